@@ -1,0 +1,60 @@
+# Every target makes the environment it needs in .venv first: Python 3.11 and make are enough.
+# The stamp depends on pyproject.toml alone, so the second time costs nothing.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench lint types clean
+
+BASE_PYTHON := $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+STAMP := $(VENV)/.installed
+BIN := $(VENV)/bin
+PYTHON := $(BIN)/python
+TYPED := evalguard tests examples $(wildcard benchmarks)
+# Two workers: the suite is bound by TensorFlow's start-up and its own threads, more workers only fight.
+PYTEST := $(PYTHON) -m pytest -n 2 --dist worksteal
+FORMAT := $(PYTHON) -m ruff format --check --quiet .
+LINT := $(PYTHON) -m ruff check --quiet .
+TYPES := $(PYTHON) -m mypy --strict --no-error-summary $(TYPED)
+
+help: ## This list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+
+demo: $(STAMP) ## Guard a digits model twice: once aligned (PASS), once shuffled (FAIL)
+	@$(PYTHON) examples/digits/demo.py
+
+test: $(STAMP) ## Everything: lint, types, all tests
+	@# All three run whatever the others say, and pytest last: its closing line ends the output.
+	@status=0; \
+	$(FORMAT) || status=1; \
+	$(LINT) || status=1; \
+	$(TYPES) || status=1; \
+	[ $$status -eq 0 ] || echo "make test: lint or types failed (above); running the tests all the same" >&2; \
+	$(PYTEST) || status=$$?; \
+	exit $$status
+
+check: lint types ## Lint, types, fast tests
+	@$(PYTEST) -m "not slow"
+
+bench: $(STAMP) ## Guarded against bare, as ratios, with the budgets they hold or break
+	@$(PYTHON) -m benchmarks
+
+lint: $(STAMP) ## ruff: format and rules
+	@$(FORMAT)
+	@$(LINT)
+
+types: $(STAMP) ## mypy --strict
+	@$(TYPES)
+
+clean: ## Remove .venv, caches and what the examples wrote
+	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis examples/*/work
+
+$(STAMP): pyproject.toml
+	@[ -n "$(BASE_PYTHON)" ] || { echo "make: no python3.11 or python3 on PATH; evalguard needs Python 3.11" >&2; exit 1; }
+	@"$(BASE_PYTHON)" -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"make: evalguard needs Python 3.11 or newer; {sys.executable} is {v[0]}.{v[1]}")'
+	@echo "Installing into $(VENV): a few minutes the first time (TensorFlow is large) ..." >&2
+	@"$(BASE_PYTHON)" -m venv $(VENV)
+	@# -qq: errors only. Warnings here are about pip itself and the machine's package sources.
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(PYTHON) -m pip install -qq --no-input -e '.[test,dev]'
+	@touch $@

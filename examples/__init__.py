@@ -1,0 +1,1 @@
+"""Worked examples; run them from the project's root."""

@@ -1,0 +1,239 @@
+"""How the package hangs together: which part may import which, and what importing it costs."""
+
+import ast
+import importlib
+import inspect
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "evalguard"
+
+# Part (a module or folder of evalguard/) → the parts it may import. Every arrow points down the table's reading
+# order, so there is no cycle; a part that is not here fails the test: decide where it belongs, then add it.
+ARROWS: dict[str, frozenset[str]] = {
+    part: frozenset(below.split())
+    for part, below in {
+        "errors": "",
+        "core": "errors",
+        "render": "core errors",
+        "fingerprint": "core errors",
+        # Side by side: none of these three knows the others.
+        "probes": "core errors fingerprint",
+        "engines": "core errors fingerprint",
+        "sinks": "core errors render",
+        "labels": "core errors fingerprint probes",
+        "guard": "core errors render fingerprint probes engines sinks labels",
+        "step": "core errors render fingerprint probes engines sinks labels guard",
+        "testing": "core errors render fingerprint probes engines sinks labels guard",
+        # The public names; the step and the command line are reached by running them.
+        "__init__": "core errors render fingerprint probes engines sinks labels guard",
+        "cli": "__init__ core errors render fingerprint probes engines sinks labels guard step",
+        "__main__": "cli",
+    }.items()
+}
+
+# Arrows that only a type checker may follow (`if TYPE_CHECKING:`): the two errors that carry a report say its type.
+TYPE_ARROWS: dict[str, frozenset[str]] = {"errors": frozenset({"core"})}
+
+# Third parties a part may import, where there is a limit. The standard library is always allowed.
+THIRD_PARTIES: dict[str, frozenset[str]] = {
+    "errors": frozenset(),
+    "core": frozenset({"numpy"}),
+}
+
+FRAMEWORKS = ("tensorflow", "keras", "tf_keras", "mlflow", "pandas", "pyarrow")
+
+
+def module_name(path: Path, package: Path) -> str:
+    """``evalguard.core.trace`` for ``evalguard/core/trace.py``."""
+    parts = path.relative_to(package.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported_modules(tree: ast.AST, module: str, *, is_package: bool = False) -> Iterator[str]:
+    """Every module imported anywhere below a node of a module's syntax tree, by its full name.
+
+    ``from a import b`` gives ``a.b``: whether b is a module or a name in a, it is a's part that counts.
+    ``importlib.import_module("a.b")`` and the ``"a.b:C"`` entries of a registry are imports too.
+    """
+    package = module.split(".") if is_package else module.split(".")[:-1]
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(module=name, names=names, level=level):
+                base = package[: len(package) - level + 1] if level else []
+                stem = ".".join([*base, *([name] if name else [])])
+                yield from (f"{stem}.{alias.name}" for alias in names)
+            case ast.Constant(value=str(text)) if text.startswith("evalguard.") and text.count(":") == 1:
+                target, _, name = text.partition(":")
+                if all(word.isidentifier() for word in [*target.split("."), name]):
+                    yield target
+            case ast.Call(func=ast.Attribute(attr="import_module"), args=[ast.Constant(value=str(text)), *_]):
+                yield text
+
+
+def type_only_modules(tree: ast.AST, module: str, *, is_package: bool = False) -> set[str]:
+    """The modules imported under ``if TYPE_CHECKING:``."""
+    return {
+        target
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+        for statement in node.body
+        for target in imported_modules(statement, module, is_package=is_package)
+    }
+
+
+def part_of(target: str) -> str:
+    """The part an imported name belongs to: ``core`` for ``evalguard.core.trace``."""
+    word = target.partition(".")[2].partition(".")[0]
+    is_part = word in ARROWS or (PACKAGE / word).is_dir() or (PACKAGE / f"{word}.py").is_file()
+    # `from evalguard import Verdict` gives "evalguard.Verdict", a public name of the package itself.
+    return word if word and is_part else "__init__"
+
+
+def wrong_imports(source: str, module: str, *, is_package: bool = False) -> list[str]:
+    """Sentences, one for each import that points the wrong way."""
+    part = module.split(".")[1] if "." in module else "__init__"
+    if part not in ARROWS:
+        return [f"{module}: the part {part!r} is not in ARROWS"]
+    tree = ast.parse(source)
+    typing_only = type_only_modules(tree, module, is_package=is_package)
+    complaints = []
+    for target in imported_modules(tree, module, is_package=is_package):
+        top = target.split(".")[0]
+        if top == "evalguard":
+            allowed = {part} | ARROWS[part] | (TYPE_ARROWS.get(part, frozenset()) if target in typing_only else set())
+            if part_of(target) not in allowed:
+                complaints.append(f"{module} imports {target}: {part} may import {sorted(ARROWS[part]) or 'nothing'}")
+        elif part in THIRD_PARTIES and top not in sys.stdlib_module_names | THIRD_PARTIES[part]:
+            complaints.append(f"{module} imports {target}: {part} may use {sorted(THIRD_PARTIES[part]) or 'no one'}")
+    return complaints
+
+
+def test_imports_follow_the_arrows() -> None:
+    files = sorted(PACKAGE.rglob("*.py"))
+    assert files
+    complaints = [
+        complaint
+        for path in files
+        for complaint in wrong_imports(
+            path.read_text(encoding="utf-8"), module_name(path, PACKAGE), is_package=path.name == "__init__.py"
+        )
+    ]
+    assert not complaints, "\n".join(complaints)
+
+
+def test_the_arrows_have_no_cycle_and_name_only_parts_in_the_table() -> None:
+    seen: set[str] = set()
+    remaining = dict(ARROWS)
+    while ready := [part for part, below in remaining.items() if below <= seen]:
+        seen.update(ready)
+        for part in ready:
+            del remaining[part]
+    assert not remaining
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        pytest.param("evalguard.core.trace", "import tensorflow", id="core-takes-a-framework"),
+        pytest.param("evalguard.core.trace", "def f():\n    import xxhash", id="inside-a-function"),
+        pytest.param("evalguard.core.trace", "from evalguard.probes import arrays", id="core-looks-up"),
+        pytest.param("evalguard.core.trace", "from evalguard import Verdict", id="core-takes-the-public-door"),
+        pytest.param("evalguard.core.trace", "from ..guard import Guard", id="relative"),
+        pytest.param("evalguard.core.trace", "from .. import guard", id="relative-to-the-package"),
+        pytest.param("evalguard.probes.arrays", "from ..engines.keras3 import tap", id="probe-takes-an-engine"),
+        pytest.param("evalguard.engines.keras3", "import evalguard.sinks.files", id="engine-takes-a-sink"),
+        pytest.param(
+            "evalguard.sinks.files",
+            "if TYPE_CHECKING:\n    from evalguard.probes.base import Probe",
+            id="for-its-type-only",
+        ),
+        pytest.param("evalguard.guard", "from evalguard.step import run", id="guard-takes-the-step"),
+        pytest.param("evalguard.core.trace", 'X = "evalguard.probes.arrays:ArrayProbe"', id="registry-entry"),
+        pytest.param(
+            "evalguard.core.trace", 'importlib.import_module("evalguard.sinks.mlflow")', id="import-module-call"
+        ),
+        pytest.param("evalguard.errors", "from evalguard.core.report import Report", id="errors-look-up-at-run-time"),
+        pytest.param("evalguard.nowhere", "import json", id="part-without-a-place"),
+    ],
+)
+def test_an_import_against_the_arrows_is_seen(module: str, source: str) -> None:
+    assert wrong_imports(source, module)
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        pytest.param("evalguard.core.trace", "import json\nimport numpy as np", id="core-and-numpy"),
+        pytest.param("evalguard.core.trace", "from . import labels\nfrom .labels import Labels", id="siblings"),
+        pytest.param(
+            "evalguard.errors",
+            "if TYPE_CHECKING:\n    from evalguard.core.report import Report",
+            id="errors-name-the-report-s-type",
+        ),
+        pytest.param("evalguard.guard", "from evalguard.engines import keras3", id="guard-takes-an-engine"),
+        pytest.param("evalguard.probes.tfdata", "def f():\n    import tensorflow as tf", id="probe-and-its-framework"),
+    ],
+)
+def test_an_import_along_the_arrows_is_let_through(module: str, source: str) -> None:
+    assert wrong_imports(source, module) == []
+
+
+def test_importing_evalguard_loads_no_framework() -> None:
+    program = f"import sys, json, evalguard; print(json.dumps([m for m in {FRAMEWORKS} if m in sys.modules]))"
+    output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert json.loads(output) == []
+
+
+def test_every_exported_name_resolves_and_is_exported_once() -> None:
+    evalguard = importlib.import_module("evalguard")
+    assert len(set(evalguard.__all__)) == len(evalguard.__all__)
+    assert [name for name in evalguard.__all__ if not hasattr(evalguard, name)] == []
+
+
+def test_every_public_attribute_is_exported() -> None:
+    """A name one can reach but that ``__all__`` hides is public by accident."""
+    evalguard = importlib.import_module("evalguard")
+    reachable = {
+        name for name, value in vars(evalguard).items() if not name.startswith("_") and not inspect.ismodule(value)
+    }
+    assert reachable - set(evalguard.__all__) == set()
+
+
+def public_objects() -> list[tuple[str, object]]:
+    """The classes and functions of ``__all__``, by name."""
+    evalguard = importlib.import_module("evalguard")
+    objects = [(name, getattr(evalguard, name)) for name in evalguard.__all__]
+    return [(name, value) for name, value in objects if inspect.isclass(value) or inspect.isroutine(value)]
+
+
+def test_every_public_name_is_documented() -> None:
+    objects = public_objects()
+    assert objects
+    # Not inspect.getdoc, which would count a base class's docstring; and the one a dataclass makes up is none.
+    bare = [
+        name
+        for name, value in objects
+        if not (value.__doc__ or "").strip() or (value.__doc__ or "").startswith(f"{name}(")
+    ]
+    assert bare == []
+
+
+def test_every_public_method_is_documented() -> None:
+    bare = [
+        f"{name}.{attribute}"
+        for name, value in public_objects()
+        if inspect.isclass(value)
+        for attribute, member in vars(value).items()
+        if not attribute.startswith("_")
+        and (inspect.isroutine(member) or isinstance(member, property | staticmethod | classmethod))
+        and not (member.__doc__ or "").strip()
+    ]
+    assert bare == []
