@@ -1,0 +1,1 @@
+"""The judgement: pure functions of plain data, numpy and the standard library only."""

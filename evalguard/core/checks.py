@@ -1,0 +1,315 @@
+"""Checks: pure functions from samples to at most one finding each.
+
+Together the order checks hold exactly on the identity: there is no finding if
+and only if ``samples == arange(n_labels)``. The tests state that as a property.
+Terms are those of RFC 4737 (reordered) and RFC 5560 (duplicate).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalguard.core.trace import UNKNOWN, Int64, Trace
+
+MAX_CASES = 20
+
+
+class Reason(StrEnum):
+    """Why predictions are not one-to-one with the labels. Stable codes."""
+
+    COUNT = "count"
+    FOREIGN = "foreign"
+    MISSING = "missing"
+    DUPLICATE = "duplicate"
+    REORDERED = "reordered"
+    LABELS = "label_disagreement"
+    TRANSPORT = "transport"
+    REUSED = "source_reused"
+    IDENTITIES = "identities_disagree"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One way in which predictions and labels are not one-to-one.
+
+    Attributes:
+        reason: Stable code, used in reports and in MLflow tags.
+        count: Rows (for ``missing``: samples) affected, never capped.
+        message: One sentence, with numbers.
+        rows: The first delivered rows concerned, at most ``MAX_CASES``.
+        samples: The samples at these rows, or the first missing ones.
+    """
+
+    reason: Reason
+    count: int
+    message: str
+    rows: tuple[int, ...] = ()
+    samples: tuple[int, ...] = ()
+
+
+def _cases(values: NDArray[Any]) -> tuple[int, ...]:
+    return tuple(int(value) for value in values[:MAX_CASES])
+
+
+def _finding(reason: Reason, rows: Int64, samples: Int64, message: str) -> Finding | None:
+    if rows.size == 0:
+        return None
+    return Finding(reason, int(rows.size), message, _cases(rows), _cases(samples[rows]))
+
+
+def known(samples: Int64, n_labels: int) -> NDArray[np.bool_]:
+    """Rows whose sample is one of the labels."""
+    return (samples >= 0) & (samples < n_labels)
+
+
+def first_arrivals(samples: Int64, n_labels: int) -> Int64:
+    """Rows at which a known sample is seen for the first time, in order."""
+    rows = np.flatnonzero(known(samples, n_labels))
+    _, first = np.unique(samples[rows], return_index=True)
+    return np.sort(rows[first])
+
+
+def check_count(samples: Int64, n_labels: int) -> Finding | None:
+    """There are as many predictions as labels."""
+    extra = len(samples) - n_labels
+    if extra == 0:
+        return None
+    both = f"{len(samples)} predictions for {n_labels} labels"
+    if extra > 0:
+        rows = tuple(range(n_labels, min(len(samples), n_labels + MAX_CASES)))
+        message = f"{both}: {extra} more than there are labels, from row {n_labels} on"
+        return Finding(Reason.COUNT, extra, message, rows)
+    message = f"{both}: the last {-extra} labels have no prediction"
+    return Finding(Reason.COUNT, -extra, message)
+
+
+def check_foreign(samples: Int64, n_labels: int) -> Finding | None:
+    """Every row's sample is among the labels."""
+    rows = np.flatnonzero(~known(samples, n_labels) & (samples != UNKNOWN))
+    message = f"{rows.size} rows are none of the {n_labels} labelled samples"
+    return _finding(Reason.FOREIGN, rows, samples, message)
+
+
+def check_missing(samples: Int64, n_labels: int) -> Finding | None:
+    """Every sample was delivered."""
+    seen = np.zeros(n_labels, dtype=bool)
+    seen[samples[known(samples, n_labels)]] = True
+    missing = np.flatnonzero(~seen)
+    if missing.size == 0:
+        return None
+    message = f"{missing.size} labelled samples were never predicted"
+    return Finding(Reason.MISSING, int(missing.size), message, (), _cases(missing))
+
+
+def check_duplicates(samples: Int64, n_labels: int) -> Finding | None:
+    """No sample was delivered twice (RFC 5560)."""
+    rows = duplicate_rows(samples, n_labels)
+    message = f"{rows.size} rows repeat a sample that had already been predicted"
+    return _finding(Reason.DUPLICATE, rows, samples, message)
+
+
+def duplicate_rows(samples: Int64, n_labels: int) -> Int64:
+    """Rows after the first with the same known sample."""
+    is_known = known(samples, n_labels)
+    is_known[first_arrivals(samples, n_labels)] = False
+    return np.flatnonzero(is_known)
+
+
+def check_order(samples: Int64, n_labels: int) -> Finding | None:
+    """No row came out after that of a later sample (RFC 4737, type-P-reordered)."""
+    rows = reordered_rows(samples, n_labels)
+    message = f"{rows.size} rows came out after a row of a later sample"
+    return _finding(Reason.REORDERED, rows, samples, message)
+
+
+def reordered_rows(samples: Int64, n_labels: int) -> Int64:
+    """Rows of first arrivals that lie below the running maximum."""
+    rows = first_arrivals(samples, n_labels)
+    arrived = samples[rows]
+    # A running maximum, not a comparison with arange: one skipped sample must
+    # not make every sample behind it look displaced.
+    return rows[arrived < np.maximum.accumulate(arrived)] if rows.size else rows
+
+
+def misaligned_rows(samples: Int64) -> Int64:
+    """Rows that would be scored against another sample's label: the headline."""
+    return np.flatnonzero((samples != np.arange(len(samples))) & (samples != UNKNOWN))
+
+
+Check = Callable[[Int64, int], Finding | None]
+
+# Read top down in a report: how many, then which, then in what order.
+ORDER_CHECKS: tuple[Check, ...] = (check_count, check_foreign, check_missing, check_duplicates, check_order)
+
+
+def order_findings(samples: Int64, n_labels: int) -> tuple[Finding, ...]:
+    """All findings about which samples were delivered in which order."""
+    if len(samples) == n_labels and np.array_equal(samples, np.arange(n_labels)):
+        return ()
+    found = (check(samples, n_labels) for check in ORDER_CHECKS)
+    return tuple(finding for finding in found if finding is not None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelComparison:
+    """The stream's own targets against the external labels.
+
+    Attributes:
+        comparable: Both could be brought into one form.
+        rows: Rows at which they differ.
+        why_not: What kept them from being compared.
+    """
+
+    comparable: bool
+    rows: Int64
+    why_not: str = ""
+
+
+def compare_labels(targets: Any, values: Any, samples: Int64 | None = None) -> LabelComparison:
+    """Compare the stream's ``y`` with the label that each row will be scored against.
+
+    One-hot targets are compared with class numbers by their argmax, floats
+    after rounding to the coarser type, NaN equals NaN.
+
+    Args:
+        targets: ``y`` at each delivered row: array, mapping or sequence of arrays.
+        values: Label values, in the same form.
+        samples: Compare row ``i`` with label ``samples[i]`` rather than with
+            label ``i``. Rows of unknown or foreign samples are left out.
+    """
+    none = np.zeros(0, dtype=np.int64)
+    if targets is None or values is None:
+        return LabelComparison(False, none, "the stream carries no targets" if targets is None else "no label values")
+    pairs = _paired(targets, values)
+    if pairs is None:
+        return LabelComparison(False, none, "the targets in the stream and the labels are structured differently")
+    wrong: list[Int64] = []
+    for target, value in pairs:
+        both = _alike(target, value)
+        if both is None:
+            why = (
+                f"targets of {target.dtype} {target.shape[1:]} in the stream cannot be compared "
+                f"with labels of {value.dtype} {value.shape[1:]}"
+            )
+            return LabelComparison(False, none, why)
+        wrong.append(_unequal_rows(*both, samples))
+    return LabelComparison(True, np.unique(np.concatenate(wrong)) if wrong else none)
+
+
+def _paired(targets: Any, values: Any) -> list[tuple[NDArray[Any], NDArray[Any]]] | None:
+    if isinstance(targets, (tuple, list)) and len(targets) == 1:
+        targets = targets[0]
+    if isinstance(values, Mapping):
+        if isinstance(targets, Mapping):
+            return [(targets[k], values[k]) for k in values] if targets.keys() == values.keys() else None
+        if isinstance(targets, (tuple, list)) and len(targets) == len(values):
+            return list(zip(targets, values.values(), strict=True))
+        return None
+    if isinstance(targets, Mapping):
+        targets = list(targets.values())
+    if isinstance(targets, (tuple, list)):
+        return [(targets[0], values)] if len(targets) == 1 else None
+    return [(targets, values)]
+
+
+def _alike(target: NDArray[Any], value: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    """Both arrays with one row shape and comparable types, or None."""
+    target, value = _plain(target), _plain(value)
+    target, value = _classes(target, value), _classes(value, target)
+    if target.shape[1:] != value.shape[1:]:
+        return None
+    kinds = {_family(target), _family(value)}
+    if len(kinds) > 1:
+        return None
+    if kinds == {"number"}:
+        coarser = _coarser(target.dtype, value.dtype)
+        target, value = target.astype(coarser), value.astype(coarser)
+    return target, value
+
+
+def _plain(array: NDArray[Any]) -> NDArray[Any]:
+    array = np.asarray(array)
+    while array.ndim > 1 and array.shape[-1] == 1:
+        array = array[..., 0]
+    if array.dtype.kind in "SO":
+        text = [item.decode("utf-8", "replace") if isinstance(item, bytes) else item for item in array.ravel().tolist()]
+        if all(isinstance(item, str) for item in text):
+            return np.asarray(text, dtype=np.str_).reshape(array.shape)
+    return array
+
+
+def _classes(array: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
+    """Class numbers of a one-hot array where the other side has class numbers."""
+    if array.ndim != 2 or other.ndim != 1 or array.dtype.kind not in "fiub":
+        return array
+    one_hot = ((array == 0) | (array == 1)).all() and (array.sum(axis=1) == 1).all()
+    return array.argmax(axis=1) if one_hot else array
+
+
+def _family(array: NDArray[Any]) -> str:
+    return "number" if array.dtype.kind in "fiub" else array.dtype.kind
+
+
+def _coarser(first: np.dtype[Any], second: np.dtype[Any]) -> np.dtype[Any]:
+    """The type with fewer digits: labels read as float64 meet targets cast to float32."""
+    floats = [dtype for dtype in (first, second) if dtype.kind == "f"]
+    if floats:
+        return min(floats, key=lambda dtype: dtype.itemsize)
+    return np.promote_types(first, second)
+
+
+def _unequal_rows(target: NDArray[Any], value: NDArray[Any], samples: Int64 | None) -> Int64:
+    if samples is None:
+        rows = np.arange(min(len(target), len(value)))
+        wanted = value[rows]
+    else:
+        rows = np.flatnonzero(known(samples, len(value))[: len(target)])
+        wanted = value[samples[rows]]
+    differs = target[rows] != wanted
+    if target.dtype.kind == "f":
+        differs &= ~(np.isnan(target[rows]) & np.isnan(wanted))
+    return rows[differs.reshape(len(rows), -1).any(axis=1)]
+
+
+def check_labels(comparison: LabelComparison) -> Finding | None:
+    """The stream's own target equals the external label at every row."""
+    rows = comparison.rows
+    if not comparison.comparable or rows.size == 0:
+        return None
+    message = f"at {rows.size} rows the stream's own target differs from the external label"
+    return Finding(Reason.LABELS, int(rows.size), message, _cases(rows))
+
+
+def check_transport(trace: Trace) -> Finding | None:
+    """Rows were delivered in the order in which the source emitted them, once each."""
+    if trace.transport_intact is not False:
+        return None
+    tags = trace.tags
+    disordered = np.flatnonzero(np.diff(tags, prepend=-1) < 0)
+    count = int(disordered.size) or 1
+    message = "rows were not delivered in the order in which the source emitted them, once each"
+    return Finding(Reason.TRANSPORT, count, message, _cases(disordered))
+
+
+def check_reuse(trace: Trace) -> Finding | None:
+    """The source stood at its start when the call began."""
+    sources = trace.sources
+    used = [state for state in sources if state.kind == "generator" and (state.started or state.handed_before)]
+    if not used:
+        return None
+    state = used[0]
+    if state.handed_before:
+        how = (
+            f"had been given to {state.handed_before} guarded call(s) before, which took "
+            f"{state.pulled_before} batches from it"
+        )
+    else:
+        how = "had already been started before this call"
+    message = f"the generator {state.type_name} was not at its start: it {how}"
+    return Finding(Reason.REUSED, trace.n_rows, message)

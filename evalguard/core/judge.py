@@ -1,0 +1,356 @@
+"""From trace and labels to a report: the one place where a verdict is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from evalguard.core import checks
+from evalguard.core.checks import Finding, LabelComparison, Reason
+from evalguard.core.diagnosis import diagnose
+from evalguard.core.labels import Labels
+from evalguard.core.matching import Match, all_matches, repeated_rows
+from evalguard.core.policy import Policy, Proof, Verdict
+from evalguard.core.report import COUNT_NAMES, Report
+from evalguard.core.trace import UNKNOWN, Int64, Trace
+
+MAX_WRONG_ROWS = 20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judgement:
+    """A report together with the arrays behind it.
+
+    Attributes:
+        report: What is told to people.
+        samples: Sample of each delivered row, int64; None where no identity
+            was at hand.
+        padding: Rows at the end that may be cut.
+    """
+
+    report: Report
+    samples: Int64 | None
+    padding: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Evidence:
+    """All that was established before deciding."""
+
+    trace: Trace
+    labels: Labels
+    matches: tuple[Match, ...]
+    used: Match | None
+    samples: Int64 | None
+    comparison: LabelComparison
+    repeated: Int64
+    padding: int
+
+    @property
+    def n_rows(self) -> int:
+        """Rows that are judged: those delivered, less padding."""
+        return self.trace.n_rows - self.padding
+
+
+def judge(trace: Trace, labels: Labels, policy: Policy, **context: Any) -> Judgement:
+    """Decide what may be claimed of a trace.
+
+    Args:
+        trace: What was delivered.
+        labels: The external labels.
+        policy: What the caller demands.
+        **context: Further fields of ``Report`` (name, versions, notes of the
+            guard under ``not_proven``, …).
+    """
+    evidence = _gather(trace, labels, policy)
+    proof = _proof(evidence, policy)
+    findings = _findings(evidence, proof)
+    notes = (*context.pop("not_proven", ()), *_not_proven(evidence, proof, policy))
+    verdict = decide(findings, proof, policy, observed=not trace.unobserved)
+    report = Report(
+        verdict=verdict,
+        proof=proof.label,
+        counts=_counts(evidence),
+        findings=tuple(_finding_dict(finding) for finding in findings),
+        wrong_rows=_wrong_rows(evidence),
+        diagnosis=diagnose(trace, evidence.samples, labels) if findings else (),
+        hazards=hazards(trace, proof),
+        not_proven=tuple(dict.fromkeys(notes)),
+        advice="" if verdict is Verdict.PASS else _advice(evidence, policy),
+        identities=tuple(_identity_dict(match, evidence) for match in evidence.matches),
+        stages=_stages(evidence, findings),
+        method=trace.method,
+        source=_source_dict(trace),
+        labels={"name": labels.name, "digest": labels.digest, "n": len(labels)},
+        calls=trace.calls,
+        options=policy.to_dict(),
+        **context,
+    )
+    return Judgement(report, evidence.samples, evidence.padding)
+
+
+def decide(findings: Sequence[Finding], proof: Proof, policy: Policy, *, observed: bool) -> Verdict:
+    """The verdict. No evidence is never a PASS."""
+    if findings:
+        return Verdict.FAIL
+    if observed and proof >= policy.required_proof and proof > Proof.NONE:
+        return Verdict.PASS
+    return Verdict.UNPROVEN
+
+
+def _gather(trace: Trace, labels: Labels, policy: Policy) -> _Evidence:
+    matches = all_matches(trace, labels)
+    used = next((match for match in matches if match.comparable), None)
+    samples = used.samples if used is not None and (used.samples != UNKNOWN).any() else None
+    padding = _padding(trace, samples, len(labels)) if policy.padding == "trim" else 0
+    if padding:
+        samples = samples[: trace.n_rows - padding] if samples is not None else None
+    comparison = checks.compare_labels(trace.targets, labels.values)
+    kept = trace.n_rows - padding
+    comparison = replace(comparison, rows=comparison.rows[comparison.rows < kept])
+    fingerprints = trace.fingerprints
+    repeated = repeated_rows(fingerprints[:kept]) if fingerprints is not None else np.zeros(0, np.int64)
+    return _Evidence(trace, labels, matches, used, samples, comparison, repeated, padding)
+
+
+def _padding(trace: Trace, samples: Int64 | None, n_labels: int) -> int:
+    """Rows after the last label, if each is a known sample or a declared dummy."""
+    extra = trace.n_rows - n_labels
+    if extra <= 0:
+        return 0
+    declared = trace.padding[n_labels:] if trace.padding is not None else np.zeros(extra, dtype=bool)
+    if samples is not None:
+        copies = checks.known(samples, n_labels)[n_labels:]
+    elif trace.fingerprints is not None:
+        copies = np.isin(trace.fingerprints[n_labels:], trace.fingerprints[:n_labels])
+    else:
+        copies = np.zeros(extra, dtype=bool)
+    return extra if (declared | copies).all() else 0
+
+
+def _proof(evidence: _Evidence, policy: Policy) -> Proof:
+    trace = evidence.trace
+    if evidence.used is not None and evidence.used.complete and evidence.samples is not None:
+        return Proof.IDENTITY
+    counted = evidence.n_rows == len(evidence.labels)
+    if not counted or trace.unobserved:
+        return Proof.COUNT if counted else Proof.NONE
+    distinct = trace.fingerprints is not None and not evidence.repeated.size
+    if (
+        evidence.comparison.comparable
+        and not evidence.comparison.rows.size
+        and (distinct or policy.equal_samples == "allow")
+    ):
+        return Proof.LABELS
+    return Proof.TRANSPORT if trace.transport_intact else Proof.COUNT
+
+
+def _findings(evidence: _Evidence, proof: Proof) -> tuple[Finding, ...]:
+    trace, n_labels = evidence.trace, len(evidence.labels)
+    if evidence.samples is not None:
+        found: list[Finding | None] = list(checks.order_findings(evidence.samples, n_labels))
+    else:
+        found = [checks.check_count(np.full(evidence.n_rows, UNKNOWN), n_labels)]
+    found.append(checks.check_labels(evidence.comparison))
+    found.append(_disagreement(evidence))
+    # Tags say where order was lost; they decide only where nothing stronger says that it was kept.
+    weak = proof < Proof.LABELS
+    if weak:
+        found += [checks.check_transport(trace), checks.check_reuse(trace)]
+    return tuple(finding for finding in found if finding is not None)
+
+
+def _disagreement(evidence: _Evidence) -> Finding | None:
+    """What the source says of a row and what the row contains are two different samples."""
+    trace, labels = evidence.trace, evidence.labels
+    if evidence.used is None:
+        return None
+    for match in evidence.matches:
+        if match is evidence.used or match.identity == "position" or not match.comparable:
+            continue
+        other, used = match.samples[: evidence.n_rows], evidence.used.samples[: evidence.n_rows]
+        both = checks.known(other, len(labels)) & checks.known(used, len(labels))
+        rows = np.flatnonzero(both & (other != used))
+        if evidence.used.identity == "content" and labels.fingerprints is not None and trace.fingerprints is not None:
+            # Equal samples are interchangeable: only a different content contradicts.
+            rows = rows[labels.fingerprints[other[rows]] != trace.fingerprints[rows]]
+        if rows.size:
+            message = (
+                f"{match.identity} rides with the wrong row: at {rows.size} rows it names another sample "
+                f"than the {evidence.used.identity} does (row {int(rows[0])}: {match.identity} says "
+                f"{int(other[rows[0]])}, {evidence.used.identity} says {int(used[rows[0]])})"
+            )
+            cases = tuple(int(row) for row in rows[: checks.MAX_CASES])
+            return Finding(Reason.IDENTITIES, int(rows.size), message, cases, tuple(int(used[row]) for row in cases))
+    return None
+
+
+def _counts(evidence: _Evidence) -> dict[str, int]:
+    counts = dict.fromkeys(COUNT_NAMES, 0)
+    n_labels = len(evidence.labels)
+    counts["n_labels"] = n_labels
+    counts["n_predictions"] = evidence.n_rows
+    counts["padding"] = evidence.padding
+    counts["label_disagreements"] = int(evidence.comparison.rows.size)
+    if evidence.used is not None and evidence.used.identity == "content":
+        counts["equal_samples"] = evidence.used.equal_samples
+    samples = evidence.samples
+    if samples is None:
+        counts["missing"] = max(0, n_labels - evidence.n_rows)
+        return counts
+    by_reason = {finding.reason: finding.count for finding in checks.order_findings(samples, n_labels)}
+    for reason in (Reason.MISSING, Reason.DUPLICATE, Reason.FOREIGN, Reason.REORDERED):
+        counts[reason.value] = by_reason.get(reason, 0)
+    counts["misaligned"] = int(checks.misaligned_rows(samples).size)
+    return counts
+
+
+def _finding_dict(finding: Finding) -> dict[str, Any]:
+    return {
+        "reason": finding.reason.value,
+        "count": finding.count,
+        "message": finding.message,
+        "rows": list(finding.rows),
+        "samples": list(finding.samples),
+    }
+
+
+def _wrong_rows(evidence: _Evidence) -> tuple[dict[str, Any], ...]:
+    n_labels = len(evidence.labels)
+    if evidence.samples is None:
+        rows = evidence.comparison.rows[:MAX_WRONG_ROWS]
+        return tuple({"row": int(row), "sample": None, "label": int(row)} for row in rows)
+    rows = checks.misaligned_rows(evidence.samples)[:MAX_WRONG_ROWS]
+    return tuple(_wrong_row(int(row), int(evidence.samples[row]), n_labels, evidence) for row in rows)
+
+
+def _wrong_row(row: int, sample: int, n_labels: int, evidence: _Evidence) -> dict[str, Any]:
+    known = 0 <= sample < n_labels
+    entry: dict[str, Any] = {
+        "row": row,
+        "sample": sample if known else None,
+        "label": row if row < n_labels else None,
+    }
+    keys = evidence.labels.keys
+    if keys is not None:
+        carried = evidence.trace.keys
+        if known:
+            entry["sample_key"] = str(keys[sample])
+        elif carried is not None:
+            entry["sample_key"] = str(carried[row])
+        if row < n_labels:
+            entry["label_key"] = str(keys[row])
+    return entry
+
+
+def _identity_dict(match: Match, evidence: _Evidence) -> dict[str, Any]:
+    n_labels = len(evidence.labels)
+    samples = match.samples[: evidence.n_rows]
+    if not match.comparable:
+        says = "nothing: next to no row was recognised"
+    elif not match.complete:
+        says = f"{int((samples == UNKNOWN).sum())} rows not named"
+    elif len(samples) == n_labels and np.array_equal(samples, np.arange(n_labels)):
+        says = "aligned"
+    else:
+        says = f"{int(checks.misaligned_rows(samples).size)} rows misaligned"
+    return {"identity": match.identity, "says": says, "used": match is evidence.used}
+
+
+def _stages(evidence: _Evidence, findings: Sequence[Finding]) -> dict[str, str]:
+    """Where order was lost: inside the source, on the way, or in the labels."""
+    intact = evidence.trace.transport_intact
+    transport = "unknown" if intact is None else ("right" if intact else "wrong")
+    if evidence.samples is None:
+        source = "unknown"
+    elif checks.order_findings(evidence.samples, len(evidence.labels)):
+        source = "wrong" if intact else "unknown"
+    else:
+        source = "right"
+    reasons = {finding.reason for finding in findings}
+    if Reason.LABELS in reasons and source == "right":
+        labels = "wrong"
+    elif evidence.comparison.comparable and not evidence.comparison.rows.size:
+        labels = "right"
+    else:
+        labels = "unknown"
+    return {"source": source, "transport": transport, "labels": labels}
+
+
+def _source_dict(trace: Trace) -> dict[str, Any]:
+    state = trace.source
+    return {
+        "kind": state.kind,
+        "type": state.type_name,
+        "pulled": state.pulled,
+        "delivered": sum(item.delivered for item in trace.sources),
+        "started": state.started,
+        "handed_before": state.handed_before,
+        "facts": dict(state.facts),
+    }
+
+
+def hazards(trace: Trace, proof: Proof) -> tuple[str, ...]:
+    """What is true now although nothing is wrong with this call."""
+    found: list[str] = []
+    state = trace.source
+    one_shot = state.kind == "generator"
+    if one_shot and state.ahead:
+        found.append(
+            f"the source is ahead: {state.ahead} batches were taken from this {state.type_name} beyond the "
+            f"{state.delivered} delivered; the next call with the same object will skip them. "
+            "Make a new generator for each call."
+        )
+    if one_shot and state.exhausted:
+        found.append(f"this {state.type_name} is spent: another call with the same object finds no batch")
+    if proof >= Proof.LABELS and checks.check_reuse(trace) is not None:
+        found.append("the generator was not at its start when the call began, though the rows delivered are right")
+    return tuple(found)
+
+
+def _not_proven(evidence: _Evidence, proof: Proof, policy: Policy) -> list[str]:
+    notes: list[str] = []
+    if evidence.trace.unobserved:
+        notes.append(f"not every row was observed: {evidence.trace.unobserved}")
+    for match in evidence.matches:
+        if not match.comparable:
+            notes.append(f"{match.identity}: next to no row was recognised, so it says nothing")
+        elif not match.complete:
+            notes.append(f"{match.identity}: {int((match.samples == UNKNOWN).sum())} rows were not named by the source")
+    if proof is Proof.LABELS:
+        notes.append("which of several samples with equal labels a row is; label-based metrics are right all the same")
+    if proof < Proof.LABELS:
+        notes += _why_not_labels(evidence, policy)
+    return notes
+
+
+def _why_not_labels(evidence: _Evidence, policy: Policy) -> list[str]:
+    comparison = evidence.comparison
+    if not comparison.comparable:
+        return [f"which sample each row is: {comparison.why_not}"] if comparison.why_not else []
+    if comparison.rows.size:
+        return []
+    if evidence.repeated.size and policy.equal_samples == "forbid":
+        row = int(evidence.repeated[0])
+        return [f"that no sample was repeated: {evidence.repeated.size} rows equal an earlier one (first: row {row})"]
+    return []
+
+
+def _advice(evidence: _Evidence, policy: Policy) -> str:
+    """One line to paste that would prove (or disprove) the alignment."""
+    if evidence.samples is not None and evidence.used is not None and evidence.used.complete:
+        return ""
+    if evidence.comparison.comparable and evidence.repeated.size and policy.equal_samples == "forbid":
+        return 'evalguard.guard(labels=..., equal_samples="allow")  # if the data holds equal samples; else reference=x'
+    kind = evidence.trace.source.kind
+    if evidence.labels.keys is not None and evidence.trace.keys is None:
+        return 'evalguard.guard(labels=..., key="id")  # name of the entry of x that holds the key'
+    lines: Mapping[str, str] = {
+        "generator": "evalguard.guard(labels=..., reference=x_test)  # inputs in label order",
+        "pydataset": "def sample_indices(self, batch_index): ...  # label rows of that batch; or reference=x_test",
+        "tf.data": "labels = evalguard.Labels.collect(dataset)  # labels and inputs in one pass; or reference=x_test",
+    }
+    return lines.get(kind, "evalguard.guard(labels=..., reference=x_test)  # inputs in label order")

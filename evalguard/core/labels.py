@@ -1,0 +1,158 @@
+"""The external labels, in the order in which predictions will be scored.
+
+Sample ``i`` is row ``i`` here. Reading files and streams is the business of
+``evalguard.labels``; this module only holds and validates arrays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalguard.errors import LabelsError
+
+MAX_NAMED = 5
+
+Values = NDArray[Any] | Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """External ground truth in label order.
+
+    Attributes:
+        values: One label per sample, shape ``(n, ...)``, any dtype; a mapping
+            of such arrays for a model with several outputs; None where only
+            keys or fingerprints are known.
+        keys: Unique names of the samples, shape ``(n,)``, int64 or str.
+        fingerprints: uint64, shape ``(n,)``: digest of each sample's input as
+            the model is fed it, in label order.
+        spec: How the fingerprinted inputs looked (dtype and row shape per
+            input), to explain why nothing matches.
+        name: Where the labels came from; used in reports only.
+
+    Raises:
+        LabelsError: There is no sample, lengths differ, or a key is null or
+            repeated.
+    """
+
+    values: Values | None = None
+    keys: NDArray[Any] | None = None
+    fingerprints: NDArray[np.uint64] | None = None
+    spec: tuple[str, ...] = ()
+    name: str = "labels"
+    _digest: list[str] = field(default_factory=list, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        lengths = {part: len(array) for part, array in self._parts()}
+        if not lengths:
+            msg = f"{self.name}: expected label values, keys or fingerprints, got none of them."
+            raise LabelsError(msg)
+        if len(set(lengths.values())) != 1:
+            msg = f"{self.name}: expected one length for all parts, found {lengths}."
+            raise LabelsError(msg)
+        if len(self) == 0:
+            msg = f"{self.name}: expected at least one label, found none. An empty label set proves nothing."
+            raise LabelsError(msg)
+        if self.keys is not None:
+            object.__setattr__(self, "keys", normal_keys(self.keys, self.name))
+            self._refuse_bad_keys()
+
+    def _parts(self) -> list[tuple[str, NDArray[Any]]]:
+        parts: list[tuple[str, NDArray[Any]]] = []
+        if isinstance(self.values, Mapping):
+            parts += [(f"labels[{name!r}]", array) for name, array in self.values.items()]
+        elif self.values is not None:
+            parts.append(("labels", self.values))
+        if self.keys is not None:
+            parts.append(("keys", self.keys))
+        if self.fingerprints is not None:
+            parts.append(("fingerprints", self.fingerprints))
+        return parts
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self._parts()[0][1])
+
+    def _refuse_bad_keys(self) -> None:
+        assert self.keys is not None
+        if self.keys.dtype.kind == "U":
+            empty = np.flatnonzero(self.keys == "")
+            if empty.size:
+                msg = f"{self.name}: every sample needs a key; rows {_first(empty)} have none ({empty.size} in all)."
+                raise LabelsError(msg)
+        unique, first, counts = np.unique(self.keys, return_index=True, return_counts=True)
+        if len(unique) == len(self.keys):
+            return
+        repeated = unique[counts > 1]
+        rows = np.flatnonzero(self.keys == repeated[0])
+        msg = (
+            f"{self.name}: expected each key once; {len(repeated)} keys are repeated, the first is "
+            f"{str(repeated[0])[:80]!r} at rows {_first(rows)}. Choose a column that names each sample."
+        )
+        raise LabelsError(msg)
+
+    @property
+    def digest(self) -> str:
+        """First 16 hexadecimal digits of the SHA-256 of values and keys, in order."""
+        if not self._digest:
+            self._digest.append(_digest(self._parts()))
+        return self._digest[0]
+
+
+def normal_keys(keys: Any, name: str = "keys") -> NDArray[Any]:
+    """Keys as int64 where they are integers, else as str.
+
+    Args:
+        keys: Sequence of keys, shape ``(n,)``; bytes are read as UTF-8.
+        name: Where they came from, for the message.
+
+    Raises:
+        LabelsError: A key is None or NaN.
+    """
+    array = np.asarray(keys)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        msg = f"{name}: expected one key per sample, shape (n,), found shape {array.shape}."
+        raise LabelsError(msg)
+    if array.dtype.kind in "iu":
+        return array.astype(np.int64)
+    if array.dtype.kind == "U":
+        return array
+    items = array.tolist()
+    null = [row for row, item in enumerate(items) if item is None or item != item]  # noqa: PLR0124 - NaN differs from itself
+    if null:
+        msg = f"{name}: every sample needs a key; rows {_first(null)} have none ({len(null)} in all)."
+        raise LabelsError(msg)
+    if all(isinstance(item, int) and not isinstance(item, bool) for item in items) and items:
+        return np.asarray(items, dtype=np.int64)
+    return np.asarray([_text(item) for item in items], dtype=np.str_)
+
+
+def _text(item: object) -> str:
+    if isinstance(item, bytes):
+        return item.decode("utf-8", "backslashreplace")
+    return str(item)
+
+
+def _first(rows: Any) -> str:
+    shown = [str(int(row)) for row in rows[:MAX_NAMED]]
+    return ", ".join(shown) + (", …" if len(rows) > MAX_NAMED else "")
+
+
+def _digest(parts: list[tuple[str, NDArray[Any]]]) -> str:
+    sha = hashlib.sha256()
+    for part, array in parts:
+        sha.update(f"{part}|{array.dtype.str}|{array.shape}|".encode())
+        if array.dtype.hasobject:
+            for item in array.ravel().tolist():
+                sha.update(repr(item).encode() + b"\0")
+        else:
+            sha.update(np.ascontiguousarray(array).tobytes())
+    return sha.hexdigest()[:16]

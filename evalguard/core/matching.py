@@ -1,0 +1,140 @@
+"""From evidence to samples: which label row is each delivered row?
+
+Each function takes what the rows carried and what the labels hold, and gives an
+int64 array ``samples``: the label row, ``UNKNOWN`` where nothing was said,
+``FOREIGN`` (or a number outside the labels) where it is none of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalguard.core.labels import Labels, normal_keys
+from evalguard.core.trace import FOREIGN, UNKNOWN, Int64, Trace
+
+# Below this share of matching rows, the reference is another kind of data
+# rather than the stream a faulty one.
+COMPARABLE_SHARE = 0.02
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Match:
+    """The samples as one kind of identity sees them.
+
+    Attributes:
+        identity: ``content``, ``key``, ``index`` or ``position``.
+        samples: int64, shape ``(n_rows,)``.
+        complete: Every row was recognised or found foreign; none is unknown.
+        comparable: False where next to no row was recognised, so that this
+            identity says nothing about the alignment.
+        equal_samples: Samples that share their content with another one.
+    """
+
+    identity: str
+    samples: Int64
+    complete: bool
+    comparable: bool = True
+    equal_samples: int = 0
+
+    def aligned(self, n_labels: int) -> bool:
+        """Whether row ``i`` is sample ``i``, for all of them."""
+        return len(self.samples) == n_labels and bool(np.array_equal(self.samples, np.arange(n_labels)))
+
+
+def match_index(index: Int64, identity: str = "index") -> Match:
+    """Samples as the source stated them; a number outside the labels stays as it is."""
+    return Match(identity, index, complete=bool((index != UNKNOWN).all()))
+
+
+def match_keys(keys: NDArray[Any], label_keys: NDArray[Any]) -> Match:
+    """Samples by key; a key that no label has is foreign."""
+    carried = normal_keys(keys, "keys in the stream")
+    wanted = label_keys
+    if carried.dtype.kind != wanted.dtype.kind:
+        carried, wanted = carried.astype(np.str_), wanted.astype(np.str_)
+    order = np.argsort(wanted, kind="stable")
+    position = np.searchsorted(wanted, carried, sorter=order)
+    candidate = order[np.minimum(position, len(wanted) - 1)]
+    samples = np.where(wanted[candidate] == carried, candidate, FOREIGN).astype(np.int64)
+    known = float(np.mean(samples >= 0)) if len(samples) else 1.0
+    return Match("key", samples, complete=True, comparable=known > 0)
+
+
+def match_content(rows: NDArray[np.uint64], reference: NDArray[np.uint64]) -> Match:
+    """Samples by fingerprint, equal ones being interchangeable.
+
+    A row that equals the sample in its own place is that sample. Of the rest,
+    the k-th occurrence of a fingerprint is the k-th sample that has it and is
+    still free; occurrences beyond the number of samples count as repetitions,
+    beginning with the first again.
+    """
+    equal = len(reference) - len(np.unique(reference))
+    if np.array_equal(rows, reference):
+        return Match("content", np.arange(len(rows), dtype=np.int64), complete=True, equal_samples=equal)
+    samples = np.full(len(rows), FOREIGN, dtype=np.int64)
+    common = min(len(rows), len(reference))
+    in_place = np.flatnonzero(rows[:common] == reference[:common])
+    samples[in_place] = in_place
+    taken = np.zeros(len(reference), dtype=bool)
+    taken[in_place] = True
+    _assign_rest(rows, reference, samples, taken)
+    known = float(np.mean(samples >= 0)) if len(samples) else 1.0
+    return Match("content", samples, complete=True, comparable=known > COMPARABLE_SHARE, equal_samples=equal)
+
+
+def _assign_rest(
+    rows: NDArray[np.uint64], reference: NDArray[np.uint64], samples: Int64, taken: NDArray[np.bool_]
+) -> None:
+    """Fill in ``samples`` of the rows that are not in place, per fingerprint in order of occurrence."""
+    # Sorted by fingerprint; within one, free samples first, each part in label order.
+    order = np.lexsort((np.arange(len(reference)), taken, reference))
+    ordered = reference[order]
+    rest = np.flatnonzero(samples < 0)
+    if not rest.size:
+        return
+    start = np.searchsorted(ordered, rows[rest], "left")
+    holders = np.searchsorted(ordered, rows[rest], "right") - start
+    rank = _occurrence(rows[rest])
+    known = holders > 0
+    # Free samples come first, so the modulo reaches taken ones only when no free one is left.
+    samples[rest[known]] = order[start[known] + rank[known] % holders[known]]
+
+
+def _occurrence(values: NDArray[Any]) -> Int64:
+    """For each element, how many equal ones stand before it."""
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    is_first = np.ones(len(values), dtype=bool)
+    is_first[1:] = ordered[1:] != ordered[:-1]
+    positions = np.arange(len(values))
+    starts = np.maximum.accumulate(np.where(is_first, positions, 0))
+    rank = np.empty(len(values), dtype=np.int64)
+    rank[order] = positions - starts
+    return rank
+
+
+def all_matches(trace: Trace, labels: Labels) -> tuple[Match, ...]:
+    """What each identity at hand says, strongest first.
+
+    Content is a fact about the row that was fed. A key or an index is what the
+    source says of it; the position in an array is the weakest, since nobody
+    stated it.
+    """
+    matches: list[Match] = []
+    if trace.fingerprints is not None and labels.fingerprints is not None:
+        matches.append(match_content(trace.fingerprints, labels.fingerprints))
+    if trace.keys is not None and labels.keys is not None:
+        matches.append(match_keys(trace.keys, labels.keys))
+    if trace.index is not None:
+        stated = trace.index_source == "stated"
+        matches.append(match_index(trace.index, "index" if stated else "position"))
+    return tuple(matches)
+
+
+def repeated_rows(fingerprints: NDArray[np.uint64]) -> Int64:
+    """Rows whose fingerprint an earlier row of the run already had."""
+    return np.flatnonzero(_occurrence(fingerprints) > 0)

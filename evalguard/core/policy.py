@@ -1,0 +1,129 @@
+"""Verdicts, proofs, and what a caller demands of them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from enum import IntEnum, StrEnum
+from typing import Any, Literal, get_args
+
+from evalguard.errors import ConfigError
+
+
+class Verdict(StrEnum):
+    """What may be said of one judged call or session."""
+
+    PASS = "PASS"  # noqa: S105 - not a password
+    REPAIRED = "REPAIRED"
+    UNPROVEN = "UNPROVEN"
+    FAIL = "FAIL"
+
+    def __bool__(self) -> bool:
+        """Refuse: four values are not a truth value.
+
+        Raises:
+            TypeError: Always; ``if verdict:`` would be true for FAIL.
+        """
+        msg = "a verdict is not a truth value: compare with Verdict.PASS"
+        raise TypeError(msg)
+
+
+class Proof(IntEnum):
+    """How the alignment was established, weakest first."""
+
+    NONE = 0
+    COUNT = 1
+    TRANSPORT = 2
+    LABELS = 3
+    IDENTITY = 4
+
+    @property
+    def label(self) -> str:
+        """The word used in options and reports."""
+        return self.name.lower()
+
+
+OnFailure = Literal["raise", "warn", "record", "repair"]
+OnUnproven = Literal["raise", "warn", "record"]
+Require = Literal["identity", "labels", "transport", "count"]
+Padding = Literal["forbid", "trim"]
+Scope = Literal["call", "session"]
+EqualSamples = Literal["forbid", "allow"]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the caller demands, and what shall happen if it is not met.
+
+    Attributes:
+        require: The weakest proof that may be called PASS.
+        on_failure: What a FAIL does. ``repair`` puts rows back in order where
+            that is unambiguous and raises where it is not.
+        on_unproven: What an UNPROVEN does.
+        padding: Whether known rows after the last label may be cut off.
+        scope: Whether each call answers all labels, or the calls together do.
+        equal_samples: Whether the data is known to hold samples with equal
+            inputs. Matters for proof ``labels`` only: equal rows are otherwise
+            taken for a possible repetition.
+
+    Raises:
+        ConfigError: A value is not one of the words allowed.
+    """
+
+    require: Require = "labels"
+    on_failure: OnFailure = "raise"
+    on_unproven: OnUnproven = "warn"
+    padding: Padding = "forbid"
+    scope: Scope = "call"
+    equal_samples: EqualSamples = "forbid"
+
+    def __post_init__(self) -> None:
+        allowed = {
+            "require": Require,
+            "on_failure": OnFailure,
+            "on_unproven": OnUnproven,
+            "padding": Padding,
+            "scope": Scope,
+            "equal_samples": EqualSamples,
+        }
+        for name, words in allowed.items():
+            check_word(name, getattr(self, name), get_args(words))
+
+    @property
+    def required_proof(self) -> Proof:
+        """``require`` as a proof level."""
+        return Proof[self.require.upper()]
+
+    def to_dict(self) -> dict[str, str]:
+        """The options by name, for the report."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
+
+def check_word(option: str, value: Any, allowed: tuple[str, ...]) -> None:
+    """Refuse a word that is not allowed, naming the nearest that is.
+
+    Raises:
+        ConfigError: ``value`` is not in ``allowed``.
+    """
+    if value in allowed:
+        return
+    msg = f"{option}: expected one of {', '.join(allowed)}; found {str(value)[:60]!r}.{_nearest(value, allowed)}"
+    raise ConfigError(msg)
+
+
+def check_names(given: Mapping[str, Any], allowed: tuple[str, ...], where: str) -> None:
+    """Refuse an unknown option name, naming the nearest that exists.
+
+    Raises:
+        ConfigError: A key of ``given`` is not in ``allowed``.
+    """
+    for name in given:
+        if name not in allowed:
+            msg = f"{where}: unknown option {name!r}.{_nearest(name, allowed)} Options: {', '.join(allowed)}."
+            raise ConfigError(msg)
+
+
+def _nearest(word: object, allowed: tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(str(word), allowed, n=1, cutoff=0.5)
+    return f" Did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,247 @@
+"""The report of one judged call or session: plain data, and its JSON form.
+
+The JSON form is versioned and deterministic: same evidence, same bytes. Times
+and costs are data that the caller passes in.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from evalguard.core.policy import Verdict
+
+SCHEMA_VERSION = 1
+
+COUNT_NAMES = (
+    "n_labels",
+    "n_predictions",
+    "missing",
+    "duplicate",
+    "foreign",
+    "reordered",
+    "misaligned",
+    "label_disagreements",
+    "padding",
+    "equal_samples",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """A likely cause of what was found.
+
+    Attributes:
+        cause: Short stable name, e.g. ``shuffled at each pass``.
+        certain: The fact that confirms the cause was observed; a matching
+            pattern alone is not enough.
+        evidence: The numbers that point to it, one sentence.
+        remedy: What to change, with the line before and after.
+        reproduced: Versions on which a test reproduces the cause.
+    """
+
+    cause: str
+    certain: bool
+    evidence: str
+    remedy: str
+    reproduced: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was judged, and what may be claimed.
+
+    Attributes:
+        verdict: PASS, REPAIRED, UNPROVEN or FAIL.
+        proof: ``identity``, ``labels``, ``transport``, ``count`` or ``none``.
+        counts: Exact integers by the names in ``COUNT_NAMES``.
+        findings: What is wrong, each with ``reason``, ``count``, ``message``,
+            ``rows`` and ``samples`` (the first cases).
+        wrong_rows: The first misaligned rows: ``row``, ``sample``, ``label``
+            and, where keys are known, ``sample_key`` and ``label_key``.
+        diagnosis: Most likely cause first.
+        hazards: True now although this call passed.
+        not_proven: What was not shown, and what would show it.
+        advice: One line to paste that would prove it; empty after a PASS.
+        identities: What each identity at hand said, the one used first.
+        stages: ``source``, ``transport`` and ``labels``, each ``right``,
+            ``wrong`` or ``unknown``.
+        method: The guarded call.
+        source: Kind, type and known facts of what was streamed.
+        labels: Name, digest and number of the external labels.
+        calls: Rows that each call contributed.
+        options: What the caller demanded.
+        impact: What the misalignment did to the metrics, or None.
+        repair: What was done to the predictions, or None.
+        cost: What guarding cost: seconds, share, bytes.
+        order: Order metrics of the delivered samples, or None.
+        plot: Runs of the alignment for drawing, or None.
+        name: Name of the evaluation.
+        versions: Versions of the software that took part.
+        checked_at_ms: Milliseconds since the epoch, 0 where not given.
+    """
+
+    verdict: Verdict
+    proof: str
+    counts: Mapping[str, int]
+    findings: tuple[Mapping[str, Any], ...] = ()
+    wrong_rows: tuple[Mapping[str, Any], ...] = ()
+    diagnosis: tuple[Diagnosis, ...] = ()
+    hazards: tuple[str, ...] = ()
+    not_proven: tuple[str, ...] = ()
+    advice: str = ""
+    identities: tuple[Mapping[str, Any], ...] = ()
+    stages: Mapping[str, str] = field(default_factory=dict)
+    method: str = "check"
+    source: Mapping[str, Any] = field(default_factory=dict)
+    labels: Mapping[str, Any] = field(default_factory=dict)
+    calls: tuple[int, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    impact: Mapping[str, Any] | None = None
+    repair: Mapping[str, Any] | None = None
+    cost: Mapping[str, Any] = field(default_factory=dict)
+    order: Mapping[str, Any] | None = None
+    plot: Mapping[str, Any] | None = None
+    name: str = "evaluation"
+    versions: Mapping[str, str] = field(default_factory=dict)
+    checked_at_ms: int = 0
+
+    @property
+    def violations(self) -> int:
+        """Total of all findings' counts: 0 is good."""
+        return sum(int(finding["count"]) for finding in self.findings)
+
+    @property
+    def headline(self) -> str:
+        """The one sentence that says it: verdict, and how many rows are wrong."""
+        return headline(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain data, in the form of the JSON Schema."""
+        body = {item.name: _plain(getattr(self, item.name)) for item in fields(self)}
+        return {"schema_version": SCHEMA_VERSION, **body, "violations": self.violations, "headline": self.headline}
+
+    def to_json(self) -> str:
+        """Deterministic JSON: sorted keys, two spaces, ending in a newline."""
+        return json.dumps(self.to_dict(), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Report:
+        """The report that ``to_dict`` gave.
+
+        Raises:
+            ValueError: ``data`` is of another schema version or lacks a field.
+        """
+        version = data.get("schema_version")
+        if version != SCHEMA_VERSION:
+            msg = f"expected a report of schema version {SCHEMA_VERSION}, found {version!r}"
+            raise ValueError(msg)
+        names = {item.name for item in fields(cls)}
+        values = {key: _frozen(value) for key, value in data.items() if key in names}
+        missing = {"verdict", "proof", "counts"} - values.keys()
+        if missing:
+            msg = f"not an evalguard report: {', '.join(sorted(missing))} missing"
+            raise ValueError(msg)
+        values["verdict"] = Verdict(values["verdict"])
+        values["diagnosis"] = tuple(Diagnosis(**item) for item in values.get("diagnosis", ()))
+        return cls(**values)
+
+
+def headline(report: Report) -> str:
+    """Verdict and the number that matters most, in one sentence."""
+    counts, total = report.counts, report.counts["n_predictions"]
+    if report.verdict is Verdict.PASS:
+        return f"PASS: all {total:,} predictions stand at their own label (proof: {report.proof})"
+    if report.verdict is Verdict.REPAIRED:
+        done = (report.repair or {}).get("summary", "rows were put right")
+        return f"REPAIRED: {done}; the {total:,} rows handed back stand at their own label"
+    if report.verdict is Verdict.UNPROVEN:
+        return f"UNPROVEN: nothing wrong was seen in {total:,} predictions, but the proof is only: {report.proof}"
+    if counts["misaligned"]:
+        return (
+            f"FAIL: {counts['misaligned']:,} of {total:,} predictions would be scored against another sample's label"
+        )
+    if report.findings:
+        return f"FAIL: {report.findings[0]['message']}"
+    return "FAIL"
+
+
+def _plain(value: Any) -> Any:
+    """Tuples to lists, enums to their values, numpy scalars to numbers."""
+    if isinstance(value, Diagnosis):
+        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, Verdict):
+        return value.value
+    if isinstance(value, float) and value != value:  # noqa: PLR0124 - NaN has no JSON form
+        return None
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of ``Report.to_dict()``."""
+    text, number, whole = {"type": "string"}, {"type": "number"}, {"type": "integer", "minimum": 0}
+    texts = {"type": "array", "items": text}
+    wholes = {"type": "array", "items": {"type": "integer"}}
+    free = {"type": "object"}
+    finding = _object(reason=text, count=whole, message=text, rows=wholes, samples=wholes)
+    wrong = {
+        "type": "object",
+        "required": ["row", "sample", "label"],
+        "properties": {"row": whole, "sample": {"type": ["integer", "null"]}, "label": {"type": ["integer", "null"]}},
+    }
+    diagnosis = _object(cause=text, certain={"type": "boolean"}, evidence=text, remedy=text, reproduced=text)
+    stage = {"enum": ["right", "wrong", "unknown"]}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "evalguard report",
+        **_object(
+            schema_version={"const": SCHEMA_VERSION},
+            verdict={"enum": [verdict.value for verdict in Verdict]},
+            proof={"enum": ["none", "count", "transport", "labels", "identity"]},
+            counts=_object(**dict.fromkeys(COUNT_NAMES, whole)),
+            findings={"type": "array", "items": finding},
+            wrong_rows={"type": "array", "items": wrong},
+            diagnosis={"type": "array", "items": diagnosis},
+            hazards=texts,
+            not_proven=texts,
+            advice=text,
+            identities={"type": "array", "items": free},
+            stages={"type": "object", "additionalProperties": stage},
+            method=text,
+            source=free,
+            labels=free,
+            calls=wholes,
+            options=free,
+            impact={"type": ["object", "null"]},
+            repair={"type": ["object", "null"]},
+            cost=free,
+            order={"type": ["object", "null"]},
+            plot={"type": ["object", "null"]},
+            name=text,
+            versions={"type": "object", "additionalProperties": text},
+            checked_at_ms=number,
+            violations=whole,
+            headline=text,
+        ),
+    }
+
+
+def _object(**properties: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": sorted(properties),
+        "additionalProperties": False,
+    }

@@ -1,0 +1,188 @@
+"""What was observed of a guarded call: one entry per delivered row, plus the source's life.
+
+A tag is an int64 that rode with its row from the source to the place where the
+prediction came out: ``pull << 32 | row``, the how-many-th batch asked of the
+source and the row inside it. ``-1`` is a row that carried none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+UNKNOWN = -1
+FOREIGN = -2
+ROW_BITS = 32
+ROW_MASK = (1 << ROW_BITS) - 1
+
+Int64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """The life of one source around one guarded call.
+
+    Attributes:
+        kind: ``arrays``, ``pydataset``, ``generator``, ``tf.data``, …
+        type_name: Class name of what the caller passed.
+        started: True where a generator had been advanced before this call.
+        handed_before: Guarded calls that had been given this very object.
+        pulled_before: Batches those calls took from it.
+        pulled: Batches this call took, None where that cannot be counted.
+        delivered: Batches this call delivered.
+        exhausted: The source ended during this call.
+        facts: What else is known of it: ``shuffle``, ``workers``,
+            ``batch_size``, ``steps``, …; plain values only.
+    """
+
+    kind: str = "unknown"
+    type_name: str = "unknown"
+    started: bool = False
+    handed_before: int = 0
+    pulled_before: int = 0
+    pulled: int | None = None
+    delivered: int = 0
+    exhausted: bool = False
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def ahead(self) -> int:
+        """Batches taken from the source and not delivered."""
+        return 0 if self.pulled is None else max(0, self.pulled - self.delivered)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trace:
+    """One guarded call, or several that answer the labels together.
+
+    Attributes:
+        n_rows: Rows of predictions that the caller got.
+        tags: int64, shape ``(n_rows,)``: see the module's docstring.
+        index: int64, shape ``(n_rows,)``: the label row which the source says
+            the row is, ``-1`` where it did not say. None: it never said.
+        index_source: ``stated`` by the source, or ``position`` of the row in
+            an array handed over as a whole.
+        keys: The key that each row carried, shape ``(n_rows,)``, or None.
+        fingerprints: uint64, shape ``(n_rows,)``: digest of the row the model
+            was fed, or None.
+        spec: dtype and row shape of the fingerprinted inputs.
+        targets: The stream's own ``y`` at each delivered row: an array, a
+            mapping or a sequence of arrays, or None.
+        batch_sizes: Rows in each delivered batch, int64.
+        calls: Rows of each call, in order.
+        sources: The source's state at each call, in order.
+        method: Name of the Keras method that was guarded.
+        unobserved: Why some rows could not be observed; empty if all were.
+        padding: bool, shape ``(n_rows,)``: rows declared to be dummies.
+    """
+
+    n_rows: int
+    tags: Int64
+    index: Int64 | None = None
+    index_source: str = "stated"
+    keys: NDArray[Any] | None = None
+    fingerprints: NDArray[np.uint64] | None = None
+    spec: tuple[str, ...] = ()
+    targets: Any = None
+    batch_sizes: Int64 = field(default_factory=lambda: np.zeros(0, np.int64))
+    calls: tuple[int, ...] = ()
+    sources: tuple[SourceState, ...] = ()
+    method: str = "predict"
+    unobserved: str = ""
+    padding: NDArray[np.bool_] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("tags", "index", "keys", "fingerprints", "padding"):
+            array = getattr(self, name)
+            if array is not None and len(array) != self.n_rows:
+                msg = f"Trace.{name}: expected {self.n_rows} rows, found {len(array)}"
+                raise ValueError(msg)
+        if not self.calls:
+            object.__setattr__(self, "calls", (self.n_rows,))
+
+    @property
+    def source(self) -> SourceState:
+        """State of the (last) source."""
+        return self.sources[-1] if self.sources else SourceState()
+
+    @property
+    def transport_intact(self) -> bool | None:
+        """True: rows came out as they went in, once each. None: not known.
+
+        In each call, pulls must be delivered in order, without a gap, and
+        each from its first row on.
+        """
+        if self.unobserved or (self.tags < 0).any():
+            return None
+        ends = np.cumsum(self.calls)
+        parts = np.split(self.tags, ends[:-1])
+        return all(_in_order(part) for part in parts)
+
+
+def _in_order(tags: Int64) -> bool:
+    if tags.size == 0:
+        return True
+    step = np.diff(tags)
+    # Either the next row of the same batch, or row 0 of the next batch.
+    next_batch = (tags[1:] & ROW_MASK == 0) & ((tags[1:] >> ROW_BITS) - (tags[:-1] >> ROW_BITS) == 1)
+    return bool(tags[0] == 0 and np.all((step == 1) | next_batch))
+
+
+def joined(traces: Sequence[Trace]) -> Trace:
+    """Several calls as one trace, in the order in which they were made.
+
+    Evidence that not every call has is dropped: a session is as well proven as
+    its weakest call.
+    """
+    if len(traces) == 1:
+        return traces[0]
+    reasons = [trace.unobserved for trace in traces if trace.unobserved]
+    specs = {trace.spec for trace in traces}
+    return replace(
+        traces[-1],
+        n_rows=sum(trace.n_rows for trace in traces),
+        tags=np.concatenate([trace.tags for trace in traces]),
+        index=_stack([trace.index for trace in traces]),
+        index_source=_same([trace.index_source for trace in traces]),
+        keys=_stack([trace.keys for trace in traces]),
+        fingerprints=_stack([trace.fingerprints for trace in traces]),
+        spec=specs.pop() if len(specs) == 1 else (),
+        targets=stack_nests([trace.targets for trace in traces]),
+        batch_sizes=np.concatenate([trace.batch_sizes for trace in traces]),
+        calls=tuple(rows for trace in traces for rows in trace.calls),
+        sources=tuple(source for trace in traces for source in trace.sources),
+        unobserved="; ".join(dict.fromkeys(reasons)),
+        padding=_stack([trace.padding for trace in traces]),
+    )
+
+
+def _same(words: list[str]) -> str:
+    return words[0] if len(set(words)) == 1 else "stated"
+
+
+def _stack(arrays: list[Any]) -> Any:
+    if any(array is None for array in arrays):
+        return None
+    if len({array.dtype.kind for array in arrays}) > 1:
+        arrays = [array.astype(str) for array in arrays]
+    return np.concatenate(arrays)
+
+
+def stack_nests(nests: Sequence[Any]) -> Any:
+    """Rows of equally structured nests of arrays, one behind the other; None if they differ."""
+    first = nests[0]
+    if any(type(nest) is not type(first) for nest in nests) or first is None:
+        return None
+    if isinstance(first, Mapping):
+        if any(nest.keys() != first.keys() for nest in nests):
+            return None
+        return {name: stack_nests([nest[name] for nest in nests]) for name in first}
+    if isinstance(first, (tuple, list)):
+        return tuple(stack_nests(list(parts)) for parts in zip(*nests, strict=True))
+    if len({array.shape[1:] for array in nests}) > 1:
+        return None
+    return np.concatenate(list(nests))
