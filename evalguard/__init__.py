@@ -1,3 +1,48 @@
-"""Proves that row i of a model's predictions is the answer to label i, or says how it broke."""
+"""evalguard proves that the predictions of a Keras model stand at their own labels.
 
-__all__: list[str] = []
+Importing it imports no framework.
+"""
+
+from evalguard.core.policy import Policy, Proof, Verdict
+from evalguard.core.report import Diagnosis, Report
+from evalguard.errors import (
+    AlignmentError,
+    ConfigError,
+    EvalGuardError,
+    EvalGuardWarning,
+    LabelsError,
+    MisalignmentError,
+    SinkError,
+    UnprovenError,
+    UnsupportedSourceError,
+)
+from evalguard.guard import Guard, GuardedModel, check, guard, wrap
+from evalguard.labels import Labels
+from evalguard.tagging import tagged
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AlignmentError",
+    "ConfigError",
+    "Diagnosis",
+    "EvalGuardError",
+    "EvalGuardWarning",
+    "Guard",
+    "GuardedModel",
+    "Labels",
+    "LabelsError",
+    "MisalignmentError",
+    "Policy",
+    "Proof",
+    "Report",
+    "SinkError",
+    "UnprovenError",
+    "UnsupportedSourceError",
+    "Verdict",
+    "__version__",
+    "check",
+    "guard",
+    "tagged",
+    "wrap",
+]

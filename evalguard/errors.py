@@ -64,3 +64,7 @@ class UnsupportedSourceError(EvalGuardError, TypeError):
 
 class SinkError(EvalGuardError):
     """A report could not be written; the verdict in it stands."""
+
+
+class EvalGuardWarning(UserWarning):
+    """A FAIL under ``on_failure="warn"``, an UNPROVEN, or a sink that failed."""

@@ -23,17 +23,23 @@ ARROWS: dict[str, frozenset[str]] = {
         "render": "core errors",
         "nests": "",
         "fingerprint": "core errors nests",
+        "tagging": "core errors nests",
         # Side by side: none of these three knows the others.
-        "probes": "core errors nests fingerprint",
-        "engines": "core errors nests fingerprint",
+        "probes": "core errors nests fingerprint tagging",
+        "engines": "core errors nests fingerprint tagging",
         "sinks": "core errors render",
-        "labels": "core errors nests fingerprint probes",
-        "guard": "core errors render nests fingerprint probes engines sinks labels",
-        "step": "core errors render nests fingerprint probes engines sinks labels guard",
-        "testing": "core errors render nests fingerprint probes engines sinks labels guard",
+        # Labels and references read the same sources that probes tag.
+        "references": "core errors nests fingerprint probes",
+        "labels": "core errors nests fingerprint references",
+        "predictions": "core errors nests",
+        "frames": "nests",
+        "controller": "core errors render nests fingerprint probes engines sinks references predictions",
+        "guard": "core errors nests engines sinks labels references controller frames",
+        "testing": "core errors tagging",
+        "step": "__init__ core errors render nests sinks labels guard frames",
         # The public names; the step and the command line are reached by running them.
-        "__init__": "core errors render nests fingerprint probes engines sinks labels guard",
-        "cli": "__init__ core errors render nests fingerprint probes engines sinks labels guard step",
+        "__init__": "core errors guard labels tagging",
+        "cli": "__init__ core errors render sinks labels guard step gate",
         "__main__": "cli",
     }.items()
 }

@@ -274,7 +274,8 @@ def _unequal_rows(target: NDArray[Any], value: NDArray[Any], samples: Int64 | No
     differs = target[rows] != wanted
     if target.dtype.kind == "f":
         differs &= ~(np.isnan(target[rows]) & np.isnan(wanted))
-    return rows[differs.reshape(len(rows), -1).any(axis=1)]
+    wrong: Int64 = rows[differs.reshape(len(rows), -1).any(axis=1)]
+    return wrong
 
 
 def check_labels(comparison: LabelComparison) -> Finding | None:

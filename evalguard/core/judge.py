@@ -77,7 +77,7 @@ def judge(trace: Trace, labels: Labels, policy: Policy, **context: Any) -> Judge
         findings=tuple(_finding_dict(finding) for finding in findings),
         wrong_rows=_wrong_rows(evidence),
         diagnosis=diagnose(trace, evidence.samples, labels) if findings else (),
-        hazards=hazards(trace, proof),
+        hazards=hazards(trace, passed=verdict is Verdict.PASS),
         not_proven=tuple(dict.fromkeys(notes)),
         advice="" if verdict is Verdict.PASS else _advice(evidence, policy),
         identities=tuple(_identity_dict(match, evidence) for match in evidence.matches),
@@ -293,7 +293,7 @@ def _source_dict(trace: Trace) -> dict[str, Any]:
     }
 
 
-def hazards(trace: Trace, proof: Proof) -> tuple[str, ...]:
+def hazards(trace: Trace, *, passed: bool) -> tuple[str, ...]:
     """What is true now although nothing is wrong with this call."""
     found: list[str] = []
     state = trace.source
@@ -306,7 +306,7 @@ def hazards(trace: Trace, proof: Proof) -> tuple[str, ...]:
         )
     if one_shot and state.exhausted:
         found.append(f"this {state.type_name} is spent: another call with the same object finds no batch")
-    if proof >= Proof.LABELS and checks.check_reuse(trace) is not None:
+    if passed and checks.check_reuse(trace) is not None:
         found.append("the generator was not at its start when the call began, though the rows delivered are right")
     return tuple(found)
 
@@ -354,3 +354,19 @@ def _advice(evidence: _Evidence, policy: Policy) -> str:
         "tf.data": "labels = evalguard.Labels.collect(dataset)  # labels and inputs in one pass; or reference=x_test",
     }
     return lines.get(kind, "evalguard.guard(labels=..., reference=x_test)  # inputs in label order")
+
+
+def unproven(labels: Labels | None, policy: Policy, reason: str, **context: Any) -> Report:
+    """A report without evidence: nothing could be observed or judged, for the reason given."""
+    counts = dict.fromkeys(COUNT_NAMES, 0)
+    counts["n_labels"] = 0 if labels is None else len(labels)
+    about = {} if labels is None else {"name": labels.name, "digest": labels.digest, "n": len(labels)}
+    return Report(
+        verdict=Verdict.UNPROVEN,
+        proof=Proof.NONE.label,
+        counts=counts,
+        not_proven=(reason,),
+        labels=about,
+        options=policy.to_dict(),
+        **context,
+    )

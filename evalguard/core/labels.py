@@ -61,7 +61,7 @@ class Labels:
             raise LabelsError(msg)
         if self.keys is not None:
             object.__setattr__(self, "keys", normal_keys(self.keys, self.name))
-            self._refuse_bad_keys()
+            self._refuse_bad_keys(self.keys)
 
     def _parts(self) -> list[tuple[str, NDArray[Any]]]:
         parts: list[tuple[str, NDArray[Any]]] = []
@@ -79,18 +79,17 @@ class Labels:
         """Number of samples."""
         return len(self._parts()[0][1])
 
-    def _refuse_bad_keys(self) -> None:
-        assert self.keys is not None
-        if self.keys.dtype.kind == "U":
-            empty = np.flatnonzero(self.keys == "")
+    def _refuse_bad_keys(self, keys: NDArray[Any]) -> None:
+        if keys.dtype.kind == "U":
+            empty = np.flatnonzero(keys == "")
             if empty.size:
                 msg = f"{self.name}: every sample needs a key; rows {_first(empty)} have none ({empty.size} in all)."
                 raise LabelsError(msg)
-        unique, first, counts = np.unique(self.keys, return_index=True, return_counts=True)
-        if len(unique) == len(self.keys):
+        unique, counts = np.unique(keys, return_counts=True)
+        if len(unique) == len(keys):
             return
         repeated = unique[counts > 1]
-        rows = np.flatnonzero(self.keys == repeated[0])
+        rows = np.flatnonzero(keys == repeated[0])
         msg = (
             f"{self.name}: expected each key once; {len(repeated)} keys are repeated, the first is "
             f"{str(repeated[0])[:80]!r} at rows {_first(rows)}. Choose a column that names each sample."
@@ -126,7 +125,7 @@ def normal_keys(keys: Any, name: str = "keys") -> NDArray[Any]:
     if array.dtype.kind == "U":
         return array
     items = array.tolist()
-    null = [row for row, item in enumerate(items) if item is None or item != item]  # noqa: PLR0124 - NaN differs from itself
+    null = [row for row, item in enumerate(items) if item is None or item != item]
     if null:
         msg = f"{name}: every sample needs a key; rows {_first(null)} have none ({len(null)} in all)."
         raise LabelsError(msg)

@@ -160,9 +160,7 @@ def headline(report: Report) -> str:
     if report.verdict is Verdict.UNPROVEN:
         return f"UNPROVEN: nothing wrong was seen in {total:,} predictions, but the proof is only: {report.proof}"
     if counts["misaligned"]:
-        return (
-            f"FAIL: {counts['misaligned']:,} of {total:,} predictions would be scored against another sample's label"
-        )
+        return f"FAIL: {counts['misaligned']:,} of {total:,} predictions would be scored against another sample's label"
     if report.findings:
         return f"FAIL: {report.findings[0]['message']}"
     return "FAIL"
@@ -178,7 +176,7 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, Verdict):
         return value.value
-    if isinstance(value, float) and value != value:  # noqa: PLR0124 - NaN has no JSON form
+    if isinstance(value, float) and value != value:
         return None
     if value is None or isinstance(value, (bool, int, float, str)):
         return value

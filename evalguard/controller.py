@@ -1,0 +1,382 @@
+"""One entry into a guard: watches its calls, judges them, tells the sinks, and acts on the verdict.
+
+The decorator, the context manager, the wrapper and the step are thin doors on
+this. Effects come first (run the call), then values (trace, judgement, report).
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import inspect
+import sys
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from evalguard import nests, predictions
+from evalguard.core import repair
+from evalguard.core.judge import Judgement, judge, unproven
+from evalguard.core.labels import Labels
+from evalguard.core.matching import COMPARABLE_SHARE
+from evalguard.core.policy import Policy, Verdict
+from evalguard.core.report import Report
+from evalguard.core.trace import Trace, joined
+from evalguard.engines import keras3
+from evalguard.engines.recorder import Recorder, Wanted
+from evalguard.errors import (
+    EvalGuardWarning,
+    LabelsError,
+    MisalignmentError,
+    SinkError,
+    UnprovenError,
+    UnsupportedSourceError,
+)
+from evalguard.probes import probe_for
+from evalguard.probes.base import PassiveProbe, Probe
+from evalguard.references import Reference, explain_mismatch
+from evalguard.render import artifacts
+from evalguard.sinks import Sink
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """One guarded call.
+
+    Attributes:
+        trace: What was delivered.
+        predictions: What the caller was given.
+        recorder: What was noted on the way; holds how the inputs looked.
+        seconds: Duration of the whole call.
+        again: Predicts given inputs as this call did, or None where the
+            source is not random access.
+    """
+
+    trace: Trace
+    predictions: Any
+    recorder: Recorder
+    seconds: float
+    again: Callable[[Any], Any] | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Outcome:
+    """A judged call or session, with the arrays a caller may want."""
+
+    report: Report
+    judgement: Judgement | None
+    labels: Labels | None
+    predictions: Any
+    samples: Any = None
+    trace: Trace | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """One ``with`` block, one call of a decorated function, or one wrapped call.
+
+    Attributes:
+        policy: What the caller demands.
+        wanted: What is noted of each batch.
+        name: Name of the evaluation.
+        find_labels: Gives the labels, or None where they are not known yet.
+        reference: Inputs in label order, or None.
+        sinks: Where reports go.
+        model: Guard this model only; None for every model.
+    """
+
+    policy: Policy
+    wanted: Wanted
+    name: str
+    find_labels: Callable[[bool], Labels | None]
+    reference: Reference | None
+    sinks: tuple[Sink, ...]
+    model: Any = None
+    calls: list[Call] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    sink_errors: list[SinkError] = field(default_factory=list)
+    _cache: dict[Any, Labels] = field(default_factory=dict)
+
+    def guards(self, model: Any) -> bool:
+        """Whether calls of this model are watched."""
+        return self.model is None or model is self.model
+
+    def begin(self) -> None:
+        """Tell the sinks that an evaluation is under way."""
+        for sink in self.sinks:
+            self._tell(sink.begin, self.name)
+
+    def run(self, model: Any, method: str, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Make one guarded call and act on what it shows."""
+        try:
+            bound = inspect.signature(original).bind(model, *args, **kwargs)
+        except TypeError:
+            return original(model, *args, **kwargs)
+        start = time.perf_counter()
+        probe, problem = _probe(bound.arguments)
+        source, bound.arguments["x"] = bound.arguments["x"], probe.source
+        recorder = Recorder(self.wanted, problem=problem or keras3.unsupported())
+        with keras3.tap(model, recorder):
+            result = original(*bound.args, **bound.kwargs)
+        seconds = time.perf_counter() - start
+        trace = recorder.trace(
+            method=method,
+            source=probe.state(len(recorder.sizes)),
+            index_source=probe.index_source,
+            n_rows=nests.n_rows(result),
+        )
+        again = _again(original, bound, source, probe)
+        self.calls.append(Call(trace, result, recorder, seconds, again))
+        if self.policy.scope == "session":
+            return result
+        labels = self._labels(last=False)
+        return result if labels is None else self._conclude([self.calls.pop()], labels)
+
+    def end(self) -> None:
+        """Judge what has not been judged yet: sessions, and calls whose labels came late."""
+        labels = self._labels(last=True)
+        if not self.calls and not self.outcomes:
+            reason = "no predict of a Keras model was seen in this guard (another thread, another model, or none made)"
+            self._finish(Outcome(self._unproven(labels, reason), None, labels, None))
+            return
+        groups = [self.calls] if self.policy.scope == "session" else [[call] for call in self.calls]
+        self.calls = []
+        for group in groups:
+            if group:
+                self._conclude(group, labels)
+
+    def failed(self, error: BaseException) -> None:
+        """The user's own code raised: say so in the record."""
+        for sink in self.sinks:
+            self._tell(sink.failed, error)
+
+    def _labels(self, *, last: bool) -> Labels | None:
+        labels = self.find_labels(last)
+        if labels is None and last:
+            if self.reference is None:
+                msg = (
+                    f"{self.name}: no labels. Expected labels=..., labels_from='argument', "
+                    "or g.labels = ... before the guard ends."
+                )
+                raise LabelsError(msg)
+            return None
+        return labels
+
+    def _conclude(self, calls: list[Call], labels: Labels | None) -> Any:
+        start = time.perf_counter()
+        handed = [call.predictions for call in calls]
+        result = handed[0] if len(handed) == 1 else handed
+        try:
+            outcome = self._judge(calls, labels, result, start)
+        except LabelsError:
+            raise
+        except Exception as error:  # noqa: BLE001 - an error of our own must not cost the predictions, nor be a PASS
+            reason = f"evalguard could not judge this call: {type(error).__name__}: {error}"
+            outcome = Outcome(self._unproven(labels, reason), None, labels, result)
+        self._finish(outcome)
+        return outcome.predictions
+
+    def _judge(self, calls: list[Call], labels: Labels | None, result: Any, start: float) -> Outcome:
+        trace = joined([call.trace for call in calls])
+        labels, notes = self._with_reference(labels, calls[0].recorder, trace)
+        context: dict[str, Any] = {
+            "name": self.name,
+            "versions": versions(),
+            "checked_at_ms": int(time.time() * 1000),
+            "not_proven": notes,
+        }
+        judgement = judge(trace, labels, self.policy, **context)
+        outcome = Outcome(judgement.report, judgement, labels, result, judgement.samples, trace)
+        if judgement.padding and len(calls) == 1:
+            outcome.predictions = predictions.take(result, np.arange(len(labels)))
+        if judgement.report.verdict is Verdict.FAIL and self.policy.on_failure == "repair":
+            outcome = self._repaired(outcome, calls)
+        noted = sum(call.recorder.seconds for call in calls) + time.perf_counter() - start
+        whole = sum(call.seconds for call in calls)
+        cost = {"seconds": round(noted, 6), "share": round(noted / whole, 6) if whole else 0.0}
+        outcome.report = replace(outcome.report, cost=cost)
+        return outcome
+
+    def _repaired(self, outcome: Outcome, calls: list[Call]) -> Outcome:
+        """The outcome with rows put right, or with the reason why that was refused."""
+        judgement, labels, trace = outcome.judgement, outcome.labels, outcome.trace
+        if judgement is None or labels is None or trace is None:
+            return outcome
+        if len(calls) > 1:
+            return _refused(outcome, "the parts of a session have been handed back already; use scope='call'")
+        again = calls[0].again if _position_is_sample(trace, judgement) else None
+        fixed = predictions.repaired(outcome.predictions, judgement, len(labels), again)
+        if isinstance(fixed, str):
+            return _refused(outcome, fixed)
+        if _says_labels_are_wrong(judgement.report):
+            return _refused(outcome, "the stream's own targets contradict the labels; rows cannot cure that")
+        samples = np.arange(len(labels))
+        report = replace(
+            judgement.report,
+            verdict=Verdict.REPAIRED,
+            counts={**judgement.report.counts, "n_predictions": len(labels)},
+            repair={**fixed.steps, "summary": repair.summary(fixed.steps), "refused": ""},
+        )
+        return replace_outcome(outcome, report, fixed.predictions, samples)
+
+    def _with_reference(
+        self, labels: Labels | None, recorder: Recorder, trace: Trace
+    ) -> tuple[Labels, tuple[str, ...]]:
+        """Labels together with the fingerprints of their inputs, cast as the model was fed."""
+        if self.reference is None or not recorder.specs:
+            if labels is None:
+                msg = f"{self.name}: neither labels nor a reference that rows could be compared with"
+                raise LabelsError(msg)
+            return labels, ()
+        key = (recorder.specs, None if labels is None else labels.digest)
+        if key not in self._cache:
+            self._cache[key] = _combined(labels, self.reference, recorder)
+        labels = self._cache[key]
+        notes: tuple[str, ...] = ()
+        if trace.fingerprints is not None and labels.fingerprints is not None and recorder.first is not None:
+            known = np.isin(trace.fingerprints, labels.fingerprints)
+            if known.size and known.mean() <= COMPARABLE_SHARE:
+                notes = (f"content: {explain_mismatch(self.reference, recorder.first, recorder.specs)}",)
+        return labels, notes
+
+    def _unproven(self, labels: Labels | None, reason: str) -> Report:
+        return unproven(
+            labels, self.policy, reason, name=self.name, versions=versions(), checked_at_ms=int(time.time() * 1000)
+        )
+
+    def _finish(self, outcome: Outcome) -> None:
+        """Record first, then act: a FAIL has been written when the exception reaches the caller."""
+        self.outcomes.append(outcome)
+        if self.sinks:
+            rendered = artifacts(outcome.report)
+            for sink in self.sinks:
+                self._tell(sink.write, outcome.report, rendered)
+        self._act(outcome)
+
+    def _act(self, outcome: Outcome) -> None:
+        report = outcome.report
+        if report.verdict is Verdict.FAIL:
+            if self.policy.on_failure in {"raise", "repair"}:
+                raise MisalignmentError(message(report), report=report, predictions=outcome.predictions)
+            if self.policy.on_failure == "warn":
+                warnings.warn(message(report), EvalGuardWarning, stacklevel=_stacklevel())
+        elif report.verdict is Verdict.UNPROVEN:
+            if self.policy.on_unproven == "raise":
+                raise UnprovenError(message(report), report=report, predictions=outcome.predictions)
+            if self.policy.on_unproven == "warn":
+                warnings.warn(message(report), EvalGuardWarning, stacklevel=_stacklevel())
+
+    def _tell(self, send: Callable[..., None], *what: Any) -> None:
+        """A sink that fails is part of the outcome; it changes no verdict and stops nothing."""
+        try:
+            send(*what)
+        except SinkError as error:
+            self.sink_errors.append(error)
+            warnings.warn(str(error), EvalGuardWarning, stacklevel=_stacklevel())
+
+
+def _position_is_sample(trace: Trace, judgement: Judgement) -> bool:
+    """Row ``i`` of the array that was handed over is sample ``i``, so a missing sample can be looked up in it."""
+    positions = trace.index if trace.index_source == "position" else None
+    samples = judgement.samples
+    return positions is not None and samples is not None and np.array_equal(positions[: len(samples)], samples)
+
+
+def _combined(labels: Labels | None, reference: Reference, recorder: Recorder) -> Labels:
+    rows, _ = reference.fingerprints(recorder.specs)
+    spec = tuple(str(leaf) for leaf in recorder.specs)
+    if labels is None:
+        return Labels(fingerprints=rows, spec=spec, name="reference")
+    if len(rows) != len(labels):
+        msg = f"reference: expected one row for each of the {len(labels)} labels, found {len(rows)}"
+        raise LabelsError(msg)
+    return replace(labels, fingerprints=rows, spec=spec)
+
+
+def replace_outcome(outcome: Outcome, report: Report, result: Any, samples: Any) -> Outcome:
+    """The same outcome after a repair."""
+    return Outcome(report, outcome.judgement, outcome.labels, result, samples, outcome.trace)
+
+
+def _refused(outcome: Outcome, reason: str) -> Outcome:
+    report = replace(outcome.report, repair={"summary": "", "refused": reason})
+    return replace_outcome(outcome, report, outcome.predictions, outcome.samples)
+
+
+def _says_labels_are_wrong(report: Report) -> bool:
+    return report.stages.get("labels") == "wrong" or any(
+        finding["reason"] == "identities_disagree" for finding in report.findings
+    )
+
+
+def _probe(arguments: Mapping[str, Any]) -> tuple[Probe, str]:
+    """The probe of a call's source; a source that cannot be tagged is handed on as it is."""
+    source, call = arguments["x"], dict(arguments)
+    try:
+        return probe_for(source)(source, call), ""
+    except UnsupportedSourceError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a source that Keras takes must not fail because of us
+        return PassiveProbe(source, call), f"the source could not be tagged: {type(error).__name__}: {error}"
+
+
+def _again(original: Callable[..., Any], bound: inspect.BoundArguments, source: Any, probe: Probe) -> Any:
+    """Predict some rows of a random-access source as the call did: whole batches, the same size."""
+    if probe.kind != "arrays":
+        return None
+    size = bound.arguments.get("batch_size") or predictions.KERAS_BATCH_SIZE
+    steps = bound.arguments.get("steps")
+    total = nests.n_rows(source)
+    if total is None or (steps and not bound.arguments.get("batch_size")):
+        size = -(-(total or 1) // int(steps or 1))
+    fixed = {name: value for name, value in bound.arguments.items() if name in {"self", "verbose"}}
+
+    def predict(rows: Any) -> Any:
+        return predictions.predict_rows(lambda x: original(**fixed, x=x, batch_size=size), source, rows, size)
+
+    return predict
+
+
+def message(report: Report) -> str:
+    """What an exception or a warning says: the verdict, the first rows, the cause, the next step."""
+    lines = [f"{report.name}: {report.headline}"]
+    lines += [f"  {finding['message']}" for finding in report.findings]
+    lines += [f"  {wrong_row(row)}" for row in report.wrong_rows[:3]]
+    for cause in report.diagnosis[:1]:
+        lines += [f"  cause: {cause.cause} ({cause.evidence})", f"  {cause.remedy}"]
+    lines += [f"  not proven: {note}" for note in report.not_proven]
+    if report.repair and report.repair.get("refused"):
+        lines.append(f"  not repaired: {report.repair['refused']}")
+    if report.advice:
+        lines.append(f"  to prove it: {report.advice}")
+    return "\n".join(lines)
+
+
+def wrong_row(row: Mapping[str, Any]) -> str:
+    """``row 7: prediction of sample 12, scored against label 7``."""
+    sample = "a row that is no labelled sample" if row["sample"] is None else f"prediction of sample {row['sample']}"
+    if row["sample"] is None and row["label"] is not None and "sample_key" not in row:
+        sample = "prediction"
+    label = "beyond the last label" if row["label"] is None else f"scored against label {row['label']}"
+    return f"row {row['row']}: {sample}, {label}"
+
+
+def versions() -> dict[str, str]:
+    """Versions of the software that took part; only what is imported is asked."""
+    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for name in ("evalguard", "keras", "tensorflow", "tf_keras", "numpy", "mlflow"):
+        if name in sys.modules:
+            version = getattr(sys.modules[name], "__version__", None)
+            found[name] = str(version or importlib.metadata.version(name))
+    return found
+
+
+def _stacklevel() -> int:
+    """Frames up to the first one outside evalguard and Keras' own wrappers."""
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in {"evalguard", "contextlib"}:
+        frame, level = frame.f_back, level + 1
+    return max(1, level - 1)

@@ -1,0 +1,68 @@
+"""Methods of a Keras model class, replaced while at least one guard is active.
+
+The replacement asks the calling context whether a guard is active there and
+calls the original straight away if not, so other threads are untouched. The
+last guard to leave puts the class back exactly as it was.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from typing import Any
+
+Dispatch = Callable[[Any, str, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
+
+_lock = threading.Lock()
+_patches: dict[tuple[type, str], _Patch] = {}
+
+
+class _Patch:
+    def __init__(self, owner: type, method: str, dispatch: Dispatch) -> None:
+        self.owner, self.method = owner, method
+        self.users = 0
+        self._own = vars(owner).get(method)
+        original = getattr(owner, method)
+
+        @functools.wraps(original)
+        def replacement(model: Any, *args: Any, **kwargs: Any) -> Any:
+            return dispatch(model, method, original, args, kwargs)
+
+        self._replacement = replacement
+        setattr(owner, method, replacement)
+
+    def remove(self) -> None:
+        # Somebody may have wrapped the replacement meanwhile; it passes through once no guard is active.
+        if vars(self.owner).get(self.method) is not self._replacement:
+            return
+        if self._own is None:
+            delattr(self.owner, self.method)
+        else:
+            setattr(self.owner, self.method, self._own)
+
+
+def install(owner: type, methods: tuple[str, ...], dispatch: Dispatch) -> None:
+    """Replace the methods, or count one more user of the replacement."""
+    with _lock:
+        for method in methods:
+            patch = _patches.get((owner, method))
+            if patch is None:
+                patch = _patches[owner, method] = _Patch(owner, method, dispatch)
+            patch.users += 1
+
+
+def remove(owner: type, methods: tuple[str, ...]) -> None:
+    """Count one user less; the last one puts the originals back."""
+    with _lock:
+        for method in methods:
+            patch = _patches[owner, method]
+            patch.users -= 1
+            if patch.users == 0:
+                del _patches[owner, method]
+                patch.remove()
+
+
+def active() -> bool:
+    """Whether any method is replaced right now."""
+    return bool(_patches)

@@ -1,0 +1,530 @@
+"""The doors of the guard: decorator, context manager, wrapped model. One controller behind them."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, ParamSpec, Self, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalguard.controller import Outcome, Session, versions
+from evalguard.core.judge import judge
+from evalguard.core.labels import Labels as LabelTable
+from evalguard.core.labels import normal_keys
+from evalguard.core.policy import EqualSamples, OnFailure, OnUnproven, Padding, Policy, Require, Scope
+from evalguard.core.report import Report
+from evalguard.core.trace import UNKNOWN, Trace
+from evalguard.engines import keras3, patching
+from evalguard.engines.recorder import Wanted
+from evalguard.errors import ConfigError, LabelsError, SinkError
+from evalguard.labels import Labels
+from evalguard.references import Reference
+from evalguard.sinks import Sink
+from evalguard.sinks.files import FileSink
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+METHODS = ("predict",)
+
+_active: ContextVar[tuple[Session, ...]] = ContextVar("evalguard_active", default=())
+_in_call: ContextVar[bool] = ContextVar("evalguard_in_call", default=False)
+
+
+def _dispatch(model: Any, method: str, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Guard the call if a guard of this context wants it; calls made inside a guarded call are Keras' own."""
+    session = next((item for item in reversed(_active.get()) if item.guards(model)), None)
+    if session is None or _in_call.get():
+        return original(model, *args, **kwargs)
+    token = _in_call.set(True)
+    try:
+        return session.run(model, method, original, args, kwargs)
+    finally:
+        _in_call.reset(token)
+
+
+class Guard:
+    """Proves that predictions and external labels are one-to-one, for the calls made inside.
+
+    Made by ``evalguard.guard``. The same object is a decorator and a context
+    manager, and may be entered many times; labels and reference are read once.
+
+    Attributes:
+        report: Report of the last call, or of the last session.
+        reports: All reports, oldest first.
+        sink_errors: Records that could not be written.
+    """
+
+    def __init__(
+        self,
+        *,
+        labels: Any = None,
+        label: str | None = None,
+        labels_from: str | None = None,
+        reference: Any = None,
+        key: str | Callable[[Any], Any] | None = None,
+        strip_key: bool = False,
+        fingerprint: Callable[[Any], Any] | None = None,
+        pad_value: Any = None,
+        policy: Policy,
+        model: Any = None,
+        name: str | None = None,
+        mlflow: str | Literal[False] = "auto",
+        output: str | Path | None = None,
+        sinks: tuple[Sink, ...] = (),
+    ) -> None:
+        if labels is not None and labels_from is not None:
+            msg = "labels and labels_from: expected one of them, found both"
+            raise ConfigError(msg)
+        if strip_key and not isinstance(key, str):
+            msg = "strip_key: expected key='name of an entry of x' with it, found none"
+            raise ConfigError(msg)
+        self.policy = policy
+        self.name = name
+        self.sink_errors: list[SinkError] = []
+        self._given, self._label, self._labels_from = labels, label, labels_from
+        self._late: Any = None
+        self._table: Labels | None = None
+        self._key, self._strip_key = key, strip_key
+        self._fingerprint, self._pad_value = fingerprint, pad_value
+        self._reference_given = reference
+        self._reference: Reference | None = None
+        self._model, self._mlflow, self._output, self._sinks = model, mlflow, output, sinks
+        self._outcomes: list[Outcome] = []
+        # Entries of ``with``, by thread: the same guard may be entered in several at once.
+        self._entries = threading.local()
+
+    # -- results ---------------------------------------------------------------
+
+    @property
+    def reports(self) -> tuple[Report, ...]:
+        """All reports of this guard, oldest first."""
+        return tuple(outcome.report for outcome in self._outcomes)
+
+    @property
+    def report(self) -> Report:
+        """The last report.
+
+        Raises:
+            LookupError: Nothing has been judged yet.
+        """
+        return self._last().report
+
+    @property
+    def index(self) -> NDArray[np.int64] | None:
+        """Label row of each row handed back, int64, shape ``(n,)``; -1 is none of them; None: not known."""
+        samples: NDArray[np.int64] | None = self._last().samples
+        return samples
+
+    @property
+    def keys(self) -> NDArray[Any] | None:
+        """Key of each row handed back, shape ``(n,)``; None where keys are not known."""
+        outcome = self._last()
+        if outcome.labels is None or outcome.labels.keys is None:
+            return outcome.trace.keys if outcome.trace is not None else None
+        keys: NDArray[Any] | None = _in_order(outcome.labels.keys, self.index)
+        return keys
+
+    @property
+    def y_true(self) -> Any:
+        """Label of each row handed back, in their order; masked where a row is no labelled sample.
+
+        None where neither the sample nor the stream's own target is known.
+        """
+        outcome = self._last()
+        values = None if outcome.labels is None else outcome.labels.values
+        if values is None:
+            return None
+        if self.index is not None:
+            if isinstance(values, Mapping):
+                return {part: _in_order(array, self.index) for part, array in values.items()}
+            return _in_order(values, self.index)
+        return outcome.trace.targets if outcome.trace is not None else None
+
+    @property
+    def labels(self) -> Any:
+        """The labels, where they have been read."""
+        return self._table if self._table is not None else self._late
+
+    @labels.setter
+    def labels(self, values: Any) -> None:
+        self._late, self._table = values, None
+
+    def to_frame(self) -> Any:
+        """The last call as a pandas data frame: row, sample, key, y_true, prediction columns."""
+        from evalguard.frames import frame
+
+        outcome = self._last()
+        return frame(outcome.predictions, self.index, self.keys, self.y_true)
+
+    def _last(self) -> Outcome:
+        if not self._outcomes:
+            msg = "nothing has been judged yet: make a guarded call, and leave the guard where labels come late"
+            raise LookupError(msg)
+        return self._outcomes[-1]
+
+    # -- doors -----------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        entry = self._entered(self._given, self.name or "evaluation")
+        entry.__enter__()
+        self._entries.stack = [*getattr(self._entries, "stack", []), entry]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        entry = self._entries.stack.pop()
+        entry.__exit__(kind, error, trace)
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Guard every call of ``function``; its signature and type stay."""
+        if self._labels_from is not None and self._labels_from not in inspect.signature(function).parameters:
+            parameters = ", ".join(inspect.signature(function).parameters)
+            name = function.__qualname__
+            msg = f"labels_from={self._labels_from!r}: expected a parameter of {name}; it has {parameters}"
+            raise ConfigError(msg)
+        name = self.name or function.__qualname__
+
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def guarded_async(*args: P.args, **kwargs: P.kwargs) -> Any:
+                with self._entered(self._labels_of(function, args, kwargs), name):
+                    return await function(*args, **kwargs)
+
+            return cast("Callable[P, R]", guarded_async)
+
+        @functools.wraps(function)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+            with self._entered(self._labels_of(function, args, kwargs), name):
+                return function(*args, **kwargs)
+
+        return guarded
+
+    def _labels_of(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        if self._labels_from is None:
+            return self._given
+        bound = inspect.signature(function).bind(*args, **kwargs)
+        bound.apply_defaults()
+        return bound.arguments[self._labels_from]
+
+    # -- one entry ---------------------------------------------------------------
+
+    @contextmanager
+    def _entered(self, given: Any, name: str) -> Iterator[None]:
+        """Guard what happens in the block; judge it at the end unless the caller's code raised."""
+        session = self._session(given, name)
+        session.begin()
+        try:
+            with _watching(session, _model_classes(self._model)):
+                yield
+            session.end()
+        except BaseException as error:
+            if not session.outcomes:
+                session.failed(error)
+            raise
+        finally:
+            self.sink_errors += session.sink_errors
+
+    def _session(self, given: Any, name: str) -> Session:
+        table = self._read(given)
+        own = self._labels_from is not None
+
+        def find(last: bool) -> LabelTable | None:
+            nonlocal table
+            if table is None and not own and self._late is not None:
+                table = self._table = Labels.of(self._late, label=self._label, key=self._key_column())
+            if table is None and last and callable(given):
+                table = Labels.of(given(), label=self._label, key=self._key_column())
+            return table
+
+        content = "always" if self._reference_given is not None or _has_content(table) else "targets"
+        session = Session(
+            policy=self.policy,
+            wanted=Wanted(content, self._key, self._strip_key, self._fingerprint, self._pad_value),
+            name=name,
+            find_labels=find,
+            reference=self._make_reference(table),
+            sinks=self._make_sinks(name),
+            model=self._model,
+        )
+        session.outcomes = _Shared(self._outcomes)
+        return session
+
+    def _read(self, given: Any) -> Labels | None:
+        if given is None or (callable(given) and not isinstance(given, LabelTable)):
+            return self._table
+        if given is self._given and self._table is not None:
+            return self._table
+        table = Labels.of(given, label=self._label, key=self._key_column())
+        if given is self._given:
+            self._table = table
+        return table
+
+    def _key_column(self) -> str | None:
+        return self._key if isinstance(self._key, str) else None
+
+    def _make_reference(self, table: LabelTable | None) -> Reference | None:
+        given = self._reference_given
+        if given is None:
+            return None
+        if isinstance(given, (str, Path)):
+            given = Labels.load(given)
+        if isinstance(given, LabelTable):
+            return None
+        return Reference(
+            given,
+            None if table is None else len(table),
+            part=self._fingerprint,
+            pad_value=self._pad_value,
+            drop=self._key_column(),
+        )
+
+    def _make_sinks(self, name: str) -> tuple[Sink, ...]:
+        sinks = list(self._sinks)
+        if self._output is not None:
+            sinks.append(FileSink(self._output))
+        if self._mlflow is not False:
+            from evalguard.sinks.mlflow import mlflow_sink
+
+            sink = mlflow_sink(self._mlflow)
+            if sink is not None:
+                sinks.append(sink)
+        return tuple(sinks)
+
+
+class _Shared(list[Outcome]):
+    """A session's outcomes, which its guard keeps as well."""
+
+    def __init__(self, guard: list[Outcome]) -> None:
+        super().__init__()
+        self._guard = guard
+
+    def append(self, outcome: Outcome) -> None:
+        super().append(outcome)
+        self._guard.append(outcome)
+
+
+@contextmanager
+def _watching(session: Session, classes: tuple[type, ...]) -> Iterator[None]:
+    """Send calls of these classes made in this context to the session."""
+    for owner in classes:
+        patching.install(owner, METHODS, _dispatch)
+    token = _active.set((*_active.get(), session))
+    try:
+        yield
+    finally:
+        _active.reset(token)
+        for owner in classes:
+            patching.remove(owner, METHODS)
+
+
+def _has_content(table: LabelTable | None) -> bool:
+    return table is not None and table.fingerprints is not None
+
+
+def _in_order(values: NDArray[Any], index: NDArray[np.int64] | None) -> Any:
+    if index is None:
+        return None
+    known = (index >= 0) & (index < len(values))
+    rows = values[np.where(known, index, 0)]
+    if known.all():
+        return rows
+    mask = np.broadcast_to(~known.reshape(-1, *[1] * (rows.ndim - 1)), rows.shape)
+    return np.ma.MaskedArray(rows, mask=mask)
+
+
+def _model_classes(model: Any) -> tuple[type, ...]:
+    """The Keras model classes to guard; Keras is imported if nothing has imported it yet."""
+    if model is None and not {"keras", "tf_keras"} & sys.modules.keys():
+        importlib.import_module("keras")
+    return tuple(owner for owner in (keras3.model_class(),) if owner is not None)
+
+
+def guard(
+    *,
+    labels: Any = None,
+    label: str | None = None,
+    labels_from: str | None = None,
+    reference: Any = None,
+    key: str | Callable[[Any], Any] | None = None,
+    strip_key: bool = False,
+    require: Require = "labels",
+    on_failure: OnFailure = "raise",
+    on_unproven: OnUnproven = "warn",
+    padding: Padding = "forbid",
+    scope: Scope = "call",
+    equal_samples: EqualSamples = "forbid",
+    pad_value: Any = None,
+    fingerprint: Callable[[Any], Any] | None = None,
+    model: Any = None,
+    name: str | None = None,
+    mlflow: str | Literal[False] = "auto",
+    output: str | Path | None = None,
+    sinks: tuple[Sink, ...] = (),
+) -> Guard:
+    """Guard every ``predict`` of Keras models made in this context.
+
+    Use it as a decorator or as a context manager::
+
+        with evalguard.guard(labels=y_true, reference=x_test) as g:
+            y_pred = model.predict(dataset)
+        g.report.verdict
+
+    Args:
+        labels: External labels in label order: array, list, pandas object,
+            mapping of arrays (several outputs), ``Labels``, path of a CSV or
+            Parquet file, or a callable asked when the guard ends. They may
+            also be set as ``g.labels`` before it ends.
+        label: Column of the labels, where a table is given.
+        labels_from: Name of the decorated function's argument that holds them.
+        reference: Inputs in label order, to recognise each row by its content:
+            arrays or nests, a callable from sample index to sample, a function
+            that gives a new generator of batches, a dataset read once in
+            order, or the path of a manifest.
+        key: Entry of a dict ``x`` (and column of the labels) that names each
+            sample, or a callable that takes the batch and returns its keys.
+        strip_key: True: the model does not get that entry of ``x``.
+        require: Weakest proof that is a PASS.
+        on_failure: What a FAIL does; ``repair`` hands back rows in label order
+            where that is unambiguous.
+        on_unproven: What an UNPROVEN does.
+        padding: ``trim`` cuts known rows and declared dummies after the last label.
+        scope: ``call``: each call answers all labels; ``session``: all calls
+            of the guard together do, in order.
+        equal_samples: ``allow`` where the data is known to hold samples with
+            equal inputs.
+        pad_value: Value that pads rows (compared without it) and fills dummies.
+        fingerprint: Callable that takes ``x`` and returns what identifies a row.
+        model: Guard this model only.
+        name: Name of the evaluation in reports and records; by default the
+            decorated function's.
+        mlflow: ``auto`` (the active run, or ``MLFLOW_RUN_ID``), a run id, or False.
+        output: Directory for the report's files.
+        sinks: Further places that reports go to.
+
+    Returns:
+        The guard.
+
+    Raises:
+        ConfigError: An option has a value that is not allowed.
+        LabelsError: The labels cannot be used (on entry, before any prediction).
+        MisalignmentError: A call failed, under ``on_failure="raise"``, or
+            could not be repaired.
+        UnprovenError: A call is unproven, under ``on_unproven="raise"``.
+    """
+    policy = Policy(require, on_failure, on_unproven, padding, scope, equal_samples)
+    return Guard(
+        labels=labels,
+        label=label,
+        labels_from=labels_from,
+        reference=reference,
+        key=key,
+        strip_key=strip_key,
+        fingerprint=fingerprint,
+        pad_value=pad_value,
+        policy=policy,
+        model=model,
+        name=name,
+        mlflow=mlflow,
+        output=output,
+        sinks=sinks,
+    )
+
+
+class GuardedModel:
+    """A model whose ``predict`` is guarded; everything else is the model's own.
+
+    Attributes:
+        guard: The guard, with ``report``, ``reports``, ``index``, ``y_true``.
+    """
+
+    def __init__(self, model: Any, guard: Guard) -> None:
+        self.guard = guard
+        self._model = model
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._model, name)
+        if name not in METHODS:
+            return value
+
+        @functools.wraps(value)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            with self.guard:
+                return value(*args, **kwargs)
+
+        return guarded
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the model itself, unguarded."""
+        return self._model(*args, **kwargs)
+
+    @property
+    def report(self) -> Report:
+        """The last report."""
+        return self.guard.report
+
+
+def wrap(model: Any, **options: Any) -> GuardedModel:
+    """Guard one model; everything but ``predict`` passes through.
+
+    Args:
+        model: A Keras model.
+        **options: As for ``evalguard.guard``.
+    """
+    return GuardedModel(model, guard(model=model, **options))
+
+
+def check(
+    delivered: Any,
+    labels: Any,
+    *,
+    label: str | None = None,
+    key: str | None = None,
+    require: Require = "labels",
+    padding: Padding = "forbid",
+    name: str = "check",
+) -> Report:
+    """Judge sample indices or keys, without any model.
+
+    Args:
+        delivered: What each prediction row is: sample indices (int, shape
+            ``(n,)``), or keys if ``labels`` has keys.
+        labels: Labels as for ``evalguard.guard``, or their number.
+        label: Column of the labels, where a table is given.
+        key: Column of the keys; ``delivered`` then holds keys.
+        require: As for ``evalguard.guard``.
+        padding: As for ``evalguard.guard``.
+        name: Name of the evaluation in the report.
+
+    Returns:
+        The report; nothing is raised for a FAIL.
+
+    Raises:
+        LabelsError: The labels, or what was delivered, cannot be used.
+    """
+    policy = Policy(require=require, padding=padding)
+    if isinstance(labels, (int, np.integer)):
+        labels = np.arange(int(labels))
+    table = Labels.of(labels, label=label, key=key)
+    rows = normal_keys(delivered, "delivered")
+    n_rows = len(rows)
+    if table.keys is not None:
+        trace = Trace(n_rows, np.full(n_rows, UNKNOWN), keys=rows, method="check")
+    elif rows.dtype.kind == "i":
+        trace = Trace(n_rows, np.full(n_rows, UNKNOWN), index=rows, method="check")
+    else:
+        msg = "delivered: expected sample indices (integers), found keys; give the labels' keys as well: key='column'"
+        raise LabelsError(msg)
+    return judge(trace, table, policy, name=name, versions=versions()).report

@@ -1,0 +1,72 @@
+"""Nests of arrays, as Keras takes them: dict, list and tuple, without importing a framework."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def leaves(nest: Any) -> list[Any]:
+    """The leaves in Keras' order: sequences as they stand, mappings by sorted key; None is no leaf."""
+    if nest is None:
+        return []
+    if isinstance(nest, Mapping):
+        return [leaf for name in sorted(nest) for leaf in leaves(nest[name])]
+    if isinstance(nest, (list, tuple)) and _holds_inputs(nest):
+        return [leaf for part in nest for leaf in leaves(part)]
+    return [nest]
+
+
+def _holds_inputs(sequence: Any) -> bool:
+    """A sequence of inputs, not a plain list of numbers or words that is one input itself."""
+    if not sequence:
+        return True
+    first = sequence[0]
+    if isinstance(first, (list, tuple)):
+        return _holds_inputs(first)
+    return first is None or hasattr(first, "shape") or isinstance(first, Mapping)
+
+
+def map_leaves(function: Callable[[Any], Any], nest: Any) -> Any:
+    """The same nest with ``function`` applied to each leaf; namedtuples become tuples."""
+    if nest is None:
+        return None
+    if isinstance(nest, Mapping):
+        return {name: map_leaves(function, part) for name, part in nest.items()}
+    if isinstance(nest, list):
+        return [map_leaves(function, part) for part in nest]
+    if isinstance(nest, tuple):
+        return tuple(map_leaves(function, part) for part in nest)
+    return function(nest)
+
+
+def n_rows(nest: Any) -> int | None:
+    """Rows of the first leaf; None if there is no leaf or it has no first dimension."""
+    for leaf in leaves(nest):
+        shape = getattr(leaf, "shape", None)
+        if shape is not None:
+            try:
+                return int(shape[0])
+            except (IndexError, TypeError, ValueError):
+                return None
+        try:
+            return len(leaf)
+        except TypeError:
+            return None
+    return None
+
+
+def unpack(batch: Any) -> tuple[Any, Any, Any]:
+    """``(x, y, sample_weight)`` of a batch, as ``keras.utils.unpack_x_y_sample_weight`` reads it."""
+    if isinstance(batch, list):
+        batch = tuple(batch)
+    if not isinstance(batch, tuple):
+        return batch, None, None
+    return (*batch, None, None)[:3] if batch else (None, None, None)
+
+
+def pack(x: Any, y: Any = None, sample_weight: Any = None) -> Any:
+    """A batch as ``keras.utils.pack_x_y_sample_weight`` packs it (keras 3.15, data_adapter_utils.py)."""
+    if y is None:
+        return x if not isinstance(x, (tuple, list)) else (x,)
+    return (x, y) if sample_weight is None else (x, y, sample_weight)

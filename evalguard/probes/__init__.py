@@ -1,0 +1,43 @@
+"""One probe per kind of source: how it is tagged, and what its life looked like.
+
+A probe never asks a source for anything that Keras would not have asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+
+from evalguard.errors import UnsupportedSourceError
+from evalguard.probes import kinds
+from evalguard.probes.base import Probe
+
+Predicate = Callable[[object], bool]
+
+# First match wins; the order is that of keras.src.trainers.data_adapters.get_data_adapter
+# (keras 3.15): arrays before datasets before PyDatasets.
+PROBES: tuple[tuple[Predicate, str], ...] = (
+    (kinds.is_arrays, "evalguard.probes.arrays:ArraysProbe"),
+    (kinds.is_tf_dataset, "evalguard.probes.tf_data:TfDataProbe"),
+    (kinds.is_pydataset, "evalguard.probes.pydataset:PyDatasetProbe"),
+    (kinds.is_generator, "evalguard.probes.generators:GeneratorProbe"),
+    (kinds.is_untaggable, "evalguard.probes.base:PassiveProbe"),
+)
+
+
+def probe_for(source: object) -> type[Probe]:
+    """The probe class for a source.
+
+    Raises:
+        UnsupportedSourceError: No probe knows this type.
+    """
+    for predicate, path in PROBES:
+        if predicate(source):
+            module, _, name = path.partition(":")
+            probe: type[Probe] = getattr(importlib.import_module(module), name)
+            return probe
+    msg = (
+        f"no probe for {type(source).__qualname__}; supported: arrays and nests of them, PyDataset, generators, "
+        "tf.data.Dataset. Pass sample indices or keys to evalguard.check() for anything else."
+    )
+    raise UnsupportedSourceError(msg)
