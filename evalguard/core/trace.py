@@ -146,8 +146,8 @@ def joined(traces: Sequence[Trace]) -> Trace:
         traces[-1],
         n_rows=sum(trace.n_rows for trace in traces),
         tags=np.concatenate([trace.tags for trace in traces]),
-        index=_stack([trace.index for trace in traces]),
-        index_source=_same([trace.index_source for trace in traces]),
+        index=_joined_index(traces),
+        index_source=traces[0].index_source,
         keys=_stack([trace.keys for trace in traces]),
         fingerprints=_stack([trace.fingerprints for trace in traces]),
         spec=specs.pop() if len(specs) == 1 else (),
@@ -160,8 +160,13 @@ def joined(traces: Sequence[Trace]) -> Trace:
     )
 
 
-def _same(words: list[str]) -> str:
-    return words[0] if len(set(words)) == 1 else "stated"
+def _joined_index(traces: Sequence[Trace]) -> Any:
+    if len({trace.index_source for trace in traces}) > 1:
+        return None
+    if traces[0].index_source == "stated":
+        return _stack([trace.index for trace in traces])
+    # Arrays handed over one after the other: the positions go on where the last array ended.
+    return np.arange(sum(trace.n_rows for trace in traces))
 
 
 def _stack(arrays: list[Any]) -> Any:
