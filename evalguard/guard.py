@@ -462,7 +462,8 @@ class GuardedModel:
         @functools.wraps(value)
         def guarded(*args: Any, **kwargs: Any) -> Any:
             with self.guard:
-                return value(*args, **kwargs)
+                # Looked up again, now that the guard is active.
+                return getattr(self._model, name)(*args, **kwargs)
 
         return guarded
 

@@ -159,7 +159,8 @@ def as_tf_dataset(batches: Sequence[Ids], make: MakeBatch) -> Any:
         return tf.TensorSpec((None, *array.shape[1:]), dtype)
 
     signature = keras.tree.map_structure(spec, make(batches[0]))
-    return tf.data.Dataset.from_generator(lambda: (make(ids) for ids in batches), output_signature=signature)
+    dataset = tf.data.Dataset.from_generator(lambda: (make(ids) for ids in batches), output_signature=signature)
+    return dataset.apply(tf.data.experimental.assert_cardinality(len(batches)))
 
 
 class MemorySink:

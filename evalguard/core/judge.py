@@ -150,6 +150,8 @@ def _proof(evidence: _Evidence, policy: Policy) -> Proof:
 
 def _findings(evidence: _Evidence, proof: Proof) -> tuple[Finding, ...]:
     trace, n_labels = evidence.trace, len(evidence.labels)
+    if not trace.one_to_one:
+        return ()
     if evidence.samples is not None:
         found: list[Finding | None] = list(checks.order_findings(evidence.samples, n_labels))
     else:
@@ -340,7 +342,10 @@ def _why_not_labels(evidence: _Evidence, policy: Policy) -> list[str]:
 
 
 def _advice(evidence: _Evidence, policy: Policy) -> str:
-    """One line to paste that would prove (or disprove) the alignment."""
+    """One line to paste that would prove (or disprove) the alignment, or fits what was done."""
+    option = _fitting_option(evidence, policy)
+    if option:
+        return option
     if evidence.samples is not None and evidence.used is not None and evidence.used.complete:
         return ""
     if evidence.comparison.comparable and evidence.repeated.size and policy.equal_samples == "forbid":
@@ -354,6 +359,21 @@ def _advice(evidence: _Evidence, policy: Policy) -> str:
         "tf.data": "labels = evalguard.Labels.collect(dataset)  # labels and inputs in one pass; or reference=x_test",
     }
     return lines.get(kind, "evalguard.guard(labels=..., reference=x_test)  # inputs in label order")
+
+
+def _fitting_option(evidence: _Evidence, policy: Policy) -> str:
+    """The option under which what was found would be in order."""
+    n_labels, samples, trace = len(evidence.labels), evidence.samples, evidence.trace
+    if samples is None:
+        return ""
+    head = samples[:n_labels]
+    whole = len(samples) > n_labels and np.array_equal(head, np.arange(n_labels))
+    if policy.padding == "forbid" and whole and _padding(trace, samples, n_labels):
+        return "evalguard.guard(labels=..., padding='trim')  # if the rows after the last label are padding"
+    short = 0 < len(samples) < n_labels and bool(samples[0] >= 0)
+    if policy.scope == "call" and short and np.array_equal(samples, samples[0] + np.arange(len(samples))):
+        return "evalguard.guard(labels=..., scope='session')  # if several calls answer the labels together"
+    return ""
 
 
 def unproven(labels: Labels | None, policy: Policy, reason: str, **context: Any) -> Report:

@@ -157,6 +157,8 @@ def headline(report: Report) -> str:
     if report.verdict is Verdict.REPAIRED:
         done = (report.repair or {}).get("summary", "rows were put right")
         return f"REPAIRED: {done}; the {total:,} rows handed back stand at their own label"
+    if report.verdict is Verdict.UNPROVEN and not total:
+        return "UNPROVEN: nothing was judged"
     if report.verdict is Verdict.UNPROVEN:
         return f"UNPROVEN: nothing wrong was seen in {total:,} predictions, but the proof is only: {report.proof}"
     if counts["misaligned"]:

@@ -77,6 +77,8 @@ class Trace:
         sources: The source's state at each call, in order.
         method: Name of the Keras method that was guarded.
         unobserved: Why some rows could not be observed; empty if all were.
+        one_to_one: False where the model does not return one row for each row
+            it is fed, so that rows and labels cannot be paired at all.
         padding: bool, shape ``(n_rows,)``: rows declared to be dummies.
     """
 
@@ -93,6 +95,7 @@ class Trace:
     sources: tuple[SourceState, ...] = ()
     method: str = "predict"
     unobserved: str = ""
+    one_to_one: bool = True
     padding: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
@@ -156,6 +159,7 @@ def joined(traces: Sequence[Trace]) -> Trace:
         calls=tuple(rows for trace in traces for rows in trace.calls),
         sources=tuple(source for trace in traces for source in trace.sources),
         unobserved="; ".join(dict.fromkeys(reasons)),
+        one_to_one=all(trace.one_to_one for trace in traces),
         padding=_stack([trace.padding for trace in traces]),
     )
 

@@ -145,7 +145,9 @@ class Recorder:
         if not problem and rows != observed:
             problem = f"the model returned {rows} rows for {observed} rows fed"
         if rows != observed:
-            return Trace(rows, np.full(rows, UNKNOWN), method=method, sources=(source,), unobserved=problem)
+            return Trace(
+                rows, np.full(rows, UNKNOWN), method=method, sources=(source,), unobserved=problem, one_to_one=False
+            )
         index = tags[:, 0] if index_source == "position" else tags[:, 1]
         return Trace(
             n_rows=rows,

@@ -236,9 +236,7 @@ def test_a_reused_generator_fails_the_second_time(model, identity):
 
     options = {"reference": x_of(range(50))} if identity == "content" else {}
     source = endless()
-    with evalguard.guard(
-        labels=labels_of(50), mlflow=False, on_failure="record", on_unproven="record", **options
-    ) as g:
+    with evalguard.guard(labels=labels_of(50), mlflow=False, on_failure="record", on_unproven="record", **options) as g:
         first = model.predict(source, steps=7, verbose=0)
         second = model.predict(source, steps=7, verbose=0)
     assert np.array_equal(first[:, 0], np.arange(50))

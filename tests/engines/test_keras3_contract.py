@@ -91,7 +91,9 @@ def guard(**options):
 def predict(model, source):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        return model.predict(source, batch_size=BATCH if isinstance(source, (np.ndarray, tf.Tensor)) else None, verbose=0)
+        return model.predict(
+            source, batch_size=BATCH if isinstance(source, (np.ndarray, tf.Tensor)) else None, verbose=0
+        )
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -121,7 +123,11 @@ def test_guarding_causes_no_trace_that_an_unguarded_call_would_not(kind, source,
             traces.append(1)  # runs while tracing only
             return x
 
-    compile_options = {"jit_compile": {"jit_compile": True}, "steps_per_execution": {"steps_per_execution": 3}}.get(kind)
+    options: dict[str, dict[str, object]] = {
+        "jit_compile": {"jit_compile": True},
+        "steps_per_execution": {"steps_per_execution": 3},
+    }
+    compile_options = options.get(kind)
     inputs = keras.Input((6,))
     model = keras.Model(inputs, Counting()(inputs))
     if compile_options:
@@ -240,23 +246,23 @@ def test_keras_still_feeds_predict_function_a_list_of_batches():
 
 @pytest.mark.parametrize("where", ["source", "model", "callback"])
 def test_the_users_exception_comes_through_and_no_patch_stays(where):
-    class Boom(Exception):
+    class BoomError(Exception):
         pass
 
     def broken():
         yield batch(range(BATCH))
         yield batch(range(BATCH))
-        raise Boom
+        raise BoomError
 
     class BoomCallback(keras.callbacks.Callback):
         def on_predict_batch_end(self, batch, logs=None):
-            raise Boom
+            raise BoomError
 
     model = functional(run_eagerly=True)
     sink = testing.MemorySink()
     if where == "model":
         model.layers[1].call = None
-    expected = {"source": Exception, "model": TypeError, "callback": Boom}[where]
+    expected = {"source": Exception, "model": TypeError, "callback": BoomError}[where]
     with pytest.raises(expected), guard(sinks=(sink,)):
         if where == "source":
             model.predict(broken(), verbose=0)

@@ -105,7 +105,7 @@ def main() -> int:
     if arguments.folder is None or not (arguments.folder / "adapters.py").is_file():
         parser.error("expected a folder with case scripts and adapters.py")
     only = {number for number in arguments.only.split(",") if number}
-    paths = [path for path in sorted(arguments.folder.resolve().glob("[0-9]*_*.py"))]
+    paths = sorted(arguments.folder.resolve().glob("[0-9]*_*.py"))
     paths = [path for path in paths if not only or path.name.partition("_")[0] in only]
     results = []
     print(f"{'case':48} {'truth':10} {'verdict':10} {'proof':9} cause", flush=True)
@@ -120,9 +120,7 @@ def main() -> int:
     false_fail = sum(result["truth"] == "aligned" and result["verdict"] == "FAIL" for result in results)
     missed = sum(result["truth"] != "aligned" and result["verdict"] != "FAIL" for result in results)
     unproven = sum(result["truth"] == "aligned" and result["verdict"] not in {"PASS", "FAIL"} for result in results)
-    print(
-        f"{sum(map(right, results))} of {len(results)} right, {false_fail} false FAIL, {unproven} aligned not proven"
-    )
+    print(f"{sum(map(right, results))} of {len(results)} right, {false_fail} false FAIL, {unproven} aligned not proven")
     return 1 if missed or false_fail else 0
 
 
