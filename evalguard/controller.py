@@ -86,6 +86,10 @@ class Session:
         reference: Inputs in label order, or None.
         sinks: Where reports go.
         model: Guard this model only; None for every model.
+        calls: Calls that have not been judged yet.
+        outcomes: What was judged, oldest first.
+        sink_errors: Records that could not be written.
+        cache: Labels with the fingerprints of the reference, kept by the guard.
     """
 
     policy: Policy
@@ -98,7 +102,7 @@ class Session:
     calls: list[Call] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     sink_errors: list[SinkError] = field(default_factory=list)
-    _cache: dict[Any, Labels] = field(default_factory=dict)
+    cache: dict[Any, Labels] = field(default_factory=dict)
 
     def guards(self, model: Any) -> bool:
         """Whether calls of this model are watched."""
@@ -232,9 +236,9 @@ class Session:
                 raise LabelsError(msg)
             return labels, ()
         key = (recorder.specs, None if labels is None else labels.digest)
-        if key not in self._cache:
-            self._cache[key] = _combined(labels, self.reference, recorder)
-        labels = self._cache[key]
+        if key not in self.cache:
+            self.cache[key] = _combined(labels, self.reference, recorder)
+        labels = self.cache[key]
         notes: tuple[str, ...] = ()
         if trace.fingerprints is not None and labels.fingerprints is not None and recorder.first is not None:
             known = np.isin(trace.fingerprints, labels.fingerprints)

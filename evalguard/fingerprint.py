@@ -9,6 +9,7 @@ one counts as none.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,16 @@ SMALL_ROW = 2048
 
 UInt64 = NDArray[np.uint64]
 _hash = xxhash.xxh3_64_intdigest
+
+
+@functools.lru_cache(maxsize=1024)
+def _seed(dtype: str, shape: tuple[int, ...] | None, tail: tuple[int, ...]) -> np.uint64:
+    return np.uint64(_hash(f"{dtype}|{shape}|{tail}".encode()))
+
+
+@functools.lru_cache(maxsize=1024)
+def _dense_spec(dtype: np.dtype[Any], shape: tuple[int, ...]) -> LeafSpec:
+    return LeafSpec(dtype.name, _row_shape(shape))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +60,9 @@ class LeafSpec:
         return f"{self.dtype}({', '.join(sizes)})"
 
     @property
-    def seed(self) -> int:
+    def seed(self) -> np.uint64:
         """What sets rows of equal bytes but other dtype or shape apart."""
-        return _hash(f"{self.dtype}|{self.shape}|{self.tail}".encode())
+        return _seed(self.dtype, self.shape, self.tail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +119,10 @@ def _leaf_rows(leaf: Leaf) -> tuple[UInt64, LeafSpec]:
         return _ragged_rows(leaf)
     if leaf.dtype.kind in "OSU":
         return _text_rows(leaf)
-    spec = LeafSpec(leaf.dtype.name, _row_shape(leaf.shape[1:]))
+    spec = _dense_spec(leaf.dtype, leaf.shape[1:])
     size = leaf.nbytes // len(leaf) if len(leaf) else 0
     rows = _hash_bytes(np.ascontiguousarray(leaf), size)
-    return rows ^ np.uint64(spec.seed), spec
+    return rows ^ spec.seed, spec
 
 
 def _hash_bytes(array: NDArray[Any], size: int) -> UInt64:
@@ -138,14 +149,14 @@ def _ragged_rows(leaf: Ragged) -> tuple[UInt64, LeafSpec]:
         values = np.ascontiguousarray(values)
     bounds = splits.tolist()
     rows = [_hash(values[start:stop].tobytes()) for start, stop in itertools.pairwise(bounds)]
-    return np.asarray(rows, dtype=np.uint64) ^ np.uint64(spec.seed), spec
+    return np.asarray(rows, dtype=np.uint64) ^ spec.seed, spec
 
 
 def _text_rows(leaf: NDArray[Any]) -> tuple[UInt64, LeafSpec]:
     flat = leaf.reshape(len(leaf), -1).tolist()
     spec = LeafSpec("str", _row_shape(leaf.shape[1:]))
     rows = [_hash(b"".join(_framed(item) for item in row)) for row in flat]
-    return np.asarray(rows, dtype=np.uint64) ^ np.uint64(spec.seed), spec
+    return np.asarray(rows, dtype=np.uint64) ^ spec.seed, spec
 
 
 def _framed(item: Any) -> bytes:
@@ -161,6 +172,8 @@ def _row_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _plain(leaf: Any) -> Leaf:
     """A leaf as numpy, float64 as float32, without copying where it can be helped."""
+    if type(leaf).__name__ == "EagerTensor":  # by far the commonest; a tensor is slow to say what it has not
+        return _array_plain(np.asarray(leaf))
     if hasattr(leaf, "row_splits"):  # tf.RaggedTensor
         return Ragged(_plain(leaf.values), np.asarray(leaf.row_splits, dtype=np.int64))
     if hasattr(leaf, "dense_shape"):  # tf.SparseTensor
@@ -172,6 +185,10 @@ def _plain(leaf: Any) -> Leaf:
         return _ragged_from_list(leaf)
     if array.dtype == object and array.ndim == 1 and len(array) and isinstance(array[0], (np.ndarray, list)):
         return _ragged_from_list(array.tolist())
+    return _array_plain(array)
+
+
+def _array_plain(array: NDArray[Any]) -> NDArray[Any]:
     if array.ndim == 0:
         msg = "expected inputs with a row dimension, found a scalar"
         raise ValueError(msg)

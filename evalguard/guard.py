@@ -101,6 +101,7 @@ class Guard:
         self._reference: Reference | None = None
         self._model, self._mlflow, self._output, self._sinks = model, mlflow, output, sinks
         self._outcomes: list[Outcome] = []
+        self._fingerprinted: dict[Any, LabelTable] = {}
         # Entries of ``with``, by thread: the same guard may be entered in several at once.
         self._entries = threading.local()
 
@@ -258,6 +259,7 @@ class Guard:
             reference=self._make_reference(table),
             sinks=self._make_sinks(name),
             model=self._model,
+            cache=self._fingerprinted,
         )
         session.outcomes = _Shared(self._outcomes)
         return session

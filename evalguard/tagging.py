@@ -1,4 +1,4 @@
-"""How a tag rides: the batch travels inside a dict, its tag beside it.
+"""How a tag rides: the batch and its tag travel as a pair in the place of ``x``.
 
 Wrapping the whole batch, rather than adding an entry to ``x``, lets the engine
 hand the model exactly the structure that it would have got unguarded, so a
@@ -15,8 +15,12 @@ from numpy.typing import NDArray
 from evalguard import nests
 from evalguard.core.trace import ROW_BITS, UNKNOWN
 
-BATCH = "evalguard_batch"
-TAG = "evalguard_tag"
+
+class Pair(NamedTuple):
+    """A batch and its tag; a namedtuple, so that Keras and ``tf.nest`` keep it as it is."""
+
+    batch: Any
+    tag: Any
 
 
 class TaggedX(NamedTuple):
@@ -97,17 +101,16 @@ def tag_rows(pull: int, n_rows: int, index: Any = None) -> NDArray[np.int64]:
 
 
 def wrap_batch(batch: Any, pull: int, index: Any = None) -> Any:
-    """The batch with its tag, or the batch alone where its rows cannot be counted."""
+    """``(Pair,)``: the batch with its tag, or the batch alone where its rows cannot be counted."""
     rows = nests.n_rows(nests.unpack(batch)[0])
     if rows is None:
         return batch
     stated = getattr(batch, "sample_index", None)
-    return {BATCH: batch, TAG: tag_rows(pull, rows, index if stated is None else stated)}
+    return (Pair(batch, tag_rows(pull, rows, index if stated is None else stated)),)
 
 
 def unwrap(data: Any) -> tuple[Any, Any]:
     """``(batch, tag)``; the tag is None where the batch carried none."""
-    inner = data[0] if isinstance(data, tuple) and len(data) == 1 else data
-    if isinstance(inner, dict) and TAG in inner:
-        return inner[BATCH], inner[TAG]
+    if type(data) is tuple and len(data) == 1 and isinstance(data[0], Pair):
+        return data[0]
     return data, None

@@ -39,7 +39,7 @@ ARROWS: dict[str, frozenset[str]] = {
         "step": "__init__ core errors render nests sinks labels guard frames",
         # The public names; the step and the command line are reached by running them.
         "__init__": "core errors guard labels tagging",
-        "cli": "__init__ core errors render sinks labels guard step gate",
+        "cli": "__init__ core errors render sinks labels guard step",
         "__main__": "cli",
     }.items()
 }

@@ -112,7 +112,9 @@ def _gather(trace: Trace, labels: Labels, policy: Policy) -> _Evidence:
     kept = trace.n_rows - padding
     comparison = replace(comparison, rows=comparison.rows[comparison.rows < kept])
     fingerprints = trace.fingerprints
-    repeated = repeated_rows(fingerprints[:kept]) if fingerprints is not None else np.zeros(0, np.int64)
+    # Repetitions are told by identity where there is one; equal content matters only without.
+    asked = fingerprints is not None and samples is None
+    repeated = repeated_rows(fingerprints[:kept]) if asked and fingerprints is not None else np.zeros(0, np.int64)
     return _Evidence(trace, labels, matches, used, samples, comparison, repeated, padding)
 
 
@@ -198,7 +200,7 @@ def _counts(evidence: _Evidence) -> dict[str, int]:
     counts["padding"] = evidence.padding
     counts["label_disagreements"] = int(evidence.comparison.rows.size)
     if evidence.used is not None and evidence.used.identity == "content":
-        counts["equal_samples"] = evidence.used.equal_samples
+        counts["equal_samples"] = evidence.labels.equal_samples
     samples = evidence.samples
     if samples is None:
         counts["missing"] = max(0, n_labels - evidence.n_rows)

@@ -47,6 +47,7 @@ class Labels:
     spec: tuple[str, ...] = ()
     name: str = "labels"
     _digest: list[str] = field(default_factory=list, init=False, repr=False)
+    _equal: list[int] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
         lengths = {part: len(array) for part, array in self._parts()}
@@ -95,6 +96,14 @@ class Labels:
             f"{str(repeated[0])[:80]!r} at rows {_first(rows)}. Choose a column that names each sample."
         )
         raise LabelsError(msg)
+
+    @property
+    def equal_samples(self) -> int:
+        """Samples whose content another sample has as well; 0 where fingerprints are not known."""
+        if not self._equal:
+            rows = self.fingerprints
+            self._equal.append(0 if rows is None else len(rows) - len(np.unique(rows)))
+        return self._equal[0]
 
     @property
     def digest(self) -> str:

@@ -31,14 +31,12 @@ class Match:
         complete: Every row was recognised or found foreign; none is unknown.
         comparable: False where next to no row was recognised, so that this
             identity says nothing about the alignment.
-        equal_samples: Samples that share their content with another one.
     """
 
     identity: str
     samples: Int64
     complete: bool
     comparable: bool = True
-    equal_samples: int = 0
 
     def aligned(self, n_labels: int) -> bool:
         """Whether row ``i`` is sample ``i``, for all of them."""
@@ -72,9 +70,8 @@ def match_content(rows: NDArray[np.uint64], reference: NDArray[np.uint64]) -> Ma
     still free; occurrences beyond the number of samples count as repetitions,
     beginning with the first again.
     """
-    equal = len(reference) - len(np.unique(reference))
     if np.array_equal(rows, reference):
-        return Match("content", np.arange(len(rows), dtype=np.int64), complete=True, equal_samples=equal)
+        return Match("content", np.arange(len(rows), dtype=np.int64), complete=True)
     samples = np.full(len(rows), FOREIGN, dtype=np.int64)
     common = min(len(rows), len(reference))
     in_place = np.flatnonzero(rows[:common] == reference[:common])
@@ -83,7 +80,7 @@ def match_content(rows: NDArray[np.uint64], reference: NDArray[np.uint64]) -> Ma
     taken[in_place] = True
     _assign_rest(rows, reference, samples, taken)
     known = float(np.mean(samples >= 0)) if len(samples) else 1.0
-    return Match("content", samples, complete=True, comparable=known > COMPARABLE_SHARE, equal_samples=equal)
+    return Match("content", samples, complete=True, comparable=known > COMPARABLE_SHARE)
 
 
 def _assign_rest(

@@ -51,25 +51,24 @@ class Tap:
         self._recorders = recorders
 
     def __call__(self, data: Any) -> Any:
-        """Feed the batches without their tags; count the rows that come back."""
+        """Feed the batches without their tags."""
         stack = self._recorders.get(threading.get_ident())
         if not stack:
             return self.function(data)
-        recorder = stack[-1]
-        outputs = self.function([take(recorder, item) for item in data])
-        recorder.rows_out += nests.n_rows(outputs) or 0
-        return outputs
+        return self.function([take(stack[-1], item) for item in data])
 
 
 def take(recorder: Recorder, data: Any) -> Any:
     """Note one distributed batch; hand on what the model shall get."""
     batch, tag = unwrap(data)
-    if tag is None or not _per_replica(tag):
+    if tag is not None and not _per_replica(tag):
+        return recorder.take(batch, tag)
+    if tag is None:
         if any(_per_replica(leaf) for leaf in nests.leaves(batch)):
             for part in _local_batches(batch):
                 recorder.take(part, None)
             return batch
-        return recorder.take(batch, tag)
+        return recorder.take(batch, None)
     for part, rows in zip(_local_batches(batch), tag.values, strict=True):
         recorder.take(part, rows)
     return _stripped(recorder, batch)

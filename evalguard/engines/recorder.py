@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from evalguard import nests
 from evalguard.core.labels import normal_keys
-from evalguard.core.trace import UNKNOWN, SourceState, Trace, stack_nests
+from evalguard.core.trace import ROW_BITS, UNKNOWN, SourceState, Trace, stack_nests
 from evalguard.fingerprint import LeafSpec, is_padding, row_fingerprints
 
 
@@ -55,7 +55,6 @@ class Recorder:
     specs: tuple[LeafSpec, ...] = ()
     problem: str = ""
     first: Any = None
-    rows_out: int = 0
     seconds: float = 0.0
 
     def take(self, batch: Any, tag: Any) -> Any:
@@ -72,15 +71,7 @@ class Recorder:
 
     def _note(self, batch: Any, tag: Any) -> None:
         x, y, _ = nests.unpack(batch)
-        stated = False
-        if tag is None:
-            size = _count(x)
-            self.tags.append(np.full((size, 2), UNKNOWN, dtype=np.int64))
-        else:
-            rows = _two_columns(np.asarray(tag))
-            size = len(rows)
-            self.tags.append(rows)
-            stated = size == 0 or rows[0, 1] != UNKNOWN
+        size, stated = self._note_tag(x, tag)
         self.sizes.append(size)
         wanted = self.wanted
         if y is not None:
@@ -89,6 +80,20 @@ class Recorder:
             self.keys.append(self._keys(batch, x))
         if wanted.content == "always" or (self.targets and not stated and wanted.key is None):
             self._note_content(x)
+
+    def _note_tag(self, x: Any, tag: Any) -> tuple[int, bool]:
+        """Rows of the batch, and whether the source stated their samples."""
+        if tag is None:
+            size = _count(x)
+            self.tags.append(np.full((size, 2), UNKNOWN, dtype=np.int64))
+            return size, False
+        rows = np.asarray(tag)
+        if rows.ndim == 0:  # the number of the batch: its rows are numbered by their place in it
+            size = _count(x)
+            start = int(rows) << ROW_BITS
+            rows = np.arange(start, start + size)
+        self.tags.append(rows)
+        return len(rows), rows.ndim == 2 and len(rows) > 0 and bool(rows[0, 1] != UNKNOWN)
 
     def _note_targets(self, y: Any) -> None:
         plain = nests.map_leaves(to_numpy, y)
@@ -138,7 +143,7 @@ class Recorder:
             index_source: ``stated`` or ``position``.
             n_rows: Rows that the caller got; None where the method returns no rows.
         """
-        tags = np.concatenate(self.tags) if self.tags else np.zeros((0, 2), np.int64)
+        tags = np.concatenate([_two_columns(tag) for tag in self.tags]) if self.tags else np.zeros((0, 2), np.int64)
         observed = len(tags)
         rows = observed if n_rows is None else n_rows
         problem = self.problem

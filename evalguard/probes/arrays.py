@@ -8,7 +8,7 @@ import numpy as np
 
 from evalguard import nests
 from evalguard.probes.base import Probe
-from evalguard.tagging import BATCH, TAG
+from evalguard.tagging import Pair
 
 
 class ArraysProbe(Probe):
@@ -24,4 +24,4 @@ class ArraysProbe(Probe):
         rows = sizes.pop() if len(sizes) == 1 else None
         if rows is not None:
             packed = nests.pack(source, call.get("y"), call.get("sample_weight"))
-            self.source = {BATCH: packed, TAG: np.arange(rows, dtype=np.int64)}
+            self.source = Pair(packed, np.arange(rows, dtype=np.int64))

@@ -31,7 +31,7 @@ class GeneratorProbe(Probe):
             self._pulled += 1
             self._history.pulled += 1
             # Anything but a tuple is refused by Keras 3, in its own words.
-            yield (wrap_batch(batch, pull),) if isinstance(batch, tuple) else batch
+            yield wrap_batch(batch, pull) if isinstance(batch, tuple) else batch
         self._exhausted = True
 
     def state(self, delivered: int) -> SourceState:

@@ -1,8 +1,8 @@
-"""``tf.data``: a running row number is added to each batch by ``Dataset.scan``.
+"""``tf.data``: each batch is given its number, behind the caller's last transformation.
 
-The number is added behind the caller's last transformation, so it changes
-nothing before it: ``map`` and ``batch`` are still fused, a shuffle keeps its
-seed, and the cardinality stays what it was.
+There it changes nothing before it: ``map`` and ``batch`` are still fused, a
+shuffle keeps its seed, and the cardinality stays what it was. A model that is
+replicated splits its batches, so there each row carries its own number.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from evalguard.core.trace import ROW_BITS
 from evalguard.probes.base import Probe
-from evalguard.tagging import BATCH, TAG
+from evalguard.tagging import Pair
 
 
 class TfDataProbe(Probe):
@@ -25,23 +25,29 @@ class TfDataProbe(Probe):
         tf = sys.modules["tensorflow"]
         if not _rows_are_countable(tf, source.element_spec):
             return
-
-        def add_tag(pull: Any, *parts: Any) -> tuple[Any, Any]:
-            batch = parts[0] if len(parts) == 1 and not isinstance(source.element_spec, tuple) else parts
-            start = tf.bitwise.left_shift(pull, tf.constant(ROW_BITS, tf.int64))
-            tag = tf.range(start, start + _n_rows(tf, batch))
-            return pull + 1, {BATCH: batch, TAG: tag}
-
-        def step(pull: Any, batch: Any) -> tuple[Any, Any]:
-            return add_tag(pull, *batch) if isinstance(source.element_spec, tuple) else add_tag(pull, batch)
-
-        self.source = source.scan(tf.constant(0, tf.int64), step)
+        strategy = getattr(call.get("self"), "distribute_strategy", None)
+        if strategy is None or strategy.num_replicas_in_sync == 1:
+            # No function of ours runs in the pipeline: a counter beside it is all.
+            numbered = tf.data.Dataset.zip(Pair(source, tf.data.Dataset.counter()))
+            self.source = tf.data.Dataset.zip((numbered,))
+        else:
+            self.source = _rows_numbered(tf, source)
 
     def facts(self) -> dict[str, Any]:
         """Adds the number of batches, where the dataset knows it."""
         known = super().facts()
         batches = int(self.original.cardinality())
         return {**known, "num_batches": batches} if batches >= 0 else known
+
+
+def _rows_numbered(tf: Any, source: Any) -> Any:
+    bits = tf.constant(ROW_BITS, tf.int64)
+
+    def step(pull: Any, batch: Any) -> tuple[Any, Any]:
+        start = tf.bitwise.left_shift(pull, bits)
+        return pull + 1, (Pair(batch, tf.range(start, start + _n_rows(tf, batch))),)
+
+    return source.scan(tf.constant(0, tf.int64), step)
 
 
 def _first(tf: Any, element: Any) -> Any:

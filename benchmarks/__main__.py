@@ -1,0 +1,91 @@
+"""``python -m benchmarks``: print what guarding costs, and which budgets hold."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def main() -> int:
+    """Print the tables; exit 0 if every budget holds."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--pairs", type=int, default=15, help="alternating pairs for each row (default 15)")
+    parser.add_argument("--quick", action="store_true", help="five pairs, transport and content only")
+    parser.add_argument("--json", type=Path, help="write the figures to this file as well")
+    arguments = parser.parse_args()
+    pairs = 5 if arguments.quick else arguments.pairs
+    rows = overhead_rows(pairs, quick=arguments.quick) + core_rows()
+    if arguments.json:
+        arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
+    broken = [row for row in rows if row["holds"] is False]
+    print(f"\n{sum(row['holds'] is True for row in rows)} budgets hold, {len(broken)} do not")
+    return 1 if broken else 0
+
+
+def overhead_rows(pairs: int, *, quick: bool) -> list[dict[str, Any]]:
+    """Guarded over bare ``predict``."""
+    from benchmarks import overhead
+
+    print(f"guarded / bare predict, ratio of medians over {pairs} alternating pairs, quartiles of the pairs")
+    print(f"{'model':10} {'source':10} {'proof':10} {'bare':>9} {'ratio':>7} {'quartiles':>13} {'per batch':>11}  budget")
+    rows = []
+    for subject in (overhead.mlp(), overhead.conv()):
+        batches = -(-len(subject.x) // overhead.BATCH)
+        for kind, budget in subject.budgets.items():
+            for proof in ("transport", "content") if quick else ("transport", "content", "labels"):
+                if proof == "labels" and kind == "arrays":
+                    continue
+                ratio = overhead.measure(subject, kind, proof, pairs)
+                limit = budget if proof == "transport" else None
+                rows.append(show(subject.name, kind, proof, ratio, batches, limit))
+        ratio = overhead.fingerprints_alone(subject, pairs)
+        rows.append(show(subject.name, "tf.data", "hash only", ratio, batches, subject.content_budget))
+    return rows
+
+
+def show(model: str, kind: str, proof: str, ratio: Any, batches: int, budget: float | None) -> dict[str, Any]:
+    """Print one row of the table; give it as data."""
+    added = (ratio.second - ratio.first) / batches * 1e6
+    holds = None if budget is None else ratio.ratio <= budget
+    verdict = "" if budget is None else f"<= {budget:.2f} {'holds' if holds else 'BROKEN'}"
+    print(
+        f"{model:10} {kind:10} {proof:10} {ratio.first * 1e3:7.0f}ms {ratio.ratio:7.3f} "
+        f"{ratio.low:6.3f}-{ratio.high:.3f} {added:+9.1f}us  {verdict}",
+        flush=True,
+    )
+    return {
+        "what": f"{model}, {kind}, {proof}",
+        "ratio": ratio.ratio,
+        "low": ratio.low,
+        "high": ratio.high,
+        "budget": budget,
+        "holds": holds,
+    }
+
+
+def core_rows() -> list[dict[str, Any]]:
+    """Manifest throughput and the import."""
+    from benchmarks import core
+
+    print()
+    rows = []
+    for name, measured, unit, budget, at_least in core.figures():
+        holds = measured >= budget if at_least else measured <= budget
+        sign = ">=" if at_least else "<="
+        print(f"{name:55} {measured:8.3f} {unit:5} {sign} {budget} {'holds' if holds else 'BROKEN'}", flush=True)
+        rows.append({"what": name, "value": measured, "unit": unit, "budget": budget, "holds": holds})
+    return rows
+
+
+if __name__ == "__main__":
+    started = time.perf_counter()
+    status = main()
+    print(f"({time.perf_counter() - started:.0f} s)")
+    sys.exit(status)

@@ -1,0 +1,167 @@
+"""What guarding costs: guarded over bare ``predict``, for each kind of source and two models.
+
+The no-op model does almost nothing (MLP 32→64→10, batch 32, 50,000 rows), so
+what is left is the price of the loop; the conv net (64×64×3, batch 32) is small
+as conv nets go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import evalguard
+from benchmarks.pairs import Ratio, compare
+
+BATCH = 32
+MLP_ROWS = 50_000
+CONV_ROWS = 640
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A model with its data.
+
+    Attributes:
+        name: For the table.
+        model: Built and ready.
+        x: Inputs, float32.
+        y: Targets, int64.
+        budgets: Highest ratio allowed, by kind of source, for transport alone.
+        content_budget: Highest ratio allowed for fingerprints alone.
+    """
+
+    name: str
+    model: Any
+    x: Any
+    y: Any
+    budgets: dict[str, float]
+    content_budget: float
+
+
+def mlp() -> Subject:
+    """A model that does almost nothing."""
+    keras.utils.set_random_seed(0)
+    layers = [keras.Input((32,)), keras.layers.Dense(64, activation="relu"), keras.layers.Dense(10)]
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(MLP_ROWS, 32)).astype("float32")
+    budgets = {"pydataset": 1.10, "generator": 1.10, "arrays": 1.15, "tf.data": 1.15}
+    return Subject("no-op MLP", keras.Sequential(layers), x, rng.integers(0, 10, MLP_ROWS), budgets, 1.03)
+
+
+def conv() -> Subject:
+    """A small conv net."""
+    keras.utils.set_random_seed(0)
+    layers = [
+        keras.Input((64, 64, 3)),
+        keras.layers.Conv2D(16, 3, activation="relu"),
+        keras.layers.MaxPooling2D(),
+        keras.layers.Conv2D(32, 3, activation="relu"),
+        keras.layers.GlobalAveragePooling2D(),
+        keras.layers.Dense(10),
+    ]
+    rng = np.random.default_rng(0)
+    x = rng.random(size=(CONV_ROWS, 64, 64, 3), dtype="float32")
+    budgets = dict.fromkeys(("pydataset", "generator", "arrays", "tf.data"), 1.02)
+    return Subject("conv net", keras.Sequential(layers), x, rng.integers(0, 10, CONV_ROWS), budgets, 1.01)
+
+
+class Batches(keras.utils.PyDataset):
+    """The arrays as a PyDataset."""
+
+    def __init__(self, x: Any, y: Any | None) -> None:
+        super().__init__()
+        self.x, self.y = x, y
+
+    def __len__(self) -> int:
+        return -(-len(self.x) // BATCH)
+
+    def __getitem__(self, index: int) -> Any:
+        rows = slice(index * BATCH, (index + 1) * BATCH)
+        return (self.x[rows],) if self.y is None else (self.x[rows], self.y[rows])
+
+
+def generator(x: Any, y: Any | None) -> Iterator[Any]:
+    """The arrays as a generator."""
+    for start in range(0, len(x), BATCH):
+        rows = slice(start, start + BATCH)
+        yield (x[rows],) if y is None else (x[rows], y[rows])
+
+
+def source_of(kind: str, x: Any, y: Any | None) -> Callable[[], Any]:
+    """A function that gives a fresh source of this kind."""
+    if kind == "tf.data":
+        dataset = tf.data.Dataset.from_tensor_slices(x if y is None else (x, y)).batch(BATCH)
+        return lambda: dataset
+    kinds: dict[str, Callable[[], Any]] = {
+        "arrays": lambda: x,
+        "pydataset": lambda: Batches(x, y),
+        "generator": lambda: generator(x, y),
+    }
+    return kinds[kind]
+
+
+def measure(subject: Subject, kind: str, proof: str, pairs: int) -> Ratio:
+    """Guarded over bare.
+
+    Args:
+        subject: Model and data.
+        kind: Kind of source.
+        proof: ``transport``: tags alone; ``content``: tags and fingerprints
+            of every row against a reference; ``labels``: the stream's targets.
+        pairs: Alternating pairs.
+    """
+    y = subject.y if proof == "labels" and kind != "arrays" else None
+    fresh = source_of(kind, subject.x, y)
+    steps = -(-len(subject.x) // BATCH)
+    options: dict[str, Any] = {"labels": subject.y, "mlflow": False, "on_unproven": "record"}
+    if proof == "content":
+        options["reference"] = subject.x
+    guard = evalguard.guard(**options)
+
+    def bare() -> None:
+        subject.model.predict(fresh(), batch_size=BATCH if kind == "arrays" else None, steps=steps, verbose=0)
+
+    def guarded() -> None:
+        with guard:
+            bare()
+
+    ratio = compare(bare, guarded, pairs=pairs)
+    expected = {"transport": {"transport", "identity"}, "content": {"identity"}, "labels": {"labels", "identity"}}
+    assert guard.report.proof in expected[proof], guard.report.headline
+    return ratio
+
+
+def fingerprints_alone(subject: Subject, pairs: int) -> Ratio:
+    """The compiled function on ready batches, with and without the fingerprints of what it is fed."""
+    from evalguard.fingerprint import row_fingerprints
+
+    batches = [tf.constant(subject.x[start : start + BATCH]) for start in range(0, len(subject.x), BATCH)]
+    predict = subject.model.predict
+    dataset = tf.data.Dataset.from_tensor_slices(subject.x).batch(BATCH)
+    model = subject.model
+
+    def bare() -> None:
+        predict(dataset, verbose=0)
+
+    def hashing() -> None:
+        function = model.predict_function
+
+        def tap(data: list[Any]) -> Any:
+            for batch in data:
+                row_fingerprints(batch)
+            return function(data)
+
+        model.predict_function = tap
+        try:
+            predict(dataset, verbose=0)
+        finally:
+            model.predict_function = function
+
+    predict(batches[0], verbose=0)
+    return compare(bare, hashing, pairs=pairs)

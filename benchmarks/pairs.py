@@ -1,0 +1,49 @@
+"""Two ways of doing one thing, timed in turn, so that a drifting machine drifts for both."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """Second over first.
+
+    Attributes:
+        first: Median seconds of the first way.
+        second: Median seconds of the second way.
+        ratio: Ratio of the medians.
+        low: Lower quartile of the ratios pair by pair.
+        high: Upper quartile of the ratios pair by pair.
+        pairs: Number of pairs.
+    """
+
+    first: float
+    second: float
+    ratio: float
+    low: float
+    high: float
+    pairs: int
+
+
+def compare(first: Callable[[], object], second: Callable[[], object], *, pairs: int, warmup: int = 2) -> Ratio:
+    """Time both in alternating order; each pair in the other order than the one before."""
+    for _ in range(warmup):
+        first()
+        second()
+    times: tuple[list[float], list[float]] = ([], [])
+    ways = (first, second)
+    for number in range(pairs):
+        for which in (0, 1) if number % 2 == 0 else (1, 0):
+            gc.collect()
+            start = time.perf_counter()
+            ways[which]()
+            times[which].append(time.perf_counter() - start)
+    by_pair = sorted(b / a for a, b in zip(*times, strict=True))
+    quartiles = statistics.quantiles(by_pair, n=4) if len(by_pair) > 1 else [by_pair[0]] * 3
+    medians = [statistics.median(values) for values in times]
+    return Ratio(*medians, medians[1] / medians[0], quartiles[0], quartiles[2], pairs)
