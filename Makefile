@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench lint types clean
+.PHONY: help demo test check bench field lint types clean
 
 BASE_PYTHON := $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -39,6 +39,10 @@ check: lint types ## Lint, types, fast tests
 
 bench: $(STAMP) ## Guarded against bare, as ratios, with the budgets they hold or break
 	@$(PYTHON) -m benchmarks
+
+field: $(STAMP) ## Every case of CASES=DIR through the guard, each in its own process
+	@[ -n "$(CASES)" ] || { echo "make field: expected CASES=DIR, a folder with case scripts and adapters.py" >&2; exit 2; }
+	@$(PYTHON) tests/field/run_cases.py "$(CASES)"
 
 lint: $(STAMP) ## ruff: format and rules
 	@$(FORMAT)

@@ -34,7 +34,9 @@ def overhead_rows(pairs: int, *, quick: bool) -> list[dict[str, Any]]:
     from benchmarks import overhead
 
     print(f"guarded / bare predict, ratio of medians over {pairs} alternating pairs, quartiles of the pairs")
-    print(f"{'model':10} {'source':10} {'proof':10} {'bare':>9} {'ratio':>7} {'quartiles':>13} {'per batch':>11}  budget")
+    print(
+        f"{'model':10} {'source':10} {'proof':10} {'bare':>9} {'ratio':>7} {'quartiles':>13} {'per batch':>11}  budget"
+    )
     rows = []
     for subject in (overhead.mlp(), overhead.conv()):
         batches = -(-len(subject.x) // overhead.BATCH)

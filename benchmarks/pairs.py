@@ -46,4 +46,4 @@ def compare(first: Callable[[], object], second: Callable[[], object], *, pairs:
     by_pair = sorted(b / a for a, b in zip(*times, strict=True))
     quartiles = statistics.quantiles(by_pair, n=4) if len(by_pair) > 1 else [by_pair[0]] * 3
     medians = [statistics.median(values) for values in times]
-    return Ratio(*medians, medians[1] / medians[0], quartiles[0], quartiles[2], pairs)
+    return Ratio(medians[0], medians[1], medians[1] / medians[0], quartiles[0], quartiles[2], pairs)

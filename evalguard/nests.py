@@ -10,8 +10,6 @@ def leaves(nest: Any) -> list[Any]:
     """The leaves in Keras' order: sequences as they stand, mappings by sorted key; None is no leaf."""
     if nest is None:
         return []
-    if not isinstance(nest, (Mapping, list, tuple)):
-        return [nest]
     if isinstance(nest, Mapping):
         return [leaf for name in sorted(nest) for leaf in leaves(nest[name])]
     if isinstance(nest, (list, tuple)) and _holds_inputs(nest):

@@ -54,7 +54,9 @@ def print_report(report: Report, file: TextIO | None = None) -> None:
 
     console = Console(file=stream)
     terminal = console.is_terminal
-    stream.write(to_text(report, color=terminal and not console.no_color, width=console.width if terminal else PLAIN_WIDTH))
+    stream.write(
+        to_text(report, color=terminal and not console.no_color, width=console.width if terminal else PLAIN_WIDTH)
+    )
 
 
 def lines(report: Report, width: int = PLAIN_WIDTH) -> Iterator[Line]:

@@ -70,7 +70,7 @@ def mlflow_sink(option: str, timeout_s: float = TIMEOUT_S) -> MlflowSink | None:
         option: ``auto`` or a run id.
         timeout_s: Longest time to wait for the server, seconds.
     """
-    global _said_no_run  # noqa: PLW0603 - said once in a process
+    global _said_no_run
     target = find_run(option)
     if target is None:
         if not _said_no_run:
@@ -160,7 +160,7 @@ class MlflowSink:
 
         self._bounded(deliver, f"the verdict {record.verdict}", kept)
 
-    def _bounded(self, work: Callable[[], None], what: str, kept: Path | None) -> None:
+    def _bounded(self, work: Callable[[], object], what: str, kept: Path | None) -> None:
         """Run on a daemon thread, for no longer than the deadline."""
         where = f" It is kept in {kept}; `evalguard replay` sends it." if kept else ""
         if self._down:

@@ -1,0 +1,5 @@
+"""``python -m evalguard``."""
+
+from evalguard.cli import main
+
+main()

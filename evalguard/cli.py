@@ -1,0 +1,157 @@
+"""The command line. Exit codes: 0 good, 1 FAIL, 2 usage, 3 could not judge, 4 judged but not logged."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from evalguard import __version__
+from evalguard.core.report import Report, json_schema
+from evalguard.errors import ConfigError, LabelsError, UnsupportedSourceError
+from evalguard.render import artifacts, print_report, to_text
+
+USAGE, NOT_LOGGED = 2, 4
+
+EXIT_CODES = """\b
+Exit codes:
+  0  PASS or REPAIRED
+  1  FAIL
+  2  usage, configuration or unreadable input
+  3  could not judge: UNPROVEN, or the evaluation itself raised
+  4  judged but not logged, where logging was required
+"""
+
+
+@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="evalguard")
+def cli() -> None:
+    """Prove that the predictions of a Keras model stand at their own labels."""
+
+
+def _guarded(work: Callable[[], int]) -> None:
+    """Run a command; a wrong input is one clear message and exit 2, never a traceback."""
+    try:
+        status = work()
+    except (ConfigError, LabelsError, UnsupportedSourceError) as error:
+        click.echo(f"evalguard: {error}", err=True)
+        status = USAGE
+    sys.exit(status)
+
+
+@cli.command(epilog="\b\nExample:\n  evalguard run configs/digits.yaml")
+@click.argument("step", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("-q", "--quiet", is_flag=True, help="Print the verdict line only.")
+def run(step: Path, *, quiet: bool) -> None:
+    """Run the evaluation described in STEP.yaml and judge it."""
+    # TensorFlow's start-up notices would stand above the verdict; the user's own setting wins.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+    def work() -> int:
+        from evalguard.step.run import run as run_step
+
+        result = run_step(step)
+        if result.report is not None:
+            _show(result.report, quiet=quiet)
+        if result.message:
+            click.echo(f"evalguard: {result.message}", err=True)
+        return int(result.code)
+
+    _guarded(work)
+
+
+def _show(report: Report, *, quiet: bool) -> None:
+    if quiet:
+        click.echo(f"{report.name}: {report.headline}")
+    else:
+        print_report(report)
+
+
+@cli.command(epilog="\b\nExample:\n  evalguard check predictions.csv labels.csv --key id")
+@click.argument("delivered", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("labels", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--key", help="Column in both tables that names the sample.")
+@click.option("--index", help="Column of DELIVERED that holds the label row of each prediction.")
+@click.option("--label", help="Column of LABELS that holds the labels.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def check(
+    delivered: Path, labels: Path, key: str | None, index: str | None, label: str | None, *, as_json: bool
+) -> None:
+    """Judge a table of predictions against a table of labels, without a model."""
+
+    def work() -> int:
+        from evalguard.guard import check as judge
+        from evalguard.labels import Labels
+        from evalguard.step.run import exit_code
+
+        if (key is None) == (index is None):
+            msg = "check: expected one of --key and --index"
+            raise ConfigError(msg)
+        table = Labels.read(labels, label=label, key=key)
+        column = key or index
+        rows = Labels.read(delivered, label=column).values
+        report = judge(rows, table, name=delivered.name)
+        click.echo(report.to_json(), nl=False) if as_json else print_report(report)
+        return int(exit_code(report))
+
+    _guarded(work)
+
+
+@cli.command(epilog="\b\nExample:\n  evalguard report out/report.json --text")
+@click.argument("path", metavar="REPORT.json", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--text", "form", flag_value="report.txt", default=True, help="For a terminal (the default).")
+@click.option("--json", "form", flag_value="report.json", help="As it was written.")
+def report(path: Path, form: str) -> None:
+    """Render a report again."""
+
+    def work() -> int:
+        try:
+            found = Report.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            msg = f"{path}: expected a report.json that evalguard wrote, found: {error}"
+            raise ConfigError(msg) from error
+        click.echo(to_text(found) if form == "report.txt" else artifacts(found)[form], nl=False)
+        return 0
+
+    _guarded(work)
+
+
+@cli.command(epilog="\b\nExample:\n  evalguard replay")
+def replay() -> None:
+    """Send the verdicts that wait on disk because MLflow did not answer."""
+
+    def work() -> int:
+        from evalguard.sinks.mlflow import replay as send_waiting
+
+        sent, failures = send_waiting()
+        click.echo(f"{sent} sent, {len(failures)} left")
+        for failure in failures:
+            click.echo(f"evalguard: {failure}", err=True)
+        return NOT_LOGGED if failures else 0
+
+    _guarded(work)
+
+
+@cli.command(epilog="\b\nExample:\n  evalguard schema step > step.schema.json")
+@click.argument("what", type=click.Choice(["step", "report"]), default="step")
+def schema(what: str) -> None:
+    """Print the JSON Schema of a step file or of report.json."""
+
+    def work() -> int:
+        from evalguard.step.config import Step
+
+        shown: Any = Step.model_json_schema() if what == "step" else json_schema()
+        click.echo(json.dumps(shown, indent=2, sort_keys=True))
+        return 0
+
+    _guarded(work)
+
+
+def main() -> None:
+    """Entry point of the ``evalguard`` command."""
+    cli(prog_name="evalguard")

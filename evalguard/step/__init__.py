@@ -1,0 +1,1 @@
+"""The YAML step: an evaluation as a file under version control."""
