@@ -97,14 +97,16 @@ def check_foreign(samples: Int64, n_labels: int) -> Finding | None:
 
 
 def check_missing(samples: Int64, n_labels: int) -> Finding | None:
-    """Every sample was delivered."""
+    """Every sample was delivered; each row that was not named may have been one of those not seen."""
     seen = np.zeros(n_labels, dtype=bool)
     seen[samples[known(samples, n_labels)]] = True
     missing = np.flatnonzero(~seen)
-    if missing.size == 0:
+    unnamed = int(np.count_nonzero(samples == UNKNOWN))
+    count = int(missing.size) - unnamed
+    if count <= 0:
         return None
-    message = f"{missing.size} labelled samples were never predicted"
-    return Finding(Reason.MISSING, int(missing.size), message, (), _cases(missing))
+    message = f"{'at least ' if unnamed else ''}{count} labelled samples were never predicted"
+    return Finding(Reason.MISSING, count, message, (), _cases(missing))
 
 
 def check_duplicates(samples: Int64, n_labels: int) -> Finding | None:
@@ -152,8 +154,17 @@ def order_findings(samples: Int64, n_labels: int) -> tuple[Finding, ...]:
     """All findings about which samples were delivered in which order."""
     if len(samples) == n_labels and np.array_equal(samples, np.arange(n_labels)):
         return ()
-    found = (check(samples, n_labels) for check in ORDER_CHECKS)
+    found = [check(samples, n_labels) for check in ORDER_CHECKS]
+    if not any(found):
+        # Only where rows were not named: [1, unnamed] holds no contradiction but the place of sample 1.
+        found.append(_check_places(samples))
     return tuple(finding for finding in found if finding is not None)
+
+
+def _check_places(samples: Int64) -> Finding | None:
+    rows = misaligned_rows(samples)
+    message = f"{rows.size} rows are not in the place of their sample, whatever the rows are that were not named"
+    return _finding(Reason.REORDERED, rows, samples, message)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -203,19 +214,17 @@ def compare_labels(targets: Any, values: Any, samples: Int64 | None = None) -> L
 
 
 def _paired(targets: Any, values: Any) -> list[tuple[NDArray[Any], NDArray[Any]]] | None:
-    if isinstance(targets, (tuple, list)) and len(targets) == 1:
-        targets = targets[0]
-    if isinstance(values, Mapping):
-        if isinstance(targets, Mapping):
-            return [(targets[k], values[k]) for k in values] if targets.keys() == values.keys() else None
-        if isinstance(targets, (tuple, list)) and len(targets) == len(values):
-            return list(zip(targets, values.values(), strict=True))
-        return None
-    if isinstance(targets, Mapping):
-        targets = list(targets.values())
-    if isinstance(targets, (tuple, list)):
-        return [(targets[0], values)] if len(targets) == 1 else None
-    return [(targets, values)]
+    """Target and label of each output: by name where both have names, else by order."""
+    if isinstance(targets, Mapping) and isinstance(values, Mapping):
+        return [(targets[k], values[k]) for k in values] if targets.keys() == values.keys() else None
+    outputs, columns = _outputs(targets), _outputs(values)
+    return list(zip(outputs, columns, strict=True)) if len(outputs) == len(columns) else None
+
+
+def _outputs(nest: Any) -> list[NDArray[Any]]:
+    if isinstance(nest, Mapping):
+        return list(nest.values())
+    return list(nest) if isinstance(nest, (tuple, list)) else [nest]
 
 
 def _alike(target: NDArray[Any], value: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]] | None:
@@ -274,7 +283,7 @@ def _unequal_rows(target: NDArray[Any], value: NDArray[Any], samples: Int64 | No
     differs = target[rows] != wanted
     if target.dtype.kind == "f":
         differs &= ~(np.isnan(target[rows]) & np.isnan(wanted))
-    wrong: Int64 = rows[differs.reshape(len(rows), -1).any(axis=1)]
+    wrong: Int64 = rows[differs.any(axis=tuple(range(1, differs.ndim)))]
     return wrong
 
 

@@ -99,7 +99,7 @@ class Labels:
 
     @property
     def equal_samples(self) -> int:
-        """Samples whose content another sample has as well; 0 where fingerprints are not known."""
+        """Samples whose content an earlier sample has as well; 0 where fingerprints are not known."""
         if not self._equal:
             rows = self.fingerprints
             self._equal.append(0 if rows is None else len(rows) - len(np.unique(rows)))
@@ -123,13 +123,14 @@ def normal_keys(keys: Any, name: str = "keys") -> NDArray[Any]:
     Raises:
         LabelsError: A key is None or NaN.
     """
-    array = np.asarray(keys)
+    # A list as objects: NumPy would turn a NaN among names into the name "nan".
+    array = np.asarray(keys, dtype=object if isinstance(keys, (list, tuple)) else None)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
         msg = f"{name}: expected one key per sample, shape (n,), found shape {array.shape}."
         raise LabelsError(msg)
-    if array.dtype.kind in "iu":
+    if array.dtype.kind == "i" or (array.dtype.kind == "u" and array.dtype.itemsize < np.dtype(np.int64).itemsize):
         return array.astype(np.int64)
     if array.dtype.kind == "U":
         return array
@@ -138,9 +139,16 @@ def normal_keys(keys: Any, name: str = "keys") -> NDArray[Any]:
     if null:
         msg = f"{name}: every sample needs a key; rows {_first(null)} have none ({len(null)} in all)."
         raise LabelsError(msg)
-    if all(isinstance(item, int) and not isinstance(item, bool) for item in items) and items:
+    if items and all(_is_integer(item) for item in items):
         return np.asarray(items, dtype=np.int64)
     return np.asarray([_text(item) for item in items], dtype=np.str_)
+
+
+def _is_integer(item: object) -> bool:
+    bounds = np.iinfo(np.int64)
+    # NumPy's integers are among those of a list taken as objects.
+    integer = isinstance(item, (int, np.integer)) and not isinstance(item, bool)
+    return integer and bounds.min <= int(item) <= bounds.max  # type: ignore[call-overload]
 
 
 def _text(item: object) -> str:

@@ -1,0 +1,110 @@
+"""Which sample is each row? Equal samples are interchangeable, and a fault is never made up by the matching."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evalguard.core.labels import Labels
+from evalguard.core.matching import all_matches, match_content, match_index, match_keys, repeated_rows
+from evalguard.core.trace import FOREIGN, Trace
+from tests.core import brute
+
+# Four contents among up to twelve rows: equal samples are the rule here, not the exception.
+CONTENTS = st.lists(st.integers(0, 3), min_size=1, max_size=12)
+
+
+def digests(contents):
+    return np.asarray(contents, dtype=np.uint64)
+
+
+@given(st.lists(st.integers(0, 5), max_size=12), CONTENTS)
+def test_a_row_is_matched_with_a_sample_of_its_own_content_or_is_foreign(rows, reference):
+    for row, sample in zip(rows, match_content(digests(rows), digests(reference)).samples.tolist(), strict=True):
+        assert reference[sample] == row if sample != FOREIGN else row not in reference
+
+
+@given(st.lists(st.integers(0, 5), max_size=12), CONTENTS)
+def test_missing_and_duplicate_are_those_of_the_two_multisets(rows, reference):
+    samples = match_content(digests(rows), digests(reference)).samples.tolist()
+    fed, known = Counter(rows), Counter(reference)
+    n = len(reference)
+    assert len(brute.missing(samples, n)) == sum((known - fed).values())
+    assert len(brute.duplicate(samples, n)) == sum((fed - known)[content] for content in known)
+    assert len(brute.foreign(samples, n)) == sum(count for content, count in fed.items() if content not in known)
+
+
+@given(CONTENTS, st.data())
+def test_no_sample_is_used_twice_where_that_can_be_avoided(reference, data):
+    rows = data.draw(st.permutations(reference))[: data.draw(st.integers(0, len(reference)))]
+    samples = match_content(digests(rows), digests(reference)).samples.tolist()
+    assert len(set(samples)) == len(samples)
+
+
+@given(st.lists(st.integers(0, 5), max_size=12), CONTENTS)
+def test_a_row_is_misaligned_exactly_where_another_content_was_fed(rows, reference):
+    samples = match_content(digests(rows), digests(reference)).samples.tolist()
+    other = [i for i, content in enumerate(rows) if i >= len(reference) or content != reference[i]]
+    assert brute.misaligned(samples) == other
+
+
+@given(CONTENTS)
+def test_a_stream_aligned_by_content_is_aligned(contents):
+    match = match_content(digests(contents), digests(contents))
+    assert match.samples.tolist() == list(range(len(contents)))
+    assert match.aligned(len(contents))
+    assert match.comparable
+
+
+def test_of_equal_samples_the_kth_that_is_out_of_place_is_the_kth_that_is_free():
+    #           samples 0  1  2  3  4
+    reference = digests([7, 8, 7, 9, 7])
+    assert match_content(digests([9, 7, 7, 8, 7]), reference).samples.tolist() == [3, 0, 2, 1, 4]
+    # A fourth and a fifth 7 repeat what has been used, the free one first.
+    assert match_content(digests([7, 7, 7, 7, 7]), reference).samples.tolist() == [0, 0, 2, 2, 4]
+
+
+@pytest.mark.parametrize(("matching", "comparable"), [(0, False), (2, False), (3, True), (100, True)])
+def test_a_reference_that_next_to_nothing_matches_is_of_another_kind(matching, comparable):
+    reference = digests(np.arange(100))
+    rows = digests(np.arange(1000, 1100))
+    rows[:matching] = reference[:matching]
+    match = match_content(rows, reference)
+    assert match.comparable is comparable
+    assert int((match.samples == FOREIGN).sum()) == 100 - matching
+
+
+KEYS = st.lists(st.integers(0, 30), unique=True, min_size=1, max_size=10)
+
+
+@given(KEYS, st.lists(st.integers(0, 30), max_size=12), st.booleans(), st.booleans())
+def test_keys_name_their_label_row_as_numbers_and_as_text(keys, carried, text_labels, text_stream):
+    label_keys = np.asarray([str(key) for key in keys]) if text_labels else np.asarray(keys)
+    stream_keys = np.asarray([str(key).encode() for key in carried]) if text_stream else np.asarray(carried)
+    match = match_keys(stream_keys, label_keys)
+    assert match.samples.tolist() == [keys.index(key) if key in keys else FOREIGN for key in carried]
+    assert match.comparable == (not carried or bool(set(keys) & set(carried)))
+
+
+def test_an_index_beyond_the_labels_stays_as_it_is_and_an_unnamed_row_makes_it_incomplete():
+    match = match_index(np.asarray([0, 99, -1]))
+    assert match.samples.tolist() == [0, 99, -1]
+    assert not match.complete
+    assert match_index(np.asarray([0, 99])).complete
+
+
+def test_identities_come_strongest_first():
+    labels = Labels(keys=np.arange(2), fingerprints=digests([5, 6]))
+    trace = Trace(2, np.arange(2), index=np.arange(2), keys=np.arange(2), fingerprints=digests([5, 6]))
+    assert [match.identity for match in all_matches(trace, labels)] == ["content", "key", "index"]
+    by_place = Trace(2, np.arange(2), index=np.arange(2), index_source="position")
+    assert [match.identity for match in all_matches(by_place, labels)] == ["position"]
+    assert all_matches(Trace(2, np.arange(2)), labels) == ()
+
+
+@given(st.lists(st.integers(0, 4), max_size=15))
+def test_repeated_rows_are_those_whose_content_came_before(contents):
+    expected = [row for row, content in enumerate(contents) if content in contents[:row]]
+    assert repeated_rows(digests(contents)).tolist() == expected

@@ -1,0 +1,61 @@
+"""Verdicts, proofs and options."""
+
+import pytest
+
+from evalguard.core.policy import Policy, Proof, Verdict, check_names
+from evalguard.errors import ConfigError
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_a_verdict_is_not_a_truth_value(verdict):
+    with pytest.raises(TypeError, match=r"compare with Verdict\.PASS"):
+        bool(verdict)
+    with pytest.raises(TypeError, match="not a truth value"):
+        assert not verdict
+
+
+def test_proofs_are_ordered_by_strength():
+    assert Proof.NONE < Proof.COUNT < Proof.TRANSPORT < Proof.LABELS < Proof.IDENTITY
+    assert [proof.label for proof in Proof] == ["none", "count", "transport", "labels", "identity"]
+
+
+@pytest.mark.parametrize("require", ["identity", "labels", "transport", "count"])
+def test_every_word_of_require_is_a_proof(require):
+    assert Policy(require=require).required_proof.label == require
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "nearest"),
+    [
+        ("require", "label", "'labels'"),
+        ("on_failure", "rise", "'raise'"),
+        ("on_unproven", "recrod", "'record'"),
+        ("padding", "trimmed", "'trim'"),
+        ("scope", "sesion", "'session'"),
+        ("equal_samples", True, None),
+        ("require", "none", None),
+        ("require", None, None),
+    ],
+)
+def test_a_word_that_is_not_allowed_is_refused_with_the_nearest_that_is(option, value, nearest):
+    with pytest.raises(ConfigError) as caught:
+        Policy(**{option: value})
+    assert str(caught.value).startswith(f"{option}: expected one of ")
+    assert ("Did you mean" in str(caught.value)) == (nearest is not None)
+    assert nearest is None or f"Did you mean {nearest}?" in str(caught.value)
+
+
+def test_an_unknown_option_is_refused_with_the_nearest_that_exists():
+    with pytest.raises(ConfigError, match=r"guard: unknown option 'refrence'\. Did you mean 'reference'\?"):
+        check_names({"refrence": 1}, ("labels", "reference"), "guard")
+
+
+def test_options_are_told_in_the_report_by_name():
+    assert Policy(padding="trim").to_dict() == {
+        "require": "labels",
+        "on_failure": "raise",
+        "on_unproven": "warn",
+        "padding": "trim",
+        "scope": "call",
+        "equal_samples": "forbid",
+    }
