@@ -28,7 +28,7 @@ from evalguard.engines import keras3, patching
 from evalguard.engines.recorder import Wanted
 from evalguard.errors import ConfigError, LabelsError, SinkError
 from evalguard.labels import Labels
-from evalguard.references import Reference
+from evalguard.references import KnownReference, Reference
 from evalguard.sinks import Sink
 from evalguard.sinks.files import FileSink
 
@@ -282,9 +282,12 @@ class Guard:
         if given is None:
             return None
         if isinstance(given, (str, Path)):
-            given = Labels.load(given)
+            given = self._reference_given = Labels.load(given)
         if isinstance(given, LabelTable):
-            return None
+            if given.fingerprints is None:
+                msg = f"reference: {given.name} holds no fingerprints; make it with Labels.collect"
+                raise LabelsError(msg)
+            return KnownReference(given.fingerprints, given.spec)
         return Reference(
             given,
             None if table is None else len(table),

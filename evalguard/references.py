@@ -86,6 +86,22 @@ class Reference:
             yield _stacked(samples)
 
 
+class KnownReference(Reference):
+    """Fingerprints that were made before: a manifest, or collected labels."""
+
+    def __init__(self, rows: UInt64, spec: tuple[str, ...]) -> None:
+        super().__init__(None, len(rows))
+        self._rows, self._spec = rows, spec
+
+    def fingerprints(self, like: Sequence[LeafSpec] = ()) -> tuple[UInt64, tuple[LeafSpec, ...]]:
+        """As they were made; nothing is left to be cast."""
+        return self._rows, ()
+
+    def chunks(self) -> Iterator[Any]:
+        """The inputs themselves are not at hand."""
+        return iter(())
+
+
 def is_stream(source: Any) -> bool:
     """A dataset that can be read batch by batch, again and again."""
     return kinds.is_tf_dataset(source) or kinds.is_pydataset(source) or kinds.is_untaggable(source)
@@ -179,7 +195,9 @@ def explain_mismatch(reference: Reference, fed: Any, fed_specs: Sequence[LeafSpe
         fed: First row that the model was fed, as a nest of arrays with one row.
         fed_specs: How the fed inputs looked.
     """
-    first = next(iter(reference.chunks()))
+    first = next(iter(reference.chunks()), None)
+    if first is None:
+        return "no row of the stream has a fingerprint of the manifest; made of other inputs, or preprocessed otherwise"
     _, specs = row_fingerprints(first)
     if len(specs) != len(fed_specs):
         return f"the model is fed {len(fed_specs)} inputs, the reference has {len(specs)}"

@@ -322,6 +322,9 @@ def _not_proven(evidence: _Evidence, proof: Proof, policy: Policy) -> list[str]:
     for match in evidence.matches:
         if not match.comparable:
             notes.append(f"{match.identity}: next to no row was recognised, so it says nothing")
+            fed, known = evidence.trace.spec, evidence.labels.spec
+            if match.identity == "content" and fed != known:
+                notes.append(f"content: the model is fed {', '.join(fed)}, the fingerprints are of {', '.join(known)}")
         elif not match.complete:
             notes.append(f"{match.identity}: {int((match.samples == UNKNOWN).sum())} rows were not named by the source")
     if proof is Proof.LABELS:

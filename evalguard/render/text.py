@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import textwrap
 from collections.abc import Iterator
 from typing import Any, TextIO
 
@@ -14,6 +15,7 @@ from evalguard.render.escape import visible
 MAX_LINES = 25
 MAX_ROWS = 4
 PLAIN_WIDTH = 100
+INDENT = " " * 12
 STYLES = {
     Verdict.PASS: "bold green",
     Verdict.REPAIRED: "bold cyan",
@@ -40,7 +42,9 @@ def to_text(report: Report, *, color: bool = False, width: int = PLAIN_WIDTH) ->
         file=stream, width=width, force_terminal=color, no_color=not color, color_system="standard" if color else None
     )
     for text, style in lines(report, width):
-        console.print(Text(text, style=style), soft_wrap=False, highlight=False, overflow="fold")
+        # Wrapped here and not by the console, so that what follows stands under what it belongs to.
+        for part in textwrap.wrap(text, width, subsequent_indent=INDENT, break_on_hyphens=False):
+            console.print(Text(part, style=style), soft_wrap=True, highlight=False)
     rendered = [line.rstrip() for line in stream.getvalue().splitlines()]
     if len(rendered) > MAX_LINES:
         rendered = [*rendered[: MAX_LINES - 1], "  … more in report.json"]
