@@ -165,7 +165,7 @@ def test_nobody_waits_longer_than_the_deadline_and_nothing_is_lost(store, run, k
     sink = MlflowSink(Target(uri, run.info.run_id), timeout_s=0.5)
     judged = report(FAILED)
     start = time.monotonic()
-    with pytest.raises(SinkError, match="MLflow at .* did not take the PENDING mark"):
+    with pytest.raises(SinkError, match=r"MLflow at .* did not take the PENDING mark"):
         sink.begin("digits")
     with pytest.raises(SinkError, match="evalguard replay"):
         sink.write(judged, artifacts(judged))

@@ -39,25 +39,28 @@ def test_a_good_file_is_read_with_its_defaults(tmp_path):
     assert step.mlflow.enabled
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        pytest.param(("require: identity", "requires: identity"), "line 12, checks.requires: unknown key. Did you mean 'require'?", id="key"),
-        pytest.param(("require: identity", "require: identty"), "line 12, checks.require: expected 'identity', 'labels'", id="word"),
-        pytest.param(("require: identity", "strip_key: yes please"), "line 12, checks.strip_key: Input should be a valid boolean", id="type"),
-        pytest.param(("version: 1", "version: 2"), "line 1, version: expected 1; found '2'", id="version"),
-        pytest.param(("name: digits", "nam: digits"), "line 2, nam: unknown key. Did you mean 'name'?", id="top-level"),
-        pytest.param(("  path: model.keras", "  path: a\n  call: b:c"), "line 3, model: expected one of path and call", id="both"),
-        pytest.param(("package.module:function", "package.module"), "line 6, data.call: String should match pattern", id="call"),
-        pytest.param(("labels:\n  path: labels.csv\n", "labels:\n"), "labels.path: this key is needed", id="missing"),
-        pytest.param(("labels.csv", "${EVALGUARD_UNSET}"), "labels.path: the variable EVALGUARD_UNSET is not set", id="variable"),
-        pytest.param(("labels.csv", "!!python/object/apply:os.system ['true']"), "expected plain YAML, found the tag", id="tag"),
-        pytest.param(("name: digits", "name: a\nname: b"), "line 3: the key name stands there a second time", id="twice"),
-        pytest.param(("name: digits", "name: [a"), "expected YAML, found:", id="syntax"),
-        pytest.param((GOOD, "- 1\n"), "expected a mapping with version, model, data and labels, found list", id="list"),
-        pytest.param((GOOD, ""), "expected a mapping with version, model, data and labels, found NoneType", id="empty"),
-    ],
-)  # fmt: skip
+WRONG = {
+    "key": (
+        ("require: identity", "requires: identity"),
+        "line 12, checks.requires: unknown key. Did you mean 'require'?",
+    ),
+    "word": (("require: identity", "require: identty"), "line 12, checks.require: expected 'identity', 'labels'"),
+    "type": (("require: identity", "strip_key: yes please"), "line 12, checks.strip_key: Input should be a valid bool"),
+    "version": (("version: 1", "version: 2"), "line 1, version: expected 1; found '2'"),
+    "top-level": (("name: digits", "nam: digits"), "line 2, nam: unknown key. Did you mean 'name'?"),
+    "both": (("path: model.keras", "path: a\n  call: b:c"), "line 3, model: expected one of path and call"),
+    "call": (("package.module:function", "package.module"), "line 6, data.call: String should match pattern"),
+    "missing": (("labels:\n  path: labels.csv\n", "labels:\n"), "labels.path: this key is needed"),
+    "variable": (("labels.csv", "${EVALGUARD_UNSET}"), "labels.path: the variable EVALGUARD_UNSET is not set"),
+    "tag": (("labels.csv", "!!python/object/apply:os.system ['true']"), "expected plain YAML, found the tag"),
+    "twice": (("name: digits", "name: a\nname: b"), "line 3: the key name stands there a second time"),
+    "syntax": (("name: digits", "name: [a"), "expected YAML, found:"),
+    "list": ((GOOD, "- 1\n"), "expected a mapping with version, model, data and labels, found list"),
+    "empty": ((GOOD, ""), "expected a mapping with version, model, data and labels, found NoneType"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), WRONG.values(), ids=WRONG)
 def test_what_is_wrong_is_named(tmp_path, change, message):
     path = write(tmp_path, GOOD.replace(*change))
     with pytest.raises(evalguard.ConfigError) as caught:
