@@ -69,7 +69,7 @@ def judge(trace: Trace, labels: Labels, policy: Policy, **context: Any) -> Judge
     proof = _proof(evidence, policy)
     findings = _findings(evidence, proof)
     notes = (*context.pop("not_proven", ()), *_not_proven(evidence, proof, policy))
-    verdict = decide(findings, proof, policy, observed=not trace.unobserved)
+    verdict = decide(findings, proof, policy, observed=not trace.unobserved and trace.one_to_one)
     report = Report(
         verdict=verdict,
         proof=proof.label,

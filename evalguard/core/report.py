@@ -7,9 +7,12 @@ and costs are data that the caller passes in.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
+
+import numpy as np
 
 from evalguard.core.policy import Verdict
 
@@ -169,20 +172,25 @@ def headline(report: Report) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Tuples to lists, enums to their values, numpy scalars to numbers."""
+    """JSON types only: tuples to lists, enums to their values, NumPy to Python, what is no number to None."""
     if isinstance(value, Diagnosis):
         return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {_text(str(key)): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
-    if isinstance(value, Verdict):
-        return value.value
-    if isinstance(value, float) and value != value:
-        return None
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if isinstance(value, str):
+        return _text(str(value))
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if value is None or isinstance(value, (bool, int)):
         return value
-    return value.item() if hasattr(value, "item") else str(value)
+    return _plain(value.tolist()) if isinstance(value, (np.ndarray, np.generic)) else _text(str(value))
+
+
+def _text(value: str) -> str:
+    """Text that can be written as UTF-8: a file name that is none holds lone surrogates."""
+    return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
 
 
 def _frozen(value: Any) -> Any:

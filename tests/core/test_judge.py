@@ -1,0 +1,394 @@
+"""The verdict: what may be claimed from which evidence, and what never."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from evalguard.core.checks import Reason
+from evalguard.core.judge import decide, judge, unproven
+from evalguard.core.labels import Labels
+from evalguard.core.policy import Policy, Proof, Verdict
+from evalguard.core.trace import ROW_BITS, UNKNOWN, SourceState, Trace
+from evalguard.errors import LabelsError
+from tests.core import brute
+from tests.core.streams import streams
+
+IDENTITIES = ("content", "key", "index", "position")
+EVIDENCE = (*IDENTITIES, "targets", "tags", "rows")
+
+
+def label_of(samples):
+    """Three classes, not sorted."""
+    return np.asarray(samples) * 37 % 101 % 3
+
+
+def content_of(samples):
+    """Fingerprints of rows; foreign rows have contents of their own."""
+    return (np.asarray(samples) + 1000).astype(np.uint64)
+
+
+def tags_of(samples, batch=3):
+    rows = np.arange(len(samples))
+    return (rows // batch << ROW_BITS) + rows % batch
+
+
+def labels_for(n, evidence=EVIDENCE):
+    return Labels(
+        values=label_of(range(n)),
+        keys=np.asarray([f"id{sample}" for sample in range(n)]) if "key" in evidence else None,
+        fingerprints=content_of(range(n)) if "content" in evidence else None,
+    )
+
+
+def trace_of(samples, evidence, **parts):
+    """A truthful trace of these samples, with no more evidence than named."""
+    samples = np.asarray(samples, dtype=np.int64)
+    given_index = "index" in evidence or "position" in evidence
+    values: dict[str, Any] = {
+        "tags": tags_of(samples) if "tags" in evidence else np.full(len(samples), UNKNOWN),
+        "index": samples if given_index else None,
+        "index_source": "stated" if "index" in evidence else "position",
+        "keys": np.asarray([f"id{sample}" for sample in samples.tolist()]) if "key" in evidence else None,
+        "fingerprints": content_of(samples) if {"content", "rows"} & set(evidence) else None,
+        "targets": label_of(samples) if "targets" in evidence else None,
+        **parts,
+    }
+    return Trace(len(samples), **values)
+
+
+def verdict_of(trace, labels, **options):
+    return judge(trace, labels, Policy(**options)).report.verdict
+
+
+# -- Soundness: whatever is known, and whatever was delivered ---------------------------------------------------------
+
+
+@given(streams(), st.sets(st.sampled_from(EVIDENCE)), st.sampled_from(["identity", "labels", "transport", "count"]))
+@example((np.arange(4), 4), set(), "count")
+def test_a_verdict_is_never_wrong_about_what_was_delivered(stream, evidence, require):
+    samples, n = stream
+    report = judge(trace_of(samples, evidence), labels_for(n, evidence), Policy(require=require)).report
+    aligned = samples.tolist() == list(range(n))
+    if report.verdict is Verdict.FAIL:
+        assert not aligned
+    if report.verdict is Verdict.PASS:
+        assert len(samples) == n
+        assert Proof[report.proof.upper()] >= Proof[require.upper()]
+        if report.proof == "identity":
+            assert aligned
+        if report.proof == "labels":
+            assert np.array_equal(label_of(samples), label_of(range(n)))
+            assert len(set(samples.tolist())) == n
+    if not evidence & set(IDENTITIES):
+        assert report.proof != "identity"
+
+
+@given(streams(), st.sampled_from(IDENTITIES))
+def test_with_identity_the_verdict_is_pass_exactly_when_row_i_is_sample_i(stream, identity):
+    samples, n = stream
+    report = judge(trace_of(samples, {identity}), labels_for(n, {identity}), Policy()).report
+    rows = samples.tolist()
+    comparable = identity in {"index", "position"} or any(brute.is_known(sample, n) for sample in rows)
+    expected = Verdict.PASS if rows == list(range(n)) else Verdict.FAIL
+    if comparable:
+        assert report.verdict is expected
+        # Rows of other keys or contents are foreign, whatever their number was.
+        assert report.counts["missing"] == len(brute.missing(rows, n))
+        assert report.counts["duplicate"] == len(brute.duplicate(rows, n))
+        assert report.counts["foreign"] == len(brute.foreign(rows, n))
+        assert report.counts["reordered"] == len(brute.reordered(rows, n))
+        if identity in {"index", "position"}:
+            assert report.counts["misaligned"] == len(brute.misaligned(rows))
+    else:
+        assert report.verdict is not Verdict.PASS
+
+
+@given(streams(unknown=True), st.sets(st.sampled_from(["targets", "tags", "rows"])))
+def test_rows_that_the_source_did_not_name_never_pass_as_identity_and_are_no_fault(stream, evidence):
+    samples, n = stream
+    named = samples.tolist()
+    truth = np.where(samples == UNKNOWN, np.arange(len(samples)), samples)
+    trace = trace_of(truth, evidence, index=samples, index_source="stated")
+    report = judge(trace, labels_for(n, ()), Policy()).report
+    if UNKNOWN in named:
+        assert report.proof != "identity"
+    if truth.tolist() == list(range(n)):
+        assert report.verdict is not Verdict.FAIL
+    if report.verdict is Verdict.PASS:
+        assert np.array_equal(label_of(truth), label_of(range(n)))
+
+
+# -- The table --------------------------------------------------------------------------------------------------------
+
+N = 7
+ALIGNED = list(range(N))
+SWAPPED = [0, 1, 2, 3, 5, 4, 6]
+
+
+@dataclass(frozen=True)
+class Row:
+    """Evidence given, what it should lead to."""
+
+    samples: list[int]
+    evidence: str
+    verdict: Verdict
+    proof: str
+    options: dict[str, str]
+
+
+def row(samples, evidence, verdict, proof, **options):
+    name = f"{'aligned' if samples == ALIGNED else samples}-{evidence or 'nothing'}-{options}"
+    return pytest.param(Row(samples, evidence, Verdict(verdict), proof, options), id=name)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        row(ALIGNED, "", "UNPROVEN", "count"),
+        row(ALIGNED, "", "UNPROVEN", "count", require="transport"),
+        row(ALIGNED, "", "PASS", "count", require="count"),
+        row(ALIGNED, "tags", "UNPROVEN", "transport"),
+        row(ALIGNED, "tags", "PASS", "transport", require="transport"),
+        row(ALIGNED, "tags rows", "UNPROVEN", "transport"),
+        row(ALIGNED, "targets", "UNPROVEN", "count"),
+        row(ALIGNED, "targets tags", "UNPROVEN", "transport"),
+        row(ALIGNED, "targets tags", "PASS", "labels", equal_samples="allow"),
+        row(ALIGNED, "targets rows", "PASS", "labels"),
+        row(ALIGNED, "targets rows", "UNPROVEN", "labels", require="identity"),
+        *(row(ALIGNED, identity, "PASS", "identity", require="identity") for identity in IDENTITIES),
+        row(SWAPPED, "", "UNPROVEN", "count"),
+        row(SWAPPED, "tags", "UNPROVEN", "transport"),
+        row(SWAPPED, "targets", "FAIL", "count"),
+        row(SWAPPED, "targets rows", "FAIL", "transport"),
+        *(row(SWAPPED, identity, "FAIL", "identity", require="count") for identity in IDENTITIES),
+        row(ALIGNED[:-1], "", "FAIL", "none"),
+        row([*ALIGNED, 0], "tags targets rows", "FAIL", "none"),
+        row([], "", "FAIL", "none"),
+        row([], "index key content targets", "FAIL", "none", require="count"),
+    ],
+)
+def test_the_table_of_verdicts(case):
+    evidence = case.evidence.split()
+    report = judge(trace_of(case.samples, evidence), labels_for(N, evidence), Policy(**case.options)).report
+    assert report.verdict is case.verdict
+    if not (case.verdict is Verdict.FAIL and case.proof == "transport"):
+        assert report.proof == case.proof
+
+
+@pytest.mark.parametrize("proof", Proof)
+@pytest.mark.parametrize("require", ["identity", "labels", "transport", "count"])
+def test_no_evidence_and_too_little_evidence_are_never_a_pass(proof, require):
+    policy = Policy(require=require)
+    enough = proof >= policy.required_proof and proof is not Proof.NONE
+    assert decide((), proof, policy, observed=True) is (Verdict.PASS if enough else Verdict.UNPROVEN)
+    assert decide((), proof, policy, observed=False) is Verdict.UNPROVEN
+
+
+@pytest.mark.parametrize("evidence", [{"content"}, {"index"}, {"targets", "rows"}, {"tags"}, set()])
+@pytest.mark.parametrize("require", ["identity", "labels", "transport", "count"])
+def test_rows_that_were_not_observed_are_never_a_pass(evidence, require):
+    trace = trace_of(ALIGNED, evidence, unobserved="a batch could not be read")
+    report = judge(trace, labels_for(N, evidence), Policy(require=require)).report
+    assert report.verdict is Verdict.UNPROVEN
+    assert "not every row was observed: a batch could not be read" in report.not_proven
+
+
+def test_a_model_that_returns_other_rows_than_it_is_fed_is_never_judged():
+    trace = trace_of(ALIGNED, {"index"}, one_to_one=False)
+    assert verdict_of(trace, labels_for(N)) is Verdict.UNPROVEN
+    assert verdict_of(trace_of([0, 1], {"index"}, one_to_one=False), labels_for(N)) is Verdict.UNPROVEN
+
+
+def test_an_empty_label_set_is_refused_before_anything_is_judged():
+    with pytest.raises(LabelsError, match="proves nothing"):
+        labels_for(0)
+
+
+def test_a_reference_of_another_kind_proves_nothing_and_accuses_nobody():
+    trace = trace_of(ALIGNED, {"tags"}, fingerprints=content_of(np.arange(N) + 10_000))
+    report = judge(trace, labels_for(N, {"content"}), Policy()).report
+    assert report.verdict is Verdict.UNPROVEN
+    assert any(note.startswith("content: next to no row was recognised") for note in report.not_proven)
+
+
+# -- Labels -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_shifted_label_file_is_told_from_a_shifted_stream():
+    shifted = Labels(values=np.roll(label_of(ALIGNED), 1), fingerprints=content_of(ALIGNED))
+    of_labels = judge(trace_of(ALIGNED, {"content", "targets", "tags"}), shifted, Policy()).report
+    of_stream = judge(
+        trace_of(np.roll(ALIGNED, 1), {"content", "targets", "tags"}), labels_for(N, {"content"}), Policy()
+    ).report
+    assert of_labels.verdict is of_stream.verdict is Verdict.FAIL
+    assert (of_labels.stages["source"], of_labels.stages["labels"]) == ("right", "wrong")
+    assert (of_stream.stages["source"], of_stream.stages["labels"]) == ("wrong", "unknown")
+    assert of_labels.counts["misaligned"] == 0
+    assert of_stream.counts["misaligned"] == N
+
+
+def test_a_repeated_row_keeps_equal_targets_from_being_a_proof():
+    samples = [0, 1, 2, 2, 4, 5, 6]
+    same_class = Labels(values=np.zeros(N))
+    trace = trace_of(samples, {"tags", "rows"}, targets=np.zeros(N))
+    assert verdict_of(trace, same_class) is Verdict.UNPROVEN
+    assert verdict_of(trace, same_class, equal_samples="allow") is Verdict.PASS
+
+
+# -- Padding ----------------------------------------------------------------------------------------------------------
+
+
+@given(streams(), st.sampled_from(IDENTITIES[:3]), st.integers(0, 4), st.data())
+def test_trimming_never_hides_a_fault_of_the_rows_that_stay(stream, identity, extra, data):
+    samples, n = stream
+    padded = [*samples.tolist(), *data.draw(st.lists(st.integers(0, n - 1), min_size=extra, max_size=extra))]
+    judged = judge(trace_of(padded, {identity}), labels_for(n, {identity}), Policy(padding="trim"))
+    head_aligned = padded[:n] == list(range(n))
+    tail_known = all(brute.is_known(sample, n) for sample in padded[n:])
+    assert (judged.report.verdict is Verdict.PASS) == (head_aligned and tail_known)
+    assert judged.padding in {0, max(0, len(padded) - n)}
+    if judged.report.verdict is Verdict.PASS:
+        assert judged.report.counts["padding"] == len(padded) - n
+        assert judged.report.counts["n_predictions"] == n
+
+
+def test_padding_is_a_fault_unless_allowed_and_the_option_is_named():
+    trace = trace_of([*ALIGNED, 0, 0], {"content"})
+    report = judge(trace, labels_for(N), Policy()).report
+    assert report.verdict is Verdict.FAIL
+    assert "padding='trim'" in report.advice
+
+
+@pytest.mark.parametrize(("declared", "verdict"), [(True, Verdict.PASS), (False, Verdict.FAIL)])
+def test_dummies_are_padding_only_where_they_are_declared(declared, verdict):
+    padding = np.asarray([False] * N + [declared] * 2)
+    trace = trace_of([*ALIGNED, 500, 501], {"content"}, padding=padding)
+    assert verdict_of(trace, labels_for(N), padding="trim") is verdict
+
+
+def test_a_dummy_among_the_labelled_rows_is_a_fault():
+    samples = [*ALIGNED[:-1], 500, 6]
+    padding = np.asarray([False] * (N - 1) + [True, False])
+    assert verdict_of(trace_of(samples, {"content"}, padding=padding), labels_for(N), padding="trim") is Verdict.FAIL
+
+
+def test_targets_of_padding_are_not_compared():
+    padded = [*ALIGNED, 0, 0]
+    report = judge(trace_of(padded, {"targets", "rows"}), labels_for(N, ()), Policy(padding="trim")).report
+    assert (report.verdict, report.proof, report.counts["padding"]) == (Verdict.PASS, "labels", 2)
+
+
+# -- Lifecycle and transport ------------------------------------------------------------------------------------------
+
+USED = SourceState("generator", "batches", started=True, handed_before=1, pulled_before=4, pulled=3, delivered=3)
+
+
+@pytest.mark.parametrize("evidence", [{"content"}, {"index"}, {"targets", "rows"}])
+def test_a_reused_generator_whose_rows_are_proven_right_is_only_a_hazard(evidence):
+    report = judge(trace_of(ALIGNED, evidence, sources=(USED,)), labels_for(N, evidence), Policy()).report
+    assert report.verdict is Verdict.PASS
+    assert any("not at its start" in hazard for hazard in report.hazards)
+
+
+@pytest.mark.parametrize("evidence", [set(), {"tags"}, {"tags", "targets"}])
+def test_a_reused_generator_whose_rows_are_not_proven_right_is_a_fault(evidence):
+    report = judge(trace_of(ALIGNED, evidence, sources=(USED,)), labels_for(N), Policy()).report
+    assert report.verdict is Verdict.FAIL
+    assert [finding["reason"] for finding in report.findings] == [Reason.REUSED]
+
+
+def test_a_source_that_is_ahead_or_spent_is_a_hazard():
+    ahead = SourceState("generator", "batches", pulled=5, delivered=3)
+    spent = SourceState("generator", "batches", pulled=3, delivered=3, exhausted=True)
+    array = SourceState("pydataset", "Data", pulled=5, delivered=3)
+    hazards = [
+        judge(trace_of(ALIGNED, {"index"}, sources=(s,)), labels_for(N), Policy()).report.hazards
+        for s in (ahead, spent, array)
+    ]
+    assert "2 batches were taken" in hazards[0][0]
+    assert "spent" in hazards[1][0]
+    assert hazards[2] == ()
+
+
+def test_rows_delivered_out_of_order_are_a_fault_only_where_nothing_stronger_says_they_are_right():
+    tags = tags_of(ALIGNED)[[3, 4, 5, 0, 1, 2, 6]]
+    alone = judge(trace_of(ALIGNED, (), tags=tags), labels_for(N), Policy()).report
+    assert alone.verdict is Verdict.FAIL
+    assert alone.stages["transport"] == "wrong"
+    proven = judge(trace_of(ALIGNED, {"content"}, tags=tags), labels_for(N), Policy()).report
+    assert proven.verdict is Verdict.PASS
+
+
+# -- Identities that disagree -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("liar", ["index", "key"])
+def test_an_identity_that_rides_with_the_wrong_row_is_a_finding(liar):
+    lie: dict[str, Any] = {"index": np.asarray(SWAPPED)}
+    if liar == "key":
+        lie = {"keys": np.asarray([f"id{sample}" for sample in SWAPPED])}
+    report = judge(trace_of(ALIGNED, {"content", liar}, **lie), labels_for(N), Policy()).report
+    assert report.verdict is Verdict.FAIL
+    assert report.findings[-1]["reason"] == Reason.IDENTITIES
+    assert report.findings[-1]["count"] == 2
+    assert f"row 4: {liar} says 5, content says 4" in report.findings[-1]["message"]
+
+
+def test_equal_samples_do_not_make_identities_disagree():
+    content = content_of([0, 1, 2, 3, 4, 4, 6])
+    labels = Labels(values=label_of(ALIGNED), fingerprints=content)
+    trace = Trace(N, tags_of(ALIGNED), index=np.asarray(SWAPPED), fingerprints=content)
+    # The index says 5 and 4 where the content, the same for both, is matched as 4 and 5.
+    report = judge(trace, labels, Policy()).report
+    assert report.verdict is Verdict.PASS
+    assert report.counts["equal_samples"] == 1
+
+
+def test_the_place_in_an_array_contradicts_nobody():
+    trace = trace_of(np.roll(ALIGNED, 1), {"content"}, index=np.arange(N), index_source="position")
+    report = judge(trace, labels_for(N), Policy()).report
+    assert {finding["reason"] for finding in report.findings} == {Reason.REORDERED}
+    assert [identity["identity"] for identity in report.identities] == ["content", "position"]
+    assert [identity["used"] for identity in report.identities] == [True, False]
+
+
+# -- What the report says ---------------------------------------------------------------------------------------------
+
+
+def test_the_first_wrong_rows_are_named_with_their_keys():
+    report = judge(trace_of([0, 2, 1, 9], {"key"}), labels_for(3), Policy()).report
+    assert list(report.wrong_rows) == [
+        {"row": 1, "sample": 2, "label": 1, "sample_key": "id2", "label_key": "id1"},
+        {"row": 2, "sample": 1, "label": 2, "sample_key": "id1", "label_key": "id2"},
+        {"row": 3, "sample": None, "label": None, "sample_key": "id9"},
+    ]
+
+
+def test_a_part_of_the_labels_names_the_option_for_sessions():
+    report = judge(trace_of([0, 1, 2], {"index"}), labels_for(N), Policy()).report
+    assert "scope='session'" in report.advice
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("generator", "reference="),
+        ("pydataset", "sample_indices"),
+        ("tf.data", "Labels.collect"),
+        ("other", "reference="),
+    ],
+)
+def test_an_unproven_report_says_what_to_paste(kind, words):
+    report = judge(trace_of(ALIGNED, {"tags"}, sources=(SourceState(kind),)), labels_for(N, ()), Policy()).report
+    assert report.verdict is Verdict.UNPROVEN
+    assert words in report.advice
+
+
+def test_a_report_without_evidence_says_why():
+    report = unproven(None, Policy(), "nothing was called")
+    assert (report.verdict, report.proof, report.not_proven) == (Verdict.UNPROVEN, "none", ("nothing was called",))
+    assert unproven(labels_for(N), Policy(), "x").counts["n_labels"] == N

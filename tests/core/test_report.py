@@ -1,0 +1,160 @@
+"""The report as data: deterministic, valid against its schema, and the same after a round trip."""
+
+import json
+from dataclasses import replace
+
+import jsonschema
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evalguard.core.judge import judge, unproven
+from evalguard.core.policy import Policy, Verdict
+from evalguard.core.report import COUNT_NAMES, SCHEMA_VERSION, Diagnosis, Report, json_schema
+from tests.core.streams import streams
+from tests.core.test_judge import EVIDENCE, labels_for, trace_of
+
+SCHEMA = jsonschema.Draft202012Validator(json_schema())
+HOSTILE = "<script>alert('x')</script>\x1b[31m\u202e\x00\ud7ff\"&"
+
+TEXTS = st.text(max_size=8)
+DIAGNOSES = st.builds(Diagnosis, TEXTS, st.booleans(), TEXTS, TEXTS, TEXTS)
+FREE = st.dictionaries(TEXTS, st.none() | st.booleans() | st.integers() | st.floats() | TEXTS, max_size=3)
+
+
+@st.composite
+def reports(draw: st.DrawFn) -> Report:
+    samples, n = draw(streams(unknown=True))
+    evidence = draw(st.sets(st.sampled_from(EVIDENCE)))
+    policy = Policy(padding=draw(st.sampled_from(["forbid", "trim"])))
+    report = judge(trace_of(samples, evidence), labels_for(n, evidence), policy).report
+    return replace(
+        report,
+        diagnosis=tuple(draw(st.lists(DIAGNOSES, max_size=2))),
+        impact=draw(st.none() | FREE),
+        cost=draw(FREE),
+        source=draw(FREE),
+        hazards=tuple(draw(st.lists(TEXTS, max_size=2))),
+        name=draw(TEXTS),
+        versions=draw(st.dictionaries(TEXTS, TEXTS, max_size=2)),
+        checked_at_ms=draw(st.integers(0, 2**53)),
+    )
+
+
+@given(reports())
+@settings(max_examples=200)
+def test_every_report_is_valid_against_the_schema(report):
+    SCHEMA.validate(report.to_dict())
+    SCHEMA.validate(json.loads(report.to_json()))
+
+
+@given(reports())
+def test_a_report_is_the_same_after_a_round_trip(report):
+    again = Report.from_dict(report.to_dict())
+    assert again.to_dict() == report.to_dict()
+    assert again.to_json() == report.to_json()
+    assert Report.from_dict(json.loads(report.to_json())).to_json() == report.to_json()
+    assert again.verdict is report.verdict
+    assert again.diagnosis == report.diagnosis
+
+
+@given(streams(), st.sets(st.sampled_from(EVIDENCE)))
+def test_the_same_evidence_gives_the_same_bytes(stream, evidence):
+    samples, n = stream
+    first, second = (
+        judge(trace_of(samples, evidence), labels_for(n, evidence), Policy()).report.to_json() for _ in range(2)
+    )
+    assert first == second
+
+
+def test_the_schema_is_itself_valid_and_refuses_what_is_no_report():
+    jsonschema.Draft202012Validator.check_schema(json_schema())
+    good = unproven(None, Policy(), "why").to_dict()
+    assert SCHEMA.is_valid(good)
+    for name in good:
+        assert not SCHEMA.is_valid({key: value for key, value in good.items() if key != name})
+    assert not SCHEMA.is_valid({**good, "extra": 1})
+    assert not SCHEMA.is_valid({**good, "verdict": "FINE"})
+    assert not SCHEMA.is_valid({**good, "counts": {**good["counts"], "missing": -1}})
+
+
+def test_numpy_scalars_and_numbers_that_are_no_json_become_plain():
+    report = unproven(None, Policy(), "why")
+    odd = {
+        "f32": np.float32(0.5),
+        "nan": float("nan"),
+        "nan32": np.float32("nan"),
+        "inf": float("-inf"),
+        "int": np.int64(3),
+        "bool": np.bool_(True),
+        "array": np.arange(2),
+        "object": Policy,
+        "tuple": (1, (2,)),
+    }
+    plain = json.loads(replace(report, impact=odd).to_json())["impact"]
+    assert plain.pop("object").startswith("<class")
+    assert plain == {
+        "f32": 0.5,
+        "nan": None,
+        "nan32": None,
+        "inf": None,
+        "int": 3,
+        "bool": True,
+        "array": [0, 1],
+        "tuple": [1, [2]],
+    }
+
+
+def test_json_ends_in_a_newline_has_sorted_keys_and_keeps_any_text():
+    text = replace(unproven(None, Policy(), "why"), name=HOSTILE).to_json()
+    assert text.endswith("}\n")
+    assert replace(unproven(None, Policy(), "why"), name="\udcff").to_json().encode()
+    assert json.loads(text)["name"] == HOSTILE
+    assert list(json.loads(text)) == sorted(json.loads(text))
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({}, f"expected a report of schema version {SCHEMA_VERSION}, found None"),
+        ({"schema_version": 99}, "found 99"),
+        ({"schema_version": SCHEMA_VERSION}, "counts, proof, verdict missing"),
+        ({"schema_version": SCHEMA_VERSION, "verdict": "FINE", "proof": "", "counts": {}}, "FINE"),
+    ],
+)
+def test_what_is_no_report_is_refused_with_a_reason(data, words):
+    with pytest.raises(ValueError, match=words):
+        Report.from_dict(data)
+
+
+def a_report(verdict, **parts):
+    counts = {**dict.fromkeys(COUNT_NAMES, 0), **parts.pop("counts", {})}
+    return Report(verdict=verdict, proof=parts.pop("proof", "identity"), counts=counts, **parts)
+
+
+@pytest.mark.parametrize(
+    ("report", "words"),
+    [
+        (
+            a_report(Verdict.PASS, counts={"n_predictions": 1234}),
+            "PASS: all 1,234 predictions stand at their own label",
+        ),
+        (
+            a_report(Verdict.FAIL, counts={"n_predictions": 10_000, "misaligned": 10_000}),
+            "FAIL: 10,000 of 10,000 predictions would be scored against another sample's label",
+        ),
+        (a_report(Verdict.FAIL, findings=({"message": "2 rows short", "count": 2},)), "FAIL: 2 rows short"),
+        (a_report(Verdict.UNPROVEN), "UNPROVEN: nothing was judged"),
+        (a_report(Verdict.UNPROVEN, proof="count", counts={"n_predictions": 5}), "the proof is only: count"),
+        (a_report(Verdict.REPAIRED, repair={"summary": "2 rows put back"}), "REPAIRED: 2 rows put back; the 0 rows"),
+    ],
+)
+def test_the_headline_is_the_verdict_and_the_number_that_matters(report, words):
+    assert words in report.headline
+
+
+def test_violations_are_the_total_of_all_findings():
+    findings = ({"message": "a", "count": 2}, {"message": "b", "count": 3})
+    assert a_report(Verdict.FAIL, findings=findings).violations == 5
+    assert a_report(Verdict.PASS).violations == 0
