@@ -1,12 +1,15 @@
-"""How a tag rides: the batch and its tag travel as a pair in the place of ``x``.
+"""How a tag rides: as one more part behind those of the batch.
 
-Wrapping the whole batch, rather than adding an entry to ``x``, lets the engine
-hand the model exactly the structure that it would have got unguarded, so a
-compiled function is never traced again.
+Keras takes ``(x,)``, ``(x, y)`` and ``(x, y, sample_weight)``, so a tagged batch
+is ``(x, tag)``, ``(x, y, tag)`` or ``(x, y, (sample_weight, tag))``. The engine
+takes the tag off and rebuilds exactly the structure that the model would have
+got unguarded, so a compiled function is never traced again. Flat, because each
+level of nesting costs Keras some 70 us a batch on its way through ``tf.data``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,11 +19,8 @@ from evalguard import nests
 from evalguard.core.trace import ROW_BITS, UNKNOWN
 
 
-class Pair(NamedTuple):
-    """A batch and its tag; a namedtuple, so that Keras and ``tf.nest`` keep it as it is."""
-
-    batch: Any
-    tag: Any
+Unwrap = Callable[[Any], tuple[Any, Any]]
+FULL = 3
 
 
 class TaggedX(NamedTuple):
@@ -100,17 +100,37 @@ def tag_rows(pull: int, n_rows: int, index: Any = None) -> NDArray[np.int64]:
     return tag
 
 
-def wrap_batch(batch: Any, pull: int, index: Any = None) -> Any:
-    """``(Pair,)``: the batch with its tag, or the batch alone where its rows cannot be counted."""
-    rows = nests.n_rows(nests.unpack(batch)[0])
-    if rows is None:
-        return batch
+def wrap_batch(batch: Any, pull: int, index: Any = None) -> tuple[Any, ...]:
+    """The batch with its tag; the tag is empty where rows cannot be counted."""
+    parts = batch if isinstance(batch, tuple) else (batch,)
+    rows = nests.n_rows(parts[0]) or 0
     stated = getattr(batch, "sample_index", None)
-    return (Pair(batch, tag_rows(pull, rows, index if stated is None else stated)),)
+    tag = tag_rows(pull, rows, index if stated is None else stated)
+    return (*parts, tag) if len(parts) < FULL else (parts[0], parts[1], (parts[2], tag))
 
 
-def unwrap(data: Any) -> tuple[Any, Any]:
-    """``(batch, tag)``; the tag is None where the batch carried none."""
-    if type(data) is tuple and len(data) == 1 and isinstance(data[0], Pair):
-        return data[0]
+def unwrap_like(batch: Any) -> Unwrap:
+    """What takes the tag off a batch and gives it the structure of ``batch`` again."""
+    kind = type(batch)
+    full = isinstance(batch, tuple) and len(batch) == FULL
+
+    def split(data: Any) -> tuple[Any, Any]:
+        if full:
+            return (data[0], data[1], data[2][0]), data[2][1]
+        return data[:-1], data[-1]
+
+    if not isinstance(batch, tuple):
+        return lambda data: (data[0], data[1])
+    if kind is tuple:
+        return split
+
+    def rebuilt(data: Any) -> tuple[Any, Any]:
+        parts, tag = split(data)
+        return kind._make(parts), tag
+
+    return rebuilt if hasattr(kind, "_make") else split
+
+
+def untagged(data: Any) -> tuple[Any, Any]:
+    """For sources that carry no tag: the batch as it is."""
     return data, None

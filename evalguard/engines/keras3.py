@@ -19,7 +19,6 @@ from typing import Any
 
 from evalguard import nests
 from evalguard.engines.recorder import Recorder
-from evalguard.tagging import unwrap
 
 NAME = "keras3"
 _lock = threading.RLock()
@@ -60,7 +59,7 @@ class Tap:
 
 def take(recorder: Recorder, data: Any) -> Any:
     """Note one distributed batch; hand on what the model shall get."""
-    batch, tag = unwrap(data)
+    batch, tag = recorder.unwrap(data)
     if tag is not None and not _per_replica(tag):
         return recorder.take(batch, tag)
     if tag is None:

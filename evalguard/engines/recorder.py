@@ -14,6 +14,7 @@ from evalguard import nests
 from evalguard.core.labels import normal_keys
 from evalguard.core.trace import ROW_BITS, UNKNOWN, SourceState, Trace, stack_nests
 from evalguard.fingerprint import LeafSpec, is_padding, row_fingerprints
+from evalguard.tagging import Unwrap, untagged
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Recorder:
     """
 
     wanted: Wanted
+    unwrap: Unwrap = untagged
     tags: list[NDArray[np.int64]] = field(default_factory=list)
     fingerprints: list[NDArray[np.uint64]] = field(default_factory=list)
     keys: list[Any] = field(default_factory=list)
@@ -83,11 +85,11 @@ class Recorder:
 
     def _note_tag(self, x: Any, tag: Any) -> tuple[int, bool]:
         """Rows of the batch, and whether the source stated their samples."""
-        if tag is None:
+        rows = np.full((0, 2), UNKNOWN) if tag is None else np.asarray(tag)
+        if rows.ndim == 2 and not len(rows):
             size = _count(x)
             self.tags.append(np.full((size, 2), UNKNOWN, dtype=np.int64))
             return size, False
-        rows = np.asarray(tag)
         if rows.ndim == 0:  # the number of the batch: its rows are numbered by their place in it
             size = _count(x)
             start = int(rows) << ROW_BITS

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
 from evalguard import nests
 from evalguard.probes.base import Probe
-from evalguard.tagging import Pair
 
 
 class ArraysProbe(Probe):
@@ -24,4 +24,5 @@ class ArraysProbe(Probe):
         rows = sizes.pop() if len(sizes) == 1 else None
         if rows is not None:
             packed = nests.pack(source, call.get("y"), call.get("sample_weight"))
-            self.source = Pair(packed, np.arange(rows, dtype=np.int64))
+            self.source = (packed, np.arange(rows, dtype=np.int64))
+            self.unwrap = itemgetter(0)

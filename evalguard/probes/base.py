@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evalguard.core.trace import SourceState
+from evalguard.tagging import Unwrap, untagged
 
 
 @dataclass(slots=True)
@@ -40,6 +41,8 @@ class Probe:
         index_source: ``stated`` where the source says which sample a row is,
             ``position`` where the row's place in an array says it.
         source: What Keras is given in place of the caller's object.
+        unwrap: Takes a delivered batch apart: the caller's batch, and its tag
+            or None.
     """
 
     kind = "unknown"
@@ -49,6 +52,7 @@ class Probe:
         self.original = source
         self.call = call
         self.source: Any = source
+        self.unwrap: Unwrap = untagged
 
     def state(self, delivered: int) -> SourceState:
         """The source's life, asked once the call is over.

@@ -8,7 +8,7 @@ from typing import Any
 
 from evalguard.core.trace import SourceState
 from evalguard.probes.base import Probe, history_of
-from evalguard.tagging import wrap_batch
+from evalguard.tagging import unwrap_like, wrap_batch
 
 
 class GeneratorProbe(Probe):
@@ -30,8 +30,12 @@ class GeneratorProbe(Probe):
         for pull, batch in enumerate(self.original):
             self._pulled += 1
             self._history.pulled += 1
-            # Anything but a tuple is refused by Keras 3, in its own words.
-            yield wrap_batch(batch, pull) if isinstance(batch, tuple) else batch
+            if not isinstance(batch, tuple):
+                yield batch  # refused by Keras 3, in its own words
+                continue
+            if pull == 0:
+                self.unwrap = unwrap_like(batch)
+            yield wrap_batch(batch, pull)
         self._exhausted = True
 
     def state(self, delivered: int) -> SourceState:

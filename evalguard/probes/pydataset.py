@@ -6,6 +6,7 @@ from typing import Any
 
 from evalguard.core.trace import SourceState
 from evalguard.probes.base import Probe
+from evalguard.tagging import untagged
 
 
 class PyDatasetProbe(Probe):
@@ -18,6 +19,11 @@ class PyDatasetProbe(Probe):
         from evalguard.probes.tagged_pydataset import TaggedPyDataset
 
         self.source = TaggedPyDataset(source)
+        self.unwrap = self._unwrap
+
+    def _unwrap(self, data: Any) -> tuple[Any, Any]:
+        unwrap = self.source.unwrap or untagged
+        return unwrap(data)
 
     def state(self, delivered: int) -> SourceState:
         """How many items were asked for, where this process can count them."""

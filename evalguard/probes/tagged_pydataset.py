@@ -14,7 +14,7 @@ import numpy as np
 
 from evalguard.fingerprint import row_fingerprints
 from evalguard.nests import unpack
-from evalguard.tagging import wrap_batch
+from evalguard.tagging import Unwrap, unwrap_like, wrap_batch
 
 # Keras 3 asks for the first two items twice to learn their shapes
 # (keras 3.15, py_dataset_adapter.py, get_tf_dataset).
@@ -31,9 +31,11 @@ class TaggedPyDataset(keras.utils.PyDataset):
         self.asked: list[int] = []
         self._peeked: dict[int, Any] = {}
         self.item_changed = False
+        # Known from the first item, which Keras always reads in this process to learn the shapes.
+        self.unwrap: Unwrap | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_lock": None}
+        return {**self.__dict__, "_lock": None, "unwrap": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
@@ -80,6 +82,8 @@ class TaggedPyDataset(keras.utils.PyDataset):
             batch = tuple(batch)
         if not isinstance(batch, (tuple, dict)) or (isinstance(batch, tuple) and len(batch) not in {1, 2, 3}):
             return batch
+        if self.unwrap is None:
+            self.unwrap = unwrap_like(batch)
         return wrap_batch(batch, index, self._sample_indices(index))
 
     def _sample_indices(self, index: int) -> Any:

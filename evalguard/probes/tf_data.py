@@ -12,7 +12,6 @@ from typing import Any
 
 from evalguard.core.trace import ROW_BITS
 from evalguard.probes.base import Probe
-from evalguard.tagging import Pair
 
 
 class TfDataProbe(Probe):
@@ -28,10 +27,10 @@ class TfDataProbe(Probe):
         strategy = getattr(call.get("self"), "distribute_strategy", None)
         if strategy is None or strategy.num_replicas_in_sync == 1:
             # No function of ours runs in the pipeline: a counter beside it is all.
-            numbered = tf.data.Dataset.zip(Pair(source, tf.data.Dataset.counter()))
-            self.source = tf.data.Dataset.zip((numbered,))
+            self.source = tf.data.Dataset.zip((source, tf.data.Dataset.counter()))
         else:
             self.source = _rows_numbered(tf, source)
+        self.unwrap = tuple
 
     def facts(self) -> dict[str, Any]:
         """Adds the number of batches, where the dataset knows it."""
@@ -45,7 +44,7 @@ def _rows_numbered(tf: Any, source: Any) -> Any:
 
     def step(pull: Any, batch: Any) -> tuple[Any, Any]:
         start = tf.bitwise.left_shift(pull, bits)
-        return pull + 1, (Pair(batch, tf.range(start, start + _n_rows(tf, batch))),)
+        return pull + 1, (batch, tf.range(start, start + _n_rows(tf, batch)))
 
     return source.scan(tf.constant(0, tf.int64), step)
 
