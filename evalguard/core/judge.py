@@ -13,6 +13,8 @@ from evalguard.core.checks import Finding, LabelComparison, Reason
 from evalguard.core.diagnosis import diagnose
 from evalguard.core.labels import Labels
 from evalguard.core.matching import Match, all_matches, repeated_rows
+from evalguard.core.ordering import order_metrics
+from evalguard.core.picture import aligned_runs, alignment_runs
 from evalguard.core.policy import Policy, Proof, Verdict
 from evalguard.core.report import COUNT_NAMES, Report
 from evalguard.core.trace import UNKNOWN, Int64, Trace
@@ -45,6 +47,7 @@ class _Evidence:
     matches: tuple[Match, ...]
     used: Match | None
     samples: Int64 | None
+    order: tuple[Finding, ...]
     comparison: LabelComparison
     repeated: Int64
     padding: int
@@ -87,6 +90,8 @@ def judge(trace: Trace, labels: Labels, policy: Policy, **context: Any) -> Judge
         labels={"name": labels.name, "digest": labels.digest, "n": len(labels)},
         calls=trace.calls,
         options=policy.to_dict(),
+        order=_order(evidence),
+        plot=_plot(evidence),
         **context,
     )
     return Judgement(report, evidence.samples, evidence.padding)
@@ -108,6 +113,7 @@ def _gather(trace: Trace, labels: Labels, policy: Policy) -> _Evidence:
     padding = _padding(trace, samples, len(labels)) if policy.padding == "trim" else 0
     if padding:
         samples = samples[: trace.n_rows - padding] if samples is not None else None
+    order = () if samples is None else checks.order_findings(samples, len(labels))
     comparison = checks.compare_labels(trace.targets, labels.values)
     kept = trace.n_rows - padding
     comparison = replace(comparison, rows=comparison.rows[comparison.rows < kept])
@@ -115,7 +121,7 @@ def _gather(trace: Trace, labels: Labels, policy: Policy) -> _Evidence:
     # Repetitions are told by identity where there is one; equal content matters only without.
     asked = fingerprints is not None and samples is None
     repeated = repeated_rows(fingerprints[:kept]) if asked and fingerprints is not None else np.zeros(0, np.int64)
-    return _Evidence(trace, labels, matches, used, samples, comparison, repeated, padding)
+    return _Evidence(trace, labels, matches, used, samples, order, comparison, repeated, padding)
 
 
 def _padding(trace: Trace, samples: Int64 | None, n_labels: int) -> int:
@@ -155,7 +161,7 @@ def _findings(evidence: _Evidence, proof: Proof) -> tuple[Finding, ...]:
     if not trace.one_to_one:
         return ()
     if evidence.samples is not None:
-        found: list[Finding | None] = list(checks.order_findings(evidence.samples, n_labels))
+        found: list[Finding | None] = list(evidence.order)
     else:
         found = [checks.check_count(np.full(evidence.n_rows, UNKNOWN), n_labels)]
     found.append(checks.check_labels(evidence.comparison))
@@ -205,7 +211,7 @@ def _counts(evidence: _Evidence) -> dict[str, int]:
     if samples is None:
         counts["missing"] = max(0, n_labels - evidence.n_rows)
         return counts
-    by_reason = {finding.reason: finding.count for finding in checks.order_findings(samples, n_labels)}
+    by_reason = {finding.reason: finding.count for finding in evidence.order}
     for reason in (Reason.MISSING, Reason.DUPLICATE, Reason.FOREIGN, Reason.REORDERED):
         counts[reason.value] = by_reason.get(reason, 0)
     counts["misaligned"] = int(checks.misaligned_rows(samples).size)
@@ -270,7 +276,7 @@ def _stages(evidence: _Evidence, findings: Sequence[Finding]) -> dict[str, str]:
     transport = "unknown" if intact is None else ("right" if intact else "wrong")
     if evidence.samples is None:
         source = "unknown"
-    elif checks.order_findings(evidence.samples, len(evidence.labels)):
+    elif evidence.order:
         source = "wrong" if intact else "unknown"
     else:
         source = "right"
@@ -282,6 +288,23 @@ def _stages(evidence: _Evidence, findings: Sequence[Finding]) -> dict[str, str]:
     else:
         labels = "unknown"
     return {"source": source, "transport": transport, "labels": labels}
+
+
+def _order(evidence: _Evidence) -> dict[str, Any] | None:
+    """Order metrics of a stream that is not in order."""
+    if evidence.samples is None or not evidence.order:
+        return None
+    trace = evidence.trace
+    sizes = trace.batch_sizes if not evidence.padding else None
+    return order_metrics(evidence.samples, len(evidence.labels), sizes)
+
+
+def _plot(evidence: _Evidence) -> dict[str, Any] | None:
+    if evidence.samples is None:
+        return None
+    n_labels = len(evidence.labels)
+    whole = not evidence.order and len(evidence.samples) == n_labels and bool((evidence.samples >= 0).all())
+    return aligned_runs(n_labels) if whole else alignment_runs(evidence.samples, n_labels)
 
 
 def _source_dict(trace: Trace) -> dict[str, Any]:

@@ -392,3 +392,20 @@ def test_a_report_without_evidence_says_why():
     report = unproven(None, Policy(), "nothing was called")
     assert (report.verdict, report.proof, report.not_proven) == (Verdict.UNPROVEN, "none", ("nothing was called",))
     assert unproven(labels_for(N), Policy(), "x").counts["n_labels"] == N
+
+
+def test_order_metrics_are_told_of_a_stream_out_of_order_only_and_the_plot_of_any_that_is_known():
+    wrong = judge(trace_of(SWAPPED, {"index"}), labels_for(N), Policy()).report
+    right = judge(trace_of(ALIGNED, {"index"}), labels_for(N), Policy()).report
+    unknown = judge(trace_of(ALIGNED, {"tags"}), labels_for(N), Policy()).report
+    unnamed = judge(trace_of([0, 1, 2, -1, 4, 5, 6], {"index"}), labels_for(N), Policy()).report
+    assert wrong.order is not None
+    assert wrong.order["reordered"] == wrong.counts["reordered"] == 1
+    assert wrong.plot is not None
+    assert wrong.plot["segments"] == [[0, 0, 4], [4, 5, 1], [5, 4, 1], [6, 6, 1]]
+    assert right.order is None
+    assert right.plot is not None
+    assert right.plot["segments"] == [[0, 0, N]]
+    assert (unknown.order, unknown.plot) == (None, None)
+    assert unnamed.plot is not None
+    assert unnamed.plot["segments"] == [[0, 0, 3], [3, -1, 1], [4, 4, 3]]
