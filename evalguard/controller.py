@@ -122,7 +122,8 @@ class Session:
         start = time.perf_counter()
         probe, problem = _probe(bound.arguments)
         source, bound.arguments["x"] = bound.arguments["x"], probe.source
-        recorder = Recorder(self.wanted, unwrap=lambda data: probe.unwrap(data), problem=problem or keras3.unsupported())
+        # Asked at each batch: a generator's probe knows the form of its batches after the first.
+        recorder = Recorder(self.wanted, lambda data: probe.unwrap(data), problem=problem or keras3.unsupported())
         with keras3.tap(model, recorder):
             result = original(*bound.args, **bound.kwargs)
         seconds = time.perf_counter() - start

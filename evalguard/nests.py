@@ -24,7 +24,7 @@ def _holds_inputs(sequence: Any) -> bool:
     first = sequence[0]
     if isinstance(first, (list, tuple)):
         return _holds_inputs(first)
-    return first is None or hasattr(first, "shape") or isinstance(first, Mapping)
+    return not isinstance(first, (bool, int, float, complex, str, bytes))
 
 
 def map_leaves(function: Callable[[Any], Any], nest: Any) -> Any:

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from evalguard import nests
 from evalguard.core.trace import ROW_BITS, UNKNOWN
 
-
 Unwrap = Callable[[Any], tuple[Any, Any]]
 FULL = 3
 
