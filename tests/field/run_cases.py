@@ -4,7 +4,7 @@ A case is a script with ``build()``, which gives ``call`` (what the user did),
 ``labels``, ``truth`` and ``why``; the folder's ``adapters.py`` says what that
 user had at hand, as options of ``evalguard.guard``. Nothing here knows a case.
 
-    python tests/field/run_cases.py DIR [--only 01,12] [--jobs 2] [--json FILE]
+    python tests/field/run_cases.py DIR [--only 01,12] [--skip 38] [--jobs 2] [--json FILE]
 
 Exit status: 0 if every misaligned case is a FAIL and no aligned one is.
 """
@@ -96,6 +96,7 @@ def main() -> int:
     parser.add_argument("folder", nargs="?", type=Path)
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--only", default="", help="comma-separated case numbers")
+    parser.add_argument("--skip", default="", help="comma-separated case numbers to leave out")
     parser.add_argument("--jobs", type=int, default=2, help="cases at a time")
     parser.add_argument("--json", type=Path, help="write the results to this file as well")
     arguments = parser.parse_args()
@@ -107,6 +108,8 @@ def main() -> int:
     only = {number for number in arguments.only.split(",") if number}
     paths = sorted(arguments.folder.resolve().glob("[0-9]*_*.py"))
     paths = [path for path in paths if not only or path.name.partition("_")[0] in only]
+    skip = set(arguments.skip.split(","))
+    paths = [path for path in paths if path.name.partition("_")[0] not in skip]
     results = []
     print(f"{'case':48} {'truth':10} {'verdict':10} {'proof':9} cause", flush=True)
     with ThreadPoolExecutor(arguments.jobs) as pool:
