@@ -498,3 +498,35 @@ def test_a_reference_of_another_length_is_refused(model):
     with pytest.raises(evalguard.LabelsError, match="one row for each of the 50 labels, found 49"):
         with guard(reference=X[:-1]):
             model.predict(dataset(), verbose=0)
+
+
+# -- the record -------------------------------------------------------------------------
+
+
+def test_a_failure_is_on_disk_and_in_mlflow_when_the_exception_arrives(model, tmp_path, monkeypatch):
+    import mlflow
+
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("EVALGUARD_SPOOL", str(tmp_path / "spool"))
+    client = mlflow.MlflowClient(tracking_uri=uri)
+    run = client.create_run(client.create_experiment("e", artifact_location=str(tmp_path / "files")))
+    seen = []
+
+    class Watching(keras.callbacks.Callback):
+        def on_predict_batch_end(self, batch, logs=None):
+            seen.append(client.get_run(run.info.run_id).data.tags["evalguard.verdict"])
+
+    options = {"reference": X, "mlflow": run.info.run_id, "output": tmp_path / "out", "name": "digits"}
+    with guard(**options):
+        try:
+            model.predict(faulty(), verbose=0, callbacks=[Watching()])
+        except evalguard.MisalignmentError:
+            found = client.get_run(run.info.run_id).data
+            assert found.tags["evalguard.verdict"] == "FAIL"
+            assert found.metrics["evalguard/misaligned"] == 16
+            on_disk = json.loads((tmp_path / "out" / "report.json").read_text())
+            assert on_disk["verdict"] == "FAIL"
+        else:
+            pytest.fail("a FAIL must raise")
+    assert set(seen) == {"PENDING"}, "nothing but PENDING stands there while predicting"
