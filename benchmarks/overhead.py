@@ -20,7 +20,7 @@ from benchmarks.pairs import Ratio, compare
 
 BATCH = 32
 MLP_ROWS = 50_000
-CONV_ROWS = 640
+CONV_ROWS = 3_200
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,9 +34,9 @@ class Report:
     """
 
     cite: str
-    act: Callable
+    act: Callable[..., object]
     misaligned: bool
-    options: dict = field(default_factory=lambda: {"reference": INPUTS})
+    options: dict[str, object] = field(default_factory=lambda: {"reference": INPUTS})
     labels: object = field(default_factory=lambda: CLASSES)
 
 
