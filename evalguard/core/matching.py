@@ -95,13 +95,13 @@ def _assign_rest(
         return
     start = np.searchsorted(ordered, rows[rest], "left")
     holders = np.searchsorted(ordered, rows[rest], "right") - start
-    rank = _occurrence(rows[rest])
+    rank = occurrence(rows[rest])
     known = holders > 0
     # Free samples come first, so the modulo reaches taken ones only when no free one is left.
     samples[rest[known]] = order[start[known] + rank[known] % holders[known]]
 
 
-def _occurrence(values: NDArray[Any]) -> Int64:
+def occurrence(values: NDArray[Any]) -> Int64:
     """For each element, how many equal ones stand before it."""
     order = np.argsort(values, kind="stable")
     ordered = values[order]
@@ -134,4 +134,4 @@ def all_matches(trace: Trace, labels: Labels) -> tuple[Match, ...]:
 
 def repeated_rows(fingerprints: NDArray[np.uint64]) -> Int64:
     """Rows whose fingerprint an earlier row of the run already had."""
-    return np.flatnonzero(_occurrence(fingerprints) > 0)
+    return np.flatnonzero(occurrence(fingerprints) > 0)

@@ -282,7 +282,7 @@ def order_fingerprint(samples: Int64) -> str:
 def set_fingerprint(samples: Int64, n_labels: int) -> str:
     """The same of the multiset of samples: equal for two orders of the same rows."""
     is_known = checks.known(samples, n_labels)
-    counts = np.trim_zeros(np.bincount(samples[is_known], minlength=1), "b")
+    counts = np.bincount(samples[is_known])
     return _digest(counts, np.sort(samples[~is_known]))
 
 
