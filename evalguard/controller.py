@@ -37,9 +37,14 @@ from evalguard.errors import (
 )
 from evalguard.probes import probe_for
 from evalguard.probes.base import PassiveProbe, Probe
+from evalguard.probes.batches import BatchProbe
 from evalguard.references import Reference, explain_mismatch
 from evalguard.render import artifacts
 from evalguard.sinks import Sink
+
+BATCH_METHODS = ("predict_on_batch", "test_on_batch")
+# The others return metrics: order does not matter to them, each sample once does.
+ROWS_RETURNED = ("predict", "predict_on_batch")
 
 
 @dataclass(slots=True, eq=False)
@@ -53,6 +58,7 @@ class Call:
         seconds: Duration of the whole call.
         again: Predicts given inputs as this call did, or None where the
             source is not random access.
+        metrics: Names of the figures that ``evaluate`` gave.
     """
 
     trace: Trace
@@ -60,6 +66,7 @@ class Call:
     recorder: Recorder
     seconds: float
     again: Callable[[Any], Any] | None = None
+    metrics: tuple[str, ...] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -87,6 +94,7 @@ class Session:
         sinks: Where reports go.
         model: Guard this model only; None for every model.
         calls: Calls that have not been judged yet.
+        batches: Calls of one batch each, judged together when the guard ends.
         outcomes: What was judged, oldest first.
         sink_errors: Records that could not be written.
         cache: Labels with the fingerprints of the reference, kept by the guard.
@@ -100,6 +108,7 @@ class Session:
     sinks: tuple[Sink, ...]
     model: Any = None
     calls: list[Call] = field(default_factory=list)
+    batches: list[Call] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     sink_errors: list[SinkError] = field(default_factory=list)
     cache: dict[Any, Labels] = field(default_factory=dict)
@@ -119,9 +128,13 @@ class Session:
             bound = inspect.signature(original).bind(model, *args, **kwargs)
         except TypeError:
             return original(model, *args, **kwargs)
+        if "x" not in bound.arguments:
+            return original(model, *args, **kwargs)
         start = time.perf_counter()
-        probe, problem = _probe(bound.arguments)
-        source, bound.arguments["x"] = bound.arguments["x"], probe.source
+        source = bound.arguments["x"]
+        probe, problem = _probe(method, bound.arguments)
+        bound.arguments.update({name: probe.call[name] for name in ("y", "sample_weight") if name in probe.call})
+        bound.arguments["x"] = probe.source
         # Asked at each batch: a generator's probe knows the form of its batches after the first.
         recorder = Recorder(self.wanted, lambda data: probe.unwrap(data), problem=problem or keras3.unsupported())
         with keras3.tap(model, recorder):
@@ -131,24 +144,31 @@ class Session:
             method=method,
             source=probe.state(len(recorder.sizes)),
             index_source=probe.index_source,
-            n_rows=nests.n_rows(result),
+            n_rows=nests.n_rows(result) if method in ROWS_RETURNED else None,
         )
-        again = _again(original, bound, source, probe)
-        self.calls.append(Call(trace, result, recorder, seconds, again))
+        again = _again(original, bound, source, probe) if method == "predict" else None
+        metrics = () if method in ROWS_RETURNED else _metric_names(model, result)
+        call = Call(trace, result, recorder, seconds, again, metrics)
+        if method in BATCH_METHODS:
+            self.batches.append(call)
+            return result
+        self.calls.append(call)
         if self.policy.scope == "session":
             return result
         labels = self._labels(last=False)
         return result if labels is None else self._conclude([self.calls.pop()], labels)
 
     def end(self) -> None:
-        """Judge what has not been judged yet: sessions, and calls whose labels came late."""
+        """Judge what has not been judged yet: sessions, batch by batch calls, and calls whose labels came late."""
         labels = self._labels(last=True)
-        if not self.calls and not self.outcomes:
+        if not self.calls and not self.batches and not self.outcomes:
             reason = "no predict of a Keras model was seen in this guard (another thread, another model, or none made)"
             self._finish(Outcome(self._unproven(labels, reason), None, labels, None))
             return
         groups = [self.calls] if self.policy.scope == "session" else [[call] for call in self.calls]
-        self.calls = []
+        # Calls of one batch each never answer all labels by themselves.
+        groups += [[call for call in self.batches if call.trace.method == method] for method in BATCH_METHODS]
+        self.calls, self.batches = [], []
         for group in groups:
             if group:
                 self._conclude(group, labels)
@@ -187,6 +207,7 @@ class Session:
     def _judge(self, calls: list[Call], labels: Labels | None, result: Any, start: float) -> Outcome:
         trace = joined([call.trace for call in calls])
         labels, notes = self._with_reference(labels, calls[0].recorder, trace)
+        metrics = tuple(dict.fromkeys(name for call in calls for name in call.metrics))
         context: dict[str, Any] = {
             "name": self.name,
             "versions": versions(),
@@ -195,7 +216,10 @@ class Session:
         }
         judgement = judge(trace, labels, self.policy, **context)
         outcome = Outcome(judgement.report, judgement, labels, result, judgement.samples, trace)
-        if judgement.padding and len(calls) == 1:
+        if metrics and judgement.report.verdict is Verdict.FAIL:
+            unfit = f"figures unfit for use: {', '.join(metrics)}"
+            outcome.report = replace(outcome.report, not_proven=(unfit, *outcome.report.not_proven))
+        if judgement.padding and len(calls) == 1 and trace.method in ROWS_RETURNED:
             outcome.predictions = predictions.take(result, np.arange(len(labels)))
         if judgement.report.verdict is Verdict.FAIL and self.policy.on_failure == "repair":
             outcome = self._repaired(outcome, calls)
@@ -210,6 +234,8 @@ class Session:
         judgement, labels, trace = outcome.judgement, outcome.labels, outcome.trace
         if judgement is None or labels is None or trace is None:
             return outcome
+        if trace.method not in ROWS_RETURNED:
+            return _refused(outcome, f"{trace.method} returns figures, not rows")
         if len(calls) > 1:
             return _refused(outcome, "the parts of a session have been handed back already; use scope='call'")
         again = calls[0].again if _position_is_sample(trace, judgement) else None
@@ -220,9 +246,9 @@ class Session:
             return _refused(outcome, "the stream's own targets contradict the labels; rows cannot cure that")
         samples = np.arange(len(labels))
         report = replace(
-            judgement.report,
+            outcome.report,
             verdict=Verdict.REPAIRED,
-            counts={**judgement.report.counts, "n_predictions": len(labels)},
+            counts={**outcome.report.counts, "n_predictions": len(labels)},
             repair={**fixed.steps, "summary": repair.summary(fixed.steps), "refused": ""},
         )
         return replace_outcome(outcome, report, fixed.predictions, samples)
@@ -317,9 +343,20 @@ def _says_labels_are_wrong(report: Report) -> bool:
     )
 
 
-def _probe(arguments: Mapping[str, Any]) -> tuple[Probe, str]:
+def _metric_names(model: Any, result: Any) -> tuple[str, ...]:
+    return tuple(result) if isinstance(result, dict) else tuple(map(str, model.metrics_names))
+
+
+def _probe(method: str, arguments: Mapping[str, Any]) -> tuple[Probe, str]:
     """The probe of a call's source; a source that cannot be tagged is handed on as it is."""
     source, call = arguments["x"], dict(arguments)
+    if method in BATCH_METHODS:
+        return BatchProbe(source, call), ""
+    strategy = getattr(call.get("self"), "distribute_strategy", None)
+    replicated = strategy is not None and strategy.num_replicas_in_sync > 1
+    if method == "evaluate" and replicated and not call["self"].built:
+        # Keras 3 builds such a model from a batch of its own taking, tag and all (trainer.py, _maybe_symbolic_build).
+        return PassiveProbe(source, call), ""
     try:
         return probe_for(source)(source, call), ""
     except UnsupportedSourceError:

@@ -35,7 +35,7 @@ from evalguard.sinks.files import FileSink
 P = ParamSpec("P")
 R = TypeVar("R")
 
-METHODS = ("predict",)
+WRAPPED = ("predict", "evaluate", "predict_on_batch", "test_on_batch")
 
 _active: ContextVar[tuple[Session, ...]] = ContextVar("evalguard_active", default=())
 _in_call: ContextVar[bool] = ContextVar("evalguard_in_call", default=False)
@@ -44,13 +44,28 @@ _in_call: ContextVar[bool] = ContextVar("evalguard_in_call", default=False)
 def _dispatch(model: Any, method: str, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Guard the call if a guard of this context wants it; calls made inside a guarded call are Keras' own."""
     session = next((item for item in reversed(_active.get()) if item.guards(model)), None)
-    if session is None or _in_call.get():
+    if session is None or _in_call.get() or _for_a_record():
         return original(model, *args, **kwargs)
     token = _in_call.set(True)
     try:
+        if method in keras3.PASSED:
+            return original(model, *args, **kwargs)
         return session.run(model, method, original, args, kwargs)
     finally:
         _in_call.reset(token)
+
+
+def _for_a_record() -> bool:
+    """Whether MLflow predicts on an input example, to log a model: not the user's evaluation."""
+    if "mlflow" not in sys.modules:
+        return False
+    frame = inspect.currentframe()
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__", ""))
+        if module.startswith("mlflow.") and frame.f_code.co_name in {"log_model", "save_model"}:
+            return True
+        frame = frame.f_back
+    return False
 
 
 class Guard:
@@ -325,14 +340,14 @@ class _Shared(list[Outcome]):
 def _watching(session: Session, classes: tuple[type, ...]) -> Iterator[None]:
     """Send calls of these classes made in this context to the session."""
     for owner in classes:
-        patching.install(owner, METHODS, _dispatch)
+        patching.install(owner, (*keras3.GUARDED, *keras3.PASSED), _dispatch)
     token = _active.set((*_active.get(), session))
     try:
         yield
     finally:
         _active.reset(token)
         for owner in classes:
-            patching.remove(owner, METHODS)
+            patching.remove(owner, (*keras3.GUARDED, *keras3.PASSED))
 
 
 def _has_content(table: LabelTable | None) -> bool:
@@ -449,7 +464,7 @@ def guard(
 
 
 class GuardedModel:
-    """A model whose ``predict`` is guarded; everything else is the model's own.
+    """A model whose ``predict`` and ``evaluate`` are guarded; everything else is the model's own.
 
     Attributes:
         guard: The guard, with ``report``, ``reports``, ``index``, ``y_true``.
@@ -461,7 +476,7 @@ class GuardedModel:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._model, name)
-        if name not in METHODS:
+        if name not in WRAPPED:
             return value
 
         @functools.wraps(value)
@@ -483,7 +498,7 @@ class GuardedModel:
 
 
 def wrap(model: Any, **options: Any) -> GuardedModel:
-    """Guard one model; everything but ``predict`` passes through.
+    """Guard one model's ``predict`` and ``evaluate``; everything else passes through.
 
     Args:
         model: A Keras model.

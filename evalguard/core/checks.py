@@ -290,6 +290,17 @@ def _unequal_rows(target: NDArray[Any], value: NDArray[Any], samples: Int64 | No
     return wrong
 
 
+def same_multiset(targets: Any, values: Any) -> bool:
+    """Whether one array of targets holds the labels, each as often, in any order."""
+    pairs = _paired(targets, values)
+    if pairs is None or len(pairs) != 1:
+        return False
+    both = _alike(*pairs[0])
+    if both is None or both[0].ndim != 1 or len(both[0]) != len(both[1]):
+        return False
+    return bool(np.array_equal(np.sort(both[0]), np.sort(both[1])))
+
+
 def check_labels(comparison: LabelComparison) -> Finding | None:
     """The stream's own target equals the external label at every row."""
     rows = comparison.rows

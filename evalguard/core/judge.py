@@ -113,8 +113,8 @@ def _gather(trace: Trace, labels: Labels, policy: Policy) -> _Evidence:
     padding = _padding(trace, samples, len(labels)) if policy.padding == "trim" else 0
     if padding:
         samples = samples[: trace.n_rows - padding] if samples is not None else None
-    order = () if samples is None else checks.order_findings(samples, len(labels))
-    comparison = checks.compare_labels(trace.targets, labels.values)
+    order = () if samples is None else _order_findings(samples, len(labels), ordered=trace.ordered)
+    comparison = _compare(trace, labels, samples)
     kept = trace.n_rows - padding
     comparison = replace(comparison, rows=comparison.rows[comparison.rows < kept])
     fingerprints = trace.fingerprints
@@ -122,6 +122,27 @@ def _gather(trace: Trace, labels: Labels, policy: Policy) -> _Evidence:
     asked = fingerprints is not None and samples is None
     repeated = repeated_rows(fingerprints[:kept]) if asked and fingerprints is not None else np.zeros(0, np.int64)
     return _Evidence(trace, labels, matches, used, samples, order, comparison, repeated, padding)
+
+
+def _order_findings(samples: Int64, n_labels: int, *, ordered: bool) -> tuple[Finding, ...]:
+    """What is wrong with which samples came when; where order does not matter, with which came at all."""
+    if ordered:
+        return checks.order_findings(samples, n_labels)
+    # Sorted, foreign rows last: nothing is out of order, and row numbers mean nothing.
+    known = checks.known(samples, n_labels)
+    arranged = np.concatenate([np.sort(samples[known]), samples[~known]])
+    return tuple(replace(finding, rows=()) for finding in checks.order_findings(arranged, n_labels))
+
+
+def _compare(trace: Trace, labels: Labels, samples: Int64 | None) -> LabelComparison:
+    """The stream's targets against the label each row will be scored against, or is."""
+    if trace.ordered:
+        return checks.compare_labels(trace.targets, labels.values)
+    comparison = checks.compare_labels(trace.targets, labels.values, samples)
+    if samples is None and comparison.rows.size and checks.same_multiset(trace.targets, labels.values):
+        why = "the targets are the labels in another order, which no figure minds; which sample each is, is not known"
+        return LabelComparison(False, np.zeros(0, np.int64), why)
+    return comparison
 
 
 def _padding(trace: Trace, samples: Int64 | None, n_labels: int) -> int:
@@ -214,7 +235,7 @@ def _counts(evidence: _Evidence) -> dict[str, int]:
     by_reason = {finding.reason: finding.count for finding in evidence.order}
     for reason in (Reason.MISSING, Reason.DUPLICATE, Reason.FOREIGN, Reason.REORDERED):
         counts[reason.value] = by_reason.get(reason, 0)
-    counts["misaligned"] = int(checks.misaligned_rows(samples).size)
+    counts["misaligned"] = int(checks.misaligned_rows(samples).size) if evidence.trace.ordered else 0
     return counts
 
 
@@ -233,6 +254,9 @@ def _wrong_rows(evidence: _Evidence) -> tuple[dict[str, Any], ...]:
     if evidence.samples is None:
         rows = evidence.comparison.rows[:MAX_WRONG_ROWS]
         return tuple({"row": int(row), "sample": None, "label": int(row)} for row in rows)
+    if not evidence.trace.ordered:
+        rows = evidence.comparison.rows[:MAX_WRONG_ROWS]
+        return tuple({"row": int(row), "sample": (at := int(evidence.samples[row])), "label": at} for row in rows)
     rows = checks.misaligned_rows(evidence.samples)[:MAX_WRONG_ROWS]
     return tuple(_wrong_row(int(row), int(evidence.samples[row]), n_labels, evidence) for row in rows)
 
@@ -263,7 +287,7 @@ def _identity_dict(match: Match, evidence: _Evidence) -> dict[str, Any]:
         says = "nothing: next to no row was recognised"
     elif not match.complete:
         says = f"{int((samples == UNKNOWN).sum())} rows not named"
-    elif len(samples) == n_labels and np.array_equal(samples, np.arange(n_labels)):
+    elif not _order_findings(samples, n_labels, ordered=evidence.trace.ordered):
         says = "aligned"
     else:
         says = f"{int(checks.misaligned_rows(samples).size)} rows misaligned"
@@ -292,7 +316,7 @@ def _stages(evidence: _Evidence, findings: Sequence[Finding]) -> dict[str, str]:
 
 def _order(evidence: _Evidence) -> dict[str, Any] | None:
     """Order metrics of a stream that is not in order."""
-    if evidence.samples is None or not evidence.order:
+    if evidence.samples is None or not evidence.order or not evidence.trace.ordered:
         return None
     trace = evidence.trace
     sizes = trace.batch_sizes if not evidence.padding else None
@@ -300,7 +324,7 @@ def _order(evidence: _Evidence) -> dict[str, Any] | None:
 
 
 def _plot(evidence: _Evidence) -> dict[str, Any] | None:
-    if evidence.samples is None:
+    if evidence.samples is None or not evidence.trace.ordered:
         return None
     n_labels = len(evidence.labels)
     whole = not evidence.order and len(evidence.samples) == n_labels and bool((evidence.samples >= 0).all())
@@ -399,7 +423,12 @@ def _fitting_option(evidence: _Evidence, policy: Policy) -> str:
     if policy.padding == "forbid" and whole and _padding(trace, samples, n_labels):
         return "evalguard.guard(labels=..., padding='trim')  # if the rows after the last label are padding"
     short = 0 < len(samples) < n_labels and bool(samples[0] >= 0)
-    if policy.scope == "call" and short and np.array_equal(samples, samples[0] + np.arange(len(samples))):
+    if (
+        trace.method != "check"
+        and policy.scope == "call"
+        and short
+        and np.array_equal(samples, samples[0] + np.arange(len(samples)))
+    ):
         return "evalguard.guard(labels=..., scope='session')  # if several calls answer the labels together"
     return ""
 

@@ -76,6 +76,8 @@ class Trace:
         calls: Rows of each call, in order.
         sources: The source's state at each call, in order.
         method: Name of the Keras method that was guarded.
+        ordered: False where rows answer the labels in any order, as in
+            ``evaluate``: each sample once, with its own target.
         unobserved: Why some rows could not be observed; empty if all were.
         one_to_one: False where the model does not return one row for each row
             it is fed, so that rows and labels cannot be paired at all.
@@ -94,6 +96,7 @@ class Trace:
     calls: tuple[int, ...] = ()
     sources: tuple[SourceState, ...] = ()
     method: str = "predict"
+    ordered: bool = True
     unobserved: str = ""
     one_to_one: bool = True
     padding: NDArray[np.bool_] | None = None
@@ -165,12 +168,10 @@ def joined(traces: Sequence[Trace]) -> Trace:
 
 
 def _joined_index(traces: Sequence[Trace]) -> Any:
-    if len({trace.index_source for trace in traces}) > 1:
+    # Arrays handed over one after the other: who says that they come in label order?
+    if any(trace.index_source == "position" for trace in traces):
         return None
-    if traces[0].index_source == "stated":
-        return _stack([trace.index for trace in traces])
-    # Arrays handed over one after the other: the positions go on where the last array ended.
-    return np.arange(sum(trace.n_rows for trace in traces))
+    return _stack([trace.index for trace in traces])
 
 
 def _stack(arrays: list[Any]) -> Any:

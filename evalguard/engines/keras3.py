@@ -3,10 +3,11 @@
 Keras' loop (keras 3.15, ``keras/src/backend/tensorflow/trainer.py``) calls
 ``make_predict_function()`` and then, for each execution,
 ``self.predict_function(data)`` with a list of ``steps_per_execution`` eager
-batches. ``make_predict_function`` and ``predict_function`` are public
-attributes of a model, documented for overriding. While a guarded call runs,
-``make_predict_function`` of that one model puts a ``Tap`` before the function
-it makes. ``tests/engines/test_keras3_contract.py`` notices if Keras changes this.
+batches; ``evaluate`` does the like with ``test_function`` and an iterator.
+These are public attributes of a model, documented for overriding. While a
+guarded call runs, ``make_predict_function`` and ``make_test_function`` of that
+one model put a ``Tap`` before the function they make.
+``tests/engines/test_keras3_contract.py`` notices if Keras changes this.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from typing import Any
 from evalguard import nests
 from evalguard.engines.recorder import Recorder
 
-NAME = "keras3"
+# What is guarded, and what is run without being judged: validation in fit is not the user's evaluation.
+GUARDED = ("predict", "evaluate", "predict_on_batch", "test_on_batch")
+PASSED = ("fit",)
 _lock = threading.RLock()
 _taps: dict[int, _ModelTaps] = {}
 
@@ -50,11 +53,37 @@ class Tap:
         self._recorders = recorders
 
     def __call__(self, data: Any) -> Any:
-        """Feed the batches without their tags."""
+        """Feed what was asked for, without its tags."""
         stack = self._recorders.get(threading.get_ident())
-        if not stack:
-            return self.function(data)
-        return self.function([take(stack[-1], item) for item in data])
+        return self.function(data) if not stack else self.feed(stack[-1], data)
+
+    def feed(self, recorder: Recorder, data: Any) -> Any:
+        """``predict_function`` is given the batches of one execution."""
+        return self.function([take(recorder, item) for item in data])
+
+
+class TestTap(Tap):
+    """``test_function`` is given an iterator and pulls the batches of one execution itself.
+
+    From any iterator but its own, Keras 3 runs the compiled one-step function
+    batch by batch (keras 3.15, trainer.py, ``_make_function``).
+    """
+
+    def __init__(self, function: Callable[[Any], Any], recorders: dict[int, list[Recorder]], steps: int) -> None:
+        super().__init__(function, recorders)
+        self._steps = steps
+
+    def feed(self, recorder: Recorder, data: Any) -> Any:
+        """Pull, note, and hand on what was pulled."""
+        batches = []
+        for _ in range(self._steps):
+            try:
+                batches.append(take(recorder, next(data)))
+            except StopIteration:
+                if not batches:
+                    raise
+                break
+        return self.function(iter(batches))
 
 
 def take(recorder: Recorder, data: Any) -> Any:
@@ -93,34 +122,54 @@ def _local_batches(batch: Any) -> list[Any]:
     return [part(number) for number in range(len(first.values))]
 
 
-class _ModelTaps:
-    """The taps of one model: installed once, shared by the threads that guard it."""
+class _Hook:
+    """Puts a tap before one function of one model, each time the model makes it."""
 
-    def __init__(self, model: Any) -> None:
-        self.model = model
-        self.recorders: dict[int, list[Recorder]] = {}
-        self.users = 0
-        self._had = "make_predict_function" in vars(model)
-        self._make = model.make_predict_function
-        model.make_predict_function = self._make_tapped
+    def __init__(self, model: Any, what: str, recorders: dict[int, list[Recorder]]) -> None:
+        self.model, self.recorders = model, recorders
+        self._made, self._maker = f"{what}_function", f"make_{what}_function"
+        self._had = self._maker in vars(model)
+        self._make = getattr(model, self._maker)
+        setattr(model, self._maker, self._make_tapped)
 
     def _make_tapped(self, force: bool = False) -> Any:
-        model = self.model
         with _lock:
-            if isinstance(model.predict_function, Tap):
-                model.predict_function = model.predict_function.function
+            self._untap()
             self._make(force=force) if force else self._make()
-            model.predict_function = Tap(model.predict_function, self.recorders)
-            return model.predict_function
+            function = getattr(self.model, self._made)
+            if self._made == "test_function":
+                tap: Tap = TestTap(function, self.recorders, self.model.steps_per_execution)
+            else:
+                tap = Tap(function, self.recorders)
+            setattr(self.model, self._made, tap)
+            return tap
+
+    def _untap(self) -> None:
+        present = getattr(self.model, self._made, None)
+        if isinstance(present, Tap):
+            setattr(self.model, self._made, present.function)
 
     def remove(self) -> None:
         """Leave the model as an unguarded call would have left it."""
         if self._had:
-            self.model.make_predict_function = self._make
+            setattr(self.model, self._maker, self._make)
         else:
-            del self.model.make_predict_function
-        if isinstance(self.model.predict_function, Tap):
-            self.model.predict_function = self.model.predict_function.function
+            delattr(self.model, self._maker)
+        self._untap()
+
+
+class _ModelTaps:
+    """The taps of one model: installed once, shared by the threads that guard it."""
+
+    def __init__(self, model: Any) -> None:
+        self.recorders: dict[int, list[Recorder]] = {}
+        self.users = 0
+        self._hooks = [_Hook(model, what, self.recorders) for what in ("predict", "test")]
+
+    def remove(self) -> None:
+        """Take both taps away."""
+        for hook in self._hooks:
+            hook.remove()
 
 
 @contextmanager

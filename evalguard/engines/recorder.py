@@ -145,6 +145,7 @@ class Recorder:
             index_source: ``stated`` or ``position``.
             n_rows: Rows that the caller got; None where the method returns no rows.
         """
+        ordered = n_rows is not None
         tags = np.concatenate([_two_columns(tag) for tag in self.tags]) if self.tags else np.zeros((0, 2), np.int64)
         observed = len(tags)
         rows = observed if n_rows is None else n_rows
@@ -167,6 +168,7 @@ class Recorder:
             targets=stack_nests(self.targets) if len(self.targets) == len(self.sizes) and self.targets else None,
             batch_sizes=np.asarray(self.sizes, dtype=np.int64),
             method=method,
+            ordered=ordered,
             sources=(source,),
             unobserved=problem,
             padding=_complete(self.padding, rows),

@@ -23,6 +23,8 @@ class ArraysProbe(Probe):
         # Of unequal lengths: left alone, so that Keras says so in its own words.
         rows = sizes.pop() if len(sizes) == 1 else None
         if rows is not None:
+            # evaluate() takes targets and weights beside x; they ride inside, in the place of x.
             packed = nests.pack(source, call.get("y"), call.get("sample_weight"))
+            call.update({name: None for name in ("y", "sample_weight") if name in call})
             self.source = (packed, np.arange(rows, dtype=np.int64))
             self.unwrap = itemgetter(0)

@@ -84,7 +84,8 @@ def lines(report: Report, width: int = PLAIN_WIDTH) -> Iterator[Line]:
 
 def _facts(report: Report) -> Iterator[Line]:
     counts, labels = report.counts, report.labels
-    source = " ".join(visible(report.source.get(part, "")) for part in ("kind", "type")).strip()
+    named = [visible(report.source.get(part, "")) for part in ("kind", "type")]
+    source = " ".join(dict.fromkeys(part for part in named if part != "unknown")).strip()
     about = f"{report.method} over {source}" if source else report.method
     yield (f"  proof     {report.proof}; {about}", "")
     digest = f", digest {labels['digest']}" if labels.get("digest") else ""

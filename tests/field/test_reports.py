@@ -66,7 +66,8 @@ def looked_at_first(model):
 def evaluated_first(model):
     model.compile(loss="mse")
     stream = endless(targets=True)
-    model.evaluate(stream, steps=8, verbose=0)
+    # One step past the end of the pass: with 8, how far it is ahead depends on the prefetch.
+    model.evaluate(stream, steps=9, verbose=0)
     model.predict(stream, steps=8, verbose=0)
 
 
@@ -214,9 +215,8 @@ def test_the_guard_tells_each_reporter_the_truth(echo, name):
             report.act(echo)
     verdicts = [item.verdict for item in g.reports]
     if report.misaligned:
-        assert Verdict.FAIL in verdicts, report.cite
-        failed = next(item for item in g.reports if item.verdict is Verdict.FAIL)
-        assert failed.proof == "identity"
+        assert g.report.verdict is Verdict.FAIL, report.cite
+        assert g.report.proof == "identity"
     else:
         assert set(verdicts) == {Verdict.PASS}, (report.cite, [item.headline for item in g.reports])
 
