@@ -126,13 +126,14 @@ def replay() -> None:
     """Send the verdicts that wait on disk because MLflow did not answer."""
 
     def work() -> int:
-        from evalguard.sinks.mlflow import replay as send_waiting
+        from evalguard.sinks.replaying import replay as send_waiting
 
-        sent, failures = send_waiting()
-        click.echo(f"{sent} sent, {len(failures)} left")
-        for failure in failures:
+        done = send_waiting()
+        older = f", {done.superseded} dropped: a newer verdict is there" if done.superseded else ""
+        click.echo(f"{done.sent} sent, {done.left} left{older}")
+        for failure in done.failures:
             click.echo(f"evalguard: {failure}", err=True)
-        return NOT_LOGGED if failures else 0
+        return NOT_LOGGED if done.left else 0
 
     _guarded(work)
 

@@ -9,3 +9,6 @@ os.environ.setdefault("MLFLOW_DISABLE_AGENT_HINT", "1")
 # A developer's own tracking server and runs are none of a test's business.
 for _name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
     os.environ.pop(_name, None)
+
+# After the environment: what these make is shared by all tests of a process.
+from tests.mlflow_stores import mlflow_server, mlflow_store, mlflow_template  # noqa: E402, F401

@@ -1,79 +1,128 @@
 """The verdict in MLflow: tags, metrics and report of a run that we do not own.
 
 Written by ``MlflowClient`` with explicit ids: no environment variable, active
-run, run status, parameter or note of the user is changed. Nothing is sent while
+run, run status, parameter or text of the user is changed. Nothing is sent while
 predicting, and nobody waits longer than the deadline.
 """
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import logging
 import os
 import re
 import sys
-import tempfile
-import threading
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evalguard.core.report import Report
-from evalguard.errors import SinkError
+from evalguard.errors import ConfigError, SinkError
 from evalguard.sinks import Artifacts, spool
+from evalguard.sinks.delivery import NotInTime, courier
+from evalguard.sinks.replaying import replay
+from evalguard.sinks.sending import send, short, shown, sqlite_path
 from evalguard.sinks.spool import Record
+from evalguard.sinks.tags import ERROR, PENDING, slug
 
 TIMEOUT_S = 10.0
-FOLDER = "evalguard"
-# Worst first: one bad evaluation marks its run.
-RANK = ("FAIL", "ERROR", "PENDING", "UNPROVEN", "REPAIRED", "PASS")
-# A tag's column shows about nine characters; longer values are for search.
-MAX_TAG = 250
+# Between two looks at a record that another process is sending.
+POLL_S = 0.02
 
 _log = logging.getLogger("evalguard")
 _said_no_run = False
+# Slots that this process has given away, by run: calls of one name are several evaluations, a later PASS hides no FAIL.
+_given: dict[Target, set[str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The run that gets the verdict, and the store it is in."""
+    """The run that gets the verdict, and the store it is in.
+
+    Attributes:
+        tracking_uri: Server or store.
+        run_id: The run.
+        model: Logged model or registered version that is evaluated, as
+            ``m-…`` or ``models:/NAME/VERSION``; empty where not known.
+    """
 
     tracking_uri: str
     run_id: str
+    model: str = ""
 
 
-def find_run(option: str) -> Target | None:
+def find_run(option: str | bool, model: str | None = None) -> Target | None:
     """The run to write to, asked on the caller's thread: active runs are thread-local.
 
     A run id given; the thread's active run, if MLflow has been imported at
     all; ``MLFLOW_RUN_ID``, which is read and left; none.
+
+    Args:
+        option: ``auto``, a run id, or False for none.
+        model: The model that is evaluated; by default ``MLFLOW_ACTIVE_MODEL_ID``.
+            Not MLflow's active model: loading any model may have set that.
+
+    Raises:
+        ConfigError: ``model`` names no logged model and no version.
     """
-    run_id = None if option == "auto" else option
-    active = sys.modules.get("mlflow")
+    if option is False:
+        return None
+    active: Any = sys.modules.get("mlflow")
+    # Another thread may be in the middle of importing it: then it has no active run yet.
+    if not hasattr(active, "active_run") or not hasattr(active, "get_tracking_uri"):
+        active = None
+    run_id = None if option in {"auto", True} else str(option)
     if run_id is None and active is not None:
         run = active.active_run()
         run_id = run.info.run_id if run is not None else None
     run_id = run_id or os.environ.get("MLFLOW_RUN_ID")
     if not run_id:
         return None
-    import mlflow
+    if active is None:
+        import mlflow as active
+    return Target(
+        absolute(active.get_tracking_uri()), run_id, model_name(model or os.environ.get("MLFLOW_ACTIVE_MODEL_ID", ""))
+    )
 
-    return Target(mlflow.get_tracking_uri(), run_id)
+
+def absolute(tracking_uri: str) -> str:
+    """The same store from any folder: a record may be sent later, from elsewhere."""
+    path = sqlite_path(tracking_uri)
+    if path is None or path.is_absolute() or str(path) in {"", ".", ":memory:"}:
+        return tracking_uri
+    return f"sqlite:///{Path.cwd() / path}"
 
 
-def mlflow_sink(option: str, timeout_s: float = TIMEOUT_S) -> MlflowSink | None:
+def model_name(model: str) -> str:
+    """``m-…`` or ``models:/NAME/VERSION``.
+
+    Raises:
+        ConfigError: It is neither; an alias may point elsewhere tomorrow.
+    """
+    name = model.removeprefix("models:/")
+    if name == "" or re.fullmatch(r"m-[0-9a-zA-Z]+", name):
+        return name
+    if model.startswith("models:/") and re.fullmatch(r"[^/@]+/\d+", name):
+        return model
+    msg = f"model: expected a logged model (m-…) or models:/NAME/VERSION with a number; found {model[:80]!r}"
+    raise ConfigError(msg)
+
+
+def mlflow_sink(option: str | bool, timeout_s: float = TIMEOUT_S, model: str | None = None) -> MlflowSink | None:
     """A sink for the run that ``option`` names, or None where there is no run.
 
     Args:
-        option: ``auto`` or a run id.
+        option: ``auto``, a run id, or False for none.
         timeout_s: Longest time to wait for the server, seconds.
+        model: As for ``find_run``.
     """
     global _said_no_run
-    target = find_run(option)
+    target = find_run(option, model)
     if target is None:
-        if not _said_no_run:
+        if not _said_no_run and option is not False:
             _said_no_run = True
             _log.info("no MLflow run is active: verdicts stay in the guard's reports")
         return None
@@ -82,6 +131,9 @@ def mlflow_sink(option: str, timeout_s: float = TIMEOUT_S) -> MlflowSink | None:
 
 class MlflowSink:
     """Writes verdicts to one run.
+
+    Each report gets a slot of its own there, named after the evaluation: a
+    second one in this process is ``<name>-2``. The run shows the worst.
 
     Attributes:
         target: The run.
@@ -92,9 +144,9 @@ class MlflowSink:
         self.target = target
         self.timeout_s = timeout_s
         self._name = "evaluation"
-        self._written = 0
-        self._worst = "PASS"
-        self._down = False
+        self._slot: str | None = None
+        self._token = ""
+        self._began_at_ms = 0
 
     def begin(self, name: str) -> None:
         """Tag the run PENDING: a killed process must not look like a PASS.
@@ -102,9 +154,10 @@ class MlflowSink:
         Raises:
             SinkError: The server did not take it in time.
         """
-        self._name, self._written, self._worst = name, 0, "PASS"
-        record = self._record("PENDING", _now_ms(), {}, {}, {})
-        self._bounded(lambda: send(record), "the PENDING mark", None)
+        self._name = name
+        self._open()
+        record = self._record({"verdict": PENDING}, self._began_at_ms)
+        self._send("the PENDING mark", record, None)
 
     def write(self, report: Report, artifacts: Artifacts) -> None:
         """Spool the record, then send it.
@@ -112,21 +165,22 @@ class MlflowSink:
         Raises:
             SinkError: It did not arrive in time; it is kept in the spool.
         """
-        verdict = report.verdict.value
-        self._worst = min(self._worst, verdict, key=RANK.index)
-        self._written += 1
-        part = "" if self._written == 1 else f"-{self._written}"
-        files = {f"{slug(self._name)}{part}/{name}": _text(content) for name, content in artifacts.items()}
-        tags = {
+        fields = {
+            "verdict": report.verdict.value,
             "proof": report.proof,
             "cause": report.diagnosis[0].cause if report.diagnosis else "",
             "reason": ",".join(str(finding["reason"]) for finding in report.findings),
             "labels": str(report.labels.get("digest", "")),
-            "record": hashlib.sha256(report.to_json().encode()).hexdigest(),
+            "labels_name": str(report.labels.get("name", "")),
         }
-        metrics = {"violations": float(report.violations)}
-        metrics |= {name: float(count) for name, count in report.counts.items()}
-        self._keep_and_send(self._record(self._worst, report.checked_at_ms or _now_ms(), tags, metrics, files))
+        record = self._record(
+            fields,
+            report.checked_at_ms or _now_ms(),
+            counts={"violations": report.violations, **{name: int(count) for name, count in report.counts.items()}},
+            labels={part: report.labels[part] for part in ("name", "digest", "n") if part in report.labels},
+            artifacts={name: _bytes(content) for name, content in artifacts.items()},
+        )
+        self._keep_and_send(record)
 
     def failed(self, error: BaseException) -> None:
         """Tag the run ERROR.
@@ -134,133 +188,105 @@ class MlflowSink:
         Raises:
             SinkError: It did not arrive in time; it is kept in the spool.
         """
-        self._keep_and_send(self._record("ERROR", _now_ms(), {"reason": type(error).__name__}, {}, {}))
+        self._keep_and_send(self._record({"verdict": ERROR, "reason": type(error).__name__}, _now_ms()))
+
+    def _open(self) -> None:
+        """Take a slot for the next report."""
+        given = _given.setdefault(self.target, set())
+        name, count = slug(self._name), 1
+        while (slot := name if count == 1 else f"{name}-{count}") in given:
+            count += 1
+        given.add(slot)
+        self._slot, self._token, self._began_at_ms = slot, f"pending-{uuid.uuid4().hex}", _now_ms()
 
     def _record(
-        self, verdict: str, at_ms: int, tags: dict[str, str], metrics: dict[str, float], files: dict[str, str]
+        self,
+        fields: Mapping[str, str],
+        at_ms: int,
+        *,
+        counts: Mapping[str, int] | None = None,
+        labels: Mapping[str, Any] | None = None,
+        artifacts: Mapping[str, bytes] | None = None,
     ) -> Record:
-        tags = {"verdict": verdict, **tags, "checked_at_ms": str(at_ms)}
+        if self._slot is None:
+            self._open()
         return Record(
             self.target.tracking_uri,
             self.target.run_id,
-            self._name,
-            verdict,
-            {name: value[:MAX_TAG] for name, value in tags.items()},
-            metrics,
-            files,
-            at_ms,
+            str(self._slot),
+            {name: _line(value) for name, value in {**fields, "model": self.target.model}.items()},
+            self._began_at_ms,
+            # A clock that was set back must not make this verdict older than its own beginning.
+            max(at_ms, self._began_at_ms),
+            self._token,
+            counts or {},
+            labels or {},
+            artifacts or {},
         )
 
     def _keep_and_send(self, record: Record) -> None:
-        kept = spool.put(record)
-
-        def deliver() -> None:
-            send(record)
-            kept.unlink(missing_ok=True)
-
-        self._bounded(deliver, f"the verdict {record.verdict}", kept)
-
-    def _bounded(self, work: Callable[[], object], what: str, kept: Path | None) -> None:
-        """Run on a daemon thread, for no longer than the deadline."""
-        where = f" It is kept in {kept}; `evalguard replay` sends it." if kept else ""
-        if self._down:
-            msg = f"MLflow at {self.target.tracking_uri} did not answer before: {what} was not sent.{where}"
-            raise SinkError(msg)
-        failure: list[Exception] = []
-
-        def run() -> None:
-            try:
-                work()
-            except Exception as error:  # noqa: BLE001 - whatever a store raises is one failed delivery
-                failure.append(error)
-
-        thread = threading.Thread(target=run, name="evalguard-mlflow", daemon=True)
-        thread.start()
-        thread.join(self.timeout_s)
-        if thread.is_alive():
-            self._down = True
-            msg = f"MLflow at {self.target.tracking_uri} did not take {what} within {self.timeout_s:g} s.{where}"
-            raise SinkError(msg)
-        if failure:
-            msg = f"MLflow at {self.target.tracking_uri} did not take {what}: {_short(failure[0])}.{where}"
-            raise SinkError(msg) from failure[0]
-
-
-def send(record: Record) -> bool:
-    """Write one record to its run; False where a newer verdict is there already.
-
-    Tags and metrics go in one batch, the truth first; files after it. A record
-    sent twice leaves the run as it was after the first time.
-    """
-    from mlflow.entities import Metric, RunTag
-    from mlflow.tracking import MlflowClient
-
-    client = MlflowClient(tracking_uri=record.tracking_uri)
-    present: dict[str, str] = dict(client.get_run(record.run_id).data.tags)
-    own = f"{FOLDER}.{slug(record.name)}"
-    newer = int(present.get(f"{own}.checked_at_ms", "0")) > record.checked_at_ms
-    if newer:
-        return False
-    verdicts = [value for name, value in present.items() if _is_other(name, own)]
-    worst = min([record.verdict, *verdicts], key=RANK.index)
-    tags = {f"{own}.{name}": value for name, value in record.tags.items()}
-    tags |= {f"{FOLDER}.{name}": value for name, value in record.tags.items()}
-    tags[f"{FOLDER}.verdict"] = worst
-    client.log_batch(
-        record.run_id,
-        metrics=[Metric(f"{FOLDER}/{name}", value, record.checked_at_ms, 0) for name, value in record.metrics.items()],
-        tags=[RunTag(name, value) for name, value in tags.items()],
-        synchronous=True,
-    )
-    if record.artifacts:
-        _send_files(client, record)
-    return True
-
-
-def _is_other(name: str, own: str) -> bool:
-    """The verdict tag of another evaluation in the same run."""
-    pattern = rf"{FOLDER}\.[^.]+\.verdict"
-    return re.fullmatch(pattern, name) is not None and not name.startswith(f"{own}.")
-
-
-def _send_files(client: Any, record: Record) -> None:
-    with tempfile.TemporaryDirectory(prefix="evalguard-") as folder:
-        for name, text in record.artifacts.items():
-            path = Path(folder) / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        client.log_artifacts(record.run_id, folder, artifact_path=FOLDER)
-
-
-def replay(directory: Path | None = None) -> tuple[int, list[SinkError]]:
-    """Send what waits in the spool; how many arrived, and what did not.
-
-    An older verdict never takes the place of a newer one: it is dropped.
-    """
-    sent, failures = 0, []
-    for path in spool.waiting(directory):
+        # The slot is used up: what comes next is another evaluation.
+        self._slot = None
         try:
-            send(spool.read(path))
-            path.unlink(missing_ok=True)
-            sent += 1
+            kept = spool.put(record)
         except SinkError as error:
-            failures.append(error)
-        except Exception as error:  # noqa: BLE001 - one record that cannot be sent must not keep the others
-            failures.append(SinkError(f"{path}: {_short(error)}"))
-    return sent, failures
+            # A full disk here is no reason not to tell a server elsewhere.
+            self._send(f"the verdict {record.verdict}", record, None, f" Nor could it be kept: {error}")
+            _log.warning("evalguard: sent, but not kept on disk before: %s", error)
+            return
+        self._send(f"the verdict {record.verdict}", record, kept)
+
+    def _send(self, what: str, record: Record, kept: Path | None, note: str = "") -> None:
+        where = f" It is kept in {kept}; `evalguard replay` sends it." if kept else note
+        uri, deadline = self.target.tracking_uri, time.monotonic() + self.timeout_s
+        try:
+            courier(uri).do(lambda: _deliver(record, kept), self.timeout_s)
+        except NotInTime:
+            msg = f"MLflow at {shown(uri)} did not take {what} within {self.timeout_s:g} s.{where}"
+            raise SinkError(msg) from None
+        except Exception as error:
+            msg = f"MLflow at {shown(uri)} did not take {what}: {short(error)}.{where}"
+            raise SinkError(msg) from error
+        _catch_up(uri, deadline)
 
 
-def slug(name: str) -> str:
-    """A name that MLflow takes as part of a tag and of a path, without dots."""
-    return re.sub(r"[^\w\-]+", "_", name, flags=re.ASCII).strip("_")[:80] or "evaluation"
+def _deliver(record: Record, kept: Path | None) -> None:
+    """Send a record and take it out of the spool."""
+    if kept is None:
+        send(record)
+        return
+    while True:
+        with spool.claimed(kept) as mine:
+            if mine:
+                send(record)
+                kept.unlink(missing_ok=True)
+                return
+        if not kept.exists():
+            # A replay of another process was quicker, and is done.
+            return
+        time.sleep(POLL_S)
 
 
-def _text(content: str | bytes) -> str:
-    return content if isinstance(content, str) else content.decode("utf-8", "replace")
+def _catch_up(tracking_uri: str, deadline: float) -> None:
+    """The server answers: send what waits for it since it did not, as far as time allows."""
+    if next(spool.waiting(), None) is None:
+        return
+
+    def work() -> None:
+        for failure in replay(server=tracking_uri, again=False, deadline=deadline).failures:
+            _log.warning("evalguard: %s", failure)
+
+    with contextlib.suppress(NotInTime):
+        courier(tracking_uri).do(work, deadline - time.monotonic())
 
 
-def _short(error: BaseException) -> str:
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:200]
+def _line(text: str) -> str:
+    """One line that a tag can hold: what cannot be written as UTF-8 is escaped."""
+    return " ".join(str(text).encode("utf-8", "backslashreplace").decode().split())
+
+
+def _bytes(content: str | bytes) -> bytes:
+    return content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
 
 
 def _now_ms() -> int:

@@ -1,24 +1,30 @@
 """Records that wait on disk until they have reached their server.
 
 A record is written whole (fsync, rename) before anything is sent, and removed
-once it has arrived; what is left is sent by ``evalguard replay``.
+once it has arrived; what is left is sent by ``evalguard replay``. Whoever sends
+a record holds a lock on its file, which a killed process gives up by dying.
 """
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import json
 import os
+import sys
 import uuid
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from evalguard.errors import SinkError
 from evalguard.sinks.files import write_atomically
 
-VERSION = 1
+VERSION = 2
 SUFFIX = ".evalguard.json"
+# Set aside: a file that is no record; a record that its server refuses for good (the run is deleted, …).
+CORRUPT, REFUSED = ".corrupt", ".refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,24 +34,33 @@ class Record:
     Attributes:
         tracking_uri: Server or store.
         run_id: Run that gets the verdict.
-        name: Name of the evaluation.
-        verdict: The verdict, or ERROR.
-        tags: Run tags.
-        metrics: Metrics; 0 is good.
-        artifacts: File name → text.
-        checked_at_ms: When it was judged, milliseconds since the epoch.
+        name: Slot of the evaluation in the run.
+        fields: What the slot says: ``verdict``, ``proof``, …
+        began_at_ms: When the evaluation began, milliseconds since the epoch.
+        checked_at_ms: When it was judged.
+        token: Names this very evaluation, among others of the same name.
+        counts: Exact integers by name.
+        labels: ``name``, ``digest`` and ``n`` of the external labels.
+        artifacts: File name → content, bytes.
         version: Form of the record.
     """
 
     tracking_uri: str
     run_id: str
     name: str
-    verdict: str
-    tags: dict[str, str]
-    metrics: dict[str, float]
-    artifacts: dict[str, str]
+    fields: Mapping[str, str]
+    began_at_ms: int
     checked_at_ms: int
+    token: str
+    counts: Mapping[str, int] = field(default_factory=dict)
+    labels: Mapping[str, Any] = field(default_factory=dict)
+    artifacts: Mapping[str, bytes] = field(default_factory=dict)
     version: int = VERSION
+
+    @property
+    def verdict(self) -> str:
+        """The verdict, or PENDING or ERROR."""
+        return self.fields["verdict"]
 
 
 def spool_directory() -> Path:
@@ -58,21 +73,27 @@ def spool_directory() -> Path:
 
 
 def put(record: Record, directory: Path | None = None) -> Path:
-    """Write a record to the spool.
+    """Write a record to the spool, readable by its owner only: reports name samples.
 
     Raises:
         SinkError: The spool cannot be written.
     """
-    folder = directory or spool_directory()
+    folder = _folder(directory)
     path = folder / f"{record.checked_at_ms:014d}-{uuid.uuid4().hex}{SUFFIX}"
-    write_atomically(path, json.dumps({**asdict(record)}, ensure_ascii=False))
+    data = asdict(record)
+    data["artifacts"] = {name: base64.b64encode(content).decode() for name, content in record.artifacts.items()}
+    write_atomically(path, json.dumps(data), mode=0o600)
     return path
 
 
 def waiting(directory: Path | None = None) -> Iterator[Path]:
-    """Records in the spool, oldest first."""
-    folder = directory or spool_directory()
-    yield from sorted(folder.glob(f"*{SUFFIX}"))
+    """Records in the spool, oldest first, those set aside left out."""
+    yield from sorted(_folder(directory).glob(f"*{SUFFIX}"))
+
+
+def set_aside(directory: Path | None = None) -> Iterator[Path]:
+    """Records that their server refused for good, oldest first."""
+    yield from sorted(_folder(directory).glob(f"*{SUFFIX}{REFUSED}"))
 
 
 def read(path: Path) -> Record:
@@ -82,11 +103,64 @@ def read(path: Path) -> Record:
         SinkError: The file is no record of this version.
     """
     try:
-        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if data.get("version") != VERSION:
-            msg = f"{path}: expected a record of version {VERSION}, found {data.get('version')!r}"
-            raise SinkError(msg)
-        return Record(**data)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return _record(data)
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         msg = f"{path}: expected a record that evalguard wrote, found: {error}"
         raise SinkError(msg) from error
+
+
+def _record(data: Any) -> Record:
+    if data.get("version") != VERSION:
+        msg = f"a record of version {data.get('version')!r}, not {VERSION}"
+        raise ValueError(msg)
+    texts = ("tracking_uri", "run_id", "name", "token")
+    wrong = [name for name in texts if not isinstance(data[name], str)]
+    wrong += [name for name in ("began_at_ms", "checked_at_ms") if not isinstance(data[name], int)]
+    if wrong or "verdict" not in data["fields"] or data.keys() != {item.name for item in fields(Record)}:
+        msg = f"a record whose entries are not those of version {VERSION}"
+        raise ValueError(msg)
+    files = {name: base64.b64decode(text, validate=True) for name, text in data["artifacts"].items()}
+    if any(Path(name).is_absolute() or ".." in Path(name).parts for name in files):
+        msg = "a file name that leads out of its folder"
+        raise ValueError(msg)
+    return Record(**{**data, "artifacts": files})
+
+
+@contextlib.contextmanager
+def claimed(path: Path) -> Iterator[bool]:
+    """Hold a record while it is sent; False where another process or thread holds it, or it is gone."""
+    try:
+        stream = path.open("rb")
+    except OSError:
+        yield False
+        return
+    with stream:
+        yield _lock(stream.fileno()) and path.exists()
+
+
+def _lock(handle: int) -> bool:
+    """Lock an open file until it is closed. Where there are no locks a record may be sent twice: once in effect."""
+    if sys.platform == "win32":
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
+def put_aside(path: Path, why: str) -> Path:
+    """Rename a file that cannot be sent, so that it is told once and not at every turn."""
+    target = path.with_name(path.name.removesuffix(REFUSED) + why)
+    with contextlib.suppress(OSError):
+        path.replace(target)
+    return target
+
+
+def _folder(directory: Path | None) -> Path:
+    return directory or spool_directory()

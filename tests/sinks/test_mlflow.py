@@ -1,287 +1,347 @@
-"""The record in MLflow: a real store and a real server, and what happens when it does not answer."""
+"""The record in MLflow, in a real embedded store and on a real server."""
 
+import json
+import logging
 import os
-import signal
-import socket
 import subprocess
 import sys
 import threading
-import time
-import urllib.request
+from dataclasses import replace
+from pathlib import Path
 
 import mlflow
-import numpy as np
 import pytest
-from mlflow import MlflowClient
 
 import evalguard
-from evalguard.errors import SinkError
+from evalguard.errors import ConfigError, SinkError
 from evalguard.render import artifacts
 from evalguard.sinks import spool
-from evalguard.sinks.mlflow import MlflowSink, Target, find_run, mlflow_sink, replay, send, slug
+from evalguard.sinks.mlflow import MlflowSink, Target, absolute, find_run, mlflow_sink, model_name
+from evalguard.sinks.sending import record_digest, shown
+from tests.sinks.records import FAILED, PASSED, report, unproven, write
+
+PROJECT = Path(__file__).parents[2]
+NOTE = "mlflow.note.content"
 
 
-@pytest.fixture(autouse=True)
-def _own_spool(tmp_path, monkeypatch):
-    monkeypatch.setenv("EVALGUARD_SPOOL", str(tmp_path / "spool"))
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    """A tracking URI of a fresh sqlite store, with an experiment whose artifacts stay beside it."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    uri = f"sqlite:///{folder}/mlflow.db"
-    MlflowClient(tracking_uri=uri).create_experiment("evaluations", artifact_location=str(folder / "artifacts"))
-    return uri
-
-
-@pytest.fixture
-def run(store):
-    client = MlflowClient(tracking_uri=store)
-    experiment = client.get_experiment_by_name("evaluations")
-    return client.create_run(experiment.experiment_id)
-
-
-def report(delivered=range(5), labels=5):
-    from dataclasses import replace
-
-    judged = evalguard.check(delivered, labels, name="digits")
-    return replace(judged, checked_at_ms=int(time.time() * 1000))
-
-
-PASSED, FAILED = [0, 1, 2, 3, 4], [1, 0, 2, 3, 4]
-
-
-def write(sink, judged, name="digits"):
-    sink.begin(name)
-    sink.write(judged, artifacts(judged))
-
-
-def tags_of(store, run):
-    return MlflowClient(tracking_uri=store).get_run(run.info.run_id).data.tags
-
-
-def test_a_verdict_is_pending_until_it_is_judged(store, run):
-    sink = MlflowSink(Target(store, run.info.run_id))
+def test_a_verdict_is_pending_until_it_is_judged(anywhere):
+    run = anywhere.run()
+    sink = anywhere.sink(run)
     sink.begin("digits")
-    assert tags_of(store, run)["evalguard.verdict"] == "PENDING"
+    assert anywhere.tags(run)["evalguard.verdict"] == "PENDING"
     judged = report()
     sink.write(judged, artifacts(judged))
-    assert tags_of(store, run)["evalguard.verdict"] == "PASS"
+    assert anywhere.tags(run)["evalguard.verdict"] == "PASS"
 
 
 @pytest.mark.parametrize(("delivered", "verdict", "violations"), [(PASSED, "PASS", 0), (FAILED, "FAIL", 1)])
-def test_tags_metrics_and_files_are_written(store, run, delivered, verdict, violations):
-    judged = report(delivered)
-    write(MlflowSink(Target(store, run.info.run_id)), judged)
-    client = MlflowClient(tracking_uri=store)
-    data = client.get_run(run.info.run_id).data
+def test_tags_metrics_and_files_are_written(anywhere, delivered, verdict, violations):
+    run, judged = anywhere.run(), report(delivered)
+    write(anywhere.sink(run), judged)
+    data = anywhere.client.get_run(run).data
     assert data.tags["evalguard.verdict"] == data.tags["evalguard.digits.verdict"] == verdict
     assert data.tags["evalguard.proof"] == "identity"
+    assert data.tags["evalguard.checked_at_ms"] == str(judged.checked_at_ms)
+    assert data.tags["evalguard.labels"] == judged.labels["digest"]
     assert data.metrics["evalguard/violations"] == violations
-    assert data.metrics["evalguard/n_labels"] == 5
+    assert data.metrics == {f"evalguard/{name}": count for name, count in judged.counts.items()} | {
+        "evalguard/violations": violations
+    }
     assert not data.params, "a second value of a parameter raises: none is ever written"
-    paths = [item.path for item in client.list_artifacts(run.info.run_id, "evalguard/digits")]
-    assert set(paths) == {f"evalguard/digits/{name}" for name in artifacts(judged)}
-    found = client.search_runs([run.info.experiment_id], f"tags.`evalguard.verdict` = '{verdict}'")
-    assert run.info.run_id in [item.info.run_id for item in found]
+    assert anywhere.files(run) == {*artifacts(judged), "record.json"}
+    found = anywhere.client.search_runs([anywhere.experiment_id], f"tags.`evalguard.verdict` = '{verdict}'")
+    assert run in [item.info.run_id for item in found]
     assert not list(spool.waiting())
 
 
-def test_the_run_shows_the_worst_of_its_evaluations(store, run):
-    target = Target(store, run.info.run_id)
-    write(MlflowSink(target), report(FAILED), "first")
-    write(MlflowSink(target), report(PASSED), "second")
-    tags = tags_of(store, run)
-    assert tags["evalguard.verdict"] == "FAIL"
-    assert (tags["evalguard.first.verdict"], tags["evalguard.second.verdict"]) == ("FAIL", "PASS")
+def test_the_tag_holds_the_digest_of_the_record_and_the_record_that_of_the_report(anywhere, tmp_path):
+    run, judged = anywhere.run(), report()
+    write(anywhere.sink(run), judged)
+    content = Path(anywhere.client.download_artifacts(run, "evalguard/digits/record.json", tmp_path)).read_bytes()
+    assert anywhere.tags(run)["evalguard.digits.record"] == record_digest(content)
+    body = json.loads(content)
+    assert body["run_id"] == run
+    assert body["files"]["report.json"] == record_digest(judged.to_json().encode())
 
 
-def test_a_later_pass_does_not_hide_a_failure_of_the_same_entry(store, run):
-    sink = MlflowSink(Target(store, run.info.run_id))
+def test_no_tag_is_longer_than_a_search_can_use_and_none_is_json(store):
+    run = store.run()
+    write(store.sink(run), replace(report(FAILED), labels={"name": "n" * 9000, "digest": "d" * 16, "n": 5}))
+    ours = {name: value for name, value in store.tags(run).items() if name.startswith("evalguard")}
+    assert max(map(len, ours.values())) <= 250
+    assert not any(value.startswith(("{", "[")) for value in ours.values())
+
+
+def test_the_labels_are_a_dataset_input_and_the_verdict_is_not_in_it(anywhere):
+    run, judged = anywhere.run(), report()
+    write(anywhere.sink(run), judged)
+    (found,) = anywhere.client.get_run(run).inputs.dataset_inputs
+    assert (found.dataset.name, found.dataset.digest) == (judged.labels["name"], judged.labels["digest"])
+    assert {tag.key: tag.value for tag in found.tags} == {"mlflow.data.context": "eval"}
+
+
+# -- several evaluations ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "shown_verdict"),
+    [
+        pytest.param(report(FAILED), report(), "FAIL", id="fail-then-pass"),
+        pytest.param(report(), report(FAILED), "FAIL", id="pass-then-fail"),
+        pytest.param(unproven(), report(), "UNPROVEN", id="unproven-then-pass"),
+        pytest.param(report(), report(), "PASS", id="two-passes"),
+    ],
+)
+def test_the_run_shows_the_worst_of_its_evaluations(store, first, second, shown_verdict):
+    run = store.run()
+    write(store.sink(run), first, "first")
+    write(store.sink(run), second, "second")
+    tags = store.tags(run)
+    assert tags["evalguard.verdict"] == shown_verdict
+    assert tags["evalguard.first.verdict"] == first.verdict.value
+    assert tags["evalguard.second.verdict"] == second.verdict.value
+    assert store.metrics(run)["evalguard/violations"] == first.violations + second.violations
+
+
+def test_a_second_call_of_one_entry_hides_no_failure(store):
+    run = store.run()
+    sink = store.sink(run)
     sink.begin("digits")
     for delivered in (FAILED, PASSED):
         judged = report(delivered)
         sink.write(judged, artifacts(judged))
-    assert tags_of(store, run)["evalguard.verdict"] == "FAIL"
+    tags = store.tags(run)
+    assert tags["evalguard.verdict"] == tags["evalguard.digits.verdict"] == "FAIL"
+    assert tags["evalguard.digits-2.verdict"] == "PASS"
+    assert store.files(run, "digits-2") == store.files(run, "digits")
 
 
-def test_the_users_own_exception_is_marked(store, run):
-    sink = MlflowSink(Target(store, run.info.run_id))
+def test_a_second_guard_of_the_same_name_hides_no_failure(store):
+    run = store.run()
+    write(store.sink(run), report(FAILED), "evaluation")
+    write(store.sink(run), report(), "evaluation")
+    assert store.tags(run)["evalguard.verdict"] == "FAIL"
+
+
+@pytest.mark.parametrize("name", ["digits", "a/b.c d", "…", "x" * 300, "../../etc", "a`'\"<script>"])
+def test_any_name_makes_a_tag_and_a_path(store, name):
+    run = store.run()
+    write(store.sink(run), report(), name)
+    (slot,) = {key.split(".")[1] for key in store.tags(run) if key.count(".") == 2 and key.startswith("evalguard.")}
+    assert store.files(run, slot) >= {"report.json"}
+
+
+def test_names_that_look_alike_keep_their_own_places(store):
+    run = store.run()
+    write(store.sink(run), report(FAILED), "a b")
+    write(store.sink(run), report(), "a/b")
+    assert store.tags(run)["evalguard.verdict"] == "FAIL"
+    assert store.tags(run)["evalguard.a_b-2.verdict"] == "PASS"
+
+
+# -- the user's own code raises ---------------------------------------------------
+
+
+def test_the_users_own_exception_is_marked(anywhere):
+    run = anywhere.run()
+    sink = anywhere.sink(run)
     sink.begin("digits")
     sink.failed(RuntimeError("the disk is gone"))
-    assert tags_of(store, run)["evalguard.verdict"] == "ERROR"
+    tags = anywhere.tags(run)
+    assert (tags["evalguard.verdict"], tags["evalguard.reason"]) == ("ERROR", "RuntimeError")
 
 
-def test_which_run_is_found(store, run, monkeypatch):
+def test_an_exception_after_a_pass_is_marked_too(store):
+    run = store.run()
+    sink = store.sink(run)
+    write(sink, report())
+    sink.failed(ValueError("the metric cannot be computed"))
+    assert store.tags(run)["evalguard.verdict"] == "ERROR"
+    assert store.tags(run)["evalguard.digits.verdict"] == "PASS"
+
+
+# -- which run ----------------------------------------------------------------------
+
+
+def test_no_run_is_no_sink_and_said_once(caplog, monkeypatch):
+    monkeypatch.setattr("evalguard.sinks.mlflow._said_no_run", False)
+    with caplog.at_level(logging.INFO, "evalguard"):
+        assert mlflow_sink("auto") is None
+        assert mlflow_sink("auto") is None
+    assert [item.message for item in caplog.records] == [
+        "no MLflow run is active: verdicts stay in the guard's reports"
+    ]
+
+
+def test_the_order_in_which_a_run_is_looked_for(store, monkeypatch):
+    named, active, environment = store.run(), store.run(), store.run()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
+    monkeypatch.setenv("MLFLOW_RUN_ID", environment)
+    assert find_run("auto") == Target(store.uri, environment)
+    assert os.environ["MLFLOW_RUN_ID"] == environment, "read, not popped"
+    monkeypatch.delenv("MLFLOW_RUN_ID")
+    with mlflow.start_run(run_id=active):
+        monkeypatch.setenv("MLFLOW_RUN_ID", environment)
+        assert find_run("auto") == Target(store.uri, active)
+        assert find_run(named) == Target(store.uri, named)
+        assert find_run(False) is None
+        monkeypatch.delenv("MLFLOW_RUN_ID")
     assert find_run("auto") is None
-    assert mlflow_sink("auto") is None
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
-    monkeypatch.setenv("MLFLOW_RUN_ID", run.info.run_id)
-    assert find_run("auto") == Target(store, run.info.run_id)
-    assert os.environ["MLFLOW_RUN_ID"] == run.info.run_id, "read, not popped"
-    assert find_run("other") == Target(store, "other")
 
 
-def test_the_active_run_of_the_thread_is_found_and_left_as_it_is(store, run, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
-    before = dict(os.environ)
-    with mlflow.start_run(run_id=run.info.run_id):
-        mlflow.set_tag("mlflow.note.content", "mine")
-        mlflow.log_param("rate", 0.1)
-        entered = dict(os.environ)
-        with evalguard.guard(labels=range(5), on_unproven="record"):
-            pass
-        assert mlflow.active_run().info.run_id == run.info.run_id
-        assert dict(os.environ) == entered
-        seen = []
+def test_a_run_of_another_thread_is_not_ours(store, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
+    seen = []
+    with mlflow.start_run(run_id=store.run()):
         thread = threading.Thread(target=lambda: seen.append(find_run("auto")))
         thread.start()
         thread.join()
-        assert seen == [None], "active runs are the thread's own"
-    found = MlflowClient(tracking_uri=store).get_run(run.info.run_id)
-    assert found.info.status == "FINISHED"
-    assert found.data.tags["mlflow.note.content"] == "mine"
-    assert found.data.params == {"rate": "0.1"}
-    assert found.data.tags["evalguard.verdict"] == "UNPROVEN"
-    assert set(before) <= set(os.environ)
+    assert seen == [None]
 
 
-def hanging_server():
-    """A port that accepts and never answers."""
-    server = socket.socket()
-    server.bind(("127.0.0.1", 0))
-    server.listen(8)
-    return server
+def test_the_innermost_run_gets_the_verdict_and_its_parent_none(store, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
+    parent, child = store.run(), None
+    with mlflow.start_run(run_id=parent):
+        with mlflow.start_run(nested=True, experiment_id=store.experiment_id) as inner:
+            child = inner.info.run_id
+            write(mlflow_sink("auto"), report())
+        assert mlflow.active_run().info.run_id == parent
+    assert store.tags(child)["evalguard.verdict"] == "PASS"
+    assert "evalguard.verdict" not in store.tags(parent)
 
 
-@pytest.mark.parametrize("kind", ["refused", "hanging"])
-def test_nobody_waits_longer_than_the_deadline_and_nothing_is_lost(store, run, kind, monkeypatch):
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    server = hanging_server()
-    uri = f"http://127.0.0.1:{server.getsockname()[1]}"
-    if kind == "refused":
-        server.close()
-    sink = MlflowSink(Target(uri, run.info.run_id), timeout_s=0.5)
-    judged = report(FAILED)
-    start = time.monotonic()
-    with pytest.raises(SinkError, match=r"MLflow at .* did not take the PENDING mark"):
-        sink.begin("digits")
-    with pytest.raises(SinkError, match="evalguard replay"):
-        sink.write(judged, artifacts(judged))
-    assert time.monotonic() - start < 5
-    (kept,) = spool.waiting()
-    record = spool.read(kept)
-    assert record.verdict == "FAIL"
-    assert record.artifacts["digits/report.json"] == judged.to_json()
-    server.close()
+def test_without_mlflow_imported_no_run_is_looked_for_and_mlflow_not_imported():
+    program = (
+        "import sys; from evalguard.sinks.mlflow import find_run; found = find_run('auto'); "
+        "print(found, 'mlflow' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["None", "False"]
 
 
-def test_an_alignment_error_is_raised_although_the_server_is_down(monkeypatch, run):
-    import keras
-
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    inputs = keras.Input((1,))
-    model = keras.Model(inputs, keras.layers.Identity()(inputs))
-    x = np.arange(6, dtype="float32")[:, None]
-    with pytest.warns(evalguard.EvalGuardWarning, match="did not take"), pytest.raises(evalguard.MisalignmentError):
-        with evalguard.guard(labels=range(6), reference=x, mlflow=run.info.run_id):
-            model.predict(x[::-1].copy(), verbose=0)
-    assert [spool.read(path).verdict for path in spool.waiting()] == ["FAIL"]
-
-
-def kept_record(store, run, verdict="FAIL", at=None):
-    at = at or int(time.time() * 1000)
-    tags = {"verdict": verdict, "checked_at_ms": str(at)}
-    return spool.Record(store, run.info.run_id, "digits", verdict, tags, {"violations": 1.0}, {"digits/a.txt": "a"}, at)
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("sqlite:////a/b.db", "sqlite:////a/b.db"),
+        ("sqlite:///b.db", "sqlite:///{cwd}/b.db"),
+        ("http://host:5000/x", "http://host:5000/x"),
+        ("databricks", "databricks"),
+    ],
+)
+def test_a_store_is_named_so_that_it_is_found_from_any_folder(given, expected, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert absolute(given) == expected.format(cwd=tmp_path)
 
 
-def test_replay_sends_what_is_left_once_in_effect(store, run):
-    record = kept_record(store, run)
-    spool.put(record)
-    spool.put(record)
-    assert replay() == (2, [])
-    assert tags_of(store, run)["evalguard.verdict"] == "FAIL"
-    assert len(MlflowClient(tracking_uri=store).get_metric_history(run.info.run_id, "evalguard/violations")) <= 2
-    assert not list(spool.waiting())
+def test_a_password_in_the_address_is_not_shown():
+    assert shown("https://me:secret@host:5000/mlflow") == "https://host:5000/mlflow"
+    assert shown("sqlite:////a@b/c.db") == "sqlite:////a@b/c.db"
 
 
-def test_an_older_verdict_never_takes_the_place_of_a_newer_one(store, run):
-    now = int(time.time() * 1000)
-    send(kept_record(store, run, "FAIL", now))
-    spool.put(kept_record(store, run, "PASS", now - 1000))
-    replay()
-    assert tags_of(store, run)["evalguard.verdict"] == "FAIL"
-    assert not list(spool.waiting())
+# -- nothing of the user's is touched ------------------------------------------------
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 99}', '{"version": 1, "run_id": "x"}'])
-def test_a_corrupt_record_is_named_and_keeps_no_other(store, run, text, tmp_path):
-    spool.put(kept_record(store, run))
-    (tmp_path / "spool" / "0-broken.evalguard.json").write_text(text)
-    sent, failures = replay()
-    assert sent == 1
-    assert len(failures) == 1
-    assert "0-broken" in str(failures[0])
+OUTCOMES = ["pass", "fail", "error", "pending", "unreachable"]
 
 
-def test_a_spool_that_cannot_be_written_is_a_sink_error(store, run, monkeypatch, tmp_path):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("EVALGUARD_SPOOL", str(tmp_path / "file"))
-    sink = MlflowSink(Target(store, run.info.run_id))
-    with pytest.raises(SinkError, match="could not write"):
-        sink.write(report(), {})
-
-
-@pytest.mark.parametrize("name", ["digits", "a/b.c d", "…", "x" * 300, "../../etc"])
-def test_any_name_makes_a_tag_and_a_path(store, run, name):
-    assert "." not in slug(name)
-    assert "/" not in slug(name)
-    write(MlflowSink(Target(store, run.info.run_id)), report(), name)
-    assert tags_of(store, run)[f"evalguard.{slug(name)}.verdict"] == "PASS"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """A real MLflow server on loopback, killed with its whole process group."""
-    folder = tmp_path_factory.mktemp("server")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += [
-        "--backend-store-uri",
-        f"sqlite:///{folder}/mlflow.db",
-        "--artifacts-destination",
-        str(folder / "files"),
-    ]
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
-    uri = f"http://127.0.0.1:{port}"
+@pytest.mark.parametrize("ended", ["running", "finished", "failed"])
+@pytest.mark.parametrize("outcome", OUTCOMES)
+def test_nothing_of_the_users_is_changed(store, outcome, ended, monkeypatch):
+    run = store.run(team="mine")
+    store.client.set_tag(run, NOTE, "# My notes\n\nkeep *this*")
+    store.client.log_param(run, "rate", 0.1)
+    store.client.log_metric(run, "accuracy", 0.9)
+    if ended != "running":
+        store.client.set_terminated(run, ended.upper())
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
+    before, environment, folder = store.whole(run), dict(os.environ), sorted(Path.cwd().iterdir())
+    sink = store.sink(run) if outcome != "unreachable" else MlflowSink(Target("http://127.0.0.1:9", run), 0.2)
     try:
-        for _ in range(240):
-            try:
-                with urllib.request.urlopen(f"{uri}/health", timeout=2):  # noqa: S310 - loopback
-                    break
-            except OSError:
-                assert process.poll() is None, (folder / "log").read_text()
-                time.sleep(0.5)
-        yield uri
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        sink.begin("digits")
+    except SinkError:
+        assert outcome == "unreachable"
+    if outcome in {"pass", "fail"}:
+        sink.write(report(PASSED if outcome == "pass" else FAILED), {})
+    elif outcome == "error":
+        sink.failed(RuntimeError())
+    after = store.whole(run)
+    assert dict(os.environ) == environment
+    assert mlflow.active_run() is None
+    assert sorted(Path.cwd().iterdir()) == folder
+    text = after.tags.pop(NOTE)
+    assert text.startswith(before.tags.pop(NOTE))
+    assert text.count("<!-- evalguard:begin -->") <= 1
+    assert vars(after) == vars(before)
 
 
-@pytest.mark.slow
-def test_a_real_server_gets_the_whole_record(server):
-    client = MlflowClient(tracking_uri=server)
-    run = client.create_run(client.create_experiment("served"))
-    judged = report(FAILED)
-    write(MlflowSink(Target(server, run.info.run_id)), judged)
-    data = client.get_run(run.info.run_id).data
-    assert data.tags["evalguard.verdict"] == "FAIL"
-    assert data.metrics["evalguard/misaligned"] == 2
-    paths = [item.path for item in client.list_artifacts(run.info.run_id, "evalguard/digits")]
-    assert "evalguard/digits/report.json" in paths
+def test_a_guard_in_an_active_run_leaves_the_run_active_and_open(store, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
+    run = store.run()
+    with mlflow.start_run(run_id=run):
+        with evalguard.guard(labels=range(5), on_unproven="record"):
+            pass
+        assert mlflow.active_run().info.run_id == run
+        assert store.whole(run).status == "RUNNING"
+    assert store.whole(run).status == "FINISHED"
+    assert store.tags(run)["evalguard.verdict"] == "UNPROVEN"
+
+
+@pytest.mark.parametrize("run", ["deleted", "never-there"])
+def test_a_run_that_takes_no_tags_is_a_sink_error_and_the_record_is_kept(store, run):
+    run_id = store.run()
+    if run == "deleted":
+        store.client.delete_run(run_id)
+    sink = store.sink(run_id if run == "deleted" else "0" * 32)
+    with pytest.raises(SinkError, match="did not take the PENDING mark"):
+        sink.begin("digits")
+    with pytest.raises(SinkError, match=r"did not take the verdict PASS: .*evalguard replay"):
+        sink.write(report(), {})
+    assert [spool.read(path).verdict for path in spool.waiting()] == ["PASS"]
+
+
+def test_a_store_that_is_gone_is_not_made_anew(tmp_path):
+    sink = MlflowSink(Target(f"sqlite:///{tmp_path}/gone.db", "0" * 32))
+    with pytest.raises(SinkError, match="expected an MLflow store at"):
+        sink.begin("digits")
+    assert not (tmp_path / "gone.db").exists()
+
+
+# -- the model -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", ["m-0a1b", "models:/m-0a1b"])
+def test_a_logged_model_is_named_by_its_id(model):
+    assert model_name(model) == "m-0a1b"
+
+
+@pytest.mark.parametrize("model", ["digits", "models:/digits", "models:/digits@champion", "models:/a/b/c", "m-"])
+def test_a_model_that_is_no_version_is_refused(model):
+    with pytest.raises(ConfigError, match="expected a logged model"):
+        model_name(model)
+
+
+def test_a_known_model_gets_metric_and_tags(anywhere):
+    run, judged = anywhere.run(), report(FAILED)
+    model = anywhere.client.create_logged_model(anywhere.experiment_id, name="cnn", source_run_id=run)
+    write(anywhere.sink(run, model.model_id), judged)
+    found = anywhere.client.get_logged_model(model.model_id)
+    assert found.tags["evalguard.verdict"] == "FAIL"
+    metrics = {item.key: item for item in found.metrics}
+    assert metrics["evalguard/violations"].value == 1
+    assert metrics["evalguard/violations"].dataset_digest == judged.labels["digest"]
+    assert anywhere.tags(run)["evalguard.digits.model"] == model.model_id
+
+
+def test_a_model_that_is_not_there_does_not_stand_in_the_way_of_the_verdict(store, caplog):
+    run = store.run()
+    write(store.sink(run, "models:/nowhere/3"), report())
+    assert store.tags(run)["evalguard.verdict"] == "PASS"
+    assert "the model was not written" in caplog.text
+
+
+def test_the_environment_may_name_the_model(store, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
+    monkeypatch.setenv("MLFLOW_ACTIVE_MODEL_ID", "m-0a1b")
+    assert find_run("0" * 32).model == "m-0a1b"
+    assert find_run("0" * 32, "models:/digits/3").model == "models:/digits/3"

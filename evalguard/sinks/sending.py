@@ -1,0 +1,263 @@
+"""A record on its way into MLflow: tags and metrics in one batch, then what hangs on them.
+
+Sending is idempotent: a record that was sent in part, or twice, leaves its run
+as one that was sent once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from evalguard.sinks.note import BEGIN, NOTE_TAG, block, with_block
+from evalguard.sinks.spool import Record
+from evalguard.sinks.tags import FOLDER, PENDING, Slot, number, run_counts, run_tags, slots
+
+RECORD_FILE = "record.json"
+RECORD_SCHEMA = 1
+MAX_DIGEST, MAX_DATASET_NAME = 36, 500
+MAX_NOTE = 8000
+# Each writer of one run may find that another has written beside it; it puts the run's own tags right and looks again.
+MAX_ROUNDS = 20
+# Answers that no second try will change.
+FOR_GOOD = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "INVALID_STATE"})
+
+_log = logging.getLogger("evalguard")
+
+
+def send(record: Record) -> str | None:
+    """Write one record to its run; the slot it went to, or None where a newer verdict of its name is there already.
+
+    The truth goes first, in one batch. Note, dataset and model are extras: what
+    the server refuses of them is logged and let go.
+    """
+    client = client_of(record.tracking_uri)
+    run = client.get_run(record.run_id)
+    slot = choose_slot(record, slots(run.data.tags))
+    if slot is None:
+        return None
+    files = _files(record, slot)
+    own = Slot(slot, _fields(record, files))
+    _write_truth(client, record.run_id, own, dict(run.data.tags))
+    run = _settle(client, record.run_id)
+    _try("note", lambda: _write_note(client, run, record))
+    if record.verdict != PENDING:
+        model_id = _try("model", lambda: _model_id(client, record.fields.get("model", ""))) or ""
+        _try("dataset", lambda: _write_dataset(client, record))
+        if model_id:
+            _try("model", lambda: _write_model(client, record, own, model_id))
+    if files:
+        _write_files(client, record.run_id, slot, files)
+    return slot
+
+
+def choose_slot(record: Record, present: Mapping[str, Slot]) -> str | None:
+    """The slot of its name; a numbered one where another evaluation of that name went on at the same time.
+
+    An evaluation that ended before this one began is replaced by it, one that
+    began after this one had ended is left: newest wins. Two that overlap are
+    two, and both are kept.
+    """
+    count = 0
+    while True:
+        count += 1
+        name = record.name if count == 1 else f"{record.name}-{count}"
+        found = present.get(name)
+        if found is None or found["record"] in {record.token, record_digest(record_content(record, name))}:
+            return name
+        if found.checked_at_ms < record.began_at_ms:
+            return name
+        if (found.began_at_ms or found.checked_at_ms) > record.checked_at_ms:
+            return None
+
+
+def record_content(record: Record, slot: str) -> bytes:
+    """``record.json``: what binds tags, report and run together; the slot's tag ``record`` is its digest."""
+    body = {
+        "schema_version": RECORD_SCHEMA,
+        "run_id": record.run_id,
+        "name": slot,
+        "began_at_ms": record.began_at_ms,
+        "checked_at_ms": record.checked_at_ms,
+        "counts": dict(record.counts),
+        "fields": dict(record.fields),
+        "files": {name: record_digest(content) for name, content in sorted(record.artifacts.items())},
+    }
+    return (json.dumps(body, indent=2, sort_keys=True) + "\n").encode()
+
+
+def record_digest(content: bytes) -> str:
+    """SHA-256, hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def client_of(tracking_uri: str) -> Any:
+    """A client for an explicit store.
+
+    Raises:
+        StoreGoneError: An sqlite file that is not there; MLflow would make a new, empty one.
+    """
+    path = sqlite_path(tracking_uri)
+    if path is not None and not path.exists():
+        msg = f"expected an MLflow store at {path}, found none there"
+        raise StoreGoneError(msg)
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(tracking_uri=tracking_uri)
+
+
+class StoreGoneError(Exception):
+    """The store is a file, and the file is not there."""
+
+    error_code = "RESOURCE_DOES_NOT_EXIST"
+
+
+def sqlite_path(tracking_uri: str) -> Path | None:
+    """The file of an sqlite store; None for any other."""
+    if not tracking_uri.startswith("sqlite:///"):
+        return None
+    return Path(unquote(tracking_uri.removeprefix("sqlite:///").partition("?")[0]))
+
+
+def _files(record: Record, slot: str) -> dict[str, bytes]:
+    """The files of a report with the record that names their digests; none where there is no report."""
+    if not record.artifacts:
+        return {}
+    return {**record.artifacts, RECORD_FILE: record_content(record, slot)}
+
+
+def _fields(record: Record, files: Mapping[str, bytes]) -> dict[str, str]:
+    return {
+        **record.fields,
+        "counts": " ".join(f"{name}={value}" for name, value in record.counts.items()),
+        "record": record_digest(files[RECORD_FILE]) if files else record.token,
+        "began_at_ms": str(record.began_at_ms),
+        "checked_at_ms": str(record.checked_at_ms),
+    }
+
+
+def _write_truth(client: Any, run_id: str, own: Slot, tags: dict[str, str]) -> None:
+    present = {**slots(tags), own.name: own}
+    _log_batch(client, run_id, {**own.to_tags(), **run_tags(present)}, present)
+
+
+def _log_batch(client: Any, run_id: str, tags: Mapping[str, str], present: Mapping[str, Slot]) -> None:
+    from mlflow.entities import Metric, RunTag
+
+    # One time for all: of two writers the larger number stands, so a PASS that comes second hides no violation.
+    at_ms = max(slot.checked_at_ms for slot in present.values())
+    metrics = [Metric(f"{FOLDER}/{name}", float(value), at_ms, 0) for name, value in run_counts(present).items()]
+    client.log_batch(
+        run_id, metrics=metrics, tags=[RunTag(name, value) for name, value in tags.items()], synchronous=True
+    )
+
+
+def _settle(client: Any, run_id: str) -> Any:
+    """Put the run's own tags right where another process wrote at the same time; gives the run as it is then."""
+    for _ in range(MAX_ROUNDS):
+        run = client.get_run(run_id)
+        present = slots(run.data.tags)
+        wanted = run_tags(present)
+        sums = {f"{FOLDER}/{name}": float(value) for name, value in run_counts(present).items()}
+        if wanted.items() <= run.data.tags.items() and sums.items() <= run.data.metrics.items():
+            break
+        _log_batch(client, run_id, wanted, present)
+    return run
+
+
+def _write_note(client: Any, run: Any, record: Record) -> None:
+    before = run.data.tags.get(NOTE_TAG, "")
+    if record.verdict == PENDING and BEGIN not in before:
+        return
+    page = "report.html" if "report.html" in record.artifacts else "report.json"
+    after = with_block(
+        before, block(slots(run.data.tags), f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}", page)
+    )
+    # A longer note would be cut by the server: the user's text goes first.
+    if after != before and len(after) <= MAX_NOTE:
+        client.set_tag(run.info.run_id, NOTE_TAG, after, synchronous=True)
+
+
+def _dataset(record: Record) -> tuple[str, str] | None:
+    digest = str(record.labels.get("digest") or "")[:MAX_DIGEST]
+    name = str(record.labels.get("name") or "labels")[:MAX_DATASET_NAME]
+    return (name, digest) if digest else None
+
+
+def _write_dataset(client: Any, record: Record) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    found = _dataset(record)
+    if found is None:
+        return
+    name, digest = found
+    profile = json.dumps({"num_rows": record.labels.get("n")})
+    dataset = Dataset(name, digest, "local", json.dumps({"uri": name}), profile=profile)
+    client.log_inputs(record.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "eval")])])
+
+
+def _model_id(client: Any, model: str) -> str:
+    """Id of the logged model that ``m-…``, ``models:/m-…`` or ``models:/NAME/VERSION`` names; empty if none does."""
+    name = model.removeprefix("models:/")
+    if "/" not in name:
+        return name
+    registered, _, version = name.rpartition("/")
+    return str(client.get_model_version(registered, version).model_id or "")
+
+
+def _write_model(client: Any, record: Record, own: Slot, model_id: str) -> None:
+    from mlflow.entities import Metric
+
+    name, digest = _dataset(record) or (None, None)
+    metrics = [
+        Metric(f"{FOLDER}/{count}", float(value), record.checked_at_ms, 0, model_id, name, digest, record.run_id)
+        for count, value in record.counts.items()
+    ]
+    if metrics:
+        client.log_batch(record.run_id, metrics=metrics, synchronous=True)
+    told = client.get_logged_model(model_id).tags
+    present = {**slots(told), own.name: own}
+    if number(told.get(f"{FOLDER}.{own.name}.checked_at_ms", "")) <= own.checked_at_ms:
+        client.set_logged_model_tags(model_id, {**own.to_tags(), **run_tags(present)})
+
+
+def _write_files(client: Any, run_id: str, slot: str, files: Mapping[str, bytes]) -> None:
+    with tempfile.TemporaryDirectory(prefix="evalguard-") as folder:
+        for name, content in files.items():
+            path = Path(folder) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        client.log_artifacts(run_id, folder, artifact_path=f"{FOLDER}/{slot}")
+
+
+def _try(what: str, work: Callable[[], Any]) -> Any:
+    """An extra: an old server, or one that refuses it, does not stand in the way of the verdict."""
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001 - whatever a store raises, the verdict is there already
+        _log.warning("evalguard: the %s was not written to MLflow: %s", what, short(error))
+        return None
+
+
+def short(error: BaseException) -> str:
+    """Type and first line of an error."""
+    text = str(error).splitlines()[0] if str(error) else ""
+    return f"{type(error).__name__}: {text}"[:200]
+
+
+def refused_for_good(error: BaseException) -> bool:
+    """Whether the server understood and said no: the run is deleted or was never there."""
+    return getattr(error, "error_code", None) in FOR_GOOD
+
+
+def shown(tracking_uri: str) -> str:
+    """A tracking URI without the password that may be in it."""
+    scheme, separator, rest = tracking_uri.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
