@@ -283,15 +283,17 @@ def _wrong_row(row: int, sample: int, n_labels: int, evidence: _Evidence) -> dic
 def _identity_dict(match: Match, evidence: _Evidence) -> dict[str, Any]:
     n_labels = len(evidence.labels)
     samples = match.samples[: evidence.n_rows]
+    used, ordered = match is evidence.used, evidence.trace.ordered
+    found = evidence.order if used else _order_findings(samples, n_labels, ordered=ordered)
     if not match.comparable:
         says = "nothing: next to no row was recognised"
     elif not match.complete:
         says = f"{int((samples == UNKNOWN).sum())} rows not named"
-    elif not _order_findings(samples, n_labels, ordered=evidence.trace.ordered):
+    elif not found:
         says = "aligned"
     else:
         says = f"{int(checks.misaligned_rows(samples).size)} rows misaligned"
-    return {"identity": match.identity, "says": says, "used": match is evidence.used}
+    return {"identity": match.identity, "says": says, "used": used}
 
 
 def _stages(evidence: _Evidence, findings: Sequence[Finding]) -> dict[str, str]:

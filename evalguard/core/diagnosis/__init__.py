@@ -1,0 +1,81 @@
+"""Likely causes of a misalignment, from its pattern and the life of the source.
+
+Each recogniser looks for one signature and names one cause, with its evidence
+in numbers and the change that cures it. A cause is *certain* only where the
+fact that confirms it was observed; a pattern that fits is not enough. Certain
+causes come first, then the more specific patterns before the more general.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from evalguard.core.diagnosis import counts, labelling, orders, starts
+from evalguard.core.diagnosis.unknown import unknown
+from evalguard.core.diagnosis.view import View
+from evalguard.core.labels import Labels
+from evalguard.core.report import Diagnosis
+from evalguard.core.trace import Int64, Trace
+
+MAX_CAUSES = 3
+
+Recogniser = Callable[[View], Diagnosis | None]
+
+# In each group the more specific stands before the more general.
+STARTS: tuple[Recogniser, ...] = (
+    starts.ahead,
+    starts.leftover,
+    starts.stateful_getitem,
+    starts.not_at_start,
+)
+TOO_MANY: tuple[Recogniser, ...] = (
+    counts.full_batches,
+    counts.copied,
+    counts.padded,
+    counts.sampler,
+    counts.wrapped,
+)
+KNOWN_ORDERS: tuple[Recogniser, ...] = (orders.sorted_otherwise, orders.stride, orders.queue)
+# Any disorder looks random to these: they are asked where none of the above explains it.
+RANDOM_ORDERS: tuple[Recogniser, ...] = (orders.batches, orders.reshuffled, orders.shuffled, orders.window)
+LABELLING: tuple[Recogniser, ...] = (labelling.label_file, labelling.unpaired, labelling.shifted)
+TOO_FEW: tuple[Recogniser, ...] = (
+    counts.floor_steps,
+    counts.floor_len,
+    counts.dropped,
+    counts.few_steps,
+    counts.left_out,
+    counts.others,
+)
+
+
+def diagnose(trace: Trace, samples: Int64 | None, labels: Labels) -> tuple[Diagnosis, ...]:
+    """Causes that fit, most likely first.
+
+    Args:
+        trace: What was observed.
+        samples: Sample of each delivered row, int64; None where identity is
+            not known.
+        labels: The external labels.
+
+    Returns:
+        At most ``MAX_CAUSES``; where nothing fits, one that says so and
+        describes the pattern.
+    """
+    view = View(trace, labels, samples)
+    found = _asked(view, STARTS + TOO_MANY + KNOWN_ORDERS)
+    found = _asked(view, LABELLING) + (found or _asked(view, RANDOM_ORDERS)) + _asked(view, TOO_FEW)
+    found.sort(key=lambda cause: not cause.certain)
+    return tuple(found[:MAX_CAUSES]) or (unknown(view),)
+
+
+def _asked(view: View, recognisers: tuple[Recogniser, ...]) -> list[Diagnosis]:
+    found = []
+    for recognise in recognisers:
+        try:
+            named = recognise(view)
+        except Exception:  # noqa: BLE001, S112 - a cause that cannot be told must not cost the verdict
+            continue
+        if named is not None:
+            found.append(named)
+    return found

@@ -1,0 +1,295 @@
+"""Too many rows, or too few: tails cut off, streams that start again, copies, samples left out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from evalguard.core.diagnosis.view import View, cause, listed, plural
+from evalguard.core.matching import occurrence
+from evalguard.core.report import Diagnosis
+from evalguard.core.trace import Int64
+
+FULL_BATCHES = "partial batch thrown away at each pass"
+COPIED = "source copied per worker, or not sharded: each sample several times"
+PADDED = "padded to whole batches"
+SAMPLER = "sampler padding across replicas"
+WRAPPED = "stream wrapped: `steps` × batch size goes past the end"
+FLOOR_STEPS = "`steps = N // batch_size`"
+FLOOR_LEN = "`__len__` rounds down: N // batch_size"
+DROPPED = "partial batch dropped (`drop_remainder=True`)"
+FEW_STEPS = "`steps` too small"
+LEFT_OUT = "samples left out by the source: unreadable, filtered, errors ignored"
+OTHERS = "rows that are none of the labelled samples: another selection of the data"
+
+MAX_REPLICAS = 1024
+
+
+# -- Too many rows ----------------------------------------------------------------------------------------------------
+
+
+def full_batches(view: View) -> Diagnosis | None:
+    """0..K-1, 0..K-1: rows short of a batch at the end of a pass never come."""
+    if not view.batch or not view.n % view.batch:
+        return None
+    full = view.n - view.n % view.batch
+    if view.n_rows <= full or not full or not np.array_equal(view.rows, np.arange(view.n_rows) % full):
+        return None
+    return cause(
+        FULL_BATCHES,
+        certain=True,
+        evidence=(
+            f"after sample {full - 1} comes sample 0 again: {full:,} = {view.n:,} - {view.n:,} mod {view.batch}, "
+            f"so the last {plural(view.n - full, 'sample')} never come"
+        ),
+        before="while True: batch = []; ...  # what is left of a pass is cleared",
+        after="batch = []; while True: ...  # the next pass goes on filling the same batch",
+        reproduced="keras 3.15, tf_keras 2.21",
+    )
+
+
+def _wraps(view: View) -> int:
+    """Rows after the last label, where the stream is in order and begins again; else 0."""
+    extra = view.n_rows - view.n
+    return extra if extra > 0 and np.array_equal(view.rows, np.arange(view.n_rows) % view.n) else 0
+
+
+def wrapped(view: View) -> Diagnosis | None:
+    """Rows 0..r again at the end."""
+    extra = view.n_rows - view.n
+    if extra <= 0:
+        return None
+    steps = view.fact("steps")
+    counted = bool(steps and view.batch) and steps * view.batch >= view.n_rows > (steps - 1) * view.batch
+    again = _wraps(view)
+    # Where samples are unknown or shuffled, only a number of steps that explains the rows points here.
+    if not again and (not counted or view.foreign or (view.samples is not None and view.missing.size)):
+        return None
+    evidence = f"{plural(view.n_rows, 'row')} for {plural(view.n, 'label')}"
+    if again:
+        evidence += f": after sample {view.n - 1} come samples 0 to {(again - 1) % view.n} again"
+    if counted:
+        evidence += f"; {steps} steps of {view.batch} rows"
+    return cause(
+        WRAPPED,
+        certain=bool(again) and counted,
+        evidence=evidence,
+        before=view.call(f"{view.name}.repeat()" if view.kind == "tf.data" else view.name),
+        after=f"{view.call(view.name, steps=None)}  # one pass; or evalguard.guard(..., padding='trim')",
+        reproduced="keras 3.15, tf_keras 2.21",
+    )
+
+
+def padded(view: View) -> Diagnosis | None:
+    """The rows after the last label are copies of one sample, or declared dummies."""
+    extra = view.n_rows - view.n
+    if extra <= 0 or not np.array_equal(view.rows[: view.n], np.arange(view.n)):
+        return None
+    tail = view.rows[view.n :]
+    declared = view.trace.padding is not None and bool(view.trace.padding[view.n : view.n_rows].all())
+    one = bool((tail == tail[0]).all()) and 0 <= tail[0] < view.n
+    # One copy of sample 0 may as well be the beginning of a second pass.
+    if not declared and (not one or (tail[0] == 0 and extra == 1 and view.kind != "arrays")):
+        return None
+    whole = bool(view.batch) and view.n_rows % view.batch == 0
+    copies = f"copies of sample {int(tail[0])}" if one else "declared dummies"
+    fill = f", which fill up the last batch of {view.batch}" if whole else ""
+    return cause(
+        PADDED,
+        certain=declared or (one and extra > 1 and whole and extra < view.batch),
+        evidence=f"the {plural(extra, 'row')} after the last label are {copies}{fill}",
+        before="evalguard.guard(labels=...)",
+        after="evalguard.guard(labels=..., padding='trim')",
+        reproduced="keras 3.15",
+    )
+
+
+def sampler(view: View) -> Diagnosis | None:
+    """The last rows are the first samples again, so that W replicas get the same number of batches."""
+    extra = _wraps(view)
+    if not extra or not view.batch or extra >= view.n:
+        return None
+    replicas = view.fact("replicas")
+    if replicas < 2:
+        # More than a batch over: no number of steps rounded up gives that.
+        if "steps" in view.facts or extra < view.batch:
+            return None
+        fits = [w for w in range(2, MAX_REPLICAS) if -view.n % (w * view.batch) == extra]
+        replicas = fits[0] if fits else 0
+    if replicas < 2 or -view.n % (replicas * view.batch) != extra:
+        return None
+    return cause(
+        SAMPLER,
+        certain=view.fact("replicas") > 1 and extra >= view.batch,
+        evidence=(
+            f"the last {plural(extra, 'row')} are the first samples again: {extra} = (-{view.n}) mod "
+            f"({replicas} replicas × {view.batch})"
+        ),
+        before="predictions = gather(parts)",
+        after=f"predictions = gather(parts)[:{view.n}]  # or evalguard.guard(..., padding='trim')",
+    )
+
+
+def copied(view: View) -> Diagnosis | None:
+    """Several readers of one source, each from the start: every sample once from each."""
+    if view.samples is None or not view.duplicates or view.foreign or view.unnamed:
+        return None
+    factor = int(view.counts.max())
+    if not _copies(view, factor):
+        return None
+    workers = max(view.fact("workers"), view.fact("replicas"))
+    steps = view.fact("steps") * view.batch
+    # A second whole pass, by so many steps, is the stream starting again.
+    if _wraps(view) and (view.n_rows % view.n or steps >= view.n_rows):
+        return None
+    matches = workers == factor and (bool(view.facts.get("use_multiprocessing")) or view.fact("replicas") == factor)
+    return cause(
+        COPIED,
+        certain=matches and not _wraps(view),
+        evidence=(
+            f"{plural(view.duplicates, 'row')} repeat a sample, each up to {factor} times and each time in order"
+            + (f"; {workers} workers" if workers > 1 else "")
+            + (f"; the last {plural(view.missing.size, 'sample')} never came" if view.missing.size else "")
+        ),
+        before=view.call(view.name, workers=workers or factor, use_multiprocessing=True),
+        after=f"{view.call(view.name, workers=1)}  # or a PyDataset, which is asked by index",
+        reproduced="tf_keras 2.21",
+    )
+
+
+def _copies(view: View, factor: int) -> bool:
+    """The first, second, … arrivals of samples are each 0, 1, 2, …; enough of them to be whole copies."""
+    if factor < 2 or factor > MAX_REPLICAS or view.duplicates <= max(view.batch, view.n_rows // 4):
+        return False
+    rank = occurrence(view.rows)
+    arrivals = (view.rows[rank == number] for number in range(factor))
+    return all(np.array_equal(samples, np.arange(len(samples))) for samples in arrivals)
+
+
+# -- Too few rows -----------------------------------------------------------------------------------------------------
+
+
+def _short(view: View) -> int:
+    """Samples that are missing since fewer rows came, each of them once; else 0."""
+    short = view.n - view.n_rows
+    if short <= 0 or (view.samples is not None and (view.duplicates or view.foreign or view.unnamed)):
+        return 0
+    return short
+
+
+def _tail(view: View) -> bool:
+    """Missing are exactly the rows of a last, partial batch, or as many where the order is lost as well."""
+    short = _short(view)
+    if not short or not view.batch or short != view.n % view.batch or view.n_rows % view.batch:
+        return False
+    return view.samples is None or view.in_order or bool(view.moved)
+
+
+def _tail_evidence(view: View) -> str:
+    evidence = f"{view.n_rows:,} rows for {view.n:,} labels: {_short(view)} missing = {view.n:,} mod {view.batch}"
+    return evidence + (f", samples {listed(view.missing)}" if view.samples is not None else "")
+
+
+def floor_steps(view: View) -> Diagnosis | None:
+    """Fewer than a batch missing, and a number of steps that was rounded down."""
+    if not _tail(view) or view.facts.get("drop_remainder"):
+        return None
+    told = view.fact("steps") == view.n // view.batch
+    if not told and ("steps" in view.facts or not (view.one_shot and not view.source.exhausted)):
+        return None
+    return cause(
+        FLOOR_STEPS,
+        certain=told and not view.moved,
+        evidence=_tail_evidence(view) + (f"; steps={view.fact('steps')}" if told else ""),
+        before=f"steps={view.n} // {view.batch}  # {view.n // view.batch} batches",
+        after=f"steps=math.ceil({view.n} / {view.batch})  # {-(-view.n // view.batch)} batches",
+        reproduced="keras 3.15, tf_keras 2.21",
+    )
+
+
+def floor_len(view: View) -> Diagnosis | None:
+    """A PyDataset that says it is a batch shorter than it is."""
+    if not _tail(view) or view.kind != "pydataset" or "steps" in view.facts:
+        return None
+    told = view.fact("num_batches") == view.n // view.batch
+    return cause(
+        FLOOR_LEN,
+        certain=told,
+        evidence=_tail_evidence(view)
+        + (f"; {view.name} says it has {view.fact('num_batches')} batches" if told else ""),
+        before=f"def __len__(self): return {view.n} // {view.batch}  # {view.name}",
+        after=f"def __len__(self): return math.ceil({view.n} / {view.batch})",
+        reproduced="keras 3.15",
+    )
+
+
+def dropped(view: View) -> Diagnosis | None:
+    """Fewer than a batch missing, with no number of steps that would explain it."""
+    if not _tail(view) or view.kind == "pydataset" or ("steps" in view.facts and not view.facts.get("drop_remainder")):
+        return None
+    return cause(
+        DROPPED,
+        certain=bool(view.facts.get("drop_remainder")),
+        evidence=_tail_evidence(view),
+        before=f"{view.name}.batch({view.batch}, drop_remainder=True)",
+        after=f"{view.name}.batch({view.batch})",
+        reproduced="keras 3.15",
+    )
+
+
+def few_steps(view: View) -> Diagnosis | None:
+    """A batch or more missing at the end, and as few steps."""
+    steps, short = view.fact("steps"), _short(view)
+    if not short or not steps or not view.batch or view.n_rows != steps * view.batch or _tail(view):
+        return None
+    return cause(
+        FEW_STEPS,
+        certain=view.in_order,
+        evidence=f"{steps} steps of {view.batch} rows are {view.n_rows:,} of {plural(view.n, 'label')}",
+        before=f"steps={steps}",
+        after=f"steps=math.ceil({view.n} / {view.batch})  # or scope='session' if other calls give the rest",
+        reproduced="keras 3.15",
+    )
+
+
+def left_out(view: View) -> Diagnosis | None:
+    """Missing samples here and there, the others in order."""
+    if view.samples is None or not view.missing.size or view.duplicates or view.unnamed or view.moved:
+        return None
+    inside = view.missing[view.missing < int(view.arrived[-1])] if view.arrived.size else view.missing[:0]
+    if not inside.size or _whole_batches(view, inside):
+        return None
+    keys = view.labels.keys
+    named = f" ({', '.join(str(keys[sample])[:40] for sample in inside[:3])})" if keys is not None else ""
+    return cause(
+        LEFT_OUT,
+        certain=view.trace.transport_intact is True and not view.foreign,
+        evidence=f"{plural(view.missing.size, 'sample')} never came, here and there: {listed(view.missing)}{named}",
+        before="try: x = load(path)  # except Exception: continue",
+        after="x = load(path)  # let it fail; or take the labels of these samples out as well",
+        reproduced="keras 3.15",
+    )
+
+
+def _whole_batches(view: View, missing: Int64) -> bool:
+    """Nothing but whole batches is missing."""
+    if not view.batch:
+        return False
+    lost = np.bincount(missing // view.batch)
+    return bool(np.isin(lost, (0, view.batch)).all())
+
+
+def others(view: View) -> Diagnosis | None:
+    """Rows that no label knows."""
+    if not view.foreign or view.foreign == view.n_rows:
+        return None
+    rows = np.flatnonzero(~view.known)
+    return cause(
+        OTHERS,
+        certain=False,
+        evidence=(
+            f"{plural(view.foreign, 'row')} are no labelled sample (rows {listed(rows)}), "
+            f"and {plural(view.missing.size, 'labelled sample')} never came"
+        ),
+        before=f"{view.call(view.name)}  # files as they are on disk",
+        after=f"{view.call(view.name)}  # only the {view.n} files that the labels name",
+    )

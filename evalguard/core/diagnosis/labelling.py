@@ -1,0 +1,119 @@
+"""Rows and labels that were never a pair: a label file in another order, targets that belong to other rows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from evalguard.core import checks
+from evalguard.core.diagnosis.orders import same_values
+from evalguard.core.diagnosis.view import View, cause, plural
+from evalguard.core.report import Diagnosis
+from evalguard.core.trace import Int64
+
+LABEL_FILE = "label file in another order than the stream"
+OTHER_LABELS = "label file holds other labels than the stream"
+UNPAIRED = "labels in the stream belong to other rows"
+SHIFTED = "stream and labels shifted against each other"
+
+MAX_SHIFT = 16
+
+
+def label_file(view: View) -> Diagnosis | None:
+    """The stream is in order, yet its own targets differ from the labels."""
+    differ = view.against_rows.rows
+    if not view.aligned or not differ.size:
+        return None
+    shift = _shift(view)
+    permuted = shift is not None or checks.same_multiset(view.trace.targets, view.labels.values)
+    evidence = (
+        f"every row is the sample of its place, and {plural(differ.size, 'row')} carry another target than the label"
+    )
+    if shift is not None:
+        evidence += f"; label i + {shift} fits row i" if shift > 0 else f"; label i - {-shift} fits row i"
+    elif permuted:
+        evidence += ", of the same values in another order"
+    return cause(
+        LABEL_FILE if permuted else OTHER_LABELS,
+        certain=permuted and view.by_content,
+        evidence=evidence,
+        before=f"labels={view.labels.name!r}  # joined by place",
+        after=f"labels={view.labels.name!r}, key='id'  # joined by key, or sorted as the stream is",
+        reproduced="keras 3.15",
+    )
+
+
+def unpaired(view: View) -> Diagnosis | None:
+    """The target that rides with a row is not the label of the sample that the row holds."""
+    if view.samples is None or view.aligned or not view.moved:
+        return None
+    differ = view.against_samples.rows
+    comparable = view.against_samples.comparable and same_values(view)
+    # Numbers of another kind say nothing, unless the order is known to be the same in every pass:
+    # then no shuffle between the passes explains it.
+    if not (differ.size and comparable) and not (
+        _has_targets(view) and view.facts.get("reshuffled_each_pass") is False
+    ):
+        return None
+    named = int(np.count_nonzero(view.known))
+    evidence = (
+        f"at {differ.size:,} of {plural(named, 'row')} the stream's target is not the label of the sample in the row"
+    )
+    if comparable and not view.against_rows.rows.size:
+        evidence += "; it is the label of the row's place, so that it looks right"
+    if view.facts.get("reshuffled_each_pass") is False:
+        evidence += "; the stream comes in the same order at each pass"
+    return cause(
+        UNPAIRED,
+        certain=False,
+        evidence=evidence,
+        before="x = ds.map(inputs); y = ds.map(targets); tf.data.Dataset.zip((x, y))  # each shuffles for itself",
+        after="ds.map(lambda row: (inputs(row), targets(row)))  # one element holds both",
+        reproduced="keras 3.15",
+    )
+
+
+def shifted(view: View) -> Diagnosis | None:
+    """With samples unknown: all targets fit the labels some rows further on."""
+    if view.samples is not None or not view.against_rows.rows.size:
+        return None
+    shift = _shift(view)
+    if shift is None:
+        return None
+    way = "ahead of" if shift > 0 else "behind"
+    return cause(
+        SHIFTED,
+        certain=False,
+        evidence=f"the stream's targets are {plural(abs(shift), 'row')} {way} the labels; which is wrong is not known",
+        before=f"evalguard.guard(labels={view.labels.name!r})",
+        after=f"evalguard.guard(labels={view.labels.name!r}, reference=x_test)  # tells the stream from the labels",
+    )
+
+
+def _has_targets(view: View) -> bool:
+    return view.trace.targets is not None and view.labels.values is not None
+
+
+def _shift(view: View) -> int | None:
+    """The one k, of those that are likely, with target i = label i + k at every row (around the end)."""
+    if not (view.trace.ordered and view.against_rows.comparable) or view.n_rows != view.n:
+        return None
+    sizes = {1, 2, *range(MAX_SHIFT + 1)} | {view.batch * count for count in (1, 2, 3, 4)}
+    shifts = sorted({sign * size for size in sizes for sign in (1, -1)} - {0}, key=lambda shift: (abs(shift), -shift))
+    fits = [shift for shift in shifts if abs(shift) <= view.n // 2 and _fits(view, shift)]
+    return fits[0] if fits and not _constant(view) else None
+
+
+def _fits(view: View, shift: int) -> bool:
+    samples: Int64 = (np.arange(view.n) + shift) % view.n
+    targets, values = view.trace.targets, view.labels.values
+    if isinstance(targets, np.ndarray) and view.n > 1000:
+        head = checks.compare_labels(targets[:1000], values, samples[:1000])
+        if head.rows.size:
+            return False
+    comparison = checks.compare_labels(targets, values, samples)
+    return comparison.comparable and not comparison.rows.size
+
+
+def _constant(view: View) -> bool:
+    values = view.labels.values
+    return isinstance(values, np.ndarray) and bool((values == values[:1]).all())

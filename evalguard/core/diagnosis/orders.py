@@ -1,0 +1,324 @@
+"""The right rows in another order: shuffled, sorted otherwise, read in parallel, gathered from shards."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalguard.core.diagnosis.view import View, cause, plural
+from evalguard.core.report import Diagnosis
+from evalguard.core.trace import Int64
+
+SORTED = "labels in another sort order than the stream"
+STRIDE = "stride: shards or ranks put one behind the other"
+INTERLEAVED = "several files read in turn (interleave)"
+QUEUE = "unordered queue between source and model"
+PARALLEL = "parallel work inside the source: whole batches overtake one another"
+RESHUFFLED = "shuffled anew at each pass"
+SHUFFLED = "`shuffle=True`"
+WINDOW = "shuffle buffer, or a parallel map that gives up order"
+
+# A random order brings some row forward by most of the whole length; a buffer by no more than its size.
+WINDOW_SHARE = 0.45
+MIN_ROWS = 6
+
+
+# -- A known order ----------------------------------------------------------------------------------------------------
+
+
+def sorted_otherwise(view: View) -> Diagnosis | None:
+    """Keys, row numbers or classes are sorted in the stream in a way that they are not in the labels."""
+    if len(view.arrived) < MIN_ROWS or not view.moved:
+        return None
+    by_key = _by_key(view)
+    evidence = by_key or _by_number(view) or _by_class(view)
+    if not evidence:
+        return None
+    return cause(
+        SORTED,
+        certain=bool(by_key),
+        evidence=evidence,
+        before="labels = table['label']  # in the order of the file",
+        after="labels = table.set_index('name').loc[names_as_streamed, 'label']  # or evalguard.guard(..., key=...)",
+        reproduced="keras 3.15",
+    )
+
+
+def _by_key(view: View) -> str:
+    keys = view.labels.keys
+    if keys is None:
+        return ""
+    if keys.dtype.kind == "i" and bool((np.diff(keys[view.arrived]) > 0).all()):
+        return "the stream goes through the keys in order of number, the labels do not"
+    text = keys.astype(np.str_)
+    if _ascends_as_text(text, view.arrived):
+        other = "in order of number" if _ascends_by_number(text) else "in another order"
+        return f"the stream goes through the keys in order of text ({_turn(text, view)}), the labels {other}"
+    if _ascends_by_number(text[view.arrived]):
+        other = "in order of text" if bool((text[1:] > text[:-1]).all()) else "in another order"
+        return f"the stream goes through the keys in order of number ({_turn(text, view)}), the labels {other}"
+    return ""
+
+
+def _ascends_as_text(text: NDArray[Any], order: Int64) -> bool:
+    # A few first: most streams are none of the kind, and text is slow to compare.
+    for part in (order[:100], order):
+        names = text[part]
+        if not bool((names[1:] > names[:-1]).all()):
+            return False
+    return True
+
+
+def _ascends_by_number(text: NDArray[Any]) -> bool:
+    before: list[Any] = []
+    for name in text.tolist():
+        # Odd places are numbers, even ones text: two lists can always be compared.
+        parts = [int(part) if place % 2 else part for place, part in enumerate(re.split(r"(\d+)", name))]
+        if parts < before:
+            return False
+        before = parts
+    return True
+
+
+def _turn(text: NDArray[Any], view: View) -> str:
+    """The first two keys that follow one another in the stream and not in the labels."""
+    at = int(np.flatnonzero(np.diff(view.arrived) != 1)[0])
+    return " before ".join(repr(str(text[sample]))[:40] for sample in view.arrived[at : at + 2])
+
+
+def _by_number(view: View) -> str:
+    """Row numbers, from 0 or 1, sorted as text in the stream or in the labels."""
+    order, n = view.arrived, view.n
+    for first, ten in ((0, 10), (1, 9)):
+        if n <= ten or len(order) != n:
+            continue
+        # Text puts 10 right behind 1: looked at before all numbers are made into text.
+        if order[1 + (first == 0)] == ten and np.array_equal(order, _as_text(n, first)):
+            return _numbers_say("the stream", "the labels by number", first, n)
+        if order[ten] == 1 + (first == 0) and np.array_equal(_as_text(n, first)[order], np.arange(n)):
+            return _numbers_say("the labels", "the stream by number", first, n)
+    return ""
+
+
+def _as_text(n: int, first: int) -> Int64:
+    return np.argsort(np.arange(first, n + first).astype(np.str_), kind="stable")
+
+
+def _numbers_say(one: str, other: str, first: int, n: int) -> str:
+    return f"{one} would be sorted as text if rows were named {first} to {n + first - 1} (10 before 2), {other}"
+
+
+def _by_class(view: View) -> str:
+    """All rows of one class, then of the next: the order of a listing of one directory per class."""
+    values = view.labels.values
+    if not isinstance(values, np.ndarray) or values.ndim != 1 or len(view.arrived) != view.n:
+        return ""
+    if values.dtype.kind not in "iubUS":
+        return ""
+    classes = values[view.arrived]
+    if (classes[1:] < classes[:-1]).any() or not (values[1:] < values[:-1]).any():
+        return ""
+    found = len(np.unique(values))
+    inside = np.argsort(values, kind="stable"), np.lexsort((np.argsort(_as_text(view.n, 0)), values))
+    if not any(np.array_equal(view.arrived, order) for order in inside):
+        return ""
+    return f"the stream goes through {found} classes one by one, as a listing of directories does; the labels do not"
+
+
+def stride(view: View) -> Diagnosis | None:
+    """Samples r, r + W, r + 2W, … for one r after the other."""
+    order, n = view.arrived, view.n
+    if n < MIN_ROWS or len(order) != n or order[0] != 0:
+        return None
+    step = int(order[1])
+    if not 2 <= step <= n // 2 or not np.array_equal(order, np.argsort(np.arange(n) % step, kind="stable")):
+        return None
+    evidence = f"samples 0, {step}, {2 * step}, …, then 1, {step + 1}, …: a stride of {step} in {step} blocks"
+    blocks = tuple(-(-(n - first) // step) for first in range(step))
+    if step > -(-n // step) and view.trace.calls != blocks:
+        return cause(
+            INTERLEAVED,
+            certain=False,
+            evidence=f"{evidence}, or {-(-n // step)} files of up to {step} rows in turn",
+            before=f"files.interleave(read, cycle_length={-(-n // step)})",
+            after="files.flat_map(read)  # or labels in the order of the stream",
+        )
+    shards = view.trace.calls == blocks or step in {view.fact("replicas"), view.fact("shards")}
+    return cause(
+        STRIDE.replace("stride", f"stride of {step}"),
+        certain=shards,
+        evidence=evidence + (f", one for each of the {step} calls" if view.trace.calls == blocks else ""),
+        before="np.concatenate(parts)  # parts[r] holds samples r, r + W, …",
+        after=f"whole = np.empty_like(np.concatenate(parts)); whole[r::{step}] = parts[r]  # for each r",
+        reproduced="keras 3.15",
+    )
+
+
+# -- Whole batches ----------------------------------------------------------------------------------------------------
+
+
+def queue(view: View) -> Diagnosis | None:
+    """Tags given at the source come out in another order: order was lost on the way, not in the source."""
+    tags = view.trace.tags[: view.n_rows]
+    if not view.trace.ordered or not tags.size or (tags < 0).any() or not _some_descend(tags, view.trace.calls):
+        return None
+    if view.samples is not None and len(view.trace.calls) == 1 and (np.diff(view.rows[np.argsort(tags)]) <= 0).any():
+        return None
+    return cause(
+        QUEUE,
+        certain=True,
+        evidence=f"{_descents(tags)} times a row came out behind one that {view.name} had given later",
+        before=f"{view.call(view.name)}  # workers={view.facts.get('workers', '...')}",
+        after=f"{view.call(view.name)}  # workers=1, or an ordered queue",
+    )
+
+
+def _some_descend(tags: Int64, calls: tuple[int, ...]) -> bool:
+    return any(_descents(part) for part in np.split(tags, np.cumsum(calls)[:-1]))
+
+
+def _descents(tags: Int64) -> int:
+    return int(np.count_nonzero(np.diff(tags) < 0))
+
+
+def batches(view: View) -> Diagnosis | None:
+    """Whole batches changed places, the rows inside are as they should be."""
+    order = _batch_order(view)
+    if order is None or view.facts.get("shuffle") is True:
+        return None
+    early = int((order - np.arange(len(order))).max())
+    if _is_global(early, len(order)) and len(order) > MIN_ROWS and view.fact("workers") < 2:
+        return None
+    moved = int(np.count_nonzero(order != np.arange(len(order))))
+    pipeline = view.kind == "tf.data"
+    return cause(
+        PARALLEL,
+        certain=False,
+        evidence=(
+            f"{moved} of {plural(len(order), 'batch')} changed places, by up to {early}, and all rows inside them are "
+            f"in order: displacements are multiples of {view.batch}"
+        ),
+        before="ds.map(load, num_parallel_calls=..., deterministic=False)"
+        if pipeline
+        else "pool.imap_unordered(load, ids)",
+        after="ds.map(load, num_parallel_calls=..., deterministic=True)" if pipeline else "pool.imap(load, ids)",
+        reproduced="keras 3.15",
+    )
+
+
+def _batch_order(view: View) -> Int64 | None:
+    """Which batch each delivered batch is, where they are whole ones of the label order."""
+    if view.batch < 2 or view.n_rows != view.n or view.missing.size or len(view.starts) < 2:
+        return None
+    inside = np.ones(view.n_rows, dtype=bool)
+    inside[view.starts] = False
+    if (np.diff(view.rows)[inside[1:]] != 1).any():
+        return None
+    first = view.rows[view.starts]
+    return None if (first % view.batch).any() else first // view.batch
+
+
+# -- Random orders ----------------------------------------------------------------------------------------------------
+
+
+def _is_global(reach: int, length: int) -> bool:
+    return reach + 1 > WINDOW_SHARE * length
+
+
+def _reordered(view: View) -> bool:
+    """Another order is seen: of samples, or, where these are unknown, of the stream's own targets."""
+    return bool(view.moved) if view.samples is not None else _targets_permuted(view)
+
+
+def _targets_permuted(view: View) -> bool:
+    return view.trace.ordered and bool(view.against_rows.rows.size) and view.n_rows == view.n and same_values(view)
+
+
+def same_values(view: View) -> bool:
+    """The stream's targets hold nothing but values of the labels; True where that cannot be told."""
+    targets, values = view.trace.targets, view.labels.values
+    if not isinstance(targets, np.ndarray) or not isinstance(values, np.ndarray):
+        return True
+    if targets.size != len(targets) or values.size != len(values) or targets.dtype.kind == "O":
+        return True
+    return bool(np.isin(np.unique(targets), values).all())
+
+
+def _shuffles(view: View) -> bool:
+    """Spread over the whole range, and next to every row moved."""
+    return _is_global(view.reach, len(view.arrived)) and 2 * view.moved > len(view.arrived) > 2
+
+
+def reshuffled(view: View) -> Diagnosis | None:
+    """A dataset that is shuffled at each pass: labels gathered in another pass do not fit."""
+    seen = view.facts.get("reshuffled_each_pass")
+    if not _reordered(view) or seen is False:
+        return None
+    changed = bool(view.facts.get("stateful_getitem"))
+    guessed = (view.kind == "tf.data" or changed) and view.samples is not None and _shuffles(view)
+    if not seen and not guessed:
+        return None
+    evidence = _order_evidence(view)
+    if seen:
+        evidence += f"; {view.name} is shuffled anew whenever it is read"
+    elif changed:
+        evidence += "; an item that was asked for twice was not the same"
+    pipeline = view.kind == "tf.data"
+    before = f"labels = np.concatenate([y for x, y in ds]); {view.call('ds')}"
+    after = f"labels = evalguard.Labels.collect(ds); {view.call('ds')}  # ds without shuffle, or on_failure='repair'"
+    return cause(
+        RESHUFFLED,
+        certain=bool(seen),
+        evidence=evidence,
+        before=before if pipeline else f"class {view.name}: on_epoch_begin shuffles",
+        after=after if pipeline else f"class {view.name}: no shuffling where labels are outside",
+        reproduced="keras 3.15",
+    )
+
+
+def shuffled(view: View) -> Diagnosis | None:
+    """A permutation over the whole range."""
+    told = view.facts.get("shuffle")
+    if not _reordered(view) or told is False:
+        return None
+    if not told and (view.samples is None or not _shuffles(view)):
+        return None
+    evidence = _order_evidence(view) + (f"; {view.name} says shuffle={told}" if told else "")
+    return cause(
+        SHUFFLED,
+        certain=bool(told),
+        evidence=evidence,
+        before=f"{view.name}(..., shuffle=True)",
+        after=f"{view.name}(..., shuffle=False)",
+        reproduced="keras 3.15, tf_keras 2.21",
+    )
+
+
+def _order_evidence(view: View) -> str:
+    if view.samples is None:
+        return f"{plural(view.against_rows.rows.size, 'row')} carry another target than their label, of the same values"
+    early, late = view.reach, int(view.displaced.max(initial=0))
+    moved = f"{view.moved:,} of {plural(len(view.arrived), 'row')} changed places"
+    return f"{moved}, by up to {early:,} forward and {late:,} back"
+
+
+def window(view: View) -> Diagnosis | None:
+    """Order lost inside a window that is small against the whole."""
+    buffer = view.fact("shuffle_buffer")
+    if view.samples is None or not view.moved or _is_global(view.reach, len(view.arrived)):
+        return None
+    size = view.reach + 1
+    pipeline = view.kind == "tf.data"
+    return cause(
+        WINDOW,
+        certain=bool(buffer) and size <= buffer,
+        evidence=f"{_order_evidence(view)}: as a buffer of {buffer or size:,} rows does",
+        before=f"ds.shuffle({buffer or size})  # or map(..., deterministic=False)"
+        if pipeline
+        else "pool.imap_unordered(...)",
+        after="ds  # without shuffle, deterministic=True" if pipeline else "pool.imap(...)",
+        reproduced="keras 3.15",
+    )

@@ -1,0 +1,188 @@
+"""The stream did not begin where it should: offsets that are constant within a call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from evalguard.core.diagnosis.view import View, cause, plural
+from evalguard.core.report import Diagnosis
+from evalguard.core.trace import Int64
+
+AHEAD = "source ahead of the first call: prefetch past `steps`"
+LEFTOVER = "leftover queue, `workers > 1` with `steps` or `validation_steps`"
+STATEFUL = "`__getitem__` depends on more than its index"
+NOT_AT_START = "iterator not at its start"
+
+# Items that Keras asks for beforehand to learn their shapes: two in Keras 3.15 (py_dataset_adapter.py,
+# get_tf_dataset), one in tf_keras 2.21 (data_adapter.py, KerasSequenceAdapter).
+PEEKED = {2: "Keras 3", 1: "tf_keras"}
+
+
+def offset(rows: Int64, n: int, full: int = 0) -> int | None:
+    """Give k > 0 where the rows are samples k, k + 1, … and so on.
+
+    After sample ``n - 1`` comes 0 again, or rows that no label knows.
+
+    Args:
+        rows: Samples of one call's rows.
+        n: Number of labels.
+        full: Also try a stream of so many samples that starts again.
+    """
+    if not rows.size or not 0 < rows[0] < n:
+        return None
+    first = int(rows[0])
+    straight = np.arange(first, first + len(rows))
+    for length in (n, full):
+        if length > first and np.array_equal(rows, straight % length):
+            return first
+    behind = rows[n - first :]
+    if np.array_equal(rows[: n - first], straight[: n - first]) and ((behind < 0) | (behind >= n)).all():
+        return first
+    return None
+
+
+def _offset(view: View) -> int | None:
+    full = view.n - view.n % view.batch if view.batch else 0
+    return offset(view.rows, view.n, full)
+
+
+@dataclass(frozen=True, slots=True)
+class _Jump:
+    """The first call of several that did not go on where the one before it ended."""
+
+    call: int
+    expected: int
+    found: int
+
+
+def _jump(view: View) -> _Jump | None:
+    """Calls that each go up by one sample, one of them from too far on."""
+    if len(view.trace.calls) < 2 or sum(view.trace.calls) != len(view.rows):
+        return None
+    parts = np.split(view.rows, np.cumsum(view.trace.calls)[:-1])
+    jump, expected = None, 0
+    for number, part in enumerate(parts):
+        if not part.size or part[0] < 0:
+            return jump
+        straight = np.arange(part[0], part[0] + len(part))
+        if not np.array_equal(part, straight % view.n) and offset(part, view.n) is None:
+            return None
+        if jump is None and number and part[0] != expected % view.n:
+            jump = _Jump(number, expected % view.n, int(part[0]))
+        expected = int(part[-1]) + 1
+    # Every call at sample 0: each was given a fresh source, which is another mistake.
+    return None if jump is None or jump.found == 0 else jump
+
+
+def ahead(view: View) -> Diagnosis | None:
+    """Offset that grows from call to call: what one call took and did not use is lost to the next."""
+    jump = _jump(view)
+    if jump is None or not (view.one_shot or view.kind == "unknown"):
+        return None
+    sources = view.trace.sources
+    evidence = f"call {jump.call + 1} begins at sample {jump.found}, where sample {jump.expected} was due"
+    certain = False
+    if len(sources) == len(view.trace.calls) and sources[jump.call].handed_before:
+        taken = sources[jump.call].pulled_before - sources[0].pulled_before
+        delivered = sum(source.delivered for source in sources[: jump.call])
+        certain = taken > delivered
+        evidence += f"; the same object had given {plural(taken, 'batch')} by then, of which {delivered} were delivered"
+    several = "; ".join([view.call("gen")] * 2)
+    return cause(
+        AHEAD,
+        certain=certain,
+        evidence=evidence,
+        before=f"gen = {view.name}(...); {several}",
+        after=f"{view.call(f'{view.name}(...)', steps=_all_steps(view))}  # one call, or a new source for each part",
+        reproduced="keras 3.15, tf_keras 2.21",
+    )
+
+
+def _all_steps(view: View) -> int | None:
+    return -(-view.n // view.batch) if view.batch and "steps" in view.facts else None
+
+
+def leftover(view: View) -> Diagnosis | None:
+    """A PyDataset starts where the queue of the call before was stopped."""
+    start = _offset(view)
+    if view.kind not in {"pydataset", "unknown"} or view.fact("workers") < 2:
+        return None
+    number = view.first_pull or 0
+    told = bool(view.facts.get("leftover")) or number > 0
+    if start is None and (view.samples is not None or not told):
+        return None
+    if start is not None and (not view.batch or start % view.batch):
+        return None
+    fits = told and (start is None or not number or number * view.batch == start)
+    if not fits and not ("steps" in view.facts or "validation_steps" in view.facts):
+        return None
+    where = f"the first row is sample {start}" if start is not None else "the rows do not begin with the first batch"
+    asked = f"; the first batch delivered is item {number} of {view.name}" if number else ""
+    return cause(
+        LEFTOVER,
+        certain=fits,
+        evidence=f"{where}{asked}; workers={view.fact('workers')}: the queue keeps what the call before did not use",
+        before=f"{view.name}(..., workers={view.fact('workers')})  # with steps or validation_steps",
+        after=f"{view.name}(..., workers=1)  # or no steps: the whole set each time",
+        reproduced="keras 3.15",
+    )
+
+
+def stateful_getitem(view: View) -> Diagnosis | None:
+    """An offset of exactly the items that Keras peeks: ``__getitem__`` reads on instead of looking up."""
+    start = _offset(view)
+    if start is None or view.kind not in {"pydataset", "unknown"} or not view.batch:
+        return None
+    peeked = next((count for count in PEEKED if start == count * view.batch), 0)
+    changed = bool(view.facts.get("stateful_getitem"))
+    if not peeked and not changed:
+        return None
+    if view.kind == "unknown" and peeked != 2:
+        return None
+    evidence = f"all rows are {plural(start, 'sample')} ahead"
+    if peeked:
+        evidence += f", as many as the {plural(peeked, 'batch')} that {PEEKED[peeked]} asks for beforehand"
+    if changed:
+        evidence += "; an item that was asked for twice was not the same"
+    return cause(
+        STATEFUL,
+        certain=changed and bool(peeked) and not view.first_pull,
+        evidence=evidence,
+        before=f"def __getitem__(self, index): return next(self.reader)  # {view.name}",
+        after=f"def __getitem__(self, index): return self.rows[index * {view.batch} : (index + 1) * {view.batch}]",
+        reproduced="keras 3.15",
+    )
+
+
+def not_at_start(view: View) -> Diagnosis | None:
+    """A constant offset from row 0 on; or, with samples unknown, a generator that had been used."""
+    start = _offset(view)
+    used = view.used_before
+    # A stream whose first row is sample 0 was at its start, whatever its history.
+    if start is None and not (used and view.samples is None):
+        return None
+    if view.kind == "arrays":
+        return None
+    evidence = f"the first row is sample {start}, and all behind it follow" if start is not None else ""
+    if used:
+        evidence += f"{'; ' if evidence else ''}{_history(view)}"
+    elif view.one_shot:
+        evidence += "; the generator had not been advanced before this call, so what it reads from had been"
+    return cause(
+        NOT_AT_START,
+        certain=used,
+        evidence=evidence,
+        before=f"{view.call('gen')}  # gen = {view.name}(...), used before",
+        after=f"{view.call(f'{view.name}(...)')}  # a new one for each call",
+        reproduced="keras 3.15, tf_keras 2.21",
+    )
+
+
+def _history(view: View) -> str:
+    first = view.trace.sources[0]
+    if not first.handed_before:
+        return f"{view.name} had been advanced before this call"
+    calls = plural(first.handed_before, "guarded call")
+    return f"{view.name} had been given to {calls} before, which took {plural(first.pulled_before, 'batch')}"

@@ -1,0 +1,75 @@
+"""Where no cause is recognised: the pattern in words, and where to look."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from evalguard.core.diagnosis.view import View, cause, plural
+from evalguard.core.report import Diagnosis
+
+UNKNOWN_CAUSE = "cause unknown, pattern: "
+
+
+def unknown(view: View) -> Diagnosis:
+    """Says so, and describes what is seen."""
+    row = _first_wrong(view)
+    return cause(
+        UNKNOWN_CAUSE + _pattern(view),
+        certain=False,
+        evidence=_figures(view),
+        before=view.call(view.name),
+        after=f"look at what {view.name} gives for row {row}, or add reference=x_test if samples are not known",
+    )
+
+
+def _first_wrong(view: View) -> int:
+    if view.samples is None:
+        rows = view.against_rows.rows
+        return int(rows[0]) if rows.size else min(view.n_rows, view.n)
+    wrong = np.flatnonzero(view.rows != np.arange(view.n_rows))
+    return int(wrong[0]) if wrong.size else view.n_rows
+
+
+def _pattern(view: View) -> str:
+    if view.samples is None:
+        return _pattern_of_labels(view)
+    wrong = np.flatnonzero(view.rows != np.arange(view.n_rows))
+    if not wrong.size:
+        return f"the first {plural(view.n_rows, 'row')} are right, and the last {view.n - view.n_rows:,} are missing"
+    if view.moved == 2 and view.n_rows == view.n and wrong.size == 2:
+        return f"rows {wrong[0]} and {wrong[1]} changed places"
+    if not view.moved and not view.foreign:
+        return _pattern_of_counts(view, int(wrong[0]))
+    return f"{plural(wrong.size, 'row')} in a wrong place"
+
+
+def _pattern_of_counts(view: View, row: int) -> str:
+    start = int(view.rows[row])
+    if view.missing.size and not view.duplicates:
+        return f"{plural(view.missing.size, 'sample')} left out from row {row} on, the others in order"
+    if view.duplicates and not view.missing.size:
+        return f"{plural(view.duplicates, 'row')} come again from row {row} on, beginning with sample {start}"
+    lost, again = plural(view.missing.size, "sample"), plural(view.duplicates, "row")
+    return f"{lost} left out and {again} repeated, in order otherwise"
+
+
+def _pattern_of_labels(view: View) -> str:
+    extra = view.n_rows - view.n
+    if extra:
+        return f"{plural(abs(extra), 'row')} too {'many' if extra > 0 else 'few'}"
+    if view.against_rows.rows.size:
+        return f"{plural(view.against_rows.rows.size, 'row')} carry another target than the label"
+    return "rows were not delivered as the source gave them"
+
+
+def _figures(view: View) -> str:
+    if view.samples is None:
+        return f"{plural(view.n_rows, 'row')} for {plural(view.n, 'label')}; which sample each row is, is not known"
+    figures = {
+        "missing": view.missing.size,
+        "repeated": view.duplicates,
+        "foreign": view.foreign,
+        "not named": view.unnamed,
+        "moved": view.moved,
+    }
+    return ", ".join(f"{count:,} {name}" for name, count in figures.items() if count) or "nothing but the count"

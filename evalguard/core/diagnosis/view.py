@@ -1,0 +1,223 @@
+"""What recognisers look at: the delivered samples, and the figures that several of them need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalguard.core import checks
+from evalguard.core.labels import Labels
+from evalguard.core.ordering import displacements
+from evalguard.core.report import Diagnosis
+from evalguard.core.trace import ROW_BITS, UNKNOWN, Int64, SourceState, Trace
+
+# Kinds of source that can be read again from the start; anything else is used up as it is read.
+_RESTARTABLE = {"arrays", "pydataset", "tf.data", "unknown"}
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A trace with its samples, seen from several sides.
+
+    Attributes:
+        trace: What was observed.
+        labels: The external labels.
+        samples: Sample of each judged row, int64; None where not known.
+    """
+
+    trace: Trace
+    labels: Labels
+    samples: Int64 | None
+
+    @cached_property
+    def rows(self) -> Int64:
+        """Samples of the judged rows, sorted where order does not matter; none where they are not known."""
+        if self.samples is None:
+            return np.zeros(0, dtype=np.int64)
+        return self.samples if self.trace.ordered else np.sort(self.samples)
+
+    @cached_property
+    def n(self) -> int:
+        """Number of labels."""
+        return len(self.labels)
+
+    @cached_property
+    def n_rows(self) -> int:
+        """Number of judged rows."""
+        return self.trace.n_rows if self.samples is None else len(self.samples)
+
+    # -- The source ---------------------------------------------------------------------------------------------------
+
+    @property
+    def source(self) -> SourceState:
+        """State of the (last) source."""
+        return self.trace.source
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What else is known of the source."""
+        return self.trace.source.facts
+
+    def fact(self, name: str) -> int:
+        """A fact that is a number; 0 where it is not known."""
+        value = self.facts.get(name)
+        return int(value) if isinstance(value, (int, np.integer)) else 0
+
+    @property
+    def kind(self) -> str:
+        """Kind of the source."""
+        return self.source.kind
+
+    @property
+    def one_shot(self) -> bool:
+        """The source is used up as it is read."""
+        return self.kind not in _RESTARTABLE
+
+    @property
+    def used_before(self) -> bool:
+        """A source that is used up as it is read had been read before this call."""
+        first = self.trace.sources[0] if self.trace.sources else SourceState()
+        return self.one_shot and (first.started or first.handed_before > 0)
+
+    @property
+    def name(self) -> str:
+        """Class name of the source, in the user's own terms."""
+        return self.source.type_name if self.source.type_name != "unknown" else "source"
+
+    def call(self, source: str, **changed: Any) -> str:
+        """The guarded call as the user wrote it: ``model.predict(source, steps=7)``."""
+        given = {**{name: self.facts[name] for name in ("steps",) if name in self.facts}, **changed}
+        options = "".join(f", {name}={value}" for name, value in given.items() if value is not None)
+        method = self.trace.method if self.trace.method != "check" else "predict"
+        return f"model.{method}({source}{options})"
+
+    # -- Batches ------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def batch(self) -> int:
+        """Rows of a whole batch; 0 where batches are not known."""
+        sizes = self.trace.batch_sizes
+        return int(sizes.max()) if sizes.size else self.fact("batch_size")
+
+    @cached_property
+    def starts(self) -> Int64:
+        """First row of each delivered batch; none where batches are not known."""
+        sizes = self.trace.batch_sizes
+        if not sizes.size or int(sizes.sum()) < self.n_rows or (sizes == 0).any():
+            return np.zeros(0, dtype=np.int64)
+        starts = np.cumsum(sizes) - sizes
+        return starts[starts < self.n_rows]
+
+    @cached_property
+    def first_pull(self) -> int | None:
+        """Which of the source's batches was delivered first; None where rows carry no tags."""
+        tags = self.trace.tags
+        return int(tags[0] >> ROW_BITS) if tags.size and tags[0] >= 0 else None
+
+    # -- Samples ------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def known(self) -> NDArray[np.bool_]:
+        """Rows whose sample is among the labels."""
+        return checks.known(self.rows, self.n)
+
+    @cached_property
+    def in_order(self) -> bool:
+        """Rows are samples 0, 1, 2, …, however many there are."""
+        return self.samples is not None and bool(np.array_equal(self.rows, np.arange(self.n_rows)))
+
+    @cached_property
+    def aligned(self) -> bool:
+        """Row i is sample i, for all samples."""
+        return self.in_order and self.n_rows == self.n
+
+    @cached_property
+    def foreign(self) -> int:
+        """Rows that are none of the labelled samples."""
+        return int(np.count_nonzero(~self.known & (self.rows != UNKNOWN)))
+
+    @cached_property
+    def unnamed(self) -> int:
+        """Rows of which nothing is known."""
+        return int(np.count_nonzero(self.rows == UNKNOWN))
+
+    @cached_property
+    def counts(self) -> Int64:
+        """How often each sample was delivered."""
+        return np.bincount(self.rows[self.known], minlength=self.n)
+
+    @cached_property
+    def missing(self) -> Int64:
+        """Samples that were not delivered."""
+        return np.flatnonzero(self.counts == 0)
+
+    @cached_property
+    def duplicates(self) -> int:
+        """Rows that repeat a sample."""
+        return int(np.maximum(self.counts - 1, 0).sum())
+
+    @cached_property
+    def arrived(self) -> Int64:
+        """First arrivals of known samples, in order."""
+        return self.rows[checks.first_arrivals(self.rows, self.n)]
+
+    @cached_property
+    def displaced(self) -> Int64:
+        """Displacement of each first arrival, in places: late above 0, early below."""
+        place = np.cumsum(self.counts > 0) - 1
+        displaced: Int64 = displacements(place[self.arrived], self.n)
+        return displaced
+
+    @cached_property
+    def moved(self) -> int:
+        """First arrivals that are not in their place."""
+        return int(np.count_nonzero(self.displaced))
+
+    @cached_property
+    def reach(self) -> int:
+        """How many places too early the earliest row came: a buffer of b rows reaches b - 1 places."""
+        return int(-self.displaced.min(initial=0))
+
+    # -- The stream's own targets -------------------------------------------------------------------------------------
+
+    @cached_property
+    def against_rows(self) -> checks.LabelComparison:
+        """The stream's targets against the label that each row is scored against."""
+        if not self.trace.ordered:
+            return self.against_samples
+        return self._kept(checks.compare_labels(self.trace.targets, self.labels.values))
+
+    @cached_property
+    def against_samples(self) -> checks.LabelComparison:
+        """The stream's targets against the label of the sample that each row holds."""
+        return self._kept(checks.compare_labels(self.trace.targets, self.labels.values, self.samples))
+
+    def _kept(self, comparison: checks.LabelComparison) -> checks.LabelComparison:
+        kept = comparison.rows[comparison.rows < self.n_rows]
+        return checks.LabelComparison(comparison.comparable, kept, comparison.why_not)
+
+    @property
+    def by_content(self) -> bool:
+        """Samples were recognised by what the rows contain."""
+        return self.trace.fingerprints is not None and self.labels.fingerprints is not None
+
+
+def cause(name: str, *, certain: bool, evidence: str, before: str, after: str, reproduced: str = "") -> Diagnosis:
+    """A diagnosis with its remedy as two lines."""
+    return Diagnosis(name, certain, evidence, f"before: {before}\nafter:  {after}", reproduced)
+
+
+def plural(count: int, word: str) -> str:
+    """``1 row``, ``2 rows``, ``1,000 batches``."""
+    ending = "" if count == 1 else "es" if word.endswith(("s", "ch")) else "s"
+    return f"{count:,} {word}{ending}"
+
+
+def listed(values: Int64, limit: int = 5) -> str:
+    """The first few of some numbers."""
+    return ", ".join(str(int(value)) for value in values[:limit]) + (", …" if len(values) > limit else "")
