@@ -12,6 +12,7 @@ from typing import Any
 
 from evalguard.core.trace import ROW_BITS
 from evalguard.probes.base import Probe
+from evalguard.probes.tf_pipeline import pipeline_facts
 
 
 class TfDataProbe(Probe):
@@ -33,8 +34,8 @@ class TfDataProbe(Probe):
         self.unwrap = tuple
 
     def facts(self) -> dict[str, Any]:
-        """Adds the number of batches, where the dataset knows it."""
-        known = super().facts()
+        """Adds what the pipeline is made of, and the number of batches where the dataset knows it."""
+        known = {**super().facts(), **pipeline_facts(self.original)}
         batches = int(self.original.cardinality())
         return {**known, "num_batches": batches} if batches >= 0 else known
 

@@ -300,7 +300,7 @@ def window(s: Setting) -> Case | None:
     order += s.rng.permutation(buffer).tolist()
     if order == list(range(s.n)):
         return None
-    return made(s, order, facts={"shuffle_buffer": size} if s.told else {})
+    return made(s, order, facts={"shuffle_buffer": size, "reshuffled_each_pass": False} if s.told else {})
 
 
 def _permuted(s: Setting) -> Ids:
@@ -368,7 +368,8 @@ def label_file(s: Setting) -> Case | None:
 
 def unpaired(s: Setting) -> Case | None:
     """Inputs were shuffled, the targets beside them were not."""
-    return made(s, _permuted(s), targets=label_values(s.n), certain=False)
+    facts = {"shuffled_branches": 2, "reshuffled_each_pass": False} if s.told else {}
+    return made(s, _permuted(s), targets=label_values(s.n), facts=facts)
 
 
 Maker = Callable[[Setting], Case | None]
@@ -400,7 +401,7 @@ SIGNATURES: dict[Maker, tuple[str, tuple[str, ...]]] = {
     listed_by_class: ("labels in another sort order", ("pydataset", "tf.data")),
     stride: ("stride of", ("generator", "tf.data")),
     label_file: ("label file in another order", ("generator", "pydataset", "tf.data", "arrays")),
-    unpaired: ("labels in the stream belong to other rows", ("tf.data", "generator")),
+    unpaired: ("labels in the stream belong to other rows", ("tf.data",)),
 }
 
 

@@ -196,7 +196,8 @@ def test_other_labels_are_told_from_labels_in_another_order():
     [
         ({"reshuffled_each_pass": True}, "shuffled anew at each pass"),
         ({}, "shuffled anew at each pass"),
-        ({"reshuffled_each_pass": False}, "labels in the stream belong to other rows"),
+        ({"reshuffled_each_pass": False}, "`shuffle=True`"),
+        ({"reshuffled_each_pass": False, "shuffled_branches": 2}, "labels in the stream belong to other rows"),
     ],
 )
 def test_two_branches_of_a_shuffle_are_told_from_a_shuffle_at_each_pass(facts, expected):
@@ -249,7 +250,16 @@ def test_where_nothing_fits_the_pattern_is_described(samples, words):
 def test_any_stream_gets_at_least_one_cause_and_no_recogniser_fails(stream, data):
     samples, n = stream
     kinds = ["generator", "pydataset", "tf.data", "arrays", "unknown"]
-    names = ["shuffle", "workers", "use_multiprocessing", "steps", "num_batches", "stateful_getitem", "leftover"]
+    names = [
+        "shuffle",
+        "shuffled_branches",
+        "workers",
+        "use_multiprocessing",
+        "steps",
+        "num_batches",
+        "stateful_getitem",
+        "leftover",
+    ]
     values = st.none() | st.booleans() | st.integers(0, 5) | st.just("odd")
     facts = data.draw(st.dictionaries(st.sampled_from([*names, "reshuffled_each_pass", "replicas"]), values))
     source = SourceState(data.draw(st.sampled_from(kinds)), "Source", started=data.draw(st.booleans()), facts=facts)

@@ -46,26 +46,22 @@ def unpaired(view: View) -> Diagnosis | None:
     """The target that rides with a row is not the label of the sample that the row holds."""
     if view.samples is None or view.aligned or not view.moved:
         return None
-    differ = view.against_samples.rows
-    comparable = view.against_samples.comparable and same_values(view)
-    # Numbers of another kind say nothing, unless the order is known to be the same in every pass:
-    # then no shuffle between the passes explains it.
-    if not (differ.size and comparable) and not (
-        _has_targets(view) and view.facts.get("reshuffled_each_pass") is False
-    ):
+    differ = view.against_samples.rows.size if same_values(view) else 0
+    branches = view.fact("shuffled_branches")
+    if not differ and (branches < 2 or view.trace.targets is None):
         return None
-    named = int(np.count_nonzero(view.known))
-    evidence = (
-        f"at {differ.size:,} of {plural(named, 'row')} the stream's target is not the label of the sample in the row"
-    )
-    if comparable and not view.against_rows.rows.size:
-        evidence += "; it is the label of the row's place, so that it looks right"
-    if view.facts.get("reshuffled_each_pass") is False:
-        evidence += "; the stream comes in the same order at each pass"
+    clues = []
+    if differ:
+        named = plural(int(np.count_nonzero(view.known)), "row")
+        clues.append(f"at {differ:,} of {named} the stream's target is not the label of the sample in the row")
+        if not view.against_rows.rows.size:
+            clues.append("it is the label of the row's place, so that it looks right")
+    if branches > 1:
+        clues.append(f"{view.name} joins {branches} branches that are each shuffled for themselves")
     return cause(
         UNPAIRED,
-        certain=False,
-        evidence=evidence,
+        certain=bool(differ) and branches > 1,
+        evidence="; ".join(clues),
         before="x = ds.map(inputs); y = ds.map(targets); tf.data.Dataset.zip((x, y))  # each shuffles for itself",
         after="ds.map(lambda row: (inputs(row), targets(row)))  # one element holds both",
         reproduced="keras 3.15",
@@ -87,10 +83,6 @@ def shifted(view: View) -> Diagnosis | None:
         before=f"evalguard.guard(labels={view.labels.name!r})",
         after=f"evalguard.guard(labels={view.labels.name!r}, reference=x_test)  # tells the stream from the labels",
     )
-
-
-def _has_targets(view: View) -> bool:
-    return view.trace.targets is not None and view.labels.values is not None
 
 
 def _shift(view: View) -> int | None:
