@@ -11,6 +11,7 @@ import numpy as np
 from evalguard.core import checks
 from evalguard.core.checks import Finding, LabelComparison, Reason
 from evalguard.core.diagnosis import diagnose
+from evalguard.core.hazards import hazards
 from evalguard.core.labels import Labels
 from evalguard.core.matching import Match, all_matches, repeated_rows
 from evalguard.core.ordering import order_metrics
@@ -344,24 +345,6 @@ def _source_dict(trace: Trace) -> dict[str, Any]:
         "handed_before": state.handed_before,
         "facts": dict(state.facts),
     }
-
-
-def hazards(trace: Trace, *, passed: bool) -> tuple[str, ...]:
-    """What is true now although nothing is wrong with this call."""
-    found: list[str] = []
-    state = trace.source
-    one_shot = state.kind == "generator"
-    if one_shot and state.ahead:
-        found.append(
-            f"the source is ahead: {state.ahead} batches were taken from this {state.type_name} beyond the "
-            f"{state.delivered} delivered; the next call with the same object will skip them. "
-            "Make a new generator for each call."
-        )
-    if one_shot and state.exhausted:
-        found.append(f"this {state.type_name} is spent: another call with the same object finds no batch")
-    if passed and checks.check_reuse(trace) is not None:
-        found.append("the generator was not at its start when the call began, though the rows delivered are right")
-    return tuple(found)
 
 
 def _not_proven(evidence: _Evidence, proof: Proof, policy: Policy) -> list[str]:

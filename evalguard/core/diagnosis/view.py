@@ -16,9 +16,6 @@ from evalguard.core.ordering import displacements
 from evalguard.core.report import Diagnosis
 from evalguard.core.trace import ROW_BITS, UNKNOWN, Int64, SourceState, Trace
 
-# Kinds of source that can be read again from the start; anything else is used up as it is read.
-_RESTARTABLE = {"arrays", "pydataset", "tf.data", "unknown"}
-
 
 @dataclass(frozen=True, eq=False)
 class View:
@@ -76,7 +73,7 @@ class View:
     @property
     def one_shot(self) -> bool:
         """The source is used up as it is read."""
-        return self.kind not in _RESTARTABLE
+        return self.kind == "generator"
 
     @property
     def used_before(self) -> bool:
