@@ -9,7 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import random
+import re
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,9 @@ MAX_DIGEST, MAX_DATASET_NAME = 36, 500
 MAX_NOTE = 8000
 # Each writer of one run may find that another has written beside it; it puts the run's own tags right and looks again.
 MAX_ROUNDS = 20
+# MLflow looks whether a metric is there before it inserts it; two who do so at once meet in the database.
+CONFLICT = re.compile(r"constraint|duplicate|locked|deadlock", re.IGNORECASE)
+TOKEN_DIGITS = 6
 # Answers that no second try will change.
 FOR_GOOD = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "INVALID_STATE"})
 
@@ -38,13 +44,9 @@ def send(record: Record) -> str | None:
     the server refuses of them is logged and let go.
     """
     client = client_of(record.tracking_uri)
-    run = client.get_run(record.run_id)
-    slot = choose_slot(record, slots(run.data.tags))
-    if slot is None:
+    own = _write_truth(client, record)
+    if own is None:
         return None
-    files = _files(record, slot)
-    own = Slot(slot, _fields(record, files))
-    _write_truth(client, record.run_id, own, dict(run.data.tags))
     run = _settle(client, record.run_id)
     _try("note", lambda: _write_note(client, run, record))
     if record.verdict != PENDING:
@@ -52,29 +54,31 @@ def send(record: Record) -> str | None:
         _try("dataset", lambda: _write_dataset(client, record))
         if model_id:
             _try("model", lambda: _write_model(client, record, own, model_id))
-    if files:
-        _write_files(client, record.run_id, slot, files)
-    return slot
+    if record.artifacts:
+        _write_files(client, record, own.name)
+    return own.name
 
 
 def choose_slot(record: Record, present: Mapping[str, Slot]) -> str | None:
-    """The slot of its name; a numbered one where another evaluation of that name went on at the same time.
+    """The slot of its name; one of its own where another evaluation of that name went on at the same time.
 
     An evaluation that ended before this one began is replaced by it, one that
     began after this one had ended is left: newest wins. Two that overlap are
-    two, and both are kept.
+    two, and both are kept: a tag cannot be claimed, but a name that nobody else
+    has needs no claim.
     """
-    count = 0
-    while True:
-        count += 1
-        name = record.name if count == 1 else f"{record.name}-{count}"
-        found = present.get(name)
-        if found is None or found["record"] in {record.token, record_digest(record_content(record, name))}:
-            return name
-        if found.checked_at_ms < record.began_at_ms:
-            return name
-        if (found.began_at_ms or found.checked_at_ms) > record.checked_at_ms:
-            return None
+    alone = f"{record.name}-{record.token[-TOKEN_DIGITS:]}"
+    found = present.get(record.name)
+    if alone in present:
+        return alone
+    if found is None or found["record"] in {record.token, record_digest(record_content(record, record.name))}:
+        return record.name
+    # Whoever is PENDING now came after our own PENDING, or is dead: a beginning takes over, a verdict lets it be.
+    ended = found["verdict"] != PENDING or record.verdict == PENDING
+    if ended and found.checked_at_ms < record.began_at_ms:
+        return record.name
+    later = (found.began_at_ms or found.checked_at_ms) > record.checked_at_ms
+    return None if later else alone
 
 
 def record_content(record: Record, slot: str) -> bytes:
@@ -125,37 +129,30 @@ def sqlite_path(tracking_uri: str) -> Path | None:
     return Path(unquote(tracking_uri.removeprefix("sqlite:///").partition("?")[0]))
 
 
-def _files(record: Record, slot: str) -> dict[str, bytes]:
-    """The files of a report with the record that names their digests; none where there is no report."""
-    if not record.artifacts:
-        return {}
-    return {**record.artifacts, RECORD_FILE: record_content(record, slot)}
-
-
-def _fields(record: Record, files: Mapping[str, bytes]) -> dict[str, str]:
-    return {
+def _own_slot(record: Record, name: str) -> Slot:
+    fields = {
         **record.fields,
-        "counts": " ".join(f"{name}={value}" for name, value in record.counts.items()),
-        "record": record_digest(files[RECORD_FILE]) if files else record.token,
+        "counts": " ".join(f"{count}={value}" for count, value in record.counts.items()),
+        "record": record_digest(record_content(record, name)) if record.artifacts else record.token,
         "began_at_ms": str(record.began_at_ms),
         "checked_at_ms": str(record.checked_at_ms),
     }
+    return Slot(name, fields)
 
 
-def _write_truth(client: Any, run_id: str, own: Slot, tags: dict[str, str]) -> None:
-    present = {**slots(tags), own.name: own}
-    _log_batch(client, run_id, {**own.to_tags(), **run_tags(present)}, present)
-
-
-def _log_batch(client: Any, run_id: str, tags: Mapping[str, str], present: Mapping[str, Slot]) -> None:
-    from mlflow.entities import Metric, RunTag
-
-    # One time for all: of two writers the larger number stands, so a PASS that comes second hides no violation.
-    at_ms = max(slot.checked_at_ms for slot in present.values())
-    metrics = [Metric(f"{FOLDER}/{name}", float(value), at_ms, 0) for name, value in run_counts(present).items()]
-    client.log_batch(
-        run_id, metrics=metrics, tags=[RunTag(name, value) for name, value in tags.items()], synchronous=True
-    )
+def _write_truth(client: Any, record: Record) -> Slot | None:
+    """Verdict, counts and digest in one batch; None where a newer verdict is there."""
+    for attempt in range(MAX_ROUNDS):
+        run = client.get_run(record.run_id)
+        present = slots(run.data.tags)
+        name = choose_slot(record, present)
+        if name is None:
+            return None
+        own = _own_slot(record, name)
+        present = {**present, name: own}
+        if _log_batch(client, run, {**own.to_tags(), **run_tags(present)}, present, last=attempt + 1 == MAX_ROUNDS):
+            break
+    return own
 
 
 def _settle(client: Any, run_id: str) -> Any:
@@ -164,11 +161,39 @@ def _settle(client: Any, run_id: str) -> Any:
         run = client.get_run(run_id)
         present = slots(run.data.tags)
         wanted = run_tags(present)
-        sums = {f"{FOLDER}/{name}": float(value) for name, value in run_counts(present).items()}
-        if wanted.items() <= run.data.tags.items() and sums.items() <= run.data.metrics.items():
+        if wanted.items() <= run.data.tags.items() and not _new_sums(run, present):
             break
-        _log_batch(client, run_id, wanted, present)
+        _log_batch(client, run, wanted, present)
     return run
+
+
+def _new_sums(run: Any, present: Mapping[str, Slot]) -> dict[str, float]:
+    """The run's metrics that are not as they should be."""
+    sums = {f"{FOLDER}/{name}": float(value) for name, value in run_counts(present).items()}
+    return {name: value for name, value in sums.items() if run.data.metrics.get(name) != value}
+
+
+def _log_batch(
+    client: Any, run: Any, tags: Mapping[str, str], present: Mapping[str, Slot], *, last: bool = False
+) -> bool:
+    """Write tags and metrics together; False where another process wrote the same metric at the same moment.
+
+    Nothing of the batch is in the run then. Raises that conflict if this was the ``last`` try.
+    """
+    from mlflow.entities import Metric, RunTag
+
+    # One time for all: of two writers the larger number stands, so a PASS that comes second hides no violation.
+    at_ms = max(slot.checked_at_ms for slot in present.values())
+    metrics = [Metric(name, value, at_ms, 0) for name, value in _new_sums(run, present).items()]
+    told = [RunTag(name, value) for name, value in tags.items()]
+    try:
+        client.log_batch(run.info.run_id, metrics=metrics, tags=told, synchronous=True)
+    except Exception as error:
+        if last or not CONFLICT.search(str(error)):
+            raise
+        time.sleep(random.uniform(0.01, 0.1))  # noqa: S311 - no secret
+        return False
+    return True
 
 
 def _write_note(client: Any, run: Any, record: Record) -> None:
@@ -227,13 +252,14 @@ def _write_model(client: Any, record: Record, own: Slot, model_id: str) -> None:
         client.set_logged_model_tags(model_id, {**own.to_tags(), **run_tags(present)})
 
 
-def _write_files(client: Any, run_id: str, slot: str, files: Mapping[str, bytes]) -> None:
+def _write_files(client: Any, record: Record, slot: str) -> None:
+    """The files of a report, and the record that names their digests."""
     with tempfile.TemporaryDirectory(prefix="evalguard-") as folder:
-        for name, content in files.items():
+        for name, content in {**record.artifacts, RECORD_FILE: record_content(record, slot)}.items():
             path = Path(folder) / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        client.log_artifacts(run_id, folder, artifact_path=f"{FOLDER}/{slot}")
+        client.log_artifacts(record.run_id, folder, artifact_path=f"{FOLDER}/{slot}")
 
 
 def _try(what: str, work: Callable[[], Any]) -> Any:
