@@ -50,7 +50,7 @@ def _offset(view: View) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class _Jump:
-    """The first call of several that did not go on where the one before it ended."""
+    """The first call of several that did not go on where the one before it ended; ``found`` -1: beyond all labels."""
 
     call: int
     expected: int
@@ -61,19 +61,24 @@ def _jump(view: View) -> _Jump | None:
     """Calls that each go up by one sample, one of them from too far on."""
     if len(view.trace.calls) < 2 or sum(view.trace.calls) != len(view.rows):
         return None
-    parts = np.split(view.rows, np.cumsum(view.trace.calls)[:-1])
     jump, expected = None, 0
-    for number, part in enumerate(parts):
-        if not part.size or part[0] < 0:
-            return jump
-        straight = np.arange(part[0], part[0] + len(part))
-        if not np.array_equal(part, straight % view.n) and offset(part, view.n) is None:
+    for number, part in enumerate(np.split(view.rows, np.cumsum(view.trace.calls)[:-1])):
+        if not part.size:
+            continue
+        outside = bool(((part < 0) | (part >= view.n)).all())
+        if not outside and not _goes_up(part, view.n):
             return None
-        if jump is None and number and part[0] != expected % view.n:
-            jump = _Jump(number, expected % view.n, int(part[0]))
+        if number and jump is None and (outside or part[0] != expected % view.n):
+            jump = _Jump(number, expected % view.n, -1 if outside else int(part[0]))
+        if outside:
+            break
         expected = int(part[-1]) + 1
     # Every call at sample 0: each was given a fresh source, which is another mistake.
     return None if jump is None or jump.found == 0 else jump
+
+
+def _goes_up(part: Int64, n: int) -> bool:
+    return bool(np.array_equal(part, np.arange(part[0], part[0] + len(part)) % n)) or offset(part, n) is not None
 
 
 def ahead(view: View) -> Diagnosis | None:
@@ -81,23 +86,31 @@ def ahead(view: View) -> Diagnosis | None:
     jump = _jump(view)
     if jump is None or not (view.one_shot or view.kind == "unknown"):
         return None
-    sources = view.trace.sources
-    evidence = f"call {jump.call + 1} begins at sample {jump.found}, where sample {jump.expected} was due"
-    certain = False
-    if len(sources) == len(view.trace.calls) and sources[jump.call].handed_before:
-        taken = sources[jump.call].pulled_before - sources[0].pulled_before
-        delivered = sum(source.delivered for source in sources[: jump.call])
-        certain = taken > delivered
+    begins = f"with sample {jump.found}" if jump.found >= 0 else "beyond the last label"
+    evidence = f"call {jump.call + 1} begins {begins}, where sample {jump.expected} was due"
+    taken, delivered = _taken(view, jump.call)
+    if taken:
         evidence += f"; the same object had given {plural(taken, 'batch')} by then, of which {delivered} were delivered"
+    elif jump.found < 0:
+        return None
     several = "; ".join([view.call("gen")] * 2)
     return cause(
         AHEAD,
-        certain=certain,
+        certain=taken > delivered,
         evidence=evidence,
         before=f"gen = {view.name}(...); {several}",
         after=f"{view.call(f'{view.name}(...)', steps=_all_steps(view))}  # one call, or a new source for each part",
         reproduced="keras 3.15, tf_keras 2.21",
     )
+
+
+def _taken(view: View, call: int) -> tuple[int, int]:
+    """Batches that the calls before had taken from the same object, and had delivered; 0 where not known."""
+    sources = view.trace.sources
+    if len(sources) != len(view.trace.calls) or not sources[call].handed_before:
+        return 0, 0
+    taken = sources[call].pulled_before - sources[0].pulled_before
+    return taken, sum(source.delivered for source in sources[:call])
 
 
 def _all_steps(view: View) -> int | None:
