@@ -60,5 +60,5 @@ $(STAMP): pyproject.toml
 	@echo "Installing into $(VENV): a few minutes the first time (TensorFlow is large) ..." >&2
 	@"$(BASE_PYTHON)" -m venv $(VENV)
 	@# -qq: errors only. Warnings here are about pip itself and the machine's package sources.
-	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(PYTHON) -m pip install -qq --no-input -e '.[test,dev]'
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(PYTHON) -m pip install -qq --no-input -e '.[test,dev,keras2]'
 	@touch $@

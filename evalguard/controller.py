@@ -25,7 +25,7 @@ from evalguard.core.matching import COMPARABLE_SHARE
 from evalguard.core.policy import Policy, Verdict
 from evalguard.core.report import Report
 from evalguard.core.trace import Trace, joined
-from evalguard.engines import keras3
+from evalguard.engines import engine_of, tf_keras
 from evalguard.engines.recorder import Recorder, Wanted
 from evalguard.errors import (
     EvalGuardWarning,
@@ -35,7 +35,7 @@ from evalguard.errors import (
     UnprovenError,
     UnsupportedSourceError,
 )
-from evalguard.probes import probe_for
+from evalguard.probes import KERAS3, TF_KERAS, ProbeTable, probe_for
 from evalguard.probes.base import PassiveProbe, Probe
 from evalguard.probes.batches import BatchProbe
 from evalguard.references import Reference, explain_mismatch
@@ -132,12 +132,17 @@ class Session:
             return original(model, *args, **kwargs)
         start = time.perf_counter()
         source = bound.arguments["x"]
-        probe, problem = _probe(method, bound.arguments)
+        engine = engine_of(model)
+        unsupported = engine.unsupported(model)
+        if unsupported:  # nobody could take a tag off again
+            probe, problem = PassiveProbe(source, dict(bound.arguments)), unsupported
+        else:
+            probe, problem = _probe(method, bound.arguments, TF_KERAS if engine is tf_keras else KERAS3)
         bound.arguments.update({name: probe.call[name] for name in ("y", "sample_weight") if name in probe.call})
         bound.arguments["x"] = probe.source
         # Asked at each batch: a generator's probe knows the form of its batches after the first.
-        recorder = Recorder(self.wanted, lambda data: probe.unwrap(data), problem=problem or keras3.unsupported())
-        with keras3.tap(model, recorder):
+        recorder = Recorder(self.wanted, lambda data: probe.unwrap(data), problem=problem)
+        with engine.tap(model, recorder):
             result = original(*bound.args, **bound.kwargs)
         seconds = time.perf_counter() - start
         trace = recorder.trace(
@@ -347,7 +352,7 @@ def _metric_names(model: Any, result: Any) -> tuple[str, ...]:
     return tuple(result) if isinstance(result, dict) else tuple(map(str, model.metrics_names))
 
 
-def _probe(method: str, arguments: Mapping[str, Any]) -> tuple[Probe, str]:
+def _probe(method: str, arguments: Mapping[str, Any], table: ProbeTable) -> tuple[Probe, str]:
     """The probe of a call's source; a source that cannot be tagged is handed on as it is."""
     source, call = arguments["x"], dict(arguments)
     if method in BATCH_METHODS:
@@ -358,7 +363,7 @@ def _probe(method: str, arguments: Mapping[str, Any]) -> tuple[Probe, str]:
         # Keras 3 builds such a model from a batch of its own taking, tag and all (trainer.py, _maybe_symbolic_build).
         return PassiveProbe(source, call), ""
     try:
-        return probe_for(source)(source, call), ""
+        return probe_for(source, table)(source, call), ""
     except UnsupportedSourceError:
         raise
     except Exception as error:  # noqa: BLE001 - a source that Keras takes must not fail because of us

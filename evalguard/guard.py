@@ -24,7 +24,7 @@ from evalguard.core.labels import normal_keys
 from evalguard.core.policy import EqualSamples, OnFailure, OnUnproven, Padding, Policy, Require, Scope
 from evalguard.core.report import Report
 from evalguard.core.trace import UNKNOWN, Trace
-from evalguard.engines import keras3, patching
+from evalguard.engines import ENGINES, patching
 from evalguard.engines.recorder import Wanted
 from evalguard.errors import ConfigError, LabelsError, SinkError
 from evalguard.labels import Labels
@@ -35,6 +35,8 @@ from evalguard.sinks.files import FileSink
 P = ParamSpec("P")
 R = TypeVar("R")
 
+PASSED = ("fit",)  # run without being judged: its validation is not the user's evaluation
+METHODS = ("predict", "evaluate", "predict_on_batch", "test_on_batch", *PASSED)
 WRAPPED = ("predict", "evaluate", "predict_on_batch", "test_on_batch")
 
 _active: ContextVar[tuple[Session, ...]] = ContextVar("evalguard_active", default=())
@@ -48,7 +50,7 @@ def _dispatch(model: Any, method: str, original: Callable[..., Any], args: Any, 
         return original(model, *args, **kwargs)
     token = _in_call.set(True)
     try:
-        if method in keras3.PASSED:
+        if method in PASSED:
             return original(model, *args, **kwargs)
         return session.run(model, method, original, args, kwargs)
     finally:
@@ -340,14 +342,14 @@ class _Shared(list[Outcome]):
 def _watching(session: Session, classes: tuple[type, ...]) -> Iterator[None]:
     """Send calls of these classes made in this context to the session."""
     for owner in classes:
-        patching.install(owner, (*keras3.GUARDED, *keras3.PASSED), _dispatch)
+        patching.install(owner, METHODS, _dispatch)
     token = _active.set((*_active.get(), session))
     try:
         yield
     finally:
         _active.reset(token)
         for owner in classes:
-            patching.remove(owner, (*keras3.GUARDED, *keras3.PASSED))
+            patching.remove(owner, METHODS)
 
 
 def _has_content(table: LabelTable | None) -> bool:
@@ -369,7 +371,8 @@ def _model_classes(model: Any) -> tuple[type, ...]:
     """The Keras model classes to guard; Keras is imported if nothing has imported it yet."""
     if model is None and not {"keras", "tf_keras"} & sys.modules.keys():
         importlib.import_module("keras")
-    return tuple(owner for owner in (keras3.model_class(),) if owner is not None)
+    found = (engine.model_class() for engine in ENGINES)
+    return tuple(owner for owner in found if owner is not None)
 
 
 def guard(

@@ -131,7 +131,18 @@ def as_pydataset(batches: Sequence[Ids], make: MakeBatch, *, with_index: bool = 
     """
     import keras
 
-    class Batched(keras.utils.PyDataset):
+    return _dataset(keras.utils.PyDataset, batches, make, with_index=with_index, **options)
+
+
+def as_sequence(batches: Sequence[Ids], make: MakeBatch, *, with_index: bool = False) -> Any:
+    """A ``tf_keras.utils.Sequence`` of these batches; arguments as for ``as_pydataset``."""
+    import tf_keras
+
+    return _dataset(tf_keras.utils.Sequence, batches, make, with_index=with_index)
+
+
+def _dataset(base: Any, batches: Sequence[Ids], make: MakeBatch, *, with_index: bool, **options: Any) -> Any:
+    class Batched(base):
         def __init__(self) -> None:
             super().__init__(**options)
 

@@ -13,25 +13,38 @@ from evalguard.probes import kinds
 from evalguard.probes.base import Probe
 
 Predicate = Callable[[object], bool]
+ProbeTable = tuple[tuple[Predicate, str], ...]
 
 # First match wins; the order is that of keras.src.trainers.data_adapters.get_data_adapter
 # (keras 3.15): arrays before datasets before PyDatasets.
-PROBES: tuple[tuple[Predicate, str], ...] = (
+KERAS3: ProbeTable = (
     (kinds.is_arrays, "evalguard.probes.arrays:ArraysProbe"),
     (kinds.is_tf_dataset, "evalguard.probes.tf_data:TfDataProbe"),
     (kinds.is_pydataset, "evalguard.probes.pydataset:PyDatasetProbe"),
     (kinds.is_generator, "evalguard.probes.generators:GeneratorProbe"),
     (kinds.is_untaggable, "evalguard.probes.base:PassiveProbe"),
 )
+# tf_keras knows Sequence instead, and takes any iterator.
+TF_KERAS: ProbeTable = (
+    (kinds.is_arrays, "evalguard.probes.arrays:ArraysProbe"),
+    (kinds.is_tf_dataset, "evalguard.probes.tf_data:TfDataProbe"),
+    (kinds.is_sequence, "evalguard.probes.pydataset:SequenceProbe"),
+    (kinds.is_untaggable, "evalguard.probes.base:PassiveProbe"),
+    (kinds.is_iterator, "evalguard.probes.generators:IteratorProbe"),
+)
 
 
-def probe_for(source: object) -> type[Probe]:
+def probe_for(source: object, table: ProbeTable = KERAS3) -> type[Probe]:
     """The probe class for a source.
+
+    Args:
+        source: What the caller passed as ``x``.
+        table: ``KERAS3`` or ``TF_KERAS``.
 
     Raises:
         UnsupportedSourceError: No probe knows this type.
     """
-    for predicate, path in PROBES:
+    for predicate, path in table:
         if predicate(source):
             module, _, name = path.partition(":")
             probe: type[Probe] = getattr(importlib.import_module(module), name)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Generator, Iterator
+import threading
+import types
+from collections.abc import Iterator
 from typing import Any
 
 from evalguard.core.trace import SourceState
@@ -16,27 +18,40 @@ class GeneratorProbe(Probe):
 
     kind = "generator"
 
-    def __init__(self, source: Generator[Any, Any, Any], call: dict[str, Any]) -> None:
+    def __init__(self, source: Any, call: dict[str, Any]) -> None:
         super().__init__(source, call)
-        self._entry = inspect.getgeneratorstate(source)
+        self._entry = inspect.getgeneratorstate(source) if isinstance(source, types.GeneratorType) else None
         self._history = history_of(source)
         self._before = (self._history.calls, self._history.pulled)
         self._history.calls += 1
         self._pulled = 0
         self._exhausted = self._entry == inspect.GEN_CLOSED
+        self._lock = threading.Lock()
         self.source = self._stream()
 
-    def _stream(self) -> Iterator[Any]:
-        for pull, batch in enumerate(self.original):
+    def tagged(self, batch: Any) -> Any:
+        """The batch just pulled, with its tag."""
+        with self._lock:
+            pull = self._pulled
             self._pulled += 1
             self._history.pulled += 1
-            if not isinstance(batch, tuple):
-                yield batch  # refused by Keras 3, in its own words
-                continue
-            if pull == 0:
-                self.unwrap = unwrap_like(batch)
-            yield wrap_batch(batch, pull)
+        if not isinstance(batch, tuple):
+            return self.other(batch, pull)
+        if pull == 0:
+            self.unwrap = unwrap_like(batch)
+        return wrap_batch(batch, pull)
+
+    def other(self, batch: Any, pull: int) -> Any:
+        """Anything but a tuple is refused by Keras 3, in its own words."""
+        del pull
+        return batch
+
+    def ended(self) -> None:
+        """The source has no more batches."""
         self._exhausted = True
+
+    def _stream(self) -> Any:
+        return _stream(self)
 
     def state(self, delivered: int) -> SourceState:
         """Whether the generator was at its start, and how far ahead it is now."""
@@ -44,7 +59,7 @@ class GeneratorProbe(Probe):
         return SourceState(
             kind=self.kind,
             type_name=getattr(self.original, "__name__", type(self.original).__name__),
-            started=self._entry != inspect.GEN_CREATED,
+            started=self._entry not in {None, inspect.GEN_CREATED},
             handed_before=calls,
             pulled_before=pulled,
             pulled=self._pulled,
@@ -52,3 +67,48 @@ class GeneratorProbe(Probe):
             exhausted=self._exhausted,
             facts=self.facts(),
         )
+
+
+def _stream(probe: GeneratorProbe) -> Iterator[Any]:
+    """A real generator: Keras 3 takes no other iterator."""
+    for batch in probe.original:
+        yield probe.tagged(batch)
+    probe.ended()
+
+
+class IteratorProbe(GeneratorProbe):
+    """tf_keras takes any iterator, and may ask it from several threads or processes."""
+
+    def _stream(self) -> Any:
+        return _TaggedIterator(self)
+
+    def other(self, batch: Any, pull: int) -> Any:
+        """A list is a tuple to tf_keras, and ``x`` may stand alone."""
+        if isinstance(batch, list):
+            batch = tuple(batch)
+        if pull == 0:
+            self.unwrap = unwrap_like(batch)
+        return wrap_batch(batch, pull)
+
+    def facts(self) -> dict[str, Any]:
+        """Adds workers and queue of the call."""
+        names = ("workers", "use_multiprocessing", "max_queue_size")
+        return {**super().facts(), **{name: self.call[name] for name in names if name in self.call}}
+
+
+class _TaggedIterator:
+    """Not a generator, which two threads cannot ask at once: whether that works is up to the caller's own."""
+
+    def __init__(self, probe: GeneratorProbe) -> None:
+        self._probe = probe
+
+    def __iter__(self) -> _TaggedIterator:
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            batch = next(self._probe.original)
+        except StopIteration:
+            self._probe.ended()
+            raise
+        return self._probe.tagged(batch)

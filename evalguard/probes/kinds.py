@@ -26,9 +26,20 @@ def is_pydataset(source: object) -> bool:
     return keras is not None and isinstance(source, keras.utils.PyDataset)
 
 
+def is_sequence(source: object) -> bool:
+    """A ``tf_keras.utils.Sequence``; image iterators are among them."""
+    tf_keras = sys.modules.get("tf_keras")
+    return tf_keras is not None and isinstance(source, tf_keras.utils.Sequence)
+
+
+def is_iterator(source: object) -> bool:
+    """Any iterator; tf_keras takes it."""
+    return hasattr(source, "__next__") and hasattr(source, "__iter__")
+
+
 def is_arrays(source: object) -> bool:
     """An array, tensor or data frame, or a nest of them."""
-    if is_tf_dataset(source) or is_generator(source) or is_pydataset(source):
+    if is_tf_dataset(source) or is_iterator(source) or is_pydataset(source) or is_sequence(source):
         return False
     found = nests.leaves(source)
     return bool(found) and all(_is_array(leaf) for leaf in found)

@@ -1,4 +1,4 @@
-"""``keras.utils.PyDataset``: items are tagged where they are made, in whatever worker that is."""
+"""``keras.utils.PyDataset`` and tf_keras' ``Sequence``: items are tagged where they are made, in whatever worker."""
 
 from __future__ import annotations
 
@@ -16,18 +16,28 @@ class PyDatasetProbe(Probe):
 
     def __init__(self, source: Any, call: dict[str, Any]) -> None:
         super().__init__(source, call)
+        self.source = self._wrapped(source)
+        self.unwrap = self._unwrap
+
+    def _wrapped(self, source: Any) -> Any:
         from evalguard.probes.tagged_pydataset import TaggedPyDataset
 
-        self.source = TaggedPyDataset(source)
-        self.unwrap = self._unwrap
+        return TaggedPyDataset(source)
 
     def _unwrap(self, data: Any) -> tuple[Any, Any]:
         unwrap = self.source.unwrap or untagged
         return unwrap(data)
 
+    def settings(self) -> dict[str, Any]:
+        """Workers, queue and length."""
+        source = self.source
+        names = ("workers", "use_multiprocessing", "max_queue_size", "num_batches")
+        return {name: getattr(source, name) for name in names}
+
     def state(self, delivered: int) -> SourceState:
         """How many items were asked for, where this process can count them."""
-        in_process = not (self.source.workers > 0 and self.source.use_multiprocessing)
+        settings = self.settings()
+        in_process = not (settings["workers"] and settings["use_multiprocessing"])
         return SourceState(
             kind=self.kind,
             type_name=type(self.original).__name__,
@@ -37,15 +47,30 @@ class PyDatasetProbe(Probe):
         )
 
     def facts(self) -> dict[str, Any]:
-        """Workers, queue, length, whether it shuffles, and whether an item changed between two readings."""
-        source = self.source
+        """Adds whether it shuffles, and whether an item changed between two readings."""
         shuffle = getattr(self.original, "shuffle", None)
         return {
             **super().facts(),
-            "workers": source.workers,
-            "use_multiprocessing": source.use_multiprocessing,
-            "max_queue_size": source.max_queue_size,
-            "num_batches": source.num_batches,
-            "stateful_getitem": source.item_changed,
+            **self.settings(),
+            "stateful_getitem": self.source.item_changed,
             **({"shuffle": bool(shuffle)} if isinstance(shuffle, (bool, int)) else {}),
+        }
+
+
+class SequenceProbe(PyDatasetProbe):
+    """tf_keras: workers and queue are arguments of the call."""
+
+    def _wrapped(self, source: Any) -> Any:
+        from evalguard.probes.tagged_sequence import TaggedSequence
+
+        return TaggedSequence(source)
+
+    def settings(self) -> dict[str, Any]:
+        """Workers, queue and length."""
+        call = self.call
+        return {
+            "workers": int(call.get("workers", 1)),
+            "use_multiprocessing": bool(call.get("use_multiprocessing", False)),
+            "max_queue_size": int(call.get("max_queue_size", 10)),
+            "num_batches": len(self.original),
         }

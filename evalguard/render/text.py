@@ -90,8 +90,8 @@ def _facts(report: Report) -> Iterator[Line]:
     yield (f"  proof     {report.proof}; {about}", "")
     digest = f", digest {labels['digest']}" if labels.get("digest") else ""
     yield (f"  labels    {counts['n_labels']:,} ({visible(labels.get('name', 'none'))}{digest})", "")
-    named = ("n_predictions", "missing", "duplicate", "foreign", "reordered", "misaligned", "label_disagreements")
-    shown = [f"{counts[name]:,} {name.removeprefix('n_').replace('_', ' ')}" for name in named]
+    numbers = ("n_predictions", "missing", "duplicate", "foreign", "reordered", "misaligned", "label_disagreements")
+    shown = [f"{counts[name]:,} {name.removeprefix('n_').replace('_', ' ')}" for name in numbers]
     shown += [f"{counts[name]:,} {name.replace('_', ' ')}" for name in ("padding", "equal_samples") if counts[name]]
     yield (f"  counts    {', '.join(shown)}", "")
     wrong = [f"{stage} {state}" for stage, state in report.stages.items() if state != "unknown"]

@@ -5,6 +5,7 @@ predictions themselves say what was delivered. The oracle reads ``TERMS`` row by
 row in loops and shares nothing with the code under test.
 """
 
+import functools
 import warnings
 from collections import Counter
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 import pytest
+import tf_keras
 
 import evalguard
 from evalguard import testing
@@ -60,16 +62,35 @@ def oracle(delivered: list[int], n: int) -> Expected:
     )
 
 
-@pytest.fixture(scope="module")
-def model():
-    inputs = keras.Input((1,), name="x")
-    return keras.Model(inputs, keras.layers.Identity()(inputs))
+ENGINES = {"keras3": keras, "tf_keras": tf_keras}
 
 
-@pytest.fixture(scope="module")
-def keyed_model():
-    inputs = {"x": keras.Input((1,), name="x"), "id": keras.Input((), dtype="int64", name="id")}
-    return keras.Model(inputs, keras.layers.Identity()(inputs["x"]))
+def models_of(library):
+    """A model that echoes ``x``, and one that is given a key beside it."""
+    inputs = library.Input((1,), name="x")
+    echo = library.Model(inputs, library.layers.Identity()(inputs))
+    both = {"x": library.Input((1,), name="x"), "id": library.Input((), dtype="int64", name="id")}
+    return echo, library.Model(both, library.layers.Identity()(both["x"]))
+
+
+@functools.cache
+def models_by_engine(engine):
+    return models_of(ENGINES[engine])
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request):
+    return request.param
+
+
+@pytest.fixture
+def models(engine):
+    return models_by_engine(engine)
+
+
+@pytest.fixture
+def model(models):
+    return models[0]
 
 
 def x_of(ids):
@@ -97,7 +118,20 @@ def with_key(ids):
     return ({"x": x_of(ids), "id": key_of(ids)},)
 
 
-def stream(kind, batches, make, *, with_index=False):
+WORKERS = {"pydataset-4-threads": {"workers": 4}, "pydataset-2-processes": {"workers": 2, "use_multiprocessing": True}}
+
+
+def stream(engine, kind, batches, make, *, with_index=False):
+    """A source of this kind, and what ``predict`` must be told beside it."""
+    if kind.startswith("pydataset"):
+        options = WORKERS.get(kind, {})
+        if engine == "keras3":
+            return testing.as_pydataset(batches, make, with_index=with_index, **options), {}
+        return testing.as_sequence(batches, make, with_index=with_index), options
+    return plain_stream(kind, batches, make, with_index=with_index), {}
+
+
+def plain_stream(kind, batches, make, *, with_index):
     match kind:
         case "arrays":
             ids = np.concatenate(batches)
@@ -106,39 +140,36 @@ def stream(kind, batches, make, *, with_index=False):
             return testing.as_generator(batches, make, with_index=with_index)
         case "tf.data":
             return testing.as_tf_dataset(batches, make)
-        case "pydataset":
-            return testing.as_pydataset(batches, make, with_index=with_index)
-        case "pydataset-4-threads":
-            return testing.as_pydataset(batches, make, with_index=with_index, workers=4)
-        case "pydataset-2-processes":
-            options = {"workers": 2, "use_multiprocessing": True}
-            return testing.as_pydataset(batches, make, with_index=with_index, **options)
     raise AssertionError(kind)
 
 
+IDENTITIES = {"arrays": ("key", "content"), "tf.data": ("key", "content")}
+KINDS = ("arrays", "generator", "tf.data", "pydataset", "pydataset-4-threads")
 CASES = [
-    ("arrays", "key"),
-    ("arrays", "content"),
-    *[
-        (kind, identity)
-        for kind in ("generator", "pydataset", "pydataset-4-threads", "pydataset-2-processes")
-        for identity in ("index", "key", "content")
-    ],
-    ("tf.data", "key"),
-    ("tf.data", "content"),
+    (engine, kind, identity)
+    for engine in ENGINES
+    for kind in KINDS
+    if (engine, kind) != ("tf_keras", "pydataset-4-threads")
+    for identity in IDENTITIES.get(kind, ("index", "key", "content"))
+]
+# Starting processes takes seconds, and tf_keras takes five to stop its workers: each fault once, one size.
+PROCESSES = [
+    ("keras3", "pydataset-2-processes", "index"),
+    ("tf_keras", "pydataset-2-processes", "content"),
+    ("tf_keras", "pydataset-4-threads", "index"),
 ]
 
 
-def guarded_predict(model, keyed_model, kind, identity, batches, n, **options):
+def guarded_predict(engine, models, kind, identity, batches, n, **options):
     make = with_key if identity == "key" else plain
     if identity == "content":
         options["reference"] = x_of(range(n))
     labels = evalguard.Labels(values=labels_of(n), keys=key_of(range(n)) if identity == "key" else None)
     key = "id" if identity == "key" else None
-    source = stream(kind, batches, make, with_index=identity == "index")
-    size = len(batches[0])
-    chosen = keyed_model if identity == "key" else model
-    arguments = {"batch_size": size} if kind == "arrays" else {}
+    source, arguments = stream(engine, kind, batches, make, with_index=identity == "index")
+    chosen = models[identity == "key"]
+    if kind == "arrays":
+        arguments = {"batch_size": len(batches[0])}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # Keras: a generator without steps ran out of data
         with evalguard.guard(labels=labels, key=key, mlflow=False, on_failure="record", **options) as g:
@@ -146,16 +177,12 @@ def guarded_predict(model, keyed_model, kind, identity, batches, n, **options):
     return g, [round(float(value)) for value in predictions[:, 0]]
 
 
-def small(kind, n):
-    return kind != "pydataset-2-processes" or n == 50
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("n", "batch_size"), SIZES)
-@pytest.mark.parametrize(("kind", "identity"), CASES)
-def test_an_aligned_stream_passes_at_identity(model, keyed_model, kind, identity, n, batch_size):
+@pytest.mark.parametrize(("engine", "kind", "identity"), [*CASES, *PROCESSES])
+def test_an_aligned_stream_passes_at_identity(engine, models, kind, identity, n, batch_size):
     batches = testing.aligned_batches(n, batch_size)
-    g, delivered = guarded_predict(model, keyed_model, kind, identity, batches, n)
+    g, delivered = guarded_predict(engine, models, kind, identity, batches, n)
     assert delivered == list(range(n))
     assert g.report.verdict is evalguard.Verdict.PASS
     assert g.report.proof == "identity"
@@ -167,12 +194,21 @@ def test_an_aligned_stream_passes_at_identity(model, keyed_model, kind, identity
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", GRID_FAULTS)
 @pytest.mark.parametrize(("n", "batch_size"), SIZES)
-@pytest.mark.parametrize(("kind", "identity"), CASES)
-def test_a_faulty_stream_fails_with_exact_counts(model, keyed_model, kind, identity, fault, n, batch_size):
-    if not small(kind, n):
-        n, batch_size = 13, 4
+@pytest.mark.parametrize(("engine", "kind", "identity"), CASES)
+def test_a_faulty_stream_fails_with_exact_counts(engine, models, kind, identity, fault, n, batch_size):
+    fails_with_exact_counts(engine, models, kind, identity, fault, n, batch_size)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", GRID_FAULTS)
+@pytest.mark.parametrize(("engine", "kind", "identity"), PROCESSES)
+def test_a_faulty_stream_from_worker_processes_fails_with_exact_counts(engine, models, kind, identity, fault):
+    fails_with_exact_counts(engine, models, kind, identity, fault, 13, 4)
+
+
+def fails_with_exact_counts(engine, models, kind, identity, fault, n, batch_size):
     batches = testing.faulty_batches(fault, n=n, batch_size=batch_size)
-    g, delivered = guarded_predict(model, keyed_model, kind, identity, batches, n)
+    g, delivered = guarded_predict(engine, models, kind, identity, batches, n)
     assert delivered == np.concatenate(batches).tolist(), "the stream itself must be faulty as planned"
     expected = oracle(delivered, n)
     report = g.report
@@ -190,13 +226,13 @@ def test_a_faulty_stream_fails_with_exact_counts(model, keyed_model, kind, ident
 
 @pytest.mark.parametrize("fault", GRID_FAULTS)
 @pytest.mark.parametrize("kind", ["generator", "pydataset", "tf.data"])
-def test_a_faulty_stream_never_passes_by_its_labels_unless_all_labels_agree(model, kind, fault):
+def test_a_faulty_stream_never_passes_by_its_labels_unless_all_labels_agree(engine, model, kind, fault):
     n, batch_size = 50, 8
     batches = testing.faulty_batches(fault, n=n, batch_size=batch_size)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         with evalguard.guard(labels=labels_of(n), mlflow=False, on_failure="record", on_unproven="record") as g:
-            model.predict(stream(kind, batches, with_target), verbose=0)
+            model.predict(stream(engine, kind, batches, with_target)[0], verbose=0)
     delivered = np.concatenate(batches)
     differ = [row for row, sample in enumerate(delivered[:n]) if labels_of(200)[sample] != labels_of(n)[row]]
     assert g.report.counts["label_disagreements"] == len(differ)
@@ -207,22 +243,23 @@ def test_a_faulty_stream_never_passes_by_its_labels_unless_all_labels_agree(mode
 
 
 @pytest.mark.parametrize("kind", ["generator", "pydataset", "pydataset-4-threads", "tf.data"])
-def test_an_aligned_stream_with_targets_passes_at_labels(model, kind):
+def test_an_aligned_stream_with_targets_passes_at_labels(engine, model, kind):
     n = 37
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         with evalguard.guard(labels=labels_of(n), mlflow=False) as g:
-            model.predict(stream(kind, testing.aligned_batches(n, 5), with_target), verbose=0)
+            source, arguments = stream(engine, kind, testing.aligned_batches(n, 5), with_target)
+            model.predict(source, verbose=0, **arguments)
     assert (g.report.verdict, g.report.proof) == (evalguard.Verdict.PASS, "labels")
     assert np.array_equal(g.y_true, labels_of(n))
 
 
 @pytest.mark.parametrize("kind", ["generator", "pydataset", "tf.data"])
-def test_a_stream_without_identity_is_unproven_and_says_what_to_paste(model, kind):
+def test_a_stream_without_identity_is_unproven_and_says_what_to_paste(engine, model, kind):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         with evalguard.guard(labels=labels_of(50), mlflow=False, on_unproven="record") as g:
-            model.predict(stream(kind, testing.aligned_batches(50, 8), plain), verbose=0)
+            model.predict(stream(engine, kind, testing.aligned_batches(50, 8), plain)[0], verbose=0)
     assert (g.report.verdict, g.report.proof) == (evalguard.Verdict.UNPROVEN, "transport")
     assert "reference=" in g.report.advice
 

@@ -271,7 +271,8 @@ def reshuffled(view: View) -> Diagnosis | None:
     after = f"labels = evalguard.Labels.collect(ds); {view.call('ds')}  # ds without shuffle, or on_failure='repair'"
     return cause(
         RESHUFFLED,
-        certain=bool(seen),
+        # Branches that are each shuffled for themselves are no pairs in any pass.
+        certain=bool(seen) and view.fact("shuffled_branches") < 2,
         evidence=evidence,
         before=before if pipeline else f"class {view.name}: on_epoch_begin shuffles",
         after=after if pipeline else f"class {view.name}: no shuffling where labels are outside",

@@ -11,7 +11,7 @@ from evalguard.core.report import Diagnosis
 from evalguard.core.trace import Int64
 
 AHEAD = "source ahead of the first call: prefetch past `steps`"
-LEFTOVER = "leftover queue, `workers > 1` with `steps` or `validation_steps`"
+LEFTOVER = "leftover queue, `workers > 1` with `validation_steps`"
 STATEFUL = "`__getitem__` depends on more than its index"
 NOT_AT_START = "iterator not at its start"
 

@@ -1,0 +1,91 @@
+"""Around a dataset whose items are asked for by number: same items, same order, same workers."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+
+from evalguard.fingerprint import row_fingerprints
+from evalguard.nests import unpack
+from evalguard.tagging import Unwrap, unwrap_like, wrap_batch
+
+# Keras 3 asks for the first two items twice to learn their shapes (keras 3.15,
+# py_dataset_adapter.py, get_tf_dataset), tf_keras for the first (data_adapter.py).
+PEEKED = 2
+
+
+class TaggedItems:
+    """Tags each item with its number and its sample indices; the rest is the inner dataset's.
+
+    Attributes:
+        asked: Item numbers asked for in this process, in order.
+        item_changed: An item asked for twice was not the same both times.
+        unwrap: Takes a tagged item apart; known from the first item, which
+            Keras always reads in this process.
+    """
+
+    def __init__(self, inner: Any) -> None:
+        # No super().__init__: workers and queues are settings of the inner dataset.
+        self._inner = inner
+        self._lock = threading.Lock()
+        self._peeked: dict[int, Any] = {}
+        self.asked: list[int] = []
+        self.item_changed = False
+        self.unwrap: Unwrap | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_lock": None, "unwrap": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
+
+    def __getitem__(self, index: int) -> Any:
+        """The inner dataset's item, tagged."""
+        batch = self._inner[index]
+        self.asked.append(index)
+        if index < PEEKED:
+            self._compare(index, batch)
+        # As Keras standardises items: an array is (x,), a list is a tuple; a dict stays.
+        if isinstance(batch, np.ndarray):
+            batch = (batch,)
+        if isinstance(batch, list):
+            batch = tuple(batch)
+        if not isinstance(batch, (tuple, dict)) or (isinstance(batch, tuple) and len(batch) not in {1, 2, 3}):
+            return batch
+        if self.unwrap is None:
+            self.unwrap = unwrap_like(batch)
+        return wrap_batch(batch, index, self._sample_indices(index))
+
+    def _sample_indices(self, index: int) -> Any:
+        inner = self._inner
+        indices = getattr(inner, "sample_indices", None)
+        try:
+            if callable(indices):
+                return indices(index)
+            if is_image_iterator(inner):
+                # What Iterator.__getitem__ itself takes the samples from.
+                return inner.index_array[inner.batch_size * index : inner.batch_size * (index + 1)]
+        except Exception:  # noqa: BLE001 - an item without an index is reported as not named
+            return None
+        return None
+
+    def _compare(self, index: int, batch: Any) -> None:
+        """Whether an item asked for twice was the same both times."""
+        try:
+            content, _ = row_fingerprints(unpack(batch)[0])
+        except Exception:  # noqa: BLE001 - evidence for a cause only
+            return
+        with self._lock:
+            before = self._peeked.setdefault(index, content)
+            self.item_changed |= before is not content and not np.array_equal(before, content)
+
+
+def is_image_iterator(source: object) -> bool:
+    """An iterator of ``ImageDataGenerator.flow*``, of Keras 3's legacy path or of tf_keras.
+
+    Its ``index_array`` holds the sample of each row, shuffled by default
+    (keras 3.15, ``legacy/preprocessing/image.py``; tf_keras, ``preprocessing/image.py``).
+    """
+    return hasattr(source, "index_array") and hasattr(source, "_get_batches_of_transformed_samples")
