@@ -134,6 +134,7 @@ class Session:
         source = bound.arguments["x"]
         engine = engine_of(model)
         unsupported = engine.unsupported(model)
+        probe: Probe
         if unsupported:  # nobody could take a tag off again
             probe, problem = PassiveProbe(source, dict(bound.arguments)), unsupported
         else:

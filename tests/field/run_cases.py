@@ -15,6 +15,7 @@ import argparse
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -55,7 +56,8 @@ def judge_case(path: Path) -> dict[str, Any]:
     except Exception as error:  # noqa: BLE001 - the table shows what happened
         result["verdict"] = f"{type(error).__name__}: {error}"[:300]
         return result
-    report = min(g.reports, key=lambda item: WORST.index(item.verdict.value))
+    # The last of the worst: a call that followed others is what the report is about.
+    report = min(reversed(g.reports), key=lambda item: WORST.index(item.verdict.value))
     result.update(
         verdict=report.verdict.value,
         proof=report.proof,
@@ -88,6 +90,17 @@ def run_case(path: Path) -> dict[str, Any]:
 def right(result: dict[str, Any]) -> bool:
     """A misaligned case must FAIL; an aligned one must PASS."""
     return bool(result["verdict"] == ("FAIL" if result["truth"] == "misaligned" else "PASS"))
+
+
+def causes_named(folder: Path, results: list[dict[str, Any]]) -> tuple[int, int]:
+    """How many first causes are those of the table in the folder's README, and how many it names."""
+    table = folder / "README.md"
+    lines = table.read_text(encoding="utf-8").splitlines() if table.is_file() else []
+    cells = [[cell.strip() for cell in line.strip("| ").split("|")] for line in lines if line.startswith("| ")]
+    wanted = {number: row[3] for row in cells if len(row) == 4 for number in re.findall(r"\b\d\d\b", row[0])}
+    told = [(wanted.get(result["case"].partition("_")[0], "-"), result["cause"]) for result in results]
+    told = [(cause, first) for cause, first in told if cause != "-"]
+    return sum(first.startswith(cause) for cause, first in told), len(told)
 
 
 def main() -> int:
@@ -123,6 +136,9 @@ def main() -> int:
     false_fail = sum(result["truth"] == "aligned" and result["verdict"] == "FAIL" for result in results)
     missed = sum(result["truth"] != "aligned" and result["verdict"] != "FAIL" for result in results)
     unproven = sum(result["truth"] == "aligned" and result["verdict"] not in {"PASS", "FAIL"} for result in results)
+    named, all_named = causes_named(arguments.folder, results)
+    if all_named:
+        print(f"{named} of {all_named} causes named as in the folder's table")
     print(f"{sum(map(right, results))} of {len(results)} right, {false_fail} false FAIL, {unproven} aligned not proven")
     return 1 if missed or false_fail else 0
 
