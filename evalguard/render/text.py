@@ -78,7 +78,7 @@ def lines(report: Report, width: int = PLAIN_WIDTH) -> Iterator[Line]:
         sure = "" if cause.certain else " (likely)"
         yield (f"  cause     {visible(cause.cause)}{sure}: {visible(cause.evidence, 300)}", "")
         for number, remedy in enumerate(cause.remedy.splitlines()[:4]):
-            yield (("  cure      " if number == 0 else "            ") + visible(remedy, width), "bold")
+            yield (("  cure      " if number == 0 else "            ") + visible(remedy, 300), "bold")
     yield from _notes(report)
 
 

@@ -1,0 +1,96 @@
+"""Repair gives exactly the aligned predictions, or refuses: whatever is moved, repeated or lost."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evalguard import predictions
+from evalguard.core import repair
+from evalguard.core.judge import judge
+from evalguard.core.labels import Labels
+from evalguard.core.policy import Policy
+from evalguard.core.trace import UNKNOWN, Trace
+
+N_MAX = 12
+
+
+def answer(sample):
+    """What the model says of a sample, whatever row it is in."""
+    return sample * 10 + 1
+
+
+@st.composite
+def deliveries(draw):
+    """Samples as delivered, with moves, losses, repetitions, foreign and unknown rows."""
+    n = draw(st.integers(1, N_MAX))
+    rows = draw(st.lists(st.integers(-1, n + 1), min_size=0, max_size=2 * n))
+    if draw(st.booleans()):
+        rows = draw(st.permutations(range(n))) + draw(st.lists(st.integers(0, n - 1), max_size=3))
+    return n, np.asarray(rows, dtype=np.int64)
+
+
+def outcome(n, samples, result, again=None):
+    trace = Trace(len(samples), np.full(len(samples), UNKNOWN), index=samples)
+    judgement = judge(trace, Labels(values=np.arange(n)), Policy())
+    return predictions.repaired(result, judgement, n, again)
+
+
+@settings(max_examples=300, deadline=None)
+@given(deliveries())
+def test_repair_returns_the_aligned_predictions_or_refuses(delivery):
+    n, samples = delivery
+    result = {"a": answer(samples)[:, None], "b": answer(samples).astype("float32")}
+    fixed = outcome(n, samples, result)
+    seen = set(samples.tolist())
+    possible = bool(len(samples)) and seen == set(range(n))
+    if not possible:
+        assert isinstance(fixed, str)
+        assert fixed
+        return
+    assert isinstance(fixed, predictions.Repaired)
+    assert np.array_equal(fixed.predictions["a"], answer(np.arange(n))[:, None])
+    assert np.array_equal(fixed.predictions["b"], answer(np.arange(n)).astype("float32"))
+    assert fixed.steps["duplicates"] == len(samples) - n
+
+
+@settings(max_examples=200, deadline=None)
+@given(deliveries(), st.integers(0, 2 * N_MAX))
+def test_a_repetition_with_another_prediction_is_refused(delivery, at):
+    n, samples = delivery
+    result = answer(samples).astype("float32")
+    repeated = [row for row in range(len(samples)) if samples[row] in samples[:row]]
+    if not repeated:
+        return
+    result[repeated[at % len(repeated)]] += 1
+    assert isinstance(outcome(n, samples, result), str)
+
+
+@settings(max_examples=200, deadline=None)
+@given(deliveries())
+def test_missing_samples_are_predicted_again_where_they_can_be(delivery):
+    n, samples = delivery
+    asked = []
+
+    def again(rows):
+        asked.extend(rows.tolist())
+        return answer(rows)
+
+    fixed = outcome(n, samples, answer(samples), again)
+    if isinstance(fixed, str):
+        known = (samples >= 0) & (samples < n)
+        assert not len(samples) or not known.all()
+        return
+    assert np.array_equal(fixed.predictions, answer(np.arange(n)))
+    assert asked == sorted(set(range(n)) - set(samples.tolist()))
+    assert fixed.steps["predicted_again"] == len(asked)
+
+
+def test_a_plan_names_why_it_refuses():
+    assert "not known" in repair.plan(None, 3).refused
+    assert repair.plan(np.array([0, -1, 2]), 3).refused == "1 rows are not known"
+    assert repair.plan(np.array([0, 7, 2]), 3).refused == "1 rows are none of the labelled samples"
+
+
+def test_a_summary_says_what_was_done():
+    steps = {"moved": 1200, "duplicates": 0, "padding": 4, "predicted_again": 0}
+    assert repair.summary(steps) == "1,200 rows put back in order, 4 rows of padding cut"
