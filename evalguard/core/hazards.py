@@ -27,9 +27,10 @@ def ahead(trace: Trace, source: SourceState) -> str:
     del trace
     if source.kind != "generator" or not source.ahead:
         return ""
+    batches = "batch was" if source.ahead == 1 else "batches were"
     return (
-        f"the source is ahead: {source.ahead} batches were taken from this {source.type_name} beyond the "
-        f"{source.delivered} delivered; the next call with the same object will skip them. "
+        f"the source is ahead: {source.ahead} more {batches} taken from the generator {source.type_name} than the "
+        f"{source.delivered} delivered; the next call with the same object will skip what was taken. "
         "Make a new generator for each call."
     )
 
@@ -39,7 +40,7 @@ def spent(trace: Trace, source: SourceState) -> str:
     del trace
     if source.kind != "generator" or not source.exhausted:
         return ""
-    return f"this {source.type_name} is spent: another call with the same object finds no batch"
+    return f"the generator {source.type_name} is spent: another call with the same object finds no batch"
 
 
 def left_in_queue(trace: Trace, source: SourceState) -> str:
@@ -73,8 +74,8 @@ def shuffles(trace: Trace, source: SourceState) -> str:
         )
     if source.facts.get("reshuffled_each_pass") is True:
         return (
-            f"this {source.type_name} is shuffled anew at each pass, though these rows fit these labels; labels "
-            "gathered in another pass will not fit. Take the shuffle out where labels are outside."
+            "the dataset is shuffled anew at each pass, though these rows fit these labels; labels gathered in "
+            "another pass will not fit. Take the shuffle out where labels are outside."
         )
     return ""
 

@@ -86,9 +86,11 @@ def test_evidence_has_numbers_and_a_remedy_two_lines_in_the_users_own_terms(make
         (signatures.floor_len, "pydataset", "return 50 // 8  # Images"),
         (signatures.stateful_getitem, "pydataset", "[index * 8 : (index + 1) * 8]"),
         (signatures.leftover, "pydataset", "Images(..., workers=4)"),
-        (signatures.dropped, "tf.data", ".batch(8, drop_remainder=True)"),
+        (signatures.dropped, "tf.data", "dataset.batch(8, drop_remainder=True)"),
+        (signatures.ahead, "generator", "model.predict(gen, steps=2); model.predict(gen, steps=5)"),
         (signatures.shuffled, "pydataset", "Images(..., shuffle=False)"),
-        (signatures.wrapped, "generator", "model.predict(batches, steps=7)"),
+        (signatures.wrapped, "generator", "model.predict(batches, steps=7)[:50]"),
+        (signatures.wrapped, "tf.data", "model.predict(dataset.repeat(), steps=7)"),
     ],
 )
 def test_a_remedy_names_the_source_its_steps_and_its_batches(maker, kind, words):

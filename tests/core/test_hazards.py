@@ -18,7 +18,10 @@ def pydataset(**facts):
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        (SourceState("generator", "batches", pulled=5, delivered=3), "2 batches were taken from this batches"),
+        (
+            SourceState("generator", "batches", pulled=5, delivered=3),
+            "2 more batches were taken from the generator batches",
+        ),
         (SourceState("generator", "batches", exhausted=True), "is spent"),
         (SourceState("generator", "batches", started=True), "not at its start"),
         (SourceState("generator", "batches", handed_before=1), "not at its start"),

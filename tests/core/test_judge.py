@@ -309,7 +309,7 @@ def test_a_source_that_is_ahead_or_spent_is_a_hazard():
         judge(trace_of(ALIGNED, {"index"}, sources=(s,)), labels_for(N), Policy()).report.hazards
         for s in (ahead, spent, array)
     ]
-    assert "2 batches were taken" in hazards[0][0]
+    assert "2 more batches were taken" in hazards[0][0]
     assert "spent" in hazards[1][0]
     assert hazards[2] == ()
 

@@ -69,12 +69,14 @@ def wrapped(view: View) -> Diagnosis | None:
         evidence += f": after sample {view.n - 1} come samples 0 to {(again - 1) % view.n} again"
     if counted:
         evidence += f"; {steps} steps of {view.batch} rows"
+    pipeline = view.kind == "tf.data"
+    once = view.call(view.name, steps=None) if pipeline else f"{view.call(view.name)}[:{view.n}]"
     return cause(
         WRAPPED,
         certain=bool(again) and counted,
         evidence=evidence,
-        before=view.call(f"{view.name}.repeat()" if view.kind == "tf.data" else view.name),
-        after=f"{view.call(view.name, steps=None)}  # one pass; or evalguard.guard(..., padding='trim')",
+        before=view.call(f"{view.name}.repeat()" if pipeline else view.name),
+        after=f"{once}  # {'one pass; or' if pipeline else 'and'} evalguard.guard(..., padding='trim')",
         reproduced="keras 3.15, tf_keras 2.21",
     )
 

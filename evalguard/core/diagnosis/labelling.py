@@ -57,7 +57,7 @@ def unpaired(view: View) -> Diagnosis | None:
         if not view.against_rows.rows.size:
             clues.append("it is the label of the row's place, so that it looks right")
     if branches > 1:
-        clues.append(f"{view.name} joins {branches} branches that are each shuffled for themselves")
+        clues.append(f"the {view.name} joins {branches} branches that are each shuffled for themselves")
     return cause(
         UNPAIRED,
         certain=bool(differ) and branches > 1,

@@ -263,7 +263,7 @@ def reshuffled(view: View) -> Diagnosis | None:
         return None
     evidence = _order_evidence(view)
     if seen:
-        evidence += f"; {view.name} is shuffled anew whenever it is read"
+        evidence += f"; the {view.name} is shuffled anew whenever it is read"
     elif changed:
         evidence += "; an item that was asked for twice was not the same"
     pipeline = view.kind == "tf.data"
@@ -283,7 +283,7 @@ def reshuffled(view: View) -> Diagnosis | None:
 def shuffled(view: View) -> Diagnosis | None:
     """A permutation over the whole range."""
     told = view.facts.get("shuffle")
-    if not _reordered(view) or told is False:
+    if not _reordered(view) or told is False or (not told and view.facts.get("reshuffled_each_pass")):
         return None
     if not told and (view.samples is None or not _shuffles(view)):
         return None
@@ -292,8 +292,8 @@ def shuffled(view: View) -> Diagnosis | None:
         SHUFFLED,
         certain=bool(told),
         evidence=evidence,
-        before=f"{view.name}(..., shuffle=True)",
-        after=f"{view.name}(..., shuffle=False)",
+        before=f"{view.name}.shuffle(...)" if view.kind == "tf.data" else f"{view.name}(..., shuffle=True)",
+        after=view.name if view.kind == "tf.data" else f"{view.name}(..., shuffle=False)",
         reproduced="keras 3.15, tf_keras 2.21",
     )
 

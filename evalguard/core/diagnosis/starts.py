@@ -93,7 +93,7 @@ def ahead(view: View) -> Diagnosis | None:
         evidence += f"; the same object had given {plural(taken, 'batch')} by then, of which {delivered} were delivered"
     elif jump.found < 0:
         return None
-    several = "; ".join([view.call("gen")] * 2)
+    several = "; ".join(view.call("gen", source) for source in (view.trace.sources or (view.source,) * 2)[:3])
     return cause(
         AHEAD,
         certain=taken > delivered,
@@ -176,7 +176,8 @@ def not_at_start(view: View) -> Diagnosis | None:
     # A stream whose first row is sample 0 was at its start, whatever its history.
     if start is None and not (used and view.samples is None):
         return None
-    if view.kind == "arrays":
+    # A PyDataset has no place to stand at, unless its items come from something that has.
+    if view.kind in {"arrays", "batch"} or (view.kind == "pydataset" and (stateful_getitem(view) or leftover(view))):
         return None
     evidence = f"the first row is sample {start}, and all behind it follow" if start is not None else ""
     if used:

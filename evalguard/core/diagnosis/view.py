@@ -83,12 +83,14 @@ class View:
 
     @property
     def name(self) -> str:
-        """Class name of the source, in the user's own terms."""
-        return self.source.type_name if self.source.type_name != "unknown" else "source"
+        """The source in the user's own terms: its class name, or a word where that says nothing to them."""
+        words = {"tf.data": "dataset", "arrays": "x", "unknown": "source"}
+        return words.get(self.kind, self.source.type_name)
 
-    def call(self, source: str, **changed: Any) -> str:
+    def call(self, source: str, of: SourceState | None = None, **changed: Any) -> str:
         """The guarded call as the user wrote it: ``model.predict(source, steps=7)``."""
-        given = {**{name: self.facts[name] for name in ("steps",) if name in self.facts}, **changed}
+        facts = (of or self.source).facts
+        given = {**{name: facts[name] for name in ("steps",) if name in facts}, **changed}
         options = "".join(f", {name}={value}" for name, value in given.items() if value is not None)
         method = self.trace.method if self.trace.method != "check" else "predict"
         return f"model.{method}({source}{options})"
