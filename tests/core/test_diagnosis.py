@@ -239,6 +239,33 @@ def test_a_shuffled_stream_that_is_also_cut_names_both():
     assert [cause.cause.split(":")[0] for cause in causes] == ["`shuffle=True`", "`__len__` rounds down"]
 
 
+def test_a_certain_cause_comes_before_a_more_specific_one_that_is_only_likely():
+    order = np.random.default_rng(0).permutation(50)
+    causes = named(
+        made(Setting(50, 8, "pydataset", told=True), order, facts={"shuffle": True}, targets=label_values(50))
+    )
+    assert [(cause.cause, cause.certain) for cause in causes] == [
+        ("`shuffle=True`", True),
+        ("labels in the stream belong to other rows", False),
+    ]
+
+
+@pytest.mark.parametrize("maker", [signatures.used_generator, signatures.sorted_as_text, signatures.stride])
+def test_an_order_that_is_explained_is_not_called_random_as_well(maker):
+    for case in cases(maker, (50,)):
+        assert [cause.cause for cause in named(case) if "shuffle" in cause.cause] == []
+
+
+def test_batches_that_changed_places_with_rows_out_of_order_inside_are_not_whole():
+    batches = signatures.raced_batches(Setting(50, 8, "generator", told=False))
+    assert batches is not None
+    samples = batches.samples.copy()
+    samples[[2, 3]] = samples[[3, 2]]
+    sizes = batches.trace.batch_sizes
+    cause = named(made(Setting(50, 8, "generator", told=False), samples, sizes=sizes))[0]
+    assert not cause.cause.startswith("parallel work inside the source")
+
+
 def test_a_used_generator_whose_rows_begin_at_sample_0_is_not_accused():
     state = {"handed_before": 1, "pulled_before": 7, "started": True}
     cause = first_cause(np.arange(48), facts={"steps": 6}, state=state)
