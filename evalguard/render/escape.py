@@ -2,29 +2,60 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from itertools import pairwise
 
 MAX_TEXT = 200
-# Left-to-right and right-to-left marks, overrides and isolates: they reorder what stands around them.
-_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+# More marks on one letter than any script needs climb over the lines above and below.
+MAX_MARKS = 4
+# All "other" characters (controls, direction overrides, surrogates, private and unassigned ones) and line separators.
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_MARKS = frozenset({"Mn", "Me"})
+_MARKDOWN = re.compile(r"[\\`*_{}\[\]()#+!|~]")
+# Where a renderer makes links of bare addresses: an entity is the same character to a reader, and not to it.
+_ADDRESS = re.compile(r"(?<=[A-Za-z]):(?=//)|@|(?<=www)\.", re.IGNORECASE)
+# A spreadsheet takes these for the start of a formula; a tab or a line break in front is gone by then.
+_FORMULA = re.compile(r"\s*[=+\-@]")
+_NUMBER = re.compile(r"\s*[+-]?(\d[\d_,]*)?\.?\d*([eE][+-]?\d+)?\s*", re.ASCII)
 
 
 def visible(text: object, limit: int = MAX_TEXT) -> str:
     """One line of text without control characters or direction overrides, cut to ``limit`` characters."""
-    raw = str(text)
-    shown = "".join(_visible_character(character) for character in raw[: limit + 1])
+    raw = str(text)[: limit + 1]
+    if raw.isascii() and raw.isprintable():
+        shown = raw
+    else:
+        categories = [unicodedata.category(character) for character in raw]
+        shown = "".join(map(_visible_character, raw, categories, _heaped(categories)))
     return shown[:limit] + "…" if len(shown) > limit else shown
 
 
-def _visible_character(character: str) -> str:
-    if character in _BIDI or unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}:
-        return f"\\u{ord(character):04x}"
+def _heaped(categories: list[str]) -> list[bool]:
+    """Which characters are marks on top of ``MAX_MARKS`` others."""
+    heights = [0]
+    for category in categories:
+        heights.append(heights[-1] + 1 if category in _MARKS else 0)
+    return [after > max(before, MAX_MARKS) for before, after in pairwise(heights)]
+
+
+def _visible_character(character: str, category: str, heaped: bool) -> str:
+    if category in _UNSEEN or heaped:
+        code = ord(character)
+        return f"\\u{code:04x}" if code < 1 << 16 else f"\\U{code:08x}"
     return character
 
 
 def markdown(text: object, limit: int = MAX_TEXT) -> str:
-    """Visible text in which no character is Markdown or HTML."""
+    """Visible text in which no character is Markdown or HTML, and no address becomes a link."""
     shown = visible(text, limit)
     for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         shown = shown.replace(character, entity)
-    return "".join("\\" + character if character in "\\`*_{}[]()#+!|~" else character for character in shown)
+    shown = _MARKDOWN.sub(r"\\\g<0>", shown)
+    return _ADDRESS.sub(lambda match: f"&#{ord(match[0])};", shown)
+
+
+def cell(text: object, limit: int = 1000) -> str:
+    """Visible text that a spreadsheet does not take for a formula: such text gets an apostrophe in front."""
+    shown = visible(text, limit)
+    return f"'{shown}" if _FORMULA.match(shown) and not _NUMBER.fullmatch(shown) else shown

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import io
 import sys
-import textwrap
 from collections.abc import Iterator
-from typing import Any, TextIO
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TextIO
 
 from evalguard.core.policy import Verdict
 from evalguard.core.report import Report
+from evalguard.render import words
 from evalguard.render.escape import visible
+from evalguard.render.plot import EXPECTED, FIELD, RIGHT, WRONG, picture, text_plot
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 MAX_LINES = 25
 MAX_ROWS = 4
+MIN_WIDTH = 40
 PLAIN_WIDTH = 100
-INDENT = " " * 12
+LABEL_WIDTH = 12
+PLOT_HEIGHTS = range(8, 3, -1)
+PLOT_WIDTH = 36
 STYLES = {
     Verdict.PASS: "bold green",
     Verdict.REPAIRED: "bold cyan",
@@ -23,7 +31,24 @@ STYLES = {
     Verdict.FAIL: "bold red",
 }
 
-Line = tuple[str, str]
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Lines that belong together.
+
+    Attributes:
+        rank: What has the lowest gets its lines first.
+        most: Lines it gets at most.
+        label: Word in the margin.
+        items: Text, each item on lines of its own.
+        style: Of the text, for rich.
+    """
+
+    rank: int
+    most: int
+    label: str
+    items: tuple[str, ...]
+    style: str = ""
 
 
 def to_text(report: Report, *, color: bool = False, width: int = PLAIN_WIDTH) -> str:
@@ -32,97 +57,149 @@ def to_text(report: Report, *, color: bool = False, width: int = PLAIN_WIDTH) ->
     Args:
         report: What to show.
         color: Emit ANSI colours.
-        width: Columns to wrap at.
+        width: Columns to wrap at, 40 or more.
     """
     from rich.console import Console
     from rich.text import Text
 
+    width = max(width, MIN_WIDTH)
     stream = io.StringIO()
     console = Console(
         file=stream, width=width, force_terminal=color, no_color=not color, color_system="standard" if color else None
     )
-    for text, style in lines(report, width):
-        # Wrapped here and not by the console, so that what follows stands under what it belongs to.
-        for part in textwrap.wrap(text, width, subsequent_indent=INDENT, break_on_hyphens=False):
-            console.print(Text(part, style=style), soft_wrap=True, highlight=False)
-    rendered = [line.rstrip() for line in stream.getvalue().splitlines()]
-    if len(rendered) > MAX_LINES:
-        rendered = [*rendered[: MAX_LINES - 1], "  … more in report.json"]
-    return "\n".join(rendered) + "\n"
+    found = list(blocks(report))
+    wrapped = [_wrapped(block, console) for block in found]
+    granted = _granted(found, [len(lines) for lines in wrapped])
+    for block, lines, number in zip(found, wrapped, granted, strict=True):
+        if number < len(lines):
+            lines[number - 1 :] = [f"{lines[number - 1][: width - 2]} …"] if number else []
+        for line in lines:
+            console.print(Text(line, style=block.style), soft_wrap=True, highlight=False)
+    for line in _plot(report, width, MAX_LINES - sum(granted)):
+        console.print(Text(line), soft_wrap=True, highlight=False)
+    return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().splitlines())
 
 
 def print_report(report: Report, file: TextIO | None = None) -> None:
     """Print to a terminal in colour and at its width, or plainly to anything else."""
-    stream = file or sys.stdout
     from rich.console import Console
 
+    stream = file or sys.stdout
     console = Console(file=stream)
     terminal = console.is_terminal
-    stream.write(
-        to_text(report, color=terminal and not console.no_color, width=console.width if terminal else PLAIN_WIDTH)
-    )
+    text = to_text(report, color=terminal and not console.no_color, width=console.width if terminal else PLAIN_WIDTH)
+    # A key in a script that the stream cannot write must not cost the verdict.
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    stream.write(text.encode(encoding, "replace").decode(encoding))
 
 
-def lines(report: Report, width: int = PLAIN_WIDTH) -> Iterator[Line]:
-    """Each line with its style, most important first."""
-    yield (f"{visible(report.name)}: {visible(report.headline, 400)}", STYLES[report.verdict])
+def _wrapped(block: Block, console: Console) -> list[str]:
+    """Lines of the console's width: the label in the margin, the text beside it."""
+    from rich.text import Text
+
+    room = console.width - (LABEL_WIDTH if block.label else 0)
+    # rich counts the cells of a terminal: a Chinese character takes two.
+    lines = [
+        line.plain.rstrip()
+        for item in block.items
+        for line in Text(item).wrap(console, room, overflow="fold", tab_size=1)
+    ]
+    if not block.label:
+        return lines
+    margins = [f"  {block.label:<{LABEL_WIDTH - 2}}", *[" " * LABEL_WIDTH] * len(lines)]
+    return [margin + line for margin, line in zip(margins, lines, strict=False)]
+
+
+def _granted(found: list[Block], wanted: list[int]) -> list[int]:
+    """How many lines each block gets, so that all fit: the verdict, what is wrong and what to do come first."""
+    left, granted = MAX_LINES, [0] * len(found)
+    for place in sorted(range(len(found)), key=lambda place: found[place].rank):
+        granted[place] = min(left, wanted[place], found[place].most)
+        left -= granted[place]
+    return granted
+
+
+def _plot(report: Report, width: int, room: int) -> list[str]:
+    """The alignment in the lines that are left: worth drawing where something is wrong."""
+    drawn = picture(report.plot) if report.findings else None
+    height = next((height for height in PLOT_HEIGHTS if height + 1 <= room), 0)
+    if drawn is None or not height:
+        return []
+    grid = text_plot(drawn, min(PLOT_WIDTH, width - LABEL_WIDTH - 3), height)
+    lines = [f"{'  alignment' if place == 0 else '':<{LABEL_WIDTH}}|{line}" for place, line in enumerate(grid)]
+    marks = f"{FIELD} rows" if drawn.columns else f"{RIGHT} right, {WRONG} wrong"
+    legend = [f"row across, sample up: {marks}, {EXPECTED} where rows belong", f"{marks}, {EXPECTED} empty"]
+    fitting = next(line for line in legend if len(line) <= width - LABEL_WIDTH - 3 or line is legend[-1])
+    return [*lines, f"{' ' * LABEL_WIDTH}+- {fitting}"]
+
+
+def blocks(report: Report) -> Iterator[Block]:
+    """What the report says, in the order in which it is read."""
+    yield Block(0, 5, "", (f"{visible(report.name)}: {visible(report.headline, 400)}",), STYLES[report.verdict])
     yield from _facts(report)
-    for finding in report.findings:
-        yield (f"  found     {visible(finding['message'], 300)}", "")
-    for number, row in enumerate(report.wrong_rows[:MAX_ROWS]):
-        yield (("  rows      " if number == 0 else "            ") + wrong_row(row), "")
-    more = report.counts["misaligned"] - MAX_ROWS
-    if report.wrong_rows and more > 0:
-        yield (f"            … and {more:,} more", "dim")
-    for cause in report.diagnosis[:1]:
-        sure = "" if cause.certain else " (likely)"
-        yield (f"  cause     {visible(cause.cause)}{sure}: {visible(cause.evidence, 300)}", "")
-        for number, remedy in enumerate(cause.remedy.splitlines()[:4]):
-            yield (("  cure      " if number == 0 else "            ") + visible(remedy, 300), "bold")
+    if report.findings:
+        yield Block(1, 6, "found", tuple(visible(finding["message"], 300) for finding in report.findings))
+    if report.wrong_rows:
+        yield Block(5, MAX_ROWS + 1, "rows", _rows(report))
+    yield from _causes(report)
     yield from _notes(report)
 
 
-def _facts(report: Report) -> Iterator[Line]:
+def _facts(report: Report) -> Iterator[Block]:
     counts, labels = report.counts, report.labels
-    named = [visible(report.source.get(part, "")) for part in ("kind", "type")]
-    source = " ".join(dict.fromkeys(part for part in named if part != "unknown")).strip()
+    source = words.source(report)
     about = f"{report.method} over {source}" if source else report.method
-    yield (f"  proof     {report.proof}; {about}", "")
-    digest = f", digest {labels['digest']}" if labels.get("digest") else ""
-    yield (f"  labels    {counts['n_labels']:,} ({visible(labels.get('name', 'none'))}{digest})", "")
-    numbers = ("n_predictions", "missing", "duplicate", "foreign", "reordered", "misaligned", "label_disagreements")
-    shown = [f"{counts[name]:,} {name.removeprefix('n_').replace('_', ' ')}" for name in numbers]
-    shown += [f"{counts[name]:,} {name.replace('_', ' ')}" for name in ("padding", "equal_samples") if counts[name]]
-    yield (f"  counts    {', '.join(shown)}", "")
-    wrong = [f"{stage} {state}" for stage, state in report.stages.items() if state != "unknown"]
-    if report.findings and wrong:
-        yield (f"  stages    {', '.join(wrong)}", "")
+    yield Block(6, 2, "proof", (visible(f"{report.proof}; {about}"),))
+    digest = f", digest {visible(labels['digest'])}" if labels.get("digest") else ""
+    yield Block(12, 2, "labels", (f"{counts['n_labels']:,} ({visible(labels.get('name', 'none'))}{digest})",))
+    yield Block(7, 3, "counts", (_counts(report),))
+    stages = [f"{stage} {report.stages[stage]}" for stage in words.STAGES if report.stages.get(stage) in _KNOWN]
+    if report.findings and stages:
+        yield Block(10, 1, "stages", (", ".join(stages),))
 
 
-def _notes(report: Report) -> Iterator[Line]:
-    impact = report.impact or {}
-    for name, figure in list(impact.items())[:3]:
-        yield (f"  metric    {visible(name)}: {visible(figure, 300)}", "")
+_KNOWN = ("right", "wrong")
+
+
+def _counts(report: Report) -> str:
+    """``100 predictions: 98 misaligned, 97 reordered; 0 missing, duplicate, foreign, label disagreements``."""
+    counts = report.counts
+    some = [f"{counts[name]:,} {name.replace('_', ' ')}" for name in (*words.WRONG, *words.NEUTRAL) if counts[name]]
+    none = [name.replace("_", " ") for name in words.WRONG if not counts[name]]
+    parts = [", ".join(some)] if some else []
+    parts += [f"0 {', '.join(none)}"] if none else []
+    return f"{counts['n_predictions']:,} predictions: {'; '.join(parts)}"
+
+
+def _rows(report: Report) -> tuple[str, ...]:
+    rows = tuple(words.wrong_row(row, visible) for row in report.wrong_rows[:MAX_ROWS])
+    more = report.counts["misaligned"] - MAX_ROWS
+    return (*rows, f"… and {more:,} more") if more > 0 else rows
+
+
+def _causes(report: Report) -> Iterator[Block]:
+    for cause in report.diagnosis[:1]:
+        told = "" if words.certainty(cause) != "likely" else " (likely)"
+        yield Block(2, 3, "cause", (f"{visible(cause.cause)}{told}: {visible(cause.evidence, 300)}",))
+        remedy = tuple(visible(line, 300) for line in cause.remedy.splitlines())
+        yield Block(3, 4, "cure", remedy, "bold")
+    others = [visible(cause.cause) for cause in report.diagnosis[1:]]
+    if others:
+        yield Block(13, 1, "or else", ("; ".join(others),))
+
+
+def _notes(report: Report) -> Iterator[Block]:
+    figures = [
+        f"{visible(metric)}: {visible(', '.join(' '.join(pair).strip() for pair in told), 300)}"
+        for metric, told in words.impact(report)
+    ]
+    if figures:
+        yield Block(4, 3, "metric", tuple(figures))
     if report.repair and report.repair.get("refused"):
-        yield (f"  repair    refused: {visible(report.repair['refused'], 300)}", "")
-    for hazard in report.hazards:
-        yield (f"  hazard    {visible(hazard, 400)}", "yellow")
-    for note in report.not_proven:
-        yield (f"  not shown {visible(note, 400)}", "")
+        yield Block(8, 2, "repair", (f"refused: {visible(report.repair['refused'], 300)}",))
+    if report.hazards:
+        yield Block(9, 4, "hazard", tuple(visible(hazard, 400) for hazard in report.hazards), "yellow")
+    if report.not_proven:
+        yield Block(11, 5, "not shown", tuple(visible(note, 400) for note in report.not_proven))
     if report.advice:
-        yield (f"  to do     {visible(report.advice, 300)}", "bold")
-
-
-def wrong_row(row: Any) -> str:
-    """``row 7: prediction of sample 12, scored against label 7``, with keys where they are known."""
-    sample, label = row["sample"], row["label"]
-    carried = f" ({visible(row['sample_key'])})" if "sample_key" in row else ""
-    wanted = f" ({visible(row['label_key'])})" if "label_key" in row else ""
-    if sample is not None:
-        what = f"prediction of sample {sample}{carried}"
-    elif carried:
-        what = f"prediction of a row that is no labelled sample{carried}"
-    else:
-        what = "prediction"
-    where = "beyond the last label" if label is None else f"scored against label {label}{wanted}"
-    return f"row {row['row']}: {what}, {where}"
+        yield Block(3, 3, "to do", (visible(report.advice, 300),), "bold")
