@@ -240,7 +240,7 @@ class MlflowSink:
         where = f" It is kept in {kept}; `evalguard replay` sends it." if kept else note
         uri, deadline = self.target.tracking_uri, time.monotonic() + self.timeout_s
         try:
-            courier(uri).do(lambda: _deliver(record, kept), self.timeout_s)
+            courier(uri).do(lambda: _deliver(record, kept, deadline), self.timeout_s)
         except NotInTime:
             msg = f"MLflow at {shown(uri)} did not take {what} within {self.timeout_s:g} s.{where}"
             raise SinkError(msg) from None
@@ -250,10 +250,10 @@ class MlflowSink:
         _catch_up(uri, deadline)
 
 
-def _deliver(record: Record, kept: Path | None) -> None:
-    """Send a record and take it out of the spool."""
+def _deliver(record: Record, kept: Path | None, deadline: float) -> None:
+    """Send a record and take it out of the spool; one that is not kept there is of no use after the deadline."""
     if kept is None:
-        send(record)
+        send(record, deadline)
         return
     while True:
         with spool.claimed(kept) as mine:

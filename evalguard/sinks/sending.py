@@ -37,14 +37,19 @@ FOR_GOOD = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "INV
 _log = logging.getLogger("evalguard")
 
 
-def send(record: Record) -> str | None:
+def send(record: Record, until: float | None = None) -> str | None:
     """Write one record to its run; the slot it went to, or None where a newer verdict of its name is there already.
 
     The truth goes first, in one batch. Note, dataset and model are extras: what
     the server refuses of them is logged and let go.
+
+    Args:
+        record: What to write.
+        until: A mark that nobody waits for any more must not come after the
+            verdict: write nothing later than this (``time.monotonic``).
     """
     client = client_of(record.tracking_uri)
-    own = _write_truth(client, record)
+    own = _write_truth(client, record, until)
     if own is None:
         return None
     run = _settle(client, record.run_id)
@@ -89,7 +94,7 @@ def record_content(record: Record, slot: str) -> bytes:
         "name": slot,
         "began_at_ms": record.began_at_ms,
         "checked_at_ms": record.checked_at_ms,
-        "counts": dict(record.counts),
+        "counts": _counts_text(record.counts),
         "fields": dict(record.fields),
         "files": {name: record_digest(content) for name, content in sorted(record.artifacts.items())},
     }
@@ -129,10 +134,15 @@ def sqlite_path(tracking_uri: str) -> Path | None:
     return Path(unquote(tracking_uri.removeprefix("sqlite:///").partition("?")[0]))
 
 
+def _counts_text(counts: Mapping[str, int]) -> str:
+    """Counts as the tag holds them: what matters most comes first, for it may be cut."""
+    return " ".join(f"{name}={value}" for name, value in counts.items())
+
+
 def _own_slot(record: Record, name: str) -> Slot:
     fields = {
         **record.fields,
-        "counts": " ".join(f"{count}={value}" for count, value in record.counts.items()),
+        "counts": _counts_text(record.counts),
         "record": record_digest(record_content(record, name)) if record.artifacts else record.token,
         "began_at_ms": str(record.began_at_ms),
         "checked_at_ms": str(record.checked_at_ms),
@@ -140,8 +150,8 @@ def _own_slot(record: Record, name: str) -> Slot:
     return Slot(name, fields)
 
 
-def _write_truth(client: Any, record: Record) -> Slot | None:
-    """Verdict, counts and digest in one batch; None where a newer verdict is there."""
+def _write_truth(client: Any, record: Record, until: float | None) -> Slot | None:
+    """Verdict, counts and digest in one batch; None where a newer verdict is there, or it is too late."""
     for attempt in range(MAX_ROUNDS):
         run = client.get_run(record.run_id)
         present = slots(run.data.tags)
@@ -150,6 +160,8 @@ def _write_truth(client: Any, record: Record) -> Slot | None:
             return None
         own = _own_slot(record, name)
         present = {**present, name: own}
+        if until is not None and time.monotonic() > until:
+            return None
         if _log_batch(client, run, {**own.to_tags(), **run_tags(present)}, present, last=attempt + 1 == MAX_ROUNDS):
             break
     return own
