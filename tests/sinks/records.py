@@ -46,7 +46,7 @@ class Store:
     def run(self, **tags):
         return self.client.create_run(self.experiment_id, tags=tags or None).info.run_id
 
-    def sink(self, run_id, model="", timeout_s=10.0):
+    def sink(self, run_id, model="", timeout_s=90.0):  # a busy machine is slow, not wrong
         return MlflowSink(Target(self.uri, run_id, model), timeout_s)
 
     def tags(self, run_id):
