@@ -62,7 +62,7 @@ def to_text(report: Report, *, color: bool = False, width: int = PLAIN_WIDTH) ->
     from rich.console import Console
     from rich.text import Text
 
-    width = max(width, MIN_WIDTH)
+    report, width = words.plain(report), max(width, MIN_WIDTH)
     stream = io.StringIO()
     console = Console(
         file=stream, width=width, force_terminal=color, no_color=not color, color_system="standard" if color else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -20,8 +21,15 @@ PROOFS = {
     "count": "only the number of rows is known to be right",
     "none": "nothing is known of which row answers which label",
 }
+# The same where something is wrong: what is known, though it is not what was hoped for.
+KNOWN = {**PROOFS, "identity": "every row's sample is known"}
 # Figures of `impact` in the order in which they are read; others follow.
 FIGURES = ("as_scored", "realigned", "difference", "at_least", "at_most")
+
+
+def plain(report: Report) -> Report:
+    """The report as it comes back from its JSON form: what is rendered now is rendered later, byte for byte."""
+    return Report.from_dict(json.loads(report.to_json()))
 
 
 def wrong_row(row: Mapping[str, Any], shown: Any = str) -> str:

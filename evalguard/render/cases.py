@@ -1,0 +1,86 @@
+"""A report as a list of tests: one for the verdict, one for each check. The common ground of JUnit and in-toto."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from evalguard.core.checks import Reason
+from evalguard.core.policy import Verdict
+from evalguard.core.report import Report
+
+Outcome = Literal["passed", "warned", "failed", "error", "skipped"]
+
+ALIGNMENT = "alignment"
+OF_VERDICT: Mapping[Verdict, Outcome] = {
+    Verdict.PASS: "passed",
+    Verdict.REPAIRED: "warned",
+    Verdict.UNPROVEN: "error",
+    Verdict.FAIL: "failed",
+}
+# Checks that are always told of. The others show only where they found something.
+CHECKS = (
+    Reason.COUNT,
+    Reason.FOREIGN,
+    Reason.MISSING,
+    Reason.DUPLICATE,
+    Reason.REORDERED,
+    Reason.LABELS,
+    Reason.TRANSPORT,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One test.
+
+    Attributes:
+        name: ``alignment``, or the reason code of a check.
+        outcome: What came out; ``error``: could not be judged, where a
+            judgement was demanded; ``skipped``: not judged.
+        message: One sentence; raw text.
+    """
+
+    name: str
+    outcome: Outcome
+    message: str = ""
+
+
+def cases(report: Report) -> tuple[Case, ...]:
+    """The verdict first, then the checks.
+
+    A check that was not made is skipped, not passed: no evidence is never a pass.
+    """
+    found = {str(finding["reason"]): finding for finding in report.findings}
+    names = (*(reason.value for reason in CHECKS), *sorted(set(found) - {reason.value for reason in CHECKS}))
+    verdict = Case(ALIGNMENT, OF_VERDICT[report.verdict], report.headline)
+    return (verdict, *(_check(name, found.get(name), report) for name in names))
+
+
+def _check(name: str, finding: Mapping[str, Any] | None, report: Report) -> Case:
+    if finding is not None:
+        # What was put right is no failure any more, and no clean pass.
+        outcome: Outcome = "warned" if report.verdict is Verdict.REPAIRED else "failed"
+        return Case(name, outcome, str(finding["message"]))
+    not_made = _why_not_made(name, report)
+    return Case(name, "skipped", not_made) if not_made else Case(name, "passed")
+
+
+def _why_not_made(name: str, report: Report) -> str:
+    """Why a check that found nothing had nothing to look at; empty if it had."""
+    if name == Reason.COUNT:
+        return "" if report.counts["n_predictions"] and report.counts["n_labels"] else "nothing was judged"
+    if name == Reason.LABELS:
+        return "" if _seen(report, "labels") else "the stream carries no targets that could be compared"
+    if name == Reason.TRANSPORT:
+        return "" if _seen(report, "transport") else "how rows travelled was not observed"
+    if report.proof != "identity":
+        return "which sample each row is, is not known"
+    if name == Reason.REORDERED and report.plot is None:
+        return f"the figures of {report.method} do not depend on the order of rows"
+    return ""
+
+
+def _seen(report: Report, stage: str) -> bool:
+    return report.stages.get(stage) in {"right", "wrong"}
