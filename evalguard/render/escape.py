@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from itertools import pairwise
 
 MAX_TEXT = 200
 # More marks on one letter than any script needs climb over the lines above and below.
 MAX_MARKS = 4
-# All "other" characters (controls, direction overrides, surrogates, private and unassigned ones) and line separators.
-_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _MARKS = frozenset({"Mn", "Me"})
 _MARKDOWN = re.compile(r"[\\`*_{}\[\]()#+!|~]")
 # Where a renderer makes links of bare addresses: an entity is the same character to a reader, and not to it.
@@ -21,29 +18,31 @@ _NUMBER = re.compile(r"\s*[+-]?(\d[\d_,]*)?\.?\d*([eE][+-]?\d+)?\s*", re.ASCII)
 
 
 def visible(text: object, limit: int = MAX_TEXT) -> str:
-    """One line of text without control characters or direction overrides, cut to ``limit`` characters."""
+    """One line of text in which every character can be seen, cut to ``limit`` characters.
+
+    Controls, direction overrides, surrogates, and spaces that look like
+    another one are shown by their numbers.
+    """
     raw = str(text)[: limit + 1]
-    if raw.isascii() and raw.isprintable():
-        shown = raw
-    else:
-        categories = [unicodedata.category(character) for character in raw]
-        shown = "".join(map(_visible_character, raw, categories, _heaped(categories)))
-    return shown[:limit] + "…" if len(shown) > limit else shown
+    if not (raw.isascii() and raw.isprintable()):
+        raw = "".join(map(_visible_character, raw, _heaped(raw)))
+    return raw[:limit] + "…" if len(raw) > limit else raw
 
 
-def _heaped(categories: list[str]) -> list[bool]:
+def _visible_character(character: str, heaped: bool) -> str:
+    if character.isprintable() and not heaped:
+        return character
+    code = ord(character)
+    return f"\\u{code:04x}" if code < 1 << 16 else f"\\U{code:08x}"
+
+
+def _heaped(text: str) -> list[bool]:
     """Which characters are marks on top of ``MAX_MARKS`` others."""
-    heights = [0]
-    for category in categories:
-        heights.append(heights[-1] + 1 if category in _MARKS else 0)
-    return [after > max(before, MAX_MARKS) for before, after in pairwise(heights)]
-
-
-def _visible_character(character: str, category: str, heaped: bool) -> str:
-    if category in _UNSEEN or heaped:
-        code = ord(character)
-        return f"\\u{code:04x}" if code < 1 << 16 else f"\\U{code:08x}"
-    return character
+    found, height = [], 0
+    for character in text:
+        height = height + 1 if unicodedata.category(character) in _MARKS else 0
+        found.append(height > MAX_MARKS)
+    return found
 
 
 def markdown(text: object, limit: int = MAX_TEXT) -> str:

@@ -71,9 +71,7 @@ def to_text(report: Report, *, color: bool = False, width: int = PLAIN_WIDTH) ->
     wrapped = [_wrapped(block, console) for block in found]
     granted = _granted(found, [len(lines) for lines in wrapped])
     for block, lines, number in zip(found, wrapped, granted, strict=True):
-        if number < len(lines):
-            lines[number - 1 :] = [f"{lines[number - 1][: width - 2]} …"] if number else []
-        for line in lines:
+        for line in _cut(lines, number, width):
             console.print(Text(line, style=block.style), soft_wrap=True, highlight=False)
     for line in _plot(report, width, MAX_LINES - sum(granted)):
         console.print(Text(line), soft_wrap=True, highlight=False)
@@ -110,6 +108,15 @@ def _wrapped(block: Block, console: Console) -> list[str]:
     return [margin + line for margin, line in zip(margins, lines, strict=False)]
 
 
+def _cut(lines: list[str], number: int, width: int) -> list[str]:
+    """The first lines; the last of them says so where there are more."""
+    if number in {0, len(lines)}:
+        return lines[:number]
+    from rich.cells import set_cell_size
+
+    return [*lines[: number - 1], f"{set_cell_size(lines[number - 1], width - 2).rstrip()} …"]
+
+
 def _granted(found: list[Block], wanted: list[int]) -> list[int]:
     """How many lines each block gets, so that all fit: the verdict, what is wrong and what to do come first."""
     left, granted = MAX_LINES, [0] * len(found)
@@ -140,7 +147,7 @@ def blocks(report: Report) -> Iterator[Block]:
     if report.findings:
         yield Block(1, 6, "found", tuple(visible(finding["message"], 300) for finding in report.findings))
     if report.wrong_rows:
-        yield Block(5, MAX_ROWS + 1, "rows", _rows(report))
+        yield Block(5, 2 * MAX_ROWS + 1, "rows", _rows(report))
     yield from _causes(report)
     yield from _notes(report)
 
