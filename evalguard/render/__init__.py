@@ -1,28 +1,24 @@
-"""A report for people and for machines: pure functions of the report."""
+"""A report for people and for machines: pure functions of the report, each form in a module of its own.
+
+========== ==================================================================
+text       for a terminal, at most 25 lines
+html       one self-contained page; in a frame for a notebook
+svg        the plots of the page, and the alignment as a file
+junit      for continuous integration
+intoto     a statement about the files that were judged
+tables     the first wrong rows as CSV
+escape     hostile text made inert, for all of them
+========== ==================================================================
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from evalguard.core.report import Report
-from evalguard.render.html import to_frame, to_html
-from evalguard.render.intoto import to_statement
-from evalguard.render.junit import to_junit
-from evalguard.render.svg import to_svg
-from evalguard.render.tables import to_csv
 from evalguard.render.text import print_report, to_text
 
-__all__ = [
-    "artifacts",
-    "print_report",
-    "to_csv",
-    "to_frame",
-    "to_html",
-    "to_junit",
-    "to_statement",
-    "to_svg",
-    "to_text",
-]
+__all__ = ["artifacts", "print_report", "to_text"]
 
 
 def artifacts(report: Report, subjects: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -33,6 +29,12 @@ def artifacts(report: Report, subjects: Mapping[str, str] | None = None) -> dict
         subjects: Name of each file that was judged → its SHA-256; without it
             there is no ``attestation.json``.
     """
+    # Imported when the first report is rendered: `import evalguard` needs none of it.
+    from evalguard.render.html import to_html
+    from evalguard.render.intoto import to_statement
+    from evalguard.render.junit import to_junit
+    from evalguard.render.tables import to_csv
+
     statement = {"attestation.json": to_statement(report, subjects)} if subjects else {}
     return {
         "report.json": report.to_json(),

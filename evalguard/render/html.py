@@ -68,9 +68,9 @@ def _inert(value: object) -> object:
     return value if isinstance(value, Markup) else visible(value, MAX_PROSE)
 
 
-def _with_code(text: object) -> Markup:
+def _with_code(text: object, limit: int = MAX_PROSE) -> Markup:
     """Text whose parts between backticks are code."""
-    shown = str(escape(visible(text, MAX_PROSE)))
+    shown = str(escape(visible(text, limit)))
     return Markup(_CODE.sub(r"<code>\1</code>", shown))  # noqa: S704 - escaped the line before
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from evalguard.core.ordering import order_metrics
 from evalguard.core.picture import aligned_runs, alignment_runs
-from evalguard.render import to_frame, to_html
+from evalguard.render.html import to_frame, to_html
 from tests.core.test_report import reports
 from tests.render import samples
 from tests.render.test_escape import ANY

@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 from hypothesis import given
 
-from evalguard.render import to_statement
+from evalguard.render.intoto import to_statement
 from tests.core.test_report import reports
 from tests.render import samples
 

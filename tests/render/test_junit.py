@@ -8,8 +8,8 @@ import pytest
 import xmlschema
 from hypothesis import given, settings
 
-from evalguard.render import to_junit
 from evalguard.render.cases import CHECKS, cases
+from evalguard.render.junit import to_junit
 from tests.core.test_report import reports
 from tests.render import samples
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evalguard.render import to_frame, to_html
+from evalguard.render.html import to_frame, to_html
 from tests.render import samples
 
 pytestmark = pytest.mark.browser

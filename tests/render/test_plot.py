@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalguard.core.picture import alignment_runs
-from evalguard.render import to_svg
 from evalguard.render.plot import described, picture, text_plot
-from evalguard.render.svg import BARS, LEFT, SIDE, TOP, alignment, compact, displacement, ticks
+from evalguard.render.svg import BARS, LEFT, SIDE, TOP, alignment, compact, displacement, ticks, to_svg
 from tests.core.streams import streams
 from tests.render import samples as reports
 

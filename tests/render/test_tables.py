@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from evalguard.render import to_csv
+from evalguard.render.tables import to_csv
 from tests.render import samples
 
 
