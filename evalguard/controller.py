@@ -59,6 +59,7 @@ class Call:
         again: Predicts given inputs as this call did, or None where the
             source is not random access.
         metrics: Names of the figures that ``evaluate`` gave.
+        source: What the caller passed as ``x``.
     """
 
     trace: Trace
@@ -67,6 +68,7 @@ class Call:
     seconds: float
     again: Callable[[Any], Any] | None = None
     metrics: tuple[str, ...] = ()
+    source: Any = None
 
 
 @dataclass(slots=True, eq=False)
@@ -98,6 +100,7 @@ class Session:
         outcomes: What was judged, oldest first.
         sink_errors: Records that could not be written.
         cache: Labels with the fingerprints of the reference, kept by the guard.
+        labels_of: Labels that a source holds itself, or None; asked where no others are given.
     """
 
     policy: Policy
@@ -112,6 +115,7 @@ class Session:
     outcomes: list[Outcome] = field(default_factory=list)
     sink_errors: list[SinkError] = field(default_factory=list)
     cache: dict[Any, Labels] = field(default_factory=dict)
+    labels_of: Callable[[Any], Labels | None] = lambda _: None
 
     def guards(self, model: Any) -> bool:
         """Whether calls of this model are watched."""
@@ -154,7 +158,7 @@ class Session:
         )
         again = _again(original, bound, source, probe) if method == "predict" else None
         metrics = () if method in ROWS_RETURNED else _metric_names(model, result)
-        call = Call(trace, result, recorder, seconds, again, metrics)
+        call = Call(trace, result, recorder, seconds, again, metrics, source)
         if method in BATCH_METHODS:
             self.batches.append(call)
             return result
@@ -188,6 +192,9 @@ class Session:
         labels = self.find_labels(last)
         if labels is None and last:
             if self.reference is None:
+                held = [self.labels_of(call.source) for call in self.calls]
+                if held and held[0] is not None:
+                    return held[0]
                 msg = (
                     f"{self.name}: no labels. Expected labels=..., labels_from='argument', "
                     "or g.labels = ... before the guard ends."

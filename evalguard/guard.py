@@ -277,6 +277,7 @@ class Guard:
             sinks=self._make_sinks(name),
             model=self._model,
             cache=self._fingerprinted,
+            labels_of=Labels.held_by,
         )
         session.outcomes = _Shared(self._outcomes)
         return session
@@ -408,8 +409,10 @@ def guard(
     Args:
         labels: External labels in label order: array, list, pandas object,
             mapping of arrays (several outputs), ``Labels``, path of a CSV or
-            Parquet file, or a callable asked when the guard ends. They may
-            also be set as ``g.labels`` before it ends.
+            Parquet file, an image iterator, or a callable asked when the guard
+            ends. They may also be set as ``g.labels`` before it ends. By
+            default those of the image iterator that is predicted, in its order
+            of files.
         label: Column of the labels, where a table is given.
         labels_from: Name of the decorated function's argument that holds them.
         reference: Inputs in label order, to recognise each row by its content:

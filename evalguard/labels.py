@@ -14,6 +14,7 @@ from evalguard import nests
 from evalguard.core import labels as core
 from evalguard.errors import LabelsError
 from evalguard.fingerprint import ALGORITHM, LeafSpec, row_fingerprints
+from evalguard.probes.tagged_items import is_image_iterator
 from evalguard.references import batches_of
 
 LABEL_COLUMNS = ("label", "labels", "target", "targets", "y", "y_true", "class")
@@ -26,7 +27,7 @@ class Labels(core.Labels):
 
     @classmethod
     def of(cls, source: Any, *, label: str | None = None, key: str | None = None, name: str = "labels") -> Self:
-        """Labels from an array, list, mapping of arrays, pandas object, or the path of a table.
+        """Labels from an array, list, mapping of arrays, pandas object, image iterator, or the path of a table.
 
         Args:
             source: Labels in label order; the rows of a file are the label order.
@@ -43,6 +44,8 @@ class Labels(core.Labels):
             return cls(source.values, source.keys, source.fingerprints, source.spec, source.name)
         if isinstance(source, (str, Path)):
             return cls.read(source, label=label, key=key)
+        if is_image_iterator(source):
+            return cls.from_iterator(source)
         if hasattr(source, "columns") and hasattr(source, "iloc"):  # pandas.DataFrame
             return cls._from_columns(list(source.columns), lambda part: source[part].to_numpy(), label, key, name)
         if isinstance(source, Mapping):
@@ -79,6 +82,44 @@ class Labels(core.Labels):
                 raise LabelsError(msg)
         values = _array(read(label or _label_column(columns, key, name)), name)
         return cls(values=values, keys=None if key is None else read(key), name=name)
+
+    @classmethod
+    def from_iterator(cls, iterator: Any, *, name: str = "") -> Self:
+        """Labels of an image iterator, in its own order of files: what ``classes`` and ``filenames`` hold.
+
+        An iterator of ``ImageDataGenerator.flow_from_directory``,
+        ``flow_from_dataframe`` or ``flow`` shuffles by default and says which
+        file each row is; a guarded call over it is compared with these labels
+        file by file. Nothing is read from disk and the iterator is not moved.
+
+        Args:
+            iterator: The image iterator, of Keras 3 or of tf_keras.
+            name: For reports; by default the iterator's class name.
+
+        Returns:
+            Labels with the file names as keys, where there are files and none
+            of them is listed twice; samples without labels have keys only.
+
+        Raises:
+            LabelsError: It is no image iterator, or it holds neither labels
+                nor files (``flow`` without ``y``), or no sample.
+        """
+        name = name or type(iterator).__name__
+        if not is_image_iterator(iterator):
+            msg = f"{name}: expected an image iterator of ImageDataGenerator.flow*, found {type(iterator).__qualname__}"
+            raise LabelsError(msg)
+        files = getattr(iterator, "filenames", None)
+        keys = None if files is None or len(set(files)) < len(files) else np.asarray(files, dtype=np.str_)
+        values = _image_labels(iterator)
+        if values is None and keys is None:
+            msg = f"{name}: expected labels or files, found neither: give flow(x, y), or labels of your own"
+            raise LabelsError(msg)
+        return cls(values=values, keys=keys, name=name)
+
+    @classmethod
+    def held_by(cls, source: Any) -> Self | None:
+        """The labels that a source of predictions holds itself, in its order of samples; None where it holds none."""
+        return cls.from_iterator(source) if is_image_iterator(source) else None
 
     @classmethod
     def collect(
@@ -205,6 +246,19 @@ class Labels(core.Labels):
             spec=tuple(about["spec"]),
             name=about["name"],
         )
+
+
+def _image_labels(iterator: Any) -> core.Values | None:
+    """Labels by sample: ``labels`` where images are files, ``y`` where they are an array; None where there are none."""
+    if not hasattr(iterator, "filenames"):
+        y = getattr(iterator, "y", None)
+        return None if y is None else np.asarray(y)
+    if getattr(iterator, "classes", None) is None and iterator.class_mode not in {"raw", "multi_output"}:
+        return None  # from a data frame, with class_mode None or "input"
+    labels = iterator.labels
+    if iterator.class_mode == "multi_output":
+        return {str(number): np.asarray(column) for number, column in enumerate(labels)}
+    return np.asarray(labels)
 
 
 def _unnamed(values: dict[str, NDArray[Any]]) -> core.Values:

@@ -30,7 +30,7 @@ ARROWS: dict[str, frozenset[str]] = {
         "sinks": "core errors render",
         # Labels and references read the same sources that probes tag.
         "references": "core errors nests fingerprint probes",
-        "labels": "core errors nests fingerprint references",
+        "labels": "core errors nests fingerprint probes references",
         "predictions": "core errors nests",
         "frames": "nests",
         "controller": "core errors render nests fingerprint probes engines sinks references predictions",
