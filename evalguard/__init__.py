@@ -16,6 +16,7 @@ from evalguard.errors import (
     UnprovenError,
     UnsupportedSourceError,
 )
+from evalguard.gating import Evaluation, GateResult, gate
 from evalguard.guard import Guard, GuardedModel, check, guard, wrap
 from evalguard.labels import Labels
 from evalguard.tagging import tagged
@@ -28,6 +29,8 @@ __all__ = [
     "Diagnosis",
     "EvalGuardError",
     "EvalGuardWarning",
+    "Evaluation",
+    "GateResult",
     "Guard",
     "GuardedModel",
     "Labels",
@@ -42,6 +45,7 @@ __all__ = [
     "Verdict",
     "__version__",
     "check",
+    "gate",
     "guard",
     "tagged",
     "wrap",

@@ -36,10 +36,11 @@ ARROWS: dict[str, frozenset[str]] = {
         "controller": "core errors render nests fingerprint probes engines sinks references predictions",
         "guard": "core errors nests engines sinks labels references controller frames",
         "testing": "core errors tagging",
+        "gating": "core errors render sinks",
         "step": "__init__ core errors render nests sinks labels guard frames",
         # The public names; the step and the command line are reached by running them.
-        "__init__": "core errors guard labels tagging",
-        "cli": "__init__ core errors render sinks labels guard step",
+        "__init__": "core errors gating guard labels tagging",
+        "cli": "__init__ core errors render sinks labels guard gating step",
         "__main__": "cli",
     }.items()
 }

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from evalguard.sinks.lineage import lineage
 from evalguard.sinks.note import BEGIN, NOTE_TAG, block, with_block
 from evalguard.sinks.spool import Record
 from evalguard.sinks.tags import FOLDER, PENDING, Slot, number, run_counts, run_tags, slots
@@ -245,7 +246,7 @@ def _model_id(client: Any, model: str) -> str:
     if "/" not in name:
         return name
     registered, _, version = name.rpartition("/")
-    return str(client.get_model_version(registered, version).model_id or "")
+    return lineage(client.get_model_version, registered, version).model_id
 
 
 def _write_model(client: Any, record: Record, own: Slot, model_id: str) -> None:

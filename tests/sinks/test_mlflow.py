@@ -333,6 +333,20 @@ def test_a_known_model_gets_metric_and_tags(anywhere):
     assert anywhere.tags(run)["evalguard.digits.model"] == model.model_id
 
 
+def test_a_registered_version_stands_for_its_logged_model(anywhere, monkeypatch):
+    # MLflow looks a logged model up there when a version is made of it, whatever client makes it.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", anywhere.uri)
+    run, judged = anywhere.run(), report()
+    model = anywhere.client.create_logged_model(anywhere.experiment_id, name="cnn", source_run_id=run)
+    anywhere.client.create_registered_model("stands-for")
+    source = f"models:/{model.model_id}"
+    anywhere.client.create_model_version("stands-for", source, run_id=run, model_id=model.model_id)
+    write(anywhere.sink(anywhere.run(), "models:/stands-for/1"), judged)
+    found = anywhere.client.get_logged_model(model.model_id)
+    assert found.tags["evalguard.verdict"] == "PASS"
+    assert {item.key: item.value for item in found.metrics}["evalguard/violations"] == 0
+
+
 def test_a_model_that_is_not_there_does_not_stand_in_the_way_of_the_verdict(store, caplog):
     run = store.run()
     write(store.sink(run, "models:/nowhere/3"), report())
