@@ -155,6 +155,7 @@ class Session:
             source=probe.state(len(recorder.sizes)),
             index_source=probe.index_source,
             n_rows=nests.n_rows(result) if method in ROWS_RETURNED else None,
+            numbered=probe.all_numbered(len(recorder.sizes)),
         )
         again = _again(original, bound, source, probe) if method == "predict" else None
         metrics = () if method in ROWS_RETURNED else _metric_names(model, result)

@@ -24,8 +24,9 @@ ARROWS: dict[str, frozenset[str]] = {
         "nests": "",
         "fingerprint": "core errors nests",
         "tagging": "core errors nests",
+        "seals": "core nests tagging",
         # Side by side: none of these three knows the others.
-        "probes": "core errors nests fingerprint tagging",
+        "probes": "core errors nests fingerprint tagging seals",
         "engines": "core errors nests fingerprint tagging",
         "sinks": "core errors render",
         # Labels and references read the same sources that probes tag.

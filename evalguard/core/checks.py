@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalguard.core.trace import UNKNOWN, Int64, Trace
+from evalguard.core.trace import ALTERED, UNKNOWN, Int64, Trace
 
 MAX_CASES = 20
 
@@ -32,6 +32,7 @@ class Reason(StrEnum):
     TRANSPORT = "transport"
     REUSED = "source_reused"
     IDENTITIES = "identities_disagree"
+    ALTERED = "altered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +324,15 @@ def check_transport(trace: Trace) -> Finding | None:
     count = int(disordered.size) or 1
     message = "rows were not delivered in the order in which the source emitted them, once each"
     return Finding(Reason.TRANSPORT, count, message, _cases(disordered))
+
+
+def check_altered(trace: Trace) -> Finding | None:
+    """What the model was fed is what the source had handed out."""
+    rows = np.flatnonzero(trace.tags == ALTERED)
+    if not rows.size:
+        return None
+    message = f"{rows.size} rows that the model was fed are not what the source had handed out: changed on the way"
+    return Finding(Reason.ALTERED, int(rows.size), message, _cases(rows))
 
 
 def check_reuse(trace: Trace) -> Finding | None:

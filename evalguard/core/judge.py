@@ -188,6 +188,8 @@ def _findings(evidence: _Evidence, proof: Proof) -> tuple[Finding, ...]:
         found = [checks.check_count(np.full(evidence.n_rows, UNKNOWN), n_labels)]
     found.append(checks.check_labels(evidence.comparison))
     found.append(_disagreement(evidence))
+    if evidence.used is None or evidence.used.identity != "content":  # content is that of the very rows fed
+        found.append(checks.check_altered(trace))
     # Tags say where order was lost; they decide only where nothing stronger says that it was kept.
     weak = proof < Proof.LABELS
     if weak:

@@ -2,7 +2,8 @@
 
 A tag is an int64 that rode with its row from the source to the place where the
 prediction came out: ``pull << 32 | row``, the how-many-th batch asked of the
-source and the row inside it. ``-1`` is a row that carried none.
+source and the row inside it. ``-1`` is a row that carried none, ``-2`` one
+that is not what the source had handed out.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 UNKNOWN = -1
 FOREIGN = -2
+ALTERED = -2
 ROW_BITS = 32
 ROW_MASK = (1 << ROW_BITS) - 1
 

@@ -28,7 +28,7 @@ def pulled(recorder: Recorder, iterator: Any, steps: int) -> list[Any]:
 
 def take(recorder: Recorder, data: Any) -> Any:
     """Note one distributed batch; hand on what the model shall get."""
-    batch, tag = recorder.unwrap(data)
+    batch, tag = recorder.opened(data)
     if tag is not None and not _per_replica(tag):
         return recorder.take(batch, tag)
     if tag is None:

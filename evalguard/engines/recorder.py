@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from evalguard import nests
 from evalguard.core.labels import normal_keys
 from evalguard.core.trace import ROW_BITS, UNKNOWN, SourceState, Trace, stack_nests
-from evalguard.fingerprint import LeafSpec, is_padding, row_fingerprints
+from evalguard.engines.contents import Contents
+from evalguard.fingerprint import LeafSpec
 from evalguard.tagging import Unwrap, untagged
 
 
@@ -44,20 +45,48 @@ class Recorder:
     """Collects one guarded call, batch by batch; turns into a ``Trace`` at the end.
 
     Whatever goes wrong in here ends as ``problem`` and never disturbs the call.
+
+    Attributes:
+        wanted: What shall be noted.
+        unwrap: Takes a delivered batch apart: the batch, and its tag or None.
+        tags: For each batch its number, or the tag of each row.
+        contents: Fingerprints of the rows fed.
+        keys: Keys of each batch.
+        targets: The stream's own targets of each batch.
+        sizes: Rows of each batch.
+        problem: Why something could not be noted.
+        seconds: What noting has taken.
     """
 
     wanted: Wanted
     unwrap: Unwrap = untagged
-    tags: list[NDArray[np.int64]] = field(default_factory=list)
-    fingerprints: list[NDArray[np.uint64]] = field(default_factory=list)
+    tags: list[int | NDArray[np.int64]] = field(default_factory=list)
+    contents: Contents = field(default_factory=Contents)
     keys: list[Any] = field(default_factory=list)
     targets: list[Any] = field(default_factory=list)
-    padding: list[NDArray[np.bool_]] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
-    specs: tuple[LeafSpec, ...] = ()
     problem: str = ""
-    first: Any = None
     seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.contents.pad_value = self.wanted.pad_value
+
+    @property
+    def specs(self) -> tuple[LeafSpec, ...]:
+        """How the inputs looked that were fingerprinted."""
+        return self.contents.specs
+
+    @property
+    def first(self) -> Any:
+        """The first row that was fingerprinted."""
+        return self.contents.first
+
+    def opened(self, data: Any) -> tuple[Any, Any]:
+        """A delivered batch, and its tag or None."""
+        start = time.perf_counter()
+        batch, tag = self.unwrap(data)
+        self.seconds += time.perf_counter() - start
+        return batch, tag
 
     def take(self, batch: Any, tag: Any) -> Any:
         """Note one batch that is about to be fed; the batch as the model shall get it."""
@@ -85,20 +114,19 @@ class Recorder:
 
     def _note_tag(self, x: Any, tag: Any) -> tuple[int, bool]:
         """Rows of the batch, and whether the source stated their samples."""
-        rows = np.full((0, 2), UNKNOWN) if tag is None else np.asarray(tag)
-        if rows.ndim == 2 and not len(rows):
-            size = _count(x)
-            self.tags.append(np.full((size, 2), UNKNOWN, dtype=np.int64))
-            return size, False
-        if rows.ndim == 0:  # the number of the batch: its rows are numbered by their place in it
-            size = _count(x)
-            start = int(rows) << ROW_BITS
-            rows = np.arange(start, start + size)
+        if tag is None or getattr(tag, "ndim", 0) == 0:  # rows are numbered by their place in the batch
+            self.tags.append(UNKNOWN if tag is None else int(tag))
+            return _count(x), False
+        rows = np.asarray(tag)
+        if not len(rows):
+            self.tags.append(UNKNOWN)
+            return _count(x), False
         self.tags.append(rows)
-        return len(rows), rows.ndim == 2 and len(rows) > 0 and bool(rows[0, 1] != UNKNOWN)
+        return len(rows), rows.ndim == 2 and bool(rows[0, 1] != UNKNOWN)
 
     def _note_targets(self, y: Any) -> None:
-        plain = nests.map_leaves(to_numpy, y)
+        # Copies: a source may fill its buffer anew.
+        plain = nests.map_leaves(_own, y)
         if nests.leaves(plain):
             self.targets.append(plain)
 
@@ -109,14 +137,7 @@ class Recorder:
             x = {name: part for name, part in x.items() if name != wanted.key}
         if wanted.fingerprint is not None:
             x = wanted.fingerprint(nests.map_leaves(to_numpy, x))
-        rows, specs = row_fingerprints(x, pad_value=wanted.pad_value)
-        self.fingerprints.append(rows)
-        if not self.specs:
-            self.specs = specs
-            # One row is kept, to explain a reference that matches nothing.
-            self.first = nests.map_leaves(lambda leaf: np.array(to_numpy(leaf)[:1]), x)
-        if wanted.pad_value is not None:
-            self.padding.append(is_padding(x, wanted.pad_value))
+        self.contents.add(x, to_numpy)
 
     def _keys(self, batch: Any, x: Any) -> NDArray[Any]:
         key = self.wanted.key
@@ -136,7 +157,9 @@ class Recorder:
         kept = {name: part for name, part in x.items() if name != self.wanted.key}
         return type(batch)((kept, *rest)) if type(batch) is tuple else kept
 
-    def trace(self, *, method: str, source: SourceState, index_source: str, n_rows: int | None) -> Trace:
+    def trace(
+        self, *, method: str, source: SourceState, index_source: str, n_rows: int | None, numbered: bool = True
+    ) -> Trace:
         """The call as a trace.
 
         Args:
@@ -144,9 +167,12 @@ class Recorder:
             source: The source's state after the call.
             index_source: ``stated`` or ``position``.
             n_rows: Rows that the caller got; None where the method returns no rows.
+            numbered: Whether the tags can be believed.
         """
         ordered = n_rows is not None
-        tags = np.concatenate([_two_columns(tag) for tag in self.tags]) if self.tags else np.zeros((0, 2), np.int64)
+        tags = _two_columns(self.tags, self.sizes)
+        if not numbered:
+            tags[:, 0] = UNKNOWN
         observed = len(tags)
         rows = observed if n_rows is None else n_rows
         problem = self.problem
@@ -163,7 +189,7 @@ class Recorder:
             index=np.ascontiguousarray(index) if (index != UNKNOWN).any() else None,
             index_source=index_source,
             keys=_complete([np.asarray(part) for part in self.keys], rows),
-            fingerprints=_complete(self.fingerprints, rows),
+            fingerprints=_complete(self.contents.rows(), rows),
             spec=tuple(str(spec) for spec in self.specs),
             targets=stack_nests(self.targets) if len(self.targets) == len(self.sizes) and self.targets else None,
             batch_sizes=np.asarray(self.sizes, dtype=np.int64),
@@ -171,14 +197,24 @@ class Recorder:
             ordered=ordered,
             sources=(source,),
             unobserved=problem,
-            padding=_complete(self.padding, rows),
+            padding=_complete(self.contents.padding, rows),
         )
 
 
-def _two_columns(tag: NDArray[np.int64]) -> NDArray[np.int64]:
-    if tag.ndim == 2:
-        return tag
-    return np.stack([tag, np.full(len(tag), UNKNOWN)], axis=1)
+def _two_columns(tags: list[int | NDArray[np.int64]], sizes: list[int]) -> NDArray[np.int64]:
+    """Tag and stated sample of each row."""
+    rows = np.full((sum(sizes), 2), UNKNOWN, dtype=np.int64)
+    at = 0
+    for tag, size in zip(tags, sizes, strict=False):
+        part = rows[at : at + size]
+        at += size
+        if not isinstance(tag, int):
+            part[:, : 1 if tag.ndim == 1 else 2] = tag.reshape(size, -1)
+        elif tag < 0:
+            part[:, 0] = tag
+        else:
+            part[:, 0] = np.arange(tag << ROW_BITS, (tag << ROW_BITS) + size)
+    return rows
 
 
 def _complete(parts: list[NDArray[Any]], rows: int) -> NDArray[Any] | None:
@@ -196,6 +232,11 @@ def _count(x: Any) -> int:
         first = nests.leaves(x)[0]
         size = int(first.nrows()) if hasattr(first, "nrows") else len(to_numpy(first))
     return size
+
+
+def _own(leaf: Any) -> Any:
+    array = to_numpy(leaf)
+    return None if array is None else np.array(array)
 
 
 def to_numpy(leaf: Any) -> Any:

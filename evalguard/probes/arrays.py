@@ -1,4 +1,9 @@
-"""Arrays, tensors, data frames and nests of them: each row is tagged with its position."""
+"""Arrays, tensors, data frames and nests of them: a row's sample is its position.
+
+Where the rows that Keras will slice can be told beforehand, each delivered
+batch is compared with them and nothing rides along. Else each row is tagged
+with its position.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +14,11 @@ import numpy as np
 
 from evalguard import nests
 from evalguard.probes.base import Probe
+from evalguard.seals import ArraySeals, sealable
 
 
 class ArraysProbe(Probe):
-    """Sends ``x`` and its row numbers through Keras' own slicing."""
+    """Sends ``x`` through Keras' own slicing."""
 
     kind = "arrays"
     index_source = "position"
@@ -22,9 +28,13 @@ class ArraysProbe(Probe):
         sizes = {nests.n_rows(leaf) for leaf in nests.leaves(source)}
         # Of unequal lengths: left alone, so that Keras says so in its own words.
         rows = sizes.pop() if len(sizes) == 1 else None
-        if rows is not None:
-            # evaluate() takes targets and weights beside x; they ride inside, in the place of x.
-            packed = nests.pack(source, call.get("y"), call.get("sample_weight"))
-            call.update({name: None for name in ("y", "sample_weight") if name in call})
-            self.source = (packed, np.arange(rows, dtype=np.int64))
-            self.unwrap = itemgetter(0)
+        if rows is None:
+            return
+        if sealable(source) and not self.replicated:
+            self.unwrap = ArraySeals(source).take
+            return
+        # evaluate() takes targets and weights beside x; they ride inside, in the place of x.
+        packed = nests.pack(source, call.get("y"), call.get("sample_weight"))
+        call.update({name: None for name in ("y", "sample_weight") if name in call})
+        self.source = (packed, np.arange(rows, dtype=np.int64))
+        self.unwrap = itemgetter(0)

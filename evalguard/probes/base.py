@@ -54,6 +54,17 @@ class Probe:
         self.source: Any = source
         self.unwrap: Unwrap = untagged
 
+    @property
+    def replicated(self) -> bool:
+        """Whether a strategy splits each batch over several replicas."""
+        strategy = getattr(self.call.get("self"), "distribute_strategy", None)
+        return strategy is not None and strategy.num_replicas_in_sync > 1
+
+    def all_numbered(self, delivered: int) -> bool:
+        """Whether the tags of the delivered batches can be believed, asked once the call is over."""
+        del delivered
+        return True
+
     def state(self, delivered: int) -> SourceState:
         """The source's life, asked once the call is over.
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from evalguard.core.trace import SourceState
 from evalguard.probes.base import Probe, history_of
+from evalguard.seals import Seals, sealable
 from evalguard.tagging import unwrap_like, wrap_batch
 
 
@@ -26,6 +27,7 @@ class GeneratorProbe(Probe):
         self._history.calls += 1
         self._pulled = 0
         self._exhausted = self._entry == inspect.GEN_CLOSED
+        self._seals: Seals | None = None
         self._lock = threading.Lock()
         self.source = self._stream()
 
@@ -37,9 +39,24 @@ class GeneratorProbe(Probe):
             self._history.pulled += 1
         if not isinstance(batch, tuple):
             return self.other(batch, pull)
-        if pull == 0:
+        return self.marked(batch, pull)
+
+    def marked(self, batch: tuple[Any, ...], pull: int) -> Any:
+        """The batch sealed and as it is where that can be, else with a tag; the first one decides."""
+        if pull == 0 and self.one_process and not self.replicated and sealable(batch):
+            self._seals = Seals()
+            self.unwrap = self._seals.take
+        elif pull == 0:
             self.unwrap = unwrap_like(batch)
-        return wrap_batch(batch, pull)
+        if self._seals is None:
+            return wrap_batch(batch, pull)
+        self._seals.put(batch, pull, getattr(batch, "sample_index", None))
+        return batch
+
+    @property
+    def one_process(self) -> bool:
+        """Whether the source is asked in this process only."""
+        return not (self.call.get("workers") and self.call.get("use_multiprocessing"))
 
     def other(self, batch: Any, pull: int) -> Any:
         """Anything but a tuple is refused by Keras 3, in its own words."""
@@ -84,11 +101,7 @@ class IteratorProbe(GeneratorProbe):
 
     def other(self, batch: Any, pull: int) -> Any:
         """A list is a tuple to tf_keras, and ``x`` may stand alone."""
-        if isinstance(batch, list):
-            batch = tuple(batch)
-        if pull == 0:
-            self.unwrap = unwrap_like(batch)
-        return wrap_batch(batch, pull)
+        return self.marked(tuple(batch) if isinstance(batch, list) else batch, pull)
 
     def facts(self) -> dict[str, Any]:
         """Adds workers and queue of the call."""

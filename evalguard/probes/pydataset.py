@@ -22,7 +22,8 @@ class PyDatasetProbe(Probe):
     def _wrapped(self, source: Any) -> Any:
         from evalguard.probes.tagged_pydataset import TaggedPyDataset
 
-        return TaggedPyDataset(source)
+        in_process = not (source.workers and source.use_multiprocessing)
+        return TaggedPyDataset(source, may_seal=in_process and not self.replicated)
 
     def _unwrap(self, data: Any) -> tuple[Any, Any]:
         unwrap = self.source.unwrap or untagged
@@ -63,7 +64,8 @@ class SequenceProbe(PyDatasetProbe):
     def _wrapped(self, source: Any) -> Any:
         from evalguard.probes.tagged_sequence import TaggedSequence
 
-        return TaggedSequence(source)
+        in_process = not (self.call.get("workers") and self.call.get("use_multiprocessing"))
+        return TaggedSequence(source, may_seal=in_process and not self.replicated)
 
     def settings(self) -> dict[str, Any]:
         """Workers, queue and length."""

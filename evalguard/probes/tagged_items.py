@@ -9,6 +9,7 @@ import numpy as np
 
 from evalguard.fingerprint import row_fingerprints
 from evalguard.nests import unpack
+from evalguard.seals import Seals, sealable
 from evalguard.tagging import Unwrap, unwrap_like, wrap_batch
 
 # Keras 3 asks for the first two items twice to learn their shapes (keras 3.15,
@@ -17,16 +18,20 @@ PEEKED = 2
 
 
 class TaggedItems:
-    """Tags each item with its number and its sample indices; the rest is the inner dataset's.
+    """Seals each item, or tags it with its number and its sample indices; the rest is the inner dataset's.
+
+    Args:
+        inner: The caller's dataset.
+        may_seal: All items are made in this process, and batches stay whole.
 
     Attributes:
         asked: Item numbers asked for in this process, in order.
         item_changed: An item asked for twice was not the same both times.
-        unwrap: Takes a tagged item apart; known from the first item, which
+        unwrap: Takes a delivered item apart; known from the first item, which
             Keras always reads in this process.
     """
 
-    def __init__(self, inner: Any) -> None:
+    def __init__(self, inner: Any, *, may_seal: bool = False) -> None:
         # No super().__init__: workers and queues are settings of the inner dataset.
         self._inner = inner
         self._lock = threading.Lock()
@@ -34,9 +39,11 @@ class TaggedItems:
         self.asked: list[int] = []
         self.item_changed = False
         self.unwrap: Unwrap | None = None
+        self._may_seal = may_seal
+        self._seals: Seals | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_lock": None, "unwrap": None}
+        return {**self.__dict__, "_lock": None, "unwrap": None, "_seals": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
@@ -55,8 +62,20 @@ class TaggedItems:
         if not isinstance(batch, (tuple, dict)) or (isinstance(batch, tuple) and len(batch) not in {1, 2, 3}):
             return batch
         if self.unwrap is None:
+            self._begin(batch)
+        stated = self._sample_indices(index)
+        if self._seals is None:
+            return wrap_batch(batch, index, stated)
+        self._seals.put(batch, index, getattr(batch, "sample_index", stated))
+        return batch
+
+    def _begin(self, batch: Any) -> None:
+        """The first item decides whether items are sealed, and stay as they are, or carry a tag."""
+        if self._may_seal and sealable(batch):
+            self._seals = Seals()
+            self.unwrap = self._seals.take
+        else:
             self.unwrap = unwrap_like(batch)
-        return wrap_batch(batch, index, self._sample_indices(index))
 
     def _sample_indices(self, index: int) -> Any:
         inner = self._inner

@@ -23,6 +23,7 @@ Recogniser = Callable[[View], Diagnosis | None]
 
 # In each group the more specific stands before the more general.
 STARTS: tuple[Recogniser, ...] = (
+    orders.buffer,
     starts.ahead,
     starts.leftover,
     starts.stateful_getitem,

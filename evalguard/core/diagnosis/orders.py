@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from evalguard.core.diagnosis.view import View, cause, plural
 from evalguard.core.report import Diagnosis
-from evalguard.core.trace import Int64
+from evalguard.core.trace import ALTERED, Int64
 
 SORTED = "labels in another sort order than the stream"
 STRIDE = "stride: shards or ranks put one behind the other"
 INTERLEAVED = "several files read in turn (interleave)"
+BUFFER = "the source fills its array again while the model still waits for it"
 QUEUE = "unordered queue between source and model"
 PARALLEL = "parallel work inside the source: whole batches overtake one another"
 RESHUFFLED = "shuffled anew at each pass"
@@ -173,6 +174,21 @@ def queue(view: View) -> Diagnosis | None:
         evidence=f"{_descents(tags)} times a row came out behind one that {view.name} had given later",
         before=f"{view.call(view.name)}  # workers={view.facts.get('workers', '...')}",
         after=f"{view.call(view.name)}  # workers=1, or an ordered queue",
+    )
+
+
+def buffer(view: View) -> Diagnosis | None:
+    """Rows changed between the source and the model: the source filled the same array again."""
+    altered = int(np.count_nonzero(view.trace.tags == ALTERED))
+    if not altered:
+        return None
+    return cause(
+        BUFFER,
+        certain=True,
+        evidence=f"{altered} rows were fed with another content than {view.name} had handed out",
+        before="yield buffer, targets  # and filled anew for the next batch, while this one still waits in a queue",
+        after="yield buffer.copy(), targets",
+        reproduced="keras 3.15, tensorflow 2.21",
     )
 
 

@@ -1,0 +1,145 @@
+"""Seals: a digest of each batch where the source hands it out, looked for again where the model is fed.
+
+A batch that comes out sealed needs no tag beside it, and what happened to its
+rows on the way shows: a source that fills one buffer again and again while its
+batches wait in a queue feeds the model rows that it never meant to give.
+(TensorFlow takes an aligned NumPy array over without a copy; ``py_func.cc``.)
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from evalguard import nests
+from evalguard.core.trace import ALTERED
+from evalguard.tagging import tag_rows
+
+# Batches that were delivered lately, to tell one that comes twice from one that is not known.
+REMEMBERED = 1024
+_KINDS = frozenset("biuc")
+_hash = xxhash.xxh3_64_intdigest
+
+
+class Seals:
+    """Batches that a source handed out and that have not been delivered yet."""
+
+    def __init__(self) -> None:
+        self._open: dict[int, list[int]] = {}
+        self._index: dict[int, Any] = {}
+        self._delivered: dict[int, int] = {}
+        self._all_sealed = True
+        self._lock = threading.Lock()
+
+    def put(self, batch: Any, pull: int, index: Any = None) -> None:
+        """Note a batch that is handed out.
+
+        Args:
+            batch: As the source gave it.
+            pull: Its number in the stream.
+            index: Label row of each of its rows, or None.
+        """
+        seal = digest(batch) if sealable(batch) else None
+        with self._lock:
+            if seal is None:
+                self._all_sealed = False
+                return
+            pulls = self._open.setdefault(seal, [])
+            if pull not in pulls:  # an item may be asked for twice
+                pulls.append(pull)
+            if index is not None:
+                self._index[pull] = index
+
+    def take(self, batch: Any) -> tuple[Any, Any]:
+        """A delivered batch and its tag: its number, or what ``tagging.tag_rows`` gives where rows have an index.
+
+        Equal batches are interchangeable: they are delivered in the order in
+        which they were handed out. A batch that nobody handed out has the tag
+        ``ALTERED``; None if a batch could not be sealed.
+        """
+        try:
+            seal = digest(batch)
+        except Exception:  # noqa: BLE001 - not known is what an unreadable batch is
+            return batch, None
+        with self._lock:
+            pulls = self._open.get(seal)
+            if pulls is None:
+                return batch, self._delivered.get(seal, ALTERED if self._all_sealed else None)
+            pull = pulls.pop(0)
+            if not pulls:
+                del self._open[seal]
+            if len(self._delivered) >= REMEMBERED:
+                self._delivered.clear()
+            self._delivered[seal] = pull
+            index = self._index.pop(pull, None) if self._index else None
+        return batch, pull if index is None else tag_rows(pull, nests.n_rows(batch) or 0, index)
+
+
+class ArraySeals:
+    """Arrays that Keras slices: each delivered batch is compared with the rows that are due.
+
+    Args:
+        x: Nest of arrays, all sealable.
+    """
+
+    def __init__(self, x: Any) -> None:
+        self._leaves = [_array(leaf) for leaf in nests.leaves(x)]
+        self._at = 0
+
+    def take(self, batch: Any) -> tuple[Any, NDArray[np.int64] | None]:
+        """A delivered batch and its row numbers, ``ALTERED`` where it does not hold the rows that are due."""
+        try:
+            return batch, self._numbers(batch)
+        except Exception:  # noqa: BLE001 - not known is what an unreadable batch is
+            return batch, None
+
+    def _numbers(self, batch: Any) -> NDArray[np.int64]:
+        delivered = [_array(leaf) for leaf in nests.leaves(nests.unpack(batch)[0])]
+        size = len(delivered[0])
+        start, self._at = self._at, self._at + size
+        due = [leaf[start : start + size] for leaf in self._leaves]
+        # As Keras casts them: floats to its own float type.
+        cast = [leaf.astype(got.dtype, copy=False) for leaf, got in zip(due, delivered, strict=True)]
+        if _digest(cast) == _digest(delivered):
+            return np.arange(start, start + size)
+        return np.full(size, ALTERED)
+
+
+def sealable(nest: Any) -> bool:
+    """Whether all leaves are arrays or tensors of numbers that Keras feeds as they are."""
+    found = nests.leaves(nest)
+    return bool(found) and all(_is_plain(leaf) for leaf in found)
+
+
+def _is_plain(leaf: Any) -> bool:
+    if type(leaf).__name__ == "EagerTensor":
+        dtype, rank = leaf.dtype, leaf.ndim
+        if not (dtype.is_integer or dtype.is_bool or dtype.name in {"float32", "float64"}):
+            return False
+        return bool(rank)
+    if not isinstance(leaf, np.ndarray) or leaf.ndim == 0 or not leaf.dtype.isnative:
+        return False
+    return leaf.dtype.kind in _KINDS or leaf.dtype in (np.float32, np.float64)
+
+
+def digest(batch: Any) -> int:
+    """One digest of all arrays of a batch, whatever structure holds them; float64 counts as float32."""
+    parts = batch if type(batch) is tuple else (batch,)
+    nested = any(part is None or isinstance(part, (dict, list, tuple)) for part in parts)
+    return _digest([_array(leaf) for leaf in (nests.leaves(batch) if nested else parts)])
+
+
+def _digest(arrays: list[NDArray[Any]]) -> int:
+    seal = 0
+    for array in arrays:
+        plain = array.astype(np.float32) if array.dtype == np.float64 else array
+        seal = _hash(np.ascontiguousarray(plain).data, seal)
+    return seal
+
+
+def _array(leaf: Any) -> NDArray[Any]:
+    return leaf if type(leaf) is np.ndarray else np.asarray(leaf)

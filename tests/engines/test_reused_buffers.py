@@ -1,0 +1,98 @@
+"""A source that fills one array again and again, while its batches wait in a queue for the model.
+
+TensorFlow takes an aligned array over without a copy, so the model is fed what
+the array holds by then. Each input is its sample's number: the predictions tell.
+"""
+
+import keras
+import numpy as np
+import pytest
+import tf_keras
+
+import evalguard
+
+BATCH, N = 8, 48
+WIDTH = 16
+
+
+def aligned(shape):
+    """An array at an address that TensorFlow takes over as it is."""
+    size = int(np.prod(shape)) * 4
+    raw = np.zeros(size + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + size].view("float32").reshape(shape)
+
+
+def filled(buffer, start):
+    buffer[:] = np.arange(start, start + BATCH)[:, None]
+    return buffer
+
+
+def one_buffer(copied):
+    buffer = aligned((BATCH, WIDTH))
+    for start in range(0, N, BATCH):
+        filled(buffer, start)
+        yield (buffer.copy() if copied else buffer), np.arange(start, start + BATCH)
+
+
+def echo(engine):
+    model = engine.Sequential([engine.Input((WIDTH,)), engine.layers.Lambda(lambda x: x[:, :1])])
+    model.compile(loss="mse")
+    return model
+
+
+@pytest.fixture(params=[pytest.param(keras, id="keras"), pytest.param(tf_keras, id="tf_keras")])
+def engine(request):
+    return request.param
+
+
+def guarded(engine, source):
+    with evalguard.guard(labels=np.arange(N), mlflow=False, on_failure="record", on_unproven="record") as g:
+        rows = echo(engine).predict(source, steps=N // BATCH, verbose=0)
+    return rows[:, 0], g.report
+
+
+def test_rows_that_changed_while_they_waited_are_a_failure(engine):
+    rows, report = guarded(engine, one_buffer(copied=False))
+    wrong = rows != np.arange(N)
+    if not wrong.any():  # the framework copied, so there is nothing to find
+        assert report.verdict == "PASS"
+        return
+    assert report.verdict == "FAIL"
+    assert [finding["reason"] for finding in report.findings] == ["altered"]
+    assert report.diagnosis[0].cause == "the source fills its array again while the model still waits for it"
+    assert report.diagnosis[0].certain
+    assert "copy()" in report.diagnosis[0].remedy
+
+
+def test_keras_3_feeds_what_the_buffer_holds_by_then():
+    """The fault is real; a test that never meets it would prove nothing."""
+    rows = echo(keras).predict(one_buffer(copied=False), steps=N // BATCH, verbose=0)
+    assert (rows[:, 0] != np.arange(N)).any()
+
+
+def test_copies_pass(engine):
+    rows, report = guarded(engine, one_buffer(copied=True))
+    assert (rows == np.arange(N)).all()
+    assert report.verdict == "PASS"
+    assert not report.findings
+
+
+class OneBuffer(keras.utils.PyDataset):
+    def __init__(self):
+        super().__init__(workers=1)
+        self.buffer = aligned((BATCH, WIDTH))
+
+    def __len__(self):
+        return N // BATCH
+
+    def __getitem__(self, index):
+        start = index * BATCH
+        return filled(self.buffer, start), np.arange(start, start + BATCH)
+
+
+def test_a_pydataset_with_one_buffer_is_never_proven_by_its_targets_alone():
+    with evalguard.guard(labels=np.arange(N), mlflow=False, on_failure="record", on_unproven="record") as g:
+        rows = echo(keras).predict(OneBuffer(), verbose=0)
+    right = bool((rows[:, 0] == np.arange(N)).all())
+    assert (g.report.verdict == "PASS") == right

@@ -1,0 +1,115 @@
+"""Seals: a batch is known again where the model is fed, and a batch that changed on the way is not."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from evalguard.core.trace import ALTERED
+from evalguard.seals import ArraySeals, Seals, sealable
+
+X = np.arange(24, dtype="float32").reshape(8, 3)
+
+
+def number(seals, batch):
+    return seals.take(batch)[1]
+
+
+@pytest.mark.parametrize(
+    "delivered",
+    [
+        pytest.param((tf.constant(X),), id="a tensor"),
+        pytest.param({"x": X}, id="another structure"),
+        pytest.param((X[:, :, None],), id="a dimension of one"),
+        pytest.param((np.asfortranarray(X),), id="another layout"),
+    ],
+)
+def test_a_batch_is_known_again_in_whatever_form_it_arrives(delivered):
+    seals = Seals()
+    seals.put((X,), 7)
+    assert number(seals, delivered) == 7
+
+
+def test_float64_arrives_as_float32():
+    x = np.random.default_rng(0).normal(size=(8, 3))
+    seals = Seals()
+    seals.put((x, np.arange(8)), 0)
+    assert number(seals, (tf.cast(x, tf.float32), tf.range(8, dtype=tf.int64))) == 0
+
+
+def test_batches_are_known_whatever_the_order_they_arrive_in():
+    seals = Seals()
+    batches = [(X + step,) for step in range(5)]
+    for pull, batch in enumerate(batches):
+        seals.put(batch, pull)
+    assert [number(seals, batches[at]) for at in (3, 0, 4)] == [3, 0, 4]
+
+
+def test_equal_batches_are_delivered_in_the_order_they_were_handed_out():
+    seals = Seals()
+    for pull in range(3):
+        seals.put((X,), pull)
+    assert [number(seals, (X,)) for _ in range(3)] == [0, 1, 2]
+
+
+def test_a_batch_that_comes_twice_keeps_its_number():
+    seals = Seals()
+    seals.put((X,), 4)
+    assert [number(seals, (X,)), number(seals, (X,))] == [4, 4]
+
+
+def test_an_item_asked_for_twice_is_one_batch():
+    seals = Seals()
+    for pull in (0, 1, 0, 1):
+        seals.put((X + pull,), pull)
+    assert [number(seals, (X,)), number(seals, (X + 1,))] == [0, 1]
+
+
+def test_a_change_of_any_part_shows():
+    y = np.arange(8)
+    for changed in [(X + 1, y), (X, y + 1), (np.where(X == 23, 24, X).astype("float32"), y)]:
+        seals = Seals()
+        seals.put((X, y), 0)
+        assert number(seals, changed) == ALTERED
+
+
+def test_a_batch_that_could_not_be_sealed_accuses_nobody():
+    seals = Seals()
+    seals.put((X, ["a", "b"]), 0)
+    assert number(seals, (X + 1,)) is None
+
+
+def test_rows_that_say_which_sample_they_are_still_do():
+    seals = Seals()
+    seals.put((X,), 2, np.arange(8)[::-1])
+    tag = number(seals, (X,))
+    assert tag[:, 0].tolist() == [(2 << 32) + row for row in range(8)]
+    assert tag[:, 1].tolist() == list(range(8))[::-1]
+
+
+@pytest.mark.parametrize("x", [X, X.astype("float64"), {"a": X, "b": X.astype("int64")}, tf.constant(X)])
+def test_arrays_are_known_by_the_rows_that_are_due(x):
+    seals = ArraySeals(x)
+    rows = [number(seals, part) for part in tf.data.Dataset.from_tensor_slices(x).batch(3)]
+    assert np.concatenate(rows).tolist() == list(range(8))
+
+
+def test_rows_that_are_not_due_are_no_rows_of_the_array():
+    seals = ArraySeals(X)
+    rows = [number(seals, X[start : start + 2]).tolist() for start in (0, 4, 4, 6)]
+    assert rows == [[0, 1], [ALTERED] * 2, [4, 5], [6, 7]]
+
+
+@pytest.mark.parametrize(
+    "nest",
+    [
+        pytest.param([1.0, 2.0], id="a list"),
+        pytest.param(np.array(["a"]), id="text"),
+        pytest.param(X.astype("float16"), id="a float that Keras may cast"),
+        pytest.param(X.astype(">f4"), id="foreign byte order"),
+        pytest.param(tf.ragged.constant([[1.0], [2.0, 3.0]]), id="ragged"),
+        pytest.param(np.float32(1), id="a scalar"),
+        pytest.param((), id="nothing"),
+    ],
+)
+def test_what_may_be_fed_in_another_form_is_not_sealed(nest):
+    assert not sealable(nest)
