@@ -20,6 +20,7 @@ from evalguard.gating import Evaluation, GateResult, gate
 from evalguard.guard import Guard, GuardedModel, check, guard, wrap
 from evalguard.labels import Labels
 from evalguard.tagging import tagged
+from evalguard.validation import ValidationGuard
 
 __version__ = "0.1.0"
 
@@ -42,6 +43,7 @@ __all__ = [
     "SinkError",
     "UnprovenError",
     "UnsupportedSourceError",
+    "ValidationGuard",
     "Verdict",
     "__version__",
     "check",

@@ -13,7 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,11 +22,13 @@ from evalguard.core import repair
 from evalguard.core.judge import Judgement, judge, unproven
 from evalguard.core.labels import Labels
 from evalguard.core.matching import COMPARABLE_SHARE
-from evalguard.core.policy import Policy, Verdict
+from evalguard.core.policy import Policy, Proof, Verdict
 from evalguard.core.report import Report
 from evalguard.core.trace import Trace, joined
-from evalguard.engines import engine_of, tf_keras
+from evalguard.core.validation import FIT, judge_validations
+from evalguard.engines import direct, engine_of, tf_keras
 from evalguard.engines.recorder import Recorder, Wanted
+from evalguard.epochs import Epochs
 from evalguard.errors import (
     EvalGuardWarning,
     LabelsError,
@@ -42,9 +44,10 @@ from evalguard.references import Reference, explain_mismatch
 from evalguard.render import artifacts
 from evalguard.sinks import Sink
 
-BATCH_METHODS = ("predict_on_batch", "test_on_batch")
+CALL = "__call__"
+BATCH_METHODS = ("predict_on_batch", "test_on_batch", CALL)
 # The others return metrics: order does not matter to them, each sample once does.
-ROWS_RETURNED = ("predict", "predict_on_batch")
+ROWS_RETURNED = ("predict", "predict_on_batch", CALL)
 
 
 @dataclass(slots=True, eq=False)
@@ -60,6 +63,7 @@ class Call:
             source is not random access.
         metrics: Names of the figures that ``evaluate`` gave.
         source: What the caller passed as ``x``.
+        model: Tells calls of one model from those of another.
     """
 
     trace: Trace
@@ -69,6 +73,7 @@ class Call:
     again: Callable[[Any], Any] | None = None
     metrics: tuple[str, ...] = ()
     source: Any = None
+    model: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -98,6 +103,7 @@ class Session:
         calls: Calls that have not been judged yet.
         batches: Calls of one batch each, judged together when the guard ends.
         outcomes: What was judged, oldest first.
+        drifted: Of these, validations inside ``fit`` that call for an action when the guard ends.
         sink_errors: Records that could not be written.
         cache: Labels with the fingerprints of the reference, kept by the guard.
         labels_of: Labels that a source holds itself, or None; asked where no others are given.
@@ -113,12 +119,16 @@ class Session:
     calls: list[Call] = field(default_factory=list)
     batches: list[Call] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
+    drifted: list[Outcome] = field(default_factory=list)
     sink_errors: list[SinkError] = field(default_factory=list)
     cache: dict[Any, Labels] = field(default_factory=dict)
     labels_of: Callable[[Any], Labels | None] = lambda _: None
+    # Methods for which it is asked before other sessions of the context.
+    first_for: ClassVar[tuple[str, ...]] = ()
 
-    def guards(self, model: Any) -> bool:
-        """Whether calls of this model are watched."""
+    def guards(self, model: Any, method: str) -> bool:
+        """Whether calls of this method of this model are watched."""
+        del method
         return self.model is None or model is self.model
 
     def begin(self) -> None:
@@ -128,6 +138,10 @@ class Session:
 
     def run(self, model: Any, method: str, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Make one guarded call and act on what it shows."""
+        if method == FIT:
+            return self._fit(model, original, args, kwargs)
+        if method == CALL:
+            return self._direct(model, original, args, kwargs)
         try:
             bound = inspect.signature(original).bind(model, *args, **kwargs)
         except TypeError:
@@ -159,7 +173,7 @@ class Session:
         )
         again = _again(original, bound, source, probe) if method == "predict" else None
         metrics = () if method in ROWS_RETURNED else _metric_names(model, result)
-        call = Call(trace, result, recorder, seconds, again, metrics, source)
+        call = Call(trace, result, recorder, seconds, again, metrics, source, id(model))
         if method in BATCH_METHODS:
             self.batches.append(call)
             return result
@@ -169,20 +183,89 @@ class Session:
         labels = self._labels(last=False)
         return result if labels is None else self._conclude([self.calls.pop()], labels)
 
+    def _direct(self, model: Any, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Note one ``model(x)``: one batch of a loop, most often."""
+        start = time.perf_counter()
+        x = direct.inputs(args, kwargs)
+        probe, recorder = BatchProbe(x, {}), Recorder(self.wanted)
+        # The caller took x out of a batch: the key that it may hold is for us alone, as in predict.
+        (fed, *_) = recorder.take((x,), None)
+        if args:
+            args = (fed, *args[1:])
+        result = original(model, *args, **kwargs)
+        trace = recorder.trace(
+            method=CALL, source=probe.state(1), index_source=probe.index_source, n_rows=nests.n_rows(result)
+        )
+        self.batches.append(Call(trace, result, recorder, time.perf_counter() - start, source=x, model=id(model)))
+        return result
+
+    def _fit(self, model: Any, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Training is not judged, nor is its validation, unless that is of the very samples of the labels."""
+        if self.wanted.content != "always":
+            return original(model, *args, **kwargs)
+        epochs = Epochs(model, self.wanted)
+        history = epochs.fit(original, args, kwargs)
+        try:
+            own = self._validates_on_our_samples(epochs)
+        except Exception:  # noqa: BLE001 - must not cost the training
+            own = False
+        if own:
+            report = judge_epochs(epochs, self.policy, f"{self.name} validation")
+            if report.verdict is Verdict.FAIL:
+                outcome = Outcome(report, None, None, history)
+                self.record(outcome)
+                self.drifted.append(outcome)
+        return history
+
+    def _validates_on_our_samples(self, epochs: Epochs) -> bool:
+        """Whether the first validation was scored on all samples of the labels, by what they contain."""
+        if len(epochs.seen) < 2:
+            return False
+        first = replace(epochs.seen[0].trace, ordered=False)
+        labels, _ = self._with_reference(self._labels(last=False), epochs.recorders[0], first)
+        report = judge(first, labels, self.policy).report
+        return report.verdict is Verdict.PASS and report.proof == Proof.IDENTITY.label
+
     def end(self) -> None:
         """Judge what has not been judged yet: sessions, batch by batch calls, and calls whose labels came late."""
         labels = self._labels(last=True)
         if not self.calls and not self.batches and not self.outcomes:
             reason = "no predict of a Keras model was seen in this guard (another thread, another model, or none made)"
-            self._finish(Outcome(self._unproven(labels, reason), None, labels, None))
+            self.finish(Outcome(self.unproven(labels, reason), None, labels, None))
             return
         groups = [self.calls] if self.policy.scope == "session" else [[call] for call in self.calls]
         # Calls of one batch each never answer all labels by themselves.
-        groups += [[call for call in self.batches if call.trace.method == method] for method in BATCH_METHODS]
+        groups += self._loops(labels, alone=not self.calls and not self.outcomes)
         self.calls, self.batches = [], []
         for group in groups:
             if group:
                 self._conclude(group, labels)
+        for outcome in self.drifted:
+            self.act(outcome)
+
+    def _loops(self, labels: Labels | None, *, alone: bool) -> list[list[Call]]:
+        """Calls of one batch each, those of one method and model together."""
+        groups: dict[tuple[str, int], list[Call]] = {}
+        for call in self.batches:
+            groups.setdefault((call.trace.method, call.model), []).append(call)
+        alone = alone and len(groups) == 1
+        return [
+            group if group[0].trace.method != CALL else self._evaluation(group, labels, alone)
+            for group in groups.values()
+        ]
+
+    def _evaluation(self, calls: list[Call], labels: Labels | None, alone: bool) -> list[Call]:
+        """Calls ``model(x)`` that answer the labels: some are made to build a model or to warm it up."""
+        first, rest = calls[0], sum(call.trace.n_rows for call in calls[1:])
+        try:
+            known, _ = self._with_reference(labels, first.recorder, first.trace)
+        except Exception:  # noqa: BLE001 - said when they are judged
+            return calls
+        if len(calls) == 1 and not alone and first.trace.n_rows < len(known):
+            return []
+        rows, fed = known.fingerprints, first.trace.fingerprints
+        foreign = rows is not None and fed is not None and not np.isin(fed, rows).any()
+        return calls[1:] if foreign and rest == len(known) else calls
 
     def failed(self, error: BaseException) -> None:
         """The user's own code raised: say so in the record."""
@@ -214,8 +297,8 @@ class Session:
             raise
         except Exception as error:  # noqa: BLE001 - an error of our own must not cost the predictions, nor be a PASS
             reason = f"evalguard could not judge this call: {type(error).__name__}: {error}"
-            outcome = Outcome(self._unproven(labels, reason), None, labels, result)
-        self._finish(outcome)
+            outcome = Outcome(self.unproven(labels, reason), None, labels, result)
+        self.finish(outcome)
         return outcome.predictions
 
     def _judge(self, calls: list[Call], labels: Labels | None, result: Any, start: float) -> Outcome:
@@ -287,21 +370,27 @@ class Session:
                 notes = (f"content: {explain_mismatch(self.reference, recorder.first, recorder.specs)}",)
         return labels, notes
 
-    def _unproven(self, labels: Labels | None, reason: str) -> Report:
+    def unproven(self, labels: Labels | None, reason: str) -> Report:
+        """A report that says why nothing could be judged."""
         return unproven(
             labels, self.policy, reason, name=self.name, versions=versions(), checked_at_ms=int(time.time() * 1000)
         )
 
-    def _finish(self, outcome: Outcome) -> None:
+    def finish(self, outcome: Outcome) -> None:
         """Record first, then act: a FAIL has been written when the exception reaches the caller."""
+        self.record(outcome)
+        self.act(outcome)
+
+    def record(self, outcome: Outcome) -> None:
+        """Keep the outcome and tell the sinks."""
         self.outcomes.append(outcome)
         if self.sinks:
             rendered = artifacts(outcome.report)
             for sink in self.sinks:
                 self._tell(sink.write, outcome.report, rendered)
-        self._act(outcome)
 
-    def _act(self, outcome: Outcome) -> None:
+    def act(self, outcome: Outcome) -> None:
+        """Raise or warn as the caller asked for."""
         report = outcome.report
         if report.verdict is Verdict.FAIL:
             if self.policy.on_failure in {"raise", "repair"}:
@@ -321,6 +410,20 @@ class Session:
         except SinkError as error:
             self.sink_errors.append(error)
             warnings.warn(str(error), EvalGuardWarning, stacklevel=_stacklevel())
+
+
+def judge_epochs(epochs: Epochs, policy: Policy, name: str) -> Report:
+    """The validations of one ``fit``, against the first of them."""
+    start = time.perf_counter()
+    context: dict[str, Any] = {"name": name, "versions": versions(), "checked_at_ms": int(time.time() * 1000)}
+    policy = replace(policy, padding="forbid", scope="call")
+    try:
+        report = judge_validations(epochs.seen, policy, **context)
+    except Exception as error:  # noqa: BLE001 - an error of our own must not cost the training, nor be a PASS
+        reason = f"evalguard could not judge this validation: {type(error).__name__}: {error}"
+        report = replace(unproven(None, policy, reason, **context), method=FIT)
+    noted = sum(recorder.seconds for recorder in epochs.recorders) + time.perf_counter() - start
+    return replace(report, cost={"seconds": round(noted, 6)})
 
 
 def _position_is_sample(trace: Trace, judgement: Judgement) -> bool:

@@ -17,15 +17,18 @@ from typing import Any, Literal, ParamSpec, Self, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from evalguard.controller import Outcome, Session, versions
+from evalguard.controller import CALL, Outcome, Session, versions
 from evalguard.core.judge import judge
 from evalguard.core.labels import Labels as LabelTable
 from evalguard.core.labels import normal_keys
 from evalguard.core.policy import EqualSamples, OnFailure, OnUnproven, Padding, Policy, Require, Scope
 from evalguard.core.report import Report
 from evalguard.core.trace import UNKNOWN, Trace
+from evalguard.core.validation import FIT
 from evalguard.engines import ENGINES, patching
+from evalguard.engines.direct import is_callers_own
 from evalguard.engines.recorder import Wanted
+from evalguard.epochs import current
 from evalguard.errors import ConfigError, LabelsError, SinkError
 from evalguard.labels import Labels
 from evalguard.references import KnownReference, Reference
@@ -34,9 +37,9 @@ from evalguard.sinks.files import FileSink
 
 P = ParamSpec("P")
 R = TypeVar("R")
+AnySession = TypeVar("AnySession", bound=Session)
 
-PASSED = ("fit",)  # run without being judged: its validation is not the user's evaluation
-METHODS = ("predict", "evaluate", "predict_on_batch", "test_on_batch", *PASSED)
+METHODS = ("predict", "evaluate", "predict_on_batch", "test_on_batch", CALL, FIT)
 WRAPPED = ("predict", "evaluate", "predict_on_batch", "test_on_batch")
 
 _active: ContextVar[tuple[Session, ...]] = ContextVar("evalguard_active", default=())
@@ -45,13 +48,17 @@ _in_call: ContextVar[bool] = ContextVar("evalguard_in_call", default=False)
 
 def _dispatch(model: Any, method: str, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Guard the call if a guard of this context wants it; calls made inside a guarded call are Keras' own."""
-    session = next((item for item in reversed(_active.get()) if item.guards(model)), None)
-    if session is None or _in_call.get() or _for_a_record():
+    if _in_call.get():
+        fit = current() if method == "evaluate" else None
+        if fit is not None and fit.is_own(model, kwargs):
+            return fit.validate(functools.partial(original, model), args, kwargs)
         return original(model, *args, **kwargs)
+    wanting = [session for session in reversed(_active.get()) if session.guards(model, method)]
+    if not wanting or _for_a_record() or (method == CALL and not is_callers_own(model, args, kwargs)):
+        return original(model, *args, **kwargs)
+    session = next((item for item in wanting if method in item.first_for), wanting[0])
     token = _in_call.set(True)
     try:
-        if method in PASSED:
-            return original(model, *args, **kwargs)
         return session.run(model, method, original, args, kwargs)
     finally:
         _in_call.reset(token)
@@ -279,8 +286,16 @@ class Guard:
             cache=self._fingerprinted,
             labels_of=Labels.held_by,
         )
+        return self._sharing(session)
+
+    def _sharing(self, session: AnySession) -> AnySession:
+        """The session, whose outcomes are this guard's as well."""
         session.outcomes = _Shared(self._outcomes)
         return session
+
+    def _entered_here(self) -> bool:
+        """Whether the calling thread is inside ``with`` of this guard."""
+        return bool(getattr(self._entries, "stack", []))
 
     def _read(self, given: Any) -> Labels | None:
         if given is None or (callable(given) and not isinstance(given, LabelTable)):

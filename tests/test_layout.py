@@ -34,13 +34,15 @@ ARROWS: dict[str, frozenset[str]] = {
         "labels": "core errors nests fingerprint probes references",
         "predictions": "core errors nests",
         "frames": "nests",
-        "controller": "core errors render nests fingerprint probes engines sinks references predictions",
-        "guard": "core errors nests engines sinks labels references controller frames",
+        "epochs": "core probes engines",
+        "controller": "core errors render nests fingerprint probes engines sinks references predictions epochs",
+        "guard": "core errors nests engines sinks labels references controller frames epochs",
+        "validation": "core errors engines sinks controller epochs guard",
         "testing": "core errors tagging",
         "gating": "core errors render sinks",
         "step": "__init__ core errors render nests sinks labels guard frames",
         # The public names; the step and the command line are reached by running them.
-        "__init__": "core errors gating guard labels tagging",
+        "__init__": "core errors gating guard labels tagging validation",
         "cli": "__init__ core errors render sinks labels guard gating step",
         "__main__": "cli",
     }.items()

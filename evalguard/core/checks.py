@@ -33,6 +33,7 @@ class Reason(StrEnum):
     REUSED = "source_reused"
     IDENTITIES = "identities_disagree"
     ALTERED = "altered"
+    DRIFT = "validation_drift"
 
 
 @dataclass(frozen=True, slots=True)

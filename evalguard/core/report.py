@@ -155,6 +155,10 @@ class Report:
 def headline(report: Report) -> str:
     """Verdict and the number that matters most, in one sentence."""
     counts, total = report.counts, report.counts["n_predictions"]
+    if report.verdict is Verdict.PASS and report.method == "fit":
+        return (
+            f"PASS: {len(report.calls)} validations were scored on the same {total:,} samples (proof: {report.proof})"
+        )
     if report.verdict is Verdict.PASS:
         return f"PASS: all {total:,} predictions stand at their own label (proof: {report.proof})"
     if report.verdict is Verdict.REPAIRED:
@@ -162,6 +166,8 @@ def headline(report: Report) -> str:
         return f"REPAIRED: {done}; the {total:,} rows handed back stand at their own label"
     if report.verdict is Verdict.UNPROVEN and not total:
         return "UNPROVEN: nothing was judged"
+    if report.verdict is Verdict.UNPROVEN and report.method == "fit":
+        return f"UNPROVEN: whether {len(report.calls)} validations were scored on the same samples is not known"
     if report.verdict is Verdict.UNPROVEN:
         return f"UNPROVEN: nothing wrong was seen in {total:,} predictions, but the proof is only: {report.proof}"
     if counts["misaligned"]:

@@ -66,3 +66,33 @@ def remove(owner: type, methods: tuple[str, ...]) -> None:
 def active() -> bool:
     """Whether any method is replaced right now."""
     return bool(_patches)
+
+
+def replaced_on(instance: Any, method: str, through: Callable[..., Any]) -> Callable[[], None]:
+    """Send calls of one object's method through another function.
+
+    Args:
+        instance: The object; its class is left alone.
+        method: Name of the method.
+        through: Called with the original, the arguments and the keyword arguments.
+
+    Returns:
+        What puts the object back as it was; calling it again does no harm.
+    """
+    original, had = getattr(instance, method), method in vars(instance)
+
+    @functools.wraps(original)
+    def replacement(*args: Any, **kwargs: Any) -> Any:
+        return through(original, args, kwargs)
+
+    setattr(instance, method, replacement)
+
+    def undo() -> None:
+        if vars(instance).get(method) is not replacement:
+            return
+        if had:
+            setattr(instance, method, original)
+        else:
+            delattr(instance, method)
+
+    return undo

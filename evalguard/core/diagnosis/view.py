@@ -93,7 +93,7 @@ class View:
         given = {**{name: facts[name] for name in ("steps",) if name in facts}, **changed}
         options = "".join(f", {name}={value}" for name, value in given.items() if value is not None)
         method = self.trace.method if self.trace.method != "check" else "predict"
-        return f"model.{method}({source}{options})"
+        return f"model{'' if method == '__call__' else f'.{method}'}({source}{options})"
 
     # -- Batches ------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,83 @@
+"""Why a later validation of one ``fit`` is scored on other samples than the first: from what the source is."""
+
+from __future__ import annotations
+
+from evalguard.core.diagnosis.orders import RESHUFFLED, SHUFFLED
+from evalguard.core.diagnosis.starts import LEFTOVER, NOT_AT_START
+from evalguard.core.diagnosis.unknown import UNKNOWN_CAUSE
+from evalguard.core.diagnosis.view import View, cause, plural
+from evalguard.core.report import Diagnosis
+
+CALL = "model.fit(..., validation_data={}{})"
+
+
+def drift(view: View) -> Diagnosis:
+    """The cause that the source itself points to; where it points to none, says so.
+
+    Args:
+        view: The first validation that differs, with its samples as rows of the first one.
+    """
+    for recognise in (leftover, generator, reshuffled):
+        found = recognise(view)
+        if found is not None:
+            return found
+    return cause(
+        UNKNOWN_CAUSE + "later validations hold other samples than the first",
+        certain=False,
+        evidence=f"nothing that is known of {view.name} explains it",
+        before=_fit(view, view.name),
+        after=f"look at what {view.name} gives when it is read again, or validate on arrays",
+    )
+
+
+def leftover(view: View) -> Diagnosis | None:
+    """A dataset of several workers, stopped early: its queue keeps what the epoch before did not use."""
+    steps, batches, workers = (view.fact(name) for name in ("steps", "num_batches", "workers"))
+    if view.kind != "pydataset" or workers < 2 or not 0 < steps < batches:
+        return None
+    return cause(
+        LEFTOVER,
+        certain=False,
+        evidence=f"each validation takes {steps} of {plural(batches, 'batch')}, workers={workers}: "
+        "the queue keeps those made ahead, and the next validation begins with them",
+        before=_fit(view, f"{view.name}(..., workers={workers})"),
+        after=f"{_fit(view, f'{view.name}(..., workers=1)')}  # or no validation_steps: the whole set each time",
+        reproduced="keras 3.15",
+    )
+
+
+def generator(view: View) -> Diagnosis | None:
+    """One generator object serves all epochs."""
+    if view.kind != "generator":
+        return None
+    return cause(
+        NOT_AT_START,
+        certain=True,
+        evidence=f"the one generator {view.name} serves all epochs: each validation goes on "
+        "where reading stopped before, prefetched batches included",
+        before=_fit(view, f"{view.name}(...)"),
+        after="model.fit(..., validation_data=dataset)  # arrays, tf.data or a PyDataset begin anew at each epoch",
+        reproduced="keras 3.15, tf_keras 2.21",
+    )
+
+
+def reshuffled(view: View) -> Diagnosis | None:
+    """A part of a set that is shuffled at each pass is another part each time."""
+    anew, shuffles = view.facts.get("reshuffled_each_pass"), view.facts.get("shuffle")
+    if not anew and not shuffles:
+        return None
+    part = f"{view.fact('steps')} steps of it are" if view.fact("steps") else "a part of it is"
+    fixed = "ds.take(n)" if anew else f"{view.name}(..., shuffle=False)"
+    return cause(
+        RESHUFFLED if anew else SHUFFLED,
+        certain=True,
+        evidence=f"{view.name} is shuffled whenever it is read, and {part} another part each time",
+        before=_fit(view, "ds.shuffle(...).take(n)" if anew else f"{view.name}(..., shuffle=True)"),
+        after=f"{_fit(view, fixed)}  # no shuffle: order changes no figure",
+        reproduced="keras 3.15" if anew else "",
+    )
+
+
+def _fit(view: View, source: str) -> str:
+    steps = view.fact("steps")
+    return CALL.format(source, f", validation_steps={steps}" if steps else "")
