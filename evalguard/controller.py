@@ -62,7 +62,7 @@ class Call:
         again: Predicts given inputs as this call did, or None where the
             source is not random access.
         metrics: Names of the figures that ``evaluate`` gave.
-        source: What the caller passed as ``x``.
+        source: What the caller passed as ``x``; None for one batch of a loop.
         model: Tells calls of one model from those of another.
     """
 
@@ -173,7 +173,9 @@ class Session:
         )
         again = _again(original, bound, source, probe) if method == "predict" else None
         metrics = () if method in ROWS_RETURNED else _metric_names(model, result)
-        call = Call(trace, result, recorder, seconds, again, metrics, source, id(model))
+        # A loop's batches are not kept: together they are the whole data.
+        held = None if method in BATCH_METHODS else source
+        call = Call(trace, result, recorder, seconds, again, metrics, held, id(model))
         if method in BATCH_METHODS:
             self.batches.append(call)
             return result
@@ -196,7 +198,7 @@ class Session:
         trace = recorder.trace(
             method=CALL, source=probe.state(1), index_source=probe.index_source, n_rows=nests.n_rows(result)
         )
-        self.batches.append(Call(trace, result, recorder, time.perf_counter() - start, source=x, model=id(model)))
+        self.batches.append(Call(trace, result, recorder, time.perf_counter() - start, model=id(model)))
         return result
 
     def _fit(self, model: Any, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:

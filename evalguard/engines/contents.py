@@ -56,6 +56,7 @@ class Contents:
     def rows(self) -> list[NDArray[np.uint64]]:
         """Fingerprints of all rows so far, batch by batch or several batches together."""
         self._hash_held()
+        self._held = []
         return self.parts
 
     def _hold(self, small: list[NDArray[Any]]) -> bool:
