@@ -160,7 +160,7 @@ class Session:
         bound.arguments.update({name: probe.call[name] for name in ("y", "sample_weight") if name in probe.call})
         bound.arguments["x"] = probe.source
         # Asked at each batch: a generator's probe knows the form of its batches after the first.
-        recorder = Recorder(self.wanted, lambda data: probe.unwrap(data), problem=problem)
+        recorder = Recorder(self.wanted, lambda data: probe.unwrap(data), probe.intact, problem=problem)
         with engine.tap(model, recorder):
             result = original(*bound.args, **bound.kwargs)
         seconds = time.perf_counter() - start

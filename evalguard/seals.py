@@ -9,6 +9,7 @@ batches wait in a queue feeds the model rows that it never meant to give.
 from __future__ import annotations
 
 import threading
+import weakref
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,9 @@ class Seals:
         self._open: dict[int, list[int]] = {}
         self._index: dict[int, Any] = {}
         self._delivered: dict[int, int] = {}
+        self._owners: dict[int, weakref.ref[Any]] = {}
+        self._shared = False
+        self._fed: list[tuple[Any, int]] = []
         self._all_sealed = True
         self._lock = threading.Lock()
 
@@ -48,6 +52,7 @@ class Seals:
             if seal is None:
                 self._all_sealed = False
                 return
+            self._shared = self._shared or self._handed_out_before(batch)
             pulls = self._open.setdefault(seal, [])
             if pull not in pulls:  # an item may be asked for twice
                 pulls.append(pull)
@@ -65,6 +70,8 @@ class Seals:
             seal = digest(batch)
         except Exception:  # noqa: BLE001 - not known is what an unreadable batch is
             return batch, None
+        if self._shared:
+            self._fed.append((batch, seal))
         with self._lock:
             pulls = self._open.get(seal)
             if pulls is None:
@@ -77,6 +84,29 @@ class Seals:
             self._delivered[seal] = pull
             index = self._index.pop(pull, None) if self._index else None
         return batch, pull if index is None else tag_rows(pull, nests.n_rows(batch) or 0, index)
+
+    def intact(self) -> list[bool]:
+        """For each batch taken since the last time of asking: is it still what it was? Empty where none can change.
+
+        Asked when the model is done with them: a source that fills one array
+        again does so while the model computes, too.
+        """
+        fed, self._fed = self._fed, []
+        return [digest(batch) == seal for batch, seal in fed]
+
+    def _handed_out_before(self, batch: Any) -> bool:
+        """Whether memory that was handed out, and is still owned by the same array, is handed out again."""
+        again = False
+        for leaf in nests.leaves(batch):
+            if type(leaf) is np.ndarray:
+                owner = leaf.base if type(leaf.base) is np.ndarray else leaf
+                address = leaf.__array_interface__["data"][0]
+                before = self._owners.get(address)
+                again |= before is not None and before() is owner
+                if len(self._owners) >= REMEMBERED:
+                    self._owners.clear()
+                self._owners[address] = weakref.ref(owner)
+        return again
 
 
 class ArraySeals:

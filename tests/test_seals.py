@@ -86,6 +86,29 @@ def test_rows_that_say_which_sample_they_are_still_do():
     assert tag[:, 1].tolist() == list(range(8))[::-1]
 
 
+def test_one_array_handed_out_again_is_looked_at_when_the_model_is_done():
+    buffer = np.zeros((4, 2), "float32")
+    seals = Seals()
+    for pull in range(3):
+        buffer[:] = pull
+        seals.put((buffer[:],), pull)
+    fed = np.full((4, 2), 2.0, "float32")
+    assert number(seals, (fed,)) == 2
+    fed[:] = 3
+    assert seals.intact() == [False]
+    assert seals.intact() == []
+
+
+@pytest.mark.parametrize("x", [X, X.copy()], ids=["slices of one array", "arrays of their own"])
+def test_arrays_that_cannot_change_are_not_looked_at_again(x):
+    seals = Seals()
+    for pull in range(4):
+        part = x[pull * 2 : pull * 2 + 2] if x is X else x[pull * 2 : pull * 2 + 2].copy()
+        seals.put((part,), pull)
+        assert number(seals, (part.copy(),)) == pull
+    assert seals.intact() == []
+
+
 @pytest.mark.parametrize("x", [X, X.astype("float64"), {"a": X, "b": X.astype("int64")}, tf.constant(X)])
 def test_arrays_are_known_by_the_rows_that_are_due(x):
     seals = ArraySeals(x)

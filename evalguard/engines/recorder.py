@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from evalguard import nests
 from evalguard.core.labels import normal_keys
-from evalguard.core.trace import ROW_BITS, UNKNOWN, SourceState, Trace, stack_nests
+from evalguard.core.trace import ALTERED, ROW_BITS, UNKNOWN, SourceState, Trace, stack_nests
 from evalguard.engines.contents import Contents
 from evalguard.fingerprint import LeafSpec
 from evalguard.tagging import Unwrap, untagged
@@ -49,6 +49,7 @@ class Recorder:
     Attributes:
         wanted: What shall be noted.
         unwrap: Takes a delivered batch apart: the batch, and its tag or None.
+        intact: For each batch of the last execution, whether it is still what it was.
         tags: For each batch its number, or the tag of each row.
         contents: Fingerprints of the rows fed.
         keys: Keys of each batch.
@@ -60,6 +61,7 @@ class Recorder:
 
     wanted: Wanted
     unwrap: Unwrap = untagged
+    intact: Callable[[], list[bool]] = list
     tags: list[int | NDArray[np.int64]] = field(default_factory=list)
     contents: Contents = field(default_factory=Contents)
     keys: list[Any] = field(default_factory=list)
@@ -87,6 +89,17 @@ class Recorder:
         batch, tag = self.unwrap(data)
         self.seconds += time.perf_counter() - start
         return batch, tag
+
+    def ran(self) -> None:
+        """The model has computed on the batches taken last."""
+        try:
+            still = self.intact()
+        except Exception as error:  # noqa: BLE001 - checking must never cost the user the predictions
+            self.problem = self.problem or f"{type(error).__name__} while a batch was looked at again: {error}"
+            return
+        for back, same in enumerate(reversed(still), 1):
+            if not same:
+                self.tags[-back] = ALTERED
 
     def take(self, batch: Any, tag: Any) -> Any:
         """Note one batch that is about to be fed; the batch as the model shall get it."""

@@ -28,7 +28,11 @@ class Tap:
     def __call__(self, data: Any) -> Any:
         """Feed what was asked for, without its tags."""
         stack = self._recorders.get(threading.get_ident())
-        return self.function(data) if not stack else self.feed(stack[-1], data)
+        if not stack:
+            return self.function(data)
+        result = self.feed(stack[-1], data)
+        stack[-1].ran()
+        return result
 
     def feed(self, recorder: Recorder, data: Any) -> Any:
         """Note the batches of one execution and compute on them."""

@@ -60,6 +60,10 @@ class Probe:
         strategy = getattr(self.call.get("self"), "distribute_strategy", None)
         return strategy is not None and strategy.num_replicas_in_sync > 1
 
+    def intact(self) -> list[bool]:
+        """For each batch of the last execution: is it still what it was when it was fed? Empty: it cannot change."""
+        return []
+
     def all_numbered(self, delivered: int) -> bool:
         """Whether the tags of the delivered batches can be believed, asked once the call is over."""
         del delivered

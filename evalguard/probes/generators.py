@@ -53,6 +53,10 @@ class GeneratorProbe(Probe):
         self._seals.put(batch, pull, getattr(batch, "sample_index", None))
         return batch
 
+    def intact(self) -> list[bool]:
+        """Asked of the seals."""
+        return [] if self._seals is None else self._seals.intact()
+
     @property
     def one_process(self) -> bool:
         """Whether the source is asked in this process only."""

@@ -29,6 +29,11 @@ class PyDatasetProbe(Probe):
         unwrap = self.source.unwrap or untagged
         return unwrap(data)
 
+    def intact(self) -> list[bool]:
+        """Asked of the seals."""
+        changed: list[bool] = self.source.intact()
+        return changed
+
     def settings(self) -> dict[str, Any]:
         """Workers, queue and length."""
         source = self.source

@@ -69,6 +69,10 @@ class TaggedItems:
         self._seals.put(batch, index, getattr(batch, "sample_index", stated))
         return batch
 
+    def intact(self) -> list[bool]:
+        """Asked of the seals."""
+        return [] if self._seals is None else self._seals.intact()
+
     def _begin(self, batch: Any) -> None:
         """The first item decides whether items are sealed, and stay as they are, or carry a tag."""
         if self._may_seal and sealable(batch):

@@ -10,6 +10,8 @@ import pytest
 import tf_keras
 
 import evalguard
+from evalguard.core.trace import ALTERED
+from evalguard.engines.recorder import Recorder, Wanted
 
 BATCH, N = 8, 48
 WIDTH = 16
@@ -76,6 +78,14 @@ def test_copies_pass(engine):
     assert (rows == np.arange(N)).all()
     assert report.verdict == "PASS"
     assert not report.findings
+
+
+def test_a_batch_that_changed_while_the_model_computed_is_marked():
+    recorder = Recorder(Wanted(), intact=lambda: [True, False])
+    for pull in (0, 1):
+        recorder.take(np.zeros((BATCH, WIDTH)), pull)
+    recorder.ran()
+    assert recorder.tags == [0, ALTERED]
 
 
 class OneBuffer(keras.utils.PyDataset):
