@@ -15,6 +15,7 @@ from evalguard import __version__
 from evalguard.core.report import Report, json_schema
 from evalguard.errors import ConfigError, LabelsError, UnsupportedSourceError
 from evalguard.render import artifacts, print_report, to_text
+from evalguard.review import gate
 
 USAGE, NOT_LOGGED = 2, 4
 
@@ -32,6 +33,9 @@ Exit codes:
 @click.version_option(__version__, prog_name="evalguard")
 def cli() -> None:
     """Prove that the predictions of a Keras model stand at their own labels."""
+
+
+cli.add_command(gate)
 
 
 def _guarded(work: Callable[[], int]) -> None:

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from evalguard import nests, predictions
+from evalguard import digests, nests, predictions
 from evalguard.core import repair
 from evalguard.core.judge import Judgement, judge, unproven
 from evalguard.core.labels import Labels
@@ -78,7 +78,11 @@ class Call:
 
 @dataclass(slots=True, eq=False)
 class Outcome:
-    """A judged call or session, with the arrays a caller may want."""
+    """A judged call or session, with the arrays a caller may want.
+
+    Attributes:
+        parts: Calls that it is made of; several give a list of predictions.
+    """
 
     report: Report
     judgement: Judgement | None
@@ -86,6 +90,7 @@ class Outcome:
     predictions: Any
     samples: Any = None
     trace: Trace | None = None
+    parts: int = 1
 
 
 @dataclass(slots=True, eq=False)
@@ -107,6 +112,7 @@ class Session:
         sink_errors: Records that could not be written.
         cache: Labels with the fingerprints of the reference, kept by the guard.
         labels_of: Labels that a source holds itself, or None; asked where no others are given.
+        files: Name of each file that is judged → its SHA-256.
     """
 
     policy: Policy
@@ -123,6 +129,7 @@ class Session:
     sink_errors: list[SinkError] = field(default_factory=list)
     cache: dict[Any, Labels] = field(default_factory=dict)
     labels_of: Callable[[Any], Labels | None] = lambda _: None
+    files: Mapping[str, str] = field(default_factory=dict)
     # Methods for which it is asked before other sessions of the context.
     first_for: ClassVar[tuple[str, ...]] = ()
 
@@ -314,7 +321,7 @@ class Session:
             "not_proven": notes,
         }
         judgement = judge(trace, labels, self.policy, **context)
-        outcome = Outcome(judgement.report, judgement, labels, result, judgement.samples, trace)
+        outcome = Outcome(judgement.report, judgement, labels, result, judgement.samples, trace, len(calls))
         if metrics and judgement.report.verdict is Verdict.FAIL:
             unfit = f"figures unfit for use: {', '.join(metrics)}"
             outcome.report = replace(outcome.report, not_proven=(unfit, *outcome.report.not_proven))
@@ -387,9 +394,20 @@ class Session:
         """Keep the outcome and tell the sinks."""
         self.outcomes.append(outcome)
         if self.sinks:
-            rendered = artifacts(outcome.report)
+            rendered = artifacts(outcome.report, self._subjects(outcome))
             for sink in self.sinks:
                 self._tell(sink.write, outcome.report, rendered)
+
+    def _subjects(self, outcome: Outcome) -> dict[str, str]:
+        """What the attestation is about: files, and arrays in memory as they would be saved."""
+        subjects = dict(self.files)
+        labels, trace = outcome.labels, outcome.trace
+        if labels is not None and labels.name not in subjects:
+            subjects |= digests.nest_sha256("labels", [labels.values])
+        if trace is not None and trace.method in ROWS_RETURNED:
+            given = outcome.predictions if outcome.parts > 1 else [outcome.predictions]
+            subjects |= digests.nest_sha256("predictions", given)
+        return subjects
 
     def act(self, outcome: Outcome) -> None:
         """Raise or warn as the caller asked for."""
@@ -448,7 +466,7 @@ def _combined(labels: Labels | None, reference: Reference, recorder: Recorder) -
 
 def replace_outcome(outcome: Outcome, report: Report, result: Any, samples: Any) -> Outcome:
     """The same outcome after a repair."""
-    return Outcome(report, outcome.judgement, outcome.labels, result, samples, outcome.trace)
+    return Outcome(report, outcome.judgement, outcome.labels, result, samples, outcome.trace, outcome.parts)
 
 
 def _refused(outcome: Outcome, reason: str) -> Outcome:

@@ -11,11 +11,13 @@ import json
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
-from evalguard.errors import ConfigError
+from evalguard import attesting
+from evalguard.errors import ConfigError, SinkError
 from evalguard.sinks.asking import Store, quoted
 from evalguard.sinks.evidence import contradictions
 from evalguard.sinks.lineage import Lineage, lineage
@@ -68,6 +70,10 @@ class GateResult:
         unguarded: Runs in question without any guarded evaluation.
         superseded: Evaluations of the same name and labels that a later one replaces.
         reasons: Why the gate is closed; empty if it is open.
+        files: With ``attestation``: each file at hand → the subject that it is.
+        unchecked: With ``attestation``: subjects that no file at hand is.
+        not_tagged: Why the model version was not tagged although that was asked
+            for; empty if it was.
     """
 
     asked: str
@@ -76,6 +82,9 @@ class GateResult:
     unguarded: tuple[str, ...] = ()
     superseded: tuple[Evaluation, ...] = ()
     reasons: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+    unchecked: tuple[str, ...] = ()
+    not_tagged: str = ""
 
     def __bool__(self) -> bool:
         """Whether the gate is open."""
@@ -125,6 +134,8 @@ def gate(
     run: str | None = None,
     experiment: str | None = None,
     since: Moment | None = None,
+    attestation: str | Path | None = None,
+    files: Sequence[str | Path] = (),
     accept: Sequence[str] = ("PASS",),
     labels_digest: str | Sequence[str] | None = None,
     max_age: Age | None = None,
@@ -143,6 +154,12 @@ def gate(
         experiment: Name of an experiment: those of all its runs.
         since: With ``experiment``: runs that started since then; a date, or an
             age such as ``7d``.
+        attestation: Path of an ``attestation.json``: the evaluation that it
+            states, if each of ``files`` is one that it is about. MLflow is not
+            asked. Whether the statement is genuine is for who signed it.
+        files: With ``attestation``: model, labels, predictions as they are at
+            hand. Arrays are compared as ``numpy.save`` writes them, whether
+            they are in a ``.npy``, ``.npz`` or ``.parquet`` file.
         accept: Verdicts that may pass besides PASS: ``REPAIRED``.
         labels_digest: Digest, or digests, that the labels must have.
         max_age: Oldest evaluation that may pass: ``12h``, ``30d``, seconds.
@@ -157,11 +174,14 @@ def gate(
         ConfigError: What is asked about does not exist, or an option is wrong.
         SinkError: MLflow could not be asked.
     """
-    _check_options(model, run, experiment, since, tag_version=tag_version)
+    asked = {"model": model, "run": run, "experiment": experiment, "attestation": attestation}
+    _check_options(asked, since, files, tag_version=tag_version)
     now_ms = int(time.time() * 1000)
     not_before_ms = 0 if max_age is None else now_ms - _milliseconds(max_age, "max_age")
     digests = (labels_digest,) if isinstance(labels_digest, str) else tuple(labels_digest or ())
     demand = _Demand(_accepted(accept), digests, not_before_ms, now_ms)
+    if attestation is not None:
+        return _about_statement(attestation, files, demand)
     store = Store(tracking_uri, timeout_s)
     if model is not None:
         question = _about_model(store, model)
@@ -171,22 +191,25 @@ def gate(
         question = _about_experiment(store, str(experiment), _since_ms(since, now_ms))
     result = _answer(store, question, demand)
     if tag_version and model is not None:
-        _tag_version(store, model, result)
+        return _tag_version(store, model, result)
     return result
 
 
 def _check_options(
-    model: str | None, run: str | None, experiment: str | None, since: Moment | None, *, tag_version: bool
+    asked: Mapping[str, object], since: Moment | None, files: Sequence[str | Path], *, tag_version: bool
 ) -> None:
-    given = [name for name, value in (("model", model), ("run", run), ("experiment", experiment)) if value]
+    given = [name for name, value in asked.items() if value]
     if len(given) != 1:
-        msg = f"gate: expected one of model, run and experiment; found {' and '.join(given) or 'none'}"
+        msg = f"gate: expected one of model, run, experiment and attestation; found {' and '.join(given) or 'none'}"
         raise ConfigError(msg)
-    if since is not None and experiment is None:
+    if since is not None and given != ["experiment"]:
         msg = "gate: since goes with experiment; use max_age for the age of evaluations"
         raise ConfigError(msg)
-    if tag_version and model is None:
-        msg = "gate: tag_version goes with model: a run has no version"
+    if tag_version and given != ["model"]:
+        msg = "gate: tag_version goes with model: nothing else has a version"
+        raise ConfigError(msg)
+    if bool(files) != (given == ["attestation"]):
+        msg = "gate: expected attestation together with the files at hand (model, labels, predictions); found one alone"
         raise ConfigError(msg)
 
 
@@ -362,6 +385,28 @@ def _answer(store: Store, question: _Question, demand: _Demand) -> GateResult:
     )
 
 
+def _about_statement(path: str | Path, files: Sequence[str | Path], demand: _Demand) -> GateResult:
+    statement = attesting.read(path)
+    compared = attesting.compare(statement, files)
+    notes = statement.notes
+    fields = {name: notes.get(name, "") for name in ("verdict", "proof", "labels", "checked_at_ms")}
+    slot = Slot(notes.get("evaluation", ""), fields)
+    refused = [*_refusals(slot, demand), *attesting.inconsistencies(statement)]
+    evaluation = Evaluation(
+        "", slot.name, slot["verdict"], slot["proof"], slot["labels"], "", slot.checked_at_ms, tuple(refused)
+    )
+    reasons = [f"{slot.name}: {why}" for why in refused]
+    reasons += [f"{file}: none of the files that were judged, or changed since" for file in compared.strangers]
+    return GateResult(
+        asked=f"attestation {path}",
+        passed=not reasons,
+        evaluations=(evaluation,),
+        reasons=tuple(reasons),
+        files=compared.matched,
+        unchecked=compared.unchecked,
+    )
+
+
 def _evaluation(run: Any, slot: Slot, refused: Sequence[str]) -> Evaluation:
     return Evaluation(
         run.info.run_id,
@@ -380,10 +425,17 @@ def _slot_of(item: Evaluation) -> Slot:
 
 
 def _judged(store: Store, run: Any, slot: Slot, demand: _Demand) -> Evaluation:
-    if slot["verdict"] not in demand.accept:
-        why = f" ({slot['reason']})" if slot["reason"] else ""
-        return _evaluation(run, slot, [f"the verdict is {slot['verdict'] or 'missing'}{why}"])
-    return _evaluation(run, slot, [*_unmet(slot, demand), *contradictions(store, run.info.run_id, slot)])
+    refused = _refusals(slot, demand)
+    if slot["verdict"] in demand.accept:
+        refused += contradictions(store, run.info.run_id, slot)
+    return _evaluation(run, slot, refused)
+
+
+def _refusals(slot: Slot, demand: _Demand) -> list[str]:
+    if slot["verdict"] in demand.accept:
+        return _unmet(slot, demand)
+    why = f" ({slot['reason']})" if slot["reason"] else ""
+    return [f"the verdict is {slot['verdict'] or 'missing'}{why}"]
 
 
 def _unmet(slot: Slot, demand: _Demand) -> list[str]:
@@ -399,8 +451,8 @@ def _unmet(slot: Slot, demand: _Demand) -> list[str]:
     return unmet
 
 
-def _tag_version(store: Store, model: str, result: GateResult) -> None:
-    """Write the outcome where the registry's table shows it."""
+def _tag_version(store: Store, model: str, result: GateResult) -> GateResult:
+    """Write the outcome where the registry's table shows it; what was judged stands, written or not."""
     name, version = _version(model)
     last = max((item.checked_at_ms for item in result.evaluations), default=0)
     tags = {
@@ -409,5 +461,9 @@ def _tag_version(store: Store, model: str, result: GateResult) -> None:
         "checked_at_ms": str(last),
         "runs": ",".join(sorted({item.run_id for item in result.evaluations})),
     }
-    for field_name, value in tags.items():
-        store.ask("set_model_version_tag", name, version, f"{FOLDER}.{field_name}", value[:MAX_TAG])
+    try:
+        for field_name, value in tags.items():
+            store.ask("set_model_version_tag", name, version, f"{FOLDER}.{field_name}", value[:MAX_TAG])
+    except (LookupError, SinkError) as error:
+        return replace(result, not_tagged=str(error))
+    return result

@@ -7,7 +7,7 @@ import importlib
 import inspect
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -25,6 +25,7 @@ from evalguard.core.policy import EqualSamples, OnFailure, OnUnproven, Padding, 
 from evalguard.core.report import Report
 from evalguard.core.trace import UNKNOWN, Trace
 from evalguard.core.validation import FIT
+from evalguard.digests import files_sha256
 from evalguard.engines import ENGINES, patching
 from evalguard.engines.direct import is_callers_own
 from evalguard.engines.recorder import Wanted
@@ -105,6 +106,7 @@ class Guard:
         name: str | None = None,
         mlflow: str | Literal[False] = "auto",
         output: str | Path | None = None,
+        files: Sequence[str | Path] = (),
         sinks: tuple[Sink, ...] = (),
     ) -> None:
         if labels is not None and labels_from is not None:
@@ -124,6 +126,7 @@ class Guard:
         self._reference_given = reference
         self._reference: Reference | None = None
         self._model, self._mlflow, self._output, self._sinks = model, mlflow, output, sinks
+        self._files, self._digests = tuple(files), dict[tuple[str | Path, ...], dict[str, str]]()
         self._outcomes: list[Outcome] = []
         self._fingerprinted: dict[Any, LabelTable] = {}
         # Entries of ``with``, by thread: the same guard may be entered in several at once.
@@ -274,6 +277,7 @@ class Guard:
                 table = Labels.of(given(), label=self._label, key=self._key_column())
             return table
 
+        sinks = self._make_sinks(name)
         content = "always" if self._reference_given is not None or _has_content(table) else "targets"
         session = Session(
             policy=self.policy,
@@ -281,10 +285,11 @@ class Guard:
             name=name,
             find_labels=find,
             reference=self._make_reference(table),
-            sinks=self._make_sinks(name),
+            sinks=sinks,
             model=self._model,
             cache=self._fingerprinted,
             labels_of=Labels.held_by,
+            files=self._file_digests(given) if sinks else {},
         )
         return self._sharing(session)
 
@@ -306,6 +311,13 @@ class Guard:
         if given is self._given:
             self._table = table
         return table
+
+    def _file_digests(self, given: Any) -> dict[str, str]:
+        """The files that are judged, as they are at the first entry: name → SHA-256."""
+        paths = (*self._files, *((given,) if isinstance(given, (str, Path)) else ()))
+        if paths not in self._digests:
+            self._digests[paths] = files_sha256(paths)
+        return self._digests[paths]
 
     def _key_column(self) -> str | None:
         return self._key if isinstance(self._key, str) else None
@@ -411,6 +423,7 @@ def guard(
     name: str | None = None,
     mlflow: str | Literal[False] = "auto",
     output: str | Path | None = None,
+    files: Sequence[str | Path] = (),
     sinks: tuple[Sink, ...] = (),
 ) -> Guard:
     """Guard every ``predict`` of Keras models made in this context.
@@ -453,6 +466,8 @@ def guard(
             decorated function's.
         mlflow: ``auto`` (the active run, or ``MLFLOW_RUN_ID``), a run id, or False.
         output: Directory for the report's files.
+        files: Files that are judged besides a labels file, such as the model's:
+            ``attestation.json`` names them by SHA-256.
         sinks: Further places that reports go to.
 
     Returns:
@@ -480,6 +495,7 @@ def guard(
         name=name,
         mlflow=mlflow,
         output=output,
+        files=files,
         sinks=sinks,
     )
 

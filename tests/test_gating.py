@@ -445,7 +445,7 @@ def test_runs_that_are_each_others_parents_are_no_endless_loop(store, experiment
 @pytest.mark.parametrize(
     ("question", "message"),
     [
-        ({}, "expected one of model, run and experiment; found none"),
+        ({}, "expected one of model, run, experiment and attestation; found none"),
         ({"run": "a", "model": "models:/a/1"}, "found model and run"),
         ({"run": "a", "since": "1d"}, "since goes with experiment"),
         ({"run": "a", "tag_version": True}, "tag_version goes with model"),

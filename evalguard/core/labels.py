@@ -107,9 +107,14 @@ class Labels:
 
     @property
     def digest(self) -> str:
-        """First 16 hexadecimal digits of the SHA-256 of values and keys, in order."""
+        """First 16 hexadecimal digits of the SHA-256 of values and keys, in order.
+
+        Fingerprints count only where there is nothing else: labels are the same
+        labels with and without a reference.
+        """
         if not self._digest:
-            self._digest.append(_digest(self._parts()))
+            parts = self._parts()
+            self._digest.append(_digest([part for part in parts if part[0] != "fingerprints"] or parts))
         return self._digest[0]
 
 

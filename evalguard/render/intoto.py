@@ -79,6 +79,7 @@ def _configuration(report: Report) -> dict[str, Any]:
             "verdict": report.verdict.value,
             "proof": report.proof,
             "labels": report.labels.get("digest", ""),
+            "checked_at_ms": str(report.checked_at_ms),
             "report_sha256": hashlib.sha256(report.to_json().encode()).hexdigest(),
         },
     }

@@ -76,7 +76,18 @@ def _evaluate(
     checks = step.checks.model_dump(exclude={"reference"})
     output = base / step.outputs.directory if step.outputs.directory else None
     mlflow: Any = run_id if run_id is not None else ("auto" if step.mlflow.enabled else False)
-    g = guard(labels=labels, reference=reference, name=step.name, mlflow=mlflow, output=output, model=model, **checks)
+    judged = [path for path in (step.model.path, step.labels.path) if path is not None and (base / path).is_file()]
+    files = [base / path for path in judged]
+    g = guard(
+        labels=labels,
+        reference=reference,
+        name=step.name,
+        mlflow=mlflow,
+        output=output,
+        files=files,
+        model=model,
+        **checks,
+    )
     arguments = {name: value for name, value in step.predict.model_dump().items() if value is not None}
     try:
         with g:

@@ -90,3 +90,9 @@ def test_other_labels_have_another_digest(other):
     assert len(labels.digest) == 16
     assert labels.digest == Labels(values=np.asarray([0, 1]), name="b").digest
     assert labels.digest != other.digest
+
+
+def test_labels_are_the_same_with_and_without_the_fingerprints_of_a_reference():
+    rows = np.asarray([7, 8], dtype=np.uint64)
+    assert Labels(values=np.asarray([0, 1]), fingerprints=rows).digest == Labels(values=np.asarray([0, 1])).digest
+    assert Labels(fingerprints=rows).digest != Labels(fingerprints=rows[::-1]).digest
