@@ -9,6 +9,7 @@ where its source is seen. ``tests/test_validation.py`` notices if that changes.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import sys
 from collections.abc import Callable, Container, Mapping
@@ -56,7 +57,8 @@ class Epochs:
             history = original(self.model, *args, **kwargs)
         finally:
             _current.reset(token)
-        self._number(history, inspect.signature(original).bind(self.model, *args, **kwargs).arguments)
+        with contextlib.suppress(Exception):  # numbered as they came, then: nothing of ours may cost the training
+            self._number(history, inspect.signature(original).bind(self.model, *args, **kwargs).arguments)
         return history
 
     def is_own(self, model: Any, kwargs: Mapping[str, Any]) -> bool:

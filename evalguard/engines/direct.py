@@ -1,4 +1,4 @@
-"""Which calls ``model(x)`` are the caller's own: eager, of data, not for training, and not made by Keras itself."""
+"""Which calls ``model(x)`` are the caller's own: eager, of data, not for training, not a part of another layer."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import numpy as np
 from evalguard import nests
 from evalguard.engines import keras3
 
-INTERNAL = ("keras", "tf_keras", "mlflow")
-OURS = ("evalguard", "contextlib")
+KERAS = ("keras", "tf_keras")
 
 
 def is_callers_own(model: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
@@ -21,7 +20,7 @@ def is_callers_own(model: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -
     owner = keras3.model_class()
     if owner is not None and isinstance(model, owner) and keras3.unsupported(model):
         return False
-    return not _trains(args, kwargs) and _is_data(inputs(args, kwargs)) and not _inside_keras()
+    return not _trains(args, kwargs) and _is_data(inputs(args, kwargs)) and not _inside_a_layer()
 
 
 def inputs(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -58,12 +57,12 @@ def _is_data(x: Any) -> bool:
     )
 
 
-def _inside_keras() -> bool:
-    """Whether the code that makes the call is Keras' or MLflow's own."""
+def _inside_a_layer() -> bool:
+    """Whether another layer is being called, which calls this model as a part of it."""
     frame = inspect.currentframe()
     while frame is not None:
         package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
-        if package not in OURS:
-            return package in INTERNAL
+        if frame.f_code.co_name == "__call__" and package in KERAS:
+            return True
         frame = frame.f_back
     return False
