@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench field lint types clean
+.PHONY: help demo seed test check bench field lint types clean
 
 BASE_PYTHON := $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -23,6 +23,9 @@ help: ## This list
 
 demo: $(STAMP) ## Guard a digits model twice: once aligned (PASS), once shuffled (FAIL)
 	@$(PYTHON) examples/digits/demo.py
+
+seed: $(STAMP) ## The experiments on the order of samples, each through the guard, on Keras 3 and tf_keras
+	@$(PYTHON) examples/seed_experiments.py
 
 test: $(STAMP) ## Everything: lint, types, all tests
 	@# All three run whatever the others say, and pytest last: its closing line ends the output.

@@ -7,8 +7,7 @@ import importlib
 import inspect
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from types import TracebackType
@@ -249,21 +248,9 @@ class Guard:
 
     # -- one entry ---------------------------------------------------------------
 
-    @contextmanager
-    def _entered(self, given: Any, name: str) -> Iterator[None]:
+    def _entered(self, given: Any, name: str) -> _Entry:
         """Guard what happens in the block; judge it at the end unless the caller's code raised."""
-        session = self._session(given, name)
-        session.begin()
-        try:
-            with _watching(session, _model_classes(self._model)):
-                yield
-            session.end()
-        except BaseException as error:
-            if not session.outcomes:
-                session.failed(error)
-            raise
-        finally:
-            self.sink_errors += session.sink_errors
+        return _Entry(self._session(given, name), _model_classes(self._model), self.sink_errors)
 
     def _session(self, given: Any, name: str) -> Session:
         table = self._read(given)
@@ -366,18 +353,39 @@ class _Shared(list[Outcome]):
         self._guard.append(outcome)
 
 
-@contextmanager
-def _watching(session: Session, classes: tuple[type, ...]) -> Iterator[None]:
-    """Send calls of these classes made in this context to the session."""
-    for owner in classes:
-        patching.install(owner, METHODS, _dispatch)
-    token = _active.set((*_active.get(), session))
-    try:
-        yield
-    finally:
-        _active.reset(token)
-        for owner in classes:
+class _Entry:
+    """One entry into a guard: sends calls of the model classes made in this context to the session.
+
+    A class, not a generator: a process that is forked inside the block (tf_keras
+    does so for ``use_multiprocessing``) drops its copy of the stack, which closes
+    generators as if the block had been left with an error there.
+    """
+
+    def __init__(self, session: Session, classes: tuple[type, ...], sink_errors: list[SinkError]) -> None:
+        self._session, self._classes, self._sink_errors = session, classes, sink_errors
+
+    def __enter__(self) -> None:
+        self._session.begin()
+        for owner in self._classes:
+            patching.install(owner, METHODS, _dispatch)
+        self._token = _active.set((*_active.get(), self._session))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for owner in self._classes:
             patching.remove(owner, METHODS)
+        _active.reset(self._token)
+        try:
+            if error is None:
+                self._session.end()
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            if error is not None and not self._session.outcomes:
+                self._session.failed(error)
+            self._sink_errors += self._session.sink_errors
 
 
 def _has_content(table: LabelTable | None) -> bool:

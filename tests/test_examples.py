@@ -1,6 +1,7 @@
 """The examples run as they are handed out, and the digits' loader says the truth about its order."""
 
 import csv
+import json
 import os
 import shutil
 import subprocess
@@ -85,3 +86,63 @@ def test_the_demo_ends_with_a_pass_and_a_fail_and_prepares_once(tmp_path: Path) 
     assert "Traceback" not in process.stdout + process.stderr
     again = run_python("-m", "examples.digits.prepare", cwd=tmp_path)
     assert again.stdout.startswith("digits: already there")
+
+
+TENS, SEVENS = [*range(10)], [*range(7)]
+WRAPPED, AHEAD, NOT_AT_START = "stream wrapped", "hazard: the source is ahead", "iterator not at its start"
+CUT = {"n_predictions": 10, "padding": 4}
+FOUR_OVER = {"duplicate": 4, "n_predictions": 14}
+
+# Experiment → Keras 3, tf_keras → for each call the rows, the verdict, a part of what is said, and some of the counts.
+# Written down from what is known of Keras and from the rules of order, not from the example.
+Calls = list[tuple[list[int] | None, str, str, dict[str, int]]]
+EXPERIMENTS: dict[str, list[Calls]] = {
+    "g(7), queue 10": [[([*TENS, 0, 1, 2, 3], "FAIL", WRAPPED, FOUR_OVER)]] * 2,
+    "g(7), queue 10, padding='trim'": [[(TENS, "PASS", "4 rows of padding", CUT)]] * 2,
+    "g(7), queue 10, 14 labels": [[([*TENS, 0, 1, 2, 3], "PASS", "", {"n_labels": 14})]] * 2,
+    "g(7), queue 1": [[], [([*TENS, 0, 1, 2, 3], "FAIL", WRAPPED, FOUR_OVER)]],
+    "g(7), queue 1, padding='trim'": [[], [(TENS, "PASS", "4 rows of padding", CUT)]],
+    "g(7), queue 1, 14 labels": [[], [([*TENS, 0, 1, 2, 3], "PASS", "", {"n_labels": 14})]],
+    "threads inside, labels outside": [[(None, "FAIL", "inside the source", {})]] * 2,
+    "threads that give x and y": [[(None, "PASS", "", {"n_labels": 10, "n_predictions": 10})]] * 2,
+    "two calls, a new g(3) each": [[([0, 1, 2], "PASS", AHEAD, {})] * 2] * 2,
+    "two calls, one g(3), queue 0": [
+        [([0, 1, 2], "PASS", AHEAD, {}), ([6, 7, 8], "FAIL", NOT_AT_START, {})],
+        [([], "refused", "Expected max_queue_size to be positive", {})] * 2,
+    ],
+    "two calls, one g(3), queue 5": [
+        [],
+        [([0, 1, 2], "PASS", AHEAD, {}), ([9, 0, 1], "FAIL", NOT_AT_START, {"foreign": 1, "missing": 1})],
+    ],
+    "h(7)": [[(SEVENS * 2, "FAIL", "partial batch thrown away", {"missing": 3, "duplicate": 7})]] * 2,
+    "padded to batches of 4": [[(TENS, "PASS", "2 rows of padding", {"padding": 2})]] * 2,
+    "padded, a prime number": [[([*range(13)], "PASS", "3 rows of padding", {"padding": 3})]] * 2,
+    "predict_generator, queue 5": [[], [(TENS, "PASS", "", {})]],
+    "evaluate_generator, queue 5": [[], [(TENS, "PASS", "", {})]],
+    "four processes, a Sequence": [[], [(TENS, "PASS", "", {})]],
+    "four processes, a generator": [[], [(None, "FAIL", "copied per worker", {})]],
+}
+
+
+@pytest.mark.slow
+def test_every_seed_experiment_comes_out_as_known() -> None:
+    process = run_python("examples/seed_experiments.py", "--json", cwd=ROOT)
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert "Traceback" not in process.stderr, process.stderr  # forked workers have nothing to say
+    lines = [json.loads(line) for line in process.stdout.splitlines()]
+    seen = {(line["experiment"], line["engine"]): line["calls"] for line in lines}
+    assert seen.keys() == {(name, engine) for name in EXPERIMENTS for engine in ("keras", "tf_keras")}
+    for (name, engine), calls in seen.items():
+        expected = EXPERIMENTS[name][engine == "tf_keras"]
+        assert len(calls) == len(expected), (name, engine, calls)
+        for call, (rows, verdict, said, counts) in zip(calls, expected, strict=True):
+            assert rows is None or call["rows"] == rows, (name, engine, call)
+            assert call["verdict"] == verdict, (name, engine, call)
+            assert said in call["why"], (name, engine, call)
+            assert counts.items() <= call["counts"].items(), (name, engine, call)
+
+
+def test_the_table_of_experiments_shows_runs_of_samples() -> None:
+    from examples.seed_experiments import spans
+
+    assert [spans(rows) for rows in ([], [4], [0, 1, 2], [1, 0, 3, 4])] == ["-", "4", "0..2", "1 0 3..4"]

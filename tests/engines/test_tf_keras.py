@@ -163,6 +163,21 @@ def test_a_thread_safe_iterator_may_be_asked_by_several_threads():
     assert g.report.verdict is Verdict.PASS
 
 
+def test_a_forked_worker_neither_judges_nor_records_nor_speaks(tmp_path, capfd):
+    class Telling(testing.MemorySink):
+        def failed(self, error):
+            (tmp_path / "failed").write_text(repr(error))
+
+    def endless():
+        while True:
+            yield from map(batch, BATCHES)
+
+    with guard(reference=X, sinks=(Telling(),), on_failure="record"):
+        functional().predict(endless(), steps=len(BATCHES), workers=2, use_multiprocessing=True, verbose=0)
+    assert not (tmp_path / "failed").exists()
+    assert "Exception ignored" not in capfd.readouterr().err
+
+
 def test_a_loop_over_batches_is_one_session():
     model = functional()
     with guard(reference=X) as g:

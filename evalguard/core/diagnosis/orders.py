@@ -20,7 +20,7 @@ QUEUE = "unordered queue between source and model"
 PARALLEL = "parallel work inside the source: whole batches overtake one another"
 RESHUFFLED = "shuffled anew at each pass"
 SHUFFLED = "`shuffle=True`"
-WINDOW = "shuffle buffer, or a parallel map that gives up order"
+WINDOW = "shuffle buffer, or a parallel map that gives up order, inside the source"
 
 # A random order brings some row forward by most of the whole length; a buffer by no more than its size.
 WINDOW_SHARE = 0.45
@@ -322,6 +322,10 @@ def _order_evidence(view: View) -> str:
     return f"{moved}, by up to {early:,} forward and {late:,} back"
 
 
+def _kept_on_the_way(view: View) -> str:
+    return f"; they came out as {view.name} had given them" if view.trace.transport_intact else ""
+
+
 def window(view: View) -> Diagnosis | None:
     """Order lost inside a window that is small against the whole."""
     buffer = view.fact("shuffle_buffer")
@@ -332,7 +336,7 @@ def window(view: View) -> Diagnosis | None:
     return cause(
         WINDOW,
         certain=bool(buffer) and size <= buffer,
-        evidence=f"{_order_evidence(view)}: as a buffer of {buffer or size:,} rows does",
+        evidence=f"{_order_evidence(view)}: as a buffer of {buffer or size:,} rows does{_kept_on_the_way(view)}",
         before=f"ds.shuffle({buffer or size})  # or map(..., deterministic=False)"
         if pipeline
         else "pool.imap_unordered(...)",

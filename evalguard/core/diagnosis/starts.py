@@ -174,12 +174,15 @@ def not_at_start(view: View) -> Diagnosis | None:
     start = _offset(view)
     used = view.used_before
     # A stream whose first row is sample 0 was at its start, whatever its history.
-    if start is None and not (used and view.samples is None):
+    lead = _lead(view) if used and start is None else 0
+    if start is None and not (used and (view.samples is None or lead)):
         return None
     # A PyDataset has no place to stand at, unless its items come from something that has.
     if view.kind in {"arrays", "batch"} or (view.kind == "pydataset" and (stateful_getitem(view) or leftover(view))):
         return None
     evidence = f"the first row is sample {start}, and all behind it follow" if start is not None else ""
+    if lead:
+        evidence = f"{plural(lead, 'row')} beyond the last label, and behind them samples 0, 1, …"
     if used:
         evidence += f"{'; ' if evidence else ''}{_history(view)}"
     elif view.one_shot:
@@ -192,6 +195,14 @@ def not_at_start(view: View) -> Diagnosis | None:
         after=f"{view.call(f'{view.name}(...)')}  # a new one for each call",
         reproduced="keras 3.15, tf_keras 2.21",
     )
+
+
+def _lead(view: View) -> int:
+    """Rows beyond the labels that stand before samples 0, 1, …; 0 where there is anything else."""
+    if not view.known.any():
+        return 0
+    lead = int(np.argmax(view.known))
+    return lead if np.array_equal(view.rows[lead:], np.arange(view.n_rows - lead)) else 0
 
 
 def _history(view: View) -> str:
