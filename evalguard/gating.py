@@ -264,7 +264,7 @@ def _about_model(store: Store, model: str) -> _Question:
     ]
     linked += _of_its_own_run(store, question, found, known)
     question.found, question.superseded = _latest(linked)
-    if not linked and found.run_id:
+    if found.run_id and all(slot.is_validation for _, slot in linked):
         question.unguarded.append(found.run_id)
     return question
 
@@ -340,11 +340,12 @@ def _about_experiment(store: Store, name: str, since_ms: int) -> _Question:
 def _about_runs(question: _Question, runs: Mapping[str, Any]) -> _Question:
     """Every evaluation of these runs, and those of them that nobody guarded."""
     present = {run_id: slots(run.data.tags) for run_id, run in runs.items()}
+    guarded = {run_id: any(not slot.is_validation for slot in found.values()) for run_id, found in present.items()}
     question.found += [(runs[run_id], slot) for run_id, found in present.items() for slot in found.values()]
     parents = {run_id: run.data.tags.get("mlflow.parentRunId") for run_id, run in runs.items()}
-    for run_id, found in present.items():
+    for run_id in present:
         # A run with nested ones stands for them: they are guarded, or listed themselves.
-        if found or run_id in parents.values() or _guarded_above(run_id, parents, present):
+        if guarded[run_id] or run_id in parents.values() or _guarded_above(run_id, parents, guarded):
             continue
         question.unguarded.append(run_id)
     for run_id, run in runs.items():
@@ -354,11 +355,11 @@ def _about_runs(question: _Question, runs: Mapping[str, Any]) -> _Question:
     return question
 
 
-def _guarded_above(run_id: str, parents: Mapping[str, str | None], present: Mapping[str, Any]) -> bool:
+def _guarded_above(run_id: str, parents: Mapping[str, str | None], guarded: Mapping[str, bool]) -> bool:
     seen = {run_id}
     parent = parents.get(run_id)
     while parent is not None and parent in parents and parent not in seen:
-        if present[parent]:
+        if guarded[parent]:
             return True
         seen.add(parent)
         parent = parents[parent]
@@ -373,7 +374,7 @@ def _answer(store: Store, question: _Question, demand: _Demand) -> GateResult:
     reasons = list(question.reasons)
     reasons += [f"run {run_id} has no guarded evaluation" for run_id in question.unguarded]
     reasons += [f"{item.name} in run {item.run_id}: {why}" for item in evaluations for why in item.refused]
-    if not evaluations:
+    if all(slot.is_validation for _, slot in question.found):
         reasons.append(f"{question.asked} has no guarded evaluation: no evidence is not a pass")
     return GateResult(
         asked=question.asked,

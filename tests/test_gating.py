@@ -102,6 +102,32 @@ def test_an_unguarded_run_is_refused(anywhere):
     assert result.verdict == "UNGUARDED"
 
 
+def test_a_validation_inside_fit_alone_is_no_evaluation(store):
+    """Epochs validated on the same samples: nothing is said of any labels."""
+    run = store.run()
+    validated = replace(report(), method="fit", labels={**report().labels, "name": "validation of epoch 1"})
+    write(store.sink(run), validated, "validation")
+    result = ask(store, run=run)
+    assert not result
+    assert result.unguarded == (run,)
+    write(store.sink(run), report())
+    assert ask(store, run=run)
+    write(store.sink(run), replace(validated, verdict=Verdict.FAIL), "second")
+    assert f"second in run {run}: the verdict is FAIL" in ask(store, run=run).reasons[0]
+
+
+def test_a_version_whose_run_holds_a_validation_only_is_refused(store):
+    run = store.run()
+    name, _ = version(store, "digits", run)
+    validated = replace(report(), labels={**report().labels, "name": "validation of epoch 1"})
+    write(store.sink(run), validated, "validation")
+    result = ask(store, model=name)
+    assert not result
+    assert result.unguarded == (run,)
+    write(store.sink(run), report())
+    assert ask(store, model=name)
+
+
 def test_a_pending_run_is_refused(anywhere):
     run = anywhere.run()
     anywhere.sink(run).begin("digits")

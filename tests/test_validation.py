@@ -19,6 +19,7 @@ import evalguard
 from evalguard import MisalignmentError, UnprovenError, Verdict
 from evalguard.engines import patching
 from evalguard.engines.callbacks import Hooks
+from evalguard.sinks.tags import slots
 
 N, BATCH, STEPS, EPOCHS = 53, 8, 3, 3
 RNG = np.random.default_rng(0)
@@ -326,6 +327,8 @@ def test_the_verdict_is_recorded_in_mlflow(engine, mlflow_store):
         fit(make_model(engine), engine, endless(), validation_steps=STEPS)
     tags = mlflow.MlflowClient().get_run(run.info.run_id).data.tags
     assert tags["evalguard.verdict"] == "FAIL"
+    # By this a gate tells it from an evaluation.
+    assert slots(tags)["validation"].is_validation
 
 
 def test_options_are_those_of_other_guards():

@@ -20,6 +20,8 @@ from evalguard.core.report import Report
 from evalguard.core.trace import Trace
 
 FIT = "fit"
+# Name of the labels of such a report, up to the number of the epoch.
+SCORED = "validation of epoch"
 MAX_NAMED = 5
 
 
@@ -105,9 +107,7 @@ def _as_labels(first: Validation) -> Labels:
     values: Values | None = targets
     if isinstance(targets, (tuple, list)):
         values = {str(number): part for number, part in enumerate(targets)}
-    return Labels(
-        values=values, fingerprints=trace.fingerprints, spec=trace.spec, name=f"validation of epoch {first.epoch}"
-    )
+    return Labels(values=values, fingerprints=trace.fingerprints, spec=trace.spec, name=f"{SCORED} {first.epoch}")
 
 
 def _compare(item: Validation, labels: Labels, policy: Policy, context: Mapping[str, Any]) -> _Compared:

@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from evalguard.core.validation import SCORED
+
 FOLDER = "evalguard"
 PENDING, ERROR = "PENDING", "ERROR"
 # Worst first: one bad evaluation marks its run. Neither PENDING nor ERROR is a verdict; both are worse than UNPROVEN.
@@ -58,6 +60,11 @@ class Slot:
     def rank(self) -> int:
         """Place in ``RANK``; what is no word of ours (an edited tag) is as bad as a FAIL."""
         return RANK.index(self["verdict"]) if self["verdict"] in RANK else 0
+
+    @property
+    def is_validation(self) -> bool:
+        """Whether it speaks of the validation inside ``fit`` alone: no evidence of any evaluation against labels."""
+        return self["labels_name"].startswith(SCORED)
 
     @property
     def began_at_ms(self) -> int:
