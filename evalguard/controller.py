@@ -173,10 +173,10 @@ class Session:
         seconds = time.perf_counter() - start
         trace = recorder.trace(
             method=method,
-            source=probe.state(len(recorder.sizes)),
+            source=probe.state(len(recorder.tags)),
             index_source=probe.index_source,
             n_rows=nests.n_rows(result) if method in ROWS_RETURNED else None,
-            numbered=probe.all_numbered(len(recorder.sizes)),
+            numbered=probe.all_numbered(len(recorder.tags)),
         )
         again = _again(original, bound, source, probe) if method == "predict" else None
         metrics = () if method in ROWS_RETURNED else _metric_names(model, result)
@@ -448,9 +448,10 @@ def judge_epochs(epochs: Epochs, policy: Policy, name: str) -> Report:
 
 def _position_is_sample(trace: Trace, judgement: Judgement) -> bool:
     """Row ``i`` of the array that was handed over is sample ``i``, so a missing sample can be looked up in it."""
-    positions = trace.index if trace.index_source == "position" else None
-    samples = judgement.samples
-    return positions is not None and samples is not None and np.array_equal(positions[: len(samples)], samples)
+    samples = judgement.plain
+    if trace.index is None or trace.index_source != "position" or samples is None:
+        return False
+    return np.array_equal(np.asarray(trace.index)[: len(samples)], samples)
 
 
 def _combined(labels: Labels | None, reference: Reference, recorder: Recorder) -> Labels:

@@ -72,9 +72,7 @@ class Epochs:
         recorder = Recorder(self._wanted, problem=engine.unsupported(self.model))
         with engine.tap(self.model, recorder):
             figures = original(*args, **kwargs)
-        trace = recorder.trace(
-            method=FIT, source=_state(probe, len(recorder.sizes)), index_source="stated", n_rows=None
-        )
+        trace = recorder.trace(method=FIT, source=_state(probe, len(recorder.tags)), index_source="stated", n_rows=None)
         self.seen.append(Validation(self.epoch or len(self.seen) + 1, trace))
         self.recorders.append(recorder)
         return figures

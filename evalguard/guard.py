@@ -150,8 +150,8 @@ class Guard:
     @property
     def index(self) -> NDArray[np.int64] | None:
         """Label row of each row handed back, int64, shape ``(n,)``; -1 is none of them; None: not known."""
-        samples: NDArray[np.int64] | None = self._last().samples
-        return samples
+        samples = self._last().samples
+        return None if samples is None else np.asarray(samples)
 
     @property
     def keys(self) -> NDArray[Any] | None:

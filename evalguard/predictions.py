@@ -63,7 +63,7 @@ def same(result: Any, first: Int64, second: Int64) -> bool:
 
 def repaired(result: Any, judgement: Judgement, n_labels: int, again: Callable[[Int64], Any] | None) -> Repaired | str:
     """Predictions in label order, or why that would be a guess."""
-    plan = repair.plan(judgement.samples, n_labels)
+    plan = repair.plan(judgement.plain, n_labels)
     if plan.refused:
         return plan.refused
     if not same(result, plan.duplicates, plan.firsts):

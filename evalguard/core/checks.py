@@ -320,7 +320,7 @@ def check_transport(trace: Trace) -> Finding | None:
     """Rows were delivered in the order in which the source emitted them, once each."""
     if trace.transport_intact is not False:
         return None
-    tags = trace.tags
+    tags = np.asarray(trace.tags)
     disordered = np.flatnonzero(np.diff(tags, prepend=-1) < 0)
     count = int(disordered.size) or 1
     message = "rows were not delivered in the order in which the source emitted them, once each"
@@ -329,7 +329,7 @@ def check_transport(trace: Trace) -> Finding | None:
 
 def check_altered(trace: Trace) -> Finding | None:
     """What the model was fed is what the source had handed out."""
-    rows = np.flatnonzero(trace.tags == ALTERED)
+    rows = trace.rows_tagged(ALTERED)
     if not rows.size:
         return None
     message = f"{rows.size} rows that the model was fed are not what the source had handed out: changed on the way"

@@ -18,9 +18,11 @@ from evalguard.core.ordering import order_metrics
 from evalguard.core.picture import aligned_runs, alignment_runs
 from evalguard.core.policy import Policy, Proof, Verdict
 from evalguard.core.report import COUNT_NAMES, Report
+from evalguard.core.runs import Runs
 from evalguard.core.trace import UNKNOWN, Int64, Trace
 
 MAX_WRONG_ROWS = 20
+_NONE: Int64 = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,14 +31,20 @@ class Judgement:
 
     Attributes:
         report: What is told to people.
-        samples: Sample of each delivered row, int64; None where no identity
-            was at hand.
+        samples: Sample of each delivered row, int64; a ``range`` where each
+            row is told to be in its place without a look at it; None where no
+            identity was at hand.
         padding: Rows at the end that may be cut.
     """
 
     report: Report
-    samples: Int64 | None
+    samples: Int64 | range | None
     padding: int = 0
+
+    @property
+    def plain(self) -> Int64 | None:
+        """``samples`` as an array."""
+        return None if self.samples is None else np.asarray(self.samples)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,11 +55,16 @@ class _Evidence:
     labels: Labels
     matches: tuple[Match, ...]
     used: Match | None
-    samples: Int64 | None
+    samples: Int64 | range | None
     order: tuple[Finding, ...]
     comparison: LabelComparison
     repeated: Int64
     padding: int
+
+    @property
+    def plain(self) -> Int64 | None:
+        """The samples as an array."""
+        return None if self.samples is None else np.asarray(self.samples)
 
     @property
     def n_rows(self) -> int:
@@ -80,7 +93,7 @@ def judge(trace: Trace, labels: Labels, policy: Policy, **context: Any) -> Judge
         counts=_counts(evidence),
         findings=tuple(_finding_dict(finding) for finding in findings),
         wrong_rows=_wrong_rows(evidence),
-        diagnosis=diagnose(trace, evidence.samples, labels) if findings else (),
+        diagnosis=diagnose(trace, evidence.plain, labels) if findings else (),
         hazards=hazards(trace, passed=verdict is Verdict.PASS),
         not_proven=tuple(dict.fromkeys(notes)),
         advice="" if verdict is Verdict.PASS else _advice(evidence, policy),
@@ -108,6 +121,10 @@ def decide(findings: Sequence[Finding], proof: Proof, policy: Policy, *, observe
 
 
 def _gather(trace: Trace, labels: Labels, policy: Policy) -> _Evidence:
+    if _folded_in_place(trace, labels):
+        told = Match("index" if trace.index_source == "stated" else "position", _NONE, complete=True)
+        comparison = _compare(trace, labels, None)
+        return _Evidence(trace, labels, (told,), told, range(len(labels)), (), comparison, _NONE, 0)
     matches = all_matches(trace, labels)
     used = next((match for match in matches if match.comparable), None)
     samples = used.samples if used is not None and (used.samples != UNKNOWN).any() else None
@@ -123,6 +140,15 @@ def _gather(trace: Trace, labels: Labels, policy: Policy) -> _Evidence:
     asked = fingerprints is not None and samples is None
     repeated = repeated_rows(fingerprints[:kept]) if asked and fingerprints is not None else np.zeros(0, np.int64)
     return _Evidence(trace, labels, matches, used, samples, order, comparison, repeated, padding)
+
+
+def _folded_in_place(trace: Trace, labels: Labels) -> bool:
+    """Whether a column in runs says at a glance that row ``i`` is sample ``i``, and nothing else says anything."""
+    content = trace.fingerprints is not None and labels.fingerprints is not None
+    keys = trace.keys is not None and labels.keys is not None
+    n_labels = len(labels)
+    whole = isinstance(trace.index, Runs) and trace.n_rows == n_labels and trace.index.is_range(n_labels)
+    return whole and not content and not keys
 
 
 def _order_findings(samples: Int64, n_labels: int, *, ordered: bool) -> tuple[Finding, ...]:
@@ -238,7 +264,8 @@ def _counts(evidence: _Evidence) -> dict[str, int]:
     by_reason = {finding.reason: finding.count for finding in evidence.order}
     for reason in (Reason.MISSING, Reason.DUPLICATE, Reason.FOREIGN, Reason.REORDERED):
         counts[reason.value] = by_reason.get(reason, 0)
-    counts["misaligned"] = int(checks.misaligned_rows(samples).size) if evidence.trace.ordered else 0
+    if evidence.trace.ordered and not isinstance(samples, range):
+        counts["misaligned"] = int(checks.misaligned_rows(samples).size)
     return counts
 
 
@@ -260,6 +287,8 @@ def _wrong_rows(evidence: _Evidence) -> tuple[dict[str, Any], ...]:
     if not evidence.trace.ordered:
         rows = evidence.comparison.rows[:MAX_WRONG_ROWS]
         return tuple({"row": int(row), "sample": (at := int(evidence.samples[row])), "label": at} for row in rows)
+    if isinstance(evidence.samples, range):
+        return ()
     rows = checks.misaligned_rows(evidence.samples)[:MAX_WRONG_ROWS]
     return tuple(_wrong_row(int(row), int(evidence.samples[row]), n_labels, evidence) for row in rows)
 
@@ -324,14 +353,16 @@ def _order(evidence: _Evidence) -> dict[str, Any] | None:
     if evidence.samples is None or not evidence.order or not evidence.trace.ordered:
         return None
     trace = evidence.trace
-    sizes = trace.batch_sizes if not evidence.padding else None
-    return order_metrics(evidence.samples, len(evidence.labels), sizes)
+    sizes = np.asarray(trace.batch_sizes) if not evidence.padding else None
+    return order_metrics(np.asarray(evidence.samples), len(evidence.labels), sizes)
 
 
 def _plot(evidence: _Evidence) -> dict[str, Any] | None:
     if evidence.samples is None or not evidence.trace.ordered:
         return None
     n_labels = len(evidence.labels)
+    if isinstance(evidence.samples, range):
+        return aligned_runs(n_labels)
     whole = not evidence.order and len(evidence.samples) == n_labels and bool((evidence.samples >= 0).all())
     return aligned_runs(n_labels) if whole else alignment_runs(evidence.samples, n_labels)
 
@@ -402,7 +433,7 @@ def _advice(evidence: _Evidence, policy: Policy) -> str:
 
 def _fitting_option(evidence: _Evidence, policy: Policy) -> str:
     """The option under which what was found would be in order."""
-    n_labels, samples, trace = len(evidence.labels), evidence.samples, evidence.trace
+    n_labels, samples, trace = len(evidence.labels), evidence.plain, evidence.trace
     if samples is None:
         return ""
     head = samples[:n_labels]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.core.labels import Labels, normal_keys
-from evalguard.core.trace import FOREIGN, UNKNOWN, Int64, Trace
+from evalguard.core.trace import FOREIGN, UNKNOWN, Column, Int64, Trace
 
 # Below this share of matching rows, the reference is another kind of data
 # rather than the stream a faulty one.
@@ -43,8 +43,9 @@ class Match:
         return len(self.samples) == n_labels and bool(np.array_equal(self.samples, np.arange(n_labels)))
 
 
-def match_index(index: Int64, identity: str = "index") -> Match:
+def match_index(index: Column, identity: str = "index") -> Match:
     """Samples as the source stated them; a number outside the labels stays as it is."""
+    index = np.asarray(index)
     return Match(identity, index, complete=bool((index != UNKNOWN).all()))
 
 

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.core.runs import Runs
+
 UNKNOWN = -1
 FOREIGN = -2
 ALTERED = -2
@@ -58,12 +60,45 @@ class SourceState:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class BatchTags:
+    """Tags of rows that are numbered batch by batch; ``np.asarray`` gives the plain ones.
+
+    Attributes:
+        pulls: Number of each batch, or ``UNKNOWN`` or ``ALTERED`` for all its rows.
+        sizes: Rows of each batch.
+    """
+
+    pulls: Runs
+    sizes: Runs
+
+    def __len__(self) -> int:
+        """Rows."""
+        firsts, lengths = self.sizes.runs()
+        return int((firsts * lengths).sum())
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """int64, shape ``(rows,)``."""
+        del copy  # always one
+        pulls, sizes = np.asarray(self.pulls), np.asarray(self.sizes)
+        known = pulls >= 0
+        rows = np.repeat(np.where(known, pulls << ROW_BITS, pulls), sizes)
+        rows += np.repeat(known, sizes) * (np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes))
+        return rows if dtype is None else rows.astype(dtype, copy=False)
+
+
+Column = Int64 | Runs
+Tags = Int64 | Runs | BatchTags
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Trace:
     """One guarded call, or several that answer the labels together.
 
     Attributes:
         n_rows: Rows of predictions that the caller got.
-        tags: int64, shape ``(n_rows,)``: see the module's docstring.
+        tags: int64, shape ``(n_rows,)``: see the module's docstring. Like
+            ``index`` and ``batch_sizes`` an array or a column in runs;
+            ``np.asarray`` gives the plain one.
         index: int64, shape ``(n_rows,)``: the label row which the source says
             the row is, ``-1`` where it did not say. None: it never said.
         index_source: ``stated`` by the source, or ``position`` of the row in
@@ -87,14 +122,14 @@ class Trace:
     """
 
     n_rows: int
-    tags: Int64
-    index: Int64 | None = None
+    tags: Tags
+    index: Column | None = None
     index_source: str = "stated"
     keys: NDArray[Any] | None = None
     fingerprints: NDArray[np.uint64] | None = None
     spec: tuple[str, ...] = ()
     targets: Any = None
-    batch_sizes: Int64 = field(default_factory=lambda: np.zeros(0, np.int64))
+    batch_sizes: Column = field(default_factory=lambda: np.zeros(0, np.int64))
     calls: tuple[int, ...] = ()
     sources: tuple[SourceState, ...] = ()
     method: str = "predict"
@@ -117,6 +152,13 @@ class Trace:
         """State of the (last) source."""
         return self.sources[-1] if self.sources else SourceState()
 
+    def rows_tagged(self, value: int) -> Int64:
+        """Rows that carry this very tag."""
+        column = self.tags.pulls if isinstance(self.tags, BatchTags) else self.tags
+        if isinstance(column, Runs) and not column.may_hold(value):
+            return np.zeros(0, dtype=np.int64)
+        return np.flatnonzero(np.asarray(self.tags) == value)
+
     @property
     def transport_intact(self) -> bool | None:
         """True: rows came out as they went in, once each. None: not known.
@@ -124,11 +166,23 @@ class Trace:
         In each call, pulls must be delivered in order, without a gap, and
         each from its first row on.
         """
-        if self.unobserved or (self.tags < 0).any():
+        if self.unobserved:
+            return None
+        if len(self.calls) == 1 and _folded_in_order(self.tags):
+            return True
+        tags = np.asarray(self.tags)
+        if (tags < 0).any():
             return None
         ends = np.cumsum(self.calls)
-        parts = np.split(self.tags, ends[:-1])
+        parts = np.split(tags, ends[:-1])
         return all(_in_order(part) for part in parts)
+
+
+def _folded_in_order(tags: Tags) -> bool:
+    """Whether a column in runs shows at a glance that rows are in order."""
+    if isinstance(tags, BatchTags):
+        return tags.pulls.is_range(len(tags.pulls))
+    return isinstance(tags, Runs) and tags.is_range(len(tags))
 
 
 def _in_order(tags: Int64) -> bool:
@@ -153,14 +207,14 @@ def joined(traces: Sequence[Trace]) -> Trace:
     return replace(
         traces[-1],
         n_rows=sum(trace.n_rows for trace in traces),
-        tags=np.concatenate([trace.tags for trace in traces]),
+        tags=np.concatenate([np.asarray(trace.tags) for trace in traces]),
         index=_joined_index(traces),
         index_source=traces[0].index_source,
         keys=_stack([trace.keys for trace in traces]),
         fingerprints=_stack([trace.fingerprints for trace in traces]),
         spec=specs.pop() if len(specs) == 1 else (),
         targets=stack_nests([trace.targets for trace in traces]),
-        batch_sizes=np.concatenate([trace.batch_sizes for trace in traces]),
+        batch_sizes=np.concatenate([np.asarray(trace.batch_sizes) for trace in traces]),
         calls=tuple(rows for trace in traces for rows in trace.calls),
         sources=tuple(source for trace in traces for source in trace.sources),
         unobserved="; ".join(dict.fromkeys(reasons)),
@@ -173,7 +227,7 @@ def _joined_index(traces: Sequence[Trace]) -> Any:
     # Arrays handed over one after the other: who says that they come in label order?
     if any(trace.index_source == "position" for trace in traces):
         return None
-    return _stack([trace.index for trace in traces])
+    return _stack([None if trace.index is None else np.asarray(trace.index) for trace in traces])
 
 
 def _stack(arrays: list[Any]) -> Any:

@@ -129,7 +129,7 @@ def _failed(
         findings=(
             {"reason": found.reason.value, "count": found.count, "message": found.message, "rows": [], "samples": []},
         ),
-        diagnosis=(drift(View(shown.trace, labels, shown.judgement.samples)),),
+        diagnosis=(drift(View(shown.trace, labels, shown.judgement.plain)),),
         not_proven=(f"figures unfit for comparison: val_* of {_epochs(wrong)}",),
         stages={"source": "wrong", "transport": "unknown", "labels": "unknown"},
     )

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from evalguard import nests
 from evalguard.core.labels import normal_keys
-from evalguard.core.trace import ALTERED, ROW_BITS, UNKNOWN, SourceState, Trace, stack_nests
+from evalguard.core.runs import Runs
+from evalguard.core.trace import UNKNOWN, BatchTags, Column, SourceState, Tags, Trace, stack_nests
 from evalguard.engines.contents import Contents
+from evalguard.engines.taglog import TagLog
 from evalguard.fingerprint import LeafSpec
 from evalguard.tagging import Unwrap, untagged
 
@@ -50,11 +52,10 @@ class Recorder:
         wanted: What shall be noted.
         unwrap: Takes a delivered batch apart: the batch, and its tag or None.
         intact: For each batch of the last execution, whether it is still what it was.
-        tags: For each batch its number, or the tag of each row.
+        tags: Of all rows, and the sizes of batches.
         contents: Fingerprints of the rows fed.
         keys: Keys of each batch.
         targets: The stream's own targets of each batch.
-        sizes: Rows of each batch.
         problem: Why something could not be noted.
         seconds: What noting has taken.
     """
@@ -62,11 +63,10 @@ class Recorder:
     wanted: Wanted
     unwrap: Unwrap = untagged
     intact: Callable[[], list[bool]] = list
-    tags: list[int | NDArray[np.int64]] = field(default_factory=list)
+    tags: TagLog = field(default_factory=TagLog)
     contents: Contents = field(default_factory=Contents)
     keys: list[Any] = field(default_factory=list)
     targets: list[Any] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
     problem: str = ""
     seconds: float = 0.0
 
@@ -99,7 +99,7 @@ class Recorder:
             return
         for back, same in enumerate(reversed(still), 1):
             if not same:
-                self.tags[-back] = ALTERED
+                self.tags.changed(back)
 
     def take(self, batch: Any, tag: Any) -> Any:
         """Note one batch that is about to be fed; the batch as the model shall get it."""
@@ -115,27 +115,15 @@ class Recorder:
 
     def _note(self, batch: Any, tag: Any) -> None:
         x, y, _ = nests.unpack(batch)
-        size, stated = self._note_tag(x, tag)
-        self.sizes.append(size)
+        rows = 0 if tag is None or getattr(tag, "ndim", 0) == 0 else len(tag)
+        self.tags.add(tag if rows or getattr(tag, "ndim", 0) == 0 else None, rows or _count(x))
         wanted = self.wanted
         if y is not None:
             self._note_targets(y)
         if wanted.key is not None:
             self.keys.append(self._keys(batch, x))
-        if wanted.content == "always" or (self.targets and not stated and wanted.key is None):
+        if wanted.content == "always" or (self.targets and not self.tags.stated and wanted.key is None):
             self._note_content(x)
-
-    def _note_tag(self, x: Any, tag: Any) -> tuple[int, bool]:
-        """Rows of the batch, and whether the source stated their samples."""
-        if tag is None or getattr(tag, "ndim", 0) == 0:  # rows are numbered by their place in the batch
-            self.tags.append(UNKNOWN if tag is None else int(tag))
-            return _count(x), False
-        rows = np.asarray(tag)
-        if not len(rows):
-            self.tags.append(UNKNOWN)
-            return _count(x), False
-        self.tags.append(rows)
-        return len(rows), rows.ndim == 2 and bool(rows[0, 1] != UNKNOWN)
 
     def _note_targets(self, y: Any) -> None:
         # Copies: a source may fill its buffer anew.
@@ -183,10 +171,7 @@ class Recorder:
             numbered: Whether the tags can be believed.
         """
         ordered = n_rows is not None
-        tags = _two_columns(self.tags, self.sizes)
-        if not numbered:
-            tags[:, 0] = UNKNOWN
-        observed = len(tags)
+        observed = self.tags.n_rows
         rows = observed if n_rows is None else n_rows
         problem = self.problem
         if not problem and rows != observed:
@@ -195,17 +180,17 @@ class Recorder:
             return Trace(
                 rows, np.full(rows, UNKNOWN), method=method, sources=(source,), unobserved=problem, one_to_one=False
             )
-        index = tags[:, 0] if index_source == "position" else tags[:, 1]
+        tags = self.tags.tags(believed=numbered)
         return Trace(
             n_rows=rows,
-            tags=np.ascontiguousarray(tags[:, 0]),
-            index=np.ascontiguousarray(index) if (index != UNKNOWN).any() else None,
+            tags=tags,
+            index=self.tags.index() if index_source == "stated" else _positions(tags),
             index_source=index_source,
             keys=_complete([np.asarray(part) for part in self.keys], rows),
             fingerprints=_complete(self.contents.rows(), rows),
             spec=tuple(str(spec) for spec in self.specs),
-            targets=stack_nests(self.targets) if len(self.targets) == len(self.sizes) and self.targets else None,
-            batch_sizes=np.asarray(self.sizes, dtype=np.int64),
+            targets=stack_nests(self.targets) if len(self.targets) == len(self.tags) and self.targets else None,
+            batch_sizes=self.tags.sizes,
             method=method,
             ordered=ordered,
             sources=(source,),
@@ -214,20 +199,11 @@ class Recorder:
         )
 
 
-def _two_columns(tags: list[int | NDArray[np.int64]], sizes: list[int]) -> NDArray[np.int64]:
-    """Tag and stated sample of each row."""
-    rows = np.full((sum(sizes), 2), UNKNOWN, dtype=np.int64)
-    at = 0
-    for tag, size in zip(tags, sizes, strict=False):
-        part = rows[at : at + size]
-        at += size
-        if not isinstance(tag, int):
-            part[:, : 1 if tag.ndim == 1 else 2] = tag.reshape(size, -1)
-        elif tag < 0:
-            part[:, 0] = tag
-        else:
-            part[:, 0] = np.arange(tag << ROW_BITS, (tag << ROW_BITS) + size)
-    return rows
+def _positions(tags: Tags) -> Column | None:
+    """Tags that are row numbers of an array; None where no row has one."""
+    if isinstance(tags, BatchTags):
+        tags = np.asarray(tags)
+    return tags if isinstance(tags, Runs) or (tags != UNKNOWN).any() else None
 
 
 def _complete(parts: list[NDArray[Any]], rows: int) -> NDArray[Any] | None:

@@ -163,7 +163,7 @@ def stride(view: View) -> Diagnosis | None:
 
 def queue(view: View) -> Diagnosis | None:
     """Tags given at the source come out in another order: order was lost on the way, not in the source."""
-    tags = view.trace.tags[: view.n_rows]
+    tags = np.asarray(view.trace.tags)[: view.n_rows]
     if not view.trace.ordered or not tags.size or (tags < 0).any() or not _some_descend(tags, view.trace.calls):
         return None
     if view.samples is not None and len(view.trace.calls) == 1 and (np.diff(view.rows[np.argsort(tags)]) <= 0).any():
@@ -179,7 +179,7 @@ def queue(view: View) -> Diagnosis | None:
 
 def buffer(view: View) -> Diagnosis | None:
     """Rows changed between the source and the model: the source filled the same array again."""
-    altered = int(np.count_nonzero(view.trace.tags == ALTERED))
+    altered = len(view.trace.rows_tagged(ALTERED))
     if not altered:
         return None
     return cause(

@@ -100,22 +100,22 @@ class View:
     @cached_property
     def batch(self) -> int:
         """Rows of a whole batch; 0 where batches are not known."""
-        sizes = self.trace.batch_sizes
+        sizes = np.asarray(self.trace.batch_sizes)
         return int(sizes.max()) if sizes.size else self.fact("batch_size")
 
     @cached_property
     def starts(self) -> Int64:
         """First row of each delivered batch; none where batches are not known."""
-        sizes = self.trace.batch_sizes
+        sizes = np.asarray(self.trace.batch_sizes)
         if not sizes.size or int(sizes.sum()) < self.n_rows or (sizes == 0).any():
             return np.zeros(0, dtype=np.int64)
-        starts = np.cumsum(sizes) - sizes
+        starts: Int64 = np.cumsum(sizes) - sizes
         return starts[starts < self.n_rows]
 
     @cached_property
     def first_pull(self) -> int | None:
         """Which of the source's batches was delivered first; None where rows carry no tags."""
-        tags = self.trace.tags
+        tags = np.asarray(self.trace.tags)
         return int(tags[0] >> ROW_BITS) if tags.size and tags[0] >= 0 else None
 
     # -- Samples ------------------------------------------------------------------------------------------------------

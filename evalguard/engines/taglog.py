@@ -1,0 +1,102 @@
+"""Tags of the batches of one call, kept in runs: a call in order takes a few bytes, however long it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalguard.core.runs import Runs
+from evalguard.core.trace import ALTERED, ROW_BITS, UNKNOWN, BatchTags, Tags
+
+Int64 = NDArray[np.int64]
+
+
+class TagLog:
+    """Collects tags, batch by batch.
+
+    Attributes:
+        sizes: Rows of each batch.
+        stated: Whether the rows of the last batch said which sample they are.
+    """
+
+    def __init__(self) -> None:
+        self.sizes = Runs(step=0)
+        self.stated = False
+        self._n_rows = 0
+        self._pulls = Runs()
+        # Only where a tag names rows rather than a whole batch:
+        self._rows: Runs | None = None
+        self._index: Runs | None = None
+        self._changed: set[int] = set()
+
+    def __len__(self) -> int:
+        """Batches."""
+        return len(self.sizes)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows."""
+        return self._n_rows
+
+    def add(self, tag: Any, size: int) -> None:
+        """Note a batch.
+
+        Args:
+            tag: The number of the batch, ``ALTERED`` or None; or one tag for
+                each of its rows, int64, shape ``(size,)``, or ``(size, 2)``
+                with the samples that they say they are.
+            size: Its rows.
+        """
+        self.stated = False
+        if tag is None or getattr(tag, "ndim", 0) == 0:
+            number = UNKNOWN if tag is None else int(tag)
+            if self._rows is None:
+                self._pulls.append(number)
+            elif number < 0:
+                self._rows.extend(np.full(size, number, dtype=np.int64))
+            else:
+                self._rows.extend_run(number << ROW_BITS, size)
+            self._add_index(None, size)
+        else:
+            rows = np.asarray(tag, dtype=np.int64)
+            if self._rows is None:
+                self._rows = Runs.of(BatchTags(self._pulls, self.sizes)) if len(self.sizes) else Runs()
+            two = rows.ndim > 1
+            self._rows.extend(rows[:, 0] if two else rows)
+            self.stated = two and size > 0 and bool(rows[0, 1] != UNKNOWN)
+            self._add_index(rows[:, 1] if two else None, size)
+        self.sizes.append(size)
+        self._n_rows += size
+
+    def _add_index(self, index: Int64 | None, size: int) -> None:
+        if self._index is None:
+            if index is None or (index == UNKNOWN).all():
+                return
+            self._index = Runs.of(np.full(self._n_rows, UNKNOWN)) if self._n_rows else Runs()
+        self._index.extend(np.full(size, UNKNOWN) if index is None else index)
+
+    def changed(self, back: int) -> None:
+        """The ``back``-th batch from the last is not what it was when it was fed."""
+        self._changed.add(len(self.sizes) - back)
+
+    def tags(self, *, believed: bool = True) -> Tags:
+        """Tags of all rows; ``UNKNOWN`` where they cannot be believed."""
+        if not believed:
+            return np.full(self._n_rows, UNKNOWN, dtype=np.int64)
+        tags: Tags = BatchTags(self._pulls, self.sizes) if self._rows is None else self._rows
+        return tags if not self._changed else self._without_changed(tags, ALTERED)
+
+    def index(self) -> Runs | Int64 | None:
+        """Samples that rows said they are; None if none did."""
+        if self._index is None or not self._changed:
+            return self._index
+        return self._without_changed(self._index, UNKNOWN)
+
+    def _without_changed(self, column: Any, value: int) -> Int64:
+        rows = np.array(np.asarray(column))
+        ends = np.cumsum(np.asarray(self.sizes))
+        for batch in self._changed:
+            rows[ends[batch] - np.asarray(self.sizes)[batch] : ends[batch]] = value
+        return rows
