@@ -6,6 +6,7 @@ import statistics
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -13,7 +14,9 @@ import numpy as np
 from evalguard.core.judge import judge
 from evalguard.core.labels import Labels
 from evalguard.core.policy import Policy
+from evalguard.core.runs import Runs
 from evalguard.core.trace import UNKNOWN, Trace
+from evalguard.engines.taglog import TagLog
 from evalguard.fingerprint import row_fingerprints
 
 Figure = tuple[str, float, str, float, bool]
@@ -22,6 +25,10 @@ Figure = tuple[str, float, str, float, bool]
 def figures() -> Iterator[Figure]:
     """Name, value, unit, budget, and whether the budget is a lower bound."""
     yield ("manifest of 50,000 images 32x32x3 float32", manifest_rate(), "GB/s", 1.0, True)
+    for exponent, most_s in ((8, 0.5), (9, 10.0)):
+        seconds, megabytes = judge_aligned(10**exponent)
+        yield (f"judging an aligned trace of 10^{exponent} rows", seconds, "s", most_s, False)
+        yield (f"memory that judging 10^{exponent} aligned rows takes", megabytes, "MB", 200.0, False)
     yield ("judging a random permutation of 10^7 rows", judge_permutation(10**7), "s", 5.0, False)
     yield ("import evalguard", import_time(), "s", 0.15, False)
 
@@ -41,6 +48,29 @@ def manifest_rate() -> float:
     """Gigabytes of images fingerprinted in a second."""
     images = np.random.default_rng(0).random(size=(50_000, 32, 32, 3), dtype="float32")
     return images.nbytes / median_seconds(lambda: row_fingerprints(images), 3) / 1e9
+
+
+def judge_aligned(rows: int) -> tuple[float, float]:
+    """Seconds and megabytes to judge rows in order, noted in batches of 32 and of a million."""
+    labels = Labels(values=np.broadcast_to(np.int8(0), rows), name="benchmark")
+    assert labels.digest  # computed once, when labels are read
+    log = TagLog()
+    for pull in range(100_000):
+        log.add(np.arange(pull * 32, pull * 32 + 32), 32)
+    for start in range(log.n_rows, rows, 1_000_000):
+        log.add(np.arange(start, min(start + 1_000_000, rows)), min(1_000_000, rows - start))
+    column = log.tags()
+    assert isinstance(column, Runs)
+    trace = Trace(rows, column, column, index_source="position", batch_sizes=log.sizes)
+
+    def work() -> None:
+        assert judge(trace, labels, Policy()).report.verdict == "PASS"
+
+    tracemalloc.start()
+    work()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return median_seconds(work, 3), peak / 1e6
 
 
 def judge_permutation(rows: int) -> float:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from evalguard.errors import LabelsError
 
 MAX_NAMED = 5
+DIGEST_ROWS = 1 << 20
 
 Values = NDArray[Any] | Mapping[str, NDArray[Any]]
 
@@ -174,6 +175,7 @@ def _digest(parts: list[tuple[str, NDArray[Any]]]) -> str:
         if array.dtype.hasobject:
             for item in array.ravel().tolist():
                 sha.update(repr(item).encode() + b"\0")
-        else:
-            sha.update(np.ascontiguousarray(array).tobytes())
+        else:  # in pieces: a file that is mapped into memory is not read into it
+            for start in range(0, len(array), DIGEST_ROWS):
+                sha.update(np.ascontiguousarray(array[start : start + DIGEST_ROWS]).tobytes())
     return sha.hexdigest()[:16]

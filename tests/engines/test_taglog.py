@@ -17,7 +17,10 @@ from evalguard.engines.taglog import TagLog
 @st.composite
 def calls(draw):
     """Batches as an engine notes them: number or rows, samples or none; and what they are row by row."""
-    log, tags, index, sizes = TagLog(), [], [], []
+    log = TagLog()
+    tags: list[int] = []
+    index: list[int] = []
+    sizes: list[int] = []
     at = 0
     aligned = draw(st.booleans())
     for number in range(draw(st.integers(1, 8))):
