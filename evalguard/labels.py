@@ -26,13 +26,16 @@ class Labels(core.Labels):
     """External ground truth in label order; see ``evalguard.core.labels.Labels``."""
 
     @classmethod
-    def of(cls, source: Any, *, label: str | None = None, key: str | None = None, name: str = "labels") -> Self:
+    def of(
+        cls, source: Any, *, label: str | Mapping[str, str] | None = None, key: str | None = None, name: str = "labels"
+    ) -> Self:
         """Labels from an array, list, mapping of arrays, pandas object, image iterator, or the path of a table.
 
         Args:
             source: Labels in label order; the rows of a file are the label order.
             label: Column with the labels; by default the only column, or one
-                named label, target, y, y_true or class.
+                named label, target, y, y_true or class. A mapping of columns
+                for a model with several outputs.
             key: Column with the keys, one for each sample.
             name: For reports; a file is called by its own name.
 
@@ -55,8 +58,10 @@ class Labels(core.Labels):
         return cls(values=_array(source, name), name=name)
 
     @classmethod
-    def read(cls, path: str | Path, *, label: str | None = None, key: str | None = None) -> Self:
-        """Labels from a CSV or Parquet file, or a manifest that ``save`` wrote.
+    def read(
+        cls, path: str | Path, *, label: str | Mapping[str, str] | None = None, key: str | None = None
+    ) -> Self:
+        """Labels from a CSV, Parquet or JSONL file, a ``.npy`` array, or a manifest that ``save`` wrote.
 
         Raises:
             LabelsError: The file is missing, empty or unreadable, a column is
@@ -66,6 +71,8 @@ class Labels(core.Labels):
         if not path.is_file():
             msg = f"labels file {path}: expected a CSV or Parquet file, found no file there"
             raise LabelsError(msg)
+        if path.suffix.lower() == ".npy":
+            return cls._from_npy(path, label, key)
         table = _read_table(path, key)
         if _METADATA in (table.schema.metadata or {}):
             return cls._from_manifest(table, path)
@@ -73,14 +80,35 @@ class Labels(core.Labels):
         return cls._from_columns(names, lambda name: _column(table[name], path, name), label, key, path.name)
 
     @classmethod
+    def _from_npy(cls, path: Path, label: Any, key: str | None) -> Self:
+        if label is not None or key is not None:
+            msg = f"labels file {path}: expected neither label= nor key=, a .npy file has no columns"
+            raise LabelsError(msg)
+        try:
+            return cls(values=_array(np.load(path, allow_pickle=False), path.name), name=path.name)
+        except (ValueError, OSError, EOFError) as error:
+            msg = error if isinstance(error, LabelsError) else f"labels file {path}: expected an array, found: {error}"
+            raise LabelsError(str(msg)) from error
+
+    @classmethod
     def _from_columns(
-        cls, columns: list[str], read: Callable[[str], NDArray[Any]], label: str | None, key: str | None, name: str
+        cls,
+        columns: list[str],
+        read: Callable[[str], NDArray[Any]],
+        label: str | Mapping[str, str] | None,
+        key: str | None,
+        name: str,
     ) -> Self:
-        for column in (label, key):
+        wanted = list(label.values()) if isinstance(label, Mapping) else [label]
+        for column in (*wanted, key):
             if column is not None and column not in columns:
                 msg = f"{name}: expected a column {column!r}, found columns {', '.join(map(repr, columns))}"
                 raise LabelsError(msg)
-        values = _array(read(label or _label_column(columns, key, name)), name)
+        values: core.Values
+        if isinstance(label, Mapping):
+            values = {output: _array(read(column), name) for output, column in label.items()}
+        else:
+            values = _array(read(label or _label_column(columns, key, name)), name)
         return cls(values=values, keys=None if key is None else read(key), name=name)
 
     @classmethod
@@ -301,16 +329,18 @@ def _label_column(columns: list[str], key: str | None, name: str) -> str:
 
 def _read_table(path: Path, key: str | None) -> Any:
     import pyarrow as pa
-    from pyarrow import csv, parquet
+    from pyarrow import csv, json, parquet
 
     try:
         if path.suffix.lower() in {".parquet", ".pq"}:
             return parquet.read_table(path)
+        if path.suffix.lower() in {".jsonl", ".ndjson"}:
+            return json.read_json(path)
         # A key is a name: 0012 must not become 12.
         convert = csv.ConvertOptions(column_types={key: pa.string()} if key else {}, strings_can_be_null=True)
         return csv.read_csv(path, convert_options=convert)
     except (pa.ArrowInvalid, OSError) as error:
-        msg = f"labels file {path}: expected a CSV or Parquet table, found: {error}"
+        msg = f"labels file {path}: expected a CSV, Parquet or JSONL table, found: {error}"
         raise LabelsError(msg) from error
 
 

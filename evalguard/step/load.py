@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,17 @@ from evalguard.errors import ConfigError
 MAX_BYTES = 1_000_000
 MAX_ALIASES = 50
 MAX_DEPTH = 20
+# The line of what the command line said.
+COMMAND_LINE = 0
+_PAIR = re.compile(r"(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)\s*=(?P<value>.*)")
 _VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
+
+# Of what a variable is filled with, these become what they look like; all else stays text.
+_PLAIN_TYPES = (bool, int, float, type(None))
 
 KeyPath = tuple[str | int, ...]
 Lines = dict[KeyPath, int]
+Variables = Mapping[str, str]
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -37,34 +44,27 @@ class _StrictLoader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def load(path: Path) -> tuple[dict[str, Any], Lines]:
+def load(path: Path, variables: Variables | None = None) -> tuple[dict[str, Any], Lines]:
     """The file's mapping, variables filled in, and the line of each key path.
+
+    Args:
+        path: The file.
+        variables: What ``${NAME}`` is looked up in; by default the environment.
 
     Raises:
         ConfigError: The file is missing, too large, no YAML mapping, uses a
             tag, repeats a key, or names an unset variable.
     """
-    if not path.is_file():
-        msg = f"{path}: expected a step file, found none there"
-        raise ConfigError(msg)
-    size = path.stat().st_size
-    if size > MAX_BYTES:
-        msg = f"{path}: expected at most {MAX_BYTES:,} bytes, found {size:,}"
-        raise ConfigError(msg)
+    text = _read(path)
+    lines: Lines = {}
     try:
-        text = path.read_text(encoding="utf-8")
         node = _StrictLoader(text).get_single_node()
-        lines: Lines = {}
-        data = _plain(node, (), lines, path) if node is not None else None
-    except UnicodeDecodeError as error:
-        msg = f"{path}: expected UTF-8 text, found: {error}"
-        raise ConfigError(msg) from error
+        filled = _Filler(os.environ if variables is None else variables)
+        data = _plain(node, (), lines, filled) if node is not None else None
     except RecursionError as error:
         msg = f"{path}: nested too deeply"
         raise ConfigError(msg) from error
     except ConfigError as error:
-        if str(error).startswith(str(path)):
-            raise
         msg = f"{path}, {error}"
         raise ConfigError(msg) from error
     except yaml.YAMLError as error:
@@ -76,7 +76,57 @@ def load(path: Path) -> tuple[dict[str, Any], Lines]:
     return data, lines
 
 
-def _plain(node: yaml.Node, at: KeyPath, lines: Lines, path: Path) -> Any:
+def _read(path: Path) -> str:
+    if not path.is_file():
+        msg = f"{path}: expected a step file, found none there"
+        raise ConfigError(msg)
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            msg = f"{path}: expected at most {MAX_BYTES:,} bytes, found {size:,}"
+            raise ConfigError(msg)
+        return path.read_text(encoding="utf-8")
+    except (UnicodeDecodeError, OSError) as error:
+        msg = f"{path}: expected UTF-8 text, found: {error}"
+        raise ConfigError(msg) from error
+
+
+def parse_value(text: str) -> Any:
+    """A value as it would be read in a step file: ``3``, ``true``, ``[8, 8]``, ``identity``.
+
+    Raises:
+        ConfigError: It is no plain YAML.
+    """
+    try:
+        node = _StrictLoader(text).get_single_node()
+        return _plain(node, (), {}, _Filler({})) if node is not None else None
+    except (yaml.YAMLError, RecursionError) as error:
+        msg = f"expected a YAML value, found {text[:60]!r}"
+        raise ConfigError(msg) from error
+
+
+def read_variables(path: Path) -> dict[str, str]:
+    """The ``NAME=value`` lines of a file; blank lines and those beginning with ``#`` are left out.
+
+    Raises:
+        ConfigError: The file is missing, or a line is no such pair.
+    """
+    found: dict[str, str] = {}
+    for number, line in enumerate(_read(path).splitlines(), start=1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        match = _PAIR.fullmatch(text)
+        if match is None:
+            msg = f"{path}, line {number}: expected NAME=value"
+            raise ConfigError(msg)
+        value = match["value"].strip()
+        quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
+        found[match["name"]] = value[1:-1] if quoted else value
+    return found
+
+
+def _plain(node: yaml.Node, at: KeyPath, lines: Lines, filled: _Filler) -> Any:
     lines[at] = node.start_mark.line + 1
     if len(at) > MAX_DEPTH:
         msg = f"line {lines[at]}: nested more than {MAX_DEPTH} deep"
@@ -85,41 +135,70 @@ def _plain(node: yaml.Node, at: KeyPath, lines: Lines, path: Path) -> Any:
         msg = f"line {lines[at]}, {dotted(at)}: expected plain YAML, found the tag {node.tag[:60]!r}"
         raise ConfigError(msg)
     if isinstance(node, yaml.MappingNode):
-        return _mapping(node, at, lines, path)
+        return _mapping(node, at, lines, filled)
     if isinstance(node, yaml.SequenceNode):
-        return [_plain(item, (*at, number), lines, path) for number, item in enumerate(node.value)]
-    value = _StrictLoader("").construct_object(node)
-    return _filled(value, at, lines) if isinstance(value, str) else value
+        return [_plain(item, (*at, number), lines, filled) for number, item in enumerate(node.value)]
+    value = _constructed(node)
+    return filled(node, value, at, lines[at]) if isinstance(value, str) else value
 
 
-def _mapping(node: yaml.MappingNode, at: KeyPath, lines: Lines, path: Path) -> dict[str, Any]:
+def _constructed(node: yaml.Node) -> Any:
+    try:
+        return _StrictLoader("").construct_object(node)
+    except ValueError as error:  # a date that is none, a number too long
+        msg = f"line {node.start_mark.line + 1}: {' '.join(str(error).split())}"
+        raise ConfigError(msg) from error
+
+
+def _mapping(node: yaml.MappingNode, at: KeyPath, lines: Lines, filled: _Filler) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key_node, value_node in node.value:
-        key = _StrictLoader("").construct_object(key_node)
         line = key_node.start_mark.line + 1
-        if not isinstance(key, Hashable) or not isinstance(key, str):
-            msg = f"line {line}: expected a name as key, found {key!r}"
+        key = _constructed(key_node) if isinstance(key_node, yaml.ScalarNode) else None
+        if not isinstance(key, str):
+            msg = f"line {line}: expected a name as key, found {str(key_node.value)[:60]!r}; put it into quotes"
             raise ConfigError(msg)
         if key in result:
             msg = f"line {line}: the key {dotted((*at, key))} stands there a second time"
             raise ConfigError(msg)
-        result[key] = _plain(value_node, (*at, key), lines, path)
+        result[key] = _plain(value_node, (*at, key), lines, filled)
         lines[*at, key] = line
     return result
 
 
-def _filled(text: str, at: KeyPath, lines: Lines) -> str:
-    def value(match: re.Match[str]) -> str:
-        found = os.environ.get(match["name"], match["default"])
-        if found is None:
-            msg = (
-                f"line {lines[at]}, {dotted(at)}: the variable {match['name']} is not set; "
-                f"set it, or give a default: ${{{match['name']}:-value}}"
-            )
-            raise ConfigError(msg)
-        return found
+class _Filler:
+    """Puts variables into text."""
 
-    return _VARIABLE.sub(value, text)
+    def __init__(self, variables: Variables) -> None:
+        self._variables = variables
+
+    def __call__(self, node: yaml.Node, text: str, at: KeyPath, line: int) -> Any:
+        """The text with its variables; an unquoted ``${N}`` that holds a number is that number."""
+
+        def value(match: re.Match[str]) -> str:
+            found = self._variables.get(match["name"], match["default"])
+            if found is None:
+                msg = (
+                    f"line {line}, {dotted(at)}: the variable {match['name']} is not set; "
+                    f"set it, or give a default: ${{{match['name']}:-value}}"
+                )
+                raise ConfigError(msg)
+            return found
+
+        result = _VARIABLE.sub(value, text)
+        if result == text or getattr(node, "style", None) is not None:
+            return result
+        return _typed(result)
+
+
+def _typed(text: str) -> Any:
+    """A number, true, false or null, as YAML would read it; all else as text."""
+    tag = yaml.SafeLoader("").resolve(yaml.ScalarNode, text, (True, False))
+    try:
+        value = _StrictLoader("").construct_object(yaml.ScalarNode(tag, text))
+    except (ValueError, yaml.YAMLError):
+        return text
+    return value if isinstance(value, _PLAIN_TYPES) else text
 
 
 def dotted(at: KeyPath) -> str:
