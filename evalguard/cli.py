@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
 from evalguard import __version__
-from evalguard.core.report import Report, json_schema
-from evalguard.errors import ConfigError, LabelsError, UnsupportedSourceError
+from evalguard.core.report import Report
+from evalguard.errors import ConfigError
 from evalguard.render import artifacts, print_report, to_text
 from evalguard.review import gate
+from evalguard.step.commands import guarded, run, schema
 
 USAGE, NOT_LOGGED = 2, 4
 
@@ -36,44 +33,8 @@ def cli() -> None:
 
 
 cli.add_command(gate)
-
-
-def _guarded(work: Callable[[], int]) -> None:
-    """Run a command; a wrong input is one clear message and exit 2, never a traceback."""
-    try:
-        status = work()
-    except (ConfigError, LabelsError, UnsupportedSourceError) as error:
-        click.echo(f"evalguard: {error}", err=True)
-        status = USAGE
-    sys.exit(status)
-
-
-@cli.command(epilog="\b\nExample:\n  evalguard run configs/digits.yaml")
-@click.argument("step", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("-q", "--quiet", is_flag=True, help="Print the verdict line only.")
-def run(step: Path, *, quiet: bool) -> None:
-    """Run the evaluation described in STEP.yaml and judge it."""
-    # TensorFlow's start-up notices would stand above the verdict; the user's own setting wins.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-    def work() -> int:
-        from evalguard.step.run import run as run_step
-
-        result = run_step(step)
-        if result.report is not None:
-            _show(result.report, quiet=quiet)
-        if result.message:
-            click.echo(f"evalguard: {result.message}", err=True)
-        return int(result.code)
-
-    _guarded(work)
-
-
-def _show(report: Report, *, quiet: bool) -> None:
-    if quiet:
-        click.echo(f"{report.name}: {report.headline}")
-    else:
-        print_report(report)
+cli.add_command(run)
+cli.add_command(schema)
 
 
 @cli.command(epilog="\b\nExample:\n  evalguard check predictions.csv labels.csv --key id")
@@ -103,7 +64,7 @@ def check(
         click.echo(report.to_json(), nl=False) if as_json else print_report(report)
         return int(exit_code(report))
 
-    _guarded(work)
+    guarded(work)
 
 
 @cli.command(epilog="\b\nExample:\n  evalguard report out/report.json --text")
@@ -122,7 +83,7 @@ def report(path: Path, form: str) -> None:
         click.echo(to_text(found) if form == "report.txt" else artifacts(found)[form], nl=False)
         return 0
 
-    _guarded(work)
+    guarded(work)
 
 
 @cli.command(epilog="\b\nExample:\n  evalguard replay")
@@ -139,22 +100,7 @@ def replay() -> None:
             click.echo(f"evalguard: {failure}", err=True)
         return NOT_LOGGED if done.left else 0
 
-    _guarded(work)
-
-
-@cli.command(epilog="\b\nExample:\n  evalguard schema step > step.schema.json")
-@click.argument("what", type=click.Choice(["step", "report"]), default="step")
-def schema(what: str) -> None:
-    """Print the JSON Schema of a step file or of report.json."""
-
-    def work() -> int:
-        from evalguard.step.config import Step
-
-        shown: Any = Step.model_json_schema() if what == "step" else json_schema()
-        click.echo(json.dumps(shown, indent=2, sort_keys=True))
-        return 0
-
-    _guarded(work)
+    guarded(work)
 
 
 def main() -> None:

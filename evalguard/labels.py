@@ -58,9 +58,7 @@ class Labels(core.Labels):
         return cls(values=_array(source, name), name=name)
 
     @classmethod
-    def read(
-        cls, path: str | Path, *, label: str | Mapping[str, str] | None = None, key: str | None = None
-    ) -> Self:
+    def read(cls, path: str | Path, *, label: str | Mapping[str, str] | None = None, key: str | None = None) -> Self:
         """Labels from a CSV, Parquet or JSONL file, a ``.npy`` array, or a manifest that ``save`` wrote.
 
         Raises:
@@ -87,8 +85,10 @@ class Labels(core.Labels):
         try:
             return cls(values=_array(np.load(path, allow_pickle=False), path.name), name=path.name)
         except (ValueError, OSError, EOFError) as error:
-            msg = error if isinstance(error, LabelsError) else f"labels file {path}: expected an array, found: {error}"
-            raise LabelsError(str(msg)) from error
+            if isinstance(error, LabelsError):
+                raise
+            msg = f"labels file {path}: expected an array without Python objects, found: {error}"
+            raise LabelsError(msg) from error
 
     @classmethod
     def _from_columns(

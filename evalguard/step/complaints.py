@@ -33,7 +33,11 @@ def _joined(said: list[str]) -> str:
         return said[0]
     # The key itself is known better than the branch: an unknown or missing key says most.
     telling = [text for text in said if not text.startswith("expected")]
-    return telling[0] if telling else f"{', or '.join(text.partition(';')[0] for text in said)};{said[0].partition(';')[2]}"
+    return (
+        telling[0]
+        if telling
+        else f"{', or '.join(text.partition(';')[0] for text in said)};{said[0].partition(';')[2]}"
+    )
 
 
 def _where(at: KeyPath, place: Place) -> str:
@@ -46,12 +50,11 @@ def _where(at: KeyPath, place: Place) -> str:
 
 def _has(data: Any, at: KeyPath) -> bool:
     for part in at:
-        if isinstance(data, Mapping) and part in data:
-            data = data[part]
-        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
-            data = data[part]
-        else:
+        if isinstance(data, list):
+            data = dict(enumerate(data))
+        if not isinstance(data, Mapping) or part not in data:
             return False
+        data = data[part]
     return True
 
 
@@ -59,9 +62,7 @@ def _in_file(loc: tuple[str | int, ...], value: Any, *, missing: bool) -> KeyPat
     """The key path of the file; pydantic's also names branches of unions, which no file has."""
     at: list[str | int] = []
     for number, part in enumerate(loc):
-        if _has(value, (*at, part)):
-            at.append(part)
-        elif missing and number == len(loc) - 1:
+        if _has(value, (*at, part)) or (missing and number == len(loc) - 1):
             at.append(part)
     return tuple(at)
 
@@ -74,7 +75,7 @@ def _said(item: Any, at: KeyPath, kind: type[BaseModel], value: Any) -> str:
     if what == "missing":
         return "this key is needed"
     if what == ONE_OF:
-        return _one_of(item["msg"].split(", "), found)
+        return _one_of(str(item["msg"]).split(", "), found)
     if what == "literal_error":
         expected = item["ctx"]["expected"]
         words = [word.strip("' ") for word in expected.replace(" or ", ", ").split(",")]
@@ -83,7 +84,12 @@ def _said(item: Any, at: KeyPath, kind: type[BaseModel], value: Any) -> str:
         return f"expected models:/NAME/VERSION, models:/NAME@ALIAS or runs:/RUN/PATH; found {_shown(found)}"
     if what == "string_pattern_mismatch" and ":" in item["ctx"]["pattern"]:
         return f"expected module:function; found {_shown(found)}"
-    text = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if what == "string_pattern_mismatch" and "/" in item["ctx"]["pattern"]:
+        return f"expected a fraction such as 1/255; found {_shown(found)}"
+    if what in {"too_short", "too_long"}:
+        bound = item["ctx"].get("min_length", item["ctx"].get("max_length"))
+        return f"expected {'at least' if what == 'too_short' else 'at most'} {bound} items; found {_shown(found)}"
+    text = str(item["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
     if what == "value_error":
         return text
     return f"expected {_plain(text)}; found {_shown(found)}"
@@ -125,9 +131,11 @@ def _allowed(kind: type[BaseModel], at: KeyPath, value: Any) -> list[str]:
             return []
         options = [below for option in options for below in _below(option, part)]
         value = value[part]  # type: ignore[index]
-    names = [[field.alias or name for name, field in model.model_fields.items()] for model in options if _is_model(model)]
-    # Of several kinds, the one whose own key is there.
-    fitting = [group for group in names if any(name in group and name in value for name in group[:1])]
+    names = [
+        [field.alias or name for name, field in model.model_fields.items()] for model in options if _is_model(model)
+    ]
+    # Of several kinds, the one that fits most of what is there.
+    fitting = sorted(names, key=lambda group: -sum(name in value for name in group))
     return (fitting or names or [[]])[0]
 
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
@@ -51,8 +51,8 @@ class ModelPath(_Strict):
     """A `.keras` or `.h5` file, or the folder of a SavedModel (run by a `TFSMLayer`)."""
 
     path: Text
-    endpoint: Text | None = Field(None, description="Of a SavedModel; by default `serve` or `serving_default`.")
-    safe_mode: bool = Field(True, description="Refuse a `.keras` file that holds code (a `Lambda` layer).")
+    endpoint: Text | None = Field(default=None, description="Of a SavedModel; by default `serve` or `serving_default`.")
+    safe_mode: bool = Field(default=True, description="Refuse a `.keras` file that holds code (a `Lambda` layer).")
 
 
 class ModelUri(_Strict):
@@ -68,9 +68,11 @@ class Arrays(_Strict):
     """A `.npy` or `.npz` file: the inputs as arrays. Row i is sample i, unless there is a key."""
 
     arrays: Text
-    inputs: list[Text] | None = Field(None, description="Arrays of the `.npz` that the model is fed; default: x.")
-    key: Text | None = Field(None, description="Array of the `.npz` that names each sample.")
-    target: Text | None = Field(None, description="Array of the `.npz` that rides along as y.")
+    inputs: list[Text] | None = Field(
+        default=None, description="Arrays of the `.npz` that the model is fed; default: x."
+    )
+    key: Text | None = Field(default=None, description="Array of the `.npz` that names each sample.")
+    target: Text | None = Field(default=None, description="Array of the `.npz` that rides along as y.")
 
 
 class Table(_Strict):
@@ -78,18 +80,18 @@ class Table(_Strict):
 
     table: Text
     columns: list[Text] | dict[str, list[Text]] | None = Field(
-        None, description="Feature columns, or columns by input of the model; default: all but key and target."
+        default=None, description="Feature columns, or columns by input of the model; default: all but key and target."
     )
     dtype: Number = "float32"
-    key: Text | None = Field(None, description="Column that names each sample.")
-    target: Text | None = Field(None, description="Column that rides along as y.")
+    key: Text | None = Field(default=None, description="Column that names each sample.")
+    target: Text | None = Field(default=None, description="Column that rides along as y.")
 
 
 class _Pixels(_Strict):
-    size: Size | None = Field(None, description="Images are resized to it; without it, all must have one size.")
+    size: Size | None = Field(default=None, description="Images are resized to it; without it, all must have one size.")
     color_mode: ColorMode = "rgb"
     rescale: Scale | None = None
-    offset: float = Field(0.0, description="Added after `rescale`.")
+    offset: float = Field(default=0.0, description="Added after `rescale`.")
     interpolation: Interpolation = "bilinear"
 
 
@@ -97,10 +99,10 @@ class Images(_Pixels):
     """A CSV or Parquet file that lists image files; the sample's key is the file as listed, or a column."""
 
     images: Text
-    column: Text = Field("file", description="Column with the files.")
-    root: Text | None = Field(None, description="Folder the files are relative to; default: that of the list.")
-    key: Text | None = Field(None, description="Column that names each sample; default: the file as listed.")
-    target: Text | None = Field(None, description="Column that rides along as y.")
+    column: Text = Field(default="file", description="Column with the files.")
+    root: Text | None = Field(default=None, description="Folder the files are relative to; default: that of the list.")
+    key: Text | None = Field(default=None, description="Column that names each sample; default: the file as listed.")
+    target: Text | None = Field(default=None, description="Column that rides along as y.")
 
 
 class ImageDirectory(_Pixels):
@@ -115,7 +117,8 @@ class Feature(_Strict):
     dtype: Dtype = "float32"
     shape: list[Annotated[int, Field(ge=0)]] = []
     encoding: Literal["values", "image", "raw"] = Field(
-        "values", description="`image`: encoded bytes (PNG, JPEG); `raw`: the bytes of an array of `dtype` and `shape`."
+        default="values",
+        description="`image`: encoded bytes (PNG, JPEG); `raw`: the bytes of an array of `dtype` and `shape`.",
     )
     size: Size | None = None
     color_mode: ColorMode = "rgb"
@@ -130,8 +133,8 @@ class TFRecord(_Strict):
     )
     features: dict[str, Feature]
     inputs: Annotated[list[Text], Field(min_length=1)] = Field(description="Features that the model is fed.")
-    key: Text | None = Field(None, description="Feature that names each sample; needs no entry in `features`.")
-    target: Text | None = Field(None, description="Feature that rides along as y.")
+    key: Text | None = Field(default=None, description="Feature that names each sample; needs no entry in `features`.")
+    target: Text | None = Field(default=None, description="Feature that rides along as y.")
     compression: Literal["", "GZIP", "ZLIB"] = ""
 
 
@@ -143,16 +146,18 @@ class LabelFile(_Strict):
 
     path: Text
     label: Text | dict[str, Text] | None = Field(
-        None, description="Column with the labels, or a column for each output of the model."
+        default=None, description="Column with the labels, or a column for each output of the model."
     )
-    key: Text | None = Field(None, description="Column that names each sample.")
+    key: Text | None = Field(default=None, description="Column that names each sample.")
 
 
 class LabelFolders(_Strict):
     """The class folders of an image directory: label k for the k-th class; files by name are the label order."""
 
     image_directory: Text
-    class_names: list[Text] | None = Field(None, description="Folders in the order of their labels; default: by name.")
+    class_names: list[Text] | None = Field(
+        default=None, description="Folders in the order of their labels; default: by name."
+    )
 
 
 class LabelStream(_Strict):
@@ -164,6 +169,7 @@ class LabelStream(_Strict):
 # -- the kinds ---------------------------------------------------------------
 
 Kinds = Mapping[str, type[BaseModel]]
+Kind = TypeVar("Kind", bound=BaseModel)
 
 MODELS: Kinds = {"path": ModelPath, "uri": ModelUri, "call": Call}
 DATA: Kinds = {
@@ -184,9 +190,10 @@ def _kind(kinds: Kinds, text: str | None = None) -> Callable[[Any], str | None]:
         if isinstance(value, str):
             return text
         if not isinstance(value, Mapping):
-            return next((name for name, kind in kinds.items() if isinstance(value, kind)), None)
+            return next((f"<{name}>" for name, kind in kinds.items() if isinstance(value, kind)), None)
         found = [name for name in kinds if name in value]
-        return found[0] if len(found) == 1 else None
+        # In brackets: pydantic puts it into the path of an error, which names the file's own keys beside it.
+        return f"<{found[0]}>" if len(found) == 1 else None
 
     return tell
 
@@ -196,31 +203,32 @@ def _one_of(kinds: Kinds, text: str | None = None) -> Any:
 
 
 Model = Annotated[
-    Annotated[ModelPath, Tag("path")] | Annotated[ModelUri, Tag("uri")] | Annotated[Call, Tag("call")], _one_of(MODELS)
+    Annotated[ModelPath, Tag("<path>")] | Annotated[ModelUri, Tag("<uri>")] | Annotated[Call, Tag("<call>")],
+    _one_of(MODELS),
 ]
 Data = Annotated[
-    Annotated[Call, Tag("call")]
-    | Annotated[Arrays, Tag("arrays")]
-    | Annotated[Table, Tag("table")]
-    | Annotated[Images, Tag("images")]
-    | Annotated[ImageDirectory, Tag("image_directory")]
-    | Annotated[TFRecord, Tag("tfrecord")],
+    Annotated[Call, Tag("<call>")]
+    | Annotated[Arrays, Tag("<arrays>")]
+    | Annotated[Table, Tag("<table>")]
+    | Annotated[Images, Tag("<images>")]
+    | Annotated[ImageDirectory, Tag("<image_directory>")]
+    | Annotated[TFRecord, Tag("<tfrecord>")],
     _one_of(DATA),
 ]
 Reference = Annotated[
-    Annotated[Text, Tag("file")]
-    | Annotated[Call, Tag("call")]
-    | Annotated[Arrays, Tag("arrays")]
-    | Annotated[Table, Tag("table")]
-    | Annotated[Images, Tag("images")]
-    | Annotated[ImageDirectory, Tag("image_directory")]
-    | Annotated[TFRecord, Tag("tfrecord")],
-    _one_of(DATA, text="file"),
+    Annotated[Text, Tag("<file>")]
+    | Annotated[Call, Tag("<call>")]
+    | Annotated[Arrays, Tag("<arrays>")]
+    | Annotated[Table, Tag("<table>")]
+    | Annotated[Images, Tag("<images>")]
+    | Annotated[ImageDirectory, Tag("<image_directory>")]
+    | Annotated[TFRecord, Tag("<tfrecord>")],
+    _one_of(DATA, text="<file>"),
 ]
 LabelSource = Annotated[
-    Annotated[LabelFile, Tag("path")]
-    | Annotated[LabelFolders, Tag("image_directory")]
-    | Annotated[LabelStream, Tag("from")],
+    Annotated[LabelFile, Tag("<path>")]
+    | Annotated[LabelFolders, Tag("<image_directory>")]
+    | Annotated[LabelStream, Tag("<from>")],
     _one_of(LABELS),
 ]
 
@@ -241,28 +249,33 @@ class Predict(_Strict):
 class Checks(_Strict):
     """What is demanded; the options of `evalguard.guard`."""
 
-    require: Require = Field("labels", description="Weakest proof that is a PASS.")
+    require: Require = Field(default="labels", description="Weakest proof that is a PASS.")
     on_failure: OnFailure = Field(
-        "record", description="`repair` puts rows in label order where that is unambiguous; the others end in exit 1."
+        default="record",
+        description="`repair` puts rows in label order where that is unambiguous; the others end in exit 1.",
     )
     on_unproven: OnUnproven = "record"
-    padding: Padding = Field("forbid", description="`trim` cuts known rows after the last label.")
+    padding: Padding = Field(default="forbid", description="`trim` cuts known rows after the last label.")
     scope: Scope = "call"
-    equal_samples: EqualSamples = Field("forbid", description="`allow` where samples are known to have equal inputs.")
-    key: Text | None = Field(None, description="Entry of a dict x that names each sample.")
-    strip_key: bool = Field(False, description="The model does not get that entry.")
+    equal_samples: EqualSamples = Field(
+        default="forbid", description="`allow` where samples are known to have equal inputs."
+    )
+    key: Text | None = Field(default=None, description="Entry of a dict x that names each sample.")
+    strip_key: bool = Field(default=False, description="The model does not get that entry.")
     pad_value: float | int | str | None = None
-    fingerprint: Function | None = Field(None, description="Takes x, gives what identifies a row.")
+    fingerprint: Function | None = Field(default=None, description="Takes x, gives what identifies a row.")
     reference: Reference | None = Field(
-        None, description="Inputs in label order: a `.npy`, `.npz` or manifest file, or as under `data`."
+        default=None, description="Inputs in label order: a `.npy`, `.npz` or manifest file, or as under `data`."
     )
 
 
 class Outputs(_Strict):
     """Where files go."""
 
-    directory: Text | None = Field(None, description="Folder for reports; with several evaluations one below it each.")
-    predictions: bool = Field(True, description="Write predictions.parquet there.")
+    directory: Text | None = Field(
+        default=None, description="Folder for reports; with several evaluations one below it each."
+    )
+    predictions: bool = Field(default=True, description="Write predictions.parquet there.")
 
 
 class MlflowSection(_Strict):
@@ -271,7 +284,7 @@ class MlflowSection(_Strict):
     enabled: bool = True
     experiment: Text | None = None
     run_id: Text | None = None
-    required: bool = Field(False, description="Exit 4 where the verdict could not be recorded.")
+    required: bool = Field(default=False, description="Exit 4 where the verdict could not be recorded.")
 
 
 class Step(_Strict):
@@ -372,7 +385,7 @@ def _step(data: dict[str, Any], number: int | None, lines: Lines, path: Path) ->
         return _validated(Step, shared, data, lines, path, ())
     own = data["evaluations"][number]
     merged = {**shared, "name": f"{shared.get('name', 'evaluation')}-{number + 1}", **_merged(shared, own)}
-    step: Step = _validated(Step, merged, data, lines, path, ("evaluations", number))
+    step = _validated(Step, merged, data, lines, path, ("evaluations", number))
     if step.outputs.directory is None:
         return step
     folder = str(Path(step.outputs.directory) / _folder_name(step.name))
@@ -383,8 +396,10 @@ def _merged(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]
     merged: dict[str, Any] = {}
     for name, value in own.items():
         before = shared.get(name)
-        both = name not in WHOLE and isinstance(before, dict) and isinstance(value, dict)
-        merged[name] = {**before, **value} if both else value
+        if name not in WHOLE and isinstance(before, dict) and isinstance(value, dict):
+            merged[name] = {**before, **value}
+        else:
+            merged[name] = value
     return {name: value for name, value in merged.items() if value is not None}
 
 
@@ -403,7 +418,7 @@ def _refuse_equal_names(steps: Sequence[Step], lines: Lines, path: Path) -> None
             raise ConfigError(msg)
 
 
-def _validated(kind: type[Any], value: Any, data: Any, lines: Lines, path: Path, within: KeyPath) -> Any:
+def _validated(kind: type[Kind], value: Any, data: Any, lines: Lines, path: Path, within: KeyPath) -> Kind:
     try:
         return kind.model_validate(value)
     except ValidationError as error:

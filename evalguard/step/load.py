@@ -193,7 +193,7 @@ class _Filler:
 
 def _typed(text: str) -> Any:
     """A number, true, false or null, as YAML would read it; all else as text."""
-    tag = yaml.SafeLoader("").resolve(yaml.ScalarNode, text, (True, False))
+    tag = yaml.SafeLoader("").resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
     try:
         value = _StrictLoader("").construct_object(yaml.ScalarNode(tag, text))
     except (ValueError, yaml.YAMLError):

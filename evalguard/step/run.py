@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import os
-import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -15,10 +12,21 @@ from typing import Any
 
 from evalguard.core.policy import Verdict
 from evalguard.core.report import Report
-from evalguard.errors import AlignmentError, ConfigError, LabelsError
-from evalguard.guard import guard
+from evalguard.errors import AlignmentError, ConfigError, LabelsError, SinkError, UnsupportedSourceError
+from evalguard.guard import Guard, guard
 from evalguard.labels import Labels
-from evalguard.step.config import Call, Step, read
+from evalguard.probes import kinds
+from evalguard.step import progress as showing
+from evalguard.step.calls import called, found, importable
+from evalguard.step.config import Call, Settings, Step, read_all
+from evalguard.step.models import open_model
+from evalguard.step.outputs import PREDICTIONS, REPORT, clear, write_predictions
+from evalguard.step.record import Record, recording
+from evalguard.step.sources import BATCH_SIZE, Place, Stream, open_data
+from evalguard.step.tables import read_arrays
+from evalguard.step.truth import label_key, read_labels
+
+WRONG_INPUT = (ConfigError, LabelsError, UnsupportedSourceError)
 
 
 class Exit(IntEnum):
@@ -31,9 +39,13 @@ class Exit(IntEnum):
     NOT_LOGGED = 4
 
 
+# Of several evaluations, the one that decides comes first.
+WORST_FIRST = (Exit.USAGE, Exit.FAIL, Exit.NOT_JUDGED, Exit.NOT_LOGGED, Exit.GOOD)
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a step ended.
+    """How an evaluation ended.
 
     Attributes:
         code: Exit code.
@@ -46,6 +58,29 @@ class Result:
     message: str = ""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Opened:
+    """What a step names, loaded.
+
+    Attributes:
+        step: The step.
+        base: Folder of its file.
+        model: The model.
+        stream: The data.
+        labels: The labels, in label order.
+        reference: Inputs in label order, or None.
+        arguments: Those of ``predict``.
+    """
+
+    step: Step
+    base: Path
+    model: Any
+    stream: Stream
+    labels: Labels
+    reference: Any
+    arguments: dict[str, Any]
+
+
 def exit_code(report: Report) -> Exit:
     """The exit code of a verdict."""
     if report.verdict is Verdict.FAIL:
@@ -53,158 +88,194 @@ def exit_code(report: Report) -> Exit:
     return Exit.NOT_JUDGED if report.verdict is Verdict.UNPROVEN else Exit.GOOD
 
 
-def run(path: Path) -> Result:
-    """Run a step file.
+def worst(codes: Sequence[Exit]) -> Exit:
+    """The exit code of several evaluations."""
+    return next(code for code in WORST_FIRST if code in codes)
+
+
+def run_all(path: Path, settings: Settings | None = None, progress: showing.Progress = "none") -> Iterator[Result]:
+    """Run the evaluations of a step file, one after the other.
 
     Raises:
-        ConfigError: The file, or something it names, cannot be used.
+        ConfigError: The file is wrong; nothing has been run then.
+    """
+    steps, base = read_all(path, settings), path.resolve().parent
+    for step in steps:
+        try:
+            yield _run(step, base, progress)
+        except WRONG_INPUT as error:
+            named = f"{step.name}: " if len(steps) > 1 else ""
+            yield Result(Exit.USAGE, None, f"{named}{error}")
+
+
+def _run(step: Step, base: Path, progress: showing.Progress) -> Result:
+    if step.outputs.directory is not None:
+        clear(base / step.outputs.directory)
+    with importable(base):
+        opened = open_step(step, base)
+        with recording(step) as record:
+            result = _evaluate(opened, record, progress)
+            record.status = "FINISHED" if result.report is not None else "FAILED"
+            return result
+
+
+def open_step(step: Step, base: Path) -> Opened:
+    """Load all that a step names; what is cheapest to find wrong comes first.
+
+    Raises:
+        ConfigError: Something it names cannot be used.
         LabelsError: The labels cannot be used.
     """
-    step = read(path)
-    base = path.resolve().parent
-    labels = Labels.read(base / step.labels.path, label=step.labels.label, key=step.labels.key)
-    with _importable(base):
-        model, data = _model(step, base), _called(step.data, "data")
-        reference = _reference(step, base)
-        with _mlflow_run(step) as run_id:
-            return _evaluate(step, base, model, data, labels, reference, run_id)
+    labels = read_labels(step.labels, step.data, base)
+    model = open_model(step.model, base)
+    size = step.predict.batch_size or BATCH_SIZE
+    key = label_key(step.labels, step.data, base)
+    stream = open_data(step.data, Place(base, "data", size, labels, key, _label_columns(step)))
+    if labels is None:
+        labels = _of_stream(step, stream)
+    reference = _reference(step, base, size, key)
+    return Opened(step, base, model, stream, labels, reference, _arguments(step, stream, model))
 
 
-def _evaluate(
-    step: Step, base: Path, model: Any, data: Any, labels: Labels, reference: Any, run_id: str | None
-) -> Result:
-    checks = step.checks.model_dump(exclude={"reference"})
-    output = base / step.outputs.directory if step.outputs.directory else None
-    mlflow: Any = run_id if run_id is not None else ("auto" if step.mlflow.enabled else False)
-    judged = [path for path in (step.model.path, step.labels.path) if path is not None and (base / path).is_file()]
-    files = [base / path for path in judged]
-    g = guard(
-        labels=labels,
-        reference=reference,
+def _label_columns(step: Step) -> tuple[str, ...]:
+    label = getattr(step.labels, "label", None)
+    return tuple(label.values()) if isinstance(label, dict) else (label,) if label else ()
+
+
+def _of_stream(step: Step, stream: Stream) -> Labels:
+    """The stream's own y, by a pass of its own."""
+    held = Labels.held_by(stream.source)
+    if held is not None and held.values is not None:
+        return held
+    data, checks = step.data, step.checks
+    again = (lambda: called(data, "data")) if isinstance(data, Call) else None
+    source = again if again is not None and kinds.is_generator(stream.source) else stream.source
+    if kinds.is_arrays(source):
+        msg = "labels.from: expected a stream with y in it, found arrays alone; name a target, or a file of labels"
+        raise ConfigError(msg)
+    function = None if checks.fingerprint is None else found(checks.fingerprint, "checks.fingerprint")
+    labels = Labels.collect(source, key=checks.key, fingerprint=function, pad_value=checks.pad_value, name="the stream")
+    if labels.values is None:
+        msg = "labels.from: expected a stream with y in it, found none; name a target, or a file of labels"
+        raise ConfigError(msg)
+    return labels
+
+
+def _reference(step: Step, base: Path, size: int, key: str | None) -> Any:
+    given = step.checks.reference
+    if given is None:
+        return None
+    if not isinstance(given, str):
+        place = Place(base, "checks.reference", size, None, key, _label_columns(step))
+        return open_data(given, place).source
+    path = base / given
+    if path.suffix in {".npy", ".npz"}:
+        loaded = read_arrays(path, "checks.reference")
+        return next(iter(loaded.values())) if isinstance(loaded, dict) and len(loaded) == 1 else loaded
+    if not path.is_file():
+        msg = f"checks.reference: expected a .npy, .npz or manifest file at {path}, found none there"
+        raise ConfigError(msg)
+    return path
+
+
+def _arguments(step: Step, stream: Stream, model: Any) -> dict[str, Any]:
+    """Arguments of ``predict``; what this source cannot be given is an error, never left out silently.
+
+    Raises:
+        ConfigError: An option does not apply to this source.
+    """
+    section, source = step.predict, stream.source
+    arguments = {name: getattr(section, name) for name in ("steps", "verbose") if getattr(section, name) is not None}
+    if section.batch_size is not None and kinds.is_arrays(source):
+        arguments["batch_size"] = section.batch_size
+    elif section.batch_size is not None and not stream.ours:
+        msg = f"predict.batch_size: expected arrays, found {_type(source)}, which makes batches of its own"
+        raise ConfigError(msg)
+    queue = {
+        name: value
+        for name in ("workers", "use_multiprocessing", "max_queue_size")
+        if (value := getattr(section, name)) is not None
+    }
+    if not queue:
+        return arguments
+    if of_tf_keras(model):
+        return {**arguments, **queue}
+    if not kinds.is_pydataset(source):
+        msg = f"predict.{next(iter(queue))}: expected a PyDataset, found {_type(source)}, which has no workers"
+        raise ConfigError(msg)
+    for name, value in queue.items():
+        setattr(source, name, value)
+    return arguments
+
+
+def _type(source: Any) -> str:
+    return type(source).__name__.lstrip("_")
+
+
+def of_tf_keras(model: Any) -> bool:
+    """Whether it is a model of tf_keras, not of Keras 3."""
+    return any(parent.__module__.partition(".")[0] == "tf_keras" for parent in type(model).__mro__)
+
+
+def make_guard(opened: Opened, record: Record) -> Guard:
+    """The guard that a step describes."""
+    step, checks = opened.step, opened.step.checks
+    return guard(
+        labels=opened.labels,
+        reference=opened.reference,
+        key=opened.stream.key if opened.stream.key is not None else checks.key,
+        fingerprint=None if checks.fingerprint is None else found(checks.fingerprint, "checks.fingerprint"),
         name=step.name,
-        mlflow=mlflow,
-        output=output,
-        files=files,
-        model=model,
-        **checks,
+        mlflow=False,
+        sinks=() if record.sink is None else (record.sink,),
+        output=opened.base / step.outputs.directory if step.outputs.directory is not None else None,
+        model=opened.model,
+        **checks.model_dump(exclude={"reference", "fingerprint", "key"}),
     )
-    arguments = {name: value for name, value in step.predict.model_dump().items() if value is not None}
+
+
+def _evaluate(opened: Opened, record: Record, progress: showing.Progress) -> Result:
+    g, step = make_guard(opened, record), opened.step
+    keras = importlib.import_module("tf_keras" if of_tf_keras(opened.model) else "keras")
+    shown = showing.callback(progress, keras.callbacks.Callback, step.name)
+    arguments = {**opened.arguments, **({} if shown is None else {"callbacks": [shown]})}
     try:
         with g:
-            model.predict(data, **arguments)
+            opened.model.predict(opened.stream.source, **arguments)
     except AlignmentError:
         pass
-    except (ConfigError, LabelsError):
+    except WRONG_INPUT:
         raise
     except Exception as error:  # noqa: BLE001 - the evaluation is the user's code; how it ended is an exit code
         trace = "".join(traceback.format_exception(error))
         return Result(
-            Exit.NOT_JUDGED, None, f"{trace}\nthe evaluation itself raised {type(error).__name__}; no verdict"
+            Exit.NOT_JUDGED,
+            None,
+            f"{trace}\n{step.name}: the evaluation itself raised {type(error).__name__}; no verdict",
         )
-    not_logged = step.mlflow.required and (g.sink_errors or not step.mlflow.enabled)
-    told = "\n".join(str(error) for error in g.sink_errors)
-    return Result(Exit.NOT_LOGGED if not_logged else exit_code(g.report), g.report, told)
+    return _result(opened, g, record)
 
 
-def _model(step: Step, base: Path) -> Any:
-    if step.model.call is not None:
-        return _called(Call(call=step.model.call, args=step.model.args), "model")
-    path = base / str(step.model.path)
-    if not path.exists():
-        msg = f"model.path: expected a model at {path}, found none there"
-        raise ConfigError(msg)
-    import keras
-
-    try:
-        return keras.saving.load_model(path)
-    except (ValueError, OSError, TypeError) as error:
-        msg = f"model.path: {path} could not be loaded by Keras {keras.__version__}: {error}"
-        raise ConfigError(msg) from error
-
-
-def _called(named: Call, where: str) -> Any:
-    """What the named function gives.
-
-    Raises:
-        ConfigError: There is no such module or function, or it raised.
-    """
-    module_name, _, function_name = named.call.partition(":")
-    try:
-        target: Any = importlib.import_module(module_name)
-        for part in function_name.split("."):
-            target = getattr(target, part)
-    except (ImportError, AttributeError) as error:
-        msg = f"{where}.call: expected an importable {named.call!r}, found: {error} (searched from {Path.cwd()})"
-        raise ConfigError(msg) from error
-    try:
-        return target(**named.args)
-    except Exception as error:
-        msg = f"{where}.call: {named.call}(**{named.args}) raised {type(error).__name__}: {error}"
-        raise ConfigError(msg) from error
+def _result(opened: Opened, g: Guard, record: Record) -> Result:
+    step, problems = opened.step, [str(error) for error in g.sink_errors]
+    written = True
+    if step.outputs.directory is not None:
+        directory = opened.base / step.outputs.directory
+        written = (directory / REPORT).is_file()
+        if step.outputs.predictions and len(g.reports) == 1 and _has_rows(g):
+            try:
+                write_predictions(g, directory / PREDICTIONS)
+            except SinkError as error:
+                written = False
+                problems.append(str(error))
+    if record.problem:
+        problems.append(record.problem)
+    logged = record.sink is not None and not g.sink_errors
+    code = exit_code(g.report)
+    if not written or (step.mlflow.required and not logged):
+        code = Exit.NOT_LOGGED
+    return Result(code, g.report, "\n".join(problems))
 
 
-def _reference(step: Step, base: Path) -> Any:
-    given = step.checks.reference
-    if isinstance(given, Call):
-        return _called(given, "checks.reference")
-    if given is None:
-        return None
-    path = base / given
-    if not path.is_file():
-        msg = f"checks.reference: expected a .npy, .npz or manifest file at {path}, found none there"
-        raise ConfigError(msg)
-    if path.suffix == ".parquet":
-        return path
-    import numpy as np
-
-    loaded = np.load(path, allow_pickle=False)
-    if path.suffix == ".npy":
-        return loaded
-    arrays = dict(loaded)
-    return next(iter(arrays.values())) if len(arrays) == 1 else arrays
-
-
-@contextlib.contextmanager
-def _importable(base: Path) -> Iterator[None]:
-    """The current folder, the file's folder and the one above it are searched for modules."""
-    added = [str(path) for path in (Path.cwd(), base, base.parent) if str(path) not in sys.path]
-    sys.path[:0] = added
-    try:
-        yield
-    finally:
-        for path in added:
-            sys.path.remove(path)
-
-
-@contextlib.contextmanager
-def _mlflow_run(step: Step) -> Iterator[str | None]:
-    """A run of our own where none is named; it is always terminated.
-
-    A run of ``mlflow run`` (``MLFLOW_RUN_ID``) or of the file is somebody
-    else's: it is written to and its status left alone.
-    """
-    section = step.mlflow
-    if not section.enabled or section.run_id or os.environ.get("MLFLOW_RUN_ID"):
-        yield section.run_id if section.enabled else None
-        return
-    from mlflow.tracking import MlflowClient
-
-    client = MlflowClient()
-    run_id, status = (
-        client.create_run(_experiment(client, section.experiment), run_name=step.name).info.run_id,
-        "FAILED",
-    )
-    try:
-        yield run_id
-        status = "FINISHED"
-    finally:
-        client.set_terminated(run_id, status)
-
-
-def _experiment(client: Any, name: str | None) -> str:
-    if name is None:
-        return os.environ.get("MLFLOW_EXPERIMENT_ID") or "0"
-    found = client.get_experiment_by_name(name)
-    if found is not None:
-        return str(found.experiment_id)
-    return str(client.create_experiment(name))
+def _has_rows(g: Guard) -> bool:
+    return g.report.counts["n_predictions"] > 0

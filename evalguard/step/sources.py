@@ -65,6 +65,8 @@ class Place:
         labels: The labels that rows are to be found in; None where names are
             of no use.
         label_key: Column of the labels that names each sample.
+        label_columns: Columns with the labels; where data and labels are one
+            table, they are no features.
     """
 
     base: Path
@@ -72,6 +74,7 @@ class Place:
     batch_size: int = BATCH_SIZE
     labels: Labels | None = None
     label_key: str | None = None
+    label_columns: tuple[str, ...] = ()
 
     @property
     def keyed(self) -> bool:
@@ -152,7 +155,7 @@ def _table(data: Table, place: Place) -> Stream:
     where = f"{place.where}.table"
     table = read_table(path, where, (data.key, place.label_key))
     key = _key(data.key, table.column_names, place)
-    same = {key, data.key, data.target, place.label_key}
+    same = {key, data.key, data.target, place.label_key, *place.label_columns}
     groups = data.columns if data.columns is not None else [name for name in table.column_names if name not in same]
     if isinstance(groups, dict):
         x: Any = {name: features(table, columns, data.dtype, where) for name, columns in groups.items()}
@@ -175,7 +178,9 @@ def _key(given: str | None, known: list[str], place: Place) -> str | None:
         return None
     if key is None and place.keyed:
         named = f"the labels are named by {place.label_key!r}" if place.label_key else "the labels are named"
-        msg = f"{place.where}.key: {named}, the data has no such names; say what names its rows, or leave out labels.key"
+        msg = (
+            f"{place.where}.key: {named}, the data has no such names; say what names its rows, or leave out labels.key"
+        )
         raise ConfigError(msg)
     if key is not None and not place.keyed:
         msg = f"{place.where}.key: the rows are named by {key!r}, the labels are not; give labels.key"
@@ -220,7 +225,9 @@ def _images(data: Images, place: Place) -> Stream:
     missing = [row for row, name in enumerate(files) if not (root / name).is_file()]
     if missing:
         first = root / str(files[missing[0]])
-        msg = f"{where}: rows {shown(missing)} name files that are not there ({len(missing)} in all), the first: {first}"
+        msg = (
+            f"{where}: rows {shown(missing)} name files that are not there ({len(missing)} in all), the first: {first}"
+        )
         raise ConfigError(msg)
     target = None if data.target is None else column_of(table, data.target, where)
     names = names_of(table, data.key or data.column, where) if place.keyed else None
@@ -325,7 +332,7 @@ def _record_files(data: TFRecord, place: Place) -> list[str]:
     patterns = [data.tfrecord] if isinstance(data.tfrecord, str) else data.tfrecord
     paths: list[str] = []
     for pattern in patterns:
-        found = sorted(glob.glob(str(place.base / pattern)))  # noqa: PTH207 - a pattern may be absolute
+        found = sorted(glob.glob(str(place.base / pattern)))
         if not found:
             existing(place.base / pattern, f"{place.where}.tfrecord", "TFRecord files")
         paths += found

@@ -1,0 +1,175 @@
+"""The commands around a step file, and what every command does with an error."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+
+from evalguard.core.report import Report, json_schema
+from evalguard.errors import ConfigError, LabelsError, SinkError, UnsupportedSourceError
+from evalguard.render import print_report
+
+USAGE, NOT_JUDGED, NOT_LOGGED = 2, 3, 4
+LEVELS = ("debug", "info", "warning", "error")
+PROGRESS = ("auto", "plain", "none")
+
+_log = logging.getLogger("evalguard")
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: whoever started us wants us to stop."""
+
+
+def guarded(work: Callable[[], int]) -> None:
+    """Run a command: its exit code says how it ended, and an error is a message, never a traceback."""
+    with _stopped_by_sigterm():
+        try:
+            status = work()
+        except (ConfigError, LabelsError, UnsupportedSourceError) as error:
+            click.echo(f"evalguard: {error}", err=True)
+            status = USAGE
+        except SinkError as error:
+            click.echo(f"evalguard: {error}", err=True)
+            status = NOT_LOGGED
+        except KeyboardInterrupt as error:
+            how = "terminated" if isinstance(error, Terminated) else "interrupted"
+            click.echo(f"evalguard: {how}; no verdict", err=True)
+            status = NOT_JUDGED
+        except Exception as error:  # noqa: BLE001 - Python's own exit code of an exception, 1, would say FAIL
+            _log.debug("%s", traceback.format_exc())
+            what = f"{type(error).__name__}: {error}"
+            click.echo(f"evalguard: could not go on: {what} (--log-level debug shows where); no verdict", err=True)
+            status = NOT_JUDGED
+    sys.exit(status)
+
+
+@contextlib.contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """Within the block SIGTERM is an exception, so that files and records are left in order."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        raise Terminated
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not in the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def with_logging(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The option ``--log-level``."""
+    return click.option(
+        "--log-level",
+        type=click.Choice(LEVELS),
+        default="warning",
+        show_default=True,
+        expose_value=False,
+        callback=lambda _context, _option, level: _set_level(level),
+        help="What evalguard says on stderr beside the report.",
+    )(command)
+
+
+def _set_level(level: str) -> None:
+    if not _log.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("evalguard: %(levelname)s: %(message)s"))
+        _log.addHandler(handler)
+    _log.setLevel(level.upper())
+
+
+def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
+    command = click.option(
+        "--set", "values", multiple=True, metavar="KEY.PATH=VALUE", help="Put a value into the file; may be repeated."
+    )(command)
+    return click.option(
+        "--set-env-file",
+        "variables",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="NAME=value lines that ${NAME} is looked up in before the environment.",
+    )(command)
+
+
+@click.command(
+    epilog="\b\nExample:\n  evalguard run configs/digits.yaml\n"
+    "  evalguard run step.yaml --set checks.require=identity --progress plain"
+)
+@click.argument("step", type=click.Path(path_type=Path))
+@_with_settings
+@click.option("--dry-run", is_flag=True, help="Check all that the file names, short of predicting.")
+@click.option("--progress", type=click.Choice(PROGRESS), default="auto", show_default=True, help="On stderr.")
+@click.option("-q", "--quiet", is_flag=True, help="Print the verdict line only.")
+@with_logging
+def run(
+    step: Path, values: tuple[str, ...], variables: Path | None, *, dry_run: bool, progress: str, quiet: bool
+) -> None:
+    """Run the evaluations described in STEP.yaml and judge them."""
+    # TensorFlow's start-up notices would stand above the verdict; the user's own setting wins.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+    def work() -> int:
+        from evalguard.step.config import Settings
+        from evalguard.step.load import read_variables
+
+        settings = Settings(values, None if variables is None else read_variables(variables))
+        if dry_run:
+            from evalguard.step.plan import plan_all
+
+            return _print_plans(plan_all(step, settings))
+        from evalguard.step.run import run_all, worst
+
+        codes = []
+        for result in run_all(step, settings, progress):  # type: ignore[arg-type]
+            if result.report is not None:
+                show(result.report, quiet=quiet)
+            if result.message:
+                click.echo(f"evalguard: {result.message}", err=True)
+            codes.append(result.code)
+        return int(worst(codes))
+
+    guarded(work)
+
+
+def _print_plans(plans: Any) -> int:
+    for plan in plans:
+        click.echo(plan.text)
+    return 0
+
+
+def show(report: Report, *, quiet: bool = False) -> None:
+    """Print a report, or its one line."""
+    if quiet:
+        click.echo(f"{report.name}: {report.headline}")
+    else:
+        print_report(report)
+
+
+@click.command(epilog="\b\nExample:\n  evalguard schema step > step.schema.json")
+@click.argument("what", type=click.Choice(["step", "report"]), default="step")
+def schema(what: str) -> None:
+    """Print the JSON Schema of a step file or of report.json."""
+
+    def work() -> int:
+        from evalguard.step.schema import step_schema
+
+        click.echo(json.dumps(step_schema() if what == "step" else json_schema(), indent=2, sort_keys=True))
+        return 0
+
+    guarded(work)

@@ -1,0 +1,73 @@
+"""Files of a step beside its reports: each is written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from evalguard.errors import ConfigError, SinkError
+from evalguard.guard import Guard
+from evalguard.sinks.files import FileSink
+
+PREDICTIONS = "predictions.parquet"
+REPORT = "report.json"
+
+
+def clear(directory: Path) -> None:
+    """Take away what an earlier run left: it must not pass for this one's.
+
+    Raises:
+        ConfigError: It cannot be taken away.
+    """
+    try:
+        FileSink(directory).begin("")
+        (directory / PREDICTIONS).unlink(missing_ok=True)
+    except (SinkError, OSError) as error:
+        msg = f"outputs.directory: {error}"
+        raise ConfigError(msg) from error
+
+
+def write_predictions(guard: Guard, path: Path) -> None:
+    """A table of the last call: row, sample, key, y_true and prediction columns, in the order handed back.
+
+    ``y_true`` is the label of the sample that the row is, so each row is true
+    by itself whatever the verdict, which stands in the file's metadata.
+
+    Raises:
+        SinkError: It could not be written.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        table = pa.Table.from_pandas(guard.to_frame(), preserve_index=False)
+        about = {
+            b"evalguard.verdict": guard.report.verdict.value.encode(),
+            b"evalguard.name": guard.report.name.encode(),
+        }
+        with _whole(path) as temporary:
+            parquet.write_table(table.replace_schema_metadata(about), temporary)
+    except (OSError, pa.ArrowException, TypeError, ValueError) as error:
+        msg = f"could not write {path}: {error}. The verdict stands; give another output folder."
+        raise SinkError(msg) from error
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[Any]:
+    """A file to write to, which takes the place of ``path`` at the end."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

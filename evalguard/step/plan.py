@@ -1,0 +1,133 @@
+"""What a step would do, checked as far as it goes without predicting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evalguard import nests
+from evalguard.core.policy import Proof
+from evalguard.errors import ConfigError
+from evalguard.labels import Labels
+from evalguard.probes import kinds
+from evalguard.step.calls import importable
+from evalguard.step.config import Settings, Step, read_all
+from evalguard.step.record import target_of
+from evalguard.step.run import Opened, of_tf_keras, open_step
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What would happen.
+
+    Attributes:
+        name: Name of the evaluation.
+        proof: Strongest proof that can be foreseen.
+        text: For a terminal.
+    """
+
+    name: str
+    proof: Proof
+    text: str
+
+
+def plan_all(path: Path, settings: Settings | None = None) -> Iterator[Plan]:
+    """The plans of a step file's evaluations.
+
+    Raises:
+        ConfigError: Something is wrong with the file or with what it names.
+        LabelsError: The labels cannot be used.
+    """
+    base = path.resolve().parent
+    for step in read_all(path, settings):
+        with importable(base):
+            yield _plan(step, open_step(step, base))
+
+
+def _plan(step: Step, opened: Opened) -> Plan:
+    batch = _first_batch(opened)
+    x, y, _ = nests.unpack(batch)
+    _refuse_shape(opened, x)
+    proof, why = _foreseen(opened, y)
+    rows = "unknown" if opened.stream.n_rows is None else f"{opened.stream.n_rows:,}"
+    required = Proof[step.checks.require.upper()]
+    weak = proof < required and not why.startswith("unknown")
+    lines = [
+        f"{step.name}: nothing wrong was found; nothing was predicted",
+        f"  model    {type(opened.model).__name__}, {opened.model.count_params():,} parameters",
+        f"  data     {type(opened.stream.source).__name__.lstrip('_')}, rows: {rows}, inputs {_shapes(x)}",
+        f"  labels   {opened.labels.name}, {len(opened.labels):,} rows{_keys(opened.labels)}",
+        f"  proof    {proof.label}: {why}",
+        f"  require  {step.checks.require}{'; this would be UNPROVEN' if weak else ''}",
+        f"  record   {target_of(step)}",
+        f"  reports  {opened.base / step.outputs.directory if step.outputs.directory else 'on the terminal only'}",
+    ]
+    return Plan(step.name, proof, "\n".join(lines))
+
+
+def _keys(labels: Labels) -> str:
+    return "" if labels.keys is None else f", each with a key (the first: {str(labels.keys[0])[:60]!r})"
+
+
+def _first_batch(opened: Opened) -> Any:
+    """The first batch, or the first rows of arrays.
+
+    Raises:
+        ConfigError: There is none, or making it failed.
+    """
+    source = opened.stream.source
+    try:
+        if kinds.is_arrays(source):
+            return (nests.map_leaves(lambda leaf: (leaf.iloc if hasattr(leaf, "iloc") else leaf)[:1], source),)
+        if kinds.is_pydataset(source) or kinds.is_sequence(source):
+            return source[0]
+        return next(iter(source))
+    except Exception as error:
+        msg = f"data: expected a first batch, found {type(error).__name__}: {error}"
+        raise ConfigError(msg) from error
+
+
+def _refuse_shape(opened: Opened, x: Any) -> None:
+    """Run the model's own check of its inputs, on a symbol in the place of the first batch.
+
+    Raises:
+        ConfigError: The model does not take such inputs.
+    """
+    if of_tf_keras(opened.model):
+        return
+    import keras
+
+    def symbol(leaf: Any) -> Any:
+        return keras.KerasTensor((None, *leaf.shape[1:]), dtype=keras.backend.standardize_dtype(leaf.dtype))
+
+    try:
+        opened.model(nests.map_leaves(symbol, x))
+    except (ValueError, TypeError) as error:
+        said = " ".join(str(error).split())
+        msg = f"data: the model does not take inputs {_shapes(x)}: {said}"
+        raise ConfigError(msg) from error
+
+
+def _shapes(x: Any) -> str:
+    shapes = [f"{leaf.dtype if hasattr(leaf, 'dtype') else '?'} {tuple(leaf.shape[1:])}" for leaf in nests.leaves(x)]
+    return ", ".join(str(shape).replace("<dtype: '", "").replace("'>", "") for shape in shapes)
+
+
+def _foreseen(opened: Opened, y: Any) -> tuple[Proof, str]:
+    """The strongest proof that can be foreseen, and what it rests on."""
+    source, labels = opened.stream.source, opened.labels
+    if opened.reference is not None or labels.fingerprints is not None:
+        return Proof.IDENTITY, "each row is recognised by its content"
+    if labels.keys is not None and (opened.stream.key is not None or opened.step.checks.key is not None):
+        return Proof.IDENTITY, "each row carries its key"
+    if callable(getattr(source, "sample_indices", None)) or hasattr(source, "index_array"):
+        return Proof.IDENTITY, "the data says which sample each row is"
+    if kinds.is_arrays(source):
+        return Proof.IDENTITY, "a row's place in the arrays is its sample"
+    if y is not None:
+        return Proof.LABELS, "the stream's own y is compared with the labels, if no two inputs are equal"
+    if kinds.is_generator(source):
+        return Proof.TRANSPORT, "unknown beforehand: identity if the generator yields evalguard.tagged batches"
+    return Proof.TRANSPORT, "which sample a row is, is not known; give data a key, or checks.reference"

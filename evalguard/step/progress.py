@@ -1,0 +1,85 @@
+"""Progress of a long prediction: a bar on a terminal, now and then a line in a log, or nothing."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any, Literal
+
+Progress = Literal["auto", "plain", "none"]
+# Between two lines in a log.
+EVERY_S = 10.0
+
+
+def callback(progress: Progress, base: type, name: str) -> Any:
+    """A Keras callback that shows progress on stderr; None where it shall be silent.
+
+    Args:
+        progress: ``auto`` draws a bar where stderr is a terminal and is silent
+            elsewhere; ``plain`` prints lines.
+        base: ``Callback`` of the model's own Keras.
+        name: Name of the evaluation.
+    """
+    terminal = sys.stderr.isatty()
+    if progress == "none" or (progress == "auto" and not terminal):
+        return None
+    shown: _Lines | _Bar = _Bar(name) if progress == "auto" else _Lines(name)
+
+    class Shown(base):
+        def on_predict_begin(self, logs: Any = None) -> None:
+            del logs
+            shown.begin((self.params or {}).get("steps"))
+
+        def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
+            del logs
+            shown.done(batch + 1)
+
+        def on_predict_end(self, logs: Any = None) -> None:
+            del logs
+            shown.end()
+
+    return Shown()
+
+
+class _Lines:
+    def __init__(self, name: str) -> None:
+        self._name, self._batches = name, 0
+        self._total: int | None = None
+        self._last = time.monotonic()
+
+    def begin(self, total: int | None) -> None:
+        self._total = total
+        self._tell(0)
+
+    def done(self, batches: int) -> None:
+        self._batches = batches
+        if time.monotonic() - self._last >= EVERY_S:
+            self._tell(batches)
+
+    def end(self) -> None:
+        self._tell(self._batches)
+
+    def _tell(self, batches: int) -> None:
+        self._last = time.monotonic()
+        total = f" of {self._total:,}" if self._total else ""
+        print(f"evalguard: {self._name}: {batches:,}{total} batches", file=sys.stderr, flush=True)  # noqa: T201
+
+
+class _Bar:
+    def __init__(self, name: str) -> None:
+        from rich.console import Console
+        from rich.markup import escape
+        from rich.progress import Progress as RichProgress
+
+        self._bar = RichProgress(console=Console(stderr=True), transient=True)
+        self._task = self._bar.add_task(escape(name), total=None)
+
+    def begin(self, total: int | None) -> None:
+        self._bar.update(self._task, total=total)
+        self._bar.start()
+
+    def done(self, batches: int) -> None:
+        self._bar.update(self._task, completed=batches)
+
+    def end(self) -> None:
+        self._bar.stop()

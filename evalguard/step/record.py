@@ -1,0 +1,138 @@
+"""The MLflow run of a step: found, or made and ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from evalguard.errors import SinkError
+from evalguard.sinks.delivery import NotInTime, courier
+from evalguard.sinks.mlflow import TIMEOUT_S, MlflowSink, absolute, mlflow_sink
+from evalguard.step.config import ModelUri, Step
+
+# The first use of a local store makes its tables.
+LOCAL_TIMEOUT_S = 120.0
+
+
+@dataclass(slots=True)
+class Record:
+    """Where the verdict is recorded.
+
+    Attributes:
+        sink: Writes to the run; None where nothing is recorded.
+        problem: Why nothing is recorded although it should be; empty if it is.
+        status: Status that a run of our own ends in.
+    """
+
+    sink: MlflowSink | None = None
+    problem: str = ""
+    status: str = "FAILED"
+
+
+@contextlib.contextmanager
+def recording(step: Step) -> Iterator[Record]:
+    """A run of our own where none is named; it is always terminated.
+
+    A run of ``mlflow run`` (``MLFLOW_RUN_ID``) or of the file is somebody
+    else's: it is written to and its status left alone.
+    """
+    section = step.mlflow
+    if not section.enabled:
+        yield Record()
+        return
+    if section.run_id or os.environ.get("MLFLOW_RUN_ID"):
+        yield Record(mlflow_sink(section.run_id or "auto", model=_model(step)))
+        return
+    run = _OwnRun(step)
+    try:
+        run_id = run.create()
+    except SinkError as error:
+        yield Record(problem=str(error))
+        return
+    record = Record(mlflow_sink(run_id, model=_model(step)))
+    try:
+        yield record
+    except KeyboardInterrupt:
+        record.status = "KILLED"
+        raise
+    finally:
+        run.end(record.status)
+
+
+def _model(step: Step) -> str | None:
+    """The model as a record names it; an alias or a run may mean another one tomorrow."""
+    uri = step.model.uri if isinstance(step.model, ModelUri) else ""
+    name, _, version = uri.removeprefix("models:/").partition("/")
+    fixed = uri.startswith("models:/") and (version.isdigit() or (name.startswith("m-") and not version))
+    return uri if fixed else None
+
+
+class _OwnRun:
+    """A run made for one evaluation. Nobody waits longer than the deadline for a server."""
+
+    def __init__(self, step: Step) -> None:
+        import mlflow
+
+        self._step = step
+        self._uri = absolute(mlflow.get_tracking_uri())
+        self._client: Any = None
+        self._run_id = ""
+
+    def create(self) -> str:
+        """Make the run.
+
+        Raises:
+            SinkError: The store did not do it, or not in time.
+        """
+        self._do(self._create, "could not make a run")
+        return self._run_id
+
+    def _create(self) -> None:
+        from mlflow.tracking import MlflowClient
+
+        self._client = MlflowClient(tracking_uri=self._uri)
+        experiment = _experiment(self._client, self._step.mlflow.experiment)
+        self._run_id = self._client.create_run(experiment, run_name=self._step.name).info.run_id
+
+    def end(self, status: str) -> None:
+        """Terminate the run; a server that is gone by now has other troubles."""
+        with contextlib.suppress(SinkError):
+            self._do(lambda: self._client.set_terminated(self._run_id, status), "could not end the run")
+
+    def _do(self, work: Any, failed: str) -> None:
+        seconds = TIMEOUT_S if self._uri.startswith("http") else LOCAL_TIMEOUT_S
+        try:
+            courier(self._uri).do(work, seconds)
+        except NotInTime:
+            msg = f"MLflow at {self._uri} {failed} within {seconds:.0f} s: the verdict is not recorded there"
+            raise SinkError(msg) from None
+        except Exception as error:
+            msg = f"MLflow at {self._uri} {failed}: {type(error).__name__}: {error}; the verdict is not recorded there"
+            raise SinkError(msg) from error
+
+
+def _experiment(client: Any, name: str | None) -> str:
+    if name is None:
+        named = os.environ.get("MLFLOW_EXPERIMENT_NAME")
+        return os.environ.get("MLFLOW_EXPERIMENT_ID") or (_experiment(client, named) if named else "0")
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    return str(client.create_experiment(name))
+
+
+def target_of(step: Step) -> str:
+    """Where the verdict would be recorded, in words."""
+    section = step.mlflow
+    if not section.enabled:
+        return "not in MLflow"
+    import mlflow
+
+    given = section.run_id or os.environ.get("MLFLOW_RUN_ID")
+    run = (
+        f"run {given}" if given else f"a new run of experiment {section.experiment or 'of the environment, or Default'}"
+    )
+    return f"{run} at {mlflow.get_tracking_uri()}"

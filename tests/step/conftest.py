@@ -1,0 +1,29 @@
+"""What tests of the step share."""
+
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from evalguard.cli import cli
+from tests.step import digits
+
+
+@pytest.fixture(scope="session")
+def forms(tmp_path_factory):
+    """The digits in every form; not to be changed."""
+    return digits.write(tmp_path_factory.mktemp("digits"))
+
+
+@pytest.fixture
+def command(monkeypatch, tmp_path):
+    """The command line, in this process; MLflow's store and spool are the test's own."""
+    monkeypatch.setenv("EVALGUARD_SPOOL", str(tmp_path / "spool"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+
+    def invoke(*arguments):
+        # Each test has a module of its own by that name.
+        sys.modules.pop("loading", None)
+        return CliRunner().invoke(cli, [str(argument) for argument in arguments])
+
+    return invoke
