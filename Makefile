@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo seed test check bench field lint types clean
+.PHONY: help demo seed test test-browser check bench field lint types clean
 
 BASE_PYTHON := $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -19,7 +19,7 @@ LINT := $(PYTHON) -m ruff check --quiet .
 TYPES := $(PYTHON) -m mypy --strict --no-error-summary $(TYPED)
 
 help: ## This list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
 
 demo: $(STAMP) ## Guard a digits model twice: once aligned (PASS), once shuffled (FAIL)
 	@$(PYTHON) examples/digits/demo.py
@@ -39,6 +39,10 @@ test: $(STAMP) ## Everything: lint, types, all tests
 
 check: lint types ## Lint, types, fast tests
 	@$(PYTEST) -m "not slow"
+
+test-browser: $(STAMP) ## Tests in real headless Chromium (on Debian: apt-get install chromium); screenshots in screenshots/
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(PYTHON) -m pip install -qq --no-input -e '.[browser]'
+	@$(PYTHON) -m pytest -m browser
 
 bench: $(STAMP) ## Guarded against bare, as ratios, with the budgets they hold or break
 	@$(PYTHON) -m benchmarks

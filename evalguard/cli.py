@@ -11,7 +11,7 @@ from evalguard import __version__
 from evalguard.core.report import Report
 from evalguard.errors import ConfigError
 from evalguard.render import artifacts, print_report, to_text
-from evalguard.review import gate
+from evalguard.review import gate, view
 from evalguard.step.commands import guarded, run, schema
 
 USAGE, NOT_LOGGED = 2, 4
@@ -35,6 +35,7 @@ def cli() -> None:
 cli.add_command(gate)
 cli.add_command(run)
 cli.add_command(schema)
+cli.add_command(view)
 
 
 @cli.command(epilog="\b\nExample:\n  evalguard check predictions.csv labels.csv --key id")

@@ -455,16 +455,23 @@ def _unmet(slot: Slot, demand: _Demand) -> list[str]:
 def _tag_version(store: Store, model: str, result: GateResult) -> GateResult:
     """Write the outcome where the registry's table shows it; what was judged stands, written or not."""
     name, version = _version(model)
+    refused = [f"{item.name}: {why}" for item in result.evaluations for why in item.refused]
     last = max((item.checked_at_ms for item in result.evaluations), default=0)
     tags = {
         "verdict": result.verdict,
-        "reason": result.reasons[0] if result.reasons else "",
+        # The table shows few characters: what is wrong first, without the run's id.
+        "reason": "" if result else (*refused, *result.reasons)[0],
         "checked_at_ms": str(last),
         "runs": ",".join(sorted({item.run_id for item in result.evaluations})),
     }
     try:
+        present = store.ask("get_model_version", name, version).tags
         for field_name, value in tags.items():
-            store.ask("set_model_version_tag", name, version, f"{FOLDER}.{field_name}", value[:MAX_TAG])
+            key = f"{FOLDER}.{field_name}"
+            if value:
+                store.ask("set_model_version_tag", name, version, key, value[:MAX_TAG])
+            elif key in present:
+                store.ask("delete_model_version_tag", name, version, key)
     except (LookupError, SinkError) as error:
         return replace(result, not_tagged=str(error))
     return result

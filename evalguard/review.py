@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,9 @@ from evalguard.gating import Evaluation, GateResult
 from evalguard.gating import gate as ask
 from evalguard.labels import Labels
 from evalguard.render.escape import visible
+from evalguard.sinks.asking import Store
+from evalguard.sinks.sending import shown
+from evalguard.sinks.views import FILTERS, VIEW_NAME, address, view_address, view_tag
 
 OPEN, CLOSED, USAGE, NO_ANSWER, NOT_TAGGED = 0, 1, 2, 3, 4
 GATE_HELP = """\b
@@ -167,3 +171,48 @@ def _line(item: Evaluation, width: int) -> str:
     about = [f"run {visible(item.run_id, 40)}", *about] if item.run_id else about
     told = ", ".join([*about, when])
     return f"  {visible(item.verdict, 9):9}  {visible(item.name, 40):{width}}  {mark}: {told}"
+
+
+VIEW_HELP = """\b
+Examples:
+  evalguard view nightly
+  evalguard view nightly --save-view
+
+\b
+Exit codes:
+  0  printed
+  2  usage, or there is no such experiment
+  3  MLflow could not be asked
+"""
+LOCAL = "http://127.0.0.1:5000"
+
+
+@click.command(epilog=VIEW_HELP)
+@click.argument("experiment")
+@click.option(
+    "--save-view", is_flag=True, help=f"Save a view {VIEW_NAME!r} with the verdict's columns in the experiment."
+)
+@click.option("--server", metavar="URL", help="Address of the dashboard, where it is not the tracking server itself.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True, help="Seconds."
+)
+def view(experiment: str, server: str | None, timeout: float, *, save_view: bool) -> None:
+    """Print where the dashboard shows the verdicts of EXPERIMENT, by name: proven, not proven, never guarded."""
+
+    def work() -> int:
+        store = Store(None, timeout, "view")
+        found = store.named(f"an experiment named {experiment!r}", "get_experiment_by_name", experiment)
+        if save_view:
+            store.ask("set_experiment_tag", found.experiment_id, *view_tag(int(time.time() * 1000)))
+        served = store.tracking_uri.startswith(("http://", "https://"))
+        base = server or (shown(store.tracking_uri) if served else LOCAL)
+        if not served and server is None:
+            click.echo(f"No server is known. Start one: mlflow server --backend-store-uri {shown(store.tracking_uri)}")
+        addresses = {name: address(base, found.experiment_id, text) for name, text in FILTERS.items()}
+        addresses |= {"saved view": view_address(base, found.experiment_id)} if save_view else {}
+        width = max(map(len, addresses))
+        for name, where in addresses.items():
+            click.echo(f"{name:{width}}  {where}")
+        return OPEN
+
+    _exits(work)

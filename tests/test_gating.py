@@ -398,11 +398,13 @@ def test_the_version_is_tagged_on_request_and_no_alias_moves(anywhere):
     assert tags() == {}
     ask(anywhere, model=name, tag_version=True)
     assert tags()["evalguard.verdict"] == "UNGUARDED"
+    assert "no guarded evaluation" in tags()["evalguard.reason"]
     run = anywhere.run()
     write(anywhere.sink(run, name), report())
     ask(anywhere, model=name, tag_version=True)
-    assert (tags()["evalguard.verdict"], tags()["evalguard.reason"]) == ("PASS", "")
+    assert tags()["evalguard.verdict"] == "PASS"
     assert tags()["evalguard.runs"] == run
+    assert "evalguard.reason" not in tags(), "why it was closed before does not stay"
     anywhere.client.set_tag(run, "evalguard.digits.record", "0" * 64)
     ask(anywhere, model=name, tag_version=True)
     assert tags()["evalguard.verdict"] == "REFUSED"

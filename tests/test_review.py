@@ -1,7 +1,10 @@
 """The commands of a reviewer, as a pipeline calls them: exit codes, text, JSON."""
 
 import json
+import time
 from dataclasses import replace
+from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 from click.testing import CliRunner
@@ -9,6 +12,7 @@ from click.testing import CliRunner
 from evalguard.cli import cli
 from evalguard.core.policy import Verdict
 from evalguard.render import artifacts
+from evalguard.sinks import views
 from tests.mlflow_stores import Proxy, free_port
 from tests.sinks.records import FAILED, Store, now_ms, report, unproven, write
 
@@ -193,3 +197,81 @@ def test_an_attestation_is_held_against_the_files_given(tmp_path):
     done = command(*asked)
     assert done.exit_code == 1
     assert "changed since" in done.output
+
+
+# -- the way to the dashboard ----------------------------------------------------------
+
+
+@pytest.fixture
+def experiment(store, tmp_path):
+    name = f"view-{time.time_ns()}"
+    return name, store.client.create_experiment(name, artifact_location=str(tmp_path / "files"))
+
+
+def addresses(output):
+    return {line.partition("  ")[0]: line.rpartition("  ")[2] for line in output.splitlines() if "  http" in line}
+
+
+def test_the_addresses_hold_filters_that_find_what_they_say(store, experiment):
+    name, store.experiment_id = experiment
+    runs = {"proven": store.run(), "not proven": store.run(), "never guarded": store.run()}
+    write(store.sink(runs["proven"]), report())
+    write(store.sink(runs["not proven"]), report(FAILED))
+    done = command("view", name, "--server", "http://host:1/")
+    assert done.exit_code == 0, done.output
+    found = addresses(done.output)
+    assert found.keys() == {"all runs", *runs}
+    assert found.pop("all runs") == f"http://host:1/#/experiments/{store.experiment_id}/runs"
+    for label, run in runs.items():
+        where, _, query = found[label].partition("?")
+        assert where == f"http://host:1/#/experiments/{store.experiment_id}/runs"
+        (text,) = parse_qs(query)["searchFilter"]
+        assert [item.info.run_id for item in store.client.search_runs([store.experiment_id], text)] == [run]
+
+
+def test_a_view_is_saved_on_request_only_and_once(store, experiment):
+    name, number = experiment
+    command("view", name)
+    assert store.client.get_experiment(number).tags == {}
+    for _ in range(2):
+        done = command("view", name, "--save-view")
+    tags = store.client.get_experiment(number).tags
+    assert list(tags) == ["mlflow.sharedViewState.evalguard"]
+    state = json.loads(json.loads(tags["mlflow.sharedViewState.evalguard"])["state"])
+    assert "tags.`evalguard.verdict`" in state["selectedColumns"]
+    assert addresses(done.output)["saved view"].endswith(f"/experiments/{number}/runs?viewStateShareKey=evalguard")
+
+
+def test_without_a_server_it_is_said_how_to_start_one(store, experiment):
+    done = command("view", experiment[0])
+    assert f"mlflow server --backend-store-uri {store.uri}" in done.output
+    assert "http://127.0.0.1:5000/#/experiments/" in done.output
+
+
+@pytest.mark.slow
+def test_the_tracking_server_is_the_dashboard(mlflow_server, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
+    found = addresses(command("view", "evaluations").output)
+    assert all(where.startswith(f"{mlflow_server}/#/experiments/") for where in found.values())
+
+
+def test_an_experiment_that_is_not_there_is_a_usage_error(store):
+    done = command("view", "nowhere")
+    assert (done.exit_code, "view: expected an experiment named 'nowhere'" in done.stderr) == (2, True)
+
+
+def test_the_installed_dashboard_knows_the_form_of_a_saved_view():
+    """Undocumented: MLflow's own page reads these words. If this fails, look how it saves a view now."""
+    import mlflow.server
+
+    scripts = Path(mlflow.server.__file__).parent.joinpath("js", "build", "static", "js").glob("*.js")
+    text = "".join(path.read_text(encoding="utf-8") for path in scripts)
+    state = json.loads(json.loads(views.view_tag(1)[1])["state"])
+    words = [
+        "mlflow.sharedViewState.",
+        "viewStateShareKey",
+        "runDateAndNestInfo",
+        "Invalid saved-view envelope",
+        *state,
+    ]
+    assert [word for word in words if word not in text] == []

@@ -16,20 +16,25 @@ NOT_THERE = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"})
 
 
 class Store:
-    """An MLflow client of which every answer has a deadline."""
+    """An MLflow client of which every answer has a deadline.
 
-    def __init__(self, tracking_uri: str | None, timeout_s: float) -> None:
+    Attributes:
+        tracking_uri: Server or store; by default MLflow's own.
+        who: The command that asks, for messages.
+    """
+
+    def __init__(self, tracking_uri: str | None, timeout_s: float, who: str = "gate") -> None:
         if tracking_uri is None:
             import mlflow
 
             tracking_uri = mlflow.get_tracking_uri()
-        self.tracking_uri = tracking_uri
+        self.tracking_uri, self.who = tracking_uri, who
         self._timeout_s = timeout_s
         self._courier = Courier(tracking_uri)
         try:
             self._client = client_of(tracking_uri)
         except StoreGoneError as error:
-            msg = f"gate: {error}"
+            msg = f"{who}: {error}"
             raise SinkError(msg) from error
 
     def ask(self, method: str, *args: Any, **kwargs: Any) -> Any:
@@ -44,12 +49,12 @@ class Store:
         try:
             self._courier.do(lambda: answer.append(getattr(self._client, method)(*args, **kwargs)), self._timeout_s)
         except NotInTime:
-            msg = f"gate: {where} did not answer within {self._timeout_s:g} s"
+            msg = f"{self.who}: {where} did not answer within {self._timeout_s:g} s"
             raise SinkError(msg) from None
         except Exception as error:
             if getattr(error, "error_code", "") in NOT_THERE:
                 raise LookupError(short(error)) from error
-            msg = f"gate: {where} could not be asked: {short(error)}"
+            msg = f"{self.who}: {where} could not be asked: {short(error)}"
             raise SinkError(msg) from error
         return answer[0]
 
@@ -62,10 +67,10 @@ class Store:
         try:
             found = self.ask(method, *args)
         except LookupError as error:
-            msg = f"gate: expected {what} at {shown(self.tracking_uri)}, found none: {error}"
+            msg = f"{self.who}: expected {what} at {shown(self.tracking_uri)}, found none: {error}"
             raise ConfigError(msg) from error
         if found is None:
-            msg = f"gate: expected {what} at {shown(self.tracking_uri)}, found none"
+            msg = f"{self.who}: expected {what} at {shown(self.tracking_uri)}, found none"
             raise ConfigError(msg)
         return found
 
@@ -105,5 +110,5 @@ def quoted(text: str) -> str:
     for quote in ("'", '"'):
         if quote not in text:
             return f"{quote}{text}{quote}"
-    msg = f"gate: a name with both kinds of quotes cannot be searched for: {text[:60]!r}"
+    msg = f"a name with both kinds of quotes cannot be searched for: {text[:60]!r}"
     raise ConfigError(msg)

@@ -168,7 +168,7 @@ class MlflowSink:
         fields = {
             "verdict": report.verdict.value,
             "proof": report.proof,
-            "cause": report.diagnosis[0].cause if report.diagnosis else "",
+            "cause": report.diagnosis[0].cause.replace("`", "") if report.diagnosis else "",
             "reason": ",".join(str(finding["reason"]) for finding in report.findings),
             "labels": str(report.labels.get("digest", "")),
             "labels_name": str(report.labels.get("name", "")),

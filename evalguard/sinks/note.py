@@ -24,8 +24,9 @@ def block(present: Mapping[str, Slot], run_address: str, page: str) -> str:
     """
     chosen = worst(present)
     labels = chosen["labels"]
-    name = markdown(chosen["labels_name"] or "unnamed", 60)
-    about = f"{chosen.counts.get('n_labels', 0):,} labels: {name}, digest {markdown(labels)}" if labels else "no labels"
+    # Labels from memory have no name of their own.
+    name = f": {markdown(chosen['labels_name'], 60)}" if chosen["labels_name"] not in {"", "labels"} else ""
+    about = f"{chosen.counts.get('n_labels', 0):,} labels{name}, digest {markdown(labels)}" if labels else "no labels"
     report = f"{run_address}/artifacts/{FOLDER}/{chosen.name}/{page}"
     lines = [
         f"**evalguard: {markdown(chosen['verdict'])}**, {markdown(chosen.name)}{_told(chosen)}{_others(present)}",
