@@ -104,6 +104,7 @@ class Guard:
         model: Any = None,
         name: str | None = None,
         mlflow: str | Literal[False] = "auto",
+        mlflow_model: str | None = None,
         output: str | Path | None = None,
         files: Sequence[str | Path] = (),
         sinks: tuple[Sink, ...] = (),
@@ -125,6 +126,7 @@ class Guard:
         self._reference_given = reference
         self._reference: Reference | None = None
         self._model, self._mlflow, self._output, self._sinks = model, mlflow, output, sinks
+        self._mlflow_model = mlflow_model
         self._files, self._digests = tuple(files), dict[tuple[str | Path, ...], dict[str, str]]()
         self._outcomes: list[Outcome] = []
         self._fingerprinted: dict[Any, LabelTable] = {}
@@ -335,7 +337,7 @@ class Guard:
         if self._mlflow is not False:
             from evalguard.sinks.mlflow import mlflow_sink
 
-            sink = mlflow_sink(self._mlflow)
+            sink = mlflow_sink(self._mlflow, model=self._mlflow_model)
             if sink is not None:
                 sinks.append(sink)
         return tuple(sinks)
@@ -430,6 +432,7 @@ def guard(
     model: Any = None,
     name: str | None = None,
     mlflow: str | Literal[False] = "auto",
+    mlflow_model: str | None = None,
     output: str | Path | None = None,
     files: Sequence[str | Path] = (),
     sinks: tuple[Sink, ...] = (),
@@ -473,6 +476,9 @@ def guard(
         name: Name of the evaluation in reports and records; by default the
             decorated function's.
         mlflow: ``auto`` (the active run, or ``MLFLOW_RUN_ID``), a run id, or False.
+        mlflow_model: The model that is evaluated, as MLflow keeps it: ``m-…`` or
+            ``models:/NAME/VERSION``. Its page shows the verdict, and a gate on
+            the version finds it. By default ``MLFLOW_ACTIVE_MODEL_ID``.
         output: Directory for the report's files.
         files: Files that are judged besides a labels file, such as the model's:
             ``attestation.json`` names them by SHA-256.
@@ -502,6 +508,7 @@ def guard(
         model=model,
         name=name,
         mlflow=mlflow,
+        mlflow_model=mlflow_model,
         output=output,
         files=files,
         sinks=sinks,

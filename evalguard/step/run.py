@@ -229,9 +229,16 @@ def make_guard(opened: Opened, record: Record) -> Guard:
         mlflow=False,
         sinks=() if record.sink is None else (record.sink,),
         output=opened.base / step.outputs.directory if step.outputs.directory is not None else None,
+        files=_files(step, opened.base),
         model=opened.model,
         **checks.model_dump(exclude={"reference", "fingerprint", "key"}),
     )
+
+
+def _files(step: Step, base: Path) -> list[Path]:
+    """The files that are judged: the model's and that of the labels, where each is one file."""
+    named = [getattr(section, "path", None) for section in (step.model, step.labels)]
+    return [base / path for path in named if path is not None and (base / path).is_file()]
 
 
 def _evaluate(opened: Opened, record: Record, progress: showing.Progress) -> Result:

@@ -10,10 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import mlflow
+import numpy as np
 import pytest
 
 import evalguard
 from evalguard.errors import ConfigError, SinkError
+from evalguard.gating import gate
 from evalguard.render import artifacts
 from evalguard.sinks import spool
 from evalguard.sinks.mlflow import MlflowSink, Target, absolute, find_run, mlflow_sink, model_name
@@ -242,7 +244,13 @@ def test_a_password_in_the_address_is_not_shown():
 # -- nothing of the user's is touched ------------------------------------------------
 
 
-OUTCOMES = ["pass", "fail", "error", "pending", "unreachable"]
+JUDGED = {
+    "pass": report(),
+    "fail": report(FAILED),
+    "unproven": unproven(),
+    "repaired": replace(report(), verdict=evalguard.Verdict.REPAIRED, repair={"summary": "reordered"}),
+}
+OUTCOMES = [*JUDGED, "error", "pending", "unreachable"]
 
 
 @pytest.mark.parametrize("ended", ["running", "finished", "failed"])
@@ -261,8 +269,10 @@ def test_nothing_of_the_users_is_changed(store, outcome, ended, monkeypatch):
         sink.begin("digits")
     except SinkError:
         assert outcome == "unreachable"
-    if outcome in {"pass", "fail"}:
-        sink.write(report(PASSED if outcome == "pass" else FAILED), {})
+    if outcome in JUDGED:
+        sink.write(JUDGED[outcome], artifacts(JUDGED[outcome]))
+        assert store.tags(run)["evalguard.verdict"] == outcome.upper()
+        gate(run=run, tracking_uri=store.uri)
     elif outcome == "error":
         sink.failed(RuntimeError())
     after = store.whole(run)
@@ -273,6 +283,83 @@ def test_nothing_of_the_users_is_changed(store, outcome, ended, monkeypatch):
     assert text.startswith(before.tags.pop(NOTE))
     assert text.count("<!-- evalguard:begin -->") <= 1
     assert vars(after) == vars(before)
+
+
+def test_a_gate_writes_nothing_to_a_run(store):
+    run = store.run()
+    write(store.sink(run), report())
+    before = store.client.get_run(run)
+    assert gate(run=run, tracking_uri=store.uri)
+    after = store.client.get_run(run)
+    assert (after.data.to_dictionary(), after.info.status) == (before.data.to_dictionary(), before.info.status)
+
+
+@pytest.fixture
+def identity():
+    """A model that hands its input on, and six inputs."""
+    import keras
+
+    inputs = keras.Input((1,))
+    return keras.Model(inputs, keras.layers.Identity()(inputs)), np.arange(6, dtype="float32")[:, None]
+
+
+def evaluations(outcome, model, x):
+    """One guarded evaluation in the user's own words, with this outcome."""
+    wrong = x[::-1].copy()
+    if outcome == "pass":
+        with evalguard.guard(labels=range(6), reference=x):
+            model.predict(x, verbose=0)
+    elif outcome == "fail":
+        with pytest.raises(evalguard.MisalignmentError), evalguard.guard(labels=range(6), reference=x):
+            model.predict(wrong, verbose=0)
+    elif outcome == "repaired":
+        with evalguard.guard(labels=range(6), reference=x, on_failure="repair"):
+            model.predict(wrong, verbose=0)
+    elif outcome == "unproven":
+        with evalguard.guard(labels=range(6), on_unproven="record"):
+            model.predict(((row[None],) for row in x), steps=6, verbose=0)
+    else:
+        with pytest.raises(RuntimeError), evalguard.guard(labels=range(6)):
+            raise RuntimeError
+
+
+@pytest.mark.parametrize("outcome", ["pass", "fail", "repaired", "unproven", "error"])
+def test_an_active_run_is_as_the_user_left_it_whatever_the_outcome(store, identity, monkeypatch, outcome):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
+    run = store.run(team="mine")
+    with mlflow.start_run(run_id=run):
+        mlflow.log_params({"rate": 0.1, "evalguard": "the user's own"})
+        mlflow.log_metric("accuracy", 0.9)
+        mlflow.set_tag(NOTE, "# Mine\n")
+        before, environment = store.whole(run), dict(os.environ)
+        evaluations(outcome, *identity)
+        after = store.whole(run)
+        assert mlflow.active_run().info.run_id == run
+        assert dict(os.environ) == environment
+    assert after.tags.pop(NOTE).startswith(before.tags.pop(NOTE))
+    assert vars(after) == vars(before)
+    assert store.whole(run).status == "FINISHED"
+    assert store.tags(run)["evalguard.verdict"] == outcome.upper()
+
+
+def test_a_run_of_several_guards_shows_the_worst(store, identity, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
+    run = store.run()
+    with mlflow.start_run(run_id=run):
+        for outcome in ("pass", "fail", "repaired"):
+            evaluations(outcome, *identity)
+    tags = store.tags(run)
+    slots = [tags[f"evalguard.{name}.verdict"] for name in ("evaluation", "evaluation-2", "evaluation-3")]
+    assert (tags["evalguard.verdict"], slots) == ("FAIL", ["PASS", "FAIL", "REPAIRED"])
+
+
+def test_a_guard_is_told_which_model_it_is(store, identity, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
+    model, x = identity
+    logged = store.client.create_logged_model(store.experiment_id, name="cnn")
+    with evalguard.guard(labels=range(6), reference=x, mlflow=store.run(), mlflow_model=logged.model_id):
+        model.predict(x, verbose=0)
+    assert store.client.get_logged_model(logged.model_id).tags["evalguard.verdict"] == "PASS"
 
 
 def test_a_guard_in_an_active_run_leaves_the_run_active_and_open(store, monkeypatch):

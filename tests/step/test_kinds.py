@@ -231,6 +231,19 @@ def test_labels_of_a_stream_that_shuffles_at_each_pass_fail(folder, command):
     assert report_of(folder)["diagnosis"][0]["cause"] == "shuffled anew at each pass"
 
 
+def test_the_attestation_of_a_step_is_about_its_own_files(folder, command):
+    done = command(
+        "run", step_file(folder, "path: model.keras", "arrays: pixels.npy", "path: labels.csv, label: label")
+    )
+    assert done.exit_code == 0, done.output
+    files = [folder / "model.keras", folder / "labels.csv", folder / "out" / "predictions.parquet"]
+    done = command("gate", "--attestation", folder / "out" / "attestation.json", *files)
+    assert done.exit_code == 0, done.output
+    assert "not asked" not in done.output
+    files[1].write_text(files[1].read_text().replace("1", "7"))
+    assert command("gate", "--attestation", folder / "out" / "attestation.json", *files).exit_code == 1
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
 def test_models_that_mlflow_keeps(folder, command):
