@@ -10,9 +10,9 @@ import click
 from evalguard import __version__
 from evalguard.core.report import Report
 from evalguard.errors import ConfigError
-from evalguard.render import artifacts, print_report, to_text
+from evalguard.render import artifacts, to_text
 from evalguard.review import gate, view
-from evalguard.step.commands import guarded, run, schema
+from evalguard.step.commands import check, guarded, run, schema
 
 USAGE, NOT_LOGGED = 2, 4
 
@@ -34,38 +34,9 @@ def cli() -> None:
 
 cli.add_command(gate)
 cli.add_command(run)
+cli.add_command(check)
 cli.add_command(schema)
 cli.add_command(view)
-
-
-@cli.command(epilog="\b\nExample:\n  evalguard check predictions.csv labels.csv --key id")
-@click.argument("delivered", type=click.Path(dir_okay=False, path_type=Path))
-@click.argument("labels", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--key", help="Column in both tables that names the sample.")
-@click.option("--index", help="Column of DELIVERED that holds the label row of each prediction.")
-@click.option("--label", help="Column of LABELS that holds the labels.")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def check(
-    delivered: Path, labels: Path, key: str | None, index: str | None, label: str | None, *, as_json: bool
-) -> None:
-    """Judge a table of predictions against a table of labels, without a model."""
-
-    def work() -> int:
-        from evalguard.guard import check as judge
-        from evalguard.labels import Labels
-        from evalguard.step.run import exit_code
-
-        if (key is None) == (index is None):
-            msg = "check: expected one of --key and --index"
-            raise ConfigError(msg)
-        table = Labels.read(labels, label=label, key=key)
-        column = key or index
-        rows = Labels.read(delivered, label=column).values
-        report = judge(rows, table, name=delivered.name)
-        click.echo(report.to_json(), nl=False) if as_json else print_report(report)
-        return int(exit_code(report))
-
-    guarded(work)
 
 
 @cli.command(epilog="\b\nExample:\n  evalguard report out/report.json --text")

@@ -12,10 +12,11 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, get_args
 
 import click
 
+from evalguard.core.policy import Padding, Require
 from evalguard.core.report import Report, json_schema
 from evalguard.errors import ConfigError, LabelsError, SinkError, UnsupportedSourceError
 from evalguard.render import print_report
@@ -159,6 +160,49 @@ def show(report: Report, *, quiet: bool = False) -> None:
         click.echo(f"{report.name}: {report.headline}")
     else:
         print_report(report)
+
+
+@click.command(
+    epilog="\b\nExample:\n  evalguard check predictions.csv labels.csv --key id\n"
+    "  evalguard check out/predictions.parquet labels.csv --index sample --output out/check"
+)
+@click.argument("delivered", type=click.Path(path_type=Path))
+@click.argument("labels", type=click.Path(path_type=Path))
+@click.option("--key", help="Column in both tables that names the sample.")
+@click.option("--index", help="Column of DELIVERED that holds the label row of each prediction.")
+@click.option("--label", help="Column of LABELS that holds the labels.")
+@click.option("--require", type=click.Choice(get_args(Require)), default="labels", show_default=True)
+@click.option("--padding", type=click.Choice(get_args(Padding)), default="forbid", show_default=True)
+@click.option("--name", help="Name of the evaluation in the report; by default that of DELIVERED.")
+@click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder for the reports.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option("-q", "--quiet", is_flag=True, help="Print the verdict line only.")
+@with_logging
+def check(
+    delivered: Path, labels: Path, *, name: str | None, output: Path | None, as_json: bool, quiet: bool, **options: Any
+) -> None:
+    """Judge a table of predictions against a table of labels, without a model.
+
+    Both may be CSV, Parquet or JSONL; a .npy file of DELIVERED holds label rows, or keys with --key.
+    Files of any size: large ones are streamed.
+    """
+
+    def work() -> int:
+        from evalguard.step.compare import Question, compare
+        from evalguard.step.run import exit_code
+
+        report = compare(Question(delivered, labels, name=name or delivered.name, **options))
+        if output is not None:
+            from evalguard.render import artifacts
+            from evalguard.sinks.files import FileSink
+
+            sink = FileSink(output)
+            sink.begin(report.name)
+            sink.write(report, artifacts(report))
+        click.echo(report.to_json(), nl=False) if as_json else show(report, quiet=quiet)
+        return int(exit_code(report))
+
+    guarded(work)
 
 
 @click.command(epilog="\b\nExample:\n  evalguard schema step > step.schema.json")
