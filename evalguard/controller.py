@@ -28,6 +28,7 @@ from evalguard.core.trace import Trace, joined
 from evalguard.core.validation import FIT, judge_validations
 from evalguard.engines import direct, engine_of, tf_keras
 from evalguard.engines.recorder import Recorder, Wanted
+from evalguard.engines.watch import Watch
 from evalguard.epochs import Epochs
 from evalguard.errors import (
     EvalGuardWarning,
@@ -167,7 +168,9 @@ class Session:
         bound.arguments.update({name: probe.call[name] for name in ("y", "sample_weight") if name in probe.call})
         bound.arguments["x"] = probe.source
         # Asked at each batch: a generator's probe knows the form of its batches after the first.
-        recorder = Recorder(self.wanted, lambda data: probe.unwrap(data), probe.intact, problem=problem)
+        recorder = Recorder(
+            self.wanted, lambda data: probe.unwrap(data), probe.intact, watch=self._watch(method), problem=problem
+        )
         with engine.tap(model, recorder):
             result = original(*bound.args, **bound.kwargs)
         seconds = time.perf_counter() - start
@@ -191,6 +194,19 @@ class Session:
             return result
         labels = self._labels(last=False)
         return result if labels is None else self._conclude([self.calls.pop()], labels)
+
+    def _watch(self, method: str) -> Watch | None:
+        """What stops a call that cannot become right any more."""
+        labels = self._labels(last=False) if self.policy.fail_fast else None
+        if labels is None or method not in {"predict", "evaluate"}:
+            return None
+
+        def known(recorder: Recorder) -> Labels:
+            if self.reference is None or not recorder.specs:
+                return labels
+            return self._fingerprinted(labels, self.reference, recorder)
+
+        return Watch(known, ordered=method in ROWS_RETURNED, padding=self.policy.padding == "trim")
 
     def _direct(self, model: Any, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Note one ``model(x)``: one batch of a loop, most often."""
@@ -359,6 +375,13 @@ class Session:
         )
         return replace_outcome(outcome, report, fixed.predictions, samples)
 
+    def _fingerprinted(self, labels: Labels | None, reference: Reference, recorder: Recorder) -> Labels:
+        """Labels with the fingerprints of the reference, as this model is fed."""
+        key = (recorder.specs, None if labels is None else labels.digest)
+        if key not in self.cache:
+            self.cache[key] = _combined(labels, reference, recorder)
+        return self.cache[key]
+
     def _with_reference(
         self, labels: Labels | None, recorder: Recorder, trace: Trace
     ) -> tuple[Labels, tuple[str, ...]]:
@@ -368,10 +391,7 @@ class Session:
                 msg = f"{self.name}: neither labels nor a reference that rows could be compared with"
                 raise LabelsError(msg)
             return labels, ()
-        key = (recorder.specs, None if labels is None else labels.digest)
-        if key not in self.cache:
-            self.cache[key] = _combined(labels, self.reference, recorder)
-        labels = self.cache[key]
+        labels = self._fingerprinted(labels, self.reference, recorder)
         notes: tuple[str, ...] = ()
         if trace.fingerprints is not None and labels.fingerprints is not None and recorder.first is not None:
             known = np.isin(trace.fingerprints, labels.fingerprints)

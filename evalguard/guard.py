@@ -427,6 +427,7 @@ def guard(
     padding: Padding = "forbid",
     scope: Scope = "call",
     equal_samples: EqualSamples = "forbid",
+    fail_fast: bool = False,
     pad_value: Any = None,
     fingerprint: Callable[[Any], Any] | None = None,
     model: Any = None,
@@ -470,6 +471,10 @@ def guard(
             of the guard together do, in order.
         equal_samples: ``allow`` where the data is known to hold samples with
             equal inputs.
+        fail_fast: Stop ``predict`` and ``evaluate`` at the first batch that
+            already proves a fault (a sample out of place or once more, a row
+            too many, a target that is not the label); the report is on the
+            rows up to there. Needs labels that are known beforehand.
         pad_value: Value that pads rows (compared without it) and fills dummies.
         fingerprint: Callable that takes ``x`` and returns what identifies a row.
         model: Guard this model only.
@@ -494,7 +499,7 @@ def guard(
             could not be repaired.
         UnprovenError: A call is unproven, under ``on_unproven="raise"``.
     """
-    policy = Policy(require, on_failure, on_unproven, padding, scope, equal_samples)
+    policy = Policy(require, on_failure, on_unproven, padding, scope, equal_samples, fail_fast)
     return Guard(
         labels=labels,
         label=label,

@@ -86,7 +86,7 @@ def judge(trace: Trace, labels: Labels, policy: Policy, **context: Any) -> Judge
     proof = _proof(evidence, policy)
     findings = _findings(evidence, proof)
     notes = (*context.pop("not_proven", ()), *_not_proven(evidence, proof, policy))
-    verdict = decide(findings, proof, policy, observed=not trace.unobserved and trace.one_to_one)
+    verdict = decide(findings, proof, policy, observed=not (trace.unobserved or trace.stopped) and trace.one_to_one)
     report = Report(
         verdict=verdict,
         proof=proof.label,
@@ -220,7 +220,9 @@ def _findings(evidence: _Evidence, proof: Proof) -> tuple[Finding, ...]:
     weak = proof < Proof.LABELS
     if weak:
         found += [checks.check_transport(trace), checks.check_reuse(trace)]
-    return tuple(finding for finding in found if finding is not None)
+    # What a call that was stopped did not come to is not known.
+    open_end = {Reason.COUNT, Reason.MISSING} if trace.stopped and evidence.n_rows <= n_labels else set()
+    return tuple(finding for finding in found if finding is not None and finding.reason not in open_end)
 
 
 def _disagreement(evidence: _Evidence) -> Finding | None:
@@ -259,11 +261,13 @@ def _counts(evidence: _Evidence) -> dict[str, int]:
         counts["equal_samples"] = evidence.labels.equal_samples
     samples = evidence.samples
     if samples is None:
-        counts["missing"] = max(0, n_labels - evidence.n_rows)
+        counts["missing"] = 0 if evidence.trace.stopped else max(0, n_labels - evidence.n_rows)
         return counts
     by_reason = {finding.reason: finding.count for finding in evidence.order}
     for reason in (Reason.MISSING, Reason.DUPLICATE, Reason.FOREIGN, Reason.REORDERED):
         counts[reason.value] = by_reason.get(reason, 0)
+    if evidence.trace.stopped:
+        counts["missing"] = 0
     if evidence.trace.ordered and not isinstance(samples, range):
         counts["misaligned"] = int(checks.misaligned_rows(samples).size)
     return counts
@@ -382,6 +386,9 @@ def _source_dict(trace: Trace) -> dict[str, Any]:
 
 def _not_proven(evidence: _Evidence, proof: Proof, policy: Policy) -> list[str]:
     notes: list[str] = []
+    if evidence.trace.stopped:
+        rows, total = evidence.trace.n_rows, len(evidence.labels)
+        notes.append(f"stopped after {rows:,} of {total:,} rows (fail_fast): {evidence.trace.stopped}; no row after")
     if evidence.trace.unobserved:
         notes.append(f"not every row was observed: {evidence.trace.unobserved}")
     for match in evidence.matches:

@@ -66,6 +66,7 @@ class Policy:
         equal_samples: Whether the data is known to hold samples with equal
             inputs. Matters for proof ``labels`` only: equal rows are otherwise
             taken for a possible repetition.
+        fail_fast: Stop a call at the first batch that proves a fault.
 
     Raises:
         ConfigError: A value is not one of the words allowed.
@@ -77,6 +78,7 @@ class Policy:
     padding: Padding = "forbid"
     scope: Scope = "call"
     equal_samples: EqualSamples = "forbid"
+    fail_fast: bool = False
 
     def __post_init__(self) -> None:
         allowed = {
@@ -89,13 +91,22 @@ class Policy:
         }
         for name, words in allowed.items():
             check_word(name, getattr(self, name), get_args(words))
+        if not isinstance(self.fail_fast, bool):
+            msg = f"fail_fast: expected True or False; found {str(self.fail_fast)[:60]!r}."
+            raise ConfigError(msg)
+        if self.fail_fast and self.on_failure == "repair":
+            msg = "fail_fast: a call that is stopped cannot be repaired; expected on_failure raise, warn or record."
+            raise ConfigError(msg)
+        if self.fail_fast and self.scope == "session":
+            msg = "fail_fast: only a call that answers all labels can be stopped; expected scope='call'."
+            raise ConfigError(msg)
 
     @property
     def required_proof(self) -> Proof:
         """``require`` as a proof level."""
         return Proof[self.require.upper()]
 
-    def to_dict(self) -> dict[str, str]:
+    def to_dict(self) -> dict[str, Any]:
         """The options by name, for the report."""
         return {item.name: getattr(self, item.name) for item in fields(self)}
 

@@ -119,6 +119,8 @@ class Trace:
         one_to_one: False where the model does not return one row for each row
             it is fed, so that rows and labels cannot be paired at all.
         padding: bool, shape ``(n_rows,)``: rows declared to be dummies.
+        stopped: The fault for which the guard stopped the call; empty if it
+            ran to its end.
     """
 
     n_rows: int
@@ -137,6 +139,7 @@ class Trace:
     unobserved: str = ""
     one_to_one: bool = True
     padding: NDArray[np.bool_] | None = None
+    stopped: str = ""
 
     def __post_init__(self) -> None:
         for name in ("tags", "index", "keys", "fingerprints", "padding"):

@@ -25,6 +25,7 @@ class Contents:
 
     Attributes:
         pad_value: See ``fingerprint.row_fingerprints``.
+        at_once: Hash each batch as it comes.
         parts: uint64 of each row; complete after ``rows()``.
         padding: bool of each row: a declared dummy.
         specs: How the inputs looked.
@@ -32,6 +33,7 @@ class Contents:
     """
 
     pad_value: Any = None
+    at_once: bool = False
     parts: list[NDArray[np.uint64]] = field(default_factory=list)
     padding: list[NDArray[np.bool_]] = field(default_factory=list)
     specs: tuple[LeafSpec, ...] = ()
@@ -44,7 +46,7 @@ class Contents:
         if not self.specs:
             _, self.specs = row_fingerprints(x, pad_value=self.pad_value)
             self.first = nests.map_leaves(lambda leaf: np.array(to_numpy(leaf)[:1]), x)
-        small = _small(x) if self.pad_value is None else None
+        small = _small(x) if self.pad_value is None and not self.at_once else None
         if small is None:
             self._hash_held()
             self._hash(x)

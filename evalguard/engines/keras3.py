@@ -44,6 +44,10 @@ class PredictTap(Tap):
         """Note each batch and hand it on without its tag."""
         return self.function([take(recorder, item) for item in data])
 
+    def stop(self) -> None:
+        """Read after each execution (keras 3.15, trainer.py, ``predict``)."""
+        self.model.stop_predicting = True
+
 
 class TestTap(Tap):
     """``test_function`` is given an iterator and pulls the batches of one execution itself.
@@ -55,6 +59,10 @@ class TestTap(Tap):
     def feed(self, recorder: Recorder, data: Any) -> Any:
         """Pull, note, and hand on what was pulled."""
         return self.function(iter(pulled(recorder, data, self.model.steps_per_execution)))
+
+    def stop(self) -> None:
+        """Read after each execution (keras 3.15, trainer.py, ``evaluate``)."""
+        self.model.stop_evaluating = True
 
 
 @contextmanager

@@ -56,6 +56,9 @@ class Recorder:
         contents: Fingerprints of the rows fed.
         keys: Keys of each batch.
         targets: The stream's own targets of each batch.
+        watch: Asked after each execution for a fault that is certain already.
+        stopped: The fault for which the call is stopped; empty if it is not.
+        fresh: Rows and tag of each batch that ``watch`` has not seen.
         problem: Why something could not be noted.
         seconds: What noting has taken.
     """
@@ -67,11 +70,15 @@ class Recorder:
     contents: Contents = field(default_factory=Contents)
     keys: list[Any] = field(default_factory=list)
     targets: list[Any] = field(default_factory=list)
+    watch: Callable[[Recorder], str] | None = None
+    stopped: str = ""
+    fresh: list[tuple[int, Any]] = field(default_factory=list)
     problem: str = ""
     seconds: float = 0.0
 
     def __post_init__(self) -> None:
         self.contents.pad_value = self.wanted.pad_value
+        self.contents.at_once = self.watch is not None
 
     @property
     def specs(self) -> tuple[LeafSpec, ...]:
@@ -100,6 +107,17 @@ class Recorder:
         for back, same in enumerate(reversed(still), 1):
             if not same:
                 self.tags.changed(back)
+        if self.watch is not None and not self.stopped:
+            self._look()
+
+    def _look(self) -> None:
+        start = time.perf_counter()
+        try:
+            self.stopped = self.watch(self) if self.watch is not None else ""
+        except Exception as error:  # noqa: BLE001 - then the call is judged at its end, as any other
+            self.watch = None
+            self.problem = self.problem or f"{type(error).__name__} while looking for a fault: {error}"
+        self.seconds += time.perf_counter() - start
 
     def take(self, batch: Any, tag: Any) -> Any:
         """Note one batch that is about to be fed; the batch as the model shall get it."""
@@ -117,6 +135,8 @@ class Recorder:
         x, y, _ = nests.unpack(batch)
         rows = 0 if tag is None or getattr(tag, "ndim", 0) == 0 else len(tag)
         self.tags.add(tag if rows or getattr(tag, "ndim", 0) == 0 else None, rows or _count(x))
+        if self.watch is not None:
+            self.fresh.append((self.tags.last, tag))
         wanted = self.wanted
         if y is not None:
             self._note_targets(y)
@@ -195,6 +215,7 @@ class Recorder:
             ordered=ordered,
             sources=(source,),
             unobserved=problem,
+            stopped=self.stopped,
             padding=_complete(self.contents.padding, rows),
         )
 

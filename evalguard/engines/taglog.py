@@ -19,11 +19,13 @@ class TagLog:
     Attributes:
         sizes: Rows of each batch.
         stated: Whether the rows of the last batch said which sample they are.
+        last: Rows of the last batch.
     """
 
     def __init__(self) -> None:
         self.sizes = Runs(step=0)
         self.stated = False
+        self.last = 0
         self._n_rows = 0
         self._pulls = Runs()
         # Only where a tag names rows rather than a whole batch:
@@ -69,6 +71,7 @@ class TagLog:
             self._add_index(rows[:, 1] if two else None, size)
         self.sizes.append(size)
         self._n_rows += size
+        self.last = size
 
     def _add_index(self, index: Int64 | None, size: int) -> None:
         if self._index is None:

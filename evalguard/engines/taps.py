@@ -31,8 +31,15 @@ class Tap:
         if not stack:
             return self.function(data)
         result = self.feed(stack[-1], data)
-        stack[-1].ran()
+        recorder = stack[-1]
+        recorder.ran()
+        if recorder.stopped:
+            self.stop()
         return result
+
+    def stop(self) -> None:
+        """Make this execution the call's last, as a callback would."""
+        raise NotImplementedError
 
     def feed(self, recorder: Recorder, data: Any) -> Any:
         """Note the batches of one execution and compute on them."""

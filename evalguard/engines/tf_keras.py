@@ -47,10 +47,15 @@ class _StepTap(Tap):
 
     def feed(self, recorder: Recorder, data: Any) -> Any:
         """Pull, note, compute; the outputs of one execution together."""
+        if recorder.stopped:
+            raise StopIteration
         steps = getattr(self.model, "_steps_per_execution", None)
         count = 1 if steps is None else int(steps.numpy())
         run = self._run()
         return self.joined([run(batch) for batch in pulled(recorder, data, count)])
+
+    def stop(self) -> None:
+        """tf_keras asks nobody whether to stop: to the next execution the source has ended."""
 
     def joined(self, outputs: list[Any]) -> Any:
         """Outputs of several steps as one."""
