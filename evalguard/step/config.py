@@ -260,6 +260,7 @@ class Checks(_Strict):
     equal_samples: EqualSamples = Field(
         default="forbid", description="`allow` where samples are known to have equal inputs."
     )
+    fail_fast: bool = Field(default=False, description="Stop at the first batch that proves a fault.")
     key: Text | None = Field(default=None, description="Entry of a dict x that names each sample.")
     strip_key: bool = Field(default=False, description="The model does not get that entry.")
     pad_value: float | int | str | None = None

@@ -58,4 +58,5 @@ def test_options_are_told_in_the_report_by_name():
         "padding": "trim",
         "scope": "call",
         "equal_samples": "forbid",
+        "fail_fast": False,
     }

@@ -65,7 +65,7 @@ def test_the_call_ends_with_the_batch_that_proves_the_fault(engine, told, at):
 
 
 def test_the_source_is_asked_for_little_more(engine):
-    pulled = []
+    pulled: list[int] = []
     with evalguard.guard(**options("content"), on_failure="record"):
         make_model(engine).predict(loader(swapped(1), "content", pulled), steps=STEPS, verbose=0)
     assert len(pulled) < STEPS
