@@ -4,11 +4,12 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo seed test test-browser check bench field lint types clean
+.PHONY: help demo seed test test-browser referee check bench field lint types clean
 
 BASE_PYTHON := $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 STAMP := $(VENV)/.installed
+REFEREE := .venv-referee
 BIN := $(VENV)/bin
 PYTHON := $(BIN)/python
 TYPED := evalguard tests examples $(wildcard benchmarks)
@@ -51,6 +52,9 @@ field: $(STAMP) ## Every case of CASES=DIR through the guard (SKIP=01,02 leaves 
 	@[ -n "$(CASES)" ] || { echo "make field: expected CASES=DIR, a folder with case scripts and adapters.py" >&2; exit 2; }
 	@$(PYTHON) tests/field/run_cases.py "$(CASES)" --skip "$(SKIP)"
 
+referee: $(REFEREE)/.installed ## Keras' own training tests, bare and in a guard: every outcome must be the same
+	@$(REFEREE)/bin/python tests/referee/run_referee.py
+
 lint: $(STAMP) ## ruff: format and rules
 	@$(FORMAT)
 	@$(LINT)
@@ -59,13 +63,18 @@ types: $(STAMP) ## mypy --strict
 	@$(TYPES)
 
 clean: ## Remove .venv, caches and what the examples wrote
-	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis examples/*/work
+	@rm -rf $(VENV) $(REFEREE) .mypy_cache .pytest_cache .ruff_cache .hypothesis examples/*/work
 
-$(STAMP): pyproject.toml
+# What an environment holds beside evalguard; constraints are for pip.
+$(STAMP): EXTRAS := test,dev,keras2
+$(REFEREE)/.installed: EXTRAS := test
+$(REFEREE)/.installed: MORE := jax absl-py scipy
+
+$(STAMP) $(REFEREE)/.installed: pyproject.toml
 	@[ -n "$(BASE_PYTHON)" ] || { echo "make: no python3.11 or python3 on PATH; evalguard needs Python 3.11" >&2; exit 1; }
 	@"$(BASE_PYTHON)" -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"make: evalguard needs Python 3.11 or newer; {sys.executable} is {v[0]}.{v[1]}")'
-	@echo "Installing into $(VENV): a few minutes the first time (TensorFlow is large) ..." >&2
-	@"$(BASE_PYTHON)" -m venv $(VENV)
+	@echo "Installing into $(@D): a few minutes the first time (TensorFlow is large) ..." >&2
+	@"$(BASE_PYTHON)" -m venv $(@D)
 	@# -qq: errors only. Warnings here are about pip itself and the machine's package sources.
-	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(PYTHON) -m pip install -qq --no-input -e '.[test,dev,keras2]'
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(@D)/bin/python -m pip install -qq --no-input -e '.[$(EXTRAS)]' $(MORE)
 	@touch $@

@@ -104,6 +104,15 @@ def test_a_faulty_stream_fails_unless_only_its_order_is_another(model, source, f
         assert "accuracy" in report.not_proven[0]
 
 
+@pytest.mark.parametrize("return_dict", [False, True])
+def test_a_fail_calls_the_figures_by_their_names(model, return_dict):
+    with guard() as g:
+        model.evaluate(stream("tf.data", testing.aligned_batches(N - 1, BATCH)), verbose=0, return_dict=return_dict)
+    assert g.report.verdict is Verdict.FAIL
+    unfit = g.report.not_proven[0].partition(": ")[2]
+    assert sorted(unfit.split(", ")) == ["accuracy", "loss"]
+
+
 def test_a_target_of_another_sample_fails(model):
     def wrong(ids):
         return X[ids], Y[(np.asarray(ids) + 1) % N]

@@ -1,0 +1,116 @@
+"""A pytest plugin: writes down how each test came out; runs each inside a guard if asked to.
+
+Loaded by ``run_referee.py`` with ``-p in_a_guard``, for tests that know nothing
+of evalguard.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+
+import evalguard
+from evalguard.controller import CALL
+from evalguard.engines import keras3
+
+# What differs from one run to the next in a message: addresses, seconds, temporary names.
+UNSTEADY = re.compile(r"0x[0-9a-f]+|\d+(\.\d+)?m?s\b|/tmp/\S+|_\d+\b")
+
+WORST = ("failed", "skipped", "passed")
+
+
+class Notes:
+    """What happened, for the file that ``--outcomes`` names."""
+
+    def __init__(self) -> None:
+        self.outcomes: dict[str, list[str]] = {}
+        self.methods: Counter[str] = Counter()
+        self.verdicts: Counter[str] = Counter()
+        self.unobserved: Counter[str] = Counter()
+
+    def test(self, report: pytest.TestReport) -> None:
+        """A phase of a test is over; the worst phase is the outcome."""
+        name = report.nodeid.rpartition("::")[2]
+        before = self.outcomes.get(name)
+        if before is None or WORST.index(report.outcome) < WORST.index(before[0]):
+            crash = getattr(report.longrepr, "reprcrash", None)
+            why = UNSTEADY.sub("*", crash.message) if crash else ""
+            self.outcomes[name] = [report.outcome, why]
+
+    def guard(self, watch: evalguard.Guard) -> None:
+        """A guarded test is over."""
+        for report in watch.reports:
+            if report.method != "check":  # nothing was called
+                self.methods[report.method] += 1
+                self.verdicts[report.verdict.value] += 1
+                self.unobserved.update(why for why in report.not_proven if is_ours(why))
+
+
+def is_ours(why: str) -> bool:
+    """Whether evalguard itself was in trouble, and did not just lack evidence."""
+    return "evalguard could not" in why or "while a batch was noted" in why or "could not be tagged" in why
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--outcomes", type=Path, required=True)
+    parser.addoption("--guarded", action="store_true")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[NOTES] = Notes()
+
+
+NOTES = pytest.StashKey[Notes]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    if not item.config.getoption("guarded"):
+        return (yield)
+    # Labels with fingerprints, so that rows are looked at; they fit nothing, so all of the judging is gone through.
+    labels = evalguard.Labels(values=np.zeros(1), fingerprints=np.zeros(1, np.uint64))
+    guard = evalguard.guard(labels=labels, on_failure="record", on_unproven="record", mlflow=False)
+    try:
+        with trainers_are_models(), guard:
+            return (yield)
+    finally:
+        item.config.stash[NOTES].guard(guard)
+
+
+@contextmanager
+def trainers_are_models() -> Iterator[None]:
+    """Guard whatever has Keras' trainer: the models of its own tests are layers with a trainer, no ``keras.Model``.
+
+    A trainer is not called, a model is: ``__call__`` is left alone here.
+    """
+    from keras.src.backend.tensorflow.trainer import TensorFlowTrainer
+
+    doors = sys.modules["evalguard.guard"]  # `evalguard.guard` is the function
+    methods = tuple(method for method in vars(doors)["METHODS"] if method != CALL)
+    with (
+        mock.patch.object(keras3, "model_class", return_value=TensorFlowTrainer),
+        mock.patch.object(doors, "METHODS", methods),
+    ):
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    item.config.stash[NOTES].test(report)
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    path: Path = session.config.getoption("outcomes")
+    path.write_text(json.dumps(vars(session.config.stash[NOTES])), encoding="utf-8")
