@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo seed test test-browser referee check bench field lint types clean
+.PHONY: help demo seed test test-browser referee check bench bench-quick field lint types clean
 
 BASE_PYTHON := $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -47,6 +47,9 @@ test-browser: $(STAMP) ## Tests in real headless Chromium (on Debian: apt-get in
 
 bench: $(STAMP) ## Guarded against bare, as ratios, with the budgets they hold or break
 	@$(PYTHON) -m benchmarks
+
+bench-quick: $(STAMP) ## The same with fewer pairs and rows, in about two minutes
+	@$(PYTHON) -m benchmarks --quick
 
 field: $(STAMP) ## Every case of CASES=DIR through the guard (SKIP=01,02 leaves some out)
 	@[ -n "$(CASES)" ] || { echo "make field: expected CASES=DIR, a folder with case scripts and adapters.py" >&2; exit 2; }

@@ -22,6 +22,7 @@ def main() -> int:
     arguments = parser.parse_args()
     pairs = 5 if arguments.quick else arguments.pairs
     rows = overhead_rows(pairs, quick=arguments.quick) + core_rows()
+    rows += [] if arguments.quick else alternative_rows(pairs)
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
     broken = [row for row in rows if row["holds"] is False]
@@ -70,6 +71,20 @@ def show(model: str, kind: str, proof: str, ratio: Any, batches: int, budget: fl
         "budget": budget,
         "holds": holds,
     }
+
+
+def alternative_rows(pairs: int) -> list[dict[str, Any]]:
+    """What people do today, beside the guard."""
+    from benchmarks import alternatives, overhead
+
+    print(f"\nto know which prediction is whose, over predict alone ({pairs} alternating pairs)")
+    rows = []
+    for subject in (overhead.mlp(), overhead.conv()):
+        for way, ratio in alternatives.figures(subject, pairs):
+            print(f"{subject.name:10} {way.name:40} {ratio.ratio:7.3f} {ratio.low:6.3f}-{ratio.high:.3f}  {way.shows}")
+            what = f"{subject.name}, {way.name}"
+            rows.append({"what": what, "ratio": ratio.ratio, "low": ratio.low, "high": ratio.high, "holds": None})
+    return rows
 
 
 def core_rows() -> list[dict[str, Any]]:
