@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import sys
@@ -88,12 +89,12 @@ def alternative_rows(pairs: int) -> list[dict[str, Any]]:
 
 
 def core_rows() -> list[dict[str, Any]]:
-    """Manifest throughput and the import."""
-    from benchmarks import core
+    """Manifest throughput, the import, and the record in MLflow."""
+    from benchmarks import core, record
 
     print()
     rows = []
-    for name, measured, unit, budget, at_least in core.figures():
+    for name, measured, unit, budget, at_least in itertools.chain(core.figures(), record.figures()):
         holds = measured >= budget if at_least else measured <= budget
         sign = ">=" if at_least else "<="
         print(f"{name:55} {measured:8.3f} {unit:5} {sign} {budget} {'holds' if holds else 'BROKEN'}", flush=True)

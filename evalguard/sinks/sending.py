@@ -12,6 +12,7 @@ import logging
 import random
 import re
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -41,8 +42,8 @@ _log = logging.getLogger("evalguard")
 def send(record: Record, until: float | None = None) -> str | None:
     """Write one record to its run; the slot it went to, or None where a newer verdict of its name is there already.
 
-    The truth goes first, in one batch. Note, dataset and model are extras: what
-    the server refuses of them is logged and let go.
+    The truth goes first, in one batch. Dataset and model are extras: what the
+    server refuses of them is logged and let go.
 
     Args:
         record: What to write.
@@ -53,16 +54,25 @@ def send(record: Record, until: float | None = None) -> str | None:
     own = _write_truth(client, record, until)
     if own is None:
         return None
-    run = _settle(client, record.run_id)
-    _try("note", lambda: _write_note(client, run, record))
-    if record.verdict != PENDING:
-        model_id = _try("model", lambda: _model_id(client, record.fields.get("model", ""))) or ""
-        _try("dataset", lambda: _write_dataset(client, record))
-        if model_id:
-            _try("model", lambda: _write_model(client, record, own, model_id))
-    if record.artifacts:
-        _write_files(client, record, own.name)
+    _settle(client, record)
+    # Beside the files, which take as long as all the rest. A daemon: a server that hangs keeps no program alive.
+    extras = threading.Thread(target=_write_extras, args=(client, record, own), name="evalguard-mlflow", daemon=True)
+    extras.start()
+    try:
+        if record.artifacts:
+            _write_files(client, record, own.name)
+    finally:
+        extras.join()
     return own.name
+
+
+def _write_extras(client: Any, record: Record, own: Slot) -> None:
+    if record.verdict == PENDING:
+        return
+    _try("dataset", lambda: _write_dataset(client, record))
+    model_id = _try("model", lambda: _model_id(client, record.fields.get("model", "")))
+    if model_id:
+        _try("model", lambda: _write_model(client, record, own, model_id))
 
 
 def choose_slot(record: Record, present: Mapping[str, Slot]) -> str | None:
@@ -163,21 +173,21 @@ def _write_truth(client: Any, record: Record, until: float | None) -> Slot | Non
         present = {**present, name: own}
         if until is not None and time.monotonic() > until:
             return None
-        if _log_batch(client, run, {**own.to_tags(), **run_tags(present)}, present, last=attempt + 1 == MAX_ROUNDS):
+        tags = {**own.to_tags(), **run_tags(present), **_note(run, present, record)}
+        if _log_batch(client, run, tags, present, last=attempt + 1 == MAX_ROUNDS):
             break
     return own
 
 
-def _settle(client: Any, run_id: str) -> Any:
-    """Put the run's own tags right where another process wrote at the same time; gives the run as it is then."""
+def _settle(client: Any, record: Record) -> None:
+    """Put the run's own tags right where another process wrote at the same time."""
     for _ in range(MAX_ROUNDS):
-        run = client.get_run(run_id)
+        run = client.get_run(record.run_id)
         present = slots(run.data.tags)
-        wanted = run_tags(present)
+        wanted = {**run_tags(present), **_note(run, present, record)}
         if wanted.items() <= run.data.tags.items() and not _new_sums(run, present):
-            break
+            return
         _log_batch(client, run, wanted, present)
-    return run
 
 
 def _new_sums(run: Any, present: Mapping[str, Slot]) -> dict[str, float]:
@@ -209,17 +219,15 @@ def _log_batch(
     return True
 
 
-def _write_note(client: Any, run: Any, record: Record) -> None:
+def _note(run: Any, present: Mapping[str, Slot], record: Record) -> dict[str, str]:
+    """The tag that is the run's note, with our lines in it; none where they do not go in."""
     before = run.data.tags.get(NOTE_TAG, "")
     if record.verdict == PENDING and BEGIN not in before:
-        return
+        return {}
     page = "report.html" if "report.html" in record.artifacts else "report.json"
-    after = with_block(
-        before, block(slots(run.data.tags), f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}", page)
-    )
+    after = with_block(before, block(present, f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}", page))
     # A longer note would be cut by the server: the user's text goes first.
-    if after != before and len(after) <= MAX_NOTE:
-        client.set_tag(run.info.run_id, NOTE_TAG, after, synchronous=True)
+    return {NOTE_TAG: after} if len(after) <= MAX_NOTE else {}
 
 
 def _dataset(record: Record) -> tuple[str, str] | None:

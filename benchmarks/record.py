@@ -1,0 +1,56 @@
+"""What the record in MLflow costs: everything that one evaluation sends to a real server on loopback."""
+
+from __future__ import annotations
+
+import logging
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import evalguard
+from evalguard.render import artifacts
+from evalguard.sinks.mlflow import MlflowSink, Target
+from tests.mlflow_stores import serving
+
+ROWS, TIMES = 1797, 20
+BUDGET_MS = 100.0
+
+
+def figures() -> Iterator[tuple[str, float, str, float, bool]]:
+    """Name, measured median, unit, budget, whether the budget is a least one; for a PASS and a FAIL."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    from mlflow.tracking import MlflowClient
+
+    orders = {"PASS": np.arange(ROWS), "FAIL": np.random.default_rng(0).permutation(ROWS)}
+    with tempfile.TemporaryDirectory(prefix="evalguard-") as folder, serving(Path(folder)) as uri:
+        os.environ["EVALGUARD_SPOOL"] = f"{folder}/spool"
+        client: Any = MlflowClient(tracking_uri=uri)
+        experiment = client.create_experiment("benchmark")
+        for verdict, order in orders.items():
+            report = evalguard.check(order, ROWS, name="digits")
+            assert report.verdict.value == verdict
+            rendered = artifacts(report, {"predictions.npy": "0" * 64})
+            times = []
+            for _ in range(TIMES + 1):
+                run_id = client.create_run(experiment).info.run_id
+                start = time.perf_counter()
+                sink = MlflowSink(Target(uri, run_id))
+                sink.begin("digits")
+                sink.write(report, rendered)
+                times.append(time.perf_counter() - start)
+                assert client.get_run(run_id).data.tags["evalguard.verdict"] == verdict
+            # The first opens the connection.
+            yield (
+                f"record of a {verdict} in MLflow on loopback",
+                statistics.median(times[1:]) * 1e3,
+                "ms",
+                BUDGET_MS,
+                False,
+            )
