@@ -12,7 +12,7 @@ from evalguard.core.report import Report
 from evalguard.errors import ConfigError
 from evalguard.render import artifacts, to_text
 from evalguard.review import gate, view
-from evalguard.step.commands import check, guarded, run, schema
+from evalguard.step.commands import check, doctor, guarded, init, run, schema
 
 USAGE, NOT_LOGGED = 2, 4
 
@@ -35,6 +35,8 @@ def cli() -> None:
 cli.add_command(gate)
 cli.add_command(run)
 cli.add_command(check)
+cli.add_command(init)
+cli.add_command(doctor)
 cli.add_command(schema)
 cli.add_command(view)
 

@@ -10,6 +10,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Any, get_args
@@ -201,6 +202,45 @@ def check(
             sink.write(report, artifacts(report))
         click.echo(report.to_json(), nl=False) if as_json else show(report, quiet=quiet)
         return int(exit_code(report))
+
+    guarded(work)
+
+
+@click.command(epilog="\b\nExample:\n  evalguard init model.keras images/ labels.csv")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), default=Path("evalguard.yaml"), show_default=True
+)
+@click.option("--force", is_flag=True, help="Write over a file that is there.")
+def init(paths: tuple[Path, ...], output: Path, *, force: bool) -> None:
+    """Write a commented step file for the model, data and labels found at PATH...: files, or folders that hold them."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+    def work() -> int:
+        from evalguard.step.init import write_step
+
+        click.echo(write_step(paths, output, force=force))
+        return 0
+
+    guarded(work)
+
+
+@click.command(epilog="\b\nExample:\n  evalguard doctor")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def doctor(*, as_json: bool) -> None:
+    """Say what is installed, whether MLflow answers, what waits to be sent, and which known defects matter here."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+    def work() -> int:
+        from evalguard.step.doctor import examine
+
+        findings = list(examine())
+        if as_json:
+            click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+        else:
+            for finding in findings:
+                click.echo(f"{'   ' if finding.good else '!! '}{finding.topic}: {finding.text}")
+        return 0 if all(finding.good for finding in findings) else 1
 
     guarded(work)
 
