@@ -189,9 +189,16 @@ from tests.sinks.records import FAILED, report
 from evalguard.render import artifacts
 from evalguard.sinks.mlflow import MlflowSink, Target
 
-sink, judged = MlflowSink(Target({uri!r}, {run!r})), report(FAILED)
-sink.begin("digits")
-sink.write(judged, artifacts(judged))
+from evalguard.gating import gate
+
+for delivered, slot in ((range(5), "right"), (FAILED, "wrong")):
+    sink, judged = MlflowSink(Target({uri!r}, {run!r})), report(delivered)
+    sink.begin(slot)
+    sink.write(judged, artifacts(judged))
+result = gate(run={run!r}, tracking_uri={uri!r})
+assert {{item.name: item.refused for item in result.evaluations}} == {{
+    "right": (), "wrong": ("the verdict is FAIL (reordered)",)
+}}, result
 assert not set(sys.modules) & {names}, set(sys.modules) & {names}
 """
 
@@ -206,4 +213,4 @@ def test_the_record_needs_no_more_of_mlflow_than_its_client(mlflow_server):
     )
     assert done.returncode == 0, done.stderr
     assert store.tags(run)["evalguard.verdict"] == "FAIL"
-    assert "report.json" in store.files(run)
+    assert "report.json" in store.files(run, "wrong")
