@@ -94,7 +94,7 @@ def _named(name: str, nest: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(nest, Mapping):
         for part in nest:
             yield from _named(f"{name}/{part}", nest[part])
-    elif isinstance(nest, (list, tuple)) and nests.leaves(nest) != [nest]:
+    elif isinstance(nest, (list, tuple)) and all(leaf is not nest for leaf in nests.leaves(nest)):
         for number, part in enumerate(nest):
             yield from _named(f"{name}/{number}", part)
     else:

@@ -109,6 +109,26 @@ def test_what_is_no_one_array_has_no_digest(parts):
     assert digests.npy_sha256(parts) is None
 
 
+@pytest.mark.parametrize(
+    ("calls", "expected"),
+    [
+        pytest.param([X], {"p.npy": X}, id="array"),
+        pytest.param([[X]], {"p/0.npy": X}, id="list-of-one-array"),
+        pytest.param([[X, Y]], {"p/0.npy": X, "p/1.npy": Y}, id="list-of-two"),
+        pytest.param([{"a": (X, Y)}], {"p/a/0.npy": X, "p/a/1.npy": Y}, id="nest"),
+        pytest.param([{"a": X}, {"a": X}], {"p/a.npy": np.concatenate([X, X])}, id="two-calls"),
+        pytest.param([{"a": X}, {"b": X}], {}, id="two-calls-of-other-outputs"),
+        pytest.param([[1, 2]], {}, id="numbers"),
+        pytest.param([[]], {}, id="empty"),
+        pytest.param([None], {}, id="none"),
+        pytest.param([], {}, id="no-call"),
+        pytest.param([[X, "text"]], {"p/0.npy": X}, id="what-is-no-array-is-left-out"),
+    ],
+)
+def test_each_array_of_a_nest_has_a_digest_of_its_own(calls, expected):
+    assert digests.nest_sha256("p", calls) == {name: saved(array) for name, array in expected.items()}
+
+
 # -- the statement -------------------------------------------------------------------------
 
 
