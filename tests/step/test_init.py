@@ -144,7 +144,7 @@ def test_the_doctor_says_what_is_there_and_what_is_wrong(command, tmp_path, monk
     assert any(topic.startswith("known: keras") for topic in found)
     (tmp_path / "spool").mkdir()
     (tmp_path / "spool" / "a.evalguard.json").write_text("{}")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////nowhere/at/all/mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "unknown://store")
     done = command("doctor")
     assert done.exit_code == 1
     assert "!! spool:" in done.output

@@ -1,0 +1,143 @@
+"""A run that is stopped leaves nothing half-written and no record that looks like a verdict."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mlflow
+import pytest
+
+import evalguard.sinks.files
+import evalguard.step.outputs
+from tests.step import digits
+
+ROOT = Path(__file__).parents[2]
+STEP = """\
+version: 1
+name: stopped
+model: {path: model.keras}
+data: {call: loading:DATA}
+labels: {path: labels.npy}
+outputs: {directory: out}
+mlflow: {experiment: stopped}
+"""
+
+
+@pytest.fixture
+def folder(forms, tmp_path):
+    copy = digits.copied(forms, tmp_path / "digits")
+    (copy / "out").mkdir()
+    (copy / "out" / "report.json").write_text("{}")  # of an earlier run
+    return copy
+
+
+def the_run(folder):
+    """The one run of the experiment."""
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db")
+    experiment = client.get_experiment_by_name("stopped")
+    (run,) = client.search_runs([experiment.experiment_id])
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_a_signal_while_predicting_leaves_an_error_and_no_output(folder, number):
+    (folder / "step.yaml").write_text(STEP.replace("DATA}", "slow, args: {seconds: 20}}"))
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "EVALGUARD_SPOOL": str(folder / "spool"),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+    }
+    command = [sys.executable, "-m", "evalguard", "run", "step.yaml", "--progress", "plain"]
+    process = subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not (folder / "predicting").exists():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 3, err
+    assert "no verdict" in err
+    assert "Traceback" not in err
+    assert out == ""
+    assert list((folder / "out").iterdir()) == [], "neither an earlier report nor a part of this one's"
+    run = the_run(folder)
+    assert run.data.tags["evalguard.verdict"] == "ERROR"
+    assert run.info.status == "KILLED"
+    assert not list((folder / "spool").glob("*.json"))
+
+
+@pytest.mark.parametrize("where", [evalguard.sinks.files, evalguard.step.outputs], ids=["reports", "predictions"])
+def test_a_full_disk_leaves_whole_files_or_none_and_the_verdict_in_mlflow(folder, command, monkeypatch, where):
+    (folder / "step.yaml").write_text(STEP.replace("DATA", "digits"))
+    real = os.fsync
+
+    def full(handle):
+        # The spool has a disk of its own.
+        target = os.readlink(f"/proc/self/fd/{handle}")
+        if f"{folder}/out/" in target and ("predictions" in target) == (where is evalguard.step.outputs):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(handle)
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.warns(evalguard.EvalGuardWarning) if where is evalguard.sinks.files else _nothing():
+        done = command("run", folder / "step.yaml")
+    assert done.exit_code == 4, done.output
+    assert "No space left on device" in done.output
+    left = {path.name for path in (folder / "out").iterdir()}
+    assert not {name for name in left if name.startswith(".")}, "no temporary file is left"
+    assert "predictions.parquet" not in left or where is evalguard.sinks.files
+    assert "report.json" not in left or where is evalguard.step.outputs
+    run = the_run(folder)
+    assert run.data.tags["evalguard.verdict"] == "PASS"
+    assert run.info.status == "FINISHED"
+
+
+def _nothing():
+    import contextlib
+
+    return contextlib.nullcontext()
+
+
+def test_an_evaluation_that_raises_is_an_error_in_a_failed_run(folder, command, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+    (folder / "step.yaml").write_text(STEP.replace("DATA}", "digits, args: {broken: true}}"))
+    done = command("run", folder / "step.yaml")
+    assert done.exit_code == 3
+    assert "stopped: the evaluation itself raised" in done.output
+    run = the_run(folder)
+    assert run.data.tags["evalguard.verdict"] == "ERROR"
+    assert run.info.status == "FAILED"
+    assert list((folder / "out").iterdir()) == []
+
+
+def test_a_store_that_refuses_costs_the_record_not_the_verdict(folder, command, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "unknown://store")
+    (folder / "step.yaml").write_text(STEP.replace("DATA", "digits"))
+    done = command("run", folder / "step.yaml")
+    assert done.exit_code == 0, done.output
+    assert "could not make a run" in done.output
+    assert (folder / "out" / "predictions.parquet").is_file()
+    done = command("run", folder / "step.yaml", "--set", "mlflow.required=true", "-q")
+    assert done.exit_code == 4
+    assert "stopped: PASS" in done.output
+
+
+def test_progress_is_plain_lines_on_stderr_or_nothing(folder, command):
+    (folder / "step.yaml").write_text(STEP.replace("DATA", "digits"))
+    arguments = ("run", folder / "step.yaml", "-q", "--set", "mlflow.enabled=false")
+    plain = command(*arguments, "--progress", "plain")
+    assert "evalguard: stopped: 0 of 5 batches\n" in plain.stderr
+    assert "evalguard: stopped: 5 of 5 batches\n" in plain.stderr
+    assert plain.stdout == command(*arguments, "--progress", "none").stdout
+    for silent in ("auto", "none"):
+        assert "batches" not in command(*arguments, "--progress", silent).output
