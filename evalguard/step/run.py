@@ -188,7 +188,7 @@ def _arguments(step: Step, stream: Stream, model: Any) -> dict[str, Any]:
     arguments = {name: getattr(section, name) for name in ("steps", "verbose") if getattr(section, name) is not None}
     if section.batch_size is not None and kinds.is_arrays(source):
         arguments["batch_size"] = section.batch_size
-    elif section.batch_size is not None and not stream.ours:
+    elif section.batch_size is not None and not stream.ours and _has_batches(source):
         msg = f"predict.batch_size: expected arrays, found {_type(source)}, which makes batches of its own"
         raise ConfigError(msg)
     queue = {
@@ -206,6 +206,18 @@ def _arguments(step: Step, stream: Stream, model: Any) -> dict[str, Any]:
     for name, value in queue.items():
         setattr(source, name, value)
     return arguments
+
+
+def _has_batches(source: Any) -> bool:
+    """Whether it is known to make batches itself; what is not known at all, the guard refuses in its own words."""
+    kinds_of_batches = (
+        kinds.is_pydataset,
+        kinds.is_sequence,
+        kinds.is_tf_dataset,
+        kinds.is_iterator,
+        kinds.is_untaggable,
+    )
+    return any(is_kind(source) for is_kind in kinds_of_batches)
 
 
 def _type(source: Any) -> str:

@@ -155,6 +155,7 @@ def _table(data: Table, place: Place) -> Stream:
     where = f"{place.where}.table"
     table = read_table(path, where, (data.key, place.label_key))
     key = _key(data.key, table.column_names, place)
+    names = None if key is None else names_of(table, key, where)
     same = {key, data.key, data.target, place.label_key, *place.label_columns}
     groups = data.columns if data.columns is not None else [name for name in table.column_names if name not in same]
     if isinstance(groups, dict):
@@ -162,7 +163,7 @@ def _table(data: Table, place: Place) -> Stream:
     else:
         x = features(table, groups, data.dtype, where)
     target = None if data.target is None else column_of(table, data.target, where)
-    return _in_memory(x, target, None if key is None else names_of(table, key, where), place)
+    return _in_memory(x, target, names, place)
 
 
 def _key(given: str | None, known: list[str], place: Place) -> str | None:
@@ -178,9 +179,7 @@ def _key(given: str | None, known: list[str], place: Place) -> str | None:
         return None
     if key is None and place.keyed:
         named = f"the labels are named by {place.label_key!r}" if place.label_key else "the labels are named"
-        msg = (
-            f"{place.where}.key: {named}, the data has no such names; say what names its rows, or leave out labels.key"
-        )
+        msg = f"{place.where}.key: {named}, the data is not; say what names it, or leave out labels.key"
         raise ConfigError(msg)
     if key is not None and not place.keyed:
         msg = f"{place.where}.key: the rows are named by {key!r}, the labels are not; give labels.key"

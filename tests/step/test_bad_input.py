@@ -1,0 +1,302 @@
+"""Each kind of bad input through the command line: its exit code, and a message that says what to do."""
+
+import numpy as np
+import pytest
+
+from tests.step import digits
+
+STEP = """\
+version: 1
+name: bad
+model: {path: model.keras}
+data: {table: pixels.csv, key: id, target: label}
+labels: {path: labels.csv, label: label, key: file}
+outputs: {directory: out}
+mlflow: {enabled: false}
+"""
+
+MORE = """
+def unknown():
+    return object()
+
+def raising():
+    raise RuntimeError("no such bucket")
+
+def halving():
+    return keras.Sequential([keras.Input((64,)), keras.layers.Lambda(lambda x: x[::2])])
+
+def no_model():
+    return {}
+"""
+
+
+@pytest.fixture
+def folder(forms, tmp_path):
+    copy = digits.copied(forms, tmp_path / "digits")
+    (copy / "loading.py").write_text((copy / "loading.py").read_text() + MORE)
+    (copy / "torn.keras").write_bytes((copy / "model.keras").read_bytes()[:500])
+    (copy / "torn.parquet").write_bytes((copy / "labels.parquet").read_bytes()[:100])
+    (copy / "empty.csv").write_text("")
+    (copy / "header.csv").write_text("file,label\n")
+    (copy / "twice.csv").write_text("file,label\na,1\nb,2\na,3\n")
+    (copy / "gap.csv").write_text("file,label\na,1\n,2\n")
+    (copy / "no_label.csv").write_text("file,label\na,1\nb,\n")
+    (copy / "two.csv").write_text("file,first,second\na,1,2\n")
+    (copy / "words.csv").write_text("id,p\na,much\n")
+    (copy / "gone.csv").write_text("file,label\nimages/0/000.png,0\nimages/nowhere.png,1\n")
+    np.savez(copy / "uneven.npz", x=np.zeros((5, 64)), id=np.arange(4))
+    np.save(copy / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
+    (copy / "empty_folder").mkdir()
+    return copy
+
+
+LABELS = "labels: {path: labels.csv, label: label, key: file}"
+DATA = "data: {table: pixels.csv, key: id, target: label}"
+MODEL = "model: {path: model.keras}"
+
+# What is wrong → the line changed, exit code, what is said.
+BAD = {
+    "labels-missing": (
+        LABELS,
+        "labels: {path: no.csv}",
+        2,
+        "no.csv: expected a CSV or Parquet file, found no file there",
+    ),
+    "labels-empty": (
+        LABELS,
+        "labels: {path: empty.csv}",
+        2,
+        "empty.csv: expected a CSV, Parquet or JSONL table, found",
+    ),
+    "labels-header-only": (
+        LABELS,
+        "labels: {path: header.csv, label: label, key: file}",
+        2,
+        "header.csv: expected at least one label, found none",
+    ),
+    "labels-column": (
+        LABELS,
+        "labels: {path: labels.csv, label: lable}",
+        2,
+        "expected a column 'lable', found columns 'file', 'label'",
+    ),
+    "labels-which-column": (
+        LABELS,
+        "labels: {path: two.csv, key: file}",
+        2,
+        "several columns could hold the labels ('first', 'second')",
+    ),
+    "labels-key-repeated": (
+        LABELS,
+        "labels: {path: twice.csv, label: label, key: file}",
+        2,
+        "twice.csv: expected each key once; 1 keys are repeated, the first is 'a' at rows 0, 2",
+    ),
+    "labels-key-null": (
+        LABELS,
+        "labels: {path: gap.csv, label: label, key: file}",
+        2,
+        "column 'file': rows 1 are empty",
+    ),
+    "labels-null": (
+        LABELS,
+        "labels: {path: no_label.csv, label: label}",
+        2,
+        "column 'label': rows 1 are empty (1 in all)",
+    ),
+    "labels-torn": (LABELS, "labels: {path: torn.parquet}", 2, "torn.parquet: expected a CSV, Parquet or JSONL table"),
+    "labels-objects": (
+        LABELS,
+        "labels: {path: objects.npy}",
+        2,
+        "objects.npy: expected an array without Python objects",
+    ),
+    "labels-npy-column": (LABELS, "labels: {path: labels.npy, label: y}", 2, "a .npy file has no columns"),
+    "labels-folders": (
+        LABELS,
+        "labels: {image_directory: images, class_names: ['0']}",
+        2,
+        "labels.class_names: expected a name for each folder",
+    ),
+    "labels-no-folder": (
+        LABELS,
+        "labels: {image_directory: nowhere}",
+        2,
+        "labels.image_directory: expected a folder of images at",
+    ),
+    "labels-of-a-stream-without": (
+        DATA + "\n" + LABELS,
+        "data: {arrays: pixels.npy}\nlabels: {from: stream}",
+        2,
+        "labels.from: expected a stream with y in it, found arrays alone",
+    ),
+    "model-missing": (MODEL, "model: {path: no.keras}", 2, "model.path: expected a model at"),
+    "model-torn": (MODEL, "model: {path: torn.keras}", 2, "torn.keras could not be loaded by Keras"),
+    "model-folder": (MODEL, "model: {path: images}", 2, "found a folder without saved_model.pb"),
+    "model-endpoint": (
+        MODEL,
+        "model: {path: saved, endpoint: srve}",
+        2,
+        "model.endpoint: expected one of serve, serving_default; found 'srve'",
+    ),
+    "model-endpoint-of-a-file": (
+        MODEL,
+        "model: {path: model.keras, endpoint: serve}",
+        2,
+        "expected the folder of a SavedModel",
+    ),
+    "model-none": (MODEL, "model: {call: loading:no_model}", 2, "model: expected a Keras model, found builtins.dict"),
+    "model-other-rows": (
+        MODEL + "\n" + DATA,
+        "model: {call: loading:halving}\ndata: {call: loading:digits}",
+        3,
+        "the model returned 38 rows",
+    ),
+    "data-missing": (DATA, "data: {table: no.csv}", 2, "data.table: expected a CSV, Parquet or JSONL file at"),
+    "data-column": (
+        DATA,
+        "data: {table: pixels.csv, key: ids}",
+        2,
+        "data.table: expected a column 'ids', found columns 'id', 'p0'",
+    ),
+    "data-words": (
+        DATA,
+        "data: {table: words.csv, key: id}",
+        2,
+        "column 'p': expected numbers (float32), found string",
+    ),
+    "data-no-key": (
+        DATA,
+        "data: {table: pixels.csv, target: label}",
+        2,
+        "data.key: the labels are named by 'file', the data is not; say what names it, or leave out labels.key",
+    ),
+    "data-key-alone": (
+        LABELS,
+        "labels: {path: labels.csv, label: label}",
+        2,
+        "data.key: the rows are named by 'id', the labels are not; give labels.key",
+    ),
+    "data-uneven": (
+        DATA,
+        "data: {arrays: uneven.npz, inputs: [x], key: id}",
+        2,
+        "data: expected as many rows in each array",
+    ),
+    "data-array": (DATA, "data: {arrays: pixels.npz, inputs: [z], key: id}", 2, "data: expected an array 'z' in"),
+    "data-which-array": (
+        DATA,
+        "data: {arrays: pixels.npy, key: id}",
+        2,
+        "data.key: expected a .npz file with named arrays",
+    ),
+    "data-objects": (DATA, "data: {arrays: objects.npy}", 2, "expected a .npy or .npz file without Python objects"),
+    "data-images-gone": (
+        DATA,
+        "data: {images: gone.csv}",
+        2,
+        "data.images: rows 1 name files that are not there (1 in all)",
+    ),
+    "data-no-images": (DATA, "data: {image_directory: empty_folder}", 2, "data.image_directory: expected image files"),
+    "data-no-records": (
+        DATA,
+        "data: {tfrecord: 'no-*', inputs: [x], features: {x: {}}, key: id}",
+        2,
+        "data.tfrecord: expected TFRecord files at",
+    ),
+    "data-feature": (
+        DATA,
+        "data: {tfrecord: digits.tfrecord, inputs: [x], features: {}}",
+        2,
+        "data: expected 'x' among features, found none",
+    ),
+    "data-unknown-type": (DATA, "data: {call: loading:unknown}", 2, "no probe for object"),
+    "data-raises": (
+        DATA,
+        "data: {call: loading:raising}",
+        2,
+        "data.call: loading:raising(**{}) raised RuntimeError: no such bucket",
+    ),
+    "data-no-module": (DATA, "data: {call: lodaing:digits}", 2, "data.call: expected an importable 'lodaing:digits'"),
+    "data-no-function": (
+        DATA,
+        "data: {call: loading:X}",
+        2,
+        "data.call: expected a function, found that loading:X is ndarray",
+    ),
+    "predict-workers": (
+        "version: 1",
+        "version: 1\npredict: {workers: 2}",
+        2,
+        "predict.workers: expected a PyDataset, found BatchDataset",
+    ),
+    "predict-batch-size": (
+        DATA,
+        "data: {call: loading:digits}\npredict: {batch_size: 16}",
+        2,
+        "predict.batch_size: expected arrays, found Digits",
+    ),
+    "reference-missing": (
+        "version: 1",
+        "version: 1\nchecks: {reference: no.npy}",
+        2,
+        "checks.reference: expected a .npy",
+    ),
+    "reference-rows": (
+        DATA,
+        "data: {table: pixels.csv, key: id, target: label}\nchecks: {reference: {arrays: uneven.npz, inputs: [id]}}",
+        2,
+        "reference: expected one row for each of the 75 labels, found 4",
+    ),
+    "fingerprint": (
+        "version: 1",
+        "version: 1\nchecks: {fingerprint: 'loading:none'}",
+        2,
+        "checks.fingerprint: expected an importable",
+    ),
+    "output-is-a-file": ("directory: out", "directory: labels.csv/out", 2, "outputs.directory:"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:could not write:evalguard.EvalGuardWarning")
+@pytest.mark.parametrize(("old", "new", "code", "message"), BAD.values(), ids=BAD)
+def test_bad_input_is_told_and_ends_in_its_exit_code(folder, command, old, new, code, message):
+    assert old in STEP
+    path = folder / "step.yaml"
+    path.write_text(STEP.replace(old, new))
+    done = command("run", path)
+    assert message in done.output
+    assert done.exit_code == code, done.output
+    assert "Traceback" not in done.output
+
+
+def test_as_it_stands_it_passes(folder, command):
+    path = folder / "step.yaml"
+    path.write_text(STEP)
+    assert command("run", path).exit_code == 0
+
+
+def test_one_evaluation_that_cannot_be_made_does_not_keep_the_others_from_being_judged(folder, command):
+    path = folder / "step.yaml"
+    path.write_text(
+        STEP.replace(DATA + "\n", "")
+        + "evaluations:\n  - name: good\n    data: {table: pixels.csv, key: id, target: label}\n"
+        "  - name: bad\n    data: {table: no.csv}\n"
+    )
+    done = command("run", path, "-q")
+    assert done.exit_code == 2
+    assert "good: PASS" in done.output
+    assert "evalguard: bad: data.table: expected" in done.output
+    assert (folder / "out" / "good" / "report.json").is_file()
+
+
+def test_of_several_verdicts_the_worst_decides(folder, command):
+    path = folder / "step.yaml"
+    path.write_text(
+        STEP.replace(DATA, "data: {call: loading:digits}")
+        + "evaluations:\n  - name: good\n  - {name: wrong, data: {call: loading:digits, args: {swapped: true}}}\n"
+        "  - {name: weak, data: {call: loading:digits, args: {named: false}}}\n"
+    )
+    done = command("run", path, "-q")
+    assert [line.partition(":")[0] for line in done.stdout.splitlines()] == ["good", "wrong", "weak"]
+    assert done.exit_code == 1

@@ -1,0 +1,219 @@
+"""Whatever stands in a step file: never a traceback, and never a PASS with a check silently off."""
+
+import random
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from evalguard.errors import ConfigError
+from evalguard.step import config, load
+from evalguard.step.schema import step_schema
+from tests.step import digits
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = step_schema()
+REAL = """\
+version: 1
+name: real
+model: {path: model.keras}
+data: {table: pixels.csv, key: id, target: label}
+labels: {path: labels.csv, label: label, key: file}
+predict: {batch_size: 16, verbose: 0}
+checks:
+  require: identity
+  on_failure: record
+  padding: forbid
+  equal_samples: forbid
+outputs: {directory: out, predictions: true}
+mlflow: {enabled: false, required: false}
+"""
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=10) | st.dates(),
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(st.text(max_size=8), below, max_size=3),
+    max_leaves=5,
+)
+
+
+def drawn(schema, depth=0):
+    """Values of a JSON Schema's form, and now and then something else altogether."""
+    if "$ref" in schema:
+        return st.deferred(lambda: drawn(SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]], depth + 1))
+    for union in ("anyOf", "oneOf"):
+        if union in schema and "properties" not in schema:
+            return st.one_of([drawn(option, depth) for option in schema[union]])
+    if "enum" in schema or "const" in schema:
+        values = schema.get("enum", [schema.get("const")])
+        return st.sampled_from([*values, *(str(value)[:-1] for value in values)])
+    kind = schema.get("type")
+    if kind == "object" and "properties" in schema:
+        return mapping(schema, depth)
+    simple = {
+        "string": st.sampled_from(["a", "labels.csv", "a:b", "models:/x/1", "${EVALGUARD_UNSET:-x}", ""]),
+        "integer": st.integers(-1, 40),
+        "number": st.floats(-1, 1),
+        "boolean": st.booleans(),
+        "null": st.none(),
+        "array": st.lists(st.integers(0, 9) | st.text(max_size=3), max_size=3),
+        "object": st.dictionaries(st.text(max_size=5), anything, max_size=2),
+    }
+    return st.one_of(simple[kind], simple[kind], simple[kind], anything) if kind in simple else anything
+
+
+def mapping(schema, depth):
+    required = schema.get("required", [])
+    entries = {name: drawn(below, depth) for name, below in schema["properties"].items()}
+    needed = {name: entries[name] for name in required}
+    return st.fixed_dictionaries(needed, optional={name: entries[name] for name in entries if name not in needed})
+
+
+def validates(text, tmp_path):
+    """The steps; None where the file was refused in a message of ours."""
+    path = tmp_path / "step.yaml"
+    path.write_text(text, encoding="utf-8")
+    try:
+        return config.read_all(path)
+    except ConfigError as error:
+        said = str(error)
+    assert str(path) in said
+    assert "Traceback" not in said
+    assert "pydantic" not in said.lower()
+    return None
+
+
+@given(value=drawn(SCHEMA))
+@settings(max_examples=300, suppress_health_check=list(HealthCheck))
+def test_a_file_of_the_schema_s_form_is_read_or_refused_in_words(value, tmp_path):
+    steps = validates(yaml.safe_dump(value, allow_unicode=True), tmp_path)
+    if steps is None:
+        return
+    # What was read is what stands there: no key was dropped on the way.
+    for step, own in zip(steps, value.get("evaluations") or [value], strict=True):
+        for name, section in own.items():
+            if isinstance(section, dict) and name not in {"evaluations"}:
+                read = getattr(step, name).model_dump(by_alias=True)
+                assert section.items() <= read.items() or name in {"data", "outputs"}, name
+
+
+@given(text=st.text(max_size=200) | st.binary(max_size=200))
+@settings(max_examples=200, suppress_health_check=list(HealthCheck))
+def test_any_text_is_refused_in_words(text, tmp_path):
+    path = tmp_path / "step.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
+    with pytest.raises(ConfigError):
+        config.read_all(path)
+
+
+def mutated(text, seed):
+    """The file with one thing about it changed: a letter, a line, a value, an indent, a key."""
+    rng = random.Random(seed)  # noqa: S311 - repeatable, not secret
+    lines = text.splitlines()
+    row = rng.randrange(len(lines))
+    line = lines[row]
+    column = rng.randrange(len(line) + 1)
+    letter = rng.choice("abz019:{}[]#&*!|>-'\",.%@`\t ~\\é\x00\ud7ff")
+    match rng.randrange(8):
+        case 0:
+            lines[row] = line[:column] + letter + line[column:]
+        case 1:
+            lines[row] = line[:column] + line[column + 1 :]
+        case 2:
+            del lines[row]
+        case 3:
+            lines.insert(row, lines[rng.randrange(len(lines))])
+        case 4:
+            lines[row] = rng.choice(["  ", " ", "\t"]) + line
+        case 5:
+            lines[row] = line.replace(
+                rng.choice(["true", "false", "1", "record", "forbid"]), rng.choice(["yes", "0", "~"])
+            )
+        case 6:
+            swap = list(line)
+            if len(swap) > 1:
+                at = rng.randrange(len(swap) - 1)
+                swap[at], swap[at + 1] = swap[at + 1], swap[at]
+            lines[row] = "".join(swap)
+        case _:
+            lines[row] = line.upper() if rng.random() < 0.5 else line.replace(":", "", 1)
+    return "\n".join(lines) + "\n"
+
+
+FILES = {
+    "real": REAL,
+    **{path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "configs").glob("*.yaml"))},
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_mutated_files_are_refused_in_words_or_demand_what_they_say(name, tmp_path):
+    demanded = yaml.safe_load(FILES[name])["checks"]
+    same = 0
+    for seed in range(200):
+        text = mutated(FILES[name], seed)
+        steps = validates(text, tmp_path)
+        if steps is None:
+            continue
+        (step,) = steps
+        said = yaml.safe_load(text).get("checks") or {}
+        checks = step.checks.model_dump()
+        for option in demanded:
+            if checks[option] != demanded[option]:
+                # Weaker than before only where the file itself now says so, or no longer says anything.
+                assert option not in said or said[option] == checks[option], text
+            same += 1
+    assert same, "some mutations do no harm"
+
+
+def test_mutated_files_that_are_run_never_pass_with_a_fault_planted(forms, command, tmp_path):
+    """The labels of two rows are swapped: whatever is changed in the file, unless it demands less, it is no PASS."""
+    folder = digits.copied(forms, tmp_path / "digits")
+    lines = (folder / "labels.csv").read_text().splitlines()
+    lines[3], lines[50] = lines[50], lines[3]
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+    path = folder / "step.yaml"
+    ran = 0
+    for seed in range(200):
+        text = mutated(REAL, seed)
+        if validates(text, folder) is None:
+            continue
+        ran += 1
+        if ran > 25:  # each takes a prediction
+            break
+        done = command("run", path, "-q")
+        assert done.exit_code in {1, 2, 3}, (text, done.output)
+        assert "Traceback" not in done.output
+    assert ran > 10
+
+
+def test_nothing_in_a_file_is_constructed_or_run(tmp_path):
+    bombs = [
+        f"!!python/object/apply:os.system ['touch {tmp_path}/was-here']",
+        "!!python/name:os.system",
+        "!<tag:yaml.org,2002:python/object/new:os.system> [x]",
+        "!!binary not-base64!",
+        "!!timestamp 2024-99-99",
+        "!!int abc",
+        "!!float x",
+        "2024-13-45",
+        "9" * 6000,
+        "!!set {a, b}",
+        "!!omap [a: 1]",
+        "!local x",
+    ]
+    for bomb in bombs:
+        validates(REAL.replace("name: real", f"name: {bomb}"), tmp_path)
+    assert not (tmp_path / "was-here").exists()
+
+
+def test_depth_aliases_and_size_are_limited(tmp_path):
+    deep = "[" * 100 + "]" * 100
+    assert validates(REAL.replace("name: real", f"name: {deep}"), tmp_path) is None
+    assert validates(REAL.replace("name: real", f"name: {'[' * 100_000}"), tmp_path) is None
+    aliases = "x: &a [1]\n" + "".join(f"y{n}: *a\n" for n in range(60))
+    assert validates(REAL + aliases, tmp_path) is None
+    itself = "name: &a [*a]"
+    assert validates(REAL.replace("name: real", itself), tmp_path) is None
+    assert load.MAX_ALIASES < 60
