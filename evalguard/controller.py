@@ -38,6 +38,7 @@ from evalguard.errors import (
     UnprovenError,
     UnsupportedSourceError,
 )
+from evalguard.impact import Metric, impact
 from evalguard.probes import KERAS3, TF_KERAS, ProbeTable, probe_for
 from evalguard.probes.base import PassiveProbe, Probe
 from evalguard.probes.batches import BatchProbe
@@ -112,6 +113,7 @@ class Session:
         drifted: Of these, validations inside ``fit`` that call for an action when the guard ends.
         sink_errors: Records that could not be written.
         cache: Labels with the fingerprints of the reference, kept by the guard.
+        figures: Metrics of which the report tells what the misalignment did to them.
         labels_of: Labels that a source holds itself, or None; asked where no others are given.
         files: Name of each file that is judged → its SHA-256.
     """
@@ -129,6 +131,7 @@ class Session:
     drifted: list[Outcome] = field(default_factory=list)
     sink_errors: list[SinkError] = field(default_factory=list)
     cache: dict[Any, Labels] = field(default_factory=dict)
+    figures: tuple[Metric, ...] = ()
     labels_of: Callable[[Any], Labels | None] = lambda _: None
     files: Mapping[str, str] = field(default_factory=dict)
     # Methods for which it is asked before other sessions of the context.
@@ -338,6 +341,9 @@ class Session:
         }
         judgement = judge(trace, labels, self.policy, **context)
         outcome = Outcome(judgement.report, judgement, labels, result, judgement.samples, trace, len(calls))
+        if self.figures and trace.method in ROWS_RETURNED:
+            whole = predictions.joined([call.predictions for call in calls])
+            outcome.report = replace(outcome.report, impact=impact(self.figures, judgement, labels, whole, trace))
         if metrics and judgement.report.verdict is Verdict.FAIL:
             unfit = f"figures unfit for use: {', '.join(metrics)}"
             outcome.report = replace(outcome.report, not_proven=(unfit, *outcome.report.not_proven))

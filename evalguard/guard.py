@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, Self, TypeVar, cast
@@ -16,6 +17,7 @@ from typing import Any, Literal, ParamSpec, Self, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard import nests
 from evalguard.controller import CALL, Outcome, Session, versions
 from evalguard.core.judge import judge
 from evalguard.core.labels import Labels as LabelTable
@@ -30,6 +32,7 @@ from evalguard.engines.direct import is_callers_own
 from evalguard.engines.recorder import Wanted
 from evalguard.epochs import current
 from evalguard.errors import ConfigError, LabelsError, SinkError
+from evalguard.impact import impact, metrics_of
 from evalguard.labels import Labels
 from evalguard.references import KnownReference, Reference
 from evalguard.sinks import Sink
@@ -102,6 +105,7 @@ class Guard:
         pad_value: Any = None,
         policy: Policy,
         model: Any = None,
+        metrics: Any = None,
         name: str | None = None,
         mlflow: str | Literal[False] = "auto",
         mlflow_model: str | None = None,
@@ -127,6 +131,7 @@ class Guard:
         self._reference: Reference | None = None
         self._model, self._mlflow, self._output, self._sinks = model, mlflow, output, sinks
         self._mlflow_model = mlflow_model
+        self._metrics = metrics_of(metrics)
         self._files, self._digests = tuple(files), dict[tuple[str | Path, ...], dict[str, str]]()
         self._outcomes: list[Outcome] = []
         self._fingerprinted: dict[Any, LabelTable] = {}
@@ -277,6 +282,7 @@ class Guard:
             sinks=sinks,
             model=self._model,
             cache=self._fingerprinted,
+            figures=self._metrics,
             labels_of=Labels.held_by,
             files=self._file_digests(given) if sinks else {},
         )
@@ -431,6 +437,7 @@ def guard(
     pad_value: Any = None,
     fingerprint: Callable[[Any], Any] | None = None,
     model: Any = None,
+    metrics: Any = None,
     name: str | None = None,
     mlflow: str | Literal[False] = "auto",
     mlflow_model: str | None = None,
@@ -478,6 +485,10 @@ def guard(
         pad_value: Value that pads rows (compared without it) and fills dummies.
         fingerprint: Callable that takes ``x`` and returns what identifies a row.
         model: Guard this model only.
+        metrics: Figures of which the report tells what a misalignment did to
+            them: a name, a callable ``(y_true, y_pred) -> number``, several of
+            them, or a mapping; see ``evalguard.impact.metrics_of``. After
+            ``predict`` only.
         name: Name of the evaluation in reports and records; by default the
             decorated function's.
         mlflow: ``auto`` (the active run, or ``MLFLOW_RUN_ID``), a run id, or False.
@@ -511,6 +522,7 @@ def guard(
         pad_value=pad_value,
         policy=policy,
         model=model,
+        metrics=metrics,
         name=name,
         mlflow=mlflow,
         mlflow_model=mlflow_model,
@@ -572,6 +584,8 @@ def check(
     key: str | None = None,
     require: Require = "labels",
     padding: Padding = "forbid",
+    predictions: Any = None,
+    metrics: Any = None,
     name: str = "check",
 ) -> Report:
     """Judge sample indices or keys, without any model.
@@ -584,6 +598,9 @@ def check(
         key: Column of the keys; ``delivered`` then holds keys.
         require: As for ``evalguard.guard``.
         padding: As for ``evalguard.guard``.
+        predictions: What each of these rows was predicted to be, shape
+            ``(n, ...)``; for ``metrics``.
+        metrics: As for ``evalguard.guard``.
         name: Name of the evaluation in the report.
 
     Returns:
@@ -605,4 +622,10 @@ def check(
     else:
         msg = "delivered: expected sample indices (integers), found keys; give the labels' keys as well: key='column'"
         raise LabelsError(msg)
-    return judge(trace, table, policy, name=name, versions=versions()).report
+    judgement = judge(trace, table, policy, name=name, versions=versions())
+    if predictions is None:
+        return judgement.report
+    if nests.n_rows(predictions) != n_rows:
+        msg = f"predictions: expected one for each of the {n_rows} rows delivered, found {nests.n_rows(predictions)}"
+        raise LabelsError(msg)
+    return replace(judgement.report, impact=impact(metrics_of(metrics), judgement, table, predictions, trace))

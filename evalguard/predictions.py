@@ -41,6 +41,20 @@ def take(result: Any, rows: Int64) -> Any:
     return nests.map_leaves(lambda leaf: _rows(leaf, rows), result)
 
 
+def joined(results: list[Any]) -> Any:
+    """Results of several calls as one, output by output; None where that cannot be."""
+    if len(results) == 1:
+        return results[0]
+    parts = [nests.leaves(result) for result in results]
+    shapes = {
+        tuple(np.shape(leaf)[1:] for leaf in part) for part in parts if not any(hasattr(x, "row_splits") for x in part)
+    }
+    if len(shapes) != 1:
+        return None
+    outputs = iter([np.concatenate([np.asarray(leaf) for leaf in leaves]) for leaves in zip(*parts, strict=True)])
+    return nests.map_leaves(lambda _: next(outputs), results[0])
+
+
 def _rows(leaf: Any, rows: Int64) -> Any:
     if hasattr(leaf, "row_splits"):
         return sys.modules["tensorflow"].gather(leaf, rows)

@@ -36,8 +36,10 @@ ARROWS: dict[str, frozenset[str]] = {
         "digests": "errors nests",
         "frames": "nests",
         "epochs": "core probes engines",
-        "controller": "core errors render nests fingerprint probes engines sinks references predictions digests epochs",
-        "guard": "core errors nests digests engines sinks labels references controller frames epochs",
+        "impact": "core errors nests predictions",
+        "controller": "core errors render nests fingerprint probes engines sinks references predictions digests epochs "
+        "impact",
+        "guard": "core errors nests digests engines sinks labels references controller frames epochs impact",
         "validation": "core errors engines sinks controller epochs guard",
         "testing": "core errors tagging",
         "attesting": "core errors render digests",
