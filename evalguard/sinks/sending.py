@@ -54,16 +54,36 @@ def send(record: Record, until: float | None = None) -> str | None:
     own = _write_truth(client, record, until)
     if own is None:
         return None
-    _settle(client, record)
-    # Beside the files, which take as long as all the rest. A daemon: a server that hangs keeps no program alive.
-    extras = threading.Thread(target=_write_extras, args=(client, record, own), name="evalguard-mlflow", daemon=True)
-    extras.start()
+    # The files take as long as all the rest.
+    files = _beside(lambda: _write_files(client, record, own.name))
     try:
-        if record.artifacts:
-            _write_files(client, record, own.name)
+        _settle(client, record)
+        _write_extras(client, record, own)
     finally:
-        extras.join()
+        files()
     return own.name
+
+
+def _beside(work: Callable[[], None]) -> Callable[[], None]:
+    """Begin work; gives a function that waits for its end and raises what it raised."""
+    failure: list[Exception] = []
+
+    def run() -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - whatever a store raises is handed to the one who waits
+            failure.append(error)
+
+    # A daemon: a server that hangs keeps no program alive.
+    thread = threading.Thread(target=run, name="evalguard-mlflow", daemon=True)
+    thread.start()
+
+    def end() -> None:
+        thread.join()
+        if failure:
+            raise failure[0]
+
+    return end
 
 
 def _write_extras(client: Any, record: Record, own: Slot) -> None:
@@ -275,6 +295,8 @@ def _write_model(client: Any, record: Record, own: Slot, model_id: str) -> None:
 
 def _write_files(client: Any, record: Record, slot: str) -> None:
     """The files of a report, and the record that names their digests."""
+    if not record.artifacts:
+        return
     with tempfile.TemporaryDirectory(prefix="evalguard-") as folder:
         for name, content in {**record.artifacts, RECORD_FILE: record_content(record, slot)}.items():
             path = Path(folder) / name
