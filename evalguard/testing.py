@@ -4,6 +4,8 @@ Use it to check that your own evaluation notices a misalignment::
 
     batches = evalguard.testing.faulty_batches("swapped_batches", n=50, batch_size=8)
     dataset = evalguard.testing.as_tf_dataset(batches, lambda ids: (x[ids],))
+
+``MISTAKES`` are whole evaluations done wrong, one for each cause that a report names.
 """
 
 from __future__ import annotations
@@ -16,7 +18,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.core.report import Report
+from evalguard.mistakes import MISTAKES, Mistake, mistake
 from evalguard.tagging import tagged
+
+__all__ = [
+    "FAULTS",
+    "MISTAKES",
+    "MemorySink",
+    "Mistake",
+    "aligned_batches",
+    "as_generator",
+    "as_pydataset",
+    "as_sequence",
+    "as_tf_dataset",
+    "faulty_batches",
+    "mistake",
+]
 
 Ids = NDArray[np.int64]
 Batches = list[Ids]
