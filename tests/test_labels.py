@@ -57,7 +57,7 @@ def test_a_file_gives_labels_and_keys_in_its_own_order(tmp_path, form):
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        ("", {}, "expected a CSV or Parquet table"),
+        ("", {}, "expected a CSV, Parquet or JSONL table"),
         ("label\n", {}, "expected at least one label, found none"),
         ("a,b\n1,2\n", {}, "several columns could hold the labels"),
         ("a,label\n1,2\n", {"label": "lable"}, "expected a column 'lable', found columns 'a', 'label'"),
