@@ -44,6 +44,8 @@ ROW_MEANS = (
     "sklearn:accuracy",
     "sklearn:accuracy_score",
 )
+# Figures of 32-bit sums that differ by less are the same sum in another order.
+ROUNDING = 1e-6
 SHORT = {"acc": "accuracy"}
 
 
@@ -104,11 +106,9 @@ def _metric(given: Any, name: str) -> Metric:
 
 
 def _called(function: Any, y_true: Any, y_pred: Any) -> Any:
-    """A plain function, or an object of ``keras.metrics``."""
-    if hasattr(function, "update_state") and hasattr(function, "result"):
-        reset = getattr(function, "reset_state", None)
-        if reset is not None:
-            reset()
+    """A plain function, or an object of ``keras.metrics``: a copy, for its state is the caller's."""
+    if hasattr(function, "update_state") and hasattr(function, "get_config"):
+        function = type(function).from_config(function.get_config())
         function.update_state(y_true, y_pred)
         return function.result()
     return function(y_true, y_pred)
@@ -225,6 +225,15 @@ def impact(
     """
     if not metrics:
         return None
+    try:
+        return _impact(metrics, judgement, labels, predictions, trace)
+    except Exception as error:  # noqa: BLE001 - outputs of an unusual kind must cost neither predictions nor verdict
+        return {metric.name: {"error": f"{type(error).__name__}: {str(error)[:200]}"} for metric in metrics}
+
+
+def _impact(
+    metrics: Sequence[Metric], judgement: Judgement, labels: Labels, predictions: Any, trace: Trace
+) -> dict[str, dict[str, Any]]:
     outputs = [] if labels.values is None else list(_outputs(labels.values, predictions))
     if not outputs:
         why = "the labels have no values" if labels.values is None else "labels and outputs do not pair up"
@@ -292,19 +301,41 @@ def _realigned(metric: Metric, rows: _Rows, as_scored: float, notes: list[str]) 
     if not len(own):
         notes.append("no labelled sample was predicted")
         return {}
+    sure = ~np.isin(own, _differing(rows, arrived))
+    arrived, own = arrived[sure], own[sure]
+    missing = rows.n_labels - len(own)
+    if not len(own):
+        notes.append("no sample has one prediction of its own")
+        return {}
     order = np.argsort(own)
     known = _score(metric, rows.labels, rows.predictions, arrived[order], own[order])
-    missing = rows.n_labels - len(own)
     if not missing:
         difference = as_scored - known
+        # The same sum in another order is no difference.
+        difference = difference if abs(difference) > ROUNDING * max(1.0, abs(known)) else 0.0
         if not difference and rows.wrong:
             notes.append(f"unchanged although {rows.wrong:,} rows are wrong")
         return {"realigned": known, "difference": difference}
+    if not sure.all():
+        notes.append(f"{np.count_nonzero(~sure):,} samples were predicted more than once, and not alike")
     if not metric.row_mean:
-        notes.append(f"{missing:,} samples have no prediction: no bound of this metric is known")
+        notes.append(f"{missing:,} samples have no prediction of their own: no bound of this metric is known")
         return {"of_those_predicted": known}
     lowest = known * len(own) / rows.n_labels
     return {"of_those_predicted": known, "at_least": lowest, "at_most": lowest + missing / rows.n_labels}
+
+
+def _differing(rows: _Rows, arrived: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Samples that were predicted more than once, and not alike: which prediction is theirs is not known."""
+    samples = rows.samples
+    if samples is None:
+        return np.zeros(0, dtype=np.int64)
+    again = checks.duplicate_rows(samples, rows.n_labels)
+    first = np.zeros(rows.n_labels, dtype=np.int64)
+    first[samples[arrived]] = arrived
+    ours, theirs = (np.asarray(take(rows.predictions, at)) for at in (again, first[samples[again]]))
+    differ = (ours != theirs) & ~((ours != ours) & (theirs != theirs))  # NaN equals NaN
+    return np.unique(samples[again[differ.any(axis=tuple(range(1, differ.ndim)))]])
 
 
 def _score(metric: Metric, labels: Any, predictions: Any, rows: Any, samples: Any = None) -> float:

@@ -118,6 +118,22 @@ def test_callables_and_objects_of_keras_will_do():
     assert "error" in impact_of(report)["mse"]  # labels of one column, predictions of four
 
 
+def test_a_repetition_with_another_prediction_is_not_taken_for_the_sample_s_own():
+    rows = np.array([0, 1, 2, 3, 1])
+    delivered = np.eye(2)[[0, 1, 0, 1, 0]]
+    report = evalguard.check(rows, np.array([0, 1, 0, 1]), predictions=delivered, metrics="sklearn:accuracy")
+    told = impact_of(report)["sklearn:accuracy"]
+    assert (told["at_least"], told["at_most"]) == (0.75, 1.0)
+    assert "1 samples were predicted more than once, and not alike" in told["note"]
+
+
+def test_a_keras_metric_of_the_caller_s_keeps_its_state():
+    mine = keras.metrics.SparseCategoricalAccuracy(name="mine")
+    mine.update_state([0], [[1.0, 0.0]])
+    assert figures(np.roll(np.arange(N), 1), mine)["realigned"] == pytest.approx(np.mean(P.argmax(1) == Y))
+    assert float(mine.result()) == 1.0
+
+
 def test_a_metric_that_raises_costs_nothing():
     def broken(y_true, y_pred):
         raise RuntimeError

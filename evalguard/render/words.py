@@ -24,7 +24,7 @@ PROOFS = {
 # The same where something is wrong: what is known, though it is not what was hoped for.
 KNOWN = {**PROOFS, "identity": "every row's sample is known"}
 # Figures of `impact` in the order in which they are read; others follow.
-FIGURES = ("as_scored", "realigned", "difference", "at_least", "at_most")
+FIGURES = ("as_scored", "realigned", "with_own_targets", "difference", "of_those_predicted", "at_least", "at_most")
 
 
 def plain(report: Report) -> Report:
@@ -82,7 +82,9 @@ def impact(report: Report) -> Iterator[tuple[str, list[tuple[str, str]]]]:
             yield metric, [("", figure(figures))]
             continue
         names = [name for name in FIGURES if name in figures] + sorted(set(figures) - set(FIGURES))
-        yield metric, [(name.replace("_", " "), figure(figures[name])) for name in names if figures[name] is not None]
+        told = [name for name in names if figures[name] is not None]
+        # A note is a sentence of its own.
+        yield metric, [("" if name == "note" else name.replace("_", " "), figure(figures[name])) for name in told]
 
 
 def figure(value: object) -> str:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import re
 import sys
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,7 @@ class MlflowSink:
             counts={"violations": report.violations, **{name: int(count) for name, count in report.counts.items()}},
             labels={part: report.labels[part] for part in ("name", "digest", "n") if part in report.labels},
             artifacts={name: _bytes(content) for name, content in artifacts.items()},
+            figures=dict(impact_figures(report)),
         )
         self._keep_and_send(record)
 
@@ -207,6 +209,7 @@ class MlflowSink:
         counts: Mapping[str, int] | None = None,
         labels: Mapping[str, Any] | None = None,
         artifacts: Mapping[str, bytes] | None = None,
+        figures: Mapping[str, float] | None = None,
     ) -> Record:
         if self._slot is None:
             self._open()
@@ -222,6 +225,7 @@ class MlflowSink:
             counts or {},
             labels or {},
             artifacts or {},
+            figures or {},
         )
 
     def _keep_and_send(self, record: Record) -> None:
@@ -283,6 +287,14 @@ def _catch_up(tracking_uri: str, deadline: float) -> None:
 def _line(text: str) -> str:
     """One line that a tag can hold: what cannot be written as UTF-8 is escaped."""
     return " ".join(str(text).encode("utf-8", "backslashreplace").decode().split())
+
+
+def impact_figures(report: Report) -> Iterator[tuple[str, float]]:
+    """Figures of the metrics by name; the difference without its sign, so that 0 is good and more is worse."""
+    for metric, figures in (report.impact or {}).items():
+        for name, value in figures.items() if isinstance(figures, Mapping) else ():
+            if isinstance(value, (int, float)) and math.isfinite(value):
+                yield f"{metric}/{name}", abs(float(value)) if name == "difference" else float(value)
 
 
 def _bytes(content: str | bytes) -> bytes:

@@ -28,6 +28,7 @@ RECORD_FILE = "record.json"
 RECORD_SCHEMA = 1
 MAX_DIGEST, MAX_DATASET_NAME = 36, 500
 MAX_NOTE = 8000
+MAX_METRIC, MAX_BATCH = 250, 1000
 # Each writer of one run may find that another has written beside it; it puts the run's own tags right and looks again.
 MAX_ROUNDS = 20
 # MLflow looks whether a metric is there before it inserts it; two who do so at once meet in the database.
@@ -90,6 +91,7 @@ def _write_extras(client: Any, record: Record, own: Slot) -> None:
     if record.verdict == PENDING:
         return
     _try("dataset", lambda: _write_dataset(client, record))
+    _try("figures", lambda: _write_figures(client, record, own.name))
     model_id = _try("model", lambda: _model_id(client, record.fields.get("model", "")))
     if model_id:
         _try("model", lambda: _write_model(client, record, own, model_id))
@@ -266,6 +268,24 @@ def _write_dataset(client: Any, record: Record) -> None:
     profile = json.dumps({"num_rows": record.labels.get("n")})
     dataset = Dataset(name, digest, "local", json.dumps({"uri": name}), profile=profile)
     client.log_inputs(record.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "eval")])])
+
+
+def _write_figures(client: Any, record: Record, slot: str) -> None:
+    """``evalguard/<slot>/<metric>/as_scored`` and its like."""
+    from mlflow.entities import Metric
+
+    metrics = [
+        # MLflow takes these letters and no others in a name.
+        Metric(
+            re.sub(r"[^/\w.\- ]", "_", f"{FOLDER}/{slot}/{name}", flags=re.ASCII)[:MAX_METRIC],
+            value,
+            record.checked_at_ms,
+            0,
+        )
+        for name, value in record.figures.items()
+    ]
+    for start in range(0, len(metrics), MAX_BATCH):
+        client.log_batch(record.run_id, metrics=metrics[start : start + MAX_BATCH], synchronous=True)
 
 
 def _model_id(client: Any, model: str) -> str:

@@ -40,6 +40,7 @@ class Record:
         checked_at_ms: When it was judged.
         token: Names this very evaluation, among others of the same name.
         counts: Exact integers by name.
+        figures: Figures of metrics by name, such as ``accuracy/as_scored``.
         labels: ``name``, ``digest`` and ``n`` of the external labels.
         artifacts: File name → content, bytes.
         version: Form of the record.
@@ -55,6 +56,7 @@ class Record:
     counts: Mapping[str, int] = field(default_factory=dict)
     labels: Mapping[str, Any] = field(default_factory=dict)
     artifacts: Mapping[str, bytes] = field(default_factory=dict)
+    figures: Mapping[str, float] = field(default_factory=dict)
     version: int = VERSION
 
     @property
@@ -114,6 +116,7 @@ def _record(data: Any) -> Record:
     if data.get("version") != VERSION:
         msg = f"a record of version {data.get('version')!r}, not {VERSION}"
         raise ValueError(msg)
+    data = {"figures": {}, **data}  # came later; a record without any is as good
     texts = ("tracking_uri", "run_id", "name", "token")
     wrong = [name for name in texts if not isinstance(data[name], str)]
     wrong += [name for name in ("began_at_ms", "checked_at_ms") if not isinstance(data[name], int)]

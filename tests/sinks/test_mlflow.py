@@ -56,6 +56,18 @@ def test_tags_metrics_and_files_are_written(anywhere, delivered, verdict, violat
     assert not list(spool.waiting())
 
 
+def test_figures_of_metrics_are_written_beside_the_counts_and_their_difference_is_0_where_all_is_well(anywhere):
+    figures = {"as_scored": 0.25, "realigned": 1.0, "difference": -0.75, "note": "seen"}
+    run, judged = anywhere.run(), replace(report(FAILED), impact={"f1 (macro)": figures, "mine": {"note": "none"}})
+    write(anywhere.sink(run), judged)
+    assert {name: value for name, value in anywhere.metrics(run).items() if name.startswith("evalguard/digits/")} == {
+        "evalguard/digits/f1 _macro_/as_scored": 0.25,
+        "evalguard/digits/f1 _macro_/realigned": 1.0,
+        "evalguard/digits/f1 _macro_/difference": 0.75,
+    }
+    assert anywhere.metrics(run)["evalguard/violations"] == 1
+
+
 def test_the_tag_holds_the_digest_of_the_record_and_the_record_that_of_the_report(anywhere, tmp_path):
     run, judged = anywhere.run(), report()
     write(anywhere.sink(run), judged)
