@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo seed test test-browser referee check bench bench-quick field lint types clean
+.PHONY: help demo seed test test-browser referee check bench bench-quick field pipelines lint types clean
 
 BASE_PYTHON := $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -58,6 +58,12 @@ field: $(STAMP) ## Every case of CASES=DIR through the guard (SKIP=01,02 leaves 
 referee: $(REFEREE)/.installed ## Keras' own training tests, bare and in a guard: every outcome must be the same
 	@$(REFEREE)/bin/python tests/referee/run_referee.py
 
+pipelines: $(STAMP) ## The examples for DVC, KFP and Airflow, with those tools in environments of their own
+	@[ -x .venv-tools/bin/kfp ] || { $(PYTHON) -m venv .venv-tools && .venv-tools/bin/pip install -qq dvc kfp; }
+	@[ -x .venv-airflow/bin/airflow ] || { $(PYTHON) -m venv .venv-airflow && .venv-airflow/bin/pip install -qq apache-airflow; }
+	@PATH="$$PATH:$(CURDIR)/.venv-tools/bin" KFP_PYTHON=$(CURDIR)/.venv-tools/bin/python \
+	  AIRFLOW_PYTHON=$(CURDIR)/.venv-airflow/bin/python $(PYTHON) -m pytest -m pipelines tests/test_pipelines.py
+
 lint: $(STAMP) ## ruff: format and rules
 	@$(FORMAT)
 	@$(LINT)
@@ -66,7 +72,7 @@ types: $(STAMP) ## mypy --strict
 	@$(TYPES)
 
 clean: ## Remove .venv, caches and what the examples wrote
-	@rm -rf $(VENV) $(REFEREE) .mypy_cache .pytest_cache .ruff_cache .hypothesis examples/*/work
+	@rm -rf $(VENV) $(REFEREE) .venv-tools .venv-airflow .mypy_cache .pytest_cache .ruff_cache .hypothesis examples/*/work
 
 # What an environment holds beside evalguard; constraints are for pip.
 $(STAMP): EXTRAS := test,dev,keras2

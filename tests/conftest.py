@@ -24,16 +24,23 @@ settings.register_profile("evalguard", deadline=None, derandomize=True)
 settings.load_profile("evalguard")
 
 
+# What a fresh machine lacks; these tests run when they are asked for.
+ON_REQUEST = {
+    "browser": "needs Chromium, some also npm; run by `pytest -m browser` only",
+    "pipelines": "needs DVC, Airflow or KFP in an environment of its own; run by `make pipelines` only",
+}
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Tests in a real browser need what a fresh machine lacks; they run when they are asked for."""
-    config.addinivalue_line("markers", "browser: needs Chromium, some also npm; run by `pytest -m browser` only")
+    """Tell pytest the markers of tests that run on request."""
+    for marker, why in ON_REQUEST.items():
+        config.addinivalue_line("markers", f"{marker}: {why}")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave browser tests out unless `-m` names them. Not by `-m` in addopts: the caller's own replaces that."""
-    if "browser" in str(config.option.markexpr):
-        return
-    left_out = [item for item in items if item.get_closest_marker("browser")]
+    """Leave them out unless `-m` names them. Not by `-m` in addopts: the caller's own replaces that."""
+    unasked = [marker for marker in ON_REQUEST if marker not in str(config.option.markexpr)]
+    left_out = [item for item in items if any(item.get_closest_marker(marker) for marker in unasked)]
     if left_out:
-        items[:] = [item for item in items if not item.get_closest_marker("browser")]
+        items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
