@@ -13,7 +13,14 @@ import pytest
 import sklearn.datasets
 from click.testing import CliRunner
 
+import evalguard
 from evalguard.cli import cli
+from evalguard.render import artifacts
+from evalguard.render.html import to_html
+from evalguard.render.junit import to_junit
+from evalguard.render.png import to_png
+from evalguard.render.svg import to_svg
+from tests.render import samples
 
 PROJECT = Path(__file__).parents[1]
 
@@ -184,6 +191,71 @@ def test_a_report_is_rendered_again_byte_for_byte(tmp_path):
     result = CliRunner().invoke(cli, ["report", str(tmp_path / "report.json")])
     assert result.exit_code == 2
     assert "expected a report of schema version 1" in result.output
+
+
+@pytest.fixture
+def written(tmp_path):
+    """A report.json and the report in it."""
+    report = evalguard.check(np.roll(np.arange(9), 1), 9, name="ärger")
+    path = tmp_path / "report.json"
+    path.write_text(report.to_json(), encoding="utf-8")
+    return path, report
+
+
+def report_command(*arguments):
+    return CliRunner().invoke(cli, ["report", *map(str, arguments)])
+
+
+def test_files_rendered_later_are_those_written_at_once_byte_for_byte(written, tmp_path):
+    path, report = written
+    files = {name: tmp_path / f"again.{name}" for name in ("html", "junit", "svg", "png")}
+    done = report_command(path, *(part for name, file in files.items() for part in (f"--{name}", file)))
+    assert (done.exit_code, done.output) == (0, "")
+    at_once = artifacts(report)
+    assert files["html"].read_bytes() == at_once["report.html"].encode()
+    assert files["junit"].read_bytes() == at_once["junit.xml"].encode()
+    assert files["svg"].read_bytes() == to_svg(report).encode()
+    assert files["png"].read_bytes() == to_png(report)
+
+
+@pytest.mark.parametrize("form", ["html", "junit", "svg"])
+def test_a_dash_is_standard_output_and_nothing_else_is_there(written, form):
+    path, report = written
+    done = report_command(path, f"--{form}", "-")
+    assert done.exit_code == 0
+    assert done.stdout_bytes == {"html": to_html, "junit": to_junit, "svg": to_svg}[form](report).encode()
+
+
+def test_text_is_printed_beside_files_where_asked_for(written, tmp_path):
+    path, report = written
+    done = report_command(path, "--text", "--html", tmp_path / "page.html")
+    assert done.output == artifacts(report)["report.txt"]
+    assert (tmp_path / "page.html").read_bytes() == to_html(report).encode()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--html", "-", "--junit", "-"], "one form on standard output, found --html - and --junit -"),
+        (["--html", "-", "--json"], "one form on standard output, found --html - and --json"),
+        (["--html", "no/such/folder/page.html"], "cannot be written: No such file or directory"),
+    ],
+    ids=["two-dashes", "dash-and-json", "no-folder"],
+)
+def test_what_cannot_be_written_is_a_usage_error(written, arguments, message):
+    path, _ = written
+    done = report_command(path, *arguments)
+    assert done.exit_code == 2
+    assert message in done.output
+
+
+@pytest.mark.parametrize("form", ["svg", "png"])
+def test_a_report_without_an_alignment_gives_no_empty_picture(tmp_path, form):
+    (tmp_path / "report.json").write_text(samples.unproven_report().to_json(), encoding="utf-8")
+    done = report_command(tmp_path / "report.json", f"--{form}", tmp_path / "plot")
+    assert done.exit_code == 2
+    assert f"--{form}: the report holds no alignment to plot (verdict UNPROVEN)" in done.output
+    assert not (tmp_path / "plot").exists()
 
 
 @pytest.mark.parametrize("command", ["run", "check", "report", "replay", "schema"])

@@ -4,6 +4,7 @@
 text       for a terminal, at most 25 lines
 html       one self-contained page; in a frame for a notebook
 svg        the plots of the page, and the alignment as a file
+png        the alignment as a picture, where SVG is not shown
 junit      for continuous integration
 intoto     a statement about the files that were judged
 tables     the first wrong rows as CSV
