@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from evalguard.core.report import Report
+from evalguard.core.report import Report, show_as
 from evalguard.render.text import print_report, to_text
 
 __all__ = ["artifacts", "print_report", "to_text"]
@@ -45,3 +45,12 @@ def artifacts(report: Report, subjects: Mapping[str, str] | None = None) -> dict
         "wrong_rows.csv": to_csv(report),
         **statement,
     }
+
+
+def _frame(report: Report) -> str:
+    from evalguard.render.html import to_frame
+
+    return to_frame(report)
+
+
+show_as(_frame)

@@ -221,3 +221,8 @@ def _plot(order, n):
 def test_the_histogram_of_the_core_is_drawn():
     metrics = order_metrics(np.random.default_rng(0).permutation(500), 500)
     assert "Displacement histogram" in to_html(replace(samples.failing(), order=metrics))
+
+
+def test_a_notebook_shows_a_report_as_its_page_in_a_frame():
+    report = samples.failing()
+    assert report._repr_html_() == to_frame(report)
