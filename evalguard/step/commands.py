@@ -174,6 +174,16 @@ def show(report: Report, *, quiet: bool = False) -> None:
 @click.option("--label", help="Column of LABELS that holds the labels.")
 @click.option("--require", type=click.Choice(get_args(Require)), default="labels", show_default=True)
 @click.option("--padding", type=click.Choice(get_args(Padding)), default="forbid", show_default=True)
+@click.option(
+    "--prediction", multiple=True, metavar="COLUMN", help="Column of DELIVERED for --metric; may be repeated."
+)
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    metavar="NAME",
+    help="Figure to be told: accuracy, sklearn:f1_macro, …",
+)
 @click.option("--name", help="Name of the evaluation in the report; by default that of DELIVERED.")
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder for the reports.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
@@ -246,12 +256,17 @@ def doctor(*, as_json: bool) -> None:
 
 
 @click.command(epilog="\b\nExample:\n  evalguard schema step > step.schema.json")
-@click.argument("what", type=click.Choice(["step", "report"]), default="step")
+@click.argument("what", type=click.Choice(["step", "report", "reference"]), default="step")
 def schema(what: str) -> None:
-    """Print the JSON Schema of a step file or of report.json."""
+    """Print the JSON Schema of a step file or of report.json, or a reference of the step file in Markdown."""
 
     def work() -> int:
+        from evalguard.step.reference import markdown
         from evalguard.step.schema import step_schema
+
+        if what == "reference":
+            click.echo(markdown(), nl=False)
+            return 0
 
         click.echo(json.dumps(step_schema() if what == "step" else json_schema(), indent=2, sort_keys=True))
         return 0

@@ -25,7 +25,7 @@ from evalguard.core.trace import FOREIGN, UNKNOWN, Trace
 from evalguard.errors import ConfigError, LabelsError
 from evalguard.guard import check
 from evalguard.labels import Labels
-from evalguard.step.tables import column_of, existing, read_arrays, read_table, shown
+from evalguard.step.tables import column_of, existing, features, read_arrays, read_table, shown
 
 # Above it, of both files together, rows are streamed.
 STREAM_BYTES = 256 << 20
@@ -48,6 +48,8 @@ class Question:
         label: Column with the labels.
         require: As for ``evalguard.guard``.
         padding: As for ``evalguard.guard``.
+        prediction: Columns of the predictions, for ``metrics``.
+        metrics: As for ``evalguard.guard``.
         name: For the report.
     """
 
@@ -58,6 +60,8 @@ class Question:
     label: str | None = None
     require: Require = "labels"
     padding: Any = "forbid"
+    prediction: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
     name: str = "check"
 
 
@@ -78,14 +82,28 @@ def compare(question: Question) -> Report:
         msg = f"LABELS: expected a CSV, Parquet, JSONL or .npy file at {q.labels}, found none there"
         raise LabelsError(msg)
     size = q.delivered.stat().st_size + q.labels.stat().st_size
-    if q.key is not None and not array and size > STREAM_BYTES:
+    if bool(q.metrics) != bool(q.prediction) or (q.metrics and array):
+        msg = "check: expected --metric and --prediction COLUMN together, for a table of predictions"
+        raise ConfigError(msg)
+    # Figures need the predictions themselves, so those are read whole.
+    if q.key is not None and not array and not q.metrics and size > STREAM_BYTES:
         return _streamed(q)
     rows = read_arrays(q.delivered, "DELIVERED") if array else _column(q)
     table = Labels.read(q.labels, label=q.label, key=q.key)
     if table.keys is None and rows.dtype.kind not in "iu":
         msg = f"DELIVERED: expected row numbers of the labels in {q.index or q.delivered}, found {rows.dtype}"
         raise ConfigError(msg)
-    return check(rows, table, require=q.require, padding=q.padding, name=q.name)
+    predictions = _predictions(q) if q.metrics else None
+    options: Any = {"require": q.require, "padding": q.padding, "name": q.name}
+    return check(rows, table, predictions=predictions, metrics=q.metrics or None, **options)
+
+
+def _predictions(q: Question) -> NDArray[Any]:
+    """One column as it is, several side by side."""
+    table = read_table(q.delivered, "DELIVERED", (q.key,))
+    if len(q.prediction) == 1:
+        return column_of(table, q.prediction[0], "DELIVERED")
+    return features(table, q.prediction, "float32", "DELIVERED")
 
 
 def _column(q: Question) -> NDArray[Any]:

@@ -288,6 +288,15 @@ class MlflowSection(_Strict):
     required: bool = Field(default=False, description="Exit 4 where the verdict could not be recorded.")
 
 
+Metrics = Annotated[
+    Text | Annotated[list[Text | Call], Field(min_length=1)] | dict[str, Text | Call],
+    Field(
+        description="Figures whose change by a misalignment is told: names of `keras.metrics` (`accuracy`), of "
+        "scikit-learn (`sklearn:f1_macro`), or functions of y_true and y_pred; a list, or a mapping to name them."
+    ),
+]
+
+
 class Step(_Strict):
     """One evaluation."""
 
@@ -298,6 +307,7 @@ class Step(_Strict):
     labels: LabelSource
     predict: Predict = Predict()
     checks: Checks = Checks()
+    metrics: Metrics | None = None
     outputs: Outputs = Outputs()
     mlflow: MlflowSection = MlflowSection()
 
@@ -321,6 +331,7 @@ class Sections(_Strict):
     labels: LabelSource | None = None
     predict: Predict | None = None
     checks: Checks | None = None
+    metrics: Metrics | None = None
     outputs: Outputs | None = None
     mlflow: MlflowSection | None = None
 
@@ -333,7 +344,7 @@ class StepFile(Sections):
 
 
 # Given anew, these take the place of the whole; of other sections single keys do.
-WHOLE = ("name", "model", "data", "labels")
+WHOLE = ("name", "model", "data", "labels", "metrics")
 
 
 @dataclass(frozen=True, slots=True)

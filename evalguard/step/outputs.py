@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from evalguard.core.report import Report
 from evalguard.errors import ConfigError, SinkError
 from evalguard.guard import Guard
-from evalguard.sinks.files import FileSink
+from evalguard.sinks.files import FileSink, write_atomically
 
 PREDICTIONS = "predictions.parquet"
+METRICS = "metrics.json"
 REPORT = "report.json"
 
 
@@ -25,10 +28,21 @@ def clear(directory: Path) -> None:
     """
     try:
         FileSink(directory).begin("")
-        (directory / PREDICTIONS).unlink(missing_ok=True)
+        for name in (PREDICTIONS, METRICS):
+            (directory / name).unlink(missing_ok=True)
     except (SinkError, OSError) as error:
         msg = f"outputs.directory: {error}"
         raise ConfigError(msg) from error
+
+
+def write_metrics(report: Report, path: Path) -> None:
+    """The figures of a report, beside its verdict, for tools that read nothing else.
+
+    Raises:
+        SinkError: It could not be written.
+    """
+    content = {"name": report.name, "verdict": report.verdict.value, "metrics": report.to_dict()["impact"]}
+    write_atomically(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
 
 
 def write_predictions(guard: Guard, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import traceback
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,7 @@ from evalguard.step import progress as showing
 from evalguard.step.calls import called, found, importable
 from evalguard.step.config import Call, Settings, Step, read_all
 from evalguard.step.models import open_model
-from evalguard.step.outputs import PREDICTIONS, REPORT, clear, write_predictions
+from evalguard.step.outputs import METRICS, PREDICTIONS, REPORT, clear, write_metrics, write_predictions
 from evalguard.step.record import Record, recording
 from evalguard.step.sources import BATCH_SIZE, Place, Stream, open_data
 from evalguard.step.tables import read_arrays
@@ -243,6 +244,7 @@ def make_guard(opened: Opened, record: Record) -> Guard:
         output=opened.base / step.outputs.directory if step.outputs.directory is not None else None,
         files=_files(step, opened.base),
         model=opened.model,
+        metrics=_metrics(step),
         **checks.model_dump(exclude={"reference", "fingerprint", "key"}),
     )
 
@@ -251,6 +253,27 @@ def _files(step: Step, base: Path) -> list[Path]:
     """The files that are judged: the model's and that of the labels, where each is one file."""
     named = [getattr(section, "path", None) for section in (step.model, step.labels)]
     return [base / path for path in named if path is not None and (base / path).is_file()]
+
+
+def _metrics(step: Step) -> Any:
+    """Names as they stand, functions found."""
+
+    def one(given: str | Call) -> Any:
+        if isinstance(given, str):
+            return given
+        return functools.partial(found(given.call, "metrics"), **given.args)
+
+    given = step.metrics
+    if isinstance(given, dict):
+        return {name: one(metric) for name, metric in given.items()}
+    if isinstance(given, list):
+        # A partial has no name of its own.
+        named = {metric if isinstance(metric, str) else metric.call: one(metric) for metric in given}
+        if len(named) < len(given):
+            msg = "metrics: expected each once, found one again; a mapping of name to metric tells them apart"
+            raise ConfigError(msg)
+        return named
+    return given
 
 
 def _evaluate(opened: Opened, record: Record, progress: showing.Progress) -> Result:
@@ -281,12 +304,14 @@ def _result(opened: Opened, g: Guard, record: Record) -> Result:
     if step.outputs.directory is not None:
         directory = opened.base / step.outputs.directory
         written = (directory / REPORT).is_file()
-        if step.outputs.predictions and len(g.reports) == 1 and _has_rows(g):
-            try:
+        try:
+            if g.report.impact is not None:
+                write_metrics(g.report, directory / METRICS)
+            if step.outputs.predictions and len(g.reports) == 1 and _has_rows(g):
                 write_predictions(g, directory / PREDICTIONS)
-            except SinkError as error:
-                written = False
-                problems.append(str(error))
+        except SinkError as error:
+            written = False
+            problems.append(str(error))
     if record.problem:
         problems.append(record.problem)
     logged = record.sink is not None and not g.sink_errors

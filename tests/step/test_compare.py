@@ -142,6 +142,23 @@ def test_files_and_options_that_cannot_be_used_end_in_2(tmp_path, command, monke
     assert message in done.output
 
 
+def test_figures_are_told_as_scored_and_realigned(tmp_path, command):
+    order = [1, 0, *range(2, N)]
+    truth = np.arange(N) % 2
+    labels = write(tmp_path / "labels.csv", pa.table({"id": [f"{row}" for row in range(N)], "label": truth}))
+    columns = {"id": [f"{row}" for row in order], "p0": 1.0 - truth[order], "p1": 1.0 * truth[order]}
+    delivered = write(tmp_path / "out.csv", pa.table(columns))
+    arguments = ("--key", "id", "--prediction", "p0", "--prediction", "p1", "--metric", "accuracy", "--json")
+    done = command("check", delivered, labels, *arguments)
+    assert done.exit_code == 1, done.output
+    figures = json.loads(done.output)["impact"]["accuracy"]
+    assert figures["as_scored"] == pytest.approx(1 - 2 / N)
+    assert figures["realigned"] == pytest.approx(1.0)
+    done = command("check", delivered, labels, "--key", "id", "--metric", "accuracy")
+    assert done.exit_code == 2
+    assert "expected --metric and --prediction COLUMN together" in done.output
+
+
 def test_row_numbers_come_from_a_column_or_an_array(tmp_path, command):
     labels = tmp_path / "labels.npy"
     np.save(labels, np.arange(N) % 3)

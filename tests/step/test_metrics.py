@@ -1,0 +1,88 @@
+"""Figures of a step: by name, by function, several; what a misalignment did to them; the files named by digest."""
+
+import hashlib
+import json
+
+import pytest
+from sklearn.metrics import accuracy_score
+
+from tests.step import digits
+
+STEP = """\
+version: 1
+name: figures
+model: {path: model.keras}
+data: {call: loading:digits}
+labels: {path: labels.npy}
+metrics: METRICS
+outputs: {directory: out}
+mlflow: {enabled: false}
+"""
+
+
+@pytest.fixture
+def folder(forms, tmp_path):
+    copy = digits.copied(forms, tmp_path / "digits")
+    more = "\ndef right(y_true, y_pred, weight=1.0):\n    return weight * (y_true == y_pred.argmax(axis=1)).mean()\n"
+    (copy / "loading.py").write_text((copy / "loading.py").read_text() + more)
+    return copy
+
+
+def run(folder, command, metrics, *more):
+    (folder / "step.yaml").write_text(STEP.replace("METRICS", metrics))
+    return command("run", folder / "step.yaml", "-q", *more)
+
+
+def expected(folder):
+    """Of scikit-learn, on the predictions as they stand."""
+    import pyarrow.parquet
+
+    table = pyarrow.parquet.read_table(folder / "out" / "predictions.parquet").to_pandas()
+    return accuracy_score(table["y_true"], table.filter(like="prediction_").to_numpy().argmax(axis=1))
+
+
+@pytest.mark.parametrize(
+    ("metrics", "name", "factor"),
+    [
+        ("accuracy", "accuracy", 1),
+        ("['sklearn:accuracy']", "sklearn:accuracy", 1),
+        ("[{call: 'loading:right'}]", "loading:right", 1),
+        ("{twice: {call: 'loading:right', args: {weight: 2.0}}}", "twice", 2),
+    ],
+)
+def test_figures_are_those_of_scikit_learn(folder, command, metrics, name, factor):
+    done = run(folder, command, metrics)
+    assert done.exit_code == 0, done.output
+    told = json.loads((folder / "out" / "metrics.json").read_text())
+    assert told["verdict"] == "PASS"
+    assert told["metrics"][name]["as_scored"] == pytest.approx(factor * expected(folder))
+
+
+def test_a_misalignment_is_told_with_both_figures(folder, command):
+    done = run(folder, command, "accuracy", "--set", "data.args.swapped=true")
+    assert done.exit_code == 1, done.output
+    figures = json.loads((folder / "out" / "metrics.json").read_text())["metrics"]["accuracy"]
+    assert figures["realigned"] == pytest.approx(expected(folder)), "y_true of each row is that of its own sample"
+
+
+@pytest.mark.parametrize(
+    ("metrics", "message"),
+    [
+        ("acuracy", "metrics: expected one of"),
+        ("[{call: 'loading:wrong'}]", "metrics: expected an importable 'loading:wrong'"),
+        ("[{cal: 'loading:right'}]", "metrics"),
+        ("[accuracy, accuracy]", "metrics: expected each once"),
+        ("3", "line 6, metrics: expected"),
+    ],
+)
+def test_a_figure_that_does_not_exist_is_told(folder, command, metrics, message):
+    done = run(folder, command, metrics)
+    assert done.exit_code == 2, done.output
+    assert message in done.output
+
+
+def test_model_and_labels_are_named_by_digest_in_the_attestation(folder, command):
+    assert run(folder, command, "accuracy").exit_code == 0
+    told = (folder / "out" / "attestation.json").read_text()
+    for name in ("model.keras", "labels.npy"):
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() in told
