@@ -3,11 +3,14 @@
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import nbclient
+import nbformat
 import numpy as np
 import pytest
 import yaml
@@ -29,6 +32,25 @@ def test_the_quickstart_runs(tmp_path: Path) -> None:
     process = run_python(str(ROOT / "examples" / "quickstart.py"), cwd=tmp_path)
     assert process.returncode == 0, process.stdout + process.stderr
     assert "FAIL" in process.stdout + process.stderr  # it shows what a broken stream looks like
+
+
+@pytest.mark.slow
+def test_the_notebook_goes_from_a_wrong_figure_to_its_cure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    notebook = nbformat.read(ROOT / "examples" / "wrong_evaluation.ipynb", as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells), "the notebook is kept without its outputs"
+    nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    printed, pages = [], []
+    for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
+        printed += [output["text"]] if output.get("name") == "stdout" else []
+        pages += [output["data"]["text/html"]] if output["output_type"] == "execute_result" else []
+    wrong, right = (float(found) for found in re.findall(r"^accuracy: (.*)", "".join(printed), re.MULTILINE))
+    assert wrong < 0.3 < 0.9 < right
+    assert "`shuffle=True` (certain)" in "".join(printed)
+    assert [re.findall(r"FAIL|PASS", page)[0] for page in pages] == ["FAIL", "PASS"]
+    # In a frame of its own: what the page holds is an attribute, and its style is no style of the notebook.
+    assert all(re.fullmatch(r'<iframe sandbox="" [^<>]*></iframe>', page) for page in pages)
 
 
 def write_digits(folder: Path, values: list[int]) -> Path:
