@@ -165,11 +165,12 @@ def show(report: Report, *, quiet: bool = False) -> None:
 
 @click.command(
     epilog="\b\nExample:\n  evalguard check predictions.csv labels.csv --key id\n"
-    "  evalguard check out/predictions.parquet labels.csv --index sample --output out/check"
+    "  evalguard check out/predictions.parquet labels.csv --key key --labels-key file --output out/check"
 )
 @click.argument("delivered", type=click.Path(path_type=Path))
 @click.argument("labels", type=click.Path(path_type=Path))
 @click.option("--key", help="Column in both tables that names the sample.")
+@click.option("--labels-key", metavar="COLUMN", help="That of LABELS, where it is called otherwise.")
 @click.option("--index", help="Column of DELIVERED that holds the label row of each prediction.")
 @click.option("--label", help="Column of LABELS that holds the labels.")
 @click.option("--require", type=click.Choice(get_args(Require)), default="labels", show_default=True)

@@ -43,6 +43,7 @@ class Question:
         delivered: File of predictions.
         labels: File of labels.
         key: Column in both that names the sample.
+        labels_key: That of the labels, where it is called otherwise.
         index: Column of the predictions that holds the label row; for a
             ``.npy`` file of row numbers None.
         label: Column with the labels.
@@ -56,6 +57,7 @@ class Question:
     delivered: Path
     labels: Path
     key: str | None = None
+    labels_key: str | None = None
     index: str | None = None
     label: str | None = None
     require: Require = "labels"
@@ -77,6 +79,9 @@ def compare(question: Question) -> Report:
     if (q.key is None) == (q.index is None) and not (array and q.index is None):
         msg = "check: expected one of --key and --index"
         raise ConfigError(msg)
+    if q.labels_key is not None and q.key is None:
+        msg = "check: expected --key with --labels-key, found none"
+        raise ConfigError(msg)
     existing(q.delivered, "DELIVERED", "a CSV, Parquet, JSONL or .npy file")
     if not q.labels.is_file():
         msg = f"LABELS: expected a CSV, Parquet, JSONL or .npy file at {q.labels}, found none there"
@@ -89,7 +94,7 @@ def compare(question: Question) -> Report:
     if q.key is not None and not array and not q.metrics and size > STREAM_BYTES:
         return _streamed(q)
     rows = read_arrays(q.delivered, "DELIVERED") if array else _column(q)
-    table = Labels.read(q.labels, label=q.label, key=q.key)
+    table = Labels.read(q.labels, label=q.label, key=q.labels_key or q.key)
     if table.keys is None and rows.dtype.kind not in "iu":
         msg = f"DELIVERED: expected row numbers of the labels in {q.index or q.delivered}, found {rows.dtype}"
         raise ConfigError(msg)
@@ -127,11 +132,11 @@ def _streamed(q: Question) -> Report:
 
 
 def _with_digests(q: Question, seed: int) -> Report:
-    key = str(q.key)
-    wanted, delivered = _unique_digests(q.labels, key, seed), _digests(q.delivered, key, "DELIVERED", seed)
+    key, labels_key = str(q.key), q.labels_key or str(q.key)
+    wanted, delivered = _unique_digests(q.labels, labels_key, seed), _digests(q.delivered, key, "DELIVERED", seed)
     n_rows, n_labels = len(delivered), len(wanted)
     aligned = np.array_equal(delivered, wanted)
-    if aligned and not _same_text(q, key):
+    if aligned and not _same_text(q, key, labels_key):
         raise _Collision
     index: Any = Runs.of(range(n_labels)) if aligned else _samples(delivered, wanted)
     tags = Runs(step=0)
@@ -142,7 +147,7 @@ def _with_digests(q: Question, seed: int) -> Report:
     del delivered, wanted
     table = LabelTable(values=np.broadcast_to(np.int8(0), n_labels), name=q.labels.name)
     report = judge(trace, table, Policy(require=q.require, padding=q.padding), name=q.name).report
-    return _with_keys(replace(report, labels={**report.labels, "digest": digest}), q, key)
+    return _with_keys(replace(report, labels={**report.labels, "digest": digest}), q, key, labels_key)
 
 
 def _batches(path: Path, key: str, where: str) -> Iterator[Any]:
@@ -242,9 +247,9 @@ def _samples(delivered: UInt64, wanted: UInt64) -> NDArray[np.int64]:
     return samples
 
 
-def _same_text(q: Question, key: str) -> bool:
+def _same_text(q: Question, key: str, labels_key: str) -> bool:
     """Whether both files hold the same keys in the same order."""
-    ours, theirs = _pieces(q.delivered, key, "DELIVERED"), _pieces(q.labels, key, "LABELS")
+    ours, theirs = _pieces(q.delivered, key, "DELIVERED"), _pieces(q.labels, labels_key, "LABELS")
     left, right = next(ours, None), next(theirs, None)
     while left is not None and right is not None:
         common = min(len(left), len(right))
@@ -271,7 +276,7 @@ def _texts_at(path: Path, key: str, rows: Any) -> dict[int, str]:
     return found
 
 
-def _with_keys(report: Report, q: Question, key: str) -> Report:
+def _with_keys(report: Report, q: Question, key: str, labels_key: str) -> Report:
     """The report, its proof called by its name and its first wrong rows by their keys."""
     identities = tuple({**item, "identity": "key"} for item in report.identities)
     report = replace(report, identities=identities)
@@ -279,7 +284,7 @@ def _with_keys(report: Report, q: Question, key: str) -> Report:
         return report
     rows = [entry["row"] for entry in report.wrong_rows]
     labels = [entry["label"] for entry in report.wrong_rows if entry["label"] is not None]
-    delivered, wanted = _texts_at(q.delivered, key, rows), _texts_at(q.labels, key, labels)
+    delivered, wanted = _texts_at(q.delivered, key, rows), _texts_at(q.labels, labels_key, labels)
     named = []
     for entry in report.wrong_rows:
         more = {"sample_key": delivered[entry["row"]]}

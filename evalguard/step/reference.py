@@ -31,12 +31,17 @@ def markdown() -> str:
         if words:
             lines += [words, ""]
         if name == "metrics":
-            lines += [str(config.StepFile.model_json_schema()["properties"]["metrics"]["description"]), ""]
+            lines += [_metrics(), ""]
         for kind, model in kinds.items():
             lines += [*([f"### `{name}: {{{kind}: …}}`", ""] if kind else []), *_model(model)]
         if name == "data":
             lines += [FEATURE[1], "", *_model(FEATURE[2])]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _metrics() -> str:
+    options = config.StepFile.model_json_schema()["properties"]["metrics"]["anyOf"]
+    return next(str(option["description"]) for option in options if "description" in option)
 
 
 def _model(model: type[BaseModel]) -> Iterator[str]:

@@ -142,6 +142,17 @@ def test_files_and_options_that_cannot_be_used_end_in_2(tmp_path, command, monke
     assert message in done.output
 
 
+def test_keys_may_be_called_otherwise_in_the_labels(tmp_path, command, size):
+    labels = write(tmp_path / "labels.csv", labels_table().rename_columns(["file", "label"]))
+    delivered = write(tmp_path / "out.csv", delivered_table(range(N)))
+    assert command("check", delivered, labels, "--key", "id", "--labels-key", "file").exit_code == 0
+    delivered = write(tmp_path / "out.csv", delivered_table(range(N - 1, -1, -1)))
+    assert command("check", delivered, labels, "--key", "id", "--labels-key", "file").exit_code == 1
+    done = command("check", delivered, labels, "--index", "id", "--labels-key", "file")
+    assert done.exit_code == 2
+    assert "expected --key with --labels-key" in done.output
+
+
 def test_figures_are_told_as_scored_and_realigned(tmp_path, command):
     order = [1, 0, *range(2, N)]
     truth = np.arange(N) % 2

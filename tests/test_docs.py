@@ -1,0 +1,66 @@
+"""docs/ does what it says: its Python and its commands are run in order, its reference is the one of the models."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from evalguard.cli import cli
+from evalguard.step.config import read_all
+from evalguard.step.reference import markdown
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+BLOCK = re.compile(r"^```(?P<language>\w+)(?: exit=(?P<code>\d))?\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.slow
+def test_getting_started_gets_started(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {"__name__": "docs"}
+    shown = ""
+    blocks = list(BLOCK.finditer((DOCS / "getting-started.md").read_text(encoding="utf-8")))
+    assert len(blocks) == 9
+    for block in blocks:
+        if block["language"] == "python":
+            exec(compile(block["text"], "getting-started.md", "exec"), namespace)  # noqa: S102 - our own page
+        elif block["language"] == "text":
+            assert block["text"] in shown
+        else:
+            (command,) = block["text"].splitlines()
+            name, *arguments = shlex.split(command, comments=True)
+            assert name == "evalguard"
+            done = CliRunner().invoke(cli, arguments)
+            assert done.exit_code == int(block["code"] or 0), (command, done.output)
+            shown = "\n".join(line.partition(": ")[2] for line in done.output.splitlines()) + "\n"
+    assert (tmp_path / "evalguard-out" / "predictions.parquet").is_file()
+
+
+def test_the_reference_is_that_of_the_models():
+    page = (DOCS / "step-file.md").read_text(encoding="utf-8")
+    assert page.endswith(markdown()), "make it again: evalguard schema reference"
+
+
+def test_the_step_files_of_the_reference_are_valid(tmp_path):
+    blocks = [
+        block["text"] for block in BLOCK.finditer((DOCS / "step-file.md").read_text()) if block["language"] == "yaml"
+    ]
+    assert len(blocks) == 2
+    for text in blocks:
+        path = tmp_path / "step.yaml"
+        path.write_text(text)
+        assert read_all(path)
+
+
+def test_every_exit_code_is_on_its_page():
+    from evalguard.step.run import Exit
+
+    page = (DOCS / "exit-codes.md").read_text(encoding="utf-8")
+    assert [int(code) for code in re.findall(r"^\| (\d) \|", page, re.MULTILINE)] == sorted(Exit)
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.stem)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
