@@ -162,7 +162,7 @@ class Session:
         start = time.perf_counter()
         source = bound.arguments["x"]
         engine = engine_of(model)
-        unsupported = engine.unsupported(model)
+        unsupported = engine.unsupported(model, method)
         probe: Probe
         if unsupported:  # nobody could take a tag off again
             probe, problem = PassiveProbe(source, dict(bound.arguments)), unsupported

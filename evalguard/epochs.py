@@ -69,7 +69,7 @@ class Epochs:
         """Validate as Keras asked for, and note what on."""
         engine = engine_of(self.model)
         probe = self._probe(kwargs)
-        recorder = Recorder(self._wanted, problem=engine.unsupported(self.model))
+        recorder = Recorder(self._wanted, problem=engine.unsupported(self.model, "evaluate"))
         with engine.tap(self.model, recorder):
             figures = original(*args, **kwargs)
         trace = recorder.trace(method=FIT, source=_state(probe, len(recorder.tags)), index_source="stated", n_rows=None)

@@ -261,7 +261,8 @@ def _counts(evidence: _Evidence) -> dict[str, int]:
         counts["equal_samples"] = evidence.labels.equal_samples
     samples = evidence.samples
     if samples is None:
-        counts["missing"] = 0 if evidence.trace.stopped else max(0, n_labels - evidence.n_rows)
+        known = evidence.trace.one_to_one and not evidence.trace.stopped
+        counts["missing"] = max(0, n_labels - evidence.n_rows) if known else 0
         return counts
     by_reason = {finding.reason: finding.count for finding in evidence.order}
     for reason in (Reason.MISSING, Reason.DUPLICATE, Reason.FOREIGN, Reason.REORDERED):

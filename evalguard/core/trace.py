@@ -117,7 +117,8 @@ class Trace:
             ``evaluate``: each sample once, with its own target.
         unobserved: Why some rows could not be observed; empty if all were.
         one_to_one: False where the model does not return one row for each row
-            it is fed, so that rows and labels cannot be paired at all.
+            it is fed, or nothing at all was observed, so that rows and labels
+            cannot be paired.
         padding: bool, shape ``(n_rows,)``: rows declared to be dummies.
         stopped: The fault for which the guard stopped the call; empty if it
             ran to its end.

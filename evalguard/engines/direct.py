@@ -18,7 +18,7 @@ KERAS = ("keras", "tf_keras")
 def is_callers_own(model: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
     """Whether this call computes on data for the code that calls it."""
     owner = keras3.model_class()
-    if owner is not None and isinstance(model, owner) and keras3.unsupported(model):
+    if owner is not None and isinstance(model, owner) and keras3.unsupported(model, "__call__"):
         return False
     return not _trains(args, kwargs) and _is_data(inputs(args, kwargs)) and not _inside_a_layer()
 

@@ -28,9 +28,9 @@ def model_class() -> type | None:
     return getattr(keras, "Model", None)
 
 
-def unsupported(model: Any) -> str:
-    """Why this engine cannot observe rows of this model here; empty if it can."""
-    del model
+def unsupported(model: Any, method: str) -> str:
+    """Why this engine cannot observe rows of this method of this model here; empty if it can."""
+    del model, method
     backend = sys.modules["keras"].config.backend()
     return (
         "" if backend == "tensorflow" else f"Keras runs on the {backend} backend; rows are observed on tensorflow only"
@@ -68,7 +68,7 @@ class TestTap(Tap):
 @contextmanager
 def tap(model: Any, recorder: Recorder) -> Iterator[None]:
     """Observe this model's executions in this thread for the length of the block."""
-    if unsupported(model):
+    if unsupported(model, "predict"):
         yield
         return
     with tapped(model, recorder, {"predict": PredictTap, "test": TestTap}):

@@ -196,9 +196,15 @@ class Recorder:
         problem = self.problem
         if not problem and rows != observed:
             problem = f"the model returned {rows} rows for {observed} rows fed"
-        if rows != observed:
+        if rows != observed or (problem and not rows):  # figures alone do not say how many rows there were
             return Trace(
-                rows, np.full(rows, UNKNOWN), method=method, sources=(source,), unobserved=problem, one_to_one=False
+                rows,
+                np.full(rows, UNKNOWN),
+                method=method,
+                ordered=ordered,
+                sources=(source,),
+                unobserved=problem,
+                one_to_one=False,
             )
         tags = self.tags.tags(believed=numbered)
         return Trace(

@@ -30,13 +30,18 @@ def model_class() -> type | None:
     return getattr(tf_keras, "Model", None)
 
 
-def unsupported(model: Any) -> str:
-    """Why this engine cannot observe rows of this model; empty if it can."""
-    base, own = model_class(), type(model)
-    for maker in ("make_predict_function", "make_test_function"):
-        if getattr(own, maker) is not getattr(base, maker):
-            return f"{own.__name__} overrides {maker}, which pulls its batches where they cannot be observed"
-    return ""
+def unsupported(model: Any, method: str) -> str:
+    """Why this engine cannot observe rows of this method of this model; empty if it can."""
+    what = "test" if method in {"evaluate", "test_on_batch"} else "predict"
+    if not _overrides(model, what):
+        return ""
+    why = "which pulls its batches where they cannot be observed"
+    return f"{type(model).__name__} overrides make_{what}_function, {why}"
+
+
+def _overrides(model: Any, what: str) -> bool:
+    maker = f"make_{what}_function"
+    return getattr(type(model), maker) is not getattr(model_class(), maker)
 
 
 class _StepTap(Tap):
@@ -120,8 +125,6 @@ class TestTap(_StepTap):
 @contextmanager
 def tap(model: Any, recorder: Recorder) -> Iterator[None]:
     """Observe this model's executions in this thread for the length of the block."""
-    if unsupported(model):
-        yield
-        return
-    with tapped(model, recorder, {"predict": PredictTap, "test": TestTap}):
+    taps: dict[str, type[Tap]] = {"predict": PredictTap, "test": TestTap}
+    with tapped(model, recorder, {what: each for what, each in taps.items() if not _overrides(model, what)}):
         yield

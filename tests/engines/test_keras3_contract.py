@@ -33,7 +33,9 @@ def functional(**compile_options):
     return model
 
 
-class Subclassed(keras.Model):
+class CustomFunction(keras.Model):
+    made = 0
+
     def __init__(self):
         super().__init__()
         self.dense = keras.layers.Dense(3)
@@ -41,30 +43,16 @@ class Subclassed(keras.Model):
     def call(self, x):
         return self.dense(x)
 
-
-class CustomStep(Subclassed):
-    def predict_step(self, data):
-        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        return self(x, training=False) * 2.0
-
-
-class CustomFunction(Subclassed):
-    made = 0
-
     def make_predict_function(self, force=False):
         self.made += 1
         self.predict_function = lambda data: self(keras.utils.unpack_x_y_sample_weight(data[0])[0], training=False)
         return self.predict_function
 
 
+# Other kinds of model: test_model_kinds.py, each with one kind of source.
 MODELS = {
     "functional": functional,
-    "sequential": lambda: keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)]),
-    "subclassed-unbuilt": Subclassed,
-    "jit_compile": lambda: functional(jit_compile=True),
-    "run_eagerly": lambda: functional(run_eagerly=True),
     "steps_per_execution": lambda: functional(steps_per_execution=3),
-    "custom_predict_step": CustomStep,
     "custom_make_predict_function": CustomFunction,
 }
 
@@ -114,7 +102,7 @@ def test_a_guarded_call_returns_the_same_bits_and_leaves_nothing_behind(kind, so
 
 @pytest.mark.parametrize("order", ["bare-first", "guarded-first"])
 @pytest.mark.parametrize("source", SOURCES)
-@pytest.mark.parametrize("kind", ["functional", "subclassed-unbuilt", "jit_compile", "steps_per_execution"])
+@pytest.mark.parametrize("kind", ["functional", "steps_per_execution"])
 def test_guarding_causes_no_trace_that_an_unguarded_call_would_not(kind, source, order):
     traces = []
 
@@ -123,15 +111,10 @@ def test_guarding_causes_no_trace_that_an_unguarded_call_would_not(kind, source,
             traces.append(1)  # runs while tracing only
             return x
 
-    options: dict[str, dict[str, object]] = {
-        "jit_compile": {"jit_compile": True},
-        "steps_per_execution": {"steps_per_execution": 3},
-    }
-    compile_options = options.get(kind)
     inputs = keras.Input((6,))
     model = keras.Model(inputs, Counting()(inputs))
-    if compile_options:
-        model.compile(**compile_options)
+    if kind == "steps_per_execution":
+        model.compile(steps_per_execution=3)
     if order == "bare-first":
         predict(model, SOURCES[source]())
         before = len(traces)
