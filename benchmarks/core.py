@@ -8,16 +8,21 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
 from evalguard.core.judge import judge
 from evalguard.core.labels import Labels
-from evalguard.core.policy import Policy
+from evalguard.core.ordering import order_metrics
+from evalguard.core.picture import alignment_runs
+from evalguard.core.policy import Policy, Verdict
+from evalguard.core.report import COUNT_NAMES, Report
 from evalguard.core.runs import Runs
 from evalguard.core.trace import UNKNOWN, Trace
 from evalguard.engines.taglog import TagLog
 from evalguard.fingerprint import row_fingerprints
+from evalguard.render.html import to_html
 
 Figure = tuple[str, float, str, float, bool]
 
@@ -30,6 +35,9 @@ def figures() -> Iterator[Figure]:
         yield (f"judging an aligned trace of 10^{exponent} rows", seconds, "s", most_s, False)
         yield (f"memory that judging 10^{exponent} aligned rows takes", megabytes, "MB", 200.0, False)
     yield ("judging a random permutation of 10^7 rows", judge_permutation(10**7), "s", 5.0, False)
+    for what, seconds, kilobytes in pages(10**8):
+        yield (f"page of 10^8 rows, {what}", seconds, "s", 2.0, False)
+        yield (f"its size, {what}", kilobytes, "kB", 1000.0, False)
     yield ("import evalguard", import_time(), "s", 0.15, False)
 
 
@@ -80,6 +88,22 @@ def judge_permutation(rows: int) -> float:
     assert labels.digest
     trace = Trace(rows, np.full(rows, UNKNOWN), index=order)
     return median_seconds(lambda: judge(trace, labels, Policy()), 3)
+
+
+def pages(rows: int) -> Iterator[tuple[str, float, float]]:
+    """Seconds and kilobytes of the page of a report on rows in wrong order."""
+    counts = dict.fromkeys(COUNT_NAMES, 0) | {"n_labels": rows, "n_predictions": rows, "misaligned": rows}
+    finding = {"reason": "reordered", "count": rows, "message": f"{rows} rows came out of order"}
+    rng = np.random.default_rng(0)
+    for what, order in (
+        ("a shift", lambda n: np.roll(np.arange(n), 32)),
+        ("batches of 50 in random order", lambda n: np.arange(n).reshape(-1, 50)[rng.permutation(n // 50)].ravel()),
+        ("all in random order", rng.permutation),
+    ):
+        # Order metrics of fewer rows: their histogram has as many bars.
+        plot, metrics = alignment_runs(order(rows), rows), order_metrics(order(10**6), 10**6)
+        report = Report(Verdict.FAIL, "identity", counts, (finding,), plot=plot, order=metrics)
+        yield what, median_seconds(partial(to_html, report), 3), len(to_html(report).encode()) / 1e3
 
 
 def import_time() -> float:

@@ -90,7 +90,7 @@ def _context(report: Report) -> dict[str, Any]:
         "wrong": wrong,
         "stages": [(stage, report.stages.get(stage, "unknown")) for stage in words.STAGES],
         "causes": [(cause, words.certainty(cause), list(remedy(cause))) for cause in report.diagnosis],
-        "impact": list(words.impact(report)),
+        "impact": list(_impact(report)),
         "histogram": svg.displacement(svg.histogram_of(report.order)),
         "metrics": list(_order(report.order)),
         "more": max(0, report.counts["misaligned"] - len(report.wrong_rows)) if report.wrong_rows else 0,
@@ -109,6 +109,14 @@ def _counts(report: Report) -> Iterator[tuple[str, int, str]]:
     for name in words.NEUTRAL:
         if report.counts[name]:
             yield name.replace("_", " "), report.counts[name], "plain"
+
+
+def _impact(report: Report) -> Iterator[tuple[str, list[tuple[str, str]], list[str]]]:
+    """Each metric with its figures, and with what is said of it in words."""
+    known = [name.replace("_", " ") for name in words.FIGURES]
+    for metric, told in words.impact(report):
+        figures = [(name, value) for name, value in told if name in known]
+        yield metric, figures, [f"{name}: {value}" if name else value for name, value in told if name not in known]
 
 
 def remedy(cause: Diagnosis) -> Iterator[tuple[str, str]]:

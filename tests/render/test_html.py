@@ -226,3 +226,13 @@ def test_the_histogram_of_the_core_is_drawn():
 def test_a_notebook_shows_a_report_as_its_page_in_a_frame():
     report = samples.failing()
     assert report._repr_html_() == to_frame(report)
+
+
+def test_figures_of_a_metric_stand_apart_from_what_is_said_of_it():
+    told = {"as_scored": 0.25, "at_least": 0.5, "at_most": 0.75, "note": "2 samples have no prediction of their own"}
+    report = replace(samples.failing(), impact={"f1": told, "mine": {"error": "ValueError: <b>"}})
+    page = to_html(report)
+    figures = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", page[page.index('<div class="impact">') :])
+    assert figures[:3] == [("as scored", "0.25"), ("at least", "0.5"), ("at most", "0.75")]
+    assert '<p class="told">2 samples have no prediction of their own</p>' in page
+    assert '<p class="told">error: ValueError: &lt;b&gt;</p>' in page
