@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -185,6 +186,25 @@ def _padded(data: Data) -> Mistake:
     return Mistake(lambda model: model.predict(x, batch_size=data.batch_size, verbose=0), "padded", True, data.y)
 
 
+def _every_reader_reads_all(data: Data) -> Mistake:
+    """Two readers in parallel, each of which reads all batches instead of its share."""
+    import tensorflow as tf
+
+    batches = data.dataset().batch(data.batch_size)
+    made = tf.data.Dataset.range(2).interleave(lambda _: batches, cycle_length=2)
+    return data.done(lambda: made, "source copied per worker, or not sharded", certain=False)
+
+
+def _sampler_padding(data: Data) -> Mistake:
+    """A sampler that gives three replicas equally many whole batches: it begins again at the first sample."""
+    replicas = next(count for count in range(3, 9) if -data.n % (count * data.batch_size) >= data.batch_size)
+    more = -data.n % (replicas * data.batch_size)
+    ids = np.arange(data.n + more) % data.n
+    return data.done(
+        lambda: (data.rows(part) for part in data.cut(ids)), "sampler padding across replicas", certain=False
+    )
+
+
 def _cleared_cache(data: Data) -> Mistake:
     """The list that forms batches is cleared inside the endless loop."""
 
@@ -310,8 +330,9 @@ def _two_branches(data: Data) -> Mistake:
     import tensorflow as tf
 
     numbers = tf.data.Dataset.range(data.n).shuffle(data.n, seed=1)
-    x, y = tf.constant(data.x), tf.constant(data.y)
-    apart = tf.data.Dataset.zip((numbers.map(lambda i: tf.gather(x, i)), numbers.map(lambda i: tf.gather(y, i))))
+    # Not two lambdas in one line: TensorFlow warns that it cannot tell them apart.
+    x, y = (numbers.map(partial(tf.gather, tf.constant(part))) for part in (data.x, data.y))
+    apart = tf.data.Dataset.zip((x, y))
     return data.done(lambda: apart.batch(data.batch_size), "labels in the stream belong to other rows", certain=True)
 
 
@@ -330,6 +351,8 @@ MISTAKES: Mapping[str, Callable[[Data], Mistake]] = {
     "endless_generator": _wrapped_generator,
     "repeat": _wrapped_dataset,
     "padded_array": _padded,
+    "every_reader_reads_all": _every_reader_reads_all,
+    "sampler_padding": _sampler_padding,
     "cleared_cache": _cleared_cache,
     "steps_rounded_down": _floor_steps,
     "length_rounded_down": _floor_length,
