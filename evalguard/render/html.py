@@ -149,7 +149,8 @@ def _order(order: Mapping[str, Any] | None) -> Iterator[tuple[str, Any, str]]:
         value: Any = order
         for part in path.split("."):
             value = value.get(part) if isinstance(value, Mapping) else None
-        if value is not None:
+        # Without two steps back there is no gap, and nothing that divides it.
+        if value is not None and (value or path != "gaps.divisor"):
             yield name, words.figure(value), meaning
 
 

@@ -232,7 +232,16 @@ def compact(number: int) -> str:
 
 
 def histogram_of(order: Mapping[str, Any] | None) -> Sequence[Sequence[int]]:
-    """The displacement histogram of ``report.order``; empty where there is none."""
+    """The displacement histogram of ``report.order``, from the earliest row to the latest; empty if there is none."""
     displaced = (order or {}).get("displacement")
-    found = displaced.get("histogram") if isinstance(displaced, Mapping) else None
-    return found if isinstance(found, (list, tuple)) else ()
+    if not isinstance(displaced, Mapping):
+        return ()
+    found = displaced.get("histogram")
+    if not isinstance(found, (list, tuple)):
+        return ()
+    try:
+        # All bins are of one width: the outer ones reach beyond any row.
+        least, most = int(displaced["min"]), int(displaced["max"])
+        return [(max(int(low), least), min(int(high), most), count) for low, high, count in found]
+    except (KeyError, TypeError, ValueError):
+        return found

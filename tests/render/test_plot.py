@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evalguard.core.ordering import order_metrics
 from evalguard.core.picture import alignment_runs
 from evalguard.render.plot import described, picture, text_plot
-from evalguard.render.svg import BARS, LEFT, SIDE, TOP, alignment, compact, displacement, ticks, to_svg
+from evalguard.render.svg import BARS, LEFT, SIDE, TOP, alignment, compact, displacement, histogram_of, ticks, to_svg
 from tests.core.streams import streams
 from tests.render import samples as reports
 
@@ -206,3 +207,19 @@ def test_ticks_are_few_round_numbers_from_0(count):
 )
 def test_axis_numbers_are_short(number, text):
     assert compact(number) == text
+
+
+@given(streams())
+def test_the_histogram_ends_at_the_earliest_and_the_latest_row(stream):
+    samples, n = stream
+    order = order_metrics(np.asarray(samples, dtype=np.int64), n)
+    bins = histogram_of(order)
+    if bins:
+        assert (bins[0][0], bins[-1][1]) == (order["displacement"]["min"], order["displacement"]["max"])
+        assert all(low <= high for low, high, _ in bins)
+        assert [count for *_, count in bins] == [count for *_, count in order["displacement"]["histogram"]]
+
+
+def test_a_histogram_of_another_hand_is_taken_as_it_is():
+    assert histogram_of({"displacement": {"histogram": [[1, 2, "x"]], "min": "?"}}) == [[1, 2, "x"]]
+    assert histogram_of({"displacement": {"histogram": 7}}) == ()
