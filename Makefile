@@ -4,12 +4,13 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo seed test test-browser referee check bench bench-quick field pipelines lint types clean
+.PHONY: help demo seed test test-browser test-oldest referee check bench bench-quick field pipelines lint types clean
 
 BASE_PYTHON := $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 STAMP := $(VENV)/.installed
 REFEREE := .venv-referee
+OLDEST := .venv-oldest
 BIN := $(VENV)/bin
 PYTHON := $(BIN)/python
 TYPED := evalguard tests examples $(wildcard benchmarks)
@@ -18,6 +19,12 @@ PYTEST := $(PYTHON) -m pytest -n 2 --dist worksteal
 FORMAT := $(PYTHON) -m ruff format --check --quiet .
 LINT := $(PYTHON) -m ruff check --quiet .
 TYPES := $(PYTHON) -m mypy --strict --no-error-summary $(TYPED)
+
+OLD_TESTS := tests/engines tests/probes tests/sinks tests/step tests/test_guard.py tests/test_image_iterators.py \
+  tests/test_labels.py tests/test_mistakes.py tests/test_seals.py tests/test_validation.py
+# What old releases say among themselves: MLflow to pydantic 2.0, tf_keras 2.16 to Python 3.11, Keras from another file.
+OLD_WARNINGS := -W 'ignore:Field "model_:UserWarning' -W 'ignore:Extra keyword arguments on `Field`:DeprecationWarning' \
+  -W 'ignore:non-integer arguments to randrange:DeprecationWarning' -W 'ignore:Your input ran out of data:UserWarning'
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -44,6 +51,9 @@ check: lint types ## Lint, types, fast tests
 test-browser: $(STAMP) ## Tests in real headless Chromium (on Debian: apt-get install chromium); screenshots in screenshots/
 	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(PYTHON) -m pip install -qq --no-input -e '.[browser]'
 	@$(PYTHON) -m pytest -m browser
+
+test-oldest: $(OLDEST)/.installed ## What runs Keras or MLflow, on the oldest of them that pyproject.toml admits
+	@$(OLDEST)/bin/python -m pytest -n 2 --dist worksteal -p no:cacheprovider $(OLD_WARNINGS) $(OLD_TESTS)
 
 bench: $(STAMP) ## Guarded against bare, as ratios, with the budgets they hold or break
 	@$(PYTHON) -m benchmarks
@@ -72,14 +82,22 @@ types: $(STAMP) ## mypy --strict
 	@$(TYPES)
 
 clean: ## Remove .venv, caches and what the examples wrote
-	@rm -rf $(VENV) $(REFEREE) .venv-tools .venv-airflow .mypy_cache .pytest_cache .ruff_cache .hypothesis examples/*/work
+	@rm -rf $(VENV) $(REFEREE) $(OLDEST) .venv-tools .venv-airflow .mypy_cache .pytest_cache .ruff_cache .hypothesis examples/*/work
 
 # What an environment holds beside evalguard; constraints are for pip.
 $(STAMP): EXTRAS := test,dev,keras2
 $(REFEREE)/.installed: EXTRAS := test
 $(REFEREE)/.installed: MORE := jax absl-py scipy
 
-$(STAMP) $(REFEREE)/.installed: pyproject.toml
+$(OLDEST)/.installed: EXTRAS := test,keras2
+$(OLDEST)/.installed: MORE = -c $(OLDEST)/constraints.txt
+
+$(OLDEST)/constraints.txt: pyproject.toml tests/oldest/constraints.py
+	@mkdir -p $(@D)
+	@"$(BASE_PYTHON)" tests/oldest/constraints.py > $@
+
+$(OLDEST)/.installed: $(OLDEST)/constraints.txt
+$(STAMP) $(REFEREE)/.installed $(OLDEST)/.installed: pyproject.toml
 	@[ -n "$(BASE_PYTHON)" ] || { echo "make: no python3.11 or python3 on PATH; evalguard needs Python 3.11" >&2; exit 1; }
 	@"$(BASE_PYTHON)" -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"make: evalguard needs Python 3.11 or newer; {sys.executable} is {v[0]}.{v[1]}")'
 	@echo "Installing into $(@D): a few minutes the first time (TensorFlow is large) ..." >&2

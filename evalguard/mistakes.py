@@ -291,7 +291,13 @@ def _shuffle_attribute(data: Data) -> Mistake:
         self.batches = data.cut(np.random.default_rng(0).permutation(data.n))
 
     made = type("Shuffling", (data.pydataset(shuffle=True),), {"on_epoch_begin": shuffle})
-    return data.done(made, "`shuffle=True`", certain=True)
+
+    def source() -> Any:
+        dataset = made()
+        dataset.on_epoch_begin()  # Keras before 3.5 does not call it
+        return dataset
+
+    return data.done(source, "`shuffle=True`", certain=True)
 
 
 def _reshuffled(data: Data) -> Mistake:

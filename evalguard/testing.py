@@ -178,7 +178,6 @@ def _dataset(base: Any, batches: Sequence[Ids], make: MakeBatch, *, with_index: 
 
 def as_tf_dataset(batches: Sequence[Ids], make: MakeBatch) -> Any:
     """A ``tf.data.Dataset`` of these batches, whatever their sizes."""
-    import keras
     import tensorflow as tf
 
     def spec(leaf: Any) -> Any:
@@ -186,7 +185,7 @@ def as_tf_dataset(batches: Sequence[Ids], make: MakeBatch) -> Any:
         dtype = tf.string if array.dtype.kind in "OSU" else array.dtype
         return tf.TensorSpec((None, *array.shape[1:]), dtype)
 
-    signature = keras.tree.map_structure(spec, make(batches[0]))
+    signature = tf.nest.map_structure(spec, make(batches[0]))
     dataset = tf.data.Dataset.from_generator(lambda: (make(ids) for ids in batches), output_signature=signature)
     return dataset.apply(tf.data.experimental.assert_cardinality(len(batches)))
 

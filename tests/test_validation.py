@@ -20,6 +20,7 @@ from evalguard import MisalignmentError, UnprovenError, Verdict
 from evalguard.engines import patching
 from evalguard.engines.callbacks import Hooks
 from evalguard.sinks.tags import slots
+from tests.versions import KERAS
 
 N, BATCH, STEPS, EPOCHS = 53, 8, 3, 3
 RNG = np.random.default_rng(0)
@@ -157,6 +158,10 @@ STEADY: dict[str, tuple[Any, dict[str, Any]]] = {
 def test_the_same_samples_in_any_order_pass(engine, kind, form):
     make, options = STEADY[kind]
     g, _ = guarded(form, make_model(engine), engine, make(engine), **options)
+    if engine.name == "keras3" and KERAS < (3, 7) and "validation_steps" in options:
+        # These go on in each epoch where the one before stopped, with one worker too.
+        assert g.report.verdict is Verdict.FAIL
+        return
     assert (g.report.verdict, g.report.proof) == (Verdict.PASS, "identity"), g.report.to_json()
     scored = {"validation_split": 8, "validation_steps": options.get("validation_steps", 0) * BATCH}
     expected = next((scored[name] for name in options if name in scored), N)

@@ -12,6 +12,7 @@ one model put a ``Tap`` before the function they make.
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,11 @@ from typing import Any
 
 from evalguard.engines.batches import pulled, take
 from evalguard.engines.recorder import Recorder
+from evalguard.engines.steps import TestStepTap
 from evalguard.engines.taps import Tap, tapped
+
+# The first release whose ``test_function`` runs step by step on what it is given.
+STEP_BY_STEP = (3, 7)
 
 
 def model_class() -> type | None:
@@ -65,11 +70,29 @@ class TestTap(Tap):
         self.model.stop_evaluating = True
 
 
+class OldTestTap(TestStepTap, TestTap):
+    """Before Keras 3.7, ``test_function`` pulls inside its graph from whatever iterator it is given.
+
+    ``test_on_batch`` gives it a Python generator, which that graph takes in.
+    """
+
+    def feed(self, recorder: Recorder, data: Any) -> Any:
+        """Run the step on what was pulled from a dataset."""
+        if inspect.isgenerator(data):
+            return TestTap.feed(self, recorder, data)
+        return super().feed(recorder, data)
+
+
+def _test_tap() -> type[Tap]:
+    major, minor = sys.modules["keras"].__version__.split(".")[:2]
+    return TestTap if (int(major), int(minor)) >= STEP_BY_STEP else OldTestTap
+
+
 @contextmanager
 def tap(model: Any, recorder: Recorder) -> Iterator[None]:
     """Observe this model's executions in this thread for the length of the block."""
     if unsupported(model, "predict"):
         yield
         return
-    with tapped(model, recorder, {"predict": PredictTap, "test": TestTap}):
+    with tapped(model, recorder, {"predict": PredictTap, "test": _test_tap()}):
         yield

@@ -3,25 +3,20 @@
 ``Model.predict`` calls ``predict_function(iterator)``, which pulls inside the
 graph (tf_keras 2.21, ``src/engine/training.py``). The tap pulls instead, takes
 the tag off, and runs ``predict_step`` (or ``test_step``) on the batch in a
-``tf.function`` of its own, made once for each function that the model makes.
+``tf.function`` of its own, made once for each function that the model makes (``steps.py``).
 ``tests/engines/test_tf_keras.py`` notices if tf_keras changes this.
 """
 
 from __future__ import annotations
 
 import sys
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from evalguard import nests
-from evalguard.engines.batches import pulled
 from evalguard.engines.recorder import Recorder
+from evalguard.engines.steps import StepTap, TestStepTap
 from evalguard.engines.taps import Tap, tapped
-
-# By the function it stands in for, so that compile() or force=True makes another.
-_compiled: weakref.WeakKeyDictionary[Any, Callable[[Any], Any]] = weakref.WeakKeyDictionary()
 
 
 def model_class() -> type | None:
@@ -44,82 +39,42 @@ def _overrides(model: Any, what: str) -> bool:
     return getattr(type(model), maker) is not getattr(model_class(), maker)
 
 
-class _StepTap(Tap):
-    """Runs one step of the model on each batch pulled."""
+class _Stepping(StepTap):
+    """How tf_keras counts.
 
-    step = "predict_step"
+    Attributes:
+        counter: Name of the model's variable that counts steps.
+    """
+
     counter = "_predict_counter"
 
     def feed(self, recorder: Recorder, data: Any) -> Any:
-        """Pull, note, compute; the outputs of one execution together."""
+        """Pull, note, compute; nobody is asked whether to stop, so to a stopped call the source has ended."""
         if recorder.stopped:
             raise StopIteration
-        steps = getattr(self.model, "_steps_per_execution", None)
-        count = 1 if steps is None else int(steps.numpy())
-        run = self._run()
-        return self.joined([run(batch) for batch in pulled(recorder, data, count)])
+        return super().feed(recorder, data)
 
     def stop(self) -> None:
-        """tf_keras asks nobody whether to stop: to the next execution the source has ended."""
+        """The next execution does."""
 
-    def joined(self, outputs: list[Any]) -> Any:
-        """Outputs of several steps as one."""
-        if len(outputs) == 1:
-            return outputs[0]
-        tf = sys.modules["tensorflow"]
-        return tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *outputs)
+    def batches(self) -> int:
+        """A variable, where it is more than one."""
+        steps = getattr(self.model, "_steps_per_execution", None)
+        return 1 if steps is None else int(steps.numpy())
 
-    def _run(self) -> Callable[[Any], Any]:
-        run = _compiled.get(self.function)
-        if run is None:
-            run = _compiled[self.function] = self._compile()
-        return run
-
-    def _compile(self) -> Callable[[Any], Any]:
-        tf, model = sys.modules["tensorflow"], self.model
-        step, counter = getattr(model, self.step), getattr(model, self.counter)
-
-        def run_step(data: Any) -> Any:
-            outputs = step(data)
-            counter.assign_add(1)
-            return outputs
-
-        if model.jit_compile:
-            run_step = tf.function(run_step, jit_compile=True, reduce_retracing=True)
-
-        def on_data(data: Any) -> Any:
-            return self.reduced(model.distribute_strategy.run(run_step, args=(data,)))
-
-        return on_data if model.run_eagerly else tf.function(on_data, reduce_retracing=True)
-
-    def reduced(self, outputs: Any) -> Any:
-        """Rows of all replicas, in their order."""
-        tf, strategy = sys.modules["tensorflow"], self.model.distribute_strategy
-        if strategy.num_replicas_in_sync == 1:
-            return outputs
-        return nests.map_leaves(lambda leaf: tf.concat(strategy.experimental_local_results(leaf), axis=0), outputs)
+    def counted(self) -> None:
+        """As the function does that this stands in for."""
+        getattr(self.model, self.counter).assign_add(1)
 
 
-class PredictTap(_StepTap):
+class PredictTap(_Stepping):
     """Stands before ``predict_function``."""
 
 
-class TestTap(_StepTap):
-    """Stands before ``test_function``; the last step's figures are the execution's."""
+class TestTap(_Stepping, TestStepTap):
+    """Stands before ``test_function``."""
 
-    step = "test_step"
     counter = "_test_counter"
-
-    def joined(self, outputs: list[Any]) -> Any:
-        """The figures after the last step."""
-        return outputs[-1]
-
-    def reduced(self, outputs: Any) -> Any:
-        """The figures are the same on every replica."""
-        strategy = self.model.distribute_strategy
-        if strategy.num_replicas_in_sync == 1:
-            return outputs
-        return nests.map_leaves(lambda leaf: strategy.experimental_local_results(leaf)[0], outputs)
 
 
 @contextmanager

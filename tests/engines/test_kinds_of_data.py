@@ -14,6 +14,7 @@ import tensorflow as tf
 import evalguard
 from evalguard import Verdict, testing
 from evalguard.fingerprint import row_fingerprints
+from tests.versions import KERAS
 
 N, BATCH = 23, 4
 RNG = np.random.default_rng(0)
@@ -213,6 +214,7 @@ def test_targets_and_weights_ride_along(source, parts):
     assert np.array_equal(g.y_true, y)
 
 
+@pytest.mark.skipif(KERAS < (3, 12), reason="not every older Keras takes a target of None; 3.10 does not")
 def test_missing_targets_work():
     def stream():
         for ids in testing.aligned_batches(N, BATCH):

@@ -1,7 +1,9 @@
 """tf_keras: bits, pulls, traces, patches; and what the engine rests on in it."""
 
+import gc
 import inspect
 import warnings
+import weakref
 
 import numpy as np
 import pytest
@@ -165,6 +167,17 @@ def test_a_forked_worker_neither_judges_nor_records_nor_speaks(tmp_path, capfd):
         functional().predict(endless(), steps=len(BATCHES), workers=2, use_multiprocessing=True, verbose=0)
     assert not (tmp_path / "failed").exists()
     assert "Exception ignored" not in capfd.readouterr().err
+
+
+def test_a_guarded_model_is_freed_as_any_other():
+    model = functional()
+    with guard(reference=X):
+        model.predict(X, verbose=0)
+    alive = weakref.ref(model)
+    del model
+    tf_keras.backend.clear_session()
+    gc.collect()
+    assert alive() is None
 
 
 def test_a_loop_over_batches_is_one_session():
