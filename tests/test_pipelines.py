@@ -25,9 +25,10 @@ def work(tmp_path_factory):
 
 
 @pytest.fixture
-def place(work, tmp_path):
+def place(work, tmp_path, mlflow_template):
     """A copy of examples/pipelines, and the environment that its commands run in."""
     shutil.copytree(PIPELINES, tmp_path / "pipelines")
+    shutil.copy(mlflow_template, tmp_path / "mlflow.db")
     commands = tmp_path / "bin"
     commands.mkdir()
     script = commands / "evalguard"

@@ -18,6 +18,7 @@ def forms(tmp_path_factory):
 @pytest.fixture
 def command(monkeypatch, tmp_path):
     """The command line, in this process; MLflow's store and spool are the test's own."""
+    monkeypatch.chdir(tmp_path)  # where MLflow puts artifacts
     monkeypatch.setenv("EVALGUARD_SPOOL", str(tmp_path / "spool"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,8 +29,9 @@ mlflow: {experiment: stopped}
 
 
 @pytest.fixture
-def folder(forms, tmp_path):
+def folder(forms, tmp_path, mlflow_template):
     copy = digits.copied(forms, tmp_path / "digits")
+    shutil.copy(mlflow_template, copy / "mlflow.db")
     (copy / "out").mkdir()
     (copy / "out" / "report.json").write_text("{}")  # of an earlier run
     return copy

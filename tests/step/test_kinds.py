@@ -246,7 +246,8 @@ def test_the_attestation_of_a_step_is_about_its_own_files(folder, command):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
-def test_models_that_mlflow_keeps(folder, command):
+def test_models_that_mlflow_keeps(folder, command, tmp_path, mlflow_template):
+    shutil.copy(mlflow_template, tmp_path / "mlflow.db")
     model = keras.saving.load_model(folder / "model.keras")
     client = mlflow.MlflowClient()
     experiment = client.create_experiment("kept", artifact_location=(folder / "kept").as_uri())
