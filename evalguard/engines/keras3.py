@@ -21,7 +21,7 @@ from typing import Any
 from evalguard.engines.batches import pulled, take
 from evalguard.engines.recorder import Recorder
 from evalguard.engines.steps import TestStepTap
-from evalguard.engines.taps import Tap, tapped
+from evalguard.engines.taps import Tap, several_workers, tapped
 
 # The first release whose ``test_function`` runs step by step on what it is given.
 STEP_BY_STEP = (3, 7)
@@ -35,11 +35,11 @@ def model_class() -> type | None:
 
 def unsupported(model: Any, method: str) -> str:
     """Why this engine cannot observe rows of this method of this model here; empty if it can."""
-    del model, method
+    del method
     backend = sys.modules["keras"].config.backend()
-    return (
-        "" if backend == "tensorflow" else f"Keras runs on the {backend} backend; rows are observed on tensorflow only"
-    )
+    if backend != "tensorflow":
+        return f"Keras runs on the {backend} backend; rows are observed on tensorflow only"
+    return several_workers(model)
 
 
 class PredictTap(Tap):

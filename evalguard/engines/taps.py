@@ -14,6 +14,23 @@ _lock = threading.RLock()
 _models: dict[int, _ModelTaps] = {}
 
 
+def several_workers(model: Any) -> str:
+    """Why rows cannot be observed where worker processes share the work; empty where one process does it all.
+
+    Each process sees the rows of its own replicas only
+    (``tf.distribute.MultiWorkerMirroredStrategy``).
+    """
+    strategy = getattr(model, "distribute_strategy", None)
+    if strategy is None or strategy.num_replicas_in_sync == 1:
+        return ""
+    here, all_of_them = len(strategy.extended.worker_devices), strategy.num_replicas_in_sync
+    if here >= all_of_them:
+        return ""
+    return (
+        f"{all_of_them} replicas compute and this process sees the rows of {here}; judge what they return with check()"
+    )
+
+
 class Tap:
     """Stands in for a compiled function; takes tags off and notes what is fed.
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from evalguard.engines.recorder import Recorder
 from evalguard.engines.steps import StepTap, TestStepTap
-from evalguard.engines.taps import Tap, tapped
+from evalguard.engines.taps import Tap, several_workers, tapped
 
 
 def model_class() -> type | None:
@@ -29,7 +29,7 @@ def unsupported(model: Any, method: str) -> str:
     """Why this engine cannot observe rows of this method of this model; empty if it can."""
     what = "test" if method in {"evaluate", "test_on_batch"} else "predict"
     if not _overrides(model, what):
-        return ""
+        return several_workers(model)
     why = "which pulls its batches where they cannot be observed"
     return f"{type(model).__name__} overrides make_{what}_function, {why}"
 
@@ -81,5 +81,6 @@ class TestTap(_Stepping, TestStepTap):
 def tap(model: Any, recorder: Recorder) -> Iterator[None]:
     """Observe this model's executions in this thread for the length of the block."""
     taps: dict[str, type[Tap]] = {"predict": PredictTap, "test": TestTap}
-    with tapped(model, recorder, {what: each for what, each in taps.items() if not _overrides(model, what)}):
+    alone = not several_workers(model)
+    with tapped(model, recorder, {what: each for what, each in taps.items() if alone and not _overrides(model, what)}):
         yield
