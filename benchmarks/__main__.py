@@ -23,7 +23,7 @@ def main() -> int:
     arguments = parser.parse_args()
     pairs = 5 if arguments.quick else arguments.pairs
     rows = overhead_rows(pairs, quick=arguments.quick) + core_rows()
-    rows += [] if arguments.quick else alternative_rows(pairs)
+    rows += [] if arguments.quick else engine_rows(pairs) + alternative_rows(pairs)
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
     broken = [row for row in rows if row["holds"] is False]
@@ -52,6 +52,19 @@ def overhead_rows(pairs: int, *, quick: bool) -> list[dict[str, Any]]:
         ratio = overhead.fingerprints_alone(subject, pairs)
         rows.append(show(subject.name, "tf.data", "hash only", ratio, batches, subject.content_budget))
     return rows
+
+
+def engine_rows(pairs: int) -> list[dict[str, Any]]:
+    """``evaluate``, and ``predict`` of tf_keras: the no-op model."""
+    from benchmarks import engines, overhead
+
+    print(f"\nguarded / bare evaluate, and predict of tf_keras, no-op MLP ({pairs} alternating pairs)")
+    subject = overhead.mlp()
+    batches = -(-len(subject.x) // overhead.BATCH)
+    return [
+        show(called, kind, "labels" if called == "evaluate" else "transport", ratio, batches, budget)
+        for called, kind, ratio, budget in engines.figures(subject, pairs)
+    ]
 
 
 def show(model: str, kind: str, proof: str, ratio: Any, batches: int, budget: float | None) -> dict[str, Any]:
