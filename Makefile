@@ -20,7 +20,7 @@ FORMAT := $(PYTHON) -m ruff format --check --quiet .
 LINT := $(PYTHON) -m ruff check --quiet .
 TYPES := $(PYTHON) -m mypy --strict --no-error-summary $(TYPED)
 
-OLD_TESTS := tests/engines tests/probes tests/sinks tests/step tests/test_guard.py tests/test_image_iterators.py \
+OLD_TESTS := tests/engines tests/probes tests/sinks tests/test_guard.py tests/test_image_iterators.py \
   tests/test_labels.py tests/test_mistakes.py tests/test_seals.py tests/test_validation.py
 # What old releases warn of among themselves is no error of ours.
 OLD_WARNINGS := -W default
@@ -51,7 +51,7 @@ test-browser: $(STAMP) ## Tests in real headless Chromium (on Debian: apt-get in
 	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(PYTHON) -m pip install -qq --no-input -e '.[browser]'
 	@$(PYTHON) -m pytest -m browser
 
-test-oldest: $(OLDEST)/.installed ## What runs Keras or MLflow, on the oldest of them that pyproject.toml admits
+test-oldest: $(OLDEST)/.installed ## Engines, probes and records on the oldest Keras, TensorFlow and MLflow that pyproject.toml admits
 	@$(OLDEST)/bin/python -m pytest -n 2 --dist worksteal -p no:cacheprovider $(OLD_WARNINGS) $(OLD_TESTS)
 
 bench: $(STAMP) ## Guarded against bare, as ratios, with the budgets they hold or break
