@@ -6,9 +6,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 import evalguard
 from evalguard import Verdict, testing
+from evalguard.engines import patching
+
+ENGINES = {"keras3": keras, "tf_keras": tf_keras}
 
 N, BATCH = 37, 5
 RNG = np.random.default_rng(0)
@@ -16,28 +20,36 @@ X = RNG.normal(size=(N + 20, 6)).astype("float32")
 Y = RNG.integers(0, 3, size=N + 20)
 
 
-def make_model(**options):
-    keras.utils.set_random_seed(1)
-    inputs = keras.Input((6,))
-    model = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(inputs))
+def make_model(engine, **options):
+    library = ENGINES[engine]
+    library.utils.set_random_seed(1)
+    inputs = library.Input((6,))
+    model = library.Model(inputs, library.layers.Dense(3, activation="softmax")(inputs))
     model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"], **options)
     return model
 
 
+@pytest.fixture(scope="module", params=ENGINES)
+def engine(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def model():
-    return make_model()
+def model(engine):
+    return make_model(engine)
 
 
 def batch(ids):
     return X[ids], Y[ids]
 
 
-def stream(kind, batches):
+def stream(engine, kind, batches):
     if kind == "generator":
         return testing.as_generator(batches, batch)
     if kind == "tf.data":
         return testing.as_tf_dataset(batches, batch)
+    if engine == "tf_keras":
+        return testing.as_sequence(batches, batch)
     return testing.as_pydataset(batches, batch, workers=4 if kind.endswith("threads") else 1)
 
 
@@ -54,20 +66,21 @@ def guard(**options):
 STREAMS = ["generator", "pydataset", "pydataset-4-threads", "tf.data"]
 
 
-@pytest.mark.parametrize("kind", ["plain", "jit", "eager", "steps", "weighted", "subclassed"])
-@pytest.mark.parametrize("source", [*STREAMS, "arrays"])
-def test_guarded_figures_are_the_same_to_the_bit(kind, source):
-    options = {"jit": {"jit_compile": True}, "eager": {"run_eagerly": True}, "steps": {"steps_per_execution": 3}}
-    model = make_model(**options.get(kind, {}))
-    if kind == "subclassed":
-        model = keras.Sequential([keras.layers.Dense(3, activation="softmax")])
-        model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+# tf_keras takes five seconds to stop its workers: once is enough, in test_tf_keras_workers.py.
+BY_ENGINE = [(engine, kind) for engine in ENGINES for kind in STREAMS if (engine, kind) != ("tf_keras", STREAMS[2])]
+
+
+@pytest.mark.parametrize("source", ["arrays", "weighted-arrays", "weighted-tf.data", *STREAMS[:2], "tf.data"])
+def test_guarded_figures_are_the_same_to_the_bit(engine, source):
+    model, weights = make_model(engine), np.linspace(0, 1, N)
 
     def run():
-        if source == "arrays":
-            weight = {"sample_weight": np.linspace(0, 1, N)} if kind == "weighted" else {}
-            return evaluate(model, X[:N], y=Y[:N], batch_size=BATCH, **weight)
-        return evaluate(model, stream(source, testing.aligned_batches(N, BATCH)))
+        if source.endswith("arrays"):
+            options = {"sample_weight": weights} if source.startswith("weighted") else {}
+            return evaluate(model, X[:N], y=Y[:N], batch_size=BATCH, **options)
+        if source == "weighted-tf.data":
+            return evaluate(model, tf.data.Dataset.from_tensor_slices((X[:N], Y[:N], weights)).batch(BATCH))
+        return evaluate(model, stream(engine, source, testing.aligned_batches(N, BATCH)))
 
     bare = run()
     with guard(reference=X[:N]) as g:
@@ -75,18 +88,15 @@ def test_guarded_figures_are_the_same_to_the_bit(kind, source):
     assert guarded == bare == run()
     assert (g.report.verdict, g.report.proof, g.report.method) == (Verdict.PASS, "identity", "evaluate")
     assert "make_test_function" not in vars(model)
-    assert "evaluate" not in vars(keras.Model)
-
-
-ORDER_ONLY = {"swapped_batches", "swapped_rows", "shuffled"}
+    assert not patching.active()
 
 
 @pytest.mark.parametrize("fault", list(testing.FAULTS))
-@pytest.mark.parametrize("source", STREAMS)
-def test_a_faulty_stream_fails_unless_only_its_order_is_another(model, source, fault):
+@pytest.mark.parametrize(("engine", "source"), BY_ENGINE, indirect=["engine"])
+def test_a_faulty_stream_fails_unless_only_its_order_is_another(engine, model, source, fault):
     batches = testing.faulty_batches(fault, n=N, batch_size=BATCH)
     with guard(reference=X[:N]) as g:
-        evaluate(model, stream(source, batches))
+        evaluate(model, stream(engine, source, batches))
     delivered = np.concatenate(batches)
     counts = np.bincount(delivered[delivered < N], minlength=N)
     report = g.report
@@ -107,7 +117,7 @@ def test_a_faulty_stream_fails_unless_only_its_order_is_another(model, source, f
 @pytest.mark.parametrize("return_dict", [False, True])
 def test_a_fail_calls_the_figures_by_their_names(model, return_dict):
     with guard() as g:
-        model.evaluate(stream("tf.data", testing.aligned_batches(N - 1, BATCH)), verbose=0, return_dict=return_dict)
+        model.evaluate(stream("", "tf.data", testing.aligned_batches(N - 1, BATCH)), verbose=0, return_dict=return_dict)
     assert g.report.verdict is Verdict.FAIL
     unfit = g.report.not_proven[0].partition(": ")[2]
     assert sorted(unfit.split(", ")) == ["accuracy", "loss"]
@@ -126,14 +136,14 @@ def test_a_target_of_another_sample_fails(model):
 
 def test_targets_in_order_prove_by_labels_and_in_another_order_prove_nothing(model):
     with guard() as g:
-        evaluate(model, stream("tf.data", testing.aligned_batches(N, BATCH)))
+        evaluate(model, stream("", "tf.data", testing.aligned_batches(N, BATCH)))
     assert (g.report.verdict, g.report.proof) == (Verdict.PASS, "labels")
     with guard() as g:
-        evaluate(model, stream("tf.data", testing.faulty_batches("shuffled", n=N, batch_size=BATCH)))
+        evaluate(model, stream("", "tf.data", testing.faulty_batches("shuffled", n=N, batch_size=BATCH)))
     assert g.report.verdict is Verdict.UNPROVEN
     assert "labels in another order" in " ".join(g.report.not_proven)
     with guard() as g:
-        evaluate(model, stream("tf.data", testing.faulty_batches("repeated_batch", n=N, batch_size=BATCH)))
+        evaluate(model, stream("", "tf.data", testing.faulty_batches("repeated_batch", n=N, batch_size=BATCH)))
     assert g.report.verdict is Verdict.FAIL
 
 
@@ -146,10 +156,9 @@ def test_a_loop_over_batches_is_one_session(model, method):
             results.append(model.predict_on_batch(x) if method == "predict_on_batch" else model.test_on_batch(x, y))
         return results
 
-    aligned = stream("tf.data", testing.aligned_batches(N, BATCH))
-    evaluate(
-        model, aligned
-    )  # Keras before 3.7 cannot begin with `test_on_batch`: it pulls twice where it makes variables
+    aligned = stream("", "tf.data", testing.aligned_batches(N, BATCH))
+    # Keras before 3.7 cannot begin with `test_on_batch`: it pulls twice where it makes variables
+    evaluate(model, aligned)
     bare = loop(aligned)
     with guard(reference=X[:N]) as g:
         guarded = loop(aligned)
@@ -158,7 +167,7 @@ def test_a_loop_over_batches_is_one_session(model, method):
     assert g.report.verdict is Verdict.PASS
     assert len(g.report.calls) == len(bare)
     with guard(reference=X[:N]) as g:
-        loop(stream("tf.data", testing.faulty_batches("skipped_batch", n=N, batch_size=BATCH)))
+        loop(stream("", "tf.data", testing.faulty_batches("skipped_batch", n=N, batch_size=BATCH)))
     assert g.report.verdict is Verdict.FAIL
     assert g.report.counts["missing"] == BATCH
 
@@ -166,17 +175,17 @@ def test_a_loop_over_batches_is_one_session(model, method):
 def test_batches_handed_over_one_by_one_are_no_proof_by_themselves(model):
     """Nobody says that the pieces of a loader come in label order."""
     with guard() as g:
-        for x, _ in stream("tf.data", testing.faulty_batches("shuffled", n=N, batch_size=BATCH)):
+        for x, _ in stream("", "tf.data", testing.faulty_batches("shuffled", n=N, batch_size=BATCH)):
             model.predict_on_batch(x)
     assert g.report.verdict is Verdict.UNPROVEN
     with guard(scope="session") as g:
-        for x, _ in stream("tf.data", testing.faulty_batches("shuffled", n=N, batch_size=BATCH)):
+        for x, _ in stream("", "tf.data", testing.faulty_batches("shuffled", n=N, batch_size=BATCH)):
             model.predict(x, verbose=0)
     assert g.report.verdict is Verdict.UNPROVEN
 
 
-def test_validation_inside_fit_is_not_the_users_evaluation():
-    model = make_model()
+def test_validation_inside_fit_is_not_the_users_evaluation(engine):
+    model = make_model(engine)
     with guard(reference=X[:N]) as g:
         model.fit(X[:20], Y[:20], validation_data=(X[20:30], Y[20:30]), epochs=2, verbose=0)
         evaluate(model, X[:N], y=Y[:N])
@@ -185,9 +194,10 @@ def test_validation_inside_fit_is_not_the_users_evaluation():
 
 
 @pytest.mark.slow
-def test_logging_a_model_is_not_the_users_evaluation(model, tmp_path, monkeypatch):
+def test_logging_a_model_is_not_the_users_evaluation(tmp_path, monkeypatch):
     import mlflow
 
+    model = make_model("keras3")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     with warnings.catch_warnings():

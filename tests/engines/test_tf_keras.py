@@ -180,15 +180,6 @@ def test_a_guarded_model_is_freed_as_any_other():
     assert alive() is None
 
 
-def test_a_loop_over_batches_is_one_session():
-    model = functional()
-    with guard(reference=X) as g:
-        for ids in BATCHES:
-            model.predict_on_batch(X[ids])
-    assert g.report.verdict is Verdict.PASS
-    assert len(g.reports) == 1
-
-
 @pytest.mark.parametrize("where", ["source", "callback"])
 def test_the_users_exception_comes_through_and_no_patch_stays(where):
     class BoomError(Exception):
@@ -225,14 +216,6 @@ def test_a_model_that_makes_its_own_function_is_unproven_and_unharmed():
     assert np.array_equal(bare, guarded)
     assert g.report.verdict is Verdict.UNPROVEN
     assert "Own overrides make_predict_function" in " ".join(g.report.not_proven)
-
-
-def test_validation_inside_fit_is_not_the_users_evaluation():
-    model = functional()
-    with guard(reference=X) as g:
-        model.fit(X[:20], Y[:20], validation_data=(X[20:], Y[20:]), verbose=0)
-        model.evaluate(X, Y, verbose=0)
-    assert [report.method for report in g.reports] == ["evaluate"]
 
 
 def test_tf_keras_still_pulls_inside_predict_function():
