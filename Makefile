@@ -4,13 +4,14 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo seed test test-browser test-oldest referee check bench bench-quick field pipelines lint types clean
+.PHONY: help demo seed test test-browser test-oldest test-loaders referee check bench bench-quick field pipelines lint types clean
 
 BASE_PYTHON := $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 STAMP := $(VENV)/.installed
 REFEREE := .venv-referee
 OLDEST := .venv-oldest
+LOADERS := .venv-loaders
 BIN := $(VENV)/bin
 PYTHON := $(BIN)/python
 TYPED := evalguard tests examples $(wildcard benchmarks)
@@ -54,6 +55,9 @@ test-browser: $(STAMP) ## Tests in real headless Chromium (on Debian: apt-get in
 test-oldest: $(OLDEST)/.installed ## Engines, probes and records on the oldest Keras, TensorFlow and MLflow that pyproject.toml admits
 	@$(OLDEST)/bin/python -m pytest -n 2 --dist worksteal -p no:cacheprovider $(OLD_WARNINGS) $(OLD_TESTS)
 
+test-loaders: $(LOADERS)/.installed ## torch DataLoaders and grain datasets as sources
+	@$(LOADERS)/bin/python -m pytest -p no:cacheprovider tests/loaders/torch_and_grain.py
+
 bench: $(STAMP) ## Guarded against bare, as ratios, with the budgets they hold or break
 	@$(PYTHON) -m benchmarks
 
@@ -88,6 +92,10 @@ $(STAMP): EXTRAS := test,dev,keras2
 $(REFEREE)/.installed: EXTRAS := test
 $(REFEREE)/.installed: MORE := jax absl-py scipy
 
+# Without a version pip takes the build of torch with all of CUDA.
+$(LOADERS)/.installed: EXTRAS := test
+$(LOADERS)/.installed: MORE := 'torch==2.13.*' grain
+
 $(OLDEST)/.installed: EXTRAS := test,keras2
 $(OLDEST)/.installed: MORE = -c $(OLDEST)/constraints.txt
 
@@ -96,7 +104,7 @@ $(OLDEST)/constraints.txt: pyproject.toml tests/oldest/constraints.py
 	@"$(BASE_PYTHON)" tests/oldest/constraints.py > $@
 
 $(OLDEST)/.installed: $(OLDEST)/constraints.txt
-$(STAMP) $(REFEREE)/.installed $(OLDEST)/.installed: pyproject.toml
+$(STAMP) $(REFEREE)/.installed $(OLDEST)/.installed $(LOADERS)/.installed: pyproject.toml
 	@[ -n "$(BASE_PYTHON)" ] || { echo "make: no python3.11 or python3 on PATH; evalguard needs Python 3.11" >&2; exit 1; }
 	@"$(BASE_PYTHON)" -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"make: evalguard needs Python 3.11 or newer; {sys.executable} is {v[0]}.{v[1]}")'
 	@echo "Installing into $(@D): a few minutes the first time (TensorFlow is large) ..." >&2
