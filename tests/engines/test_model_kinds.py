@@ -14,6 +14,7 @@ import tf_keras
 import evalguard
 from evalguard import Verdict, testing
 from evalguard.engines import patching
+from tests.versions import KERAS
 
 ENGINES = {"keras3": keras, "tf_keras": tf_keras}
 N, BATCH = 23, 5
@@ -291,7 +292,8 @@ def test_a_guarded_call_differs_from_an_unguarded_one_by_its_verdict_only(engine
     assert bits(guarded) == bits(again) == bits(bare)
     assert watched.pulls == pulls
     if KINDS[name].traced:
-        assert engine == "tf_keras" or traces == untapped, "Keras 3 runs the function that it had compiled"
+        own_step = engine == "tf_keras" or (method == "evaluate" and KERAS < (3, 7))
+        assert own_step or traces == untapped, "Keras 3 runs the function that it had compiled"
         assert watched.traces == traces, "the second guarded call was traced anew"
     unobserved = engine == "tf_keras" and name == "custom-make-functions"
     assert [report.verdict for report in g.reports] == [Verdict.UNPROVEN if unobserved else Verdict.PASS] * 2

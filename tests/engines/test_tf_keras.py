@@ -169,6 +169,9 @@ def test_a_forked_worker_neither_judges_nor_records_nor_speaks(tmp_path, capfd):
     assert "Exception ignored" not in capfd.readouterr().err
 
 
+@pytest.mark.skipif(
+    tf_keras.__version__.startswith("2.16."), reason="tf_keras 2.16 keeps a model that was not guarded too"
+)
 def test_a_guarded_model_is_freed_as_any_other():
     model = functional()
     with guard(reference=X):
