@@ -41,8 +41,10 @@ def judged(model, name, n, batch_size):
     return done, g.report
 
 
-CASES = [(name, *size) for name in MISTAKES for size in SIZES]
-CASES += [(name, *SMALL) for name in MISTAKES if name not in NEEDS_ROWS]
+# How far a generator is read ahead is up to the machine: with few batches, by a whole pass perhaps.
+NEEDS_BATCHES = {"generator_for_two_calls"}
+CASES = [(name, *size) for name in MISTAKES for size in (SIZES[-1:] if name in NEEDS_BATCHES else SIZES)]
+CASES += [(name, *SMALL) for name in MISTAKES if name not in NEEDS_ROWS | NEEDS_BATCHES]
 
 
 @pytest.mark.parametrize(("name", "n", "batch_size"), CASES)
