@@ -38,8 +38,11 @@ def test_a_verdict_is_pending_until_it_is_judged(anywhere):
 
 @pytest.mark.parametrize(("delivered", "verdict", "violations"), [(PASSED, "PASS", 0), (FAILED, "FAIL", 1)])
 def test_tags_metrics_and_files_are_written(anywhere, delivered, verdict, violations):
-    run, judged = anywhere.run(), report(delivered)
-    write(anywhere.sink(run), judged)
+    run = anywhere.run()
+    sink = anywhere.sink(run)
+    sink.begin("digits")  # before it is judged, as in a guard: a record never ends before it began
+    judged = report(delivered)
+    sink.write(judged, artifacts(judged))
     data = anywhere.client.get_run(run).data
     assert data.tags["evalguard.verdict"] == data.tags["evalguard.digits.verdict"] == verdict
     assert data.tags["evalguard.proof"] == "identity"
