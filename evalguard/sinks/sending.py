@@ -55,6 +55,9 @@ def send(record: Record, until: float | None = None) -> str | None:
     own = _write_truth(client, record, until)
     if own is None:
         return None
+    if record.verdict == PENDING:
+        # What another wrote at the same moment is put right with the verdict; until then the run says no PASS.
+        return own.name
     # The files take as long as all the rest.
     files = _beside(lambda: _write_files(client, record, own.name))
     try:
@@ -88,8 +91,6 @@ def _beside(work: Callable[[], None]) -> Callable[[], None]:
 
 
 def _write_extras(client: Any, record: Record, own: Slot) -> None:
-    if record.verdict == PENDING:
-        return
     _try("dataset", lambda: _write_dataset(client, record))
     _try("figures", lambda: _write_figures(client, record, own.name))
     model_id = _try("model", lambda: _model_id(client, record.fields.get("model", "")))

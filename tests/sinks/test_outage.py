@@ -38,7 +38,7 @@ def after_the_tags(answer):
     def fault(method, path):
         if path.endswith("/runs/log-batch"):
             judged.append(path)
-        # The first batch is PENDING; what settles after it finds nothing to do.
+        # The first batch is PENDING.
         return answer if len(judged) >= 2 else None
 
     return fault
