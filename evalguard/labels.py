@@ -19,7 +19,8 @@ from evalguard.references import batches_of
 
 LABEL_COLUMNS = ("label", "labels", "target", "targets", "y", "y_true", "class")
 MANIFEST_VERSION = 1
-_METADATA = b"evalguard"
+# Key of a manifest among the metadata of a Parquet file.
+METADATA = b"evalguard"
 
 
 class Labels(core.Labels):
@@ -55,7 +56,7 @@ class Labels(core.Labels):
             return cls(values={str(part): np.asarray(array) for part, array in source.items()}, name=name)
         if isinstance(source, tuple) and source and all(hasattr(part, "shape") for part in source):
             return cls(values={str(number): np.asarray(part) for number, part in enumerate(source)}, name=name)
-        return cls(values=_array(source, name), name=name)
+        return cls(values=array_of(source, name), name=name)
 
     @classmethod
     def read(cls, path: str | Path, *, label: str | Mapping[str, str] | None = None, key: str | None = None) -> Self:
@@ -72,10 +73,10 @@ class Labels(core.Labels):
         if path.suffix.lower() == ".npy":
             return cls._from_npy(path, label, key)
         table = _read_table(path, key)
-        if _METADATA in (table.schema.metadata or {}):
+        if METADATA in (table.schema.metadata or {}):
             return cls._from_manifest(table, path)
         names = table.column_names
-        return cls._from_columns(names, lambda name: _column(table[name], path, name), label, key, path.name)
+        return cls._from_columns(names, lambda name: column_values(table[name], path, name), label, key, path.name)
 
     @classmethod
     def _from_npy(cls, path: Path, label: Any, key: str | None) -> Self:
@@ -83,7 +84,7 @@ class Labels(core.Labels):
             msg = f"labels file {path}: expected neither label= nor key=, a .npy file has no columns"
             raise LabelsError(msg)
         try:
-            return cls(values=_array(np.load(path, allow_pickle=False), path.name), name=path.name)
+            return cls(values=array_of(np.load(path, allow_pickle=False), path.name), name=path.name)
         except (ValueError, OSError, EOFError) as error:
             if isinstance(error, LabelsError):
                 raise
@@ -106,9 +107,9 @@ class Labels(core.Labels):
                 raise LabelsError(msg)
         values: core.Values
         if isinstance(label, Mapping):
-            values = {output: _array(read(column), name) for output, column in label.items()}
+            values = {output: array_of(read(column), name) for output, column in label.items()}
         else:
-            values = _array(read(label or _label_column(columns, key, name)), name)
+            values = array_of(read(label or label_column(columns, key, name)), name)
         return cls(values=values, keys=None if key is None else read(key), name=name)
 
     @classmethod
@@ -234,7 +235,7 @@ class Labels(core.Labels):
             "shapes": shapes,
             "dtypes": {column: str(array.dtype) for column, array in _named(values).items()},
         }
-        table = pa.table(columns).replace_schema_metadata({_METADATA: json.dumps(about, sort_keys=True).encode()})
+        table = pa.table(columns).replace_schema_metadata({METADATA: json.dumps(about, sort_keys=True).encode()})
         pq.write_table(table, path)
 
     @classmethod
@@ -247,14 +248,14 @@ class Labels(core.Labels):
         """
         path = Path(path)
         table = _read_table(path, None) if path.is_file() else None
-        if table is None or _METADATA not in (table.schema.metadata or {}):
+        if table is None or METADATA not in (table.schema.metadata or {}):
             msg = f"manifest {path}: expected a file written by Labels.save, found {'another' if table else 'none'}"
             raise LabelsError(msg)
         return cls._from_manifest(table, path)
 
     @classmethod
     def _from_manifest(cls, table: Any, path: Path) -> Self:
-        about = json.loads(table.schema.metadata[_METADATA])
+        about = json.loads(table.schema.metadata[METADATA])
         expected = {"manifest_version": MANIFEST_VERSION, "algorithm": ALGORITHM}
         found = {name: about.get(name) for name in expected}
         if found != expected:
@@ -298,7 +299,12 @@ def _named(values: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
     return {(f"label.{part}" if part else "label"): array for part, array in values.items() if array is not None}
 
 
-def _array(source: Any, name: str) -> NDArray[Any]:
+def array_of(source: Any, name: str) -> NDArray[Any]:
+    """Labels as an array.
+
+    Raises:
+        LabelsError: Rows differ in length, or one has no label.
+    """
     try:
         array = np.asarray(source)
     except ValueError as error:
@@ -316,7 +322,12 @@ def _array(source: Any, name: str) -> NDArray[Any]:
     return array
 
 
-def _label_column(columns: list[str], key: str | None, name: str) -> str:
+def label_column(columns: list[str], key: str | None, name: str) -> str:
+    """The column with the labels, where none is named.
+
+    Raises:
+        LabelsError: Several could hold them, or none.
+    """
     candidates = [column for column in columns if column != key]
     if len(candidates) == 1:
         return candidates[0]
@@ -344,13 +355,20 @@ def _read_table(path: Path, key: str | None) -> Any:
         raise LabelsError(msg) from error
 
 
-def _column(column: Any, path: Path, name: str) -> NDArray[Any]:
+def column_values(column: Any, path: Path, name: str) -> NDArray[Any]:
+    """A column of an Arrow table as an array; text as text, not as objects.
+
+    Raises:
+        LabelsError: A row is empty.
+    """
     if column.null_count:
         rows = np.flatnonzero(column.is_null().to_numpy())
         shown = ", ".join(str(int(row)) for row in rows[: core.MAX_NAMED])
         msg = f"labels file {path}, column {name!r}: rows {shown} are empty ({len(rows)} in all)"
         raise LabelsError(msg)
-    array: NDArray[Any] = np.asarray(column.to_numpy())
+    # Of lists, as of several classes to a sample, `to_numpy` makes an array of arrays.
+    lists = "list" in str(column.type)
+    array: NDArray[Any] = array_of(column.to_pylist(), path.name) if lists else np.asarray(column.to_numpy())
     if array.dtype == object and all(isinstance(item, str) for item in array.tolist()):
         return array.astype(np.str_)
     return array

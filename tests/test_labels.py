@@ -203,3 +203,12 @@ def test_a_table_is_not_taken_for_a_manifest(tmp_path):
     pq.write_table(pa.table({"label": Y}), path)
     with pytest.raises(evalguard.LabelsError, match=r"expected a file written by Labels.save, found another"):
         Labels.load(path)
+
+
+def test_a_column_of_lists_is_several_classes_to_a_sample(tmp_path):
+    rows = [[1, 0, 1], [0, 0, 1]]
+    pq.write_table(pa.table({"y": rows}), tmp_path / "labels.parquet")
+    assert evalguard.Labels.read(tmp_path / "labels.parquet").values.tolist() == rows
+    pq.write_table(pa.table({"y": [[1], [0, 1]]}), tmp_path / "labels.parquet")
+    with pytest.raises(evalguard.LabelsError, match="rows of different lengths"):
+        evalguard.Labels.read(tmp_path / "labels.parquet")

@@ -46,7 +46,7 @@ ARROWS: dict[str, frozenset[str]] = {
         "attesting": "core errors render digests",
         "gating": "core errors render sinks attesting",
         "review": "core errors gating labels render sinks",
-        "step": "__init__ core errors render nests sinks labels guard frames probes",
+        "step": "__init__ core errors render nests digests sinks labels guard frames probes",
         # The public names; the step and the command line are reached by running them.
         "__init__": "core errors gating guard labels tagging validation",
         "cli": "__init__ core errors render sinks labels guard review step",

@@ -7,7 +7,7 @@ Sample ``i`` is row ``i`` here. Reading files and streams is the business of
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -115,7 +115,8 @@ class Labels:
         """
         if not self._digest:
             parts = self._parts()
-            self._digest.append(_digest([part for part in parts if part[0] != "fingerprints"] or parts))
+            told = [part for part in parts if part[0] != "fingerprints"] or parts
+            self._digest.append(digest_of(Part(name, array.dtype, array.shape, _pieces(array)) for name, array in told))
         return self._digest[0]
 
 
@@ -168,14 +169,37 @@ def _first(rows: Any) -> str:
     return ", ".join(shown) + (", …" if len(rows) > MAX_NAMED else "")
 
 
-def _digest(parts: list[tuple[str, NDArray[Any]]]) -> str:
+def _pieces(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    # A file that is mapped into memory is not read into it.
+    return (array[start : start + DIGEST_ROWS] for start in range(0, len(array), DIGEST_ROWS))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """What a digest is of: one array, some rows at a time.
+
+    Attributes:
+        name: ``labels``, ``labels['output']`` or ``keys``.
+        dtype: Of the whole.
+        shape: Of the whole.
+        pieces: Rows that follow each other.
+    """
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    pieces: Iterable[NDArray[Any]]
+
+
+def digest_of(parts: Iterable[Part]) -> str:
+    """``Labels.digest`` of arrays that need not be in memory as a whole."""
     sha = hashlib.sha256()
-    for part, array in parts:
-        sha.update(f"{part}|{array.dtype.str}|{array.shape}|".encode())
-        if array.dtype.hasobject:
-            for item in array.ravel().tolist():
-                sha.update(repr(item).encode() + b"\0")
-        else:  # in pieces: a file that is mapped into memory is not read into it
-            for start in range(0, len(array), DIGEST_ROWS):
-                sha.update(np.ascontiguousarray(array[start : start + DIGEST_ROWS]).tobytes())
+    for part in parts:
+        sha.update(f"{part.name}|{part.dtype.str}|{part.shape}|".encode())
+        for piece in part.pieces:
+            if part.dtype.hasobject:
+                for item in piece.ravel().tolist():
+                    sha.update(repr(item).encode() + b"\0")
+            else:
+                sha.update(np.ascontiguousarray(piece, dtype=part.dtype).tobytes())
     return sha.hexdigest()[:16]

@@ -205,12 +205,13 @@ def check(
 
         report = compare(Question(delivered, labels, name=name or delivered.name, **options))
         if output is not None:
+            from evalguard.digests import files_sha256
             from evalguard.render import artifacts
             from evalguard.sinks.files import FileSink
 
             sink = FileSink(output)
             sink.begin(report.name)
-            sink.write(report, artifacts(report))
+            sink.write(report, artifacts(report, files_sha256([delivered, labels])))
         click.echo(report.to_json(), nl=False) if as_json else show(report, quiet=quiet)
         return int(exit_code(report))
 

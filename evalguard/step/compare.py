@@ -25,11 +25,11 @@ from evalguard.core.trace import FOREIGN, UNKNOWN, Trace
 from evalguard.errors import ConfigError, LabelsError
 from evalguard.guard import check
 from evalguard.labels import Labels
+from evalguard.step.columns import CHUNK, batches, labels_digest
 from evalguard.step.tables import column_of, existing, features, read_arrays, read_table, shown
 
 # Above it, of both files together, rows are streamed.
 STREAM_BYTES = 256 << 20
-CHUNK = 1 << 16
 # Ways to digest a key, tried until no two keys have one digest.
 SEEDS = 4
 UInt64 = NDArray[np.uint64]
@@ -142,7 +142,7 @@ def _with_digests(q: Question, seed: int) -> Report:
     tags = Runs(step=0)
     tags.extend_run(UNKNOWN, n_rows)
     trace = Trace(n_rows, tags, index=index, method="check")
-    digest = LabelTable(fingerprints=wanted).digest
+    digest = labels_digest(q.labels, q.label, labels_key)
     # What is judged are row numbers: the digests have done their work, and take 16 bytes a row.
     del delivered, wanted
     table = LabelTable(values=np.broadcast_to(np.int8(0), n_labels), name=q.labels.name)
@@ -150,49 +150,21 @@ def _with_digests(q: Question, seed: int) -> Report:
     return _with_keys(replace(report, labels={**report.labels, "digest": digest}), q, key, labels_key)
 
 
-def _batches(path: Path, key: str, where: str) -> Iterator[Any]:
-    """The column, some rows at a time; a key of a CSV stays text."""
-    import pyarrow as pa
-    from pyarrow import csv, dataset, parquet
-
-    suffix = path.suffix.lower()
-    try:
-        if suffix in {".parquet", ".pq"}:
-            file = parquet.ParquetFile(path)
-            _refuse_absent(key, file.schema_arrow.names, where)
-            for batch in file.iter_batches(CHUNK, columns=[key]):
-                yield batch.column(0)
-        elif suffix in {".jsonl", ".ndjson"}:
-            lines = dataset.dataset(path, format="json")
-            _refuse_absent(key, lines.schema.names, where)
-            for batch in lines.to_batches(columns=[key], batch_size=CHUNK):
-                yield batch.column(0)
-        else:
-            options = csv.ConvertOptions(column_types={key: pa.string()}, strings_can_be_null=True)
-            with csv.open_csv(path, convert_options=options) as reader:
-                _refuse_absent(key, reader.schema.names, where)
-                for batch in reader:
-                    yield batch.column(key)
-    except (pa.ArrowInvalid, OSError) as error:
-        msg = f"{where}: expected a CSV, Parquet or JSONL table, found in {path}: {error}"
-        raise ConfigError(msg) from error
-
-
-def _refuse_absent(key: str, names: list[str], where: str) -> None:
-    if key not in names:
-        msg = f"{where}: expected a column {key!r}, found columns {', '.join(map(repr, names))}"
-        raise ConfigError(msg)
-
-
 def _texts(column: Any, where: str, start: int) -> Any:
     """Keys as text, without gaps."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     if column.null_count:
         rows = start + np.flatnonzero(np.asarray(column.is_null()))
         msg = f"{where}: every row needs a key; rows {shown(rows)} have none"
         raise LabelsError(msg) if where == "LABELS" else ConfigError(msg)
-    return column.cast(pa.large_string())
+    texts = column.cast(pa.large_string())
+    nameless = np.flatnonzero(np.asarray(pc.equal(texts, "")))
+    if where == "LABELS" and len(nameless):
+        msg = f"{where}: every row needs a key; rows {shown(start + nameless)} have none"
+        raise LabelsError(msg)
+    return texts
 
 
 def _digests(path: Path, key: str, where: str, seed: int) -> UInt64:
@@ -201,7 +173,7 @@ def _digests(path: Path, key: str, where: str, seed: int) -> UInt64:
 
     found = bytearray()  # grows in place
     start = 0
-    for column in _batches(path, key, where):
+    for column in batches(path, key, where, CHUNK):
         texts = _texts(column, where, start).cast(pa.large_binary()).to_pylist()
         start += len(texts)
         digests = (xxhash.xxh3_64_intdigest(text, seed) for text in texts)
@@ -261,7 +233,7 @@ def _same_text(q: Question, key: str, labels_key: str) -> bool:
 
 
 def _pieces(path: Path, key: str, where: str) -> Iterator[Any]:
-    return (_texts(column, where, 0) for column in _batches(path, key, where) if len(column))
+    return (_texts(column, where, 0) for column in batches(path, key, where, CHUNK) if len(column))
 
 
 def _texts_at(path: Path, key: str, rows: Any) -> dict[int, str]:
@@ -269,7 +241,7 @@ def _texts_at(path: Path, key: str, rows: Any) -> dict[int, str]:
     wanted = np.unique(np.asarray(rows, dtype=np.int64))
     found: dict[int, str] = {}
     start = 0
-    for column in _batches(path, key, "LABELS"):
+    for column in batches(path, key, "LABELS", CHUNK):
         for row in wanted[(wanted >= start) & (wanted < start + len(column))].tolist():
             found[row] = str(column[row - start].as_py())
         start += len(column)

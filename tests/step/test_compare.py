@@ -1,6 +1,7 @@
 """Two tables held against each other: every format, every fault, and files too large to be read whole."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -93,7 +94,7 @@ def test_equal_digests_are_no_proof(tmp_path, monkeypatch, bad_seeds):
     monkeypatch.setattr(
         "xxhash.xxh3_64_intdigest", lambda text, seed: text[-1] % 2 if seed < bad_seeds else real(text, seed)
     )
-    labels = write(tmp_path / "labels.csv", pa.table({"id": ["a", "b"]}))
+    labels = write(tmp_path / "labels.csv", pa.table({"id": ["a", "b"], "label": [0, 1]}))
     delivered = write(tmp_path / "out.csv", pa.table({"id": ["c", "b"]}))
     question = compare.Question(delivered, labels, key="id")
     if bad_seeds == 1:
@@ -110,6 +111,7 @@ def test_equal_digests_are_no_proof(tmp_path, monkeypatch, bad_seeds):
     [
         pytest.param(["a", "b", "a"], "1 keys are repeated, the first is 'a' at rows 0, 2", id="repeated"),
         pytest.param(["a", None, "c"], "rows 1", id="null"),
+        pytest.param(["a", "", "c"], "rows 1", id="nameless"),
         pytest.param([], "", id="empty"),
     ],
 )
@@ -183,3 +185,43 @@ def test_row_numbers_come_from_a_column_or_an_array(tmp_path, command):
     assert (tmp_path / "out" / "junit.xml").is_file()
     write(tmp_path / "rows.csv", pa.table({"sample": np.arange(N)}))
     assert command("check", tmp_path / "rows.csv", labels, "--index", "sample").exit_code == 0
+
+
+NAMES = [f"sample {row:03d}" for row in range(N)]
+KEYS: dict[str, list[Any]] = {
+    "text": NAMES,
+    "numbers": list(range(100, 100 + N)),
+    "digits": [f"{row:04d}" for row in range(N)],
+    "hashes, some above int64": [row * (2**64 // N) for row in range(N)],
+    "wider further down": [f"{'x' * row}{row}" for row in range(N)],
+}
+VALUES: dict[str, list[Any]] = {
+    "int": [row % 3 for row in range(N)],
+    "float, from a later row on": [0] * 40 + [0.5] * (N - 40),
+    "text": [f"class {row % 3}" for row in range(N)],
+    "bool": [row % 2 == 0 for row in range(N)],
+    "lists": [[row, row + 1] for row in range(N)],
+}
+
+
+@pytest.mark.parametrize(
+    ("form", "values"),
+    [(form, values) for form in ("csv", "parquet", "jsonl") for values in VALUES if (form, values) != ("csv", "lists")],
+)
+@pytest.mark.parametrize("keys", KEYS)
+def test_the_gate_knows_the_labels_of_a_check_again(tmp_path, command, size, form, keys, values, monkeypatch):
+    """What a check was made against is told by the digest that the gate takes of the file, streamed or not."""
+    monkeypatch.setattr("evalguard.step.columns.CHUNK", 16)
+    names = pa.array(KEYS[keys], pa.uint64()) if keys.startswith("hashes") else KEYS[keys]
+    labels = write(tmp_path / f"labels.{form}", pa.table({"id": names, "label": VALUES[values], "more": range(N)}))
+    delivered = write(tmp_path / f"out.{form}", pa.table({"id": names}))
+    done = command("check", delivered, labels, "--key", "id", "--output", tmp_path / "out", "--json")
+    assert done.exit_code == 0, done.output
+    expected = evalguard.Labels.read(labels, key="id").digest
+    assert json.loads(done.output)["labels"]["digest"] == expected
+    gate = ("gate", "--attestation", tmp_path / "out" / "attestation.json", "--key", "id", "--labels")
+    assert command(*gate, labels, delivered, labels).exit_code == 0
+    other = write(tmp_path / f"other.{form}", pa.table({"id": names, "label": VALUES[values][::-1], "more": range(N)}))
+    closed = command(*gate, other, delivered)
+    assert closed.exit_code == 1
+    assert f"judged against labels {expected}" in closed.output
