@@ -55,7 +55,7 @@ class Target:
     model: str = ""
 
 
-def find_run(option: str | bool, model: str | None = None) -> Target | None:
+def find_run(option: str | bool, model: str | None = None, tracking_uri: str | None = None) -> Target | None:
     """The run to write to, asked on the caller's thread: active runs are thread-local.
 
     A run id given; the thread's active run, if MLflow has been imported at
@@ -65,6 +65,7 @@ def find_run(option: str | bool, model: str | None = None) -> Target | None:
         option: ``auto``, a run id, or False for none.
         model: The model that is evaluated; by default ``MLFLOW_ACTIVE_MODEL_ID``.
             Not MLflow's active model: loading any model may have set that.
+        tracking_uri: The store that the run is in; by default MLflow's own.
 
     Raises:
         ConfigError: ``model`` names no logged model and no version.
@@ -82,11 +83,11 @@ def find_run(option: str | bool, model: str | None = None) -> Target | None:
     run_id = run_id or os.environ.get("MLFLOW_RUN_ID")
     if not run_id:
         return None
-    if active is None:
-        import mlflow as active
-    return Target(
-        absolute(active.get_tracking_uri()), run_id, model_name(model or os.environ.get("MLFLOW_ACTIVE_MODEL_ID", ""))
-    )
+    if tracking_uri is None:
+        if active is None:
+            import mlflow as active
+        tracking_uri = active.get_tracking_uri()
+    return Target(absolute(tracking_uri), run_id, model_name(model or os.environ.get("MLFLOW_ACTIVE_MODEL_ID", "")))
 
 
 def absolute(tracking_uri: str) -> str:
@@ -112,16 +113,19 @@ def model_name(model: str) -> str:
     raise ConfigError(msg)
 
 
-def mlflow_sink(option: str | bool, timeout_s: float = TIMEOUT_S, model: str | None = None) -> MlflowSink | None:
+def mlflow_sink(
+    option: str | bool, timeout_s: float = TIMEOUT_S, model: str | None = None, tracking_uri: str | None = None
+) -> MlflowSink | None:
     """A sink for the run that ``option`` names, or None where there is no run.
 
     Args:
         option: ``auto``, a run id, or False for none.
         timeout_s: Longest time to wait for the server, seconds.
         model: As for ``find_run``.
+        tracking_uri: As for ``find_run``.
     """
     global _said_no_run
-    target = find_run(option, model)
+    target = find_run(option, model, tracking_uri)
     if target is None:
         if not _said_no_run and option is not False:
             _said_no_run = True

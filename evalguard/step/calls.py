@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,24 @@ def called(named: Call, where: str) -> Any:
     except Exception as error:
         msg = f"{where}.call: {named.call}(**{named.args}) raised {type(error).__name__}: {error}"
         raise ConfigError(msg) from error
+
+
+def found_by_name(given: Sequence[str] | Mapping[str, str] | None, where: str) -> dict[str, Any]:
+    """Name → what ``module:name`` names; one of a list is called by the last part of its name.
+
+    Raises:
+        ConfigError: There is no such module or name, or two of a list are called the same.
+    """
+    if isinstance(given, Mapping):
+        return {name: found(each, where) for name, each in given.items()}
+    named: dict[str, Any] = {}
+    for each in given or ():
+        name = each.rpartition(":")[2].rpartition(".")[2]
+        if name in named:
+            msg = f"{where}: expected each name once, found {name!r} again; a mapping of names tells them apart"
+            raise ConfigError(msg)
+        named[name] = found(each, where)
+    return named
 
 
 @contextlib.contextmanager

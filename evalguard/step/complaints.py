@@ -82,6 +82,8 @@ def _said(item: Any, at: KeyPath, kind: type[BaseModel], value: Any) -> str:
         return f"expected {expected}; found {_shown(found)}.{_near(found, words)}"
     if what == "string_pattern_mismatch" and "models|runs" in item["ctx"]["pattern"]:
         return f"expected models:/NAME/VERSION, models:/NAME@ALIAS or runs:/RUN/PATH; found {_shown(found)}"
+    if what == "string_pattern_mismatch" and "databricks" in item["ctx"]["pattern"]:
+        return f"expected the URI of a store, as https://HOST or sqlite:///FILE; found {_shown(found)}"
     if what == "string_pattern_mismatch" and ":" in item["ctx"]["pattern"]:
         return f"expected module:function; found {_shown(found)}"
     if what == "string_pattern_mismatch" and "/" in item["ctx"]["pattern"]:

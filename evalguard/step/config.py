@@ -47,18 +47,29 @@ class Call(_Strict):
 # -- model -------------------------------------------------------------------
 
 
+CustomObjects = Annotated[
+    list[Function] | dict[Text, Function] | None,
+    Field(
+        description="Layers, losses and functions of your own in the model: a list of `module:name`, which also runs "
+        "the module that registers them, or a mapping from the name that the model knows."
+    ),
+]
+
+
 class ModelPath(_Strict):
     """A `.keras` or `.h5` file, or the folder of a SavedModel (run by a `TFSMLayer`)."""
 
     path: Text
     endpoint: Text | None = Field(default=None, description="Of a SavedModel; by default `serve` or `serving_default`.")
     safe_mode: bool = Field(default=True, description="Refuse a `.keras` file that holds code (a `Lambda` layer).")
+    custom_objects: CustomObjects = None
 
 
 class ModelUri(_Strict):
     """A model that MLflow keeps: `models:/NAME/VERSION`, `models:/NAME@ALIAS`, `models:/m-…`, `runs:/RUN/PATH`."""
 
     uri: Annotated[str, Field(pattern=r"^(models|runs):/.+")]
+    custom_objects: CustomObjects = None
 
 
 # -- data --------------------------------------------------------------------
@@ -283,8 +294,15 @@ class MlflowSection(_Strict):
     """Whether and where the verdict is recorded in MLflow."""
 
     enabled: bool = True
+    tracking_uri: Annotated[str, Field(pattern=r"^(databricks|[a-z][a-z0-9+.-]*:/.*)$")] | None = Field(
+        default=None,
+        description="Store of this step's verdict and of `model.uri`; default: that of the environment. "
+        "`sqlite:///mlflow.db` is beside this file.",
+    )
     experiment: Text | None = None
-    run_id: Text | None = None
+    run_id: Text | None = Field(
+        default=None, description="A run to write to; default: that of `mlflow run`, or a new one."
+    )
     required: bool = Field(default=False, description="Exit 4 where the verdict could not be recorded.")
 
 

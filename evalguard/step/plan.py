@@ -14,7 +14,7 @@ from evalguard.labels import Labels
 from evalguard.probes import kinds
 from evalguard.step.calls import importable
 from evalguard.step.config import Settings, Step, read_all
-from evalguard.step.record import target_of
+from evalguard.step.record import store_of, target_of
 from evalguard.step.run import Opened, of_tf_keras, open_step
 
 
@@ -61,7 +61,7 @@ def _plan(step: Step, opened: Opened) -> Plan:
         f"  labels   {opened.labels.name}, {len(opened.labels):,} rows{_keys(opened.labels)}",
         f"  proof    {proof.label}: {why}",
         f"  require  {step.checks.require}{'; this would be UNPROVEN' if weak else ''}",
-        f"  record   {target_of(step)}",
+        f"  record   {target_of(step, store_of(step, opened.base))}",
         f"  reports  {opened.base / step.outputs.directory if step.outputs.directory else 'on the terminal only'}",
     ]
     return Plan(step.name, proof, "\n".join(lines))

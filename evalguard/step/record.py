@@ -6,11 +6,13 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from evalguard.errors import SinkError
 from evalguard.sinks.delivery import NotInTime, courier
 from evalguard.sinks.mlflow import TIMEOUT_S, MlflowSink, absolute, mlflow_sink
+from evalguard.sinks.sending import shown, sqlite_path
 from evalguard.step.config import ModelUri, Step
 
 # The first use of a local store makes its tables.
@@ -32,8 +34,27 @@ class Record:
     status: str = "FAILED"
 
 
+def store_of(step: Step, base: Path) -> str | None:
+    """The store that a step file names, its path relative to the file; None where it names none."""
+    given = step.mlflow.tracking_uri
+    path = sqlite_path(given) if given is not None else None
+    if path is None or path.is_absolute() or str(path) in {"", ".", ":memory:"}:
+        return given
+    return f"sqlite:///{base / path}"
+
+
+def _run_of(step: Step, store: str | None) -> str | None:
+    """A run that is there already: of the file, or of ``mlflow run``, which is in the store of the environment."""
+    import mlflow
+
+    if step.mlflow.run_id is not None:
+        return step.mlflow.run_id
+    same = store is None or store == absolute(mlflow.get_tracking_uri())
+    return os.environ.get("MLFLOW_RUN_ID") if same else None
+
+
 @contextlib.contextmanager
-def recording(step: Step) -> Iterator[Record]:
+def recording(step: Step, store: str | None) -> Iterator[Record]:
     """A run of our own where none is named; it is always terminated.
 
     A run of ``mlflow run`` (``MLFLOW_RUN_ID``) or of the file is somebody
@@ -43,16 +64,17 @@ def recording(step: Step) -> Iterator[Record]:
     if not section.enabled:
         yield Record()
         return
-    if section.run_id or os.environ.get("MLFLOW_RUN_ID"):
-        yield Record(mlflow_sink(section.run_id or "auto", model=_model(step)))
+    given = _run_of(step, store)
+    if given:
+        yield Record(mlflow_sink(given, model=_model(step), tracking_uri=store))
         return
-    run = _OwnRun(step)
+    run = _OwnRun(step, store)
     try:
         run_id = run.create()
     except SinkError as error:
         yield Record(problem=str(error))
         return
-    record = Record(mlflow_sink(run_id, model=_model(step)))
+    record = Record(mlflow_sink(run_id, model=_model(step), tracking_uri=store))
     try:
         yield record
     except KeyboardInterrupt:
@@ -73,11 +95,11 @@ def _model(step: Step) -> str | None:
 class _OwnRun:
     """A run made for one evaluation. Nobody waits longer than the deadline for a server."""
 
-    def __init__(self, step: Step) -> None:
+    def __init__(self, step: Step, store: str | None) -> None:
         import mlflow
 
         self._step = step
-        self._uri = absolute(mlflow.get_tracking_uri())
+        self._uri = absolute(store or mlflow.get_tracking_uri())
         self._client: Any = None
         self._run_id = ""
 
@@ -124,15 +146,15 @@ def _experiment(client: Any, name: str | None) -> str:
     return str(client.create_experiment(name))
 
 
-def target_of(step: Step) -> str:
+def target_of(step: Step, store: str | None) -> str:
     """Where the verdict would be recorded, in words."""
     section = step.mlflow
     if not section.enabled:
         return "not in MLflow"
     import mlflow
 
-    given = section.run_id or os.environ.get("MLFLOW_RUN_ID")
+    given = _run_of(step, store)
     run = (
         f"run {given}" if given else f"a new run of experiment {section.experiment or 'of the environment, or Default'}"
     )
-    return f"{run} at {mlflow.get_tracking_uri()}"
+    return f"{run} at {shown(store or mlflow.get_tracking_uri())}"

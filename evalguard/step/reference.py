@@ -77,7 +77,8 @@ def _kind(entry: dict[str, Any], schema: dict[str, Any]) -> str:
         below = entry.get("additionalProperties")
         return f"mapping to {_kind(below, schema)}" if isinstance(below, dict) and below else "mapping"
     if kind == "string" and "pattern" in entry and ":" in entry["pattern"]:
-        return "`models:/…` or `runs:/…`" if "models" in entry["pattern"] else "`module:function`"
+        known = {"models": "`models:/…` or `runs:/…`", "databricks": "URI"}
+        return next((words for part, words in known.items() if part in entry["pattern"]), "`module:function`")
     if kind == "string" and "pattern" in entry:
         return "fraction"
     words = {"string": "text", "integer": "whole number", "number": "number", "boolean": "`true`, `false`"}

@@ -22,7 +22,7 @@ from evalguard.step.calls import called, found, importable
 from evalguard.step.config import Call, Settings, Step, read_all
 from evalguard.step.models import open_model
 from evalguard.step.outputs import METRICS, PREDICTIONS, REPORT, clear, write_metrics, write_predictions
-from evalguard.step.record import Record, recording
+from evalguard.step.record import Record, recording, store_of
 from evalguard.step.sources import BATCH_SIZE, Place, Stream, open_data
 from evalguard.step.tables import read_arrays
 from evalguard.step.truth import label_key, read_labels
@@ -114,7 +114,7 @@ def _run(step: Step, base: Path, progress: showing.Progress) -> Result:
         clear(base / step.outputs.directory)
     with importable(base):
         opened = open_step(step, base)
-        with recording(step) as record:
+        with recording(step, store_of(step, base)) as record:
             result = _evaluate(opened, record, progress)
             record.status = "FINISHED" if result.report is not None else "FAILED"
             return result
@@ -128,7 +128,7 @@ def open_step(step: Step, base: Path) -> Opened:
         LabelsError: The labels cannot be used.
     """
     labels = read_labels(step.labels, step.data, base)
-    model = open_model(step.model, base)
+    model = open_model(step.model, base, store_of(step, base))
     size = step.predict.batch_size or BATCH_SIZE
     key = label_key(step.labels, step.data, base)
     stream = open_data(step.data, Place(base, "data", size, labels, key, _label_columns(step)))
