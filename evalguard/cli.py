@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+from click.shell_completion import get_completion_class
 
 from evalguard import __version__
 from evalguard.core.report import Report
@@ -16,6 +17,8 @@ from evalguard.review import gate, view
 from evalguard.step.commands import check, doctor, guarded, init, run, schema
 
 USAGE, NOT_LOGGED = 2, 4
+NAME = "evalguard"
+SHELLS = ("bash", "zsh", "fish")
 
 EXIT_CODES = """\b
 Exit codes:
@@ -27,8 +30,23 @@ Exit codes:
 """
 
 
+def _print_completion(context: click.Context, _option: click.Parameter, shell: str | None) -> None:
+    kind = None if shell is None else get_completion_class(shell)
+    if kind is not None:
+        click.echo(kind(cli, {}, NAME, f"_{NAME.upper()}_COMPLETE").source())
+        context.exit()
+
+
 @click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="evalguard")
+@click.version_option(__version__, prog_name=NAME)
+@click.option(
+    "--completion",
+    type=click.Choice(SHELLS),
+    is_eager=True,
+    expose_value=False,
+    callback=_print_completion,
+    help="Print the script that makes a shell complete commands, options and files.",
+)
 def cli() -> None:
     """Prove that the predictions of a Keras model stand at their own labels."""
 
@@ -131,4 +149,4 @@ def replay() -> None:
 
 def main() -> None:
     """Entry point of the ``evalguard`` command."""
-    cli(prog_name="evalguard")
+    cli(prog_name=NAME)
