@@ -1,7 +1,10 @@
 """evalguard proves that the predictions of a Keras model stand at their own labels.
 
-Importing it imports no framework.
+Importing it imports no framework, and what an evaluation does not need only
+when it is asked for.
 """
+
+import typing
 
 from evalguard.core.policy import Policy, Proof, Verdict
 from evalguard.core.report import Diagnosis, Report
@@ -16,11 +19,13 @@ from evalguard.errors import (
     UnprovenError,
     UnsupportedSourceError,
 )
-from evalguard.gating import Evaluation, GateResult, gate
 from evalguard.guard import Guard, GuardedModel, check, guard, wrap
 from evalguard.labels import Labels
 from evalguard.tagging import tagged
 from evalguard.validation import ValidationGuard
+
+if typing.TYPE_CHECKING:
+    from evalguard.gating import Evaluation, GateResult, gate
 
 __version__ = "0.1.0"
 
@@ -52,3 +57,16 @@ __all__ = [
     "tagged",
     "wrap",
 ]
+
+
+def __getattr__(name: str) -> typing.Any:
+    if name in {"Evaluation", "GateResult", "gate"}:
+        from evalguard import gating
+
+        return getattr(gating, name)
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__doc__", "__path__"]

@@ -6,7 +6,6 @@ this. Effects come first (run the call), then values (trace, judgement, report).
 
 from __future__ import annotations
 
-import importlib.metadata
 import inspect
 import sys
 import time
@@ -581,11 +580,13 @@ def wrong_row(row: Mapping[str, Any]) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of the software that took part; only what is imported is asked."""
+    from importlib import metadata
+
     found = {"python": ".".join(map(str, sys.version_info[:3]))}
     for name in ("evalguard", "keras", "tensorflow", "tf_keras", "numpy", "mlflow"):
         if name in sys.modules:
             version = getattr(sys.modules[name], "__version__", None)
-            found[name] = str(version or importlib.metadata.version(name))
+            found[name] = str(version or metadata.version(name))
     return found
 
 

@@ -30,6 +30,8 @@ class Mistake:
         certain: Whether the guard sees what confirms it.
         labels: The labels that the user scores against.
         options: What the user's guard was told besides labels and reference.
+        training: It happens in the validations of a ``fit``: for a
+            ``ValidationGuard``, which needs no labels.
     """
 
     predict: Predict
@@ -37,6 +39,7 @@ class Mistake:
     certain: bool
     labels: Any
     options: dict[str, Any] = field(default_factory=dict)
+    training: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,8 +87,8 @@ class Data:
         rows = self.rows
 
         class Batches(keras.utils.PyDataset):
-            def __init__(self) -> None:
-                super().__init__()
+            def __init__(self, **options: Any) -> None:
+                super().__init__(**options)
                 self.batches = batches
                 self.__dict__.update(attributes)
 
@@ -125,6 +128,21 @@ def _two_calls(data: Data) -> Mistake:
         return [model.predict(stream, steps=steps, verbose=0) for steps in (first, data.steps - first)]
 
     return Mistake(predict, "source ahead of the first call", True, data.y, {"scope": "session"})
+
+
+def _left_in_the_queue(data: Data) -> Mistake:
+    """``workers=2`` and ``validation_steps``: the next epoch's validation begins with what this one's queue held."""
+
+    def train(model: Any) -> Any:
+        import keras
+
+        # A copy: validating costs the user's model neither its weights nor its way of being compiled.
+        copied = keras.models.clone_model(model)
+        copied.compile(loss=lambda _, predicted: keras.ops.mean(predicted, axis=-1))
+        options = {"validation_data": data.pydataset()(workers=2), "validation_steps": data.steps // 2}
+        return copied.fit(*data.rows(range(data.batch_size)), epochs=2, verbose=0, **options)
+
+    return Mistake(train, "leftover queue, `workers > 1`", False, data.y, training=True)
 
 
 def _reads_on(data: Data) -> Mistake:
@@ -352,6 +370,7 @@ def _label_file(data: Data) -> Mistake:
 MISTAKES: Mapping[str, Callable[[Data], Mistake]] = {
     "generator_looked_at": _looked_at,
     "generator_for_two_calls": _two_calls,
+    "leftover_queue": _left_in_the_queue,
     "item_that_reads_on": _reads_on,
     "one_buffer": _one_buffer,
     "endless_generator": _wrapped_generator,
