@@ -139,7 +139,7 @@ def _left_in_the_queue(data: Data) -> Mistake:
         # A copy: validating costs the user's model neither its weights nor its way of being compiled.
         copied = keras.models.clone_model(model)
         copied.compile(loss=lambda _, predicted: keras.ops.mean(predicted, axis=-1))
-        options = {"validation_data": data.pydataset()(workers=2), "validation_steps": data.steps // 2}
+        options = {"validation_data": data.pydataset()(workers=2), "validation_steps": data.steps // 2 + 1}
         return copied.fit(*data.rows(range(data.batch_size)), epochs=2, verbose=0, **options)
 
     return Mistake(train, "leftover queue, `workers > 1`", False, data.y, training=True)
