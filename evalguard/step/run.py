@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -282,7 +283,9 @@ def _evaluate(opened: Opened, record: Record, progress: showing.Progress) -> Res
     shown = showing.callback(progress, keras.callbacks.Callback, step.name)
     arguments = {**opened.arguments, **({} if shown is None else {"callbacks": [shown]})}
     try:
-        with g:
+        with g, warnings.catch_warnings():
+            # Keras, of every source whose length it is not told; how many rows came is for the report to say.
+            warnings.filterwarnings("ignore", r"\s*Your input ran out of data", UserWarning)
             opened.model.predict(opened.stream.source, **arguments)
     except AlignmentError:
         pass

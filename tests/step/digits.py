@@ -14,7 +14,6 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 N = 75  # no batch size of the tests divides it
-FORMS = ("pixels.csv", "pixels.parquet", "pixels.npy", "pixels.npz", "digits.tfrecord", "model.keras")
 
 LOADING = """
 import keras, numpy as np, pathlib
@@ -57,6 +56,11 @@ def shuffled(seed=0):
 def model(units=10):
     return keras.Sequential([keras.Input((64,)), keras.layers.Dense(units, activation="softmax")])
 
+def halves():
+    left, right = keras.Input((32,), name="left"), keras.Input((32,), name="right")
+    both = keras.ops.concatenate([left, right], axis=1)
+    return keras.Model({"left": left, "right": right}, keras.layers.Dense(10)(both))
+
 def slow(seconds=0.2):
     import time
     class Slow(Digits):
@@ -81,11 +85,14 @@ def write(folder: Path) -> Path:
     np.save(folder / "pixels.npy", pixels)
     np.save(folder / "labels.npy", labels)
     np.savez(folder / "pixels.npz", x=pixels, y=labels, id=np.array(names))
+    np.savez(folder / "halves.npz", left=pixels[:, :32], right=pixels[:, 32:])
     table = pa.table({"id": names, **{f"p{column}": pixels[:, column] for column in range(64)}, "label": labels})
     pyarrow.csv.write_csv(table, folder / "pixels.csv")
     pyarrow.parquet.write_table(table, folder / "pixels.parquet")
+    (folder / "pixels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
     write_labels(folder, "labels", names, labels)
     _write_records(folder / "digits.tfrecord", pixels, names, labels)
+    rewrite_records(folder / "digits.tfrecord", folder / "zipped.tfrecord", compression="GZIP")
     _write_models(folder)
     return folder
 
@@ -117,9 +124,18 @@ def _write_records(path: Path, pixels: np.ndarray, names: list[str], labels: np.
             writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
 
 
+def rewrite_records(path: Path, to: Path, order: list[int] | None = None, compression: str = "") -> None:
+    """The same records, some of them, or in another order."""
+    records = list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
+    with tf.io.TFRecordWriter(str(to), compression) as writer:
+        for row in range(len(records)) if order is None else order:
+            writer.write(records[row])
+
+
 def _write_models(folder: Path) -> None:
     flat = keras.Sequential([keras.Input((64,)), keras.layers.Dense(10, activation="softmax")])
     flat.save(folder / "model.keras")
+    flat.save(folder / "model.h5")
     flat.export(folder / "saved", verbose=False)
     square = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)])
     square.save(folder / "square.keras")
