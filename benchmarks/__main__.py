@@ -50,7 +50,8 @@ def overhead_rows(pairs: int, *, quick: bool) -> list[dict[str, Any]]:
                 limit = budget if proof == "transport" else None
                 rows.append(show(subject.name, kind, proof, ratio, batches, limit))
         ratio = overhead.fingerprints_alone(subject, pairs)
-        rows.append(show(subject.name, "tf.data", "hash only", ratio, batches, subject.content_budget))
+        stretch = batches // overhead.STRETCHES
+        rows.append(show(subject.name, "tf.data", "hash only", ratio, stretch, subject.content_budget))
     return rows
 
 

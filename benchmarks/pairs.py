@@ -43,7 +43,12 @@ def compare(first: Callable[[], object], second: Callable[[], object], *, pairs:
             start = time.perf_counter()
             ways[which]()
             times[which].append(time.perf_counter() - start)
-    by_pair = sorted(b / a for a, b in zip(*times, strict=True))
-    quartiles = statistics.quantiles(by_pair, n=4) if len(by_pair) > 1 else [by_pair[0]] * 3
-    medians = [statistics.median(values) for values in times]
-    return Ratio(medians[0], medians[1], medians[1] / medians[0], quartiles[0], quartiles[2], pairs)
+    return ratio_of(*times)
+
+
+def ratio_of(first: list[float], second: list[float]) -> Ratio:
+    """The figures of two ways, timed in pairs."""
+    by_pair = [b / a for a, b in zip(first, second, strict=True)]
+    quartiles = statistics.quantiles(by_pair, n=4) if len(by_pair) > 1 else by_pair * 3
+    medians = [statistics.median(values) for values in (first, second)]
+    return Ratio(medians[0], medians[1], medians[1] / medians[0], quartiles[0], quartiles[2], len(by_pair))
