@@ -363,6 +363,8 @@ class StepFile(Sections):
 
 # Given anew, these take the place of the whole; of other sections single keys do.
 WHOLE = ("name", "model", "data", "labels", "metrics")
+# `metrics: null`: none, whatever the others have. Another section with nothing in it is a slip.
+MAY_BE_EMPTY = ("metrics",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,6 +405,7 @@ def read_all(path: Path, settings: Settings | None = None) -> tuple[Step, ...]:
     for text in settings.values:
         _set(data, lines, text)
     _validated(StepFile, data, data, lines, path, ())
+    _refuse_empty(data, (), lines, path)
     entries = data.get("evaluations") or [None]
     steps = [_step(data, number if entry is not None else None, lines, path) for number, entry in enumerate(entries)]
     _refuse_equal_names(steps, lines, path)
@@ -414,12 +417,22 @@ def _step(data: dict[str, Any], number: int | None, lines: Lines, path: Path) ->
     if number is None:
         return _validated(Step, shared, data, lines, path, ())
     own = data["evaluations"][number]
+    _refuse_empty(own, ("evaluations", number), lines, path)
     merged = {**shared, "name": f"{shared.get('name', 'evaluation')}-{number + 1}", **_merged(shared, own)}
     step = _validated(Step, merged, data, lines, path, ("evaluations", number))
     if step.outputs.directory is None:
         return step
     folder = str(Path(step.outputs.directory) / _folder_name(step.name))
     return step.model_copy(update={"outputs": step.outputs.model_copy(update={"directory": folder})})
+
+
+def _refuse_empty(sections: Mapping[str, Any], within: KeyPath, lines: Lines, path: Path) -> None:
+    empty = next((name for name, value in sections.items() if value is None and name not in MAY_BE_EMPTY), None)
+    if empty is not None:
+        at = (*within, empty)
+        where = f"{path}, line {load.line_of(at, lines)}, {load.dotted(at)}"
+        msg = f"{where}: expected a value, found nothing; give one, or leave the key out"
+        raise ConfigError(msg)
 
 
 def _merged(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
@@ -430,7 +443,7 @@ def _merged(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]
             merged[name] = {**before, **value}
         else:
             merged[name] = value
-    return {name: value for name, value in merged.items() if value is not None}
+    return merged
 
 
 def _folder_name(name: str) -> str:

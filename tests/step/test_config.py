@@ -145,6 +145,11 @@ SEVERAL_WRONG = {
     "missing": (("model: {path: model.keras}\n", ""), "evaluations.0.model: this key is needed"),
     "twice": (("name: second", "name: First_half"), None),
     "same": (("name: second", "name: First half"), "evaluations.1.name: expected a name of its own"),
+    "empty": (
+        ("checks: {require: labels}", "checks:"),
+        "line 12, evaluations.1.checks: expected a value, found nothing",
+    ),
+    "empty-shared": (("outputs: {directory: out}", "outputs:"), "line 5, outputs: expected a value, found nothing"),
     "none": ((SEVERAL[SEVERAL.index("evaluations") :], "evaluations: []"), "line 6, evaluations: expected"),
 }
 
@@ -159,6 +164,12 @@ def test_what_is_wrong_in_one_of_several_is_named_where_it_stands(tmp_path, chan
         config.read_all(path)
     assert message in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1, "said once, not for each evaluation"
+
+
+def test_one_of_several_may_say_that_it_has_no_metrics(tmp_path):
+    text = SEVERAL.replace("checks: {require: identity,", "metrics: accuracy\nchecks: {require: identity,")
+    first, second = config.read_all(write(tmp_path, text.replace("  - name: second", "  - name: second\n    metrics:")))
+    assert (first.metrics, second.metrics) == ("accuracy", None)
 
 
 NEAREST = {

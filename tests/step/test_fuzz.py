@@ -1,8 +1,13 @@
 """Whatever stands in a step file: never a traceback, and never a PASS with a check silently off."""
 
+import collections
+import copy
+import functools
 import random
+import re
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
@@ -10,7 +15,7 @@ from hypothesis import strategies as st
 
 from evalguard.errors import ConfigError
 from evalguard.step import config, load
-from evalguard.step.schema import step_schema
+from evalguard.step.schema import NEEDED, step_schema
 from tests.step import digits
 
 ROOT = Path(__file__).parents[2]
@@ -38,39 +43,83 @@ anything = st.recursive(
 )
 
 
-def drawn(schema, depth=0):
-    """Values of a JSON Schema's form, and now and then something else altogether."""
+# Text that some pattern or other of the schema takes; where it has one, those that it takes.
+TEXTS = [
+    "a",
+    "labels.csv",
+    "a:b",
+    "models:/x/1",
+    "runs:/r/m",
+    "1/255",
+    "sqlite:///x.db",
+    "project.loading:test_images",
+]
+
+
+def drawn(schema):
+    """Values that the schema allows."""
+    if not isinstance(schema, dict):  # `true`: whatever you like
+        return anything
     if "$ref" in schema:
-        return st.deferred(lambda: drawn(SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]], depth + 1))
+        return st.deferred(lambda: drawn(SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]]))
     for union in ("anyOf", "oneOf"):
         if union in schema and "properties" not in schema:
-            return st.one_of([drawn(option, depth) for option in schema[union]])
+            return st.one_of([drawn(option) for option in schema[union]])
     if "enum" in schema or "const" in schema:
-        values = schema.get("enum", [schema.get("const")])
-        return st.sampled_from([*values, *(str(value)[:-1] for value in values)])
+        return st.sampled_from(schema.get("enum", [schema.get("const")]))
     kind = schema.get("type")
     if kind == "object" and "properties" in schema:
-        return mapping(schema, depth)
+        return mapping(schema)
+    if kind == "object":
+        return st.dictionaries(st.sampled_from(TEXTS[:2]), drawn(schema.get("additionalProperties") or {}), max_size=2)
+    if kind == "array":
+        few = {"min_size": schema.get("minItems", 0), "max_size": min(2, schema.get("maxItems", 2))}
+        return st.lists(drawn(schema.get("items", {})), **few)
     simple = {
-        "string": st.sampled_from(["a", "labels.csv", "a:b", "models:/x/1", "${EVALGUARD_UNSET:-x}", ""]),
-        "integer": st.integers(-1, 40),
+        "string": st.sampled_from([text for text in TEXTS if re.search(schema.get("pattern", ""), text)] or ["a"]),
+        "integer": st.integers(schema.get("exclusiveMinimum", -2) + 1, 40),
         "number": st.floats(-1, 1),
         "boolean": st.booleans(),
         "null": st.none(),
-        "array": st.lists(st.integers(0, 9) | st.text(max_size=3), max_size=3),
-        "object": st.dictionaries(st.text(max_size=5), anything, max_size=2),
     }
-    return st.one_of(simple[kind], simple[kind], simple[kind], anything) if kind in simple else anything
+    return simple.get(kind, anything)
 
 
-def mapping(schema, depth):
-    required = schema.get("required", [])
-    entries = {name: drawn(below, depth) for name, below in schema["properties"].items()}
-    needed = {name: entries[name] for name in required}
-    optional = {name: entries[name] for name in entries if name not in needed}
-    misspelt = {f"{name}s": below for name, below in entries.items() if f"{name}s" not in entries}
-    right = st.fixed_dictionaries(needed, optional=optional)
-    return st.one_of(right, right, right, st.fixed_dictionaries(needed, optional={**optional, **misspelt}))
+def mapping(schema):
+    needed = set(schema.get("required", [])) | (set(NEEDED) if schema is SCHEMA else set())
+    entries = {name: drawn(below) for name, below in schema["properties"].items()}
+    return st.fixed_dictionaries(
+        {name: below for name, below in entries.items() if name in needed},
+        optional={name: below for name, below in entries.items() if name not in needed},
+    )
+
+
+def paths(value, at=()):
+    """Where something stands in a file, the file itself left out."""
+    for key, below in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield (*at, key)
+        yield from paths(below, (*at, key))
+
+
+@st.composite
+def files(draw):
+    """A file as the schema allows it; two of three have one thing about them changed."""
+    value = copy.deepcopy(draw(drawn(SCHEMA)))
+    change = draw(st.sampled_from(["none", "drop", "misspell", "replace", "add", "move"]))
+    *above, last = draw(st.sampled_from(list(paths(value))))
+    place = functools.reduce(lambda below, key: below[key], above, value)
+    match change:
+        case "drop":
+            del place[last]
+        case "misspell" if isinstance(last, str):
+            place[f"{last}s"] = place.pop(last)
+        case "replace":
+            place[last] = draw(anything)
+        case "add" if isinstance(place, dict):
+            place[draw(st.text(max_size=8))] = draw(anything)
+        case "move" if isinstance(place, dict):
+            value[last] = place.pop(last)
+    return change, value
 
 
 def validates(text, tmp_path):
@@ -99,15 +148,38 @@ def refuse_dropped(said, read):
             refuse_dropped(section, read[name])
 
 
-@given(value=drawn(SCHEMA))
-@settings(max_examples=150, suppress_health_check=list(HealthCheck))
-def test_a_file_of_the_schema_s_form_is_read_or_refused_in_words(value, tmp_path):
-    steps = validates(yaml.safe_dump(value, allow_unicode=True), tmp_path)
-    if steps is None:
-        return
-    # What was read is what stands there: no key was dropped on the way.
-    for step, own in zip(steps, value.get("evaluations") or [value], strict=True):
-        refuse_dropped({name: section for name, section in own.items() if section is not None}, dump(step))
+def refuse_weaker(said, read):
+    """What a file demands is demanded, word by word."""
+    for option, value in (said.get("checks") or {}).items():
+        if option != "reference":
+            assert read["checks"][option] == value, option
+
+
+def test_a_file_of_the_schema_s_form_is_read_or_refused_in_words(tmp_path):
+    told: collections.Counter[tuple[str, str]] = collections.Counter()
+    schema = jsonschema.Draft202012Validator(SCHEMA)
+
+    @given(drawn_file=files())
+    @settings(max_examples=400, suppress_health_check=list(HealthCheck))
+    def each(drawn_file):
+        change, value = drawn_file
+        text = yaml.safe_dump(value, allow_unicode=True)
+        steps = validates(text, tmp_path)
+        told[change, "refused" if steps is None else "read"] += 1
+        if steps is None:
+            return
+        # What is read, an editor takes for right too; and no key was dropped on the way.
+        assert schema.is_valid(load.load(tmp_path / "step.yaml")[0])
+        for step, own in zip(steps, value.get("evaluations") or [value], strict=True):
+            refuse_dropped({name: section for name, section in own.items() if section is not None}, dump(step))
+            refuse_weaker(own, dump(step))
+
+    each()
+    unchanged = told["none", "read"], told["none", "refused"]
+    assert unchanged[0] > unchanged[1], told
+    assert sum(count for (_, how), count in told.items() if how == "read") >= 100, told
+    assert sum(count for (_, how), count in told.items() if how == "refused") >= 100, told
+    assert told["misspell", "refused"] >= 10, told
 
 
 @given(text=st.text(max_size=200) | st.binary(max_size=200))
@@ -156,29 +228,39 @@ def mutated(text, seed):
 FILES = {
     "real": REAL,
     **{path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "configs").glob("*.yaml"))},
+    "pipelines": (ROOT / "examples" / "pipelines" / "step.yaml").read_text(encoding="utf-8"),
+    **{
+        f"docs-{number}": block
+        for number, block in enumerate(
+            re.findall(r"^```yaml\n(.*?)^```$", (ROOT / "docs" / "step-file.md").read_text(), re.MULTILINE | re.DOTALL)
+        )
+    },
 }
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_mutated_files_are_refused_in_words_or_demand_what_they_say(name, tmp_path):
-    demanded = yaml.safe_load(FILES[name])["checks"]
+    assert validates(FILES[name], tmp_path)
+    demanded = load.load(tmp_path / "step.yaml")[0]["checks"]
     same = 0
     for seed in range(200):
         text = mutated(FILES[name], seed)
         steps = validates(text, tmp_path)
         if steps is None:
             continue
-        (step,) = steps
-        whole = yaml.safe_load(text)
-        refuse_dropped(whole, dump(step))
-        said = whole.get("checks") or {}
-        checks = step.checks.model_dump()
-        for option in demanded:
-            if checks[option] != demanded[option]:
-                # Weaker than before only where the file itself now says so, or no longer says anything.
-                assert option not in said or said[option] == checks[option], text
-            same += 1
-    assert same, "some mutations do no harm"
+        whole = load.load(tmp_path / "step.yaml")[0]
+        entries = whole.pop("evaluations", [{}])
+        for step, own in zip(steps, entries, strict=True):
+            sections = {section: value for section, value in {**whole, **own}.items() if value is not None}
+            refuse_dropped(sections, dump(step))
+            said = {**(whole.get("checks") or {}), **(own.get("checks") or {})}
+            checks = step.checks.model_dump()
+            for option in demanded:
+                if checks[option] != demanded[option]:
+                    # Weaker than before only where the file itself now says so, or no longer says anything.
+                    assert option not in said or said[option] == checks[option], text
+        same += 1
+    assert 0 < same < 200, "some mutations do no harm, some do"
 
 
 def test_mutated_files_that_are_run_never_pass_with_a_fault_planted(forms, command, tmp_path):
