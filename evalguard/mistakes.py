@@ -1,17 +1,21 @@
 """Evaluations done wrong on purpose, one for each cause that a report can name.
 
 They are what people do: a generator used twice, ``steps`` rounded down, a
-dataset shuffled anew at each pass. Each is done with real sources of Keras 3.
+dataset shuffled anew at each pass. Each is done with real sources of Keras 3,
+but for the one that only tf_keras makes.
 """
 
 from __future__ import annotations
 
 import math
+import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -32,6 +36,7 @@ class Mistake:
         options: What the user's guard was told besides labels and reference.
         training: It happens in the validations of a ``fit``: for a
             ``ValidationGuard``, which needs no labels.
+        engine: Package whose models ``predict`` takes, ``keras`` or ``tf_keras``.
     """
 
     predict: Predict
@@ -40,6 +45,7 @@ class Mistake:
     labels: Any
     options: dict[str, Any] = field(default_factory=dict)
     training: bool = False
+    engine: str = "keras"
 
 
 @dataclass(frozen=True, eq=False)
@@ -296,6 +302,37 @@ def _racing(data: Data) -> Mistake:
     return data.done(stream, "parallel work inside the source", certain=False)
 
 
+def _asked_by_two(data: Data) -> Mistake:
+    """Two workers of tf_keras ask one iterator: the first to ask is not the first to be given."""
+
+    class Loader:
+        def __init__(self) -> None:
+            self.batches = map(data.rows, data.cut(np.arange(data.n)))
+            self.turns, self.lock = count(), threading.Lock()
+            self.given: dict[int, threading.Event] = defaultdict(threading.Event)
+
+        def __iter__(self) -> Any:
+            return self
+
+        def __next__(self) -> Any:
+            turn = next(self.turns)
+            if turn % 2 == 0:
+                self.given[turn + 1].wait(timeout=0.5)
+            try:
+                with self.lock:
+                    return next(self.batches)
+            finally:
+                self.given[turn].set()
+
+    return Mistake(
+        lambda model: model.predict(Loader(), steps=data.steps, workers=2, verbose=0),
+        "unordered queue",
+        True,
+        data.y,
+        engine="tf_keras",
+    )
+
+
 def _buffer_shuffle(data: Data) -> Mistake:
     """A shuffle buffer smaller than the data."""
     made = data.dataset().shuffle(max(2, data.n // 8), reshuffle_each_iteration=False, seed=1).batch(data.batch_size)
@@ -385,6 +422,7 @@ MISTAKES: Mapping[str, Callable[[Data], Mistake]] = {
     "too_few_steps": _few_steps,
     "files_passed_over": _passed_over,
     "batches_by_threads": _racing,
+    "two_workers_ask_one_iterator": _asked_by_two,
     "shuffle_buffer": _buffer_shuffle,
     "shuffle_attribute": _shuffle_attribute,
     "shuffled_anew": _reshuffled,

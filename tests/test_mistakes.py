@@ -1,9 +1,10 @@
-"""Each mistake is named as what it is, by real sources in Keras 3, at many sizes; and nothing else is."""
+"""Each mistake is named as what it is, by real sources in real models, at many sizes; and nothing else is."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 import evalguard
 from evalguard.mistakes import Data
@@ -19,6 +20,7 @@ NEEDS_ROWS = {
     "shards",
     "files_sorted_as_text",
     "files_passed_over",
+    "two_workers_ask_one_iterator",
 }
 
 
@@ -32,9 +34,16 @@ def data(n):
     return np.linspace(1, 2, n, dtype="float32")[:, None], np.arange(n) * 29 % 7 % 3
 
 
-def judged(model, name, n, batch_size):
+@pytest.fixture(scope="module")
+def echoes(echo):
+    inputs = tf_keras.Input((1,))
+    return {"keras": echo, "tf_keras": tf_keras.Model(inputs, tf_keras.layers.Activation("linear")(inputs))}
+
+
+def judged(models, name, n, batch_size):
     x, y = data(n)
     done = mistake(name, x, y, batch_size=batch_size)
+    model = models[done.engine]
     quiet = {"mlflow": False, "on_failure": "record", "on_unproven": "record"}
     if done.training:
         with evalguard.ValidationGuard(**quiet) as training:
@@ -55,8 +64,8 @@ CASES += [(name, *SMALL) for name in MISTAKES if name not in NEEDS_ROWS | NEEDS_
 # The model of these tests only hands its input on.
 @pytest.mark.filterwarnings("ignore:The model does not have any trainable weights")
 @pytest.mark.parametrize(("name", "n", "batch_size"), CASES)
-def test_a_mistake_is_named(echo, name, n, batch_size):
-    done, report = judged(echo, name, n, batch_size)
+def test_a_mistake_is_named(echoes, name, n, batch_size):
+    done, report = judged(echoes, name, n, batch_size)
     assert report.verdict == "FAIL"
     first, *others = report.diagnosis
     assert first.cause.startswith(done.cause), report.diagnosis
@@ -68,8 +77,8 @@ def test_a_mistake_is_named(echo, name, n, batch_size):
 @pytest.mark.parametrize(
     "name", ["endless_generator", "drop_remainder", "shuffled_anew", "shards", "generator_looked_at"]
 )
-def test_a_mistake_is_named_among_many_rows(echo, name):
-    done, report = judged(echo, name, 100_003, 512)
+def test_a_mistake_is_named_among_many_rows(echoes, name):
+    done, report = judged(echoes, name, 100_003, 512)
     assert report.diagnosis[0].cause.startswith(done.cause)
     assert report.diagnosis[0].certain is done.certain
 
