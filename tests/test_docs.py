@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from evalguard.cli import cli
+from evalguard.core.policy import Proof
 from evalguard.step.config import read_all
 from evalguard.step.reference import markdown
 
@@ -35,6 +36,24 @@ def test_getting_started_gets_started(tmp_path, monkeypatch):
             assert done.exit_code == int(block["code"] or 0), (command, done.output)
             shown = "\n".join(line.partition(": ")[2] for line in done.output.splitlines()) + "\n"
     assert (tmp_path / "evalguard-out" / "predictions.parquet").is_file()
+
+
+@pytest.mark.slow
+def test_what_is_proven_is_what_the_page_says(capsys):
+    namespace: dict[str, object] = {"__name__": "docs"}
+    blocks = list(BLOCK.finditer((DOCS / "proofs.md").read_text(encoding="utf-8")))
+    languages = [block["language"] for block in blocks]
+    assert languages == ["python", *["python", "text"] * 4]
+    for block in blocks:
+        if block["language"] == "python":
+            exec(compile(block["text"], "proofs.md", "exec"), namespace)  # noqa: S102 - our own page
+        else:
+            assert capsys.readouterr().out == block["text"]
+
+
+def test_every_proof_is_on_its_page():
+    page = (DOCS / "proofs.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == [proof.label for proof in sorted(Proof, reverse=True)]
 
 
 def test_the_reference_is_that_of_the_models():

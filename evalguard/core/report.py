@@ -165,6 +165,13 @@ def show_as(page: Callable[[Report], str]) -> None:
     _shown_as[:] = [page]
 
 
+# A PASS says no more than was shown: these say nothing of labels.
+CLAIMS = {
+    "transport": "all {total:,} predictions came out as the source gave them, which samples those are is not known",
+    "count": "there are as many predictions as labels, {total:,}, more is not known",
+}
+
+
 def headline(report: Report) -> str:
     """Verdict and the number that matters most, in one sentence."""
     counts, total = report.counts, report.counts["n_predictions"]
@@ -173,7 +180,8 @@ def headline(report: Report) -> str:
             f"PASS: {len(report.calls)} validations were scored on the same {total:,} samples (proof: {report.proof})"
         )
     if report.verdict is Verdict.PASS:
-        return f"PASS: all {total:,} predictions stand at their own label (proof: {report.proof})"
+        claim = CLAIMS.get(report.proof, "all {total:,} predictions stand at their own label")
+        return f"PASS: {claim.format(total=total)} (proof: {report.proof})"
     if report.verdict is Verdict.REPAIRED:
         done = (report.repair or {}).get("summary", "rows were put right")
         return f"REPAIRED: {done}; the {total:,} rows handed back stand at their own label"

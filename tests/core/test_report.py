@@ -141,6 +141,14 @@ def a_report(verdict, **parts):
             "PASS: all 1,234 predictions stand at their own label",
         ),
         (
+            a_report(Verdict.PASS, proof="transport", counts={"n_predictions": 1234}),
+            "PASS: all 1,234 predictions came out as the source gave them, which samples those are is not known",
+        ),
+        (
+            a_report(Verdict.PASS, proof="count", counts={"n_predictions": 1234}),
+            "PASS: there are as many predictions as labels, 1,234, more is not known (proof: count)",
+        ),
+        (
             a_report(Verdict.FAIL, counts={"n_predictions": 10_000, "misaligned": 10_000}),
             "FAIL: 10,000 of 10,000 predictions would be scored against another sample's label",
         ),

@@ -17,7 +17,7 @@ model: {path: model.keras}
 data: {call: 'loading:digits'}
 labels: {path: labels.npy}
 outputs: {directory: out}
-mlflow: {tracking_uri: 'sqlite:///kept.db', required: true}
+mlflow: {tracking_uri: 'sqlite:///kept.db', required: true, experiment: mine}
 """
 # What the user's own code finds while the step runs.
 LOOKING = """
@@ -57,7 +57,15 @@ def state():
 
 
 def runs_in(path):
-    return mlflow.MlflowClient(tracking_uri=f"sqlite:///{path}").search_runs(["0"])
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{path}")
+    return client.search_runs([item.experiment_id for item in client.search_experiments() if item.name == "mine"])
+
+
+def made_run(path):
+    """A run of somebody else's; its artifacts stay beside the store."""
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{path}")
+    experiment = client.create_experiment("mine", artifact_location=(path.parent / "artifacts").as_uri())
+    return client.create_run(experiment).info.run_id
 
 
 @pytest.fixture
@@ -109,8 +117,7 @@ def test_the_user_s_own_code_finds_the_user_s_own_store(folder, command):
 
 
 def test_the_run_of_the_environment_counts_in_its_own_store_only(folder, command, tmp_path, monkeypatch):
-    mine = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").create_run("0").info.run_id
-    monkeypatch.setenv("MLFLOW_RUN_ID", mine)
+    monkeypatch.setenv("MLFLOW_RUN_ID", made_run(tmp_path / "mlflow.db"))
     assert command("run", folder / "step.yaml").exit_code == 0
     assert len(runs_in(folder / "kept.db")) == 1
     (run,) = runs_in(tmp_path / "mlflow.db")
@@ -123,8 +130,7 @@ def test_the_run_of_the_environment_counts_in_its_own_store_only(folder, command
 
 
 def test_a_run_of_the_file_is_looked_for_in_its_store(folder, command):
-    mine = mlflow.MlflowClient(f"sqlite:///{folder}/kept.db").create_run("0").info.run_id
-    done = command("run", folder / "step.yaml", "--set", f"mlflow.run_id={mine}")
+    done = command("run", folder / "step.yaml", "--set", f"mlflow.run_id={made_run(folder / 'kept.db')}")
     assert done.exit_code == 0, done.output
     (run,) = runs_in(folder / "kept.db")
     assert run.data.tags["evalguard.verdict"] == "PASS"
