@@ -29,13 +29,17 @@ PROGRESS = ("auto", "plain", "none")
 _log = logging.getLogger("evalguard")
 
 
+# Sent by whoever started us, or by a terminal that is closed. Windows has no SIGHUP.
+STOPPING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
 class Terminated(KeyboardInterrupt):
-    """SIGTERM: whoever started us wants us to stop."""
+    """Whoever started us wants us to stop."""
 
 
 def guarded(work: Callable[[], int]) -> None:
     """Run a command: its exit code says how it ended, and an error is a message, never a traceback."""
-    with _stopped_by_sigterm():
+    with _stopped_by_signals():
         try:
             status = work()
         except (ConfigError, LabelsError, UnsupportedSourceError) as error:
@@ -57,22 +61,25 @@ def guarded(work: Callable[[], int]) -> None:
 
 
 @contextlib.contextmanager
-def _stopped_by_sigterm() -> Iterator[None]:
-    """Within the block SIGTERM is an exception, so that files and records are left in order."""
+def _stopped_by_signals() -> Iterator[None]:
+    """Within the block SIGTERM and SIGHUP are an exception, so that files and records are left in order."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         del number, frame
         raise Terminated
 
+    # Of nohup, which wants it ignored, a hang-up stays ignored.
+    stopping = [number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
     try:
-        before = signal.signal(signal.SIGTERM, stop)
+        before = {number: signal.signal(number, stop) for number in stopping}
     except ValueError:  # not in the main thread
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def with_logging(command: Callable[..., Any]) -> Callable[..., Any]:

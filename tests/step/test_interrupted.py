@@ -45,25 +45,34 @@ def the_run(folder):
     return run
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-def test_a_signal_while_predicting_leaves_an_error_and_no_output(folder, number):
-    (folder / "step.yaml").write_text(STEP.replace("DATA}", "slow, args: {seconds: 20}}"))
+def started(folder, *before, data="slow, args: {seconds: 20}", more=()):
+    """The command itself, in a process of its own."""
+    (folder / "step.yaml").write_text(STEP.replace("DATA}", f"{data}}}"))
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
         "EVALGUARD_SPOOL": str(folder / "spool"),
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
     }
-    command = [sys.executable, "-m", "evalguard", "run", "step.yaml", "--progress", "plain"]
-    process = subprocess.Popen(
+    command = [*before, sys.executable, "-m", "evalguard", "run", "step.yaml", "--progress", "plain", *more]
+    return subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+
+
+def until(happened, process):
     deadline = time.monotonic() + 120
-    while not (folder / "predicting").exists():
+    while not happened():
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_signal_while_predicting_leaves_an_error_and_no_output(folder, number):
+    process = started(folder)
+    until((folder / "predicting").exists, process)
     process.send_signal(number)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 3, err
@@ -75,6 +84,43 @@ def test_a_signal_while_predicting_leaves_an_error_and_no_output(folder, number)
     assert run.data.tags["evalguard.verdict"] == "ERROR"
     assert run.info.status == "KILLED"
     assert not list((folder / "spool").glob("*.json"))
+
+
+@pytest.mark.slow
+def test_killed_outright_it_stays_pending_without_output(folder):
+    process = started(folder)
+    until((folder / "predicting").exists, process)
+    until(lambda: the_run(folder).data.tags.get("evalguard.verdict"), process)
+    process.kill()
+    process.communicate(timeout=120)
+    assert list((folder / "out").iterdir()) == []
+    run = the_run(folder)
+    assert run.data.tags["evalguard.verdict"] == "PENDING"
+    closed = evalguard.gate(run=run.info.run_id, tracking_uri=f"sqlite:///{folder}/mlflow.db")
+    assert not closed
+
+
+@pytest.mark.slow
+def test_under_nohup_a_hang_up_is_nothing(folder):
+    process = started(folder, "nohup", data="slow, args: {seconds: 1}")
+    until((folder / "predicting").exists, process)
+    process.send_signal(signal.SIGHUP)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert "stopped: PASS" in out
+
+
+@pytest.mark.slow
+def test_a_file_that_may_grow_no_further_costs_the_reports_not_the_verdict(folder):
+    """A limit of the system itself: one block, which no report fits into."""
+    limited = ("bash", "-c", 'ulimit -f 1; exec "$@"', "bash")
+    process = started(folder, *limited, data="digits", more=("--set", "mlflow.enabled=false"))
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 4, err
+    assert "File too large" in err
+    assert "stopped: PASS" in out
+    assert "Traceback" not in err
+    assert [path.name for path in (folder / "out").iterdir() if path.stat().st_size > 1024 or path.name[0] == "."] == []
 
 
 @pytest.mark.parametrize("where", [evalguard.sinks.files, evalguard.step.outputs], ids=["reports", "predictions"])
