@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.core.chunks import Ints, chunks, counts_up, first_true, small_type
 from evalguard.core.trace import ALTERED, UNKNOWN, Int64, Trace
 
 MAX_CASES = 20
@@ -59,10 +60,13 @@ def _cases(values: NDArray[Any]) -> tuple[int, ...]:
     return tuple(int(value) for value in values[:MAX_CASES])
 
 
-def _finding(reason: Reason, rows: Int64, samples: Int64, message: str) -> Finding | None:
-    if rows.size == 0:
+def _finding(reason: Reason, wrong: NDArray[np.bool_], samples: Int64, what: str) -> Finding | None:
+    """The finding on the rows marked as wrong, if there are any."""
+    count = int(np.count_nonzero(wrong))
+    if not count:
         return None
-    return Finding(reason, int(rows.size), message, _cases(rows), _cases(samples[rows]))
+    rows = first_true(wrong, MAX_CASES)
+    return Finding(reason, count, f"{count} {what}", _cases(rows), _cases(samples[rows]))
 
 
 def known(samples: Int64, n_labels: int) -> NDArray[np.bool_]:
@@ -70,18 +74,60 @@ def known(samples: Int64, n_labels: int) -> NDArray[np.bool_]:
     return (samples >= 0) & (samples < n_labels)
 
 
+def seen(samples: Int64, n_labels: int) -> NDArray[np.bool_]:
+    """Samples that were delivered, shape ``(n_labels,)``."""
+    found = np.zeros(n_labels, dtype=bool)
+    for rows in chunks(len(samples)):
+        part = samples[rows]
+        found[part[known(part, n_labels)]] = True
+    return found
+
+
+def arrival_counts(samples: Int64, n_labels: int) -> NDArray[Any]:
+    """Rows that carry each sample, shape ``(n_labels,)``; as bool where none is repeated."""
+    found = seen(samples, n_labels)
+    if np.count_nonzero(found) == np.count_nonzero(known(samples, n_labels)):
+        return found
+    counts = np.zeros(n_labels, dtype=small_type(len(samples)))
+    for rows in chunks(len(samples)):
+        part = samples[rows]
+        # Sorted, some at a time: `bincount` would take eight bytes a sample, and a copy of the rows.
+        which, how_many = np.unique(part[known(part, n_labels)], return_counts=True)
+        counts[which] += how_many.astype(counts.dtype)
+    return counts
+
+
+def arrivals(samples: Int64, n_labels: int) -> NDArray[np.bool_]:
+    """Rows at which a known sample is seen for the first time."""
+    is_first = known(samples, n_labels)
+    if np.count_nonzero(is_first) == np.count_nonzero(seen(samples, n_labels)):
+        return is_first
+    first = np.zeros(n_labels, dtype=small_type(len(samples)))
+    for rows in reversed(list(chunks(len(samples)))):
+        named = np.flatnonzero(is_first[rows])[::-1]
+        # Written backwards, so that the first row of a sample is the one that stays.
+        first[samples[rows][named]] = named + rows.start
+    for rows in chunks(len(samples)):
+        named = np.flatnonzero(is_first[rows])
+        is_first[rows][named] = first[samples[rows][named]] == named + rows.start
+    return is_first
+
+
 def first_arrivals(samples: Int64, n_labels: int) -> Int64:
-    """Rows at which a known sample is seen for the first time, in order."""
-    rows = np.flatnonzero(known(samples, n_labels))
-    arrived = samples[rows]
-    # No sort: 10^7 rows in random order take 0.2 s, and less where none is repeated.
-    if not arrived.size or np.bincount(arrived).max() == 1:
-        return rows
-    first = np.zeros(n_labels, dtype=np.int64)
-    # Written backwards, so that the first row of a sample is the one that stays.
-    first[arrived[::-1]] = rows[::-1]
-    arrivals: Int64 = rows[first[arrived] == rows]
-    return arrivals
+    """``arrivals`` as row numbers, in order."""
+    return np.flatnonzero(arrivals(samples, n_labels))
+
+
+def arrived(samples: Int64, n_labels: int) -> Ints:
+    """The samples at first arrivals, in order: of 32 bits where samples and rows fit."""
+    is_first = arrivals(samples, n_labels)
+    found = np.empty(np.count_nonzero(is_first), dtype=small_type(n_labels, len(samples)))
+    at = 0
+    for rows in chunks(len(samples)):
+        part = samples[rows][is_first[rows]]
+        found[at : at + len(part)] = part
+        at += len(part)
+    return found
 
 
 def check_count(samples: Int64, n_labels: int) -> Finding | None:
@@ -100,57 +146,67 @@ def check_count(samples: Int64, n_labels: int) -> Finding | None:
 
 def check_foreign(samples: Int64, n_labels: int) -> Finding | None:
     """Every row's sample is among the labels."""
-    rows = np.flatnonzero(~known(samples, n_labels) & (samples != UNKNOWN))
-    message = f"{rows.size} rows are none of the {n_labels} labelled samples"
-    return _finding(Reason.FOREIGN, rows, samples, message)
+    wrong = ~known(samples, n_labels) & (samples != UNKNOWN)
+    return _finding(Reason.FOREIGN, wrong, samples, f"rows are none of the {n_labels} labelled samples")
 
 
 def check_missing(samples: Int64, n_labels: int) -> Finding | None:
     """Every sample was delivered; each row that was not named may have been one of those not seen."""
-    seen = np.zeros(n_labels, dtype=bool)
-    seen[samples[known(samples, n_labels)]] = True
-    missing = np.flatnonzero(~seen)
+    missing = ~seen(samples, n_labels)
     unnamed = int(np.count_nonzero(samples == UNKNOWN))
-    count = int(missing.size) - unnamed
+    count = int(np.count_nonzero(missing)) - unnamed
     if count <= 0:
         return None
     message = f"{'at least ' if unnamed else ''}{count} labelled samples were never predicted"
-    return Finding(Reason.MISSING, count, message, (), _cases(missing))
+    return Finding(Reason.MISSING, count, message, (), _cases(first_true(missing, MAX_CASES)))
 
 
 def check_duplicates(samples: Int64, n_labels: int) -> Finding | None:
     """No sample was delivered twice (RFC 5560)."""
-    rows = duplicate_rows(samples, n_labels)
-    message = f"{rows.size} rows repeat a sample that had already been predicted"
-    return _finding(Reason.DUPLICATE, rows, samples, message)
+    what = "rows repeat a sample that had already been predicted"
+    return _finding(Reason.DUPLICATE, _repeated(samples, n_labels), samples, what)
 
 
 def duplicate_rows(samples: Int64, n_labels: int) -> Int64:
     """Rows after the first with the same known sample."""
-    is_known = known(samples, n_labels)
-    is_known[first_arrivals(samples, n_labels)] = False
-    return np.flatnonzero(is_known)
+    return np.flatnonzero(_repeated(samples, n_labels))
+
+
+def _repeated(samples: Int64, n_labels: int) -> NDArray[np.bool_]:
+    return known(samples, n_labels) & ~arrivals(samples, n_labels)
 
 
 def check_order(samples: Int64, n_labels: int) -> Finding | None:
     """No row came out after that of a later sample (RFC 4737, type-P-reordered)."""
-    rows = reordered_rows(samples, n_labels)
-    message = f"{rows.size} rows came out after a row of a later sample"
-    return _finding(Reason.REORDERED, rows, samples, message)
+    what = "rows came out after a row of a later sample"
+    return _finding(Reason.REORDERED, reordered(samples, n_labels), samples, what)
 
 
-def reordered_rows(samples: Int64, n_labels: int) -> Int64:
+def reordered(samples: Int64, n_labels: int) -> NDArray[np.bool_]:
     """Rows of first arrivals that lie below the running maximum."""
-    rows = first_arrivals(samples, n_labels)
-    arrived = samples[rows]
-    # A running maximum, not a comparison with arange: one skipped sample must
-    # not make every sample behind it look displaced.
-    return rows[arrived < np.maximum.accumulate(arrived)] if rows.size else rows
+    late = arrivals(samples, n_labels)
+    highest = -1
+    for rows in chunks(len(samples)):
+        first = np.flatnonzero(late[rows])
+        part = samples[rows][first]
+        # A running maximum, not a comparison with arange: one skipped sample must
+        # not make every sample behind it look displaced.
+        late[rows][first] = part < np.maximum(np.maximum.accumulate(part), highest)
+        highest = max(highest, int(part.max(initial=-1)))
+    return late
+
+
+def misaligned(samples: Int64) -> NDArray[np.bool_]:
+    """Rows that would be scored against another sample's label: the headline."""
+    wrong: NDArray[np.bool_] = samples != UNKNOWN
+    for rows in chunks(len(samples)):
+        wrong[rows] &= samples[rows] != np.arange(rows.start, rows.stop)
+    return wrong
 
 
 def misaligned_rows(samples: Int64) -> Int64:
-    """Rows that would be scored against another sample's label: the headline."""
-    return np.flatnonzero((samples != np.arange(len(samples))) & (samples != UNKNOWN))
+    """``misaligned`` as row numbers, in order."""
+    return np.flatnonzero(misaligned(samples))
 
 
 Check = Callable[[Int64, int], Finding | None]
@@ -161,7 +217,7 @@ ORDER_CHECKS: tuple[Check, ...] = (check_count, check_foreign, check_missing, ch
 
 def order_findings(samples: Int64, n_labels: int) -> tuple[Finding, ...]:
     """All findings about which samples were delivered in which order."""
-    if len(samples) == n_labels and np.array_equal(samples, np.arange(n_labels)):
+    if len(samples) == n_labels and counts_up(samples):
         return ()
     found = [check(samples, n_labels) for check in ORDER_CHECKS]
     if not any(found):
@@ -171,9 +227,8 @@ def order_findings(samples: Int64, n_labels: int) -> tuple[Finding, ...]:
 
 
 def _check_places(samples: Int64) -> Finding | None:
-    rows = misaligned_rows(samples)
-    message = f"{rows.size} rows are not in the place of their sample, whatever the rows are that were not named"
-    return _finding(Reason.REORDERED, rows, samples, message)
+    what = "rows are not in the place of their sample, whatever the rows are that were not named"
+    return _finding(Reason.REORDERED, misaligned(samples), samples, what)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

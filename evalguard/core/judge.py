@@ -10,6 +10,7 @@ import numpy as np
 
 from evalguard.core import checks
 from evalguard.core.checks import Finding, LabelComparison, Reason
+from evalguard.core.chunks import counts_up, first_true
 from evalguard.core.diagnosis import diagnose
 from evalguard.core.hazards import hazards
 from evalguard.core.labels import Labels
@@ -134,7 +135,8 @@ def _gather(trace: Trace, labels: Labels, policy: Policy) -> _Evidence:
     order = () if samples is None else _order_findings(samples, len(labels), ordered=trace.ordered)
     comparison = _compare(trace, labels, samples)
     kept = trace.n_rows - padding
-    comparison = replace(comparison, rows=comparison.rows[comparison.rows < kept])
+    if padding:
+        comparison = replace(comparison, rows=comparison.rows[comparison.rows < kept])
     fingerprints = trace.fingerprints
     # Repetitions are told by identity where there is one; equal content matters only without.
     asked = fingerprints is not None and samples is None
@@ -270,7 +272,7 @@ def _counts(evidence: _Evidence) -> dict[str, int]:
     if evidence.trace.stopped:
         counts["missing"] = 0
     if evidence.trace.ordered and not isinstance(samples, range):
-        counts["misaligned"] = int(checks.misaligned_rows(samples).size)
+        counts["misaligned"] = int(np.count_nonzero(checks.misaligned(samples)))
     return counts
 
 
@@ -294,7 +296,7 @@ def _wrong_rows(evidence: _Evidence) -> tuple[dict[str, Any], ...]:
         return tuple({"row": int(row), "sample": (at := int(evidence.samples[row])), "label": at} for row in rows)
     if isinstance(evidence.samples, range):
         return ()
-    rows = checks.misaligned_rows(evidence.samples)[:MAX_WRONG_ROWS]
+    rows = first_true(checks.misaligned(evidence.samples), MAX_WRONG_ROWS)
     return tuple(_wrong_row(int(row), int(evidence.samples[row]), n_labels, evidence) for row in rows)
 
 
@@ -329,7 +331,7 @@ def _identity_dict(match: Match, evidence: _Evidence) -> dict[str, Any]:
     elif not found:
         says = "aligned"
     else:
-        says = f"{int(checks.misaligned_rows(samples).size)} rows misaligned"
+        says = f"{int(np.count_nonzero(checks.misaligned(samples)))} rows misaligned"
     return {"identity": match.identity, "says": says, "used": used}
 
 
@@ -445,16 +447,11 @@ def _fitting_option(evidence: _Evidence, policy: Policy) -> str:
     if samples is None:
         return ""
     head = samples[:n_labels]
-    whole = len(samples) > n_labels and np.array_equal(head, np.arange(n_labels))
+    whole = len(samples) > n_labels and counts_up(head)
     if policy.padding == "forbid" and whole and _padding(trace, samples, n_labels):
         return "evalguard.guard(labels=..., padding='trim')  # if the rows after the last label are padding"
     short = 0 < len(samples) < n_labels and bool(samples[0] >= 0)
-    if (
-        trace.method != "check"
-        and policy.scope == "call"
-        and short
-        and np.array_equal(samples, samples[0] + np.arange(len(samples)))
-    ):
+    if trace.method != "check" and policy.scope == "call" and short and counts_up(samples, int(samples[0])):
         return "evalguard.guard(labels=..., scope='session')  # if several calls answer the labels together"
     return ""
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.core.chunks import counts_up
 from evalguard.core.labels import Labels, normal_keys
 from evalguard.core.trace import FOREIGN, UNKNOWN, Column, Int64, Trace
 
@@ -40,7 +41,7 @@ class Match:
 
     def aligned(self, n_labels: int) -> bool:
         """Whether row ``i`` is sample ``i``, for all of them."""
-        return len(self.samples) == n_labels and bool(np.array_equal(self.samples, np.arange(n_labels)))
+        return len(self.samples) == n_labels and counts_up(self.samples)
 
 
 def match_index(index: Column, identity: str = "index") -> Match:

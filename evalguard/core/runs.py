@@ -2,7 +2,8 @@
 
 A run is its first value and its length; each value is ``step`` more than the one
 before (1 for row numbers, 0 for batch sizes). A column without order falls back
-to plain arrays, so it never takes much more than eight bytes a row.
+to plain arrays, so it never takes much more than eight bytes a row, or four
+where its values fit 32 bits.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from evalguard.core.chunks import Ints, small_type
 
 Int64 = NDArray[np.int64]
 
@@ -32,7 +35,7 @@ class Runs:
     def __init__(self, step: int = 1) -> None:
         self._step = step
         # Whole runs, folded runs of many appends and plain stretches, in the order of the rows.
-        self._parts: list[tuple[Int64, Int64] | Int64] = []
+        self._parts: list[tuple[Int64, Int64] | Ints] = []
         self._firsts: list[int] = []
         self._lengths: list[int] = []
         self._rows = 0
@@ -77,7 +80,7 @@ class Runs:
         starts = np.flatnonzero(np.diff(values) != self._step) + 1
         if len(starts) * WORTH_FOLDING > len(values) and len(values) >= WORTH_FOLDING:
             self._close()
-            self._parts.append(np.array(values, dtype=np.int64))
+            self._parts.append(_small(values))
             self._rows += len(values)
             return
         bounds = [0, *starts.tolist(), len(values)]
@@ -92,6 +95,12 @@ class Runs:
         """Whether some run reaches over this value."""
         firsts, lengths = self.runs()
         return bool(((firsts <= value) & (value < firsts + np.maximum(1, self._step * lengths))).any())
+
+    def lowest(self) -> int:
+        """The least value; 0 where there is none."""
+        parts = [*self._parts, self._latest()]
+        firsts = [part[0] if isinstance(part, tuple) else part for part in parts]
+        return min((int(part.min()) for part in firsts if len(part)), default=0)
 
     @property
     def n_bytes(self) -> int:
@@ -141,4 +150,9 @@ class Runs:
         lengths = np.array(self._lengths[:cut], dtype=np.int64)
         self._firsts, self._lengths = self._firsts[cut:], self._lengths[cut:]
         folded = int(lengths.sum()) > 2 * cut
-        self._parts.append((firsts, lengths) if folded else self._spread(firsts, lengths))
+        self._parts.append((firsts, lengths) if folded else _small(self._spread(firsts, lengths)))
+
+
+def _small(values: Int64) -> Ints:
+    """A copy, of 32 bits where they suffice."""
+    return values.astype(small_type(*(abs(int(value)) for value in (values.min(), values.max()))))

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.core.chunks import chunks, counts_up
 from evalguard.core.runs import Runs
 
 UNKNOWN = -1
@@ -81,8 +82,11 @@ class BatchTags:
         del copy  # always one
         pulls, sizes = np.asarray(self.pulls), np.asarray(self.sizes)
         known = pulls >= 0
-        rows = np.repeat(np.where(known, pulls << ROW_BITS, pulls), sizes)
-        rows += np.repeat(known, sizes) * (np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes))
+        # What a row's own number is to be added to.
+        rows = np.repeat(np.where(known, (pulls << ROW_BITS) - np.cumsum(sizes) + sizes, pulls), sizes)
+        numbered = np.repeat(known, sizes)
+        for part in chunks(len(rows)):
+            rows[part] += numbered[part] * np.arange(part.start, part.stop)
         return rows if dtype is None else rows.astype(dtype, copy=False)
 
 
@@ -164,6 +168,13 @@ class Trace:
         return np.flatnonzero(np.asarray(self.tags) == value)
 
     @property
+    def tagged(self) -> bool:
+        """Whether no row is without a tag."""
+        if isinstance(self.tags, Runs):
+            return self.tags.lowest() >= 0
+        return bool((np.asarray(self.tags) >= 0).all())
+
+    @property
     def transport_intact(self) -> bool | None:
         """True: rows came out as they went in, once each. None: not known.
 
@@ -174,11 +185,13 @@ class Trace:
             return None
         if len(self.calls) == 1 and _folded_in_order(self.tags):
             return True
-        tags = np.asarray(self.tags)
-        if (tags < 0).any():
+        if len(self.calls) == 1 and isinstance(self.tags, BatchTags):
+            pulls = np.asarray(self.tags.pulls)[np.asarray(self.tags.sizes) > 0]
+            return counts_up(pulls) if (pulls >= 0).all() else None
+        if not self.tagged:
             return None
         ends = np.cumsum(self.calls)
-        parts = np.split(tags, ends[:-1])
+        parts = np.split(np.asarray(self.tags), ends[:-1])
         return all(_in_order(part) for part in parts)
 
 
@@ -190,12 +203,15 @@ def _folded_in_order(tags: Tags) -> bool:
 
 
 def _in_order(tags: Int64) -> bool:
-    if tags.size == 0:
-        return True
-    step = np.diff(tags)
-    # Either the next row of the same batch, or row 0 of the next batch.
-    next_batch = (tags[1:] & ROW_MASK == 0) & ((tags[1:] >> ROW_BITS) - (tags[:-1] >> ROW_BITS) == 1)
-    return bool(tags[0] == 0 and np.all((step == 1) | next_batch))
+    if tags.size and tags[0] != 0:
+        return False
+    for rows in chunks(len(tags) - 1):
+        before, after = tags[rows], tags[rows.start + 1 : rows.stop + 1]
+        # Either the next row of the same batch, or row 0 of the next batch.
+        next_batch = (after & ROW_MASK == 0) & ((after >> ROW_BITS) - (before >> ROW_BITS) == 1)
+        if not ((after - before == 1) | next_batch).all():
+            return False
+    return True
 
 
 def joined(traces: Sequence[Trace]) -> Trace:

@@ -22,6 +22,14 @@ def an_array(values, dtype="int64"):
     return np.asarray(values, dtype=dtype)
 
 
+def joined(parts):
+    return [value for part in parts for value in part.tolist()]
+
+
+def degrees(reach):
+    return {"max": max(reach, default=0), "at_least_3": sum(n >= 3 for n in reach)}
+
+
 @given(DISTINCT, st.sampled_from(["int32", "int64"]))
 @example([1, 2, 3, 6, 4, 5, 7], "int32")
 def test_every_metric_of_a_sequence_is_that_of_the_terms(w, dtype):
@@ -29,12 +37,13 @@ def test_every_metric_of_a_sequence_is_that_of_the_terms(w, dtype):
     rows = range(len(w))
     late = ordering.is_reordered(arrived)
     assert late.tolist() == [any(w[j] > w[i] for j in range(i)) for i in rows]
-    assert ordering.extents(arrived).tolist() == [brute.extent(w, i) for i in rows]
-    assert ordering.n_reordering(arrived).tolist() == [brute.n_reordering(w, i) for i in rows]
-    assert ordering.run_lengths(late).tolist() == brute.runs(w)
-    assert np.diff(ordering.discontinuities(arrived)).tolist() == brute.gaps(w)
+    assert joined(ordering.extents(arrived)) == [brute.extent(w, i) for i in rows]
+    assert ordering.n_reordering(arrived) == degrees([brute.n_reordering(w, i) for i in rows])
+    assert joined(ordering.run_lengths(late)) == brute.runs(w)
+    assert joined(ordering.gaps(arrived)) == brute.gaps(w)
     assert ordering.displacements(arrived, 26).tolist() == brute.displacements(w)
-    assert ordering.buffer_occupancy(arrived, 26).tolist() == brute.buffer_occupancy(w)
+    held, waits = brute.buffer_occupancy(w), joined(ordering.waits(arrived, 26))
+    assert (len(waits), max(waits, default=0), sum(waits)) == (len(held), max(held, default=0), sum(held))
 
 
 @given(DISTINCT)
@@ -44,25 +53,14 @@ def test_the_terms_hang_together_as_they_must(w):
     displaced = ordering.displacements(arrived, 26)
     assert displaced.sum() == 0
     assert late.any() == displaced.any()
-    assert (ordering.extents(arrived) >= ordering.n_reordering(arrived)).all()
-    held = ordering.buffer_occupancy(arrived, 26)
-    assert held.any() == late.any()
-    assert not held[-1:].any()
+    assert max(joined(ordering.extents(arrived)), default=0) >= ordering.n_reordering(arrived)["max"]
+    assert any(joined(ordering.waits(arrived, 26))) == late.any()
 
 
 def test_the_example_of_the_terms():
     arrived = an_array([1, 2, 3, 6, 4, 5, 7])
-    assert ordering.extents(arrived).tolist() == [0, 0, 0, 0, 1, 2, 0]
+    assert joined(ordering.extents(arrived)) == [0, 0, 0, 0, 1, 2, 0]
     assert ordering.displacements(arrived, 8).tolist() == [0, 0, 0, -2, 1, 1, 0]
-
-
-@pytest.mark.parametrize("jumps", [0, 1, 8])
-@given(w=DISTINCT)
-def test_smaller_values_are_found_by_jumps_and_by_bisection_alike(w, jumps):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ordering, "_JUMPS", jumps)
-        found = ordering.previous_smaller(an_array(w)).tolist()
-    assert found == [max([j for j in range(i) if w[j] < w[i]], default=-1) for i in range(len(w))]
 
 
 @pytest.mark.parametrize("n", [100_003, 2**17])
@@ -85,7 +83,8 @@ def test_long_sequences_have_the_degrees_a_stack_gives(n, order):
             stack.pop()
         expected.append(stack[-1] if stack else -1)
         stack.append(i)
-    assert ordering.previous_smaller(an_array(w, "int32")).tolist() == expected
+    reach = [row - before - 1 for row, before in enumerate(expected)]
+    assert ordering.n_reordering(an_array(w, "int32")) == degrees(reach)
 
 
 @given(streams(unknown=True), st.data())
@@ -97,13 +96,12 @@ def test_the_summary_of_a_stream_is_that_of_the_terms(stream, data):
     sizes = [min(size, len(rows) - start) for start in range(0, len(rows), size)]
     metrics = ordering.order_metrics(samples, n, an_array(sizes))
     extents = [brute.extent(w, i) for i in range(len(w)) if brute.extent(w, i)]
-    degrees = [brute.n_reordering(w, i) for i in range(len(w))]
     displaced = brute.displacements(w)
     held, gaps, runs = brute.buffer_occupancy(w), brute.gaps(w), brute.runs(w)
     assert metrics["arrivals"] == len(w)
     assert metrics["reordered"] == len(brute.reordered(rows, n))
     assert metrics["extent"] == spread(extents)
-    assert metrics["n_reordering"] == {"max": max(degrees, default=0), "at_least_3": sum(d >= 3 for d in degrees)}
+    assert metrics["n_reordering"] == degrees([brute.n_reordering(w, i) for i in range(len(w))])
     assert metrics["runs"] == spread(runs)
     assert (metrics["gaps"]["count"], metrics["gaps"]["divisor"]) == (len(gaps), np.gcd.reduce(an_array(gaps)))
     assert Counter(gaps)[metrics["gaps"]["most_common"]] == max(Counter(gaps).values(), default=0)
@@ -180,5 +178,5 @@ def test_all_metrics_of_a_long_permutation_take_a_few_arrays_of_memory():
     ordering.order_metrics(samples, len(samples))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    # 10^7 rows then stay within 1 GB, of which 80 MB are the samples themselves.
-    assert peak < 10 * samples.nbytes
+    # 10^8 rows then stay within 3 GB, of which 0.8 GB are the samples themselves.
+    assert peak < 2.5 * samples.nbytes

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from evalguard.core import checks
+from evalguard.core.chunks import counts_up
 from evalguard.core.diagnosis.view import View, cause, listed, plural
 from evalguard.core.matching import occurrence
 from evalguard.core.report import Diagnosis
@@ -32,7 +34,7 @@ def full_batches(view: View) -> Diagnosis | None:
     if not view.batch or not view.n % view.batch:
         return None
     full = view.n - view.n % view.batch
-    if view.n_rows <= full or not full or not np.array_equal(view.rows, np.arange(view.n_rows) % full):
+    if view.n_rows <= full or not full or not view.goes_round(full):
         return None
     return cause(
         FULL_BATCHES,
@@ -50,7 +52,7 @@ def full_batches(view: View) -> Diagnosis | None:
 def _wraps(view: View) -> int:
     """Rows after the last label, where the stream is in order and begins again; else 0."""
     extra = view.n_rows - view.n
-    return extra if extra > 0 and np.array_equal(view.rows, np.arange(view.n_rows) % view.n) else 0
+    return extra if extra > 0 and view.goes_round(view.n) else 0
 
 
 def wrapped(view: View) -> Diagnosis | None:
@@ -84,7 +86,7 @@ def wrapped(view: View) -> Diagnosis | None:
 def padded(view: View) -> Diagnosis | None:
     """The rows after the last label are copies of one sample, or declared dummies."""
     extra = view.n_rows - view.n
-    if extra <= 0 or not np.array_equal(view.rows[: view.n], np.arange(view.n)):
+    if extra <= 0 or view.samples is None or not counts_up(view.rows[: view.n]):
         return None
     tail = view.rows[view.n :]
     declared = view.trace.padding is not None and bool(view.trace.padding[view.n : view.n_rows].all())
@@ -135,7 +137,7 @@ def copied(view: View) -> Diagnosis | None:
     """Several readers of one source, each from the start: every sample once from each."""
     if view.samples is None or not view.duplicates or view.foreign or view.unnamed:
         return None
-    factor = int(view.counts.max())
+    factor = int(checks.arrival_counts(view.rows, view.n).max())
     if not _copies(view, factor):
         return None
     workers = max(view.fact("workers"), view.fact("replicas"))
@@ -164,7 +166,7 @@ def _copies(view: View, factor: int) -> bool:
         return False
     rank = occurrence(view.rows)
     arrivals = (view.rows[rank == number] for number in range(factor))
-    return all(np.array_equal(samples, np.arange(len(samples))) for samples in arrivals)
+    return all(counts_up(samples) for samples in arrivals)
 
 
 # -- Too few rows -----------------------------------------------------------------------------------------------------

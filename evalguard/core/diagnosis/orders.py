@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.core.chunks import Ints, chunks
 from evalguard.core.diagnosis.view import View, cause, plural
 from evalguard.core.report import Diagnosis
 from evalguard.core.trace import ALTERED, Int64
@@ -52,25 +53,34 @@ def _by_key(view: View) -> str:
     keys = view.labels.keys
     if keys is None:
         return ""
-    if keys.dtype.kind == "i" and bool((np.diff(keys[view.arrived]) > 0).all()):
+    if keys.dtype.kind == "i" and _ascends(keys, view.arrived):
         return "the stream goes through the keys in order of number, the labels do not"
+    # A few first: most streams are none of the kind, and text is slow to compare.
+    few = keys[view.arrived[:100]].astype(np.str_)
+    if not _ascends_as_text(few) and not _ascends_by_number(few):
+        return ""
     text = keys.astype(np.str_)
-    if _ascends_as_text(text, view.arrived):
+    if _ascends_as_text(text[view.arrived]):
         other = "in order of number" if _ascends_by_number(text) else "in another order"
         return f"the stream goes through the keys in order of text ({_turn(text, view)}), the labels {other}"
     if _ascends_by_number(text[view.arrived]):
-        other = "in order of text" if bool((text[1:] > text[:-1]).all()) else "in another order"
+        other = "in order of text" if _ascends_as_text(text) else "in another order"
         return f"the stream goes through the keys in order of number ({_turn(text, view)}), the labels {other}"
     return ""
 
 
-def _ascends_as_text(text: NDArray[Any], order: Int64) -> bool:
-    # A few first: most streams are none of the kind, and text is slow to compare.
-    for part in (order[:100], order):
-        names = text[part]
-        if not bool((names[1:] > names[:-1]).all()):
+def _ascends(values: NDArray[Any], order: Ints, *, strictly: bool = True) -> bool:
+    """Whether the values go up in this order."""
+    for rows in chunks(len(order) - 1):
+        part = values[order[rows.start : rows.stop + 1]]
+        goes_on = part[1:] > part[:-1] if strictly else part[1:] >= part[:-1]
+        if not goes_on.all():
             return False
     return True
+
+
+def _ascends_as_text(names: NDArray[Any]) -> bool:
+    return bool((names[1:] > names[:-1]).all())
 
 
 def _ascends_by_number(text: NDArray[Any]) -> bool:
@@ -119,8 +129,7 @@ def _by_class(view: View) -> str:
         return ""
     if values.dtype.kind not in "iubUS":
         return ""
-    classes = values[view.arrived]
-    if (classes[1:] < classes[:-1]).any() or not (values[1:] < values[:-1]).any():
+    if not _ascends(values, view.arrived, strictly=False) or not (values[1:] < values[:-1]).any():
         return ""
     found = len(np.unique(values))
     inside = np.argsort(values, kind="stable"), np.lexsort((np.argsort(_as_text(view.n, 0)), values))
@@ -135,7 +144,7 @@ def stride(view: View) -> Diagnosis | None:
     if n < MIN_ROWS or len(order) != n or order[0] != 0:
         return None
     step = int(order[1])
-    if not 2 <= step <= n // 2 or not np.array_equal(order, np.argsort(np.arange(n) % step, kind="stable")):
+    if not 2 <= step <= n // 2 or not _strides(order, step):
         return None
     evidence = f"samples 0, {step}, {2 * step}, …, then 1, {step + 1}, …: a stride of {step} in {step} blocks"
     blocks = tuple(-(-(n - first) // step) for first in range(step))
@@ -158,15 +167,28 @@ def stride(view: View) -> Diagnosis | None:
     )
 
 
+def _strides(order: Ints, step: int) -> bool:
+    """Whether the samples are 0, ``step``, 2 ``step``, …, then 1, 1 + ``step``, …."""
+    short, longer = divmod(len(order), step)
+    for rows in chunks(len(order)):
+        block, place = order[rows] % step, order[rows] // step
+        expected = block * short + np.minimum(block, longer) + place
+        if not np.array_equal(expected, np.arange(rows.start, rows.stop)):
+            return False
+    return True
+
+
 # -- Whole batches ----------------------------------------------------------------------------------------------------
 
 
 def queue(view: View) -> Diagnosis | None:
     """Tags given at the source come out in another order: order was lost on the way, not in the source."""
-    tags = np.asarray(view.trace.tags)[: view.n_rows]
-    if not view.trace.ordered or not tags.size or (tags < 0).any() or not _some_descend(tags, view.trace.calls):
+    if not view.trace.ordered or not view.trace.tagged or view.trace.transport_intact:
         return None
-    if view.samples is not None and len(view.trace.calls) == 1 and (np.diff(view.rows[np.argsort(tags)]) <= 0).any():
+    tags = np.asarray(view.trace.tags)[: view.n_rows]
+    if not _some_descend(tags, view.trace.calls):
+        return None
+    if view.samples is not None and len(view.trace.calls) == 1 and not _ascends(view.rows, np.argsort(tags)):
         return None
     return cause(
         QUEUE,
@@ -197,7 +219,7 @@ def _some_descend(tags: Int64, calls: tuple[int, ...]) -> bool:
 
 
 def _descents(tags: Int64) -> int:
-    return int(np.count_nonzero(np.diff(tags) < 0))
+    return int(np.count_nonzero(tags[1:] < tags[:-1]))
 
 
 def batches(view: View) -> Diagnosis | None:
@@ -231,8 +253,10 @@ def _batch_order(view: View) -> Int64 | None:
         return None
     inside = np.ones(view.n_rows, dtype=bool)
     inside[view.starts] = False
-    if (np.diff(view.rows)[inside[1:]] != 1).any():
-        return None
+    for rows in chunks(view.n_rows - 1):
+        steps = np.diff(view.rows[rows.start : rows.stop + 1])
+        if (steps[inside[rows.start + 1 : rows.stop + 1]] != 1).any():
+            return None
     first = view.rows[view.starts]
     return None if (first % view.batch).any() else first // view.batch
 

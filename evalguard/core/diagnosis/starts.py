@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evalguard.core.chunks import counts_up
 from evalguard.core.diagnosis.view import View, cause, plural
 from evalguard.core.report import Diagnosis
 from evalguard.core.trace import Int64
@@ -33,12 +34,11 @@ def offset(rows: Int64, n: int, full: int = 0) -> int | None:
     if not rows.size or not 0 < rows[0] < n:
         return None
     first = int(rows[0])
-    straight = np.arange(first, first + len(rows))
     for length in (n, full):
-        if length > first and np.array_equal(rows, straight % length):
+        if length > first and counts_up(rows, first, length):
             return first
     behind = rows[n - first :]
-    if np.array_equal(rows[: n - first], straight[: n - first]) and ((behind < 0) | (behind >= n)).all():
+    if counts_up(rows[: n - first], first) and ((behind < 0) | (behind >= n)).all():
         return first
     return None
 
@@ -78,7 +78,7 @@ def _jump(view: View) -> _Jump | None:
 
 
 def _goes_up(part: Int64, n: int) -> bool:
-    return bool(np.array_equal(part, np.arange(part[0], part[0] + len(part)) % n)) or offset(part, n) is not None
+    return counts_up(part, int(part[0]), n) or offset(part, n) is not None
 
 
 def ahead(view: View) -> Diagnosis | None:
@@ -202,7 +202,7 @@ def _lead(view: View) -> int:
     if not view.known.any():
         return 0
     lead = int(np.argmax(view.known))
-    return lead if np.array_equal(view.rows[lead:], np.arange(view.n_rows - lead)) else 0
+    return lead if counts_up(view.rows[lead:]) else 0
 
 
 def _history(view: View) -> str:

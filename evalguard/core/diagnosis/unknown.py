@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from evalguard.core import checks
 from evalguard.core.diagnosis.view import View, cause, plural
 from evalguard.core.report import Diagnosis
+from evalguard.core.trace import UNKNOWN, Int64
 
 UNKNOWN_CAUSE = "cause unknown, pattern: "
 
@@ -26,14 +28,18 @@ def _first_wrong(view: View) -> int:
     if view.samples is None:
         rows = view.against_rows.rows
         return int(rows[0]) if rows.size else min(view.n_rows, view.n)
-    wrong = np.flatnonzero(view.rows != np.arange(view.n_rows))
+    wrong = _wrong_rows(view)
     return int(wrong[0]) if wrong.size else view.n_rows
+
+
+def _wrong_rows(view: View) -> Int64:
+    return np.flatnonzero(checks.misaligned(view.rows) | (view.rows == UNKNOWN))
 
 
 def _pattern(view: View) -> str:
     if view.samples is None:
         return _pattern_of_labels(view)
-    wrong = np.flatnonzero(view.rows != np.arange(view.n_rows))
+    wrong = _wrong_rows(view)
     if not wrong.size:
         return f"the first {plural(view.n_rows, 'row')} are right, and the last {view.n - view.n_rows:,} are missing"
     if view.moved == 2 and view.n_rows == view.n and wrong.size == 2:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.core import checks
+from evalguard.core.chunks import Ints, counts_up
 from evalguard.core.labels import Labels
 from evalguard.core.ordering import displacements
 from evalguard.core.report import Diagnosis
@@ -128,7 +129,11 @@ class View:
     @cached_property
     def in_order(self) -> bool:
         """Rows are samples 0, 1, 2, …, however many there are."""
-        return self.samples is not None and bool(np.array_equal(self.rows, np.arange(self.n_rows)))
+        return self.samples is not None and counts_up(self.rows)
+
+    def goes_round(self, length: int) -> bool:
+        """Rows are samples 0, 1, 2, … up to this number of them, then from 0 again."""
+        return self.samples is not None and counts_up(self.rows, modulo=length)
 
     @cached_property
     def aligned(self) -> bool:
@@ -146,31 +151,32 @@ class View:
         return int(np.count_nonzero(self.rows == UNKNOWN))
 
     @cached_property
-    def counts(self) -> Int64:
-        """How often each sample was delivered."""
-        return np.bincount(self.rows[self.known], minlength=self.n)
+    def seen(self) -> NDArray[np.bool_]:
+        """Samples that were delivered."""
+        return checks.seen(self.rows, self.n)
 
     @cached_property
     def missing(self) -> Int64:
         """Samples that were not delivered."""
-        return np.flatnonzero(self.counts == 0)
+        return np.flatnonzero(~self.seen)
 
     @cached_property
     def duplicates(self) -> int:
         """Rows that repeat a sample."""
-        return int(np.maximum(self.counts - 1, 0).sum())
+        return int(np.count_nonzero(self.known)) - int(np.count_nonzero(self.seen))
 
     @cached_property
-    def arrived(self) -> Int64:
+    def arrived(self) -> Ints:
         """First arrivals of known samples, in order."""
-        return self.rows[checks.first_arrivals(self.rows, self.n)]
+        return checks.arrived(self.rows, self.n)
 
     @cached_property
-    def displaced(self) -> Int64:
+    def displaced(self) -> Ints:
         """Displacement of each first arrival, in places: late above 0, early below."""
-        place = np.cumsum(self.counts > 0) - 1
-        displaced: Int64 = displacements(place[self.arrived], self.n)
-        return displaced
+        arrived = self.arrived
+        if self.missing.size:
+            arrived = (np.cumsum(self.seen, dtype=arrived.dtype) - 1)[arrived]
+        return displacements(arrived, len(arrived))
 
     @cached_property
     def moved(self) -> int:
@@ -197,6 +203,8 @@ class View:
         return self._kept(checks.compare_labels(self.trace.targets, self.labels.values, self.samples))
 
     def _kept(self, comparison: checks.LabelComparison) -> checks.LabelComparison:
+        if self.n_rows == self.trace.n_rows:
+            return comparison
         kept = comparison.rows[comparison.rows < self.n_rows]
         return checks.LabelComparison(comparison.comparable, kept, comparison.why_not)
 
