@@ -9,6 +9,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -35,6 +36,9 @@ def figures() -> Iterator[Figure]:
         yield (f"judging an aligned trace of 10^{exponent} rows", seconds, "s", most_s, False)
         yield (f"memory that judging 10^{exponent} aligned rows takes", megabytes, "MB", 200.0, False)
     yield ("judging a random permutation of 10^7 rows", judge_permutation(10**7), "s", 5.0, False)
+    seconds, megabytes = alone("judge_many", 10**8)
+    yield ("judging a random permutation of 10^8 rows", seconds, "s", 60.0, False)
+    yield ("memory of the process that does so, with its data", megabytes, "MB", 3000.0, False)
     for what, seconds, kilobytes in pages(10**8):
         yield (f"page of 10^8 rows, {what}", seconds, "s", 2.0, False)
         yield (f"its size, {what}", kilobytes, "kB", 1000.0, False)
@@ -83,11 +87,40 @@ def judge_aligned(rows: int) -> tuple[float, float]:
 
 def judge_permutation(rows: int) -> float:
     """Seconds to judge rows in random order."""
-    order = np.random.default_rng(0).permutation(rows)
+    return median_seconds(_judging(rows), 3)
+
+
+def judge_many(rows: int) -> float:
+    """Seconds of one such judgement, the first."""
+    work = _judging(rows)
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def _judging(rows: int) -> Callable[[], object]:
+    order = np.random.default_rng(0).permutation(np.arange(rows, dtype=np.int32)).astype(np.int64)
     labels = Labels(values=np.zeros(rows, np.int8), name="benchmark")
     assert labels.digest
-    trace = Trace(rows, np.full(rows, UNKNOWN), index=order)
-    return median_seconds(lambda: judge(trace, labels, Policy()), 3)
+    unknown = Runs(step=0)
+    unknown.extend_run(UNKNOWN, rows)
+    trace = Trace(rows, unknown, index=order)
+    return lambda: judge(trace, labels, Policy())
+
+
+def alone(work: str, rows: int) -> tuple[float, float]:
+    """Seconds of a function of this module, and megabytes of the process of its own in which it ran: Linux tells."""
+    code = f"from benchmarks.core import {work}, peak; print({work}({rows}), peak())"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    seconds, megabytes = map(float, done.stdout.split())
+    return seconds, megabytes
+
+
+def peak() -> float:
+    """Megabytes that this process has had in memory at most."""
+    # Not `ru_maxrss`: a child begins with that of its parent.
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM"))
 
 
 def pages(rows: int) -> Iterator[tuple[str, float, float]]:
