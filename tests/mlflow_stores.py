@@ -11,7 +11,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -27,7 +27,8 @@ def mlflow_template(tmp_path_factory) -> Path:
     from mlflow import MlflowClient
 
     path: Path = tmp_path_factory.mktemp("mlflow-template") / "mlflow.db"
-    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments(max_results=1)
+    with chdir(path.parent):  # where the artifacts of its experiment 0 will be
+        MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments(max_results=1)
     return path
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from evalguard.errors import ConfigError
 from evalguard.labels import LABEL_COLUMNS
 from evalguard.step.config import read_all
+from evalguard.step.models import remedy
 from evalguard.step.tables import IMAGE_SUFFIXES, read_arrays, read_table
 
 TABLES = frozenset({".csv", ".parquet", ".pq", ".jsonl", ".ndjson"})
@@ -221,6 +222,8 @@ def _input_shape(model: Path) -> tuple[int | None, ...] | None:
     try:
         shape = keras.saving.load_model(model, compile=False).input_shape
     except Exception as error:
+        if remedy(error):  # the step file may say where its classes are; the size of images must then be said too
+            return None
         msg = f"init: {model} could not be loaded by Keras {keras.__version__}: {error}"
         raise ConfigError(msg) from error
     return tuple(shape[1:]) if isinstance(shape, tuple) else None

@@ -58,7 +58,7 @@ def _known(model: ModelPath | ModelUri) -> Iterator[None]:
         yield
 
 
-def _remedy(error: Exception) -> str:
+def remedy(error: Exception) -> str:
     """The line that makes an unknown class known; empty where that is not what went wrong."""
     said = str(error)
     unknown = _UNKNOWN.search(said)
@@ -90,7 +90,7 @@ def _of_path(model: ModelPath, path: Path) -> Any:
         return keras.saving.load_model(path, safe_mode=model.safe_mode)
     except Exception as error:
         # Whatever a foreign file makes Keras raise, it could not be loaded.
-        msg = f"model.path: {path} could not be loaded by Keras {keras.__version__}: {_remedy(error) or error}"
+        msg = f"model.path: {path} could not be loaded by Keras {keras.__version__}: {remedy(error) or error}"
         raise ConfigError(msg) from error
 
 
@@ -134,7 +134,7 @@ def _of_mlflow(uri: str, store: str | None) -> Any:
             if flavor is not None:
                 return getattr(mlflow, flavor).load_model(uri)
     except Exception as error:
-        msg = f"model.uri: {uri} could not be loaded from {shown(asked)}: {_remedy(error) or error}"
+        msg = f"model.uri: {uri} could not be loaded from {shown(asked)}: {remedy(error) or error}"
         raise ConfigError(msg) from error
     msg = f"model.uri: expected a model of MLflow's keras or tensorflow flavour, found {', '.join(flavors)}"
     raise ConfigError(msg)

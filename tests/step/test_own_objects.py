@@ -129,6 +129,18 @@ def test_what_cannot_be_used_ends_in_2(folder, command, model, message):
     assert message in done.output
 
 
+def test_init_writes_a_file_that_only_needs_that_line(folder, command):
+    own = folder / "own.yaml"
+    done = command("init", folder / "plain.keras", folder / "pixels.npy", folder / "labels.npy", "--output", own)
+    assert done.exit_code == 0, done.output
+    run = ("run", own, "--set", "mlflow.enabled=false")
+    assert "say where it is: model.custom_objects" in command(*run).output
+    assert command(*run, "--set", "model.custom_objects=['mine:Plain']").exit_code == 0
+    # For images it looks into the model, and is not stopped by what it does not know.
+    paths = (folder / "plain.keras", folder / "images", folder / "labels.csv")
+    assert command("init", *paths, "--output", own, "--force").exit_code == 0
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
 def test_models_of_mlflow_have_them_too(folder, command, monkeypatch, mlflow_template, tmp_path):
