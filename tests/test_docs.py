@@ -1,5 +1,6 @@
 """docs/ does what it says: its Python and its commands are run in order, its reference is the one of the models."""
 
+import importlib.util
 import re
 import shlex
 from pathlib import Path
@@ -13,7 +14,14 @@ from evalguard.step.config import read_all
 from evalguard.step.reference import markdown
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-BLOCK = re.compile(r"^```(?P<language>\w+)(?: exit=(?P<code>\d))?\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"^```(?P<language>\w+)(?: exit=(?P<code>\d)| needs=(?P<needs>\S+))?\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
+
+
+def anchor_of(title: str) -> str:
+    """Where a heading is found on a page, as code-hosting sites have it."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
 @pytest.mark.slow
@@ -49,6 +57,29 @@ def test_what_is_proven_is_what_the_page_says(capsys):
             exec(compile(block["text"], "proofs.md", "exec"), namespace)  # noqa: S102 - our own page
         else:
             assert capsys.readouterr().out == block["text"]
+
+
+# An image iterator is a PyDataset whose base class was never told its options.
+@pytest.mark.filterwarnings(r"ignore:Your `PyDataset` class should call:UserWarning")
+@pytest.mark.slow
+def test_each_kind_of_source_is_guarded_as_its_page_says(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {"__name__": "docs"}
+    page, shown = (DOCS / "sources.md").read_text(encoding="utf-8"), ""
+    for block in BLOCK.finditer(page):
+        if block["language"] == "text":
+            assert shown == block["text"]
+        elif all(importlib.util.find_spec(name) for name in (block["needs"] or "").split(",") if name):
+            # Blank lines in front, so that a traceback names the page's own line.
+            code = "\n" * page.count("\n", 0, block.start("text")) + block["text"]
+            exec(compile(code, "sources.md", "exec"), namespace)  # noqa: S102 - our own page
+            shown = capsys.readouterr().out
+
+
+def test_each_kind_of_source_is_in_the_table_of_its_page():
+    page = (DOCS / "sources.md").read_text(encoding="utf-8")
+    anchors = re.findall(r"^\| .* \| \[.*?\]\(#(.+?)\) \|", page, re.MULTILINE)
+    assert anchors == [anchor_of(title) for title in re.findall(r"^## (.+)$", page, re.MULTILINE)]
 
 
 def test_every_proof_is_on_its_page():
