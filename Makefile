@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo seed test test-browser test-oldest test-loaders referee check bench bench-quick field pipelines lint types clean
+.PHONY: help demo seed docs test test-browser test-oldest test-loaders referee check bench bench-quick field pipelines lint types clean
 
 BASE_PYTHON := $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -14,7 +14,7 @@ OLDEST := .venv-oldest
 LOADERS := .venv-loaders
 BIN := $(VENV)/bin
 PYTHON := $(BIN)/python
-TYPED := evalguard tests examples $(wildcard benchmarks)
+TYPED := evalguard tests examples docs $(wildcard benchmarks)
 # Two workers: the suite is bound by TensorFlow's start-up and its own threads, more workers only fight.
 PYTEST := $(PYTHON) -m pytest -n 2 --dist worksteal
 FORMAT := $(PYTHON) -m ruff format --check --quiet .
@@ -34,6 +34,9 @@ demo: $(STAMP) ## Guard a digits model twice: once aligned (PASS), once shuffled
 
 seed: $(STAMP) ## The experiments on the order of samples, each through the guard, on Keras 3 and tf_keras
 	@$(PYTHON) examples/seed_experiments.py
+
+docs: $(STAMP) ## Print the references in docs/ again, from docstrings and the step file's models
+	@$(PYTHON) -m docs.make_references
 
 test: $(STAMP) ## Everything: lint, types, all tests
 	@# All three run whatever the others say, and pytest last: its closing line ends the output.

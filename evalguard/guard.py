@@ -156,7 +156,7 @@ class Guard:
 
     @property
     def index(self) -> NDArray[np.int64] | None:
-        """Label row of each row handed back, int64, shape ``(n,)``; -1 is none of them; None: not known."""
+        """Label row of each row handed back, int64, shape ``(n,)``; -1: none of them; None: not known."""
         samples = self._last().samples
         return None if samples is None else np.asarray(samples)
 
@@ -187,7 +187,7 @@ class Guard:
 
     @property
     def labels(self) -> Any:
-        """The labels, where they have been read."""
+        """The labels, where they have been read; may be set before the guard ends."""
         return self._table if self._table is not None else self._late
 
     @labels.setter
@@ -195,7 +195,11 @@ class Guard:
         self._late, self._table = values, None
 
     def to_frame(self) -> Any:
-        """The last call as a pandas data frame: row, sample, key, y_true, prediction columns."""
+        """The last call as a pandas data frame: row, sample, key, y_true, prediction columns.
+
+        Raises:
+            LookupError: Nothing has been judged yet.
+        """
         from evalguard.frames import frame
 
         outcome = self._last()
@@ -486,9 +490,10 @@ def guard(
         fingerprint: Callable that takes ``x`` and returns what identifies a row.
         model: Guard this model only.
         metrics: Figures of which the report tells what a misalignment did to
-            them: a name, a callable ``(y_true, y_pred) -> number``, several of
-            them, or a mapping; see ``evalguard.impact.metrics_of``. After
-            ``predict`` only.
+            them: a name of ``keras.metrics`` (``accuracy``, ``auc``, ``mse``)
+            or of scikit-learn (``sklearn:f1_macro``), a callable ``(y_true,
+            y_pred) -> number``, several of them, or a mapping of name to one
+            of them. After ``predict`` only.
         name: Name of the evaluation in reports and records; by default the
             decorated function's.
         mlflow: ``auto`` (the active run, or ``MLFLOW_RUN_ID``), a run id, or False.
@@ -562,7 +567,11 @@ class GuardedModel:
 
     @property
     def report(self) -> Report:
-        """The last report."""
+        """The last report.
+
+        Raises:
+            LookupError: Nothing has been judged yet.
+        """
         return self.guard.report
 
 
@@ -570,8 +579,16 @@ def wrap(model: Any, **options: Any) -> GuardedModel:
     """Guard one model's ``predict`` and ``evaluate``; everything else passes through.
 
     Args:
-        model: A Keras model.
-        **options: As for ``evalguard.guard``.
+        model: A Keras model, of Keras 3 or of tf_keras.
+        **options: As for ``evalguard.guard``, but for ``model``.
+
+    Returns:
+        A model to be used in the place of this one; its ``report`` is that of
+        the last call. ``predict_on_batch`` and ``test_on_batch`` are guarded
+        too, each call by itself.
+
+    Raises:
+        ConfigError: An option has a value that is not allowed.
     """
     return GuardedModel(model, guard(model=model, **options))
 

@@ -41,47 +41,63 @@ MakeBatch = Callable[[Ids], Any]
 
 
 def aligned_batches(n: int, batch_size: int) -> Batches:
-    """Sample indices ``0..n-1`` in batches, the last one as short as it comes."""
+    """Sample indices ``0..n-1`` in batches, the last one as short as it comes.
+
+    Args:
+        n: Number of labelled samples.
+        batch_size: Rows in a batch.
+
+    Returns:
+        One int64 array for each batch, shape ``(rows,)``.
+    """
     return [np.arange(start, min(start + batch_size, n)) for start in range(0, n, batch_size)]
 
 
 def _skipped_batch(n: int, batch_size: int) -> Batches:
+    """The second batch is left out."""
     batches = aligned_batches(n, batch_size)
     return batches[:1] + batches[2:]
 
 
 def _repeated_batch(n: int, batch_size: int) -> Batches:
+    """The second batch comes twice."""
     batches = aligned_batches(n, batch_size)
     return [*batches[:2], batches[1], *batches[2:]]
 
 
 def _swapped_batches(n: int, batch_size: int) -> Batches:
+    """The first two batches changed places."""
     batches = aligned_batches(n, batch_size)
     return [batches[1], batches[0], *batches[2:]]
 
 
 def _swapped_rows(n: int, batch_size: int) -> Batches:
+    """The first and the last sample changed places."""
     order = np.arange(n)
     order[[0, n - 1]] = order[[n - 1, 0]]
     return _cut(order, batch_size)
 
 
 def _dropped_tail(n: int, batch_size: int) -> Batches:
+    """The last, partial batch is left out; the last sample where there is none."""
     return _cut(np.arange(n - max(1, n % batch_size)), batch_size)
 
 
 def _wrapped_tail(n: int, batch_size: int) -> Batches:
+    """The last batch is filled up with the first samples."""
     steps = math.ceil((n + 1) / batch_size)
     return _cut(np.arange(steps * batch_size) % n, batch_size)
 
 
 def _foreign_row(n: int, batch_size: int) -> Batches:
+    """In the place of one sample comes one that has no label."""
     order = np.arange(n)
     order[n // 2] = n + 7
     return _cut(order, batch_size)
 
 
 def _shuffled(n: int, batch_size: int) -> Batches:
+    """All samples in random order, the same for the same ``n``."""
     return _cut(np.random.default_rng(n).permutation(n), batch_size)
 
 
@@ -124,6 +140,9 @@ def faulty_batches(fault: str, *, n: int, batch_size: int) -> Batches:
         n: Number of labelled samples, more than one batch.
         batch_size: Rows in a batch.
 
+    Returns:
+        One int64 array for each batch, shape ``(rows,)``.
+
     Raises:
         KeyError: No fault has this name.
     """
@@ -131,7 +150,13 @@ def faulty_batches(fault: str, *, n: int, batch_size: int) -> Batches:
 
 
 def as_generator(batches: Sequence[Ids], make: MakeBatch, *, with_index: bool = False) -> Iterator[Any]:
-    """A generator of ``make(ids)`` tuples, tagged with their indices if asked."""
+    """A generator of ``make(ids)`` tuples, tagged with their indices if asked.
+
+    Args:
+        batches: Sample indices of each batch.
+        make: Gives a batch, such as ``(x[ids],)``, from sample indices.
+        with_index: Yield ``evalguard.tagged`` batches.
+    """
     for ids in batches:
         batch = make(ids)
         yield tagged(batch, index=ids) if with_index else batch
@@ -142,7 +167,7 @@ def as_pydataset(batches: Sequence[Ids], make: MakeBatch, *, with_index: bool = 
 
     Args:
         batches: Sample indices of each batch.
-        make: Gives a batch from sample indices.
+        make: Gives a batch, such as ``(x[ids],)``, from sample indices.
         with_index: Offer ``sample_indices(batch_index)``.
         **options: ``workers``, ``use_multiprocessing``, ``max_queue_size``.
     """
@@ -177,7 +202,13 @@ def _dataset(base: Any, batches: Sequence[Ids], make: MakeBatch, *, with_index: 
 
 
 def as_tf_dataset(batches: Sequence[Ids], make: MakeBatch) -> Any:
-    """A ``tf.data.Dataset`` of these batches, whatever their sizes."""
+    """A ``tf.data.Dataset`` of these batches, whatever their sizes.
+
+    Args:
+        batches: Sample indices of each batch, at least one.
+        make: Gives a batch, such as ``(x[ids],)``, from sample indices; all of
+            the same structure, dtypes and row shapes.
+    """
     import tensorflow as tf
 
     def spec(leaf: Any) -> Any:
@@ -205,7 +236,7 @@ class MemorySink:
         self.errors: list[BaseException] = []
 
     def begin(self, name: str) -> None:
-        """An evaluation is under way."""
+        """An evaluation of this name is under way."""
         self.begun.append(name)
 
     def write(self, report: Report, artifacts: Mapping[str, str | bytes]) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import evalguard
+from docs import make_references
 from evalguard.cli import cli
 from evalguard.core.policy import Proof
 from evalguard.step.config import read_all
@@ -89,7 +91,26 @@ def test_every_proof_is_on_its_page():
 
 def test_the_reference_is_that_of_the_models():
     page = (DOCS / "step-file.md").read_text(encoding="utf-8")
-    assert page.endswith(markdown()), "make it again: evalguard schema reference"
+    assert page.endswith(markdown()), "make it again: make docs"
+
+
+def test_the_python_reference_is_that_of_the_docstrings():
+    assert (DOCS / "python.md").read_text(encoding="utf-8") == make_references.markdown(), "make it again: make docs"
+
+
+def test_a_public_name_without_a_place_in_the_reference_is_noticed(monkeypatch):
+    monkeypatch.setattr("evalguard.__all__", [*evalguard.__all__, "new"])
+    with pytest.raises(ValueError, match="new"):
+        make_references.markdown()
+
+
+def test_make_docs_writes_both_references(tmp_path, monkeypatch):
+    before = (DOCS / "step-file.md").read_text(encoding="utf-8")
+    (tmp_path / "step-file.md").write_text(before.replace("| `path` |", "| `old` |"), encoding="utf-8")
+    monkeypatch.setattr(make_references, "DOCS", tmp_path)
+    make_references.main()
+    for page in ("step-file.md", "python.md"):
+        assert (tmp_path / page).read_text(encoding="utf-8") == (DOCS / page).read_text(encoding="utf-8")
 
 
 def test_the_step_files_of_the_reference_are_valid(tmp_path):
@@ -108,6 +129,21 @@ def test_every_exit_code_is_on_its_page():
 
     page = (DOCS / "exit-codes.md").read_text(encoding="utf-8")
     assert [int(code) for code in re.findall(r"^\| (\d) \|", page, re.MULTILINE)] == sorted(Exit)
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.stem)
+def test_links_within_a_page_lead_to_a_heading(page):
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    anchors: list[str] = []
+    for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE):
+        before = [anchor for anchor in anchors if re.fullmatch(re.escape(anchor_of(title)) + r"(-\d+)?", anchor)]
+        anchors.append(anchor_of(title) + (f"-{len(before)}" if before else ""))
+    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= set(anchors)
+
+
+def test_every_page_is_in_the_index():
+    listed = re.findall(r"^\| \[(.+?)\]\(\1\) \|", (DOCS / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(listed) == sorted(page.name for page in DOCS.glob("*.md") if page.name != "README.md")
 
 
 @pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.stem)
