@@ -6,6 +6,7 @@ parses; what a name is called, and that none is forgotten, is said here.
 
 from __future__ import annotations
 
+import builtins
 import enum
 import inspect
 import re
@@ -131,7 +132,8 @@ def _callable(shown: str, value: Any, doc: str | None = None) -> Iterator[str]:
     sections = _parsed(doc or value.__doc__)
     signature = inspect.signature(value)
     if shown:
-        yield f"```python\n{_call(shown, signature)}\n```\n"
+        gives = "" if inspect.isclass(value) else _gives(signature, value, shown.rpartition(".")[0])
+        yield f"```python\n{_call(shown, signature)}{gives}\n```\n"
     yield from _sections(sections, signature, inspect.getmodule(value))
 
 
@@ -146,6 +148,9 @@ def _class(name: str, value: type) -> Iterator[str]:
         yield f"{_text(_parsed(value.__doc__)[0].value)} A kind of {kinds}.\n"
     else:
         yield from _callable(short, value)
+        inherited = [section for owner in _own_classes(value)[1:] for section in _parsed(owner.__doc__)]
+        raises = [section for section in inherited if section.kind is griffe.DocstringSectionKind.raises]
+        yield from _sections(raises, inspect.signature(value), inspect.getmodule(value))
         public = [getattr(evalguard, base.__name__, None) for base in value.__bases__]
         yield from (
             f"A kind of `{base.__name__}`, with all that one has.\n" for base in public if base in value.__mro__[1:]
@@ -280,6 +285,14 @@ def _call(name: str, signature: inspect.Signature) -> str:
         told = f"{name}({', '.join([*words, '...'])})"
         lines = textwrap.wrap(told, WIDTH, subsequent_indent=indent, break_on_hyphens=False)
     return "\n".join(lines)
+
+
+def _gives(signature: inspect.Signature, value: Any, owner: str) -> str:
+    """`` -> Report`` where that is the name of a class."""
+    annotation = signature.return_annotation
+    name = owner if annotation == "Self" else annotation if isinstance(annotation, str) else ""
+    known = name == owner or hasattr(builtins, name) or inspect.isclass(getattr(inspect.getmodule(value), name, None))
+    return f" -> {name}" if known and name not in ("", "None", "Any") else ""
 
 
 def _shown(default: Any) -> str:

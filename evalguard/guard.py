@@ -459,9 +459,9 @@ def guard(
 
     Args:
         labels: External labels in label order: array, list, pandas object,
-            mapping of arrays (several outputs), ``Labels``, path of a CSV or
-            Parquet file, an image iterator, or a callable asked when the guard
-            ends. They may also be set as ``g.labels`` before it ends. By
+            mapping of arrays (several outputs), ``Labels``, path of a CSV,
+            Parquet, JSONL or ``.npy`` file or of a manifest, an image
+            iterator, or a callable asked when the guard ends. They may also be set as ``g.labels`` before it ends. By
             default those of the image iterator that is predicted, in its order
             of files.
         label: Column of the labels, where a table is given.

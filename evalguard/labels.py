@@ -24,7 +24,11 @@ METADATA = b"evalguard"
 
 
 class Labels(core.Labels):
-    """External ground truth in label order; see ``evalguard.core.labels.Labels``."""
+    """External ground truth in label order: values, keys and fingerprints, of which one will do.
+
+    A guard makes it from whatever it is given as ``labels=``; ``collect``
+    and ``of`` make it where keys or fingerprints are wanted too.
+    """
 
     @classmethod
     def of(
@@ -61,6 +65,11 @@ class Labels(core.Labels):
     @classmethod
     def read(cls, path: str | Path, *, label: str | Mapping[str, str] | None = None, key: str | None = None) -> Self:
         """Labels from a CSV, Parquet or JSONL file, a ``.npy`` array, or a manifest that ``save`` wrote.
+
+        Args:
+            path: The file; its rows are the label order.
+            label: Column with the labels, as for ``of``; a ``.npy`` file has none.
+            key: Column with the keys, one for each sample.
 
         Raises:
             LabelsError: The file is missing, empty or unreadable, a column is
@@ -167,8 +176,9 @@ class Labels(core.Labels):
         later guarded call is compared with the right rows.
 
         Args:
-            source: A ``tf.data.Dataset``, a PyDataset, or a function without
-                arguments that gives a new generator of batches.
+            source: A ``tf.data.Dataset``, a PyDataset, a torch or grain
+                loader, or a function without arguments that gives a new
+                generator of batches.
             key: Entry of a dict ``x`` that holds the keys.
             fingerprint: Callable that takes ``x`` and returns the part that
                 identifies a row; the same as given to the guard.
@@ -209,6 +219,9 @@ class Labels(core.Labels):
     def save(self, path: str | Path) -> None:
         """Write a manifest: Parquet with key, label and fingerprint of each sample.
 
+        Args:
+            path: The file to write, by habit ``….parquet``; an older one is replaced.
+
         Raises:
             LabelsError: The values cannot be written as a table.
         """
@@ -241,6 +254,9 @@ class Labels(core.Labels):
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """The labels that ``save`` wrote.
+
+        Args:
+            path: The manifest.
 
         Raises:
             LabelsError: The file is no manifest, or was made by another
