@@ -461,9 +461,9 @@ def guard(
         labels: External labels in label order: array, list, pandas object,
             mapping of arrays (several outputs), ``Labels``, path of a CSV,
             Parquet, JSONL or ``.npy`` file or of a manifest, an image
-            iterator, or a callable asked when the guard ends. They may also be set as ``g.labels`` before it ends. By
-            default those of the image iterator that is predicted, in its order
-            of files.
+            iterator, or a callable asked when the guard ends. They may also be
+            set as ``g.labels`` before it ends. By default those of the image
+            iterator that is predicted, in its order of files.
         label: Column of the labels, where a table is given.
         labels_from: Name of the decorated function's argument that holds them.
         reference: Inputs in label order, to recognise each row by its content:
