@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from evalguard.core.chunks import chunks, counts_up
 from evalguard.core.runs import Runs
+from evalguard.core.spill import Memory, on_disk, stacked
 
 UNKNOWN = -1
 FOREIGN = -2
@@ -74,8 +75,7 @@ class BatchTags:
 
     def __len__(self) -> int:
         """Rows."""
-        firsts, lengths = self.sizes.runs()
-        return int((firsts * lengths).sum())
+        return self.sizes.total()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """int64, shape ``(rows,)``."""
@@ -168,6 +168,22 @@ class Trace:
         return np.flatnonzero(np.asarray(self.tags) == value)
 
     @property
+    def n_bytes(self) -> int:
+        """What the columns take in memory, about."""
+        return sum(_footprint(column)[0] for column in self._columns())
+
+    @property
+    def n_bytes_on_disk(self) -> int:
+        """What they take in temporary files."""
+        return sum(_footprint(column)[1] for column in self._columns())
+
+    def _columns(self) -> list[Any]:
+        tags = (self.tags.pulls, self.tags.sizes) if isinstance(self.tags, BatchTags) else (self.tags,)
+        found = [*tags, self.index, self.batch_sizes, self.keys, self.fingerprints, self.padding]
+        found += _arrays(self.targets)
+        return list({id(column): column for column in found if column is not None}.values())
+
+    @property
     def tagged(self) -> bool:
         """Whether no row is without a tag."""
         if isinstance(self.tags, Runs):
@@ -195,6 +211,20 @@ class Trace:
         return all(_in_order(part) for part in parts)
 
 
+def _footprint(column: Any) -> tuple[int, int]:
+    """Bytes in memory and on disk."""
+    if isinstance(column, Runs):
+        return column.n_bytes, column.n_bytes_on_disk
+    array = np.asarray(column)
+    return (0, array.nbytes) if on_disk(array) else (array.nbytes, 0)
+
+
+def _arrays(nest: Any) -> list[Any]:
+    if isinstance(nest, Mapping):
+        nest = tuple(nest.values())
+    return [array for part in nest for array in _arrays(part)] if isinstance(nest, (tuple, list)) else [nest]
+
+
 def _folded_in_order(tags: Tags) -> bool:
     """Whether a column in runs shows at a glance that rows are in order."""
     if isinstance(tags, BatchTags):
@@ -214,40 +244,51 @@ def _in_order(tags: Int64) -> bool:
     return True
 
 
-def joined(traces: Sequence[Trace]) -> Trace:
+def joined(traces: Sequence[Trace], memory: Memory | None = None) -> Trace:
     """Several calls as one trace, in the order in which they were made.
 
     Evidence that not every call has is dropped: a session is as well proven as
     its weakest call.
+
+    Args:
+        traces: At least one.
+        memory: What the columns may keep in memory; by default ``Memory()``.
     """
     if len(traces) == 1:
         return traces[0]
+    memory = memory or Memory()
     reasons = [trace.unobserved for trace in traces if trace.unobserved]
     specs = {trace.spec for trace in traces}
     return replace(
         traces[-1],
         n_rows=sum(trace.n_rows for trace in traces),
-        tags=np.concatenate([np.asarray(trace.tags) for trace in traces]),
-        index=_joined_index(traces),
+        tags=stacked((np.asarray(trace.tags) for trace in traces), memory),
+        index=_joined_index(traces, memory),
         index_source=traces[0].index_source,
         keys=_stack([trace.keys for trace in traces]),
-        fingerprints=_stack([trace.fingerprints for trace in traces]),
+        fingerprints=_spilling([trace.fingerprints for trace in traces], memory),
         spec=specs.pop() if len(specs) == 1 else (),
         targets=stack_nests([trace.targets for trace in traces]),
-        batch_sizes=np.concatenate([np.asarray(trace.batch_sizes) for trace in traces]),
+        batch_sizes=stacked((np.asarray(trace.batch_sizes) for trace in traces), memory),
         calls=tuple(rows for trace in traces for rows in trace.calls),
         sources=tuple(source for trace in traces for source in trace.sources),
         unobserved="; ".join(dict.fromkeys(reasons)),
         one_to_one=all(trace.one_to_one for trace in traces),
-        padding=_stack([trace.padding for trace in traces]),
+        padding=_spilling([trace.padding for trace in traces], memory),
     )
 
 
-def _joined_index(traces: Sequence[Trace]) -> Any:
+def _joined_index(traces: Sequence[Trace], memory: Memory) -> Any:
     # Arrays handed over one after the other: who says that they come in label order?
     if any(trace.index_source == "position" for trace in traces):
         return None
-    return _stack([None if trace.index is None else np.asarray(trace.index) for trace in traces])
+    return _spilling([trace.index for trace in traces], memory)
+
+
+def _spilling(columns: list[Any], memory: Memory) -> Any:
+    if any(column is None for column in columns):
+        return None
+    return stacked((np.asarray(column) for column in columns), memory)
 
 
 def _stack(arrays: list[Any]) -> Any:

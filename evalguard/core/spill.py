@@ -1,0 +1,223 @@
+"""Columns that outgrow the memory a call may take: what is beyond it lies in a temporary file, mapped to be judged.
+
+The file has no name and goes with its last user, exceptions included. A disk that
+takes no more costs nothing but memory: columns then stay there, and it is said.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import re
+import tempfile
+from collections.abc import Iterable
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from evalguard.errors import ConfigError
+
+TRACE_MEMORY = 1 << 30
+# A column asks for room once in so many bytes, not with each batch.
+BLOCK = 1 << 20
+# Columns of one call that may each hold such a block without having asked.
+COLUMNS = 8
+SIZE = r"^\d+(\.\d+)? ?([kKMGT]i?)?B$"
+_PREFIXES = " KMGT"
+
+
+def size_in_bytes(size: int | str, option: str = "trace_memory") -> int:
+    """A size as a number of bytes.
+
+    Args:
+        size: Bytes, or text such as ``512 MiB`` (of 1024) or ``2 GB`` (of 1000).
+        option: What it is called, for the message.
+
+    Raises:
+        ConfigError: It is no size, or none above zero.
+    """
+    found = 0
+    if isinstance(size, str) and re.match(SIZE, size.strip()):
+        digits, prefix = re.findall(r"^([\d.]+) ?([kKMGT]?)", size.strip())[0]
+        base = 1024 if "i" in size else 1000
+        found = int(float(digits) * base ** _PREFIXES.index(prefix.upper() or " "))
+    elif isinstance(size, int) and not isinstance(size, bool):
+        found = size
+    if found <= 0:
+        shown = repr(size)[:60]
+        msg = f"{option}: expected a number of bytes above zero, or such as '512 MiB' or '2 GB'; found {shown}"
+        raise ConfigError(msg)
+    return found
+
+
+class Memory:
+    """What the columns of one call may keep in memory together.
+
+    Attributes:
+        limit: Bytes.
+        used: Bytes that columns have asked for and hold.
+        problem: Why a column is in memory that should be on disk; empty if none is.
+    """
+
+    __slots__ = ("limit", "problem", "used")
+
+    def __init__(self, limit: int = TRACE_MEMORY) -> None:
+        self.limit = limit
+        self.used = 0
+        self.problem = ""
+
+    @property
+    def block(self) -> int:
+        """Bytes by which a column grows before it asks for room."""
+        return min(BLOCK, self.limit // COLUMNS)
+
+    def holds(self, n_bytes: int) -> bool:
+        """Whether there is room for so many bytes more; always, where the disk has refused to take any."""
+        return bool(self.problem) or self.used + n_bytes <= self.limit
+
+
+class Share:
+    """One column's part of the memory, and its file once it has outgrown it.
+
+    Attributes:
+        rows: Rows in the file, the first of the column.
+    """
+
+    __slots__ = ("_asked", "_dtype", "_file", "_held", "_memory", "rows")
+
+    def __init__(self, memory: Memory, dtype: DTypeLike) -> None:
+        self._memory, self._dtype = memory, np.dtype(dtype)
+        self._held = self._asked = self.rows = 0
+        self._file: IO[bytes] | None = None
+
+    def __del__(self) -> None:
+        # What is mapped stays.
+        if self._file is not None:
+            self._file.close()
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of the file."""
+        return self.rows * self._dtype.itemsize
+
+    def grown(self, n_bytes: int) -> bool:
+        """Note that the column holds so many bytes more; True: it must go to disk now."""
+        self._asked += n_bytes
+        if self._asked <= self._memory.block:
+            return False
+        full = not self._memory.holds(self._asked)
+        self._memory.used += self._asked
+        self._held, self._asked = self._held + self._asked, 0
+        return full
+
+    def holds(self, rows: int) -> bool:
+        """Whether there is room for a plain array of so many rows."""
+        return self._memory.holds(rows * self._dtype.itemsize)
+
+    def write(self, arrays: Iterable[NDArray[Any]]) -> bool:
+        """Put rows behind those in the file; False: the disk took none, and they must stay in memory."""
+        rows = self.rows
+        try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(buffering=0, prefix="evalguard-")  # noqa: SIM115 - outlives this
+            self._file.seek(self.n_bytes)
+            for array in arrays:
+                _write(self._file, np.ascontiguousarray(array, dtype=self._dtype))
+                rows += len(array)
+        except OSError as error:
+            self._memory.problem = f"{type(error).__name__}: {error.strerror or error}"
+            with contextlib.suppress(OSError):
+                if self._file is not None:
+                    self._file.truncate(self.n_bytes)
+            return False
+        self.rows = rows
+        self._memory.used -= self._held
+        self._held = self._asked = 0
+        return True
+
+    def another(self, arrays: Iterable[NDArray[Any]]) -> NDArray[Any] | None:
+        """A whole column in a file of its own, mapped; None: the disk took none."""
+        share = Share(self._memory, self._dtype)
+        return share.mapped() if share.write(arrays) else None
+
+    def mapped(self) -> NDArray[Any]:
+        """The rows in the file, read-only: they are in memory as long as the system likes."""
+        if self._file is None or not self.rows:
+            return np.zeros(0, dtype=self._dtype)
+        view = mmap.mmap(self._file.fileno(), self.n_bytes, access=mmap.ACCESS_READ)
+        return np.frombuffer(view, dtype=self._dtype)
+
+
+class Pile:
+    """A growing array of one type.
+
+    ``len(pile)`` is its rows, ``pile.array()`` the whole, ``pile[start:stop]`` some of its rows.
+
+    Args:
+        dtype: Of the whole.
+        memory: Shared with other columns; by default one of its own.
+    """
+
+    __slots__ = ("_parts", "_rows", "_share")
+
+    def __init__(self, dtype: DTypeLike, memory: Memory | None = None) -> None:
+        self._share = Share(memory or Memory(), dtype)
+        self._parts: list[NDArray[Any]] = []
+        self._rows = 0
+
+    def __len__(self) -> int:
+        """Rows."""
+        return self._rows
+
+    def append(self, part: NDArray[Any]) -> None:
+        """More rows."""
+        self._parts.append(part)
+        self._rows += len(part)
+        if self._share.grown(part.nbytes) and self._share.write(self._parts):
+            self._parts = []
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        """Rows from ``start`` to ``stop``; quick for the latest."""
+        start, stop, _ = rows.indices(self._rows)
+        found, end = [], self._rows
+        for part in reversed(self._parts):
+            if end <= start:
+                break
+            end -= len(part)
+            found.append(part[max(0, start - end) : max(0, stop - end)])
+        if start < end:
+            found.append(self._share.mapped()[start : min(stop, end)])
+        return np.concatenate(found[::-1]) if found else self._share.mapped()[:0]
+
+    def array(self) -> NDArray[Any]:
+        """All rows: mapped where they are on disk, and then read-only."""
+        if self._share.rows and self._parts and self._share.write(self._parts):
+            self._parts = []
+        if not self._parts:
+            return self._share.mapped()
+        return np.concatenate([self._share.mapped(), *self._parts] if self._share.rows else self._parts)
+
+
+def stacked(arrays: Iterable[NDArray[Any]], memory: Memory) -> NDArray[Any]:
+    """Arrays of one type behind each other; on disk where they are beyond the memory."""
+    pile: Pile | None = None
+    for array in arrays:
+        if pile is None:
+            pile = Pile(array.dtype, memory)
+        pile.append(array)
+    return np.zeros(0) if pile is None else pile.array()
+
+
+def on_disk(array: NDArray[Any]) -> bool:
+    """Whether an array's rows are those of a file that is mapped."""
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return isinstance(base.obj if isinstance(base, memoryview) else base, mmap.mmap)
+
+
+def _write(file: IO[bytes], array: NDArray[Any]) -> None:
+    left = array.reshape(-1).view(np.uint8).data
+    while left:
+        left = left[file.write(left) :]
