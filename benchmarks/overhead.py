@@ -149,7 +149,8 @@ def fingerprints_alone(subject: Subject, pairs: int) -> Ratio:
     A few microseconds in a thousand: calls of seconds differ by more than that,
     so stretches of one call take turns, sixth by sixth, ``2 * pairs`` calls of them.
     """
-    from evalguard.engines.contents import Contents
+    from evalguard.engines.batches import note_fed, take
+    from evalguard.engines.recorder import Recorder, Wanted
 
     dataset = tf.data.Dataset.from_tensor_slices(subject.x).batch(BATCH)
     model = subject.model
@@ -158,23 +159,24 @@ def fingerprints_alone(subject: Subject, pairs: int) -> Ratio:
 
     def call(first: int) -> None:
         function, number, started = model.predict_function, 0, 0.0
-        contents = Contents()
+        recorder = Recorder(Wanted("always"))
 
         def tap(data: list[Any]) -> Any:
-            nonlocal number, started, contents
+            nonlocal number, started, recorder
             part, place = divmod(number, stretch)
             hashed = (part + first) % 2 == 1
             if place == 0:
                 if number:
                     times[1 - hashed].append(time.perf_counter() - started)
-                contents, started = Contents(), time.perf_counter()
+                recorder, started = Recorder(Wanted("always")), time.perf_counter()
             number += 1
-            if hashed:
-                for batch in data:
-                    contents.add(batch, np.asarray)
-                if place == stretch - 1:
-                    contents.rows()
-            return function(data)
+            if not hashed:
+                return function(data)
+            rows = function([take(recorder, batch) for batch in data])
+            note_fed(recorder)
+            if place == stretch - 1:
+                recorder.settle()
+            return rows
 
         model.predict_function = tap
         try:

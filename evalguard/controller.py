@@ -169,12 +169,10 @@ class Session:
             probe, problem = _probe(method, bound.arguments, TF_KERAS if engine is tf_keras else KERAS3)
         bound.arguments.update({name: probe.call[name] for name in ("y", "sample_weight") if name in probe.call})
         bound.arguments["x"] = probe.source
-        # Asked at each batch: a generator's probe knows the form of its batches after the first.
-        recorder = Recorder(
-            self.wanted, lambda data: probe.unwrap(data), probe.intact, watch=self._watch(method), problem=problem
-        )
+        recorder = Recorder(self.wanted, probe, watch=self._watch(method), problem=problem)
         with engine.tap(model, recorder):
             result = original(*bound.args, **bound.kwargs)
+        recorder.settle()
         seconds = time.perf_counter() - start
         trace = recorder.trace(
             method=method,
@@ -216,9 +214,9 @@ class Session:
         x = direct.inputs(args, kwargs)
         probe, recorder = BatchProbe(x, {}), Recorder(self.wanted)
         # The caller took x out of a batch: the key that it may hold is for us alone, as in predict.
-        (fed, *_) = recorder.take((x,), None)
-        if args:
-            args = (fed, *args[1:])
+        recorder.note((x,), None)
+        if args and self.wanted.strip_key:
+            args = (*recorder.without_key((x,)), *args[1:])
         result = original(model, *args, **kwargs)
         trace = recorder.trace(
             method=CALL, source=probe.state(1), index_source=probe.index_source, n_rows=nests.n_rows(result)
@@ -397,12 +395,9 @@ class Session:
                 raise LabelsError(msg)
             return labels, ()
         labels = self._fingerprinted(labels, self.reference, recorder)
-        notes: tuple[str, ...] = ()
-        if trace.fingerprints is not None and labels.fingerprints is not None and recorder.first is not None:
-            known = np.isin(trace.fingerprints, labels.fingerprints)
-            if known.size and known.mean() <= COMPARABLE_SHARE:
-                notes = (f"content: {explain_mismatch(self.reference, recorder.first, recorder.specs)}",)
-        return labels, notes
+        if recorder.first is None or not _is_other_data(trace, labels):
+            return labels, ()
+        return labels, (f"content: {explain_mismatch(self.reference, recorder.first, recorder.specs)}",)
 
     def unproven(self, labels: Labels | None, reason: str) -> Report:
         """A report that says why nothing could be judged."""
@@ -477,6 +472,14 @@ def _position_is_sample(trace: Trace, judgement: Judgement) -> bool:
     if trace.index is None or trace.index_source != "position" or samples is None:
         return False
     return np.array_equal(np.asarray(trace.index)[: len(samples)], samples)
+
+
+def _is_other_data(trace: Trace, labels: Labels) -> bool:
+    """Next to no row that was fed is a sample of the reference."""
+    rows, known = trace.fingerprints, labels.fingerprints
+    if rows is None or known is None or not len(rows) or np.array_equal(rows, known):
+        return False
+    return bool(np.isin(rows, known).mean() <= COMPARABLE_SHARE)
 
 
 def _combined(labels: Labels | None, reference: Reference, recorder: Recorder) -> Labels:

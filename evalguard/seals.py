@@ -22,19 +22,25 @@ from evalguard.tagging import tag_rows
 
 # Batches that were delivered lately, to tell one that comes twice from one that is not known.
 REMEMBERED = 1024
-_KINDS = frozenset("biuc")
+_FLOAT64 = np.dtype(np.float64)
+# In this machine's own order of bytes; of floats those that Keras feeds as they are, or as float32.
+_NATIVE = frozenset(np.dtype(code) for code in "?bhilqpBHILQPfdFD")
 _hash = xxhash.xxh3_64_intdigest
 
 
 class Seals:
-    """Batches that a source handed out and that have not been delivered yet."""
+    """Batches that a source handed out and that have not been delivered yet.
+
+    Attributes:
+        shared: Memory was filled anew and handed out again, so that a batch may change after it was fed.
+    """
 
     def __init__(self) -> None:
         self._open: dict[int, list[int]] = {}
         self._index: dict[int, Any] = {}
         self._delivered: dict[int, int] = {}
-        self._owners: dict[int, weakref.ref[Any]] = {}
-        self._shared = False
+        self._owners: dict[int, tuple[weakref.ref[Any], int]] = {}
+        self.shared = False
         self._fed: list[tuple[Any, int]] = []
         self._all_sealed = True
         self._lock = threading.Lock()
@@ -52,10 +58,11 @@ class Seals:
             if seal is None:
                 self._all_sealed = False
                 return
-            self._shared = self._shared or self._handed_out_before(batch)
             pulls = self._open.setdefault(seal, [])
-            if pull not in pulls:  # an item may be asked for twice
-                pulls.append(pull)
+            if pull in pulls:  # an item that is asked for twice, as Keras does to learn shapes
+                return
+            pulls.append(pull)
+            self.shared = self.shared or self._filled_anew(batch, seal)
             if index is not None:
                 self._index[pull] = index
 
@@ -70,7 +77,7 @@ class Seals:
             seal = digest(batch)
         except Exception:  # noqa: BLE001 - not known is what an unreadable batch is
             return batch, None
-        if self._shared:
+        if self.shared:
             self._fed.append((batch, seal))
         with self._lock:
             pulls = self._open.get(seal)
@@ -94,19 +101,20 @@ class Seals:
         fed, self._fed = self._fed, []
         return [digest(batch) == seal for batch, seal in fed]
 
-    def _handed_out_before(self, batch: Any) -> bool:
-        """Whether memory that was handed out, and is still owned by the same array, is handed out again."""
-        again = False
-        for leaf in nests.leaves(batch):
+    def _filled_anew(self, batch: Any, seal: int) -> bool:
+        """Whether memory that was handed out, and is still owned by the same array, now holds something else."""
+        anew = False
+        for leaf in _parts(batch):
             if type(leaf) is np.ndarray:
-                owner = leaf.base if type(leaf.base) is np.ndarray else leaf
+                base = leaf.base
+                owner = base if type(base) is np.ndarray else leaf
                 address = leaf.__array_interface__["data"][0]
                 before = self._owners.get(address)
-                again |= before is not None and before() is owner
+                anew |= before is not None and before[1] != seal and before[0]() is owner
                 if len(self._owners) >= REMEMBERED:
                     self._owners.clear()
-                self._owners[address] = weakref.ref(owner)
-        return again
+                self._owners[address] = weakref.ref(owner), seal
+        return anew
 
 
 class ArraySeals:
@@ -120,54 +128,60 @@ class ArraySeals:
         self._leaves = [_array(leaf) for leaf in nests.leaves(x)]
         self._at = 0
 
-    def take(self, batch: Any) -> tuple[Any, NDArray[np.int64] | None]:
-        """A delivered batch and its row numbers, ``ALTERED`` where it does not hold the rows that are due."""
+    def take(self, batch: Any) -> tuple[Any, Any]:
+        """A delivered batch and its row numbers; ``ALTERED`` where it does not hold the rows that are due."""
         try:
             return batch, self._numbers(batch)
         except Exception:  # noqa: BLE001 - not known is what an unreadable batch is
             return batch, None
 
-    def _numbers(self, batch: Any) -> NDArray[np.int64]:
-        delivered = [_array(leaf) for leaf in nests.leaves(nests.unpack(batch)[0])]
+    def _numbers(self, batch: Any) -> range | int:
+        delivered = tuple(map(_array, _parts(nests.unpack(batch)[0])))
         size = len(delivered[0])
         start, self._at = self._at, self._at + size
-        due = [leaf[start : start + size] for leaf in self._leaves]
         # As Keras casts them: floats to its own float type.
-        cast = [leaf.astype(got.dtype, copy=False) for leaf, got in zip(due, delivered, strict=True)]
-        if _digest(cast) == _digest(delivered):
-            return np.arange(start, start + size)
-        return np.full(size, ALTERED)
+        due = tuple(
+            leaf[start : start + size].astype(got.dtype, copy=False)
+            for leaf, got in zip(self._leaves, delivered, strict=True)
+        )
+        return range(start, start + size) if digest(due) == digest(delivered) else ALTERED
 
 
 def sealable(nest: Any) -> bool:
     """Whether all leaves are arrays or tensors of numbers that Keras feeds as they are."""
-    found = nests.leaves(nest)
-    return bool(found) and all(_is_plain(leaf) for leaf in found)
+    found = _parts(nest)
+    return bool(found) and all(map(_is_plain, found))
+
+
+def _parts(nest: Any) -> Any:
+    """Leaves of a nest; a flat tuple of arrays, as most batches are, is gone through no further."""
+    if type(nest) is tuple:
+        for part in nest:
+            if type(part) is not np.ndarray and type(part).__name__ != "EagerTensor":
+                return nests.leaves(nest)
+        return nest
+    return nests.leaves(nest)
 
 
 def _is_plain(leaf: Any) -> bool:
+    if type(leaf) is np.ndarray:
+        return leaf.dtype in _NATIVE and leaf.ndim > 0
     if type(leaf).__name__ == "EagerTensor":
         dtype, rank = leaf.dtype, leaf.ndim
         if not (dtype.is_integer or dtype.is_bool or dtype.name in {"float32", "float64"}):
             return False
         return bool(rank)
-    if not isinstance(leaf, np.ndarray) or leaf.ndim == 0 or not leaf.dtype.isnative:
-        return False
-    return leaf.dtype.kind in _KINDS or leaf.dtype in (np.float32, np.float64)
+    return isinstance(leaf, np.ndarray) and leaf.dtype in _NATIVE and leaf.ndim > 0
 
 
 def digest(batch: Any) -> int:
     """One digest of all arrays of a batch, whatever structure holds them; float64 counts as float32."""
-    parts = batch if type(batch) is tuple else (batch,)
-    nested = any(part is None or isinstance(part, (dict, list, tuple)) for part in parts)
-    return _digest([_array(leaf) for leaf in (nests.leaves(batch) if nested else parts)])
-
-
-def _digest(arrays: list[NDArray[Any]]) -> int:
     seal = 0
-    for array in arrays:
-        plain = array.astype(np.float32) if array.dtype == np.float64 else array
-        seal = _hash(np.ascontiguousarray(plain).data, seal)
+    for leaf in _parts(batch):
+        array = leaf if type(leaf) is np.ndarray else np.asarray(leaf)
+        if array.dtype == _FLOAT64:
+            array = array.astype(np.float32)
+        seal = _hash(array.data if array.flags.c_contiguous else np.ascontiguousarray(array).data, seal)
     return seal
 
 

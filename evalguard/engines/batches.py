@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from evalguard import nests
-from evalguard.engines.recorder import Recorder
+from evalguard.engines.recorder import LATER, Recorder
 
 
 def pulled(recorder: Recorder, iterator: Any, steps: int) -> list[Any]:
@@ -27,23 +27,41 @@ def pulled(recorder: Recorder, iterator: Any, steps: int) -> list[Any]:
 
 
 def take(recorder: Recorder, data: Any) -> Any:
-    """Note one distributed batch; hand on what the model shall get."""
-    batch, tag = recorder.opened(data)
-    if tag is not None and not _per_replica(tag):
-        return recorder.take(batch, tag)
-    if tag is None:
-        if any(_per_replica(leaf) for leaf in nests.leaves(batch)):
-            for part in _local_batches(batch):
-                recorder.take(part, None)
-            return batch
-        return recorder.take(batch, None)
-    for part, rows in zip(_local_batches(batch), tag.values, strict=True):
-        recorder.take(part, rows)
-    return _stripped(recorder, batch)
+    """A distributed batch as the model shall get it; noted when the model has computed on it.
 
-
-def _stripped(recorder: Recorder, batch: Any) -> Any:
+    Until then the source's thread makes its next batch. To read a tensor gives up the interpreter's lock: done
+    sooner, each reading would wait for that thread, which by then waits itself.
+    """
+    stream = recorder.stream
+    batch, tag = (data, LATER) if stream.bare else recorder.opened(data)
+    if stream.shared:
+        note(recorder, batch, tag)
+    else:
+        recorder.fed.append((batch, tag))
     return recorder.without_key(batch) if recorder.wanted.strip_key else batch
+
+
+def note_fed(recorder: Recorder) -> None:
+    """Note the batches that the model has computed on."""
+    fed, recorder.fed = recorder.fed, []
+    for batch, tag in fed:
+        if tag is LATER and not recorder.stream.bare:
+            # The source began to fill its memory anew meanwhile: what the model was fed is not known.
+            note(recorder, batch, None)
+        elif not recorder.hold(batch, tag):
+            note(recorder, *(recorder.opened(batch) if tag is LATER else (batch, tag)))
+
+
+def note(recorder: Recorder, batch: Any, tag: Any) -> None:
+    """Note one batch, that of each replica by itself."""
+    if _per_replica(tag):
+        for part, rows in zip(_local_batches(batch), tag.values, strict=True):
+            recorder.note(part, rows)
+    elif tag is None and any(_per_replica(leaf) for leaf in nests.leaves(batch)):
+        for part in _local_batches(batch):
+            recorder.note(part, None)
+    else:
+        recorder.note(batch, tag)
 
 
 def _per_replica(leaf: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,46 @@ from evalguard.core.labels import normal_keys
 from evalguard.core.runs import Runs
 from evalguard.core.trace import UNKNOWN, BatchTags, Column, SourceState, Tags, Trace, stack_nests
 from evalguard.engines.contents import Contents
+from evalguard.engines.copies import small_copy
 from evalguard.engines.taglog import TagLog
 from evalguard.fingerprint import LeafSpec
 from evalguard.tagging import Unwrap, untagged
+
+# Small batches are copied and noted many at a time: between two steps of a model, where neither the
+# code nor the rows are in the processor's caches, noting one costs several times as much.
+HELD_BYTES = 1 << 18
+# In the place of a tag: the batch is still to be taken apart.
+LATER = object()
+
+
+class Stream(Protocol):
+    """What a probe knows of the batches that are delivered."""
+
+    @property
+    def unwrap(self) -> Unwrap:
+        """Takes a delivered batch apart: the batch, and its tag or None."""
+
+    @property
+    def bare(self) -> bool:
+        """A batch has nothing beside it, and its rows tell the tag: a copy of it may be taken apart later."""
+
+    @property
+    def shared(self) -> bool:
+        """Rows may change after they were fed."""
+
+    def intact(self) -> list[bool]:
+        """For each batch of the last execution, whether it is still what it was when it was taken apart."""
+
+
+class Untagged:
+    """A stream of batches without tags."""
+
+    unwrap: Unwrap = staticmethod(untagged)
+    bare = shared = False
+
+    def intact(self) -> list[bool]:
+        """Nothing to compare with."""
+        return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +87,8 @@ class Recorder:
 
     Attributes:
         wanted: What shall be noted.
-        unwrap: Takes a delivered batch apart: the batch, and its tag or None.
-        intact: For each batch of the last execution, whether it is still what it was.
+        stream: Knows the batches.
+        fed: Batches of the execution under way, each with its tag or ``LATER``.
         tags: Of all rows, and the sizes of batches.
         contents: Fingerprints of the rows fed.
         keys: Keys of each batch.
@@ -64,8 +101,8 @@ class Recorder:
     """
 
     wanted: Wanted
-    unwrap: Unwrap = untagged
-    intact: Callable[[], list[bool]] = list
+    stream: Stream = field(default_factory=Untagged)
+    fed: list[tuple[Any, Any]] = field(default_factory=list)
     tags: TagLog = field(default_factory=TagLog)
     contents: Contents = field(default_factory=Contents)
     keys: list[Any] = field(default_factory=list)
@@ -75,10 +112,12 @@ class Recorder:
     fresh: list[tuple[int, Any]] = field(default_factory=list)
     problem: str = ""
     seconds: float = 0.0
+    _held: list[tuple[Any, Any]] = field(default_factory=list)
+    _held_bytes: int = 0
+    _contents_due: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.contents.pad_value = self.wanted.pad_value
-        self.contents.at_once = self.watch is not None
 
     @property
     def specs(self) -> tuple[LeafSpec, ...]:
@@ -90,17 +129,50 @@ class Recorder:
         """The first row that was fingerprinted."""
         return self.contents.first
 
+    def hold(self, batch: Any, tag: Any) -> bool:
+        """Keep a copy of a small batch, to be noted with others; False: it must be noted now.
+
+        Args:
+            batch: Without its tag, or as delivered where the tag is ``LATER``.
+            tag: See ``TagLog.add``.
+        """
+        start = time.perf_counter()
+        # Who looks for a fault does so at each batch; where nothing of the rows is noted, a copy is of no use.
+        wanted = tag is LATER or self._notes_rows(batch)
+        copy = small_copy(batch) if wanted and self.watch is None else None
+        if copy is None:
+            return False
+        self._held.append((copy.batch, tag))
+        self._held_bytes += copy.n_bytes
+        self.seconds += time.perf_counter() - start
+        if self._held_bytes > HELD_BYTES:
+            self.settle()
+        return True
+
+    def _notes_rows(self, batch: Any) -> bool:
+        wanted = self.wanted
+        return wanted.content == "always" or wanted.key is not None or (type(batch) is tuple and len(batch) > 1)
+
+    def settle(self) -> None:
+        """Note the batches that are held."""
+        if not self._held:
+            return
+        held, self._held, self._held_bytes = self._held, [], 0
+        for copy, tag in held:
+            self._try_to_note(*(self.opened(copy) if tag is LATER else (copy, tag)))
+        self._note_contents()
+
     def opened(self, data: Any) -> tuple[Any, Any]:
         """A delivered batch, and its tag or None."""
         start = time.perf_counter()
-        batch, tag = self.unwrap(data)
+        batch, tag = self.stream.unwrap(data)
         self.seconds += time.perf_counter() - start
         return batch, tag
 
     def ran(self) -> None:
         """The model has computed on the batches taken last."""
         try:
-            still = self.intact()
+            still = self.stream.intact()
         except Exception as error:  # noqa: BLE001 - checking must never cost the user the predictions
             self.problem = self.problem or f"{type(error).__name__} while a batch was looked at again: {error}"
             return
@@ -119,22 +191,36 @@ class Recorder:
             self.problem = self.problem or f"{type(error).__name__} while looking for a fault: {error}"
         self.seconds += time.perf_counter() - start
 
-    def take(self, batch: Any, tag: Any) -> Any:
-        """Note one batch that is about to be fed; the batch as the model shall get it."""
+    def note(self, batch: Any, tag: Any) -> None:
+        """Note one batch, behind those that are held."""
+        self.settle()
+        self._try_to_note(batch, tag)
+        self._note_contents()
+
+    def _try_to_note(self, batch: Any, tag: Any) -> None:
         start = time.perf_counter()
         try:
             self._note(batch, tag)
         except Exception as error:  # noqa: BLE001 - checking must never cost the user the predictions
             self.problem = self.problem or f"{type(error).__name__} while a batch was noted: {error}"
-        if self.wanted.strip_key:
-            batch = self.without_key(batch)
         self.seconds += time.perf_counter() - start
-        return batch
+
+    def _note_contents(self) -> None:
+        due, self._contents_due = self._contents_due, []
+        if not due:
+            return
+        start = time.perf_counter()
+        try:
+            self.contents.add(due, to_numpy)
+        except Exception as error:  # noqa: BLE001 - checking must never cost the user the predictions
+            self.problem = self.problem or f"{type(error).__name__} while rows were noted: {error}"
+        self.seconds += time.perf_counter() - start
 
     def _note(self, batch: Any, tag: Any) -> None:
         x, y, _ = nests.unpack(batch)
-        rows = 0 if tag is None or getattr(tag, "ndim", 0) == 0 else len(tag)
-        self.tags.add(tag if rows or getattr(tag, "ndim", 0) == 0 else None, rows or _count(x))
+        rows = len(tag) if isinstance(tag, range) or getattr(tag, "ndim", 0) > 0 else None
+        # A tag of no rows: they could not be counted where it was made.
+        self.tags.add(None if rows == 0 else tag, rows or _count(x))
         if self.watch is not None:
             self.fresh.append((self.tags.last, tag))
         wanted = self.wanted
@@ -158,7 +244,7 @@ class Recorder:
             x = {name: part for name, part in x.items() if name != wanted.key}
         if wanted.fingerprint is not None:
             x = wanted.fingerprint(nests.map_leaves(to_numpy, x))
-        self.contents.add(x, to_numpy)
+        self._contents_due.append(x)
 
     def _keys(self, batch: Any, x: Any) -> NDArray[Any]:
         key = self.wanted.key
@@ -213,7 +299,7 @@ class Recorder:
             index=self.tags.index() if index_source == "stated" else _positions(tags),
             index_source=index_source,
             keys=_complete([np.asarray(part) for part in self.keys], rows),
-            fingerprints=_complete(self.contents.rows(), rows),
+            fingerprints=_complete(self.contents.parts, rows),
             spec=tuple(str(spec) for spec in self.specs),
             targets=stack_nests(self.targets) if len(self.targets) == len(self.tags) and self.targets else None,
             batch_sizes=self.tags.sizes,

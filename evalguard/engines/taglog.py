@@ -47,12 +47,15 @@ class TagLog:
 
         Args:
             tag: The number of the batch, ``ALTERED`` or None; or one tag for
-                each of its rows, int64, shape ``(size,)``, or ``(size, 2)``
-                with the samples that they say they are.
+                each of its rows, a ``range`` or int64, shape ``(size,)``, or
+                ``(size, 2)`` with the samples that they say they are.
             size: Its rows.
         """
         self.stated = False
-        if tag is None or getattr(tag, "ndim", 0) == 0:
+        if isinstance(tag, range):
+            self._in_rows().extend_run(tag.start, size)
+            self._add_index(None, size)
+        elif tag is None or getattr(tag, "ndim", 0) == 0:
             number = UNKNOWN if tag is None else int(tag)
             if self._rows is None:
                 self._pulls.append(number)
@@ -63,15 +66,19 @@ class TagLog:
             self._add_index(None, size)
         else:
             rows = np.asarray(tag, dtype=np.int64)
-            if self._rows is None:
-                self._rows = Runs.of(BatchTags(self._pulls, self.sizes)) if len(self.sizes) else Runs()
             two = rows.ndim > 1
-            self._rows.extend(rows[:, 0] if two else rows)
+            self._in_rows().extend(rows[:, 0] if two else rows)
             self.stated = two and size > 0 and bool(rows[0, 1] != UNKNOWN)
             self._add_index(rows[:, 1] if two else None, size)
         self.sizes.append(size)
         self._n_rows += size
         self.last = size
+
+    def _in_rows(self) -> Runs:
+        """The tags row by row; until one of a row comes they are kept batch by batch."""
+        if self._rows is None:
+            self._rows = Runs.of(BatchTags(self._pulls, self.sizes)) if len(self.sizes) else Runs()
+        return self._rows
 
     def _add_index(self, index: Int64 | None, size: int) -> None:
         if self._index is None:

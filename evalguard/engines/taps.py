@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from evalguard.engines.batches import note_fed
 from evalguard.engines.recorder import Recorder
 
 Recorders = dict[int, list[Recorder]]
@@ -47,8 +48,10 @@ class Tap:
         stack = self._recorders.get(threading.get_ident())
         if not stack:
             return self.function(data)
-        result = self.feed(stack[-1], data)
         recorder = stack[-1]
+        recorder.fed.clear()
+        result = self.feed(recorder, data)
+        note_fed(recorder)
         recorder.ran()
         if recorder.stopped:
             self.stop()
@@ -59,7 +62,7 @@ class Tap:
         raise NotImplementedError
 
     def feed(self, recorder: Recorder, data: Any) -> Any:
-        """Note the batches of one execution and compute on them."""
+        """Take the batches of one execution, and compute on them."""
         raise NotImplementedError
 
 

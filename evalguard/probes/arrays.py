@@ -31,7 +31,7 @@ class ArraysProbe(Probe):
         if rows is None:
             return
         if sealable(source) and not self.replicated:
-            self.unwrap = ArraySeals(source).take
+            self.unwrap, self.bare = ArraySeals(source).take, True
             return
         # evaluate() takes targets and weights beside x; they ride inside, in the place of x.
         packed = nests.pack(source, call.get("y"), call.get("sample_weight"))

@@ -43,10 +43,14 @@ class Probe:
         source: What Keras is given in place of the caller's object.
         unwrap: Takes a delivered batch apart: the caller's batch, and its tag
             or None.
+        bare: Whether a delivered batch has nothing beside it, and its rows
+            tell the tag, so that ``unwrap`` may be given a copy later.
+        shared: Whether rows may change after they were fed.
     """
 
     kind = "unknown"
     index_source = "stated"
+    bare = shared = False
 
     def __init__(self, source: Any, call: dict[str, Any]) -> None:
         self.original = source

@@ -53,6 +53,16 @@ class GeneratorProbe(Probe):
         self._seals.put(batch, pull, getattr(batch, "sample_index", None))
         return batch
 
+    @property
+    def bare(self) -> bool:  # type: ignore[override]
+        """Sealed batches are as the caller's generator made them."""
+        return self._seals is not None and not self._seals.shared
+
+    @property
+    def shared(self) -> bool:  # type: ignore[override]
+        """As long as its memory is handed out again and again."""
+        return self._seals is not None and self._seals.shared
+
     def intact(self) -> list[bool]:
         """Asked of the seals."""
         return [] if self._seals is None else self._seals.intact()

@@ -29,10 +29,21 @@ class PyDatasetProbe(Probe):
         unwrap = self.source.unwrap or untagged
         return unwrap(data)
 
+    @property
+    def bare(self) -> bool:  # type: ignore[override]
+        """Sealed items are as the caller's dataset made them."""
+        seals = self.source.seals
+        return seals is not None and not seals.shared
+
+    @property
+    def shared(self) -> bool:  # type: ignore[override]
+        """As long as its memory is handed out again and again."""
+        return self.source.seals is not None and self.source.seals.shared
+
     def intact(self) -> list[bool]:
         """Asked of the seals."""
-        changed: list[bool] = self.source.intact()
-        return changed
+        seals = self.source.seals
+        return [] if seals is None else seals.intact()
 
     def settings(self) -> dict[str, Any]:
         """Workers, queue and length."""

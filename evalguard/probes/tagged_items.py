@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,7 @@ class TaggedItems:
         item_changed: An item asked for twice was not the same both times.
         unwrap: Takes a delivered item apart; known from the first item, which
             Keras always reads in this process.
+        seals: Those of the items, where they are sealed; None where they carry tags.
     """
 
     def __init__(self, inner: Any, *, may_seal: bool = False) -> None:
@@ -40,10 +43,11 @@ class TaggedItems:
         self.item_changed = False
         self.unwrap: Unwrap | None = None
         self._may_seal = may_seal
-        self._seals: Seals | None = None
+        self._indices = _indices_of(inner)
+        self.seals: Seals | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_lock": None, "unwrap": None, "_seals": None}
+        return {**self.__dict__, "_lock": None, "unwrap": None, "seals": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
@@ -64,35 +68,26 @@ class TaggedItems:
         if self.unwrap is None:
             self._begin(batch)
         stated = self._sample_indices(index)
-        if self._seals is None:
+        if self.seals is None:
             return wrap_batch(batch, index, stated)
-        self._seals.put(batch, index, getattr(batch, "sample_index", stated))
+        self.seals.put(batch, index, getattr(batch, "sample_index", stated))
         return batch
-
-    def intact(self) -> list[bool]:
-        """Asked of the seals."""
-        return [] if self._seals is None else self._seals.intact()
 
     def _begin(self, batch: Any) -> None:
         """The first item decides whether items are sealed, and stay as they are, or carry a tag."""
         if self._may_seal and sealable(batch):
-            self._seals = Seals()
-            self.unwrap = self._seals.take
+            self.seals = Seals()
+            self.unwrap = self.seals.take
         else:
             self.unwrap = unwrap_like(batch)
 
     def _sample_indices(self, index: int) -> Any:
-        inner = self._inner
-        indices = getattr(inner, "sample_indices", None)
+        if self._indices is None:
+            return None
         try:
-            if callable(indices):
-                return indices(index)
-            if is_image_iterator(inner):
-                # What Iterator.__getitem__ itself takes the samples from.
-                return inner.index_array[inner.batch_size * index : inner.batch_size * (index + 1)]
+            return self._indices(index)
         except Exception:  # noqa: BLE001 - an item without an index is reported as not named
             return None
-        return None
 
     def _compare(self, index: int, batch: Any) -> None:
         """Whether an item asked for twice was the same both times."""
@@ -103,6 +98,25 @@ class TaggedItems:
         with self._lock:
             before = self._peeked.setdefault(index, content)
             self.item_changed |= before is not content and not np.array_equal(before, content)
+
+
+def _indices_of(inner: Any) -> Callable[[int], Any] | None:
+    """What gives the samples of an item by its number; None where the dataset does not say."""
+    indices = getattr(inner, "sample_indices", None)
+    if callable(indices):
+        return indices  # type: ignore[no-any-return]
+    return _Slices(inner) if is_image_iterator(inner) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Slices:
+    """Items of an image iterator: what its ``__getitem__`` itself takes the samples from."""
+
+    inner: Any
+
+    def __call__(self, index: int) -> Any:
+        size = self.inner.batch_size
+        return self.inner.index_array[size * index : size * (index + 1)]
 
 
 def is_image_iterator(source: object) -> bool:

@@ -11,7 +11,7 @@ import tf_keras
 
 import evalguard
 from evalguard.core.trace import ALTERED
-from evalguard.engines.recorder import Recorder, Wanted
+from evalguard.engines.recorder import Recorder, Untagged, Wanted
 
 BATCH, N = 8, 48
 WIDTH = 16
@@ -81,9 +81,13 @@ def test_copies_pass(engine):
 
 
 def test_a_batch_that_changed_while_the_model_computed_is_marked():
-    recorder = Recorder(Wanted(), intact=lambda: [True, False])
+    class Stream(Untagged):
+        def intact(self):
+            return [True, False]
+
+    recorder = Recorder(Wanted(), Stream())
     for pull in (0, 1):
-        recorder.take(np.zeros((BATCH, WIDTH)), pull)
+        recorder.note(np.zeros((BATCH, WIDTH)), pull)
     recorder.ran()
     assert np.asarray(recorder.tags.tags()).tolist() == [*range(BATCH), *[ALTERED] * BATCH]
 
