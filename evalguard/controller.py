@@ -41,6 +41,7 @@ from evalguard.impact import Metric, impact
 from evalguard.probes import KERAS3, TF_KERAS, ProbeTable, probe_for
 from evalguard.probes.base import PassiveProbe, Probe
 from evalguard.probes.batches import BatchProbe
+from evalguard.probes.tagged_items import file_names
 from evalguard.references import Reference, explain_mismatch
 from evalguard.render import artifacts
 from evalguard.sinks import Sink
@@ -169,7 +170,7 @@ class Session:
             probe, problem = _probe(method, bound.arguments, TF_KERAS if engine is tf_keras else KERAS3)
         bound.arguments.update({name: probe.call[name] for name in ("y", "sample_weight") if name in probe.call})
         bound.arguments["x"] = probe.source
-        recorder = Recorder(self.wanted, probe, watch=self._watch(method), problem=problem)
+        recorder = Recorder(self._wanted_of(source), probe, watch=self._watch(method, source), problem=problem)
         with engine.tap(model, recorder):
             result = original(*bound.args, **bound.kwargs)
         recorder.settle()
@@ -195,10 +196,15 @@ class Session:
         labels = self._labels(last=False)
         return result if labels is None else self._conclude([self.calls.pop()], labels)
 
-    def _watch(self, method: str) -> Watch | None:
+    def _wanted_of(self, source: Any) -> Wanted:
+        """What is noted of a source; an image iterator's key is the name of the file, and is nowhere in its batches."""
+        by_name = isinstance(self.wanted.key, str) and file_names(source) is not None
+        return replace(self.wanted, key=None, strip_key=False) if by_name else self.wanted
+
+    def _watch(self, method: str, source: Any) -> Watch | None:
         """What stops a call that cannot become right any more."""
         labels = self._labels(last=False) if self.policy.fail_fast else None
-        if labels is None or method not in {"predict", "evaluate"}:
+        if labels is None or method not in {"predict", "evaluate"} or _other_files(source, labels) is not None:
             return None
 
         def known(recorder: Recorder) -> Labels:
@@ -327,7 +333,7 @@ class Session:
         return outcome.predictions
 
     def _judge(self, calls: list[Call], labels: Labels | None, result: Any, start: float) -> Outcome:
-        trace = joined([call.trace for call in calls])
+        trace = joined([_named(call, labels) for call in calls])
         labels, notes = self._with_reference(labels, calls[0].recorder, trace)
         metrics = tuple(dict.fromkeys(name for call in calls for name in call.metrics))
         context: dict[str, Any] = {
@@ -472,6 +478,28 @@ def _position_is_sample(trace: Trace, judgement: Judgement) -> bool:
     if trace.index is None or trace.index_source != "position" or samples is None:
         return False
     return np.array_equal(np.asarray(trace.index)[: len(samples)], samples)
+
+
+def _named(call: Call, labels: Labels | None) -> Trace:
+    """The trace of an image iterator by names of files, where labels have keys of their own.
+
+    What it says of a row is a place in its list of files, which is no row of labels in another order.
+    """
+    trace = call.trace
+    files = None if labels is None else _other_files(call.source, labels)
+    if files is None or trace.index is None or trace.keys is not None:
+        return trace
+    index = np.asarray(trace.index)
+    keys = files[index] if len(index) and index.min() >= 0 and index.max() < len(files) else None
+    return replace(trace, index=None, keys=keys)
+
+
+def _other_files(source: Any, labels: Labels) -> Any:
+    """The files of an image iterator, where labels have keys and these are not just those files in that order."""
+    files = file_names(source)
+    if files is None or labels.keys is None or np.array_equal(files, labels.keys):
+        return None
+    return files
 
 
 def _is_other_data(trace: Trace, labels: Labels) -> bool:

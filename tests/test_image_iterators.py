@@ -103,6 +103,55 @@ def test_a_shuffling_iterator_fails_and_one_in_order_passes_by_identity(engine, 
         assert [number_of(name) for name in g.keys] == delivered.tolist()
 
 
+@pytest.mark.parametrize("key", [None, "file"])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_labels_with_files_in_another_order_are_held_against_the_files(engine, folder, shuffle, key):
+    """The iterator's own place of a file is no label row; without targets nothing else would contradict it."""
+    import pandas as pd
+
+    names = sorted(listing(folder), key=number_of)
+    table = pd.DataFrame({"file": names, "label": range(N)})
+    labels = table if key else Labels.of(table, label="label", key="file")
+    options = {"label": "label", "key": key} if key else {}
+    source = engine.images().flow_from_directory(
+        folder, target_size=(6, 6), class_mode=None, batch_size=BATCH, shuffle=shuffle, seed=1
+    )
+    with evalguard.guard(labels=labels, mlflow=False, on_failure="record", **options) as g:
+        delivered = predict(engine, source)[:, 0].round().astype(int)
+    assert (g.report.verdict, g.report.proof) == (Verdict.FAIL, "identity")
+    assert g.report.counts["misaligned"] == np.count_nonzero(delivered != np.arange(N))
+    assert [number_of(name) for name in g.keys] == delivered.tolist() == g.y_true.tolist()
+
+
+def test_labels_with_files_in_the_order_of_a_shuffle_pass_and_are_not_stopped_for_it(engine, folder):
+    import pandas as pd
+
+    options = {"target_size": (6, 6), "class_mode": None, "batch_size": BATCH, "seed": 3}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        first = engine.images().flow_from_directory(folder, **options)
+        order = predict(engine, first)[:, 0].round().astype(int)
+    table = pd.DataFrame({"file": [f"class{n % CLASSES}/{n}.png" for n in order], "label": order})
+    source = engine.images().flow_from_directory(folder, **options)
+    with evalguard.guard(labels=table, label="label", key="file", mlflow=False, fail_fast=True) as g:
+        predict(engine, source)
+    assert (g.report.verdict, g.report.proof) == (Verdict.PASS, "identity")
+
+
+@pytest.mark.parametrize("names", ["as the iterator has them", "of other files"])
+def test_labels_with_files_pass_only_if_the_files_are_theirs(engine, folder, names):
+    import pandas as pd
+
+    files = listing(folder) if names.startswith("as") else [f"elsewhere/{name}" for name in listing(folder)]
+    table = pd.DataFrame({"file": files, "label": range(N)})
+    source = engine.images().flow_from_directory(
+        folder, target_size=(6, 6), class_mode=None, batch_size=BATCH, shuffle=False
+    )
+    with evalguard.guard(labels=table, label="label", key="file", mlflow=False, on_unproven="record") as g:
+        predict(engine, source)
+    assert g.report.verdict is (Verdict.PASS if names.startswith("as") else Verdict.UNPROVEN)
+
+
 def test_repair_puts_shuffled_rows_in_the_order_of_files(engine, folder):
     source = iterator(engine, folder, "directory", seed=2)
     with evalguard.guard(labels=source, mlflow=False, on_failure="repair") as g:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evalguard.fingerprint import row_fingerprints
 from evalguard.nests import unpack
@@ -126,3 +127,9 @@ def is_image_iterator(source: object) -> bool:
     (keras 3.15, ``legacy/preprocessing/image.py``; tf_keras, ``preprocessing/image.py``).
     """
     return hasattr(source, "index_array") and hasattr(source, "_get_batches_of_transformed_samples")
+
+
+def file_names(source: object) -> NDArray[np.str_] | None:
+    """The file of each sample of an image iterator, in its own order; None where it is none, or holds arrays."""
+    files = getattr(source, "filenames", None) if is_image_iterator(source) else None
+    return None if files is None else np.asarray(files, dtype=np.str_)
