@@ -8,7 +8,7 @@ Terms are those of RFC 4737 (reordered) and RFC 5560 (duplicate).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -291,19 +291,48 @@ def _outputs(nest: Any) -> list[NDArray[Any]]:
     return list(nest) if isinstance(nest, (tuple, list)) else [nest]
 
 
-def _alike(target: NDArray[Any], value: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]] | None:
-    """Both arrays with one row shape and comparable types, or None."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Side:
+    """Targets or labels, brought into the form of the other side some rows at a time: they may be mapped from a file.
+
+    Attributes:
+        array: As they are.
+        one_hot: They are compared as class numbers.
+        dtype: They are compared as this type; None: as they are.
+    """
+
+    array: NDArray[Any]
+    one_hot: bool
+    dtype: np.dtype[Any] | None = None
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one row."""
+        return () if self.one_hot else self.array.shape[1:]
+
+    def rows(self, which: slice | Int64) -> NDArray[Any]:
+        part = self.array[which]
+        if self.one_hot:
+            part = part.argmax(axis=1)
+        return part if self.dtype is None else part.astype(self.dtype, copy=False)
+
+
+def _alike(target: NDArray[Any], value: NDArray[Any]) -> tuple[_Side, _Side] | None:
+    """Both sides with one row shape and comparable types, or None."""
     target, value = _plain(target), _plain(value)
-    target, value = _classes(target, value), _classes(value, target)
-    if target.shape[1:] != value.shape[1:]:
+    sides = _Side(target, _one_hot(target, value)), _Side(value, _one_hot(value, target))
+    if sides[0].shape != sides[1].shape:
         return None
     kinds = {_family(target), _family(value)}
     if len(kinds) > 1:
         return None
     if kinds == {"number"}:
-        coarser = _coarser(target.dtype, value.dtype)
-        target, value = target.astype(coarser), value.astype(coarser)
-    return target, value
+        coarser = _coarser(*(np.dtype(np.int64) if side.one_hot else side.array.dtype for side in sides))
+        return replace(sides[0], dtype=coarser), replace(sides[1], dtype=coarser)
+    return sides
 
 
 def _plain(array: NDArray[Any]) -> NDArray[Any]:
@@ -317,12 +346,12 @@ def _plain(array: NDArray[Any]) -> NDArray[Any]:
     return array
 
 
-def _classes(array: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
-    """Class numbers of a one-hot array where the other side has class numbers."""
+def _one_hot(array: NDArray[Any], other: NDArray[Any]) -> bool:
+    """Whether an array is one-hot, where the other side has class numbers."""
     if array.ndim != 2 or other.ndim != 1 or array.dtype.kind not in "fiub":
-        return array
-    one_hot = ((array == 0) | (array == 1)).all() and (array.sum(axis=1) == 1).all()
-    return array.argmax(axis=1) if one_hot else array
+        return False
+    parts = (array[rows] for rows in chunks(len(array)))
+    return all(((part == 0) | (part == 1)).all() and (part.sum(axis=1) == 1).all() for part in parts)
 
 
 def _family(array: NDArray[Any]) -> str:
@@ -337,18 +366,21 @@ def _coarser(first: np.dtype[Any], second: np.dtype[Any]) -> np.dtype[Any]:
     return np.promote_types(first, second)
 
 
-def _unequal_rows(target: NDArray[Any], value: NDArray[Any], samples: Int64 | None) -> Int64:
-    if samples is None:
-        rows = np.arange(min(len(target), len(value)))
-        wanted = value[rows]
-    else:
-        rows = np.flatnonzero(known(samples, len(value))[: len(target)])
-        wanted = value[samples[rows]]
-    differs = target[rows] != wanted
-    if target.dtype.kind == "f":
-        differs &= ~(np.isnan(target[rows]) & np.isnan(wanted))
-    wrong: Int64 = rows[differs.any(axis=tuple(range(1, differs.ndim)))]
-    return wrong
+def _unequal_rows(target: _Side, value: _Side, samples: Int64 | None) -> Int64:
+    wrong = [np.zeros(0, dtype=np.int64)]
+    for rows in chunks(min(len(target), len(value) if samples is None else len(samples))):
+        if samples is None:
+            named = None
+            ours, wanted = target.rows(rows), value.rows(rows)
+        else:
+            named = rows.start + np.flatnonzero(known(samples[rows], len(value)))
+            ours, wanted = target.rows(named), value.rows(samples[named])
+        differs = ours != wanted
+        if ours.dtype.kind == "f":
+            differs &= ~(np.isnan(ours) & np.isnan(wanted))
+        found = np.flatnonzero(differs.any(axis=tuple(range(1, differs.ndim))))
+        wrong.append(found + rows.start if named is None else named[found])
+    return np.concatenate(wrong)
 
 
 def same_multiset(targets: Any, values: Any) -> bool:
@@ -357,9 +389,10 @@ def same_multiset(targets: Any, values: Any) -> bool:
     if pairs is None or len(pairs) != 1:
         return False
     both = _alike(*pairs[0])
-    if both is None or both[0].ndim != 1 or len(both[0]) != len(both[1]):
+    if both is None or both[0].shape or len(both[0]) != len(both[1]):
         return False
-    return bool(np.array_equal(np.sort(both[0]), np.sort(both[1])))
+    ours, theirs = (np.sort(side.rows(slice(None))) for side in both)
+    return bool(np.array_equal(ours, theirs))
 
 
 def check_labels(comparison: LabelComparison) -> Finding | None:

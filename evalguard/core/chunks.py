@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 Ints = NDArray[np.signedinteger[Any]]
 
 ROWS = 1 << 16
+SORTED_BITS = 23
 
 
 def chunks(n_rows: int) -> Iterator[slice]:
@@ -31,6 +32,43 @@ def counts_up(values: Ints, first: int = 0, modulo: int = 0) -> bool:
         if not np.array_equal(values[rows], expected % modulo if modulo else expected):
             return False
     return True
+
+
+def equal(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    """Whether both arrays are of one length and hold the same."""
+    return len(one) == len(other) and all(np.array_equal(one[rows], other[rows]) for rows in chunks(len(one)))
+
+
+def rising(values: NDArray[Any]) -> bool:
+    """Whether each value is more than the one before."""
+    return all((values[rows.start + 1 : rows.stop + 1] > values[rows]).all() for rows in chunks(len(values) - 1))
+
+
+def n_distinct(values: NDArray[np.integer[Any]]) -> int:
+    """How many different integers there are: ``len(np.unique(values))``, some of them at a time."""
+    # Those with equal last bits together, in as many passes as it takes to sort not too many at once.
+    mask = (1 << max(0, len(values) - 1 >> SORTED_BITS).bit_length()) - 1
+    return sum(_n_distinct_with(values, mask, bits) for bits in range(mask + 1))
+
+
+def _n_distinct_with(values: NDArray[np.integer[Any]], mask: int, bits: int) -> int:
+    found: list[NDArray[Any]] = []
+    size = least = 0
+    for rows in chunks(len(values)):
+        part = values[rows]
+        found.append(part[part & part.dtype.type(mask) == bits] if mask else part)
+        size += len(found[-1])
+        if size > least + (2 << SORTED_BITS):  # many have these bits, or are equal
+            found = [_sorted_set(found)]
+            size = least = len(found[0])
+    return len(_sorted_set(found)) if found else 0
+
+
+def _sorted_set(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    # Not `np.unique`: since NumPy 2.3 it keeps a table of hashes, many times slower on so many.
+    values = np.concatenate(parts)
+    values.sort()
+    return np.concatenate([values[:1], values[1:][values[1:] != values[:-1]]])
 
 
 def first_true(mask: NDArray[np.bool_], limit: int) -> NDArray[np.int64]:

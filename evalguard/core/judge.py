@@ -10,7 +10,7 @@ import numpy as np
 
 from evalguard.core import checks
 from evalguard.core.checks import Finding, LabelComparison, Reason
-from evalguard.core.chunks import counts_up, first_true
+from evalguard.core.chunks import counts_up, equal, first_true
 from evalguard.core.diagnosis import diagnose
 from evalguard.core.hazards import hazards
 from evalguard.core.labels import Labels
@@ -122,10 +122,11 @@ def decide(findings: Sequence[Finding], proof: Proof, policy: Policy, *, observe
 
 
 def _gather(trace: Trace, labels: Labels, policy: Policy) -> _Evidence:
-    if _folded_in_place(trace, labels):
-        told = Match("index" if trace.index_source == "stated" else "position", _NONE, complete=True)
-        comparison = _compare(trace, labels, None)
-        return _Evidence(trace, labels, (told,), told, range(len(labels)), (), comparison, _NONE, 0)
+    in_place = _all_in_place(trace, labels)
+    if in_place:
+        told = range(len(labels))
+        comparison = _compare(trace, labels, told)
+        return _Evidence(trace, labels, in_place, in_place[0], told, (), comparison, _NONE, 0)
     matches = all_matches(trace, labels)
     used = next((match for match in matches if match.comparable), None)
     samples = used.samples if used is not None and (used.samples != UNKNOWN).any() else None
@@ -144,13 +145,25 @@ def _gather(trace: Trace, labels: Labels, policy: Policy) -> _Evidence:
     return _Evidence(trace, labels, matches, used, samples, order, comparison, repeated, padding)
 
 
-def _folded_in_place(trace: Trace, labels: Labels) -> bool:
-    """Whether a column in runs says at a glance that row ``i`` is sample ``i``, and nothing else says anything."""
-    content = trace.fingerprints is not None and labels.fingerprints is not None
-    keys = trace.keys is not None and labels.keys is not None
+def _all_in_place(trace: Trace, labels: Labels) -> tuple[Match, ...]:
+    """What each identity at hand says, strongest first, where all say that row ``i`` is sample ``i``; else nothing.
+
+    Some rows at a time: neither a trace in order nor labels that are mapped come into memory as a whole.
+    """
     n_labels = len(labels)
-    whole = isinstance(trace.index, Runs) and trace.n_rows == n_labels and trace.index.is_range(n_labels)
-    return whole and not content and not keys
+    if trace.n_rows != n_labels:
+        return ()
+    told: list[tuple[str, bool]] = []
+    if trace.index is not None:
+        index = trace.index
+        whole = index.is_range(n_labels) if isinstance(index, Runs) else counts_up(index)
+        told.append(("index" if trace.index_source == "stated" else "position", whole))
+    for name, ours, theirs in (("key", trace.keys, labels.keys), ("content", trace.fingerprints, labels.fingerprints)):
+        if ours is not None and theirs is not None and all(same for _, same in told):
+            told.append((name, ours.dtype.kind == theirs.dtype.kind and equal(ours, theirs)))
+    if not all(same for _, same in told):
+        return ()
+    return tuple(Match(name, _NONE, complete=True) for name, _ in reversed(told))
 
 
 def _order_findings(samples: Int64, n_labels: int, *, ordered: bool) -> tuple[Finding, ...]:
@@ -163,9 +176,9 @@ def _order_findings(samples: Int64, n_labels: int, *, ordered: bool) -> tuple[Fi
     return tuple(replace(finding, rows=()) for finding in checks.order_findings(arranged, n_labels))
 
 
-def _compare(trace: Trace, labels: Labels, samples: Int64 | None) -> LabelComparison:
+def _compare(trace: Trace, labels: Labels, samples: Int64 | range | None) -> LabelComparison:
     """The stream's targets against the label each row will be scored against, or is."""
-    if trace.ordered:
+    if trace.ordered or isinstance(samples, range):
         return checks.compare_labels(trace.targets, labels.values)
     comparison = checks.compare_labels(trace.targets, labels.values, samples)
     if samples is None and comparison.rows.size and checks.same_multiset(trace.targets, labels.values):
@@ -230,7 +243,7 @@ def _findings(evidence: _Evidence, proof: Proof) -> tuple[Finding, ...]:
 def _disagreement(evidence: _Evidence) -> Finding | None:
     """What the source says of a row and what the row contains are two different samples."""
     trace, labels = evidence.trace, evidence.labels
-    if evidence.used is None:
+    if evidence.used is None or isinstance(evidence.samples, range):
         return None
     for match in evidence.matches:
         if match is evidence.used or match.identity == "position" or not match.comparable:
@@ -320,6 +333,8 @@ def _wrong_row(row: int, sample: int, n_labels: int, evidence: _Evidence) -> dic
 
 
 def _identity_dict(match: Match, evidence: _Evidence) -> dict[str, Any]:
+    if isinstance(evidence.samples, range):
+        return {"identity": match.identity, "says": "aligned", "used": match is evidence.used}
     n_labels = len(evidence.labels)
     samples = match.samples[: evidence.n_rows]
     used, ordered = match is evidence.used, evidence.trace.ordered
@@ -443,8 +458,8 @@ def _advice(evidence: _Evidence, policy: Policy) -> str:
 
 def _fitting_option(evidence: _Evidence, policy: Policy) -> str:
     """The option under which what was found would be in order."""
-    n_labels, samples, trace = len(evidence.labels), evidence.plain, evidence.trace
-    if samples is None:
+    n_labels, samples, trace = len(evidence.labels), evidence.samples, evidence.trace
+    if samples is None or isinstance(samples, range):
         return ""
     head = samples[:n_labels]
     whole = len(samples) > n_labels and counts_up(head)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.core.chunks import n_distinct, rising
 from evalguard.errors import LabelsError
 
 MAX_NAMED = 5
@@ -87,6 +88,8 @@ class Labels:
             if empty.size:
                 msg = f"{self.name}: every sample needs a key; rows {_first(empty)} have none ({empty.size} in all)."
                 raise LabelsError(msg)
+        if keys.dtype.kind == "i" and (rising(keys) or n_distinct(keys) == len(keys)):
+            return
         unique, counts = np.unique(keys, return_counts=True)
         if len(unique) == len(keys):
             return
@@ -103,7 +106,7 @@ class Labels:
         """Samples whose content an earlier sample has as well; 0 where fingerprints are not known."""
         if not self._equal:
             rows = self.fingerprints
-            self._equal.append(0 if rows is None else len(rows) - len(np.unique(rows)))
+            self._equal.append(0 if rows is None else len(rows) - n_distinct(rows))
         return self._equal[0]
 
     @property
@@ -138,7 +141,7 @@ def normal_keys(keys: Any, name: str = "keys") -> NDArray[Any]:
         msg = f"{name}: expected one key per sample, shape (n,), found shape {array.shape}."
         raise LabelsError(msg)
     if array.dtype.kind == "i" or (array.dtype.kind == "u" and array.dtype.itemsize < np.dtype(np.int64).itemsize):
-        return array.astype(np.int64)
+        return array.astype(np.int64, copy=False)
     if array.dtype.kind == "U":
         return array
     items = array.tolist()

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalguard.core.chunks import counts_up
+from evalguard.core.chunks import chunks, counts_up, equal
 from evalguard.core.labels import Labels, normal_keys
 from evalguard.core.trace import FOREIGN, UNKNOWN, Column, Int64, Trace
 
@@ -72,7 +72,7 @@ def match_content(rows: NDArray[np.uint64], reference: NDArray[np.uint64]) -> Ma
     still free; occurrences beyond the number of samples count as repetitions,
     beginning with the first again.
     """
-    if np.array_equal(rows, reference):
+    if equal(rows, reference):
         return Match("content", np.arange(len(rows), dtype=np.int64), complete=True)
     samples = np.full(len(rows), FOREIGN, dtype=np.int64)
     common = min(len(rows), len(reference))
@@ -83,6 +83,16 @@ def match_content(rows: NDArray[np.uint64], reference: NDArray[np.uint64]) -> Ma
     _assign_rest(rows, reference, samples, taken)
     known = float(np.mean(samples >= 0)) if len(samples) else 1.0
     return Match("content", samples, complete=True, comparable=known > COMPARABLE_SHARE)
+
+
+def comparable_in_place(rows: NDArray[np.uint64], reference: NDArray[np.uint64]) -> bool:
+    """Whether enough rows equal the sample in their place to tell that both are one kind of data."""
+    in_place = 0
+    for part in chunks(min(len(rows), len(reference))):
+        in_place += int(np.count_nonzero(rows[part] == reference[part]))
+        if in_place > COMPARABLE_SHARE * len(rows):
+            return True
+    return False
 
 
 def _assign_rest(
