@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard import nests
+from evalguard.arrow import array_of_column, column_of, is_arrow, is_mapped, open_arrow, write_arrow
 from evalguard.core import labels as core
 from evalguard.errors import LabelsError
 from evalguard.fingerprint import ALGORITHM, LeafSpec, row_fingerprints
@@ -19,7 +20,7 @@ from evalguard.references import batches_of
 
 LABEL_COLUMNS = ("label", "labels", "target", "targets", "y", "y_true", "class")
 MANIFEST_VERSION = 1
-# Key of a manifest among the metadata of a Parquet file.
+# Key of a manifest among the metadata of a Parquet or Arrow file.
 METADATA = b"evalguard"
 
 
@@ -64,10 +65,13 @@ class Labels(core.Labels):
 
     @classmethod
     def read(cls, path: str | Path, *, label: str | Mapping[str, str] | None = None, key: str | None = None) -> Self:
-        """Labels from a CSV, Parquet or JSONL file, a ``.npy`` array, or a manifest that ``save`` wrote.
+        """Labels from a CSV, Parquet, JSONL or Arrow file, a ``.npy`` array, or a manifest that ``save`` wrote.
 
         Args:
-            path: The file; its rows are the label order.
+            path: The file; its rows are the label order. Numbers in a large
+                ``.npy``, or in a large ``.arrow`` or ``.feather`` file that is
+                not compressed, are mapped and not read: they need no memory,
+                and the file must stay as it is.
             label: Column with the labels, as for ``of``; a ``.npy`` file has none.
             key: Column with the keys, one for each sample.
 
@@ -93,7 +97,8 @@ class Labels(core.Labels):
             msg = f"labels file {path}: expected neither label= nor key=, a .npy file has no columns"
             raise LabelsError(msg)
         try:
-            return cls(values=array_of(np.load(path, allow_pickle=False), path.name), name=path.name)
+            array = np.load(path, mmap_mode="r" if is_mapped(path) else None, allow_pickle=False)
+            return cls(values=array_of(array, path.name), name=path.name)
         except (ValueError, OSError, EOFError) as error:
             if isinstance(error, LabelsError):
                 raise
@@ -217,10 +222,13 @@ class Labels(core.Labels):
         )
 
     def save(self, path: str | Path) -> None:
-        """Write a manifest: Parquet with key, label and fingerprint of each sample.
+        """Write a manifest with key, label and fingerprint of each sample.
 
         Args:
-            path: The file to write, by habit ``….parquet``; an older one is replaced.
+            path: The file to write; an older one is replaced. ``….arrow`` or
+                ``….feather``: an Arrow file, whose numbers are mapped and not
+                read when a large one is loaded, so that 10^9 labels need no
+                memory. Any other name, by habit ``….parquet``: Parquet.
 
         Raises:
             LabelsError: The values cannot be written as a table.
@@ -228,16 +236,18 @@ class Labels(core.Labels):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        path = Path(path)
+        mappable = is_arrow(path)
         columns: dict[str, Any] = {}
         shapes: dict[str, list[int]] = {}
         if self.keys is not None:
-            columns["key"] = pa.array(self.keys.tolist())
+            columns["key"] = column_of(self.keys, mappable=mappable)
         values = self.values if isinstance(self.values, Mapping) else {"": self.values}
         for part, array in values.items():
             if array is not None:
                 column = f"label.{part}" if part else "label"
                 shapes[column] = [int(size) for size in array.shape[1:]]
-                columns[column] = pa.array(array.reshape(len(array), -1).tolist() if array.ndim > 1 else array.tolist())
+                columns[column] = column_of(array, mappable=mappable)
         if self.fingerprints is not None:
             columns["fingerprint"] = pa.array(self.fingerprints, type=pa.uint64())
         about = {
@@ -249,7 +259,10 @@ class Labels(core.Labels):
             "dtypes": {column: str(array.dtype) for column, array in _named(values).items()},
         }
         table = pa.table(columns).replace_schema_metadata({METADATA: json.dumps(about, sort_keys=True).encode()})
-        pq.write_table(table, path)
+        if mappable:
+            write_arrow(table, path)
+        else:
+            pq.write_table(table, path)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -281,13 +294,13 @@ class Labels(core.Labels):
             raise LabelsError(msg)
         values: dict[str, NDArray[Any]] = {}
         for column, shape in about["shapes"].items():
-            array = np.asarray(table[column].to_pylist(), dtype=about["dtypes"][column])
-            values[column.removeprefix("label").removeprefix(".")] = array.reshape(len(array), *shape)
+            array = array_of_column(table[column], about["dtypes"][column], tuple(shape))
+            values[column.removeprefix("label").removeprefix(".")] = array
         names = table.column_names
         return cls(
             values=_unnamed(values) if values else None,
-            keys=np.asarray(table["key"].to_pylist()) if "key" in names else None,
-            fingerprints=table["fingerprint"].to_numpy() if "fingerprint" in names else None,
+            keys=array_of_column(table["key"]) if "key" in names else None,
+            fingerprints=array_of_column(table["fingerprint"]) if "fingerprint" in names else None,
             spec=tuple(about["spec"]),
             name=about["name"],
         )
@@ -363,11 +376,13 @@ def _read_table(path: Path, key: str | None) -> Any:
             return parquet.read_table(path)
         if path.suffix.lower() in {".jsonl", ".ndjson"}:
             return json.read_json(path)
+        if is_arrow(path):
+            return open_arrow(path).read_all()
         # A key is a name: 0012 must not become 12.
         convert = csv.ConvertOptions(column_types={key: pa.string()} if key else {}, strings_can_be_null=True)
         return csv.read_csv(path, convert_options=convert)
     except (pa.ArrowInvalid, OSError) as error:
-        msg = f"labels file {path}: expected a CSV, Parquet or JSONL table, found: {error}"
+        msg = f"labels file {path}: expected a CSV, Parquet, JSONL or Arrow table, found: {error}"
         raise LabelsError(msg) from error
 
 

@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
+from pyarrow import feather
 
 import evalguard
-from evalguard import Labels, Verdict, testing
+from evalguard import Labels, Verdict, arrow, testing
 
 X = np.arange(20, dtype="float32")[:, None] * 1.5
 Y = np.arange(20) % 3
@@ -40,12 +41,17 @@ def test_labels_come_from_what_people_keep_them_in(source):
     assert labels.digest == Labels(values=Y).digest
 
 
-@pytest.mark.parametrize("form", ["csv", "parquet"])
+@pytest.mark.parametrize("form", ["csv", "parquet", "arrow", "feather"])
 def test_a_file_gives_labels_and_keys_in_its_own_order(tmp_path, form):
     path = tmp_path / f"labels.{form}"
     table = pa.table({"file": ["0010", "0002", "0001"], "label": [3, 1, 2], "note": [None, "x", None]})
     if form == "csv":
         table.to_pandas().to_csv(path, index=False)
+    elif form == "feather":
+        feather.write_feather(table, path)  # compressed, as pandas writes it
+    elif form == "arrow":
+        with pa.ipc.new_file(str(path), table.schema) as writer:
+            writer.write_table(table, max_chunksize=2)
     else:
         pq.write_table(table, path)
     labels = Labels.read(path, label="label", key="file")
@@ -57,7 +63,7 @@ def test_a_file_gives_labels_and_keys_in_its_own_order(tmp_path, form):
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        ("", {}, "expected a CSV, Parquet or JSONL table"),
+        ("", {}, "expected a CSV, Parquet, JSONL or Arrow table"),
         ("label\n", {}, "expected at least one label, found none"),
         ("a,b\n1,2\n", {}, "several columns could hold the labels"),
         ("a,label\n1,2\n", {"label": "lable"}, "expected a column 'lable', found columns 'a', 'label'"),
@@ -154,25 +160,98 @@ def test_a_generator_is_not_collected_since_it_could_not_be_read_again():
         Labels.collect(testing.as_generator(testing.aligned_batches(20, 6), lambda ids: (X[ids], Y[ids])))
 
 
-def test_a_manifest_comes_back_as_it_was(tmp_path, model):
+@pytest.fixture(params=["read", "mapped"])
+def mapped(request, monkeypatch):
+    """Both ways of opening a file that can be mapped give the same labels."""
+    monkeypatch.setattr(arrow, "MAPPED_BYTES", 0 if request.param == "mapped" else 1 << 40)
+    return request.param == "mapped"
+
+
+@pytest.mark.parametrize("form", ["parquet", "arrow", "feather"])
+def test_a_manifest_comes_back_as_it_was(tmp_path, model, form, mapped):
     labels = Labels.collect(shuffled_free(), name="test part")
-    labels.save(tmp_path / "manifest.parquet")
-    loaded = Labels.load(tmp_path / "manifest.parquet")
+    manifest = tmp_path / f"manifest.{form}"
+    labels.save(manifest)
+    loaded = Labels.load(manifest)
     assert loaded.digest == labels.digest
     assert (loaded.name, loaded.spec) == (labels.name, labels.spec)
     with evalguard.guard(labels=loaded, mlflow=False) as g:
         model.predict(shuffled_free(), verbose=0)
     assert g.report.proof == "identity"
-    with evalguard.guard(labels=Y, reference=tmp_path / "manifest.parquet", mlflow=False) as g:
+    with evalguard.guard(labels=Y, reference=manifest, mlflow=False) as g:
         model.predict(shuffled_free(), verbose=0)
     assert g.report.proof == "identity"
 
 
-@pytest.mark.parametrize("values", [np.eye(3)[Y], np.array(["a", "b", "c"])[Y], {"a": Y, "b": np.eye(3)[Y]}])
-def test_labels_of_any_form_are_saved(tmp_path, values):
-    labels = Labels(values=values, keys=np.array([f"k{i}" for i in range(20)]))
-    labels.save(tmp_path / "labels.parquet")
-    assert Labels.load(tmp_path / "labels.parquet").digest == labels.digest
+FORMS = {
+    "one-hot": np.eye(3)[Y],
+    "text": np.array(["a", "b", "c"])[Y],
+    "two outputs": {"a": Y, "b": np.eye(3, dtype="float32")[Y]},
+    "flags": Y == 1,
+    "flags in rows": np.eye(3, dtype=bool)[Y],
+    "images": np.arange(20 * 6, dtype="uint8").reshape(20, 2, 3),
+    "halves": np.linspace(0, 1, 20, dtype="float16"),
+    "halves in rows": np.linspace(0, 1, 40, dtype="float16").reshape(20, 2),
+    "no number": np.where(Y == 1, np.nan, Y).astype("float32"),
+    "other order of bytes": Y.astype(">i4"),
+    "hashes": np.full(20, 2**64 - 1, dtype="uint64"),
+    "days": np.arange(20).astype("datetime64[D]"),
+    "columns apart": np.arange(60).reshape(3, 20).T,
+    "a view of one": np.broadcast_to(np.int16(7), 20),
+}
+
+
+@pytest.mark.parametrize("form", ["parquet", "arrow"])
+@pytest.mark.parametrize("keys", [None, np.array([f"k{i}" for i in range(20)]), np.arange(20)[::-1] * 3])
+@pytest.mark.parametrize("values", FORMS.values(), ids=FORMS)
+def test_labels_of_any_form_are_saved(tmp_path, values, keys, form, mapped):
+    labels = Labels(values=values, keys=keys)
+    labels.save(tmp_path / f"labels.{form}")
+    loaded = Labels.load(tmp_path / f"labels.{form}")
+    assert loaded.digest == labels.digest
+    assert np.array_equal(loaded.keys, keys) if keys is not None else loaded.keys is None
+
+
+@pytest.mark.parametrize("mapped", ["mapped"], indirect=True)
+def test_numbers_of_an_arrow_manifest_are_mapped_and_a_new_file_leaves_them_alone(tmp_path, mapped):
+    labels = Labels(
+        values={"a": Y, "b": np.eye(3, dtype=bool)[Y]}, keys=Y + 7 * np.arange(20), fingerprints=Y.astype("uint64")
+    )
+    path = tmp_path / "labels.arrow"
+    labels.save(path)
+    before = pa.total_allocated_bytes()
+    loaded = Labels.load(path)
+    assert pa.total_allocated_bytes() == before
+    assert isinstance(loaded.values, dict)
+    arrays = [*loaded.values.values(), loaded.keys, loaded.fingerprints]
+    assert not any(array.flags.writeable or array.flags.owndata for array in arrays)
+    Labels(values=np.zeros(2)).save(path)
+    loaded.save(path)
+    assert loaded.digest == labels.digest == Labels.load(path).digest
+    assert [file.name for file in tmp_path.iterdir()] == ["labels.arrow"]
+
+
+@pytest.mark.parametrize("mapped", ["mapped"], indirect=True)
+def test_a_large_array_file_is_mapped(tmp_path, mapped):
+    np.save(tmp_path / "labels.npy", Y)
+    labels = Labels.read(tmp_path / "labels.npy")
+    assert not labels.values.flags.owndata
+    assert not labels.values.flags.writeable
+    assert labels.digest == Labels(values=Y).digest
+
+
+@pytest.mark.parametrize("array", [np.zeros(0), np.zeros((0, 3)), np.array(5), np.array([object()])])
+def test_an_array_file_that_cannot_be_used_is_refused_mapped_or_not(tmp_path, array, mapped):
+    np.save(tmp_path / "labels.npy", array)
+    with pytest.raises(evalguard.LabelsError, match=r"labels\.npy"):
+        Labels.read(tmp_path / "labels.npy")
+
+
+@pytest.mark.parametrize("text", ["", "label\n1\n"])
+def test_an_arrow_file_that_is_none_is_refused(tmp_path, text, mapped):
+    (tmp_path / "labels.arrow").write_text(text)
+    with pytest.raises(evalguard.LabelsError, match=r"labels\.arrow: expected a CSV, Parquet, JSONL or Arrow table"):
+        Labels.read(tmp_path / "labels.arrow")
 
 
 def test_fingerprints_are_the_same_on_every_machine():

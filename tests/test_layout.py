@@ -22,6 +22,7 @@ ARROWS: dict[str, frozenset[str]] = {
         "core": "errors",
         "render": "core errors",
         "nests": "",
+        "arrow": "",
         "fingerprint": "core errors nests",
         "tagging": "core errors nests",
         "seals": "core nests tagging",
@@ -31,7 +32,7 @@ ARROWS: dict[str, frozenset[str]] = {
         "sinks": "core errors render",
         # Labels and references read the same sources that probes tag.
         "references": "core errors nests fingerprint probes",
-        "labels": "core errors nests fingerprint probes references",
+        "labels": "core errors arrow nests fingerprint probes references",
         "predictions": "core errors nests",
         "digests": "errors nests",
         "frames": "nests",
@@ -46,7 +47,7 @@ ARROWS: dict[str, frozenset[str]] = {
         "attesting": "core errors render digests",
         "gating": "core errors render sinks attesting",
         "review": "core errors gating labels render sinks",
-        "step": "__init__ core errors render nests digests sinks labels guard frames probes",
+        "step": "__init__ core errors render arrow nests digests sinks labels guard frames probes",
         # The public names; the step and the command line are reached by running them.
         "__init__": "core errors gating guard labels tagging validation",
         "cli": "__init__ core errors render sinks labels guard review step",

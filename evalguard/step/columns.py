@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.arrow import is_arrow, open_arrow
 from evalguard.core.labels import Part, digest_of, normal_keys
 from evalguard.errors import ConfigError, LabelsError
 from evalguard.labels import METADATA, Labels, array_of, column_values, label_column
@@ -39,6 +40,12 @@ def batches(path: Path, key: str, where: str, rows: int = CHUNK) -> Iterator[Any
             _refuse_absent(key, lines.schema.names, where)
             for batch in lines.to_batches(columns=[key], batch_size=rows):
                 yield batch.column(0)
+        elif is_arrow(path):
+            reader = open_arrow(path)
+            _refuse_absent(key, reader.schema.names, where)
+            for number in range(reader.num_record_batches):
+                column = reader.get_batch(number).column(key)
+                yield from (column.slice(start, rows) for start in range(0, len(column), rows))
         else:
             options = csv.ConvertOptions(column_types={key: pa.string()}, strings_can_be_null=True)
             with csv.open_csv(path, convert_options=options) as reader:
@@ -46,7 +53,7 @@ def batches(path: Path, key: str, where: str, rows: int = CHUNK) -> Iterator[Any
                 for batch in reader:
                     yield batch.column(key)
     except (pa.ArrowInvalid, OSError) as error:
-        msg = f"{where}: expected a CSV, Parquet or JSONL table, found in {path}: {error}"
+        msg = f"{where}: expected a CSV, Parquet, JSONL or Arrow table, found in {path}: {error}"
         raise ConfigError(msg) from error
 
 
@@ -98,6 +105,8 @@ def _part(name: str, read: Callable[..., Iterator[NDArray[Any]]]) -> Part:
 def _is_manifest(path: Path) -> bool:
     from pyarrow import parquet
 
+    if is_arrow(path):
+        return METADATA in (open_arrow(path).schema.metadata or {})
     return path.suffix.lower() in PARQUET and METADATA in (parquet.read_schema(path).metadata or {})
 
 
@@ -123,6 +132,10 @@ def _label_column(path: Path, label: str | None, key: str) -> tuple[str, Any]:
             column = lines.to_table(columns=[name])[name]
         except pa.ArrowInvalid:  # its first rows look otherwise than later ones: only the whole tells the type
             column = json.read_json(path)[name]
+    elif is_arrow(path):
+        table = open_arrow(path).read_all()
+        name = _named(table.column_names, label, key, path)
+        column = table[name]
     else:
         with csv.open_csv(path) as reader:
             name = _named(reader.schema.names, label, key, path)

@@ -202,7 +202,7 @@ def check(
 ) -> None:
     """Judge a table of predictions against a table of labels, without a model.
 
-    Both may be CSV, Parquet or JSONL; a .npy file of DELIVERED holds label rows, or keys with --key.
+    Both may be CSV, Parquet, JSONL or Arrow; a .npy file of DELIVERED holds label rows, or keys with --key.
     Files of any size: large ones are streamed.
     """
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.core.chunks import equal
 from evalguard.core.judge import judge
 from evalguard.core.labels import Labels as LabelTable
 from evalguard.core.policy import Policy, Require
@@ -82,9 +83,9 @@ def compare(question: Question) -> Report:
     if q.labels_key is not None and q.key is None:
         msg = "check: expected --key with --labels-key, found none"
         raise ConfigError(msg)
-    existing(q.delivered, "DELIVERED", "a CSV, Parquet, JSONL or .npy file")
+    existing(q.delivered, "DELIVERED", "a CSV, Parquet, JSONL, Arrow or .npy file")
     if not q.labels.is_file():
-        msg = f"LABELS: expected a CSV, Parquet, JSONL or .npy file at {q.labels}, found none there"
+        msg = f"LABELS: expected a CSV, Parquet, JSONL, Arrow or .npy file at {q.labels}, found none there"
         raise LabelsError(msg)
     size = q.delivered.stat().st_size + q.labels.stat().st_size
     if bool(q.metrics) != bool(q.prediction) or (q.metrics and array):
@@ -135,7 +136,7 @@ def _with_digests(q: Question, seed: int) -> Report:
     key, labels_key = str(q.key), q.labels_key or str(q.key)
     wanted, delivered = _unique_digests(q.labels, labels_key, seed), _digests(q.delivered, key, "DELIVERED", seed)
     n_rows, n_labels = len(delivered), len(wanted)
-    aligned = np.array_equal(delivered, wanted)
+    aligned = equal(delivered, wanted)
     if aligned and not _same_text(q, key, labels_key):
         raise _Collision
     index: Any = Runs.of(range(n_labels)) if aligned else _samples(delivered, wanted)

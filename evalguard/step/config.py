@@ -87,7 +87,7 @@ class Arrays(_Strict):
 
 
 class Table(_Strict):
-    """A CSV or Parquet file of features. Row i is sample i, unless there is a key."""
+    """A CSV, Parquet, JSONL or Arrow file of features. Row i is sample i, unless there is a key."""
 
     table: Text
     columns: list[Text] | dict[str, list[Text]] | None = Field(
@@ -107,7 +107,7 @@ class _Pixels(_Strict):
 
 
 class Images(_Pixels):
-    """A CSV or Parquet file that lists image files; the sample's key is the file as listed, or a column."""
+    """A table that lists image files (CSV, Parquet, JSONL or Arrow); the key is the file as listed, or a column."""
 
     images: Text
     column: Text = Field(default="file", description="Column with the files.")
@@ -153,7 +153,7 @@ class TFRecord(_Strict):
 
 
 class LabelFile(_Strict):
-    """A CSV, Parquet, JSONL or `.npy` file, or a manifest of `Labels.save`; its rows are the label order."""
+    """A CSV, Parquet, JSONL, Arrow or `.npy` file, or a manifest of `Labels.save`; its rows are the label order."""
 
     path: Text
     label: Text | dict[str, Text] | None = Field(

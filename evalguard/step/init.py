@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from evalguard import arrow
 from evalguard.errors import ConfigError
 from evalguard.labels import LABEL_COLUMNS
 from evalguard.step.config import read_all
 from evalguard.step.models import remedy
 from evalguard.step.tables import IMAGE_SUFFIXES, read_arrays, read_table
 
-TABLES = frozenset({".csv", ".parquet", ".pq", ".jsonl", ".ndjson"})
+TABLES = frozenset({".csv", ".parquet", ".pq", ".jsonl", ".ndjson", *arrow.SUFFIXES})
 ARRAYS = frozenset({".npy", ".npz"})
 RECORDS = frozenset({".tfrecord", ".tfrecords"})
 MODELS = frozenset({".keras", ".h5"})

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.arrow import is_arrow, open_arrow
 from evalguard.errors import ConfigError
 
 MAX_NAMED = 5
@@ -29,7 +30,7 @@ def existing(path: Path, where: str, what: str) -> Path:
 
 
 def read_table(path: Path, where: str, keys: Iterable[str | None] = ()) -> Any:
-    """A CSV, Parquet or JSONL file as an Arrow table; key columns of a CSV stay text.
+    """A CSV, Parquet, JSONL or Arrow file as an Arrow table; key columns of a CSV stay text.
 
     Raises:
         ConfigError: It is missing, unreadable, or has no row.
@@ -37,18 +38,20 @@ def read_table(path: Path, where: str, keys: Iterable[str | None] = ()) -> Any:
     import pyarrow as pa
     from pyarrow import csv, json, parquet
 
-    existing(path, where, "a CSV, Parquet or JSONL file")
+    existing(path, where, "a CSV, Parquet, JSONL or Arrow file")
     suffix = path.suffix.lower()
     try:
         if suffix in {".parquet", ".pq"}:
             table = parquet.read_table(path)
         elif suffix in {".jsonl", ".ndjson"}:
             table = json.read_json(path)
+        elif is_arrow(path):
+            table = open_arrow(path).read_all()
         else:
             types = {key: pa.string() for key in keys if key is not None}
             table = csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=types, strings_can_be_null=True))
     except (pa.ArrowInvalid, OSError) as error:
-        msg = f"{where}: expected a CSV, Parquet or JSONL table, found in {path}: {error}"
+        msg = f"{where}: expected a CSV, Parquet, JSONL or Arrow table, found in {path}: {error}"
         raise ConfigError(msg) from error
     if not table.num_rows:
         msg = f"{where}: expected at least one row in {path}, found none"

@@ -66,7 +66,7 @@ BAD = {
         LABELS,
         "labels: {path: empty.csv}",
         2,
-        "empty.csv: expected a CSV, Parquet or JSONL table, found",
+        "empty.csv: expected a CSV, Parquet, JSONL or Arrow table, found",
     ),
     "labels-header-only": (
         LABELS,
@@ -104,7 +104,12 @@ BAD = {
         2,
         "column 'label': rows 1 are empty (1 in all)",
     ),
-    "labels-torn": (LABELS, "labels: {path: torn.parquet}", 2, "torn.parquet: expected a CSV, Parquet or JSONL table"),
+    "labels-torn": (
+        LABELS,
+        "labels: {path: torn.parquet}",
+        2,
+        "torn.parquet: expected a CSV, Parquet, JSONL or Arrow table",
+    ),
     "labels-objects": (
         LABELS,
         "labels: {path: objects.npy}",
@@ -152,7 +157,7 @@ BAD = {
         3,
         "the model returned 38 rows",
     ),
-    "data-missing": (DATA, "data: {table: no.csv}", 2, "data.table: expected a CSV, Parquet or JSONL file at"),
+    "data-missing": (DATA, "data: {table: no.csv}", 2, "data.table: expected a CSV, Parquet, JSONL or Arrow file at"),
     "data-column": (
         DATA,
         "data: {table: pixels.csv, key: ids}",

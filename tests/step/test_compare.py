@@ -19,11 +19,14 @@ N = 50
 
 
 def write(path, table):
-    """A table as CSV, Parquet or JSONL."""
+    """A table as CSV, Parquet, JSONL or an Arrow file."""
     if path.suffix == ".csv":
         pyarrow.csv.write_csv(table, path)
     elif path.suffix == ".parquet":
         pyarrow.parquet.write_table(table, path, row_group_size=16)
+    elif path.suffix == ".arrow":
+        with pa.ipc.new_file(str(path), table.schema) as writer:
+            writer.write_table(table, max_chunksize=17)
     else:
         path.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
     return path
@@ -46,7 +49,7 @@ def size(request, monkeypatch):
     return request.param
 
 
-@pytest.mark.parametrize("form", ["csv", "parquet", "jsonl"])
+@pytest.mark.parametrize("form", ["csv", "parquet", "jsonl", "arrow"])
 def test_rows_in_order_pass_in_every_format(tmp_path, command, size, form):
     delivered = write(tmp_path / f"out.{form}", delivered_table(range(N)))
     labels = write(tmp_path / f"labels.{form}", labels_table())
@@ -126,12 +129,12 @@ def test_labels_that_cannot_be_used_end_in_2(tmp_path, command, size, ids, messa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["no.csv", "labels.csv", "--key", "id"], "DELIVERED: expected a CSV, Parquet, JSONL or .npy file at"),
-        (["out.csv", "no.csv", "--key", "id"], "LABELS: expected a CSV, Parquet, JSONL or .npy file at"),
+        (["no.csv", "labels.csv", "--key", "id"], "DELIVERED: expected a CSV, Parquet, JSONL, Arrow or .npy file at"),
+        (["out.csv", "no.csv", "--key", "id"], "LABELS: expected a CSV, Parquet, JSONL, Arrow or .npy file at"),
         (["out.csv", "labels.csv"], "check: expected one of --key and --index"),
         (["out.csv", "labels.csv", "--key", "name"], "expected a column 'name', found columns 'id', 'score'"),
         (["out.csv", "labels.csv", "--index", "id"], "expected row numbers of the labels in id, found"),
-        (["broken.parquet", "labels.csv", "--key", "id"], "expected a CSV, Parquet or JSONL table, found in"),
+        (["broken.parquet", "labels.csv", "--key", "id"], "expected a CSV, Parquet, JSONL or Arrow table, found in"),
     ],
 )
 def test_files_and_options_that_cannot_be_used_end_in_2(tmp_path, command, monkeypatch, arguments, message):
@@ -206,7 +209,12 @@ VALUES: dict[str, list[Any]] = {
 
 @pytest.mark.parametrize(
     ("form", "values"),
-    [(form, values) for form in ("csv", "parquet", "jsonl") for values in VALUES if (form, values) != ("csv", "lists")],
+    [
+        (form, values)
+        for form in ("csv", "parquet", "jsonl", "arrow")
+        for values in VALUES
+        if (form, values) != ("csv", "lists")
+    ],
 )
 @pytest.mark.parametrize("keys", KEYS)
 def test_the_gate_knows_the_labels_of_a_check_again(tmp_path, command, size, form, keys, values, monkeypatch):

@@ -1,0 +1,101 @@
+"""Arrays as columns of Arrow tables, and Arrow files that are mapped rather than read."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SUFFIXES = frozenset({".arrow", ".feather"})
+# Files below it are read: who writes a mapped file anew takes the ground from under those who map it.
+MAPPED_BYTES = 64 << 20
+
+
+def is_arrow(path: Path) -> bool:
+    """Whether a file is an Arrow file, also called Feather (version 2), by its name."""
+    return path.suffix.lower() in SUFFIXES
+
+
+def is_mapped(path: Path) -> bool:
+    """Whether a file is large enough to be mapped."""
+    return path.stat().st_size >= MAPPED_BYTES
+
+
+def open_arrow(path: Path) -> Any:
+    """A reader of the file's record batches; of a large file that is not compressed nothing comes into memory."""
+    import pyarrow as pa
+
+    return pa.ipc.open_file(pa.memory_map(str(path)) if is_mapped(path) else pa.BufferReader(path.read_bytes()))
+
+
+def write_arrow(table: Any, path: Path) -> None:
+    """Write an Arrow file that can be mapped: one record batch, not compressed.
+
+    One that is mapped at this moment, by these very labels even, stays whole to those who map it.
+    """
+    import pyarrow as pa
+
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        with pa.ipc.new_file(str(temporary), table.schema) as writer:
+            writer.write_table(table)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def column_of(array: NDArray[Any], *, mappable: bool = False) -> Any:
+    """An array as a column, rows of several values as lists.
+
+    Args:
+        array: Shape ``(n, ...)``. Numbers are not copied.
+        mappable: The column is for ``write_arrow``: bits become bytes.
+    """
+    import pyarrow as pa
+
+    rows = array.reshape(len(array), -1) if array.ndim > 1 else array
+    plain = array.dtype.kind in "iuf" or (array.dtype.kind == "b" and mappable)
+    if not plain or not array.dtype.isnative or not array.size:
+        # Of more than 2 GB of text Arrow would make several pieces.
+        text = mappable and array.dtype.kind == "U" and array.ndim == 1
+        return pa.array(rows.tolist(), type=pa.large_string() if text else None)
+    flat = rows.reshape(-1)
+    if flat.dtype == np.float16 and not mappable:
+        flat = flat.astype(np.float32)  # Parquet has no such numbers, or not always had
+    values = pa.array(flat.view(np.uint8) if flat.dtype.kind == "b" else flat)
+    return values if array.ndim == 1 else pa.FixedSizeListArray.from_arrays(values, rows.shape[1])
+
+
+def array_of_column(column: Any, dtype: str | None = None, shape: tuple[int, ...] = ()) -> NDArray[Any]:
+    """The array that ``column_of`` made a column of; mapped where the column is.
+
+    Args:
+        column: Of a table.
+        dtype: Of the array; by default as the column says.
+        shape: Of one row of the array.
+    """
+    import pyarrow as pa
+
+    wanted = None if dtype is None else np.dtype(dtype)
+    parts = [_flat(chunk) for chunk in column.chunks]
+    kinds = (pa.types.is_integer, pa.types.is_floating)
+    plain = wanted is None or wanted.kind in "biuf"
+    if not plain or not all(any(kind(part.type) for kind in kinds) and not part.null_count for part in parts):
+        array = np.asarray(column.to_pylist(), dtype=wanted)
+        return array.reshape(len(array), *shape)
+    arrays = [part.to_numpy(zero_copy_only=True) for part in parts]
+    array = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    if wanted is not None:
+        # Flags were written as bytes.
+        same = wanted.kind == "b" and array.dtype == np.uint8
+        array = array.view(wanted) if same else array.astype(wanted, copy=False)
+    return array.reshape(len(array) // math.prod(shape) if shape else len(array), *shape)
+
+
+def _flat(chunk: Any) -> Any:
+    while "list" in str(chunk.type):
+        chunk = chunk.flatten()
+    return chunk
