@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from evalguard.core.policy import Verdict
+from evalguard.core.report import Report
 from evalguard.digests import file_sha256, possible_sha256
 from evalguard.errors import ConfigError
 from evalguard.render.intoto import PREDICATE, RESULTS, STATEMENT
@@ -68,9 +69,26 @@ def inconsistencies(statement: Statement) -> list[str]:
     if verdict not in set(Verdict) or RESULTS[Verdict(verdict)] != statement.result:
         wrong.append(f"it says {statement.result} of a verdict {verdict or 'that is missing'}")
     report = statement.path.with_name(re.sub(r"^attestation", "report", statement.path.name))
-    if report != statement.path and report.is_file() and file_sha256(report) != statement.notes.get("report_sha256"):
-        wrong.append(f"{report.name} beside it is not the report that it is about")
+    if report != statement.path and report.is_file():
+        if file_sha256(report) != statement.notes.get("report_sha256"):
+            wrong.append(f"{report.name} beside it is not the report that it is about")
+        else:
+            wrong += _against_report(statement, report)
     return wrong
+
+
+def _against_report(statement: Statement, path: Path) -> list[str]:
+    """Where it says something else than the report whose digest it names."""
+    try:
+        report = Report.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return [f"{path.name} beside it is no report that this version of evalguard can read: {error}"]
+    told = {"verdict": report.verdict.value, "proof": report.proof}
+    return [
+        f"it says {name} {statement.notes.get(name) or 'missing'}, {path.name} beside it {value}"
+        for name, value in told.items()
+        if statement.notes.get(name, "") != value
+    ]
 
 
 @dataclass(frozen=True, slots=True)

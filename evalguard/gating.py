@@ -14,9 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from evalguard import attesting
+from evalguard.core.policy import Proof, Require, check_word
 from evalguard.errors import ConfigError, SinkError
 from evalguard.sinks.asking import Store, quoted
 from evalguard.sinks.evidence import contradictions
@@ -112,6 +113,7 @@ class _Demand:
     """What each evaluation must be."""
 
     accept: tuple[str, ...]
+    require: Require
     labels: tuple[str, ...]
     not_before_ms: int
     now_ms: int
@@ -137,6 +139,7 @@ def gate(
     attestation: str | Path | None = None,
     files: Sequence[str | Path] = (),
     accept: Sequence[str] = ("PASS",),
+    require: Require = "labels",
     labels_digest: str | Sequence[str] | None = None,
     max_age: Age | None = None,
     tracking_uri: str | None = None,
@@ -161,6 +164,8 @@ def gate(
             hand. Arrays are compared as ``numpy.save`` writes them, whether
             they are in a ``.npy``, ``.npz`` or ``.parquet`` file.
         accept: Verdicts that may pass besides PASS: ``REPAIRED``.
+        require: The weakest proof that may pass. An evaluation that was guarded
+            with ``require="count"`` is a PASS with less, and is refused.
         labels_digest: Digest, or digests, that the labels must have.
         max_age: Oldest evaluation that may pass: ``12h``, ``30d``, seconds.
         tracking_uri: Store; by default MLflow's own.
@@ -179,7 +184,8 @@ def gate(
     now_ms = int(time.time() * 1000)
     not_before_ms = 0 if max_age is None else now_ms - _milliseconds(max_age, "max_age")
     digests = (labels_digest,) if isinstance(labels_digest, str) else tuple(labels_digest or ())
-    demand = _Demand(_accepted(accept), digests, not_before_ms, now_ms)
+    check_word("require", require, get_args(Require))
+    demand = _Demand(_accepted(accept), require, digests, not_before_ms, now_ms)
     if attestation is not None:
         return _about_statement(attestation, files, demand)
     store = Store(tracking_uri, timeout_s)
@@ -442,6 +448,9 @@ def _refusals(slot: Slot, demand: _Demand) -> list[str]:
 def _unmet(slot: Slot, demand: _Demand) -> list[str]:
     """What was asked for and is not so."""
     unmet = []
+    # Record and report say the same as the tag, or it is refused for that: see `contradictions`.
+    if _level(slot["proof"]) < _level(demand.require):
+        unmet.append(f"proof {slot['proof'] or 'missing'}, weaker than {demand.require}")
     if demand.labels and slot["labels"] not in demand.labels:
         unmet.append(f"judged against labels {slot['labels'] or 'unknown'}, asked for {' or '.join(demand.labels)}")
     if demand.not_before_ms and slot.checked_at_ms < demand.not_before_ms:
@@ -450,6 +459,11 @@ def _unmet(slot: Slot, demand: _Demand) -> list[str]:
     if slot.checked_at_ms > demand.now_ms + CLOCK_MS:
         unmet.append("judged in the future: its age is not known")
     return unmet
+
+
+def _level(proof: str) -> Proof:
+    """How strong a proof is; what is no word of ours shows nothing."""
+    return {level.label: level for level in Proof}.get(proof, Proof.NONE)
 
 
 def _tag_version(store: Store, model: str, result: GateResult) -> GateResult:

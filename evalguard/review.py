@@ -8,9 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
 import click
 
+from evalguard.core.policy import Require
 from evalguard.errors import ConfigError, LabelsError, SinkError
 from evalguard.gating import Evaluation, GateResult
 from evalguard.gating import gate as ask
@@ -24,7 +26,7 @@ OPEN, CLOSED, USAGE, NO_ANSWER, NOT_TAGGED = 0, 1, 2, 3, 4
 GATE_HELP = """\b
 Examples:
   evalguard gate --model models:/digits/3 --labels labels.csv --max-age 30d
-  evalguard gate --run 5f0c… --accept REPAIRED
+  evalguard gate --run 5f0c… --accept REPAIRED --require identity
   evalguard gate --experiment nightly --since 1d --json
   evalguard gate --attestation out/attestation.json model.keras labels.csv predictions.npy
 
@@ -68,6 +70,13 @@ def _exits(work: Callable[[], int]) -> None:
     metavar="REPAIRED",
     help="Let this verdict pass too; PASS always does. Only REPAIRED may.",
 )
+@click.option(
+    "--require",
+    type=click.Choice(get_args(Require)),
+    default="labels",
+    show_default=True,
+    help="Refuse what was judged with a weaker proof.",
+)
 @click.option("--max-age", metavar="AGE", help="Refuse what was judged longer ago, such as 12h, 30d.")
 @click.option(
     "--labels",
@@ -92,6 +101,7 @@ def gate(
     files: tuple[str, ...],
     since: str | None,
     accept: tuple[str, ...],
+    require: Require,
     max_age: str | None,
     labels: tuple[str, ...],
     label: str | None,
@@ -116,6 +126,7 @@ def gate(
             attestation=attestation,
             files=files,
             accept=accept,
+            require=require,
             max_age=max_age,
             labels_digest=[_digest(item, label, key) for item in labels],
             tag_version=tag_version,

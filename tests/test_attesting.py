@@ -293,6 +293,32 @@ def test_labels_and_age_are_demanded_of_a_statement_too(folder):
     assert "older than allowed" in ask(folder, "model.keras", max_age="1h").reasons[0]
 
 
+def test_a_statement_of_a_weaker_proof_than_asked_for_closes_it(model, tmp_path):
+    with evalguard.guard(labels=Y, require="transport", mlflow=False, output=tmp_path / "out") as g:
+        y_pred = model.predict(batches(np.arange(40)), steps=5, verbose=0)
+    assert (g.report.verdict, g.report.proof) == (evalguard.Verdict.PASS, "transport")
+    np.save(tmp_path / "predictions.npy", y_pred)
+    assert ask(tmp_path, "predictions.npy").reasons == ("evaluation: proof transport, weaker than labels",)
+    assert ask(tmp_path, "predictions.npy", require="transport")
+    edit(tmp_path / "out" / "attestation.json", lambda data: notes(data).update(proof="identity"))
+    told = ask(tmp_path, "predictions.npy").reasons
+    assert told == ("evaluation: it says proof identity, report.json beside it transport",)
+    (tmp_path / "out" / "report.json").unlink()
+    edit(tmp_path / "out" / "attestation.json", lambda data: notes(data).pop("proof"))
+    assert "proof missing, weaker than labels" in ask(tmp_path, "predictions.npy").reasons[0]
+
+
+def test_a_verdict_edited_in_the_statement_alone_is_seen_by_the_report_beside_it(model, tmp_path):
+    order = np.random.default_rng(1).permutation(40)
+    with evalguard.guard(labels=Y, reference=X, on_failure="record", mlflow=False, output=tmp_path / "out"):
+        y_pred = model.predict(batches(order), steps=5, verbose=0)
+    np.save(tmp_path / "predictions.npy", y_pred)
+    edit(tmp_path / "out" / "attestation.json", lambda data: notes(data).update(verdict="PASS"))
+    edit(tmp_path / "out" / "attestation.json", lambda data: data["predicate"].update(result="PASSED"))
+    told = ask(tmp_path, "predictions.npy").reasons
+    assert told == ("evaluation: it says verdict PASS, report.json beside it FAIL",)
+
+
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "null", "{}", '{"_type": "x", "predicateType": "y", "subject": [], "predicate": {}}']
 )

@@ -46,6 +46,11 @@ def repaired():
     return replace(report(), verdict=Verdict.REPAIRED, repair={"summary": "reordered"})
 
 
+def proven_by(proof):
+    """A PASS as ``require=proof`` in the guard gives it."""
+    return replace(report(), proof=proof)
+
+
 def version(store, name, run=None):
     """A registered version of a logged model of a run: its number, and the model's id."""
     run = run or store.run()
@@ -84,6 +89,69 @@ def test_what_is_not_a_pass_is_refused(anywhere, judged, why):
     result = ask(anywhere, run=run)
     assert not result
     assert result.reasons == (f"second in run {run}: {why}",)
+
+
+@pytest.mark.parametrize(
+    ("proof", "require"),
+    [
+        pytest.param("transport", {}, id="transport-by-default"),
+        pytest.param("count", {}, id="count-by-default"),
+        pytest.param("labels", {"require": "identity"}, id="labels-for-identity"),
+        pytest.param("count", {"require": "transport"}, id="count-for-transport"),
+    ],
+)
+def test_a_pass_with_a_weaker_proof_than_asked_for_is_refused(anywhere, proof, require):
+    run = anywhere.run()
+    write(anywhere.sink(run), proven_by(proof))
+    result = ask(anywhere, run=run, **require)
+    assert not result
+    assert result.reasons == (f"digits in run {run}: proof {proof}, weaker than {require.get('require', 'labels')}",)
+    assert result.verdict == "REFUSED"
+
+
+@pytest.mark.parametrize(
+    ("proof", "require"),
+    [
+        ("labels", "labels"),
+        ("identity", "identity"),
+        ("transport", "transport"),
+        ("count", "count"),
+        ("identity", "count"),
+    ],
+)
+def test_a_pass_with_the_proof_asked_for_or_a_stronger_one_opens(store, proof, require):
+    run = store.run()
+    write(store.sink(run), proven_by(proof))
+    assert ask(store, run=run, require=require)
+    assert require != "labels" or ask(store, run=run)
+
+
+def test_what_is_repaired_needs_the_proof_as_well(store):
+    run = store.run()
+    write(store.sink(run), replace(repaired(), proof="labels"))
+    assert ask(store, run=run, accept=("REPAIRED",))
+    assert (
+        "proof labels, weaker than identity" in ask(store, run=run, accept=("REPAIRED",), require="identity").reasons[0]
+    )
+
+
+def test_the_proof_is_that_of_the_record_not_of_a_tag_edited_later(anywhere):
+    run = anywhere.run()
+    write(anywhere.sink(run), proven_by("transport"))
+    for name in ("evalguard.proof", "evalguard.digits.proof"):
+        anywhere.client.set_tag(run, name, "identity")
+    result = ask(anywhere, run=run)
+    assert not result
+    assert "its tag proof says 'identity', its record 'transport'" in " ".join(result.reasons)
+
+
+@pytest.mark.parametrize("edited", ["", "IDENTITY", "certain"])
+def test_a_proof_that_is_no_word_of_ours_is_the_weakest(store, edited):
+    run = store.run()
+    write(store.sink(run), report())
+    store.client.set_tag(run, "evalguard.digits.proof", edited)
+    told = f"proof {edited or 'missing'}, weaker than count"
+    assert told in " ".join(ask(store, run=run, require="count").reasons)
 
 
 def test_repaired_passes_where_it_is_accepted(store):
@@ -478,6 +546,7 @@ def test_runs_that_are_each_others_parents_are_no_endless_loop(store, experiment
         ({"run": "a", "since": "1d"}, "since goes with experiment"),
         ({"run": "a", "tag_version": True}, "tag_version goes with model"),
         ({"run": "a", "accept": ("UNPROVEN",)}, "expected PASS or REPAIRED; found 'UNPROVEN'"),
+        ({"run": "a", "require": "label"}, "require: expected one of identity, labels, .*'labels'"),
         ({"run": "a", "max_age": "soon"}, "max_age: expected a number and one of s, m, h, d, w"),
         ({"experiment": "evaluations", "since": "yesterday"}, "since: expected a number"),
         ({"model": "digits"}, "expected models:/NAME/VERSION"),

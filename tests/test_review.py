@@ -55,6 +55,9 @@ def repaired():
         pytest.param(unproven(), [], 1, id="unproven"),
         pytest.param(repaired(), [], 1, id="repaired"),
         pytest.param(repaired(), ["--accept", "REPAIRED"], 0, id="repaired-accepted"),
+        pytest.param(replace(report(), proof="count"), [], 1, id="count"),
+        pytest.param(replace(report(), proof="count"), ["--require", "count"], 0, id="count-required"),
+        pytest.param(replace(report(), proof="labels"), ["--require", "identity"], 1, id="labels-for-identity"),
     ],
 )
 def test_the_exit_code_says_whether_the_gate_is_open(store, judged, more, code):
@@ -153,6 +156,7 @@ def test_a_version_that_cannot_be_tagged_is_told_and_the_judgement_stands(mlflow
         (["--run", "a", "--model", "models:/a/1"], "found model and run"),
         (["--run", "f" * 32], "expected run ffff"),
         (["--run", "a", "--accept", "FAIL"], "accept: expected PASS or REPAIRED; found 'FAIL'"),
+        (["--run", "a", "--require", "label"], "Invalid value for '--require'"),
         (["--run", "a", "--labels", "nowhere.csv"], "--labels: expected a file, or a digest of 16 hexadecimal digits"),
         (["--run", "a", "--max-age", "soon"], "max_age: expected a number"),
         (["--attestation", "nowhere.json", "x"], "nowhere.json: expected an attestation.json"),
