@@ -134,6 +134,8 @@ class Session:
     figures: tuple[Metric, ...] = ()
     labels_of: Callable[[Any], Labels | None] = lambda _: None
     files: Mapping[str, str] = field(default_factory=dict)
+    # What is judged from here on has been handed back already.
+    ending: bool = False
     # Methods for which it is asked before other sessions of the context.
     first_for: ClassVar[tuple[str, ...]] = ()
 
@@ -259,6 +261,7 @@ class Session:
 
     def end(self) -> None:
         """Judge what has not been judged yet: sessions, batch by batch calls, and calls whose labels came late."""
+        self.ending = True
         labels = self._labels(last=True)
         if not self.calls and not self.batches and not self.outcomes:
             reason = "no predict of a Keras model was seen in this guard (another thread, another model, or none made)"
@@ -367,8 +370,8 @@ class Session:
             return outcome
         if trace.method not in ROWS_RETURNED:
             return _refused(outcome, f"{trace.method} returns figures, not rows")
-        if len(calls) > 1:
-            return _refused(outcome, "the parts of a session have been handed back already; use scope='call'")
+        if self.ending:
+            return _refused(outcome, _handed_back(trace.method, self.policy.scope))
         again = calls[0].again if _position_is_sample(trace, judgement) else None
         fixed = predictions.repaired(outcome.predictions, judgement, len(labels), again)
         if isinstance(fixed, str):
@@ -529,6 +532,17 @@ def replace_outcome(outcome: Outcome, report: Report, result: Any, samples: Any)
 def _refused(outcome: Outcome, reason: str) -> Outcome:
     report = replace(outcome.report, repair={"summary": "", "refused": reason})
     return replace_outcome(outcome, report, outcome.predictions, outcome.samples)
+
+
+def _handed_back(method: str, scope: str) -> str:
+    """Why rows that were judged at the end cannot be moved any more, and what can be done."""
+    if method in BATCH_METHODS:
+        when = "the rows of a loop were handed back batch by batch; model.predict(source) in one call"
+    elif scope == "session":
+        when = "the parts of a session were handed back before its end; model.predict(source) in one call"
+    else:
+        when = "the rows were handed back before the labels were known; a guard that is given labels=..."
+    return f"{when} can be repaired, or put the rows in order by g.index"
 
 
 def _says_labels_are_wrong(report: Report) -> bool:

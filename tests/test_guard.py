@@ -400,6 +400,58 @@ def test_repetitions_with_other_predictions_are_refused():
             Noisy().predict(faulty("repeated_batch"), verbose=0)
 
 
+SCRAMBLED = np.random.default_rng(7).permutation(N)
+
+
+def loop_of_predict_on_batch(model, g):
+    return np.concatenate([model.predict_on_batch(X[rows]) for rows in np.split(SCRAMBLED, 2)])
+
+
+def loop_of_calls(model, g):
+    return np.concatenate([model(X[rows]) for rows in np.split(SCRAMBLED, 2)])
+
+
+def one_batch(model, g):
+    return model.predict_on_batch(X[SCRAMBLED])
+
+
+def one_call_of_a_model(model, g):
+    return np.asarray(model(X[SCRAMBLED]))
+
+
+def labels_come_late(model, g):
+    predictions = model.predict(dataset([SCRAMBLED]), verbose=0)
+    g.labels = Y
+    return predictions
+
+
+def one_part(model, g):
+    return model.predict(dataset([SCRAMBLED]), verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("done", "options", "words"),
+    [
+        (loop_of_predict_on_batch, {}, "handed back batch by batch"),
+        (loop_of_calls, {}, "handed back batch by batch"),
+        (one_batch, {}, "handed back batch by batch"),
+        (one_call_of_a_model, {}, "handed back batch by batch"),
+        (labels_come_late, {"labels": None}, "handed back before the labels were known"),
+        (one_part, {"scope": "session"}, "parts of a session were handed back before its end"),
+    ],
+)
+def test_rows_that_the_caller_has_already_are_not_said_to_be_repaired(model, done, options, words):
+    g = guard(reference=X, on_failure="repair", **options)
+    with pytest.raises(evalguard.MisalignmentError, match=f"not repaired: .*{words}.*g.index") as caught, g:
+        predictions = done(model, g)
+    assert caught.value.report.verdict is Verdict.FAIL
+    assert "scope='call'" not in str(caught.value)
+    put_right = np.empty_like(predictions)
+    put_right[g.index] = predictions
+    assert np.array_equal(put_right, X)
+    assert np.array_equal(g.y_true, Y[SCRAMBLED])
+
+
 # -- content ----------------------------------------------------------------------------
 
 
