@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from evalguard.controller import Outcome, Session, judge_epochs
-from evalguard.core.policy import OnFailure, OnUnproven, Policy, Require
+from evalguard.core.policy import OnUnproven, Policy, Require
 from evalguard.core.validation import FIT
 from evalguard.engines.callbacks import Hooks
 from evalguard.engines.patching import replaced_on
@@ -19,6 +19,9 @@ from evalguard.epochs import Epochs, current
 from evalguard.errors import ConfigError
 from evalguard.guard import Guard
 from evalguard.sinks import Sink
+
+# No repair: what was validated cannot be put right.
+OnDrift = Literal["raise", "warn", "record"]
 
 
 @dataclass(slots=True, eq=False)
@@ -110,7 +113,7 @@ class ValidationGuard(Hooks, Guard):
         self,
         *,
         require: Require = "identity",
-        on_failure: OnFailure = "raise",
+        on_failure: OnDrift = "raise",
         on_unproven: OnUnproven = "warn",
         fingerprint: Callable[[Any], Any] | None = None,
         pad_value: Any = None,
@@ -120,7 +123,7 @@ class ValidationGuard(Hooks, Guard):
         output: str | Path | None = None,
         sinks: tuple[Sink, ...] = (),
     ) -> None:
-        if on_failure == "repair":
+        if str(on_failure) == "repair":  # where nobody checks types
             msg = "on_failure: expected raise, warn or record; found 'repair': what was validated cannot be put right"
             raise ConfigError(msg)
         super().__init__(

@@ -5,6 +5,7 @@ import gc
 import inspect
 import itertools
 import json
+import typing
 import warnings
 from types import SimpleNamespace
 from typing import Any
@@ -338,6 +339,8 @@ def test_the_verdict_is_recorded_in_mlflow(engine, mlflow_store):
 
 
 def test_options_are_those_of_other_guards():
+    words = typing.get_type_hints(evalguard.ValidationGuard.__init__)["on_failure"]
+    assert set(typing.get_args(words)) == {"raise", "warn", "record"}
     with pytest.raises(evalguard.ConfigError, match="repair"):
         evalguard.ValidationGuard(on_failure="repair")
     with pytest.raises(evalguard.ConfigError, match="on_unproven"):
