@@ -10,7 +10,7 @@ import inspect
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -20,9 +20,10 @@ from evalguard import digests, nests, predictions
 from evalguard.core import repair
 from evalguard.core.judge import Judgement, judge, unproven
 from evalguard.core.labels import Labels
-from evalguard.core.matching import COMPARABLE_SHARE
+from evalguard.core.matching import COMPARABLE_SHARE, comparable_in_place
 from evalguard.core.policy import Policy, Proof, Verdict
 from evalguard.core.report import Report
+from evalguard.core.spill import Memory
 from evalguard.core.trace import Trace, joined
 from evalguard.core.validation import FIT, judge_validations
 from evalguard.engines import direct, engine_of, tf_keras
@@ -336,7 +337,8 @@ class Session:
         return outcome.predictions
 
     def _judge(self, calls: list[Call], labels: Labels | None, result: Any, start: float) -> Outcome:
-        trace = joined([_named(call, labels) for call in calls])
+        memory = Memory(self.wanted.memory)
+        trace = joined([_named(call, labels) for call in calls], memory)
         labels, notes = self._with_reference(labels, calls[0].recorder, trace)
         metrics = tuple(dict.fromkeys(name for call in calls for name in call.metrics))
         context: dict[str, Any] = {
@@ -359,8 +361,9 @@ class Session:
             outcome = self._repaired(outcome, calls)
         noted = sum(call.recorder.seconds for call in calls) + time.perf_counter() - start
         whole = sum(call.seconds for call in calls)
-        cost = {"seconds": round(noted, 6), "share": round(noted / whole, 6) if whole else 0.0}
-        outcome.report = replace(outcome.report, cost=cost)
+        cost = {"seconds": round(noted, 6), "share": round(noted / whole, 6) if whole else 0.0, **_bytes([trace])}
+        hazards = _not_on_disk([memory, *(call.recorder.memory for call in calls)])
+        outcome.report = replace(outcome.report, cost=cost, hazards=(*outcome.report.hazards, *hazards))
         return outcome
 
     def _repaired(self, outcome: Outcome, calls: list[Call]) -> Outcome:
@@ -472,7 +475,21 @@ def judge_epochs(epochs: Epochs, policy: Policy, name: str) -> Report:
         reason = f"evalguard could not judge this validation: {type(error).__name__}: {error}"
         report = replace(unproven(None, policy, reason, **context), method=FIT)
     noted = sum(recorder.seconds for recorder in epochs.recorders) + time.perf_counter() - start
-    return replace(report, cost={"seconds": round(noted, 6)})
+    hazards = _not_on_disk([recorder.memory for recorder in epochs.recorders])
+    cost = {"seconds": round(noted, 6), **_bytes([item.trace for item in epochs.seen])}
+    return replace(report, cost=cost, hazards=(*report.hazards, *hazards))
+
+
+def _bytes(traces: Sequence[Trace]) -> dict[str, int]:
+    """What the traces take: in memory, and on disk where they are beyond ``trace_memory``."""
+    spilled = sum(trace.n_bytes_on_disk for trace in traces)
+    return {"bytes": sum(trace.n_bytes for trace in traces), **({"spilled_bytes": spilled} if spilled else {})}
+
+
+def _not_on_disk(memories: Sequence[Memory]) -> tuple[str, ...]:
+    """What to say where a disk did not take what is beyond ``trace_memory``."""
+    problem = next((memory.problem for memory in memories if memory.problem), "")
+    return (f"rows beyond trace_memory stayed in memory, for no temporary file took them ({problem})",) * bool(problem)
 
 
 def _position_is_sample(trace: Trace, judgement: Judgement) -> bool:
@@ -508,7 +525,7 @@ def _other_files(source: Any, labels: Labels) -> Any:
 def _is_other_data(trace: Trace, labels: Labels) -> bool:
     """Next to no row that was fed is a sample of the reference."""
     rows, known = trace.fingerprints, labels.fingerprints
-    if rows is None or known is None or not len(rows) or np.array_equal(rows, known):
+    if rows is None or known is None or not len(rows) or comparable_in_place(rows, known):
         return False
     return bool(np.isin(rows, known).mean() <= COMPARABLE_SHARE)
 

@@ -24,6 +24,7 @@ from evalguard.core.labels import Labels as LabelTable
 from evalguard.core.labels import normal_keys
 from evalguard.core.policy import EqualSamples, OnFailure, OnUnproven, Padding, Policy, Require, Scope
 from evalguard.core.report import Report
+from evalguard.core.spill import TRACE_MEMORY, size_in_bytes
 from evalguard.core.trace import UNKNOWN, Trace
 from evalguard.core.validation import FIT
 from evalguard.digests import files_sha256
@@ -103,6 +104,7 @@ class Guard:
         strip_key: bool = False,
         fingerprint: Callable[[Any], Any] | None = None,
         pad_value: Any = None,
+        trace_memory: int = TRACE_MEMORY,
         policy: Policy,
         model: Any = None,
         metrics: Any = None,
@@ -126,7 +128,7 @@ class Guard:
         self._late: Any = None
         self._table: Labels | None = None
         self._key, self._strip_key = key, strip_key
-        self._fingerprint, self._pad_value = fingerprint, pad_value
+        self._fingerprint, self._pad_value, self._trace_memory = fingerprint, pad_value, trace_memory
         self._reference_given = reference
         self._reference: Reference | None = None
         self._model, self._mlflow, self._output, self._sinks = model, mlflow, output, sinks
@@ -279,7 +281,7 @@ class Guard:
         content = "always" if self._reference_given is not None or _has_content(table) else "targets"
         session = Session(
             policy=self.policy,
-            wanted=Wanted(content, self._key, self._strip_key, self._fingerprint, self._pad_value),
+            wanted=Wanted(content, self._key, self._strip_key, self._fingerprint, self._pad_value, self._trace_memory),
             name=name,
             find_labels=find,
             reference=self._make_reference(table),
@@ -440,6 +442,7 @@ def guard(
     fail_fast: bool = False,
     pad_value: Any = None,
     fingerprint: Callable[[Any], Any] | None = None,
+    trace_memory: int | str = "1 GiB",
     model: Any = None,
     metrics: Any = None,
     name: str | None = None,
@@ -488,6 +491,10 @@ def guard(
             rows up to there. Needs labels that are known beforehand.
         pad_value: Value that pads rows (compared without it) and fills dummies.
         fingerprint: Callable that takes ``x`` and returns what identifies a row.
+        trace_memory: What one call may keep in memory of its rows' tags, samples
+            and fingerprints: bytes, or text such as ``512 MiB`` or ``2 GB``.
+            Beyond it they go to a temporary file; rows in order take next to
+            nothing.
         model: Guard this model only.
         metrics: Figures of which the report tells what a misalignment did to
             them: a name of ``keras.metrics`` (``accuracy``, ``auc``, ``mse``)
@@ -525,6 +532,7 @@ def guard(
         strip_key=strip_key,
         fingerprint=fingerprint,
         pad_value=pad_value,
+        trace_memory=size_in_bytes(trace_memory),
         policy=policy,
         model=model,
         metrics=metrics,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard import nests
+from evalguard.core.spill import Memory, Pile
 from evalguard.fingerprint import LeafSpec, is_padding, row_fingerprints
 
 
@@ -19,17 +20,22 @@ class Contents:
 
     Attributes:
         pad_value: See ``fingerprint.row_fingerprints``.
-        parts: uint64 of each row, one batch or several together.
+        memory: Shared with other columns of the call.
+        parts: uint64 of each row.
         padding: bool of each row: a declared dummy.
         specs: How the inputs looked.
         first: The first row, to explain a reference that matches nothing.
     """
 
     pad_value: Any = None
-    parts: list[NDArray[np.uint64]] = field(default_factory=list)
-    padding: list[NDArray[np.bool_]] = field(default_factory=list)
+    memory: Memory = field(default_factory=Memory)
+    parts: Pile = field(init=False)
+    padding: Pile = field(init=False)
     specs: tuple[LeafSpec, ...] = ()
     first: Any = None
+
+    def __post_init__(self) -> None:
+        self.parts, self.padding = Pile(np.uint64, self.memory), Pile(np.bool_, self.memory)
 
     def add(self, batches: Sequence[Any], to_numpy: Callable[[Any], Any]) -> None:
         """Note the rows of some batches of inputs."""

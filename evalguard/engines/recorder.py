@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from evalguard import nests
 from evalguard.core.labels import normal_keys
 from evalguard.core.runs import Runs
+from evalguard.core.spill import TRACE_MEMORY, Memory, Pile
 from evalguard.core.trace import UNKNOWN, BatchTags, Column, SourceState, Tags, Trace, stack_nests
 from evalguard.engines.contents import Contents
 from evalguard.engines.copies import small_copy
@@ -70,6 +71,8 @@ class Wanted:
         fingerprint: Callable that takes ``x`` (as NumPy) and returns the part
             that identifies a row.
         pad_value: See ``fingerprint.row_fingerprints``.
+        memory: Bytes of tags, samples and fingerprints that one call keeps in
+            memory; beyond it they go to disk.
     """
 
     content: str = "targets"
@@ -77,6 +80,7 @@ class Wanted:
     strip_key: bool = False
     fingerprint: Callable[[Any], Any] | None = None
     pad_value: Any = None
+    memory: int = TRACE_MEMORY
 
 
 @dataclass(slots=True)
@@ -89,6 +93,7 @@ class Recorder:
         wanted: What shall be noted.
         stream: Knows the batches.
         fed: Batches of the execution under way, each with its tag or ``LATER``.
+        memory: What the columns of the call share.
         tags: Of all rows, and the sizes of batches.
         contents: Fingerprints of the rows fed.
         keys: Keys of each batch.
@@ -103,8 +108,9 @@ class Recorder:
     wanted: Wanted
     stream: Stream = field(default_factory=Untagged)
     fed: list[tuple[Any, Any]] = field(default_factory=list)
-    tags: TagLog = field(default_factory=TagLog)
-    contents: Contents = field(default_factory=Contents)
+    memory: Memory = field(init=False)
+    tags: TagLog = field(init=False)
+    contents: Contents = field(init=False)
     keys: list[Any] = field(default_factory=list)
     targets: list[Any] = field(default_factory=list)
     watch: Callable[[Recorder], str] | None = None
@@ -117,7 +123,9 @@ class Recorder:
     _contents_due: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.contents.pad_value = self.wanted.pad_value
+        self.memory = Memory(self.wanted.memory)
+        self.tags = TagLog(self.memory)
+        self.contents = Contents(self.wanted.pad_value, self.memory)
 
     @property
     def specs(self) -> tuple[LeafSpec, ...]:
@@ -299,7 +307,7 @@ class Recorder:
             index=self.tags.index() if index_source == "stated" else _positions(tags),
             index_source=index_source,
             keys=_complete([np.asarray(part) for part in self.keys], rows),
-            fingerprints=_complete(self.contents.parts, rows),
+            fingerprints=_whole(self.contents.parts, rows),
             spec=tuple(str(spec) for spec in self.specs),
             targets=stack_nests(self.targets) if len(self.targets) == len(self.tags) and self.targets else None,
             batch_sizes=self.tags.sizes,
@@ -308,7 +316,7 @@ class Recorder:
             sources=(source,),
             unobserved=problem,
             stopped=self.stopped,
-            padding=_complete(self.contents.padding, rows),
+            padding=_whole(self.contents.padding, rows),
         )
 
 
@@ -317,6 +325,11 @@ def _positions(tags: Tags) -> Column | None:
     if isinstance(tags, BatchTags):
         tags = np.asarray(tags)
     return tags if isinstance(tags, Runs) or (tags != UNKNOWN).any() else None
+
+
+def _whole(column: Pile, rows: int) -> NDArray[Any] | None:
+    """All rows, or None if some batch has none."""
+    return column.array() if rows and len(column) == rows else None
 
 
 def _complete(parts: list[NDArray[Any]], rows: int) -> NDArray[Any] | None:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.core.runs import Runs
-from evalguard.core.trace import ALTERED, ROW_BITS, UNKNOWN, BatchTags, Tags
+from evalguard.core.spill import Memory
+from evalguard.core.trace import ALTERED, ROW_BITS, ROW_MASK, UNKNOWN, BatchTags, Tags
 
 Int64 = NDArray[np.int64]
 
@@ -16,18 +17,22 @@ Int64 = NDArray[np.int64]
 class TagLog:
     """Collects tags, batch by batch.
 
+    Args:
+        memory: Shared with other columns of the call; by default one of its own.
+
     Attributes:
         sizes: Rows of each batch.
         stated: Whether the rows of the last batch said which sample they are.
         last: Rows of the last batch.
     """
 
-    def __init__(self) -> None:
-        self.sizes = Runs(step=0)
+    def __init__(self, memory: Memory | None = None) -> None:
+        self._memory = memory or Memory()
+        self.sizes = Runs(step=0, memory=self._memory)
         self.stated = False
         self.last = 0
         self._n_rows = 0
-        self._pulls = Runs()
+        self._pulls = Runs(memory=self._memory)
         # Only where a tag names rows rather than a whole batch:
         self._rows: Runs | None = None
         self._index: Runs | None = None
@@ -67,7 +72,11 @@ class TagLog:
         else:
             rows = np.asarray(tag, dtype=np.int64)
             two = rows.ndim > 1
-            self._in_rows().extend(rows[:, 0] if two else rows)
+            column = rows[:, 0] if two else rows
+            if two and self._rows is None and _is_whole_batch(column):
+                self._pulls.append(int(column[0]) >> ROW_BITS)
+            else:
+                self._in_rows().extend(column)
             self.stated = two and size > 0 and bool(rows[0, 1] != UNKNOWN)
             self._add_index(rows[:, 1] if two else None, size)
         self.sizes.append(size)
@@ -77,14 +86,15 @@ class TagLog:
     def _in_rows(self) -> Runs:
         """The tags row by row; until one of a row comes they are kept batch by batch."""
         if self._rows is None:
-            self._rows = Runs.of(BatchTags(self._pulls, self.sizes)) if len(self.sizes) else Runs()
+            before = BatchTags(self._pulls, self.sizes) if len(self.sizes) else ()
+            self._rows = Runs.of(before, memory=self._memory)
         return self._rows
 
     def _add_index(self, index: Int64 | None, size: int) -> None:
         if self._index is None:
             if index is None or (index == UNKNOWN).all():
                 return
-            self._index = Runs.of(np.full(self._n_rows, UNKNOWN)) if self._n_rows else Runs()
+            self._index = Runs.of(np.full(self._n_rows, UNKNOWN), memory=self._memory)
         self._index.extend(np.full(size, UNKNOWN) if index is None else index)
 
     def changed(self, back: int) -> None:
@@ -110,3 +120,9 @@ class TagLog:
         for batch in self._changed:
             rows[ends[batch] - np.asarray(self.sizes)[batch] : ends[batch]] = value
         return rows
+
+
+def _is_whole_batch(tags: Int64) -> bool:
+    """Whether tags name the rows of one batch, from the first on: then its number says it all."""
+    first = int(tags[0]) if len(tags) else -1
+    return first >= 0 and not first & ROW_MASK and np.array_equal(tags, np.arange(first, first + len(tags)))

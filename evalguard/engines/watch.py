@@ -61,7 +61,7 @@ class Watch:
         if start + size > n_labels and not self._padding:
             return f"more rows than the {n_labels:,} labels"
         rows = np.arange(start, min(start + size, n_labels))
-        samples = self._samples(recorder, batch, labels, rows, tag)
+        samples = self._samples(recorder, batch, labels, start, rows, tag)
         if samples is None:
             if isinstance(tag, int) and tag == ALTERED:
                 return "rows that changed between the source and the model"
@@ -71,11 +71,13 @@ class Watch:
                 return fault
         return self._other_targets(recorder, batch, labels, rows, samples)
 
-    def _samples(self, recorder: Recorder, batch: int, labels: Labels, rows: Int64, tag: Any) -> Int64 | None:
+    def _samples(
+        self, recorder: Recorder, batch: int, labels: Labels, start: int, rows: Int64, tag: Any
+    ) -> Int64 | None:
         """Samples of the batch by the strongest identity at hand; ``UNKNOWN`` where it is not certain."""
-        parts = recorder.contents.parts
-        if labels.fingerprints is not None and batch < len(parts):
-            return self._by_content(parts[batch][: len(rows)], labels.fingerprints, rows)
+        stop = start + len(rows)
+        if labels.fingerprints is not None and stop <= len(recorder.contents.parts):
+            return self._by_content(recorder.contents.parts[start:stop], labels.fingerprints, rows)
         if labels.keys is not None and batch < len(recorder.keys):
             return match_keys(recorder.keys[batch][: len(rows)], labels.keys).samples
         tagged = np.asarray(tag)

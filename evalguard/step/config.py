@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from evalguard.core.policy import EqualSamples, OnFailure, OnUnproven, Padding, Require, Scope
+from evalguard.core.spill import SIZE
 from evalguard.errors import ConfigError
 from evalguard.step import load
 from evalguard.step.complaints import ONE_OF, told
@@ -272,6 +273,11 @@ class Checks(_Strict):
         default="forbid", description="`allow` where samples are known to have equal inputs."
     )
     fail_fast: bool = Field(default=False, description="Stop at the first batch that proves a fault.")
+    trace_memory: Positive | Annotated[str, Field(pattern=SIZE)] = Field(
+        default="1 GiB",
+        description="What a call may keep in memory of its rows: bytes, or text such as `512 MiB` or `2 GB`. The rest "
+        "goes to a temporary file.",
+    )
     key: Text | None = Field(default=None, description="Entry of a dict x that names each sample.")
     strip_key: bool = Field(default=False, description="The model does not get that entry.")
     pad_value: float | int | str | None = None

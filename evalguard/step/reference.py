@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from evalguard.core.spill import SIZE
 from evalguard.step import config
 
 SECTIONS: tuple[tuple[str, str, config.Kinds], ...] = (
@@ -80,6 +81,6 @@ def _kind(entry: dict[str, Any], schema: dict[str, Any]) -> str:
         known = {"models": "`models:/…` or `runs:/…`", "databricks": "URI"}
         return next((words for part, words in known.items() if part in entry["pattern"]), "`module:function`")
     if kind == "string" and "pattern" in entry:
-        return "fraction"
+        return "size" if entry["pattern"] == SIZE else "fraction"
     words = {"string": "text", "integer": "whole number", "number": "number", "boolean": "`true`, `false`"}
     return words.get(str(kind), "anything")

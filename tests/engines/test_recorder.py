@@ -32,7 +32,7 @@ def run(recorder, batches):
 def test_batches_of_all_sizes_are_noted_in_the_order_they_were_fed(widths):
     fed = [batch(number, width) for number, width in enumerate(widths)]
     recorder = run(Recorder(Wanted("always")), fed)
-    found = np.concatenate(recorder.contents.parts)
+    found = recorder.contents.parts.array()
     assert found.tolist() == np.concatenate([row_fingerprints(data[0])[0] for data in fed]).tolist()
     assert len(recorder.tags) == len(fed)
 
@@ -79,7 +79,7 @@ def test_the_order_stays_where_a_source_begins_to_fill_its_array_anew(filled_ane
     assert np.asarray(recorder.tags.tags()).tolist() == [
         (number << 32) + row for number in range(6) for row in range(3)
     ]
-    found = np.concatenate(recorder.contents.parts)
+    found = recorder.contents.parts.array()
     assert found.tolist() == np.concatenate([row_fingerprints(data[0])[0] for data in fed]).tolist()
 
 
@@ -105,7 +105,7 @@ def test_rows_are_noted_as_they_were_when_the_model_was_done():
     before = row_fingerprints(x)[0]
     x[:] = 7
     recorder.settle()
-    assert np.concatenate(recorder.contents.parts).tolist() == before.tolist()
+    assert recorder.contents.parts.array().tolist() == before.tolist()
 
 
 @pytest.mark.parametrize(

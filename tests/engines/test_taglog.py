@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from evalguard.core.judge import judge
 from evalguard.core.labels import Labels
 from evalguard.core.policy import Policy
+from evalguard.core.spill import Memory
 from evalguard.core.trace import ALTERED, ROW_BITS, UNKNOWN, SourceState, Trace
 from evalguard.engines.taglog import TagLog
 
@@ -17,7 +18,7 @@ from evalguard.engines.taglog import TagLog
 @st.composite
 def calls(draw):
     """Batches as an engine notes them: number or rows, samples or none; and what they are row by row."""
-    log = TagLog()
+    log = TagLog(Memory(draw(st.sampled_from([1, 100, 1 << 30]))))
     tags: list[int] = []
     index: list[int] = []
     sizes: list[int] = []
@@ -47,7 +48,7 @@ def test_a_folded_call_is_judged_as_the_plain_one(call, n_labels, ordered, requi
     log, tags, index, sizes = call
     n_labels = data.draw(st.sampled_from([n_labels, len(tags)]))
     rows = len(tags)
-    targets = data.draw(st.sampled_from([None, np.arange(rows), np.zeros(rows)]))
+    targets = data.draw(st.sampled_from([None, np.arange(rows), np.arange(rows)[::-1], np.zeros(rows)]))
     stated = log.index()
     folded = Trace(
         rows, log.tags(), stated, targets=targets, batch_sizes=log.sizes, ordered=ordered, sources=(SourceState(),)
@@ -81,12 +82,13 @@ def test_tags_that_cannot_be_believed_are_not_known():
     assert log.tags(believed=False).tolist() == [UNKNOWN] * 3
 
 
-@pytest.mark.parametrize("stated", [False, True])
-def test_many_batches_in_order_take_a_few_bytes(stated):
+@pytest.mark.parametrize("told", ["batches", "rows", "samples"])
+def test_many_batches_in_order_take_a_few_bytes(told):
     log = TagLog()
     for pull in range(100_000):
-        log.add(np.arange(pull * 32, pull * 32 + 32) if stated else pull, 32)
-    tags = log.tags()
-    column = tags if stated else tags.pulls
-    assert column.n_bytes + log.sizes.n_bytes < 500
-    assert len(tags) == 3_200_000
+        rows = np.arange(pull * 32, pull * 32 + 32)
+        numbered = np.stack([(pull << ROW_BITS) + np.arange(32), rows], axis=1) if told == "samples" else rows
+        log.add(pull if told == "batches" else numbered, 32)
+    trace = Trace(log.n_rows, log.tags(), log.index(), batch_sizes=log.sizes)
+    assert trace.n_bytes < 500
+    assert trace.n_rows == len(trace.tags) == 3_200_000

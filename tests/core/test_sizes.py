@@ -1,0 +1,132 @@
+"""A fault in one row is found at any size and place, and told in the same words however the rows are kept."""
+
+import numpy as np
+import pytest
+
+from evalguard.core.judge import judge
+from evalguard.core.labels import Labels
+from evalguard.core.policy import Policy
+from evalguard.core.runs import Runs
+from evalguard.core.spill import Memory, Pile, on_disk
+from evalguard.core.trace import ROW_BITS, BatchTags, Trace, joined
+
+BATCH = 64
+SIZES = [1, 2, 997, 1000, 10**6]
+PLACES = {"first": lambda n: 0, "middle": lambda n: n // 2, "last": lambda n: n - 1}
+
+
+def batches(rows):
+    return [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
+
+
+def kept(rows, form):
+    """A column of int64 as a plain array, folded, or folded with no room at all."""
+    if form == "plain":
+        return rows
+    runs = Runs(memory=Memory(1 if form == "spilled" else 1 << 30))
+    for batch in batches(rows):
+        runs.extend(batch)
+    return runs
+
+
+def hashed(rows, form):
+    """Fingerprints of samples, in memory or on disk."""
+    prints = rows.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    if form != "spilled":
+        return prints
+    pile = Pile(np.uint64, Memory(1))
+    for batch in batches(prints):
+        pile.append(batch)
+    assert on_disk(pile.array())
+    return pile.array()
+
+
+def trace_of(samples, targets, form, identity):
+    n, numbers = len(samples), -(-len(samples) // BATCH)
+    pulls, sizes = Runs.of(np.arange(numbers)), Runs(step=0)
+    for batch in batches(samples):
+        sizes.append(len(batch))
+    tags = BatchTags(pulls, sizes)
+    return Trace(
+        n,
+        np.asarray(tags) if form == "plain" else tags,
+        index=kept(samples, form) if identity == "index" else None,
+        fingerprints=hashed(samples, form) if identity == "content" else None,
+        targets=targets,
+        batch_sizes=sizes,
+    )
+
+
+def reports(samples, targets, identity, n):
+    labels = Labels(values=np.arange(n) % 3, fingerprints=hashed(np.arange(n), "plain"))
+    for form in ("plain", "folded", "spilled"):
+        yield judge(trace_of(samples, targets, form, identity), labels, Policy()).report
+
+
+@pytest.mark.parametrize("n", SIZES)
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+@pytest.mark.parametrize("identity", ["index", "content"])
+def test_a_row_of_no_sample_is_found(n, place, identity):
+    row = place(n)
+    samples = np.arange(n)
+    samples[row] = n + 5
+    plain, *others = (report.to_dict() for report in reports(samples, None, identity, n))
+    assert all(other == plain for other in others)
+    if (n, identity) == (1, "content"):  # the reference may be of another kind of data
+        assert plain["verdict"] == "UNPROVEN"
+        return
+    assert (plain["verdict"], plain["counts"]["foreign"], plain["counts"]["misaligned"]) == ("FAIL", 1, 1)
+    assert [wrong["row"] for wrong in plain["wrong_rows"]] == [row]
+
+
+@pytest.mark.parametrize("n", SIZES)
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+@pytest.mark.parametrize("identity", ["index", "content", None])
+def test_a_target_that_is_not_the_label_is_found(n, place, identity):
+    targets = np.arange(n) % 3
+    targets[place(n)] += 1
+    plain, *others = (report.to_dict() for report in reports(np.arange(n), targets, identity, n))
+    assert (plain["verdict"], plain["counts"]["label_disagreements"]) == ("FAIL", 1)
+    assert plain["findings"][0]["rows"] == [place(n)]
+    assert all(other == plain for other in others)
+
+
+@pytest.mark.parametrize("n", SIZES)
+@pytest.mark.parametrize("identity", ["index", "content"])
+def test_rows_in_order_pass(n, identity):
+    plain, *others = (report.to_dict() for report in reports(np.arange(n), np.arange(n) % 3, identity, n))
+    assert (plain["verdict"], plain["proof"]) == ("PASS", "identity")
+    assert all(other == plain for other in others)
+
+
+@pytest.mark.parametrize("n", [2, 997, 10**5])
+@pytest.mark.parametrize("identity", ["index", "content"])
+def test_rows_in_random_order_are_told_alike(n, identity):
+    samples = np.random.default_rng(0).permutation(n)
+    samples[-1] = samples[0]
+    plain, *others = (report.to_dict() for report in reports(samples, None, identity, n))
+    assert plain["counts"]["duplicate"] == 1
+    assert all(other == plain for other in others)
+
+
+@pytest.mark.parametrize("form", ["folded", "spilled"])
+@pytest.mark.parametrize("identity", ["index", "content"])
+def test_calls_of_a_session_are_judged_alike(form, identity):
+    n = 1000
+    samples = np.random.default_rng(0).permutation(n)
+    labels = Labels(values=np.arange(n) % 3, fingerprints=hashed(np.arange(n), "plain"))
+
+    def report(form, memory):
+        parts = [trace_of(part, part % 3, form, identity) for part in np.split(samples, [300, 301])]
+        return judge(joined(parts, memory), labels, Policy(scope="session")).report
+
+    assert report(form, Memory(1)).to_dict() == report("plain", None).to_dict()
+
+
+def test_what_a_trace_takes_is_told_by_place():
+    samples = np.random.default_rng(0).permutation(10_000)
+    spilled, plain = (trace_of(samples, None, form, "content") for form in ("spilled", "plain"))
+    assert (spilled.n_bytes_on_disk, plain.n_bytes_on_disk) == (80_000, 0)
+    assert spilled.n_bytes < 1000
+    assert plain.n_bytes > 160_000
+    assert plain.tags[0] >> ROW_BITS == 0
