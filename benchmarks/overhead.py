@@ -149,7 +149,7 @@ def fingerprints_alone(subject: Subject, pairs: int) -> Ratio:
     A few microseconds in a thousand: calls of seconds differ by more than that,
     so stretches of one call take turns, sixth by sixth, ``2 * pairs`` calls of them.
     """
-    from evalguard.engines.batches import note_fed, take
+    from evalguard.engines.batches import take
     from evalguard.engines.recorder import Recorder, Wanted
 
     dataset = tf.data.Dataset.from_tensor_slices(subject.x).batch(BATCH)
@@ -173,7 +173,6 @@ def fingerprints_alone(subject: Subject, pairs: int) -> Ratio:
             if not hashed:
                 return function(data)
             rows = function([take(recorder, batch) for batch in data])
-            note_fed(recorder)
             if place == stretch - 1:
                 recorder.settle()
             return rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 from evalguard import nests
@@ -27,29 +28,26 @@ def pulled(recorder: Recorder, iterator: Any, steps: int) -> list[Any]:
 
 
 def take(recorder: Recorder, data: Any) -> Any:
-    """A distributed batch as the model shall get it; noted when the model has computed on it.
-
-    Until then the source's thread makes its next batch. To read a tensor gives up the interpreter's lock: done
-    sooner, each reading would wait for that thread, which by then waits itself.
-    """
+    """Note one distributed batch; hand on what the model shall get."""
+    start = time.perf_counter()
     stream = recorder.stream
-    batch, tag = (data, LATER) if stream.bare else recorder.opened(data)
-    if stream.shared:
-        note(recorder, batch, tag)
+    if stream.bare:
+        batch, tag = data, LATER
+        held = recorder.hold(data, LATER)
+    elif stream.shared:
+        # Looked at now, and again when the model is done: behind all that is held.
+        recorder.settle()
+        batch, tag = stream.unwrap(data)
+        held = False
     else:
-        recorder.fed.append((batch, tag))
+        batch, tag = stream.unwrap(data)
+        held = recorder.hold(batch, tag)
+    recorder.seconds += time.perf_counter() - start
+    if held:
+        return batch
+    recorder.settle()
+    note(recorder, *(stream.unwrap(data) if tag is LATER else (batch, tag)))
     return recorder.without_key(batch) if recorder.wanted.strip_key else batch
-
-
-def note_fed(recorder: Recorder) -> None:
-    """Note the batches that the model has computed on."""
-    fed, recorder.fed = recorder.fed, []
-    for batch, tag in fed:
-        if tag is LATER and not recorder.stream.bare:
-            # The source began to fill its memory anew meanwhile: what the model was fed is not known.
-            note(recorder, batch, None)
-        elif not recorder.hold(batch, tag):
-            note(recorder, *(recorder.opened(batch) if tag is LATER else (batch, tag)))
 
 
 def note(recorder: Recorder, batch: Any, tag: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -16,14 +16,11 @@ from evalguard.core.runs import Runs
 from evalguard.core.spill import TRACE_MEMORY, Memory, Pile
 from evalguard.core.trace import UNKNOWN, BatchTags, Column, SourceState, Tags, Trace, stack_nests
 from evalguard.engines.contents import Contents
-from evalguard.engines.copies import small_copy
-from evalguard.engines.taglog import TagLog
+from evalguard.engines.held import MOST_BATCHES, MOST_BYTES, Group, Held
+from evalguard.engines.taglog import TagLog, n_tagged
 from evalguard.fingerprint import LeafSpec
 from evalguard.tagging import Unwrap, untagged
 
-# Small batches are copied and noted many at a time: between two steps of a model, where neither the
-# code nor the rows are in the processor's caches, noting one costs several times as much.
-HELD_BYTES = 1 << 18
 # In the place of a tag: the batch is still to be taken apart.
 LATER = object()
 
@@ -41,7 +38,7 @@ class Stream(Protocol):
 
     @property
     def shared(self) -> bool:
-        """Rows may change after they were fed."""
+        """Rows may change after they were fed: each batch is looked at when it is fed, and again after that."""
 
     def intact(self) -> list[bool]:
         """For each batch of the last execution, whether it is still what it was when it was taken apart."""
@@ -92,12 +89,11 @@ class Recorder:
     Attributes:
         wanted: What shall be noted.
         stream: Knows the batches.
-        fed: Batches of the execution under way, each with its tag or ``LATER``.
         memory: What the columns of the call share.
         tags: Of all rows, and the sizes of batches.
         contents: Fingerprints of the rows fed.
         keys: Keys of each batch.
-        targets: The stream's own targets of each batch.
+        targets: The stream's own targets, of one batch or of several together.
         watch: Asked after each execution for a fault that is certain already.
         stopped: The fault for which the call is stopped; empty if it is not.
         fresh: Rows and tag of each batch that ``watch`` has not seen.
@@ -107,7 +103,6 @@ class Recorder:
 
     wanted: Wanted
     stream: Stream = field(default_factory=Untagged)
-    fed: list[tuple[Any, Any]] = field(default_factory=list)
     memory: Memory = field(init=False)
     tags: TagLog = field(init=False)
     contents: Contents = field(init=False)
@@ -118,11 +113,16 @@ class Recorder:
     fresh: list[tuple[int, Any]] = field(default_factory=list)
     problem: str = ""
     seconds: float = 0.0
-    _held: list[tuple[Any, Any]] = field(default_factory=list)
-    _held_bytes: int = 0
-    _contents_due: list[Any] = field(default_factory=list)
+    _held: Held = field(default_factory=Held)
+    _with_targets: int = 0
+    _holds: bool = True
+    _always: bool = False
 
     def __post_init__(self) -> None:
+        wanted = self.wanted
+        # Who looks for a fault does so at each batch, and the user's own functions are asked of batches.
+        self._holds = self.watch is None and wanted.key is None and wanted.fingerprint is None
+        self._always = wanted.content == "always"
         self.memory = Memory(self.wanted.memory)
         self.tags = TagLog(self.memory)
         self.contents = Contents(self.wanted.pad_value, self.memory)
@@ -138,47 +138,51 @@ class Recorder:
         return self.contents.first
 
     def hold(self, batch: Any, tag: Any) -> bool:
-        """Keep a copy of a small batch, to be noted with others; False: it must be noted now.
+        """Keep a small batch, to be noted with others; False: it must be noted now.
 
         Args:
             batch: Without its tag, or as delivered where the tag is ``LATER``.
             tag: See ``TagLog.add``.
         """
-        start = time.perf_counter()
-        # Who looks for a fault does so at each batch; where nothing of the rows is noted, a copy is of no use.
-        wanted = tag is LATER or self._notes_rows(batch)
-        copy = small_copy(batch) if wanted and self.watch is None else None
-        if copy is None:
+        if not self._holds:
             return False
-        self._held.append((copy.batch, tag))
-        self._held_bytes += copy.n_bytes
-        self.seconds += time.perf_counter() - start
-        if self._held_bytes > HELD_BYTES:
+        held = self._held
+        rows = self._always or tag is LATER or (type(batch) is tuple and len(batch) > 1)
+        if not held.add(batch, tag, rows):
+            return False
+        if held.n_bytes > MOST_BYTES or held.n_batches >= MOST_BATCHES:
             self.settle()
         return True
 
-    def _notes_rows(self, batch: Any) -> bool:
-        wanted = self.wanted
-        return wanted.content == "always" or wanted.key is not None or (type(batch) is tuple and len(batch) > 1)
-
     def settle(self) -> None:
         """Note the batches that are held."""
-        if not self._held:
-            return
-        held, self._held, self._held_bytes = self._held, [], 0
-        for copy, tag in held:
-            self._try_to_note(*(self.opened(copy) if tag is LATER else (copy, tag)))
-        self._note_contents()
+        for group in self._held.take_out() if self._held.groups else ():
+            try:
+                self._note_group(group)
+            except Exception as error:  # noqa: BLE001 - checking must never cost the user the predictions
+                self.problem = self.problem or f"{type(error).__name__} while batches were noted: {error}"
 
-    def opened(self, data: Any) -> tuple[Any, Any]:
-        """A delivered batch, and its tag or None."""
-        start = time.perf_counter()
-        batch, tag = self.stream.unwrap(data)
-        self.seconds += time.perf_counter() - start
-        return batch, tag
+    def _note_group(self, group: Group) -> None:
+        parts = group.parts()
+        if any(tag is LATER for tag in group.tags):
+            group.tags = list(self._tags_of(group, parts))
+        self.tags.add_batches(group.tags, group.sizes)
+        if parts:
+            x, y, _ = nests.unpack(tuple(parts) if group.flat else parts[0])
+            if y is not None:
+                self._note_targets(y, len(group.sizes))
+            self._note_content(x)
+
+    def _tags_of(self, group: Group, parts: list[NDArray[Any]]) -> Iterator[Any]:
+        """Tags that the rows tell, batch by batch."""
+        stop = 0
+        for size in group.sizes:
+            start, stop = stop, stop + size
+            batch = tuple([part[start:stop] for part in parts])
+            yield self.stream.unwrap(batch if group.flat else batch[0])[1]
 
     def ran(self) -> None:
-        """The model has computed on the batches taken last."""
+        """The model has computed on the batches noted last."""
         try:
             still = self.stream.intact()
         except Exception as error:  # noqa: BLE001 - checking must never cost the user the predictions
@@ -201,58 +205,41 @@ class Recorder:
 
     def note(self, batch: Any, tag: Any) -> None:
         """Note one batch, behind those that are held."""
-        self.settle()
-        self._try_to_note(batch, tag)
-        self._note_contents()
-
-    def _try_to_note(self, batch: Any, tag: Any) -> None:
         start = time.perf_counter()
+        self.settle()
         try:
             self._note(batch, tag)
         except Exception as error:  # noqa: BLE001 - checking must never cost the user the predictions
             self.problem = self.problem or f"{type(error).__name__} while a batch was noted: {error}"
         self.seconds += time.perf_counter() - start
 
-    def _note_contents(self) -> None:
-        due, self._contents_due = self._contents_due, []
-        if not due:
-            return
-        start = time.perf_counter()
-        try:
-            self.contents.add(due, to_numpy)
-        except Exception as error:  # noqa: BLE001 - checking must never cost the user the predictions
-            self.problem = self.problem or f"{type(error).__name__} while rows were noted: {error}"
-        self.seconds += time.perf_counter() - start
-
     def _note(self, batch: Any, tag: Any) -> None:
         x, y, _ = nests.unpack(batch)
-        rows = len(tag) if isinstance(tag, range) or getattr(tag, "ndim", 0) > 0 else None
-        # A tag of no rows: they could not be counted where it was made.
-        self.tags.add(None if rows == 0 else tag, rows or _count(x))
+        self.tags.add(tag, n_tagged(tag) or _count(x))
         if self.watch is not None:
             self.fresh.append((self.tags.last, tag))
-        wanted = self.wanted
         if y is not None:
-            self._note_targets(y)
-        if wanted.key is not None:
+            # Copies: a source may fill its buffer anew.
+            self._note_targets(nests.map_leaves(_own, y), 1)
+        if self.wanted.key is not None:
             self.keys.append(self._keys(batch, x))
-        if wanted.content == "always" or (self.targets and not self.tags.stated and wanted.key is None):
-            self._note_content(x)
+        self._note_content(x)
 
-    def _note_targets(self, y: Any) -> None:
-        # Copies: a source may fill its buffer anew.
-        plain = nests.map_leaves(_own, y)
-        if nests.leaves(plain):
-            self.targets.append(plain)
+    def _note_targets(self, y: Any, batches: int) -> None:
+        if nests.leaves(y):
+            self.targets.append(y)
+            self._with_targets += batches
 
     def _note_content(self, x: Any) -> None:
         wanted = self.wanted
+        if wanted.content != "always" and (not self.targets or self.tags.stated or wanted.key is not None):
+            return
         if isinstance(wanted.key, str) and isinstance(x, dict) and len(x) > 1:
             # The key names the row; it is no part of what it contains.
             x = {name: part for name, part in x.items() if name != wanted.key}
         if wanted.fingerprint is not None:
             x = wanted.fingerprint(nests.map_leaves(to_numpy, x))
-        self._contents_due.append(x)
+        self.contents.add(x, to_numpy)
 
     def _keys(self, batch: Any, x: Any) -> NDArray[Any]:
         key = self.wanted.key
@@ -309,7 +296,7 @@ class Recorder:
             keys=_complete([np.asarray(part) for part in self.keys], rows),
             fingerprints=_whole(self.contents.parts, rows),
             spec=tuple(str(spec) for spec in self.specs),
-            targets=stack_nests(self.targets) if len(self.targets) == len(self.tags) and self.targets else None,
+            targets=stack_nests(self.targets) if self.targets and self._with_targets == len(self.tags) else None,
             batch_sizes=self.tags.sizes,
             method=method,
             ordered=ordered,

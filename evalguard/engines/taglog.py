@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,11 @@ from evalguard.core.spill import Memory
 from evalguard.core.trace import ALTERED, ROW_BITS, ROW_MASK, UNKNOWN, BatchTags, Tags
 
 Int64 = NDArray[np.int64]
+
+
+def n_tagged(tag: Any) -> int:
+    """Rows that a tag names one by one; 0 where it names the batch, or where they could not be counted."""
+    return len(tag) if isinstance(tag, range) or getattr(tag, "ndim", 0) > 0 else 0
 
 
 class TagLog:
@@ -53,15 +59,16 @@ class TagLog:
         Args:
             tag: The number of the batch, ``ALTERED`` or None; or one tag for
                 each of its rows, a ``range`` or int64, shape ``(size,)``, or
-                ``(size, 2)`` with the samples that they say they are.
+                ``(size, 2)`` with the samples that they say they are; empty
+                where they could not be counted.
             size: Its rows.
         """
         self.stated = False
         if isinstance(tag, range):
             self._in_rows().extend_run(tag.start, size)
             self._add_index(None, size)
-        elif tag is None or getattr(tag, "ndim", 0) == 0:
-            number = UNKNOWN if tag is None else int(tag)
+        elif not n_tagged(tag):
+            number = int(tag) if tag is not None and getattr(tag, "ndim", 0) == 0 else UNKNOWN
             if self._rows is None:
                 self._pulls.append(number)
             elif number < 0:
@@ -82,6 +89,19 @@ class TagLog:
         self.sizes.append(size)
         self._n_rows += size
         self.last = size
+
+    def add_batches(self, tags: Sequence[Any], sizes: Sequence[int]) -> None:
+        """Note several batches, each as ``add`` takes it."""
+        first, size = tags[0], sizes[0]
+        numbered = self._rows is None and self._index is None and type(first) is int and first >= 0
+        if numbered and tags == list(range(first, first + len(tags))) and sizes.count(size) == len(sizes):
+            self._pulls.extend_run(first, len(tags))
+            self.sizes.extend_run(size, len(tags))
+            self._n_rows += size * len(tags)
+            self.last, self.stated = size, False
+            return
+        for tag, rows in zip(tags, sizes, strict=True):
+            self.add(tag, rows)
 
     def _in_rows(self) -> Runs:
         """The tags row by row; until one of a row comes they are kept batch by batch."""

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from evalguard.engines.batches import note_fed
 from evalguard.engines.recorder import Recorder
 
 Recorders = dict[int, list[Recorder]]
@@ -49,9 +48,7 @@ class Tap:
         if not stack:
             return self.function(data)
         recorder = stack[-1]
-        recorder.fed.clear()
         result = self.feed(recorder, data)
-        note_fed(recorder)
         recorder.ran()
         if recorder.stopped:
             self.stop()
@@ -62,7 +59,7 @@ class Tap:
         raise NotImplementedError
 
     def feed(self, recorder: Recorder, data: Any) -> Any:
-        """Take the batches of one execution, and compute on them."""
+        """Note the batches of one execution and compute on them."""
         raise NotImplementedError
 
 

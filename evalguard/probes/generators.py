@@ -55,12 +55,12 @@ class GeneratorProbe(Probe):
 
     @property
     def bare(self) -> bool:  # type: ignore[override]
-        """Sealed batches are as the caller's generator made them."""
+        """Sealed batches are as the caller's source made them."""
         return self._seals is not None and not self._seals.shared
 
     @property
     def shared(self) -> bool:  # type: ignore[override]
-        """As long as its memory is handed out again and again."""
+        """As long as its memory is filled anew and handed out again."""
         return self._seals is not None and self._seals.shared
 
     def intact(self) -> list[bool]:

@@ -31,13 +31,13 @@ class PyDatasetProbe(Probe):
 
     @property
     def bare(self) -> bool:  # type: ignore[override]
-        """Sealed items are as the caller's dataset made them."""
+        """Sealed batches are as the caller's source made them."""
         seals = self.source.seals
         return seals is not None and not seals.shared
 
     @property
     def shared(self) -> bool:  # type: ignore[override]
-        """As long as its memory is handed out again and again."""
+        """As long as its memory is filled anew and handed out again."""
         return self.source.seals is not None and self.source.seals.shared
 
     def intact(self) -> list[bool]:

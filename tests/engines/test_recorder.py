@@ -6,8 +6,8 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalguard.engines.batches import note_fed, take
-from evalguard.engines.copies import SMALL_BATCH, small_copy
+from evalguard.engines.batches import take
+from evalguard.engines.held import SMALL_BATCH, Held
 from evalguard.engines.recorder import Recorder, Wanted
 from evalguard.fingerprint import row_fingerprints
 from evalguard.seals import Seals
@@ -23,7 +23,6 @@ def batch(number, width=SMALL):
 def run(recorder, batches):
     for data in batches:
         take(recorder, data)
-        note_fed(recorder)
     recorder.settle()
     return recorder
 
@@ -32,7 +31,7 @@ def run(recorder, batches):
 def test_batches_of_all_sizes_are_noted_in_the_order_they_were_fed(widths):
     fed = [batch(number, width) for number, width in enumerate(widths)]
     recorder = run(Recorder(Wanted("always")), fed)
-    found = recorder.contents.parts.array()
+    found = recorder.contents.parts[:]
     assert found.tolist() == np.concatenate([row_fingerprints(data[0])[0] for data in fed]).tolist()
     assert len(recorder.tags) == len(fed)
 
@@ -72,74 +71,70 @@ def test_the_order_stays_where_a_source_begins_to_fill_its_array_anew(filled_ane
         else:
             stream.seals.put(data, number)
         take(recorder, data)
-        note_fed(recorder)
         recorder.ran()
     recorder.settle()
     assert stream.shared
     assert np.asarray(recorder.tags.tags()).tolist() == [
         (number << 32) + row for number in range(6) for row in range(3)
     ]
-    found = recorder.contents.parts.array()
+    found = recorder.contents.parts[:]
     assert found.tolist() == np.concatenate([row_fingerprints(data[0])[0] for data in fed]).tolist()
 
 
-def test_what_a_batch_held_when_its_array_was_first_filled_anew_is_not_known():
-    """It was fed before, and nobody looked at it then."""
-    stream = Sealed()
-    recorder = Recorder(Wanted("always"), stream)
-    buffer = np.zeros((ROWS, SMALL), np.float32)
-    stream.seals.put((buffer,), 0)
-    take(recorder, (buffer,))
-    buffer[:] = 1
-    stream.seals.put((buffer,), 1)
-    note_fed(recorder)
-    recorder.settle()
-    assert np.asarray(recorder.tags.tags()).tolist() == [-1] * ROWS
-
-
-def test_rows_are_noted_as_they_were_when_the_model_was_done():
+def test_rows_are_noted_as_they_were_when_they_were_fed():
     x = np.zeros((ROWS, SMALL), np.float32)
     recorder = Recorder(Wanted("always"))
     take(recorder, (x,))
-    note_fed(recorder)
     before = row_fingerprints(x)[0]
     x[:] = 7
     recorder.settle()
-    assert recorder.contents.parts.array().tolist() == before.tolist()
+    assert recorder.contents.parts[:].tolist() == before.tolist()
 
 
-@pytest.mark.parametrize(
-    "nest",
-    [
-        pytest.param((tf.zeros((2, 3)), None), id="no targets"),
-        pytest.param(({"b": tf.ones((2, 1)), "a": np.zeros((2,))}, np.arange(2)), id="a dict of inputs"),
-        pytest.param(([tf.zeros((2, 3)), tf.zeros((2, 1), tf.uint8)],), id="a list of inputs"),
-        pytest.param(tf.zeros((2, 3)), id="a bare tensor"),
-    ],
-)
-def test_copies_have_the_structure_of_the_batch(nest):
-    copy = small_copy(nest)
-    assert copy is not None
-    assert tf.nest.map_structure(
-        lambda leaf: None if leaf is None else leaf.shape, copy.batch
-    ) == tf.nest.map_structure(lambda leaf: None if leaf is None else tuple(leaf.shape), nest)
-    flat = [np.asarray(leaf) for leaf in tf.nest.flatten(nest) if leaf is not None]
-    assert copy.n_bytes == sum(leaf.nbytes for leaf in flat)
-    for ours, theirs in zip((leaf for leaf in tf.nest.flatten(copy.batch) if leaf is not None), flat, strict=True):
-        assert (ours == theirs).all()
-        assert not np.shares_memory(ours, theirs)
+@pytest.mark.parametrize("bare", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int8", "uint16", "int64", "uint64", "bool"])
+def test_what_is_held_comes_out_as_it_went_in(dtype, bare):
+    held = Held()
+    rng = np.random.default_rng(0)
+    fed = [rng.integers(0, 2, size=(rows, 3, 2)).astype(dtype) for rows in (4, 4, 1, 0, 2)]
+    for number, x in enumerate(fed):
+        assert held.add(x if bare else (tf.constant(x), x[:, 0]), number, True)
+    (group,) = held.take_out()
+    assert (group.flat, group.sizes) == (not bare, [4, 4, 1, 0, 2])
+    assert group.tags == [0, 1, 2, 3, 4]
+    parts = group.parts()
+    whole = np.concatenate(fed)
+    assert [(part.dtype, part.tolist()) for part in parts] == [
+        (whole.dtype, wanted.tolist()) for wanted in ([whole] if bare else [whole, whole[:, 0]])
+    ]
+    assert not held.groups
+
+
+def test_another_form_begins_another_group():
+    held = Held()
+    for x in (np.zeros((2, 3)), np.zeros((2, 4)), np.zeros((2, 4)), np.zeros((2, 4), "int32")):
+        assert held.add((x,), None, True)
+    assert held.add((np.zeros((2, 4), "int32"),), None, False)
+    assert [len(group.sizes) for group in held.take_out()] == [1, 2, 1, 1]
 
 
 @pytest.mark.parametrize(
     "nest",
     [
         pytest.param((tf.constant(["a"]),), id="text"),
-        pytest.param(({"x": tf.ragged.constant([[1], [2, 3]])},), id="ragged"),
+        pytest.param((np.array(["a"]),), id="text of numpy"),
+        pytest.param((tf.cast([1.0], tf.bfloat16),), id="a type without a code"),
+        pytest.param((np.zeros(2, ">f4"),), id="foreign byte order"),
+        pytest.param((tf.ragged.constant([[1], [2, 3]]),), id="ragged"),
+        pytest.param((tf.zeros((2, 1)), None), id="no targets"),
+        pytest.param(({"x": tf.zeros((2, 1))},), id="a dict"),
         pytest.param((tf.zeros((1, SMALL_BATCH)),), id="large"),
-        pytest.param((tf.zeros((1, SMALL_BATCH // 8)), {"y": tf.zeros((1, SMALL_BATCH // 4))}), id="large together"),
+        pytest.param((tf.zeros((1, SMALL_BATCH // 8)), tf.zeros((1, SMALL_BATCH // 4))), id="large together"),
         pytest.param((tf.constant(1.0),), id="a scalar"),
+        pytest.param((tf.zeros(2), tf.zeros(3)), id="of two lengths"),
         pytest.param((object(),), id="something else"),
+        pytest.param((), id="nothing"),
     ],
 )
-def test_what_is_large_or_no_plain_numbers_is_not_copied(nest):
-    assert small_copy(nest) is None
+def test_what_is_large_or_no_flat_tuple_of_numbers_is_not_held(nest):
+    assert not Held().add(nest, None, True)
