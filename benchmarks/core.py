@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from evalguard.core.judge import judge
 from evalguard.core.labels import Labels
@@ -23,6 +25,7 @@ from evalguard.core.runs import Runs
 from evalguard.core.trace import UNKNOWN, Trace
 from evalguard.engines.taglog import TagLog
 from evalguard.fingerprint import row_fingerprints
+from evalguard.labels import Labels as Saved
 from evalguard.render.html import to_html
 
 Figure = tuple[str, float, str, float, bool]
@@ -39,6 +42,10 @@ def figures() -> Iterator[Figure]:
     seconds, megabytes = alone("judge_many", 10**8)
     yield ("judging a random permutation of 10^8 rows", seconds, "s", 60.0, False)
     yield ("memory of the process that does so, with its data", megabytes, "MB", 3000.0, False)
+    for work, what in (("judge_mapped", "labels with their targets"), ("judge_mapped_content", "fingerprints")):
+        seconds, megabytes = alone(work, 10**8, "allocated")
+        yield (f"judging 10^8 rows in order, mapped {what}", seconds, "s", 60.0, False)
+        yield (f"memory that judging 10^8 mapped {what} takes", megabytes, "MB", 300.0, False)
     for what, seconds, kilobytes in pages(10**8):
         yield (f"page of 10^8 rows, {what}", seconds, "s", 2.0, False)
         yield (f"its size, {what}", kilobytes, "kB", 1000.0, False)
@@ -108,16 +115,54 @@ def _judging(rows: int) -> Callable[[], object]:
     return lambda: judge(trace, labels, Policy())
 
 
-def alone(work: str, rows: int) -> tuple[float, float]:
-    """Seconds of a function of this module, and megabytes of the process of its own in which it ran: Linux tells."""
-    code = f"from benchmarks.core import {work}, peak; print({work}({rows}), peak())"
+def judge_mapped(rows: int) -> float:
+    """Seconds to open a manifest and to judge rows by their index against its labels, with targets."""
+    return _judge_mapped(rows, content=False)
+
+
+def judge_mapped_content(rows: int) -> float:
+    """Seconds to open a manifest and to judge rows by their fingerprints, and how many samples are equal."""
+    return _judge_mapped(rows, content=True)
+
+
+def _judge_mapped(rows: int, *, content: bool) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        values, manifest = Path(folder, "values.npy"), Path(folder, "labels.arrow")
+        column = np.lib.format.open_memmap(values, "w+", np.uint64 if content else np.int64, (rows,))
+        for start in range(0, rows, 1 << 20):
+            numbers = np.arange(start, min(start + (1 << 20), rows), dtype=np.uint64)
+            column[start : start + len(numbers)] = (
+                numbers * np.uint64(0x9E3779B97F4A7C15) if content else numbers % 1000
+            )
+        (Saved(fingerprints=column) if content else Saved(values=column)).save(manifest)
+        own = np.load(values, mmap_mode="r")
+        unknown = Runs(step=0)
+        unknown.extend_run(UNKNOWN, rows)
+        if content:
+            trace = Trace(rows, unknown, fingerprints=own)
+        else:
+            trace = Trace(rows, unknown, Runs.of(range(rows)), targets=own)
+        tracemalloc.start()
+        start_s = time.perf_counter()
+        assert judge(trace, Saved.load(manifest), Policy()).report.verdict == "PASS"
+        return time.perf_counter() - start_s
+
+
+def alone(work: str, rows: int, memory: str = "peak") -> tuple[float, float]:
+    """Seconds of a function of this module in a process of its own, and its megabytes as another tells them."""
+    code = f"from benchmarks.core import {work}, {memory}; print({work}({rows}), {memory}())"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     seconds, megabytes = map(float, done.stdout.split())
     return seconds, megabytes
 
 
+def allocated() -> float:
+    """Megabytes that Python and Arrow have allocated at most; what is mapped, the system drops at need."""
+    return float(tracemalloc.get_traced_memory()[1] + pa.default_memory_pool().max_memory()) / 1e6
+
+
 def peak() -> float:
-    """Megabytes that this process has had in memory at most."""
+    """Megabytes that this process has had in memory at most: Linux tells."""
     # Not `ru_maxrss`: a child begins with that of its parent.
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM"))
