@@ -21,6 +21,8 @@ from evalguard.core.spill import Memory, Share
 
 Int64 = NDArray[np.int64]
 
+Part = tuple[Int64, Int64] | Ints
+
 # Runs shorter than this on average are kept as plain values.
 WORTH_FOLDING = 8
 _LATEST = 1 << 12
@@ -40,7 +42,8 @@ class Runs:
         self._step = step
         # The first rows may be on disk. Then folded runs of many appends and plain stretches, in the order of the rows.
         self._share = Share(memory or Memory(), np.int64)
-        self._parts: list[tuple[Int64, Int64] | Ints] = []
+        self._parts: list[Part] = []
+        self._settled = 0
         self._firsts: list[int] = []
         self._lengths: list[int] = []
         self._rows = 0
@@ -167,14 +170,14 @@ class Runs:
         # Runs may well be in memory, and all their rows not.
         return None if self._share.holds(self._rows) else self._share.another(self._plain(self._all()))
 
-    def _all(self) -> Iterator[tuple[Int64, Int64] | Ints]:
+    def _all(self) -> Iterator[Part]:
         """All parts, those on disk some rows at a time."""
         stored = self._share.mapped()
         yield from (stored[rows] for rows in chunks(len(stored)))
         yield from self._parts
         yield self._latest()
 
-    def _plain(self, parts: Iterable[tuple[Int64, Int64] | Ints]) -> Iterator[Ints]:
+    def _plain(self, parts: Iterable[Part]) -> Iterator[Ints]:
         """The rows of some parts, not many at a time."""
         for part in parts:
             if not isinstance(part, tuple):
@@ -211,18 +214,29 @@ class Runs:
         folded = int(lengths.sum()) > 2 * cut
         self._put((firsts, lengths) if folded else _small(self._spread(firsts, lengths)))
 
-    def _put(self, part: tuple[Int64, Int64] | Ints) -> None:
+    def _put(self, part: Part) -> None:
         """One more part, of the rows before the latest runs."""
         self._parts.append(part)
         if self._share.grown(sum(array.nbytes for array in part) if isinstance(part, tuple) else part.nbytes):
-            self._spill()
+            self._settle()
+
+    def _settle(self) -> None:
+        if not self._share.full or not self._spill():
+            # Of many small arrays the heads take as much as the rows.
+            kinds = itertools.groupby(self._parts[self._settled :], lambda part: isinstance(part, tuple))
+            self._parts[self._settled :] = [part for folded, group in kinds for part in _merged(folded, group)]
+            self._settled = len(self._parts)
 
     def _spill(self) -> bool:
         """Move all rows but the latest runs to disk; False where it does not take them."""
         if not self._share.write(self._plain(self._parts)):
             return False
-        self._parts = []
+        self._parts, self._settled = [], 0
         return True
+
+
+def _merged(folded: bool, parts: Iterable[Any]) -> list[Part]:
+    return list(parts) if folded else [np.concatenate(list(parts))]
 
 
 def _small(values: Int64) -> Ints:

@@ -102,14 +102,18 @@ class Share:
         return self.rows * self._dtype.itemsize
 
     def grown(self, n_bytes: int) -> bool:
-        """Note that the column holds so many bytes more; True: it must go to disk now."""
+        """Note that the column holds so many bytes more; True, once in a while: it must settle what it holds."""
         self._asked += n_bytes
         if self._asked <= self._memory.block:
             return False
-        full = not self._memory.holds(self._asked)
         self._memory.used += self._asked
         self._held, self._asked = self._held + self._asked, 0
-        return full
+        return True
+
+    @property
+    def full(self) -> bool:
+        """Whether the column must go to disk now."""
+        return not self._memory.holds(0)
 
     def holds(self, rows: int) -> bool:
         """Whether there is room for a plain array of so many rows."""
@@ -159,12 +163,12 @@ class Pile:
         memory: Shared with other columns; by default one of its own.
     """
 
-    __slots__ = ("_parts", "_rows", "_share")
+    __slots__ = ("_parts", "_rows", "_settled", "_share")
 
     def __init__(self, dtype: DTypeLike, memory: Memory | None = None) -> None:
         self._share = Share(memory or Memory(), dtype)
         self._parts: list[NDArray[Any]] = []
-        self._rows = 0
+        self._rows = self._settled = 0
 
     def __len__(self) -> int:
         """Rows."""
@@ -174,8 +178,20 @@ class Pile:
         """More rows."""
         self._parts.append(part)
         self._rows += len(part)
-        if self._share.grown(part.nbytes) and self._share.write(self._parts):
-            self._parts = []
+        if self._share.grown(part.nbytes):
+            self._settle()
+
+    def _settle(self) -> None:
+        if not self._share.full or not self._spill():
+            # Of many small arrays the heads take as much as the rows.
+            self._parts[self._settled :] = [np.concatenate(self._parts[self._settled :])]
+            self._settled = len(self._parts)
+
+    def _spill(self) -> bool:
+        if not self._share.write(self._parts):
+            return False
+        self._parts, self._settled = [], 0
+        return True
 
     def __getitem__(self, rows: slice) -> NDArray[Any]:
         """Rows from ``start`` to ``stop``; quick for the latest."""
@@ -192,8 +208,8 @@ class Pile:
 
     def array(self) -> NDArray[Any]:
         """All rows: mapped where they are on disk, and then read-only."""
-        if self._share.rows and self._parts and self._share.write(self._parts):
-            self._parts = []
+        if self._share.rows and self._parts:
+            self._spill()
         if not self._parts:
             return self._share.mapped()
         return np.concatenate([self._share.mapped(), *self._parts] if self._share.rows else self._parts)
