@@ -1,5 +1,6 @@
 """Image iterators of both Kerases over real PNG files: labels in the order of files, rows in any."""
 
+import re
 import warnings
 from types import SimpleNamespace
 
@@ -99,6 +100,7 @@ def test_a_shuffling_iterator_fails_and_one_in_order_passes_by_identity(engine, 
     assert g.y_true.tolist() == (delivered % CLASSES).tolist()
     if shuffle:
         assert "shuffle=True" in g.report.diagnosis[0].cause
+        assert re.search(r"flow\w*\(\.\.\., shuffle=False\)", g.report.diagnosis[0].remedy)
     if given != "classes" and way != "arrays":
         assert [number_of(name) for name in g.keys] == delivered.tolist()
 
@@ -121,6 +123,7 @@ def test_labels_with_files_in_another_order_are_held_against_the_files(engine, f
     assert (g.report.verdict, g.report.proof) == (Verdict.FAIL, "identity")
     assert g.report.counts["misaligned"] == np.count_nonzero(delivered != np.arange(N))
     assert [number_of(name) for name in g.keys] == delivered.tolist() == g.y_true.tolist()
+    assert shuffle or "set_index('file').loc[it.filenames, 'label']" in g.report.diagnosis[0].remedy
 
 
 def test_labels_with_files_in_the_order_of_a_shuffle_pass_and_are_not_stopped_for_it(engine, folder):

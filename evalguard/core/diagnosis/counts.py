@@ -6,6 +6,7 @@ import numpy as np
 
 from evalguard.core import checks
 from evalguard.core.chunks import counts_up
+from evalguard.core.diagnosis import remedies
 from evalguard.core.diagnosis.view import View, cause, listed, plural
 from evalguard.core.matching import occurrence
 from evalguard.core.report import Diagnosis
@@ -43,9 +44,8 @@ def full_batches(view: View) -> Diagnosis | None:
             f"after sample {full - 1} comes sample 0 again: {full:,} = {view.n:,} - {view.n:,} mod {view.batch}, "
             f"so the last {plural(view.n - full, 'sample')} never come"
         ),
-        before="while True: batch = []; ...  # what is left of a pass is cleared",
-        after="batch = []; while True: ...  # the next pass goes on filling the same batch",
         reproduced="keras 3.15, tf_keras 2.21",
+        **remedies.full_batches(view, view.batch),
     )
 
 
@@ -71,15 +71,12 @@ def wrapped(view: View) -> Diagnosis | None:
         evidence += f": after sample {view.n - 1} come samples 0 to {(again - 1) % view.n} again"
     if counted:
         evidence += f"; {steps} steps of {view.batch} rows"
-    pipeline = view.kind == "tf.data"
-    once = view.call(view.name, steps=None) if pipeline else f"{view.call(view.name)}[:{view.n}]"
     return cause(
         WRAPPED,
         certain=bool(again) and counted,
         evidence=evidence,
-        before=view.call(f"{view.name}.repeat()" if pipeline else view.name),
-        after=f"{once}  # {'one pass; or' if pipeline else 'and'} evalguard.guard(..., padding='trim')",
         reproduced="keras 3.15, tf_keras 2.21",
+        **remedies.wrapped(view),
     )
 
 
@@ -101,9 +98,8 @@ def padded(view: View) -> Diagnosis | None:
         PADDED,
         certain=declared or (one and extra > 1 and whole and extra < view.batch),
         evidence=f"the {plural(extra, 'row')} after the last label are {copies}{fill}",
-        before="evalguard.guard(labels=...)",
-        after="evalguard.guard(labels=..., padding='trim')",
         reproduced="keras 3.15",
+        **remedies.padded(view),
     )
 
 
@@ -128,8 +124,7 @@ def sampler(view: View) -> Diagnosis | None:
             f"the last {plural(extra, 'row')} are the first samples again: {extra} = (-{view.n}) mod "
             f"({replicas} replicas × {view.batch})"
         ),
-        before="predictions = gather(parts)",
-        after=f"predictions = gather(parts)[:{view.n}]  # or evalguard.guard(..., padding='trim')",
+        **remedies.gathered(view),
     )
 
 
@@ -154,9 +149,8 @@ def copied(view: View) -> Diagnosis | None:
             + (f"; {workers} workers" if workers > 1 else "")
             + (f"; the last {plural(view.missing.size, 'sample')} never came" if view.missing.size else "")
         ),
-        before=view.call(view.name, workers=workers or factor, use_multiprocessing=True),
-        after=f"{view.call(view.name, workers=1)}  # or a PyDataset, which is asked by index",
         reproduced="tf_keras 2.21",
+        **remedies.copied(view, workers or factor),
     )
 
 
@@ -220,9 +214,8 @@ def floor_len(view: View) -> Diagnosis | None:
         certain=told,
         evidence=_tail_evidence(view)
         + (f"; {view.name} says it has {view.fact('num_batches')} batches" if told else ""),
-        before=f"def __len__(self): return {view.n} // {view.batch}  # {view.name}",
-        after=f"def __len__(self): return math.ceil({view.n} / {view.batch})",
         reproduced="keras 3.15",
+        **remedies.floor_len(view, view.batch),
     )
 
 
@@ -234,9 +227,8 @@ def dropped(view: View) -> Diagnosis | None:
         DROPPED,
         certain=bool(view.facts.get("drop_remainder")),
         evidence=_tail_evidence(view),
-        before=f"{view.name}.batch({view.batch}, drop_remainder=True)",
-        after=f"{view.name}.batch({view.batch})",
         reproduced="keras 3.15",
+        **remedies.dropped(view, view.batch),
     )
 
 
@@ -268,9 +260,8 @@ def left_out(view: View) -> Diagnosis | None:
         LEFT_OUT,
         certain=view.trace.transport_intact is True and not view.foreign,
         evidence=f"{plural(view.missing.size, 'sample')} never came, here and there: {listed(view.missing)}{named}",
-        before="try: x = load(path)  # except Exception: continue",
-        after="x = load(path)  # let it fail; or take the labels of these samples out as well",
         reproduced="keras 3.15",
+        **remedies.left_out(view),
     )
 
 
@@ -294,6 +285,5 @@ def others(view: View) -> Diagnosis | None:
             f"{plural(view.foreign, 'row')} are no labelled sample (rows {listed(rows)}), "
             f"and {plural(view.missing.size, 'labelled sample')} never came"
         ),
-        before=f"{view.call(view.name)}  # files as they are on disk",
-        after=f"{view.call(view.name)}  # only the {view.n} files that the labels name",
+        **remedies.others(view),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from evalguard.core import checks
+from evalguard.core.diagnosis import remedies
 from evalguard.core.diagnosis.orders import same_values
 from evalguard.core.diagnosis.view import View, cause, plural
 from evalguard.core.report import Diagnosis
@@ -36,9 +37,8 @@ def label_file(view: View) -> Diagnosis | None:
         LABEL_FILE if permuted else OTHER_LABELS,
         certain=permuted and view.by_content,
         evidence=evidence,
-        before=f"labels={view.labels.name!r}  # joined by place",
-        after=f"labels={view.labels.name!r}, key='id'  # joined by key, or sorted as the stream is",
         reproduced="keras 3.15",
+        **remedies.label_file(view),
     )
 
 
@@ -62,9 +62,8 @@ def unpaired(view: View) -> Diagnosis | None:
         UNPAIRED,
         certain=bool(differ) and branches > 1,
         evidence="; ".join(clues),
-        before="x = ds.map(inputs); y = ds.map(targets); tf.data.Dataset.zip((x, y))  # each shuffles for itself",
-        after="ds.map(lambda row: (inputs(row), targets(row)))  # one element holds both",
         reproduced="keras 3.15",
+        **remedies.unpaired(view),
     )
 
 
@@ -80,8 +79,8 @@ def shifted(view: View) -> Diagnosis | None:
         SHIFTED,
         certain=False,
         evidence=f"the stream's targets are {plural(abs(shift), 'row')} {way} the labels; which is wrong is not known",
-        before=f"evalguard.guard(labels={view.labels.name!r})",
-        after=f"evalguard.guard(labels={view.labels.name!r}, reference=x_test)  # tells the stream from the labels",
+        before=f"evalguard.guard(labels={remedies.given_labels(view)})",
+        after=f"evalguard.guard(labels={remedies.given_labels(view)}, reference=x_test)  # tells stream from labels",
     )
 
 

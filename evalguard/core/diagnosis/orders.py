@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.core.chunks import Ints, chunks
+from evalguard.core.diagnosis import remedies
 from evalguard.core.diagnosis.view import View, cause, plural
 from evalguard.core.report import Diagnosis
 from evalguard.core.trace import ALTERED, Int64
@@ -43,9 +44,8 @@ def sorted_otherwise(view: View) -> Diagnosis | None:
         SORTED,
         certain=bool(by_key),
         evidence=evidence,
-        before="labels = table['label']  # in the order of the file",
-        after="labels = table.set_index('name').loc[names_as_streamed, 'label']  # or evalguard.guard(..., key=...)",
         reproduced="keras 3.15",
+        **remedies.sorted_otherwise(view, by_key=bool(by_key)),
     )
 
 
@@ -153,17 +153,15 @@ def stride(view: View) -> Diagnosis | None:
             INTERLEAVED,
             certain=False,
             evidence=f"{evidence}, or {-(-n // step)} files of up to {step} rows in turn",
-            before=f"files.interleave(read, cycle_length={-(-n // step)})",
-            after="files.flat_map(read)  # or labels in the order of the stream",
+            **remedies.interleaved(view, -(-n // step)),
         )
     shards = view.trace.calls == blocks or step in {view.fact("replicas"), view.fact("shards")}
     return cause(
         STRIDE.replace("stride", f"stride of {step}"),
         certain=shards,
         evidence=evidence + (f", one for each of the {step} calls" if view.trace.calls == blocks else ""),
-        before="np.concatenate(parts)  # parts[r] holds samples r, r + W, …",
-        after=f"whole = np.empty_like(np.concatenate(parts)); whole[r::{step}] = parts[r]  # for each r",
         reproduced="keras 3.15",
+        **remedies.stride(view, step),
     )
 
 
@@ -194,8 +192,7 @@ def queue(view: View) -> Diagnosis | None:
         QUEUE,
         certain=True,
         evidence=f"{_descents(tags)} times a row came out behind one that {view.name} had given later",
-        before=f"{view.call(view.name)}  # workers={view.facts.get('workers', '...')}",
-        after=f"{view.call(view.name)}  # workers=1, or an ordered queue",
+        **remedies.queue(view),
     )
 
 
@@ -208,9 +205,8 @@ def buffer(view: View) -> Diagnosis | None:
         BUFFER,
         certain=True,
         evidence=f"{altered} rows were fed with another content than {view.name} had handed out",
-        before="yield buffer, targets  # and filled anew for the next batch, while this one still waits in a queue",
-        after="yield buffer.copy(), targets",
         reproduced="keras 3.15, tensorflow 2.21",
+        **remedies.buffer(view),
     )
 
 
@@ -231,7 +227,6 @@ def batches(view: View) -> Diagnosis | None:
     if _is_global(early, len(order)) and len(order) > MIN_ROWS and view.fact("workers") < 2:
         return None
     moved = int(np.count_nonzero(order != np.arange(len(order))))
-    pipeline = view.kind == "tf.data"
     return cause(
         PARALLEL,
         certain=False,
@@ -239,11 +234,8 @@ def batches(view: View) -> Diagnosis | None:
             f"{moved} of {plural(len(order), 'batch')} changed places, by up to {early}, and all rows inside them are "
             f"in order: displacements are multiples of {view.batch}"
         ),
-        before="ds.map(load, num_parallel_calls=..., deterministic=False)"
-        if pipeline
-        else "pool.imap_unordered(load, ids)",
-        after="ds.map(load, num_parallel_calls=..., deterministic=True)" if pipeline else "pool.imap(load, ids)",
         reproduced="keras 3.15",
+        **remedies.batches_overtake(view),
     )
 
 
@@ -306,17 +298,13 @@ def reshuffled(view: View) -> Diagnosis | None:
         evidence += f"; the {view.name} is shuffled anew whenever it is read"
     elif changed:
         evidence += "; an item that was asked for twice was not the same"
-    pipeline = view.kind == "tf.data"
-    before = f"labels = np.concatenate([y for x, y in ds]); {view.call('ds')}"
-    after = f"labels = evalguard.Labels.collect(ds); {view.call('ds')}  # ds without shuffle, or on_failure='repair'"
     return cause(
         RESHUFFLED,
         # Branches that are each shuffled for themselves are no pairs in any pass.
         certain=bool(seen) and view.fact("shuffled_branches") < 2,
         evidence=evidence,
-        before=before if pipeline else f"class {view.name}: on_epoch_begin shuffles",
-        after=after if pipeline else f"class {view.name}: no shuffling where labels are outside",
         reproduced="keras 3.15",
+        **remedies.reshuffled(view),
     )
 
 
@@ -332,9 +320,8 @@ def shuffled(view: View) -> Diagnosis | None:
         SHUFFLED,
         certain=bool(told),
         evidence=evidence,
-        before=f"{view.name}.shuffle(...)" if view.kind == "tf.data" else f"{view.name}(..., shuffle=True)",
-        after=view.name if view.kind == "tf.data" else f"{view.name}(..., shuffle=False)",
         reproduced="keras 3.15, tf_keras 2.21",
+        **remedies.shuffled(view, told=bool(told)),
     )
 
 
@@ -356,14 +343,10 @@ def window(view: View) -> Diagnosis | None:
     if view.samples is None or not view.moved or _is_global(view.reach, len(view.arrived)):
         return None
     size = view.reach + 1
-    pipeline = view.kind == "tf.data"
     return cause(
         WINDOW,
         certain=bool(buffer) and size <= buffer,
         evidence=f"{_order_evidence(view)}: as a buffer of {buffer or size:,} rows does{_kept_on_the_way(view)}",
-        before=f"ds.shuffle({buffer or size})  # or map(..., deterministic=False)"
-        if pipeline
-        else "pool.imap_unordered(...)",
-        after="ds  # without shuffle, deterministic=True" if pipeline else "pool.imap(...)",
         reproduced="keras 3.15",
+        **remedies.window(view, buffer or size),
     )

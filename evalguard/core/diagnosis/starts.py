@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evalguard.core.chunks import counts_up
+from evalguard.core.diagnosis import remedies
 from evalguard.core.diagnosis.view import View, cause, plural
 from evalguard.core.report import Diagnosis
 from evalguard.core.trace import Int64
@@ -191,9 +192,8 @@ def not_at_start(view: View) -> Diagnosis | None:
         NOT_AT_START,
         certain=used,
         evidence=evidence,
-        before=f"{view.call('gen')}  # gen = {view.name}(...), used before",
-        after=f"{view.call(f'{view.name}(...)')}  # a new one for each call",
         reproduced="keras 3.15, tf_keras 2.21",
+        **remedies.not_at_start(view),
     )
 
 

@@ -19,7 +19,7 @@ def unknown(view: View) -> Diagnosis:
         UNKNOWN_CAUSE + _pattern(view),
         certain=False,
         evidence=_figures(view),
-        before=view.call(view.name),
+        before=view.called,
         after=f"look at what {view.name} gives for row {row}, or add reference=x_test if samples are not known",
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from evalguard.core.diagnosis import remedies
 from evalguard.core.diagnosis.orders import RESHUFFLED, SHUFFLED
 from evalguard.core.diagnosis.starts import LEFTOVER, NOT_AT_START
 from evalguard.core.diagnosis.unknown import UNKNOWN_CAUSE
@@ -67,12 +68,12 @@ def reshuffled(view: View) -> Diagnosis | None:
     if not anew and not shuffles:
         return None
     part = f"{view.fact('steps')} steps of it are" if view.fact("steps") else "a part of it is"
-    fixed = "ds.take(n)" if anew else f"{view.name}(..., shuffle=False)"
+    fixed = "ds.take(n)" if anew else f"{remedies.maker(view)}(..., shuffle=False)"
     return cause(
         RESHUFFLED if anew else SHUFFLED,
         certain=True,
         evidence=f"{view.name} is shuffled whenever it is read, and {part} another part each time",
-        before=_fit(view, "ds.shuffle(...).take(n)" if anew else f"{view.name}(..., shuffle=True)"),
+        before=_fit(view, "ds.shuffle(...).take(n)" if anew else f"{remedies.maker(view)}(..., shuffle=True)"),
         after=f"{_fit(view, fixed)}  # no shuffle: order changes no figure",
         reproduced="keras 3.15" if anew else "",
     )

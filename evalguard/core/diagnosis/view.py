@@ -85,8 +85,39 @@ class View:
     @property
     def name(self) -> str:
         """The source in the user's own terms: its class name, or a word where that says nothing to them."""
-        words = {"tf.data": "dataset", "arrays": "x", "unknown": "source"}
-        return words.get(self.kind, self.source.type_name)
+        words = {"arrays": "x", "batch": "loader", "unknown": "source"}
+        if self.is_pipeline:
+            return "dataset"
+        if self.is_loader:
+            return "loader"
+        # A generator expression has no name that could be called.
+        named = self.source.type_name if self.source.type_name.isidentifier() else "batches"
+        return words.get(self.kind, named)
+
+    @property
+    def is_loop(self) -> bool:
+        """Batches handed over one by one, by a loop of the caller's own."""
+        return self.kind == "batch"
+
+    @property
+    def is_loader(self) -> bool:
+        """A ``DataLoader`` of torch or grain."""
+        return self.kind == "DataLoader"
+
+    @property
+    def is_tf(self) -> bool:
+        """A ``tf.data`` dataset, perhaps one that a strategy has distributed."""
+        return self.kind == "tf.data" or self.kind.startswith("Distributed")
+
+    @property
+    def is_pipeline(self) -> bool:
+        """Made by ``.shuffle()``, ``.batch()`` and the like: ``tf.data`` and grain's datasets."""
+        return self.is_tf or self.kind.endswith(("MapDataset", "IterDataset"))
+
+    @property
+    def called(self) -> str:
+        """The guarded call, or the loop around it."""
+        return f"for batch in loader: {self.call('batch')}" if self.is_loop else self.call(self.name)
 
     def call(self, source: str, of: SourceState | None = None, **changed: Any) -> str:
         """The guarded call as the user wrote it: ``model.predict(source, steps=7)``."""

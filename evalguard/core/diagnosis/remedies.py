@@ -1,0 +1,352 @@
+"""What to change: the line before and the line after, in the terms of the kind of source that was used.
+
+An array has no ``shuffle=``, a loop no ``steps``, a ``DataLoader`` no ``batch``:
+a remedy that names what the source does not have sends its reader astray.
+"""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from evalguard.core.diagnosis.view import View
+
+# Image iterators are made by a method of another name.
+MADE_BY = {
+    "DirectoryIterator": "flow_from_directory",
+    "DataFrameIterator": "flow_from_dataframe",
+    "NumpyArrayIterator": "flow",
+}
+FIGURES = ("evaluate", "test_on_batch")
+
+
+class Lines(TypedDict):
+    """A remedy as two lines."""
+
+    before: str
+    after: str
+
+
+def lines(before: str, after: str) -> Lines:
+    """A remedy as two lines."""
+    return {"before": before, "after": after}
+
+
+def maker(view: View) -> str:
+    """What the user calls to make the source: ``Images``, ``DataLoader``, ``flow_from_directory``."""
+    return "DataLoader" if view.is_loader else MADE_BY.get(view.source.type_name, view.name)
+
+
+def is_image_iterator(view: View) -> bool:
+    """By its class; it knows the file of each row."""
+    return view.kind == "pydataset" and view.source.type_name in MADE_BY
+
+
+# -- Another order ----------------------------------------------------------------------------------------------------
+
+
+def shuffled(view: View, *, told: bool) -> Lines:
+    """Rows all over the place; ``told``: the source itself says ``shuffle=True``."""
+    if view.kind == "arrays":
+        return lines(
+            f"x = x[order]; {view.called}",
+            f"x = x[order]; y_true = y_true[order]; {view.called}  # the labels in that order too, or x as it was",
+        )
+    if view.is_loop:
+        return lines(f"{view.called}  # loader shuffles", f"{view.called}  # loader in the order of the labels")
+    if view.is_tf:
+        return lines(
+            f"{view.name}.shuffle(...)",
+            f"{view.name}  # without shuffle, or labels in its order: evalguard.Labels.collect({view.name})",
+        )
+    if view.is_pipeline:
+        return lines(f"{view.name}.shuffle(...)", f"{view.name}  # without shuffle")
+    if told or view.is_loader or is_image_iterator(view):
+        return lines(f"{maker(view)}(..., shuffle=True)", f"{maker(view)}(..., shuffle=False)")
+    return lines(
+        f"order = rng.permutation({view.n})  # in {view.name}, or in what it reads from",
+        f"order = np.arange({view.n})  # or the labels in that order too: y_true[order]",
+    )
+
+
+def reshuffled(view: View) -> Lines:
+    """Another order at each pass."""
+    if view.is_pipeline:
+        return lines(
+            f"labels = np.concatenate([y for x, y in ds]); {view.call('ds')}",
+            f"labels = evalguard.Labels.collect(ds); {view.call('ds')}  # ds without shuffle, or on_failure='repair'",
+        )
+    return lines(
+        f"def __getitem__(self, index): ...  # {view.name}: an item asked for twice was not the same",
+        f"def __getitem__(self, index): ...  # {view.name}: the same rows whenever it is asked for, at any pass",
+    )
+
+
+def window(view: View, size: int) -> Lines:
+    """Order lost inside a window of so many rows."""
+    if view.is_tf:
+        return lines(
+            f"ds.shuffle({size})  # or map(..., deterministic=False)", "ds  # without shuffle, deterministic=True"
+        )
+    if view.is_pipeline or view.is_loader:
+        return lines(
+            f"{view.called}  # rows pass through a shuffle buffer of {size}",
+            f"{view.called}  # without the buffer, or labels gathered in the same pass",
+        )
+    return unordered_pool(view)
+
+
+def batches_overtake(view: View) -> Lines:
+    """Whole batches come as they are ready."""
+    if view.is_tf:
+        call = "ds.map(load, num_parallel_calls=..., deterministic={})"
+        return lines(call.format(False), call.format(True))
+    if view.is_loader:
+        return lines("DataLoader(..., num_workers=..., in_order=False)", "DataLoader(..., num_workers=...)  # in order")
+    return unordered_pool(view)
+
+
+def unordered_pool(view: View) -> Lines:
+    """Results of a pool, as they are ready."""
+    form = "pool.{}(load, ids)"
+    if view.kind == "arrays":
+        form = "x = np.concatenate(list(pool.{}(load, ids)))"
+    elif view.is_loop:
+        form = f"for batch in pool.{{}}(load, ids): {view.call('batch')}"
+    return lines(form.format("imap_unordered"), form.format("imap"))
+
+
+def queue(view: View) -> Lines:
+    """Order lost between source and model."""
+    if "workers" not in view.facts:
+        return lines(
+            f"{view.called}  # through an unordered queue", f"{view.called}  # one reader, or an ordered queue"
+        )
+    kept = "or an ordered queue"
+    if view.one_shot:
+        kept = "or a PyDataset (tf_keras: Sequence): asked by number, it stays in order"
+    return lines(f"{view.called}  # workers={view.facts['workers']}", f"{view.called}  # workers=1, {kept}")
+
+
+def sorted_otherwise(view: View, *, by_key: bool) -> Lines:
+    """The same rows, sorted in another way than the labels."""
+    key, rows = ("file", "it.filenames") if is_image_iterator(view) else ("id", "ids_as_streamed")
+    known = "score g.y_true, each row's own label"
+    return lines(
+        "labels = table['label']  # scored in the order of the table",
+        f"labels = table.set_index({key!r}).loc[{rows}, 'label']  # or "
+        + (known if by_key else f"evalguard.guard(labels=table, key={key!r}), and {known}"),
+    )
+
+
+def stride(view: View, step: int) -> Lines:
+    """Shards one behind the other."""
+    if len(view.trace.calls) > 1 and not view.is_loop:
+        return lines(
+            "np.concatenate(parts)  # parts[r] holds samples r, r + W, …",
+            f"whole = np.empty_like(np.concatenate(parts)); whole[r::{step}] = parts[r]  # for each r",
+        )
+    order = f"np.concatenate([np.arange(r, {view.n}, {step}) for r in range({step})])"
+    return lines(f"y_true  # rows are in the order {order}", f"y_true[order]  # order = {order}")
+
+
+def interleaved(view: View, files: int) -> Lines:
+    """Files in turn."""
+    if view.is_tf:
+        return lines(
+            f"files.interleave(read, cycle_length={files})",
+            "files.flat_map(read)  # or labels in the order of the stream",
+        )
+    return lines(
+        f"for rows in zip(*files): ...  # {files} files in turn",
+        "for file in files: ...  # one after the other, or labels in the order of the stream",
+    )
+
+
+def not_at_start(view: View) -> Lines:
+    """Rows begin in the middle."""
+    if view.used_before or view.kind == "unknown":
+        return lines(
+            f"{view.call('gen')}  # gen = {view.name}(...), used before",
+            f"{view.call(f'{view.name}(...)')}  # a new one for each call",
+        )
+    if view.is_pipeline:
+        return lines(
+            f"{view.name}.skip(...)  # or it is made of a reader that had been used before",
+            f"{view.name}  # all of it, made of a new reader at each pass",
+        )
+    return lines(
+        f"{view.call(f'{maker(view)}(reader)')}  # reader had been used before",
+        f"{view.call(f'{maker(view)}(new_reader())')}  # a new one for each call",
+    )
+
+
+# -- Too many rows, or too few ----------------------------------------------------------------------------------------
+
+
+def full_batches(view: View, batch: int) -> Lines:
+    """What is left of a pass never comes, and the next one begins."""
+    if view.is_pipeline:
+        return lines(
+            f"{view.name}.batch({batch}, drop_remainder=True).repeat()", f"{view.name}.batch({batch})  # one pass"
+        )
+    if view.one_shot or view.kind == "unknown":
+        return lines(
+            "while True: batch = []; ...  # what is left of a pass is cleared",
+            "batch = []; while True: ...  # the next pass goes on filling the same batch",
+        )
+    return dropped(view, batch)
+
+
+def dropped(view: View, batch: int) -> Lines:
+    """A last, partial batch that never comes."""
+    if view.is_pipeline:
+        return lines(f"{view.name}.batch({batch}, drop_remainder=True)", f"{view.name}.batch({batch})")
+    if view.is_loader:
+        return lines("DataLoader(..., drop_last=True)", "DataLoader(..., drop_last=False)")
+    if view.kind == "arrays":
+        return lines(
+            f"x = x[: {view.n} // {batch} * {batch}]; {view.called}", f"{view.called}  # x as it was, all rows"
+        )
+    if view.is_loop:
+        return lines(f"{view.called}  # loader drops its last, partial batch", f"{view.called}  # loader keeps it")
+    if view.kind == "pydataset":
+        return floor_len(view, batch)
+    return lines(
+        f"if len(batch) == {batch}: yield batch  # in {view.name}",
+        f"if batch: yield batch  # in {view.name}: the last one may be short",
+    )
+
+
+def floor_len(view: View, batch: int) -> Lines:
+    """A PyDataset that says it is shorter than it is."""
+    return lines(
+        f"def __len__(self): return {view.n} // {batch}  # {view.name}",
+        f"def __len__(self): return math.ceil({view.n} / {batch})",
+    )
+
+
+def wrapped(view: View) -> Lines:
+    """More rows than labels, since the stream begins again."""
+    trim = "evalguard.guard(..., padding='trim')"
+    if view.trace.method in FIGURES:
+        return lines(view.called, f"{view.called}  # of a source that ends after {view.n} rows: each is scored")
+    if view.is_pipeline:
+        once = view.call(view.name, steps=None)
+        return lines(view.call(f"{view.name}.repeat()"), f"{once}  # one pass; or {trim}")
+    if view.is_loop:
+        whole = f"np.concatenate([{view.call('batch')} for batch in loader])"
+        return lines(whole, f"{whole}[:{view.n}]  # and {trim}")
+    return lines(view.called, f"{view.called}[:{view.n}]  # and {trim}")
+
+
+def padded(view: View) -> Lines:
+    """Rows that fill up the last batch."""
+    if view.trace.method in FIGURES:
+        return lines(view.called, f"{view.called}  # without the rows that fill up the last batch: each is scored")
+    return lines("evalguard.guard(labels=...)", "evalguard.guard(labels=..., padding='trim')")
+
+
+def gathered(view: View) -> Lines:
+    """Rows that give each replica as many batches."""
+    if view.trace.method in FIGURES:
+        return padded(view)
+    form = "predictions = gather(parts)"
+    return lines(form, f"{form}[:{view.n}]  # or evalguard.guard(..., padding='trim')")
+
+
+def copied(view: View, factor: int) -> Lines:
+    """Several readers that each read it all."""
+    # tf_keras' predict takes workers, Keras 3 gives them to a PyDataset.
+    if view.one_shot and "workers" in view.facts:
+        return lines(
+            view.call(view.name, workers=factor, use_multiprocessing=True),
+            f"{view.call(view.name, workers=1)}  # or a Sequence, which is asked by index",
+        )
+    if view.kind == "pydataset":
+        return lines(
+            f"{view.name}(..., workers={factor}, use_multiprocessing=True)  # __getitem__ reads on, in each process",
+            f"{view.name}(..., workers=1)  # or a __getitem__ that looks up its index",
+        )
+    if view.is_loader:
+        return lines(
+            f"DataLoader(dataset, num_workers={factor})  # each worker iterates over the whole dataset",
+            "DataLoader(dataset, num_workers=0)  # or each worker's own part: get_worker_info() in dataset.__iter__",
+        )
+    if view.is_pipeline:
+        return lines(
+            f"{view.name}  # the whole of it for each of {factor} readers",
+            f"{view.name}.shard({factor}, reader)  # a part for each"
+            if view.is_tf
+            else f"{view.name}[reader::{factor}]  # a part for each",
+        )
+    return lines(
+        f"parts = [read(paths) for reader in range({factor})]  # each reads it all",
+        f"parts = [read(paths[reader::{factor}]) for reader in range({factor})]",
+    )
+
+
+def left_out(view: View) -> Lines:
+    """Samples that the source passes over."""
+    if view.kind == "arrays":
+        return lines("x = x[kept]", "x = x[kept]; y_true = y_true[kept]  # the labels of the others out as well")
+    if view.is_pipeline:
+        return lines(
+            f"{view.name}.filter(...)  # or .ignore_errors()" if view.is_tf else f"{view.name}.filter(...)",
+            f"{view.name}  # let it fail; or take the labels of these samples out as well",
+        )
+    return lines(
+        "try: x = load(path)  # except Exception: continue",
+        "x = load(path)  # let it fail; or take the labels of these samples out as well",
+    )
+
+
+def others(view: View) -> Lines:
+    """Rows that no label knows."""
+    return lines(
+        f"{view.called}  # whatever there is, files as they are on disk",
+        f"{view.called}  # only the {view.n} samples that the labels name",
+    )
+
+
+# -- Rows and labels that were never a pair ---------------------------------------------------------------------------
+
+
+def given_labels(view: View) -> str:
+    """The labels as the user gave them: a file by its name, else an array."""
+    name = view.labels.name
+    return repr(name) if "." in name else "y_true"
+
+
+def label_file(view: View) -> Lines:
+    """Labels in another order than the stream."""
+    given = given_labels(view)
+    if given == "y_true":
+        return lines(
+            "labels=y_true  # joined by place", "labels=table, key='id'  # joined by key, or sorted as the stream is"
+        )
+    return lines(
+        f"labels={given}  # joined by place", f"labels={given}, key='id'  # joined by key, or sorted as the stream is"
+    )
+
+
+def unpaired(view: View) -> Lines:
+    """Targets that belong to other rows."""
+    if view.is_tf:
+        return lines(
+            "x = ds.map(inputs); y = ds.map(targets); tf.data.Dataset.zip((x, y))  # each shuffles for itself",
+            "ds.map(lambda row: (inputs(row), targets(row)))  # one element holds both",
+        )
+    if view.kind == "arrays":
+        return lines("x = x[order]  # and y as it was", "x, y = x[order], y[order]  # both in the same order")
+    return lines(
+        f"x[order[rows]], y[rows]  # in {view.name}", "x[order[rows]], y[order[rows]]  # both in the same order"
+    )
+
+
+def buffer(view: View) -> Lines:
+    """A buffer that is filled again."""
+    gives = "return" if view.kind == "pydataset" else "yield"
+    return lines(
+        f"{gives} buffer, targets  # and filled anew for the next batch, while this one still waits in a queue",
+        f"{gives} buffer.copy(), targets",
+    )
