@@ -11,7 +11,7 @@ MAX_MARKS = 4
 _MARKS = frozenset({"Mn", "Me"})
 _MARKDOWN = re.compile(r"[\\`*_{}\[\]()#+!|~]")
 # Where a renderer makes links of bare addresses: an entity is the same character to a reader, and not to it.
-_ADDRESS = re.compile(r"(?<=[A-Za-z]):(?=//)|@|(?<=www)\.", re.IGNORECASE)
+_ADDRESS = re.compile(r":(?=//)|@|(?<=www)\.", re.IGNORECASE)
 # A spreadsheet takes these for the start of a formula; a tab or a line break in front is gone by then.
 _FORMULA = re.compile(r"\s*[=+\-@]")
 _NUMBER = re.compile(r"\s*[+-]?(\d[\d_,]*)?\.?\d*([eE][+-]?\d+)?\s*", re.ASCII)
