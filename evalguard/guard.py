@@ -475,7 +475,8 @@ def guard(
             order, or the path of a manifest.
         key: Entry of a dict ``x`` (and column of the labels) that names each
             sample, or a callable that takes the batch and returns its keys.
-        strip_key: True: the model does not get that entry of ``x``.
+        strip_key: True: the model does not get that entry of ``x``, and the
+            others as a dict still: an ``Input`` must have the name of each.
         require: Weakest proof that is a PASS.
         on_failure: What a FAIL does; ``repair`` hands back rows in label order
             where that is unambiguous.

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
+import tf_keras
 
 import evalguard
 from evalguard import Verdict, testing
@@ -398,6 +399,29 @@ def test_repetitions_with_other_predictions_are_refused():
     with pytest.raises(evalguard.MisalignmentError, match="some have other predictions"):
         with guard(reference=X, on_failure="repair"):
             Noisy().predict(faulty("repeated_batch"), verbose=0)
+
+
+@pytest.mark.filterwarnings("ignore:The structure of `inputs` doesn't match")
+@pytest.mark.parametrize("engine", [keras, tf_keras], ids=["keras", "tf_keras"])
+@pytest.mark.parametrize("takes", ["dict", "named", "other"])
+def test_what_is_left_beside_the_key_is_a_dict_by_name(engine, takes):
+    """As docs/sources.md says; what Keras refuses without a guard it refuses here."""
+    inputs = engine.layers.Input((1,), name="other" if takes == "other" else "x")
+    model = engine.Model({"x": inputs} if takes == "dict" else inputs, engine.layers.Activation("linear")(inputs))
+    ids = np.array([f"id{row}" for row in range(N)])
+    stream = tf.data.Dataset.from_tensor_slices({"id": ids, "x": X}).batch(BATCH)
+    g = guard(labels=evalguard.Labels(values=Y, keys=ids), key="id", strip_key=True)
+    try:
+        model.predict({"x": X}, verbose=0)
+    except ValueError:
+        assert takes == "other"
+        with pytest.raises(ValueError, match="input"), g:
+            model.predict(stream, verbose=0)
+        return
+    with g:
+        predictions = model.predict(stream, verbose=0)
+    assert (g.report.verdict, g.report.proof) == (Verdict.PASS, "identity")
+    assert np.array_equal(predictions, X)
 
 
 SCRAMBLED = np.random.default_rng(7).permutation(N)
