@@ -20,9 +20,10 @@ from evalguard import digests, nests, predictions
 from evalguard.core import repair
 from evalguard.core.judge import Judgement, judge, unproven
 from evalguard.core.labels import Labels
-from evalguard.core.matching import COMPARABLE_SHARE, comparable_in_place
+from evalguard.core.matching import COMPARABLE_SHARE, comparable_in_place, in_place
 from evalguard.core.policy import Policy, Proof, Verdict
 from evalguard.core.report import Report
+from evalguard.core.sampling import Sampling
 from evalguard.core.spill import Memory
 from evalguard.core.trace import Trace, joined
 from evalguard.core.validation import FIT, judge_validations
@@ -173,7 +174,7 @@ class Session:
             probe, problem = _probe(method, bound.arguments, TF_KERAS if engine is tf_keras else KERAS3)
         bound.arguments.update({name: probe.call[name] for name in ("y", "sample_weight") if name in probe.call})
         bound.arguments["x"] = probe.source
-        recorder = Recorder(self._wanted_of(source), probe, watch=self._watch(method, source), problem=problem)
+        recorder = Recorder(self._wanted_of(source, method), probe, watch=self._watch(method, source), problem=problem)
         with engine.tap(model, recorder):
             result = original(*bound.args, **bound.kwargs)
         recorder.settle()
@@ -199,10 +200,15 @@ class Session:
         labels = self._labels(last=False)
         return result if labels is None else self._conclude([self.calls.pop()], labels)
 
-    def _wanted_of(self, source: Any) -> Wanted:
+    def _wanted_of(self, source: Any, method: str) -> Wanted:
         """What is noted of a source; an image iterator's key is the name of the file, and is nowhere in its batches."""
-        by_name = isinstance(self.wanted.key, str) and file_names(source) is not None
-        return replace(self.wanted, key=None, strip_key=False) if by_name else self.wanted
+        wanted = self.wanted
+        if isinstance(wanted.key, str) and file_names(source) is not None:
+            wanted = replace(wanted, key=None, strip_key=False)
+        # A place says nothing where rows come in any order, or in a batch of a loop.
+        if self.policy.sampling is not None and method == "predict" and self._labels(last=False) is not None:
+            wanted = replace(wanted, sampling=self.policy.sampling)
+        return wanted
 
     def _watch(self, method: str, source: Any) -> Watch | None:
         """What stops a call that cannot become right any more."""
@@ -390,11 +396,13 @@ class Session:
         )
         return replace_outcome(outcome, report, fixed.predictions, samples)
 
-    def _fingerprinted(self, labels: Labels | None, reference: Reference, recorder: Recorder) -> Labels:
+    def _fingerprinted(
+        self, labels: Labels | None, reference: Reference, recorder: Recorder, sampling: Sampling | None = None
+    ) -> Labels:
         """Labels with the fingerprints of the reference, as this model is fed."""
-        key = (recorder.specs, None if labels is None else labels.digest)
+        key = (recorder.specs, None if labels is None else labels.digest, sampling)
         if key not in self.cache:
-            self.cache[key] = _combined(labels, reference, recorder)
+            self.cache[key] = _combined(labels, reference, recorder, sampling)
         return self.cache[key]
 
     def _with_reference(
@@ -406,7 +414,16 @@ class Session:
                 msg = f"{self.name}: neither labels nor a reference that rows could be compared with"
                 raise LabelsError(msg)
             return labels, ()
-        labels = self._fingerprinted(labels, self.reference, recorder)
+        sampling = recorder.wanted.sampling
+        sampled = self._fingerprinted(labels, self.reference, recorder, sampling)
+        if sampling is not None and trace.sampled is not None and sampled.sampled is not None:
+            _, same = in_place(trace.sampled, sampled.sampled)
+            if np.count_nonzero(same) > COMPARABLE_SHARE * len(same):
+                return sampled, ()
+            # Rows in another order, or other data? The whole reference tells.
+            whole = self._fingerprinted(labels, self.reference, recorder)
+            sampled = replace(sampled, fingerprints=whole.fingerprints)
+        labels = sampled
         if recorder.first is None or not _is_other_data(trace, labels):
             return labels, ()
         return labels, (f"content: {explain_mismatch(self.reference, recorder.first, recorder.specs)}",)
@@ -525,20 +542,33 @@ def _other_files(source: Any, labels: Labels) -> Any:
 def _is_other_data(trace: Trace, labels: Labels) -> bool:
     """Next to no row that was fed is a sample of the reference."""
     rows, known = trace.fingerprints, labels.fingerprints
+    if trace.sampled is not None and known is not None:
+        return bool(np.isin(trace.sampled.fingerprints, known).mean() <= COMPARABLE_SHARE)
     if rows is None or known is None or not len(rows) or comparable_in_place(rows, known):
         return False
     return bool(np.isin(rows, known).mean() <= COMPARABLE_SHARE)
 
 
-def _combined(labels: Labels | None, reference: Reference, recorder: Recorder) -> Labels:
+def _combined(
+    labels: Labels | None, reference: Reference, recorder: Recorder, sampling: Sampling | None = None
+) -> Labels:
+    if labels is not None and sampling is not None:
+        sampled = reference.sampled(sampling, recorder.specs)
+        _refuse_other_length(sampled.n_rows, labels)
+        spec = tuple(str(leaf) for leaf in recorder.specs)
+        return replace(labels, fingerprints=None, sampled=sampled, spec=spec)
     rows, _ = reference.fingerprints(recorder.specs)
     spec = tuple(str(leaf) for leaf in recorder.specs)
     if labels is None:
         return Labels(fingerprints=rows, spec=spec, name="reference")
-    if len(rows) != len(labels):
-        msg = f"reference: expected one row for each of the {len(labels)} labels, found {len(rows)}"
-        raise LabelsError(msg)
+    _refuse_other_length(len(rows), labels)
     return replace(labels, fingerprints=rows, spec=spec)
+
+
+def _refuse_other_length(rows: int, labels: Labels) -> None:
+    if rows != len(labels):
+        msg = f"reference: expected one row for each of the {len(labels)} labels, found {rows}"
+        raise LabelsError(msg)
 
 
 def replace_outcome(outcome: Outcome, report: Report, result: Any, samples: Any) -> Outcome:

@@ -24,6 +24,7 @@ from evalguard.core.labels import Labels as LabelTable
 from evalguard.core.labels import normal_keys
 from evalguard.core.policy import EqualSamples, OnFailure, OnUnproven, Padding, Policy, Require, Scope
 from evalguard.core.report import Report
+from evalguard.core.sampling import ALL, nothing_to_compare
 from evalguard.core.spill import TRACE_MEMORY, size_in_bytes
 from evalguard.core.trace import UNKNOWN, Trace
 from evalguard.core.validation import FIT
@@ -279,6 +280,8 @@ class Guard:
 
         sinks = self._make_sinks(name)
         content = "always" if self._reference_given is not None or _has_content(table) else "targets"
+        if content != "always" and self.policy.sampling is not None:
+            raise nothing_to_compare(self.policy.content)
         session = Session(
             policy=self.policy,
             wanted=Wanted(content, self._key, self._strip_key, self._fingerprint, self._pad_value, self._trace_memory),
@@ -440,6 +443,7 @@ def guard(
     scope: Scope = "call",
     equal_samples: EqualSamples = "forbid",
     fail_fast: bool = False,
+    content: str = ALL,
     pad_value: Any = None,
     fingerprint: Callable[[Any], Any] | None = None,
     trace_memory: int | str = "1 GiB",
@@ -490,6 +494,11 @@ def guard(
             already proves a fault (a sample out of place or once more, a row
             too many, a target that is not the label); the report is on the
             rows up to there. Needs labels that are known beforehand.
+        content: Rows that are recognised by their content: ``all``, or a share
+            of them such as ``sample:0.01``, chosen by their place, where
+            looking at each costs too much. The proof is then ``sample``. It is
+            for ``predict`` with labels known beforehand; ``evaluate``, loops
+            and labels that come late have all their rows looked at.
         pad_value: Value that pads rows (compared without it) and fills dummies.
         fingerprint: Callable that takes ``x`` and returns what identifies a row.
         trace_memory: What one call may keep in memory of its rows' tags, samples
@@ -523,7 +532,7 @@ def guard(
             could not be repaired.
         UnprovenError: A call is unproven, under ``on_unproven="raise"``.
     """
-    policy = Policy(require, on_failure, on_unproven, padding, scope, equal_samples, fail_fast)
+    policy = Policy(require, on_failure, on_unproven, padding, scope, equal_samples, fail_fast, content)
     return Guard(
         labels=labels,
         label=label,

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard import nests
+from evalguard.core.sampling import Draw, Sampled, Sampling
 from evalguard.errors import LabelsError, UnsupportedSourceError
-from evalguard.fingerprint import LeafSpec, row_fingerprints
+from evalguard.fingerprint import LeafSpec, chosen_fingerprints, is_dense, row_fingerprints
 from evalguard.probes import kinds
 
 CHUNK = 1024
@@ -58,12 +59,49 @@ class Reference:
             raise LabelsError(msg)
         return np.concatenate(parts), specs
 
+    def sampled(self, sampling: Sampling, like: Sequence[LeafSpec] = ()) -> Sampled:
+        """Fingerprints of the samples that are chosen by their place; where it can be told, no other is asked for."""
+        draw = Draw(sampling)
+        if self._by_index() or self._by_row():
+            total = self._n_samples() if self._by_index() else nests.n_rows(as_rows(self.source)) or 0
+            places = sampling.of(total)
+            found = [
+                row_fingerprints(
+                    self._identifying(self._at(places[start : start + CHUNK])), like=like, pad_value=self._pad_value
+                )[0]
+                for start in range(0, len(places), CHUNK)
+            ]
+            return Sampled(places, np.concatenate(found or [np.zeros(0, np.uint64)]), total)
+        for x in self.chunks():
+            draw.put(chosen_fingerprints(x, draw.choose, like=like, pad_value=self._pad_value)[0])
+        return draw.sampled() or Sampled(sampling.of(0), np.zeros(0, np.uint64), 0)
+
     def chunks(self) -> Iterator[Any]:
         """The identifying part of the inputs, some rows at a time."""
         for x in self._inputs():
-            if isinstance(x, dict) and self._drop in x and len(x) > 1:
-                x = {name: leaf for name, leaf in x.items() if name != self._drop}
-            yield self._part(x) if self._part is not None else x
+            yield self._identifying(x)
+
+    def _identifying(self, x: Any) -> Any:
+        if isinstance(x, dict) and self._drop in x and len(x) > 1:
+            x = {name: leaf for name, leaf in x.items() if name != self._drop}
+        return self._part(x) if self._part is not None else x
+
+    def _by_index(self) -> bool:
+        return callable(self.source) and not is_stream(self.source) and _takes_index(self.source)
+
+    def _by_row(self) -> bool:
+        """Arrays, of which any row can be had by itself."""
+        if callable(self.source) or is_stream(self.source):
+            return False
+        leaves = nests.leaves(as_rows(self.source))
+        return bool(leaves) and all(is_dense(leaf) or hasattr(leaf, "iloc") for leaf in leaves)
+
+    def _at(self, places: NDArray[np.int64]) -> Any:
+        if self._by_index():
+            return _stacked([self.source(int(place)) for place in places])
+        return nests.map_leaves(
+            lambda leaf: leaf.iloc[places] if hasattr(leaf, "iloc") else np.asarray(leaf)[places], as_rows(self.source)
+        )
 
     def _inputs(self) -> Iterator[Any]:
         source = self.source
@@ -78,12 +116,15 @@ class Reference:
             yield from (nests.unpack(batch)[0] for batch in source())
 
     def _samples(self) -> Iterator[Any]:
+        total = self._n_samples()
+        for start in range(0, total, CHUNK):
+            yield _stacked([self.source(index) for index in range(start, min(start + CHUNK, total))])
+
+    def _n_samples(self) -> int:
         if self.n_labels is None:
             msg = "reference: a callable by sample index needs labels, to know how many samples there are"
             raise LabelsError(msg)
-        for start in range(0, self.n_labels, CHUNK):
-            samples = [self.source(index) for index in range(start, min(start + CHUNK, self.n_labels))]
-            yield _stacked(samples)
+        return self.n_labels
 
 
 class KnownReference(Reference):
@@ -96,6 +137,11 @@ class KnownReference(Reference):
     def fingerprints(self, like: Sequence[LeafSpec] = ()) -> tuple[UInt64, tuple[LeafSpec, ...]]:
         """As they were made; nothing is left to be cast."""
         return self._rows, ()
+
+    def sampled(self, sampling: Sampling, like: Sequence[LeafSpec] = ()) -> Sampled:
+        """Some of those that were made."""
+        places = sampling.of(len(self._rows))
+        return Sampled(places, self._rows[places], len(self._rows))
 
     def chunks(self) -> Iterator[Any]:
         """The inputs themselves are not at hand."""

@@ -98,6 +98,8 @@ def test_what_is_not_a_pass_is_refused(anywhere, judged, why):
         pytest.param("count", {}, id="count-by-default"),
         pytest.param("labels", {"require": "identity"}, id="labels-for-identity"),
         pytest.param("count", {"require": "transport"}, id="count-for-transport"),
+        pytest.param("sample", {}, id="sample-by-default"),
+        pytest.param("transport", {"require": "sample"}, id="transport-for-sample"),
     ],
 )
 def test_a_pass_with_a_weaker_proof_than_asked_for_is_refused(anywhere, proof, require):
@@ -114,6 +116,8 @@ def test_a_pass_with_a_weaker_proof_than_asked_for_is_refused(anywhere, proof, r
     [
         ("labels", "labels"),
         ("identity", "identity"),
+        ("sample", "sample"),
+        ("labels", "sample"),
         ("transport", "transport"),
         ("count", "count"),
         ("identity", "count"),

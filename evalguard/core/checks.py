@@ -35,6 +35,7 @@ class Reason(StrEnum):
     IDENTITIES = "identities_disagree"
     ALTERED = "altered"
     DRIFT = "validation_drift"
+    SAMPLED = "sampled_content"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from evalguard.core.chunks import counts_up, equal, first_true
 from evalguard.core.diagnosis import diagnose
 from evalguard.core.hazards import hazards
 from evalguard.core.labels import Labels
-from evalguard.core.matching import Match, all_matches, repeated_rows
+from evalguard.core.matching import Match, SampleComparison, all_matches, compare_sampled, repeated_rows
 from evalguard.core.ordering import order_metrics
 from evalguard.core.picture import aligned_runs, alignment_runs
 from evalguard.core.policy import Policy, Proof, Verdict
@@ -61,6 +61,7 @@ class _Evidence:
     comparison: LabelComparison
     repeated: Int64
     padding: int
+    sampled: SampleComparison | None
 
     @property
     def plain(self) -> Int64 | None:
@@ -98,7 +99,7 @@ def judge(trace: Trace, labels: Labels, policy: Policy, **context: Any) -> Judge
         hazards=hazards(trace, passed=verdict is Verdict.PASS),
         not_proven=tuple(dict.fromkeys(notes)),
         advice="" if verdict is Verdict.PASS else _advice(evidence, policy),
-        identities=tuple(_identity_dict(match, evidence) for match in evidence.matches),
+        identities=_identities(evidence),
         stages=_stages(evidence, findings),
         method=trace.method,
         source=_source_dict(trace),
@@ -122,15 +123,16 @@ def decide(findings: Sequence[Finding], proof: Proof, policy: Policy, *, observe
 
 
 def _gather(trace: Trace, labels: Labels, policy: Policy) -> _Evidence:
-    in_place = _all_in_place(trace, labels)
+    in_place, sampled = _all_in_place(trace, labels), compare_sampled(trace, labels)
     if in_place:
         told = range(len(labels))
         comparison = _compare(trace, labels, told)
-        return _Evidence(trace, labels, in_place, in_place[0], told, (), comparison, _NONE, 0)
+        return _Evidence(trace, labels, in_place, in_place[0], told, (), comparison, _NONE, 0, sampled)
     matches = all_matches(trace, labels)
     used = next((match for match in matches if match.comparable), None)
     samples = used.samples if used is not None and (used.samples != UNKNOWN).any() else None
-    padding = _padding(trace, samples, len(labels)) if policy.padding == "trim" else 0
+    # A figure that counts padding cannot be trimmed.
+    padding = _padding(trace, samples, len(labels)) if policy.padding == "trim" and trace.ordered else 0
     if padding:
         samples = samples[: trace.n_rows - padding] if samples is not None else None
     order = () if samples is None else _order_findings(samples, len(labels), ordered=trace.ordered)
@@ -142,7 +144,7 @@ def _gather(trace: Trace, labels: Labels, policy: Policy) -> _Evidence:
     # Repetitions are told by identity where there is one; equal content matters only without.
     asked = fingerprints is not None and samples is None
     repeated = repeated_rows(fingerprints[:kept]) if asked and fingerprints is not None else np.zeros(0, np.int64)
-    return _Evidence(trace, labels, matches, used, samples, order, comparison, repeated, padding)
+    return _Evidence(trace, labels, matches, used, samples, order, comparison, repeated, padding, sampled)
 
 
 def _all_in_place(trace: Trace, labels: Labels) -> tuple[Match, ...]:
@@ -216,6 +218,8 @@ def _proof(evidence: _Evidence, policy: Policy) -> Proof:
         and (distinct or policy.equal_samples == "allow")
     ):
         return Proof.LABELS
+    if evidence.sampled is not None and evidence.sampled.right:
+        return Proof.SAMPLE
     return Proof.TRANSPORT if trace.transport_intact else Proof.COUNT
 
 
@@ -228,13 +232,16 @@ def _findings(evidence: _Evidence, proof: Proof) -> tuple[Finding, ...]:
     else:
         found = [checks.check_count(np.full(evidence.n_rows, UNKNOWN), n_labels)]
     found.append(checks.check_labels(evidence.comparison))
-    found.append(_disagreement(evidence))
+    found += [_disagreement(evidence), _sampled_finding(evidence)]
     if evidence.used is None or evidence.used.identity != "content":  # content is that of the very rows fed
         found.append(checks.check_altered(trace))
     # Tags say where order was lost; they decide only where nothing stronger says that it was kept.
     weak = proof < Proof.LABELS
     if weak:
-        found += [checks.check_transport(trace), checks.check_reuse(trace)]
+        found.append(checks.check_transport(trace))
+    # A source that had gone on would not have its first row, and its last one, in their places.
+    if proof < Proof.SAMPLE:
+        found.append(checks.check_reuse(trace))
     # What a call that was stopped did not come to is not known.
     open_end = {Reason.COUNT, Reason.MISSING} if trace.stopped and evidence.n_rows <= n_labels else set()
     return tuple(finding for finding in found if finding is not None and finding.reason not in open_end)
@@ -265,6 +272,32 @@ def _disagreement(evidence: _Evidence) -> Finding | None:
     return None
 
 
+def _sampled_finding(evidence: _Evidence) -> Finding | None:
+    """Rows chosen by their place that are not the sample of it."""
+    sampled, used = evidence.sampled, evidence.used
+    if sampled is None or not sampled.comparable or not sampled.wrong.size:
+        return None
+    of = f"of {sampled.n_chosen:,} rows chosen by their place"
+    if evidence.samples is None or used is None:
+        message = (
+            f"at least {sampled.wrong.size:,} rows are not the samples of their labels ({of}; no other was looked at)"
+        )
+        return Finding(Reason.SAMPLED, int(sampled.wrong.size), message, _first_cases(sampled.wrong))
+    # A row that is said to be out of place is a finding already.
+    rows = sampled.wrong[np.asarray(evidence.samples)[sampled.wrong] == sampled.wrong]
+    if not rows.size:
+        return None
+    message = (
+        f"{used.identity} rides with the wrong row: at {rows.size:,} {of} it names the sample of the row's place, "
+        f"which the row does not contain (first: row {int(rows[0])})"
+    )
+    return Finding(Reason.IDENTITIES, int(rows.size), message, _first_cases(rows), _first_cases(rows))
+
+
+def _first_cases(rows: Int64) -> tuple[int, ...]:
+    return tuple(int(row) for row in rows[: checks.MAX_CASES])
+
+
 def _counts(evidence: _Evidence) -> dict[str, int]:
     counts = dict.fromkeys(COUNT_NAMES, 0)
     n_labels = len(evidence.labels)
@@ -278,6 +311,8 @@ def _counts(evidence: _Evidence) -> dict[str, int]:
     if samples is None:
         known = evidence.trace.one_to_one and not evidence.trace.stopped
         counts["missing"] = max(0, n_labels - evidence.n_rows) if known else 0
+        if evidence.sampled is not None and evidence.sampled.comparable:
+            counts["misaligned"] = int(evidence.sampled.wrong.size)
         return counts
     by_reason = {finding.reason: finding.count for finding in evidence.order}
     for reason in (Reason.MISSING, Reason.DUPLICATE, Reason.FOREIGN, Reason.REORDERED):
@@ -302,8 +337,9 @@ def _finding_dict(finding: Finding) -> dict[str, Any]:
 def _wrong_rows(evidence: _Evidence) -> tuple[dict[str, Any], ...]:
     n_labels = len(evidence.labels)
     if evidence.samples is None:
-        rows = evidence.comparison.rows[:MAX_WRONG_ROWS]
-        return tuple({"row": int(row), "sample": None, "label": int(row)} for row in rows)
+        seen = evidence.sampled
+        rows = seen.wrong if seen is not None and seen.comparable and seen.wrong.size else evidence.comparison.rows
+        return tuple({"row": int(row), "sample": None, "label": int(row)} for row in rows[:MAX_WRONG_ROWS])
     if not evidence.trace.ordered:
         rows = evidence.comparison.rows[:MAX_WRONG_ROWS]
         return tuple({"row": int(row), "sample": (at := int(evidence.samples[row])), "label": at} for row in rows)
@@ -332,6 +368,20 @@ def _wrong_row(row: int, sample: int, n_labels: int, evidence: _Evidence) -> dic
     return entry
 
 
+def _identities(evidence: _Evidence) -> tuple[dict[str, Any], ...]:
+    found = [_identity_dict(match, evidence) for match in evidence.matches]
+    sampled = evidence.sampled
+    if sampled is not None:
+        says = f"{sampled.wrong.size:,} of {sampled.n_chosen:,} rows chosen by their place are another sample"
+        if not sampled.comparable:
+            says = "nothing: next to no chosen row was recognised"
+        elif sampled.right:
+            says = f"{sampled.n_chosen:,} rows chosen by their place are in it"
+        used = evidence.samples is None and sampled.comparable
+        found.append({"identity": "sample", "says": says, "used": used, "chosen": sampled.n_chosen})
+    return tuple(found)
+
+
 def _identity_dict(match: Match, evidence: _Evidence) -> dict[str, Any]:
     if isinstance(evidence.samples, range):
         return {"identity": match.identity, "says": "aligned", "used": match is evidence.used}
@@ -355,7 +405,8 @@ def _stages(evidence: _Evidence, findings: Sequence[Finding]) -> dict[str, str]:
     intact = evidence.trace.transport_intact
     transport = "unknown" if intact is None else ("right" if intact else "wrong")
     if evidence.samples is None:
-        source = "unknown"
+        seen = evidence.sampled
+        source = "wrong" if seen is not None and seen.comparable and seen.wrong.size and intact else "unknown"
     elif evidence.order:
         source = "wrong" if intact else "unknown"
     else:
@@ -417,11 +468,28 @@ def _not_proven(evidence: _Evidence, proof: Proof, policy: Policy) -> list[str]:
                 notes.append(f"content: the model is fed {', '.join(fed)}, the fingerprints are of {', '.join(known)}")
         elif not match.complete:
             notes.append(f"{match.identity}: {int((match.samples == UNKNOWN).sum())} rows were not named by the source")
+    notes += _not_looked_at(evidence)
     if proof is Proof.LABELS:
         notes.append("which of several samples with equal labels a row is; label-based metrics are right all the same")
     if proof < Proof.LABELS:
         notes += _why_not_labels(evidence, policy)
     return notes
+
+
+def _not_looked_at(evidence: _Evidence) -> list[str]:
+    """What a sample leaves open."""
+    sampled = evidence.sampled
+    if sampled is None:
+        return []
+    if not sampled.comparable:
+        return ["content: next to no row that was chosen by its place was recognised, so it says nothing"]
+    if not sampled.right:
+        return []
+    return [
+        f"content of each row: {sampled.n_chosen:,} of {sampled.n_rows:,} rows, chosen by their place, are the samples "
+        "of their labels; a fault that touches 1 row in 100 at random is missed with probability "
+        f"{sampled.missed():.2g}, one that touches 2 rows with {sampled.missed(2 / sampled.n_rows):.2g}"
+    ]
 
 
 def _why_not_labels(evidence: _Evidence, policy: Policy) -> list[str]:
@@ -445,6 +513,10 @@ def _advice(evidence: _Evidence, policy: Policy) -> str:
         return ""
     if evidence.comparison.comparable and evidence.repeated.size and policy.equal_samples == "forbid":
         return 'evalguard.guard(labels=..., equal_samples="allow")  # if the data holds equal samples; else reference=x'
+    if evidence.sampled is not None and evidence.sampled.comparable:
+        return (
+            'evalguard.guard(labels=..., reference=..., content="all")  # each row; or require="sample" if some will do'
+        )
     kind = evidence.trace.source.kind
     if evidence.labels.keys is not None and evidence.trace.keys is None:
         return 'evalguard.guard(labels=..., key="id")  # name of the entry of x that holds the key'

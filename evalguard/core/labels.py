@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.core.chunks import n_distinct, rising
+from evalguard.core.sampling import Sampled
 from evalguard.errors import LabelsError
 
 MAX_NAMED = 5
@@ -37,6 +38,7 @@ class Labels:
         spec: How the fingerprinted inputs looked (dtype and row shape per
             input), to explain why nothing matches.
         name: Where the labels came from; used in reports only.
+        sampled: Fingerprints of some samples only, chosen by their place.
 
     Raises:
         LabelsError: There is no sample, lengths differ, or a key is null or
@@ -48,6 +50,7 @@ class Labels:
     fingerprints: NDArray[np.uint64] | None = None
     spec: tuple[str, ...] = ()
     name: str = "labels"
+    sampled: Sampled | None = None
     _digest: list[str] = field(default_factory=list, init=False, repr=False)
     _equal: list[int] = field(default_factory=list, init=False, repr=False)
 

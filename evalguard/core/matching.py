@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from evalguard.core.chunks import chunks, counts_up, equal
 from evalguard.core.labels import Labels, normal_keys
+from evalguard.core.sampling import Sampled
 from evalguard.core.trace import FOREIGN, UNKNOWN, Column, Int64, Trace
 
 # Below this share of matching rows, the reference is another kind of data
@@ -147,3 +148,52 @@ def all_matches(trace: Trace, labels: Labels) -> tuple[Match, ...]:
 def repeated_rows(fingerprints: NDArray[np.uint64]) -> Int64:
     """Rows whose fingerprint an earlier row of the run already had."""
     return np.flatnonzero(occurrence(fingerprints) > 0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SampleComparison:
+    """Rows chosen by their place against the samples of these places.
+
+    Attributes:
+        n_chosen: Rows that were compared.
+        wrong: int64: those of them that are not the sample of their place.
+        n_rows: Rows that they were chosen of.
+        comparable: False where next to none is any sample of the reference.
+    """
+
+    n_chosen: int
+    wrong: Int64
+    n_rows: int
+    comparable: bool
+
+    @property
+    def right(self) -> bool:
+        """Each chosen row is the sample of its place."""
+        return self.comparable and self.n_chosen > 0 and not self.wrong.size
+
+    def missed(self, share: float = 0.01) -> float:
+        """Probability, at most, that a fault which touches this share of all rows at random touches no chosen one."""
+        return float((1.0 - self.n_chosen / self.n_rows) ** max(1, round(share * self.n_rows)))
+
+
+def in_place(ours: Sampled, theirs: Sampled) -> tuple[Int64, NDArray[np.bool_]]:
+    """Places that both sides chose, and whether the row there is the sample of its place."""
+    places, at, there = np.intersect1d(ours.places, theirs.places, assume_unique=True, return_indices=True)
+    return places, ours.fingerprints[at] == theirs.fingerprints[there]
+
+
+def compare_sampled(trace: Trace, labels: Labels) -> SampleComparison | None:
+    """The chosen rows against the labels' samples of their places; None where one side has none."""
+    ours, theirs, whole = trace.sampled, labels.sampled, labels.fingerprints
+    if ours is None:
+        return None
+    if theirs is None:
+        if whole is None:
+            return None
+        places = ours.places[ours.places < len(whole)]
+        theirs = Sampled(places, whole[places], len(whole))
+    places, same = in_place(ours, theirs)
+    comparable = np.count_nonzero(same) > COMPARABLE_SHARE * len(same)
+    if not comparable and whole is not None:  # after a shuffle, hardly a row is in its place
+        comparable = np.isin(ours.fingerprints, whole).mean() > COMPARABLE_SHARE
+    return SampleComparison(len(places), places[~same], ours.n_rows, bool(comparable))

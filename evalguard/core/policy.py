@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from enum import IntEnum, StrEnum
 from typing import Any, Literal, get_args
 
+from evalguard.core.sampling import ALL, Sampling, sampling_of
 from evalguard.errors import ConfigError
 
 
@@ -35,8 +36,9 @@ class Proof(IntEnum):
     NONE = 0
     COUNT = 1
     TRANSPORT = 2
-    LABELS = 3
-    IDENTITY = 4
+    SAMPLE = 3
+    LABELS = 4
+    IDENTITY = 5
 
     @property
     def label(self) -> str:
@@ -46,7 +48,7 @@ class Proof(IntEnum):
 
 OnFailure = Literal["raise", "warn", "record", "repair"]
 OnUnproven = Literal["raise", "warn", "record"]
-Require = Literal["identity", "labels", "transport", "count"]
+Require = Literal["identity", "labels", "sample", "transport", "count"]
 Padding = Literal["forbid", "trim"]
 Scope = Literal["call", "session"]
 EqualSamples = Literal["forbid", "allow"]
@@ -67,6 +69,8 @@ class Policy:
             inputs. Matters for proof ``labels`` only: equal rows are otherwise
             taken for a possible repetition.
         fail_fast: Stop a call at the first batch that proves a fault.
+        content: Rows whose content is looked at: ``all``, or a share of them
+            such as ``sample:0.01``.
 
     Raises:
         ConfigError: A value is not one of the words allowed.
@@ -79,6 +83,7 @@ class Policy:
     scope: Scope = "call"
     equal_samples: EqualSamples = "forbid"
     fail_fast: bool = False
+    content: str = ALL
 
     def __post_init__(self) -> None:
         allowed = {
@@ -100,6 +105,26 @@ class Policy:
         if self.fail_fast and self.scope == "session":
             msg = "fail_fast: only a call that answers all labels can be stopped; expected scope='call'."
             raise ConfigError(msg)
+        if self.sampling is not None:
+            self._refuse_with_sample()
+
+    def _refuse_with_sample(self) -> None:
+        """Options that need to know of every row which sample it is, or of each batch as it comes."""
+        refused = {
+            "on_failure": ("repair", "rows that were not looked at cannot be put right"),
+            "padding": ("trim", "whether a row that was not looked at is padding is not known"),
+            "scope": ("session", "rows are chosen by their place in one call that answers all labels"),
+            "fail_fast": (True, "a call is stopped for what was seen of every batch"),
+        }
+        for name, (value, why) in refused.items():
+            if getattr(self, name) == value:
+                msg = f"content={self.content!r} with {name}={value!r}: {why}; leave one of them out (content='all')."
+                raise ConfigError(msg)
+
+    @property
+    def sampling(self) -> Sampling | None:
+        """Which rows ``content`` asks for; None: all of them."""
+        return sampling_of(self.content)
 
     @property
     def required_proof(self) -> Proof:

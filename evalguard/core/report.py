@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from evalguard.core.policy import Verdict
+from evalguard.core.policy import Proof, Verdict
 
 SCHEMA_VERSION = 1
 
@@ -58,7 +58,8 @@ class Report:
 
     Attributes:
         verdict: PASS, REPAIRED, UNPROVEN or FAIL.
-        proof: ``identity``, ``labels``, ``transport``, ``count`` or ``none``.
+        proof: ``identity``, ``labels``, ``sample``, ``transport``, ``count`` or
+            ``none``.
         counts: Exact integers by the names in ``COUNT_NAMES``.
         findings: What is wrong, each with ``reason``, ``count``, ``message``,
             ``rows`` and ``samples`` (the first cases).
@@ -167,6 +168,9 @@ def show_as(page: Callable[[Report], str]) -> None:
 
 # A PASS says no more than was shown: these say nothing of labels.
 CLAIMS = {
+    "sample": (
+        "{chosen:,} of {total:,} predictions, chosen by their place, stand at their own label, others were not seen"
+    ),
     "transport": "all {total:,} predictions came out as the source gave them, which samples those are is not known",
     "count": "there are as many predictions as labels, {total:,}, more is not known",
 }
@@ -181,7 +185,7 @@ def headline(report: Report) -> str:
         )
     if report.verdict is Verdict.PASS:
         claim = CLAIMS.get(report.proof, "all {total:,} predictions stand at their own label")
-        return f"PASS: {claim.format(total=total)} (proof: {report.proof})"
+        return f"PASS: {claim.format(total=total, chosen=_chosen(report))} (proof: {report.proof})"
     if report.verdict is Verdict.REPAIRED:
         done = (report.repair or {}).get("summary", "rows were put right")
         return f"REPAIRED: {done}; the {total:,} rows handed back stand at their own label"
@@ -192,10 +196,18 @@ def headline(report: Report) -> str:
     if report.verdict is Verdict.UNPROVEN:
         return f"UNPROVEN: nothing wrong was seen in {total:,} predictions, but the proof is only: {report.proof}"
     if counts["misaligned"]:
-        return f"FAIL: {counts['misaligned']:,} of {total:,} predictions would be scored against another sample's label"
+        least = "at least " * bool(_chosen(report))
+        wrong = f"{least}{counts['misaligned']:,} of {total:,}"
+        return f"FAIL: {wrong} predictions would be scored against another sample's label"
     if report.findings:
         return f"FAIL: {report.findings[0]['message']}"
     return "FAIL"
+
+
+def _chosen(report: Report) -> int:
+    """Rows chosen by their place, where nothing but they were looked at; else 0."""
+    used = (item for item in report.identities if item.get("used"))
+    return sum(int(item.get("chosen", 0)) for item in used)
 
 
 def _plain(value: Any) -> Any:
@@ -244,7 +256,7 @@ def json_schema() -> dict[str, Any]:
         **_object(
             schema_version={"const": SCHEMA_VERSION},
             verdict={"enum": [verdict.value for verdict in Verdict]},
-            proof={"enum": ["none", "count", "transport", "labels", "identity"]},
+            proof={"enum": [proof.label for proof in Proof]},
             counts=_object(**dict.fromkeys(COUNT_NAMES, whole)),
             findings={"type": "array", "items": finding},
             wrong_rows={"type": "array", "items": wrong},

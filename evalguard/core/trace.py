@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from evalguard.core.chunks import chunks, counts_up
 from evalguard.core.runs import Runs
+from evalguard.core.sampling import Sampled
 from evalguard.core.spill import Memory, on_disk, stacked
 
 UNKNOWN = -1
@@ -126,6 +127,7 @@ class Trace:
         padding: bool, shape ``(n_rows,)``: rows declared to be dummies.
         stopped: The fault for which the guard stopped the call; empty if it
             ran to its end.
+        sampled: Fingerprints of some rows only, chosen by their place.
     """
 
     n_rows: int
@@ -145,6 +147,7 @@ class Trace:
     one_to_one: bool = True
     padding: NDArray[np.bool_] | None = None
     stopped: str = ""
+    sampled: Sampled | None = None
 
     def __post_init__(self) -> None:
         for name in ("tags", "index", "keys", "fingerprints", "padding"):
@@ -181,6 +184,8 @@ class Trace:
         tags = (self.tags.pulls, self.tags.sizes) if isinstance(self.tags, BatchTags) else (self.tags,)
         found = [*tags, self.index, self.batch_sizes, self.keys, self.fingerprints, self.padding]
         found += _arrays(self.targets)
+        if self.sampled is not None:
+            found += [self.sampled.places, self.sampled.fingerprints]
         return list({id(column): column for column in found if column is not None}.values())
 
     @property
@@ -275,6 +280,7 @@ def joined(traces: Sequence[Trace], memory: Memory | None = None) -> Trace:
         unobserved="; ".join(dict.fromkeys(reasons)),
         one_to_one=all(trace.one_to_one for trace in traces),
         padding=_spilling([trace.padding for trace in traces], memory),
+        sampled=None,
     )
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from evalguard import nests
+from evalguard.core.sampling import Draw, Sampled, Sampling
 from evalguard.core.spill import Memory, Pile
-from evalguard.fingerprint import LeafSpec, is_padding, row_fingerprints
+from evalguard.fingerprint import LeafSpec, chosen_fingerprints, is_padding, row_fingerprints
 
 
 @dataclass(slots=True)
@@ -20,7 +21,8 @@ class Contents:
     Attributes:
         pad_value: See ``fingerprint.row_fingerprints``.
         memory: Shared with other columns of the call.
-        parts: uint64 of each row.
+        sampling: Which rows are fingerprinted; None: all.
+        parts: uint64 of each row; none with ``sampling``.
         padding: bool of each row: a declared dummy.
         specs: How the inputs looked.
         first: The first row, to explain a reference that matches nothing.
@@ -28,20 +30,34 @@ class Contents:
 
     pad_value: Any = None
     memory: Memory = field(default_factory=Memory)
+    sampling: Sampling | None = None
     parts: Pile = field(init=False)
     padding: Pile = field(init=False)
     specs: tuple[LeafSpec, ...] = ()
     first: Any = None
+    _draw: Draw | None = None
 
     def __post_init__(self) -> None:
         self.parts, self.padding = Pile(np.uint64, self.memory), Pile(np.bool_, self.memory)
+        self._draw = None if self.sampling is None else Draw(self.sampling, self.memory)
 
     def add(self, x: Any, to_numpy: Callable[[Any], Any]) -> None:
         """Note the rows of one batch of inputs, or of several together."""
-        rows, specs = row_fingerprints(x, pad_value=self.pad_value)
+        if self._draw is not None:
+            rows, specs = chosen_fingerprints(x, self._draw.choose, pad_value=self.pad_value)
+        else:
+            rows, specs = row_fingerprints(x, pad_value=self.pad_value)
         if not self.specs:
             self.specs = specs
             self.first = nests.map_leaves(lambda leaf: np.array(to_numpy(leaf)[:1]), x)
+        if self._draw is not None:
+            self._draw.put(rows)
+            return
         self.parts.append(rows)
         if self.pad_value is not None:
             self.padding.append(is_padding(x, self.pad_value))
+
+    def sampled(self, n_rows: int) -> Sampled | None:
+        """The chosen rows, if they were chosen of so many."""
+        found = None if self._draw is None else self._draw.sampled()
+        return found if found is not None and found.n_rows == n_rows else None

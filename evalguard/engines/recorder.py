@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from evalguard import nests
 from evalguard.core.labels import normal_keys
 from evalguard.core.runs import Runs
+from evalguard.core.sampling import Sampling
 from evalguard.core.spill import TRACE_MEMORY, Memory, Pile
 from evalguard.core.trace import UNKNOWN, BatchTags, Column, SourceState, Tags, Trace, stack_nests
 from evalguard.engines.contents import Contents
@@ -70,6 +71,7 @@ class Wanted:
         pad_value: See ``fingerprint.row_fingerprints``.
         memory: Bytes of tags, samples and fingerprints that one call keeps in
             memory; beyond it they go to disk.
+        sampling: Which rows are fingerprinted; None: all.
     """
 
     content: str = "targets"
@@ -78,6 +80,7 @@ class Wanted:
     fingerprint: Callable[[Any], Any] | None = None
     pad_value: Any = None
     memory: int = TRACE_MEMORY
+    sampling: Sampling | None = None
 
 
 @dataclass(slots=True)
@@ -125,7 +128,7 @@ class Recorder:
         self._always = wanted.content == "always"
         self.memory = Memory(self.wanted.memory)
         self.tags = TagLog(self.memory)
-        self.contents = Contents(self.wanted.pad_value, self.memory)
+        self.contents = Contents(self.wanted.pad_value, self.memory, self.wanted.sampling)
 
     @property
     def specs(self) -> tuple[LeafSpec, ...]:
@@ -288,10 +291,13 @@ class Recorder:
                 one_to_one=False,
             )
         tags = self.tags.tags(believed=numbered)
+        stated = index_source == "stated"
+        # Nobody stated a position: whoever has the content of some rows looked at asks just whether it is right.
+        position = None if stated or self.wanted.sampling is not None else _positions(tags)
         return Trace(
             n_rows=rows,
             tags=tags,
-            index=self.tags.index() if index_source == "stated" else _positions(tags),
+            index=self.tags.index() if stated else position,
             index_source=index_source,
             keys=_complete([np.asarray(part) for part in self.keys], rows),
             fingerprints=_whole(self.contents.parts, rows),
@@ -304,6 +310,7 @@ class Recorder:
             unobserved=problem,
             stopped=self.stopped,
             padding=_whole(self.contents.padding, rows),
+            sampled=self.contents.sampled(rows),
         )
 
 

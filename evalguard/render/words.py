@@ -17,6 +17,7 @@ NEUTRAL = ("padding", "equal_samples")
 PROOFS = {
     "identity": "every row's sample is known, and is the label row it is scored against",
     "labels": "the stream's own target equals the label at every row, and no sample is repeated",
+    "sample": "rows chosen by their place are the samples of their labels, and the number of rows is right",
     "transport": "rows came out as the source emitted them; the source's own order is not known",
     "count": "only the number of rows is known to be right",
     "none": "nothing is known of which row answers which label",

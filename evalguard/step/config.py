@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from evalguard.core.policy import EqualSamples, OnFailure, OnUnproven, Padding, Require, Scope
+from evalguard.core.sampling import ALL, CONTENT
 from evalguard.core.spill import SIZE
 from evalguard.errors import ConfigError
 from evalguard.step import load
@@ -273,6 +274,10 @@ class Checks(_Strict):
         default="forbid", description="`allow` where samples are known to have equal inputs."
     )
     fail_fast: bool = Field(default=False, description="Stop at the first batch that proves a fault.")
+    content: Annotated[str, Field(pattern=CONTENT)] = Field(
+        default=ALL,
+        description="Rows that are recognised by their content: `all`, or a share of them such as `sample:0.01`.",
+    )
     trace_memory: Positive | Annotated[str, Field(pattern=SIZE)] = Field(
         default="1 GiB",
         description="What a call may keep in memory of its rows: bytes, or text such as `512 MiB` or `2 GB`. The rest "

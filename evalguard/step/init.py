@@ -374,7 +374,7 @@ def _text(draft: Draft, base: Path, model: Path) -> str:
         "",
         "predict: {batch_size: 32}",
         "",
-        "# identity: each row is known to be its own label's sample. labels, transport and count prove less.",
+        "# identity: each row is known to be its own label's sample. labels, sample, transport and count prove less.",
         "checks: {require: identity}",
         "",
         "# report.json, report.html, junit.xml, predictions.parquet.",

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from evalguard.core.sampling import ALL, CONTENT
 from evalguard.core.spill import SIZE
 from evalguard.step import config
 
@@ -77,6 +78,8 @@ def _kind(entry: dict[str, Any], schema: dict[str, Any]) -> str:
     if kind == "object":
         below = entry.get("additionalProperties")
         return f"mapping to {_kind(below, schema)}" if isinstance(below, dict) and below else "mapping"
+    if kind == "string" and entry.get("pattern") == CONTENT:
+        return f"`{ALL}` or `sample:0.01`"
     if kind == "string" and "pattern" in entry and ":" in entry["pattern"]:
         known = {"models": "`models:/…` or `runs:/…`", "databricks": "URI"}
         return next((words for part, words in known.items() if part in entry["pattern"]), "`module:function`")

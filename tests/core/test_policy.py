@@ -16,10 +16,10 @@ def test_a_verdict_is_not_a_truth_value(verdict):
 
 def test_proofs_are_ordered_by_strength():
     assert Proof.NONE < Proof.COUNT < Proof.TRANSPORT < Proof.LABELS < Proof.IDENTITY
-    assert [proof.label for proof in Proof] == ["none", "count", "transport", "labels", "identity"]
+    assert [proof.label for proof in Proof] == ["none", "count", "transport", "sample", "labels", "identity"]
 
 
-@pytest.mark.parametrize("require", ["identity", "labels", "transport", "count"])
+@pytest.mark.parametrize("require", ["identity", "labels", "sample", "transport", "count"])
 def test_every_word_of_require_is_a_proof(require):
     assert Policy(require=require).required_proof.label == require
 
@@ -59,4 +59,5 @@ def test_options_are_told_in_the_report_by_name():
         "scope": "call",
         "equal_samples": "forbid",
         "fail_fast": False,
+        "content": "all",
     }
