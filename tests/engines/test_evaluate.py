@@ -227,3 +227,14 @@ def test_a_wrapped_model_guards_evaluate(model):
     figures = guarded.evaluate(tf.data.Dataset.from_tensor_slices((X[:N], Y[:N])).batch(BATCH), verbose=0)
     assert len(figures) == 2
     assert guarded.report.method == "evaluate"
+
+
+@pytest.mark.parametrize("padding", ["forbid", "trim"])
+def test_figures_that_count_padding_are_unfit_for_use(model, padding):
+    """There is nothing to cut: the padding is in the figure."""
+    rows = np.r_[np.arange(N), np.zeros(3, int)]
+    with evalguard.guard(labels=Y[:N], reference=X[:N], padding=padding, mlflow=False, on_failure="record") as g:
+        evaluate(model, X[rows], y=Y[rows], batch_size=BATCH)
+    assert g.report.verdict is Verdict.FAIL
+    assert g.report.counts["duplicate"] == 3
+    assert any("unfit for use" in note for note in g.report.not_proven)
