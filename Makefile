@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo seed docs test test-browser test-oldest test-loaders referee check bench bench-quick field pipelines lint types clean
+.PHONY: help demo seed docs test test-browser test-oldest test-loaders referee check bench bench-quick bench-lightning soak field pipelines lint types clean
 
 BASE_PYTHON := $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -12,6 +12,7 @@ STAMP := $(VENV)/.installed
 REFEREE := .venv-referee
 OLDEST := .venv-oldest
 LOADERS := .venv-loaders
+LIGHTNING := .venv-lightning
 BIN := $(VENV)/bin
 PYTHON := $(BIN)/python
 TYPED := evalguard tests examples docs $(wildcard benchmarks)
@@ -61,11 +62,17 @@ test-oldest: $(OLDEST)/.installed ## Engines, probes and records on the oldest K
 test-loaders: $(LOADERS)/.installed ## torch DataLoaders and grain datasets as sources
 	@$(LOADERS)/bin/python -m pytest -p no:cacheprovider tests/loaders/torch_and_grain.py
 
-bench: $(STAMP) ## Guarded against bare, as ratios, with the budgets they hold or break
+bench: $(STAMP) ## Guarded against bare, as ratios, with the budgets they hold or break; 25 minutes
 	@$(PYTHON) -m benchmarks
 
-bench-quick: $(STAMP) ## The same with fewer pairs and rows, in about two minutes
+bench-quick: $(STAMP) ## The budgets alone, with fewer pairs and rows, in two minutes
 	@$(PYTHON) -m benchmarks --quick
+
+bench-lightning: $(LIGHTNING)/.installed ## PyTorch Lightning's predict with the indices of its batches; make bench has it once it is installed
+	@$(LIGHTNING)/bin/python -m benchmarks.lightning_predict
+
+soak: $(STAMP) ## A guarded call of 10^6 small batches beside a bare one: memory and the guard's share as it goes on
+	@$(PYTHON) -m benchmarks.soak
 
 field: $(STAMP) ## Every case of CASES=DIR through the guard (SKIP=01,02 leaves some out)
 	@[ -n "$(CASES)" ] || { echo "make field: expected CASES=DIR, a folder with case scripts and adapters.py" >&2; exit 2; }
@@ -88,7 +95,7 @@ types: $(STAMP) ## mypy --strict
 	@$(TYPES)
 
 clean: ## Remove .venv, caches and what the examples wrote
-	@rm -rf $(VENV) $(REFEREE) $(OLDEST) .venv-tools .venv-airflow .mypy_cache .pytest_cache .ruff_cache .hypothesis examples/*/work
+	@rm -rf $(VENV) $(REFEREE) $(OLDEST) $(LIGHTNING) .venv-tools .venv-airflow .mypy_cache .pytest_cache .ruff_cache .hypothesis examples/*/work
 
 # What an environment holds beside evalguard; constraints are for pip.
 $(STAMP): EXTRAS := test,dev,keras2
@@ -98,6 +105,14 @@ $(REFEREE)/.installed: MORE := jax absl-py scipy
 # Without a version pip takes the build of torch with all of CUDA.
 $(LOADERS)/.installed: EXTRAS := test
 $(LOADERS)/.installed: MORE := 'torch==2.13.*' grain
+
+# Models and loaders of torch alone are measured there; without a version see above.
+$(LIGHTNING)/.installed:
+	@[ -n "$(BASE_PYTHON)" ] || { echo "make: no python3.11 or python3 on PATH" >&2; exit 1; }
+	@echo "Installing into $(@D): about a gigabyte ..." >&2
+	@"$(BASE_PYTHON)" -m venv $(@D)
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(@D)/bin/python -m pip install -qq --no-input 'torch==2.13.*' 'lightning>=2.6,<3'
+	@touch $@
 
 $(OLDEST)/.installed: EXTRAS := test,keras2
 $(OLDEST)/.installed: MORE = -c $(OLDEST)/constraints.txt

@@ -3,117 +3,145 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import os
+import platform
 import sys
 import time
+from importlib import metadata
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from benchmarks import quiet
+
+if TYPE_CHECKING:
+    from benchmarks.alternatives import Way
+    from benchmarks.overhead import Cost, Effort
+    from benchmarks.pairs import Ratio
+
+FOLDER = Path(__file__).parent
+ABOUT = """\
+guarded / bare: ratio of medians over {pairs} alternating pairs ({fewer} where there is no budget), quartiles of pairs
+proof: transport (tags alone), content (every row against a reference), labels (the stream's targets; evaluate has them
+always); added by guarding: to a batch of 32, to a row, and to the most that Python and NumPy had allocated at once
+(memory: a new guard and its call, which is not timed); aim: what each kind of source is to come down to one day"""
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Print the tables; exit 0 if every budget holds."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--pairs", type=int, default=15, help="alternating pairs for each row (default 15)")
-    parser.add_argument("--quick", action="store_true", help="five pairs, transport and content only")
-    parser.add_argument("--json", type=Path, help="write the figures to this file as well")
-    arguments = parser.parse_args()
-    pairs = 5 if arguments.quick else arguments.pairs
-    rows = overhead_rows(pairs, quick=arguments.quick) + core_rows()
-    rows += [] if arguments.quick else engine_rows(pairs) + alternative_rows(pairs)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
+    parser.add_argument("--pairs", type=int, help="alternating pairs for each row (default 15, 3 with --quick)")
+    parser.add_argument("--quick", action="store_true", help="fewer pairs and rows, budgets of up to 10^7 rows only")
+    parser.add_argument("--json", type=Path, help="where the figures go (default benchmarks/results[-quick].json)")
+    arguments = parser.parse_args(argv)
+    quiet.load_frameworks()
+    from benchmarks import overhead
+
+    pairs = arguments.pairs or (3 if arguments.quick else 15)
+    effort = overhead.quick(pairs) if arguments.quick else overhead.full(pairs)
+    rows = overhead_rows(effort) + core_rows(quick=arguments.quick)
+    rows += [] if arguments.quick else alternative_rows(effort)
+    file = arguments.json or FOLDER / ("results-quick.json" if arguments.quick else "results.json")
+    file.write_text(json.dumps({"measured_on": measured_on(), "rows": rows}, indent=2) + "\n")
     broken = [row for row in rows if row["holds"] is False]
-    print(f"\n{sum(row['holds'] is True for row in rows)} budgets hold, {len(broken)} do not")
+    print(f"\n{sum(row['holds'] is True for row in rows)} budgets hold, {len(broken)} do not; figures in {file}")
     return 1 if broken else 0
 
 
-def overhead_rows(pairs: int, *, quick: bool) -> list[dict[str, Any]]:
-    """Guarded over bare ``predict``."""
+def measured_on() -> dict[str, Any]:
+    """Versions and machine."""
+    packages = ("evalguard", "keras", "tf_keras", "tensorflow", "numpy")
+    versions = {name: metadata.version(name) for name in packages}
+    return {**versions, "python": platform.python_version(), "machine": platform.machine(), "cores": os.cpu_count()}
+
+
+def overhead_rows(effort: Effort) -> list[dict[str, Any]]:
+    """Guarded over bare calls."""
     from benchmarks import overhead
 
-    print(f"guarded / bare predict, ratio of medians over {pairs} alternating pairs, quartiles of the pairs")
+    print(ABOUT.format(pairs=effort.pairs, fewer=effort.fewer_pairs))
     print(
-        f"{'model':10} {'source':10} {'proof':10} {'bare':>9} {'ratio':>7} {'quartiles':>13} {'per batch':>11}  budget"
+        f"{'engine':8} {'model':9} {'method':8} {'source':9} {'proof':9} {'bare':>8} {'ratio':>6} {'quartiles':>12} "
+        f"{'a batch':>9} {'a row':>8} {'memory':>8}  budget, aim"
     )
-    rows = []
-    for subject in (overhead.mlp(), overhead.conv()):
-        batches = -(-len(subject.x) // overhead.BATCH)
-        for kind, budget in subject.budgets.items():
-            for proof in ("transport", "content") if quick else ("transport", "content", "labels"):
-                if proof == "labels" and kind == "arrays":
-                    continue
-                ratio = overhead.measure(subject, kind, proof, pairs)
-                limit = budget if proof == "transport" else None
-                rows.append(show(subject.name, kind, proof, ratio, batches, limit))
-        ratio = overhead.fingerprints_alone(subject, pairs)
-        stretch = batches // overhead.STRETCHES
-        rows.append(show(subject.name, "tf.data", "hash only", ratio, stretch, subject.content_budget))
-    return rows
+    return [show(cost) for cost in overhead.figures(effort)]
 
 
-def engine_rows(pairs: int) -> list[dict[str, Any]]:
-    """``evaluate``, and ``predict`` of tf_keras: the no-op model."""
-    from benchmarks import engines, overhead
-
-    print(f"\nguarded / bare evaluate, and predict of tf_keras, no-op MLP ({pairs} alternating pairs)")
-    subject = overhead.mlp()
-    batches = -(-len(subject.x) // overhead.BATCH)
-    return [
-        show(called, kind, "labels" if called == "evaluate" else "transport", ratio, batches, budget)
-        for called, kind, ratio, budget in engines.figures(subject, pairs)
-    ]
-
-
-def show(model: str, kind: str, proof: str, ratio: Any, batches: int, budget: float | None) -> dict[str, Any]:
+def show(cost: Cost) -> dict[str, Any]:
     """Print one row of the table; give it as data."""
-    added = (ratio.second - ratio.first) / batches * 1e6
-    holds = None if budget is None else ratio.ratio <= budget
-    verdict = "" if budget is None else f"<= {budget:.2f} {'holds' if holds else 'BROKEN'}"
+    cell, ratio, holds = cost.cell, cost.ratio, cost.holds
+    batch_us, row_us = cost.added / cost.batches * 1e6, cost.added / cost.rows * 1e6
+    memory = "" if cost.memory is None else f"{cost.memory / 1e6:+.2f}MB"
+    said = [] if cell.budget is None else [f"<= {cell.budget:.2f} {'holds' if holds else 'BROKEN'}"]
+    if cell.aim is not None:
+        said.append(f"aim {cell.aim:g} {'reached' if ratio.ratio <= cell.aim else 'not yet'}")
     print(
-        f"{model:10} {kind:10} {proof:10} {ratio.first * 1e3:7.0f}ms {ratio.ratio:7.3f} "
-        f"{ratio.low:6.3f}-{ratio.high:.3f} {added:+9.1f}us  {verdict}",
+        f"{cell.engine:8} {cell.model:9} {cell.method:8} {cell.kind:9} {cell.proof:9} {ratio.first * 1e3:6.0f}ms "
+        f"{ratio.ratio:6.3f} {ratio.low:6.3f}-{ratio.high:.3f} {batch_us:+7.1f}us {row_us:+6.2f}us {memory:>8}  "
+        f"{', '.join(said)}",
         flush=True,
     )
     return {
-        "what": f"{model}, {kind}, {proof}",
-        "ratio": ratio.ratio,
-        "low": ratio.low,
-        "high": ratio.high,
-        "budget": budget,
+        "what": f"{cell.engine}, {cell.model}, {cell.method}, {cell.kind}, {cell.proof}",
+        "engine": cell.engine,
+        "model": cell.model,
+        "method": cell.method,
+        "source": cell.kind,
+        "proof": cell.proof,
+        **spread(ratio),
+        "rows": cost.rows,
+        "batch_us": batch_us,
+        "row_us": row_us,
+        "memory_bytes": cost.memory,
+        "budget": cell.budget,
+        "aim": cell.aim,
         "holds": holds,
     }
 
 
-def alternative_rows(pairs: int) -> list[dict[str, Any]]:
+def spread(ratio: Ratio) -> dict[str, Any]:
+    """A ratio as data."""
+    return {"bare_s": ratio.first, "ratio": ratio.ratio, "low": ratio.low, "high": ratio.high, "pairs": ratio.pairs}
+
+
+def alternative_rows(effort: Effort) -> list[dict[str, Any]]:
     """What people do today, beside the guard."""
-    from benchmarks import alternatives, overhead
+    from benchmarks import alternatives
 
+    pairs, sizes = effort.fewer_pairs, effort.fewer_rows
     print(f"\nto know which prediction is whose, over predict alone ({pairs} alternating pairs)")
-    rows = []
-    for subject in (overhead.mlp(), overhead.conv()):
-        for way, ratio in alternatives.figures(subject, pairs):
-            print(f"{subject.name:10} {way.name:40} {ratio.ratio:7.3f} {ratio.low:6.3f}-{ratio.high:.3f}  {way.shows}")
-            what = f"{subject.name}, {way.name}"
-            rows.append({"what": what, "ratio": ratio.ratio, "low": ratio.low, "high": ratio.high, "holds": None})
-    return rows
+    rows = [show_way(*found) for found in alternatives.figures(pairs, sizes)]
+    lightning = [show_way(*found) for found in alternatives.lightning_figures(pairs, sizes)]
+    if not lightning:
+        print("PyTorch Lightning is not installed here: make bench-lightning")
+    return rows + lightning
 
 
-def core_rows() -> list[dict[str, Any]]:
+def show_way(model: str, way: Way, ratio: Ratio) -> dict[str, Any]:
+    """Print one way; give it as data."""
+    print(
+        f"{model:10} {way.name:40} {ratio.first * 1e3:6.0f}ms {ratio.ratio:7.3f} {ratio.low:6.3f}-{ratio.high:.3f}  "
+        f"{way.shows}",
+        flush=True,
+    )
+    return {"what": f"{model}, {way.name}", "model": model, "way": way.name, **spread(ratio), "holds": None}
+
+
+def core_rows(*, quick: bool) -> list[dict[str, Any]]:
     """Manifest throughput, the import, and the record in MLflow."""
     from benchmarks import core, record
 
     print()
-    rows = []
-    for name, measured, unit, budget, at_least in itertools.chain(core.figures(), record.figures()):
-        holds = measured >= budget if at_least else measured <= budget
-        sign = ">=" if at_least else "<="
-        print(f"{name:55} {measured:8.3f} {unit:5} {sign} {budget} {'holds' if holds else 'BROKEN'}", flush=True)
-        rows.append({"what": name, "value": measured, "unit": unit, "budget": budget, "holds": holds})
-    return rows
+    return [show_figure(*figure) for figure in chain(core.few_figures() if quick else core.figures(), record.figures())]
+
+
+def show_figure(name: str, measured: float, unit: str, budget: float, at_least: bool) -> dict[str, Any]:
+    """Print a figure that is no ratio; give it as data."""
+    holds = measured >= budget if at_least else measured <= budget
+    sign = ">=" if at_least else "<="
+    print(f"{name:55} {measured:8.3f} {unit:5} {sign} {budget} {'holds' if holds else 'BROKEN'}", flush=True)
+    return {"what": name, "value": measured, "unit": unit, "budget": budget, "holds": holds}
 
 
 if __name__ == "__main__":

@@ -6,8 +6,11 @@ a ``tf.data`` pipeline of inputs and targets, as ``image_dataset_from_directory`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -15,8 +18,12 @@ import numpy as np
 import tensorflow as tf
 
 import evalguard
-from benchmarks.overhead import BATCH, Subject
 from benchmarks.pairs import Ratio, compare
+from benchmarks.subjects import BATCH, CONV, KERAS_3, MLP, Subject, subject
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+# `make bench-lightning` makes it.
+LIGHTNING = CHECKOUT / ".venv-lightning/bin/python"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +83,21 @@ def ways(subject: Subject) -> tuple[Callable[[], object], list[Way]]:
     ]
 
 
-def figures(subject: Subject, pairs: int) -> Iterator[tuple[Way, Ratio]]:
-    """Each way over ``predict`` alone."""
-    bare, found = ways(subject)
-    for way in found:
-        yield way, compare(bare, way.run, pairs=pairs)
+def figures(pairs: int, rows: Mapping[str, int]) -> Iterator[tuple[str, Way, Ratio]]:
+    """Model, way, and the way over ``predict`` alone."""
+    for name in (MLP, CONV):
+        bare, found = ways(subject(KERAS_3, name, rows[name]))
+        for way in found:
+            yield name, way, compare(bare, way.run, pairs=pairs, warmup=min(pairs, 2))
+
+
+def lightning_figures(pairs: int, rows: Mapping[str, int]) -> Iterator[tuple[str, Way, Ratio]]:
+    """The same for ``Trainer.predict`` of PyTorch Lightning, in an environment of its own; none where it is missing."""
+    if not LIGHTNING.is_file():
+        return
+    sizes = [f"--mlp-rows={rows[MLP]}", f"--conv-rows={rows[CONV]}"]
+    command = [str(LIGHTNING), "-m", "benchmarks.lightning_predict", "--json", f"--pairs={pairs}", *sizes]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT)
+    for name, figures in json.loads(done.stdout).items():
+        way = Way("Lightning, batch_indices of its writer", "what the sampler said", lambda: None)
+        yield name, way, Ratio(**figures)

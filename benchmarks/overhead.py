@@ -1,146 +1,183 @@
-"""What guarding costs: guarded over bare ``predict``, for each kind of source and two models.
-
-The no-op model does almost nothing (MLP 32→64→10, batch 32, 50,000 rows), so
-what is left is the price of the loop; the conv net (64×64×3, batch 32) is small
-as conv nets go.
-"""
+"""What guarding costs: guarded over bare, for each engine, model, method, kind of source and proof."""
 
 from __future__ import annotations
 
 import gc
+import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import keras
-import numpy as np
 import tensorflow as tf
 
 import evalguard
+from benchmarks.memory import added_bytes
 from benchmarks.pairs import Ratio, compare, ratio_of
+from benchmarks.subjects import BATCH, CONV, KERAS_3, KINDS, MLP, TF_KERAS, Subject, call_of, subject
 
-BATCH = 32
-MLP_ROWS = 50_000
-CONV_ROWS = 1_920
 STRETCHES = 6
+
+# The stream of `evaluate` always carries targets, so `labels` is the least that is proven there.
+PROOFS = {"predict": ("transport", "content", "labels"), "evaluate": ("labels", "content")}
+
+# Highest ratio allowed, for the lightest proof of the method.
+BUDGETS: Mapping[tuple[str, str, str], Mapping[str, float]] = {
+    (KERAS_3, MLP, "predict"): {"pydataset": 1.10, "generator": 1.10, "arrays": 1.15, "tf.data": 1.15},
+    (KERAS_3, CONV, "predict"): dict.fromkeys(KINDS, 1.02),
+    (KERAS_3, MLP, "evaluate"): dict.fromkeys(KINDS, 1.05),
+    (TF_KERAS, MLP, "predict"): dict.fromkeys(KINDS, 1.15),
+}
+FINGERPRINT_BUDGETS = {MLP: 1.03, CONV: 1.01}
+# What the lightest proof is to come down to one day, for every kind of source; nothing fails over it.
+AIMS = {MLP: 1.03, CONV: 1.005}
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """A model with its data.
+class Effort:
+    """How much is measured.
 
     Attributes:
-        name: For the table.
-        model: Built and ready.
-        x: Inputs, float32.
-        y: Targets, int64.
-        budgets: Highest ratio allowed, by kind of source, for transport alone.
-        content_budget: Highest ratio allowed for fingerprints alone.
+        pairs: Alternating pairs where there is a budget.
+        fewer_pairs: The same where there is none.
+        rows: Rows of each model where there is a budget.
+        fewer_rows: The same where there is none.
+        everything: Measure what has no budget, too.
     """
 
-    name: str
-    model: Any
-    x: Any
-    y: Any
-    budgets: dict[str, float]
-    content_budget: float
+    pairs: int
+    fewer_pairs: int
+    rows: Mapping[str, int]
+    fewer_rows: Mapping[str, int]
+    everything: bool = True
 
 
-def mlp() -> Subject:
-    """A model that does almost nothing."""
-    keras.utils.set_random_seed(0)
-    layers = [keras.Input((32,)), keras.layers.Dense(64, activation="relu"), keras.layers.Dense(10)]
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(MLP_ROWS, 32)).astype("float32")
-    budgets = {"pydataset": 1.10, "generator": 1.10, "arrays": 1.15, "tf.data": 1.15}
-    return Subject("no-op MLP", keras.Sequential(layers), x, rng.integers(0, 10, MLP_ROWS), budgets, 1.03)
+def full(pairs: int) -> Effort:
+    """The figures that are published: budgets are stated for 50,000 rows."""
+    return Effort(pairs, max(pairs // 3, 1), {MLP: 50_000, CONV: 1_920}, {MLP: 20_000, CONV: 960})
 
 
-def conv() -> Subject:
-    """Keras' own small conv net, that of its example *Simple MNIST convnet*, for images of 64×64×3."""
-    keras.utils.set_random_seed(0)
-    layers = [
-        keras.Input((64, 64, 3)),
-        keras.layers.Conv2D(32, 3, activation="relu"),
-        keras.layers.MaxPooling2D(),
-        keras.layers.Conv2D(64, 3, activation="relu"),
-        keras.layers.MaxPooling2D(),
-        keras.layers.Flatten(),
-        keras.layers.Dropout(0.5),
-        keras.layers.Dense(10, activation="softmax"),
-    ]
-    rng = np.random.default_rng(0)
-    x = rng.random(size=(CONV_ROWS, 64, 64, 3), dtype="float32")
-    budgets = dict.fromkeys(("pydataset", "generator", "arrays", "tf.data"), 1.02)
-    return Subject("conv net", keras.Sequential(layers), x, rng.integers(0, 10, CONV_ROWS), budgets, 1.01)
+def quick(pairs: int) -> Effort:
+    """A look at the budgets, with fewer rows; what a call costs once weighs more in these."""
+    rows = {MLP: 6_400, CONV: 320}
+    return Effort(pairs, pairs, rows, rows, everything=False)
 
 
-class Batches(keras.utils.PyDataset):
-    """The arrays as a PyDataset."""
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A line of the table.
 
-    def __init__(self, x: Any, y: Any | None) -> None:
-        super().__init__()
-        self.x, self.y = x, y
-
-    def __len__(self) -> int:
-        return -(-len(self.x) // BATCH)
-
-    def __getitem__(self, index: int) -> Any:
-        rows = slice(index * BATCH, (index + 1) * BATCH)
-        return (self.x[rows],) if self.y is None else (self.x[rows], self.y[rows])
-
-
-def generator(x: Any, y: Any | None) -> Iterator[Any]:
-    """The arrays as a generator."""
-    for start in range(0, len(x), BATCH):
-        rows = slice(start, start + BATCH)
-        yield (x[rows],) if y is None else (x[rows], y[rows])
-
-
-def source_of(kind: str, x: Any, y: Any | None) -> Callable[[], Any]:
-    """A function that gives a fresh source of this kind."""
-    if kind == "tf.data":
-        dataset = tf.data.Dataset.from_tensor_slices(x if y is None else (x, y)).batch(BATCH)
-        return lambda: dataset
-    kinds: dict[str, Callable[[], Any]] = {
-        "arrays": lambda: x,
-        "pydataset": lambda: Batches(x, y),
-        "generator": lambda: generator(x, y),
-    }
-    return kinds[kind]
-
-
-def measure(subject: Subject, kind: str, proof: str, pairs: int) -> Ratio:
-    """Guarded over bare.
-
-    Args:
-        subject: Model and data.
+    Attributes:
+        engine: ``Keras 3`` or ``tf_keras``.
+        model: Its name.
+        method: ``predict`` or ``evaluate``.
         kind: Kind of source.
-        proof: ``transport``: tags alone; ``content``: tags and fingerprints
-            of every row against a reference; ``labels``: the stream's targets.
-        pairs: Alternating pairs.
+        proof: ``transport``: tags alone; ``content``: fingerprints of every
+            row against a reference; ``labels``: the stream's targets;
+            ``hash only``: fingerprints, without the rest of a guard.
+        budget: Highest ratio allowed, or None.
+        aim: Ratio to come down to, or None.
     """
-    y = subject.y if proof == "labels" and kind != "arrays" else None
-    fresh = source_of(kind, subject.x, y)
-    # Arrays and datasets know where they end; a generator's user says how many steps to take.
-    steps = -(-len(subject.x) // BATCH) if kind == "generator" else None
-    options: dict[str, Any] = {"labels": subject.y, "mlflow": False, "on_unproven": "record"}
-    if proof == "content":
+
+    engine: str
+    model: str
+    method: str
+    kind: str
+    proof: str
+    budget: float | None = None
+    aim: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a line of the table says.
+
+    Attributes:
+        cell: What was measured.
+        ratio: Guarded over bare.
+        batches: Batches in what was timed.
+        rows: Its rows.
+        memory: Bytes that a guard and its call add to the peak; None where that was not measured.
+    """
+
+    cell: Cell
+    ratio: Ratio
+    batches: int
+    rows: int
+    memory: int | None = None
+
+    @property
+    def added(self) -> float:
+        """Seconds."""
+        return self.ratio.second - self.ratio.first
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the budget holds, if there is one."""
+        return None if self.cell.budget is None else self.ratio.ratio <= self.cell.budget
+
+
+def cells(*, everything: bool = True) -> Iterator[Cell]:
+    """All lines; else those with a budget, and the content of Keras 3's ``predict``."""
+    for engine in (KERAS_3, TF_KERAS):
+        for model in (MLP, CONV):
+            for method, proofs in PROOFS.items():
+                budgets = BUDGETS.get((engine, model, method), {})
+                for kind in KINDS:
+                    for proof in proofs:
+                        # `predict` of arrays carries no targets.
+                        if (method, kind, proof) == ("predict", "arrays", "labels"):
+                            continue
+                        first = proof == proofs[0]
+                        budget = budgets.get(kind) if first else None
+                        shown = everything or budget or (engine, method, proof) == (KERAS_3, "predict", "content")
+                        if shown:
+                            yield Cell(engine, model, method, kind, proof, budget, AIMS[model] if first else None)
+            if engine == KERAS_3:
+                yield Cell(engine, model, "predict", "tf.data", "hash only", FINGERPRINT_BUDGETS[model])
+
+
+def figures(effort: Effort) -> Iterator[Cost]:
+    """The table, line by line."""
+    subjects: dict[tuple[str, str], Subject] = {}
+    for cell in cells(everything=effort.everything):
+        name = (cell.engine, cell.model)
+        if name not in subjects:
+            subjects = {name: subject(*name, effort.rows[cell.model])}
+        limited = cell.budget is None
+        rows = (effort.fewer_rows if limited else effort.rows)[cell.model]
+        pairs = effort.fewer_pairs if limited else effort.pairs
+        yield measure(cell, subjects[name].of_rows(rows), pairs)
+
+
+def measure(cell: Cell, subject: Subject, pairs: int) -> Cost:
+    """Measure one line."""
+    if cell.proof == "hash only":
+        stretch = subject.batches // STRETCHES
+        return Cost(cell, fingerprints_alone(subject, pairs), stretch, stretch * BATCH)
+    bare = call_of(subject, cell.method, cell.kind, targets=cell.method == "evaluate" or cell.proof == "labels")
+    options: dict[str, Any] = {"labels": subject.y, "mlflow": False, "on_failure": "record", "on_unproven": "record"}
+    if cell.proof == "content":
         options["reference"] = subject.x
-    guard = evalguard.guard(**options)
+    kept = evalguard.guard(**options)
 
-    def bare() -> None:
-        subject.model.predict(fresh(), batch_size=BATCH if kind == "arrays" else None, steps=steps, verbose=0)
-
-    def guarded() -> None:
+    def guarded(guard: Any = kept) -> None:
         with guard:
             bare()
 
-    ratio = compare(bare, guarded, pairs=pairs)
-    expected = {"transport": {"transport", "identity"}, "content": {"identity"}, "labels": {"labels", "identity"}}
-    assert guard.report.proof in expected[proof], guard.report.headline
-    return ratio
+    ratio = compare(bare, guarded, pairs=pairs, warmup=min(pairs, 2))
+    _check(kept.report, cell)
+    # A guard of its own: what it reads and fingerprints once is memory too.
+    memory = added_bytes(bare, lambda: guarded(evalguard.guard(**options)))
+    return Cost(cell, ratio, subject.batches, len(subject.x), memory)
+
+
+def _check(report: evalguard.Report, cell: Cell) -> None:
+    """What was timed is what the line says."""
+    assert report.verdict is not evalguard.Verdict.FAIL, report.headline
+    # Rows of an array are known by their position.
+    proof = {"content": "identity"}.get(cell.proof, cell.proof)
+    assert report.proof in {proof, "identity"}, f"{cell}: {report.headline}"
 
 
 def fingerprints_alone(subject: Subject, pairs: int) -> Ratio:
@@ -150,7 +187,14 @@ def fingerprints_alone(subject: Subject, pairs: int) -> Ratio:
     so stretches of one call take turns, sixth by sixth, ``2 * pairs`` calls of them.
     """
     from evalguard.engines.batches import take
-    from evalguard.engines.recorder import Recorder, Wanted
+    from evalguard.engines.recorder import Recorder, Untagged, Wanted
+
+    class Numbered(Untagged):
+        """Batches are numbered as they come, as those of a dataset that knows how many it has."""
+
+        def __init__(self) -> None:
+            numbers = itertools.count()
+            self.unwrap = lambda batch: (batch, next(numbers))
 
     dataset = tf.data.Dataset.from_tensor_slices(subject.x).batch(BATCH)
     model = subject.model
@@ -159,7 +203,7 @@ def fingerprints_alone(subject: Subject, pairs: int) -> Ratio:
 
     def call(first: int) -> None:
         function, number, started = model.predict_function, 0, 0.0
-        recorder = Recorder(Wanted("always"))
+        recorder = Recorder(Wanted("always"), Numbered())
 
         def tap(data: list[Any]) -> Any:
             nonlocal number, started, recorder
@@ -168,7 +212,7 @@ def fingerprints_alone(subject: Subject, pairs: int) -> Ratio:
             if place == 0:
                 if number:
                     times[1 - hashed].append(time.perf_counter() - started)
-                recorder, started = Recorder(Wanted("always")), time.perf_counter()
+                recorder, started = Recorder(Wanted("always"), Numbered()), time.perf_counter()
             number += 1
             if not hashed:
                 return function(data)

@@ -73,14 +73,16 @@ def _measured(folder: Path, rows: int, order: str) -> tuple[float, float, str, i
 
 
 def _write(path: Path, rows: int, order: str) -> None:
-    with parquet.ParquetWriter(path, pa.schema([("id", pa.string())])) as writer:
+    with parquet.ParquetWriter(path, pa.schema([("id", pa.string()), ("label", pa.int8())])) as writer:
         for start in range(0, rows, CHUNK):
             numbers = np.arange(start, min(start + CHUNK, rows))
             if order == "reversed":
                 numbers = rows - 1 - numbers
             elif order == "two batches swapped" and start == 0:
                 numbers[:64] = np.concatenate([numbers[32:64], numbers[:32]])
-            writer.write_table(pa.table({"id": [f"images/{number:010d}.png" for number in numbers]}))
+            names = [f"images/{number:010d}.png" for number in numbers]
+            labels = pa.array((numbers % 10).astype(np.int8))
+            writer.write_table(pa.table({"id": names, "label": labels}))
 
 
 if __name__ == "__main__":
