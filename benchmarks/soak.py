@@ -162,7 +162,8 @@ def call(batches: int, *, guarded: bool) -> Soak:
         own = recorders[-1].seconds if recorders else 0.0
         points.append(Point(done, time.perf_counter() - started, own, memory_mb()))
 
-    guard = evalguard.guard(labels=len(x), reference=x, mlflow=False, on_failure="record") if guarded else nullcontext()
+    labels = np.zeros(len(x), np.int8)
+    guard = evalguard.guard(labels=labels, reference=x, mlflow=False, on_failure="record") if guarded else nullcontext()
     # A class there, a function here.
     patched = vars(controller)["Recorder"]
     vars(controller)["Recorder"] = kept
