@@ -24,6 +24,8 @@ from evalguard.engines import patching
 
 ENGINE, FOLDER = sys.argv[1], Path(sys.argv[2])
 MAIN = os.getpid()
+# A shell that starts this in the background lets it ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 N, BATCH, BAD = 40, 4, 5
 X = np.arange(N, dtype="float32")[:, None]
 WORKERS: dict[str, dict[str, Any]] = {"serial": {}, "processes": {"workers": 2, "use_multiprocessing": True}}

@@ -56,7 +56,14 @@ def started(folder, *before, data="slow, args: {seconds: 20}", more=()):
     }
     command = [*before, sys.executable, "-m", "evalguard", "run", "step.yaml", "--progress", "plain", *more]
     return subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell that runs these tests in the background lets them ignore Ctrl-C, and they what they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
