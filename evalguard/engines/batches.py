@@ -32,21 +32,21 @@ def take(recorder: Recorder, data: Any) -> Any:
     start = time.perf_counter()
     stream = recorder.stream
     if stream.bare:
-        batch, tag = data, LATER
-        held = recorder.hold(data, LATER)
+        batch, tag, held = data, LATER, recorder.hold(data, LATER)
     elif stream.shared:
-        # Looked at now, and again when the model is done: behind all that is held.
-        recorder.settle()
-        batch, tag = stream.unwrap(data)
-        held = False
+        # Looked at now, and again when the model is done.
+        batch, tag, held = data, LATER, False
     else:
         batch, tag = stream.unwrap(data)
         held = recorder.hold(batch, tag)
     recorder.seconds += time.perf_counter() - start
     if held:
         return batch
+    # What is held came before: its tags are taken, and noted, before this one's.
     recorder.settle()
-    note(recorder, *(stream.unwrap(data) if tag is LATER else (batch, tag)))
+    if tag is LATER:
+        batch, tag = stream.unwrap(data)
+    note(recorder, batch, tag)
     return recorder.without_key(batch) if recorder.wanted.strip_key else batch
 
 

@@ -207,9 +207,8 @@ class Recorder:
         self.seconds += time.perf_counter() - start
 
     def note(self, batch: Any, tag: Any) -> None:
-        """Note one batch, behind those that are held."""
+        """Note one batch; those that are held must have been settled."""
         start = time.perf_counter()
-        self.settle()
         try:
             self._note(batch, tag)
         except Exception as error:  # noqa: BLE001 - checking must never cost the user the predictions
