@@ -62,9 +62,14 @@ def started(folder, *before, data="slow, args: {seconds: 20}", more=()):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # A shell that runs these tests in the background lets them ignore Ctrl-C, and they what they start.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=_attended,
     )
+
+
+def _attended():
+    """A shell that runs these tests in the background lets them ignore signals, and they what they start."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def until(happened, process):
