@@ -17,6 +17,31 @@ def test_a_soak_run_looks_at_ten_points_of_its_call(guarded):
     assert (run.trace_mb > 0) is guarded
 
 
+def flat(guard_us=4.0, megabytes=100.0, trace_mb=0.0, at_end_us=None, at_end_mb=0.0):
+    """A call of 1,000 batches; the last three stretches and the last point may differ."""
+    points, guard_s = [soak.Point(20, 0.1, 0.0, megabytes)], 0.0
+    for number in range(1, 11):
+        late = at_end_us is not None and number > 7
+        guard_s += 100 * (at_end_us if late else guard_us) / 1e6
+        points.append(soak.Point(100 * number, number, guard_s, megabytes + at_end_mb * (number == 10)))
+    return soak.Soak(points, trace_mb)
+
+
+@pytest.mark.parametrize(
+    ("guarded", "status"),
+    [
+        pytest.param({}, 0, id="flat"),
+        pytest.param({"at_end_us": 4.8}, 1, id="slower-at-the-end"),
+        pytest.param({"at_end_mb": 20.0}, 1, id="memory-beyond-the-trace"),
+        pytest.param({"at_end_mb": 20.0, "trace_mb": 20.0}, 0, id="memory-of-the-trace"),
+        # Of 10 MB of trace a tenth was there at the warm-up: 17.5 MB are 8.5 beyond the rest.
+        pytest.param({"at_end_mb": 17.5, "trace_mb": 10.0}, 1, id="trace-before-the-warm-up-does-not-count"),
+    ],
+)
+def test_a_soak_run_is_judged_by_what_the_guard_alone_adds(guarded, status):
+    assert soak.verdict(flat(guard_us=0.0), flat(**guarded)) == status
+
+
 def test_the_plot_shows_each_figure(tmp_path):
     def row(source, proof, ratio, budget):
         return {
