@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import evalguard
 from evalguard import Verdict
 from evalguard.core.sampling import Sampling
+from evalguard.engines.contents import Contents
 from evalguard.errors import ConfigError, MisalignmentError
 from evalguard.fingerprint import row_fingerprints
 from evalguard.references import Reference
@@ -128,6 +129,28 @@ def test_what_was_not_looked_at_is_not_claimed(model, source):
     report = judged(model, source(NONE_CHOSEN))
     assert (report.verdict, report.proof) == (Verdict.PASS, "sample")
     assert judged(model, source(NONE_CHOSEN), content="all").verdict is Verdict.FAIL
+
+
+def test_a_generator_that_had_been_started_is_right_where_its_rows_are(model):
+    def after_a_header():
+        yield None
+        yield from generator(IN_ORDER)
+
+    source = after_a_header()
+    next(source)
+    assert judged(model, source).verdict is Verdict.PASS
+    source = after_a_header()
+    next(source)
+    assert judged(model, source, content="all", reference=None, require="transport").verdict is Verdict.FAIL
+
+
+def test_rows_that_were_not_all_noted_are_no_sample():
+    contents = Contents(sampling=Sampling(SHARE))
+    contents.add(X[:10], np.asarray)
+    assert contents.sampled(11) is None
+    sampled = contents.sampled(10)
+    assert sampled is not None
+    assert sampled.places.tolist() == Sampling(SHARE).of(10).tolist()
 
 
 def test_a_batch_too_few_is_a_fault(model):

@@ -60,7 +60,8 @@ class Report:
         verdict: PASS, REPAIRED, UNPROVEN or FAIL.
         proof: ``identity``, ``labels``, ``sample``, ``transport``, ``count`` or
             ``none``.
-        counts: Exact integers by the names in ``COUNT_NAMES``.
+        counts: Exact integers by the names in ``COUNT_NAMES``; of the rows that
+            were looked at, where a share of them was (``content``).
         findings: What is wrong, each with ``reason``, ``count``, ``message``,
             ``rows`` and ``samples`` (the first cases).
         wrong_rows: The first misaligned rows: ``row``, ``sample``, ``label``
