@@ -48,7 +48,7 @@ def figures() -> Iterator[tuple[str, float, str, float, bool]]:
                 assert client.get_run(run_id).data.tags["evalguard.verdict"] == verdict
             # The first opens the connection.
             yield (
-                f"record of a {verdict} in MLflow on loopback",
+                f"record of a {verdict} in MLflow on loopback, one worker",
                 statistics.median(times[1:]) * 1e3,
                 "ms",
                 BUDGET_MS,

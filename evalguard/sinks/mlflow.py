@@ -30,6 +30,8 @@ from evalguard.sinks.spool import Record
 from evalguard.sinks.tags import ERROR, PENDING, slug
 
 TIMEOUT_S = 10.0
+# For a terminal: MLflow shows the page beside it, and each file is a request more to wait for.
+NOT_SENT = frozenset({"report.txt"})
 # Between two looks at a record that another process is sending.
 POLL_S = 0.02
 
@@ -183,7 +185,7 @@ class MlflowSink:
             report.checked_at_ms or _now_ms(),
             counts={"violations": report.violations, **{name: int(count) for name, count in report.counts.items()}},
             labels={part: report.labels[part] for part in ("name", "digest", "n") if part in report.labels},
-            artifacts={name: _bytes(content) for name, content in artifacts.items()},
+            artifacts={name: _bytes(content) for name, content in artifacts.items() if name not in NOT_SENT},
             figures=dict(impact_figures(report)),
         )
         self._keep_and_send(record)
