@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import gc
-import itertools
+import statistics
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import tensorflow as tf
@@ -184,41 +184,39 @@ def fingerprints_alone(subject: Subject, pairs: int) -> Ratio:
     """The compiled function on ready batches, with and without the fingerprints of what it is fed.
 
     A few microseconds in a thousand: calls of seconds differ by more than that,
-    so stretches of one call take turns, sixth by sixth, ``2 * pairs`` calls of them.
+    so stretches of one call take turns, sixth by sixth, in ``2 * pairs`` calls,
+    and each step is held against the step of the same place in the other
+    stretches: the median of each place, and the sum of these. Quartiles are
+    those of whole stretches.
     """
     from evalguard.engines.batches import take
-    from evalguard.engines.recorder import Recorder, Untagged, Wanted
-
-    class Numbered(Untagged):
-        """Batches are numbered as they come, as those of a dataset that knows how many it has."""
-
-        def __init__(self) -> None:
-            numbers = itertools.count()
-            self.unwrap = lambda batch: (batch, next(numbers))
+    from evalguard.engines.recorder import Recorder, Wanted
+    from evalguard.probes.tf_data import TfDataProbe
 
     dataset = tf.data.Dataset.from_tensor_slices(subject.x).batch(BATCH)
     model = subject.model
     stretch = len(subject.x) // BATCH // STRETCHES
-    times: tuple[list[float], list[float]] = ([], [])
+    # Without and with: seconds of each step, by its place in the stretch.
+    steps: tuple[list[list[float]], ...] = tuple([[] for _ in range(stretch)] for _ in range(2))
 
     def call(first: int) -> None:
-        function, number, started = model.predict_function, 0, 0.0
-        recorder = Recorder(Wanted("always"), Numbered())
+        function, number, hashed, started = model.predict_function, 0, False, 0.0
+        recorder = Recorder(Wanted("always"), TfDataProbe(dataset, {}))
 
         def tap(data: list[Any]) -> Any:
-            nonlocal number, started, recorder
+            nonlocal number, hashed, started
             part, place = divmod(number, stretch)
-            hashed = (part + first) % 2 == 1
+            if number:
+                steps[hashed][place - 1].append(time.perf_counter() - started)
             if place == 0:
-                if number:
-                    times[1 - hashed].append(time.perf_counter() - started)
-                recorder, started = Recorder(Wanted("always"), Numbered()), time.perf_counter()
+                hashed = (part + first) % 2 == 1
             number += 1
+            started = time.perf_counter()
             if not hashed:
                 return function(data)
             rows = function([take(recorder, batch) for batch in data])
             if place == stretch - 1:
-                recorder.settle()
+                recorder.end()
             return rows
 
         model.predict_function = tap
@@ -229,9 +227,14 @@ def fingerprints_alone(subject: Subject, pairs: int) -> Ratio:
 
     model.predict(subject.x[:BATCH], verbose=0)
     call(0)
-    for way in times:
-        way.clear()
+    for way in steps:
+        for place in way:
+            place.clear()
     for number in range(2 * pairs):
         gc.collect()
         call(number % 2)
-    return ratio_of(*times)
+    whole = [[sum(times) for times in zip(*way, strict=False)] for way in steps]
+    bare, hashing = (sum(statistics.median(place) for place in way) for way in steps)
+    count = min(map(len, whole))
+    spread = ratio_of(whole[0][:count], whole[1][:count])
+    return replace(spread, first=bare, second=hashing, ratio=hashing / bare)

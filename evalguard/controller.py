@@ -177,7 +177,7 @@ class Session:
         recorder = Recorder(self._wanted_of(source, method), probe, watch=self._watch(method, source), problem=problem)
         with engine.tap(model, recorder):
             result = original(*bound.args, **bound.kwargs)
-        recorder.settle()
+        recorder.end()
         seconds = time.perf_counter() - start
         trace = recorder.trace(
             method=method,

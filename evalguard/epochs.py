@@ -72,7 +72,7 @@ class Epochs:
         recorder = Recorder(self._wanted, problem=engine.unsupported(self.model, "evaluate"))
         with engine.tap(self.model, recorder):
             figures = original(*args, **kwargs)
-        recorder.settle()
+        recorder.end()
         trace = recorder.trace(method=FIT, source=_state(probe, len(recorder.tags)), index_source="stated", n_rows=None)
         self.seen.append(Validation(self.epoch or len(self.seen) + 1, trace))
         self.recorders.append(recorder)

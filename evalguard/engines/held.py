@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 SMALL_BATCH = 1 << 16
 MOST_BYTES, MOST_BATCHES = 1 << 18, 256
+# Of batches that nobody else can change nothing is copied, so that large ones may wait, too.
+MOST_KEPT = 1 << 23
 # Codes of ``struct``, which are NumPy's as well.
 _PLAIN = frozenset("?bBhHiIlLqQefd")
 _ARRAYS = frozenset({"EagerTensor", "ndarray"})

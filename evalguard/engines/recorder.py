@@ -17,7 +17,7 @@ from evalguard.core.sampling import Sampling
 from evalguard.core.spill import TRACE_MEMORY, Memory, Pile
 from evalguard.core.trace import UNKNOWN, BatchTags, Column, SourceState, Tags, Trace, stack_nests
 from evalguard.engines.contents import Contents
-from evalguard.engines.held import MOST_BATCHES, MOST_BYTES, Group, Held
+from evalguard.engines.held import MOST_BATCHES, MOST_BYTES, MOST_KEPT, Group, Held
 from evalguard.engines.taglog import TagLog, n_tagged
 from evalguard.fingerprint import LeafSpec
 from evalguard.tagging import Unwrap, untagged
@@ -41,6 +41,10 @@ class Stream(Protocol):
     def shared(self) -> bool:
         """Rows may change after they were fed: each batch is looked at when it is fed, and again after that."""
 
+    @property
+    def owned(self) -> bool:
+        """Nobody else has the memory of a batch, and all batches are of one form: they may be looked at later."""
+
     def intact(self) -> list[bool]:
         """For each batch of the last execution, whether it is still what it was when it was taken apart."""
 
@@ -49,7 +53,7 @@ class Untagged:
     """A stream of batches without tags."""
 
     unwrap: Unwrap = staticmethod(untagged)
-    bare = shared = False
+    bare = shared = owned = False
 
     def intact(self) -> list[bool]:
         """Nothing to compare with."""
@@ -100,6 +104,8 @@ class Recorder:
         watch: Asked after each execution for a fault that is certain already.
         stopped: The fault for which the call is stopped; empty if it is not.
         fresh: Rows and tag of each batch that ``watch`` has not seen.
+        kept: Batches that nobody else can change, and their tags, still to be looked at.
+        room: How many more may be kept.
         problem: Why something could not be noted.
         seconds: What noting has taken.
     """
@@ -114,8 +120,11 @@ class Recorder:
     watch: Callable[[Recorder], str] | None = None
     stopped: str = ""
     fresh: list[tuple[int, Any]] = field(default_factory=list)
+    kept: list[tuple[Any, Any]] = field(default_factory=list)
+    room: int = 0
     problem: str = ""
     seconds: float = 0.0
+    _most_kept: int | None = None
     _held: Held = field(default_factory=Held)
     _with_targets: int = 0
     _holds: bool = True
@@ -140,6 +149,14 @@ class Recorder:
         """The first row that was fingerprinted."""
         return self.contents.first
 
+    def keep_from_now(self, batch: Any) -> None:
+        """Keep what comes after this batch, where nobody else can change it."""
+        if self._most_kept is None:
+            keeps = self._holds and self.stream.owned
+            size = sum(int(np.asarray(leaf).nbytes) for leaf in nests.leaves(batch)) if keeps else 0
+            self._most_kept = min(MOST_BATCHES, MOST_KEPT // size) if size else 0
+            self.room = self._most_kept
+
     def hold(self, batch: Any, tag: Any) -> bool:
         """Keep a small batch, to be noted with others; False: it must be noted now.
 
@@ -154,11 +171,25 @@ class Recorder:
         if not held.add(batch, tag, rows):
             return False
         if held.n_bytes > MOST_BYTES or held.n_batches >= MOST_BATCHES:
-            self.settle()
+            self._note_held()
         return True
 
     def settle(self) -> None:
-        """Note the batches that are held."""
+        """Note the batches that are kept or held."""
+        kept, self.kept, self.room = self.kept, [], self._most_kept or 0
+        for batch, tag in kept:
+            if not self.hold(batch, tag):
+                self._note_held()
+                self.note(*(self.stream.unwrap(batch) if tag is LATER else (batch, tag)))
+        self._note_held()
+
+    def end(self) -> None:
+        """The call is over: note what is left."""
+        start = time.perf_counter()
+        self.settle()
+        self.seconds += time.perf_counter() - start
+
+    def _note_held(self) -> None:
         for group in self._held.take_out() if self._held.groups else ():
             try:
                 self._note_group(group)
@@ -207,13 +238,11 @@ class Recorder:
         self.seconds += time.perf_counter() - start
 
     def note(self, batch: Any, tag: Any) -> None:
-        """Note one batch; those that are held must have been settled."""
-        start = time.perf_counter()
+        """Note one batch; those that are kept or held must have been settled."""
         try:
             self._note(batch, tag)
         except Exception as error:  # noqa: BLE001 - checking must never cost the user the predictions
             self.problem = self.problem or f"{type(error).__name__} while a batch was noted: {error}"
-        self.seconds += time.perf_counter() - start
 
     def _note(self, batch: Any, tag: Any) -> None:
         x, y, _ = nests.unpack(batch)

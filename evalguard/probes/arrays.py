@@ -31,7 +31,8 @@ class ArraysProbe(Probe):
         if rows is None:
             return
         if sealable(source) and not self.replicated:
-            self.unwrap, self.bare = ArraySeals(source).take, True
+            # Keras cuts each batch out, into memory of its own.
+            self.unwrap, self.bare, self.owned = ArraySeals(source).take, True, True
             return
         # evaluate() takes targets and weights beside x; they ride inside, in the place of x.
         packed = nests.pack(source, call.get("y"), call.get("sample_weight"))

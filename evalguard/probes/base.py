@@ -46,11 +46,13 @@ class Probe:
         bare: Whether a delivered batch has nothing beside it, and its rows
             tell the tag, so that ``unwrap`` may be given a copy later.
         shared: Whether rows may change after they were fed.
+        owned: Whether nobody else has the memory of a delivered batch, and
+            all batches have rows of one form: they may be looked at later.
     """
 
     kind = "unknown"
     index_source = "stated"
-    bare = shared = False
+    bare = shared = owned = False
 
     def __init__(self, source: Any, call: dict[str, Any]) -> None:
         self.original = source

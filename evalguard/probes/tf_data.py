@@ -15,7 +15,7 @@ from typing import Any
 
 from evalguard.core.trace import ROW_BITS
 from evalguard.probes.base import Probe
-from evalguard.probes.tf_pipeline import pipeline_facts
+from evalguard.probes.tf_pipeline import makes_its_batches, pipeline_facts
 
 MOST_BATCHES = 2**62
 
@@ -43,6 +43,7 @@ class TfDataProbe(Probe):
             self.source = tf.data.Dataset.zip((source, tf.data.Dataset.range(MOST_BATCHES).repeat()))
         if self._due is None:
             self.unwrap = tuple
+        self.owned = not self.replicated and makes_its_batches(source)
 
     def _batches_due(self) -> int | None:
         """Batches of a call that asks for all of them, if their number is known."""

@@ -1,4 +1,4 @@
-"""What a ``tf.data`` pipeline is made of: evidence for a cause, never for a verdict.
+"""What a ``tf.data`` pipeline is made of: evidence for a cause, and whose memory its batches are in.
 
 There is no public way to ask a dataset for its transformations. Class names and
 attributes below are those of tensorflow 2.21 (python/data/ops/*_op.py); what is
@@ -7,12 +7,16 @@ not found is not claimed.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 # A pipeline that is built in a loop may be long; one that joins itself many times has many paths.
 MAX_NODES = 2000
+BATCHES = frozenset({"BatchDataset", "ParallelBatchDataset"})
+# They hand on the tensors that they are given.
+HAND_ON = frozenset({"PrefetchDataset", "OptionsDataset", "TakeDataset", "SkipDataset"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +50,34 @@ def pipeline_facts(dataset: Any) -> dict[str, Any]:
         facts["shuffled_branches"] = len({node.branch for node in shuffles})
         buffers = [_number(node.dataset, "_buffer_size") for node in shuffles]
         facts["shuffle_buffer"] = max((size for size in buffers if size is not None), default=0)
-    batches = [node for node in nodes if node.name in {"BatchDataset", "ParallelBatchDataset"}]
+    batches = [node for node in nodes if node.name in BATCHES]
     if batches and _number(batches[0].dataset, "_drop_remainder"):
         facts["drop_remainder"] = True
     if any(str(getattr(node.dataset, "_deterministic", None)).lower() == "false" for node in nodes):
         facts["unordered"] = True
     return facts
+
+
+def makes_its_batches(dataset: Any) -> bool:
+    """Whether ``batch`` made the tensors that are delivered, so that nobody else has their memory, all of one form.
+
+    What comes from Python as it is may lie in an array that is filled anew (``seals``).
+    """
+    for node in _nodes(dataset):
+        if node.name not in HAND_ON:
+            return node.name in BATCHES and _rows_of_one_form(dataset.element_spec)
+    return False
+
+
+def _rows_of_one_form(spec: Any) -> bool:
+    tf = sys.modules["tensorflow"]
+    return all(
+        isinstance(leaf, tf.TensorSpec)
+        and (leaf.dtype.is_floating or leaf.dtype.is_integer or leaf.dtype.is_bool)
+        and leaf.shape.rank
+        and leaf.shape[1:].is_fully_defined()
+        for leaf in tf.nest.flatten(spec)
+    )
 
 
 def _nodes(dataset: Any) -> Iterator[Node]:

@@ -1,5 +1,7 @@
 """Small batches are noted together, in the order in which they were fed, as they were when the model was done."""
 
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalguard.engines.batches import take
-from evalguard.engines.held import SMALL_BATCH, Held
-from evalguard.engines.recorder import Recorder, Wanted
+from evalguard.engines.held import MOST_BATCHES, MOST_KEPT, SMALL_BATCH, Held
+from evalguard.engines.recorder import Recorder, Untagged, Wanted
 from evalguard.fingerprint import row_fingerprints
 from evalguard.seals import Seals
 
@@ -54,6 +56,8 @@ class Sealed:
     def shared(self):
         return self.seals.shared
 
+    owned = False
+
     def intact(self):
         return self.seals.intact()
 
@@ -89,6 +93,59 @@ def test_rows_are_noted_as_they_were_when_they_were_fed():
     x[:] = 7
     recorder.settle()
     assert recorder.contents.parts[:].tolist() == before.tolist()
+
+
+class Owned(Untagged):
+    """What a probe knows of a dataset whose batches are nobody else's."""
+
+    owned = True
+
+    def __init__(self):
+        numbers = itertools.count()
+        self.unwrap = lambda data: (data, next(numbers))
+
+
+@pytest.mark.parametrize("width", [SMALL, LARGE])
+@pytest.mark.parametrize("count", [1, 2, 30, MOST_BATCHES + 40])
+def test_batches_that_nobody_else_can_change_are_looked_at_later(count, width):
+    fed = [batch(number % 7, width) for number in range(count)]
+    recorder = Recorder(Wanted("always"), Owned())
+    for data in fed:
+        assert take(recorder, data) is data
+    assert len(recorder.kept) == (count - 1) % min(MOST_BATCHES, MOST_KEPT // (4 * ROWS * width))
+    recorder.end()
+    assert not recorder.kept
+    assert recorder.seconds > 0
+    assert np.asarray(recorder.tags.tags()).tolist() == [
+        (number << 32) + row for number in range(count) for row in range(ROWS)
+    ]
+    found = recorder.contents.parts[:]
+    assert found.tolist() == np.concatenate([row_fingerprints(data[0])[0] for data in fed]).tolist()
+
+
+def test_not_much_is_kept():
+    rows = MOST_KEPT // 4 // ROWS // 3 + 1
+    recorder = Recorder(Wanted("always"), Owned())
+    for number in range(6):
+        take(recorder, batch(number, rows))
+        assert len(recorder.kept) == [0, 1, 0, 1, 0, 1][number]
+
+
+@pytest.mark.parametrize("wanted", [Wanted("always", key=lambda data: data[0][:, 0]), Wanted(fingerprint=lambda x: x)])
+def test_where_a_function_of_the_user_is_asked_nothing_is_kept(wanted):
+    recorder = Recorder(wanted, Owned())
+    for number in range(3):
+        take(recorder, batch(number))
+    assert not recorder.kept
+    assert not recorder.problem
+
+
+def test_what_cannot_be_noted_later_is_a_problem_and_no_error():
+    recorder = Recorder(Wanted("always"), Owned())
+    take(recorder, batch(0))
+    take(recorder, (object(),))
+    recorder.end()
+    assert "while a batch was noted" in recorder.problem
 
 
 @pytest.mark.parametrize("bare", [True, False])

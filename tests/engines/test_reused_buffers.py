@@ -7,6 +7,7 @@ the array holds by then. Each input is its sample's number: the predictions tell
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 
 import evalguard
@@ -90,6 +91,15 @@ def test_a_batch_that_changed_while_the_model_computed_is_marked():
         recorder.note(np.zeros((BATCH, WIDTH)), pull)
     recorder.ran()
     assert np.asarray(recorder.tags.tags()).tolist() == [*range(BATCH), *[ALTERED] * BATCH]
+
+
+def test_rows_of_a_dataset_that_lie_in_one_array_are_noted_as_they_were_fed(engine):
+    spec = (tf.TensorSpec((BATCH, WIDTH), tf.float32), tf.TensorSpec((BATCH,), tf.int64))
+    dataset = tf.data.Dataset.from_generator(lambda: one_buffer(copied=False), output_signature=spec)
+    x = np.repeat(np.arange(N, dtype="float32")[:, None], WIDTH, axis=1)
+    with evalguard.guard(labels=np.arange(N), reference=x, mlflow=False, on_failure="record") as g:
+        rows = echo(engine).predict(dataset, steps=N // BATCH, verbose=0)[:, 0]
+    assert (g.report.verdict == "PASS") == (rows == np.arange(N)).all()
 
 
 class OneBuffer(keras.utils.PyDataset):
