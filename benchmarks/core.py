@@ -41,6 +41,9 @@ def figures() -> Iterator[Figure]:
     seconds, megabytes = alone("judge_many", 10**8)
     yield ("judging a random permutation of 10^8 rows", seconds, "s", 60.0, False)
     yield ("memory of the process that does so, with its data", megabytes, "MB", 3000.0, False)
+    seconds, megabytes = alone("judge_shuffled_content", 10**7)
+    yield ("the same of 10^7 rows by their fingerprints", seconds, "s", 30.0, False)
+    yield ("memory of the process that does so, with its data", megabytes, "MB", 2000.0, False)
     for work, what in (("judge_mapped", "labels with their targets"), ("judge_mapped_content", "fingerprints")):
         seconds, megabytes = alone(work, 10**8, "allocated")
         yield (f"judging 10^8 rows in order, mapped {what}", seconds, "s", 60.0, False)
@@ -118,6 +121,20 @@ def _judging(rows: int) -> Callable[[], object]:
     unknown.extend_run(UNKNOWN, rows)
     trace = Trace(rows, unknown, index=order)
     return lambda: judge(trace, labels, Policy())
+
+
+def judge_shuffled_content(rows: int) -> float:
+    """Seconds to judge rows in random order that are known by their fingerprints alone."""
+    rng = np.random.default_rng(0)
+    known = rng.integers(0, 2**64, rows, dtype=np.uint64)
+    labels = Labels(values=np.zeros(rows, np.int8), fingerprints=known, name="benchmark")
+    assert labels.digest
+    unknown = Runs(step=0)
+    unknown.extend_run(UNKNOWN, rows)
+    trace = Trace(rows, unknown, fingerprints=known[rng.permutation(rows)])
+    start = time.perf_counter()
+    assert judge(trace, labels, Policy()).report.counts["foreign"] == 0
+    return time.perf_counter() - start
 
 
 def judge_mapped(rows: int) -> float:

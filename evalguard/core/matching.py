@@ -100,15 +100,19 @@ def _assign_rest(
     rows: NDArray[np.uint64], reference: NDArray[np.uint64], samples: Int64, taken: NDArray[np.bool_]
 ) -> None:
     """Fill in ``samples`` of the rows that are not in place, per fingerprint in order of occurrence."""
-    # Sorted by fingerprint; within one, free samples first, each part in label order.
-    order = np.lexsort((np.arange(len(reference)), taken, reference))
-    ordered = reference[order]
     rest = np.flatnonzero(samples < 0)
     if not rest.size:
         return
-    start = np.searchsorted(ordered, rows[rest], "left")
-    holders = np.searchsorted(ordered, rows[rest], "right") - start
-    rank = occurrence(rows[rest])
+    # By fingerprint; within one, free samples first, each part in label order.
+    order = np.concatenate([np.flatnonzero(~taken), np.flatnonzero(taken)])
+    order = order[np.argsort(reference[order], kind="stable")]
+    ordered = reference[order]
+    # The rows by fingerprint, too: looked up in any other order each one waits for memory.
+    rest = rest[np.argsort(rows[rest], kind="stable")]
+    wanted = rows[rest]
+    rank = np.arange(len(wanted)) - np.searchsorted(wanted, wanted, "left")
+    start = np.searchsorted(ordered, wanted, "left")
+    holders = np.searchsorted(ordered, wanted, "right") - start
     known = holders > 0
     # Free samples come first, so the modulo reaches taken ones only when no free one is left.
     samples[rest[known]] = order[start[known] + rank[known] % holders[known]]
