@@ -7,16 +7,16 @@ this. Effects come first (run the call), then values (trace, judgement, report).
 from __future__ import annotations
 
 import inspect
-import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from evalguard import digests, nests, predictions
+from evalguard.calls import BATCH_METHODS, CALL, ROWS_RETURNED, Call, metric_names, predicts_again, probe_of
 from evalguard.core import repair
 from evalguard.core.judge import Judgement, judge, unproven
 from evalguard.core.labels import Labels
@@ -26,58 +26,28 @@ from evalguard.core.report import Report
 from evalguard.core.sampling import Sampling
 from evalguard.core.spill import Memory
 from evalguard.core.trace import Trace, joined
-from evalguard.core.validation import FIT, judge_validations
+from evalguard.core.validation import FIT
+from evalguard.cost import bytes_of, not_on_disk
 from evalguard.engines import direct, engine_of, tf_keras
 from evalguard.engines.recorder import Recorder, Wanted
 from evalguard.engines.watch import Watch
-from evalguard.epochs import Epochs
+from evalguard.epochs import Epochs, judge_epochs
 from evalguard.errors import (
     EvalGuardWarning,
     LabelsError,
     MisalignmentError,
     SinkError,
     UnprovenError,
-    UnsupportedSourceError,
 )
 from evalguard.impact import Metric, impact
-from evalguard.probes import KERAS3, TF_KERAS, ProbeTable, probe_for
+from evalguard.messages import message, stacklevel, versions
+from evalguard.probes import KERAS3, TF_KERAS
 from evalguard.probes.base import PassiveProbe, Probe
 from evalguard.probes.batches import BatchProbe
 from evalguard.probes.tagged_items import file_names
 from evalguard.references import Reference, explain_mismatch
 from evalguard.render import artifacts
 from evalguard.sinks import Sink
-
-CALL = "__call__"
-BATCH_METHODS = ("predict_on_batch", "test_on_batch", CALL)
-# The others return metrics: order does not matter to them, each sample once does.
-ROWS_RETURNED = ("predict", "predict_on_batch", CALL)
-
-
-@dataclass(slots=True, eq=False)
-class Call:
-    """One guarded call.
-
-    Attributes:
-        trace: What was delivered.
-        predictions: What the caller was given.
-        recorder: What was noted on the way; holds how the inputs looked.
-        seconds: Duration of the whole call.
-        again: Predicts given inputs as this call did, or None where the
-            source is not random access.
-        metrics: Names of the figures that ``evaluate`` gave.
-        source: What the caller passed as ``x``; None for one batch of a loop.
-        model: Tells calls of one model from those of another.
-    """
-
-    trace: Trace
-    predictions: Any
-    recorder: Recorder
-    seconds: float
-    again: Callable[[Any], Any] | None = None
-    metrics: tuple[str, ...] = ()
-    source: Any = None
-    model: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -171,7 +141,7 @@ class Session:
         if unsupported:  # nobody could take a tag off again
             probe, problem = PassiveProbe(source, dict(bound.arguments)), unsupported
         else:
-            probe, problem = _probe(method, bound.arguments, TF_KERAS if engine is tf_keras else KERAS3)
+            probe, problem = probe_of(method, bound.arguments, TF_KERAS if engine is tf_keras else KERAS3)
         bound.arguments.update({name: probe.call[name] for name in ("y", "sample_weight") if name in probe.call})
         bound.arguments["x"] = probe.source
         recorder = Recorder(self._wanted_of(source, method), probe, watch=self._watch(method, source), problem=problem)
@@ -186,8 +156,8 @@ class Session:
             n_rows=nests.n_rows(result) if method in ROWS_RETURNED else None,
             numbered=probe.all_numbered(len(recorder.tags)),
         )
-        again = _again(original, bound, source, probe) if method == "predict" else None
-        metrics = () if method in ROWS_RETURNED else _metric_names(model, result)
+        again = predicts_again(original, bound, source, probe) if method == "predict" else None
+        metrics = () if method in ROWS_RETURNED else metric_names(model, result)
         # A loop's batches are not kept: together they are the whole data.
         held = None if method in BATCH_METHODS else source
         call = Call(trace, result, recorder, seconds, again, metrics, held, id(model))
@@ -367,8 +337,8 @@ class Session:
             outcome = self._repaired(outcome, calls)
         noted = sum(call.recorder.seconds for call in calls) + time.perf_counter() - start
         whole = sum(call.seconds for call in calls)
-        cost = {"seconds": round(noted, 6), "share": round(noted / whole, 6) if whole else 0.0, **_bytes([trace])}
-        hazards = _not_on_disk([memory, *(call.recorder.memory for call in calls)])
+        cost = {"seconds": round(noted, 6), "share": round(noted / whole, 6) if whole else 0.0, **bytes_of([trace])}
+        hazards = not_on_disk([memory, *(call.recorder.memory for call in calls)])
         outcome.report = replace(outcome.report, cost=cost, hazards=(*outcome.report.hazards, *hazards))
         return outcome
 
@@ -465,12 +435,12 @@ class Session:
             if self.policy.on_failure in {"raise", "repair"}:
                 raise MisalignmentError(message(report), report=report, predictions=outcome.predictions)
             if self.policy.on_failure == "warn":
-                warnings.warn(message(report), EvalGuardWarning, stacklevel=_stacklevel())
+                warnings.warn(message(report), EvalGuardWarning, stacklevel=stacklevel())
         elif report.verdict is Verdict.UNPROVEN:
             if self.policy.on_unproven == "raise":
                 raise UnprovenError(message(report), report=report, predictions=outcome.predictions)
             if self.policy.on_unproven == "warn":
-                warnings.warn(message(report), EvalGuardWarning, stacklevel=_stacklevel())
+                warnings.warn(message(report), EvalGuardWarning, stacklevel=stacklevel())
 
     def _tell(self, send: Callable[..., None], *what: Any) -> None:
         """A sink that fails is part of the outcome; it changes no verdict and stops nothing."""
@@ -478,35 +448,7 @@ class Session:
             send(*what)
         except SinkError as error:
             self.sink_errors.append(error)
-            warnings.warn(str(error), EvalGuardWarning, stacklevel=_stacklevel())
-
-
-def judge_epochs(epochs: Epochs, policy: Policy, name: str) -> Report:
-    """The validations of one ``fit``, against the first of them."""
-    start = time.perf_counter()
-    context: dict[str, Any] = {"name": name, "versions": versions(), "checked_at_ms": int(time.time() * 1000)}
-    policy = replace(policy, padding="forbid", scope="call")
-    try:
-        report = judge_validations(epochs.seen, policy, **context)
-    except Exception as error:  # noqa: BLE001 - an error of our own must not cost the training, nor be a PASS
-        reason = f"evalguard could not judge this validation: {type(error).__name__}: {error}"
-        report = replace(unproven(None, policy, reason, **context), method=FIT)
-    noted = sum(recorder.seconds for recorder in epochs.recorders) + time.perf_counter() - start
-    hazards = _not_on_disk([recorder.memory for recorder in epochs.recorders])
-    cost = {"seconds": round(noted, 6), **_bytes([item.trace for item in epochs.seen])}
-    return replace(report, cost=cost, hazards=(*report.hazards, *hazards))
-
-
-def _bytes(traces: Sequence[Trace]) -> dict[str, int]:
-    """What the traces take: in memory, and on disk where they are beyond ``trace_memory``."""
-    spilled = sum(trace.n_bytes_on_disk for trace in traces)
-    return {"bytes": sum(trace.n_bytes for trace in traces), **({"spilled_bytes": spilled} if spilled else {})}
-
-
-def _not_on_disk(memories: Sequence[Memory]) -> tuple[str, ...]:
-    """What to say where a disk did not take what is beyond ``trace_memory``."""
-    problem = next((memory.problem for memory in memories if memory.problem), "")
-    return (f"rows beyond trace_memory stayed in memory, for no temporary file took them ({problem})",) * bool(problem)
+            warnings.warn(str(error), EvalGuardWarning, stacklevel=stacklevel())
 
 
 def _position_is_sample(trace: Trace, judgement: Judgement) -> bool:
@@ -596,95 +538,3 @@ def _says_labels_are_wrong(report: Report) -> bool:
     return report.stages.get("labels") == "wrong" or any(
         finding["reason"] == "identities_disagree" for finding in report.findings
     )
-
-
-def _metric_names(model: Any, result: Any) -> tuple[str, ...]:
-    """Names of the figures; ``metrics_names`` of Keras 3 has one name for all the compiled ones."""
-    if isinstance(result, dict):
-        return tuple(result)
-    names = tuple(map(str, model.metrics_names))
-    if "compile_metrics" not in names:
-        return names
-    try:
-        return tuple(map(str, model.get_metrics_result()))
-    except Exception:  # noqa: BLE001 - a user's own override, and only names are at stake
-        return names
-
-
-def _probe(method: str, arguments: Mapping[str, Any], table: ProbeTable) -> tuple[Probe, str]:
-    """The probe of a call's source; a source that cannot be tagged is handed on as it is."""
-    source, call = arguments["x"], dict(arguments)
-    if method in BATCH_METHODS:
-        return BatchProbe(source, call), ""
-    strategy = getattr(call.get("self"), "distribute_strategy", None)
-    replicated = strategy is not None and strategy.num_replicas_in_sync > 1
-    if method == "evaluate" and replicated and not call["self"].built:
-        # Keras 3 builds such a model from a batch of its own taking, tag and all (trainer.py, _maybe_symbolic_build).
-        return PassiveProbe(source, call), ""
-    try:
-        return probe_for(source, table)(source, call), ""
-    except UnsupportedSourceError:
-        raise
-    except Exception as error:  # noqa: BLE001 - a source that Keras takes must not fail because of us
-        return PassiveProbe(source, call), f"the source could not be tagged: {type(error).__name__}: {error}"
-
-
-def _again(original: Callable[..., Any], bound: inspect.BoundArguments, source: Any, probe: Probe) -> Any:
-    """Predict some rows of a random-access source as the call did: whole batches, the same size."""
-    if probe.kind != "arrays":
-        return None
-    size = bound.arguments.get("batch_size") or predictions.KERAS_BATCH_SIZE
-    steps = bound.arguments.get("steps")
-    total = nests.n_rows(source)
-    if total is None or (steps and not bound.arguments.get("batch_size")):
-        size = -(-(total or 1) // int(steps or 1))
-    fixed = {name: value for name, value in bound.arguments.items() if name in {"self", "verbose"}}
-
-    def predict(rows: Any) -> Any:
-        return predictions.predict_rows(lambda x: original(**fixed, x=x, batch_size=size), source, rows, size)
-
-    return predict
-
-
-def message(report: Report) -> str:
-    """What an exception or a warning says: the verdict, the first rows, the cause, the next step."""
-    lines = [f"{report.name}: {report.headline}"]
-    lines += [f"  {finding['message']}" for finding in report.findings]
-    lines += [f"  {wrong_row(row)}" for row in report.wrong_rows[:3]]
-    for cause in report.diagnosis[:1]:
-        lines += [f"  cause: {cause.cause} ({cause.evidence})", f"  {cause.remedy}"]
-    lines += [f"  not proven: {note}" for note in report.not_proven]
-    if report.repair and report.repair.get("refused"):
-        lines.append(f"  not repaired: {report.repair['refused']}")
-    if report.advice:
-        lines.append(f"  to prove it: {report.advice}")
-    return "\n".join(lines)
-
-
-def wrong_row(row: Mapping[str, Any]) -> str:
-    """``row 7: prediction of sample 12, scored against label 7``."""
-    sample = "a row that is no labelled sample" if row["sample"] is None else f"prediction of sample {row['sample']}"
-    if row["sample"] is None and row["label"] is not None and "sample_key" not in row:
-        sample = "prediction"
-    label = "beyond the last label" if row["label"] is None else f"scored against label {row['label']}"
-    return f"row {row['row']}: {sample}, {label}"
-
-
-def versions() -> dict[str, str]:
-    """Versions of the software that took part; only what is imported is asked."""
-    from importlib import metadata
-
-    found = {"python": ".".join(map(str, sys.version_info[:3]))}
-    for name in ("evalguard", "keras", "tensorflow", "tf_keras", "numpy", "mlflow"):
-        if name in sys.modules:
-            version = getattr(sys.modules[name], "__version__", None)
-            found[name] = str(version or metadata.version(name))
-    return found
-
-
-def _stacklevel() -> int:
-    """Frames up to the first one outside evalguard and Keras' own wrappers."""
-    level, frame = 1, inspect.currentframe()
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in {"evalguard", "contextlib"}:
-        frame, level = frame.f_back, level + 1
-    return max(1, level - 1)

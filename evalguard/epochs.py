@@ -12,15 +12,21 @@ from __future__ import annotations
 import contextlib
 import inspect
 import sys
+import time
 from collections.abc import Callable, Container, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 
+from evalguard.core.judge import unproven
+from evalguard.core.policy import Policy
+from evalguard.core.report import Report
 from evalguard.core.trace import SourceState
-from evalguard.core.validation import FIT, Validation
+from evalguard.core.validation import FIT, Validation, judge_validations
+from evalguard.cost import bytes_of, not_on_disk
 from evalguard.engines import engine_of, tf_keras
 from evalguard.engines.recorder import Recorder, Wanted
+from evalguard.messages import versions
 from evalguard.probes import KERAS3, TF_KERAS, probe_for
 from evalguard.probes.base import PassiveProbe, Probe
 
@@ -93,6 +99,22 @@ class Epochs:
         due = [epoch for epoch in ran if (epoch in every if isinstance(every, Container) else epoch % every == 0)]
         if len(due) == len(self.seen):
             self.seen = [replace(item, epoch=epoch) for item, epoch in zip(self.seen, due, strict=True)]
+
+
+def judge_epochs(epochs: Epochs, policy: Policy, name: str) -> Report:
+    """The validations of one ``fit``, against the first of them."""
+    start = time.perf_counter()
+    context: dict[str, Any] = {"name": name, "versions": versions(), "checked_at_ms": int(time.time() * 1000)}
+    policy = replace(policy, padding="forbid", scope="call")
+    try:
+        report = judge_validations(epochs.seen, policy, **context)
+    except Exception as error:  # noqa: BLE001 - an error of our own must not cost the training, nor be a PASS
+        reason = f"evalguard could not judge this validation: {type(error).__name__}: {error}"
+        report = replace(unproven(None, policy, reason, **context), method=FIT)
+    noted = sum(recorder.seconds for recorder in epochs.recorders) + time.perf_counter() - start
+    hazards = not_on_disk([recorder.memory for recorder in epochs.recorders])
+    cost = {"seconds": round(noted, 6), **bytes_of([item.trace for item in epochs.seen])}
+    return replace(report, cost=cost, hazards=(*report.hazards, *hazards))
 
 
 def _state(probe: Probe, delivered: int) -> SourceState:

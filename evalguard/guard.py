@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard import nests
-from evalguard.controller import CALL, Outcome, Session, versions
+from evalguard.calls import CALL
+from evalguard.controller import Outcome, Session
 from evalguard.core.judge import judge
 from evalguard.core.labels import Labels as LabelTable
 from evalguard.core.labels import normal_keys
@@ -36,6 +37,7 @@ from evalguard.epochs import current
 from evalguard.errors import ConfigError, LabelsError, SinkError
 from evalguard.impact import impact, metrics_of
 from evalguard.labels import Labels
+from evalguard.messages import versions
 from evalguard.references import KnownReference, Reference
 from evalguard.sinks import Sink
 from evalguard.sinks.files import FileSink

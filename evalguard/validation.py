@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from evalguard.controller import Outcome, Session, judge_epochs
+from evalguard.controller import Outcome, Session
 from evalguard.core.policy import OnUnproven, Policy, Require
 from evalguard.core.validation import FIT
 from evalguard.engines.callbacks import Hooks
 from evalguard.engines.patching import replaced_on
 from evalguard.engines.recorder import Wanted
-from evalguard.epochs import Epochs, current
+from evalguard.epochs import Epochs, current, judge_epochs
 from evalguard.errors import ConfigError
 from evalguard.guard import Guard
 from evalguard.sinks import Sink

@@ -36,11 +36,15 @@ ARROWS: dict[str, frozenset[str]] = {
         "predictions": "core errors nests",
         "digests": "errors nests",
         "frames": "nests",
-        "epochs": "core probes engines",
+        "messages": "core",
+        "cost": "core",
+        "epochs": "core cost messages probes engines",
         "impact": "core errors nests predictions",
-        "controller": "core errors render nests fingerprint probes engines sinks references predictions digests epochs "
-        "impact",
-        "guard": "core errors nests digests engines sinks labels references controller frames epochs impact",
+        "calls": "core errors nests probes engines predictions",
+        "controller": "core errors render nests probes engines sinks references predictions digests epochs impact "
+        "calls cost messages",
+        "guard": "core errors nests digests engines sinks labels references calls controller frames epochs impact "
+        "messages",
         "validation": "core errors engines sinks controller epochs guard",
         "mistakes": "",
         "testing": "core errors tagging mistakes",

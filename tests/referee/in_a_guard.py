@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 import evalguard
-from evalguard.controller import CALL
+from evalguard.calls import CALL
 from evalguard.engines import keras3
 
 # What differs from one run to the next in a message: addresses, seconds, temporary names.

@@ -1,0 +1,127 @@
+"""What a trace and labels show together, before anything is decided."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from evalguard.core import checks
+from evalguard.core.checks import Finding, LabelComparison
+from evalguard.core.chunks import counts_up, equal
+from evalguard.core.labels import Labels
+from evalguard.core.matching import Match, SampleComparison, all_matches, compare_sampled, repeated_rows
+from evalguard.core.policy import Policy
+from evalguard.core.runs import Runs
+from evalguard.core.trace import UNKNOWN, Int64, Trace
+
+_NONE: Int64 = np.zeros(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """All that was established before deciding."""
+
+    trace: Trace
+    labels: Labels
+    matches: tuple[Match, ...]
+    used: Match | None
+    samples: Int64 | range | None
+    order: tuple[Finding, ...]
+    comparison: LabelComparison
+    repeated: Int64
+    padding: int
+    sampled: SampleComparison | None
+
+    @property
+    def plain(self) -> Int64 | None:
+        """The samples as an array."""
+        return None if self.samples is None else np.asarray(self.samples)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows that are judged: those delivered, less padding."""
+        return self.trace.n_rows - self.padding
+
+
+def gather(trace: Trace, labels: Labels, policy: Policy) -> Evidence:
+    """What each identity says, which one is used, and how the stream's targets compare."""
+    in_place, sampled = _all_in_place(trace, labels), compare_sampled(trace, labels)
+    if in_place:
+        told = range(len(labels))
+        comparison = _compare(trace, labels, told)
+        return Evidence(trace, labels, in_place, in_place[0], told, (), comparison, _NONE, 0, sampled)
+    matches = all_matches(trace, labels)
+    used = next((match for match in matches if match.comparable), None)
+    samples = used.samples if used is not None and (used.samples != UNKNOWN).any() else None
+    # A figure that counts padding cannot be trimmed.
+    padding = padding_rows(trace, samples, len(labels)) if policy.padding == "trim" and trace.ordered else 0
+    if padding:
+        samples = samples[: trace.n_rows - padding] if samples is not None else None
+    order = () if samples is None else order_findings(samples, len(labels), ordered=trace.ordered)
+    comparison = _compare(trace, labels, samples)
+    kept = trace.n_rows - padding
+    if padding:
+        comparison = replace(comparison, rows=comparison.rows[comparison.rows < kept])
+    fingerprints = trace.fingerprints
+    # Repetitions are told by identity where there is one; equal content matters only without.
+    asked = fingerprints is not None and samples is None
+    repeated = repeated_rows(fingerprints[:kept]) if asked and fingerprints is not None else np.zeros(0, np.int64)
+    return Evidence(trace, labels, matches, used, samples, order, comparison, repeated, padding, sampled)
+
+
+def _all_in_place(trace: Trace, labels: Labels) -> tuple[Match, ...]:
+    """What each identity at hand says, strongest first, where all say that row ``i`` is sample ``i``; else nothing.
+
+    Some rows at a time: neither a trace in order nor labels that are mapped come into memory as a whole.
+    """
+    n_labels = len(labels)
+    if trace.n_rows != n_labels:
+        return ()
+    told: list[tuple[str, bool]] = []
+    if trace.index is not None:
+        index = trace.index
+        whole = index.is_range(n_labels) if isinstance(index, Runs) else counts_up(index)
+        told.append(("index" if trace.index_source == "stated" else "position", whole))
+    for name, ours, theirs in (("key", trace.keys, labels.keys), ("content", trace.fingerprints, labels.fingerprints)):
+        if ours is not None and theirs is not None and all(same for _, same in told):
+            told.append((name, ours.dtype.kind == theirs.dtype.kind and equal(ours, theirs)))
+    if not all(same for _, same in told):
+        return ()
+    return tuple(Match(name, _NONE, complete=True) for name, _ in reversed(told))
+
+
+def order_findings(samples: Int64, n_labels: int, *, ordered: bool) -> tuple[Finding, ...]:
+    """What is wrong with which samples came when; where order does not matter, with which came at all."""
+    if ordered:
+        return checks.order_findings(samples, n_labels)
+    # Sorted, foreign rows last: nothing is out of order, and row numbers mean nothing.
+    known = checks.known(samples, n_labels)
+    arranged = np.concatenate([np.sort(samples[known]), samples[~known]])
+    return tuple(replace(finding, rows=()) for finding in checks.order_findings(arranged, n_labels))
+
+
+def _compare(trace: Trace, labels: Labels, samples: Int64 | range | None) -> LabelComparison:
+    """The stream's targets against the label each row will be scored against, or is."""
+    if trace.ordered or isinstance(samples, range):
+        return checks.compare_labels(trace.targets, labels.values)
+    comparison = checks.compare_labels(trace.targets, labels.values, samples)
+    if samples is None and comparison.rows.size and checks.same_multiset(trace.targets, labels.values):
+        why = "the targets are the labels in another order, which no figure minds; which sample each is, is not known"
+        return LabelComparison(False, np.zeros(0, np.int64), why)
+    return comparison
+
+
+def padding_rows(trace: Trace, samples: Int64 | None, n_labels: int) -> int:
+    """Rows after the last label, if each is a known sample or a declared dummy."""
+    extra = trace.n_rows - n_labels
+    if extra <= 0:
+        return 0
+    declared = trace.padding[n_labels:] if trace.padding is not None else np.zeros(extra, dtype=bool)
+    if samples is not None:
+        copies = checks.known(samples, n_labels)[n_labels:]
+    elif trace.fingerprints is not None:
+        copies = np.isin(trace.fingerprints[n_labels:], trace.fingerprints[:n_labels])
+    else:
+        copies = np.zeros(extra, dtype=bool)
+    return extra if (declared | copies).all() else 0
