@@ -42,8 +42,8 @@ def figures() -> Iterator[Figure]:
     yield ("judging a random permutation of 10^8 rows", seconds, "s", 60.0, False)
     yield ("memory of the process that does so, with its data", megabytes, "MB", 3000.0, False)
     seconds, megabytes = alone("judge_shuffled_content", 10**7)
-    yield ("the same of 10^7 rows by their fingerprints", seconds, "s", 30.0, False)
-    yield ("memory of the process that does so, with its data", megabytes, "MB", 2000.0, False)
+    yield ("judging 10^7 rows in random order by their content", seconds, "s", 30.0, False)
+    yield ("memory of the process that does this, with its data", megabytes, "MB", 2000.0, False)
     for work, what in (("judge_mapped", "labels with their targets"), ("judge_mapped_content", "fingerprints")):
         seconds, megabytes = alone(work, 10**8, "allocated")
         yield (f"judging 10^8 rows in order, mapped {what}", seconds, "s", 60.0, False)

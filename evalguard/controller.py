@@ -339,6 +339,9 @@ class Session:
         whole = sum(call.seconds for call in calls)
         cost = {"seconds": round(noted, 6), "share": round(noted / whole, 6) if whole else 0.0, **bytes_of([trace])}
         hazards = not_on_disk([memory, *(call.recorder.memory for call in calls)])
+        if judgement.padding and self.ending:
+            left = f"what was returned before this verdict ends with {judgement.padding} rows of padding"
+            hazards = (f"{left}: keep its first {len(labels)} rows", *hazards)
         outcome.report = replace(outcome.report, cost=cost, hazards=(*outcome.report.hazards, *hazards))
         return outcome
 

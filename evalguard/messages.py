@@ -16,7 +16,7 @@ def message(report: Report) -> str:
     lines += [f"  {finding['message']}" for finding in report.findings]
     lines += [f"  {wrong_row(row)}" for row in report.wrong_rows[:3]]
     for cause in report.diagnosis[:1]:
-        lines += [f"  cause: {cause.cause} ({cause.evidence})", f"  {cause.remedy}"]
+        lines += [f"  cause: {cause.cause} ({cause.evidence})", *(f"  {line}" for line in cause.remedy.splitlines())]
     lines += [f"  not proven: {note}" for note in report.not_proven]
     if report.repair and report.repair.get("refused"):
         lines.append(f"  not repaired: {report.repair['refused']}")

@@ -8,8 +8,10 @@ batches wait in a queue feeds the model rows that it never meant to give.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import weakref
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -18,10 +20,12 @@ from numpy.typing import NDArray
 
 from evalguard import nests
 from evalguard.core.trace import ALTERED
-from evalguard.tagging import tag_rows
+from evalguard.tagging import Unwrap, tag_rows
 
 # Batches that were delivered lately, to tell one that comes twice from one that is not known.
 REMEMBERED = 1024
+# Of batches that a dataset delivers: how many are kept, in number and bytes, and looked at again from the first on.
+LOOKED_AT_AGAIN, MOST_KEPT = 4, 1 << 23
 _FLOAT64 = np.dtype(np.float64)
 # In this machine's own order of bytes; of floats those that Keras feeds as they are, or as float32.
 _NATIVE = frozenset(np.dtype(code) for code in "?bhilqpBHILQPfdFD")
@@ -145,6 +149,56 @@ class ArraySeals:
             for leaf, got in zip(self._leaves, delivered, strict=True)
         )
         return range(start, start + size) if digest(due) == digest(delivered) else ALTERED
+
+
+class Lent:
+    """Batches of a dataset whose memory may be an array of the user's: is it filled anew while the model runs?
+
+    Batches that were delivered are kept for a while. Memory of one of them that
+    comes again holds other rows by now, and may do so at any time. The first
+    batches are looked at again in any case, for nothing is known of them yet.
+
+    Args:
+        unwrap: Takes a delivered batch apart.
+
+    Attributes:
+        shared: Whether each batch is looked at again after the model ran.
+        filled_anew: Whether memory came again.
+    """
+
+    def __init__(self, unwrap: Unwrap) -> None:
+        self._unwrap = unwrap
+        self.shared = True
+        self.filled_anew = False
+        self._seen = 0
+        self._kept: deque[tuple[Any, frozenset[int]]] = deque(maxlen=LOOKED_AT_AGAIN)
+        self._fed: list[tuple[tuple[Any, ...], int] | None] = []
+
+    def take(self, data: Any) -> tuple[Any, Any]:
+        """A delivered batch, and its tag."""
+        batch, tag = self._unwrap(data)
+        self._fed.append(None)
+        with contextlib.suppress(Exception):  # a batch that cannot be read is none that could be fingerprinted
+            self._look(tuple(leaf for leaf in _parts(batch) if type(leaf).__name__ == "EagerTensor"))
+        return batch, tag
+
+    def _look(self, leaves: tuple[Any, ...]) -> None:
+        arrays = tuple(array for array in map(np.asarray, leaves) if array.dtype in _NATIVE)
+        at = frozenset(array.__array_interface__["data"][0] for array in arrays if array.size)
+        self.filled_anew |= any(not at.isdisjoint(before) for _, before in self._kept)
+        if self.shared:
+            self._fed[-1] = arrays, digest(arrays)
+        if not self._seen:
+            size = sum(array.nbytes for array in arrays)
+            self._kept = deque(maxlen=min(LOOKED_AT_AGAIN, max(1, MOST_KEPT // max(size, 1))))
+        self._kept.append((leaves, at))
+        self._seen += 1
+        self.shared = self.filled_anew or self._seen < LOOKED_AT_AGAIN
+
+    def intact(self) -> list[bool]:
+        """For each batch taken since the last time of asking: is it still what it was, as far as it was looked at?"""
+        fed, self._fed = self._fed, []
+        return [looked_at is None or digest(looked_at[0]) == looked_at[1] for looked_at in fed]
 
 
 def sealable(nest: Any) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 
 from evalguard.controller import Outcome, Session
 from evalguard.core.policy import OnUnproven, Policy, Require
+from evalguard.core.spill import size_in_bytes
 from evalguard.core.validation import FIT
 from evalguard.engines.callbacks import Hooks
 from evalguard.engines.patching import replaced_on
@@ -97,6 +98,8 @@ class ValidationGuard(Hooks, Guard):
         on_unproven: What an UNPROVEN does, e.g. where there is but one validation.
         fingerprint: Callable that takes ``x`` and returns what identifies a row.
         pad_value: Value that pads rows, which are compared without it.
+        trace_memory: What one validation may keep in memory: bytes, or text
+            such as ``512 MiB``. Beyond it, fingerprints go to a temporary file.
         model: Watch this model only.
         name: Name of the report.
         mlflow: ``auto`` (the active run, or ``MLFLOW_RUN_ID``), a run id, or False.
@@ -117,6 +120,7 @@ class ValidationGuard(Hooks, Guard):
         on_unproven: OnUnproven = "warn",
         fingerprint: Callable[[Any], Any] | None = None,
         pad_value: Any = None,
+        trace_memory: int | str = "1 GiB",
         model: Any = None,
         name: str = "validation",
         mlflow: str | Literal[False] = "auto",
@@ -129,6 +133,7 @@ class ValidationGuard(Hooks, Guard):
         super().__init__(
             fingerprint=fingerprint,
             pad_value=pad_value,
+            trace_memory=size_in_bytes(trace_memory),
             policy=Policy(require, on_failure, on_unproven),
             model=model,
             name=name,
@@ -144,7 +149,9 @@ class ValidationGuard(Hooks, Guard):
         del given
         session = FitSession(
             policy=self.policy,
-            wanted=Wanted("always", None, fingerprint=self._fingerprint, pad_value=self._pad_value),
+            wanted=Wanted(
+                "always", fingerprint=self._fingerprint, pad_value=self._pad_value, memory=self._trace_memory
+            ),
             name=name,
             find_labels=lambda _: None,
             reference=None,

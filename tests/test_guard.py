@@ -108,6 +108,7 @@ def test_a_failure_raises_with_report_and_predictions(model):
     assert error.predictions.shape == (N, 1), "hours of work are never lost to a raise"
     assert "16 of 50 predictions would be scored against another sample's label" in str(error)
     assert "row 0: prediction of sample 8, scored against label 0" in str(error)
+    assert all(line.startswith("  ") for line in str(error).splitlines()[1:])
 
 
 @pytest.mark.parametrize("action", ["warn", "record"])
@@ -320,6 +321,29 @@ def test_padding_with_known_samples_is_cut_on_request(model, n, extra):
     with pytest.raises(evalguard.MisalignmentError, match="padding='trim'"):
         with evalguard.guard(labels=Y[:n], reference=X[:n], mlflow=False):
             model.predict(dataset([ids]), verbose=0)
+
+
+def in_two_calls(model, ids):
+    return [model.predict(dataset([part]), verbose=0) for part in (ids[:30], ids[30:])]
+
+
+def in_a_loop(model, ids):
+    return [model.predict_on_batch(X[part]) for part in (ids[:30], ids[30:])]
+
+
+@pytest.mark.parametrize(("run", "scope"), [(in_two_calls, "session"), (in_a_loop, "call")])
+def test_padding_that_the_caller_holds_already_is_told(model, run, scope):
+    with guard(reference=X, padding="trim", scope=scope) as g:
+        run(model, np.concatenate([np.arange(N), [0, 0]]))
+    assert g.report.verdict is Verdict.PASS
+    told = "what was returned before this verdict ends with 2 rows of padding: keep its first 50 rows"
+    assert told in g.report.hazards
+
+
+def test_padding_that_was_cut_is_not_told(model):
+    with guard(reference=X, padding="trim") as g:
+        model.predict(dataset([np.concatenate([np.arange(N), [0, 0]])]), verbose=0)
+    assert not g.report.hazards
 
 
 def test_declared_dummies_are_cut(model):

@@ -327,6 +327,18 @@ def test_two_fits_are_two_reports_and_both_are_recorded_before_one_raises(engine
     assert "epochs 2, 3" in (tmp_path / "report.txt").read_text().replace("\n", " ")
 
 
+def test_what_is_beyond_the_memory_goes_to_disk(engine):
+    few, many = (evalguard.ValidationGuard(mlflow=False, trace_memory=size) for size in (16, "1 MiB"))
+    for guard in (few, many):
+        with guard:
+            fit(make_model(engine), engine, (X, Y))
+        assert guard.report.verdict is Verdict.PASS
+    assert few.report.cost["spilled_bytes"] > 0
+    assert "spilled_bytes" not in many.report.cost
+    with pytest.raises(evalguard.ConfigError, match="trace_memory: expected"):
+        evalguard.ValidationGuard(trace_memory="much")
+
+
 def test_the_verdict_is_recorded_in_mlflow(engine, mlflow_store):
     import mlflow
 

@@ -222,6 +222,8 @@ class Recorder:
         except Exception as error:  # noqa: BLE001 - checking must never cost the user the predictions
             self.problem = self.problem or f"{type(error).__name__} while a batch was looked at again: {error}"
             return
+        if not all(still):
+            self.settle()
         for back, same in enumerate(reversed(still), 1):
             if not same:
                 self.tags.changed(back)
@@ -328,7 +330,8 @@ class Recorder:
             index=self.tags.index() if stated else position,
             index_source=index_source,
             keys=_complete([np.asarray(part) for part in self.keys], rows),
-            fingerprints=_whole(self.contents.parts, rows),
+            # What was noted of a batch that changed while the model computed may not be what that computed on.
+            fingerprints=None if self.tags.any_changed else _whole(self.contents.parts, rows),
             spec=tuple(str(spec) for spec in self.specs),
             targets=stack_nests(self.targets) if self.targets and self._with_targets == len(self.tags) else None,
             batch_sizes=self.tags.sizes,
@@ -338,7 +341,7 @@ class Recorder:
             unobserved=problem,
             stopped=self.stopped,
             padding=_whole(self.contents.padding, rows),
-            sampled=self.contents.sampled(rows),
+            sampled=None if self.tags.any_changed else self.contents.sampled(rows),
         )
 
 

@@ -121,6 +121,11 @@ class TagLog:
         """The ``back``-th batch from the last is not what it was when it was fed."""
         self._changed.add(len(self.sizes) - back)
 
+    @property
+    def any_changed(self) -> bool:
+        """Whether some batch is not what it was when it was fed."""
+        return bool(self._changed)
+
     def tags(self, *, believed: bool = True) -> Tags:
         """Tags of all rows; ``UNKNOWN`` where they cannot be believed."""
         if not believed:

@@ -16,6 +16,7 @@ from typing import Any
 from evalguard.core.trace import ROW_BITS
 from evalguard.probes.base import Probe
 from evalguard.probes.tf_pipeline import makes_its_batches, pipeline_facts
+from evalguard.seals import Lent
 
 MOST_BATCHES = 2**62
 
@@ -29,6 +30,7 @@ class TfDataProbe(Probe):
         super().__init__(source, call)
         tf = sys.modules["tensorflow"]
         self._due: int | None = None
+        self._lent: Lent | None = None
         self._fed = 0
         if not _rows_are_countable(tf, source.element_spec):
             return
@@ -44,6 +46,18 @@ class TfDataProbe(Probe):
         if self._due is None:
             self.unwrap = tuple
         self.owned = not self.replicated and makes_its_batches(source)
+        if not self.owned and not self.replicated:
+            self._lent = Lent(self.unwrap)
+            self.unwrap = self._lent.take
+
+    @property
+    def shared(self) -> bool:  # type: ignore[override]
+        """Whether rows may change after they were fed."""
+        return self._lent is not None and self._lent.shared
+
+    def intact(self) -> list[bool]:
+        """For each batch of the last execution: is it still what it was when it was fed?"""
+        return [] if self._lent is None else self._lent.intact()
 
     def _batches_due(self) -> int | None:
         """Batches of a call that asks for all of them, if their number is known."""
@@ -62,6 +76,8 @@ class TfDataProbe(Probe):
     def facts(self) -> dict[str, Any]:
         """Adds what the pipeline is made of, and the number of batches where the dataset knows it."""
         known = {**super().facts(), **pipeline_facts(self.original)}
+        if self._lent is not None and self._lent.filled_anew:
+            known["filled_anew"] = True
         batches = int(self.original.cardinality())
         return {**known, "num_batches": batches} if batches >= 0 else known
 

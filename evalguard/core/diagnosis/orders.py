@@ -199,12 +199,14 @@ def queue(view: View) -> Diagnosis | None:
 def buffer(view: View) -> Diagnosis | None:
     """Rows changed between the source and the model: the source filled the same array again."""
     altered = len(view.trace.rows_tagged(ALTERED))
-    if not altered:
+    repeated = view.samples is not None and len(np.unique(view.rows)) < len(view.rows)
+    if not altered and not (repeated and view.facts.get("filled_anew")):
         return None
+    seen = f"{view.name} hands out the same memory again, with other rows in it, and rows are repeated"
     return cause(
         BUFFER,
-        certain=True,
-        evidence=f"{altered} rows were fed with another content than {view.name} had handed out",
+        certain=altered > 0,
+        evidence=f"{altered} rows were fed with another content than {view.name} had handed out" if altered else seen,
         reproduced="keras 3.15, tensorflow 2.21",
         **remedies.buffer(view),
     )
