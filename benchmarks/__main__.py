@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent
 ABOUT = """\
-guarded / bare: ratio of medians over {pairs} alternating pairs ({twice} for the conv net, {fewer} where no budget is)
-proof: transport (tags alone), content (every row against a reference), labels (the stream's targets; evaluate has them
-always); added by guarding: to a batch of 32, to a row, and to the most that Python and NumPy had allocated at once
-(memory: a new guard and its call, which is not timed); aim: what each kind of source is to come down to one day"""
+guarded / bare: ratio of medians over alternating pairs: {pairs}; {fewer} where no budget is; quartiles of pairs
+proof: transport (tags alone), content (every row against a reference), sample (one row in 100 of them), labels (the
+stream's targets; evaluate has them always); added by guarding: to a batch of 32, to a row, and to the most that Python
+and NumPy had allocated at once (memory: a new guard and its call, which is not timed); aim: what each kind of source is
+to come down to one day"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -62,7 +63,8 @@ def overhead_rows(effort: Effort) -> list[dict[str, Any]]:
     """Guarded over bare calls."""
     from benchmarks import overhead
 
-    print(ABOUT.format(pairs=effort.pairs, twice=2 * effort.pairs, fewer=effort.fewer_pairs))
+    told = ", ".join(f"{model} {pairs}" for model, pairs in effort.pairs.items())
+    print(ABOUT.format(pairs=told, fewer=effort.fewer_pairs))
     print(
         f"{'engine':8} {'model':9} {'method':8} {'source':9} {'proof':9} {'bare':>8} {'ratio':>6} {'quartiles':>12} "
         f"{'a batch':>9} {'a row':>8} {'memory':>8}  budget, aim"
@@ -135,7 +137,8 @@ def core_rows(*, quick: bool) -> list[dict[str, Any]]:
     from benchmarks import core, record
 
     print()
-    return [show_figure(*figure) for figure in chain(core.few_figures() if quick else core.figures(), record.figures())]
+    measured = core.few_figures(repeat=1) if quick else core.figures()
+    return [show_figure(*figure) for figure in chain(measured, record.figures(times=5 if quick else 20))]
 
 
 def show_figure(name: str, measured: float, unit: str, budget: float, at_least: bool) -> dict[str, Any]:
