@@ -14,7 +14,7 @@ import tensorflow as tf
 import evalguard
 from benchmarks.memory import added_bytes
 from benchmarks.pairs import Ratio, compare, ratio_of
-from benchmarks.subjects import BATCH, CONV, KERAS_3, KINDS, MLP, TF_KERAS, Subject, call_of, subject
+from benchmarks.subjects import BATCH, CONV, KERAS_3, KINDS, MLP, TF_KERAS, Subject, call_of, clock_of, subject
 
 STRETCHES = 6
 
@@ -163,7 +163,9 @@ def measure(cell: Cell, subject: Subject, pairs: int, *, memory: bool) -> Cost:
     if cell.proof == "hash only":
         stretch = subject.batches // STRETCHES
         return Cost(cell, fingerprints_alone(subject, pairs), stretch, stretch * BATCH)
-    bare = call_of(subject, cell.method, cell.kind, targets=cell.method == "evaluate" or cell.proof == "labels")
+    clock = clock_of(subject)
+    targets = cell.method == "evaluate" or cell.proof == "labels"
+    bare = call_of(subject, cell.method, cell.kind, targets=targets, clock=clock)
     options: dict[str, Any] = {"labels": subject.y, "mlflow": False, "on_failure": "record", "on_unproven": "record"}
     if cell.proof in {"content", "sample"}:
         options["reference"] = subject.x
@@ -175,7 +177,7 @@ def measure(cell: Cell, subject: Subject, pairs: int, *, memory: bool) -> Cost:
         with guard:
             bare()
 
-    ratio = compare(bare, guarded, pairs=pairs, warmup=min(pairs, 2))
+    ratio = compare(bare, guarded, pairs=pairs, warmup=min(pairs, 2), ended_at=lambda: float(clock.at))
     _check(kept.report, cell)
     # A guard of its own: what it reads and fingerprints once is memory too.
     added = added_bytes(bare, lambda: guarded(evalguard.guard(**options))) if memory else None

@@ -6,6 +6,7 @@ the price of the loop; the conv net (64×64×3, batch 32) is small as conv nets 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -119,7 +120,37 @@ def _batch(x: Any, y: Any | None, start: int) -> Any:
     return (x[rows],) if y is None else (x[rows], y[rows])
 
 
-def call_of(subject: Subject, method: str, kind: str, *, targets: bool) -> Callable[[], Any]:
+class Clock:
+    """A callback that knows when the last call was over but for its return.
+
+    Attributes:
+        at: ``time.perf_counter()``.
+    """
+
+    at = 0.0
+
+    def on_predict_end(self, logs: Any = None) -> None:
+        """Keras calls it."""
+        del logs
+        self.at = time.perf_counter()
+
+    on_test_end = on_predict_end
+
+
+class _Clock3(Clock, keras.callbacks.Callback):
+    """For Keras 3."""
+
+
+class _Clock2(Clock, tf_keras.callbacks.Callback):
+    """For tf_keras."""
+
+
+def clock_of(subject: Subject) -> Any:
+    """A clock that the subject's engine takes as a callback."""
+    return _Clock3() if subject.engine == KERAS_3 else _Clock2()
+
+
+def call_of(subject: Subject, method: str, kind: str, *, targets: bool, clock: Any = None) -> Callable[[], Any]:
     """One ``predict`` or ``evaluate`` of all rows, from a fresh source of this kind.
 
     Args:
@@ -127,9 +158,10 @@ def call_of(subject: Subject, method: str, kind: str, *, targets: bool) -> Calla
         method: ``predict`` or ``evaluate``.
         kind: One of ``KINDS``.
         targets: Whether the stream carries targets; ``evaluate`` needs them.
+        clock: Callback of each call, or None.
     """
     x, y = subject.x, subject.y if targets else None
-    arguments: dict[str, Any] = {"verbose": 0}
+    arguments: dict[str, Any] = {"verbose": 0, "callbacks": [clock] if clock is not None else None}
     sequence = Batches if subject.engine == KERAS_3 else Items
     if kind == "arrays":
         arguments |= {"batch_size": BATCH, **({"y": y} if targets else {})}
