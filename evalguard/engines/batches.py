@@ -49,6 +49,10 @@ def _take_now(recorder: Recorder, data: Any) -> Any:
     stream = recorder.stream
     if stream.bare:
         batch, tag, held = data, LATER, recorder.hold(data, LATER)
+        if not held and not recorder.untold:
+            # Its rows are too many to wait, its tag is not.
+            batch, tag = stream.unwrap(data)
+            held = recorder.hold(batch, tag)
     elif stream.shared:
         # Looked at now, and again when the model is done.
         batch, tag, held = data, LATER, False

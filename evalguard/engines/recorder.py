@@ -106,6 +106,7 @@ class Recorder:
         fresh: Rows and tag of each batch that ``watch`` has not seen.
         kept: Batches that nobody else can change, and their tags, still to be looked at.
         room: How many more may be kept.
+        untold: How many that are held have not told their tag yet.
         problem: Why something could not be noted.
         seconds: What noting has taken.
     """
@@ -122,6 +123,7 @@ class Recorder:
     fresh: list[tuple[int, Any]] = field(default_factory=list)
     kept: list[tuple[Any, Any]] = field(default_factory=list)
     room: int = 0
+    untold: int = 0
     problem: str = ""
     seconds: float = 0.0
     _most_kept: int | None = None
@@ -170,6 +172,7 @@ class Recorder:
         rows = self._always or tag is LATER or (type(batch) is tuple and len(batch) > 1)
         if not held.add(batch, tag, rows):
             return False
+        self.untold += tag is LATER
         if held.n_bytes > MOST_BYTES or held.n_batches >= MOST_BATCHES:
             self._note_held()
         return True
@@ -190,6 +193,7 @@ class Recorder:
         self.seconds += time.perf_counter() - start
 
     def _note_held(self) -> None:
+        self.untold = 0
         for group in self._held.take_out() if self._held.groups else ():
             try:
                 self._note_group(group)

@@ -85,6 +85,24 @@ def test_the_order_stays_where_a_source_begins_to_fill_its_array_anew(filled_ane
     assert found.tolist() == np.concatenate([row_fingerprints(data[0])[0] for data in fed]).tolist()
 
 
+@pytest.mark.parametrize("widths", [[LARGE] * 5, [SMALL, LARGE, LARGE, SMALL, LARGE], [LARGE, SMALL, SMALL]])
+def test_of_large_batches_whose_rows_nobody_asks_for_the_tags_wait(widths):
+    stream = Sealed()
+    recorder = Recorder(Wanted(), stream)
+    fed = [batch(number % 2, width) for number, width in enumerate(widths)]
+    for number, data in enumerate(fed):
+        stream.seals.put(tuple(part.numpy() for part in data), number)
+    for data in fed:
+        assert take(recorder, data) is data
+    if SMALL not in widths:
+        assert not len(recorder.tags)
+    recorder.end()
+    assert np.asarray(recorder.tags.tags()).tolist() == [
+        (number << 32) + row for number in range(len(fed)) for row in range(ROWS)
+    ]
+    assert not len(recorder.contents.parts)
+
+
 def test_rows_are_noted_as_they_were_when_they_were_fed():
     x = np.zeros((ROWS, SMALL), np.float32)
     recorder = Recorder(Wanted("always"))
