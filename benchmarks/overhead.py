@@ -177,7 +177,7 @@ def measure(cell: Cell, subject: Subject, pairs: int, *, memory: bool) -> Cost:
         with guard:
             bare()
 
-    ratio = compare(bare, guarded, pairs=pairs, warmup=min(pairs, 2), ended_at=lambda: float(clock.at))
+    ratio = compare(bare, guarded, pairs=pairs, warmup=min(pairs, 2), since=clock.since)
     _check(kept.report, cell)
     # A guard of its own: what it reads and fingerprints once is memory too.
     added = added_bytes(bare, lambda: guarded(evalguard.guard(**options))) if memory else None
