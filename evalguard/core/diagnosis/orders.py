@@ -199,8 +199,7 @@ def queue(view: View) -> Diagnosis | None:
 def buffer(view: View) -> Diagnosis | None:
     """Rows changed between the source and the model: the source filled the same array again."""
     altered = len(view.trace.rows_tagged(ALTERED))
-    repeated = view.samples is not None and len(np.unique(view.rows)) < len(view.rows)
-    if not altered and not (repeated and view.facts.get("filled_anew")):
+    if not altered and not (view.facts.get("filled_anew") and _some_repeat(view)):
         return None
     seen = f"{view.name} hands out the same memory again, with other rows in it, and rows are repeated"
     return cause(
@@ -210,6 +209,10 @@ def buffer(view: View) -> Diagnosis | None:
         reproduced="keras 3.15, tensorflow 2.21",
         **remedies.buffer(view),
     )
+
+
+def _some_repeat(view: View) -> bool:
+    return view.samples is not None and len(np.unique(view.rows)) < len(view.rows)
 
 
 def _some_descend(tags: Int64, calls: tuple[int, ...]) -> bool:
