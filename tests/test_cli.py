@@ -116,7 +116,7 @@ def test_a_step_ends_in_its_exit_code_with_report_and_record(folder, arguments, 
     assert run.data.metrics["evalguard/violations"] == report["violations"]
     assert run.info.status == "FINISHED"
     logged = {item.path for item in client.list_artifacts(run.info.run_id, "evalguard/digits-test")}
-    assert {f"evalguard/digits-test/{path.name}" for path in (folder / "out").glob("report*")} <= logged
+    assert {f"evalguard/digits-test/report.{form}" for form in ("html", "json")} <= logged
     assert not list((folder / "spool").glob("*"))
 
 
