@@ -62,7 +62,7 @@ test-oldest: $(OLDEST)/.installed ## Engines, probes and records on the oldest K
 test-loaders: $(LOADERS)/.installed ## torch DataLoaders and grain datasets as sources
 	@$(LOADERS)/bin/python -m pytest -p no:cacheprovider tests/loaders/torch_and_grain.py
 
-bench: $(STAMP) ## Guarded against bare, as ratios, with the budgets they hold or break; 20 minutes
+bench: $(STAMP) ## Guarded against bare, as ratios, with the budgets they hold or break; half an hour
 	@$(PYTHON) -m benchmarks
 
 bench-quick: $(STAMP) ## The budgets alone, with fewer pairs and rows: under two minutes
