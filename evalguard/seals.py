@@ -155,15 +155,16 @@ class Lent:
     """Batches of a dataset whose memory may be an array of the user's: is it filled anew while the model runs?
 
     Batches that were delivered are kept for a while. Memory of one of them that
-    comes again holds other rows by now, and may do so at any time. The first
-    batches are looked at again in any case, for nothing is known of them yet.
+    comes again may hold other rows by now, at any time; a cache hands out the
+    same memory with the same rows. The first batches are looked at again in any
+    case, for nothing is known of them yet.
 
     Args:
         unwrap: Takes a delivered batch apart.
 
     Attributes:
         shared: Whether each batch is looked at again after the model ran.
-        filled_anew: Whether memory came again.
+        filled_anew: Whether memory came again with other rows in it.
     """
 
     def __init__(self, unwrap: Unwrap) -> None:
@@ -171,7 +172,9 @@ class Lent:
         self.shared = True
         self.filled_anew = False
         self._seen = 0
-        self._kept: deque[tuple[Any, frozenset[int]]] = deque(maxlen=LOOKED_AT_AGAIN)
+        self._came_again = False
+        # Tensors, where their memory is, and their digest where they were looked at.
+        self._kept: deque[tuple[Any, frozenset[int], int | None]] = deque(maxlen=LOOKED_AT_AGAIN)
         self._fed: list[tuple[tuple[Any, ...], int] | None] = []
 
     def take(self, data: Any) -> tuple[Any, Any]:
@@ -185,15 +188,19 @@ class Lent:
     def _look(self, leaves: tuple[Any, ...]) -> None:
         arrays = tuple(array for array in map(np.asarray, leaves) if array.dtype in _NATIVE)
         at = frozenset(array.__array_interface__["data"][0] for array in arrays if array.size)
-        self.filled_anew |= any(not at.isdisjoint(before) for _, before in self._kept)
-        if self.shared:
-            self._fed[-1] = arrays, digest(arrays)
+        seal = digest(arrays) if self.shared else None
+        for _, before, had in self._kept:
+            if not at.isdisjoint(before):
+                self._came_again = True
+                self.filled_anew |= None not in (seal, had) and seal != had
+        if seal is not None:
+            self._fed[-1] = arrays, seal
         if not self._seen:
             size = sum(array.nbytes for array in arrays)
             self._kept = deque(maxlen=min(LOOKED_AT_AGAIN, max(1, MOST_KEPT // max(size, 1))))
-        self._kept.append((leaves, at))
+        self._kept.append((leaves, at, seal))
         self._seen += 1
-        self.shared = self.filled_anew or self._seen < LOOKED_AT_AGAIN
+        self.shared = self._came_again or self._seen < LOOKED_AT_AGAIN
 
     def intact(self) -> list[bool]:
         """For each batch taken since the last time of asking: is it still what it was, as far as it was looked at?"""

@@ -240,7 +240,8 @@ def test_only_chosen_samples_are_asked_for(model):
     assert asked == CHOSEN.tolist() * 2
 
 
-def test_only_chosen_rows_of_an_array_are_hashed(monkeypatch):
+def counted():
+    """A list, and ``row_fingerprints`` that adds to it how many rows it hashes."""
     hashed = []
 
     def counting(x, **options):
@@ -248,6 +249,11 @@ def test_only_chosen_rows_of_an_array_are_hashed(monkeypatch):
         hashed.append(len(rows))
         return rows, specs
 
+    return hashed, counting
+
+
+def test_only_chosen_rows_of_an_array_are_hashed(monkeypatch):
+    hashed, counting = counted()
     monkeypatch.setattr("evalguard.references.row_fingerprints", counting)
     sampled = Reference(X, N).sampled(Sampling(SHARE))
     assert sum(hashed) == len(CHOSEN)
@@ -256,13 +262,7 @@ def test_only_chosen_rows_of_an_array_are_hashed(monkeypatch):
 
 
 def test_only_chosen_rows_of_a_stream_are_hashed(model, monkeypatch):
-    hashed = []
-
-    def counting(x, **options):
-        rows, specs = row_fingerprints(x, **options)
-        hashed.append(len(rows))
-        return rows, specs
-
+    hashed, counting = counted()
     monkeypatch.setattr("evalguard.fingerprint.row_fingerprints", counting)
     monkeypatch.setattr("evalguard.engines.contents.row_fingerprints", counting)
     assert judged(model, generator(IN_ORDER)).verdict is Verdict.PASS

@@ -154,7 +154,16 @@ def test_arrays_that_are_filled_in_turn_are_told_from_new_ones(arrays):
         lent = Lent(lambda data: (data, None))
         for data in dataset:
             lent.take(data)
-        assert lent.shared is not copied
+        assert lent.shared is lent.filled_anew is not copied
+
+
+def test_a_cache_hands_out_the_same_memory_with_the_same_rows():
+    lent = Lent(lambda data: (data, None))
+    for data in tf.data.Dataset.from_tensors(np.ones((BATCH, WIDTH), "float32")).repeat(6):
+        lent.take(data)
+        assert lent.intact() == [True]
+    assert lent.shared
+    assert not lent.filled_anew
 
 
 class OneBuffer(keras.utils.PyDataset):
