@@ -141,6 +141,12 @@ def test_batches_that_nobody_else_can_change_are_looked_at_later(count, width):
     assert found.tolist() == np.concatenate([row_fingerprints(data[0])[0] for data in fed]).tolist()
 
 
+def test_small_and_large_batches_that_were_kept_are_noted_in_the_order_they_were_fed():
+    fed = [batch(number, width) for number, width in enumerate([SMALL, SMALL, LARGE, SMALL, LARGE, LARGE, SMALL])]
+    found = run(Recorder(Wanted("always"), Owned()), fed).contents.parts[:]
+    assert found.tolist() == np.concatenate([row_fingerprints(data[0])[0] for data in fed]).tolist()
+
+
 def test_not_much_is_kept():
     rows = MOST_KEPT // 4 // ROWS // 3 + 1
     recorder = Recorder(Wanted("always"), Owned())
