@@ -4,6 +4,11 @@ A batch that comes out sealed needs no tag beside it, and what happened to its
 rows on the way shows: a source that fills one buffer again and again while its
 batches wait in a queue feeds the model rows that it never meant to give.
 (TensorFlow takes an aligned NumPy array over without a copy; ``py_func.cc``.)
+
+Of large batches, some numbers of each row make the seal: to read all of them
+twice costs more than a hundredth of a small conv net's step. Two batches that
+wait together and look alike are sealed by all their numbers, and all that come
+after them.
 """
 
 from __future__ import annotations
@@ -26,6 +31,13 @@ from evalguard.tagging import Unwrap, tag_rows
 REMEMBERED = 1024
 # Of batches that a dataset delivers: how many are kept, in number and bytes, and looked at again from the first on.
 LOOKED_AT_AGAIN, MOST_KEPT = 4, 1 << 23
+# A source that fills some arrays in turn has come round to the first after this many batches; one of which no memory
+# has come again by then does not come round within the next few either.
+COME_ROUND, LASTING = 64, 32
+# Numbers in a part of a batch from which on its rows are looked at in some places only: how many places, how wide.
+LARGE, SPOTS, SPOT = 1 << 16, 4, 32
+# Bytes of large batches on their way that are kept, to be told from others that look alike.
+MOST_WAITING = 1 << 26
 _FLOAT64 = np.dtype(np.float64)
 # In this machine's own order of bytes; of floats those that Keras feeds as they are, or as float32.
 _NATIVE = frozenset(np.dtype(code) for code in "?bhilqpBHILQPfdFD")
@@ -37,6 +49,7 @@ class Seals:
 
     Attributes:
         shared: Memory was filled anew and handed out again, so that a batch may change after it was fed.
+        careful: Batches may look alike, or change: all numbers of large ones make the seal, too.
     """
 
     def __init__(self) -> None:
@@ -44,10 +57,19 @@ class Seals:
         self._index: dict[int, Any] = {}
         self._delivered: dict[int, int] = {}
         self._owners: dict[int, tuple[weakref.ref[Any], int]] = {}
-        self.shared = False
+        self.shared = self.careful = False
+        # Large batches that are under way, by pull, and the bytes of each.
+        self._waiting: dict[int, tuple[Any, int]] = {}
+        self._waiting_bytes = 0
         self._fed: list[tuple[Any, int]] = []
         self._all_sealed = True
+        self._taken = 0
         self._lock = threading.Lock()
+
+    @property
+    def lasting(self) -> int:
+        """How many more batches may be delivered before one must have been looked at."""
+        return LASTING if self._taken >= COME_ROUND and not self.shared else 0
 
     def put(self, batch: Any, pull: int, index: Any = None) -> None:
         """Note a batch that is handed out.
@@ -57,18 +79,31 @@ class Seals:
             pull: Its number in the stream.
             index: Label row of each of its rows, or None.
         """
-        seal = digest(batch) if sealable(batch) else None
+        seal, large = look(batch) if sealable(batch) else (None, 0)
         with self._lock:
             if seal is None:
                 self._all_sealed = False
                 return
+            if large and not self.careful:
+                alike = self._open.get(seal, [])
+                if pull in alike:
+                    return
+                if alike or self._waiting_bytes + large > MOST_WAITING:
+                    self._be_careful()
+            if large and self.careful:
+                seal = digest(batch)
             pulls = self._open.setdefault(seal, [])
             if pull in pulls:  # an item that is asked for twice, as Keras does to learn shapes
                 return
             pulls.append(pull)
-            self.shared = self.shared or self._filled_anew(batch, seal)
             if index is not None:
                 self._index[pull] = index
+            if large and not self.careful:
+                self._waiting[pull] = batch, large
+                self._waiting_bytes += large
+            if self._filled_anew(batch, seal) and not self.shared:
+                self.shared = True
+                self._be_careful()
 
     def take(self, batch: Any) -> tuple[Any, Any]:
         """A delivered batch and its tag: its number, or what ``tagging.tag_rows`` gives where rows have an index.
@@ -77,13 +112,18 @@ class Seals:
         which they were handed out. A batch that nobody handed out has the tag
         ``ALTERED``; None if a batch could not be sealed.
         """
+        self._taken += 1
         try:
-            seal = digest(batch)
+            seal, large = look(batch)
+            if self.shared:
+                self._fed.append((batch, digest(batch) if large else seal))
         except Exception:  # noqa: BLE001 - not known is what an unreadable batch is
             return batch, None
-        if self.shared:
-            self._fed.append((batch, seal))
         with self._lock:
+            if large and self.careful:
+                whole = digest(batch)
+                # The old seal stays with what was filled anew since: it may be on its way as a copy.
+                seal = seal if seal in self._open and whole not in self._open else whole
             pulls = self._open.get(seal)
             if pulls is None:
                 return batch, self._delivered.get(seal, ALTERED if self._all_sealed else None)
@@ -93,6 +133,8 @@ class Seals:
             if len(self._delivered) >= REMEMBERED:
                 self._delivered.clear()
             self._delivered[seal] = pull
+            if self._waiting:
+                self._waiting_bytes -= self._waiting.pop(pull, (None, 0))[1]
             index = self._index.pop(pull, None) if self._index else None
         return batch, pull if index is None else tag_rows(pull, nests.n_rows(batch) or 0, index)
 
@@ -104,6 +146,19 @@ class Seals:
         """
         fed, self._fed = self._fed, []
         return [digest(batch) == seal for batch, seal in fed]
+
+    def _be_careful(self) -> None:
+        """From now on all numbers of large batches make their seal, of those that are under way, too."""
+        self.careful = True
+        waiting, self._waiting = self._waiting, {}
+        self._owners.clear()
+        for seal, pulls in list(self._open.items()):
+            # What is not any more as it was handed out keeps its seal.
+            for pull in [pull for pull in pulls if pull in waiting and look(waiting[pull][0])[0] == seal]:
+                pulls.remove(pull)
+                self._open.setdefault(digest(waiting[pull][0]), []).append(pull)
+            if not pulls:
+                del self._open[seal]
 
     def _filled_anew(self, batch: Any, seal: int) -> bool:
         """Whether memory that was handed out, and is still owned by the same array, now holds something else."""
@@ -148,7 +203,7 @@ class ArraySeals:
             leaf[start : start + size].astype(got.dtype, copy=False)
             for leaf, got in zip(self._leaves, delivered, strict=True)
         )
-        return range(start, start + size) if digest(due) == digest(delivered) else ALTERED
+        return range(start, start + size) if look(due) == look(delivered) else ALTERED
 
 
 class Lent:
@@ -235,15 +290,35 @@ def _is_plain(leaf: Any) -> bool:
     return isinstance(leaf, np.ndarray) and leaf.dtype in _NATIVE and leaf.ndim > 0
 
 
+def look(batch: Any) -> tuple[int, int]:
+    """A seal of a batch as ``digest`` makes it, but for large parts: of these it is of some places in each row.
+
+    Returns:
+        Seal, and the bytes of the parts that are large.
+    """
+    seal = large = 0
+    for leaf in _parts(batch):
+        array = leaf if type(leaf) is np.ndarray else np.asarray(leaf)
+        if array.size >= LARGE and (wide := array.size // len(array) // SPOTS) >= 2 * SPOT:
+            large += array.nbytes
+            places = array.reshape(len(array), -1)[:, : wide * SPOTS].reshape(len(array), SPOTS, wide)
+            array = places[:, :, wide // 2 : wide // 2 + SPOT]
+        seal = _hashed(array, seal)
+    return seal, large
+
+
 def digest(batch: Any) -> int:
     """One digest of all arrays of a batch, whatever structure holds them; float64 counts as float32."""
     seal = 0
     for leaf in _parts(batch):
-        array = leaf if type(leaf) is np.ndarray else np.asarray(leaf)
-        if array.dtype == _FLOAT64:
-            array = array.astype(np.float32)
-        seal = _hash(array.data if array.flags.c_contiguous else np.ascontiguousarray(array).data, seal)
+        seal = _hashed(leaf if type(leaf) is np.ndarray else np.asarray(leaf), seal)
     return seal
+
+
+def _hashed(array: NDArray[Any], seal: int) -> int:
+    if array.dtype == _FLOAT64:
+        array = array.astype(np.float32)
+    return _hash(array.data if array.flags.c_contiguous else np.ascontiguousarray(array).data, seal)
 
 
 def _array(leaf: Any) -> NDArray[Any]:

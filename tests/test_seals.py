@@ -4,36 +4,135 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from evalguard import seals as module
 from evalguard.core.trace import ALTERED
-from evalguard.seals import ArraySeals, Seals, sealable
+from evalguard.seals import LARGE, LASTING, ArraySeals, Seals, sealable
 
 X = np.arange(24, dtype="float32").reshape(8, 3)
+# Large enough that some places of each row make its seal.
+BIG = np.random.default_rng(0).normal(size=(32, 64, 64, 3)).astype("float32")
+assert BIG.size >= LARGE
 
 
 def number(seals, batch):
     return seals.take(batch)[1]
 
 
+@pytest.mark.parametrize("x", [X, BIG], ids=["small", "large"])
 @pytest.mark.parametrize(
-    "delivered",
+    "form",
     [
-        pytest.param((tf.constant(X),), id="a tensor"),
-        pytest.param({"x": X}, id="another structure"),
-        pytest.param((X[:, :, None],), id="a dimension of one"),
-        pytest.param((np.asfortranarray(X),), id="another layout"),
+        pytest.param(lambda x: (tf.constant(x),), id="a tensor"),
+        pytest.param(lambda x: {"x": x}, id="another structure"),
+        pytest.param(lambda x: (x[..., None],), id="a dimension of one"),
+        pytest.param(lambda x: (np.asfortranarray(x),), id="another layout"),
     ],
 )
-def test_a_batch_is_known_again_in_whatever_form_it_arrives(delivered):
-    seals = Seals()
-    seals.put((X,), 7)
-    assert number(seals, delivered) == 7
+def test_a_batch_is_known_again_in_whatever_form_it_arrives(form, x):
+    for handed_out, delivered in [((x,), form(x)), (form(x), (x,))]:
+        seals = Seals()
+        seals.put(handed_out, 7)
+        assert number(seals, delivered) == 7
 
 
-def test_float64_arrives_as_float32():
-    x = np.random.default_rng(0).normal(size=(8, 3))
+@pytest.mark.parametrize("shape", [(8, 3), (8, 10_000)])
+def test_float64_arrives_as_float32(shape):
+    x = np.random.default_rng(0).normal(size=shape)
     seals = Seals()
     seals.put((x, np.arange(8)), 0)
     assert number(seals, (tf.cast(x, tf.float32), tf.range(8, dtype=tf.int64))) == 0
+
+
+def test_of_a_large_batch_a_change_of_any_row_shows():
+    for row in range(len(BIG)):
+        changed = BIG.copy()
+        changed[row] = BIG[row - 1]
+        seals = Seals()
+        seals.put((BIG,), 0)
+        assert number(seals, (changed,)) == ALTERED
+
+
+def alike(step):
+    """A large batch that differs from others where nobody looks."""
+    batch = BIG.copy()
+    batch[:, 0, 0, 0] = step
+    return (batch,)
+
+
+def test_large_batches_that_look_alike_are_told_apart():
+    batches = [alike(step) for step in range(6)]
+    assert len({module.look(batch)[0] for batch in batches}) == 1
+    for order in ([0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0], [1, 0, 3, 2, 5, 4]):
+        seals = Seals()
+        for pull, batch in enumerate(batches):
+            seals.put(batch, pull)
+        assert [number(seals, batches[at]) for at in order] == order
+        assert seals.careful
+        assert not seals.shared
+
+
+def test_large_batches_that_look_alike_one_after_the_other_need_no_care():
+    seals = Seals()
+    for pull in range(6):
+        seals.put(alike(pull), pull)
+        assert number(seals, alike(pull)) == pull
+    assert not seals.careful
+
+
+def test_equal_large_batches_are_delivered_in_the_order_they_were_handed_out():
+    constant = (BIG,)
+    for copies in (lambda: constant, lambda: (BIG.copy(),)):
+        seals = Seals()
+        for pull in (0, 1, 0, 1, 2):
+            seals.put(copies(), pull)
+        assert [number(seals, constant) for _ in range(3)] == [0, 1, 2]
+        assert not seals.shared
+
+
+def test_a_large_array_that_is_filled_anew_while_it_waits_is_not_what_was_handed_out():
+    seals, buffer = Seals(), BIG.copy()
+    seals.put((buffer,), 0)
+    copied = buffer.copy()
+    buffer += 1
+    seals.put((buffer,), 1)
+    assert seals.shared
+    assert seals.careful
+    # As a copy the first one is on its way unchanged.
+    assert number(seals, (copied,)) == 0
+    assert number(seals, (buffer,)) == 1
+    buffer += 1
+    assert seals.intact() == [True, False]
+    seals.put((buffer,), 2)
+    buffer[0, 0, 0, 0] += 1
+    assert number(seals, (buffer,)) == ALTERED
+
+
+def test_not_many_large_batches_are_kept_on_their_way(monkeypatch):
+    monkeypatch.setattr(module, "MOST_WAITING", 3 * BIG.nbytes)
+    batches = [(BIG + step,) for step in range(6)]
+    seals = Seals()
+    for pull, batch in enumerate(batches[:3]):
+        seals.put(batch, pull)
+    assert not seals.careful
+    assert number(seals, batches[1]) == 1
+    for pull, batch in enumerate(batches[3:], 3):
+        seals.put(batch, pull)
+    assert seals.careful
+    assert [number(seals, batches[at]) for at in (5, 0, 2, 4, 3)] == [5, 0, 2, 4, 3]
+
+
+def test_what_was_handed_out_may_be_looked_at_later_where_no_memory_came_twice():
+    seals = Seals()
+    for pull in range(module.COME_ROUND):
+        assert seals.lasting == 0
+        seals.put((X + pull,), pull)
+        assert number(seals, (X + pull,)) == pull
+    assert seals.lasting == LASTING
+    buffer = X.copy()
+    for pull in range(2):
+        buffer[:] = pull
+        seals.put((buffer,), module.COME_ROUND + pull)
+    assert seals.lasting == 0
 
 
 def test_batches_are_known_whatever_the_order_they_arrive_in():

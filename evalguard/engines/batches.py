@@ -30,14 +30,16 @@ def pulled(recorder: Recorder, iterator: Any, steps: int) -> list[Any]:
 def take(recorder: Recorder, data: Any) -> Any:
     """Note one distributed batch; hand on what the model shall get."""
     start = time.perf_counter()
-    if room := recorder.room:
-        # Between two steps nothing of ours is in the processor's caches: each line here costs a microsecond.
-        stream = recorder.stream
+    stream = recorder.stream
+    if (room := recorder.room) and not stream.shared:
+        # Between two steps nothing of ours is in the processor's caches: each line here costs a microsecond. And to
+        # read a tensor lets another thread of Python's run first (tensorflow 2.21, ``ndarray_tensor.cc``).
         batch, tag = (data, LATER) if stream.bare else stream.unwrap(data)
         recorder.kept.append((batch, tag))
         recorder.room = room - 1
         if room == 1:
             recorder.settle()
+            recorder.keep_from_now(batch)
     else:
         batch = _take_now(recorder, data)
     recorder.seconds += time.perf_counter() - start
@@ -45,7 +47,7 @@ def take(recorder: Recorder, data: Any) -> Any:
 
 
 def _take_now(recorder: Recorder, data: Any) -> Any:
-    """Note a batch that may change later, or a copy of it; keep those after it where they may not."""
+    """Note a batch that may change soon, or a copy of it; keep those after it where they do not."""
     stream = recorder.stream
     if stream.bare:
         batch, tag, held = data, LATER, recorder.hold(data, LATER)

@@ -42,8 +42,8 @@ class Stream(Protocol):
         """Rows may change after they were fed: each batch is looked at when it is fed, and again after that."""
 
     @property
-    def owned(self) -> bool:
-        """Nobody else has the memory of a batch, and all batches are of one form: they may be looked at later."""
+    def lasting(self) -> int:
+        """How many more batches may be delivered before one must have been looked at; 0: none."""
 
     def intact(self) -> list[bool]:
         """For each batch of the last execution, whether it is still what it was when it was taken apart."""
@@ -53,7 +53,8 @@ class Untagged:
     """A stream of batches without tags."""
 
     unwrap: Unwrap = staticmethod(untagged)
-    bare = shared = owned = False
+    bare = shared = False
+    lasting = 0
 
     def intact(self) -> list[bool]:
         """Nothing to compare with."""
@@ -104,7 +105,7 @@ class Recorder:
         watch: Asked after each execution for a fault that is certain already.
         stopped: The fault for which the call is stopped; empty if it is not.
         fresh: Rows and tag of each batch that ``watch`` has not seen.
-        kept: Batches that nobody else can change, and their tags, still to be looked at.
+        kept: Batches that nobody changes so soon, and their tags, still to be looked at.
         room: How many more may be kept.
         untold: How many that are held have not told their tag yet.
         problem: Why something could not be noted.
@@ -126,7 +127,6 @@ class Recorder:
     untold: int = 0
     problem: str = ""
     seconds: float = 0.0
-    _most_kept: int | None = None
     _held: Held = field(default_factory=Held)
     _with_targets: int = 0
     _holds: bool = True
@@ -152,12 +152,10 @@ class Recorder:
         return self.contents.first
 
     def keep_from_now(self, batch: Any) -> None:
-        """Keep what comes after this batch, where nobody else can change it."""
-        if self._most_kept is None:
-            keeps = self._holds and self.stream.owned
-            size = sum(int(np.asarray(leaf).nbytes) for leaf in nests.leaves(batch)) if keeps else 0
-            self._most_kept = min(MOST_BATCHES, MOST_KEPT // size) if size else 0
-            self.room = self._most_kept
+        """Keep what comes after this batch, where nobody changes it so soon."""
+        if self._holds and (lasting := self.stream.lasting):
+            size = sum(int(np.asarray(leaf).nbytes) for leaf in nests.leaves(batch))
+            self.room = min(lasting, MOST_BATCHES, MOST_KEPT // max(size, 1))
 
     def hold(self, batch: Any, tag: Any) -> bool:
         """Keep a small batch, to be noted with others; False: it must be noted now.
@@ -179,7 +177,7 @@ class Recorder:
 
     def settle(self) -> None:
         """Note the batches that are kept or held."""
-        kept, self.kept, self.room = self.kept, [], self._most_kept or 0
+        kept, self.kept, self.room = self.kept, [], 0
         for batch, tag in kept:
             if not self.hold(batch, tag):
                 self._note_held()

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from evalguard import nests
-from evalguard.probes.base import Probe
+from evalguard.probes.base import FOR_EVER, Probe
 from evalguard.seals import ArraySeals, sealable
 
 
@@ -32,7 +32,7 @@ class ArraysProbe(Probe):
             return
         if sealable(source) and not self.replicated:
             # Keras cuts each batch out, into memory of its own.
-            self.unwrap, self.bare, self.owned = ArraySeals(source).take, True, True
+            self.unwrap, self.bare, self.lasting = ArraySeals(source).take, True, FOR_EVER
             return
         # evaluate() takes targets and weights beside x; they ride inside, in the place of x.
         packed = nests.pack(source, call.get("y"), call.get("sample_weight"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import weakref
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ class History:
     pulled: int = 0
 
 
+# Of batches that nobody else has the memory of.
+FOR_EVER = sys.maxsize
 # Sources are told apart by identity; those that allow no weak reference have no history.
 _histories: weakref.WeakKeyDictionary[Any, History] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
@@ -46,13 +49,14 @@ class Probe:
         bare: Whether a delivered batch has nothing beside it, and its rows
             tell the tag, so that ``unwrap`` may be given a copy later.
         shared: Whether rows may change after they were fed.
-        owned: Whether nobody else has the memory of a delivered batch, and
-            all batches have rows of one form: they may be looked at later.
+        lasting: How many more batches may be delivered before one must have
+            been looked at; 0: none, its memory may change.
     """
 
     kind = "unknown"
     index_source = "stated"
-    bare = shared = owned = False
+    bare = shared = False
+    lasting = 0
 
     def __init__(self, source: Any, call: dict[str, Any]) -> None:
         self.original = source

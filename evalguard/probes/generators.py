@@ -63,6 +63,11 @@ class GeneratorProbe(Probe):
         """As long as its memory is filled anew and handed out again."""
         return self._seals is not None and self._seals.shared
 
+    @property
+    def lasting(self) -> int:  # type: ignore[override]
+        """Of sealed batches, once some have come and no memory twice."""
+        return 0 if self._seals is None else self._seals.lasting
+
     def intact(self) -> list[bool]:
         """Asked of the seals."""
         return [] if self._seals is None else self._seals.intact()

@@ -40,6 +40,12 @@ class PyDatasetProbe(Probe):
         """As long as its memory is filled anew and handed out again."""
         return self.source.seals is not None and self.source.seals.shared
 
+    @property
+    def lasting(self) -> int:  # type: ignore[override]
+        """Of sealed batches, once some have come and no memory twice."""
+        seals = self.source.seals
+        return 0 if seals is None else seals.lasting
+
     def intact(self) -> list[bool]:
         """Asked of the seals."""
         seals = self.source.seals

@@ -14,7 +14,7 @@ import sys
 from typing import Any
 
 from evalguard.core.trace import ROW_BITS
-from evalguard.probes.base import Probe
+from evalguard.probes.base import FOR_EVER, Probe
 from evalguard.probes.tf_pipeline import makes_its_batches, pipeline_facts
 from evalguard.seals import Lent
 
@@ -45,8 +45,11 @@ class TfDataProbe(Probe):
             self.source = tf.data.Dataset.zip((source, tf.data.Dataset.range(MOST_BATCHES).repeat()))
         if self._due is None:
             self.unwrap = tuple
-        self.owned = not self.replicated and makes_its_batches(source)
-        if not self.owned and not self.replicated:
+        if self.replicated:
+            return
+        if makes_its_batches(source):
+            self.lasting = FOR_EVER
+        else:
             self._lent = Lent(self.unwrap)
             self.unwrap = self._lent.take
 

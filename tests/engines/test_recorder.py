@@ -12,6 +12,7 @@ from evalguard.engines.batches import take
 from evalguard.engines.held import MOST_BATCHES, MOST_KEPT, SMALL_BATCH, Held
 from evalguard.engines.recorder import Recorder, Untagged, Wanted
 from evalguard.fingerprint import row_fingerprints
+from evalguard.probes.base import FOR_EVER
 from evalguard.seals import Seals
 
 ROWS = 3
@@ -56,7 +57,9 @@ class Sealed:
     def shared(self):
         return self.seals.shared
 
-    owned = False
+    @property
+    def lasting(self):
+        return self.seals.lasting
 
     def intact(self):
         return self.seals.intact()
@@ -116,7 +119,7 @@ def test_rows_are_noted_as_they_were_when_they_were_fed():
 class Owned(Untagged):
     """What a probe knows of a dataset whose batches are nobody else's."""
 
-    owned = True
+    lasting = FOR_EVER
 
     def __init__(self):
         numbers = itertools.count()
