@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo seed docs test test-browser test-oldest test-loaders referee check bench bench-quick bench-lightning soak field pipelines lint types clean
+.PHONY: help demo seed docs test test-browser test-oldest test-loaders referee check bench bench-budgets bench-quick bench-lightning soak field pipelines lint types clean
 
 BASE_PYTHON := $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -64,6 +64,9 @@ test-loaders: $(LOADERS)/.installed ## torch DataLoaders and grain datasets as s
 
 bench: $(STAMP) ## Guarded against bare, as ratios, with the budgets they hold or break; half an hour
 	@$(PYTHON) -m benchmarks
+
+bench-budgets: $(STAMP) ## Only what has a budget, measured as in bench
+	@$(PYTHON) -m benchmarks --budgets
 
 bench-quick: $(STAMP) ## The budgets alone, with fewer pairs and rows: under two minutes
 	@$(PYTHON) -m benchmarks --quick

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent
 ABOUT = """\
-guarded / bare: ratio of medians over alternating pairs: {pairs}; {fewer} where no budget is; quartiles of pairs
+guarded / bare: ratio of medians over alternating pairs: {pairs}{more}; {fewer} where no budget is; quartiles of pairs
 proof: transport (tags alone), content (every row against a reference), sample (one row in 100 of them), labels (the
 stream's targets; evaluate has them always); added by guarding: to a batch of 32, to a row, and to the most that Python
 and NumPy had allocated at once (memory: a new guard and its call, which is not timed); aim: what each kind of source is
@@ -35,17 +35,22 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--pairs", type=int, help="alternating pairs, twice as many for the conv net (default 9; 3 with --quick)"
     )
-    parser.add_argument("--quick", action="store_true", help="fewer pairs and rows, budgets of up to 10^7 rows only")
-    parser.add_argument("--json", type=Path, help="where the figures go (default benchmarks/results[-quick].json)")
+    less = parser.add_mutually_exclusive_group()
+    less.add_argument("--budgets", action="store_true", help="as without options, but only what has a budget")
+    less.add_argument("--quick", action="store_true", help="fewer pairs and rows, budgets of up to 10^7 rows only")
+    parser.add_argument(
+        "--json", type=Path, help="where the figures go (default benchmarks/results[-quick, -budgets].json)"
+    )
     arguments = parser.parse_args(argv)
     quiet.load_frameworks()
     from benchmarks import overhead
 
     pairs = arguments.pairs or (3 if arguments.quick else 9)
-    effort = overhead.quick(pairs) if arguments.quick else overhead.full(pairs)
+    effort = overhead.quick(pairs) if arguments.quick else overhead.full(pairs, everything=not arguments.budgets)
     rows = overhead_rows(effort) + core_rows(quick=arguments.quick)
-    rows += [] if arguments.quick else alternative_rows(effort)
-    file = arguments.json or FOLDER / ("results-quick.json" if arguments.quick else "results.json")
+    rows += alternative_rows(effort) if effort.everything else []
+    name = "results-quick" if arguments.quick else "results-budgets" if arguments.budgets else "results"
+    file = arguments.json or FOLDER / f"{name}.json"
     file.write_text(json.dumps({"measured_on": measured_on(), "rows": rows}, indent=2) + "\n")
     broken = [row for row in rows if row["holds"] is False]
     print(f"\n{sum(row['holds'] is True for row in rows)} budgets hold, {len(broken)} do not; figures in {file}")
@@ -62,9 +67,11 @@ def measured_on() -> dict[str, Any]:
 def overhead_rows(effort: Effort) -> list[dict[str, Any]]:
     """Guarded over bare calls."""
     from benchmarks import overhead
+    from benchmarks.pairs import MOST_TIMES
 
     told = ", ".join(f"{model} {pairs}" for model, pairs in effort.pairs.items())
-    print(ABOUT.format(pairs=told, fewer=effort.fewer_pairs))
+    more = f", up to {MOST_TIMES} times as many where a budget is near" if effort.until_told else ""
+    print(ABOUT.format(pairs=told, more=more, fewer=effort.fewer_pairs))
     print(
         f"{'engine':8} {'model':9} {'method':8} {'source':9} {'proof':9} {'bare':>8} {'ratio':>6} {'quartiles':>12} "
         f"{'a batch':>9} {'a row':>8} {'memory':>8}  budget, aim"

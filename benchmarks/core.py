@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from benchmarks.pairs import compare
 from evalguard.core.judge import judge
 from evalguard.core.labels import Labels
 from evalguard.core.ordering import order_metrics
@@ -207,9 +208,10 @@ def pages(rows: int) -> Iterator[tuple[str, float, float]]:
 
 
 def import_time() -> float:
-    """Seconds of ``import evalguard`` in a fresh interpreter, beyond the interpreter's own start."""
+    """Seconds of ``import evalguard`` in a fresh interpreter, beyond the interpreter's own start, taken in turn."""
 
     def run(code: str) -> Callable[[], object]:
         return lambda: subprocess.run([sys.executable, "-c", code], check=True)
 
-    return median_seconds(run("import evalguard")) - median_seconds(run("pass"))
+    both = compare(run("pass"), run("import evalguard"), pairs=15, warmup=1)
+    return both.second - both.first

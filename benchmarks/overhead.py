@@ -43,6 +43,7 @@ class Effort:
         rows: Rows of each model where there is a budget.
         fewer_rows: The same where there is none.
         everything: Measure what has no budget, too, and the memory that is added.
+        until_told: Time more pairs where a budget is too near to tell.
     """
 
     pairs: Mapping[str, int]
@@ -50,21 +51,22 @@ class Effort:
     rows: Mapping[str, int]
     fewer_rows: Mapping[str, int]
     everything: bool = True
+    until_told: bool = True
 
 
-def full(pairs: int) -> Effort:
+def full(pairs: int, *, everything: bool = True) -> Effort:
     """The figures that are published: budgets are stated for 50,000 rows.
 
     Calls of the conv net are shorter, and less is allowed there: twice as many pairs.
     """
     counts = {MLP: pairs, CONV: 2 * pairs}
-    return Effort(counts, max(pairs // 3, 1), {MLP: 50_000, CONV: 1_920}, {MLP: 20_000, CONV: 960})
+    return Effort(counts, max(pairs // 3, 1), {MLP: 50_000, CONV: 1_920}, {MLP: 20_000, CONV: 960}, everything)
 
 
 def quick(pairs: int) -> Effort:
     """A look at the budgets, with fewer rows; what a call costs once weighs more in these."""
     rows = {MLP: 4_800, CONV: 480}
-    return Effort({MLP: pairs, CONV: pairs}, pairs, rows, rows, everything=False)
+    return Effort({MLP: pairs, CONV: pairs}, pairs, rows, rows, everything=False, until_told=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +157,11 @@ def figures(effort: Effort) -> Iterator[Cost]:
         limited = cell.budget is None
         rows = (effort.fewer_rows if limited else effort.rows)[cell.model]
         pairs = effort.fewer_pairs if limited else effort.pairs[cell.model]
-        yield measure(cell, subjects[name].of_rows(rows), pairs, memory=effort.everything)
+        budget = cell.budget if effort.until_told else None
+        yield measure(cell, subjects[name].of_rows(rows), pairs, memory=effort.everything, until_told=budget)
 
 
-def measure(cell: Cell, subject: Subject, pairs: int, *, memory: bool) -> Cost:
+def measure(cell: Cell, subject: Subject, pairs: int, *, memory: bool, until_told: float | None = None) -> Cost:
     """Measure one line."""
     if cell.proof == "hash only":
         stretch = subject.batches // STRETCHES
@@ -177,7 +180,7 @@ def measure(cell: Cell, subject: Subject, pairs: int, *, memory: bool) -> Cost:
         with guard:
             bare()
 
-    ratio = compare(bare, guarded, pairs=pairs, warmup=min(pairs, 2), since=clock.since)
+    ratio = compare(bare, guarded, pairs=pairs, warmup=min(pairs, 2), since=clock.since, budget=until_told)
     _check(kept.report, cell)
     # A guard of its own: what it reads and fingerprints once is memory too.
     added = added_bytes(bare, lambda: guarded(evalguard.guard(**options))) if memory else None

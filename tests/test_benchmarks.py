@@ -1,10 +1,11 @@
 """The benchmarks run: on next to nothing, for their figures are no test."""
 
+import itertools
 import json
 
 import pytest
 
-from benchmarks import plot, soak
+from benchmarks import pairs, plot, soak
 
 
 @pytest.mark.slow
@@ -40,6 +41,33 @@ def flat(guard_us=4.0, megabytes=100.0, trace_mb=0.0, at_end_us=None, at_end_mb=
 )
 def test_a_soak_run_is_judged_by_what_the_guard_alone_adds(guarded, status):
     assert soak.verdict(flat(guard_us=0.0), flat(**guarded)) == status
+
+
+def timed(of_guarded, *, budget):
+    """Pairs in which a bare call takes one second by a clock of its own; a guarded one as told, in turn."""
+    now, of_guarded = [0.0], itertools.cycle(of_guarded)
+
+    def call(seconds):
+        now[0] = seconds
+
+    return pairs.compare(
+        lambda: call(1.0), lambda: call(next(of_guarded)), pairs=8, warmup=0, since=lambda start: now[0], budget=budget
+    )
+
+
+@pytest.mark.parametrize(
+    ("of_guarded", "budget", "count"),
+    [
+        pytest.param([1.05, 1.07], 1.15, 8, id="far-below"),
+        pytest.param([1.25, 1.27], 1.15, 8, id="far-above"),
+        pytest.param([1.0, 1.3], 1.15, 8 * pairs.MOST_TIMES, id="too-near-to-tell"),
+        pytest.param([1.0, 1.3], None, 8, id="no-budget"),
+    ],
+)
+def test_more_pairs_are_timed_only_where_a_budget_is_near(of_guarded, budget, count):
+    found = timed(of_guarded, budget=budget)
+    assert found.pairs == count
+    assert found.ratio == pytest.approx(sum(of_guarded) / 2)
 
 
 def test_the_plot_shows_each_figure(tmp_path):
