@@ -42,14 +42,17 @@ class Effort:
         fewer_pairs: The same where there is none.
         rows: Rows of each model where there is a budget.
         fewer_rows: The same where there is none.
+        calls, call_rows: The same where stretches of one call take turns (``fingerprints_alone``).
         everything: Measure what has no budget, too, and the memory that is added.
         until_told: Time more pairs where a budget is too near to tell.
     """
 
     pairs: Mapping[str, int]
-    fewer_pairs: int
+    fewer_pairs: Mapping[str, int]
     rows: Mapping[str, int]
     fewer_rows: Mapping[str, int]
+    calls: Mapping[str, int]
+    call_rows: Mapping[str, int]
     everything: bool = True
     until_told: bool = True
 
@@ -57,16 +60,27 @@ class Effort:
 def full(pairs: int, *, everything: bool = True) -> Effort:
     """The figures that are published: budgets are stated for 50,000 rows.
 
-    Calls of the conv net are shorter, and less is allowed there: twice as many pairs.
+    Less is allowed where the conv net computes, and two equal calls of it differ
+    by more: many short ones tell more in the same time.
     """
-    counts = {MLP: pairs, CONV: 2 * pairs}
-    return Effort(counts, max(pairs // 3, 1), {MLP: 50_000, CONV: 1_920}, {MLP: 20_000, CONV: 960}, everything)
+    fewer = max(pairs // 3, 1)
+    rows, short = {MLP: 50_000, CONV: 1_920}, {CONV: 480}
+    return Effort(
+        pairs={MLP: pairs, CONV: 10 * pairs},
+        fewer_pairs={MLP: fewer, CONV: 10 * fewer},
+        rows={**rows, **short},
+        fewer_rows={MLP: 20_000, **short},
+        calls={MLP: pairs, CONV: 2 * pairs},
+        call_rows=rows,
+        everything=everything,
+    )
 
 
 def quick(pairs: int) -> Effort:
     """A look at the budgets, with fewer rows; what a call costs once weighs more in these."""
     rows = {MLP: 4_800, CONV: 480}
-    return Effort({MLP: pairs, CONV: pairs}, pairs, rows, rows, everything=False, until_told=False)
+    counts = {MLP: pairs, CONV: pairs}
+    return Effort(counts, counts, rows, rows, counts, rows, everything=False, until_told=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,19 +167,19 @@ def figures(effort: Effort) -> Iterator[Cost]:
     for cell in cells(everything=effort.everything):
         name = (cell.engine, cell.model)
         if name not in subjects:
-            subjects = {name: subject(*name, effort.rows[cell.model])}
+            subjects = {name: subject(*name, effort.call_rows[cell.model])}
+        if cell.proof == "hash only":
+            yield _alone(cell, subjects[name].of_rows(effort.call_rows[cell.model]), effort.calls[cell.model])
+            continue
         limited = cell.budget is None
         rows = (effort.fewer_rows if limited else effort.rows)[cell.model]
-        pairs = effort.fewer_pairs if limited else effort.pairs[cell.model]
+        pairs = (effort.fewer_pairs if limited else effort.pairs)[cell.model]
         budget = cell.budget if effort.until_told else None
         yield measure(cell, subjects[name].of_rows(rows), pairs, memory=effort.everything, until_told=budget)
 
 
 def measure(cell: Cell, subject: Subject, pairs: int, *, memory: bool, until_told: float | None = None) -> Cost:
     """Measure one line."""
-    if cell.proof == "hash only":
-        stretch = subject.batches // STRETCHES
-        return Cost(cell, fingerprints_alone(subject, pairs), stretch, stretch * BATCH)
     clock = clock_of(subject)
     targets = cell.method == "evaluate" or cell.proof == "labels"
     bare = call_of(subject, cell.method, cell.kind, targets=targets, clock=clock)
@@ -185,6 +199,11 @@ def measure(cell: Cell, subject: Subject, pairs: int, *, memory: bool, until_tol
     # A guard of its own: what it reads and fingerprints once is memory too.
     added = added_bytes(bare, lambda: guarded(evalguard.guard(**options))) if memory else None
     return Cost(cell, ratio, subject.batches, len(subject.x), added)
+
+
+def _alone(cell: Cell, subject: Subject, calls: int) -> Cost:
+    stretch = subject.batches // STRETCHES
+    return Cost(cell, fingerprints_alone(subject, calls), stretch, stretch * BATCH)
 
 
 def _check(report: evalguard.Report, cell: Cell) -> None:

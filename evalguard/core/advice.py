@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from evalguard.core.chunks import counts_up
 from evalguard.core.evidence import Evidence, padding_rows
 from evalguard.core.policy import Policy, Proof
-from evalguard.core.trace import UNKNOWN
+from evalguard.core.trace import ALTERED, UNKNOWN
 
 
 def not_proven(evidence: Evidence, proof: Proof, policy: Policy) -> list[str]:
@@ -68,6 +68,9 @@ def advice_for(evidence: Evidence, policy: Policy) -> str:
     if option:
         return option
     if evidence.samples is not None and evidence.used is not None and evidence.used.complete:
+        return ""
+    if evidence.trace.rows_tagged(ALTERED).size:
+        # Nothing could be shown of rows that were written into on their way; the cause says what cures that.
         return ""
     if evidence.comparison.comparable and evidence.repeated.size and policy.equal_samples == "forbid":
         return 'evalguard.guard(labels=..., equal_samples="allow")  # if the data holds equal samples; else reference=x'

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from evalguard.fingerprint import row_fingerprints
 from evalguard.nests import unpack
-from evalguard.seals import Seals, sealable
+from evalguard.seals import Seals, look, sealable
 from evalguard.tagging import Unwrap, unwrap_like, wrap_batch
 
 # Keras 3 asks for the first two items twice to learn their shapes (keras 3.15,
@@ -93,12 +93,12 @@ class TaggedItems:
     def _compare(self, index: int, batch: Any) -> None:
         """Whether an item asked for twice was the same both times."""
         try:
-            content, _ = row_fingerprints(unpack(batch)[0])
+            x = unpack(batch)[0]
+            content = look(x)[0] if sealable(x) else row_fingerprints(x)[0].tobytes()
         except Exception:  # noqa: BLE001 - evidence for a cause only
             return
         with self._lock:
-            before = self._peeked.setdefault(index, content)
-            self.item_changed |= before is not content and not np.array_equal(before, content)
+            self.item_changed |= self._peeked.setdefault(index, content) != content
 
 
 def _indices_of(inner: Any) -> Callable[[int], Any] | None:
