@@ -22,19 +22,21 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent
 ABOUT = """\
-guarded / bare: ratio of medians over alternating pairs, and quartiles of pairs: {pairs}{more};
-{fewer} where there is none
-proof: transport (tags alone), content (every row against a reference), sample (one row in 100 of them), labels (the
-stream's targets; evaluate has them always); added by guarding: to a batch of 32, to a row, and to the most that Python
-and NumPy had allocated at once (memory: a new guard and its call, which is not timed); aim: what each kind of source is
-to come down to one day"""
+ratio      guarded / bare, of medians over alternating pairs, with the quartiles of pairs: {pairs}{more};
+           {fewer} where no budget is; on the conv net, where one is, stretches of one call take turns (turns.py)
+proof      transport: tags alone; content: every row against a reference; sample: one row in 100 of them; labels: the
+           stream's targets, which evaluate has always; hash only: fingerprints without a guard; one pass: one digest of
+           each batch in their place, the least that reading all of it takes
+added by   to a batch of 32, to a row, and to the most that Python and NumPy had allocated at once (memory: a new
+guarding   guard and its call, which is not timed)
+aim        what each kind of source is to come down to one day"""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Print the tables; exit 0 if every budget holds."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "--pairs", type=int, help="alternating pairs, ten times as many for the conv net (default 9; 3 with --quick)"
+        "--pairs", type=int, help="alternating pairs, twice as many for the conv net (default 9; 3 with --quick)"
     )
     less = parser.add_mutually_exclusive_group()
     less.add_argument("--budgets", action="store_true", help="as without options, but only what has a budget")
@@ -70,12 +72,9 @@ def overhead_rows(effort: Effort) -> list[dict[str, Any]]:
     from benchmarks import overhead
     from benchmarks.pairs import MOST_TIMES
 
-    told, fewer = (
-        ", ".join(f"{model} {pairs}" for model, pairs in counts.items())
-        for counts in (effort.pairs, effort.fewer_pairs)
-    )
+    told = ", ".join(f"{model} {pairs}" for model, pairs in effort.pairs.items())
     more = f", up to {MOST_TIMES} times as many where a budget is near" if effort.until_told else ""
-    print(ABOUT.format(pairs=told, more=more, fewer=fewer))
+    print(ABOUT.format(pairs=told, more=more, fewer=effort.fewer_pairs))
     print(
         f"{'engine':8} {'model':9} {'method':8} {'source':9} {'proof':9} {'bare':>8} {'ratio':>6} {'quartiles':>12} "
         f"{'a batch':>9} {'a row':>8} {'memory':>8}  budget, aim"
@@ -124,9 +123,7 @@ def alternative_rows(effort: Effort) -> list[dict[str, Any]]:
     """What people do today, beside the guard."""
     from benchmarks import alternatives
 
-    pairs = min(effort.fewer_pairs.values())
-    # Shorter calls of the no-op model, longer ones of the conv net: the ways are far apart.
-    sizes = {name: min(effort.call_rows[name], 20_000) for name in effort.call_rows}
+    pairs, sizes = effort.fewer_pairs, effort.fewer_rows
     print(f"\nto know which prediction is whose, over predict alone ({pairs} alternating pairs)")
     rows = [show_way(*found) for found in alternatives.figures(pairs, sizes)]
     lightning = [show_way(*found) for found in alternatives.lightning_figures(pairs, sizes)]

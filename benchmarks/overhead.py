@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import gc
-import statistics
-import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
+from unittest import mock
 
 import tensorflow as tf
+import xxhash
 
 import evalguard
 from benchmarks.memory import added_bytes
-from benchmarks.pairs import Ratio, compare, ratio_of
+from benchmarks.pairs import Ratio, compare
 from benchmarks.subjects import BATCH, CONV, KERAS_3, KINDS, MLP, TF_KERAS, Subject, call_of, clock_of, subject
+from benchmarks.turns import Turns
+from evalguard.engines.batches import take
+from evalguard.engines.recorder import Recorder, Wanted
+from evalguard.engines.taps import Tap
+from evalguard.probes.generators import GeneratorProbe
+from evalguard.probes.tagged_items import TaggedItems
+from evalguard.probes.tf_data import TfDataProbe
 
+# Stretches of a call that take turns: how many where fingerprints are alone; else their steps, and how many of these at
+# both ends do not count, for a source is asked for some batches ahead.
 STRETCHES = 6
+STRETCH, AHEAD = 20, 4
 
 # The stream of `evaluate` always carries targets, so `labels` is the least that is proven there.
 PROOFS = {"predict": ("transport", "content", "sample", "labels"), "evaluate": ("labels", "content")}
@@ -42,17 +53,14 @@ class Effort:
         fewer_pairs: The same where there is none.
         rows: Rows of each model where there is a budget.
         fewer_rows: The same where there is none.
-        calls, call_rows: The same where stretches of one call take turns (``fingerprints_alone``).
         everything: Measure what has no budget, too, and the memory that is added.
         until_told: Time more pairs where a budget is too near to tell.
     """
 
     pairs: Mapping[str, int]
-    fewer_pairs: Mapping[str, int]
+    fewer_pairs: int
     rows: Mapping[str, int]
     fewer_rows: Mapping[str, int]
-    calls: Mapping[str, int]
-    call_rows: Mapping[str, int]
     everything: bool = True
     until_told: bool = True
 
@@ -60,27 +68,16 @@ class Effort:
 def full(pairs: int, *, everything: bool = True) -> Effort:
     """The figures that are published: budgets are stated for 50,000 rows.
 
-    Less is allowed where the conv net computes, and two equal calls of it differ
-    by more: many short ones tell more in the same time.
+    Less is allowed where the conv net computes: more pairs.
     """
-    fewer = max(pairs // 3, 1)
-    rows, short = {MLP: 50_000, CONV: 1_920}, {CONV: 480}
-    return Effort(
-        pairs={MLP: pairs, CONV: 10 * pairs},
-        fewer_pairs={MLP: fewer, CONV: 10 * fewer},
-        rows={**rows, **short},
-        fewer_rows={MLP: 20_000, **short},
-        calls={MLP: pairs, CONV: 2 * pairs},
-        call_rows=rows,
-        everything=everything,
-    )
+    counts = {MLP: pairs, CONV: 2 * pairs}
+    return Effort(counts, max(pairs // 3, 1), {MLP: 50_000, CONV: 1_920}, {MLP: 20_000, CONV: 960}, everything)
 
 
 def quick(pairs: int) -> Effort:
     """A look at the budgets, with fewer rows; what a call costs once weighs more in these."""
-    rows = {MLP: 4_800, CONV: 480}
     counts = {MLP: pairs, CONV: pairs}
-    return Effort(counts, counts, rows, rows, counts, rows, everything=False, until_told=False)
+    return Effort(counts, pairs, {MLP: 4_800, CONV: 1_920}, {MLP: 4_800, CONV: 480}, everything=False, until_told=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +92,9 @@ class Cell:
         proof: ``transport``: tags alone; ``content``: fingerprints of every
             row against a reference; ``sample``: of one row in a hundred;
             ``labels``: the stream's targets;
-            ``hash only``: fingerprints, without the rest of a guard.
+            ``hash only``: fingerprints, without the rest of a guard;
+            ``one pass``: in their place one xxh3 digest of the whole batch,
+            the least that reading every byte of it takes.
         budget: Highest ratio allowed, or None.
         aim: Ratio to come down to, or None.
     """
@@ -159,6 +158,7 @@ def cells(*, everything: bool = True) -> Iterator[Cell]:
                             yield Cell(engine, model, method, kind, proof, budget, AIMS[model] if first else None)
             if engine == KERAS_3:
                 yield Cell(engine, model, "predict", "tf.data", "hash only", FINGERPRINT_BUDGETS[model])
+                yield Cell(engine, model, "predict", "tf.data", "one pass")
 
 
 def figures(effort: Effort) -> Iterator[Cost]:
@@ -167,43 +167,50 @@ def figures(effort: Effort) -> Iterator[Cost]:
     for cell in cells(everything=effort.everything):
         name = (cell.engine, cell.model)
         if name not in subjects:
-            subjects = {name: subject(*name, effort.call_rows[cell.model])}
-        if cell.proof == "hash only":
-            yield _alone(cell, subjects[name].of_rows(effort.call_rows[cell.model]), effort.calls[cell.model])
-            continue
-        limited = cell.budget is None
+            subjects = {name: subject(*name, effort.rows[cell.model])}
+        # Both are held against each other.
+        limited = cell.budget is None and cell.proof != "one pass"
         rows = (effort.fewer_rows if limited else effort.rows)[cell.model]
-        pairs = (effort.fewer_pairs if limited else effort.pairs)[cell.model]
+        pairs = effort.fewer_pairs if limited else effort.pairs[cell.model]
         budget = cell.budget if effort.until_told else None
         yield measure(cell, subjects[name].of_rows(rows), pairs, memory=effort.everything, until_told=budget)
 
 
 def measure(cell: Cell, subject: Subject, pairs: int, *, memory: bool, until_told: float | None = None) -> Cost:
     """Measure one line."""
+    if cell.proof in {"hash only", "one pass"}:
+        stretch = subject.batches // STRETCHES
+        return Cost(
+            cell, fingerprints_alone(subject, 2 * pairs, rows=cell.proof == "hash only"), stretch, stretch * BATCH
+        )
     clock = clock_of(subject)
     targets = cell.method == "evaluate" or cell.proof == "labels"
     bare = call_of(subject, cell.method, cell.kind, targets=targets, clock=clock)
-    options: dict[str, Any] = {"labels": subject.y, "mlflow": False, "on_failure": "record", "on_unproven": "record"}
+    options: dict[str, Any] = {}
     if cell.proof in {"content", "sample"}:
         options["reference"] = subject.x
     if cell.proof == "sample":
         options["content"] = "sample:0.01"
-    kept = evalguard.guard(**options)
+    kept = _recording(subject, **options)
 
     def guarded(guard: Any = kept) -> None:
         with guard:
             bare()
 
-    ratio = compare(bare, guarded, pairs=pairs, warmup=min(pairs, 2), since=clock.since, budget=until_told)
+    if cell.model == CONV and cell.budget is not None:
+        guarded()
+        ratio = guarded_in_turn(subject, cell.kind, 4 * pairs)
+    else:
+        ratio = compare(bare, guarded, pairs=pairs, warmup=min(pairs, 2), since=clock.since, budget=until_told)
     _check(kept.report, cell)
     # A guard of its own: what it reads and fingerprints once is memory too.
-    added = added_bytes(bare, lambda: guarded(evalguard.guard(**options))) if memory else None
+    added = added_bytes(bare, lambda: guarded(_recording(subject, **options))) if memory else None
     return Cost(cell, ratio, subject.batches, len(subject.x), added)
 
 
-def _alone(cell: Cell, subject: Subject, calls: int) -> Cost:
-    stretch = subject.batches // STRETCHES
-    return Cost(cell, fingerprints_alone(subject, calls), stretch, stretch * BATCH)
+def _recording(subject: Subject, **options: Any) -> Any:
+    """A guard that stops nothing."""
+    return evalguard.guard(labels=subject.y, mlflow=False, on_failure="record", on_unproven="record", **options)
 
 
 def _check(report: evalguard.Report, cell: Cell) -> None:
@@ -214,44 +221,95 @@ def _check(report: evalguard.Report, cell: Cell) -> None:
     assert report.proof in {proof, "identity"}, f"{cell}: {report.headline}"
 
 
-def fingerprints_alone(subject: Subject, pairs: int) -> Ratio:
+def guarded_in_turn(subject: Subject, kind: str, calls: int) -> Ratio:
+    """``predict`` of all rows, guarded over bare, where stretches of one call take turns.
+
+    A guarded call in which the guard does its work for every other stretch of
+    steps, and lets batches pass in between; to these steps comes what a call
+    takes beside them, from calls of one batch, guarded and bare.
+
+    Args:
+        subject: Model and data.
+        kind: Kind of source.
+        calls: Calls in which stretches take turns; of one batch there are as many pairs.
+    """
+    bare, guard = call_of(subject, "predict", kind, targets=False), _recording(subject)
+    turns = Turns(STRETCH, skipped=AHEAD)
+    with _idle_in_turn(turns):
+        for number in range(calls + 1):
+            if number == 1:
+                turns.forget()
+            gc.collect()
+            turns.begin()
+            with guard:
+                bare()
+    steps = turns.ratio(by_place=False)
+    batch = subject.of_rows(BATCH)
+    one, guard_of_one = call_of(batch, "predict", kind, targets=False), _recording(batch)
+
+    def one_guarded() -> None:
+        with guard_of_one:
+            one()
+
+    beside = compare(one, one_guarded, pairs=calls)
+    scale = (subject.batches - 1) / (STRETCH - 2 * AHEAD)
+    first, second = steps.first * scale + beside.first, steps.second * scale + beside.second
+    return replace(steps, first=first, second=second, ratio=second / first)
+
+
+@contextmanager
+def _idle_in_turn(turns: Turns) -> Iterator[None]:
+    """Where it is the first way's turn, items are not sealed and batches not noted."""
+    sealed, pulled, fed = TaggedItems.__getitem__, GeneratorProbe.marked, Tap.__call__
+
+    def item(items: TaggedItems, index: int) -> Any:
+        # The first item decides how all of them are marked.
+        return sealed(items, index) if turns.second(index) or items.seals is None else items._inner[index]  # noqa: SLF001
+
+    def batch(probe: GeneratorProbe, data: Any, pull: int) -> Any:
+        return pulled(probe, data, pull) if turns.second(pull) or pull == 0 else data
+
+    def step(tap: Tap, data: Any) -> Any:
+        return fed(tap, data) if turns.step()[0] else tap.function(data)
+
+    with (
+        mock.patch.object(TaggedItems, "__getitem__", item),
+        mock.patch.object(GeneratorProbe, "marked", batch),
+        mock.patch.object(Tap, "__call__", step),
+    ):
+        yield
+
+
+def fingerprints_alone(subject: Subject, calls: int, *, rows: bool) -> Ratio:
     """The compiled function on ready batches, with and without the fingerprints of what it is fed.
 
-    A few microseconds in a thousand: calls of seconds differ by more than that,
-    so stretches of one call take turns, sixth by sixth, in ``2 * pairs`` calls,
-    and each step is held against the step of the same place in the other
-    stretches: the median of each place, and the sum of these. Quartiles are
-    those of whole stretches.
-    """
-    from evalguard.engines.batches import take
-    from evalguard.engines.recorder import Recorder, Wanted
-    from evalguard.probes.tf_data import TfDataProbe
+    Sixths of one call take turns, and each step is held against those of the same place in the others.
 
+    Args:
+        subject: Model and data.
+        calls: How many are timed.
+        rows: A fingerprint of each row; else one digest of the batch.
+    """
     dataset = tf.data.Dataset.from_tensor_slices(subject.x).batch(BATCH)
     model = subject.model
-    stretch = len(subject.x) // BATCH // STRETCHES
-    # Without and with: seconds of each step, by its place in the stretch.
-    steps: tuple[list[list[float]], ...] = tuple([[] for _ in range(stretch)] for _ in range(2))
+    turns = Turns(subject.batches // STRETCHES)
 
-    def call(first: int) -> None:
-        function, number, hashed, started = model.predict_function, 0, False, 0.0
-        recorder = Recorder(Wanted("always"), TfDataProbe(dataset, {}))
+    def call() -> None:
+        function, recorder = model.predict_function, Recorder(Wanted("always"), TfDataProbe(dataset, {}))
+        turns.begin()
 
         def tap(data: list[Any]) -> Any:
-            nonlocal number, hashed, started
-            part, place = divmod(number, stretch)
-            if number:
-                steps[hashed][place - 1].append(time.perf_counter() - started)
-            if place == 0:
-                hashed = (part + first) % 2 == 1
-            number += 1
-            started = time.perf_counter()
+            hashed, last = turns.step()
             if not hashed:
                 return function(data)
-            rows = function([take(recorder, batch) for batch in data])
-            if place == stretch - 1:
+            if not rows:
+                for batch in data:
+                    xxhash.xxh3_64_intdigest(memoryview(batch))
+                return function(data)
+            predicted = function([take(recorder, batch) for batch in data])
+            if last:
                 recorder.end()
-            return rows
+            return predicted
 
         model.predict_function = tap
         try:
@@ -260,15 +318,9 @@ def fingerprints_alone(subject: Subject, pairs: int) -> Ratio:
             model.predict_function = function
 
     model.predict(subject.x[:BATCH], verbose=0)
-    call(0)
-    for way in steps:
-        for place in way:
-            place.clear()
-    for number in range(2 * pairs):
+    call()
+    turns.forget()
+    for _ in range(calls):
         gc.collect()
-        call(number % 2)
-    whole = [[sum(times) for times in zip(*way, strict=False)] for way in steps]
-    bare, hashing = (sum(statistics.median(place) for place in way) for way in steps)
-    count = min(map(len, whole))
-    spread = ratio_of(whole[0][:count], whole[1][:count])
-    return replace(spread, first=bare, second=hashing, ratio=hashing / bare)
+        call()
+    return turns.ratio(by_place=True)
