@@ -31,9 +31,9 @@ from evalguard.tagging import Unwrap, tag_rows
 REMEMBERED = 1024
 # Of batches that a dataset delivers: how many are kept, in number and bytes, and looked at again from the first on.
 LOOKED_AT_AGAIN, MOST_KEPT = 4, 1 << 23
-# A source that fills some arrays in turn has come round to the first after this many batches; one of which no memory
-# has come again by then does not come round within the next few either.
-COME_ROUND, LASTING = 64, 32
+# A source that fills some of NumPy's arrays in turn has come round to the first after this many batches; where no
+# memory has come again by then, it does not come round within the next few either.
+COME_ROUND, LASTING = 64, 16
 # Numbers in a part of a batch from which on its rows are looked at in some places only: how many places, how wide.
 LARGE, SPOTS, SPOT = 1 << 16, 4, 32
 # Bytes of large batches on their way that are kept, to be told from others that look alike.
@@ -63,13 +63,15 @@ class Seals:
         self._waiting_bytes = 0
         self._fed: list[tuple[Any, int]] = []
         self._all_sealed = True
-        self._taken = 0
+        self._handed_out = 0
+        # Whether all memory was allocated by NumPy for an array that can be told from others.
+        self._known_owners = True
         self._lock = threading.Lock()
 
     @property
     def lasting(self) -> int:
         """How many more batches may be delivered before one must have been looked at."""
-        return LASTING if self._taken >= COME_ROUND and not self.shared else 0
+        return LASTING if self._handed_out >= COME_ROUND and self._known_owners and not self.shared else 0
 
     def put(self, batch: Any, pull: int, index: Any = None) -> None:
         """Note a batch that is handed out.
@@ -96,6 +98,7 @@ class Seals:
             if pull in pulls:  # an item that is asked for twice, as Keras does to learn shapes
                 return
             pulls.append(pull)
+            self._handed_out += 1
             if index is not None:
                 self._index[pull] = index
             if large and not self.careful:
@@ -112,7 +115,6 @@ class Seals:
         which they were handed out. A batch that nobody handed out has the tag
         ``ALTERED``; None if a batch could not be sealed.
         """
-        self._taken += 1
         try:
             seal, large = look(batch)
             if self.shared:
@@ -164,15 +166,20 @@ class Seals:
         """Whether memory that was handed out, and is still owned by the same array, now holds something else."""
         anew = False
         for leaf in _parts(batch):
-            if type(leaf) is np.ndarray:
-                base = leaf.base
-                owner = base if type(base) is np.ndarray else leaf
-                address = leaf.__array_interface__["data"][0]
-                before = self._owners.get(address)
-                anew |= before is not None and before[1] != seal and before[0]() is owner
-                if len(self._owners) >= REMEMBERED:
-                    self._owners.clear()
-                self._owners[address] = weakref.ref(owner), seal
+            if type(leaf) is not np.ndarray:
+                self._known_owners = False
+                continue
+            owner = leaf
+            while type(base := owner.base) is np.ndarray:
+                owner = base
+            if base is not None or not owner.flags.owndata:
+                self._known_owners = False
+            address = leaf.__array_interface__["data"][0]
+            before = self._owners.get(address)
+            anew |= before is not None and before[1] != seal and before[0]() is owner
+            if len(self._owners) >= REMEMBERED:
+                self._owners.clear()
+            self._owners[address] = weakref.ref(owner), seal
         return anew
 
 

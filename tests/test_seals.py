@@ -128,10 +128,21 @@ def test_what_was_handed_out_may_be_looked_at_later_where_no_memory_came_twice()
         seals.put((X + pull,), pull)
         assert number(seals, (X + pull,)) == pull
     assert seals.lasting == LASTING
+    seals.put((np.frombuffer(bytearray(X.tobytes()), "float32").reshape(X.shape)[:4],), -1)
+    assert seals.lasting == 0  # of memory that is not NumPy's nobody knows whether it comes again
+
+
+@pytest.mark.parametrize("of_one", [False, True], ids=["whole", "parts of one array"])
+def test_memory_that_comes_again_is_looked_at_at_once(of_one):
+    seals = Seals()
+    for pull in range(module.COME_ROUND):
+        seals.put((X + pull,), pull)
+        assert number(seals, (X + pull,)) == pull
+    assert seals.lasting == LASTING
     buffer = X.copy()
     for pull in range(2):
         buffer[:] = pull
-        seals.put((buffer,), module.COME_ROUND + pull)
+        seals.put((buffer[:4][1:] if of_one else buffer,), module.COME_ROUND + pull)
     assert seals.lasting == 0
 
 

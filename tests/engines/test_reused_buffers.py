@@ -178,11 +178,13 @@ class Long(keras.utils.PyDataset):
 
     Args:
         buffers: Arrays that are filled in turn; 0: a new one for each item.
+        opaque: Their memory is not NumPy's, and each item an array of its own over it.
         spoilt: Item whose array is written into when the next one is asked for.
     """
 
-    def __init__(self, buffers=0, spoilt=None, order=None):
+    def __init__(self, buffers=0, spoilt=None, order=None, opaque=False):
         super().__init__()
+        self.opaque = opaque
         self.buffers = [aligned((BATCH, WIDTH)) for _ in range(buffers)]
         self.spoilt, self.order, self.given = spoilt, order, {}
 
@@ -194,6 +196,8 @@ class Long(keras.utils.PyDataset):
             self.given[self.spoilt] += 1
         buffer = self.buffers[index % len(self.buffers)] if self.buffers else aligned((BATCH, WIDTH))
         number = index if self.order is None else self.order[index]
+        if self.opaque:
+            buffer = np.frombuffer(memoryview(buffer), "float32").reshape(BATCH, WIDTH)
         self.given = {index: filled(buffer, number * BATCH)}
         return buffer, np.arange(number * BATCH, (number + 1) * BATCH)
 
@@ -225,7 +229,12 @@ def test_items_that_are_looked_at_later_are_judged_the_same(options):
     assert (rows != LONG).sum() == 2 * BATCH
 
 
-@pytest.mark.parametrize("source", [{"buffers": count} for count in (1, 2, 70)] + [{"spoilt": 150}])
+def test_items_in_memory_that_is_not_numpys_are_looked_at_before_it_comes_again():
+    rows, report = predicted(Long(buffers=12, opaque=True))
+    assert (report.verdict == "PASS") == (rows == LONG).all()
+
+
+@pytest.mark.parametrize("source", [*({"buffers": count} for count in (1, 2, 70)), {"spoilt": 150}])
 def test_a_long_dataset_whose_arrays_change_passes_only_where_the_rows_are_right(source):
     rows, report = predicted(Long(**source))
     assert report.verdict == "FAIL" or (rows == LONG).all()
