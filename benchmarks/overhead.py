@@ -243,7 +243,7 @@ def guarded_in_turn(subject: Subject, kind: str, calls: int) -> Ratio:
             turns.begin()
             with guard:
                 bare()
-    steps = turns.ratio(by_place=False)
+    steps = turns.ratio()
     batch = subject.of_rows(BATCH)
     one, guard_of_one = call_of(batch, "predict", kind, targets=False), _recording(batch)
 
@@ -323,4 +323,4 @@ def fingerprints_alone(subject: Subject, calls: int, *, rows: bool) -> Ratio:
     for _ in range(calls):
         gc.collect()
         call()
-    return turns.ratio(by_place=True)
+    return turns.ratio()

@@ -63,19 +63,16 @@ class Turns:
         self._started = time.perf_counter()
         return second, last
 
-    def ratio(self, *, by_place: bool) -> Ratio:
-        """Second over first, of one stretch; quartiles are those of whole stretches.
+    def ratio(self) -> Ratio:
+        """Second over first, of one stretch: the medians of its places, summed; quartiles are those of whole stretches.
 
-        Args:
-            by_place: Sum up the medians of the places, else take the median of
-                the sums: right where some steps of a stretch do more than
-                others, and not always the same ones.
+        What a way does at some steps only, and not always at the same places,
+        still counts: it is little beside what steps differ by anyhow, and then
+        a median moves as the mean does.
         """
         ways = [way[self.skipped : self.stretch - self.skipped] for way in self._steps]
         whole = [[sum(times) for times in zip(*way, strict=False)] for way in ways]
         count = min(map(len, whole))
         ratio = ratio_of(whole[0][:count], whole[1][:count])
-        if not by_place:
-            return ratio
         first, second = (sum(statistics.median(place) for place in way) for way in ways)
         return replace(ratio, first=first, second=second, ratio=second / first)

@@ -71,8 +71,7 @@ def test_more_pairs_are_timed_only_where_a_budget_is_near(of_guarded, budget, co
     assert found.ratio == pytest.approx(of_guarded[1])
 
 
-@pytest.mark.parametrize("by_place", [False, True])
-def test_stretches_of_a_call_take_turns(by_place, monkeypatch):
+def test_stretches_of_a_call_take_turns(monkeypatch):
     now = [0.0]
     monkeypatch.setattr("benchmarks.turns.time.perf_counter", lambda: now[0])
     timed = turns.Turns(5, skipped=1)
@@ -84,13 +83,13 @@ def test_stretches_of_a_call_take_turns(by_place, monkeypatch):
             assert last is (number % 5 == 4)
             # At the ends of a stretch a step takes far longer, and does not count.
             now[0] += 9.0 if number % 5 in {0, 4} else 1.25 if second else 1.0
-    found = timed.ratio(by_place=by_place)
+    found = timed.ratio()
     assert found.ratio == pytest.approx(1.25)
     assert found.first == pytest.approx(3.0)
     assert found.pairs == 8
     timed.forget()
     with pytest.raises(statistics.StatisticsError):
-        timed.ratio(by_place=True)
+        timed.ratio()
 
 
 def test_the_plot_shows_each_figure(tmp_path):
