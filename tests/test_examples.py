@@ -127,7 +127,8 @@ EXPERIMENTS: dict[str, list[Calls]] = {
     "g(7), queue 1, 14 labels": [[], [([*TENS, 0, 1, 2, 3], "PASS", "", {"n_labels": 14})]],
     "threads inside, labels outside": [[(None, "FAIL", "inside the source", {})]] * 2,
     "threads that give x and y": [[(None, "PASS", "", {"n_labels": 10, "n_predictions": 10})]] * 2,
-    "two calls, a new g(3) each": [[([0, 1, 2], "PASS", AHEAD, {})] * 2] * 2,
+    # The second call compiles nothing: on a busy machine it may be over before anything was asked for ahead.
+    "two calls, a new g(3) each": [[([0, 1, 2], "PASS", AHEAD, {}), ([0, 1, 2], "PASS", "", {})]] * 2,
     "two calls, one g(3), queue 0": [
         [([0, 1, 2], "PASS", AHEAD, {}), ([6, 7, 8], "FAIL", NOT_AT_START, {})],
         [([], "refused", "Expected max_queue_size to be positive", {})] * 2,
