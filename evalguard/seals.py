@@ -210,7 +210,7 @@ class ArraySeals:
             leaf[start : start + size].astype(got.dtype, copy=False)
             for leaf, got in zip(self._leaves, delivered, strict=True)
         )
-        return range(start, start + size) if look(due) == look(delivered) else ALTERED
+        return range(start, start + size) if digest(due) == digest(delivered) else ALTERED
 
 
 class Lent:
