@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
-from unittest import mock
 
 import tensorflow as tf
 import xxhash
 
 import evalguard
+from benchmarks import lockstep
 from benchmarks.memory import added_bytes
 from benchmarks.pairs import Ratio, compare
-from benchmarks.subjects import BATCH, CONV, KERAS_3, KINDS, MLP, TF_KERAS, Subject, call_of, clock_of, subject
+from benchmarks.subjects import BATCH, CONV, KERAS_3, KINDS, MLP, TF_KERAS, Subject, call_of, clock_of, subject, twin
 from benchmarks.turns import Turns
 from evalguard.engines.batches import take
 from evalguard.engines.recorder import Recorder, Wanted
-from evalguard.engines.taps import Tap
-from evalguard.probes.generators import GeneratorProbe
-from evalguard.probes.tagged_items import TaggedItems
 from evalguard.probes.tf_data import TfDataProbe
 
-# Stretches of a call that take turns: how many where fingerprints are alone; else their steps, and how many of these at
-# both ends do not count, for a source is asked for some batches ahead.
+# Stretches of a call that take turns where fingerprints are alone.
 STRETCHES = 6
-STRETCH, AHEAD = 20, 4
 
 # The stream of `evaluate` always carries targets, so `labels` is the least that is proven there.
 PROOFS = {"predict": ("transport", "content", "sample", "labels"), "evaluate": ("labels", "content")}
@@ -202,7 +197,7 @@ def measure(cell: Cell, subject: Subject, pairs: int, *, memory: bool, until_tol
 
     if cell.model == CONV and cell.budget is not None:
         guarded()
-        ratio = guarded_in_turn(subject, cell.kind, 2 * pairs)
+        ratio = guarded_in_turn(subject, cell.kind, pairs, until_told)
     else:
         ratio = compare(bare, guarded, pairs=pairs, warmup=min(pairs, 2), since=clock.since, budget=until_told)
     _check(kept.report, cell)
@@ -224,63 +219,41 @@ def _check(report: evalguard.Report, cell: Cell) -> None:
     assert report.proof in {proof, "identity"}, f"{cell}: {report.headline}"
 
 
-def guarded_in_turn(subject: Subject, kind: str, calls: int) -> Ratio:
-    """``predict`` of all rows, guarded over bare, where stretches of one call take turns.
+def guarded_in_turn(subject: Subject, kind: str, calls: int, budget: float | None) -> Ratio:
+    """``predict`` of all rows, guarded over bare, where both take turns step by step.
 
-    A guarded call in which the guard does its work for every other stretch of
-    steps, and lets batches pass in between; to these steps comes what a call
-    takes beside them, from calls of one batch, guarded and bare.
+    To the steps comes what a call takes beside them, from calls of one batch.
 
     Args:
         subject: Model and data.
         kind: Kind of source.
-        calls: Calls in which stretches take turns; of one batch there are as many pairs.
+        calls: Pairs of calls; of one batch there are as many.
+        budget: Highest ratio allowed, or None.
     """
-    bare, guard = call_of(subject, "predict", kind, targets=False), _recording(subject)
-    turns = Turns(STRETCH, skipped=AHEAD)
-    with _idle_in_turn(turns):
-        for number in range(calls + 1):
-            if number == 1:
-                turns.forget()
-            gc.collect()
-            turns.begin()
+    subjects = (subject, twin(subject))
+
+    def call(guarded: bool, subject: Subject) -> lockstep.Call:
+        guard = _recording(subject) if guarded else nullcontext()
+
+        def run(clock: Any) -> None:
             with guard:
-                bare()
-    steps = turns.ratio()
+                call_of(subject, "predict", kind, targets=False, clock=clock)()
+
+        return run
+
+    first, second = subjects
+    ways = [(call(False, one), call(True, other)) for one, other in ((first, second), (second, first))]
+    steps = lockstep.compare(ways, calls=calls, budget=budget)
     batch = subject.of_rows(BATCH)
-    one, guard_of_one = call_of(batch, "predict", kind, targets=False), _recording(batch)
+    one, guard = call_of(batch, "predict", kind, targets=False), _recording(batch)
 
     def one_guarded() -> None:
-        with guard_of_one:
+        with guard:
             one()
 
     beside = compare(one, one_guarded, pairs=calls)
-    scale = (subject.batches - 1) / (STRETCH - 2 * AHEAD)
-    first, second = steps.first * scale + beside.first, steps.second * scale + beside.second
-    return replace(steps, first=first, second=second, ratio=second / first)
-
-
-@contextmanager
-def _idle_in_turn(turns: Turns) -> Iterator[None]:
-    """Where it is the first way's turn, items are not sealed and batches not noted."""
-    sealed, pulled, fed = TaggedItems.__getitem__, GeneratorProbe.marked, Tap.__call__
-
-    def item(items: TaggedItems, index: int) -> Any:
-        # The first item decides how all of them are marked.
-        return sealed(items, index) if turns.second(index) or items.seals is None else items._inner[index]  # noqa: SLF001
-
-    def batch(probe: GeneratorProbe, data: Any, pull: int) -> Any:
-        return pulled(probe, data, pull) if turns.second(pull) or pull == 0 else data
-
-    def step(tap: Tap, data: Any) -> Any:
-        return fed(tap, data) if turns.step()[0] else tap.function(data)
-
-    with (
-        mock.patch.object(TaggedItems, "__getitem__", item),
-        mock.patch.object(GeneratorProbe, "marked", batch),
-        mock.patch.object(Tap, "__call__", step),
-    ):
-        yield
+    first_s, second_s = steps.first + beside.first, steps.second + beside.second
+    return replace(steps, first=first_s, second=second_s, ratio=second_s / first_s)
 
 
 def fingerprints_alone(subject: Subject, calls: int, *, rows: bool) -> Ratio:

@@ -52,12 +52,23 @@ class Subject:
 
 def subject(engine: str, name: str, rows: int) -> Subject:
     """A model of an engine with this many rows."""
+    model, shape = _model(engine, name)
+    rng = np.random.default_rng(0)
+    return Subject(engine, name, model, rng.random(size=(rows, *shape), dtype="float32"), rng.integers(0, 10, rows))
+
+
+def twin(subject: Subject) -> Subject:
+    """The same data, and a model of its own that is the same."""
+    return replace(subject, model=_model(subject.engine, subject.name)[0])
+
+
+def _model(engine: str, name: str) -> tuple[Any, tuple[int, ...]]:
+    """Model, and the shape of a row."""
     library = {KERAS_3: keras, TF_KERAS: tf_keras}[engine]
     library.utils.set_random_seed(0)
     model, shape = {MLP: _mlp, CONV: _conv}[name](library)
     model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    rng = np.random.default_rng(0)
-    return Subject(engine, name, model, rng.random(size=(rows, *shape), dtype="float32"), rng.integers(0, 10, rows))
+    return model, shape
 
 
 def _mlp(library: Any) -> tuple[Any, tuple[int, ...]]:

@@ -18,16 +18,13 @@ class Turns:
 
     Args:
         stretch: Steps of one way before it is the other's turn.
-        skipped: Steps at both ends of a stretch that do not count, where a
-            source is asked for batches ahead of the model: what it does there
-            belongs to the other way.
 
     Attributes:
         calls: How many have begun.
     """
 
-    def __init__(self, stretch: int, skipped: int = 0) -> None:
-        self.stretch, self.skipped = stretch, skipped
+    def __init__(self, stretch: int) -> None:
+        self.stretch = stretch
         self.calls = 0
         self._number, self._started = 0, 0.0
         self._first = 0
@@ -64,15 +61,9 @@ class Turns:
         return second, last
 
     def ratio(self) -> Ratio:
-        """Second over first, of one stretch: the medians of its places, summed; quartiles are those of whole stretches.
-
-        What a way does at some steps only, and not always at the same places,
-        still counts: it is little beside what steps differ by anyhow, and then
-        a median moves as the mean does.
-        """
-        ways = [way[self.skipped : self.stretch - self.skipped] for way in self._steps]
-        whole = [[sum(times) for times in zip(*way, strict=False)] for way in ways]
+        """Second over first, of one stretch: the medians of its places, summed; quartiles are of whole stretches."""
+        whole = [[sum(times) for times in zip(*way, strict=False)] for way in self._steps]
         count = min(map(len, whole))
         ratio = ratio_of(whole[0][:count], whole[1][:count])
-        first, second = (sum(statistics.median(place) for place in way) for way in ways)
+        first, second = (sum(statistics.median(place) for place in way) for way in self._steps)
         return replace(ratio, first=first, second=second, ratio=second / first)

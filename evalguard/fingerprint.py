@@ -123,8 +123,8 @@ def chosen_fingerprints(
     """
     leaves = nests.leaves(x)
     if leaves and all(is_dense(leaf) for leaf in leaves):
-        rows = choose(len(np.asarray(leaves[0])))
-        x = nests.map_leaves(lambda leaf: np.asarray(leaf)[rows], x)
+        rows = choose(len(nests.numbers(leaves[0])))
+        x = nests.map_leaves(lambda leaf: nests.numbers(leaf)[rows], x)
         return row_fingerprints(x, like=like, pad_value=pad_value)
     # Rows of different lengths lie one behind the other: they are told apart where they are fingerprinted.
     found, specs = row_fingerprints(x, like=like, pad_value=pad_value)
@@ -202,7 +202,7 @@ def _row_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
 def _plain(leaf: Any) -> Leaf:
     """A leaf as numpy, float64 as float32, without copying where it can be helped."""
     if type(leaf).__name__ == "EagerTensor":  # by far the commonest; a tensor is slow to say what it has not
-        return _array_plain(np.asarray(leaf))
+        return _array_plain(nests.numbers(leaf))
     if hasattr(leaf, "row_splits"):  # tf.RaggedTensor
         return Ragged(_plain(leaf.values), np.asarray(leaf.row_splits, dtype=np.int64))
     if hasattr(leaf, "dense_shape"):  # tf.SparseTensor

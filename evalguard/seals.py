@@ -14,6 +14,9 @@ after them.
 from __future__ import annotations
 
 import contextlib
+import functools
+import math
+import sys
 import threading
 import weakref
 from collections import deque
@@ -25,6 +28,7 @@ from numpy.typing import NDArray
 
 from evalguard import nests
 from evalguard.core.trace import ALTERED
+from evalguard.fingerprint import row_fingerprints
 from evalguard.tagging import Unwrap, tag_rows
 
 # Batches that were delivered lately, to tell one that comes twice from one that is not known.
@@ -34,8 +38,16 @@ LOOKED_AT_AGAIN, MOST_KEPT = 4, 1 << 23
 # A source that fills some of NumPy's arrays in turn has come round to the first after this many batches; where no
 # memory has come again by then, it does not come round within the next few either.
 COME_ROUND, LASTING = 64, 16
-# Numbers in a part of a batch from which on its rows are looked at in some places only: how many places, how wide.
-LARGE, SPOTS, SPOT = 1 << 16, 4, 32
+# Of batches that nobody else has the memory of: any number of them may be looked at later.
+FOR_EVER = sys.maxsize
+# TensorFlow takes over what lies at a multiple of so many bytes (tensorflow 2.21, ``py_func.cc``; it tells this one in
+# ``tf.sysconfig.get_compile_flags()``), and copies all else.
+ALIGNED = 64
+# Numbers in a part of a batch from which on its rows are looked at in some places only: how many numbers of each row,
+# and in how many places, the first of these that divides the row.
+LARGE, LOOKED_AT, PARTS = 1 << 16, 128, (2, 3, 5, 7, 1)
+# Bytes of a row of arrays from which on it is looked at in such places; how many rows at once.
+LARGE_ROW, CHUNK = 1 << 12, 1 << 14
 # Bytes of large batches on their way that are kept, to be told from others that look alike.
 MOST_WAITING = 1 << 26
 _FLOAT64 = np.dtype(np.float64)
@@ -63,15 +75,19 @@ class Seals:
         self._waiting_bytes = 0
         self._fed: list[tuple[Any, int]] = []
         self._all_sealed = True
-        self._handed_out = 0
-        # Whether all memory was allocated by NumPy for an array that can be told from others.
-        self._known_owners = True
+        # Whether TensorFlow has taken memory over, how many batches have come from then on, and whether the memory of all
+        # these was allocated by NumPy for an array that can be told from others.
+        self._taken_over, self._handed_out, self._known_owners = False, 0, True
         self._lock = threading.Lock()
 
     @property
     def lasting(self) -> int:
         """How many more batches may be delivered before one must have been looked at."""
-        return LASTING if self._handed_out >= COME_ROUND and self._known_owners and not self.shared else 0
+        if self.shared:
+            return 0
+        if not self._taken_over:
+            return FOR_EVER
+        return LASTING if self._handed_out >= COME_ROUND and self._known_owners else 0
 
     def put(self, batch: Any, pull: int, index: Any = None) -> None:
         """Note a batch that is handed out.
@@ -98,15 +114,18 @@ class Seals:
             if pull in pulls:  # an item that is asked for twice, as Keras does to learn shapes
                 return
             pulls.append(pull)
-            self._handed_out += 1
             if index is not None:
                 self._index[pull] = index
             if large and not self.careful:
                 self._waiting[pull] = batch, large
                 self._waiting_bytes += large
-            if self._filled_anew(batch, seal) and not self.shared:
-                self.shared = True
-                self._be_careful()
+            if not self._taken_over:
+                self._taken_over = any(map(_may_be_taken_over, _parts(batch)))
+            if self._taken_over:  # of what TensorFlow copies nothing changes on its way
+                self._handed_out += 1
+                if self._filled_anew(batch, seal) and not self.shared:
+                    self.shared = True
+                    self._be_careful()
 
     def take(self, batch: Any) -> tuple[Any, Any]:
         """A delivered batch and its tag: its number, or what ``tagging.tag_rows`` gives where rows have an index.
@@ -186,13 +205,19 @@ class Seals:
 class ArraySeals:
     """Arrays that Keras slices: each delivered batch is compared with the rows that are due.
 
+    Of large rows some places are compared, where these tell a row from all
+    others of the arrays; of rows that look alike, every number.
+
     Args:
         x: Nest of arrays, all sealable.
     """
 
     def __init__(self, x: Any) -> None:
-        self._leaves = [_array(leaf) for leaf in nests.leaves(x)]
+        self._leaves = tuple(nests.numbers(leaf) for leaf in nests.leaves(x))
         self._at = 0
+        self._large = sum(leaf.nbytes // max(len(leaf), 1) for leaf in self._leaves) >= LARGE_ROW
+        # Which rows look like another; known with the first batch.
+        self._alike: NDArray[np.bool_] | None = None
 
     def take(self, batch: Any) -> tuple[Any, Any]:
         """A delivered batch and its row numbers; ``ALTERED`` where it does not hold the rows that are due."""
@@ -202,15 +227,46 @@ class ArraySeals:
             return batch, None
 
     def _numbers(self, batch: Any) -> range | int:
-        delivered = tuple(map(_array, _parts(nests.unpack(batch)[0])))
-        size = len(delivered[0])
-        start, self._at = self._at, self._at + size
-        # As Keras casts them: floats to its own float type.
-        due = tuple(
-            leaf[start : start + size].astype(got.dtype, copy=False)
-            for leaf, got in zip(self._leaves, delivered, strict=True)
-        )
-        return range(start, start + size) if digest(due) == digest(delivered) else ALTERED
+        delivered = tuple(map(nests.numbers, _parts(nests.unpack(batch)[0])))
+        start, size = self._at, len(delivered[0])
+        self._at += size
+        due = range(start, start + size)
+        same = self._same_looks if self._large else self._same
+        return due if same(delivered, slice(start, start + size)) else ALTERED
+
+    def _same(self, delivered: tuple[NDArray[Any], ...], rows: Any) -> bool:
+        due = [_cast(leaf[rows], got) for leaf, got in zip(self._leaves, delivered, strict=True)]
+        return digest(tuple(due)) == digest(delivered)
+
+    def _same_looks(self, delivered: tuple[NDArray[Any], ...], rows: slice) -> bool:
+        if self._alike is None:
+            self._alike = self._find_alike(delivered)
+        for leaf, got in zip(self._leaves, delivered, strict=True):
+            if _cast(_looked_at(leaf[rows]), got).tobytes() != _looked_at(got).tobytes():
+                return False
+        alike = np.flatnonzero(self._alike[rows])
+        return not len(alike) or self._same(tuple(leaf[alike] for leaf in delivered), rows.start + alike)
+
+    def _find_alike(self, like: tuple[NDArray[Any], ...]) -> NDArray[np.bool_]:
+        looks = []
+        for start in range(0, len(self._leaves[0]), CHUNK):
+            rows = slice(start, start + CHUNK)
+            places = [_cast(_looked_at(leaf[rows]), got) for leaf, got in zip(self._leaves, like, strict=True)]
+            looks.append(row_fingerprints(tuple(places))[0])
+        _, which, counts = np.unique(np.concatenate(looks), return_inverse=True, return_counts=True)
+        alike: NDArray[np.bool_] = counts[which] > 1
+        return alike
+
+
+def _cast(rows: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:
+    """Rows as Keras casts them: floats to its own float type."""
+    return rows if rows.dtype == like.dtype else rows.astype(like.dtype)
+
+
+def _looked_at(leaf: NDArray[Any]) -> NDArray[Any]:
+    """Some places of large rows, of others all numbers."""
+    places = _places(leaf.shape)
+    return leaf if places is None else leaf.reshape(places[0])[places[1]]
 
 
 class Lent:
@@ -248,7 +304,7 @@ class Lent:
         return batch, tag
 
     def _look(self, leaves: tuple[Any, ...]) -> None:
-        arrays = tuple(array for array in map(np.asarray, leaves) if array.dtype in _NATIVE)
+        arrays = tuple(array for array in map(nests.numbers, leaves) if array.dtype in _NATIVE)
         at = frozenset(array.__array_interface__["data"][0] for array in arrays if array.size)
         seal = digest(arrays) if self.shared else None
         for _, before, had in self._kept:
@@ -297,6 +353,11 @@ def _is_plain(leaf: Any) -> bool:
     return isinstance(leaf, np.ndarray) and leaf.dtype in _NATIVE and leaf.ndim > 0
 
 
+def _may_be_taken_over(leaf: Any) -> bool:
+    """Whether TensorFlow may use this memory as it is; else it makes a copy as soon as it is given a batch."""
+    return type(leaf) is not np.ndarray or leaf.__array_interface__["data"][0] % ALIGNED == 0
+
+
 def look(batch: Any) -> tuple[int, int]:
     """A seal of a batch as ``digest`` makes it, but for large parts: of these it is of some places in each row.
 
@@ -305,28 +366,37 @@ def look(batch: Any) -> tuple[int, int]:
     """
     seal = large = 0
     for leaf in _parts(batch):
-        array = leaf if type(leaf) is np.ndarray else np.asarray(leaf)
-        if array.size >= LARGE and (wide := array.size // len(array) // SPOTS) >= 2 * SPOT:
+        array = leaf if type(leaf) is np.ndarray else nests.numbers(leaf)
+        if array.size >= LARGE and (places := _places(array.shape)):
             large += array.nbytes
-            places = array.reshape(len(array), -1)[:, : wide * SPOTS].reshape(len(array), SPOTS, wide)
-            array = places[:, :, wide // 2 : wide // 2 + SPOT]
+            array = array.reshape(places[0])[places[1]]
         seal = _hashed(array, seal)
     return seal, large
+
+
+@functools.lru_cache(maxsize=64)
+def _places(shape: tuple[int, ...]) -> tuple[tuple[int, int, int], tuple[slice, slice, slice]] | None:
+    """How to reach the numbers looked at of arrays of this shape: in another shape, and where; None: all of them."""
+    rows = shape[0]
+    numbers = math.prod(shape[1:])
+    if numbers < 2 * LOOKED_AT:
+        return None
+    # Parts of equal length, the middle of each.
+    parts = next(parts for parts in PARTS if numbers % parts == 0)
+    length, width = numbers // parts, LOOKED_AT // parts
+    start = (length - width) // 2
+    return (rows, parts, length), (slice(None), slice(None), slice(start, start + width))
 
 
 def digest(batch: Any) -> int:
     """One digest of all arrays of a batch, whatever structure holds them; float64 counts as float32."""
     seal = 0
     for leaf in _parts(batch):
-        seal = _hashed(leaf if type(leaf) is np.ndarray else np.asarray(leaf), seal)
+        seal = _hashed(leaf if type(leaf) is np.ndarray else nests.numbers(leaf), seal)
     return seal
 
 
 def _hashed(array: NDArray[Any], seal: int) -> int:
     if array.dtype == _FLOAT64:
         array = array.astype(np.float32)
-    return _hash(array.data if array.flags.c_contiguous else np.ascontiguousarray(array).data, seal)
-
-
-def _array(leaf: Any) -> NDArray[Any]:
-    return leaf if type(leaf) is np.ndarray else np.asarray(leaf)
+    return _hash(array.data if array.flags.c_contiguous else array.tobytes(), seal)

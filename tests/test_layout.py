@@ -25,7 +25,7 @@ ARROWS: dict[str, frozenset[str]] = {
         "arrow": "",
         "fingerprint": "core errors nests",
         "tagging": "core errors nests",
-        "seals": "core nests tagging",
+        "seals": "core fingerprint nests tagging",
         # Side by side: none of these three knows the others.
         "probes": "core errors nests fingerprint tagging seals",
         "engines": "core errors nests fingerprint tagging",

@@ -6,11 +6,13 @@ import tensorflow as tf
 
 from evalguard import seals as module
 from evalguard.core.trace import ALTERED
-from evalguard.seals import LARGE, LASTING, ArraySeals, Seals, sealable
+from evalguard.seals import FOR_EVER, LARGE, LASTING, ArraySeals, Seals, sealable
+from tests.buffers import aligned, aligned_copy
 
-X = np.arange(24, dtype="float32").reshape(8, 3)
+# TensorFlow takes over both as they are.
+X = aligned_copy(np.arange(24, dtype="float32").reshape(8, 3))
 # Large enough that some places of each row make its seal.
-BIG = np.random.default_rng(0).normal(size=(32, 64, 64, 3)).astype("float32")
+BIG = aligned_copy(np.random.default_rng(0).normal(size=(32, 64, 64, 3)))
 assert BIG.size >= LARGE
 
 
@@ -90,7 +92,7 @@ def test_equal_large_batches_are_delivered_in_the_order_they_were_handed_out():
 
 
 def test_a_large_array_that_is_filled_anew_while_it_waits_is_not_what_was_handed_out():
-    seals, buffer = Seals(), BIG.copy()
+    seals, buffer = Seals(), aligned_copy(BIG)
     seals.put((buffer,), 0)
     copied = buffer.copy()
     buffer += 1
@@ -124,22 +126,57 @@ def test_not_many_large_batches_are_kept_on_their_way(monkeypatch):
 def test_what_was_handed_out_may_be_looked_at_later_where_no_memory_came_twice():
     seals = Seals()
     for pull in range(module.COME_ROUND):
-        assert seals.lasting == 0
-        seals.put((X + pull,), pull)
+        seals.put((aligned_copy(X + pull),), pull)
+        assert seals.lasting == (LASTING if pull + 1 == module.COME_ROUND else 0)
         assert number(seals, (X + pull,)) == pull
-    assert seals.lasting == LASTING
     seals.put((np.frombuffer(bytearray(X.tobytes()), "float32").reshape(X.shape)[:4],), -1)
     assert seals.lasting == 0  # of memory that is not NumPy's nobody knows whether it comes again
+
+
+def test_what_tensorflow_copies_may_be_looked_at_at_any_time():
+    seals = Seals()
+    buffer = aligned(X.shape, beyond=16)
+    for pull in range(4):
+        buffer[:] = pull
+        seals.put((buffer,), pull)
+        assert seals.lasting == FOR_EVER
+        assert not seals.shared
+    assert [number(seals, (np.full_like(X, pull),)) for pull in range(4)] == list(range(4))
+    for pull in range(4, 4 + module.COME_ROUND):
+        seals.put((aligned_copy(X + pull),), pull)
+        # Only what has come since something was taken over says that no memory comes again.
+        assert seals.lasting == (LASTING if pull + 1 == 4 + module.COME_ROUND else 0)
+    for _ in range(2):
+        buffer += 1
+        seals.put((buffer,), module.COME_ROUND + int(buffer[0, 0]))
+    assert seals.lasting == 0
+
+
+@pytest.mark.parametrize("beyond", [0, 4, 8, 16, 32, 48])
+@pytest.mark.parametrize("shape", [X.shape, BIG.shape], ids=["small", "large"])
+def test_tensorflow_takes_over_what_lies_at_a_multiple_of_64_bytes_and_nothing_else(shape, beyond):
+    """On this rests that other batches are looked at later; where this fails, see ``seals.ALIGNED``."""
+    buffer = aligned(shape, beyond)
+
+    def batches():
+        for fill in range(3):
+            buffer[:] = fill
+            yield (buffer,)
+
+    dataset = tf.data.Dataset.from_generator(batches, output_signature=(tf.TensorSpec(shape, tf.float32),))
+    addresses = {np.asarray(x).__array_interface__["data"][0] for (x,) in dataset}
+    assert (buffer.ctypes.data in addresses) is (beyond == 0)
+    assert f"-DEIGEN_MAX_ALIGN_BYTES={module.ALIGNED}" in tf.sysconfig.get_compile_flags()
 
 
 @pytest.mark.parametrize("of_one", [False, True], ids=["whole", "parts of one array"])
 def test_memory_that_comes_again_is_looked_at_at_once(of_one):
     seals = Seals()
     for pull in range(module.COME_ROUND):
-        seals.put((X + pull,), pull)
+        seals.put((aligned_copy(X + pull),), pull)
         assert number(seals, (X + pull,)) == pull
     assert seals.lasting == LASTING
-    buffer = X.copy()
+    buffer = aligned(X.shape)
     for pull in range(2):
         buffer[:] = pull
         seals.put((buffer[:4][1:] if of_one else buffer,), module.COME_ROUND + pull)
@@ -197,7 +234,7 @@ def test_rows_that_say_which_sample_they_are_still_do():
 
 
 def test_one_array_handed_out_again_is_looked_at_when_the_model_is_done():
-    buffer = np.zeros((4, 2), "float32")
+    buffer = aligned((4, 2))
     seals = Seals()
     for pull in range(3):
         buffer[:] = pull
@@ -241,6 +278,38 @@ def test_rows_of_an_array_that_look_alike_are_told_apart():
     seals = ArraySeals(x)
     assert seals.take((x[32:],))[1] == ALTERED
     assert ArraySeals(x).take((x[:32],))[1] == range(32)
+
+
+WIDE = np.random.default_rng(1).normal(size=(50, 1024)).astype("float32")
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        WIDE,
+        WIDE.astype("float64"),
+        {"a": WIDE, "b": np.arange(50)},
+        {"a": np.zeros((50, 1031), "uint8"), "b": WIDE},
+        pytest.param(np.repeat(WIDE[:10], 5, axis=0), id="each row five times"),
+    ],
+)
+def test_arrays_with_large_rows_are_known_by_what_these_look_like(monkeypatch, x):
+    monkeypatch.setattr(module, "CHUNK", 7)
+    seals = ArraySeals(x)
+    rows = [number(seals, part) for part in tf.data.Dataset.from_tensor_slices(x).batch(8)]
+    assert np.concatenate(rows).tolist() == list(range(50))
+    assert seals._alike is not None  # noqa: SLF001 - it went that way
+
+
+def test_two_rows_of_an_array_that_changed_places_show_wherever_they_differ():
+    for at in (0, 255, 256, 600, 1023):
+        x = WIDE.copy()
+        x[3] = x[40]
+        x[3, at] += 1
+        swapped = x.copy()
+        swapped[[3, 40]] = x[[40, 3]]
+        assert number(ArraySeals(x), x[:8]) == range(8)
+        assert number(ArraySeals(x), swapped[:8]) == ALTERED
 
 
 def test_rows_that_are_not_due_are_no_rows_of_the_array():

@@ -31,9 +31,8 @@ def take(recorder: Recorder, data: Any) -> Any:
     """Note one distributed batch; hand on what the model shall get."""
     start = time.perf_counter()
     stream = recorder.stream
-    if (room := recorder.room) and not stream.shared:
-        # Between two steps nothing of ours is in the processor's caches: each line here costs a microsecond. And to
-        # read a tensor lets another thread of Python's run first (tensorflow 2.21, ``ndarray_tensor.cc``).
+    if recorder.room and (room := min(recorder.room, stream.lasting)):
+        # Between two steps nothing of ours is in the processor's caches: each line here costs a microsecond.
         batch, tag = (data, LATER) if stream.bare else stream.unwrap(data)
         recorder.kept.append((batch, tag))
         recorder.room = room - 1
@@ -48,6 +47,8 @@ def take(recorder: Recorder, data: Any) -> Any:
 
 def _take_now(recorder: Recorder, data: Any) -> Any:
     """Note a batch that may change soon, or a copy of it; keep those after it where they do not."""
+    if recorder.kept:
+        recorder.settle()
     stream = recorder.stream
     if stream.bare:
         batch, tag, held = data, LATER, recorder.hold(data, LATER)

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard import nests
+
 SMALL_BATCH = 1 << 16
 MOST_BYTES, MOST_BATCHES = 1 << 18, 256
 # Of batches that nobody else can change nothing is copied, so that large ones may wait, too.
-MOST_KEPT = 1 << 23
+MOST_KEPT = 1 << 25
 # Codes of ``struct``, which are NumPy's as well.
 _PLAIN = frozenset("?bBhHiIlLqQefd")
 _ARRAYS = frozenset({"EagerTensor", "ndarray"})
@@ -79,7 +81,7 @@ class Held:
             if type(part).__name__ not in _ARRAYS:
                 return False
             try:
-                view = memoryview(part)
+                view = nests.numbers(part).data
                 code, shape = view.format, view.shape
             except (TypeError, ValueError, BufferError):  # text, and numbers that Python has no code for
                 return False

@@ -154,7 +154,7 @@ class Recorder:
     def keep_from_now(self, batch: Any) -> None:
         """Keep what comes after this batch, where nobody changes it so soon."""
         if self._holds and (lasting := self.stream.lasting):
-            size = sum(int(np.asarray(leaf).nbytes) for leaf in nests.leaves(batch))
+            size = sum(int(nests.numbers(leaf).nbytes) for leaf in nests.leaves(batch))
             self.room = min(lasting, MOST_BATCHES, MOST_KEPT // max(size, 1))
 
     def hold(self, batch: Any, tag: Any) -> bool:
@@ -393,4 +393,4 @@ def to_numpy(leaf: Any) -> Any:
         dense = np.zeros(tuple(np.asarray(leaf.dense_shape)), dtype=np.asarray(leaf.values).dtype)
         dense[tuple(np.asarray(leaf.indices).T)] = np.asarray(leaf.values)
         return dense
-    return np.asarray(leaf)
+    return nests.numbers(leaf)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard import nests
 from evalguard.core.runs import Runs
 from evalguard.core.spill import Memory
 from evalguard.core.trace import ALTERED, ROW_BITS, ROW_MASK, UNKNOWN, BatchTags, Tags
@@ -77,7 +78,7 @@ class TagLog:
                 self._rows.extend_run(number << ROW_BITS, size)
             self._add_index(None, size)
         else:
-            rows = np.asarray(tag, dtype=np.int64)
+            rows = np.asarray(nests.numbers(tag), dtype=np.int64)
             two = rows.ndim > 1
             column = rows[:, 0] if two else rows
             if two and self._rows is None and _is_whole_batch(column):

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from evalguard import nests
-from evalguard.probes.base import FOR_EVER, Probe
-from evalguard.seals import ArraySeals, sealable
+from evalguard.probes.base import Probe
+from evalguard.seals import FOR_EVER, ArraySeals, sealable
 
 
 class ArraysProbe(Probe):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import weakref
 from dataclasses import dataclass
@@ -20,8 +19,6 @@ class History:
     pulled: int = 0
 
 
-# Of batches that nobody else has the memory of.
-FOR_EVER = sys.maxsize
 # Sources are told apart by identity; those that allow no weak reference have no history.
 _histories: weakref.WeakKeyDictionary[Any, History] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()

@@ -14,9 +14,9 @@ import sys
 from typing import Any
 
 from evalguard.core.trace import ROW_BITS
-from evalguard.probes.base import FOR_EVER, Probe
+from evalguard.probes.base import Probe
 from evalguard.probes.tf_pipeline import makes_its_batches, pipeline_facts
-from evalguard.seals import Lent
+from evalguard.seals import FOR_EVER, Lent
 
 MOST_BATCHES = 2**62
 

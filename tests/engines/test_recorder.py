@@ -12,8 +12,8 @@ from evalguard.engines.batches import take
 from evalguard.engines.held import MOST_BATCHES, MOST_KEPT, SMALL_BATCH, Held
 from evalguard.engines.recorder import Recorder, Untagged, Wanted
 from evalguard.fingerprint import row_fingerprints
-from evalguard.probes.base import FOR_EVER
-from evalguard.seals import Seals
+from evalguard.seals import FOR_EVER, Seals
+from tests.buffers import aligned, aligned_copy
 
 ROWS = 3
 SMALL, LARGE = 2, SMALL_BATCH // (4 * ROWS) + 1
@@ -67,7 +67,7 @@ class Sealed:
 
 @pytest.mark.parametrize("filled_anew_after", [0, 1, 3])
 def test_the_order_stays_where_a_source_begins_to_fill_its_array_anew(filled_anew_after):
-    buffer = np.zeros((ROWS, SMALL), np.float32)
+    buffer = aligned((ROWS, SMALL))
     fed = [(np.full((ROWS, SMALL), number, np.float32),) for number in range(6)]
     stream = Sealed()
     recorder = Recorder(Wanted("always"), stream)
@@ -86,6 +86,28 @@ def test_the_order_stays_where_a_source_begins_to_fill_its_array_anew(filled_ane
     ]
     found = recorder.contents.parts[:]
     assert found.tolist() == np.concatenate([row_fingerprints(data[0])[0] for data in fed]).tolist()
+
+
+@pytest.mark.parametrize("width", [SMALL, LARGE])
+def test_the_order_stays_where_a_source_begins_to_hand_out_memory_that_is_taken_over(width):
+    stream = Sealed()
+    recorder = Recorder(Wanted("always"), stream)
+    fed = [
+        aligned_copy(np.full((ROWS, width), number, np.float32), 0 if number in {3, 5} else 16) for number in range(8)
+    ]
+    for number, data in enumerate(fed):
+        stream.seals.put((data,), number)
+        take(recorder, (data,))
+        recorder.ran()
+        # Not before the first that is taken over: all others are copies.
+        assert bool(recorder.kept) is (number in {1, 2})
+    recorder.end()
+    assert not recorder.problem
+    assert np.asarray(recorder.tags.tags()).tolist() == [
+        (number << 32) + row for number in range(8) for row in range(ROWS)
+    ]
+    found = recorder.contents.parts[:]
+    assert found.tolist() == np.concatenate([row_fingerprints(data)[0] for data in fed]).tolist()
 
 
 @pytest.mark.parametrize("widths", [[LARGE] * 5, [SMALL, LARGE, LARGE, SMALL, LARGE], [LARGE, SMALL, SMALL]])

@@ -16,19 +16,12 @@ from evalguard.engines.batches import take
 from evalguard.engines.recorder import Recorder, Untagged, Wanted
 from evalguard.probes.tf_data import TfDataProbe
 from evalguard.seals import COME_ROUND, LARGE, Lent
+from tests.buffers import aligned
 
 BATCH, N = 8, 48
 WIDTH = 16
 # Of large batches some places of each row are looked at.
 WIDE = LARGE // BATCH
-
-
-def aligned(shape):
-    """An array at an address that TensorFlow takes over as it is."""
-    size = int(np.prod(shape)) * 4
-    raw = np.zeros(size + 64, np.uint8)
-    start = -raw.ctypes.data % 64
-    return raw[start : start + size].view("float32").reshape(shape)
 
 
 def filled(buffer, start):
@@ -179,13 +172,14 @@ class Long(keras.utils.PyDataset):
     Args:
         buffers: Arrays that are filled in turn; 0: a new one for each item.
         opaque: Their memory is not NumPy's, and each item an array of its own over it.
+        beyond: Bytes that their addresses are beyond one that TensorFlow takes over.
         spoilt: Item whose array is written into when the next one is asked for.
     """
 
-    def __init__(self, buffers=0, spoilt=None, order=None, opaque=False):
+    def __init__(self, buffers=0, spoilt=None, order=None, opaque=False, beyond=0):
         super().__init__()
-        self.opaque = opaque
-        self.buffers = [aligned((BATCH, WIDTH)) for _ in range(buffers)]
+        self.opaque, self.beyond = opaque, beyond
+        self.buffers = [aligned((BATCH, WIDTH), beyond) for _ in range(buffers)]
         self.spoilt, self.order, self.given = spoilt, order, {}
 
     def __len__(self):
@@ -194,7 +188,7 @@ class Long(keras.utils.PyDataset):
     def __getitem__(self, index):
         if self.spoilt is not None and index == self.spoilt + 1:
             self.given[self.spoilt] += 1
-        buffer = self.buffers[index % len(self.buffers)] if self.buffers else aligned((BATCH, WIDTH))
+        buffer = self.buffers[index % len(self.buffers)] if self.buffers else aligned((BATCH, WIDTH), self.beyond)
         number = index if self.order is None else self.order[index]
         if self.opaque:
             buffer = np.frombuffer(memoryview(buffer), "float32").reshape(BATCH, WIDTH)
@@ -240,6 +234,19 @@ def test_a_long_dataset_whose_arrays_change_passes_only_where_the_rows_are_right
     assert report.verdict == "FAIL" or (rows == LONG).all()
     if report.verdict == "FAIL":
         assert "altered" in {finding["reason"] for finding in report.findings}
+
+
+@pytest.mark.parametrize("opaque", [False, True])
+@pytest.mark.parametrize("buffers", [0, 1, 2, 70])
+def test_arrays_that_tensorflow_copies_may_be_filled_anew(buffers, opaque):
+    rows, report = predicted(Long(buffers=buffers, opaque=opaque, beyond=16))
+    assert (rows == LONG).all()
+    assert report.verdict == "PASS"
+    order = np.arange(3 * COME_ROUND)
+    order[[20, 170]] = order[[170, 20]]
+    rows, report = predicted(Long(buffers=buffers, opaque=opaque, beyond=16, order=order))
+    assert (rows != LONG).sum() == 2 * BATCH
+    assert report.verdict == "FAIL"
 
 
 class OneBuffer(keras.utils.PyDataset):
