@@ -75,8 +75,8 @@ class Seals:
         self._waiting_bytes = 0
         self._fed: list[tuple[Any, int]] = []
         self._all_sealed = True
-        # Whether TensorFlow has taken memory over, how many batches have come from then on, and whether the memory of all
-        # these was allocated by NumPy for an array that can be told from others.
+        # Whether TensorFlow has taken memory over, how many batches have come from then on, and whether the memory of
+        # these was all allocated by NumPy for an array that can be told from others.
         self._taken_over, self._handed_out, self._known_owners = False, 0, True
         self._lock = threading.Lock()
 
