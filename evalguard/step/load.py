@@ -78,7 +78,7 @@ def load(path: Path, variables: Variables | None = None) -> tuple[dict[str, Any]
 
 def _read(path: Path) -> str:
     if not path.is_file():
-        msg = f"{path}: expected a step file, found none there"
+        msg = f"{path}: expected a step file, found none there; evalguard init PATH... writes one"
         raise ConfigError(msg)
     try:
         size = path.stat().st_size

@@ -90,6 +90,11 @@ def test_an_alias_bomb_is_refused_before_it_unfolds(tmp_path):
         config.read(path)
 
 
+def test_a_file_that_is_not_there_is_told_with_the_command_that_writes_one(tmp_path):
+    with pytest.raises(evalguard.ConfigError, match=r"expected a step file, found none there; evalguard init PATH"):
+        config.read(tmp_path / "step.yaml")
+
+
 def test_a_huge_file_is_refused(tmp_path):
     with pytest.raises(evalguard.ConfigError, match="expected at most 1,000,000 bytes"):
         load.load(write(tmp_path, "#" * 1_000_001))
