@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent
 ABOUT = """\
 ratio      guarded / bare, of medians over alternating pairs, with the quartiles of pairs: {pairs}{more};
-           {fewer} where no budget is; on the conv net, where one is, both calls take turns step by step (lockstep.py)
+           {fewer} where no budget is; on the conv net both calls of predict take turns step by step (lockstep.py)
 proof      transport: tags alone; content: every row against a reference; sample: one row in 100 of them; labels: the
            stream's targets, which evaluate has always; hash only: fingerprints without a guard; one pass: one digest of
            each batch in their place, the least that reading all of it takes

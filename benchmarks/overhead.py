@@ -72,7 +72,7 @@ def full(pairs: int, *, everything: bool = True) -> Effort:
 
 def quick(pairs: int) -> Effort:
     """A look at the budgets, with fewer rows; what a call costs once weighs more in these."""
-    counts = {MLP: pairs, CONV: pairs}
+    counts = {MLP: pairs, CONV: 4 * pairs}
     return Effort(counts, pairs, {MLP: 4_800, CONV: 960}, {MLP: 4_800, CONV: 480}, everything=False, until_told=False)
 
 
@@ -169,7 +169,8 @@ def figures(effort: Effort) -> Iterator[Cost]:
         # Both are held against each other.
         limited = cell.budget is None and cell.proof != "one pass"
         rows = (effort.fewer_rows if limited else effort.rows)[cell.model]
-        pairs = effort.fewer_pairs if limited else effort.pairs[cell.model]
+        fewer = effort.fewer_pairs * (4 if in_turn(cell) else 1)
+        pairs = fewer if limited else effort.pairs[cell.model]
         budget = cell.budget if effort.until_told else None
         yield measure(cell, subjects[name].of_rows(rows), pairs, memory=effort.everything, until_told=budget)
 
@@ -195,9 +196,9 @@ def measure(cell: Cell, subject: Subject, pairs: int, *, memory: bool, until_tol
         with guard:
             bare()
 
-    if cell.model == CONV and cell.budget is not None:
+    if in_turn(cell):
         guarded()
-        ratio = guarded_in_turn(subject, cell.kind, pairs, until_told)
+        ratio = guarded_in_turn(subject, cell.kind, pairs, budget=until_told, targets=targets, options=options)
     else:
         ratio = compare(bare, guarded, pairs=pairs, warmup=min(pairs, 2), since=clock.since, budget=until_told)
     _check(kept.report, cell)
@@ -219,7 +220,14 @@ def _check(report: evalguard.Report, cell: Cell) -> None:
     assert report.proof in {proof, "identity"}, f"{cell}: {report.headline}"
 
 
-def guarded_in_turn(subject: Subject, kind: str, calls: int, budget: float | None) -> Ratio:
+def in_turn(cell: Cell) -> bool:
+    """Whether both calls take turns step by step: where a step is long, and ``lockstep`` knows the engine's loop."""
+    return (cell.engine, cell.model, cell.method) == (KERAS_3, CONV, "predict")
+
+
+def guarded_in_turn(
+    subject: Subject, kind: str, calls: int, *, budget: float | None, targets: bool, options: dict[str, Any]
+) -> Ratio:
     """``predict`` of all rows, guarded over bare, where both take turns step by step.
 
     To the steps comes what a call takes beside them, from calls of one batch.
@@ -229,23 +237,27 @@ def guarded_in_turn(subject: Subject, kind: str, calls: int, budget: float | Non
         kind: Kind of source.
         calls: Pairs of calls; of one batch there are as many.
         budget: Highest ratio allowed, or None.
+        targets: Whether the stream carries targets.
+        options: Of the guard.
     """
-    subjects = (subject, twin(subject))
 
     def call(guarded: bool, subject: Subject) -> lockstep.Call:
-        guard = _recording(subject) if guarded else nullcontext()
+        guard = _recording(subject, **options) if guarded else nullcontext()
 
         def run(clock: Any) -> None:
             with guard:
-                call_of(subject, "predict", kind, targets=False, clock=clock)()
+                call_of(subject, "predict", kind, targets=targets, clock=clock)()
 
         return run
 
-    first, second = subjects
-    ways = [(call(False, one), call(True, other)) for one, other in ((first, second), (second, first))]
+    other = twin(subject)
+    ways = [(call(False, one), call(True, two)) for one, two in ((subject, other), (other, subject))]
     steps = lockstep.compare(ways, calls=calls, budget=budget)
     batch = subject.of_rows(BATCH)
-    one, guard = call_of(batch, "predict", kind, targets=False), _recording(batch)
+    one = call_of(batch, "predict", kind, targets=targets)
+    if "reference" in options:
+        options = {**options, "reference": batch.x}
+    guard = _recording(batch, **options)
 
     def one_guarded() -> None:
         with guard:
