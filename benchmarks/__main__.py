@@ -36,7 +36,9 @@ def main(argv: list[str] | None = None) -> int:
     """Print the tables; exit 0 if every budget holds."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "--pairs", type=int, help="alternating pairs, four times as many for the conv net (default 9; 3 with --quick)"
+        "--pairs",
+        type=int,
+        help="alternating pairs (default 9, and four times as many for the conv net; 3 with --quick)",
     )
     less = parser.add_mutually_exclusive_group()
     less.add_argument("--budgets", action="store_true", help="as without options, but only what has a budget")

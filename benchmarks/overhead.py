@@ -72,7 +72,7 @@ def full(pairs: int, *, everything: bool = True) -> Effort:
 
 def quick(pairs: int) -> Effort:
     """A look at the budgets, with fewer rows; what a call costs once weighs more in these."""
-    counts = {MLP: pairs, CONV: 4 * pairs}
+    counts = {MLP: pairs, CONV: 2 * pairs}
     return Effort(counts, pairs, {MLP: 4_800, CONV: 960}, {MLP: 4_800, CONV: 480}, everything=False, until_told=False)
 
 
