@@ -23,7 +23,7 @@ LINT := $(PYTHON) -m ruff check --quiet .
 TYPES := $(PYTHON) -m mypy --strict --no-error-summary $(TYPED)
 
 OLD_TESTS := tests/engines tests/probes tests/sinks tests/test_guard.py tests/test_image_iterators.py \
-  tests/test_labels.py tests/test_mistakes.py tests/test_seals.py tests/test_validation.py
+  tests/test_labels.py tests/test_mistakes.py tests/test_nests.py tests/test_seals.py tests/test_validation.py
 # What old releases warn of among themselves is no error of ours.
 OLD_WARNINGS := -W default
 
