@@ -366,10 +366,10 @@ def look(batch: Any) -> tuple[int, int]:
     """
     seal = large = 0
     for leaf in _parts(batch):
-        array = leaf if type(leaf) is np.ndarray else nests.numbers(leaf)
-        if array.size >= LARGE and (places := _places(array.shape)):
+        array = nests.numbers(leaf)
+        if array.size >= LARGE and (places := _looked_at(array)) is not array:
             large += array.nbytes
-            array = array.reshape(places[0])[places[1]]
+            array = places
         seal = _hashed(array, seal)
     return seal, large
 
@@ -392,7 +392,7 @@ def digest(batch: Any) -> int:
     """One digest of all arrays of a batch, whatever structure holds them; float64 counts as float32."""
     seal = 0
     for leaf in _parts(batch):
-        seal = _hashed(leaf if type(leaf) is np.ndarray else nests.numbers(leaf), seal)
+        seal = _hashed(nests.numbers(leaf), seal)
     return seal
 
 
