@@ -73,6 +73,9 @@ class Seals:
         # Large batches that are under way, by pull, and the bytes of each.
         self._waiting: dict[int, tuple[Any, int]] = {}
         self._waiting_bytes = 0
+        # The first large one and the digest of all its numbers: it is its memory that comes again first, and may then
+        # hold something else.
+        self._first: tuple[int, int] | None = None
         self._fed: list[tuple[Any, int]] = []
         self._all_sealed = True
         # Whether TensorFlow has taken memory over, how many batches have come from then on, and whether the memory of
@@ -119,6 +122,8 @@ class Seals:
             if large and not self.careful:
                 self._waiting[pull] = batch, large
                 self._waiting_bytes += large
+                if self._first is None:
+                    self._first = pull, digest(batch)
             if not self._taken_over:
                 self._taken_over = any(map(_may_be_taken_over, _parts(batch)))
             if self._taken_over:  # of what TensorFlow copies nothing changes on its way
@@ -177,7 +182,9 @@ class Seals:
             # What is not any more as it was handed out keeps its seal.
             for pull in [pull for pull in pulls if pull in waiting and look(waiting[pull][0])[0] == seal]:
                 pulls.remove(pull)
-                self._open.setdefault(digest(waiting[pull][0]), []).append(pull)
+                first = self._first
+                whole = first[1] if first is not None and first[0] == pull else digest(waiting[pull][0])
+                self._open.setdefault(whole, []).append(pull)
             if not pulls:
                 del self._open[seal]
 

@@ -81,6 +81,22 @@ def test_large_batches_that_look_alike_one_after_the_other_need_no_care():
     assert not seals.careful
 
 
+@pytest.mark.parametrize("beyond", [0, 16])
+@pytest.mark.parametrize("arrays", [1, 2, 3])
+def test_large_arrays_that_are_filled_with_what_looks_alike_are_told_as_they_were(arrays, beyond):
+    buffers = [aligned(BIG.shape, beyond) for _ in range(arrays)]
+    seals, changed, copies = Seals(), Seals(), []
+    for pull in range(6):
+        buffer = buffers[pull % arrays]
+        buffer[:] = alike(pull)[0]
+        copies.append((buffer.copy(),))
+        seals.put((buffer,), pull)
+        changed.put((buffer,), pull)
+    assert [number(seals, copies[at]) for at in range(6)] == list(range(6))
+    # The model is fed the second filling twice.
+    assert [number(changed, copies[at]) for at in (arrays, *range(1, 6))] != list(range(6))
+
+
 def test_equal_large_batches_are_delivered_in_the_order_they_were_handed_out():
     constant = (BIG,)
     for copies in (lambda: constant, lambda: (BIG.copy(),)):
