@@ -22,8 +22,8 @@ FORMAT := $(PYTHON) -m ruff format --check --quiet .
 LINT := $(PYTHON) -m ruff check --quiet .
 TYPES := $(PYTHON) -m mypy --strict --no-error-summary $(TYPED)
 
-OLD_TESTS := tests/engines tests/probes tests/sinks tests/test_guard.py tests/test_image_iterators.py \
-  tests/test_labels.py tests/test_mistakes.py tests/test_nests.py tests/test_seals.py tests/test_validation.py
+OLD_TESTS := tests/capture/engines tests/capture/probes tests/tracking tests/guards/test_guard.py tests/guards/test_image_iterators.py \
+  tests/labels/test_labels.py tests/testing/test_scenarios.py tests/data/test_tree.py tests/capture/test_batch_digests.py tests/guards/test_validation_guard.py
 # What old releases warn of among themselves is no error of ours.
 OLD_WARNINGS := -W default
 

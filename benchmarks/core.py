@@ -17,18 +17,18 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.pairs import compare
+from evalguard.capture.recording.tag_log import TagLog
+from evalguard.core.columns.run_length import Runs
 from evalguard.core.judge import judge
-from evalguard.core.labels import Labels
-from evalguard.core.ordering import order_metrics
-from evalguard.core.picture import alignment_runs
+from evalguard.core.label_table import Labels
+from evalguard.core.order_metrics import order_metrics
+from evalguard.core.plot_data import alignment_runs
 from evalguard.core.policy import Policy, Verdict
 from evalguard.core.report import COUNT_NAMES, Report
-from evalguard.core.runs import Runs
 from evalguard.core.trace import UNKNOWN, Trace
-from evalguard.engines.taglog import TagLog
-from evalguard.fingerprint import row_fingerprints
-from evalguard.labels import Labels as Saved
-from evalguard.render.html import to_html
+from evalguard.data.fingerprint import row_fingerprints
+from evalguard.labels.labels import Labels as Saved
+from evalguard.reporting.html import to_html
 
 Figure = tuple[str, float, str, float, bool]
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 import evalguard
-from evalguard.render import artifacts
-from evalguard.sinks.mlflow import MlflowSink, Target
+from evalguard.reporting import artifacts
+from evalguard.tracking.mlflow_sink import MlflowSink, Target
 from tests.mlflow_stores import serving
 
 ROWS = 1797

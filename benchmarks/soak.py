@@ -141,8 +141,8 @@ def call(batches: int, *, guarded: bool) -> Soak:
     import keras
 
     import evalguard
-    from evalguard import controller
-    from evalguard.engines.recorder import Recorder
+    from evalguard.capture.recording.recorder import Recorder
+    from evalguard.guards import session
 
     sizes = np.random.default_rng(0).integers(1, 5, batches)
     stops = np.cumsum(sizes)
@@ -170,13 +170,13 @@ def call(batches: int, *, guarded: bool) -> Soak:
     labels = np.zeros(len(x), np.int8)
     guard = evalguard.guard(labels=labels, reference=x, mlflow=False, on_failure="record") if guarded else nullcontext()
     # A class there, a function here.
-    patched = vars(controller)["Recorder"]
-    vars(controller)["Recorder"] = kept
+    patched = vars(session)["Recorder"]
+    vars(session)["Recorder"] = kept
     try:
         with guard as entered:
             model.predict(source(), steps=batches, verbose=0, callbacks=[_clock(look, batches)])
     finally:
-        vars(controller)["Recorder"] = patched
+        vars(session)["Recorder"] = patched
     if entered is None:
         return Soak(points)
     assert entered.report.verdict is evalguard.Verdict.PASS, entered.report.headline

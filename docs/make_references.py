@@ -25,7 +25,7 @@ import numpy as np
 import evalguard
 import evalguard.errors
 import evalguard.testing
-from evalguard.step import reference
+from evalguard.step.config.markdown import markdown as step_file_keys
 
 DOCS = Path(__file__).parent
 WIDTH = 100
@@ -190,7 +190,7 @@ def _own_classes(value: type) -> list[type]:
 
 
 def _is_hook(value: type, name: str) -> bool:
-    return any(base.__module__.startswith("evalguard.engines") and hasattr(base, name) for base in value.__mro__)
+    return any(base.__module__.startswith("evalguard.capture.engines") and hasattr(base, name) for base in value.__mro__)
 
 
 def _is_property(member: Any) -> bool:
@@ -401,7 +401,7 @@ def main() -> None:
     if not found:
         msg = f"{page}: expected the line {words.strip()!r}, after which the reference stands"
         raise ValueError(msg)
-    page.write_text(head + words + reference.markdown(), encoding="utf-8")
+    page.write_text(head + words + step_file_keys(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ when it is asked for.
 
 import typing
 
+from evalguard.capture.tags import tagged
 from evalguard.core.policy import Policy, Proof, Verdict
 from evalguard.core.report import Diagnosis, Report
 from evalguard.errors import (
@@ -19,13 +20,12 @@ from evalguard.errors import (
     UnprovenError,
     UnsupportedSourceError,
 )
-from evalguard.guard import Guard, GuardedModel, check, guard, wrap
-from evalguard.labels import Labels
-from evalguard.tagging import tagged
-from evalguard.validation import ValidationGuard
+from evalguard.guards.guard import Guard, GuardedModel, check, guard, wrap
+from evalguard.guards.validation_guard import ValidationGuard
+from evalguard.labels.labels import Labels
 
 if typing.TYPE_CHECKING:
-    from evalguard.gating import Evaluation, GateResult, gate
+    from evalguard.tracking.gate.gate import Evaluation, GateResult, gate
 
 __version__ = "0.1.0"
 
@@ -61,9 +61,9 @@ __all__ = [
 
 def __getattr__(name: str) -> typing.Any:
     if name in {"Evaluation", "GateResult", "gate"}:
-        from evalguard import gating
+        from evalguard.tracking.gate import gate as module
 
-        return getattr(gating, name)
+        return getattr(module, name)
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)
 

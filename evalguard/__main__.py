@@ -1,5 +1,5 @@
 """``python -m evalguard``."""
 
-from evalguard.cli import main
+from evalguard.cli.app import main
 
 main()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evalguard.core.spill import Memory
+from evalguard.core.columns.storage import Memory
 from evalguard.core.trace import Trace
 
 

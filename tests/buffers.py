@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from evalguard.seals import ALIGNED
+from evalguard.capture.batch_digests import ALIGNED
 
 
 def aligned(shape: Any, beyond: int = 0) -> Any:

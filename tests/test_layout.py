@@ -13,54 +13,29 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "evalguard"
 
-# Part (a module or folder of evalguard/) → the parts it may import. Every arrow points down the table's reading
-# order, so there is no cycle; a part that is not here fails the test: decide where it belongs, then add it.
+# Room (a module or folder of evalguard/) → the rooms it may import. Every arrow points down the table's reading
+# order, so there is no cycle; a room that is not here fails the test: decide where it belongs, then add it.
 ARROWS: dict[str, frozenset[str]] = {
     part: frozenset(below.split())
     for part, below in {
         "errors": "",
         "core": "errors",
-        "render": "core errors",
-        "nests": "",
-        "arrow": "",
-        "fingerprint": "core errors nests",
-        "tagging": "core errors nests",
-        "seals": "core fingerprint nests tagging",
+        # Side by side: neither knows the other.
+        "data": "errors core",
+        "reporting": "errors core",
         # Side by side: none of these three knows the others.
-        "probes": "core errors nests fingerprint tagging seals",
-        "engines": "core errors nests fingerprint tagging",
-        "sinks": "core errors render",
-        # Labels and references read the same sources that probes tag.
-        "references": "core errors nests fingerprint probes",
-        "labels": "core errors arrow nests fingerprint probes references",
-        "predictions": "core errors nests",
-        "digests": "errors nests",
-        "frames": "nests",
-        "messages": "core",
-        "cost": "core",
-        "epochs": "core cost messages probes engines",
-        "impact": "core errors nests predictions",
-        "calls": "core errors nests probes engines predictions",
-        "controller": "core errors render nests probes engines sinks references predictions digests epochs impact "
-        "calls cost messages",
-        "guard": "core errors nests digests engines sinks labels references calls controller frames epochs impact "
-        "messages",
-        "validation": "core errors engines sinks controller epochs guard",
-        "mistakes": "",
-        "testing": "core errors tagging mistakes",
-        "attesting": "core errors render digests",
-        "gating": "core errors render sinks attesting",
-        "review": "core errors gating labels render sinks",
-        "step": "__init__ core errors render arrow nests digests sinks labels guard frames probes",
+        "labels": "errors core data reporting",
+        "capture": "errors core data reporting",
+        "tracking": "errors core data reporting",
+        "guards": "errors core data reporting labels capture tracking",
+        "testing": "errors core data reporting capture",
         # The public names; the step and the command line are reached by running them.
-        "__init__": "core errors gating guard labels tagging validation",
-        "cli": "__init__ core errors render sinks labels guard review step",
+        "__init__": "errors core capture labels guards tracking",
+        "step": "__init__ errors core data reporting labels capture tracking guards",
+        "cli": "__init__ errors core data reporting labels capture tracking guards step",
         "__main__": "cli",
     }.items()
 }
-
-# Arrows that only a type checker may follow (`if TYPE_CHECKING:`): the two errors that carry a report say its type.
-TYPE_ARROWS: dict[str, frozenset[str]] = {"errors": frozenset({"core"})}
 
 # Third parties a part may import, where there is a limit. The standard library is always allowed.
 THIRD_PARTIES: dict[str, frozenset[str]] = {
@@ -130,7 +105,7 @@ def wrong_imports(source: str, module: str, *, is_package: bool = False) -> list
     for target in imported_modules(tree, module, is_package=is_package):
         top = target.split(".")[0]
         if top == "evalguard":
-            allowed = {part} | ARROWS[part] | (TYPE_ARROWS.get(part, frozenset()) if target in typing_only else set())
+            allowed = {part} | ARROWS[part]
             if part_of(target) not in allowed:
                 complaints.append(f"{module} imports {target}: {part} may import {sorted(ARROWS[part]) or 'nothing'}")
         elif part in THIRD_PARTIES and top not in sys.stdlib_module_names | THIRD_PARTIES[part]:
@@ -170,17 +145,19 @@ def test_the_arrows_have_no_cycle_and_name_only_parts_in_the_table() -> None:
         pytest.param("evalguard.core.trace", "from evalguard import Verdict", id="core-takes-the-public-door"),
         pytest.param("evalguard.core.trace", "from ..guard import Guard", id="relative"),
         pytest.param("evalguard.core.trace", "from .. import guard", id="relative-to-the-package"),
-        pytest.param("evalguard.probes.arrays", "from ..engines.keras3 import tap", id="probe-takes-an-engine"),
-        pytest.param("evalguard.engines.keras3", "import evalguard.sinks.files", id="engine-takes-a-sink"),
+        pytest.param("evalguard.capture.probes.arrays", "from ..engines.keras3 import tap", id="probe-takes-an-engine"),
         pytest.param(
-            "evalguard.sinks.files",
-            "if TYPE_CHECKING:\n    from evalguard.probes.base import Probe",
+            "evalguard.capture.engines.keras3", "import evalguard.reporting.file_sink", id="engine-takes-a-sink"
+        ),
+        pytest.param(
+            "evalguard.reporting.file_sink",
+            "if TYPE_CHECKING:\n    from evalguard.capture.probes.base import Probe",
             id="for-its-type-only",
         ),
         pytest.param("evalguard.guard", "from evalguard.step import run", id="guard-takes-the-step"),
-        pytest.param("evalguard.core.trace", 'X = "evalguard.probes.arrays:ArrayProbe"', id="registry-entry"),
+        pytest.param("evalguard.core.trace", 'X = "evalguard.capture.probes.arrays:ArrayProbe"', id="registry-entry"),
         pytest.param(
-            "evalguard.core.trace", 'importlib.import_module("evalguard.sinks.mlflow")', id="import-module-call"
+            "evalguard.core.trace", 'importlib.import_module("evalguard.tracking.mlflow_sink")', id="import-module-call"
         ),
         pytest.param("evalguard.errors", "from evalguard.core.report import Report", id="errors-look-up-at-run-time"),
         pytest.param("evalguard.nowhere", "import json", id="part-without-a-place"),

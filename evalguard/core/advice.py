@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from evalguard.core.chunks import counts_up
+from evalguard.core.columns.chunks import counts_up
 from evalguard.core.evidence import Evidence, padding_rows
 from evalguard.core.policy import Policy, Proof
 from evalguard.core.trace import ALTERED, UNKNOWN

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalguard.core.chunks import Ints, chunks, counts_up, first_true, small_type
+from evalguard.core.columns.chunks import Ints, chunks, counts_up, first_true, small_type
 from evalguard.core.trace import ALTERED, UNKNOWN, Int64, Trace
 
 MAX_CASES = 20

@@ -8,11 +8,11 @@ import numpy as np
 
 from evalguard.core import checks
 from evalguard.core.checks import Finding, LabelComparison
-from evalguard.core.chunks import counts_up, equal
-from evalguard.core.labels import Labels
+from evalguard.core.columns.chunks import counts_up, equal
+from evalguard.core.columns.run_length import Runs
+from evalguard.core.label_table import Labels
 from evalguard.core.matching import Match, SampleComparison, all_matches, compare_sampled, repeated_rows
 from evalguard.core.policy import Policy
-from evalguard.core.runs import Runs
 from evalguard.core.trace import UNKNOWN, Int64, Trace
 
 _NONE: Int64 = np.zeros(0, dtype=np.int64)

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from evalguard.core import checks, details
+from evalguard.core import checks, report_fields
 from evalguard.core.advice import advice_for, not_proven
 from evalguard.core.checks import Finding, Reason
 from evalguard.core.diagnosis import diagnose
 from evalguard.core.evidence import Evidence, gather
 from evalguard.core.hazards import hazards
-from evalguard.core.labels import Labels
+from evalguard.core.label_table import Labels
 from evalguard.core.policy import Policy, Proof, Verdict
 from evalguard.core.report import COUNT_NAMES, Report
 from evalguard.core.trace import UNKNOWN, Int64, Trace
@@ -60,22 +60,22 @@ def judge(trace: Trace, labels: Labels, policy: Policy, **context: Any) -> Judge
     report = Report(
         verdict=verdict,
         proof=proof.label,
-        counts=details.counts(evidence),
-        findings=tuple(map(details.finding, findings)),
-        wrong_rows=details.wrong_rows(evidence),
+        counts=report_fields.counts(evidence),
+        findings=tuple(map(report_fields.finding, findings)),
+        wrong_rows=report_fields.wrong_rows(evidence),
         diagnosis=diagnose(trace, evidence.plain, labels) if findings else (),
         hazards=hazards(trace, passed=verdict is Verdict.PASS),
         not_proven=tuple(dict.fromkeys(notes)),
         advice="" if verdict is Verdict.PASS else advice_for(evidence, policy),
-        identities=details.identities(evidence),
-        stages=details.stages(evidence, findings),
+        identities=report_fields.identities(evidence),
+        stages=report_fields.stages(evidence, findings),
         method=trace.method,
-        source=details.source(trace),
+        source=report_fields.source(trace),
         labels={"name": labels.name, "digest": labels.digest, "n": len(labels)},
         calls=trace.calls,
         options=policy.to_dict(),
-        order=details.order(evidence),
-        plot=details.plot(evidence),
+        order=report_fields.order(evidence),
+        plot=report_fields.plot(evidence),
         **context,
     )
     return Judgement(report, evidence.samples, evidence.padding)

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalguard.core.chunks import chunks, counts_up, equal
-from evalguard.core.labels import Labels, normal_keys
+from evalguard.core.columns.chunks import chunks, counts_up, equal
+from evalguard.core.label_table import Labels, normal_keys
 from evalguard.core.sampling import Sampled
 from evalguard.core.trace import FOREIGN, UNKNOWN, Column, Int64, Trace
 

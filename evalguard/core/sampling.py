@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalguard.core.chunks import chunks
-from evalguard.core.spill import Memory, Pile
+from evalguard.core.columns.chunks import chunks
+from evalguard.core.columns.storage import Memory, Pile
 from evalguard.errors import ConfigError
 
 ALL = "all"

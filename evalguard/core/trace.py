@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalguard.core.chunks import chunks, counts_up
-from evalguard.core.runs import Runs
+from evalguard.core.columns.chunks import chunks, counts_up
+from evalguard.core.columns.run_length import Runs
+from evalguard.core.columns.storage import Memory, on_disk, stacked
 from evalguard.core.sampling import Sampled
-from evalguard.core.spill import Memory, on_disk, stacked
 
 UNKNOWN = -1
 FOREIGN = -2

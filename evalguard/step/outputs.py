@@ -12,8 +12,8 @@ from typing import Any
 
 from evalguard.core.report import Report
 from evalguard.errors import ConfigError, SinkError
-from evalguard.guard import Guard
-from evalguard.sinks.files import FileSink, write_atomically
+from evalguard.guards.guard import Guard
+from evalguard.reporting.file_sink import FileSink, write_atomically
 
 PREDICTIONS = "predictions.parquet"
 METRICS = "metrics.json"

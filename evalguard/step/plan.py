@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evalguard import nests
 from evalguard.core.policy import Proof
 from evalguard.core.sampling import ALL, nothing_to_compare, sampling_of
+from evalguard.data import kinds, tree
 from evalguard.errors import ConfigError
-from evalguard.labels import Labels
-from evalguard.probes import kinds
-from evalguard.step.calls import importable
-from evalguard.step.config import Settings, Step, read_all
-from evalguard.step.record import store_of, target_of
+from evalguard.labels.labels import Labels
+from evalguard.step.config.step_file import Settings, Step, read_all
+from evalguard.step.imports import importable
+from evalguard.step.mlflow_run import store_of, target_of
 from evalguard.step.run import Opened, of_tf_keras, open_step
 
 
@@ -49,7 +48,7 @@ def plan_all(path: Path, settings: Settings | None = None) -> Iterator[Plan]:
 
 def _plan(step: Step, opened: Opened) -> Plan:
     batch = _first_batch(opened)
-    x, y, _ = nests.unpack(batch)
+    x, y, _ = tree.unpack(batch)
     _refuse_shape(opened, x)
     proof, why = _foreseen(opened, y)
     rows = "unknown" if opened.stream.n_rows is None else f"{opened.stream.n_rows:,}"
@@ -81,7 +80,7 @@ def _first_batch(opened: Opened) -> Any:
     source = opened.stream.source
     try:
         if kinds.is_arrays(source):
-            return (nests.map_leaves(lambda leaf: (leaf.iloc if hasattr(leaf, "iloc") else leaf)[:1], source),)
+            return (tree.map_leaves(lambda leaf: (leaf.iloc if hasattr(leaf, "iloc") else leaf)[:1], source),)
         if kinds.is_pydataset(source) or kinds.is_sequence(source):
             return source[0]
         return next(iter(source))
@@ -104,7 +103,7 @@ def _refuse_shape(opened: Opened, x: Any) -> None:
         return keras.KerasTensor((None, *leaf.shape[1:]), dtype=keras.backend.standardize_dtype(leaf.dtype))
 
     try:
-        opened.model(nests.map_leaves(symbol, x))
+        opened.model(tree.map_leaves(symbol, x))
     except (ValueError, TypeError) as error:
         said = " ".join(str(error).split())
         msg = f"data: the model does not take inputs {_shapes(x)}: {said}"
@@ -112,7 +111,7 @@ def _refuse_shape(opened: Opened, x: Any) -> None:
 
 
 def _shapes(x: Any) -> str:
-    shapes = [f"{leaf.dtype if hasattr(leaf, 'dtype') else '?'} {tuple(leaf.shape[1:])}" for leaf in nests.leaves(x)]
+    shapes = [f"{leaf.dtype if hasattr(leaf, 'dtype') else '?'} {tuple(leaf.shape[1:])}" for leaf in tree.leaves(x)]
     return ", ".join(str(shape).replace("<dtype: '", "").replace("'>", "") for shape in shapes)
 
 

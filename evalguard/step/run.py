@@ -14,19 +14,19 @@ from typing import Any
 
 from evalguard.core.policy import Verdict
 from evalguard.core.report import Report
+from evalguard.data import kinds
+from evalguard.data.tables import read_arrays
 from evalguard.errors import AlignmentError, ConfigError, LabelsError, SinkError, UnsupportedSourceError
-from evalguard.guard import Guard, guard
-from evalguard.labels import Labels
-from evalguard.probes import kinds
+from evalguard.guards.guard import Guard, guard
+from evalguard.labels.labels import Labels
 from evalguard.step import progress as showing
-from evalguard.step.calls import called, found, importable
-from evalguard.step.config import Call, Settings, Step, read_all
-from evalguard.step.models import open_model
+from evalguard.step.config.step_file import Call, Settings, Step, read_all
+from evalguard.step.imports import called, found, importable
+from evalguard.step.inputs.labels import label_key, read_labels
+from evalguard.step.inputs.stream import BATCH_SIZE, Place, Stream, open_data
+from evalguard.step.mlflow_run import Record, recording, store_of
+from evalguard.step.model import open_model
 from evalguard.step.outputs import METRICS, PREDICTIONS, REPORT, clear, write_metrics, write_predictions
-from evalguard.step.record import Record, recording, store_of
-from evalguard.step.sources import BATCH_SIZE, Place, Stream, open_data
-from evalguard.step.tables import read_arrays
-from evalguard.step.truth import label_key, read_labels
 
 WRONG_INPUT = (ConfigError, LabelsError, UnsupportedSourceError)
 

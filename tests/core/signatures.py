@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalguard.core.labels import Labels
+from evalguard.core.label_table import Labels
 from evalguard.core.trace import ROW_BITS, UNKNOWN, SourceState, Trace
 
 Ids = NDArray[np.int64]

@@ -12,7 +12,7 @@ from evalguard.core import diagnosis
 from evalguard.core.diagnosis import diagnose
 from evalguard.core.diagnosis.view import View
 from evalguard.core.judge import judge
-from evalguard.core.labels import Labels
+from evalguard.core.label_table import Labels
 from evalguard.core.policy import Policy, Verdict
 from evalguard.core.trace import SourceState, Trace
 from tests.core import signatures

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from evalguard.core.checks import Reason
 from evalguard.core.judge import decide, judge, unproven
-from evalguard.core.labels import Labels
+from evalguard.core.label_table import Labels
 from evalguard.core.policy import Policy, Proof, Verdict
 from evalguard.core.trace import ROW_BITS, UNKNOWN, SourceState, Trace
 from evalguard.errors import LabelsError

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalguard.core.labels import Labels
+from evalguard.core.label_table import Labels
 from evalguard.core.matching import all_matches, match_content, match_index, match_keys, repeated_rows
 from evalguard.core.trace import FOREIGN, Trace
 from tests.core import brute

@@ -4,12 +4,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalguard import predictions
 from evalguard.core import repair
 from evalguard.core.judge import judge
-from evalguard.core.labels import Labels
+from evalguard.core.label_table import Labels
 from evalguard.core.policy import Policy
 from evalguard.core.trace import UNKNOWN, Trace
+from evalguard.guards import predictions
 
 N_MAX = 12
 

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evalguard.core.judge import judge
-from evalguard.core.labels import Labels
+from evalguard.core.label_table import Labels
 from evalguard.core.matching import COMPARABLE_SHARE, compare_sampled
 from evalguard.core.policy import Policy, Proof, Verdict
 from evalguard.core.sampling import Draw, Sampled, Sampling, sampling_of

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from evalguard.core.columns.run_length import Runs
+from evalguard.core.columns.storage import Memory, Pile, on_disk
 from evalguard.core.judge import judge
-from evalguard.core.labels import Labels
+from evalguard.core.label_table import Labels
 from evalguard.core.policy import Policy
-from evalguard.core.runs import Runs
-from evalguard.core.spill import Memory, Pile, on_disk
 from evalguard.core.trace import ROW_BITS, BatchTags, Trace, joined
 
 BATCH = 64

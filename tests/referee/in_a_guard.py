@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 
 import evalguard
-from evalguard.calls import CALL
-from evalguard.engines import keras3
+from evalguard.capture.engines import keras3
+from evalguard.guards.calls import CALL
 
 # What differs from one run to the next in a message: addresses, seconds, temporary names.
 UNSTEADY = re.compile(r"0x[0-9a-f]+|\d+(\.\d+)?m?s\b|/tmp/\S+|_\d+\b")
@@ -95,7 +95,7 @@ def trainers_are_models() -> Iterator[None]:
     """
     from keras.src.backend.tensorflow.trainer import TensorFlowTrainer
 
-    doors = sys.modules["evalguard.guard"]  # `evalguard.guard` is the function
+    doors = sys.modules["evalguard.guards.guard"]
     methods = tuple(method for method in vars(doors)["METHODS"] if method != CALL)
     with (
         mock.patch.object(keras3, "model_class", return_value=TensorFlowTrainer),

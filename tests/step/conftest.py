@@ -5,7 +5,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from evalguard.cli import cli
+from evalguard.cli.app import cli
 from tests.step import digits
 
 

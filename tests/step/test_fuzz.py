@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evalguard.errors import ConfigError
-from evalguard.step import config, load
-from evalguard.step.schema import NEEDED, step_schema
+from evalguard.step.config import step_file, yaml_file
+from evalguard.step.config.json_schema import NEEDED, step_schema
 from tests.step import digits
 
 ROOT = Path(__file__).parents[2]
@@ -127,7 +127,7 @@ def validates(text, tmp_path):
     path = tmp_path / "step.yaml"
     path.write_text(text, encoding="utf-8")
     try:
-        return config.read_all(path)
+        return step_file.read_all(path)
     except ConfigError as error:
         said = str(error)
     assert str(path) in said
@@ -169,7 +169,7 @@ def test_a_file_of_the_schema_s_form_is_read_or_refused_in_words(tmp_path):
         if steps is None:
             return
         # What is read, an editor takes for right too; and no key was dropped on the way.
-        assert schema.is_valid(load.load(tmp_path / "step.yaml")[0])
+        assert schema.is_valid(yaml_file.load(tmp_path / "step.yaml")[0])
         for step, own in zip(steps, value.get("evaluations") or [value], strict=True):
             refuse_dropped({name: section for name, section in own.items() if section is not None}, dump(step))
             refuse_weaker(own, dump(step))
@@ -188,7 +188,7 @@ def test_any_text_is_refused_in_words(text, tmp_path):
     path = tmp_path / "step.yaml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
     with pytest.raises(ConfigError):
-        config.read_all(path)
+        step_file.read_all(path)
 
 
 def mutated(text, seed):
@@ -241,14 +241,14 @@ FILES = {
 @pytest.mark.parametrize("name", FILES)
 def test_mutated_files_are_refused_in_words_or_demand_what_they_say(name, tmp_path):
     assert validates(FILES[name], tmp_path)
-    demanded = load.load(tmp_path / "step.yaml")[0]["checks"]
+    demanded = yaml_file.load(tmp_path / "step.yaml")[0]["checks"]
     same = 0
     for seed in range(200):
         text = mutated(FILES[name], seed)
         steps = validates(text, tmp_path)
         if steps is None:
             continue
-        whole = load.load(tmp_path / "step.yaml")[0]
+        whole = yaml_file.load(tmp_path / "step.yaml")[0]
         entries = whole.pop("evaluations", [{}])
         for step, own in zip(steps, entries, strict=True):
             sections = {section: value for section, value in {**whole, **own}.items() if value is not None}
@@ -312,4 +312,4 @@ def test_depth_aliases_and_size_are_limited(tmp_path):
     assert validates(REAL + aliases, tmp_path) is None
     itself = "name: &a [*a]"
     assert validates(REAL.replace("name: real", itself), tmp_path) is None
-    assert load.MAX_ALIASES < 60
+    assert yaml_file.MAX_ALIASES < 60

@@ -12,7 +12,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
-import evalguard.sinks.files
+import evalguard.reporting.file_sink
 import evalguard.step.outputs
 from tests.step import digits
 
@@ -135,7 +135,9 @@ def test_a_file_that_may_grow_no_further_costs_the_reports_not_the_verdict(folde
     assert [path.name for path in (folder / "out").iterdir() if path.stat().st_size > 1024 or path.name[0] == "."] == []
 
 
-@pytest.mark.parametrize("where", [evalguard.sinks.files, evalguard.step.outputs], ids=["reports", "predictions"])
+@pytest.mark.parametrize(
+    "where", [evalguard.reporting.file_sink, evalguard.step.outputs], ids=["reports", "predictions"]
+)
 def test_a_full_disk_leaves_whole_files_or_none_and_the_verdict_in_mlflow(folder, command, monkeypatch, where):
     (folder / "step.yaml").write_text(STEP.replace("DATA", "digits"))
     real = os.fsync
@@ -149,13 +151,13 @@ def test_a_full_disk_leaves_whole_files_or_none_and_the_verdict_in_mlflow(folder
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.warns(evalguard.EvalGuardWarning) if where is evalguard.sinks.files else _nothing():
+    with pytest.warns(evalguard.EvalGuardWarning) if where is evalguard.reporting.file_sink else _nothing():
         done = command("run", folder / "step.yaml")
     assert done.exit_code == 4, done.output
     assert "No space left on device" in done.output
     left = {path.name for path in (folder / "out").iterdir()}
     assert not {name for name in left if name.startswith(".")}, "no temporary file is left"
-    assert "predictions.parquet" not in left or where is evalguard.sinks.files
+    assert "predictions.parquet" not in left or where is evalguard.reporting.file_sink
     assert "report.json" not in left or where is evalguard.step.outputs
     run = the_run(folder)
     assert run.data.tags["evalguard.verdict"] == "PASS"

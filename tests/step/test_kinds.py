@@ -19,7 +19,7 @@ import pyarrow.parquet
 import pytest
 
 import evalguard
-from evalguard.step import config
+from evalguard.step.config import step_file as config
 from tests.step import digits
 
 FLAT = "path: model.keras"

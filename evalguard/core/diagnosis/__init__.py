@@ -13,7 +13,7 @@ from collections.abc import Callable
 from evalguard.core.diagnosis import counts, labelling, orders, starts
 from evalguard.core.diagnosis.unknown import unknown
 from evalguard.core.diagnosis.view import View
-from evalguard.core.labels import Labels
+from evalguard.core.label_table import Labels
 from evalguard.core.report import Diagnosis
 from evalguard.core.trace import Int64, Trace
 

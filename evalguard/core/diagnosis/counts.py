@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from evalguard.core import checks
-from evalguard.core.chunks import counts_up
+from evalguard.core.columns.chunks import counts_up
 from evalguard.core.diagnosis import remedies
 from evalguard.core.diagnosis.view import View, cause, listed, plural
 from evalguard.core.matching import occurrence

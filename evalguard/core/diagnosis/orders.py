@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalguard.core.chunks import Ints, chunks
+from evalguard.core.columns.chunks import Ints, chunks
 from evalguard.core.diagnosis import remedies
 from evalguard.core.diagnosis.view import View, cause, plural
 from evalguard.core.report import Diagnosis

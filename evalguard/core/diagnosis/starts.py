@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evalguard.core.chunks import counts_up
+from evalguard.core.columns.chunks import counts_up
 from evalguard.core.diagnosis import remedies
 from evalguard.core.diagnosis.view import View, cause, plural
 from evalguard.core.report import Diagnosis

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.core import checks
-from evalguard.core.chunks import Ints, counts_up
-from evalguard.core.labels import Labels
-from evalguard.core.ordering import displacements
+from evalguard.core.columns.chunks import Ints, counts_up
+from evalguard.core.label_table import Labels
+from evalguard.core.order_metrics import displacements
 from evalguard.core.report import Diagnosis
 from evalguard.core.trace import ROW_BITS, UNKNOWN, Int64, SourceState, Trace
 

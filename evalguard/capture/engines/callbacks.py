@@ -1,0 +1,53 @@
+"""What Keras asks of a callback, without being a subclass of either Keras' class: one object serves both.
+
+Keras 3 (3.15, ``callbacks/callback_list.py``) and tf_keras (2.21, ``callbacks.py``) call these by
+name. ``tests/guards/test_validation_guard.py`` compares the names with those of both classes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Hooks:
+    """A callback that does nothing.
+
+    Attributes:
+        async_safe: Keras 3 may go on calling the batch hooks of others from a thread.
+    """
+
+    async_safe = True
+
+    def set_params(self, params: Any) -> None:
+        """Not needed."""
+
+    def set_model(self, model: Any) -> None:
+        """Not needed."""
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Not needed."""
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Not needed."""
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Not needed."""
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Not needed."""
+
+    def _whole(self, logs: Any = None) -> None:
+        """Not needed."""
+
+    def _batch(self, batch: int, logs: Any = None) -> None:
+        """Not needed."""
+
+    on_test_begin = on_test_end = on_predict_begin = on_predict_end = _whole
+    on_train_batch_begin = on_train_batch_end = on_test_batch_begin = on_test_batch_end = _batch
+    on_predict_batch_begin = on_predict_batch_end = on_batch_begin = on_batch_end = _batch
+
+    def _no_batch_hooks(self) -> bool:
+        """For tf_keras: it need not call the hooks of batches, nor make logs for them."""
+        return False
+
+    _implements_train_batch_hooks = _implements_test_batch_hooks = _implements_predict_batch_hooks = _no_batch_hooks

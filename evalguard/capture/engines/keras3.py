@@ -1,0 +1,98 @@
+"""Keras 3 on the TensorFlow backend: a tap just before the compiled function.
+
+Keras' loop (keras 3.15, ``keras/src/backend/tensorflow/trainer.py``) calls
+``make_predict_function()`` and then, for each execution,
+``self.predict_function(data)`` with a list of ``steps_per_execution`` eager
+batches; ``evaluate`` does the like with ``test_function`` and an iterator.
+These are public attributes of a model, documented for overriding. While a
+guarded call runs, ``make_predict_function`` and ``make_test_function`` of that
+one model put a ``Tap`` before the function they make.
+``tests/capture/engines/test_keras3_contract.py`` notices if Keras changes this.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from evalguard.capture.engines.steps import TestStepTap
+from evalguard.capture.engines.taps import Tap, several_workers, tapped
+from evalguard.capture.recording.batches import pulled, take
+from evalguard.capture.recording.recorder import Recorder
+
+# The first release whose ``test_function`` runs step by step on what it is given.
+STEP_BY_STEP = (3, 7)
+
+
+def model_class() -> type | None:
+    """``keras.Model`` if Keras 3 has been imported."""
+    keras = sys.modules.get("keras")
+    return getattr(keras, "Model", None)
+
+
+def unsupported(model: Any, method: str) -> str:
+    """Why this engine cannot observe rows of this method of this model here; empty if it can."""
+    del method
+    backend = sys.modules["keras"].config.backend()
+    if backend != "tensorflow":
+        return f"Keras runs on the {backend} backend; rows are observed on tensorflow only"
+    return several_workers(model)
+
+
+class PredictTap(Tap):
+    """``predict_function`` is given the batches of one execution."""
+
+    def feed(self, recorder: Recorder, data: Any) -> Any:
+        """Note each batch and hand it on without its tag."""
+        return self.function([take(recorder, item) for item in data])
+
+    def stop(self) -> None:
+        """Read after each execution (keras 3.15, trainer.py, ``predict``)."""
+        self.model.stop_predicting = True
+
+
+class TestTap(Tap):
+    """``test_function`` is given an iterator and pulls the batches of one execution itself.
+
+    From any iterator but its own, Keras 3 runs the compiled one-step function
+    batch by batch (keras 3.15, trainer.py, ``_make_function``).
+    """
+
+    def feed(self, recorder: Recorder, data: Any) -> Any:
+        """Pull, note, and hand on what was pulled."""
+        return self.function(iter(pulled(recorder, data, self.model.steps_per_execution)))
+
+    def stop(self) -> None:
+        """Read after each execution (keras 3.15, trainer.py, ``evaluate``)."""
+        self.model.stop_evaluating = True
+
+
+class OldTestTap(TestStepTap, TestTap):
+    """Before Keras 3.7, ``test_function`` pulls inside its graph from whatever iterator it is given.
+
+    ``test_on_batch`` gives it a Python generator, which that graph takes in.
+    """
+
+    def feed(self, recorder: Recorder, data: Any) -> Any:
+        """Run the step on what was pulled from a dataset."""
+        if inspect.isgenerator(data):
+            return TestTap.feed(self, recorder, data)
+        return super().feed(recorder, data)
+
+
+def _test_tap() -> type[Tap]:
+    major, minor = sys.modules["keras"].__version__.split(".")[:2]
+    return TestTap if (int(major), int(minor)) >= STEP_BY_STEP else OldTestTap
+
+
+@contextmanager
+def tap(model: Any, recorder: Recorder) -> Iterator[None]:
+    """Observe this model's executions in this thread for the length of the block."""
+    if unsupported(model, "predict"):
+        yield
+        return
+    with tapped(model, recorder, {"predict": PredictTap, "test": _test_tap()}):
+        yield

@@ -1,0 +1,137 @@
+"""Taps before the functions that a model compiles: installed for one model, shared by the threads that guard it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from evalguard.capture.recording.recorder import Recorder
+
+Recorders = dict[int, list[Recorder]]
+_lock = threading.RLock()
+_models: dict[int, _ModelTaps] = {}
+
+
+def several_workers(model: Any) -> str:
+    """Why rows cannot be observed where worker processes share the work; empty where one process does it all.
+
+    Each process sees the rows of its own replicas only
+    (``tf.distribute.MultiWorkerMirroredStrategy``).
+    """
+    strategy = getattr(model, "distribute_strategy", None)
+    if strategy is None or strategy.num_replicas_in_sync == 1:
+        return ""
+    here, all_of_them = len(strategy.extended.worker_devices), strategy.num_replicas_in_sync
+    if here >= all_of_them:
+        return ""
+    return (
+        f"{all_of_them} replicas compute and this process sees the rows of {here}; judge what they return with check()"
+    )
+
+
+class Tap:
+    """Stands in for a compiled function; takes tags off and notes what is fed.
+
+    Calls from threads that do not guard this model pass straight through.
+    """
+
+    def __init__(self, function: Callable[[Any], Any], recorders: Recorders, model: Any) -> None:
+        self.function = function
+        self.model = model
+        self._recorders = recorders
+
+    def __call__(self, data: Any) -> Any:
+        """Feed what was asked for, without its tags."""
+        stack = self._recorders.get(threading.get_ident())
+        if not stack:
+            return self.function(data)
+        recorder = stack[-1]
+        result = self.feed(recorder, data)
+        recorder.ran()
+        if recorder.stopped:
+            self.stop()
+        return result
+
+    def stop(self) -> None:
+        """Make this execution the call's last, as a callback would."""
+        raise NotImplementedError
+
+    def feed(self, recorder: Recorder, data: Any) -> Any:
+        """Note the batches of one execution and compute on them."""
+        raise NotImplementedError
+
+
+class _Hook:
+    """Puts a tap before one function of one model, each time the model makes it."""
+
+    def __init__(self, model: Any, what: str, tap: type[Tap], recorders: Recorders) -> None:
+        self.model, self.tap, self.recorders = model, tap, recorders
+        self._made, self._maker = f"{what}_function", f"make_{what}_function"
+        self._had = self._maker in vars(model)
+        self._make = getattr(model, self._maker)
+        setattr(model, self._maker, self._make_tapped)
+
+    def _make_tapped(self, force: bool = False) -> Any:
+        with _lock:
+            self._untap()
+            self._make(force=force) if force else self._make()
+            tap = self.tap(getattr(self.model, self._made), self.recorders, self.model)
+            setattr(self.model, self._made, tap)
+            return tap
+
+    def _untap(self) -> None:
+        present = getattr(self.model, self._made, None)
+        if isinstance(present, Tap):
+            setattr(self.model, self._made, present.function)
+
+    def remove(self) -> None:
+        """Leave the model as an unguarded call would have left it."""
+        if self._had:
+            setattr(self.model, self._maker, self._make)
+        else:
+            delattr(self.model, self._maker)
+        self._untap()
+
+
+class _ModelTaps:
+    def __init__(self, model: Any, taps: Mapping[str, type[Tap]]) -> None:
+        self.recorders: Recorders = {}
+        self.users = 0
+        self._hooks = [_Hook(model, what, tap, self.recorders) for what, tap in taps.items()]
+
+    def remove(self) -> None:
+        """Take the taps away."""
+        for hook in self._hooks:
+            hook.remove()
+
+
+@contextmanager
+def tapped(model: Any, recorder: Recorder, taps: Mapping[str, type[Tap]]) -> Iterator[None]:
+    """Observe this model's executions in this thread for the length of the block.
+
+    Args:
+        model: A Keras model.
+        recorder: Notes what is fed.
+        taps: By ``predict`` and ``test``, what stands before that function.
+    """
+    thread = threading.get_ident()
+    with _lock:
+        installed = _models.get(id(model))
+        if installed is None:
+            installed = _models[id(model)] = _ModelTaps(model, taps)
+        installed.users += 1
+        installed.recorders.setdefault(thread, []).append(recorder)
+    try:
+        yield
+    finally:
+        with _lock:
+            stack = installed.recorders[thread]
+            stack.remove(recorder)
+            if not stack:
+                del installed.recorders[thread]
+            installed.users -= 1
+            if installed.users == 0:
+                del _models[id(model)]
+                installed.remove()

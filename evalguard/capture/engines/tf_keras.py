@@ -1,0 +1,86 @@
+"""tf_keras (Keras 2): a tap that pulls the batches itself and runs a compiled step on them.
+
+``Model.predict`` calls ``predict_function(iterator)``, which pulls inside the
+graph (tf_keras 2.21, ``src/engine/training.py``). The tap pulls instead, takes
+the tag off, and runs ``predict_step`` (or ``test_step``) on the batch in a
+``tf.function`` of its own, made once for each function that the model makes (``steps.py``).
+``tests/capture/engines/test_tf_keras.py`` notices if tf_keras changes this.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from evalguard.capture.engines.steps import StepTap, TestStepTap
+from evalguard.capture.engines.taps import Tap, several_workers, tapped
+from evalguard.capture.recording.recorder import Recorder
+
+
+def model_class() -> type | None:
+    """``tf_keras.Model`` if tf_keras has been imported."""
+    tf_keras = sys.modules.get("tf_keras")
+    return getattr(tf_keras, "Model", None)
+
+
+def unsupported(model: Any, method: str) -> str:
+    """Why this engine cannot observe rows of this method of this model; empty if it can."""
+    what = "test" if method in {"evaluate", "test_on_batch"} else "predict"
+    if not _overrides(model, what):
+        return several_workers(model)
+    why = "which pulls its batches where they cannot be observed"
+    return f"{type(model).__name__} overrides make_{what}_function, {why}"
+
+
+def _overrides(model: Any, what: str) -> bool:
+    maker = f"make_{what}_function"
+    return getattr(type(model), maker) is not getattr(model_class(), maker)
+
+
+class _Stepping(StepTap):
+    """How tf_keras counts.
+
+    Attributes:
+        counter: Name of the model's variable that counts steps.
+    """
+
+    counter = "_predict_counter"
+
+    def feed(self, recorder: Recorder, data: Any) -> Any:
+        """Pull, note, compute; nobody is asked whether to stop, so to a stopped call the source has ended."""
+        if recorder.stopped:
+            raise StopIteration
+        return super().feed(recorder, data)
+
+    def stop(self) -> None:
+        """The next execution does."""
+
+    def batches(self) -> int:
+        """A variable, where it is more than one."""
+        steps = getattr(self.model, "_steps_per_execution", None)
+        return 1 if steps is None else int(steps.numpy())
+
+    def counted(self) -> None:
+        """As the function does that this stands in for."""
+        getattr(self.model, self.counter).assign_add(1)
+
+
+class PredictTap(_Stepping):
+    """Stands before ``predict_function``."""
+
+
+class TestTap(_Stepping, TestStepTap):
+    """Stands before ``test_function``."""
+
+    counter = "_test_counter"
+
+
+@contextmanager
+def tap(model: Any, recorder: Recorder) -> Iterator[None]:
+    """Observe this model's executions in this thread for the length of the block."""
+    taps: dict[str, type[Tap]] = {"predict": PredictTap, "test": TestTap}
+    alone = not several_workers(model)
+    with tapped(model, recorder, {what: each for what, each in taps.items() if alone and not _overrides(model, what)}):
+        yield

@@ -1,0 +1,56 @@
+"""One probe per kind of source: how it is tagged, and what its life looked like.
+
+A probe never asks a source for anything that Keras would not have asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+
+from evalguard.capture.probes.base import Probe
+from evalguard.data import kinds
+from evalguard.errors import UnsupportedSourceError
+
+Predicate = Callable[[object], bool]
+ProbeTable = tuple[tuple[Predicate, str], ...]
+
+# First match wins; the order is that of keras.src.trainers.data_adapters.get_data_adapter
+# (keras 3.15): arrays before datasets before PyDatasets.
+KERAS3: ProbeTable = (
+    (kinds.is_arrays, "evalguard.capture.probes.arrays:ArraysProbe"),
+    (kinds.is_tf_dataset, "evalguard.capture.probes.tf_data:TfDataProbe"),
+    (kinds.is_pydataset, "evalguard.capture.probes.pydataset:PyDatasetProbe"),
+    (kinds.is_generator, "evalguard.capture.probes.generators:GeneratorProbe"),
+    (kinds.is_untaggable, "evalguard.capture.probes.base:PassiveProbe"),
+)
+# tf_keras knows Sequence instead, and takes any iterator.
+TF_KERAS: ProbeTable = (
+    (kinds.is_arrays, "evalguard.capture.probes.arrays:ArraysProbe"),
+    (kinds.is_tf_dataset, "evalguard.capture.probes.tf_data:TfDataProbe"),
+    (kinds.is_sequence, "evalguard.capture.probes.pydataset:SequenceProbe"),
+    (kinds.is_untaggable, "evalguard.capture.probes.base:PassiveProbe"),
+    (kinds.is_iterator, "evalguard.capture.probes.generators:IteratorProbe"),
+)
+
+
+def probe_for(source: object, table: ProbeTable = KERAS3) -> type[Probe]:
+    """The probe class for a source.
+
+    Args:
+        source: What the caller passed as ``x``.
+        table: ``KERAS3`` or ``TF_KERAS``.
+
+    Raises:
+        UnsupportedSourceError: No probe knows this type.
+    """
+    for predicate, path in table:
+        if predicate(source):
+            module, _, name = path.partition(":")
+            probe: type[Probe] = getattr(importlib.import_module(module), name)
+            return probe
+    msg = (
+        f"no probe for {type(source).__qualname__}; supported: arrays and nests of them, PyDataset, generators, "
+        "tf.data.Dataset. Pass sample indices or keys to evalguard.check() for anything else."
+    )
+    raise UnsupportedSourceError(msg)

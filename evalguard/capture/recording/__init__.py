@@ -1,0 +1,1 @@
+"""One guarded call, recorded batch by batch, becomes a trace."""

@@ -1,0 +1,130 @@
+"""Failing fast: whether what a model was fed so far already proves that its rows cannot be scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalguard.capture.recording.recorder import Recorder
+from evalguard.core import checks
+from evalguard.core.label_table import Labels
+from evalguard.core.matching import match_keys
+from evalguard.core.trace import ALTERED, UNKNOWN
+from evalguard.data import tree
+
+Int64 = NDArray[np.int64]
+
+
+class Watch:
+    """Looks at each batch once, after the model has computed on it.
+
+    Only what no later batch can cure counts: a row that is not the sample of
+    its place, a sample that comes again, a row beyond the last label, a target
+    that is not the label, a batch that changed on the way. Missing samples and
+    rows that nobody knows are left to the end.
+
+    Args:
+        labels: The labels, with fingerprints as this model is fed, or None.
+        ordered: Row ``i`` answers label ``i``; False for ``evaluate``.
+        padding: Rows beyond the last label may be padding.
+    """
+
+    def __init__(self, labels: Callable[[Recorder], Labels | None], *, ordered: bool, padding: bool) -> None:
+        self._find = labels
+        self._ordered, self._padding = ordered, padding
+        self._batches = self._rows = 0
+        self._labels: Labels | None = None
+        self._sorted: NDArray[np.uint64] | None = None
+        self._left: Int64 | None = None
+
+    def __call__(self, recorder: Recorder) -> str:
+        """The fault that the latest batches prove, in words; empty if they prove none."""
+        fresh, recorder.fresh = recorder.fresh, []
+        if self._labels is None:
+            self._labels = self._find(recorder)
+        for size, tag in fresh:
+            start, batch = self._rows, self._batches
+            self._rows, self._batches = start + size, batch + 1
+            wrong = self._fault(recorder, batch, start, size, tag)
+            if wrong:
+                return f"{wrong} in rows {start:,} to {start + size - 1:,}"
+        return ""
+
+    def _fault(self, recorder: Recorder, batch: int, start: int, size: int, tag: Any) -> str:
+        labels = self._labels
+        if labels is None:
+            return ""
+        n_labels = len(labels)
+        if start + size > n_labels and not self._padding:
+            return f"more rows than the {n_labels:,} labels"
+        rows = np.arange(start, min(start + size, n_labels))
+        samples = self._samples(recorder, batch, labels, start, rows, tag)
+        if samples is None:
+            if isinstance(tag, int) and tag == ALTERED:
+                return "rows that changed between the source and the model"
+        else:
+            fault = self._out_of_place(samples, rows) if self._ordered else self._repeated(samples, n_labels)
+            if fault:
+                return fault
+        return self._other_targets(recorder, batch, labels, rows, samples)
+
+    def _samples(
+        self, recorder: Recorder, batch: int, labels: Labels, start: int, rows: Int64, tag: Any
+    ) -> Int64 | None:
+        """Samples of the batch by the strongest identity at hand; ``UNKNOWN`` where it is not certain."""
+        stop = start + len(rows)
+        if labels.fingerprints is not None and stop <= len(recorder.contents.parts):
+            return self._by_content(recorder.contents.parts[start:stop], labels.fingerprints, rows)
+        if labels.keys is not None and batch < len(recorder.keys):
+            return match_keys(recorder.keys[batch][: len(rows)], labels.keys).samples
+        tagged = np.asarray(tag)
+        if tagged.ndim == 2 and len(tagged) and tagged[0, 1] != UNKNOWN:
+            stated: Int64 = tagged[: len(rows), 1]
+            return stated
+        return None
+
+    def _by_content(self, fed: NDArray[np.uint64], known: NDArray[np.uint64], rows: Int64) -> Int64:
+        if self._sorted is None:
+            self._order = np.argsort(known, kind="stable")
+            self._sorted = known[self._order]
+        at = np.minimum(np.searchsorted(self._sorted, fed), len(known) - 1)
+        found = self._sorted[at] == fed
+        samples = np.where(found, self._order[at], UNKNOWN)
+        # Equal samples are interchangeable: a row that equals the sample of its place is that one.
+        in_place = fed == known[rows] if self._ordered else np.zeros(len(fed), dtype=bool)
+        return np.where(in_place, rows, samples)
+
+    def _out_of_place(self, samples: Int64, rows: Int64) -> str:
+        wrong = np.flatnonzero((samples != UNKNOWN) & (samples >= 0) & (samples != rows))
+        if not wrong.size:
+            return ""
+        row = int(wrong[0])
+        return f"sample {int(samples[row])} in the place of sample {int(rows[row])}"
+
+    def _repeated(self, samples: Int64, n_labels: int) -> str:
+        """More rows of a sample, or of its equals, than there are."""
+        if self._left is None:
+            self._left = np.ones(n_labels, dtype=np.int64)
+            if self._sorted is not None:  # equal samples go by the first of them
+                first = np.searchsorted(self._sorted, self._sorted)
+                self._left = np.zeros(n_labels, dtype=np.int64)
+                np.add.at(self._left, self._order[first], 1)
+        known = samples[checks.known(samples, n_labels)]
+        np.subtract.at(self._left, known, 1)
+        again = known[self._left[known] < 0]
+        return f"sample {int(again[0])} once more" if again.size else ""
+
+    def _other_targets(self, recorder: Recorder, batch: int, labels: Labels, rows: Int64, samples: Int64 | None) -> str:
+        if labels.values is None or batch >= len(recorder.targets):
+            return ""
+        if not self._ordered:
+            if samples is None or not checks.known(samples, len(labels)).all():
+                return ""
+            rows = samples
+        due = tree.map_leaves(lambda values: values[rows], labels.values)
+        came = tree.map_leaves(lambda values: values[: len(rows)], recorder.targets[batch])
+        wrong = checks.compare_labels(came, due).rows
+        return f"targets that are not the labels ({wrong.size} of {len(rows)})" if wrong.size else ""

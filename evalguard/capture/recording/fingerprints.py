@@ -1,0 +1,63 @@
+"""Fingerprints of the rows that a model is fed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from evalguard.core.columns.storage import Memory, Pile
+from evalguard.core.sampling import Draw, Sampled, Sampling
+from evalguard.data import tree
+from evalguard.data.fingerprint import LeafSpec, chosen_fingerprints, is_padding, row_fingerprints
+
+
+@dataclass(slots=True)
+class Contents:
+    """Collects fingerprints, batch by batch.
+
+    Attributes:
+        pad_value: See ``fingerprint.row_fingerprints``.
+        memory: Shared with other columns of the call.
+        sampling: Which rows are fingerprinted; None: all.
+        parts: uint64 of each row; none with ``sampling``.
+        padding: bool of each row: a declared dummy.
+        specs: How the inputs looked.
+        first: The first row, to explain a reference that matches nothing.
+    """
+
+    pad_value: Any = None
+    memory: Memory = field(default_factory=Memory)
+    sampling: Sampling | None = None
+    parts: Pile = field(init=False)
+    padding: Pile = field(init=False)
+    specs: tuple[LeafSpec, ...] = ()
+    first: Any = None
+    _draw: Draw | None = None
+
+    def __post_init__(self) -> None:
+        self.parts, self.padding = Pile(np.uint64, self.memory), Pile(np.bool_, self.memory)
+        self._draw = None if self.sampling is None else Draw(self.sampling, self.memory)
+
+    def add(self, x: Any, to_numpy: Callable[[Any], Any]) -> None:
+        """Note the rows of one batch of inputs, or of several together."""
+        if self._draw is not None:
+            rows, specs = chosen_fingerprints(x, self._draw.choose, pad_value=self.pad_value)
+        else:
+            rows, specs = row_fingerprints(x, pad_value=self.pad_value)
+        if not self.specs:
+            self.specs = specs
+            self.first = tree.map_leaves(lambda leaf: np.array(to_numpy(leaf)[:1]), x)
+        if self._draw is not None:
+            self._draw.put(rows)
+            return
+        self.parts.append(rows)
+        if self.pad_value is not None:
+            self.padding.append(is_padding(x, self.pad_value))
+
+    def sampled(self, n_rows: int) -> Sampled | None:
+        """The chosen rows, if they were chosen of so many."""
+        found = None if self._draw is None else self._draw.sampled()
+        return found if found is not None and found.n_rows == n_rows else None

@@ -1,0 +1,283 @@
+"""The commands around a step file, and what every command does with an error."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Any, get_args
+
+import click
+
+from evalguard.core.policy import Padding, Require
+from evalguard.core.report import Report, json_schema
+from evalguard.errors import ConfigError, LabelsError, SinkError, UnsupportedSourceError
+from evalguard.reporting import print_report
+
+USAGE, NOT_JUDGED, NOT_LOGGED = 2, 3, 4
+LEVELS = ("debug", "info", "warning", "error")
+PROGRESS = ("auto", "plain", "none")
+
+_log = logging.getLogger("evalguard")
+
+
+# Sent by whoever started us, or by a terminal that is closed. Windows has no SIGHUP.
+STOPPING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
+class Terminated(KeyboardInterrupt):
+    """Whoever started us wants us to stop."""
+
+
+def guarded(work: Callable[[], int]) -> None:
+    """Run a command: its exit code says how it ended, and an error is a message, never a traceback."""
+    with _stopped_by_signals():
+        try:
+            status = work()
+        except (ConfigError, LabelsError, UnsupportedSourceError) as error:
+            click.echo(f"evalguard: {error}", err=True)
+            status = USAGE
+        except SinkError as error:
+            click.echo(f"evalguard: {error}", err=True)
+            status = NOT_LOGGED
+        except KeyboardInterrupt as error:
+            how = "terminated" if isinstance(error, Terminated) else "interrupted"
+            click.echo(f"evalguard: {how}; no verdict", err=True)
+            status = NOT_JUDGED
+        except Exception as error:  # noqa: BLE001 - Python's own exit code of an exception, 1, would say FAIL
+            _log.debug("%s", traceback.format_exc())
+            what = f"{type(error).__name__}: {error}"
+            click.echo(f"evalguard: could not go on: {what} (--log-level debug shows where); no verdict", err=True)
+            status = NOT_JUDGED
+    sys.exit(status)
+
+
+@contextlib.contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Within the block SIGTERM and SIGHUP are an exception, so that files and records are left in order."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        raise Terminated
+
+    # Of nohup, which wants it ignored, a hang-up stays ignored.
+    stopping = [number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
+    try:
+        before = {number: signal.signal(number, stop) for number in stopping}
+    except ValueError:  # not in the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def with_logging(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The option ``--log-level``."""
+    return click.option(
+        "--log-level",
+        type=click.Choice(LEVELS),
+        default="warning",
+        show_default=True,
+        expose_value=False,
+        callback=lambda _context, _option, level: _set_level(level),
+        help="What evalguard says on stderr beside the report.",
+    )(command)
+
+
+def _set_level(level: str) -> None:
+    if not _log.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("evalguard: %(levelname)s: %(message)s"))
+        _log.addHandler(handler)
+    _log.setLevel(level.upper())
+
+
+def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
+    command = click.option(
+        "--set", "values", multiple=True, metavar="KEY.PATH=VALUE", help="Put a value into the file; may be repeated."
+    )(command)
+    return click.option(
+        "--set-env-file",
+        "variables",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="NAME=value lines that ${NAME} is looked up in before the environment.",
+    )(command)
+
+
+@click.command(
+    epilog="\b\nExample:\n  evalguard run configs/digits.yaml\n"
+    "  evalguard run step.yaml --set checks.require=identity --progress plain"
+)
+@click.argument("step", type=click.Path(path_type=Path))
+@_with_settings
+@click.option("--dry-run", is_flag=True, help="Check all that the file names, short of predicting.")
+@click.option("--progress", type=click.Choice(PROGRESS), default="auto", show_default=True, help="On stderr.")
+@click.option("-q", "--quiet", is_flag=True, help="Print the verdict line only.")
+@with_logging
+def run(
+    step: Path, values: tuple[str, ...], variables: Path | None, *, dry_run: bool, progress: str, quiet: bool
+) -> None:
+    """Run the evaluations described in STEP.yaml and judge them."""
+    # TensorFlow's start-up notices would stand above the verdict; the user's own setting wins.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+    def work() -> int:
+        from evalguard.step.config.step_file import Settings
+        from evalguard.step.config.yaml_file import read_variables
+
+        settings = Settings(values, None if variables is None else read_variables(variables))
+        if dry_run:
+            from evalguard.step.plan import plan_all
+
+            return _print_plans(plan_all(step, settings))
+        from evalguard.step.run import run_all, worst
+
+        codes = []
+        for result in run_all(step, settings, progress):  # type: ignore[arg-type]
+            if result.report is not None:
+                show(result.report, quiet=quiet)
+            if result.message:
+                click.echo(f"evalguard: {result.message}", err=True)
+            codes.append(result.code)
+        return int(worst(codes))
+
+    guarded(work)
+
+
+def _print_plans(plans: Any) -> int:
+    for plan in plans:
+        click.echo(plan.text)
+    return 0
+
+
+def show(report: Report, *, quiet: bool = False) -> None:
+    """Print a report, or its one line."""
+    if quiet:
+        click.echo(f"{report.name}: {report.headline}")
+    else:
+        print_report(report)
+
+
+@click.command(
+    epilog="\b\nExample:\n  evalguard check predictions.csv labels.csv --key id\n"
+    "  evalguard check out/predictions.parquet labels.csv --key key --labels-key file --output out/check"
+)
+@click.argument("delivered", type=click.Path(path_type=Path))
+@click.argument("labels", type=click.Path(path_type=Path))
+@click.option("--key", help="Column in both tables that names the sample.")
+@click.option("--labels-key", metavar="COLUMN", help="That of LABELS, where it is called otherwise.")
+@click.option("--index", help="Column of DELIVERED that holds the label row of each prediction.")
+@click.option("--label", help="Column of LABELS that holds the labels.")
+@click.option("--require", type=click.Choice(get_args(Require)), default="labels", show_default=True)
+@click.option("--padding", type=click.Choice(get_args(Padding)), default="forbid", show_default=True)
+@click.option(
+    "--prediction", multiple=True, metavar="COLUMN", help="Column of DELIVERED for --metric; may be repeated."
+)
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    metavar="NAME",
+    help="Figure to be told: accuracy, sklearn:f1_macro, …",
+)
+@click.option("--name", help="Name of the evaluation in the report; by default that of DELIVERED.")
+@click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder for the reports.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option("-q", "--quiet", is_flag=True, help="Print the verdict line only.")
+@with_logging
+def check(
+    delivered: Path, labels: Path, *, name: str | None, output: Path | None, as_json: bool, quiet: bool, **options: Any
+) -> None:
+    """Judge a table of predictions against a table of labels, without a model.
+
+    Both may be CSV, Parquet, JSONL or Arrow; a .npy file of DELIVERED holds label rows, or keys with --key.
+    Files of any size: large ones are streamed.
+    """
+
+    def work() -> int:
+        from evalguard.guards.check_tables import Question, compare
+        from evalguard.step.run import exit_code
+
+        report = compare(Question(delivered, labels, name=name or delivered.name, **options))
+        if output is not None:
+            from evalguard.data.digests import files_sha256
+            from evalguard.reporting import artifacts
+            from evalguard.reporting.file_sink import FileSink
+
+            sink = FileSink(output)
+            sink.begin(report.name)
+            sink.write(report, artifacts(report, files_sha256([delivered, labels])))
+        click.echo(report.to_json(), nl=False) if as_json else show(report, quiet=quiet)
+        return int(exit_code(report))
+
+    guarded(work)
+
+
+@click.command(epilog="\b\nExample:\n  evalguard init model.keras images/ labels.csv")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), default=Path("evalguard.yaml"), show_default=True
+)
+@click.option("--force", is_flag=True, help="Write over a file that is there.")
+def init(paths: tuple[Path, ...], output: Path, *, force: bool) -> None:
+    """Write a commented step file for the model, data and labels found at PATH...: files, or folders that hold them."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+    def work() -> int:
+        from evalguard.cli.scaffold import write_step
+
+        click.echo(write_step(paths, output, force=force))
+        return 0
+
+    guarded(work)
+
+
+@click.command(epilog="\b\nExample:\n  evalguard doctor")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def doctor(*, as_json: bool) -> None:
+    """Say what is installed, whether MLflow answers, what waits to be sent, and which known defects matter here."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+    def work() -> int:
+        from evalguard.cli.doctor import examine
+
+        findings = list(examine())
+        if as_json:
+            click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+        else:
+            for finding in findings:
+                click.echo(f"{'   ' if finding.good else '!! '}{finding.topic}: {finding.text}")
+        return 0 if all(finding.good for finding in findings) else 1
+
+    guarded(work)
+
+
+@click.command(epilog="\b\nExample:\n  evalguard schema step > step.schema.json")
+@click.argument("what", type=click.Choice(["step", "report", "reference"]), default="step")
+def schema(what: str) -> None:
+    """Print the JSON Schema of a step file or of report.json, or a reference of the step file in Markdown."""
+
+    def work() -> int:
+        from evalguard.step.config.json_schema import step_schema
+        from evalguard.step.config.markdown import markdown
+
+        if what == "reference":
+            click.echo(markdown(), nl=False)
+            return 0
+
+        click.echo(json.dumps(step_schema() if what == "step" else json_schema(), indent=2, sort_keys=True))
+        return 0
+
+    guarded(work)

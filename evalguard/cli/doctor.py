@@ -1,0 +1,155 @@
+"""What is installed, what waits, and which known defects of the installed versions touch an evaluation."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from evalguard import __version__
+from evalguard.errors import SinkError
+from evalguard.tracking import spool
+from evalguard.tracking.deadline import NotInTime, courier
+from evalguard.tracking.mlflow_sink import TIMEOUT_S, absolute
+from evalguard.tracking.send import client_of, shown
+
+NEEDED = (
+    "tensorflow",
+    "keras",
+    "numpy",
+    "mlflow",
+    "pyarrow",
+    "pydantic",
+    "click",
+    "rich",
+    "jinja2",
+    "xxhash",
+    "pyyaml",
+)
+OPTIONAL = ("tf-keras", "pandas", "scikit-learn", "pillow", "jax", "torch")
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """A behaviour of Keras that misaligns evaluations, as it was read and reproduced.
+
+    Attributes:
+        package: Where it is.
+        versions: Versions on which a test of ours reproduces it.
+        what: What happens, and what to do.
+    """
+
+    package: str
+    versions: tuple[str, ...]
+    what: str
+
+
+DEFECTS = (
+    Defect(
+        "keras",
+        ("3.15",),
+        "predict on a generator pulls batches ahead of steps: a second call on the same generator skips rows; "
+        "make a new generator for each call",
+    ),
+    Defect(
+        "keras",
+        ("3.15",),
+        "fit(validation_data=PyDataset(workers>1), validation_steps=...) keeps batches in its queue: later epochs are "
+        "validated on other samples; leave validation_steps out",
+    ),
+    Defect(
+        "keras",
+        ("3.15",),
+        "image iterators and image_dataset_from_directory shuffle by default, while classes and filenames stay in the "
+        "order of files; give shuffle=False",
+    ),
+    Defect(
+        "tf-keras",
+        ("2.21",),
+        "a plain generator with workers>1 and use_multiprocessing=True is copied to each process: rows come repeatedly",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the doctor's.
+
+    Attributes:
+        topic: What was looked at.
+        good: Whether it is as it should be.
+        text: What was found.
+    """
+
+    topic: str
+    good: bool
+    text: str
+
+
+def examine() -> Iterator[Finding]:
+    """Look at everything; nothing is changed."""
+    yield Finding("python", good=sys.version_info >= (3, 11), text=f"{platform.python_version()}, {sys.executable}")
+    yield Finding("evalguard", good=True, text=__version__)
+    for name in NEEDED:
+        version = _version(name)
+        yield Finding(name, good=version is not None, text=version or "not installed; evalguard needs it")
+    for name in OPTIONAL:
+        yield Finding(name, good=True, text=_version(name) or "not installed")
+    yield _backend()
+    yield _spool()
+    yield _store()
+    for defect in DEFECTS:
+        version = _version(defect.package)
+        if version is not None and version.startswith(defect.versions):
+            yield Finding(f"known: {defect.package} {version}", good=True, text=defect.what)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _backend() -> Finding:
+    try:
+        import keras
+
+        backend = keras.config.backend()
+    except Exception as error:  # noqa: BLE001 - whatever an installation raises is what is to be told
+        return Finding("engine", good=False, text=f"Keras cannot be imported: {type(error).__name__}: {error}")
+    good = backend == "tensorflow"
+    return Finding(
+        "engine", good=good, text=f"Keras on {backend}" + ("" if good else "; rows are observed on tensorflow only")
+    )
+
+
+def _spool() -> Finding:
+    folder = spool.spool_directory()
+    try:
+        waiting, aside = len(list(spool.waiting())), len(list(spool.set_aside()))
+    except (OSError, SinkError) as error:
+        return Finding("spool", good=False, text=f"{folder} cannot be read: {error}")
+    text = f"{folder}: {waiting} waiting, {aside} set aside"
+    return Finding(
+        "spool", good=not waiting and not aside, text=text + ("; send them: evalguard replay" if waiting else "")
+    )
+
+
+def _store() -> Finding:
+    import mlflow
+
+    uri = absolute(mlflow.get_tracking_uri())
+    path = uri.removeprefix("sqlite:///")
+    if path != uri and not Path(path).exists():
+        return Finding("mlflow store", good=True, text=f"{uri}: not there yet; made by the first run")
+    try:
+        courier(uri).do(lambda: client_of(uri).search_experiments(max_results=1), TIMEOUT_S)
+    except NotInTime:
+        return Finding("mlflow store", good=False, text=f"{shown(uri)}: no answer within {TIMEOUT_S:.0f} s")
+    except Exception as error:  # noqa: BLE001 - whatever a store raises is what is to be told
+        return Finding("mlflow store", good=False, text=f"{shown(uri)}: {type(error).__name__}: {error}")
+    return Finding("mlflow store", good=True, text=f"{shown(uri)}: answers")

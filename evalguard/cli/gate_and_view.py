@@ -1,0 +1,229 @@
+"""The commands of a reviewer: the gate on promotion, and the way to the dashboard."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from evalguard.core.policy import Require
+from evalguard.errors import ConfigError, LabelsError, SinkError
+from evalguard.labels.labels import Labels
+from evalguard.reporting.escape import visible
+from evalguard.tracking.gate.gate import Evaluation, GateResult
+from evalguard.tracking.gate.gate import gate as ask
+from evalguard.tracking.send import shown
+from evalguard.tracking.store import Store
+from evalguard.tracking.views import FILTERS, VIEW_NAME, address, view_address, view_tag
+
+OPEN, CLOSED, USAGE, NO_ANSWER, NOT_TAGGED = 0, 1, 2, 3, 4
+GATE_HELP = """\b
+Examples:
+  evalguard gate --model models:/digits/3 --labels labels.csv --max-age 30d
+  evalguard gate --run 5f0c… --accept REPAIRED --require identity
+  evalguard gate --experiment nightly --since 1d --json
+  evalguard gate --attestation out/attestation.json model.keras labels.csv predictions.npy
+
+\b
+Exit codes:
+  0  open: every evaluation in question is proven
+  1  closed: one is not, or there is none
+  2  usage, or what is asked about does not exist
+  3  MLflow could not be asked: nothing is known, so do not promote
+  4  open, but the model version could not be tagged
+"""
+
+
+def _exits(work: Callable[[], int]) -> None:
+    """A wrong question and a silent server are one clear message each, never a traceback."""
+    try:
+        status = work()
+    except (ConfigError, LabelsError) as error:
+        click.echo(f"evalguard: {error}", err=True)
+        status = USAGE
+    except SinkError as error:
+        click.echo(f"evalguard: {error}", err=True)
+        status = NO_ANSWER
+    sys.exit(status)
+
+
+@click.command(epilog=GATE_HELP)
+@click.argument("files", metavar="[FILES]...", nargs=-1)
+@click.option("--model", metavar="models:/NAME/VERSION", help="All evaluations of this registered version.")
+@click.option("--run", metavar="RUN_ID", help="All evaluations of this run and of the runs nested in it.")
+@click.option("--experiment", metavar="NAME", help="All evaluations of all runs of this experiment.")
+@click.option(
+    "--attestation",
+    metavar="FILE",
+    help="The evaluation that an attestation.json states, for the FILES at hand (model, labels, predictions).",
+)
+@click.option("--since", metavar="WHEN", help="With --experiment: runs started since a date, or an age such as 7d.")
+@click.option(
+    "--accept",
+    multiple=True,
+    metavar="REPAIRED",
+    help="Let this verdict pass too; PASS always does. Only REPAIRED may.",
+)
+@click.option(
+    "--require",
+    type=click.Choice(get_args(Require)),
+    default="labels",
+    show_default=True,
+    help="Refuse what was judged with a weaker proof.",
+)
+@click.option("--max-age", metavar="AGE", help="Refuse what was judged longer ago, such as 12h, 30d.")
+@click.option(
+    "--labels",
+    multiple=True,
+    metavar="FILE|DIGEST",
+    help="Refuse what was judged against other labels: a labels file, or the digest of a report. May be repeated.",
+)
+@click.option("--label", metavar="COLUMN", help="Column of the labels file that holds the labels.")
+@click.option(
+    "--key", metavar="COLUMN", help="Column of the labels file that names the sample, if the evaluation has one."
+)
+@click.option("--tag-version", is_flag=True, help="With --model: write the outcome to the model version's tags.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True, help="Seconds."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
+def gate(
+    model: str | None,
+    run: str | None,
+    experiment: str | None,
+    attestation: str | None,
+    files: tuple[str, ...],
+    since: str | None,
+    accept: tuple[str, ...],
+    require: Require,
+    max_age: str | None,
+    labels: tuple[str, ...],
+    label: str | None,
+    key: str | None,
+    timeout: float,
+    *,
+    tag_version: bool,
+    as_json: bool,
+) -> None:
+    """May this model be promoted? Open only if every evaluation in question is proven by its record.
+
+    Asks the MLflow server of MLFLOW_TRACKING_URI; with --attestation nobody, and what the statement says is
+    compared with the FILES. Moves no alias and no stage.
+    """
+
+    def work() -> int:
+        result = ask(
+            model=model,
+            run=run,
+            experiment=experiment,
+            since=since,
+            attestation=attestation,
+            files=files,
+            accept=accept,
+            require=require,
+            max_age=max_age,
+            labels_digest=[_digest(item, label, key) for item in labels],
+            tag_version=tag_version,
+            timeout_s=timeout,
+        )
+        click.echo(result.to_json() if as_json else to_text(result), nl=False)
+        if result.not_tagged:
+            click.echo(f"evalguard: not tagged: {visible(result.not_tagged)}", err=True)
+        return CLOSED if not result else NOT_TAGGED if result.not_tagged else OPEN
+
+    _exits(work)
+
+
+def _digest(given: str, label: str | None, key: str | None) -> str:
+    """The digest of labels in a file, or the digest that was given."""
+    if Path(given).is_file():
+        return Labels.read(given, label=label, key=key).digest
+    if re.fullmatch(r"[0-9a-f]{16}", given):
+        return given
+    msg = f"--labels: expected a file, or a digest of 16 hexadecimal digits; found {given[:60]!r}"
+    raise ConfigError(msg)
+
+
+def to_text(result: GateResult) -> str:
+    """The outcome for a terminal, ending in a newline: verdict first, every evaluation, then why."""
+    return "\n".join(_lines(result)) + "\n"
+
+
+def _lines(result: GateResult) -> Iterator[str]:
+    yield f"gate {'OPEN' if result else 'CLOSED'}: {visible(result.asked)}"
+    width = max((len(visible(item.name, 40)) for item in result.evaluations), default=0)
+    for item in result.evaluations:
+        yield _line(item, width)
+    for run_id in result.unguarded:
+        yield f"  UNGUARDED  run {visible(run_id)}"
+    for path, subject in result.files.items():
+        yield f"  same       {visible(path)} is {visible(subject)}"
+    for subject in result.unchecked:
+        yield f"  not asked  {visible(subject)}"
+    for item in result.superseded:
+        yield f"  (replaced by a later one: {_line(item, 0).strip()})"
+    if result.reasons:
+        yield "closed because"
+        yield from (f"  {visible(reason, 400)}" for reason in result.reasons)
+
+
+def _line(item: Evaluation, width: int) -> str:
+    mark = "refused" if item.refused else "counts"
+    when = datetime.fromtimestamp(item.checked_at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    about = [f"proof {visible(item.proof, 20)}"] if item.proof else []
+    about += [f"labels {visible(item.labels, 36)}"] if item.labels else []
+    about += [f"model {visible(item.model, 80)}"] if item.model else []
+    about = [f"run {visible(item.run_id, 40)}", *about] if item.run_id else about
+    told = ", ".join([*about, when])
+    return f"  {visible(item.verdict, 9):9}  {visible(item.name, 40):{width}}  {mark}: {told}"
+
+
+VIEW_HELP = """\b
+Examples:
+  evalguard view nightly
+  evalguard view nightly --save-view
+
+\b
+Exit codes:
+  0  printed
+  2  usage, or there is no such experiment
+  3  MLflow could not be asked
+"""
+LOCAL = "http://127.0.0.1:5000"
+
+
+@click.command(epilog=VIEW_HELP)
+@click.argument("experiment")
+@click.option(
+    "--save-view", is_flag=True, help=f"Save a view {VIEW_NAME!r} with the verdict's columns in the experiment."
+)
+@click.option("--server", metavar="URL", help="Address of the dashboard, where it is not the tracking server itself.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True, help="Seconds."
+)
+def view(experiment: str, server: str | None, timeout: float, *, save_view: bool) -> None:
+    """Print where the dashboard shows the verdicts of EXPERIMENT, by name: proven, not proven, never guarded."""
+
+    def work() -> int:
+        store = Store(None, timeout, "view")
+        found = store.named(f"an experiment named {experiment!r}", "get_experiment_by_name", experiment)
+        if save_view:
+            store.ask("set_experiment_tag", found.experiment_id, *view_tag(int(time.time() * 1000)))
+        served = store.tracking_uri.startswith(("http://", "https://"))
+        base = server or (shown(store.tracking_uri) if served else LOCAL)
+        if not served and server is None:
+            click.echo(f"No server is known. Start one: mlflow server --backend-store-uri {shown(store.tracking_uri)}")
+        addresses = {name: address(base, found.experiment_id, text) for name, text in FILTERS.items()}
+        addresses |= {"saved view": view_address(base, found.experiment_id)} if save_view else {}
+        width = max(map(len, addresses))
+        for name, where in addresses.items():
+            click.echo(f"{name:{width}}  {where}")
+        return OPEN
+
+    _exits(work)

@@ -1,0 +1,386 @@
+"""A first step file, written from what is found at the paths given."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evalguard.data import arrow
+from evalguard.data.tables import IMAGE_SUFFIXES, read_arrays, read_table
+from evalguard.errors import ConfigError
+from evalguard.labels.labels import LABEL_COLUMNS
+from evalguard.step.config.step_file import read_all
+from evalguard.step.model import remedy
+
+TABLES = frozenset({".csv", ".parquet", ".pq", ".jsonl", ".ndjson", *arrow.SUFFIXES})
+ARRAYS = frozenset({".npy", ".npz"})
+RECORDS = frozenset({".tfrecord", ".tfrecords"})
+MODELS = frozenset({".keras", ".h5"})
+KEY_COLUMNS = ("id", "key", "file", "filename", "path", "name", "sample", "image")
+# Words that say which of several files is the one to evaluate.
+TEST_WORDS = ("test", "eval", "valid", "val", "holdout")
+
+
+@dataclass(slots=True)
+class Found:
+    """What lies at the paths given.
+
+    Attributes:
+        models: `.keras` and `.h5` files, folders of a SavedModel.
+        tables: CSV, Parquet and JSONL files.
+        arrays: `.npy` and `.npz` files.
+        records: TFRecord files.
+        images: Folders that hold images, at any depth; the upmost ones.
+    """
+
+    models: list[Path] = field(default_factory=list)
+    tables: list[Path] = field(default_factory=list)
+    arrays: list[Path] = field(default_factory=list)
+    records: list[Path] = field(default_factory=list)
+    images: list[Path] = field(default_factory=list)
+
+
+def look(paths: Iterable[Path]) -> Found:
+    """Sort what is given, and what lies directly in the folders given, by kind.
+
+    Raises:
+        ConfigError: A path is not there.
+    """
+    found = Found()
+    for path in paths:
+        if not path.exists():
+            msg = f"init: expected a model, a data folder or a table at {path}, found none there"
+            raise ConfigError(msg)
+        inside = path.is_dir() and not (path / "saved_model.pb").is_file()
+        here = Found()
+        for item in sorted(path.iterdir()) if inside else [path]:
+            _sort(item, here)
+        # With nothing but images below it, a folder is that of the images, and those below it are its classes.
+        only_images = here.images and not (here.models or here.tables or here.arrays or here.records)
+        if inside and (only_images or _holds_images(path, own=True)):
+            here.images = [path]
+        for group in fields(Found):
+            getattr(found, group.name).extend(getattr(here, group.name))
+    return found
+
+
+def _sort(item: Path, found: Found) -> None:
+    suffix = item.suffix.lower()
+    if item.is_dir():
+        if (item / "saved_model.pb").is_file():
+            found.models.append(item)
+        elif _holds_images(item, own=False):
+            found.images.append(item)
+        return
+    for suffixes, group in (
+        (MODELS, found.models),
+        (TABLES, found.tables),
+        (ARRAYS, found.arrays),
+        (RECORDS, found.records),
+    ):
+        if suffix in suffixes:
+            group.append(item)
+
+
+def _holds_images(folder: Path, *, own: bool) -> bool:
+    items = folder.iterdir() if own else folder.rglob("*")
+    return any(item.suffix.lower() in IMAGE_SUFFIXES for item in items)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A step file in the making.
+
+    Attributes:
+        data: The ``data`` section, lines.
+        labels: The ``labels`` section, lines.
+        notes: What was chosen among several.
+    """
+
+    data: list[str]
+    labels: list[str]
+    notes: list[str] = field(default_factory=list)
+
+
+def write_step(paths: Sequence[Path], output: Path, *, force: bool = False) -> str:
+    """Write a step file for what is found; give what to do next.
+
+    Raises:
+        ConfigError: Something needed is not among it, or ``output`` is there already.
+    """
+    if output.exists() and not force:
+        msg = f"init: {output} is there already; give another --output, or --force"
+        raise ConfigError(msg)
+    found = look(paths)
+    base = output.resolve().parent
+    model, notes = _chosen(found.models, "model")
+    if model is None:
+        msg = "init: expected a model (.keras, .h5 or the folder of a SavedModel) at the paths given, found none"
+        raise ConfigError(msg)
+    draft = _draft(found, base, _input_shape(model), notes)
+    text = _text(draft, base, model)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(text, encoding="utf-8")
+    read_all(output)
+    return f"wrote {output}\nnext: evalguard run {output} --dry-run"
+
+
+def _chosen(paths: list[Path], what: str) -> tuple[Path | None, list[str]]:
+    """The one that is named like a test part, else the first; the others are noted."""
+    if not paths:
+        return None, []
+    ordered = sorted(paths, key=lambda path: _rank(path.stem.lower()))
+    others = ", ".join(path.name for path in ordered[1:])
+    return ordered[0], [f"{what}: {ordered[0].name} was taken; also found: {others}"] if others else []
+
+
+def _rank(stem: str) -> int:
+    return next((number for number, word in enumerate(TEST_WORDS) if word in stem), len(TEST_WORDS))
+
+
+def _draft(found: Found, base: Path, shape: tuple[int | None, ...] | None, notes: list[str]) -> Draft:
+    tables = {path: read_table(path, "init") for path in found.tables}
+    for folder in found.images:
+        listing = _listing(tables, folder)
+        if listing is not None:
+            return _of_list(listing, tables, base, shape, notes)
+    if found.images:
+        return _of_folders(found.images[0], base, shape, notes)
+    if found.records:
+        return _of_records(found.records, tables, base, notes)
+    if found.arrays:
+        return _of_arrays(found.arrays, tables, base, notes)
+    if tables:
+        return _of_tables(tables, base, notes)
+    msg = "init: expected data (images, a table, .npy, .npz or TFRecord files) at the paths given, found none"
+    raise ConfigError(msg)
+
+
+def _relative(path: Path, base: Path) -> str:
+    return json.dumps(Path(os.path.relpath(path.resolve(), base)).as_posix(), ensure_ascii=False)
+
+
+# -- images ------------------------------------------------------------------------
+
+
+def _listing(tables: dict[Path, Any], folder: Path) -> tuple[Path, str, Path] | None:
+    """The table that lists images of the folder, the column, and the folder that it is relative to."""
+    hits = []
+    for path, table in tables.items():
+        for column in table.column_names:
+            name = table[column][0].as_py()
+            roots = (path.parent, folder) if isinstance(name, str) else ()
+            root = next((root for root in roots if _is_image(root / name)), None)
+            if root is not None:
+                hits.append((path, column, root))
+    return min(hits, key=lambda hit: _rank(hit[0].stem.lower()), default=None)
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+
+
+def _of_list(
+    listing: tuple[Path, str, Path], tables: dict[Path, Any], base: Path, shape: Any, notes: list[str]
+) -> Draft:
+    path, column, root = listing
+    others = [other.name for other in tables if other != path]
+    if others:
+        notes = [*notes, f"labels: {path.name} was taken; also found: {', '.join(others)}"]
+    data = [f"images: {_relative(path, base)}", f"column: {json.dumps(column)}"]
+    if root != path.parent:
+        data.append(f"root: {_relative(root, base)}")
+    label = _label_column(tables[path], {column}, path)
+    labels = [f"path: {_relative(path, base)}", f"label: {json.dumps(label)}", f"key: {json.dumps(column)}"]
+    return Draft([*data, *_pixels(shape)], labels, notes)
+
+
+def _of_folders(folder: Path, base: Path, shape: Any, notes: list[str]) -> Draft:
+    section = [f"image_directory: {_relative(folder, base)}"]
+    return Draft([*section, *_pixels(shape)], section, notes)
+
+
+def _pixels(shape: tuple[int | None, ...] | None) -> list[str]:
+    """Size and colours that the model takes; how pixels were scaled in training, no file says."""
+    height, width, channels = shape if shape is not None and len(shape) == 3 else (None, None, 3)
+    size = [f"size: [{height}, {width}]"] if height and width else ["# size: [224, 224]"]
+    mode = {1: "grayscale", 4: "rgba"}.get(channels or 3, "rgb")
+    return [*size, f"color_mode: {mode}", "rescale: 1/255  # as in training; leave it out if the model rescales itself"]
+
+
+def _input_shape(model: Path) -> tuple[int | None, ...] | None:
+    """Shape of one sample, where the model has one input and says so."""
+    if model.is_dir():
+        return None
+    import keras
+
+    try:
+        shape = keras.saving.load_model(model, compile=False).input_shape
+    except Exception as error:
+        if remedy(error):  # the step file may say where its classes are; the size of images must then be said too
+            return None
+        msg = f"init: {model} could not be loaded by Keras {keras.__version__}: {error}"
+        raise ConfigError(msg) from error
+    return tuple(shape[1:]) if isinstance(shape, tuple) else None
+
+
+# -- tables and arrays ---------------------------------------------------------------
+
+
+def _label_column(table: Any, other: set[str | None], path: Path) -> str:
+    names = [name for name in table.column_names if name not in other]
+    known = [name for name in names if name.lower() in LABEL_COLUMNS]
+    if len(known) == 1:
+        return str(known[0])
+    if len(names) == 1:
+        return str(names[0])
+    msg = f"init: which column of {path} holds the labels? Found {', '.join(map(repr, names))}; call it label"
+    raise ConfigError(msg)
+
+
+def _key_column(table: Any) -> str | None:
+    return next((str(name) for name in table.column_names if name.lower() in KEY_COLUMNS), None)
+
+
+def _of_tables(tables: dict[Path, Any], base: Path, notes: list[str]) -> Draft:
+    """The table with the most columns holds the features; labels are in another, or in it."""
+    features = max(tables, key=lambda path: (len(tables[path].column_names), -_rank(path.stem.lower())))
+    rest = [path for path in tables if path != features]
+    chosen, more = _chosen(rest, "labels")
+    labels = chosen if chosen is not None else features
+    key = _key_column(tables[features])
+    common = key if key is not None and key in tables[labels].column_names else None
+    label = _label_column(tables[labels], {common}, labels)
+    columns = [name for name in tables[features].column_names if name not in {key, label}]
+    data = [f"table: {_relative(features, base)}", f"columns: [{', '.join(json.dumps(name) for name in columns)}]"]
+    section = [f"path: {_relative(labels, base)}", f"label: {json.dumps(label)}"]
+    if common is not None:
+        data.append(f"key: {json.dumps(common)}")
+        section.append(f"key: {json.dumps(common)}")
+    return Draft(data, section, [*notes, *more])
+
+
+def _of_arrays(paths: list[Path], tables: dict[Path, Any], base: Path, notes: list[str]) -> Draft:
+    """Labels are a table, or an array with one number a row."""
+    arrays = {path: read_arrays(path, "init") for path in paths}
+    flat = [path for path, array in arrays.items() if isinstance(array, np.ndarray) and array.ndim == 1]
+    inputs, more = _chosen([path for path in paths if path not in flat], "data")
+    if inputs is None:
+        msg = "init: expected an array of inputs (.npy or .npz) at the paths given, found labels only"
+        raise ConfigError(msg)
+    data = [f"arrays: {_relative(inputs, base)}"]
+    named = arrays[inputs]
+    if isinstance(named, dict):
+        target = next((name for name in named if name.lower() in LABEL_COLUMNS), None)
+        others = [name for name in named if name != target and named[name].ndim > 1]
+        data.append(f"inputs: [{', '.join(map(json.dumps, others[:1] or list(named)[:1]))}]")
+        if target is not None and not flat and not tables:
+            return Draft([*data, f"target: {json.dumps(target)}"], ["from: stream"], [*notes, *more])
+    labels, further = _chosen([*flat, *tables], "labels")
+    if labels is None:
+        msg = f"init: expected labels beside {inputs} (a table, or an array with one number a row), found none"
+        raise ConfigError(msg)
+    section = [f"path: {_relative(labels, base)}"]
+    if labels in tables:
+        section.append(
+            f"label: {json.dumps(_label_column(tables[labels], {_key_column(tables[labels]) or ''}, labels))}"
+        )
+    return Draft(data, section, [*notes, *more, *further])
+
+
+def _of_records(paths: list[Path], tables: dict[Path, Any], base: Path, notes: list[str]) -> Draft:
+    features = _example(paths[0])
+    target = next((name for name in features if name.lower() in LABEL_COLUMNS), None)
+    key = next((name for name in features if name.lower() in KEY_COLUMNS), None)
+    inputs = [name for name in features if name not in {target, key}]
+    if not inputs:
+        msg = f"init: expected a feature for the model in {paths[0]}, found {', '.join(features)}"
+        raise ConfigError(msg)
+    named = [name for name in (*inputs[:1], target) if name is not None]
+    data = [
+        f"tfrecord: [{', '.join(_relative(path, base) for path in paths)}]",
+        f"features: {{{', '.join(f'{json.dumps(name)}: {features[name]}' for name in named)}}}",
+        f"inputs: [{json.dumps(inputs[0])}]",
+    ]
+    table, more = _chosen(list(tables), "labels")
+    if table is None:
+        if target is None:
+            msg = (
+                f"init: expected labels beside {paths[0]}, or a feature named label in it; found {', '.join(features)}"
+            )
+            raise ConfigError(msg)
+        return Draft([*data, f"target: {json.dumps(target)}"], ["from: stream"], notes)
+    column = _key_column(tables[table])
+    section = [
+        f"path: {_relative(table, base)}",
+        f"label: {json.dumps(_label_column(tables[table], {column or ''}, table))}",
+    ]
+    if column is not None and key is not None:
+        data.append(f"key: {json.dumps(key)}")
+        section.append(f"key: {json.dumps(column)}")
+    return Draft(data, section, [*notes, *more])
+
+
+def _example(path: Path) -> dict[str, str]:
+    """Features of the first example, each with its entry in a step file."""
+    import tensorflow as tf
+
+    try:
+        record = next(tf.data.TFRecordDataset(str(path)).take(1).as_numpy_iterator())
+        example = tf.train.Example.FromString(record)
+    except Exception as error:
+        msg = f"init: expected a TFRecord of tf.train.Example in {path}, found: {error}"
+        raise ConfigError(msg) from error
+    found: dict[str, str] = {}
+    for name, value in sorted(example.features.feature.items()):
+        kind = value.WhichOneof("kind")
+        values = getattr(value, kind).value if kind else []
+        if kind == "bytes_list":
+            encoded = values[0][:4] in {b"\x89PNG", b"\xff\xd8\xff\xe0", b"\xff\xd8\xff\xe1"} if values else False
+            found[name] = "{encoding: image}" if encoded else "{dtype: string}"
+        else:
+            dtype = "float32" if kind == "float_list" else "int64"
+            found[name] = f"{{dtype: {dtype}, shape: [{'' if len(values) == 1 else len(values)}]}}"
+    return found
+
+
+# -- the text ------------------------------------------------------------------------
+
+
+def _text(draft: Draft, base: Path, model: Path) -> str:
+    lines = [
+        "# An evaluation, checked by evalguard: evalguard run THIS_FILE",
+        "# Paths are relative to this file. All options: docs/step-file.md, or evalguard schema.",
+        *(f"# {note}" for note in draft.notes),
+        "version: 1",
+        f"name: {json.dumps(base.name or 'evaluation')}",
+        "",
+        "model:",
+        f"  path: {_relative(model, base)}",
+        "",
+        "# What predict is given. Each row has a name where possible: that is what proves the alignment.",
+        "data:",
+        *(f"  {line}" for line in draft.data),
+        "",
+        "# What row i of the predictions is scored against.",
+        "labels:",
+        *(f"  {line}" for line in draft.labels),
+        "",
+        "predict: {batch_size: 32}",
+        "",
+        "# identity: each row is known to be its own label's sample. labels, sample, transport and count prove less.",
+        "checks: {require: identity}",
+        "",
+        "# report.json, report.html, junit.xml, predictions.parquet.",
+        "outputs: {directory: evalguard-out}",
+        "",
+        "# The verdict as tags, metrics and report of a run. Another store: MLFLOW_TRACKING_URI.",
+        "mlflow: {enabled: true}",
+    ]
+    return "\n".join(lines) + "\n"

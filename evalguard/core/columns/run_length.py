@@ -1,0 +1,244 @@
+"""Columns of int64 in runs: an evaluation in order takes a few bytes, whatever the number of its rows.
+
+A run is its first value and its length; each value is ``step`` more than the one
+before (1 for row numbers, 0 for batch sizes). A column without order falls back
+to plain arrays, so it never takes much more than eight bytes a row, or four
+where its values fit 32 bits; beyond what the call may keep in memory they go to
+disk.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalguard.core.columns.chunks import Ints, chunks, small_type
+from evalguard.core.columns.storage import Memory, Share
+
+Int64 = NDArray[np.int64]
+
+Part = tuple[Int64, Int64] | Ints
+
+# Runs shorter than this on average are kept as plain values.
+WORTH_FOLDING = 8
+_LATEST = 1 << 12
+
+
+class Runs:
+    """A growing column of int64.
+
+    ``len(runs)`` is its rows, ``np.asarray(runs)`` the plain array.
+
+    Args:
+        step: What each value of a run is more than the one before: 0 or 1.
+        memory: Shared with other columns; by default one of its own.
+    """
+
+    def __init__(self, step: int = 1, memory: Memory | None = None) -> None:
+        self._step = step
+        # The first rows may be on disk. Then folded runs of many appends and plain stretches, in the order of the rows.
+        self._share = Share(memory or Memory(), np.int64)
+        self._parts: list[Part] = []
+        self._settled = 0
+        self._firsts: list[int] = []
+        self._lengths: list[int] = []
+        self._rows = 0
+
+    @classmethod
+    def of(cls, values: Any, step: int = 1, memory: Memory | None = None) -> Runs:
+        """The column of a ``range``, an array or a sequence."""
+        runs = cls(step, memory)
+        if isinstance(values, range) and values.step == step == 1:
+            runs.extend_run(values.start, len(values))
+        else:
+            runs.extend(np.asarray(values, dtype=np.int64))
+        return runs
+
+    def __len__(self) -> int:
+        """Rows."""
+        return self._rows
+
+    def append(self, value: int) -> None:
+        """One more row."""
+        self.extend_run(value, 1)
+
+    def extend_run(self, first: int, length: int) -> None:
+        """A run of rows."""
+        if length <= 0:
+            return
+        self._rows += length
+        if self._lengths:
+            last, before = self._firsts[-1], self._lengths[-1]
+            if first == last + self._step * before:
+                self._lengths[-1] = before + length
+                return
+        self._firsts.append(first)
+        self._lengths.append(length)
+        if len(self._firsts) > _LATEST:
+            self._close(keep=1)
+
+    def extend(self, values: Int64) -> None:
+        """Rows as an array."""
+        if not len(values):
+            return
+        starts = np.flatnonzero(np.diff(values) != self._step) + 1
+        if len(starts) * WORTH_FOLDING > len(values) and len(values) >= WORTH_FOLDING:
+            self._close()
+            self._rows += len(values)
+            self._put(_small(values))
+            return
+        bounds = [0, *starts.tolist(), len(values)]
+        for start, stop in itertools.pairwise(bounds):
+            self.extend_run(int(values[start]), stop - start)
+
+    def is_range(self, length: int) -> bool:
+        """Whether the column is 0, 1, 2, …, ``length - 1``."""
+        folded = self._lengths == [length] and self._firsts == [0]
+        return self._step == 1 and folded and not self._parts and not self._share.rows
+
+    def may_hold(self, value: int) -> bool:
+        """Whether some run reaches over this value."""
+        for part in self._all():
+            first, length = part if isinstance(part, tuple) else (part, np.int64(1))
+            if ((first <= value) & (value < first + np.maximum(1, self._step * length))).any():
+                return True
+        return False
+
+    def lowest(self) -> int:
+        """The least value; 0 where there is none."""
+        firsts = (part[0] if isinstance(part, tuple) else part for part in self._all())
+        return min((int(part.min()) for part in firsts if len(part)), default=0)
+
+    def total(self) -> int:
+        """Sum of all values."""
+        found = 0
+        for part in self._all():
+            if isinstance(part, tuple):
+                first, length = part
+                found += int((first * length + self._step * (length * (length - 1) // 2)).sum())
+            else:
+                found += int(part.sum())
+        return found
+
+    @property
+    def n_bytes(self) -> int:
+        """What the column takes in memory, about."""
+        arrays = [array for part in self._parts for array in (part if isinstance(part, tuple) else (part,))]
+        return sum(array.nbytes for array in arrays) + 72 * len(self._firsts)
+
+    @property
+    def n_bytes_on_disk(self) -> int:
+        """What it takes there."""
+        return self._share.n_bytes
+
+    def runs(self) -> tuple[Int64, Int64]:
+        """First value and length of each run, in the order of the rows; plain stretches as runs of one row."""
+        firsts, lengths = [], []
+        for part in self._all():
+            first, length = part if isinstance(part, tuple) else (part, np.ones(len(part), dtype=np.int64))
+            firsts.append(first)
+            lengths.append(length)
+        return np.concatenate(firsts), np.concatenate(lengths)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """The plain array, shape ``(rows,)``; where it is beyond the memory on disk, and then read-only."""
+        if copy is False:
+            msg = "a column in runs has no array that could be shared; expected copy=None or True"
+            raise ValueError(msg)
+        rows = self._on_disk()
+        if rows is None:
+            rows = np.empty(self._rows, dtype=np.int64)
+            at = 0
+            for plain in self._plain(self._all()):
+                rows[at : at + len(plain)] = plain
+                at += len(plain)
+        elif copy:
+            rows = rows.copy()
+        return rows if dtype is None else rows.astype(dtype, copy=False)
+
+    def _on_disk(self) -> Int64 | None:
+        """All rows in a file, where they are beyond the memory and the disk takes them."""
+        if self._share.rows:
+            self._close()
+            if self._parts and self._spill():
+                return self._share.mapped()
+            return None if self._parts else self._share.mapped()
+        # Runs may well be in memory, and all their rows not.
+        return None if self._share.holds(self._rows) else self._share.another(self._plain(self._all()))
+
+    def _all(self) -> Iterator[Part]:
+        """All parts, those on disk some rows at a time."""
+        stored = self._share.mapped()
+        yield from (stored[rows] for rows in chunks(len(stored)))
+        yield from self._parts
+        yield self._latest()
+
+    def _plain(self, parts: Iterable[Part]) -> Iterator[Ints]:
+        """The rows of some parts, not many at a time."""
+        for part in parts:
+            if not isinstance(part, tuple):
+                yield part
+                continue
+            firsts, lengths = part
+            ends = np.cumsum(lengths)
+            starts = ends - lengths
+            for rows in chunks(int(ends[-1]) if len(ends) else 0):
+                which = slice(np.searchsorted(ends, rows.start, "right"), np.searchsorted(starts, rows.stop, "left"))
+                before = np.maximum(rows.start - starts[which], 0)
+                until = np.minimum(rows.stop - starts[which], lengths[which])
+                yield self._spread(firsts[which] + self._step * before, until - before)
+
+    def _spread(self, firsts: Int64, lengths: Int64) -> Int64:
+        if len(firsts) == 1 and self._step:
+            return np.arange(firsts[0], firsts[0] + lengths[0])
+        rows = np.repeat(firsts, lengths)
+        if self._step:
+            rows += np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        return rows
+
+    def _latest(self) -> tuple[Int64, Int64]:
+        return np.array(self._firsts, dtype=np.int64), np.array(self._lengths, dtype=np.int64)
+
+    def _close(self, keep: int = 0) -> None:
+        """Put the latest runs away as arrays, all but ``keep`` of them; as plain values where that is smaller."""
+        cut = len(self._firsts) - keep
+        if cut <= 0:
+            return
+        firsts = np.array(self._firsts[:cut], dtype=np.int64)
+        lengths = np.array(self._lengths[:cut], dtype=np.int64)
+        self._firsts, self._lengths = self._firsts[cut:], self._lengths[cut:]
+        folded = int(lengths.sum()) > 2 * cut
+        self._put((firsts, lengths) if folded else _small(self._spread(firsts, lengths)))
+
+    def _put(self, part: Part) -> None:
+        """One more part, of the rows before the latest runs."""
+        self._parts.append(part)
+        if self._share.grown(sum(array.nbytes for array in part) if isinstance(part, tuple) else part.nbytes):
+            self._settle()
+
+    def _settle(self) -> None:
+        if not self._share.full or not self._spill():
+            # Of many small arrays the heads take as much as the rows.
+            kinds = itertools.groupby(self._parts[self._settled :], lambda part: isinstance(part, tuple))
+            self._parts[self._settled :] = [part for folded, group in kinds for part in _merged(folded, group)]
+            self._settled = len(self._parts)
+
+    def _spill(self) -> bool:
+        """Move all rows but the latest runs to disk; False where it does not take them."""
+        if not self._share.write(self._plain(self._parts)):
+            return False
+        self._parts, self._settled = [], 0
+        return True
+
+
+def _merged(folded: bool, parts: Iterable[Any]) -> list[Part]:
+    return list(parts) if folded else [np.concatenate(list(parts))]
+
+
+def _small(values: Int64) -> Ints:
+    """A copy, of 32 bits where they suffice."""
+    return values.astype(small_type(*(abs(int(value)) for value in (values.min(), values.max()))))

@@ -1,0 +1,154 @@
+"""The validations of one ``fit`` against one another: figures of other samples cannot be compared.
+
+The first validation takes the place of the labels: its rows are the samples, in
+whatever order, and each later one must hold each of them once, with its own target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from evalguard.core.checks import Finding, Reason
+from evalguard.core.diagnosis.validation import drift
+from evalguard.core.diagnosis.view import View, plural
+from evalguard.core.judge import Judgement, judge, unproven
+from evalguard.core.label_table import Labels, Values
+from evalguard.core.policy import Policy, Verdict
+from evalguard.core.report import Report
+from evalguard.core.trace import Trace
+
+FIT = "fit"
+# Name of the labels of such a report, up to the number of the epoch.
+SCORED = "validation of epoch"
+MAX_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Validation:
+    """What one epoch was validated on.
+
+    Attributes:
+        epoch: Its number, from 1.
+        trace: The rows that were scored, with their fingerprints.
+    """
+
+    epoch: int
+    trace: Trace
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Compared:
+    """A later validation beside the first one."""
+
+    epoch: int
+    trace: Trace
+    judgement: Judgement
+
+    @property
+    def verdict(self) -> Verdict:
+        return self.judgement.report.verdict
+
+    @property
+    def wrong(self) -> int:
+        """Rows that are not those of the first validation, or are missing from them."""
+        counts = self.judgement.report.counts
+        if self.judgement.samples is None:
+            return max(counts["label_disagreements"], abs(counts["n_predictions"] - counts["n_labels"]))
+        return max(counts["missing"], counts["foreign"] + counts["duplicate"], counts["label_disagreements"])
+
+
+def judge_validations(seen: Sequence[Validation], policy: Policy, **context: Any) -> Report:
+    """Whether all validations were scored on the samples of the first.
+
+    Args:
+        seen: The validations of one ``fit``, oldest first.
+        policy: What the caller demands; ``require="labels"`` is content with
+            the same targets in the same order where inputs change at random.
+        **context: Further fields of ``Report``.
+    """
+    problem = _unjudged(seen)
+    if problem:
+        report = unproven(_as_labels(seen[0]) if seen and seen[0].trace.n_rows else None, policy, problem, **context)
+        return replace(report, method=FIT, calls=tuple(item.trace.n_rows for item in seen))
+    first, labels = seen[0], _as_labels(seen[0])
+    compared = [_compare(item, labels, policy, context) for item in seen[1:]]
+    wrong = [item for item in compared if item.verdict is Verdict.FAIL]
+    weak = [item for item in compared if item.verdict is Verdict.UNPROVEN]
+    # What the report shows in detail: the first epoch that differs, or is not proven not to.
+    shown = (wrong or weak or compared)[0]
+    report = replace(shown.judgement.report, calls=tuple(item.trace.n_rows for item in seen), wrong_rows=(), advice="")
+    if wrong:
+        return _failed(report, first, wrong, shown, labels, len(seen))
+    if weak:
+        return replace(report, not_proven=tuple(_notes(weak, first)), advice=_ADVICE)
+    return replace(report, not_proven=())
+
+
+_ADVICE = 'evalguard.ValidationGuard(require="labels")  # if the validation data is transformed at random'
+
+
+def _unjudged(seen: Sequence[Validation]) -> str:
+    if not seen:
+        return "no validation inside fit was seen: no validation data, or the model validates in a way of its own"
+    for item in seen:
+        if item.trace.unobserved:
+            return f"epoch {item.epoch}: not every row was observed: {item.trace.unobserved}"
+        if not item.trace.n_rows or item.trace.fingerprints is None:
+            return f"epoch {item.epoch}: no row of the validation was observed"
+    if len(seen) == 1:
+        return f"only one validation was seen (epoch {seen[0].epoch}): there is none to compare it with"
+    return ""
+
+
+def _as_labels(first: Validation) -> Labels:
+    targets, trace = first.trace.targets, first.trace
+    values: Values | None = targets
+    if isinstance(targets, (tuple, list)):
+        values = {str(number): part for number, part in enumerate(targets)}
+    return Labels(values=values, fingerprints=trace.fingerprints, spec=trace.spec, name=f"{SCORED} {first.epoch}")
+
+
+def _compare(item: Validation, labels: Labels, policy: Policy, context: Mapping[str, Any]) -> _Compared:
+    trace = replace(item.trace, ordered=False, method=FIT)
+    return _Compared(item.epoch, trace, judge(trace, labels, policy, **context))
+
+
+def _failed(
+    report: Report, first: Validation, wrong: Sequence[_Compared], shown: _Compared, labels: Labels, total: int
+) -> Report:
+    each = ", ".join(f"{item.wrong:,} of {item.trace.n_rows:,} in epoch {item.epoch}" for item in wrong[:MAX_NAMED])
+    message = (
+        f"{_epochs(wrong)} ({plural(total, 'validation')} in all) {'was' if len(wrong) == 1 else 'were'} validated on "
+        f"other samples than epoch {first.epoch}: wrong or missing rows: {each}"
+    )
+    found = Finding(Reason.DRIFT, sum(item.wrong for item in wrong), message)
+    return replace(
+        report,
+        findings=(
+            {"reason": found.reason.value, "count": found.count, "message": found.message, "rows": [], "samples": []},
+        ),
+        diagnosis=(drift(View(shown.trace, labels, shown.judgement.plain)),),
+        not_proven=(f"figures unfit for comparison: val_* of {_epochs(wrong)}",),
+        stages={"source": "wrong", "transport": "unknown", "labels": "unknown"},
+    )
+
+
+def _epochs(items: Sequence[_Compared]) -> str:
+    """``epoch 2``, or ``epochs 2, 3, 5``."""
+    named = ", ".join(str(item.epoch) for item in items[:MAX_NAMED])
+    more = f" and {len(items) - MAX_NAMED} more" if len(items) > MAX_NAMED else ""
+    return f"epoch{'' if len(items) == 1 else 's'} {named}{more}"
+
+
+def _notes(weak: Sequence[_Compared], first: Validation) -> list[str]:
+    item = weak[0]
+    notes = [f"{_epochs(weak)}: {note}" for note in item.judgement.report.not_proven]
+    if item.judgement.samples is None:
+        notes.insert(
+            0,
+            f"{_epochs(weak)}: next to no row is one of epoch {first.epoch}, though the targets are no others: "
+            "inputs that are transformed at random, or other samples with equal targets",
+        )
+    return notes

@@ -1,0 +1,211 @@
+"""The external labels, in the order in which predictions will be scored.
+
+Sample ``i`` is row ``i`` here. Reading files and streams is the business of
+``evalguard.labels``; this module only holds and validates arrays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalguard.core.columns.chunks import n_distinct, rising
+from evalguard.core.sampling import Sampled
+from evalguard.errors import LabelsError
+
+MAX_NAMED = 5
+DIGEST_ROWS = 1 << 20
+
+Values = NDArray[Any] | Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """External ground truth in label order.
+
+    Attributes:
+        values: One label per sample, shape ``(n, ...)``, any dtype; a mapping
+            of such arrays for a model with several outputs; None where only
+            keys or fingerprints are known.
+        keys: Unique names of the samples, shape ``(n,)``, int64 or str.
+        fingerprints: uint64, shape ``(n,)``: digest of each sample's input as
+            the model is fed it, in label order.
+        spec: How the fingerprinted inputs looked (dtype and row shape per
+            input), to explain why nothing matches.
+        name: Where the labels came from; used in reports only.
+        sampled: Fingerprints of some samples only, chosen by their place.
+
+    Raises:
+        LabelsError: There is no sample, lengths differ, or a key is null or
+            repeated.
+    """
+
+    values: Values | None = None
+    keys: NDArray[Any] | None = None
+    fingerprints: NDArray[np.uint64] | None = None
+    spec: tuple[str, ...] = ()
+    name: str = "labels"
+    sampled: Sampled | None = None
+    _digest: list[str] = field(default_factory=list, init=False, repr=False)
+    _equal: list[int] = field(default_factory=list, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        lengths = {part: len(array) for part, array in self._parts()}
+        if not lengths:
+            msg = f"{self.name}: expected label values, keys or fingerprints, got none of them."
+            raise LabelsError(msg)
+        if len(set(lengths.values())) != 1:
+            msg = f"{self.name}: expected one length for all parts, found {lengths}."
+            raise LabelsError(msg)
+        if len(self) == 0:
+            msg = f"{self.name}: expected at least one label, found none. An empty label set proves nothing."
+            raise LabelsError(msg)
+        if self.keys is not None:
+            object.__setattr__(self, "keys", normal_keys(self.keys, self.name))
+            self._refuse_bad_keys(self.keys)
+
+    def _parts(self) -> list[tuple[str, NDArray[Any]]]:
+        parts: list[tuple[str, NDArray[Any]]] = []
+        if isinstance(self.values, Mapping):
+            parts += [(f"labels[{name!r}]", array) for name, array in self.values.items()]
+        elif self.values is not None:
+            parts.append(("labels", self.values))
+        if self.keys is not None:
+            parts.append(("keys", self.keys))
+        if self.fingerprints is not None:
+            parts.append(("fingerprints", self.fingerprints))
+        return parts
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self._parts()[0][1])
+
+    def _refuse_bad_keys(self, keys: NDArray[Any]) -> None:
+        if keys.dtype.kind == "U":
+            empty = np.flatnonzero(keys == "")
+            if empty.size:
+                msg = f"{self.name}: every sample needs a key; rows {_first(empty)} have none ({empty.size} in all)."
+                raise LabelsError(msg)
+        if keys.dtype.kind == "i" and (rising(keys) or n_distinct(keys) == len(keys)):
+            return
+        unique, counts = np.unique(keys, return_counts=True)
+        if len(unique) == len(keys):
+            return
+        repeated = unique[counts > 1]
+        rows = np.flatnonzero(keys == repeated[0])
+        msg = (
+            f"{self.name}: expected each key once; {len(repeated)} keys are repeated, the first is "
+            f"{str(repeated[0])[:80]!r} at rows {_first(rows)}. Choose a column that names each sample."
+        )
+        raise LabelsError(msg)
+
+    @property
+    def equal_samples(self) -> int:
+        """Samples whose content an earlier sample has as well; 0 where fingerprints are not known."""
+        if not self._equal:
+            rows = self.fingerprints
+            self._equal.append(0 if rows is None else len(rows) - n_distinct(rows))
+        return self._equal[0]
+
+    @property
+    def digest(self) -> str:
+        """First 16 hexadecimal digits of the SHA-256 of values and keys, in order.
+
+        Fingerprints count only where there is nothing else: labels are the same
+        labels with and without a reference.
+        """
+        if not self._digest:
+            parts = self._parts()
+            told = [part for part in parts if part[0] != "fingerprints"] or parts
+            self._digest.append(digest_of(Part(name, array.dtype, array.shape, _pieces(array)) for name, array in told))
+        return self._digest[0]
+
+
+def normal_keys(keys: Any, name: str = "keys") -> NDArray[Any]:
+    """Keys as int64 where they are integers, else as str.
+
+    Args:
+        keys: Sequence of keys, shape ``(n,)``; bytes are read as UTF-8.
+        name: Where they came from, for the message.
+
+    Raises:
+        LabelsError: A key is None or NaN.
+    """
+    # A list as objects: NumPy would turn a NaN among names into the name "nan".
+    array = np.asarray(keys, dtype=object if isinstance(keys, (list, tuple)) else None)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        msg = f"{name}: expected one key per sample, shape (n,), found shape {array.shape}."
+        raise LabelsError(msg)
+    if array.dtype.kind == "i" or (array.dtype.kind == "u" and array.dtype.itemsize < np.dtype(np.int64).itemsize):
+        return array.astype(np.int64, copy=False)
+    if array.dtype.kind == "U":
+        return array
+    items = array.tolist()
+    null = [row for row, item in enumerate(items) if item is None or item != item]
+    if null:
+        msg = f"{name}: every sample needs a key; rows {_first(null)} have none ({len(null)} in all)."
+        raise LabelsError(msg)
+    if items and all(_is_integer(item) for item in items):
+        return np.asarray(items, dtype=np.int64)
+    return np.asarray([_text(item) for item in items], dtype=np.str_)
+
+
+def _is_integer(item: object) -> bool:
+    bounds = np.iinfo(np.int64)
+    # NumPy's integers are among those of a list taken as objects.
+    integer = isinstance(item, (int, np.integer)) and not isinstance(item, bool)
+    return integer and bounds.min <= int(item) <= bounds.max  # type: ignore[call-overload]
+
+
+def _text(item: object) -> str:
+    if isinstance(item, bytes):
+        return item.decode("utf-8", "backslashreplace")
+    return str(item)
+
+
+def _first(rows: Any) -> str:
+    shown = [str(int(row)) for row in rows[:MAX_NAMED]]
+    return ", ".join(shown) + (", …" if len(rows) > MAX_NAMED else "")
+
+
+def _pieces(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    # A file that is mapped into memory is not read into it.
+    return (array[start : start + DIGEST_ROWS] for start in range(0, len(array), DIGEST_ROWS))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """What a digest is of: one array, some rows at a time.
+
+    Attributes:
+        name: ``labels``, ``labels['output']`` or ``keys``.
+        dtype: Of the whole.
+        shape: Of the whole.
+        pieces: Rows that follow each other.
+    """
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    pieces: Iterable[NDArray[Any]]
+
+
+def digest_of(parts: Iterable[Part]) -> str:
+    """``Labels.digest`` of arrays that need not be in memory as a whole."""
+    sha = hashlib.sha256()
+    for part in parts:
+        sha.update(f"{part.name}|{part.dtype.str}|{part.shape}|".encode())
+        for piece in part.pieces:
+            if part.dtype.hasobject:
+                for item in piece.ravel().tolist():
+                    sha.update(repr(item).encode() + b"\0")
+            else:
+                sha.update(np.ascontiguousarray(piece, dtype=part.dtype).tobytes())
+    return sha.hexdigest()[:16]

@@ -1,0 +1,181 @@
+"""What a report tells beside its verdict, as plain values: counts, first wrong rows, what each identity says, order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from evalguard.core import checks
+from evalguard.core.checks import Finding, Reason
+from evalguard.core.columns.chunks import first_true
+from evalguard.core.evidence import Evidence, order_findings
+from evalguard.core.matching import Match
+from evalguard.core.order_metrics import order_metrics
+from evalguard.core.plot_data import aligned_runs, alignment_runs
+from evalguard.core.report import COUNT_NAMES
+from evalguard.core.trace import UNKNOWN, Trace
+
+MAX_WRONG_ROWS = 20
+
+
+def counts(evidence: Evidence) -> dict[str, int]:
+    """The report's counts; every name is there."""
+    told = dict.fromkeys(COUNT_NAMES, 0)
+    n_labels = len(evidence.labels)
+    told["n_labels"] = n_labels
+    told["n_predictions"] = evidence.n_rows
+    told["padding"] = evidence.padding
+    told["label_disagreements"] = int(evidence.comparison.rows.size)
+    if evidence.used is not None and evidence.used.identity == "content":
+        told["equal_samples"] = evidence.labels.equal_samples
+    samples = evidence.samples
+    if samples is None:
+        known = evidence.trace.one_to_one and not evidence.trace.stopped
+        told["missing"] = max(0, n_labels - evidence.n_rows) if known else 0
+        if evidence.sampled is not None and evidence.sampled.comparable:
+            told["misaligned"] = int(evidence.sampled.wrong.size)
+        return told
+    by_reason = {finding.reason: finding.count for finding in evidence.order}
+    for reason in (Reason.MISSING, Reason.DUPLICATE, Reason.FOREIGN, Reason.REORDERED):
+        told[reason.value] = by_reason.get(reason, 0)
+    if evidence.trace.stopped:
+        told["missing"] = 0
+    if evidence.trace.ordered and not isinstance(samples, range):
+        told["misaligned"] = int(np.count_nonzero(checks.misaligned(samples)))
+    return told
+
+
+def finding(found: Finding) -> dict[str, Any]:
+    """A finding as the report has it."""
+    return {
+        "reason": found.reason.value,
+        "count": found.count,
+        "message": found.message,
+        "rows": list(found.rows),
+        "samples": list(found.samples),
+    }
+
+
+def wrong_rows(evidence: Evidence) -> tuple[dict[str, Any], ...]:
+    """The first rows that are not where their label is."""
+    n_labels = len(evidence.labels)
+    if evidence.samples is None:
+        seen = evidence.sampled
+        rows = seen.wrong if seen is not None and seen.comparable and seen.wrong.size else evidence.comparison.rows
+        return tuple({"row": int(row), "sample": None, "label": int(row)} for row in rows[:MAX_WRONG_ROWS])
+    if not evidence.trace.ordered:
+        rows = evidence.comparison.rows[:MAX_WRONG_ROWS]
+        return tuple({"row": int(row), "sample": (at := int(evidence.samples[row])), "label": at} for row in rows)
+    if isinstance(evidence.samples, range):
+        return ()
+    rows = first_true(checks.misaligned(evidence.samples), MAX_WRONG_ROWS)
+    return tuple(_wrong_row(int(row), int(evidence.samples[row]), n_labels, evidence) for row in rows)
+
+
+def _wrong_row(row: int, sample: int, n_labels: int, evidence: Evidence) -> dict[str, Any]:
+    known = 0 <= sample < n_labels
+    entry: dict[str, Any] = {
+        "row": row,
+        "sample": sample if known else None,
+        "label": row if row < n_labels else None,
+    }
+    keys = evidence.labels.keys
+    if keys is not None:
+        carried = evidence.trace.keys
+        if known:
+            entry["sample_key"] = str(keys[sample])
+        elif carried is not None:
+            entry["sample_key"] = str(carried[row])
+        if row < n_labels:
+            entry["label_key"] = str(keys[row])
+    return entry
+
+
+def identities(evidence: Evidence) -> tuple[dict[str, Any], ...]:
+    """What each identity at hand says, strongest first."""
+    found = [_identity_dict(match, evidence) for match in evidence.matches]
+    sampled = evidence.sampled
+    if sampled is not None:
+        says = f"{sampled.wrong.size:,} of {sampled.n_chosen:,} rows chosen by their place are another sample"
+        if not sampled.comparable:
+            says = "nothing: next to no chosen row was recognised"
+        elif sampled.right:
+            says = f"{sampled.n_chosen:,} rows chosen by their place are in it"
+        used = evidence.samples is None and sampled.comparable
+        found.append({"identity": "sample", "says": says, "used": used, "chosen": sampled.n_chosen})
+    return tuple(found)
+
+
+def _identity_dict(match: Match, evidence: Evidence) -> dict[str, Any]:
+    if isinstance(evidence.samples, range):
+        return {"identity": match.identity, "says": "aligned", "used": match is evidence.used}
+    n_labels = len(evidence.labels)
+    samples = match.samples[: evidence.n_rows]
+    used, ordered = match is evidence.used, evidence.trace.ordered
+    found = evidence.order if used else order_findings(samples, n_labels, ordered=ordered)
+    if not match.comparable:
+        says = "nothing: next to no row was recognised"
+    elif not match.complete:
+        says = f"{int((samples == UNKNOWN).sum())} rows not named"
+    elif not found:
+        says = "aligned"
+    else:
+        says = f"{int(np.count_nonzero(checks.misaligned(samples)))} rows misaligned"
+    return {"identity": match.identity, "says": says, "used": used}
+
+
+def stages(evidence: Evidence, findings: Sequence[Finding]) -> dict[str, str]:
+    """Where order was lost: inside the source, on the way, or in the labels."""
+    intact = evidence.trace.transport_intact
+    transport = "unknown" if intact is None else ("right" if intact else "wrong")
+    if evidence.samples is None:
+        seen = evidence.sampled
+        origin = "wrong" if seen is not None and seen.comparable and seen.wrong.size and intact else "unknown"
+    elif evidence.order:
+        origin = "wrong" if intact else "unknown"
+    else:
+        origin = "right"
+    reasons = {finding.reason for finding in findings}
+    if Reason.LABELS in reasons and origin == "right":
+        labels = "wrong"
+    elif evidence.comparison.comparable and not evidence.comparison.rows.size:
+        labels = "right"
+    else:
+        labels = "unknown"
+    return {"source": origin, "transport": transport, "labels": labels}
+
+
+def order(evidence: Evidence) -> dict[str, Any] | None:
+    """Order metrics of a stream that is not in order."""
+    if evidence.samples is None or not evidence.order or not evidence.trace.ordered:
+        return None
+    trace = evidence.trace
+    sizes = np.asarray(trace.batch_sizes) if not evidence.padding else None
+    return order_metrics(np.asarray(evidence.samples), len(evidence.labels), sizes)
+
+
+def plot(evidence: Evidence) -> dict[str, Any] | None:
+    """The alignment in runs, to be drawn; none where no sample or no order is known."""
+    if evidence.samples is None or not evidence.trace.ordered:
+        return None
+    n_labels = len(evidence.labels)
+    if isinstance(evidence.samples, range):
+        return aligned_runs(n_labels)
+    whole = not evidence.order and len(evidence.samples) == n_labels and bool((evidence.samples >= 0).all())
+    return aligned_runs(n_labels) if whole else alignment_runs(evidence.samples, n_labels)
+
+
+def source(trace: Trace) -> dict[str, Any]:
+    """What is known of the stream's source."""
+    state = trace.source
+    return {
+        "kind": state.kind,
+        "type": state.type_name,
+        "pulled": state.pulled,
+        "delivered": sum(item.delivered for item in trace.sources),
+        "started": state.started,
+        "handed_before": state.handed_before,
+        "facts": dict(state.facts),
+    }

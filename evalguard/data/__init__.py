@@ -1,0 +1,1 @@
+"""What users pass, walked, read and hashed. Imports no framework: whoever built an object has imported its own."""

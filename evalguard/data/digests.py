@@ -1,0 +1,147 @@
+"""SHA-256 of what was judged: of files as they are, of arrays as ``numpy.save`` would write them.
+
+So a statement about predictions in memory can be held against a file that was
+saved later: ``sha256sum predictions.npy`` gives the same digits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalguard.data import tree
+from evalguard.errors import ConfigError
+
+
+def file_sha256(path: str | Path) -> str:
+    """SHA-256 of a file, hexadecimal.
+
+    Raises:
+        ConfigError: There is no such file, or it cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        msg = f"expected a file at {path}, found: {error}"
+        raise ConfigError(msg) from error
+
+
+def files_sha256(paths: Sequence[str | Path]) -> dict[str, str]:
+    """Name of each file → SHA-256; the whole path is the name where two have the same.
+
+    Raises:
+        ConfigError: One of them cannot be read.
+    """
+    found: dict[str, str] = {}
+    for path in map(Path, paths):
+        name = path.name if path.name not in found else path.as_posix()
+        found[name] = file_sha256(path)
+    return found
+
+
+def npy_sha256(parts: Sequence[NDArray[Any]]) -> str | None:
+    """SHA-256 of the ``.npy`` file of arrays put one behind the other; None where that takes pickle.
+
+    Args:
+        parts: Arrays of one dtype, equal but for their first dimension, in C order for the file.
+    """
+    shapes = {part.shape[1:] for part in parts}
+    dtypes = {part.dtype for part in parts}
+    if len(shapes) != 1 or len(dtypes) != 1 or any(part.ndim == 0 for part in parts):
+        return None
+    (shape,), (dtype,) = shapes, dtypes
+    if dtype.hasobject:
+        return None
+    header = io.BytesIO()
+    about = {
+        "descr": np.lib.format.dtype_to_descr(dtype),
+        "fortran_order": False,
+        "shape": (sum(map(len, parts)), *shape),
+    }
+    np.lib.format.write_array_header_1_0(header, about)
+    digest = hashlib.sha256(header.getvalue())
+    for part in parts:
+        digest.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def nest_sha256(name: str, calls: Sequence[Any]) -> dict[str, str]:
+    """``name.npy``, or ``name/<output>.npy`` for each of several → SHA-256; what is no plain array is left out.
+
+    Args:
+        name: What it is: ``predictions``, ``labels``.
+        calls: The nests of one or more calls, whose rows follow each other.
+    """
+    if not calls or any(call is None for call in calls):
+        return {}
+    columns = [dict(_named(name, call)) for call in calls]
+    digests = {
+        part: npy_sha256([column[part] for column in columns])
+        for part in columns[0]
+        if all(isinstance(column.get(part), np.ndarray) for column in columns)
+    }
+    return {f"{part}.npy": digest for part, digest in digests.items() if digest is not None}
+
+
+def _named(name: str, nest: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(nest, Mapping):
+        for part in nest:
+            yield from _named(f"{name}/{part}", nest[part])
+    elif isinstance(nest, (list, tuple)) and all(leaf is not nest for leaf in tree.leaves(nest)):
+        for number, part in enumerate(nest):
+            yield from _named(f"{name}/{number}", part)
+    else:
+        yield name, nest
+
+
+def possible_sha256(path: Path) -> Iterator[str]:
+    """Digests by which a file may be spoken of: its own, and those of the arrays in a NumPy or Parquet file.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
+    yield file_sha256(path)
+    try:
+        arrays = list(_arrays(path))
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        msg = f"{path}: expected a file of arrays, as its name says, found: {error}"
+        raise ConfigError(msg) from error
+    for array in arrays:
+        digest = npy_sha256([array])
+        if digest is not None:
+            yield digest
+
+
+def _arrays(path: Path) -> Iterator[NDArray[Any]]:
+    if path.suffix == ".npy":
+        yield np.load(path, allow_pickle=False)
+    elif path.suffix == ".npz":
+        with np.load(path, allow_pickle=False) as archive:
+            yield from (archive[name] for name in archive.files)
+    elif path.suffix == ".parquet":
+        yield from _columns(path)
+
+
+def _columns(path: Path) -> Iterator[NDArray[Any]]:
+    """Predictions and labels in a table as ``Guard.to_frame`` makes it: ``prediction``, or ``prediction_0``, …."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    groups: dict[str, list[str]] = {}
+    for name in table.column_names:
+        stem, _, number = name.rpartition("_")
+        groups.setdefault(stem if number.isdecimal() and stem else name, []).append(name)
+    for names in groups.values():
+        ordered = sorted(names, key=lambda name: int(name.rpartition("_")[2]) if len(names) > 1 else 0)
+        columns = [table[name].to_numpy() for name in ordered]
+        if len(columns) == 1:
+            # A column of one value may have been of shape (n,) or (n, 1).
+            yield columns[0]
+        yield np.stack(columns, axis=1)

@@ -1,0 +1,68 @@
+"""What kind of source is this? Asked of ``sys.modules``: whoever built it has imported its framework."""
+
+from __future__ import annotations
+
+import sys
+import types
+from typing import Any
+
+from evalguard.data import tree
+
+
+def is_generator(source: object) -> bool:
+    """A real generator object; Keras 3 takes no other iterator."""
+    return isinstance(source, types.GeneratorType)
+
+
+def is_tf_dataset(source: object) -> bool:
+    """A ``tf.data.Dataset`` that is not distributed yet."""
+    tf = sys.modules.get("tensorflow")
+    return tf is not None and isinstance(source, tf.data.Dataset)
+
+
+def is_pydataset(source: object) -> bool:
+    """A ``keras.utils.PyDataset``; image iterators are among them."""
+    keras = sys.modules.get("keras")
+    return keras is not None and isinstance(source, keras.utils.PyDataset)
+
+
+def is_sequence(source: object) -> bool:
+    """A ``tf_keras.utils.Sequence``; image iterators are among them."""
+    tf_keras = sys.modules.get("tf_keras")
+    return tf_keras is not None and isinstance(source, tf_keras.utils.Sequence)
+
+
+def is_iterator(source: object) -> bool:
+    """Any iterator; tf_keras takes it."""
+    return hasattr(source, "__next__") and hasattr(source, "__iter__")
+
+
+def is_arrays(source: object) -> bool:
+    """An array, tensor or data frame, or a nest of them."""
+    if is_tf_dataset(source) or is_iterator(source) or is_pydataset(source) or is_sequence(source):
+        return False
+    found = tree.leaves(source)
+    return bool(found) and all(_is_array(leaf) for leaf in found)
+
+
+def _is_array(leaf: Any) -> bool:
+    marks = ("__array__", "row_splits", "dense_shape", "tocsr")
+    return hasattr(leaf, "shape") and any(hasattr(leaf, mark) for mark in marks)
+
+
+# Sources that Keras takes and that cannot be given a tag, by class name and module.
+_UNTAGGABLE = (
+    ("DistributedDataset", "tensorflow.python"),
+    ("DistributedDatasetsFromFunction", "tensorflow.python"),
+    ("DataLoader", "torch.utils.data"),
+    ("MapDataset", "grain"),
+    ("IterDataset", "grain"),
+    ("DataLoader", "grain"),
+    ("DataAdapter", "keras.src"),
+)
+
+
+def is_untaggable(source: object) -> bool:
+    """Taken by Keras as it is; its rows are recognised by content, key or label only."""
+    classes = [(parent.__name__, parent.__module__ or "") for parent in type(source).__mro__]
+    return any(name == wanted and part in module for name, module in classes for wanted, part in _UNTAGGABLE)

@@ -1,0 +1,169 @@
+"""Tables and arrays of a step file, read into plain NumPy; what cannot be read is told in the step's own terms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalguard.data.arrow import is_arrow, open_arrow
+from evalguard.errors import ConfigError
+
+MAX_NAMED = 5
+# What tf.io.decode_image reads; Keras' image_dataset_from_directory takes the same.
+IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"})
+
+
+def existing(path: Path, where: str, what: str) -> Path:
+    """The path, if there is a file.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if not path.is_file():
+        msg = f"{where}: expected {what} at {path}, found none there"
+        raise ConfigError(msg)
+    return path
+
+
+def read_table(path: Path, where: str, keys: Iterable[str | None] = ()) -> Any:
+    """A CSV, Parquet, JSONL or Arrow file as an Arrow table; key columns of a CSV stay text.
+
+    Raises:
+        ConfigError: It is missing, unreadable, or has no row.
+    """
+    import pyarrow as pa
+    from pyarrow import csv, json, parquet
+
+    existing(path, where, "a CSV, Parquet, JSONL or Arrow file")
+    suffix = path.suffix.lower()
+    try:
+        if suffix in {".parquet", ".pq"}:
+            table = parquet.read_table(path)
+        elif suffix in {".jsonl", ".ndjson"}:
+            table = json.read_json(path)
+        elif is_arrow(path):
+            table = open_arrow(path).read_all()
+        else:
+            types = {key: pa.string() for key in keys if key is not None}
+            table = csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=types, strings_can_be_null=True))
+    except (pa.ArrowInvalid, OSError) as error:
+        msg = f"{where}: expected a CSV, Parquet, JSONL or Arrow table, found in {path}: {error}"
+        raise ConfigError(msg) from error
+    if not table.num_rows:
+        msg = f"{where}: expected at least one row in {path}, found none"
+        raise ConfigError(msg)
+    return table
+
+
+def names_of(table: Any, column: str, where: str) -> NDArray[Any]:
+    """A column of names, one for each row.
+
+    Raises:
+        ConfigError: No such column, an empty name, or one that stands twice.
+    """
+    array = column_of(table, column, where)
+    names = array.astype(np.int64) if array.dtype.kind in "iu" else array.astype(np.str_)
+    unique, first, counts = np.unique(names, return_index=True, return_counts=True)
+    if len(unique) < len(names):
+        twice = unique[counts > 1][0]
+        rows = np.flatnonzero(names == twice)[:MAX_NAMED]
+        msg = f"{where}: expected each name once in column {column!r}, found {str(twice)[:80]!r} at rows {shown(rows)}"
+        raise ConfigError(msg)
+    del first
+    return names
+
+
+def column_of(table: Any, column: str, where: str) -> NDArray[Any]:
+    """A column without gaps.
+
+    Raises:
+        ConfigError: No such column, or a row without a value.
+    """
+    if column not in table.column_names:
+        known = ", ".join(map(repr, table.column_names))
+        msg = f"{where}: expected a column {column!r}, found columns {known}"
+        raise ConfigError(msg)
+    found = table[column]
+    if found.null_count:
+        rows = np.flatnonzero(np.asarray(found.is_null()))
+        msg = f"{where}, column {column!r}: rows {shown(rows)} are empty ({len(rows)} in all)"
+        raise ConfigError(msg)
+    return _numpy(found)
+
+
+def features(table: Any, columns: Sequence[str], dtype: str, where: str) -> NDArray[Any]:
+    """Columns side by side, shape ``(n, values)``; a column of lists gives as many values as a list has.
+
+    Raises:
+        ConfigError: A column is absent or holds no numbers.
+    """
+    parts = []
+    for column in columns:
+        if column not in table.column_names:
+            known = ", ".join(map(repr, table.column_names))
+            msg = f"{where}: expected a column {column!r}, found columns {known}"
+            raise ConfigError(msg)
+        try:
+            array = _numpy(table[column]).astype(dtype)
+        except (ValueError, TypeError) as error:
+            msg = f"{where}, column {column!r}: expected numbers ({dtype}), found {table[column].type}: {error}"
+            raise ConfigError(msg) from error
+        parts.append(array.reshape(len(array), -1))
+    if not parts:
+        msg = f"{where}: expected at least one column of features, found none"
+        raise ConfigError(msg)
+    return np.ascontiguousarray(np.concatenate(parts, axis=1))
+
+
+def _numpy(column: Any) -> NDArray[Any]:
+    import pyarrow as pa
+
+    if pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type) or pa.types.is_large_list(column.type):
+        return np.asarray(column.to_pylist())
+    array: NDArray[Any] = np.asarray(column.to_numpy())
+    return array
+
+
+def read_arrays(path: Path, where: str) -> Any:
+    """A ``.npy`` file as an array, mapped, not read; a ``.npz`` file as a dict of arrays.
+
+    Raises:
+        ConfigError: It is missing, or holds Python objects or nothing readable.
+    """
+    existing(path, where, "a .npy or .npz file")
+    try:
+        loaded = np.load(path, mmap_mode="r" if path.suffix == ".npy" else None, allow_pickle=False)
+        return loaded if isinstance(loaded, np.ndarray) else dict(loaded)
+    except Exception as error:
+        # NumPy raises whatever its readers of zip files and headers do.
+        msg = f"{where}: expected a .npy or .npz file without Python objects, found in {path}: {error}"
+        raise ConfigError(msg) from error
+
+
+def image_files(folder: Path, where: str) -> list[str]:
+    """Image files below a folder, relative to it, by name.
+
+    Raises:
+        ConfigError: There is no such folder, or no image in it.
+    """
+    if not folder.is_dir():
+        msg = f"{where}: expected a folder of images at {folder}, found none there"
+        raise ConfigError(msg)
+    found = sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+    )
+    if not found:
+        msg = f"{where}: expected image files ({', '.join(sorted(IMAGE_SUFFIXES))}) below {folder}, found none"
+        raise ConfigError(msg)
+    return found
+
+
+def shown(rows: Any) -> str:
+    """The first row numbers, for a message."""
+    return ", ".join(str(int(row)) for row in rows[:MAX_NAMED]) + (", …" if len(rows) > MAX_NAMED else "")

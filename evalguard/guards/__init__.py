@@ -1,0 +1,1 @@
+"""The entry points for Python, and the session behind them."""

@@ -1,0 +1,131 @@
+"""Watches one ``fit``: what each of its validations was scored on. Training is neither looked at nor changed.
+
+Keras validates by calling ``evaluate`` of the model with the ``CallbackList`` of
+the ``fit`` under way (keras 3.15, ``backend/tensorflow/trainer.py``; tf_keras
+2.21, ``engine/training.py``), and with keyword arguments only. That is how its
+own validation is told from an ``evaluate`` that a user's callback makes, and
+where its source is seen. ``tests/guards/test_validation_guard.py`` notices if that changes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import sys
+import time
+from collections.abc import Callable, Container, Mapping
+from contextvars import ContextVar
+from dataclasses import replace
+from typing import Any
+
+from evalguard.capture.engines import engine_of, tf_keras
+from evalguard.capture.probes import KERAS3, TF_KERAS, probe_for
+from evalguard.capture.probes.base import PassiveProbe, Probe
+from evalguard.capture.recording.recorder import Recorder, Wanted
+from evalguard.core.epochs import FIT, Validation, judge_validations
+from evalguard.core.judge import unproven
+from evalguard.core.policy import Policy
+from evalguard.core.report import Report
+from evalguard.core.trace import SourceState
+from evalguard.cost import bytes_of, not_on_disk
+from evalguard.guards.messages import versions
+
+_current: ContextVar[Epochs | None] = ContextVar("evalguard_fit", default=None)
+
+
+def current() -> Epochs | None:
+    """The ``fit`` that is watched in this context."""
+    return _current.get()
+
+
+class Epochs:
+    """The validations of one ``fit``.
+
+    Attributes:
+        model: The model that is trained.
+        seen: Its validations, oldest first.
+        recorders: What was noted of each.
+        epoch: Number of the epoch under way, from 1, where a callback told it.
+        seconds: How long validating took.
+    """
+
+    def __init__(self, model: Any, wanted: Wanted) -> None:
+        self.model = model
+        self.seen: list[Validation] = []
+        self.recorders: list[Recorder] = []
+        self.epoch = 0
+        self._wanted = replace(wanted, content="always", strip_key=False)
+
+    def fit(self, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Train, and note the validations on the way."""
+        token = _current.set(self)
+        try:
+            history = original(self.model, *args, **kwargs)
+        finally:
+            _current.reset(token)
+        with contextlib.suppress(Exception):  # numbered as they came, then: nothing of ours may cost the training
+            self._number(history, inspect.signature(original).bind(self.model, *args, **kwargs).arguments)
+        return history
+
+    def is_own(self, model: Any, kwargs: Mapping[str, Any]) -> bool:
+        """Whether an ``evaluate`` with these arguments is the validation of this ``fit``."""
+        return model is self.model and isinstance(kwargs.get("callbacks"), _callback_lists())
+
+    def validate(self, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Validate as Keras asked for, and note what on."""
+        engine = engine_of(self.model)
+        probe = self._probe(kwargs)
+        recorder = Recorder(self._wanted, problem=engine.unsupported(self.model, "evaluate"))
+        with engine.tap(self.model, recorder):
+            figures = original(*args, **kwargs)
+        recorder.end()
+        trace = recorder.trace(method=FIT, source=_state(probe, len(recorder.tags)), index_source="stated", n_rows=None)
+        self.seen.append(Validation(self.epoch or len(self.seen) + 1, trace))
+        self.recorders.append(recorder)
+        return figures
+
+    def _probe(self, kwargs: Mapping[str, Any]) -> Probe:
+        """Knows the kind of the source and its settings; the source itself is left as it is."""
+        source, call = kwargs.get("x"), {"self": self.model, **kwargs}
+        try:
+            return probe_for(source, TF_KERAS if engine_of(self.model) is tf_keras else KERAS3)(source, call)
+        except Exception:  # noqa: BLE001 - a source that Keras takes must not fail because of us
+            return PassiveProbe(source, call)
+
+    def _number(self, history: Any, arguments: Mapping[str, Any]) -> None:
+        """Give each validation the number of its epoch, as Keras counts them."""
+        ran = [int(epoch) + 1 for epoch in getattr(history, "epoch", [])]
+        every = arguments.get("validation_freq", 1)
+        due = [epoch for epoch in ran if (epoch in every if isinstance(every, Container) else epoch % every == 0)]
+        if len(due) == len(self.seen):
+            self.seen = [replace(item, epoch=epoch) for item, epoch in zip(self.seen, due, strict=True)]
+
+
+def judge_epochs(epochs: Epochs, policy: Policy, name: str) -> Report:
+    """The validations of one ``fit``, against the first of them."""
+    start = time.perf_counter()
+    context: dict[str, Any] = {"name": name, "versions": versions(), "checked_at_ms": int(time.time() * 1000)}
+    policy = replace(policy, padding="forbid", scope="call")
+    try:
+        report = judge_validations(epochs.seen, policy, **context)
+    except Exception as error:  # noqa: BLE001 - an error of our own must not cost the training, nor be a PASS
+        reason = f"evalguard could not judge this validation: {type(error).__name__}: {error}"
+        report = replace(unproven(None, policy, reason, **context), method=FIT)
+    noted = sum(recorder.seconds for recorder in epochs.recorders) + time.perf_counter() - start
+    hazards = not_on_disk([recorder.memory for recorder in epochs.recorders])
+    cost = {"seconds": round(noted, 6), **bytes_of([item.trace for item in epochs.seen])}
+    return replace(report, cost=cost, hazards=(*report.hazards, *hazards))
+
+
+def _state(probe: Probe, delivered: int) -> SourceState:
+    """What the source is; a generator that goes on from epoch to epoch is what is looked for, no fault by itself."""
+    try:
+        state = probe.state(delivered)
+    except Exception:  # noqa: BLE001 - evidence for a cause only
+        return SourceState(type_name=type(probe.original).__name__)
+    return replace(state, started=False, handed_before=0, pulled_before=0, pulled=None, exhausted=False)
+
+
+def _callback_lists() -> tuple[type, ...]:
+    modules = (sys.modules.get(name) for name in ("keras", "tf_keras"))
+    return tuple(module.callbacks.CallbackList for module in modules if module is not None)

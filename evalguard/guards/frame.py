@@ -1,0 +1,56 @@
+"""One guarded call as a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from evalguard.data import tree
+
+
+def columns(predictions: Any, index: Any, keys: Any, y_true: Any) -> dict[str, Any]:
+    """Columns row, sample, key, y_true and one per value predicted; all of one length.
+
+    Predictions of one value per row are ``prediction``; of several,
+    ``prediction_0``, …; of several outputs, ``prediction.<output>…``.
+    """
+    total = tree.n_rows(predictions) or 0
+    table: dict[str, Any] = {"row": np.arange(total)}
+    for name, values in (("sample", index), ("key", keys)):
+        if values is not None:
+            table[name] = np.asarray(values)[:total]
+    for name, values in _named("y_true", y_true):
+        table.update(_flat(name, values, total))
+    for name, values in _named("prediction", predictions):
+        table.update(_flat(name, values, total))
+    return table
+
+
+def frame(predictions: Any, index: Any, keys: Any, y_true: Any) -> Any:
+    """The columns as a ``pandas.DataFrame``."""
+    import pandas as pd
+
+    return pd.DataFrame(columns(predictions, index, keys, y_true))
+
+
+def _named(name: str, nest: Any) -> list[tuple[str, Any]]:
+    if nest is None:
+        return []
+    if isinstance(nest, dict):
+        return [item for part in nest for item in _named(f"{name}.{part}", nest[part])]
+    if isinstance(nest, (list, tuple)):
+        return [item for number, part in enumerate(nest) for item in _named(f"{name}.{number}", part)]
+    return [(name, nest)]
+
+
+def _flat(name: str, values: Any, total: int) -> dict[str, Any]:
+    if not isinstance(values, np.ndarray):
+        return {name: [np.asarray(row).tolist() for row in values[:total]]}
+    values = values[:total]
+    if values.ndim == 1:
+        return {name: values}
+    flat = values.reshape(len(values), -1)
+    if flat.shape[1] == 1:
+        return {name: flat[:, 0]}
+    return {f"{name}_{number}": flat[:, number] for number in range(flat.shape[1])}

@@ -1,0 +1,121 @@
+"""Rows of what ``predict`` returned: an array, or a nest of them, one per output."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from evalguard.core import repair
+from evalguard.core.judge import Judgement
+from evalguard.core.trace import Int64
+from evalguard.data import tree
+
+# Model.predict's own default (keras 3.15, trainer.py).
+KERAS_BATCH_SIZE = 32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Repaired:
+    """Predictions in label order.
+
+    Attributes:
+        predictions: Same nest and types, one row for each label.
+        steps: How many rows were ``moved``, ``duplicates``, ``padding``,
+            ``predicted_again``.
+    """
+
+    predictions: Any
+    steps: dict[str, int]
+
+
+def take(result: Any, rows: Int64) -> Any:
+    """The given rows of every output.
+
+    Raises:
+        TypeError: An output is a sparse tensor.
+    """
+    return tree.map_leaves(lambda leaf: _rows(leaf, rows), result)
+
+
+def joined(results: list[Any]) -> Any:
+    """Results of several calls as one, output by output; None where that cannot be."""
+    if len(results) == 1:
+        return results[0]
+    parts = [tree.leaves(result) for result in results]
+    shapes = {
+        tuple(np.shape(leaf)[1:] for leaf in part) for part in parts if not any(hasattr(x, "row_splits") for x in part)
+    }
+    if len(shapes) != 1:
+        return None
+    outputs = iter([np.concatenate([np.asarray(leaf) for leaf in leaves]) for leaves in zip(*parts, strict=True)])
+    return tree.map_leaves(lambda _: next(outputs), results[0])
+
+
+def _rows(leaf: Any, rows: Int64) -> Any:
+    if hasattr(leaf, "row_splits"):
+        return sys.modules["tensorflow"].gather(leaf, rows)
+    if isinstance(leaf, np.ndarray):
+        return leaf[rows]
+    msg = f"expected arrays or ragged tensors as predictions, found {type(leaf).__qualname__}"
+    raise TypeError(msg)
+
+
+def same(result: Any, first: Int64, second: Int64) -> bool:
+    """Whether two lists of rows hold equal predictions in every output, NaN equal to NaN."""
+    for leaf in tree.leaves(result):
+        if not isinstance(leaf, np.ndarray):
+            return False
+        equal_nan = leaf.dtype.kind in "fc"
+        if not np.array_equal(leaf[first], leaf[second], equal_nan=equal_nan):
+            return False
+    return True
+
+
+def repaired(result: Any, judgement: Judgement, n_labels: int, again: Callable[[Int64], Any] | None) -> Repaired | str:
+    """Predictions in label order, or why that would be a guess."""
+    plan = repair.plan(judgement.plain, n_labels)
+    if plan.refused:
+        return plan.refused
+    if not same(result, plan.duplicates, plan.firsts):
+        return f"{plan.duplicates.size} rows repeat a sample and some have other predictions"
+    missing = plan.missing
+    if missing.size and again is None:
+        return f"{missing.size} samples were never predicted, and this kind of source cannot be asked for them again"
+    if any(not isinstance(leaf, np.ndarray) and not hasattr(leaf, "row_splits") for leaf in tree.leaves(result)):
+        return "the predictions are of a kind whose rows cannot be moved"
+    rows = np.where(plan.take < 0, 0, plan.take)
+    ordered = take(result, rows)
+    if missing.size and again is not None:
+        added = again(missing)
+        _put(ordered, missing, added)
+    steps = {
+        "moved": plan.moved,
+        "duplicates": int(plan.duplicates.size),
+        "padding": judgement.padding,
+        "predicted_again": int(missing.size),
+    }
+    return Repaired(ordered, steps)
+
+
+def _put(ordered: Any, rows: Int64, added: Any) -> None:
+    for target, values in zip(tree.leaves(ordered), tree.leaves(added), strict=True):
+        target[rows] = values
+
+
+def predict_rows(predict: Callable[[Any], Any], source: Any, rows: Int64, size: int) -> Any:
+    """Predictions of some rows, computed in the batches that they would have been in.
+
+    A batch of another size may round differently, so whole batches are
+    predicted and the rows wanted are taken from them.
+    """
+    total = tree.n_rows(source) or 0
+    batches = np.unique(rows // size)
+    inputs = np.concatenate([np.arange(start * size, min((start + 1) * size, total)) for start in batches])
+    # The last, partial batch stays the last one, so its size is as in the whole run.
+    chosen = tree.map_leaves(lambda leaf: (leaf.iloc if hasattr(leaf, "iloc") else leaf)[inputs], source)
+    result = predict(chosen)
+    return take(result, np.searchsorted(inputs, rows))

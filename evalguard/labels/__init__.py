@@ -1,0 +1,1 @@
+"""External labels, and reference inputs in label order."""

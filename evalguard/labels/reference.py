@@ -1,0 +1,275 @@
+"""Inputs in label order: what the content of each delivered row is compared with."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalguard.core.sampling import Draw, Sampled, Sampling
+from evalguard.data import kinds, tree
+from evalguard.data.fingerprint import LeafSpec, chosen_fingerprints, is_dense, row_fingerprints
+from evalguard.errors import LabelsError, UnsupportedSourceError
+
+CHUNK = 1024
+UInt64 = NDArray[np.uint64]
+
+
+class Reference:
+    """Inputs in label order, fingerprinted as the model is fed them.
+
+    Args:
+        source: Arrays, tensors or nests of them; a callable from a sample
+            index to one sample; a callable without arguments that gives a new
+            generator of batches; a PyDataset or ``tf.data.Dataset`` read once
+            in order.
+        n_labels: Number of samples, for a callable by index.
+        part: Callable that takes ``x`` and returns what identifies a row.
+        pad_value: See ``fingerprint.row_fingerprints``.
+        drop: Entry of a dict ``x`` that is no content (the key).
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        n_labels: int | None,
+        *,
+        part: Callable[[Any], Any] | None = None,
+        pad_value: Any = None,
+        drop: str | None = None,
+    ) -> None:
+        self.source = source
+        self.n_labels = n_labels
+        self._part, self._pad_value, self._drop = part, pad_value, drop
+
+    def fingerprints(self, like: Sequence[LeafSpec] = ()) -> tuple[UInt64, tuple[LeafSpec, ...]]:
+        """Fingerprints in label order, each input cast as it is fed."""
+        parts: list[UInt64] = []
+        specs: tuple[LeafSpec, ...] = ()
+        for x in self.chunks():
+            rows, specs = row_fingerprints(x, like=like, pad_value=self._pad_value)
+            parts.append(rows)
+        if not parts:
+            msg = "reference: expected inputs in label order, found none"
+            raise LabelsError(msg)
+        return np.concatenate(parts), specs
+
+    def sampled(self, sampling: Sampling, like: Sequence[LeafSpec] = ()) -> Sampled:
+        """Fingerprints of the samples that are chosen by their place; where it can be told, no other is asked for."""
+        draw = Draw(sampling)
+        if self._by_index() or self._by_row():
+            total = self._n_samples() if self._by_index() else tree.n_rows(as_rows(self.source)) or 0
+            places = sampling.of(total)
+            found = [
+                row_fingerprints(
+                    self._identifying(self._at(places[start : start + CHUNK])), like=like, pad_value=self._pad_value
+                )[0]
+                for start in range(0, len(places), CHUNK)
+            ]
+            return Sampled(places, np.concatenate(found or [np.zeros(0, np.uint64)]), total)
+        for x in self.chunks():
+            draw.put(chosen_fingerprints(x, draw.choose, like=like, pad_value=self._pad_value)[0])
+        return draw.sampled() or Sampled(sampling.of(0), np.zeros(0, np.uint64), 0)
+
+    def chunks(self) -> Iterator[Any]:
+        """The identifying part of the inputs, some rows at a time."""
+        for x in self._inputs():
+            yield self._identifying(x)
+
+    def _identifying(self, x: Any) -> Any:
+        if isinstance(x, dict) and self._drop in x and len(x) > 1:
+            x = {name: leaf for name, leaf in x.items() if name != self._drop}
+        return self._part(x) if self._part is not None else x
+
+    def _by_index(self) -> bool:
+        return callable(self.source) and not is_stream(self.source) and _takes_index(self.source)
+
+    def _by_row(self) -> bool:
+        """Arrays, of which any row can be had by itself."""
+        if callable(self.source) or is_stream(self.source):
+            return False
+        leaves = tree.leaves(as_rows(self.source))
+        return bool(leaves) and all(is_dense(leaf) or hasattr(leaf, "iloc") for leaf in leaves)
+
+    def _at(self, places: NDArray[np.int64]) -> Any:
+        if self._by_index():
+            return _stacked([self.source(int(place)) for place in places])
+        return tree.map_leaves(
+            lambda leaf: leaf.iloc[places] if hasattr(leaf, "iloc") else np.asarray(leaf)[places], as_rows(self.source)
+        )
+
+    def _inputs(self) -> Iterator[Any]:
+        source = self.source
+        if not callable(source) or is_stream(source):
+            if is_stream(source):
+                yield from (tree.unpack(batch)[0] for batch in batches_of(source))
+            else:
+                yield from _slices(source)
+        elif _takes_index(source):
+            yield from self._samples()
+        else:
+            yield from (tree.unpack(batch)[0] for batch in source())
+
+    def _samples(self) -> Iterator[Any]:
+        total = self._n_samples()
+        for start in range(0, total, CHUNK):
+            yield _stacked([self.source(index) for index in range(start, min(start + CHUNK, total))])
+
+    def _n_samples(self) -> int:
+        if self.n_labels is None:
+            msg = "reference: a callable by sample index needs labels, to know how many samples there are"
+            raise LabelsError(msg)
+        return self.n_labels
+
+
+class KnownReference(Reference):
+    """Fingerprints that were made before: a manifest, or collected labels."""
+
+    def __init__(self, rows: UInt64, spec: tuple[str, ...]) -> None:
+        super().__init__(None, len(rows))
+        self._rows, self._spec = rows, spec
+
+    def fingerprints(self, like: Sequence[LeafSpec] = ()) -> tuple[UInt64, tuple[LeafSpec, ...]]:
+        """As they were made; nothing is left to be cast."""
+        return self._rows, ()
+
+    def sampled(self, sampling: Sampling, like: Sequence[LeafSpec] = ()) -> Sampled:
+        """Some of those that were made."""
+        places = sampling.of(len(self._rows))
+        return Sampled(places, self._rows[places], len(self._rows))
+
+    def chunks(self) -> Iterator[Any]:
+        """The inputs themselves are not at hand."""
+        return iter(())
+
+
+def is_stream(source: Any) -> bool:
+    """A dataset that can be read batch by batch, again and again."""
+    return kinds.is_tf_dataset(source) or kinds.is_pydataset(source) or kinds.is_untaggable(source)
+
+
+def batches_of(source: Any) -> Iterable[Any]:
+    """The batches of a dataset, in order, in one pass.
+
+    Raises:
+        UnsupportedSourceError: A generator, which could be read only once, or
+            something that gives no batches.
+    """
+    if kinds.is_generator(source):
+        msg = (
+            "a generator can be read only once: pass the function that makes it "
+            f"(expected a callable without arguments, found the generator {source.__name__!r})"
+        )
+        raise UnsupportedSourceError(msg)
+    if kinds.is_pydataset(source):
+        if source.num_batches is None:
+            msg = "expected a PyDataset with a number of batches, found an endless one"
+            raise UnsupportedSourceError(msg)
+        return (source[number] for number in range(source.num_batches))
+    if is_stream(source):
+        return source  # type: ignore[no-any-return]
+    if callable(source):
+        return source()  # type: ignore[no-any-return]
+    msg = f"expected a dataset or a function that gives a generator of batches, found {type(source).__qualname__}"
+    raise UnsupportedSourceError(msg)
+
+
+def _slices(source: Any) -> Iterator[Any]:
+    source = as_rows(source)
+    total = tree.n_rows(source)
+    if total is None:
+        yield source
+        return
+    if any(not hasattr(leaf, "shape") or hasattr(leaf, "dense_shape") for leaf in tree.leaves(source)):
+        yield source
+        return
+    for start in range(0, total, CHUNK):
+        yield tree.map_leaves(functools.partial(_rows, start=start), source)
+
+
+def _rows(leaf: Any, start: int) -> Any:
+    cut = leaf.iloc if hasattr(leaf, "iloc") else leaf
+    return cut[start : start + CHUNK]
+
+
+def as_rows(source: Any) -> Any:
+    """A list of arrays of different lengths is one input with rows of different lengths."""
+    if isinstance(source, (list, tuple)) and source and all(isinstance(row, np.ndarray) for row in source):
+        shapes = {row.shape[:1] for row in source}
+        if len(shapes) > 1:
+            rows = np.empty(len(source), dtype=object)
+            rows[:] = list(source)
+            return rows
+    return source
+
+
+def _takes_index(function: Callable[..., Any]) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return True
+    return any(
+        item.default is item.empty and item.kind in {item.POSITIONAL_ONLY, item.POSITIONAL_OR_KEYWORD}
+        for item in parameters
+    )
+
+
+def _stacked(samples: list[Any]) -> Any:
+    first = samples[0]
+    if isinstance(first, dict):
+        return {name: _stacked([sample[name] for sample in samples]) for name in first}
+    if isinstance(first, tuple):
+        return tuple(_stacked(list(parts)) for parts in zip(*samples, strict=True))
+    arrays = [np.asarray(sample) for sample in samples]
+    if len({array.shape for array in arrays}) == 1:
+        return np.stack(arrays)
+    rows = np.empty(len(arrays), dtype=object)
+    rows[:] = arrays
+    return rows
+
+
+def explain_mismatch(reference: Reference, fed: Any, fed_specs: Sequence[LeafSpec]) -> str:
+    """Why no row was recognised: the first difference in dtype, shape or values.
+
+    Args:
+        reference: What the rows were compared with.
+        fed: First row that the model was fed, as a nest of arrays with one row.
+        fed_specs: How the fed inputs looked.
+    """
+    first = next(iter(reference.chunks()), None)
+    if first is None:
+        return "no row of the stream has a fingerprint of the manifest; made of other inputs, or preprocessed otherwise"
+    _, specs = row_fingerprints(first)
+    if len(specs) != len(fed_specs):
+        return f"the model is fed {len(fed_specs)} inputs, the reference has {len(specs)}"
+    for number, (ours, theirs) in enumerate(zip(specs, fed_specs, strict=True)):
+        if ours.shape != theirs.shape:
+            return f"input {number}: the model is fed rows of {theirs}, the reference has rows of {ours}"
+        if ours.dtype != theirs.dtype and "str" in {ours.dtype, theirs.dtype}:
+            return f"input {number}: the model is fed {theirs}, the reference is {ours}"
+    again = next(iter(reference.chunks()))
+    if not np.array_equal(row_fingerprints(first)[0], row_fingerprints(again)[0]):
+        return "two readings of the reference differ: it is transformed at random, and such a source cannot be matched"
+    return _value_difference(first, fed, specs, fed_specs)
+
+
+def _value_difference(first: Any, fed: Any, specs: Sequence[LeafSpec], fed_specs: Sequence[LeafSpec]) -> str:
+    for number, (ours, theirs) in enumerate(zip(tree.leaves(first), tree.leaves(fed), strict=False)):
+        try:
+            mine, other = np.asarray(ours)[0].ravel(), np.asarray(theirs)[0].ravel()
+            differs = np.flatnonzero(mine.astype(other.dtype) != other)
+        except (TypeError, ValueError, IndexError):
+            continue
+        if differs.size:
+            at = int(differs[0])
+            return (
+                f"input {number}, row 0: {differs.size} of {other.size} values differ; the first, at {at}, is "
+                f"{other[at]!s} as fed ({fed_specs[number]}) and {mine[at]!s} in the reference ({specs[number]}). "
+                "Two readings of the reference agree, so it looks like another preprocessing, "
+                "or a row order without a single sample in its place"
+            )
+    return "the inputs look alike, but no row of the stream is in the reference"

@@ -1,0 +1,56 @@
+"""A report for people and for machines: pure functions of the report, each form in a module of its own.
+
+========== ==================================================================
+text       for a terminal, at most 25 lines
+html       one self-contained page; in a frame for a notebook
+svg        the plots of the page, and the alignment as a file
+png        the alignment as a picture, where SVG is not shown
+junit      for continuous integration
+intoto     a statement about the files that were judged
+tables     the first wrong rows as CSV
+escape     hostile text made inert, for all of them
+========== ==================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from evalguard.core.report import Report, show_as
+from evalguard.reporting.text import print_report, to_text
+
+__all__ = ["artifacts", "print_report", "to_text"]
+
+
+def artifacts(report: Report, subjects: Mapping[str, str] | None = None) -> dict[str, str]:
+    """File name → content of everything that is rendered from a report.
+
+    Args:
+        report: What to render.
+        subjects: Name of each file that was judged → its SHA-256; without it
+            there is no ``attestation.json``.
+    """
+    # Imported when the first report is rendered: `import evalguard` needs none of it.
+    from evalguard.reporting.csv_rows import to_csv
+    from evalguard.reporting.html import to_html
+    from evalguard.reporting.intoto import to_statement
+    from evalguard.reporting.junit import to_junit
+
+    statement = {"attestation.json": to_statement(report, subjects)} if subjects else {}
+    return {
+        "report.json": report.to_json(),
+        "report.txt": to_text(report),
+        "report.html": to_html(report),
+        "junit.xml": to_junit(report),
+        "wrong_rows.csv": to_csv(report),
+        **statement,
+    }
+
+
+def _frame(report: Report) -> str:
+    from evalguard.reporting.html import to_frame
+
+    return to_frame(report)
+
+
+show_as(_frame)

@@ -1,0 +1,104 @@
+"""Reports as files in a folder, each written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import tempfile
+from pathlib import Path
+
+from evalguard.core.report import Report
+from evalguard.errors import SinkError
+from evalguard.reporting.sink import Artifacts
+
+# What reports are rendered to, the first of an entry and those after it: report.json, report-2.json, …
+OURS = re.compile(r"(report|junit|wrong_rows|attestation)(-\d+)?\.(json|txt|html|xml|csv|svg|png)")
+
+
+class FileSink:
+    """Writes each artifact into one folder.
+
+    The first report of an entry is ``report.json``, a second one
+    ``report-2.json`` and so on: a later PASS hides no FAIL. The next entry
+    takes the place of the last.
+
+    Attributes:
+        directory: The folder, made when it is needed.
+    """
+
+    def __init__(self, directory: str | Path) -> None:
+        self.directory = Path(directory)
+        self._written = 0
+
+    def begin(self, name: str) -> None:
+        """Take away the last reports: they must not pass for this one.
+
+        Raises:
+            SinkError: One of them cannot be taken away.
+        """
+        self._written = 0
+        try:
+            for path in list(self.directory.iterdir()) if self.directory.is_dir() else []:
+                if OURS.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
+        except OSError as error:
+            msg = (
+                f"could not remove an earlier report from {self.directory}: {error}. "
+                "It is not the report of this evaluation; give another output folder."
+            )
+            raise SinkError(msg) from error
+
+    def write(self, report: Report, artifacts: Artifacts) -> None:
+        """Write every artifact.
+
+        Raises:
+            SinkError: The folder or a file could not be written.
+        """
+        self._written += 1
+        for name, content in artifacts.items():
+            write_atomically(self.directory / _numbered(name, self._written), content)
+
+    def failed(self, error: BaseException) -> None:
+        """Nothing to write: there is no report."""
+
+
+def _numbered(name: str, count: int) -> str:
+    stem, dot, suffix = name.partition(".")
+    return name if count == 1 else f"{stem}-{count}{dot}{suffix}"
+
+
+def write_atomically(path: Path, content: str | bytes, mode: int = 0o644) -> None:
+    """Write a file so that a reader sees the old one or the new one, never a part.
+
+    Raises:
+        SinkError: It could not be written.
+    """
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            Path(temporary).chmod(mode)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        msg = f"could not write {path}: {error}. The verdict stands; give another output folder."
+        raise SinkError(msg) from error
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    """Make the rename itself outlive a power cut, where the system lets a folder be opened."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,170 @@
+"""The report as one self-contained page: no scripts, nothing loaded, every piece of text made inert on its way in."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup, escape
+
+from evalguard.core.policy import Verdict
+from evalguard.core.report import Diagnosis, Report
+from evalguard.reporting import svg, words
+from evalguard.reporting.escape import visible
+from evalguard.reporting.plot import picture
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+PAGE = "page.html.j2"
+# Of prose. Keys and names are cut sooner, by the filter `short`.
+MAX_PROSE = 2000
+MAX_FACTS = 60
+FRAME_HEIGHT = 720
+_STEP = re.compile(r"\s*(before|after):\s*(.*)")
+_CODE = re.compile(r"`([^`]+)`")
+
+
+def to_html(report: Report) -> str:
+    """The page, ending in a newline."""
+    return _template().render(_context(words.plain(report)))
+
+
+def to_frame(report: Report, height: int = FRAME_HEIGHT) -> str:
+    """The page in a sandboxed frame, for a notebook: its style does not touch what stands around it.
+
+    Args:
+        report: What to show.
+        height: Of the frame, pixels.
+    """
+    page = escape(to_html(report))
+    title = escape(visible(f"evalguard: {report.name}"))
+    style = f"width:100%;height:{height}px;border:1px solid #8884;border-radius:6px"
+    return f'<iframe sandbox="" title="{title}" style="{style}" srcdoc="{page}"></iframe>'
+
+
+@functools.cache
+def _template() -> Template:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        # Whatever a template shows goes through here: nobody can forget it.
+        finalize=_inert,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(short=visible, code=_with_code, number=words.figure)
+    return environment.get_template(PAGE)
+
+
+def _inert(value: object) -> object:
+    return value if isinstance(value, Markup) else visible(value, MAX_PROSE)
+
+
+def _with_code(text: object, limit: int = MAX_PROSE) -> Markup:
+    """Text whose parts between backticks are code."""
+    shown = str(escape(visible(text, limit)))
+    return Markup(_CODE.sub(r"<code>\1</code>", shown))  # noqa: S704 - escaped the line before
+
+
+def _context(report: Report) -> dict[str, Any]:
+    drawn, wrong = picture(report.plot), report.verdict is Verdict.FAIL or bool(report.findings)
+    verdict, _, sentence = report.headline.partition(": ")
+    return {
+        "report": report,
+        "verdict": verdict,
+        "sentence": sentence[:1].upper() + sentence[1:],
+        "tone": report.verdict.value.lower(),
+        "judged": words.moment(report.checked_at_ms),
+        "source": words.source(report),
+        "counts": list(_counts(report)),
+        "plot": svg.alignment(drawn) if drawn else None,
+        "raster": bool(drawn and drawn.columns),
+        "wrong": wrong,
+        "stages": [(stage, report.stages.get(stage, "unknown")) for stage in words.STAGES],
+        "causes": [(cause, words.certainty(cause), list(remedy(cause))) for cause in report.diagnosis],
+        "impact": list(_impact(report)),
+        "histogram": svg.displacement(svg.histogram_of(report.order)),
+        "metrics": list(_order(report.order)),
+        "more": max(0, report.counts["misaligned"] - len(report.wrong_rows)) if report.wrong_rows else 0,
+        "proof": (words.KNOWN if wrong else words.PROOFS).get(report.proof, ""),
+        "tables": list(_tables(report)),
+    }
+
+
+def _counts(report: Report) -> Iterator[tuple[str, int, str]]:
+    """Name, number and tone of each count."""
+    labels, predictions = report.counts["n_labels"], report.counts["n_predictions"]
+    yield "labels", labels, "plain"
+    yield "predictions", predictions, "wrong" if report.findings and predictions != labels else "plain"
+    for name in words.WRONG:
+        yield name.replace("_", " "), report.counts[name], "wrong" if report.counts[name] else "none"
+    for name in words.NEUTRAL:
+        if report.counts[name]:
+            yield name.replace("_", " "), report.counts[name], "plain"
+
+
+def _impact(report: Report) -> Iterator[tuple[str, list[tuple[str, str]], list[str]]]:
+    """Each metric with its figures, and with what is said of it in words."""
+    known = [name.replace("_", " ") for name in words.FIGURES]
+    for metric, told in words.impact(report):
+        figures = [(name, value) for name, value in told if name in known]
+        yield metric, figures, [f"{name}: {value}" if name else value for name, value in told if name not in known]
+
+
+def remedy(cause: Diagnosis) -> Iterator[tuple[str, str]]:
+    """Lines of a remedy with their role: ``before``, ``after`` or empty."""
+    for line in cause.remedy.splitlines():
+        step = _STEP.fullmatch(line)
+        yield (step[1], step[2]) if step else ("", line)
+
+
+# Order metrics that a reader can use: where they are, what they are called, what they say.
+METRICS = (
+    ("displacement.moved", "moved", "rows that are not in their place among those that arrived"),
+    ("displacement.max", "latest", "places that a row came too late, at most"),
+    ("displacement.min", "earliest", "places that a row came too early, at most (negative)"),
+    ("extent.max", "reordering extent", "rows since the first later sample had arrived, at most (RFC 4737)"),
+    ("n_reordering.max", "n-reordering", "later samples directly before a row, at most (RFC 4737)"),
+    ("runs.max", "longest run", "rows in order without one reordered"),
+    (
+        "gaps.divisor",
+        "gap divisor",
+        "what all gaps between steps back are multiples of: batches changed places if it is the batch size",
+    ),
+    ("buffer.max", "buffer", "rows that must be held to put the stream back in order (RFC 5236)"),
+    ("offset.most_common", "commonest offset", "sample minus row; one value throughout is a shift"),
+)
+
+
+def _order(order: Mapping[str, Any] | None) -> Iterator[tuple[str, Any, str]]:
+    for path, name, meaning in METRICS:
+        value: Any = order
+        for part in path.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        # Without two steps back there is no gap, and nothing that divides it.
+        if value is not None and (value or path != "gaps.divisor"):
+            yield name, words.figure(value), meaning
+
+
+def _tables(report: Report) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """What was demanded, what was streamed, and by what it was judged."""
+    facts = {name: value for name, value in report.source.items() if name != "facts"}
+    told = report.source.get("facts")
+    facts |= told if isinstance(told, Mapping) else {}
+    labels = {f"labels, {part}": value for part, value in report.labels.items()}
+    yield "Options", _pairs(report.options)
+    yield "Source and labels", _pairs({**labels, **facts, "calls": len(report.calls)})
+    yield "Versions and cost", _pairs({**report.versions, **{f"cost, {k}": v for k, v in report.cost.items()}})
+
+
+def _pairs(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    shown = [(name, value) for name, value in values.items() if value is not None and value != "unknown"]
+    return [(str(name).replace("_", " "), words.figure(value)) for name, value in shown[:MAX_FACTS]]

@@ -1,0 +1,85 @@
+"""An in-toto statement of the test result: which files were judged, with what result.
+
+Statement v1, predicate test-result v0.1. It is not signed: who signs it, signs it as a file.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from evalguard.core.policy import Verdict
+from evalguard.core.report import Report
+from evalguard.reporting import words
+from evalguard.reporting.cases import Outcome, cases
+
+STATEMENT = "https://in-toto.io/Statement/v1"
+PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
+# What was put right passes with a warning; what was not shown has not passed: a policy may let warnings through.
+RESULTS = {Verdict.PASS: "PASSED", Verdict.REPAIRED: "WARNED", Verdict.UNPROVEN: "FAILED", Verdict.FAIL: "FAILED"}
+
+
+def to_statement(report: Report, subjects: Mapping[str, str]) -> str:
+    """The statement as deterministic JSON, ending in a newline.
+
+    Args:
+        report: What was judged.
+        subjects: Name of each file (model, labels, predictions) → its SHA-256
+            in hexadecimal.
+
+    Raises:
+        ValueError: There is no subject, or a digest is no SHA-256.
+    """
+    report = words.plain(report)
+    tests = {outcome: _names(report, *outcomes) for outcome, outcomes in _LISTS.items()}
+    statement = {
+        "_type": STATEMENT,
+        "subject": [{"name": name, "digest": {"sha256": _checked(name, subjects[name])}} for name in sorted(subjects)],
+        "predicateType": PREDICATE,
+        "predicate": {"result": RESULTS[report.verdict], "configuration": [_configuration(report)], **tests},
+    }
+    if not subjects:
+        msg = "to_statement: expected at least one subject (name → sha256), found none; a statement is about files"
+        raise ValueError(msg)
+    return json.dumps(statement, indent=2, sort_keys=True) + "\n"
+
+
+_LISTS: Mapping[str, tuple[Outcome, ...]] = {
+    "passedTests": ("passed",),
+    "warnedTests": ("warned",),
+    "failedTests": ("failed", "error"),
+}
+
+
+def _names(report: Report, *outcomes: Outcome) -> list[str]:
+    return [test.name for test in cases(report) if test.outcome in outcomes]
+
+
+def _checked(name: str, digest: str) -> str:
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", digest):
+        msg = f"to_statement: expected a SHA-256 of 64 hexadecimal digits for {name[:60]!r}, found {digest[:80]!r}"
+        raise ValueError(msg)
+    return digest.lower()
+
+
+def _configuration(report: Report) -> dict[str, Any]:
+    """What was demanded; and, as a note on it, which record this statement is of."""
+    options = json.dumps(report.options, sort_keys=True).encode()
+    return {
+        "name": "evalguard/options.json",
+        "mediaType": "application/json",
+        "digest": {"sha256": hashlib.sha256(options).hexdigest()},
+        "content": base64.b64encode(options).decode(),
+        "annotations": {
+            "evaluation": report.name,
+            "verdict": report.verdict.value,
+            "proof": report.proof,
+            "labels": report.labels.get("digest", ""),
+            "checked_at_ms": str(report.checked_at_ms),
+            "report_sha256": hashlib.sha256(report.to_json().encode()).hexdigest(),
+        },
+    }

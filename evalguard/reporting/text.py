@@ -1,0 +1,212 @@
+"""The report for a terminal: at most 25 lines, readable without colour."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TextIO
+
+from evalguard.core.policy import Verdict
+from evalguard.core.report import Report
+from evalguard.reporting import words
+from evalguard.reporting.escape import visible
+from evalguard.reporting.plot import EXPECTED, FIELD, RIGHT, WRONG, picture, text_plot
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+MAX_LINES = 25
+MAX_ROWS = 4
+MIN_WIDTH = 40
+PLAIN_WIDTH = 100
+LABEL_WIDTH = 12
+PLOT_HEIGHTS = range(8, 3, -1)
+PLOT_WIDTH = 36
+STYLES = {
+    Verdict.PASS: "bold green",
+    Verdict.REPAIRED: "bold cyan",
+    Verdict.UNPROVEN: "bold yellow",
+    Verdict.FAIL: "bold red",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Lines that belong together.
+
+    Attributes:
+        rank: What has the lowest gets its lines first.
+        most: Lines it gets at most.
+        label: Word in the margin.
+        items: Text, each item on lines of its own.
+        style: Of the text, for rich.
+    """
+
+    rank: int
+    most: int
+    label: str
+    items: tuple[str, ...]
+    style: str = ""
+
+
+def to_text(report: Report, *, color: bool = False, width: int = PLAIN_WIDTH) -> str:
+    """The report as text, ending in a newline.
+
+    Args:
+        report: What to show.
+        color: Emit ANSI colours.
+        width: Columns to wrap at, 40 or more.
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    report, width = words.plain(report), max(width, MIN_WIDTH)
+    stream = io.StringIO()
+    console = Console(
+        file=stream, width=width, force_terminal=color, no_color=not color, color_system="standard" if color else None
+    )
+    found = list(blocks(report))
+    wrapped = [_wrapped(block, console) for block in found]
+    granted = _granted(found, [len(lines) for lines in wrapped])
+    for block, lines, number in zip(found, wrapped, granted, strict=True):
+        for line in _cut(lines, number, width):
+            console.print(Text(line, style=block.style), soft_wrap=True, highlight=False)
+    for line in _plot(report, width, MAX_LINES - sum(granted)):
+        console.print(Text(line), soft_wrap=True, highlight=False)
+    return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().splitlines())
+
+
+def print_report(report: Report, file: TextIO | None = None) -> None:
+    """Print to a terminal in colour and at its width, or plainly to anything else."""
+    from rich.console import Console
+
+    stream = file or sys.stdout
+    console = Console(file=stream)
+    terminal = console.is_terminal
+    text = to_text(report, color=terminal and not console.no_color, width=console.width if terminal else PLAIN_WIDTH)
+    # A key in a script that the stream cannot write must not cost the verdict.
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    stream.write(text.encode(encoding, "replace").decode(encoding))
+
+
+def _wrapped(block: Block, console: Console) -> list[str]:
+    """Lines of the console's width: the label in the margin, the text beside it."""
+    from rich.text import Text
+
+    room = console.width - (LABEL_WIDTH if block.label else 0)
+    # rich counts the cells of a terminal: a Chinese character takes two.
+    lines = [
+        line.plain.rstrip()
+        for item in block.items
+        for line in Text(item).wrap(console, room, overflow="fold", tab_size=1)
+    ]
+    if not block.label:
+        return lines
+    margins = [f"  {block.label:<{LABEL_WIDTH - 2}}", *[" " * LABEL_WIDTH] * len(lines)]
+    return [margin + line for margin, line in zip(margins, lines, strict=False)]
+
+
+def _cut(lines: list[str], number: int, width: int) -> list[str]:
+    """The first lines; the last of them says so where there are more."""
+    if number in {0, len(lines)}:
+        return lines[:number]
+    from rich.cells import set_cell_size
+
+    return [*lines[: number - 1], f"{set_cell_size(lines[number - 1], width - 2).rstrip()} …"]
+
+
+def _granted(found: list[Block], wanted: list[int]) -> list[int]:
+    """How many lines each block gets, so that all fit: the verdict, what is wrong and what to do come first."""
+    left, granted = MAX_LINES, [0] * len(found)
+    for place in sorted(range(len(found)), key=lambda place: found[place].rank):
+        granted[place] = min(left, wanted[place], found[place].most)
+        left -= granted[place]
+    return granted
+
+
+def _plot(report: Report, width: int, room: int) -> list[str]:
+    """The alignment in the lines that are left: worth drawing where something is wrong."""
+    drawn = picture(report.plot) if report.findings else None
+    height = next((height for height in PLOT_HEIGHTS if height + 1 <= room), 0)
+    if drawn is None or not height:
+        return []
+    grid = text_plot(drawn, min(PLOT_WIDTH, width - LABEL_WIDTH - 3), height)
+    lines = [f"{'  alignment' if place == 0 else '':<{LABEL_WIDTH}}|{line}" for place, line in enumerate(grid)]
+    marks = f"{FIELD} rows" if drawn.columns else f"{RIGHT} right, {WRONG} wrong"
+    legend = [f"row across, sample up: {marks}, {EXPECTED} where rows belong", f"{marks}, {EXPECTED} empty"]
+    fitting = next(line for line in legend if len(line) <= width - LABEL_WIDTH - 3 or line is legend[-1])
+    return [*lines, f"{' ' * LABEL_WIDTH}+- {fitting}"]
+
+
+def blocks(report: Report) -> Iterator[Block]:
+    """What the report says, in the order in which it is read."""
+    yield Block(0, 5, "", (f"{visible(report.name)}: {visible(report.headline, 400)}",), STYLES[report.verdict])
+    yield from _facts(report)
+    if report.findings:
+        yield Block(1, 6, "found", tuple(visible(finding["message"], 300) for finding in report.findings))
+    if report.wrong_rows:
+        yield Block(5, 2 * MAX_ROWS + 1, "rows", _rows(report))
+    yield from _causes(report)
+    yield from _notes(report)
+
+
+def _facts(report: Report) -> Iterator[Block]:
+    counts, labels = report.counts, report.labels
+    source = words.source(report)
+    about = f"{report.method} over {source}" if source else report.method
+    yield Block(6, 2, "proof", (visible(f"{report.proof}; {about}"),))
+    digest = f", digest {visible(labels['digest'])}" if labels.get("digest") else ""
+    yield Block(12, 2, "labels", (f"{counts['n_labels']:,} ({visible(labels.get('name', 'none'))}{digest})",))
+    yield Block(7, 3, "counts", (_counts(report),))
+    stages = [f"{stage} {report.stages[stage]}" for stage in words.STAGES if report.stages.get(stage) in _KNOWN]
+    if report.findings and stages:
+        yield Block(10, 1, "stages", (", ".join(stages),))
+
+
+_KNOWN = ("right", "wrong")
+
+
+def _counts(report: Report) -> str:
+    """``100 predictions: 98 misaligned, 97 reordered; 0 missing, duplicate, foreign, label disagreements``."""
+    counts = report.counts
+    some = [f"{counts[name]:,} {name.replace('_', ' ')}" for name in (*words.WRONG, *words.NEUTRAL) if counts[name]]
+    none = [name.replace("_", " ") for name in words.WRONG if not counts[name]]
+    parts = [", ".join(some)] if some else []
+    parts += [f"0 {', '.join(none)}"] if none else []
+    return f"{counts['n_predictions']:,} predictions: {'; '.join(parts)}"
+
+
+def _rows(report: Report) -> tuple[str, ...]:
+    rows = tuple(words.wrong_row(row, visible) for row in report.wrong_rows[:MAX_ROWS])
+    more = report.counts["misaligned"] - MAX_ROWS
+    return (*rows, f"… and {more:,} more") if more > 0 else rows
+
+
+def _causes(report: Report) -> Iterator[Block]:
+    for cause in report.diagnosis[:1]:
+        told = "" if words.certainty(cause) != "likely" else " (likely)"
+        yield Block(2, 3, "cause", (f"{visible(cause.cause)}{told}: {visible(cause.evidence, 300)}",))
+        remedy = tuple(visible(line, 300) for line in cause.remedy.splitlines())
+        yield Block(3, 4, "cure", remedy, "bold")
+    others = [visible(cause.cause) for cause in report.diagnosis[1:]]
+    if others:
+        yield Block(13, 1, "or else", ("; ".join(others),))
+
+
+def _notes(report: Report) -> Iterator[Block]:
+    figures = [
+        f"{visible(metric)}: {visible(', '.join(' '.join(pair).strip() for pair in told), 300)}"
+        for metric, told in words.impact(report)
+    ]
+    if figures:
+        yield Block(4, 3, "metric", tuple(figures))
+    if report.repair and report.repair.get("refused"):
+        yield Block(8, 2, "repair", (f"refused: {visible(report.repair['refused'], 300)}",))
+    if report.hazards:
+        yield Block(9, 4, "hazard", tuple(visible(hazard, 400) for hazard in report.hazards), "yellow")
+    if report.not_proven:
+        yield Block(11, 5, "not shown", tuple(visible(note, 400) for note in report.not_proven))
+    if report.advice:
+        yield Block(3, 3, "to do", (visible(report.advice, 300),), "bold")

@@ -1,0 +1,1 @@
+"""What a step names, opened: data, labels and reference."""

@@ -1,0 +1,59 @@
+"""The labels that a step file names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evalguard.data.tables import image_files
+from evalguard.errors import LabelsError
+from evalguard.labels.labels import Labels
+from evalguard.step.config.step_file import Data, Images, LabelFile, LabelFolders, LabelSource, LabelStream, Table
+
+
+def read_labels(source: LabelSource, data: Data, base: Path) -> Labels | None:
+    """The labels; None where they are those of the stream.
+
+    Raises:
+        LabelsError: They cannot be used.
+    """
+    if isinstance(source, LabelStream):
+        return None
+    if isinstance(source, LabelFolders):
+        return _of_folders(source, base)
+    return Labels.read(base / source.path, label=source.label, key=label_key(source, data, base))
+
+
+def label_key(source: LabelSource, data: Data, base: Path) -> str | None:
+    """Column of the labels that names each sample.
+
+    Where data and labels are the same file, its rows are named by the same column.
+    """
+    if not isinstance(source, LabelFile):
+        return None
+    if source.key is not None:
+        return source.key
+    if isinstance(data, Images) and (base / data.images).resolve() == (base / source.path).resolve():
+        return data.key or data.column
+    if isinstance(data, Table) and (base / data.table).resolve() == (base / source.path).resolve():
+        return data.key
+    return None
+
+
+def _of_folders(source: LabelFolders, base: Path) -> Labels:
+    folder = base / source.image_directory
+    files = image_files(folder, "labels.image_directory")
+    classes = [name.partition("/")[0] if "/" in name else "" for name in files]
+    if "" in classes:
+        name = files[classes.index("")]
+        msg = f"labels.image_directory: expected a folder for each class below {folder}, found the image {name!r}"
+        raise LabelsError(msg)
+    names = source.class_names or sorted(set(classes))
+    unknown = [name for name in classes if name not in names]
+    if unknown:
+        msg = f"labels.class_names: expected a name for each folder below {folder}, found none for {unknown[0]!r}"
+        raise LabelsError(msg)
+    values: Any = np.array([names.index(name) for name in classes], dtype=np.int64)
+    return Labels(values=values, keys=np.array(files), name=source.image_directory)

@@ -1,0 +1,160 @@
+"""The MLflow run of a step: found, or made and ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evalguard.errors import SinkError
+from evalguard.step.config.step_file import ModelUri, Step
+from evalguard.tracking.deadline import NotInTime, courier
+from evalguard.tracking.mlflow_sink import TIMEOUT_S, MlflowSink, absolute, mlflow_sink
+from evalguard.tracking.send import shown, sqlite_path
+
+# The first use of a local store makes its tables.
+LOCAL_TIMEOUT_S = 120.0
+
+
+@dataclass(slots=True)
+class Record:
+    """Where the verdict is recorded.
+
+    Attributes:
+        sink: Writes to the run; None where nothing is recorded.
+        problem: Why nothing is recorded although it should be; empty if it is.
+        status: Status that a run of our own ends in.
+    """
+
+    sink: MlflowSink | None = None
+    problem: str = ""
+    status: str = "FAILED"
+
+
+def store_of(step: Step, base: Path) -> str | None:
+    """The store that a step file names, its path relative to the file; None where it names none."""
+    given = step.mlflow.tracking_uri
+    path = sqlite_path(given) if given is not None else None
+    if path is None or path.is_absolute() or str(path) in {"", ".", ":memory:"}:
+        return given
+    return f"sqlite:///{base / path}"
+
+
+def _run_of(step: Step, store: str | None) -> str | None:
+    """A run that is there already: of the file, or of ``mlflow run``, which is in the store of the environment."""
+    import mlflow
+
+    if step.mlflow.run_id is not None:
+        return step.mlflow.run_id
+    same = store is None or store == absolute(mlflow.get_tracking_uri())
+    return os.environ.get("MLFLOW_RUN_ID") if same else None
+
+
+@contextlib.contextmanager
+def recording(step: Step, store: str | None) -> Iterator[Record]:
+    """A run of our own where none is named; it is always terminated.
+
+    A run of ``mlflow run`` (``MLFLOW_RUN_ID``) or of the file is somebody
+    else's: it is written to and its status left alone.
+    """
+    section = step.mlflow
+    if not section.enabled:
+        yield Record()
+        return
+    given = _run_of(step, store)
+    if given:
+        yield Record(mlflow_sink(given, model=_model(step), tracking_uri=store))
+        return
+    run = _OwnRun(step, store)
+    try:
+        run_id = run.create()
+    except SinkError as error:
+        yield Record(problem=str(error))
+        return
+    record = Record(mlflow_sink(run_id, model=_model(step), tracking_uri=store))
+    try:
+        yield record
+    except KeyboardInterrupt:
+        record.status = "KILLED"
+        raise
+    finally:
+        run.end(record.status)
+
+
+def _model(step: Step) -> str | None:
+    """The model as a record names it; an alias or a run may mean another one tomorrow."""
+    uri = step.model.uri if isinstance(step.model, ModelUri) else ""
+    name, _, version = uri.removeprefix("models:/").partition("/")
+    fixed = uri.startswith("models:/") and (version.isdigit() or (name.startswith("m-") and not version))
+    return uri if fixed else None
+
+
+class _OwnRun:
+    """A run made for one evaluation. Nobody waits longer than the deadline for a server."""
+
+    def __init__(self, step: Step, store: str | None) -> None:
+        import mlflow
+
+        self._step = step
+        self._uri = absolute(store or mlflow.get_tracking_uri())
+        self._client: Any = None
+        self._run_id = ""
+
+    def create(self) -> str:
+        """Make the run.
+
+        Raises:
+            SinkError: The store did not do it, or not in time.
+        """
+        self._do(self._create, "could not make a run")
+        return self._run_id
+
+    def _create(self) -> None:
+        from mlflow.tracking import MlflowClient
+
+        self._client = MlflowClient(tracking_uri=self._uri)
+        experiment = _experiment(self._client, self._step.mlflow.experiment)
+        self._run_id = self._client.create_run(experiment, run_name=self._step.name).info.run_id
+
+    def end(self, status: str) -> None:
+        """Terminate the run; a server that is gone by now has other troubles."""
+        with contextlib.suppress(SinkError):
+            self._do(lambda: self._client.set_terminated(self._run_id, status), "could not end the run")
+
+    def _do(self, work: Any, failed: str) -> None:
+        seconds = TIMEOUT_S if self._uri.startswith("http") else LOCAL_TIMEOUT_S
+        try:
+            courier(self._uri).do(work, seconds)
+        except NotInTime:
+            msg = f"MLflow at {self._uri} {failed} within {seconds:.0f} s: the verdict is not recorded there"
+            raise SinkError(msg) from None
+        except Exception as error:
+            msg = f"MLflow at {self._uri} {failed}: {type(error).__name__}: {error}; the verdict is not recorded there"
+            raise SinkError(msg) from error
+
+
+def _experiment(client: Any, name: str | None) -> str:
+    if name is None:
+        named = os.environ.get("MLFLOW_EXPERIMENT_NAME")
+        return os.environ.get("MLFLOW_EXPERIMENT_ID") or (_experiment(client, named) if named else "0")
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    return str(client.create_experiment(name))
+
+
+def target_of(step: Step, store: str | None) -> str:
+    """Where the verdict would be recorded, in words."""
+    section = step.mlflow
+    if not section.enabled:
+        return "not in MLflow"
+    import mlflow
+
+    given = _run_of(step, store)
+    run = (
+        f"run {given}" if given else f"a new run of experiment {section.experiment or 'of the environment, or Default'}"
+    )
+    return f"{run} at {shown(store or mlflow.get_tracking_uri())}"

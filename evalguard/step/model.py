@@ -1,0 +1,159 @@
+"""The model that a step file names."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from evalguard.errors import ConfigError
+from evalguard.step.config.step_file import Call, Model, ModelPath, ModelUri
+from evalguard.step.imports import called, found_by_name
+from evalguard.tracking.send import shown
+
+TRACKING_URI = "MLFLOW_TRACKING_URI"
+# What Keras 3.15 says of a class or function that it does not know (serialization_lib.py, legacy/serialization.py).
+_UNKNOWN = re.compile(r"(?:Could not locate \w+ |Unknown \w+: )'(?:[^'>]*>)?(?P<name>\w+)'")
+_MODULE = re.compile(r"Full object config: \{'module': '(?P<module>[\w.]+)'")
+
+
+def open_model(model: Model, base: Path, store: str | None = None) -> Any:
+    """The model.
+
+    Args:
+        model: What the step file says.
+        base: Folder that paths are relative to.
+        store: MLflow's store, where the file names one.
+
+    Raises:
+        ConfigError: It cannot be loaded, or is no Keras model.
+    """
+    if isinstance(model, Call):
+        loaded = called(model, "model")
+    elif isinstance(model, ModelUri):
+        with _known(model):
+            loaded = _of_mlflow(model.uri, store)
+    else:
+        with _known(model):
+            loaded = _of_path(model, base / model.path)
+    if not callable(getattr(loaded, "predict", None)) or not callable(getattr(loaded, "make_predict_function", None)):
+        msg = f"model: expected a Keras model, found {type(loaded).__module__}.{type(loaded).__qualname__}"
+        raise ConfigError(msg)
+    return loaded
+
+
+@contextlib.contextmanager
+def _known(model: ModelPath | ModelUri) -> Iterator[None]:
+    """Keras knows the custom objects that are named; afterwards it has forgotten them."""
+    objects = found_by_name(model.custom_objects, "model.custom_objects")
+    if not objects:
+        yield
+        return
+    import keras
+
+    with keras.saving.custom_object_scope(objects):
+        yield
+
+
+def remedy(error: Exception) -> str:
+    """The line that makes an unknown class known; empty where that is not what went wrong."""
+    said = str(error)
+    unknown = _UNKNOWN.search(said)
+    if unknown is None:
+        return ""
+    module = _MODULE.search(said, unknown.end())
+    name = module["module"] if module is not None and module["module"] != "builtins" else "your_module"
+    return (
+        f"the model holds {unknown['name']!r}, which Keras does not know; say where it is: "
+        f"model.custom_objects: ['{name}:{unknown['name']}']"
+    )
+
+
+def _of_path(model: ModelPath, path: Path) -> Any:
+    if not path.exists():
+        msg = f"model.path: expected a model at {path}, found none there"
+        raise ConfigError(msg)
+    if path.is_dir():
+        if model.custom_objects:
+            msg = f"model.custom_objects: expected a .keras or .h5 file for it, found the folder {path}"
+            raise ConfigError(msg)
+        return _saved_model(model, path)
+    if model.endpoint is not None:
+        msg = f"model.endpoint: expected the folder of a SavedModel for it, found the file {path}"
+        raise ConfigError(msg)
+    import keras
+
+    try:
+        return keras.saving.load_model(path, safe_mode=model.safe_mode)
+    except Exception as error:
+        # Whatever a foreign file makes Keras raise, it could not be loaded.
+        msg = f"model.path: {path} could not be loaded by Keras {keras.__version__}: {remedy(error) or error}"
+        raise ConfigError(msg) from error
+
+
+def _saved_model(model: ModelPath, path: Path) -> Any:
+    """A Keras model around a SavedModel, with the inputs that its signature states."""
+    import keras
+    import tensorflow as tf
+
+    if not (path / "saved_model.pb").is_file():
+        msg = f"model.path: expected a .keras file or a SavedModel, found a folder without saved_model.pb: {path}"
+        raise ConfigError(msg)
+    try:
+        saved = tf.saved_model.load(str(path))
+    except Exception as error:
+        msg = f"model.path: {path} could not be loaded by TensorFlow {tf.__version__}: {error}"
+        raise ConfigError(msg) from error
+    signatures = list(saved.signatures)
+    # `model.export()` offers its outputs as they are under `serve`, as a dict under the signature.
+    endpoint = model.endpoint or next((name for name in ("serve", "serving_default") if name in signatures), None)
+    if endpoint not in signatures:
+        msg = f"model.endpoint: expected one of {', '.join(signatures) or 'none at all'}; found {endpoint!r}"
+        raise ConfigError(msg)
+    specs = saved.signatures[endpoint].structured_input_signature[1]
+    inputs = {name: keras.Input(spec.shape[1:], dtype=spec.dtype.name, name=name) for name, spec in specs.items()}
+    fed: Any = inputs if len(inputs) > 1 else next(iter(inputs.values()))
+    try:
+        return keras.Model(fed, keras.layers.TFSMLayer(str(path), call_endpoint=endpoint)(fed))
+    except Exception as error:
+        msg = f"model.endpoint: {path} could not be called by {endpoint!r}: {error}; use model.call for it"
+        raise ConfigError(msg) from error
+
+
+def _of_mlflow(uri: str, store: str | None) -> Any:
+    import mlflow
+
+    asked = store or mlflow.get_tracking_uri()
+    try:
+        with _asking(store):
+            flavors = mlflow.models.get_model_info(uri).flavors
+            flavor = next((name for name in ("keras", "tensorflow") if name in flavors), None)
+            if flavor is not None:
+                return getattr(mlflow, flavor).load_model(uri)
+    except Exception as error:
+        msg = f"model.uri: {uri} could not be loaded from {shown(asked)}: {remedy(error) or error}"
+        raise ConfigError(msg) from error
+    msg = f"model.uri: expected a model of MLflow's keras or tensorflow flavour, found {', '.join(flavors)}"
+    raise ConfigError(msg)
+
+
+@contextlib.contextmanager
+def _asking(store: str | None) -> Iterator[None]:
+    """Within the block MLflow asks this store; afterwards it and the environment are as before."""
+    if store is None:
+        yield
+        return
+    # Loading a model takes no tracking URI, and the public `set_tracking_uri` cannot say what was set before.
+    from mlflow.tracking._tracking_service.utils import _use_tracking_uri
+
+    before = os.environ.get(TRACKING_URI)
+    try:
+        with _use_tracking_uri(store):
+            yield
+    finally:
+        os.environ.pop(TRACKING_URI, None)
+        if before is not None:
+            os.environ[TRACKING_URI] = before

@@ -1,0 +1,1 @@
+"""Evaluations that go wrong in known ways, made with an ordinary loader."""

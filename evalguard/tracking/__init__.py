@@ -1,0 +1,1 @@
+"""MLflow: verdicts written to runs, and read back."""

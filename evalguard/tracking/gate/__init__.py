@@ -1,0 +1,1 @@
+"""The gate: is every evaluation in question proven?"""

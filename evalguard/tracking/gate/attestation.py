@@ -1,0 +1,126 @@
+"""An attestation held against files at hand: does it speak of these very files, and did they pass?
+
+It is not signed by us: whether a statement is genuine is for the tool that
+signed it. What is answered here is whether what it says holds for the files.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evalguard.core.policy import Verdict
+from evalguard.core.report import Report
+from evalguard.data.digests import file_sha256, possible_sha256
+from evalguard.errors import ConfigError
+from evalguard.reporting.intoto import PREDICATE, RESULTS, STATEMENT
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What an attestation says.
+
+    Attributes:
+        path: The file it was read from.
+        result: ``PASSED``, ``WARNED`` or ``FAILED``.
+        subjects: Name of each file it is about → SHA-256.
+        notes: What it says of the evaluation: ``evaluation``, ``verdict``,
+            ``proof``, ``labels``, ``report_sha256``, ``checked_at_ms``.
+    """
+
+    path: Path
+    result: str
+    subjects: dict[str, str]
+    notes: dict[str, str]
+
+
+def read(path: str | Path) -> Statement:
+    """The statement in a file.
+
+    Raises:
+        ConfigError: There is none, or it is of another kind.
+    """
+    path = Path(path)
+    try:
+        data: Any = json.loads(path.read_text(encoding="utf-8"))
+        kind = (data["_type"], data["predicateType"])
+        subjects = {str(item["name"]): str(item["digest"]["sha256"]).lower() for item in data["subject"]}
+        predicate = data["predicate"]
+        notes = predicate["configuration"][0]["annotations"]
+        statement = Statement(path, str(predicate["result"]), subjects, {str(k): str(v) for k, v in notes.items()})
+    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        told = f"{type(error).__name__}: {error}"[:120]
+        msg = f"{path}: expected an attestation.json that evalguard wrote (an in-toto test result), found: {told}"
+        raise ConfigError(msg) from error
+    if kind != (STATEMENT, PREDICATE):
+        msg = f"{path}: expected {STATEMENT} with {PREDICATE}, found {kind[0]!r:.80} with {kind[1]!r:.80}"
+        raise ConfigError(msg)
+    return statement
+
+
+def inconsistencies(statement: Statement) -> list[str]:
+    """Where it contradicts itself, or the report that lies beside it."""
+    wrong = []
+    verdict = statement.notes.get("verdict", "")
+    if verdict not in set(Verdict) or RESULTS[Verdict(verdict)] != statement.result:
+        wrong.append(f"it says {statement.result} of a verdict {verdict or 'that is missing'}")
+    report = statement.path.with_name(re.sub(r"^attestation", "report", statement.path.name))
+    if report != statement.path and report.is_file():
+        if file_sha256(report) != statement.notes.get("report_sha256"):
+            wrong.append(f"{report.name} beside it is not the report that it is about")
+        else:
+            wrong += _against_report(statement, report)
+    return wrong
+
+
+def _against_report(statement: Statement, path: Path) -> list[str]:
+    """Where it says something else than the report whose digest it names."""
+    try:
+        report = Report.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return [f"{path.name} beside it is no report that this version of evalguard can read: {error}"]
+    told = {"verdict": report.verdict.value, "proof": report.proof}
+    return [
+        f"it says {name} {statement.notes.get(name) or 'missing'}, {path.name} beside it {value}"
+        for name, value in told.items()
+        if statement.notes.get(name, "") != value
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Files at hand against the subjects of a statement.
+
+    Attributes:
+        matched: File → the subject that it is.
+        strangers: Files that the statement is not about.
+        unchecked: Subjects that none of the files is.
+    """
+
+    matched: dict[str, str]
+    strangers: tuple[str, ...]
+    unchecked: tuple[str, ...]
+
+
+def compare(statement: Statement, files: Sequence[str | Path]) -> Compared:
+    """Find each file among the subjects, by digest: names are for people.
+
+    Raises:
+        ConfigError: A file cannot be read.
+    """
+    by_digest = {digest: name for name, digest in statement.subjects.items()}
+    matched: dict[str, str] = {}
+    strangers = []
+    seen: set[str] = set()
+    for path in map(Path, files):
+        found = [by_digest[digest] for digest in possible_sha256(path) if digest in by_digest]
+        seen.update(found)
+        if found:
+            matched[str(path)] = ", ".join(sorted(set(found)))
+        else:
+            strangers.append(str(path))
+    return Compared(matched, tuple(strangers), tuple(sorted(statement.subjects.keys() - seen)))

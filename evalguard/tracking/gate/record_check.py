@@ -1,0 +1,61 @@
+"""Whether what a run's tags say of an evaluation is what was recorded: tag against record against report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from evalguard.core.report import Report
+from evalguard.errors import SinkError
+from evalguard.tracking.send import RECORD_FILE, record_digest
+from evalguard.tracking.slots import FIELDS, FOLDER, MAX_TAG, Slot
+from evalguard.tracking.store import Store
+
+
+def contradictions(store: Store, run_id: str, slot: Slot) -> list[str]:
+    """Where tag, record and report do not agree; empty if they do."""
+    folder = f"{FOLDER}/{slot.name}"
+    try:
+        record_text = store.content(run_id, f"{folder}/{RECORD_FILE}")
+        report_text = store.content(run_id, f"{folder}/report.json")
+    except (LookupError, SinkError, OSError) as error:
+        return [
+            f"no record: {error}. A tag alone proves nothing; if files did not arrive, `evalguard replay` sends them"
+        ]
+    if record_digest(record_text) != slot["record"]:
+        return [f"the digest in its tag is not that of {folder}/{RECORD_FILE}: one of them was changed"]
+    try:
+        record = json.loads(record_text)
+        if record_digest(report_text) != record["files"]["report.json"]:
+            return [f"{folder}/report.json is not the report that was recorded"]
+        report = Report.from_dict(json.loads(report_text))
+        return [*_against_record(run_id, slot, record), *_against_report(slot, report)]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return [f"{folder}: not a record that this version of evalguard can read: {error}"]
+
+
+def _against_record(run_id: str, slot: Slot, record: Mapping[str, Any]) -> list[str]:
+    wrong = []
+    if record["run_id"] != run_id or record["name"] != slot.name:
+        wrong.append(f"its record is that of {record['name']} in run {record['run_id']}")
+    told = {**record["fields"], **{name: record[name] for name in ("counts", "began_at_ms", "checked_at_ms")}}
+    expected = {name: str(told.get(name, ""))[:MAX_TAG] for name in FIELDS if name != "record"}
+    wrong += [
+        f"its tag {name} says {slot[name][:60]!r}, its record {value[:60]!r}"
+        for name, value in expected.items()
+        if slot[name] != value
+    ]
+    return wrong
+
+
+def _against_report(slot: Slot, report: Report) -> list[str]:
+    told = {"verdict": report.verdict.value, "proof": report.proof, "labels": str(report.labels.get("digest", ""))}
+    wrong = [
+        f"its tag {name} says {slot[name]!r}, its report {value!r}"
+        for name, value in told.items()
+        if slot[name] != value
+    ]
+    if report.verdict.value == "PASS" and report.violations:
+        wrong.append(f"its report says PASS and has {report.violations} violations")
+    return wrong

@@ -1,0 +1,312 @@
+"""The verdict in MLflow: tags, metrics and report of a run that we do not own.
+
+Written by ``MlflowClient`` with explicit ids: no environment variable, active
+run, run status, parameter or text of the user is changed. Nothing is sent while
+predicting, and nobody waits longer than the deadline.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import re
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evalguard.core.report import Report
+from evalguard.errors import ConfigError, SinkError
+from evalguard.reporting.sink import Artifacts
+from evalguard.tracking import spool
+from evalguard.tracking.deadline import NotInTime, courier
+from evalguard.tracking.replay import replay
+from evalguard.tracking.send import send, short, shown, sqlite_path
+from evalguard.tracking.slots import ERROR, PENDING, slug
+from evalguard.tracking.spool import Record
+
+TIMEOUT_S = 10.0
+# For a terminal: MLflow shows the page beside it, and each file is a request more to wait for.
+NOT_SENT = frozenset({"report.txt"})
+# Between two looks at a record that another process is sending.
+POLL_S = 0.02
+
+_log = logging.getLogger("evalguard")
+_said_no_run = False
+# Slots that this process has given away, by run: calls of one name are several evaluations, a later PASS hides no FAIL.
+_given: dict[Target, set[str]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The run that gets the verdict, and the store it is in.
+
+    Attributes:
+        tracking_uri: Server or store.
+        run_id: The run.
+        model: Logged model or registered version that is evaluated, as
+            ``m-…`` or ``models:/NAME/VERSION``; empty where not known.
+    """
+
+    tracking_uri: str
+    run_id: str
+    model: str = ""
+
+
+def find_run(option: str | bool, model: str | None = None, tracking_uri: str | None = None) -> Target | None:
+    """The run to write to, asked on the caller's thread: active runs are thread-local.
+
+    A run id given; the thread's active run, if MLflow has been imported at
+    all; ``MLFLOW_RUN_ID``, which is read and left; none.
+
+    Args:
+        option: ``auto``, a run id, or False for none.
+        model: The model that is evaluated; by default ``MLFLOW_ACTIVE_MODEL_ID``.
+            Not MLflow's active model: loading any model may have set that.
+        tracking_uri: The store that the run is in; by default MLflow's own.
+
+    Raises:
+        ConfigError: ``model`` names no logged model and no version.
+    """
+    if option is False:
+        return None
+    active: Any = sys.modules.get("mlflow")
+    # Another thread may be in the middle of importing it: then it has no active run yet.
+    if not hasattr(active, "active_run") or not hasattr(active, "get_tracking_uri"):
+        active = None
+    run_id = None if option in {"auto", True} else str(option)
+    if run_id is None and active is not None:
+        run = active.active_run()
+        run_id = run.info.run_id if run is not None else None
+    run_id = run_id or os.environ.get("MLFLOW_RUN_ID")
+    if not run_id:
+        return None
+    if tracking_uri is None:
+        if active is None:
+            import mlflow as active
+        tracking_uri = active.get_tracking_uri()
+    return Target(absolute(tracking_uri), run_id, model_name(model or os.environ.get("MLFLOW_ACTIVE_MODEL_ID", "")))
+
+
+def absolute(tracking_uri: str) -> str:
+    """The same store from any folder: a record may be sent later, from elsewhere."""
+    path = sqlite_path(tracking_uri)
+    if path is None or path.is_absolute() or str(path) in {"", ".", ":memory:"}:
+        return tracking_uri
+    return f"sqlite:///{Path.cwd() / path}"
+
+
+def model_name(model: str) -> str:
+    """``m-…`` or ``models:/NAME/VERSION``.
+
+    Raises:
+        ConfigError: It is neither; an alias may point elsewhere tomorrow.
+    """
+    name = model.removeprefix("models:/")
+    if name == "" or re.fullmatch(r"m-[0-9a-zA-Z]+", name):
+        return name
+    if model.startswith("models:/") and re.fullmatch(r"[^/@]+/\d+", name):
+        return model
+    msg = f"model: expected a logged model (m-…) or models:/NAME/VERSION with a number; found {model[:80]!r}"
+    raise ConfigError(msg)
+
+
+def mlflow_sink(
+    option: str | bool, timeout_s: float = TIMEOUT_S, model: str | None = None, tracking_uri: str | None = None
+) -> MlflowSink | None:
+    """A sink for the run that ``option`` names, or None where there is no run.
+
+    Args:
+        option: ``auto``, a run id, or False for none.
+        timeout_s: Longest time to wait for the server, seconds.
+        model: As for ``find_run``.
+        tracking_uri: As for ``find_run``.
+    """
+    global _said_no_run
+    target = find_run(option, model, tracking_uri)
+    if target is None:
+        if not _said_no_run and option is not False:
+            _said_no_run = True
+            _log.info("no MLflow run is active: verdicts stay in the guard's reports")
+        return None
+    return MlflowSink(target, timeout_s)
+
+
+class MlflowSink:
+    """Writes verdicts to one run.
+
+    Each report gets a slot of its own there, named after the evaluation: a
+    second one in this process is ``<name>-2``. The run shows the worst.
+
+    Attributes:
+        target: The run.
+        timeout_s: Longest time to wait, seconds.
+    """
+
+    def __init__(self, target: Target, timeout_s: float = TIMEOUT_S) -> None:
+        self.target = target
+        self.timeout_s = timeout_s
+        self._name = "evaluation"
+        self._slot: str | None = None
+        self._token = ""
+        self._began_at_ms = 0
+
+    def begin(self, name: str) -> None:
+        """Tag the run PENDING: a killed process must not look like a PASS.
+
+        Raises:
+            SinkError: The server did not take it in time.
+        """
+        self._name = name
+        self._open()
+        record = self._record({"verdict": PENDING}, self._began_at_ms)
+        self._send("the PENDING mark", record, None)
+
+    def write(self, report: Report, artifacts: Artifacts) -> None:
+        """Spool the record, then send it.
+
+        Raises:
+            SinkError: It did not arrive in time; it is kept in the spool.
+        """
+        fields = {
+            "verdict": report.verdict.value,
+            "proof": report.proof,
+            "cause": report.diagnosis[0].cause.replace("`", "") if report.diagnosis else "",
+            "reason": ",".join(str(finding["reason"]) for finding in report.findings),
+            "labels": str(report.labels.get("digest", "")),
+            "labels_name": str(report.labels.get("name", "")),
+        }
+        record = self._record(
+            fields,
+            report.checked_at_ms or _now_ms(),
+            counts={"violations": report.violations, **{name: int(count) for name, count in report.counts.items()}},
+            labels={part: report.labels[part] for part in ("name", "digest", "n") if part in report.labels},
+            artifacts={name: _bytes(content) for name, content in artifacts.items() if name not in NOT_SENT},
+            figures=dict(impact_figures(report)),
+        )
+        self._keep_and_send(record)
+
+    def failed(self, error: BaseException) -> None:
+        """Tag the run ERROR.
+
+        Raises:
+            SinkError: It did not arrive in time; it is kept in the spool.
+        """
+        self._keep_and_send(self._record({"verdict": ERROR, "reason": type(error).__name__}, _now_ms()))
+
+    def _open(self) -> None:
+        """Take a slot for the next report."""
+        given = _given.setdefault(self.target, set())
+        name, count = slug(self._name), 1
+        while (slot := name if count == 1 else f"{name}-{count}") in given:
+            count += 1
+        given.add(slot)
+        self._slot, self._token, self._began_at_ms = slot, f"pending-{uuid.uuid4().hex}", _now_ms()
+
+    def _record(
+        self,
+        fields: Mapping[str, str],
+        at_ms: int,
+        *,
+        counts: Mapping[str, int] | None = None,
+        labels: Mapping[str, Any] | None = None,
+        artifacts: Mapping[str, bytes] | None = None,
+        figures: Mapping[str, float] | None = None,
+    ) -> Record:
+        if self._slot is None:
+            self._open()
+        return Record(
+            self.target.tracking_uri,
+            self.target.run_id,
+            str(self._slot),
+            {name: _line(value) for name, value in {**fields, "model": self.target.model}.items()},
+            self._began_at_ms,
+            # A clock that was set back must not make this verdict older than its own beginning.
+            max(at_ms, self._began_at_ms),
+            self._token,
+            counts or {},
+            labels or {},
+            artifacts or {},
+            figures or {},
+        )
+
+    def _keep_and_send(self, record: Record) -> None:
+        # The slot is used up: what comes next is another evaluation.
+        self._slot = None
+        try:
+            kept = spool.put(record)
+        except SinkError as error:
+            # A full disk here is no reason not to tell a server elsewhere.
+            self._send(f"the verdict {record.verdict}", record, None, f" Nor could it be kept: {error}")
+            _log.warning("evalguard: sent, but not kept on disk before: %s", error)
+            return
+        self._send(f"the verdict {record.verdict}", record, kept)
+
+    def _send(self, what: str, record: Record, kept: Path | None, note: str = "") -> None:
+        where = f" It is kept in {kept}; `evalguard replay` sends it." if kept else note
+        uri, deadline = self.target.tracking_uri, time.monotonic() + self.timeout_s
+        try:
+            courier(uri).do(lambda: _deliver(record, kept, deadline), self.timeout_s)
+        except NotInTime:
+            msg = f"MLflow at {shown(uri)} did not take {what} within {self.timeout_s:g} s.{where}"
+            raise SinkError(msg) from None
+        except Exception as error:
+            msg = f"MLflow at {shown(uri)} did not take {what}: {short(error)}.{where}"
+            raise SinkError(msg) from error
+        _catch_up(uri, deadline)
+
+
+def _deliver(record: Record, kept: Path | None, deadline: float) -> None:
+    """Send a record and take it out of the spool; one that is not kept there is of no use after the deadline."""
+    if kept is None:
+        send(record, deadline)
+        return
+    while True:
+        with spool.claimed(kept) as mine:
+            if mine:
+                send(record)
+                kept.unlink(missing_ok=True)
+                return
+        if not kept.exists():
+            # A replay of another process was quicker, and is done.
+            return
+        time.sleep(POLL_S)
+
+
+def _catch_up(tracking_uri: str, deadline: float) -> None:
+    """The server answers: send what waits for it since it did not, as far as time allows."""
+    if next(spool.waiting(), None) is None:
+        return
+
+    def work() -> None:
+        for failure in replay(server=tracking_uri, again=False, deadline=deadline).failures:
+            _log.warning("evalguard: %s", failure)
+
+    with contextlib.suppress(NotInTime):
+        courier(tracking_uri).do(work, deadline - time.monotonic())
+
+
+def _line(text: str) -> str:
+    """One line that a tag can hold: what cannot be written as UTF-8 is escaped."""
+    return " ".join(str(text).encode("utf-8", "backslashreplace").decode().split())
+
+
+def impact_figures(report: Report) -> Iterator[tuple[str, float]]:
+    """Figures of the metrics by name; the difference without its sign, so that 0 is good and more is worse."""
+    for metric, figures in (report.impact or {}).items():
+        for name, value in figures.items() if isinstance(figures, Mapping) else ():
+            if isinstance(value, (int, float)) and math.isfinite(value):
+                yield f"{metric}/{name}", abs(float(value)) if name == "difference" else float(value)
+
+
+def _bytes(content: str | bytes) -> bytes:
+    return content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

@@ -1,0 +1,66 @@
+"""The run's note: three lines of ours between hidden markers, in the user's own text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from evalguard.reporting.escape import markdown
+from evalguard.tracking.slots import FOLDER, Slot, worst
+
+NOTE_TAG = "mlflow.note.content"
+BEGIN, END = "<!-- evalguard:begin -->", "<!-- evalguard:end -->"
+# Three lines show without scrolling; a reason longer than this is in the report.
+MAX_OTHERS = 3
+
+
+def block(present: Mapping[str, Slot], run_address: str, page: str) -> str:
+    """Verdict and counts, labels and digest, link to the report.
+
+    Args:
+        present: The evaluations of the run.
+        run_address: ``#/experiments/E/runs/R``; the dashboard opens links within itself.
+        page: File of the report to open first.
+    """
+    chosen = worst(present)
+    labels = chosen["labels"]
+    # Labels from memory have no name of their own.
+    name = f": {markdown(chosen['labels_name'], 60)}" if chosen["labels_name"] not in {"", "labels"} else ""
+    about = f"{chosen.counts.get('n_labels', 0):,} labels{name}, digest {markdown(labels)}" if labels else "no labels"
+    report = f"{run_address}/artifacts/{FOLDER}/{chosen.name}/{page}"
+    lines = [
+        f"**evalguard: {markdown(chosen['verdict'])}**, {markdown(chosen.name)}{_told(chosen)}{_others(present)}",
+        about,
+        f"[Report]({report})",
+    ]
+    # Two spaces at its end break a line in Markdown.
+    return "  \n".join(lines) if chosen["record"] and labels else lines[0]
+
+
+def _told(slot: Slot) -> str:
+    counts = slot.counts
+    if not counts:
+        return f" ({markdown(slot['reason'])})" if slot["reason"] else ""
+    wrong = [f"{markdown(slot['reason'])}"] if slot["reason"] else []
+    wrong += [f"{counts.get('misaligned', 0):,} misaligned"] if counts.get("misaligned") else []
+    rows = f"{counts.get('n_predictions', 0):,} predictions"
+    return f" ({', '.join([rows, *wrong, 'proof ' + markdown(slot['proof'])])})"
+
+
+def _others(present: Mapping[str, Slot]) -> str:
+    chosen = worst(present)
+    rest = [slot for slot in present.values() if slot.name != chosen.name]
+    if not rest:
+        return ""
+    shown = [f"{markdown(slot.name)} {markdown(slot['verdict'])}" for slot in rest[:MAX_OTHERS]]
+    more = [f"{len(rest) - MAX_OTHERS} more"] if len(rest) > MAX_OTHERS else []
+    return "; also " + ", ".join(shown + more)
+
+
+def with_block(text: str, ours: str) -> str:
+    """The user's note with our block put in, in the place where it was before."""
+    framed = f"{BEGIN}\n{ours}\n{END}"
+    pattern = re.compile(re.escape(BEGIN) + r".*?" + re.escape(END), re.DOTALL)
+    if pattern.search(text):
+        return pattern.sub(lambda _: framed, text, count=1)
+    return f"{text}\n\n{framed}" if text else framed

@@ -1,0 +1,97 @@
+"""Send what waits in the spool: on request, and after any call that reached its server."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from evalguard.errors import SinkError
+from evalguard.tracking import spool
+from evalguard.tracking.send import refused_for_good, send, short, shown
+from evalguard.tracking.spool import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What became of the records in a spool.
+
+    Attributes:
+        sent: Records that arrived.
+        superseded: Older than what their run says by now; dropped.
+        left: Records that are still there, sent by another process at this
+            moment, or not sent because their server does not answer.
+        failures: Why, one for each record that was tried.
+    """
+
+    sent: int
+    superseded: int
+    left: int
+    failures: tuple[SinkError, ...]
+
+
+def replay(
+    directory: Path | None = None, *, server: str | None = None, again: bool = True, deadline: float = math.inf
+) -> Replayed:
+    """Send what waits in the spool, oldest first.
+
+    An older verdict never takes the place of a newer one: it is dropped.
+
+    Args:
+        directory: The spool; by default that of the environment.
+        server: Only records for this tracking URI.
+        again: Also those that their server refused for good at an earlier time.
+        deadline: No further record is begun after this time of the monotonic clock.
+    """
+    paths = list(spool.waiting(directory))
+    paths += list(spool.set_aside(directory)) if again else []
+    ended = {"sent": 0, "superseded": 0, "left": 0, "other": 0}
+    failures: list[SinkError] = []
+    down: set[str] = set()
+    for path in paths:
+        try:
+            ended[_send_one(path, server, down) if time.monotonic() < deadline else "left"] += 1
+        except SinkError as error:
+            failures.append(error)
+            ended["left"] += 1
+    return Replayed(ended["sent"], ended["superseded"], ended["left"], tuple(failures))
+
+
+def _send_one(path: Path, server: str | None, down: set[str]) -> str:
+    """What became of one record: ``sent``, ``superseded``, ``left``, or ``other`` where it is not asked for.
+
+    Raises:
+        SinkError: It is no record, or it was not sent.
+    """
+    with spool.claimed(path) as mine:
+        if not mine:
+            return "left" if path.exists() else "other"
+        try:
+            record = spool.read(path)
+        except SinkError as error:
+            target = spool.put_aside(path, spool.CORRUPT)
+            msg = f"{error}. It is set aside as {target.name}."
+            raise SinkError(msg) from error
+        if server is not None and record.tracking_uri != server:
+            return "other"
+        if record.tracking_uri in down:
+            return "left"
+        arrived = _try_to_send(path, record, down)
+        path.unlink(missing_ok=True)
+        return "sent" if arrived else "superseded"
+
+
+def _try_to_send(path: Path, record: Record, down: set[str]) -> bool:
+    where = f"run {record.run_id} at {shown(record.tracking_uri)}"
+    try:
+        return send(record) is not None
+    except Exception as error:
+        if refused_for_good(error):
+            target = spool.put_aside(path, spool.REFUSED)
+            msg = f"{target}: {where} refuses it: {short(error)}. Restore the run, or remove the file."
+            raise SinkError(msg) from error
+        # The next record for the same server would wait as long.
+        down.add(record.tracking_uri)
+        msg = f"{path}: {where} did not take it: {short(error)}. It is kept; try again later."
+        raise SinkError(msg) from error

@@ -1,0 +1,169 @@
+"""Records that wait on disk until they have reached their server.
+
+A record is written whole (fsync, rename) before anything is sent, and removed
+once it has arrived; what is left is sent by ``evalguard replay``. Whoever sends
+a record holds a lock on its file, which a killed process gives up by dying.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import sys
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from evalguard.errors import SinkError
+from evalguard.reporting.file_sink import write_atomically
+
+VERSION = 2
+SUFFIX = ".evalguard.json"
+# Set aside: a file that is no record; a record that its server refuses for good (the run is deleted, …).
+CORRUPT, REFUSED = ".corrupt", ".refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One verdict on its way to one run.
+
+    Attributes:
+        tracking_uri: Server or store.
+        run_id: Run that gets the verdict.
+        name: Slot of the evaluation in the run.
+        fields: What the slot says: ``verdict``, ``proof``, …
+        began_at_ms: When the evaluation began, milliseconds since the epoch.
+        checked_at_ms: When it was judged.
+        token: Names this very evaluation, among others of the same name.
+        counts: Exact integers by name.
+        figures: Figures of metrics by name, such as ``accuracy/as_scored``.
+        labels: ``name``, ``digest`` and ``n`` of the external labels.
+        artifacts: File name → content, bytes.
+        version: Form of the record.
+    """
+
+    tracking_uri: str
+    run_id: str
+    name: str
+    fields: Mapping[str, str]
+    began_at_ms: int
+    checked_at_ms: int
+    token: str
+    counts: Mapping[str, int] = field(default_factory=dict)
+    labels: Mapping[str, Any] = field(default_factory=dict)
+    artifacts: Mapping[str, bytes] = field(default_factory=dict)
+    figures: Mapping[str, float] = field(default_factory=dict)
+    version: int = VERSION
+
+    @property
+    def verdict(self) -> str:
+        """The verdict, or PENDING or ERROR."""
+        return self.fields["verdict"]
+
+
+def spool_directory() -> Path:
+    """``EVALGUARD_SPOOL``, or a folder of the user's state directory."""
+    given = os.environ.get("EVALGUARD_SPOOL")
+    if given:
+        return Path(given)
+    state = os.environ.get("XDG_STATE_HOME")
+    return (Path(state) if state else Path.home() / ".local" / "state") / "evalguard" / "spool"
+
+
+def put(record: Record, directory: Path | None = None) -> Path:
+    """Write a record to the spool, readable by its owner only: reports name samples.
+
+    Raises:
+        SinkError: The spool cannot be written.
+    """
+    folder = _folder(directory)
+    path = folder / f"{record.checked_at_ms:014d}-{uuid.uuid4().hex}{SUFFIX}"
+    data = asdict(record)
+    data["artifacts"] = {name: base64.b64encode(content).decode() for name, content in record.artifacts.items()}
+    write_atomically(path, json.dumps(data), mode=0o600)
+    return path
+
+
+def waiting(directory: Path | None = None) -> Iterator[Path]:
+    """Records in the spool, oldest first, those set aside left out."""
+    yield from sorted(_folder(directory).glob(f"*{SUFFIX}"))
+
+
+def set_aside(directory: Path | None = None) -> Iterator[Path]:
+    """Records that their server refused for good, oldest first."""
+    yield from sorted(_folder(directory).glob(f"*{SUFFIX}{REFUSED}"))
+
+
+def read(path: Path) -> Record:
+    """A record from the spool.
+
+    Raises:
+        SinkError: The file is no record of this version.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return _record(data)
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+        msg = f"{path}: expected a record that evalguard wrote, found: {error}"
+        raise SinkError(msg) from error
+
+
+def _record(data: Any) -> Record:
+    if data.get("version") != VERSION:
+        msg = f"a record of version {data.get('version')!r}, not {VERSION}"
+        raise ValueError(msg)
+    data = {"figures": {}, **data}  # came later; a record without any is as good
+    texts = ("tracking_uri", "run_id", "name", "token")
+    wrong = [name for name in texts if not isinstance(data[name], str)]
+    wrong += [name for name in ("began_at_ms", "checked_at_ms") if not isinstance(data[name], int)]
+    if wrong or "verdict" not in data["fields"] or data.keys() != {item.name for item in fields(Record)}:
+        msg = f"a record whose entries are not those of version {VERSION}"
+        raise ValueError(msg)
+    files = {name: base64.b64decode(text, validate=True) for name, text in data["artifacts"].items()}
+    if any(Path(name).is_absolute() or ".." in Path(name).parts for name in files):
+        msg = "a file name that leads out of its folder"
+        raise ValueError(msg)
+    return Record(**{**data, "artifacts": files})
+
+
+@contextlib.contextmanager
+def claimed(path: Path) -> Iterator[bool]:
+    """Hold a record while it is sent; False where another process or thread holds it, or it is gone."""
+    try:
+        stream = path.open("rb")
+    except OSError:
+        yield False
+        return
+    with stream:
+        yield _lock(stream.fileno()) and path.exists()
+
+
+def _lock(handle: int) -> bool:
+    """Lock an open file until it is closed. Where there are no locks a record may be sent twice: once in effect."""
+    if sys.platform == "win32":
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
+def put_aside(path: Path, why: str) -> Path:
+    """Rename a file that cannot be sent, so that it is told once and not at every turn."""
+    target = path.with_name(path.name.removesuffix(REFUSED) + why)
+    with contextlib.suppress(OSError):
+        path.replace(target)
+    return target
+
+
+def _folder(directory: Path | None) -> Path:
+    return directory or spool_directory()

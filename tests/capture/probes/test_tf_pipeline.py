@@ -1,0 +1,152 @@
+"""Facts of a tf.data pipeline: they rest on private names, so a change of these must be noticed here."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from evalguard.capture.probes.tf_pipeline import MAX_NODES, makes_its_batches, pipeline_facts
+
+N = 20
+
+
+def rows():
+    return tf.data.Dataset.range(N)
+
+
+def branches(base):
+    return tf.data.Dataset.zip((base.map(lambda i: i), base.map(lambda i: i)))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "facts"),
+    [
+        pytest.param(rows, {}, id="plain"),
+        pytest.param(lambda: rows().map(lambda i: i, num_parallel_calls=2).batch(8).prefetch(2), {}, id="in order"),
+        pytest.param(
+            lambda: rows().shuffle(7).batch(8).prefetch(1),
+            {"reshuffled_each_pass": True, "shuffled_branches": 1, "shuffle_buffer": 7},
+            id="shuffled",
+        ),
+        pytest.param(
+            lambda: rows().shuffle(7, seed=3).batch(8),
+            {"reshuffled_each_pass": True, "shuffled_branches": 1, "shuffle_buffer": 7},
+            id="a seed does not fix the order",
+        ),
+        pytest.param(
+            lambda: rows().shuffle(7, reshuffle_each_iteration=False).batch(8),
+            {"reshuffled_each_pass": False, "shuffled_branches": 1, "shuffle_buffer": 7},
+            id="shuffled once",
+        ),
+        pytest.param(
+            lambda: rows().shuffle(7).cache().batch(8),
+            {"reshuffled_each_pass": False, "shuffled_branches": 1, "shuffle_buffer": 7},
+            id="cached behind the shuffle",
+        ),
+        pytest.param(
+            lambda: rows().cache().shuffle(7).batch(8),
+            {"reshuffled_each_pass": True, "shuffled_branches": 1, "shuffle_buffer": 7},
+            id="cached before the shuffle",
+        ),
+        pytest.param(
+            lambda: branches(rows().shuffle(N)).batch(8),
+            {"reshuffled_each_pass": True, "shuffled_branches": 2, "shuffle_buffer": N},
+            id="two branches of a shuffle",
+        ),
+        pytest.param(
+            lambda: branches(rows()).shuffle(N).batch(8),
+            {"reshuffled_each_pass": True, "shuffled_branches": 1, "shuffle_buffer": N},
+            id="shuffled behind the join",
+        ),
+        pytest.param(lambda: rows().batch(8, drop_remainder=True), {"drop_remainder": True}, id="drop_remainder"),
+        pytest.param(
+            lambda: rows().map(lambda i: i, num_parallel_calls=2, deterministic=False),
+            {"unordered": True},
+            id="unordered",
+        ),
+    ],
+)
+def test_a_pipeline_tells_what_it_is_made_of(dataset, facts):
+    assert pipeline_facts(dataset()) == facts
+
+
+@pytest.mark.parametrize(
+    ("dataset", "same"),
+    [
+        (lambda: rows().shuffle(N), False),
+        (lambda: rows().shuffle(N, seed=1), False),
+        (lambda: rows().shuffle(N).cache(), True),
+        (lambda: rows().shuffle(N, reshuffle_each_iteration=False), True),
+    ],
+)
+def test_what_is_said_of_the_next_pass_is_what_two_passes_show(dataset, same):
+    stream = dataset()
+    first, second = (np.asarray(list(stream.as_numpy_iterator())) for _ in range(2))
+    assert np.array_equal(first, second) == same
+    assert pipeline_facts(stream)["reshuffled_each_pass"] is not same
+
+
+def test_a_pipeline_without_end_and_one_that_cannot_be_asked_are_no_trouble():
+    class Odd:
+        def _inputs(self):
+            return [self]
+
+    class Closed:
+        def _inputs(self):
+            raise RuntimeError
+
+    assert pipeline_facts(Odd()) == {}
+    assert pipeline_facts(Closed()) == {}
+    assert pipeline_facts(object()) == {}
+    assert MAX_NODES > 100
+
+
+def filled_anew():
+    """One array, at an address that TensorFlow takes over as it is, with other rows each time."""
+    raw = np.zeros(16 * 4 + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    array = raw[start : start + 64].view("float32")
+    for number in range(4):
+        array[:] = number
+        yield array
+    array[:] = 9
+
+
+def from_python():
+    return tf.data.Dataset.from_generator(filled_anew, output_signature=tf.TensorSpec((16,), tf.float32))
+
+
+def test_what_python_made_may_change_later():
+    """The fault is real: else there would be nothing to beware of."""
+    assert not makes_its_batches(from_python())
+    assert {float(row[0]) for row in list(from_python())} == {9.0}
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        pytest.param(lambda: from_python().batch(1), id="batch"),
+        pytest.param(lambda: from_python().batch(1, num_parallel_calls=2), id="batch in parallel"),
+        pytest.param(lambda: from_python().batch(2, drop_remainder=True).prefetch(1), id="prefetch"),
+        pytest.param(lambda: from_python().batch(1).skip(1).take(2), id="skip and take"),
+        pytest.param(lambda: from_python().batch(2).with_options(tf.data.Options()), id="options"),
+    ],
+)
+def test_what_batch_made_is_nobody_elses(dataset):
+    assert makes_its_batches(dataset())
+    assert 9.0 not in {float(batch[0, 0]) for batch in list(dataset())}
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        pytest.param(rows, id="no batches"),
+        pytest.param(lambda: rows().batch(8).map(lambda batch: batch), id="a function behind batch"),
+        pytest.param(lambda: rows().padded_batch(8), id="padded"),
+        pytest.param(lambda: rows().map(tf.range).ragged_batch(8), id="ragged"),
+        pytest.param(lambda: rows().map(tf.strings.as_string).batch(8), id="text"),
+        pytest.param(lambda: rows().map(tf.range).batch(1), id="rows of several lengths"),
+        pytest.param(lambda: tf.data.Dataset.zip((rows().batch(8), rows().batch(8))), id="joined"),
+    ],
+)
+def test_what_is_not_known_to_be_nobody_elses_is_not_claimed(dataset):
+    assert not makes_its_batches(dataset())

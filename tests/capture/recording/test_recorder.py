@@ -1,0 +1,246 @@
+"""Small batches are noted together, in the order in which they were fed, as they were when the model was done."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evalguard.capture.batch_digests import FOR_EVER, Seals
+from evalguard.capture.recording.batches import take
+from evalguard.capture.recording.recorder import Recorder, Untagged, Wanted
+from evalguard.capture.recording.small_batches import MOST_BATCHES, MOST_KEPT, SMALL_BATCH, Held
+from evalguard.data.fingerprint import row_fingerprints
+from tests.buffers import aligned, aligned_copy
+
+ROWS = 3
+SMALL, LARGE = 2, SMALL_BATCH // (4 * ROWS) + 1
+
+
+def batch(number, width=SMALL):
+    return (tf.fill((ROWS, width), np.float32(number)),)
+
+
+def run(recorder, batches):
+    for data in batches:
+        take(recorder, data)
+    recorder.settle()
+    return recorder
+
+
+@given(st.lists(st.sampled_from([SMALL, LARGE, SMALL + 1]), min_size=1, max_size=12))
+def test_batches_of_all_sizes_are_noted_in_the_order_they_were_fed(widths):
+    fed = [batch(number, width) for number, width in enumerate(widths)]
+    recorder = run(Recorder(Wanted("always")), fed)
+    found = recorder.contents.parts[:]
+    assert found.tolist() == np.concatenate([row_fingerprints(data[0])[0] for data in fed]).tolist()
+    assert len(recorder.tags) == len(fed)
+
+
+class Sealed:
+    """What a probe knows of a source whose batches are sealed."""
+
+    def __init__(self):
+        self.seals = Seals()
+
+    @property
+    def unwrap(self):
+        return self.seals.take
+
+    @property
+    def bare(self):
+        return not self.seals.shared
+
+    @property
+    def shared(self):
+        return self.seals.shared
+
+    @property
+    def lasting(self):
+        return self.seals.lasting
+
+    def intact(self):
+        return self.seals.intact()
+
+
+@pytest.mark.parametrize("filled_anew_after", [0, 1, 3])
+def test_the_order_stays_where_a_source_begins_to_fill_its_array_anew(filled_anew_after):
+    buffer = aligned((ROWS, SMALL))
+    fed = [(np.full((ROWS, SMALL), number, np.float32),) for number in range(6)]
+    stream = Sealed()
+    recorder = Recorder(Wanted("always"), stream)
+    for number, data in enumerate(fed):
+        if number >= filled_anew_after:
+            buffer[:] = number
+            stream.seals.put((buffer,), number)
+        else:
+            stream.seals.put(data, number)
+        take(recorder, data)
+        recorder.ran()
+    recorder.settle()
+    assert stream.shared
+    assert np.asarray(recorder.tags.tags()).tolist() == [
+        (number << 32) + row for number in range(6) for row in range(3)
+    ]
+    found = recorder.contents.parts[:]
+    assert found.tolist() == np.concatenate([row_fingerprints(data[0])[0] for data in fed]).tolist()
+
+
+@pytest.mark.parametrize("width", [SMALL, LARGE])
+def test_the_order_stays_where_a_source_begins_to_hand_out_memory_that_is_taken_over(width):
+    stream = Sealed()
+    recorder = Recorder(Wanted("always"), stream)
+    fed = [
+        aligned_copy(np.full((ROWS, width), number, np.float32), 0 if number in {3, 5} else 16) for number in range(8)
+    ]
+    for number, data in enumerate(fed):
+        stream.seals.put((data,), number)
+        take(recorder, (data,))
+        recorder.ran()
+        # Not before the first that is taken over: all others are copies.
+        assert bool(recorder.kept) is (number in {1, 2})
+    recorder.end()
+    assert not recorder.problem
+    assert np.asarray(recorder.tags.tags()).tolist() == [
+        (number << 32) + row for number in range(8) for row in range(ROWS)
+    ]
+    found = recorder.contents.parts[:]
+    assert found.tolist() == np.concatenate([row_fingerprints(data)[0] for data in fed]).tolist()
+
+
+@pytest.mark.parametrize("widths", [[LARGE] * 5, [SMALL, LARGE, LARGE, SMALL, LARGE], [LARGE, SMALL, SMALL]])
+def test_of_large_batches_whose_rows_nobody_asks_for_the_tags_wait(widths):
+    stream = Sealed()
+    recorder = Recorder(Wanted(), stream)
+    fed = [batch(number % 2, width) for number, width in enumerate(widths)]
+    for number, data in enumerate(fed):
+        stream.seals.put(tuple(part.numpy() for part in data), number)
+    for data in fed:
+        assert take(recorder, data) is data
+    if SMALL not in widths:
+        assert not len(recorder.tags)
+    recorder.end()
+    assert np.asarray(recorder.tags.tags()).tolist() == [
+        (number << 32) + row for number in range(len(fed)) for row in range(ROWS)
+    ]
+    assert not len(recorder.contents.parts)
+
+
+def test_rows_are_noted_as_they_were_when_they_were_fed():
+    x = np.zeros((ROWS, SMALL), np.float32)
+    recorder = Recorder(Wanted("always"))
+    take(recorder, (x,))
+    before = row_fingerprints(x)[0]
+    x[:] = 7
+    recorder.settle()
+    assert recorder.contents.parts[:].tolist() == before.tolist()
+
+
+class Owned(Untagged):
+    """What a probe knows of a dataset whose batches are nobody else's."""
+
+    lasting = FOR_EVER
+
+    def __init__(self):
+        numbers = itertools.count()
+        self.unwrap = lambda data: (data, next(numbers))
+
+
+@pytest.mark.parametrize("width", [SMALL, LARGE])
+@pytest.mark.parametrize("count", [1, 2, 30, MOST_BATCHES + 40])
+def test_batches_that_nobody_else_can_change_are_looked_at_later(count, width):
+    fed = [batch(number % 7, width) for number in range(count)]
+    recorder = Recorder(Wanted("always"), Owned())
+    for data in fed:
+        assert take(recorder, data) is data
+    assert len(recorder.kept) == (count - 1) % min(MOST_BATCHES, MOST_KEPT // (4 * ROWS * width))
+    recorder.end()
+    assert not recorder.kept
+    assert recorder.seconds > 0
+    assert np.asarray(recorder.tags.tags()).tolist() == [
+        (number << 32) + row for number in range(count) for row in range(ROWS)
+    ]
+    found = recorder.contents.parts[:]
+    assert found.tolist() == np.concatenate([row_fingerprints(data[0])[0] for data in fed]).tolist()
+
+
+def test_small_and_large_batches_that_were_kept_are_noted_in_the_order_they_were_fed():
+    fed = [batch(number, width) for number, width in enumerate([SMALL, SMALL, LARGE, SMALL, LARGE, LARGE, SMALL])]
+    found = run(Recorder(Wanted("always"), Owned()), fed).contents.parts[:]
+    assert found.tolist() == np.concatenate([row_fingerprints(data[0])[0] for data in fed]).tolist()
+
+
+def test_not_much_is_kept():
+    rows = MOST_KEPT // 4 // ROWS // 3 + 1
+    recorder = Recorder(Wanted("always"), Owned())
+    for number in range(6):
+        take(recorder, batch(number, rows))
+        assert len(recorder.kept) == [0, 1, 0, 1, 0, 1][number]
+
+
+@pytest.mark.parametrize("wanted", [Wanted("always", key=lambda data: data[0][:, 0]), Wanted(fingerprint=lambda x: x)])
+def test_where_a_function_of_the_user_is_asked_nothing_is_kept(wanted):
+    recorder = Recorder(wanted, Owned())
+    for number in range(3):
+        take(recorder, batch(number))
+    assert not recorder.kept
+    assert not recorder.problem
+
+
+def test_what_cannot_be_noted_later_is_a_problem_and_no_error():
+    recorder = Recorder(Wanted("always"), Owned())
+    take(recorder, batch(0))
+    take(recorder, (object(),))
+    recorder.end()
+    assert "while a batch was noted" in recorder.problem
+
+
+@pytest.mark.parametrize("bare", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int8", "uint16", "int64", "uint64", "bool"])
+def test_what_is_held_comes_out_as_it_went_in(dtype, bare):
+    held = Held()
+    rng = np.random.default_rng(0)
+    fed = [rng.integers(0, 2, size=(rows, 3, 2)).astype(dtype) for rows in (4, 4, 1, 0, 2)]
+    for number, x in enumerate(fed):
+        assert held.add(x if bare else (tf.constant(x), x[:, 0]), number, True)
+    (group,) = held.take_out()
+    assert (group.flat, group.sizes) == (not bare, [4, 4, 1, 0, 2])
+    assert group.tags == [0, 1, 2, 3, 4]
+    parts = group.parts()
+    whole = np.concatenate(fed)
+    assert [(part.dtype, part.tolist()) for part in parts] == [
+        (whole.dtype, wanted.tolist()) for wanted in ([whole] if bare else [whole, whole[:, 0]])
+    ]
+    assert not held.groups
+
+
+def test_another_form_begins_another_group():
+    held = Held()
+    for x in (np.zeros((2, 3)), np.zeros((2, 4)), np.zeros((2, 4)), np.zeros((2, 4), "int32")):
+        assert held.add((x,), None, True)
+    assert held.add((np.zeros((2, 4), "int32"),), None, False)
+    assert [len(group.sizes) for group in held.take_out()] == [1, 2, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "nest",
+    [
+        pytest.param((tf.constant(["a"]),), id="text"),
+        pytest.param((np.array(["a"]),), id="text of numpy"),
+        pytest.param((tf.cast([1.0], tf.bfloat16),), id="a type without a code"),
+        pytest.param((np.zeros(2, ">f4"),), id="foreign byte order"),
+        pytest.param((tf.ragged.constant([[1], [2, 3]]),), id="ragged"),
+        pytest.param((tf.zeros((2, 1)), None), id="no targets"),
+        pytest.param(({"x": tf.zeros((2, 1))},), id="a dict"),
+        pytest.param((tf.zeros((1, SMALL_BATCH)),), id="large"),
+        pytest.param((tf.zeros((1, SMALL_BATCH // 8)), tf.zeros((1, SMALL_BATCH // 4))), id="large together"),
+        pytest.param((tf.constant(1.0),), id="a scalar"),
+        pytest.param((tf.zeros(2), tf.zeros(3)), id="of two lengths"),
+        pytest.param((object(),), id="something else"),
+        pytest.param((), id="nothing"),
+    ],
+)
+def test_what_is_large_or_no_flat_tuple_of_numbers_is_not_held(nest):
+    assert not Held().add(nest, None, True)

@@ -1,0 +1,94 @@
+"""Tags kept in runs are judged as the plain ones would be."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evalguard.capture.recording.tag_log import TagLog
+from evalguard.core.columns.storage import Memory
+from evalguard.core.judge import judge
+from evalguard.core.label_table import Labels
+from evalguard.core.policy import Policy
+from evalguard.core.trace import ALTERED, ROW_BITS, UNKNOWN, SourceState, Trace
+
+
+@st.composite
+def calls(draw):
+    """Batches as an engine notes them: number or rows, samples or none; and what they are row by row."""
+    log = TagLog(Memory(draw(st.sampled_from([1, 100, 1 << 30]))))
+    tags: list[int] = []
+    index: list[int] = []
+    sizes: list[int] = []
+    at = 0
+    aligned = draw(st.booleans())
+    for number in range(draw(st.integers(1, 8))):
+        size = draw(st.integers(1, 6))
+        kind = draw(st.sampled_from(["number", "rows", "samples"])) if not aligned else "samples"
+        pull = number if aligned else draw(st.sampled_from([number, number + 1, UNKNOWN, ALTERED]))
+        rows = [(pull << ROW_BITS) + row if pull >= 0 else pull for row in range(size)]
+        samples = [UNKNOWN] * size
+        if kind == "samples":
+            samples = (
+                list(range(at, at + size))
+                if aligned
+                else draw(st.lists(st.integers(0, 30), min_size=size, max_size=size))
+            )
+            log.add(np.stack([rows, samples], axis=1), size)
+        else:
+            log.add(pull if kind == "number" else np.array(rows), size)
+        tags, index, sizes, at = [*tags, *rows], [*index, *samples], [*sizes, size], at + size
+    return log, tags, index, sizes
+
+
+@given(calls(), st.integers(1, 30), st.booleans(), st.sampled_from(["identity", "labels", "transport"]), st.data())
+def test_a_folded_call_is_judged_as_the_plain_one(call, n_labels, ordered, require, data):
+    log, tags, index, sizes = call
+    n_labels = data.draw(st.sampled_from([n_labels, len(tags)]))
+    rows = len(tags)
+    targets = data.draw(st.sampled_from([None, np.arange(rows), np.arange(rows)[::-1], np.zeros(rows)]))
+    stated = log.index()
+    folded = Trace(
+        rows, log.tags(), stated, targets=targets, batch_sizes=log.sizes, ordered=ordered, sources=(SourceState(),)
+    )
+    plain = replace(
+        folded,
+        tags=np.array(tags, dtype=np.int64),
+        index=np.array(index, dtype=np.int64) if any(sample != UNKNOWN for sample in index) else None,
+        batch_sizes=np.array(sizes),
+    )
+    labels, policy = Labels(values=np.arange(n_labels)), Policy(require=require)
+    one, other = judge(folded, labels, policy), judge(plain, labels, policy)
+    assert one.report.to_dict() == other.report.to_dict()
+    assert np.array_equal(one.samples, other.samples) if one.samples is not None else other.samples is None
+    assert folded.transport_intact == plain.transport_intact
+
+
+def test_a_batch_that_changed_is_marked_in_all_its_rows_and_says_nothing():
+    log = TagLog()
+    for pull in range(3):
+        rows = np.arange(2) + (pull << ROW_BITS)
+        log.add(np.stack([rows, np.arange(2) + 2 * pull], axis=1), 2)
+    log.changed(2)
+    assert np.asarray(log.tags())[2:4].tolist() == [ALTERED] * 2
+    assert np.asarray(log.index()).tolist() == [0, 1, UNKNOWN, UNKNOWN, 4, 5]
+
+
+def test_tags_that_cannot_be_believed_are_not_known():
+    log = TagLog()
+    log.add(0, 3)
+    assert log.tags(believed=False).tolist() == [UNKNOWN] * 3
+
+
+@pytest.mark.parametrize("told", ["batches", "rows", "samples"])
+def test_many_batches_in_order_take_a_few_bytes(told):
+    log = TagLog()
+    for pull in range(100_000):
+        rows = np.arange(pull * 32, pull * 32 + 32)
+        numbered = np.stack([(pull << ROW_BITS) + np.arange(32), rows], axis=1) if told == "samples" else rows
+        log.add(pull if told == "batches" else numbered, 32)
+    trace = Trace(log.n_rows, log.tags(), log.index(), batch_sizes=log.sizes)
+    assert trace.n_bytes < 500
+    assert trace.n_rows == len(trace.tags) == 3_200_000

@@ -1,0 +1,98 @@
+"""The external labels: what is refused, how keys are read, what the digest tells."""
+
+import numpy as np
+import pytest
+
+from evalguard.core.label_table import Labels, normal_keys
+from evalguard.errors import LabelsError
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        pytest.param({}, "got none of them", id="nothing"),
+        pytest.param({"values": np.zeros(0)}, "found none. An empty label set proves nothing", id="empty"),
+        pytest.param({"values": {}}, "got none of them", id="no output"),
+        pytest.param({"values": np.zeros(3), "keys": np.arange(2)}, "one length for all parts", id="lengths"),
+        pytest.param(
+            {"values": {"a": np.zeros(3), "b": np.zeros(2)}}, "{\"labels['a']\": 3, \"labels['b']\": 2}", id="outputs"
+        ),
+        pytest.param({"keys": np.asarray([4, 7, 4, 4])}, "'4' at rows 0, 2, 3.", id="repeated"),
+        pytest.param({"keys": np.asarray(["a", "", "b", ""])}, "rows 1, 3 have none (2 in all)", id="empty keys"),
+        pytest.param({"keys": np.asarray(["a", None], object)}, "rows 1 have none (1 in all)", id="null"),
+        pytest.param({"keys": np.asarray([1.5, np.nan])}, "rows 1 have none (1 in all)", id="NaN"),
+        pytest.param({"keys": [float("nan"), "a"]}, "rows 0 have none (1 in all)", id="NaN beside text"),
+        pytest.param({"keys": np.zeros((2, 2))}, "shape (n,), found shape (2, 2)", id="a matrix of keys"),
+    ],
+)
+def test_labels_that_cannot_name_each_sample_are_refused(parts, words):
+    with pytest.raises(LabelsError) as caught:
+        Labels(**parts, name="labels.csv")
+    assert str(caught.value).startswith("labels.csv: ")
+    assert words in str(caught.value)
+
+
+def test_a_long_key_is_not_dumped_into_the_message():
+    with pytest.raises(LabelsError) as caught:
+        Labels(keys=np.asarray(["k" * 10_000] * 2))
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        pytest.param(np.asarray([3, 1], "uint8"), [3, 1], id="small integers"),
+        pytest.param([3, 1], [3, 1], id="a list of integers"),
+        pytest.param(np.asarray([[3], [1]]), [3, 1], id="a column"),
+        pytest.param(np.asarray([3, 1], object), [3, 1], id="objects that are integers"),
+        pytest.param([2**70, 1], [str(2**70), "1"], id="integers beyond 64 bits"),
+        pytest.param(
+            np.asarray([2**64 - 1, 1], "uint64"), [str(2**64 - 1), "1"], id="unsigned integers beyond 63 bits"
+        ),
+        pytest.param([b"a", "b"], ["a", "b"], id="bytes and text"),
+        pytest.param([b"\xff", b"b"], ["\\xff", "b"], id="bytes that are no text"),
+        pytest.param(np.asarray([True, False]), ["True", "False"], id="booleans are names"),
+        pytest.param(np.asarray([1.5, 2.0]), ["1.5", "2.0"], id="floats are names"),
+        pytest.param(["a", 7], ["a", "7"], id="text and numbers"),
+    ],
+)
+def test_keys_are_integers_or_text(keys, expected):
+    found = normal_keys(keys)
+    assert found.tolist() == expected
+    assert found.dtype.kind == ("i" if isinstance(expected[0], int) else "U")
+
+
+def test_the_number_of_samples_is_that_of_any_part():
+    assert len(Labels(values=np.zeros((3, 2)))) == 3
+    assert len(Labels(values={"a": np.zeros(4)})) == 4
+    assert len(Labels(keys=np.arange(5))) == 5
+    assert len(Labels(fingerprints=np.arange(6, dtype=np.uint64))) == 6
+
+
+def test_samples_whose_content_an_earlier_one_has_are_counted():
+    assert Labels(fingerprints=np.asarray([5, 6, 5, 5], np.uint64)).equal_samples == 2
+    assert Labels(values=np.zeros(4)).equal_samples == 0
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(Labels(values=np.asarray([1, 0])), id="order"),
+        pytest.param(Labels(values=np.asarray([0.0, 1.0])), id="type"),
+        pytest.param(Labels(values=np.asarray([[0], [1]])), id="shape"),
+        pytest.param(Labels(values=np.asarray([0, 1]), keys=np.arange(2)), id="keys"),
+        pytest.param(Labels(values={"labels": np.asarray([0, 1])}), id="name of the output"),
+        pytest.param(Labels(values=np.asarray([0, 1], object)), id="objects"),
+    ],
+)
+def test_other_labels_have_another_digest(other):
+    labels = Labels(values=np.asarray([0, 1]), name="a")
+    assert len(labels.digest) == 16
+    assert labels.digest == Labels(values=np.asarray([0, 1]), name="b").digest
+    assert labels.digest != other.digest
+
+
+def test_labels_are_the_same_with_and_without_the_fingerprints_of_a_reference():
+    rows = np.asarray([7, 8], dtype=np.uint64)
+    assert Labels(values=np.asarray([0, 1]), fingerprints=rows).digest == Labels(values=np.asarray([0, 1])).digest
+    assert Labels(fingerprints=rows).digest != Labels(fingerprints=rows[::-1]).digest

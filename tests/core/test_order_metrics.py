@@ -1,0 +1,182 @@
+"""Order metrics against a brute-force reading of the terms."""
+
+import hashlib
+import json
+import struct
+import tracemalloc
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from evalguard.core import order_metrics
+from tests.core import brute
+from tests.core.streams import streams
+
+DISTINCT = st.lists(st.integers(0, 25), unique=True, max_size=14)
+
+
+def an_array(values, dtype="int64"):
+    return np.asarray(values, dtype=dtype)
+
+
+def joined(parts):
+    return [value for part in parts for value in part.tolist()]
+
+
+def degrees(reach):
+    return {"max": max(reach, default=0), "at_least_3": sum(n >= 3 for n in reach)}
+
+
+@given(DISTINCT, st.sampled_from(["int32", "int64"]))
+@example([1, 2, 3, 6, 4, 5, 7], "int32")
+def test_every_metric_of_a_sequence_is_that_of_the_terms(w, dtype):
+    arrived = an_array(w, dtype)
+    rows = range(len(w))
+    late = order_metrics.is_reordered(arrived)
+    assert late.tolist() == [any(w[j] > w[i] for j in range(i)) for i in rows]
+    assert joined(order_metrics.extents(arrived)) == [brute.extent(w, i) for i in rows]
+    assert order_metrics.n_reordering(arrived) == degrees([brute.n_reordering(w, i) for i in rows])
+    assert joined(order_metrics.run_lengths(late)) == brute.runs(w)
+    assert joined(order_metrics.gaps(arrived)) == brute.gaps(w)
+    assert order_metrics.displacements(arrived, 26).tolist() == brute.displacements(w)
+    held, waits = brute.buffer_occupancy(w), joined(order_metrics.waits(arrived, 26))
+    assert (len(waits), max(waits, default=0), sum(waits)) == (len(held), max(held, default=0), sum(held))
+
+
+@given(DISTINCT)
+def test_the_terms_hang_together_as_they_must(w):
+    arrived = an_array(w)
+    late = order_metrics.is_reordered(arrived)
+    displaced = order_metrics.displacements(arrived, 26)
+    assert displaced.sum() == 0
+    assert late.any() == displaced.any()
+    assert max(joined(order_metrics.extents(arrived)), default=0) >= order_metrics.n_reordering(arrived)["max"]
+    assert any(joined(order_metrics.waits(arrived, 26))) == late.any()
+
+
+def test_the_example_of_the_terms():
+    arrived = an_array([1, 2, 3, 6, 4, 5, 7])
+    assert joined(order_metrics.extents(arrived)) == [0, 0, 0, 0, 1, 2, 0]
+    assert order_metrics.displacements(arrived, 8).tolist() == [0, 0, 0, -2, 1, 1, 0]
+
+
+@pytest.mark.parametrize("n", [100_003, 2**17])
+@pytest.mark.parametrize(
+    "order",
+    [
+        pytest.param(lambda n: np.roll(np.arange(n), 1), id="first one late"),
+        pytest.param(lambda n: np.arange(n)[::-1], id="backwards"),
+        pytest.param(lambda n: np.concatenate([np.arange(1, n, 2), np.arange(0, n, 2)]), id="two shards"),
+        pytest.param(lambda n: np.argsort(np.arange(n).astype(str)), id="sorted as text"),
+        pytest.param(lambda n: np.random.default_rng(0).permutation(n), id="random"),
+    ],
+)
+def test_long_sequences_have_the_degrees_a_stack_gives(n, order):
+    w = order(n).tolist()
+    stack: list[int] = []
+    expected = []
+    for i, value in enumerate(w):
+        while stack and w[stack[-1]] > value:
+            stack.pop()
+        expected.append(stack[-1] if stack else -1)
+        stack.append(i)
+    reach = [row - before - 1 for row, before in enumerate(expected)]
+    assert order_metrics.n_reordering(an_array(w, "int32")) == degrees(reach)
+
+
+@given(streams(unknown=True), st.data())
+def test_the_summary_of_a_stream_is_that_of_the_terms(stream, data):
+    samples, n = stream
+    rows = samples.tolist()
+    w = brute.first_arrivals(rows, n)
+    size = data.draw(st.integers(1, 4))
+    sizes = [min(size, len(rows) - start) for start in range(0, len(rows), size)]
+    metrics = order_metrics.order_metrics(samples, n, an_array(sizes))
+    extents = [brute.extent(w, i) for i in range(len(w)) if brute.extent(w, i)]
+    displaced = brute.displacements(w)
+    held, gaps, runs = brute.buffer_occupancy(w), brute.gaps(w), brute.runs(w)
+    assert metrics["arrivals"] == len(w)
+    assert metrics["reordered"] == len(brute.reordered(rows, n))
+    assert metrics["extent"] == spread(extents)
+    assert metrics["n_reordering"] == degrees([brute.n_reordering(w, i) for i in range(len(w))])
+    assert metrics["runs"] == spread(runs)
+    assert (metrics["gaps"]["count"], metrics["gaps"]["divisor"]) == (len(gaps), np.gcd.reduce(an_array(gaps)))
+    assert Counter(gaps)[metrics["gaps"]["most_common"]] == max(Counter(gaps).values(), default=0)
+    assert metrics["displacement"]["moved"] == sum(d != 0 for d in displaced)
+    assert metrics["displacement"]["min"] == min([0, *displaced])
+    assert metrics["displacement"]["max"] == max([0, *displaced])
+    assert metrics["displacement"]["histogram"] == [[d, d, displaced.count(d)] for d in sorted(set(displaced))]
+    assert metrics["buffer"] == spread(held)
+    assert metrics["arrival_counts"] == brute.arrival_counts(rows, n)
+    assert metrics["offset"]["misaligned"] == len(brute.misaligned(rows))
+    offsets = Counter(sample - row for row, sample in enumerate(rows) if brute.is_known(sample, n))
+    assert offsets[metrics["offset"]["most_common"]] == metrics["offset"]["most_common_count"]
+    assert metrics["offset"]["most_common_count"] == max(offsets.values(), default=0)
+    assert metrics["delta"] == deltas(rows, size)
+    assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
+
+
+def spread(values):
+    mean = sum(values) / len(values) if values else 0
+    return {"count": len(values), "max": max([0, *values]), "mean": pytest.approx(mean)}
+
+
+def deltas(rows, size):
+    found = {part: {"next": 0, "skip": 0, "back": 0} for part in ("within", "across")}
+    for i in range(len(rows) - 1):
+        if rows[i] >= 0 and rows[i + 1] >= 0:
+            step = rows[i + 1] - rows[i]
+            name = "next" if step == 1 else "skip" if step > 1 else "back"
+            found["across" if (i + 1) % size == 0 else "within"][name] += 1
+    return found
+
+
+def test_whole_batches_that_changed_places_show_in_the_gaps():
+    batches = np.arange(80).reshape(10, 8)
+    metrics = order_metrics.order_metrics(batches[[1, 0, 3, 2, 5, 4, 7, 6, 9, 8]].ravel(), 80, np.full(10, 8))
+    assert metrics["gaps"] == {"count": 4, "most_common": 16, "most_common_count": 4, "divisor": 16}
+    assert metrics["delta"]["within"] == {"next": 70, "skip": 0, "back": 0}
+
+
+# -- Fingerprints -----------------------------------------------------------------------------------------------------
+
+
+@given(streams(), streams())
+def test_fingerprints_tell_orders_and_sets_apart(first, second):
+    (a, n), (b, m) = first, second
+    assert (order_metrics.order_fingerprint(a) == order_metrics.order_fingerprint(b)) == (a.tolist() == b.tolist())
+    one, other = order_metrics.set_fingerprint(a, n), order_metrics.set_fingerprint(b, max(n, m))
+    if n == m or (a.max(initial=-1) < n and b.max(initial=-1) < m):
+        assert (one == other) == (sorted(a.tolist()) == sorted(b.tolist()))
+
+
+def test_fingerprints_do_not_depend_on_the_machine():
+    expected = hashlib.sha256(struct.pack("<Q3q", 3, 2, 0, 1)).hexdigest()[:16]
+    assert order_metrics.order_fingerprint(np.asarray([2, 0, 1])) == expected
+    assert order_metrics.order_fingerprint(np.asarray([2, 0, 1], dtype=">i8")) == expected
+
+
+# -- Summaries --------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(-1000, 1000), min_size=1), st.integers(3, 60))
+def test_a_histogram_counts_each_value_in_the_one_bin_it_lies_in(values, max_bins):
+    bins = order_metrics.histogram(an_array(values), max_bins)
+    assert len(bins) <= max_bins + 1
+    assert len({high - low for low, high, _ in bins}) == 1
+    assert [count for *_, count in bins] == [sum(low <= v <= high for v in values) for low, high, _ in bins]
+    assert sum(count for *_, count in bins) == len(values)
+    assert all((low <= 0 <= high) == (low + high == 0) for low, high, _ in bins)
+
+
+def test_all_metrics_of_a_long_permutation_take_a_few_arrays_of_memory():
+    samples = np.random.default_rng(0).permutation(1_000_000)
+    tracemalloc.start()
+    order_metrics.order_metrics(samples, len(samples))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # 10^8 rows then stay within 3 GB, of which 0.8 GB are the samples themselves.
+    assert peak < 2.5 * samples.nbytes

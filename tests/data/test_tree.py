@@ -1,0 +1,54 @@
+"""Leaves of a nest as arrays."""
+
+import threading
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from evalguard.data import tree
+
+DTYPES = ["bool", "float16", "float32", "float64", "int8", "int16", "int32", "int64"]
+DTYPES += ["uint8", "uint16", "uint32", "uint64", "complex64"]
+
+
+@pytest.mark.parametrize("shape", [(), (0, 3), (5,), (4, 2, 3)])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_tensor_is_the_array_that_numpy_makes_of_it(dtype, shape):
+    tensor = tf.cast(np.arange(np.prod(shape, dtype=int)).reshape(shape).astype("float32"), dtype)
+    found, expected = tree.numbers(tensor), np.asarray(tensor)
+    assert (found.dtype, found.shape, found.tobytes()) == (expected.dtype, expected.shape, expected.tobytes())
+
+
+def test_what_dlpack_does_not_know_is_read_as_numpy_reads_it():
+    assert tree.numbers(tf.constant(["a", "b"])).tolist() == [b"a", b"b"]
+    assert tree.numbers(tf.constant([1.5, 2], tf.bfloat16)).astype("float32").tolist() == [1.5, 2]
+
+
+def test_an_array_is_itself():
+    array = np.zeros(3)
+    assert tree.numbers(array) is array
+    assert tree.numbers([1, 2]).tolist() == [1, 2]
+
+
+def test_no_other_thread_runs_first_where_a_tensor_is_read():
+    """Else the model would wait for a thread that makes the next batch."""
+    tensor, done, turns = tf.zeros((32, 8)), threading.Event(), [0]
+
+    def spin():
+        while not done.is_set():
+            turns[0] += 1
+
+    thread = threading.Thread(target=spin)
+    thread.start()
+    try:
+        waited = 0
+        for _ in range(2000):
+            before = turns[0]
+            tree.numbers(tensor)
+            waited += turns[0] != before
+    finally:
+        done.set()
+        thread.join()
+    # Python itself changes threads every five milliseconds.
+    assert waited < 100

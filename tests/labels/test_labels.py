@@ -1,0 +1,294 @@
+"""Labels from arrays, frames and files; collected in one pass; saved and loaded; what is refused."""
+
+import json
+
+import keras
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import tensorflow as tf
+from pyarrow import feather
+
+import evalguard
+from evalguard import Labels, Verdict, testing
+from evalguard.data import arrow
+
+X = np.arange(20, dtype="float32")[:, None] * 1.5
+Y = np.arange(20) % 3
+
+
+@pytest.fixture(scope="module")
+def model():
+    inputs = keras.Input((1,))
+    return keras.Model(inputs, keras.layers.Identity()(inputs))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param(Y, id="array"),
+        pytest.param(Y.tolist(), id="list"),
+        pytest.param(pd.Series(Y), id="series"),
+        pytest.param(pd.DataFrame({"y": Y}), id="one-column"),
+        pytest.param(pd.DataFrame({"other": Y, "label": Y}), id="column-by-name"),
+        pytest.param(Labels(values=Y), id="labels"),
+    ],
+)
+def test_labels_come_from_what_people_keep_them_in(source):
+    labels = Labels.of(source)
+    assert np.array_equal(labels.values, Y)
+    assert labels.digest == Labels(values=Y).digest
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "arrow", "feather"])
+def test_a_file_gives_labels_and_keys_in_its_own_order(tmp_path, form):
+    path = tmp_path / f"labels.{form}"
+    table = pa.table({"file": ["0010", "0002", "0001"], "label": [3, 1, 2], "note": [None, "x", None]})
+    if form == "csv":
+        table.to_pandas().to_csv(path, index=False)
+    elif form == "feather":
+        feather.write_feather(table, path)  # compressed, as pandas writes it
+    elif form == "arrow":
+        with pa.ipc.new_file(str(path), table.schema) as writer:
+            writer.write_table(table, max_chunksize=2)
+    else:
+        pq.write_table(table, path)
+    labels = Labels.read(path, label="label", key="file")
+    assert labels.keys is not None
+    assert labels.keys.tolist() == ["0010", "0002", "0001"], "a key is a name: 0010 must not become 10"
+    assert np.asarray(labels.values).tolist() == [3, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("", {}, "expected a CSV, Parquet, JSONL or Arrow table"),
+        ("label\n", {}, "expected at least one label, found none"),
+        ("a,b\n1,2\n", {}, "several columns could hold the labels"),
+        ("a,label\n1,2\n", {"label": "lable"}, "expected a column 'lable', found columns 'a', 'label'"),
+        ("id,label\na,1\na,2\nb,3\n", {"key": "id"}, "1 keys are repeated, the first is 'a' at rows 0, 1"),
+        ("id,label\na,1\n,2\n", {"key": "id"}, "rows 1 "),
+        ("id,label\na,1\nb,\n", {"key": "id"}, "column 'label': rows 1 are empty"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_with_its_rows(tmp_path, text, options, message):
+    path = tmp_path / "labels.csv"
+    path.write_text(text)
+    with pytest.raises(evalguard.LabelsError, match=message) as caught:
+        Labels.read(path, **options)
+    assert "labels.csv" in str(caught.value)
+
+
+def test_a_missing_file_is_refused_before_anything_is_predicted(tmp_path, model):
+    asked = []
+
+    class Watched(keras.utils.PyDataset):
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            asked.append(index)
+            return (X,)
+
+    with pytest.raises(evalguard.LabelsError, match="found no file there"):
+        with evalguard.guard(labels=tmp_path / "no.csv", mlflow=False):
+            model.predict(Watched(), verbose=0)
+    assert not asked
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Labels.of([]), "expected at least one label"),
+        (lambda: Labels.of(3), "expected a sequence of labels, found int"),
+        (lambda: Labels.of([1, None]), "rows 1 have none"),
+        (lambda: Labels(values=Y, keys=np.arange(3)), "expected one length"),
+        (lambda: Labels(values=Y[:2], keys=np.array([None, "a"], object)), "rows 0 have none"),
+        (lambda: Labels(), "found none|got none"),
+    ],
+)
+def test_labels_that_prove_nothing_are_refused(make, message):
+    with pytest.raises(evalguard.LabelsError, match=message):
+        make()
+
+
+def shuffling():
+    return tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(20, seed=3).batch(6)
+
+
+def test_labels_collected_in_one_pass_prove_a_later_one(model):
+    steady = tf.data.Dataset.from_tensor_slices((X, Y)).batch(6)
+    labels = Labels.collect(steady)
+    assert np.array_equal(labels.values, Y)
+    with evalguard.guard(labels=labels, mlflow=False) as g:
+        model.predict(steady, verbose=0)
+    assert (g.report.verdict, g.report.proof) == (Verdict.PASS, "identity")
+
+
+def test_a_dataset_that_shuffles_anew_is_found_out_and_repaired(model):
+    dataset = shuffling()
+    labels = Labels.collect(dataset)
+    with evalguard.guard(labels=labels, mlflow=False, on_failure="record") as g:
+        model.predict(dataset, verbose=0)
+    assert g.report.verdict is Verdict.FAIL
+    with evalguard.guard(labels=labels, mlflow=False, on_failure="repair") as g:
+        predictions = model.predict(dataset, verbose=0)
+    assert g.report.verdict is Verdict.REPAIRED
+    assert np.array_equal(np.round(predictions[:, 0] / 1.5) % 3, labels.values)
+
+
+@pytest.mark.parametrize("kind", ["pydataset", "factory"])
+def test_labels_are_collected_from_other_sources(kind):
+    batches = testing.aligned_batches(20, 6)
+
+    def make(ids):
+        return X[ids], Y[ids]
+
+    source = testing.as_pydataset(batches, make) if kind == "pydataset" else lambda: testing.as_generator(batches, make)
+    labels = Labels.collect(source)
+    assert np.array_equal(labels.values, Y)
+    assert np.array_equal(labels.fingerprints, Labels.collect(shuffled_free()).fingerprints)
+
+
+def shuffled_free():
+    return tf.data.Dataset.from_tensor_slices((X, Y)).batch(7)
+
+
+def test_a_generator_is_not_collected_since_it_could_not_be_read_again():
+    with pytest.raises(evalguard.UnsupportedSourceError, match="pass the function that makes it"):
+        Labels.collect(testing.as_generator(testing.aligned_batches(20, 6), lambda ids: (X[ids], Y[ids])))
+
+
+@pytest.fixture(params=["read", "mapped"])
+def mapped(request, monkeypatch):
+    """Both ways of opening a file that can be mapped give the same labels."""
+    monkeypatch.setattr(arrow, "MAPPED_BYTES", 0 if request.param == "mapped" else 1 << 40)
+    return request.param == "mapped"
+
+
+@pytest.mark.parametrize("form", ["parquet", "arrow", "feather"])
+def test_a_manifest_comes_back_as_it_was(tmp_path, model, form, mapped):
+    labels = Labels.collect(shuffled_free(), name="test part")
+    manifest = tmp_path / f"manifest.{form}"
+    labels.save(manifest)
+    loaded = Labels.load(manifest)
+    assert loaded.digest == labels.digest
+    assert (loaded.name, loaded.spec) == (labels.name, labels.spec)
+    with evalguard.guard(labels=loaded, mlflow=False) as g:
+        model.predict(shuffled_free(), verbose=0)
+    assert g.report.proof == "identity"
+    with evalguard.guard(labels=Y, reference=manifest, mlflow=False) as g:
+        model.predict(shuffled_free(), verbose=0)
+    assert g.report.proof == "identity"
+
+
+FORMS = {
+    "one-hot": np.eye(3)[Y],
+    "text": np.array(["a", "b", "c"])[Y],
+    "two outputs": {"a": Y, "b": np.eye(3, dtype="float32")[Y]},
+    "flags": Y == 1,
+    "flags in rows": np.eye(3, dtype=bool)[Y],
+    "images": np.arange(20 * 6, dtype="uint8").reshape(20, 2, 3),
+    "halves": np.linspace(0, 1, 20, dtype="float16"),
+    "halves in rows": np.linspace(0, 1, 40, dtype="float16").reshape(20, 2),
+    "no number": np.where(Y == 1, np.nan, Y).astype("float32"),
+    "other order of bytes": Y.astype(">i4"),
+    "hashes": np.full(20, 2**64 - 1, dtype="uint64"),
+    "days": np.arange(20).astype("datetime64[D]"),
+    "columns apart": np.arange(60).reshape(3, 20).T,
+    "a view of one": np.broadcast_to(np.int16(7), 20),
+}
+
+
+@pytest.mark.parametrize("form", ["parquet", "arrow"])
+@pytest.mark.parametrize("keys", [None, np.array([f"k{i}" for i in range(20)]), np.arange(20)[::-1] * 3])
+@pytest.mark.parametrize("values", FORMS.values(), ids=FORMS)
+def test_labels_of_any_form_are_saved(tmp_path, values, keys, form, mapped):
+    labels = Labels(values=values, keys=keys)
+    labels.save(tmp_path / f"labels.{form}")
+    loaded = Labels.load(tmp_path / f"labels.{form}")
+    assert loaded.digest == labels.digest
+    assert np.array_equal(loaded.keys, keys) if keys is not None else loaded.keys is None
+
+
+@pytest.mark.parametrize("mapped", ["mapped"], indirect=True)
+def test_numbers_of_an_arrow_manifest_are_mapped_and_a_new_file_leaves_them_alone(tmp_path, mapped):
+    labels = Labels(
+        values={"a": Y, "b": np.eye(3, dtype=bool)[Y]}, keys=Y + 7 * np.arange(20), fingerprints=Y.astype("uint64")
+    )
+    path = tmp_path / "labels.arrow"
+    labels.save(path)
+    before = pa.total_allocated_bytes()
+    loaded = Labels.load(path)
+    assert pa.total_allocated_bytes() == before
+    assert isinstance(loaded.values, dict)
+    arrays = [*loaded.values.values(), loaded.keys, loaded.fingerprints]
+    assert not any(array.flags.writeable or array.flags.owndata for array in arrays)
+    Labels(values=np.zeros(2)).save(path)
+    loaded.save(path)
+    assert loaded.digest == labels.digest == Labels.load(path).digest
+    assert [file.name for file in tmp_path.iterdir()] == ["labels.arrow"]
+
+
+@pytest.mark.parametrize("mapped", ["mapped"], indirect=True)
+def test_a_large_array_file_is_mapped(tmp_path, mapped):
+    np.save(tmp_path / "labels.npy", Y)
+    labels = Labels.read(tmp_path / "labels.npy")
+    assert not labels.values.flags.owndata
+    assert not labels.values.flags.writeable
+    assert labels.digest == Labels(values=Y).digest
+
+
+@pytest.mark.parametrize("array", [np.zeros(0), np.zeros((0, 3)), np.array(5), np.array([object()])])
+def test_an_array_file_that_cannot_be_used_is_refused_mapped_or_not(tmp_path, array, mapped):
+    np.save(tmp_path / "labels.npy", array)
+    with pytest.raises(evalguard.LabelsError, match=r"labels\.npy"):
+        Labels.read(tmp_path / "labels.npy")
+
+
+@pytest.mark.parametrize("text", ["", "label\n1\n"])
+def test_an_arrow_file_that_is_none_is_refused(tmp_path, text, mapped):
+    (tmp_path / "labels.arrow").write_text(text)
+    with pytest.raises(evalguard.LabelsError, match=r"labels\.arrow: expected a CSV, Parquet, JSONL or Arrow table"):
+        Labels.read(tmp_path / "labels.arrow")
+
+
+def test_fingerprints_are_the_same_on_every_machine():
+    """The algorithm is part of the manifest's format: a change needs another name in it."""
+    from evalguard.data.fingerprint import row_fingerprints
+
+    rows, specs = row_fingerprints(np.arange(6, dtype="float32").reshape(2, 3))
+    assert [str(spec) for spec in specs] == ["float32(3)"]
+    assert rows.tolist() == FROZEN
+
+
+FROZEN = [2716090098129166516, 13642003683373760641]
+
+
+@pytest.mark.parametrize("change", [{"algorithm": "md5/1"}, {"manifest_version": 9}])
+def test_a_manifest_of_another_kind_is_refused(tmp_path, change):
+    path = tmp_path / "manifest.parquet"
+    Labels.collect(shuffled_free()).save(path)
+    table = pq.read_table(path)
+    about = {**json.loads(table.schema.metadata[b"evalguard"]), **change}
+    pq.write_table(table.replace_schema_metadata({b"evalguard": json.dumps(about).encode()}), path)
+    with pytest.raises(evalguard.LabelsError, match=r"expected .*found .*Make it again"):
+        Labels.load(path)
+
+
+def test_a_table_is_not_taken_for_a_manifest(tmp_path):
+    path = tmp_path / "labels.parquet"
+    pq.write_table(pa.table({"label": Y}), path)
+    with pytest.raises(evalguard.LabelsError, match=r"expected a file written by Labels.save, found another"):
+        Labels.load(path)
+
+
+def test_a_column_of_lists_is_several_classes_to_a_sample(tmp_path):
+    rows = [[1, 0, 1], [0, 0, 1]]
+    pq.write_table(pa.table({"y": rows}), tmp_path / "labels.parquet")
+    assert evalguard.Labels.read(tmp_path / "labels.parquet").values.tolist() == rows
+    pq.write_table(pa.table({"y": [[1], [0, 1]]}), tmp_path / "labels.parquet")
+    with pytest.raises(evalguard.LabelsError, match="rows of different lengths"):
+        evalguard.Labels.read(tmp_path / "labels.parquet")

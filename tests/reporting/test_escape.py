@@ -1,0 +1,102 @@
+"""Hostile text is inert wherever it is shown: in a line, in Markdown, in a cell of a table."""
+
+import csv
+import html
+import io
+import unicodedata
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from evalguard.reporting.escape import cell, markdown, visible
+from tests.reporting.samples import HOSTILE
+
+ANY = st.text() | st.text(alphabet=st.characters(codec=None)) | st.sampled_from(sorted(HOSTILE.values()))
+# Other (control, format, surrogate, private, unassigned) and separator.
+UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"}
+MARKUP = st.text(alphabet="<>&`*_[]()#!|\\ab\n:/@.w~+-={}")
+
+
+@given(ANY)
+def test_visible_text_is_one_line_without_a_character_that_is_not_seen(text):
+    shown = visible(text)
+    assert {unicodedata.category(character) for character in shown if character != " "}.isdisjoint(UNSEEN)
+    assert len(shown) <= 201
+    assert len(shown.splitlines()) <= 1
+    shown.encode("utf-8")
+
+
+@given(ANY)
+def test_text_that_is_visible_already_stays_as_it_is(text):
+    assert visible(visible(text), 10_000) == visible(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "images/0001.png", "naïve façade", "日本語", "שלום", "ಕನ್ನಡ", "x = 'y' <z>", "café\u0301"]
+)
+def test_ordinary_text_of_any_script_is_left_alone(text):
+    assert visible(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\x1bb", "a\\u001bb"),
+        ("\u202e", "\\u202e"),
+        ("a\u00a0b", "a\\u00a0b"),
+        ("\U000e0041", "\\U000e0041"),
+        ("\ud800", "\\ud800"),
+        ("a" + "\u0301" * 6, "a" + "\u0301" * 4 + "\\u0301" * 2),
+    ],
+)
+def test_what_is_not_seen_is_shown_by_its_number(text, shown):
+    assert visible(text) == shown
+
+
+def test_long_text_is_cut_and_says_so():
+    assert visible("x" * 10_000) == "x" * 200 + "…"
+    assert visible("x" * 200) == "x" * 200
+    assert visible("abcdef", limit=3) == "abc…"
+
+
+@given(MARKUP)
+@example("://")
+def test_markdown_has_no_live_markup(text):
+    shown = markdown(text)
+    assert not set("<>\n") & set(shown)
+    assert "://" not in shown
+    assert "@" not in shown
+    assert "www." not in shown
+    live = shown.replace("\\\\", "")
+    for character in "`*_[]()#!|{}~+":
+        assert live.replace("\\" + character, "").replace("&#", "").count(character) == 0
+
+
+@given(st.text(alphabet="ab<&`*_:/@ w."))
+def test_markdown_reads_as_the_text_it_was(text):
+    plain = html.unescape(markdown(text))
+    for character in "\\`*_":
+        plain = plain.replace("\\" + character, character)
+    assert plain == visible(text)
+
+
+@given(ANY | st.text(alphabet="=+-@1.e \t\"',;a"))
+@example("=1+1")
+@example("\t=1")
+@example("-2+3+cmd|' /C calc'!A0")
+def test_a_cell_is_no_formula_and_one_field(text):
+    shown = cell(text)
+    stripped = shown.lstrip()
+    assert not stripped.startswith(("=", "@"))
+    if stripped.startswith(("+", "-")):
+        assert not set(stripped[1:]) - set("0123456789._,eE+- ")
+        assert not any(character.isalpha() and character not in "eE" for character in stripped)
+    stream = io.StringIO()
+    csv.writer(stream).writerow([shown, "next"])
+    assert next(csv.reader(io.StringIO(stream.getvalue()))) == [shown, "next"]
+
+
+@pytest.mark.parametrize("number", ["-5", "+1.5", "-1e-3", "12", "-", "3.0"])
+def test_a_number_stays_a_number(number):
+    assert cell(number) == number

@@ -1,0 +1,353 @@
+"""Attestations held against files: the digests are those of the real files, and any change closes the gate."""
+
+import hashlib
+import io
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import evalguard
+from evalguard.data import digests
+from evalguard.errors import ConfigError
+
+X = np.random.default_rng(0).normal(size=(40, 4)).astype("float32")
+Y = (X.sum(axis=1) > 0).astype("int64")
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def saved(array):
+    """The bytes that NumPy itself writes."""
+    stream = io.BytesIO()
+    np.save(stream, array, allow_pickle=False)
+    return hashlib.sha256(stream.getvalue()).hexdigest()
+
+
+def batches(order):
+    for start in range(0, len(order), 8):
+        yield (X[order[start : start + 8]],)
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras.utils.set_random_seed(0)
+    return keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="softmax")])
+
+
+@pytest.fixture(scope="module")
+def evaluated(model, tmp_path_factory):
+    """A whole evaluation on disk: model, labels, predictions in three forms, and the reports."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    model.save(folder / "model.keras")
+    (folder / "labels.csv").write_text("label\n" + "\n".join(map(str, Y)) + "\n")
+    with evalguard.guard(
+        labels=folder / "labels.csv",
+        reference=X,
+        mlflow=False,
+        files=[folder / "model.keras"],
+        output=folder / "out",
+        name="digits",
+    ) as g:
+        y_pred = model.predict(batches(np.arange(40)), steps=5, verbose=0)
+    assert g.report.verdict is evalguard.Verdict.PASS
+    np.save(folder / "predictions.npy", y_pred)
+    np.savez_compressed(folder / "predictions.npz", y_pred)
+    g.to_frame().to_parquet(folder / "predictions.parquet")
+    return folder
+
+
+@pytest.fixture
+def folder(evaluated, tmp_path):
+    return shutil.copytree(evaluated, tmp_path / "work")
+
+
+def ask(folder, *names, **more):
+    paths = [folder / name for name in names]
+    return evalguard.gate(attestation=folder / "out" / "attestation.json", files=paths, **more)
+
+
+def subjects(folder):
+    statement = json.loads((folder / "out" / "attestation.json").read_text())
+    return {item["name"]: item["digest"]["sha256"] for item in statement["subject"]}
+
+
+# -- digests ---------------------------------------------------------------------------
+
+
+@given(hnp.arrays(hnp.scalar_dtypes() | hnp.unicode_string_dtypes(), hnp.array_shapes(min_side=0), fill=st.nothing()))
+def test_an_array_has_the_digest_of_the_file_that_numpy_writes(array):
+    assert digests.npy_sha256([np.ascontiguousarray(array)]) == saved(np.ascontiguousarray(array))
+
+
+@given(
+    hnp.arrays("float32", hnp.array_shapes(min_dims=1, max_dims=3, min_side=1)),
+    st.lists(st.integers(0, 10), max_size=3),
+)
+def test_parts_have_the_digest_of_the_whole(array, cuts):
+    assert digests.npy_sha256(np.split(array, sorted(min(cut, len(array)) for cut in cuts))) == saved(array)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        pytest.param([], id="none"),
+        pytest.param([np.asarray([None, "a"])], id="objects"),
+        pytest.param([np.zeros((2, 3)), np.zeros((2, 4))], id="other-width"),
+        pytest.param([np.zeros(2), np.zeros(2, "float32")], id="other-type"),
+        pytest.param([np.float64(1)], id="a-number"),
+    ],
+)
+def test_what_is_no_one_array_has_no_digest(parts):
+    assert digests.npy_sha256(parts) is None
+
+
+@pytest.mark.parametrize(
+    ("calls", "expected"),
+    [
+        pytest.param([X], {"p.npy": X}, id="array"),
+        pytest.param([[X]], {"p/0.npy": X}, id="list-of-one-array"),
+        pytest.param([[X, Y]], {"p/0.npy": X, "p/1.npy": Y}, id="list-of-two"),
+        pytest.param([{"a": (X, Y)}], {"p/a/0.npy": X, "p/a/1.npy": Y}, id="nest"),
+        pytest.param([{"a": X}, {"a": X}], {"p/a.npy": np.concatenate([X, X])}, id="two-calls"),
+        pytest.param([{"a": X}, {"b": X}], {}, id="two-calls-of-other-outputs"),
+        pytest.param([[1, 2]], {}, id="numbers"),
+        pytest.param([[]], {}, id="empty"),
+        pytest.param([None], {}, id="none"),
+        pytest.param([], {}, id="no-call"),
+        pytest.param([[X, "text"]], {"p/0.npy": X}, id="what-is-no-array-is-left-out"),
+    ],
+)
+def test_each_array_of_a_nest_has_a_digest_of_its_own(calls, expected):
+    assert digests.nest_sha256("p", calls) == {name: saved(array) for name, array in expected.items()}
+
+
+# -- the statement -------------------------------------------------------------------------
+
+
+def test_the_subjects_are_the_real_files(evaluated):
+    assert subjects(evaluated) == {
+        name: sha256(evaluated / name) for name in ("model.keras", "labels.csv", "predictions.npy")
+    }
+
+
+def test_labels_and_predictions_in_memory_are_named_as_they_would_be_saved(model, tmp_path):
+    with evalguard.guard(labels=Y, reference=X, mlflow=False, output=tmp_path) as g:
+        y_pred = model.predict(X, verbose=0)
+    statement = json.loads((tmp_path / "attestation.json").read_text())
+    found = {item["name"]: item["digest"]["sha256"] for item in statement["subject"]}
+    assert found == {"labels.npy": saved(Y), "predictions.npy": saved(y_pred)}
+    assert g.report.verdict is evalguard.Verdict.PASS
+
+
+def test_the_parts_of_a_session_are_one_subject(model, tmp_path):
+    with evalguard.guard(labels=Y, reference=X, scope="session", mlflow=False, output=tmp_path):
+        parts = [model.predict(X[start : start + 20], verbose=0) for start in (0, 20)]
+    statement = json.loads((tmp_path / "attestation.json").read_text())
+    found = {item["name"]: item["digest"]["sha256"] for item in statement["subject"]}
+    assert found["predictions.npy"] == saved(np.concatenate(parts))
+
+
+def test_what_is_repaired_is_named_as_it_was_handed_back(model, tmp_path):
+    order = np.random.default_rng(1).permutation(40)
+    with evalguard.guard(labels=Y, reference=X, on_failure="repair", mlflow=False, output=tmp_path):
+        y_pred = model.predict(batches(order), steps=5, verbose=0)
+    np.save(tmp_path / "predictions.npy", y_pred)
+    question = {"attestation": tmp_path / "attestation.json", "files": [tmp_path / "predictions.npy"]}
+    assert evalguard.gate(**question).reasons == ("evaluation: the verdict is REPAIRED",)
+    assert evalguard.gate(**question, accept=["REPAIRED"])
+
+
+def test_of_several_outputs_each_is_a_subject(tmp_path):
+    inputs = keras.Input((4,))
+    outputs = {"a": keras.layers.Dense(2)(inputs), "b": keras.layers.Dense(3)(inputs)}
+    with evalguard.guard(labels=Y, reference=X, mlflow=False, output=tmp_path):
+        y_pred = keras.Model(inputs, outputs).predict(X, verbose=0)
+    statement = json.loads((tmp_path / "attestation.json").read_text())
+    found = {item["name"]: item["digest"]["sha256"] for item in statement["subject"]}
+    assert found["predictions/a.npy"] == saved(y_pred["a"])
+    assert found["predictions/b.npy"] == saved(y_pred["b"])
+
+
+def test_files_that_are_not_there_are_told_before_anything_is_predicted(tmp_path):
+    with pytest.raises(ConfigError, match=r"expected a file at .*gone\.keras"):
+        with evalguard.guard(labels=Y, mlflow=False, output=tmp_path, files=[tmp_path / "gone.keras"]):
+            pytest.fail("entered")
+
+
+# -- the gate ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("predictions", ["predictions.npy", "predictions.npz", "predictions.parquet"])
+def test_the_files_that_were_judged_open_the_gate(folder, predictions):
+    result = ask(folder, "model.keras", "labels.csv", predictions)
+    assert result.passed, result.reasons
+    assert result.unchecked == ()
+    assert set(result.files.values()) == {"model.keras", "labels.csv", "predictions.npy"}
+    assert [(item.name, item.verdict) for item in result.evaluations] == [("digits", "PASS")]
+
+
+def test_names_do_not_matter_and_what_is_not_at_hand_is_told(folder):
+    (folder / "model.keras").rename(folder / "best.bin")
+    result = ask(folder, "best.bin")
+    assert result.passed
+    assert result.files == {str(folder / "best.bin"): "model.keras"}
+    assert result.unchecked == ("labels.csv", "predictions.npy")
+
+
+def flip_a_byte(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def swap_two_rows(path):
+    array = np.load(path)
+    array[[0, 1]] = array[[1, 0]]
+    np.save(path, array)
+
+
+def swap_two_lines(path):
+    lines = path.read_text().splitlines()
+    other = next(number for number, line in enumerate(lines[1:], 1) if line != lines[1])
+    lines[1], lines[other] = lines[other], lines[1]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def swap_two_rows_of_the_table(path):
+    import pandas as pd
+
+    table = pd.read_parquet(path)
+    table.iloc[[1, 0, *range(2, len(table))]].to_parquet(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("model.keras", flip_a_byte),
+        ("labels.csv", swap_two_lines),
+        ("labels.csv", flip_a_byte),
+        ("predictions.npy", swap_two_rows),
+        ("predictions.parquet", swap_two_rows_of_the_table),
+    ],
+)
+def test_a_file_changed_since_closes_it(folder, name, change):
+    change(folder / name)
+    result = ask(folder, "model.keras", "labels.csv", *{name} - {"model.keras", "labels.csv"})
+    assert not result
+    assert result.reasons == (f"{folder / name}: none of the files that were judged, or changed since",)
+
+
+def edit(path, change):
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+
+
+def notes(data):
+    return data["predicate"]["configuration"][0]["annotations"]
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda data: notes(data).update(verdict="FAIL"), "the verdict is FAIL"),
+        (lambda data: notes(data).update(verdict="GOOD"), "the verdict is GOOD"),
+        (lambda data: notes(data).pop("verdict"), "the verdict is missing"),
+        (lambda data: data["predicate"].update(result="FAILED"), "it says FAILED of a verdict PASS"),
+        (lambda data: data["predicate"].update(result="WARNED"), "it says WARNED of a verdict PASS"),
+        (lambda data: notes(data).update(report_sha256="0" * 64), "report.json beside it is not the report"),
+    ],
+)
+def test_a_statement_that_does_not_say_passed_throughout_closes_it(folder, change, why):
+    edit(folder / "out" / "attestation.json", change)
+    assert why in " ".join(ask(folder, "model.keras").reasons)
+
+
+def test_a_report_edited_beside_it_closes_it(folder):
+    (folder / "out" / "report.json").write_text("{}")
+    assert "report.json beside it is not the report" in ask(folder, "model.keras").reasons[0]
+
+
+def test_a_failed_evaluation_is_stated_as_failed(model, tmp_path):
+    order = np.random.default_rng(1).permutation(40)
+    with evalguard.guard(labels=Y, reference=X, on_failure="record", mlflow=False, output=tmp_path / "out"):
+        y_pred = model.predict(batches(order), steps=5, verbose=0)
+    np.save(tmp_path / "predictions.npy", y_pred)
+    result = ask(tmp_path, "predictions.npy")
+    assert result.reasons == ("evaluation: the verdict is FAIL",)
+
+
+def test_labels_and_age_are_demanded_of_a_statement_too(folder):
+    digest = evalguard.Labels.read(folder / "labels.csv").digest
+    assert ask(folder, "model.keras", labels_digest=digest, max_age="1h")
+    assert not ask(folder, "model.keras", labels_digest="0" * 16)
+    edit(folder / "out" / "attestation.json", lambda data: notes(data).update(checked_at_ms="1"))
+    assert "older than allowed" in ask(folder, "model.keras", max_age="1h").reasons[0]
+
+
+def test_a_statement_of_a_weaker_proof_than_asked_for_closes_it(model, tmp_path):
+    with evalguard.guard(labels=Y, require="transport", mlflow=False, output=tmp_path / "out") as g:
+        y_pred = model.predict(batches(np.arange(40)), steps=5, verbose=0)
+    assert (g.report.verdict, g.report.proof) == (evalguard.Verdict.PASS, "transport")
+    np.save(tmp_path / "predictions.npy", y_pred)
+    assert ask(tmp_path, "predictions.npy").reasons == ("evaluation: proof transport, weaker than labels",)
+    assert ask(tmp_path, "predictions.npy", require="transport")
+    edit(tmp_path / "out" / "attestation.json", lambda data: notes(data).update(proof="identity"))
+    told = ask(tmp_path, "predictions.npy").reasons
+    assert told == ("evaluation: it says proof identity, report.json beside it transport",)
+    (tmp_path / "out" / "report.json").unlink()
+    edit(tmp_path / "out" / "attestation.json", lambda data: notes(data).pop("proof"))
+    assert "proof missing, weaker than labels" in ask(tmp_path, "predictions.npy").reasons[0]
+
+
+def test_a_verdict_edited_in_the_statement_alone_is_seen_by_the_report_beside_it(model, tmp_path):
+    order = np.random.default_rng(1).permutation(40)
+    with evalguard.guard(labels=Y, reference=X, on_failure="record", mlflow=False, output=tmp_path / "out"):
+        y_pred = model.predict(batches(order), steps=5, verbose=0)
+    np.save(tmp_path / "predictions.npy", y_pred)
+    edit(tmp_path / "out" / "attestation.json", lambda data: notes(data).update(verdict="PASS"))
+    edit(tmp_path / "out" / "attestation.json", lambda data: data["predicate"].update(result="PASSED"))
+    told = ask(tmp_path, "predictions.npy").reasons
+    assert told == ("evaluation: it says verdict PASS, report.json beside it FAIL",)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "{}", '{"_type": "x", "predicateType": "y", "subject": [], "predicate": {}}']
+)
+def test_a_file_that_is_no_statement_is_named(folder, text):
+    (folder / "out" / "attestation.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"attestation\.json: expected"):
+        ask(folder, "model.keras")
+
+
+def test_a_statement_of_another_kind_is_named(folder):
+    edit(folder / "out" / "attestation.json", lambda data: data.update(predicateType="https://slsa.dev/provenance/v1"))
+    with pytest.raises(ConfigError, match=r"found 'https://in-toto\.io/Statement/v1' with 'https://slsa\.dev"):
+        ask(folder, "model.keras")
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        ({"files": ["a"], "run": "b"}, "found one alone"),
+        ({"attestation": "a"}, "found one alone"),
+        ({"attestation": "a", "run": "b", "files": ["c"]}, "found run and attestation"),
+    ],
+)
+def test_a_statement_and_files_go_together(question, message):
+    with pytest.raises(ConfigError, match=message):
+        evalguard.gate(**question)
+
+
+def test_a_damaged_array_file_is_named(folder):
+    (folder / "predictions.npy").write_bytes(b"\x93NUMPY")
+    with pytest.raises(ConfigError, match=r"predictions\.npy: expected a file of arrays"):
+        ask(folder, "predictions.npy")

@@ -1,0 +1,81 @@
+"""The deadline: who waits how long, and what goes on behind."""
+
+import threading
+import time
+
+import pytest
+
+from evalguard.tracking.deadline import Courier, NotInTime, courier
+
+
+def test_work_in_time_is_done_and_its_error_handed_on():
+    done = []
+    Courier("x").do(lambda: done.append(1), 5)
+    assert done == [1]
+    with pytest.raises(ZeroDivisionError):
+        Courier("x").do(lambda: 1 / 0, 5)
+
+
+def test_nobody_waits_longer_than_the_deadline_and_nobody_waits_twice():
+    release, messenger = threading.Event(), Courier("x")
+    start = time.monotonic()
+    with pytest.raises(NotInTime):
+        messenger.do(release.wait, 0.2)
+    first = time.monotonic() - start
+    for _ in range(5):
+        with pytest.raises(NotInTime):
+            messenger.do(lambda: None, 30)
+    assert time.monotonic() - start < first + 1
+    assert 0.2 <= first < 2
+    release.set()
+
+
+def test_what_comes_after_late_work_is_done_when_that_has_ended():
+    release, messenger, order = threading.Event(), Courier("x"), list[str]()
+
+    def late():
+        release.wait()
+        order.append("late")
+
+    with pytest.raises(NotInTime):
+        messenger.do(late, 0.05)
+    release.set()
+    deadline = time.monotonic() + 5
+    while messenger.stuck and time.monotonic() < deadline:
+        time.sleep(0.01)
+    messenger.do(lambda: order.append("next"), 5)
+    assert order == ["late", "next"]
+
+
+def test_two_threads_take_turns_at_one_server():
+    messenger, running, most = Courier("x"), [], []
+
+    def work():
+        running.append(1)
+        most.append(len(running))
+        time.sleep(0.02)
+        running.pop()
+
+    threads = [threading.Thread(target=messenger.do, args=(work, 5)) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 5
+
+
+def test_a_stuck_server_keeps_no_other_waiting():
+    release = threading.Event()
+    with pytest.raises(NotInTime):
+        courier("http://stuck").do(release.wait, 0.05)
+    courier("http://other").do(lambda: None, 5)
+    assert courier("http://stuck").stuck
+    release.set()
+
+
+def test_the_thread_of_late_work_does_not_keep_the_program_from_ending():
+    release = threading.Event()
+    with pytest.raises(NotInTime):
+        Courier("x").do(release.wait, 0.05)
+    assert all(thread.daemon for thread in threading.enumerate() if thread.name == "evalguard-mlflow")
+    release.set()
