@@ -20,14 +20,13 @@ from benchmarks.pairs import compare
 from evalguard.capture.recording.tag_log import TagLog
 from evalguard.core.columns.run_length import Runs
 from evalguard.core.judge import judge
-from evalguard.core.label_table import Labels
 from evalguard.core.order_metrics import order_metrics
 from evalguard.core.plot_data import alignment_runs
 from evalguard.core.policy import Policy, Verdict
 from evalguard.core.report import COUNT_NAMES, Report
 from evalguard.core.trace import UNKNOWN, Trace
 from evalguard.data.fingerprint import row_fingerprints
-from evalguard.labels.labels import Labels as Saved
+from evalguard.labels.labels import Labels
 from evalguard.reporting.html import to_html
 
 Figure = tuple[str, float, str, float, bool]
@@ -158,7 +157,7 @@ def _judge_mapped(rows: int, *, content: bool) -> float:
             column[start : start + len(numbers)] = (
                 numbers * np.uint64(0x9E3779B97F4A7C15) if content else numbers % 1000
             )
-        (Saved(fingerprints=column) if content else Saved(values=column)).save(manifest)
+        (Labels(fingerprints=column) if content else Labels(values=column)).save(manifest)
         own = np.load(values, mmap_mode="r")
         unknown = Runs(step=0)
         unknown.extend_run(UNKNOWN, rows)
@@ -168,7 +167,7 @@ def _judge_mapped(rows: int, *, content: bool) -> float:
             trace = Trace(rows, unknown, Runs.of(range(rows)), targets=own)
         tracemalloc.start()
         start_s = time.perf_counter()
-        assert judge(trace, Saved.load(manifest), Policy()).report.verdict == "PASS"
+        assert judge(trace, Labels.load(manifest), Policy()).report.verdict == "PASS"
         return time.perf_counter() - start_s
 
 

@@ -17,9 +17,10 @@ from benchmarks.memory import added_bytes
 from benchmarks.pairs import Ratio, compare
 from benchmarks.subjects import BATCH, CONV, KERAS_3, KINDS, MLP, TF_KERAS, Subject, call_of, clock_of, subject, twin
 from benchmarks.turns import Turns
+from evalguard.capture.contract import Wanted
 from evalguard.capture.probes.tf_data import TfDataProbe
 from evalguard.capture.recording.batches import take
-from evalguard.capture.recording.recorder import Recorder, Wanted
+from evalguard.capture.recording.recorder import Recorder
 
 # Stretches of a call that take turns where fingerprints are alone.
 STRETCHES = 6

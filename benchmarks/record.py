@@ -15,7 +15,8 @@ import numpy as np
 
 import evalguard
 from evalguard.reporting import artifacts
-from evalguard.tracking.mlflow_sink import MlflowSink, Target
+from evalguard.tracking.mlflow_sink import MlflowSink
+from evalguard.tracking.target import Target
 from tests.mlflow_stores import serving
 
 ROWS = 1797

@@ -190,7 +190,9 @@ def _own_classes(value: type) -> list[type]:
 
 
 def _is_hook(value: type, name: str) -> bool:
-    return any(base.__module__.startswith("evalguard.capture.engines") and hasattr(base, name) for base in value.__mro__)
+    return any(
+        base.__module__.startswith("evalguard.capture.engines") and hasattr(base, name) for base in value.__mro__
+    )
 
 
 def _is_property(member: Any) -> bool:

@@ -10,22 +10,23 @@ from evalguard.capture.tags import tagged
 from evalguard.core.policy import Policy, Proof, Verdict
 from evalguard.core.report import Diagnosis, Report
 from evalguard.errors import (
-    AlignmentError,
     ConfigError,
     EvalGuardError,
     EvalGuardWarning,
     LabelsError,
-    MisalignmentError,
     SinkError,
-    UnprovenError,
     UnsupportedSourceError,
 )
-from evalguard.guards.guard import Guard, GuardedModel, check, guard, wrap
+from evalguard.guards.check import check
+from evalguard.guards.errors import AlignmentError, MisalignmentError, UnprovenError
+from evalguard.guards.guard import Guard, guard
 from evalguard.guards.validation_guard import ValidationGuard
+from evalguard.guards.wrap import GuardedModel, wrap
 from evalguard.labels.labels import Labels
 
 if typing.TYPE_CHECKING:
-    from evalguard.tracking.gate.gate import Evaluation, GateResult, gate
+    from evalguard.tracking.gate.assessment import Evaluation, GateResult
+    from evalguard.tracking.gate.gate import gate
 
 __version__ = "0.1.0"
 
@@ -60,10 +61,15 @@ __all__ = [
 
 
 def __getattr__(name: str) -> typing.Any:
-    if name in {"Evaluation", "GateResult", "gate"}:
-        from evalguard.tracking.gate import gate as module
+    # Asking a server is no part of an evaluation, so its modules load when they are asked for.
+    if name == "gate":
+        from evalguard.tracking.gate.gate import gate
 
-        return getattr(module, name)
+        return gate
+    if name in {"Evaluation", "GateResult"}:
+        from evalguard.tracking.gate import assessment
+
+        return getattr(assessment, name)
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)
 

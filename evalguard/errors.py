@@ -16,38 +16,9 @@ Each message says what was expected, what was found and what to do next.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from evalguard.core.report import Report
-
 
 class EvalGuardError(Exception):
     """Base of all errors that evalguard raises on purpose."""
-
-
-class AlignmentError(EvalGuardError):
-    """The verdict does not allow the predictions to be scored.
-
-    Attributes:
-        report: The full report of the judged call or session.
-        predictions: What the guarded call returned, untouched: the work is
-            not lost. A list with one entry per call where several were judged
-            together.
-    """
-
-    def __init__(self, message: str, *, report: Report, predictions: Any = None) -> None:
-        super().__init__(message)
-        self.report = report
-        self.predictions = predictions
-
-
-class MisalignmentError(AlignmentError):
-    """Predictions and labels are not one-to-one."""
-
-
-class UnprovenError(AlignmentError):
-    """Nothing wrong was seen, but the proof is weaker than required."""
 
 
 class LabelsError(EvalGuardError, ValueError):

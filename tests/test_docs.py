@@ -13,7 +13,7 @@ from docs import make_references
 from evalguard.cli.app import cli
 from evalguard.core.policy import Proof
 from evalguard.step.config.markdown import markdown
-from evalguard.step.config.step_file import read_all
+from evalguard.step.config.read import read_all
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 BLOCK = re.compile(

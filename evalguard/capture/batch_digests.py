@@ -13,28 +13,23 @@ after them.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
 import sys
 import threading
 import weakref
-from collections import deque
 from typing import Any
 
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from evalguard.capture.tags import Unwrap, tag_rows
+from evalguard.capture.tags import tag_rows
 from evalguard.core.trace import ALTERED
 from evalguard.data import tree
-from evalguard.data.fingerprint import row_fingerprints
 
 # Batches that were delivered lately, to tell one that comes twice from one that is not known.
 REMEMBERED = 1024
-# Of batches that a dataset delivers: how many are kept, in number and bytes, and looked at again from the first on.
-LOOKED_AT_AGAIN, MOST_KEPT = 4, 1 << 23
 # A source that fills some of NumPy's arrays in turn has come round to the first after this many batches; where no
 # memory has come again by then, it does not come round within the next few either.
 COME_ROUND, LASTING = 64, 16
@@ -46,13 +41,11 @@ ALIGNED = 64
 # Numbers in a part of a batch from which on its rows are looked at in some places only: how many numbers of each row,
 # and in how many places, the first of these that divides the row.
 LARGE, LOOKED_AT, PARTS = 1 << 16, 128, (2, 3, 5, 7, 1)
-# Bytes of a row of arrays from which on it is looked at in such places; how many rows at once.
-LARGE_ROW, CHUNK = 1 << 12, 1 << 14
 # Bytes of large batches on their way that are kept, to be told from others that look alike.
 MOST_WAITING = 1 << 26
 _FLOAT64 = np.dtype(np.float64)
 # In this machine's own order of bytes; of floats those that Keras feeds as they are, or as float32.
-_NATIVE = frozenset(np.dtype(code) for code in "?bhilqpBHILQPfdFD")
+NATIVE = frozenset(np.dtype(code) for code in "?bhilqpBHILQPfdFD")
 _hash = xxhash.xxh3_64_intdigest
 
 
@@ -125,7 +118,7 @@ class Seals:
                 if self._first is None:
                     self._first = pull, digest(batch)
             if not self._taken_over:
-                self._taken_over = any(map(_may_be_taken_over, _parts(batch)))
+                self._taken_over = any(map(_may_be_taken_over, parts_of(batch)))
             if self._taken_over:  # of what TensorFlow copies nothing changes on its way
                 self._handed_out += 1
                 if self._filled_anew(batch, seal) and not self.shared:
@@ -191,7 +184,7 @@ class Seals:
     def _filled_anew(self, batch: Any, seal: int) -> bool:
         """Whether memory that was handed out, and is still owned by the same array, now holds something else."""
         anew = False
-        for leaf in _parts(batch):
+        for leaf in parts_of(batch):
             if type(leaf) is not np.ndarray:
                 self._known_owners = False
                 continue
@@ -209,137 +202,19 @@ class Seals:
         return anew
 
 
-class ArraySeals:
-    """Arrays that Keras slices: each delivered batch is compared with the rows that are due.
-
-    Of large rows some places are compared, where these tell a row from all
-    others of the arrays; of rows that look alike, every number.
-
-    Args:
-        x: Nest of arrays, all sealable.
-    """
-
-    def __init__(self, x: Any) -> None:
-        self._leaves = tuple(tree.numbers(leaf) for leaf in tree.leaves(x))
-        self._at = 0
-        self._large = sum(leaf.nbytes // max(len(leaf), 1) for leaf in self._leaves) >= LARGE_ROW
-        # Which rows look like another; known with the first batch.
-        self._alike: NDArray[np.bool_] | None = None
-
-    def take(self, batch: Any) -> tuple[Any, Any]:
-        """A delivered batch and its row numbers; ``ALTERED`` where it does not hold the rows that are due."""
-        try:
-            return batch, self._numbers(batch)
-        except Exception:  # noqa: BLE001 - not known is what an unreadable batch is
-            return batch, None
-
-    def _numbers(self, batch: Any) -> range | int:
-        delivered = tuple(map(tree.numbers, _parts(tree.unpack(batch)[0])))
-        start, size = self._at, len(delivered[0])
-        self._at += size
-        due = range(start, start + size)
-        same = self._same_looks if self._large else self._same
-        return due if same(delivered, slice(start, start + size)) else ALTERED
-
-    def _same(self, delivered: tuple[NDArray[Any], ...], rows: Any) -> bool:
-        due = [_cast(leaf[rows], got) for leaf, got in zip(self._leaves, delivered, strict=True)]
-        return digest(tuple(due)) == digest(delivered)
-
-    def _same_looks(self, delivered: tuple[NDArray[Any], ...], rows: slice) -> bool:
-        if self._alike is None:
-            self._alike = self._find_alike(delivered)
-        for leaf, got in zip(self._leaves, delivered, strict=True):
-            if _cast(_looked_at(leaf[rows]), got).tobytes() != _looked_at(got).tobytes():
-                return False
-        alike = np.flatnonzero(self._alike[rows])
-        return not len(alike) or self._same(tuple(leaf[alike] for leaf in delivered), rows.start + alike)
-
-    def _find_alike(self, like: tuple[NDArray[Any], ...]) -> NDArray[np.bool_]:
-        looks = []
-        for start in range(0, len(self._leaves[0]), CHUNK):
-            rows = slice(start, start + CHUNK)
-            places = [_cast(_looked_at(leaf[rows]), got) for leaf, got in zip(self._leaves, like, strict=True)]
-            looks.append(row_fingerprints(tuple(places))[0])
-        _, which, counts = np.unique(np.concatenate(looks), return_inverse=True, return_counts=True)
-        alike: NDArray[np.bool_] = counts[which] > 1
-        return alike
-
-
-def _cast(rows: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:
-    """Rows as Keras casts them: floats to its own float type."""
-    return rows if rows.dtype == like.dtype else rows.astype(like.dtype)
-
-
-def _looked_at(leaf: NDArray[Any]) -> NDArray[Any]:
+def looked_at(leaf: NDArray[Any]) -> NDArray[Any]:
     """Some places of large rows, of others all numbers."""
     places = _places(leaf.shape)
     return leaf if places is None else leaf.reshape(places[0])[places[1]]
 
 
-class Lent:
-    """Batches of a dataset whose memory may be an array of the user's: is it filled anew while the model runs?
-
-    Batches that were delivered are kept for a while. Memory of one of them that
-    comes again may hold other rows by now, at any time; a cache hands out the
-    same memory with the same rows. The first batches are looked at again in any
-    case, for nothing is known of them yet.
-
-    Args:
-        unwrap: Takes a delivered batch apart.
-
-    Attributes:
-        shared: Whether each batch is looked at again after the model ran.
-        filled_anew: Whether memory came again with other rows in it.
-    """
-
-    def __init__(self, unwrap: Unwrap) -> None:
-        self._unwrap = unwrap
-        self.shared = True
-        self.filled_anew = False
-        self._seen = 0
-        self._came_again = False
-        # Tensors, where their memory is, and their digest where they were looked at.
-        self._kept: deque[tuple[Any, frozenset[int], int | None]] = deque(maxlen=LOOKED_AT_AGAIN)
-        self._fed: list[tuple[tuple[Any, ...], int] | None] = []
-
-    def take(self, data: Any) -> tuple[Any, Any]:
-        """A delivered batch, and its tag."""
-        batch, tag = self._unwrap(data)
-        self._fed.append(None)
-        with contextlib.suppress(Exception):  # a batch that cannot be read is none that could be fingerprinted
-            self._look(tuple(leaf for leaf in _parts(batch) if type(leaf).__name__ == "EagerTensor"))
-        return batch, tag
-
-    def _look(self, leaves: tuple[Any, ...]) -> None:
-        arrays = tuple(array for array in map(tree.numbers, leaves) if array.dtype in _NATIVE)
-        at = frozenset(array.__array_interface__["data"][0] for array in arrays if array.size)
-        seal = digest(arrays) if self.shared else None
-        for _, before, had in self._kept:
-            if not at.isdisjoint(before):
-                self._came_again = True
-                self.filled_anew |= None not in (seal, had) and seal != had
-        if seal is not None:
-            self._fed[-1] = arrays, seal
-        if not self._seen:
-            size = sum(array.nbytes for array in arrays)
-            self._kept = deque(maxlen=min(LOOKED_AT_AGAIN, max(1, MOST_KEPT // max(size, 1))))
-        self._kept.append((leaves, at, seal))
-        self._seen += 1
-        self.shared = self._came_again or self._seen < LOOKED_AT_AGAIN
-
-    def intact(self) -> list[bool]:
-        """For each batch taken since the last time of asking: is it still what it was, as far as it was looked at?"""
-        fed, self._fed = self._fed, []
-        return [looked_at is None or digest(looked_at[0]) == looked_at[1] for looked_at in fed]
-
-
 def sealable(nest: Any) -> bool:
     """Whether all leaves are arrays or tensors of numbers that Keras feeds as they are."""
-    found = _parts(nest)
+    found = parts_of(nest)
     return bool(found) and all(map(_is_plain, found))
 
 
-def _parts(nest: Any) -> Any:
+def parts_of(nest: Any) -> Any:
     """Leaves of a nest; a flat tuple of arrays, as most batches are, is gone through no further."""
     if type(nest) is tuple:
         for part in nest:
@@ -351,13 +226,13 @@ def _parts(nest: Any) -> Any:
 
 def _is_plain(leaf: Any) -> bool:
     if type(leaf) is np.ndarray:
-        return leaf.dtype in _NATIVE and leaf.ndim > 0
+        return leaf.dtype in NATIVE and leaf.ndim > 0
     if type(leaf).__name__ == "EagerTensor":
         dtype, rank = leaf.dtype, leaf.ndim
         if not (dtype.is_integer or dtype.is_bool or dtype.name in {"float32", "float64"}):
             return False
         return bool(rank)
-    return isinstance(leaf, np.ndarray) and leaf.dtype in _NATIVE and leaf.ndim > 0
+    return isinstance(leaf, np.ndarray) and leaf.dtype in NATIVE and leaf.ndim > 0
 
 
 def _may_be_taken_over(leaf: Any) -> bool:
@@ -372,9 +247,9 @@ def look(batch: Any) -> tuple[int, int]:
         Seal, and the bytes of the parts that are large.
     """
     seal = large = 0
-    for leaf in _parts(batch):
+    for leaf in parts_of(batch):
         array = tree.numbers(leaf)
-        if array.size >= LARGE and (places := _looked_at(array)) is not array:
+        if array.size >= LARGE and (places := looked_at(array)) is not array:
             large += array.nbytes
             array = places
         seal = _hashed(array, seal)
@@ -398,7 +273,7 @@ def _places(shape: tuple[int, ...]) -> tuple[tuple[int, int, int], tuple[slice, 
 def digest(batch: Any) -> int:
     """One digest of all arrays of a batch, whatever structure holds them; float64 counts as float32."""
     seal = 0
-    for leaf in _parts(batch):
+    for leaf in parts_of(batch):
         seal = _hashed(tree.numbers(leaf), seal)
     return seal
 

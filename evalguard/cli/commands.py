@@ -2,105 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import logging
 import os
-import signal
-import sys
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 from typing import Any, get_args
 
 import click
 
+from evalguard.cli.running import guarded, with_logging
 from evalguard.core.policy import Padding, Require
-from evalguard.core.report import Report, json_schema
-from evalguard.errors import ConfigError, LabelsError, SinkError, UnsupportedSourceError
+from evalguard.core.report import Report
+from evalguard.core.report_schema import json_schema
 from evalguard.reporting import print_report
 
-USAGE, NOT_JUDGED, NOT_LOGGED = 2, 3, 4
-LEVELS = ("debug", "info", "warning", "error")
 PROGRESS = ("auto", "plain", "none")
-
-_log = logging.getLogger("evalguard")
-
-
-# Sent by whoever started us, or by a terminal that is closed. Windows has no SIGHUP.
-STOPPING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
-
-
-class Terminated(KeyboardInterrupt):
-    """Whoever started us wants us to stop."""
-
-
-def guarded(work: Callable[[], int]) -> None:
-    """Run a command: its exit code says how it ended, and an error is a message, never a traceback."""
-    with _stopped_by_signals():
-        try:
-            status = work()
-        except (ConfigError, LabelsError, UnsupportedSourceError) as error:
-            click.echo(f"evalguard: {error}", err=True)
-            status = USAGE
-        except SinkError as error:
-            click.echo(f"evalguard: {error}", err=True)
-            status = NOT_LOGGED
-        except KeyboardInterrupt as error:
-            how = "terminated" if isinstance(error, Terminated) else "interrupted"
-            click.echo(f"evalguard: {how}; no verdict", err=True)
-            status = NOT_JUDGED
-        except Exception as error:  # noqa: BLE001 - Python's own exit code of an exception, 1, would say FAIL
-            _log.debug("%s", traceback.format_exc())
-            what = f"{type(error).__name__}: {error}"
-            click.echo(f"evalguard: could not go on: {what} (--log-level debug shows where); no verdict", err=True)
-            status = NOT_JUDGED
-    sys.exit(status)
-
-
-@contextlib.contextmanager
-def _stopped_by_signals() -> Iterator[None]:
-    """Within the block SIGTERM and SIGHUP are an exception, so that files and records are left in order."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        raise Terminated
-
-    # Of nohup, which wants it ignored, a hang-up stays ignored.
-    stopping = [number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
-    try:
-        before = {number: signal.signal(number, stop) for number in stopping}
-    except ValueError:  # not in the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def with_logging(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The option ``--log-level``."""
-    return click.option(
-        "--log-level",
-        type=click.Choice(LEVELS),
-        default="warning",
-        show_default=True,
-        expose_value=False,
-        callback=lambda _context, _option, level: _set_level(level),
-        help="What evalguard says on stderr beside the report.",
-    )(command)
-
-
-def _set_level(level: str) -> None:
-    if not _log.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("evalguard: %(levelname)s: %(message)s"))
-        _log.addHandler(handler)
-    _log.setLevel(level.upper())
 
 
 def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -134,7 +51,7 @@ def run(
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
     def work() -> int:
-        from evalguard.step.config.step_file import Settings
+        from evalguard.step.config.read import Settings
         from evalguard.step.config.yaml_file import read_variables
 
         settings = Settings(values, None if variables is None else read_variables(variables))

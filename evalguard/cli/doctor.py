@@ -12,9 +12,10 @@ from pathlib import Path
 from evalguard import __version__
 from evalguard.errors import SinkError
 from evalguard.tracking import spool
+from evalguard.tracking.client import client_of, shown
 from evalguard.tracking.deadline import NotInTime, courier
-from evalguard.tracking.mlflow_sink import TIMEOUT_S, absolute
-from evalguard.tracking.send import client_of, shown
+from evalguard.tracking.mlflow_sink import TIMEOUT_S
+from evalguard.tracking.target import absolute
 
 NEEDED = (
     "tensorflow",

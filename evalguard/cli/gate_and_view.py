@@ -16,9 +16,9 @@ from evalguard.core.policy import Require
 from evalguard.errors import ConfigError, LabelsError, SinkError
 from evalguard.labels.labels import Labels
 from evalguard.reporting.escape import visible
-from evalguard.tracking.gate.gate import Evaluation, GateResult
+from evalguard.tracking.client import shown
+from evalguard.tracking.gate.assessment import Evaluation, GateResult
 from evalguard.tracking.gate.gate import gate as ask
-from evalguard.tracking.send import shown
 from evalguard.tracking.store import Store
 from evalguard.tracking.views import FILTERS, VIEW_NAME, address, view_address, view_tag
 

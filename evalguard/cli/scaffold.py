@@ -4,93 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from evalguard.data import arrow
+from evalguard.cli.scan import Found, example, input_shape, look
 from evalguard.data.tables import IMAGE_SUFFIXES, read_arrays, read_table
 from evalguard.errors import ConfigError
 from evalguard.labels.labels import LABEL_COLUMNS
-from evalguard.step.config.step_file import read_all
-from evalguard.step.model import remedy
+from evalguard.step.config.read import read_all
 
-TABLES = frozenset({".csv", ".parquet", ".pq", ".jsonl", ".ndjson", *arrow.SUFFIXES})
-ARRAYS = frozenset({".npy", ".npz"})
-RECORDS = frozenset({".tfrecord", ".tfrecords"})
-MODELS = frozenset({".keras", ".h5"})
 KEY_COLUMNS = ("id", "key", "file", "filename", "path", "name", "sample", "image")
 # Words that say which of several files is the one to evaluate.
 TEST_WORDS = ("test", "eval", "valid", "val", "holdout")
-
-
-@dataclass(slots=True)
-class Found:
-    """What lies at the paths given.
-
-    Attributes:
-        models: `.keras` and `.h5` files, folders of a SavedModel.
-        tables: CSV, Parquet and JSONL files.
-        arrays: `.npy` and `.npz` files.
-        records: TFRecord files.
-        images: Folders that hold images, at any depth; the upmost ones.
-    """
-
-    models: list[Path] = field(default_factory=list)
-    tables: list[Path] = field(default_factory=list)
-    arrays: list[Path] = field(default_factory=list)
-    records: list[Path] = field(default_factory=list)
-    images: list[Path] = field(default_factory=list)
-
-
-def look(paths: Iterable[Path]) -> Found:
-    """Sort what is given, and what lies directly in the folders given, by kind.
-
-    Raises:
-        ConfigError: A path is not there.
-    """
-    found = Found()
-    for path in paths:
-        if not path.exists():
-            msg = f"init: expected a model, a data folder or a table at {path}, found none there"
-            raise ConfigError(msg)
-        inside = path.is_dir() and not (path / "saved_model.pb").is_file()
-        here = Found()
-        for item in sorted(path.iterdir()) if inside else [path]:
-            _sort(item, here)
-        # With nothing but images below it, a folder is that of the images, and those below it are its classes.
-        only_images = here.images and not (here.models or here.tables or here.arrays or here.records)
-        if inside and (only_images or _holds_images(path, own=True)):
-            here.images = [path]
-        for group in fields(Found):
-            getattr(found, group.name).extend(getattr(here, group.name))
-    return found
-
-
-def _sort(item: Path, found: Found) -> None:
-    suffix = item.suffix.lower()
-    if item.is_dir():
-        if (item / "saved_model.pb").is_file():
-            found.models.append(item)
-        elif _holds_images(item, own=False):
-            found.images.append(item)
-        return
-    for suffixes, group in (
-        (MODELS, found.models),
-        (TABLES, found.tables),
-        (ARRAYS, found.arrays),
-        (RECORDS, found.records),
-    ):
-        if suffix in suffixes:
-            group.append(item)
-
-
-def _holds_images(folder: Path, *, own: bool) -> bool:
-    items = folder.iterdir() if own else folder.rglob("*")
-    return any(item.suffix.lower() in IMAGE_SUFFIXES for item in items)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +52,7 @@ def write_step(paths: Sequence[Path], output: Path, *, force: bool = False) -> s
     if model is None:
         msg = "init: expected a model (.keras, .h5 or the folder of a SavedModel) at the paths given, found none"
         raise ConfigError(msg)
-    draft = _draft(found, base, _input_shape(model), notes)
+    draft = _draft(found, base, input_shape(model), notes)
     text = _text(draft, base, model)
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(text, encoding="utf-8")
@@ -214,22 +143,6 @@ def _pixels(shape: tuple[int | None, ...] | None) -> list[str]:
     return [*size, f"color_mode: {mode}", "rescale: 1/255  # as in training; leave it out if the model rescales itself"]
 
 
-def _input_shape(model: Path) -> tuple[int | None, ...] | None:
-    """Shape of one sample, where the model has one input and says so."""
-    if model.is_dir():
-        return None
-    import keras
-
-    try:
-        shape = keras.saving.load_model(model, compile=False).input_shape
-    except Exception as error:
-        if remedy(error):  # the step file may say where its classes are; the size of images must then be said too
-            return None
-        msg = f"init: {model} could not be loaded by Keras {keras.__version__}: {error}"
-        raise ConfigError(msg) from error
-    return tuple(shape[1:]) if isinstance(shape, tuple) else None
-
-
 # -- tables and arrays ---------------------------------------------------------------
 
 
@@ -295,7 +208,7 @@ def _of_arrays(paths: list[Path], tables: dict[Path, Any], base: Path, notes: li
 
 
 def _of_records(paths: list[Path], tables: dict[Path, Any], base: Path, notes: list[str]) -> Draft:
-    features = _example(paths[0])
+    features = example(paths[0])
     target = next((name for name in features if name.lower() in LABEL_COLUMNS), None)
     key = next((name for name in features if name.lower() in KEY_COLUMNS), None)
     inputs = [name for name in features if name not in {target, key}]
@@ -325,29 +238,6 @@ def _of_records(paths: list[Path], tables: dict[Path, Any], base: Path, notes: l
         data.append(f"key: {json.dumps(key)}")
         section.append(f"key: {json.dumps(column)}")
     return Draft(data, section, [*notes, *more])
-
-
-def _example(path: Path) -> dict[str, str]:
-    """Features of the first example, each with its entry in a step file."""
-    import tensorflow as tf
-
-    try:
-        record = next(tf.data.TFRecordDataset(str(path)).take(1).as_numpy_iterator())
-        example = tf.train.Example.FromString(record)
-    except Exception as error:
-        msg = f"init: expected a TFRecord of tf.train.Example in {path}, found: {error}"
-        raise ConfigError(msg) from error
-    found: dict[str, str] = {}
-    for name, value in sorted(example.features.feature.items()):
-        kind = value.WhichOneof("kind")
-        values = getattr(value, kind).value if kind else []
-        if kind == "bytes_list":
-            encoded = values[0][:4] in {b"\x89PNG", b"\xff\xd8\xff\xe0", b"\xff\xd8\xff\xe1"} if values else False
-            found[name] = "{encoding: image}" if encoded else "{dtype: string}"
-        else:
-            dtype = "float32" if kind == "float_list" else "int64"
-            found[name] = f"{{dtype: {dtype}, shape: [{'' if len(values) == 1 else len(values)}]}}"
-    return found
 
 
 # -- the text ------------------------------------------------------------------------

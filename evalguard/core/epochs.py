@@ -14,7 +14,7 @@ from evalguard.core.checks import Finding, Reason
 from evalguard.core.diagnosis.validation import drift
 from evalguard.core.diagnosis.view import View, plural
 from evalguard.core.judge import Judgement, judge, unproven
-from evalguard.core.label_table import Labels, Values
+from evalguard.core.label_table import LabelTable, Values
 from evalguard.core.policy import Policy, Verdict
 from evalguard.core.report import Report
 from evalguard.core.trace import Trace
@@ -102,21 +102,21 @@ def _unjudged(seen: Sequence[Validation]) -> str:
     return ""
 
 
-def _as_labels(first: Validation) -> Labels:
+def _as_labels(first: Validation) -> LabelTable:
     targets, trace = first.trace.targets, first.trace
     values: Values | None = targets
     if isinstance(targets, (tuple, list)):
         values = {str(number): part for number, part in enumerate(targets)}
-    return Labels(values=values, fingerprints=trace.fingerprints, spec=trace.spec, name=f"{SCORED} {first.epoch}")
+    return LabelTable(values=values, fingerprints=trace.fingerprints, spec=trace.spec, name=f"{SCORED} {first.epoch}")
 
 
-def _compare(item: Validation, labels: Labels, policy: Policy, context: Mapping[str, Any]) -> _Compared:
+def _compare(item: Validation, labels: LabelTable, policy: Policy, context: Mapping[str, Any]) -> _Compared:
     trace = replace(item.trace, ordered=False, method=FIT)
     return _Compared(item.epoch, trace, judge(trace, labels, policy, **context))
 
 
 def _failed(
-    report: Report, first: Validation, wrong: Sequence[_Compared], shown: _Compared, labels: Labels, total: int
+    report: Report, first: Validation, wrong: Sequence[_Compared], shown: _Compared, labels: LabelTable, total: int
 ) -> Report:
     each = ", ".join(f"{item.wrong:,} of {item.trace.n_rows:,} in epoch {item.epoch}" for item in wrong[:MAX_NAMED])
     message = (

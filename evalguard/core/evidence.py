@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from evalguard.core import checks
-from evalguard.core.checks import Finding, LabelComparison
+from evalguard.core import arrivals, checks, target_comparison
+from evalguard.core.checks import Finding
 from evalguard.core.columns.chunks import counts_up, equal
 from evalguard.core.columns.run_length import Runs
-from evalguard.core.label_table import Labels
+from evalguard.core.label_table import LabelTable
 from evalguard.core.matching import Match, SampleComparison, all_matches, compare_sampled, repeated_rows
 from evalguard.core.policy import Policy
+from evalguard.core.target_comparison import LabelComparison
 from evalguard.core.trace import UNKNOWN, Int64, Trace
 
 _NONE: Int64 = np.zeros(0, dtype=np.int64)
@@ -23,7 +24,7 @@ class Evidence:
     """All that was established before deciding."""
 
     trace: Trace
-    labels: Labels
+    labels: LabelTable
     matches: tuple[Match, ...]
     used: Match | None
     samples: Int64 | range | None
@@ -44,7 +45,7 @@ class Evidence:
         return self.trace.n_rows - self.padding
 
 
-def gather(trace: Trace, labels: Labels, policy: Policy) -> Evidence:
+def gather(trace: Trace, labels: LabelTable, policy: Policy) -> Evidence:
     """What each identity says, which one is used, and how the stream's targets compare."""
     in_place, sampled = _all_in_place(trace, labels), compare_sampled(trace, labels)
     if in_place:
@@ -70,7 +71,7 @@ def gather(trace: Trace, labels: Labels, policy: Policy) -> Evidence:
     return Evidence(trace, labels, matches, used, samples, order, comparison, repeated, padding, sampled)
 
 
-def _all_in_place(trace: Trace, labels: Labels) -> tuple[Match, ...]:
+def _all_in_place(trace: Trace, labels: LabelTable) -> tuple[Match, ...]:
     """What each identity at hand says, strongest first, where all say that row ``i`` is sample ``i``; else nothing.
 
     Some rows at a time: neither a trace in order nor labels that are mapped come into memory as a whole.
@@ -96,17 +97,17 @@ def order_findings(samples: Int64, n_labels: int, *, ordered: bool) -> tuple[Fin
     if ordered:
         return checks.order_findings(samples, n_labels)
     # Sorted, foreign rows last: nothing is out of order, and row numbers mean nothing.
-    known = checks.known(samples, n_labels)
+    known = arrivals.known(samples, n_labels)
     arranged = np.concatenate([np.sort(samples[known]), samples[~known]])
     return tuple(replace(finding, rows=()) for finding in checks.order_findings(arranged, n_labels))
 
 
-def _compare(trace: Trace, labels: Labels, samples: Int64 | range | None) -> LabelComparison:
+def _compare(trace: Trace, labels: LabelTable, samples: Int64 | range | None) -> LabelComparison:
     """The stream's targets against the label each row will be scored against, or is."""
     if trace.ordered or isinstance(samples, range):
-        return checks.compare_labels(trace.targets, labels.values)
-    comparison = checks.compare_labels(trace.targets, labels.values, samples)
-    if samples is None and comparison.rows.size and checks.same_multiset(trace.targets, labels.values):
+        return target_comparison.compare_labels(trace.targets, labels.values)
+    comparison = target_comparison.compare_labels(trace.targets, labels.values, samples)
+    if samples is None and comparison.rows.size and target_comparison.same_multiset(trace.targets, labels.values):
         why = "the targets are the labels in another order, which no figure minds; which sample each is, is not known"
         return LabelComparison(False, np.zeros(0, np.int64), why)
     return comparison
@@ -119,7 +120,7 @@ def padding_rows(trace: Trace, samples: Int64 | None, n_labels: int) -> int:
         return 0
     declared = trace.padding[n_labels:] if trace.padding is not None else np.zeros(extra, dtype=bool)
     if samples is not None:
-        copies = checks.known(samples, n_labels)[n_labels:]
+        copies = arrivals.known(samples, n_labels)[n_labels:]
     elif trace.fingerprints is not None:
         copies = np.isin(trace.fingerprints[n_labels:], trace.fingerprints[:n_labels])
     else:

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from evalguard.core import checks, report_fields
+from evalguard.core import arrivals, checks, report_fields
 from evalguard.core.advice import advice_for, not_proven
 from evalguard.core.checks import Finding, Reason
 from evalguard.core.diagnosis import diagnose
 from evalguard.core.evidence import Evidence, gather
 from evalguard.core.hazards import hazards
-from evalguard.core.label_table import Labels
+from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import Policy, Proof, Verdict
 from evalguard.core.report import COUNT_NAMES, Report
 from evalguard.core.trace import UNKNOWN, Int64, Trace
@@ -42,7 +42,7 @@ class Judgement:
         return None if self.samples is None else np.asarray(self.samples)
 
 
-def judge(trace: Trace, labels: Labels, policy: Policy, **context: Any) -> Judgement:
+def judge(trace: Trace, labels: LabelTable, policy: Policy, **context: Any) -> Judgement:
     """Decide what may be claimed of a trace.
 
     Args:
@@ -142,7 +142,7 @@ def _disagreement(evidence: Evidence) -> Finding | None:
         if match is evidence.used or match.identity == "position" or not match.comparable:
             continue
         other, used = match.samples[: evidence.n_rows], evidence.used.samples[: evidence.n_rows]
-        both = checks.known(other, len(labels)) & checks.known(used, len(labels))
+        both = arrivals.known(other, len(labels)) & arrivals.known(used, len(labels))
         rows = np.flatnonzero(both & (other != used))
         if evidence.used.identity == "content" and labels.fingerprints is not None and trace.fingerprints is not None:
             # Equal samples are interchangeable: only a different content contradicts.
@@ -184,7 +184,7 @@ def _first_cases(rows: Int64) -> tuple[int, ...]:
     return tuple(int(row) for row in rows[: checks.MAX_CASES])
 
 
-def unproven(labels: Labels | None, policy: Policy, reason: str, **context: Any) -> Report:
+def unproven(labels: LabelTable | None, policy: Policy, reason: str, **context: Any) -> Report:
     """A report without evidence: nothing could be observed or judged, for the reason given."""
     counts = dict.fromkeys(COUNT_NAMES, 0)
     counts["n_labels"] = 0 if labels is None else len(labels)

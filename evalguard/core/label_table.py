@@ -25,7 +25,7 @@ Values = NDArray[Any] | Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, eq=False)
-class Labels:
+class LabelTable:
     """External ground truth in label order.
 
     Attributes:
@@ -198,7 +198,7 @@ class Part:
 
 
 def digest_of(parts: Iterable[Part]) -> str:
-    """``Labels.digest`` of arrays that need not be in memory as a whole."""
+    """``LabelTable.digest`` of arrays that need not be in memory as a whole."""
     sha = hashlib.sha256()
     for part in parts:
         sha.update(f"{part.name}|{part.dtype.str}|{part.shape}|".encode())

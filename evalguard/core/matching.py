@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.core.columns.chunks import chunks, counts_up, equal
-from evalguard.core.label_table import Labels, normal_keys
+from evalguard.core.label_table import LabelTable, normal_keys
 from evalguard.core.sampling import Sampled
 from evalguard.core.trace import FOREIGN, UNKNOWN, Column, Int64, Trace
 
@@ -131,7 +131,7 @@ def occurrence(values: NDArray[Any]) -> Int64:
     return rank
 
 
-def all_matches(trace: Trace, labels: Labels) -> tuple[Match, ...]:
+def all_matches(trace: Trace, labels: LabelTable) -> tuple[Match, ...]:
     """What each identity at hand says, strongest first.
 
     Content is a fact about the row that was fed. A key or an index is what the
@@ -186,7 +186,7 @@ def in_place(ours: Sampled, theirs: Sampled) -> tuple[Int64, NDArray[np.bool_]]:
     return places, ours.fingerprints[at] == theirs.fingerprints[there]
 
 
-def compare_sampled(trace: Trace, labels: Labels) -> SampleComparison | None:
+def compare_sampled(trace: Trace, labels: LabelTable) -> SampleComparison | None:
     """The chosen rows against the labels' samples of their places; None where one side has none."""
     ours, theirs, whole = trace.sampled, labels.sampled, labels.fingerprints
     if ours is None:

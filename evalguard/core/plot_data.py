@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from evalguard.core import checks
+from evalguard.core import arrivals
 from evalguard.core.trace import FOREIGN, UNKNOWN, Int64
 
 MAX_SEGMENTS = 2000
@@ -67,7 +67,7 @@ def _segments(samples: Int64, n_labels: int, max_points: int) -> list[list[int]]
 
 def _marked(samples: Int64, n_labels: int) -> Int64:
     """Rows that are no labelled sample as ``FOREIGN``, unless they are ``UNKNOWN``."""
-    return np.where(checks.known(samples, n_labels) | (samples == UNKNOWN), samples, FOREIGN)
+    return np.where(arrivals.known(samples, n_labels) | (samples == UNKNOWN), samples, FOREIGN)
 
 
 def _raster(samples: Int64, n_labels: int) -> list[str]:
@@ -75,7 +75,7 @@ def _raster(samples: Int64, n_labels: int) -> list[str]:
     counts = np.zeros(width * height, dtype=np.int64)
     for begin in range(0, len(samples), _CHUNK):
         part = samples[begin : begin + _CHUNK]
-        rows = np.flatnonzero(checks.known(part, n_labels))
+        rows = np.flatnonzero(arrivals.known(part, n_labels))
         cells = (part[rows] * height // n_labels) * width + (rows + begin) * width // len(samples)
         counts += np.bincount(cells, minlength=width * height)
     levels = -(-counts * RASTER_LEVELS // max(1, int(counts.max())))

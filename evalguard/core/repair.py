@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evalguard.core import checks
+from evalguard.core import arrivals
 from evalguard.core.trace import UNKNOWN, Int64
 
 
@@ -52,13 +52,13 @@ def plan(samples: Int64 | None, n_labels: int) -> Plan:
     unknown = int((samples == UNKNOWN).sum())
     if unknown:
         return Plan(nothing, nothing, nothing, f"{unknown} rows are not known")
-    foreign = int(np.count_nonzero(~checks.known(samples, n_labels)))
+    foreign = int(np.count_nonzero(~arrivals.known(samples, n_labels)))
     if foreign:
         return Plan(nothing, nothing, nothing, f"{foreign} rows are none of the labelled samples")
     take = np.full(n_labels, -1, dtype=np.int64)
     # Written backwards, so that the first row of a sample is the one that stays.
     take[samples[::-1]] = np.arange(len(samples))[::-1]
-    duplicates = checks.duplicate_rows(samples, n_labels)
+    duplicates = arrivals.duplicate_rows(samples, n_labels)
     return Plan(take, duplicates, take[samples[duplicates]])
 
 

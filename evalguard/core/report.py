@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from evalguard.core.policy import Proof, Verdict
+from evalguard.core.policy import Verdict
 
 SCHEMA_VERSION = 1
 
@@ -235,61 +235,3 @@ def _text(value: str) -> str:
 
 def _frozen(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
-
-
-def json_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of ``Report.to_dict()``."""
-    text, number, whole = {"type": "string"}, {"type": "number"}, {"type": "integer", "minimum": 0}
-    texts = {"type": "array", "items": text}
-    wholes = {"type": "array", "items": {"type": "integer"}}
-    free = {"type": "object"}
-    finding = _object(reason=text, count=whole, message=text, rows=wholes, samples=wholes)
-    wrong = {
-        "type": "object",
-        "required": ["row", "sample", "label"],
-        "properties": {"row": whole, "sample": {"type": ["integer", "null"]}, "label": {"type": ["integer", "null"]}},
-    }
-    diagnosis = _object(cause=text, certain={"type": "boolean"}, evidence=text, remedy=text, reproduced=text)
-    stage = {"enum": ["right", "wrong", "unknown"]}
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "evalguard report",
-        **_object(
-            schema_version={"const": SCHEMA_VERSION},
-            verdict={"enum": [verdict.value for verdict in Verdict]},
-            proof={"enum": [proof.label for proof in Proof]},
-            counts=_object(**dict.fromkeys(COUNT_NAMES, whole)),
-            findings={"type": "array", "items": finding},
-            wrong_rows={"type": "array", "items": wrong},
-            diagnosis={"type": "array", "items": diagnosis},
-            hazards=texts,
-            not_proven=texts,
-            advice=text,
-            identities={"type": "array", "items": free},
-            stages={"type": "object", "additionalProperties": stage},
-            method=text,
-            source=free,
-            labels=free,
-            calls=wholes,
-            options=free,
-            impact={"type": ["object", "null"]},
-            repair={"type": ["object", "null"]},
-            cost=free,
-            order={"type": ["object", "null"]},
-            plot={"type": ["object", "null"]},
-            name=text,
-            versions={"type": "object", "additionalProperties": text},
-            checked_at_ms=number,
-            violations=whole,
-            headline=text,
-        ),
-    }
-
-
-def _object(**properties: Any) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": sorted(properties),
-        "additionalProperties": False,
-    }

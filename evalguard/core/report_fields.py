@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from evalguard.core import checks
+from evalguard.core import arrivals
 from evalguard.core.checks import Finding, Reason
 from evalguard.core.columns.chunks import first_true
 from evalguard.core.evidence import Evidence, order_findings
@@ -43,7 +43,7 @@ def counts(evidence: Evidence) -> dict[str, int]:
     if evidence.trace.stopped:
         told["missing"] = 0
     if evidence.trace.ordered and not isinstance(samples, range):
-        told["misaligned"] = int(np.count_nonzero(checks.misaligned(samples)))
+        told["misaligned"] = int(np.count_nonzero(arrivals.misaligned(samples)))
     return told
 
 
@@ -70,7 +70,7 @@ def wrong_rows(evidence: Evidence) -> tuple[dict[str, Any], ...]:
         return tuple({"row": int(row), "sample": (at := int(evidence.samples[row])), "label": at} for row in rows)
     if isinstance(evidence.samples, range):
         return ()
-    rows = first_true(checks.misaligned(evidence.samples), MAX_WRONG_ROWS)
+    rows = first_true(arrivals.misaligned(evidence.samples), MAX_WRONG_ROWS)
     return tuple(_wrong_row(int(row), int(evidence.samples[row]), n_labels, evidence) for row in rows)
 
 
@@ -122,7 +122,7 @@ def _identity_dict(match: Match, evidence: Evidence) -> dict[str, Any]:
     elif not found:
         says = "aligned"
     else:
-        says = f"{int(np.count_nonzero(checks.misaligned(samples)))} rows misaligned"
+        says = f"{int(np.count_nonzero(arrivals.misaligned(samples)))} rows misaligned"
     return {"identity": match.identity, "says": says, "used": used}
 
 

@@ -6,6 +6,9 @@ import sys
 import types
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from evalguard.data import tree
 
 
@@ -66,3 +69,18 @@ def is_untaggable(source: object) -> bool:
     """Taken by Keras as it is; its rows are recognised by content, key or label only."""
     classes = [(parent.__name__, parent.__module__ or "") for parent in type(source).__mro__]
     return any(name == wanted and part in module for name, module in classes for wanted, part in _UNTAGGABLE)
+
+
+def is_image_iterator(source: object) -> bool:
+    """An iterator of ``ImageDataGenerator.flow*``, of Keras 3's legacy path or of tf_keras.
+
+    Its ``index_array`` holds the sample of each row, shuffled by default
+    (keras 3.15, ``legacy/preprocessing/image.py``; tf_keras, ``preprocessing/image.py``).
+    """
+    return hasattr(source, "index_array") and hasattr(source, "_get_batches_of_transformed_samples")
+
+
+def file_names(source: object) -> NDArray[np.str_] | None:
+    """The file of each sample of an image iterator, in its own order; None where it is none, or holds arrays."""
+    files = getattr(source, "filenames", None) if is_image_iterator(source) else None
+    return None if files is None else np.asarray(files, dtype=np.str_)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.core import label_table as core
 from evalguard.data.arrow import is_arrow, open_arrow
-from evalguard.errors import ConfigError
+from evalguard.errors import ConfigError, LabelsError
 
 MAX_NAMED = 5
 # What tf.io.decode_image reads; Keras' image_dataset_from_directory takes the same.
@@ -167,3 +168,69 @@ def image_files(folder: Path, where: str) -> list[str]:
 def shown(rows: Any) -> str:
     """The first row numbers, for a message."""
     return ", ".join(str(int(row)) for row in rows[:MAX_NAMED]) + (", …" if len(rows) > MAX_NAMED else "")
+
+
+def array_of(source: Any, name: str) -> NDArray[Any]:
+    """Labels as an array.
+
+    Raises:
+        LabelsError: Rows differ in length, or one has no label.
+    """
+    try:
+        array = np.asarray(source)
+    except ValueError as error:
+        msg = f"{name}: expected one label per sample, found rows of different lengths"
+        raise LabelsError(msg) from error
+    if array.ndim == 0:
+        msg = f"{name}: expected a sequence of labels, found {type(source).__qualname__}"
+        raise LabelsError(msg)
+    if array.dtype == object:
+        null = [row for row, item in enumerate(array.ravel().tolist()) if item is None or item != item]
+        if null:
+            shown = ", ".join(map(str, null[: core.MAX_NAMED]))
+            msg = f"{name}: expected a label for each sample; rows {shown} have none ({len(null)} in all)"
+            raise LabelsError(msg)
+    return array
+
+
+def read_label_table(path: Path, key: str | None) -> Any:
+    """A labels file as an Arrow table; keys in a CSV stay text.
+
+    Raises:
+        LabelsError: It is unreadable.
+    """
+    import pyarrow as pa
+    from pyarrow import csv, json, parquet
+
+    try:
+        if path.suffix.lower() in {".parquet", ".pq"}:
+            return parquet.read_table(path)
+        if path.suffix.lower() in {".jsonl", ".ndjson"}:
+            return json.read_json(path)
+        if is_arrow(path):
+            return open_arrow(path).read_all()
+        # A key is a name: 0012 must not become 12.
+        convert = csv.ConvertOptions(column_types={key: pa.string()} if key else {}, strings_can_be_null=True)
+        return csv.read_csv(path, convert_options=convert)
+    except (pa.ArrowInvalid, OSError) as error:
+        msg = f"labels file {path}: expected a CSV, Parquet, JSONL or Arrow table, found: {error}"
+        raise LabelsError(msg) from error
+
+
+def column_values(column: Any, path: Path, name: str) -> NDArray[Any]:
+    """A column of an Arrow table as an array; text as text, not as objects.
+
+    Raises:
+        LabelsError: A row is empty.
+    """
+    if column.null_count:
+        rows = np.flatnonzero(column.is_null().to_numpy())
+        shown = ", ".join(str(int(row)) for row in rows[: core.MAX_NAMED])
+        msg = f"labels file {path}, column {name!r}: rows {shown} are empty ({len(rows)} in all)"
+        raise LabelsError(msg)
+    # Of lists, as of several classes to a sample, `to_numpy` makes an array of arrays.
+    lists = "list" in str(column.type)
+    array: NDArray[Any] = array_of(column.to_pylist(), path.name) if lists else np.asarray(column.to_numpy())
+    if array.dtype == object and all(isinstance(item, str) for item in array.tolist()):
+        return array.astype(np.str_)
+    return array

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from evalguard.core.columns.chunks import equal
 from evalguard.core.columns.run_length import Runs
 from evalguard.core.judge import judge
-from evalguard.core.label_table import Labels as LabelTable
+from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import Policy, Require
 from evalguard.core.report import Report
 from evalguard.core.trace import FOREIGN, UNKNOWN, Trace
 from evalguard.data.tables import column_of, existing, features, read_arrays, read_table, shown
 from evalguard.errors import ConfigError, LabelsError
-from evalguard.guards.guard import check
+from evalguard.guards.check import check
 from evalguard.labels.labels import Labels
 from evalguard.labels.streamed_digest import CHUNK, batches, labels_digest
 

@@ -18,16 +18,16 @@ from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 
+from evalguard.capture.contract import Wanted
 from evalguard.capture.engines import engine_of, tf_keras
 from evalguard.capture.probes import KERAS3, TF_KERAS, probe_for
 from evalguard.capture.probes.base import PassiveProbe, Probe
-from evalguard.capture.recording.recorder import Recorder, Wanted
+from evalguard.capture.recording.recorder import Recorder
 from evalguard.core.epochs import FIT, Validation, judge_validations
 from evalguard.core.judge import unproven
 from evalguard.core.policy import Policy
 from evalguard.core.report import Report
-from evalguard.core.trace import SourceState
-from evalguard.cost import bytes_of, not_on_disk
+from evalguard.core.trace import SourceState, bytes_of, not_on_disk
 from evalguard.guards.messages import versions
 
 _current: ContextVar[Epochs | None] = ContextVar("evalguard_fit", default=None)

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import inspect
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextvars import ContextVar
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, Self, TypeVar, cast
@@ -17,26 +13,19 @@ from typing import Any, Literal, ParamSpec, Self, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from evalguard.capture.engines import ENGINES, patching
-from evalguard.capture.engines.direct import is_callers_own
-from evalguard.capture.recording.recorder import Wanted
+from evalguard.capture.contract import Wanted
 from evalguard.core.columns.storage import TRACE_MEMORY, size_in_bytes
-from evalguard.core.epochs import FIT
-from evalguard.core.judge import judge
-from evalguard.core.label_table import Labels as LabelTable
-from evalguard.core.label_table import normal_keys
+from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import EqualSamples, OnFailure, OnUnproven, Padding, Policy, Require, Scope
 from evalguard.core.report import Report
 from evalguard.core.sampling import ALL, nothing_to_compare
-from evalguard.core.trace import UNKNOWN, Trace
-from evalguard.data import tree
 from evalguard.data.digests import files_sha256
 from evalguard.errors import ConfigError, LabelsError, SinkError
-from evalguard.guards.calls import CALL
-from evalguard.guards.fit_validations import current
-from evalguard.guards.messages import versions
-from evalguard.guards.metric_impact import impact, metrics_of
-from evalguard.guards.session import Outcome, Session
+from evalguard.guards.dispatch import Entry, model_classes
+from evalguard.guards.metrics import metrics_of
+from evalguard.guards.outcome import Outcome
+from evalguard.guards.results import in_order
+from evalguard.guards.session import Session
 from evalguard.labels.labels import Labels
 from evalguard.labels.reference import KnownReference, Reference
 from evalguard.reporting.file_sink import FileSink
@@ -45,43 +34,6 @@ from evalguard.reporting.sink import Sink
 P = ParamSpec("P")
 R = TypeVar("R")
 AnySession = TypeVar("AnySession", bound=Session)
-
-METHODS = ("predict", "evaluate", "predict_on_batch", "test_on_batch", CALL, FIT)
-WRAPPED = ("predict", "evaluate", "predict_on_batch", "test_on_batch")
-
-_active: ContextVar[tuple[Session, ...]] = ContextVar("evalguard_active", default=())
-_in_call: ContextVar[bool] = ContextVar("evalguard_in_call", default=False)
-
-
-def _dispatch(model: Any, method: str, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """Guard the call if a guard of this context wants it; calls made inside a guarded call are Keras' own."""
-    if _in_call.get():
-        fit = current() if method == "evaluate" else None
-        if fit is not None and fit.is_own(model, kwargs):
-            return fit.validate(functools.partial(original, model), args, kwargs)
-        return original(model, *args, **kwargs)
-    wanting = [session for session in reversed(_active.get()) if session.guards(model, method)]
-    if not wanting or _for_a_record() or (method == CALL and not is_callers_own(model, args, kwargs)):
-        return original(model, *args, **kwargs)
-    session = next((item for item in wanting if method in item.first_for), wanting[0])
-    token = _in_call.set(True)
-    try:
-        return session.run(model, method, original, args, kwargs)
-    finally:
-        _in_call.reset(token)
-
-
-def _for_a_record() -> bool:
-    """Whether MLflow predicts on an input example, to log a model: not the user's evaluation."""
-    if "mlflow" not in sys.modules:
-        return False
-    frame = inspect.currentframe()
-    while frame is not None:
-        module = str(frame.f_globals.get("__name__", ""))
-        if module.startswith("mlflow.") and frame.f_code.co_name in {"log_model", "save_model"}:
-            return True
-        frame = frame.f_back
-    return False
 
 
 class Guard:
@@ -171,7 +123,7 @@ class Guard:
         outcome = self._last()
         if outcome.labels is None or outcome.labels.keys is None:
             return outcome.trace.keys if outcome.trace is not None else None
-        keys: NDArray[Any] | None = _in_order(outcome.labels.keys, self.index)
+        keys: NDArray[Any] | None = in_order(outcome.labels.keys, self.index)
         return keys
 
     @property
@@ -186,8 +138,8 @@ class Guard:
             return None
         if self.index is not None:
             if isinstance(values, Mapping):
-                return {part: _in_order(array, self.index) for part, array in values.items()}
-            return _in_order(values, self.index)
+                return {part: in_order(array, self.index) for part, array in values.items()}
+            return in_order(values, self.index)
         return outcome.trace.targets if outcome.trace is not None else None
 
     @property
@@ -264,9 +216,9 @@ class Guard:
 
     # -- one entry ---------------------------------------------------------------
 
-    def _entered(self, given: Any, name: str) -> _Entry:
+    def _entered(self, given: Any, name: str) -> Entry:
         """Guard what happens in the block; judge it at the end unless the caller's code raised."""
-        return _Entry(self._session(given, name), _model_classes(self._model), self.sink_errors)
+        return Entry(self._session(given, name), model_classes(self._model), self.sink_errors)
 
     def _session(self, given: Any, name: str) -> Session:
         table = self._read(given)
@@ -372,62 +324,8 @@ class _Shared(list[Outcome]):
         self._guard.append(outcome)
 
 
-class _Entry:
-    """One entry into a guard: sends calls of the model classes made in this context to the session.
-
-    A class, not a generator: a process that is forked inside the block (tf_keras
-    does so for ``use_multiprocessing``) drops its copy of the stack, which closes
-    generators as if the block had been left with an error there.
-    """
-
-    def __init__(self, session: Session, classes: tuple[type, ...], sink_errors: list[SinkError]) -> None:
-        self._session, self._classes, self._sink_errors = session, classes, sink_errors
-
-    def __enter__(self) -> None:
-        self._session.begin()
-        for owner in self._classes:
-            patching.install(owner, METHODS, _dispatch)
-        self._token = _active.set((*_active.get(), self._session))
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for owner in self._classes:
-            patching.remove(owner, METHODS)
-        _active.reset(self._token)
-        try:
-            if error is None:
-                self._session.end()
-        except BaseException as raised:
-            error = raised
-            raise
-        finally:
-            if error is not None and not self._session.outcomes:
-                self._session.failed(error)
-            self._sink_errors += self._session.sink_errors
-
-
 def _has_content(table: LabelTable | None) -> bool:
     return table is not None and table.fingerprints is not None
-
-
-def _in_order(values: NDArray[Any], index: NDArray[np.int64] | None) -> Any:
-    if index is None:
-        return None
-    known = (index >= 0) & (index < len(values))
-    rows = values[np.where(known, index, 0)]
-    if known.all():
-        return rows
-    mask = np.broadcast_to(~known.reshape(-1, *[1] * (rows.ndim - 1)), rows.shape)
-    return np.ma.MaskedArray(rows, mask=mask)
-
-
-def _model_classes(model: Any) -> tuple[type, ...]:
-    """The Keras model classes to guard; Keras is imported if nothing has imported it yet."""
-    if model is None and not {"keras", "tf_keras"} & sys.modules.keys():
-        importlib.import_module("keras")
-    found = (engine.model_class() for engine in ENGINES)
-    return tuple(owner for owner in found if owner is not None)
 
 
 def guard(
@@ -555,114 +453,3 @@ def guard(
         files=files,
         sinks=sinks,
     )
-
-
-class GuardedModel:
-    """A model whose ``predict`` and ``evaluate`` are guarded; everything else is the model's own.
-
-    Attributes:
-        guard: The guard, with ``report``, ``reports``, ``index``, ``y_true``.
-    """
-
-    def __init__(self, model: Any, guard: Guard) -> None:
-        self.guard = guard
-        self._model = model
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self._model, name)
-        if name not in WRAPPED:
-            return value
-
-        @functools.wraps(value)
-        def guarded(*args: Any, **kwargs: Any) -> Any:
-            with self.guard:
-                # Looked up again, now that the guard is active.
-                return getattr(self._model, name)(*args, **kwargs)
-
-        return guarded
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the model itself, unguarded."""
-        return self._model(*args, **kwargs)
-
-    @property
-    def report(self) -> Report:
-        """The last report.
-
-        Raises:
-            LookupError: Nothing has been judged yet.
-        """
-        return self.guard.report
-
-
-def wrap(model: Any, **options: Any) -> GuardedModel:
-    """Guard one model's ``predict`` and ``evaluate``; everything else passes through.
-
-    Args:
-        model: A Keras model, of Keras 3 or of tf_keras.
-        **options: As for ``evalguard.guard``, but for ``model``.
-
-    Returns:
-        A model to be used in the place of this one; its ``report`` is that of
-        the last call. ``predict_on_batch`` and ``test_on_batch`` are guarded
-        too, each call by itself.
-
-    Raises:
-        ConfigError: An option has a value that is not allowed.
-    """
-    return GuardedModel(model, guard(model=model, **options))
-
-
-def check(
-    delivered: Any,
-    labels: Any,
-    *,
-    label: str | None = None,
-    key: str | None = None,
-    require: Require = "labels",
-    padding: Padding = "forbid",
-    predictions: Any = None,
-    metrics: Any = None,
-    name: str = "check",
-) -> Report:
-    """Judge sample indices or keys, without any model.
-
-    Args:
-        delivered: What each prediction row is: sample indices (int, shape
-            ``(n,)``), or keys if ``labels`` has keys.
-        labels: Labels as for ``evalguard.guard``, or their number.
-        label: Column of the labels, where a table is given.
-        key: Column of the keys; ``delivered`` then holds keys.
-        require: As for ``evalguard.guard``.
-        padding: As for ``evalguard.guard``.
-        predictions: What each of these rows was predicted to be, shape
-            ``(n, ...)``; for ``metrics``.
-        metrics: As for ``evalguard.guard``.
-        name: Name of the evaluation in the report.
-
-    Returns:
-        The report; nothing is raised for a FAIL.
-
-    Raises:
-        LabelsError: The labels, or what was delivered, cannot be used.
-    """
-    policy = Policy(require=require, padding=padding)
-    if isinstance(labels, (int, np.integer)):
-        labels = np.arange(int(labels))
-    table = Labels.of(labels, label=label, key=key)
-    rows = normal_keys(delivered, "delivered")
-    n_rows = len(rows)
-    if table.keys is not None:
-        trace = Trace(n_rows, np.full(n_rows, UNKNOWN), keys=rows, method="check")
-    elif rows.dtype.kind == "i":
-        trace = Trace(n_rows, np.full(n_rows, UNKNOWN), index=rows, method="check")
-    else:
-        msg = "delivered: expected sample indices (integers), found keys; give the labels' keys as well: key='column'"
-        raise LabelsError(msg)
-    judgement = judge(trace, table, policy, name=name, versions=versions())
-    if predictions is None:
-        return judgement.report
-    if tree.n_rows(predictions) != n_rows:
-        msg = f"predictions: expected one for each of the {n_rows} rows delivered, found {tree.n_rows(predictions)}"
-        raise LabelsError(msg)
-    return replace(judgement.report, impact=impact(metrics_of(metrics), judgement, table, predictions, trace))

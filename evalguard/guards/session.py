@@ -15,51 +15,47 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from evalguard.capture.contract import Wanted
 from evalguard.capture.engines import direct, engine_of, tf_keras
 from evalguard.capture.probes import KERAS3, TF_KERAS
 from evalguard.capture.probes.base import PassiveProbe, Probe
 from evalguard.capture.probes.batches import BatchProbe
-from evalguard.capture.probes.tagged_items import file_names
 from evalguard.capture.recording.fail_fast import Watch
-from evalguard.capture.recording.recorder import Recorder, Wanted
+from evalguard.capture.recording.recorder import Recorder
 from evalguard.core import repair
 from evalguard.core.columns.storage import Memory
 from evalguard.core.epochs import FIT
-from evalguard.core.judge import Judgement, judge, unproven
-from evalguard.core.label_table import Labels
-from evalguard.core.matching import COMPARABLE_SHARE, comparable_in_place, in_place
+from evalguard.core.judge import judge, unproven
+from evalguard.core.label_table import LabelTable
+from evalguard.core.matching import COMPARABLE_SHARE, in_place
 from evalguard.core.policy import Policy, Proof, Verdict
 from evalguard.core.report import Report
 from evalguard.core.sampling import Sampling
-from evalguard.core.trace import Trace, joined
-from evalguard.cost import bytes_of, not_on_disk
+from evalguard.core.trace import Trace, bytes_of, not_on_disk
+from evalguard.core.trace_join import joined
 from evalguard.data import digests, tree
-from evalguard.errors import EvalGuardWarning, LabelsError, MisalignmentError, SinkError, UnprovenError
+from evalguard.data.kinds import file_names
+from evalguard.errors import EvalGuardWarning, LabelsError, SinkError
 from evalguard.guards import predictions
 from evalguard.guards.calls import BATCH_METHODS, CALL, ROWS_RETURNED, Call, metric_names, predicts_again, probe_of
+from evalguard.guards.errors import MisalignmentError, UnprovenError
 from evalguard.guards.fit_validations import Epochs, judge_epochs
+from evalguard.guards.judging import (
+    combined,
+    is_other_data,
+    named_by_files,
+    other_files,
+    position_is_sample,
+    says_labels_are_wrong,
+)
 from evalguard.guards.messages import message, stacklevel, versions
-from evalguard.guards.metric_impact import Metric, impact
-from evalguard.labels.reference import Reference, explain_mismatch
+from evalguard.guards.metric_impact import impact
+from evalguard.guards.metrics import Metric
+from evalguard.guards.outcome import Outcome, already_returned, refused, replace_outcome
+from evalguard.labels.mismatch import explain_mismatch
+from evalguard.labels.reference import Reference
 from evalguard.reporting import artifacts
 from evalguard.reporting.sink import Sink
-
-
-@dataclass(slots=True, eq=False)
-class Outcome:
-    """A judged call or session, with the arrays a caller may want.
-
-    Attributes:
-        parts: Calls that it is made of; several give a list of predictions.
-    """
-
-    report: Report
-    judgement: Judgement | None
-    labels: Labels | None
-    predictions: Any
-    samples: Any = None
-    trace: Trace | None = None
-    parts: int = 1
 
 
 @dataclass(slots=True, eq=False)
@@ -88,7 +84,7 @@ class Session:
     policy: Policy
     wanted: Wanted
     name: str
-    find_labels: Callable[[bool], Labels | None]
+    find_labels: Callable[[bool], LabelTable | None]
     reference: Reference | None
     sinks: tuple[Sink, ...]
     model: Any = None
@@ -97,9 +93,9 @@ class Session:
     outcomes: list[Outcome] = field(default_factory=list)
     drifted: list[Outcome] = field(default_factory=list)
     sink_errors: list[SinkError] = field(default_factory=list)
-    cache: dict[Any, Labels] = field(default_factory=dict)
+    cache: dict[Any, LabelTable] = field(default_factory=dict)
     figures: tuple[Metric, ...] = ()
-    labels_of: Callable[[Any], Labels | None] = lambda _: None
+    labels_of: Callable[[Any], LabelTable | None] = lambda _: None
     files: Mapping[str, str] = field(default_factory=dict)
     # What is judged from here on has been handed back already.
     ending: bool = False
@@ -178,10 +174,10 @@ class Session:
     def _watch(self, method: str, source: Any) -> Watch | None:
         """What stops a call that cannot become right any more."""
         labels = self._labels(last=False) if self.policy.fail_fast else None
-        if labels is None or method not in {"predict", "evaluate"} or _other_files(source, labels) is not None:
+        if labels is None or method not in {"predict", "evaluate"} or other_files(source, labels) is not None:
             return None
 
-        def known(recorder: Recorder) -> Labels:
+        def known(recorder: Recorder) -> LabelTable:
             if self.reference is None or not recorder.specs:
                 return labels
             return self._fingerprinted(labels, self.reference, recorder)
@@ -249,7 +245,7 @@ class Session:
         for outcome in self.drifted:
             self.act(outcome)
 
-    def _loops(self, labels: Labels | None, *, alone: bool) -> list[list[Call]]:
+    def _loops(self, labels: LabelTable | None, *, alone: bool) -> list[list[Call]]:
         """Calls of one batch each, those of one method and model together."""
         groups: dict[tuple[str, int], list[Call]] = {}
         for call in self.batches:
@@ -260,7 +256,7 @@ class Session:
             for group in groups.values()
         ]
 
-    def _evaluation(self, calls: list[Call], labels: Labels | None, alone: bool) -> list[Call]:
+    def _evaluation(self, calls: list[Call], labels: LabelTable | None, alone: bool) -> list[Call]:
         """Calls ``model(x)`` that answer the labels: some are made to build a model or to warm it up."""
         first, rest = calls[0], sum(call.trace.n_rows for call in calls[1:])
         try:
@@ -278,7 +274,7 @@ class Session:
         for sink in self.sinks:
             self._tell(sink.failed, error)
 
-    def _labels(self, *, last: bool) -> Labels | None:
+    def _labels(self, *, last: bool) -> LabelTable | None:
         labels = self.find_labels(last)
         if labels is None and last:
             if self.reference is None:
@@ -293,7 +289,7 @@ class Session:
             return None
         return labels
 
-    def _conclude(self, calls: list[Call], labels: Labels | None) -> Any:
+    def _conclude(self, calls: list[Call], labels: LabelTable | None) -> Any:
         start = time.perf_counter()
         handed = [call.predictions for call in calls]
         result = handed[0] if len(handed) == 1 else handed
@@ -307,9 +303,9 @@ class Session:
         self.finish(outcome)
         return outcome.predictions
 
-    def _judge(self, calls: list[Call], labels: Labels | None, result: Any, start: float) -> Outcome:
+    def _judge(self, calls: list[Call], labels: LabelTable | None, result: Any, start: float) -> Outcome:
         memory = Memory(self.wanted.memory)
-        trace = joined([_named(call, labels) for call in calls], memory)
+        trace = joined([named_by_files(call, labels) for call in calls], memory)
         labels, notes = self._with_reference(labels, calls[0].recorder, trace)
         metrics = tuple(dict.fromkeys(name for call in calls for name in call.metrics))
         context: dict[str, Any] = {
@@ -346,15 +342,15 @@ class Session:
         if judgement is None or labels is None or trace is None:
             return outcome
         if trace.method not in ROWS_RETURNED:
-            return _refused(outcome, f"{trace.method} returns figures, not rows")
+            return refused(outcome, f"{trace.method} returns figures, not rows")
         if self.ending:
-            return _refused(outcome, _handed_back(trace.method, self.policy.scope))
-        again = calls[0].again if _position_is_sample(trace, judgement) else None
+            return refused(outcome, already_returned(trace.method, self.policy.scope))
+        again = calls[0].again if position_is_sample(trace, judgement) else None
         fixed = predictions.repaired(outcome.predictions, judgement, len(labels), again)
         if isinstance(fixed, str):
-            return _refused(outcome, fixed)
-        if _says_labels_are_wrong(judgement.report):
-            return _refused(outcome, "the stream's own targets contradict the labels; rows cannot cure that")
+            return refused(outcome, fixed)
+        if says_labels_are_wrong(judgement.report):
+            return refused(outcome, "the stream's own targets contradict the labels; rows cannot cure that")
         samples = np.arange(len(labels))
         report = replace(
             outcome.report,
@@ -365,17 +361,17 @@ class Session:
         return replace_outcome(outcome, report, fixed.predictions, samples)
 
     def _fingerprinted(
-        self, labels: Labels | None, reference: Reference, recorder: Recorder, sampling: Sampling | None = None
-    ) -> Labels:
+        self, labels: LabelTable | None, reference: Reference, recorder: Recorder, sampling: Sampling | None = None
+    ) -> LabelTable:
         """Labels with the fingerprints of the reference, as this model is fed."""
         key = (recorder.specs, None if labels is None else labels.digest, sampling)
         if key not in self.cache:
-            self.cache[key] = _combined(labels, reference, recorder, sampling)
+            self.cache[key] = combined(labels, reference, recorder, sampling)
         return self.cache[key]
 
     def _with_reference(
-        self, labels: Labels | None, recorder: Recorder, trace: Trace
-    ) -> tuple[Labels, tuple[str, ...]]:
+        self, labels: LabelTable | None, recorder: Recorder, trace: Trace
+    ) -> tuple[LabelTable, tuple[str, ...]]:
         """Labels together with the fingerprints of their inputs, cast as the model was fed."""
         if self.reference is None or not recorder.specs:
             if labels is None:
@@ -392,11 +388,11 @@ class Session:
             whole = self._fingerprinted(labels, self.reference, recorder)
             sampled = replace(sampled, fingerprints=whole.fingerprints)
         labels = sampled
-        if recorder.first is None or not _is_other_data(trace, labels):
+        if recorder.first is None or not is_other_data(trace, labels):
             return labels, ()
         return labels, (f"content: {explain_mismatch(self.reference, recorder.first, recorder.specs)}",)
 
-    def unproven(self, labels: Labels | None, reason: str) -> Report:
+    def unproven(self, labels: LabelTable | None, reason: str) -> Report:
         """A report that says why nothing could be judged."""
         return unproven(
             labels, self.policy, reason, name=self.name, versions=versions(), checked_at_ms=int(time.time() * 1000)
@@ -447,92 +443,3 @@ class Session:
         except SinkError as error:
             self.sink_errors.append(error)
             warnings.warn(str(error), EvalGuardWarning, stacklevel=stacklevel())
-
-
-def _position_is_sample(trace: Trace, judgement: Judgement) -> bool:
-    """Row ``i`` of the array that was handed over is sample ``i``, so a missing sample can be looked up in it."""
-    samples = judgement.plain
-    if trace.index is None or trace.index_source != "position" or samples is None:
-        return False
-    return np.array_equal(np.asarray(trace.index)[: len(samples)], samples)
-
-
-def _named(call: Call, labels: Labels | None) -> Trace:
-    """The trace of an image iterator by names of files, where labels have keys of their own.
-
-    What it says of a row is a place in its list of files, which is no row of labels in another order.
-    """
-    trace = call.trace
-    files = None if labels is None else _other_files(call.source, labels)
-    if files is None or trace.index is None or trace.keys is not None:
-        return trace
-    index = np.asarray(trace.index)
-    keys = files[index] if len(index) and index.min() >= 0 and index.max() < len(files) else None
-    return replace(trace, index=None, keys=keys)
-
-
-def _other_files(source: Any, labels: Labels) -> Any:
-    """The files of an image iterator, where labels have keys and these are not just those files in that order."""
-    files = file_names(source)
-    if files is None or labels.keys is None or np.array_equal(files, labels.keys):
-        return None
-    return files
-
-
-def _is_other_data(trace: Trace, labels: Labels) -> bool:
-    """Next to no row that was fed is a sample of the reference."""
-    rows, known = trace.fingerprints, labels.fingerprints
-    if trace.sampled is not None and known is not None:
-        return bool(np.isin(trace.sampled.fingerprints, known).mean() <= COMPARABLE_SHARE)
-    if rows is None or known is None or not len(rows) or comparable_in_place(rows, known):
-        return False
-    return bool(np.isin(rows, known).mean() <= COMPARABLE_SHARE)
-
-
-def _combined(
-    labels: Labels | None, reference: Reference, recorder: Recorder, sampling: Sampling | None = None
-) -> Labels:
-    if labels is not None and sampling is not None:
-        sampled = reference.sampled(sampling, recorder.specs)
-        _refuse_other_length(sampled.n_rows, labels)
-        spec = tuple(str(leaf) for leaf in recorder.specs)
-        return replace(labels, fingerprints=None, sampled=sampled, spec=spec)
-    rows, _ = reference.fingerprints(recorder.specs)
-    spec = tuple(str(leaf) for leaf in recorder.specs)
-    if labels is None:
-        return Labels(fingerprints=rows, spec=spec, name="reference")
-    _refuse_other_length(len(rows), labels)
-    return replace(labels, fingerprints=rows, spec=spec)
-
-
-def _refuse_other_length(rows: int, labels: Labels) -> None:
-    if rows != len(labels):
-        msg = f"reference: expected one row for each of the {len(labels)} labels, found {rows}"
-        raise LabelsError(msg)
-
-
-def replace_outcome(outcome: Outcome, report: Report, result: Any, samples: Any) -> Outcome:
-    """The same outcome after a repair."""
-    return Outcome(report, outcome.judgement, outcome.labels, result, samples, outcome.trace, outcome.parts)
-
-
-def _refused(outcome: Outcome, reason: str) -> Outcome:
-    report = replace(outcome.report, repair={"summary": "", "refused": reason})
-    return replace_outcome(outcome, report, outcome.predictions, outcome.samples)
-
-
-def _handed_back(method: str, scope: str) -> str:
-    """Why rows that were judged at the end cannot be moved any more, and what can be done."""
-    if method in BATCH_METHODS:
-        when = "the rows of a loop were handed back batch by batch; model.predict(source) in one call"
-    elif scope == "session":
-        when = "the parts of a session were handed back before its end; model.predict(source) in one call"
-    else:
-        when = "the rows were handed back before the labels were known; a guard that is given labels=..."
-    return f"{when} can be repaired, or put the rows in order by g.index"
-
-
-def _says_labels_are_wrong(report: Report) -> bool:
-    return report.stages.get("labels") == "wrong" or any(
-        finding["reason"] == "identities_disagree" for finding in report.findings
-    )

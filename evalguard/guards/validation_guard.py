@@ -9,16 +9,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from evalguard.capture.contract import Wanted
 from evalguard.capture.engines.callbacks import Hooks
 from evalguard.capture.engines.patching import replaced_on
-from evalguard.capture.recording.recorder import Wanted
 from evalguard.core.columns.storage import size_in_bytes
 from evalguard.core.epochs import FIT
 from evalguard.core.policy import OnUnproven, Policy, Require
 from evalguard.errors import ConfigError
 from evalguard.guards.fit_validations import Epochs, current, judge_epochs
 from evalguard.guards.guard import Guard
-from evalguard.guards.session import Outcome, Session
+from evalguard.guards.outcome import Outcome
+from evalguard.guards.session import Session
 from evalguard.reporting.sink import Sink
 
 # No repair: what was validated cannot be put right.

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from evalguard.core.label_table import Part, digest_of, normal_keys
 from evalguard.data.arrow import is_arrow, open_arrow
+from evalguard.data.tables import array_of, column_values
 from evalguard.errors import ConfigError, LabelsError
-from evalguard.labels.labels import METADATA, Labels, array_of, column_values, label_column
+from evalguard.labels.labels import Labels, label_column
+from evalguard.labels.manifest import METADATA
 
 CHUNK = 1 << 16
 PARQUET, JSONL = frozenset({".parquet", ".pq"}), frozenset({".jsonl", ".ndjson"})

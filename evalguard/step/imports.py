@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from evalguard.errors import ConfigError
-from evalguard.step.config.step_file import Call
+from evalguard.step.config.sections import Call
 
 
 def found(name: str, where: str) -> Any:

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from evalguard.errors import SinkError
-from evalguard.step.config.step_file import ModelUri, Step
+from evalguard.step.config.sections import ModelUri
+from evalguard.step.config.step_file import Step
+from evalguard.tracking.client import shown, sqlite_path
 from evalguard.tracking.deadline import NotInTime, courier
-from evalguard.tracking.mlflow_sink import TIMEOUT_S, MlflowSink, absolute, mlflow_sink
-from evalguard.tracking.send import shown, sqlite_path
+from evalguard.tracking.mlflow_sink import TIMEOUT_S, MlflowSink, mlflow_sink
+from evalguard.tracking.target import absolute
 
 # The first use of a local store makes its tables.
 LOCAL_TIMEOUT_S = 120.0

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from evalguard.errors import ConfigError
-from evalguard.step.config.step_file import Call, Model, ModelPath, ModelUri
+from evalguard.step.config.sections import Call, ModelPath, ModelUri
+from evalguard.step.config.unions import Model
 from evalguard.step.imports import called, found_by_name
-from evalguard.tracking.send import shown
+from evalguard.tracking.client import shown
 
 TRACKING_URI = "MLFLOW_TRACKING_URI"
 # What Keras 3.15 says of a class or function that it does not know (serialization_lib.py, legacy/serialization.py).

@@ -12,10 +12,11 @@ from evalguard.core.sampling import ALL, nothing_to_compare, sampling_of
 from evalguard.data import kinds, tree
 from evalguard.errors import ConfigError
 from evalguard.labels.labels import Labels
-from evalguard.step.config.step_file import Settings, Step, read_all
+from evalguard.step.config.read import Settings, read_all
+from evalguard.step.config.step_file import Step
 from evalguard.step.imports import importable
 from evalguard.step.mlflow_run import store_of, target_of
-from evalguard.step.run import Opened, of_tf_keras, open_step
+from evalguard.step.opened import Opened, of_tf_keras, open_step
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ Use it to check that your own evaluation notices a misalignment::
 ``MISTAKES`` are whole evaluations done wrong, one for each cause that a report names.
 """
 
+from evalguard.testing.memory_sink import MemorySink
 from evalguard.testing.streams import (
     FAULTS,
     MISTAKES,
-    MemorySink,
     Mistake,
     aligned_batches,
     as_generator,

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.capture.tags import tagged
-from evalguard.core.report import Report
-from evalguard.testing.scenarios.scenario import MISTAKES, Mistake, mistake
+from evalguard.testing.memory_sink import MemorySink
+from evalguard.testing.scenarios.data import Mistake
+from evalguard.testing.scenarios.scenario import MISTAKES, mistake
 
 __all__ = [
     "FAULTS",
@@ -209,31 +210,3 @@ def as_tf_dataset(batches: Sequence[Ids], make: MakeBatch) -> Any:
     signature = tf.nest.map_structure(spec, make(batches[0]))
     dataset = tf.data.Dataset.from_generator(lambda: (make(ids) for ids in batches), output_signature=signature)
     return dataset.apply(tf.data.experimental.assert_cardinality(len(batches)))
-
-
-class MemorySink:
-    """Keeps what it is told, for tests.
-
-    Attributes:
-        begun: Names of the evaluations that began.
-        reports: Reports written, oldest first.
-        errors: Exceptions of the guarded code.
-    """
-
-    def __init__(self) -> None:
-        self.begun: list[str] = []
-        self.reports: list[Report] = []
-        self.errors: list[BaseException] = []
-
-    def begin(self, name: str) -> None:
-        """An evaluation of this name is under way."""
-        self.begun.append(name)
-
-    def write(self, report: Report, artifacts: Mapping[str, str | bytes]) -> None:
-        """A report is ready; what was rendered from it is dropped."""
-        del artifacts
-        self.reports.append(report)
-
-    def failed(self, error: BaseException) -> None:
-        """The guarded code raised."""
-        self.errors.append(error)

@@ -10,25 +10,23 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import os
-import re
-import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evalguard.core.report import Report
-from evalguard.errors import ConfigError, SinkError
+from evalguard.errors import SinkError
 from evalguard.reporting.sink import Artifacts
 from evalguard.tracking import spool
+from evalguard.tracking.client import short, shown
 from evalguard.tracking.deadline import NotInTime, courier
+from evalguard.tracking.record import Record
 from evalguard.tracking.replay import replay
-from evalguard.tracking.send import send, short, shown, sqlite_path
+from evalguard.tracking.send import send
 from evalguard.tracking.slots import ERROR, PENDING, slug
-from evalguard.tracking.spool import Record
+from evalguard.tracking.target import Target, find_run
 
 TIMEOUT_S = 10.0
 # For a terminal: MLflow shows the page beside it, and each file is a request more to wait for.
@@ -40,80 +38,6 @@ _log = logging.getLogger("evalguard")
 _said_no_run = False
 # Slots that this process has given away, by run: calls of one name are several evaluations, a later PASS hides no FAIL.
 _given: dict[Target, set[str]] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The run that gets the verdict, and the store it is in.
-
-    Attributes:
-        tracking_uri: Server or store.
-        run_id: The run.
-        model: Logged model or registered version that is evaluated, as
-            ``m-…`` or ``models:/NAME/VERSION``; empty where not known.
-    """
-
-    tracking_uri: str
-    run_id: str
-    model: str = ""
-
-
-def find_run(option: str | bool, model: str | None = None, tracking_uri: str | None = None) -> Target | None:
-    """The run to write to, asked on the caller's thread: active runs are thread-local.
-
-    A run id given; the thread's active run, if MLflow has been imported at
-    all; ``MLFLOW_RUN_ID``, which is read and left; none.
-
-    Args:
-        option: ``auto``, a run id, or False for none.
-        model: The model that is evaluated; by default ``MLFLOW_ACTIVE_MODEL_ID``.
-            Not MLflow's active model: loading any model may have set that.
-        tracking_uri: The store that the run is in; by default MLflow's own.
-
-    Raises:
-        ConfigError: ``model`` names no logged model and no version.
-    """
-    if option is False:
-        return None
-    active: Any = sys.modules.get("mlflow")
-    # Another thread may be in the middle of importing it: then it has no active run yet.
-    if not hasattr(active, "active_run") or not hasattr(active, "get_tracking_uri"):
-        active = None
-    run_id = None if option in {"auto", True} else str(option)
-    if run_id is None and active is not None:
-        run = active.active_run()
-        run_id = run.info.run_id if run is not None else None
-    run_id = run_id or os.environ.get("MLFLOW_RUN_ID")
-    if not run_id:
-        return None
-    if tracking_uri is None:
-        if active is None:
-            import mlflow as active
-        tracking_uri = active.get_tracking_uri()
-    return Target(absolute(tracking_uri), run_id, model_name(model or os.environ.get("MLFLOW_ACTIVE_MODEL_ID", "")))
-
-
-def absolute(tracking_uri: str) -> str:
-    """The same store from any folder: a record may be sent later, from elsewhere."""
-    path = sqlite_path(tracking_uri)
-    if path is None or path.is_absolute() or str(path) in {"", ".", ":memory:"}:
-        return tracking_uri
-    return f"sqlite:///{Path.cwd() / path}"
-
-
-def model_name(model: str) -> str:
-    """``m-…`` or ``models:/NAME/VERSION``.
-
-    Raises:
-        ConfigError: It is neither; an alias may point elsewhere tomorrow.
-    """
-    name = model.removeprefix("models:/")
-    if name == "" or re.fullmatch(r"m-[0-9a-zA-Z]+", name):
-        return name
-    if model.startswith("models:/") and re.fullmatch(r"[^/@]+/\d+", name):
-        return model
-    msg = f"model: expected a logged model (m-…) or models:/NAME/VERSION with a number; found {model[:80]!r}"
-    raise ConfigError(msg)
 
 
 def mlflow_sink(

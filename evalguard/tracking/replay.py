@@ -9,8 +9,9 @@ from pathlib import Path
 
 from evalguard.errors import SinkError
 from evalguard.tracking import spool
-from evalguard.tracking.send import refused_for_good, send, short, shown
-from evalguard.tracking.spool import Record
+from evalguard.tracking.client import refused_for_good, short, shown
+from evalguard.tracking.record import Record
+from evalguard.tracking.send import send
 
 
 @dataclass(frozen=True, slots=True)

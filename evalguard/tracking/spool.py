@@ -13,56 +13,18 @@ import json
 import os
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterator
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from evalguard.errors import SinkError
 from evalguard.reporting.file_sink import write_atomically
+from evalguard.tracking.record import VERSION, Record
 
-VERSION = 2
 SUFFIX = ".evalguard.json"
 # Set aside: a file that is no record; a record that its server refuses for good (the run is deleted, …).
 CORRUPT, REFUSED = ".corrupt", ".refused"
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One verdict on its way to one run.
-
-    Attributes:
-        tracking_uri: Server or store.
-        run_id: Run that gets the verdict.
-        name: Slot of the evaluation in the run.
-        fields: What the slot says: ``verdict``, ``proof``, …
-        began_at_ms: When the evaluation began, milliseconds since the epoch.
-        checked_at_ms: When it was judged.
-        token: Names this very evaluation, among others of the same name.
-        counts: Exact integers by name.
-        figures: Figures of metrics by name, such as ``accuracy/as_scored``.
-        labels: ``name``, ``digest`` and ``n`` of the external labels.
-        artifacts: File name → content, bytes.
-        version: Form of the record.
-    """
-
-    tracking_uri: str
-    run_id: str
-    name: str
-    fields: Mapping[str, str]
-    began_at_ms: int
-    checked_at_ms: int
-    token: str
-    counts: Mapping[str, int] = field(default_factory=dict)
-    labels: Mapping[str, Any] = field(default_factory=dict)
-    artifacts: Mapping[str, bytes] = field(default_factory=dict)
-    figures: Mapping[str, float] = field(default_factory=dict)
-    version: int = VERSION
-
-    @property
-    def verdict(self) -> str:
-        """The verdict, or PENDING or ERROR."""
-        return self.fields["verdict"]
 
 
 def spool_directory() -> Path:

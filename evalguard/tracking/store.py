@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from evalguard.errors import ConfigError, SinkError
+from evalguard.tracking.client import StoreGoneError, client_of, short, shown
 from evalguard.tracking.deadline import Courier, NotInTime
-from evalguard.tracking.send import StoreGoneError, client_of, short, shown
 
 PAGE = 1000
 NOT_THERE = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"})

@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 
 from evalguard.capture import batch_digests as module
-from evalguard.capture.batch_digests import FOR_EVER, LARGE, LASTING, ArraySeals, Seals, sealable
+from evalguard.capture.array_rows import ArraySeals
+from evalguard.capture.batch_digests import FOR_EVER, LARGE, LASTING, Seals, sealable
 from evalguard.core.trace import ALTERED
 from tests.buffers import aligned, aligned_copy
 

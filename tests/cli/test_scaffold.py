@@ -8,7 +8,7 @@ import pyarrow.parquet
 import pytest
 import yaml
 
-from evalguard.step.config import step_file
+from evalguard.step.config import read
 from tests.step import digits
 
 PLACES = {
@@ -66,7 +66,7 @@ def test_init_finds_all_in_one_folder_and_says_what_it_chose(folder, command):
     text = (work / "step.yaml").read_text()
     assert "# labels: labels_test.csv was taken; also found: labels.csv, labels_train.csv" in text
     assert yaml.safe_load(text)["data"]["color_mode"] == "grayscale"
-    assert step_file.read(work / "step.yaml").data.size == [8, 8]
+    assert read.read(work / "step.yaml").data.size == [8, 8]
     again = command("init", work, "--output", work / "step.yaml")
     assert again.exit_code == 2
     assert "is there already; give another --output, or --force" in again.output

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalguard.core.label_table import Labels
+from evalguard.core.label_table import LabelTable
 from evalguard.core.trace import ROW_BITS, UNKNOWN, SourceState, Trace
 
 Ids = NDArray[np.int64]
@@ -44,7 +44,7 @@ class Case:
     told: bool
     trace: Trace
     samples: Ids
-    labels: Labels
+    labels: LabelTable
     certain: bool = False
 
 
@@ -92,7 +92,7 @@ def made(
     state: dict[str, Any] | None = None,
     certain: bool | None = None,
     sizes: Ids | None = None,
-    labels: Labels | None = None,
+    labels: LabelTable | None = None,
     **parts: Any,
 ) -> Case:
     """A case of these samples; facts hold in either case, ``state`` too."""
@@ -113,7 +113,7 @@ def made(
         **parts,
     }
     if labels is None:
-        labels = Labels(values=values, fingerprints=(np.arange(setting.n) + 10).astype(np.uint64))
+        labels = LabelTable(values=values, fingerprints=(np.arange(setting.n) + 10).astype(np.uint64))
     trace = Trace(len(samples), sources=sources, **arrays)
     return Case("", setting.kind, setting.told, trace, samples, labels, setting.told if certain is None else certain)
 
@@ -330,8 +330,8 @@ def sorted_as_text(s: Setting) -> Case | None:
     as_text = np.asarray(sorted(range(s.n), key=names.__getitem__))
     samples = as_text if s.n % 2 else np.argsort(as_text)
     keys = np.asarray(names)[np.arange(s.n) if s.n % 2 else as_text]
-    plain = Labels(values=label_values(s.n), fingerprints=(np.arange(s.n) + 10).astype(np.uint64))
-    labels = Labels(plain.values, keys if s.told else None, plain.fingerprints)
+    plain = LabelTable(values=label_values(s.n), fingerprints=(np.arange(s.n) + 10).astype(np.uint64))
+    labels = LabelTable(plain.values, keys if s.told else None, plain.fingerprints)
     return made(s, samples, labels=labels)
 
 
@@ -362,7 +362,7 @@ def label_file(s: Setting) -> Case | None:
     if (values == label_values(s.n)).all():
         return None
     prints = (np.arange(s.n) + 10).astype(np.uint64)
-    labels = Labels(values=values, fingerprints=prints if s.told else None)
+    labels = LabelTable(values=values, fingerprints=prints if s.told else None)
     return made(s, np.arange(s.n), labels=labels, index=np.arange(s.n))
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from evalguard.core import checks
+from evalguard.core import arrivals, checks, target_comparison
 from evalguard.core.checks import Reason
 from evalguard.core.trace import SourceState, Trace
 from tests.core import brute
@@ -33,16 +33,16 @@ def test_counts_are_those_of_a_brute_force_reading(stream):
     rows = samples.tolist()
     readings = (brute.foreign, brute.missing, brute.duplicate, brute.reordered)
     assert counts(samples, n) == [abs(len(rows) - n), *(len(reading(rows, n)) for reading in readings)]
-    assert checks.misaligned_rows(samples).tolist() == brute.misaligned(rows)
+    assert arrivals.misaligned_rows(samples).tolist() == brute.misaligned(rows)
 
 
 @given(streams())
 def test_the_first_cases_are_the_very_rows(stream):
     samples, n = stream
     rows = samples.tolist()
-    assert checks.duplicate_rows(samples, n).tolist() == brute.duplicate(rows, n)
-    assert np.flatnonzero(checks.reordered(samples, n)).tolist() == brute.reordered(rows, n)
-    assert checks.first_arrivals(samples, n).tolist() == brute.arrival_rows(rows, n)
+    assert arrivals.duplicate_rows(samples, n).tolist() == brute.duplicate(rows, n)
+    assert np.flatnonzero(arrivals.reordered(samples, n)).tolist() == brute.reordered(rows, n)
+    assert arrivals.first_arrivals(samples, n).tolist() == brute.arrival_rows(rows, n)
     missing = checks.check_missing(samples, n)
     assert (list(missing.samples) if missing else []) == brute.missing(rows, n)[: checks.MAX_CASES]
 
@@ -62,7 +62,7 @@ def test_rows_that_were_not_named_are_no_fault(stream):
 def test_one_skipped_sample_does_not_make_all_behind_it_look_reordered():
     samples = np.asarray([0, 2, 3, 4, 5])
     assert counts(samples, 6) == [1, 0, 1, 0, 0]
-    assert checks.misaligned_rows(samples).tolist() == [1, 2, 3, 4]
+    assert arrivals.misaligned_rows(samples).tolist() == [1, 2, 3, 4]
 
 
 def test_cases_are_capped_and_counts_are_not():
@@ -111,7 +111,7 @@ ALIKE = [
 
 @pytest.mark.parametrize(("targets", "values"), ALIKE)
 def test_equal_targets_are_equal_in_whatever_form(targets, values):
-    comparison = checks.compare_labels(targets, values)
+    comparison = target_comparison.compare_labels(targets, values)
     assert (comparison.comparable, comparison.rows.tolist(), comparison.why_not) == (True, [], "")
 
 
@@ -125,7 +125,7 @@ def _turned(targets):
 
 @pytest.mark.parametrize(("targets", "values"), ALIKE)
 def test_two_swapped_targets_are_noticed_in_whatever_form(targets, values):
-    assert checks.compare_labels(_turned(targets), values).rows.tolist() == [2, 3]
+    assert target_comparison.compare_labels(_turned(targets), values).rows.tolist() == [2, 3]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_two_swapped_targets_are_noticed_in_whatever_form(targets, values):
     ],
 )
 def test_what_cannot_be_compared_says_so_and_is_no_fault(targets, values):
-    comparison = checks.compare_labels(targets, values)
+    comparison = target_comparison.compare_labels(targets, values)
     assert not comparison.comparable
     assert comparison.why_not
     assert checks.check_labels(comparison) is None
@@ -156,16 +156,16 @@ def test_what_cannot_be_compared_says_so_and_is_no_fault(targets, values):
     ],
 )
 def test_no_rows_are_no_disagreement(targets, values):
-    assert checks.compare_labels(targets, values).rows.tolist() == []
+    assert target_comparison.compare_labels(targets, values).rows.tolist() == []
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=30))
 def test_the_rows_that_differ_are_those_that_differ(pairs):
     targets, values = np.asarray(pairs).T
     expected = [row for row, (target, value) in enumerate(pairs) if target != value]
-    assert checks.compare_labels(targets, values).rows.tolist() == expected
-    assert checks.compare_labels(np.eye(5, dtype="float32")[targets], values).rows.tolist() == expected
-    finding = checks.check_labels(checks.compare_labels(targets, values))
+    assert target_comparison.compare_labels(targets, values).rows.tolist() == expected
+    assert target_comparison.compare_labels(np.eye(5, dtype="float32")[targets], values).rows.tolist() == expected
+    finding = checks.check_labels(target_comparison.compare_labels(targets, values))
     assert (finding.count if finding else 0) == len(expected)
 
 
@@ -177,7 +177,7 @@ def test_targets_can_be_compared_with_the_label_of_the_rows_own_sample(stream, s
     expected = [
         row for row, sample in enumerate(samples.tolist()) if 0 <= sample < n and targets[row] != values[sample]
     ]
-    assert checks.compare_labels(targets, values, samples).rows.tolist() == expected
+    assert target_comparison.compare_labels(targets, values, samples).rows.tolist() == expected
 
 
 @pytest.mark.parametrize(

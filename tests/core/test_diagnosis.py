@@ -12,7 +12,7 @@ from evalguard.core import diagnosis
 from evalguard.core.diagnosis import diagnose
 from evalguard.core.diagnosis.view import View
 from evalguard.core.judge import judge
-from evalguard.core.label_table import Labels
+from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import Policy, Verdict
 from evalguard.core.trace import SourceState, Trace
 from tests.core import signatures
@@ -265,7 +265,7 @@ def test_an_aligned_stream_has_no_cause():
 def unknown(case, **parts: Any):
     """The same stream, with nothing that tells the samples."""
     trace = replace(case.trace, fingerprints=None, **parts)
-    return diagnose(trace, None, Labels(values=case.labels.values))
+    return diagnose(trace, None, LabelTable(values=case.labels.values))
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ def test_without_identity_a_wrong_cause_is_never_certain(maker, told):
 def test_labels_and_stream_that_are_shifted_are_not_said_to_be_the_fault_of_either(shift):
     values = np.random.default_rng(0).integers(0, 10, 50)
     trace = Trace(50, tags_of(sizes_of(50, 8)), targets=np.roll(values, -shift), batch_sizes=sizes_of(50, 8))
-    (cause,) = diagnose(trace, None, Labels(values=values))
+    (cause,) = diagnose(trace, None, LabelTable(values=values))
     assert cause.cause == "stream and labels shifted against each other"
     assert not cause.certain
     assert f"{abs(shift)} row" in cause.evidence
@@ -321,7 +321,7 @@ def first_cause(samples, kind="generator", batch=8, n=50, facts=None, **parts):
 def test_a_shifted_label_file_is_told_from_a_shifted_stream():
     values = label_values(50)
     prints = (np.arange(50) + 10).astype(np.uint64)
-    of_labels = first_cause(np.arange(50), labels=Labels(values=np.roll(values, 1), fingerprints=prints))
+    of_labels = first_cause(np.arange(50), labels=LabelTable(values=np.roll(values, 1), fingerprints=prints))
     assert of_labels.cause == "label file in another order than the stream"
     assert "label i + 1 fits row i" in of_labels.evidence
     of_stream = first_cause((np.arange(50) + 1) % 50)
@@ -331,7 +331,7 @@ def test_a_shifted_label_file_is_told_from_a_shifted_stream():
 def test_other_labels_are_told_from_labels_in_another_order():
     prints = (np.arange(50) + 10).astype(np.uint64)
     values = np.where(np.arange(50) == 7, 11, label_values(50))
-    cause = first_cause(np.arange(50), labels=Labels(values=values, fingerprints=prints))
+    cause = first_cause(np.arange(50), labels=LabelTable(values=values, fingerprints=prints))
     assert cause.cause == "label file holds other labels than the stream"
     assert not cause.certain
 
@@ -459,7 +459,7 @@ def test_any_stream_gets_at_least_one_cause_and_no_recogniser_fails(stream, data
         ordered=data.draw(st.booleans()),
     )
     known = data.draw(st.sampled_from([samples, None]))
-    labels = Labels(values=np.arange(n) % 3, keys=data.draw(st.sampled_from([None, np.arange(n).astype(str)])))
+    labels = LabelTable(values=np.arange(n) % 3, keys=data.draw(st.sampled_from([None, np.arange(n).astype(str)])))
     view = View(trace, labels, known)
     groups = (diagnosis.STARTS, diagnosis.TOO_MANY, diagnosis.KNOWN_ORDERS, diagnosis.RANDOM_ORDERS, diagnosis.TOO_FEW)
     for recognise in (*(one for group in groups for one in group), *diagnosis.LABELLING):

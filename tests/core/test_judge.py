@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from evalguard.core.checks import Reason
 from evalguard.core.judge import decide, judge, unproven
-from evalguard.core.label_table import Labels
+from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import Policy, Proof, Verdict
 from evalguard.core.trace import ROW_BITS, UNKNOWN, SourceState, Trace
 from evalguard.errors import LabelsError
@@ -37,7 +37,7 @@ def tags_of(samples, batch=3):
 
 
 def labels_for(n, evidence=EVIDENCE):
-    return Labels(
+    return LabelTable(
         values=label_of(range(n)),
         keys=np.asarray([f"id{sample}" for sample in range(n)]) if "key" in evidence else None,
         fingerprints=content_of(range(n)) if "content" in evidence else None,
@@ -219,7 +219,7 @@ def test_a_reference_of_another_kind_proves_nothing_and_accuses_nobody():
 
 
 def test_a_shifted_label_file_is_told_from_a_shifted_stream():
-    shifted = Labels(values=np.roll(label_of(ALIGNED), 1), fingerprints=content_of(ALIGNED))
+    shifted = LabelTable(values=np.roll(label_of(ALIGNED), 1), fingerprints=content_of(ALIGNED))
     of_labels = judge(trace_of(ALIGNED, {"content", "targets", "tags"}), shifted, Policy()).report
     of_stream = judge(
         trace_of(np.roll(ALIGNED, 1), {"content", "targets", "tags"}), labels_for(N, {"content"}), Policy()
@@ -233,7 +233,7 @@ def test_a_shifted_label_file_is_told_from_a_shifted_stream():
 
 def test_a_repeated_row_keeps_equal_targets_from_being_a_proof():
     samples = [0, 1, 2, 2, 4, 5, 6]
-    same_class = Labels(values=np.zeros(N))
+    same_class = LabelTable(values=np.zeros(N))
     trace = trace_of(samples, {"tags", "rows"}, targets=np.zeros(N))
     assert verdict_of(trace, same_class) is Verdict.UNPROVEN
     assert verdict_of(trace, same_class, equal_samples="allow") is Verdict.PASS
@@ -340,7 +340,7 @@ def test_an_identity_that_rides_with_the_wrong_row_is_a_finding(liar):
 
 def test_equal_samples_do_not_make_identities_disagree():
     content = content_of([0, 1, 2, 3, 4, 4, 6])
-    labels = Labels(values=label_of(ALIGNED), fingerprints=content)
+    labels = LabelTable(values=label_of(ALIGNED), fingerprints=content)
     trace = Trace(N, tags_of(ALIGNED), index=np.asarray(SWAPPED), fingerprints=content)
     # The index says 5 and 4 where the content, the same for both, is matched as 4 and 5.
     report = judge(trace, labels, Policy()).report

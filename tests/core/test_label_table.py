@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evalguard.core.label_table import Labels, normal_keys
+from evalguard.core.label_table import LabelTable, normal_keys
 from evalguard.errors import LabelsError
 
 
@@ -27,14 +27,14 @@ from evalguard.errors import LabelsError
 )
 def test_labels_that_cannot_name_each_sample_are_refused(parts, words):
     with pytest.raises(LabelsError) as caught:
-        Labels(**parts, name="labels.csv")
+        LabelTable(**parts, name="labels.csv")
     assert str(caught.value).startswith("labels.csv: ")
     assert words in str(caught.value)
 
 
 def test_a_long_key_is_not_dumped_into_the_message():
     with pytest.raises(LabelsError) as caught:
-        Labels(keys=np.asarray(["k" * 10_000] * 2))
+        LabelTable(keys=np.asarray(["k" * 10_000] * 2))
     assert len(str(caught.value)) < 400
 
 
@@ -63,36 +63,38 @@ def test_keys_are_integers_or_text(keys, expected):
 
 
 def test_the_number_of_samples_is_that_of_any_part():
-    assert len(Labels(values=np.zeros((3, 2)))) == 3
-    assert len(Labels(values={"a": np.zeros(4)})) == 4
-    assert len(Labels(keys=np.arange(5))) == 5
-    assert len(Labels(fingerprints=np.arange(6, dtype=np.uint64))) == 6
+    assert len(LabelTable(values=np.zeros((3, 2)))) == 3
+    assert len(LabelTable(values={"a": np.zeros(4)})) == 4
+    assert len(LabelTable(keys=np.arange(5))) == 5
+    assert len(LabelTable(fingerprints=np.arange(6, dtype=np.uint64))) == 6
 
 
 def test_samples_whose_content_an_earlier_one_has_are_counted():
-    assert Labels(fingerprints=np.asarray([5, 6, 5, 5], np.uint64)).equal_samples == 2
-    assert Labels(values=np.zeros(4)).equal_samples == 0
+    assert LabelTable(fingerprints=np.asarray([5, 6, 5, 5], np.uint64)).equal_samples == 2
+    assert LabelTable(values=np.zeros(4)).equal_samples == 0
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        pytest.param(Labels(values=np.asarray([1, 0])), id="order"),
-        pytest.param(Labels(values=np.asarray([0.0, 1.0])), id="type"),
-        pytest.param(Labels(values=np.asarray([[0], [1]])), id="shape"),
-        pytest.param(Labels(values=np.asarray([0, 1]), keys=np.arange(2)), id="keys"),
-        pytest.param(Labels(values={"labels": np.asarray([0, 1])}), id="name of the output"),
-        pytest.param(Labels(values=np.asarray([0, 1], object)), id="objects"),
+        pytest.param(LabelTable(values=np.asarray([1, 0])), id="order"),
+        pytest.param(LabelTable(values=np.asarray([0.0, 1.0])), id="type"),
+        pytest.param(LabelTable(values=np.asarray([[0], [1]])), id="shape"),
+        pytest.param(LabelTable(values=np.asarray([0, 1]), keys=np.arange(2)), id="keys"),
+        pytest.param(LabelTable(values={"labels": np.asarray([0, 1])}), id="name of the output"),
+        pytest.param(LabelTable(values=np.asarray([0, 1], object)), id="objects"),
     ],
 )
 def test_other_labels_have_another_digest(other):
-    labels = Labels(values=np.asarray([0, 1]), name="a")
+    labels = LabelTable(values=np.asarray([0, 1]), name="a")
     assert len(labels.digest) == 16
-    assert labels.digest == Labels(values=np.asarray([0, 1]), name="b").digest
+    assert labels.digest == LabelTable(values=np.asarray([0, 1]), name="b").digest
     assert labels.digest != other.digest
 
 
 def test_labels_are_the_same_with_and_without_the_fingerprints_of_a_reference():
     rows = np.asarray([7, 8], dtype=np.uint64)
-    assert Labels(values=np.asarray([0, 1]), fingerprints=rows).digest == Labels(values=np.asarray([0, 1])).digest
-    assert Labels(fingerprints=rows).digest != Labels(fingerprints=rows[::-1]).digest
+    assert (
+        LabelTable(values=np.asarray([0, 1]), fingerprints=rows).digest == LabelTable(values=np.asarray([0, 1])).digest
+    )
+    assert LabelTable(fingerprints=rows).digest != LabelTable(fingerprints=rows[::-1]).digest

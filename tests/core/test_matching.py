@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalguard.core.label_table import Labels
+from evalguard.core.label_table import LabelTable
 from evalguard.core.matching import all_matches, match_content, match_index, match_keys, repeated_rows
 from evalguard.core.trace import FOREIGN, Trace
 from tests.core import brute
@@ -96,7 +96,7 @@ def test_an_index_beyond_the_labels_stays_as_it_is_and_an_unnamed_row_makes_it_i
 
 
 def test_identities_come_strongest_first():
-    labels = Labels(keys=np.arange(2), fingerprints=digests([5, 6]))
+    labels = LabelTable(keys=np.arange(2), fingerprints=digests([5, 6]))
     trace = Trace(2, np.arange(2), index=np.arange(2), keys=np.arange(2), fingerprints=digests([5, 6]))
     assert [match.identity for match in all_matches(trace, labels)] == ["content", "key", "index"]
     by_place = Trace(2, np.arange(2), index=np.arange(2), index_source="position")

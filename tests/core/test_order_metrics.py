@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from evalguard.core import order_metrics
+from evalguard.core import order_metrics, order_rfc
 from tests.core import brute
 from tests.core.streams import streams
 
@@ -35,32 +35,32 @@ def degrees(reach):
 def test_every_metric_of_a_sequence_is_that_of_the_terms(w, dtype):
     arrived = an_array(w, dtype)
     rows = range(len(w))
-    late = order_metrics.is_reordered(arrived)
+    late = order_rfc.is_reordered(arrived)
     assert late.tolist() == [any(w[j] > w[i] for j in range(i)) for i in rows]
-    assert joined(order_metrics.extents(arrived)) == [brute.extent(w, i) for i in rows]
-    assert order_metrics.n_reordering(arrived) == degrees([brute.n_reordering(w, i) for i in rows])
-    assert joined(order_metrics.run_lengths(late)) == brute.runs(w)
-    assert joined(order_metrics.gaps(arrived)) == brute.gaps(w)
-    assert order_metrics.displacements(arrived, 26).tolist() == brute.displacements(w)
-    held, waits = brute.buffer_occupancy(w), joined(order_metrics.waits(arrived, 26))
+    assert joined(order_rfc.extents(arrived)) == [brute.extent(w, i) for i in rows]
+    assert order_rfc.n_reordering(arrived) == degrees([brute.n_reordering(w, i) for i in rows])
+    assert joined(order_rfc.run_lengths(late)) == brute.runs(w)
+    assert joined(order_rfc.gaps(arrived)) == brute.gaps(w)
+    assert order_rfc.displacements(arrived, 26).tolist() == brute.displacements(w)
+    held, waits = brute.buffer_occupancy(w), joined(order_rfc.waits(arrived, 26))
     assert (len(waits), max(waits, default=0), sum(waits)) == (len(held), max(held, default=0), sum(held))
 
 
 @given(DISTINCT)
 def test_the_terms_hang_together_as_they_must(w):
     arrived = an_array(w)
-    late = order_metrics.is_reordered(arrived)
-    displaced = order_metrics.displacements(arrived, 26)
+    late = order_rfc.is_reordered(arrived)
+    displaced = order_rfc.displacements(arrived, 26)
     assert displaced.sum() == 0
     assert late.any() == displaced.any()
-    assert max(joined(order_metrics.extents(arrived)), default=0) >= order_metrics.n_reordering(arrived)["max"]
-    assert any(joined(order_metrics.waits(arrived, 26))) == late.any()
+    assert max(joined(order_rfc.extents(arrived)), default=0) >= order_rfc.n_reordering(arrived)["max"]
+    assert any(joined(order_rfc.waits(arrived, 26))) == late.any()
 
 
 def test_the_example_of_the_terms():
     arrived = an_array([1, 2, 3, 6, 4, 5, 7])
-    assert joined(order_metrics.extents(arrived)) == [0, 0, 0, 0, 1, 2, 0]
-    assert order_metrics.displacements(arrived, 8).tolist() == [0, 0, 0, -2, 1, 1, 0]
+    assert joined(order_rfc.extents(arrived)) == [0, 0, 0, 0, 1, 2, 0]
+    assert order_rfc.displacements(arrived, 8).tolist() == [0, 0, 0, -2, 1, 1, 0]
 
 
 @pytest.mark.parametrize("n", [100_003, 2**17])
@@ -84,7 +84,7 @@ def test_long_sequences_have_the_degrees_a_stack_gives(n, order):
         expected.append(stack[-1] if stack else -1)
         stack.append(i)
     reach = [row - before - 1 for row, before in enumerate(expected)]
-    assert order_metrics.n_reordering(an_array(w, "int32")) == degrees(reach)
+    assert order_rfc.n_reordering(an_array(w, "int32")) == degrees(reach)
 
 
 @given(streams(unknown=True), st.data())
@@ -164,7 +164,7 @@ def test_fingerprints_do_not_depend_on_the_machine():
 
 @given(st.lists(st.integers(-1000, 1000), min_size=1), st.integers(3, 60))
 def test_a_histogram_counts_each_value_in_the_one_bin_it_lies_in(values, max_bins):
-    bins = order_metrics.histogram(an_array(values), max_bins)
+    bins = order_rfc.histogram(an_array(values), max_bins)
     assert len(bins) <= max_bins + 1
     assert len({high - low for low, high, _ in bins}) == 1
     assert [count for *_, count in bins] == [sum(low <= v <= high for v in values) for low, high, _ in bins]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from evalguard.core import repair
 from evalguard.core.judge import judge
-from evalguard.core.label_table import Labels
+from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import Policy
 from evalguard.core.trace import UNKNOWN, Trace
 from evalguard.guards import predictions
@@ -31,7 +31,7 @@ def deliveries(draw):
 
 def outcome(n, samples, result, again=None):
     trace = Trace(len(samples), np.full(len(samples), UNKNOWN), index=samples)
-    judgement = judge(trace, Labels(values=np.arange(n)), Policy())
+    judgement = judge(trace, LabelTable(values=np.arange(n)), Policy())
     return predictions.repaired(result, judgement, n, again)
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from evalguard.core.judge import judge, unproven
 from evalguard.core.policy import Policy, Verdict
-from evalguard.core.report import COUNT_NAMES, SCHEMA_VERSION, Diagnosis, Report, json_schema
+from evalguard.core.report import COUNT_NAMES, SCHEMA_VERSION, Diagnosis, Report
+from evalguard.core.report_schema import json_schema
 from tests.core.streams import streams
 from tests.core.test_judge import EVIDENCE, labels_for, trace_of
 

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evalguard.core.judge import judge
-from evalguard.core.label_table import Labels
+from evalguard.core.label_table import LabelTable
 from evalguard.core.matching import COMPARABLE_SHARE, compare_sampled
 from evalguard.core.policy import Policy, Proof, Verdict
 from evalguard.core.sampling import Draw, Sampled, Sampling, sampling_of
@@ -32,7 +32,7 @@ def trace_of(samples, share, **parts):
 
 
 def labels_for(n, share, whole=True, keys=False):
-    return Labels(
+    return LabelTable(
         values=np.arange(n),
         keys=np.asarray([f"id{sample}" for sample in range(n)]) if keys else None,
         fingerprints=content_of(range(n)) if whole else None,
@@ -121,7 +121,7 @@ def test_a_chosen_row_that_moved_is_a_fault_and_no_sample_is_ever_identity(order
     n = len(order)
     labels = labels_for(n, share, whole)
     if not whole and again:  # as the controller does where next to no row is in its place
-        labels = Labels(values=labels.values, fingerprints=content_of(range(n)), sampled=labels.sampled)
+        labels = LabelTable(values=labels.values, fingerprints=content_of(range(n)), sampled=labels.sampled)
     trace = trace_of(order, share)
     report = judge(trace, labels, Policy(require="sample", content="sample:0.1")).report
     chosen = trace.sampled.places
@@ -177,7 +177,7 @@ def test_a_reference_of_which_no_row_is_seen_says_nothing():
 
 def test_equal_samples_in_each_others_place_are_no_fault():
     equal = Sampled(Sampling(0.3).of(60), np.full(len(Sampling(0.3).of(60)), 7, np.uint64), 60)
-    labels = Labels(values=np.arange(60), sampled=equal)
+    labels = LabelTable(values=np.arange(60), sampled=equal)
     trace = Trace(60, np.full(60, UNKNOWN), sampled=equal)
     assert judge(trace, labels, Policy(require="sample")).report.verdict is Verdict.PASS
 

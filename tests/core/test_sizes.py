@@ -6,9 +6,10 @@ import pytest
 from evalguard.core.columns.run_length import Runs
 from evalguard.core.columns.storage import Memory, Pile, on_disk
 from evalguard.core.judge import judge
-from evalguard.core.label_table import Labels
+from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import Policy
-from evalguard.core.trace import ROW_BITS, BatchTags, Trace, joined
+from evalguard.core.trace import ROW_BITS, BatchTags, Trace
+from evalguard.core.trace_join import joined
 
 BATCH = 64
 SIZES = [1, 2, 997, 1000, 10**6]
@@ -58,7 +59,7 @@ def trace_of(samples, targets, form, identity):
 
 
 def reports(samples, targets, identity, n):
-    labels = Labels(values=np.arange(n) % 3, fingerprints=hashed(np.arange(n), "plain"))
+    labels = LabelTable(values=np.arange(n) % 3, fingerprints=hashed(np.arange(n), "plain"))
     for form in ("plain", "folded", "spilled"):
         yield judge(trace_of(samples, targets, form, identity), labels, Policy()).report
 
@@ -114,7 +115,7 @@ def test_rows_in_random_order_are_told_alike(n, identity):
 def test_calls_of_a_session_are_judged_alike(form, identity):
     n = 1000
     samples = np.random.default_rng(0).permutation(n)
-    labels = Labels(values=np.arange(n) % 3, fingerprints=hashed(np.arange(n), "plain"))
+    labels = LabelTable(values=np.arange(n) % 3, fingerprints=hashed(np.arange(n), "plain"))
 
     def report(form, memory):
         parts = [trace_of(part, part % 3, form, identity) for part in np.split(samples, [300, 301])]

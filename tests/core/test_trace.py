@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalguard.core.trace import ROW_BITS, SourceState, Trace, joined, stack_nests
+from evalguard.core.trace import ROW_BITS, SourceState, Trace
+from evalguard.core.trace_join import joined, stack_nests
 
 
 def tags_of(sizes):

@@ -12,9 +12,10 @@ from evalguard import Verdict
 from evalguard.capture.recording.fingerprints import Contents
 from evalguard.core.sampling import Sampling
 from evalguard.data.fingerprint import row_fingerprints
-from evalguard.errors import ConfigError, MisalignmentError
+from evalguard.errors import ConfigError
+from evalguard.guards.errors import MisalignmentError
 from evalguard.labels.reference import Reference
-from evalguard.step.config import step_file
+from evalguard.step.config import read
 
 N, BATCH, SHARE = 300, 7, 0.05
 X = np.random.default_rng(0).normal(size=(N, 3)).astype("float32")
@@ -326,10 +327,10 @@ def test_a_step_file_takes_the_same_words(tmp_path):
     path = tmp_path / "step.yaml"
     body = "version: 1\nmodel: {path: m.keras}\ndata: {call: 'a:b'}\nlabels: {path: l.csv, label: y}\n"
     path.write_text(body + "checks: {content: 'sample:0.01', require: sample}\n")
-    checks = step_file.read(path).checks
+    checks = read.read(path).checks
     assert (checks.content, checks.require) == ("sample:0.01", "sample")
     path.write_text(body + "checks: {content: 'sample:2'}\n")
     with pytest.raises(
         ConfigError, match=r"checks\.content.*expected all, or a share of the rows such as sample:0\.01"
     ):
-        step_file.read(path)
+        read.read(path)

@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 
 import evalguard
 from evalguard.errors import ConfigError, LabelsError
-from evalguard.guards.metric_impact import metrics_of
+from evalguard.guards.metrics import metrics_of
 from evalguard.reporting.text import to_text
 
 N, CLASSES = 120, 4

@@ -9,7 +9,7 @@ import pytest
 
 import evalguard
 from evalguard import Verdict
-from evalguard.step.config import step_file
+from evalguard.step.config import read
 
 N, BATCH = 500, 7
 X = np.random.default_rng(0).normal(size=(N, 3)).astype("float32")
@@ -105,10 +105,10 @@ def test_a_step_file_says_it_by_the_same_name(tmp_path, text, value):
     path = tmp_path / "step.yaml"
     body = "version: 1\nmodel: {path: m.keras}\ndata: {arrays: x.npy}\nlabels: {path: y.npy}\n"
     path.write_text(body + f"checks: {{trace_memory: {text}}}\n")
-    assert step_file.read(path).checks.trace_memory == value
+    assert read.read(path).checks.trace_memory == value
     path.write_text(body + "checks: {trace_memory: much}\n")
     with pytest.raises(evalguard.ConfigError, match=r"checks\.trace_memory"):
-        step_file.read(path)
+        read.read(path)
 
 
 def test_epochs_of_fit_say_what_they_took(model):

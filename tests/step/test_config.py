@@ -9,7 +9,7 @@ import yaml
 
 import evalguard
 from evalguard.step import run
-from evalguard.step.config import step_file, yaml_file
+from evalguard.step.config import read, yaml_file
 from evalguard.step.config.json_schema import step_schema
 
 GOOD = """\
@@ -35,7 +35,7 @@ def write(tmp_path, text):
 
 
 def test_a_good_file_is_read_with_its_defaults(tmp_path):
-    step = step_file.read(write(tmp_path, GOOD))
+    step = read.read(write(tmp_path, GOOD))
     assert step.model.path == "model.keras"
     assert step.data.args == {"shuffle": False}
     assert step.checks.on_failure == "record"
@@ -79,7 +79,7 @@ WRONG = {
 def test_what_is_wrong_is_named(tmp_path, change, message):
     path = write(tmp_path, GOOD.replace(*change))
     with pytest.raises(evalguard.ConfigError) as caught:
-        step_file.read(path)
+        read.read(path)
     assert str(path) in str(caught.value)
     assert message in str(caught.value)
 
@@ -88,12 +88,12 @@ def test_an_alias_bomb_is_refused_before_it_unfolds(tmp_path):
     levels = "\n".join(f"a{n + 1}: &a{n + 1} [{', '.join(['*a' + str(n)] * 20)}]" for n in range(9))
     path = write(tmp_path, f"a0: &a0 [x]\n{levels}\n")
     with pytest.raises(evalguard.ConfigError, match="more than 50 aliases"):
-        step_file.read(path)
+        read.read(path)
 
 
 def test_a_file_that_is_not_there_is_told_with_the_command_that_writes_one(tmp_path):
     with pytest.raises(evalguard.ConfigError, match=r"expected a step file, found none there; evalguard init PATH"):
-        step_file.read(tmp_path / "step.yaml")
+        read.read(tmp_path / "step.yaml")
 
 
 def test_a_huge_file_is_refused(tmp_path):
@@ -104,7 +104,7 @@ def test_a_huge_file_is_refused(tmp_path):
 def test_variables_are_filled_in_with_their_defaults(tmp_path, monkeypatch):
     monkeypatch.setenv("EVALGUARD_TEST_NAME", "from-environment")
     text = GOOD.replace("digits", "${EVALGUARD_TEST_NAME}").replace("labels.csv", "${EVALGUARD_UNSET:-other}.csv")
-    step = step_file.read(write(tmp_path, text))
+    step = read.read(write(tmp_path, text))
     assert (step.name, step.labels.path) == ("from-environment", "other.csv")
 
 
@@ -134,7 +134,7 @@ evaluations:
 
 
 def test_several_evaluations_share_what_stands_at_the_top(tmp_path):
-    first, second = step_file.read_all(write(tmp_path, SEVERAL))
+    first, second = read.read_all(write(tmp_path, SEVERAL))
     assert (first.name, first.data.args, first.labels.path) == ("first half", {"part": 1}, "labels.csv")
     assert (second.labels.path, second.labels.key) == ("other.csv", "id")
     assert (first.checks.require, second.checks.require) == ("identity", "labels")
@@ -164,19 +164,17 @@ SEVERAL_WRONG = {
 def test_what_is_wrong_in_one_of_several_is_named_where_it_stands(tmp_path, change, message):
     path = write(tmp_path, SEVERAL.replace(*change))
     if message is None:
-        assert len(step_file.read_all(path)) == 2
+        assert len(read.read_all(path)) == 2
         return
     with pytest.raises(evalguard.ConfigError) as caught:
-        step_file.read_all(path)
+        read.read_all(path)
     assert message in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1, "said once, not for each evaluation"
 
 
 def test_one_of_several_may_say_that_it_has_no_metrics(tmp_path):
     text = SEVERAL.replace("checks: {require: identity,", "metrics: accuracy\nchecks: {require: identity,")
-    first, second = step_file.read_all(
-        write(tmp_path, text.replace("  - name: second", "  - name: second\n    metrics:"))
-    )
+    first, second = read.read_all(write(tmp_path, text.replace("  - name: second", "  - name: second\n    metrics:")))
     assert (first.metrics, second.metrics) == ("accuracy", None)
 
 
@@ -234,7 +232,7 @@ NEAREST = {
 @pytest.mark.parametrize(("old", "new", "message"), NEAREST.values(), ids=NEAREST)
 def test_a_wrong_name_or_value_is_told_with_the_nearest_valid_one(tmp_path, old, new, message):
     with pytest.raises(evalguard.ConfigError) as caught:
-        step_file.read(write(tmp_path, GOOD.replace(old, new)))
+        read.read(write(tmp_path, GOOD.replace(old, new)))
     assert message in str(caught.value)
 
 
@@ -247,7 +245,7 @@ def test_a_wrong_name_or_value_is_told_with_the_nearest_valid_one(tmp_path, old,
     ],
 )
 def test_the_command_line_sets_shared_and_own_values(tmp_path, values, expected):
-    first, second = step_file.read_all(write(tmp_path, SEVERAL), step_file.Settings(values))
+    first, second = read.read_all(write(tmp_path, SEVERAL), read.Settings(values))
     assert (first.checks.require, first.data.args, second.data.args) == expected
     if "checks" in values[0]:
         assert second.checks.require == "count", "an evaluation's own value gives way as well"
@@ -266,7 +264,7 @@ def test_the_command_line_sets_shared_and_own_values(tmp_path, values, expected)
 )
 def test_a_wrong_value_of_the_command_line_is_named(tmp_path, value, message):
     with pytest.raises(evalguard.ConfigError) as caught:
-        step_file.read_all(write(tmp_path, GOOD), step_file.Settings([value]))
+        read.read_all(write(tmp_path, GOOD), read.Settings([value]))
     assert message in str(caught.value)
 
 
@@ -275,10 +273,10 @@ def test_a_variable_file_comes_before_the_environment_and_numbers_are_numbers(tm
     file = tmp_path / "variables.env"
     file.write_text("# of this pipeline\nexport EVALGUARD_TEST_NAME='from-file'\n\nSTEPS=7\n")
     text = GOOD.replace("digits", "${EVALGUARD_TEST_NAME}") + "predict:\n  steps: '${STEPS}'\n"
-    settings = step_file.Settings(variables=yaml_file.read_variables(file))
+    settings = read.Settings(variables=yaml_file.read_variables(file))
     with pytest.raises(evalguard.ConfigError, match=r"predict\.steps: expected a valid integer; found '7'"):
-        step_file.read_all(write(tmp_path, text), settings)
-    (step,) = step_file.read_all(write(tmp_path, text.replace("'${STEPS}'", "${STEPS}")), settings)
+        read.read_all(write(tmp_path, text), settings)
+    (step,) = read.read_all(write(tmp_path, text.replace("'${STEPS}'", "${STEPS}")), settings)
     assert (step.name, step.predict.steps) == ("from-file", 7)
     file.write_text("no pair\n")
     with pytest.raises(evalguard.ConfigError, match="line 1: expected NAME=value"):
@@ -305,4 +303,4 @@ def test_the_published_schema_is_the_current_one():
 )
 def test_the_schema_accepts_the_files_of_the_repository(path):
     jsonschema.validate(yaml.safe_load(path.read_text()), step_schema())
-    assert step_file.read_all(path)
+    assert read.read_all(path)

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evalguard.errors import ConfigError
-from evalguard.step.config import step_file, yaml_file
+from evalguard.step.config import read, yaml_file
 from evalguard.step.config.json_schema import NEEDED, step_schema
 from tests.step import digits
 
@@ -127,7 +127,7 @@ def validates(text, tmp_path):
     path = tmp_path / "step.yaml"
     path.write_text(text, encoding="utf-8")
     try:
-        return step_file.read_all(path)
+        return read.read_all(path)
     except ConfigError as error:
         said = str(error)
     assert str(path) in said
@@ -188,7 +188,7 @@ def test_any_text_is_refused_in_words(text, tmp_path):
     path = tmp_path / "step.yaml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
     with pytest.raises(ConfigError):
-        step_file.read_all(path)
+        read.read_all(path)
 
 
 def mutated(text, seed):

@@ -19,7 +19,7 @@ import pyarrow.parquet
 import pytest
 
 import evalguard
-from evalguard.step.config import step_file as config
+from evalguard.step.config import unions
 from tests.step import digits
 
 FLAT = "path: model.keras"
@@ -229,7 +229,7 @@ def planted(folder, kind):
 
 def test_every_kind_that_a_file_can_name_is_here():
     """Those of MLflow have tests of their own below."""
-    for section, kinds in (("model", config.MODELS), ("data", config.DATA), ("labels", config.LABELS)):
+    for section, kinds in (("model", unions.MODELS), ("data", unions.DATA), ("labels", unions.LABELS)):
         named = {name for kind in KINDS.values() for name in kinds if f"{name}: " in getattr(kind, section)}
         assert named | ({"uri"} if section == "model" else set()) == set(kinds), section
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 import tf_keras
 
 import evalguard
-from evalguard.testing.scenarios.scenario import Data
+from evalguard.testing.scenarios.data import Data
 from evalguard.testing.streams import MISTAKES, mistake
 
 # Names that hold in any size; the others need more rows than this for their pattern to show.

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 import evalguard
 from evalguard.reporting import artifacts
-from evalguard.tracking.mlflow_sink import MlflowSink, Target
-from evalguard.tracking.spool import Record
+from evalguard.tracking.mlflow_sink import MlflowSink
+from evalguard.tracking.record import Record
+from evalguard.tracking.target import Target
 
 PASSED, FAILED = [0, 1, 2, 3, 4], [1, 0, 2, 3, 4]
 

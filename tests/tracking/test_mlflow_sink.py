@@ -17,9 +17,11 @@ import evalguard
 from evalguard.errors import ConfigError, SinkError
 from evalguard.reporting import artifacts
 from evalguard.tracking import spool
+from evalguard.tracking.client import shown
 from evalguard.tracking.gate.gate import gate
-from evalguard.tracking.mlflow_sink import MlflowSink, Target, absolute, find_run, mlflow_sink, model_name
-from evalguard.tracking.send import record_digest, shown
+from evalguard.tracking.mlflow_sink import MlflowSink, mlflow_sink
+from evalguard.tracking.record import record_digest
+from evalguard.tracking.target import Target, absolute, find_run, model_name
 from tests.tracking.records import FAILED, PASSED, report, unproven, write
 
 PROJECT = Path(__file__).parents[2]

@@ -14,8 +14,9 @@ import evalguard
 from evalguard.errors import SinkError
 from evalguard.reporting import artifacts
 from evalguard.tracking import spool
-from evalguard.tracking.mlflow_sink import MlflowSink, Target
+from evalguard.tracking.mlflow_sink import MlflowSink
 from evalguard.tracking.replay import replay
+from evalguard.tracking.target import Target
 from tests.mlflow_stores import Proxy, free_port, hanging
 from tests.tracking.records import FAILED, Store, report
 
@@ -187,7 +188,8 @@ class Skinny(PathFinder):
 sys.meta_path[sys.meta_path.index(PathFinder)] = Skinny
 from tests.tracking.records import FAILED, report
 from evalguard.reporting import artifacts
-from evalguard.tracking.mlflow_sink import MlflowSink, Target
+from evalguard.tracking.mlflow_sink import MlflowSink
+from evalguard.tracking.target import Target
 
 from evalguard.tracking.gate.gate import gate
 

@@ -19,10 +19,12 @@ from hypothesis import strategies as st
 from evalguard.cli.app import cli
 from evalguard.errors import SinkError
 from evalguard.tracking import spool
-from evalguard.tracking.mlflow_sink import MlflowSink, Target
+from evalguard.tracking.mlflow_sink import MlflowSink
+from evalguard.tracking.record import choose_slot
 from evalguard.tracking.replay import replay
-from evalguard.tracking.send import choose_slot, send
+from evalguard.tracking.send import send
 from evalguard.tracking.slots import Slot
+from evalguard.tracking.target import Target
 from tests.tracking.records import Store, now_ms, record, report
 
 PROJECT = Path(__file__).parents[2]

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from evalguard.capture.batch_digests import FOR_EVER, ArraySeals, sealable
+from evalguard.capture.array_rows import ArraySeals
+from evalguard.capture.batch_digests import FOR_EVER, sealable
 from evalguard.capture.probes.base import Probe
 from evalguard.data import tree
 

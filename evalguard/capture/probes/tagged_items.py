@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from evalguard.capture.batch_digests import Seals, look, sealable
 from evalguard.capture.tags import Unwrap, unwrap_like, wrap_batch
 from evalguard.data.fingerprint import row_fingerprints
+from evalguard.data.kinds import is_image_iterator
 from evalguard.data.tree import unpack
 
 # Keras 3 asks for the first two items twice to learn their shapes (keras 3.15,
@@ -118,18 +118,3 @@ class _Slices:
     def __call__(self, index: int) -> Any:
         size = self.inner.batch_size
         return self.inner.index_array[size * index : size * (index + 1)]
-
-
-def is_image_iterator(source: object) -> bool:
-    """An iterator of ``ImageDataGenerator.flow*``, of Keras 3's legacy path or of tf_keras.
-
-    Its ``index_array`` holds the sample of each row, shuffled by default
-    (keras 3.15, ``legacy/preprocessing/image.py``; tf_keras, ``preprocessing/image.py``).
-    """
-    return hasattr(source, "index_array") and hasattr(source, "_get_batches_of_transformed_samples")
-
-
-def file_names(source: object) -> NDArray[np.str_] | None:
-    """The file of each sample of an image iterator, in its own order; None where it is none, or holds arrays."""
-    files = getattr(source, "filenames", None) if is_image_iterator(source) else None
-    return None if files is None else np.asarray(files, dtype=np.str_)

@@ -13,7 +13,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from evalguard.capture.batch_digests import FOR_EVER, Lent
+from evalguard.capture.batch_digests import FOR_EVER
+from evalguard.capture.buffer_reuse import Lent
 from evalguard.capture.probes.base import Probe
 from evalguard.capture.probes.tf_pipeline import makes_its_batches, pipeline_facts
 from evalguard.core.trace import ROW_BITS

@@ -6,7 +6,8 @@ import sys
 import time
 from typing import Any
 
-from evalguard.capture.recording.recorder import LATER, Recorder
+from evalguard.capture.contract import LATER
+from evalguard.capture.recording.recorder import Recorder
 from evalguard.data import tree
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.capture.recording.recorder import Recorder
-from evalguard.core import checks
-from evalguard.core.label_table import Labels
+from evalguard.core import arrivals, target_comparison
+from evalguard.core.label_table import LabelTable
 from evalguard.core.matching import match_keys
 from evalguard.core.trace import ALTERED, UNKNOWN
 from evalguard.data import tree
@@ -32,11 +32,11 @@ class Watch:
         padding: Rows beyond the last label may be padding.
     """
 
-    def __init__(self, labels: Callable[[Recorder], Labels | None], *, ordered: bool, padding: bool) -> None:
+    def __init__(self, labels: Callable[[Recorder], LabelTable | None], *, ordered: bool, padding: bool) -> None:
         self._find = labels
         self._ordered, self._padding = ordered, padding
         self._batches = self._rows = 0
-        self._labels: Labels | None = None
+        self._labels: LabelTable | None = None
         self._sorted: NDArray[np.uint64] | None = None
         self._left: Int64 | None = None
 
@@ -72,7 +72,7 @@ class Watch:
         return self._other_targets(recorder, batch, labels, rows, samples)
 
     def _samples(
-        self, recorder: Recorder, batch: int, labels: Labels, start: int, rows: Int64, tag: Any
+        self, recorder: Recorder, batch: int, labels: LabelTable, start: int, rows: Int64, tag: Any
     ) -> Int64 | None:
         """Samples of the batch by the strongest identity at hand; ``UNKNOWN`` where it is not certain."""
         stop = start + len(rows)
@@ -112,19 +112,21 @@ class Watch:
                 first = np.searchsorted(self._sorted, self._sorted)
                 self._left = np.zeros(n_labels, dtype=np.int64)
                 np.add.at(self._left, self._order[first], 1)
-        known = samples[checks.known(samples, n_labels)]
+        known = samples[arrivals.known(samples, n_labels)]
         np.subtract.at(self._left, known, 1)
         again = known[self._left[known] < 0]
         return f"sample {int(again[0])} once more" if again.size else ""
 
-    def _other_targets(self, recorder: Recorder, batch: int, labels: Labels, rows: Int64, samples: Int64 | None) -> str:
+    def _other_targets(
+        self, recorder: Recorder, batch: int, labels: LabelTable, rows: Int64, samples: Int64 | None
+    ) -> str:
         if labels.values is None or batch >= len(recorder.targets):
             return ""
         if not self._ordered:
-            if samples is None or not checks.known(samples, len(labels)).all():
+            if samples is None or not arrivals.known(samples, len(labels)).all():
                 return ""
             rows = samples
         due = tree.map_leaves(lambda values: values[rows], labels.values)
         came = tree.map_leaves(lambda values: values[: len(rows)], recorder.targets[batch])
-        wrong = checks.compare_labels(came, due).rows
+        wrong = target_comparison.compare_labels(came, due).rows
         return f"targets that are not the labels ({wrong.size} of {len(rows)})" if wrong.size else ""

@@ -11,7 +11,8 @@ import numpy as np
 from evalguard.core.columns.storage import Memory, Pile
 from evalguard.core.sampling import Draw, Sampled, Sampling
 from evalguard.data import tree
-from evalguard.data.fingerprint import LeafSpec, chosen_fingerprints, is_padding, row_fingerprints
+from evalguard.data.fingerprint import chosen_fingerprints, row_fingerprints
+from evalguard.data.row_layout import LeafSpec, is_padding
 
 
 @dataclass(slots=True)

@@ -5,87 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.capture.contract import LATER, Stream, Untagged, Wanted
 from evalguard.capture.recording.fingerprints import Contents
 from evalguard.capture.recording.small_batches import MOST_BATCHES, MOST_BYTES, MOST_KEPT, Group, Held
 from evalguard.capture.recording.tag_log import TagLog, n_tagged
-from evalguard.capture.tags import Unwrap, untagged
-from evalguard.core.columns.run_length import Runs
-from evalguard.core.columns.storage import TRACE_MEMORY, Memory, Pile
+from evalguard.capture.recording.to_trace import all_keys, all_rows, positions
+from evalguard.core.columns.storage import Memory
 from evalguard.core.label_table import normal_keys
-from evalguard.core.sampling import Sampling
-from evalguard.core.trace import UNKNOWN, BatchTags, Column, SourceState, Tags, Trace, stack_nests
+from evalguard.core.trace import UNKNOWN, SourceState, Trace
+from evalguard.core.trace_join import stack_nests
 from evalguard.data import tree
-from evalguard.data.fingerprint import LeafSpec
-
-# In the place of a tag: the batch is still to be taken apart.
-LATER = object()
-
-
-class Stream(Protocol):
-    """What a probe knows of the batches that are delivered."""
-
-    @property
-    def unwrap(self) -> Unwrap:
-        """Takes a delivered batch apart: the batch, and its tag or None."""
-
-    @property
-    def bare(self) -> bool:
-        """A batch has nothing beside it, and its rows tell the tag: a copy of it may be taken apart later."""
-
-    @property
-    def shared(self) -> bool:
-        """Rows may change after they were fed: each batch is looked at when it is fed, and again after that."""
-
-    @property
-    def lasting(self) -> int:
-        """How many more batches may be delivered before one must have been looked at; 0: none."""
-
-    def intact(self) -> list[bool]:
-        """For each batch of the last execution, whether it is still what it was when it was taken apart."""
-
-
-class Untagged:
-    """A stream of batches without tags."""
-
-    unwrap: Unwrap = staticmethod(untagged)
-    bare = shared = False
-    lasting = 0
-
-    def intact(self) -> list[bool]:
-        """Nothing to compare with."""
-        return []
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What shall be noted of each batch.
-
-    Attributes:
-        content: ``always``: fingerprint each row. ``targets``: only where
-            the stream carries targets and no index, to find repeated rows.
-        key: Entry of ``x`` that holds the keys, or a callable that takes the
-            batch (as NumPy) and returns one key per row.
-        strip_key: Take the entry out of ``x`` before the model sees it.
-        fingerprint: Callable that takes ``x`` (as NumPy) and returns the part
-            that identifies a row.
-        pad_value: See ``fingerprint.row_fingerprints``.
-        memory: Bytes of tags, samples and fingerprints that one call keeps in
-            memory; beyond it they go to disk.
-        sampling: Which rows are fingerprinted; None: all.
-    """
-
-    content: str = "targets"
-    key: str | Callable[[Any], Any] | None = None
-    strip_key: bool = False
-    fingerprint: Callable[[Any], Any] | None = None
-    pad_value: Any = None
-    memory: int = TRACE_MEMORY
-    sampling: Sampling | None = None
+from evalguard.data.row_layout import LeafSpec
 
 
 @dataclass(slots=True)
@@ -325,15 +260,15 @@ class Recorder:
         tags = self.tags.tags(believed=numbered)
         stated = index_source == "stated"
         # Nobody stated a position: whoever has the content of some rows looked at asks just whether it is right.
-        position = None if stated or self.wanted.sampling is not None else _positions(tags)
+        position = None if stated or self.wanted.sampling is not None else positions(tags)
         return Trace(
             n_rows=rows,
             tags=tags,
             index=self.tags.index() if stated else position,
             index_source=index_source,
-            keys=_complete([np.asarray(part) for part in self.keys], rows),
+            keys=all_keys([np.asarray(part) for part in self.keys], rows),
             # What was noted of a batch that changed while the model computed may not be what that computed on.
-            fingerprints=None if self.tags.any_changed else _whole(self.contents.parts, rows),
+            fingerprints=None if self.tags.any_changed else all_rows(self.contents.parts, rows),
             spec=tuple(str(spec) for spec in self.specs),
             targets=stack_nests(self.targets) if self.targets and self._with_targets == len(self.tags) else None,
             batch_sizes=self.tags.sizes,
@@ -342,30 +277,9 @@ class Recorder:
             sources=(source,),
             unobserved=problem,
             stopped=self.stopped,
-            padding=_whole(self.contents.padding, rows),
+            padding=all_rows(self.contents.padding, rows),
             sampled=None if self.tags.any_changed else self.contents.sampled(rows),
         )
-
-
-def _positions(tags: Tags) -> Column | None:
-    """Tags that are row numbers of an array; None where no row has one."""
-    if isinstance(tags, BatchTags):
-        tags = np.asarray(tags)
-    return tags if isinstance(tags, Runs) or (tags != UNKNOWN).any() else None
-
-
-def _whole(column: Pile, rows: int) -> NDArray[Any] | None:
-    """All rows, or None if some batch has none."""
-    return column.array() if rows and len(column) == rows else None
-
-
-def _complete(parts: list[NDArray[Any]], rows: int) -> NDArray[Any] | None:
-    """All batches' rows, or None if some batch has none."""
-    if not parts or sum(len(part) for part in parts) != rows:
-        return None
-    if len({part.dtype.kind for part in parts}) > 1:
-        parts = [part.astype(np.str_) for part in parts]
-    return np.concatenate(parts)
 
 
 def _count(x: Any) -> int:

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from evalguard.core.diagnosis import counts, labelling, orders, starts
+from evalguard.core.diagnosis import counts, labelling, orders, sorted_orders, starts
 from evalguard.core.diagnosis.unknown import unknown
 from evalguard.core.diagnosis.view import View
-from evalguard.core.label_table import Labels
+from evalguard.core.label_table import LabelTable
 from evalguard.core.report import Diagnosis
 from evalguard.core.trace import Int64, Trace
 
@@ -36,7 +36,7 @@ TOO_MANY: tuple[Recogniser, ...] = (
     counts.sampler,
     counts.wrapped,
 )
-KNOWN_ORDERS: tuple[Recogniser, ...] = (orders.sorted_otherwise, orders.stride, orders.queue)
+KNOWN_ORDERS: tuple[Recogniser, ...] = (sorted_orders.sorted_otherwise, sorted_orders.stride, orders.queue)
 # Any disorder looks random to these: they are asked where none of the above explains it.
 RANDOM_ORDERS: tuple[Recogniser, ...] = (orders.batches, orders.reshuffled, orders.shuffled, orders.window)
 LABELLING: tuple[Recogniser, ...] = (labelling.label_file, labelling.unpaired, labelling.shifted)
@@ -50,7 +50,7 @@ TOO_FEW: tuple[Recogniser, ...] = (
 )
 
 
-def diagnose(trace: Trace, samples: Int64 | None, labels: Labels) -> tuple[Diagnosis, ...]:
+def diagnose(trace: Trace, samples: Int64 | None, labels: LabelTable) -> tuple[Diagnosis, ...]:
     """Causes that fit, most likely first.
 
     Args:

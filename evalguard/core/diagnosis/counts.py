@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from evalguard.core import checks
+from evalguard.core import arrivals
 from evalguard.core.columns.chunks import counts_up
-from evalguard.core.diagnosis import remedies
+from evalguard.core.diagnosis import remedies_for_counts
 from evalguard.core.diagnosis.view import View, cause, listed, plural
 from evalguard.core.matching import occurrence
 from evalguard.core.report import Diagnosis
@@ -45,7 +45,7 @@ def full_batches(view: View) -> Diagnosis | None:
             f"so the last {plural(view.n - full, 'sample')} never come"
         ),
         reproduced="keras 3.15, tf_keras 2.21",
-        **remedies.full_batches(view, view.batch),
+        **remedies_for_counts.full_batches(view, view.batch),
     )
 
 
@@ -76,7 +76,7 @@ def wrapped(view: View) -> Diagnosis | None:
         certain=bool(again) and counted,
         evidence=evidence,
         reproduced="keras 3.15, tf_keras 2.21",
-        **remedies.wrapped(view),
+        **remedies_for_counts.wrapped(view),
     )
 
 
@@ -99,7 +99,7 @@ def padded(view: View) -> Diagnosis | None:
         certain=declared or (one and extra > 1 and whole and extra < view.batch),
         evidence=f"the {plural(extra, 'row')} after the last label are {copies}{fill}",
         reproduced="keras 3.15",
-        **remedies.padded(view),
+        **remedies_for_counts.padded(view),
     )
 
 
@@ -124,7 +124,7 @@ def sampler(view: View) -> Diagnosis | None:
             f"the last {plural(extra, 'row')} are the first samples again: {extra} = (-{view.n}) mod "
             f"({replicas} replicas × {view.batch})"
         ),
-        **remedies.gathered(view),
+        **remedies_for_counts.gathered(view),
     )
 
 
@@ -132,7 +132,7 @@ def copied(view: View) -> Diagnosis | None:
     """Several readers of one source, each from the start: every sample once from each."""
     if view.samples is None or not view.duplicates or view.foreign or view.unnamed:
         return None
-    factor = int(checks.arrival_counts(view.rows, view.n).max())
+    factor = int(arrivals.arrival_counts(view.rows, view.n).max())
     if not _copies(view, factor):
         return None
     workers = max(view.fact("workers"), view.fact("replicas"))
@@ -150,7 +150,7 @@ def copied(view: View) -> Diagnosis | None:
             + (f"; the last {plural(view.missing.size, 'sample')} never came" if view.missing.size else "")
         ),
         reproduced="tf_keras 2.21",
-        **remedies.copied(view, workers or factor),
+        **remedies_for_counts.copied(view, workers or factor),
     )
 
 
@@ -215,7 +215,7 @@ def floor_len(view: View) -> Diagnosis | None:
         evidence=_tail_evidence(view)
         + (f"; {view.name} says it has {view.fact('num_batches')} batches" if told else ""),
         reproduced="keras 3.15",
-        **remedies.floor_len(view, view.batch),
+        **remedies_for_counts.floor_len(view, view.batch),
     )
 
 
@@ -228,7 +228,7 @@ def dropped(view: View) -> Diagnosis | None:
         certain=bool(view.facts.get("drop_remainder")),
         evidence=_tail_evidence(view),
         reproduced="keras 3.15",
-        **remedies.dropped(view, view.batch),
+        **remedies_for_counts.dropped(view, view.batch),
     )
 
 
@@ -261,7 +261,7 @@ def left_out(view: View) -> Diagnosis | None:
         certain=view.trace.transport_intact is True and not view.foreign,
         evidence=f"{plural(view.missing.size, 'sample')} never came, here and there: {listed(view.missing)}{named}",
         reproduced="keras 3.15",
-        **remedies.left_out(view),
+        **remedies_for_counts.left_out(view),
     )
 
 
@@ -285,5 +285,5 @@ def others(view: View) -> Diagnosis | None:
             f"{plural(view.foreign, 'row')} are no labelled sample (rows {listed(rows)}), "
             f"and {plural(view.missing.size, 'labelled sample')} never came"
         ),
-        **remedies.others(view),
+        **remedies_for_counts.others(view),
     )

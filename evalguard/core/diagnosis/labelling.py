@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from evalguard.core import checks
+from evalguard.core import target_comparison
 from evalguard.core.diagnosis import remedies
 from evalguard.core.diagnosis.orders import same_values
 from evalguard.core.diagnosis.view import View, cause, plural
@@ -25,7 +25,7 @@ def label_file(view: View) -> Diagnosis | None:
     if not view.aligned or not differ.size:
         return None
     shift = _shift(view)
-    permuted = shift is not None or checks.same_multiset(view.trace.targets, view.labels.values)
+    permuted = shift is not None or target_comparison.same_multiset(view.trace.targets, view.labels.values)
     evidence = (
         f"every row is the sample of its place, and {plural(differ.size, 'row')} carry another target than the label"
     )
@@ -98,10 +98,10 @@ def _fits(view: View, shift: int) -> bool:
     samples: Int64 = (np.arange(view.n) + shift) % view.n
     targets, values = view.trace.targets, view.labels.values
     if isinstance(targets, np.ndarray) and view.n > 1000:
-        head = checks.compare_labels(targets[:1000], values, samples[:1000])
+        head = target_comparison.compare_labels(targets[:1000], values, samples[:1000])
         if head.rows.size:
             return False
-    comparison = checks.compare_labels(targets, values, samples)
+    comparison = target_comparison.compare_labels(targets, values, samples)
     return comparison.comparable and not comparison.rows.size
 
 

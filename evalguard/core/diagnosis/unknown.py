@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from evalguard.core import checks
+from evalguard.core import arrivals
 from evalguard.core.diagnosis.view import View, cause, plural
 from evalguard.core.report import Diagnosis
 from evalguard.core.trace import UNKNOWN, Int64
@@ -33,7 +33,7 @@ def _first_wrong(view: View) -> int:
 
 
 def _wrong_rows(view: View) -> Int64:
-    return np.flatnonzero(checks.misaligned(view.rows) | (view.rows == UNKNOWN))
+    return np.flatnonzero(arrivals.misaligned(view.rows) | (view.rows == UNKNOWN))
 
 
 def _pattern(view: View) -> str:

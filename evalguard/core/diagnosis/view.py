@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalguard.core import checks
+from evalguard.core import arrivals, target_comparison
 from evalguard.core.columns.chunks import Ints, counts_up
-from evalguard.core.label_table import Labels
-from evalguard.core.order_metrics import displacements
+from evalguard.core.label_table import LabelTable
+from evalguard.core.order_rfc import displacements
 from evalguard.core.report import Diagnosis
 from evalguard.core.trace import ROW_BITS, UNKNOWN, Int64, SourceState, Trace
 
@@ -29,7 +29,7 @@ class View:
     """
 
     trace: Trace
-    labels: Labels
+    labels: LabelTable
     samples: Int64 | None
 
     @cached_property
@@ -155,7 +155,7 @@ class View:
     @cached_property
     def known(self) -> NDArray[np.bool_]:
         """Rows whose sample is among the labels."""
-        return checks.known(self.rows, self.n)
+        return arrivals.known(self.rows, self.n)
 
     @cached_property
     def in_order(self) -> bool:
@@ -184,7 +184,7 @@ class View:
     @cached_property
     def seen(self) -> NDArray[np.bool_]:
         """Samples that were delivered."""
-        return checks.seen(self.rows, self.n)
+        return arrivals.seen(self.rows, self.n)
 
     @cached_property
     def missing(self) -> Int64:
@@ -199,7 +199,7 @@ class View:
     @cached_property
     def arrived(self) -> Ints:
         """First arrivals of known samples, in order."""
-        return checks.arrived(self.rows, self.n)
+        return arrivals.arrived(self.rows, self.n)
 
     @cached_property
     def displaced(self) -> Ints:
@@ -222,22 +222,22 @@ class View:
     # -- The stream's own targets -------------------------------------------------------------------------------------
 
     @cached_property
-    def against_rows(self) -> checks.LabelComparison:
+    def against_rows(self) -> target_comparison.LabelComparison:
         """The stream's targets against the label that each row is scored against."""
         if not self.trace.ordered:
             return self.against_samples
-        return self._kept(checks.compare_labels(self.trace.targets, self.labels.values))
+        return self._kept(target_comparison.compare_labels(self.trace.targets, self.labels.values))
 
     @cached_property
-    def against_samples(self) -> checks.LabelComparison:
+    def against_samples(self) -> target_comparison.LabelComparison:
         """The stream's targets against the label of the sample that each row holds."""
-        return self._kept(checks.compare_labels(self.trace.targets, self.labels.values, self.samples))
+        return self._kept(target_comparison.compare_labels(self.trace.targets, self.labels.values, self.samples))
 
-    def _kept(self, comparison: checks.LabelComparison) -> checks.LabelComparison:
+    def _kept(self, comparison: target_comparison.LabelComparison) -> target_comparison.LabelComparison:
         if self.n_rows == self.trace.n_rows:
             return comparison
         kept = comparison.rows[comparison.rows < self.n_rows]
-        return checks.LabelComparison(comparison.comparable, kept, comparison.why_not)
+        return target_comparison.LabelComparison(comparison.comparable, kept, comparison.why_not)
 
     @property
     def by_content(self) -> bool:

@@ -10,19 +10,19 @@ from pydantic import BaseModel
 
 from evalguard.core.columns.storage import SIZE
 from evalguard.core.sampling import ALL, CONTENT
-from evalguard.step.config import step_file
+from evalguard.step.config import data_sections, step_file, unions
 
-SECTIONS: tuple[tuple[str, str, step_file.Kinds], ...] = (
-    ("model", "The model; one of:", step_file.MODELS),
-    ("data", "What `predict` is given; one of:", step_file.DATA),
-    ("labels", "What row i of the predictions is scored against; one of:", step_file.LABELS),
+SECTIONS: tuple[tuple[str, str, unions.Kinds], ...] = (
+    ("model", "The model; one of:", unions.MODELS),
+    ("data", "What `predict` is given; one of:", unions.DATA),
+    ("labels", "What row i of the predictions is scored against; one of:", unions.LABELS),
     ("predict", "", {"": step_file.Predict}),
     ("checks", "", {"": step_file.Checks}),
     ("metrics", "", {}),
     ("outputs", "", {"": step_file.Outputs}),
     ("mlflow", "", {"": step_file.MlflowSection}),
 )
-FEATURE = ("features", "Each entry of `features` under `tfrecord`:", step_file.Feature)
+FEATURE = ("features", "Each entry of `features` under `tfrecord`:", data_sections.Feature)
 
 
 def markdown() -> str:

@@ -10,7 +10,9 @@ import numpy as np
 from evalguard.data.tables import image_files
 from evalguard.errors import LabelsError
 from evalguard.labels.labels import Labels
-from evalguard.step.config.step_file import Data, Images, LabelFile, LabelFolders, LabelSource, LabelStream, Table
+from evalguard.step.config.data_sections import Images, Table
+from evalguard.step.config.sections import LabelFile, LabelFolders, LabelStream
+from evalguard.step.config.unions import Data, LabelSource
 
 
 def read_labels(source: LabelSource, data: Data, base: Path) -> Labels | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from evalguard.core.report import Report
 from evalguard.errors import SinkError
-from evalguard.tracking.send import RECORD_FILE, record_digest
+from evalguard.tracking.record import RECORD_FILE, record_digest
 from evalguard.tracking.slots import FIELDS, FOLDER, MAX_TAG, Slot
 from evalguard.tracking.store import Store
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import evalguard
-from evalguard.testing.streams import FAULTS, MemorySink, as_pydataset, faulty_batches
+from evalguard.testing.memory_sink import MemorySink
+from evalguard.testing.streams import FAULTS, as_pydataset, faulty_batches
 
 STEP = Path(__file__).resolve().parents[1] / "step.yaml"
 X = np.random.default_rng(0).normal(size=(50, 4)).astype("float32")

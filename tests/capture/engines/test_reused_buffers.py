@@ -11,10 +11,12 @@ import tensorflow as tf
 import tf_keras
 
 import evalguard
-from evalguard.capture.batch_digests import COME_ROUND, LARGE, Lent
+from evalguard.capture.batch_digests import COME_ROUND, LARGE
+from evalguard.capture.buffer_reuse import Lent
+from evalguard.capture.contract import Untagged, Wanted
 from evalguard.capture.probes.tf_data import TfDataProbe
 from evalguard.capture.recording.batches import take
-from evalguard.capture.recording.recorder import Recorder, Untagged, Wanted
+from evalguard.capture.recording.recorder import Recorder
 from evalguard.core.trace import ALTERED
 from tests.buffers import aligned
 

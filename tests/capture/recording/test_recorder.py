@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalguard.capture.batch_digests import FOR_EVER, Seals
+from evalguard.capture.contract import Untagged, Wanted
 from evalguard.capture.recording.batches import take
-from evalguard.capture.recording.recorder import Recorder, Untagged, Wanted
+from evalguard.capture.recording.recorder import Recorder
 from evalguard.capture.recording.small_batches import MOST_BATCHES, MOST_KEPT, SMALL_BATCH, Held
 from evalguard.data.fingerprint import row_fingerprints
 from tests.buffers import aligned, aligned_copy

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from evalguard.capture.recording.tag_log import TagLog
 from evalguard.core.columns.storage import Memory
 from evalguard.core.judge import judge
-from evalguard.core.label_table import Labels
+from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import Policy
 from evalguard.core.trace import ALTERED, ROW_BITS, UNKNOWN, SourceState, Trace
 
@@ -59,7 +59,7 @@ def test_a_folded_call_is_judged_as_the_plain_one(call, n_labels, ordered, requi
         index=np.array(index, dtype=np.int64) if any(sample != UNKNOWN for sample in index) else None,
         batch_sizes=np.array(sizes),
     )
-    labels, policy = Labels(values=np.arange(n_labels)), Policy(require=require)
+    labels, policy = LabelTable(values=np.arange(n_labels)), Policy(require=require)
     one, other = judge(folded, labels, policy), judge(plain, labels, policy)
     assert one.report.to_dict() == other.report.to_dict()
     assert np.array_equal(one.samples, other.samples) if one.samples is not None else other.samples is None

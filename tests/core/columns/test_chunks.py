@@ -9,7 +9,7 @@ from evalguard.core.columns import chunks
 from evalguard.core.columns.chunks import counts_up, first_true, small_type
 from evalguard.core.columns.run_length import Runs
 from evalguard.core.judge import judge
-from evalguard.core.label_table import Labels
+from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import Policy
 from evalguard.core.trace import BatchTags, SourceState, Trace
 from tests.core.streams import streams
@@ -35,7 +35,7 @@ def test_a_report_is_the_same_whatever_the_chunk(stream, chunk, batch, padding, 
     pulls = data.draw(st.one_of(st.just(range(len(sizes))), st.permutations(range(len(sizes)))))
     classes = data.draw(st.sampled_from([np.zeros(n), np.arange(n) // 3, np.arange(n)[::-1] % 4]))
     keys = data.draw(st.sampled_from([None, np.arange(n)[::-1], np.argsort(np.arange(n).astype(str))]))
-    labels = Labels(values=classes.astype(np.int64), keys=keys, name="a test")
+    labels = LabelTable(values=classes.astype(np.int64), keys=keys, name="a test")
     facts = data.draw(st.sampled_from([{}, {"batch_size": batch, "shuffle": False}, {"steps": 1 + n // batch}]))
     trace = Trace(
         len(samples),
@@ -69,7 +69,7 @@ def test_a_report_on_more_rows_is_the_same_whatever_the_chunk(order, chunk):
     trace = Trace(len(samples), np.full(len(samples), -1), index=samples, batch_sizes=repeated(32, len(samples)))
 
     def report():
-        return judge(trace, Labels(values=np.zeros(n)), Policy()).report.to_dict()
+        return judge(trace, LabelTable(values=np.zeros(n)), Policy()).report.to_dict()
 
     assert chunked(chunk, report) == report()
 

@@ -11,8 +11,9 @@ import pytest
 from evalguard.core.policy import Verdict
 from evalguard.errors import ConfigError, SinkError
 from evalguard.reporting import artifacts
-from evalguard.tracking.gate.gate import GateResult, gate
-from evalguard.tracking.send import record_digest
+from evalguard.tracking.gate.assessment import GateResult
+from evalguard.tracking.gate.gate import gate
+from evalguard.tracking.record import record_digest
 from tests.mlflow_stores import Proxy, free_port, hanging
 from tests.tracking.records import FAILED, Store, now_ms, report, unproven, write
 

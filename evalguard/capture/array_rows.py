@@ -1,0 +1,77 @@
+"""Arrays that Keras slices: each delivered batch is compared with the rows that are due."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalguard.capture.batch_digests import digest, looked_at, parts_of
+from evalguard.core.trace import ALTERED
+from evalguard.data import tree
+from evalguard.data.fingerprint import row_fingerprints
+
+# Bytes of a row of arrays from which on it is looked at in such places; how many rows at once.
+LARGE_ROW, CHUNK = 1 << 12, 1 << 14
+
+
+class ArraySeals:
+    """Arrays that Keras slices: each delivered batch is compared with the rows that are due.
+
+    Of large rows some places are compared, where these tell a row from all
+    others of the arrays; of rows that look alike, every number.
+
+    Args:
+        x: Nest of arrays, all sealable.
+    """
+
+    def __init__(self, x: Any) -> None:
+        self._leaves = tuple(tree.numbers(leaf) for leaf in tree.leaves(x))
+        self._at = 0
+        self._large = sum(leaf.nbytes // max(len(leaf), 1) for leaf in self._leaves) >= LARGE_ROW
+        # Which rows look like another; known with the first batch.
+        self._alike: NDArray[np.bool_] | None = None
+
+    def take(self, batch: Any) -> tuple[Any, Any]:
+        """A delivered batch and its row numbers; ``ALTERED`` where it does not hold the rows that are due."""
+        try:
+            return batch, self._numbers(batch)
+        except Exception:  # noqa: BLE001 - not known is what an unreadable batch is
+            return batch, None
+
+    def _numbers(self, batch: Any) -> range | int:
+        delivered = tuple(map(tree.numbers, parts_of(tree.unpack(batch)[0])))
+        start, size = self._at, len(delivered[0])
+        self._at += size
+        due = range(start, start + size)
+        same = self._same_looks if self._large else self._same
+        return due if same(delivered, slice(start, start + size)) else ALTERED
+
+    def _same(self, delivered: tuple[NDArray[Any], ...], rows: Any) -> bool:
+        due = [_cast(leaf[rows], got) for leaf, got in zip(self._leaves, delivered, strict=True)]
+        return digest(tuple(due)) == digest(delivered)
+
+    def _same_looks(self, delivered: tuple[NDArray[Any], ...], rows: slice) -> bool:
+        if self._alike is None:
+            self._alike = self._find_alike(delivered)
+        for leaf, got in zip(self._leaves, delivered, strict=True):
+            if _cast(looked_at(leaf[rows]), got).tobytes() != looked_at(got).tobytes():
+                return False
+        alike = np.flatnonzero(self._alike[rows])
+        return not len(alike) or self._same(tuple(leaf[alike] for leaf in delivered), rows.start + alike)
+
+    def _find_alike(self, like: tuple[NDArray[Any], ...]) -> NDArray[np.bool_]:
+        looks = []
+        for start in range(0, len(self._leaves[0]), CHUNK):
+            rows = slice(start, start + CHUNK)
+            places = [_cast(looked_at(leaf[rows]), got) for leaf, got in zip(self._leaves, like, strict=True)]
+            looks.append(row_fingerprints(tuple(places))[0])
+        _, which, counts = np.unique(np.concatenate(looks), return_inverse=True, return_counts=True)
+        alike: NDArray[np.bool_] = counts[which] > 1
+        return alike
+
+
+def _cast(rows: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:
+    """Rows as Keras casts them: floats to its own float type."""
+    return rows if rows.dtype == like.dtype else rows.astype(like.dtype)

@@ -1,0 +1,76 @@
+"""What probes and engines agree on: how a delivered batch is taken apart, and what is recorded of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from evalguard.capture.tags import Unwrap, untagged
+from evalguard.core.columns.storage import TRACE_MEMORY
+from evalguard.core.sampling import Sampling
+
+# In the place of a tag: the batch is still to be taken apart.
+LATER = object()
+
+
+class Stream(Protocol):
+    """What a probe knows of the batches that are delivered."""
+
+    @property
+    def unwrap(self) -> Unwrap:
+        """Takes a delivered batch apart: the batch, and its tag or None."""
+
+    @property
+    def bare(self) -> bool:
+        """A batch has nothing beside it, and its rows tell the tag: a copy of it may be taken apart later."""
+
+    @property
+    def shared(self) -> bool:
+        """Rows may change after they were fed: each batch is looked at when it is fed, and again after that."""
+
+    @property
+    def lasting(self) -> int:
+        """How many more batches may be delivered before one must have been looked at; 0: none."""
+
+    def intact(self) -> list[bool]:
+        """For each batch of the last execution, whether it is still what it was when it was taken apart."""
+
+
+class Untagged:
+    """A stream of batches without tags."""
+
+    unwrap: Unwrap = staticmethod(untagged)
+    bare = shared = False
+    lasting = 0
+
+    def intact(self) -> list[bool]:
+        """Nothing to compare with."""
+        return []
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What shall be noted of each batch.
+
+    Attributes:
+        content: ``always``: fingerprint each row. ``targets``: only where
+            the stream carries targets and no index, to find repeated rows.
+        key: Entry of ``x`` that holds the keys, or a callable that takes the
+            batch (as NumPy) and returns one key per row.
+        strip_key: Take the entry out of ``x`` before the model sees it.
+        fingerprint: Callable that takes ``x`` (as NumPy) and returns the part
+            that identifies a row.
+        pad_value: See ``fingerprint.row_fingerprints``.
+        memory: Bytes of tags, samples and fingerprints that one call keeps in
+            memory; beyond it they go to disk.
+        sampling: Which rows are fingerprinted; None: all.
+    """
+
+    content: str = "targets"
+    key: str | Callable[[Any], Any] | None = None
+    strip_key: bool = False
+    fingerprint: Callable[[Any], Any] | None = None
+    pad_value: Any = None
+    memory: int = TRACE_MEMORY
+    sampling: Sampling | None = None

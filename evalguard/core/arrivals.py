@@ -1,0 +1,109 @@
+"""Which rows carry which sample: what checks, counts and order metrics share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalguard.core.columns.chunks import Ints, chunks, small_type
+from evalguard.core.trace import UNKNOWN, Int64
+
+
+def known(samples: Int64, n_labels: int) -> NDArray[np.bool_]:
+    """Rows whose sample is one of the labels."""
+    return (samples >= 0) & (samples < n_labels)
+
+
+def seen(samples: Int64, n_labels: int) -> NDArray[np.bool_]:
+    """Samples that were delivered, shape ``(n_labels,)``."""
+    found = np.zeros(n_labels, dtype=bool)
+    for rows in chunks(len(samples)):
+        part = samples[rows]
+        found[part[known(part, n_labels)]] = True
+    return found
+
+
+def arrival_counts(samples: Int64, n_labels: int) -> NDArray[Any]:
+    """Rows that carry each sample, shape ``(n_labels,)``; as bool where none is repeated."""
+    found = seen(samples, n_labels)
+    if np.count_nonzero(found) == np.count_nonzero(known(samples, n_labels)):
+        return found
+    counts = np.zeros(n_labels, dtype=small_type(len(samples)))
+    for rows in chunks(len(samples)):
+        part = samples[rows]
+        # Sorted, some at a time: `bincount` would take eight bytes a sample, and a copy of the rows.
+        which, how_many = np.unique(part[known(part, n_labels)], return_counts=True)
+        counts[which] += how_many.astype(counts.dtype)
+    return counts
+
+
+def arrivals(samples: Int64, n_labels: int) -> NDArray[np.bool_]:
+    """Rows at which a known sample is seen for the first time."""
+    is_first = known(samples, n_labels)
+    if np.count_nonzero(is_first) == np.count_nonzero(seen(samples, n_labels)):
+        return is_first
+    first = np.zeros(n_labels, dtype=small_type(len(samples)))
+    for rows in reversed(list(chunks(len(samples)))):
+        named = np.flatnonzero(is_first[rows])[::-1]
+        # Written backwards, so that the first row of a sample is the one that stays.
+        first[samples[rows][named]] = named + rows.start
+    for rows in chunks(len(samples)):
+        named = np.flatnonzero(is_first[rows])
+        is_first[rows][named] = first[samples[rows][named]] == named + rows.start
+    return is_first
+
+
+def first_arrivals(samples: Int64, n_labels: int) -> Int64:
+    """``arrivals`` as row numbers, in order."""
+    return np.flatnonzero(arrivals(samples, n_labels))
+
+
+def arrived(samples: Int64, n_labels: int) -> Ints:
+    """The samples at first arrivals, in order: of 32 bits where samples and rows fit."""
+    is_first = arrivals(samples, n_labels)
+    found = np.empty(np.count_nonzero(is_first), dtype=small_type(n_labels, len(samples)))
+    at = 0
+    for rows in chunks(len(samples)):
+        part = samples[rows][is_first[rows]]
+        found[at : at + len(part)] = part
+        at += len(part)
+    return found
+
+
+def duplicate_rows(samples: Int64, n_labels: int) -> Int64:
+    """Rows after the first with the same known sample."""
+    return np.flatnonzero(repeated(samples, n_labels))
+
+
+def repeated(samples: Int64, n_labels: int) -> NDArray[np.bool_]:
+    """Rows after the first one with the same sample, bool, shape ``(n_rows,)``."""
+    return known(samples, n_labels) & ~arrivals(samples, n_labels)
+
+
+def reordered(samples: Int64, n_labels: int) -> NDArray[np.bool_]:
+    """Rows of first arrivals that lie below the running maximum."""
+    late = arrivals(samples, n_labels)
+    highest = -1
+    for rows in chunks(len(samples)):
+        first = np.flatnonzero(late[rows])
+        part = samples[rows][first]
+        # A running maximum, not a comparison with arange: one skipped sample must
+        # not make every sample behind it look displaced.
+        late[rows][first] = part < np.maximum(np.maximum.accumulate(part), highest)
+        highest = max(highest, int(part.max(initial=-1)))
+    return late
+
+
+def misaligned(samples: Int64) -> NDArray[np.bool_]:
+    """Rows that would be scored against another sample's label: the headline."""
+    wrong: NDArray[np.bool_] = samples != UNKNOWN
+    for rows in chunks(len(samples)):
+        wrong[rows] &= samples[rows] != np.arange(rows.start, rows.stop)
+    return wrong
+
+
+def misaligned_rows(samples: Int64) -> Int64:
+    """``misaligned`` as row numbers, in order."""
+    return np.flatnonzero(misaligned(samples))

@@ -1,0 +1,178 @@
+"""The stream's own targets, compared with the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalguard.core.arrivals import known
+from evalguard.core.columns.chunks import chunks
+from evalguard.core.trace import Int64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelComparison:
+    """The stream's own targets against the external labels.
+
+    Attributes:
+        comparable: Both could be brought into one form.
+        rows: Rows at which they differ.
+        why_not: What kept them from being compared.
+    """
+
+    comparable: bool
+    rows: Int64
+    why_not: str = ""
+
+
+def compare_labels(targets: Any, values: Any, samples: Int64 | None = None) -> LabelComparison:
+    """Compare the stream's ``y`` with the label that each row will be scored against.
+
+    One-hot targets are compared with class numbers by their argmax, floats
+    after rounding to the coarser type, NaN equals NaN.
+
+    Args:
+        targets: ``y`` at each delivered row: array, mapping or sequence of arrays.
+        values: Label values, in the same form.
+        samples: Compare row ``i`` with label ``samples[i]`` rather than with
+            label ``i``. Rows of unknown or foreign samples are left out.
+    """
+    none = np.zeros(0, dtype=np.int64)
+    if targets is None or values is None:
+        return LabelComparison(False, none, "the stream carries no targets" if targets is None else "no label values")
+    pairs = _paired(targets, values)
+    if pairs is None:
+        return LabelComparison(False, none, "the targets in the stream and the labels are structured differently")
+    wrong: list[Int64] = []
+    for target, value in pairs:
+        both = _alike(target, value)
+        if both is None:
+            why = (
+                f"targets of {target.dtype} {target.shape[1:]} in the stream cannot be compared "
+                f"with labels of {value.dtype} {value.shape[1:]}"
+            )
+            return LabelComparison(False, none, why)
+        wrong.append(_unequal_rows(*both, samples))
+    return LabelComparison(True, np.unique(np.concatenate(wrong)) if wrong else none)
+
+
+def _paired(targets: Any, values: Any) -> list[tuple[NDArray[Any], NDArray[Any]]] | None:
+    """Target and label of each output: by name where both have names, else by order."""
+    if isinstance(targets, Mapping) and isinstance(values, Mapping):
+        return [(targets[k], values[k]) for k in values] if targets.keys() == values.keys() else None
+    outputs, columns = _outputs(targets), _outputs(values)
+    return list(zip(outputs, columns, strict=True)) if len(outputs) == len(columns) else None
+
+
+def _outputs(nest: Any) -> list[NDArray[Any]]:
+    if isinstance(nest, Mapping):
+        return list(nest.values())
+    return list(nest) if isinstance(nest, (tuple, list)) else [nest]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Side:
+    """Targets or labels, brought into the form of the other side some rows at a time: they may be mapped from a file.
+
+    Attributes:
+        array: As they are.
+        one_hot: They are compared as class numbers.
+        dtype: They are compared as this type; None: as they are.
+    """
+
+    array: NDArray[Any]
+    one_hot: bool
+    dtype: np.dtype[Any] | None = None
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one row."""
+        return () if self.one_hot else self.array.shape[1:]
+
+    def rows(self, which: slice | Int64) -> NDArray[Any]:
+        part = self.array[which]
+        if self.one_hot:
+            part = part.argmax(axis=1)
+        return part if self.dtype is None else part.astype(self.dtype, copy=False)
+
+
+def _alike(target: NDArray[Any], value: NDArray[Any]) -> tuple[_Side, _Side] | None:
+    """Both sides with one row shape and comparable types, or None."""
+    target, value = _plain(target), _plain(value)
+    sides = _Side(target, _one_hot(target, value)), _Side(value, _one_hot(value, target))
+    if sides[0].shape != sides[1].shape:
+        return None
+    kinds = {_family(target), _family(value)}
+    if len(kinds) > 1:
+        return None
+    if kinds == {"number"}:
+        coarser = _coarser(*(np.dtype(np.int64) if side.one_hot else side.array.dtype for side in sides))
+        return replace(sides[0], dtype=coarser), replace(sides[1], dtype=coarser)
+    return sides
+
+
+def _plain(array: NDArray[Any]) -> NDArray[Any]:
+    array = np.asarray(array)
+    while array.ndim > 1 and array.shape[-1] == 1:
+        array = array[..., 0]
+    if array.dtype.kind in "SO":
+        text = [item.decode("utf-8", "replace") if isinstance(item, bytes) else item for item in array.ravel().tolist()]
+        if all(isinstance(item, str) for item in text):
+            return np.asarray(text, dtype=np.str_).reshape(array.shape)
+    return array
+
+
+def _one_hot(array: NDArray[Any], other: NDArray[Any]) -> bool:
+    """Whether an array is one-hot, where the other side has class numbers."""
+    if array.ndim != 2 or other.ndim != 1 or array.dtype.kind not in "fiub":
+        return False
+    parts = (array[rows] for rows in chunks(len(array)))
+    return all(((part == 0) | (part == 1)).all() and (part.sum(axis=1) == 1).all() for part in parts)
+
+
+def _family(array: NDArray[Any]) -> str:
+    return "number" if array.dtype.kind in "fiub" else array.dtype.kind
+
+
+def _coarser(first: np.dtype[Any], second: np.dtype[Any]) -> np.dtype[Any]:
+    """The type with fewer digits: labels read as float64 meet targets cast to float32."""
+    floats = [dtype for dtype in (first, second) if dtype.kind == "f"]
+    if floats:
+        return min(floats, key=lambda dtype: dtype.itemsize)
+    return np.promote_types(first, second)
+
+
+def _unequal_rows(target: _Side, value: _Side, samples: Int64 | None) -> Int64:
+    wrong = [np.zeros(0, dtype=np.int64)]
+    for rows in chunks(min(len(target), len(value) if samples is None else len(samples))):
+        if samples is None:
+            named = None
+            ours, wanted = target.rows(rows), value.rows(rows)
+        else:
+            named = rows.start + np.flatnonzero(known(samples[rows], len(value)))
+            ours, wanted = target.rows(named), value.rows(samples[named])
+        differs = ours != wanted
+        if ours.dtype.kind == "f":
+            differs &= ~(np.isnan(ours) & np.isnan(wanted))
+        found = np.flatnonzero(differs.any(axis=tuple(range(1, differs.ndim))))
+        wrong.append(found + rows.start if named is None else named[found])
+    return np.concatenate(wrong)
+
+
+def same_multiset(targets: Any, values: Any) -> bool:
+    """Whether one array of targets holds the labels, each as often, in any order."""
+    pairs = _paired(targets, values)
+    if pairs is None or len(pairs) != 1:
+        return False
+    both = _alike(*pairs[0])
+    if both is None or both[0].shape or len(both[0]) != len(both[1]):
+        return False
+    ours, theirs = (np.sort(side.rows(slice(None))) for side in both)
+    return bool(np.array_equal(ours, theirs))

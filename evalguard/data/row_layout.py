@@ -1,0 +1,188 @@
+"""One leaf in one layout: ragged, sparse, cast, without its padding."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from evalguard.data import tree
+
+hash_row = xxhash.xxh3_64_intdigest
+
+
+@functools.lru_cache(maxsize=1024)
+def _seed(dtype: str, shape: tuple[int, ...] | None, tail: tuple[int, ...]) -> np.uint64:
+    return np.uint64(hash_row(f"{dtype}|{shape}|{tail}".encode()))
+
+
+@functools.lru_cache(maxsize=1024)
+def dense_spec(dtype: np.dtype[Any], shape: tuple[int, ...]) -> LeafSpec:
+    """The spec of a dense leaf."""
+    return LeafSpec(dtype.name, row_shape(shape))
+
+
+@dataclass(frozen=True, slots=True)
+class LeafSpec:
+    """How one input looks to the model.
+
+    Attributes:
+        dtype: NumPy name, or ``str``.
+        shape: Shape of a row without trailing ones; None where rows differ in
+            length, then ``tail`` is the shape behind the first row dimension.
+        tail: See ``shape``.
+    """
+
+    dtype: str
+    shape: tuple[int, ...] | None
+    tail: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        """For messages: ``float32(28, 28)``."""
+        sizes = ["varying", *map(str, self.tail)] if self.shape is None else [*map(str, self.shape)]
+        return f"{self.dtype}({', '.join(sizes)})"
+
+    @property
+    def seed(self) -> np.uint64:
+        """What sets rows of equal bytes but other dtype or shape apart."""
+        return _seed(self.dtype, self.shape, self.tail)
+
+
+@dataclass(frozen=True, slots=True)
+class Ragged:
+    """Rows of different lengths: row ``i`` is ``values[splits[i]:splits[i + 1]]``."""
+
+    values: Any
+    splits: NDArray[np.int64]
+
+
+Leaf = NDArray[Any] | Ragged
+
+
+def is_dense(leaf: Any) -> bool:
+    """Whether any row of a leaf can be had by itself, in no time."""
+    return type(leaf).__name__ == "EagerTensor" or (isinstance(leaf, np.ndarray) and leaf.ndim > 0)
+
+
+def row_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of one row, without trailing axes of length one."""
+    while shape and shape[-1] == 1:
+        shape = shape[:-1]
+    return tuple(int(size) for size in shape)
+
+
+def plain_leaf(leaf: Any) -> Leaf:
+    """A leaf as numpy, float64 as float32, without copying where it can be helped."""
+    if type(leaf).__name__ == "EagerTensor":  # by far the commonest; a tensor is slow to say what it has not
+        return _array_plain_leaf(tree.numbers(leaf))
+    if hasattr(leaf, "row_splits"):  # tf.RaggedTensor
+        return Ragged(plain_leaf(leaf.values), np.asarray(leaf.row_splits, dtype=np.int64))
+    if hasattr(leaf, "dense_shape"):  # tf.SparseTensor
+        return plain_leaf(_dense_from_sparse(leaf))
+    if hasattr(leaf, "toarray"):  # scipy.sparse
+        return plain_leaf(leaf.toarray())
+    array = _array(leaf)
+    if array is None:
+        return _ragged_from_list(leaf)
+    if array.dtype == object and array.ndim == 1 and len(array) and isinstance(array[0], (np.ndarray, list)):
+        return _ragged_from_list(array.tolist())
+    return _array_plain_leaf(array)
+
+
+def _array_plain_leaf(array: NDArray[Any]) -> NDArray[Any]:
+    if array.ndim == 0:
+        msg = "expected inputs with a row dimension, found a scalar"
+        raise ValueError(msg)
+    return array.astype(np.float32) if array.dtype == np.float64 else array
+
+
+def _array(leaf: Any) -> NDArray[Any] | None:
+    try:
+        return np.asarray(leaf)
+    except ValueError:  # a list of rows of different lengths
+        return None
+
+
+def _dense_from_sparse(leaf: Any) -> NDArray[Any]:
+    values, indices = np.asarray(leaf.values), np.asarray(leaf.indices)
+    dense = np.zeros(tuple(int(size) for size in np.asarray(leaf.dense_shape)), dtype=values.dtype)
+    dense[tuple(indices.T)] = values
+    return dense
+
+
+def _ragged_from_list(rows: Sequence[Any]) -> Ragged:
+    arrays = [np.asarray(row) for row in rows]
+    splits = np.concatenate([[0], np.cumsum([len(array) for array in arrays])]).astype(np.int64)
+    filled = [array for array in arrays if len(array)] or arrays[:1]
+    values = np.concatenate(filled)
+    return Ragged(values.astype(np.float32) if values.dtype == np.float64 else values, splits)
+
+
+def cast_leaf(leaf: Leaf, wanted: LeafSpec | None) -> Leaf:
+    """A reference as a loader would have fed it: other number type, other form of the same row."""
+    if wanted is None or wanted.dtype == "str":
+        return leaf
+    if isinstance(leaf, Ragged):
+        values = leaf.values if isinstance(leaf.values, Ragged) else _cast_dtype(leaf.values, wanted.dtype)
+        return Ragged(values, leaf.splits)
+    leaf = _cast_dtype(leaf, wanted.dtype)
+    same_size = wanted.shape is not None and len(leaf) and leaf[0].size == int(np.prod(wanted.shape))
+    if same_size and wanted.shape is not None and _squeezed(leaf.shape[1:]) == _squeezed(wanted.shape):
+        return leaf.reshape(len(leaf), *wanted.shape)
+    return leaf
+
+
+def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size != 1)
+
+
+def _cast_dtype(array: NDArray[Any], name: str) -> NDArray[Any]:
+    if array.dtype.name == name or array.dtype.kind in "OSU":
+        return array
+    dtype = _dtype(name)
+    if array.dtype.kind == "f" and dtype.kind in "iub":
+        # Fed as whole numbers: equal only if nothing is lost, or another preprocessing would look alike.
+        with np.errstate(invalid="ignore"):
+            whole = array.astype(dtype)
+        return whole if np.array_equal(whole, array) else array
+    return array.astype(dtype)
+
+
+def _dtype(name: str) -> np.dtype[Any]:
+    try:
+        return np.dtype(name)
+    except TypeError:  # bfloat16 and float8 come with ml_dtypes, which TensorFlow and JAX bring
+        import ml_dtypes
+
+        dtype: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
+        return dtype
+
+
+def without_padding(leaf: Leaf, pad_value: Any) -> Leaf:
+    """Rows without trailing entries of ``pad_value`` along their first dimension."""
+    if isinstance(leaf, Ragged) or leaf.ndim < 2:
+        return leaf
+    pad = pad_value.encode() if isinstance(pad_value, str) and leaf.dtype.kind in "OS" else pad_value
+    filled = (leaf != pad).reshape(leaf.shape[0], leaf.shape[1], -1).any(axis=2)
+    lengths = np.where(filled.any(axis=1), leaf.shape[1] - filled[:, ::-1].argmax(axis=1), 0)
+    keep = np.arange(leaf.shape[1]) < lengths[:, None]
+    return Ragged(leaf[keep], np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+
+
+def is_padding(x: Any, pad_value: Any) -> NDArray[np.bool_]:
+    """Rows that consist of ``pad_value`` only, in every input: bool, shape ``(n,)``."""
+    flags = []
+    for leaf in tree.leaves(x):
+        plain = plain_leaf(leaf)
+        if isinstance(plain, Ragged):
+            flags.append(np.diff(plain.splits) == 0)
+        else:
+            pad = pad_value.encode() if isinstance(pad_value, str) and plain.dtype.kind in "OS" else pad_value
+            flags.append((plain == pad).reshape(len(plain), -1).all(axis=1))
+    combined: NDArray[np.bool_] = np.logical_and.reduce(flags)
+    return combined

@@ -1,0 +1,98 @@
+"""Patched calls go to the session of their context."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import sys
+from collections.abc import Callable
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any
+
+from evalguard.capture.engines import ENGINES, patching
+from evalguard.capture.engines.direct import is_callers_own
+from evalguard.core.epochs import FIT
+from evalguard.errors import SinkError
+from evalguard.guards.calls import CALL
+from evalguard.guards.fit_validations import current
+from evalguard.guards.session import Session
+
+METHODS = ("predict", "evaluate", "predict_on_batch", "test_on_batch", CALL, FIT)
+active_sessions: ContextVar[tuple[Session, ...]] = ContextVar("evalguard_active", default=())
+_in_call: ContextVar[bool] = ContextVar("evalguard_in_call", default=False)
+
+
+def dispatch(model: Any, method: str, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Guard the call if a guard of this context wants it; calls made inside a guarded call are Keras' own."""
+    if _in_call.get():
+        fit = current() if method == "evaluate" else None
+        if fit is not None and fit.is_own(model, kwargs):
+            return fit.validate(functools.partial(original, model), args, kwargs)
+        return original(model, *args, **kwargs)
+    wanting = [session for session in reversed(active_sessions.get()) if session.guards(model, method)]
+    if not wanting or _for_a_record() or (method == CALL and not is_callers_own(model, args, kwargs)):
+        return original(model, *args, **kwargs)
+    session = next((item for item in wanting if method in item.first_for), wanting[0])
+    token = _in_call.set(True)
+    try:
+        return session.run(model, method, original, args, kwargs)
+    finally:
+        _in_call.reset(token)
+
+
+def _for_a_record() -> bool:
+    """Whether MLflow predicts on an input example, to log a model: not the user's evaluation."""
+    if "mlflow" not in sys.modules:
+        return False
+    frame = inspect.currentframe()
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__", ""))
+        if module.startswith("mlflow.") and frame.f_code.co_name in {"log_model", "save_model"}:
+            return True
+        frame = frame.f_back
+    return False
+
+
+class Entry:
+    """One entry into a guard: sends calls of the model classes made in this context to the session.
+
+    A class, not a generator: a process that is forked inside the block (tf_keras
+    does so for ``use_multiprocessing``) drops its copy of the stack, which closes
+    generators as if the block had been left with an error there.
+    """
+
+    def __init__(self, session: Session, classes: tuple[type, ...], sink_errors: list[SinkError]) -> None:
+        self._session, self._classes, self._sink_errors = session, classes, sink_errors
+
+    def __enter__(self) -> None:
+        self._session.begin()
+        for owner in self._classes:
+            patching.install(owner, METHODS, dispatch)
+        self._token = active_sessions.set((*active_sessions.get(), self._session))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for owner in self._classes:
+            patching.remove(owner, METHODS)
+        active_sessions.reset(self._token)
+        try:
+            if error is None:
+                self._session.end()
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            if error is not None and not self._session.outcomes:
+                self._session.failed(error)
+            self._sink_errors += self._session.sink_errors
+
+
+def model_classes(model: Any) -> tuple[type, ...]:
+    """The Keras model classes to guard; Keras is imported if nothing has imported it yet."""
+    if model is None and not {"keras", "tf_keras"} & sys.modules.keys():
+        importlib.import_module("keras")
+    found = (engine.model_class() for engine in ENGINES)
+    return tuple(owner for owner in found if owner is not None)

@@ -1,0 +1,172 @@
+"""Metrics by name: of Keras, of scikit-learn, or the caller's own."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalguard.core.policy import check_word
+from evalguard.errors import ConfigError
+
+Function = Callable[[Any, Any], Any]
+SKLEARN = "sklearn:"
+AVERAGES = ("macro", "micro", "weighted")
+AVERAGED = ("f1", "precision", "recall", "jaccard")
+# Metrics that score predictions as they are; the others of scikit-learn take classes.
+OF_SCORES = ("roc_auc", "log_loss", "average_precision", "brier", "top_k", "hinge", "ndcg", "dcg", "d2_")
+
+
+# Means over rows of something between 0 and 1.
+ROW_MEANS = (
+    "accuracy",
+    "binary_accuracy",
+    "categorical_accuracy",
+    "sparse_categorical_accuracy",
+    "top_k_categorical_accuracy",
+    "sparse_top_k_categorical_accuracy",
+    "sklearn:accuracy",
+    "sklearn:accuracy_score",
+)
+
+
+SHORT = {"acc": "accuracy"}
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A figure of labels and predictions.
+
+    Attributes:
+        name: For the report.
+        function: Takes ``(y_true, y_pred)``, gives a number.
+        row_mean: It is a mean over rows of something between 0 and 1.
+    """
+
+    name: str
+    function: Function
+    row_mean: bool = False
+
+
+def metrics_of(given: Any) -> tuple[Metric, ...]:
+    """Metrics from what the option ``metrics`` takes.
+
+    Args:
+        given: A name or a callable ``(y_true, y_pred) -> number``, a sequence
+            of them, or a mapping of name to one of them. Names are those of
+            ``keras.metrics`` (``accuracy``, ``auc``, ``mse``, …; ``accuracy``
+            fits the labels as in ``compile``) or of scikit-learn
+            (``sklearn:f1_macro``, ``sklearn:balanced_accuracy``,
+            ``sklearn:accuracy_score``).
+
+    Raises:
+        ConfigError: It is none of these, or no such metric exists.
+    """
+    if given is None:
+        return ()
+    if isinstance(given, Mapping):
+        return tuple(_metric(metric, str(name)) for name, metric in given.items())
+    several = given if isinstance(given, (list, tuple)) else (given,)
+    metrics = tuple(_metric(metric, "") for metric in several)
+    names = [metric.name for metric in metrics]
+    if len(set(names)) < len(names):
+        msg = (
+            f"metrics: expected each name once, found {', '.join(names)}; a mapping of name to metric tells them apart"
+        )
+        raise ConfigError(msg)
+    return metrics
+
+
+def _metric(given: Any, name: str) -> Metric:
+    if isinstance(given, str):
+        word = SHORT.get(given.strip(), given.strip())
+        function = _of_sklearn(word) if word.startswith(SKLEARN) else _of_keras(word)
+        return Metric(name or given.strip(), function, word in ROW_MEANS)
+    if callable(given):
+        own = getattr(given, "__name__", None) or getattr(given, "name", None) or type(given).__name__
+        return Metric(name or str(own), functools.partial(_called, given))
+    msg = f"metrics: expected a name or a callable (y_true, y_pred) -> number, found {type(given).__name__}"
+    raise ConfigError(msg)
+
+
+def _called(function: Any, y_true: Any, y_pred: Any) -> Any:
+    """A plain function, or an object of ``keras.metrics``: a copy, for its state is the caller's."""
+    if hasattr(function, "update_state") and hasattr(function, "get_config"):
+        function = type(function).from_config(function.get_config())
+        function.update_state(y_true, y_pred)
+        return function.result()
+    return function(y_true, y_pred)
+
+
+def _of_keras(name: str) -> Function:
+    if "keras" in sys.modules or "tf_keras" in sys.modules:
+        _keras_metric(name)
+    return functools.partial(_by_keras, name)
+
+
+def _by_keras(name: str, y_true: Any, y_pred: Any) -> Any:
+    if name == "accuracy":
+        name = _kind_of_accuracy(np.asarray(y_true), np.asarray(y_pred))
+    return _called(_keras_metric(name), y_true, y_pred)
+
+
+def _keras_metric(name: str) -> Any:
+    # That of the models at hand; without any, as in check(), Keras 3. Both give the same figures.
+    kit = importlib.import_module("tf_keras" if "keras" not in sys.modules and "tf_keras" in sys.modules else "keras")
+    try:
+        found = kit.metrics.get(name)
+    except ValueError:
+        found = None
+    if found is None:
+        known = tuple(one for one in dir(kit.metrics) if one[:1].islower() and callable(getattr(kit.metrics, one)))
+        check_word("metrics", name, (*known, "accuracy"))
+        msg = f"metrics: {name!r} is no metric of {kit.__name__}.metrics"
+        raise ConfigError(msg)
+    return found
+
+
+def _kind_of_accuracy(y_true: NDArray[Any], y_pred: NDArray[Any]) -> str:
+    """As ``compile(metrics=["accuracy"])`` chooses (keras 3.15, compile_utils.py)."""
+    if y_pred.ndim < 2 or y_pred.shape[-1] == 1:
+        return "binary_accuracy"
+    one_hot = y_true.ndim == y_pred.ndim and y_true.shape[-1] == y_pred.shape[-1]
+    return "categorical_accuracy" if one_hot else "sparse_categorical_accuracy"
+
+
+def _of_sklearn(word: str) -> Function:
+    name = word.removeprefix(SKLEARN)
+    try:
+        module = importlib.import_module("sklearn.metrics")
+    except ImportError as error:
+        msg = f"metrics: expected scikit-learn for {word!r}, found it not installed: pip install scikit-learn"
+        raise ConfigError(msg) from error
+    base, _, average = name.rpartition("_")
+    if base in AVERAGED and average in AVERAGES:
+        function: Function = functools.partial(getattr(module, f"{base}_score"), average=average)
+    else:
+        known = {found for found in dir(module) if callable(getattr(module, found)) and not found.startswith("_")}
+        found = name if name in known else f"{name}_score"
+        if found not in known:
+            check_word("metrics", word, tuple(f"{SKLEARN}{one}" for one in sorted(known)))
+        function = getattr(module, found)
+    scores = any(part in name for part in OF_SCORES)
+    return lambda y_true, y_pred: function(y_true, y_pred if scores else _classes(y_true, y_pred))
+
+
+def _classes(y_true: Any, y_pred: Any) -> Any:
+    """Class numbers of probabilities or logits where the labels are class numbers; figures as they are."""
+    truth, predicted = np.asarray(y_true), np.asarray(y_pred)
+    if truth.dtype.kind not in "iubSUO" or predicted.dtype.kind != "f":
+        return predicted
+    if predicted.ndim > 1 and predicted.shape[-1] > 1:
+        if truth.dtype.kind in "SUO":
+            msg = "the labels are words and the predictions numbers: a callable knows which class is which"
+            raise TypeError(msg)
+        return predicted.argmax(axis=-1)
+    return (predicted.reshape(len(predicted)) > 0.5).astype(np.int64)

@@ -1,0 +1,67 @@
+"""One model, guarded."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from evalguard.core.report import Report
+from evalguard.guards.guard import Guard, guard
+
+WRAPPED = ("predict", "evaluate", "predict_on_batch", "test_on_batch")
+
+
+class GuardedModel:
+    """A model whose ``predict`` and ``evaluate`` are guarded; everything else is the model's own.
+
+    Attributes:
+        guard: The guard, with ``report``, ``reports``, ``index``, ``y_true``.
+    """
+
+    def __init__(self, model: Any, guard: Guard) -> None:
+        self.guard = guard
+        self._model = model
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._model, name)
+        if name not in WRAPPED:
+            return value
+
+        @functools.wraps(value)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            with self.guard:
+                # Looked up again, now that the guard is active.
+                return getattr(self._model, name)(*args, **kwargs)
+
+        return guarded
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the model itself, unguarded."""
+        return self._model(*args, **kwargs)
+
+    @property
+    def report(self) -> Report:
+        """The last report.
+
+        Raises:
+            LookupError: Nothing has been judged yet.
+        """
+        return self.guard.report
+
+
+def wrap(model: Any, **options: Any) -> GuardedModel:
+    """Guard one model's ``predict`` and ``evaluate``; everything else passes through.
+
+    Args:
+        model: A Keras model, of Keras 3 or of tf_keras.
+        **options: As for ``evalguard.guard``, but for ``model``.
+
+    Returns:
+        A model to be used in the place of this one; its ``report`` is that of
+        the last call. ``predict_on_batch`` and ``test_on_batch`` are guarded
+        too, each call by itself.
+
+    Raises:
+        ConfigError: An option has a value that is not allowed.
+    """
+    return GuardedModel(model, guard(model=model, **options))

@@ -1,0 +1,102 @@
+"""Labels with fingerprints as a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from evalguard.core.label_table import LabelTable, Values
+from evalguard.data.arrow import array_of_column, column_of, is_arrow, write_arrow
+from evalguard.data.fingerprint import ALGORITHM
+from evalguard.data.tables import read_label_table
+from evalguard.errors import LabelsError
+
+MANIFEST_VERSION = 1
+# Key of a manifest among the metadata of a Parquet or Arrow file.
+METADATA = b"evalguard"
+
+
+def write(labels: LabelTable, path: Path) -> None:
+    """Write key, label and fingerprint of each sample; see ``Labels.save``."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    mappable = is_arrow(path)
+    columns: dict[str, Any] = {}
+    shapes: dict[str, list[int]] = {}
+    if labels.keys is not None:
+        columns["key"] = column_of(labels.keys, mappable=mappable)
+    values = labels.values if isinstance(labels.values, Mapping) else {"": labels.values}
+    for part, array in values.items():
+        if array is not None:
+            column = f"label.{part}" if part else "label"
+            shapes[column] = [int(size) for size in array.shape[1:]]
+            columns[column] = column_of(array, mappable=mappable)
+    if labels.fingerprints is not None:
+        columns["fingerprint"] = pa.array(labels.fingerprints, type=pa.uint64())
+    about = {
+        "manifest_version": MANIFEST_VERSION,
+        "algorithm": ALGORITHM,
+        "spec": list(labels.spec),
+        "name": labels.name,
+        "shapes": shapes,
+        "dtypes": {column: str(array.dtype) for column, array in _named(values).items()},
+    }
+    table = pa.table(columns).replace_schema_metadata({METADATA: json.dumps(about, sort_keys=True).encode()})
+    if mappable:
+        write_arrow(table, path)
+    else:
+        pq.write_table(table, path)
+
+
+def read(path: Path) -> LabelTable:
+    """The labels that ``write`` wrote; see ``Labels.load``."""
+    table = read_label_table(path, None) if path.is_file() else None
+    if table is None or not is_manifest(table):
+        msg = f"manifest {path}: expected a file written by Labels.save, found {'another' if table else 'none'}"
+        raise LabelsError(msg)
+    return from_arrow(table, path)
+
+
+def is_manifest(table: Any) -> bool:
+    """Whether an Arrow table was written as a manifest."""
+    return METADATA in (table.schema.metadata or {})
+
+
+def from_arrow(table: Any, path: Path) -> LabelTable:
+    """The labels in a manifest's table.
+
+    Raises:
+        LabelsError: It was made by another algorithm or schema.
+    """
+    about = json.loads(table.schema.metadata[METADATA])
+    expected = {"manifest_version": MANIFEST_VERSION, "algorithm": ALGORITHM}
+    found = {name: about.get(name) for name in expected}
+    if found != expected:
+        msg = f"manifest {path}: expected {expected}, found {found}. Make it again with Labels.collect(...).save(...)"
+        raise LabelsError(msg)
+    values: dict[str, NDArray[Any]] = {}
+    for column, shape in about["shapes"].items():
+        array = array_of_column(table[column], about["dtypes"][column], tuple(shape))
+        values[column.removeprefix("label").removeprefix(".")] = array
+    names = table.column_names
+    return LabelTable(
+        values=_unnamed(values) if values else None,
+        keys=array_of_column(table["key"]) if "key" in names else None,
+        fingerprints=array_of_column(table["fingerprint"]) if "fingerprint" in names else None,
+        spec=tuple(about["spec"]),
+        name=about["name"],
+    )
+
+
+def _unnamed(values: dict[str, NDArray[Any]]) -> Values:
+    """One unnamed column is an array, named ones are a mapping."""
+    return values.get("", values)
+
+
+def _named(values: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    return {(f"label.{part}" if part else "label"): array for part, array in values.items() if array is not None}

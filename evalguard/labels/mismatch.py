@@ -1,0 +1,56 @@
+"""Why nothing in the stream matches the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from evalguard.data import tree
+from evalguard.data.fingerprint import row_fingerprints
+from evalguard.data.row_layout import LeafSpec
+from evalguard.labels.reference import Reference
+
+
+def explain_mismatch(reference: Reference, fed: Any, fed_specs: Sequence[LeafSpec]) -> str:
+    """Why no row was recognised: the first difference in dtype, shape or values.
+
+    Args:
+        reference: What the rows were compared with.
+        fed: First row that the model was fed, as a nest of arrays with one row.
+        fed_specs: How the fed inputs looked.
+    """
+    first = next(iter(reference.chunks()), None)
+    if first is None:
+        return "no row of the stream has a fingerprint of the manifest; made of other inputs, or preprocessed otherwise"
+    _, specs = row_fingerprints(first)
+    if len(specs) != len(fed_specs):
+        return f"the model is fed {len(fed_specs)} inputs, the reference has {len(specs)}"
+    for number, (ours, theirs) in enumerate(zip(specs, fed_specs, strict=True)):
+        if ours.shape != theirs.shape:
+            return f"input {number}: the model is fed rows of {theirs}, the reference has rows of {ours}"
+        if ours.dtype != theirs.dtype and "str" in {ours.dtype, theirs.dtype}:
+            return f"input {number}: the model is fed {theirs}, the reference is {ours}"
+    again = next(iter(reference.chunks()))
+    if not np.array_equal(row_fingerprints(first)[0], row_fingerprints(again)[0]):
+        return "two readings of the reference differ: it is transformed at random, and such a source cannot be matched"
+    return _value_difference(first, fed, specs, fed_specs)
+
+
+def _value_difference(first: Any, fed: Any, specs: Sequence[LeafSpec], fed_specs: Sequence[LeafSpec]) -> str:
+    for number, (ours, theirs) in enumerate(zip(tree.leaves(first), tree.leaves(fed), strict=False)):
+        try:
+            mine, other = np.asarray(ours)[0].ravel(), np.asarray(theirs)[0].ravel()
+            differs = np.flatnonzero(mine.astype(other.dtype) != other)
+        except (TypeError, ValueError, IndexError):
+            continue
+        if differs.size:
+            at = int(differs[0])
+            return (
+                f"input {number}, row 0: {differs.size} of {other.size} values differ; the first, at {at}, is "
+                f"{other[at]!s} as fed ({fed_specs[number]}) and {mine[at]!s} in the reference ({specs[number]}). "
+                "Two readings of the reference agree, so it looks like another preprocessing, "
+                "or a row order without a single sample in its place"
+            )
+    return "the inputs look alike, but no row of the stream is in the reference"

@@ -1,0 +1,177 @@
+"""Read step files: merge what is shared, apply ``--set``, validate."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from evalguard.errors import ConfigError
+from evalguard.step.config import yaml_file
+from evalguard.step.config.error_messages import told
+from evalguard.step.config.step_file import MAY_BE_EMPTY, Step, StepFile
+from evalguard.step.config.unions import Kind
+from evalguard.step.config.yaml_file import KeyPath, Lines
+
+# Given anew, these take the place of the whole; of other sections single keys do.
+WHOLE = ("name", "model", "data", "labels", "metrics")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the command line adds to a file.
+
+    Attributes:
+        values: ``KEY.PATH=VALUE`` each, put into the file before it is checked.
+        variables: What ``${NAME}`` is looked up in before the environment.
+    """
+
+    values: Sequence[str] = ()
+    variables: Mapping[str, str] | None = None
+
+
+def read(path: Path) -> Step:
+    """The one step in a file.
+
+    Raises:
+        ConfigError: Something in it is not allowed, or it holds several.
+    """
+    steps = read_all(path)
+    if len(steps) != 1:
+        msg = f"{path}: expected one evaluation, found {len(steps)}"
+        raise ConfigError(msg)
+    return steps[0]
+
+
+def read_all(path: Path, settings: Settings | None = None) -> tuple[Step, ...]:
+    """The evaluations in a file.
+
+    Raises:
+        ConfigError: Something in it is not allowed; each error is named with
+            file, line and key path.
+    """
+    settings = settings or Settings()
+    data, lines = yaml_file.load(path, {**os.environ, **(settings.variables or {})})
+    for text in settings.values:
+        _set(data, lines, text)
+    _validated(StepFile, data, data, lines, path, ())
+    _refuse_empty(data, (), lines, path)
+    entries = data.get("evaluations") or [None]
+    steps = [_step(data, number if entry is not None else None, lines, path) for number, entry in enumerate(entries)]
+    _refuse_equal_names(steps, lines, path)
+    return tuple(steps)
+
+
+def _step(data: dict[str, Any], number: int | None, lines: Lines, path: Path) -> Step:
+    shared = {name: value for name, value in data.items() if name != "evaluations"}
+    if number is None:
+        return _validated(Step, shared, data, lines, path, ())
+    own = data["evaluations"][number]
+    _refuse_empty(own, ("evaluations", number), lines, path)
+    merged = {**shared, "name": f"{shared.get('name', 'evaluation')}-{number + 1}", **_merged(shared, own)}
+    step = _validated(Step, merged, data, lines, path, ("evaluations", number))
+    if step.outputs.directory is None:
+        return step
+    folder = str(Path(step.outputs.directory) / _folder_name(step.name))
+    return step.model_copy(update={"outputs": step.outputs.model_copy(update={"directory": folder})})
+
+
+def _refuse_empty(sections: Mapping[str, Any], within: KeyPath, lines: Lines, path: Path) -> None:
+    empty = next((name for name, value in sections.items() if value is None and name not in MAY_BE_EMPTY), None)
+    if empty is not None:
+        at = (*within, empty)
+        where = f"{path}, line {yaml_file.line_of(at, lines)}, {yaml_file.dotted(at)}"
+        msg = f"{where}: expected a value, found nothing; give one, or leave the key out"
+        raise ConfigError(msg)
+
+
+def _merged(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for name, value in own.items():
+        before = shared.get(name)
+        if name not in WHOLE and isinstance(before, dict) and isinstance(value, dict):
+            merged[name] = {**before, **value}
+        else:
+            merged[name] = value
+    return merged
+
+
+def _folder_name(name: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name).strip(".") or "evaluation"
+
+
+def _refuse_equal_names(steps: Sequence[Step], lines: Lines, path: Path) -> None:
+    seen: dict[str, int] = {}
+    for number, step in enumerate(steps):
+        first = seen.setdefault(_folder_name(step.name).lower(), number)
+        if first != number:
+            at = ("evaluations", number, "name")
+            where = f"{path}, line {yaml_file.line_of(at, lines)}, {yaml_file.dotted(at)}"
+            msg = f"{where}: expected a name of its own for each evaluation, found {step.name!r} again"
+            raise ConfigError(msg)
+
+
+def _validated(kind: type[Kind], value: Any, data: Any, lines: Lines, path: Path, within: KeyPath) -> Kind:
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        raise ConfigError(told(error, kind, value, (path, lines, data, within))) from error
+
+
+def _set(data: dict[str, Any], lines: Lines, text: str) -> None:
+    """Put a value of the command line where it says, in the shared part and in every evaluation that has its own.
+
+    Raises:
+        ConfigError: It is no ``KEY.PATH=VALUE``, or the path goes through
+            something that is no mapping.
+    """
+    name, equals, given = text.partition("=")
+    at: KeyPath = tuple(int(part) if part.isdigit() else part for part in name.strip().split("."))
+    if not equals or not all(str(part) for part in at):
+        msg = f"--set {text[:60]}: expected KEY.PATH=VALUE, as in checks.require=identity"
+        raise ConfigError(msg)
+    try:
+        value = yaml_file.parse_value(given)
+    except ConfigError as error:
+        msg = f"--set {text[:60]}: {error}"
+        raise ConfigError(msg) from error
+    evaluations = data.get("evaluations")
+    own = [
+        number
+        for number, entry in enumerate(evaluations if isinstance(evaluations, list) else ())
+        if at[0] != "evaluations" and isinstance(entry, dict) and at[0] in entry
+    ]
+    for number in own:
+        _put(data, lines, ("evaluations", number, *at), copy.deepcopy(value), text)
+    if at[0] in data or not own:
+        _put(data, lines, at, value, text)
+
+
+def _put(data: Any, lines: Lines, at: KeyPath, value: Any, text: str) -> None:
+    target = data
+    for depth, part in enumerate(at[:-1]):
+        if isinstance(target, dict):
+            if target.get(str(part)) is None:
+                target[str(part)] = {}
+            target = target[str(part)]
+        elif isinstance(target, list) and isinstance(part, int) and part < len(target):
+            target = target[part]
+        else:
+            target = None
+        if not isinstance(target, (dict, list)):
+            msg = f"--set {text[:60]}: expected a mapping at {yaml_file.dotted(at[: depth + 1])}, found none"
+            raise ConfigError(msg)
+    last = at[-1]
+    if isinstance(target, list):
+        if not isinstance(last, int) or last >= len(target):
+            msg = f"--set {text[:60]}: expected a number below {len(target)} at its end, found {last!r}"
+            raise ConfigError(msg)
+        target[last] = value
+    else:
+        target[str(last)] = value
+    lines[at] = yaml_file.COMMAND_LINE

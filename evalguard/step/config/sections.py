@@ -1,0 +1,76 @@
+"""Model and labels in a step file."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+FUNCTION = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"
+Function = Annotated[str, Field(pattern=FUNCTION, description="A function, as `module:function`.")]
+Name = Annotated[str, Field(min_length=1, max_length=100)]
+Text = Annotated[str, Field(min_length=1)]
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Strict(BaseModel):
+    """A section: no unknown keys, no conversion between types."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Call(Strict):
+    """A function that gives what is wanted, called with `args` by name."""
+
+    call: Function
+    args: dict[str, Any] = {}
+
+
+CustomObjects = Annotated[
+    list[Function] | dict[Text, Function] | None,
+    Field(
+        description="Layers, losses and functions of your own in the model: a list of `module:name`, which also runs "
+        "the module that registers them, or a mapping from the name that the model knows."
+    ),
+]
+
+
+class ModelPath(Strict):
+    """A `.keras` or `.h5` file, or the folder of a SavedModel (run by a `TFSMLayer`)."""
+
+    path: Text
+    endpoint: Text | None = Field(default=None, description="Of a SavedModel; by default `serve` or `serving_default`.")
+    safe_mode: bool = Field(default=True, description="Refuse a `.keras` file that holds code (a `Lambda` layer).")
+    custom_objects: CustomObjects = None
+
+
+class ModelUri(Strict):
+    """A model that MLflow keeps: `models:/NAME/VERSION`, `models:/NAME@ALIAS`, `models:/m-…`, `runs:/RUN/PATH`."""
+
+    uri: Annotated[str, Field(pattern=r"^(models|runs):/.+")]
+    custom_objects: CustomObjects = None
+
+
+class LabelFile(Strict):
+    """A CSV, Parquet, JSONL, Arrow or `.npy` file, or a manifest of `Labels.save`; its rows are the label order."""
+
+    path: Text
+    label: Text | dict[str, Text] | None = Field(
+        default=None, description="Column with the labels, or a column for each output of the model."
+    )
+    key: Text | None = Field(default=None, description="Column that names each sample.")
+
+
+class LabelFolders(Strict):
+    """The class folders of an image directory: label k for the k-th class; files by name are the label order."""
+
+    image_directory: Text
+    class_names: list[Text] | None = Field(
+        default=None, description="Folders in the order of their labels; default: by name."
+    )
+
+
+class LabelStream(Strict):
+    """The stream's own y, collected in a pass of its own together with the inputs."""
+
+    from_: Literal["stream"] = Field(alias="from")

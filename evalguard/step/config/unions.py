@@ -1,0 +1,75 @@
+"""Each section is one of several kinds, told apart by the one key that names it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, Discriminator, Tag
+
+from evalguard.step.config.data_sections import Arrays, ImageDirectory, Images, Table, TFRecord
+from evalguard.step.config.error_messages import ONE_OF
+from evalguard.step.config.sections import Call, LabelFile, LabelFolders, LabelStream, ModelPath, ModelUri, Text
+
+Kinds = Mapping[str, type[BaseModel]]
+Kind = TypeVar("Kind", bound=BaseModel)
+MODELS: Kinds = {"path": ModelPath, "uri": ModelUri, "call": Call}
+DATA: Kinds = {
+    "call": Call,
+    "arrays": Arrays,
+    "table": Table,
+    "images": Images,
+    "image_directory": ImageDirectory,
+    "tfrecord": TFRecord,
+}
+LABELS: Kinds = {"path": LabelFile, "image_directory": LabelFolders, "from": LabelStream}
+
+
+def _kind(kinds: Kinds, text: str | None = None) -> Callable[[Any], str | None]:
+    """Tells a kind by the one key that stands for it; ``text`` is the kind of a value that is none but text."""
+
+    def tell(value: Any) -> str | None:
+        if isinstance(value, str):
+            return text
+        if not isinstance(value, Mapping):
+            return next((f"<{name}>" for name, kind in kinds.items() if isinstance(value, kind)), None)
+        found = [name for name in kinds if name in value]
+        # In brackets: pydantic puts it into the path of an error, which names the file's own keys beside it.
+        return f"<{found[0]}>" if len(found) == 1 else None
+
+    return tell
+
+
+def _one_of(kinds: Kinds, text: str | None = None) -> Any:
+    return Discriminator(_kind(kinds, text), custom_error_type=ONE_OF, custom_error_message=", ".join(kinds))
+
+
+Model = Annotated[
+    Annotated[ModelPath, Tag("<path>")] | Annotated[ModelUri, Tag("<uri>")] | Annotated[Call, Tag("<call>")],
+    _one_of(MODELS),
+]
+Data = Annotated[
+    Annotated[Call, Tag("<call>")]
+    | Annotated[Arrays, Tag("<arrays>")]
+    | Annotated[Table, Tag("<table>")]
+    | Annotated[Images, Tag("<images>")]
+    | Annotated[ImageDirectory, Tag("<image_directory>")]
+    | Annotated[TFRecord, Tag("<tfrecord>")],
+    _one_of(DATA),
+]
+Reference = Annotated[
+    Annotated[Text, Tag("<file>")]
+    | Annotated[Call, Tag("<call>")]
+    | Annotated[Arrays, Tag("<arrays>")]
+    | Annotated[Table, Tag("<table>")]
+    | Annotated[Images, Tag("<images>")]
+    | Annotated[ImageDirectory, Tag("<image_directory>")]
+    | Annotated[TFRecord, Tag("<tfrecord>")],
+    _one_of(DATA, text="<file>"),
+]
+LabelSource = Annotated[
+    Annotated[LabelFile, Tag("<path>")]
+    | Annotated[LabelFolders, Tag("<image_directory>")]
+    | Annotated[LabelStream, Tag("<from>")],
+    _one_of(LABELS),
+]

@@ -1,0 +1,87 @@
+"""Image files, decoded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalguard.data.tables import column_of, image_files, names_of, read_table, shown
+from evalguard.errors import ConfigError
+from evalguard.step.config.data_sections import Feature, ImageDirectory, Images
+from evalguard.step.inputs.stream import Place, Stream, lookup, without_target
+
+CHANNELS = {"grayscale": 1, "rgb": 3, "rgba": 4}
+
+
+def open_images(data: Images, place: Place) -> Stream:
+    """A stream over the image files that a table lists."""
+    path = place.base / data.images
+    where = f"{place.where}.images"
+    table = read_table(path, where, (data.column, data.key))
+    files = column_of(table, data.column, where).astype(np.str_)
+    root = place.base / data.root if data.root is not None else path.parent
+    missing = [row for row, name in enumerate(files) if not (root / name).is_file()]
+    if missing:
+        first = root / str(files[missing[0]])
+        msg = (
+            f"{where}: rows {shown(missing)} name files that are not there ({len(missing)} in all), the first: {first}"
+        )
+        raise ConfigError(msg)
+    target = None if data.target is None else column_of(table, data.target, where)
+    names = names_of(table, data.key or data.column, where) if place.keyed else None
+    return _decoded([str(root / name) for name in files], target, names, data, place)
+
+
+def open_image_directory(data: ImageDirectory, place: Place) -> Stream:
+    """A stream over the image files below a folder."""
+    folder = place.base / data.image_directory
+    files = image_files(folder, f"{place.where}.image_directory")
+    names = np.array(files) if place.keyed else None
+    return _decoded([str(folder / name) for name in files], None, names, data, place)
+
+
+def _decoded(
+    paths: list[str], y: Any, names: NDArray[Any] | None, spec: Images | ImageDirectory, place: Place
+) -> Stream:
+    import tensorflow as tf
+
+    rows = np.arange(len(paths), dtype=np.int64)
+    columns = (paths, rows) if y is None else (paths, y, rows)
+
+    def load(path: Any, *rest: Any) -> Any:
+        image = pixels(tf.io.read_file(path), spec)
+        if names is None:
+            return (image, *rest[:-1]) if y is not None else image
+        return (image, *rest)
+
+    dataset = tf.data.Dataset.from_tensor_slices(columns).map(load, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = dataset.batch(place.batch_size)
+    if names is not None and y is None:
+        dataset = dataset.map(without_target)
+    return Stream(dataset.prefetch(tf.data.AUTOTUNE), lookup(names), n_rows=len(paths))
+
+
+def pixels(encoded: Any, spec: Images | ImageDirectory | Feature) -> Any:
+    """An image, float32, as ``keras.utils.image_dataset_from_directory`` decodes and resizes it, then rescaled."""
+    import tensorflow as tf
+
+    channels = CHANNELS[spec.color_mode]
+    image = tf.io.decode_image(encoded, channels=channels, expand_animations=False)
+    image.set_shape((None, None, channels))
+    if spec.size is not None:
+        image = tf.image.resize(image, spec.size, method=getattr(spec, "interpolation", "bilinear"))
+    image = tf.cast(image, tf.float32)
+    if spec.rescale is not None:
+        image = image * scale(spec.rescale)
+    offset = getattr(spec, "offset", 0.0)
+    return image + offset if offset else image
+
+
+def scale(given: float | str) -> float:
+    """``1/255`` as a number."""
+    if isinstance(given, str):
+        over, _, under = given.partition("/")
+        return float(over) / float(under)
+    return given

@@ -1,0 +1,97 @@
+"""Arrays and tables, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalguard.data.tables import column_of, features, names_of, read_arrays, read_table
+from evalguard.errors import ConfigError
+from evalguard.step.config.data_sections import Arrays, Table
+from evalguard.step.inputs.stream import Place, Stream, key_entry, lookup, without_target
+
+
+def open_arrays(data: Arrays, place: Place) -> Stream:
+    """A stream over the arrays of a ``.npy`` or ``.npz`` file."""
+    path = place.base / data.arrays
+    loaded = read_arrays(path, f"{place.where}.arrays")
+    if isinstance(loaded, np.ndarray):
+        _refuse_options(data, place, path)
+        return _in_memory(loaded, None, None, place)
+    used = [data.inputs] if data.inputs else [[name for name in loaded if name not in {data.key, data.target}]]
+    if data.inputs is None and "x" in loaded:
+        used = [["x"]]
+    names = [name for name in (*used[0], data.key, data.target) if name is not None]
+    absent = [name for name in names if name not in loaded]
+    if absent:
+        known = ", ".join(map(repr, loaded))
+        msg = f"{place.where}: expected an array {absent[0]!r} in {path}, found {known}"
+        raise ConfigError(msg)
+    _refuse_lengths({name: loaded[name] for name in names}, place, path)
+    inputs = {name: loaded[name] for name in used[0]}
+    if len(inputs) > 1 and data.inputs is None:
+        msg = f"{place.where}.inputs: {path} holds {', '.join(map(repr, inputs))}; name those the model is fed"
+        raise ConfigError(msg)
+    x = next(iter(inputs.values())) if len(inputs) == 1 else inputs
+    key = key_entry(data.key, list(loaded), place)
+    names_ = None if key is None else _distinct(np.asarray(loaded[key]), key, place)
+    return _in_memory(x, None if data.target is None else loaded[data.target], names_, place)
+
+
+def _refuse_options(data: Arrays, place: Place, path: Path) -> None:
+    for option in ("inputs", "key", "target"):
+        if getattr(data, option) is not None:
+            msg = f"{place.where}.{option}: expected a .npz file with named arrays for it, found {path}"
+            raise ConfigError(msg)
+    key_entry(None, [], place)
+
+
+def _refuse_lengths(arrays: Mapping[str, NDArray[Any]], place: Place, path: Path) -> None:
+    lengths = {name: len(array) if array.ndim else None for name, array in arrays.items()}
+    if len(set(lengths.values())) != 1 or None in lengths.values():
+        msg = f"{place.where}: expected as many rows in each array of {path}, found {lengths}"
+        raise ConfigError(msg)
+
+
+def _distinct(names: NDArray[Any], key: str, place: Place) -> NDArray[Any]:
+    import pyarrow as pa
+
+    return names_of(pa.table({key: pa.array(names.tolist())}), key, f"{place.where}.key")
+
+
+def open_table(data: Table, place: Place) -> Stream:
+    """A stream over the columns of a table."""
+    path = place.base / data.table
+    where = f"{place.where}.table"
+    table = read_table(path, where, (data.key, place.label_key))
+    key = key_entry(data.key, table.column_names, place)
+    names = None if key is None else names_of(table, key, where)
+    same = {key, data.key, data.target, place.label_key, *place.label_columns}
+    groups = data.columns if data.columns is not None else [name for name in table.column_names if name not in same]
+    if isinstance(groups, dict):
+        x: Any = {name: features(table, columns, data.dtype, where) for name, columns in groups.items()}
+    else:
+        x = features(table, groups, data.dtype, where)
+    target = None if data.target is None else column_of(table, data.target, where)
+    return _in_memory(x, target, names, place)
+
+
+def _in_memory(x: Any, y: Any, names: NDArray[Any] | None, place: Place) -> Stream:
+    parts = x if isinstance(x, dict) else {"": x}
+    n_rows = len(next(iter(parts.values())))
+    if y is None and names is None:
+        return Stream(x, n_rows=n_rows)
+    import tensorflow as tf
+
+    rows = np.arange(n_rows, dtype=np.int64)
+    if y is None:
+        dataset = tf.data.Dataset.from_tensor_slices((x, rows)).batch(place.batch_size).map(without_target)
+    elif names is None:
+        dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(place.batch_size)
+    else:
+        dataset = tf.data.Dataset.from_tensor_slices((x, y, rows)).batch(place.batch_size)
+    return Stream(dataset, lookup(names), n_rows=n_rows)

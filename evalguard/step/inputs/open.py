@@ -1,0 +1,33 @@
+"""Open the ``data:`` section of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from evalguard.step.config.data_sections import Arrays, ImageDirectory, Images, Table, TFRecord
+from evalguard.step.config.sections import Call
+from evalguard.step.config.unions import Data
+from evalguard.step.imports import called
+from evalguard.step.inputs.images import open_image_directory, open_images
+from evalguard.step.inputs.in_memory import open_arrays, open_table
+from evalguard.step.inputs.stream import Place, Stream
+from evalguard.step.inputs.tfrecord import open_tfrecord
+
+
+def open_data(data: Data, place: Place) -> Stream:
+    """The stream that a ``data`` section describes.
+
+    Raises:
+        ConfigError: It cannot be made.
+    """
+    if isinstance(data, Call):
+        return Stream(called(data, place.where), ours=False)
+    makers: Mapping[type, Callable[[Any, Place], Stream]] = {
+        Arrays: open_arrays,
+        Table: open_table,
+        Images: open_images,
+        ImageDirectory: open_image_directory,
+        TFRecord: open_tfrecord,
+    }
+    return makers[type(data)](data, place)

@@ -1,0 +1,96 @@
+"""TFRecord files."""
+
+from __future__ import annotations
+
+import glob
+from typing import Any
+
+import numpy as np
+
+from evalguard.data.tables import existing
+from evalguard.errors import ConfigError
+from evalguard.labels.labels import Labels
+from evalguard.step.config.data_sections import Feature, TFRecord
+from evalguard.step.inputs.images import pixels, scale
+from evalguard.step.inputs.stream import Place, Stream, key_entry, lookup, without_target
+
+NO_LABEL = "(a key that no label has)"
+
+
+def open_tfrecord(data: TFRecord, place: Place) -> Stream:
+    """A stream over the examples of TFRecord files."""
+    import tensorflow as tf
+
+    where = place.where
+    unknown = [name for name in (*data.inputs, data.target) if name is not None and name not in data.features]
+    if unknown:
+        msg = f"{where}: expected {unknown[0]!r} among features, found {', '.join(data.features) or 'none'}"
+        raise ConfigError(msg)
+    paths = _record_files(data, place)
+    key = key_entry(data.key, [], place)
+    wanted = [*data.inputs, *([data.target] if data.target is not None else [])]
+    spec = {name: _feature(data.features[name]) for name in wanted}
+    number = None
+    if key is not None and place.labels is not None:
+        number = _numbering(place.labels)
+        text = data.features[key].dtype == "string" if key in data.features else True
+        spec[key] = tf.io.FixedLenFeature([], tf.string if text else tf.int64)
+
+    def parse(record: Any) -> Any:
+        found = tf.io.parse_single_example(record, spec)
+        inputs = {name: _value(found[name], data.features[name]) for name in data.inputs}
+        x = inputs if len(inputs) > 1 else inputs[data.inputs[0]]
+        y = None if data.target is None else _value(found[data.target], data.features[data.target])
+        if number is None:
+            return x if y is None else (x, y)
+        name = found[key]
+        row = number.lookup(name if name.dtype == tf.string else tf.strings.as_string(name))
+        return (x, row) if y is None else (x, y, row)
+
+    records = tf.data.TFRecordDataset(paths, compression_type=data.compression)
+    dataset = records.map(parse, num_parallel_calls=tf.data.AUTOTUNE).batch(place.batch_size)
+    if number is None or place.labels is None or place.labels.keys is None:
+        return Stream(dataset.prefetch(tf.data.AUTOTUNE))
+    if data.target is None:
+        dataset = dataset.map(without_target)
+    keys = np.concatenate([place.labels.keys.astype(np.str_), [NO_LABEL]])  # -1: none of them
+    return Stream(dataset.prefetch(tf.data.AUTOTUNE), lookup(keys))
+
+
+def _record_files(data: TFRecord, place: Place) -> list[str]:
+    patterns = [data.tfrecord] if isinstance(data.tfrecord, str) else data.tfrecord
+    paths: list[str] = []
+    for pattern in patterns:
+        found = sorted(glob.glob(str(place.base / pattern)))
+        if not found:
+            existing(place.base / pattern, f"{place.where}.tfrecord", "TFRecord files")
+        paths += found
+    return paths
+
+
+def _numbering(labels: Labels) -> Any:
+    """Label row of each name; -1 for a name that no label has."""
+    import tensorflow as tf
+
+    names = np.asarray(labels.keys).astype(np.str_)
+    rows = tf.lookup.KeyValueTensorInitializer(tf.constant(names.tolist()), tf.range(len(names), dtype=tf.int64))
+    return tf.lookup.StaticHashTable(rows, default_value=-1)
+
+
+def _feature(spec: Feature) -> Any:
+    import tensorflow as tf
+
+    if spec.encoding != "values" or spec.dtype == "string":
+        return tf.io.FixedLenFeature([] if spec.encoding != "values" else spec.shape, tf.string)
+    return tf.io.FixedLenFeature(spec.shape, tf.float32 if spec.dtype.startswith("float") else tf.int64)
+
+
+def _value(found: Any, spec: Feature) -> Any:
+    import tensorflow as tf
+
+    if spec.encoding == "image":
+        return pixels(found, spec)
+    if spec.encoding == "raw":
+        found = tf.reshape(tf.io.decode_raw(found, tf.as_dtype(spec.dtype)), spec.shape)
+    value = found if spec.dtype == "string" else tf.cast(found, tf.as_dtype(spec.dtype))
+    return value if spec.rescale is None else value * scale(spec.rescale)

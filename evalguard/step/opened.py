@@ -1,0 +1,153 @@
+"""What a step file names, opened: model, data, labels, reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evalguard.data import kinds
+from evalguard.data.tables import read_arrays
+from evalguard.errors import ConfigError
+from evalguard.labels.labels import Labels
+from evalguard.step.config.sections import Call
+from evalguard.step.config.step_file import Step
+from evalguard.step.imports import called, found
+from evalguard.step.inputs.labels import label_key, read_labels
+from evalguard.step.inputs.open import open_data
+from evalguard.step.inputs.stream import BATCH_SIZE, Place, Stream
+from evalguard.step.mlflow_run import store_of
+from evalguard.step.model import open_model
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Opened:
+    """What a step names, loaded.
+
+    Attributes:
+        step: The step.
+        base: Folder of its file.
+        model: The model.
+        stream: The data.
+        labels: The labels, in label order.
+        reference: Inputs in label order, or None.
+        arguments: Those of ``predict``.
+    """
+
+    step: Step
+    base: Path
+    model: Any
+    stream: Stream
+    labels: Labels
+    reference: Any
+    arguments: dict[str, Any]
+
+
+def open_step(step: Step, base: Path) -> Opened:
+    """Load all that a step names; what is cheapest to find wrong comes first.
+
+    Raises:
+        ConfigError: Something it names cannot be used.
+        LabelsError: The labels cannot be used.
+    """
+    labels = read_labels(step.labels, step.data, base)
+    model = open_model(step.model, base, store_of(step, base))
+    size = step.predict.batch_size or BATCH_SIZE
+    key = label_key(step.labels, step.data, base)
+    stream = open_data(step.data, Place(base, "data", size, labels, key, _label_columns(step)))
+    if labels is None:
+        labels = _of_stream(step, stream)
+    reference = _reference(step, base, size, key)
+    return Opened(step, base, model, stream, labels, reference, _arguments(step, stream, model))
+
+
+def _label_columns(step: Step) -> tuple[str, ...]:
+    label = getattr(step.labels, "label", None)
+    return tuple(label.values()) if isinstance(label, dict) else (label,) if label else ()
+
+
+def _of_stream(step: Step, stream: Stream) -> Labels:
+    """The stream's own y, by a pass of its own."""
+    held = Labels.held_by(stream.source)
+    if held is not None and held.values is not None:
+        return held
+    data, checks = step.data, step.checks
+    again = (lambda: called(data, "data")) if isinstance(data, Call) else None
+    source = again if again is not None and kinds.is_generator(stream.source) else stream.source
+    if kinds.is_arrays(source):
+        msg = "labels.from: expected a stream with y in it, found arrays alone; name a target, or a file of labels"
+        raise ConfigError(msg)
+    function = None if checks.fingerprint is None else found(checks.fingerprint, "checks.fingerprint")
+    labels = Labels.collect(source, key=checks.key, fingerprint=function, pad_value=checks.pad_value, name="the stream")
+    if labels.values is None:
+        msg = "labels.from: expected a stream with y in it, found none; name a target, or a file of labels"
+        raise ConfigError(msg)
+    return labels
+
+
+def _reference(step: Step, base: Path, size: int, key: str | None) -> Any:
+    given = step.checks.reference
+    if given is None:
+        return None
+    if not isinstance(given, str):
+        place = Place(base, "checks.reference", size, None, key, _label_columns(step))
+        return open_data(given, place).source
+    path = base / given
+    if path.suffix in {".npy", ".npz"}:
+        loaded = read_arrays(path, "checks.reference")
+        return next(iter(loaded.values())) if isinstance(loaded, dict) and len(loaded) == 1 else loaded
+    if not path.is_file():
+        msg = f"checks.reference: expected a .npy, .npz or manifest file at {path}, found none there"
+        raise ConfigError(msg)
+    return path
+
+
+def _arguments(step: Step, stream: Stream, model: Any) -> dict[str, Any]:
+    """Arguments of ``predict``; what this source cannot be given is an error, never left out silently.
+
+    Raises:
+        ConfigError: An option does not apply to this source.
+    """
+    section, source = step.predict, stream.source
+    arguments = {name: getattr(section, name) for name in ("steps", "verbose") if getattr(section, name) is not None}
+    if section.batch_size is not None and kinds.is_arrays(source):
+        arguments["batch_size"] = section.batch_size
+    elif section.batch_size is not None and not stream.ours and _has_batches(source):
+        msg = f"predict.batch_size: expected arrays, found {_type(source)}, which makes batches of its own"
+        raise ConfigError(msg)
+    queue = {
+        name: value
+        for name in ("workers", "use_multiprocessing", "max_queue_size")
+        if (value := getattr(section, name)) is not None
+    }
+    if not queue:
+        return arguments
+    if of_tf_keras(model):
+        return {**arguments, **queue}
+    if not kinds.is_pydataset(source):
+        msg = f"predict.{next(iter(queue))}: expected a PyDataset, found {_type(source)}, which has no workers"
+        raise ConfigError(msg)
+    for name, value in queue.items():
+        setattr(source, name, value)
+    return arguments
+
+
+def _has_batches(source: Any) -> bool:
+    """Whether it is known to make batches itself; what is not known at all, the guard refuses in its own words."""
+    kinds_of_batches = (
+        kinds.is_pydataset,
+        kinds.is_sequence,
+        kinds.is_tf_dataset,
+        kinds.is_iterator,
+        kinds.is_untaggable,
+    )
+    return any(is_kind(source) for is_kind in kinds_of_batches)
+
+
+def _type(source: Any) -> str:
+    return type(source).__name__.lstrip("_")
+
+
+def of_tf_keras(model: Any) -> bool:
+    """Whether it is a model of tf_keras, not of Keras 3."""
+    return any(parent.__module__.partition(".")[0] == "tf_keras" for parent in type(model).__mro__)

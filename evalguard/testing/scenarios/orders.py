@@ -1,0 +1,133 @@
+"""Scenarios in which samples come in another order."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+from evalguard.testing.scenarios.data import Data, Mistake
+
+
+def racing(data: Data) -> Mistake:
+    """Threads load batches, and whichever is ready goes first."""
+    batches = data.cut(np.arange(data.n))
+    slow = {0, 3 % len(batches)}
+
+    def load(number: int) -> Any:
+        time.sleep(0.05 if number in slow else 0)
+        return data.rows(batches[number])
+
+    def stream() -> Iterator[Any]:
+        with ThreadPoolExecutor(2) as pool:
+            for first in range(0, len(batches), 2):
+                jobs = [pool.submit(load, number) for number in range(first, min(first + 2, len(batches)))]
+                yield from (job.result() for job in as_completed(jobs))
+
+    return data.done(stream, "parallel work inside the source", certain=False)
+
+
+def asked_by_two(data: Data) -> Mistake:
+    """Two workers of tf_keras ask one iterator: the first to ask is not the first to be given."""
+
+    class Loader:
+        def __init__(self) -> None:
+            self.batches = map(data.rows, data.cut(np.arange(data.n)))
+            self.turns, self.lock = count(), threading.Lock()
+            self.given: dict[int, threading.Event] = defaultdict(threading.Event)
+
+        def __iter__(self) -> Any:
+            return self
+
+        def __next__(self) -> Any:
+            turn = next(self.turns)
+            if turn % 2 == 0:
+                self.given[turn + 1].wait(timeout=0.5)
+            try:
+                with self.lock:
+                    return next(self.batches)
+            finally:
+                self.given[turn].set()
+
+    return Mistake(
+        lambda model: model.predict(Loader(), steps=data.steps, workers=2, verbose=0),
+        "unordered queue",
+        True,
+        data.y,
+        engine="tf_keras",
+    )
+
+
+def buffer_shuffle(data: Data) -> Mistake:
+    """A shuffle buffer smaller than the data."""
+    made = data.dataset().shuffle(max(2, data.n // 8), reshuffle_each_iteration=False, seed=1).batch(data.batch_size)
+    return data.done(lambda: made, "shuffle buffer", certain=True)
+
+
+def shuffle_attribute(data: Data) -> Mistake:
+    """``shuffle=True`` of a PyDataset, as of image iterators."""
+
+    def shuffle(self: Any) -> None:
+        self.batches = data.cut(np.random.default_rng(0).permutation(data.n))
+
+    made = type("Shuffling", (data.pydataset(shuffle=True),), {"on_epoch_begin": shuffle})
+
+    def source() -> Any:
+        dataset = made()
+        dataset.on_epoch_begin()  # Keras before 3.5 does not call it
+        return dataset
+
+    return data.done(source, "`shuffle=True`", certain=True)
+
+
+def reshuffled(data: Data) -> Mistake:
+    """A dataset that is shuffled anew at each pass."""
+    made = data.dataset().shuffle(data.n).batch(data.batch_size)
+    return data.done(lambda: made, "shuffled anew at each pass", certain=True)
+
+
+def sorted_as_text(data: Data) -> Mistake:
+    """Files listed as text: ``10`` before ``2``."""
+    order = np.array(sorted(range(data.n), key=str))
+    return data.done(data.pydataset(order), "labels in another sort order", certain=False)
+
+
+def by_class(data: Data) -> Mistake:
+    """Directories of classes, one after the other."""
+    order = np.argsort(data.y, kind="stable")
+    return data.done(data.pydataset(order), "labels in another sort order", certain=False)
+
+
+def shards(data: Data) -> Mistake:
+    """Three shards, one put behind the other."""
+
+    def predict(model: Any) -> Any:
+        parts = (data.dataset().shard(3, rank).batch(data.batch_size) for rank in range(3))
+        return [model.predict(part, verbose=0) for part in parts]
+
+    return Mistake(predict, "stride of 3", True, data.y, {"scope": "session"})
+
+
+def two_branches(data: Data) -> Mistake:
+    """Inputs and targets come out of one shuffle by two ways."""
+    import tensorflow as tf
+
+    numbers = tf.data.Dataset.range(data.n).shuffle(data.n, seed=1)
+    # Not two lambdas in one line: TensorFlow warns that it cannot tell them apart.
+    x, y = (numbers.map(partial(tf.gather, tf.constant(part))) for part in (data.x, data.y))
+    apart = tf.data.Dataset.zip((x, y))
+    return data.done(lambda: apart.batch(data.batch_size), "labels in the stream belong to other rows", certain=True)
+
+
+def label_file(data: Data) -> Mistake:
+    """The label file is off by one row."""
+    source = data.pydataset()
+    labels = np.roll(data.y, 1)
+    return Mistake(lambda model: model.predict(source(), verbose=0), "label file in another order", True, labels)

@@ -1,0 +1,60 @@
+"""A client for MLflow's store, and the errors that no second attempt mends."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+# Answers that no second try will change.
+FOR_GOOD = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "INVALID_STATE"})
+
+
+log = logging.getLogger("evalguard")
+
+
+def client_of(tracking_uri: str) -> Any:
+    """A client for an explicit store.
+
+    Raises:
+        StoreGoneError: An sqlite file that is not there; MLflow would make a new, empty one.
+    """
+    path = sqlite_path(tracking_uri)
+    if path is not None and not path.exists():
+        msg = f"expected an MLflow store at {path}, found none there"
+        raise StoreGoneError(msg)
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(tracking_uri=tracking_uri)
+
+
+class StoreGoneError(Exception):
+    """The store is a file, and the file is not there."""
+
+    error_code = "RESOURCE_DOES_NOT_EXIST"
+
+
+def sqlite_path(tracking_uri: str) -> Path | None:
+    """The file of an sqlite store; None for any other."""
+    if not tracking_uri.startswith("sqlite:///"):
+        return None
+    return Path(unquote(tracking_uri.removeprefix("sqlite:///").partition("?")[0]))
+
+
+def short(error: BaseException) -> str:
+    """Type and first line of an error."""
+    text = str(error).splitlines()[0] if str(error) else ""
+    return f"{type(error).__name__}: {text}"[:200]
+
+
+def refused_for_good(error: BaseException) -> bool:
+    """Whether the server understood and said no: the run is deleted or was never there."""
+    return getattr(error, "error_code", None) in FOR_GOOD
+
+
+def shown(tracking_uri: str) -> str:
+    """A tracking URI without the password that may be in it."""
+    scheme, separator, rest = tracking_uri.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"

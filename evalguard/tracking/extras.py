@@ -1,0 +1,95 @@
+"""What follows the verdict where the server still answers: dataset, metrics, logged model."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from evalguard.tracking.client import log, short
+from evalguard.tracking.lineage import lineage
+from evalguard.tracking.record import Record
+from evalguard.tracking.slots import FOLDER, Slot, number, run_tags, slots
+
+MAX_DIGEST, MAX_DATASET_NAME = 36, 500
+MAX_METRIC, MAX_BATCH = 250, 1000
+
+
+def write_extras(client: Any, record: Record, own: Slot) -> None:
+    """Write what MLflow's pages show beside the verdict; none of it decides anything, so each may fail."""
+    _try("dataset", lambda: _write_dataset(client, record))
+    _try("figures", lambda: _write_figures(client, record, own.name))
+    model_id = _try("model", lambda: _model_id(client, record.fields.get("model", "")))
+    if model_id:
+        _try("model", lambda: _write_model(client, record, own, model_id))
+
+
+def _dataset(record: Record) -> tuple[str, str] | None:
+    digest = str(record.labels.get("digest") or "")[:MAX_DIGEST]
+    name = str(record.labels.get("name") or "labels")[:MAX_DATASET_NAME]
+    return (name, digest) if digest else None
+
+
+def _write_dataset(client: Any, record: Record) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    found = _dataset(record)
+    if found is None:
+        return
+    name, digest = found
+    profile = json.dumps({"num_rows": record.labels.get("n")})
+    dataset = Dataset(name, digest, "local", json.dumps({"uri": name}), profile=profile)
+    client.log_inputs(record.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "eval")])])
+
+
+def _write_figures(client: Any, record: Record, slot: str) -> None:
+    """``evalguard/<slot>/<metric>/as_scored`` and its like."""
+    from mlflow.entities import Metric
+
+    metrics = [
+        # MLflow takes these letters and no others in a name.
+        Metric(
+            re.sub(r"[^/\w.\- ]", "_", f"{FOLDER}/{slot}/{name}", flags=re.ASCII)[:MAX_METRIC],
+            value,
+            record.checked_at_ms,
+            0,
+        )
+        for name, value in record.figures.items()
+    ]
+    for start in range(0, len(metrics), MAX_BATCH):
+        client.log_batch(record.run_id, metrics=metrics[start : start + MAX_BATCH], synchronous=True)
+
+
+def _model_id(client: Any, model: str) -> str:
+    """Id of the logged model that ``m-…``, ``models:/m-…`` or ``models:/NAME/VERSION`` names; empty if none does."""
+    name = model.removeprefix("models:/")
+    if "/" not in name:
+        return name
+    registered, _, version = name.rpartition("/")
+    return lineage(client.get_model_version, registered, version).model_id
+
+
+def _write_model(client: Any, record: Record, own: Slot, model_id: str) -> None:
+    from mlflow.entities import Metric
+
+    name, digest = _dataset(record) or (None, None)
+    metrics = [
+        Metric(f"{FOLDER}/{count}", float(value), record.checked_at_ms, 0, model_id, name, digest, record.run_id)
+        for count, value in record.counts.items()
+    ]
+    if metrics:
+        client.log_batch(record.run_id, metrics=metrics, synchronous=True)
+    told = client.get_logged_model(model_id).tags
+    present = {**slots(told), own.name: own}
+    if number(told.get(f"{FOLDER}.{own.name}.checked_at_ms", "")) <= own.checked_at_ms:
+        client.set_logged_model_tags(model_id, {**own.to_tags(), **run_tags(present)})
+
+
+def _try(what: str, work: Callable[[], Any]) -> Any:
+    """An extra: an old server, or one that refuses it, does not stand in the way of the verdict."""
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001 - whatever a store raises, the verdict is there already
+        log.warning("evalguard: the %s was not written to MLflow: %s", what, short(error))
+        return None

@@ -1,0 +1,198 @@
+"""What one evaluation is worth to the gate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from evalguard.core.policy import Proof, Require
+from evalguard.tracking.gate import attestation
+from evalguard.tracking.gate.record_check import contradictions
+from evalguard.tracking.gate.selection import Question
+from evalguard.tracking.slots import Slot, worst
+from evalguard.tracking.store import Store
+
+ACCEPTABLE = ("PASS", "REPAIRED")
+UNGUARDED, REFUSED = "UNGUARDED", "REFUSED"
+# Two clocks may differ by this; a record from further ahead has no known age.
+CLOCK_MS = 5 * 60 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One evaluation that the gate looked at.
+
+    Attributes:
+        run_id: Its run.
+        name: Its slot in that run.
+        verdict: What its tag says.
+        proof: What was shown.
+        labels: Digest of the labels.
+        model: The model it says it is of; empty where it does not say.
+        checked_at_ms: When it was judged, milliseconds since the epoch.
+        refused: Why it does not pass; empty if it does.
+    """
+
+    run_id: str
+    name: str
+    verdict: str
+    proof: str = ""
+    labels: str = ""
+    model: str = ""
+    checked_at_ms: int = 0
+    refused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """Whether the gate is open, and why not.
+
+    Attributes:
+        asked: What was asked about.
+        passed: Every evaluation in question is proven, and there is one.
+        evaluations: The evaluations in question.
+        unguarded: Runs in question without any guarded evaluation.
+        superseded: Evaluations of the same name and labels that a later one replaces.
+        reasons: Why the gate is closed; empty if it is open.
+        files: With ``attestation``: each file at hand → the subject that it is.
+        unchecked: With ``attestation``: subjects that no file at hand is.
+        not_tagged: Why the model version was not tagged although that was asked
+            for; empty if it was.
+    """
+
+    asked: str
+    passed: bool
+    evaluations: tuple[Evaluation, ...] = ()
+    unguarded: tuple[str, ...] = ()
+    superseded: tuple[Evaluation, ...] = ()
+    reasons: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+    unchecked: tuple[str, ...] = ()
+    not_tagged: str = ""
+
+    def __bool__(self) -> bool:
+        """Whether the gate is open."""
+        return self.passed
+
+    @property
+    def verdict(self) -> str:
+        """One word for a tag: a verdict, UNGUARDED, or REFUSED where a good verdict alone would mislead."""
+        if not self.evaluations:
+            return UNGUARDED
+        shown_verdict = worst({f"{item.run_id}/{item.name}": _slot_of(item) for item in self.evaluations})["verdict"]
+        return shown_verdict if self.passed or shown_verdict not in ACCEPTABLE else REFUSED
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data."""
+        return {**asdict(self), "verdict": self.verdict}
+
+    def to_json(self) -> str:
+        """As JSON, ending in a newline."""
+        return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What each evaluation must be."""
+
+    accept: tuple[str, ...]
+    require: Require
+    labels: tuple[str, ...]
+    not_before_ms: int
+    now_ms: int
+
+
+def answer(store: Store, question: Question, demand: Demand) -> GateResult:
+    """The gate's answer: each evaluation with the reasons why it does not count."""
+    evaluations = tuple(_judged(store, run, slot, demand) for run, slot in question.found)
+    reasons = list(question.reasons)
+    reasons += [f"run {run_id} has no guarded evaluation" for run_id in question.unguarded]
+    reasons += [f"{item.name} in run {item.run_id}: {why}" for item in evaluations for why in item.refused]
+    if all(slot.is_validation for _, slot in question.found):
+        reasons.append(f"{question.asked} has no guarded evaluation: no evidence is not a pass")
+    return GateResult(
+        asked=question.asked,
+        passed=not reasons,
+        evaluations=evaluations,
+        unguarded=tuple(question.unguarded),
+        superseded=tuple(_evaluation(run, slot, ()) for run, slot in question.superseded),
+        reasons=tuple(reasons),
+    )
+
+
+def about_statement(path: str | Path, files: Sequence[str | Path], demand: Demand) -> GateResult:
+    """The answer for an attestation, compared with the files at hand."""
+    statement = attestation.read(path)
+    compared = attestation.compare(statement, files)
+    notes = statement.notes
+    fields = {name: notes.get(name, "") for name in ("verdict", "proof", "labels", "checked_at_ms")}
+    slot = Slot(notes.get("evaluation", ""), fields)
+    refused = [*_refusals(slot, demand), *attestation.inconsistencies(statement)]
+    evaluation = Evaluation(
+        "", slot.name, slot["verdict"], slot["proof"], slot["labels"], "", slot.checked_at_ms, tuple(refused)
+    )
+    reasons = [f"{slot.name}: {why}" for why in refused]
+    reasons += [f"{file}: none of the files that were judged, or changed since" for file in compared.strangers]
+    return GateResult(
+        asked=f"attestation {path}",
+        passed=not reasons,
+        evaluations=(evaluation,),
+        reasons=tuple(reasons),
+        files=compared.matched,
+        unchecked=compared.unchecked,
+    )
+
+
+def _evaluation(run: Any, slot: Slot, refused: Sequence[str]) -> Evaluation:
+    return Evaluation(
+        run.info.run_id,
+        slot.name,
+        slot["verdict"],
+        slot["proof"],
+        slot["labels"],
+        slot["model"],
+        slot.checked_at_ms,
+        tuple(refused),
+    )
+
+
+def _slot_of(item: Evaluation) -> Slot:
+    return Slot(item.name, {"verdict": item.verdict, "checked_at_ms": str(item.checked_at_ms)})
+
+
+def _judged(store: Store, run: Any, slot: Slot, demand: Demand) -> Evaluation:
+    refused = _refusals(slot, demand)
+    if slot["verdict"] in demand.accept:
+        refused += contradictions(store, run.info.run_id, slot)
+    return _evaluation(run, slot, refused)
+
+
+def _refusals(slot: Slot, demand: Demand) -> list[str]:
+    if slot["verdict"] in demand.accept:
+        return _unmet(slot, demand)
+    why = f" ({slot['reason']})" if slot["reason"] else ""
+    return [f"the verdict is {slot['verdict'] or 'missing'}{why}"]
+
+
+def _unmet(slot: Slot, demand: Demand) -> list[str]:
+    """What was asked for and is not so."""
+    unmet = []
+    # Record and report say the same as the tag, or it is refused for that: see `contradictions`.
+    if _level(slot["proof"]) < _level(demand.require):
+        unmet.append(f"proof {slot['proof'] or 'missing'}, weaker than {demand.require}")
+    if demand.labels and slot["labels"] not in demand.labels:
+        unmet.append(f"judged against labels {slot['labels'] or 'unknown'}, asked for {' or '.join(demand.labels)}")
+    if demand.not_before_ms and slot.checked_at_ms < demand.not_before_ms:
+        days = (demand.now_ms - slot.checked_at_ms) / 86_400_000
+        unmet.append(f"judged {days:.1f} days ago, older than allowed")
+    if slot.checked_at_ms > demand.now_ms + CLOCK_MS:
+        unmet.append("judged in the future: its age is not known")
+    return unmet
+
+
+def _level(proof: str) -> Proof:
+    """How strong a proof is; what is no word of ours shows nothing."""
+    return {level.label: level for level in Proof}.get(proof, Proof.NONE)

@@ -1,0 +1,87 @@
+"""Which run and which logged model a verdict belongs to."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evalguard.errors import ConfigError
+from evalguard.tracking.client import sqlite_path
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The run that gets the verdict, and the store it is in.
+
+    Attributes:
+        tracking_uri: Server or store.
+        run_id: The run.
+        model: Logged model or registered version that is evaluated, as
+            ``m-…`` or ``models:/NAME/VERSION``; empty where not known.
+    """
+
+    tracking_uri: str
+    run_id: str
+    model: str = ""
+
+
+def find_run(option: str | bool, model: str | None = None, tracking_uri: str | None = None) -> Target | None:
+    """The run to write to, asked on the caller's thread: active runs are thread-local.
+
+    A run id given; the thread's active run, if MLflow has been imported at
+    all; ``MLFLOW_RUN_ID``, which is read and left; none.
+
+    Args:
+        option: ``auto``, a run id, or False for none.
+        model: The model that is evaluated; by default ``MLFLOW_ACTIVE_MODEL_ID``.
+            Not MLflow's active model: loading any model may have set that.
+        tracking_uri: The store that the run is in; by default MLflow's own.
+
+    Raises:
+        ConfigError: ``model`` names no logged model and no version.
+    """
+    if option is False:
+        return None
+    active: Any = sys.modules.get("mlflow")
+    # Another thread may be in the middle of importing it: then it has no active run yet.
+    if not hasattr(active, "active_run") or not hasattr(active, "get_tracking_uri"):
+        active = None
+    run_id = None if option in {"auto", True} else str(option)
+    if run_id is None and active is not None:
+        run = active.active_run()
+        run_id = run.info.run_id if run is not None else None
+    run_id = run_id or os.environ.get("MLFLOW_RUN_ID")
+    if not run_id:
+        return None
+    if tracking_uri is None:
+        if active is None:
+            import mlflow as active
+        tracking_uri = active.get_tracking_uri()
+    return Target(absolute(tracking_uri), run_id, model_name(model or os.environ.get("MLFLOW_ACTIVE_MODEL_ID", "")))
+
+
+def absolute(tracking_uri: str) -> str:
+    """The same store from any folder: a record may be sent later, from elsewhere."""
+    path = sqlite_path(tracking_uri)
+    if path is None or path.is_absolute() or str(path) in {"", ".", ":memory:"}:
+        return tracking_uri
+    return f"sqlite:///{Path.cwd() / path}"
+
+
+def model_name(model: str) -> str:
+    """``m-…`` or ``models:/NAME/VERSION``.
+
+    Raises:
+        ConfigError: It is neither; an alias may point elsewhere tomorrow.
+    """
+    name = model.removeprefix("models:/")
+    if name == "" or re.fullmatch(r"m-[0-9a-zA-Z]+", name):
+        return name
+    if model.startswith("models:/") and re.fullmatch(r"[^/@]+/\d+", name):
+        return model
+    msg = f"model: expected a logged model (m-…) or models:/NAME/VERSION with a number; found {model[:80]!r}"
+    raise ConfigError(msg)
