@@ -40,7 +40,6 @@ from evalguard.testing.scenarios.orders import (
 )
 from evalguard.testing.scenarios.starts import left_in_the_queue, looked_at, one_buffer, reads_on, two_calls
 
-
 MISTAKES: Mapping[str, Callable[[Data], Mistake]] = {
     "generator_looked_at": looked_at,
     "generator_for_two_calls": two_calls,
