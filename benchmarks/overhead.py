@@ -17,7 +17,7 @@ from benchmarks.memory import added_bytes
 from benchmarks.pairs import Ratio, compare
 from benchmarks.subjects import BATCH, CONV, KERAS_3, KINDS, MLP, TF_KERAS, Subject, call_of, clock_of, subject, twin
 from benchmarks.turns import Turns
-from evalguard.capture.contract import Wanted
+from evalguard.capture.contract import CaptureOptions
 from evalguard.capture.probes.tf_data import TfDataProbe
 from evalguard.capture.recording.batches import take
 from evalguard.capture.recording.recorder import Recorder
@@ -284,7 +284,7 @@ def fingerprints_alone(subject: Subject, calls: int, *, rows: bool) -> Ratio:
     turns = Turns(subject.batches // STRETCHES)
 
     def call() -> None:
-        function, recorder = model.predict_function, Recorder(Wanted("always"), TfDataProbe(dataset, {}))
+        function, recorder = model.predict_function, Recorder(CaptureOptions("always"), TfDataProbe(dataset, {}))
         turns.begin()
 
         def tap(data: list[Any]) -> Any:

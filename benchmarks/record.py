@@ -42,7 +42,7 @@ def figures(times: int) -> Iterator[tuple[str, float, str, float, bool]]:
         client: Any = MlflowClient(tracking_uri=uri)
         experiment = client.create_experiment("benchmark")
         for verdict, order in orders.items():
-            report = evalguard.check(order, ROWS, name="digits")
+            report = evalguard.check(indices=order, labels=ROWS, name="digits")
             assert report.verdict.value == verdict
             rendered = artifacts(report, {"predictions.npy": "0" * 64})
             seconds = []

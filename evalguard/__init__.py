@@ -10,6 +10,7 @@ from evalguard.capture.tags import tagged
 from evalguard.core.policy import Policy, Proof, Verdict
 from evalguard.core.report import Diagnosis, Report
 from evalguard.errors import (
+    ArgumentError,
     ConfigError,
     EvalGuardError,
     EvalGuardWarning,
@@ -20,6 +21,7 @@ from evalguard.errors import (
 from evalguard.guards.check import check
 from evalguard.guards.errors import AlignmentError, MisalignmentError, UnprovenError
 from evalguard.guards.guard import Guard, guard
+from evalguard.guards.options import GuardOptions, MlflowTarget
 from evalguard.guards.validation_guard import ValidationGuard
 from evalguard.guards.wrap import GuardedModel, wrap
 from evalguard.labels.labels import Labels
@@ -32,6 +34,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AlignmentError",
+    "ArgumentError",
     "ConfigError",
     "Diagnosis",
     "EvalGuardError",
@@ -39,10 +42,12 @@ __all__ = [
     "Evaluation",
     "GateResult",
     "Guard",
+    "GuardOptions",
     "GuardedModel",
     "Labels",
     "LabelsError",
     "MisalignmentError",
+    "MlflowTarget",
     "Policy",
     "Proof",
     "Report",

@@ -3,11 +3,12 @@
 ::
 
     EvalGuardError
-    ├── AlignmentError            carries .report and .predictions
+    ├── AlignmentError            carries .report and .predictions (guards/errors.py)
     │   ├── MisalignmentError     the verdict is FAIL
     │   └── UnprovenError         the verdict is UNPROVEN and on_unproven="raise"
     ├── LabelsError               the external labels cannot be used
     ├── ConfigError               an option or a step file is wrong
+    │   └── ArgumentError         an argument is unknown, or lacks its name
     ├── UnsupportedSourceError    no probe for this kind of source
     └── SinkError                 a report could not be written
 
@@ -27,6 +28,10 @@ class LabelsError(EvalGuardError, ValueError):
 
 class ConfigError(EvalGuardError, ValueError):
     """An option, or a key of a step file, is unknown or has a wrong value."""
+
+
+class ArgumentError(ConfigError, TypeError):
+    """An argument has a name that is not known, or none at all."""
 
 
 class UnsupportedSourceError(EvalGuardError, TypeError):

@@ -50,15 +50,15 @@ class Untagged:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What shall be noted of each batch.
+class CaptureOptions:
+    """What is recorded of each batch.
 
     Attributes:
         content: ``always``: fingerprint each row. ``targets``: only where
             the stream carries targets and no index, to find repeated rows.
         key: Entry of ``x`` that holds the keys, or a callable that takes the
             batch (as NumPy) and returns one key per row.
-        strip_key: Take the entry out of ``x`` before the model sees it.
+        drop_key: Remove that entry from ``x`` before the model sees it.
         fingerprint: Callable that takes ``x`` (as NumPy) and returns the part
             that identifies a row.
         pad_value: See ``fingerprint.row_fingerprints``.
@@ -69,7 +69,7 @@ class Wanted:
 
     content: str = "targets"
     key: str | Callable[[Any], Any] | None = None
-    strip_key: bool = False
+    drop_key: bool = False
     fingerprint: Callable[[Any], Any] | None = None
     pad_value: Any = None
     memory: int = TRACE_MEMORY

@@ -56,7 +56,7 @@ def _why_not_labels(evidence: Evidence, policy: Policy) -> list[str]:
         return [f"which sample each row is: {comparison.why_not}"] if comparison.why_not else []
     if comparison.rows.size:
         return []
-    if evidence.repeated.size and policy.equal_samples == "forbid":
+    if evidence.repeated.size and policy.duplicate_inputs == "forbid":
         row = int(evidence.repeated[0])
         return [f"that no sample was repeated: {evidence.repeated.size} rows equal an earlier one (first: row {row})"]
     return []
@@ -72,8 +72,10 @@ def advice_for(evidence: Evidence, policy: Policy) -> str:
     if evidence.trace.rows_tagged(ALTERED).size:
         # Nothing could be shown of rows that were written into on their way; the cause says what cures that.
         return ""
-    if evidence.comparison.comparable and evidence.repeated.size and policy.equal_samples == "forbid":
-        return 'evalguard.guard(labels=..., equal_samples="allow")  # if the data holds equal samples; else reference=x'
+    if evidence.comparison.comparable and evidence.repeated.size and policy.duplicate_inputs == "forbid":
+        return (
+            'evalguard.guard(labels=..., duplicate_inputs="allow")  # if the data holds equal inputs; else reference=x'
+        )
     if evidence.sampled is not None and evidence.sampled.comparable:
         return (
             'evalguard.guard(labels=..., reference=..., content="all")  # each row; or require="sample" if some will do'

@@ -101,7 +101,7 @@ def _proof(evidence: Evidence, policy: Policy) -> Proof:
     if (
         evidence.comparison.comparable
         and not evidence.comparison.rows.size
-        and (distinct or policy.equal_samples == "allow")
+        and (distinct or policy.duplicate_inputs == "allow")
     ):
         return Proof.LABELS
     if evidence.sampled is not None and evidence.sampled.right:

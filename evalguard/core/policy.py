@@ -51,7 +51,7 @@ OnUnproven = Literal["raise", "warn", "record"]
 Require = Literal["identity", "labels", "sample", "transport", "count"]
 Padding = Literal["forbid", "trim"]
 Scope = Literal["call", "session"]
-EqualSamples = Literal["forbid", "allow"]
+DuplicateInputs = Literal["forbid", "allow"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Policy:
         on_unproven: What an UNPROVEN does.
         padding: Whether known rows after the last label may be cut off.
         scope: Whether each call answers all labels, or the calls together do.
-        equal_samples: Whether the data is known to hold samples with equal
+        duplicate_inputs: Whether the data is known to hold samples with equal
             inputs. Matters for proof ``labels`` only: equal rows are otherwise
             taken for a possible repetition.
         fail_fast: Stop a call at the first batch that proves a fault.
@@ -81,7 +81,7 @@ class Policy:
     on_unproven: OnUnproven = "warn"
     padding: Padding = "forbid"
     scope: Scope = "call"
-    equal_samples: EqualSamples = "forbid"
+    duplicate_inputs: DuplicateInputs = "forbid"
     fail_fast: bool = False
     content: str = ALL
 
@@ -92,7 +92,7 @@ class Policy:
             "on_unproven": OnUnproven,
             "padding": Padding,
             "scope": Scope,
-            "equal_samples": EqualSamples,
+            "duplicate_inputs": DuplicateInputs,
         }
         for name, words in allowed.items():
             check_word(name, getattr(self, name), get_args(words))
@@ -144,7 +144,7 @@ def check_word(option: str, value: Any, allowed: tuple[str, ...]) -> None:
     """
     if value in allowed:
         return
-    msg = f"{option}: expected one of {', '.join(allowed)}; found {str(value)[:60]!r}.{_nearest(value, allowed)}"
+    msg = f"{option}: expected one of {', '.join(allowed)}; found {str(value)[:60]!r}.{nearest(value, allowed)}"
     raise ConfigError(msg)
 
 
@@ -156,10 +156,11 @@ def check_names(given: Mapping[str, Any], allowed: tuple[str, ...], where: str) 
     """
     for name in given:
         if name not in allowed:
-            msg = f"{where}: unknown option {name!r}.{_nearest(name, allowed)} Options: {', '.join(allowed)}."
+            msg = f"{where}: unknown option {name!r}.{nearest(name, allowed)} Options: {', '.join(allowed)}."
             raise ConfigError(msg)
 
 
-def _nearest(word: object, allowed: tuple[str, ...]) -> str:
+def nearest(word: object, allowed: tuple[str, ...]) -> str:
+    """`` Did you mean '…'?``, or nothing where no allowed word is near."""
     near = difflib.get_close_matches(str(word), allowed, n=1, cutoff=0.5)
     return f" Did you mean {near[0]!r}?" if near else ""

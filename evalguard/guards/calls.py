@@ -1,15 +1,19 @@
-"""One guarded call: what was asked, what was observed, and how its source is tagged."""
+"""One guarded call: how its source is tagged, what is recorded while it runs, and what is kept of it."""
 
 from __future__ import annotations
 
 import inspect
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evalguard.capture.probes import ProbeTable, probe_for
+from evalguard.capture.contract import CaptureOptions
+from evalguard.capture.engines import direct, engine_of, tf_keras
+from evalguard.capture.probes import KERAS3, TF_KERAS, ProbeTable, probe_for
 from evalguard.capture.probes.base import PassiveProbe, Probe
 from evalguard.capture.probes.batches import BatchProbe
+from evalguard.capture.recording.fail_fast import Watch
 from evalguard.capture.recording.recorder import Recorder
 from evalguard.core.trace import Trace
 from evalguard.data import tree
@@ -27,13 +31,13 @@ class Call:
     """One guarded call.
 
     Attributes:
-        trace: What was delivered.
+        trace: What the model was fed.
         predictions: What the caller was given.
-        recorder: What was noted on the way; holds how the inputs looked.
+        recorder: What was recorded on the way; holds how the inputs looked.
         seconds: Duration of the whole call.
         again: Predicts given inputs as this call did, or None where the
             source is not random access.
-        metrics: Names of the figures that ``evaluate`` gave.
+        metrics: Names of the metrics that ``evaluate`` returned.
         source: What the caller passed as ``x``; None for one batch of a loop.
         model: Tells calls of one model from those of another.
     """
@@ -46,6 +50,89 @@ class Call:
     metrics: tuple[str, ...] = ()
     source: Any = None
     model: int = 0
+
+
+def make_call(
+    model: Any,
+    method: str,
+    original: Callable[..., Any],
+    bound: inspect.BoundArguments,
+    *,
+    capture: CaptureOptions,
+    watch: Watch | None,
+) -> Call:
+    """Make one call of ``predict``, ``evaluate`` or their ``…_on_batch`` and record what the model is fed.
+
+    Args:
+        model: A Keras model.
+        method: Name of the method.
+        original: The method, unbound.
+        bound: Its arguments, ``x`` among them.
+        capture: What is recorded of each batch.
+        watch: The fail-fast check, or None.
+    """
+    start = time.perf_counter()
+    source = bound.arguments["x"]
+    engine = engine_of(model)
+    unsupported = engine.unsupported(model, method)
+    probe: Probe
+    if unsupported:
+        # Nobody could take a tag off again.
+        probe, problem = PassiveProbe(source, dict(bound.arguments)), unsupported
+    else:
+        probe, problem = probe_of(method, bound.arguments, TF_KERAS if engine is tf_keras else KERAS3)
+    # A probe of arrays takes `y` and `sample_weight` with it where it replaces `x` by a dataset.
+    bound.arguments.update({name: probe.call[name] for name in ("y", "sample_weight") if name in probe.call})
+    bound.arguments["x"] = probe.source
+    recorder = Recorder(capture, probe, watch=watch, problem=problem)
+    with engine.tap(model, recorder):
+        result = original(*bound.args, **bound.kwargs)
+    recorder.end()
+    seconds = time.perf_counter() - start
+    trace = recorder.trace(
+        method=method,
+        source=probe.state(len(recorder.tags)),
+        index_source=probe.index_source,
+        n_rows=tree.n_rows(result) if method in ROWS_RETURNED else None,
+        numbered=probe.all_numbered(len(recorder.tags)),
+    )
+    return Call(
+        trace,
+        result,
+        recorder,
+        seconds,
+        again=predicts_again(original, bound, source, probe) if method == "predict" else None,
+        metrics=() if method in ROWS_RETURNED else metric_names(model, result),
+        # The batches of a loop are not kept: together they are the whole data.
+        source=None if method in BATCH_METHODS else source,
+        model=id(model),
+    )
+
+
+def make_direct_call(
+    model: Any, original: Callable[..., Any], args: Any, kwargs: Any, *, capture: CaptureOptions
+) -> Call:
+    """Make one call ``model(x)``, most often one batch of a loop, and record its rows.
+
+    Args:
+        model: A Keras model.
+        original: Its ``__call__``, unbound.
+        args: Positional arguments.
+        kwargs: Keyword arguments.
+        capture: What is recorded of the batch.
+    """
+    start = time.perf_counter()
+    x = direct.inputs(args, kwargs)
+    probe, recorder = BatchProbe(x, {}), Recorder(capture)
+    recorder.note((x,), None)
+    # The caller took x out of a batch: the key in it, if it is to be dropped, is for the guard alone, as in predict.
+    if args and capture.drop_key:
+        args = (*recorder.without_key((x,)), *args[1:])
+    result = original(model, *args, **kwargs)
+    trace = recorder.trace(
+        method=CALL, source=probe.state(1), index_source=probe.index_source, n_rows=tree.n_rows(result)
+    )
+    return Call(trace, result, recorder, time.perf_counter() - start, model=id(model))
 
 
 def probe_of(method: str, arguments: Mapping[str, Any], table: ProbeTable) -> tuple[Probe, str]:

@@ -2,74 +2,148 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evalguard.core.judge import judge
 from evalguard.core.label_table import normal_keys
-from evalguard.core.policy import Padding, Policy, Require
+from evalguard.core.policy import Padding, Policy, Require, nearest
 from evalguard.core.report import Report
 from evalguard.core.trace import UNKNOWN, Trace
 from evalguard.data import tree
-from evalguard.errors import LabelsError
+from evalguard.errors import ArgumentError, LabelsError
 from evalguard.guards.messages import versions
 from evalguard.guards.metric_impact import impact
 from evalguard.guards.metrics import metrics_of
 from evalguard.labels.labels import Labels
 
+# Until 0.2: name of before → name of today.
+OLD_NAMES = {"label": "label_column", "key": "labels_key"}
+# Class numbers passed as sample indices: both arrays repeat few values, each of them this often at least on average.
+ROWS_PER_CLASS = 3
+
 
 def check(
-    delivered: Any,
-    labels: Any,
-    *,
-    label: str | None = None,
-    key: str | None = None,
+    *positional: Any,
+    indices: Any = None,
+    keys: Any = None,
+    labels: Any = None,
+    label_column: str | None = None,
+    labels_key: str | None = None,
     require: Require = "labels",
     padding: Padding = "forbid",
     predictions: Any = None,
     metrics: Any = None,
     name: str = "check",
+    **old: Any,
 ) -> Report:
     """Judge sample indices or keys, without any model.
 
     Args:
-        delivered: What each prediction row is: sample indices (int, shape
-            ``(n,)``), or keys if ``labels`` has keys.
+        *positional: None; every argument is named.
+        indices: What each prediction row is: row numbers of the labels, int,
+            shape ``(n,)``.
+        keys: In place of ``indices``: the key of each prediction row, shape
+            ``(n,)``. The labels need keys, too.
         labels: Labels as for ``evalguard.guard``, or their number.
-        label: Column of the labels, where a table is given.
-        key: Column of the keys; ``delivered`` then holds keys.
+        label_column: Column of the labels, where ``labels`` is a table.
+        labels_key: Column of the keys, where ``labels`` is a table.
         require: As for ``evalguard.guard``.
         padding: As for ``evalguard.guard``.
-        predictions: What each of these rows was predicted to be, shape
+        predictions: What was predicted for each of these rows, shape
             ``(n, ...)``; for ``metrics``.
         metrics: As for ``evalguard.guard``.
         name: Name of the evaluation in the report.
+        **old: ``label`` and ``key``, the old names of ``label_column`` and
+            ``labels_key``.
 
     Returns:
         The report; nothing is raised for a FAIL.
 
     Raises:
-        LabelsError: The labels, or what was delivered, cannot be used.
+        ArgumentError: An argument is unknown or has no name, or neither
+            ``indices`` nor ``keys`` is given, or both.
+        LabelsError: The labels, the indices or the keys cannot be used, or
+            class numbers were passed as sample indices.
     """
+    if positional:
+        raise _not_named(positional)
+    label_column, labels_key = _old_names(old, label_column, labels_key)
+    if (indices is None) == (keys is None) or labels is None:
+        given = [
+            word for word, value in (("indices", indices), ("keys", keys), ("labels", labels)) if value is not None
+        ]
+        found = " and ".join(given) or "none of them"
+        msg = f"check: expected labels= and one of indices= and keys=, found {found}"
+        raise ArgumentError(msg)
     policy = Policy(require=require, padding=padding)
     if isinstance(labels, (int, np.integer)):
         labels = np.arange(int(labels))
-    table = Labels.of(labels, label=label, key=key)
-    rows = normal_keys(delivered, "delivered")
-    n_rows = len(rows)
-    if table.keys is not None:
-        trace = Trace(n_rows, np.full(n_rows, UNKNOWN), keys=rows, method="check")
-    elif rows.dtype.kind == "i":
-        trace = Trace(n_rows, np.full(n_rows, UNKNOWN), index=rows, method="check")
-    else:
-        msg = "delivered: expected sample indices (integers), found keys; give the labels' keys as well: key='column'"
-        raise LabelsError(msg)
+    table = Labels.of(labels, label=label_column, key=labels_key)
+    trace = _keyed(keys, table) if indices is None else _indexed(indices, table)
     judgement = judge(trace, table, policy, name=name, versions=versions())
     if predictions is None:
         return judgement.report
-    if tree.n_rows(predictions) != n_rows:
-        msg = f"predictions: expected one for each of the {n_rows} rows delivered, found {tree.n_rows(predictions)}"
+    if tree.n_rows(predictions) != trace.n_rows:
+        msg = f"predictions: expected one for each of the {trace.n_rows} rows, found {tree.n_rows(predictions)}"
         raise LabelsError(msg)
     return replace(judgement.report, impact=impact(metrics_of(metrics), judgement, table, predictions, trace))
+
+
+def _indexed(indices: Any, table: Labels) -> Trace:
+    rows = normal_keys(indices, "indices")
+    if rows.dtype.kind != "i":
+        msg = (
+            f"indices: expected sample indices (integers), found {rows.dtype.name}. For names of samples: "
+            "check(keys=..., labels=..., labels_key='column')"
+        )
+        raise LabelsError(msg)
+    if _is_class_numbers(rows, table.values):
+        msg = (
+            f"indices: expected the label row of each prediction, found {len(np.unique(rows))} class numbers for "
+            f"{len(rows)} rows. check() judges which sample each row is, not whether its class is right; with the "
+            "predictions of a model use `with evalguard.guard(labels=y_true): model.predict(...)`"
+        )
+        raise LabelsError(msg)
+    return Trace(len(rows), np.full(len(rows), UNKNOWN), index=rows, method="check")
+
+
+def _keyed(keys: Any, table: Labels) -> Trace:
+    if table.keys is None:
+        msg = f"keys: expected labels with keys, found none in {table.name}; name their column: labels_key='column'"
+        raise LabelsError(msg)
+    rows = normal_keys(keys, "keys")
+    return Trace(len(rows), np.full(len(rows), UNKNOWN), keys=rows, method="check")
+
+
+def _is_class_numbers(rows: NDArray[Any], values: Any) -> bool:
+    """Whether these are predicted classes: as many as labels, and few values, all of which are labels as well."""
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "iuf" or values.shape != rows.shape:
+        return False
+    predicted, true = np.unique(rows), np.unique(values)
+    few = max(len(predicted), len(true)) * ROWS_PER_CLASS <= len(rows)
+    return few and bool(np.isin(predicted, true).all())
+
+
+def _not_named(positional: tuple[Any, ...]) -> ArgumentError:
+    msg = (
+        f"check: expected named arguments, found {len(positional)} without a name. For the label row of each "
+        "prediction: check(indices=..., labels=...); for its key: check(keys=..., labels=..., labels_key='column'). "
+        "Predicted classes are not sample indices: use `with evalguard.guard(labels=y_true): model.predict(...)`"
+    )
+    return ArgumentError(msg)
+
+
+def _old_names(old: dict[str, Any], label_column: str | None, labels_key: str | None) -> tuple[str | None, str | None]:
+    for name in old:
+        if name not in OLD_NAMES:
+            near = nearest(name, ("indices", "keys", "labels", "label_column", "labels_key", "predictions", "metrics"))
+            msg = f"check: unknown argument {name!r}.{near}"
+            raise ArgumentError(msg)
+        message = f"check: the argument {name!r} is deprecated and goes away in 0.2: write {OLD_NAMES[name]}="
+        warnings.warn(message, DeprecationWarning, stacklevel=3)
+    return old.get("label", label_column), old.get("key", labels_key)

@@ -100,8 +100,9 @@ def compare(question: Question) -> Report:
         msg = f"DELIVERED: expected row numbers of the labels in {q.index or q.delivered}, found {rows.dtype}"
         raise ConfigError(msg)
     predictions = _predictions(q) if q.metrics else None
+    rows_as: Any = {"indices": rows} if table.keys is None else {"keys": rows}
     options: Any = {"require": q.require, "padding": q.padding, "name": q.name}
-    return check(rows, table, predictions=predictions, metrics=q.metrics or None, **options)
+    return check(**rows_as, labels=table, predictions=predictions, metrics=q.metrics or None, **options)
 
 
 def _predictions(q: Question) -> NDArray[Any]:

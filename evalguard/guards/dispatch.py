@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 from evalguard.capture.engines import ENGINES, patching
 from evalguard.capture.engines.direct import is_callers_own
@@ -17,10 +17,29 @@ from evalguard.core.epochs import FIT
 from evalguard.errors import SinkError
 from evalguard.guards.calls import CALL
 from evalguard.guards.fit_validations import current
-from evalguard.guards.session import Session
+from evalguard.guards.outcome import Outcomes
+
+
+class GuardSession(Protocol):
+    """What an entry into a guard does with the calls made in its context."""
+
+    outcomes: Outcomes
+    # Methods for which it is asked before other sessions of the context.
+    first_for: ClassVar[tuple[str, ...]]
+
+    def guards(self, model: Any, method: str) -> bool:
+        """Whether calls of this method of this model are guarded."""
+
+    def run(self, model: Any, method: str, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Make one guarded call; what the caller gets."""
+
+    def end(self) -> None:
+        """Judge what has not been judged yet."""
+
 
 METHODS = ("predict", "evaluate", "predict_on_batch", "test_on_batch", CALL, FIT)
-active_sessions: ContextVar[tuple[Session, ...]] = ContextVar("evalguard_active", default=())
+active_sessions: ContextVar[tuple[GuardSession, ...]] = ContextVar("evalguard_active", default=())
+# True while a guarded call runs: what Keras calls inside it is no evaluation of its own.
 _in_call: ContextVar[bool] = ContextVar("evalguard_in_call", default=False)
 
 
@@ -61,13 +80,18 @@ class Entry:
     A class, not a generator: a process that is forked inside the block (tf_keras
     does so for ``use_multiprocessing``) drops its copy of the stack, which closes
     generators as if the block had been left with an error there.
+
+    Args:
+        session: Guards the calls.
+        classes: Model classes whose methods are patched while the entry lasts.
+        sink_errors: The guard's list, which gets those of the session.
     """
 
-    def __init__(self, session: Session, classes: tuple[type, ...], sink_errors: list[SinkError]) -> None:
+    def __init__(self, session: GuardSession, classes: tuple[type, ...], sink_errors: list[SinkError]) -> None:
         self._session, self._classes, self._sink_errors = session, classes, sink_errors
 
     def __enter__(self) -> None:
-        self._session.begin()
+        self._session.outcomes.begin()
         for owner in self._classes:
             patching.install(owner, METHODS, dispatch)
         self._token = active_sessions.set((*active_sessions.get(), self._session))
@@ -78,6 +102,7 @@ class Entry:
         for owner in self._classes:
             patching.remove(owner, METHODS)
         active_sessions.reset(self._token)
+        outcomes = self._session.outcomes
         try:
             if error is None:
                 self._session.end()
@@ -85,9 +110,10 @@ class Entry:
             error = raised
             raise
         finally:
-            if error is not None and not self._session.outcomes:
-                self._session.failed(error)
-            self._sink_errors += self._session.sink_errors
+            # With a verdict on record, an error that comes later is the caller's own business.
+            if error is not None and not outcomes.judged:
+                outcomes.failed(error)
+            self._sink_errors += outcomes.sink_errors
 
 
 def model_classes(model: Any) -> tuple[type, ...]:

@@ -18,7 +18,7 @@ from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 
-from evalguard.capture.contract import Wanted
+from evalguard.capture.contract import CaptureOptions
 from evalguard.capture.engines import engine_of, tf_keras
 from evalguard.capture.probes import KERAS3, TF_KERAS, probe_for
 from evalguard.capture.probes.base import PassiveProbe, Probe
@@ -49,12 +49,12 @@ class Epochs:
         seconds: How long validating took.
     """
 
-    def __init__(self, model: Any, wanted: Wanted) -> None:
+    def __init__(self, model: Any, capture: CaptureOptions) -> None:
         self.model = model
         self.seen: list[Validation] = []
         self.recorders: list[Recorder] = []
         self.epoch = 0
-        self._wanted = replace(wanted, content="always", strip_key=False)
+        self._capture = replace(capture, content="always", drop_key=False)
 
     def fit(self, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Train, and note the validations on the way."""
@@ -75,7 +75,7 @@ class Epochs:
         """Validate as Keras asked for, and note what on."""
         engine = engine_of(self.model)
         probe = self._probe(kwargs)
-        recorder = Recorder(self._wanted, problem=engine.unsupported(self.model, "evaluate"))
+        recorder = Recorder(self._capture, problem=engine.unsupported(self.model, "evaluate"))
         with engine.tap(self.model, recorder):
             figures = original(*args, **kwargs)
         recorder.end()
@@ -115,6 +115,16 @@ def judge_epochs(epochs: Epochs, policy: Policy, name: str) -> Report:
     hazards = not_on_disk([recorder.memory for recorder in epochs.recorders])
     cost = {"seconds": round(noted, 6), **bytes_of([item.trace for item in epochs.seen])}
     return replace(report, cost=cost, hazards=(*report.hazards, *hazards))
+
+
+def no_fit(policy: Policy, name: str) -> Report:
+    """The report of an entry in which no ``fit`` was observed."""
+    reason = (
+        "no fit was observed: `fit` of a Keras model was not called in this context. Calls in other threads need "
+        "`callbacks=[guard.callback()]`"
+    )
+    context: dict[str, Any] = {"name": name, "versions": versions(), "checked_at_ms": int(time.time() * 1000)}
+    return replace(unproven(None, policy, reason, **context), method=FIT)
 
 
 def _state(probe: Probe, delivered: int) -> SourceState:

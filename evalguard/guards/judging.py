@@ -1,23 +1,187 @@
-"""A call's trace against labels and reference; repair."""
+"""Judge guarded calls: their joined trace against labels and reference; repair on request."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import time
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from evalguard.capture.recording.recorder import Recorder
-from evalguard.core.judge import Judgement
+from evalguard.core import repair
+from evalguard.core.columns.storage import Memory
+from evalguard.core.judge import Judgement, judge, unproven
 from evalguard.core.label_table import LabelTable
-from evalguard.core.matching import COMPARABLE_SHARE, comparable_in_place
+from evalguard.core.matching import COMPARABLE_SHARE, comparable_in_place, in_place
+from evalguard.core.policy import Policy, Verdict
 from evalguard.core.report import Report
 from evalguard.core.sampling import Sampling
-from evalguard.core.trace import Trace
+from evalguard.core.trace import Trace, bytes_of, not_on_disk
+from evalguard.core.trace_join import joined
 from evalguard.data.kinds import file_names
 from evalguard.errors import LabelsError
-from evalguard.guards.calls import Call
+from evalguard.guards import predictions
+from evalguard.guards.calls import ROWS_RETURNED, Call
+from evalguard.guards.messages import versions
+from evalguard.guards.metric_impact import impact
+from evalguard.guards.metrics import Metric
+from evalguard.guards.outcome import Outcome, already_returned, refused, replace_outcome
+from evalguard.labels.mismatch import explain_mismatch
 from evalguard.labels.reference import Reference
+
+
+@dataclass(slots=True, eq=False)
+class CallJudge:
+    """Judges calls, alone or several as one evaluation.
+
+    Attributes:
+        name: Name of the evaluation.
+        policy: What the caller demands.
+        reference: Inputs in label order, or None.
+        fingerprinted: Labels with the fingerprints of their reference, by how
+            the inputs looked; kept by the guard.
+        metrics: Metrics for which the report shows what a misalignment did.
+        memory: Bytes that a joined trace may keep in memory.
+        returned: What is judged from here on has been returned to the caller already.
+    """
+
+    name: str
+    policy: Policy
+    reference: Reference | None
+    fingerprinted: dict[Any, LabelTable]
+    metrics: tuple[Metric, ...]
+    memory: int
+    returned: bool = False
+
+    def judge(self, calls: list[Call], labels: LabelTable | None, result: Any, start: float) -> Outcome:
+        """The outcome of calls that answer the labels together.
+
+        Args:
+            calls: In the order made.
+            labels: In label order; None where the reference alone has to do.
+            result: What the caller was given; a list with one entry per call
+                where there are several.
+            start: ``time.perf_counter()`` from which judging counts as the guard's own time.
+        """
+        memory = Memory(self.memory)
+        trace = joined([keyed_by_files(call, labels) for call in calls], memory)
+        labels, not_proven = self.with_reference(labels, calls[0].recorder, trace)
+        judgement = judge(
+            trace,
+            labels,
+            self.policy,
+            name=self.name,
+            versions=versions(),
+            checked_at_ms=int(time.time() * 1000),
+            not_proven=not_proven,
+        )
+        outcome = Outcome(judgement.report, judgement, labels, result, judgement.samples, trace, len(calls))
+        self._add_metrics(outcome, calls)
+        if judgement.padding and len(calls) == 1 and trace.method in ROWS_RETURNED:
+            outcome.predictions = predictions.take(result, np.arange(len(labels)))
+        if judgement.report.verdict is Verdict.FAIL and self.policy.on_failure == "repair":
+            outcome = self._repaired(outcome, calls)
+        self._add_cost(outcome, calls, start, memory)
+        return outcome
+
+    def _add_metrics(self, outcome: Outcome, calls: list[Call]) -> None:
+        judgement, labels, trace = outcome.judgement, outcome.labels, outcome.trace
+        if judgement is None or labels is None or trace is None:
+            return
+        if self.metrics and trace.method in ROWS_RETURNED:
+            whole = predictions.joined([call.predictions for call in calls])
+            outcome.report = replace(outcome.report, impact=impact(self.metrics, judgement, labels, whole, trace))
+        names = tuple(dict.fromkeys(name for call in calls for name in call.metrics))
+        if names and judgement.report.verdict is Verdict.FAIL:
+            unfit = f"metrics unfit for use: {', '.join(names)}"
+            outcome.report = replace(outcome.report, not_proven=(unfit, *outcome.report.not_proven))
+
+    def _add_cost(self, outcome: Outcome, calls: list[Call], start: float, memory: Memory) -> None:
+        """What guarding took, and what the disk did not take."""
+        own = sum(call.recorder.seconds for call in calls) + time.perf_counter() - start
+        whole = sum(call.seconds for call in calls)
+        traces = [outcome.trace] if outcome.trace is not None else []
+        cost = {"seconds": round(own, 6), "share": round(own / whole, 6) if whole else 0.0, **bytes_of(traces)}
+        hazards = not_on_disk([memory, *(call.recorder.memory for call in calls)])
+        judgement, labels = outcome.judgement, outcome.labels
+        if judgement is not None and labels is not None and judgement.padding and self.returned:
+            left = f"what was returned before this verdict ends with {judgement.padding} rows of padding"
+            hazards = (f"{left}: keep its first {len(labels)} rows", *hazards)
+        outcome.report = replace(outcome.report, cost=cost, hazards=(*outcome.report.hazards, *hazards))
+
+    def _repaired(self, outcome: Outcome, calls: list[Call]) -> Outcome:
+        """The outcome with rows in label order, or with the reason why that was refused."""
+        judgement, labels, trace = outcome.judgement, outcome.labels, outcome.trace
+        if judgement is None or labels is None or trace is None:
+            return outcome
+        if trace.method not in ROWS_RETURNED:
+            return refused(outcome, f"{trace.method} returns metrics, not rows")
+        if self.returned:
+            return refused(outcome, already_returned(trace.method, self.policy.scope))
+        again = calls[0].again if position_is_sample(trace, judgement) else None
+        fixed = predictions.repaired(outcome.predictions, judgement, len(labels), again)
+        if isinstance(fixed, str):
+            return refused(outcome, fixed)
+        if says_labels_are_wrong(judgement.report):
+            return refused(outcome, "the stream's own targets contradict the labels; moving rows cannot fix that")
+        samples = np.arange(len(labels))
+        report = replace(
+            outcome.report,
+            verdict=Verdict.REPAIRED,
+            counts={**outcome.report.counts, "n_predictions": len(labels)},
+            repair={**fixed.steps, "summary": repair.summary(fixed.steps), "refused": ""},
+        )
+        return replace_outcome(outcome, report, fixed.predictions, samples)
+
+    def with_fingerprints(
+        self, labels: LabelTable | None, recorder: Recorder, sampling: Sampling | None = None
+    ) -> LabelTable:
+        """Labels with the fingerprints of the reference, cast as this model is fed.
+
+        Raises:
+            LabelsError: There is no reference, or it differs from the labels in length.
+        """
+        if self.reference is None:
+            msg = f"{self.name}: expected a reference, found none"
+            raise LabelsError(msg)
+        key = (recorder.specs, None if labels is None else labels.digest, sampling)
+        if key not in self.fingerprinted:
+            self.fingerprinted[key] = combined(labels, self.reference, recorder, sampling)
+        return self.fingerprinted[key]
+
+    def with_reference(
+        self, labels: LabelTable | None, recorder: Recorder, trace: Trace
+    ) -> tuple[LabelTable, tuple[str, ...]]:
+        """Labels with the fingerprints of their inputs, and what they could not prove.
+
+        Raises:
+            LabelsError: There are neither labels nor a reference, or they
+                differ in length.
+        """
+        if self.reference is None or not recorder.specs:
+            if labels is None:
+                msg = f"{self.name}: neither labels nor a reference that rows could be compared with"
+                raise LabelsError(msg)
+            return labels, ()
+        sampling = recorder.options.sampling
+        found = self.with_fingerprints(labels, recorder, sampling)
+        if sampling is not None and trace.sampled is not None and found.sampled is not None:
+            _, same = in_place(trace.sampled, found.sampled)
+            if np.count_nonzero(same) > COMPARABLE_SHARE * len(same):
+                return found, ()
+            # Rows in another order, or other data? Only the whole reference can tell.
+            whole = self.with_fingerprints(labels, recorder)
+            found = replace(found, fingerprints=whole.fingerprints)
+        if recorder.first is None or not is_other_data(trace, found):
+            return found, ()
+        return found, (f"content: {explain_mismatch(self.reference, recorder.first, recorder.specs)}",)
+
+    def unproven(self, labels: LabelTable | None, reason: str) -> Report:
+        """A report that says why nothing could be judged."""
+        return unproven(
+            labels, self.policy, reason, name=self.name, versions=versions(), checked_at_ms=int(time.time() * 1000)
+        )
 
 
 def position_is_sample(trace: Trace, judgement: Judgement) -> bool:
@@ -28,7 +192,7 @@ def position_is_sample(trace: Trace, judgement: Judgement) -> bool:
     return np.array_equal(np.asarray(trace.index)[: len(samples)], samples)
 
 
-def named_by_files(call: Call, labels: LabelTable | None) -> Trace:
+def keyed_by_files(call: Call, labels: LabelTable | None) -> Trace:
     """The trace of an image iterator by names of files, where labels have keys of their own.
 
     What it says of a row is a place in its list of files, which is no row of labels in another order.

@@ -1,15 +1,24 @@
-"""A judged call: recorded first, then raised or warned about."""
+"""A judged call: kept and recorded first, then raised or warned about."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from evalguard.core.judge import Judgement
 from evalguard.core.label_table import LabelTable
+from evalguard.core.policy import Policy, Verdict
 from evalguard.core.report import Report
 from evalguard.core.trace import Trace
-from evalguard.guards.calls import BATCH_METHODS
+from evalguard.data import digests
+from evalguard.errors import EvalGuardWarning, SinkError
+from evalguard.guards.calls import BATCH_METHODS, ROWS_RETURNED
+from evalguard.guards.errors import MisalignmentError, UnprovenError
+from evalguard.guards.messages import message, stacklevel
+from evalguard.reporting import artifacts
+from evalguard.reporting.sink import Sink
 
 
 @dataclass(slots=True, eq=False)
@@ -29,6 +38,86 @@ class Outcome:
     parts: int = 1
 
 
+@dataclass(slots=True, eq=False)
+class Outcomes:
+    """What one entry into a guard has judged.
+
+    Attributes:
+        name: Name of the evaluation.
+        policy: What a FAIL and an UNPROVEN do.
+        keep: The guard's own list, which outlives the entry.
+        sinks: Where reports go.
+        files: Name of each file that is judged → its SHA-256.
+        judged: The outcomes of this entry, oldest first.
+        sink_errors: Records that could not be written.
+    """
+
+    name: str
+    policy: Policy
+    keep: list[Outcome]
+    sinks: Sequence[Sink] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+    judged: list[Outcome] = field(default_factory=list)
+    sink_errors: list[SinkError] = field(default_factory=list)
+
+    def begin(self) -> None:
+        """Tell the sinks that an evaluation is under way."""
+        for sink in self.sinks:
+            self._send(sink.begin, self.name)
+
+    def failed(self, error: BaseException) -> None:
+        """The caller's own code raised: the sinks record that there is no verdict."""
+        for sink in self.sinks:
+            self._send(sink.failed, error)
+
+    def finish(self, outcome: Outcome) -> None:
+        """Record first, then act: a FAIL has been written when the exception reaches the caller."""
+        self.record(outcome)
+        self.act(outcome)
+
+    def record(self, outcome: Outcome) -> None:
+        """Keep the outcome and send it to the sinks."""
+        self.judged.append(outcome)
+        self.keep.append(outcome)
+        if self.sinks:
+            rendered = artifacts(outcome.report, self._subjects(outcome))
+            for sink in self.sinks:
+                self._send(sink.write, outcome.report, rendered)
+
+    def act(self, outcome: Outcome) -> None:
+        """Raise or warn, as the caller asked for."""
+        report, policy = outcome.report, self.policy
+        if report.verdict is Verdict.FAIL:
+            if policy.on_failure in {"raise", "repair"}:
+                raise MisalignmentError(message(report), report=report, predictions=outcome.predictions)
+            if policy.on_failure == "warn":
+                warnings.warn(message(report), EvalGuardWarning, stacklevel=stacklevel())
+        elif report.verdict is Verdict.UNPROVEN:
+            if policy.on_unproven == "raise":
+                raise UnprovenError(message(report), report=report, predictions=outcome.predictions)
+            if policy.on_unproven == "warn":
+                warnings.warn(message(report), EvalGuardWarning, stacklevel=stacklevel())
+
+    def _subjects(self, outcome: Outcome) -> dict[str, str]:
+        """What the attestation is about: files, and arrays in memory as they would be saved."""
+        subjects = dict(self.files)
+        labels, trace = outcome.labels, outcome.trace
+        if labels is not None and labels.name not in subjects:
+            subjects |= digests.nest_sha256("labels", [labels.values])
+        if trace is not None and trace.method in ROWS_RETURNED:
+            given = outcome.predictions if outcome.parts > 1 else [outcome.predictions]
+            subjects |= digests.nest_sha256("predictions", given)
+        return subjects
+
+    def _send(self, send: Callable[..., None], *what: Any) -> None:
+        """A sink that fails is part of the outcome; it changes no verdict and stops nothing."""
+        try:
+            send(*what)
+        except SinkError as error:
+            self.sink_errors.append(error)
+            warnings.warn(str(error), EvalGuardWarning, stacklevel=stacklevel())
+
+
 def replace_outcome(outcome: Outcome, report: Report, result: Any, samples: Any) -> Outcome:
     """The same outcome after a repair."""
     return Outcome(report, outcome.judgement, outcome.labels, result, samples, outcome.trace, outcome.parts)
@@ -41,11 +130,11 @@ def refused(outcome: Outcome, reason: str) -> Outcome:
 
 
 def already_returned(method: str, scope: str) -> str:
-    """Why rows that were judged at the end cannot be moved any more, and what can be done."""
+    """Why rows that are judged at the end cannot be moved any more, and what can be done."""
     if method in BATCH_METHODS:
-        when = "the rows of a loop were handed back batch by batch; model.predict(source) in one call"
+        when = "the rows of a loop were returned batch by batch; model.predict(source) in one call"
     elif scope == "session":
-        when = "the parts of a session were handed back before its end; model.predict(source) in one call"
+        when = "the parts of a session were returned before its end; model.predict(source) in one call"
     else:
-        when = "the rows were handed back before the labels were known; a guard that is given labels=..."
+        when = "the rows were returned before the labels were known; a guard that is given labels=..."
     return f"{when} can be repaired, or put the rows in order by g.index"

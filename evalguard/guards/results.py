@@ -2,10 +2,89 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from evalguard.core.report import Report
+from evalguard.errors import SinkError
+from evalguard.guards.outcome import Outcome
+
+
+class Results:
+    """The outcomes of a guard, and the rows of the last one.
+
+    Attributes:
+        sink_errors: Records that could not be written.
+    """
+
+    def __init__(self) -> None:
+        self.sink_errors: list[SinkError] = []
+        self._outcomes: list[Outcome] = []
+
+    @property
+    def reports(self) -> tuple[Report, ...]:
+        """All reports of this guard, oldest first."""
+        return tuple(outcome.report for outcome in self._outcomes)
+
+    @property
+    def report(self) -> Report:
+        """The last report.
+
+        Raises:
+            LookupError: Nothing has been judged yet.
+        """
+        return self._last().report
+
+    @property
+    def index(self) -> NDArray[np.int64] | None:
+        """Label row of each returned row, int64, shape ``(n,)``; -1: none of them; None: not known."""
+        samples = self._last().samples
+        return None if samples is None else np.asarray(samples)
+
+    @property
+    def keys(self) -> NDArray[Any] | None:
+        """Key of each returned row, shape ``(n,)``; None where keys are not known."""
+        outcome = self._last()
+        if outcome.labels is None or outcome.labels.keys is None:
+            return outcome.trace.keys if outcome.trace is not None else None
+        keys: NDArray[Any] | None = in_order(outcome.labels.keys, self.index)
+        return keys
+
+    @property
+    def y_true(self) -> Any:
+        """Label of each returned row, in their order; masked where a row is no labelled sample.
+
+        None where neither the sample nor the stream's own target is known.
+        """
+        outcome = self._last()
+        values = None if outcome.labels is None else outcome.labels.values
+        if values is None:
+            return None
+        if self.index is not None:
+            if isinstance(values, Mapping):
+                return {part: in_order(array, self.index) for part, array in values.items()}
+            return in_order(values, self.index)
+        return outcome.trace.targets if outcome.trace is not None else None
+
+    def to_frame(self) -> Any:
+        """The last call as a pandas data frame: row, sample, key, y_true, prediction columns.
+
+        Raises:
+            LookupError: Nothing has been judged yet.
+        """
+        from evalguard.guards.frame import frame
+
+        outcome = self._last()
+        return frame(outcome.predictions, self.index, self.keys, self.y_true)
+
+    def _last(self) -> Outcome:
+        if not self._outcomes:
+            msg = "nothing has been judged yet: make a guarded call, and leave the guard where labels come late"
+            raise LookupError(msg)
+        return self._outcomes[-1]
 
 
 def in_order(values: NDArray[Any], index: NDArray[np.int64] | None) -> Any:

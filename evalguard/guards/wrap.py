@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from dataclasses import replace
+from typing import Any, Unpack
 
 from evalguard.core.report import Report
-from evalguard.guards.guard import Guard, guard
+from evalguard.guards.guard import Guard
+from evalguard.guards.options import GuardOptions, WrapKeywords
 
 WRAPPED = ("predict", "evaluate", "predict_on_batch", "test_on_batch")
 
@@ -21,6 +23,10 @@ class GuardedModel:
     def __init__(self, model: Any, guard: Guard) -> None:
         self.guard = guard
         self._model = model
+
+    def __repr__(self) -> str:
+        """``<GuardedModel of <Functional name=…>: <Guard …>>``."""
+        return f"<GuardedModel of {self._model!r}: {self.guard!r}>"
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._model, name)
@@ -49,19 +55,20 @@ class GuardedModel:
         return self.guard.report
 
 
-def wrap(model: Any, **options: Any) -> GuardedModel:
+def wrap(model: Any, **options: Unpack[WrapKeywords]) -> GuardedModel:
     """Guard one model's ``predict`` and ``evaluate``; everything else passes through.
 
     Args:
         model: A Keras model, of Keras 3 or of tf_keras.
-        **options: As for ``evalguard.guard``, but for ``model``.
+        **options: Those of ``evalguard.GuardOptions``, but for ``model``.
 
     Returns:
-        A model to be used in the place of this one; its ``report`` is that of
-        the last call. ``predict_on_batch`` and ``test_on_batch`` are guarded
-        too, each call by itself.
+        A model to use in place of this one; its ``report`` is that of the last
+        call. ``predict_on_batch`` and ``test_on_batch`` are guarded too, each
+        call by itself.
 
     Raises:
-        ConfigError: An option has a value that is not allowed.
+        ConfigError: An option is unknown, or has a value that is not allowed.
     """
-    return GuardedModel(model, guard(model=model, **options))
+    checked = GuardOptions.of(options, without=frozenset({"model"}))
+    return GuardedModel(model, Guard(replace(checked, model=model)))

@@ -108,7 +108,7 @@ def make_guard(opened: Opened, record: Record) -> Guard:
         mlflow=False,
         sinks=() if record.sink is None else (record.sink,),
         output=opened.base / step.outputs.directory if step.outputs.directory is not None else None,
-        files=_files(step, opened.base),
+        attest_files=_files(step, opened.base),
         model=opened.model,
         metrics=_metrics(step),
         **checks.model_dump(exclude={"reference", "fingerprint", "key"}),

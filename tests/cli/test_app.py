@@ -182,7 +182,7 @@ def test_a_report_is_rendered_again_byte_for_byte(tmp_path):
     import evalguard
     from evalguard.reporting import artifacts
 
-    report = evalguard.check(np.roll(np.arange(9), 1), 9)
+    report = evalguard.check(indices=np.roll(np.arange(9), 1), labels=9)
     (tmp_path / "report.json").write_text(report.to_json())
     result = CliRunner().invoke(cli, ["report", str(tmp_path / "report.json")])
     assert result.exit_code == 0
@@ -196,7 +196,7 @@ def test_a_report_is_rendered_again_byte_for_byte(tmp_path):
 @pytest.fixture
 def written(tmp_path):
     """A report.json and the report in it."""
-    report = evalguard.check(np.roll(np.arange(9), 1), 9, name="ärger")
+    report = evalguard.check(indices=np.roll(np.arange(9), 1), labels=9, name="ärger")
     path = tmp_path / "report.json"
     path.write_text(report.to_json(), encoding="utf-8")
     return path, report

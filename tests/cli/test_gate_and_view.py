@@ -92,7 +92,9 @@ def test_labels_are_asked_for_by_file_or_digest(store, tmp_path, form):
     (tmp_path / "labels.csv").write_text("id,label\n7,1\n8,0\n")
     (tmp_path / "other.csv").write_text("id,label\n7,0\n8,1\n")
     run, sink = store.run(), None
-    judged = evalguard.check([7, 8], tmp_path / "labels.csv", label="label", key="id", name="digits")
+    judged = evalguard.check(
+        keys=[7, 8], labels=tmp_path / "labels.csv", label_column="label", labels_key="id", name="digits"
+    )
     judged = replace(judged, checked_at_ms=now_ms())
     assert judged.verdict is Verdict.PASS
     sink = store.sink(run)

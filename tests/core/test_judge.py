@@ -156,7 +156,7 @@ def row(samples, evidence, verdict, proof, **options):
         row(ALIGNED, "tags rows", "UNPROVEN", "transport"),
         row(ALIGNED, "targets", "UNPROVEN", "count"),
         row(ALIGNED, "targets tags", "UNPROVEN", "transport"),
-        row(ALIGNED, "targets tags", "PASS", "labels", equal_samples="allow"),
+        row(ALIGNED, "targets tags", "PASS", "labels", duplicate_inputs="allow"),
         row(ALIGNED, "targets rows", "PASS", "labels"),
         row(ALIGNED, "targets rows", "UNPROVEN", "labels", require="identity"),
         *(row(ALIGNED, identity, "PASS", "identity", require="identity") for identity in IDENTITIES),
@@ -236,7 +236,7 @@ def test_a_repeated_row_keeps_equal_targets_from_being_a_proof():
     same_class = LabelTable(values=np.zeros(N))
     trace = trace_of(samples, {"tags", "rows"}, targets=np.zeros(N))
     assert verdict_of(trace, same_class) is Verdict.UNPROVEN
-    assert verdict_of(trace, same_class, equal_samples="allow") is Verdict.PASS
+    assert verdict_of(trace, same_class, duplicate_inputs="allow") is Verdict.PASS
 
 
 # -- Padding ----------------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ def test_every_word_of_require_is_a_proof(require):
         ("on_unproven", "recrod", "'record'"),
         ("padding", "trimmed", "'trim'"),
         ("scope", "sesion", "'session'"),
-        ("equal_samples", True, None),
+        ("duplicate_inputs", True, None),
         ("require", "none", None),
         ("require", None, None),
     ],
@@ -57,7 +57,7 @@ def test_options_are_told_in_the_report_by_name():
         "on_unproven": "warn",
         "padding": "trim",
         "scope": "call",
-        "equal_samples": "forbid",
+        "duplicate_inputs": "forbid",
         "fail_fast": False,
         "content": "all",
     }

@@ -225,4 +225,4 @@ def test_targets_of_a_stream_prove_more_only_where_equal_inputs_are_known_of():
     trace = trace_of(range(60), 0.3, targets=np.arange(60))
     labels = labels_for(60, 0.3)
     assert judge(trace, labels, Policy()).report.proof == "sample"
-    assert judge(trace, labels, Policy(equal_samples="allow")).report.proof == "labels"
+    assert judge(trace, labels, Policy(duplicate_inputs="allow")).report.proof == "labels"

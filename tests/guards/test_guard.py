@@ -79,7 +79,7 @@ def test_a_decorated_coroutine_is_guarded(model):
 
 
 def test_labels_may_be_an_argument_of_the_function(model):
-    g = evalguard.guard(labels_from="y_true", reference=X, mlflow=False)
+    g = evalguard.guard(labels_argument="y_true", reference=X, mlflow=False)
 
     @g
     def evaluate(model, data, y_true):
@@ -93,7 +93,7 @@ def test_labels_may_be_an_argument_of_the_function(model):
 def test_an_unknown_labels_argument_is_refused_when_decorating():
     with pytest.raises(evalguard.ConfigError, match=r"expected a parameter of .*evaluate; it has model, data"):
 
-        @evalguard.guard(labels_from="y_true")
+        @evalguard.guard(labels_argument="y_true")
         def evaluate(model, data): ...
 
 
@@ -144,7 +144,7 @@ def test_a_guard_in_which_nothing_is_predicted_is_unproven():
     with guard(on_unproven="record") as g:
         pass
     assert g.report.verdict is Verdict.UNPROVEN
-    assert "no predict of a Keras model was seen" in g.report.not_proven[0]
+    assert "no guarded call was observed" in g.report.not_proven[0]
 
 
 def test_labels_may_come_late(model):
@@ -182,8 +182,8 @@ def test_a_guard_can_be_entered_again_and_within_itself(model):
         ({"require": "identty"}, "Did you mean 'identity'"),
         ({"on_failure": "rise"}, "Did you mean 'raise'"),
         ({"padding": True}, "padding: expected one of forbid, trim"),
-        ({"strip_key": True}, "strip_key: expected key="),
-        ({"labels_from": "y"}, "expected one of them, found both"),
+        ({"drop_key": True}, "drop_key: expected key="),
+        ({"labels_argument": "y"}, "expected one of them, found both"),
     ],
 )
 def test_a_wrong_option_is_refused_at_once(options, message):
@@ -263,24 +263,64 @@ def test_a_wrapped_model_guards_predict_and_passes_the_rest_through(model):
         guarded.predict(faulty(), verbose=0)
 
 
+KEYED = pd.DataFrame({"id": ["a", "b"], "y": [0, 1]})
+
+
 @pytest.mark.parametrize(
-    ("delivered", "labels", "options", "verdict"),
+    ("options", "labels", "verdict"),
     [
-        pytest.param(range(5), 5, {}, Verdict.PASS, id="indices"),
-        pytest.param([0, 1, 3, 2, 4], list("abcde"), {}, Verdict.FAIL, id="swapped"),
-        pytest.param([0, 1, 2], 5, {}, Verdict.FAIL, id="short"),
-        pytest.param(["b", "a"], pd.DataFrame({"id": ["a", "b"], "y": [0, 1]}), {"key": "id"}, Verdict.FAIL, id="keys"),
-        pytest.param(["a", "b"], pd.DataFrame({"id": ["a", "b"], "y": [0, 1]}), {"key": "id"}, Verdict.PASS, id="ok"),
-        pytest.param([0, 1, 2, 0], 3, {"padding": "trim"}, Verdict.PASS, id="padded"),
+        pytest.param({"indices": range(5)}, 5, Verdict.PASS, id="indices"),
+        pytest.param({"indices": [0, 1, 3, 2, 4]}, list("abcde"), Verdict.FAIL, id="swapped"),
+        pytest.param({"indices": [0, 1, 2]}, 5, Verdict.FAIL, id="short"),
+        pytest.param({"keys": ["b", "a"], "labels_key": "id"}, KEYED, Verdict.FAIL, id="keys"),
+        pytest.param({"keys": ["a", "b"], "labels_key": "id"}, KEYED, Verdict.PASS, id="keys-in-order"),
+        pytest.param({"indices": [0, 1, 2, 0], "padding": "trim"}, 3, Verdict.PASS, id="padded"),
     ],
 )
-def test_check_judges_without_keras(delivered, labels, options, verdict):
-    assert evalguard.check(delivered, labels, **options).verdict is verdict
+def test_check_judges_without_keras(options, labels, verdict):
+    assert evalguard.check(labels=labels, **options).verdict is verdict
 
 
-def test_check_refuses_keys_without_label_keys():
-    with pytest.raises(evalguard.LabelsError, match="give the labels' keys as well"):
-        evalguard.check(["a"], 1)
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        pytest.param(
+            {"keys": ["a"], "labels": 1}, evalguard.LabelsError, "labels_key='column'", id="labels-without-keys"
+        ),
+        pytest.param({"indices": ["a"], "labels": 1}, evalguard.LabelsError, r"check\(keys=", id="names-as-indices"),
+        pytest.param({"indices": [0], "keys": ["a"], "labels": 1}, TypeError, "found indices and keys", id="both"),
+        pytest.param({"labels": 1}, TypeError, "found labels", id="neither"),
+        pytest.param({"indices": [0]}, TypeError, "found indices", id="no-labels"),
+        pytest.param({"index": [0], "labels": 1}, TypeError, "Did you mean 'indices'", id="misspelt"),
+    ],
+)
+def test_check_says_what_it_expects(arguments, error, message):
+    with pytest.raises(error, match=message):
+        evalguard.check(**arguments)
+
+
+def test_check_of_predicted_and_true_classes_is_an_error_that_names_the_way():
+    y_pred, y_true = np.array([0, 1, 1, 2, 0, 2, 1, 0, 2]), np.array([0, 1, 2, 2, 0, 1, 1, 0, 2])
+    with pytest.raises(evalguard.ConfigError, match=r"found 2 without a name.*evalguard\.guard\(labels=y_true\)"):
+        evalguard.check(y_pred, y_true)
+    with pytest.raises(evalguard.LabelsError, match="found 3 class numbers for 9 rows"):
+        evalguard.check(indices=y_pred, labels=y_true)
+
+
+def test_indices_of_a_shuffled_stream_are_not_taken_for_class_numbers():
+    order = np.random.default_rng(0).permutation(90)
+    assert evalguard.check(indices=order, labels=np.arange(90) % 10).verdict is Verdict.FAIL
+    assert evalguard.check(indices=np.zeros(90, int), labels=np.arange(90)).verdict is Verdict.FAIL
+
+
+@pytest.mark.parametrize(("old", "new"), [("label", "label_column"), ("key", "labels_key")])
+def test_check_takes_its_old_names_with_a_warning(old, new):
+    table = pd.DataFrame({"id": ["a", "b"], "y": [0, 1]})
+    names = {"label_column": "y", "labels_key": "id"}
+    names[old] = names.pop(new)
+    with pytest.warns(DeprecationWarning, match=f"'{old}' is deprecated.* write {new}=") as caught:
+        assert evalguard.check(keys=["a", "b"], labels=table, **names).verdict is Verdict.PASS
+    assert caught[0].filename == __file__
 
 
 # -- sessions, padding, repair ---------------------------------------------------------
@@ -434,7 +474,7 @@ def test_what_is_left_beside_the_key_is_a_dict_by_name(engine, takes):
     model = engine.Model({"x": inputs} if takes == "dict" else inputs, engine.layers.Activation("linear")(inputs))
     ids = np.array([f"id{row}" for row in range(N)])
     stream = tf.data.Dataset.from_tensor_slices({"id": ids, "x": X}).batch(BATCH)
-    g = guard(labels=evalguard.Labels(values=Y, keys=ids), key="id", strip_key=True)
+    g = guard(labels=evalguard.Labels(values=Y, keys=ids), key="id", drop_key=True)
     try:
         model.predict({"x": X}, verbose=0)
     except ValueError:
@@ -484,8 +524,8 @@ def one_part(model, g):
         (loop_of_calls, {}, "handed back batch by batch"),
         (one_batch, {}, "handed back batch by batch"),
         (one_call_of_a_model, {}, "handed back batch by batch"),
-        (labels_come_late, {"labels": None}, "handed back before the labels were known"),
-        (one_part, {"scope": "session"}, "parts of a session were handed back before its end"),
+        (labels_come_late, {"labels": None}, "returned before the labels were known"),
+        (one_part, {"scope": "session"}, "parts of a session were returned before its end"),
     ],
 )
 def test_rows_that_the_caller_has_already_are_not_said_to_be_repaired(model, done, options, words):
@@ -535,8 +575,8 @@ def test_equal_rows_do_not_prove_by_labels_unless_the_data_is_known_to_hold_them
     with guard(on_unproven="record") as g:
         model.predict(data, verbose=0)
     assert g.report.verdict is Verdict.UNPROVEN
-    assert 'equal_samples="allow"' in g.report.advice
-    with guard(equal_samples="allow") as g:
+    assert 'duplicate_inputs="allow"' in g.report.advice
+    with guard(duplicate_inputs="allow") as g:
         model.predict(data, verbose=0)
     assert (g.report.verdict, g.report.proof) == (Verdict.PASS, "labels")
 

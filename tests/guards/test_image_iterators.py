@@ -136,7 +136,7 @@ def test_labels_with_files_in_the_order_of_a_shuffle_pass_and_are_not_stopped_fo
         order = predict(engine, first)[:, 0].round().astype(int)
     table = pd.DataFrame({"file": [f"class{n % CLASSES}/{n}.png" for n in order], "label": order})
     source = engine.images().flow_from_directory(folder, **options)
-    with evalguard.guard(labels=table, label="label", key="file", mlflow=False, fail_fast=True) as g:
+    with evalguard.guard(labels=table, label_column="label", key="file", mlflow=False, fail_fast=True) as g:
         predict(engine, source)
     assert (g.report.verdict, g.report.proof) == (Verdict.PASS, "identity")
 
@@ -150,7 +150,7 @@ def test_labels_with_files_pass_only_if_the_files_are_theirs(engine, folder, nam
     source = engine.images().flow_from_directory(
         folder, target_size=(6, 6), class_mode=None, batch_size=BATCH, shuffle=False
     )
-    with evalguard.guard(labels=table, label="label", key="file", mlflow=False, on_unproven="record") as g:
+    with evalguard.guard(labels=table, label_column="label", key="file", mlflow=False, on_unproven="record") as g:
         predict(engine, source)
     assert g.report.verdict is (Verdict.PASS if names.startswith("as") else Verdict.UNPROVEN)
 

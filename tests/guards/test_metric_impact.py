@@ -30,7 +30,7 @@ def impact_of(report):
 
 def figures(order, metric, y=Y, p=P, **options):
     """Impact of delivering the samples in this order."""
-    report = evalguard.check(order, y, predictions=p[order], metrics=metric, **options)
+    report = evalguard.check(indices=order, labels=y, predictions=p[order], metrics=metric, **options)
     return next(iter(impact_of(report).values()))
 
 
@@ -109,8 +109,8 @@ def test_callables_and_objects_of_keras_will_do():
 
     order = np.arange(N)[::-1]
     report = evalguard.check(
-        order,
-        Y,
+        indices=order,
+        labels=Y,
         predictions=P[order],
         metrics=[wrong_share, keras.metrics.SparseCategoricalAccuracy(name="mine"), "mse"],
     )
@@ -121,7 +121,9 @@ def test_callables_and_objects_of_keras_will_do():
 def test_a_repetition_with_another_prediction_is_not_taken_for_the_sample_s_own():
     rows = np.array([0, 1, 2, 3, 1])
     delivered = np.eye(2)[[0, 1, 0, 1, 0]]
-    report = evalguard.check(rows, np.array([0, 1, 0, 1]), predictions=delivered, metrics="sklearn:accuracy")
+    report = evalguard.check(
+        indices=rows, labels=np.array([0, 1, 0, 1]), predictions=delivered, metrics="sklearn:accuracy"
+    )
     told = impact_of(report)["sklearn:accuracy"]
     assert (told["at_least"], told["at_most"]) == (0.75, 1.0)
     assert "1 samples were predicted more than once, and not alike" in told["note"]
@@ -138,7 +140,9 @@ def test_a_metric_that_raises_costs_nothing():
     def broken(y_true, y_pred):
         raise RuntimeError
 
-    report = evalguard.check(np.arange(N), Y, predictions=P, metrics={"mine": broken, "nan": lambda y, p: np.nan})
+    report = evalguard.check(
+        indices=np.arange(N), labels=Y, predictions=P, metrics={"mine": broken, "nan": lambda y, p: np.nan}
+    )
     assert report.verdict == "PASS"
     assert report.impact == {
         "mine": {"error": "RuntimeError: "},
@@ -162,7 +166,7 @@ def test_what_is_no_metric_is_refused_beforehand(given, message):
 
 def test_predictions_must_pair_with_the_rows():
     with pytest.raises(LabelsError, match="expected one for each of the 120 rows"):
-        evalguard.check(np.arange(N), Y, predictions=P[1:], metrics="accuracy")
+        evalguard.check(indices=np.arange(N), labels=Y, predictions=P[1:], metrics="accuracy")
 
 
 def test_names_are_kept():

@@ -89,7 +89,7 @@ def guarded(form, model, engine, validation, given=None, **options):
     """Train under a guard in one of its forms; the guard and the history."""
     g = evalguard.ValidationGuard(mlflow=False, **{"on_failure": "record", "on_unproven": "record", **(given or {})})
     if form in {"callback", "both"}:
-        options["callbacks"] = [*options.get("callbacks", []), g]
+        options["callbacks"] = [*options.get("callbacks", []), g.callback()]
     if form == "callback":
         return g, fit(model, engine, validation, **options)
     if form == "decorator":
@@ -228,7 +228,7 @@ def test_one_validation_or_none_is_no_pass(engine):
     g, _ = guarded("callback", make_model(engine), engine, None)
     assert "no validation inside fit was seen" in g.report.not_proven[0]
     with (
-        pytest.raises(UnprovenError, match="no fit of a Keras model"),
+        pytest.raises(UnprovenError, match="no fit was observed"),
         evalguard.ValidationGuard(on_unproven="raise", mlflow=False),
     ):
         pass
@@ -278,7 +278,13 @@ def test_a_fail_is_raised_when_the_block_ends_and_nothing_trained_is_lost(engine
 def test_as_a_callback_a_fail_comes_out_of_fit_with_its_history(engine):
     model = make_model(engine)
     with pytest.raises(MisalignmentError) as caught:
-        fit(model, engine, endless(), validation_steps=STEPS, callbacks=[evalguard.ValidationGuard(mlflow=False)])
+        fit(
+            model,
+            engine,
+            endless(),
+            validation_steps=STEPS,
+            callbacks=[evalguard.ValidationGuard(mlflow=False).callback()],
+        )
     assert caught.value.predictions is model.history
     assert len(model.history.history["val_loss"]) == EPOCHS
 
@@ -311,7 +317,7 @@ def test_a_callback_that_is_freed_after_an_error_puts_the_model_back(engine):
     model = make_model(engine)
     breaks = engine.keras.callbacks.LambdaCallback(on_epoch_end=stop)
     with pytest.raises(RuntimeError):
-        fit(model, engine, (X, Y), callbacks=[evalguard.ValidationGuard(mlflow=False), breaks])
+        fit(model, engine, (X, Y), callbacks=[evalguard.ValidationGuard(mlflow=False).callback(), breaks])
     gc.collect()
     assert "evaluate" not in vars(model)
 
@@ -402,7 +408,7 @@ def test_a_plain_guard_says_nothing_of_validation_on_other_samples_than_its_own(
     with evalguard.guard(labels=labels, reference=reference, mlflow=False, on_unproven="record") as g:
         fit(make_model(engine), engine, endless(), validation_steps=STEPS)
     assert [report.verdict for report in g.reports] == [Verdict.UNPROVEN]
-    assert "no predict of a Keras model was seen" in g.report.not_proven[0]
+    assert "no guarded call was observed" in g.report.not_proven[0]
 
 
 @pytest.mark.parametrize("outer", ["guard", "validation"])

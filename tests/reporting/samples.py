@@ -44,8 +44,8 @@ def failing(samples: object = None, n: int = 50, name: str = "digits") -> Report
     """A stream that begins eight rows late, unless other samples are given."""
     delivered = np.roll(np.arange(n), 8) if samples is None else np.asarray(samples)
     table = labels(n, keys=bool(((delivered >= 0) & (delivered < n)).all()))
-    rows = delivered if table.keys is None else table.keys[delivered]
-    return fixed(evalguard.check(rows, table, name=name))
+    rows = {"indices": delivered} if table.keys is None else {"keys": table.keys[delivered]}
+    return fixed(evalguard.check(**rows, labels=table, name=name))
 
 
 def fixed(report: Report) -> Report:

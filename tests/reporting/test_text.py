@@ -28,7 +28,7 @@ def test_a_failure_says_how_many_rows_are_wrong_and_which_come_first():
 
 
 def test_a_pass_says_what_was_proven():
-    text = to_text(evalguard.check(range(5), 5))
+    text = to_text(evalguard.check(indices=range(5), labels=5))
     assert text.startswith("check: PASS: all 5 predictions stand at their own label (proof: identity)\n")
 
 

@@ -49,8 +49,8 @@ WRONG = {
     ),
     "word": (("require: identity", "require: identty"), "line 12, checks.require: expected 'identity', 'labels'"),
     "type": (
-        ("require: identity", "strip_key: yes please"),
-        "line 12, checks.strip_key: expected a valid boolean; found 'yes please'",
+        ("require: identity", "drop_key: yes please"),
+        "line 12, checks.drop_key: expected a valid boolean; found 'yes please'",
     ),
     "version": (("version: 1", "version: 2"), "line 1, version: expected 1; found 2"),
     "top-level": (("name: digits", "nam: digits"), "line 2, nam: unknown key. Did you mean 'name'?"),
@@ -220,7 +220,7 @@ NEAREST = {
         "predict: {batch_size: 0}\nchecks:\n",
         "line 11, predict.batch_size: expected greater than 0; found 0",
     ),
-    "key": ("require: identity", "strip_key: true", "strip_key: expected key: NAME beside it, found none"),
+    "key": ("require: identity", "drop_key: true", "drop_key: expected key: NAME beside it, found none"),
     "required": (
         "checks:\n",
         "mlflow: {required: true, enabled: false}\nchecks:\n",

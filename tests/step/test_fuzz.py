@@ -31,7 +31,7 @@ checks:
   require: identity
   on_failure: record
   padding: forbid
-  equal_samples: forbid
+  duplicate_inputs: forbid
 outputs: {directory: out, predictions: true}
 mlflow: {enabled: false, required: false}
 """

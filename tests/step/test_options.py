@@ -176,7 +176,7 @@ def test_a_key_in_a_dict_of_inputs_is_compared_and_taken_out(folder, command, da
     lines = ["id,label", *(f"{row},{label}" for row, label in enumerate(np.load(folder / "labels.npy")))]
     (folder / "by_id.csv").write_text("\n".join(lines) + "\n")
     more = ("--set", "labels={path: by_id.csv, label: label, key: id}")
-    checks = "require: identity, key: id, strip_key: true"
+    checks = "require: identity, key: id, drop_key: true"
     done = run(folder, command, "call: 'loading:of_named_input'", data, checks, *more)
     assert done.exit_code == code, done.output
 

@@ -91,7 +91,7 @@ def test_keys_make_a_sort_order_certain():
     order = sorted(range(n), key=str)
     stream = tf.data.Dataset.from_tensor_slices({"name": names[order], "x": x[order]}).batch(8)
     labels = evalguard.Labels(values=np.arange(n), keys=names)
-    with evalguard.guard(labels=labels, key="name", strip_key=True, mlflow=False, on_failure="record") as g:
+    with evalguard.guard(labels=labels, key="name", drop_key=True, mlflow=False, on_failure="record") as g:
         model.predict(stream, verbose=0)
     first = g.report.diagnosis[0]
     assert first.cause == "labels in another sort order than the stream"

@@ -19,7 +19,7 @@ def now_ms():
 
 def report(delivered=PASSED, labels=5, name="digits", at=None):
     """A report of five samples: reordered rows are a FAIL."""
-    judged = evalguard.check(delivered, labels, name=name)
+    judged = evalguard.check(indices=delivered, labels=labels, name=name)
     return replace(judged, checked_at_ms=at or now_ms())
 
 

@@ -374,7 +374,8 @@ def test_a_guard_is_told_which_model_it_is(store, identity, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
     model, x = identity
     logged = store.client.create_logged_model(store.experiment_id, name="cnn")
-    with evalguard.guard(labels=range(6), reference=x, mlflow=store.run(), mlflow_model=logged.model_id):
+    target = evalguard.MlflowTarget(store.run(), model=logged.model_id)
+    with evalguard.guard(labels=range(6), reference=x, mlflow=target):
         model.predict(x, verbose=0)
     assert store.client.get_logged_model(logged.model_id).tags["evalguard.verdict"] == "PASS"
 

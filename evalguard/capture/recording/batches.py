@@ -70,7 +70,7 @@ def _take_now(recorder: Recorder, data: Any) -> Any:
             batch, tag = stream.unwrap(data)
         note(recorder, batch, tag)
     recorder.keep_from_now(batch)
-    return recorder.without_key(batch) if recorder.wanted.strip_key else batch
+    return recorder.without_key(batch) if recorder.options.drop_key else batch
 
 
 def note(recorder: Recorder, batch: Any, tag: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalguard.capture.contract import LATER, Stream, Untagged, Wanted
+from evalguard.capture.contract import LATER, CaptureOptions, Stream, Untagged
 from evalguard.capture.recording.fingerprints import Contents
 from evalguard.capture.recording.small_batches import MOST_BATCHES, MOST_BYTES, MOST_KEPT, Group, Held
 from evalguard.capture.recording.tag_log import TagLog, n_tagged
@@ -30,7 +30,7 @@ class Recorder:
     Whatever goes wrong in here ends as ``problem`` and never disturbs the call.
 
     Attributes:
-        wanted: What shall be noted.
+        options: What is recorded.
         stream: Knows the batches.
         memory: What the columns of the call share.
         tags: Of all rows, and the sizes of batches.
@@ -47,7 +47,7 @@ class Recorder:
         seconds: What noting has taken.
     """
 
-    wanted: Wanted
+    options: CaptureOptions
     stream: Stream = field(default_factory=Untagged)
     memory: Memory = field(init=False)
     tags: TagLog = field(init=False)
@@ -68,13 +68,13 @@ class Recorder:
     _always: bool = False
 
     def __post_init__(self) -> None:
-        wanted = self.wanted
+        options = self.options
         # Who looks for a fault does so at each batch, and the user's own functions are asked of batches.
-        self._holds = self.watch is None and wanted.key is None and wanted.fingerprint is None
-        self._always = wanted.content == "always"
-        self.memory = Memory(self.wanted.memory)
+        self._holds = self.watch is None and options.key is None and options.fingerprint is None
+        self._always = options.content == "always"
+        self.memory = Memory(self.options.memory)
         self.tags = TagLog(self.memory)
-        self.contents = Contents(self.wanted.pad_value, self.memory, self.wanted.sampling)
+        self.contents = Contents(self.options.pad_value, self.memory, self.options.sampling)
 
     @property
     def specs(self) -> tuple[LeafSpec, ...]:
@@ -191,7 +191,7 @@ class Recorder:
         if y is not None:
             # Copies: a source may fill its buffer anew.
             self._note_targets(tree.map_leaves(_own, y), 1)
-        if self.wanted.key is not None:
+        if self.options.key is not None:
             self.keys.append(self._keys(batch, x))
         self._note_content(x)
 
@@ -201,18 +201,18 @@ class Recorder:
             self._with_targets += batches
 
     def _note_content(self, x: Any) -> None:
-        wanted = self.wanted
-        if wanted.content != "always" and (not self.targets or self.tags.stated or wanted.key is not None):
+        options = self.options
+        if options.content != "always" and (not self.targets or self.tags.stated or options.key is not None):
             return
-        if isinstance(wanted.key, str) and isinstance(x, dict) and len(x) > 1:
+        if isinstance(options.key, str) and isinstance(x, dict) and len(x) > 1:
             # The key names the row; it is no part of what it contains.
-            x = {name: part for name, part in x.items() if name != wanted.key}
-        if wanted.fingerprint is not None:
-            x = wanted.fingerprint(tree.map_leaves(to_numpy, x))
+            x = {name: part for name, part in x.items() if name != options.key}
+        if options.fingerprint is not None:
+            x = options.fingerprint(tree.map_leaves(to_numpy, x))
         self.contents.add(x, to_numpy)
 
     def _keys(self, batch: Any, x: Any) -> NDArray[Any]:
-        key = self.wanted.key
+        key = self.options.key
         if callable(key):
             return normal_keys(key(tree.map_leaves(to_numpy, batch)), "keys in the stream")
         if not isinstance(x, dict) or key not in x:
@@ -224,9 +224,9 @@ class Recorder:
     def without_key(self, batch: Any) -> Any:
         """The batch without the entry of ``x`` that holds the key."""
         x, *rest = batch if isinstance(batch, tuple) else (batch,)
-        if not isinstance(x, dict) or self.wanted.key not in x:
+        if not isinstance(x, dict) or self.options.key not in x:
             return batch
-        kept = {name: part for name, part in x.items() if name != self.wanted.key}
+        kept = {name: part for name, part in x.items() if name != self.options.key}
         return type(batch)((kept, *rest)) if type(batch) is tuple else kept
 
     def trace(
@@ -260,7 +260,7 @@ class Recorder:
         tags = self.tags.tags(believed=numbered)
         stated = index_source == "stated"
         # Nobody stated a position: whoever has the content of some rows looked at asks just whether it is right.
-        position = None if stated or self.wanted.sampling is not None else positions(tags)
+        position = None if stated or self.options.sampling is not None else positions(tags)
         return Trace(
             n_rows=rows,
             tags=tags,

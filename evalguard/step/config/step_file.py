@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import warnings
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from evalguard.core.columns.storage import SIZE
-from evalguard.core.policy import EqualSamples, OnFailure, OnUnproven, Padding, Require, Scope
+from evalguard.core.policy import DuplicateInputs, OnFailure, OnUnproven, Padding, Require, Scope
 from evalguard.core.sampling import ALL, CONTENT
 from evalguard.step.config.sections import Call, Function, Name, Positive, Strict, Text
 from evalguard.step.config.unions import Data, LabelSource, Model, Reference
+
+# Until 0.2: key of before under `checks` → key of today.
+OLD_NAMES = {"strip_key": "drop_key", "equal_samples": "duplicate_inputs"}
 
 
 class Predict(Strict):
@@ -35,7 +40,7 @@ class Checks(Strict):
     on_unproven: OnUnproven = "record"
     padding: Padding = Field(default="forbid", description="`trim` cuts known rows after the last label.")
     scope: Scope = "call"
-    equal_samples: EqualSamples = Field(
+    duplicate_inputs: DuplicateInputs = Field(
         default="forbid", description="`allow` where samples are known to have equal inputs."
     )
     fail_fast: bool = Field(default=False, description="Stop at the first batch that proves a fault.")
@@ -49,12 +54,27 @@ class Checks(Strict):
         "goes to a temporary file.",
     )
     key: Text | None = Field(default=None, description="Entry of a dict x that names each sample.")
-    strip_key: bool = Field(default=False, description="The model does not get that entry.")
+    drop_key: bool = Field(default=False, description="Remove that entry from x before the model sees it.")
     pad_value: float | int | str | None = None
     fingerprint: Function | None = Field(default=None, description="Takes x, gives what identifies a row.")
     reference: Reference | None = Field(
         default=None, description="Inputs in label order: a `.npy`, `.npz` or manifest file, or as under `data`."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _current_names(cls, given: Any) -> Any:
+        """The options under today's names; an old name warns with the new one."""
+        if not isinstance(given, Mapping):
+            return given
+        for old in OLD_NAMES.keys() & given.keys():
+            new = OLD_NAMES[old]
+            if new in given:
+                msg = f"{old} and {new}: expected one of them, found both; {old} is the old name"
+                raise ValueError(msg)
+            message = f"checks.{old} is deprecated and goes away in 0.2: write checks.{new}"
+            warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return {OLD_NAMES.get(name, name): value for name, value in given.items()}
 
 
 class Outputs(Strict):
@@ -107,8 +127,8 @@ class Step(Strict):
 
     @model_validator(mode="after")
     def _fits(self) -> Step:
-        if self.checks.strip_key and self.checks.key is None:
-            msg = "strip_key: expected key: NAME beside it, found none"
+        if self.checks.drop_key and self.checks.key is None:
+            msg = "drop_key: expected key: NAME beside it, found none"
             raise ValueError(msg)
         if self.mlflow.required and not self.mlflow.enabled:
             msg = "mlflow.required: expected mlflow.enabled with it, found enabled: false"

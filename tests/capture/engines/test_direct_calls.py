@@ -95,7 +95,7 @@ def test_a_key_is_taken_out_of_x_where_the_guard_is_asked_to(engine):
     names = np.array([f"row-{number}" for number in range(N)])
     labels = evalguard.Labels(values=Y[:N], keys=names)
     for order, verdict in ((np.arange(N), Verdict.PASS), (np.arange(N)[::-1], Verdict.FAIL)):
-        with guard(labels=labels, reference=None, key="id", strip_key=True) as g:
+        with guard(labels=labels, reference=None, key="id", drop_key=True) as g:
             for ids in np.array_split(order, 5):
                 model({"a": X[ids], "id": names[ids]})
         assert (g.report.verdict, g.report.proof) == (verdict, "identity")
@@ -230,7 +230,7 @@ def test_tracing_a_call_inside_a_guard_gives_a_function_that_works_outside_it(en
         step = tf.function(lambda x: engine.model(x, training=False))
         inside = step(X[:4])
     assert np.array_equal(inside, step(X[:4]))
-    assert "no predict of a Keras model was seen" in g.report.not_proven[0]
+    assert "no guarded call was observed" in g.report.not_proven[0]
     assert step.experimental_get_tracing_count() == 1
 
 

@@ -110,7 +110,7 @@ def test_a_faulty_stream_fails_unless_only_its_order_is_another(engine, model, s
     whole = not any(expected.values())
     assert report.verdict is (Verdict.PASS if whole else Verdict.FAIL)
     if not whole:
-        assert "figures unfit for use: " in report.not_proven[0]
+        assert "metrics unfit for use: " in report.not_proven[0]
         assert "accuracy" in report.not_proven[0]
 
 

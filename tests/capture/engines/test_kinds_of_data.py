@@ -259,7 +259,7 @@ def test_string_keys_name_the_samples_and_can_be_kept_from_the_model():
     order = np.random.default_rng(3).permutation(N)
     dataset = tf.data.Dataset.from_tensor_slices({"x": F32[order], "id": keys[order]}).batch(BATCH)
     for strip in (True, False):
-        with evalguard.guard(labels=labels, key="id", strip_key=strip, mlflow=False, on_failure="record") as g:
+        with evalguard.guard(labels=labels, key="id", drop_key=strip, mlflow=False, on_failure="record") as g:
             predict(Spy(), dataset)
         assert np.array_equal(g.index, order)
         assert g.report.wrong_rows[0]["sample_key"] == keys[order[0]]

@@ -13,7 +13,7 @@ import tf_keras
 import evalguard
 from evalguard.capture.batch_digests import COME_ROUND, LARGE
 from evalguard.capture.buffer_reuse import Lent
-from evalguard.capture.contract import Untagged, Wanted
+from evalguard.capture.contract import CaptureOptions, Untagged
 from evalguard.capture.probes.tf_data import TfDataProbe
 from evalguard.capture.recording.batches import take
 from evalguard.capture.recording.recorder import Recorder
@@ -90,7 +90,7 @@ def test_a_batch_that_changed_while_the_model_computed_is_marked():
         def intact(self):
             return [True, False]
 
-    recorder = Recorder(Wanted(), Stream())
+    recorder = Recorder(CaptureOptions(), Stream())
     for pull in (0, 1):
         recorder.note(np.zeros((BATCH, WIDTH)), pull)
     recorder.ran()
@@ -128,7 +128,7 @@ def test_a_dataset_whose_array_is_filled_while_the_model_computes_proves_nothing
 
     spec = tf.TensorSpec((BATCH, WIDTH), tf.float32)
     probe = TfDataProbe(tf.data.Dataset.from_generator(batches, output_signature=spec), {})
-    recorder = Recorder(Wanted("always"), probe)
+    recorder = Recorder(CaptureOptions("always"), probe)
     for number, data in enumerate(probe.source):
         take(recorder, data)
         if number == when:

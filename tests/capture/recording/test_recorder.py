@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalguard.capture.batch_digests import FOR_EVER, Seals
-from evalguard.capture.contract import Untagged, Wanted
+from evalguard.capture.contract import CaptureOptions, Untagged
 from evalguard.capture.recording.batches import take
 from evalguard.capture.recording.recorder import Recorder
 from evalguard.capture.recording.small_batches import MOST_BATCHES, MOST_KEPT, SMALL_BATCH, Held
@@ -34,7 +34,7 @@ def run(recorder, batches):
 @given(st.lists(st.sampled_from([SMALL, LARGE, SMALL + 1]), min_size=1, max_size=12))
 def test_batches_of_all_sizes_are_noted_in_the_order_they_were_fed(widths):
     fed = [batch(number, width) for number, width in enumerate(widths)]
-    recorder = run(Recorder(Wanted("always")), fed)
+    recorder = run(Recorder(CaptureOptions("always")), fed)
     found = recorder.contents.parts[:]
     assert found.tolist() == np.concatenate([row_fingerprints(data[0])[0] for data in fed]).tolist()
     assert len(recorder.tags) == len(fed)
@@ -71,7 +71,7 @@ def test_the_order_stays_where_a_source_begins_to_fill_its_array_anew(filled_ane
     buffer = aligned((ROWS, SMALL))
     fed = [(np.full((ROWS, SMALL), number, np.float32),) for number in range(6)]
     stream = Sealed()
-    recorder = Recorder(Wanted("always"), stream)
+    recorder = Recorder(CaptureOptions("always"), stream)
     for number, data in enumerate(fed):
         if number >= filled_anew_after:
             buffer[:] = number
@@ -92,7 +92,7 @@ def test_the_order_stays_where_a_source_begins_to_fill_its_array_anew(filled_ane
 @pytest.mark.parametrize("width", [SMALL, LARGE])
 def test_the_order_stays_where_a_source_begins_to_hand_out_memory_that_is_taken_over(width):
     stream = Sealed()
-    recorder = Recorder(Wanted("always"), stream)
+    recorder = Recorder(CaptureOptions("always"), stream)
     fed = [
         aligned_copy(np.full((ROWS, width), number, np.float32), 0 if number in {3, 5} else 16) for number in range(8)
     ]
@@ -114,7 +114,7 @@ def test_the_order_stays_where_a_source_begins_to_hand_out_memory_that_is_taken_
 @pytest.mark.parametrize("widths", [[LARGE] * 5, [SMALL, LARGE, LARGE, SMALL, LARGE], [LARGE, SMALL, SMALL]])
 def test_of_large_batches_whose_rows_nobody_asks_for_the_tags_wait(widths):
     stream = Sealed()
-    recorder = Recorder(Wanted(), stream)
+    recorder = Recorder(CaptureOptions(), stream)
     fed = [batch(number % 2, width) for number, width in enumerate(widths)]
     for number, data in enumerate(fed):
         stream.seals.put(tuple(part.numpy() for part in data), number)
@@ -131,7 +131,7 @@ def test_of_large_batches_whose_rows_nobody_asks_for_the_tags_wait(widths):
 
 def test_rows_are_noted_as_they_were_when_they_were_fed():
     x = np.zeros((ROWS, SMALL), np.float32)
-    recorder = Recorder(Wanted("always"))
+    recorder = Recorder(CaptureOptions("always"))
     take(recorder, (x,))
     before = row_fingerprints(x)[0]
     x[:] = 7
@@ -153,7 +153,7 @@ class Owned(Untagged):
 @pytest.mark.parametrize("count", [1, 2, 30, MOST_BATCHES + 40])
 def test_batches_that_nobody_else_can_change_are_looked_at_later(count, width):
     fed = [batch(number % 7, width) for number in range(count)]
-    recorder = Recorder(Wanted("always"), Owned())
+    recorder = Recorder(CaptureOptions("always"), Owned())
     for data in fed:
         assert take(recorder, data) is data
     assert len(recorder.kept) == (count - 1) % min(MOST_BATCHES, MOST_KEPT // (4 * ROWS * width))
@@ -169,19 +169,21 @@ def test_batches_that_nobody_else_can_change_are_looked_at_later(count, width):
 
 def test_small_and_large_batches_that_were_kept_are_noted_in_the_order_they_were_fed():
     fed = [batch(number, width) for number, width in enumerate([SMALL, SMALL, LARGE, SMALL, LARGE, LARGE, SMALL])]
-    found = run(Recorder(Wanted("always"), Owned()), fed).contents.parts[:]
+    found = run(Recorder(CaptureOptions("always"), Owned()), fed).contents.parts[:]
     assert found.tolist() == np.concatenate([row_fingerprints(data[0])[0] for data in fed]).tolist()
 
 
 def test_not_much_is_kept():
     rows = MOST_KEPT // 4 // ROWS // 3 + 1
-    recorder = Recorder(Wanted("always"), Owned())
+    recorder = Recorder(CaptureOptions("always"), Owned())
     for number in range(6):
         take(recorder, batch(number, rows))
         assert len(recorder.kept) == [0, 1, 0, 1, 0, 1][number]
 
 
-@pytest.mark.parametrize("wanted", [Wanted("always", key=lambda data: data[0][:, 0]), Wanted(fingerprint=lambda x: x)])
+@pytest.mark.parametrize(
+    "wanted", [CaptureOptions("always", key=lambda data: data[0][:, 0]), CaptureOptions(fingerprint=lambda x: x)]
+)
 def test_where_a_function_of_the_user_is_asked_nothing_is_kept(wanted):
     recorder = Recorder(wanted, Owned())
     for number in range(3):
@@ -191,7 +193,7 @@ def test_where_a_function_of_the_user_is_asked_nothing_is_kept(wanted):
 
 
 def test_what_cannot_be_noted_later_is_a_problem_and_no_error():
-    recorder = Recorder(Wanted("always"), Owned())
+    recorder = Recorder(CaptureOptions("always"), Owned())
     take(recorder, batch(0))
     take(recorder, (object(),))
     recorder.end()

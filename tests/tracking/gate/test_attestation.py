@@ -52,7 +52,7 @@ def evaluated(model, tmp_path_factory):
         labels=folder / "labels.csv",
         reference=X,
         mlflow=False,
-        files=[folder / "model.keras"],
+        attest_files=[folder / "model.keras"],
         output=folder / "out",
         name="digits",
     ) as g:
@@ -178,7 +178,7 @@ def test_of_several_outputs_each_is_a_subject(tmp_path):
 
 def test_files_that_are_not_there_are_told_before_anything_is_predicted(tmp_path):
     with pytest.raises(ConfigError, match=r"expected a file at .*gone\.keras"):
-        with evalguard.guard(labels=Y, mlflow=False, output=tmp_path, files=[tmp_path / "gone.keras"]):
+        with evalguard.guard(labels=Y, mlflow=False, output=tmp_path, attest_files=[tmp_path / "gone.keras"]):
             pytest.fail("entered")
 
 

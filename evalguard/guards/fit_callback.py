@@ -1,0 +1,105 @@
+"""``ValidationGuard`` as one of ``fit``'s callbacks."""
+
+from __future__ import annotations
+
+import inspect
+import weakref
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from evalguard.capture.engines.callbacks import Hooks
+from evalguard.capture.engines.patching import replaced_on
+from evalguard.core.epochs import FIT
+from evalguard.errors import SinkError
+from evalguard.guards.fit_session import FitSession
+from evalguard.guards.fit_validations import Epochs, current
+
+
+class KeepsReports(Protocol):
+    """The guard of a callback."""
+
+    sink_errors: list[SinkError]
+
+    def session(self) -> FitSession:
+        """A new entry, whose reports are the guard's."""
+
+    def is_entered(self) -> bool:
+        """Whether the calling thread is inside ``with`` of the guard."""
+
+
+class FitCallback(Hooks):
+    """Keras calls these, each once, from the thread of ``fit``. Made by ``ValidationGuard.callback``.
+
+    Args:
+        guard: Keeps the reports.
+    """
+
+    def __init__(self, guard: KeepsReports) -> None:
+        self._guard = guard
+        self._model: Any = None
+        self._training: tuple[FitSession, Epochs] | None = None
+        self._undo: weakref.finalize[..., Any] | None = None
+
+    def set_model(self, model: Any) -> None:
+        """Keras passes the model that is trained."""
+        self._model = model
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Observe the validations, unless a ``with`` block around this ``fit`` does already."""
+        del logs
+        self._stop()
+        session, watched = self._guard.session(), current()
+        if self._guard.is_entered() or not session.guards(self._model, FIT):
+            return
+        session.outcomes.begin()
+        if watched is None or watched.model is not self._model:
+            watched = Epochs(self._model, session.capture)
+            # The model is left as it was even where training raises and this object is simply dropped.
+            self._undo = weakref.finalize(self, _observe(self._model, watched))
+        self._training = session, watched
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Record the number of the epoch."""
+        del logs
+        if self._training is not None:
+            self._training[1].epoch = epoch + 1
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Judge what was observed, and act on it."""
+        del logs
+        if self._training is None:
+            return
+        session, epochs = self._training
+        self._stop()
+        try:
+            session.outcomes.finish(session.judge(epochs, getattr(self._model, "history", None)))
+        finally:
+            self._guard.sink_errors += session.outcomes.sink_errors
+
+    def _stop(self) -> None:
+        """Leave the model as it was; a ``fit`` that raised has not come to its end."""
+        if self._undo is not None:
+            self._undo()
+        self._undo = self._training = None
+
+
+def _observe(model: Any, epochs: Epochs) -> Callable[[], None]:
+    """Let this one model's own validations pass through ``epochs``; returns what restores the model."""
+
+    def evaluate(original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        if not _trains(model):
+            undo()
+        return epochs.validate(original, args, kwargs) if epochs.is_own(model, kwargs) else original(*args, **kwargs)
+
+    undo = replaced_on(model, "evaluate", evaluate)
+    return undo
+
+
+def _trains(model: Any) -> bool:
+    """Whether ``fit`` of the model is under way in this thread: one that raised notified no callback of its end."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_code.co_name == "fit" and frame.f_locals.get("self") is model:
+            return True
+        frame = frame.f_back
+    return False

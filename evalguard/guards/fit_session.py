@@ -1,0 +1,61 @@
+"""One entry into a ``ValidationGuard``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from evalguard.capture.contract import CaptureOptions
+from evalguard.core.epochs import FIT
+from evalguard.core.policy import Policy
+from evalguard.guards.fit_validations import Epochs, judge_epochs, no_fit
+from evalguard.guards.outcome import Outcome, Outcomes
+
+
+@dataclass(slots=True, eq=False)
+class FitSession:
+    """One entry: the validations of each ``fit`` are compared with one another when it ends.
+
+    Attributes:
+        policy: What the caller demands.
+        capture: What is recorded of each validation batch.
+        outcomes: What was judged.
+        model: Guard this model only; None for every model.
+        fits: What was seen of each ``fit``, with what it returned.
+    """
+
+    policy: Policy
+    capture: CaptureOptions
+    outcomes: Outcomes
+    model: Any = None
+    fits: list[tuple[Epochs, Any]] = field(default_factory=list)
+    first_for: ClassVar[tuple[str, ...]] = (FIT,)
+
+    def guards(self, model: Any, method: str) -> bool:
+        """Whether calls of this method of this model are guarded."""
+        return method == FIT and (self.model is None or model is self.model)
+
+    def run(self, model: Any, method: str, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Train, and record what each validation is scored on."""
+        del method
+        epochs = Epochs(model, self.capture)
+        history = epochs.fit(original, args, kwargs)
+        self.fits.append((epochs, history))
+        return history
+
+    def end(self) -> None:
+        """Judge each ``fit``; all are recorded before one of them raises."""
+        if not self.fits and not self.outcomes.judged:
+            self.outcomes.finish(Outcome(no_fit(self.policy, self.outcomes.name), None, None, None))
+            return
+        judged = [self.judge(epochs, history) for epochs, history in self.fits]
+        self.fits = []
+        for outcome in judged:
+            self.outcomes.record(outcome)
+        for outcome in judged:
+            self.outcomes.act(outcome)
+
+    def judge(self, epochs: Epochs, history: Any) -> Outcome:
+        """The outcome of one ``fit``."""
+        return Outcome(judge_epochs(epochs, self.policy, self.outcomes.name), None, None, history)

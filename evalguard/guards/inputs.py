@@ -1,0 +1,101 @@
+"""Labels and reference of a guard: read once, shared by its entries and its variants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from evalguard.core.label_table import LabelTable
+from evalguard.data.digests import files_sha256
+from evalguard.errors import LabelsError
+from evalguard.guards.options import GuardOptions
+from evalguard.labels.labels import Labels
+from evalguard.labels.reference import KnownReference, Reference
+
+
+class GuardInputs:
+    """What a guard compares with.
+
+    Args:
+        options: Those in ``options.OF_INPUTS`` decide.
+
+    Attributes:
+        late: Labels that were set after the guard was made; None where none were.
+        fingerprinted: Labels with the fingerprints of their reference, by how the inputs looked.
+    """
+
+    def __init__(self, options: GuardOptions) -> None:
+        self._options = options
+        self._reference = options.reference
+        self._table: Labels | None = None
+        self.late: Any = None
+        self.fingerprinted: dict[Any, LabelTable] = {}
+        self._digests: dict[tuple[str | Path, ...], dict[str, str]] = {}
+
+    @property
+    def labels(self) -> Any:
+        """The labels, where they have been read, else as they were set."""
+        return self._table if self._table is not None else self.late
+
+    def set_late(self, labels: Any) -> None:
+        """Labels that come after the guard was made."""
+        self.late, self._table = labels, None
+
+    def read(self, given: Any) -> Labels | None:
+        """The labels that are given at an entry; None where they come later."""
+        if given is None or (callable(given) and not isinstance(given, LabelTable)):
+            return self._table
+        if given is not self._options.labels:
+            return self._of(given)
+        if self._table is None:
+            self._table = self._of(given)
+        return self._table
+
+    def finder(self, given: Any, table: Labels | None) -> Callable[[bool], LabelTable | None]:
+        """Asks for the labels again and again: they may be set, or asked of a callable when the entry ends."""
+        own = self._options.labels_argument is not None
+
+        def find(last: bool) -> LabelTable | None:
+            nonlocal table
+            if table is None and not own and self.late is not None:
+                table = self._table = self._of(self.late)
+            if table is None and last and callable(given):
+                table = self._of(given())
+            return table
+
+        return find
+
+    def _of(self, labels: Any) -> Labels:
+        return Labels.of(labels, label=self._options.label_column, key=self._options.key_column)
+
+    def reference(self, table: LabelTable | None) -> Reference | None:
+        """The inputs in label order, or None.
+
+        Raises:
+            LabelsError: A manifest or labels without fingerprints.
+        """
+        options = self._options
+        if self._reference is None:
+            return None
+        if isinstance(self._reference, (str, Path)):
+            self._reference = Labels.load(self._reference)
+        if isinstance(self._reference, LabelTable):
+            if self._reference.fingerprints is None:
+                msg = f"reference: {self._reference.name} holds no fingerprints; make it with Labels.collect"
+                raise LabelsError(msg)
+            return KnownReference(self._reference.fingerprints, self._reference.spec)
+        return Reference(
+            self._reference,
+            None if table is None else len(table),
+            part=options.fingerprint,
+            pad_value=options.pad_value,
+            drop=options.key if isinstance(options.key, str) else None,
+        )
+
+    def file_digests(self, given: Any, attest_files: Sequence[str | Path]) -> dict[str, str]:
+        """The files that are judged, as they are at the first entry: name → SHA-256."""
+        paths = (*attest_files, *((given,) if isinstance(given, (str, Path)) else ()))
+        if paths not in self._digests:
+            self._digests[paths] = files_sha256(paths)
+        return self._digests[paths]

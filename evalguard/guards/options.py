@@ -1,0 +1,294 @@
+"""Every option of a guard, in one place: its name, default, allowed words and meaning.
+
+``guard``, ``wrap`` and the step file take these names. What judging needs of
+them is a ``Policy``, what recording needs a ``CaptureOptions``: two views of
+the same values.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, Self, TypedDict
+
+from evalguard.capture.contract import CaptureOptions
+from evalguard.core.columns.storage import size_in_bytes
+from evalguard.core.policy import DuplicateInputs, OnFailure, OnUnproven, Padding, Policy, Require, Scope, nearest
+from evalguard.core.sampling import ALL
+from evalguard.errors import ArgumentError, ConfigError
+from evalguard.guards.metrics import Metric, metrics_of
+from evalguard.reporting.sink import Sink
+
+# Until 0.2: name of before → name of today. ``mlflow_model`` has no name of its own any more, see ``current_names``.
+RENAMED = {
+    "label": "label_column",
+    "labels_from": "labels_argument",
+    "strip_key": "drop_key",
+    "equal_samples": "duplicate_inputs",
+    "files": "attest_files",
+}
+# Options that decide what labels and reference are, and how their rows are fingerprinted.
+OF_INPUTS = frozenset(
+    {"labels", "label_column", "labels_argument", "labels_key", "reference", "key", "fingerprint", "pad_value"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MlflowTarget:
+    """Where a verdict is recorded in MLflow, and which model it is about.
+
+    Attributes:
+        run: ``auto`` (the active run, or ``MLFLOW_RUN_ID``) or a run id.
+        model: The model that is evaluated, as MLflow keeps it: ``m-…`` or
+            ``models:/NAME/VERSION``. Its page shows the verdict, and a gate on
+            the version finds it. None: ``MLFLOW_ACTIVE_MODEL_ID``.
+    """
+
+    run: str = "auto"
+    model: str | None = None
+
+
+MlflowOption = str | Literal[False] | MlflowTarget
+
+
+class WrapKeywords(TypedDict, total=False):
+    """The options of ``GuardOptions`` but ``model``, as keyword arguments: for type checkers and editors."""
+
+    labels: Any
+    label_column: str | Mapping[str, str] | None
+    labels_argument: str | None
+    labels_key: str | None
+    reference: Any
+    key: str | Callable[[Any], Any] | None
+    drop_key: bool
+    fingerprint: Callable[[Any], Any] | None
+    pad_value: Any
+    require: Require
+    on_failure: OnFailure
+    on_unproven: OnUnproven
+    padding: Padding
+    scope: Scope
+    duplicate_inputs: DuplicateInputs
+    fail_fast: bool
+    content: str
+    trace_memory: int | str
+    metrics: Any
+    name: str | None
+    mlflow: MlflowOption
+    output: str | Path | None
+    attest_files: Sequence[str | Path]
+    sinks: Sequence[Sink]
+
+
+class GuardKeywords(WrapKeywords, total=False):
+    """The options of ``GuardOptions`` as keyword arguments: for type checkers and editors."""
+
+    model: Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False, repr=False)
+class GuardOptions:
+    """The options of a guard.
+
+    Attributes:
+        labels: External labels in label order: array, list, pandas object,
+            mapping of arrays (several outputs), ``Labels``, path of a CSV,
+            Parquet, JSONL or ``.npy`` file or of a manifest, an image
+            iterator, or a callable that is called when the guard ends. They
+            may also be set as ``g.labels`` before it ends. If omitted, the
+            labels of the image iterator passed to ``predict`` are used, in the
+            iterator's file order.
+        label_column: Column of the labels, where ``labels`` is a table.
+        labels_argument: Name of the decorated function's argument that holds
+            the labels.
+        labels_key: Column of the keys, where ``labels`` is a table. Default:
+            ``key``, if that is a name.
+        reference: Inputs in label order, to recognise each row by its content:
+            arrays or trees of them, a callable from sample index to sample, a
+            function that returns a new generator of batches, a dataset read
+            once in order, or the path of a manifest.
+        key: Entry of a dict ``x`` that names each sample, or a callable that
+            takes the batch and returns one key per row.
+        drop_key: Remove the key from ``x`` before the model sees it. The
+            remaining entries are still passed as a dict, so every ``Input``
+            needs a matching name.
+        fingerprint: Callable that takes ``x`` and returns the part that
+            identifies a row.
+        pad_value: Value that pads rows (they are compared without it) and
+            fills dummy rows.
+        require: Weakest proof that is a PASS.
+        on_failure: What a FAIL does. ``repair`` returns the rows in label
+            order where that is unambiguous.
+        on_unproven: What an UNPROVEN does.
+        padding: ``trim`` cuts known rows and declared dummies after the last
+            label.
+        scope: ``call``: each call answers all labels; ``session``: all calls
+            of the guard together do, in order.
+        duplicate_inputs: ``allow`` where the data is known to hold samples
+            with equal inputs.
+        fail_fast: Stop ``predict`` and ``evaluate`` at the first batch that
+            already proves a fault (a sample out of position or repeated, a row
+            too many, a target that is not the label). The report covers the
+            rows up to there. Needs labels that are known beforehand.
+        content: Rows that are recognised by their content: ``all``, or a share
+            of them such as ``sample:0.01``, chosen by their position, where
+            hashing every row costs too much. The proof is then ``sample``. For
+            ``predict`` with labels known beforehand; ``evaluate``, loops and
+            labels that come late have all their rows hashed.
+        trace_memory: What one call may keep in memory of its rows' tags,
+            samples and fingerprints: bytes, or text such as ``512 MiB`` or
+            ``2 GB``. The rest goes to a temporary file; rows in order take
+            almost nothing.
+        model: Guard this model only.
+        metrics: Metrics for which the report shows what a misalignment did to
+            them: a name of ``keras.metrics`` (``accuracy``, ``auc``, ``mse``)
+            or of scikit-learn (``sklearn:f1_macro``), a callable ``(y_true,
+            y_pred) -> number``, several of them, or a mapping of name to one
+            of them. After ``predict`` only.
+        name: Name of the evaluation in reports and records. Default: the
+            decorated function's.
+        mlflow: ``auto`` (the active run, or ``MLFLOW_RUN_ID``), a run id,
+            False, or an ``MlflowTarget``, which also names the model.
+        output: Directory for the report's files.
+        attest_files: Files that are judged besides a labels file, such as the
+            model's: ``attestation.json`` names them by SHA-256.
+        sinks: Further places that reports go to.
+
+    Raises:
+        ConfigError: An option has a value that is not allowed, or two of them
+            contradict each other.
+    """
+
+    labels: Any = None
+    label_column: str | Mapping[str, str] | None = None
+    labels_argument: str | None = None
+    labels_key: str | None = None
+    reference: Any = None
+    key: str | Callable[[Any], Any] | None = None
+    drop_key: bool = False
+    fingerprint: Callable[[Any], Any] | None = None
+    pad_value: Any = None
+    require: Require = "labels"
+    on_failure: OnFailure = "raise"
+    on_unproven: OnUnproven = "warn"
+    padding: Padding = "forbid"
+    scope: Scope = "call"
+    duplicate_inputs: DuplicateInputs = "forbid"
+    fail_fast: bool = False
+    content: str = ALL
+    trace_memory: int | str = "1 GiB"
+    model: Any = None
+    metrics: Any = None
+    name: str | None = None
+    mlflow: MlflowOption = "auto"
+    output: str | Path | None = None
+    attest_files: Sequence[str | Path] = ()
+    sinks: Sequence[Sink] = ()
+    policy: Policy = field(init=False)
+    metric_functions: tuple[Metric, ...] = field(init=False)
+    trace_bytes: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.labels is not None and self.labels_argument is not None:
+            msg = "labels and labels_argument: expected one of them, found both"
+            raise ConfigError(msg)
+        if self.drop_key and not isinstance(self.key, str):
+            msg = "drop_key: expected key='name of an entry of x' with it, found none"
+            raise ConfigError(msg)
+        for name, value in (
+            ("policy", Policy(**{item.name: getattr(self, item.name) for item in fields(Policy)})),
+            ("metric_functions", metrics_of(self.metrics)),
+            ("trace_bytes", size_in_bytes(self.trace_memory)),
+        ):
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], *, without: frozenset[str] = frozenset()) -> Self:
+        """Options from keyword arguments, old names included.
+
+        Args:
+            given: Option name → value.
+            without: Options that the caller does not offer.
+
+        Raises:
+            ArgumentError: A name is no option; the message has the nearest.
+            ConfigError: As for the class.
+        """
+        names = tuple(name for name in option_names() if name not in without)
+        given = current_names(given)
+        for name in given:
+            if name not in names:
+                msg = f"unknown option {name!r}.{nearest(name, names)} Options: {', '.join(names)}."
+                raise ArgumentError(msg)
+        return cls(**given)
+
+    def given(self) -> dict[str, Any]:
+        """The options by name, those with their default left out."""
+        defaults = {item.name: item.default for item in fields(self) if item.init}
+        return {name: getattr(self, name) for name in defaults if getattr(self, name) is not defaults[name]}
+
+    def capture(self, content: Literal["always", "targets"]) -> CaptureOptions:
+        """What is recorded of each batch.
+
+        Args:
+            content: See ``CaptureOptions``.
+        """
+        return CaptureOptions(content, self.key, self.drop_key, self.fingerprint, self.pad_value, self.trace_bytes)
+
+    @property
+    def key_column(self) -> str | None:
+        """Column of the labels that holds the keys; None where there is none."""
+        return self.labels_key if self.labels_key is not None else self.key if isinstance(self.key, str) else None
+
+    def __repr__(self) -> str:
+        return f"GuardOptions({', '.join(f'{name}={_short(value)}' for name, value in self.given().items())})"
+
+
+def option_names() -> tuple[str, ...]:
+    """The names of all options, in the order of their documentation."""
+    return tuple(item.name for item in fields(GuardOptions) if item.init)
+
+
+def current_names(given: Mapping[str, Any], stacklevel: int = 4) -> dict[str, Any]:
+    """Options under today's names; an old name warns with the new one.
+
+    Args:
+        given: Option name → value.
+        stacklevel: Frames up to the caller's line.
+
+    Raises:
+        ConfigError: An option is given under both names.
+    """
+    found = dict(given)
+    for old, new in RENAMED.items():
+        if old not in found:
+            continue
+        if new in found:
+            msg = f"{old} and {new}: expected one of them, found both; {old} is the old name"
+            raise ConfigError(msg)
+        _warn_renamed(old, f"{new}=", stacklevel)
+        found[new] = found.pop(old)
+    if "mlflow_model" in found:
+        _warn_renamed("mlflow_model", "mlflow=evalguard.MlflowTarget(model=...)", stacklevel)
+        model, run = found.pop("mlflow_model"), found.get("mlflow", "auto")
+        if model is not None and isinstance(run, str):
+            found["mlflow"] = MlflowTarget(run, model)
+    return found
+
+
+def _warn_renamed(old: str, new: str, stacklevel: int) -> None:
+    message = f"the option {old!r} is deprecated and goes away in 0.2: write {new}"
+    warnings.warn(message, DeprecationWarning, stacklevel=stacklevel + 1)
+
+
+def _short(value: Any) -> str:
+    """A value for ``repr``: words and numbers as they are, data as its type and shape."""
+    if value is None or isinstance(value, (bool, int, float, str, Path, MlflowTarget)):
+        text = repr(value)
+        return text if len(text) <= 60 else f"{text[:57]}..."
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple):
+        return f"<{type(value).__name__} {shape}>"
+    return f"<{getattr(value, '__name__', type(value).__name__)}>"

@@ -1,0 +1,182 @@
+"""The options of a guard: named once, checked when given, the same in Python and in a step file."""
+
+import dataclasses
+import inspect
+import typing
+
+import numpy as np
+import pytest
+
+import evalguard
+from evalguard.core.policy import Policy
+from evalguard.errors import ArgumentError, ConfigError
+from evalguard.guards.options import (
+    OF_INPUTS,
+    RENAMED,
+    GuardKeywords,
+    GuardOptions,
+    MlflowTarget,
+    WrapKeywords,
+    option_names,
+)
+from evalguard.step.config.step_file import OLD_NAMES, Checks
+
+Y = np.arange(6) % 3
+# Options that a step file has elsewhere: `labels`, `metrics`, `outputs`, `mlflow`, `name`, `model`, or by its own command.
+NOT_UNDER_CHECKS = {
+    "labels", "label_column", "labels_argument", "labels_key", "model", "metrics", "name", "mlflow", "output",
+    "attest_files", "sinks",
+}  # fmt: skip
+
+
+def test_type_checkers_see_the_options_that_there_are():
+    hints = typing.get_type_hints(GuardKeywords)
+    own = {item.name: item.type for item in dataclasses.fields(GuardOptions) if item.init}
+    assert tuple(sorted(hints)) == tuple(sorted(own))
+    assert typing.get_type_hints(GuardOptions) | hints == typing.get_type_hints(GuardOptions)
+    assert set(hints) - set(typing.get_type_hints(WrapKeywords)) == {"model"}
+
+
+def test_every_option_is_documented_and_in_the_order_of_its_documentation():
+    text = inspect.getdoc(GuardOptions).split("Attributes:")[1].split("Raises:")[0]
+    documented = [
+        line.strip().partition(":")[0] for line in text.splitlines() if line[:4] == "    " and line[4:5].strip()
+    ]
+    assert documented == list(option_names())
+
+
+def test_the_signature_of_guard_shows_every_option_with_its_default():
+    shown = inspect.signature(evalguard.guard).parameters
+    assert tuple(shown) == option_names()
+    assert shown["require"].default == "labels"
+
+
+def test_a_step_file_has_the_same_names_under_checks():
+    assert set(Checks.model_fields) == set(option_names()) - NOT_UNDER_CHECKS
+
+
+def test_a_step_file_takes_the_old_names_for_those_that_it_had():
+    assert {old: new for old, new in RENAMED.items() if new in Checks.model_fields} == OLD_NAMES
+
+
+def test_a_policy_is_a_view_of_options_of_the_same_names():
+    assert {item.name for item in dataclasses.fields(Policy)} <= set(option_names())
+    options = GuardOptions(require="count", on_failure="record", padding="trim")
+    assert options.policy == Policy(require="count", on_failure="record", padding="trim")
+
+
+def test_capture_options_are_a_view_of_options():
+    options = GuardOptions(key="id", drop_key=True, pad_value=0, trace_memory="1 MiB")
+    capture = options.capture("always")
+    assert (capture.content, capture.key, capture.drop_key, capture.pad_value) == ("always", "id", True, 0)
+    assert capture.memory == 1 << 20
+
+
+@pytest.mark.parametrize(
+    "make", [evalguard.guard, lambda **options: evalguard.wrap(None, **options)], ids=["guard", "wrap"]
+)
+@pytest.mark.parametrize(
+    ("given", "near"),
+    [
+        ("label_from", "'labels_from'|'label_column'|'labels_argument'"),
+        ("refrence", "'reference'"),
+        ("on_fail", "'on_failure'"),
+    ],
+)
+def test_a_misspelt_option_is_refused_with_the_nearest_that_exists(make, given, near):
+    with pytest.raises(ArgumentError, match=f"unknown option '{given}'. Did you mean ({near})") as caught:
+        make(**{given: 1})
+    assert isinstance(caught.value, TypeError)
+    assert isinstance(caught.value, ConfigError)
+
+
+def test_wrap_takes_its_model_once():
+    with pytest.raises(TypeError):
+        evalguard.wrap(None, model=None)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"labels": Y, "labels_argument": "y"}, "expected one of them, found both"),
+        ({"drop_key": True}, "expected key='name of an entry of x' with it"),
+        ({"require": "everything"}, "require: expected one of"),
+        ({"trace_memory": "much"}, "trace_memory: expected a number of bytes"),
+        ({"metrics": 3}, "metrics: expected a name or a callable"),
+        ({"label": "a", "label_column": "b"}, "label and label_column: expected one of them"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused_before_anything_runs(options, message):
+    with pytest.raises(ConfigError, match=message):
+        evalguard.guard(**options)
+
+
+@pytest.mark.parametrize(("old", "new"), sorted(RENAMED.items()))
+def test_an_old_name_works_and_warns_with_the_new_one_at_the_caller_s_line(old, new):
+    value = {"strip_key": True, "equal_samples": "allow", "files": ["model.keras"]}.get(old, "column")
+    beside = {"key": "id"} if old == "strip_key" else {}
+    for make in (evalguard.guard, lambda **options: evalguard.wrap(None, **options).guard):
+        with pytest.warns(DeprecationWarning, match=f"'{old}' is deprecated.* write {new}=") as caught:
+            made = make(**{old: value}, **beside)
+        assert getattr(made.options, new) == value
+        assert caught[0].filename == __file__
+
+
+def test_the_old_name_of_the_evaluated_model_becomes_a_target():
+    with pytest.warns(DeprecationWarning, match=r"write mlflow=evalguard\.MlflowTarget\(model=\.\.\.\)"):
+        guard = evalguard.guard(mlflow_model="m-1", mlflow="run")
+    assert guard.options.mlflow == MlflowTarget("run", "m-1")
+
+
+def test_options_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        GuardOptions().require = "count"
+
+
+def test_a_repr_names_what_was_given_and_prints_no_data():
+    guard = evalguard.guard(labels=np.zeros((1000, 3)), require="count", key=lambda batch: batch)
+    assert repr(guard.options) == "GuardOptions(labels=<ndarray (1000, 3)>, key=<<lambda>>, require='count')"
+    assert repr(guard).startswith("<Guard labels=<ndarray (1000, 3)>, ")
+    assert repr(guard).endswith(": nothing judged yet>")
+    assert repr(evalguard.guard()) == "<Guard: nothing judged yet>"
+
+
+def test_a_variant_shares_the_labels_that_were_read(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("label\n" + "\n".join(map(str, Y)) + "\n")
+    guard = evalguard.guard(labels=path, mlflow=False, on_unproven="record")
+    variant = guard.with_options(on_failure="record")
+    assert (guard.options.on_failure, variant.options.on_failure) == ("raise", "record")
+    with guard:
+        pass
+    path.unlink()
+    with variant:
+        pass
+    assert variant.labels is guard.labels
+    assert (len(guard.reports), len(variant.reports)) == (1, 1)
+
+
+def test_a_variant_with_other_labels_reads_its_own():
+    guard = evalguard.guard(labels=Y, mlflow=False, on_unproven="record")
+    other = guard.with_options(labels=Y[::-1])
+    for one in (guard, other):
+        with one:
+            pass
+    assert (guard.labels.values == Y).all()
+    assert (other.labels.values == Y[::-1]).all()
+
+
+def test_a_variant_may_take_back_to_the_default_what_was_given():
+    assert evalguard.guard(require="count").with_options(require="labels").options.require == "labels"
+
+
+def test_a_variant_is_checked_like_a_new_guard():
+    with pytest.raises(ArgumentError, match="Did you mean 'require'"):
+        evalguard.guard().with_options(requires="count")
+    with pytest.warns(DeprecationWarning, match="write duplicate_inputs=") as caught:
+        evalguard.guard().with_options(equal_samples="allow")
+    assert caught[0].filename == __file__
+
+
+def test_options_of_inputs_are_options():
+    assert set(option_names()) > OF_INPUTS
