@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import evalguard
 from evalguard import __version__
 from evalguard.errors import SinkError
 from evalguard.sinks import spool
@@ -16,6 +18,8 @@ from evalguard.sinks.delivery import NotInTime, courier
 from evalguard.sinks.mlflow import TIMEOUT_S, absolute
 from evalguard.sinks.sending import client_of, shown
 
+# The name `evalguard` on the package index belongs to another project, which provides a module of the same name.
+MODULE, DISTRIBUTION = "evalguard", "keras-evalguard"
 NEEDED = (
     "tensorflow",
     "keras",
@@ -93,6 +97,7 @@ def examine() -> Iterator[Finding]:
     """Look at everything; nothing is changed."""
     yield Finding("python", good=sys.version_info >= (3, 11), text=f"{platform.python_version()}, {sys.executable}")
     yield Finding("evalguard", good=True, text=__version__)
+    yield distribution()
     for name in NEEDED:
         version = _version(name)
         yield Finding(name, good=version is not None, text=version or "not installed; evalguard needs it")
@@ -105,6 +110,34 @@ def examine() -> Iterator[Finding]:
         version = _version(defect.package)
         if version is not None and version.startswith(defect.versions):
             yield Finding(f"known: {defect.package} {version}", good=True, text=defect.what)
+
+
+def distribution() -> Finding:
+    """Which distribution provides the module; any but `keras-evalguard` is another project's, or of an old checkout.
+
+    Reads the file list of every installed distribution, which takes up to a second: never at import.
+    """
+    version, foreign = _version(DISTRIBUTION), _foreign()
+    own = [f"{DISTRIBUTION} {version}"] if version else []
+    if not foreign:
+        folder = Path(evalguard.__file__).parent
+        text = own[0] if own else f"{DISTRIBUTION} is not installed; the module is imported from {folder}"
+        return Finding("distribution", good=True, text=text)
+    found = " and ".join([*(f"{name} {version}" for name, version in foreign.items()), *own])
+    text = (
+        f"expected only {DISTRIBUTION} to provide the module {MODULE!r}, found {found}. Distributions with the same "
+        f"module overwrite each other's files: run `pip uninstall {' '.join(foreign)}`, then `pip install .` in a "
+        "checkout of evalguard"
+    )
+    return Finding("distribution", good=False, text=text)
+
+
+def _foreign() -> dict[str, str]:
+    names = importlib.metadata.packages_distributions().get(MODULE, [])
+    # An editable install lists a .pth file and no module, so the name is asked for as well. A broken one has no name.
+    normalised = {re.sub(r"[-_.]+", "-", name).lower() for name in [*names, MODULE] if name}
+    versions = {name: _version(name) for name in sorted(normalised - {DISTRIBUTION})}
+    return {name: version for name, version in versions.items() if version is not None}
 
 
 def _version(name: str) -> str | None:
