@@ -20,6 +20,7 @@ from evalguard.sinks.sending import client_of, shown
 
 # The name `evalguard` on the package index belongs to another project, which provides a module of the same name.
 MODULE, DISTRIBUTION = "evalguard", "keras-evalguard"
+LISTED = rf"(?m)^{MODULE}(?:/|\.py,|\s*$)"
 NEEDED = (
     "tensorflow",
     "keras",
@@ -117,7 +118,8 @@ def distribution() -> Finding:
 
     Reads the file list of every installed distribution, which takes up to a second: never at import.
     """
-    version, foreign = _version(DISTRIBUTION), _foreign()
+    foreign = _providers()
+    version = foreign.pop(DISTRIBUTION, None)
     own = [f"{DISTRIBUTION} {version}"] if version else []
     if not foreign:
         folder = Path(evalguard.__file__).parent
@@ -132,12 +134,25 @@ def distribution() -> Finding:
     return Finding("distribution", good=False, text=text)
 
 
-def _foreign() -> dict[str, str]:
-    names = importlib.metadata.packages_distributions().get(MODULE, [])
-    # An editable install lists a .pth file and no module, so the name is asked for as well. A broken one has no name.
-    normalised = {re.sub(r"[-_.]+", "-", name).lower() for name in [*names, MODULE] if name}
-    versions = {name: _version(name) for name in sorted(normalised - {DISTRIBUTION})}
-    return {name: version for name, version in versions.items() if version is not None}
+def _providers() -> dict[str, str]:
+    """Name and version of each distribution that provides the module; the first on ``sys.path`` counts."""
+    found: dict[str, str] = {}
+    # Not packages_distributions: one distribution without metadata, as an interrupted uninstall leaves it, raises there
+    # once MLflow has loaded importlib_metadata, whose finder takes the place of Python's own.
+    for item in importlib.metadata.distributions():
+        try:
+            name, version = item.metadata["Name"], item.version
+        except (KeyError, OSError):
+            continue
+        name = re.sub(r"[-_.]+", "-", name or "").lower()
+        # An editable install lists a .pth file and no module, so its name has to do.
+        if name in (MODULE, DISTRIBUTION) or (name and _lists_the_module(item)):
+            found.setdefault(name, version)
+    return dict(sorted(found.items()))
+
+
+def _lists_the_module(item: importlib.metadata.Distribution) -> bool:
+    return any(re.search(LISTED, item.read_text(file) or "") for file in ("top_level.txt", "RECORD"))
 
 
 def _version(name: str) -> str | None:

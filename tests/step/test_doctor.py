@@ -87,12 +87,21 @@ def test_a_distribution_of_another_module_is_not_reported(install):
     assert doctor.distribution().good
 
 
-def test_a_distribution_without_metadata_is_passed_over(install, tmp_path):
-    """As an interrupted `pip uninstall` may leave it."""
-    install("keras-evalguard", "0.1.0", MODULE_FILE)
-    install("evalguard", "0.1.0", MODULE_FILE)
-    (tmp_path / "site-packages" / "evalguard-0.1.0.dist-info" / "METADATA").unlink()
-    assert doctor.distribution().text == "keras-evalguard 0.1.0"
+@pytest.mark.parametrize("first", ["sys", "importlib_metadata"], ids=["python", "as-mlflow-loads-it"])
+def test_a_distribution_without_metadata_is_passed_over(tmp_path, first):
+    """As an interrupted `pip uninstall` leaves it: Python's finder gives no name, that of importlib_metadata raises."""
+    site = tmp_path / "site-packages"
+    write(site, "keras-evalguard", "0.1.0", MODULE_FILE)
+    write(site, "evalguard", "0.1.0", MODULE_FILE)
+    (site / "evalguard-0.1.0.dist-info" / "METADATA").unlink()
+    # A finder cannot be taken back, so each is tried in an interpreter of its own.
+    program = (
+        f"import sys, {first}; from evalguard.step import doctor; sys.path[:] = sys.argv[1:]; "
+        "print(doctor.distribution().text)"
+    )
+    command = [sys.executable, "-c", program, str(site)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout == "keras-evalguard 0.1.0\n", done.stderr
 
 
 def test_the_command_fails_for_a_foreign_distribution(command, tmp_path, monkeypatch):
