@@ -130,6 +130,8 @@ $(STAMP) $(REFEREE)/.installed $(OLDEST)/.installed $(LOADERS)/.installed: pypro
 	@"$(BASE_PYTHON)" -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"make: evalguard needs Python 3.11 or newer; {sys.executable} is {v[0]}.{v[1]}")'
 	@echo "Installing into $(@D): a few minutes the first time (TensorFlow is large) ..." >&2
 	@"$(BASE_PYTHON)" -m venv $(@D)
+	@# An environment made before the distribution was renamed still holds the old one, and doctor would report it.
+	@$(@D)/bin/python -m pip uninstall -qq --yes evalguard
 	@# -qq: errors only. Warnings here are about pip itself and the machine's package sources.
 	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(@D)/bin/python -m pip install -qq --no-input -e '.[$(EXTRAS)]' $(MORE)
 	@touch $@

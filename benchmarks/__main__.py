@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import evalguard
 from benchmarks import quiet
 
 if TYPE_CHECKING:
@@ -64,8 +65,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def measured_on() -> dict[str, Any]:
     """Versions and machine."""
-    packages = ("evalguard", "keras", "tf_keras", "tensorflow", "numpy")
+    packages = ("keras", "tf_keras", "tensorflow", "numpy")
     versions = {name: metadata.version(name) for name in packages}
+    versions = {"evalguard": evalguard.__version__, **versions}
     return {**versions, "python": platform.python_version(), "machine": platform.machine(), "cores": os.cpu_count()}
 
 

@@ -131,6 +131,7 @@ def test_the_kfp_component_compiles(place):
     assert done.returncode == 0, done.stderr
     text = (place[0] / "pipelines" / "kfp" / "pipeline.yaml").read_text()
     assert "evalguard run" in text
+    assert "install" not in text, "evalguard is in the image already"
 
 
 @pytest.mark.pipelines

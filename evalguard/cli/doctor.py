@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import evalguard
 from evalguard import __version__
 from evalguard.errors import SinkError
 from evalguard.tracking import spool
@@ -17,6 +19,9 @@ from evalguard.tracking.deadline import NotInTime, courier
 from evalguard.tracking.mlflow_sink import TIMEOUT_S
 from evalguard.tracking.target import absolute
 
+# The name `evalguard` on the package index belongs to another project, which provides a module of the same name.
+MODULE, DISTRIBUTION = "evalguard", "keras-evalguard"
+LISTED = rf"(?m)^{MODULE}(?:/|\.py,|\s*$)"
 NEEDED = (
     "tensorflow",
     "keras",
@@ -94,6 +99,7 @@ def examine() -> Iterator[Finding]:
     """Look at everything; nothing is changed."""
     yield Finding("python", good=sys.version_info >= (3, 11), text=f"{platform.python_version()}, {sys.executable}")
     yield Finding("evalguard", good=True, text=__version__)
+    yield distribution()
     for name in NEEDED:
         version = _version(name)
         yield Finding(name, good=version is not None, text=version or "not installed; evalguard needs it")
@@ -106,6 +112,48 @@ def examine() -> Iterator[Finding]:
         version = _version(defect.package)
         if version is not None and version.startswith(defect.versions):
             yield Finding(f"known: {defect.package} {version}", good=True, text=defect.what)
+
+
+def distribution() -> Finding:
+    """Which distribution provides the module; any but `keras-evalguard` is another project's, or of an old checkout.
+
+    Reads the file list of every installed distribution, which takes up to a second: never at import.
+    """
+    foreign = _providers()
+    version = foreign.pop(DISTRIBUTION, None)
+    own = [f"{DISTRIBUTION} {version}"] if version else []
+    if not foreign:
+        folder = Path(evalguard.__file__).parent
+        text = own[0] if own else f"{DISTRIBUTION} is not installed; the module is imported from {folder}"
+        return Finding("distribution", good=True, text=text)
+    found = " and ".join([*(f"{name} {version}" for name, version in foreign.items()), *own])
+    text = (
+        f"expected only {DISTRIBUTION} to provide the module {MODULE!r}, found {found}. Distributions with the same "
+        f"module overwrite each other's files: run `pip uninstall {' '.join(foreign)}`, then `pip install .` in a "
+        "checkout of evalguard"
+    )
+    return Finding("distribution", good=False, text=text)
+
+
+def _providers() -> dict[str, str]:
+    """Name and version of each distribution that provides the module; the first on ``sys.path`` counts."""
+    found: dict[str, str] = {}
+    # Not packages_distributions: one distribution without metadata, as an interrupted uninstall leaves it, raises there
+    # once MLflow has loaded importlib_metadata, whose finder takes the place of Python's own.
+    for item in importlib.metadata.distributions():
+        try:
+            name, version = item.metadata["Name"], item.version
+        except (KeyError, OSError):
+            continue
+        name = re.sub(r"[-_.]+", "-", name or "").lower()
+        # An editable install lists a .pth file and no module, so its name has to do.
+        if name in (MODULE, DISTRIBUTION) or (name and _lists_the_module(item)):
+            found.setdefault(name, version)
+    return dict(sorted(found.items()))
+
+
+def _lists_the_module(item: importlib.metadata.Distribution) -> bool:
+    return any(re.search(LISTED, item.read_text(file) or "") for file in ("top_level.txt", "RECORD"))
 
 
 def _version(name: str) -> str | None:
