@@ -22,7 +22,7 @@ from evalguard.guards.options import (
 from evalguard.step.config.step_file import OLD_NAMES, Checks
 
 Y = np.arange(6) % 3
-# Options that a step file has elsewhere: `labels`, `metrics`, `outputs`, `mlflow`, `name`, `model`, or by its own command.
+# What a step file says in other sections, or what has no meaning there.
 NOT_UNDER_CHECKS = {
     "labels", "label_column", "labels_argument", "labels_key", "model", "metrics", "name", "mlflow", "output",
     "attest_files", "sinks",
@@ -130,7 +130,7 @@ def test_the_old_name_of_the_evaluated_model_becomes_a_target():
 
 def test_options_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        GuardOptions().require = "count"
+        GuardOptions().require = "count"  # type: ignore[misc]
 
 
 def test_a_repr_names_what_was_given_and_prints_no_data():
