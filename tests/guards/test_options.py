@@ -92,7 +92,7 @@ def test_a_misspelt_option_is_refused_with_the_nearest_that_exists(make, given, 
 
 def test_wrap_takes_its_model_once():
     with pytest.raises(TypeError):
-        evalguard.wrap(None, model=None)
+        evalguard.wrap(None, model=None)  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_an_old_name_works_and_warns_with_the_new_one_at_the_caller_s_line(old, 
 
 def test_the_old_name_of_the_evaluated_model_becomes_a_target():
     with pytest.warns(DeprecationWarning, match=r"write mlflow=evalguard\.MlflowTarget\(model=\.\.\.\)"):
-        guard = evalguard.guard(mlflow_model="m-1", mlflow="run")
+        guard = evalguard.guard(mlflow_model="m-1", mlflow="run")  # type: ignore[call-arg]
     assert guard.options.mlflow == MlflowTarget("run", "m-1")
 
 
@@ -172,9 +172,9 @@ def test_a_variant_may_take_back_to_the_default_what_was_given():
 
 def test_a_variant_is_checked_like_a_new_guard():
     with pytest.raises(ArgumentError, match="Did you mean 'require'"):
-        evalguard.guard().with_options(requires="count")
+        evalguard.guard().with_options(requires="count")  # type: ignore[call-arg]
     with pytest.warns(DeprecationWarning, match="write duplicate_inputs=") as caught:
-        evalguard.guard().with_options(equal_samples="allow")
+        evalguard.guard().with_options(equal_samples="allow")  # type: ignore[call-arg]
     assert caught[0].filename == __file__
 
 

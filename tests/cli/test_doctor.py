@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import evalguard
-from evalguard.step import doctor
+from evalguard.cli import doctor
 
 MODULE_FILE = "evalguard/__init__.py"
 
@@ -96,7 +96,7 @@ def test_a_distribution_without_metadata_is_passed_over(tmp_path, first):
     (site / "evalguard-0.1.0.dist-info" / "METADATA").unlink()
     # A finder cannot be taken back, so each is tried in an interpreter of its own.
     program = (
-        f"import sys, {first}; from evalguard.step import doctor; sys.path[:] = sys.argv[1:]; "
+        f"import sys, {first}; from evalguard.cli import doctor; sys.path[:] = sys.argv[1:]; "
         "print(doctor.distribution().text)"
     )
     command = [sys.executable, "-c", program, str(site)]
@@ -116,6 +116,6 @@ def test_the_command_fails_for_a_foreign_distribution(command, tmp_path, monkeyp
 
 def test_nobody_is_asked_at_import():
     """Reading the file list of every distribution takes up to a second."""
-    program = "import sys, evalguard, evalguard.cli; print('evalguard.step.doctor' in sys.modules)"
+    program = "import sys, evalguard, evalguard.cli; print('evalguard.cli.doctor' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
