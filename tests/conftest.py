@@ -17,6 +17,7 @@ for _name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "M
 # After the environment: what these make is shared by all tests of a process.
 from hypothesis import settings  # noqa: E402 - after the environment is set
 
+from tests.command_line import command, forms  # noqa: E402, F401
 from tests.mlflow_stores import mlflow_server, mlflow_store, mlflow_template  # noqa: E402, F401
 
 # A busy machine is slow, not wrong; and a run can be repeated as it was.

@@ -8,6 +8,7 @@ from click.shell_completion import get_completion_class
 from evalguard import __version__
 from evalguard.cli.commands import check, doctor, init, run, schema
 from evalguard.cli.gate_and_view import gate, view
+from evalguard.cli.report import report
 from evalguard.cli.running import guarded
 
 USAGE, NOT_LOGGED = 2, 4
@@ -52,6 +53,7 @@ cli.add_command(init)
 cli.add_command(doctor)
 cli.add_command(schema)
 cli.add_command(view)
+cli.add_command(report)
 
 
 @cli.command(epilog="\b\nExample:\n  evalguard replay")

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 
-from evalguard.cli.app import cli
 from evalguard.cli.running import guarded
 from evalguard.core.report import Report
 from evalguard.errors import ConfigError
@@ -20,7 +19,7 @@ def _file_option(name: str, what: str) -> Callable[[Callable[..., None]], Callab
     return click.option(f"--{name}", name, metavar="FILE", type=path, help=what)
 
 
-@cli.command(epilog="\b\nExample:\n  evalguard report out/report.json --html page.html --junit junit.xml")
+@click.command(epilog="\b\nExample:\n  evalguard report out/report.json --html page.html --junit junit.xml")
 @click.argument("path", metavar="REPORT.json", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--text", "form", flag_value="text", default=None, help="For a terminal (the default).")
 @click.option("--json", "form", flag_value="json", help="As it was written.")

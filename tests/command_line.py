@@ -1,23 +1,24 @@
-"""What tests of the step share."""
+"""Fixtures for tests of the step and of commands: the command line in this process, and the digits it evaluates."""
 
 import sys
 
 import pytest
 from click.testing import CliRunner
 
-from evalguard.cli.app import cli
-from tests.step import digits
-
 
 @pytest.fixture(scope="session")
 def forms(tmp_path_factory):
     """The digits in every form; not to be changed."""
+    from tests.step import digits
+
     return digits.write(tmp_path_factory.mktemp("digits"))
 
 
 @pytest.fixture
 def command(monkeypatch, tmp_path):
     """The command line, in this process; MLflow's store and spool are the test's own."""
+    from evalguard.cli.app import cli
+
     monkeypatch.chdir(tmp_path)  # where MLflow puts artifacts
     monkeypatch.setenv("EVALGUARD_SPOOL", str(tmp_path / "spool"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
