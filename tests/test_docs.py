@@ -49,6 +49,19 @@ def test_getting_started_gets_started(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("page", ["python-guide.md", "mlflow.md"])
+def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {"__name__": "docs"}
+    blocks = [
+        block for block in BLOCK.finditer((DOCS / page).read_text(encoding="utf-8")) if block["language"] == "python"
+    ]
+    assert blocks
+    for block in blocks:
+        exec(compile(block["text"], page, "exec"), namespace)  # noqa: S102 - our own page
+
+
+@pytest.mark.slow
 def test_what_is_proven_is_what_the_page_says(capsys):
     namespace: dict[str, object] = {"__name__": "docs"}
     blocks = list(BLOCK.finditer((DOCS / "proofs.md").read_text(encoding="utf-8")))
