@@ -35,7 +35,16 @@ Every public name; all else may change without notice. Printed by `make docs` fr
 are used is told in [sources.md](sources.md); `evalguard.__version__` is the version, as text.
 """
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "Guarding": ("guard", "wrap", "check", "ValidationGuard", "Guard", "GuardedModel"),
+    "Guarding": (
+        "guard",
+        "GuardOptions",
+        "MlflowTarget",
+        "wrap",
+        "check",
+        "ValidationGuard",
+        "Guard",
+        "GuardedModel",
+    ),
     "Labels and sources": ("Labels", "tagged"),
     "Results": ("Report", "Diagnosis", "Verdict", "Proof", "Policy"),
     "The gate": ("gate", "GateResult", "Evaluation"),
@@ -46,6 +55,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "UnprovenError",
         "LabelsError",
         "ConfigError",
+        "ArgumentError",
         "UnsupportedSourceError",
         "SinkError",
         "EvalGuardWarning",
@@ -263,6 +273,9 @@ def _sections(sections: list[Any], signature: inspect.Signature, module: Any) ->
 
 
 def _parameter(name: str, told: str, signature: inspect.Signature, module: Any) -> tuple[str, str, str, str]:
+    if name.lstrip("*") not in signature.parameters:
+        # Keywords that the signature spells out.
+        return f"`{name}`", "", "", _cell(told)
     item = signature.parameters[name.lstrip("*")]
     needed = item.default is item.empty and not name.startswith("*")
     default = "needed" if needed else "" if item.default is item.empty else f"`{_shown(item.default)}`"

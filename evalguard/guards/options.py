@@ -92,7 +92,7 @@ class GuardKeywords(WrapKeywords, total=False):
 class GuardOptions:
     """The options of a guard.
 
-    Attributes:
+    Args:
         labels: External labels in label order: array, list, pandas object,
             mapping of arrays (several outputs), ``Labels``, path of a CSV,
             Parquet, JSONL or ``.npy`` file or of a manifest, an image
@@ -155,6 +155,11 @@ class GuardOptions:
         attest_files: Files that are judged besides a labels file, such as the
             model's: ``attestation.json`` names them by SHA-256.
         sinks: Further places that reports go to.
+
+    Attributes:
+        policy: What judging needs of the options.
+        metric_functions: ``metrics``, looked up.
+        trace_bytes: ``trace_memory`` as a number of bytes.
 
     Raises:
         ConfigError: An option has a value that is not allowed, or two of them

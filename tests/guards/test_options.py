@@ -38,7 +38,7 @@ def test_type_checkers_see_the_options_that_there_are():
 
 
 def test_every_option_is_documented_and_in_the_order_of_its_documentation():
-    text = inspect.getdoc(GuardOptions).split("Attributes:")[1].split("Raises:")[0]
+    text = inspect.getdoc(GuardOptions).split("Args:")[1].split("Attributes:")[0]
     documented = [
         line.strip().partition(":")[0] for line in text.splitlines() if line[:4] == "    " and line[4:5].strip()
     ]
