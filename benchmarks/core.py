@@ -22,7 +22,7 @@ from evalguard.core.columns.run_length import Runs
 from evalguard.core.judge import judge
 from evalguard.core.order_metrics import order_metrics
 from evalguard.core.plot_data import alignment_runs
-from evalguard.core.policy import Policy, Verdict
+from evalguard.core.policy import Policy, Proof, Verdict
 from evalguard.core.report import COUNT_NAMES, Report
 from evalguard.core.trace import UNKNOWN, Trace
 from evalguard.data.fingerprint import row_fingerprints
@@ -203,7 +203,7 @@ def pages(rows: int) -> Iterator[tuple[str, float, float]]:
     ):
         # Order metrics of fewer rows: their histogram has as many bars.
         plot, metrics = alignment_runs(order(rows), rows), order_metrics(order(10**6), 10**6)
-        report = Report(Verdict.FAIL, "identity", counts, (finding,), plot=plot, order=metrics)
+        report = Report(Verdict.FAIL, Proof.IDENTITY, counts, (finding,), plot=plot, order=metrics)
         yield what, median_seconds(partial(to_html, report), 3), len(to_html(report).encode()) / 1e3
 
 

@@ -59,7 +59,7 @@ def judge(trace: Trace, labels: LabelTable, policy: Policy, **context: Any) -> J
     verdict = decide(findings, proof, policy, observed=not (trace.unobserved or trace.stopped) and trace.one_to_one)
     report = Report(
         verdict=verdict,
-        proof=proof.label,
+        proof=proof,
         counts=report_fields.counts(evidence),
         findings=tuple(map(report_fields.finding, findings)),
         wrong_rows=report_fields.wrong_rows(evidence),
@@ -191,7 +191,7 @@ def unproven(labels: LabelTable | None, policy: Policy, reason: str, **context: 
     about = {} if labels is None else {"name": labels.name, "digest": labels.digest, "n": len(labels)}
     return Report(
         verdict=Verdict.UNPROVEN,
-        proof=Proof.NONE.label,
+        proof=Proof.NONE,
         counts=counts,
         not_proven=(reason,),
         labels=about,

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from evalguard.core.policy import Verdict
+from evalguard.core.policy import Proof, Verdict
 
 SCHEMA_VERSION = 1
 
@@ -58,8 +58,7 @@ class Report:
 
     Attributes:
         verdict: PASS, REPAIRED, UNPROVEN or FAIL.
-        proof: ``identity``, ``labels``, ``sample``, ``transport``, ``count`` or
-            ``none``.
+        proof: How the alignment was established.
         counts: Exact integers by the names in ``COUNT_NAMES``; of the rows that
             were looked at, where a share of them was (``content``).
         findings: What is wrong, each with ``reason``, ``count``, ``message``,
@@ -89,7 +88,7 @@ class Report:
     """
 
     verdict: Verdict
-    proof: str
+    proof: Proof
     counts: Mapping[str, int]
     findings: tuple[Mapping[str, Any], ...] = ()
     wrong_rows: tuple[Mapping[str, Any], ...] = ()
@@ -153,7 +152,7 @@ class Report:
         if missing:
             msg = f"not an evalguard report: {', '.join(sorted(missing))} missing"
             raise ValueError(msg)
-        values["verdict"] = Verdict(values["verdict"])
+        values["verdict"], values["proof"] = Verdict(values["verdict"]), Proof(values["proof"])
         values["diagnosis"] = tuple(Diagnosis(**item) for item in values.get("diagnosis", ()))
         return cls(**values)
 
@@ -169,11 +168,11 @@ def show_as(page: Callable[[Report], str]) -> None:
 
 # A PASS says no more than was shown: these say nothing of labels.
 CLAIMS = {
-    "sample": (
+    Proof.SAMPLE: (
         "{chosen:,} of {total:,} predictions, chosen by their place, stand at their own label, others were not seen"
     ),
-    "transport": "all {total:,} predictions came out as the source gave them, which samples those are is not known",
-    "count": "there are as many predictions as labels, {total:,}, more is not known",
+    Proof.TRANSPORT: "all {total:,} predictions came out as the source gave them, which samples those are is not known",
+    Proof.COUNT: "there are as many predictions as labels, {total:,}, more is not known",
 }
 
 

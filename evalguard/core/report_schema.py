@@ -28,7 +28,7 @@ def json_schema() -> dict[str, Any]:
         **_object(
             schema_version={"const": SCHEMA_VERSION},
             verdict={"enum": [verdict.value for verdict in Verdict]},
-            proof={"enum": [proof.label for proof in Proof]},
+            proof={"enum": [proof.value for proof in sorted(Proof)]},
             counts=_object(**dict.fromkeys(COUNT_NAMES, whole)),
             findings={"type": "array", "items": finding},
             wrong_rows={"type": "array", "items": wrong},

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from evalguard.core.checks import Reason
-from evalguard.core.policy import Verdict
+from evalguard.core.policy import Proof, Verdict
 from evalguard.core.report import Report
 
 Outcome = Literal["passed", "warned", "failed", "error", "skipped"]
@@ -75,7 +75,7 @@ def _why_not_made(name: str, report: Report) -> str:
         return "" if _seen(report, "labels") else "the stream carries no targets that could be compared"
     if name == Reason.TRANSPORT:
         return "" if _seen(report, "transport") else "how rows travelled was not observed"
-    if report.proof != "identity":
+    if report.proof != Proof.IDENTITY:
         return "which sample each row is, is not known"
     if name == Reason.REORDERED and report.plot is None:
         return f"the figures of {report.method} do not depend on the order of rows"

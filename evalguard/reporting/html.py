@@ -94,7 +94,7 @@ def _context(report: Report) -> dict[str, Any]:
         "histogram": svg.displacement(svg.histogram_of(report.order)),
         "metrics": list(_order(report.order)),
         "more": max(0, report.counts["misaligned"] - len(report.wrong_rows)) if report.wrong_rows else 0,
-        "proof": (words.KNOWN if wrong else words.PROOFS).get(report.proof, ""),
+        "proof": (words.KNOWN if wrong else words.PROOFS)[report.proof],
         "tables": list(_tables(report)),
     }
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from evalguard.core.diagnosis.unknown import UNKNOWN_CAUSE
+from evalguard.core.policy import Proof
 from evalguard.core.report import Diagnosis, Report
 
 STAGES = ("source", "transport", "labels")
@@ -15,15 +16,15 @@ STAGES = ("source", "transport", "labels")
 WRONG = ("misaligned", "missing", "duplicate", "foreign", "reordered", "label_disagreements")
 NEUTRAL = ("padding", "equal_samples")
 PROOFS = {
-    "identity": "every row's sample is known, and is the label row it is scored against",
-    "labels": "the stream's own target equals the label at every row, and no sample is repeated",
-    "sample": "rows chosen by their place are the samples of their labels, and the number of rows is right",
-    "transport": "rows came out as the source emitted them; the source's own order is not known",
-    "count": "only the number of rows is known to be right",
-    "none": "nothing is known of which row answers which label",
+    Proof.IDENTITY: "every row's sample is known, and is the label row it is scored against",
+    Proof.LABELS: "the stream's own target equals the label at every row, and no sample is repeated",
+    Proof.SAMPLE: "rows chosen by their place are the samples of their labels, and the number of rows is right",
+    Proof.TRANSPORT: "rows came out as the source emitted them; the source's own order is not known",
+    Proof.COUNT: "only the number of rows is known to be right",
+    Proof.NONE: "nothing is known of which row answers which label",
 }
 # The same where something is wrong: what is known, though it is not what was hoped for.
-KNOWN = {**PROOFS, "identity": "every row's sample is known"}
+KNOWN = {**PROOFS, Proof.IDENTITY: "every row's sample is known"}
 # Figures of `impact` in the order in which they are read; others follow.
 FIGURES = ("as_scored", "realigned", "with_own_targets", "difference", "of_those_predicted", "at_least", "at_most")
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalguard.core.judge import judge, unproven
-from evalguard.core.policy import Policy, Verdict
+from evalguard.core.policy import Policy, Proof, Verdict
 from evalguard.core.report import COUNT_NAMES, SCHEMA_VERSION, Diagnosis, Report
 from evalguard.core.report_schema import json_schema
 from tests.core.streams import streams
@@ -57,6 +57,7 @@ def test_a_report_is_the_same_after_a_round_trip(report):
     assert again.to_json() == report.to_json()
     assert Report.from_dict(json.loads(report.to_json())).to_json() == report.to_json()
     assert again.verdict is report.verdict
+    assert again.proof is report.proof
     assert again.diagnosis == report.diagnosis
 
 
@@ -122,6 +123,7 @@ def test_json_ends_in_a_newline_has_sorted_keys_and_keeps_any_text():
         ({"schema_version": 99}, "found 99"),
         ({"schema_version": SCHEMA_VERSION}, "counts, proof, verdict missing"),
         ({"schema_version": SCHEMA_VERSION, "verdict": "FINE", "proof": "", "counts": {}}, "FINE"),
+        ({"schema_version": SCHEMA_VERSION, "verdict": "PASS", "proof": "surely", "counts": {}}, "surely"),
     ],
 )
 def test_what_is_no_report_is_refused_with_a_reason(data, words):
@@ -129,9 +131,16 @@ def test_what_is_no_report_is_refused_with_a_reason(data, words):
         Report.from_dict(data)
 
 
+def test_the_proof_of_a_report_is_a_proof():
+    report = judge(trace_of(np.arange(3), {"index"}), labels_for(3, {"index"}), Policy()).report
+    assert report.proof == "identity"
+    assert report.proof is Proof.IDENTITY
+    assert json.loads(report.to_json())["proof"] == "identity"
+
+
 def a_report(verdict, **parts):
     counts = {**dict.fromkeys(COUNT_NAMES, 0), **parts.pop("counts", {})}
-    return Report(verdict=verdict, proof=parts.pop("proof", "identity"), counts=counts, **parts)
+    return Report(verdict=verdict, proof=parts.pop("proof", Proof.IDENTITY), counts=counts, **parts)
 
 
 @pytest.mark.parametrize(
@@ -142,11 +151,11 @@ def a_report(verdict, **parts):
             "PASS: all 1,234 predictions stand at their own label",
         ),
         (
-            a_report(Verdict.PASS, proof="transport", counts={"n_predictions": 1234}),
+            a_report(Verdict.PASS, proof=Proof.TRANSPORT, counts={"n_predictions": 1234}),
             "PASS: all 1,234 predictions came out as the source gave them, which samples those are is not known",
         ),
         (
-            a_report(Verdict.PASS, proof="count", counts={"n_predictions": 1234}),
+            a_report(Verdict.PASS, proof=Proof.COUNT, counts={"n_predictions": 1234}),
             "PASS: there are as many predictions as labels, 1,234, more is not known (proof: count)",
         ),
         (
@@ -155,7 +164,7 @@ def a_report(verdict, **parts):
         ),
         (a_report(Verdict.FAIL, findings=({"message": "2 rows short", "count": 2},)), "FAIL: 2 rows short"),
         (a_report(Verdict.UNPROVEN), "UNPROVEN: nothing was judged"),
-        (a_report(Verdict.UNPROVEN, proof="count", counts={"n_predictions": 5}), "the proof is only: count"),
+        (a_report(Verdict.UNPROVEN, proof=Proof.COUNT, counts={"n_predictions": 5}), "the proof is only: count"),
         (a_report(Verdict.REPAIRED, repair={"summary": "2 rows put back"}), "REPAIRED: 2 rows put back; the 0 rows"),
     ],
 )

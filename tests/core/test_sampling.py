@@ -205,7 +205,7 @@ def test_what_a_source_states_is_identity_unless_a_chosen_row_contradicts_it(tol
         order[[0, 5]] = 5, 0
     trace = trace_of(order, 0.001, **stated)
     report = judge(trace, labels_for(60, 0.001, keys=True), Policy(require="identity")).report
-    assert report.proof == Proof.IDENTITY.label
+    assert report.proof is Proof.IDENTITY
     assert report.verdict is (Verdict.FAIL if wrong else Verdict.PASS)
     if wrong:
         assert [finding["reason"] for finding in report.findings] == ["identities_disagree"]
