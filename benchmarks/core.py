@@ -19,6 +19,7 @@ import pyarrow as pa
 from benchmarks.pairs import compare
 from evalguard.capture.recording.tag_log import TagLog
 from evalguard.core.columns.run_length import Runs
+from evalguard.core.findings import Finding, Reason
 from evalguard.core.judge import judge
 from evalguard.core.order_metrics import order_metrics
 from evalguard.core.plot_data import alignment_runs
@@ -194,7 +195,7 @@ def peak() -> float:
 def pages(rows: int) -> Iterator[tuple[str, float, float]]:
     """Seconds and kilobytes of the page of a report on rows in wrong order."""
     counts = dict.fromkeys(COUNT_NAMES, 0) | {"n_labels": rows, "n_predictions": rows, "misaligned": rows}
-    finding = {"reason": "reordered", "count": rows, "message": f"{rows} rows came out of order"}
+    finding = Finding(Reason.REORDERED, rows, f"{rows} rows came out of order")
     rng = np.random.default_rng(0)
     for what, order in (
         ("a shift", lambda n: np.roll(np.arange(n), 32)),

@@ -37,7 +37,7 @@ are used is told in [sources.md](sources.md); `evalguard.__version__` is the ver
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Guarding": ("guard", "wrap", "check", "ValidationGuard", "Guard", "GuardedModel"),
     "Labels and sources": ("Labels", "tagged"),
-    "Results": ("Report", "Diagnosis", "Verdict", "Proof", "Policy"),
+    "Results": ("Report", "Finding", "Reason", "Cause", "MetricImpact", "Verdict", "Proof", "Policy"),
     "The gate": ("gate", "GateResult", "Evaluation"),
     "Errors": (
         "EvalGuardError",
@@ -180,13 +180,13 @@ def _members(value: type) -> list[tuple[str, Any]]:
 
 
 def _own_classes(value: type) -> list[type]:
-    """The class, and those it is built on that have no entry of their own."""
-    public = [getattr(evalguard, name) for name in evalguard.__all__]
-    return [
-        owner
-        for owner in value.__mro__
-        if owner is value or (owner.__module__.startswith("evalguard.core") and owner not in public)
-    ]
+    """The class, and those it is built on that have no entry of their own; what is private has none at all."""
+    listed = [getattr(evalguard, name) for name in evalguard.__all__]
+    return [owner for owner in value.__mro__ if owner is value or (_is_ours(owner) and owner not in listed)]
+
+
+def _is_ours(owner: type) -> bool:
+    return owner.__module__.startswith("evalguard.core") and not owner.__name__.startswith("_")
 
 
 def _is_hook(value: type, name: str) -> bool:

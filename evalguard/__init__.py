@@ -7,8 +7,9 @@ when it is asked for.
 import typing
 
 from evalguard.capture.tags import tagged
+from evalguard.core.findings import Cause, Finding, MetricImpact, Reason
 from evalguard.core.policy import Policy, Proof, Verdict
-from evalguard.core.report import Diagnosis, Report
+from evalguard.core.report import Report
 from evalguard.errors import (
     ConfigError,
     EvalGuardError,
@@ -32,19 +33,22 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AlignmentError",
+    "Cause",
     "ConfigError",
-    "Diagnosis",
     "EvalGuardError",
     "EvalGuardWarning",
     "Evaluation",
+    "Finding",
     "GateResult",
     "Guard",
     "GuardedModel",
     "Labels",
     "LabelsError",
+    "MetricImpact",
     "MisalignmentError",
     "Policy",
     "Proof",
+    "Reason",
     "Report",
     "SinkError",
     "UnprovenError",
@@ -70,6 +74,12 @@ def __getattr__(name: str) -> typing.Any:
         from evalguard.tracking.gate import assessment
 
         return getattr(assessment, name)
+    if name == "Diagnosis":
+        import warnings
+
+        msg = "evalguard.Diagnosis is deprecated and goes away with the next release: use evalguard.Cause"
+        warnings.warn(msg, DeprecationWarning, stacklevel=2)
+        return Cause
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)
 

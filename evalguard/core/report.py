@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from evalguard.core.findings import Cause, Finding, MetricImpact
 from evalguard.core.policy import Proof, Verdict
 
 SCHEMA_VERSION = 1
@@ -33,26 +34,6 @@ COUNT_NAMES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Diagnosis:
-    """A likely cause of what was found.
-
-    Attributes:
-        cause: Short stable name, e.g. ``shuffled at each pass``.
-        certain: The fact that confirms the cause was observed; a matching
-            pattern alone is not enough.
-        evidence: The numbers that point to it, one sentence.
-        remedy: What to change, with the line before and after.
-        reproduced: Versions on which a test reproduces the cause.
-    """
-
-    cause: str
-    certain: bool
-    evidence: str
-    remedy: str
-    reproduced: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Report:
     """What was judged, and what may be claimed.
 
@@ -61,8 +42,7 @@ class Report:
         proof: How the alignment was established.
         counts: Exact integers by the names in ``COUNT_NAMES``; of the rows that
             were looked at, where a share of them was (``content``).
-        findings: What is wrong, each with ``reason``, ``count``, ``message``,
-            ``rows`` and ``samples`` (the first cases).
+        findings: What is wrong, each with its first cases.
         wrong_rows: The first misaligned rows: ``row``, ``sample``, ``label``
             and, where keys are known, ``sample_key`` and ``label_key``.
         diagnosis: Most likely cause first.
@@ -77,7 +57,7 @@ class Report:
         labels: Name, digest and number of the external labels.
         calls: Rows that each call contributed.
         options: What the caller demanded.
-        impact: What the misalignment did to the metrics, or None.
+        impact: What the misalignment did to each metric, by its name, or None.
         repair: What was done to the predictions, or None.
         cost: What guarding cost: seconds, share, bytes.
         order: Order metrics of the delivered samples, or None.
@@ -90,9 +70,9 @@ class Report:
     verdict: Verdict
     proof: Proof
     counts: Mapping[str, int]
-    findings: tuple[Mapping[str, Any], ...] = ()
+    findings: tuple[Finding, ...] = ()
     wrong_rows: tuple[Mapping[str, Any], ...] = ()
-    diagnosis: tuple[Diagnosis, ...] = ()
+    diagnosis: tuple[Cause, ...] = ()
     hazards: tuple[str, ...] = ()
     not_proven: tuple[str, ...] = ()
     advice: str = ""
@@ -103,7 +83,7 @@ class Report:
     labels: Mapping[str, Any] = field(default_factory=dict)
     calls: tuple[int, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
-    impact: Mapping[str, Any] | None = None
+    impact: Mapping[str, MetricImpact] | None = None
     repair: Mapping[str, Any] | None = None
     cost: Mapping[str, Any] = field(default_factory=dict)
     order: Mapping[str, Any] | None = None
@@ -115,7 +95,7 @@ class Report:
     @property
     def violations(self) -> int:
         """Total of all findings' counts: 0 is good."""
-        return sum(int(finding["count"]) for finding in self.findings)
+        return sum(finding.count for finding in self.findings)
 
     @property
     def headline(self) -> str:
@@ -153,7 +133,10 @@ class Report:
             msg = f"not an evalguard report: {', '.join(sorted(missing))} missing"
             raise ValueError(msg)
         values["verdict"], values["proof"] = Verdict(values["verdict"]), Proof(values["proof"])
-        values["diagnosis"] = tuple(Diagnosis(**item) for item in values.get("diagnosis", ()))
+        values["findings"] = tuple(map(Finding.from_dict, values.get("findings", ())))
+        values["diagnosis"] = tuple(map(Cause.from_dict, values.get("diagnosis", ())))
+        if values.get("impact") is not None:
+            values["impact"] = {name: MetricImpact.from_dict(item) for name, item in values["impact"].items()}
         return cls(**values)
 
 
@@ -200,7 +183,7 @@ def headline(report: Report) -> str:
         wrong = f"{least}{counts['misaligned']:,} of {total:,}"
         return f"FAIL: {wrong} predictions would be scored against another sample's label"
     if report.findings:
-        return f"FAIL: {report.findings[0]['message']}"
+        return f"FAIL: {report.findings[0].message}"
     return "FAIL"
 
 
@@ -212,8 +195,8 @@ def _chosen(report: Report) -> int:
 
 def _plain(value: Any) -> Any:
     """JSON types only: tuples to lists, enums to their values, NumPy to Python, what is no number to None."""
-    if isinstance(value, Diagnosis):
-        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, (Finding, Cause, MetricImpact)):
+        return _plain(value.to_dict())
     if isinstance(value, Mapping):
         return {_text(str(key)): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -145,7 +145,7 @@ def blocks(report: Report) -> Iterator[Block]:
     yield Block(0, 5, "", (f"{visible(report.name)}: {visible(report.headline, 400)}",), STYLES[report.verdict])
     yield from _facts(report)
     if report.findings:
-        yield Block(1, 6, "found", tuple(visible(finding["message"], 300) for finding in report.findings))
+        yield Block(1, 6, "found", tuple(visible(finding.message, 300) for finding in report.findings))
     if report.wrong_rows:
         yield Block(5, 2 * MAX_ROWS + 1, "rows", _rows(report))
     yield from _causes(report)
