@@ -16,8 +16,11 @@ import numpy as np
 
 from evalguard.core.findings import Cause, Finding, MetricImpact
 from evalguard.core.policy import Proof, Verdict
+from evalguard.core.visible import visible
 
 SCHEMA_VERSION = 1
+# Characters of a headline that are printed.
+MAX_HEADLINE = 400
 
 COUNT_NAMES = (
     "n_labels",
@@ -102,6 +105,14 @@ class Report:
         """The one sentence that says it: verdict, and how many rows are wrong."""
         return headline(self)
 
+    def __repr__(self) -> str:
+        # Words and numbers of ours only: 24 attributes, with keys among them, have no place in a log or a traceback.
+        return f"<{type(self).__name__} {self.verdict}: {_in_short(self)}, proof {self.proof}>"
+
+    def __str__(self) -> str:
+        # A message may name a type or a file: whoever chose that name must not write to the reader's terminal.
+        return visible(self.headline, MAX_HEADLINE)
+
     def _repr_html_(self) -> str | None:
         """In a notebook a report is shown as its page; as text where nothing renders pages."""
         return _shown_as[-1](self) if _shown_as else None
@@ -179,12 +190,27 @@ def headline(report: Report) -> str:
     if report.verdict is Verdict.UNPROVEN:
         return f"UNPROVEN: nothing wrong was seen in {total:,} predictions, but the proof is only: {report.proof}"
     if counts["misaligned"]:
-        least = "at least " * bool(_chosen(report))
-        wrong = f"{least}{counts['misaligned']:,} of {total:,}"
-        return f"FAIL: {wrong} predictions would be scored against another sample's label"
+        return f"FAIL: {_misaligned(report)} predictions would be scored against another sample's label"
     if report.findings:
         return f"FAIL: {report.findings[0].message}"
     return "FAIL"
+
+
+def _in_short(report: Report) -> str:
+    """``98 of 100 predictions misaligned``, or how many there are and what is wrong with them."""
+    total = f"{report.counts['n_predictions']:,} predictions"
+    if report.verdict is not Verdict.FAIL:
+        return total
+    if report.counts["misaligned"]:
+        return f"{_misaligned(report)} predictions misaligned"
+    found = ", ".join(f"{finding.reason} {finding.count:,}" for finding in report.findings)
+    return f"{total} ({found})" if found else total
+
+
+def _misaligned(report: Report) -> str:
+    """``2 of 100``; at least so many where some rows were not looked at."""
+    least = "at least " * bool(_chosen(report))
+    return f"{least}{report.counts['misaligned']:,} of {report.counts['n_predictions']:,}"
 
 
 def _chosen(report: Report) -> int:

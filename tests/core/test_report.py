@@ -187,3 +187,54 @@ def test_violations_are_the_total_of_all_findings():
     findings = (Finding(Reason.COUNT, 2, "a"), Finding(Reason.MISSING, 3, "b"))
     assert a_report(Verdict.FAIL, findings=findings).violations == 5
     assert a_report(Verdict.PASS).violations == 0
+
+
+@pytest.mark.parametrize(
+    ("report", "shown"),
+    [
+        (
+            a_report(Verdict.FAIL, counts={"n_predictions": 1000, "misaligned": 998}),
+            "<Report FAIL: 998 of 1,000 predictions misaligned, proof identity>",
+        ),
+        (
+            a_report(
+                Verdict.FAIL,
+                proof=Proof.NONE,
+                counts={"n_predictions": 98},
+                findings=(Finding(Reason.COUNT, 2, "2 rows short"), Finding(Reason.MISSING, 2000, "many")),
+            ),
+            "<Report FAIL: 98 predictions (count 2, missing 2,000), proof none>",
+        ),
+        (
+            a_report(
+                Verdict.FAIL,
+                proof=Proof.COUNT,
+                counts={"n_predictions": 98, "misaligned": 3},
+                identities=({"identity": "sample", "used": True, "chosen": 9},),
+            ),
+            "<Report FAIL: at least 3 of 98 predictions misaligned, proof count>",
+        ),
+        (
+            a_report(Verdict.PASS, counts={"n_predictions": 1234}),
+            "<Report PASS: 1,234 predictions, proof identity>",
+        ),
+        (
+            a_report(Verdict.UNPROVEN, proof=Proof.TRANSPORT, counts={"n_predictions": 5}),
+            "<Report UNPROVEN: 5 predictions, proof transport>",
+        ),
+        (
+            # What was misaligned is so no more.
+            a_report(Verdict.REPAIRED, counts={"n_predictions": 5, "misaligned": 5}),
+            "<Report REPAIRED: 5 predictions, proof identity>",
+        ),
+    ],
+)
+def test_a_report_shows_itself_in_one_short_line(report, shown):
+    assert repr(report) == shown
+    assert repr([report]) == f"[{shown}]"
+
+
+@given(reports())
+def test_a_report_as_text_is_its_headline(report):
+    assert str(report) == f"{report}" == report.headline
+    assert len(repr(report).splitlines()) == 1
