@@ -37,7 +37,7 @@ are used is told in [sources.md](sources.md); `evalguard.__version__` is the ver
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Guarding": ("guard", "wrap", "check", "ValidationGuard", "Guard", "GuardedModel"),
     "Labels and sources": ("Labels", "tagged"),
-    "Results": ("Report", "Finding", "Reason", "Cause", "MetricImpact", "Verdict", "Proof", "Policy"),
+    "Results": ("Report", "Finding", "Reason", "Cause", "MetricImpact", "Verdict", "Proof", "Policy", "Sink"),
     "The gate": ("gate", "GateResult", "Evaluation"),
     "Errors": (
         "EvalGuardError",
@@ -147,7 +147,8 @@ def _class(name: str, value: type) -> Iterator[str]:
         kinds = " and ".join(f"`{base.__name__}`" for base in value.__bases__)
         yield f"{_text(_parsed(value.__doc__)[0].value)} A kind of {kinds}.\n"
     else:
-        yield from _callable(short, value)
+        # A protocol is implemented, not called.
+        yield from _callable("" if getattr(value, "_is_protocol", False) else short, value)
         inherited = [section for owner in _own_classes(value)[1:] for section in _parsed(owner.__doc__)]
         raises = [section for section in inherited if section.kind is griffe.DocstringSectionKind.raises]
         yield from _sections(raises, inspect.signature(value), inspect.getmodule(value))

@@ -24,6 +24,7 @@ from evalguard.guards.guard import Guard, guard
 from evalguard.guards.validation_guard import ValidationGuard
 from evalguard.guards.wrap import GuardedModel, wrap
 from evalguard.labels.labels import Labels
+from evalguard.reporting.sink import Sink
 
 if typing.TYPE_CHECKING:
     from evalguard.tracking.gate.assessment import Evaluation, GateResult
@@ -50,6 +51,7 @@ __all__ = [
     "Proof",
     "Reason",
     "Report",
+    "Sink",
     "SinkError",
     "UnprovenError",
     "UnsupportedSourceError",
