@@ -19,10 +19,11 @@ import pyarrow as pa
 from benchmarks.pairs import compare
 from evalguard.capture.recording.tag_log import TagLog
 from evalguard.core.columns.run_length import Runs
+from evalguard.core.findings import Finding, Reason
 from evalguard.core.judge import judge
 from evalguard.core.order_metrics import order_metrics
 from evalguard.core.plot_data import alignment_runs
-from evalguard.core.policy import Policy, Verdict
+from evalguard.core.policy import Policy, Proof, Verdict
 from evalguard.core.report import COUNT_NAMES, Report
 from evalguard.core.trace import UNKNOWN, Trace
 from evalguard.data.fingerprint import row_fingerprints
@@ -194,7 +195,7 @@ def peak() -> float:
 def pages(rows: int) -> Iterator[tuple[str, float, float]]:
     """Seconds and kilobytes of the page of a report on rows in wrong order."""
     counts = dict.fromkeys(COUNT_NAMES, 0) | {"n_labels": rows, "n_predictions": rows, "misaligned": rows}
-    finding = {"reason": "reordered", "count": rows, "message": f"{rows} rows came out of order"}
+    finding = Finding(Reason.REORDERED, rows, f"{rows} rows came out of order")
     rng = np.random.default_rng(0)
     for what, order in (
         ("a shift", lambda n: np.roll(np.arange(n), 32)),
@@ -203,7 +204,7 @@ def pages(rows: int) -> Iterator[tuple[str, float, float]]:
     ):
         # Order metrics of fewer rows: their histogram has as many bars.
         plot, metrics = alignment_runs(order(rows), rows), order_metrics(order(10**6), 10**6)
-        report = Report(Verdict.FAIL, "identity", counts, (finding,), plot=plot, order=metrics)
+        report = Report(Verdict.FAIL, Proof.IDENTITY, counts, (finding,), plot=plot, order=metrics)
         yield what, median_seconds(partial(to_html, report), 3), len(to_html(report).encode()) / 1e3
 
 

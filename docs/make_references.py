@@ -46,7 +46,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "GuardedModel",
     ),
     "Labels and sources": ("Labels", "tagged"),
-    "Results": ("Report", "Diagnosis", "Verdict", "Proof", "Policy"),
+    "Results": ("Report", "Finding", "Reason", "Cause", "MetricImpact", "Verdict", "Proof", "Policy", "Sink"),
     "The gate": ("gate", "GateResult", "Evaluation"),
     "Errors": (
         "EvalGuardError",
@@ -157,7 +157,8 @@ def _class(name: str, value: type) -> Iterator[str]:
         kinds = " and ".join(f"`{base.__name__}`" for base in value.__bases__)
         yield f"{_text(_parsed(value.__doc__)[0].value)} A kind of {kinds}.\n"
     else:
-        yield from _callable(short, value)
+        # A protocol is implemented, not called.
+        yield from _callable("" if getattr(value, "_is_protocol", False) else short, value)
         inherited = [section for owner in _own_classes(value)[1:] for section in _parsed(owner.__doc__)]
         raises = [section for section in inherited if section.kind is griffe.DocstringSectionKind.raises]
         yield from _sections(raises, inspect.signature(value), inspect.getmodule(value))
@@ -190,13 +191,13 @@ def _members(value: type) -> list[tuple[str, Any]]:
 
 
 def _own_classes(value: type) -> list[type]:
-    """The class, and those it is built on that have no entry of their own."""
-    public = [getattr(evalguard, name) for name in evalguard.__all__]
-    return [
-        owner
-        for owner in value.__mro__
-        if owner is value or (owner.__module__.startswith("evalguard.core") and owner not in public)
-    ]
+    """The class, and those it is built on that have no entry of their own; what is private has none at all."""
+    listed = [getattr(evalguard, name) for name in evalguard.__all__]
+    return [owner for owner in value.__mro__ if owner is value or (_is_ours(owner) and owner not in listed)]
+
+
+def _is_ours(owner: type) -> bool:
+    return owner.__module__.startswith("evalguard.core") and not owner.__name__.startswith("_")
 
 
 def _is_hook(value: type, name: str) -> bool:

@@ -7,8 +7,9 @@ when it is asked for.
 import typing
 
 from evalguard.capture.tags import tagged
+from evalguard.core.findings import Cause, Finding, MetricImpact, Reason
 from evalguard.core.policy import Policy, Proof, Verdict
-from evalguard.core.report import Diagnosis, Report
+from evalguard.core.report import Report
 from evalguard.errors import (
     ArgumentError,
     ConfigError,
@@ -25,6 +26,7 @@ from evalguard.guards.options import GuardOptions, MlflowTarget
 from evalguard.guards.validation_guard import ValidationGuard
 from evalguard.guards.wrap import GuardedModel, wrap
 from evalguard.labels.labels import Labels
+from evalguard.reporting.sink import Sink
 
 if typing.TYPE_CHECKING:
     from evalguard.tracking.gate.assessment import Evaluation, GateResult
@@ -35,22 +37,26 @@ __version__ = "0.1.0"
 __all__ = [
     "AlignmentError",
     "ArgumentError",
+    "Cause",
     "ConfigError",
-    "Diagnosis",
     "EvalGuardError",
     "EvalGuardWarning",
     "Evaluation",
+    "Finding",
     "GateResult",
     "Guard",
     "GuardOptions",
     "GuardedModel",
     "Labels",
     "LabelsError",
+    "MetricImpact",
     "MisalignmentError",
     "MlflowTarget",
     "Policy",
     "Proof",
+    "Reason",
     "Report",
+    "Sink",
     "SinkError",
     "UnprovenError",
     "UnsupportedSourceError",
@@ -75,6 +81,12 @@ def __getattr__(name: str) -> typing.Any:
         from evalguard.tracking.gate import assessment
 
         return getattr(assessment, name)
+    if name == "Diagnosis":
+        import warnings
+
+        msg = "evalguard.Diagnosis is deprecated and goes away with the next release: use evalguard.Cause"
+        warnings.warn(msg, DeprecationWarning, stacklevel=2)
+        return Cause
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)
 

@@ -30,7 +30,7 @@ ARROWS: dict[str, frozenset[str]] = {
         "guards": "errors core data reporting labels capture tracking",
         "testing": "errors core data reporting capture",
         # The public names; the step and the command line are reached by running them.
-        "__init__": "errors core capture labels guards tracking",
+        "__init__": "errors core reporting labels capture tracking guards",
         "step": "__init__ errors core data reporting labels capture tracking guards",
         "cli": "__init__ errors core data reporting labels capture tracking guards step",
         "__main__": "cli",

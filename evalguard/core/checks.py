@@ -8,8 +8,6 @@ Terms are those of RFC 4737 (reordered) and RFC 5560 (duplicate).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -17,46 +15,11 @@ from numpy.typing import NDArray
 
 from evalguard.core.arrivals import known, misaligned, reordered, repeated, seen
 from evalguard.core.columns.chunks import counts_up, first_true
+from evalguard.core.findings import Finding, Reason
 from evalguard.core.target_comparison import LabelComparison
 from evalguard.core.trace import ALTERED, UNKNOWN, Int64, Trace
 
 MAX_CASES = 20
-
-
-class Reason(StrEnum):
-    """Why predictions are not one-to-one with the labels. Stable codes."""
-
-    COUNT = "count"
-    FOREIGN = "foreign"
-    MISSING = "missing"
-    DUPLICATE = "duplicate"
-    REORDERED = "reordered"
-    LABELS = "label_disagreement"
-    TRANSPORT = "transport"
-    REUSED = "source_reused"
-    IDENTITIES = "identities_disagree"
-    ALTERED = "altered"
-    DRIFT = "validation_drift"
-    SAMPLED = "sampled_content"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One way in which predictions and labels are not one-to-one.
-
-    Attributes:
-        reason: Stable code, used in reports and in MLflow tags.
-        count: Rows (for ``missing``: samples) affected, never capped.
-        message: One sentence, with numbers.
-        rows: The first delivered rows concerned, at most ``MAX_CASES``.
-        samples: The samples at these rows, or the first missing ones.
-    """
-
-    reason: Reason
-    count: int
-    message: str
-    rows: tuple[int, ...] = ()
-    samples: tuple[int, ...] = ()
 
 
 def _cases(values: NDArray[Any]) -> tuple[int, ...]:

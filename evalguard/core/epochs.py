@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from evalguard.core.checks import Finding, Reason
 from evalguard.core.diagnosis.validation import drift
 from evalguard.core.diagnosis.view import View, plural
+from evalguard.core.findings import Finding, Reason
 from evalguard.core.judge import Judgement, judge, unproven
 from evalguard.core.label_table import LabelTable, Values
 from evalguard.core.policy import Policy, Verdict
@@ -123,12 +123,9 @@ def _failed(
         f"{_epochs(wrong)} ({plural(total, 'validation')} in all) {'was' if len(wrong) == 1 else 'were'} validated on "
         f"other samples than epoch {first.epoch}: wrong or missing rows: {each}"
     )
-    found = Finding(Reason.DRIFT, sum(item.wrong for item in wrong), message)
     return replace(
         report,
-        findings=(
-            {"reason": found.reason.value, "count": found.count, "message": found.message, "rows": [], "samples": []},
-        ),
+        findings=(Finding(Reason.DRIFT, sum(item.wrong for item in wrong), message),),
         diagnosis=(drift(View(shown.trace, labels, shown.judgement.plain)),),
         not_proven=(f"figures unfit for comparison: val_* of {_epochs(wrong)}",),
         stages={"source": "wrong", "transport": "unknown", "labels": "unknown"},

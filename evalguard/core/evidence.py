@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from evalguard.core import arrivals, checks, target_comparison
-from evalguard.core.checks import Finding
 from evalguard.core.columns.chunks import counts_up, equal
 from evalguard.core.columns.run_length import Runs
+from evalguard.core.findings import Finding
 from evalguard.core.label_table import LabelTable
 from evalguard.core.matching import Match, SampleComparison, all_matches, compare_sampled, repeated_rows
 from evalguard.core.policy import Policy

@@ -10,9 +10,9 @@ import numpy as np
 
 from evalguard.core import arrivals, checks, report_fields
 from evalguard.core.advice import advice_for, not_proven
-from evalguard.core.checks import Finding, Reason
 from evalguard.core.diagnosis import diagnose
 from evalguard.core.evidence import Evidence, gather
+from evalguard.core.findings import Finding, Reason
 from evalguard.core.hazards import hazards
 from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import Policy, Proof, Verdict
@@ -59,9 +59,9 @@ def judge(trace: Trace, labels: LabelTable, policy: Policy, **context: Any) -> J
     verdict = decide(findings, proof, policy, observed=not (trace.unobserved or trace.stopped) and trace.one_to_one)
     report = Report(
         verdict=verdict,
-        proof=proof.label,
+        proof=proof,
         counts=report_fields.counts(evidence),
-        findings=tuple(map(report_fields.finding, findings)),
+        findings=findings,
         wrong_rows=report_fields.wrong_rows(evidence),
         diagnosis=diagnose(trace, evidence.plain, labels) if findings else (),
         hazards=hazards(trace, passed=verdict is Verdict.PASS),
@@ -191,7 +191,7 @@ def unproven(labels: LabelTable | None, policy: Policy, reason: str, **context: 
     about = {} if labels is None else {"name": labels.name, "digest": labels.digest, "n": len(labels)}
     return Report(
         verdict=Verdict.UNPROVEN,
-        proof=Proof.NONE.label,
+        proof=Proof.NONE,
         counts=counts,
         not_proven=(reason,),
         labels=about,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from typing import Any, Literal, get_args
 
 from evalguard.core.sampling import ALL, Sampling, sampling_of
@@ -30,20 +30,39 @@ class Verdict(StrEnum):
         raise TypeError(msg)
 
 
-class Proof(IntEnum):
-    """How the alignment was established, weakest first."""
+class Proof(StrEnum):
+    """How the alignment was established, strongest first.
 
-    NONE = 0
-    COUNT = 1
-    TRANSPORT = 2
-    SAMPLE = 3
-    LABELS = 4
-    IDENTITY = 5
+    ``<``, ``<=``, ``>`` and ``>=`` compare strength: ``report.proof >= Proof.LABELS``. A word of ``require`` may
+    stand on either side; any other text raises ``ValueError``.
+    """
+
+    IDENTITY = "identity"
+    LABELS = "labels"
+    SAMPLE = "sample"
+    TRANSPORT = "transport"
+    COUNT = "count"
+    NONE = "none"
+
+    # All four, as `str` brings its own, which compare letters. NotImplemented for a word that is no proof would not
+    # help: Python would then ask `str` the other way round, and "transport" > "labels" by its letters.
+
+    def __lt__(self, other: str) -> bool:
+        return self._rank < Proof(other)._rank
+
+    def __le__(self, other: str) -> bool:
+        return self._rank <= Proof(other)._rank
+
+    def __gt__(self, other: str) -> bool:
+        return self._rank > Proof(other)._rank
+
+    def __ge__(self, other: str) -> bool:
+        return self._rank >= Proof(other)._rank
 
     @property
-    def label(self) -> str:
-        """The word used in options and reports."""
-        return self.name.lower()
+    def _rank(self) -> int:
+        """More for the stronger."""
+        return -list(Proof).index(self)
 
 
 OnFailure = Literal["raise", "warn", "record", "repair"]
@@ -129,7 +148,7 @@ class Policy:
     @property
     def required_proof(self) -> Proof:
         """``require`` as a proof level."""
-        return Proof[self.require.upper()]
+        return Proof(self.require)
 
     def to_dict(self) -> dict[str, Any]:
         """The options by name, for the report."""

@@ -14,9 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from evalguard.core.policy import Verdict
+from evalguard.core.findings import Cause, Finding, MetricImpact
+from evalguard.core.policy import Proof, Verdict
+from evalguard.core.visible import visible
 
 SCHEMA_VERSION = 1
+# Characters of a headline that are printed.
+MAX_HEADLINE = 400
 
 COUNT_NAMES = (
     "n_labels",
@@ -33,37 +37,15 @@ COUNT_NAMES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Diagnosis:
-    """A likely cause of what was found.
-
-    Attributes:
-        cause: Short stable name, e.g. ``shuffled at each pass``.
-        certain: The fact that confirms the cause was observed; a matching
-            pattern alone is not enough.
-        evidence: The numbers that point to it, one sentence.
-        remedy: What to change, with the line before and after.
-        reproduced: Versions on which a test reproduces the cause.
-    """
-
-    cause: str
-    certain: bool
-    evidence: str
-    remedy: str
-    reproduced: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Report:
     """What was judged, and what may be claimed.
 
     Attributes:
         verdict: PASS, REPAIRED, UNPROVEN or FAIL.
-        proof: ``identity``, ``labels``, ``sample``, ``transport``, ``count`` or
-            ``none``.
+        proof: How the alignment was established.
         counts: Exact integers by the names in ``COUNT_NAMES``; of the rows that
             were looked at, where a share of them was (``content``).
-        findings: What is wrong, each with ``reason``, ``count``, ``message``,
-            ``rows`` and ``samples`` (the first cases).
+        findings: What is wrong, each with its first cases.
         wrong_rows: The first misaligned rows: ``row``, ``sample``, ``label``
             and, where keys are known, ``sample_key`` and ``label_key``.
         diagnosis: Most likely cause first.
@@ -78,7 +60,7 @@ class Report:
         labels: Name, digest and number of the external labels.
         calls: Rows that each call contributed.
         options: What the caller demanded.
-        impact: What the misalignment did to the metrics, or None.
+        impact: What the misalignment did to each metric, by its name, or None.
         repair: What was done to the predictions, or None.
         cost: What guarding cost: seconds, share, bytes.
         order: Order metrics of the delivered samples, or None.
@@ -89,11 +71,11 @@ class Report:
     """
 
     verdict: Verdict
-    proof: str
+    proof: Proof
     counts: Mapping[str, int]
-    findings: tuple[Mapping[str, Any], ...] = ()
+    findings: tuple[Finding, ...] = ()
     wrong_rows: tuple[Mapping[str, Any], ...] = ()
-    diagnosis: tuple[Diagnosis, ...] = ()
+    diagnosis: tuple[Cause, ...] = ()
     hazards: tuple[str, ...] = ()
     not_proven: tuple[str, ...] = ()
     advice: str = ""
@@ -104,7 +86,7 @@ class Report:
     labels: Mapping[str, Any] = field(default_factory=dict)
     calls: tuple[int, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
-    impact: Mapping[str, Any] | None = None
+    impact: Mapping[str, MetricImpact] | None = None
     repair: Mapping[str, Any] | None = None
     cost: Mapping[str, Any] = field(default_factory=dict)
     order: Mapping[str, Any] | None = None
@@ -116,12 +98,20 @@ class Report:
     @property
     def violations(self) -> int:
         """Total of all findings' counts: 0 is good."""
-        return sum(int(finding["count"]) for finding in self.findings)
+        return sum(finding.count for finding in self.findings)
 
     @property
     def headline(self) -> str:
         """The one sentence that says it: verdict, and how many rows are wrong."""
         return headline(self)
+
+    def __repr__(self) -> str:
+        # Words and numbers of ours only: 24 attributes, with keys among them, have no place in a log or a traceback.
+        return f"<{type(self).__name__} {self.verdict}: {_in_short(self)}, proof {self.proof}>"
+
+    def __str__(self) -> str:
+        # A message may name a type or a file: whoever chose that name must not write to the reader's terminal.
+        return visible(self.headline, MAX_HEADLINE)
 
     def _repr_html_(self) -> str | None:
         """In a notebook a report is shown as its page; as text where nothing renders pages."""
@@ -153,8 +143,11 @@ class Report:
         if missing:
             msg = f"not an evalguard report: {', '.join(sorted(missing))} missing"
             raise ValueError(msg)
-        values["verdict"] = Verdict(values["verdict"])
-        values["diagnosis"] = tuple(Diagnosis(**item) for item in values.get("diagnosis", ()))
+        values["verdict"], values["proof"] = Verdict(values["verdict"]), Proof(values["proof"])
+        values["findings"] = tuple(map(Finding.from_dict, values.get("findings", ())))
+        values["diagnosis"] = tuple(map(Cause.from_dict, values.get("diagnosis", ())))
+        if values.get("impact") is not None:
+            values["impact"] = {name: MetricImpact.from_dict(item) for name, item in values["impact"].items()}
         return cls(**values)
 
 
@@ -169,11 +162,11 @@ def show_as(page: Callable[[Report], str]) -> None:
 
 # A PASS says no more than was shown: these say nothing of labels.
 CLAIMS = {
-    "sample": (
+    Proof.SAMPLE: (
         "{chosen:,} of {total:,} predictions, chosen by their place, stand at their own label, others were not seen"
     ),
-    "transport": "all {total:,} predictions came out as the source gave them, which samples those are is not known",
-    "count": "there are as many predictions as labels, {total:,}, more is not known",
+    Proof.TRANSPORT: "all {total:,} predictions came out as the source gave them, which samples those are is not known",
+    Proof.COUNT: "there are as many predictions as labels, {total:,}, more is not known",
 }
 
 
@@ -197,12 +190,27 @@ def headline(report: Report) -> str:
     if report.verdict is Verdict.UNPROVEN:
         return f"UNPROVEN: nothing wrong was seen in {total:,} predictions, but the proof is only: {report.proof}"
     if counts["misaligned"]:
-        least = "at least " * bool(_chosen(report))
-        wrong = f"{least}{counts['misaligned']:,} of {total:,}"
-        return f"FAIL: {wrong} predictions would be scored against another sample's label"
+        return f"FAIL: {_misaligned(report)} predictions would be scored against another sample's label"
     if report.findings:
-        return f"FAIL: {report.findings[0]['message']}"
+        return f"FAIL: {report.findings[0].message}"
     return "FAIL"
+
+
+def _in_short(report: Report) -> str:
+    """``98 of 100 predictions misaligned``, or how many there are and what is wrong with them."""
+    total = f"{report.counts['n_predictions']:,} predictions"
+    if report.verdict is not Verdict.FAIL:
+        return total
+    if report.counts["misaligned"]:
+        return f"{_misaligned(report)} predictions misaligned"
+    found = ", ".join(f"{finding.reason} {finding.count:,}" for finding in report.findings)
+    return f"{total} ({found})" if found else total
+
+
+def _misaligned(report: Report) -> str:
+    """``2 of 100``; at least so many where some rows were not looked at."""
+    least = "at least " * bool(_chosen(report))
+    return f"{least}{report.counts['misaligned']:,} of {report.counts['n_predictions']:,}"
 
 
 def _chosen(report: Report) -> int:
@@ -213,8 +221,8 @@ def _chosen(report: Report) -> int:
 
 def _plain(value: Any) -> Any:
     """JSON types only: tuples to lists, enums to their values, NumPy to Python, what is no number to None."""
-    if isinstance(value, Diagnosis):
-        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, (Finding, Cause, MetricImpact)):
+        return _plain(value.to_dict())
     if isinstance(value, Mapping):
         return {_text(str(key)): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

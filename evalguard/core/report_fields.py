@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from evalguard.core import arrivals
-from evalguard.core.checks import Finding, Reason
 from evalguard.core.columns.chunks import first_true
 from evalguard.core.evidence import Evidence, order_findings
+from evalguard.core.findings import Finding, Reason
 from evalguard.core.matching import Match
 from evalguard.core.order_metrics import order_metrics
 from evalguard.core.plot_data import aligned_runs, alignment_runs
@@ -45,17 +45,6 @@ def counts(evidence: Evidence) -> dict[str, int]:
     if evidence.trace.ordered and not isinstance(samples, range):
         told["misaligned"] = int(np.count_nonzero(arrivals.misaligned(samples)))
     return told
-
-
-def finding(found: Finding) -> dict[str, Any]:
-    """A finding as the report has it."""
-    return {
-        "reason": found.reason.value,
-        "count": found.count,
-        "message": found.message,
-        "rows": list(found.rows),
-        "samples": list(found.samples),
-    }
 
 
 def wrong_rows(evidence: Evidence) -> tuple[dict[str, Any], ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from evalguard.core.findings import Reason
 from evalguard.core.policy import Proof, Verdict
 from evalguard.core.report import COUNT_NAMES, SCHEMA_VERSION
 
@@ -14,7 +15,9 @@ def json_schema() -> dict[str, Any]:
     texts = {"type": "array", "items": text}
     wholes = {"type": "array", "items": {"type": "integer"}}
     free = {"type": "object"}
-    finding = _object(reason=text, count=whole, message=text, rows=wholes, samples=wholes)
+    finding = _object(
+        reason={"enum": [reason.value for reason in Reason]}, count=whole, message=text, rows=wholes, samples=wholes
+    )
     wrong = {
         "type": "object",
         "required": ["row", "sample", "label"],
@@ -28,7 +31,7 @@ def json_schema() -> dict[str, Any]:
         **_object(
             schema_version={"const": SCHEMA_VERSION},
             verdict={"enum": [verdict.value for verdict in Verdict]},
-            proof={"enum": [proof.label for proof in Proof]},
+            proof={"enum": [proof.value for proof in sorted(Proof)]},
             counts=_object(**dict.fromkeys(COUNT_NAMES, whole)),
             findings={"type": "array", "items": finding},
             wrong_rows={"type": "array", "items": wrong},

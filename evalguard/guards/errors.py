@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from evalguard.core.report import Report
@@ -22,6 +23,11 @@ class AlignmentError(EvalGuardError):
         super().__init__(message)
         self.report = report
         self.predictions = predictions
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception is rebuilt from its `args`, which lack the report; a process pool would lose both. What else
+        # was set on it, such as the notes of `add_note`, is in its `__dict__`, and so are report and predictions.
+        return partial(type(self), report=self.report), self.args, self.__dict__
 
 
 class MisalignmentError(AlignmentError):

@@ -11,6 +11,7 @@ import numpy as np
 from evalguard.capture.recording.recorder import Recorder
 from evalguard.core import repair
 from evalguard.core.columns.storage import Memory
+from evalguard.core.findings import Reason
 from evalguard.core.judge import Judgement, judge, unproven
 from evalguard.core.label_table import LabelTable
 from evalguard.core.matching import COMPARABLE_SHARE, comparable_in_place, in_place
@@ -254,5 +255,5 @@ def _refuse_other_length(rows: int, labels: LabelTable) -> None:
 def says_labels_are_wrong(report: Report) -> bool:
     """Whether the stream itself contradicts the labels, which no reordering of rows can fix."""
     return report.stages.get("labels") == "wrong" or any(
-        finding["reason"] == "identities_disagree" for finding in report.findings
+        finding.reason is Reason.IDENTITIES for finding in report.findings
     )

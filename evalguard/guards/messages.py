@@ -13,7 +13,7 @@ from evalguard.core.report import Report
 def message(report: Report) -> str:
     """What an exception or a warning says: the verdict, the first rows, the cause, the next step."""
     lines = [f"{report.name}: {report.headline}"]
-    lines += [f"  {finding['message']}" for finding in report.findings]
+    lines += [f"  {finding.message}" for finding in report.findings]
     lines += [f"  {wrong_row(row)}" for row in report.wrong_rows[:3]]
     for cause in report.diagnosis[:1]:
         lines += [f"  cause: {cause.cause} ({cause.evidence})", *(f"  {line}" for line in cause.remedy.splitlines())]

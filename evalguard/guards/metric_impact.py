@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.core import arrivals
+from evalguard.core.findings import MetricImpact
 from evalguard.core.judge import Judgement
 from evalguard.core.label_table import LabelTable
 from evalguard.core.trace import Trace
@@ -41,7 +42,7 @@ class _Rows:
 
 def impact(
     metrics: Sequence[Metric], judgement: Judgement, labels: LabelTable, predictions: Any, trace: Trace
-) -> dict[str, dict[str, Any]] | None:
+) -> dict[str, MetricImpact] | None:
     """Figures of each metric.
 
     Args:
@@ -53,26 +54,24 @@ def impact(
         trace: Holds the stream's own targets.
 
     Returns:
-        By name of the metric: ``as_scored``, the figure of row i against
-        label i; ``realigned``, that of each sample's own prediction;
-        ``difference``; or ``at_least`` and ``at_most`` where samples are
-        missing; ``note`` in words. A metric that raises has an ``error``.
+        The impact by name of the metric. A metric that raises has an
+        ``error`` and no value.
     """
     if not metrics:
         return None
     try:
         return _impact(metrics, judgement, labels, predictions, trace)
     except Exception as error:  # noqa: BLE001 - outputs of an unusual kind must cost neither predictions nor verdict
-        return {metric.name: {"error": f"{type(error).__name__}: {str(error)[:200]}"} for metric in metrics}
+        return {metric.name: _failed(error) for metric in metrics}
 
 
 def _impact(
     metrics: Sequence[Metric], judgement: Judgement, labels: LabelTable, predictions: Any, trace: Trace
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, MetricImpact]:
     outputs = [] if labels.values is None else list(_outputs(labels.values, predictions))
     if not outputs:
         why = "the labels have no values" if labels.values is None else "labels and outputs do not pair up"
-        return {metric.name: {"error": why} for metric in metrics}
+        return {metric.name: MetricImpact(error=why) for metric in metrics}
     found = {}
     for metric in metrics:
         for output, values, predicted in outputs:
@@ -103,11 +102,15 @@ def _outputs(values: Any, predictions: Any) -> Iterator[tuple[str, Any, Any]]:
         yield from ((name, values[name], part) for name, part in zip(values, predictions, strict=True))
 
 
-def _told(metric: Metric, rows: _Rows, judgement: Judgement) -> dict[str, Any]:
+def _told(metric: Metric, rows: _Rows, judgement: Judgement) -> MetricImpact:
     try:
-        return _figures(metric, rows, judgement)
+        return MetricImpact(**_figures(metric, rows, judgement))
     except Exception as error:  # noqa: BLE001 - the user's own metric must cost neither predictions nor verdict
-        return {"error": f"{type(error).__name__}: {str(error)[:200]}"}
+        return _failed(error)
+
+
+def _failed(error: Exception) -> MetricImpact:
+    return MetricImpact(error=f"{type(error).__name__}: {str(error)[:200]}")
 
 
 def _figures(metric: Metric, rows: _Rows, judgement: Judgement) -> dict[str, Any]:

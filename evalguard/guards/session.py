@@ -157,7 +157,7 @@ class Session:
         first = replace(epochs.seen[0].trace, ordered=False)
         labels, _ = self.judge.with_reference(self._labels(last=False), epochs.recorders[0], first)
         report = judge(first, labels, self.policy).report
-        return report.verdict is Verdict.PASS and report.proof == Proof.IDENTITY.label
+        return report.verdict is Verdict.PASS and report.proof is Proof.IDENTITY
 
     def end(self) -> None:
         """Judge what has not been judged yet: sessions, batch by batch calls, and calls whose labels came late."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from evalguard.core.checks import Reason
-from evalguard.core.policy import Verdict
+from evalguard.core.findings import Finding, Reason
+from evalguard.core.policy import Proof, Verdict
 from evalguard.core.report import Report
 
 Outcome = Literal["passed", "warned", "failed", "error", "skipped"]
@@ -52,17 +52,17 @@ def cases(report: Report) -> tuple[Case, ...]:
 
     A check that was not made is skipped, not passed: no evidence is never a pass.
     """
-    found = {str(finding["reason"]): finding for finding in report.findings}
+    found = {finding.reason.value: finding for finding in report.findings}
     names = (*(reason.value for reason in CHECKS), *sorted(set(found) - {reason.value for reason in CHECKS}))
     verdict = Case(ALIGNMENT, OF_VERDICT[report.verdict], report.headline)
     return (verdict, *(_check(name, found.get(name), report) for name in names))
 
 
-def _check(name: str, finding: Mapping[str, Any] | None, report: Report) -> Case:
+def _check(name: str, finding: Finding | None, report: Report) -> Case:
     if finding is not None:
         # What was put right is no failure any more, and no clean pass.
         outcome: Outcome = "warned" if report.verdict is Verdict.REPAIRED else "failed"
-        return Case(name, outcome, str(finding["message"]))
+        return Case(name, outcome, finding.message)
     not_made = _why_not_made(name, report)
     return Case(name, "skipped", not_made) if not_made else Case(name, "passed")
 
@@ -75,7 +75,7 @@ def _why_not_made(name: str, report: Report) -> str:
         return "" if _seen(report, "labels") else "the stream carries no targets that could be compared"
     if name == Reason.TRANSPORT:
         return "" if _seen(report, "transport") else "how rows travelled was not observed"
-    if report.proof != "identity":
+    if report.proof != Proof.IDENTITY:
         return "which sample each row is, is not known"
     if name == Reason.REORDERED and report.plot is None:
         return f"the figures of {report.method} do not depend on the order of rows"

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
+from evalguard.core.findings import VALUES, Cause
 from evalguard.core.policy import Verdict
-from evalguard.core.report import Diagnosis, Report
+from evalguard.core.report import Report
 from evalguard.reporting import svg, words
 from evalguard.reporting.escape import visible
 from evalguard.reporting.plot import picture
@@ -94,7 +95,7 @@ def _context(report: Report) -> dict[str, Any]:
         "histogram": svg.displacement(svg.histogram_of(report.order)),
         "metrics": list(_order(report.order)),
         "more": max(0, report.counts["misaligned"] - len(report.wrong_rows)) if report.wrong_rows else 0,
-        "proof": (words.KNOWN if wrong else words.PROOFS).get(report.proof, ""),
+        "proof": (words.KNOWN if wrong else words.PROOFS)[report.proof],
         "tables": list(_tables(report)),
     }
 
@@ -113,13 +114,13 @@ def _counts(report: Report) -> Iterator[tuple[str, int, str]]:
 
 def _impact(report: Report) -> Iterator[tuple[str, list[tuple[str, str]], list[str]]]:
     """Each metric with its figures, and with what is said of it in words."""
-    known = [name.replace("_", " ") for name in words.FIGURES]
+    known = [name.replace("_", " ") for name in VALUES]
     for metric, told in words.impact(report):
         figures = [(name, value) for name, value in told if name in known]
         yield metric, figures, [f"{name}: {value}" if name else value for name, value in told if name not in known]
 
 
-def remedy(cause: Diagnosis) -> Iterator[tuple[str, str]]:
+def remedy(cause: Cause) -> Iterator[tuple[str, str]]:
     """Lines of a remedy with their role: ``before``, ``after`` or empty."""
     for line in cause.remedy.splitlines():
         step = _STEP.fullmatch(line)

@@ -1,4 +1,4 @@
-"""Where reports go. A sink is told what was decided; it cannot change it."""
+"""Where reports go. A sink receives what was decided; it cannot change it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,30 @@ Artifacts = Mapping[str, str | bytes]
 
 
 class Sink(Protocol):
-    """A place that reports are written to.
+    """A place that reports are written to: an element of ``sinks=``.
 
-    Each method raises ``SinkError`` if it could not do its work; nothing else
-    may come out of it.
+    Any object with these three methods is one; there is no class to inherit from. A method that could not do its
+    work raises ``SinkError``, and no other exception. The verdict stands either way.
     """
 
     def begin(self, name: str) -> None:
-        """An evaluation is under way: until it is judged, nothing may look like a PASS."""
+        """An evaluation begins: until it is judged, nothing may look like a PASS.
+
+        Args:
+            name: Name of the evaluation.
+        """
 
     def write(self, report: Report, artifacts: Artifacts) -> None:
-        """A report is ready, with the files rendered from it: file name → content."""
+        """A report is ready.
+
+        Args:
+            report: What was decided.
+            artifacts: The files rendered from it: file name → content.
+        """
 
     def failed(self, error: BaseException) -> None:
-        """The guarded code itself raised; there is no report."""
+        """The guarded code itself raised; there is no report.
+
+        Args:
+            error: What it raised.
+        """

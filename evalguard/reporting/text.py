@@ -142,10 +142,10 @@ def _plot(report: Report, width: int, room: int) -> list[str]:
 
 def blocks(report: Report) -> Iterator[Block]:
     """What the report says, in the order in which it is read."""
-    yield Block(0, 5, "", (f"{visible(report.name)}: {visible(report.headline, 400)}",), STYLES[report.verdict])
+    yield Block(0, 5, "", (f"{visible(report.name)}: {report}",), STYLES[report.verdict])
     yield from _facts(report)
     if report.findings:
-        yield Block(1, 6, "found", tuple(visible(finding["message"], 300) for finding in report.findings))
+        yield Block(1, 6, "found", tuple(visible(finding.message, 300) for finding in report.findings))
     if report.wrong_rows:
         yield Block(5, 2 * MAX_ROWS + 1, "rows", _rows(report))
     yield from _causes(report)

@@ -8,24 +8,24 @@ from datetime import UTC, datetime
 from typing import Any
 
 from evalguard.core.diagnosis.unknown import UNKNOWN_CAUSE
-from evalguard.core.report import Diagnosis, Report
+from evalguard.core.findings import VALUES, Cause
+from evalguard.core.policy import Proof
+from evalguard.core.report import Report
 
 STAGES = ("source", "transport", "labels")
 # Counts, the gravest first, and those that are no fault by themselves.
 WRONG = ("misaligned", "missing", "duplicate", "foreign", "reordered", "label_disagreements")
 NEUTRAL = ("padding", "equal_samples")
 PROOFS = {
-    "identity": "every row's sample is known, and is the label row it is scored against",
-    "labels": "the stream's own target equals the label at every row, and no sample is repeated",
-    "sample": "rows chosen by their place are the samples of their labels, and the number of rows is right",
-    "transport": "rows came out as the source emitted them; the source's own order is not known",
-    "count": "only the number of rows is known to be right",
-    "none": "nothing is known of which row answers which label",
+    Proof.IDENTITY: "every row's sample is known, and is the label row it is scored against",
+    Proof.LABELS: "the stream's own target equals the label at every row, and no sample is repeated",
+    Proof.SAMPLE: "rows chosen by their place are the samples of their labels, and the number of rows is right",
+    Proof.TRANSPORT: "rows came out as the source emitted them; the source's own order is not known",
+    Proof.COUNT: "only the number of rows is known to be right",
+    Proof.NONE: "nothing is known of which row answers which label",
 }
 # The same where something is wrong: what is known, though it is not what was hoped for.
-KNOWN = {**PROOFS, "identity": "every row's sample is known"}
-# Figures of `impact` in the order in which they are read; others follow.
-FIGURES = ("as_scored", "realigned", "with_own_targets", "difference", "of_those_predicted", "at_least", "at_most")
+KNOWN = {**PROOFS, Proof.IDENTITY: "every row's sample is known"}
 
 
 def plain(report: Report) -> Report:
@@ -53,7 +53,7 @@ def wrong_row(row: Mapping[str, Any], shown: Any = str) -> str:
     return f"row {row.get('row')}: {what}, {where}"
 
 
-def certainty(cause: Diagnosis) -> str:
+def certainty(cause: Cause) -> str:
     """``certain``, ``likely``, or ``unknown`` where only a pattern is described."""
     if cause.cause.startswith(UNKNOWN_CAUSE):
         return "unknown"
@@ -78,14 +78,12 @@ def moment(milliseconds: float) -> str:
 
 def impact(report: Report) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     """Each metric with its figures: ``("accuracy", [("as scored", "0.1"), ("realigned", "0.95"), …])``."""
-    for metric, figures in sorted((report.impact or {}).items()):
-        if not isinstance(figures, Mapping):
-            yield metric, [("", figure(figures))]
-            continue
-        names = [name for name in FIGURES if name in figures] + sorted(set(figures) - set(FIGURES))
-        told = [name for name in names if figures[name] is not None]
+    for metric, values in sorted((report.impact or {}).items()):
+        found = {name: getattr(values, name) for name in (*VALUES, "error", "note")}
+        # NaN, which is unequal to itself, is a value that has no form in JSON.
+        told = [(name, value) for name, value in found.items() if value is not None and value == value]
         # A note is a sentence of its own.
-        yield metric, [("" if name == "note" else name.replace("_", " "), figure(figures[name])) for name in told]
+        yield metric, [("" if name == "note" else name.replace("_", " "), figure(value)) for name, value in told]
 
 
 def figure(value: object) -> str:

@@ -53,14 +53,14 @@ def _plan(step: Step, opened: Opened) -> Plan:
     _refuse_shape(opened, x)
     proof, why = _foreseen(opened, y)
     rows = "unknown" if opened.stream.n_rows is None else f"{opened.stream.n_rows:,}"
-    required = Proof[step.checks.require.upper()]
+    required = Proof(step.checks.require)
     weak = proof < required and not why.startswith("unknown")
     lines = [
         f"{step.name}: nothing wrong was found; nothing was predicted",
         f"  model    {type(opened.model).__name__}, {opened.model.count_params():,} parameters",
         f"  data     {type(opened.stream.source).__name__.lstrip('_')}, rows: {rows}, inputs {_shapes(x)}",
         f"  labels   {opened.labels.name}, {len(opened.labels):,} rows{_keys(opened.labels)}",
-        f"  proof    {proof.label}: {why}",
+        f"  proof    {proof}: {why}",
         f"  require  {step.checks.require}{'; this would be UNPROVEN' if weak else ''}",
         f"  record   {target_of(step, store_of(step, opened.base))}",
         f"  reports  {opened.base / step.outputs.directory if step.outputs.directory else 'on the terminal only'}",

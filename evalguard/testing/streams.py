@@ -1,5 +1,7 @@
 """Streams with known faults."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any

@@ -101,7 +101,7 @@ class MlflowSink:
             "verdict": report.verdict.value,
             "proof": report.proof,
             "cause": report.diagnosis[0].cause.replace("`", "") if report.diagnosis else "",
-            "reason": ",".join(str(finding["reason"]) for finding in report.findings),
+            "reason": ",".join(finding.reason for finding in report.findings),
             "labels": str(report.labels.get("digest", "")),
             "labels_name": str(report.labels.get("name", "")),
         }
@@ -223,7 +223,7 @@ def _line(text: str) -> str:
 def impact_figures(report: Report) -> Iterator[tuple[str, float]]:
     """Figures of the metrics by name; the difference without its sign, so that 0 is good and more is worse."""
     for metric, figures in (report.impact or {}).items():
-        for name, value in figures.items() if isinstance(figures, Mapping) else ():
+        for name, value in figures.to_dict().items():
             if isinstance(value, (int, float)) and math.isfinite(value):
                 yield f"{metric}/{name}", abs(float(value)) if name == "difference" else float(value)
 

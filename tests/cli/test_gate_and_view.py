@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from evalguard.cli.app import cli
-from evalguard.core.policy import Verdict
+from evalguard.core.policy import Proof, Verdict
 from evalguard.reporting import artifacts
 from evalguard.tracking import views
 from tests.mlflow_stores import Proxy, free_port
@@ -55,9 +55,9 @@ def repaired():
         pytest.param(unproven(), [], 1, id="unproven"),
         pytest.param(repaired(), [], 1, id="repaired"),
         pytest.param(repaired(), ["--accept", "REPAIRED"], 0, id="repaired-accepted"),
-        pytest.param(replace(report(), proof="count"), [], 1, id="count"),
-        pytest.param(replace(report(), proof="count"), ["--require", "count"], 0, id="count-required"),
-        pytest.param(replace(report(), proof="labels"), ["--require", "identity"], 1, id="labels-for-identity"),
+        pytest.param(replace(report(), proof=Proof.COUNT), [], 1, id="count"),
+        pytest.param(replace(report(), proof=Proof.COUNT), ["--require", "count"], 0, id="count-required"),
+        pytest.param(replace(report(), proof=Proof.LABELS), ["--require", "identity"], 1, id="labels-for-identity"),
     ],
 )
 def test_the_exit_code_says_whether_the_gate_is_open(store, judged, more, code):

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evalguard.core import arrivals, checks, target_comparison
-from evalguard.core.checks import Reason
+from evalguard.core.findings import Reason
 from evalguard.core.trace import SourceState, Trace
 from tests.core import brute
 from tests.core.streams import streams

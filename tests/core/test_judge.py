@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from evalguard.core.checks import Reason
+from evalguard.core.findings import Reason
 from evalguard.core.judge import decide, judge, unproven
 from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import Policy, Proof, Verdict
@@ -77,7 +77,7 @@ def test_a_verdict_is_never_wrong_about_what_was_delivered(stream, evidence, req
         assert not aligned
     if report.verdict is Verdict.PASS:
         assert len(samples) == n
-        assert Proof[report.proof.upper()] >= Proof[require.upper()]
+        assert report.proof >= Proof(require)
         if report.proof == "identity":
             assert aligned
         if report.proof == "labels":
@@ -298,7 +298,7 @@ def test_a_reused_generator_whose_rows_are_proven_right_is_only_a_hazard(evidenc
 def test_a_reused_generator_whose_rows_are_not_proven_right_is_a_fault(evidence):
     report = judge(trace_of(ALIGNED, evidence, sources=(USED,)), labels_for(N), Policy()).report
     assert report.verdict is Verdict.FAIL
-    assert [finding["reason"] for finding in report.findings] == [Reason.REUSED]
+    assert [finding.reason for finding in report.findings] == [Reason.REUSED]
 
 
 def test_a_source_that_is_ahead_or_spent_is_a_hazard():
@@ -333,9 +333,9 @@ def test_an_identity_that_rides_with_the_wrong_row_is_a_finding(liar):
         lie = {"keys": np.asarray([f"id{sample}" for sample in SWAPPED])}
     report = judge(trace_of(ALIGNED, {"content", liar}, **lie), labels_for(N), Policy()).report
     assert report.verdict is Verdict.FAIL
-    assert report.findings[-1]["reason"] == Reason.IDENTITIES
-    assert report.findings[-1]["count"] == 2
-    assert f"row 4: {liar} says 5, content says 4" in report.findings[-1]["message"]
+    assert report.findings[-1].reason == Reason.IDENTITIES
+    assert report.findings[-1].count == 2
+    assert f"row 4: {liar} says 5, content says 4" in report.findings[-1].message
 
 
 def test_equal_samples_do_not_make_identities_disagree():
@@ -351,7 +351,7 @@ def test_equal_samples_do_not_make_identities_disagree():
 def test_the_place_in_an_array_contradicts_nobody():
     trace = trace_of(np.roll(ALIGNED, 1), {"content"}, index=np.arange(N), index_source="position")
     report = judge(trace, labels_for(N), Policy()).report
-    assert {finding["reason"] for finding in report.findings} == {Reason.REORDERED}
+    assert {finding.reason for finding in report.findings} == {Reason.REORDERED}
     assert [identity["identity"] for identity in report.identities] == ["content", "position"]
     assert [identity["used"] for identity in report.identities] == [True, False]
 

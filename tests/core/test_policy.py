@@ -1,5 +1,7 @@
 """Verdicts, proofs and options."""
 
+import operator
+
 import pytest
 
 from evalguard.core.policy import Policy, Proof, Verdict, check_names
@@ -15,13 +17,37 @@ def test_a_verdict_is_not_a_truth_value(verdict):
 
 
 def test_proofs_are_ordered_by_strength():
-    assert Proof.NONE < Proof.COUNT < Proof.TRANSPORT < Proof.LABELS < Proof.IDENTITY
-    assert [proof.label for proof in Proof] == ["none", "count", "transport", "sample", "labels", "identity"]
+    assert Proof.NONE < Proof.COUNT < Proof.TRANSPORT < Proof.SAMPLE < Proof.LABELS < Proof.IDENTITY
+    assert [str(proof) for proof in Proof] == ["identity", "labels", "sample", "transport", "count", "none"]
+    assert sorted(Proof) == list(reversed(Proof))
+    assert (max(Proof), min(Proof)) == (Proof.IDENTITY, Proof.NONE)
+
+
+@pytest.mark.parametrize("right", Proof)
+@pytest.mark.parametrize("left", Proof)
+def test_operators_compare_the_strength_of_proofs_and_of_their_words(left, right):
+    strength = {proof: -place for place, proof in enumerate(Proof)}
+    for compare in (operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne):
+        expected = compare(strength[left], strength[right])
+        assert compare(left, right) is expected
+        # On the right, too: `str` would compare letters, if it were asked.
+        assert compare(left, right.value) is expected
+        assert compare(left.value, right) is expected
+
+
+@pytest.mark.parametrize("other", ["", "label", "IDENTITY", "zzz", 3, None])
+@pytest.mark.parametrize("compare", [operator.lt, operator.le, operator.gt, operator.ge])
+def test_what_is_no_proof_has_no_strength(compare, other):
+    with pytest.raises(ValueError, match="is not a valid Proof"):
+        compare(Proof.LABELS, other)
+    with pytest.raises(ValueError, match="is not a valid Proof"):
+        compare(other, Proof.LABELS)
+    assert other != Proof.LABELS
 
 
 @pytest.mark.parametrize("require", ["identity", "labels", "sample", "transport", "count"])
 def test_every_word_of_require_is_a_proof(require):
-    assert Policy(require=require).required_proof.label == require
+    assert Policy(require=require).required_proof is Proof(require)
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evalguard.core.findings import VALUES, Cause, Finding, MetricImpact, Reason
 from evalguard.core.judge import judge, unproven
-from evalguard.core.policy import Policy, Verdict
-from evalguard.core.report import COUNT_NAMES, SCHEMA_VERSION, Diagnosis, Report
+from evalguard.core.policy import Policy, Proof, Verdict
+from evalguard.core.report import COUNT_NAMES, SCHEMA_VERSION, Report
 from evalguard.core.report_schema import json_schema
 from tests.core.streams import streams
 from tests.core.test_judge import EVIDENCE, labels_for, trace_of
@@ -20,7 +21,10 @@ SCHEMA = jsonschema.Draft202012Validator(json_schema())
 HOSTILE = "<script>alert('x')</script>\x1b[31m\u202e\x00\ud7ff\"&"
 
 TEXTS = st.text(max_size=8)
-DIAGNOSES = st.builds(Diagnosis, TEXTS, st.booleans(), TEXTS, TEXTS, TEXTS)
+CAUSES = st.builds(Cause, TEXTS, st.booleans(), TEXTS, TEXTS, TEXTS)
+IMPACTS = st.builds(
+    MetricImpact, **dict.fromkeys(VALUES, st.none() | st.floats()), note=st.none() | TEXTS, error=st.none() | TEXTS
+)
 FREE = st.dictionaries(TEXTS, st.none() | st.booleans() | st.integers() | st.floats() | TEXTS, max_size=3)
 
 
@@ -32,8 +36,8 @@ def reports(draw: st.DrawFn) -> Report:
     report = judge(trace_of(samples, evidence), labels_for(n, evidence), policy).report
     return replace(
         report,
-        diagnosis=tuple(draw(st.lists(DIAGNOSES, max_size=2))),
-        impact=draw(st.none() | FREE),
+        diagnosis=tuple(draw(st.lists(CAUSES, max_size=2))),
+        impact=draw(st.none() | st.dictionaries(TEXTS, IMPACTS, max_size=2)),
         cost=draw(FREE),
         source=draw(FREE),
         hazards=tuple(draw(st.lists(TEXTS, max_size=2))),
@@ -57,6 +61,8 @@ def test_a_report_is_the_same_after_a_round_trip(report):
     assert again.to_json() == report.to_json()
     assert Report.from_dict(json.loads(report.to_json())).to_json() == report.to_json()
     assert again.verdict is report.verdict
+    assert again.proof is report.proof
+    assert again.findings == report.findings
     assert again.diagnosis == report.diagnosis
 
 
@@ -93,7 +99,7 @@ def test_numpy_scalars_and_numbers_that_are_no_json_become_plain():
         "object": Policy,
         "tuple": (1, (2,)),
     }
-    plain = json.loads(replace(report, impact=odd).to_json())["impact"]
+    plain = json.loads(replace(report, source=odd).to_json())["source"]
     assert plain.pop("object").startswith("<class")
     assert plain == {
         "f32": 0.5,
@@ -122,6 +128,7 @@ def test_json_ends_in_a_newline_has_sorted_keys_and_keeps_any_text():
         ({"schema_version": 99}, "found 99"),
         ({"schema_version": SCHEMA_VERSION}, "counts, proof, verdict missing"),
         ({"schema_version": SCHEMA_VERSION, "verdict": "FINE", "proof": "", "counts": {}}, "FINE"),
+        ({"schema_version": SCHEMA_VERSION, "verdict": "PASS", "proof": "surely", "counts": {}}, "surely"),
     ],
 )
 def test_what_is_no_report_is_refused_with_a_reason(data, words):
@@ -129,9 +136,22 @@ def test_what_is_no_report_is_refused_with_a_reason(data, words):
         Report.from_dict(data)
 
 
+def test_metrics_that_are_finite_are_equal_after_a_round_trip():
+    impact = {"accuracy": MetricImpact(as_scored=0.5, realigned=1.0, difference=-0.5), "mine": MetricImpact(error="no")}
+    report = replace(unproven(None, Policy(), "why"), impact=impact)
+    assert Report.from_dict(json.loads(report.to_json())).impact == impact
+
+
+def test_the_proof_of_a_report_is_a_proof():
+    report = judge(trace_of(np.arange(3), {"index"}), labels_for(3, {"index"}), Policy()).report
+    assert report.proof == "identity"
+    assert report.proof is Proof.IDENTITY
+    assert json.loads(report.to_json())["proof"] == "identity"
+
+
 def a_report(verdict, **parts):
     counts = {**dict.fromkeys(COUNT_NAMES, 0), **parts.pop("counts", {})}
-    return Report(verdict=verdict, proof=parts.pop("proof", "identity"), counts=counts, **parts)
+    return Report(verdict=verdict, proof=parts.pop("proof", Proof.IDENTITY), counts=counts, **parts)
 
 
 @pytest.mark.parametrize(
@@ -142,20 +162,20 @@ def a_report(verdict, **parts):
             "PASS: all 1,234 predictions stand at their own label",
         ),
         (
-            a_report(Verdict.PASS, proof="transport", counts={"n_predictions": 1234}),
+            a_report(Verdict.PASS, proof=Proof.TRANSPORT, counts={"n_predictions": 1234}),
             "PASS: all 1,234 predictions came out as the source gave them, which samples those are is not known",
         ),
         (
-            a_report(Verdict.PASS, proof="count", counts={"n_predictions": 1234}),
+            a_report(Verdict.PASS, proof=Proof.COUNT, counts={"n_predictions": 1234}),
             "PASS: there are as many predictions as labels, 1,234, more is not known (proof: count)",
         ),
         (
             a_report(Verdict.FAIL, counts={"n_predictions": 10_000, "misaligned": 10_000}),
             "FAIL: 10,000 of 10,000 predictions would be scored against another sample's label",
         ),
-        (a_report(Verdict.FAIL, findings=({"message": "2 rows short", "count": 2},)), "FAIL: 2 rows short"),
+        (a_report(Verdict.FAIL, findings=(Finding(Reason.COUNT, 2, "2 rows short"),)), "FAIL: 2 rows short"),
         (a_report(Verdict.UNPROVEN), "UNPROVEN: nothing was judged"),
-        (a_report(Verdict.UNPROVEN, proof="count", counts={"n_predictions": 5}), "the proof is only: count"),
+        (a_report(Verdict.UNPROVEN, proof=Proof.COUNT, counts={"n_predictions": 5}), "the proof is only: count"),
         (a_report(Verdict.REPAIRED, repair={"summary": "2 rows put back"}), "REPAIRED: 2 rows put back; the 0 rows"),
     ],
 )
@@ -164,6 +184,57 @@ def test_the_headline_is_the_verdict_and_the_number_that_matters(report, words):
 
 
 def test_violations_are_the_total_of_all_findings():
-    findings = ({"message": "a", "count": 2}, {"message": "b", "count": 3})
+    findings = (Finding(Reason.COUNT, 2, "a"), Finding(Reason.MISSING, 3, "b"))
     assert a_report(Verdict.FAIL, findings=findings).violations == 5
     assert a_report(Verdict.PASS).violations == 0
+
+
+@pytest.mark.parametrize(
+    ("report", "shown"),
+    [
+        (
+            a_report(Verdict.FAIL, counts={"n_predictions": 1000, "misaligned": 998}),
+            "<Report FAIL: 998 of 1,000 predictions misaligned, proof identity>",
+        ),
+        (
+            a_report(
+                Verdict.FAIL,
+                proof=Proof.NONE,
+                counts={"n_predictions": 98},
+                findings=(Finding(Reason.COUNT, 2, "2 rows short"), Finding(Reason.MISSING, 2000, "many")),
+            ),
+            "<Report FAIL: 98 predictions (count 2, missing 2,000), proof none>",
+        ),
+        (
+            a_report(
+                Verdict.FAIL,
+                proof=Proof.COUNT,
+                counts={"n_predictions": 98, "misaligned": 3},
+                identities=({"identity": "sample", "used": True, "chosen": 9},),
+            ),
+            "<Report FAIL: at least 3 of 98 predictions misaligned, proof count>",
+        ),
+        (
+            a_report(Verdict.PASS, counts={"n_predictions": 1234}),
+            "<Report PASS: 1,234 predictions, proof identity>",
+        ),
+        (
+            a_report(Verdict.UNPROVEN, proof=Proof.TRANSPORT, counts={"n_predictions": 5}),
+            "<Report UNPROVEN: 5 predictions, proof transport>",
+        ),
+        (
+            # What was misaligned is so no more.
+            a_report(Verdict.REPAIRED, counts={"n_predictions": 5, "misaligned": 5}),
+            "<Report REPAIRED: 5 predictions, proof identity>",
+        ),
+    ],
+)
+def test_a_report_shows_itself_in_one_short_line(report, shown):
+    assert repr(report) == shown
+    assert repr([report]) == f"[{shown}]"
+
+
+@given(reports())
+def test_a_report_as_text_is_its_headline(report):
+    assert str(report) == f"{report}" == report.headline
+    assert len(repr(report).splitlines()) == 1

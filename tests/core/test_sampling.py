@@ -166,7 +166,7 @@ def test_the_probability_is_no_less_than_how_often_faults_are_missed():
 def test_another_number_of_rows_is_a_fault_even_if_all_chosen_ones_are_right(n):
     report = judge(trace_of(range(n), 0.3), labels_for(60, 0.3, whole=False), Policy(require="count")).report
     assert report.verdict is Verdict.FAIL
-    assert "count" in {finding["reason"] for finding in report.findings}
+    assert "count" in {finding.reason for finding in report.findings}
 
 
 def test_a_reference_of_which_no_row_is_seen_says_nothing():
@@ -193,7 +193,7 @@ def test_rows_that_came_out_in_another_order_than_they_went_in_are_a_fault_even_
     tags[[30, 31]] = 31, 30
     trace = Trace(60, tags, sampled=drawn(range(60), 0.001))
     report = judge(trace, labels_for(60, 0.001), Policy(require="sample")).report
-    assert [finding["reason"] for finding in report.findings] == ["transport"]
+    assert [finding.reason for finding in report.findings] == ["transport"]
 
 
 @pytest.mark.parametrize("told", ["index", "keys"])
@@ -205,11 +205,11 @@ def test_what_a_source_states_is_identity_unless_a_chosen_row_contradicts_it(tol
         order[[0, 5]] = 5, 0
     trace = trace_of(order, 0.001, **stated)
     report = judge(trace, labels_for(60, 0.001, keys=True), Policy(require="identity")).report
-    assert report.proof == Proof.IDENTITY.label
+    assert report.proof is Proof.IDENTITY
     assert report.verdict is (Verdict.FAIL if wrong else Verdict.PASS)
     if wrong:
-        assert [finding["reason"] for finding in report.findings] == ["identities_disagree"]
-        assert "at 1 of 2 rows chosen by their place" in report.findings[0]["message"]
+        assert [finding.reason for finding in report.findings] == ["identities_disagree"]
+        assert "at 1 of 2 rows chosen by their place" in report.findings[0].message
 
 
 def test_a_key_that_says_so_itself_is_one_finding_not_two():
@@ -217,7 +217,7 @@ def test_a_key_that_says_so_itself_is_one_finding_not_two():
     order[[0, 5]] = 5, 0
     trace = trace_of(order, 0.001, keys=np.asarray([f"id{row}" for row in order]))
     report = judge(trace, labels_for(60, 0.001, keys=True), Policy()).report
-    assert [finding["reason"] for finding in report.findings] == ["reordered"]
+    assert [finding.reason for finding in report.findings] == ["reordered"]
     assert report.headline.startswith("FAIL: 2 of 60 predictions")
 
 

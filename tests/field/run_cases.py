@@ -67,7 +67,7 @@ def judge_case(path: Path) -> dict[str, Any]:
         causes=[item.cause for item in report.diagnosis],
         certain=[item.certain for item in report.diagnosis],
         not_proven=list(report.not_proven),
-        findings=[finding["message"] for finding in report.findings],
+        findings=[finding.message for finding in report.findings],
     )
     result["cause"] = result["causes"][0] if result["causes"] else ""
     return result

@@ -117,8 +117,8 @@ def test_a_chosen_row_out_of_place_is_a_fault(model, source, order):
     assert report.verdict is Verdict.FAIL
     wrong = int(np.count_nonzero(order[CHOSEN] != CHOSEN))
     (finding,) = report.findings
-    assert (finding["reason"], finding["count"], report.counts["misaligned"]) == ("sampled_content", wrong, wrong)
-    assert finding["message"].startswith(f"at least {wrong} rows")
+    assert (finding.reason, finding.count, report.counts["misaligned"]) == ("sampled_content", wrong, wrong)
+    assert finding.message.startswith(f"at least {wrong} rows")
     assert report.headline == (
         f"FAIL: at least {wrong} of {N} predictions would be scored against another sample's label"
     )

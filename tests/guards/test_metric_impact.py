@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
 import evalguard
+from evalguard.core.findings import MetricImpact
 from evalguard.errors import ConfigError, LabelsError
 from evalguard.guards.metrics import metrics_of
 from evalguard.reporting.text import to_text
@@ -49,9 +50,9 @@ METRICS = {
 def test_figures_are_those_of_the_rows_put_right(metric):
     order = np.random.default_rng(1).permutation(N)
     told, by_hand = figures(order, metric), METRICS[metric]
-    assert told["as_scored"] == pytest.approx(by_hand(Y, P[order]), rel=1e-5)
-    assert told["realigned"] == pytest.approx(by_hand(Y, P), rel=1e-5)
-    assert told["difference"] == pytest.approx(told["as_scored"] - told["realigned"])
+    assert told.as_scored == pytest.approx(by_hand(Y, P[order]), rel=1e-5)
+    assert told.realigned == pytest.approx(by_hand(Y, P), rel=1e-5)
+    assert told.difference == pytest.approx(told.as_scored - told.realigned)
 
 
 @given(st.lists(st.integers(0, N - 1), min_size=1, max_size=2 * N))
@@ -61,46 +62,46 @@ def test_bounds_hold_whatever_the_missing_samples_would_have_been(order):
     told = figures(order, "accuracy")
     truth = np.mean(P.argmax(1) == Y)
     if missing.size:
-        assert told["at_least"] - 1e-6 <= truth <= told["at_most"] + 1e-6
-        assert told["at_most"] - told["at_least"] == pytest.approx(missing.size / N, abs=1e-6)
-        assert "realigned" not in told
-    elif "realigned" in told:
-        assert told["realigned"] == pytest.approx(truth)
+        assert told.at_least - 1e-6 <= truth <= told.at_most + 1e-6
+        assert told.at_most - told.at_least == pytest.approx(missing.size / N, abs=1e-6)
+        assert told.realigned is None
+    elif told.realigned is not None:
+        assert told.realigned == pytest.approx(truth)
 
 
 def test_bounds_are_met_by_the_best_and_the_worst_that_may_be_missing():
     order = np.arange(N - 30)
     told = figures(order, "accuracy")
     right = (P.argmax(1) == Y)[:-30].sum()
-    assert told["at_least"] == pytest.approx(right / N)
-    assert told["at_most"] == pytest.approx((right + 30) / N)
+    assert told.at_least == pytest.approx(right / N)
+    assert told.at_most == pytest.approx((right + 30) / N)
 
 
 def test_of_a_metric_that_is_no_mean_over_rows_no_bound_is_claimed():
     told = figures(np.arange(N - 1), "sklearn:f1_macro")
-    assert "no bound" in told["note"]
-    assert not {"at_least", "at_most", "realigned"} & told.keys()
+    assert "no bound" in told.note
+    assert told.at_least is told.at_most is told.realigned is None
 
 
 def test_a_figure_that_did_not_change_is_told_to_be_so():
     constant = np.tile([0.1, 0.7, 0.1, 0.1], (N, 1))
     told = figures(np.arange(N)[::-1], "accuracy", p=constant)
-    assert told["difference"] == 0
-    assert told["note"] == f"unchanged although {N} rows are wrong"
+    assert told.difference == 0
+    assert told.note == f"unchanged although {N} rows are wrong"
 
 
 def test_of_what_is_aligned_there_is_one_figure():
-    assert figures(np.arange(N), "accuracy") == {"as_scored": pytest.approx(np.mean(P.argmax(1) == Y))}
+    assert figures(np.arange(N), "accuracy") == MetricImpact(as_scored=pytest.approx(np.mean(P.argmax(1) == Y)))
 
 
 def test_one_hot_labels_and_single_outputs_are_scored_as_compile_would():
     order = np.random.default_rng(2).permutation(N)
     one_hot = figures(order, "accuracy", y=np.eye(CLASSES)[Y])
-    assert one_hot["realigned"] == pytest.approx(np.mean(P.argmax(1) == Y))
+    assert one_hot.realigned == pytest.approx(np.mean(P.argmax(1) == Y))
     binary, probability = (Y > 1).astype(int), np.clip(P[:, 2:].sum(axis=1, keepdims=True), 0, 1)
     for metric in ("accuracy", "sklearn:accuracy"):
         told = figures(order, metric, y=binary, p=probability)
-        assert told["realigned"] == pytest.approx(np.mean((probability[:, 0] > 0.5) == binary))
+        assert told.realigned == pytest.approx(np.mean((probability[:, 0] > 0.5) == binary))
 
 
 def test_callables_and_objects_of_keras_will_do():
@@ -114,8 +115,8 @@ def test_callables_and_objects_of_keras_will_do():
         predictions=P[order],
         metrics=[wrong_share, keras.metrics.SparseCategoricalAccuracy(name="mine"), "mse"],
     )
-    assert impact_of(report)["wrong_share"]["realigned"] + impact_of(report)["mine"]["realigned"] == pytest.approx(1)
-    assert "error" in impact_of(report)["mse"]  # labels of one column, predictions of four
+    assert impact_of(report)["wrong_share"].realigned + impact_of(report)["mine"].realigned == pytest.approx(1)
+    assert impact_of(report)["mse"].error  # labels of one column, predictions of four
 
 
 def test_a_repetition_with_another_prediction_is_not_taken_for_the_sample_s_own():
@@ -125,14 +126,14 @@ def test_a_repetition_with_another_prediction_is_not_taken_for_the_sample_s_own(
         indices=rows, labels=np.array([0, 1, 0, 1]), predictions=delivered, metrics="sklearn:accuracy"
     )
     told = impact_of(report)["sklearn:accuracy"]
-    assert (told["at_least"], told["at_most"]) == (0.75, 1.0)
-    assert "1 samples were predicted more than once, and not alike" in told["note"]
+    assert (told.at_least, told.at_most) == (0.75, 1.0)
+    assert "1 samples were predicted more than once, and not alike" in told.note
 
 
 def test_a_keras_metric_of_the_caller_s_keeps_its_state():
     mine = keras.metrics.SparseCategoricalAccuracy(name="mine")
     mine.update_state([0], [[1.0, 0.0]])
-    assert figures(np.roll(np.arange(N), 1), mine)["realigned"] == pytest.approx(np.mean(P.argmax(1) == Y))
+    assert figures(np.roll(np.arange(N), 1), mine).realigned == pytest.approx(np.mean(P.argmax(1) == Y))
     assert float(mine.result()) == 1.0
 
 
@@ -145,8 +146,8 @@ def test_a_metric_that_raises_costs_nothing():
     )
     assert report.verdict == "PASS"
     assert report.impact == {
-        "mine": {"error": "RuntimeError: "},
-        "nan": {"error": "ValueError: the metric gave no number"},
+        "mine": MetricImpact(error="RuntimeError: "),
+        "nan": MetricImpact(error="ValueError: the metric gave no number"),
     }
 
 
@@ -198,8 +199,8 @@ def test_in_a_guard(digits, on_failure):
         rows = model.predict(x[order], verbose=0)
     straight = rows if on_failure == "repair" else rows[np.argsort(order)]
     told = impact_of(g.report)["accuracy"]
-    assert told["realigned"] == pytest.approx(sk.accuracy_score(y, straight.argmax(1)))
-    assert told["as_scored"] < told["realigned"] - 0.3
+    assert told.realigned == pytest.approx(sk.accuracy_score(y, straight.argmax(1)))
+    assert told.as_scored < told.realigned - 0.3
     assert "accuracy: as scored" in to_text(g.report)
 
 
@@ -210,8 +211,8 @@ def test_a_label_file_that_is_wrong_is_told_by_the_streams_own_targets(digits):
     with evalguard.guard(**given, on_failure="record") as g:
         rows = model.predict((batch for batch in batches), steps=6, verbose=0)
     told = impact_of(g.report)["accuracy"]
-    assert told["with_own_targets"] == pytest.approx(sk.accuracy_score(y, rows.argmax(1)))
-    assert told["as_scored"] < told["with_own_targets"]
+    assert told.with_own_targets == pytest.approx(sk.accuracy_score(y, rows.argmax(1)))
+    assert told.as_scored < told.with_own_targets
 
 
 def test_several_outputs_have_a_figure_each():
@@ -222,7 +223,7 @@ def test_several_outputs_have_a_figure_each():
     with evalguard.guard(labels=labels, metrics="accuracy", mlflow=False) as g:
         rows = keras.Model(inputs, outputs).predict(x, verbose=0)
     for name, values in labels.items():
-        figure = impact_of(g.report)[f"accuracy, {name}"]["as_scored"]
+        figure = impact_of(g.report)[f"accuracy, {name}"].as_scored
         assert figure == pytest.approx(np.mean(rows[name].argmax(1) == values))
 
 
@@ -230,4 +231,4 @@ def test_a_loop_of_batches_is_scored_as_a_whole(digits):
     model, x, y = digits
     with evalguard.guard(labels=y, reference=x, metrics="accuracy", mlflow=False) as g:
         rows = [model.predict_on_batch(x[start : start + 50]) for start in range(0, 300, 50)]
-    assert impact_of(g.report)["accuracy"]["as_scored"] == pytest.approx(np.mean(np.concatenate(rows).argmax(1) == y))
+    assert impact_of(g.report)["accuracy"].as_scored == pytest.approx(np.mean(np.concatenate(rows).argmax(1) == y))

@@ -136,7 +136,7 @@ def test_a_later_epoch_on_other_samples_fails_and_is_named(engine, kind, form):
     if kind != "part-of-a-shuffle":  # another pass may take another part
         assert f"epoch{'s' * (len(drifted) > 1)} {', '.join(map(str, drifted))} (" in g.report.headline
     assert g.report.diagnosis[0].cause == CAUSES[kind]
-    assert [finding["reason"] for finding in g.report.findings] == ["validation_drift"]
+    assert [finding.reason for finding in g.report.findings] == ["validation_drift"]
     assert "val_*" in g.report.not_proven[0]
     assert not patching.active()
 

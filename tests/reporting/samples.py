@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 
 import evalguard
+from evalguard.core.findings import Cause, MetricImpact
 from evalguard.core.judge import unproven
 from evalguard.core.policy import Policy, Verdict
-from evalguard.core.report import Diagnosis, Report
+from evalguard.core.report import Report
 
 CHECKED_AT_MS = 1_795_000_000_000
 VERSIONS = {"evalguard": "0.1.0", "keras": "3.15.0"}
@@ -78,15 +79,15 @@ def full() -> Report:
         source={"kind": "pydataset", "type": "Digits", "facts": {"workers": 4, "batch_size": 8}},
         stages={"source": "wrong", "transport": "right", "labels": "unknown"},
         diagnosis=(
-            Diagnosis("`shuffle=True`", True, "Digits says shuffle=True", "before: a\nafter:  b", "keras 3.15"),
+            Cause("`shuffle=True`", True, "Digits says shuffle=True", "before: a\nafter:  b", "keras 3.15"),
             *report.diagnosis,
         ),
         hazards=("the source is ahead: 2 more batches were taken",),
         not_proven=("which of several equal samples a row is",),
         advice="evalguard.guard(labels=..., scope='session')",
         impact={
-            "accuracy": {"as_scored": 0.1, "realigned": 0.95, "difference": -0.85, "note": None},
-            "auc": "unchanged",
+            "accuracy": MetricImpact(as_scored=0.1, realigned=0.95, difference=-0.85),
+            "auc": MetricImpact(note="unchanged"),
         },
         repair={"refused": "rows are not known"},
         cost={"seconds": 0.012, "share": 0.008},
@@ -96,16 +97,15 @@ def full() -> Report:
 def hostile(text: str) -> Report:
     """A report in which whatever comes from outside is this text."""
     report = full()
-    found = [{**finding, "message": text, "reason": text} for finding in report.findings]
     return replace(
         report,
         name=text,
         method=text,
-        findings=tuple(found),
+        findings=tuple(replace(finding, message=text) for finding in report.findings),
         wrong_rows=tuple({**row, "sample_key": text, "label_key": f"{text}2"} for row in report.wrong_rows),
         diagnosis=(
-            Diagnosis(text, True, text, f"before: {text}\nafter:  {text}", text),
-            Diagnosis(text, False, text, text),
+            Cause(text, True, text, f"before: {text}\nafter:  {text}", text),
+            Cause(text, False, text, text),
         ),
         hazards=(text,),
         not_proven=(text,),
@@ -114,7 +114,7 @@ def hostile(text: str) -> Report:
         source={"kind": text, "type": text, "facts": {text: text, "list": [text]}},
         labels={"name": text, "digest": text, "n": 50, text: text},
         options={text: text},
-        impact={text: {text: text, "as_scored": text}, f"{text}2": text},
+        impact={text: MetricImpact(as_scored=0.1, note=text), f"{text}2": MetricImpact(error=text)},
         repair={"refused": text, "summary": text},
         cost={text: text},
         versions={text: text},

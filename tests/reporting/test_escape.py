@@ -3,14 +3,19 @@
 import csv
 import html
 import io
+import re
 import unicodedata
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+import evalguard
+from evalguard.core.report import MAX_HEADLINE
 from evalguard.reporting.escape import cell, markdown, visible
-from tests.reporting.samples import HOSTILE
+from tests.reporting.samples import HOSTILE, hostile
 
 ANY = st.text() | st.text(alphabet=st.characters(codec=None)) | st.sampled_from(sorted(HOSTILE.values()))
 # Other (control, format, surrogate, private, unassigned) and separator.
@@ -100,3 +105,21 @@ def test_a_cell_is_no_formula_and_one_field(text):
 @pytest.mark.parametrize("number", ["-5", "+1.5", "-1e-3", "12", "-", "3.0"])
 def test_a_number_stays_a_number(number):
     assert cell(number) == number
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_a_report_shows_itself_in_one_line_whatever_it_holds(text):
+    report = replace(hostile(text), counts={**hostile(text).counts, "misaligned": 0})
+    for shown in (repr(report), str(report)):
+        assert len(shown) <= MAX_HEADLINE + 1
+        assert shown.isprintable()
+        assert max((len(marks) for marks in re.findall("\u0301+", shown)), default=0) <= 4
+    assert text not in repr(report)
+
+
+def test_a_report_shows_neither_keys_nor_labels_nor_predictions():
+    keys = np.array(["patient-0", "patient-1", "patient-2"])
+    labels = evalguard.Labels(values=np.array([77, 78, 79]), keys=keys, name="labels.csv")
+    report = evalguard.check(keys[[1, 0, 2]], labels, predictions=np.array([0.771, 0.772, 0.773]), metrics="mse")
+    assert not re.search(r"patient|7[789]|labels\.csv", f"{report!r} {report}")
+    assert "patient-1" in report.to_json()

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evalguard.core.findings import MetricImpact
 from evalguard.core.order_metrics import order_metrics
 from evalguard.core.plot_data import aligned_runs, alignment_runs
 from evalguard.reporting.html import to_frame, to_html
@@ -229,8 +230,8 @@ def test_a_notebook_shows_a_report_as_its_page_in_a_frame():
 
 
 def test_figures_of_a_metric_stand_apart_from_what_is_said_of_it():
-    told = {"as_scored": 0.25, "at_least": 0.5, "at_most": 0.75, "note": "2 samples have no prediction of their own"}
-    report = replace(samples.failing(), impact={"f1": told, "mine": {"error": "ValueError: <b>"}})
+    told = MetricImpact(as_scored=0.25, at_least=0.5, at_most=0.75, note="2 samples have no prediction of their own")
+    report = replace(samples.failing(), impact={"f1": told, "mine": MetricImpact(error="ValueError: <b>")})
     page = to_html(report)
     figures = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", page[page.index('<div class="impact">') :])
     assert figures[:3] == [("as scored", "0.25"), ("at least", "0.5"), ("at most", "0.75")]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 import evalguard
-from evalguard.core.report import Diagnosis
+from evalguard.core.findings import Cause
 from evalguard.reporting import artifacts, print_report, to_text
 from tests.core.test_report import reports
 from tests.reporting import samples
@@ -69,9 +69,9 @@ def test_the_alignment_is_drawn_only_where_something_is_wrong():
 
 
 def test_a_cause_that_is_only_likely_says_so():
-    certain = replace(failing(), diagnosis=(Diagnosis("c", True, "e", "r"),))
-    likely = replace(failing(), diagnosis=(Diagnosis("c", False, "e", "r"),))
-    unknown = replace(failing(), diagnosis=(Diagnosis("cause unknown, pattern: x", False, "e", "r"),))
+    certain = replace(failing(), diagnosis=(Cause("c", True, "e", "r"),))
+    likely = replace(failing(), diagnosis=(Cause("c", False, "e", "r"),))
+    unknown = replace(failing(), diagnosis=(Cause("cause unknown, pattern: x", False, "e", "r"),))
     assert "cause     c: e" in to_text(certain)
     assert "cause     c (likely): e" in to_text(likely)
     assert "(likely)" not in to_text(unknown)

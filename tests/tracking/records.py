@@ -25,7 +25,7 @@ def report(delivered=PASSED, labels=5, name="digits", at=None):
 
 def unproven(name="digits"):
     """The same five samples, of which only the transport is known."""
-    return replace(report(name=name), verdict=evalguard.Verdict.UNPROVEN, proof="transport")
+    return replace(report(name=name), verdict=evalguard.Verdict.UNPROVEN, proof=evalguard.Proof.TRANSPORT)
 
 
 def write(sink, judged, name="digits"):

@@ -62,8 +62,9 @@ def test_tags_metrics_and_files_are_written(anywhere, delivered, verdict, violat
 
 
 def test_figures_of_metrics_are_written_beside_the_counts_and_their_difference_is_0_where_all_is_well(anywhere):
-    figures = {"as_scored": 0.25, "realigned": 1.0, "difference": -0.75, "note": "seen"}
-    run, judged = anywhere.run(), replace(report(FAILED), impact={"f1 (macro)": figures, "mine": {"note": "none"}})
+    figures = evalguard.MetricImpact(as_scored=0.25, realigned=1.0, difference=-0.75, note="seen")
+    impact = {"f1 (macro)": figures, "mine": evalguard.MetricImpact(note="none")}
+    run, judged = anywhere.run(), replace(report(FAILED), impact=impact)
     write(anywhere.sink(run), judged)
     assert {name: value for name, value in anywhere.metrics(run).items() if name.startswith("evalguard/digits/")} == {
         "evalguard/digits/f1 _macro_/as_scored": 0.25,

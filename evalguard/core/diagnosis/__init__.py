@@ -13,13 +13,13 @@ from collections.abc import Callable
 from evalguard.core.diagnosis import counts, labelling, orders, sorted_orders, starts
 from evalguard.core.diagnosis.unknown import unknown
 from evalguard.core.diagnosis.view import View
+from evalguard.core.findings import Cause
 from evalguard.core.label_table import LabelTable
-from evalguard.core.report import Diagnosis
 from evalguard.core.trace import Int64, Trace
 
 MAX_CAUSES = 3
 
-Recogniser = Callable[[View], Diagnosis | None]
+Recogniser = Callable[[View], Cause | None]
 
 # In each group the more specific stands before the more general.
 STARTS: tuple[Recogniser, ...] = (
@@ -50,7 +50,7 @@ TOO_FEW: tuple[Recogniser, ...] = (
 )
 
 
-def diagnose(trace: Trace, samples: Int64 | None, labels: LabelTable) -> tuple[Diagnosis, ...]:
+def diagnose(trace: Trace, samples: Int64 | None, labels: LabelTable) -> tuple[Cause, ...]:
     """Causes that fit, most likely first.
 
     Args:
@@ -70,7 +70,7 @@ def diagnose(trace: Trace, samples: Int64 | None, labels: LabelTable) -> tuple[D
     return tuple(found[:MAX_CAUSES]) or (unknown(view),)
 
 
-def _asked(view: View, recognisers: tuple[Recogniser, ...]) -> list[Diagnosis]:
+def _asked(view: View, recognisers: tuple[Recogniser, ...]) -> list[Cause]:
     found = []
     for recognise in recognisers:
         try:

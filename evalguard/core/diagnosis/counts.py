@@ -8,8 +8,8 @@ from evalguard.core import arrivals
 from evalguard.core.columns.chunks import counts_up
 from evalguard.core.diagnosis import remedies_for_counts
 from evalguard.core.diagnosis.view import View, cause, listed, plural
+from evalguard.core.findings import Cause
 from evalguard.core.matching import occurrence
-from evalguard.core.report import Diagnosis
 from evalguard.core.trace import Int64
 
 FULL_BATCHES = "partial batch thrown away at each pass"
@@ -30,7 +30,7 @@ MAX_REPLICAS = 1024
 # -- Too many rows ----------------------------------------------------------------------------------------------------
 
 
-def full_batches(view: View) -> Diagnosis | None:
+def full_batches(view: View) -> Cause | None:
     """0..K-1, 0..K-1: rows short of a batch at the end of a pass never come."""
     if not view.batch or not view.n % view.batch:
         return None
@@ -55,7 +55,7 @@ def _wraps(view: View) -> int:
     return extra if extra > 0 and view.goes_round(view.n) else 0
 
 
-def wrapped(view: View) -> Diagnosis | None:
+def wrapped(view: View) -> Cause | None:
     """Rows 0..r again at the end."""
     extra = view.n_rows - view.n
     if extra <= 0:
@@ -80,7 +80,7 @@ def wrapped(view: View) -> Diagnosis | None:
     )
 
 
-def padded(view: View) -> Diagnosis | None:
+def padded(view: View) -> Cause | None:
     """The rows after the last label are copies of one sample, or declared dummies."""
     extra = view.n_rows - view.n
     if extra <= 0 or view.samples is None or not counts_up(view.rows[: view.n]):
@@ -103,7 +103,7 @@ def padded(view: View) -> Diagnosis | None:
     )
 
 
-def sampler(view: View) -> Diagnosis | None:
+def sampler(view: View) -> Cause | None:
     """The last rows are the first samples again, so that W replicas get the same number of batches."""
     extra = _wraps(view)
     if not extra or not view.batch or extra >= view.n:
@@ -128,7 +128,7 @@ def sampler(view: View) -> Diagnosis | None:
     )
 
 
-def copied(view: View) -> Diagnosis | None:
+def copied(view: View) -> Cause | None:
     """Several readers of one source, each from the start: every sample once from each."""
     if view.samples is None or not view.duplicates or view.foreign or view.unnamed:
         return None
@@ -187,7 +187,7 @@ def _tail_evidence(view: View) -> str:
     return evidence + (f", samples {listed(view.missing)}" if view.samples is not None else "")
 
 
-def floor_steps(view: View) -> Diagnosis | None:
+def floor_steps(view: View) -> Cause | None:
     """Fewer than a batch missing, and a number of steps that was rounded down."""
     if not _tail(view) or view.facts.get("drop_remainder"):
         return None
@@ -204,7 +204,7 @@ def floor_steps(view: View) -> Diagnosis | None:
     )
 
 
-def floor_len(view: View) -> Diagnosis | None:
+def floor_len(view: View) -> Cause | None:
     """A PyDataset that says it is a batch shorter than it is."""
     if not _tail(view) or view.kind != "pydataset" or "steps" in view.facts:
         return None
@@ -219,7 +219,7 @@ def floor_len(view: View) -> Diagnosis | None:
     )
 
 
-def dropped(view: View) -> Diagnosis | None:
+def dropped(view: View) -> Cause | None:
     """Fewer than a batch missing, with no number of steps that would explain it."""
     if not _tail(view) or view.kind == "pydataset" or ("steps" in view.facts and not view.facts.get("drop_remainder")):
         return None
@@ -232,7 +232,7 @@ def dropped(view: View) -> Diagnosis | None:
     )
 
 
-def few_steps(view: View) -> Diagnosis | None:
+def few_steps(view: View) -> Cause | None:
     """A batch or more missing at the end, and as few steps."""
     steps, short = view.fact("steps"), _short(view)
     if not short or not steps or not view.batch or view.n_rows != steps * view.batch or _tail(view):
@@ -247,7 +247,7 @@ def few_steps(view: View) -> Diagnosis | None:
     )
 
 
-def left_out(view: View) -> Diagnosis | None:
+def left_out(view: View) -> Cause | None:
     """Missing samples here and there, the others in order."""
     if view.samples is None or not view.missing.size or view.duplicates or view.unnamed or view.moved:
         return None
@@ -273,7 +273,7 @@ def _whole_batches(view: View, missing: Int64) -> bool:
     return bool(np.isin(lost, (0, view.batch)).all())
 
 
-def others(view: View) -> Diagnosis | None:
+def others(view: View) -> Cause | None:
     """Rows that no label knows."""
     if not view.foreign or view.foreign == view.n_rows:
         return None

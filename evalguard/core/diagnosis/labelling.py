@@ -8,7 +8,7 @@ from evalguard.core import target_comparison
 from evalguard.core.diagnosis import remedies
 from evalguard.core.diagnosis.orders import same_values
 from evalguard.core.diagnosis.view import View, cause, plural
-from evalguard.core.report import Diagnosis
+from evalguard.core.findings import Cause
 from evalguard.core.trace import Int64
 
 LABEL_FILE = "label file in another order than the stream"
@@ -19,7 +19,7 @@ SHIFTED = "stream and labels shifted against each other"
 MAX_SHIFT = 16
 
 
-def label_file(view: View) -> Diagnosis | None:
+def label_file(view: View) -> Cause | None:
     """The stream is in order, yet its own targets differ from the labels."""
     differ = view.against_rows.rows
     if not view.aligned or not differ.size:
@@ -42,7 +42,7 @@ def label_file(view: View) -> Diagnosis | None:
     )
 
 
-def unpaired(view: View) -> Diagnosis | None:
+def unpaired(view: View) -> Cause | None:
     """The target that rides with a row is not the label of the sample that the row holds."""
     if view.samples is None or view.aligned or not view.moved:
         return None
@@ -67,7 +67,7 @@ def unpaired(view: View) -> Diagnosis | None:
     )
 
 
-def shifted(view: View) -> Diagnosis | None:
+def shifted(view: View) -> Cause | None:
     """With samples unknown: all targets fit the labels some rows further on."""
     if view.samples is not None or not view.against_rows.rows.size:
         return None

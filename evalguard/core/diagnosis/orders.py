@@ -8,7 +8,7 @@ from evalguard.core.columns.chunks import chunks
 from evalguard.core.diagnosis import remedies
 from evalguard.core.diagnosis.sorted_orders import MIN_ROWS, ascends
 from evalguard.core.diagnosis.view import View, cause, plural
-from evalguard.core.report import Diagnosis
+from evalguard.core.findings import Cause
 from evalguard.core.trace import ALTERED, Int64
 
 BUFFER = "the source fills its array again while the model still waits for it"
@@ -25,7 +25,7 @@ WINDOW_SHARE = 0.45
 # -- Whole batches ----------------------------------------------------------------------------------------------------
 
 
-def queue(view: View) -> Diagnosis | None:
+def queue(view: View) -> Cause | None:
     """Tags given at the source come out in another order: order was lost on the way, not in the source."""
     if not view.trace.ordered or not view.trace.tagged or view.trace.transport_intact:
         return None
@@ -42,7 +42,7 @@ def queue(view: View) -> Diagnosis | None:
     )
 
 
-def buffer(view: View) -> Diagnosis | None:
+def buffer(view: View) -> Cause | None:
     """Rows changed between the source and the model: the source filled the same array again."""
     altered = len(view.trace.rows_tagged(ALTERED))
     if not altered and not (view.facts.get("filled_anew") and _some_repeat(view)):
@@ -69,7 +69,7 @@ def _descents(tags: Int64) -> int:
     return int(np.count_nonzero(tags[1:] < tags[:-1]))
 
 
-def batches(view: View) -> Diagnosis | None:
+def batches(view: View) -> Cause | None:
     """Whole batches changed places, the rows inside are as they should be."""
     order = _batch_order(view)
     if order is None or view.facts.get("shuffle") is True:
@@ -135,7 +135,7 @@ def _shuffles(view: View) -> bool:
     return _is_global(view.reach, len(view.arrived)) and 2 * view.moved > len(view.arrived) > 2
 
 
-def reshuffled(view: View) -> Diagnosis | None:
+def reshuffled(view: View) -> Cause | None:
     """A dataset that is shuffled at each pass: labels gathered in another pass do not fit."""
     seen = view.facts.get("reshuffled_each_pass")
     if not _reordered(view) or seen is False:
@@ -159,7 +159,7 @@ def reshuffled(view: View) -> Diagnosis | None:
     )
 
 
-def shuffled(view: View) -> Diagnosis | None:
+def shuffled(view: View) -> Cause | None:
     """A permutation over the whole range."""
     told = view.facts.get("shuffle")
     if not _reordered(view) or told is False or (not told and view.facts.get("reshuffled_each_pass")):
@@ -188,7 +188,7 @@ def _kept_on_the_way(view: View) -> str:
     return f"; they came out as {view.name} had given them" if view.trace.transport_intact else ""
 
 
-def window(view: View) -> Diagnosis | None:
+def window(view: View) -> Cause | None:
     """Order lost inside a window that is small against the whole."""
     buffer = view.fact("shuffle_buffer")
     if view.samples is None or not view.moved or _is_global(view.reach, len(view.arrived)):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from evalguard.core.columns.chunks import Ints, chunks
 from evalguard.core.diagnosis import remedies
 from evalguard.core.diagnosis.view import View, cause
-from evalguard.core.report import Diagnosis
+from evalguard.core.findings import Cause
 from evalguard.core.trace import Int64
 
 SORTED = "labels in another sort order than the stream"
@@ -20,7 +20,7 @@ INTERLEAVED = "several files read in turn (interleave)"
 MIN_ROWS = 6
 
 
-def sorted_otherwise(view: View) -> Diagnosis | None:
+def sorted_otherwise(view: View) -> Cause | None:
     """Keys, row numbers or classes are sorted in the stream in a way that they are not in the labels."""
     if len(view.arrived) < MIN_ROWS or not view.moved:
         return None
@@ -126,7 +126,7 @@ def _by_class(view: View) -> str:
     return f"the stream goes through {found} classes one by one, as a listing of directories does; the labels do not"
 
 
-def stride(view: View) -> Diagnosis | None:
+def stride(view: View) -> Cause | None:
     """Samples r, r + W, r + 2W, … for one r after the other."""
     order, n = view.arrived, view.n
     if n < MIN_ROWS or len(order) != n or order[0] != 0:

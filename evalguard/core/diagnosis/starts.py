@@ -9,7 +9,7 @@ import numpy as np
 from evalguard.core.columns.chunks import counts_up
 from evalguard.core.diagnosis import remedies
 from evalguard.core.diagnosis.view import View, cause, plural
-from evalguard.core.report import Diagnosis
+from evalguard.core.findings import Cause
 from evalguard.core.trace import Int64
 
 AHEAD = "source ahead of the first call: prefetch past `steps`"
@@ -82,7 +82,7 @@ def _goes_up(part: Int64, n: int) -> bool:
     return counts_up(part, int(part[0]), n) or offset(part, n) is not None
 
 
-def ahead(view: View) -> Diagnosis | None:
+def ahead(view: View) -> Cause | None:
     """Offset that grows from call to call: what one call took and did not use is lost to the next."""
     jump = _jump(view)
     if jump is None or not (view.one_shot or view.kind == "unknown"):
@@ -118,7 +118,7 @@ def _all_steps(view: View) -> int | None:
     return -(-view.n // view.batch) if view.batch and "steps" in view.facts else None
 
 
-def leftover(view: View) -> Diagnosis | None:
+def leftover(view: View) -> Cause | None:
     """A PyDataset starts where the queue of the call before was stopped."""
     start = _offset(view)
     if view.kind not in {"pydataset", "unknown"} or view.fact("workers") < 2:
@@ -144,7 +144,7 @@ def leftover(view: View) -> Diagnosis | None:
     )
 
 
-def stateful_getitem(view: View) -> Diagnosis | None:
+def stateful_getitem(view: View) -> Cause | None:
     """An offset of exactly the items that Keras peeks: ``__getitem__`` reads on instead of looking up."""
     start = _offset(view)
     if start is None or view.kind not in {"pydataset", "unknown"} or not view.batch:
@@ -170,7 +170,7 @@ def stateful_getitem(view: View) -> Diagnosis | None:
     )
 
 
-def not_at_start(view: View) -> Diagnosis | None:
+def not_at_start(view: View) -> Cause | None:
     """A constant offset from row 0 on; or, with samples unknown, a generator that had been used."""
     start = _offset(view)
     used = view.used_before

@@ -6,13 +6,13 @@ import numpy as np
 
 from evalguard.core import arrivals
 from evalguard.core.diagnosis.view import View, cause, plural
-from evalguard.core.report import Diagnosis
+from evalguard.core.findings import Cause
 from evalguard.core.trace import UNKNOWN, Int64
 
 UNKNOWN_CAUSE = "cause unknown, pattern: "
 
 
-def unknown(view: View) -> Diagnosis:
+def unknown(view: View) -> Cause:
     """Says so, and describes what is seen."""
     row = _first_wrong(view)
     return cause(

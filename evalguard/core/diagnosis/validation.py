@@ -7,12 +7,12 @@ from evalguard.core.diagnosis.orders import RESHUFFLED, SHUFFLED
 from evalguard.core.diagnosis.starts import LEFTOVER, NOT_AT_START
 from evalguard.core.diagnosis.unknown import UNKNOWN_CAUSE
 from evalguard.core.diagnosis.view import View, cause, plural
-from evalguard.core.report import Diagnosis
+from evalguard.core.findings import Cause
 
 CALL = "model.fit(..., validation_data={}{})"
 
 
-def drift(view: View) -> Diagnosis:
+def drift(view: View) -> Cause:
     """The cause that the source itself points to; where it points to none, says so.
 
     Args:
@@ -31,7 +31,7 @@ def drift(view: View) -> Diagnosis:
     )
 
 
-def leftover(view: View) -> Diagnosis | None:
+def leftover(view: View) -> Cause | None:
     """A dataset of several workers, stopped early: its queue keeps what the epoch before did not use."""
     steps, batches, workers = (view.fact(name) for name in ("steps", "num_batches", "workers"))
     if view.kind != "pydataset" or workers < 2 or not 0 < steps < batches:
@@ -47,7 +47,7 @@ def leftover(view: View) -> Diagnosis | None:
     )
 
 
-def generator(view: View) -> Diagnosis | None:
+def generator(view: View) -> Cause | None:
     """One generator object serves all epochs."""
     if view.kind != "generator":
         return None
@@ -62,7 +62,7 @@ def generator(view: View) -> Diagnosis | None:
     )
 
 
-def reshuffled(view: View) -> Diagnosis | None:
+def reshuffled(view: View) -> Cause | None:
     """A part of a set that is shuffled at each pass is another part each time."""
     anew, shuffles = view.facts.get("reshuffled_each_pass"), view.facts.get("shuffle")
     if not anew and not shuffles:

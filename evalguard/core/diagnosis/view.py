@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from evalguard.core import arrivals, target_comparison
 from evalguard.core.columns.chunks import Ints, counts_up
+from evalguard.core.findings import Cause
 from evalguard.core.label_table import LabelTable
 from evalguard.core.order_rfc import displacements
-from evalguard.core.report import Diagnosis
 from evalguard.core.trace import ROW_BITS, UNKNOWN, Int64, SourceState, Trace
 
 
@@ -245,9 +245,9 @@ class View:
         return self.trace.fingerprints is not None and self.labels.fingerprints is not None
 
 
-def cause(name: str, *, certain: bool, evidence: str, before: str, after: str, reproduced: str = "") -> Diagnosis:
+def cause(name: str, *, certain: bool, evidence: str, before: str, after: str, reproduced: str = "") -> Cause:
     """A diagnosis with its remedy as two lines."""
-    return Diagnosis(name, certain, evidence, f"before: {before}\nafter:  {after}", reproduced)
+    return Cause(name, certain, evidence, f"before: {before}\nafter:  {after}", reproduced)
 
 
 def plural(count: int, word: str) -> str:

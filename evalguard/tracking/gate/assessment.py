@@ -195,4 +195,4 @@ def _unmet(slot: Slot, demand: Demand) -> list[str]:
 
 def _level(proof: str) -> Proof:
     """How strong a proof is; what is no word of ours shows nothing."""
-    return {level.label: level for level in Proof}.get(proof, Proof.NONE)
+    return Proof(proof) if proof in set(Proof) else Proof.NONE

@@ -282,8 +282,8 @@ def test_a_reused_generator_fails_the_second_time(model, identity):
     assert any("ahead" in hazard for hazard in g.reports[0].hazards)
     assert g.reports[1].verdict is evalguard.Verdict.FAIL
     if identity == "none":
-        assert g.reports[1].findings[0]["reason"] == "source_reused"
-        assert "took" in g.reports[1].findings[0]["message"]
+        assert g.reports[1].findings[0].reason == "source_reused"
+        assert "took" in g.reports[1].findings[0].message
 
 
 def test_a_generator_that_was_looked_at_first_fails_without_stronger_proof(model):
@@ -294,4 +294,4 @@ def test_a_generator_that_was_looked_at_first_fails_without_stronger_proof(model
         with evalguard.guard(labels=labels_of(42), mlflow=False, on_failure="record") as g:
             model.predict(source, verbose=0)
     assert g.report.verdict is evalguard.Verdict.FAIL
-    assert "already been started" in g.report.findings[0]["message"]
+    assert "already been started" in g.report.findings[0].message

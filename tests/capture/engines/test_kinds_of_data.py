@@ -243,7 +243,7 @@ def test_targets_of_several_outputs_are_compared(form):
     with evalguard.guard(labels=labels, mlflow=False, on_failure="record") as g:
         predict(first_value((3,)), dataset.skip(1).concatenate(dataset.take(1)))
     assert g.report.verdict is Verdict.FAIL
-    assert g.report.findings[0]["reason"] == "label_disagreement"
+    assert g.report.findings[0].reason == "label_disagreement"
 
 
 def test_string_keys_name_the_samples_and_can_be_kept_from_the_model():

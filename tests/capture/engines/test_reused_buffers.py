@@ -63,7 +63,7 @@ def test_rows_that_changed_while_they_waited_are_a_failure(engine, width):
         assert report.verdict == "PASS"
         return
     assert report.verdict == "FAIL"
-    assert [finding["reason"] for finding in report.findings] == ["altered"]
+    assert [finding.reason for finding in report.findings] == ["altered"]
     assert report.diagnosis[0].cause == "the source fills its array again while the model still waits for it"
     assert report.diagnosis[0].certain
     # Nothing that could be added would prove it: what cures it is the remedy.
@@ -235,7 +235,7 @@ def test_a_long_dataset_whose_arrays_change_passes_only_where_the_rows_are_right
     rows, report = predicted(Long(**source))
     assert report.verdict == "FAIL" or (rows == LONG).all()
     if report.verdict == "FAIL":
-        assert "altered" in {finding["reason"] for finding in report.findings}
+        assert "altered" in {finding.reason for finding in report.findings}
 
 
 @pytest.mark.parametrize("opaque", [False, True])

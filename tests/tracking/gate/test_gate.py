@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from evalguard.core.policy import Verdict
+from evalguard.core.policy import Proof, Verdict
 from evalguard.errors import ConfigError, SinkError
 from evalguard.reporting import artifacts
 from evalguard.tracking.gate.assessment import GateResult
@@ -49,7 +49,7 @@ def repaired():
 
 def proven_by(proof):
     """A PASS as ``require=proof`` in the guard gives it."""
-    return replace(report(), proof=proof)
+    return replace(report(), proof=Proof(proof))
 
 
 def version(store, name, run=None):
@@ -133,7 +133,7 @@ def test_a_pass_with_the_proof_asked_for_or_a_stronger_one_opens(store, proof, r
 
 def test_what_is_repaired_needs_the_proof_as_well(store):
     run = store.run()
-    write(store.sink(run), replace(repaired(), proof="labels"))
+    write(store.sink(run), replace(repaired(), proof=Proof.LABELS))
     assert ask(store, run=run, accept=("REPAIRED",))
     assert (
         "proof labels, weaker than identity" in ask(store, run=run, accept=("REPAIRED",), require="identity").reasons[0]

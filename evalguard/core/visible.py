@@ -1,0 +1,38 @@
+"""Text in which every character can be seen: what a key, a file name or a class name may do to a line."""
+
+from __future__ import annotations
+
+import unicodedata
+
+MAX_TEXT = 200
+# More marks on one letter than any script needs climb over the lines above and below.
+MAX_MARKS = 4
+_MARKS = frozenset({"Mn", "Me"})
+
+
+def visible(text: object, limit: int = MAX_TEXT) -> str:
+    """One line of text in which every character can be seen, cut to ``limit`` characters.
+
+    Controls, direction overrides, surrogates, and spaces that look like
+    another one are shown by their numbers.
+    """
+    raw = str(text)[: limit + 1]
+    if not (raw.isascii() and raw.isprintable()):
+        raw = "".join(map(_visible_character, raw, _heaped(raw)))
+    return raw[:limit] + "…" if len(raw) > limit else raw
+
+
+def _visible_character(character: str, heaped: bool) -> str:
+    if character.isprintable() and not heaped:
+        return character
+    code = ord(character)
+    return f"\\u{code:04x}" if code < 1 << 16 else f"\\U{code:08x}"
+
+
+def _heaped(text: str) -> list[bool]:
+    """Which characters are marks on top of ``MAX_MARKS`` others."""
+    found, height = [], 0
+    for character in text:
+        height = height + 1 if unicodedata.category(character) in _MARKS else 0
+        found.append(height > MAX_MARKS)
+    return found
