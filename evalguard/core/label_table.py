@@ -24,7 +24,7 @@ DIGEST_ROWS = 1 << 20
 Values = NDArray[Any] | Mapping[str, NDArray[Any]]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LabelTable:
     """External ground truth in label order.
 
@@ -84,6 +84,11 @@ class LabelTable:
     def __len__(self) -> int:
         """Number of samples."""
         return len(self._parts()[0][1])
+
+    def __repr__(self) -> str:
+        """``<Labels 'labels.csv': 100 samples, values, keys>``: what there is, never the data."""
+        parts = [name for name in ("values", "keys", "fingerprints") if getattr(self, name) is not None]
+        return f"<Labels {self.name[:60]!r}: {len(self):,} sample{'s' * (len(self) != 1)}, {', '.join(parts)}>"
 
     def _refuse_bad_keys(self, keys: NDArray[Any]) -> None:
         if keys.dtype.kind == "U":

@@ -98,3 +98,9 @@ def test_labels_are_the_same_with_and_without_the_fingerprints_of_a_reference():
         LabelTable(values=np.asarray([0, 1]), fingerprints=rows).digest == LabelTable(values=np.asarray([0, 1])).digest
     )
     assert LabelTable(fingerprints=rows).digest != LabelTable(fingerprints=rows[::-1]).digest
+
+
+def test_a_repr_says_what_there_is_and_prints_no_data():
+    labels = LabelTable(values=np.arange(1000), keys=np.arange(1000), name="labels.csv")
+    assert repr(labels) == "<Labels 'labels.csv': 1,000 samples, values, keys>"
+    assert repr(LabelTable(values=np.zeros(1))) == "<Labels 'labels': 1 sample, values>"
