@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from evalguard.core import arrivals
 from evalguard.core.judge import Judgement
 from evalguard.core.label_table import LabelTable
+from evalguard.core.own_errors import foreign, swallow
 from evalguard.core.trace import Trace
 from evalguard.data import tree
 from evalguard.guards.metrics import Metric
@@ -24,6 +25,8 @@ from evalguard.guards.predictions import take
 
 # Figures of 32-bit sums that differ by less are the same sum in another order.
 ROUNDING = 1e-6
+# Characters of an error that a report keeps.
+MAX_ERROR = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,8 @@ def impact(
     try:
         return _impact(metrics, judgement, labels, predictions, trace)
     except Exception as error:  # noqa: BLE001 - outputs of an unusual kind must cost neither predictions nor verdict
-        return {metric.name: {"error": f"{type(error).__name__}: {str(error)[:200]}"} for metric in metrics}
+        told = _error(error)
+        return {metric.name: told for metric in metrics}
 
 
 def _impact(
@@ -107,7 +111,12 @@ def _told(metric: Metric, rows: _Rows, judgement: Judgement) -> dict[str, Any]:
     try:
         return _figures(metric, rows, judgement)
     except Exception as error:  # noqa: BLE001 - the user's own metric must cost neither predictions nor verdict
-        return {"error": f"{type(error).__name__}: {str(error)[:200]}"}
+        return _error(error)
+
+
+def _error(error: Exception) -> dict[str, Any]:
+    swallow(error)
+    return {"error": f"{type(error).__name__}: {str(error)[:MAX_ERROR]}"}
 
 
 def _figures(metric: Metric, rows: _Rows, judgement: Judgement) -> dict[str, Any]:
@@ -120,9 +129,7 @@ def _figures(metric: Metric, rows: _Rows, judgement: Judgement) -> dict[str, Any
         return told
     told |= _realigned(metric, rows, told["as_scored"], notes)
     if judgement.report.counts["label_disagreements"] and isinstance(rows.targets, np.ndarray):
-        told["with_own_targets"] = _number(
-            metric.function(rows.targets[: rows.n_rows], rows.predictions[: rows.n_rows])
-        )
+        told["with_own_targets"] = _figure(metric, rows.targets[: rows.n_rows], rows.predictions[: rows.n_rows])
     return told | ({"note": "; ".join(notes)} if notes else {})
 
 
@@ -174,12 +181,13 @@ def _differing(rows: _Rows, arrived: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _score(metric: Metric, labels: Any, predictions: Any, rows: Any, samples: Any = None) -> float:
-    return _number(metric.function(np.asarray(labels)[rows if samples is None else samples], take(predictions, rows)))
+    return _figure(metric, np.asarray(labels)[rows if samples is None else samples], take(predictions, rows))
 
 
-def _number(value: Any) -> float:
-    number = float(np.mean(np.asarray(value)))
-    if math.isnan(number):
-        msg = "the metric gave no number"
-        raise ValueError(msg)
+def _figure(metric: Metric, labels: Any, predictions: Any) -> float:
+    with foreign():  # the user's function, and what it returned
+        number = float(np.mean(np.asarray(metric.function(labels, predictions))))
+        if math.isnan(number):
+            msg = "the metric gave no number"
+            raise ValueError(msg)
     return number
