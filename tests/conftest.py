@@ -10,6 +10,8 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_DISABLE_AGENT_HINT", "1")
 # Calls that a test gave up go on in their threads: with jitter they draw from `random`, which Hypothesis notices.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", "0")
+# An error of our own, which a user's evaluation survives, fails a test; programs that tests start inherit it.
+os.environ["EVALGUARD_STRICT"] = "1"
 # A developer's own tracking server and runs are none of a test's business.
 for _name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
     os.environ.pop(_name, None)

@@ -14,8 +14,10 @@ from evalguard.cli.app import cli
 from evalguard.core.policy import Proof
 from evalguard.step.config.markdown import markdown
 from evalguard.step.config.read import read_all
+from evalguard.step.exit_codes import DoctorExit, Exit, GateExit, ViewExit
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
 BLOCK = re.compile(
     r"^```(?P<language>\w+)(?: exit=(?P<code>\d)| needs=(?P<needs>\S+))?\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
@@ -137,11 +139,29 @@ def test_the_step_files_of_the_reference_are_valid(tmp_path):
         assert read_all(path)
 
 
-def test_every_exit_code_is_on_its_page():
-    from evalguard.step.run import Exit
-
+@pytest.mark.parametrize(
+    ("table", "codes", "arguments"),
+    [
+        pytest.param("`evalguard run`, `evalguard check`", Exit, (), id="run-and-check"),
+        pytest.param("`evalguard gate`", GateExit, ("gate",), id="gate"),
+        pytest.param("`evalguard view`", ViewExit, ("view",), id="view"),
+        pytest.param("`evalguard doctor`", DoctorExit, ("doctor",), id="doctor"),
+    ],
+)
+def test_each_exit_code_means_the_same_on_its_page_and_in_the_help(table, codes, arguments):
     page = (DOCS / "exit-codes.md").read_text(encoding="utf-8")
-    assert [int(code) for code in re.findall(r"^\| (\d) \|", page, re.MULTILINE)] == sorted(Exit)
+    section = page.partition(f"| code | {table} |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| (\d) \| ([^|]+) \|", section, re.MULTILINE)
+    assert [int(number) for number, _ in rows] == [code.value for code in codes]
+    told = CliRunner().invoke(cli, [*arguments, "--help"]).output
+    for (_, said), code in zip(rows, codes, strict=True):
+        assert said.startswith(code.meaning)
+        assert f"  {code.value}  {code.meaning}\n" in told
+
+
+def test_every_command_ends_with_a_code_of_the_one_list():
+    numbers = re.compile(r"\breturn \d|sys\.exit\(\d")
+    assert [path.name for path in (ROOT / "evalguard" / "cli").glob("*.py") if numbers.search(path.read_text())] == []
 
 
 @pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.stem)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.capture.batch_digests import digest, looked_at, parts_of
+from evalguard.core.own_errors import swallow
 from evalguard.core.trace import ALTERED
 from evalguard.data import tree
 from evalguard.data.fingerprint import row_fingerprints
@@ -37,7 +38,8 @@ class ArraySeals:
         """A delivered batch and its row numbers; ``ALTERED`` where it does not hold the rows that are due."""
         try:
             return batch, self._numbers(batch)
-        except Exception:  # noqa: BLE001 - not known is what an unreadable batch is
+        except Exception as error:  # noqa: BLE001 - a batch that cannot be read is not known
+            swallow(error)
             return batch, None
 
     def _numbers(self, batch: Any) -> range | int:

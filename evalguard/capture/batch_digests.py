@@ -25,6 +25,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from evalguard.capture.tags import tag_rows
+from evalguard.core.own_errors import swallow
 from evalguard.core.trace import ALTERED
 from evalguard.data import tree
 
@@ -136,7 +137,8 @@ class Seals:
             seal, large = look(batch)
             if self.shared:
                 self._fed.append((batch, digest(batch) if large else seal))
-        except Exception:  # noqa: BLE001 - not known is what an unreadable batch is
+        except Exception as error:  # noqa: BLE001 - a batch that cannot be read is not known
+            swallow(error)
             return batch, None
         with self._lock:
             if large and self.careful:

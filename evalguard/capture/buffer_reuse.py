@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
 from typing import Any
 
 from evalguard.capture.batch_digests import NATIVE, digest, parts_of
 from evalguard.capture.tags import Unwrap
+from evalguard.core.own_errors import swallow
 from evalguard.data import tree
 
 # Of batches that a dataset delivers: how many are kept, in number and bytes, and looked at again from the first on.
@@ -44,8 +44,10 @@ class Lent:
         """A delivered batch, and its tag."""
         batch, tag = self._unwrap(data)
         self._fed.append(None)
-        with contextlib.suppress(Exception):  # a batch that cannot be read is none that could be fingerprinted
+        try:
             self._look(tuple(leaf for leaf in parts_of(batch) if type(leaf).__name__ == "EagerTensor"))
+        except Exception as error:  # noqa: BLE001 - a batch that cannot be read cannot be fingerprinted either
+            swallow(error)
         return batch, tag
 
     def _look(self, leaves: tuple[Any, ...]) -> None:

@@ -1,4 +1,4 @@
-"""The command line. Exit codes: 0 good, 1 FAIL, 2 usage, 3 could not judge, 4 judged but not logged."""
+"""The command line."""
 
 from __future__ import annotations
 
@@ -10,19 +10,10 @@ from evalguard.cli.commands import check, doctor, init, run, schema
 from evalguard.cli.gate_and_view import gate, view
 from evalguard.cli.report import report
 from evalguard.cli.running import guarded
+from evalguard.step.exit_codes import Exit, listed
 
-USAGE, NOT_LOGGED = 2, 4
 NAME = "evalguard"
 SHELLS = ("bash", "zsh", "fish")
-
-EXIT_CODES = """\b
-Exit codes:
-  0  PASS or REPAIRED
-  1  FAIL
-  2  usage, configuration or unreadable input
-  3  could not judge: UNPROVEN, or the evaluation itself raised
-  4  judged but not logged, where logging was required
-"""
 
 
 def _print_completion(context: click.Context, _option: click.Parameter, shell: str | None) -> None:
@@ -32,7 +23,7 @@ def _print_completion(context: click.Context, _option: click.Parameter, shell: s
         context.exit()
 
 
-@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(epilog=listed(Exit), context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name=NAME)
 @click.option(
     "--completion",
@@ -68,7 +59,7 @@ def replay() -> None:
         click.echo(f"{done.sent} sent, {done.left} left{older}")
         for failure in done.failures:
             click.echo(f"evalguard: {failure}", err=True)
-        return NOT_LOGGED if done.left else 0
+        return Exit.NOT_LOGGED if done.left else Exit.GOOD
 
     guarded(work)
 

@@ -16,6 +16,7 @@ from evalguard.core.policy import Padding, Require
 from evalguard.core.report import Report
 from evalguard.core.report_schema import json_schema
 from evalguard.reporting import print_report
+from evalguard.step.exit_codes import DoctorExit, Exit, exit_code, listed, worst
 
 PROGRESS = ("auto", "plain", "none")
 
@@ -59,7 +60,7 @@ def run(
             from evalguard.step.plan import plan_all
 
             return _print_plans(plan_all(step, settings))
-        from evalguard.step.run import run_all, worst
+        from evalguard.step.run import run_all
 
         codes = []
         for result in run_all(step, settings, progress):  # type: ignore[arg-type]
@@ -68,7 +69,7 @@ def run(
             if result.message:
                 click.echo(f"evalguard: {result.message}", err=True)
             codes.append(result.code)
-        return int(worst(codes))
+        return worst(codes)
 
     guarded(work)
 
@@ -76,7 +77,7 @@ def run(
 def _print_plans(plans: Any) -> int:
     for plan in plans:
         click.echo(plan.text)
-    return 0
+    return Exit.GOOD
 
 
 def show(report: Report, *, quiet: bool = False) -> None:
@@ -125,7 +126,6 @@ def check(
 
     def work() -> int:
         from evalguard.guards.check_tables import Question, compare
-        from evalguard.step.run import exit_code
 
         report = compare(Question(delivered, labels, name=name or delivered.name, **options))
         if output is not None:
@@ -137,7 +137,7 @@ def check(
             sink.begin(report.name)
             sink.write(report, artifacts(report, files_sha256([delivered, labels])))
         click.echo(report.to_json(), nl=False) if as_json else show(report, quiet=quiet)
-        return int(exit_code(report))
+        return exit_code(report)
 
     guarded(work)
 
@@ -156,12 +156,12 @@ def init(paths: tuple[Path, ...], output: Path, *, force: bool) -> None:
         from evalguard.cli.scaffold import write_step
 
         click.echo(write_step(paths, output, force=force))
-        return 0
+        return Exit.GOOD
 
     guarded(work)
 
 
-@click.command(epilog="\b\nExample:\n  evalguard doctor")
+@click.command(epilog=f"\b\nExample:\n  evalguard doctor\n\n{listed(DoctorExit)}")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def doctor(*, as_json: bool) -> None:
     """Say what is installed, whether MLflow answers, what waits to be sent, and which known defects matter here."""
@@ -176,7 +176,7 @@ def doctor(*, as_json: bool) -> None:
         else:
             for finding in findings:
                 click.echo(f"{'   ' if finding.good else '!! '}{finding.topic}: {finding.text}")
-        return 0 if all(finding.good for finding in findings) else 1
+        return DoctorExit.HEALTHY if all(finding.good for finding in findings) else DoctorExit.PROBLEM
 
     guarded(work)
 
@@ -192,9 +192,9 @@ def schema(what: str) -> None:
 
         if what == "reference":
             click.echo(markdown(), nl=False)
-            return 0
+            return Exit.GOOD
 
         click.echo(json.dumps(step_schema() if what == "step" else json_schema(), indent=2, sort_keys=True))
-        return 0
+        return Exit.GOOD
 
     guarded(work)

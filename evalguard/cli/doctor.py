@@ -15,8 +15,7 @@ from evalguard import __version__
 from evalguard.errors import SinkError
 from evalguard.tracking import spool
 from evalguard.tracking.client import client_of, shown
-from evalguard.tracking.deadline import NotInTime, courier
-from evalguard.tracking.mlflow_sink import TIMEOUT_S
+from evalguard.tracking.deadline import SEND_S, NotInTime, courier
 from evalguard.tracking.target import absolute
 
 # The name `evalguard` on the package index belongs to another project, which provides a module of the same name.
@@ -196,9 +195,9 @@ def _store() -> Finding:
     if path != uri and not Path(path).exists():
         return Finding("mlflow store", good=True, text=f"{uri}: not there yet; made by the first run")
     try:
-        courier(uri).do(lambda: client_of(uri).search_experiments(max_results=1), TIMEOUT_S)
+        courier(uri).do(lambda: client_of(uri).search_experiments(max_results=1), SEND_S)
     except NotInTime:
-        return Finding("mlflow store", good=False, text=f"{shown(uri)}: no answer within {TIMEOUT_S:.0f} s")
+        return Finding("mlflow store", good=False, text=f"{shown(uri)}: no answer within {SEND_S:.0f} s")
     except Exception as error:  # noqa: BLE001 - whatever a store raises is what is to be told
         return Finding("mlflow store", good=False, text=f"{shown(uri)}: {type(error).__name__}: {error}")
     return Finding("mlflow store", good=True, text=f"{shown(uri)}: answers")

@@ -16,40 +16,34 @@ from evalguard.core.policy import Require
 from evalguard.errors import ConfigError, LabelsError, SinkError
 from evalguard.labels.labels import Labels
 from evalguard.reporting.escape import visible
+from evalguard.step.exit_codes import GateExit, ViewExit, listed
 from evalguard.tracking.client import shown
+from evalguard.tracking.deadline import ASK_S
 from evalguard.tracking.gate.assessment import Evaluation, GateResult
 from evalguard.tracking.gate.gate import gate as ask
 from evalguard.tracking.store import Store
 from evalguard.tracking.views import FILTERS, VIEW_NAME, address, view_address, view_tag
 
-OPEN, CLOSED, USAGE, NO_ANSWER, NOT_TAGGED = 0, 1, 2, 3, 4
-GATE_HELP = """\b
+GATE_HELP = f"""\b
 Examples:
   evalguard gate --model models:/digits/3 --labels labels.csv --max-age 30d
   evalguard gate --run 5f0c… --accept REPAIRED --require identity
   evalguard gate --experiment nightly --since 1d --json
   evalguard gate --attestation out/attestation.json model.keras labels.csv predictions.npy
 
-\b
-Exit codes:
-  0  open: every evaluation in question is proven
-  1  closed: one is not, or there is none
-  2  usage, or what is asked about does not exist
-  3  MLflow could not be asked: nothing is known, so do not promote
-  4  open, but the model version could not be tagged
-"""
+{listed(GateExit)}"""
 
 
-def _exits(work: Callable[[], int]) -> None:
+def _exits(work: Callable[[], int], codes: type[GateExit | ViewExit]) -> None:
     """A wrong question and a silent server are one clear message each, never a traceback."""
     try:
         status = work()
     except (ConfigError, LabelsError) as error:
         click.echo(f"evalguard: {error}", err=True)
-        status = USAGE
+        status = codes.USAGE
     except SinkError as error:
         click.echo(f"evalguard: {error}", err=True)
-        status = NO_ANSWER
+        status = codes.NO_ANSWER
     sys.exit(status)
 
 
@@ -90,7 +84,7 @@ def _exits(work: Callable[[], int]) -> None:
 )
 @click.option("--tag-version", is_flag=True, help="With --model: write the outcome to the model version's tags.")
 @click.option(
-    "--timeout", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True, help="Seconds."
+    "--timeout", type=click.FloatRange(min=0, min_open=True), default=ASK_S, show_default=True, help="Seconds."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def gate(
@@ -135,9 +129,11 @@ def gate(
         click.echo(result.to_json() if as_json else to_text(result), nl=False)
         if result.not_tagged:
             click.echo(f"evalguard: not tagged: {visible(result.not_tagged)}", err=True)
-        return CLOSED if not result else NOT_TAGGED if result.not_tagged else OPEN
+        if not result:
+            return GateExit.CLOSED
+        return GateExit.NOT_TAGGED if result.not_tagged else GateExit.OPEN
 
-    _exits(work)
+    _exits(work, GateExit)
 
 
 def _digest(given: str, label: str | None, key: str | None) -> str:
@@ -184,17 +180,12 @@ def _line(item: Evaluation, width: int) -> str:
     return f"  {visible(item.verdict, 9):9}  {visible(item.name, 40):{width}}  {mark}: {told}"
 
 
-VIEW_HELP = """\b
+VIEW_HELP = f"""\b
 Examples:
   evalguard view nightly
   evalguard view nightly --save-view
 
-\b
-Exit codes:
-  0  printed
-  2  usage, or there is no such experiment
-  3  MLflow could not be asked
-"""
+{listed(ViewExit)}"""
 LOCAL = "http://127.0.0.1:5000"
 
 
@@ -205,7 +196,7 @@ LOCAL = "http://127.0.0.1:5000"
 )
 @click.option("--server", metavar="URL", help="Address of the dashboard, where it is not the tracking server itself.")
 @click.option(
-    "--timeout", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True, help="Seconds."
+    "--timeout", type=click.FloatRange(min=0, min_open=True), default=ASK_S, show_default=True, help="Seconds."
 )
 def view(experiment: str, server: str | None, timeout: float, *, save_view: bool) -> None:
     """Print where the dashboard shows the verdicts of EXPERIMENT, by name: proven, not proven, never guarded."""
@@ -224,6 +215,6 @@ def view(experiment: str, server: str | None, timeout: float, *, save_view: bool
         width = max(map(len, addresses))
         for name, where in addresses.items():
             click.echo(f"{name:{width}}  {where}")
-        return OPEN
+        return ViewExit.PRINTED
 
-    _exits(work)
+    _exits(work, ViewExit)

@@ -9,9 +9,11 @@ from pathlib import Path
 import click
 
 from evalguard.cli.running import guarded
+from evalguard.core.files import write_whole
 from evalguard.core.report import Report
 from evalguard.errors import ConfigError
 from evalguard.reporting import to_text
+from evalguard.step.exit_codes import Exit
 
 
 def _file_option(name: str, what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -44,7 +46,7 @@ def report(path: Path, form: str | None, **files: Path | None) -> None:
             _write(file, contents[name])
         if form or not wanted:
             click.echo(found.to_json() if form == "json" else to_text(found), nl=False)
-        return 0
+        return Exit.GOOD
 
     guarded(work)
 
@@ -78,7 +80,7 @@ def _write(file: Path, content: bytes) -> None:
         click.echo(content, nl=False)
         return
     try:
-        file.write_bytes(content)
+        write_whole(file, content)
     except OSError as error:
         msg = f"{file}: cannot be written: {error.strerror}"
         raise ConfigError(msg) from error

@@ -13,9 +13,10 @@ from typing import Any
 
 import click
 
+from evalguard.core.own_errors import swallow
 from evalguard.errors import ConfigError, LabelsError, SinkError, UnsupportedSourceError
+from evalguard.step.exit_codes import Exit
 
-USAGE, NOT_JUDGED, NOT_LOGGED = 2, 3, 4
 LEVELS = ("debug", "info", "warning", "error")
 _log = logging.getLogger("evalguard")
 # Sent by whoever started us, or by a terminal that is closed. Windows has no SIGHUP.
@@ -33,19 +34,20 @@ def guarded(work: Callable[[], int]) -> None:
             status = work()
         except (ConfigError, LabelsError, UnsupportedSourceError) as error:
             click.echo(f"evalguard: {error}", err=True)
-            status = USAGE
+            status = Exit.USAGE
         except SinkError as error:
             click.echo(f"evalguard: {error}", err=True)
-            status = NOT_LOGGED
+            status = Exit.NOT_LOGGED
         except KeyboardInterrupt as error:
             how = "terminated" if isinstance(error, Terminated) else "interrupted"
             click.echo(f"evalguard: {how}; no verdict", err=True)
-            status = NOT_JUDGED
+            status = Exit.NOT_JUDGED
         except Exception as error:  # noqa: BLE001 - Python's own exit code of an exception, 1, would say FAIL
             _log.debug("%s", traceback.format_exc())
-            what = f"{type(error).__name__}: {error}"
-            click.echo(f"evalguard: could not go on: {what} (--log-level debug shows where); no verdict", err=True)
-            status = NOT_JUDGED
+            click.echo(
+                f"evalguard: could not go on: {swallow(error)} (--log-level debug shows where); no verdict", err=True
+            )
+            status = Exit.NOT_JUDGED
     sys.exit(status)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from evalguard.cli.scan import Found, example, input_shape, look
+from evalguard.core.files import write_whole
 from evalguard.data.tables import IMAGE_SUFFIXES, read_arrays, read_table
 from evalguard.errors import ConfigError
 from evalguard.labels.labels import LABEL_COLUMNS
@@ -55,7 +56,7 @@ def write_step(paths: Sequence[Path], output: Path, *, force: bool = False) -> s
     draft = _draft(found, base, input_shape(model), notes)
     text = _text(draft, base, model)
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(text, encoding="utf-8")
+    write_whole(output, text)
     read_all(output)
     return f"wrote {output}\nnext: evalguard run {output} --dry-run"
 

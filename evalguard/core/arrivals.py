@@ -85,15 +85,26 @@ def repeated(samples: Int64, n_labels: int) -> NDArray[np.bool_]:
 def reordered(samples: Int64, n_labels: int) -> NDArray[np.bool_]:
     """Rows of first arrivals that lie below the running maximum."""
     late = arrivals(samples, n_labels)
-    highest = -1
+    overtaken = Overtaken()
     for rows in chunks(len(samples)):
         first = np.flatnonzero(late[rows])
-        part = samples[rows][first]
+        late[rows][first] = overtaken.among(samples[rows][first])
+    return late
+
+
+class Overtaken:
+    """``w[i] < max(w[<i])`` (RFC 4737, type-P-reordered), for values that come some at a time."""
+
+    def __init__(self) -> None:
+        self._highest = -1
+
+    def among(self, part: Ints) -> NDArray[np.bool_]:
+        """Which of the next values lie below one that came before."""
         # A running maximum, not a comparison with arange: one skipped sample must
         # not make every sample behind it look displaced.
-        late[rows][first] = part < np.maximum(np.maximum.accumulate(part), highest)
-        highest = max(highest, int(part.max(initial=-1)))
-    return late
+        late: NDArray[np.bool_] = part < np.maximum(np.maximum.accumulate(part), self._highest)
+        self._highest = max(self._highest, int(part.max(initial=-1)))
+        return late
 
 
 def misaligned(samples: Int64) -> NDArray[np.bool_]:
@@ -102,8 +113,3 @@ def misaligned(samples: Int64) -> NDArray[np.bool_]:
     for rows in chunks(len(samples)):
         wrong[rows] &= samples[rows] != np.arange(rows.start, rows.stop)
     return wrong
-
-
-def misaligned_rows(samples: Int64) -> Int64:
-    """``misaligned`` as row numbers, in order."""
-    return np.flatnonzero(misaligned(samples))

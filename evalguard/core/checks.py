@@ -22,7 +22,8 @@ from evalguard.core.trace import ALTERED, UNKNOWN, Int64, Trace
 MAX_CASES = 20
 
 
-def _cases(values: NDArray[Any]) -> tuple[int, ...]:
+def first_cases(values: NDArray[Any]) -> tuple[int, ...]:
+    """The first ``MAX_CASES`` values, for a finding."""
     return tuple(int(value) for value in values[:MAX_CASES])
 
 
@@ -32,7 +33,7 @@ def _finding(reason: Reason, wrong: NDArray[np.bool_], samples: Int64, what: str
     if not count:
         return None
     rows = first_true(wrong, MAX_CASES)
-    return Finding(reason, count, f"{count} {what}", _cases(rows), _cases(samples[rows]))
+    return Finding(reason, count, f"{count} {what}", first_cases(rows), first_cases(samples[rows]))
 
 
 def check_count(samples: Int64, n_labels: int) -> Finding | None:
@@ -63,7 +64,7 @@ def check_missing(samples: Int64, n_labels: int) -> Finding | None:
     if count <= 0:
         return None
     message = f"{'at least ' if unnamed else ''}{count} labelled samples were never predicted"
-    return Finding(Reason.MISSING, count, message, (), _cases(first_true(missing, MAX_CASES)))
+    return Finding(Reason.MISSING, count, message, (), first_cases(first_true(missing, MAX_CASES)))
 
 
 def check_duplicates(samples: Int64, n_labels: int) -> Finding | None:
@@ -106,7 +107,7 @@ def check_labels(comparison: LabelComparison) -> Finding | None:
     if not comparison.comparable or rows.size == 0:
         return None
     message = f"at {rows.size} rows the stream's own target differs from the external label"
-    return Finding(Reason.LABELS, int(rows.size), message, _cases(rows))
+    return Finding(Reason.LABELS, int(rows.size), message, first_cases(rows))
 
 
 def check_transport(trace: Trace) -> Finding | None:
@@ -117,7 +118,7 @@ def check_transport(trace: Trace) -> Finding | None:
     disordered = np.flatnonzero(np.diff(tags, prepend=-1) < 0)
     count = int(disordered.size) or 1
     message = "rows were not delivered in the order in which the source emitted them, once each"
-    return Finding(Reason.TRANSPORT, count, message, _cases(disordered))
+    return Finding(Reason.TRANSPORT, count, message, first_cases(disordered))
 
 
 def check_altered(trace: Trace) -> Finding | None:
@@ -126,7 +127,7 @@ def check_altered(trace: Trace) -> Finding | None:
     if not rows.size:
         return None
     message = f"{rows.size} rows that the model was fed are not what the source had handed out: changed on the way"
-    return Finding(Reason.ALTERED, int(rows.size), message, _cases(rows))
+    return Finding(Reason.ALTERED, int(rows.size), message, first_cases(rows))
 
 
 def check_reuse(trace: Trace) -> Finding | None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from evalguard.core import arrivals, checks, report_fields
 from evalguard.core.advice import advice_for, not_proven
+from evalguard.core.checks import MAX_CASES, first_cases
 from evalguard.core.diagnosis import diagnose
 from evalguard.core.evidence import Evidence, gather
 from evalguard.core.findings import Finding, Reason
@@ -153,8 +154,8 @@ def _disagreement(evidence: Evidence) -> Finding | None:
                 f"than the {evidence.used.identity} does (row {int(rows[0])}: {match.identity} says "
                 f"{int(other[rows[0]])}, {evidence.used.identity} says {int(used[rows[0]])})"
             )
-            cases = tuple(int(row) for row in rows[: checks.MAX_CASES])
-            return Finding(Reason.IDENTITIES, int(rows.size), message, cases, tuple(int(used[row]) for row in cases))
+            first = rows[:MAX_CASES]
+            return Finding(Reason.IDENTITIES, int(rows.size), message, first_cases(first), first_cases(used[first]))
     return None
 
 
@@ -168,7 +169,7 @@ def _sampled_finding(evidence: Evidence) -> Finding | None:
         message = (
             f"at least {sampled.wrong.size:,} rows are not the samples of their labels ({of}; no other was looked at)"
         )
-        return Finding(Reason.SAMPLED, int(sampled.wrong.size), message, _first_cases(sampled.wrong))
+        return Finding(Reason.SAMPLED, int(sampled.wrong.size), message, first_cases(sampled.wrong))
     # A row that is said to be out of place is a finding already.
     rows = sampled.wrong[np.asarray(evidence.samples)[sampled.wrong] == sampled.wrong]
     if not rows.size:
@@ -177,11 +178,7 @@ def _sampled_finding(evidence: Evidence) -> Finding | None:
         f"{used.identity} rides with the wrong row: at {rows.size:,} {of} it names the sample of the row's place, "
         f"which the row does not contain (first: row {int(rows[0])})"
     )
-    return Finding(Reason.IDENTITIES, int(rows.size), message, _first_cases(rows), _first_cases(rows))
-
-
-def _first_cases(rows: Int64) -> tuple[int, ...]:
-    return tuple(int(row) for row in rows[: checks.MAX_CASES])
+    return Finding(Reason.IDENTITIES, int(rows.size), message, first_cases(rows), first_cases(rows))
 
 
 def unproven(labels: LabelTable | None, policy: Policy, reason: str, **context: Any) -> Report:

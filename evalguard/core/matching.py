@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalguard.core.columns.chunks import chunks, counts_up, equal
+from evalguard.core.columns.chunks import chunks, equal
 from evalguard.core.label_table import LabelTable, normal_keys
 from evalguard.core.sampling import Sampled
 from evalguard.core.trace import FOREIGN, UNKNOWN, Column, Int64, Trace
@@ -39,10 +39,6 @@ class Match:
     samples: Int64
     complete: bool
     comparable: bool = True
-
-    def aligned(self, n_labels: int) -> bool:
-        """Whether row ``i`` is sample ``i``, for all of them."""
-        return len(self.samples) == n_labels and counts_up(self.samples)
 
 
 def match_index(index: Column, identity: str = "index") -> Match:

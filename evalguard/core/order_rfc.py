@@ -18,11 +18,9 @@ MAX_BINS = 41
 def is_reordered(arrived: Ints) -> NDArray[np.bool_]:
     """``w[i] < max(w[<i])``: a later sample has arrived before."""
     late = np.zeros(len(arrived), dtype=bool)
-    highest = -1
+    overtaken = arrivals.Overtaken()
     for rows in chunks(len(arrived)):
-        part = arrived[rows]
-        late[rows] = part < np.maximum(np.maximum.accumulate(part), highest)
-        highest = max(highest, int(part.max()))
+        late[rows] = overtaken.among(arrived[rows])
     return late
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, Literal, get_args
@@ -167,19 +167,7 @@ def check_word(option: str, value: Any, allowed: tuple[str, ...]) -> None:
     raise ConfigError(msg)
 
 
-def check_names(given: Mapping[str, Any], allowed: tuple[str, ...], where: str) -> None:
-    """Refuse an unknown option name, naming the nearest that exists.
-
-    Raises:
-        ConfigError: A key of ``given`` is not in ``allowed``.
-    """
-    for name in given:
-        if name not in allowed:
-            msg = f"{where}: unknown option {name!r}.{nearest(name, allowed)} Options: {', '.join(allowed)}."
-            raise ConfigError(msg)
-
-
-def nearest(word: object, allowed: tuple[str, ...]) -> str:
+def nearest(word: object, allowed: Sequence[str]) -> str:
     """`` Did you mean '…'?``, or nothing where no allowed word is near."""
     near = difflib.get_close_matches(str(word), allowed, n=1, cutoff=0.5)
     return f" Did you mean {near[0]!r}?" if near else ""

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.core.files import whole_file
+
 SUFFIXES = frozenset({".arrow", ".feather"})
 # Files below it are read: who writes a mapped file anew takes the ground from under those who map it.
 MAPPED_BYTES = 64 << 20
@@ -38,13 +40,8 @@ def write_arrow(table: Any, path: Path) -> None:
     """
     import pyarrow as pa
 
-    temporary = path.with_name(f".{path.name}.new")
-    try:
-        with pa.ipc.new_file(str(temporary), table.schema) as writer:
-            writer.write_table(table)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as stream, pa.ipc.new_file(stream, table.schema) as writer:
+        writer.write_table(table)
 
 
 def column_of(array: NDArray[Any], *, mappable: bool = False) -> Any:

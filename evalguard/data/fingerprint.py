@@ -147,6 +147,3 @@ def _text_rows(leaf: NDArray[Any]) -> tuple[UInt64, LeafSpec]:
 def _framed(item: Any) -> bytes:
     text = item if isinstance(item, bytes) else str(item).encode("utf-8", "surrogatepass")
     return len(text).to_bytes(8, "little") + text
-
-
-Choice = Callable[[Any], Any]

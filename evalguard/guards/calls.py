@@ -15,6 +15,7 @@ from evalguard.capture.probes.base import PassiveProbe, Probe
 from evalguard.capture.probes.batches import BatchProbe
 from evalguard.capture.recording.fail_fast import Watch
 from evalguard.capture.recording.recorder import Recorder
+from evalguard.core.own_errors import swallow
 from evalguard.core.trace import Trace
 from evalguard.data import tree
 from evalguard.errors import UnsupportedSourceError
@@ -150,7 +151,7 @@ def probe_of(method: str, arguments: Mapping[str, Any], table: ProbeTable) -> tu
     except UnsupportedSourceError:
         raise
     except Exception as error:  # noqa: BLE001 - a source that Keras takes must not fail because of us
-        return PassiveProbe(source, call), f"the source could not be tagged: {type(error).__name__}: {error}"
+        return PassiveProbe(source, call), f"the source could not be tagged: {swallow(error)}"
 
 
 def predicts_again(original: Callable[..., Any], bound: inspect.BoundArguments, source: Any, probe: Probe) -> Any:

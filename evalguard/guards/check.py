@@ -16,7 +16,7 @@ from evalguard.core.report import Report
 from evalguard.core.trace import UNKNOWN, Trace
 from evalguard.data import tree
 from evalguard.errors import ArgumentError, LabelsError
-from evalguard.guards.messages import versions
+from evalguard.guards.environment import versions
 from evalguard.guards.metric_impact import impact
 from evalguard.guards.metrics import metrics_of
 from evalguard.labels.labels import Labels

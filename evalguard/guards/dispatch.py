@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import inspect
 import sys
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -18,6 +17,7 @@ from evalguard.errors import SinkError
 from evalguard.guards.calls import CALL
 from evalguard.guards.fit_validations import current
 from evalguard.guards.outcome import Outcomes
+from evalguard.tracking.logging_model import logs_a_model
 
 
 class GuardSession(Protocol):
@@ -51,7 +51,7 @@ def dispatch(model: Any, method: str, original: Callable[..., Any], args: Any, k
             return fit.validate(functools.partial(original, model), args, kwargs)
         return original(model, *args, **kwargs)
     wanting = [session for session in reversed(active_sessions.get()) if session.guards(model, method)]
-    if not wanting or _for_a_record() or (method == CALL and not is_callers_own(model, args, kwargs)):
+    if not wanting or logs_a_model() or (method == CALL and not is_callers_own(model, args, kwargs)):
         return original(model, *args, **kwargs)
     session = next((item for item in wanting if method in item.first_for), wanting[0])
     token = _in_call.set(True)
@@ -59,19 +59,6 @@ def dispatch(model: Any, method: str, original: Callable[..., Any], args: Any, k
         return session.run(model, method, original, args, kwargs)
     finally:
         _in_call.reset(token)
-
-
-def _for_a_record() -> bool:
-    """Whether MLflow predicts on an input example, to log a model: not the user's evaluation."""
-    if "mlflow" not in sys.modules:
-        return False
-    frame = inspect.currentframe()
-    while frame is not None:
-        module = str(frame.f_globals.get("__name__", ""))
-        if module.startswith("mlflow.") and frame.f_code.co_name in {"log_model", "save_model"}:
-            return True
-        frame = frame.f_back
-    return False
 
 
 class Entry:

@@ -9,7 +9,6 @@ where its source is seen. ``tests/guards/test_validation_guard.py`` notices if t
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import sys
 import time
@@ -25,10 +24,11 @@ from evalguard.capture.probes.base import PassiveProbe, Probe
 from evalguard.capture.recording.recorder import Recorder
 from evalguard.core.epochs import FIT, Validation, judge_validations
 from evalguard.core.judge import unproven
+from evalguard.core.own_errors import swallow
 from evalguard.core.policy import Policy
 from evalguard.core.report import Report
 from evalguard.core.trace import SourceState, bytes_of, not_on_disk
-from evalguard.guards.messages import versions
+from evalguard.guards.environment import versions
 
 _current: ContextVar[Epochs | None] = ContextVar("evalguard_fit", default=None)
 
@@ -63,8 +63,10 @@ class Epochs:
             history = original(self.model, *args, **kwargs)
         finally:
             _current.reset(token)
-        with contextlib.suppress(Exception):  # numbered as they came, then: nothing of ours may cost the training
+        try:
             self._number(history, inspect.signature(original).bind(self.model, *args, **kwargs).arguments)
+        except Exception as error:  # noqa: BLE001 - must not cost the training; they stay numbered as they came
+            swallow(error)
         return history
 
     def is_own(self, model: Any, kwargs: Mapping[str, Any]) -> bool:
@@ -89,7 +91,8 @@ class Epochs:
         source, call = kwargs.get("x"), {"self": self.model, **kwargs}
         try:
             return probe_for(source, TF_KERAS if engine_of(self.model) is tf_keras else KERAS3)(source, call)
-        except Exception:  # noqa: BLE001 - a source that Keras takes must not fail because of us
+        except Exception as error:  # noqa: BLE001 - a source that Keras takes must not fail because of us
+            swallow(error)
             return PassiveProbe(source, call)
 
     def _number(self, history: Any, arguments: Mapping[str, Any]) -> None:
@@ -109,7 +112,7 @@ def judge_epochs(epochs: Epochs, policy: Policy, name: str) -> Report:
     try:
         report = judge_validations(epochs.seen, policy, **context)
     except Exception as error:  # noqa: BLE001 - an error of our own must not cost the training, nor be a PASS
-        reason = f"evalguard could not judge this validation: {type(error).__name__}: {error}"
+        reason = f"evalguard could not judge this validation: {swallow(error)}"
         report = replace(unproven(None, policy, reason, **context), method=FIT)
     noted = sum(recorder.seconds for recorder in epochs.recorders) + time.perf_counter() - start
     hazards = not_on_disk([recorder.memory for recorder in epochs.recorders])
@@ -131,7 +134,8 @@ def _state(probe: Probe, delivered: int) -> SourceState:
     """What the source is; a generator that goes on from epoch to epoch is what is looked for, no fault by itself."""
     try:
         state = probe.state(delivered)
-    except Exception:  # noqa: BLE001 - evidence for a cause only
+    except Exception as error:  # noqa: BLE001 - evidence for a cause only
+        swallow(error)
         return SourceState(type_name=type(probe.original).__name__)
     return replace(state, started=False, handed_before=0, pulled_before=0, pulled=None, exhausted=False)
 

@@ -24,7 +24,7 @@ from evalguard.data.kinds import file_names
 from evalguard.errors import LabelsError
 from evalguard.guards import predictions
 from evalguard.guards.calls import ROWS_RETURNED, Call
-from evalguard.guards.messages import versions
+from evalguard.guards.environment import versions
 from evalguard.guards.metric_impact import impact
 from evalguard.guards.metrics import Metric
 from evalguard.guards.outcome import Outcome, already_returned, refused, replace_outcome

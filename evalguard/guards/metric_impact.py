@@ -18,6 +18,7 @@ from evalguard.core import arrivals
 from evalguard.core.findings import MetricImpact
 from evalguard.core.judge import Judgement
 from evalguard.core.label_table import LabelTable
+from evalguard.core.own_errors import foreign, swallow
 from evalguard.core.trace import Trace
 from evalguard.data import tree
 from evalguard.guards.metrics import Metric
@@ -25,6 +26,8 @@ from evalguard.guards.predictions import take
 
 # Figures of 32-bit sums that differ by less are the same sum in another order.
 ROUNDING = 1e-6
+# Characters of an error that a report keeps.
+MAX_ERROR = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,8 @@ def impact(
     try:
         return _impact(metrics, judgement, labels, predictions, trace)
     except Exception as error:  # noqa: BLE001 - outputs of an unusual kind must cost neither predictions nor verdict
-        return {metric.name: _failed(error) for metric in metrics}
+        failed = _failed(error)
+        return {metric.name: failed for metric in metrics}
 
 
 def _impact(
@@ -110,7 +114,8 @@ def _told(metric: Metric, rows: _Rows, judgement: Judgement) -> MetricImpact:
 
 
 def _failed(error: Exception) -> MetricImpact:
-    return MetricImpact(error=f"{type(error).__name__}: {str(error)[:200]}")
+    swallow(error)
+    return MetricImpact(error=f"{type(error).__name__}: {str(error)[:MAX_ERROR]}")
 
 
 def _figures(metric: Metric, rows: _Rows, judgement: Judgement) -> dict[str, Any]:
@@ -123,9 +128,7 @@ def _figures(metric: Metric, rows: _Rows, judgement: Judgement) -> dict[str, Any
         return told
     told |= _realigned(metric, rows, told["as_scored"], notes)
     if judgement.report.counts["label_disagreements"] and isinstance(rows.targets, np.ndarray):
-        told["with_own_targets"] = _number(
-            metric.function(rows.targets[: rows.n_rows], rows.predictions[: rows.n_rows])
-        )
+        told["with_own_targets"] = _figure(metric, rows.targets[: rows.n_rows], rows.predictions[: rows.n_rows])
     return told | ({"note": "; ".join(notes)} if notes else {})
 
 
@@ -177,12 +180,13 @@ def _differing(rows: _Rows, arrived: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _score(metric: Metric, labels: Any, predictions: Any, rows: Any, samples: Any = None) -> float:
-    return _number(metric.function(np.asarray(labels)[rows if samples is None else samples], take(predictions, rows)))
+    return _figure(metric, np.asarray(labels)[rows if samples is None else samples], take(predictions, rows))
 
 
-def _number(value: Any) -> float:
-    number = float(np.mean(np.asarray(value)))
-    if math.isnan(number):
-        msg = "the metric gave no number"
-        raise ValueError(msg)
+def _figure(metric: Metric, labels: Any, predictions: Any) -> float:
+    with foreign():  # the user's function, and what it returned
+        number = float(np.mean(np.asarray(metric.function(labels, predictions))))
+        if math.isnan(number):
+            msg = "the metric gave no number"
+            raise ValueError(msg)
     return number

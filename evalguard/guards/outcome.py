@@ -15,8 +15,9 @@ from evalguard.core.trace import Trace
 from evalguard.data import digests
 from evalguard.errors import EvalGuardWarning, SinkError
 from evalguard.guards.calls import BATCH_METHODS, ROWS_RETURNED
+from evalguard.guards.environment import stacklevel
 from evalguard.guards.errors import MisalignmentError, UnprovenError
-from evalguard.guards.messages import message, stacklevel
+from evalguard.guards.messages import message
 from evalguard.reporting import artifacts
 from evalguard.reporting.sink import Sink
 

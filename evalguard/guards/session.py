@@ -31,6 +31,7 @@ from evalguard.capture.recording.recorder import Recorder
 from evalguard.core.epochs import FIT
 from evalguard.core.judge import judge
 from evalguard.core.label_table import LabelTable
+from evalguard.core.own_errors import swallow
 from evalguard.core.policy import Policy, Proof, Verdict
 from evalguard.data.kinds import file_names
 from evalguard.errors import LabelsError
@@ -140,7 +141,8 @@ class Session:
         history = epochs.fit(original, args, kwargs)
         try:
             own = self._validates_on_our_samples(epochs)
-        except Exception:  # noqa: BLE001 - must not cost the training
+        except Exception as error:  # noqa: BLE001 - must not cost the training
+            swallow(error)
             own = False
         if own:
             report = judge_epochs(epochs, self.policy, f"{self.judge.name} validation")
@@ -197,7 +199,8 @@ class Session:
         first, rest = calls[0], sum(call.trace.n_rows for call in calls[1:])
         try:
             known, _ = self.judge.with_reference(labels, first.recorder, first.trace)
-        except Exception:  # noqa: BLE001 - reported when they are judged
+        except Exception as error:  # noqa: BLE001 - reported when they are judged
+            swallow(error)
             return calls
         if len(calls) == 1 and not alone and first.trace.n_rows < len(known):
             return []
@@ -233,7 +236,7 @@ class Session:
         except LabelsError:
             raise
         except Exception as error:  # noqa: BLE001 - an error of our own must not cost the predictions, nor be a PASS
-            reason = f"evalguard could not judge this call: {type(error).__name__}: {error}"
+            reason = f"evalguard could not judge this call: {swallow(error)}"
             outcome = Outcome(self.judge.unproven(labels, reason), None, labels, result)
         self.outcomes.finish(outcome)
         return outcome.predictions

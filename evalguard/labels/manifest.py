@@ -9,6 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from evalguard.core.files import whole_file
 from evalguard.core.label_table import LabelTable, Values
 from evalguard.data.arrow import array_of_column, column_of, is_arrow, write_arrow
 from evalguard.data.fingerprint import ALGORITHM
@@ -50,7 +51,8 @@ def write(labels: LabelTable, path: Path) -> None:
     if mappable:
         write_arrow(table, path)
     else:
-        pq.write_table(table, path)
+        with whole_file(path) as stream:
+            pq.write_table(table, stream)
 
 
 def read(path: Path) -> LabelTable:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
+from evalguard.core.files import FOR_ALL, as_bytes, whole_file
 from evalguard.core.report import Report
 from evalguard.errors import SinkError
 from evalguard.reporting.sink import Artifacts
@@ -57,7 +58,7 @@ class FileSink:
         """
         self._written += 1
         for name, content in artifacts.items():
-            write_atomically(self.directory / _numbered(name, self._written), content)
+            write_output(self.directory / _numbered(name, self._written), content)
 
     def failed(self, error: BaseException) -> None:
         """Nothing to write: there is no report."""
@@ -68,37 +69,27 @@ def _numbered(name: str, count: int) -> str:
     return name if count == 1 else f"{stem}-{count}{dot}{suffix}"
 
 
-def write_atomically(path: Path, content: str | bytes, mode: int = 0o644) -> None:
-    """Write a file so that a reader sees the old one or the new one, never a part.
+@contextlib.contextmanager
+def output_file(path: Path, mode: int = FOR_ALL) -> Iterator[BinaryIO]:
+    """An output to write to, whole or not at all; its folder is made.
 
     Raises:
         SinkError: It could not be written.
     """
-    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(temporary).chmod(mode)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with whole_file(path, mode) as stream:
+            yield stream
     except OSError as error:
         msg = f"could not write {path}: {error}. The verdict stands; give another output folder."
         raise SinkError(msg) from error
-    _sync(path.parent)
 
 
-def _sync(folder: Path) -> None:
-    """Make the rename itself outlive a power cut, where the system lets a folder be opened."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+def write_output(path: Path, content: str | bytes, mode: int = FOR_ALL) -> None:
+    """Write an output, whole or not at all; its folder is made.
+
+    Raises:
+        SinkError: It could not be written.
+    """
+    with output_file(path, mode) as stream:
+        stream.write(as_bytes(content))

@@ -12,13 +12,10 @@ from typing import Any
 from evalguard.errors import SinkError
 from evalguard.step.config.sections import ModelUri
 from evalguard.step.config.step_file import Step
-from evalguard.tracking.client import shown, sqlite_path
-from evalguard.tracking.deadline import NotInTime, courier
-from evalguard.tracking.mlflow_sink import TIMEOUT_S, MlflowSink, mlflow_sink
+from evalguard.tracking.client import new_client, shown, sqlite_path
+from evalguard.tracking.deadline import LOCAL_STORE_S, SEND_S, do_in_time
+from evalguard.tracking.mlflow_sink import MlflowSink, mlflow_sink
 from evalguard.tracking.target import absolute
-
-# The first use of a local store makes its tables.
-LOCAL_TIMEOUT_S = 120.0
 
 
 @dataclass(slots=True)
@@ -115,9 +112,7 @@ class _OwnRun:
         return self._run_id
 
     def _create(self) -> None:
-        from mlflow.tracking import MlflowClient
-
-        self._client = MlflowClient(tracking_uri=self._uri)
+        self._client = new_client(self._uri)
         experiment = _experiment(self._client, self._step.mlflow.experiment)
         self._run_id = self._client.create_run(experiment, run_name=self._step.name).info.run_id
 
@@ -127,15 +122,8 @@ class _OwnRun:
             self._do(lambda: self._client.set_terminated(self._run_id, status), "could not end the run")
 
     def _do(self, work: Any, failed: str) -> None:
-        seconds = TIMEOUT_S if self._uri.startswith("http") else LOCAL_TIMEOUT_S
-        try:
-            courier(self._uri).do(work, seconds)
-        except NotInTime:
-            msg = f"MLflow at {self._uri} {failed} within {seconds:.0f} s: the verdict is not recorded there"
-            raise SinkError(msg) from None
-        except Exception as error:
-            msg = f"MLflow at {self._uri} {failed}: {type(error).__name__}: {error}; the verdict is not recorded there"
-            raise SinkError(msg) from error
+        seconds = SEND_S if self._uri.startswith("http") else LOCAL_STORE_S
+        do_in_time(self._uri, work, seconds, failed, "; the verdict is not recorded there")
 
 
 def _experiment(client: Any, name: str | None) -> str:

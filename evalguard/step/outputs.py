@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from evalguard.core.report import Report
 from evalguard.errors import ConfigError, SinkError
 from evalguard.guards.guard import Guard
-from evalguard.reporting.file_sink import FileSink, write_atomically
+from evalguard.reporting.file_sink import FileSink, output_file, write_output
 
 PREDICTIONS = "predictions.parquet"
 METRICS = "metrics.json"
@@ -42,7 +37,7 @@ def write_metrics(report: Report, path: Path) -> None:
         SinkError: It could not be written.
     """
     content = {"name": report.name, "verdict": report.verdict.value, "metrics": report.to_dict()["impact"]}
-    write_atomically(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
+    write_output(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
 
 
 def write_predictions(guard: Guard, path: Path) -> None:
@@ -63,25 +58,8 @@ def write_predictions(guard: Guard, path: Path) -> None:
             b"evalguard.verdict": guard.report.verdict.value.encode(),
             b"evalguard.name": guard.report.name.encode(),
         }
-        with _whole(path) as temporary:
-            parquet.write_table(table.replace_schema_metadata(about), temporary)
-    except (OSError, pa.ArrowException, TypeError, ValueError) as error:
+        with output_file(path) as stream:
+            parquet.write_table(table.replace_schema_metadata(about), stream)
+    except (pa.ArrowException, TypeError, ValueError) as error:
         msg = f"could not write {path}: {error}. The verdict stands; give another output folder."
         raise SinkError(msg) from error
-
-
-@contextlib.contextmanager
-def _whole(path: Path) -> Iterator[Any]:
-    """A file to write to, which takes the place of ``path`` at the end."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

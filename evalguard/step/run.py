@@ -6,13 +6,11 @@ import functools
 import importlib
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-from evalguard.core.policy import Verdict
 from evalguard.core.report import Report
 from evalguard.errors import ConfigError, LabelsError, SinkError, UnsupportedSourceError
 from evalguard.guards.errors import AlignmentError
@@ -21,26 +19,13 @@ from evalguard.step import progress as showing
 from evalguard.step.config.read import Settings, read_all
 from evalguard.step.config.sections import Call
 from evalguard.step.config.step_file import Step
+from evalguard.step.exit_codes import Exit, exit_code
 from evalguard.step.imports import found, importable
 from evalguard.step.mlflow_run import Record, recording, store_of
 from evalguard.step.opened import Opened, of_tf_keras, open_step
 from evalguard.step.outputs import METRICS, PREDICTIONS, REPORT, clear, write_metrics, write_predictions
 
 WRONG_INPUT = (ConfigError, LabelsError, UnsupportedSourceError)
-
-
-class Exit(IntEnum):
-    """Exit codes of the command line."""
-
-    GOOD = 0
-    FAIL = 1
-    USAGE = 2
-    NOT_JUDGED = 3
-    NOT_LOGGED = 4
-
-
-# Of several evaluations, the one that decides comes first.
-WORST_FIRST = (Exit.USAGE, Exit.FAIL, Exit.NOT_JUDGED, Exit.NOT_LOGGED, Exit.GOOD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +41,6 @@ class Result:
     code: Exit
     report: Report | None
     message: str = ""
-
-
-def exit_code(report: Report) -> Exit:
-    """The exit code of a verdict."""
-    if report.verdict is Verdict.FAIL:
-        return Exit.FAIL
-    return Exit.NOT_JUDGED if report.verdict is Verdict.UNPROVEN else Exit.GOOD
-
-
-def worst(codes: Sequence[Exit]) -> Exit:
-    """The exit code of several evaluations."""
-    return next(code for code in WORST_FIRST if code in codes)
 
 
 def run_all(path: Path, settings: Settings | None = None, progress: showing.Progress = "none") -> Iterator[Result]:

@@ -9,17 +9,16 @@ Use it to check that your own evaluation notices a misalignment::
 """
 
 from evalguard.testing.memory_sink import MemorySink
+from evalguard.testing.scenarios.data import Mistake
+from evalguard.testing.scenarios.scenario import MISTAKES, mistake
 from evalguard.testing.streams import (
     FAULTS,
-    MISTAKES,
-    Mistake,
     aligned_batches,
     as_generator,
     as_pydataset,
     as_sequence,
     as_tf_dataset,
     faulty_batches,
-    mistake,
 )
 
 __all__ = [

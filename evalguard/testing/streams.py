@@ -10,23 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.capture.tags import tagged
-from evalguard.testing.memory_sink import MemorySink
-from evalguard.testing.scenarios.data import Mistake
-from evalguard.testing.scenarios.scenario import MISTAKES, mistake
-
-__all__ = [
-    "FAULTS",
-    "MISTAKES",
-    "MemorySink",
-    "Mistake",
-    "aligned_batches",
-    "as_generator",
-    "as_pydataset",
-    "as_sequence",
-    "as_tf_dataset",
-    "faulty_batches",
-    "mistake",
-]
 
 Ids = NDArray[np.int64]
 Batches = list[Ids]

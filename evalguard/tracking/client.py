@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
+
+from evalguard.core.own_errors import foreign
+from evalguard.errors import EvalGuardError
 
 # Answers that no second try will change.
 FOR_GOOD = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "INVALID_STATE"})
@@ -24,12 +28,34 @@ def client_of(tracking_uri: str) -> Any:
     if path is not None and not path.exists():
         msg = f"expected an MLflow store at {path}, found none there"
         raise StoreGoneError(msg)
+    return new_client(tracking_uri)
+
+
+def new_client(tracking_uri: str) -> Any:
+    """A client for an explicit store; MLflow makes an sqlite file that is not there."""
     from mlflow.tracking import MlflowClient
 
-    return MlflowClient(tracking_uri=tracking_uri)
+    with foreign():
+        return _Client(MlflowClient(tracking_uri=tracking_uri))
 
 
-class StoreGoneError(Exception):
+class _Client:
+    """MLflow's client; what its methods raise is marked as no error of ours."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self._client, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with foreign():
+                return method(*args, **kwargs)
+
+        return call
+
+
+class StoreGoneError(EvalGuardError):
     """The store is a file, and the file is not there."""
 
     error_code = "RESOURCE_DOES_NOT_EXIST"

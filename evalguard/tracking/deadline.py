@@ -1,4 +1,4 @@
-"""Work that may hang, with a deadline for whoever waits: one thing at a time for each server.
+"""How long anybody waits for MLflow, and the mechanism that keeps to it: one thing at a time for each server.
 
 A call that ran into its deadline goes on in its daemon thread, as MLflow's own
 retries cannot be stopped. Until it ends nothing else is tried there, so a late
@@ -12,34 +12,88 @@ import threading
 import time
 from collections.abc import Callable
 
+from evalguard.core.own_errors import swallow
+from evalguard.errors import SinkError
+from evalguard.tracking.client import short, shown
+
+# A verdict is on its way: an evaluation is not held up any longer. What did not arrive is kept and sent later.
+SEND_S = 10.0
+# One answer for somebody who asks: the gate, the view.
+ASK_S = 30.0
+# The first use of a local store makes its tables.
+LOCAL_STORE_S = 120.0
+# Between two looks at a record that another process is sending.
+POLL_S = 0.02
+# Two writers met in the database: each waits a random time between these before its next try.
+CONFLICT_PAUSE_S = (0.01, 0.1)
+
 
 class NotInTime(Exception):  # noqa: N818 - a state of the server, no fault of the work
     """The work did not end before its deadline; it may still be under way."""
+
+
+class UnderWay:
+    """Work that was begun on a thread of its own.
+
+    Args:
+        work: What to do.
+    """
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        self._failure: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                work()
+            except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+                self._failure.append(error)
+
+        # A daemon: a server that hangs keeps no program alive.
+        self._thread = threading.Thread(target=run, name="evalguard-mlflow", daemon=True)
+        self._thread.start()
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._thread.is_alive()
+
+    def end(self, seconds: float | None = None) -> None:
+        """Wait for its end, no longer than ``seconds``.
+
+        Raises:
+            NotInTime: It has not ended by then.
+            BaseException: What ``work`` raised.
+        """
+        self._thread.join(seconds)
+        if self.running:
+            raise NotInTime
+        if self._failure:
+            raise self._failure[0]
 
 
 class Courier:
     """Does work for one server, one piece at a time.
 
     Attributes:
-        server: Tracking URI, for the name of the thread.
+        server: Its tracking URI.
     """
 
     def __init__(self, server: str) -> None:
         self.server = server
         self._turn = threading.Lock()
-        self._late: threading.Thread | None = None
+        self._late: UnderWay | None = None
 
     @property
     def stuck(self) -> bool:
         """Whether work that was given up is still under way."""
-        return self._late is not None and self._late.is_alive()
+        return self._late is not None and self._late.running
 
     def do(self, work: Callable[[], object], seconds: float) -> None:
         """Do ``work`` on a daemon thread and wait for it, no longer than ``seconds``.
 
         Raises:
             NotInTime: It did not end in time, or earlier work has not ended.
-            Exception: What ``work`` raised.
+            BaseException: What ``work`` raised.
         """
         deadline = time.monotonic() + seconds
         if self.stuck or not self._turn.acquire(timeout=seconds):
@@ -47,27 +101,14 @@ class Courier:
         try:
             if self.stuck:
                 raise NotInTime
-            self._run(work, deadline)
+            begun = UnderWay(work)
+            try:
+                begun.end(max(0.0, deadline - time.monotonic()))
+            except NotInTime:
+                self._late = begun
+                raise
         finally:
             self._turn.release()
-
-    def _run(self, work: Callable[[], object], deadline: float) -> None:
-        failure: list[Exception] = []
-
-        def run() -> None:
-            try:
-                work()
-            except Exception as error:  # noqa: BLE001 - whatever a store raises is handed to the one who waits
-                failure.append(error)
-
-        thread = threading.Thread(target=run, name="evalguard-mlflow", daemon=True)
-        thread.start()
-        thread.join(max(0.0, deadline - time.monotonic()))
-        if thread.is_alive():
-            self._late = thread
-            raise NotInTime
-        if failure:
-            raise failure[0]
 
 
 _couriers: dict[str, Courier] = {}
@@ -76,6 +117,30 @@ _couriers: dict[str, Courier] = {}
 def courier(server: str) -> Courier:
     """The courier of a server, one in each process."""
     return _couriers.setdefault(server, Courier(server))
+
+
+def do_in_time(server: str, work: Callable[[], object], seconds: float, failed: str, then: str) -> None:
+    """Do ``work`` for a server, and say it in our words if that fails.
+
+    Args:
+        server: Its tracking URI.
+        work: What to do.
+        seconds: Longest time to wait.
+        failed: What the server did not do: ``did not take the verdict PASS``.
+        then: What that means for the caller; put behind the message as it is.
+
+    Raises:
+        SinkError: It failed, or did not end in time.
+    """
+    try:
+        courier(server).do(work, seconds)
+    except NotInTime:
+        msg = f"MLflow at {shown(server)} {failed} within {seconds:g} s{then}"
+        raise SinkError(msg) from None
+    except Exception as error:
+        swallow(error)
+        msg = f"MLflow at {shown(server)} {failed}: {short(error)}{then}"
+        raise SinkError(msg) from error
 
 
 if hasattr(os, "register_at_fork"):

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from evalguard.core.own_errors import swallow
 from evalguard.tracking.client import log, short
 from evalguard.tracking.lineage import lineage
 from evalguard.tracking.record import Record
@@ -91,5 +92,6 @@ def _try(what: str, work: Callable[[], Any]) -> Any:
     try:
         return work()
     except Exception as error:  # noqa: BLE001 - whatever a store raises, the verdict is there already
+        swallow(error)
         log.warning("evalguard: the %s was not written to MLflow: %s", what, short(error))
         return None

@@ -16,23 +16,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from evalguard.core.files import as_bytes
 from evalguard.core.report import Report
 from evalguard.errors import SinkError
 from evalguard.reporting.sink import Artifacts
 from evalguard.tracking import spool
-from evalguard.tracking.client import short, shown
-from evalguard.tracking.deadline import NotInTime, courier
+from evalguard.tracking.deadline import POLL_S, SEND_S, NotInTime, courier, do_in_time
 from evalguard.tracking.record import Record
 from evalguard.tracking.replay import replay
 from evalguard.tracking.send import send
 from evalguard.tracking.slots import ERROR, PENDING, slug
 from evalguard.tracking.target import Target, find_run
 
-TIMEOUT_S = 10.0
 # For a terminal: MLflow shows the page beside it, and each file is a request more to wait for.
 NOT_SENT = frozenset({"report.txt"})
-# Between two looks at a record that another process is sending.
-POLL_S = 0.02
 
 _log = logging.getLogger("evalguard")
 _said_no_run = False
@@ -41,7 +38,7 @@ _given: dict[Target, set[str]] = {}
 
 
 def mlflow_sink(
-    option: str | bool, timeout_s: float = TIMEOUT_S, model: str | None = None, tracking_uri: str | None = None
+    option: str | bool, timeout_s: float = SEND_S, model: str | None = None, tracking_uri: str | None = None
 ) -> MlflowSink | None:
     """A sink for the run that ``option`` names, or None where there is no run.
 
@@ -72,7 +69,7 @@ class MlflowSink:
         timeout_s: Longest time to wait, seconds.
     """
 
-    def __init__(self, target: Target, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, target: Target, timeout_s: float = SEND_S) -> None:
         self.target = target
         self.timeout_s = timeout_s
         self._name = "evaluation"
@@ -110,7 +107,7 @@ class MlflowSink:
             report.checked_at_ms or _now_ms(),
             counts={"violations": report.violations, **{name: int(count) for name, count in report.counts.items()}},
             labels={part: report.labels[part] for part in ("name", "digest", "n") if part in report.labels},
-            artifacts={name: _bytes(content) for name, content in artifacts.items() if name not in NOT_SENT},
+            artifacts={name: as_bytes(content) for name, content in artifacts.items() if name not in NOT_SENT},
             figures=dict(impact_figures(report)),
         )
         self._keep_and_send(record)
@@ -174,14 +171,7 @@ class MlflowSink:
     def _send(self, what: str, record: Record, kept: Path | None, note: str = "") -> None:
         where = f" It is kept in {kept}; `evalguard replay` sends it." if kept else note
         uri, deadline = self.target.tracking_uri, time.monotonic() + self.timeout_s
-        try:
-            courier(uri).do(lambda: _deliver(record, kept, deadline), self.timeout_s)
-        except NotInTime:
-            msg = f"MLflow at {shown(uri)} did not take {what} within {self.timeout_s:g} s.{where}"
-            raise SinkError(msg) from None
-        except Exception as error:
-            msg = f"MLflow at {shown(uri)} did not take {what}: {short(error)}.{where}"
-            raise SinkError(msg) from error
+        do_in_time(uri, lambda: _deliver(record, kept, deadline), self.timeout_s, f"did not take {what}", f".{where}")
         _catch_up(uri, deadline)
 
 
@@ -226,10 +216,6 @@ def impact_figures(report: Report) -> Iterator[tuple[str, float]]:
         for name, value in figures.to_dict().items():
             if isinstance(value, (int, float)) and math.isfinite(value):
                 yield f"{metric}/{name}", abs(float(value)) if name == "difference" else float(value)
-
-
-def _bytes(content: str | bytes) -> bytes:
-    return content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
 
 
 def _now_ms() -> int:

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from evalguard.core.own_errors import swallow
 from evalguard.errors import SinkError
 from evalguard.tracking import spool
 from evalguard.tracking.client import refused_for_good, short, shown
@@ -88,6 +89,7 @@ def _try_to_send(path: Path, record: Record, down: set[str]) -> bool:
     try:
         return send(record) is not None
     except Exception as error:
+        swallow(error)
         if refused_for_good(error):
             target = spool.put_aside(path, spool.REFUSED)
             msg = f"{target}: {where} refuses it: {short(error)}. Restore the run, or remove the file."

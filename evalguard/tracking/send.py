@@ -9,13 +9,13 @@ from __future__ import annotations
 import random
 import re
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from evalguard.tracking.client import client_of
+from evalguard.tracking.deadline import CONFLICT_PAUSE_S, UnderWay
 from evalguard.tracking.extras import write_extras
 from evalguard.tracking.note import BEGIN, NOTE_TAG, block, with_block
 from evalguard.tracking.record import RECORD_FILE, Record, choose_slot, own_slot, record_content
@@ -47,35 +47,13 @@ def send(record: Record, until: float | None = None) -> str | None:
         # What another wrote at the same moment is put right with the verdict; until then the run says no PASS.
         return own.name
     # The files take as long as all the rest.
-    files = _beside(lambda: _write_files(client, record, own.name))
+    files = UnderWay(lambda: _write_files(client, record, own.name))
     try:
         _settle(client, record)
         write_extras(client, record, own)
     finally:
-        files()
+        files.end()
     return own.name
-
-
-def _beside(work: Callable[[], None]) -> Callable[[], None]:
-    """Begin work; gives a function that waits for its end and raises what it raised."""
-    failure: list[Exception] = []
-
-    def run() -> None:
-        try:
-            work()
-        except Exception as error:  # noqa: BLE001 - whatever a store raises is handed to the one who waits
-            failure.append(error)
-
-    # A daemon: a server that hangs keeps no program alive.
-    thread = threading.Thread(target=run, name="evalguard-mlflow", daemon=True)
-    thread.start()
-
-    def end() -> None:
-        thread.join()
-        if failure:
-            raise failure[0]
-
-    return end
 
 
 def _write_truth(client: Any, record: Record, until: float | None) -> Slot | None:
@@ -131,7 +109,7 @@ def _log_batch(
     except Exception as error:
         if last or not CONFLICT.search(str(error)):
             raise
-        time.sleep(random.uniform(0.01, 0.1))  # noqa: S311 - no secret
+        time.sleep(random.uniform(*CONFLICT_PAUSE_S))  # noqa: S311 - no secret
         return False
     return True
 

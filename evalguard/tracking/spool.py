@@ -18,8 +18,9 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from evalguard.core.files import FOR_OWNER
 from evalguard.errors import SinkError
-from evalguard.reporting.file_sink import write_atomically
+from evalguard.reporting.file_sink import write_output
 from evalguard.tracking.record import VERSION, Record
 
 SUFFIX = ".evalguard.json"
@@ -46,7 +47,7 @@ def put(record: Record, directory: Path | None = None) -> Path:
     path = folder / f"{record.checked_at_ms:014d}-{uuid.uuid4().hex}{SUFFIX}"
     data = asdict(record)
     data["artifacts"] = {name: base64.b64encode(content).decode() for name, content in record.artifacts.items()}
-    write_atomically(path, json.dumps(data), mode=0o600)
+    write_output(path, json.dumps(data), FOR_OWNER)
     return path
 
 

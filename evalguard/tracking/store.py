@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from evalguard.core.own_errors import swallow
 from evalguard.errors import ConfigError, SinkError
 from evalguard.tracking.client import StoreGoneError, client_of, short, shown
 from evalguard.tracking.deadline import Courier, NotInTime
@@ -52,6 +53,7 @@ class Store:
             msg = f"{self.who}: {where} did not answer within {self._timeout_s:g} s"
             raise SinkError(msg) from None
         except Exception as error:
+            swallow(error)
             if getattr(error, "error_code", "") in NOT_THERE:
                 raise LookupError(short(error)) from error
             msg = f"{self.who}: {where} could not be asked: {short(error)}"

@@ -266,3 +266,17 @@ def test_every_command_shows_an_example(command):
 @pytest.mark.parametrize("what", ["step", "report"])
 def test_schemas_are_printed(what):
     assert json.loads(CliRunner().invoke(cli, ["schema", what]).output)["type"] == "object"
+
+
+def test_a_page_that_cannot_be_written_in_full_leaves_the_old_one(written, tmp_path, monkeypatch):
+    (path, _), page = written, tmp_path / "page.html"
+    page.write_text("old")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    done = report_command(path, "--html", page)
+    assert done.exit_code == 2
+    assert "page.html: cannot be written: No space left on device" in done.output
+    assert page.read_text() == "old"

@@ -54,7 +54,6 @@ def test_a_row_is_misaligned_exactly_where_another_content_was_fed(rows, referen
 def test_a_stream_aligned_by_content_is_aligned(contents):
     match = match_content(digests(contents), digests(contents))
     assert match.samples.tolist() == list(range(len(contents)))
-    assert match.aligned(len(contents))
     assert match.comparable
 
 

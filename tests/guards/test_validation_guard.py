@@ -18,9 +18,9 @@ import tf_keras
 
 import evalguard
 from evalguard import MisalignmentError, UnprovenError, Verdict
-from evalguard.capture.engines import patching
 from evalguard.capture.engines.callbacks import Hooks
 from evalguard.tracking.slots import slots
+from tests.capture.engines import patching
 from tests.versions import KERAS
 
 N, BATCH, STEPS, EPOCHS = 53, 8, 3, 3

@@ -8,7 +8,7 @@ import tf_keras
 
 import evalguard
 from evalguard.testing.scenarios.data import Data
-from evalguard.testing.streams import MISTAKES, mistake
+from evalguard.testing.scenarios.scenario import MISTAKES, mistake
 
 # Names that hold in any size; the others need more rows than this for their pattern to show.
 SIZES = [(50, 8), (1001, 32)]

@@ -5,7 +5,9 @@ import time
 
 import pytest
 
-from evalguard.tracking.deadline import Courier, NotInTime, courier
+from evalguard.core.own_errors import OwnError, foreign
+from evalguard.errors import SinkError
+from evalguard.tracking.deadline import Courier, NotInTime, UnderWay, courier, do_in_time
 
 
 def test_work_in_time_is_done_and_its_error_handed_on():
@@ -79,3 +81,46 @@ def test_the_thread_of_late_work_does_not_keep_the_program_from_ending():
         Courier("x").do(release.wait, 0.05)
     assert all(thread.daemon for thread in threading.enumerate() if thread.name == "evalguard-mlflow")
     release.set()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("server says no"), OwnError()], ids=["foreign", "ours"])
+def test_what_goes_on_beside_ends_with_its_error(error):
+    def work():
+        raise error
+
+    with pytest.raises(type(error)):
+        UnderWay(work).end()
+
+
+def test_what_goes_on_beside_can_be_waited_for_twice():
+    release, done = threading.Event(), []
+    begun = UnderWay(lambda: done.append(release.wait()))
+    with pytest.raises(NotInTime):
+        begun.end(0.01)
+    assert begun.running
+    release.set()
+    begun.end()
+    assert done == [True]
+    assert not begun.running
+
+
+def test_a_server_that_fails_or_hangs_is_told_in_our_words_without_its_password():
+    release = threading.Event()
+
+    def refuse():
+        with foreign():
+            raise LookupError(42)
+
+    where = "http://user:secret@host/x"
+    with pytest.raises(SinkError) as caught:
+        do_in_time(where, refuse, 5, "did not take it", ". It is kept.")
+    assert str(caught.value) == "MLflow at http://host/x did not take it: LookupError: 42. It is kept."
+    with pytest.raises(SinkError) as caught:
+        do_in_time(where, release.wait, 0.01, "did not take it", ". It is kept.")
+    assert str(caught.value) == "MLflow at http://host/x did not take it within 0.01 s. It is kept."
+    release.set()
+
+
+def test_an_error_of_ours_on_the_way_to_a_server_is_loud_in_strict_mode():
+    with pytest.raises(OwnError):
+        do_in_time("http://ours", lambda: 1 / 0, 5, "did not take it", "")

@@ -63,11 +63,6 @@ def remove(owner: type, methods: tuple[str, ...]) -> None:
                 patch.remove()
 
 
-def active() -> bool:
-    """Whether any method is replaced right now."""
-    return bool(_patches)
-
-
 def replaced_on(instance: Any, method: str, through: Callable[..., Any]) -> Callable[[], None]:
     """Send calls of one object's method through another function.
 

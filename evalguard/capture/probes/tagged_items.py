@@ -11,6 +11,7 @@ import numpy as np
 
 from evalguard.capture.batch_digests import Seals, look, sealable
 from evalguard.capture.tags import Unwrap, unwrap_like, wrap_batch
+from evalguard.core.own_errors import swallow
 from evalguard.data.fingerprint import row_fingerprints
 from evalguard.data.kinds import is_image_iterator
 from evalguard.data.tree import unpack
@@ -87,7 +88,7 @@ class TaggedItems:
             return None
         try:
             return self._indices(index)
-        except Exception:  # noqa: BLE001 - an item without an index is reported as not named
+        except Exception:  # noqa: BLE001 - the user's own method; an item without an index is reported as not named
             return None
 
     def _compare(self, index: int, batch: Any) -> None:
@@ -95,7 +96,8 @@ class TaggedItems:
         try:
             x = unpack(batch)[0]
             content = look(x)[0] if sealable(x) else row_fingerprints(x)[0].tobytes()
-        except Exception:  # noqa: BLE001 - evidence for a cause only
+        except Exception as error:  # noqa: BLE001 - evidence for a cause only
+            swallow(error)
             return
         with self._lock:
             self.item_changed |= self._peeked.setdefault(index, content) != content

@@ -17,10 +17,12 @@ from evalguard.capture.recording.tag_log import TagLog, n_tagged
 from evalguard.capture.recording.to_trace import all_keys, all_rows, positions
 from evalguard.core.columns.storage import Memory
 from evalguard.core.label_table import normal_keys
+from evalguard.core.own_errors import foreign, swallow
 from evalguard.core.trace import UNKNOWN, SourceState, Trace
 from evalguard.core.trace_join import stack_nests
 from evalguard.data import tree
 from evalguard.data.row_layout import LeafSpec
+from evalguard.errors import ConfigError
 
 
 @dataclass(slots=True)
@@ -131,7 +133,7 @@ class Recorder:
             try:
                 self._note_group(group)
             except Exception as error:  # noqa: BLE001 - checking must never cost the user the predictions
-                self.problem = self.problem or f"{type(error).__name__} while batches were noted: {error}"
+                self._failed(error, "while batches were noted")
 
     def _note_group(self, group: Group) -> None:
         parts = group.parts()
@@ -157,7 +159,7 @@ class Recorder:
         try:
             still = self.stream.intact()
         except Exception as error:  # noqa: BLE001 - checking must never cost the user the predictions
-            self.problem = self.problem or f"{type(error).__name__} while a batch was looked at again: {error}"
+            self._failed(error, "while a batch was looked at again")
             return
         if not all(still):
             self.settle()
@@ -173,7 +175,7 @@ class Recorder:
             self.stopped = self.watch(self) if self.watch is not None else ""
         except Exception as error:  # noqa: BLE001 - then the call is judged at its end, as any other
             self.watch = None
-            self.problem = self.problem or f"{type(error).__name__} while looking for a fault: {error}"
+            self._failed(error, "while looking for a fault")
         self.seconds += time.perf_counter() - start
 
     def note(self, batch: Any, tag: Any) -> None:
@@ -181,7 +183,12 @@ class Recorder:
         try:
             self._note(batch, tag)
         except Exception as error:  # noqa: BLE001 - checking must never cost the user the predictions
-            self.problem = self.problem or f"{type(error).__name__} while a batch was noted: {error}"
+            self._failed(error, "while a batch was noted")
+
+    def _failed(self, error: Exception, when: str) -> None:
+        """Keep the first reason why the call is not observed in full."""
+        swallow(error)
+        self.problem = self.problem or f"{type(error).__name__} {when}: {error}"
 
     def _note(self, batch: Any, tag: Any) -> None:
         x, y, _ = tree.unpack(batch)
@@ -208,17 +215,22 @@ class Recorder:
             # The key names the row; it is no part of what it contains.
             x = {name: part for name, part in x.items() if name != options.key}
         if options.fingerprint is not None:
-            x = options.fingerprint(tree.map_leaves(to_numpy, x))
+            x = tree.map_leaves(to_numpy, x)
+            with foreign():
+                x = options.fingerprint(x)
         self.contents.add(x, to_numpy)
 
     def _keys(self, batch: Any, x: Any) -> NDArray[Any]:
         key = self.options.key
         if callable(key):
-            return normal_keys(key(tree.map_leaves(to_numpy, batch)), "keys in the stream")
+            batch = tree.map_leaves(to_numpy, batch)
+            with foreign():
+                keys = key(batch)
+            return normal_keys(keys, "keys in the stream")
         if not isinstance(x, dict) or key not in x:
             found = f"entries {sorted(x)}" if isinstance(x, dict) else type(x).__name__
-            msg = f"expected x to be a dict with an entry {key!r}, found {found}"
-            raise KeyError(msg)
+            msg = f"key: expected x to be a dict with an entry {key!r}, found {found}"
+            raise ConfigError(msg)
         return normal_keys(to_numpy(x[key]), "keys in the stream")
 
     def without_key(self, batch: Any) -> Any:

@@ -15,6 +15,7 @@ from evalguard.core.diagnosis.unknown import unknown
 from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Cause
 from evalguard.core.label_table import LabelTable
+from evalguard.core.own_errors import swallow
 from evalguard.core.trace import Int64, Trace
 
 MAX_CAUSES = 3
@@ -75,7 +76,8 @@ def _asked(view: View, recognisers: tuple[Recogniser, ...]) -> list[Cause]:
     for recognise in recognisers:
         try:
             named = recognise(view)
-        except Exception:  # noqa: BLE001, S112 - a cause that cannot be told must not cost the verdict
+        except Exception as error:  # noqa: BLE001 - a recogniser that fails must not cost the verdict
+            swallow(error)
             continue
         if named is not None:
             found.append(named)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from evalguard.core.policy import nearest
 from evalguard.core.sampling import CONTENT
 from evalguard.step.config.yaml_file import COMMAND_LINE, KeyPath, Lines, dotted, line_of
 
@@ -72,7 +72,7 @@ def _said(item: Any, at: KeyPath, kind: type[BaseModel], value: Any) -> str:
     found, what = item.get("input"), item["type"]
     if what == "extra_forbidden":
         names = _allowed(kind, at[:-1], value)
-        return f"unknown key.{_near(at[-1], names)} Known here: {', '.join(names)}."
+        return f"unknown key.{nearest(at[-1], names)} Known here: {', '.join(names)}."
     if what == "missing":
         return "this key is needed"
     if what == ONE_OF:
@@ -80,7 +80,7 @@ def _said(item: Any, at: KeyPath, kind: type[BaseModel], value: Any) -> str:
     if what == "literal_error":
         expected = item["ctx"]["expected"]
         words = [word.strip("' ") for word in expected.replace(" or ", ", ").split(",")]
-        return f"expected {expected}; found {_shown(found)}.{_near(found, words)}"
+        return f"expected {expected}; found {_shown(found)}.{nearest(found, words)}"
     if what == "string_pattern_mismatch" and "models|runs" in item["ctx"]["pattern"]:
         return f"expected models:/NAME/VERSION, models:/NAME@ALIAS or runs:/RUN/PATH; found {_shown(found)}"
     if what == "string_pattern_mismatch" and "databricks" in item["ctx"]["pattern"]:
@@ -119,13 +119,8 @@ def _one_of(names: list[str], found: Any) -> str:
     given = [name for name in names if name in found]
     if given:
         return f"expected one of {', '.join(names)}; found {' and '.join(given)}"
-    hint = next((near for key in found if (near := _near(key, names))), "")
+    hint = next((near for key in found if (near := nearest(key, names))), "")
     return f"expected one of {', '.join(names)}; found {', '.join(map(str, found)) or 'none'}.{hint}"
-
-
-def _near(word: object, names: list[str]) -> str:
-    near = difflib.get_close_matches(str(word), names, n=1, cutoff=0.5)
-    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def _allowed(kind: type[BaseModel], at: KeyPath, value: Any) -> list[str]:

@@ -17,12 +17,12 @@ from typing import get_args
 
 from evalguard.core.policy import Require, check_word
 from evalguard.errors import ConfigError, SinkError
+from evalguard.tracking.deadline import ASK_S
 from evalguard.tracking.gate.assessment import ACCEPTABLE, Demand, GateResult, about_statement, answer
 from evalguard.tracking.gate.selection import about_experiment, about_model, about_run, registered_version
 from evalguard.tracking.slots import FOLDER, MAX_TAG
 from evalguard.tracking.store import Store
 
-TIMEOUT_S = 30.0
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 Moment = str | datetime | timedelta | float
@@ -43,7 +43,7 @@ def gate(
     max_age: Age | None = None,
     tracking_uri: str | None = None,
     tag_version: bool = False,
-    timeout_s: float = TIMEOUT_S,
+    timeout_s: float = ASK_S,
 ) -> GateResult:
     """Ask whether every evaluation in question is proven. Moves no alias.
 

@@ -20,7 +20,7 @@ import numpy as np
 
 import evalguard
 from evalguard import testing
-from evalguard.capture.engines import patching
+from tests.capture.engines import patching
 
 ENGINE, FOLDER = sys.argv[1], Path(sys.argv[2])
 MAIN = os.getpid()

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 import evalguard
-from evalguard.capture.engines import patching
+from tests.capture.engines import patching
 
 BATCH = 8
 # A last batch of five rows, three and two; one of a single row, which leaves a replica with none.

@@ -11,7 +11,7 @@ import tf_keras
 
 import evalguard
 from evalguard import Verdict, testing
-from evalguard.capture.engines import patching
+from tests.capture.engines import patching
 
 N, BATCH = 37, 5
 RNG = np.random.default_rng(0)

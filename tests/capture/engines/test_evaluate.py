@@ -10,7 +10,7 @@ import tf_keras
 
 import evalguard
 from evalguard import Verdict, testing
-from evalguard.capture.engines import patching
+from tests.capture.engines import patching
 
 ENGINES = {"keras3": keras, "tf_keras": tf_keras}
 

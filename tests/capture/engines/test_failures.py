@@ -19,7 +19,7 @@ import tf_keras
 
 import evalguard
 from evalguard import Verdict, testing
-from evalguard.capture.engines import patching
+from tests.capture.engines import patching
 
 ENGINES = {"keras3": keras, "tf_keras": tf_keras}
 N, BATCH, BAD = 40, 4, 5

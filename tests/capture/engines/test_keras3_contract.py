@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import evalguard
 from evalguard import testing
-from evalguard.capture.engines import patching
+from tests.capture.engines import patching
 
 N, BATCH = 37, 8
 

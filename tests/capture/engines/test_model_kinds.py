@@ -13,7 +13,7 @@ import tf_keras
 
 import evalguard
 from evalguard import Verdict, testing
-from evalguard.capture.engines import patching
+from tests.capture.engines import patching
 from tests.versions import KERAS
 
 ENGINES = {"keras3": keras, "tf_keras": tf_keras}

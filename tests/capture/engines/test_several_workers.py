@@ -30,7 +30,7 @@ def test_what_other_processes_computed_is_not_judged_here(kit):
         subprocess.Popen(
             [sys.executable, str(WORKER), str(rank), ports, kit],
             cwd=ROOT,
-            env={"PYTHONPATH": str(ROOT), "PATH": "", "HOME": str(ROOT.home())},
+            env={"PYTHONPATH": str(ROOT), "PATH": "", "HOME": str(ROOT.home()), "EVALGUARD_STRICT": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

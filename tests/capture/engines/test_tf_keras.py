@@ -12,7 +12,7 @@ import tf_keras
 
 import evalguard
 from evalguard import Verdict, testing
-from evalguard.capture.engines import patching
+from tests.capture.engines import patching
 
 N, BATCH = 37, 8
 X = np.stack([np.sin(np.arange(N) * k + k) for k in range(1, 7)], axis=1).astype("float32")

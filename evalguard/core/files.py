@@ -1,0 +1,90 @@
+"""Files written whole: a reader sees the old file or the new one, never a part of it.
+
+Here, because `data` (tables) and `reporting` (reports) both write files and do
+not import one another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+# Of a report: it is for others to read, whatever the umask of the process that evaluated.
+FOR_ALL = 0o644
+# Of what names samples and waits to be sent.
+FOR_OWNER = 0o600
+
+
+@contextlib.contextmanager
+def whole_file(path: Path, mode: int | None = None) -> Iterator[BinaryIO]:
+    """A file to write to that replaces ``path`` at the end; if the block raises, ``path`` stays as it was.
+
+    A link is followed. What is no regular file (a pipe, ``/dev/stdout``) cannot
+    be replaced and is written to directly.
+
+    Args:
+        path: Its folder must exist.
+        mode: Permissions; None for those of the file that is replaced, or, if
+            there is none, those that the umask gives.
+
+    Raises:
+        OSError: The file could not be written.
+    """
+    # Asked before links are followed: /dev/stdout leads to a name that no file has.
+    if path.exists() and not path.is_file():
+        with path.open("wb") as stream:
+            yield stream
+        return
+    path = path.resolve()
+    if mode is None and path.exists():
+        mode = stat.S_IMODE(path.stat().st_mode)
+    # Not tempfile.mkstemp, which ignores the umask. In the same folder, as a rename must not cross file systems.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        # "x": never into what somebody else has put there.
+        with open(temporary, "xb", opener=_private if mode is not None else None) as stream:
+            yield stream
+            stream.flush()
+            # Before the rename: else a power cut may leave the new name without content.
+            os.fsync(stream.fileno())
+        if mode is not None:
+            temporary.chmod(mode)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync(path.parent)
+
+
+def write_whole(path: Path, content: str | bytes, mode: int | None = None) -> None:
+    """Write a file, all of it or nothing; see ``whole_file``.
+
+    Raises:
+        OSError: The file could not be written.
+    """
+    with whole_file(path, mode) as stream:
+        stream.write(as_bytes(content))
+
+
+def as_bytes(content: str | bytes) -> bytes:
+    """Text as UTF-8; what UTF-8 cannot hold (half a surrogate pair, from a file name) is escaped."""
+    return content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
+
+
+def _private(name: str, flags: int) -> int:
+    return os.open(name, flags, FOR_OWNER)
+
+
+def _sync(folder: Path) -> None:
+    """Make the rename itself survive a power cut, where the system lets a folder be opened."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

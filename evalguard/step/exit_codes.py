@@ -1,0 +1,83 @@
+"""Exit codes of every command. ``--help`` prints them from here; a test compares docs/exit-codes.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import IntEnum
+
+from evalguard.core.policy import Verdict
+from evalguard.core.report import Report
+
+
+class ExitCode(IntEnum):
+    """A number and the sentence that says what it means.
+
+    Attributes:
+        meaning: As ``--help`` and docs/exit-codes.md say it.
+    """
+
+    meaning: str
+
+    def __new__(cls, number: int, meaning: str) -> ExitCode:
+        """A member, from the tuple behind its name."""
+        member = int.__new__(cls, number)
+        member._value_ = number
+        member.meaning = meaning
+        return member
+
+
+class Exit(ExitCode):
+    """Of every command but those below."""
+
+    GOOD = 0, "PASS or REPAIRED"
+    # Python ends with 1 after any exception: `guarded` must catch them all, or a crash would say FAIL.
+    FAIL = 1, "FAIL"
+    USAGE = 2, "usage, configuration or unreadable input"
+    NOT_JUDGED = 3, "could not judge: UNPROVEN, the evaluation itself raised, or it was interrupted"
+    NOT_LOGGED = 4, "judged but not logged, where logging was required"
+
+
+class GateExit(ExitCode):
+    """Of ``evalguard gate``."""
+
+    OPEN = 0, "open: every evaluation in question is proven"
+    CLOSED = 1, "closed: one is not, or there is none"
+    USAGE = 2, "usage, or what is asked about does not exist"
+    NO_ANSWER = 3, "MLflow could not be asked: nothing is known, so do not promote"
+    NOT_TAGGED = 4, "open, but the model version could not be tagged"
+
+
+class ViewExit(ExitCode):
+    """Of ``evalguard view``."""
+
+    PRINTED = 0, "printed"
+    USAGE = 2, "usage, or there is no such experiment"
+    NO_ANSWER = 3, "MLflow could not be asked"
+
+
+class DoctorExit(ExitCode):
+    """Of ``evalguard doctor``."""
+
+    HEALTHY = 0, "nothing needs attention"
+    PROBLEM = 1, "something needs attention"
+
+
+# Of several evaluations, the one that decides comes first.
+WORST_FIRST = (Exit.USAGE, Exit.FAIL, Exit.NOT_JUDGED, Exit.NOT_LOGGED, Exit.GOOD)
+
+
+def exit_code(report: Report) -> Exit:
+    """The exit code of a verdict."""
+    if report.verdict is Verdict.FAIL:
+        return Exit.FAIL
+    return Exit.NOT_JUDGED if report.verdict is Verdict.UNPROVEN else Exit.GOOD
+
+
+def worst(codes: Iterable[Exit]) -> Exit:
+    """The exit code of several evaluations."""
+    return min(codes, key=WORST_FIRST.index)
+
+
+def listed(codes: type[ExitCode]) -> str:
+    r"""The codes for the end of a ``--help`` page; click keeps the lines behind ``\b`` as they are."""
+    return "\n".join(["\b", "Exit codes:", *(f"  {code.value}  {code.meaning}" for code in codes)]) + "\n"
