@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from benchmarks.pairs import compare
 from evalguard.capture.recording.tag_log import TagLog
-from evalguard.core.columns.run_length import Runs
+from evalguard.core.columns.run_length import RunLengthColumn
 from evalguard.core.findings import Finding, Reason
 from evalguard.core.judge import judge
 from evalguard.core.order_metrics import order_metrics
@@ -89,7 +89,7 @@ def judge_aligned(rows: int) -> tuple[float, float]:
     for start in range(log.n_rows, rows, 1_000_000):
         log.add(np.arange(start, min(start + 1_000_000, rows)), min(1_000_000, rows - start))
     column = log.tags()
-    assert isinstance(column, Runs)
+    assert isinstance(column, RunLengthColumn)
     trace = Trace(rows, column, column, index_source="position", batch_sizes=log.sizes)
 
     def work() -> None:
@@ -119,7 +119,7 @@ def _judging(rows: int) -> Callable[[], object]:
     order = np.random.default_rng(0).permutation(np.arange(rows, dtype=np.int32)).astype(np.int64)
     labels = Labels(values=np.zeros(rows, np.int8), name="benchmark")
     assert labels.digest
-    unknown = Runs(step=0)
+    unknown = RunLengthColumn(step=0)
     unknown.extend_run(UNKNOWN, rows)
     trace = Trace(rows, unknown, index=order)
     return lambda: judge(trace, labels, Policy())
@@ -131,7 +131,7 @@ def judge_shuffled_content(rows: int) -> float:
     known = rng.integers(0, 2**64, rows, dtype=np.uint64)
     labels = Labels(values=np.zeros(rows, np.int8), fingerprints=known, name="benchmark")
     assert labels.digest
-    unknown = Runs(step=0)
+    unknown = RunLengthColumn(step=0)
     unknown.extend_run(UNKNOWN, rows)
     trace = Trace(rows, unknown, fingerprints=known[rng.permutation(rows)])
     start = time.perf_counter()
@@ -160,12 +160,12 @@ def _judge_mapped(rows: int, *, content: bool) -> float:
             )
         (Labels(fingerprints=column) if content else Labels(values=column)).save(manifest)
         own = np.load(values, mmap_mode="r")
-        unknown = Runs(step=0)
+        unknown = RunLengthColumn(step=0)
         unknown.extend_run(UNKNOWN, rows)
         if content:
             trace = Trace(rows, unknown, fingerprints=own)
         else:
-            trace = Trace(rows, unknown, Runs.of(range(rows)), targets=own)
+            trace = Trace(rows, unknown, RunLengthColumn.of(range(rows)), targets=own)
         tracemalloc.start()
         start_s = time.perf_counter()
         assert judge(trace, Labels.load(manifest), Policy()).report.verdict == "PASS"

@@ -19,7 +19,7 @@ from benchmarks.subjects import BATCH, CONV, KERAS_3, KINDS, MLP, TF_KERAS, Subj
 from benchmarks.turns import Turns
 from evalguard.capture.contract import CaptureOptions
 from evalguard.capture.probes.tf_data import TfDataProbe
-from evalguard.capture.recording.batches import take
+from evalguard.capture.recording.batches import capture_batch
 from evalguard.capture.recording.recorder import Recorder
 
 # Stretches of a call that take turns where fingerprints are alone.
@@ -295,7 +295,7 @@ def fingerprints_alone(subject: Subject, calls: int, *, rows: bool) -> Ratio:
                 for batch in data:
                     xxhash.xxh3_64_intdigest(memoryview(batch))
                 return function(data)
-            predicted = function([take(recorder, batch) for batch in data])
+            predicted = function([capture_batch(recorder, batch) for batch in data])
             if last:
                 recorder.end()
             return predicted

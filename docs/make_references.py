@@ -69,9 +69,9 @@ TESTING = (
     "as_pydataset",
     "as_sequence",
     "as_tf_dataset",
-    "mistake",
-    "MISTAKES",
-    "Mistake",
+    "scenario",
+    "SCENARIOS",
+    "Scenario",
     "MemorySink",
 )
 # Called by operators, so worth a line of their own.

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from evalguard.capture.batch_digests import ALIGNED
+from evalguard.capture.batch_digests import TF_ALIGNMENT
 
 
 def aligned(shape: Any, beyond: int = 0) -> Any:
@@ -15,8 +15,8 @@ def aligned(shape: Any, beyond: int = 0) -> Any:
         beyond: Bytes that its address is beyond such a one: then it is copied.
     """
     size = int(np.prod(shape)) * 4
-    raw = np.zeros(size + 2 * ALIGNED, np.uint8)
-    start = -raw.ctypes.data % ALIGNED + beyond
+    raw = np.zeros(size + 2 * TF_ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % TF_ALIGNMENT + beyond
     return raw[start : start + size].view("float32").reshape(shape)
 
 

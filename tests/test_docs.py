@@ -14,7 +14,7 @@ from evalguard.cli.app import cli
 from evalguard.core.policy import Proof
 from evalguard.step.config.markdown import markdown
 from evalguard.step.config.read import read_all
-from evalguard.step.exit_codes import DoctorExit, Exit, GateExit, ViewExit
+from evalguard.step.exit_codes import DoctorExit, ExitCode, GateExit, ViewExit
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -142,7 +142,7 @@ def test_the_step_files_of_the_reference_are_valid(tmp_path):
 @pytest.mark.parametrize(
     ("table", "codes", "arguments"),
     [
-        pytest.param("`evalguard run`, `evalguard check`", Exit, (), id="run-and-check"),
+        pytest.param("`evalguard run`, `evalguard check`", ExitCode, (), id="run-and-check"),
         pytest.param("`evalguard gate`", GateExit, ("gate",), id="gate"),
         pytest.param("`evalguard view`", ViewExit, ("view",), id="view"),
         pytest.param("`evalguard doctor`", DoctorExit, ("doctor",), id="doctor"),

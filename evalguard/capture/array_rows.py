@@ -14,10 +14,10 @@ from evalguard.data import tree
 from evalguard.data.fingerprint import row_fingerprints
 
 # Bytes of a row of arrays from which on it is looked at in such places; how many rows at once.
-LARGE_ROW, CHUNK = 1 << 12, 1 << 14
+MIN_LARGE_ROW_BYTES, CHUNK = 1 << 12, 1 << 14
 
 
-class ArraySeals:
+class ArrayRows:
     """Arrays that Keras slices: each delivered batch is compared with the rows that are due.
 
     Of large rows some places are compared, where these tell a row from all
@@ -28,13 +28,13 @@ class ArraySeals:
     """
 
     def __init__(self, x: Any) -> None:
-        self._leaves = tuple(tree.numbers(leaf) for leaf in tree.leaves(x))
+        self._leaves = tuple(tree.as_array(leaf) for leaf in tree.leaves(x))
         self._at = 0
-        self._large = sum(leaf.nbytes // max(len(leaf), 1) for leaf in self._leaves) >= LARGE_ROW
+        self._has_large_rows = sum(leaf.nbytes // max(len(leaf), 1) for leaf in self._leaves) >= MIN_LARGE_ROW_BYTES
         # Which rows look like another; known with the first batch.
-        self._alike: NDArray[np.bool_] | None = None
+        self._ambiguous: NDArray[np.bool_] | None = None
 
-    def take(self, batch: Any) -> tuple[Any, Any]:
+    def identify(self, batch: Any) -> tuple[Any, Any]:
         """A delivered batch and its row numbers; ``ALTERED`` where it does not hold the rows that are due."""
         try:
             return batch, self._numbers(batch)
@@ -43,35 +43,35 @@ class ArraySeals:
             return batch, None
 
     def _numbers(self, batch: Any) -> range | int:
-        delivered = tuple(map(tree.numbers, parts_of(tree.unpack(batch)[0])))
+        delivered = tuple(map(tree.as_array, parts_of(tree.unpack(batch)[0])))
         start, size = self._at, len(delivered[0])
         self._at += size
         due = range(start, start + size)
-        same = self._same_looks if self._large else self._same
+        same = self._same_at_sampled_positions if self._has_large_rows else self._same
         return due if same(delivered, slice(start, start + size)) else ALTERED
 
     def _same(self, delivered: tuple[NDArray[Any], ...], rows: Any) -> bool:
         due = [_cast(leaf[rows], got) for leaf, got in zip(self._leaves, delivered, strict=True)]
         return digest(tuple(due)) == digest(delivered)
 
-    def _same_looks(self, delivered: tuple[NDArray[Any], ...], rows: slice) -> bool:
-        if self._alike is None:
-            self._alike = self._find_alike(delivered)
+    def _same_at_sampled_positions(self, delivered: tuple[NDArray[Any], ...], rows: slice) -> bool:
+        if self._ambiguous is None:
+            self._ambiguous = self._find_ambiguous(delivered)
         for leaf, got in zip(self._leaves, delivered, strict=True):
             if _cast(looked_at(leaf[rows]), got).tobytes() != looked_at(got).tobytes():
                 return False
-        alike = np.flatnonzero(self._alike[rows])
-        return not len(alike) or self._same(tuple(leaf[alike] for leaf in delivered), rows.start + alike)
+        ambiguous = np.flatnonzero(self._ambiguous[rows])
+        return not len(ambiguous) or self._same(tuple(leaf[ambiguous] for leaf in delivered), rows.start + ambiguous)
 
-    def _find_alike(self, like: tuple[NDArray[Any], ...]) -> NDArray[np.bool_]:
-        looks = []
+    def _find_ambiguous(self, like: tuple[NDArray[Any], ...]) -> NDArray[np.bool_]:
+        digests = []
         for start in range(0, len(self._leaves[0]), CHUNK):
             rows = slice(start, start + CHUNK)
-            places = [_cast(looked_at(leaf[rows]), got) for leaf, got in zip(self._leaves, like, strict=True)]
-            looks.append(row_fingerprints(tuple(places))[0])
-        _, which, counts = np.unique(np.concatenate(looks), return_inverse=True, return_counts=True)
-        alike: NDArray[np.bool_] = counts[which] > 1
-        return alike
+            positions = [_cast(looked_at(leaf[rows]), got) for leaf, got in zip(self._leaves, like, strict=True)]
+            digests.append(row_fingerprints(tuple(positions))[0])
+        _, which, counts = np.unique(np.concatenate(digests), return_inverse=True, return_counts=True)
+        ambiguous: NDArray[np.bool_] = counts[which] > 1
+        return ambiguous
 
 
 def _cast(rows: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:

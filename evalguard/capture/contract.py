@@ -11,7 +11,7 @@ from evalguard.core.columns.storage import TRACE_MEMORY
 from evalguard.core.sampling import Sampling
 
 # In the place of a tag: the batch is still to be taken apart.
-LATER = object()
+TAG_PENDING = object()
 
 
 class Stream(Protocol):
@@ -22,15 +22,15 @@ class Stream(Protocol):
         """Takes a delivered batch apart: the batch, and its tag or None."""
 
     @property
-    def bare(self) -> bool:
+    def tag_from_rows(self) -> bool:
         """A batch has nothing beside it, and its rows tell the tag: a copy of it may be taken apart later."""
 
     @property
-    def shared(self) -> bool:
+    def mutable(self) -> bool:
         """Rows may change after they were fed: each batch is looked at when it is fed, and again after that."""
 
     @property
-    def lasting(self) -> int:
+    def safe_batches(self) -> int:
         """How many more batches may be delivered before one must have been looked at; 0: none."""
 
     def intact(self) -> list[bool]:
@@ -41,8 +41,8 @@ class Untagged:
     """A stream of batches without tags."""
 
     unwrap: Unwrap = staticmethod(untagged)
-    bare = shared = False
-    lasting = 0
+    tag_from_rows = mutable = False
+    safe_batches = 0
 
     def intact(self) -> list[bool]:
         """Nothing to compare with."""

@@ -10,7 +10,7 @@ from evalguard.cli.commands import check, doctor, init, run, schema
 from evalguard.cli.gate_and_view import gate, view
 from evalguard.cli.report import report
 from evalguard.cli.running import guarded
-from evalguard.step.exit_codes import Exit, listed
+from evalguard.step.exit_codes import ExitCode, listed
 
 NAME = "evalguard"
 SHELLS = ("bash", "zsh", "fish")
@@ -23,7 +23,7 @@ def _print_completion(context: click.Context, _option: click.Parameter, shell: s
         context.exit()
 
 
-@click.group(epilog=listed(Exit), context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(epilog=listed(ExitCode), context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name=NAME)
 @click.option(
     "--completion",
@@ -59,7 +59,7 @@ def replay() -> None:
         click.echo(f"{done.sent} sent, {done.left} left{older}")
         for failure in done.failures:
             click.echo(f"evalguard: {failure}", err=True)
-        return Exit.NOT_LOGGED if done.left else Exit.GOOD
+        return ExitCode.NOT_LOGGED if done.left else ExitCode.GOOD
 
     guarded(work)
 

@@ -16,7 +16,7 @@ from evalguard.core.policy import Padding, Require
 from evalguard.core.report import Report
 from evalguard.core.report_schema import json_schema
 from evalguard.reporting import print_report
-from evalguard.step.exit_codes import DoctorExit, Exit, exit_code, listed, worst
+from evalguard.step.exit_codes import DoctorExit, ExitCode, exit_code, listed, worst
 
 PROGRESS = ("auto", "plain", "none")
 
@@ -77,7 +77,7 @@ def run(
 def _print_plans(plans: Any) -> int:
     for plan in plans:
         click.echo(plan.text)
-    return Exit.GOOD
+    return ExitCode.GOOD
 
 
 def show(report: Report, *, quiet: bool = False) -> None:
@@ -125,9 +125,9 @@ def check(
     """
 
     def work() -> int:
-        from evalguard.guards.check_tables import Question, compare
+        from evalguard.guards.check_tables import TableCheck, compare
 
-        report = compare(Question(delivered, labels, name=name or delivered.name, **options))
+        report = compare(TableCheck(delivered, labels, name=name or delivered.name, **options))
         if output is not None:
             from evalguard.data.digests import files_sha256
             from evalguard.reporting import artifacts
@@ -156,7 +156,7 @@ def init(paths: tuple[Path, ...], output: Path, *, force: bool) -> None:
         from evalguard.cli.scaffold import write_step
 
         click.echo(write_step(paths, output, force=force))
-        return Exit.GOOD
+        return ExitCode.GOOD
 
     guarded(work)
 
@@ -192,9 +192,9 @@ def schema(what: str) -> None:
 
         if what == "reference":
             click.echo(markdown(), nl=False)
-            return Exit.GOOD
+            return ExitCode.GOOD
 
         click.echo(json.dumps(step_schema() if what == "step" else json_schema(), indent=2, sort_keys=True))
-        return Exit.GOOD
+        return ExitCode.GOOD
 
     guarded(work)

@@ -14,8 +14,8 @@ import evalguard
 from evalguard import __version__
 from evalguard.errors import SinkError
 from evalguard.tracking import spool
-from evalguard.tracking.client import client_of, shown
-from evalguard.tracking.deadline import SEND_S, NotInTime, courier
+from evalguard.tracking.client import client_of, redacted_uri
+from evalguard.tracking.deadline import SEND_S, DeadlineExceeded, deadline_runner
 from evalguard.tracking.target import absolute
 
 # The name `evalguard` on the package index belongs to another project, which provides a module of the same name.
@@ -80,7 +80,7 @@ DEFECTS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class DoctorFinding:
     """One line of the doctor's.
 
     Attributes:
@@ -94,26 +94,28 @@ class Finding:
     text: str
 
 
-def examine() -> Iterator[Finding]:
+def examine() -> Iterator[DoctorFinding]:
     """Look at everything; nothing is changed."""
-    yield Finding("python", good=sys.version_info >= (3, 11), text=f"{platform.python_version()}, {sys.executable}")
-    yield Finding("evalguard", good=True, text=__version__)
+    yield DoctorFinding(
+        "python", good=sys.version_info >= (3, 11), text=f"{platform.python_version()}, {sys.executable}"
+    )
+    yield DoctorFinding("evalguard", good=True, text=__version__)
     yield distribution()
     for name in NEEDED:
         version = _version(name)
-        yield Finding(name, good=version is not None, text=version or "not installed; evalguard needs it")
+        yield DoctorFinding(name, good=version is not None, text=version or "not installed; evalguard needs it")
     for name in OPTIONAL:
-        yield Finding(name, good=True, text=_version(name) or "not installed")
+        yield DoctorFinding(name, good=True, text=_version(name) or "not installed")
     yield _backend()
     yield _spool()
     yield _store()
     for defect in DEFECTS:
         version = _version(defect.package)
         if version is not None and version.startswith(defect.versions):
-            yield Finding(f"known: {defect.package} {version}", good=True, text=defect.what)
+            yield DoctorFinding(f"known: {defect.package} {version}", good=True, text=defect.what)
 
 
-def distribution() -> Finding:
+def distribution() -> DoctorFinding:
     """Which distribution provides the module; any but `keras-evalguard` is another project's, or of an old checkout.
 
     Reads the file list of every installed distribution, which takes up to a second: never at import.
@@ -124,14 +126,14 @@ def distribution() -> Finding:
     if not foreign:
         folder = Path(evalguard.__file__).parent
         text = own[0] if own else f"{DISTRIBUTION} is not installed; the module is imported from {folder}"
-        return Finding("distribution", good=True, text=text)
+        return DoctorFinding("distribution", good=True, text=text)
     found = " and ".join([*(f"{name} {version}" for name, version in foreign.items()), *own])
     text = (
         f"expected only {DISTRIBUTION} to provide the module {MODULE!r}, found {found}. Distributions with the same "
         f"module overwrite each other's files: run `pip uninstall {' '.join(foreign)}`, then `pip install .` in a "
         "checkout of evalguard"
     )
-    return Finding("distribution", good=False, text=text)
+    return DoctorFinding("distribution", good=False, text=text)
 
 
 def _providers() -> dict[str, str]:
@@ -162,42 +164,42 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _backend() -> Finding:
+def _backend() -> DoctorFinding:
     try:
         import keras
 
         backend = keras.config.backend()
     except Exception as error:  # noqa: BLE001 - whatever an installation raises is what is to be told
-        return Finding("engine", good=False, text=f"Keras cannot be imported: {type(error).__name__}: {error}")
+        return DoctorFinding("engine", good=False, text=f"Keras cannot be imported: {type(error).__name__}: {error}")
     good = backend == "tensorflow"
-    return Finding(
+    return DoctorFinding(
         "engine", good=good, text=f"Keras on {backend}" + ("" if good else "; rows are observed on tensorflow only")
     )
 
 
-def _spool() -> Finding:
+def _spool() -> DoctorFinding:
     folder = spool.spool_directory()
     try:
-        waiting, aside = len(list(spool.waiting())), len(list(spool.set_aside()))
+        waiting, aside = len(list(spool.waiting())), len(list(spool.refused_records()))
     except (OSError, SinkError) as error:
-        return Finding("spool", good=False, text=f"{folder} cannot be read: {error}")
+        return DoctorFinding("spool", good=False, text=f"{folder} cannot be read: {error}")
     text = f"{folder}: {waiting} waiting, {aside} set aside"
-    return Finding(
+    return DoctorFinding(
         "spool", good=not waiting and not aside, text=text + ("; send them: evalguard replay" if waiting else "")
     )
 
 
-def _store() -> Finding:
+def _store() -> DoctorFinding:
     import mlflow
 
     uri = absolute(mlflow.get_tracking_uri())
     path = uri.removeprefix("sqlite:///")
     if path != uri and not Path(path).exists():
-        return Finding("mlflow store", good=True, text=f"{uri}: not there yet; made by the first run")
+        return DoctorFinding("mlflow store", good=True, text=f"{uri}: not there yet; made by the first run")
     try:
-        courier(uri).do(lambda: client_of(uri).search_experiments(max_results=1), SEND_S)
-    except NotInTime:
-        return Finding("mlflow store", good=False, text=f"{shown(uri)}: no answer within {SEND_S:.0f} s")
+        deadline_runner(uri).do(lambda: client_of(uri).search_experiments(max_results=1), SEND_S)
+    except DeadlineExceeded:
+        return DoctorFinding("mlflow store", good=False, text=f"{redacted_uri(uri)}: no answer within {SEND_S:.0f} s")
     except Exception as error:  # noqa: BLE001 - whatever a store raises is what is to be told
-        return Finding("mlflow store", good=False, text=f"{shown(uri)}: {type(error).__name__}: {error}")
-    return Finding("mlflow store", good=True, text=f"{shown(uri)}: answers")
+        return DoctorFinding("mlflow store", good=False, text=f"{redacted_uri(uri)}: {type(error).__name__}: {error}")
+    return DoctorFinding("mlflow store", good=True, text=f"{redacted_uri(uri)}: answers")

@@ -17,7 +17,7 @@ from evalguard.errors import ConfigError, LabelsError, SinkError
 from evalguard.labels.labels import Labels
 from evalguard.reporting.escape import visible
 from evalguard.step.exit_codes import GateExit, ViewExit, listed
-from evalguard.tracking.client import shown
+from evalguard.tracking.client import redacted_uri
 from evalguard.tracking.deadline import ASK_S
 from evalguard.tracking.gate.assessment import Evaluation, GateResult
 from evalguard.tracking.gate.gate import gate as ask
@@ -176,8 +176,8 @@ def _line(item: Evaluation, width: int) -> str:
     about += [f"labels {visible(item.labels, 36)}"] if item.labels else []
     about += [f"model {visible(item.model, 80)}"] if item.model else []
     about = [f"run {visible(item.run_id, 40)}", *about] if item.run_id else about
-    told = ", ".join([*about, when])
-    return f"  {visible(item.verdict, 9):9}  {visible(item.name, 40):{width}}  {mark}: {told}"
+    details = ", ".join([*about, when])
+    return f"  {visible(item.verdict, 9):9}  {visible(item.name, 40):{width}}  {mark}: {details}"
 
 
 VIEW_HELP = f"""\b
@@ -203,13 +203,15 @@ def view(experiment: str, server: str | None, timeout: float, *, save_view: bool
 
     def work() -> int:
         store = Store(None, timeout, "view")
-        found = store.named(f"an experiment named {experiment!r}", "get_experiment_by_name", experiment)
+        found = store.get_existing(f"an experiment named {experiment!r}", "get_experiment_by_name", experiment)
         if save_view:
-            store.ask("set_experiment_tag", found.experiment_id, *view_tag(int(time.time() * 1000)))
+            store.call("set_experiment_tag", found.experiment_id, *view_tag(int(time.time() * 1000)))
         served = store.tracking_uri.startswith(("http://", "https://"))
-        base = server or (shown(store.tracking_uri) if served else LOCAL)
+        base = server or (redacted_uri(store.tracking_uri) if served else LOCAL)
         if not served and server is None:
-            click.echo(f"No server is known. Start one: mlflow server --backend-store-uri {shown(store.tracking_uri)}")
+            click.echo(
+                f"No server is known. Start one: mlflow server --backend-store-uri {redacted_uri(store.tracking_uri)}"
+            )
         addresses = {name: address(base, found.experiment_id, text) for name, text in FILTERS.items()}
         addresses |= {"saved view": view_address(base, found.experiment_id)} if save_view else {}
         width = max(map(len, addresses))

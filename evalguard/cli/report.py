@@ -13,7 +13,7 @@ from evalguard.core.files import write_whole
 from evalguard.core.report import Report
 from evalguard.errors import ConfigError
 from evalguard.reporting import to_text
-from evalguard.step.exit_codes import Exit
+from evalguard.step.exit_codes import ExitCode
 
 
 def _file_option(name: str, what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -46,7 +46,7 @@ def report(path: Path, form: str | None, **files: Path | None) -> None:
             _write(file, contents[name])
         if form or not wanted:
             click.echo(found.to_json() if form == "json" else to_text(found), nl=False)
-        return Exit.GOOD
+        return ExitCode.GOOD
 
     guarded(work)
 

@@ -15,7 +15,7 @@ import click
 
 from evalguard.core.own_errors import swallow
 from evalguard.errors import ConfigError, LabelsError, SinkError, UnsupportedSourceError
-from evalguard.step.exit_codes import Exit
+from evalguard.step.exit_codes import ExitCode
 
 LEVELS = ("debug", "info", "warning", "error")
 _log = logging.getLogger("evalguard")
@@ -34,20 +34,20 @@ def guarded(work: Callable[[], int]) -> None:
             status = work()
         except (ConfigError, LabelsError, UnsupportedSourceError) as error:
             click.echo(f"evalguard: {error}", err=True)
-            status = Exit.USAGE
+            status = ExitCode.USAGE
         except SinkError as error:
             click.echo(f"evalguard: {error}", err=True)
-            status = Exit.NOT_LOGGED
+            status = ExitCode.NOT_LOGGED
         except KeyboardInterrupt as error:
             how = "terminated" if isinstance(error, Terminated) else "interrupted"
             click.echo(f"evalguard: {how}; no verdict", err=True)
-            status = Exit.NOT_JUDGED
+            status = ExitCode.NOT_JUDGED
         except Exception as error:  # noqa: BLE001 - Python's own exit code of an exception, 1, would say FAIL
             _log.debug("%s", traceback.format_exc())
             click.echo(
                 f"evalguard: could not go on: {swallow(error)} (--log-level debug shows where); no verdict", err=True
             )
-            status = Exit.NOT_JUDGED
+            status = ExitCode.NOT_JUDGED
     sys.exit(status)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from evalguard.cli.scan import Found, example, input_shape, look
+from evalguard.cli.scan import ScannedFiles, example, input_shape, scan_paths
 from evalguard.core.files import write_whole
 from evalguard.data.tables import IMAGE_SUFFIXES, read_arrays, read_table
 from evalguard.errors import ConfigError
@@ -47,7 +47,7 @@ def write_step(paths: Sequence[Path], output: Path, *, force: bool = False) -> s
     if output.exists() and not force:
         msg = f"init: {output} is there already; give another --output, or --force"
         raise ConfigError(msg)
-    found = look(paths)
+    found = scan_paths(paths)
     base = output.resolve().parent
     model, notes = _chosen(found.models, "model")
     if model is None:
@@ -74,7 +74,7 @@ def _rank(stem: str) -> int:
     return next((number for number, word in enumerate(TEST_WORDS) if word in stem), len(TEST_WORDS))
 
 
-def _draft(found: Found, base: Path, shape: tuple[int | None, ...] | None, notes: list[str]) -> Draft:
+def _draft(found: ScannedFiles, base: Path, shape: tuple[int | None, ...] | None, notes: list[str]) -> Draft:
     tables = {path: read_table(path, "init") for path in found.tables}
     for folder in found.images:
         listing = _listing(tables, folder)

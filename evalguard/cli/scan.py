@@ -18,7 +18,7 @@ MODELS = frozenset({".keras", ".h5"})
 
 
 @dataclass(slots=True)
-class Found:
+class ScannedFiles:
     """What lies at the paths given.
 
     Attributes:
@@ -36,36 +36,36 @@ class Found:
     images: list[Path] = field(default_factory=list)
 
 
-def look(paths: Iterable[Path]) -> Found:
+def scan_paths(paths: Iterable[Path]) -> ScannedFiles:
     """Sort what is given, and what lies directly in the folders given, by kind.
 
     Raises:
         ConfigError: A path is not there.
     """
-    found = Found()
+    found = ScannedFiles()
     for path in paths:
         if not path.exists():
             msg = f"init: expected a model, a data folder or a table at {path}, found none there"
             raise ConfigError(msg)
         inside = path.is_dir() and not (path / "saved_model.pb").is_file()
-        here = Found()
+        here = ScannedFiles()
         for item in sorted(path.iterdir()) if inside else [path]:
             _sort(item, here)
         # With nothing but images below it, a folder is that of the images, and those below it are its classes.
         only_images = here.images and not (here.models or here.tables or here.arrays or here.records)
-        if inside and (only_images or _holds_images(path, own=True)):
+        if inside and (only_images or _contains_images(path, own=True)):
             here.images = [path]
-        for group in fields(Found):
+        for group in fields(ScannedFiles):
             getattr(found, group.name).extend(getattr(here, group.name))
     return found
 
 
-def _sort(item: Path, found: Found) -> None:
+def _sort(item: Path, found: ScannedFiles) -> None:
     suffix = item.suffix.lower()
     if item.is_dir():
         if (item / "saved_model.pb").is_file():
             found.models.append(item)
-        elif _holds_images(item, own=False):
+        elif _contains_images(item, own=False):
             found.images.append(item)
         return
     for suffixes, group in (
@@ -78,7 +78,7 @@ def _sort(item: Path, found: Found) -> None:
             group.append(item)
 
 
-def _holds_images(folder: Path, *, own: bool) -> bool:
+def _contains_images(folder: Path, *, own: bool) -> bool:
     items = folder.iterdir() if own else folder.rglob("*")
     return any(item.suffix.lower() in IMAGE_SUFFIXES for item in items)
 

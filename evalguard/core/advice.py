@@ -26,7 +26,7 @@ def not_proven(evidence: Evidence, proof: Proof, policy: Policy) -> list[str]:
                 notes.append(f"content: the model is fed {', '.join(fed)}, the fingerprints are of {', '.join(known)}")
         elif not match.complete:
             notes.append(f"{match.identity}: {int((match.samples == UNKNOWN).sum())} rows were not named by the source")
-    notes += _not_looked_at(evidence)
+    notes += _not_checked(evidence)
     if proof is Proof.LABELS:
         notes.append("which of several samples with equal labels a row is; label-based metrics are right all the same")
     if proof < Proof.LABELS:
@@ -34,19 +34,20 @@ def not_proven(evidence: Evidence, proof: Proof, policy: Policy) -> list[str]:
     return notes
 
 
-def _not_looked_at(evidence: Evidence) -> list[str]:
+def _not_checked(evidence: Evidence) -> list[str]:
     """What a sample leaves open."""
     sampled = evidence.sampled
     if sampled is None:
         return []
     if not sampled.comparable:
         return ["content: next to no row that was chosen by its place was recognised, so it says nothing"]
-    if not sampled.right:
+    if not sampled.all_match:
         return []
+    one_in_100, two_rows = sampled.miss_probability(), sampled.miss_probability(2 / sampled.n_rows)
     return [
-        f"content of each row: {sampled.n_chosen:,} of {sampled.n_rows:,} rows, chosen by their place, are the samples "
-        "of their labels; a fault that touches 1 row in 100 at random is missed with probability "
-        f"{sampled.missed():.2g}, one that touches 2 rows with {sampled.missed(2 / sampled.n_rows):.2g}"
+        f"content of each row: {sampled.n_chosen:,} of {sampled.n_rows:,} rows, chosen by their position, are the "
+        f"samples of their labels; a fault that touches 1 row in 100 at random is missed with probability {one_in_100:.2g}, "
+        f"one that touches 2 rows with {two_rows:.2g}"
     ]
 
 

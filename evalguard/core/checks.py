@@ -92,11 +92,11 @@ def order_findings(samples: Int64, n_labels: int) -> tuple[Finding, ...]:
     found = [check(samples, n_labels) for check in ORDER_CHECKS]
     if not any(found):
         # Only where rows were not named: [1, unnamed] holds no contradiction but the place of sample 1.
-        found.append(_check_places(samples))
+        found.append(_check_positions(samples))
     return tuple(finding for finding in found if finding is not None)
 
 
-def _check_places(samples: Int64) -> Finding | None:
+def _check_positions(samples: Int64) -> Finding | None:
     what = "rows are not in the place of their sample, whatever the rows are that were not named"
     return _finding(Reason.REORDERED, misaligned(samples), samples, what)
 
@@ -133,13 +133,13 @@ def check_altered(trace: Trace) -> Finding | None:
 def check_reuse(trace: Trace) -> Finding | None:
     """The source stood at its start when the call began."""
     sources = trace.sources
-    used = [state for state in sources if state.kind == "generator" and (state.started or state.handed_before)]
+    used = [state for state in sources if state.kind == "generator" and (state.started or state.calls_before)]
     if not used:
         return None
     state = used[0]
-    if state.handed_before:
+    if state.calls_before:
         how = (
-            f"had been given to {state.handed_before} guarded call(s) before, which took "
+            f"had been given to {state.calls_before} guarded call(s) before, which took "
             f"{state.pulled_before} batches from it"
         )
     else:

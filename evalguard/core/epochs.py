@@ -39,7 +39,7 @@ class Validation:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Compared:
+class _ComparedEpoch:
     """A later validation beside the first one."""
 
     epoch: int
@@ -59,28 +59,35 @@ class _Compared:
         return max(counts["missing"], counts["foreign"] + counts["duplicate"], counts["label_disagreements"])
 
 
-def judge_validations(seen: Sequence[Validation], policy: Policy, **context: Any) -> Report:
+def judge_validations(validations: Sequence[Validation], policy: Policy, **context: Any) -> Report:
     """Whether all validations were scored on the samples of the first.
 
     Args:
-        seen: The validations of one ``fit``, oldest first.
+        validations: The validations of one ``fit``, oldest first.
         policy: What the caller demands; ``require="labels"`` is content with
             the same targets in the same order where inputs change at random.
         **context: Further fields of ``Report``.
     """
-    problem = _unjudged(seen)
+    problem = _unjudged(validations)
     if problem:
-        report = unproven(_as_labels(seen[0]) if seen and seen[0].trace.n_rows else None, policy, problem, **context)
-        return replace(report, method=FIT, calls=tuple(item.trace.n_rows for item in seen))
-    first, labels = seen[0], _as_labels(seen[0])
-    compared = [_compare(item, labels, policy, context) for item in seen[1:]]
+        report = unproven(
+            _as_labels(validations[0]) if validations and validations[0].trace.n_rows else None,
+            policy,
+            problem,
+            **context,
+        )
+        return replace(report, method=FIT, calls=tuple(item.trace.n_rows for item in validations))
+    first, labels = validations[0], _as_labels(validations[0])
+    compared = [_compare(item, labels, policy, context) for item in validations[1:]]
     wrong = [item for item in compared if item.verdict is Verdict.FAIL]
     weak = [item for item in compared if item.verdict is Verdict.UNPROVEN]
     # What the report shows in detail: the first epoch that differs, or is not proven not to.
     shown = (wrong or weak or compared)[0]
-    report = replace(shown.judgement.report, calls=tuple(item.trace.n_rows for item in seen), wrong_rows=(), advice="")
+    report = replace(
+        shown.judgement.report, calls=tuple(item.trace.n_rows for item in validations), wrong_rows=(), advice=""
+    )
     if wrong:
-        return _failed(report, first, wrong, shown, labels, len(seen))
+        return _failed(report, first, wrong, shown, labels, len(validations))
     if weak:
         return replace(report, not_proven=tuple(_notes(weak, first)), advice=_ADVICE)
     return replace(report, not_proven=())
@@ -89,16 +96,16 @@ def judge_validations(seen: Sequence[Validation], policy: Policy, **context: Any
 _ADVICE = 'evalguard.ValidationGuard(require="labels")  # if the validation data is transformed at random'
 
 
-def _unjudged(seen: Sequence[Validation]) -> str:
-    if not seen:
+def _unjudged(validations: Sequence[Validation]) -> str:
+    if not validations:
         return "no validation inside fit was seen: no validation data, or the model validates in a way of its own"
-    for item in seen:
+    for item in validations:
         if item.trace.unobserved:
             return f"epoch {item.epoch}: not every row was observed: {item.trace.unobserved}"
         if not item.trace.n_rows or item.trace.fingerprints is None:
             return f"epoch {item.epoch}: no row of the validation was observed"
-    if len(seen) == 1:
-        return f"only one validation was seen (epoch {seen[0].epoch}): there is none to compare it with"
+    if len(validations) == 1:
+        return f"only one validation was seen (epoch {validations[0].epoch}): there is none to compare it with"
     return ""
 
 
@@ -110,13 +117,18 @@ def _as_labels(first: Validation) -> LabelTable:
     return LabelTable(values=values, fingerprints=trace.fingerprints, spec=trace.spec, name=f"{SCORED} {first.epoch}")
 
 
-def _compare(item: Validation, labels: LabelTable, policy: Policy, context: Mapping[str, Any]) -> _Compared:
+def _compare(item: Validation, labels: LabelTable, policy: Policy, context: Mapping[str, Any]) -> _ComparedEpoch:
     trace = replace(item.trace, ordered=False, method=FIT)
-    return _Compared(item.epoch, trace, judge(trace, labels, policy, **context))
+    return _ComparedEpoch(item.epoch, trace, judge(trace, labels, policy, **context))
 
 
 def _failed(
-    report: Report, first: Validation, wrong: Sequence[_Compared], shown: _Compared, labels: LabelTable, total: int
+    report: Report,
+    first: Validation,
+    wrong: Sequence[_ComparedEpoch],
+    shown: _ComparedEpoch,
+    labels: LabelTable,
+    total: int,
 ) -> Report:
     each = ", ".join(f"{item.wrong:,} of {item.trace.n_rows:,} in epoch {item.epoch}" for item in wrong[:MAX_NAMED])
     message = (
@@ -126,20 +138,20 @@ def _failed(
     return replace(
         report,
         findings=(Finding(Reason.DRIFT, sum(item.wrong for item in wrong), message),),
-        diagnosis=(drift(View(shown.trace, labels, shown.judgement.plain)),),
+        diagnosis=(drift(View(shown.trace, labels, shown.judgement.samples_array)),),
         not_proven=(f"figures unfit for comparison: val_* of {_epochs(wrong)}",),
         stages={"source": "wrong", "transport": "unknown", "labels": "unknown"},
     )
 
 
-def _epochs(items: Sequence[_Compared]) -> str:
+def _epochs(items: Sequence[_ComparedEpoch]) -> str:
     """``epoch 2``, or ``epochs 2, 3, 5``."""
     named = ", ".join(str(item.epoch) for item in items[:MAX_NAMED])
     more = f" and {len(items) - MAX_NAMED} more" if len(items) > MAX_NAMED else ""
     return f"epoch{'' if len(items) == 1 else 's'} {named}{more}"
 
 
-def _notes(weak: Sequence[_Compared], first: Validation) -> list[str]:
+def _notes(weak: Sequence[_ComparedEpoch], first: Validation) -> list[str]:
     item = weak[0]
     notes = [f"{_epochs(weak)}: {note}" for note in item.judgement.report.not_proven]
     if item.judgement.samples is None:

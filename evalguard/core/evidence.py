@@ -8,10 +8,10 @@ import numpy as np
 
 from evalguard.core import arrivals, checks, target_comparison
 from evalguard.core.columns.chunks import counts_up, equal
-from evalguard.core.columns.run_length import Runs
+from evalguard.core.columns.run_length import RunLengthColumn
 from evalguard.core.findings import Finding
 from evalguard.core.label_table import LabelTable
-from evalguard.core.matching import Match, SampleComparison, all_matches, compare_sampled, repeated_rows
+from evalguard.core.matching import Match, SampledComparison, all_matches, compare_sampled, repeated_rows
 from evalguard.core.policy import Policy
 from evalguard.core.target_comparison import LabelComparison
 from evalguard.core.trace import UNKNOWN, Int64, Trace
@@ -32,10 +32,10 @@ class Evidence:
     comparison: LabelComparison
     repeated: Int64
     padding: int
-    sampled: SampleComparison | None
+    sampled: SampledComparison | None
 
     @property
-    def plain(self) -> Int64 | None:
+    def samples_array(self) -> Int64 | None:
         """The samples as an array."""
         return None if self.samples is None else np.asarray(self.samples)
 
@@ -47,11 +47,11 @@ class Evidence:
 
 def gather(trace: Trace, labels: LabelTable, policy: Policy) -> Evidence:
     """What each identity says, which one is used, and how the stream's targets compare."""
-    in_place, sampled = _all_in_place(trace, labels), compare_sampled(trace, labels)
-    if in_place:
-        told = range(len(labels))
-        comparison = _compare(trace, labels, told)
-        return Evidence(trace, labels, in_place, in_place[0], told, (), comparison, _NONE, 0, sampled)
+    in_position, sampled = _all_in_position(trace, labels), compare_sampled(trace, labels)
+    if in_position:
+        positions = range(len(labels))
+        comparison = _compare(trace, labels, positions)
+        return Evidence(trace, labels, in_position, in_position[0], positions, (), comparison, _NONE, 0, sampled)
     matches = all_matches(trace, labels)
     used = next((match for match in matches if match.comparable), None)
     samples = used.samples if used is not None and (used.samples != UNKNOWN).any() else None
@@ -61,17 +61,17 @@ def gather(trace: Trace, labels: LabelTable, policy: Policy) -> Evidence:
         samples = samples[: trace.n_rows - padding] if samples is not None else None
     order = () if samples is None else order_findings(samples, len(labels), ordered=trace.ordered)
     comparison = _compare(trace, labels, samples)
-    kept = trace.n_rows - padding
+    n_rows = trace.n_rows - padding
     if padding:
-        comparison = replace(comparison, rows=comparison.rows[comparison.rows < kept])
+        comparison = replace(comparison, rows=comparison.rows[comparison.rows < n_rows])
     fingerprints = trace.fingerprints
     # Repetitions are told by identity where there is one; equal content matters only without.
-    asked = fingerprints is not None and samples is None
-    repeated = repeated_rows(fingerprints[:kept]) if asked and fingerprints is not None else np.zeros(0, np.int64)
+    needed = fingerprints is not None and samples is None
+    repeated = repeated_rows(fingerprints[:n_rows]) if needed and fingerprints is not None else np.zeros(0, np.int64)
     return Evidence(trace, labels, matches, used, samples, order, comparison, repeated, padding, sampled)
 
 
-def _all_in_place(trace: Trace, labels: LabelTable) -> tuple[Match, ...]:
+def _all_in_position(trace: Trace, labels: LabelTable) -> tuple[Match, ...]:
     """What each identity at hand says, strongest first, where all say that row ``i`` is sample ``i``; else nothing.
 
     Some rows at a time: neither a trace in order nor labels that are mapped come into memory as a whole.
@@ -79,17 +79,17 @@ def _all_in_place(trace: Trace, labels: LabelTable) -> tuple[Match, ...]:
     n_labels = len(labels)
     if trace.n_rows != n_labels:
         return ()
-    told: list[tuple[str, bool]] = []
+    agreement: list[tuple[str, bool]] = []
     if trace.index is not None:
         index = trace.index
-        whole = index.is_range(n_labels) if isinstance(index, Runs) else counts_up(index)
-        told.append(("index" if trace.index_source == "stated" else "position", whole))
+        whole = index.is_range(n_labels) if isinstance(index, RunLengthColumn) else counts_up(index)
+        agreement.append(("index" if trace.index_source == "stated" else "position", whole))
     for name, ours, theirs in (("key", trace.keys, labels.keys), ("content", trace.fingerprints, labels.fingerprints)):
-        if ours is not None and theirs is not None and all(same for _, same in told):
-            told.append((name, ours.dtype.kind == theirs.dtype.kind and equal(ours, theirs)))
-    if not all(same for _, same in told):
+        if ours is not None and theirs is not None and all(same for _, same in agreement):
+            agreement.append((name, ours.dtype.kind == theirs.dtype.kind and equal(ours, theirs)))
+    if not all(same for _, same in agreement):
         return ()
-    return tuple(Match(name, _NONE, complete=True) for name, _ in reversed(told))
+    return tuple(Match(name, _NONE, complete=True) for name, _ in reversed(agreement))
 
 
 def order_findings(samples: Int64, n_labels: int, *, ordered: bool) -> tuple[Finding, ...]:

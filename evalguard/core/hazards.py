@@ -19,7 +19,7 @@ def hazards(trace: Trace, *, passed: bool) -> tuple[str, ...]:
             proof, or is unsafe though it went well, is told too.
     """
     asked = ALWAYS + (ON_A_PASS if passed else ())
-    return tuple(told for hazard in asked if (told := hazard(trace, trace.source)))
+    return tuple(text for hazard in asked if (text := hazard(trace, trace.source)))
 
 
 def ahead(trace: Trace, source: SourceState) -> str:

@@ -38,7 +38,7 @@ class Judgement:
     padding: int = 0
 
     @property
-    def plain(self) -> Int64 | None:
+    def samples_array(self) -> Int64 | None:
         """``samples`` as an array."""
         return None if self.samples is None else np.asarray(self.samples)
 
@@ -64,7 +64,7 @@ def judge(trace: Trace, labels: LabelTable, policy: Policy, **context: Any) -> J
         counts=report_fields.counts(evidence),
         findings=findings,
         wrong_rows=report_fields.wrong_rows(evidence),
-        diagnosis=diagnose(trace, evidence.plain, labels) if findings else (),
+        diagnosis=diagnose(trace, evidence.samples_array, labels) if findings else (),
         hazards=hazards(trace, passed=verdict is Verdict.PASS),
         not_proven=tuple(dict.fromkeys(notes)),
         advice="" if verdict is Verdict.PASS else advice_for(evidence, policy),
@@ -105,7 +105,7 @@ def _proof(evidence: Evidence, policy: Policy) -> Proof:
         and (distinct or policy.duplicate_inputs == "allow")
     ):
         return Proof.LABELS
-    if evidence.sampled is not None and evidence.sampled.right:
+    if evidence.sampled is not None and evidence.sampled.all_match:
         return Proof.SAMPLE
     return Proof.TRANSPORT if trace.transport_intact else Proof.COUNT
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.core.columns.chunks import n_distinct, rising
-from evalguard.core.sampling import Sampled
+from evalguard.core.sampling import SampledRows
 from evalguard.errors import LabelsError
 
 MAX_NAMED = 5
@@ -50,7 +50,7 @@ class LabelTable:
     fingerprints: NDArray[np.uint64] | None = None
     spec: tuple[str, ...] = ()
     name: str = "labels"
-    sampled: Sampled | None = None
+    sampled: SampledRows | None = None
     _digest: list[str] = field(default_factory=list, init=False, repr=False)
     _equal: list[int] = field(default_factory=list, init=False, repr=False)
 
@@ -127,7 +127,9 @@ class LabelTable:
         if not self._digest:
             parts = self._parts()
             told = [part for part in parts if part[0] != "fingerprints"] or parts
-            self._digest.append(digest_of(Part(name, array.dtype, array.shape, _pieces(array)) for name, array in told))
+            self._digest.append(
+                digest_of(DigestPart(name, array.dtype, array.shape, _pieces(array)) for name, array in told)
+            )
         return self._digest[0]
 
 
@@ -186,7 +188,7 @@ def _pieces(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Part:
+class DigestPart:
     """What a digest is of: one array, some rows at a time.
 
     Attributes:
@@ -202,7 +204,7 @@ class Part:
     pieces: Iterable[NDArray[Any]]
 
 
-def digest_of(parts: Iterable[Part]) -> str:
+def digest_of(parts: Iterable[DigestPart]) -> str:
     """``LabelTable.digest`` of arrays that need not be in memory as a whole."""
     sha = hashlib.sha256()
     for part in parts:

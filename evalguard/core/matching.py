@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from evalguard.core.columns.chunks import chunks, equal
 from evalguard.core.label_table import LabelTable, normal_keys
-from evalguard.core.sampling import Sampled
+from evalguard.core.sampling import SampledRows
 from evalguard.core.trace import FOREIGN, UNKNOWN, Column, Int64, Trace
 
 # Below this share of matching rows, the reference is another kind of data
@@ -73,21 +73,21 @@ def match_content(rows: NDArray[np.uint64], reference: NDArray[np.uint64]) -> Ma
         return Match("content", np.arange(len(rows), dtype=np.int64), complete=True)
     samples = np.full(len(rows), FOREIGN, dtype=np.int64)
     common = min(len(rows), len(reference))
-    in_place = np.flatnonzero(rows[:common] == reference[:common])
-    samples[in_place] = in_place
+    in_position = np.flatnonzero(rows[:common] == reference[:common])
+    samples[in_position] = in_position
     taken = np.zeros(len(reference), dtype=bool)
-    taken[in_place] = True
+    taken[in_position] = True
     _assign_rest(rows, reference, samples, taken)
     known = float(np.mean(samples >= 0)) if len(samples) else 1.0
     return Match("content", samples, complete=True, comparable=known > COMPARABLE_SHARE)
 
 
-def comparable_in_place(rows: NDArray[np.uint64], reference: NDArray[np.uint64]) -> bool:
+def comparable_in_position(rows: NDArray[np.uint64], reference: NDArray[np.uint64]) -> bool:
     """Whether enough rows equal the sample in their place to tell that both are one kind of data."""
-    in_place = 0
+    in_position = 0
     for part in chunks(min(len(rows), len(reference))):
-        in_place += int(np.count_nonzero(rows[part] == reference[part]))
-        if in_place > COMPARABLE_SHARE * len(rows):
+        in_position += int(np.count_nonzero(rows[part] == reference[part]))
+        if in_position > COMPARABLE_SHARE * len(rows):
             return True
     return False
 
@@ -151,7 +151,7 @@ def repeated_rows(fingerprints: NDArray[np.uint64]) -> Int64:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SampleComparison:
+class SampledComparison:
     """Rows chosen by their place against the samples of these places.
 
     Attributes:
@@ -167,22 +167,22 @@ class SampleComparison:
     comparable: bool
 
     @property
-    def right(self) -> bool:
+    def all_match(self) -> bool:
         """Each chosen row is the sample of its place."""
         return self.comparable and self.n_chosen > 0 and not self.wrong.size
 
-    def missed(self, share: float = 0.01) -> float:
+    def miss_probability(self, share: float = 0.01) -> float:
         """Probability, at most, that a fault which touches this share of all rows at random touches no chosen one."""
         return float((1.0 - self.n_chosen / self.n_rows) ** max(1, round(share * self.n_rows)))
 
 
-def in_place(ours: Sampled, theirs: Sampled) -> tuple[Int64, NDArray[np.bool_]]:
+def in_position(ours: SampledRows, theirs: SampledRows) -> tuple[Int64, NDArray[np.bool_]]:
     """Places that both sides chose, and whether the row there is the sample of its place."""
-    places, at, there = np.intersect1d(ours.places, theirs.places, assume_unique=True, return_indices=True)
-    return places, ours.fingerprints[at] == theirs.fingerprints[there]
+    positions, at, there = np.intersect1d(ours.positions, theirs.positions, assume_unique=True, return_indices=True)
+    return positions, ours.fingerprints[at] == theirs.fingerprints[there]
 
 
-def compare_sampled(trace: Trace, labels: LabelTable) -> SampleComparison | None:
+def compare_sampled(trace: Trace, labels: LabelTable) -> SampledComparison | None:
     """The chosen rows against the labels' samples of their places; None where one side has none."""
     ours, theirs, whole = trace.sampled, labels.sampled, labels.fingerprints
     if ours is None:
@@ -190,10 +190,10 @@ def compare_sampled(trace: Trace, labels: LabelTable) -> SampleComparison | None
     if theirs is None:
         if whole is None:
             return None
-        places = ours.places[ours.places < len(whole)]
-        theirs = Sampled(places, whole[places], len(whole))
-    places, same = in_place(ours, theirs)
+        positions = ours.positions[ours.positions < len(whole)]
+        theirs = SampledRows(positions, whole[positions], len(whole))
+    positions, same = in_position(ours, theirs)
     comparable = np.count_nonzero(same) > COMPARABLE_SHARE * len(same)
     if not comparable and whole is not None:  # after a shuffle, hardly a row is in its place
         comparable = np.isin(ours.fingerprints, whole).mean() > COMPARABLE_SHARE
-    return SampleComparison(len(places), places[~same], ours.n_rows, bool(comparable))
+    return SampledComparison(len(positions), positions[~same], ours.n_rows, bool(comparable))

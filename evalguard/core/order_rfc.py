@@ -55,9 +55,9 @@ def _most_overtaken(arrived: Ints) -> int:
         part = arrived[rows][::-1]
         low = np.flatnonzero(part <= np.minimum(np.minimum.accumulate(part), lowest))
         if low.size:
-            places = np.concatenate([[later], rows.stop - 1 - low])
-            most = max(most, int(-np.diff(places).min()) - 1)
-            later, lowest = int(places[-1]), int(part[low[-1]])
+            positions = np.concatenate([[later], rows.stop - 1 - low])
+            most = max(most, int(-np.diff(positions).min()) - 1)
+            later, lowest = int(positions[-1]), int(part[low[-1]])
     return max(most, later)
 
 

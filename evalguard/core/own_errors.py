@@ -5,7 +5,7 @@ reason for UNPROVEN. In the tests that would hide it: with ``EVALGUARD_STRICT=1`
 ``swallow`` raises it instead.
 
 What the user's code, the user's data or a foreign library raises is no defect
-of ours. Call such code inside ``with foreign():``. An ``EvalGuardError`` is
+of ours. Call such code inside ``with not_ours():``. An ``EvalGuardError`` is
 raised on purpose, and an ``OSError`` (a full disk, a server that is down) is a
 fact about the machine. All of these are swallowed in strict mode, too.
 """
@@ -29,7 +29,7 @@ class OwnError(BaseException):
     """
 
 
-class foreign:  # noqa: N801 - reads as a statement: `with foreign():`
+class not_ours:  # noqa: N801 - reads as a statement: `with not_ours():`
     """Within the block the code is not ours: mark what it raises, and let it pass unchanged."""
 
     # A class and not `contextlib.contextmanager`, which takes three times as long: it is entered for each batch.

@@ -114,7 +114,7 @@ class Policy:
             "duplicate_inputs": DuplicateInputs,
         }
         for name, words in allowed.items():
-            check_word(name, getattr(self, name), get_args(words))
+            check_choice(name, getattr(self, name), get_args(words))
         if not isinstance(self.fail_fast, bool):
             msg = f"fail_fast: expected True or False; found {str(self.fail_fast)[:60]!r}."
             raise ConfigError(msg)
@@ -155,7 +155,7 @@ class Policy:
         return {item.name: getattr(self, item.name) for item in fields(self)}
 
 
-def check_word(option: str, value: Any, allowed: tuple[str, ...]) -> None:
+def check_choice(option: str, value: Any, allowed: tuple[str, ...]) -> None:
     """Refuse a word that is not allowed, naming the nearest that is.
 
     Raises:

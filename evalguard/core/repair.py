@@ -15,7 +15,7 @@ from evalguard.core.trace import UNKNOWN, Int64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Plan:
+class RepairPlan:
     """How to put the rows of one call right.
 
     Attributes:
@@ -44,22 +44,22 @@ class Plan:
         return int(np.count_nonzero(self.take[known] != np.flatnonzero(known)))
 
 
-def plan(samples: Int64 | None, n_labels: int) -> Plan:
+def plan(samples: Int64 | None, n_labels: int) -> RepairPlan:
     """The rows to hand back, or the reason why that would be a guess."""
     nothing = np.zeros(0, dtype=np.int64)
     if samples is None:
-        return Plan(nothing, nothing, nothing, "which sample each row is, is not known")
+        return RepairPlan(nothing, nothing, nothing, "which sample each row is, is not known")
     unknown = int((samples == UNKNOWN).sum())
     if unknown:
-        return Plan(nothing, nothing, nothing, f"{unknown} rows are not known")
+        return RepairPlan(nothing, nothing, nothing, f"{unknown} rows are not known")
     foreign = int(np.count_nonzero(~arrivals.known(samples, n_labels)))
     if foreign:
-        return Plan(nothing, nothing, nothing, f"{foreign} rows are none of the labelled samples")
+        return RepairPlan(nothing, nothing, nothing, f"{foreign} rows are none of the labelled samples")
     take = np.full(n_labels, -1, dtype=np.int64)
     # Written backwards, so that the first row of a sample is the one that stays.
     take[samples[::-1]] = np.arange(len(samples))[::-1]
     duplicates = arrivals.duplicate_rows(samples, n_labels)
-    return Plan(take, duplicates, take[samples[duplicates]])
+    return RepairPlan(take, duplicates, take[samples[duplicates]])
 
 
 def summary(steps: dict[str, int]) -> str:

@@ -22,29 +22,29 @@ MAX_WRONG_ROWS = 20
 
 def counts(evidence: Evidence) -> dict[str, int]:
     """The report's counts; every name is there."""
-    told = dict.fromkeys(COUNT_NAMES, 0)
+    result = dict.fromkeys(COUNT_NAMES, 0)
     n_labels = len(evidence.labels)
-    told["n_labels"] = n_labels
-    told["n_predictions"] = evidence.n_rows
-    told["padding"] = evidence.padding
-    told["label_disagreements"] = int(evidence.comparison.rows.size)
+    result["n_labels"] = n_labels
+    result["n_predictions"] = evidence.n_rows
+    result["padding"] = evidence.padding
+    result["label_disagreements"] = int(evidence.comparison.rows.size)
     if evidence.used is not None and evidence.used.identity == "content":
-        told["equal_samples"] = evidence.labels.equal_samples
+        result["equal_samples"] = evidence.labels.equal_samples
     samples = evidence.samples
     if samples is None:
         known = evidence.trace.one_to_one and not evidence.trace.stopped
-        told["missing"] = max(0, n_labels - evidence.n_rows) if known else 0
+        result["missing"] = max(0, n_labels - evidence.n_rows) if known else 0
         if evidence.sampled is not None and evidence.sampled.comparable:
-            told["misaligned"] = int(evidence.sampled.wrong.size)
-        return told
+            result["misaligned"] = int(evidence.sampled.wrong.size)
+        return result
     by_reason = {finding.reason: finding.count for finding in evidence.order}
     for reason in (Reason.MISSING, Reason.DUPLICATE, Reason.FOREIGN, Reason.REORDERED):
-        told[reason.value] = by_reason.get(reason, 0)
+        result[reason.value] = by_reason.get(reason, 0)
     if evidence.trace.stopped:
-        told["missing"] = 0
+        result["missing"] = 0
     if evidence.trace.ordered and not isinstance(samples, range):
-        told["misaligned"] = int(np.count_nonzero(arrivals.misaligned(samples)))
-    return told
+        result["misaligned"] = int(np.count_nonzero(arrivals.misaligned(samples)))
+    return result
 
 
 def wrong_rows(evidence: Evidence) -> tuple[dict[str, Any], ...]:
@@ -90,7 +90,7 @@ def identities(evidence: Evidence) -> tuple[dict[str, Any], ...]:
         says = f"{sampled.wrong.size:,} of {sampled.n_chosen:,} rows chosen by their place are another sample"
         if not sampled.comparable:
             says = "nothing: next to no chosen row was recognised"
-        elif sampled.right:
+        elif sampled.all_match:
             says = f"{sampled.n_chosen:,} rows chosen by their place are in it"
         used = evidence.samples is None and sampled.comparable
         found.append({"identity": "sample", "says": says, "used": used, "chosen": sampled.n_chosen})
@@ -165,6 +165,6 @@ def source(trace: Trace) -> dict[str, Any]:
         "pulled": state.pulled,
         "delivered": sum(item.delivered for item in trace.sources),
         "started": state.started,
-        "handed_before": state.handed_before,
+        "handed_before": state.calls_before,
         "facts": dict(state.facts),
     }

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.core.columns.chunks import chunks
-from evalguard.core.columns.storage import Memory, Pile
+from evalguard.core.columns.storage import ColumnBuffer, MemoryBudget
 from evalguard.errors import ConfigError
 
 ALL = "all"
@@ -84,21 +84,21 @@ def nothing_to_compare(content: str) -> ConfigError:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sampled:
+class SampledRows:
     """Fingerprints of the rows that were chosen.
 
     Attributes:
-        places: int64, shape ``(k,)``: their numbers, rising.
+        positions: int64, shape ``(k,)``: their numbers, rising.
         fingerprints: uint64, shape ``(k,)``.
         n_rows: Rows that they were chosen of.
     """
 
-    places: Int64
+    positions: Int64
     fingerprints: UInt64
     n_rows: int
 
 
-class Draw:
+class RowSampler:
     """Chooses rows of a stream whose length is known at its end only.
 
     Args:
@@ -109,10 +109,10 @@ class Draw:
         n_rows: Rows that came by so far.
     """
 
-    def __init__(self, sampling: Sampling, memory: Memory | None = None) -> None:
+    def __init__(self, sampling: Sampling, memory: MemoryBudget | None = None) -> None:
         self.n_rows = 0
         self._sampling = sampling
-        self._found = Pile(np.uint64, memory)
+        self._found = ColumnBuffer(np.uint64, memory)
         # The latest row is the last one until another comes.
         self._last: UInt64 = np.zeros(0, np.uint64)
         self._added = False
@@ -131,9 +131,9 @@ class Draw:
         self._last = fingerprints[-1:] if self._added else fingerprints[:0]
         self._found.append(fingerprints[:-1] if self._added else fingerprints)
 
-    def sampled(self) -> Sampled | None:
+    def sampled(self) -> SampledRows | None:
         """What was found; None where nothing came by."""
         if not self.n_rows:
             return None
         found = np.concatenate([self._found.array(), self._last])
-        return Sampled(self._sampling.of(self.n_rows), found, self.n_rows)
+        return SampledRows(self._sampling.of(self.n_rows), found, self.n_rows)

@@ -49,7 +49,7 @@ def compare_labels(targets: Any, values: Any, samples: Int64 | None = None) -> L
         return LabelComparison(False, none, "the targets in the stream and the labels are structured differently")
     wrong: list[Int64] = []
     for target, value in pairs:
-        both = _alike(target, value)
+        both = _comparable_sides(target, value)
         if both is None:
             why = (
                 f"targets of {target.dtype} {target.shape[1:]} in the stream cannot be compared "
@@ -68,10 +68,10 @@ def _paired(targets: Any, values: Any) -> list[tuple[NDArray[Any], NDArray[Any]]
     return list(zip(outputs, columns, strict=True)) if len(outputs) == len(columns) else None
 
 
-def _outputs(nest: Any) -> list[NDArray[Any]]:
-    if isinstance(nest, Mapping):
-        return list(nest.values())
-    return list(nest) if isinstance(nest, (tuple, list)) else [nest]
+def _outputs(structure: Any) -> list[NDArray[Any]]:
+    if isinstance(structure, Mapping):
+        return list(structure.values())
+    return list(structure) if isinstance(structure, (tuple, list)) else [structure]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,7 +103,7 @@ class _Side:
         return part if self.dtype is None else part.astype(self.dtype, copy=False)
 
 
-def _alike(target: NDArray[Any], value: NDArray[Any]) -> tuple[_Side, _Side] | None:
+def _comparable_sides(target: NDArray[Any], value: NDArray[Any]) -> tuple[_Side, _Side] | None:
     """Both sides with one row shape and comparable types, or None."""
     target, value = _plain(target), _plain(value)
     sides = _Side(target, _one_hot(target, value)), _Side(value, _one_hot(value, target))
@@ -171,7 +171,7 @@ def same_multiset(targets: Any, values: Any) -> bool:
     pairs = _paired(targets, values)
     if pairs is None or len(pairs) != 1:
         return False
-    both = _alike(*pairs[0])
+    both = _comparable_sides(*pairs[0])
     if both is None or both[0].shape or len(both[0]) != len(both[1]):
         return False
     ours, theirs = (np.sort(side.rows(slice(None))) for side in both)

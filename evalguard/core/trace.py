@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.core.columns.chunks import chunks, counts_up
-from evalguard.core.columns.run_length import Runs
-from evalguard.core.columns.storage import Memory, on_disk
-from evalguard.core.sampling import Sampled
+from evalguard.core.columns.run_length import RunLengthColumn
+from evalguard.core.columns.storage import MemoryBudget, on_disk
+from evalguard.core.sampling import SampledRows
 
 UNKNOWN = -1
 FOREIGN = -2
@@ -37,7 +37,7 @@ class SourceState:
         kind: ``arrays``, ``pydataset``, ``generator``, ``tf.data``, …
         type_name: Class name of what the caller passed.
         started: True where a generator had been advanced before this call.
-        handed_before: Guarded calls that had been given this very object.
+        calls_before: Guarded calls that had been given this very object.
         pulled_before: Batches those calls took from it.
         pulled: Batches this call took, None where that cannot be counted.
         delivered: Batches this call delivered.
@@ -49,7 +49,7 @@ class SourceState:
     kind: str = "unknown"
     type_name: str = "unknown"
     started: bool = False
-    handed_before: int = 0
+    calls_before: int = 0
     pulled_before: int = 0
     pulled: int | None = None
     delivered: int = 0
@@ -71,8 +71,8 @@ class BatchTags:
         sizes: Rows of each batch.
     """
 
-    pulls: Runs
-    sizes: Runs
+    pulls: RunLengthColumn
+    sizes: RunLengthColumn
 
     def __len__(self) -> int:
         """Rows."""
@@ -91,8 +91,8 @@ class BatchTags:
         return rows if dtype is None else rows.astype(dtype, copy=False)
 
 
-Column = Int64 | Runs
-Tags = Int64 | Runs | BatchTags
+Column = Int64 | RunLengthColumn
+Tags = Int64 | RunLengthColumn | BatchTags
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,7 +147,7 @@ class Trace:
     one_to_one: bool = True
     padding: NDArray[np.bool_] | None = None
     stopped: str = ""
-    sampled: Sampled | None = None
+    sampled: SampledRows | None = None
 
     def __post_init__(self) -> None:
         for name in ("tags", "index", "keys", "fingerprints", "padding"):
@@ -166,7 +166,7 @@ class Trace:
     def rows_tagged(self, value: int) -> Int64:
         """Rows that carry this very tag."""
         column = self.tags.pulls if isinstance(self.tags, BatchTags) else self.tags
-        if isinstance(column, Runs) and not column.may_hold(value):
+        if isinstance(column, RunLengthColumn) and not column.may_contain(value):
             return np.zeros(0, dtype=np.int64)
         return np.flatnonzero(np.asarray(self.tags) == value)
 
@@ -185,13 +185,13 @@ class Trace:
         found = [*tags, self.index, self.batch_sizes, self.keys, self.fingerprints, self.padding]
         found += _arrays(self.targets)
         if self.sampled is not None:
-            found += [self.sampled.places, self.sampled.fingerprints]
+            found += [self.sampled.positions, self.sampled.fingerprints]
         return list({id(column): column for column in found if column is not None}.values())
 
     @property
     def tagged(self) -> bool:
         """Whether no row is without a tag."""
-        if isinstance(self.tags, Runs):
+        if isinstance(self.tags, RunLengthColumn):
             return self.tags.lowest() >= 0
         return bool((np.asarray(self.tags) >= 0).all())
 
@@ -218,23 +218,27 @@ class Trace:
 
 def _footprint(column: Any) -> tuple[int, int]:
     """Bytes in memory and on disk."""
-    if isinstance(column, Runs):
+    if isinstance(column, RunLengthColumn):
         return column.n_bytes, column.n_bytes_on_disk
     array = np.asarray(column)
     return (0, array.nbytes) if on_disk(array) else (array.nbytes, 0)
 
 
-def _arrays(nest: Any) -> list[Any]:
-    if isinstance(nest, Mapping):
-        nest = tuple(nest.values())
-    return [array for part in nest for array in _arrays(part)] if isinstance(nest, (tuple, list)) else [nest]
+def _arrays(structure: Any) -> list[Any]:
+    if isinstance(structure, Mapping):
+        structure = tuple(structure.values())
+    return (
+        [array for part in structure for array in _arrays(part)]
+        if isinstance(structure, (tuple, list))
+        else [structure]
+    )
 
 
 def _folded_in_order(tags: Tags) -> bool:
     """Whether a column in runs shows at a glance that rows are in order."""
     if isinstance(tags, BatchTags):
         return tags.pulls.is_range(len(tags.pulls))
-    return isinstance(tags, Runs) and tags.is_range(len(tags))
+    return isinstance(tags, RunLengthColumn) and tags.is_range(len(tags))
 
 
 def _in_order(tags: Int64) -> bool:
@@ -255,7 +259,7 @@ def bytes_of(traces: Sequence[Trace]) -> dict[str, int]:
     return {"bytes": sum(trace.n_bytes for trace in traces), **({"spilled_bytes": spilled} if spilled else {})}
 
 
-def not_on_disk(memories: Sequence[Memory]) -> tuple[str, ...]:
+def not_on_disk(memories: Sequence[MemoryBudget]) -> tuple[str, ...]:
     """What to say where a disk did not take what is beyond ``trace_memory``."""
     problem = next((memory.problem for memory in memories if memory.problem), "")
     return (f"rows beyond trace_memory stayed in memory, for no temporary file took them ({problem})",) * bool(problem)

@@ -72,7 +72,7 @@ def npy_sha256(parts: Sequence[NDArray[Any]]) -> str | None:
     return digest.hexdigest()
 
 
-def nest_sha256(name: str, calls: Sequence[Any]) -> dict[str, str]:
+def tree_sha256(name: str, calls: Sequence[Any]) -> dict[str, str]:
     """``name.npy``, or ``name/<output>.npy`` for each of several → SHA-256; what is no plain array is left out.
 
     Args:
@@ -90,15 +90,15 @@ def nest_sha256(name: str, calls: Sequence[Any]) -> dict[str, str]:
     return {f"{part}.npy": digest for part, digest in digests.items() if digest is not None}
 
 
-def _named(name: str, nest: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(nest, Mapping):
-        for part in nest:
-            yield from _named(f"{name}/{part}", nest[part])
-    elif isinstance(nest, (list, tuple)) and all(leaf is not nest for leaf in tree.leaves(nest)):
-        for number, part in enumerate(nest):
+def _named(name: str, structure: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(structure, Mapping):
+        for part in structure:
+            yield from _named(f"{name}/{part}", structure[part])
+    elif isinstance(structure, (list, tuple)) and all(leaf is not structure for leaf in tree.leaves(structure)):
+        for number, part in enumerate(structure):
             yield from _named(f"{name}/{number}", part)
     else:
-        yield name, nest
+        yield name, structure
 
 
 def possible_sha256(path: Path) -> Iterator[str]:

@@ -84,8 +84,8 @@ def chosen_fingerprints(
     """
     leaves = tree.leaves(x)
     if leaves and all(is_dense(leaf) for leaf in leaves):
-        rows = choose(len(tree.numbers(leaves[0])))
-        x = tree.map_leaves(lambda leaf: tree.numbers(leaf)[rows], x)
+        rows = choose(len(tree.as_array(leaves[0])))
+        x = tree.map_leaves(lambda leaf: tree.as_array(leaf)[rows], x)
         return row_fingerprints(x, like=like, pad_value=pad_value)
     # Rows of different lengths lie one behind the other: they are told apart where they are fingerprinted.
     found, specs = row_fingerprints(x, like=like, pad_value=pad_value)

@@ -79,7 +79,7 @@ def row_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
 def plain_leaf(leaf: Any) -> Leaf:
     """A leaf as numpy, float64 as float32, without copying where it can be helped."""
     if type(leaf).__name__ == "EagerTensor":  # by far the commonest; a tensor is slow to say what it has not
-        return _array_plain_leaf(tree.numbers(leaf))
+        return _array_plain_leaf(tree.as_array(leaf))
     if hasattr(leaf, "row_splits"):  # tf.RaggedTensor
         return Ragged(plain_leaf(leaf.values), np.asarray(leaf.row_splits, dtype=np.int64))
     if hasattr(leaf, "dense_shape"):  # tf.SparseTensor

@@ -72,7 +72,8 @@ def names_of(table: Any, column: str, where: str) -> NDArray[Any]:
     if len(unique) < len(names):
         twice = unique[counts > 1][0]
         rows = np.flatnonzero(names == twice)[:MAX_NAMED]
-        msg = f"{where}: expected each name once in column {column!r}, found {str(twice)[:80]!r} at rows {shown(rows)}"
+        found = f"{str(twice)[:80]!r} at rows {shown_rows(rows)}"
+        msg = f"{where}: expected each name once in column {column!r}, found {found}"
         raise ConfigError(msg)
     del first
     return names
@@ -91,7 +92,7 @@ def column_of(table: Any, column: str, where: str) -> NDArray[Any]:
     found = table[column]
     if found.null_count:
         rows = np.flatnonzero(np.asarray(found.is_null()))
-        msg = f"{where}, column {column!r}: rows {shown(rows)} are empty ({len(rows)} in all)"
+        msg = f"{where}, column {column!r}: rows {shown_rows(rows)} are empty ({len(rows)} in all)"
         raise ConfigError(msg)
     return _numpy(found)
 
@@ -165,7 +166,7 @@ def image_files(folder: Path, where: str) -> list[str]:
     return found
 
 
-def shown(rows: Any) -> str:
+def shown_rows(rows: Any) -> str:
     """The first row numbers, for a message."""
     return ", ".join(str(int(row)) for row in rows[:MAX_NAMED]) + (", …" if len(rows) > MAX_NAMED else "")
 
@@ -187,8 +188,8 @@ def array_of(source: Any, name: str) -> NDArray[Any]:
     if array.dtype == object:
         null = [row for row, item in enumerate(array.ravel().tolist()) if item is None or item != item]
         if null:
-            shown = ", ".join(map(str, null[: core.MAX_NAMED]))
-            msg = f"{name}: expected a label for each sample; rows {shown} have none ({len(null)} in all)"
+            shown_rows = ", ".join(map(str, null[: core.MAX_NAMED]))
+            msg = f"{name}: expected a label for each sample; rows {shown_rows} have none ({len(null)} in all)"
             raise LabelsError(msg)
     return array
 
@@ -225,8 +226,8 @@ def column_values(column: Any, path: Path, name: str) -> NDArray[Any]:
     """
     if column.null_count:
         rows = np.flatnonzero(column.is_null().to_numpy())
-        shown = ", ".join(str(int(row)) for row in rows[: core.MAX_NAMED])
-        msg = f"labels file {path}, column {name!r}: rows {shown} are empty ({len(rows)} in all)"
+        shown_rows = ", ".join(str(int(row)) for row in rows[: core.MAX_NAMED])
+        msg = f"labels file {path}, column {name!r}: rows {shown_rows} are empty ({len(rows)} in all)"
         raise LabelsError(msg)
     # Of lists, as of several classes to a sample, `to_numpy` makes an array of arrays.
     lists = "list" in str(column.type)

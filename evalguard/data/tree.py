@@ -11,28 +11,28 @@ from numpy.typing import NDArray
 _BY_DLPACK = frozenset({"float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"})
 
 
-def leaves(nest: Any) -> list[Any]:
+def leaves(structure: Any) -> list[Any]:
     """The leaves in Keras' order: sequences as they stand, mappings by sorted key; None is no leaf."""
-    if nest is None:
+    if structure is None:
         return []
-    if isinstance(nest, Mapping):
-        return [leaf for name in sorted(nest) for leaf in leaves(nest[name])]
-    if isinstance(nest, (list, tuple)) and _holds_inputs(nest):
-        return [leaf for part in nest for leaf in leaves(part)]
-    return [nest]
+    if isinstance(structure, Mapping):
+        return [leaf for name in sorted(structure) for leaf in leaves(structure[name])]
+    if isinstance(structure, (list, tuple)) and _is_sequence_of_inputs(structure):
+        return [leaf for part in structure for leaf in leaves(part)]
+    return [structure]
 
 
-def _holds_inputs(sequence: Any) -> bool:
+def _is_sequence_of_inputs(sequence: Any) -> bool:
     """A sequence of inputs, not a plain list of numbers or words that is one input itself."""
     if not sequence:
         return True
     first = sequence[0]
     if isinstance(first, (list, tuple)):
-        return _holds_inputs(first)
+        return _is_sequence_of_inputs(first)
     return not isinstance(first, (bool, int, float, complex, str, bytes))
 
 
-def numbers(leaf: Any) -> NDArray[Any]:
+def as_array(leaf: Any) -> NDArray[Any]:
     """A leaf as an array, without a copy where that can be: ``np.asarray``, and faster for tensors.
 
     To make an array of a tensor, TensorFlow gives Python's lock away (tensorflow
@@ -51,22 +51,22 @@ def numbers(leaf: Any) -> NDArray[Any]:
     return np.asarray(leaf)
 
 
-def map_leaves(function: Callable[[Any], Any], nest: Any) -> Any:
+def map_leaves(function: Callable[[Any], Any], structure: Any) -> Any:
     """The same nest with ``function`` applied to each leaf; namedtuples become tuples."""
-    if nest is None:
+    if structure is None:
         return None
-    if isinstance(nest, Mapping):
-        return {name: map_leaves(function, part) for name, part in nest.items()}
-    if isinstance(nest, list):
-        return [map_leaves(function, part) for part in nest]
-    if isinstance(nest, tuple):
-        return tuple(map_leaves(function, part) for part in nest)
-    return function(nest)
+    if isinstance(structure, Mapping):
+        return {name: map_leaves(function, part) for name, part in structure.items()}
+    if isinstance(structure, list):
+        return [map_leaves(function, part) for part in structure]
+    if isinstance(structure, tuple):
+        return tuple(map_leaves(function, part) for part in structure)
+    return function(structure)
 
 
-def n_rows(nest: Any) -> int | None:
+def n_rows(structure: Any) -> int | None:
     """Rows of the first leaf; None if there is no leaf or it has no first dimension."""
-    for leaf in leaves(nest):
+    for leaf in leaves(structure):
         shape = getattr(leaf, "shape", None)
         if shape is not None:
             try:

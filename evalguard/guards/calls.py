@@ -13,7 +13,7 @@ from evalguard.capture.engines import direct, engine_of, tf_keras
 from evalguard.capture.probes import KERAS3, TF_KERAS, ProbeTable, probe_for
 from evalguard.capture.probes.base import PassiveProbe, Probe
 from evalguard.capture.probes.batches import BatchProbe
-from evalguard.capture.recording.fail_fast import Watch
+from evalguard.capture.recording.fail_fast import FailFastCheck
 from evalguard.capture.recording.recorder import Recorder
 from evalguard.core.own_errors import swallow
 from evalguard.core.trace import Trace
@@ -24,11 +24,11 @@ from evalguard.guards import predictions
 CALL = "__call__"
 BATCH_METHODS = ("predict_on_batch", "test_on_batch", CALL)
 # The others return metrics: order does not matter to them, each sample once does.
-ROWS_RETURNED = ("predict", "predict_on_batch", CALL)
+ROW_METHODS = ("predict", "predict_on_batch", CALL)
 
 
 @dataclass(slots=True, eq=False)
-class Call:
+class GuardedCall:
     """One guarded call.
 
     Attributes:
@@ -36,7 +36,7 @@ class Call:
         predictions: What the caller was given.
         recorder: What was recorded on the way; holds how the inputs looked.
         seconds: Duration of the whole call.
-        again: Predicts given inputs as this call did, or None where the
+        predict_again: Predicts given inputs as this call did, or None where the
             source is not random access.
         metrics: Names of the metrics that ``evaluate`` returned.
         source: What the caller passed as ``x``; None for one batch of a loop.
@@ -47,7 +47,7 @@ class Call:
     predictions: Any
     recorder: Recorder
     seconds: float
-    again: Callable[[Any], Any] | None = None
+    predict_again: Callable[[Any], Any] | None = None
     metrics: tuple[str, ...] = ()
     source: Any = None
     model: int = 0
@@ -60,8 +60,8 @@ def make_call(
     bound: inspect.BoundArguments,
     *,
     capture: CaptureOptions,
-    watch: Watch | None,
-) -> Call:
+    watch: FailFastCheck | None,
+) -> GuardedCall:
     """Make one call of ``predict``, ``evaluate`` or their ``…_on_batch`` and record what the model is fed.
 
     Args:
@@ -85,7 +85,7 @@ def make_call(
     # A probe of arrays takes `y` and `sample_weight` with it where it replaces `x` by a dataset.
     bound.arguments.update({name: probe.call[name] for name in ("y", "sample_weight") if name in probe.call})
     bound.arguments["x"] = probe.source
-    recorder = Recorder(capture, probe, watch=watch, problem=problem)
+    recorder = Recorder(capture, probe, fail_fast_check=watch, problem=problem)
     with engine.tap(model, recorder):
         result = original(*bound.args, **bound.kwargs)
     recorder.end()
@@ -94,16 +94,16 @@ def make_call(
         method=method,
         source=probe.state(len(recorder.tags)),
         index_source=probe.index_source,
-        n_rows=tree.n_rows(result) if method in ROWS_RETURNED else None,
-        numbered=probe.all_numbered(len(recorder.tags)),
+        n_rows=tree.n_rows(result) if method in ROW_METHODS else None,
+        trust_tags=probe.tags_complete(len(recorder.tags)),
     )
-    return Call(
+    return GuardedCall(
         trace,
         result,
         recorder,
         seconds,
-        again=predicts_again(original, bound, source, probe) if method == "predict" else None,
-        metrics=() if method in ROWS_RETURNED else metric_names(model, result),
+        predict_again=make_predict_again(original, bound, source, probe) if method == "predict" else None,
+        metrics=() if method in ROW_METHODS else metric_names(model, result),
         # The batches of a loop are not kept: together they are the whole data.
         source=None if method in BATCH_METHODS else source,
         model=id(model),
@@ -112,7 +112,7 @@ def make_call(
 
 def make_direct_call(
     model: Any, original: Callable[..., Any], args: Any, kwargs: Any, *, capture: CaptureOptions
-) -> Call:
+) -> GuardedCall:
     """Make one call ``model(x)``, most often one batch of a loop, and record its rows.
 
     Args:
@@ -125,7 +125,7 @@ def make_direct_call(
     start = time.perf_counter()
     x = direct.inputs(args, kwargs)
     probe, recorder = BatchProbe(x, {}), Recorder(capture)
-    recorder.note((x,), None)
+    recorder.record((x,), None)
     # The caller took x out of a batch: the key in it, if it is to be dropped, is for the guard alone, as in predict.
     if args and capture.drop_key:
         args = (*recorder.without_key((x,)), *args[1:])
@@ -133,7 +133,7 @@ def make_direct_call(
     trace = recorder.trace(
         method=CALL, source=probe.state(1), index_source=probe.index_source, n_rows=tree.n_rows(result)
     )
-    return Call(trace, result, recorder, time.perf_counter() - start, model=id(model))
+    return GuardedCall(trace, result, recorder, time.perf_counter() - start, model=id(model))
 
 
 def probe_of(method: str, arguments: Mapping[str, Any], table: ProbeTable) -> tuple[Probe, str]:
@@ -154,7 +154,7 @@ def probe_of(method: str, arguments: Mapping[str, Any], table: ProbeTable) -> tu
         return PassiveProbe(source, call), f"the source could not be tagged: {swallow(error)}"
 
 
-def predicts_again(original: Callable[..., Any], bound: inspect.BoundArguments, source: Any, probe: Probe) -> Any:
+def make_predict_again(original: Callable[..., Any], bound: inspect.BoundArguments, source: Any, probe: Probe) -> Any:
     """Predict some rows of a random-access source as the call did: whole batches, the same size."""
     if probe.kind != "arrays":
         return None

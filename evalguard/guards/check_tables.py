@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.core.columns.chunks import equal
-from evalguard.core.columns.run_length import Runs
+from evalguard.core.columns.run_length import RunLengthColumn
 from evalguard.core.judge import judge
 from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import Policy, Require
 from evalguard.core.report import Report
 from evalguard.core.trace import FOREIGN, UNKNOWN, Trace
-from evalguard.data.tables import column_of, existing, features, read_arrays, read_table, shown
+from evalguard.data.tables import column_of, existing, features, read_arrays, read_table, shown_rows
 from evalguard.errors import ConfigError, LabelsError
 from evalguard.guards.check import check
 from evalguard.labels.labels import Labels
@@ -37,7 +37,7 @@ UInt64 = NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class TableCheck:
     """What is held against what.
 
     Attributes:
@@ -68,14 +68,14 @@ class Question:
     name: str = "check"
 
 
-def compare(question: Question) -> Report:
+def compare(table_check: TableCheck) -> Report:
     """Judge two tables.
 
     Raises:
         ConfigError: The file of predictions, or an option, cannot be used.
         LabelsError: The labels cannot be used.
     """
-    q = question
+    q = table_check
     array = q.delivered.suffix.lower() == ".npy"
     if (q.key is None) == (q.index is None) and not (array and q.index is None):
         msg = "check: expected one of --key and --index"
@@ -93,7 +93,7 @@ def compare(question: Question) -> Report:
         raise ConfigError(msg)
     # Figures need the predictions themselves, so those are read whole.
     if q.key is not None and not array and not q.metrics and size > STREAM_BYTES:
-        return _streamed(q)
+        return _check_streamed(q)
     rows = read_arrays(q.delivered, "DELIVERED") if array else _column(q)
     table = Labels.read(q.labels, label=q.label, key=q.labels_key or q.key)
     if table.keys is None and rows.dtype.kind not in "iu":
@@ -105,7 +105,7 @@ def compare(question: Question) -> Report:
     return check(**rows_as, labels=table, predictions=predictions, metrics=q.metrics or None, **options)
 
 
-def _predictions(q: Question) -> NDArray[Any]:
+def _predictions(q: TableCheck) -> NDArray[Any]:
     """One column as it is, several side by side."""
     table = read_table(q.delivered, "DELIVERED", (q.key,))
     if len(q.prediction) == 1:
@@ -113,7 +113,7 @@ def _predictions(q: Question) -> NDArray[Any]:
     return features(table, q.prediction, "float32", "DELIVERED")
 
 
-def _column(q: Question) -> NDArray[Any]:
+def _column(q: TableCheck) -> NDArray[Any]:
     table = read_table(q.delivered, "DELIVERED", (q.key,))
     return column_of(table, q.key or q.index or "", "DELIVERED")
 
@@ -125,23 +125,23 @@ class _Collision(Exception):  # noqa: N818 - bad luck, not an error
     """Two different keys have one digest."""
 
 
-def _streamed(q: Question) -> Report:
+def _check_streamed(q: TableCheck) -> Report:
     for seed in range(SEEDS):
         with contextlib.suppress(_Collision):
-            return _with_digests(q, seed)
+            return _check_by_digests(q, seed)
     msg = f"check: expected keys that can be told apart, found two with equal 64-bit digests under {SEEDS} seeds"
     raise ConfigError(msg)
 
 
-def _with_digests(q: Question, seed: int) -> Report:
+def _check_by_digests(q: TableCheck, seed: int) -> Report:
     key, labels_key = str(q.key), q.labels_key or str(q.key)
     wanted, delivered = _unique_digests(q.labels, labels_key, seed), _digests(q.delivered, key, "DELIVERED", seed)
     n_rows, n_labels = len(delivered), len(wanted)
     aligned = equal(delivered, wanted)
     if aligned and not _same_text(q, key, labels_key):
         raise _Collision
-    index: Any = Runs.of(range(n_labels)) if aligned else _samples(delivered, wanted)
-    tags = Runs(step=0)
+    index: Any = RunLengthColumn.of(range(n_labels)) if aligned else _samples(delivered, wanted)
+    tags = RunLengthColumn(step=0)
     tags.extend_run(UNKNOWN, n_rows)
     trace = Trace(n_rows, tags, index=index, method="check")
     digest = labels_digest(q.labels, q.label, labels_key)
@@ -159,12 +159,12 @@ def _texts(column: Any, where: str, start: int) -> Any:
 
     if column.null_count:
         rows = start + np.flatnonzero(np.asarray(column.is_null()))
-        msg = f"{where}: every row needs a key; rows {shown(rows)} have none"
+        msg = f"{where}: every row needs a key; rows {shown_rows(rows)} have none"
         raise LabelsError(msg) if where == "LABELS" else ConfigError(msg)
     texts = column.cast(pa.large_string())
     nameless = np.flatnonzero(np.asarray(pc.equal(texts, "")))
     if where == "LABELS" and len(nameless):
-        msg = f"{where}: every row needs a key; rows {shown(start + nameless)} have none"
+        msg = f"{where}: every row needs a key; rows {shown_rows(start + nameless)} have none"
         raise LabelsError(msg)
     return texts
 
@@ -204,7 +204,7 @@ def _unique_digests(path: Path, key: str, seed: int) -> UInt64:
         raise _Collision
     msg = (
         f"LABELS: expected each key once in {path}; {len(np.unique(twice))} keys are repeated, the first is "
-        f"{next(iter(texts.values()))[:80]!r} at rows {shown(rows)}. Choose a column that names each sample."
+        f"{next(iter(texts.values()))[:80]!r} at rows {shown_rows(rows)}. Choose a column that names each sample."
     )
     raise LabelsError(msg)
 
@@ -221,7 +221,7 @@ def _samples(delivered: UInt64, wanted: UInt64) -> NDArray[np.int64]:
     return samples
 
 
-def _same_text(q: Question, key: str, labels_key: str) -> bool:
+def _same_text(q: TableCheck, key: str, labels_key: str) -> bool:
     """Whether both files hold the same keys in the same order."""
     ours, theirs = _pieces(q.delivered, key, "DELIVERED"), _pieces(q.labels, labels_key, "LABELS")
     left, right = next(ours, None), next(theirs, None)
@@ -250,7 +250,7 @@ def _texts_at(path: Path, key: str, rows: Any) -> dict[int, str]:
     return found
 
 
-def _with_keys(report: Report, q: Question, key: str, labels_key: str) -> Report:
+def _with_keys(report: Report, q: TableCheck, key: str, labels_key: str) -> Report:
     """The report, its proof called by its name and its first wrong rows by their keys."""
     identities = tuple({**item, "identity": "key"} for item in report.identities)
     report = replace(report, identities=identities)

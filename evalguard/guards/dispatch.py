@@ -11,11 +11,11 @@ from types import TracebackType
 from typing import Any, ClassVar, Protocol
 
 from evalguard.capture.engines import ENGINES, patching
-from evalguard.capture.engines.direct import is_callers_own
+from evalguard.capture.engines.direct import is_user_call
 from evalguard.core.epochs import FIT
 from evalguard.errors import SinkError
 from evalguard.guards.calls import CALL
-from evalguard.guards.fit_validations import current
+from evalguard.guards.fit_validations import current_fit
 from evalguard.guards.outcome import Outcomes
 from evalguard.tracking.logging_model import logs_a_model
 
@@ -25,7 +25,7 @@ class GuardSession(Protocol):
 
     outcomes: Outcomes
     # Methods for which it is asked before other sessions of the context.
-    first_for: ClassVar[tuple[str, ...]]
+    priority_methods: ClassVar[tuple[str, ...]]
 
     def guards(self, model: Any, method: str) -> bool:
         """Whether calls of this method of this model are guarded."""
@@ -46,14 +46,14 @@ _in_call: ContextVar[bool] = ContextVar("evalguard_in_call", default=False)
 def dispatch(model: Any, method: str, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Guard the call if a guard of this context wants it; calls made inside a guarded call are Keras' own."""
     if _in_call.get():
-        fit = current() if method == "evaluate" else None
-        if fit is not None and fit.is_own(model, kwargs):
+        fit = current_fit() if method == "evaluate" else None
+        if fit is not None and fit.is_validation_of_fit(model, kwargs):
             return fit.validate(functools.partial(original, model), args, kwargs)
         return original(model, *args, **kwargs)
     wanting = [session for session in reversed(active_sessions.get()) if session.guards(model, method)]
-    if not wanting or logs_a_model() or (method == CALL and not is_callers_own(model, args, kwargs)):
+    if not wanting or logs_a_model() or (method == CALL and not is_user_call(model, args, kwargs)):
         return original(model, *args, **kwargs)
-    session = next((item for item in wanting if method in item.first_for), wanting[0])
+    session = next((item for item in wanting if method in item.priority_methods), wanting[0])
     token = _in_call.set(True)
     try:
         return session.run(model, method, original, args, kwargs)

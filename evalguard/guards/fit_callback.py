@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from evalguard.capture.engines.callbacks import Hooks
-from evalguard.capture.engines.patching import replaced_on
+from evalguard.capture.engines.patching import replace_on_instance
 from evalguard.core.epochs import FIT
 from evalguard.errors import SinkError
 from evalguard.guards.fit_session import FitSession
-from evalguard.guards.fit_validations import Epochs, current
+from evalguard.guards.fit_validations import FitValidations, current_fit
 
 
 class KeepsReports(Protocol):
@@ -37,7 +37,7 @@ class FitCallback(Hooks):
     def __init__(self, guard: KeepsReports) -> None:
         self._guard = guard
         self._model: Any = None
-        self._training: tuple[FitSession, Epochs] | None = None
+        self._training: tuple[FitSession, FitValidations] | None = None
         self._undo: weakref.finalize[..., Any] | None = None
 
     def set_model(self, model: Any) -> None:
@@ -48,12 +48,12 @@ class FitCallback(Hooks):
         """Observe the validations, unless a ``with`` block around this ``fit`` does already."""
         del logs
         self._stop()
-        session, watched = self._guard.session(), current()
+        session, watched = self._guard.session(), current_fit()
         if self._guard.is_entered() or not session.guards(self._model, FIT):
             return
         session.outcomes.begin()
         if watched is None or watched.model is not self._model:
-            watched = Epochs(self._model, session.capture)
+            watched = FitValidations(self._model, session.capture)
             # The model is left as it was even where training raises and this object is simply dropped.
             self._undo = weakref.finalize(self, _observe(self._model, watched))
         self._training = session, watched
@@ -83,19 +83,23 @@ class FitCallback(Hooks):
         self._undo = self._training = None
 
 
-def _observe(model: Any, epochs: Epochs) -> Callable[[], None]:
+def _observe(model: Any, epochs: FitValidations) -> Callable[[], None]:
     """Let this one model's own validations pass through ``epochs``; returns what restores the model."""
 
     def evaluate(original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        if not _trains(model):
+        if not _is_training(model):
             undo()
-        return epochs.validate(original, args, kwargs) if epochs.is_own(model, kwargs) else original(*args, **kwargs)
+        return (
+            epochs.validate(original, args, kwargs)
+            if epochs.is_validation_of_fit(model, kwargs)
+            else original(*args, **kwargs)
+        )
 
-    undo = replaced_on(model, "evaluate", evaluate)
+    undo = replace_on_instance(model, "evaluate", evaluate)
     return undo
 
 
-def _trains(model: Any) -> bool:
+def _is_training(model: Any) -> bool:
     """Whether ``fit`` of the model is under way in this thread: one that raised notified no callback of its end."""
     frame = inspect.currentframe()
     while frame is not None:

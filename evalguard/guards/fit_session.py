@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from evalguard.capture.contract import CaptureOptions
 from evalguard.core.epochs import FIT
 from evalguard.core.policy import Policy
-from evalguard.guards.fit_validations import Epochs, judge_epochs, no_fit
+from evalguard.guards.fit_validations import FitValidations, judge_fit, no_fit
 from evalguard.guards.outcome import Outcome, Outcomes
 
 
@@ -29,8 +29,8 @@ class FitSession:
     capture: CaptureOptions
     outcomes: Outcomes
     model: Any = None
-    fits: list[tuple[Epochs, Any]] = field(default_factory=list)
-    first_for: ClassVar[tuple[str, ...]] = (FIT,)
+    fits: list[tuple[FitValidations, Any]] = field(default_factory=list)
+    priority_methods: ClassVar[tuple[str, ...]] = (FIT,)
 
     def guards(self, model: Any, method: str) -> bool:
         """Whether calls of this method of this model are guarded."""
@@ -39,7 +39,7 @@ class FitSession:
     def run(self, model: Any, method: str, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Train, and record what each validation is scored on."""
         del method
-        epochs = Epochs(model, self.capture)
+        epochs = FitValidations(model, self.capture)
         history = epochs.fit(original, args, kwargs)
         self.fits.append((epochs, history))
         return history
@@ -56,6 +56,6 @@ class FitSession:
         for outcome in judged:
             self.outcomes.act(outcome)
 
-    def judge(self, epochs: Epochs, history: Any) -> Outcome:
+    def judge(self, epochs: FitValidations, history: Any) -> Outcome:
         """The outcome of one ``fit``."""
-        return Outcome(judge_epochs(epochs, self.policy, self.outcomes.name), None, None, history)
+        return Outcome(judge_fit(epochs, self.policy, self.outcomes.name), None, None, history)

@@ -30,20 +30,20 @@ from evalguard.core.report import Report
 from evalguard.core.trace import SourceState, bytes_of, not_on_disk
 from evalguard.guards.environment import versions
 
-_current: ContextVar[Epochs | None] = ContextVar("evalguard_fit", default=None)
+_current: ContextVar[FitValidations | None] = ContextVar("evalguard_fit", default=None)
 
 
-def current() -> Epochs | None:
+def current_fit() -> FitValidations | None:
     """The ``fit`` that is watched in this context."""
     return _current.get()
 
 
-class Epochs:
+class FitValidations:
     """The validations of one ``fit``.
 
     Attributes:
         model: The model that is trained.
-        seen: Its validations, oldest first.
+        validations: Its validations, oldest first.
         recorders: What was noted of each.
         epoch: Number of the epoch under way, from 1, where a callback told it.
         seconds: How long validating took.
@@ -51,7 +51,7 @@ class Epochs:
 
     def __init__(self, model: Any, capture: CaptureOptions) -> None:
         self.model = model
-        self.seen: list[Validation] = []
+        self.validations: list[Validation] = []
         self.recorders: list[Recorder] = []
         self.epoch = 0
         self._capture = replace(capture, content="always", drop_key=False)
@@ -69,7 +69,7 @@ class Epochs:
             swallow(error)
         return history
 
-    def is_own(self, model: Any, kwargs: Mapping[str, Any]) -> bool:
+    def is_validation_of_fit(self, model: Any, kwargs: Mapping[str, Any]) -> bool:
         """Whether an ``evaluate`` with these arguments is the validation of this ``fit``."""
         return model is self.model and isinstance(kwargs.get("callbacks"), _callback_lists())
 
@@ -79,12 +79,12 @@ class Epochs:
         probe = self._probe(kwargs)
         recorder = Recorder(self._capture, problem=engine.unsupported(self.model, "evaluate"))
         with engine.tap(self.model, recorder):
-            figures = original(*args, **kwargs)
+            metrics = original(*args, **kwargs)
         recorder.end()
         trace = recorder.trace(method=FIT, source=_state(probe, len(recorder.tags)), index_source="stated", n_rows=None)
-        self.seen.append(Validation(self.epoch or len(self.seen) + 1, trace))
+        self.validations.append(Validation(self.epoch or len(self.validations) + 1, trace))
         self.recorders.append(recorder)
-        return figures
+        return metrics
 
     def _probe(self, kwargs: Mapping[str, Any]) -> Probe:
         """Knows the kind of the source and its settings; the source itself is left as it is."""
@@ -100,23 +100,23 @@ class Epochs:
         ran = [int(epoch) + 1 for epoch in getattr(history, "epoch", [])]
         every = arguments.get("validation_freq", 1)
         due = [epoch for epoch in ran if (epoch in every if isinstance(every, Container) else epoch % every == 0)]
-        if len(due) == len(self.seen):
-            self.seen = [replace(item, epoch=epoch) for item, epoch in zip(self.seen, due, strict=True)]
+        if len(due) == len(self.validations):
+            self.validations = [replace(item, epoch=epoch) for item, epoch in zip(self.validations, due, strict=True)]
 
 
-def judge_epochs(epochs: Epochs, policy: Policy, name: str) -> Report:
+def judge_fit(epochs: FitValidations, policy: Policy, name: str) -> Report:
     """The validations of one ``fit``, against the first of them."""
     start = time.perf_counter()
     context: dict[str, Any] = {"name": name, "versions": versions(), "checked_at_ms": int(time.time() * 1000)}
     policy = replace(policy, padding="forbid", scope="call")
     try:
-        report = judge_validations(epochs.seen, policy, **context)
+        report = judge_validations(epochs.validations, policy, **context)
     except Exception as error:  # noqa: BLE001 - an error of our own must not cost the training, nor be a PASS
         reason = f"evalguard could not judge this validation: {swallow(error)}"
         report = replace(unproven(None, policy, reason, **context), method=FIT)
-    noted = sum(recorder.seconds for recorder in epochs.recorders) + time.perf_counter() - start
+    guard_seconds = sum(recorder.seconds for recorder in epochs.recorders) + time.perf_counter() - start
     hazards = not_on_disk([recorder.memory for recorder in epochs.recorders])
-    cost = {"seconds": round(noted, 6), **bytes_of([item.trace for item in epochs.seen])}
+    cost = {"seconds": round(guard_seconds, 6), **bytes_of([item.trace for item in epochs.validations])}
     return replace(report, cost=cost, hazards=(*report.hazards, *hazards))
 
 
@@ -137,7 +137,7 @@ def _state(probe: Probe, delivered: int) -> SourceState:
     except Exception as error:  # noqa: BLE001 - evidence for a cause only
         swallow(error)
         return SourceState(type_name=type(probe.original).__name__)
-    return replace(state, started=False, handed_before=0, pulled_before=0, pulled=None, exhausted=False)
+    return replace(state, started=False, calls_before=0, pulled_before=0, pulled=None, exhausted=False)
 
 
 def _callback_lists() -> tuple[type, ...]:

@@ -34,14 +34,14 @@ def frame(predictions: Any, index: Any, keys: Any, y_true: Any) -> Any:
     return pd.DataFrame(columns(predictions, index, keys, y_true))
 
 
-def _named(name: str, nest: Any) -> list[tuple[str, Any]]:
-    if nest is None:
+def _named(name: str, structure: Any) -> list[tuple[str, Any]]:
+    if structure is None:
         return []
-    if isinstance(nest, dict):
-        return [item for part in nest for item in _named(f"{name}.{part}", nest[part])]
-    if isinstance(nest, (list, tuple)):
-        return [item for number, part in enumerate(nest) for item in _named(f"{name}.{number}", part)]
-    return [(name, nest)]
+    if isinstance(structure, dict):
+        return [item for part in structure for item in _named(f"{name}.{part}", structure[part])]
+    if isinstance(structure, (list, tuple)):
+        return [item for number, part in enumerate(structure) for item in _named(f"{name}.{number}", part)]
+    return [(name, structure)]
 
 
 def _flat(name: str, values: Any, total: int) -> dict[str, Any]:

@@ -151,7 +151,7 @@ class Guard(Results):
                 inputs.file_digests(given, options.attest_files) if sinks else {},
             ),
             find_labels=inputs.finder(given, table),
-            labels_of=Labels.held_by,
+            labels_of_source=Labels.of_source,
             model=options.model,
         )
 

@@ -10,20 +10,20 @@ import numpy as np
 
 from evalguard.capture.recording.recorder import Recorder
 from evalguard.core import repair
-from evalguard.core.columns.storage import Memory
+from evalguard.core.columns.storage import MemoryBudget
 from evalguard.core.findings import Reason
 from evalguard.core.judge import Judgement, judge, unproven
 from evalguard.core.label_table import LabelTable
-from evalguard.core.matching import COMPARABLE_SHARE, comparable_in_place, in_place
+from evalguard.core.matching import COMPARABLE_SHARE, comparable_in_position, in_position
 from evalguard.core.policy import Policy, Verdict
 from evalguard.core.report import Report
 from evalguard.core.sampling import Sampling
 from evalguard.core.trace import Trace, bytes_of, not_on_disk
-from evalguard.core.trace_join import joined
+from evalguard.core.trace_join import join_traces
 from evalguard.data.kinds import file_names
 from evalguard.errors import LabelsError
 from evalguard.guards import predictions
-from evalguard.guards.calls import ROWS_RETURNED, Call
+from evalguard.guards.calls import ROW_METHODS, GuardedCall
 from evalguard.guards.environment import versions
 from evalguard.guards.metric_impact import impact
 from evalguard.guards.metrics import Metric
@@ -55,7 +55,7 @@ class CallJudge:
     memory: int
     returned: bool = False
 
-    def judge(self, calls: list[Call], labels: LabelTable | None, result: Any, start: float) -> Outcome:
+    def judge(self, calls: list[GuardedCall], labels: LabelTable | None, result: Any, start: float) -> Outcome:
         """The outcome of calls that answer the labels together.
 
         Args:
@@ -65,8 +65,8 @@ class CallJudge:
                 where there are several.
             start: ``time.perf_counter()`` from which judging counts as the guard's own time.
         """
-        memory = Memory(self.memory)
-        trace = joined([keyed_by_files(call, labels) for call in calls], memory)
+        memory = MemoryBudget(self.memory)
+        trace = join_traces([keyed_by_files(call, labels) for call in calls], memory)
         labels, not_proven = self.with_reference(labels, calls[0].recorder, trace)
         judgement = judge(
             trace,
@@ -79,26 +79,26 @@ class CallJudge:
         )
         outcome = Outcome(judgement.report, judgement, labels, result, judgement.samples, trace, len(calls))
         self._add_metrics(outcome, calls)
-        if judgement.padding and len(calls) == 1 and trace.method in ROWS_RETURNED:
+        if judgement.padding and len(calls) == 1 and trace.method in ROW_METHODS:
             outcome.predictions = predictions.take(result, np.arange(len(labels)))
         if judgement.report.verdict is Verdict.FAIL and self.policy.on_failure == "repair":
             outcome = self._repaired(outcome, calls)
         self._add_cost(outcome, calls, start, memory)
         return outcome
 
-    def _add_metrics(self, outcome: Outcome, calls: list[Call]) -> None:
+    def _add_metrics(self, outcome: Outcome, calls: list[GuardedCall]) -> None:
         judgement, labels, trace = outcome.judgement, outcome.labels, outcome.trace
         if judgement is None or labels is None or trace is None:
             return
-        if self.metrics and trace.method in ROWS_RETURNED:
-            whole = predictions.joined([call.predictions for call in calls])
+        if self.metrics and trace.method in ROW_METHODS:
+            whole = predictions.join_results([call.predictions for call in calls])
             outcome.report = replace(outcome.report, impact=impact(self.metrics, judgement, labels, whole, trace))
         names = tuple(dict.fromkeys(name for call in calls for name in call.metrics))
         if names and judgement.report.verdict is Verdict.FAIL:
             unfit = f"metrics unfit for use: {', '.join(names)}"
             outcome.report = replace(outcome.report, not_proven=(unfit, *outcome.report.not_proven))
 
-    def _add_cost(self, outcome: Outcome, calls: list[Call], start: float, memory: Memory) -> None:
+    def _add_cost(self, outcome: Outcome, calls: list[GuardedCall], start: float, memory: MemoryBudget) -> None:
         """What guarding took, and what the disk did not take."""
         own = sum(call.recorder.seconds for call in calls) + time.perf_counter() - start
         whole = sum(call.seconds for call in calls)
@@ -111,16 +111,16 @@ class CallJudge:
             hazards = (f"{left}: keep its first {len(labels)} rows", *hazards)
         outcome.report = replace(outcome.report, cost=cost, hazards=(*outcome.report.hazards, *hazards))
 
-    def _repaired(self, outcome: Outcome, calls: list[Call]) -> Outcome:
+    def _repaired(self, outcome: Outcome, calls: list[GuardedCall]) -> Outcome:
         """The outcome with rows in label order, or with the reason why that was refused."""
         judgement, labels, trace = outcome.judgement, outcome.labels, outcome.trace
         if judgement is None or labels is None or trace is None:
             return outcome
-        if trace.method not in ROWS_RETURNED:
+        if trace.method not in ROW_METHODS:
             return refused(outcome, f"{trace.method} returns metrics, not rows")
         if self.returned:
             return refused(outcome, already_returned(trace.method, self.policy.scope))
-        again = calls[0].again if position_is_sample(trace, judgement) else None
+        again = calls[0].predict_again if position_is_sample(trace, judgement) else None
         fixed = predictions.repaired(outcome.predictions, judgement, len(labels), again)
         if isinstance(fixed, str):
             return refused(outcome, fixed)
@@ -168,15 +168,15 @@ class CallJudge:
         sampling = recorder.options.sampling
         found = self.with_fingerprints(labels, recorder, sampling)
         if sampling is not None and trace.sampled is not None and found.sampled is not None:
-            _, same = in_place(trace.sampled, found.sampled)
+            _, same = in_position(trace.sampled, found.sampled)
             if np.count_nonzero(same) > COMPARABLE_SHARE * len(same):
                 return found, ()
             # Rows in another order, or other data? Only the whole reference can tell.
             whole = self.with_fingerprints(labels, recorder)
             found = replace(found, fingerprints=whole.fingerprints)
-        if recorder.first is None or not is_other_data(trace, found):
+        if recorder.first_row is None or not is_other_data(trace, found):
             return found, ()
-        return found, (f"content: {explain_mismatch(self.reference, recorder.first, recorder.specs)}",)
+        return found, (f"content: {explain_mismatch(self.reference, recorder.first_row, recorder.specs)}",)
 
     def unproven(self, labels: LabelTable | None, reason: str) -> Report:
         """A report that says why nothing could be judged."""
@@ -187,13 +187,13 @@ class CallJudge:
 
 def position_is_sample(trace: Trace, judgement: Judgement) -> bool:
     """Row ``i`` of the array that was handed over is sample ``i``, so a missing sample can be looked up in it."""
-    samples = judgement.plain
+    samples = judgement.samples_array
     if trace.index is None or trace.index_source != "position" or samples is None:
         return False
     return np.array_equal(np.asarray(trace.index)[: len(samples)], samples)
 
 
-def keyed_by_files(call: Call, labels: LabelTable | None) -> Trace:
+def keyed_by_files(call: GuardedCall, labels: LabelTable | None) -> Trace:
     """The trace of an image iterator by names of files, where labels have keys of their own.
 
     What it says of a row is a place in its list of files, which is no row of labels in another order.
@@ -220,7 +220,7 @@ def is_other_data(trace: Trace, labels: LabelTable) -> bool:
     rows, known = trace.fingerprints, labels.fingerprints
     if trace.sampled is not None and known is not None:
         return bool(np.isin(trace.sampled.fingerprints, known).mean() <= COMPARABLE_SHARE)
-    if rows is None or known is None or not len(rows) or comparable_in_place(rows, known):
+    if rows is None or known is None or not len(rows) or comparable_in_position(rows, known):
         return False
     return bool(np.isin(rows, known).mean() <= COMPARABLE_SHARE)
 

@@ -18,7 +18,7 @@ from evalguard.core import arrivals
 from evalguard.core.findings import MetricImpact
 from evalguard.core.judge import Judgement
 from evalguard.core.label_table import LabelTable
-from evalguard.core.own_errors import foreign, swallow
+from evalguard.core.own_errors import not_ours, swallow
 from evalguard.core.trace import Trace
 from evalguard.data import tree
 from evalguard.guards.metrics import Metric
@@ -80,7 +80,7 @@ def _impact(
     for metric in metrics:
         for output, values, predicted in outputs:
             name = f"{metric.name}, {output}" if output else metric.name
-            samples = judgement.plain
+            samples = judgement.samples_array
             rows = _Rows(
                 values,
                 predicted,
@@ -90,7 +90,7 @@ def _impact(
                 trace.targets if not output else None,
                 judgement.report.counts["misaligned"],
             )
-            found[name] = _told(metric, rows, judgement)
+            found[name] = _metric_impact(metric, rows, judgement)
     return found
 
 
@@ -106,9 +106,9 @@ def _outputs(values: Any, predictions: Any) -> Iterator[tuple[str, Any, Any]]:
         yield from ((name, values[name], part) for name, part in zip(values, predictions, strict=True))
 
 
-def _told(metric: Metric, rows: _Rows, judgement: Judgement) -> MetricImpact:
+def _metric_impact(metric: Metric, rows: _Rows, judgement: Judgement) -> MetricImpact:
     try:
-        return MetricImpact(**_figures(metric, rows, judgement))
+        return MetricImpact(**_metric_values(metric, rows, judgement))
     except Exception as error:  # noqa: BLE001 - the user's own metric must cost neither predictions nor verdict
         return _failed(error)
 
@@ -118,21 +118,21 @@ def _failed(error: Exception) -> MetricImpact:
     return MetricImpact(error=f"{type(error).__name__}: {str(error)[:MAX_ERROR]}")
 
 
-def _figures(metric: Metric, rows: _Rows, judgement: Judgement) -> dict[str, Any]:
+def _metric_values(metric: Metric, rows: _Rows, judgement: Judgement) -> dict[str, Any]:
     common = min(rows.n_labels, rows.n_rows)
-    told: dict[str, Any] = {"as_scored": _score(metric, rows.labels, rows.predictions, np.arange(common))}
+    values: dict[str, Any] = {"as_scored": _score(metric, rows.labels, rows.predictions, np.arange(common))}
     notes = []
     if rows.n_rows != rows.n_labels:
         notes.append(f"as scored on the first {common:,} rows: there are {rows.n_rows:,} for {rows.n_labels:,} labels")
     if not judgement.report.findings:
-        return told
-    told |= _realigned(metric, rows, told["as_scored"], notes)
+        return values
+    values |= _after_realignment(metric, rows, values["as_scored"], notes)
     if judgement.report.counts["label_disagreements"] and isinstance(rows.targets, np.ndarray):
-        told["with_own_targets"] = _figure(metric, rows.targets[: rows.n_rows], rows.predictions[: rows.n_rows])
-    return told | ({"note": "; ".join(notes)} if notes else {})
+        values["with_own_targets"] = _figure(metric, rows.targets[: rows.n_rows], rows.predictions[: rows.n_rows])
+    return values | ({"note": "; ".join(notes)} if notes else {})
 
 
-def _realigned(metric: Metric, rows: _Rows, as_scored: float, notes: list[str]) -> dict[str, Any]:
+def _after_realignment(metric: Metric, rows: _Rows, as_scored: float, notes: list[str]) -> dict[str, Any]:
     """The figure of each sample's own prediction, or bounds."""
     if rows.samples is None:
         notes.append("which sample each row is, is not known")
@@ -142,7 +142,7 @@ def _realigned(metric: Metric, rows: _Rows, as_scored: float, notes: list[str]) 
     if not len(own):
         notes.append("no labelled sample was predicted")
         return {}
-    sure = ~np.isin(own, _differing(rows, arrived))
+    sure = ~np.isin(own, _ambiguous_samples(rows, arrived))
     arrived, own = arrived[sure], own[sure]
     missing = rows.n_labels - len(own)
     if not len(own):
@@ -166,7 +166,7 @@ def _realigned(metric: Metric, rows: _Rows, as_scored: float, notes: list[str]) 
     return {"of_those_predicted": known, "at_least": lowest, "at_most": lowest + missing / rows.n_labels}
 
 
-def _differing(rows: _Rows, arrived: NDArray[np.int64]) -> NDArray[np.int64]:
+def _ambiguous_samples(rows: _Rows, arrived: NDArray[np.int64]) -> NDArray[np.int64]:
     """Samples that were predicted more than once, and not alike: which prediction is theirs is not known."""
     samples = rows.samples
     if samples is None:
@@ -184,7 +184,7 @@ def _score(metric: Metric, labels: Any, predictions: Any, rows: Any, samples: An
 
 
 def _figure(metric: Metric, labels: Any, predictions: Any) -> float:
-    with foreign():  # the user's function, and what it returned
+    with not_ours():  # the user's function, and what it returned
         number = float(np.mean(np.asarray(metric.function(labels, predictions))))
         if math.isnan(number):
             msg = "the metric gave no number"

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalguard.core.policy import check_word
+from evalguard.core.policy import check_choice
 from evalguard.errors import ConfigError
 
-Function = Callable[[Any, Any], Any]
+MetricFunction = Callable[[Any, Any], Any]
 SKLEARN = "sklearn:"
 AVERAGES = ("macro", "micro", "weighted")
-AVERAGED = ("f1", "precision", "recall", "jaccard")
+AVERAGED_METRICS = ("f1", "precision", "recall", "jaccard")
 # Metrics that score predictions as they are; the others of scikit-learn take classes.
-OF_SCORES = ("roc_auc", "log_loss", "average_precision", "brier", "top_k", "hinge", "ndcg", "dcg", "d2_")
+SCORE_METRICS = ("roc_auc", "log_loss", "average_precision", "brier", "top_k", "hinge", "ndcg", "dcg", "d2_")
 
 
 # Means over rows of something between 0 and 1.
@@ -36,7 +36,7 @@ ROW_MEANS = (
 )
 
 
-SHORT = {"acc": "accuracy"}
+ALIASES = {"acc": "accuracy"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Metric:
     """
 
     name: str
-    function: Function
+    function: MetricFunction
     row_mean: bool = False
 
 
@@ -85,17 +85,17 @@ def metrics_of(given: Any) -> tuple[Metric, ...]:
 
 def _metric(given: Any, name: str) -> Metric:
     if isinstance(given, str):
-        word = SHORT.get(given.strip(), given.strip())
-        function = _of_sklearn(word) if word.startswith(SKLEARN) else _of_keras(word)
+        word = ALIASES.get(given.strip(), given.strip())
+        function = _sklearn_function(word) if word.startswith(SKLEARN) else _keras_function(word)
         return Metric(name or given.strip(), function, word in ROW_MEANS)
     if callable(given):
         own = getattr(given, "__name__", None) or getattr(given, "name", None) or type(given).__name__
-        return Metric(name or str(own), functools.partial(_called, given))
+        return Metric(name or str(own), functools.partial(_call_metric, given))
     msg = f"metrics: expected a name or a callable (y_true, y_pred) -> number, found {type(given).__name__}"
     raise ConfigError(msg)
 
 
-def _called(function: Any, y_true: Any, y_pred: Any) -> Any:
+def _call_metric(function: Any, y_true: Any, y_pred: Any) -> Any:
     """A plain function, or an object of ``keras.metrics``: a copy, for its state is the caller's."""
     if hasattr(function, "update_state") and hasattr(function, "get_config"):
         function = type(function).from_config(function.get_config())
@@ -104,29 +104,33 @@ def _called(function: Any, y_true: Any, y_pred: Any) -> Any:
     return function(y_true, y_pred)
 
 
-def _of_keras(name: str) -> Function:
+def _keras_function(name: str) -> MetricFunction:
     if "keras" in sys.modules or "tf_keras" in sys.modules:
         _keras_metric(name)
-    return functools.partial(_by_keras, name)
+    return functools.partial(_call_keras_metric, name)
 
 
-def _by_keras(name: str, y_true: Any, y_pred: Any) -> Any:
+def _call_keras_metric(name: str, y_true: Any, y_pred: Any) -> Any:
     if name == "accuracy":
         name = _kind_of_accuracy(np.asarray(y_true), np.asarray(y_pred))
-    return _called(_keras_metric(name), y_true, y_pred)
+    return _call_metric(_keras_metric(name), y_true, y_pred)
 
 
 def _keras_metric(name: str) -> Any:
     # That of the models at hand; without any, as in check(), Keras 3. Both give the same figures.
-    kit = importlib.import_module("tf_keras" if "keras" not in sys.modules and "tf_keras" in sys.modules else "keras")
+    backend = importlib.import_module(
+        "tf_keras" if "keras" not in sys.modules and "tf_keras" in sys.modules else "keras"
+    )
     try:
-        found = kit.metrics.get(name)
+        found = backend.metrics.get(name)
     except ValueError:
         found = None
     if found is None:
-        known = tuple(one for one in dir(kit.metrics) if one[:1].islower() and callable(getattr(kit.metrics, one)))
-        check_word("metrics", name, (*known, "accuracy"))
-        msg = f"metrics: {name!r} is no metric of {kit.__name__}.metrics"
+        known = tuple(
+            one for one in dir(backend.metrics) if one[:1].islower() and callable(getattr(backend.metrics, one))
+        )
+        check_choice("metrics", name, (*known, "accuracy"))
+        msg = f"metrics: {name!r} is no metric of {backend.__name__}.metrics"
         raise ConfigError(msg)
     return found
 
@@ -139,7 +143,7 @@ def _kind_of_accuracy(y_true: NDArray[Any], y_pred: NDArray[Any]) -> str:
     return "categorical_accuracy" if one_hot else "sparse_categorical_accuracy"
 
 
-def _of_sklearn(word: str) -> Function:
+def _sklearn_function(word: str) -> MetricFunction:
     name = word.removeprefix(SKLEARN)
     try:
         module = importlib.import_module("sklearn.metrics")
@@ -147,25 +151,25 @@ def _of_sklearn(word: str) -> Function:
         msg = f"metrics: expected scikit-learn for {word!r}, found it not installed: pip install scikit-learn"
         raise ConfigError(msg) from error
     base, _, average = name.rpartition("_")
-    if base in AVERAGED and average in AVERAGES:
-        function: Function = functools.partial(getattr(module, f"{base}_score"), average=average)
+    if base in AVERAGED_METRICS and average in AVERAGES:
+        function: MetricFunction = functools.partial(getattr(module, f"{base}_score"), average=average)
     else:
         known = {found for found in dir(module) if callable(getattr(module, found)) and not found.startswith("_")}
         found = name if name in known else f"{name}_score"
         if found not in known:
-            check_word("metrics", word, tuple(f"{SKLEARN}{one}" for one in sorted(known)))
+            check_choice("metrics", word, tuple(f"{SKLEARN}{one}" for one in sorted(known)))
         function = getattr(module, found)
-    scores = any(part in name for part in OF_SCORES)
+    scores = any(part in name for part in SCORE_METRICS)
     return lambda y_true, y_pred: function(y_true, y_pred if scores else _classes(y_true, y_pred))
 
 
 def _classes(y_true: Any, y_pred: Any) -> Any:
     """Class numbers of probabilities or logits where the labels are class numbers; figures as they are."""
-    truth, predicted = np.asarray(y_true), np.asarray(y_pred)
-    if truth.dtype.kind not in "iubSUO" or predicted.dtype.kind != "f":
+    expected, predicted = np.asarray(y_true), np.asarray(y_pred)
+    if expected.dtype.kind not in "iubSUO" or predicted.dtype.kind != "f":
         return predicted
     if predicted.ndim > 1 and predicted.shape[-1] > 1:
-        if truth.dtype.kind in "SUO":
+        if expected.dtype.kind in "SUO":
             msg = "the labels are words and the predictions numbers: a callable knows which class is which"
             raise TypeError(msg)
         return predicted.argmax(axis=-1)

@@ -14,7 +14,7 @@ from evalguard.core.report import Report
 from evalguard.core.trace import Trace
 from evalguard.data import digests
 from evalguard.errors import EvalGuardWarning, SinkError
-from evalguard.guards.calls import BATCH_METHODS, ROWS_RETURNED
+from evalguard.guards.calls import BATCH_METHODS, ROW_METHODS
 from evalguard.guards.environment import stacklevel
 from evalguard.guards.errors import MisalignmentError, UnprovenError
 from evalguard.guards.messages import message
@@ -27,7 +27,7 @@ class Outcome:
     """A judged call or session, with the arrays a caller may want.
 
     Attributes:
-        parts: Calls that it is made of; several give a list of predictions.
+        n_calls: Calls that it is made of; several give a list of predictions.
     """
 
     report: Report
@@ -36,7 +36,7 @@ class Outcome:
     predictions: Any
     samples: Any = None
     trace: Trace | None = None
-    parts: int = 1
+    n_calls: int = 1
 
 
 @dataclass(slots=True, eq=False)
@@ -104,10 +104,10 @@ class Outcomes:
         subjects = dict(self.files)
         labels, trace = outcome.labels, outcome.trace
         if labels is not None and labels.name not in subjects:
-            subjects |= digests.nest_sha256("labels", [labels.values])
-        if trace is not None and trace.method in ROWS_RETURNED:
-            given = outcome.predictions if outcome.parts > 1 else [outcome.predictions]
-            subjects |= digests.nest_sha256("predictions", given)
+            subjects |= digests.tree_sha256("labels", [labels.values])
+        if trace is not None and trace.method in ROW_METHODS:
+            given = outcome.predictions if outcome.n_calls > 1 else [outcome.predictions]
+            subjects |= digests.tree_sha256("predictions", given)
         return subjects
 
     def _send(self, send: Callable[..., None], *what: Any) -> None:
@@ -121,7 +121,7 @@ class Outcomes:
 
 def replace_outcome(outcome: Outcome, report: Report, result: Any, samples: Any) -> Outcome:
     """The same outcome after a repair."""
-    return Outcome(report, outcome.judgement, outcome.labels, result, samples, outcome.trace, outcome.parts)
+    return Outcome(report, outcome.judgement, outcome.labels, result, samples, outcome.trace, outcome.n_calls)
 
 
 def refused(outcome: Outcome, reason: str) -> Outcome:

@@ -41,7 +41,7 @@ def take(result: Any, rows: Int64) -> Any:
     return tree.map_leaves(lambda leaf: _rows(leaf, rows), result)
 
 
-def joined(results: list[Any]) -> Any:
+def join_results(results: list[Any]) -> Any:
     """Results of several calls as one, output by output; None where that cannot be."""
     if len(results) == 1:
         return results[0]
@@ -64,7 +64,7 @@ def _rows(leaf: Any, rows: Int64) -> Any:
     raise TypeError(msg)
 
 
-def same(result: Any, first: Int64, second: Int64) -> bool:
+def equal_rows(result: Any, first: Int64, second: Int64) -> bool:
     """Whether two lists of rows hold equal predictions in every output, NaN equal to NaN."""
     for leaf in tree.leaves(result):
         if not isinstance(leaf, np.ndarray):
@@ -75,22 +75,24 @@ def same(result: Any, first: Int64, second: Int64) -> bool:
     return True
 
 
-def repaired(result: Any, judgement: Judgement, n_labels: int, again: Callable[[Int64], Any] | None) -> Repaired | str:
+def repaired(
+    result: Any, judgement: Judgement, n_labels: int, predict_again: Callable[[Int64], Any] | None
+) -> Repaired | str:
     """Predictions in label order, or why that would be a guess."""
-    plan = repair.plan(judgement.plain, n_labels)
+    plan = repair.plan(judgement.samples_array, n_labels)
     if plan.refused:
         return plan.refused
-    if not same(result, plan.duplicates, plan.firsts):
+    if not equal_rows(result, plan.duplicates, plan.firsts):
         return f"{plan.duplicates.size} rows repeat a sample and some have other predictions"
     missing = plan.missing
-    if missing.size and again is None:
+    if missing.size and predict_again is None:
         return f"{missing.size} samples were never predicted, and this kind of source cannot be asked for them again"
     if any(not isinstance(leaf, np.ndarray) and not hasattr(leaf, "row_splits") for leaf in tree.leaves(result)):
         return "the predictions are of a kind whose rows cannot be moved"
     rows = np.where(plan.take < 0, 0, plan.take)
     ordered = take(result, rows)
-    if missing.size and again is not None:
-        added = again(missing)
+    if missing.size and predict_again is not None:
+        added = predict_again(missing)
         _put(ordered, missing, added)
     steps = {
         "moved": plan.moved,

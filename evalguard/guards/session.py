@@ -26,7 +26,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from evalguard.capture.contract import CaptureOptions
-from evalguard.capture.recording.fail_fast import Watch
+from evalguard.capture.recording.fail_fast import FailFastCheck
 from evalguard.capture.recording.recorder import Recorder
 from evalguard.core.epochs import FIT
 from evalguard.core.judge import judge
@@ -35,8 +35,8 @@ from evalguard.core.own_errors import swallow
 from evalguard.core.policy import Policy, Proof, Verdict
 from evalguard.data.kinds import file_names
 from evalguard.errors import LabelsError
-from evalguard.guards.calls import BATCH_METHODS, CALL, ROWS_RETURNED, Call, make_call, make_direct_call
-from evalguard.guards.fit_validations import Epochs, judge_epochs
+from evalguard.guards.calls import BATCH_METHODS, CALL, ROW_METHODS, GuardedCall, make_call, make_direct_call
+from evalguard.guards.fit_validations import FitValidations, judge_fit
 from evalguard.guards.judging import CallJudge, other_files
 from evalguard.guards.outcome import Outcome, Outcomes
 
@@ -52,7 +52,7 @@ class Session:
         outcomes: What was judged.
         find_labels: Gives the labels, or None where they are not known yet;
             True: this is the last time of asking.
-        labels_of: Labels that a source holds itself, or None; used where no others are given.
+        labels_of_source: Labels that a source holds itself, or None; used where no others are given.
         model: Guard this model only; None for every model.
         calls: Calls that have not been judged yet.
         batches: Calls of one batch each, judged together when the entry ends.
@@ -64,13 +64,13 @@ class Session:
     judge: CallJudge
     outcomes: Outcomes
     find_labels: Callable[[bool], LabelTable | None]
-    labels_of: Callable[[Any], LabelTable | None] = lambda _: None
+    labels_of_source: Callable[[Any], LabelTable | None] = lambda _: None
     model: Any = None
-    calls: list[Call] = field(default_factory=list)
-    batches: list[Call] = field(default_factory=list)
+    calls: list[GuardedCall] = field(default_factory=list)
+    batches: list[GuardedCall] = field(default_factory=list)
     drifted: list[Outcome] = field(default_factory=list)
     # Methods for which it is asked before other sessions of the context.
-    first_for: ClassVar[tuple[str, ...]] = ()
+    priority_methods: ClassVar[tuple[str, ...]] = ()
 
     def guards(self, model: Any, method: str) -> bool:
         """Whether calls of this method of this model are guarded."""
@@ -120,7 +120,7 @@ class Session:
             capture = replace(capture, sampling=self.policy.sampling)
         return capture
 
-    def _fail_fast(self, method: str, source: Any) -> Watch | None:
+    def _fail_fast(self, method: str, source: Any) -> FailFastCheck | None:
         """The check that stops a call which cannot become right any more."""
         labels = self._labels(last=False) if self.policy.fail_fast else None
         if labels is None or method not in {"predict", "evaluate"} or other_files(source, labels) is not None:
@@ -131,13 +131,13 @@ class Session:
                 return labels
             return self.judge.with_fingerprints(labels, recorder)
 
-        return Watch(known, ordered=method in ROWS_RETURNED, padding=self.policy.padding == "trim")
+        return FailFastCheck(known, ordered=method in ROW_METHODS, padding=self.policy.padding == "trim")
 
     def _fit(self, model: Any, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Training is not judged, nor is its validation, unless that is of the very samples of the labels."""
         if self.capture.content != "always":
             return original(model, *args, **kwargs)
-        epochs = Epochs(model, self.capture)
+        epochs = FitValidations(model, self.capture)
         history = epochs.fit(original, args, kwargs)
         try:
             own = self._validates_on_our_samples(epochs)
@@ -145,18 +145,18 @@ class Session:
             swallow(error)
             own = False
         if own:
-            report = judge_epochs(epochs, self.policy, f"{self.judge.name} validation")
+            report = judge_fit(epochs, self.policy, f"{self.judge.name} validation")
             if report.verdict is Verdict.FAIL:
                 outcome = Outcome(report, None, None, history)
                 self.outcomes.record(outcome)
                 self.drifted.append(outcome)
         return history
 
-    def _validates_on_our_samples(self, epochs: Epochs) -> bool:
+    def _validates_on_our_samples(self, epochs: FitValidations) -> bool:
         """Whether the first validation was scored on all samples of the labels, by what they contain."""
-        if len(epochs.seen) < 2:
+        if len(epochs.validations) < 2:
             return False
-        first = replace(epochs.seen[0].trace, ordered=False)
+        first = replace(epochs.validations[0].trace, ordered=False)
         labels, _ = self.judge.with_reference(self._labels(last=False), epochs.recorders[0], first)
         report = judge(first, labels, self.policy).report
         return report.verdict is Verdict.PASS and report.proof is Proof.IDENTITY
@@ -183,9 +183,9 @@ class Session:
         for outcome in self.drifted:
             self.outcomes.act(outcome)
 
-    def _loops(self, labels: LabelTable | None, *, alone: bool) -> list[list[Call]]:
+    def _loops(self, labels: LabelTable | None, *, alone: bool) -> list[list[GuardedCall]]:
         """Calls of one batch each, those of one method and model together."""
-        groups: dict[tuple[str, int], list[Call]] = {}
+        groups: dict[tuple[str, int], list[GuardedCall]] = {}
         for call in self.batches:
             groups.setdefault((call.trace.method, call.model), []).append(call)
         alone = alone and len(groups) == 1
@@ -194,7 +194,7 @@ class Session:
             for group in groups.values()
         ]
 
-    def _without_warm_up(self, calls: list[Call], labels: LabelTable | None, alone: bool) -> list[Call]:
+    def _without_warm_up(self, calls: list[GuardedCall], labels: LabelTable | None, alone: bool) -> list[GuardedCall]:
         """Calls ``model(x)`` that answer the labels: the first may have been made to build a model or to warm it up."""
         first, rest = calls[0], sum(call.trace.n_rows for call in calls[1:])
         try:
@@ -217,16 +217,16 @@ class Session:
         labels = self.find_labels(last)
         if labels is not None or not last or self.judge.reference is not None:
             return labels
-        held = [self.labels_of(call.source) for call in self.calls]
-        if held and held[0] is not None:
-            return held[0]
+        own_labels = [self.labels_of_source(call.source) for call in self.calls]
+        if own_labels and own_labels[0] is not None:
+            return own_labels[0]
         msg = (
             f"{self.judge.name}: no labels. Expected labels=..., labels_argument='argument', "
             "or g.labels = ... before the guard ends."
         )
         raise LabelsError(msg)
 
-    def _conclude(self, calls: list[Call], labels: LabelTable | None) -> Any:
+    def _conclude(self, calls: list[GuardedCall], labels: LabelTable | None) -> Any:
         """Judge calls as one evaluation, record and act; what the caller gets."""
         start = time.perf_counter()
         returned = [call.predictions for call in calls]

@@ -151,7 +151,7 @@ class Labels(LabelTable):
         return cls._of_table(labels_of_iterator(iterator, name))
 
     @classmethod
-    def held_by(cls, source: Any) -> Self | None:
+    def of_source(cls, source: Any) -> Self | None:
         """The labels that a source of predictions holds itself, in its order of samples; None where it holds none."""
         return cls.from_iterator(source) if is_image_iterator(source) else None
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalguard.core.sampling import Draw, Sampled, Sampling
+from evalguard.core.sampling import RowSampler, SampledRows, Sampling
 from evalguard.data import kinds, tree
 from evalguard.data.fingerprint import chosen_fingerprints, row_fingerprints
 from evalguard.data.row_layout import LeafSpec, is_dense
@@ -59,22 +59,24 @@ class Reference:
             raise LabelsError(msg)
         return np.concatenate(parts), specs
 
-    def sampled(self, sampling: Sampling, like: Sequence[LeafSpec] = ()) -> Sampled:
+    def sampled(self, sampling: Sampling, like: Sequence[LeafSpec] = ()) -> SampledRows:
         """Fingerprints of the samples that are chosen by their place; where it can be told, no other is asked for."""
-        draw = Draw(sampling)
+        draw = RowSampler(sampling)
         if self._by_index() or self._by_row():
             total = self._n_samples() if self._by_index() else tree.n_rows(as_rows(self.source)) or 0
-            places = sampling.of(total)
+            positions = sampling.of(total)
             found = [
                 row_fingerprints(
-                    self._identifying(self._at(places[start : start + CHUNK])), like=like, pad_value=self._pad_value
+                    self._identifying(self._rows_at(positions[start : start + CHUNK])),
+                    like=like,
+                    pad_value=self._pad_value,
                 )[0]
-                for start in range(0, len(places), CHUNK)
+                for start in range(0, len(positions), CHUNK)
             ]
-            return Sampled(places, np.concatenate(found or [np.zeros(0, np.uint64)]), total)
+            return SampledRows(positions, np.concatenate(found or [np.zeros(0, np.uint64)]), total)
         for x in self.chunks():
             draw.put(chosen_fingerprints(x, draw.choose, like=like, pad_value=self._pad_value)[0])
-        return draw.sampled() or Sampled(sampling.of(0), np.zeros(0, np.uint64), 0)
+        return draw.sampled() or SampledRows(sampling.of(0), np.zeros(0, np.uint64), 0)
 
     def chunks(self) -> Iterator[Any]:
         """The identifying part of the inputs, some rows at a time."""
@@ -96,11 +98,12 @@ class Reference:
         leaves = tree.leaves(as_rows(self.source))
         return bool(leaves) and all(is_dense(leaf) or hasattr(leaf, "iloc") for leaf in leaves)
 
-    def _at(self, places: NDArray[np.int64]) -> Any:
+    def _rows_at(self, positions: NDArray[np.int64]) -> Any:
         if self._by_index():
-            return _stacked([self.source(int(place)) for place in places])
+            return _stacked([self.source(int(position)) for position in positions])
         return tree.map_leaves(
-            lambda leaf: leaf.iloc[places] if hasattr(leaf, "iloc") else np.asarray(leaf)[places], as_rows(self.source)
+            lambda leaf: leaf.iloc[positions] if hasattr(leaf, "iloc") else np.asarray(leaf)[positions],
+            as_rows(self.source),
         )
 
     def _inputs(self) -> Iterator[Any]:
@@ -138,10 +141,10 @@ class KnownReference(Reference):
         """As they were made; nothing is left to be cast."""
         return self._rows, ()
 
-    def sampled(self, sampling: Sampling, like: Sequence[LeafSpec] = ()) -> Sampled:
+    def sampled(self, sampling: Sampling, like: Sequence[LeafSpec] = ()) -> SampledRows:
         """Some of those that were made."""
-        places = sampling.of(len(self._rows))
-        return Sampled(places, self._rows[places], len(self._rows))
+        positions = sampling.of(len(self._rows))
+        return SampledRows(positions, self._rows[positions], len(self._rows))
 
     def chunks(self) -> Iterator[Any]:
         """The inputs themselves are not at hand."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalguard.core.label_table import Part, digest_of, normal_keys
+from evalguard.core.label_table import DigestPart, digest_of, normal_keys
 from evalguard.data.arrow import is_arrow, open_arrow
 from evalguard.data.tables import array_of, column_values
 from evalguard.errors import ConfigError, LabelsError
@@ -90,7 +90,7 @@ def labels_digest(path: Path, label: str | None, key: str) -> str:
     return digest_of([_part("labels", labels), _part("keys", keys)])
 
 
-def _part(name: str, read: Callable[..., Iterator[NDArray[Any]]]) -> Part:
+def _part(name: str, read: Callable[..., Iterator[NDArray[Any]]]) -> DigestPart:
     """An array that is read twice: for its form, and for what stands in it."""
     forms = [(piece.dtype, piece.shape) for piece in read(text=False) if len(piece)]
     # Numbers above those of int64 make text of all: `normal_keys` has seen only some rows.
@@ -101,7 +101,7 @@ def _part(name: str, read: Callable[..., Iterator[NDArray[Any]]]) -> Part:
         msg = f"{name}: expected one label per sample, found rows of different lengths"
         raise LabelsError(msg)
     shape = (sum(shape[0] for _, shape in forms), *forms[0][1][1:])
-    return Part(name, reduce(np.promote_types, [dtype for dtype, _ in forms]), shape, read(text=text))
+    return DigestPart(name, reduce(np.promote_types, [dtype for dtype, _ in forms]), shape, read(text=text))
 
 
 def _is_manifest(path: Path) -> bool:

@@ -10,10 +10,10 @@ from evalguard.core.findings import Finding, Reason
 from evalguard.core.policy import Proof, Verdict
 from evalguard.core.report import Report
 
-Outcome = Literal["passed", "warned", "failed", "error", "skipped"]
+CaseOutcome = Literal["passed", "warned", "failed", "error", "skipped"]
 
 ALIGNMENT = "alignment"
-OF_VERDICT: Mapping[Verdict, Outcome] = {
+OF_VERDICT: Mapping[Verdict, CaseOutcome] = {
     Verdict.PASS: "passed",
     Verdict.REPAIRED: "warned",
     Verdict.UNPROVEN: "error",
@@ -43,7 +43,7 @@ class Case:
     """
 
     name: str
-    outcome: Outcome
+    outcome: CaseOutcome
     message: str = ""
 
 
@@ -61,7 +61,7 @@ def cases(report: Report) -> tuple[Case, ...]:
 def _check(name: str, finding: Finding | None, report: Report) -> Case:
     if finding is not None:
         # What was put right is no failure any more, and no clean pass.
-        outcome: Outcome = "warned" if report.verdict is Verdict.REPAIRED else "failed"
+        outcome: CaseOutcome = "warned" if report.verdict is Verdict.REPAIRED else "failed"
         return Case(name, outcome, finding.message)
     not_made = _why_not_made(name, report)
     return Case(name, "skipped", not_made) if not_made else Case(name, "passed")

@@ -61,7 +61,7 @@ def _template() -> Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(short=visible, code=_with_code, number=words.figure)
+    environment.filters.update(short=visible, code=_with_code, number=words.metric_value)
     return environment.get_template(PAGE)
 
 
@@ -115,9 +115,9 @@ def _counts(report: Report) -> Iterator[tuple[str, int, str]]:
 def _impact(report: Report) -> Iterator[tuple[str, list[tuple[str, str]], list[str]]]:
     """Each metric with its figures, and with what is said of it in words."""
     known = [name.replace("_", " ") for name in VALUES]
-    for metric, told in words.impact(report):
-        figures = [(name, value) for name, value in told if name in known]
-        yield metric, figures, [f"{name}: {value}" if name else value for name, value in told if name not in known]
+    for metric, pairs in words.impact(report):
+        values = [(name, value) for name, value in pairs if name in known]
+        yield metric, values, [f"{name}: {value}" if name else value for name, value in pairs if name not in known]
 
 
 def remedy(cause: Cause) -> Iterator[tuple[str, str]]:
@@ -152,14 +152,14 @@ def _order(order: Mapping[str, Any] | None) -> Iterator[tuple[str, Any, str]]:
             value = value.get(part) if isinstance(value, Mapping) else None
         # Without two steps back there is no gap, and nothing that divides it.
         if value is not None and (value or path != "gaps.divisor"):
-            yield name, words.figure(value), meaning
+            yield name, words.metric_value(value), meaning
 
 
 def _tables(report: Report) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     """What was demanded, what was streamed, and by what it was judged."""
     facts = {name: value for name, value in report.source.items() if name != "facts"}
-    told = report.source.get("facts")
-    facts |= told if isinstance(told, Mapping) else {}
+    source_facts = report.source.get("facts")
+    facts |= source_facts if isinstance(source_facts, Mapping) else {}
     labels = {f"labels, {part}": value for part, value in report.labels.items()}
     yield "Options", _pairs(report.options)
     yield "Source and labels", _pairs({**labels, **facts, "calls": len(report.calls)})
@@ -168,4 +168,4 @@ def _tables(report: Report) -> Iterator[tuple[str, list[tuple[str, str]]]]:
 
 def _pairs(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     shown = [(name, value) for name, value in values.items() if value is not None and value != "unknown"]
-    return [(str(name).replace("_", " "), words.figure(value)) for name, value in shown[:MAX_FACTS]]
+    return [(str(name).replace("_", " "), words.metric_value(value)) for name, value in shown[:MAX_FACTS]]

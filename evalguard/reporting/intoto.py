@@ -15,7 +15,7 @@ from typing import Any
 from evalguard.core.policy import Verdict
 from evalguard.core.report import Report
 from evalguard.reporting import words
-from evalguard.reporting.cases import Outcome, cases
+from evalguard.reporting.cases import CaseOutcome, cases
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
@@ -48,14 +48,14 @@ def to_statement(report: Report, subjects: Mapping[str, str]) -> str:
     return json.dumps(statement, indent=2, sort_keys=True) + "\n"
 
 
-_LISTS: Mapping[str, tuple[Outcome, ...]] = {
+_LISTS: Mapping[str, tuple[CaseOutcome, ...]] = {
     "passedTests": ("passed",),
     "warnedTests": ("warned",),
     "failedTests": ("failed", "error"),
 }
 
 
-def _names(report: Report, *outcomes: Outcome) -> list[str]:
+def _names(report: Report, *outcomes: CaseOutcome) -> list[str]:
     return [test.name for test in cases(report) if test.outcome in outcomes]
 
 

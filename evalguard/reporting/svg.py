@@ -53,15 +53,15 @@ def displacement(histogram: Sequence[Sequence[int]]) -> Markup | None:
         return None
     if not bins or any(low > high or count < 0 for low, high, count in bins):
         return None
-    return _svg(TOP + BARS + BOTTOM, _told(bins), _bars(bins))
+    return _svg(TOP + BARS + BOTTOM, _description(bins), _bars(bins))
 
 
-def _svg(height: int, told: str, parts: Iterable[str], style: str = "") -> Markup:
+def _svg(height: int, description: str, parts: Iterable[str], style: str = "") -> Markup:
     inner = "\n".join(parts)
     rules = f"<style>{style}</style>\n" if style else ""
     return Markup(  # noqa: S704 - made of numbers, and of words that were escaped
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" '
-        f'aria-label="{escape(told)}">\n<title>{escape(told)}</title>\n{rules}{inner}\n</svg>'
+        f'aria-label="{escape(description)}">\n<title>{escape(description)}</title>\n{rules}{inner}\n</svg>'
     )
 
 
@@ -162,16 +162,16 @@ def _raster(drawn: Picture) -> Iterator[str]:
 def _stretches(columns: list[int]) -> Iterator[tuple[int, int]]:
     """Start and length of each run of neighbours."""
     start = 0
-    for place in range(1, len(columns) + 1):
-        if place == len(columns) or columns[place] != columns[place - 1] + 1:
-            yield columns[start], place - start
-            start = place
+    for column in range(1, len(columns) + 1):
+        if column == len(columns) or columns[column] != columns[column - 1] + 1:
+            yield columns[start], column - start
+            start = column
 
 
 # -- The histogram ----------------------------------------------------------------------------------------------------
 
 
-def _told(bins: list[tuple[int, int, int]]) -> str:
+def _description(bins: list[tuple[int, int, int]]) -> str:
     early = sum(count for _, high, count in bins if high < 0)
     late = sum(count for low, _, count in bins if low > 0)
     there = sum(count for *_, count in bins) - early - late

@@ -95,12 +95,12 @@ def _wrapped(block: Block, console: Console) -> list[str]:
     """Lines of the console's width: the label in the margin, the text beside it."""
     from rich.text import Text
 
-    room = console.width - (LABEL_WIDTH if block.label else 0)
+    width = console.width - (LABEL_WIDTH if block.label else 0)
     # rich counts the cells of a terminal: a Chinese character takes two.
     lines = [
         line.plain.rstrip()
         for item in block.items
-        for line in Text(item).wrap(console, room, overflow="fold", tab_size=1)
+        for line in Text(item).wrap(console, width, overflow="fold", tab_size=1)
     ]
     if not block.label:
         return lines
@@ -126,10 +126,10 @@ def _granted(found: list[Block], wanted: list[int]) -> list[int]:
     return granted
 
 
-def _plot(report: Report, width: int, room: int) -> list[str]:
+def _plot(report: Report, width: int, max_lines: int) -> list[str]:
     """The alignment in the lines that are left: worth drawing where something is wrong."""
     drawn = picture(report.plot) if report.findings else None
-    height = next((height for height in PLOT_HEIGHTS if height + 1 <= room), 0)
+    height = next((height for height in PLOT_HEIGHTS if height + 1 <= max_lines), 0)
     if drawn is None or not height:
         return []
     grid = text_plot(drawn, min(PLOT_WIDTH, width - LABEL_WIDTH - 3), height)
@@ -186,8 +186,8 @@ def _rows(report: Report) -> tuple[str, ...]:
 
 def _causes(report: Report) -> Iterator[Block]:
     for cause in report.diagnosis[:1]:
-        told = "" if words.certainty(cause) != "likely" else " (likely)"
-        yield Block(2, 3, "cause", (f"{visible(cause.cause)}{told}: {visible(cause.evidence, 300)}",))
+        certainty = "" if words.certainty(cause) != "likely" else " (likely)"
+        yield Block(2, 3, "cause", (f"{visible(cause.cause)}{certainty}: {visible(cause.evidence, 300)}",))
         remedy = tuple(visible(line, 300) for line in cause.remedy.splitlines())
         yield Block(3, 4, "cure", remedy, "bold")
     others = [visible(cause.cause) for cause in report.diagnosis[1:]]
@@ -196,12 +196,12 @@ def _causes(report: Report) -> Iterator[Block]:
 
 
 def _notes(report: Report) -> Iterator[Block]:
-    figures = [
-        f"{visible(metric)}: {visible(', '.join(' '.join(pair).strip() for pair in told), 300)}"
-        for metric, told in words.impact(report)
+    metrics = [
+        f"{visible(metric)}: {visible(', '.join(' '.join(pair).strip() for pair in pairs), 300)}"
+        for metric, pairs in words.impact(report)
     ]
-    if figures:
-        yield Block(4, 3, "metric", tuple(figures))
+    if metrics:
+        yield Block(4, 3, "metric", tuple(metrics))
     if report.repair and report.repair.get("refused"):
         yield Block(8, 2, "repair", (f"refused: {visible(report.repair['refused'], 300)}",))
     if report.hazards:

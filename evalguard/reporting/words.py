@@ -81,13 +81,16 @@ def impact(report: Report) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     for metric, values in sorted((report.impact or {}).items()):
         found = {name: getattr(values, name) for name in (*VALUES, "error", "note")}
         # NaN, which is unequal to itself, is a value that has no form in JSON.
-        told = [(name, value) for name, value in found.items() if value is not None and value == value]
+        present = [(name, value) for name, value in found.items() if value is not None and value == value]
         # A note is a sentence of its own.
-        yield metric, [("" if name == "note" else name.replace("_", " "), figure(value)) for name, value in told]
+        yield (
+            metric,
+            [("" if name == "note" else name.replace("_", " "), metric_value(value)) for name, value in present],
+        )
 
 
-def figure(value: object) -> str:
+def metric_value(value: object) -> str:
     """A number to six digits, a whole number with its thousands apart, anything else as it is."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return ", ".join(map(figure, value)) if isinstance(value, (list, tuple)) else str(value)
+        return ", ".join(map(metric_value, value)) if isinstance(value, (list, tuple)) else str(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"

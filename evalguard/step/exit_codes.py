@@ -9,7 +9,7 @@ from evalguard.core.policy import Verdict
 from evalguard.core.report import Report
 
 
-class ExitCode(IntEnum):
+class DescribedCode(IntEnum):
     """A number and the sentence that says what it means.
 
     Attributes:
@@ -18,7 +18,7 @@ class ExitCode(IntEnum):
 
     meaning: str
 
-    def __new__(cls, number: int, meaning: str) -> ExitCode:
+    def __new__(cls, number: int, meaning: str) -> DescribedCode:
         """A member, from the tuple behind its name."""
         member = int.__new__(cls, number)
         member._value_ = number
@@ -26,7 +26,7 @@ class ExitCode(IntEnum):
         return member
 
 
-class Exit(ExitCode):
+class ExitCode(DescribedCode):
     """Of every command but those below."""
 
     GOOD = 0, "PASS or REPAIRED"
@@ -37,7 +37,7 @@ class Exit(ExitCode):
     NOT_LOGGED = 4, "judged but not logged, where logging was required"
 
 
-class GateExit(ExitCode):
+class GateExit(DescribedCode):
     """Of ``evalguard gate``."""
 
     OPEN = 0, "open: every evaluation in question is proven"
@@ -47,7 +47,7 @@ class GateExit(ExitCode):
     NOT_TAGGED = 4, "open, but the model version could not be tagged"
 
 
-class ViewExit(ExitCode):
+class ViewExit(DescribedCode):
     """Of ``evalguard view``."""
 
     PRINTED = 0, "printed"
@@ -55,7 +55,7 @@ class ViewExit(ExitCode):
     NO_ANSWER = 3, "MLflow could not be asked"
 
 
-class DoctorExit(ExitCode):
+class DoctorExit(DescribedCode):
     """Of ``evalguard doctor``."""
 
     HEALTHY = 0, "nothing needs attention"
@@ -63,21 +63,21 @@ class DoctorExit(ExitCode):
 
 
 # Of several evaluations, the one that decides comes first.
-WORST_FIRST = (Exit.USAGE, Exit.FAIL, Exit.NOT_JUDGED, Exit.NOT_LOGGED, Exit.GOOD)
+WORST_FIRST = (ExitCode.USAGE, ExitCode.FAIL, ExitCode.NOT_JUDGED, ExitCode.NOT_LOGGED, ExitCode.GOOD)
 
 
-def exit_code(report: Report) -> Exit:
+def exit_code(report: Report) -> ExitCode:
     """The exit code of a verdict."""
     if report.verdict is Verdict.FAIL:
-        return Exit.FAIL
-    return Exit.NOT_JUDGED if report.verdict is Verdict.UNPROVEN else Exit.GOOD
+        return ExitCode.FAIL
+    return ExitCode.NOT_JUDGED if report.verdict is Verdict.UNPROVEN else ExitCode.GOOD
 
 
-def worst(codes: Iterable[Exit]) -> Exit:
+def worst(codes: Iterable[ExitCode]) -> ExitCode:
     """The exit code of several evaluations."""
     return min(codes, key=WORST_FIRST.index)
 
 
-def listed(codes: type[ExitCode]) -> str:
+def listed(codes: type[DescribedCode]) -> str:
     r"""The codes for the end of a ``--help`` page; click keeps the lines behind ``\b`` as they are."""
     return "\n".join(["\b", "Exit codes:", *(f"  {code.value}  {code.meaning}" for code in codes)]) + "\n"

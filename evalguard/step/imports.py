@@ -13,7 +13,7 @@ from evalguard.errors import ConfigError
 from evalguard.step.config.sections import Call
 
 
-def found(name: str, where: str) -> Any:
+def import_function(name: str, where: str) -> Any:
     """What ``module:function`` names.
 
     Raises:
@@ -36,13 +36,13 @@ def found(name: str, where: str) -> Any:
     return target
 
 
-def called(named: Call, where: str) -> Any:
+def call_function(named: Call, where: str) -> Any:
     """What the named function gives.
 
     Raises:
         ConfigError: There is no such function, or it raised.
     """
-    function = found(named.call, f"{where}.call")
+    function = import_function(named.call, f"{where}.call")
     try:
         return function(**named.args)
     except Exception as error:
@@ -50,21 +50,21 @@ def called(named: Call, where: str) -> Any:
         raise ConfigError(msg) from error
 
 
-def found_by_name(given: Sequence[str] | Mapping[str, str] | None, where: str) -> dict[str, Any]:
+def import_by_name(given: Sequence[str] | Mapping[str, str] | None, where: str) -> dict[str, Any]:
     """Name → what ``module:name`` names; one of a list is called by the last part of its name.
 
     Raises:
         ConfigError: There is no such module or name, or two of a list are called the same.
     """
     if isinstance(given, Mapping):
-        return {name: found(each, where) for name, each in given.items()}
+        return {name: import_function(each, where) for name, each in given.items()}
     named: dict[str, Any] = {}
     for each in given or ():
         name = each.rpartition(":")[2].rpartition(".")[2]
         if name in named:
             msg = f"{where}: expected each name once, found {name!r} again; a mapping of names tells them apart"
             raise ConfigError(msg)
-        named[name] = found(each, where)
+        named[name] = import_function(each, where)
     return named
 
 

@@ -12,14 +12,14 @@ from typing import Any
 from evalguard.errors import SinkError
 from evalguard.step.config.sections import ModelUri
 from evalguard.step.config.step_file import Step
-from evalguard.tracking.client import new_client, shown, sqlite_path
+from evalguard.tracking.client import new_client, redacted_uri, sqlite_path
 from evalguard.tracking.deadline import LOCAL_STORE_S, SEND_S, do_in_time
 from evalguard.tracking.mlflow_sink import MlflowSink, mlflow_sink
 from evalguard.tracking.target import absolute
 
 
 @dataclass(slots=True)
-class Record:
+class MlflowRun:
     """Where the verdict is recorded.
 
     Attributes:
@@ -53,7 +53,7 @@ def _run_of(step: Step, store: str | None) -> str | None:
 
 
 @contextlib.contextmanager
-def recording(step: Step, store: str | None) -> Iterator[Record]:
+def recording(step: Step, store: str | None) -> Iterator[MlflowRun]:
     """A run of our own where none is named; it is always terminated.
 
     A run of ``mlflow run`` (``MLFLOW_RUN_ID``) or of the file is somebody
@@ -61,26 +61,26 @@ def recording(step: Step, store: str | None) -> Iterator[Record]:
     """
     section = step.mlflow
     if not section.enabled:
-        yield Record()
+        yield MlflowRun()
         return
     given = _run_of(step, store)
     if given:
-        yield Record(mlflow_sink(given, model=_model(step), tracking_uri=store))
+        yield MlflowRun(mlflow_sink(given, model=_model(step), tracking_uri=store))
         return
     run = _OwnRun(step, store)
     try:
         run_id = run.create()
     except SinkError as error:
-        yield Record(problem=str(error))
+        yield MlflowRun(problem=str(error))
         return
-    record = Record(mlflow_sink(run_id, model=_model(step), tracking_uri=store))
+    mlflow_run = MlflowRun(mlflow_sink(run_id, model=_model(step), tracking_uri=store))
     try:
-        yield record
+        yield mlflow_run
     except KeyboardInterrupt:
-        record.status = "KILLED"
+        mlflow_run.status = "KILLED"
         raise
     finally:
-        run.end(record.status)
+        run.end(mlflow_run.status)
 
 
 def _model(step: Step) -> str | None:
@@ -147,4 +147,4 @@ def target_of(step: Step, store: str | None) -> str:
     run = (
         f"run {given}" if given else f"a new run of experiment {section.experiment or 'of the environment, or Default'}"
     )
-    return f"{run} at {shown(store or mlflow.get_tracking_uri())}"
+    return f"{run} at {redacted_uri(store or mlflow.get_tracking_uri())}"

@@ -12,8 +12,8 @@ from typing import Any
 from evalguard.errors import ConfigError
 from evalguard.step.config.sections import Call, ModelPath, ModelUri
 from evalguard.step.config.unions import Model
-from evalguard.step.imports import called, found_by_name
-from evalguard.tracking.client import shown
+from evalguard.step.imports import call_function, import_by_name
+from evalguard.tracking.client import redacted_uri
 
 TRACKING_URI = "MLFLOW_TRACKING_URI"
 # What Keras 3.15 says of a class or function that it does not know (serialization_lib.py, legacy/serialization.py).
@@ -33,7 +33,7 @@ def open_model(model: Model, base: Path, store: str | None = None) -> Any:
         ConfigError: It cannot be loaded, or is no Keras model.
     """
     if isinstance(model, Call):
-        loaded = called(model, "model")
+        loaded = call_function(model, "model")
     elif isinstance(model, ModelUri):
         with _known(model):
             loaded = _of_mlflow(model.uri, store)
@@ -49,7 +49,7 @@ def open_model(model: Model, base: Path, store: str | None = None) -> Any:
 @contextlib.contextmanager
 def _known(model: ModelPath | ModelUri) -> Iterator[None]:
     """Keras knows the custom objects that are named; afterwards it has forgotten them."""
-    objects = found_by_name(model.custom_objects, "model.custom_objects")
+    objects = import_by_name(model.custom_objects, "model.custom_objects")
     if not objects:
         yield
         return
@@ -129,20 +129,20 @@ def _of_mlflow(uri: str, store: str | None) -> Any:
 
     asked = store or mlflow.get_tracking_uri()
     try:
-        with _asking(store):
+        with _tracking_store(store):
             flavors = mlflow.models.get_model_info(uri).flavors
             flavor = next((name for name in ("keras", "tensorflow") if name in flavors), None)
             if flavor is not None:
                 return getattr(mlflow, flavor).load_model(uri)
     except Exception as error:
-        msg = f"model.uri: {uri} could not be loaded from {shown(asked)}: {remedy(error) or error}"
+        msg = f"model.uri: {uri} could not be loaded from {redacted_uri(asked)}: {remedy(error) or error}"
         raise ConfigError(msg) from error
     msg = f"model.uri: expected a model of MLflow's keras or tensorflow flavour, found {', '.join(flavors)}"
     raise ConfigError(msg)
 
 
 @contextlib.contextmanager
-def _asking(store: str | None) -> Iterator[None]:
+def _tracking_store(store: str | None) -> Iterator[None]:
     """Within the block MLflow asks this store; afterwards it and the environment are as before."""
     if store is None:
         yield

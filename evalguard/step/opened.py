@@ -12,10 +12,10 @@ from evalguard.errors import ConfigError
 from evalguard.labels.labels import Labels
 from evalguard.step.config.sections import Call
 from evalguard.step.config.step_file import Step
-from evalguard.step.imports import called, found
+from evalguard.step.imports import call_function, import_function
 from evalguard.step.inputs.labels import label_key, read_labels
 from evalguard.step.inputs.open import open_data
-from evalguard.step.inputs.stream import BATCH_SIZE, Place, Stream
+from evalguard.step.inputs.stream import BATCH_SIZE, InputContext, InputStream
 from evalguard.step.mlflow_run import store_of
 from evalguard.step.model import open_model
 
@@ -37,7 +37,7 @@ class Opened:
     step: Step
     base: Path
     model: Any
-    stream: Stream
+    stream: InputStream
     labels: Labels
     reference: Any
     arguments: dict[str, Any]
@@ -54,7 +54,7 @@ def open_step(step: Step, base: Path) -> Opened:
     model = open_model(step.model, base, store_of(step, base))
     size = step.predict.batch_size or BATCH_SIZE
     key = label_key(step.labels, step.data, base)
-    stream = open_data(step.data, Place(base, "data", size, labels, key, _label_columns(step)))
+    stream = open_data(step.data, InputContext(base, "data", size, labels, key, _label_columns(step)))
     if labels is None:
         labels = _of_stream(step, stream)
     reference = _reference(step, base, size, key)
@@ -66,18 +66,18 @@ def _label_columns(step: Step) -> tuple[str, ...]:
     return tuple(label.values()) if isinstance(label, dict) else (label,) if label else ()
 
 
-def _of_stream(step: Step, stream: Stream) -> Labels:
+def _of_stream(step: Step, stream: InputStream) -> Labels:
     """The stream's own y, by a pass of its own."""
-    held = Labels.held_by(stream.source)
-    if held is not None and held.values is not None:
-        return held
+    own_labels = Labels.of_source(stream.source)
+    if own_labels is not None and own_labels.values is not None:
+        return own_labels
     data, checks = step.data, step.checks
-    again = (lambda: called(data, "data")) if isinstance(data, Call) else None
+    again = (lambda: call_function(data, "data")) if isinstance(data, Call) else None
     source = again if again is not None and kinds.is_generator(stream.source) else stream.source
     if kinds.is_arrays(source):
         msg = "labels.from: expected a stream with y in it, found arrays alone; name a target, or a file of labels"
         raise ConfigError(msg)
-    function = None if checks.fingerprint is None else found(checks.fingerprint, "checks.fingerprint")
+    function = None if checks.fingerprint is None else import_function(checks.fingerprint, "checks.fingerprint")
     labels = Labels.collect(source, key=checks.key, fingerprint=function, pad_value=checks.pad_value, name="the stream")
     if labels.values is None:
         msg = "labels.from: expected a stream with y in it, found none; name a target, or a file of labels"
@@ -90,8 +90,8 @@ def _reference(step: Step, base: Path, size: int, key: str | None) -> Any:
     if given is None:
         return None
     if not isinstance(given, str):
-        place = Place(base, "checks.reference", size, None, key, _label_columns(step))
-        return open_data(given, place).source
+        context = InputContext(base, "checks.reference", size, None, key, _label_columns(step))
+        return open_data(given, context).source
     path = base / given
     if path.suffix in {".npy", ".npz"}:
         loaded = read_arrays(path, "checks.reference")
@@ -102,7 +102,7 @@ def _reference(step: Step, base: Path, size: int, key: str | None) -> Any:
     return path
 
 
-def _arguments(step: Step, stream: Stream, model: Any) -> dict[str, Any]:
+def _arguments(step: Step, stream: InputStream, model: Any) -> dict[str, Any]:
     """Arguments of ``predict``; what this source cannot be given is an error, never left out silently.
 
     Raises:
@@ -122,7 +122,7 @@ def _arguments(step: Step, stream: Stream, model: Any) -> dict[str, Any]:
     }
     if not queue:
         return arguments
-    if of_tf_keras(model):
+    if is_tf_keras_model(model):
         return {**arguments, **queue}
     if not kinds.is_pydataset(source):
         msg = f"predict.{next(iter(queue))}: expected a PyDataset, found {_type(source)}, which has no workers"
@@ -148,6 +148,6 @@ def _type(source: Any) -> str:
     return type(source).__name__.lstrip("_")
 
 
-def of_tf_keras(model: Any) -> bool:
+def is_tf_keras_model(model: Any) -> bool:
     """Whether it is a model of tf_keras, not of Keras 3."""
     return any(parent.__module__.partition(".")[0] == "tf_keras" for parent in type(model).__mro__)

@@ -16,11 +16,11 @@ from evalguard.step.config.read import Settings, read_all
 from evalguard.step.config.step_file import Step
 from evalguard.step.imports import importable
 from evalguard.step.mlflow_run import store_of, target_of
-from evalguard.step.opened import Opened, of_tf_keras, open_step
+from evalguard.step.opened import Opened, is_tf_keras_model, open_step
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class StepPlan:
     """What would happen.
 
     Attributes:
@@ -34,7 +34,7 @@ class Plan:
     text: str
 
 
-def plan_all(path: Path, settings: Settings | None = None) -> Iterator[Plan]:
+def plan_all(path: Path, settings: Settings | None = None) -> Iterator[StepPlan]:
     """The plans of a step file's evaluations.
 
     Raises:
@@ -47,11 +47,11 @@ def plan_all(path: Path, settings: Settings | None = None) -> Iterator[Plan]:
             yield _plan(step, open_step(step, base))
 
 
-def _plan(step: Step, opened: Opened) -> Plan:
+def _plan(step: Step, opened: Opened) -> StepPlan:
     batch = _first_batch(opened)
     x, y, _ = tree.unpack(batch)
     _refuse_shape(opened, x)
-    proof, why = _foreseen(opened, y)
+    proof, why = _expected_proof(opened, y)
     rows = "unknown" if opened.stream.n_rows is None else f"{opened.stream.n_rows:,}"
     required = Proof(step.checks.require)
     weak = proof < required and not why.startswith("unknown")
@@ -65,7 +65,7 @@ def _plan(step: Step, opened: Opened) -> Plan:
         f"  record   {target_of(step, store_of(step, opened.base))}",
         f"  reports  {opened.base / step.outputs.directory if step.outputs.directory else 'on the terminal only'}",
     ]
-    return Plan(step.name, proof, "\n".join(lines))
+    return StepPlan(step.name, proof, "\n".join(lines))
 
 
 def _keys(labels: Labels) -> str:
@@ -96,7 +96,7 @@ def _refuse_shape(opened: Opened, x: Any) -> None:
     Raises:
         ConfigError: The model does not take such inputs.
     """
-    if of_tf_keras(opened.model):
+    if is_tf_keras_model(opened.model):
         return
     import keras
 
@@ -116,7 +116,7 @@ def _shapes(x: Any) -> str:
     return ", ".join(str(shape).replace("<dtype: '", "").replace("'>", "") for shape in shapes)
 
 
-def _foreseen(opened: Opened, y: Any) -> tuple[Proof, str]:
+def _expected_proof(opened: Opened, y: Any) -> tuple[Proof, str]:
     """The strongest proof that can be foreseen, and what it rests on."""
     source, labels = opened.stream.source, opened.labels
     content = opened.step.checks.content

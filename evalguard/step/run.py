@@ -19,10 +19,10 @@ from evalguard.step import progress as showing
 from evalguard.step.config.read import Settings, read_all
 from evalguard.step.config.sections import Call
 from evalguard.step.config.step_file import Step
-from evalguard.step.exit_codes import Exit, exit_code
-from evalguard.step.imports import found, importable
-from evalguard.step.mlflow_run import Record, recording, store_of
-from evalguard.step.opened import Opened, of_tf_keras, open_step
+from evalguard.step.exit_codes import ExitCode, exit_code
+from evalguard.step.imports import import_function, importable
+from evalguard.step.mlflow_run import MlflowRun, recording, store_of
+from evalguard.step.opened import Opened, is_tf_keras_model, open_step
 from evalguard.step.outputs import METRICS, PREDICTIONS, REPORT, clear, write_metrics, write_predictions
 
 WRONG_INPUT = (ConfigError, LabelsError, UnsupportedSourceError)
@@ -38,7 +38,7 @@ class Result:
         message: What to tell where there is no report, or beside it.
     """
 
-    code: Exit
+    code: ExitCode
     report: Report | None
     message: str = ""
 
@@ -55,7 +55,7 @@ def run_all(path: Path, settings: Settings | None = None, progress: showing.Prog
             yield _run(step, base, progress)
         except WRONG_INPUT as error:
             named = f"{step.name}: " if len(steps) > 1 else ""
-            yield Result(Exit.USAGE, None, f"{named}{error}")
+            yield Result(ExitCode.USAGE, None, f"{named}{error}")
 
 
 def _run(step: Step, base: Path, progress: showing.Progress) -> Result:
@@ -63,23 +63,23 @@ def _run(step: Step, base: Path, progress: showing.Progress) -> Result:
         clear(base / step.outputs.directory)
     with importable(base):
         opened = open_step(step, base)
-        with recording(step, store_of(step, base)) as record:
-            result = _evaluate(opened, record, progress)
-            record.status = "FINISHED" if result.report is not None else "FAILED"
+        with recording(step, store_of(step, base)) as mlflow_run:
+            result = _evaluate(opened, mlflow_run, progress)
+            mlflow_run.status = "FINISHED" if result.report is not None else "FAILED"
             return result
 
 
-def make_guard(opened: Opened, record: Record) -> Guard:
+def make_guard(opened: Opened, mlflow_run: MlflowRun) -> Guard:
     """The guard that a step describes."""
     step, checks = opened.step, opened.step.checks
     return guard(
         labels=opened.labels,
         reference=opened.reference,
         key=opened.stream.key if opened.stream.key is not None else checks.key,
-        fingerprint=None if checks.fingerprint is None else found(checks.fingerprint, "checks.fingerprint"),
+        fingerprint=None if checks.fingerprint is None else import_function(checks.fingerprint, "checks.fingerprint"),
         name=step.name,
         mlflow=False,
-        sinks=() if record.sink is None else (record.sink,),
+        sinks=() if mlflow_run.sink is None else (mlflow_run.sink,),
         output=opened.base / step.outputs.directory if step.outputs.directory is not None else None,
         attest_files=_files(step, opened.base),
         model=opened.model,
@@ -100,7 +100,7 @@ def _metrics(step: Step) -> Any:
     def one(given: str | Call) -> Any:
         if isinstance(given, str):
             return given
-        return functools.partial(found(given.call, "metrics"), **given.args)
+        return functools.partial(import_function(given.call, "metrics"), **given.args)
 
     given = step.metrics
     if isinstance(given, dict):
@@ -115,9 +115,9 @@ def _metrics(step: Step) -> Any:
     return given
 
 
-def _evaluate(opened: Opened, record: Record, progress: showing.Progress) -> Result:
-    g, step = make_guard(opened, record), opened.step
-    keras = importlib.import_module("tf_keras" if of_tf_keras(opened.model) else "keras")
+def _evaluate(opened: Opened, mlflow_run: MlflowRun, progress: showing.Progress) -> Result:
+    g, step = make_guard(opened, mlflow_run), opened.step
+    keras = importlib.import_module("tf_keras" if is_tf_keras_model(opened.model) else "keras")
     shown = showing.callback(progress, keras.callbacks.Callback, step.name)
     arguments = {**opened.arguments, **({} if shown is None else {"callbacks": [shown]})}
     try:
@@ -132,14 +132,14 @@ def _evaluate(opened: Opened, record: Record, progress: showing.Progress) -> Res
     except Exception as error:  # noqa: BLE001 - the evaluation is the user's code; how it ended is an exit code
         trace = "".join(traceback.format_exception(error))
         return Result(
-            Exit.NOT_JUDGED,
+            ExitCode.NOT_JUDGED,
             None,
             f"{trace}\n{step.name}: the evaluation itself raised {type(error).__name__}; no verdict",
         )
-    return _result(opened, g, record)
+    return _result(opened, g, mlflow_run)
 
 
-def _result(opened: Opened, g: Guard, record: Record) -> Result:
+def _result(opened: Opened, g: Guard, mlflow_run: MlflowRun) -> Result:
     step, problems = opened.step, [str(error) for error in g.sink_errors]
     written = True
     if step.outputs.directory is not None:
@@ -153,12 +153,12 @@ def _result(opened: Opened, g: Guard, record: Record) -> Result:
         except SinkError as error:
             written = False
             problems.append(str(error))
-    if record.problem:
-        problems.append(record.problem)
-    logged = record.sink is not None and not g.sink_errors
+    if mlflow_run.problem:
+        problems.append(mlflow_run.problem)
+    logged = mlflow_run.sink is not None and not g.sink_errors
     code = exit_code(g.report)
     if not written or (step.mlflow.required and not logged):
-        code = Exit.NOT_LOGGED
+        code = ExitCode.NOT_LOGGED
     return Result(code, g.report, "\n".join(problems))
 
 

@@ -5,12 +5,15 @@ Use it to check that your own evaluation notices a misalignment::
     batches = evalguard.testing.faulty_batches("swapped_batches", n=50, batch_size=8)
     dataset = evalguard.testing.as_tf_dataset(batches, lambda ids: (x[ids],))
 
-``MISTAKES`` are whole evaluations done wrong, one for each cause that a report names.
+``SCENARIOS`` are whole evaluations done wrong, one for each cause that a report names.
 """
 
+import typing
+import warnings
+
 from evalguard.testing.memory_sink import MemorySink
-from evalguard.testing.scenarios.data import Mistake
-from evalguard.testing.scenarios.scenario import MISTAKES, mistake
+from evalguard.testing.scenarios.data import Scenario
+from evalguard.testing.scenarios.scenario import SCENARIOS, scenario
 from evalguard.testing.streams import (
     FAULTS,
     aligned_batches,
@@ -23,14 +26,26 @@ from evalguard.testing.streams import (
 
 __all__ = [
     "FAULTS",
-    "MISTAKES",
+    "SCENARIOS",
     "MemorySink",
-    "Mistake",
+    "Scenario",
     "aligned_batches",
     "as_generator",
     "as_pydataset",
     "as_sequence",
     "as_tf_dataset",
     "faulty_batches",
-    "mistake",
+    "scenario",
 ]
+
+# Until 0.2: name of before → name of today.
+_RENAMED = {"MISTAKES": "SCENARIOS", "Mistake": "Scenario", "mistake": "scenario"}
+
+
+def __getattr__(name: str) -> typing.Any:
+    if name in _RENAMED:
+        message = f"evalguard.testing.{name} is deprecated and goes away in 0.2: write {_RENAMED[name]}"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return globals()[_RENAMED[name]]
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from evalguard.core.own_errors import foreign
+from evalguard.core.own_errors import not_ours
 from evalguard.errors import EvalGuardError
 
 # Answers that no second try will change.
-FOR_GOOD = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "INVALID_STATE"})
+PERMANENT_ERRORS = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "INVALID_STATE"})
 
 
 log = logging.getLogger("evalguard")
@@ -35,7 +35,7 @@ def new_client(tracking_uri: str) -> Any:
     """A client for an explicit store; MLflow makes an sqlite file that is not there."""
     from mlflow.tracking import MlflowClient
 
-    with foreign():
+    with not_ours():
         return _Client(MlflowClient(tracking_uri=tracking_uri))
 
 
@@ -49,7 +49,7 @@ class _Client:
         method = getattr(self._client, name)
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            with foreign():
+            with not_ours():
                 return method(*args, **kwargs)
 
         return call
@@ -68,18 +68,18 @@ def sqlite_path(tracking_uri: str) -> Path | None:
     return Path(unquote(tracking_uri.removeprefix("sqlite:///").partition("?")[0]))
 
 
-def short(error: BaseException) -> str:
+def short_error(error: BaseException) -> str:
     """Type and first line of an error."""
     text = str(error).splitlines()[0] if str(error) else ""
     return f"{type(error).__name__}: {text}"[:200]
 
 
-def refused_for_good(error: BaseException) -> bool:
+def is_permanent_error(error: BaseException) -> bool:
     """Whether the server understood and said no: the run is deleted or was never there."""
-    return getattr(error, "error_code", None) in FOR_GOOD
+    return getattr(error, "error_code", None) in PERMANENT_ERRORS
 
 
-def shown(tracking_uri: str) -> str:
+def redacted_uri(tracking_uri: str) -> str:
     """A tracking URI without the password that may be in it."""
     scheme, separator, rest = tracking_uri.partition("://")
     host, slash, path = rest.partition("/")

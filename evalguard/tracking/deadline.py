@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from evalguard.core.own_errors import swallow
 from evalguard.errors import SinkError
-from evalguard.tracking.client import short, shown
+from evalguard.tracking.client import redacted_uri, short_error
 
 # A verdict is on its way: an evaluation is not held up any longer. What did not arrive is kept and sent later.
 SEND_S = 10.0
@@ -28,7 +28,7 @@ POLL_S = 0.02
 CONFLICT_PAUSE_S = (0.01, 0.1)
 
 
-class NotInTime(Exception):  # noqa: N818 - a state of the server, no fault of the work
+class DeadlineExceeded(Exception):  # noqa: N818 - a state of the server, no fault of the work
     """The work did not end before its deadline; it may still be under way."""
 
 
@@ -66,12 +66,12 @@ class UnderWay:
         """
         self._thread.join(seconds)
         if self.running:
-            raise NotInTime
+            raise DeadlineExceeded
         if self._failure:
             raise self._failure[0]
 
 
-class Courier:
+class DeadlineRunner:
     """Does work for one server, one piece at a time.
 
     Attributes:
@@ -81,12 +81,12 @@ class Courier:
     def __init__(self, server: str) -> None:
         self.server = server
         self._turn = threading.Lock()
-        self._late: UnderWay | None = None
+        self._overdue: UnderWay | None = None
 
     @property
     def stuck(self) -> bool:
         """Whether work that was given up is still under way."""
-        return self._late is not None and self._late.running
+        return self._overdue is not None and self._overdue.running
 
     def do(self, work: Callable[[], object], seconds: float) -> None:
         """Do ``work`` on a daemon thread and wait for it, no longer than ``seconds``.
@@ -97,26 +97,26 @@ class Courier:
         """
         deadline = time.monotonic() + seconds
         if self.stuck or not self._turn.acquire(timeout=seconds):
-            raise NotInTime
+            raise DeadlineExceeded
         try:
             if self.stuck:
-                raise NotInTime
+                raise DeadlineExceeded
             begun = UnderWay(work)
             try:
                 begun.end(max(0.0, deadline - time.monotonic()))
-            except NotInTime:
-                self._late = begun
+            except DeadlineExceeded:
+                self._overdue = begun
                 raise
         finally:
             self._turn.release()
 
 
-_couriers: dict[str, Courier] = {}
+_runners: dict[str, DeadlineRunner] = {}
 
 
-def courier(server: str) -> Courier:
+def deadline_runner(server: str) -> DeadlineRunner:
     """The courier of a server, one in each process."""
-    return _couriers.setdefault(server, Courier(server))
+    return _runners.setdefault(server, DeadlineRunner(server))
 
 
 def do_in_time(server: str, work: Callable[[], object], seconds: float, failed: str, then: str) -> None:
@@ -133,16 +133,16 @@ def do_in_time(server: str, work: Callable[[], object], seconds: float, failed: 
         SinkError: It failed, or did not end in time.
     """
     try:
-        courier(server).do(work, seconds)
-    except NotInTime:
-        msg = f"MLflow at {shown(server)} {failed} within {seconds:g} s{then}"
+        deadline_runner(server).do(work, seconds)
+    except DeadlineExceeded:
+        msg = f"MLflow at {redacted_uri(server)} {failed} within {seconds:g} s{then}"
         raise SinkError(msg) from None
     except Exception as error:
         swallow(error)
-        msg = f"MLflow at {shown(server)} {failed}: {short(error)}{then}"
+        msg = f"MLflow at {redacted_uri(server)} {failed}: {short_error(error)}{then}"
         raise SinkError(msg) from error
 
 
 if hasattr(os, "register_at_fork"):
     # A lock that another thread held at the fork would be held for ever in the child.
-    os.register_at_fork(after_in_child=_couriers.clear)
+    os.register_at_fork(after_in_child=_runners.clear)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from evalguard.core.own_errors import swallow
-from evalguard.tracking.client import log, short
+from evalguard.tracking.client import log, short_error
 from evalguard.tracking.lineage import lineage
 from evalguard.tracking.record import Record
 from evalguard.tracking.slots import FOLDER, Slot, number, run_tags, slots
@@ -20,7 +20,7 @@ MAX_METRIC, MAX_BATCH = 250, 1000
 def write_extras(client: Any, record: Record, own: Slot) -> None:
     """Write what MLflow's pages show beside the verdict; none of it decides anything, so each may fail."""
     _try("dataset", lambda: _write_dataset(client, record))
-    _try("figures", lambda: _write_figures(client, record, own.name))
+    _try("figures", lambda: _write_metrics(client, record, own.name))
     model_id = _try("model", lambda: _model_id(client, record.fields.get("model", "")))
     if model_id:
         _try("model", lambda: _write_model(client, record, own, model_id))
@@ -44,7 +44,7 @@ def _write_dataset(client: Any, record: Record) -> None:
     client.log_inputs(record.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "eval")])])
 
 
-def _write_figures(client: Any, record: Record, slot: str) -> None:
+def _write_metrics(client: Any, record: Record, slot: str) -> None:
     """``evalguard/<slot>/<metric>/as_scored`` and its like."""
     from mlflow.entities import Metric
 
@@ -81,9 +81,9 @@ def _write_model(client: Any, record: Record, own: Slot, model_id: str) -> None:
     ]
     if metrics:
         client.log_batch(record.run_id, metrics=metrics, synchronous=True)
-    told = client.get_logged_model(model_id).tags
-    present = {**slots(told), own.name: own}
-    if number(told.get(f"{FOLDER}.{own.name}.checked_at_ms", "")) <= own.checked_at_ms:
+    model_tags = client.get_logged_model(model_id).tags
+    present = {**slots(model_tags), own.name: own}
+    if number(model_tags.get(f"{FOLDER}.{own.name}.checked_at_ms", "")) <= own.checked_at_ms:
         client.set_logged_model_tags(model_id, {**own.to_tags(), **run_tags(present)})
 
 
@@ -93,5 +93,5 @@ def _try(what: str, work: Callable[[], Any]) -> Any:
         return work()
     except Exception as error:  # noqa: BLE001 - whatever a store raises, the verdict is there already
         swallow(error)
-        log.warning("evalguard: the %s was not written to MLflow: %s", what, short(error))
+        log.warning("evalguard: the %s was not written to MLflow: %s", what, short_error(error))
         return None

@@ -21,7 +21,7 @@ from evalguard.core.report import Report
 from evalguard.errors import SinkError
 from evalguard.reporting.sink import Artifacts
 from evalguard.tracking import spool
-from evalguard.tracking.deadline import POLL_S, SEND_S, NotInTime, courier, do_in_time
+from evalguard.tracking.deadline import POLL_S, SEND_S, DeadlineExceeded, deadline_runner, do_in_time
 from evalguard.tracking.record import Record
 from evalguard.tracking.replay import replay
 from evalguard.tracking.send import send
@@ -29,12 +29,12 @@ from evalguard.tracking.slots import ERROR, PENDING, slug
 from evalguard.tracking.target import Target, find_run
 
 # For a terminal: MLflow shows the page beside it, and each file is a request more to wait for.
-NOT_SENT = frozenset({"report.txt"})
+NOT_UPLOADED = frozenset({"report.txt"})
 
 _log = logging.getLogger("evalguard")
-_said_no_run = False
+_logged_no_run = False
 # Slots that this process has given away, by run: calls of one name are several evaluations, a later PASS hides no FAIL.
-_given: dict[Target, set[str]] = {}
+_used_slots: dict[Target, set[str]] = {}
 
 
 def mlflow_sink(
@@ -48,11 +48,11 @@ def mlflow_sink(
         model: As for ``find_run``.
         tracking_uri: As for ``find_run``.
     """
-    global _said_no_run
+    global _logged_no_run
     target = find_run(option, model, tracking_uri)
     if target is None:
-        if not _said_no_run and option is not False:
-            _said_no_run = True
+        if not _logged_no_run and option is not False:
+            _logged_no_run = True
             _log.info("no MLflow run is active: verdicts stay in the guard's reports")
         return None
     return MlflowSink(target, timeout_s)
@@ -107,10 +107,10 @@ class MlflowSink:
             report.checked_at_ms or _now_ms(),
             counts={"violations": report.violations, **{name: int(count) for name, count in report.counts.items()}},
             labels={part: report.labels[part] for part in ("name", "digest", "n") if part in report.labels},
-            artifacts={name: as_bytes(content) for name, content in artifacts.items() if name not in NOT_SENT},
-            figures=dict(impact_figures(report)),
+            artifacts={name: as_bytes(content) for name, content in artifacts.items() if name not in NOT_UPLOADED},
+            figures=dict(impact_metrics(report)),
         )
-        self._keep_and_send(record)
+        self._spool_and_send(record)
 
     def failed(self, error: BaseException) -> None:
         """Tag the run ERROR.
@@ -118,15 +118,15 @@ class MlflowSink:
         Raises:
             SinkError: It did not arrive in time; it is kept in the spool.
         """
-        self._keep_and_send(self._record({"verdict": ERROR, "reason": type(error).__name__}, _now_ms()))
+        self._spool_and_send(self._record({"verdict": ERROR, "reason": type(error).__name__}, _now_ms()))
 
     def _open(self) -> None:
         """Take a slot for the next report."""
-        given = _given.setdefault(self.target, set())
+        used = _used_slots.setdefault(self.target, set())
         name, count = slug(self._name), 1
-        while (slot := name if count == 1 else f"{name}-{count}") in given:
+        while (slot := name if count == 1 else f"{name}-{count}") in used:
             count += 1
-        given.add(slot)
+        used.add(slot)
         self._slot, self._token, self._began_at_ms = slot, f"pending-{uuid.uuid4().hex}", _now_ms()
 
     def _record(
@@ -156,53 +156,55 @@ class MlflowSink:
             figures or {},
         )
 
-    def _keep_and_send(self, record: Record) -> None:
+    def _spool_and_send(self, record: Record) -> None:
         # The slot is used up: what comes next is another evaluation.
         self._slot = None
         try:
-            kept = spool.put(record)
+            spooled = spool.put(record)
         except SinkError as error:
             # A full disk here is no reason not to tell a server elsewhere.
             self._send(f"the verdict {record.verdict}", record, None, f" Nor could it be kept: {error}")
             _log.warning("evalguard: sent, but not kept on disk before: %s", error)
             return
-        self._send(f"the verdict {record.verdict}", record, kept)
+        self._send(f"the verdict {record.verdict}", record, spooled)
 
-    def _send(self, what: str, record: Record, kept: Path | None, note: str = "") -> None:
-        where = f" It is kept in {kept}; `evalguard replay` sends it." if kept else note
+    def _send(self, what: str, record: Record, spooled: Path | None, note: str = "") -> None:
+        where = f" It is kept in {spooled}; `evalguard replay` sends it." if spooled else note
         uri, deadline = self.target.tracking_uri, time.monotonic() + self.timeout_s
-        do_in_time(uri, lambda: _deliver(record, kept, deadline), self.timeout_s, f"did not take {what}", f".{where}")
-        _catch_up(uri, deadline)
+        do_in_time(
+            uri, lambda: _deliver(record, spooled, deadline), self.timeout_s, f"did not take {what}", f".{where}"
+        )
+        _replay_waiting(uri, deadline)
 
 
-def _deliver(record: Record, kept: Path | None, deadline: float) -> None:
+def _deliver(record: Record, spooled: Path | None, deadline: float) -> None:
     """Send a record and take it out of the spool; one that is not kept there is of no use after the deadline."""
-    if kept is None:
+    if spooled is None:
         send(record, deadline)
         return
     while True:
-        with spool.claimed(kept) as mine:
+        with spool.claimed(spooled) as mine:
             if mine:
                 send(record)
-                kept.unlink(missing_ok=True)
+                spooled.unlink(missing_ok=True)
                 return
-        if not kept.exists():
+        if not spooled.exists():
             # A replay of another process was quicker, and is done.
             return
         time.sleep(POLL_S)
 
 
-def _catch_up(tracking_uri: str, deadline: float) -> None:
+def _replay_waiting(tracking_uri: str, deadline: float) -> None:
     """The server answers: send what waits for it since it did not, as far as time allows."""
     if next(spool.waiting(), None) is None:
         return
 
     def work() -> None:
-        for failure in replay(server=tracking_uri, again=False, deadline=deadline).failures:
+        for failure in replay(server=tracking_uri, retry_refused=False, deadline=deadline).failures:
             _log.warning("evalguard: %s", failure)
 
-    with contextlib.suppress(NotInTime):
-        courier(tracking_uri).do(work, deadline - time.monotonic())
+    with contextlib.suppress(DeadlineExceeded):
+        deadline_runner(tracking_uri).do(work, deadline - time.monotonic())
 
 
 def _line(text: str) -> str:
@@ -210,7 +212,7 @@ def _line(text: str) -> str:
     return " ".join(str(text).encode("utf-8", "backslashreplace").decode().split())
 
 
-def impact_figures(report: Report) -> Iterator[tuple[str, float]]:
+def impact_metrics(report: Report) -> Iterator[tuple[str, float]]:
     """Figures of the metrics by name; the difference without its sign, so that 0 is good and more is worse."""
     for metric, figures in (report.impact or {}).items():
         for name, value in figures.to_dict().items():

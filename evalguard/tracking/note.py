@@ -28,8 +28,9 @@ def block(present: Mapping[str, Slot], run_address: str, page: str) -> str:
     name = f": {markdown(chosen['labels_name'], 60)}" if chosen["labels_name"] not in {"", "labels"} else ""
     about = f"{chosen.counts.get('n_labels', 0):,} labels{name}, digest {markdown(labels)}" if labels else "no labels"
     report = f"{run_address}/artifacts/{FOLDER}/{chosen.name}/{page}"
+    counts = f"{_counts_text(chosen)}{_others(present)}"
     lines = [
-        f"**evalguard: {markdown(chosen['verdict'])}**, {markdown(chosen.name)}{_told(chosen)}{_others(present)}",
+        f"**evalguard: {markdown(chosen['verdict'])}**, {markdown(chosen.name)}{counts}",
         about,
         f"[Report]({report})",
     ]
@@ -37,7 +38,7 @@ def block(present: Mapping[str, Slot], run_address: str, page: str) -> str:
     return "  \n".join(lines) if chosen["record"] and labels else lines[0]
 
 
-def _told(slot: Slot) -> str:
+def _counts_text(slot: Slot) -> str:
     counts = slot.counts
     if not counts:
         return f" ({markdown(slot['reason'])})" if slot["reason"] else ""

@@ -10,13 +10,13 @@ from pathlib import Path
 from evalguard.core.own_errors import swallow
 from evalguard.errors import SinkError
 from evalguard.tracking import spool
-from evalguard.tracking.client import refused_for_good, short, shown
+from evalguard.tracking.client import is_permanent_error, redacted_uri, short_error
 from evalguard.tracking.record import Record
 from evalguard.tracking.send import send
 
 
 @dataclass(frozen=True, slots=True)
-class Replayed:
+class ReplayResult:
     """What became of the records in a spool.
 
     Attributes:
@@ -34,8 +34,8 @@ class Replayed:
 
 
 def replay(
-    directory: Path | None = None, *, server: str | None = None, again: bool = True, deadline: float = math.inf
-) -> Replayed:
+    directory: Path | None = None, *, server: str | None = None, retry_refused: bool = True, deadline: float = math.inf
+) -> ReplayResult:
     """Send what waits in the spool, oldest first.
 
     An older verdict never takes the place of a newer one: it is dropped.
@@ -43,11 +43,11 @@ def replay(
     Args:
         directory: The spool; by default that of the environment.
         server: Only records for this tracking URI.
-        again: Also those that their server refused for good at an earlier time.
+        retry_refused: Also those that their server refused for good at an earlier time.
         deadline: No further record is begun after this time of the monotonic clock.
     """
     paths = list(spool.waiting(directory))
-    paths += list(spool.set_aside(directory)) if again else []
+    paths += list(spool.refused_records(directory)) if retry_refused else []
     ended = {"sent": 0, "superseded": 0, "left": 0, "other": 0}
     failures: list[SinkError] = []
     down: set[str] = set()
@@ -57,7 +57,7 @@ def replay(
         except SinkError as error:
             failures.append(error)
             ended["left"] += 1
-    return Replayed(ended["sent"], ended["superseded"], ended["left"], tuple(failures))
+    return ReplayResult(ended["sent"], ended["superseded"], ended["left"], tuple(failures))
 
 
 def _send_one(path: Path, server: str | None, down: set[str]) -> str:
@@ -85,16 +85,16 @@ def _send_one(path: Path, server: str | None, down: set[str]) -> str:
 
 
 def _try_to_send(path: Path, record: Record, down: set[str]) -> bool:
-    where = f"run {record.run_id} at {shown(record.tracking_uri)}"
+    where = f"run {record.run_id} at {redacted_uri(record.tracking_uri)}"
     try:
         return send(record) is not None
     except Exception as error:
         swallow(error)
-        if refused_for_good(error):
+        if is_permanent_error(error):
             target = spool.put_aside(path, spool.REFUSED)
-            msg = f"{target}: {where} refuses it: {short(error)}. Restore the run, or remove the file."
+            msg = f"{target}: {where} refuses it: {short_error(error)}. Restore the run, or remove the file."
             raise SinkError(msg) from error
         # The next record for the same server would wait as long.
         down.add(record.tracking_uri)
-        msg = f"{path}: {where} did not take it: {short(error)}. It is kept; try again later."
+        msg = f"{path}: {where} did not take it: {short_error(error)}. It is kept; try again later."
         raise SinkError(msg) from error

@@ -23,12 +23,12 @@ from evalguard.tracking.slots import FOLDER, PENDING, Slot, run_counts, run_tags
 
 MAX_NOTE = 8000
 # Each writer of one run may find that another has written beside it; it puts the run's own tags right and looks again.
-MAX_ROUNDS = 20
+MAX_ATTEMPTS = 20
 # MLflow looks whether a metric is there before it inserts it; two who do so at once meet in the database.
 CONFLICT = re.compile(r"constraint|duplicate|locked|deadlock", re.IGNORECASE)
 
 
-def send(record: Record, until: float | None = None) -> str | None:
+def send(record: Record, deadline: float | None = None) -> str | None:
     """Write one record to its run; the slot it went to, or None where a newer verdict of its name is there already.
 
     The truth goes first, in one batch. Dataset and model are extras: what the
@@ -36,11 +36,11 @@ def send(record: Record, until: float | None = None) -> str | None:
 
     Args:
         record: What to write.
-        until: A mark that nobody waits for any more must not come after the
+        deadline: A mark that nobody waits for any more must not come after the
             verdict: write nothing later than this (``time.monotonic``).
     """
     client = client_of(record.tracking_uri)
-    own = _write_truth(client, record, until)
+    own = _write_verdict(client, record, deadline)
     if own is None:
         return None
     if record.verdict == PENDING:
@@ -49,16 +49,16 @@ def send(record: Record, until: float | None = None) -> str | None:
     # The files take as long as all the rest.
     files = UnderWay(lambda: _write_files(client, record, own.name))
     try:
-        _settle(client, record)
+        _fix_run_tags(client, record)
         write_extras(client, record, own)
     finally:
         files.end()
     return own.name
 
 
-def _write_truth(client: Any, record: Record, until: float | None) -> Slot | None:
+def _write_verdict(client: Any, record: Record, deadline: float | None) -> Slot | None:
     """Verdict, counts and digest in one batch; None where a newer verdict is there, or it is too late."""
-    for attempt in range(MAX_ROUNDS):
+    for attempt in range(MAX_ATTEMPTS):
         run = client.get_run(record.run_id)
         present = slots(run.data.tags)
         name = choose_slot(record, present)
@@ -66,23 +66,23 @@ def _write_truth(client: Any, record: Record, until: float | None) -> Slot | Non
             return None
         own = own_slot(record, name)
         present = {**present, name: own}
-        if until is not None and time.monotonic() > until:
+        if deadline is not None and time.monotonic() > deadline:
             return None
         tags = {**own.to_tags(), **run_tags(present), **_note(run, present, record)}
-        if _log_batch(client, run, tags, present, last=attempt + 1 == MAX_ROUNDS):
+        if _log_batch(client, run, tags, present, last=attempt + 1 == MAX_ATTEMPTS):
             break
     return own
 
 
-def _settle(client: Any, record: Record) -> None:
+def _fix_run_tags(client: Any, record: Record) -> None:
     """Put the run's own tags right where another process wrote at the same time."""
-    for _ in range(MAX_ROUNDS):
+    for _ in range(MAX_ATTEMPTS):
         run = client.get_run(record.run_id)
         present = slots(run.data.tags)
-        wanted = {**run_tags(present), **_note(run, present, record)}
-        if wanted.items() <= run.data.tags.items() and not _new_sums(run, present):
+        expected_tags = {**run_tags(present), **_note(run, present, record)}
+        if expected_tags.items() <= run.data.tags.items() and not _new_sums(run, present):
             return
-        _log_batch(client, run, wanted, present)
+        _log_batch(client, run, expected_tags, present)
 
 
 def _new_sums(run: Any, present: Mapping[str, Slot]) -> dict[str, float]:
@@ -103,9 +103,9 @@ def _log_batch(
     # One time for all: of two writers the larger number stands, so a PASS that comes second hides no violation.
     at_ms = max(slot.checked_at_ms for slot in present.values())
     metrics = [Metric(name, value, at_ms, 0) for name, value in _new_sums(run, present).items()]
-    told = [RunTag(name, value) for name, value in tags.items()]
+    run_tags_entities = [RunTag(name, value) for name, value in tags.items()]
     try:
-        client.log_batch(run.info.run_id, metrics=metrics, tags=told, synchronous=True)
+        client.log_batch(run.info.run_id, metrics=metrics, tags=run_tags_entities, synchronous=True)
     except Exception as error:
         if last or not CONFLICT.search(str(error)):
             raise

@@ -56,7 +56,7 @@ def waiting(directory: Path | None = None) -> Iterator[Path]:
     yield from sorted(_folder(directory).glob(f"*{SUFFIX}"))
 
 
-def set_aside(directory: Path | None = None) -> Iterator[Path]:
+def refused_records(directory: Path | None = None) -> Iterator[Path]:
     """Records that their server refused for good, oldest first."""
     yield from sorted(_folder(directory).glob(f"*{SUFFIX}{REFUSED}"))
 

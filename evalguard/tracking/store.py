@@ -9,8 +9,8 @@ from typing import Any
 
 from evalguard.core.own_errors import swallow
 from evalguard.errors import ConfigError, SinkError
-from evalguard.tracking.client import StoreGoneError, client_of, short, shown
-from evalguard.tracking.deadline import Courier, NotInTime
+from evalguard.tracking.client import StoreGoneError, client_of, redacted_uri, short_error
+from evalguard.tracking.deadline import DeadlineExceeded, DeadlineRunner
 
 PAGE = 1000
 NOT_THERE = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"})
@@ -21,24 +21,24 @@ class Store:
 
     Attributes:
         tracking_uri: Server or store; by default MLflow's own.
-        who: The command that asks, for messages.
+        command: The command that asks, for messages.
     """
 
-    def __init__(self, tracking_uri: str | None, timeout_s: float, who: str = "gate") -> None:
+    def __init__(self, tracking_uri: str | None, timeout_s: float, command: str = "gate") -> None:
         if tracking_uri is None:
             import mlflow
 
             tracking_uri = mlflow.get_tracking_uri()
-        self.tracking_uri, self.who = tracking_uri, who
+        self.tracking_uri, self.command = tracking_uri, command
         self._timeout_s = timeout_s
-        self._courier = Courier(tracking_uri)
+        self._runner = DeadlineRunner(tracking_uri)
         try:
             self._client = client_of(tracking_uri)
         except StoreGoneError as error:
-            msg = f"{who}: {error}"
+            msg = f"{command}: {error}"
             raise SinkError(msg) from error
 
-    def ask(self, method: str, *args: Any, **kwargs: Any) -> Any:
+    def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
         """Call a method of the client.
 
         Raises:
@@ -46,33 +46,33 @@ class Store:
             SinkError: It gave no answer, or another error.
         """
         answer: list[Any] = []
-        where = f"MLflow at {shown(self.tracking_uri)}"
+        where = f"MLflow at {redacted_uri(self.tracking_uri)}"
         try:
-            self._courier.do(lambda: answer.append(getattr(self._client, method)(*args, **kwargs)), self._timeout_s)
-        except NotInTime:
-            msg = f"{self.who}: {where} did not answer within {self._timeout_s:g} s"
+            self._runner.do(lambda: answer.append(getattr(self._client, method)(*args, **kwargs)), self._timeout_s)
+        except DeadlineExceeded:
+            msg = f"{self.command}: {where} did not answer within {self._timeout_s:g} s"
             raise SinkError(msg) from None
         except Exception as error:
             swallow(error)
             if getattr(error, "error_code", "") in NOT_THERE:
-                raise LookupError(short(error)) from error
-            msg = f"{self.who}: {where} could not be asked: {short(error)}"
+                raise LookupError(short_error(error)) from error
+            msg = f"{self.command}: {where} could not be asked: {short_error(error)}"
             raise SinkError(msg) from error
         return answer[0]
 
-    def named(self, what: str, method: str, *args: Any) -> Any:
+    def get_existing(self, what: str, method: str, *args: Any) -> Any:
         """What the caller named.
 
         Raises:
             ConfigError: It is not there.
         """
         try:
-            found = self.ask(method, *args)
+            found = self.call(method, *args)
         except LookupError as error:
-            msg = f"{self.who}: expected {what} at {shown(self.tracking_uri)}, found none: {error}"
+            msg = f"{self.command}: expected {what} at {redacted_uri(self.tracking_uri)}, found none: {error}"
             raise ConfigError(msg) from error
         if found is None:
-            msg = f"{self.who}: expected {what} at {shown(self.tracking_uri)}, found none"
+            msg = f"{self.command}: expected {what} at {redacted_uri(self.tracking_uri)}, found none"
             raise ConfigError(msg)
         return found
 
@@ -85,7 +85,7 @@ class Store:
     def _pages(self, method: str, *args: Any, **kwargs: Any) -> Iterable[Any]:
         token = None
         while True:
-            page = self.ask(method, *args, max_results=PAGE, page_token=token, **kwargs)
+            page = self.call(method, *args, max_results=PAGE, page_token=token, **kwargs)
             yield from page
             token = page.token
             if not token:
@@ -103,7 +103,7 @@ class Store:
             SinkError: It could not be read.
         """
         with tempfile.TemporaryDirectory(prefix="evalguard-") as folder:
-            found = Path(self.ask("download_artifacts", run_id, path, folder))
+            found = Path(self.call("download_artifacts", run_id, path, folder))
             return found.read_bytes()
 
 

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 
 from evalguard.capture import batch_digests as module
-from evalguard.capture.array_rows import ArraySeals
-from evalguard.capture.batch_digests import FOR_EVER, LARGE, LASTING, Seals, sealable
+from evalguard.capture.array_rows import ArrayRows
+from evalguard.capture.batch_digests import MIN_LARGE_SIZE, SAFE_BATCHES, UNLIMITED, BatchDigests, can_digest
 from evalguard.core.trace import ALTERED
 from tests.buffers import aligned, aligned_copy
 
@@ -14,11 +14,11 @@ from tests.buffers import aligned, aligned_copy
 X = aligned_copy(np.arange(24, dtype="float32").reshape(8, 3))
 # Large enough that some places of each row make its seal.
 BIG = aligned_copy(np.random.default_rng(0).normal(size=(32, 64, 64, 3)))
-assert BIG.size >= LARGE
+assert BIG.size >= MIN_LARGE_SIZE
 
 
-def number(seals, batch):
-    return seals.take(batch)[1]
+def number(digests, batch):
+    return digests.identify(batch)[1]
 
 
 @pytest.mark.parametrize("x", [X, BIG], ids=["small", "large"])
@@ -33,26 +33,26 @@ def number(seals, batch):
 )
 def test_a_batch_is_known_again_in_whatever_form_it_arrives(form, x):
     for handed_out, delivered in [((x,), form(x)), (form(x), (x,))]:
-        seals = Seals()
-        seals.put(handed_out, 7)
-        assert number(seals, delivered) == 7
+        digests = BatchDigests()
+        digests.put(handed_out, 7)
+        assert number(digests, delivered) == 7
 
 
 @pytest.mark.parametrize("shape", [(8, 3), (8, 10_000)])
 def test_float64_arrives_as_float32(shape):
     x = np.random.default_rng(0).normal(size=shape)
-    seals = Seals()
-    seals.put((x, np.arange(8)), 0)
-    assert number(seals, (tf.cast(x, tf.float32), tf.range(8, dtype=tf.int64))) == 0
+    digests = BatchDigests()
+    digests.put((x, np.arange(8)), 0)
+    assert number(digests, (tf.cast(x, tf.float32), tf.range(8, dtype=tf.int64))) == 0
 
 
 def test_of_a_large_batch_a_change_of_any_row_shows():
     for row in range(len(BIG)):
         changed = BIG.copy()
         changed[row] = BIG[row - 1]
-        seals = Seals()
-        seals.put((BIG,), 0)
-        assert number(seals, (changed,)) == ALTERED
+        digests = BatchDigests()
+        digests.put((BIG,), 0)
+        assert number(digests, (changed,)) == ALTERED
 
 
 def alike(step):
@@ -64,36 +64,36 @@ def alike(step):
 
 def test_large_batches_that_look_alike_are_told_apart():
     batches = [alike(step) for step in range(6)]
-    assert len({module.look(batch)[0] for batch in batches}) == 1
+    assert len({module.sampled_digest(batch)[0] for batch in batches}) == 1
     for order in ([0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0], [1, 0, 3, 2, 5, 4]):
-        seals = Seals()
+        digests = BatchDigests()
         for pull, batch in enumerate(batches):
-            seals.put(batch, pull)
-        assert [number(seals, batches[at]) for at in order] == order
-        assert seals.careful
-        assert not seals.shared
+            digests.put(batch, pull)
+        assert [number(digests, batches[at]) for at in order] == order
+        assert digests.full_digests
+        assert not digests.mutable
 
 
 def test_large_batches_that_look_alike_one_after_the_other_need_no_care():
-    seals = Seals()
+    digests = BatchDigests()
     for pull in range(6):
-        seals.put(alike(pull), pull)
-        assert number(seals, alike(pull)) == pull
-    assert not seals.careful
+        digests.put(alike(pull), pull)
+        assert number(digests, alike(pull)) == pull
+    assert not digests.full_digests
 
 
 @pytest.mark.parametrize("beyond", [0, 16])
 @pytest.mark.parametrize("arrays", [1, 2, 3])
 def test_large_arrays_that_are_filled_with_what_looks_alike_are_told_as_they_were(arrays, beyond):
     buffers = [aligned(BIG.shape, beyond) for _ in range(arrays)]
-    seals, changed, copies = Seals(), Seals(), []
+    digests, changed, copies = BatchDigests(), BatchDigests(), []
     for pull in range(6):
         buffer = buffers[pull % arrays]
         buffer[:] = alike(pull)[0]
         copies.append((buffer.copy(),))
-        seals.put((buffer,), pull)
+        digests.put((buffer,), pull)
         changed.put((buffer,), pull)
-    assert [number(seals, copies[at]) for at in range(6)] == list(range(6))
+    assert [number(digests, copies[at]) for at in range(6)] == list(range(6))
     # The model is fed the second filling twice.
     assert [number(changed, copies[at]) for at in (arrays, *range(1, 6))] != list(range(6))
 
@@ -101,78 +101,78 @@ def test_large_arrays_that_are_filled_with_what_looks_alike_are_told_as_they_wer
 def test_equal_large_batches_are_delivered_in_the_order_they_were_handed_out():
     constant = (BIG,)
     for copies in (lambda: constant, lambda: (BIG.copy(),)):
-        seals = Seals()
+        digests = BatchDigests()
         for pull in (0, 1, 0, 1, 2):
-            seals.put(copies(), pull)
-        assert [number(seals, constant) for _ in range(3)] == [0, 1, 2]
-        assert not seals.shared
+            digests.put(copies(), pull)
+        assert [number(digests, constant) for _ in range(3)] == [0, 1, 2]
+        assert not digests.mutable
 
 
 def test_a_large_array_that_is_filled_anew_while_it_waits_is_not_what_was_handed_out():
-    seals, buffer = Seals(), aligned_copy(BIG)
-    seals.put((buffer,), 0)
+    digests, buffer = BatchDigests(), aligned_copy(BIG)
+    digests.put((buffer,), 0)
     copied = buffer.copy()
     buffer += 1
-    seals.put((buffer,), 1)
-    assert seals.shared
-    assert seals.careful
+    digests.put((buffer,), 1)
+    assert digests.mutable
+    assert digests.full_digests
     # As a copy the first one is on its way unchanged.
-    assert number(seals, (copied,)) == 0
-    assert number(seals, (buffer,)) == 1
+    assert number(digests, (copied,)) == 0
+    assert number(digests, (buffer,)) == 1
     buffer += 1
-    assert seals.intact() == [True, False]
-    seals.put((buffer,), 2)
+    assert digests.intact() == [True, False]
+    digests.put((buffer,), 2)
     buffer[0, 0, 0, 0] += 1
-    assert number(seals, (buffer,)) == ALTERED
+    assert number(digests, (buffer,)) == ALTERED
 
 
 def test_not_many_large_batches_are_kept_on_their_way(monkeypatch):
-    monkeypatch.setattr(module, "MOST_WAITING", 3 * BIG.nbytes)
+    monkeypatch.setattr(module, "MAX_IN_FLIGHT_BYTES", 3 * BIG.nbytes)
     batches = [(BIG + step,) for step in range(6)]
-    seals = Seals()
+    digests = BatchDigests()
     for pull, batch in enumerate(batches[:3]):
-        seals.put(batch, pull)
-    assert not seals.careful
-    assert number(seals, batches[1]) == 1
+        digests.put(batch, pull)
+    assert not digests.full_digests
+    assert number(digests, batches[1]) == 1
     for pull, batch in enumerate(batches[3:], 3):
-        seals.put(batch, pull)
-    assert seals.careful
-    assert [number(seals, batches[at]) for at in (5, 0, 2, 4, 3)] == [5, 0, 2, 4, 3]
+        digests.put(batch, pull)
+    assert digests.full_digests
+    assert [number(digests, batches[at]) for at in (5, 0, 2, 4, 3)] == [5, 0, 2, 4, 3]
 
 
 def test_what_was_handed_out_may_be_looked_at_later_where_no_memory_came_twice():
-    seals = Seals()
-    for pull in range(module.COME_ROUND):
-        seals.put((aligned_copy(X + pull),), pull)
-        assert seals.lasting == (LASTING if pull + 1 == module.COME_ROUND else 0)
-        assert number(seals, (X + pull,)) == pull
-    seals.put((np.frombuffer(bytearray(X.tobytes()), "float32").reshape(X.shape)[:4],), -1)
-    assert seals.lasting == 0  # of memory that is not NumPy's nobody knows whether it comes again
+    digests = BatchDigests()
+    for pull in range(module.REUSE_WINDOW):
+        digests.put((aligned_copy(X + pull),), pull)
+        assert digests.safe_batches == (SAFE_BATCHES if pull + 1 == module.REUSE_WINDOW else 0)
+        assert number(digests, (X + pull,)) == pull
+    digests.put((np.frombuffer(bytearray(X.tobytes()), "float32").reshape(X.shape)[:4],), -1)
+    assert digests.safe_batches == 0  # of memory that is not NumPy's nobody knows whether it comes again
 
 
 def test_what_tensorflow_copies_may_be_looked_at_at_any_time():
-    seals = Seals()
+    digests = BatchDigests()
     buffer = aligned(X.shape, beyond=16)
     for pull in range(4):
         buffer[:] = pull
-        seals.put((buffer,), pull)
-        assert seals.lasting == FOR_EVER
-        assert not seals.shared
-    assert [number(seals, (np.full_like(X, pull),)) for pull in range(4)] == list(range(4))
-    for pull in range(4, 4 + module.COME_ROUND):
-        seals.put((aligned_copy(X + pull),), pull)
+        digests.put((buffer,), pull)
+        assert digests.safe_batches == UNLIMITED
+        assert not digests.mutable
+    assert [number(digests, (np.full_like(X, pull),)) for pull in range(4)] == list(range(4))
+    for pull in range(4, 4 + module.REUSE_WINDOW):
+        digests.put((aligned_copy(X + pull),), pull)
         # Only what has come since something was taken over says that no memory comes again.
-        assert seals.lasting == (LASTING if pull + 1 == 4 + module.COME_ROUND else 0)
+        assert digests.safe_batches == (SAFE_BATCHES if pull + 1 == 4 + module.REUSE_WINDOW else 0)
     for _ in range(2):
         buffer += 1
-        seals.put((buffer,), module.COME_ROUND + int(buffer[0, 0]))
-    assert seals.lasting == 0
+        digests.put((buffer,), module.REUSE_WINDOW + int(buffer[0, 0]))
+    assert digests.safe_batches == 0
 
 
 @pytest.mark.parametrize("beyond", [0, 4, 8, 16, 32, 48])
 @pytest.mark.parametrize("shape", [X.shape, BIG.shape], ids=["small", "large"])
 def test_tensorflow_takes_over_what_lies_at_a_multiple_of_64_bytes_and_nothing_else(shape, beyond):
-    """On this rests that other batches are looked at later; where this fails, see ``seals.ALIGNED``."""
+    """On this rests that other batches are looked at later; where this fails, see ``digests.TF_ALIGNMENT``."""
     buffer = aligned(shape, beyond)
 
     def batches():
@@ -183,118 +183,118 @@ def test_tensorflow_takes_over_what_lies_at_a_multiple_of_64_bytes_and_nothing_e
     dataset = tf.data.Dataset.from_generator(batches, output_signature=(tf.TensorSpec(shape, tf.float32),))
     addresses = {np.asarray(x).__array_interface__["data"][0] for (x,) in dataset}
     assert (buffer.ctypes.data in addresses) is (beyond == 0)
-    assert f"-DEIGEN_MAX_ALIGN_BYTES={module.ALIGNED}" in tf.sysconfig.get_compile_flags()
+    assert f"-DEIGEN_MAX_ALIGN_BYTES={module.TF_ALIGNMENT}" in tf.sysconfig.get_compile_flags()
 
 
 @pytest.mark.parametrize("of_one", [False, True], ids=["whole", "parts of one array"])
 def test_memory_that_comes_again_is_looked_at_at_once(of_one):
-    seals = Seals()
-    for pull in range(module.COME_ROUND):
-        seals.put((aligned_copy(X + pull),), pull)
-        assert number(seals, (X + pull,)) == pull
-    assert seals.lasting == LASTING
+    digests = BatchDigests()
+    for pull in range(module.REUSE_WINDOW):
+        digests.put((aligned_copy(X + pull),), pull)
+        assert number(digests, (X + pull,)) == pull
+    assert digests.safe_batches == SAFE_BATCHES
     buffer = aligned(X.shape)
     for pull in range(2):
         buffer[:] = pull
-        seals.put((buffer[:4][1:] if of_one else buffer,), module.COME_ROUND + pull)
-    assert seals.lasting == 0
+        digests.put((buffer[:4][1:] if of_one else buffer,), module.REUSE_WINDOW + pull)
+    assert digests.safe_batches == 0
 
 
 def test_batches_are_known_whatever_the_order_they_arrive_in():
-    seals = Seals()
+    digests = BatchDigests()
     batches = [(X + step,) for step in range(5)]
     for pull, batch in enumerate(batches):
-        seals.put(batch, pull)
-    assert [number(seals, batches[at]) for at in (3, 0, 4)] == [3, 0, 4]
+        digests.put(batch, pull)
+    assert [number(digests, batches[at]) for at in (3, 0, 4)] == [3, 0, 4]
 
 
 def test_equal_batches_are_delivered_in_the_order_they_were_handed_out():
-    seals = Seals()
+    digests = BatchDigests()
     for pull in range(3):
-        seals.put((X,), pull)
-    assert [number(seals, (X,)) for _ in range(3)] == [0, 1, 2]
+        digests.put((X,), pull)
+    assert [number(digests, (X,)) for _ in range(3)] == [0, 1, 2]
 
 
 def test_a_batch_that_comes_twice_keeps_its_number():
-    seals = Seals()
-    seals.put((X,), 4)
-    assert [number(seals, (X,)), number(seals, (X,))] == [4, 4]
+    digests = BatchDigests()
+    digests.put((X,), 4)
+    assert [number(digests, (X,)), number(digests, (X,))] == [4, 4]
 
 
 def test_an_item_asked_for_twice_is_one_batch():
-    seals = Seals()
+    digests = BatchDigests()
     for pull in (0, 1, 0, 1):
-        seals.put((X + pull,), pull)
-    assert [number(seals, (X,)), number(seals, (X + 1,))] == [0, 1]
+        digests.put((X + pull,), pull)
+    assert [number(digests, (X,)), number(digests, (X + 1,))] == [0, 1]
 
 
 def test_a_change_of_any_part_shows():
     y = np.arange(8)
     for changed in [(X + 1, y), (X, y + 1), (np.where(X == 23, 24, X).astype("float32"), y)]:
-        seals = Seals()
-        seals.put((X, y), 0)
-        assert number(seals, changed) == ALTERED
+        digests = BatchDigests()
+        digests.put((X, y), 0)
+        assert number(digests, changed) == ALTERED
 
 
 def test_a_batch_that_could_not_be_sealed_accuses_nobody():
-    seals = Seals()
-    seals.put((X, ["a", "b"]), 0)
-    assert number(seals, (X + 1,)) is None
+    digests = BatchDigests()
+    digests.put((X, ["a", "b"]), 0)
+    assert number(digests, (X + 1,)) is None
 
 
 def test_rows_that_say_which_sample_they_are_still_do():
-    seals = Seals()
-    seals.put((X,), 2, np.arange(8)[::-1])
-    tag = number(seals, (X,))
+    digests = BatchDigests()
+    digests.put((X,), 2, np.arange(8)[::-1])
+    tag = number(digests, (X,))
     assert tag[:, 0].tolist() == [(2 << 32) + row for row in range(8)]
     assert tag[:, 1].tolist() == list(range(8))[::-1]
 
 
 def test_one_array_handed_out_again_is_looked_at_when_the_model_is_done():
     buffer = aligned((4, 2))
-    seals = Seals()
+    digests = BatchDigests()
     for pull in range(3):
         buffer[:] = pull
-        seals.put((buffer[:],), pull)
+        digests.put((buffer[:],), pull)
     fed = np.full((4, 2), 2.0, "float32")
-    assert number(seals, (fed,)) == 2
+    assert number(digests, (fed,)) == 2
     fed[:] = 3
-    assert seals.intact() == [False]
-    assert seals.intact() == []
+    assert digests.intact() == [False]
+    assert digests.intact() == []
 
 
 def test_a_source_that_goes_round_hands_out_the_same_memory_with_the_same_rows():
-    seals = Seals()
+    digests = BatchDigests()
     for pull in range(6):
         part = X[pull % 2 * 4 : pull % 2 * 4 + 4]
-        seals.put((part,), pull)
-        assert number(seals, (part.copy(),)) == pull
-    assert not seals.shared
+        digests.put((part,), pull)
+        assert number(digests, (part.copy(),)) == pull
+    assert not digests.mutable
 
 
 @pytest.mark.parametrize("x", [X, X.copy()], ids=["slices of one array", "arrays of their own"])
 def test_arrays_that_cannot_change_are_not_looked_at_again(x):
-    seals = Seals()
+    digests = BatchDigests()
     for pull in range(4):
         part = x[pull * 2 : pull * 2 + 2] if x is X else x[pull * 2 : pull * 2 + 2].copy()
-        seals.put((part,), pull)
-        assert number(seals, (part.copy(),)) == pull
-    assert seals.intact() == []
+        digests.put((part,), pull)
+        assert number(digests, (part.copy(),)) == pull
+    assert digests.intact() == []
 
 
 @pytest.mark.parametrize("x", [X, X.astype("float64"), {"a": X, "b": X.astype("int64")}, tf.constant(X)])
 def test_arrays_are_known_by_the_rows_that_are_due(x):
-    seals = ArraySeals(x)
-    rows = [number(seals, part) for part in tf.data.Dataset.from_tensor_slices(x).batch(3)]
+    digests = ArrayRows(x)
+    rows = [number(digests, part) for part in tf.data.Dataset.from_tensor_slices(x).batch(3)]
     assert np.concatenate(rows).tolist() == list(range(8))
 
 
 def test_rows_of_an_array_that_look_alike_are_told_apart():
     """Nothing else would notice: their proof is identity."""
     x = np.concatenate([alike(step)[0] for step in range(2)])
-    seals = ArraySeals(x)
-    assert seals.take((x[32:],))[1] == ALTERED
-    assert ArraySeals(x).take((x[:32],))[1] == range(32)
+    digests = ArrayRows(x)
+    assert digests.identify((x[32:],))[1] == ALTERED
+    assert ArrayRows(x).identify((x[:32],))[1] == range(32)
 
 
 WIDE = np.random.default_rng(1).normal(size=(50, 1024)).astype("float32")
@@ -312,10 +312,10 @@ WIDE = np.random.default_rng(1).normal(size=(50, 1024)).astype("float32")
 )
 def test_arrays_with_large_rows_are_known_by_what_these_look_like(monkeypatch, x):
     monkeypatch.setattr(module, "CHUNK", 7)
-    seals = ArraySeals(x)
-    rows = [number(seals, part) for part in tf.data.Dataset.from_tensor_slices(x).batch(8)]
+    digests = ArrayRows(x)
+    rows = [number(digests, part) for part in tf.data.Dataset.from_tensor_slices(x).batch(8)]
     assert np.concatenate(rows).tolist() == list(range(50))
-    assert seals._alike is not None  # noqa: SLF001 - it went that way
+    assert digests._ambiguous is not None  # noqa: SLF001 - it went that way
 
 
 def test_two_rows_of_an_array_that_changed_places_show_wherever_they_differ():
@@ -325,13 +325,13 @@ def test_two_rows_of_an_array_that_changed_places_show_wherever_they_differ():
         x[3, at] += 1
         swapped = x.copy()
         swapped[[3, 40]] = x[[40, 3]]
-        assert number(ArraySeals(x), x[:8]) == range(8)
-        assert number(ArraySeals(x), swapped[:8]) == ALTERED
+        assert number(ArrayRows(x), x[:8]) == range(8)
+        assert number(ArrayRows(x), swapped[:8]) == ALTERED
 
 
 def test_rows_that_are_not_due_are_no_rows_of_the_array():
-    seals = ArraySeals(X)
-    rows = [number(seals, X[start : start + 2]) for start in (0, 4, 4, 6)]
+    digests = ArrayRows(X)
+    rows = [number(digests, X[start : start + 2]) for start in (0, 4, 4, 6)]
     assert rows == [range(2), ALTERED, range(4, 6), range(6, 8)]
 
 
@@ -348,4 +348,4 @@ def test_rows_that_are_not_due_are_no_rows_of_the_array():
     ],
 )
 def test_what_may_be_fed_in_another_form_is_not_sealed(nest):
-    assert not sealable(nest)
+    assert not can_digest(nest)

@@ -33,7 +33,7 @@ def install(tmp_path, monkeypatch):
 
 def test_the_own_distribution_alone_is_good(install):
     install("keras-evalguard", "0.1.0", MODULE_FILE)
-    assert doctor.distribution() == doctor.Finding("distribution", good=True, text="keras-evalguard 0.1.0")
+    assert doctor.distribution() == doctor.DoctorFinding("distribution", good=True, text="keras-evalguard 0.1.0")
 
 
 def test_a_checkout_without_an_installation_is_good_and_named(install):
@@ -47,7 +47,7 @@ def test_a_checkout_without_an_installation_is_good_and_named(install):
 def test_a_foreign_distribution_beside_the_own_one_is_reported_with_the_next_step(install):
     install("keras-evalguard", "0.1.0", MODULE_FILE)
     install("evalguard", "0.1.0", MODULE_FILE)
-    assert doctor.distribution() == doctor.Finding(
+    assert doctor.distribution() == doctor.DoctorFinding(
         "distribution",
         good=False,
         text="expected only keras-evalguard to provide the module 'evalguard', found evalguard 0.1.0 and "

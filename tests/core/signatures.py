@@ -150,7 +150,7 @@ def ahead(s: Setting) -> Case | None:
         sources = (
             SourceState("generator", "batches", pulled=first + extra, delivered=first, facts={"steps": first}),
             SourceState(
-                "generator", "batches", started=True, handed_before=1, pulled_before=first + extra,
+                "generator", "batches", started=True, calls_before=1, pulled_before=first + extra,
                 pulled=second + 1, delivered=second, facts={"steps": second},
             ),
         )  # fmt: skip

@@ -51,8 +51,8 @@ def test_the_first_cases_are_the_very_rows(stream):
 def test_rows_that_were_not_named_are_no_fault(stream):
     samples, n = stream
     named = {row: sample for row, sample in enumerate(samples.tolist()) if sample != brute.UNKNOWN}
-    in_place = len(samples) == n and all(row == sample for row, sample in named.items())
-    assert (not checks.order_findings(samples, n)) == in_place
+    in_position = len(samples) == n and all(row == sample for row, sample in named.items())
+    assert (not checks.order_findings(samples, n)) == in_position
     unnamed = len(samples) - len(named)
     missing = checks.check_missing(samples, n)
     at_least = max(0, len(brute.missing(samples.tolist(), n)) - unnamed)
@@ -186,11 +186,11 @@ def test_targets_can_be_compared_with_the_label_of_the_rows_own_sample(stream, s
         pytest.param(SourceState("generator", "batches"), None, id="fresh"),
         pytest.param(SourceState("generator", "batches", started=True), "already been started", id="started"),
         pytest.param(
-            SourceState("generator", "batches", handed_before=2, pulled_before=9),
+            SourceState("generator", "batches", calls_before=2, pulled_before=9),
             "2 guarded call(s)",
             id="handed before",
         ),
-        pytest.param(SourceState("pydataset", "Data", handed_before=2), None, id="a PyDataset may be used again"),
+        pytest.param(SourceState("pydataset", "Data", calls_before=2), None, id="a PyDataset may be used again"),
     ],
 )
 def test_a_generator_that_was_not_at_its_start_is_a_finding(state, words):

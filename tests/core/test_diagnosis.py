@@ -355,14 +355,14 @@ def test_two_branches_of_a_shuffle_are_told_from_a_shuffle_at_each_pass(facts, e
 def test_a_second_call_that_begins_beyond_the_labels_is_ahead_where_the_history_says_so():
     samples = [*range(24), *[signatures.FOREIGN] * 24]
     first = SourceState("generator", "Batches", pulled=13, delivered=3)
-    second = SourceState("generator", "Batches", handed_before=1, pulled_before=13, pulled=10, delivered=3)
+    second = SourceState("generator", "Batches", calls_before=1, pulled_before=13, pulled=10, delivered=3)
     setting = Setting(48, 8, "generator", told=True)
     cause = named(made(setting, samples, calls=(24, 24), sources=(first, second)))[0]
     assert cause.cause == "source ahead of the first call: prefetch past `steps`"
     assert cause.certain
     assert "call 2 begins beyond the last label, where sample 24 was due" in cause.evidence
     assert "13 batches by then, of which 3 were delivered" in cause.evidence
-    fresh = named(made(setting, samples, calls=(24, 24), sources=(first, replace(second, handed_before=0))))[0]
+    fresh = named(made(setting, samples, calls=(24, 24), sources=(first, replace(second, calls_before=0))))[0]
     assert fresh.cause.startswith("rows that are none of the labelled samples")
 
 

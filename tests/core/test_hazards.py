@@ -24,7 +24,7 @@ def pydataset(**facts):
         ),
         (SourceState("generator", "batches", exhausted=True), "is spent"),
         (SourceState("generator", "batches", started=True), "not at its start"),
-        (SourceState("generator", "batches", handed_before=1), "not at its start"),
+        (SourceState("generator", "batches", calls_before=1), "not at its start"),
         (pydataset(workers=4, steps=3, num_batches=7), "stopped after 3 of 7 batches"),
         (pydataset(shuffle=True), "says shuffle=True"),
         (pydataset(stateful_getitem=True, workers=4), "asked for again, and 4 workers ask for items in any order"),
@@ -41,7 +41,7 @@ def test_a_source_that_is_unsafe_is_told(state, words):
     [
         SourceState(),
         SourceState("generator", "batches", pulled=3, delivered=3),
-        SourceState("pydataset", "Images", pulled=9, delivered=3, exhausted=True, handed_before=3),
+        SourceState("pydataset", "Images", pulled=9, delivered=3, exhausted=True, calls_before=3),
         pydataset(workers=4, steps=7, num_batches=7),
         pydataset(workers=1, steps=3, num_batches=7),
         pydataset(workers=4, num_batches=7),

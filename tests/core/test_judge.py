@@ -284,7 +284,7 @@ def test_targets_of_padding_are_not_compared():
 
 # -- Lifecycle and transport ------------------------------------------------------------------------------------------
 
-USED = SourceState("generator", "batches", started=True, handed_before=1, pulled_before=4, pulled=3, delivered=3)
+USED = SourceState("generator", "batches", started=True, calls_before=1, pulled_before=4, pulled=3, delivered=3)
 
 
 @pytest.mark.parametrize("evidence", [{"content"}, {"index"}, {"targets", "rows"}])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from evalguard.core.own_errors import STRICT, OwnError, foreign, swallow
+from evalguard.core.own_errors import STRICT, OwnError, not_ours, swallow
 from evalguard.errors import LabelsError
 
 PACKAGE = Path(__file__).resolve().parents[2] / "evalguard"
@@ -56,7 +56,7 @@ def test_without_strict_mode_it_is_put_into_words(monkeypatch, value):
 
 def test_an_error_of_the_users_code_is_put_into_words_in_strict_mode_too():
     def users():
-        with foreign():
+        with not_ours():
             planted()
 
     assert swallowed(users) == "KeyError: 'planted'"
@@ -71,7 +71,7 @@ def test_what_is_raised_on_purpose_or_told_by_the_machine_is_no_defect(error):
 
 
 def test_what_is_not_an_exception_passes_the_block_of_foreign_code():
-    with pytest.raises(KeyboardInterrupt), foreign():
+    with pytest.raises(KeyboardInterrupt), not_ours():
         raise KeyboardInterrupt
 
 

@@ -9,7 +9,7 @@ from evalguard.core.judge import judge
 from evalguard.core.label_table import LabelTable
 from evalguard.core.matching import COMPARABLE_SHARE, compare_sampled
 from evalguard.core.policy import Policy, Proof, Verdict
-from evalguard.core.sampling import Draw, Sampled, Sampling, sampling_of
+from evalguard.core.sampling import RowSampler, SampledRows, Sampling, sampling_of
 from evalguard.core.trace import UNKNOWN, Trace
 from evalguard.errors import ConfigError
 
@@ -23,7 +23,7 @@ def content_of(samples):
 def drawn(samples, share):
     """The chosen rows of a stream of these samples."""
     places = Sampling(share).of(len(samples))
-    return Sampled(places, content_of(samples)[places], len(samples))
+    return SampledRows(places, content_of(samples)[places], len(samples))
 
 
 def trace_of(samples, share, **parts):
@@ -70,7 +70,7 @@ def test_which_rows_are_chosen_is_the_same_every_time():
 @example([3, 0, 4, 0], 0.001)
 def test_how_rows_are_cut_into_batches_does_not_matter(sizes, share):
     n = sum(sizes)
-    draw, start, hashed = Draw(Sampling(share)), 0, 0
+    draw, start, hashed = RowSampler(Sampling(share)), 0, 0
     for size in sizes:
         rows = draw.choose(size)
         hashed += len(rows)
@@ -81,10 +81,10 @@ def test_how_rows_are_cut_into_batches_does_not_matter(sizes, share):
         assert found is None
         return
     assert found is not None
-    assert found.places.tolist() == Sampling(share).of(n).tolist()
-    assert found.fingerprints.tolist() == content_of(found.places).tolist()
+    assert found.positions.tolist() == Sampling(share).of(n).tolist()
+    assert found.fingerprints.tolist() == content_of(found.positions).tolist()
     # The last row of each batch may have been the last of all.
-    assert hashed <= len(found.places) + len(sizes)
+    assert hashed <= len(found.positions) + len(sizes)
 
 
 def test_the_option_is_read():
@@ -124,7 +124,7 @@ def test_a_chosen_row_that_moved_is_a_fault_and_no_sample_is_ever_identity(order
         labels = LabelTable(values=labels.values, fingerprints=content_of(range(n)), sampled=labels.sampled)
     trace = trace_of(order, share)
     report = judge(trace, labels, Policy(require="sample", content="sample:0.1")).report
-    chosen = trace.sampled.places
+    chosen = trace.sampled.positions
     moved = [row for row in chosen.tolist() if order[row] != row]
     assert report.proof != "identity"
     if not moved:
@@ -155,11 +155,11 @@ def test_the_probability_is_no_less_than_how_often_faults_are_missed():
     n, rng = 1000, np.random.default_rng(0)
     trace = trace_of(range(n), 0.05)
     chosen = np.zeros(n, dtype=bool)
-    chosen[trace.sampled.places] = True
+    chosen[trace.sampled.positions] = True
     missed = np.mean([not chosen[rng.choice(n, 10, replace=False)].any() for _ in range(4000)])
     compared = compare_sampled(trace, labels_for(n, 0.05))
     assert compared is not None
-    assert missed == pytest.approx(compared.missed(), abs=0.04)
+    assert missed == pytest.approx(compared.miss_probability(), abs=0.04)
 
 
 @pytest.mark.parametrize("n", [59, 61])
@@ -176,7 +176,7 @@ def test_a_reference_of_which_no_row_is_seen_says_nothing():
 
 
 def test_equal_samples_in_each_others_place_are_no_fault():
-    equal = Sampled(Sampling(0.3).of(60), np.full(len(Sampling(0.3).of(60)), 7, np.uint64), 60)
+    equal = SampledRows(Sampling(0.3).of(60), np.full(len(Sampling(0.3).of(60)), 7, np.uint64), 60)
     labels = LabelTable(values=np.arange(60), sampled=equal)
     trace = Trace(60, np.full(60, UNKNOWN), sampled=equal)
     assert judge(trace, labels, Policy(require="sample")).report.verdict is Verdict.PASS

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from evalguard.core.columns.run_length import Runs
-from evalguard.core.columns.storage import Memory, Pile, on_disk
+from evalguard.core.columns.run_length import RunLengthColumn
+from evalguard.core.columns.storage import ColumnBuffer, MemoryBudget, on_disk
 from evalguard.core.judge import judge
 from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import Policy
 from evalguard.core.trace import ROW_BITS, BatchTags, Trace
-from evalguard.core.trace_join import joined
+from evalguard.core.trace_join import join_traces
 
 BATCH = 64
 SIZES = [1, 2, 997, 1000, 10**6]
@@ -24,7 +24,7 @@ def kept(rows, form):
     """A column of int64 as a plain array, folded, or folded with no room at all."""
     if form == "plain":
         return rows
-    runs = Runs(memory=Memory(1 if form == "spilled" else 1 << 30))
+    runs = RunLengthColumn(memory=MemoryBudget(1 if form == "spilled" else 1 << 30))
     for batch in batches(rows):
         runs.extend(batch)
     return runs
@@ -35,16 +35,16 @@ def hashed(rows, form):
     prints = rows.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     if form != "spilled":
         return prints
-    pile = Pile(np.uint64, Memory(1))
+    buffer = ColumnBuffer(np.uint64, MemoryBudget(1))
     for batch in batches(prints):
-        pile.append(batch)
-    assert on_disk(pile.array())
-    return pile.array()
+        buffer.append(batch)
+    assert on_disk(buffer.array())
+    return buffer.array()
 
 
 def trace_of(samples, targets, form, identity):
     n, numbers = len(samples), -(-len(samples) // BATCH)
-    pulls, sizes = Runs.of(np.arange(numbers)), Runs(step=0)
+    pulls, sizes = RunLengthColumn.of(np.arange(numbers)), RunLengthColumn(step=0)
     for batch in batches(samples):
         sizes.append(len(batch))
     tags = BatchTags(pulls, sizes)
@@ -119,9 +119,9 @@ def test_calls_of_a_session_are_judged_alike(form, identity):
 
     def report(form, memory):
         parts = [trace_of(part, part % 3, form, identity) for part in np.split(samples, [300, 301])]
-        return judge(joined(parts, memory), labels, Policy(scope="session")).report
+        return judge(join_traces(parts, memory), labels, Policy(scope="session")).report
 
-    assert report(form, Memory(1)).to_dict() == report("plain", None).to_dict()
+    assert report(form, MemoryBudget(1)).to_dict() == report("plain", None).to_dict()
 
 
 def test_what_a_trace_takes_is_told_by_place():

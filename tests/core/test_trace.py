@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalguard.core.trace import ROW_BITS, SourceState, Trace
-from evalguard.core.trace_join import joined, stack_nests
+from evalguard.core.trace_join import join_traces, stack_trees
 
 
 def tags_of(sizes):
@@ -62,7 +62,7 @@ def a_call(rows, **parts):
 
 def test_a_session_is_its_calls_one_behind_the_other():
     parts = {"keys": np.arange(2), "fingerprints": np.arange(2, dtype=np.uint64), "targets": np.asarray([3, 4])}
-    session = joined([a_call(2, index=np.asarray([4, 5]), **parts), a_call(2, index=np.asarray([6, 7]), **parts)])
+    session = join_traces([a_call(2, index=np.asarray([4, 5]), **parts), a_call(2, index=np.asarray([6, 7]), **parts)])
     assert session.n_rows == 4
     assert session.calls == (2, 2)
     assert session.index is not None
@@ -74,29 +74,29 @@ def test_a_session_is_its_calls_one_behind_the_other():
 
 
 def test_a_session_is_as_well_proven_as_its_weakest_call():
-    session = joined([a_call(2, keys=np.arange(2), index=np.arange(2)), a_call(1)])
+    session = join_traces([a_call(2, keys=np.arange(2), index=np.arange(2)), a_call(1)])
     assert session.keys is None
     assert session.index is None
-    assert joined([a_call(1), a_call(1, unobserved="why")]).unobserved == "why"
-    assert joined([a_call(1), a_call(1, one_to_one=False)]).one_to_one is False
+    assert join_traces([a_call(1), a_call(1, unobserved="why")]).unobserved == "why"
+    assert join_traces([a_call(1), a_call(1, one_to_one=False)]).one_to_one is False
 
 
 def test_arrays_handed_over_in_pieces_have_no_position():
     """Nobody says that the pieces of a loader come in label order."""
     parts = [Trace(3, np.arange(3), index=np.arange(3), index_source="position") for _ in range(2)]
-    assert joined(parts).index is None
+    assert join_traces(parts).index is None
 
 
 def test_one_call_alone_is_its_own_session():
     call = a_call(2)
-    assert joined([call]) is call
+    assert join_traces([call]) is call
 
 
 def test_nests_are_stacked_leaf_by_leaf_and_unlike_ones_are_dropped():
-    stacked = stack_nests([{"a": np.zeros(2), "b": (np.ones(2),)}, {"a": np.zeros(1), "b": (np.ones(1),)}])
+    stacked = stack_trees([{"a": np.zeros(2), "b": (np.ones(2),)}, {"a": np.zeros(1), "b": (np.ones(1),)}])
     assert stacked["a"].shape == (3,)
     assert stacked["b"][0].shape == (3,)
-    assert stack_nests([np.zeros((1, 2)), np.zeros((1, 3))]) is None
-    assert stack_nests([np.zeros(1), {"a": np.zeros(1)}]) is None
-    assert stack_nests([{"a": np.zeros(1)}, {"b": np.zeros(1)}]) is None
-    assert stack_nests([None, None]) is None
+    assert stack_trees([np.zeros((1, 2)), np.zeros((1, 3))]) is None
+    assert stack_trees([np.zeros(1), {"a": np.zeros(1)}]) is None
+    assert stack_trees([{"a": np.zeros(1)}, {"b": np.zeros(1)}]) is None
+    assert stack_trees([None, None]) is None

@@ -16,19 +16,19 @@ DTYPES += ["uint8", "uint16", "uint32", "uint64", "complex64"]
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_tensor_is_the_array_that_numpy_makes_of_it(dtype, shape):
     tensor = tf.cast(np.arange(np.prod(shape, dtype=int)).reshape(shape).astype("float32"), dtype)
-    found, expected = tree.numbers(tensor), np.asarray(tensor)
+    found, expected = tree.as_array(tensor), np.asarray(tensor)
     assert (found.dtype, found.shape, found.tobytes()) == (expected.dtype, expected.shape, expected.tobytes())
 
 
 def test_what_dlpack_does_not_know_is_read_as_numpy_reads_it():
-    assert tree.numbers(tf.constant(["a", "b"])).tolist() == [b"a", b"b"]
-    assert tree.numbers(tf.constant([1.5, 2], tf.bfloat16)).astype("float32").tolist() == [1.5, 2]
+    assert tree.as_array(tf.constant(["a", "b"])).tolist() == [b"a", b"b"]
+    assert tree.as_array(tf.constant([1.5, 2], tf.bfloat16)).astype("float32").tolist() == [1.5, 2]
 
 
 def test_an_array_is_itself():
     array = np.zeros(3)
-    assert tree.numbers(array) is array
-    assert tree.numbers([1, 2]).tolist() == [1, 2]
+    assert tree.as_array(array) is array
+    assert tree.as_array([1, 2]).tolist() == [1, 2]
 
 
 def test_no_other_thread_runs_first_where_a_tensor_is_read():
@@ -45,7 +45,7 @@ def test_no_other_thread_runs_first_where_a_tensor_is_read():
         waited = 0
         for _ in range(2000):
             before = turns[0]
-            tree.numbers(tensor)
+            tree.as_array(tensor)
             waited += turns[0] != before
     finally:
         done.set()

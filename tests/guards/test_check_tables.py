@@ -79,7 +79,7 @@ def test_each_fault_fails_and_names_the_rows_that_are_wrong(tmp_path, command, s
 
 def test_both_ways_of_reading_give_the_same_report(tmp_path, monkeypatch):
     order = np.concatenate(faulty_batches("window_shuffled", n=N, batch_size=8))
-    question = check_tables.Question(
+    question = check_tables.TableCheck(
         write(tmp_path / "out.csv", delivered_table(order)), write(tmp_path / "labels.csv", labels_table()), key="id"
     )
     whole = check_tables.compare(question).to_dict()
@@ -99,7 +99,7 @@ def test_equal_digests_are_no_proof(tmp_path, monkeypatch, bad_seeds):
     )
     labels = write(tmp_path / "labels.csv", pa.table({"id": ["a", "b"], "label": [0, 1]}))
     delivered = write(tmp_path / "out.csv", pa.table({"id": ["c", "b"]}))
-    question = check_tables.Question(delivered, labels, key="id")
+    question = check_tables.TableCheck(delivered, labels, key="id")
     if bad_seeds == 1:
         report = check_tables.compare(question)
         assert report.verdict is evalguard.Verdict.FAIL

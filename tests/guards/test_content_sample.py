@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import evalguard
 from evalguard import Verdict
-from evalguard.capture.recording.fingerprints import Contents
+from evalguard.capture.recording.fingerprints import FingerprintColumn
 from evalguard.core.sampling import Sampling
 from evalguard.data.fingerprint import row_fingerprints
 from evalguard.errors import ConfigError
@@ -146,12 +146,12 @@ def test_a_generator_that_had_been_started_is_right_where_its_rows_are(model):
 
 
 def test_rows_that_were_not_all_noted_are_no_sample():
-    contents = Contents(sampling=Sampling(SHARE))
+    contents = FingerprintColumn(sampling=Sampling(SHARE))
     contents.add(X[:10], np.asarray)
     assert contents.sampled(11) is None
     sampled = contents.sampled(10)
     assert sampled is not None
-    assert sampled.places.tolist() == Sampling(SHARE).of(10).tolist()
+    assert sampled.positions.tolist() == Sampling(SHARE).of(10).tolist()
 
 
 def test_a_batch_too_few_is_a_fault(model):
@@ -258,7 +258,7 @@ def test_only_chosen_rows_of_an_array_are_hashed(monkeypatch):
     monkeypatch.setattr("evalguard.labels.reference.row_fingerprints", counting)
     sampled = Reference(X, N).sampled(Sampling(SHARE))
     assert sum(hashed) == len(CHOSEN)
-    assert sampled.places.tolist() == CHOSEN.tolist()
+    assert sampled.positions.tolist() == CHOSEN.tolist()
     assert sampled.fingerprints.tolist() == row_fingerprints(X)[0][CHOSEN].tolist()
 
 

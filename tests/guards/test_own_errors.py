@@ -12,7 +12,7 @@ N = 10
 X = np.arange(N, dtype="float32")[:, None]
 # Where a defect is planted: in noting a batch, in judging, in the diagnosis, in a digest taken where a batch is fed.
 PLACES = {
-    "recording": "evalguard.capture.recording.recorder.Recorder._note_group",
+    "recording": "evalguard.capture.recording.recorder.Recorder._record_group",
     "judging": "evalguard.core.judge.gather",
     "digests": "evalguard.capture.array_rows.ArraySeals._numbers",
     "tagging": "evalguard.guards.calls.probe_for",

@@ -7,8 +7,8 @@ import tensorflow as tf
 import tf_keras
 
 import evalguard
-from evalguard.testing.scenarios.data import Data
-from evalguard.testing.scenarios.scenario import MISTAKES, mistake
+from evalguard.testing.scenarios.data import ScenarioData
+from evalguard.testing.scenarios.scenario import SCENARIOS, scenario
 
 # Names that hold in any size; the others need more rows than this for their pattern to show.
 SIZES = [(50, 8), (1001, 32)]
@@ -42,7 +42,7 @@ def echoes(echo):
 
 def judged(models, name, n, batch_size):
     x, y = data(n)
-    done = mistake(name, x, y, batch_size=batch_size)
+    done = scenario(name, x, y, batch_size=batch_size)
     model = models[done.engine]
     quiet = {"mlflow": False, "on_failure": "record", "on_unproven": "record"}
     if done.training:
@@ -57,8 +57,8 @@ def judged(models, name, n, batch_size):
 
 # How far a generator is read ahead is up to the machine: with few batches, by a whole pass perhaps.
 NEEDS_BATCHES = {"generator_for_two_calls"}
-CASES = [(name, *size) for name in MISTAKES for size in (SIZES[-1:] if name in NEEDS_BATCHES else SIZES)]
-CASES += [(name, *SMALL) for name in MISTAKES if name not in NEEDS_ROWS | NEEDS_BATCHES]
+CASES = [(name, *size) for name in SCENARIOS for size in (SIZES[-1:] if name in NEEDS_BATCHES else SIZES)]
+CASES += [(name, *SMALL) for name in SCENARIOS if name not in NEEDS_ROWS | NEEDS_BATCHES]
 
 
 # The model of these tests only hands its input on.
@@ -101,7 +101,7 @@ def test_keys_make_a_sort_order_certain():
 
 def test_no_cause_is_named_of_the_same_sources_used_rightly(echo):
     x, y = data(50)
-    rightly = Data(x, y, 8)
+    rightly = ScenarioData(x, y, 8)
     for source in (rightly.pydataset()(), rightly.dataset().batch(8), map_batches(rightly)):
         with evalguard.guard(labels=rightly.y, reference=rightly.x, mlflow=False) as g:
             echo.predict(source, verbose=0)
@@ -113,11 +113,11 @@ def map_batches(rightly):
 
 
 def test_each_mistake_has_words_of_its_own():
-    assert all(make.__doc__ for make in MISTAKES.values())
-    assert len({make.__doc__ for make in MISTAKES.values()}) == len(MISTAKES)
+    assert all(make.__doc__ for make in SCENARIOS.values())
+    assert len({make.__doc__ for make in SCENARIOS.values()}) == len(SCENARIOS)
 
 
 @pytest.mark.parametrize(("n", "batch_size"), [(48, 8), (5, 4)])
 def test_without_a_partial_batch_there_is_no_such_mistake(n, batch_size):
     with pytest.raises(ValueError, match="a partial one"):
-        mistake("drop_remainder", *data(n), batch_size=batch_size)
+        scenario("drop_remainder", *data(n), batch_size=batch_size)

@@ -5,27 +5,27 @@ import time
 
 import pytest
 
-from evalguard.core.own_errors import OwnError, foreign
+from evalguard.core.own_errors import OwnError, not_ours
 from evalguard.errors import SinkError
-from evalguard.tracking.deadline import Courier, NotInTime, UnderWay, courier, do_in_time
+from evalguard.tracking.deadline import DeadlineExceeded, DeadlineRunner, UnderWay, deadline_runner, do_in_time
 
 
 def test_work_in_time_is_done_and_its_error_handed_on():
     done = []
-    Courier("x").do(lambda: done.append(1), 5)
+    DeadlineRunner("x").do(lambda: done.append(1), 5)
     assert done == [1]
     with pytest.raises(ZeroDivisionError):
-        Courier("x").do(lambda: 1 / 0, 5)
+        DeadlineRunner("x").do(lambda: 1 / 0, 5)
 
 
 def test_nobody_waits_longer_than_the_deadline_and_nobody_waits_twice():
-    release, messenger = threading.Event(), Courier("x")
+    release, messenger = threading.Event(), DeadlineRunner("x")
     start = time.monotonic()
-    with pytest.raises(NotInTime):
+    with pytest.raises(DeadlineExceeded):
         messenger.do(release.wait, 0.2)
     first = time.monotonic() - start
     for _ in range(5):
-        with pytest.raises(NotInTime):
+        with pytest.raises(DeadlineExceeded):
             messenger.do(lambda: None, 30)
     assert time.monotonic() - start < first + 1
     assert 0.2 <= first < 2
@@ -33,13 +33,13 @@ def test_nobody_waits_longer_than_the_deadline_and_nobody_waits_twice():
 
 
 def test_what_comes_after_late_work_is_done_when_that_has_ended():
-    release, messenger, order = threading.Event(), Courier("x"), list[str]()
+    release, messenger, order = threading.Event(), DeadlineRunner("x"), list[str]()
 
     def late():
         release.wait()
         order.append("late")
 
-    with pytest.raises(NotInTime):
+    with pytest.raises(DeadlineExceeded):
         messenger.do(late, 0.05)
     release.set()
     deadline = time.monotonic() + 5
@@ -50,7 +50,7 @@ def test_what_comes_after_late_work_is_done_when_that_has_ended():
 
 
 def test_two_threads_take_turns_at_one_server():
-    messenger, running, most = Courier("x"), [], []
+    messenger, running, most = DeadlineRunner("x"), [], []
 
     def work():
         running.append(1)
@@ -68,17 +68,17 @@ def test_two_threads_take_turns_at_one_server():
 
 def test_a_stuck_server_keeps_no_other_waiting():
     release = threading.Event()
-    with pytest.raises(NotInTime):
-        courier("http://stuck").do(release.wait, 0.05)
-    courier("http://other").do(lambda: None, 5)
-    assert courier("http://stuck").stuck
+    with pytest.raises(DeadlineExceeded):
+        deadline_runner("http://stuck").do(release.wait, 0.05)
+    deadline_runner("http://other").do(lambda: None, 5)
+    assert deadline_runner("http://stuck").stuck
     release.set()
 
 
 def test_the_thread_of_late_work_does_not_keep_the_program_from_ending():
     release = threading.Event()
-    with pytest.raises(NotInTime):
-        Courier("x").do(release.wait, 0.05)
+    with pytest.raises(DeadlineExceeded):
+        DeadlineRunner("x").do(release.wait, 0.05)
     assert all(thread.daemon for thread in threading.enumerate() if thread.name == "evalguard-mlflow")
     release.set()
 
@@ -95,7 +95,7 @@ def test_what_goes_on_beside_ends_with_its_error(error):
 def test_what_goes_on_beside_can_be_waited_for_twice():
     release, done = threading.Event(), []
     begun = UnderWay(lambda: done.append(release.wait()))
-    with pytest.raises(NotInTime):
+    with pytest.raises(DeadlineExceeded):
         begun.end(0.01)
     assert begun.running
     release.set()
@@ -108,7 +108,7 @@ def test_a_server_that_fails_or_hangs_is_told_in_our_words_without_its_password(
     release = threading.Event()
 
     def refuse():
-        with foreign():
+        with not_ours():
             raise LookupError(42)
 
     where = "http://user:secret@host/x"

@@ -17,7 +17,7 @@ import evalguard
 from evalguard.errors import ConfigError, SinkError
 from evalguard.reporting import artifacts
 from evalguard.tracking import spool
-from evalguard.tracking.client import shown
+from evalguard.tracking.client import redacted_uri
 from evalguard.tracking.gate.gate import gate
 from evalguard.tracking.mlflow_sink import MlflowSink, mlflow_sink
 from evalguard.tracking.record import record_digest
@@ -184,7 +184,7 @@ def test_an_exception_after_a_pass_is_marked_too(store):
 
 
 def test_no_run_is_no_sink_and_said_once(caplog, monkeypatch):
-    monkeypatch.setattr("evalguard.tracking.mlflow_sink._said_no_run", False)
+    monkeypatch.setattr("evalguard.tracking.mlflow_sink._logged_no_run", False)
     with caplog.at_level(logging.INFO, "evalguard"):
         assert mlflow_sink("auto") is None
         assert mlflow_sink("auto") is None
@@ -255,8 +255,8 @@ def test_a_store_is_named_so_that_it_is_found_from_any_folder(given, expected, t
 
 
 def test_a_password_in_the_address_is_not_shown():
-    assert shown("https://me:secret@host:5000/mlflow") == "https://host:5000/mlflow"
-    assert shown("sqlite:////a@b/c.db") == "sqlite:////a@b/c.db"
+    assert redacted_uri("https://me:secret@host:5000/mlflow") == "https://host:5000/mlflow"
+    assert redacted_uri("sqlite:////a@b/c.db") == "sqlite:////a@b/c.db"
 
 
 # -- nothing of the user's is touched ------------------------------------------------

@@ -203,11 +203,11 @@ def test_a_run_that_was_deleted_is_tried_again_on_request_only(store):
     store.client.delete_run(run)
     assert "Restore the run" in str(replay().failures[0])
     assert not list(spool.waiting())
-    assert replay(again=False).failures == ()
+    assert replay(retry_refused=False).failures == ()
     store.client.restore_run(run)
     assert replay().sent == 1
     assert verdict(store, run) == "FAIL"
-    assert not list(spool.set_aside())
+    assert not list(spool.refused_records())
 
 
 def test_a_server_that_is_down_is_asked_once_and_keeps_no_other_waiting(store, monkeypatch):

@@ -15,12 +15,12 @@ from evalguard.data import tree
 KERAS = ("keras", "tf_keras")
 
 
-def is_callers_own(model: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+def is_user_call(model: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
     """Whether this call computes on data for the code that calls it."""
     owner = keras3.model_class()
     if owner is not None and isinstance(model, owner) and keras3.unsupported(model, "__call__"):
         return False
-    return not _trains(args, kwargs) and _is_data(inputs(args, kwargs)) and not _inside_a_layer()
+    return not _is_training(args, kwargs) and _is_data(inputs(args, kwargs)) and not _inside_a_layer()
 
 
 def inputs(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -30,14 +30,14 @@ def inputs(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     return next((value for name, value in kwargs.items() if name not in {"training", "mask"}), None)
 
 
-def _trains(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+def _is_training(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
     if kwargs.get("training") or any(argument is True for argument in args[1:]):
         return True
     tf = sys.modules.get("tensorflow")
-    return tf is not None and (not tf.executing_eagerly() or _taped())
+    return tf is not None and (not tf.executing_eagerly() or _under_gradient_tape())
 
 
-def _taped() -> bool:
+def _under_gradient_tape() -> bool:
     """Whether a gradient tape records in this thread; there is no public way to ask.
 
     tensorflow 2.21, ``python/eager/record.py``; ``tests/capture/engines/test_direct_calls.py`` notices if it goes away.

@@ -20,7 +20,7 @@ from typing import Any
 
 from evalguard.capture.engines.steps import TestStepTap
 from evalguard.capture.engines.taps import Tap, several_workers, tapped
-from evalguard.capture.recording.batches import pulled, take
+from evalguard.capture.recording.batches import capture_batch, capture_batches
 from evalguard.capture.recording.recorder import Recorder
 
 # The first release whose ``test_function`` runs step by step on what it is given.
@@ -47,7 +47,7 @@ class PredictTap(Tap):
 
     def feed(self, recorder: Recorder, data: Any) -> Any:
         """Note each batch and hand it on without its tag."""
-        return self.function([take(recorder, item) for item in data])
+        return self.function([capture_batch(recorder, item) for item in data])
 
     def stop(self) -> None:
         """Read after each execution (keras 3.15, trainer.py, ``predict``)."""
@@ -63,7 +63,7 @@ class TestTap(Tap):
 
     def feed(self, recorder: Recorder, data: Any) -> Any:
         """Pull, note, and hand on what was pulled."""
-        return self.function(iter(pulled(recorder, data, self.model.steps_per_execution)))
+        return self.function(iter(capture_batches(recorder, data, self.model.steps_per_execution)))
 
     def stop(self) -> None:
         """Read after each execution (keras 3.15, trainer.py, ``evaluate``)."""

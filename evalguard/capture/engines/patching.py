@@ -63,7 +63,7 @@ def remove(owner: type, methods: tuple[str, ...]) -> None:
                 patch.remove()
 
 
-def replaced_on(instance: Any, method: str, through: Callable[..., Any]) -> Callable[[], None]:
+def replace_on_instance(instance: Any, method: str, through: Callable[..., Any]) -> Callable[[], None]:
     """Send calls of one object's method through another function.
 
     Args:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from evalguard.capture.engines.taps import Tap
-from evalguard.capture.recording.batches import pulled
+from evalguard.capture.recording.batches import capture_batches
 from evalguard.capture.recording.recorder import Recorder
 from evalguard.data import tree
 
@@ -31,7 +31,7 @@ class StepTap(Tap):
     def feed(self, recorder: Recorder, data: Any) -> Any:
         """Pull, note, compute; the outputs of one execution together."""
         run = self._run()
-        return self.joined([run(batch) for batch in pulled(recorder, data, self.batches())])
+        return self.joined([run(batch) for batch in capture_batches(recorder, data, self.batches())])
 
     def batches(self) -> int:
         """How many batches one execution takes."""

@@ -49,7 +49,7 @@ class Tap:
             return self.function(data)
         recorder = stack[-1]
         result = self.feed(recorder, data)
-        recorder.ran()
+        recorder.after_step()
         if recorder.stopped:
             self.stop()
         return result

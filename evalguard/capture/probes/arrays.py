@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from evalguard.capture.array_rows import ArraySeals
-from evalguard.capture.batch_digests import FOR_EVER, sealable
+from evalguard.capture.array_rows import ArrayRows
+from evalguard.capture.batch_digests import UNLIMITED, can_digest
 from evalguard.capture.probes.base import Probe
 from evalguard.data import tree
 
@@ -31,9 +31,9 @@ class ArraysProbe(Probe):
         rows = sizes.pop() if len(sizes) == 1 else None
         if rows is None:
             return
-        if sealable(source) and not self.replicated:
+        if can_digest(source) and not self.replicated:
             # Keras cuts each batch out, into memory of its own.
-            self.unwrap, self.bare, self.lasting = ArraySeals(source).take, True, FOR_EVER
+            self.unwrap, self.tag_from_rows, self.safe_batches = ArrayRows(source).identify, True, UNLIMITED
             return
         # evaluate() takes targets and weights beside x; they ride inside, in the place of x.
         packed = tree.pack(source, call.get("y"), call.get("sample_weight"))

@@ -43,17 +43,17 @@ class Probe:
         source: What Keras is given in place of the caller's object.
         unwrap: Takes a delivered batch apart: the caller's batch, and its tag
             or None.
-        bare: Whether a delivered batch has nothing beside it, and its rows
+        tag_from_rows: Whether a delivered batch has nothing beside it, and its rows
             tell the tag, so that ``unwrap`` may be given a copy later.
-        shared: Whether rows may change after they were fed.
-        lasting: How many more batches may be delivered before one must have
+        mutable: Whether rows may change after they were fed.
+        safe_batches: How many more batches may be delivered before one must have
             been looked at; 0: none, its memory may change.
     """
 
     kind = "unknown"
     index_source = "stated"
-    bare = shared = False
-    lasting = 0
+    tag_from_rows = mutable = False
+    safe_batches = 0
 
     def __init__(self, source: Any, call: dict[str, Any]) -> None:
         self.original = source
@@ -71,7 +71,7 @@ class Probe:
         """For each batch of the last execution: is it still what it was when it was fed? Empty: it cannot change."""
         return []
 
-    def all_numbered(self, delivered: int) -> bool:
+    def tags_complete(self, delivered: int) -> bool:
         """Whether the tags of the delivered batches can be believed, asked once the call is over."""
         del delivered
         return True

@@ -8,7 +8,7 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-from evalguard.capture.batch_digests import Seals, sealable
+from evalguard.capture.batch_digests import BatchDigests, can_digest
 from evalguard.capture.probes.base import Probe, history_of
 from evalguard.capture.tags import unwrap_like, wrap_batch
 from evalguard.core.trace import SourceState
@@ -21,13 +21,13 @@ class GeneratorProbe(Probe):
 
     def __init__(self, source: Any, call: dict[str, Any]) -> None:
         super().__init__(source, call)
-        self._entry = inspect.getgeneratorstate(source) if isinstance(source, types.GeneratorType) else None
+        self._entry_state = inspect.getgeneratorstate(source) if isinstance(source, types.GeneratorType) else None
         self._history = history_of(source)
         self._before = (self._history.calls, self._history.pulled)
         self._history.calls += 1
         self._pulled = 0
-        self._exhausted = self._entry == inspect.GEN_CLOSED
-        self._seals: Seals | None = None
+        self._exhausted = self._entry_state == inspect.GEN_CLOSED
+        self._digests: BatchDigests | None = None
         self._lock = threading.Lock()
         self.source = self._stream()
 
@@ -38,51 +38,51 @@ class GeneratorProbe(Probe):
             self._pulled += 1
             self._history.pulled += 1
         if not isinstance(batch, tuple):
-            return self.other(batch, pull)
-        return self.marked(batch, pull)
+            return self.tagged_non_tuple(batch, pull)
+        return self.with_tag_or_digest(batch, pull)
 
-    def marked(self, batch: tuple[Any, ...], pull: int) -> Any:
+    def with_tag_or_digest(self, batch: tuple[Any, ...], pull: int) -> Any:
         """The batch sealed and as it is where that can be, else with a tag; the first one decides."""
-        if pull == 0 and self.one_process and not self.replicated and sealable(batch):
-            self._seals = Seals()
-            self.unwrap = self._seals.take
+        if pull == 0 and self.in_one_process and not self.replicated and can_digest(batch):
+            self._digests = BatchDigests()
+            self.unwrap = self._digests.identify
         elif pull == 0:
             self.unwrap = unwrap_like(batch)
-        if self._seals is None:
+        if self._digests is None:
             return wrap_batch(batch, pull)
-        self._seals.put(batch, pull, getattr(batch, "sample_index", None))
+        self._digests.put(batch, pull, getattr(batch, "sample_index", None))
         return batch
 
     @property
-    def bare(self) -> bool:  # type: ignore[override]
+    def tag_from_rows(self) -> bool:  # type: ignore[override]
         """Sealed batches are as the caller's source made them."""
-        return self._seals is not None and not self._seals.shared
+        return self._digests is not None and not self._digests.mutable
 
     @property
-    def shared(self) -> bool:  # type: ignore[override]
+    def mutable(self) -> bool:  # type: ignore[override]
         """As long as its memory is filled anew and handed out again."""
-        return self._seals is not None and self._seals.shared
+        return self._digests is not None and self._digests.mutable
 
     @property
-    def lasting(self) -> int:  # type: ignore[override]
+    def safe_batches(self) -> int:  # type: ignore[override]
         """Of sealed batches, once some have come and no memory twice."""
-        return 0 if self._seals is None else self._seals.lasting
+        return 0 if self._digests is None else self._digests.safe_batches
 
     def intact(self) -> list[bool]:
         """Asked of the seals."""
-        return [] if self._seals is None else self._seals.intact()
+        return [] if self._digests is None else self._digests.intact()
 
     @property
-    def one_process(self) -> bool:
+    def in_one_process(self) -> bool:
         """Whether the source is asked in this process only."""
         return not (self.call.get("workers") and self.call.get("use_multiprocessing"))
 
-    def other(self, batch: Any, pull: int) -> Any:
+    def tagged_non_tuple(self, batch: Any, pull: int) -> Any:
         """Anything but a tuple is refused by Keras 3, in its own words."""
         del pull
         return batch
 
-    def ended(self) -> None:
+    def mark_exhausted(self) -> None:
         """The source has no more batches."""
         self._exhausted = True
 
@@ -95,8 +95,8 @@ class GeneratorProbe(Probe):
         return SourceState(
             kind=self.kind,
             type_name=getattr(self.original, "__name__", type(self.original).__name__),
-            started=self._entry not in {None, inspect.GEN_CREATED},
-            handed_before=calls,
+            started=self._entry_state not in {None, inspect.GEN_CREATED},
+            calls_before=calls,
             pulled_before=pulled,
             pulled=self._pulled,
             delivered=delivered,
@@ -109,7 +109,7 @@ def _stream(probe: GeneratorProbe) -> Iterator[Any]:
     """A real generator: Keras 3 takes no other iterator."""
     for batch in probe.original:
         yield probe.tagged(batch)
-    probe.ended()
+    probe.mark_exhausted()
 
 
 class IteratorProbe(GeneratorProbe):
@@ -118,9 +118,9 @@ class IteratorProbe(GeneratorProbe):
     def _stream(self) -> Any:
         return _TaggedIterator(self)
 
-    def other(self, batch: Any, pull: int) -> Any:
+    def tagged_non_tuple(self, batch: Any, pull: int) -> Any:
         """A list is a tuple to tf_keras, and ``x`` may stand alone."""
-        return self.marked(tuple(batch) if isinstance(batch, list) else batch, pull)
+        return self.with_tag_or_digest(tuple(batch) if isinstance(batch, list) else batch, pull)
 
     def facts(self) -> dict[str, Any]:
         """Adds workers and queue of the call."""
@@ -141,6 +141,6 @@ class _TaggedIterator:
         try:
             batch = next(self._probe.original)
         except StopIteration:
-            self._probe.ended()
+            self._probe.mark_exhausted()
             raise
         return self._probe.tagged(batch)

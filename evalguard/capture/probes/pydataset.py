@@ -23,33 +23,33 @@ class PyDatasetProbe(Probe):
         from evalguard.capture.probes.tagged_pydataset import TaggedPyDataset
 
         in_process = not (source.workers and source.use_multiprocessing)
-        return TaggedPyDataset(source, may_seal=in_process and not self.replicated)
+        return TaggedPyDataset(source, may_digest=in_process and not self.replicated)
 
     def _unwrap(self, data: Any) -> tuple[Any, Any]:
         unwrap = self.source.unwrap or untagged
         return unwrap(data)
 
     @property
-    def bare(self) -> bool:  # type: ignore[override]
+    def tag_from_rows(self) -> bool:  # type: ignore[override]
         """Sealed batches are as the caller's source made them."""
-        seals = self.source.seals
-        return seals is not None and not seals.shared
+        digests = self.source.digests
+        return digests is not None and not digests.mutable
 
     @property
-    def shared(self) -> bool:  # type: ignore[override]
+    def mutable(self) -> bool:  # type: ignore[override]
         """As long as its memory is filled anew and handed out again."""
-        return self.source.seals is not None and self.source.seals.shared
+        return self.source.digests is not None and self.source.digests.mutable
 
     @property
-    def lasting(self) -> int:  # type: ignore[override]
+    def safe_batches(self) -> int:  # type: ignore[override]
         """Of sealed batches, once some have come and no memory twice."""
-        seals = self.source.seals
-        return 0 if seals is None else seals.lasting
+        digests = self.source.digests
+        return 0 if digests is None else digests.safe_batches
 
     def intact(self) -> list[bool]:
         """Asked of the seals."""
-        seals = self.source.seals
-        return [] if seals is None else seals.intact()
+        digests = self.source.digests
+        return [] if digests is None else digests.intact()
 
     def settings(self) -> dict[str, Any]:
         """Workers, queue and length."""
@@ -64,7 +64,7 @@ class PyDatasetProbe(Probe):
         return SourceState(
             kind=self.kind,
             type_name=type(self.original).__name__,
-            pulled=len(set(self.source.asked)) if in_process else None,
+            pulled=len(set(self.source.requested)) if in_process else None,
             delivered=delivered,
             facts=self.facts(),
         )
@@ -87,7 +87,7 @@ class SequenceProbe(PyDatasetProbe):
         from evalguard.capture.probes.tagged_sequence import TaggedSequence
 
         in_process = not (self.call.get("workers") and self.call.get("use_multiprocessing"))
-        return TaggedSequence(source, may_seal=in_process and not self.replicated)
+        return TaggedSequence(source, may_digest=in_process and not self.replicated)
 
     def settings(self) -> dict[str, Any]:
         """Workers, queue and length."""

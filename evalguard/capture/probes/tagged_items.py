@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from evalguard.capture.batch_digests import Seals, look, sealable
+from evalguard.capture.batch_digests import BatchDigests, can_digest, sampled_digest
 from evalguard.capture.tags import Unwrap, unwrap_like, wrap_batch
 from evalguard.core.own_errors import swallow
 from evalguard.data.fingerprint import row_fingerprints
@@ -26,30 +26,30 @@ class TaggedItems:
 
     Args:
         inner: The caller's dataset.
-        may_seal: All items are made in this process, and batches stay whole.
+        may_digest: All items are made in this process, and batches stay whole.
 
     Attributes:
-        asked: Item numbers asked for in this process, in order.
+        requested: Item numbers asked for in this process, in order.
         item_changed: An item asked for twice was not the same both times.
         unwrap: Takes a delivered item apart; known from the first item, which
             Keras always reads in this process.
-        seals: Those of the items, where they are sealed; None where they carry tags.
+        digests: Those of the items, where they are sealed; None where they carry tags.
     """
 
-    def __init__(self, inner: Any, *, may_seal: bool = False) -> None:
+    def __init__(self, inner: Any, *, may_digest: bool = False) -> None:
         # No super().__init__: workers and queues are settings of the inner dataset.
         self._inner = inner
         self._lock = threading.Lock()
         self._peeked: dict[int, Any] = {}
-        self.asked: list[int] = []
+        self.requested: list[int] = []
         self.item_changed = False
         self.unwrap: Unwrap | None = None
-        self._may_seal = may_seal
+        self._may_digest = may_digest
         self._indices = _indices_of(inner)
-        self.seals: Seals | None = None
+        self.digests: BatchDigests | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_lock": None, "unwrap": None, "seals": None}
+        return {**self.__dict__, "_lock": None, "unwrap": None, "digests": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
@@ -57,7 +57,7 @@ class TaggedItems:
     def __getitem__(self, index: int) -> Any:
         """The inner dataset's item, tagged."""
         batch = self._inner[index]
-        self.asked.append(index)
+        self.requested.append(index)
         if index < PEEKED:
             self._compare(index, batch)
         # As Keras standardises items: an array is (x,), a list is a tuple; a dict stays.
@@ -70,16 +70,16 @@ class TaggedItems:
         if self.unwrap is None:
             self._begin(batch)
         stated = self._sample_indices(index)
-        if self.seals is None:
+        if self.digests is None:
             return wrap_batch(batch, index, stated)
-        self.seals.put(batch, index, getattr(batch, "sample_index", stated))
+        self.digests.put(batch, index, getattr(batch, "sample_index", stated))
         return batch
 
     def _begin(self, batch: Any) -> None:
         """The first item decides whether items are sealed, and stay as they are, or carry a tag."""
-        if self._may_seal and sealable(batch):
-            self.seals = Seals()
-            self.unwrap = self.seals.take
+        if self._may_digest and can_digest(batch):
+            self.digests = BatchDigests()
+            self.unwrap = self.digests.identify
         else:
             self.unwrap = unwrap_like(batch)
 
@@ -95,7 +95,7 @@ class TaggedItems:
         """Whether an item asked for twice was the same both times."""
         try:
             x = unpack(batch)[0]
-            content = look(x)[0] if sealable(x) else row_fingerprints(x)[0].tobytes()
+            content = sampled_digest(x)[0] if can_digest(x) else row_fingerprints(x)[0].tobytes()
         except Exception as error:  # noqa: BLE001 - evidence for a cause only
             swallow(error)
             return

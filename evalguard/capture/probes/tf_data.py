@@ -13,13 +13,13 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from evalguard.capture.batch_digests import FOR_EVER
-from evalguard.capture.buffer_reuse import Lent
+from evalguard.capture.batch_digests import UNLIMITED
+from evalguard.capture.buffer_reuse import BufferReuseDetector
 from evalguard.capture.probes.base import Probe
-from evalguard.capture.probes.tf_pipeline import makes_its_batches, pipeline_facts
+from evalguard.capture.probes.tf_pipeline import allocates_batches, pipeline_facts
 from evalguard.core.trace import ROW_BITS
 
-MOST_BATCHES = 2**62
+MAX_BATCHES = 2**62
 
 
 class TfDataProbe(Probe):
@@ -30,57 +30,57 @@ class TfDataProbe(Probe):
     def __init__(self, source: Any, call: dict[str, Any]) -> None:
         super().__init__(source, call)
         tf = sys.modules["tensorflow"]
-        self._due: int | None = None
-        self._lent: Lent | None = None
+        self._n_expected: int | None = None
+        self._reuse_detector: BufferReuseDetector | None = None
         self._fed = 0
         if not _rows_are_countable(tf, source.element_spec):
             return
-        self._due = self._batches_due()
-        if self._due is not None:
-            self.unwrap = self._numbered
+        self._n_expected = self._expected_batches()
+        if self._n_expected is not None:
+            self.unwrap = self._number_batch
         elif self.replicated:
             self.source = _rows_numbered(tf, source)
         else:
             # No function of ours runs in the pipeline: numbers beside it are all. (Dataset.counter() is a
             # scan, and costs 100 us a batch more than a range; the repeat leaves the cardinality to the source.)
-            self.source = tf.data.Dataset.zip((source, tf.data.Dataset.range(MOST_BATCHES).repeat()))
-        if self._due is None:
+            self.source = tf.data.Dataset.zip((source, tf.data.Dataset.range(MAX_BATCHES).repeat()))
+        if self._n_expected is None:
             self.unwrap = tuple
         if self.replicated:
             return
-        if makes_its_batches(source):
-            self.lasting = FOR_EVER
+        if allocates_batches(source):
+            self.safe_batches = UNLIMITED
         else:
-            self._lent = Lent(self.unwrap)
-            self.unwrap = self._lent.take
+            self._reuse_detector = BufferReuseDetector(self.unwrap)
+            self.unwrap = self._reuse_detector.identify
 
     @property
-    def shared(self) -> bool:  # type: ignore[override]
+    def mutable(self) -> bool:  # type: ignore[override]
         """Whether rows may change after they were fed."""
-        return self._lent is not None and self._lent.shared
+        return self._reuse_detector is not None and self._reuse_detector.mutable
 
     def intact(self) -> list[bool]:
         """For each batch of the last execution: is it still what it was when it was fed?"""
-        return [] if self._lent is None else self._lent.intact()
+        return [] if self._reuse_detector is None else self._reuse_detector.intact()
 
-    def _batches_due(self) -> int | None:
+    def _expected_batches(self) -> int | None:
         """Batches of a call that asks for all of them, if their number is known."""
         batches, steps = int(self.original.cardinality()), self.call.get("steps")
         whole = batches >= 0 and (steps is None or steps >= batches)
         return batches if whole and not self.replicated else None
 
-    def _numbered(self, data: Any) -> tuple[Any, int]:
+    def _number_batch(self, data: Any) -> tuple[Any, int]:
         number, self._fed = self._fed, self._fed + 1
         return data, number
 
-    def all_numbered(self, delivered: int) -> bool:
+    def tags_complete(self, delivered: int) -> bool:
         """Where batches were numbered as they came: as many came as there are."""
-        return self._due is None or self._due == delivered
+        return self._n_expected is None or self._n_expected == delivered
 
     def facts(self) -> dict[str, Any]:
         """Adds what the pipeline is made of, and the number of batches where the dataset knows it."""
         known = {**super().facts(), **pipeline_facts(self.original)}
-        if self._lent is not None and self._lent.filled_anew:
+        if self._reuse_detector is not None and self._reuse_detector.overwritten:
             known["filled_anew"] = True
         batches = int(self.original.cardinality())
         return {**known, "num_batches": batches} if batches >= 0 else known

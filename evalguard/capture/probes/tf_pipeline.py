@@ -16,7 +16,7 @@ from typing import Any
 MAX_NODES = 2000
 BATCHES = frozenset({"BatchDataset", "ParallelBatchDataset"})
 # They hand on the tensors that they are given.
-HAND_ON = frozenset({"PrefetchDataset", "OptionsDataset", "TakeDataset", "SkipDataset"})
+PASS_THROUGH = frozenset({"PrefetchDataset", "OptionsDataset", "TakeDataset", "SkipDataset"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +58,18 @@ def pipeline_facts(dataset: Any) -> dict[str, Any]:
     return facts
 
 
-def makes_its_batches(dataset: Any) -> bool:
+def allocates_batches(dataset: Any) -> bool:
     """Whether ``batch`` made the tensors that are delivered, so that nobody else has their memory, all of one form.
 
     What comes from Python as it is may lie in an array that is filled anew (``seals``).
     """
     for node in _nodes(dataset):
-        if node.name not in HAND_ON:
-            return node.name in BATCHES and _rows_of_one_form(dataset.element_spec)
+        if node.name not in PASS_THROUGH:
+            return node.name in BATCHES and _rows_have_one_shape(dataset.element_spec)
     return False
 
 
-def _rows_of_one_form(spec: Any) -> bool:
+def _rows_have_one_shape(spec: Any) -> bool:
     tf = sys.modules["tensorflow"]
     return all(
         isinstance(leaf, tf.TensorSpec)

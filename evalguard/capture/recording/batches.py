@@ -6,12 +6,12 @@ import sys
 import time
 from typing import Any
 
-from evalguard.capture.contract import LATER
+from evalguard.capture.contract import TAG_PENDING
 from evalguard.capture.recording.recorder import Recorder
 from evalguard.data import tree
 
 
-def pulled(recorder: Recorder, iterator: Any, steps: int) -> list[Any]:
+def capture_batches(recorder: Recorder, iterator: Any, steps: int) -> list[Any]:
     """The batches of one execution, noted and without their tags.
 
     Raises:
@@ -20,7 +20,7 @@ def pulled(recorder: Recorder, iterator: Any, steps: int) -> list[Any]:
     batches: list[Any] = []
     for _ in range(steps):
         try:
-            batches.append(take(recorder, next(iterator)))
+            batches.append(capture_batch(recorder, next(iterator)))
         except StopIteration:
             if not batches:
                 raise
@@ -28,61 +28,61 @@ def pulled(recorder: Recorder, iterator: Any, steps: int) -> list[Any]:
     return batches
 
 
-def take(recorder: Recorder, data: Any) -> Any:
+def capture_batch(recorder: Recorder, data: Any) -> Any:
     """Note one distributed batch; hand on what the model shall get."""
     start = time.perf_counter()
     stream = recorder.stream
-    if recorder.room and (room := min(recorder.room, stream.lasting)):
+    if recorder.capacity and (capacity := min(recorder.capacity, stream.safe_batches)):
         # Between two steps nothing of ours is in the processor's caches: each line here costs a microsecond.
-        batch, tag = (data, LATER) if stream.bare else stream.unwrap(data)
-        recorder.kept.append((batch, tag))
-        recorder.room = room - 1
-        if room == 1:
-            recorder.settle()
-            recorder.keep_from_now(batch)
+        batch, tag = (data, TAG_PENDING) if stream.tag_from_rows else stream.unwrap(data)
+        recorder.pending.append((batch, tag))
+        recorder.capacity = capacity - 1
+        if capacity == 1:
+            recorder.flush()
+            recorder.defer_next(batch)
     else:
-        batch = _take_now(recorder, data)
+        batch = _capture_now(recorder, data)
     recorder.seconds += time.perf_counter() - start
     return batch
 
 
-def _take_now(recorder: Recorder, data: Any) -> Any:
+def _capture_now(recorder: Recorder, data: Any) -> Any:
     """Note a batch that may change soon, or a copy of it; keep those after it where they do not."""
-    if recorder.kept:
-        recorder.settle()
+    if recorder.pending:
+        recorder.flush()
     stream = recorder.stream
-    if stream.bare:
-        batch, tag, held = data, LATER, recorder.hold(data, LATER)
-        if not held and not recorder.untold:
+    if stream.tag_from_rows:
+        batch, tag, buffered = data, TAG_PENDING, recorder.buffer(data, TAG_PENDING)
+        if not buffered and not recorder.n_without_tag:
             # Its rows are too many to wait, its tag is not.
             batch, tag = stream.unwrap(data)
-            held = recorder.hold(batch, tag)
-    elif stream.shared:
+            buffered = recorder.buffer(batch, tag)
+    elif stream.mutable:
         # Looked at now, and again when the model is done.
-        batch, tag, held = data, LATER, False
+        batch, tag, buffered = data, TAG_PENDING, False
     else:
         batch, tag = stream.unwrap(data)
-        held = recorder.hold(batch, tag)
-    if not held:
+        buffered = recorder.buffer(batch, tag)
+    if not buffered:
         # What is held came before: its tags are taken, and noted, before this one's.
-        recorder.settle()
-        if tag is LATER:
+        recorder.flush()
+        if tag is TAG_PENDING:
             batch, tag = stream.unwrap(data)
-        note(recorder, batch, tag)
-    recorder.keep_from_now(batch)
+        record_batch(recorder, batch, tag)
+    recorder.defer_next(batch)
     return recorder.without_key(batch) if recorder.options.drop_key else batch
 
 
-def note(recorder: Recorder, batch: Any, tag: Any) -> None:
+def record_batch(recorder: Recorder, batch: Any, tag: Any) -> None:
     """Note one batch, that of each replica by itself."""
     if _per_replica(tag):
         for part, rows in zip(_local_batches(batch), tag.values, strict=True):
-            recorder.note(part, rows)
+            recorder.record(part, rows)
     elif tag is None and any(_per_replica(leaf) for leaf in tree.leaves(batch)):
         for part in _local_batches(batch):
-            recorder.note(part, None)
+            recorder.record(part, None)
     else:
-        recorder.note(batch, tag)
+        recorder.record(batch, tag)
 
 
 def _per_replica(leaf: Any) -> bool:

@@ -18,7 +18,7 @@ from evalguard.data import tree
 Int64 = NDArray[np.int64]
 
 
-class Watch:
+class FailFastCheck:
     """Looks at each batch once, after the model has computed on it.
 
     Only what no later batch can cure counts: a row that is not the sample of
@@ -42,10 +42,10 @@ class Watch:
 
     def __call__(self, recorder: Recorder) -> str:
         """The fault that the latest batches prove, in words; empty if they prove none."""
-        fresh, recorder.fresh = recorder.fresh, []
+        unchecked, recorder.unchecked = recorder.unchecked, []
         if self._labels is None:
             self._labels = self._find(recorder)
-        for size, tag in fresh:
+        for size, tag in unchecked:
             start, batch = self._rows, self._batches
             self._rows, self._batches = start + size, batch + 1
             wrong = self._fault(recorder, batch, start, size, tag)
@@ -66,18 +66,18 @@ class Watch:
             if isinstance(tag, int) and tag == ALTERED:
                 return "rows that changed between the source and the model"
         else:
-            fault = self._out_of_place(samples, rows) if self._ordered else self._repeated(samples, n_labels)
+            fault = self._out_of_position(samples, rows) if self._ordered else self._repeated(samples, n_labels)
             if fault:
                 return fault
-        return self._other_targets(recorder, batch, labels, rows, samples)
+        return self._wrong_targets(recorder, batch, labels, rows, samples)
 
     def _samples(
         self, recorder: Recorder, batch: int, labels: LabelTable, start: int, rows: Int64, tag: Any
     ) -> Int64 | None:
         """Samples of the batch by the strongest identity at hand; ``UNKNOWN`` where it is not certain."""
         stop = start + len(rows)
-        if labels.fingerprints is not None and stop <= len(recorder.contents.parts):
-            return self._by_content(recorder.contents.parts[start:stop], labels.fingerprints, rows)
+        if labels.fingerprints is not None and stop <= len(recorder.fingerprints.parts):
+            return self._by_content(recorder.fingerprints.parts[start:stop], labels.fingerprints, rows)
         if labels.keys is not None and batch < len(recorder.keys):
             return match_keys(recorder.keys[batch][: len(rows)], labels.keys).samples
         tagged = np.asarray(tag)
@@ -94,10 +94,10 @@ class Watch:
         found = self._sorted[at] == fed
         samples = np.where(found, self._order[at], UNKNOWN)
         # Equal samples are interchangeable: a row that equals the sample of its place is that one.
-        in_place = fed == known[rows] if self._ordered else np.zeros(len(fed), dtype=bool)
-        return np.where(in_place, rows, samples)
+        in_position = fed == known[rows] if self._ordered else np.zeros(len(fed), dtype=bool)
+        return np.where(in_position, rows, samples)
 
-    def _out_of_place(self, samples: Int64, rows: Int64) -> str:
+    def _out_of_position(self, samples: Int64, rows: Int64) -> str:
         wrong = np.flatnonzero((samples != UNKNOWN) & (samples >= 0) & (samples != rows))
         if not wrong.size:
             return ""
@@ -117,7 +117,7 @@ class Watch:
         again = known[self._left[known] < 0]
         return f"sample {int(again[0])} once more" if again.size else ""
 
-    def _other_targets(
+    def _wrong_targets(
         self, recorder: Recorder, batch: int, labels: LabelTable, rows: Int64, samples: Int64 | None
     ) -> str:
         if labels.values is None or batch >= len(recorder.targets):

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from evalguard.core.columns.storage import Memory, Pile
-from evalguard.core.sampling import Draw, Sampled, Sampling
+from evalguard.core.columns.storage import ColumnBuffer, MemoryBudget
+from evalguard.core.sampling import RowSampler, SampledRows, Sampling
 from evalguard.data import tree
 from evalguard.data.fingerprint import chosen_fingerprints, row_fingerprints
 from evalguard.data.row_layout import LeafSpec, is_padding
 
 
 @dataclass(slots=True)
-class Contents:
+class FingerprintColumn:
     """Collects fingerprints, batch by batch.
 
     Attributes:
@@ -26,21 +26,21 @@ class Contents:
         parts: uint64 of each row; none with ``sampling``.
         padding: bool of each row: a declared dummy.
         specs: How the inputs looked.
-        first: The first row, to explain a reference that matches nothing.
+        first_row: The first row, to explain a reference that matches nothing.
     """
 
     pad_value: Any = None
-    memory: Memory = field(default_factory=Memory)
+    memory: MemoryBudget = field(default_factory=MemoryBudget)
     sampling: Sampling | None = None
-    parts: Pile = field(init=False)
-    padding: Pile = field(init=False)
+    parts: ColumnBuffer = field(init=False)
+    padding: ColumnBuffer = field(init=False)
     specs: tuple[LeafSpec, ...] = ()
-    first: Any = None
-    _draw: Draw | None = None
+    first_row: Any = None
+    _draw: RowSampler | None = None
 
     def __post_init__(self) -> None:
-        self.parts, self.padding = Pile(np.uint64, self.memory), Pile(np.bool_, self.memory)
-        self._draw = None if self.sampling is None else Draw(self.sampling, self.memory)
+        self.parts, self.padding = ColumnBuffer(np.uint64, self.memory), ColumnBuffer(np.bool_, self.memory)
+        self._draw = None if self.sampling is None else RowSampler(self.sampling, self.memory)
 
     def add(self, x: Any, to_numpy: Callable[[Any], Any]) -> None:
         """Note the rows of one batch of inputs, or of several together."""
@@ -50,7 +50,7 @@ class Contents:
             rows, specs = row_fingerprints(x, pad_value=self.pad_value)
         if not self.specs:
             self.specs = specs
-            self.first = tree.map_leaves(lambda leaf: np.array(to_numpy(leaf)[:1]), x)
+            self.first_row = tree.map_leaves(lambda leaf: np.array(to_numpy(leaf)[:1]), x)
         if self._draw is not None:
             self._draw.put(rows)
             return
@@ -58,7 +58,7 @@ class Contents:
         if self.pad_value is not None:
             self.padding.append(is_padding(x, self.pad_value))
 
-    def sampled(self, n_rows: int) -> Sampled | None:
+    def sampled(self, n_rows: int) -> SampledRows | None:
         """The chosen rows, if they were chosen of so many."""
         found = None if self._draw is None else self._draw.sampled()
         return found if found is not None and found.n_rows == n_rows else None

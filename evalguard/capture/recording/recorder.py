@@ -10,16 +10,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalguard.capture.contract import LATER, CaptureOptions, Stream, Untagged
-from evalguard.capture.recording.fingerprints import Contents
-from evalguard.capture.recording.small_batches import MOST_BATCHES, MOST_BYTES, MOST_KEPT, Group, Held
+from evalguard.capture.contract import TAG_PENDING, CaptureOptions, Stream, Untagged
+from evalguard.capture.recording.fingerprints import FingerprintColumn
+from evalguard.capture.recording.small_batches import (
+    MAX_BATCHES,
+    MAX_BYTES,
+    MAX_PENDING_BYTES,
+    BatchGroup,
+    SmallBatchBuffer,
+)
 from evalguard.capture.recording.tag_log import TagLog, n_tagged
 from evalguard.capture.recording.to_trace import all_keys, all_rows, positions
-from evalguard.core.columns.storage import Memory
+from evalguard.core.columns.storage import MemoryBudget
 from evalguard.core.label_table import normal_keys
-from evalguard.core.own_errors import foreign, swallow
+from evalguard.core.own_errors import not_ours, swallow
 from evalguard.core.trace import UNKNOWN, SourceState, Trace
-from evalguard.core.trace_join import stack_nests
+from evalguard.core.trace_join import stack_trees
 from evalguard.data import tree
 from evalguard.data.row_layout import LeafSpec
 from evalguard.errors import ConfigError
@@ -36,117 +42,117 @@ class Recorder:
         stream: Knows the batches.
         memory: What the columns of the call share.
         tags: Of all rows, and the sizes of batches.
-        contents: Fingerprints of the rows fed.
+        fingerprints: Fingerprints of the rows fed.
         keys: Keys of each batch.
         targets: The stream's own targets, of one batch or of several together.
-        watch: Asked after each execution for a fault that is certain already.
+        fail_fast_check: Asked after each execution for a fault that is certain already.
         stopped: The fault for which the call is stopped; empty if it is not.
-        fresh: Rows and tag of each batch that ``watch`` has not seen.
-        kept: Batches that nobody changes so soon, and their tags, still to be looked at.
-        room: How many more may be kept.
-        untold: How many that are held have not told their tag yet.
+        unchecked: Rows and tag of each batch that ``fail_fast_check`` has not seen.
+        pending: Batches that nobody changes so soon, and their tags, still to be looked at.
+        capacity: How many more may be kept.
+        n_without_tag: How many that are held have not told their tag yet.
         problem: Why something could not be noted.
         seconds: What noting has taken.
     """
 
     options: CaptureOptions
     stream: Stream = field(default_factory=Untagged)
-    memory: Memory = field(init=False)
+    memory: MemoryBudget = field(init=False)
     tags: TagLog = field(init=False)
-    contents: Contents = field(init=False)
+    fingerprints: FingerprintColumn = field(init=False)
     keys: list[Any] = field(default_factory=list)
     targets: list[Any] = field(default_factory=list)
-    watch: Callable[[Recorder], str] | None = None
+    fail_fast_check: Callable[[Recorder], str] | None = None
     stopped: str = ""
-    fresh: list[tuple[int, Any]] = field(default_factory=list)
-    kept: list[tuple[Any, Any]] = field(default_factory=list)
-    room: int = 0
-    untold: int = 0
+    unchecked: list[tuple[int, Any]] = field(default_factory=list)
+    pending: list[tuple[Any, Any]] = field(default_factory=list)
+    capacity: int = 0
+    n_without_tag: int = 0
     problem: str = ""
     seconds: float = 0.0
-    _held: Held = field(default_factory=Held)
+    _buffer: SmallBatchBuffer = field(default_factory=SmallBatchBuffer)
     _with_targets: int = 0
-    _holds: bool = True
-    _always: bool = False
+    _may_buffer: bool = True
+    _always_fingerprints: bool = False
 
     def __post_init__(self) -> None:
         options = self.options
         # Who looks for a fault does so at each batch, and the user's own functions are asked of batches.
-        self._holds = self.watch is None and options.key is None and options.fingerprint is None
-        self._always = options.content == "always"
-        self.memory = Memory(self.options.memory)
+        self._may_buffer = self.fail_fast_check is None and options.key is None and options.fingerprint is None
+        self._always_fingerprints = options.content == "always"
+        self.memory = MemoryBudget(self.options.memory)
         self.tags = TagLog(self.memory)
-        self.contents = Contents(self.options.pad_value, self.memory, self.options.sampling)
+        self.fingerprints = FingerprintColumn(self.options.pad_value, self.memory, self.options.sampling)
 
     @property
     def specs(self) -> tuple[LeafSpec, ...]:
         """How the inputs looked that were fingerprinted."""
-        return self.contents.specs
+        return self.fingerprints.specs
 
     @property
-    def first(self) -> Any:
+    def first_row(self) -> Any:
         """The first row that was fingerprinted."""
-        return self.contents.first
+        return self.fingerprints.first_row
 
-    def keep_from_now(self, batch: Any) -> None:
+    def defer_next(self, batch: Any) -> None:
         """Keep what comes after this batch, where nobody changes it so soon."""
-        if self._holds and (lasting := self.stream.lasting):
-            size = sum(int(tree.numbers(leaf).nbytes) for leaf in tree.leaves(batch))
-            self.room = min(lasting, MOST_BATCHES, MOST_KEPT // max(size, 1))
+        if self._may_buffer and (safe_batches := self.stream.safe_batches):
+            size = sum(int(tree.as_array(leaf).nbytes) for leaf in tree.leaves(batch))
+            self.capacity = min(safe_batches, MAX_BATCHES, MAX_PENDING_BYTES // max(size, 1))
 
-    def hold(self, batch: Any, tag: Any) -> bool:
+    def buffer(self, batch: Any, tag: Any) -> bool:
         """Keep a small batch, to be noted with others; False: it must be noted now.
 
         Args:
-            batch: Without its tag, or as delivered where the tag is ``LATER``.
+            batch: Without its tag, or as delivered where the tag is ``TAG_PENDING``.
             tag: See ``TagLog.add``.
         """
-        if not self._holds:
+        if not self._may_buffer:
             return False
-        held = self._held
-        rows = self._always or tag is LATER or (type(batch) is tuple and len(batch) > 1)
-        if not held.add(batch, tag, rows):
+        small_batches = self._buffer
+        rows = self._always_fingerprints or tag is TAG_PENDING or (type(batch) is tuple and len(batch) > 1)
+        if not small_batches.add(batch, tag, rows):
             return False
-        self.untold += tag is LATER
-        if held.n_bytes > MOST_BYTES or held.n_batches >= MOST_BATCHES:
-            self._note_held()
+        self.n_without_tag += tag is TAG_PENDING
+        if small_batches.n_bytes > MAX_BYTES or small_batches.n_batches >= MAX_BATCHES:
+            self._flush_buffer()
         return True
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Note the batches that are kept or held."""
-        kept, self.kept, self.room = self.kept, [], 0
-        for batch, tag in kept:
-            if not self.hold(batch, tag):
-                self._note_held()
-                self.note(*(self.stream.unwrap(batch) if tag is LATER else (batch, tag)))
-        self._note_held()
+        pending, self.pending, self.capacity = self.pending, [], 0
+        for batch, tag in pending:
+            if not self.buffer(batch, tag):
+                self._flush_buffer()
+                self.record(*(self.stream.unwrap(batch) if tag is TAG_PENDING else (batch, tag)))
+        self._flush_buffer()
 
     def end(self) -> None:
         """The call is over: note what is left."""
         start = time.perf_counter()
-        self.settle()
+        self.flush()
         self.seconds += time.perf_counter() - start
 
-    def _note_held(self) -> None:
-        self.untold = 0
-        for group in self._held.take_out() if self._held.groups else ():
+    def _flush_buffer(self) -> None:
+        self.n_without_tag = 0
+        for group in self._buffer.drain() if self._buffer.groups else ():
             try:
-                self._note_group(group)
+                self._record_group(group)
             except Exception as error:  # noqa: BLE001 - checking must never cost the user the predictions
                 self._failed(error, "while batches were noted")
 
-    def _note_group(self, group: Group) -> None:
+    def _record_group(self, group: BatchGroup) -> None:
         parts = group.parts()
-        if any(tag is LATER for tag in group.tags):
+        if any(tag is TAG_PENDING for tag in group.tags):
             group.tags = list(self._tags_of(group, parts))
         self.tags.add_batches(group.tags, group.sizes)
         if parts:
             x, y, _ = tree.unpack(tuple(parts) if group.flat else parts[0])
             if y is not None:
-                self._note_targets(y, len(group.sizes))
-            self._note_content(x)
+                self._record_targets(y, len(group.sizes))
+            self._record_content(x)
 
-    def _tags_of(self, group: Group, parts: list[NDArray[Any]]) -> Iterator[Any]:
+    def _tags_of(self, group: BatchGroup, parts: list[NDArray[Any]]) -> Iterator[Any]:
         """Tags that the rows tell, batch by batch."""
         stop = 0
         for size in group.sizes:
@@ -154,7 +160,7 @@ class Recorder:
             batch = tuple([part[start:stop] for part in parts])
             yield self.stream.unwrap(batch if group.flat else batch[0])[1]
 
-    def ran(self) -> None:
+    def after_step(self) -> None:
         """The model has computed on the batches noted last."""
         try:
             still = self.stream.intact()
@@ -162,26 +168,26 @@ class Recorder:
             self._failed(error, "while a batch was looked at again")
             return
         if not all(still):
-            self.settle()
+            self.flush()
         for back, same in enumerate(reversed(still), 1):
             if not same:
-                self.tags.changed(back)
-        if self.watch is not None and not self.stopped:
-            self._look()
+                self.tags.mark_changed(back)
+        if self.fail_fast_check is not None and not self.stopped:
+            self._run_fail_fast_check()
 
-    def _look(self) -> None:
+    def _run_fail_fast_check(self) -> None:
         start = time.perf_counter()
         try:
-            self.stopped = self.watch(self) if self.watch is not None else ""
+            self.stopped = self.fail_fast_check(self) if self.fail_fast_check is not None else ""
         except Exception as error:  # noqa: BLE001 - then the call is judged at its end, as any other
-            self.watch = None
+            self.fail_fast_check = None
             self._failed(error, "while looking for a fault")
         self.seconds += time.perf_counter() - start
 
-    def note(self, batch: Any, tag: Any) -> None:
+    def record(self, batch: Any, tag: Any) -> None:
         """Note one batch; those that are kept or held must have been settled."""
         try:
-            self._note(batch, tag)
+            self._record(batch, tag)
         except Exception as error:  # noqa: BLE001 - checking must never cost the user the predictions
             self._failed(error, "while a batch was noted")
 
@@ -190,24 +196,24 @@ class Recorder:
         swallow(error)
         self.problem = self.problem or f"{type(error).__name__} {when}: {error}"
 
-    def _note(self, batch: Any, tag: Any) -> None:
+    def _record(self, batch: Any, tag: Any) -> None:
         x, y, _ = tree.unpack(batch)
         self.tags.add(tag, n_tagged(tag) or _count(x))
-        if self.watch is not None:
-            self.fresh.append((self.tags.last, tag))
+        if self.fail_fast_check is not None:
+            self.unchecked.append((self.tags.last, tag))
         if y is not None:
             # Copies: a source may fill its buffer anew.
-            self._note_targets(tree.map_leaves(_own, y), 1)
+            self._record_targets(tree.map_leaves(_copied, y), 1)
         if self.options.key is not None:
             self.keys.append(self._keys(batch, x))
-        self._note_content(x)
+        self._record_content(x)
 
-    def _note_targets(self, y: Any, batches: int) -> None:
+    def _record_targets(self, y: Any, batches: int) -> None:
         if tree.leaves(y):
             self.targets.append(y)
             self._with_targets += batches
 
-    def _note_content(self, x: Any) -> None:
+    def _record_content(self, x: Any) -> None:
         options = self.options
         if options.content != "always" and (not self.targets or self.tags.stated or options.key is not None):
             return
@@ -216,15 +222,15 @@ class Recorder:
             x = {name: part for name, part in x.items() if name != options.key}
         if options.fingerprint is not None:
             x = tree.map_leaves(to_numpy, x)
-            with foreign():
+            with not_ours():
                 x = options.fingerprint(x)
-        self.contents.add(x, to_numpy)
+        self.fingerprints.add(x, to_numpy)
 
     def _keys(self, batch: Any, x: Any) -> NDArray[Any]:
         key = self.options.key
         if callable(key):
             batch = tree.map_leaves(to_numpy, batch)
-            with foreign():
+            with not_ours():
                 keys = key(batch)
             return normal_keys(keys, "keys in the stream")
         if not isinstance(x, dict) or key not in x:
@@ -238,11 +244,11 @@ class Recorder:
         x, *rest = batch if isinstance(batch, tuple) else (batch,)
         if not isinstance(x, dict) or self.options.key not in x:
             return batch
-        kept = {name: part for name, part in x.items() if name != self.options.key}
-        return type(batch)((kept, *rest)) if type(batch) is tuple else kept
+        rest_of_x = {name: part for name, part in x.items() if name != self.options.key}
+        return type(batch)((rest_of_x, *rest)) if type(batch) is tuple else rest_of_x
 
     def trace(
-        self, *, method: str, source: SourceState, index_source: str, n_rows: int | None, numbered: bool = True
+        self, *, method: str, source: SourceState, index_source: str, n_rows: int | None, trust_tags: bool = True
     ) -> Trace:
         """The call as a trace.
 
@@ -251,7 +257,7 @@ class Recorder:
             source: The source's state after the call.
             index_source: ``stated`` or ``position``.
             n_rows: Rows that the caller got; None where the method returns no rows.
-            numbered: Whether the tags can be believed.
+            trust_tags: Whether the tags can be believed.
         """
         ordered = n_rows is not None
         observed = self.tags.n_rows
@@ -269,7 +275,7 @@ class Recorder:
                 unobserved=problem,
                 one_to_one=False,
             )
-        tags = self.tags.tags(believed=numbered)
+        tags = self.tags.tags(trusted=trust_tags)
         stated = index_source == "stated"
         # Nobody stated a position: whoever has the content of some rows looked at asks just whether it is right.
         position = None if stated or self.options.sampling is not None else positions(tags)
@@ -280,17 +286,17 @@ class Recorder:
             index_source=index_source,
             keys=all_keys([np.asarray(part) for part in self.keys], rows),
             # What was noted of a batch that changed while the model computed may not be what that computed on.
-            fingerprints=None if self.tags.any_changed else all_rows(self.contents.parts, rows),
+            fingerprints=None if self.tags.any_changed else all_rows(self.fingerprints.parts, rows),
             spec=tuple(str(spec) for spec in self.specs),
-            targets=stack_nests(self.targets) if self.targets and self._with_targets == len(self.tags) else None,
+            targets=stack_trees(self.targets) if self.targets and self._with_targets == len(self.tags) else None,
             batch_sizes=self.tags.sizes,
             method=method,
             ordered=ordered,
             sources=(source,),
             unobserved=problem,
             stopped=self.stopped,
-            padding=all_rows(self.contents.padding, rows),
-            sampled=None if self.tags.any_changed else self.contents.sampled(rows),
+            padding=all_rows(self.fingerprints.padding, rows),
+            sampled=None if self.tags.any_changed else self.fingerprints.sampled(rows),
         )
 
 
@@ -302,7 +308,7 @@ def _count(x: Any) -> int:
     return size
 
 
-def _own(leaf: Any) -> Any:
+def _copied(leaf: Any) -> Any:
     array = to_numpy(leaf)
     return None if array is None else np.array(array)
 
@@ -319,4 +325,4 @@ def to_numpy(leaf: Any) -> Any:
         dense = np.zeros(tuple(np.asarray(leaf.dense_shape)), dtype=np.asarray(leaf.values).dtype)
         dense[tuple(np.asarray(leaf.indices).T)] = np.asarray(leaf.values)
         return dense
-    return tree.numbers(leaf)
+    return tree.as_array(leaf)

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from evalguard.data import tree
 
 SMALL_BATCH = 1 << 16
-MOST_BYTES, MOST_BATCHES = 1 << 18, 256
+MAX_BYTES, MAX_BATCHES = 1 << 18, 256
 # Of batches that nobody else can change nothing is copied, so that large ones may wait, too.
-MOST_KEPT = 1 << 25
+MAX_PENDING_BYTES = 1 << 25
 # Codes of ``struct``, which are NumPy's as well.
 _PLAIN = frozenset("?bBhHiIlLqQefd")
 _ARRAYS = frozenset({"EagerTensor", "ndarray"})
@@ -24,7 +24,7 @@ _ARRAYS = frozenset({"EagerTensor", "ndarray"})
 Form = tuple[tuple[str, tuple[int, ...]], ...]
 
 
-class Group:
+class BatchGroup:
     """Batches of one form, one behind the other.
 
     Attributes:
@@ -52,7 +52,7 @@ class Group:
         return found
 
 
-class Held:
+class SmallBatchBuffer:
     """Collects small batches.
 
     Attributes:
@@ -62,7 +62,7 @@ class Held:
     """
 
     def __init__(self) -> None:
-        self.groups: list[Group] = []
+        self.groups: list[BatchGroup] = []
         self.n_bytes = self.n_batches = 0
 
     def add(self, batch: Any, tag: Any, rows: bool) -> bool:
@@ -81,7 +81,7 @@ class Held:
             if type(part).__name__ not in _ARRAYS:
                 return False
             try:
-                view = tree.numbers(part).data
+                view = tree.as_array(part).data
                 code, shape = view.format, view.shape
             except (TypeError, ValueError, BufferError):  # text, and numbers that Python has no code for
                 return False
@@ -99,7 +99,7 @@ class Held:
             return False
         group = self.groups[-1] if self.groups else None
         if group is None or group.form != form or group.flat is not flat:
-            group = Group(flat, form)
+            group = BatchGroup(flat, form)
             self.groups.append(group)
         group.sizes.append(size)
         group.tags.append(tag)
@@ -108,7 +108,7 @@ class Held:
         self.n_batches += 1
         return True
 
-    def take_out(self) -> list[Group]:
+    def drain(self) -> list[BatchGroup]:
         """All that is held, in the order it came; nothing is held afterwards."""
         groups, self.groups = self.groups, []
         self.n_bytes = self.n_batches = 0

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalguard.core.columns.run_length import Runs
-from evalguard.core.columns.storage import Memory
+from evalguard.core.columns.run_length import RunLengthColumn
+from evalguard.core.columns.storage import MemoryBudget
 from evalguard.core.trace import ALTERED, ROW_BITS, ROW_MASK, UNKNOWN, BatchTags, Tags
 from evalguard.data import tree
 
@@ -33,16 +33,16 @@ class TagLog:
         last: Rows of the last batch.
     """
 
-    def __init__(self, memory: Memory | None = None) -> None:
-        self._memory = memory or Memory()
-        self.sizes = Runs(step=0, memory=self._memory)
+    def __init__(self, memory: MemoryBudget | None = None) -> None:
+        self._memory = memory or MemoryBudget()
+        self.sizes = RunLengthColumn(step=0, memory=self._memory)
         self.stated = False
         self.last = 0
         self._n_rows = 0
-        self._pulls = Runs(memory=self._memory)
+        self._pulls = RunLengthColumn(memory=self._memory)
         # Only where a tag names rows rather than a whole batch:
-        self._rows: Runs | None = None
-        self._index: Runs | None = None
+        self._rows: RunLengthColumn | None = None
+        self._index: RunLengthColumn | None = None
         self._changed: set[int] = set()
 
     def __len__(self) -> int:
@@ -66,7 +66,7 @@ class TagLog:
         """
         self.stated = False
         if isinstance(tag, range):
-            self._in_rows().extend_run(tag.start, size)
+            self._row_tags().extend_run(tag.start, size)
             self._add_index(None, size)
         elif not n_tagged(tag):
             number = int(tag) if tag is not None and getattr(tag, "ndim", 0) == 0 else UNKNOWN
@@ -78,13 +78,13 @@ class TagLog:
                 self._rows.extend_run(number << ROW_BITS, size)
             self._add_index(None, size)
         else:
-            rows = np.asarray(tree.numbers(tag), dtype=np.int64)
+            rows = np.asarray(tree.as_array(tag), dtype=np.int64)
             two = rows.ndim > 1
             column = rows[:, 0] if two else rows
             if two and self._rows is None and _is_whole_batch(column):
                 self._pulls.append(int(column[0]) >> ROW_BITS)
             else:
-                self._in_rows().extend(column)
+                self._row_tags().extend(column)
             self.stated = two and size > 0 and bool(rows[0, 1] != UNKNOWN)
             self._add_index(rows[:, 1] if two else None, size)
         self.sizes.append(size)
@@ -104,21 +104,21 @@ class TagLog:
         for tag, rows in zip(tags, sizes, strict=True):
             self.add(tag, rows)
 
-    def _in_rows(self) -> Runs:
+    def _row_tags(self) -> RunLengthColumn:
         """The tags row by row; until one of a row comes they are kept batch by batch."""
         if self._rows is None:
             before = BatchTags(self._pulls, self.sizes) if len(self.sizes) else ()
-            self._rows = Runs.of(before, memory=self._memory)
+            self._rows = RunLengthColumn.of(before, memory=self._memory)
         return self._rows
 
     def _add_index(self, index: Int64 | None, size: int) -> None:
         if self._index is None:
             if index is None or (index == UNKNOWN).all():
                 return
-            self._index = Runs.of(np.full(self._n_rows, UNKNOWN), memory=self._memory)
+            self._index = RunLengthColumn.of(np.full(self._n_rows, UNKNOWN), memory=self._memory)
         self._index.extend(np.full(size, UNKNOWN) if index is None else index)
 
-    def changed(self, back: int) -> None:
+    def mark_changed(self, back: int) -> None:
         """The ``back``-th batch from the last is not what it was when it was fed."""
         self._changed.add(len(self.sizes) - back)
 
@@ -127,14 +127,14 @@ class TagLog:
         """Whether some batch is not what it was when it was fed."""
         return bool(self._changed)
 
-    def tags(self, *, believed: bool = True) -> Tags:
+    def tags(self, *, trusted: bool = True) -> Tags:
         """Tags of all rows; ``UNKNOWN`` where they cannot be believed."""
-        if not believed:
+        if not trusted:
             return np.full(self._n_rows, UNKNOWN, dtype=np.int64)
         tags: Tags = BatchTags(self._pulls, self.sizes) if self._rows is None else self._rows
         return tags if not self._changed else self._without_changed(tags, ALTERED)
 
-    def index(self) -> Runs | Int64 | None:
+    def index(self) -> RunLengthColumn | Int64 | None:
         """Samples that rows said they are; None if none did."""
         if self._index is None or not self._changed:
             return self._index

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalguard.core.columns.run_length import Runs
-from evalguard.core.columns.storage import Pile
+from evalguard.core.columns.run_length import RunLengthColumn
+from evalguard.core.columns.storage import ColumnBuffer
 from evalguard.core.trace import UNKNOWN, BatchTags, Column, Tags
 
 
@@ -16,10 +16,10 @@ def positions(tags: Tags) -> Column | None:
     """Tags that are row numbers of an array; None where no row has one."""
     if isinstance(tags, BatchTags):
         tags = np.asarray(tags)
-    return tags if isinstance(tags, Runs) or (tags != UNKNOWN).any() else None
+    return tags if isinstance(tags, RunLengthColumn) or (tags != UNKNOWN).any() else None
 
 
-def all_rows(column: Pile, rows: int) -> NDArray[Any] | None:
+def all_rows(column: ColumnBuffer, rows: int) -> NDArray[Any] | None:
     """All rows, or None if some batch has none."""
     return column.array() if rows and len(column) == rows else None
 

@@ -17,18 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.core.columns.chunks import Ints, chunks, small_type
-from evalguard.core.columns.storage import Memory, Share
+from evalguard.core.columns.storage import ColumnStorage, MemoryBudget
 
 Int64 = NDArray[np.int64]
 
 Part = tuple[Int64, Int64] | Ints
 
 # Runs shorter than this on average are kept as plain values.
-WORTH_FOLDING = 8
-_LATEST = 1 << 12
+MIN_MEAN_RUN = 8
+_MAX_OPEN_RUNS = 1 << 12
 
 
-class Runs:
+class RunLengthColumn:
     """A growing column of int64.
 
     ``len(runs)`` is its rows, ``np.asarray(runs)`` the plain array.
@@ -38,18 +38,18 @@ class Runs:
         memory: Shared with other columns; by default one of its own.
     """
 
-    def __init__(self, step: int = 1, memory: Memory | None = None) -> None:
+    def __init__(self, step: int = 1, memory: MemoryBudget | None = None) -> None:
         self._step = step
         # The first rows may be on disk. Then folded runs of many appends and plain stretches, in the order of the rows.
-        self._share = Share(memory or Memory(), np.int64)
+        self._storage = ColumnStorage(memory or MemoryBudget(), np.int64)
         self._parts: list[Part] = []
-        self._settled = 0
+        self._n_compact = 0
         self._firsts: list[int] = []
         self._lengths: list[int] = []
         self._rows = 0
 
     @classmethod
-    def of(cls, values: Any, step: int = 1, memory: Memory | None = None) -> Runs:
+    def of(cls, values: Any, step: int = 1, memory: MemoryBudget | None = None) -> RunLengthColumn:
         """The column of a ``range``, an array or a sequence."""
         runs = cls(step, memory)
         if isinstance(values, range) and values.step == step == 1:
@@ -78,7 +78,7 @@ class Runs:
                 return
         self._firsts.append(first)
         self._lengths.append(length)
-        if len(self._firsts) > _LATEST:
+        if len(self._firsts) > _MAX_OPEN_RUNS:
             self._close(keep=1)
 
     def extend(self, values: Int64) -> None:
@@ -86,10 +86,10 @@ class Runs:
         if not len(values):
             return
         starts = np.flatnonzero(np.diff(values) != self._step) + 1
-        if len(starts) * WORTH_FOLDING > len(values) and len(values) >= WORTH_FOLDING:
+        if len(starts) * MIN_MEAN_RUN > len(values) and len(values) >= MIN_MEAN_RUN:
             self._close()
             self._rows += len(values)
-            self._put(_small(values))
+            self._add_part(_small(values))
             return
         bounds = [0, *starts.tolist(), len(values)]
         for start, stop in itertools.pairwise(bounds):
@@ -98,9 +98,9 @@ class Runs:
     def is_range(self, length: int) -> bool:
         """Whether the column is 0, 1, 2, …, ``length - 1``."""
         folded = self._lengths == [length] and self._firsts == [0]
-        return self._step == 1 and folded and not self._parts and not self._share.rows
+        return self._step == 1 and folded and not self._parts and not self._storage.rows
 
-    def may_hold(self, value: int) -> bool:
+    def may_contain(self, value: int) -> bool:
         """Whether some run reaches over this value."""
         for part in self._all():
             first, length = part if isinstance(part, tuple) else (part, np.int64(1))
@@ -133,7 +133,7 @@ class Runs:
     @property
     def n_bytes_on_disk(self) -> int:
         """What it takes there."""
-        return self._share.n_bytes
+        return self._storage.n_bytes
 
     def runs(self) -> tuple[Int64, Int64]:
         """First value and length of each run, in the order of the rows; plain stretches as runs of one row."""
@@ -162,20 +162,20 @@ class Runs:
 
     def _on_disk(self) -> Int64 | None:
         """All rows in a file, where they are beyond the memory and the disk takes them."""
-        if self._share.rows:
+        if self._storage.rows:
             self._close()
             if self._parts and self._spill():
-                return self._share.mapped()
-            return None if self._parts else self._share.mapped()
+                return self._storage.mapped()
+            return None if self._parts else self._storage.mapped()
         # Runs may well be in memory, and all their rows not.
-        return None if self._share.holds(self._rows) else self._share.another(self._plain(self._all()))
+        return None if self._storage.fits(self._rows) else self._storage.write_separate(self._plain(self._all()))
 
     def _all(self) -> Iterator[Part]:
         """All parts, those on disk some rows at a time."""
-        stored = self._share.mapped()
+        stored = self._storage.mapped()
         yield from (stored[rows] for rows in chunks(len(stored)))
         yield from self._parts
-        yield self._latest()
+        yield self._open_runs()
 
     def _plain(self, parts: Iterable[Part]) -> Iterator[Ints]:
         """The rows of some parts, not many at a time."""
@@ -200,7 +200,7 @@ class Runs:
             rows += np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         return rows
 
-    def _latest(self) -> tuple[Int64, Int64]:
+    def _open_runs(self) -> tuple[Int64, Int64]:
         return np.array(self._firsts, dtype=np.int64), np.array(self._lengths, dtype=np.int64)
 
     def _close(self, keep: int = 0) -> None:
@@ -212,26 +212,26 @@ class Runs:
         lengths = np.array(self._lengths[:cut], dtype=np.int64)
         self._firsts, self._lengths = self._firsts[cut:], self._lengths[cut:]
         folded = int(lengths.sum()) > 2 * cut
-        self._put((firsts, lengths) if folded else _small(self._spread(firsts, lengths)))
+        self._add_part((firsts, lengths) if folded else _small(self._spread(firsts, lengths)))
 
-    def _put(self, part: Part) -> None:
+    def _add_part(self, part: Part) -> None:
         """One more part, of the rows before the latest runs."""
         self._parts.append(part)
-        if self._share.grown(sum(array.nbytes for array in part) if isinstance(part, tuple) else part.nbytes):
-            self._settle()
+        if self._storage.add_bytes(sum(array.nbytes for array in part) if isinstance(part, tuple) else part.nbytes):
+            self._compact()
 
-    def _settle(self) -> None:
-        if not self._share.full or not self._spill():
+    def _compact(self) -> None:
+        if not self._storage.full or not self._spill():
             # Of many small arrays the heads take as much as the rows.
-            kinds = itertools.groupby(self._parts[self._settled :], lambda part: isinstance(part, tuple))
-            self._parts[self._settled :] = [part for folded, group in kinds for part in _merged(folded, group)]
-            self._settled = len(self._parts)
+            kinds = itertools.groupby(self._parts[self._n_compact :], lambda part: isinstance(part, tuple))
+            self._parts[self._n_compact :] = [part for folded, group in kinds for part in _merged(folded, group)]
+            self._n_compact = len(self._parts)
 
     def _spill(self) -> bool:
         """Move all rows but the latest runs to disk; False where it does not take them."""
-        if not self._share.write(self._plain(self._parts)):
+        if not self._storage.write(self._plain(self._parts)):
             return False
-        self._parts, self._settled = [], 0
+        self._parts, self._n_compact = [], 0
         return True
 
 

@@ -51,7 +51,7 @@ def size_in_bytes(size: int | str, option: str = "trace_memory") -> int:
     return found
 
 
-class Memory:
+class MemoryBudget:
     """What the columns of one call may keep in memory together.
 
     Attributes:
@@ -72,23 +72,23 @@ class Memory:
         """Bytes by which a column grows before it asks for room."""
         return min(BLOCK, self.limit // COLUMNS)
 
-    def holds(self, n_bytes: int) -> bool:
+    def fits(self, n_bytes: int) -> bool:
         """Whether there is room for so many bytes more; always, where the disk has refused to take any."""
         return bool(self.problem) or self.used + n_bytes <= self.limit
 
 
-class Share:
+class ColumnStorage:
     """One column's part of the memory, and its file once it has outgrown it.
 
     Attributes:
         rows: Rows in the file, the first of the column.
     """
 
-    __slots__ = ("_asked", "_dtype", "_file", "_held", "_memory", "rows")
+    __slots__ = ("_counted", "_dtype", "_file", "_memory", "_uncounted", "rows")
 
-    def __init__(self, memory: Memory, dtype: DTypeLike) -> None:
+    def __init__(self, memory: MemoryBudget, dtype: DTypeLike) -> None:
         self._memory, self._dtype = memory, np.dtype(dtype)
-        self._held = self._asked = self.rows = 0
+        self._counted = self._uncounted = self.rows = 0
         self._file: IO[bytes] | None = None
 
     def __del__(self) -> None:
@@ -101,23 +101,23 @@ class Share:
         """Size of the file."""
         return self.rows * self._dtype.itemsize
 
-    def grown(self, n_bytes: int) -> bool:
+    def add_bytes(self, n_bytes: int) -> bool:
         """Note that the column holds so many bytes more; True, once in a while: it must settle what it holds."""
-        self._asked += n_bytes
-        if self._asked <= self._memory.block:
+        self._uncounted += n_bytes
+        if self._uncounted <= self._memory.block:
             return False
-        self._memory.used += self._asked
-        self._held, self._asked = self._held + self._asked, 0
+        self._memory.used += self._uncounted
+        self._counted, self._uncounted = self._counted + self._uncounted, 0
         return True
 
     @property
     def full(self) -> bool:
         """Whether the column must go to disk now."""
-        return not self._memory.holds(0)
+        return not self._memory.fits(0)
 
-    def holds(self, rows: int) -> bool:
+    def fits(self, rows: int) -> bool:
         """Whether there is room for a plain array of so many rows."""
-        return self._memory.holds(rows * self._dtype.itemsize)
+        return self._memory.fits(rows * self._dtype.itemsize)
 
     def write(self, arrays: Iterable[NDArray[Any]]) -> bool:
         """Put rows behind those in the file; False: the disk took none, and they must stay in memory."""
@@ -136,14 +136,14 @@ class Share:
                     self._file.truncate(self.n_bytes)
             return False
         self.rows = rows
-        self._memory.used -= self._held
-        self._held = self._asked = 0
+        self._memory.used -= self._counted
+        self._counted = self._uncounted = 0
         return True
 
-    def another(self, arrays: Iterable[NDArray[Any]]) -> NDArray[Any] | None:
+    def write_separate(self, arrays: Iterable[NDArray[Any]]) -> NDArray[Any] | None:
         """A whole column in a file of its own, mapped; None: the disk took none."""
-        share = Share(self._memory, self._dtype)
-        return share.mapped() if share.write(arrays) else None
+        storage = ColumnStorage(self._memory, self._dtype)
+        return storage.mapped() if storage.write(arrays) else None
 
     def mapped(self) -> NDArray[Any]:
         """The rows in the file, read-only: they are in memory as long as the system likes."""
@@ -153,22 +153,22 @@ class Share:
         return np.frombuffer(view, dtype=self._dtype)
 
 
-class Pile:
+class ColumnBuffer:
     """A growing array of one type.
 
-    ``len(pile)`` is its rows, ``pile.array()`` the whole, ``pile[start:stop]`` some of its rows.
+    ``len(buffer)`` is its rows, ``buffer.array()`` the whole, ``pile[start:stop]`` some of its rows.
 
     Args:
         dtype: Of the whole.
         memory: Shared with other columns; by default one of its own.
     """
 
-    __slots__ = ("_parts", "_rows", "_settled", "_share")
+    __slots__ = ("_n_compact", "_parts", "_rows", "_storage")
 
-    def __init__(self, dtype: DTypeLike, memory: Memory | None = None) -> None:
-        self._share = Share(memory or Memory(), dtype)
+    def __init__(self, dtype: DTypeLike, memory: MemoryBudget | None = None) -> None:
+        self._storage = ColumnStorage(memory or MemoryBudget(), dtype)
         self._parts: list[NDArray[Any]] = []
-        self._rows = self._settled = 0
+        self._rows = self._n_compact = 0
 
     def __len__(self) -> int:
         """Rows."""
@@ -178,19 +178,19 @@ class Pile:
         """More rows."""
         self._parts.append(part)
         self._rows += len(part)
-        if self._share.grown(part.nbytes):
-            self._settle()
+        if self._storage.add_bytes(part.nbytes):
+            self._compact()
 
-    def _settle(self) -> None:
-        if not self._share.full or not self._spill():
+    def _compact(self) -> None:
+        if not self._storage.full or not self._spill():
             # Of many small arrays the heads take as much as the rows.
-            self._parts[self._settled :] = [np.concatenate(self._parts[self._settled :])]
-            self._settled = len(self._parts)
+            self._parts[self._n_compact :] = [np.concatenate(self._parts[self._n_compact :])]
+            self._n_compact = len(self._parts)
 
     def _spill(self) -> bool:
-        if not self._share.write(self._parts):
+        if not self._storage.write(self._parts):
             return False
-        self._parts, self._settled = [], 0
+        self._parts, self._n_compact = [], 0
         return True
 
     def __getitem__(self, rows: slice) -> NDArray[Any]:
@@ -203,26 +203,26 @@ class Pile:
             end -= len(part)
             found.append(part[max(0, start - end) : max(0, stop - end)])
         if start < end:
-            found.append(self._share.mapped()[start : min(stop, end)])
-        return np.concatenate(found[::-1]) if found else self._share.mapped()[:0]
+            found.append(self._storage.mapped()[start : min(stop, end)])
+        return np.concatenate(found[::-1]) if found else self._storage.mapped()[:0]
 
     def array(self) -> NDArray[Any]:
         """All rows: mapped where they are on disk, and then read-only."""
-        if self._share.rows and self._parts:
+        if self._storage.rows and self._parts:
             self._spill()
         if not self._parts:
-            return self._share.mapped()
-        return np.concatenate([self._share.mapped(), *self._parts] if self._share.rows else self._parts)
+            return self._storage.mapped()
+        return np.concatenate([self._storage.mapped(), *self._parts] if self._storage.rows else self._parts)
 
 
-def stacked(arrays: Iterable[NDArray[Any]], memory: Memory) -> NDArray[Any]:
+def concatenated(arrays: Iterable[NDArray[Any]], memory: MemoryBudget) -> NDArray[Any]:
     """Arrays of one type behind each other; on disk where they are beyond the memory."""
-    pile: Pile | None = None
+    buffer: ColumnBuffer | None = None
     for array in arrays:
-        if pile is None:
-            pile = Pile(array.dtype, memory)
-        pile.append(array)
-    return np.zeros(0) if pile is None else pile.array()
+        if buffer is None:
+            buffer = ColumnBuffer(array.dtype, memory)
+        buffer.append(array)
+    return np.zeros(0) if buffer is None else buffer.array()
 
 
 def on_disk(array: NDArray[Any]) -> bool:

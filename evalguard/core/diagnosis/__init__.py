@@ -65,13 +65,13 @@ def diagnose(trace: Trace, samples: Int64 | None, labels: LabelTable) -> tuple[C
         describes the pattern.
     """
     view = View(trace, labels, samples)
-    found = _asked(view, STARTS + TOO_MANY + KNOWN_ORDERS)
-    found = _asked(view, LABELLING) + (found or _asked(view, RANDOM_ORDERS)) + _asked(view, TOO_FEW)
+    found = _recognised(view, STARTS + TOO_MANY + KNOWN_ORDERS)
+    found = _recognised(view, LABELLING) + (found or _recognised(view, RANDOM_ORDERS)) + _recognised(view, TOO_FEW)
     found.sort(key=lambda cause: not cause.certain)
     return tuple(found[:MAX_CAUSES]) or (unknown(view),)
 
 
-def _asked(view: View, recognisers: tuple[Recogniser, ...]) -> list[Cause]:
+def _recognised(view: View, recognisers: tuple[Recogniser, ...]) -> list[Cause]:
     found = []
     for recognise in recognisers:
         try:

@@ -35,7 +35,7 @@ def full_batches(view: View) -> Cause | None:
     if not view.batch or not view.n % view.batch:
         return None
     full = view.n - view.n % view.batch
-    if view.n_rows <= full or not full or not view.goes_round(full):
+    if view.n_rows <= full or not full or not view.wraps_after(full):
         return None
     return cause(
         FULL_BATCHES,
@@ -52,7 +52,7 @@ def full_batches(view: View) -> Cause | None:
 def _wraps(view: View) -> int:
     """Rows after the last label, where the stream is in order and begins again; else 0."""
     extra = view.n_rows - view.n
-    return extra if extra > 0 and view.goes_round(view.n) else 0
+    return extra if extra > 0 and view.wraps_after(view.n) else 0
 
 
 def wrapped(view: View) -> Cause | None:
@@ -191,13 +191,13 @@ def floor_steps(view: View) -> Cause | None:
     """Fewer than a batch missing, and a number of steps that was rounded down."""
     if not _tail(view) or view.facts.get("drop_remainder"):
         return None
-    told = view.fact("steps") == view.n // view.batch
-    if not told and ("steps" in view.facts or not (view.one_shot and not view.source.exhausted)):
+    declared = view.fact("steps") == view.n // view.batch
+    if not declared and ("steps" in view.facts or not (view.one_shot and not view.source.exhausted)):
         return None
     return cause(
         FLOOR_STEPS,
-        certain=told and not view.moved,
-        evidence=_tail_evidence(view) + (f"; steps={view.fact('steps')}" if told else ""),
+        certain=declared and not view.moved,
+        evidence=_tail_evidence(view) + (f"; steps={view.fact('steps')}" if declared else ""),
         before=f"steps={view.n} // {view.batch}  # {view.n // view.batch} batches",
         after=f"steps=math.ceil({view.n} / {view.batch})  # {-(-view.n // view.batch)} batches",
         reproduced="keras 3.15, tf_keras 2.21",
@@ -208,12 +208,12 @@ def floor_len(view: View) -> Cause | None:
     """A PyDataset that says it is a batch shorter than it is."""
     if not _tail(view) or view.kind != "pydataset" or "steps" in view.facts:
         return None
-    told = view.fact("num_batches") == view.n // view.batch
+    declared = view.fact("num_batches") == view.n // view.batch
     return cause(
         FLOOR_LEN,
-        certain=told,
+        certain=declared,
         evidence=_tail_evidence(view)
-        + (f"; {view.name} says it has {view.fact('num_batches')} batches" if told else ""),
+        + (f"; {view.name} says it has {view.fact('num_batches')} batches" if declared else ""),
         reproduced="keras 3.15",
         **remedies_for_counts.floor_len(view, view.batch),
     )

@@ -161,18 +161,18 @@ def reshuffled(view: View) -> Cause | None:
 
 def shuffled(view: View) -> Cause | None:
     """A permutation over the whole range."""
-    told = view.facts.get("shuffle")
-    if not _reordered(view) or told is False or (not told and view.facts.get("reshuffled_each_pass")):
+    declared = view.facts.get("shuffle")
+    if not _reordered(view) or declared is False or (not declared and view.facts.get("reshuffled_each_pass")):
         return None
-    if not told and (view.samples is None or not _shuffles(view)):
+    if not declared and (view.samples is None or not _shuffles(view)):
         return None
-    evidence = _order_evidence(view) + (f"; {view.name} says shuffle={told}" if told else "")
+    evidence = _order_evidence(view) + (f"; {view.name} says shuffle={declared}" if declared else "")
     return cause(
         SHUFFLED,
-        certain=bool(told),
+        certain=bool(declared),
         evidence=evidence,
         reproduced="keras 3.15, tf_keras 2.21",
-        **remedies.shuffled(view, told=bool(told)),
+        **remedies.shuffled(view, declared=bool(declared)),
     )
 
 
@@ -184,7 +184,7 @@ def _order_evidence(view: View) -> str:
     return f"{moved}, by up to {early:,} forward and {late:,} back"
 
 
-def _kept_on_the_way(view: View) -> str:
+def _transport_evidence(view: View) -> str:
     return f"; they came out as {view.name} had given them" if view.trace.transport_intact else ""
 
 
@@ -197,7 +197,7 @@ def window(view: View) -> Cause | None:
     return cause(
         WINDOW,
         certain=bool(buffer) and size <= buffer,
-        evidence=f"{_order_evidence(view)}: as a buffer of {buffer or size:,} rows does{_kept_on_the_way(view)}",
+        evidence=f"{_order_evidence(view)}: as a buffer of {buffer or size:,} rows does{_transport_evidence(view)}",
         reproduced="keras 3.15",
         **remedies.window(view, buffer or size),
     )

@@ -11,41 +11,41 @@ from typing import TypedDict
 from evalguard.core.diagnosis.view import View
 
 # Image iterators are made by a method of another name.
-MADE_BY = {
+ITERATOR_FACTORIES = {
     "DirectoryIterator": "flow_from_directory",
     "DataFrameIterator": "flow_from_dataframe",
     "NumpyArrayIterator": "flow",
 }
-FIGURES = ("evaluate", "test_on_batch")
+METRIC_METHODS = ("evaluate", "test_on_batch")
 
 
-class Lines(TypedDict):
+class RemedyLines(TypedDict):
     """A remedy as two lines."""
 
     before: str
     after: str
 
 
-def lines(before: str, after: str) -> Lines:
+def lines(before: str, after: str) -> RemedyLines:
     """A remedy as two lines."""
     return {"before": before, "after": after}
 
 
-def maker(view: View) -> str:
+def factory(view: View) -> str:
     """What the user calls to make the source: ``Images``, ``DataLoader``, ``flow_from_directory``."""
-    return "DataLoader" if view.is_loader else MADE_BY.get(view.source.type_name, view.name)
+    return "DataLoader" if view.is_loader else ITERATOR_FACTORIES.get(view.source.type_name, view.name)
 
 
 def is_image_iterator(view: View) -> bool:
     """By its class; it knows the file of each row."""
-    return view.kind == "pydataset" and view.source.type_name in MADE_BY
+    return view.kind == "pydataset" and view.source.type_name in ITERATOR_FACTORIES
 
 
 # -- Another order ----------------------------------------------------------------------------------------------------
 
 
-def shuffled(view: View, *, told: bool) -> Lines:
-    """Rows all over the place; ``told``: the source itself says ``shuffle=True``."""
+def shuffled(view: View, *, declared: bool) -> RemedyLines:
+    """Rows all over the place; ``declared``: the source itself says ``shuffle=True``."""
     if view.kind == "arrays":
         return lines(
             f"x = x[order]; {view.called}",
@@ -60,15 +60,15 @@ def shuffled(view: View, *, told: bool) -> Lines:
         )
     if view.is_pipeline:
         return lines(f"{view.name}.shuffle(...)", f"{view.name}  # without shuffle")
-    if told or view.is_loader or is_image_iterator(view):
-        return lines(f"{maker(view)}(..., shuffle=True)", f"{maker(view)}(..., shuffle=False)")
+    if declared or view.is_loader or is_image_iterator(view):
+        return lines(f"{factory(view)}(..., shuffle=True)", f"{factory(view)}(..., shuffle=False)")
     return lines(
         f"order = rng.permutation({view.n})  # in {view.name}, or in what it reads from",
         f"order = np.arange({view.n})  # or the labels in that order too: y_true[order]",
     )
 
 
-def reshuffled(view: View) -> Lines:
+def reshuffled(view: View) -> RemedyLines:
     """Another order at each pass."""
     if view.is_pipeline:
         return lines(
@@ -81,7 +81,7 @@ def reshuffled(view: View) -> Lines:
     )
 
 
-def window(view: View, size: int) -> Lines:
+def window(view: View, size: int) -> RemedyLines:
     """Order lost inside a window of so many rows."""
     if view.is_tf:
         return lines(
@@ -95,7 +95,7 @@ def window(view: View, size: int) -> Lines:
     return unordered_pool(view)
 
 
-def batches_overtake(view: View) -> Lines:
+def batches_overtake(view: View) -> RemedyLines:
     """Whole batches come as they are ready."""
     if view.is_tf:
         call = "ds.map(load, num_parallel_calls=..., deterministic={})"
@@ -105,7 +105,7 @@ def batches_overtake(view: View) -> Lines:
     return unordered_pool(view)
 
 
-def unordered_pool(view: View) -> Lines:
+def unordered_pool(view: View) -> RemedyLines:
     """Results of a pool, as they are ready."""
     form = "pool.{}(load, ids)"
     if view.kind == "arrays":
@@ -115,19 +115,19 @@ def unordered_pool(view: View) -> Lines:
     return lines(form.format("imap_unordered"), form.format("imap"))
 
 
-def queue(view: View) -> Lines:
+def queue(view: View) -> RemedyLines:
     """Order lost between source and model."""
     if "workers" not in view.facts:
         return lines(
             f"{view.called}  # through an unordered queue", f"{view.called}  # one reader, or an ordered queue"
         )
-    kept = "or an ordered queue"
+    alternative = "or an ordered queue"
     if view.one_shot:
-        kept = "or a PyDataset (tf_keras: Sequence): asked by number, it stays in order"
-    return lines(f"{view.called}  # workers={view.facts['workers']}", f"{view.called}  # workers=1, {kept}")
+        alternative = "or a PyDataset (tf_keras: Sequence): asked by number, it stays in order"
+    return lines(f"{view.called}  # workers={view.facts['workers']}", f"{view.called}  # workers=1, {alternative}")
 
 
-def sorted_otherwise(view: View, *, by_key: bool) -> Lines:
+def sorted_otherwise(view: View, *, by_key: bool) -> RemedyLines:
     """The same rows, sorted in another way than the labels."""
     key, rows = ("file", "it.filenames") if is_image_iterator(view) else ("id", "ids_as_streamed")
     known = "score g.y_true, each row's own label"
@@ -138,7 +138,7 @@ def sorted_otherwise(view: View, *, by_key: bool) -> Lines:
     )
 
 
-def stride(view: View, step: int) -> Lines:
+def stride(view: View, step: int) -> RemedyLines:
     """Shards one behind the other."""
     if len(view.trace.calls) > 1 and not view.is_loop:
         return lines(
@@ -149,7 +149,7 @@ def stride(view: View, step: int) -> Lines:
     return lines(f"y_true  # rows are in the order {order}", f"y_true[order]  # order = {order}")
 
 
-def interleaved(view: View, files: int) -> Lines:
+def interleaved(view: View, files: int) -> RemedyLines:
     """Files in turn."""
     if view.is_tf:
         return lines(
@@ -162,7 +162,7 @@ def interleaved(view: View, files: int) -> Lines:
     )
 
 
-def not_at_start(view: View) -> Lines:
+def not_at_start(view: View) -> RemedyLines:
     """Rows begin in the middle."""
     if view.used_before or view.kind == "unknown":
         return lines(
@@ -175,8 +175,8 @@ def not_at_start(view: View) -> Lines:
             f"{view.name}  # all of it, made of a new reader at each pass",
         )
     return lines(
-        f"{view.call(f'{maker(view)}(reader)')}  # reader had been used before",
-        f"{view.call(f'{maker(view)}(new_reader())')}  # a new one for each call",
+        f"{view.call(f'{factory(view)}(reader)')}  # reader had been used before",
+        f"{view.call(f'{factory(view)}(new_reader())')}  # a new one for each call",
     )
 
 
@@ -189,7 +189,7 @@ def given_labels(view: View) -> str:
     return repr(name) if "." in name else "y_true"
 
 
-def label_file(view: View) -> Lines:
+def label_file(view: View) -> RemedyLines:
     """Labels in another order than the stream."""
     given = given_labels(view)
     if given == "y_true":
@@ -201,7 +201,7 @@ def label_file(view: View) -> Lines:
     )
 
 
-def unpaired(view: View) -> Lines:
+def unpaired(view: View) -> RemedyLines:
     """Targets that belong to other rows."""
     if view.is_tf:
         return lines(
@@ -215,7 +215,7 @@ def unpaired(view: View) -> Lines:
     )
 
 
-def buffer(view: View) -> Lines:
+def buffer(view: View) -> RemedyLines:
     """A buffer that is filled again."""
     gives = "return" if view.kind == "pydataset" else "yield"
     return lines(

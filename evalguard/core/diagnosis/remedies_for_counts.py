@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from evalguard.core.diagnosis.remedies import FIGURES, Lines, lines
+from evalguard.core.diagnosis.remedies import METRIC_METHODS, RemedyLines, lines
 from evalguard.core.diagnosis.view import View
 
 
-def full_batches(view: View, batch: int) -> Lines:
+def full_batches(view: View, batch: int) -> RemedyLines:
     """What is left of a pass never comes, and the next one begins."""
     if view.is_pipeline:
         return lines(
@@ -20,7 +20,7 @@ def full_batches(view: View, batch: int) -> Lines:
     return dropped(view, batch)
 
 
-def dropped(view: View, batch: int) -> Lines:
+def dropped(view: View, batch: int) -> RemedyLines:
     """A last, partial batch that never comes."""
     if view.is_pipeline:
         return lines(f"{view.name}.batch({batch}, drop_remainder=True)", f"{view.name}.batch({batch})")
@@ -40,7 +40,7 @@ def dropped(view: View, batch: int) -> Lines:
     )
 
 
-def floor_len(view: View, batch: int) -> Lines:
+def floor_len(view: View, batch: int) -> RemedyLines:
     """A PyDataset that says it is shorter than it is."""
     return lines(
         f"def __len__(self): return {view.n} // {batch}  # {view.name}",
@@ -48,10 +48,10 @@ def floor_len(view: View, batch: int) -> Lines:
     )
 
 
-def wrapped(view: View) -> Lines:
+def wrapped(view: View) -> RemedyLines:
     """More rows than labels, since the stream begins again."""
     trim = "evalguard.guard(..., padding='trim')"
-    if view.trace.method in FIGURES:
+    if view.trace.method in METRIC_METHODS:
         return lines(view.called, f"{view.called}  # of a source that ends after {view.n} rows: each is scored")
     if view.is_pipeline:
         once = view.call(view.name, steps=None)
@@ -62,22 +62,22 @@ def wrapped(view: View) -> Lines:
     return lines(view.called, f"{view.called}[:{view.n}]  # and {trim}")
 
 
-def padded(view: View) -> Lines:
+def padded(view: View) -> RemedyLines:
     """Rows that fill up the last batch."""
-    if view.trace.method in FIGURES:
+    if view.trace.method in METRIC_METHODS:
         return lines(view.called, f"{view.called}  # without the rows that fill up the last batch: each is scored")
     return lines("evalguard.guard(labels=...)", "evalguard.guard(labels=..., padding='trim')")
 
 
-def gathered(view: View) -> Lines:
+def gathered(view: View) -> RemedyLines:
     """Rows that give each replica as many batches."""
-    if view.trace.method in FIGURES:
+    if view.trace.method in METRIC_METHODS:
         return padded(view)
     form = "predictions = gather(parts)"
     return lines(form, f"{form}[:{view.n}]  # or evalguard.guard(..., padding='trim')")
 
 
-def copied(view: View, factor: int) -> Lines:
+def copied(view: View, factor: int) -> RemedyLines:
     """Several readers that each read it all."""
     # tf_keras' predict takes workers, Keras 3 gives them to a PyDataset.
     if view.one_shot and "workers" in view.facts:
@@ -108,7 +108,7 @@ def copied(view: View, factor: int) -> Lines:
     )
 
 
-def left_out(view: View) -> Lines:
+def left_out(view: View) -> RemedyLines:
     """Samples that the source passes over."""
     if view.kind == "arrays":
         return lines("x = x[kept]", "x = x[kept]; y_true = y_true[kept]  # the labels of the others out as well")
@@ -123,7 +123,7 @@ def left_out(view: View) -> Lines:
     )
 
 
-def others(view: View) -> Lines:
+def others(view: View) -> RemedyLines:
     """Rows that no label knows."""
     return lines(
         f"{view.called}  # whatever there is, files as they are on disk",

@@ -75,7 +75,7 @@ def _ascends_by_number(text: NDArray[Any]) -> bool:
     before: list[Any] = []
     for name in text.tolist():
         # Odd places are numbers, even ones text: two lists can always be compared.
-        parts = [int(part) if place % 2 else part for place, part in enumerate(re.split(r"(\d+)", name))]
+        parts = [int(part) if position % 2 else part for position, part in enumerate(re.split(r"(\d+)", name))]
         if parts < before:
             return False
         before = parts
@@ -157,8 +157,8 @@ def _strides(order: Ints, step: int) -> bool:
     """Whether the samples are 0, ``step``, 2 ``step``, …, then 1, 1 + ``step``, …."""
     short, longer = divmod(len(order), step)
     for rows in chunks(len(order)):
-        block, place = order[rows] % step, order[rows] // step
-        expected = block * short + np.minimum(block, longer) + place
+        block, position = order[rows] % step, order[rows] // step
+        expected = block * short + np.minimum(block, longer) + position
         if not np.array_equal(expected, np.arange(rows.start, rows.stop)):
             return False
     return True

@@ -108,7 +108,7 @@ def ahead(view: View) -> Cause | None:
 def _taken(view: View, call: int) -> tuple[int, int]:
     """Batches that the calls before had taken from the same object, and had delivered; 0 where not known."""
     sources = view.trace.sources
-    if len(sources) != len(view.trace.calls) or not sources[call].handed_before:
+    if len(sources) != len(view.trace.calls) or not sources[call].calls_before:
         return 0, 0
     taken = sources[call].pulled_before - sources[0].pulled_before
     return taken, sum(source.delivered for source in sources[:call])
@@ -124,12 +124,12 @@ def leftover(view: View) -> Cause | None:
     if view.kind not in {"pydataset", "unknown"} or view.fact("workers") < 2:
         return None
     number = view.first_pull or 0
-    told = bool(view.facts.get("leftover")) or number > 0
-    if start is None and (view.samples is not None or not told):
+    reported = bool(view.facts.get("leftover")) or number > 0
+    if start is None and (view.samples is not None or not reported):
         return None
     if start is not None and (not view.batch or start % view.batch):
         return None
-    fits = told and (start is None or not number or number * view.batch == start)
+    fits = reported and (start is None or not number or number * view.batch == start)
     if not fits and not ("steps" in view.facts or "validation_steps" in view.facts):
         return None
     where = f"the first row is sample {start}" if start is not None else "the rows do not begin with the first batch"
@@ -207,7 +207,7 @@ def _lead(view: View) -> int:
 
 def _history(view: View) -> str:
     first = view.trace.sources[0]
-    if not first.handed_before:
+    if not first.calls_before:
         return f"{view.name} had been advanced before this call"
-    calls = plural(first.handed_before, "guarded call")
+    calls = plural(first.calls_before, "guarded call")
     return f"{view.name} had been given to {calls} before, which took {plural(first.pulled_before, 'batch')}"

@@ -18,7 +18,7 @@ def unknown(view: View) -> Cause:
     return cause(
         UNKNOWN_CAUSE + _pattern(view),
         certain=False,
-        evidence=_figures(view),
+        evidence=_counts_text(view),
         before=view.called,
         after=f"look at what {view.name} gives for row {row}, or add reference=x_test if samples are not known",
     )
@@ -68,14 +68,14 @@ def _pattern_of_labels(view: View) -> str:
     return "rows were not delivered as the source gave them"
 
 
-def _figures(view: View) -> str:
+def _counts_text(view: View) -> str:
     if view.samples is None:
         return f"{plural(view.n_rows, 'row')} for {plural(view.n, 'label')}; which sample each row is, is not known"
-    figures = {
+    counts = {
         "missing": view.missing.size,
         "repeated": view.duplicates,
         "foreign": view.foreign,
         "not named": view.unnamed,
         "moved": view.moved,
     }
-    return ", ".join(f"{count:,} {name}" for name, count in figures.items() if count) or "nothing but the count"
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "nothing but the count"

@@ -64,18 +64,18 @@ def generator(view: View) -> Cause | None:
 
 def reshuffled(view: View) -> Cause | None:
     """A part of a set that is shuffled at each pass is another part each time."""
-    anew, shuffles = view.facts.get("reshuffled_each_pass"), view.facts.get("shuffle")
-    if not anew and not shuffles:
+    each_pass, shuffles = view.facts.get("reshuffled_each_pass"), view.facts.get("shuffle")
+    if not each_pass and not shuffles:
         return None
     part = f"{view.fact('steps')} steps of it are" if view.fact("steps") else "a part of it is"
-    fixed = "ds.take(n)" if anew else f"{remedies.maker(view)}(..., shuffle=False)"
+    fixed = "ds.take(n)" if each_pass else f"{remedies.factory(view)}(..., shuffle=False)"
     return cause(
-        RESHUFFLED if anew else SHUFFLED,
+        RESHUFFLED if each_pass else SHUFFLED,
         certain=True,
         evidence=f"{view.name} is shuffled whenever it is read, and {part} another part each time",
-        before=_fit(view, "ds.shuffle(...).take(n)" if anew else f"{remedies.maker(view)}(..., shuffle=True)"),
+        before=_fit(view, "ds.shuffle(...).take(n)" if each_pass else f"{remedies.factory(view)}(..., shuffle=True)"),
         after=f"{_fit(view, fixed)}  # no shuffle: order changes no figure",
-        reproduced="keras 3.15" if anew else "",
+        reproduced="keras 3.15" if each_pass else "",
     )
 
 

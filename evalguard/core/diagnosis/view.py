@@ -80,7 +80,7 @@ class View:
     def used_before(self) -> bool:
         """A source that is used up as it is read had been read before this call."""
         first = self.trace.sources[0] if self.trace.sources else SourceState()
-        return self.one_shot and (first.started or first.handed_before > 0)
+        return self.one_shot and (first.started or first.calls_before > 0)
 
     @property
     def name(self) -> str:
@@ -162,7 +162,7 @@ class View:
         """Rows are samples 0, 1, 2, …, however many there are."""
         return self.samples is not None and counts_up(self.rows)
 
-    def goes_round(self, length: int) -> bool:
+    def wraps_after(self, length: int) -> bool:
         """Rows are samples 0, 1, 2, … up to this number of them, then from 0 again."""
         return self.samples is not None and counts_up(self.rows, modulo=length)
 
@@ -226,18 +226,20 @@ class View:
         """The stream's targets against the label that each row is scored against."""
         if not self.trace.ordered:
             return self.against_samples
-        return self._kept(target_comparison.compare_labels(self.trace.targets, self.labels.values))
+        return self._without_padding(target_comparison.compare_labels(self.trace.targets, self.labels.values))
 
     @cached_property
     def against_samples(self) -> target_comparison.LabelComparison:
         """The stream's targets against the label of the sample that each row holds."""
-        return self._kept(target_comparison.compare_labels(self.trace.targets, self.labels.values, self.samples))
+        return self._without_padding(
+            target_comparison.compare_labels(self.trace.targets, self.labels.values, self.samples)
+        )
 
-    def _kept(self, comparison: target_comparison.LabelComparison) -> target_comparison.LabelComparison:
+    def _without_padding(self, comparison: target_comparison.LabelComparison) -> target_comparison.LabelComparison:
         if self.n_rows == self.trace.n_rows:
             return comparison
-        kept = comparison.rows[comparison.rows < self.n_rows]
-        return target_comparison.LabelComparison(comparison.comparable, kept, comparison.why_not)
+        rows = comparison.rows[comparison.rows < self.n_rows]
+        return target_comparison.LabelComparison(comparison.comparable, rows, comparison.why_not)
 
     @property
     def by_content(self) -> bool:

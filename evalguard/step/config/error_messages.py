@@ -14,35 +14,35 @@ from evalguard.core.sampling import CONTENT
 from evalguard.step.config.yaml_file import COMMAND_LINE, KeyPath, Lines, dotted, line_of
 
 ONE_OF = "one_of"
-Place = tuple[Path, Lines, Any, KeyPath]
+Location = tuple[Path, Lines, Any, KeyPath]
 
 
-def told(error: ValidationError, kind: type[BaseModel], value: Any, place: Place) -> str:
+def error_text(error: ValidationError, kind: type[BaseModel], value: Any, location: Location) -> str:
     """All errors of one validation, one line each; branches of a union are told together."""
     by_path: dict[KeyPath, list[str]] = {}
     for item in error.errors(include_url=False):
         at = _in_file(item["loc"], value, missing=item["type"] == "missing")
-        said = _said(item, at, kind, value)
-        if said not in by_path.setdefault(at, []):
-            by_path[at].append(said)
-    return "\n".join(f"{_where(at, place)}: {_joined(said)}" for at, said in by_path.items())
+        message = _message(item, at, kind, value)
+        if message not in by_path.setdefault(at, []):
+            by_path[at].append(message)
+    return "\n".join(f"{_where(at, location)}: {_join_messages(message)}" for at, message in by_path.items())
 
 
-def _joined(said: list[str]) -> str:
+def _join_messages(messages: list[str]) -> str:
     """One sentence; of a union's branches that only differ in the type expected, all types."""
-    if len(said) == 1:
-        return said[0]
+    if len(messages) == 1:
+        return messages[0]
     # The key itself is known better than the branch: an unknown or missing key says most.
-    telling = [text for text in said if not text.startswith("expected")]
+    telling = [text for text in messages if not text.startswith("expected")]
     return (
         telling[0]
         if telling
-        else f"{', or '.join(text.partition(';')[0] for text in said)};{said[0].partition(';')[2]}"
+        else f"{', or '.join(text.partition(';')[0] for text in messages)};{messages[0].partition(';')[2]}"
     )
 
 
-def _where(at: KeyPath, place: Place) -> str:
-    path, lines, data, within = place
+def _where(at: KeyPath, location: Location) -> str:
+    path, lines, data, within = location
     # Of a merged evaluation: its own key where it has one, else the shared one.
     full = (*within, *at) if within and (_has(data, (*within, *at[:1])) or not _has(data, at[:1])) else at
     line = line_of(full, lines)
@@ -68,7 +68,7 @@ def _in_file(loc: tuple[str | int, ...], value: Any, *, missing: bool) -> KeyPat
     return tuple(at)
 
 
-def _said(item: Any, at: KeyPath, kind: type[BaseModel], value: Any) -> str:
+def _message(item: Any, at: KeyPath, kind: type[BaseModel], value: Any) -> str:
     found, what = item.get("input"), item["type"]
     if what == "extra_forbidden":
         names = _allowed(kind, at[:-1], value)

@@ -55,8 +55,8 @@ def _model(model: type[BaseModel]) -> Iterator[str]:
     required = schema.get("required", [])
     for name, entry in schema["properties"].items():
         default = "needed" if name in required else f"`{json.dumps(entry.get('default'))}`"
-        told = " ".join(str(entry.get("description", "")).split())
-        yield f"| `{name}` | {_kind(entry, schema)} | {default} | {told} |".replace("|  |", "| |")
+        description = " ".join(str(entry.get("description", "")).split())
+        yield f"| `{name}` | {_kind(entry, schema)} | {default} | {description} |".replace("|  |", "| |")
     yield ""
 
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from evalguard.errors import ConfigError
 from evalguard.step.config import yaml_file
-from evalguard.step.config.error_messages import told
+from evalguard.step.config.error_messages import error_text
 from evalguard.step.config.step_file import MAY_BE_EMPTY, Step, StepFile
 from evalguard.step.config.unions import Kind
 from evalguard.step.config.yaml_file import KeyPath, Lines
@@ -120,7 +120,7 @@ def _validated(kind: type[Kind], value: Any, data: Any, lines: Lines, path: Path
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        raise ConfigError(told(error, kind, value, (path, lines, data, within))) from error
+        raise ConfigError(error_text(error, kind, value, (path, lines, data, within))) from error
 
 
 def _set(data: dict[str, Any], lines: Lines, text: str) -> None:

@@ -7,44 +7,43 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalguard.data.tables import column_of, image_files, names_of, read_table, shown
+from evalguard.data.tables import column_of, image_files, names_of, read_table, shown_rows
 from evalguard.errors import ConfigError
 from evalguard.step.config.data_sections import Feature, ImageDirectory, Images
-from evalguard.step.inputs.stream import Place, Stream, lookup, without_target
+from evalguard.step.inputs.stream import InputContext, InputStream, lookup, without_target
 
 CHANNELS = {"grayscale": 1, "rgb": 3, "rgba": 4}
 
 
-def open_images(data: Images, place: Place) -> Stream:
+def open_images(data: Images, context: InputContext) -> InputStream:
     """A stream over the image files that a table lists."""
-    path = place.base / data.images
-    where = f"{place.where}.images"
+    path = context.base / data.images
+    where = f"{context.where}.images"
     table = read_table(path, where, (data.column, data.key))
     files = column_of(table, data.column, where).astype(np.str_)
-    root = place.base / data.root if data.root is not None else path.parent
+    root = context.base / data.root if data.root is not None else path.parent
     missing = [row for row, name in enumerate(files) if not (root / name).is_file()]
     if missing:
         first = root / str(files[missing[0]])
-        msg = (
-            f"{where}: rows {shown(missing)} name files that are not there ({len(missing)} in all), the first: {first}"
-        )
+        count = f"{len(missing)} in all"
+        msg = f"{where}: rows {shown_rows(missing)} name files that are not there ({count}), the first: {first}"
         raise ConfigError(msg)
     target = None if data.target is None else column_of(table, data.target, where)
-    names = names_of(table, data.key or data.column, where) if place.keyed else None
-    return _decoded([str(root / name) for name in files], target, names, data, place)
+    names = names_of(table, data.key or data.column, where) if context.keyed else None
+    return _decoded([str(root / name) for name in files], target, names, data, context)
 
 
-def open_image_directory(data: ImageDirectory, place: Place) -> Stream:
+def open_image_directory(data: ImageDirectory, context: InputContext) -> InputStream:
     """A stream over the image files below a folder."""
-    folder = place.base / data.image_directory
-    files = image_files(folder, f"{place.where}.image_directory")
-    names = np.array(files) if place.keyed else None
-    return _decoded([str(folder / name) for name in files], None, names, data, place)
+    folder = context.base / data.image_directory
+    files = image_files(folder, f"{context.where}.image_directory")
+    names = np.array(files) if context.keyed else None
+    return _decoded([str(folder / name) for name in files], None, names, data, context)
 
 
 def _decoded(
-    paths: list[str], y: Any, names: NDArray[Any] | None, spec: Images | ImageDirectory, place: Place
-) -> Stream:
+    paths: list[str], y: Any, names: NDArray[Any] | None, spec: Images | ImageDirectory, context: InputContext
+) -> InputStream:
     import tensorflow as tf
 
     rows = np.arange(len(paths), dtype=np.int64)
@@ -57,10 +56,10 @@ def _decoded(
         return (image, *rest)
 
     dataset = tf.data.Dataset.from_tensor_slices(columns).map(load, num_parallel_calls=tf.data.AUTOTUNE)
-    dataset = dataset.batch(place.batch_size)
+    dataset = dataset.batch(context.batch_size)
     if names is not None and y is None:
         dataset = dataset.map(without_target)
-    return Stream(dataset.prefetch(tf.data.AUTOTUNE), lookup(names), n_rows=len(paths))
+    return InputStream(dataset.prefetch(tf.data.AUTOTUNE), lookup(names), n_rows=len(paths))
 
 
 def pixels(encoded: Any, spec: Images | ImageDirectory | Feature) -> Any:

@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from evalguard.data.tables import column_of, features, names_of, read_arrays, read_table
 from evalguard.errors import ConfigError
 from evalguard.step.config.data_sections import Arrays, Table
-from evalguard.step.inputs.stream import Place, Stream, key_entry, lookup, without_target
+from evalguard.step.inputs.stream import InputContext, InputStream, key_entry, lookup, without_target
 
 
-def open_arrays(data: Arrays, place: Place) -> Stream:
+def open_arrays(data: Arrays, context: InputContext) -> InputStream:
     """A stream over the arrays of a ``.npy`` or ``.npz`` file."""
-    path = place.base / data.arrays
-    loaded = read_arrays(path, f"{place.where}.arrays")
+    path = context.base / data.arrays
+    loaded = read_arrays(path, f"{context.where}.arrays")
     if isinstance(loaded, np.ndarray):
-        _refuse_options(data, place, path)
-        return _in_memory(loaded, None, None, place)
+        _refuse_options(data, context, path)
+        return _in_memory(loaded, None, None, context)
     used = [data.inputs] if data.inputs else [[name for name in loaded if name not in {data.key, data.target}]]
     if data.inputs is None and "x" in loaded:
         used = [["x"]]
@@ -29,69 +29,69 @@ def open_arrays(data: Arrays, place: Place) -> Stream:
     absent = [name for name in names if name not in loaded]
     if absent:
         known = ", ".join(map(repr, loaded))
-        msg = f"{place.where}: expected an array {absent[0]!r} in {path}, found {known}"
+        msg = f"{context.where}: expected an array {absent[0]!r} in {path}, found {known}"
         raise ConfigError(msg)
-    _refuse_lengths({name: loaded[name] for name in names}, place, path)
+    _refuse_lengths({name: loaded[name] for name in names}, context, path)
     inputs = {name: loaded[name] for name in used[0]}
     if len(inputs) > 1 and data.inputs is None:
-        msg = f"{place.where}.inputs: {path} holds {', '.join(map(repr, inputs))}; name those the model is fed"
+        msg = f"{context.where}.inputs: {path} holds {', '.join(map(repr, inputs))}; name those the model is fed"
         raise ConfigError(msg)
     x = next(iter(inputs.values())) if len(inputs) == 1 else inputs
-    key = key_entry(data.key, list(loaded), place)
-    names_ = None if key is None else _distinct(np.asarray(loaded[key]), key, place)
-    return _in_memory(x, None if data.target is None else loaded[data.target], names_, place)
+    key = key_entry(data.key, list(loaded), context)
+    names_ = None if key is None else _distinct(np.asarray(loaded[key]), key, context)
+    return _in_memory(x, None if data.target is None else loaded[data.target], names_, context)
 
 
-def _refuse_options(data: Arrays, place: Place, path: Path) -> None:
+def _refuse_options(data: Arrays, context: InputContext, path: Path) -> None:
     for option in ("inputs", "key", "target"):
         if getattr(data, option) is not None:
-            msg = f"{place.where}.{option}: expected a .npz file with named arrays for it, found {path}"
+            msg = f"{context.where}.{option}: expected a .npz file with named arrays for it, found {path}"
             raise ConfigError(msg)
-    key_entry(None, [], place)
+    key_entry(None, [], context)
 
 
-def _refuse_lengths(arrays: Mapping[str, NDArray[Any]], place: Place, path: Path) -> None:
+def _refuse_lengths(arrays: Mapping[str, NDArray[Any]], context: InputContext, path: Path) -> None:
     lengths = {name: len(array) if array.ndim else None for name, array in arrays.items()}
     if len(set(lengths.values())) != 1 or None in lengths.values():
-        msg = f"{place.where}: expected as many rows in each array of {path}, found {lengths}"
+        msg = f"{context.where}: expected as many rows in each array of {path}, found {lengths}"
         raise ConfigError(msg)
 
 
-def _distinct(names: NDArray[Any], key: str, place: Place) -> NDArray[Any]:
+def _distinct(names: NDArray[Any], key: str, context: InputContext) -> NDArray[Any]:
     import pyarrow as pa
 
-    return names_of(pa.table({key: pa.array(names.tolist())}), key, f"{place.where}.key")
+    return names_of(pa.table({key: pa.array(names.tolist())}), key, f"{context.where}.key")
 
 
-def open_table(data: Table, place: Place) -> Stream:
+def open_table(data: Table, context: InputContext) -> InputStream:
     """A stream over the columns of a table."""
-    path = place.base / data.table
-    where = f"{place.where}.table"
-    table = read_table(path, where, (data.key, place.label_key))
-    key = key_entry(data.key, table.column_names, place)
+    path = context.base / data.table
+    where = f"{context.where}.table"
+    table = read_table(path, where, (data.key, context.label_key))
+    key = key_entry(data.key, table.column_names, context)
     names = None if key is None else names_of(table, key, where)
-    same = {key, data.key, data.target, place.label_key, *place.label_columns}
+    same = {key, data.key, data.target, context.label_key, *context.label_columns}
     groups = data.columns if data.columns is not None else [name for name in table.column_names if name not in same]
     if isinstance(groups, dict):
         x: Any = {name: features(table, columns, data.dtype, where) for name, columns in groups.items()}
     else:
         x = features(table, groups, data.dtype, where)
     target = None if data.target is None else column_of(table, data.target, where)
-    return _in_memory(x, target, names, place)
+    return _in_memory(x, target, names, context)
 
 
-def _in_memory(x: Any, y: Any, names: NDArray[Any] | None, place: Place) -> Stream:
+def _in_memory(x: Any, y: Any, names: NDArray[Any] | None, context: InputContext) -> InputStream:
     parts = x if isinstance(x, dict) else {"": x}
     n_rows = len(next(iter(parts.values())))
     if y is None and names is None:
-        return Stream(x, n_rows=n_rows)
+        return InputStream(x, n_rows=n_rows)
     import tensorflow as tf
 
     rows = np.arange(n_rows, dtype=np.int64)
     if y is None:
-        dataset = tf.data.Dataset.from_tensor_slices((x, rows)).batch(place.batch_size).map(without_target)
+        dataset = tf.data.Dataset.from_tensor_slices((x, rows)).batch(context.batch_size).map(without_target)
     elif names is None:
-        dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(place.batch_size)
+        dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(context.batch_size)
     else:
-        dataset = tf.data.Dataset.from_tensor_slices((x, y, rows)).batch(place.batch_size)
-    return Stream(dataset, lookup(names), n_rows=n_rows)
+        dataset = tf.data.Dataset.from_tensor_slices((x, y, rows)).batch(context.batch_size)
+    return InputStream(dataset, lookup(names), n_rows=n_rows)

@@ -22,7 +22,7 @@ BATCH_SIZE = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
+class InputStream:
     """What ``predict`` is given.
 
     Attributes:
@@ -39,7 +39,7 @@ class Stream:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class InputContext:
     """Where a stream is described, and for what.
 
     Attributes:
@@ -66,7 +66,7 @@ class Place:
         return self.labels is not None and self.labels.keys is not None
 
 
-def key_entry(given: str | None, known: list[str], place: Place) -> str | None:
+def key_entry(given: str | None, known: list[str], context: InputContext) -> str | None:
     """Where the name of each row stands.
 
     Raises:
@@ -74,15 +74,15 @@ def key_entry(given: str | None, known: list[str], place: Place) -> str | None:
             other way round: then rows would be compared by their place, which
             is not what was asked for.
     """
-    key = given if given is not None else (place.label_key if place.label_key in known else None)
-    if place.labels is None:
+    key = given if given is not None else (context.label_key if context.label_key in known else None)
+    if context.labels is None:
         return None
-    if key is None and place.keyed:
-        named = f"the labels are named by {place.label_key!r}" if place.label_key else "the labels are named"
-        msg = f"{place.where}.key: {named}, the data is not; say what names it, or leave out labels.key"
+    if key is None and context.keyed:
+        named = f"the labels are named by {context.label_key!r}" if context.label_key else "the labels are named"
+        msg = f"{context.where}.key: {named}, the data is not; say what names it, or leave out labels.key"
         raise ConfigError(msg)
-    if key is not None and not place.keyed:
-        msg = f"{place.where}.key: the rows are named by {key!r}, the labels are not; give labels.key"
+    if key is not None and not context.keyed:
+        msg = f"{context.where}.key: the rows are named by {key!r}, the labels are not; give labels.key"
         raise ConfigError(msg)
     return key
 

@@ -12,27 +12,27 @@ from evalguard.errors import ConfigError
 from evalguard.labels.labels import Labels
 from evalguard.step.config.data_sections import Feature, TFRecord
 from evalguard.step.inputs.images import pixels, scale
-from evalguard.step.inputs.stream import Place, Stream, key_entry, lookup, without_target
+from evalguard.step.inputs.stream import InputContext, InputStream, key_entry, lookup, without_target
 
 NO_LABEL = "(a key that no label has)"
 
 
-def open_tfrecord(data: TFRecord, place: Place) -> Stream:
+def open_tfrecord(data: TFRecord, context: InputContext) -> InputStream:
     """A stream over the examples of TFRecord files."""
     import tensorflow as tf
 
-    where = place.where
+    where = context.where
     unknown = [name for name in (*data.inputs, data.target) if name is not None and name not in data.features]
     if unknown:
         msg = f"{where}: expected {unknown[0]!r} among features, found {', '.join(data.features) or 'none'}"
         raise ConfigError(msg)
-    paths = _record_files(data, place)
-    key = key_entry(data.key, [], place)
+    paths = _record_files(data, context)
+    key = key_entry(data.key, [], context)
     wanted = [*data.inputs, *([data.target] if data.target is not None else [])]
     spec = {name: _feature(data.features[name]) for name in wanted}
     number = None
-    if key is not None and place.labels is not None:
-        number = _numbering(place.labels)
+    if key is not None and context.labels is not None:
+        number = _numbering(context.labels)
         text = data.features[key].dtype == "string" if key in data.features else True
         spec[key] = tf.io.FixedLenFeature([], tf.string if text else tf.int64)
 
@@ -48,22 +48,22 @@ def open_tfrecord(data: TFRecord, place: Place) -> Stream:
         return (x, row) if y is None else (x, y, row)
 
     records = tf.data.TFRecordDataset(paths, compression_type=data.compression)
-    dataset = records.map(parse, num_parallel_calls=tf.data.AUTOTUNE).batch(place.batch_size)
-    if number is None or place.labels is None or place.labels.keys is None:
-        return Stream(dataset.prefetch(tf.data.AUTOTUNE))
+    dataset = records.map(parse, num_parallel_calls=tf.data.AUTOTUNE).batch(context.batch_size)
+    if number is None or context.labels is None or context.labels.keys is None:
+        return InputStream(dataset.prefetch(tf.data.AUTOTUNE))
     if data.target is None:
         dataset = dataset.map(without_target)
-    keys = np.concatenate([place.labels.keys.astype(np.str_), [NO_LABEL]])  # -1: none of them
-    return Stream(dataset.prefetch(tf.data.AUTOTUNE), lookup(keys))
+    keys = np.concatenate([context.labels.keys.astype(np.str_), [NO_LABEL]])  # -1: none of them
+    return InputStream(dataset.prefetch(tf.data.AUTOTUNE), lookup(keys))
 
 
-def _record_files(data: TFRecord, place: Place) -> list[str]:
+def _record_files(data: TFRecord, context: InputContext) -> list[str]:
     patterns = [data.tfrecord] if isinstance(data.tfrecord, str) else data.tfrecord
     paths: list[str] = []
     for pattern in patterns:
-        found = sorted(glob.glob(str(place.base / pattern)))
+        found = sorted(glob.glob(str(context.base / pattern)))
         if not found:
-            existing(place.base / pattern, f"{place.where}.tfrecord", "TFRecord files")
+            existing(context.base / pattern, f"{context.where}.tfrecord", "TFRecord files")
         paths += found
     return paths
 

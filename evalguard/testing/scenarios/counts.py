@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from evalguard.testing.scenarios.data import Data, Mistake
+from evalguard.testing.scenarios.data import Scenario, ScenarioData
 
 
-def wrapped_generator(data: Data) -> Mistake:
+def wrapped_generator(data: ScenarioData) -> Scenario:
     """An endless generator goes on with sample 0 inside the last batch."""
 
     def stream() -> Iterator[Any]:
@@ -19,42 +19,42 @@ def wrapped_generator(data: Data) -> Mistake:
             yield data.rows(np.arange(at, at + data.batch_size) % data.n)
             at += data.batch_size
 
-    return data.done(stream, "stream wrapped", certain=True, steps=data.steps)
+    return data.predict_scenario(stream, "stream wrapped", certain=True, steps=data.steps)
 
 
-def wrapped_dataset(data: Data) -> Mistake:
+def wrapped_dataset(data: ScenarioData) -> Scenario:
     """``repeat()`` before ``batch()``, and ``steps`` rounded up."""
     made = data.dataset().repeat().batch(data.batch_size)
-    return data.done(lambda: made, "stream wrapped", certain=True, steps=data.steps)
+    return data.predict_scenario(lambda: made, "stream wrapped", certain=True, steps=data.steps)
 
 
-def padded(data: Data) -> Mistake:
+def padded(data: ScenarioData) -> Scenario:
     """The last sample fills the last batch."""
     more = data.steps * data.batch_size - data.n
     x = data.x[[*range(data.n), *[data.n - 1] * more]]
-    return Mistake(lambda model: model.predict(x, batch_size=data.batch_size, verbose=0), "padded", True, data.y)
+    return Scenario(lambda model: model.predict(x, batch_size=data.batch_size, verbose=0), "padded", True, data.y)
 
 
-def every_reader_reads_all(data: Data) -> Mistake:
+def every_reader_reads_all(data: ScenarioData) -> Scenario:
     """Two readers in parallel, each of which reads all batches instead of its share."""
     import tensorflow as tf
 
     batches = data.dataset().batch(data.batch_size)
     made = tf.data.Dataset.range(2).interleave(lambda _: batches, cycle_length=2)
-    return data.done(lambda: made, "source copied per worker, or not sharded", certain=False)
+    return data.predict_scenario(lambda: made, "source copied per worker, or not sharded", certain=False)
 
 
-def sampler_padding(data: Data) -> Mistake:
+def sampler_padding(data: ScenarioData) -> Scenario:
     """A sampler that gives three replicas equally many whole batches: it begins again at the first sample."""
     replicas = next(count for count in range(3, 9) if -data.n % (count * data.batch_size) >= data.batch_size)
     more = -data.n % (replicas * data.batch_size)
     ids = np.arange(data.n + more) % data.n
-    return data.done(
+    return data.predict_scenario(
         lambda: (data.rows(part) for part in data.cut(ids)), "sampler padding across replicas", certain=False
     )
 
 
-def cleared_cache(data: Data) -> Mistake:
+def cleared_cache(data: ScenarioData) -> Scenario:
     """The list that forms batches is cleared inside the endless loop."""
 
     def stream() -> Iterator[Any]:
@@ -66,34 +66,34 @@ def cleared_cache(data: Data) -> Mistake:
                     yield data.rows(cache)
                     cache = []
 
-    return data.done(stream, "partial batch thrown away at each pass", certain=True, steps=data.steps)
+    return data.predict_scenario(stream, "partial batch thrown away at each pass", certain=True, steps=data.steps)
 
 
-def floor_steps(data: Data) -> Mistake:
+def floor_steps(data: ScenarioData) -> Scenario:
     """``steps = N // batch_size``."""
     steps = data.n // data.batch_size
-    return data.done(data.endless, "`steps = N // batch_size`", certain=True, steps=steps)
+    return data.predict_scenario(data.endless, "`steps = N // batch_size`", certain=True, steps=steps)
 
 
-def floor_length(data: Data) -> Mistake:
+def floor_length(data: ScenarioData) -> Scenario:
     """``__len__`` rounds down."""
     made = data.pydataset(length=data.n // data.batch_size)
-    return data.done(made, "`__len__` rounds down", certain=True)
+    return data.predict_scenario(made, "`__len__` rounds down", certain=True)
 
 
-def dropped(data: Data) -> Mistake:
+def dropped(data: ScenarioData) -> Scenario:
     """``drop_remainder=True``."""
     made = data.dataset().batch(data.batch_size, drop_remainder=True)
-    return data.done(lambda: made, "partial batch dropped", certain=True)
+    return data.predict_scenario(lambda: made, "partial batch dropped", certain=True)
 
 
-def few_steps(data: Data) -> Mistake:
+def few_steps(data: ScenarioData) -> Scenario:
     """Fewer ``steps`` than batches."""
     steps = max(1, data.steps // 2)
-    return data.done(data.endless, "`steps` too small", certain=True, steps=steps)
+    return data.predict_scenario(data.endless, "`steps` too small", certain=True, steps=steps)
 
 
-def passed_over(data: Data) -> Mistake:
+def passed_over(data: ScenarioData) -> Scenario:
     """Files that cannot be read are passed over."""
     bad = {data.n // 9, data.n // 3, data.n // 2}
 
@@ -103,4 +103,4 @@ def passed_over(data: Data) -> Mistake:
             if left:
                 yield data.rows(left)
 
-    return data.done(stream, "samples left out by the source", certain=True)
+    return data.predict_scenario(stream, "samples left out by the source", certain=True)

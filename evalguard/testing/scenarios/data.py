@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Predict = Callable[[Any], Any]
+PredictFunction = Callable[[Any], Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Mistake:
+class Scenario:
     """An evaluation done wrong.
 
     Attributes:
@@ -27,7 +27,7 @@ class Mistake:
         engine: Package whose models ``predict`` takes, ``keras`` or ``tf_keras``.
     """
 
-    predict: Predict
+    predict: PredictFunction
     cause: str
     certain: bool
     labels: Any
@@ -37,7 +37,7 @@ class Mistake:
 
 
 @dataclass(frozen=True, eq=False)
-class Data:
+class ScenarioData:
     """Inputs and targets in label order, and how they are put into batches."""
 
     x: NDArray[Any]
@@ -94,6 +94,8 @@ class Data:
 
         return Batches
 
-    def done(self, source: Callable[[], Any], cause: str, *, certain: bool, steps: int | None = None) -> Mistake:
+    def predict_scenario(
+        self, source: Callable[[], Any], cause: str, *, certain: bool, steps: int | None = None
+    ) -> Scenario:
         """One ``predict`` of a source."""
-        return Mistake(lambda model: model.predict(source(), steps=steps, verbose=0), cause, certain, self.y)
+        return Scenario(lambda model: model.predict(source(), steps=steps, verbose=0), cause, certain, self.y)

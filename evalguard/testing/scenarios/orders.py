@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from evalguard.testing.scenarios.data import Data, Mistake
+from evalguard.testing.scenarios.data import Scenario, ScenarioData
 
 
-def racing(data: Data) -> Mistake:
+def racing(data: ScenarioData) -> Scenario:
     """Threads load batches, and whichever is ready goes first."""
     batches = data.cut(np.arange(data.n))
     slow = {0, 3 % len(batches)}
@@ -31,10 +31,10 @@ def racing(data: Data) -> Mistake:
                 jobs = [pool.submit(load, number) for number in range(first, min(first + 2, len(batches)))]
                 yield from (job.result() for job in as_completed(jobs))
 
-    return data.done(stream, "parallel work inside the source", certain=False)
+    return data.predict_scenario(stream, "parallel work inside the source", certain=False)
 
 
-def asked_by_two(data: Data) -> Mistake:
+def asked_by_two(data: ScenarioData) -> Scenario:
     """Two workers of tf_keras ask one iterator: the first to ask is not the first to be given."""
 
     class Loader:
@@ -56,7 +56,7 @@ def asked_by_two(data: Data) -> Mistake:
             finally:
                 self.given[turn].set()
 
-    return Mistake(
+    return Scenario(
         lambda model: model.predict(Loader(), steps=data.steps, workers=2, verbose=0),
         "unordered queue",
         True,
@@ -65,13 +65,13 @@ def asked_by_two(data: Data) -> Mistake:
     )
 
 
-def buffer_shuffle(data: Data) -> Mistake:
+def buffer_shuffle(data: ScenarioData) -> Scenario:
     """A shuffle buffer smaller than the data."""
     made = data.dataset().shuffle(max(2, data.n // 8), reshuffle_each_iteration=False, seed=1).batch(data.batch_size)
-    return data.done(lambda: made, "shuffle buffer", certain=True)
+    return data.predict_scenario(lambda: made, "shuffle buffer", certain=True)
 
 
-def shuffle_attribute(data: Data) -> Mistake:
+def shuffle_attribute(data: ScenarioData) -> Scenario:
     """``shuffle=True`` of a PyDataset, as of image iterators."""
 
     def shuffle(self: Any) -> None:
@@ -84,38 +84,38 @@ def shuffle_attribute(data: Data) -> Mistake:
         dataset.on_epoch_begin()  # Keras before 3.5 does not call it
         return dataset
 
-    return data.done(source, "`shuffle=True`", certain=True)
+    return data.predict_scenario(source, "`shuffle=True`", certain=True)
 
 
-def reshuffled(data: Data) -> Mistake:
+def reshuffled(data: ScenarioData) -> Scenario:
     """A dataset that is shuffled anew at each pass."""
     made = data.dataset().shuffle(data.n).batch(data.batch_size)
-    return data.done(lambda: made, "shuffled anew at each pass", certain=True)
+    return data.predict_scenario(lambda: made, "shuffled anew at each pass", certain=True)
 
 
-def sorted_as_text(data: Data) -> Mistake:
+def sorted_as_text(data: ScenarioData) -> Scenario:
     """Files listed as text: ``10`` before ``2``."""
     order = np.array(sorted(range(data.n), key=str))
-    return data.done(data.pydataset(order), "labels in another sort order", certain=False)
+    return data.predict_scenario(data.pydataset(order), "labels in another sort order", certain=False)
 
 
-def by_class(data: Data) -> Mistake:
+def by_class(data: ScenarioData) -> Scenario:
     """Directories of classes, one after the other."""
     order = np.argsort(data.y, kind="stable")
-    return data.done(data.pydataset(order), "labels in another sort order", certain=False)
+    return data.predict_scenario(data.pydataset(order), "labels in another sort order", certain=False)
 
 
-def shards(data: Data) -> Mistake:
+def shards(data: ScenarioData) -> Scenario:
     """Three shards, one put behind the other."""
 
     def predict(model: Any) -> Any:
         parts = (data.dataset().shard(3, rank).batch(data.batch_size) for rank in range(3))
         return [model.predict(part, verbose=0) for part in parts]
 
-    return Mistake(predict, "stride of 3", True, data.y, {"scope": "session"})
+    return Scenario(predict, "stride of 3", True, data.y, {"scope": "session"})
 
 
-def two_branches(data: Data) -> Mistake:
+def two_branches(data: ScenarioData) -> Scenario:
     """Inputs and targets come out of one shuffle by two ways."""
     import tensorflow as tf
 
@@ -123,11 +123,13 @@ def two_branches(data: Data) -> Mistake:
     # Not two lambdas in one line: TensorFlow warns that it cannot tell them apart.
     x, y = (numbers.map(partial(tf.gather, tf.constant(part))) for part in (data.x, data.y))
     apart = tf.data.Dataset.zip((x, y))
-    return data.done(lambda: apart.batch(data.batch_size), "labels in the stream belong to other rows", certain=True)
+    return data.predict_scenario(
+        lambda: apart.batch(data.batch_size), "labels in the stream belong to other rows", certain=True
+    )
 
 
-def label_file(data: Data) -> Mistake:
+def label_file(data: ScenarioData) -> Scenario:
     """The label file is off by one row."""
     source = data.pydataset()
     labels = np.roll(data.y, 1)
-    return Mistake(lambda model: model.predict(source(), verbose=0), "label file in another order", True, labels)
+    return Scenario(lambda model: model.predict(source(), verbose=0), "label file in another order", True, labels)

@@ -25,7 +25,7 @@ from evalguard.testing.scenarios.counts import (
     wrapped_dataset,
     wrapped_generator,
 )
-from evalguard.testing.scenarios.data import Data, Mistake
+from evalguard.testing.scenarios.data import Scenario, ScenarioData
 from evalguard.testing.scenarios.orders import (
     asked_by_two,
     buffer_shuffle,
@@ -40,7 +40,7 @@ from evalguard.testing.scenarios.orders import (
 )
 from evalguard.testing.scenarios.starts import left_in_the_queue, looked_at, one_buffer, reads_on, two_calls
 
-MISTAKES: Mapping[str, Callable[[Data], Mistake]] = {
+SCENARIOS: Mapping[str, Callable[[ScenarioData], Scenario]] = {
     "generator_looked_at": looked_at,
     "generator_for_two_calls": two_calls,
     "leftover_queue": left_in_the_queue,
@@ -70,11 +70,11 @@ MISTAKES: Mapping[str, Callable[[Data], Mistake]] = {
 }
 
 
-def mistake(name: str, x: Any, y: Any, *, batch_size: int = 32) -> Mistake:
+def scenario(name: str, x: Any, y: Any, *, batch_size: int = 32) -> Scenario:
     """An evaluation of these samples done wrong.
 
     Args:
-        name: A name in ``MISTAKES``.
+        name: A name in ``SCENARIOS``.
         x: Inputs in label order, shape ``(n, ...)``, no two rows equal; ``n``
             at least three batches and no multiple of ``batch_size``, since
             many mistakes are about the last, partial batch.
@@ -85,8 +85,8 @@ def mistake(name: str, x: Any, y: Any, *, batch_size: int = 32) -> Mistake:
         KeyError: No mistake has this name.
         ValueError: There are too few samples, or no partial batch.
     """
-    data = Data(np.asarray(x), np.asarray(y), batch_size)
+    data = ScenarioData(np.asarray(x), np.asarray(y), batch_size)
     if data.steps < 3 or data.n % batch_size == 0:
         msg = f"expected at least three batches and a partial one, found {data.n} samples in batches of {batch_size}"
         raise ValueError(msg)
-    return MISTAKES[name](data)
+    return SCENARIOS[name](data)

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalguard.testing.scenarios.data import Data, Mistake
+from evalguard.testing.scenarios.data import Scenario, ScenarioData
 
 
-def looked_at(data: Data) -> Mistake:
+def looked_at(data: ScenarioData) -> Scenario:
     """A batch is taken from the generator to look at it."""
 
     def predict(model: Any) -> Any:
@@ -20,10 +20,10 @@ def looked_at(data: Data) -> Mistake:
         next(stream)
         return model.predict(stream, steps=data.steps, verbose=0)
 
-    return Mistake(predict, "iterator not at its start", True, data.y)
+    return Scenario(predict, "iterator not at its start", True, data.y)
 
 
-def two_calls(data: Data) -> Mistake:
+def two_calls(data: ScenarioData) -> Scenario:
     """One generator for two calls: the first has read ahead of its ``steps``."""
     first = data.steps // 2
 
@@ -31,10 +31,10 @@ def two_calls(data: Data) -> Mistake:
         stream = data.endless()
         return [model.predict(stream, steps=steps, verbose=0) for steps in (first, data.steps - first)]
 
-    return Mistake(predict, "source ahead of the first call", True, data.y, {"scope": "session"})
+    return Scenario(predict, "source ahead of the first call", True, data.y, {"scope": "session"})
 
 
-def left_in_the_queue(data: Data) -> Mistake:
+def left_in_the_queue(data: ScenarioData) -> Scenario:
     """``workers=2`` and ``validation_steps``: the next epoch's validation begins with what this one's queue held."""
 
     def train(model: Any) -> Any:
@@ -46,17 +46,17 @@ def left_in_the_queue(data: Data) -> Mistake:
         options = {"validation_data": data.pydataset()(workers=2), "validation_steps": data.steps // 2 + 1}
         return copied.fit(*data.rows(range(data.batch_size)), epochs=2, verbose=0, **options)
 
-    return Mistake(train, "leftover queue, `workers > 1`", False, data.y, training=True)
+    return Scenario(train, "leftover queue, `workers > 1`", False, data.y, training=True)
 
 
-def reads_on(data: Data) -> Mistake:
+def reads_on(data: ScenarioData) -> Scenario:
     """``__getitem__`` gives the next batch, whichever is asked for."""
     stream = data.endless()
     made = type("ReadsOn", (data.pydataset(),), {"__getitem__": lambda self, index: next(stream)})
-    return data.done(made, "`__getitem__` depends on more than its index", certain=True)
+    return data.predict_scenario(made, "`__getitem__` depends on more than its index", certain=True)
 
 
-def one_buffer(data: Data) -> Mistake:
+def one_buffer(data: ScenarioData) -> Scenario:
     """One array is filled again for each batch."""
     buffer = aligned((data.batch_size, *data.x.shape[1:]), data.x.dtype)
 
@@ -68,7 +68,7 @@ def one_buffer(data: Data) -> Mistake:
 
     given = {"reference": None}
     cause = "the source fills its array again"
-    return Mistake(lambda model: model.predict(stream(), steps=data.steps, verbose=0), cause, True, data.y, given)
+    return Scenario(lambda model: model.predict(stream(), steps=data.steps, verbose=0), cause, True, data.y, given)
 
 
 def aligned(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:

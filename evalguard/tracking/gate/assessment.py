@@ -105,37 +105,37 @@ class Demand:
     now_ms: int
 
 
-def answer(store: Store, question: Question, demand: Demand) -> GateResult:
+def answer(store: Store, selection: Question, requirements: Demand) -> GateResult:
     """The gate's answer: each evaluation with the reasons why it does not count."""
-    evaluations = tuple(_judged(store, run, slot, demand) for run, slot in question.found)
-    reasons = list(question.reasons)
-    reasons += [f"run {run_id} has no guarded evaluation" for run_id in question.unguarded]
+    evaluations = tuple(_assessed(store, run, slot, requirements) for run, slot in selection.found)
+    reasons = list(selection.reasons)
+    reasons += [f"run {run_id} has no guarded evaluation" for run_id in selection.unguarded]
     reasons += [f"{item.name} in run {item.run_id}: {why}" for item in evaluations for why in item.refused]
-    if all(slot.is_validation for _, slot in question.found):
-        reasons.append(f"{question.asked} has no guarded evaluation: no evidence is not a pass")
+    if all(slot.is_validation for _, slot in selection.found):
+        reasons.append(f"{selection.asked} has no guarded evaluation: no evidence is not a pass")
     return GateResult(
-        asked=question.asked,
+        asked=selection.asked,
         passed=not reasons,
         evaluations=evaluations,
-        unguarded=tuple(question.unguarded),
-        superseded=tuple(_evaluation(run, slot, ()) for run, slot in question.superseded),
+        unguarded=tuple(selection.unguarded),
+        superseded=tuple(_evaluation(run, slot, ()) for run, slot in selection.superseded),
         reasons=tuple(reasons),
     )
 
 
-def about_statement(path: str | Path, files: Sequence[str | Path], demand: Demand) -> GateResult:
+def about_statement(path: str | Path, files: Sequence[str | Path], requirements: Demand) -> GateResult:
     """The answer for an attestation, compared with the files at hand."""
     statement = attestation.read(path)
     compared = attestation.compare(statement, files)
-    notes = statement.notes
-    fields = {name: notes.get(name, "") for name in ("verdict", "proof", "labels", "checked_at_ms")}
-    slot = Slot(notes.get("evaluation", ""), fields)
-    refused = [*_refusals(slot, demand), *attestation.inconsistencies(statement)]
+    annotations = statement.annotations
+    fields = {name: annotations.get(name, "") for name in ("verdict", "proof", "labels", "checked_at_ms")}
+    slot = Slot(annotations.get("evaluation", ""), fields)
+    refused = [*_refusals(slot, requirements), *attestation.inconsistencies(statement)]
     evaluation = Evaluation(
         "", slot.name, slot["verdict"], slot["proof"], slot["labels"], "", slot.checked_at_ms, tuple(refused)
     )
     reasons = [f"{slot.name}: {why}" for why in refused]
-    reasons += [f"{file}: none of the files that were judged, or changed since" for file in compared.strangers]
+    reasons += [f"{file}: none of the files that were judged, or changed since" for file in compared.unmatched]
     return GateResult(
         asked=f"attestation {path}",
         passed=not reasons,
@@ -163,32 +163,34 @@ def _slot_of(item: Evaluation) -> Slot:
     return Slot(item.name, {"verdict": item.verdict, "checked_at_ms": str(item.checked_at_ms)})
 
 
-def _judged(store: Store, run: Any, slot: Slot, demand: Demand) -> Evaluation:
-    refused = _refusals(slot, demand)
-    if slot["verdict"] in demand.accept:
+def _assessed(store: Store, run: Any, slot: Slot, requirements: Demand) -> Evaluation:
+    refused = _refusals(slot, requirements)
+    if slot["verdict"] in requirements.accept:
         refused += contradictions(store, run.info.run_id, slot)
     return _evaluation(run, slot, refused)
 
 
-def _refusals(slot: Slot, demand: Demand) -> list[str]:
-    if slot["verdict"] in demand.accept:
-        return _unmet(slot, demand)
+def _refusals(slot: Slot, requirements: Demand) -> list[str]:
+    if slot["verdict"] in requirements.accept:
+        return _unmet(slot, requirements)
     why = f" ({slot['reason']})" if slot["reason"] else ""
     return [f"the verdict is {slot['verdict'] or 'missing'}{why}"]
 
 
-def _unmet(slot: Slot, demand: Demand) -> list[str]:
+def _unmet(slot: Slot, requirements: Demand) -> list[str]:
     """What was asked for and is not so."""
     unmet = []
     # Record and report say the same as the tag, or it is refused for that: see `contradictions`.
-    if _level(slot["proof"]) < _level(demand.require):
-        unmet.append(f"proof {slot['proof'] or 'missing'}, weaker than {demand.require}")
-    if demand.labels and slot["labels"] not in demand.labels:
-        unmet.append(f"judged against labels {slot['labels'] or 'unknown'}, asked for {' or '.join(demand.labels)}")
-    if demand.not_before_ms and slot.checked_at_ms < demand.not_before_ms:
-        days = (demand.now_ms - slot.checked_at_ms) / 86_400_000
+    if _level(slot["proof"]) < _level(requirements.require):
+        unmet.append(f"proof {slot['proof'] or 'missing'}, weaker than {requirements.require}")
+    if requirements.labels and slot["labels"] not in requirements.labels:
+        unmet.append(
+            f"judged against labels {slot['labels'] or 'unknown'}, asked for {' or '.join(requirements.labels)}"
+        )
+    if requirements.not_before_ms and slot.checked_at_ms < requirements.not_before_ms:
+        days = (requirements.now_ms - slot.checked_at_ms) / 86_400_000
         unmet.append(f"judged {days:.1f} days ago, older than allowed")
-    if slot.checked_at_ms > demand.now_ms + CLOCK_MS:
+    if slot.checked_at_ms > requirements.now_ms + CLOCK_MS:
         unmet.append("judged in the future: its age is not known")
     return unmet
 

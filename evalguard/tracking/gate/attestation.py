@@ -28,14 +28,14 @@ class Statement:
         path: The file it was read from.
         result: ``PASSED``, ``WARNED`` or ``FAILED``.
         subjects: Name of each file it is about → SHA-256.
-        notes: What it says of the evaluation: ``evaluation``, ``verdict``,
+        annotations: What it says of the evaluation: ``evaluation``, ``verdict``,
             ``proof``, ``labels``, ``report_sha256``, ``checked_at_ms``.
     """
 
     path: Path
     result: str
     subjects: dict[str, str]
-    notes: dict[str, str]
+    annotations: dict[str, str]
 
 
 def read(path: str | Path) -> Statement:
@@ -50,11 +50,13 @@ def read(path: str | Path) -> Statement:
         kind = (data["_type"], data["predicateType"])
         subjects = {str(item["name"]): str(item["digest"]["sha256"]).lower() for item in data["subject"]}
         predicate = data["predicate"]
-        notes = predicate["configuration"][0]["annotations"]
-        statement = Statement(path, str(predicate["result"]), subjects, {str(k): str(v) for k, v in notes.items()})
+        annotations = predicate["configuration"][0]["annotations"]
+        statement = Statement(
+            path, str(predicate["result"]), subjects, {str(k): str(v) for k, v in annotations.items()}
+        )
     except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        told = f"{type(error).__name__}: {error}"[:120]
-        msg = f"{path}: expected an attestation.json that evalguard wrote (an in-toto test result), found: {told}"
+        problem = f"{type(error).__name__}: {error}"[:120]
+        msg = f"{path}: expected an attestation.json that evalguard wrote (an in-toto test result), found: {problem}"
         raise ConfigError(msg) from error
     if kind != (STATEMENT, PREDICATE):
         msg = f"{path}: expected {STATEMENT} with {PREDICATE}, found {kind[0]!r:.80} with {kind[1]!r:.80}"
@@ -65,12 +67,12 @@ def read(path: str | Path) -> Statement:
 def inconsistencies(statement: Statement) -> list[str]:
     """Where it contradicts itself, or the report that lies beside it."""
     wrong = []
-    verdict = statement.notes.get("verdict", "")
+    verdict = statement.annotations.get("verdict", "")
     if verdict not in set(Verdict) or RESULTS[Verdict(verdict)] != statement.result:
         wrong.append(f"it says {statement.result} of a verdict {verdict or 'that is missing'}")
     report = statement.path.with_name(re.sub(r"^attestation", "report", statement.path.name))
     if report != statement.path and report.is_file():
-        if file_sha256(report) != statement.notes.get("report_sha256"):
+        if file_sha256(report) != statement.annotations.get("report_sha256"):
             wrong.append(f"{report.name} beside it is not the report that it is about")
         else:
             wrong += _against_report(statement, report)
@@ -83,30 +85,30 @@ def _against_report(statement: Statement, path: Path) -> list[str]:
         report = Report.from_dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return [f"{path.name} beside it is no report that this version of evalguard can read: {error}"]
-    told = {"verdict": report.verdict.value, "proof": report.proof}
+    claimed = {"verdict": report.verdict.value, "proof": report.proof}
     return [
-        f"it says {name} {statement.notes.get(name) or 'missing'}, {path.name} beside it {value}"
-        for name, value in told.items()
-        if statement.notes.get(name, "") != value
+        f"it says {name} {statement.annotations.get(name) or 'missing'}, {path.name} beside it {value}"
+        for name, value in claimed.items()
+        if statement.annotations.get(name, "") != value
     ]
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class FileComparison:
     """Files at hand against the subjects of a statement.
 
     Attributes:
         matched: File → the subject that it is.
-        strangers: Files that the statement is not about.
+        unmatched: Files that the statement is not about.
         unchecked: Subjects that none of the files is.
     """
 
     matched: dict[str, str]
-    strangers: tuple[str, ...]
+    unmatched: tuple[str, ...]
     unchecked: tuple[str, ...]
 
 
-def compare(statement: Statement, files: Sequence[str | Path]) -> Compared:
+def compare(statement: Statement, files: Sequence[str | Path]) -> FileComparison:
     """Find each file among the subjects, by digest: names are for people.
 
     Raises:
@@ -114,7 +116,7 @@ def compare(statement: Statement, files: Sequence[str | Path]) -> Compared:
     """
     by_digest = {digest: name for name, digest in statement.subjects.items()}
     matched: dict[str, str] = {}
-    strangers = []
+    unmatched = []
     seen: set[str] = set()
     for path in map(Path, files):
         found = [by_digest[digest] for digest in possible_sha256(path) if digest in by_digest]
@@ -122,5 +124,5 @@ def compare(statement: Statement, files: Sequence[str | Path]) -> Compared:
         if found:
             matched[str(path)] = ", ".join(sorted(set(found)))
         else:
-            strangers.append(str(path))
-    return Compared(matched, tuple(strangers), tuple(sorted(statement.subjects.keys() - seen)))
+            unmatched.append(str(path))
+    return FileComparison(matched, tuple(unmatched), tuple(sorted(statement.subjects.keys() - seen)))

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import get_args
 
-from evalguard.core.policy import Require, check_word
+from evalguard.core.policy import Require, check_choice
 from evalguard.errors import ConfigError, SinkError
 from evalguard.tracking.deadline import ASK_S
 from evalguard.tracking.gate.assessment import ACCEPTABLE, Demand, GateResult, about_statement, answer
@@ -83,18 +83,18 @@ def gate(
     now_ms = int(time.time() * 1000)
     not_before_ms = 0 if max_age is None else now_ms - _milliseconds(max_age, "max_age")
     digests = (labels_digest,) if isinstance(labels_digest, str) else tuple(labels_digest or ())
-    check_word("require", require, get_args(Require))
-    demand = Demand(_accepted(accept), require, digests, not_before_ms, now_ms)
+    check_choice("require", require, get_args(Require))
+    requirements = Demand(_accepted(accept), require, digests, not_before_ms, now_ms)
     if attestation is not None:
-        return about_statement(attestation, files, demand)
+        return about_statement(attestation, files, requirements)
     store = Store(tracking_uri, timeout_s)
     if model is not None:
-        question = about_model(store, model)
+        selection = about_model(store, model)
     elif run is not None:
-        question = about_run(store, run)
+        selection = about_run(store, run)
     else:
-        question = about_experiment(store, str(experiment), _since_ms(since, now_ms))
-    result = answer(store, question, demand)
+        selection = about_experiment(store, str(experiment), _since_ms(since, now_ms))
+    result = answer(store, selection, requirements)
     if tag_version and model is not None:
         return _tag_version(store, model, result)
     return result
@@ -166,13 +166,13 @@ def _tag_version(store: Store, model: str, result: GateResult) -> GateResult:
         "runs": ",".join(sorted({item.run_id for item in result.evaluations})),
     }
     try:
-        present = store.ask("get_model_version", name, version).tags
+        present = store.call("get_model_version", name, version).tags
         for field_name, value in tags.items():
             key = f"{FOLDER}.{field_name}"
             if value:
-                store.ask("set_model_version_tag", name, version, key, value[:MAX_TAG])
+                store.call("set_model_version_tag", name, version, key, value[:MAX_TAG])
             elif key in present:
-                store.ask("delete_model_version_tag", name, version, key)
+                store.call("delete_model_version_tag", name, version, key)
     except (LookupError, SinkError) as error:
         return replace(result, not_tagged=str(error))
     return result

@@ -39,8 +39,8 @@ def _against_record(run_id: str, slot: Slot, record: Mapping[str, Any]) -> list[
     wrong = []
     if record["run_id"] != run_id or record["name"] != slot.name:
         wrong.append(f"its record is that of {record['name']} in run {record['run_id']}")
-    told = {**record["fields"], **{name: record[name] for name in ("counts", "began_at_ms", "checked_at_ms")}}
-    expected = {name: str(told.get(name, ""))[:MAX_TAG] for name in FIELDS if name != "record"}
+    recorded = {**record["fields"], **{name: record[name] for name in ("counts", "began_at_ms", "checked_at_ms")}}
+    expected = {name: str(recorded.get(name, ""))[:MAX_TAG] for name in FIELDS if name != "record"}
     wrong += [
         f"its tag {name} says {slot[name][:60]!r}, its record {value[:60]!r}"
         for name, value in expected.items()
@@ -50,10 +50,10 @@ def _against_record(run_id: str, slot: Slot, record: Mapping[str, Any]) -> list[
 
 
 def _against_report(slot: Slot, report: Report) -> list[str]:
-    told = {"verdict": report.verdict.value, "proof": report.proof, "labels": str(report.labels.get("digest", ""))}
+    recorded = {"verdict": report.verdict.value, "proof": report.proof, "labels": str(report.labels.get("digest", ""))}
     wrong = [
         f"its tag {name} says {slot[name]!r}, its report {value!r}"
-        for name, value in told.items()
+        for name, value in recorded.items()
         if slot[name] != value
     ]
     if report.verdict.value == "PASS" and report.violations:

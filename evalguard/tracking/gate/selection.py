@@ -27,24 +27,24 @@ class Question:
 def about_model(store: Store, model: str) -> Question:
     """Evaluations of a registered model version."""
     name, version = registered_version(model)
-    found = store.named(model, "get_model_version", name, version)
+    found = store.get_existing(model, "get_model_version", name, version)
     known = _lineage(store, found)
-    question = Question(model)
+    selection = Question(model)
     seen: dict[str, Any] = {}
     for word in known.names:
         seen |= {run.info.run_id: run for run in store.runs(f"tags.`{FOLDER}.model` LIKE {quoted(f'%{word}%')}")}
     linked = [
         (run, slot) for run in seen.values() for slot in slots(run.data.tags).values() if slot["model"] in known.names
     ]
-    linked += _of_its_own_run(store, question, found, known)
-    question.found, question.superseded = _latest(linked)
+    linked += _evaluations_of_own_run(store, selection, found, known)
+    selection.found, selection.superseded = _latest(linked)
     if found.run_id and all(slot.is_validation for _, slot in linked):
-        question.unguarded.append(found.run_id)
-    return question
+        selection.unguarded.append(found.run_id)
+    return selection
 
 
 def _lineage(store: Store, version: Any) -> Lineage:
-    return lineage(lambda *at: store.ask("get_model_version", *at), version.name, str(version.version))
+    return lineage(lambda *at: store.call("get_model_version", *at), version.name, str(version.version))
 
 
 def registered_version(model: str) -> tuple[str, str]:
@@ -60,19 +60,19 @@ def registered_version(model: str) -> tuple[str, str]:
     return match[1], match[2]
 
 
-def _of_its_own_run(store: Store, question: Question, version: Any, known: Lineage) -> list[tuple[Any, Slot]]:
+def _evaluations_of_own_run(store: Store, selection: Question, version: Any, known: Lineage) -> list[tuple[Any, Slot]]:
     """Evaluations, in the run that logged the model, that do not say which model they are of."""
     try:
-        run = store.ask("get_run", version.run_id) if version.run_id else None
+        run = store.call("get_run", version.run_id) if version.run_id else None
     except LookupError:
         return []
-    silent = [(run, slot) for slot in slots(run.data.tags).values() if not slot["model"]] if run else []
-    if silent and _logged_others(store, run, known):
-        question.reasons.append(
-            f"run {version.run_id} logged several models, and {', '.join(slot.name for _, slot in silent)} "
+    unattributed = [(run, slot) for slot in slots(run.data.tags).values() if not slot["model"]] if run else []
+    if unattributed and _logged_others(store, run, known):
+        selection.reasons.append(
+            f"run {version.run_id} logged several models, and {', '.join(slot.name for _, slot in unattributed)} "
             "does not say which one it is of: name the model where it is evaluated"
         )
-    return silent
+    return unattributed
 
 
 def _logged_others(store: Store, run: Any, known: Lineage) -> bool:
@@ -96,47 +96,47 @@ def _latest(linked: list[tuple[Any, Slot]]) -> tuple[list[tuple[Any, Slot]], lis
 
 def about_run(store: Store, run_id: str) -> Question:
     """Evaluations of a run and of the runs nested in it."""
-    run = store.named(f"run {run_id}", "get_run", run_id)
-    question = Question(f"run {run_id}")
+    run = store.get_existing(f"run {run_id}", "get_run", run_id)
+    selection = Question(f"run {run_id}")
     if run.info.lifecycle_stage != "active":
-        question.reasons.append(f"run {run_id} is deleted")
+        selection.reasons.append(f"run {run_id} is deleted")
     runs, level = {run_id: run}, [run_id]
     while level:
         nested = [found for parent in level for found in store.runs(f"tags.`mlflow.parentRunId` = {quoted(parent)}")]
         level = [found.info.run_id for found in nested if found.info.run_id not in runs]
         runs |= {found.info.run_id: found for found in nested}
-    return _about_runs(question, runs)
+    return _select_runs(selection, runs)
 
 
 def about_experiment(store: Store, name: str, since_ms: int) -> Question:
     """Evaluations of an experiment's runs that started since then."""
-    found = store.named(f"an experiment named {name!r}", "get_experiment_by_name", name)
+    found = store.get_existing(f"an experiment named {name!r}", "get_experiment_by_name", name)
     runs = store.runs(f"attributes.start_time >= {since_ms}", [found.experiment_id])
-    question = _about_runs(Question(f"experiment {name}"), {run.info.run_id: run for run in runs})
+    selection = _select_runs(Question(f"experiment {name}"), {run.info.run_id: run for run in runs})
     if not runs:
-        question.reasons.append(f"experiment {name} has no run since then")
-    return question
+        selection.reasons.append(f"experiment {name} has no run since then")
+    return selection
 
 
-def _about_runs(question: Question, runs: Mapping[str, Any]) -> Question:
+def _select_runs(selection: Question, runs: Mapping[str, Any]) -> Question:
     """Every evaluation of these runs, and those of them that nobody guarded."""
     present = {run_id: slots(run.data.tags) for run_id, run in runs.items()}
     guarded = {run_id: any(not slot.is_validation for slot in found.values()) for run_id, found in present.items()}
-    question.found += [(runs[run_id], slot) for run_id, found in present.items() for slot in found.values()]
+    selection.found += [(runs[run_id], slot) for run_id, found in present.items() for slot in found.values()]
     parents = {run_id: run.data.tags.get("mlflow.parentRunId") for run_id, run in runs.items()}
     for run_id in present:
         # A run with nested ones stands for them: they are guarded, or listed themselves.
-        if guarded[run_id] or run_id in parents.values() or _guarded_above(run_id, parents, guarded):
+        if guarded[run_id] or run_id in parents.values() or _has_guarded_parent(run_id, parents, guarded):
             continue
-        question.unguarded.append(run_id)
+        selection.unguarded.append(run_id)
     for run_id, run in runs.items():
-        told = run_tags(present[run_id]) if present[run_id] else {}
-        if any(run.data.tags.get(name) != value for name, value in told.items()):
-            question.reasons.append(f"run {run_id}: its tags {FOLDER}.* do not follow from its evaluations; edited?")
-    return question
+        expected = run_tags(present[run_id]) if present[run_id] else {}
+        if any(run.data.tags.get(name) != value for name, value in expected.items()):
+            selection.reasons.append(f"run {run_id}: its tags {FOLDER}.* do not follow from its evaluations; edited?")
+    return selection
 
 
-def _guarded_above(run_id: str, parents: Mapping[str, str | None], guarded: Mapping[str, bool]) -> bool:
+def _has_guarded_parent(run_id: str, parents: Mapping[str, str | None], guarded: Mapping[str, bool]) -> bool:
     seen = {run_id}
     parent = parents.get(run_id)
     while parent is not None and parent in parents and parent not in seen:

@@ -11,11 +11,11 @@ import tensorflow as tf
 import tf_keras
 
 import evalguard
-from evalguard.capture.batch_digests import COME_ROUND, LARGE
-from evalguard.capture.buffer_reuse import Lent
+from evalguard.capture.batch_digests import MIN_LARGE_SIZE, REUSE_WINDOW
+from evalguard.capture.buffer_reuse import BufferReuseDetector
 from evalguard.capture.contract import CaptureOptions, Untagged
 from evalguard.capture.probes.tf_data import TfDataProbe
-from evalguard.capture.recording.batches import take
+from evalguard.capture.recording.batches import capture_batch
 from evalguard.capture.recording.recorder import Recorder
 from evalguard.core.trace import ALTERED
 from tests.buffers import aligned
@@ -23,7 +23,7 @@ from tests.buffers import aligned
 BATCH, N = 8, 48
 WIDTH = 16
 # Of large batches some places of each row are looked at.
-WIDE = LARGE // BATCH
+WIDE = MIN_LARGE_SIZE // BATCH
 
 
 def filled(buffer, start):
@@ -92,8 +92,8 @@ def test_a_batch_that_changed_while_the_model_computed_is_marked():
 
     recorder = Recorder(CaptureOptions(), Stream())
     for pull in (0, 1):
-        recorder.note(np.zeros((BATCH, WIDTH)), pull)
-    recorder.ran()
+        recorder.record(np.zeros((BATCH, WIDTH)), pull)
+    recorder.after_step()
     assert np.asarray(recorder.tags.tags()).tolist() == [*range(BATCH), *[ALTERED] * BATCH]
 
 
@@ -130,10 +130,10 @@ def test_a_dataset_whose_array_is_filled_while_the_model_computes_proves_nothing
     probe = TfDataProbe(tf.data.Dataset.from_generator(batches, output_signature=spec), {})
     recorder = Recorder(CaptureOptions("always"), probe)
     for number, data in enumerate(probe.source):
-        take(recorder, data)
+        capture_batch(recorder, data)
         if number == when:
             buffer += 1
-        recorder.ran()
+        recorder.after_step()
     recorder.end()
     trace = recorder.trace(method="predict", source=probe.state(N // BATCH), index_source="stated", n_rows=N)
     assert trace.fingerprints is None
@@ -153,19 +153,19 @@ def test_arrays_that_are_filled_in_turn_are_told_from_new_ones(arrays):
     spec = tf.TensorSpec((BATCH, WIDTH), tf.float32)
     for copied in (False, True):
         dataset = tf.data.Dataset.from_generator(batches, args=(copied,), output_signature=spec)
-        lent = Lent(lambda data: (data, None))
+        lent = BufferReuseDetector(lambda data: (data, None))
         for data in dataset:
-            lent.take(data)
-        assert lent.shared is lent.filled_anew is not copied
+            lent.identify(data)
+        assert lent.mutable is lent.overwritten is not copied
 
 
 def test_a_cache_hands_out_the_same_memory_with_the_same_rows():
-    lent = Lent(lambda data: (data, None))
+    lent = BufferReuseDetector(lambda data: (data, None))
     for data in tf.data.Dataset.from_tensors(np.ones((BATCH, WIDTH), "float32")).repeat(6):
-        lent.take(data)
+        lent.identify(data)
         assert lent.intact() == [True]
-    assert lent.shared
-    assert not lent.filled_anew
+    assert lent.mutable
+    assert not lent.overwritten
 
 
 class Long(keras.utils.PyDataset):
@@ -185,7 +185,7 @@ class Long(keras.utils.PyDataset):
         self.spoilt, self.order, self.given = spoilt, order, {}
 
     def __len__(self):
-        return 3 * COME_ROUND
+        return 3 * REUSE_WINDOW
 
     def __getitem__(self, index):
         if self.spoilt is not None and index == self.spoilt + 1:
@@ -198,7 +198,7 @@ class Long(keras.utils.PyDataset):
         return buffer, np.arange(number * BATCH, (number + 1) * BATCH)
 
 
-LONG = np.arange(3 * COME_ROUND * BATCH)
+LONG = np.arange(3 * REUSE_WINDOW * BATCH)
 
 
 def predicted(source, **options):
@@ -217,7 +217,7 @@ def test_items_that_are_looked_at_later_are_judged_the_same(options):
     assert (rows == LONG).all()
     assert report.verdict == "PASS"
     assert report.proof == ("identity" if options else "labels")
-    order = np.arange(3 * COME_ROUND)
+    order = np.arange(3 * REUSE_WINDOW)
     order[[150, 170]] = order[[170, 150]]
     rows, report = predicted(Long(order=order), **options)
     assert report.verdict == "FAIL"
@@ -244,7 +244,7 @@ def test_arrays_that_tensorflow_copies_may_be_filled_anew(buffers, opaque):
     rows, report = predicted(Long(buffers=buffers, opaque=opaque, beyond=16))
     assert (rows == LONG).all()
     assert report.verdict == "PASS"
-    order = np.arange(3 * COME_ROUND)
+    order = np.arange(3 * REUSE_WINDOW)
     order[[20, 170]] = order[[170, 20]]
     rows, report = predicted(Long(buffers=buffers, opaque=opaque, beyond=16, order=order))
     assert (rows != LONG).sum() == 2 * BATCH

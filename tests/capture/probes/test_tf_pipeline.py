@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from evalguard.capture.probes.tf_pipeline import MAX_NODES, makes_its_batches, pipeline_facts
+from evalguard.capture.probes.tf_pipeline import MAX_NODES, allocates_batches, pipeline_facts
 
 N = 20
 
@@ -117,7 +117,7 @@ def from_python():
 
 def test_what_python_made_may_change_later():
     """The fault is real: else there would be nothing to beware of."""
-    assert not makes_its_batches(from_python())
+    assert not allocates_batches(from_python())
     assert {float(row[0]) for row in list(from_python())} == {9.0}
 
 
@@ -132,7 +132,7 @@ def test_what_python_made_may_change_later():
     ],
 )
 def test_what_batch_made_is_nobody_elses(dataset):
-    assert makes_its_batches(dataset())
+    assert allocates_batches(dataset())
     assert 9.0 not in {float(batch[0, 0]) for batch in list(dataset())}
 
 
@@ -149,4 +149,4 @@ def test_what_batch_made_is_nobody_elses(dataset):
     ],
 )
 def test_what_is_not_known_to_be_nobody_elses_is_not_claimed(dataset):
-    assert not makes_its_batches(dataset())
+    assert not allocates_batches(dataset())

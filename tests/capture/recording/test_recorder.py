@@ -8,11 +8,11 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalguard.capture.batch_digests import FOR_EVER, Seals
+from evalguard.capture.batch_digests import UNLIMITED, BatchDigests
 from evalguard.capture.contract import CaptureOptions, Untagged
-from evalguard.capture.recording.batches import take
+from evalguard.capture.recording.batches import capture_batch
 from evalguard.capture.recording.recorder import Recorder
-from evalguard.capture.recording.small_batches import MOST_BATCHES, MOST_KEPT, SMALL_BATCH, Held
+from evalguard.capture.recording.small_batches import MAX_BATCHES, MAX_PENDING_BYTES, SMALL_BATCH, SmallBatchBuffer
 from evalguard.data.fingerprint import row_fingerprints
 from tests.buffers import aligned, aligned_copy
 
@@ -26,8 +26,8 @@ def batch(number, width=SMALL):
 
 def run(recorder, batches):
     for data in batches:
-        take(recorder, data)
-    recorder.settle()
+        capture_batch(recorder, data)
+    recorder.flush()
     return recorder
 
 
@@ -35,7 +35,7 @@ def run(recorder, batches):
 def test_batches_of_all_sizes_are_noted_in_the_order_they_were_fed(widths):
     fed = [batch(number, width) for number, width in enumerate(widths)]
     recorder = run(Recorder(CaptureOptions("always")), fed)
-    found = recorder.contents.parts[:]
+    found = recorder.fingerprints.parts[:]
     assert found.tolist() == np.concatenate([row_fingerprints(data[0])[0] for data in fed]).tolist()
     assert len(recorder.tags) == len(fed)
 
@@ -44,26 +44,26 @@ class Sealed:
     """What a probe knows of a source whose batches are sealed."""
 
     def __init__(self):
-        self.seals = Seals()
+        self.digests = BatchDigests()
 
     @property
     def unwrap(self):
-        return self.seals.take
+        return self.digests.identify
 
     @property
-    def bare(self):
-        return not self.seals.shared
+    def tag_from_rows(self):
+        return not self.digests.mutable
 
     @property
-    def shared(self):
-        return self.seals.shared
+    def mutable(self):
+        return self.digests.mutable
 
     @property
-    def lasting(self):
-        return self.seals.lasting
+    def safe_batches(self):
+        return self.digests.safe_batches
 
     def intact(self):
-        return self.seals.intact()
+        return self.digests.intact()
 
 
 @pytest.mark.parametrize("filled_anew_after", [0, 1, 3])
@@ -75,17 +75,17 @@ def test_the_order_stays_where_a_source_begins_to_fill_its_array_anew(filled_ane
     for number, data in enumerate(fed):
         if number >= filled_anew_after:
             buffer[:] = number
-            stream.seals.put((buffer,), number)
+            stream.digests.put((buffer,), number)
         else:
-            stream.seals.put(data, number)
-        take(recorder, data)
-        recorder.ran()
-    recorder.settle()
-    assert stream.shared
+            stream.digests.put(data, number)
+        capture_batch(recorder, data)
+        recorder.after_step()
+    recorder.flush()
+    assert stream.mutable
     assert np.asarray(recorder.tags.tags()).tolist() == [
         (number << 32) + row for number in range(6) for row in range(3)
     ]
-    found = recorder.contents.parts[:]
+    found = recorder.fingerprints.parts[:]
     assert found.tolist() == np.concatenate([row_fingerprints(data[0])[0] for data in fed]).tolist()
 
 
@@ -97,17 +97,17 @@ def test_the_order_stays_where_a_source_begins_to_hand_out_memory_that_is_taken_
         aligned_copy(np.full((ROWS, width), number, np.float32), 0 if number in {3, 5} else 16) for number in range(8)
     ]
     for number, data in enumerate(fed):
-        stream.seals.put((data,), number)
-        take(recorder, (data,))
-        recorder.ran()
+        stream.digests.put((data,), number)
+        capture_batch(recorder, (data,))
+        recorder.after_step()
         # Not before the first that is taken over: all others are copies.
-        assert bool(recorder.kept) is (number in {1, 2})
+        assert bool(recorder.pending) is (number in {1, 2})
     recorder.end()
     assert not recorder.problem
     assert np.asarray(recorder.tags.tags()).tolist() == [
         (number << 32) + row for number in range(8) for row in range(ROWS)
     ]
-    found = recorder.contents.parts[:]
+    found = recorder.fingerprints.parts[:]
     assert found.tolist() == np.concatenate([row_fingerprints(data)[0] for data in fed]).tolist()
 
 
@@ -117,32 +117,32 @@ def test_of_large_batches_whose_rows_nobody_asks_for_the_tags_wait(widths):
     recorder = Recorder(CaptureOptions(), stream)
     fed = [batch(number % 2, width) for number, width in enumerate(widths)]
     for number, data in enumerate(fed):
-        stream.seals.put(tuple(part.numpy() for part in data), number)
+        stream.digests.put(tuple(part.numpy() for part in data), number)
     for data in fed:
-        assert take(recorder, data) is data
+        assert capture_batch(recorder, data) is data
     if SMALL not in widths:
         assert not len(recorder.tags)
     recorder.end()
     assert np.asarray(recorder.tags.tags()).tolist() == [
         (number << 32) + row for number in range(len(fed)) for row in range(ROWS)
     ]
-    assert not len(recorder.contents.parts)
+    assert not len(recorder.fingerprints.parts)
 
 
 def test_rows_are_noted_as_they_were_when_they_were_fed():
     x = np.zeros((ROWS, SMALL), np.float32)
     recorder = Recorder(CaptureOptions("always"))
-    take(recorder, (x,))
+    capture_batch(recorder, (x,))
     before = row_fingerprints(x)[0]
     x[:] = 7
-    recorder.settle()
-    assert recorder.contents.parts[:].tolist() == before.tolist()
+    recorder.flush()
+    assert recorder.fingerprints.parts[:].tolist() == before.tolist()
 
 
 class Owned(Untagged):
     """What a probe knows of a dataset whose batches are nobody else's."""
 
-    lasting = FOR_EVER
+    safe_batches = UNLIMITED
 
     def __init__(self):
         numbers = itertools.count()
@@ -150,52 +150,53 @@ class Owned(Untagged):
 
 
 @pytest.mark.parametrize("width", [SMALL, LARGE])
-@pytest.mark.parametrize("count", [1, 2, 30, MOST_BATCHES + 40])
+@pytest.mark.parametrize("count", [1, 2, 30, MAX_BATCHES + 40])
 def test_batches_that_nobody_else_can_change_are_looked_at_later(count, width):
     fed = [batch(number % 7, width) for number in range(count)]
     recorder = Recorder(CaptureOptions("always"), Owned())
     for data in fed:
-        assert take(recorder, data) is data
-    assert len(recorder.kept) == (count - 1) % min(MOST_BATCHES, MOST_KEPT // (4 * ROWS * width))
+        assert capture_batch(recorder, data) is data
+    assert len(recorder.pending) == (count - 1) % min(MAX_BATCHES, MAX_PENDING_BYTES // (4 * ROWS * width))
     recorder.end()
-    assert not recorder.kept
+    assert not recorder.pending
     assert recorder.seconds > 0
     assert np.asarray(recorder.tags.tags()).tolist() == [
         (number << 32) + row for number in range(count) for row in range(ROWS)
     ]
-    found = recorder.contents.parts[:]
+    found = recorder.fingerprints.parts[:]
     assert found.tolist() == np.concatenate([row_fingerprints(data[0])[0] for data in fed]).tolist()
 
 
 def test_small_and_large_batches_that_were_kept_are_noted_in_the_order_they_were_fed():
     fed = [batch(number, width) for number, width in enumerate([SMALL, SMALL, LARGE, SMALL, LARGE, LARGE, SMALL])]
-    found = run(Recorder(CaptureOptions("always"), Owned()), fed).contents.parts[:]
+    found = run(Recorder(CaptureOptions("always"), Owned()), fed).fingerprints.parts[:]
     assert found.tolist() == np.concatenate([row_fingerprints(data[0])[0] for data in fed]).tolist()
 
 
 def test_not_much_is_kept():
-    rows = MOST_KEPT // 4 // ROWS // 3 + 1
+    rows = MAX_PENDING_BYTES // 4 // ROWS // 3 + 1
     recorder = Recorder(CaptureOptions("always"), Owned())
     for number in range(6):
-        take(recorder, batch(number, rows))
-        assert len(recorder.kept) == [0, 1, 0, 1, 0, 1][number]
+        capture_batch(recorder, batch(number, rows))
+        assert len(recorder.pending) == [0, 1, 0, 1, 0, 1][number]
 
 
 @pytest.mark.parametrize(
-    "wanted", [CaptureOptions("always", key=lambda data: data[0][:, 0]), CaptureOptions(fingerprint=lambda x: x)]
+    "capture_options",
+    [CaptureOptions("always", key=lambda data: data[0][:, 0]), CaptureOptions(fingerprint=lambda x: x)],
 )
-def test_where_a_function_of_the_user_is_asked_nothing_is_kept(wanted):
-    recorder = Recorder(wanted, Owned())
+def test_where_a_function_of_the_user_is_asked_nothing_is_kept(capture_options):
+    recorder = Recorder(capture_options, Owned())
     for number in range(3):
-        take(recorder, batch(number))
-    assert not recorder.kept
+        capture_batch(recorder, batch(number))
+    assert not recorder.pending
     assert not recorder.problem
 
 
 def test_what_cannot_be_noted_later_is_a_problem_and_no_error():
     recorder = Recorder(CaptureOptions("always"), Owned())
-    take(recorder, batch(0))
-    take(recorder, (object(),))
+    capture_batch(recorder, batch(0))
+    capture_batch(recorder, (object(),))
     recorder.end()
     assert "while a batch was noted" in recorder.problem
 
@@ -203,12 +204,12 @@ def test_what_cannot_be_noted_later_is_a_problem_and_no_error():
 @pytest.mark.parametrize("bare", [True, False])
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int8", "uint16", "int64", "uint64", "bool"])
 def test_what_is_held_comes_out_as_it_went_in(dtype, bare):
-    held = Held()
+    small_batches = SmallBatchBuffer()
     rng = np.random.default_rng(0)
     fed = [rng.integers(0, 2, size=(rows, 3, 2)).astype(dtype) for rows in (4, 4, 1, 0, 2)]
     for number, x in enumerate(fed):
-        assert held.add(x if bare else (tf.constant(x), x[:, 0]), number, True)
-    (group,) = held.take_out()
+        assert small_batches.add(x if bare else (tf.constant(x), x[:, 0]), number, True)
+    (group,) = small_batches.drain()
     assert (group.flat, group.sizes) == (not bare, [4, 4, 1, 0, 2])
     assert group.tags == [0, 1, 2, 3, 4]
     parts = group.parts()
@@ -216,15 +217,15 @@ def test_what_is_held_comes_out_as_it_went_in(dtype, bare):
     assert [(part.dtype, part.tolist()) for part in parts] == [
         (whole.dtype, wanted.tolist()) for wanted in ([whole] if bare else [whole, whole[:, 0]])
     ]
-    assert not held.groups
+    assert not small_batches.groups
 
 
 def test_another_form_begins_another_group():
-    held = Held()
+    small_batches = SmallBatchBuffer()
     for x in (np.zeros((2, 3)), np.zeros((2, 4)), np.zeros((2, 4)), np.zeros((2, 4), "int32")):
-        assert held.add((x,), None, True)
-    assert held.add((np.zeros((2, 4), "int32"),), None, False)
-    assert [len(group.sizes) for group in held.take_out()] == [1, 2, 1, 1]
+        assert small_batches.add((x,), None, True)
+    assert small_batches.add((np.zeros((2, 4), "int32"),), None, False)
+    assert [len(group.sizes) for group in small_batches.drain()] == [1, 2, 1, 1]
 
 
 @pytest.mark.parametrize(
@@ -246,4 +247,4 @@ def test_another_form_begins_another_group():
     ],
 )
 def test_what_is_large_or_no_flat_tuple_of_numbers_is_not_held(nest):
-    assert not Held().add(nest, None, True)
+    assert not SmallBatchBuffer().add(nest, None, True)

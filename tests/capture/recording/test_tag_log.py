@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalguard.capture.recording.tag_log import TagLog
-from evalguard.core.columns.storage import Memory
+from evalguard.core.columns.storage import MemoryBudget
 from evalguard.core.judge import judge
 from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import Policy
@@ -18,7 +18,7 @@ from evalguard.core.trace import ALTERED, ROW_BITS, UNKNOWN, SourceState, Trace
 @st.composite
 def calls(draw):
     """Batches as an engine notes them: number or rows, samples or none; and what they are row by row."""
-    log = TagLog(Memory(draw(st.sampled_from([1, 100, 1 << 30]))))
+    log = TagLog(MemoryBudget(draw(st.sampled_from([1, 100, 1 << 30]))))
     tags: list[int] = []
     index: list[int] = []
     sizes: list[int] = []
@@ -71,7 +71,7 @@ def test_a_batch_that_changed_is_marked_in_all_its_rows_and_says_nothing():
     for pull in range(3):
         rows = np.arange(2) + (pull << ROW_BITS)
         log.add(np.stack([rows, np.arange(2) + 2 * pull], axis=1), 2)
-    log.changed(2)
+    log.mark_changed(2)
     assert np.asarray(log.tags())[2:4].tolist() == [ALTERED] * 2
     assert np.asarray(log.index()).tolist() == [0, 1, UNKNOWN, UNKNOWN, 4, 5]
 
@@ -79,7 +79,7 @@ def test_a_batch_that_changed_is_marked_in_all_its_rows_and_says_nothing():
 def test_tags_that_cannot_be_believed_are_not_known():
     log = TagLog()
     log.add(0, 3)
-    assert log.tags(believed=False).tolist() == [UNKNOWN] * 3
+    assert log.tags(trusted=False).tolist() == [UNKNOWN] * 3
 
 
 @pytest.mark.parametrize("told", ["batches", "rows", "samples"])

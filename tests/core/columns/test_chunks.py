@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from evalguard.core.columns import chunks
 from evalguard.core.columns.chunks import counts_up, first_true, small_type
-from evalguard.core.columns.run_length import Runs
+from evalguard.core.columns.run_length import RunLengthColumn
 from evalguard.core.judge import judge
 from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import Policy
@@ -31,7 +31,7 @@ def repeated(size, rows):
 @given(streams(unknown=True, max_labels=20), SIZES, st.integers(1, 4), st.sampled_from(["forbid", "trim"]), st.data())
 def test_a_report_is_the_same_whatever_the_chunk(stream, chunk, batch, padding, data):
     samples, n = stream
-    sizes = Runs.of(repeated(batch, len(samples)), step=0)
+    sizes = RunLengthColumn.of(repeated(batch, len(samples)), step=0)
     pulls = data.draw(st.one_of(st.just(range(len(sizes))), st.permutations(range(len(sizes)))))
     classes = data.draw(st.sampled_from([np.zeros(n), np.arange(n) // 3, np.arange(n)[::-1] % 4]))
     keys = data.draw(st.sampled_from([None, np.arange(n)[::-1], np.argsort(np.arange(n).astype(str))]))
@@ -39,7 +39,7 @@ def test_a_report_is_the_same_whatever_the_chunk(stream, chunk, batch, padding, 
     facts = data.draw(st.sampled_from([{}, {"batch_size": batch, "shuffle": False}, {"steps": 1 + n // batch}]))
     trace = Trace(
         len(samples),
-        BatchTags(Runs.of(np.asarray(pulls)), sizes),
+        BatchTags(RunLengthColumn.of(np.asarray(pulls)), sizes),
         index=samples,
         batch_sizes=sizes,
         sources=(SourceState(kind=data.draw(st.sampled_from(["generator", "tf.data", "unknown"])), facts=facts),),
@@ -94,7 +94,7 @@ def test_the_first_places_are_those_of_the_whole(mask, limit, chunk):
 @example([(-1, 2), (3, 0), (4, 3)], 2)
 def test_tags_of_batches_are_those_of_their_rows(batches, chunk):
     columns = np.asarray(batches, dtype=np.int64).reshape(-1, 2)
-    pulls, sizes = Runs.of(columns[:, 0]), Runs.of(columns[:, 1], step=0)
+    pulls, sizes = RunLengthColumn.of(columns[:, 0]), RunLengthColumn.of(columns[:, 1], step=0)
     plain = [pull if pull < 0 else (pull << 32) + row for pull, size in batches for row in range(size)]
     assert chunked(chunk, lambda: np.asarray(BatchTags(pulls, sizes))).tolist() == plain
     tagged, plainly = Trace(len(plain), BatchTags(pulls, sizes)), Trace(len(plain), np.asarray(plain, dtype=np.int64))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalguard.core.columns.run_length import Runs
+from evalguard.core.columns.run_length import RunLengthColumn
 
 NUMBERS = st.integers(-2, 2**40)
 CHUNKS = st.lists(
@@ -20,7 +20,7 @@ CHUNKS = st.lists(
 
 @given(CHUNKS, st.sampled_from([0, 1]))
 def test_a_column_holds_what_was_put_into_it(chunks, step):
-    runs, plain = Runs(step), []
+    runs, plain = RunLengthColumn(step), []
     for chunk in chunks:
         if isinstance(chunk, range) and step == 1:
             runs.extend_run(chunk.start, len(chunk))
@@ -35,21 +35,21 @@ def test_a_column_holds_what_was_put_into_it(chunks, step):
 @given(CHUNKS)
 def test_runs_spread_out_are_the_column(chunks):
     plain = [number for chunk in chunks for number in chunk]
-    firsts, lengths = Runs.of(plain).runs()
+    firsts, lengths = RunLengthColumn.of(plain).runs()
     assert [first + i for first, n in zip(firsts, lengths, strict=True) for i in range(n)] == plain
 
 
 def test_many_appends_one_by_one():
     rng = np.random.default_rng(0)
     plain = np.cumsum(rng.integers(1, 3, size=20_000)).tolist()
-    runs = Runs()
+    runs = RunLengthColumn()
     for number in plain:
         runs.append(number)
     assert np.asarray(runs).tolist() == plain
 
 
 def test_a_billion_rows_in_order_take_a_few_bytes():
-    runs = Runs()
+    runs = RunLengthColumn()
     for start in range(0, 10**9, 10**5):
         runs.extend_run(start, 10**5)
     assert runs.n_bytes < 200
@@ -59,7 +59,7 @@ def test_a_billion_rows_in_order_take_a_few_bytes():
 @pytest.mark.parametrize("put", ["at once", "batch by batch", "row by row"])
 def test_no_order_takes_little_more_than_plain_numbers(put):
     plain = np.random.default_rng(0).permutation(100_000)
-    runs = Runs()
+    runs = RunLengthColumn()
     if put == "at once":
         runs.extend(plain)
     for batch in plain.reshape(-1, 32) if put == "batch by batch" else ():
@@ -72,4 +72,4 @@ def test_no_order_takes_little_more_than_plain_numbers(put):
 
 def test_no_copy_is_no_answer():
     with pytest.raises(ValueError, match="expected copy"):
-        Runs.of([1]).__array__(copy=False)
+        RunLengthColumn.of([1]).__array__(copy=False)

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalguard import ConfigError
-from evalguard.core.columns.run_length import Runs
-from evalguard.core.columns.storage import Memory, Pile, on_disk, size_in_bytes
+from evalguard.core.columns.run_length import RunLengthColumn
+from evalguard.core.columns.storage import ColumnBuffer, MemoryBudget, on_disk, size_in_bytes
 
 LIMITS = st.sampled_from([1, 40, 100, 1000, 1 << 30])
 PARTS = st.lists(st.lists(st.integers(0, 2**64 - 1), max_size=20), max_size=12)
@@ -56,24 +56,24 @@ def full_disk(monkeypatch, room):
 
 @given(PARTS, LIMITS, st.data())
 def test_a_pile_holds_what_was_put_on_it(parts, limit, data):
-    memory = Memory(limit)
-    pile, plain = Pile(np.uint64, memory), []
+    memory = MemoryBudget(limit)
+    buffer, plain = ColumnBuffer(np.uint64, memory), []
     for part in parts:
-        pile.append(np.array(part, dtype=np.uint64))
+        buffer.append(np.array(part, dtype=np.uint64))
         plain += part
         if data.draw(st.booleans()):
             start = data.draw(st.integers(0, len(plain)))
             stop = data.draw(st.integers(start, len(plain)))
-            assert pile[start:stop].tolist() == plain[start:stop]
+            assert buffer[start:stop].tolist() == plain[start:stop]
         if data.draw(st.booleans()):
-            assert pile.array().tolist() == plain
-    assert (len(pile), pile.array().tolist()) == (len(plain), plain)
+            assert buffer.array().tolist() == plain
+    assert (len(buffer), buffer.array().tolist()) == (len(plain), plain)
     assert memory.used <= limit
 
 
 @given(CHUNKS, LIMITS, st.sampled_from([0, 1]), st.data())
 def test_a_column_beyond_the_memory_holds_what_was_put_into_it(chunks, limit, step, data):
-    runs, plain = Runs(step, Memory(limit)), []
+    runs, plain = RunLengthColumn(step, MemoryBudget(limit)), []
     for chunk in chunks:
         if data.draw(st.booleans()):
             runs.extend(np.array(chunk, dtype=np.int64))
@@ -86,29 +86,29 @@ def test_a_column_beyond_the_memory_holds_what_was_put_into_it(chunks, limit, st
     assert np.asarray(runs).tolist() == plain
     assert runs.total() == sum(plain)
     assert runs.lowest() == min(plain, default=0)
-    assert all(runs.may_hold(value) for value in plain)
+    assert all(runs.may_contain(value) for value in plain)
     firsts, lengths = runs.runs()
     assert [first + step * i for first, n in zip(firsts, lengths, strict=True) for i in range(n)] == plain
 
 
 @given(CHUNKS, st.integers(0, 400))
 def test_a_full_disk_costs_memory_and_no_row(chunks, room):
-    memory = Memory(1)
-    runs, pile, plain = Runs(memory=memory), Pile(np.int64, memory), []
+    memory = MemoryBudget(1)
+    runs, buffer, plain = RunLengthColumn(memory=memory), ColumnBuffer(np.int64, memory), []
     with pytest.MonkeyPatch.context() as patch:
         full_disk(patch, room)
         for chunk in chunks:
             runs.extend(np.array(chunk, dtype=np.int64))
-            pile.append(np.array(chunk, dtype=np.int64))
+            buffer.append(np.array(chunk, dtype=np.int64))
             plain += chunk
         assert np.asarray(runs).tolist() == plain
-        assert pile.array().tolist() == plain
+        assert buffer.array().tolist() == plain
     assert bool(memory.problem) == (16 * len(plain) > room)
 
 
 def test_several_columns_share_one_memory(scratch):
-    memory = Memory(1 << 20)
-    columns = [Pile(np.uint64, memory) for _ in range(3)]
+    memory = MemoryBudget(1 << 20)
+    columns = [ColumnBuffer(np.uint64, memory) for _ in range(3)]
     rows = np.random.default_rng(0).integers(0, 2**63, size=(3, 100_000), dtype=np.uint64)
     for start in range(0, 100_000, 100):
         for column, values in zip(columns, rows, strict=True):
@@ -122,7 +122,7 @@ def test_the_file_has_no_name_and_goes_with_its_last_user(scratch):
     def files():
         return [link for link in Path("/proc/self/fd").iterdir() if str(scratch) in str(link.resolve(strict=False))]
 
-    runs = Runs(memory=Memory(1))
+    runs = RunLengthColumn(memory=MemoryBudget(1))
     runs.extend(np.random.default_rng(0).permutation(1000))
     rows = np.asarray(runs)
     assert on_disk(rows)
@@ -139,15 +139,15 @@ def test_the_file_has_no_name_and_goes_with_its_last_user(scratch):
 
 def test_no_folder_for_the_file_is_a_full_disk(monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", "/no/such/folder")
-    memory = Memory(1)
-    pile = Pile(np.uint64, memory)
-    pile.append(np.arange(5, dtype=np.uint64))
-    assert pile.array().tolist() == list(range(5))
+    memory = MemoryBudget(1)
+    buffer = ColumnBuffer(np.uint64, memory)
+    buffer.append(np.arange(5, dtype=np.uint64))
+    assert buffer.array().tolist() == list(range(5))
     assert memory.problem.startswith("FileNotFoundError")
 
 
 def test_rows_in_runs_that_fit_the_memory_only_folded_are_spread_on_disk():
-    runs = Runs(memory=Memory(10_000))
+    runs = RunLengthColumn(memory=MemoryBudget(10_000))
     for start in (5000, 0, 7000):
         runs.extend_run(start, 1000)
     rows = np.asarray(runs)

@@ -126,7 +126,7 @@ def test_what_is_no_one_array_has_no_digest(parts):
     ],
 )
 def test_each_array_of_a_nest_has_a_digest_of_its_own(calls, expected):
-    assert digests.nest_sha256("p", calls) == {name: saved(array) for name, array in expected.items()}
+    assert digests.tree_sha256("p", calls) == {name: saved(array) for name, array in expected.items()}
 
 
 # -- the statement -------------------------------------------------------------------------
