@@ -46,8 +46,8 @@ def _not_checked(evidence: Evidence) -> list[str]:
     one_in_100, two_rows = sampled.miss_probability(), sampled.miss_probability(2 / sampled.n_rows)
     return [
         f"content of each row: {sampled.n_chosen:,} of {sampled.n_rows:,} rows, chosen by their position, are the "
-        f"samples of their labels; a fault that touches 1 row in 100 at random is missed with probability {one_in_100:.2g}, "
-        f"one that touches 2 rows with {two_rows:.2g}"
+        "samples of their labels; a fault that touches 1 row in 100 at random is missed with probability "
+        f"{one_in_100:.2g}, one that touches 2 rows with {two_rows:.2g}"
     ]
 
 
