@@ -76,7 +76,8 @@ def metrics_of(given: Any) -> tuple[Metric, ...]:
     metrics = tuple(_metric(metric, "") for metric in several)
     names = [metric.name for metric in metrics]
     if len(set(names)) < len(names):
-        msg = f"metrics: expected each name once, found {', '.join(names)}; a mapping of name to metric gives each its own name"
+        found = ", ".join(names)
+        msg = f"metrics: expected each name once, found {found}; use a mapping of name to metric to give each a name"
         raise ConfigError(msg)
     return metrics
 

@@ -239,11 +239,7 @@ class GuardOptions:
         return {name: getattr(self, name) for name in defaults if getattr(self, name) is not defaults[name]}
 
     def capture(self, content: Literal["always", "targets"]) -> CaptureOptions:
-        """What is recorded of each batch.
-
-        Args:
-            content: See ``CaptureOptions``.
-        """
+        """What is recorded of each batch; for ``content`` see ``CaptureOptions``."""
         return CaptureOptions(content, self.key, self.drop_key, self.fingerprint, self.pad_value, self.trace_bytes)
 
     @property

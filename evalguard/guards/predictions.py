@@ -58,7 +58,8 @@ def join_results(results: list[Any]) -> Any:
 
 
 def _rows(leaf: Any, rows: Int64) -> Any:
-    # Keras leaves ragged outputs as tensors (`convert_to_np_if_not_ragged` in keras 3.15, backend/tensorflow/trainer.py).
+    # Keras does not convert ragged outputs to NumPy (keras 3.15, backend/tensorflow/trainer.py,
+    # `convert_to_np_if_not_ragged`).
     if hasattr(leaf, "row_splits"):
         return sys.modules["tensorflow"].gather(leaf, rows)
     if isinstance(leaf, np.ndarray):

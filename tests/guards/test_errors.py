@@ -26,12 +26,12 @@ WAYS = [
 
 
 class TeamError(MisalignmentError):
-    """A kind of its own."""
+    """A subclass of a user."""
 
 
 def failing() -> Report:
     return evalguard.check(
-        np.array([1, 0, 2]), np.array([0, 1, 1]), predictions=PREDICTIONS, metrics="sklearn:accuracy"
+        indices=np.array([1, 0, 2]), labels=np.array([0, 1, 1]), predictions=PREDICTIONS, metrics="sklearn:accuracy"
     )
 
 

@@ -53,7 +53,7 @@ STARTS = range(0, N, BATCH)
 
 
 def dataset(engine, change=lambda x, _: x, **options):
-    """Batches by number; ``change`` is told how often an item has been asked for."""
+    """Batches by number; ``change`` gets the number of items requested so far."""
     base: Any = keras.utils.PyDataset if engine.name == "keras3" else tf_keras.utils.Sequence
     asked = []
 
@@ -427,7 +427,7 @@ def test_both_guards_may_be_active_at_once(engine, outer):
 def test_a_callback_inside_a_plain_guard_sees_the_validation_too(engine):
     watch = evalguard.ValidationGuard(mlflow=False, on_failure="record")
     with evalguard.guard(labels=Y, reference=X, mlflow=False, on_unproven="record"):
-        fit(make_model(engine), engine, endless(), validation_steps=STEPS, callbacks=[watch])
+        fit(make_model(engine), engine, endless(), validation_steps=STEPS, callbacks=[watch.callback()])
     assert [report.verdict for report in watch.reports] == [Verdict.FAIL]
 
 
