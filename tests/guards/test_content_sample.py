@@ -267,7 +267,7 @@ def test_only_chosen_rows_of_a_stream_are_hashed(model, monkeypatch):
     monkeypatch.setattr("evalguard.data.fingerprint.row_fingerprints", counting)
     monkeypatch.setattr("evalguard.capture.recording.fingerprints.row_fingerprints", counting)
     assert judged(model, generator(IN_ORDER)).verdict is Verdict.PASS
-    # The last row of what is noted together may be the last of all.
+    # The last row of what is recorded together may be the last of all.
     assert sum(hashed) <= len(CHOSEN) + len(hashed)
     assert sum(hashed) < N // 5
 
