@@ -1,10 +1,17 @@
 """One entry into a guard: late labels, sessions, loops, and rows that the caller already has."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 import evalguard
 from evalguard import Verdict
+from evalguard.capture.contract import CaptureOptions
+from evalguard.core.policy import Policy
+from evalguard.guards.judging import CallJudge
+from evalguard.guards.outcome import Outcomes
+from evalguard.guards.session import Session
 from tests.guards.streams import N, X, Y, dataset, guard
 
 
@@ -128,3 +135,44 @@ def test_rows_that_the_caller_already_has_are_not_repaired(model, done, options,
     in_label_order[g.index] = predictions
     assert np.array_equal(in_label_order, X)
     assert np.array_equal(g.y_true, Y[SCRAMBLED])
+
+
+def session(find_labels=lambda _last: None, **options):
+    policy = Policy(on_unproven="record")
+    judge = CallJudge("mine", policy, None, {}, (), 1 << 20)
+    return Session(policy, CaptureOptions(), judge, Outcomes("mine", policy, []), find_labels, **options)
+
+
+@pytest.mark.parametrize(("args", "kwargs"), [((), {"steps": 3}), ((), {"no_such": 1})], ids=["no-x", "unknown"])
+def test_arguments_that_keras_refuses_are_left_to_keras(args, kwargs):
+    def predict(model, x=None, steps=None):
+        return ("keras", x, steps)
+
+    one = session()
+    if "no_such" in kwargs:
+        with pytest.raises(TypeError, match="no_such"):
+            one.run("model", "predict", predict, args, kwargs)
+    else:
+        assert one.run("model", "predict", predict, args, kwargs) == ("keras", None, 3)
+    assert one.calls == []
+
+
+def test_fit_runs_unobserved_where_rows_have_no_content_to_compare():
+    assert session().run("model", "fit", lambda model, epochs: (model, epochs), (2,), {}) == ("model", 2)
+
+
+def test_labels_that_a_source_holds_are_used_only_where_no_others_are_given():
+    own, given = evalguard.Labels.of([1, 2]), evalguard.Labels.of([3, 4])
+    calls = [SimpleNamespace(source="first"), SimpleNamespace(source="second")]
+    sources = {"labels_of_source": lambda source: own if source == "first" else None, "calls": calls}
+    assert session(**sources)._labels(last=True) is own  # noqa: SLF001 - as `end` asks
+    assert session(**sources)._labels(last=False) is None  # noqa: SLF001
+    assert session(lambda _last: given, **sources)._labels(last=True) is given  # noqa: SLF001
+
+
+def test_batches_of_several_models_and_methods_are_separate_loops():
+    kinds = [("predict_on_batch", 1), ("predict_on_batch", 2), ("test_on_batch", 1), ("predict_on_batch", 1)]
+    one = session()
+    one.batches = [SimpleNamespace(trace=SimpleNamespace(method=method), model=model) for method, model in kinds]
+    groups = one._loops(None, alone=True)  # noqa: SLF001 - as `end` asks
+    assert [len(group) for group in groups] == [2, 1, 1]
