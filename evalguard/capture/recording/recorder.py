@@ -303,8 +303,9 @@ class Recorder:
 def _count(x: Any) -> int:
     size = tree.n_rows(x)
     if size is None:
-        first = tree.leaves(x)[0]
-        size = int(first.nrows()) if hasattr(first, "nrows") else len(to_numpy(first))
+        with not_ours():  # whatever the source yielded: it may have no rows at all
+            first = tree.leaves(x)[0]
+            size = int(first.nrows()) if hasattr(first, "nrows") else len(to_numpy(first))
     return size
 
 
