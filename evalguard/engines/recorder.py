@@ -45,6 +45,9 @@ class Stream(Protocol):
     def lasting(self) -> int:
         """How many more batches may be delivered before one must have been looked at; 0: none."""
 
+    def own(self, data: Any) -> Any:
+        """The caller's batch in one that Keras read and does not feed to the model; it is not counted."""
+
     def intact(self) -> list[bool]:
         """For each batch of the last execution, whether it is still what it was when it was taken apart."""
 
@@ -55,6 +58,10 @@ class Untagged:
     unwrap: Unwrap = staticmethod(untagged)
     bare = shared = False
     lasting = 0
+
+    def own(self, data: Any) -> Any:
+        """The batch as it is."""
+        return data
 
     def intact(self) -> list[bool]:
         """Nothing to compare with."""
@@ -285,6 +292,11 @@ class Recorder:
             msg = f"expected x to be a dict with an entry {key!r}, found {found}"
             raise KeyError(msg)
         return normal_keys(to_numpy(x[key]), "keys in the stream")
+
+    def own(self, data: Any) -> Any:
+        """What the model would get of a batch that Keras read and does not feed to it; nothing is noted."""
+        batch = self.stream.own(data)
+        return self.without_key(batch) if self.wanted.strip_key else batch
 
     def without_key(self, batch: Any) -> Any:
         """The batch without the entry of ``x`` that holds the key."""

@@ -68,6 +68,10 @@ class GeneratorProbe(Probe):
         """Of sealed batches, once some have come and no memory twice."""
         return 0 if self._seals is None else self._seals.lasting
 
+    def own(self, data: Any) -> Any:
+        """Without the tag, where batches carry one."""
+        return data if self._seals is not None else self.unwrap(data)[0]
+
     def intact(self) -> list[bool]:
         """Asked of the seals."""
         return [] if self._seals is None else self._seals.intact()

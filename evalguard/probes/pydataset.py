@@ -46,6 +46,10 @@ class PyDatasetProbe(Probe):
         seals = self.source.seals
         return 0 if seals is None else seals.lasting
 
+    def own(self, data: Any) -> Any:
+        """Without the tag, where items carry one."""
+        return data if self.source.seals is not None else self._unwrap(data)[0]
+
     def intact(self) -> list[bool]:
         """Asked of the seals."""
         seals = self.source.seals

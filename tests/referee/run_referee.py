@@ -1,6 +1,6 @@
 """Keras' own tests as a referee: the same outcomes inside a guard as without one.
 
-    python tests/referee/run_referee.py [FILE ...] [-k EXPRESSION] [--jobs 2] [--list]
+    python tests/referee/run_referee.py [FILE ...] [--skip FILE ...] [-k EXPRESSION] [--jobs 2] [--list]
 
 Reads the installed Keras and takes each of its test files that calls ``predict``,
 ``evaluate``, ``predict_on_batch``, ``test_on_batch`` or a model. Runs each file
@@ -65,13 +65,14 @@ def main() -> int:
     """Run each file bare and guarded, print what differs and a summary."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="*", metavar="FILE", help="only files whose path contains this (default: all)")
+    parser.add_argument("--skip", nargs="*", default=[], metavar="FILE", help="no files whose path contains this")
     parser.add_argument("-k", default="", metavar="EXPRESSION", help="only tests that match, as for pytest")
     parser.add_argument("--jobs", type=int, default=2, help="2 (default) runs both at the same time")
     parser.add_argument("--timeout", type=int, default=3600, help="seconds for one run of one file (default 3600)")
     parser.add_argument("--list", action="store_true", help="print the files and stop")
     arguments = parser.parse_args()
     root = folder_of_keras()
-    files = chosen(test_files(root), root, arguments.files)
+    files = chosen(test_files(root), root, arguments.files, arguments.skip)
     if not files:
         wanted = " or ".join(arguments.files) or "*_test.py"
         print(f"referee: expected test files ({wanted}) under {root}, found none; Keras 3.15 has them in its wheel")
@@ -118,9 +119,13 @@ def _name(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
-def chosen(files: Sequence[Path], root: Path, parts: Sequence[str]) -> list[Path]:
-    """The files whose path under ``root`` contains one of the parts; all without parts."""
-    return [file for file in files if not parts or any(part in file.relative_to(root).as_posix() for part in parts)]
+def chosen(files: Sequence[Path], root: Path, parts: Sequence[str], skip: Sequence[str]) -> list[Path]:
+    """The files whose path under ``root`` contains one of the parts (all without parts) and none of ``skip``."""
+
+    def has(file: Path, wanted: Sequence[str]) -> bool:
+        return any(part in file.relative_to(root).as_posix() for part in wanted)
+
+    return [file for file in files if (not parts or has(file, parts)) and not has(file, skip)]
 
 
 def run(tests: Path, expression: str, timeout: int, *, guard: bool) -> dict[str, Any]:
