@@ -137,6 +137,7 @@ class Recorder:
     _held: Held = field(default_factory=Held)
     _with_targets: int = 0
     _holds: bool = True
+    _no_rows: bool = False
     _always: bool = False
 
     def __post_init__(self) -> None:
@@ -252,12 +253,16 @@ class Recorder:
         """Note one batch; those that are kept or held must have been settled."""
         try:
             self._note(batch, tag)
+        except nests.RowsError as error:
+            self._no_rows = True
+            self.problem = self.problem or str(error)
         except Exception as error:  # noqa: BLE001 - checking must never cost the user the predictions
             self.problem = self.problem or f"{type(error).__name__} while a batch was noted: {error}"
 
     def _note(self, batch: Any, tag: Any) -> None:
         x, y, _ = nests.unpack(batch)
-        self.tags.add(tag, n_tagged(tag) or _count(x))
+        rows = nests.same_rows(x)
+        self.tags.add(tag, n_tagged(tag) or rows)
         if self.watch is not None:
             self.fresh.append((self.tags.last, tag))
         if y is not None:
@@ -324,7 +329,8 @@ class Recorder:
         problem = self.problem
         if not problem and rows != observed:
             problem = f"the model returned {rows} rows for {observed} rows fed"
-        if rows != observed or (problem and not rows):  # figures alone do not say how many rows there were
+        # Figures alone do not say how many rows there were, and what is no row is no sample.
+        if rows != observed or self._no_rows or (problem and not rows):
             return Trace(
                 rows,
                 np.full(rows, UNKNOWN),
@@ -378,14 +384,6 @@ def _complete(parts: list[NDArray[Any]], rows: int) -> NDArray[Any] | None:
     if len({part.dtype.kind for part in parts}) > 1:
         parts = [part.astype(np.str_) for part in parts]
     return np.concatenate(parts)
-
-
-def _count(x: Any) -> int:
-    size = nests.n_rows(x)
-    if size is None:
-        first = nests.leaves(x)[0]
-        size = int(first.nrows()) if hasattr(first, "nrows") else len(to_numpy(first))
-    return size
 
 
 def _own(leaf: Any) -> Any:

@@ -9,6 +9,7 @@ import importlib
 import json
 import os
 import sys
+from typing import Any
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
@@ -42,8 +43,9 @@ def batches(x):
 class Forms:
     """Notes what the model and its metrics are called with until ``evaluate`` begins: what Keras builds them with."""
 
-    def __init__(self):
+    def __init__(self, keras):
         self.seen, self.building = [], False
+        self.callback = keras.callbacks.LambdaCallback(on_test_begin=self.end)
 
     def begin(self):
         self.seen, self.building = [], True
@@ -60,7 +62,9 @@ def models(keras, forms):
     def dense():
         return keras.layers.Dense(1, kernel_initializer="ones", use_bias=False)
 
-    class Unbuilt(keras.Model):
+    base: Any = keras.Model
+
+    class Unbuilt(base):
         def __init__(self):
             super().__init__()
             self.dense = dense()
@@ -105,15 +109,12 @@ def evaluated(make, forms, source, options):
 
 def main(strategy, kit):
     keras = importlib.import_module(kit)
-    forms = Forms()
-    forms.callback = keras.callbacks.LambdaCallback(on_test_begin=forms.end)
+    forms = Forms(keras)
     with strategy_of(strategy):
         for name, make in models(keras, forms).items():
             for kind, source, options in sources():
                 bare = evaluated(make, forms, source, options)
-                guard = evalguard.guard(
-                    labels=Y, reference=X, mlflow=False, on_failure="record", on_unproven="record"
-                )
+                guard = evalguard.guard(labels=Y, reference=X, mlflow=False, on_failure="record", on_unproven="record")
                 with guard as g:
                     guarded = evaluated(make, forms, source, options)
                 told = {
