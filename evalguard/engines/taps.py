@@ -105,6 +105,9 @@ class _Ahead:
     def __iter__(self) -> Iterator[Any]:
         return self._untagged(self._epoch)
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._epoch, name)
+
     def enumerate_epoch(self) -> Iterator[Any]:
         """Called up to keras 3.6 in place of ``iter``."""
         return self._untagged(self._epoch.enumerate_epoch())

@@ -1,10 +1,9 @@
-"""Evaluations of models that Keras still has to build: ``builds.py default|one|mirrored keras|tf_keras``; prints JSON.
+"""Evaluations of models that Keras still has to build: ``builds.py one|mirrored keras|tf_keras``; prints JSON.
 
 Under a strategy Keras 3 builds a model, its metrics or its loss from a batch that it reads itself. Logical devices must
 be there before TensorFlow starts, so this is a program of its own.
 """
 
-import contextlib
 import importlib
 import json
 import os
@@ -26,8 +25,6 @@ WEIGHTS = np.linspace(0.5, 1, N, dtype="float32")
 
 
 def strategy_of(name):
-    if name == "default":
-        return contextlib.nullcontext()
     if name == "one":
         return tf.distribute.OneDeviceStrategy("CPU:0").scope()
     cpus = tf.config.list_physical_devices("CPU")
@@ -36,8 +33,13 @@ def strategy_of(name):
 
 
 def batches(x):
+    """Copies: to build under ``MirroredStrategy`` Keras takes the mean over the replicas of the batch that it reads.
+
+    TensorFlow 2.21 writes that into the memory of the first replica, which is the generator's own array where it is
+    aligned: such a call, guarded or not, may change the arrays that a generator slices.
+    """
     for start in range(0, N, BATCH):
-        yield x[start : start + BATCH], Y[start : start + BATCH]
+        yield x[start : start + BATCH].copy(), Y[start : start + BATCH].copy()
 
 
 class Forms:

@@ -10,7 +10,7 @@ import pytest
 PROGRAM = Path(__file__).parent / "builds.py"
 
 
-@pytest.fixture(scope="module", params=["default-keras", "one-keras", "mirrored-keras", "mirrored-tf_keras"])
+@pytest.fixture(scope="module", params=["one-keras", "mirrored-keras", "mirrored-tf_keras"])
 def told(request):
     command = [sys.executable, "-W", "ignore", str(PROGRAM), *request.param.split("-")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
@@ -27,10 +27,8 @@ def test_a_model_is_built_from_the_same_batch_as_bare(told):
         assert not line["patched"], line
 
 
-def test_figures_of_a_model_that_is_not_built_are_the_same_and_proven(told):
-    """A generator loses what Keras read to build, and how much it reads ahead there is a matter of threads."""
+def test_the_metrics_of_a_model_that_is_not_built_are_the_same_and_judged(told):
     for line in told:
-        if line["source"] != "generator":
-            assert line["guarded"]["figures"] == line["bare"]["figures"], line
-            whole = line["source"] != "tf.data, one step"
-            assert (line["verdict"], line["proof"]) == ("PASS" if whole else "FAIL", "identity"), line
+        assert line["guarded"]["figures"] == line["bare"]["figures"], line
+        whole = line["source"] not in {"tf.data, one step", "generator"}
+        assert (line["verdict"], line["proof"]) == ("PASS" if whole else "FAIL", "identity"), line
