@@ -144,12 +144,6 @@ def probe_of(method: str, arguments: Mapping[str, Any], table: ProbeTable) -> tu
     source, call = arguments["x"], dict(arguments)
     if method in BATCH_METHODS:
         return BatchProbe(source, call), ""
-    strategy = getattr(call.get("self"), "distribute_strategy", None)
-    replicated = strategy is not None and strategy.num_replicas_in_sync > 1
-    if method == "evaluate" and replicated and not call["self"].built:
-        # Under a strategy, `evaluate` of Keras 3 reads one batch ahead of the tap and builds the model from it
-        # (keras 3.15, backend/tensorflow/trainer.py, `_maybe_symbolic_build`). A tag in it would become an input.
-        return PassiveProbe(source, call), ""
     try:
         return probe_for(source, table)(source, call), ""
     except UnsupportedSourceError:

@@ -14,6 +14,7 @@ from evalguard import Verdict
 from evalguard.capture.probes import KERAS3
 from evalguard.capture.probes.base import PassiveProbe
 from evalguard.capture.probes.batches import BatchProbe
+from evalguard.core.own_errors import STRICT
 from evalguard.guards.calls import BATCH_METHODS, make_predict_again, metric_names, probe_of
 from tests.guards.streams import BATCH, N, X, Y, dataset, guard
 
@@ -108,17 +109,18 @@ def test_one_batch_needs_no_tag(method):
     assert problem == ""
 
 
-@pytest.mark.parametrize(
-    ("method", "replicas", "built", "passive"),
-    [
-        ("evaluate", 2, False, True),
-        ("evaluate", 2, True, False),
-        ("evaluate", 1, False, False),
-        ("predict", 2, False, False),
-    ],
-)
-def test_evaluate_of_a_model_that_a_strategy_has_yet_to_build_is_not_tagged(method, replicas, built, passive):
-    strategy = SimpleNamespace(num_replicas_in_sync=replicas)
-    model = SimpleNamespace(distribute_strategy=strategy, built=built)
-    probe, _ = probe_of(method, {"self": model, "x": np.zeros((3, 1))}, KERAS3)
-    assert (type(probe) is PassiveProbe) is passive
+def of_probe(error):
+    def probe(_source, _call):
+        raise error
+
+    return ((lambda _source: True, probe),)
+
+
+def test_a_source_that_cannot_be_tagged_is_passed_on_and_the_reason_is_kept(monkeypatch):
+    monkeypatch.delenv(STRICT)
+    monkeypatch.setattr("evalguard.guards.calls.probe_for", lambda _source, table: table[0][1])
+    probe, problem = probe_of("predict", {"x": "mine"}, of_probe(KeyError("rows")))
+    assert (type(probe), probe.source) == (PassiveProbe, "mine")
+    assert problem == "the source could not be tagged: KeyError: 'rows'"
+    with pytest.raises(evalguard.UnsupportedSourceError):
+        probe_of("predict", {"x": "mine"}, of_probe(evalguard.UnsupportedSourceError()))
