@@ -132,7 +132,7 @@ def test_the_arrows_have_no_cycle_and_name_only_parts_in_the_table() -> None:
         pytest.param("evalguard.core.trace", "import tensorflow", id="core-takes-a-framework"),
         pytest.param("evalguard.core.trace", "def f():\n    import xxhash", id="inside-a-function"),
         pytest.param("evalguard.core.trace", "from evalguard.capture.probes import arrays", id="core-looks-up"),
-        pytest.param("evalguard.core.trace", "from evalguard import Verdict", id="core-takes-the-public-door"),
+        pytest.param("evalguard.core.trace", "from evalguard import Verdict", id="core-takes-the-public-names"),
         pytest.param("evalguard.core.trace", "from ..guards.guard import Guard", id="relative"),
         pytest.param("evalguard.core.trace", "from .. import guards", id="relative-to-the-package"),
         pytest.param("evalguard.labels.labels", "from ..capture.tags import tagged", id="labels-take-capture"),
@@ -211,7 +211,7 @@ def public_objects() -> list[tuple[str, object]]:
 def test_every_public_name_is_documented() -> None:
     objects = public_objects()
     assert objects
-    # Not inspect.getdoc, which would count a base class's docstring; and the one a dataclass makes up is none.
+    # Not inspect.getdoc, which would count a base class's docstring; and not the one that a dataclass makes up.
     bare = [
         name
         for name, value in objects

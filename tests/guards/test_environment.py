@@ -22,7 +22,7 @@ def test_a_module_without_a_version_is_asked_by_its_metadata(monkeypatch, attrib
     module = types.ModuleType("tf_keras")
     vars(module).update(attributes)
     monkeypatch.setitem(sys.modules, "tf_keras", module)
-    monkeypatch.setattr("evalguard.guards.environment.metadata.version", lambda name: {"tf_keras": "2.0"}[name])
+    monkeypatch.setattr("importlib.metadata.version", lambda name: {"tf_keras": "2.0"}[name])
     assert versions()["tf_keras"] == expected
 
 
