@@ -43,7 +43,7 @@ class GateExit(DescribedCode):
     OPEN = 0, "open: every evaluation in question is proven"
     CLOSED = 1, "closed: one is not, or there is none"
     USAGE = 2, "usage, or what is asked about does not exist"
-    NO_ANSWER = 3, "MLflow could not be asked: nothing is known, so do not promote"
+    NO_ANSWER = 3, "MLflow could not be queried: nothing is known, so do not promote"
     NOT_TAGGED = 4, "open, but the model version could not be tagged"
 
 
@@ -52,7 +52,7 @@ class ViewExit(DescribedCode):
 
     PRINTED = 0, "printed"
     USAGE = 2, "usage, or there is no such experiment"
-    NO_ANSWER = 3, "MLflow could not be asked"
+    NO_ANSWER = 3, "MLflow could not be queried"
 
 
 class DoctorExit(DescribedCode):
