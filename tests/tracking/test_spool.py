@@ -351,7 +351,7 @@ def test_the_command_reports_what_happened_to_each_record(store, folder):
     spool.put(record(store.uri, run, at=now - 1000, mark="pending-b"))
     spool.put(record(store.uri, run, name="other"))
     result = CliRunner().invoke(cli, ["replay"])
-    assert (result.exit_code, result.output) == (0, "1 sent, 0 left, 1 dropped: a newer verdict is there\n")
+    assert (result.exit_code, result.output) == (0, "1 sent, 0 left, 1 dropped because MLflow has a newer verdict\n")
     (folder / "x.evalguard.json").write_text("{")
     result = CliRunner().invoke(cli, ["replay"])
     assert result.exit_code == 4
