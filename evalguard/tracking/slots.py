@@ -39,8 +39,6 @@ FIELDS = (
 # Fields of the worst evaluation that the run shows; the remaining fields are in its slot only.
 RUN_FIELDS = ("verdict", "proof", "cause", "reason", "labels", "record", "checked_at_ms")
 
-Tags = Mapping[str, str]
-
 
 @dataclass(frozen=True, slots=True)
 class Slot:
@@ -89,7 +87,7 @@ class Slot:
         return {f"{FOLDER}.{self.name}.{field}": self[field][:MAX_TAG] for field in FIELDS}
 
 
-def slots(tags: Tags) -> dict[str, Slot]:
+def slots(tags: Mapping[str, str]) -> dict[str, Slot]:
     """The evaluations in a run's tags, by slot, in the order of their names."""
     found: dict[str, dict[str, str]] = {}
     # A slot has no dot (see `slug`), so `evalguard.verdict` of the run itself is not taken for a slot.

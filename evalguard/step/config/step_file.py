@@ -12,7 +12,7 @@ from evalguard.core.columns.storage import SIZE
 from evalguard.core.policy import DuplicateInputs, OnFailure, OnUnproven, Padding, Require, Scope
 from evalguard.core.sampling import ALL, CONTENT
 from evalguard.step.config.sections import Call, Function, Name, Positive, Strict, Text
-from evalguard.step.config.unions import Data, LabelSource, Model, Reference
+from evalguard.step.config.unions import Data, LabelSource, Model, ReferenceSource
 
 # Until 0.2: old key under `checks` → current key.
 OLD_NAMES = {"strip_key": "drop_key", "equal_samples": "duplicate_inputs"}
@@ -57,7 +57,7 @@ class Checks(Strict):
     drop_key: bool = Field(default=False, description="Remove that entry from x before the model sees it.")
     pad_value: float | int | str | None = None
     fingerprint: Function | None = Field(default=None, description="Takes x, returns what identifies each row.")
-    reference: Reference | None = Field(
+    reference: ReferenceSource | None = Field(
         default=None, description="Inputs in label order: a `.npy`, `.npz` or manifest file, or as under `data`."
     )
 

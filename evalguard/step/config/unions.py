@@ -57,7 +57,7 @@ Data = Annotated[
     | Annotated[TFRecord, Tag("<tfrecord>")],
     _one_of(DATA),
 ]
-Reference = Annotated[
+ReferenceSource = Annotated[
     Annotated[Text, Tag("<file>")]
     | Annotated[Call, Tag("<call>")]
     | Annotated[Arrays, Tag("<arrays>")]
