@@ -1,4 +1,8 @@
-"""What an engine notes of each batch just before the model computes on it."""
+"""The recorder: what an engine records of each batch just before the model computes on it.
+
+Longer than 300 lines because it is one class: buffering, flushing and recording
+share the order of the batches, which two modules would have to agree on.
+"""
 
 from __future__ import annotations
 
