@@ -11,7 +11,7 @@ def aligned(shape: Any, beyond: int = 0) -> Any:
     """An array of float32 at an address that TensorFlow takes over as it is.
 
     Args:
-        shape: Of the array.
+        shape: Shape of the array.
         beyond: Bytes that its address is beyond such a one: then it is copied.
     """
     size = int(np.prod(shape)) * 4

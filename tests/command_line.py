@@ -24,7 +24,7 @@ def command(monkeypatch, tmp_path):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
 
     def invoke(*arguments):
-        # Each test has a different module by that name.
+        # Each test has a separate module of that name.
         sys.modules.pop("loading", None)
         return CliRunner().invoke(cli, [str(argument) for argument in arguments])
 

@@ -330,8 +330,7 @@ def public_objects() -> list[tuple[str, object]]:
 def test_every_public_name_is_documented() -> None:
     objects = public_objects()
     assert objects
-    # Not inspect.getdoc, which would count a base class's docstring; and a docstring that `dataclass` generates does
-    # not count.
+    # Not inspect.getdoc, which would count a base class's docstring; and not the one that a dataclass makes up.
     bare = [
         name
         for name, value in objects
