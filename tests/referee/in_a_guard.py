@@ -58,7 +58,7 @@ class Notes:
 
 def is_ours(why: str) -> bool:
     """Whether evalguard itself was in trouble, and did not just lack evidence."""
-    return "evalguard could not" in why or "while a batch was noted" in why or "could not be tagged" in why
+    return "evalguard could not" in why or "while a batch was recorded" in why or "could not be tagged" in why
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

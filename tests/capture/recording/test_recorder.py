@@ -198,7 +198,7 @@ def test_what_cannot_be_noted_later_is_a_problem_and_no_error():
     capture_batch(recorder, batch(0))
     capture_batch(recorder, (object(),))
     recorder.end()
-    assert "while a batch was noted" in recorder.problem
+    assert "while a batch was recorded" in recorder.problem
 
 
 @pytest.mark.parametrize("bare", [True, False])
