@@ -77,7 +77,7 @@ NOTES = pytest.StashKey[Notes]()
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     if not item.config.getoption("guarded"):
         return (yield)
-    # Labels with fingerprints, so that rows are looked at; they fit nothing, so all of the judging is gone through.
+    # Labels with fingerprints, so that rows are hashed; none of them matches, so every check runs.
     labels = evalguard.Labels(values=np.zeros(1), fingerprints=np.zeros(1, np.uint64))
     guard = evalguard.guard(labels=labels, on_failure="record", on_unproven="record", mlflow=False)
     try:
@@ -89,7 +89,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
 
 @contextmanager
 def trainers_are_models() -> Iterator[None]:
-    """Guard whatever has Keras' trainer: the models of its own tests are layers with a trainer, no ``keras.Model``.
+    """Guard whatever has Keras' trainer: the models in Keras' tests are layers with a trainer, no ``keras.Model``.
 
     A trainer is not called, a model is: ``__call__`` is left alone here.
     """
