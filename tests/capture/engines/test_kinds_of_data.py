@@ -53,7 +53,7 @@ class Total(keras.Model):
 
 
 def rows(x, ids):
-    """Rows of a nest, of whatever kind its leaves are."""
+    """Rows of a tree with leaves of any kind."""
     if isinstance(x, dict):
         return {name: rows(part, ids) for name, part in x.items()}
     if isinstance(x, (list, tuple)):
@@ -299,7 +299,7 @@ def test_negative_zero_and_nan_payloads_are_told_apart_as_fed():
 
 
 def test_two_replicas_split_and_join_in_order():
-    # Needs its devices before TensorFlow starts: run in an interpreter of its own.
+    # Needs its devices before TensorFlow starts, so it runs in a separate interpreter.
     code = """
 import numpy as np, tensorflow as tf, keras, evalguard
 cpus = tf.config.list_physical_devices("CPU")
