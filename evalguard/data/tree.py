@@ -11,15 +11,30 @@ from numpy.typing import NDArray
 _BY_DLPACK = frozenset({"float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"})
 
 
+class RowsError(ValueError):
+    """The inputs of a batch are not rows, one for each sample; the message goes into the report."""
+
+
 def leaves(structure: Any) -> list[Any]:
     """The leaves in Keras' order: sequences in order, mappings by sorted key; None is not a leaf."""
-    if structure is None:
+    if _is_absent(structure):
         return []
     if isinstance(structure, Mapping):
         return [leaf for name in sorted(structure) for leaf in leaves(structure[name])]
     if isinstance(structure, (list, tuple)) and _is_sequence_of_inputs(structure):
         return [leaf for part in structure for leaf in leaves(part)]
     return [structure]
+
+
+def _is_absent(leaf: Any) -> bool:
+    """Whether a leaf is None or an empty ``tf.experimental.Optional``, which stands for None in a dataset.
+
+    Keras replaces a None from a generator by an empty Optional, and converts that back before the model computes
+    (keras 3.15, ``generator_data_adapter.py:42``; ``backend/tensorflow/trainer.py:115``, ``_autoconvert_optionals``).
+    The class is recognised by name, because this runs for each leaf of each batch; ``tests/data/test_tree.py`` fails if
+    the name changes.
+    """
+    return leaf is None or (type(leaf).__name__ == "_OptionalImpl" and not leaf.has_value())
 
 
 def _is_sequence_of_inputs(sequence: Any) -> bool:
@@ -53,7 +68,7 @@ def as_array(leaf: Any) -> NDArray[Any]:
 
 def map_leaves(function: Callable[[Any], Any], structure: Any) -> Any:
     """The same tree with ``function`` applied to each leaf; namedtuples become tuples."""
-    if structure is None:
+    if _is_absent(structure):
         return None
     if isinstance(structure, Mapping):
         return {name: map_leaves(function, part) for name, part in structure.items()}
@@ -78,6 +93,49 @@ def n_rows(structure: Any) -> int | None:
         except TypeError:
             return None
     return None
+
+
+def same_rows(structure: Any) -> int:
+    """Rows of a batch of inputs: the same number in each leaf.
+
+    Raises:
+        RowsError: There is no leaf, a leaf is a scalar, or the numbers differ.
+    """
+    sizes = [_rows(leaf) for leaf in leaves(structure)]
+    if not sizes:
+        msg = (
+            "x: expected at least one array, found none (None is no array), so no row can be counted. "
+            "Pass an input that has one entry for each sample."
+        )
+        raise RowsError(msg)
+    if len(set(sizes)) > 1:
+        msg = (
+            f"x: expected the same number of rows in every input, found {_listed(sizes)}, so a row is not a sample; "
+            "a model that takes one whole graph at a time is fed like this. Pass inputs that all have one entry for "
+            "each sample, or compare the predictions with their keys or sample indices in evalguard.check()."
+        )
+        raise RowsError(msg)
+    return sizes[0]
+
+
+def _rows(leaf: Any) -> int:
+    rows = n_rows(leaf)
+    if rows is not None:
+        return rows
+    if hasattr(leaf, "nrows"):  # tf.RaggedTensor
+        return int(leaf.nrows())
+    array = as_array(leaf)
+    if array.ndim == 0 and array.dtype != object:
+        msg = (
+            "x: expected inputs with one entry for each sample, found a scalar. "
+            "Give it a first dimension with one entry for each sample, or make it a constant of the model."
+        )
+        raise RowsError(msg)
+    return len(array)
+
+
+def _listed(numbers: list[int]) -> str:
+    return f"{', '.join(f'{number:,}' for number in numbers[:-1])} and {numbers[-1]:,}"
 
 
 def unpack(batch: Any) -> tuple[Any, Any, Any]:

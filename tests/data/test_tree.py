@@ -1,4 +1,4 @@
-"""Leaves of a nest as arrays."""
+"""Leaves of a tree, read as arrays."""
 
 import threading
 
@@ -20,7 +20,7 @@ def test_a_tensor_is_the_array_that_numpy_makes_of_it(dtype, shape):
     assert (found.dtype, found.shape, found.tobytes()) == (expected.dtype, expected.shape, expected.tobytes())
 
 
-def test_what_dlpack_does_not_know_is_read_as_numpy_reads_it():
+def test_dtypes_without_dlpack_code_are_read_by_numpy():
     assert tree.as_array(tf.constant(["a", "b"])).tolist() == [b"a", b"b"]
     assert tree.as_array(tf.constant([1.5, 2], tf.bfloat16)).astype("float32").tolist() == [1.5, 2]
 
@@ -32,7 +32,7 @@ def test_an_array_is_itself():
 
 
 def test_no_other_thread_runs_first_where_a_tensor_is_read():
-    """Else the model would wait for a thread that makes the next batch."""
+    """Otherwise the model would wait for a thread that makes the next batch."""
     tensor, done, turns = tf.zeros((32, 8)), threading.Event(), [0]
 
     def spin():
@@ -50,5 +50,42 @@ def test_no_other_thread_runs_first_where_a_tensor_is_read():
     finally:
         done.set()
         thread.join()
-    # Python itself changes threads every five milliseconds.
+    # Python itself switches threads every five milliseconds.
     assert waited < 100
+
+
+def test_an_empty_optional_of_a_dataset_is_not_a_leaf():
+    absent, rows = tf.experimental.Optional.empty(None), tf.zeros((2, 3))
+    assert tree.leaves({"a": absent, "b": rows}) == [rows]
+    assert tree.map_leaves(lambda leaf: leaf.shape, (absent, rows)) == (None, (2, 3))
+    present = tf.experimental.Optional.from_value(rows)
+    assert tree.leaves([present]) == [present]
+
+
+@pytest.mark.parametrize(
+    ("structure", "found"),
+    [
+        pytest.param((None,), "found none", id="none"),
+        pytest.param({"a": tf.experimental.Optional.empty(None)}, "found none", id="an empty optional"),
+        pytest.param(tf.constant(1.0), "found a scalar", id="a scalar"),
+        pytest.param((np.zeros(3), np.float32(1)), "found a scalar", id="a scalar beside rows"),
+        pytest.param((np.zeros((4, 2)), np.zeros((4, 4)), np.zeros(1_000)), "found 4, 4 and 1,000", id="a graph"),
+        pytest.param((np.zeros(3), tf.ragged.constant([[1], []])), "found 3 and 2", id="ragged"),
+    ],
+)
+def test_inputs_that_are_not_rows_are_named_in_the_error(structure, found):
+    with pytest.raises(tree.RowsError, match=rf"^x: expected .*{found}.*\. .*"):
+        tree.same_rows(structure)
+
+
+@pytest.mark.parametrize(
+    "structure",
+    [
+        np.zeros((2, 0)),
+        [0.5, 1],
+        (tf.ragged.constant([[1], []]), {"a": np.zeros((2, 3)), "b": None}),
+        tf.sparse.from_dense([[1], [0]]),
+    ],
+)
+def test_inputs_with_the_same_number_of_rows_are_counted(structure):
+    assert tree.same_rows(structure) == 2

@@ -25,6 +25,9 @@ from evalguard.capture.recording.recorder import Recorder
 
 # The first release whose ``test_function`` runs step by step on an iterator that is not TensorFlow's.
 STEP_BY_STEP = (3, 7)
+# Under a strategy, ``evaluate`` first reads one batch to build the model, its metrics or its loss (keras 3.5 to 3.15,
+# backend/tensorflow/trainer.py:708; 3.4 reads none). There is no public method between the read and its use.
+READERS = ("_maybe_symbolic_build",)
 
 
 def model_class() -> type | None:
@@ -101,5 +104,5 @@ def tap(model: Any, recorder: Recorder) -> Iterator[None]:
     if unsupported(model, "predict"):
         yield
         return
-    with tapped(model, recorder, {"predict": PredictTap, "test": _test_tap()}):
+    with tapped(model, recorder, {"predict": PredictTap, "test": _test_tap()}, readers=READERS):
         yield

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from evalguard.capture.engines.patching import replace_on_instance
 from evalguard.capture.recording.recorder import Recorder
 
 Recorders = dict[int, list[Recorder]]
@@ -106,11 +107,48 @@ class _Hook:
         self._untap()
 
 
+class _Ahead:
+    """Keras' epoch iterator with the caller's own batches, for a method that reads batches but feeds none to the model."""
+
+    def __init__(self, epoch: Any, recorder: Recorder) -> None:
+        self._epoch, self._recorder = epoch, recorder
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._untagged(self._epoch)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._epoch, name)
+
+    def enumerate_epoch(self) -> Iterator[Any]:
+        """The same batches; keras up to 3.6 calls this instead of ``iter``."""
+        return self._untagged(self._epoch.enumerate_epoch())
+
+    def _untagged(self, steps: Any) -> Iterator[Any]:
+        # `(begin, end, iterator)`, or a list of batches instead of the iterator (keras 3.15, trainers/epoch_iterator.py).
+        for *numbers, batches in steps:
+            yield (*numbers, map(self._recorder.without_tag, batches))
+
+
+class _Reader:
+    """Passes ``_Ahead`` to one method of one model that has an epoch iterator as its argument ``iterator``."""
+
+    def __init__(self, model: Any, method: str, recorders: Recorders) -> None:
+        self._recorders = recorders
+        self.remove = replace_on_instance(model, method, self._read)
+
+    def _read(self, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        stack = self._recorders.get(threading.get_ident())
+        if stack and kwargs.get("iterator") is not None:
+            kwargs = {**kwargs, "iterator": _Ahead(kwargs["iterator"], stack[-1])}
+        return original(*args, **kwargs)
+
+
 class _ModelTaps:
-    def __init__(self, model: Any, taps: Mapping[str, type[Tap]]) -> None:
+    def __init__(self, model: Any, taps: Mapping[str, type[Tap]], readers: Sequence[str]) -> None:
         self.recorders: Recorders = {}
         self.users = 0
-        self._hooks = [_Hook(model, what, tap, self.recorders) for what, tap in taps.items()]
+        self._hooks: list[_Hook | _Reader] = [_Hook(model, what, tap, self.recorders) for what, tap in taps.items()]
+        self._hooks += [_Reader(model, method, self.recorders) for method in readers if hasattr(model, method)]
 
     def remove(self) -> None:
         """Remove the taps."""
@@ -119,20 +157,23 @@ class _ModelTaps:
 
 
 @contextmanager
-def tapped(model: Any, recorder: Recorder, taps: Mapping[str, type[Tap]]) -> Iterator[None]:
+def tapped(
+    model: Any, recorder: Recorder, taps: Mapping[str, type[Tap]], *, readers: Sequence[str] = ()
+) -> Iterator[None]:
     """Observe this model's executions in this thread for the length of the block.
 
     Args:
         model: A Keras model.
         recorder: Records what is fed.
         taps: The tap for each function: keys ``predict`` and ``test``.
+        readers: Methods that read batches from an epoch iterator, their argument ``iterator``.
     """
     thread = threading.get_ident()
     with _lock:
         # By id: a Keras model may define __eq__ or be unhashable. The entry is gone before the model can be.
         installed = _models.get(id(model))
         if installed is None:
-            installed = _models[id(model)] = _ModelTaps(model, taps)
+            installed = _models[id(model)] = _ModelTaps(model, taps, readers)
         installed.users += 1
         installed.recorders.setdefault(thread, []).append(recorder)
     try:

@@ -43,3 +43,8 @@ class ArraysProbe(Probe):
         call.update({name: None for name in ("y", "sample_weight") if name in call})
         self.source = (packed, np.arange(rows, dtype=np.int64))
         self.unwrap = itemgetter(0)
+
+    def without_tag(self, data: Any) -> Any:
+        """The batch without the positions, if it has them."""
+        # `((x, y, sample_weight), positions)` as Keras packs it; x is in the first part of the first.
+        return data if self.source is self.original else data[0][0]

@@ -73,6 +73,10 @@ class GeneratorProbe(Probe):
         """Above 0 for digested batches, once enough have come without reused memory."""
         return 0 if self._digests is None else self._digests.safe_batches
 
+    def without_tag(self, data: Any) -> Any:
+        """The batch without its tag, if batches carry one."""
+        return data if self._digests is not None else self.unwrap(data)[0]
+
     def intact(self) -> list[bool]:
         """See ``BatchDigests.intact``."""
         return [] if self._digests is None else self._digests.intact()

@@ -49,6 +49,10 @@ class PyDatasetProbe(Probe):
         digests = self.source.digests
         return 0 if digests is None else digests.safe_batches
 
+    def without_tag(self, data: Any) -> Any:
+        """The batch without its tag, if items carry one."""
+        return data if self.source.digests is not None else self._unwrap(data)[0]
+
     def intact(self) -> list[bool]:
         """See ``BatchDigests.intact``."""
         digests = self.source.digests

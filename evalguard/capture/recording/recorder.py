@@ -73,6 +73,7 @@ class Recorder:
     _buffer: SmallBatchBuffer = field(default_factory=SmallBatchBuffer)
     _with_targets: int = 0
     _may_buffer: bool = True
+    _no_rows: bool = False
     _always_fingerprints: bool = False
 
     def __post_init__(self) -> None:
@@ -187,13 +188,16 @@ class Recorder:
             self.stopped = self.fail_fast_check(self) if self.fail_fast_check is not None else ""
         except Exception as error:  # noqa: BLE001 - the call is then judged at its end, like any other
             self.fail_fast_check = None
-            self._failed(error, "in the fail-fast check")
+            self._failed(error, "during the fail-fast check")
         self.seconds += time.perf_counter() - start
 
     def record(self, batch: Any, tag: Any) -> None:
         """Record one batch; pending and buffered batches must have been flushed."""
         try:
             self._record(batch, tag)
+        except tree.RowsError as error:
+            self._no_rows = True
+            self.problem = self.problem or str(error)
         except Exception as error:  # noqa: BLE001 - checking must never cost the user the predictions
             self._failed(error, "while a batch was recorded")
 
@@ -204,7 +208,8 @@ class Recorder:
 
     def _record(self, batch: Any, tag: Any) -> None:
         x, y, _ = tree.unpack(batch)
-        self.tags.add(tag, n_tagged(tag) or _count(x))
+        rows = tree.same_rows(x)
+        self.tags.add(tag, n_tagged(tag) or rows)
         if self.fail_fast_check is not None:
             self.unchecked.append((self.tags.last, tag))
         if y is not None:
@@ -247,6 +252,11 @@ class Recorder:
             raise ConfigError(msg)
         return normal_keys(to_numpy(x[key]), "keys in the stream")
 
+    def without_tag(self, data: Any) -> Any:
+        """What the model would receive of a batch that Keras read but does not feed to it; nothing is recorded."""
+        batch = self.stream.without_tag(data)
+        return self.without_key(batch) if self.options.drop_key else batch
+
     def without_key(self, batch: Any) -> Any:
         """The batch without the entry of ``x`` that holds the key."""
         # A bare dict stays bare: `(x,)` and `x` are different structures to a compiled function.
@@ -274,8 +284,8 @@ class Recorder:
         problem = self.problem
         if not problem and rows != observed:
             problem = f"the model returned {rows} rows for {observed} rows fed"
-        # `evaluate` returns metrics only: after a problem their number of rows is unknown.
-        if rows != observed or (problem and not rows):
+        # Metrics alone do not say how many rows there were, and values that are not rows are no samples.
+        if rows != observed or self._no_rows or (problem and not rows):
             return Trace(
                 rows,
                 np.full(rows, UNKNOWN),
@@ -308,14 +318,6 @@ class Recorder:
             padding=all_rows(self.fingerprints.padding, rows),
             sampled=None if self.tags.any_changed else self.fingerprints.sampled(rows),
         )
-
-
-def _count(x: Any) -> int:
-    size = tree.n_rows(x)
-    if size is None:
-        first = tree.leaves(x)[0]
-        size = int(first.nrows()) if hasattr(first, "nrows") else len(to_numpy(first))
-    return size
 
 
 def _copied(leaf: Any) -> Any:
