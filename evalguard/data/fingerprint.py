@@ -10,6 +10,7 @@ dropped.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -141,7 +142,8 @@ def _ragged_rows(leaf: Ragged) -> tuple[UInt64, LeafSpec]:
 
 
 def _text_rows(leaf: NDArray[Any]) -> tuple[UInt64, LeafSpec]:
-    flat = leaf.reshape(len(leaf), -1).tolist()
+    # Not -1: NumPy cannot infer the second dimension of an empty batch.
+    flat = leaf.reshape(len(leaf), math.prod(leaf.shape[1:])).tolist()
     spec = LeafSpec("str", row_shape(leaf.shape[1:]))
     rows = [hash_row(b"".join(_framed(item) for item in row)) for row in flat]
     return np.asarray(rows, dtype=np.uint64) ^ spec.seed, spec

@@ -175,7 +175,7 @@ def without_padding(leaf: Leaf, pad_value: Any) -> Leaf:
     if isinstance(leaf, Ragged) or leaf.ndim < 2:
         return leaf
     pad = pad_value.encode() if isinstance(pad_value, str) and leaf.dtype.kind in "OS" else pad_value
-    filled = (leaf != pad).reshape(leaf.shape[0], leaf.shape[1], -1).any(axis=2)
+    filled = (leaf != pad).any(axis=tuple(range(2, leaf.ndim)))
     lengths = np.where(filled.any(axis=1), leaf.shape[1] - filled[:, ::-1].argmax(axis=1), 0)
     keep = np.arange(leaf.shape[1]) < lengths[:, None]
     return Ragged(leaf[keep], np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
@@ -190,6 +190,6 @@ def is_padding(x: Any, pad_value: Any) -> NDArray[np.bool_]:
             flags.append(np.diff(plain.splits) == 0)
         else:
             pad = pad_value.encode() if isinstance(pad_value, str) and plain.dtype.kind in "OS" else pad_value
-            flags.append((plain == pad).reshape(len(plain), -1).all(axis=1))
+            flags.append((plain == pad).all(axis=tuple(range(1, plain.ndim))))
     combined: NDArray[np.bool_] = np.logical_and.reduce(flags)
     return combined

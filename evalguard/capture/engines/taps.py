@@ -108,7 +108,7 @@ class _Hook:
 
 
 class _Ahead:
-    """Keras' epoch iterator with the caller's own batches, for a method that reads batches but feeds none to the model."""
+    """Keras' epoch iterator with the caller's own batches, for a method that reads batches but feeds none."""
 
     def __init__(self, epoch: Any, recorder: Recorder) -> None:
         self._epoch, self._recorder = epoch, recorder
@@ -124,7 +124,7 @@ class _Ahead:
         return self._untagged(self._epoch.enumerate_epoch())
 
     def _untagged(self, steps: Any) -> Iterator[Any]:
-        # `(begin, end, iterator)`, or a list of batches instead of the iterator (keras 3.15, trainers/epoch_iterator.py).
+        # `(begin, end, iterator)`; the iterator may be a list of batches (keras 3.15, trainers/epoch_iterator.py:147).
         for *numbers, batches in steps:
             yield (*numbers, map(self._recorder.without_tag, batches))
 

@@ -46,5 +46,5 @@ class ArraysProbe(Probe):
 
     def without_tag(self, data: Any) -> Any:
         """The batch without the positions, if it has them."""
-        # `((x, y, sample_weight), positions)` as Keras packs it; x is in the first part of the first.
+        # Keras packs a tuple x as `(x,)`, so `data` is `((packed, positions),)` (keras 3.15, data_adapter_utils.py:89).
         return data if self.source is self.original else data[0][0]
