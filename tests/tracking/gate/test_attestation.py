@@ -8,12 +8,8 @@ import shutil
 import keras
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 import evalguard
-from evalguard.data import digests
 from evalguard.errors import ConfigError
 
 X = np.random.default_rng(0).normal(size=(40, 4)).astype("float32")
@@ -77,56 +73,6 @@ def ask(folder, *names, **more):
 def subjects(folder):
     statement = json.loads((folder / "out" / "attestation.json").read_text())
     return {item["name"]: item["digest"]["sha256"] for item in statement["subject"]}
-
-
-# -- digests ---------------------------------------------------------------------------
-
-
-@given(hnp.arrays(hnp.scalar_dtypes() | hnp.unicode_string_dtypes(), hnp.array_shapes(min_side=0), fill=st.nothing()))
-def test_an_array_has_the_digest_of_the_file_that_numpy_writes(array):
-    assert digests.npy_sha256([np.ascontiguousarray(array)]) == saved(np.ascontiguousarray(array))
-
-
-@given(
-    hnp.arrays("float32", hnp.array_shapes(min_dims=1, max_dims=3, min_side=1)),
-    st.lists(st.integers(0, 10), max_size=3),
-)
-def test_parts_have_the_digest_of_the_whole(array, cuts):
-    assert digests.npy_sha256(np.split(array, sorted(min(cut, len(array)) for cut in cuts))) == saved(array)
-
-
-@pytest.mark.parametrize(
-    "parts",
-    [
-        pytest.param([], id="none"),
-        pytest.param([np.asarray([None, "a"])], id="objects"),
-        pytest.param([np.zeros((2, 3)), np.zeros((2, 4))], id="other-width"),
-        pytest.param([np.zeros(2), np.zeros(2, "float32")], id="other-type"),
-        pytest.param([np.float64(1)], id="a-number"),
-    ],
-)
-def test_labels_that_are_not_one_array_have_no_digest(parts):
-    assert digests.npy_sha256(parts) is None
-
-
-@pytest.mark.parametrize(
-    ("calls", "expected"),
-    [
-        pytest.param([X], {"p.npy": X}, id="array"),
-        pytest.param([[X]], {"p/0.npy": X}, id="list-of-one-array"),
-        pytest.param([[X, Y]], {"p/0.npy": X, "p/1.npy": Y}, id="list-of-two"),
-        pytest.param([{"a": (X, Y)}], {"p/a/0.npy": X, "p/a/1.npy": Y}, id="tree"),
-        pytest.param([{"a": X}, {"a": X}], {"p/a.npy": np.concatenate([X, X])}, id="two-calls"),
-        pytest.param([{"a": X}, {"b": X}], {}, id="two-calls-of-other-outputs"),
-        pytest.param([[1, 2]], {}, id="numbers"),
-        pytest.param([[]], {}, id="empty"),
-        pytest.param([None], {}, id="none"),
-        pytest.param([], {}, id="no-call"),
-        pytest.param([[X, "text"]], {"p/0.npy": X}, id="what-is-no-array-is-left-out"),
-    ],
-)
-def test_each_array_of_a_tree_has_a_separate_digest(calls, expected):
-    assert digests.tree_sha256("p", calls) == {name: saved(array) for name, array in expected.items()}
 
 
 # -- the statement -------------------------------------------------------------------------
