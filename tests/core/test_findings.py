@@ -94,7 +94,7 @@ def test_a_value_that_was_not_computed_is_no_key():
 
 def test_reports_of_a_check_can_be_read_in_both_spellings():
     predictions = np.array([[0.9, 0.1], [0.1, 0.9], [0.9, 0.1]])
-    report = evalguard.check([1, 0, 2], [0, 1, 1], predictions=predictions, metrics="sklearn:accuracy")
+    report = evalguard.check(indices=[1, 0, 2], labels=[0, 1, 1], predictions=predictions, metrics="sklearn:accuracy")
     (finding,), impact = report.findings, (report.impact or {})["sklearn:accuracy"]
     with pytest.warns(DeprecationWarning, match=r"Finding\.reason"):
         assert finding["reason"] == "reordered" == finding.reason

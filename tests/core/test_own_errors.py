@@ -16,7 +16,7 @@ FOREIGN_ONLY = {
     "capture/probes/tf_pipeline.py:_inputs": "calls a method of TensorFlow",
     "cli/doctor.py:_backend": "imports Keras",
     "cli/doctor.py:_store": "asks MLflow",
-    "data/tree.py:numbers": "np.from_dlpack of a foreign tensor",
+    "data/tree.py:as_array": "np.from_dlpack of a foreign tensor",
     "guards/calls.py:metric_names": "calls the model's get_metrics_result",
     "step/run.py:_evaluate": "the user's model and data; an OwnError passes through",
     "tracking/deadline.py:run": "catches BaseException, which `end` raises again",

@@ -126,7 +126,7 @@ def test_a_failure_that_does_not_raise_hands_back_the_predictions(model, action)
 
 
 def test_an_unproven_call_warns_by_default_and_raises_on_request(model):
-    with pytest.warns(evalguard.EvalGuardWarning, match="the proof is only: transport"), guard():
+    with pytest.warns(evalguard.EvalGuardWarning, match="nothing shows which sample each one is"), guard():
         model.predict(dataset(), verbose=0)
     with pytest.raises(evalguard.UnprovenError) as caught, guard(on_unproven="raise"):
         model.predict(dataset(), verbose=0)
@@ -606,7 +606,7 @@ def test_an_index_that_rides_with_the_wrong_row_is_found(model):
     with guard(reference=X, on_failure="record") as g:
         model.predict(lying(), steps=len(ALIGNED), verbose=0)
     assert g.report.verdict is Verdict.FAIL
-    assert any("index rides with the wrong row" in finding.message for finding in g.report.findings)
+    assert any("the index belongs to another row" in finding.message for finding in g.report.findings)
     assert [item["identity"] for item in g.report.identities] == ["content", "index"]
 
 

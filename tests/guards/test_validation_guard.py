@@ -116,7 +116,7 @@ DRIFTING = {
 CAUSES = {
     "leftover-queue": "leftover queue, `workers > 1` with `validation_steps`",
     "reused-generator": "iterator not at its start",
-    "part-of-a-shuffle": "shuffled anew at each pass",
+    "part-of-a-shuffle": "reshuffled at each pass",
 }
 
 
@@ -224,9 +224,9 @@ def test_inputs_that_change_at_random_are_not_proven_and_targets_in_order_will_d
 def test_one_validation_or_none_is_no_pass(engine):
     g, _ = guarded("with", make_model(engine), engine, (X, Y), epochs=1)
     assert g.report.verdict is Verdict.UNPROVEN
-    assert "only one validation was seen (epoch 1)" in g.report.not_proven[0]
+    assert "only one validation was observed (epoch 1)" in g.report.not_proven[0]
     g, _ = guarded("callback", make_model(engine), engine, None)
-    assert "no validation inside fit was seen" in g.report.not_proven[0]
+    assert "no validation inside `fit` was observed" in g.report.not_proven[0]
     with (
         pytest.raises(UnprovenError, match="no fit was observed"),
         evalguard.ValidationGuard(on_unproven="raise", mlflow=False),

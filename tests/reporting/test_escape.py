@@ -120,6 +120,7 @@ def test_a_report_shows_itself_in_one_line_whatever_it_holds(text):
 def test_a_report_shows_neither_keys_nor_labels_nor_predictions():
     keys = np.array(["patient-0", "patient-1", "patient-2"])
     labels = evalguard.Labels(values=np.array([77, 78, 79]), keys=keys, name="labels.csv")
-    report = evalguard.check(keys[[1, 0, 2]], labels, predictions=np.array([0.771, 0.772, 0.773]), metrics="mse")
+    predictions = np.array([0.771, 0.772, 0.773])
+    report = evalguard.check(keys=keys[[1, 0, 2]], labels=labels, predictions=predictions, metrics="mse")
     assert not re.search(r"patient|7[789]|labels\.csv", f"{report!r} {report}")
     assert "patient-1" in report.to_json()

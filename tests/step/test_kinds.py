@@ -293,7 +293,7 @@ def test_each_kind_of_reference_tells_the_samples(folder, command, model, refere
 def test_labels_of_a_stream_that_shuffles_at_each_pass_fail(folder, command):
     done = command("run", step_file(folder, FLAT, "call: loading:shuffled", "from: stream"))
     assert done.exit_code == 1, done.output
-    assert report_of(folder)["diagnosis"][0]["cause"] == "shuffled anew at each pass"
+    assert report_of(folder)["diagnosis"][0]["cause"] == "reshuffled at each pass"
 
 
 def test_the_attestation_of_a_step_is_about_its_own_files(folder, command):
@@ -333,7 +333,7 @@ def test_the_command_itself_passes_and_fails(folder, name):
     done = evalguard_run(folder, path)
     assert (done.returncode, done.stdout) == (
         0,
-        f"kinds: PASS: all 75 predictions stand at their own label (proof: {kind.require})\n",
+        f"kinds: PASS: all 75 predictions match their labels (proof: {kind.require})\n",
     )
     assert "Warning" not in done.stderr
     done = evalguard_run(folder, path, *planted(folder, kind))

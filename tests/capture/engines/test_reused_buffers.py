@@ -64,7 +64,7 @@ def test_rows_that_changed_while_they_waited_are_a_failure(engine, width):
         return
     assert report.verdict == "FAIL"
     assert [finding.reason for finding in report.findings] == ["altered"]
-    assert report.diagnosis[0].cause == "the source fills its array again while the model still waits for it"
+    assert report.diagnosis[0].cause == "the source overwrites its array while the model still waits for it"
     assert report.diagnosis[0].certain
     # Nothing that could be added would prove it: what cures it is the remedy.
     assert not report.advice
@@ -114,7 +114,7 @@ def test_rows_of_a_dataset_that_lie_in_one_array_pass_only_where_they_are_right(
         assert (rows == np.arange(N)).all()
     else:  # if the array was filled just after the model had read it, the rows are right, and nobody knows
         assert g.report.verdict == "FAIL"
-        assert g.report.diagnosis[0].cause == "the source fills its array again while the model still waits for it"
+        assert g.report.diagnosis[0].cause == "the source overwrites its array while the model still waits for it"
         assert "copy()" in g.report.diagnosis[0].remedy
 
 
