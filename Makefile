@@ -81,8 +81,8 @@ field: $(STAMP) ## Every case of CASES=DIR through the guard (SKIP=01,02 leaves 
 	@[ -n "$(CASES)" ] || { echo "make field: expected CASES=DIR, a folder with case scripts and adapters.py" >&2; exit 2; }
 	@$(PYTHON) tests/field/run_cases.py "$(CASES)" --skip "$(SKIP)"
 
-referee: $(REFEREE)/.installed ## Keras' own training tests, bare and in a guard: every outcome must be the same
-	@$(REFEREE)/bin/python tests/referee/run_referee.py
+referee: $(REFEREE)/.installed ## Keras' own tests that call a model, bare and in a guard, an hour or more; FILES=models/ takes these only
+	@$(REFEREE)/bin/python tests/referee/run_referee.py $(FILES)
 
 pipelines: $(STAMP) ## The examples for DVC, KFP and Airflow, with those tools in environments of their own
 	@[ -x .venv-tools/bin/kfp ] || { $(PYTHON) -m venv .venv-tools && .venv-tools/bin/pip install -qq dvc kfp; }

@@ -33,6 +33,9 @@ class Stream(Protocol):
     def safe_batches(self) -> int:
         """How many more batches may be delivered before one must have been looked at; 0: none."""
 
+    def without_tag(self, data: Any) -> Any:
+        """The caller's batch in one that Keras read and does not feed to the model; it is not counted."""
+
     def intact(self) -> list[bool]:
         """For each batch of the last execution, whether it is still what it was when it was taken apart."""
 
@@ -43,6 +46,10 @@ class Untagged:
     unwrap: Unwrap = staticmethod(untagged)
     tag_from_rows = mutable = False
     safe_batches = 0
+
+    def without_tag(self, data: Any) -> Any:
+        """The batch as it is."""
+        return data
 
     def intact(self) -> list[bool]:
         """Nothing to compare with."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -44,7 +43,7 @@ def whole_file(path: Path, mode: int | None = None) -> Iterator[BinaryIO]:
     if mode is None and path.exists():
         mode = stat.S_IMODE(path.stat().st_mode)
     # Not tempfile.mkstemp, which ignores the umask. In the same folder, as a rename must not cross file systems.
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()[:8]}")
     try:
         # "x": never write into a file or link that somebody else created there.
         with open(temporary, "xb", opener=_private if mode is not None else None) as stream:

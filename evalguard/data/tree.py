@@ -11,15 +11,29 @@ from numpy.typing import NDArray
 _BY_DLPACK = frozenset({"float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"})
 
 
+class RowsError(ValueError):
+    """The inputs of a batch are not rows, one for each sample: in words for a report."""
+
+
 def leaves(structure: Any) -> list[Any]:
     """The leaves in Keras' order: sequences as they stand, mappings by sorted key; None is no leaf."""
-    if structure is None:
+    if _is_none(structure):
         return []
     if isinstance(structure, Mapping):
         return [leaf for name in sorted(structure) for leaf in leaves(structure[name])]
     if isinstance(structure, (list, tuple)) and _is_sequence_of_inputs(structure):
         return [leaf for part in structure for leaf in leaves(part)]
     return [structure]
+
+
+def _is_none(leaf: Any) -> bool:
+    """None, or what stands for it in a dataset: an empty ``tf.experimental.Optional``.
+
+    Keras makes one of a None that a generator yields, and None of it again before the model computes (keras 3.15,
+    ``generator_data_adapter.py``; ``backend/tensorflow/trainer.py``, ``_autoconvert_optionals``). Recognised by the
+    name of its class, since each leaf of each batch is asked; ``tests/data/test_tree.py`` notices if that changes.
+    """
+    return leaf is None or (type(leaf).__name__ == "_OptionalImpl" and not leaf.has_value())
 
 
 def _is_sequence_of_inputs(sequence: Any) -> bool:
@@ -53,7 +67,7 @@ def as_array(leaf: Any) -> NDArray[Any]:
 
 def map_leaves(function: Callable[[Any], Any], structure: Any) -> Any:
     """The same nest with ``function`` applied to each leaf; namedtuples become tuples."""
-    if structure is None:
+    if _is_none(structure):
         return None
     if isinstance(structure, Mapping):
         return {name: map_leaves(function, part) for name, part in structure.items()}
@@ -78,6 +92,49 @@ def n_rows(structure: Any) -> int | None:
         except TypeError:
             return None
     return None
+
+
+def same_rows(structure: Any) -> int:
+    """Rows of a batch of inputs: the same number in each leaf.
+
+    Raises:
+        RowsError: There is no leaf, a leaf is a scalar, or the numbers differ.
+    """
+    sizes = [_rows(leaf) for leaf in leaves(structure)]
+    if not sizes:
+        msg = (
+            "x: expected at least one array, found none (None is no array), so no row can be counted. "
+            "Pass an input that has one entry for each sample."
+        )
+        raise RowsError(msg)
+    if len(set(sizes)) > 1:
+        msg = (
+            f"x: expected the same number of rows in every input, found {_listed(sizes)}, so a row is not a sample; "
+            "a model that takes one whole graph at a time is fed like this. Pass inputs that all have one entry for "
+            "each sample, or compare the predictions with their keys or sample indices in evalguard.check()."
+        )
+        raise RowsError(msg)
+    return sizes[0]
+
+
+def _rows(leaf: Any) -> int:
+    rows = n_rows(leaf)
+    if rows is not None:
+        return rows
+    if hasattr(leaf, "nrows"):  # tf.RaggedTensor
+        return int(leaf.nrows())
+    array = as_array(leaf)
+    if array.ndim == 0 and array.dtype != object:
+        msg = (
+            "x: expected inputs with one entry for each sample, found a scalar. "
+            "Give it a first dimension with one entry for each sample, or make it a constant of the model."
+        )
+        raise RowsError(msg)
+    return len(array)
+
+
+def _listed(numbers: list[int]) -> str:
+    return f"{', '.join(f'{number:,}' for number in numbers[:-1])} and {numbers[-1]:,}"
 
 
 def unpack(batch: Any) -> tuple[Any, Any, Any]:

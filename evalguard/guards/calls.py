@@ -141,11 +141,6 @@ def probe_of(method: str, arguments: Mapping[str, Any], table: ProbeTable) -> tu
     source, call = arguments["x"], dict(arguments)
     if method in BATCH_METHODS:
         return BatchProbe(source, call), ""
-    strategy = getattr(call.get("self"), "distribute_strategy", None)
-    replicated = strategy is not None and strategy.num_replicas_in_sync > 1
-    if method == "evaluate" and replicated and not call["self"].built:
-        # Keras 3 builds such a model from a batch of its own taking, tag and all (trainer.py, _maybe_symbolic_build).
-        return PassiveProbe(source, call), ""
     try:
         return probe_for(source, table)(source, call), ""
     except UnsupportedSourceError:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 import sys
-from importlib import metadata
 
 
 def versions() -> dict[str, str]:
     """Versions of the software that took part; only what is imported is asked."""
+    # Not at the top: it would be the slowest of all imports of `import evalguard`.
+    from importlib import metadata
+
     found = {"python": ".".join(map(str, sys.version_info[:3]))}
     for name in ("evalguard", "keras", "tensorflow", "tf_keras", "numpy", "mlflow"):
         if name in sys.modules:

@@ -311,7 +311,7 @@ WIDE = np.random.default_rng(1).normal(size=(50, 1024)).astype("float32")
     ],
 )
 def test_arrays_with_large_rows_are_known_by_what_these_look_like(monkeypatch, x):
-    monkeypatch.setattr(module, "CHUNK", 7)
+    monkeypatch.setattr("evalguard.capture.array_rows.CHUNK", 7)
     digests = ArrayRows(x)
     rows = [number(digests, part) for part in tf.data.Dataset.from_tensor_slices(x).batch(8)]
     assert np.concatenate(rows).tolist() == list(range(50))

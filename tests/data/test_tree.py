@@ -52,3 +52,40 @@ def test_no_other_thread_runs_first_where_a_tensor_is_read():
         thread.join()
     # Python itself changes threads every five milliseconds.
     assert waited < 100
+
+
+def test_an_empty_optional_of_a_dataset_is_none():
+    absent, rows = tf.experimental.Optional.empty(None), tf.zeros((2, 3))
+    assert tree.leaves({"a": absent, "b": rows}) == [rows]
+    assert tree.map_leaves(lambda leaf: leaf.shape, (absent, rows)) == (None, (2, 3))
+    present = tf.experimental.Optional.from_value(rows)
+    assert tree.leaves([present]) == [present]
+
+
+@pytest.mark.parametrize(
+    ("structure", "found"),
+    [
+        pytest.param((None,), "found none", id="none"),
+        pytest.param({"a": tf.experimental.Optional.empty(None)}, "found none", id="an empty optional"),
+        pytest.param(tf.constant(1.0), "found a scalar", id="a scalar"),
+        pytest.param((np.zeros(3), np.float32(1)), "found a scalar", id="a scalar beside rows"),
+        pytest.param((np.zeros((4, 2)), np.zeros((4, 4)), np.zeros(1_000)), "found 4, 4 and 1,000", id="a graph"),
+        pytest.param((np.zeros(3), tf.ragged.constant([[1], []])), "found 3 and 2", id="ragged"),
+    ],
+)
+def test_inputs_that_are_no_rows_are_named(structure, found):
+    with pytest.raises(tree.RowsError, match=rf"^x: expected .*{found}.*\. .*"):
+        tree.same_rows(structure)
+
+
+@pytest.mark.parametrize(
+    "structure",
+    [
+        np.zeros((2, 0)),
+        [0.5, 1],
+        (tf.ragged.constant([[1], []]), {"a": np.zeros((2, 3)), "b": None}),
+        tf.sparse.from_dense([[1], [0]]),
+    ],
+)
+def test_inputs_with_the_same_number_of_rows_are_counted(structure):
+    assert tree.same_rows(structure) == 2

@@ -30,9 +30,7 @@ class TeamError(MisalignmentError):
 
 
 def failing() -> Report:
-    return evalguard.check(
-        np.array([1, 0, 2]), np.array([0, 1, 1]), predictions=PREDICTIONS, metrics="sklearn:accuracy"
-    )
+    return evalguard.check(indices=[1, 0, 2], labels=[0, 1, 1], predictions=PREDICTIONS, metrics="sklearn:accuracy")
 
 
 def error_of(kind: type[AlignmentError]) -> AlignmentError:

@@ -14,7 +14,7 @@ X = np.arange(N, dtype="float32")[:, None]
 PLACES = {
     "recording": "evalguard.capture.recording.recorder.Recorder._record_group",
     "judging": "evalguard.core.judge.gather",
-    "digests": "evalguard.capture.array_rows.ArraySeals._numbers",
+    "digests": "evalguard.capture.array_rows.ArrayRows._numbers",
     "tagging": "evalguard.guards.calls.probe_for",
 }
 
@@ -73,5 +73,5 @@ def test_a_key_function_of_the_user_that_fails_is_told_in_strict_mode_too(model)
 def test_a_metric_of_the_user_that_fails_is_told_in_strict_mode_too(model):
     g, predictions = predict(model, metrics={"mine": a_metric})
     assert g.report.verdict is Verdict.PASS
-    assert g.report.impact == {"mine": {"error": "ZeroDivisionError: "}}
+    assert g.report.impact["mine"].error == "ZeroDivisionError: "
     assert np.array_equal(predictions, X)

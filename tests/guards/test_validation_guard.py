@@ -427,7 +427,7 @@ def test_both_guards_may_be_active_at_once(engine, outer):
 def test_a_callback_inside_a_plain_guard_sees_the_validation_too(engine):
     watch = evalguard.ValidationGuard(mlflow=False, on_failure="record")
     with evalguard.guard(labels=Y, reference=X, mlflow=False, on_unproven="record"):
-        fit(make_model(engine), engine, endless(), validation_steps=STEPS, callbacks=[watch])
+        fit(make_model(engine), engine, endless(), validation_steps=STEPS, callbacks=[watch.callback()])
     assert [report.verdict for report in watch.reports] == [Verdict.FAIL]
 
 

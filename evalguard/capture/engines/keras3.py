@@ -25,6 +25,9 @@ from evalguard.capture.recording.recorder import Recorder
 
 # The first release whose ``test_function`` runs step by step on what it is given.
 STEP_BY_STEP = (3, 7)
+# Under a strategy, ``evaluate`` first reads a batch of its own, to build what is not built yet: the model, its metrics
+# or its loss (keras 3.5 to 3.15, trainer.py; 3.4 reads none). Nothing public comes between.
+READERS = ("_maybe_symbolic_build",)
 
 
 def model_class() -> type | None:
@@ -94,5 +97,5 @@ def tap(model: Any, recorder: Recorder) -> Iterator[None]:
     if unsupported(model, "predict"):
         yield
         return
-    with tapped(model, recorder, {"predict": PredictTap, "test": _test_tap()}):
+    with tapped(model, recorder, {"predict": PredictTap, "test": _test_tap()}, readers=READERS):
         yield

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from evalguard.capture.engines.patching import replace_on_instance
 from evalguard.capture.recording.recorder import Recorder
 
 Recorders = dict[int, list[Recorder]]
@@ -95,11 +96,47 @@ class _Hook:
         self._untap()
 
 
+class _Ahead:
+    """An epoch iterator of Keras, for a reader that feeds nothing to the model: it gets the caller's own batches."""
+
+    def __init__(self, epoch: Any, recorder: Recorder) -> None:
+        self._epoch, self._recorder = epoch, recorder
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._untagged(self._epoch)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._epoch, name)
+
+    def enumerate_epoch(self) -> Iterator[Any]:
+        """Called up to keras 3.6 in place of ``iter``."""
+        return self._untagged(self._epoch.enumerate_epoch())
+
+    def _untagged(self, steps: Any) -> Iterator[Any]:
+        for *numbers, batches in steps:
+            yield (*numbers, map(self._recorder.without_tag, batches))
+
+
+class _Reader:
+    """Puts ``_Ahead`` before one method of one model that takes an epoch iterator as ``iterator``."""
+
+    def __init__(self, model: Any, method: str, recorders: Recorders) -> None:
+        self._recorders = recorders
+        self.remove = replace_on_instance(model, method, self._read)
+
+    def _read(self, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        stack = self._recorders.get(threading.get_ident())
+        if stack and kwargs.get("iterator") is not None:
+            kwargs = {**kwargs, "iterator": _Ahead(kwargs["iterator"], stack[-1])}
+        return original(*args, **kwargs)
+
+
 class _ModelTaps:
-    def __init__(self, model: Any, taps: Mapping[str, type[Tap]]) -> None:
+    def __init__(self, model: Any, taps: Mapping[str, type[Tap]], readers: Sequence[str]) -> None:
         self.recorders: Recorders = {}
         self.users = 0
-        self._hooks = [_Hook(model, what, tap, self.recorders) for what, tap in taps.items()]
+        self._hooks: list[_Hook | _Reader] = [_Hook(model, what, tap, self.recorders) for what, tap in taps.items()]
+        self._hooks += [_Reader(model, method, self.recorders) for method in readers if hasattr(model, method)]
 
     def remove(self) -> None:
         """Take the taps away."""
@@ -108,19 +145,22 @@ class _ModelTaps:
 
 
 @contextmanager
-def tapped(model: Any, recorder: Recorder, taps: Mapping[str, type[Tap]]) -> Iterator[None]:
+def tapped(
+    model: Any, recorder: Recorder, taps: Mapping[str, type[Tap]], *, readers: Sequence[str] = ()
+) -> Iterator[None]:
     """Observe this model's executions in this thread for the length of the block.
 
     Args:
         model: A Keras model.
         recorder: Notes what is fed.
         taps: By ``predict`` and ``test``, what stands before that function.
+        readers: Methods that read batches from an epoch iterator, which is their argument ``iterator``.
     """
     thread = threading.get_ident()
     with _lock:
         installed = _models.get(id(model))
         if installed is None:
-            installed = _models[id(model)] = _ModelTaps(model, taps)
+            installed = _models[id(model)] = _ModelTaps(model, taps, readers)
         installed.users += 1
         installed.recorders.setdefault(thread, []).append(recorder)
     try:

@@ -67,6 +67,10 @@ class Probe:
         strategy = getattr(self.call.get("self"), "distribute_strategy", None)
         return strategy is not None and strategy.num_replicas_in_sync > 1
 
+    def without_tag(self, data: Any) -> Any:
+        """The caller's batch in one that Keras read and does not feed to the model; it is not counted."""
+        return data
+
     def intact(self) -> list[bool]:
         """For each batch of the last execution: is it still what it was when it was fed? Empty: it cannot change."""
         return []

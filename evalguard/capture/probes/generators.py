@@ -68,6 +68,10 @@ class GeneratorProbe(Probe):
         """Of sealed batches, once some have come and no memory twice."""
         return 0 if self._digests is None else self._digests.safe_batches
 
+    def without_tag(self, data: Any) -> Any:
+        """Without the tag, where batches carry one."""
+        return data if self._digests is not None else self.unwrap(data)[0]
+
     def intact(self) -> list[bool]:
         """Asked of the seals."""
         return [] if self._digests is None else self._digests.intact()

@@ -46,6 +46,10 @@ class PyDatasetProbe(Probe):
         digests = self.source.digests
         return 0 if digests is None else digests.safe_batches
 
+    def without_tag(self, data: Any) -> Any:
+        """Without the tag, where items carry one."""
+        return data if self.source.digests is not None else self._unwrap(data)[0]
+
     def intact(self) -> list[bool]:
         """Asked of the seals."""
         digests = self.source.digests

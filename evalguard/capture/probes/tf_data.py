@@ -59,6 +59,10 @@ class TfDataProbe(Probe):
         """Whether rows may change after they were fed."""
         return self._reuse_detector is not None and self._reuse_detector.mutable
 
+    def without_tag(self, data: Any) -> Any:
+        """Without the number, where one rides beside the batch."""
+        return data if self.source is self.original else data[0]
+
     def intact(self) -> list[bool]:
         """For each batch of the last execution: is it still what it was when it was fed?"""
         return [] if self._reuse_detector is None else self._reuse_detector.intact()

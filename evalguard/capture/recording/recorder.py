@@ -73,6 +73,7 @@ class Recorder:
     _buffer: SmallBatchBuffer = field(default_factory=SmallBatchBuffer)
     _with_targets: int = 0
     _may_buffer: bool = True
+    _no_rows: bool = False
     _always_fingerprints: bool = False
 
     def __post_init__(self) -> None:
@@ -188,6 +189,9 @@ class Recorder:
         """Note one batch; those that are kept or held must have been settled."""
         try:
             self._record(batch, tag)
+        except tree.RowsError as error:
+            self._no_rows = True
+            self.problem = self.problem or str(error)
         except Exception as error:  # noqa: BLE001 - checking must never cost the user the predictions
             self._failed(error, "while a batch was noted")
 
@@ -198,7 +202,8 @@ class Recorder:
 
     def _record(self, batch: Any, tag: Any) -> None:
         x, y, _ = tree.unpack(batch)
-        self.tags.add(tag, n_tagged(tag) or _count(x))
+        rows = tree.same_rows(x)
+        self.tags.add(tag, n_tagged(tag) or rows)
         if self.fail_fast_check is not None:
             self.unchecked.append((self.tags.last, tag))
         if y is not None:
@@ -239,6 +244,11 @@ class Recorder:
             raise ConfigError(msg)
         return normal_keys(to_numpy(x[key]), "keys in the stream")
 
+    def without_tag(self, data: Any) -> Any:
+        """What the model would get of a batch that Keras read and does not feed to it; nothing is recorded."""
+        batch = self.stream.without_tag(data)
+        return self.without_key(batch) if self.options.drop_key else batch
+
     def without_key(self, batch: Any) -> Any:
         """The batch without the entry of ``x`` that holds the key."""
         x, *rest = batch if isinstance(batch, tuple) else (batch,)
@@ -265,7 +275,8 @@ class Recorder:
         problem = self.problem
         if not problem and rows != observed:
             problem = f"the model returned {rows} rows for {observed} rows fed"
-        if rows != observed or (problem and not rows):  # figures alone do not say how many rows there were
+        # Metrics alone do not say how many rows there were, and what is no row is no sample.
+        if rows != observed or self._no_rows or (problem and not rows):
             return Trace(
                 rows,
                 np.full(rows, UNKNOWN),
@@ -298,14 +309,6 @@ class Recorder:
             padding=all_rows(self.fingerprints.padding, rows),
             sampled=None if self.tags.any_changed else self.fingerprints.sampled(rows),
         )
-
-
-def _count(x: Any) -> int:
-    size = tree.n_rows(x)
-    if size is None:
-        first = tree.leaves(x)[0]
-        size = int(first.nrows()) if hasattr(first, "nrows") else len(to_numpy(first))
-    return size
 
 
 def _copied(leaf: Any) -> Any:
