@@ -80,7 +80,7 @@ def test_inputs_of_another_kind_than_the_reference_are_named():
 
 
 def test_rows_that_the_source_did_not_identify_are_counted():
-    trace = trace_of(ALIGNED, (), index=np.asarray([0, 1, -1, 3, -1, 5, 6]))
+    trace = trace_of(ALIGNED, (), index=np.asarray([0, 1, -1, 3, -1, 5, 6]), index_source="stated")
     assert "index: the source did not identify 2 rows" in notes_of(trace, labels_for(N, ()))
 
 

@@ -16,6 +16,7 @@ from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import Policy, Verdict
 from evalguard.core.trace import SourceState, Trace
 from tests.core import signatures
+from tests.core.diagnosis.causes import named
 from tests.core.signatures import BATCHES, SIGNATURES, SIZES, Setting, cases, label_values, made, sizes_of, tags_of
 from tests.core.streams import streams
 
@@ -44,14 +45,14 @@ def test_a_wrong_cause_is_never_certain_and_the_right_one_is_where_the_fact_is_k
 
 @pytest.mark.slow
 @pytest.mark.parametrize("maker", MAKERS)
-def test_large_streams_are_told_as_well_as_small_ones(maker):
+def test_causes_of_large_streams_are_named_as_well_as_those_of_small_ones(maker):
     expected, _ = SIGNATURES[maker]
     right = []
     for case in cases(maker, LARGE):
         causes = named(case)
         right.append(causes[0].cause.startswith(expected))
         assert [cause for cause in causes if cause.certain and not cause.cause.startswith(expected)] == []
-    # One whole extra batch may be a wrapped stream or two replicas: nothing but `steps` tells them apart.
+    # One whole extra batch may be a wrapped stream or two replicas: only `steps` distinguishes them.
     assert np.mean(right) >= 0.75 if maker is signatures.wrapped else all(right)
 
 
@@ -87,7 +88,7 @@ def test_the_report_of_each_fault_is_a_fail_that_names_the_cause(maker):
 
 
 def test_an_aligned_stream_has_no_cause():
-    case = made(Setting(50, 8, "generator", told=True), np.arange(50))
+    case = made(Setting(50, 8, "generator", declared=True), np.arange(50))
     assert judge(case.trace, case.labels, Policy()).report.diagnosis == ()
 
 
@@ -95,7 +96,7 @@ def test_an_aligned_stream_has_no_cause():
 
 
 def unknown(case, **parts: Any):
-    """The same stream, with nothing that tells the samples."""
+    """The same stream without any identity."""
     trace = replace(case.trace, fingerprints=None, **parts)
     return diagnose(trace, None, LabelTable(values=case.labels.values))
 
@@ -105,7 +106,7 @@ def unknown(case, **parts: Any):
     [
         pytest.param(signatures.used_generator, "generator", True, id="a used generator"),
         pytest.param(signatures.shuffled, "pydataset", True, id="shuffle=True"),
-        pytest.param(signatures.reshuffled, "tf.data", True, id="shuffled anew at each pass"),
+        pytest.param(signatures.reshuffled, "tf.data", True, id="reshuffled at each pass"),
         pytest.param(signatures.unordered_queue, "generator", True, id="an unordered queue"),
         pytest.param(signatures.leftover, "pydataset", True, id="a leftover queue"),
         pytest.param(signatures.floor_steps, "generator", True, id="steps rounded down"),
@@ -115,7 +116,7 @@ def unknown(case, **parts: Any):
     ],
 )
 def test_facts_name_the_cause_without_any_identity(maker, kind, certain):
-    case = maker(Setting(50, 8, kind, told=True))
+    case = maker(Setting(50, 8, kind, declared=True))
     assert case is not None
     causes = unknown(case)
     assert causes[0].cause.startswith(SIGNATURES[maker][0])
@@ -123,10 +124,10 @@ def test_facts_name_the_cause_without_any_identity(maker, kind, certain):
 
 
 @pytest.mark.parametrize("maker", MAKERS)
-@pytest.mark.parametrize("told", [True, False])
-def test_without_identity_a_wrong_cause_is_never_certain(maker, told):
+@pytest.mark.parametrize("declared", [True, False])
+def test_without_identity_a_wrong_cause_is_never_certain(maker, declared):
     expected, _ = SIGNATURES[maker]
-    for case in cases(maker, SMALL, told=(told,)):
+    for case in cases(maker, SMALL, declared=(declared,)):
         causes = unknown(case)
         assert [cause for cause in causes if cause.certain and not cause.cause.startswith(expected)] == [], case
 
@@ -136,14 +137,14 @@ def test_without_identity_a_wrong_cause_is_never_certain(maker, told):
 
 def test_a_shuffled_stream_that_is_also_cut_names_both():
     order = np.random.default_rng(0).permutation(50)[:48]
-    causes = named(made(Setting(50, 8, "pydataset", told=True), order, facts={"shuffle": True, "num_batches": 6}))
+    causes = named(made(Setting(50, 8, "pydataset", declared=True), order, facts={"shuffle": True, "num_batches": 6}))
     assert [cause.cause.split(":")[0] for cause in causes] == ["`shuffle=True`", "`__len__` rounds down"]
 
 
 def test_a_certain_cause_comes_before_a_more_specific_one_that_is_only_likely():
     order = np.random.default_rng(0).permutation(50)
     causes = named(
-        made(Setting(50, 8, "pydataset", told=True), order, facts={"shuffle": True}, targets=label_values(50))
+        made(Setting(50, 8, "pydataset", declared=True), order, facts={"shuffle": True}, targets=label_values(50))
     )
     assert [(cause.cause, cause.certain) for cause in causes] == [
         ("`shuffle=True`", True),
@@ -197,7 +198,7 @@ def test_a_recogniser_that_fails_costs_neither_the_verdict_nor_the_other_causes(
         raise ZeroDivisionError(view)
 
     monkeypatch.setattr(diagnosis, "STARTS", (broken, *diagnosis.STARTS))
-    case = signatures.used_generator(Setting(50, 8, "generator", told=True))
+    case = signatures.used_generator(Setting(50, 8, "generator", declared=True))
     assert case is not None
     assert named(case)[0].cause == "iterator not at its start"
 

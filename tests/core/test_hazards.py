@@ -29,7 +29,7 @@ def pydataset(**facts):
         (pydataset(shuffle=True), "has shuffle=True"),
         (
             pydataset(stateful_getitem=True, workers=4),
-            "`__getitem__` of Images returned different data on a second call, and 4 workers call it",
+            "different data on a second call, and 4 workers call it",
         ),
         (SourceState("tf.data", "_BatchDataset", facts={"reshuffled_each_pass": True}), "reshuffled at each pass"),
     ],

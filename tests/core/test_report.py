@@ -147,7 +147,8 @@ def a_report(verdict, **parts):
         ),
         (
             a_report(Verdict.PASS, proof=Proof.COUNT, counts={"n_predictions": 1234}),
-            "PASS: there are as many predictions as labels (1,234); nothing shows which sample each one is (proof: count)",
+            "PASS: there are as many predictions as labels (1,234); "
+            "nothing shows which sample each one is (proof: count)",
         ),
         (
             a_report(Verdict.FAIL, counts={"n_predictions": 10_000, "misaligned": 10_000}),

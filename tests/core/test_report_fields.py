@@ -98,7 +98,7 @@ def test_wrong_rows_are_capped():
     ],
 )
 def test_an_identity_says_what_it_shows(index, says):
-    (found,) = report_fields.identities(evidence_of(ALIGNED, (), index=np.asarray(index)))
+    (found,) = report_fields.identities(evidence_of(ALIGNED, (), index=np.asarray(index), index_source="stated"))
     assert found == {"identity": "index", "says": says, "used": True}
 
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from evalguard.core.diagnosis import diagnose
+from evalguard.core.diagnosis.view import View
 from tests.core.signatures import SIGNATURES, Setting, made
 
 
@@ -33,8 +34,8 @@ def of_kind(case, kind, type_name=None, method="predict", facts=None):
     return replace(case, kind=kind, trace=replace(case.trace, sources=sources, method=method))
 
 
-def remedies_of(maker, kind, *, told=False, **more):
-    case = maker(Setting(50, 8, kind, told=told))
+def remedies_of(maker, kind, *, declared=False, **more):
+    case = maker(Setting(50, 8, kind, declared=declared))
     assert case is not None
     return {cause.cause: cause.remedy for cause in named(of_kind(case, kind, **more))}
 
@@ -46,5 +47,13 @@ def remedy_of(maker, kind, **more):
 
 
 def first_cause(samples, kind="generator", batch=8, n=50, facts=None, **parts):
-    case = made(Setting(n, batch, kind, told=False), samples, facts=facts, **parts)
+    case = made(Setting(n, batch, kind, declared=False), samples, facts=facts, **parts)
     return named(case)[0]
+
+
+def view_of(samples, kind="generator", *, n=50, batch=8, known=True, method="predict", type_name=None, **parts):
+    """What a recogniser reads of a stream of these samples; ``known=False``: without the samples."""
+    case = made(Setting(n, batch, kind, declared=False), samples, **parts)
+    sources = tuple(replace(source, type_name=type_name or KINDS[kind]) for source in case.trace.sources)
+    trace = replace(case.trace, sources=sources, method=method)
+    return View(trace, case.labels, case.samples if known else None)

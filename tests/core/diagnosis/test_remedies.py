@@ -25,7 +25,7 @@ from tests.core.signatures import SIGNATURES, Setting
     ],
 )
 def test_a_remedy_names_the_source_its_steps_and_its_batches(maker, kind, words):
-    case = maker(Setting(50, 8, kind, told=True))
+    case = maker(Setting(50, 8, kind, declared=True))
     assert case is not None
     assert words in named(case)[0].remedy
 
@@ -55,7 +55,7 @@ def test_a_remedy_names_the_source_its_steps_and_its_batches(maker, kind, words)
         (signatures.unpaired, "arrays", ["x, y = x[order], y[order]"]),
         (signatures.copied, "DataLoader", ["DataLoader(dataset, num_workers=2)", "get_worker_info()"]),
         (signatures.stride, "arrays", ["y_true[order]"]),
-        (signatures.label_file, "arrays", ["labels=y_true  # joined by place"]),
+        (signatures.label_file, "arrays", ["labels=y_true  # joined by position"]),
     ],
 )
 def test_a_remedy_is_one_that_this_kind_of_source_has(maker, kind, words):
@@ -80,52 +80,52 @@ HAS_NOT = {
 def test_no_remedy_names_what_this_kind_of_source_does_not_have(kind):
     # Two calls that go on where the other stopped are a generator's.
     for maker in set(SIGNATURES) - {signatures.ahead}:
-        for case in filter(None, (maker(Setting(50, 8, kind, told=told)) for told in (True, False))):
+        for case in filter(None, (maker(Setting(50, 8, kind, declared=declared)) for declared in (True, False))):
             for cause in named(of_kind(case, kind, facts={})):
                 said = " ".join(line.partition(":")[2] for line in cause.remedy.splitlines())
                 assert [word for word in HAS_NOT[kind] if word in said] == [], cause
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("maker", MAKERS)
-@pytest.mark.parametrize("told", [True, False])
-def test_a_remedy_is_two_lines_for_every_kind_of_source(maker, kind, told):
-    case = maker(Setting(50, 8, kind, told=told))
+@pytest.mark.parametrize("maker", SIGNATURES, ids=lambda maker: maker.__name__)
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_remedy_is_two_lines_for_every_kind_of_source(maker, kind, declared):
+    case = maker(Setting(50, 8, kind, declared=declared))
     for cause in () if case is None else named(of_kind(case, kind)):
         before, after = cause.remedy.splitlines()
         assert before.removeprefix("before: ") != after.removeprefix("after:  ")
 
 
-def test_a_dataset_whose_items_change_is_told_no_more_than_that():
-    case = signatures.shuffled(Setting(50, 8, "pydataset", told=False))
+def test_a_dataset_whose_items_change_gets_no_other_remedy():
+    case = signatures.shuffled(Setting(50, 8, "pydataset", declared=False))
     assert case is not None
     cause = named(of_kind(case, "pydataset", facts={"stateful_getitem": True}))[0]
-    assert cause.cause == "shuffled anew at each pass"
-    assert "an item asked for twice was not the same" in cause.remedy
+    assert cause.cause == "reshuffled at each pass"
+    assert "returned different data on a second call" in cause.remedy
     assert "on_epoch" not in cause.remedy
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_an_image_iterators_labels_are_found_by_file(told):
-    remedy = remedy_of(signatures.sorted_as_text, "pydataset", told=told, type_name="DirectoryIterator")
+@pytest.mark.parametrize("declared", [True, False])
+def test_an_image_iterators_labels_are_found_by_file(declared):
+    remedy = remedy_of(signatures.sorted_as_text, "pydataset", declared=declared, type_name="DirectoryIterator")
     assert "table.set_index('file').loc[it.filenames, 'label']" in remedy
     assert "g.y_true" in remedy
-    assert ("key='file'" in remedy) is not told
+    assert ("key='file'" in remedy) is not declared
 
 
 def test_an_image_iterator_is_named_as_it_is_made():
-    remedy = remedy_of(signatures.shuffled, "pydataset", told=True, type_name="DirectoryIterator")
+    remedy = remedy_of(signatures.shuffled, "pydataset", declared=True, type_name="DirectoryIterator")
     assert "flow_from_directory(..., shuffle=False)" in remedy
 
 
 def test_a_generator_expression_has_no_name_to_be_called_by():
-    remedy = remedy_of(signatures.used_generator, "generator", told=True, type_name="<genexpr>")
+    remedy = remedy_of(signatures.used_generator, "generator", declared=True, type_name="<genexpr>")
     assert "<genexpr>" not in remedy
     assert "model.predict(batches(...)" in remedy
 
 
 def test_labels_of_a_file_are_named_by_it():
-    case = signatures.label_file(Setting(50, 8, "generator", told=True))
+    case = signatures.label_file(Setting(50, 8, "generator", declared=True))
     assert case is not None
     remedy = named(replace(case, labels=replace(case.labels, name="labels.csv")))[0].remedy
     assert "labels='labels.csv', key='id'" in remedy
