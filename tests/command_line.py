@@ -16,7 +16,7 @@ def forms(tmp_path_factory):
 
 @pytest.fixture
 def command(monkeypatch, tmp_path):
-    """The command line, in this process; MLflow's store and spool are the test's own."""
+    """The command line, in this process; MLflow's store and spool belong to the test."""
     from evalguard.cli.app import cli
 
     monkeypatch.chdir(tmp_path)  # where MLflow puts artifacts

@@ -21,9 +21,9 @@ from tests.guards.fits import EPOCHS, FORMS, STEPS, N, X, Y, dataset, endless, f
 def test_one_validation_or_none_is_no_pass(engine):
     g, _ = guarded("with", make_model(engine), engine, (X, Y), epochs=1)
     assert g.report.verdict is Verdict.UNPROVEN
-    assert "only one validation was seen (epoch 1)" in g.report.not_proven[0]
+    assert "only one validation was observed (epoch 1)" in g.report.not_proven[0]
     g, _ = guarded("callback", make_model(engine), engine, None)
-    assert "no validation inside fit was seen" in g.report.not_proven[0]
+    assert "no validation inside `fit` was observed" in g.report.not_proven[0]
     with (
         pytest.raises(UnprovenError, match="no fit was observed"),
         evalguard.ValidationGuard(on_unproven="raise", mlflow=False),

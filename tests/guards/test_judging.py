@@ -114,7 +114,7 @@ def test_an_index_on_the_wrong_row_is_found(model):
     with guard(reference=X, on_failure="record") as g:
         model.predict(lying(), steps=len(ALIGNED), verbose=0)
     assert g.report.verdict is Verdict.FAIL
-    assert any("index rides with the wrong row" in finding.message for finding in g.report.findings)
+    assert any("the index belongs to another row" in finding.message for finding in g.report.findings)
     assert [item["identity"] for item in g.report.identities] == ["content", "index"]
 
 

@@ -64,7 +64,7 @@ def a_metric(_labels, _predictions):
 
 
 def test_a_key_function_of_the_user_that_fails_is_reported_in_strict_mode_too(model):
-    with pytest.warns(EvalGuardWarning, match="ZeroDivisionError while a batch was noted"):
+    with pytest.warns(EvalGuardWarning, match="ZeroDivisionError while a batch was recorded"):
         g, predictions = predict(model, key=a_key)
     assert g.report.verdict is Verdict.UNPROVEN
     assert np.array_equal(predictions, X)

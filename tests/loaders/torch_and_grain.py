@@ -89,7 +89,7 @@ def test_workers_in_order_pass(model):
 
 
 def overtaking():
-    """A DataLoader that returns each batch as soon as it is ready; the first one is slow."""
+    """A DataLoader that emits the batch that is ready first, while the first one is slow."""
     inputs = keras.Input((3,))
     loader = torch.utils.data.DataLoader(Rows(slow=0.1), batch_size=BATCH, num_workers=2, in_order=False)
     _, report = judged(keras.Model(inputs, keras.layers.Identity()(inputs)), loader, "content")
