@@ -320,6 +320,13 @@ def test_every_public_attribute_is_exported() -> None:
     assert reachable - set(evalguard.__all__) == set()
 
 
+def test_every_module_of_guards_has_a_test_file_of_the_same_name() -> None:
+    modules = {path.stem for path in (PACKAGE / "guards").glob("*.py")} - {"__init__"}
+    tests = {path.stem.removeprefix("test_") for path in (PACKAGE.parent / "tests" / "guards").glob("test_*.py")}
+    assert modules
+    assert modules - tests == set()
+
+
 def public_objects() -> list[tuple[str, object]]:
     """The classes and functions of ``__all__``, by name."""
     evalguard = importlib.import_module("evalguard")
