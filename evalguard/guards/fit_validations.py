@@ -86,9 +86,8 @@ class FitValidations:
         with engine.tap(self.model, recorder):
             metrics = original(*args, **kwargs)
         recorder.end()
-        trace = to_trace(
-            recorder, method=FIT, source=_state(probe, len(recorder.tags)), index_source="stated", n_rows=None
-        )
+        state = _state(probe, len(recorder.tags))
+        trace = to_trace(recorder, method=FIT, source=state, index_source="stated", n_rows=None)
         # Around `fit` no callback reports the epoch; `_number` corrects this number when training has ended.
         self.validations.append(Validation(self.epoch or len(self.validations) + 1, trace))
         self.recorders.append(recorder)

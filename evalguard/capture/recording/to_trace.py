@@ -52,8 +52,9 @@ def to_trace(
         )
     tags = recorder.tags.tags(trusted=trust_tags)
     stated = index_source == "stated"
-    # With sampled content the position is what the content has to prove; it must not count as evidence itrecorder.
+    # With sampled content the position is what the content has to prove; it must not count as evidence itself.
     position = None if stated or recorder.options.sampling is not None else _positions(tags)
+    every_batch_has_targets = bool(recorder.targets) and recorder.n_with_targets == len(recorder.tags)
     return Trace(
         n_rows=rows,
         tags=tags,
@@ -63,9 +64,7 @@ def to_trace(
         # A batch that changed while the model computed: its recorded rows may not be those that the model read.
         fingerprints=None if recorder.tags.any_changed else _all_rows(recorder.fingerprints.parts, rows),
         spec=tuple(str(spec) for spec in recorder.specs),
-        targets=stack_trees(recorder.targets)
-        if recorder.targets and recorder.n_with_targets == len(recorder.tags)
-        else None,
+        targets=stack_trees(recorder.targets) if every_batch_has_targets else None,
         batch_sizes=recorder.tags.sizes,
         method=method,
         ordered=ordered,
