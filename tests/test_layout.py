@@ -298,6 +298,8 @@ def test_the_package_has_few_entries_at_its_top() -> None:
     entries = {path.name for path in PACKAGE.iterdir()} - {"py.typed", "__pycache__"}
     assert entries
     assert len(entries) <= MAX_ENTRIES, f"{sorted(entries)}: which room does the new one belong to?"
+
+
 def has_code(path: Path) -> bool:
     """Whether a module holds anything but its docstring."""
     body = ast.parse(path.read_text(encoding="utf-8")).body
@@ -350,6 +352,13 @@ def test_every_public_attribute_is_exported() -> None:
         name for name, value in vars(evalguard).items() if not name.startswith("_") and not inspect.ismodule(value)
     }
     assert reachable - set(evalguard.__all__) == set()
+
+
+def test_every_module_of_guards_has_a_test_file_of_the_same_name() -> None:
+    modules = {path.stem for path in (PACKAGE / "guards").glob("*.py")} - {"__init__"}
+    tests = {path.stem.removeprefix("test_") for path in (PACKAGE.parent / "tests" / "guards").glob("test_*.py")}
+    assert modules
+    assert modules - tests == set()
 
 
 def public_objects() -> list[tuple[str, object]]:

@@ -1,4 +1,4 @@
-"""Two tables held against each other: every format, every fault, and files too large to be read whole."""
+"""Two tables compared with each other: every format, every fault, and files too large to be read whole."""
 
 import json
 from typing import Any
@@ -158,7 +158,7 @@ def test_keys_may_be_called_otherwise_in_the_labels(tmp_path, command, size):
     assert "expected `--key` with `--labels-key`" in done.output
 
 
-def test_figures_are_told_as_scored_and_realigned(tmp_path, command):
+def test_metrics_are_reported_as_scored_and_after_realignment(tmp_path, command):
     order = [1, 0, *range(2, N)]
     truth = np.arange(N) % 2
     labels = write(tmp_path / "labels.csv", pa.table({"id": [f"{row}" for row in range(N)], "label": truth}))
@@ -218,7 +218,7 @@ VALUES: dict[str, list[Any]] = {
 )
 @pytest.mark.parametrize("keys", KEYS)
 def test_the_gate_knows_the_labels_of_a_check_again(tmp_path, command, size, form, keys, values, monkeypatch):
-    """What a check was made against is told by the digest that the gate takes of the file, streamed or not."""
+    """The check records the digest that the gate computes from the file, streamed or not."""
     monkeypatch.setattr("evalguard.labels.streamed_digest.CHUNK", 16)
     names = pa.array(KEYS[keys], pa.uint64()) if keys.startswith("hashes") else KEYS[keys]
     labels = write(tmp_path / f"labels.{form}", pa.table({"id": names, "label": VALUES[values], "more": range(N)}))

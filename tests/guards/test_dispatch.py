@@ -1,6 +1,8 @@
 """Which guard gets a call, and which calls pass through, with a model that is no Keras model."""
 
 import contextvars
+import importlib
+import sys
 import threading
 
 import pytest
@@ -94,7 +96,7 @@ def test_a_call_is_guarded_again_after_one_that_raised():
     session = Session()
     with enter(session):
         with pytest.raises(TypeError):
-            Model().predict()
+            Model().predict()  # type: ignore[call-arg]
         Model().predict(1)
     assert session.ran == ["predict", "predict"]
 
@@ -128,8 +130,11 @@ def test_the_class_is_as_before_after_the_last_guard():
 
 
 def test_judging_happens_after_the_class_was_restored():
-    session = Session()
-    session.end = lambda: session.outcomes.events.append(Model().predict(7))
+    class Predicting(Session):
+        def end(self):
+            self.outcomes.events.append(Model().predict(7))
+
+    session = Predicting()
     with enter(session):
         pass
     assert session.outcomes.events == ["begin", 7]
@@ -140,7 +145,8 @@ def test_judging_happens_after_the_class_was_restored():
     ("judged", "events"), [([], ["begin", "ZeroDivisionError"]), (["report"], ["begin"])], ids=["nothing", "a-verdict"]
 )
 def test_an_error_of_the_caller_is_recorded_unless_a_verdict_is(judged, events):
-    session, errors = Session(), []
+    session = Session()
+    errors: list[SinkError] = []
     session.outcomes.judged += judged
     with pytest.raises(ZeroDivisionError), enter(session, errors):
         1 / 0  # noqa: B018 - raises
@@ -149,12 +155,11 @@ def test_an_error_of_the_caller_is_recorded_unless_a_verdict_is(judged, events):
 
 
 def test_an_error_in_judging_is_raised_and_recorded():
-    session = Session()
+    class Broken(Session):
+        def end(self):
+            raise LookupError
 
-    def broken():
-        raise LookupError
-
-    session.end = broken
+    session = Broken()
     with pytest.raises(LookupError), enter(session):
         pass
     assert session.outcomes.events == ["begin", "LookupError"]
@@ -166,9 +171,9 @@ def test_dispatch_without_a_guard_is_the_original():
 
 @pytest.mark.parametrize(("imported", "expected"), [({"keras": 1}, []), ({}, ["keras"])])
 def test_keras_is_imported_only_if_no_keras_is(monkeypatch, imported, expected):
-    asked = []
-    monkeypatch.setattr(module.sys, "modules", imported)
-    monkeypatch.setattr(module.importlib, "import_module", asked.append)
+    asked: list[str] = []
+    monkeypatch.setattr(sys, "modules", imported)
+    monkeypatch.setattr(importlib, "import_module", asked.append)
     monkeypatch.setattr(module, "ENGINES", ())
     assert module.model_classes(None) == ()
     assert asked == expected

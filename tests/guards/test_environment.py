@@ -3,6 +3,7 @@
 import sys
 import types
 import warnings
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ def test_a_module_without_a_version_is_asked_by_its_metadata(monkeypatch, attrib
 
 
 def test_a_warning_points_at_the_first_line_outside_evalguard():
-    namespace = {"__name__": "evalguard.inside", "warnings": warnings, "stacklevel": stacklevel}
+    namespace: dict[str, Any] = {"__name__": "evalguard.inside", "warnings": warnings, "stacklevel": stacklevel}
     exec("def inner():\n    warnings.warn('x', stacklevel=stacklevel())\ndef outer():\n    inner()", namespace)  # noqa: S102
     with pytest.warns(UserWarning, match="x") as caught:
         namespace["outer"]()

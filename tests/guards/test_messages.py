@@ -26,7 +26,7 @@ def test_every_finding_and_at_most_three_rows_are_shown(failed):
     assert sum(line.startswith("  row ") for line in lines) == 3
 
 
-def test_only_the_most_likely_cause_is_shown_with_its_remedy_on_lines_of_its_own(failed):
+def test_only_the_most_likely_cause_is_shown_with_its_remedy_below_it(failed):
     causes = (Cause("a queue", True, "two workers", "one worker:\n  workers=1"), Cause("a shuffle", False, "", ""))
     lines = message(dataclasses.replace(failed, diagnosis=causes)).splitlines()
     at = lines.index("  cause: a queue (two workers)")

@@ -11,6 +11,11 @@ from evalguard.guards import predictions
 from tests.guards.streams import BATCH, N, X, Y, dataset, faulty, guard
 
 
+def repair_of(g):
+    assert g.report.repair is not None
+    return g.report.repair
+
+
 def test_every_output_of_a_model_is_cut_and_repaired():
     inputs = keras.Input((1,))
     double = keras.Model(inputs, {"a": inputs * 1.0, "b": inputs * 2.0})
@@ -32,7 +37,7 @@ def test_a_repairable_fault_is_repaired_to_the_bits_of_an_aligned_run(model, fau
         repaired = model.predict(faulty(fault), verbose=0)
     assert g.report.verdict is Verdict.REPAIRED
     assert repaired.tobytes() == aligned.tobytes()
-    assert g.report.repair["summary"]
+    assert repair_of(g)["summary"]
     assert np.array_equal(g.y_true, Y)
 
 
@@ -45,7 +50,7 @@ def test_missing_samples_of_an_array_are_predicted_again():
     with guard(on_failure="repair") as g:
         repaired = dense.predict(features, batch_size=BATCH, steps=4, verbose=0)
     assert g.report.verdict is Verdict.REPAIRED
-    assert g.report.repair["predicted_again"] == N - 32
+    assert repair_of(g)["predicted_again"] == N - 32
     assert repaired.tobytes() == aligned.tobytes()
 
 
@@ -93,7 +98,8 @@ def test_repeated_rows_are_compared_by_value_and_nan_equals_nan(values, equal):
 
 @pytest.mark.parametrize("rows", [[0], [9], [3, 4], [0, 5, 9]])
 def test_missing_rows_are_predicted_in_the_batches_of_the_whole_run(rows):
-    x, sizes = np.arange(10.0), []
+    x = np.arange(10.0)
+    sizes: list[int] = []
 
     def predict(part):
         sizes.extend(len(part[start : start + 4]) for start in range(0, len(part), 4))
