@@ -264,7 +264,7 @@ def test_a_process_killed_while_sending_gives_its_record_up(store, folder):
     run = store.run()
     path = spool.put(record(store.uri, run))
     program = (
-        "import sys, time, pathlib; from evalguard.sinks import spool\n"
+        "import sys, time, pathlib; from evalguard.tracking import spool\n"
         f"with spool.claimed(pathlib.Path({str(path)!r})) as mine: print(mine, flush=True); time.sleep(60)"
     )
     process = subprocess.Popen([sys.executable, "-c", program], cwd=PROJECT, stdout=subprocess.PIPE, text=True)
