@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
+from evalguard.core import arrivals
 from evalguard.core.columns.chunks import counts_up
 from evalguard.core.evidence import Evidence, padding_rows
+from evalguard.core.matching import Match
+from evalguard.core.plural import plural
 from evalguard.core.policy import Policy, Proof
 from evalguard.core.trace import ALTERED, UNKNOWN
+from evalguard.core.visible import visible
+
+MAX_KEY = 80
 
 
 def not_proven(evidence: Evidence, proof: Proof, policy: Policy) -> list[str]:
-    """What the report says of it, line by line."""
+    """What was not proven, one sentence each."""
     notes: list[str] = []
     if evidence.trace.stopped:
         rows, total = evidence.trace.n_rows, len(evidence.labels)
@@ -20,34 +28,62 @@ def not_proven(evidence: Evidence, proof: Proof, policy: Policy) -> list[str]:
         notes.append(f"not every row was observed: {evidence.trace.unobserved}")
     for match in evidence.matches:
         if not match.comparable:
-            notes.append(f"{match.identity}: next to no row was recognised, so it says nothing")
+            notes.append(_no_match(evidence, match))
             fed, known = evidence.trace.spec, evidence.labels.spec
             if match.identity == "content" and fed != known:
-                notes.append(f"content: the model is fed {', '.join(fed)}, the fingerprints are of {', '.join(known)}")
+                inputs, reference = ", ".join(fed), ", ".join(known)
+                notes.append(f"content: the model receives {inputs}; the fingerprints are of {reference}")
         elif not match.complete:
-            notes.append(f"{match.identity}: {int((match.samples == UNKNOWN).sum())} rows were not named by the source")
+            unnamed = plural(int((match.samples == UNKNOWN).sum()), "row")
+            notes.append(f"{match.identity}: the source did not identify {unnamed}")
     notes += _not_checked(evidence)
     if proof is Proof.LABELS:
-        notes.append("which of several samples with equal labels a row is; label-based metrics are right all the same")
+        notes.append(
+            "which of several samples with equal labels a row is; metrics computed from the labels are right either way"
+        )
     if proof < Proof.LABELS:
         notes += _why_not_labels(evidence, policy)
     return notes
 
 
+def _no_match(evidence: Evidence, match: Match) -> str:
+    """The note on an identity that almost no row matches; for keys with one example of each side."""
+    carried, keys = evidence.trace.keys, evidence.labels.keys
+    if match.identity == "key" and carried is not None and keys is not None:
+        stream, label = visible(carried[0], MAX_KEY), visible(keys[0], MAX_KEY)
+        difference = _difference(*sorted((stream, label), key=len))
+        return f"key: no key in the stream matches a label key. Stream: '{stream}'; labels: '{label}'.{difference}"
+    matched = int(np.count_nonzero(arrivals.known(match.samples, len(evidence.labels))))
+    return (
+        f"{match.identity}: almost none of the rows match the reference ({matched:,} of {evidence.trace.n_rows:,}), "
+        "so it shows nothing about their order"
+    )
+
+
+def _difference(short: str, long: str) -> str:
+    """The prefix or suffix that only the longer key has, as a sentence; empty where they differ in another way."""
+    if short == long:
+        return ""
+    if long.endswith(short):
+        return f" They differ by the prefix '{long.removesuffix(short)}'."
+    return f" They differ by the suffix '{long.removeprefix(short)}'." if long.startswith(short) else ""
+
+
 def _not_checked(evidence: Evidence) -> list[str]:
-    """What a sample leaves open."""
+    """What checking only a sample of the rows leaves open."""
     sampled = evidence.sampled
     if sampled is None:
         return []
     if not sampled.comparable:
-        return ["content: next to no row that was chosen by its place was recognised, so it says nothing"]
+        matched = f"{sampled.n_chosen - sampled.wrong.size:,} of {sampled.n_chosen:,}"
+        return [f"content: almost none of the sampled rows match ({matched}), so it shows nothing about the order"]
     if not sampled.all_match:
         return []
     one_in_100, two_rows = sampled.miss_probability(), sampled.miss_probability(2 / sampled.n_rows)
     return [
-        f"content of each row: {sampled.n_chosen:,} of {sampled.n_rows:,} rows, chosen by their position, are the "
-        "samples of their labels; a fault that touches 1 row in 100 at random is missed with probability "
-        f"{one_in_100:.2g}, one that touches 2 rows with {two_rows:.2g}"
+        f"the content of each row: {sampled.n_chosen:,} of {sampled.n_rows:,} rows, sampled by position, are the "
+        "samples of their labels; a fault that affects 1 row in 100 at random is missed with probability "
+        f"{one_in_100:.2g}, one that affects 2 rows with {two_rows:.2g}"
     ]
 
 
@@ -58,29 +94,27 @@ def _why_not_labels(evidence: Evidence, policy: Policy) -> list[str]:
     if comparison.rows.size:
         return []
     if evidence.repeated.size and policy.duplicate_inputs == "forbid":
-        row = int(evidence.repeated[0])
-        return [f"that no sample was repeated: {evidence.repeated.size} rows equal an earlier one (first: row {row})"]
+        row, rows = int(evidence.repeated[0]), plural(evidence.repeated.size, "row")
+        return [f"that no sample is repeated: the inputs of {rows} equal those of an earlier one (first: row {row:,})"]
     return []
 
 
 def advice_for(evidence: Evidence, policy: Policy) -> str:
-    """One line to paste that would prove (or disprove) the alignment, or fits what was done."""
+    """One line to paste: it proves or disproves the alignment, or allows what was found; empty if there is none."""
     option = _fitting_option(evidence, policy)
     if option:
         return option
     if evidence.samples is not None and evidence.used is not None and evidence.used.complete:
         return ""
     if evidence.trace.rows_tagged(ALTERED).size:
-        # Nothing could be shown of rows that were written into on their way; the cause says what cures that.
+        # No option proves anything of rows that were overwritten on their way; the diagnosis has the fix.
         return ""
     if evidence.comparison.comparable and evidence.repeated.size and policy.duplicate_inputs == "forbid":
         return (
             'evalguard.guard(labels=..., duplicate_inputs="allow")  # if the data holds equal inputs; else reference=x'
         )
     if evidence.sampled is not None and evidence.sampled.comparable:
-        return (
-            'evalguard.guard(labels=..., reference=..., content="all")  # each row; or require="sample" if some will do'
-        )
+        return 'evalguard.guard(labels=..., reference=..., content="all")  # or require="sample" if a sample is enough'
     kind = evidence.trace.source.kind
     if evidence.labels.keys is not None and evidence.trace.keys is None:
         return 'evalguard.guard(labels=..., key="id")  # name of the entry of x that holds the key'
@@ -93,7 +127,7 @@ def advice_for(evidence: Evidence, policy: Policy) -> str:
 
 
 def _fitting_option(evidence: Evidence, policy: Policy) -> str:
-    """The option under which what was found would be in order."""
+    """The option that allows what was found: padding, or a session of several calls."""
     n_labels, samples, trace = len(evidence.labels), evidence.samples, evidence.trace
     if samples is None or isinstance(samples, range):
         return ""

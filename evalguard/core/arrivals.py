@@ -1,4 +1,4 @@
-"""Which rows carry which sample: what checks, counts and order metrics share."""
+"""Which rows hold which sample: shared by checks, counts and order metrics."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ def seen(samples: Int64, n_labels: int) -> NDArray[np.bool_]:
 
 
 def arrival_counts(samples: Int64, n_labels: int) -> NDArray[Any]:
-    """Rows that carry each sample, shape ``(n_labels,)``; as bool where none is repeated."""
+    """Number of rows of each sample, shape ``(n_labels,)``; bool if no sample is repeated."""
     found = seen(samples, n_labels)
     if np.count_nonzero(found) == np.count_nonzero(known(samples, n_labels)):
         return found
     counts = np.zeros(n_labels, dtype=small_type(len(samples)))
     for rows in chunks(len(samples)):
         part = samples[rows]
-        # Sorted, some at a time: `bincount` would take eight bytes a sample, and a copy of the rows.
+        # Sorted in chunks: `bincount` would take eight bytes per sample, and a copy of the rows.
         which, how_many = np.unique(part[known(part, n_labels)], return_counts=True)
         counts[which] += how_many.astype(counts.dtype)
     return counts
 
 
 def arrivals(samples: Int64, n_labels: int) -> NDArray[np.bool_]:
-    """Rows at which a known sample is seen for the first time."""
+    """Rows at which a known sample arrives for the first time, bool, shape ``(n_rows,)``."""
     is_first = known(samples, n_labels)
     if np.count_nonzero(is_first) == np.count_nonzero(seen(samples, n_labels)):
         return is_first
@@ -61,7 +61,7 @@ def first_arrivals(samples: Int64, n_labels: int) -> Int64:
 
 
 def arrived(samples: Int64, n_labels: int) -> Ints:
-    """The samples at first arrivals, in order: of 32 bits where samples and rows fit."""
+    """The samples at first arrivals, in order; int32 if samples and rows fit, else int64."""
     is_first = arrivals(samples, n_labels)
     found = np.empty(np.count_nonzero(is_first), dtype=small_type(n_labels, len(samples)))
     at = 0
@@ -83,7 +83,7 @@ def repeated(samples: Int64, n_labels: int) -> NDArray[np.bool_]:
 
 
 def reordered(samples: Int64, n_labels: int) -> NDArray[np.bool_]:
-    """Rows of first arrivals that lie below the running maximum."""
+    """First arrivals below the running maximum, bool, shape ``(n_rows,)``."""
     late = arrivals(samples, n_labels)
     overtaken = Overtaken()
     for rows in chunks(len(samples)):
@@ -93,13 +93,13 @@ def reordered(samples: Int64, n_labels: int) -> NDArray[np.bool_]:
 
 
 class Overtaken:
-    """``w[i] < max(w[<i])`` (RFC 4737, type-P-reordered), for values that come some at a time."""
+    """``w[i] < max(w[<i])`` (RFC 4737, Type-P-Reordered), for values in chunks."""
 
     def __init__(self) -> None:
         self._highest = -1
 
     def among(self, part: Ints) -> NDArray[np.bool_]:
-        """Which of the next values lie below one that came before."""
+        """Which values of the next chunk are below an earlier one."""
         # A running maximum, not a comparison with arange: one skipped sample must
         # not make every sample behind it look displaced.
         late: NDArray[np.bool_] = part < np.maximum(np.maximum.accumulate(part), self._highest)
@@ -108,7 +108,7 @@ class Overtaken:
 
 
 def misaligned(samples: Int64) -> NDArray[np.bool_]:
-    """Rows that would be scored against another sample's label: the headline."""
+    """Rows that would be scored against another sample's label, bool, shape ``(n_rows,)``."""
     wrong: NDArray[np.bool_] = samples != UNKNOWN
     for rows in chunks(len(samples)):
         wrong[rows] &= samples[rows] != np.arange(rows.start, rows.stop)

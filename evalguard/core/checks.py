@@ -2,7 +2,7 @@
 
 Together the order checks hold exactly on the identity: there is no finding if
 and only if ``samples == arange(n_labels)``. The tests state that as a property.
-Terms are those of RFC 4737 (reordered) and RFC 5560 (duplicate).
+The terms are those of RFC 4737 (reordered) and RFC 5560 (duplicate).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from evalguard.core.arrivals import known, misaligned, reordered, repeated, seen
 from evalguard.core.columns.chunks import counts_up, first_true
 from evalguard.core.findings import Finding, Reason
+from evalguard.core.plural import plural
 from evalguard.core.target_comparison import LabelComparison
 from evalguard.core.trace import ALTERED, UNKNOWN, Int64, Trace
 
@@ -27,13 +28,14 @@ def first_cases(values: NDArray[Any]) -> tuple[int, ...]:
     return tuple(int(value) for value in values[:MAX_CASES])
 
 
-def _finding(reason: Reason, wrong: NDArray[np.bool_], samples: Int64, what: str) -> Finding | None:
-    """The finding on the rows marked as wrong, if there are any."""
+def _finding(reason: Reason, wrong: NDArray[np.bool_], samples: Int64, one: str, many: str) -> Finding | None:
+    """The finding on the rows marked as wrong: ``1 row {one}`` or ``2 rows {many}``; None if there is none."""
     count = int(np.count_nonzero(wrong))
     if not count:
         return None
     rows = first_true(wrong, MAX_CASES)
-    return Finding(reason, count, f"{count} {what}", first_cases(rows), first_cases(samples[rows]))
+    message = f"{plural(count, 'row')} {one if count == 1 else many}"
+    return Finding(reason, count, message, first_cases(rows), first_cases(samples[rows]))
 
 
 def check_count(samples: Int64, n_labels: int) -> Finding | None:
@@ -41,47 +43,49 @@ def check_count(samples: Int64, n_labels: int) -> Finding | None:
     extra = len(samples) - n_labels
     if extra == 0:
         return None
-    both = f"{len(samples)} predictions for {n_labels} labels"
+    both = f"{plural(len(samples), 'prediction')} for {plural(n_labels, 'label')}"
     if extra > 0:
         rows = tuple(range(n_labels, min(len(samples), n_labels + MAX_CASES)))
-        message = f"{both}: {extra} more than there are labels, from row {n_labels} on"
+        message = f"{both}: {plural(extra, 'row')} too many, from row {n_labels:,} on"
         return Finding(Reason.COUNT, extra, message, rows)
-    message = f"{both}: the last {-extra} labels have no prediction"
-    return Finding(Reason.COUNT, -extra, message)
+    without = f"label {n_labels - 1:,} has" if extra == -1 else f"the last {-extra:,} labels have"
+    return Finding(Reason.COUNT, -extra, f"{both}: {without} no prediction")
 
 
 def check_foreign(samples: Int64, n_labels: int) -> Finding | None:
     """Every row's sample is among the labels."""
     wrong = ~known(samples, n_labels) & (samples != UNKNOWN)
-    return _finding(Reason.FOREIGN, wrong, samples, f"rows are none of the {n_labels} labelled samples")
+    among = f"not among the {n_labels:,} labelled samples"
+    return _finding(Reason.FOREIGN, wrong, samples, f"is {among}", f"are {among}")
 
 
 def check_missing(samples: Int64, n_labels: int) -> Finding | None:
-    """Every sample was delivered; each row that was not named may have been one of those not seen."""
+    """Every sample was delivered. Each unidentified row may be one of the samples that were not seen."""
     missing = ~seen(samples, n_labels)
     unnamed = int(np.count_nonzero(samples == UNKNOWN))
     count = int(np.count_nonzero(missing)) - unnamed
     if count <= 0:
         return None
-    message = f"{'at least ' if unnamed else ''}{count} labelled samples were never predicted"
+    samples_without = f"{plural(count, 'labelled sample')} {'has' if count == 1 else 'have'} no prediction"
+    message = f"{'at least ' if unnamed else ''}{samples_without}"
     return Finding(Reason.MISSING, count, message, (), first_cases(first_true(missing, MAX_CASES)))
 
 
 def check_duplicates(samples: Int64, n_labels: int) -> Finding | None:
     """No sample was delivered twice (RFC 5560)."""
-    what = "rows repeat a sample that had already been predicted"
-    return _finding(Reason.DUPLICATE, repeated(samples, n_labels), samples, what)
+    what = "a sample that was already predicted"
+    return _finding(Reason.DUPLICATE, repeated(samples, n_labels), samples, f"repeats {what}", f"repeat {what}")
 
 
 def check_order(samples: Int64, n_labels: int) -> Finding | None:
-    """No row came out after that of a later sample (RFC 4737, type-P-reordered)."""
-    what = "rows came out after a row of a later sample"
-    return _finding(Reason.REORDERED, reordered(samples, n_labels), samples, what)
+    """No row arrived after a row of a later sample (RFC 4737, Type-P-Reordered)."""
+    late = reordered(samples, n_labels)
+    return _finding(Reason.REORDERED, late, samples, "is out of order", "are out of order")
 
 
 Check = Callable[[Int64, int], Finding | None]
 
-# Read top down in a report: how many, then which, then in what order.
+# In the order of the report: how many, then which, then in what order.
 ORDER_CHECKS: tuple[Check, ...] = (check_count, check_foreign, check_missing, check_duplicates, check_order)
 
 
@@ -91,14 +95,14 @@ def order_findings(samples: Int64, n_labels: int) -> tuple[Finding, ...]:
         return ()
     found = [check(samples, n_labels) for check in ORDER_CHECKS]
     if not any(found):
-        # Only where rows were not named: [1, unnamed] holds no contradiction but the place of sample 1.
+        # Only where rows are unidentified: in [1, unknown] nothing is wrong but the position of sample 1.
         found.append(_check_positions(samples))
     return tuple(finding for finding in found if finding is not None)
 
 
 def _check_positions(samples: Int64) -> Finding | None:
-    what = "rows are not in the place of their sample, whatever the rows are that were not named"
-    return _finding(Reason.REORDERED, misaligned(samples), samples, what)
+    what = "out of position, whatever samples the unidentified rows are"
+    return _finding(Reason.REORDERED, misaligned(samples), samples, f"is {what}", f"are {what}")
 
 
 def check_labels(comparison: LabelComparison) -> Finding | None:
@@ -106,7 +110,7 @@ def check_labels(comparison: LabelComparison) -> Finding | None:
     rows = comparison.rows
     if not comparison.comparable or rows.size == 0:
         return None
-    message = f"at {rows.size} rows the stream's own target differs from the external label"
+    message = f"at {plural(rows.size, 'row')} the stream's own target differs from the external label"
     return Finding(Reason.LABELS, int(rows.size), message, first_cases(rows))
 
 
@@ -122,27 +126,25 @@ def check_transport(trace: Trace) -> Finding | None:
 
 
 def check_altered(trace: Trace) -> Finding | None:
-    """What the model was fed is what the source had handed out."""
+    """The model received what the source emitted."""
     rows = trace.rows_tagged(ALTERED)
     if not rows.size:
         return None
-    message = f"{rows.size} rows that the model was fed are not what the source had handed out: changed on the way"
+    message = f"{plural(rows.size, 'row')} changed between the source and the model"
     return Finding(Reason.ALTERED, int(rows.size), message, first_cases(rows))
 
 
 def check_reuse(trace: Trace) -> Finding | None:
-    """The source stood at its start when the call began."""
+    """The source was at its start when the call began."""
     sources = trace.sources
     used = [state for state in sources if state.kind == "generator" and (state.started or state.calls_before)]
     if not used:
         return None
     state = used[0]
     if state.calls_before:
-        how = (
-            f"had been given to {state.calls_before} guarded call(s) before, which took "
-            f"{state.pulled_before} batches from it"
-        )
+        calls, batches = plural(state.calls_before, "earlier guarded call"), plural(state.pulled_before, "batch")
+        why = f"{calls} took {batches} from it"
     else:
-        how = "had already been started before this call"
-    message = f"the generator {state.type_name} was not at its start: it {how}"
+        why = "it had already been started before this call"
+    message = f"the generator {state.type_name} was not at its start: {why}"
     return Finding(Reason.REUSED, trace.n_rows, message)

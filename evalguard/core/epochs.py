@@ -1,7 +1,7 @@
-"""The validations of one ``fit`` against one another: figures of other samples cannot be compared.
+"""The validations of one ``fit``, compared with each other: metrics of different samples are not comparable.
 
-The first validation takes the place of the labels: its rows are the samples, in
-whatever order, and each later one must hold each of them once, with its own target.
+The first validation takes the role of the labels. Its rows are the samples, in
+any order, and each later validation must hold each of them once, with its target.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from evalguard.core.diagnosis.validation import drift
-from evalguard.core.diagnosis.view import View, plural
+from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Finding, Reason
 from evalguard.core.judge import Judgement, judge, unproven
 from evalguard.core.label_table import LabelTable, Values
+from evalguard.core.plural import plural
 from evalguard.core.policy import Policy, Verdict
 from evalguard.core.report import Report
 from evalguard.core.trace import Trace
@@ -27,10 +28,10 @@ MAX_NAMED = 5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Validation:
-    """What one epoch was validated on.
+    """The rows that one epoch was validated on.
 
     Attributes:
-        epoch: Its number, from 1.
+        epoch: Number of the epoch, from 1.
         trace: The rows that were scored, with their fingerprints.
     """
 
@@ -40,7 +41,7 @@ class Validation:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _ComparedEpoch:
-    """A later validation beside the first one."""
+    """A later validation, judged against the first one."""
 
     epoch: int
     trace: Trace
@@ -52,7 +53,7 @@ class _ComparedEpoch:
 
     @property
     def wrong(self) -> int:
-        """Rows that are not those of the first validation, or are missing from them."""
+        """Number of rows that differ from those of the first validation, or are missing."""
         counts = self.judgement.report.counts
         if self.judgement.samples is None:
             return max(counts["label_disagreements"], abs(counts["n_predictions"] - counts["n_labels"]))
@@ -60,12 +61,13 @@ class _ComparedEpoch:
 
 
 def judge_validations(validations: Sequence[Validation], policy: Policy, **context: Any) -> Report:
-    """Whether all validations were scored on the samples of the first.
+    """Judge whether all validations were scored on the samples of the first one.
 
     Args:
         validations: The validations of one ``fit``, oldest first.
-        policy: What the caller demands; ``require="labels"`` is content with
-            the same targets in the same order where inputs change at random.
+        policy: What the caller requires. With ``require="labels"``, equal
+            targets in the same order are enough, for inputs that are augmented
+            at random.
         **context: Further fields of ``Report``.
     """
     problem = _unjudged(validations)
@@ -81,7 +83,7 @@ def judge_validations(validations: Sequence[Validation], policy: Policy, **conte
     compared = [_compare(item, labels, policy, context) for item in validations[1:]]
     wrong = [item for item in compared if item.verdict is Verdict.FAIL]
     weak = [item for item in compared if item.verdict is Verdict.UNPROVEN]
-    # What the report shows in detail: the first epoch that differs, or is not proven not to.
+    # The report shows the details of the first epoch that differs or is not proven.
     shown = (wrong or weak or compared)[0]
     report = replace(
         shown.judgement.report, calls=tuple(item.trace.n_rows for item in validations), wrong_rows=(), advice=""
@@ -93,19 +95,22 @@ def judge_validations(validations: Sequence[Validation], policy: Policy, **conte
     return replace(report, not_proven=())
 
 
-_ADVICE = 'evalguard.ValidationGuard(require="labels")  # if the validation data is transformed at random'
+_ADVICE = 'evalguard.ValidationGuard(require="labels")  # if the validation data is augmented at random'
 
 
 def _unjudged(validations: Sequence[Validation]) -> str:
     if not validations:
-        return "no validation inside fit was seen: no validation data, or the model validates in a way of its own"
+        return (
+            "no validation inside `fit` was observed: there was no validation data, or the model overrides "
+            "how it validates"
+        )
     for item in validations:
         if item.trace.unobserved:
             return f"epoch {item.epoch}: not every row was observed: {item.trace.unobserved}"
         if not item.trace.n_rows or item.trace.fingerprints is None:
             return f"epoch {item.epoch}: no row of the validation was observed"
     if len(validations) == 1:
-        return f"only one validation was seen (epoch {validations[0].epoch}): there is none to compare it with"
+        return f"only one validation was observed (epoch {validations[0].epoch}), so there is none to compare it with"
     return ""
 
 
@@ -133,13 +138,13 @@ def _failed(
     each = ", ".join(f"{item.wrong:,} of {item.trace.n_rows:,} in epoch {item.epoch}" for item in wrong[:MAX_NAMED])
     message = (
         f"{_epochs(wrong)} ({plural(total, 'validation')} in all) {'was' if len(wrong) == 1 else 'were'} validated on "
-        f"other samples than epoch {first.epoch}: wrong or missing rows: {each}"
+        f"other samples than epoch {first.epoch}. Wrong or missing rows: {each}"
     )
     return replace(
         report,
         findings=(Finding(Reason.DRIFT, sum(item.wrong for item in wrong), message),),
         diagnosis=(drift(View(shown.trace, labels, shown.judgement.samples_array)),),
-        not_proven=(f"figures unfit for comparison: val_* of {_epochs(wrong)}",),
+        not_proven=(f"not comparable with epoch {first.epoch}: the val_* metrics of {_epochs(wrong)}",),
         stages={"source": "wrong", "transport": "unknown", "labels": "unknown"},
     )
 
@@ -157,7 +162,7 @@ def _notes(weak: Sequence[_ComparedEpoch], first: Validation) -> list[str]:
     if item.judgement.samples is None:
         notes.insert(
             0,
-            f"{_epochs(weak)}: next to no row is one of epoch {first.epoch}, though the targets are no others: "
-            "inputs that are transformed at random, or other samples with equal targets",
+            f"{_epochs(weak)}: almost none of the rows match those of epoch {first.epoch}, although the targets are "
+            "equal: the inputs are augmented at random, or these are other samples with equal targets",
         )
     return notes

@@ -21,7 +21,7 @@ _NONE: Int64 = np.zeros(0, dtype=np.int64)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """All that was established before deciding."""
+    """What was established before the verdict."""
 
     trace: Trace
     labels: LabelTable
@@ -55,7 +55,7 @@ def gather(trace: Trace, labels: LabelTable, policy: Policy) -> Evidence:
     matches = all_matches(trace, labels)
     used = next((match for match in matches if match.comparable), None)
     samples = used.samples if used is not None and (used.samples != UNKNOWN).any() else None
-    # A figure that counts padding cannot be trimmed.
+    # A metric that was computed with the padding cannot be trimmed.
     padding = padding_rows(trace, samples, len(labels)) if policy.padding == "trim" and trace.ordered else 0
     if padding:
         samples = samples[: trace.n_rows - padding] if samples is not None else None
@@ -65,16 +65,16 @@ def gather(trace: Trace, labels: LabelTable, policy: Policy) -> Evidence:
     if padding:
         comparison = replace(comparison, rows=comparison.rows[comparison.rows < n_rows])
     fingerprints = trace.fingerprints
-    # Repetitions are told by identity where there is one; equal content matters only without.
+    # With an identity, repetitions are known; equal content matters only without one.
     needed = fingerprints is not None and samples is None
     repeated = repeated_rows(fingerprints[:n_rows]) if needed and fingerprints is not None else np.zeros(0, np.int64)
     return Evidence(trace, labels, matches, used, samples, order, comparison, repeated, padding, sampled)
 
 
 def _all_in_position(trace: Trace, labels: LabelTable) -> tuple[Match, ...]:
-    """What each identity at hand says, strongest first, where all say that row ``i`` is sample ``i``; else nothing.
+    """The match of each identity, strongest first, if all of them say that row ``i`` is sample ``i``; else empty.
 
-    Some rows at a time: neither a trace in order nor labels that are mapped come into memory as a whole.
+    Works in chunks: neither a trace in order nor memory-mapped labels are loaded as a whole.
     """
     n_labels = len(labels)
     if trace.n_rows != n_labels:
@@ -93,22 +93,25 @@ def _all_in_position(trace: Trace, labels: LabelTable) -> tuple[Match, ...]:
 
 
 def order_findings(samples: Int64, n_labels: int, *, ordered: bool) -> tuple[Finding, ...]:
-    """What is wrong with which samples came when; where order does not matter, with which came at all."""
+    """Findings about which samples arrived, and in which order if the order matters."""
     if ordered:
         return checks.order_findings(samples, n_labels)
-    # Sorted, foreign rows last: nothing is out of order, and row numbers mean nothing.
+    # Sorted, foreign rows last: nothing is out of order then, and row numbers are dropped as they mean nothing.
     known = arrivals.known(samples, n_labels)
     arranged = np.concatenate([np.sort(samples[known]), samples[~known]])
     return tuple(replace(finding, rows=()) for finding in checks.order_findings(arranged, n_labels))
 
 
 def _compare(trace: Trace, labels: LabelTable, samples: Int64 | range | None) -> LabelComparison:
-    """The stream's targets against the label each row will be scored against, or is."""
+    """The stream's targets, compared with the label that each row will be or has been scored against."""
     if trace.ordered or isinstance(samples, range):
         return target_comparison.compare_labels(trace.targets, labels.values)
     comparison = target_comparison.compare_labels(trace.targets, labels.values, samples)
     if samples is None and comparison.rows.size and target_comparison.same_multiset(trace.targets, labels.values):
-        why = "the targets are the labels in another order, which no figure minds; which sample each is, is not known"
+        why = (
+            "the targets are the labels in another order, which does not change any metric; "
+            "nothing shows which sample each row is"
+        )
         return LabelComparison(False, np.zeros(0, np.int64), why)
     return comparison
 

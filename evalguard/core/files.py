@@ -1,7 +1,7 @@
 """Files written whole: a reader sees the old file or the new one, never a part of it.
 
-Here, because `data` (tables) and `reporting` (reports) both write files and do
-not import one another.
+It is in `core`, as `data` (tables) and `reporting` (reports) both write files and
+do not import each other.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-# Of a report: it is for others to read, whatever the umask of the process that evaluated.
+# Mode of a report: others may read it, whatever the umask of the evaluating process.
 FOR_ALL = 0o644
-# Of what names samples and waits to be sent.
+# Mode of files that name samples and wait to be sent.
 FOR_OWNER = 0o600
 
 
 @contextlib.contextmanager
 def whole_file(path: Path, mode: int | None = None) -> Iterator[BinaryIO]:
-    """A file to write to that replaces ``path`` at the end; if the block raises, ``path`` stays as it was.
+    """Open a file that replaces ``path`` at the end of the block; if the block raises, ``path`` stays as it was.
 
-    A link is followed. What is no regular file (a pipe, ``/dev/stdout``) cannot
-    be replaced and is written to directly.
+    Links are followed. A pipe or a device such as ``/dev/stdout`` cannot be
+    replaced, so it is written to directly.
 
     Args:
         path: Its folder must exist.
-        mode: Permissions; None for those of the file that is replaced, or, if
-            there is none, those that the umask gives.
+        mode: Permissions; None for those of the replaced file, or those of the
+            umask if the file is new.
 
     Raises:
         OSError: The file could not be written.
     """
-    # Asked before links are followed: /dev/stdout leads to a name that no file has.
+    # Checked before links are followed: /dev/stdout leads to a name that no file has.
     if path.exists() and not path.is_file():
         with path.open("wb") as stream:
             yield stream
@@ -45,11 +45,11 @@ def whole_file(path: Path, mode: int | None = None) -> Iterator[BinaryIO]:
     # Not tempfile.mkstemp, which ignores the umask. In the same folder, as a rename must not cross file systems.
     temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()[:8]}")
     try:
-        # "x": never into what somebody else has put there.
+        # "x": never write into a file or link that somebody else created there.
         with open(temporary, "xb", opener=_private if mode is not None else None) as stream:
             yield stream
             stream.flush()
-            # Before the rename: else a power cut may leave the new name without content.
+            # Before the rename: otherwise a power cut may leave the new name without content.
             os.fsync(stream.fileno())
         if mode is not None:
             temporary.chmod(mode)
@@ -61,7 +61,7 @@ def whole_file(path: Path, mode: int | None = None) -> Iterator[BinaryIO]:
 
 
 def write_whole(path: Path, content: str | bytes, mode: int | None = None) -> None:
-    """Write a file, all of it or nothing; see ``whole_file``.
+    """Write a file completely or not at all; see ``whole_file``.
 
     Raises:
         OSError: The file could not be written.
@@ -71,7 +71,7 @@ def write_whole(path: Path, content: str | bytes, mode: int | None = None) -> No
 
 
 def as_bytes(content: str | bytes) -> bytes:
-    """Text as UTF-8; what UTF-8 cannot hold (half a surrogate pair, from a file name) is escaped."""
+    """Text as UTF-8; lone surrogates, as in file names of another encoding, are escaped."""
     return content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
 
 
@@ -80,7 +80,7 @@ def _private(name: str, flags: int) -> int:
 
 
 def _sync(folder: Path) -> None:
-    """Make the rename itself survive a power cut, where the system lets a folder be opened."""
+    """Make the rename itself survive a power cut, on systems that can open a folder."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

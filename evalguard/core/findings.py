@@ -1,4 +1,4 @@
-"""What a report holds as objects: what is wrong, what caused it, and what it did to a metric."""
+"""The objects in a report: what is wrong, what caused it, and its effect on a metric."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 
 
 class _DictSpelling(Mapping[str, Any]):
-    """``finding["reason"]``, from when these objects were dicts. It goes away with the next release."""
+    """Deprecated access by key, ``finding["reason"]``: these objects were dicts. The next release removes it."""
 
     __slots__ = ()
 
@@ -19,7 +19,7 @@ class _DictSpelling(Mapping[str, Any]):
         raise NotImplementedError
 
     def __getitem__(self, name: str) -> Any:
-        # Not `getattr`: a metric value that was not computed was no key.
+        # Not `getattr`: a metric value that was not computed had no key.
         value = self.to_dict()[name]
         kind = type(self).__name__
         msg = f"{kind}[{name!r}] is deprecated and goes away with the next release: use the attribute {kind}.{name}"
@@ -38,11 +38,11 @@ class _Part(_DictSpelling):
 
     __slots__ = ()
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
-    # What makes the value of an attribute from JSON, where that is not the value itself.
+    # Attribute → function that converts its JSON value, for those that need one.
     _from_json: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
 
     def to_dict(self) -> dict[str, Any]:
-        """The object as JSON has it; what is None is left out."""
+        """The object in the form of JSON, without the attributes that are None."""
         found = ((item.name, getattr(self, item.name)) for item in fields(self))
         return {name: list(value) if isinstance(value, tuple) else value for name, value in found if value is not None}
 
@@ -51,7 +51,7 @@ class _Part(_DictSpelling):
         """The object that ``to_dict`` gave.
 
         Raises:
-            ValueError: A name is missing or unknown, or a value is none of the words allowed.
+            ValueError: A name is missing or unknown, or a value is not one of the allowed words.
         """
         names = [item.name for item in fields(cls)]
         needed = {item.name for item in fields(cls) if item.default is MISSING}
@@ -67,7 +67,7 @@ def _unchanged(value: Any) -> Any:
 
 
 def _number(value: Any) -> Any:
-    # A metric value that is not finite has no form in JSON but null; as None it would be one that was not computed.
+    # JSON has null for a value that is not finite; None would mean that it was not computed.
     return math.nan if value is None else value
 
 
@@ -114,11 +114,11 @@ class Cause(_Part):
     """A likely cause of what was found.
 
     Attributes:
-        cause: Short stable name, e.g. ``shuffled at each pass``.
+        cause: Short stable name, e.g. ``reshuffled at each pass``.
         certain: The fact that confirms the cause was observed; a matching
             pattern alone is not enough.
-        evidence: The numbers that point to it, one sentence.
-        remedy: What to change, with the line before and after.
+        evidence: The numbers that show it, one sentence.
+        remedy: The fix, as the line before and after.
         reproduced: Versions on which a test reproduces the cause.
     """
 
@@ -129,22 +129,22 @@ class Cause(_Part):
     reproduced: str = ""
 
 
-# Values of a `MetricImpact` in the order in which they are read.
+# Values of a `MetricImpact` in reading order.
 VALUES = ("as_scored", "realigned", "with_own_targets", "difference", "of_those_predicted", "at_least", "at_most")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricImpact(_Part):
-    """One metric, as it would have been scored and as it is. What was not computed is None.
+    """One metric as it would have been scored and as it is. A value that was not computed is None.
 
     Attributes:
         as_scored: Prediction i against label i.
         realigned: Each sample's own prediction against its label.
         difference: ``as_scored`` minus ``realigned``.
-        of_those_predicted: As ``realigned``, of the samples that have one prediction of their own.
-        at_least: Lower bound over all samples, whatever the missing predictions are.
+        of_those_predicted: As ``realigned``, over the samples that have exactly one prediction.
+        at_least: Lower bound over all samples, for any value of the missing predictions.
         at_most: Upper bound over all samples.
-        with_own_targets: The predictions against the targets of the stream itself.
+        with_own_targets: The predictions, scored with the stream's own labels.
         note: What the values leave out, in words.
         error: Why there is no value, in words.
     """

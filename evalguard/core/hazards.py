@@ -1,4 +1,4 @@
-"""What is true of a source now although nothing is wrong with this call: the next one may not be so lucky."""
+"""Hazards: facts about a source that did not harm this call and may harm the next one."""
 
 from __future__ import annotations
 
@@ -11,85 +11,85 @@ Hazard = Callable[[Trace, SourceState], str]
 
 
 def hazards(trace: Trace, *, passed: bool) -> tuple[str, ...]:
-    """One sentence for each.
+    """One sentence for each hazard.
 
     Args:
         trace: What was observed.
-        passed: The verdict is PASS: what would have been a finding without
-            proof, or is unsafe though it went well, is told too.
+        passed: The verdict is PASS. Then the hazards of ``ON_A_PASS`` are
+            reported too; after a FAIL the diagnosis names them as causes.
     """
-    asked = ALWAYS + (ON_A_PASS if passed else ())
-    return tuple(text for hazard in asked if (text := hazard(trace, trace.source)))
+    applicable = ALWAYS + (ON_A_PASS if passed else ())
+    return tuple(text for hazard in applicable if (text := hazard(trace, trace.source)))
 
 
 def ahead(trace: Trace, source: SourceState) -> str:
-    """Taken from a generator, and not delivered: lost to the next call."""
+    """More batches were taken from a generator than delivered: the next call will miss them."""
     del trace
     if source.kind != "generator" or not source.ahead:
         return ""
     batches = "batch was" if source.ahead == 1 else "batches were"
     return (
         f"the source is ahead: {source.ahead} more {batches} taken from the generator {source.type_name} than the "
-        f"{source.delivered} delivered; the next call with the same object will skip what was taken. "
-        "Make a new generator for each call."
+        f"{source.delivered} delivered; the next call with the same object will skip them. "
+        "Create a new generator for each call."
     )
 
 
 def spent(trace: Trace, source: SourceState) -> str:
-    """A generator that has ended."""
+    """The generator has ended."""
     del trace
     if source.kind != "generator" or not source.exhausted:
         return ""
-    return f"the generator {source.type_name} is spent: another call with the same object finds no batch"
+    return f"the generator {source.type_name} has ended: another call with the same object gets no batch"
 
 
 def left_in_queue(trace: Trace, source: SourceState) -> str:
-    """A PyDataset of several workers that was stopped early keeps the rest for the next pass."""
+    """A PyDataset with several workers was stopped early: its queue keeps batches for the next pass."""
     del trace
     workers, steps, batches = (_number(source, name) for name in ("workers", "steps", "num_batches"))
     if source.kind != "pydataset" or workers < 2 or not 0 < steps < batches:
         return ""
     return (
         f"{source.type_name} with workers={workers} was stopped after {steps} of {batches} batches: its queue may keep "
-        "the following ones, and the next pass begin with them. Use workers=1, or all batches."
+        "batches that were made ahead, and the next pass may begin with them. Use workers=1, or read all batches."
     )
 
 
 def reused(trace: Trace, source: SourceState) -> str:
-    """A generator that had been used before, and yet gave the right rows."""
+    """The generator had been used before, and still emitted the right rows."""
     del source
     if checks.check_reuse(trace) is None:
         return ""
-    return "the generator was not at its start when the call began, though the rows delivered are right"
+    return "the generator was not at its start when the call began, although the delivered rows are right"
 
 
 def shuffles(trace: Trace, source: SourceState) -> str:
-    """A source that says it shuffles, whose rows came in order: too few of them, or luck."""
+    """The source shuffles, but these rows were in order: there were few of them, or it was chance."""
     if not trace.ordered:
         return ""
     if source.facts.get("shuffle") is True:
         return (
-            f"{source.type_name} says shuffle=True, though these rows came in order; the next pass may differ. "
-            "Use shuffle=False where labels are outside."
+            f"{source.type_name} has shuffle=True, although these rows were in order; the next pass may differ. "
+            "Use shuffle=False if the labels are not part of the stream."
         )
     if source.facts.get("reshuffled_each_pass") is True:
         return (
-            "the dataset is shuffled anew at each pass, though these rows fit these labels; labels gathered in "
-            "another pass will not fit. Take the shuffle out where labels are outside."
+            "the dataset is reshuffled at each pass, although these rows match these labels; labels collected in "
+            "another pass will not match. Remove the shuffle if the labels are not part of the stream."
         )
     return ""
 
 
 def stateful(trace: Trace, source: SourceState) -> str:
-    """Several workers, and items that are not the same when asked for again."""
+    """Several workers read items that differ when read again."""
     del trace
     workers = _number(source, "workers")
-    # With one worker it may be a random augmentation, asked for in order.
+    # With one worker it may be a random augmentation, and the items are read in order.
     if source.facts.get("stateful_getitem") is not True or workers < 2:
         return ""
     return (
-        f"an item of {source.type_name} was not the same when it was asked for again, and {workers} workers ask for "
-        "items in any order; let __getitem__ depend on its index only"
+        f"`__getitem__` of {source.type_name} returned different data on a second call, and {workers} workers call it "
+        "in any order. Let it depend on its index only."
     )
 
 

@@ -16,6 +16,7 @@ from evalguard.core.evidence import Evidence, gather
 from evalguard.core.findings import Finding, Reason
 from evalguard.core.hazards import hazards
 from evalguard.core.label_table import LabelTable
+from evalguard.core.plural import plural
 from evalguard.core.policy import Policy, Proof, Verdict
 from evalguard.core.report import COUNT_NAMES, Report
 from evalguard.core.trace import UNKNOWN, Int64, Trace
@@ -26,11 +27,10 @@ class Judgement:
     """A report together with the arrays behind it.
 
     Attributes:
-        report: What is told to people.
-        samples: Sample of each delivered row, int64; a ``range`` where each
-            row is told to be in its place without a look at it; None where no
-            identity was at hand.
-        padding: Rows at the end that may be cut.
+        report: The verdict and everything that explains it.
+        samples: Sample of each delivered row, int64; a ``range`` if all rows
+            are in position; None if no identity was available.
+        padding: Number of rows at the end that may be removed.
     """
 
     report: Report
@@ -44,12 +44,12 @@ class Judgement:
 
 
 def judge(trace: Trace, labels: LabelTable, policy: Policy, **context: Any) -> Judgement:
-    """Decide what may be claimed of a trace.
+    """Judge a trace: verdict, findings, diagnosis.
 
     Args:
         trace: What was delivered.
         labels: The external labels.
-        policy: What the caller demands.
+        policy: What the caller requires.
         **context: Further fields of ``Report`` (name, versions, notes of the
             guard under ``not_proven``, …).
     """
@@ -120,22 +120,22 @@ def _findings(evidence: Evidence, proof: Proof) -> tuple[Finding, ...]:
         found = [checks.check_count(np.full(evidence.n_rows, UNKNOWN), n_labels)]
     found.append(checks.check_labels(evidence.comparison))
     found += [_disagreement(evidence), _sampled_finding(evidence)]
-    if evidence.used is None or evidence.used.identity != "content":  # content is that of the very rows fed
+    if evidence.used is None or evidence.used.identity != "content":  # content already is that of the rows received
         found.append(checks.check_altered(trace))
-    # Tags say where order was lost; they decide only where nothing stronger says that it was kept.
+    # Tags show where the order was lost. They decide only if no stronger evidence shows that it was kept.
     weak = proof < Proof.LABELS
     if weak:
         found.append(checks.check_transport(trace))
-    # A source that had gone on would not have its first row, and its last one, in their places.
+    # Only without a stronger proof: a used source would not have its first and its last row in position.
     if proof < Proof.SAMPLE:
         found.append(checks.check_reuse(trace))
-    # What a call that was stopped did not come to is not known.
+    # After a stop, rows that are not there yet are not missing.
     open_end = {Reason.COUNT, Reason.MISSING} if trace.stopped and evidence.n_rows <= n_labels else set()
     return tuple(finding for finding in found if finding is not None and finding.reason not in open_end)
 
 
 def _disagreement(evidence: Evidence) -> Finding | None:
-    """What the source says of a row and what the row contains are two different samples."""
+    """Two identities name different samples for the same row."""
     trace, labels = evidence.trace, evidence.labels
     if evidence.used is None or isinstance(evidence.samples, range):
         return None
@@ -150,9 +150,9 @@ def _disagreement(evidence: Evidence) -> Finding | None:
             rows = rows[labels.fingerprints[other[rows]] != trace.fingerprints[rows]]
         if rows.size:
             message = (
-                f"{match.identity} rides with the wrong row: at {rows.size} rows it names another sample "
-                f"than the {evidence.used.identity} does (row {int(rows[0])}: {match.identity} says "
-                f"{int(other[rows[0]])}, {evidence.used.identity} says {int(used[rows[0]])})"
+                f"{match.identity} and {evidence.used.identity} name different samples at {plural(rows.size, 'row')} "
+                f"(first: row {int(rows[0])}, {match.identity} {int(other[rows[0]])}, "
+                f"{evidence.used.identity} {int(used[rows[0]])}): the {match.identity} belongs to another row"
             )
             first = rows[:MAX_CASES]
             return Finding(Reason.IDENTITIES, int(rows.size), message, first_cases(first), first_cases(used[first]))
@@ -160,29 +160,29 @@ def _disagreement(evidence: Evidence) -> Finding | None:
 
 
 def _sampled_finding(evidence: Evidence) -> Finding | None:
-    """Rows chosen by their place that are not the sample of it."""
+    """Sampled rows that are not the sample of their position."""
     sampled, used = evidence.sampled, evidence.used
     if sampled is None or not sampled.comparable or not sampled.wrong.size:
         return None
-    of = f"of {sampled.n_chosen:,} rows chosen by their place"
+    of = plural(sampled.n_chosen, "sampled row")
     if evidence.samples is None or used is None:
-        message = (
-            f"at least {sampled.wrong.size:,} rows are not the samples of their labels ({of}; no other was looked at)"
-        )
+        count = plural(sampled.wrong.size, "row")
+        verb = "does not match its label" if sampled.wrong.size == 1 else "do not match their labels"
+        message = f"at least {count} {verb} (of {of}; the others were not checked)"
         return Finding(Reason.SAMPLED, int(sampled.wrong.size), message, first_cases(sampled.wrong))
-    # A row that is said to be out of place is a finding already.
+    # A row that the other identity reports as out of position is a finding already.
     rows = sampled.wrong[np.asarray(evidence.samples)[sampled.wrong] == sampled.wrong]
     if not rows.size:
         return None
     message = (
-        f"{used.identity} rides with the wrong row: at {rows.size:,} {of} it names the sample of the row's place, "
-        f"which the row does not contain (first: row {int(rows[0])})"
+        f"{used.identity} and content name different samples at {rows.size:,} of {of} (first: row {int(rows[0])}): "
+        f"the {used.identity} says that the row is in position, and the row contains another sample"
     )
     return Finding(Reason.IDENTITIES, int(rows.size), message, first_cases(rows), first_cases(rows))
 
 
 def unproven(labels: LabelTable | None, policy: Policy, reason: str, **context: Any) -> Report:
-    """A report without evidence: nothing could be observed or judged, for the reason given."""
+    """An UNPROVEN report without evidence: nothing could be observed, for the reason given."""
     counts = dict.fromkeys(COUNT_NAMES, 0)
     counts["n_labels"] = 0 if labels is None else len(labels)
     about = {} if labels is None else {"name": labels.name, "digest": labels.digest, "n": len(labels)}

@@ -1,7 +1,7 @@
 """The external labels, in the order in which predictions will be scored.
 
-Sample ``i`` is row ``i`` here. Reading files and streams is the business of
-``evalguard.labels``; this module only holds and validates arrays.
+Sample ``i`` is row ``i`` here. ``evalguard.labels`` reads files and streams; this
+module only holds and validates arrays.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class LabelTable:
         keys: Unique names of the samples, shape ``(n,)``, int64 or str.
         fingerprints: uint64, shape ``(n,)``: digest of each sample's input as
             the model is fed it, in label order.
-        spec: How the fingerprinted inputs looked (dtype and row shape per
-            input), to explain why nothing matches.
+        spec: dtype and row shape of each fingerprinted input, to explain why
+            nothing matches.
         name: Where the labels came from; used in reports only.
-        sampled: Fingerprints of some samples only, chosen by their place.
+        sampled: Fingerprints of some samples only, sampled by position.
 
     Raises:
         LabelsError: There is no sample, lengths differ, or a key is null or
@@ -86,7 +86,7 @@ class LabelTable:
         return len(self._parts()[0][1])
 
     def __repr__(self) -> str:
-        """``<Labels 'labels.csv': 100 samples, values, keys>``: what there is, never the data."""
+        """``<Labels 'labels.csv': 100 samples, values, keys>``: names of the parts, never the data."""
         parts = [name for name in ("values", "keys", "fingerprints") if getattr(self, name) is not None]
         return f"<Labels {self.name[:60]!r}: {len(self):,} sample{'s' * (len(self) != 1)}, {', '.join(parts)}>"
 
@@ -111,7 +111,7 @@ class LabelTable:
 
     @property
     def equal_samples(self) -> int:
-        """Samples whose content an earlier sample has as well; 0 where fingerprints are not known."""
+        """Number of samples with the same content as an earlier one; 0 if fingerprints are not known."""
         if not self._equal:
             rows = self.fingerprints
             self._equal.append(0 if rows is None else len(rows) - n_distinct(rows))
@@ -121,20 +121,20 @@ class LabelTable:
     def digest(self) -> str:
         """First 16 hexadecimal digits of the SHA-256 of values and keys, in order.
 
-        Fingerprints count only where there is nothing else: labels are the same
-        labels with and without a reference.
+        Fingerprints are included only if there are neither values nor keys, so
+        that labels have the same digest with and without a reference.
         """
         if not self._digest:
             parts = self._parts()
-            told = [part for part in parts if part[0] != "fingerprints"] or parts
+            included = [part for part in parts if part[0] != "fingerprints"] or parts
             self._digest.append(
-                digest_of(DigestPart(name, array.dtype, array.shape, _pieces(array)) for name, array in told)
+                digest_of(DigestPart(name, array.dtype, array.shape, _pieces(array)) for name, array in included)
             )
         return self._digest[0]
 
 
 def normal_keys(keys: Any, name: str = "keys") -> NDArray[Any]:
-    """Keys as int64 where they are integers, else as str.
+    """Keys as int64 if all are integers, else as str.
 
     Args:
         keys: Sequence of keys, shape ``(n,)``; bytes are read as UTF-8.
@@ -143,7 +143,7 @@ def normal_keys(keys: Any, name: str = "keys") -> NDArray[Any]:
     Raises:
         LabelsError: A key is None or NaN.
     """
-    # A list as objects: NumPy would turn a NaN among names into the name "nan".
+    # A list becomes an array of objects, as NumPy would turn a NaN among names into the name "nan".
     array = np.asarray(keys, dtype=object if isinstance(keys, (list, tuple)) else None)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
@@ -166,7 +166,7 @@ def normal_keys(keys: Any, name: str = "keys") -> NDArray[Any]:
 
 def _is_integer(item: object) -> bool:
     bounds = np.iinfo(np.int64)
-    # NumPy's integers are among those of a list taken as objects.
+    # A list taken as objects may hold NumPy integers.
     integer = isinstance(item, (int, np.integer)) and not isinstance(item, bool)
     return integer and bounds.min <= int(item) <= bounds.max  # type: ignore[call-overload]
 
@@ -183,19 +183,19 @@ def _first(rows: Any) -> str:
 
 
 def _pieces(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    # A file that is mapped into memory is not read into it.
+    # In pieces, so that a memory-mapped file is not loaded as a whole.
     return (array[start : start + DIGEST_ROWS] for start in range(0, len(array), DIGEST_ROWS))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DigestPart:
-    """What a digest is of: one array, some rows at a time.
+    """One array of a digest, in pieces.
 
     Attributes:
         name: ``labels``, ``labels['output']`` or ``keys``.
-        dtype: Of the whole.
-        shape: Of the whole.
-        pieces: Rows that follow each other.
+        dtype: dtype of the whole array.
+        shape: Shape of the whole array.
+        pieces: The rows in order, as arrays.
     """
 
     name: str
@@ -205,7 +205,7 @@ class DigestPart:
 
 
 def digest_of(parts: Iterable[DigestPart]) -> str:
-    """``LabelTable.digest`` of arrays that need not be in memory as a whole."""
+    """``LabelTable.digest`` of arrays that are read in pieces."""
     sha = hashlib.sha256()
     for part in parts:
         sha.update(f"{part.name}|{part.dtype.str}|{part.shape}|".encode())

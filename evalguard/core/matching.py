@@ -1,8 +1,8 @@
 """From evidence to samples: which label row is each delivered row?
 
-Each function takes what the rows carried and what the labels hold, and gives an
-int64 array ``samples``: the label row, ``UNKNOWN`` where nothing was said,
-``FOREIGN`` (or a number outside the labels) where it is none of them.
+Each function compares what the rows carried with what the labels hold and
+returns an int64 array ``samples``: the label row, ``UNKNOWN`` if the row was not
+identified, ``FOREIGN`` (or a number outside the labels) if it is no labelled sample.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from evalguard.core.label_table import LabelTable, normal_keys
 from evalguard.core.sampling import SampledRows
 from evalguard.core.trace import FOREIGN, UNKNOWN, Column, Int64, Trace
 
-# Below this share of matching rows, the reference is another kind of data
-# rather than the stream a faulty one.
+# With fewer matching rows than this share, the reference most likely holds other data (say, before scaling), and the
+# stream is not accused.
 COMPARABLE_SHARE = 0.02
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Match:
-    """The samples as one kind of identity sees them.
+    """The samples as one kind of identity shows them.
 
     Attributes:
         identity: ``content``, ``key``, ``index`` or ``position``.
         samples: int64, shape ``(n_rows,)``.
         complete: Every row was recognised or found foreign; none is unknown.
-        comparable: False where next to no row was recognised, so that this
-            identity says nothing about the alignment.
+        comparable: False if almost none of the rows match, so that this
+            identity shows nothing about the alignment.
     """
 
     identity: str
@@ -64,10 +64,9 @@ def match_keys(keys: NDArray[Any], label_keys: NDArray[Any]) -> Match:
 def match_content(rows: NDArray[np.uint64], reference: NDArray[np.uint64]) -> Match:
     """Samples by fingerprint, equal ones being interchangeable.
 
-    A row that equals the sample in its own place is that sample. Of the rest,
-    the k-th occurrence of a fingerprint is the k-th sample that has it and is
-    still free; occurrences beyond the number of samples count as repetitions,
-    beginning with the first again.
+    A row that equals the sample at its own index is that sample. Among the other
+    rows, the k-th occurrence of a fingerprint is the k-th unassigned sample that
+    has it; further occurrences are repetitions, assigned from the first one again.
     """
     if equal(rows, reference):
         return Match("content", np.arange(len(rows), dtype=np.int64), complete=True)
@@ -83,7 +82,7 @@ def match_content(rows: NDArray[np.uint64], reference: NDArray[np.uint64]) -> Ma
 
 
 def comparable_in_position(rows: NDArray[np.uint64], reference: NDArray[np.uint64]) -> bool:
-    """Whether enough rows equal the sample in their place to tell that both are one kind of data."""
+    """Whether enough rows equal the sample at their own index to show that both sides hold the same data."""
     in_position = 0
     for part in chunks(min(len(rows), len(reference))):
         in_position += int(np.count_nonzero(rows[part] == reference[part]))
@@ -95,27 +94,27 @@ def comparable_in_position(rows: NDArray[np.uint64], reference: NDArray[np.uint6
 def _assign_rest(
     rows: NDArray[np.uint64], reference: NDArray[np.uint64], samples: Int64, taken: NDArray[np.bool_]
 ) -> None:
-    """Fill in ``samples`` of the rows that are not in place, per fingerprint in order of occurrence."""
+    """Assign ``samples`` to the rows that are out of position, per fingerprint in order of occurrence."""
     rest = np.flatnonzero(samples < 0)
     if not rest.size:
         return
-    # By fingerprint; within one, free samples first, each part in label order.
+    # Sorted by fingerprint; within one, unassigned samples first, each part in label order.
     order = np.concatenate([np.flatnonzero(~taken), np.flatnonzero(taken)])
     order = order[np.argsort(reference[order], kind="stable")]
     ordered = reference[order]
-    # The rows by fingerprint, too: looked up in any other order each one waits for memory.
+    # Rows sorted by fingerprint too: lookups in any other order miss the cache each time.
     rest = rest[np.argsort(rows[rest], kind="stable")]
     wanted = rows[rest]
     rank = np.arange(len(wanted)) - np.searchsorted(wanted, wanted, "left")
     start = np.searchsorted(ordered, wanted, "left")
     holders = np.searchsorted(ordered, wanted, "right") - start
     known = holders > 0
-    # Free samples come first, so the modulo reaches taken ones only when no free one is left.
+    # Unassigned samples come first, so the modulo reaches assigned ones only if no other is left.
     samples[rest[known]] = order[start[known] + rank[known] % holders[known]]
 
 
 def occurrence(values: NDArray[Any]) -> Int64:
-    """For each element, how many equal ones stand before it."""
+    """For each element, the number of equal elements before it."""
     order = np.argsort(values, kind="stable")
     ordered = values[order]
     is_first = np.ones(len(values), dtype=bool)
@@ -128,11 +127,11 @@ def occurrence(values: NDArray[Any]) -> Int64:
 
 
 def all_matches(trace: Trace, labels: LabelTable) -> tuple[Match, ...]:
-    """What each identity at hand says, strongest first.
+    """The match of each available identity, strongest first.
 
-    Content is a fact about the row that was fed. A key or an index is what the
-    source says of it; the position in an array is the weakest, since nobody
-    stated it.
+    Content is a fact about the row that the model received. A key or an index is
+    what the source states about it. The position in an array is the weakest, as
+    nothing states it.
     """
     matches: list[Match] = []
     if trace.fingerprints is not None and labels.fingerprints is not None:
@@ -152,13 +151,13 @@ def repeated_rows(fingerprints: NDArray[np.uint64]) -> Int64:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SampledComparison:
-    """Rows chosen by their place against the samples of these places.
+    """Sampled rows, compared with the samples at their positions.
 
     Attributes:
         n_chosen: Rows that were compared.
-        wrong: int64: those of them that are not the sample of their place.
-        n_rows: Rows that they were chosen of.
-        comparable: False where next to none is any sample of the reference.
+        wrong: int64: the compared rows that are not the sample of their position.
+        n_rows: Rows of the whole stream.
+        comparable: False if almost none of the rows match the reference.
     """
 
     n_chosen: int
@@ -168,22 +167,22 @@ class SampledComparison:
 
     @property
     def all_match(self) -> bool:
-        """Each chosen row is the sample of its place."""
+        """Whether every sampled row is the sample of its position."""
         return self.comparable and self.n_chosen > 0 and not self.wrong.size
 
     def miss_probability(self, share: float = 0.01) -> float:
-        """Probability, at most, that a fault which touches this share of all rows at random touches no chosen one."""
+        """Upper bound of the probability that a fault at a random ``share`` of all rows affects no sampled row."""
         return float((1.0 - self.n_chosen / self.n_rows) ** max(1, round(share * self.n_rows)))
 
 
 def in_position(ours: SampledRows, theirs: SampledRows) -> tuple[Int64, NDArray[np.bool_]]:
-    """Places that both sides chose, and whether the row there is the sample of its place."""
+    """Positions that both sides sampled, and whether the row there is the sample of its position."""
     positions, at, there = np.intersect1d(ours.positions, theirs.positions, assume_unique=True, return_indices=True)
     return positions, ours.fingerprints[at] == theirs.fingerprints[there]
 
 
 def compare_sampled(trace: Trace, labels: LabelTable) -> SampledComparison | None:
-    """The chosen rows against the labels' samples of their places; None where one side has none."""
+    """Compare the sampled rows with the labels at their positions; None if one side has no fingerprints."""
     ours, theirs, whole = trace.sampled, labels.sampled, labels.fingerprints
     if ours is None:
         return None
@@ -194,6 +193,6 @@ def compare_sampled(trace: Trace, labels: LabelTable) -> SampledComparison | Non
         theirs = SampledRows(positions, whole[positions], len(whole))
     positions, same = in_position(ours, theirs)
     comparable = np.count_nonzero(same) > COMPARABLE_SHARE * len(same)
-    if not comparable and whole is not None:  # after a shuffle, hardly a row is in its place
+    if not comparable and whole is not None:  # after a shuffle, almost no row is in position
         comparable = np.isin(ours.fingerprints, whole).mean() > COMPARABLE_SHARE
     return SampledComparison(len(positions), positions[~same], ours.n_rows, bool(comparable))

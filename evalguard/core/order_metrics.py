@@ -1,15 +1,14 @@
-"""Order metrics: how far a stream is from the order of the labels, as exact numbers.
+"""Order metrics: exact numbers for how far a stream is from the order of the labels.
 
 The terms are those of RFC 4737 (reordered, extent, n-reordering, runs, gaps),
 RFC 5236 (displacement, reorder density, buffer occupancy) and RFC 5560
-(arrival counts), on first arrivals of known samples. What the RFCs define for
-endless streams of packets is read here for a finite one whose length is known:
-nothing is lost by a time-out, and a missing sample is skipped. *Runs*, *gaps*
-and *buffer occupancy* rest on the formulas given at their functions.
+(arrival counts), applied to first arrivals of known samples. The RFCs define
+them for endless packet streams. Here the stream is finite and its length known:
+no packet is lost by a time-out, and a missing sample is skipped. *Runs*, *gaps*
+and *buffer occupancy* use the formulas in the docstrings of their functions.
 
-Every function goes through the rows some at a time, and works on 32 bits where
-they suffice: 10^8 rows in random order take half a minute, and two bytes for
-each byte of the samples.
+Every function works in chunks of rows, and with 32 bits where they suffice: 10^8
+rows in random order take half a minute, and two bytes per byte of the samples.
 """
 
 from __future__ import annotations
@@ -44,8 +43,8 @@ def order_metrics(samples: Int64, n_labels: int, batch_sizes: Int64 | None = Non
     Args:
         samples: Sample of each delivered row, int64, shape ``(n_rows,)``.
         n_labels: Number of labelled samples.
-        batch_sizes: Rows of each delivered batch, to tell steps within a
-            batch from steps across two.
+        batch_sizes: Rows of each delivered batch. They separate steps within
+            a batch from steps between two batches.
     """
     arrived = arrivals.arrived(samples, n_labels)
     late = is_reordered(arrived)
@@ -69,9 +68,9 @@ def order_metrics(samples: Int64, n_labels: int, batch_sizes: Int64 | None = Non
 
 
 def _gaps(arrived: Ints) -> dict[str, Any]:
-    """All gaps are a multiple of the batch where whole batches changed places."""
+    """Gaps; all are multiples of the batch size if whole batches are swapped."""
     tally: Counter[int] = Counter()
-    # They do not add up to more than the rows, so that few of them can differ.
+    # The gaps add up to at most the number of rows, so only few different values are possible.
     for part in gaps(arrived):
         values, how_many = np.unique(part, return_counts=True)
         tally.update(dict(zip(values.tolist(), how_many.tolist(), strict=True)))
@@ -112,7 +111,7 @@ def _arrival_counts(samples: Int64, n_labels: int) -> list[list[int]]:
 
 
 def _offsets(samples: Int64, n_labels: int) -> dict[str, Any]:
-    """``a[i] - i`` over rows of known samples: the error against the label array as a user indexes it."""
+    """``a[i] - i`` over rows of known samples: the error of indexing the label array by row."""
     offsets = np.empty(len(samples), dtype=small_type(n_labels, len(samples)))
     count = 0
     for rows in chunks(len(samples)):
@@ -132,10 +131,10 @@ def _offsets(samples: Int64, n_labels: int) -> dict[str, Any]:
 
 
 def _most_common(arranged: Ints) -> tuple[int | None, int]:
-    """The value that occurs most often among sorted ones, the least of several, and how often."""
+    """The most common of sorted values (the smallest if several are), and how often it occurs."""
     if not len(arranged):
         return None, 0
-    # Some value occurs so often exactly where two places so far apart hold the same.
+    # A value occurs k times exactly if two positions k - 1 apart hold the same value.
     high = 1
     while _first_repeated(arranged, high) is not None:
         high *= 2
@@ -147,7 +146,7 @@ def _most_common(arranged: Ints) -> tuple[int | None, int]:
 
 
 def _first_repeated(arranged: Ints, times: int) -> int | None:
-    """The least value that occurs so often, among sorted ones."""
+    """The smallest of sorted values that occurs at least ``times`` times; None if there is none."""
     for rows in chunks(len(arranged) - times + 1):
         part = arranged[rows]
         equal = part == arranged[rows.start + times - 1 : rows.stop + times - 1]
@@ -157,7 +156,7 @@ def _first_repeated(arranged: Ints, times: int) -> int | None:
 
 
 def _deltas(samples: Int64, batch_sizes: Int64 | None) -> dict[str, Any]:
-    """Steps from each row to the next: 1 is right, more skips, less steps back."""
+    """Steps from each row to the next: 1 is in order, more is a skip, less is a step back."""
     across = np.zeros(max(0, len(samples) - 1), dtype=bool)
     if batch_sizes is not None and int(batch_sizes.sum()) == len(samples):
         ends = np.cumsum(batch_sizes)[:-1]
@@ -188,9 +187,9 @@ def order_fingerprint(samples: Int64) -> str:
 
 
 def set_fingerprint(samples: Int64, n_labels: int) -> str:
-    """The same of the multiset of samples: equal for two orders of the same rows."""
+    """First 16 hexadecimal digits of the SHA-256 of the multiset of samples: the same for any order of the rows."""
     counts = arrivals.arrival_counts(samples, n_labels)
-    # Up to the last sample that was seen: it does not depend on the number of labels.
+    # Only up to the last sample that was seen, so that it does not depend on the number of labels.
     unseen = int(np.argmax(counts[::-1] != 0)) if counts.any() else len(counts)
     return _digest(counts[: len(counts) - unseen], np.sort(samples[~arrivals.known(samples, n_labels)]))
 
@@ -208,7 +207,7 @@ def _digest(*arrays: NDArray[Any]) -> str:
 
 
 def _spread(parts: Iterable[Ints]) -> dict[str, Any]:
-    """Number, maximum and mean; zeros where there is none."""
+    """Number, maximum and mean; zeros if there are no values."""
     count = most = total = 0
     for part in parts:
         count += len(part)

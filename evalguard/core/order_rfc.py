@@ -16,7 +16,7 @@ MAX_BINS = 41
 
 
 def is_reordered(arrived: Ints) -> NDArray[np.bool_]:
-    """``w[i] < max(w[<i])``: a later sample has arrived before."""
+    """``w[i] < max(w[<i])``: a later sample arrived before this one."""
     late = np.zeros(len(arrived), dtype=bool)
     overtaken = arrivals.Overtaken()
     for rows in chunks(len(arrived)):
@@ -25,8 +25,8 @@ def is_reordered(arrived: Ints) -> NDArray[np.bool_]:
 
 
 def extents(arrived: Ints) -> Iterator[Ints]:
-    """``i - min{j < i : w[j] > w[i]}`` where reordered, else 0: how long a later sample has been waiting."""
-    # first_above[v]: where a sample above v arrived first. A table, as bisecting for random values misses the cache.
+    """``i - min{j < i : w[j] > w[i]}`` for reordered rows, else 0: how long ago the first later sample arrived."""
+    # first_above[v]: position of the first sample above v. A table, as bisecting random values misses the cache.
     first_above = np.zeros(int(arrived.max(initial=-1)) + 1, dtype=arrived.dtype)
     highest = 0
     for rows in chunks(len(arrived)):
@@ -40,15 +40,19 @@ def extents(arrived: Ints) -> Iterator[Ints]:
 
 
 def n_reordering(arrived: Ints) -> dict[str, int]:
-    """Of the largest n with ``w[j] > w[i]`` for all ``i - n <= j < i``: the greatest, and how many are 3 or more."""
+    """Maximum of the n-reordering over all rows, and the number of rows with 3 or more (RFC 4737).
+
+    The n-reordering of row ``i`` is the largest n with ``w[j] > w[i]`` for all ``i - n <= j < i``.
+    """
     return {"max": _most_overtaken(arrived), "at_least_3": _overtaken_by_3(arrived)}
 
 
 def _most_overtaken(arrived: Ints) -> int:
-    """The greatest n: of the lowest row, which reaches back to the start; of the lowest behind it, to that; and so on.
+    """The largest n over all rows.
 
-    What lies between two of these rows reaches no farther than to the first of
-    them, and so less far than the second.
+    Only suffix minima count, rows with no lower row behind them: each reaches
+    back to the previous suffix minimum. A row between two of them reaches at most
+    to the first, so its n is smaller than that of the second.
     """
     most, later, lowest = 0, len(arrived), np.iinfo(arrived.dtype).max
     for rows in reversed(list(chunks(len(arrived)))):
@@ -71,7 +75,7 @@ def _overtaken_by_3(arrived: Ints) -> int:
 
 
 def run_lengths(late: NDArray[np.bool_]) -> Iterator[Int64]:
-    """Lengths of the stretches of arrivals between which one or more are reordered."""
+    """Lengths of the runs: stretches of arrivals that are not reordered."""
     since = 0
     for rows in chunks(len(late)):
         stops = np.flatnonzero(late[rows])
@@ -83,7 +87,7 @@ def run_lengths(late: NDArray[np.bool_]) -> Iterator[Int64]:
 
 
 def gaps(arrived: Ints) -> Iterator[Int64]:
-    """Distances between arrivals that lie below the one just before them."""
+    """Distances between steps back, that is arrivals below the one directly before them."""
     last = np.zeros(0, dtype=np.int64)
     for rows in chunks(len(arrived) - 1):
         part = arrived[rows.start : rows.stop + 1]
@@ -93,14 +97,14 @@ def gaps(arrived: Ints) -> Iterator[Int64]:
 
 
 def displacements(arrived: Ints, n_labels: int) -> Ints:
-    """``sort(w) - w``, by position: above 0 late, below 0 early."""
+    """``sort(w) - w`` by position: above 0 late, below 0 early (RFC 5236)."""
     displaced = _in_order(arrived, n_labels)
     displaced -= arrived
     return displaced
 
 
 def _in_order(arrived: Ints, n_labels: int) -> Ints:
-    """The arrived samples sorted, without sorting."""
+    """The arrived samples in ascending order, in linear time."""
     if len(arrived) == n_labels:
         return np.arange(n_labels, dtype=arrived.dtype)
     seen = arrivals.seen(arrived, n_labels)
@@ -114,13 +118,13 @@ def _in_order(arrived: Ints, n_labels: int) -> Ints:
 
 
 def waits(arrived: Ints, n_labels: int) -> Iterator[Ints]:
-    """Rows held back by a buffer that lets samples out in order as soon as it can; in another order than they arrive.
+    """Occupancy of a buffer that releases samples in order as early as possible; its maximum and sum, not its order.
 
-    The k-th sample (of those that arrive at all) is let out as soon as it and
-    all before it have arrived, after row ``out[k] >= k``. Up to then k rows
-    are out, so ``out[k] - k`` are held just before: the most that ever are, for
-    some k. And each sample that is due waits for ``out[k] - k`` rows beyond
-    those that it needs, which add up to the rows held after each arrival.
+    The k-th of the arriving samples is released when it and all samples before
+    it have arrived, after row ``out[k] >= k``. Until then k rows are released,
+    so the buffer contains ``out[k] - k`` rows, and its maximum is reached at some
+    k. The sum over k equals the sum of the occupancy after each arrival: the row
+    that arrives at i waits for ``out[k] - i`` arrivals, and all i add up to all k.
     """
     arrived_at = np.full(n_labels, -1, dtype=arrived.dtype)
     for rows in chunks(len(arrived)):
@@ -135,16 +139,15 @@ def waits(arrived: Ints, n_labels: int) -> Iterator[Ints]:
 
 
 def histogram(values: Ints, max_bins: int = MAX_BINS) -> list[list[int]]:
-    """``[low, high, count]`` of bins of whole numbers, both ends in, one of them centred at 0; empty ones are left out.
+    """``[low, high, count]`` of integer bins, both ends inclusive, one bin centred at 0; empty bins are left out.
 
-    This is the reorder density of RFC 5236 in absolute numbers, where the
-    values are displacements.
+    For displacements this is the reorder density of RFC 5236 in absolute numbers.
     """
     if not len(values):
         return []
     reach = max(abs(int(values.min())), abs(int(values.max())))
     half = max(1, max_bins // 2)
-    # Of odd width, so that the bin around 0 is as wide as the others; of width 1 where that suffices.
+    # The width is odd, so that the bin around 0 is as wide as the others, and 1 if that gives few enough bins.
     width = 1 if reach <= half else 2 * math.ceil((reach / half - 1) / 2 + 1) - 1
     low = (int(values.min()) + width // 2) // width
     counts = np.zeros((int(values.max()) + width // 2) // width - low + 1, dtype=np.int64)

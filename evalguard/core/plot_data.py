@@ -1,4 +1,4 @@
-"""The alignment plot as data: delivered row across, sample up; the diagonal is right."""
+"""The alignment plot as data: delivered rows on the x axis, samples on the y axis; aligned rows lie on the diagonal."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from evalguard.core.trace import FOREIGN, UNKNOWN, Int64
 MAX_SEGMENTS = 2000
 RASTER_SIDE = 160
 RASTER_LEVELS = 9
-# Rows looked at in one go: 10^8 rows take no more memory than these.
+# Rows that are processed at once: 10^8 rows need no more memory than these.
 _CHUNK = 1 << 22
 
 
 def aligned_runs(n_rows: int) -> dict[str, Any]:
-    """``alignment_runs`` of rows that all stand in their own place."""
+    """``alignment_runs`` of rows that are all in position."""
     return _picture(n_rows, n_rows, segments=[[0, 0, n_rows]] if n_rows else [])
 
 
 def alignment_runs(samples: Int64, n_labels: int | None = None, max_points: int = MAX_SEGMENTS) -> dict[str, Any]:
-    """What the alignment plot shows: runs as segments, or a raster where there are too many.
+    """The plot as runs (segments), or as a raster if there are too many runs.
 
     Args:
         samples: Sample of each delivered row, int64, shape ``(n_rows,)``.
         n_labels: Number of labelled samples; None: up to the highest sample.
-        max_points: Segments beyond which a raster is given.
+        max_points: Return a raster if there are more segments than this.
 
     Returns:
         ``n_rows``, ``n_labels`` and either ``segments``, a list of ``[row,
-        sample, length]`` for rows that go up by one sample each (sample -1:
-        rows not known, -2: foreign ones), or ``raster``: lines from the
-        highest samples down to the lowest, a digit for each block of rows, 0
-        where there is none and 1 to 9 by their number. The other one is None.
+        sample, length]`` for rows that count up by one sample each (sample -1:
+        unknown rows, -2: foreign rows), or ``raster``: lines from the highest
+        samples down to the lowest, with a digit for each block of rows: 0 if
+        it is empty, 1 to 9 by the number of rows. The other one is None.
     """
     if n_labels is None:
         n_labels = int(samples.max(initial=-1)) + 1
@@ -66,7 +66,7 @@ def _segments(samples: Int64, n_labels: int, max_points: int) -> list[list[int]]
 
 
 def _marked(samples: Int64, n_labels: int) -> Int64:
-    """Rows that are no labelled sample as ``FOREIGN``, unless they are ``UNKNOWN``."""
+    """The samples, with ``FOREIGN`` for rows that are neither a labelled sample nor ``UNKNOWN``."""
     return np.where(arrivals.known(samples, n_labels) | (samples == UNKNOWN), samples, FOREIGN)
 
 

@@ -13,7 +13,7 @@ from evalguard.errors import ConfigError
 
 
 class Verdict(StrEnum):
-    """What may be said of one judged call or session."""
+    """The result of judging one call or session."""
 
     PASS = "PASS"  # noqa: S105 - not a password
     REPAIRED = "REPAIRED"
@@ -21,7 +21,7 @@ class Verdict(StrEnum):
     FAIL = "FAIL"
 
     def __bool__(self) -> bool:
-        """Refuse: four values are not a truth value.
+        """Refuse, as four values are not a truth value.
 
         Raises:
             TypeError: Always; ``if verdict:`` would be true for FAIL.
@@ -33,8 +33,8 @@ class Verdict(StrEnum):
 class Proof(StrEnum):
     """How the alignment was established, strongest first.
 
-    ``<``, ``<=``, ``>`` and ``>=`` compare strength: ``report.proof >= Proof.LABELS``. A word of ``require`` may
-    stand on either side; any other text raises ``ValueError``.
+    ``<``, ``<=``, ``>`` and ``>=`` compare strength: ``report.proof >= Proof.LABELS``. Either side may be a word of
+    ``require``; any other text raises ``ValueError``.
     """
 
     IDENTITY = "identity"
@@ -44,8 +44,8 @@ class Proof(StrEnum):
     COUNT = "count"
     NONE = "none"
 
-    # All four, as `str` brings its own, which compare letters. NotImplemented for a word that is no proof would not
-    # help: Python would then ask `str` the other way round, and "transport" > "labels" by its letters.
+    # All four are defined, as those of `str` compare letters. They raise for a word that is no proof: after
+    # NotImplemented Python would call the reflected method of `str`, and "transport" > "labels" by letters.
 
     def __lt__(self, other: str) -> bool:
         return self._rank < Proof(other)._rank
@@ -61,7 +61,7 @@ class Proof(StrEnum):
 
     @property
     def _rank(self) -> int:
-        """More for the stronger."""
+        """Higher for a stronger proof."""
         return -list(Proof).index(self)
 
 
@@ -75,20 +75,20 @@ DuplicateInputs = Literal["forbid", "allow"]
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the caller demands, and what shall happen if it is not met.
+    """What the caller requires, and what happens if it is not met.
 
     Attributes:
         require: The weakest proof that may be called PASS.
-        on_failure: What a FAIL does. ``repair`` puts rows back in order where
-            that is unambiguous and raises where it is not.
+        on_failure: What a FAIL does. ``repair`` reorders the rows if that is
+            unambiguous and raises if it is not.
         on_unproven: What an UNPROVEN does.
-        padding: Whether known rows after the last label may be cut off.
-        scope: Whether each call answers all labels, or the calls together do.
+        padding: Whether known rows after the last label may be removed.
+        scope: Whether each call predicts all labels, or the calls together do.
         duplicate_inputs: Whether the data is known to hold samples with equal
-            inputs. Matters for proof ``labels`` only: equal rows are otherwise
-            taken for a possible repetition.
+            inputs. Matters for proof ``labels`` only: without it, equal rows
+            count as a possible repetition.
         fail_fast: Stop a call at the first batch that proves a fault.
-        content: Rows whose content is looked at: ``all``, or a share of them
+        content: Rows whose content is checked: ``all``, or a share of them
             such as ``sample:0.01``.
 
     Raises:
@@ -119,30 +119,30 @@ class Policy:
             msg = f"fail_fast: expected True or False; found {str(self.fail_fast)[:60]!r}."
             raise ConfigError(msg)
         if self.fail_fast and self.on_failure == "repair":
-            msg = "fail_fast: a call that is stopped cannot be repaired; expected on_failure raise, warn or record."
+            msg = "fail_fast: a stopped call cannot be repaired; expected on_failure raise, warn or record."
             raise ConfigError(msg)
         if self.fail_fast and self.scope == "session":
-            msg = "fail_fast: only a call that answers all labels can be stopped; expected scope='call'."
+            msg = "fail_fast: only a call that predicts all labels can be stopped; expected scope='call'."
             raise ConfigError(msg)
         if self.sampling is not None:
             self._refuse_with_sample()
 
     def _refuse_with_sample(self) -> None:
-        """Options that need to know of every row which sample it is, or of each batch as it comes."""
+        """Refuse options that need the sample of every row, or every batch as it arrives."""
         refused = {
-            "on_failure": ("repair", "rows that were not looked at cannot be put right"),
-            "padding": ("trim", "whether a row that was not looked at is padding is not known"),
-            "scope": ("session", "rows are chosen by their place in one call that answers all labels"),
-            "fail_fast": (True, "a call is stopped for what was seen of every batch"),
+            "on_failure": ("repair", "rows that are not checked cannot be reordered"),
+            "padding": ("trim", "a row that is not checked cannot be identified as padding"),
+            "scope": ("session", "rows are sampled by position in one call that predicts all labels"),
+            "fail_fast": (True, "a call can be stopped only if every batch is checked"),
         }
         for name, (value, why) in refused.items():
             if getattr(self, name) == value:
-                msg = f"content={self.content!r} with {name}={value!r}: {why}; leave one of them out (content='all')."
+                msg = f"content={self.content!r} with {name}={value!r}: {why}; remove one of the two options."
                 raise ConfigError(msg)
 
     @property
     def sampling(self) -> Sampling | None:
-        """Which rows ``content`` asks for; None: all of them."""
+        """Which rows ``content`` samples; None: all rows."""
         return sampling_of(self.content)
 
     @property
@@ -156,7 +156,7 @@ class Policy:
 
 
 def check_choice(option: str, value: Any, allowed: tuple[str, ...]) -> None:
-    """Refuse a word that is not allowed, naming the nearest that is.
+    """Refuse a word that is not allowed, and name the nearest allowed one.
 
     Raises:
         ConfigError: ``value`` is not in ``allowed``.
@@ -168,6 +168,6 @@ def check_choice(option: str, value: Any, allowed: tuple[str, ...]) -> None:
 
 
 def nearest(word: object, allowed: Sequence[str]) -> str:
-    """`` Did you mean '…'?``, or nothing where no allowed word is near."""
+    """`` Did you mean '…'?``; empty if no allowed word is near."""
     near = difflib.get_close_matches(str(word), allowed, n=1, cutoff=0.5)
     return f" Did you mean {near[0]!r}?" if near else ""

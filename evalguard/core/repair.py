@@ -1,7 +1,7 @@
-"""What can be put right without guessing: which rows to hand back, in which order.
+"""What can be repaired without guessing: which rows to return, in which order.
 
-A pure permutation is reordered, repetitions keep the first row, padding is cut.
-Foreign rows, repetitions with other predictions, and unknown rows are refused.
+A permutation is reordered, of repeated rows the first one stays, padding is removed.
+Foreign rows, repeated rows with other predictions, and unknown rows are refused.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from evalguard.core import arrivals
+from evalguard.core.plural import plural
 from evalguard.core.trace import UNKNOWN, Int64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RepairPlan:
-    """How to put the rows of one call right.
+    """How to repair the rows of one call.
 
     Attributes:
         take: Delivered row of each sample, int64, shape ``(n_labels,)``;
@@ -24,7 +25,7 @@ class RepairPlan:
         duplicates: Rows that repeat a sample; their predictions must equal
             those of the first.
         firsts: The first row of the same sample, for each of ``duplicates``.
-        refused: Why it cannot be put right; empty if it can.
+        refused: Why the rows cannot be repaired; empty if they can.
     """
 
     take: Int64
@@ -39,22 +40,24 @@ class RepairPlan:
 
     @property
     def moved(self) -> int:
-        """Rows that do not stand where they were delivered."""
+        """Number of rows that change their position."""
         known = self.take >= 0
         return int(np.count_nonzero(self.take[known] != np.flatnonzero(known)))
 
 
 def plan(samples: Int64 | None, n_labels: int) -> RepairPlan:
-    """The rows to hand back, or the reason why that would be a guess."""
+    """The rows to return, or the reason why that would be a guess."""
     nothing = np.zeros(0, dtype=np.int64)
     if samples is None:
-        return RepairPlan(nothing, nothing, nothing, "which sample each row is, is not known")
+        return RepairPlan(nothing, nothing, nothing, "nothing shows which sample each row is")
     unknown = int((samples == UNKNOWN).sum())
     if unknown:
-        return RepairPlan(nothing, nothing, nothing, f"{unknown} rows are not known")
+        return RepairPlan(nothing, nothing, nothing, f"{plural(unknown, 'row')} {_is(unknown)} not identified")
     foreign = int(np.count_nonzero(~arrivals.known(samples, n_labels)))
     if foreign:
-        return RepairPlan(nothing, nothing, nothing, f"{foreign} rows are none of the labelled samples")
+        return RepairPlan(
+            nothing, nothing, nothing, f"{plural(foreign, 'row')} {_is(foreign)} not among the labelled samples"
+        )
     take = np.full(n_labels, -1, dtype=np.int64)
     # Written backwards, so that the first row of a sample is the one that stays.
     take[samples[::-1]] = np.arange(len(samples))[::-1]
@@ -63,11 +66,16 @@ def plan(samples: Int64 | None, n_labels: int) -> RepairPlan:
 
 
 def summary(steps: dict[str, int]) -> str:
-    """The steps in words: ``12 rows put back in order, 4 repetitions dropped``."""
+    """The steps in words: ``12 rows reordered, 4 repeated rows dropped``."""
     words = {
-        "moved": "rows put back in order",
-        "duplicates": "repetitions dropped",
-        "padding": "rows of padding cut",
-        "predicted_again": "missing samples predicted again",
+        "moved": ("row", "reordered"),
+        "duplicates": ("repeated row", "dropped"),
+        "padding": ("padding row", "removed"),
+        "predicted_again": ("missing sample", "predicted again"),
     }
-    return ", ".join(f"{count:,} {words[name]}" for name, count in steps.items() if count)
+    done = ((count, *words[name]) for name, count in steps.items() if count)
+    return ", ".join(f"{plural(count, noun)} {verb}" for count, noun, verb in done)
+
+
+def _is(count: int) -> str:
+    return "is" if count == 1 else "are"

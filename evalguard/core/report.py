@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from evalguard.core.findings import Cause, Finding, MetricImpact
+from evalguard.core.plural import plural
 from evalguard.core.policy import Proof, Verdict
 from evalguard.core.visible import visible
 
@@ -43,16 +44,16 @@ class Report:
     Attributes:
         verdict: PASS, REPAIRED, UNPROVEN or FAIL.
         proof: How the alignment was established.
-        counts: Exact integers by the names in ``COUNT_NAMES``; of the rows that
-            were looked at, where a share of them was (``content``).
+        counts: Exact integers by the names in ``COUNT_NAMES``; with a share in
+            ``content``, counts of the sampled rows.
         findings: What is wrong, each with its first cases.
         wrong_rows: The first misaligned rows: ``row``, ``sample``, ``label``
             and, where keys are known, ``sample_key`` and ``label_key``.
         diagnosis: Most likely cause first.
-        hazards: True now although this call passed.
+        hazards: Facts about the source that may harm the next call.
         not_proven: What was not shown, and what would show it.
         advice: One line to paste that would prove it; empty after a PASS.
-        identities: What each identity at hand said, the one used first.
+        identities: What each available identity shows, strongest first.
         stages: ``source``, ``transport`` and ``labels``, each ``right``,
             ``wrong`` or ``unknown``.
         method: The guarded call.
@@ -60,13 +61,13 @@ class Report:
         labels: Name, digest and number of the external labels.
         calls: Rows that each call contributed.
         options: What the caller demanded.
-        impact: What the misalignment did to each metric, by its name, or None.
+        impact: Effect of the misalignment on each metric, by its name, or None.
         repair: What was done to the predictions, or None.
-        cost: What guarding cost: seconds, share, bytes.
+        cost: The guard's own cost: seconds, share, bytes.
         order: Order metrics of the delivered samples, or None.
         plot: Runs of the alignment for drawing, or None.
         name: Name of the evaluation.
-        versions: Versions of the software that took part.
+        versions: Versions of the software that was used.
         checked_at_ms: Milliseconds since the epoch, 0 where not given.
     """
 
@@ -102,19 +103,19 @@ class Report:
 
     @property
     def headline(self) -> str:
-        """The one sentence that says it: verdict, and how many rows are wrong."""
+        """The verdict and the number that matters most, in one sentence."""
         return headline(self)
 
     def __repr__(self) -> str:
-        # Words and numbers of ours only: 24 attributes, with keys among them, have no place in a log or a traceback.
+        # Our own words and numbers only: keys and other user text must not get into a log or a traceback.
         return f"<{type(self).__name__} {self.verdict}: {_in_short(self)}, proof {self.proof}>"
 
     def __str__(self) -> str:
-        # A message may name a type or a file: whoever chose that name must not write to the reader's terminal.
+        # A message may contain the name of a type or a file, and such a name may hold terminal escapes.
         return visible(self.headline, MAX_HEADLINE)
 
     def _repr_html_(self) -> str | None:
-        """In a notebook a report is shown as its page; as text where nothing renders pages."""
+        """The page for a notebook; None, so that it shows text, if no renderer is registered."""
         return _shown_as[-1](self) if _shown_as else None
 
     def to_dict(self) -> dict[str, Any]:
@@ -151,23 +152,30 @@ class Report:
         return cls(**values)
 
 
-# How a notebook shows a report, set by whoever renders: nothing is imported from here.
+# How a notebook shows a report. `evalguard.reporting` sets it, as core must not import it.
 _shown_as: list[Callable[[Report], str]] = []
 
 
 def show_as(page: Callable[[Report], str]) -> None:
-    """Let notebooks show reports in this form."""
+    """Register the function that renders reports for notebooks."""
     _shown_as[:] = [page]
 
 
-# A PASS says no more than was shown: these say nothing of labels.
-CLAIMS = {
-    Proof.SAMPLE: (
-        "{chosen:,} of {total:,} predictions, chosen by their place, stand at their own label, others were not seen"
-    ),
-    Proof.TRANSPORT: "all {total:,} predictions came out as the source gave them, which samples those are is not known",
-    Proof.COUNT: "there are as many predictions as labels, {total:,}, more is not known",
+# What is shown at each proof, and what is not: a PASS must not claim more than its proof, an UNPROVEN says what is
+# missing. Identity and labels have no second part in a PASS: all that a metric needs is shown.
+SHOWN = {
+    Proof.IDENTITY: "{total:,} predictions were identified",
+    Proof.LABELS: "the stream's own targets equal the labels at all {total:,} rows",
+    Proof.SAMPLE: "{chosen:,} of {total:,} predictions, sampled by position, match their labels",
+    Proof.TRANSPORT: "{total:,} predictions arrived in the order the source emitted them",
+    Proof.COUNT: "there are as many predictions as labels ({total:,})",
+    Proof.NONE: "{total:,} predictions were observed",
 }
+NOT_SHOWN = {
+    Proof.IDENTITY: "not every row could be observed and paired with a label",
+    Proof.SAMPLE: "the others were not checked",
+}
+WHICH_SAMPLE = "nothing shows which sample each one is"
 
 
 def headline(report: Report) -> str:
@@ -178,17 +186,16 @@ def headline(report: Report) -> str:
             f"PASS: {len(report.calls)} validations were scored on the same {total:,} samples (proof: {report.proof})"
         )
     if report.verdict is Verdict.PASS:
-        claim = CLAIMS.get(report.proof, "all {total:,} predictions stand at their own label")
-        return f"PASS: {claim.format(total=total, chosen=_chosen(report))} (proof: {report.proof})"
+        return f"PASS: {_claim(report)} (proof: {report.proof})"
     if report.verdict is Verdict.REPAIRED:
-        done = (report.repair or {}).get("summary", "rows were put right")
-        return f"REPAIRED: {done}; the {total:,} rows handed back stand at their own label"
+        done = (report.repair or {}).get("summary", "rows were corrected")
+        return f"REPAIRED: {done}; the {total:,} rows returned match their labels"
     if report.verdict is Verdict.UNPROVEN and not total:
-        return "UNPROVEN: nothing was judged"
+        return "UNPROVEN: no prediction was observed"
     if report.verdict is Verdict.UNPROVEN and report.method == "fit":
-        return f"UNPROVEN: whether {len(report.calls)} validations were scored on the same samples is not known"
+        return f"UNPROVEN: nothing shows that {plural(len(report.calls), 'validation')} used the same samples"
     if report.verdict is Verdict.UNPROVEN:
-        return f"UNPROVEN: nothing wrong was seen in {total:,} predictions, but the proof is only: {report.proof}"
+        return f"UNPROVEN: {_shown(report)}, but {NOT_SHOWN.get(report.proof, WHICH_SAMPLE)}"
     if counts["misaligned"]:
         return f"FAIL: {_misaligned(report)} predictions would be scored against another sample's label"
     if report.findings:
@@ -196,8 +203,21 @@ def headline(report: Report) -> str:
     return "FAIL"
 
 
+def _claim(report: Report) -> str:
+    """What a PASS claims: everything a metric needs, or what was shown and what was not."""
+    if report.proof >= Proof.LABELS:
+        return f"all {report.counts['n_predictions']:,} predictions match their labels"
+    every = "all " * (report.proof is Proof.TRANSPORT)
+    return f"{every}{_shown(report)}; {NOT_SHOWN.get(report.proof, WHICH_SAMPLE)}"
+
+
+def _shown(report: Report) -> str:
+    """The part of ``SHOWN`` with the report's numbers."""
+    return SHOWN[report.proof].format(total=report.counts["n_predictions"], chosen=_chosen(report))
+
+
 def _in_short(report: Report) -> str:
-    """``98 of 100 predictions misaligned``, or how many there are and what is wrong with them."""
+    """``98 of 100 predictions misaligned``, or the number of predictions and the reasons of the findings."""
     total = f"{report.counts['n_predictions']:,} predictions"
     if report.verdict is not Verdict.FAIL:
         return total
@@ -208,19 +228,19 @@ def _in_short(report: Report) -> str:
 
 
 def _misaligned(report: Report) -> str:
-    """``2 of 100``; at least so many where some rows were not looked at."""
+    """``2 of 100``; ``at least 2 of 100`` if only a sample of the rows was checked."""
     least = "at least " * bool(_chosen(report))
     return f"{least}{report.counts['misaligned']:,} of {report.counts['n_predictions']:,}"
 
 
 def _chosen(report: Report) -> int:
-    """Rows chosen by their place, where nothing but they were looked at; else 0."""
+    """Number of sampled rows if only these were checked; else 0."""
     used = (item for item in report.identities if item.get("used"))
     return sum(int(item.get("chosen", 0)) for item in used)
 
 
 def _plain(value: Any) -> Any:
-    """JSON types only: tuples to lists, enums to their values, NumPy to Python, what is no number to None."""
+    """JSON types only: tuples to lists, enums to their values, NumPy to Python, NaN and infinity to None."""
     if isinstance(value, (Finding, Cause, MetricImpact)):
         return _plain(value.to_dict())
     if isinstance(value, Mapping):
@@ -237,7 +257,7 @@ def _plain(value: Any) -> Any:
 
 
 def _text(value: str) -> str:
-    """Text that can be written as UTF-8: a file name that is none holds lone surrogates."""
+    """Text that can be written as UTF-8: a file name in another encoding holds lone surrogates."""
     return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
 
 

@@ -1,4 +1,4 @@
-"""What a report tells beside its verdict, as plain values: counts, first wrong rows, what each identity says, order."""
+"""The fields of a report beside its verdict, as plain values: counts, first wrong rows, identities, order."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from evalguard.core.findings import Finding, Reason
 from evalguard.core.matching import Match
 from evalguard.core.order_metrics import order_metrics
 from evalguard.core.plot_data import aligned_runs, alignment_runs
+from evalguard.core.plural import plural
 from evalguard.core.report import COUNT_NAMES
 from evalguard.core.trace import UNKNOWN, Trace
 
@@ -21,7 +22,7 @@ MAX_WRONG_ROWS = 20
 
 
 def counts(evidence: Evidence) -> dict[str, int]:
-    """The report's counts; every name is there."""
+    """The report's counts; every name of ``COUNT_NAMES`` is present."""
     result = dict.fromkeys(COUNT_NAMES, 0)
     n_labels = len(evidence.labels)
     result["n_labels"] = n_labels
@@ -48,7 +49,7 @@ def counts(evidence: Evidence) -> dict[str, int]:
 
 
 def wrong_rows(evidence: Evidence) -> tuple[dict[str, Any], ...]:
-    """The first rows that are not where their label is."""
+    """The first rows that are not at the index of their label."""
     n_labels = len(evidence.labels)
     if evidence.samples is None:
         seen = evidence.sampled
@@ -83,15 +84,15 @@ def _wrong_row(row: int, sample: int, n_labels: int, evidence: Evidence) -> dict
 
 
 def identities(evidence: Evidence) -> tuple[dict[str, Any], ...]:
-    """What each identity at hand says, strongest first."""
+    """What each available identity shows, strongest first."""
     found = [_identity_dict(match, evidence) for match in evidence.matches]
     sampled = evidence.sampled
     if sampled is not None:
-        says = f"{sampled.wrong.size:,} of {sampled.n_chosen:,} rows chosen by their place are another sample"
+        says = f"{sampled.wrong.size:,} of {sampled.n_chosen:,} sampled rows are another sample"
         if not sampled.comparable:
-            says = "nothing: next to no chosen row was recognised"
+            says = "nothing: almost none of the sampled rows match"
         elif sampled.all_match:
-            says = f"{sampled.n_chosen:,} rows chosen by their place are in it"
+            says = f"{plural(sampled.n_chosen, 'sampled row')} in position"
         used = evidence.samples is None and sampled.comparable
         found.append({"identity": "sample", "says": says, "used": used, "chosen": sampled.n_chosen})
     return tuple(found)
@@ -105,18 +106,18 @@ def _identity_dict(match: Match, evidence: Evidence) -> dict[str, Any]:
     used, ordered = match is evidence.used, evidence.trace.ordered
     found = evidence.order if used else order_findings(samples, n_labels, ordered=ordered)
     if not match.comparable:
-        says = "nothing: next to no row was recognised"
+        says = "nothing: almost none of the rows match"
     elif not match.complete:
-        says = f"{int((samples == UNKNOWN).sum())} rows not named"
+        says = f"{plural(int((samples == UNKNOWN).sum()), 'row')} unidentified"
     elif not found:
         says = "aligned"
     else:
-        says = f"{int(np.count_nonzero(arrivals.misaligned(samples)))} rows misaligned"
+        says = f"{plural(int(np.count_nonzero(arrivals.misaligned(samples))), 'row')} misaligned"
     return {"identity": match.identity, "says": says, "used": used}
 
 
 def stages(evidence: Evidence, findings: Sequence[Finding]) -> dict[str, str]:
-    """Where order was lost: inside the source, on the way, or in the labels."""
+    """Where the order was lost: inside the source, in transport, or in the labels."""
     intact = evidence.trace.transport_intact
     transport = "unknown" if intact is None else ("right" if intact else "wrong")
     if evidence.samples is None:
@@ -137,7 +138,7 @@ def stages(evidence: Evidence, findings: Sequence[Finding]) -> dict[str, str]:
 
 
 def order(evidence: Evidence) -> dict[str, Any] | None:
-    """Order metrics of a stream that is not in order."""
+    """Order metrics of a stream that is out of order; None if it is in order."""
     if evidence.samples is None or not evidence.order or not evidence.trace.ordered:
         return None
     trace = evidence.trace
@@ -146,7 +147,7 @@ def order(evidence: Evidence) -> dict[str, Any] | None:
 
 
 def plot(evidence: Evidence) -> dict[str, Any] | None:
-    """The alignment in runs, to be drawn; none where no sample or no order is known."""
+    """The alignment as data for the plot; None if samples are unknown or the order does not matter."""
     if evidence.samples is None or not evidence.trace.ordered:
         return None
     n_labels = len(evidence.labels)
@@ -157,7 +158,7 @@ def plot(evidence: Evidence) -> dict[str, Any] | None:
 
 
 def source(trace: Trace) -> dict[str, Any]:
-    """What is known of the stream's source."""
+    """What is known about the source of the stream."""
     state = trace.source
     return {
         "kind": state.kind,

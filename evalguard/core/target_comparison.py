@@ -16,12 +16,12 @@ from evalguard.core.trace import Int64
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelComparison:
-    """The stream's own targets against the external labels.
+    """The stream's own targets, compared with the external labels.
 
     Attributes:
         comparable: Both could be brought into one form.
         rows: Rows at which they differ.
-        why_not: What kept them from being compared.
+        why_not: Why they could not be compared; empty if they were.
     """
 
     comparable: bool
@@ -79,7 +79,7 @@ class _Side:
     """Targets or labels, brought into the form of the other side some rows at a time: they may be mapped from a file.
 
     Attributes:
-        array: As they are.
+        array: The targets or labels.
         one_hot: They are compared as class numbers.
         dtype: They are compared as this type; None: as they are.
     """

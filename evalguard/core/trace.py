@@ -1,9 +1,9 @@
-"""What was observed of a guarded call: one entry per delivered row, plus the source's life.
+"""What was observed of a guarded call: one entry per delivered row, and the state of the source.
 
-A tag is an int64 that rode with its row from the source to the place where the
-prediction came out: ``pull << 32 | row``, the how-many-th batch asked of the
-source and the row inside it. ``-1`` is a row that carried none, ``-2`` one
-that is not what the source had handed out.
+A tag is an int64 that travels with its row from the source to the prediction:
+``pull << 32 | row``, the number of the batch that was pulled from the source and
+the row inside it. ``-1`` is a row without a tag, ``-2`` a row that is not what the
+source emitted.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ Int64 = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
-    """The life of one source around one guarded call.
+    """The state of one source before and after one guarded call.
 
     Attributes:
         kind: ``arrays``, ``pydataset``, ``generator``, ``tf.data``, …
         type_name: Class name of what the caller passed.
-        started: True where a generator had been advanced before this call.
-        calls_before: Guarded calls that had been given this very object.
-        pulled_before: Batches those calls took from it.
-        pulled: Batches this call took, None where that cannot be counted.
-        delivered: Batches this call delivered.
+        started: True if a generator had been advanced before this call.
+        calls_before: Earlier guarded calls with the same object.
+        pulled_before: Batches that those calls took from it.
+        pulled: Batches that this call took, None if that cannot be counted.
+        delivered: Batches that this call delivered.
         exhausted: The source ended during this call.
-        facts: What else is known of it: ``shuffle``, ``workers``,
+        facts: What else is known about it: ``shuffle``, ``workers``,
             ``batch_size``, ``steps``, …; plain values only.
     """
 
@@ -64,7 +64,7 @@ class SourceState:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BatchTags:
-    """Tags of rows that are numbered batch by batch; ``np.asarray`` gives the plain ones.
+    """Tags of rows that are numbered batch by batch; ``np.asarray`` returns them as an array.
 
     Attributes:
         pulls: Number of each batch, or ``UNKNOWN`` or ``ALTERED`` for all its rows.
@@ -83,7 +83,7 @@ class BatchTags:
         del copy  # always one
         pulls, sizes = np.asarray(self.pulls), np.asarray(self.sizes)
         known = pulls >= 0
-        # What a row's own number is to be added to.
+        # Add the row's number in the stream to get its tag.
         rows = np.repeat(np.where(known, (pulls << ROW_BITS) - np.cumsum(sizes) + sizes, pulls), sizes)
         numbered = np.repeat(known, sizes)
         for part in chunks(len(rows)):
@@ -97,20 +97,20 @@ Tags = Int64 | RunLengthColumn | BatchTags
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trace:
-    """One guarded call, or several that answer the labels together.
+    """One guarded call, or several calls that predict the labels together.
 
     Attributes:
-        n_rows: Rows of predictions that the caller got.
+        n_rows: Rows of predictions that the caller received.
         tags: int64, shape ``(n_rows,)``: see the module's docstring. Like
-            ``index`` and ``batch_sizes`` an array or a column in runs;
-            ``np.asarray`` gives the plain one.
-        index: int64, shape ``(n_rows,)``: the label row which the source says
-            the row is, ``-1`` where it did not say. None: it never said.
+            ``index`` and ``batch_sizes`` an array or a run-length column;
+            ``np.asarray`` returns the array.
+        index: int64, shape ``(n_rows,)``: the label row that the source states
+            for the row, ``-1`` if it states none. None: it never does.
         index_source: ``stated`` by the source, or ``position`` of the row in
-            an array handed over as a whole.
+            an array passed as a whole.
         keys: The key that each row carried, shape ``(n_rows,)``, or None.
-        fingerprints: uint64, shape ``(n_rows,)``: digest of the row the model
-            was fed, or None.
+        fingerprints: uint64, shape ``(n_rows,)``: digest of the row that the
+            model received, or None.
         spec: dtype and row shape of the fingerprinted inputs.
         targets: The stream's own ``y`` at each delivered row: an array, a
             mapping or a sequence of arrays, or None.
@@ -118,16 +118,16 @@ class Trace:
         calls: Rows of each call, in order.
         sources: The source's state at each call, in order.
         method: Name of the Keras method that was guarded.
-        ordered: False where rows answer the labels in any order, as in
+        ordered: False if the order of the rows does not matter, as in
             ``evaluate``: each sample once, with its own target.
         unobserved: Why some rows could not be observed; empty if all were.
-        one_to_one: False where the model does not return one row for each row
-            it is fed, or nothing at all was observed, so that rows and labels
-            cannot be paired.
+        one_to_one: False if the model does not return one row per input row,
+            or if nothing at all was observed, so that rows and labels cannot
+            be paired.
         padding: bool, shape ``(n_rows,)``: rows declared to be dummies.
         stopped: The fault for which the guard stopped the call; empty if it
             ran to its end.
-        sampled: Fingerprints of some rows only, chosen by their place.
+        sampled: Fingerprints of some rows only, sampled by position.
     """
 
     n_rows: int
@@ -164,7 +164,7 @@ class Trace:
         return self.sources[-1] if self.sources else SourceState()
 
     def rows_tagged(self, value: int) -> Int64:
-        """Rows that carry this very tag."""
+        """Rows with this tag."""
         column = self.tags.pulls if isinstance(self.tags, BatchTags) else self.tags
         if isinstance(column, RunLengthColumn) and not column.may_contain(value):
             return np.zeros(0, dtype=np.int64)
@@ -172,12 +172,12 @@ class Trace:
 
     @property
     def n_bytes(self) -> int:
-        """What the columns take in memory, about."""
+        """Approximate memory of the columns, in bytes."""
         return sum(_footprint(column)[0] for column in self._columns())
 
     @property
     def n_bytes_on_disk(self) -> int:
-        """What they take in temporary files."""
+        """Bytes of the columns in temporary files."""
         return sum(_footprint(column)[1] for column in self._columns())
 
     def _columns(self) -> list[Any]:
@@ -190,17 +190,17 @@ class Trace:
 
     @property
     def tagged(self) -> bool:
-        """Whether no row is without a tag."""
+        """Whether every row has a tag."""
         if isinstance(self.tags, RunLengthColumn):
             return self.tags.lowest() >= 0
         return bool((np.asarray(self.tags) >= 0).all())
 
     @property
     def transport_intact(self) -> bool | None:
-        """True: rows came out as they went in, once each. None: not known.
+        """True: the rows arrived in the order the source emitted them, once each. None: not known.
 
-        In each call, pulls must be delivered in order, without a gap, and
-        each from its first row on.
+        In each call, pulls must arrive in order, without a gap, and each from
+        its first row on.
         """
         if self.unobserved:
             return None
@@ -235,7 +235,7 @@ def _arrays(structure: Any) -> list[Any]:
 
 
 def _folded_in_order(tags: Tags) -> bool:
-    """Whether a column in runs shows at a glance that rows are in order."""
+    """Whether the runs alone show that the rows are in order, without expanding them."""
     if isinstance(tags, BatchTags):
         return tags.pulls.is_range(len(tags.pulls))
     return isinstance(tags, RunLengthColumn) and tags.is_range(len(tags))
@@ -254,12 +254,14 @@ def _in_order(tags: Int64) -> bool:
 
 
 def bytes_of(traces: Sequence[Trace]) -> dict[str, int]:
-    """What the traces take: in memory, and on disk where they are beyond ``trace_memory``."""
+    """Bytes of the traces: in memory, and on disk if they exceed ``trace_memory``."""
     spilled = sum(trace.n_bytes_on_disk for trace in traces)
     return {"bytes": sum(trace.n_bytes for trace in traces), **({"spilled_bytes": spilled} if spilled else {})}
 
 
 def not_on_disk(memories: Sequence[MemoryBudget]) -> tuple[str, ...]:
-    """What to say where a disk did not take what is beyond ``trace_memory``."""
+    """The note if the disk could not take what exceeds ``trace_memory``; empty if it could."""
     problem = next((memory.problem for memory in memories if memory.problem), "")
-    return (f"rows beyond trace_memory stayed in memory, for no temporary file took them ({problem})",) * bool(problem)
+    return (f"rows beyond trace_memory stayed in memory: no temporary file could be written ({problem})",) * bool(
+        problem
+    )

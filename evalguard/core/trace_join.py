@@ -15,8 +15,8 @@ from evalguard.core.trace import Trace
 def join_traces(traces: Sequence[Trace], memory: MemoryBudget | None = None) -> Trace:
     """Several calls as one trace, in the order in which they were made.
 
-    Evidence that not every call has is dropped: a session is as well proven as
-    its weakest call.
+    Evidence that one call lacks is dropped: a session has the proof of its
+    weakest call.
 
     Args:
         traces: At least one.
@@ -48,7 +48,7 @@ def join_traces(traces: Sequence[Trace], memory: MemoryBudget | None = None) -> 
 
 
 def _join_index(traces: Sequence[Trace], memory: MemoryBudget) -> Any:
-    # Arrays handed over one after the other: who says that they come in label order?
+    # Nothing shows that arrays passed in separate calls are in label order.
     if any(trace.index_source == "position" for trace in traces):
         return None
     return _spilling([trace.index for trace in traces], memory)
@@ -69,7 +69,7 @@ def _stack(arrays: list[Any]) -> Any:
 
 
 def stack_trees(structures: Sequence[Any]) -> Any:
-    """Rows of equally structured nests of arrays, one behind the other; None if they differ."""
+    """Concatenate trees of arrays (as in `tf.nest`) leaf by leaf; None if their structures differ."""
     first = structures[0]
     if any(type(structure) is not type(first) for structure in structures) or first is None:
         return None

@@ -1,20 +1,20 @@
-"""Text in which every character can be seen: what a key, a file name or a class name may do to a line."""
+"""Hostile text made visible: keys, file names and class names may hold control characters and escapes."""
 
 from __future__ import annotations
 
 import unicodedata
 
 MAX_TEXT = 200
-# More marks on one letter than any script needs climb over the lines above and below.
+# More combining marks on one letter than any script needs would overlap the lines above and below.
 MAX_MARKS = 4
 _MARKS = frozenset({"Mn", "Me"})
 
 
 def visible(text: object, limit: int = MAX_TEXT) -> str:
-    """One line of text in which every character can be seen, cut to ``limit`` characters.
+    """One line of text with only visible characters, cut to ``limit`` characters.
 
-    Controls, direction overrides, surrogates, and spaces that look like
-    another one are shown by their numbers.
+    Control characters, direction overrides, surrogates and unusual spaces are
+    shown as escapes of their code points.
     """
     raw = str(text)[: limit + 1]
     if not (raw.isascii() and raw.isprintable()):
@@ -30,7 +30,7 @@ def _visible_character(character: str, heaped: bool) -> str:
 
 
 def _heaped(text: str) -> list[bool]:
-    """Which characters are marks on top of ``MAX_MARKS`` others."""
+    """For each character, whether it is a mark on top of ``MAX_MARKS`` others."""
     found, height = [], 0
     for character in text:
         height = height + 1 if unicodedata.category(character) in _MARKS else 0

@@ -1,14 +1,14 @@
-"""A report for people and for machines: pure functions of the report, each form in a module of its own.
+"""A report for people and for machines: pure functions of the report, one module per form.
 
 ========== ==================================================================
 text       for a terminal, at most 25 lines
 html       one self-contained page; in a frame for a notebook
 svg        the plots of the page, and the alignment as a file
-png        the alignment as a picture, where SVG is not shown
+png        the alignment as a picture, for viewers without SVG
 junit      for continuous integration
 intoto     a statement about the files that were judged
-tables     the first wrong rows as CSV
-escape     hostile text made inert, for all of them
+csv_rows   the first wrong rows as CSV
+escape     hostile text made inert, for all forms
 ========== ==================================================================
 """
 
@@ -23,14 +23,14 @@ __all__ = ["artifacts", "print_report", "to_text"]
 
 
 def artifacts(report: Report, subjects: Mapping[str, str] | None = None) -> dict[str, str]:
-    """File name → content of everything that is rendered from a report.
+    """All rendered files of a report: file name → content.
 
     Args:
         report: What to render.
-        subjects: Name of each file that was judged → its SHA-256; without it
-            there is no ``attestation.json``.
+        subjects: Name of each judged file → its SHA-256; without it there is
+            no ``attestation.json``.
     """
-    # Imported when the first report is rendered: `import evalguard` needs none of it.
+    # Imported when the first report is rendered, as `import evalguard` does not need them.
     from evalguard.reporting.csv_rows import to_csv
     from evalguard.reporting.html import to_html
     from evalguard.reporting.intoto import to_statement

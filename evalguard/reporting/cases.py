@@ -1,4 +1,4 @@
-"""A report as a list of tests: one for the verdict, one for each check. The common ground of JUnit and in-toto."""
+"""A report as a list of tests, one for the verdict and one per check; JUnit and in-toto both use it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OF_VERDICT: Mapping[Verdict, CaseOutcome] = {
     Verdict.UNPROVEN: "error",
     Verdict.FAIL: "failed",
 }
-# Checks that are always told of. The others show only where they found something.
+# Checks that are always listed. The others are listed only if they found something.
 CHECKS = (
     Reason.COUNT,
     Reason.FOREIGN,
@@ -37,8 +37,8 @@ class Case:
 
     Attributes:
         name: ``alignment``, or the reason code of a check.
-        outcome: What came out; ``error``: could not be judged, where a
-            judgement was demanded; ``skipped``: not judged.
+        outcome: Result of the test. ``error``: a proof was required and could
+            not be given; ``skipped``: not checked.
         message: One sentence; raw text.
     """
 
@@ -60,7 +60,7 @@ def cases(report: Report) -> tuple[Case, ...]:
 
 def _check(name: str, finding: Finding | None, report: Report) -> Case:
     if finding is not None:
-        # What was put right is no failure any more, and no clean pass.
+        # What was repaired is not a failure any more, and not a clean pass.
         outcome: CaseOutcome = "warned" if report.verdict is Verdict.REPAIRED else "failed"
         return Case(name, outcome, finding.message)
     not_made = _why_not_made(name, report)
@@ -68,17 +68,17 @@ def _check(name: str, finding: Finding | None, report: Report) -> Case:
 
 
 def _why_not_made(name: str, report: Report) -> str:
-    """Why a check that found nothing had nothing to look at; empty if it had."""
+    """Why a check without a finding could not be made; empty if it was made."""
     if name == Reason.COUNT:
-        return "" if report.counts["n_predictions"] and report.counts["n_labels"] else "nothing was judged"
+        return "" if report.counts["n_predictions"] and report.counts["n_labels"] else "no prediction was observed"
     if name == Reason.LABELS:
-        return "" if _seen(report, "labels") else "the stream carries no targets that could be compared"
+        return "" if _seen(report, "labels") else "the stream has no targets that could be compared with the labels"
     if name == Reason.TRANSPORT:
-        return "" if _seen(report, "transport") else "how rows travelled was not observed"
+        return "" if _seen(report, "transport") else "the order of the rows between source and model was not observed"
     if report.proof != Proof.IDENTITY:
-        return "which sample each row is, is not known"
+        return "nothing shows which sample each row is"
     if name == Reason.REORDERED and report.plot is None:
-        return f"the figures of {report.method} do not depend on the order of rows"
+        return f"the metrics of {report.method} do not depend on the order of the rows"
     return ""
 
 

@@ -13,7 +13,7 @@ COLUMNS = ("row", "sample", "sample_key", "label", "label_key")
 
 
 def to_csv(report: Report) -> str:
-    """One line for each of ``report.wrong_rows``, under a header; empty fields where nothing is known."""
+    """A header, and one line for each of ``report.wrong_rows``; fields are empty if they are not known."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)

@@ -1,4 +1,4 @@
-"""Hostile text made inert: what a key, a file name or a class name may do to the place it is shown in."""
+"""Hostile text made inert: keys, file names and class names may hold Markdown, HTML or spreadsheet formulas."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from evalguard.core.visible import MAX_TEXT, visible
 __all__ = ["cell", "markdown", "visible"]
 
 _MARKDOWN = re.compile(r"[\\`*_{}\[\]()#+!|~]")
-# Where a renderer makes links of bare addresses: an entity is the same character to a reader, and not to it.
+# Some renderers turn bare addresses into links. An entity looks the same to a reader and prevents that.
 _ADDRESS = re.compile(r":(?=//)|@|(?<=www)\.", re.IGNORECASE)
-# A spreadsheet takes these for the start of a formula; a tab or a line break in front is gone by then.
+# A spreadsheet takes these as the start of a formula; a leading tab or line break is escaped before.
 _FORMULA = re.compile(r"\s*[=+\-@]")
 _NUMBER = re.compile(r"\s*[+-]?(\d[\d_,]*)?\.?\d*([eE][+-]?\d+)?\s*", re.ASCII)
 
 
 def markdown(text: object, limit: int = MAX_TEXT) -> str:
-    """Visible text in which no character is Markdown or HTML, and no address becomes a link."""
+    """Visible text without Markdown, HTML or links."""
     shown = visible(text, limit)
     for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         shown = shown.replace(character, entity)
@@ -26,6 +26,6 @@ def markdown(text: object, limit: int = MAX_TEXT) -> str:
 
 
 def cell(text: object, limit: int = 1000) -> str:
-    """Visible text that a spreadsheet does not take for a formula: such text gets an apostrophe in front."""
+    """Visible text that a spreadsheet does not evaluate: text like a formula gets a leading apostrophe."""
     shown = visible(text, limit)
     return f"'{shown}" if _FORMULA.match(shown) and not _NUMBER.fullmatch(shown) else shown

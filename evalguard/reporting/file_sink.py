@@ -1,4 +1,4 @@
-"""Reports as files in a folder, each written whole or not at all."""
+"""Reports as files in a folder, each written completely or not at all."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from evalguard.core.report import Report
 from evalguard.errors import SinkError
 from evalguard.reporting.sink import Artifacts
 
-# What reports are rendered to, the first of an entry and those after it: report.json, report-2.json, …
+# File names of reports: report.json for the first one of an evaluation, report-2.json for the second, …
 OURS = re.compile(r"(report|junit|wrong_rows|attestation)(-\d+)?\.(json|txt|html|xml|csv|svg|png)")
 
 
 class FileSink:
     """Writes each artifact into one folder.
 
-    The first report of an entry is ``report.json``, a second one
-    ``report-2.json`` and so on: a later PASS hides no FAIL. The next entry
-    takes the place of the last.
+    The first report of an evaluation is ``report.json``, the second one
+    ``report-2.json`` and so on, so that a later PASS does not hide a FAIL. The
+    next evaluation replaces these files.
 
     Attributes:
-        directory: The folder, made when it is needed.
+        directory: The folder, created when needed.
     """
 
     def __init__(self, directory: str | Path) -> None:
@@ -33,10 +33,10 @@ class FileSink:
         self._written = 0
 
     def begin(self, name: str) -> None:
-        """Take away the last reports: they must not pass for this one.
+        """Remove earlier reports, so that they cannot be mistaken for the new one.
 
         Raises:
-            SinkError: One of them cannot be taken away.
+            SinkError: One of them cannot be removed.
         """
         self._written = 0
         try:
@@ -46,7 +46,7 @@ class FileSink:
         except OSError as error:
             msg = (
                 f"could not remove an earlier report from {self.directory}: {error}. "
-                "It is not the report of this evaluation; give another output folder."
+                "It is not the report of this evaluation; choose another output folder."
             )
             raise SinkError(msg) from error
 
@@ -71,7 +71,7 @@ def _numbered(name: str, count: int) -> str:
 
 @contextlib.contextmanager
 def output_file(path: Path, mode: int = FOR_ALL) -> Iterator[BinaryIO]:
-    """An output to write to, whole or not at all; its folder is made.
+    """Open an output file that is written completely or not at all; its folder is created.
 
     Raises:
         SinkError: It could not be written.
@@ -81,12 +81,12 @@ def output_file(path: Path, mode: int = FOR_ALL) -> Iterator[BinaryIO]:
         with whole_file(path, mode) as stream:
             yield stream
     except OSError as error:
-        msg = f"could not write {path}: {error}. The verdict stands; give another output folder."
+        msg = f"could not write {path}: {error}. The verdict stands; choose another output folder."
         raise SinkError(msg) from error
 
 
 def write_output(path: Path, content: str | bytes, mode: int = FOR_ALL) -> None:
-    """Write an output, whole or not at all; its folder is made.
+    """Write an output file completely or not at all; its folder is created.
 
     Raises:
         SinkError: It could not be written.

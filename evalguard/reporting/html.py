@@ -1,4 +1,4 @@
-"""The report as one self-contained page: no scripts, nothing loaded, every piece of text made inert on its way in."""
+"""The report as one self-contained page: no scripts, nothing loaded, all text escaped by the template engine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 PAGE = "page.html.j2"
-# Of prose. Keys and names are cut sooner, by the filter `short`.
+# Characters of prose. The filter `short` cuts keys and names earlier.
 MAX_PROSE = 2000
 MAX_FACTS = 60
 FRAME_HEIGHT = 720
@@ -35,11 +35,11 @@ def to_html(report: Report) -> str:
 
 
 def to_frame(report: Report, height: int = FRAME_HEIGHT) -> str:
-    """The page in a sandboxed frame, for a notebook: its style does not touch what stands around it.
+    """The page in a sandboxed frame for a notebook, so that its style does not affect the notebook.
 
     Args:
         report: What to show.
-        height: Of the frame, pixels.
+        height: Height of the frame in pixels.
     """
     page = escape(to_html(report))
     title = escape(visible(f"evalguard: {report.name}"))
@@ -55,7 +55,7 @@ def _template() -> Template:
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
-        # Whatever a template shows goes through here: nobody can forget it.
+        # Every value that the template shows is escaped here, so it cannot be forgotten.
         finalize=_inert,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -70,7 +70,7 @@ def _inert(value: object) -> object:
 
 
 def _with_code(text: object, limit: int = MAX_PROSE) -> Markup:
-    """Text whose parts between backticks are code."""
+    """Escaped text, with parts between backticks as code."""
     shown = str(escape(visible(text, limit)))
     return Markup(_CODE.sub(r"<code>\1</code>", shown))  # noqa: S704 - escaped the line before
 
@@ -113,8 +113,8 @@ def _counts(report: Report) -> Iterator[tuple[str, int, str]]:
 
 
 def _impact(report: Report) -> Iterator[tuple[str, list[tuple[str, str]], list[str]]]:
-    """Each metric with its figures, and with what is said of it in words."""
-    known = [name.replace("_", " ") for name in VALUES]
+    """Each metric with its values and its notes."""
+    known = [words.metric_name(name) for name in VALUES]
     for metric, pairs in words.impact(report):
         values = [(name, value) for name, value in pairs if name in known]
         yield metric, values, [f"{name}: {value}" if name else value for name, value in pairs if name not in known]
@@ -127,21 +127,21 @@ def remedy(cause: Cause) -> Iterator[tuple[str, str]]:
         yield (step[1], step[2]) if step else ("", line)
 
 
-# Order metrics that a reader can use: where they are, what they are called, what they say.
+# The order metrics on the page: path in `report.order`, name, meaning.
 METRICS = (
-    ("displacement.moved", "moved", "rows that are not in their place among those that arrived"),
-    ("displacement.max", "latest", "places that a row came too late, at most"),
-    ("displacement.min", "earliest", "places that a row came too early, at most (negative)"),
-    ("extent.max", "reordering extent", "rows since the first later sample had arrived, at most (RFC 4737)"),
-    ("n_reordering.max", "n-reordering", "later samples directly before a row, at most (RFC 4737)"),
-    ("runs.max", "longest run", "rows in order without one reordered"),
+    ("displacement.moved", "moved", "rows out of position among the samples that arrived"),
+    ("displacement.max", "latest", "largest displacement of a late row, in positions"),
+    ("displacement.min", "earliest", "largest displacement of an early row, in positions (negative)"),
+    ("extent.max", "reordering extent", "most rows since a later sample arrived (RFC 4737)"),
+    ("n_reordering.max", "n-reordering", "most later samples directly before a row (RFC 4737)"),
+    ("runs.max", "longest run", "most rows in order between two reordered ones"),
     (
         "gaps.divisor",
         "gap divisor",
-        "what all gaps between steps back are multiples of: batches changed places if it is the batch size",
+        "common divisor of the gaps between steps back: whole batches are swapped if it is the batch size",
     ),
-    ("buffer.max", "buffer", "rows that must be held to put the stream back in order (RFC 5236)"),
-    ("offset.most_common", "commonest offset", "sample minus row; one value throughout is a shift"),
+    ("buffer.max", "buffer", "buffer size, in rows, that restores the order (RFC 5236)"),
+    ("offset.most_common", "most common offset", "sample minus row; the same offset at all rows is a shift"),
 )
 
 
@@ -150,13 +150,13 @@ def _order(order: Mapping[str, Any] | None) -> Iterator[tuple[str, Any, str]]:
         value: Any = order
         for part in path.split("."):
             value = value.get(part) if isinstance(value, Mapping) else None
-        # Without two steps back there is no gap, and nothing that divides it.
+        # Without two steps back there is no gap, and no divisor.
         if value is not None and (value or path != "gaps.divisor"):
             yield name, words.metric_value(value), meaning
 
 
 def _tables(report: Report) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """What was demanded, what was streamed, and by what it was judged."""
+    """Tables of the options, the source and labels, the versions and cost."""
     facts = {name: value for name, value in report.source.items() if name != "facts"}
     source_facts = report.source.get("facts")
     facts |= source_facts if isinstance(source_facts, Mapping) else {}

@@ -1,6 +1,6 @@
-"""An in-toto statement of the test result: which files were judged, with what result.
+"""An in-toto statement of the test result: which files were judged, with which result.
 
-Statement v1, predicate test-result v0.1. It is not signed: who signs it, signs it as a file.
+Statement v1, predicate test-result v0.1. The statement is not signed; sign the file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from evalguard.reporting.cases import CaseOutcome, cases
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
-# What was put right passes with a warning; what was not shown has not passed: a policy may let warnings through.
+# REPAIRED is a warning. UNPROVEN is a failure and not a warning, as a policy may accept warnings.
 RESULTS = {Verdict.PASS: "PASSED", Verdict.REPAIRED: "WARNED", Verdict.UNPROVEN: "FAILED", Verdict.FAIL: "FAILED"}
 
 
@@ -32,7 +32,7 @@ def to_statement(report: Report, subjects: Mapping[str, str]) -> str:
             in hexadecimal.
 
     Raises:
-        ValueError: There is no subject, or a digest is no SHA-256.
+        ValueError: There is no subject, or a digest is not a SHA-256.
     """
     report = words.plain(report)
     tests = {outcome: _names(report, *outcomes) for outcome, outcomes in _LISTS.items()}
@@ -67,7 +67,7 @@ def _checked(name: str, digest: str) -> str:
 
 
 def _configuration(report: Report) -> dict[str, Any]:
-    """What was demanded; and, as a note on it, which record this statement is of."""
+    """The options as a resource descriptor; its annotations name the evaluation and its report."""
     options = json.dumps(report.options, sort_keys=True).encode()
     return {
         "name": "evalguard/options.json",

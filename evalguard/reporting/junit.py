@@ -1,4 +1,4 @@
-"""JUnit XML as Jenkins and GitLab read it: FAIL is a failure, UNPROVEN an error, a check not made is skipped."""
+"""JUnit XML as Jenkins and GitLab read it: FAIL is a failure, UNPROVEN an error, an omitted check is skipped."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def to_junit(report: Report) -> str:
     """The report as one test suite, ending in a newline."""
     report = words.plain(report)
     tests = cases(report)
-    # XML has no place for control characters, escaped or not: all text is visible text.
+    # XML 1.0 cannot hold control characters, not even escaped, so all text is visible text.
     name = visible(report.name)
     totals = {"tests": str(len(tests)), "failures": _count(tests, "failed"), "errors": _count(tests, "error")}
     root = ET.Element("testsuites", {"name": "evalguard", **totals})

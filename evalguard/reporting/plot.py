@@ -1,4 +1,4 @@
-"""The alignment plot: delivered row across, sample up; the diagonal is right."""
+"""The alignment plot: delivered rows on the x axis, samples on the y axis; aligned rows lie on the diagonal."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Any
 Segment = tuple[int, int, int]
 Cell = tuple[int, int, int]
 
-# Marks of the plot in characters; FIELD is of a raster, which does not tell right rows from wrong ones.
+# Marks of the text plot. FIELD is a field of a raster, which does not separate right rows from wrong ones.
 RIGHT, WRONG, FIELD, EXPECTED = "o", "x", "#", "."
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """``report.plot`` as the two forms of it are drawn.
+    """``report.plot`` in drawable form: runs or a raster.
 
     Attributes:
         n_rows: Delivered rows.
         n_labels: Labelled samples.
-        segments: ``(row, sample, length)`` of the runs; sample -1: not known,
+        segments: ``(row, sample, length)`` of the runs; sample -1: unknown,
             -2: foreign.
         cells: ``(column, line, level)`` of a raster, lines from the lowest
             samples up, levels 1 to 9.
-        columns: Columns of the raster, 0 if there is none.
-        lines: Its lines.
+        columns: Columns of the raster, 0 if there is no raster.
+        lines: Lines of the raster.
     """
 
     n_rows: int
@@ -37,12 +37,12 @@ class Picture:
 
     @property
     def width(self) -> int:
-        """Rows along the horizontal axis: labels without a row have their place there too."""
+        """Rows on the x axis; labels without a row count too."""
         return max(self.n_rows, self.n_labels, 1)
 
     @property
     def height(self) -> int:
-        """Samples along the vertical axis."""
+        """Samples on the y axis."""
         return max(self.n_labels, 1)
 
     @property
@@ -52,12 +52,12 @@ class Picture:
 
     @property
     def unplaced(self) -> Iterator[Segment]:
-        """Runs of rows that are no labelled sample, or not known to be one."""
+        """Runs of foreign and unknown rows."""
         return (segment for segment in self.segments if segment[1] < 0)
 
 
 def picture(plot: Mapping[str, Any] | None) -> Picture | None:
-    """The plot of a report; None where there is nothing to draw, or not in a form that is known here."""
+    """The plot of a report; None if there is nothing to draw or its form is not known."""
     if not plot:
         return None
     try:
@@ -77,45 +77,42 @@ def picture(plot: Mapping[str, Any] | None) -> Picture | None:
         )
         return Picture(n_rows, n_labels, cells=cells, columns=columns, lines=len(raster))
     except (KeyError, TypeError, ValueError, IndexError):
-        # A report of another hand: no plot rather than no page.
+        # A report from another program: a page without a plot is better than no page.
         return None
 
 
 def described(drawn: Picture) -> str:
-    """What the plot shows, for those who do not see it."""
-    axes = f"Alignment plot, {drawn.n_rows:,} delivered rows across, {drawn.n_labels:,} samples up."
+    """The plot in words, for screen readers."""
+    axes = f"Alignment plot, {drawn.n_rows:,} delivered rows on the x axis, {drawn.n_labels:,} samples on the y axis."
     if drawn.columns:
         fields = f"{len(drawn.cells):,} of {drawn.columns * drawn.lines:,} fields"
-        return f"{axes} Too many runs to draw each: rows are spread over {fields}, darker where there are more."
+        return f"{axes} There are too many runs to draw each: the rows fill {fields}, darker for more rows."
     right = sum(length for row, sample, length in drawn.placed if row == sample)
     wrong = sum(length for row, sample, length in drawn.placed if row != sample)
     runs = sum(1 for _ in drawn.placed)
     beside = sum(length for *_, length in drawn.unplaced)
-    rest = f", {beside:,} are no labelled sample or not known to be one" if beside else ""
-    return f"{axes} {right:,} rows lie on the diagonal, {wrong:,} beside it, in {runs:,} runs{rest}."
+    rest = f"; {beside:,} are foreign or unknown" if beside else ""
+    return f"{axes} {right:,} rows lie on the diagonal, {wrong:,} off it, in {runs:,} runs{rest}."
 
 
 def text_plot(drawn: Picture, width: int, height: int) -> list[str]:
-    """The plot in characters, top line first: ``o`` right, ``x`` wrong, ``.`` where a row should be.
-
-    A raster's fields are ``#``.
-    """
+    """The plot as text, top line first: ``o`` right, ``x`` wrong, ``.`` expected position, ``#`` field of a raster."""
     grid = [[" "] * width for _ in range(height)]
     for column in range(width):
-        # Rows beyond the last label have no right place.
+        # Rows beyond the last label have no expected position.
         sample = (2 * column + 1) * drawn.width // (2 * width)
         if sample < drawn.n_labels:
             grid[sample * height // drawn.height][column] = EXPECTED
     for row, sample, mark in _marks(drawn, 2 * (width + height)):
         line, column = sample * height // drawn.height, row * width // drawn.width
-        # A wrong row is not hidden by a right one.
+        # A right row must not hide a wrong one.
         if 0 <= line < height and 0 <= column < width and grid[line][column] != WRONG:
             grid[line][column] = mark
     return ["".join(line).rstrip() for line in reversed(grid)]
 
 
 def _marks(drawn: Picture, steps: int) -> Iterator[tuple[int, int, str]]:
-    """Row, sample and mark of points dense enough that each run is a line."""
+    """Row, sample and mark of points, dense enough to draw each run as a line."""
     for row, sample, length in drawn.placed:
         mark = RIGHT if row == sample else WRONG
         for step in range(points := min(length, steps)):

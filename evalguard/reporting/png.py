@@ -1,4 +1,4 @@
-"""The alignment plot as a picture file, for where SVG is not shown: the same as ``svg.to_svg``, drawn by matplotlib."""
+"""The alignment plot as a PNG, for viewers without SVG: the same as ``svg.to_svg``, drawn by matplotlib."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from evalguard.reporting.svg import MAX_DOTS, compact, ticks
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Of the light page.
+# Colours of the light page.
 INK, RULE, DIAGONAL, RIGHT, WRONG, FIELD, VOID = (
     "#1d1d1b", "#c9c7c0", "#8b8982", "#1a6b46", "#b3261e", "#7a4b9a", "#f3f2ee",
 )  # fmt: skip
@@ -25,7 +25,7 @@ INCHES, DOTS_PER_INCH = 6, 160
 
 
 def to_png(report: Report) -> bytes:
-    """The alignment plot as a PNG file; empty where there is nothing to plot.
+    """The alignment plot as a PNG file; empty if there is nothing to plot.
 
     Raises:
         ConfigError: matplotlib is not installed.
@@ -34,23 +34,23 @@ def to_png(report: Report) -> bytes:
     if drawn is None:
         return b""
     try:
-        # Without pyplot: no window, no global state, no backend of the caller's changed.
+        # Not pyplot, which has global state and may open a window or change the caller's backend.
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        msg = f"a PNG is drawn by matplotlib, which is not here ({error}); pip install matplotlib, or write an SVG"
+        msg = f"a PNG needs matplotlib, which is not installed ({error}); pip install matplotlib, or write an SVG"
         raise ConfigError(msg) from error
 
     figure = Figure(figsize=(INCHES, INCHES), dpi=DOTS_PER_INCH, layout="constrained")
     axes = figure.add_subplot()
     _frame(axes, drawn)
     _raster(axes, drawn)
-    # A raster may cover the whole ground; runs must not be crossed out.
+    # A raster may cover the whole plot, so the diagonal is on top; it must not cross out runs.
     end = drawn.n_labels
     axes.plot([0, end], [0, end], color=DIAGONAL, linewidth=1, linestyle=":", zorder=3 if drawn.columns else 1)
     _runs(axes, drawn)
     file = io.BytesIO()
-    # The version of matplotlib would be another's: same report, same bytes.
+    # Without the version of matplotlib in the metadata, the same report gives the same bytes.
     FigureCanvasAgg(figure)
     figure.savefig(file, format="png", metadata={"Software": None})
     return file.getvalue()
@@ -59,7 +59,7 @@ def to_png(report: Report) -> bytes:
 def _frame(axes: Axes, drawn: Picture) -> None:
     axes.set(xlim=(0, drawn.width), ylim=(0, drawn.height), xlabel="row delivered", ylabel="sample")
     for axis, count in ((axes.xaxis, drawn.width), (axes.yaxis, drawn.n_labels)):
-        axis.set_ticks([place + 0.5 for place in ticks(count)], [compact(place) for place in ticks(count)])
+        axis.set_ticks([tick + 0.5 for tick in ticks(count)], [compact(tick) for tick in ticks(count)])
     axes.tick_params(colors=INK, length=0)
     axes.grid(color=RULE, linewidth=0.4)
     axes.set_axisbelow(True)
@@ -104,7 +104,7 @@ def _runs(axes: Axes, drawn: Picture) -> None:
 def _lines(axes: Axes, colour: str, segments: Iterable[Segment]) -> None:
     from matplotlib.collections import LineCollection
 
-    # From the middle of the first row to that of the last: a single row is a dot, drawn by its round caps.
+    # From the centre of the first row to that of the last: a single row is a dot, drawn by its round caps.
     lines = [
         [(row + 0.5, sample + 0.5), (row + length - 0.49, sample + length - 0.49)] for row, sample, length in segments
     ]

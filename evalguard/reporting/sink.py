@@ -1,4 +1,4 @@
-"""Where reports go. A sink receives what was decided; it cannot change it."""
+"""Where reports go. A sink receives the verdict and cannot change it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ Artifacts = Mapping[str, str | bytes]
 
 
 class Sink(Protocol):
-    """A place that reports are written to: an element of ``sinks=``.
+    """A destination of reports: an element of ``sinks=``.
 
-    Any object with these three methods is one; there is no class to inherit from. A method that could not do its
-    work raises ``SinkError``, and no other exception. The verdict stands either way.
+    Any object with these three methods is a sink; there is no base class. A method that fails raises ``SinkError``
+    and no other exception. The verdict stands either way.
     """
 
     def begin(self, name: str) -> None:
-        """An evaluation begins: until it is judged, nothing may look like a PASS.
+        """An evaluation begins. Until it is judged, nothing may look like a PASS.
 
         Args:
             name: Name of the evaluation.

@@ -1,4 +1,4 @@
-"""The plots as SVG: no scripts, no fonts or files of others, colours by class so that a page can turn them dark."""
+"""The plots as SVG: no scripts, fonts or external files; colours by class, so that a page can have a dark mode."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from evalguard.core.report import Report
 from evalguard.reporting import words
 from evalguard.reporting.plot import Picture, Segment, described, picture
 
-# Of the viewBox; a page scales it to its column.
+# Sizes in the viewBox; a page scales it to its column.
 WIDTH, LEFT, TOP, SIDE, BOTTOM = 400, 50, 8, 340, 48
 HEIGHT = TOP + SIDE + BOTTOM
 BARS = 120
-# Up to so many rows each one is a dot; beyond, dots of neighbours would touch.
+# Up to this number of rows each row is a dot; with more, neighbouring dots would touch.
 MAX_DOTS = 60
 MAX_TICKS = 5
-# For the plot as a file of its own, on paper; a page brings its own rules for the same classes.
+# Style of the plot as a separate file. A page has its own rules for the same classes.
 STYLE = """\
 svg{background:#fff;font:11px system-ui,sans-serif;font-variant-numeric:tabular-nums}
 .ink{fill:#1d1d1b}.muted{fill:#5d5c57}.line{stroke:#c9c7c0;fill:none}.grid{stroke:#eceae5;fill:none}
@@ -29,16 +29,16 @@ svg{background:#fff;font:11px system-ui,sans-serif;font-variant-numeric:tabular-
 
 
 def to_svg(report: Report) -> str:
-    """The alignment plot as an SVG file, ending in a newline; empty where there is nothing to plot."""
+    """The alignment plot as an SVG file, ending in a newline; empty if there is nothing to plot."""
     drawn = picture(words.plain(report).plot)
     return f"{alignment(drawn, STYLE)}\n" if drawn else ""
 
 
 def alignment(drawn: Picture, style: str = "") -> Markup:
-    """Runs of rows over the diagonal; a raster's fields where runs are too many."""
+    """The runs over the diagonal, or the fields of a raster if there are too many runs."""
     parts = [
         *_frame(drawn),
-        # A raster may cover the whole ground; runs must not be crossed out.
+        # A raster may cover the whole plot, so the diagonal is on top; it must not cross out runs.
         *([*_raster(drawn), _diagonal(drawn)] if drawn.columns else [_diagonal(drawn), *_runs(drawn)]),
         *_axis_titles(drawn),
     ]
@@ -46,7 +46,7 @@ def alignment(drawn: Picture, style: str = "") -> Markup:
 
 
 def displacement(histogram: Sequence[Sequence[int]]) -> Markup | None:
-    """How many rows came how far from their place; None where that is not known, or in another form."""
+    """The histogram of displacements; None if there is none or its form is not known."""
     try:
         bins = [(int(low), int(high), int(count)) for low, high, count in histogram]
     except (TypeError, ValueError):
@@ -59,7 +59,7 @@ def displacement(histogram: Sequence[Sequence[int]]) -> Markup | None:
 def _svg(height: int, description: str, parts: Iterable[str], style: str = "") -> Markup:
     inner = "\n".join(parts)
     rules = f"<style>{style}</style>\n" if style else ""
-    return Markup(  # noqa: S704 - made of numbers, and of words that were escaped
+    return Markup(  # noqa: S704 - numbers and escaped text only
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" '
         f'aria-label="{escape(description)}">\n<title>{escape(description)}</title>\n{rules}{inner}\n</svg>'
     )
@@ -77,7 +77,7 @@ def _up(drawn: Picture, sample: float) -> float:
 
 
 def _frame(drawn: Picture) -> Iterator[str]:
-    """Ground, ticks and border."""
+    """Background, ticks and border."""
     edge = _across(drawn, min(drawn.n_rows, drawn.n_labels))
     if edge < LEFT + SIDE - 0.05:
         # Labels without a row, or rows without a label.
@@ -122,13 +122,13 @@ def _runs(drawn: Picture) -> Iterator[str]:
 
 
 def _edge(drawn: Picture, row: int, length: int) -> str:
-    """A mark on the lower edge, never too narrow to be seen."""
+    """A mark on the lower edge, wide enough to be visible."""
     start = _across(drawn, row)
     return f"M{start:.1f} {TOP + SIDE}H{max(_across(drawn, row + length), start + 0.8):.1f}"
 
 
 def _stroke(drawn: Picture, segment: Segment) -> str:
-    # From the middle of the first row to that of the last: a single row is a dot, drawn by its round caps.
+    # From the centre of the first row to that of the last: a single row is a dot, drawn by its round caps.
     row, sample, length = segment
     across, up = SIDE * (length - 1) / drawn.width, SIDE * (length - 1) / drawn.height
     return f"{_dot(drawn, row, sample)[:-2]}l{across:.1f} {-up:.1f}"
@@ -139,21 +139,21 @@ def _dot(drawn: Picture, row: int, sample: int) -> str:
 
 
 def _path(name: str, commands: Iterable[str], width: float, cap: str = "round") -> str:
-    # What falls on the same point is drawn once.
+    # Equal commands are drawn once.
     drawn = "".join(dict.fromkeys(commands))
     return f'<path class="{name}" stroke-width="{width:g}" stroke-linecap="{cap}" d="{drawn}"/>'
 
 
 def _raster(drawn: Picture) -> Iterator[str]:
-    """One path for each level, one stroke for neighbours of the same level: 25,600 fields are a few kilobytes."""
+    """One path per level, one stroke per run of neighbours: 25,600 fields take a few kilobytes."""
     strokes: dict[int, list[str]] = defaultdict(list)
     for (line, level), cells in groupby(drawn.cells, key=lambda cell: (cell[1], cell[2])):
         for start, length in _stretches([column for column, *_ in cells]):
             strokes[level].append(f"M{start} {drawn.lines - line - 0.5:g}h{length}")
     across = SIDE * drawn.n_rows / drawn.width / drawn.columns
     up = SIDE * drawn.n_labels / drawn.height / drawn.lines
-    place = f"translate({LEFT} {TOP}) scale({across:.5f} {up:.5f})"
-    yield f'<g class="field" transform="{place}" shape-rendering="crispEdges">'
+    transform = f"translate({LEFT} {TOP}) scale({across:.5f} {up:.5f})"
+    yield f'<g class="field" transform="{transform}" shape-rendering="crispEdges">'
     for level in sorted(strokes):
         yield f'<path stroke-opacity="{0.2 + 0.08 * level:.2f}" d="{"".join(strokes[level])}"/>'
     yield "</g>"
@@ -175,12 +175,12 @@ def _description(bins: list[tuple[int, int, int]]) -> str:
     early = sum(count for _, high, count in bins if high < 0)
     late = sum(count for low, _, count in bins if low > 0)
     there = sum(count for *_, count in bins) - early - late
-    reach = f"from {bins[0][0]:,} to {bins[-1][1]:,} places"
-    return f"Displacement histogram: {early:,} rows early, {there:,} in or near their place, {late:,} late; {reach}."
+    reach = f"from {bins[0][0]:,} to {bins[-1][1]:,} positions"
+    return f"Displacement histogram: {early:,} rows early, {there:,} in or near position, {late:,} late; {reach}."
 
 
 def _bars(bins: list[tuple[int, int, int]]) -> Iterator[str]:
-    # Around 0, so that early and late can be compared.
+    # Centred at 0, so that early and late can be compared.
     reach = max(1, abs(bins[0][0]), abs(bins[-1][1])) + 0.5
     most = max(1, *(count for *_, count in bins))
     base = TOP + BARS
@@ -203,7 +203,7 @@ def _bars(bins: list[tuple[int, int, int]]) -> Iterator[str]:
         if place == 0 or abs(place) > reach / 6:
             yield _text(at(place), base + 15, f"{place:+,}".replace("-", "\N{MINUS SIGN}") if place else "0", anchor)
     yield _text(LEFT, base + 36, "← early", "start", "ink")
-    yield _text(LEFT + SIDE / 2, base + 36, "places from its own", "middle", "ink")
+    yield _text(LEFT + SIDE / 2, base + 36, "displacement in positions", "middle", "ink")
     yield _text(LEFT + SIDE, base + 36, "late →", "end", "ink")
 
 
@@ -215,7 +215,7 @@ def _text(x: float, y: float, text: str, anchor: str, name: str = "muted", more:
 
 
 def ticks(count: int) -> list[int]:
-    """Round numbers from 0 to below ``count``, at most ``MAX_TICKS`` + 1."""
+    """At most ``MAX_TICKS + 1`` round numbers from 0 to below ``count``."""
     step = 1
     while (count - 1) // step > MAX_TICKS:
         step = step * 5 // 2 if str(step)[0] == "2" else step * 2
@@ -225,14 +225,14 @@ def ticks(count: int) -> list[int]:
 def compact(number: int) -> str:
     """``950``, ``25k``, ``1.5M``: short enough for an axis."""
     for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
-        # From 10,000 on: 9,500 is as short as 9.5k.
+        # From 10,000 on, as 9,500 is as short as 9.5k.
         if number >= max(size, 10**4):
             return f"{number / size:g}{unit}"
     return f"{number:,}"
 
 
 def histogram_of(order: Mapping[str, Any] | None) -> Sequence[Sequence[int]]:
-    """The displacement histogram of ``report.order``, from the earliest row to the latest; empty if there is none."""
+    """The displacement histogram of ``report.order``, from the earliest to the latest row; empty if there is none."""
     displaced = (order or {}).get("displacement")
     if not isinstance(displaced, Mapping):
         return ()
@@ -240,7 +240,7 @@ def histogram_of(order: Mapping[str, Any] | None) -> Sequence[Sequence[int]]:
     if not isinstance(found, (list, tuple)):
         return ()
     try:
-        # All bins are of one width: the outer ones reach beyond any row.
+        # All bins have the same width, so the outer ones may extend beyond all rows.
         least, most = int(displaced["min"]), int(displaced["max"])
         return [(max(int(low), least), min(int(high), most), count) for low, high, count in found]
     except (KeyError, TypeError, ValueError):

@@ -37,11 +37,11 @@ class Block:
     """Lines that belong together.
 
     Attributes:
-        rank: What has the lowest gets its lines first.
-        most: Lines it gets at most.
+        rank: Blocks with a lower rank get their lines first.
+        most: Maximum number of lines.
         label: Word in the margin.
-        items: Text, each item on lines of its own.
-        style: Of the text, for rich.
+        items: Text; each item starts a new line.
+        style: Style of the text, for rich.
     """
 
     rank: int
@@ -79,14 +79,14 @@ def to_text(report: Report, *, color: bool = False, width: int = PLAIN_WIDTH) ->
 
 
 def print_report(report: Report, file: TextIO | None = None) -> None:
-    """Print to a terminal in colour and at its width, or plainly to anything else."""
+    """Print the report: in colour and at the terminal's width, or as plain text to anything else."""
     from rich.console import Console
 
     stream = file or sys.stdout
     console = Console(file=stream)
     terminal = console.is_terminal
     text = to_text(report, color=terminal and not console.no_color, width=console.width if terminal else PLAIN_WIDTH)
-    # A key in a script that the stream cannot write must not cost the verdict.
+    # A key that the stream's encoding cannot write must not hide the verdict.
     encoding = getattr(stream, "encoding", None) or "utf-8"
     stream.write(text.encode(encoding, "replace").decode(encoding))
 
@@ -96,7 +96,7 @@ def _wrapped(block: Block, console: Console) -> list[str]:
     from rich.text import Text
 
     width = console.width - (LABEL_WIDTH if block.label else 0)
-    # rich counts the cells of a terminal: a Chinese character takes two.
+    # rich counts terminal cells: a Chinese character takes two.
     lines = [
         line.plain.rstrip()
         for item in block.items
@@ -109,7 +109,7 @@ def _wrapped(block: Block, console: Console) -> list[str]:
 
 
 def _cut(lines: list[str], number: int, width: int) -> list[str]:
-    """The first lines; the last of them says so where there are more."""
+    """The first ``number`` lines; the last one ends in ``…`` if there are more."""
     if number in {0, len(lines)}:
         return lines[:number]
     from rich.cells import set_cell_size
@@ -118,30 +118,30 @@ def _cut(lines: list[str], number: int, width: int) -> list[str]:
 
 
 def _granted(found: list[Block], wanted: list[int]) -> list[int]:
-    """How many lines each block gets, so that all fit: the verdict, what is wrong and what to do come first."""
+    """Number of lines per block, so that all fit: the verdict, the findings and the fix come first."""
     left, granted = MAX_LINES, [0] * len(found)
-    for place in sorted(range(len(found)), key=lambda place: found[place].rank):
-        granted[place] = min(left, wanted[place], found[place].most)
-        left -= granted[place]
+    for number in sorted(range(len(found)), key=lambda number: found[number].rank):
+        granted[number] = min(left, wanted[number], found[number].most)
+        left -= granted[number]
     return granted
 
 
 def _plot(report: Report, width: int, max_lines: int) -> list[str]:
-    """The alignment in the lines that are left: worth drawing where something is wrong."""
+    """The alignment plot in the lines that are left, if there are findings."""
     drawn = picture(report.plot) if report.findings else None
     height = next((height for height in PLOT_HEIGHTS if height + 1 <= max_lines), 0)
     if drawn is None or not height:
         return []
     grid = text_plot(drawn, min(PLOT_WIDTH, width - LABEL_WIDTH - 3), height)
-    lines = [f"{'  alignment' if place == 0 else '':<{LABEL_WIDTH}}|{line}" for place, line in enumerate(grid)]
+    lines = [f"{'' if number else '  alignment':<{LABEL_WIDTH}}|{line}" for number, line in enumerate(grid)]
     marks = f"{FIELD} rows" if drawn.columns else f"{RIGHT} right, {WRONG} wrong"
-    legend = [f"row across, sample up: {marks}, {EXPECTED} where rows belong", f"{marks}, {EXPECTED} empty"]
+    legend = [f"x: row, y: sample; {marks}, {EXPECTED} expected", f"{marks}, {EXPECTED} empty"]
     fitting = next(line for line in legend if len(line) <= width - LABEL_WIDTH - 3 or line is legend[-1])
     return [*lines, f"{' ' * LABEL_WIDTH}+- {fitting}"]
 
 
 def blocks(report: Report) -> Iterator[Block]:
-    """What the report says, in the order in which it is read."""
+    """The blocks of the report, in reading order."""
     yield Block(0, 5, "", (f"{visible(report.name)}: {report}",), STYLES[report.verdict])
     yield from _facts(report)
     if report.findings:
@@ -189,7 +189,7 @@ def _causes(report: Report) -> Iterator[Block]:
         certainty = "" if words.certainty(cause) != "likely" else " (likely)"
         yield Block(2, 3, "cause", (f"{visible(cause.cause)}{certainty}: {visible(cause.evidence, 300)}",))
         remedy = tuple(visible(line, 300) for line in cause.remedy.splitlines())
-        yield Block(3, 4, "cure", remedy, "bold")
+        yield Block(3, 4, "fix", remedy, "bold")
     others = [visible(cause.cause) for cause in report.diagnosis[1:]]
     if others:
         yield Block(13, 1, "or else", ("; ".join(others),))

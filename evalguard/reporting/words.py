@@ -1,4 +1,4 @@
-"""What a report says, in the words that all its forms share: raw text, for each form to make inert."""
+"""Words that all forms of a report share, as raw text; each form escapes it."""
 
 from __future__ import annotations
 
@@ -13,23 +13,29 @@ from evalguard.core.policy import Proof
 from evalguard.core.report import Report
 
 STAGES = ("source", "transport", "labels")
-# Counts, the gravest first, and those that are no fault by themselves.
+# Counts that are faults, the worst first, and counts that are not.
 WRONG = ("misaligned", "missing", "duplicate", "foreign", "reordered", "label_disagreements")
 NEUTRAL = ("padding", "equal_samples")
 PROOFS = {
-    Proof.IDENTITY: "every row's sample is known, and is the label row it is scored against",
+    Proof.IDENTITY: "the sample of every row is known, and is the one whose label the row is scored against",
     Proof.LABELS: "the stream's own target equals the label at every row, and no sample is repeated",
-    Proof.SAMPLE: "rows chosen by their place are the samples of their labels, and the number of rows is right",
-    Proof.TRANSPORT: "rows came out as the source emitted them; the source's own order is not known",
-    Proof.COUNT: "only the number of rows is known to be right",
-    Proof.NONE: "nothing is known of which row answers which label",
+    Proof.SAMPLE: "rows sampled by position match their labels, and there are as many rows as labels",
+    Proof.TRANSPORT: "rows arrived in the order the source emitted them; the order inside the source was not observed",
+    Proof.COUNT: "there are as many rows as labels; nothing else is known",
+    Proof.NONE: "nothing shows which sample each row is",
 }
-# The same where something is wrong: what is known, though it is not what was hoped for.
-KNOWN = {**PROOFS, Proof.IDENTITY: "every row's sample is known"}
+# The same for a FAIL, which must not claim that the rows are right.
+KNOWN = {**PROOFS, Proof.IDENTITY: "the sample of every row is known"}
+# Names of metric values where they are not those of the attributes.
+METRIC_NAMES = {
+    "realigned": "after realignment",
+    "with_own_targets": "scored with the stream's own labels",
+    "of_those_predicted": "over the samples predicted",
+}
 
 
 def plain(report: Report) -> Report:
-    """The report as it comes back from its JSON form: what is rendered now is rendered later, byte for byte."""
+    """The report after a round trip through JSON, so that a stored report renders to the same bytes."""
     return Report.from_dict(json.loads(report.to_json()))
 
 
@@ -38,7 +44,7 @@ def wrong_row(row: Mapping[str, Any], shown: Any = str) -> str:
 
     Args:
         row: One of ``report.wrong_rows``.
-        shown: Makes a key inert; its own limit keeps what stands behind a long key in sight.
+        shown: Escapes a key and cuts it, so that the text after a long key stays visible.
     """
     sample, label = row.get("sample"), row.get("label")
     carried = f" ({shown(row['sample_key'])})" if "sample_key" in row else ""
@@ -54,20 +60,20 @@ def wrong_row(row: Mapping[str, Any], shown: Any = str) -> str:
 
 
 def certainty(cause: Cause) -> str:
-    """``certain``, ``likely``, or ``unknown`` where only a pattern is described."""
+    """``certain``, ``likely``, or ``unknown`` if only a pattern is described."""
     if cause.cause.startswith(UNKNOWN_CAUSE):
         return "unknown"
     return "certain" if cause.certain else "likely"
 
 
 def source(report: Report) -> str:
-    """Kind and type of what was streamed: ``pydataset Digits``; empty where it is not known."""
+    """Kind and type of the source: ``pydataset Digits``; empty if not known."""
     named = (str(report.source.get(part, "unknown")) for part in ("kind", "type"))
     return " ".join(dict.fromkeys(part for part in named if part not in {"unknown", ""}))
 
 
 def moment(milliseconds: float) -> str:
-    """``2026-11-23 16:30:05 UTC``; empty where no time was given, or none that a calendar has."""
+    """``2026-11-23 16:30:05 UTC``; empty if no time was given or it is out of range."""
     if not milliseconds:
         return ""
     try:
@@ -77,20 +83,21 @@ def moment(milliseconds: float) -> str:
 
 
 def impact(report: Report) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """Each metric with its figures: ``("accuracy", [("as scored", "0.1"), ("realigned", "0.95"), …])``."""
+    """Each metric with its values: ``("accuracy", [("as scored", "0.1"), ("after realignment", "0.95"), …])``."""
     for metric, values in sorted((report.impact or {}).items()):
         found = {name: getattr(values, name) for name in (*VALUES, "error", "note")}
-        # NaN, which is unequal to itself, is a value that has no form in JSON.
+        # NaN, which is unequal to itself, is a value that JSON cannot hold.
         present = [(name, value) for name, value in found.items() if value is not None and value == value]
-        # A note is a sentence of its own.
-        yield (
-            metric,
-            [("" if name == "note" else name.replace("_", " "), metric_value(value)) for name, value in present],
-        )
+        yield metric, [(metric_name(name), metric_value(value)) for name, value in present]
+
+
+def metric_name(name: str) -> str:
+    """The name of a metric value as it is shown: ``as scored``; empty for a note, which is a sentence."""
+    return "" if name == "note" else METRIC_NAMES.get(name, name.replace("_", " "))
 
 
 def metric_value(value: object) -> str:
-    """A number to six digits, a whole number with its thousands apart, anything else as it is."""
+    """A float with six digits, an integer with thousands separators, anything else as text."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return ", ".join(map(metric_value, value)) if isinstance(value, (list, tuple)) else str(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"

@@ -1,8 +1,8 @@
-"""One maker of traces for each row of the signature table: what such a fault leaves behind, at any size.
+"""One maker of traces per row of the signature table: what a fault leaves behind, at any size.
 
-A maker gives None where the fault cannot be seen at that size: no tail is cut
-where the batch divides the rows. *Told* cases hold the fact that confirms the
-cause; the others hold the pattern only. None looks at the code under test.
+A maker returns None if the fault has no effect at that size: no tail is dropped
+if the batch size divides the rows. *Declared* cases hold the fact that confirms
+the cause; the others hold the pattern only. No maker uses the code under test.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Case:
     Attributes:
         signature: Name of its maker.
         kind: Kind of source.
-        told: The confirming fact is among the facts.
+        declared: The confirming fact is among the facts.
         trace: What a guard would have observed.
         samples: Sample of each row.
         labels: The labels.
@@ -41,7 +41,7 @@ class Case:
 
     signature: str
     kind: str
-    told: bool
+    declared: bool
     trace: Trace
     samples: Ids
     labels: LabelTable
@@ -50,12 +50,12 @@ class Case:
 
 @dataclass(frozen=True)
 class Setting:
-    """Where a fault shall be made."""
+    """Where to make a fault."""
 
     n: int
     batch: int
     kind: str
-    told: bool
+    declared: bool
 
     @property
     def rng(self) -> np.random.Generator:
@@ -68,7 +68,7 @@ class Setting:
 
 
 def sizes_of(rows: int, batch: int) -> Ids:
-    """Rows of each batch, the last one as short as it comes."""
+    """Rows of each batch; the last one may be short."""
     return np.asarray([min(batch, rows - start) for start in range(0, rows, batch)], dtype=np.int64)
 
 
@@ -115,7 +115,9 @@ def made(
     if labels is None:
         labels = LabelTable(values=values, fingerprints=(np.arange(setting.n) + 10).astype(np.uint64))
     trace = Trace(len(samples), sources=sources, **arrays)
-    return Case("", setting.kind, setting.told, trace, samples, labels, setting.told if certain is None else certain)
+    return Case(
+        "", setting.kind, setting.declared, trace, samples, labels, setting.declared if certain is None else certain
+    )
 
 
 # -- The stream did not begin at its start ----------------------------------------------------------------------------
@@ -124,14 +126,14 @@ def made(
 def used_generator(s: Setting) -> Case | None:
     start = int(s.rng.integers(1, s.n))
     rows = s.n if s.n % 2 else s.steps * s.batch
-    state = {"started": True, "handed_before": 1, "pulled_before": -(-start // s.batch)} if s.told else {}
+    state = {"started": True, "calls_before": 1, "pulled_before": -(-start // s.batch)} if s.declared else {}
     return made(s, (np.arange(rows) + start) % s.n, facts={"steps": -(-rows // s.batch)}, state=state)
 
 
 def stateful_getitem(s: Setting) -> Case | None:
     if 2 * s.batch >= s.n:
         return None
-    facts = {"workers": 1, "num_batches": s.steps, "stateful_getitem": s.told}
+    facts = {"workers": 1, "num_batches": s.steps, "stateful_getitem": s.declared}
     return made(s, (np.arange(s.n) + 2 * s.batch) % s.n, facts=facts)
 
 
@@ -146,7 +148,7 @@ def ahead(s: Setting) -> Case | None:
     calls = (first * s.batch, s.n - first * s.batch)
     samples = np.concatenate([np.arange(calls[0]), (np.arange(calls[1]) + start) % s.n])
     sources: tuple[SourceState, ...] = ()
-    if s.told:
+    if s.declared:
         sources = (
             SourceState("generator", "batches", pulled=first + extra, delivered=first, facts={"steps": first}),
             SourceState(
@@ -167,7 +169,7 @@ def leftover(s: Setting) -> Case | None:
     rows = min(start, s.n)
     facts = {"workers": 4, "steps": steps, "num_batches": s.steps}
     sizes = sizes_of(rows, s.batch)
-    tags = tags_of(sizes) + (steps << ROW_BITS) if s.told else np.full(rows, UNKNOWN)
+    tags = tags_of(sizes) + (steps << ROW_BITS) if s.declared else np.full(rows, UNKNOWN)
     return made(s, (np.arange(rows) + start) % s.n, facts=facts, sizes=sizes, tags=tags)
 
 
@@ -178,7 +180,7 @@ def wrapped(s: Setting) -> Case | None:
     rows = (s.n // s.batch + 1) * s.batch
     if rows >= 2 * s.n:
         return None
-    facts = {"steps": rows // s.batch} if s.told else {}
+    facts = {"steps": rows // s.batch} if s.declared else {}
     return made(s, np.arange(rows) % s.n, facts=facts)
 
 
@@ -192,7 +194,7 @@ def padded(s: Setting) -> Case | None:
 
 def declared_dummies(s: Setting) -> Case | None:
     extra = -s.n % s.batch
-    if not extra or not s.told:
+    if not extra or not s.declared:
         return None
     padding = np.arange(s.n + extra) >= s.n
     return made(s, [*range(s.n), *[FOREIGN] * extra], padding=padding, certain=True)
@@ -203,20 +205,20 @@ def full_batches(s: Setting) -> Case | None:
     if full in (0, s.n):
         return None
     rows = s.steps * s.batch
-    return made(s, np.arange(rows) % full, facts={"steps": s.steps} if s.told else {}, certain=True)
+    return made(s, np.arange(rows) % full, facts={"steps": s.steps} if s.declared else {}, certain=True)
 
 
 def sampler(s: Setting) -> Case | None:
     for replicas in (2, 3, 4):
         extra = -s.n % (replicas * s.batch)
         if s.batch <= extra < s.n:
-            facts = {"replicas": replicas} if s.told else {}
+            facts = {"replicas": replicas} if s.declared else {}
             return made(s, np.arange(s.n + extra) % s.n, facts=facts)
     return None
 
 
 def copied(s: Setting) -> Case | None:
-    """Each worker reads a copy of its own; batches come out as they are ready."""
+    """Each worker reads a whole copy; batches arrive as soon as they are ready."""
     workers = 2 + s.n % 2
     if s.steps < 2 * workers:
         return None
@@ -224,8 +226,8 @@ def copied(s: Setting) -> Case | None:
     rows = [np.arange(start, min(start + s.batch, s.n)) for start in starts.tolist()]
     if s.n % 3:  # as many steps as there are batches
         rows = rows[: s.steps]
-    facts = {"workers": workers, "use_multiprocessing": True} if s.told else {}
-    if s.told and s.n % 3:
+    facts = {"workers": workers, "use_multiprocessing": True} if s.declared else {}
+    if s.declared and s.n % 3:
         facts["steps"] = s.steps
     return made(s, np.concatenate(rows), facts=facts, sizes=np.asarray([len(part) for part in rows]))
 
@@ -239,20 +241,20 @@ def _tail_cut(s: Setting, **facts: Any) -> Case | None:
 
 
 def floor_steps(s: Setting) -> Case | None:
-    return _tail_cut(s, **({"steps": s.n // s.batch} if s.told else {}))
+    return _tail_cut(s, **({"steps": s.n // s.batch} if s.declared else {}))
 
 
 def floor_len(s: Setting) -> Case | None:
-    return _tail_cut(s, workers=1, **({"num_batches": s.n // s.batch} if s.told else {}))
+    return _tail_cut(s, workers=1, **({"num_batches": s.n // s.batch} if s.declared else {}))
 
 
 def dropped(s: Setting) -> Case | None:
-    return _tail_cut(s, **({"drop_remainder": True} if s.told else {}))
+    return _tail_cut(s, **({"drop_remainder": True} if s.declared else {}))
 
 
 def few_steps(s: Setting) -> Case | None:
     steps = s.n // s.batch // 2
-    return made(s, np.arange(steps * s.batch), facts={"steps": steps}) if steps and s.told else None
+    return made(s, np.arange(steps * s.batch), facts={"steps": steps}) if steps and s.declared else None
 
 
 def left_out(s: Setting) -> Case | None:
@@ -261,7 +263,7 @@ def left_out(s: Setting) -> Case | None:
     lost = np.setdiff1d(np.arange(s.n), kept)
     if (np.diff(lost) == 1).all() and len(lost) % s.batch == 0:
         return None
-    return made(s, kept, tags=tags_of(sizes_of(len(kept), s.batch)) if s.told else np.full(len(kept), UNKNOWN))
+    return made(s, kept, tags=tags_of(sizes_of(len(kept), s.batch)) if s.declared else np.full(len(kept), UNKNOWN))
 
 
 # -- Another order ----------------------------------------------------------------------------------------------------
@@ -282,7 +284,7 @@ def raced_batches(s: Setting) -> Case | None:
 def unordered_queue(s: Setting) -> Case | None:
     """The same, behind the source: the tags come out of order as well."""
     case = raced_batches(s)
-    if case is None or not s.told:
+    if case is None or not s.declared:
         return None
     tags = (case.samples // s.batch << ROW_BITS) + case.samples % s.batch
     return made(s, case.samples, sizes=case.trace.batch_sizes, tags=tags)
@@ -300,7 +302,7 @@ def window(s: Setting) -> Case | None:
     order += s.rng.permutation(buffer).tolist()
     if order == list(range(s.n)):
         return None
-    return made(s, order, facts={"shuffle_buffer": size, "reshuffled_each_pass": False} if s.told else {})
+    return made(s, order, facts={"shuffle_buffer": size, "reshuffled_each_pass": False} if s.declared else {})
 
 
 def _permuted(s: Setting) -> Ids:
@@ -308,7 +310,7 @@ def _permuted(s: Setting) -> Ids:
 
 
 def shuffled(s: Setting) -> Case | None:
-    return made(s, _permuted(s), facts={"shuffle": True} if s.told else {})
+    return made(s, _permuted(s), facts={"shuffle": True} if s.declared else {})
 
 
 def shuffled_batches(s: Setting) -> Case | None:
@@ -316,12 +318,12 @@ def shuffled_batches(s: Setting) -> Case | None:
     if s.steps < 12:
         return None
     batches = [np.arange(i * s.batch, min((i + 1) * s.batch, s.n)) for i in s.rng.permutation(s.steps).tolist()]
-    facts = {"shuffle": True} if s.told else {}
+    facts = {"shuffle": True} if s.declared else {}
     return made(s, np.concatenate(batches), sizes=np.asarray([len(part) for part in batches]), facts=facts)
 
 
 def reshuffled(s: Setting) -> Case | None:
-    return made(s, _permuted(s), facts={"reshuffled_each_pass": True} if s.told else {})
+    return made(s, _permuted(s), facts={"reshuffled_each_pass": True} if s.declared else {})
 
 
 def sorted_as_text(s: Setting) -> Case | None:
@@ -331,13 +333,13 @@ def sorted_as_text(s: Setting) -> Case | None:
     samples = as_text if s.n % 2 else np.argsort(as_text)
     keys = np.asarray(names)[np.arange(s.n) if s.n % 2 else as_text]
     plain = LabelTable(values=label_values(s.n), fingerprints=(np.arange(s.n) + 10).astype(np.uint64))
-    labels = LabelTable(plain.values, keys if s.told else None, plain.fingerprints)
+    labels = LabelTable(plain.values, keys if s.declared else None, plain.fingerprints)
     return made(s, samples, labels=labels)
 
 
 def listed_by_class(s: Setting) -> Case | None:
     """One directory per class."""
-    return None if s.told else made(s, np.argsort(label_values(s.n), kind="stable"))
+    return None if s.declared else made(s, np.argsort(label_values(s.n), kind="stable"))
 
 
 def stride(s: Setting) -> Case | None:
@@ -348,11 +350,11 @@ def stride(s: Setting) -> Case | None:
     calls = tuple(len(part) for part in parts)
     sizes = np.concatenate([sizes_of(rows, s.batch) for rows in calls])
     tags = np.concatenate([tags_of(sizes_of(rows, s.batch)) for rows in calls])
-    whole = {"calls": calls, "sizes": sizes, "tags": tags} if s.told else {}
+    whole = {"calls": calls, "sizes": sizes, "tags": tags} if s.declared else {}
     return made(s, np.concatenate(parts), **whole)
 
 
-# -- Rows and labels that were never a pair ---------------------------------------------------------------------------
+# -- Rows paired with the wrong labels --------------------------------------------------------------------------------
 
 
 def label_file(s: Setting) -> Case | None:
@@ -362,13 +364,13 @@ def label_file(s: Setting) -> Case | None:
     if (values == label_values(s.n)).all():
         return None
     prints = (np.arange(s.n) + 10).astype(np.uint64)
-    labels = LabelTable(values=values, fingerprints=prints if s.told else None)
+    labels = LabelTable(values=values, fingerprints=prints if s.declared else None)
     return made(s, np.arange(s.n), labels=labels, index=np.arange(s.n))
 
 
 def unpaired(s: Setting) -> Case | None:
     """Inputs were shuffled, the targets beside them were not."""
-    facts = {"shuffled_branches": 2, "reshuffled_each_pass": False} if s.told else {}
+    facts = {"shuffled_branches": 2, "reshuffled_each_pass": False} if s.declared else {}
     return made(s, _permuted(s), targets=label_values(s.n), facts=facts)
 
 
@@ -396,7 +398,7 @@ SIGNATURES: dict[Maker, tuple[str, tuple[str, ...]]] = {
     window: ("shuffle buffer, or a parallel map", ("generator", "tf.data")),
     shuffled: ("`shuffle=True`", ("generator", "pydataset", "arrays")),
     shuffled_batches: ("`shuffle=True`", ("generator", "pydataset")),
-    reshuffled: ("shuffled anew at each pass", ("tf.data",)),
+    reshuffled: ("reshuffled at each pass", ("tf.data",)),
     sorted_as_text: ("labels in another sort order", ("generator", "pydataset", "tf.data", "arrays")),
     listed_by_class: ("labels in another sort order", ("pydataset", "tf.data")),
     stride: ("stride of", ("generator", "tf.data")),
@@ -406,13 +408,16 @@ SIGNATURES: dict[Maker, tuple[str, tuple[str, ...]]] = {
 
 
 def cases(
-    maker: Maker, sizes: Sequence[int] = SIZES, batches: Sequence[int] = BATCHES, told: Sequence[bool] = (True, False)
+    maker: Maker,
+    sizes: Sequence[int] = SIZES,
+    batches: Sequence[int] = BATCHES,
+    declared: Sequence[bool] = (True, False),
 ) -> Iterator[Case]:
     """All cases of one fault."""
     for n in sizes:
         for batch in batches:
             for kind in SIGNATURES[maker][1]:
-                for fact in told:
+                for fact in declared:
                     case = maker(Setting(n, batch, kind, fact))
                     if case is not None:
                         yield case

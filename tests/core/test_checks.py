@@ -1,15 +1,12 @@
-"""The checks against a brute-force reading of the terms; the stream's own targets against the labels."""
-
-from types import MappingProxyType
+"""The checks against a brute-force reading of the terms, and their messages."""
 
 import numpy as np
 import pytest
 from hypothesis import example, given
-from hypothesis import strategies as st
 
-from evalguard.core import arrivals, checks, target_comparison
+from evalguard.core import arrivals, checks
 from evalguard.core.findings import Reason
-from evalguard.core.trace import SourceState, Trace
+from evalguard.core.trace import ALTERED, UNKNOWN, SourceState, Trace
 from tests.core import brute
 from tests.core.streams import streams
 
@@ -48,7 +45,7 @@ def test_the_first_cases_are_the_very_rows(stream):
 
 
 @given(streams(unknown=True))
-def test_rows_that_were_not_named_are_no_fault(stream):
+def test_unidentified_rows_are_no_fault(stream):
     samples, n = stream
     named = {row: sample for row, sample in enumerate(samples.tolist()) if sample != brute.UNKNOWN}
     in_position = len(samples) == n and all(row == sample for row, sample in named.items())
@@ -74,112 +71,6 @@ def test_cases_are_capped_and_counts_are_not():
     assert finding.samples[0] == 998
 
 
-LABELS = np.asarray([0, 2, 1, 2])
-ONE_HOT = np.eye(3)[LABELS]
-
-ALIKE = [
-    pytest.param(LABELS, LABELS, id="equal"),
-    pytest.param(LABELS.astype("float32"), LABELS, id="class numbers as floats"),
-    pytest.param(LABELS[:, None], LABELS, id="a column"),
-    pytest.param(LABELS, LABELS[:, None, None], id="a column of columns"),
-    pytest.param(ONE_HOT, LABELS, id="one-hot targets"),
-    pytest.param(LABELS.astype("float32"), ONE_HOT, id="one-hot labels"),
-    pytest.param(ONE_HOT.astype("float32"), ONE_HOT, id="both one-hot"),
-    pytest.param(ONE_HOT.astype(bool), LABELS, id="one-hot of booleans"),
-    pytest.param(
-        np.asarray([0.1, 0.2, 0.3, 1 / 3], "float32"), np.asarray([0.1, 0.2, 0.3, 1 / 3]), id="cast to float32"
-    ),
-    pytest.param(
-        np.asarray([0.1, 0.2, 0.3, 1 / 3], "float16"), np.asarray([0.1, 0.2, 0.3, 1 / 3]), id="cast to float16"
-    ),
-    pytest.param(np.asarray([1.0, np.nan, 3, 4]), np.asarray([1, np.nan, 3, 4], "float32"), id="NaN"),
-    pytest.param(np.asarray([b"a", b"b", b"a", b"c"]), np.asarray(["a", "b", "a", "c"]), id="bytes and text"),
-    pytest.param(np.asarray([b"a", "b", b"a", "c"], object), np.asarray(["a", "b", "a", "c"]), id="objects and text"),
-    pytest.param(np.asarray(["é".encode(), b"e"] * 2, object), np.asarray(["é", "e"] * 2), id="UTF-8"),
-    pytest.param(np.asarray([True, False, True, False]), np.asarray([1, 0, 1, 0]), id="booleans"),
-    pytest.param(LABELS.astype("uint64"), LABELS, id="unsigned"),
-    pytest.param((LABELS,), LABELS, id="a tuple of one"),
-    pytest.param([LABELS], {"y": LABELS}, id="a list of one and a mapping of one"),
-    pytest.param(LABELS, {"y": LABELS}, id="an array and a mapping of one"),
-    pytest.param({"y": LABELS}, LABELS, id="a mapping of one and an array"),
-    pytest.param({"b": ONE_HOT, "a": LABELS}, {"a": LABELS, "b": LABELS}, id="mappings by name"),
-    pytest.param((LABELS, ONE_HOT), {"a": LABELS, "b": LABELS}, id="a tuple and a mapping by order"),
-    pytest.param({"y": LABELS}, MappingProxyType({"y": LABELS}), id="a mapping that is no dict"),
-    pytest.param(np.stack([LABELS, LABELS], 1), np.stack([LABELS, LABELS], 1), id="two numbers a row"),
-]
-
-
-@pytest.mark.parametrize(("targets", "values"), ALIKE)
-def test_equal_targets_are_equal_in_whatever_form(targets, values):
-    comparison = target_comparison.compare_labels(targets, values)
-    assert (comparison.comparable, comparison.rows.tolist(), comparison.why_not) == (True, [], "")
-
-
-def _turned(targets):
-    if isinstance(targets, dict):
-        return {name: _turned(part) for name, part in targets.items()}
-    if isinstance(targets, (tuple, list)):
-        return type(targets)(_turned(part) for part in targets)
-    return targets[[0, 1, 3, 2]]
-
-
-@pytest.mark.parametrize(("targets", "values"), ALIKE)
-def test_two_swapped_targets_are_noticed_in_whatever_form(targets, values):
-    assert target_comparison.compare_labels(_turned(targets), values).rows.tolist() == [2, 3]
-
-
-@pytest.mark.parametrize(
-    ("targets", "values"),
-    [
-        pytest.param(None, LABELS, id="no targets"),
-        pytest.param(LABELS, None, id="no labels"),
-        pytest.param(np.ones((4, 2, 2)), LABELS, id="masks and class numbers"),
-        pytest.param(np.full((4, 3), 1 / 3), LABELS, id="probabilities and class numbers"),
-        pytest.param(LABELS, np.asarray(["a", "b", "c", "d"]), id="numbers and names"),
-        pytest.param((LABELS, LABELS), LABELS, id="two outputs and one column"),
-        pytest.param({"a": LABELS}, {"b": LABELS}, id="other names"),
-        pytest.param((LABELS, LABELS), {"a": LABELS}, id="two outputs and one named column"),
-    ],
-)
-def test_what_cannot_be_compared_says_so_and_is_no_fault(targets, values):
-    comparison = target_comparison.compare_labels(targets, values)
-    assert not comparison.comparable
-    assert comparison.why_not
-    assert checks.check_labels(comparison) is None
-
-
-@pytest.mark.parametrize(
-    ("targets", "values"),
-    [
-        pytest.param(np.zeros(0), LABELS, id="nothing delivered"),
-        pytest.param(np.zeros((0, 3)), ONE_HOT, id="nothing of a matrix delivered"),
-    ],
-)
-def test_no_rows_are_no_disagreement(targets, values):
-    assert target_comparison.compare_labels(targets, values).rows.tolist() == []
-
-
-@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=30))
-def test_the_rows_that_differ_are_those_that_differ(pairs):
-    targets, values = np.asarray(pairs).T
-    expected = [row for row, (target, value) in enumerate(pairs) if target != value]
-    assert target_comparison.compare_labels(targets, values).rows.tolist() == expected
-    assert target_comparison.compare_labels(np.eye(5, dtype="float32")[targets], values).rows.tolist() == expected
-    finding = checks.check_labels(target_comparison.compare_labels(targets, values))
-    assert (finding.count if finding else 0) == len(expected)
-
-
-@given(streams(unknown=True), st.integers(0, 2**32))
-def test_targets_can_be_compared_with_the_label_of_the_rows_own_sample(stream, seed):
-    samples, n = stream
-    rng = np.random.default_rng(seed)
-    values, targets = rng.integers(0, 3, n), rng.integers(0, 3, len(samples))
-    expected = [
-        row for row, sample in enumerate(samples.tolist()) if 0 <= sample < n and targets[row] != values[sample]
-    ]
-    assert target_comparison.compare_labels(targets, values, samples).rows.tolist() == expected
-
-
 @pytest.mark.parametrize(
     ("state", "words"),
     [
@@ -187,8 +78,8 @@ def test_targets_can_be_compared_with_the_label_of_the_rows_own_sample(stream, s
         pytest.param(SourceState("generator", "batches", started=True), "already been started", id="started"),
         pytest.param(
             SourceState("generator", "batches", calls_before=2, pulled_before=9),
-            "2 guarded call(s)",
-            id="handed before",
+            "was not at its start: 2 earlier guarded calls took 9 batches from it",
+            id="used before",
         ),
         pytest.param(SourceState("pydataset", "Data", calls_before=2), None, id="a PyDataset may be used again"),
     ],
@@ -200,3 +91,52 @@ def test_a_generator_that_was_not_at_its_start_is_a_finding(state, words):
         assert words is not None
         assert words in finding.message
         assert finding.count == 2
+
+
+@pytest.mark.parametrize(
+    ("samples", "n", "messages"),
+    [
+        pytest.param([0, 1, 2], 4, ["3 predictions for 4 labels: label 3 has no prediction",
+                                    "1 labelled sample has no prediction"], id="one-missing"),
+        pytest.param([0, 1], 4, ["2 predictions for 4 labels: the last 2 labels have no prediction",
+                                 "2 labelled samples have no prediction"], id="two-missing"),
+        pytest.param([0, 0], 1, ["2 predictions for 1 label: 1 row too many, from row 1 on",
+                                 "1 row repeats a sample that was already predicted"], id="repeated"),
+        pytest.param([1, 0], 2, ["1 row is out of order"], id="one-out-of-order"),
+        pytest.param([2, 1, 0], 3, ["2 rows are out of order"], id="two-out-of-order"),
+        pytest.param([0, 9], 2, ["1 row is not among the 2 labelled samples",
+                                 "1 labelled sample has no prediction"], id="foreign"),
+        pytest.param([1, UNKNOWN], 2, ["1 row is out of position, whatever samples the unidentified rows are"],
+                     id="unidentified"),
+    ],
+)  # fmt: skip
+def test_a_message_is_a_sentence_with_numbers(samples, n, messages):
+    assert [finding.message for finding in checks.order_findings(np.asarray(samples), n)] == messages
+
+
+def test_numbers_are_grouped():
+    (finding,) = checks.order_findings(np.arange(1000, 3000)[::-1] - 1000, 2000)
+    assert finding.message == "1,999 rows are out of order"
+
+
+def test_rows_that_changed_on_their_way_are_a_finding():
+    finding = checks.check_altered(Trace(3, np.asarray([0, ALTERED, 2])))
+    assert finding is not None
+    assert (finding.message, finding.rows) == ("1 row changed between the source and the model", (1,))
+    assert checks.check_altered(Trace(2, np.asarray([0, UNKNOWN]))) is None
+
+
+@pytest.mark.parametrize(
+    ("tags", "rows"),
+    [
+        pytest.param([0, 1, 2], None, id="in-order"),
+        pytest.param([0, 2, 1], (2,), id="swapped"),
+        pytest.param([0, 1, 3], (), id="a-gap"),
+        pytest.param([0, UNKNOWN, 1], None, id="not-known"),
+    ],
+)
+def test_rows_that_were_not_delivered_in_order_are_a_finding(tags, rows):
+    finding = checks.check_transport(Trace(len(tags), np.asarray(tags)))
+    assert (finding is None) == (rows is None)
+    if finding is not None:
+        assert (finding.reason, finding.rows) == (Reason.TRANSPORT, rows)

@@ -1,4 +1,4 @@
-"""What a report holds as objects: to JSON and back, and the spelling of the time when they were dicts."""
+"""The objects in a report: to JSON and back, and the deprecated access by key."""
 
 import json
 import math

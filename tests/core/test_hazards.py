@@ -1,4 +1,4 @@
-"""Hazards: told where the source is unsafe, and only there."""
+"""Hazards: reported for an unsafe source, and only for that."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from evalguard.core.hazards import hazards
 from evalguard.core.trace import SourceState, Trace
 
 
-def told(state, *, passed=True, ordered=True):
+def reported(state, *, passed=True, ordered=True):
     return hazards(Trace(4, np.arange(4), sources=(state,), ordered=ordered), passed=passed)
 
 
@@ -22,17 +22,20 @@ def pydataset(**facts):
             SourceState("generator", "batches", pulled=5, delivered=3),
             "2 more batches were taken from the generator batches",
         ),
-        (SourceState("generator", "batches", exhausted=True), "is spent"),
+        (SourceState("generator", "batches", exhausted=True), "has ended"),
         (SourceState("generator", "batches", started=True), "not at its start"),
         (SourceState("generator", "batches", calls_before=1), "not at its start"),
         (pydataset(workers=4, steps=3, num_batches=7), "stopped after 3 of 7 batches"),
-        (pydataset(shuffle=True), "says shuffle=True"),
-        (pydataset(stateful_getitem=True, workers=4), "asked for again, and 4 workers ask for items in any order"),
-        (SourceState("tf.data", "_BatchDataset", facts={"reshuffled_each_pass": True}), "shuffled anew at each pass"),
+        (pydataset(shuffle=True), "has shuffle=True"),
+        (
+            pydataset(stateful_getitem=True, workers=4),
+            "different data on a second call, and 4 workers call it",
+        ),
+        (SourceState("tf.data", "_BatchDataset", facts={"reshuffled_each_pass": True}), "reshuffled at each pass"),
     ],
 )
-def test_a_source_that_is_unsafe_is_told(state, words):
-    (hazard,) = told(state)
+def test_an_unsafe_source_is_reported(state, words):
+    (hazard,) = reported(state)
     assert words in hazard
 
 
@@ -50,14 +53,14 @@ def test_a_source_that_is_unsafe_is_told(state, words):
         SourceState("tf.data", "_BatchDataset", facts={"reshuffled_each_pass": False, "shuffle_buffer": 9}),
     ],
 )
-def test_a_source_that_is_safe_is_not_accused(state):
-    assert told(state) == ()
+def test_a_safe_source_is_not_reported(state):
+    assert reported(state) == ()
 
 
 @pytest.mark.parametrize("state", [pydataset(shuffle=True), pydataset(stateful_getitem=True, workers=4)])
-def test_what_a_failed_call_shows_by_its_rows_is_told_by_its_cause_instead(state):
-    assert told(state, passed=False) == ()
+def test_after_a_failure_the_diagnosis_names_these_instead(state):
+    assert reported(state, passed=False) == ()
 
 
 def test_shuffling_is_no_hazard_where_order_does_not_matter():
-    assert told(pydataset(shuffle=True), ordered=False) == ()
+    assert reported(pydataset(shuffle=True), ordered=False) == ()

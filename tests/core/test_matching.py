@@ -8,7 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalguard.core.label_table import LabelTable
-from evalguard.core.matching import all_matches, match_content, match_index, match_keys, repeated_rows
+from evalguard.core.matching import (
+    SampledComparison,
+    all_matches,
+    comparable_in_position,
+    compare_sampled,
+    in_position,
+    match_content,
+    match_index,
+    match_keys,
+    occurrence,
+    repeated_rows,
+)
+from evalguard.core.sampling import SampledRows
 from evalguard.core.trace import FOREIGN, Trace
 from tests.core import brute
 
@@ -21,7 +33,7 @@ def digests(contents):
 
 
 @given(st.lists(st.integers(0, 5), max_size=12), CONTENTS)
-def test_a_row_is_matched_with_a_sample_of_its_own_content_or_is_foreign(rows, reference):
+def test_a_row_is_matched_with_a_sample_of_equal_content_or_is_foreign(rows, reference):
     for row, sample in zip(rows, match_content(digests(rows), digests(reference)).samples.tolist(), strict=True):
         assert reference[sample] == row if sample != FOREIGN else row not in reference
 
@@ -57,16 +69,16 @@ def test_a_stream_aligned_by_content_is_aligned(contents):
     assert match.comparable
 
 
-def test_of_equal_samples_the_kth_that_is_out_of_place_is_the_kth_that_is_free():
+def test_among_equal_samples_the_kth_row_out_of_position_is_the_kth_unassigned_sample():
     #           samples 0  1  2  3  4
     reference = digests([7, 8, 7, 9, 7])
     assert match_content(digests([9, 7, 7, 8, 7]), reference).samples.tolist() == [3, 0, 2, 1, 4]
-    # A fourth and a fifth 7 repeat what has been used, the free one first.
+    # A fourth and a fifth 7 are repetitions, assigned from the first one again.
     assert match_content(digests([7, 7, 7, 7, 7]), reference).samples.tolist() == [0, 0, 2, 2, 4]
 
 
 @pytest.mark.parametrize(("matching", "comparable"), [(0, False), (2, False), (3, True), (100, True)])
-def test_a_reference_that_next_to_nothing_matches_is_of_another_kind(matching, comparable):
+def test_a_reference_that_almost_no_row_matches_holds_other_data(matching, comparable):
     reference = digests(np.arange(100))
     rows = digests(np.arange(1000, 1100))
     rows[:matching] = reference[:matching]
@@ -98,8 +110,8 @@ def test_identities_come_strongest_first():
     labels = LabelTable(keys=np.arange(2), fingerprints=digests([5, 6]))
     trace = Trace(2, np.arange(2), index=np.arange(2), keys=np.arange(2), fingerprints=digests([5, 6]))
     assert [match.identity for match in all_matches(trace, labels)] == ["content", "key", "index"]
-    by_place = Trace(2, np.arange(2), index=np.arange(2), index_source="position")
-    assert [match.identity for match in all_matches(by_place, labels)] == ["position"]
+    by_position = Trace(2, np.arange(2), index=np.arange(2), index_source="position")
+    assert [match.identity for match in all_matches(by_position, labels)] == ["position"]
     assert all_matches(Trace(2, np.arange(2)), labels) == ()
 
 
@@ -107,3 +119,56 @@ def test_identities_come_strongest_first():
 def test_repeated_rows_are_those_whose_content_came_before(contents):
     expected = [row for row, content in enumerate(contents) if content in contents[:row]]
     assert repeated_rows(digests(contents)).tolist() == expected
+
+
+def sampled_rows(positions, contents, n_rows=10):
+    return SampledRows(np.asarray(positions, dtype=np.int64), digests(contents), n_rows)
+
+
+@pytest.mark.parametrize(
+    ("contents", "wrong", "comparable"),
+    [
+        pytest.param([0, 4, 9], [], True, id="in-position"),
+        pytest.param([0, 5, 9], [4], True, id="one-wrong"),
+        pytest.param([9, 0, 4], [0, 4, 9], True, id="all-wrong-and-in-the-reference"),
+        pytest.param([70, 71, 72], [0, 4, 9], False, id="other-data"),
+    ],
+)
+def test_sampled_rows_are_compared_with_the_samples_of_their_positions(contents, wrong, comparable):
+    trace = Trace(10, np.arange(10), sampled=sampled_rows([0, 4, 9], contents))
+    compared = compare_sampled(trace, LabelTable(fingerprints=digests(range(10))))
+    assert compared is not None
+    assert (compared.n_chosen, compared.wrong.tolist(), compared.n_rows) == (3, wrong, 10)
+    assert (compared.comparable, compared.all_match) == (comparable, not wrong)
+
+
+def test_only_positions_that_both_sides_sampled_are_compared():
+    positions, same = in_position(sampled_rows([0, 2, 5], [0, 2, 7]), sampled_rows([2, 5, 9], [2, 5, 9]))
+    assert (positions.tolist(), same.tolist()) == ([2, 5], [True, False])
+
+
+def test_without_fingerprints_on_both_sides_nothing_is_compared():
+    labels = LabelTable(values=np.arange(10))
+    assert compare_sampled(Trace(10, np.arange(10)), labels) is None
+    assert compare_sampled(Trace(10, np.arange(10), sampled=sampled_rows([0], [0])), labels) is None
+
+
+def test_the_probability_to_miss_a_fault_falls_with_the_sampled_rows():
+    comparison = SampledComparison(50, np.zeros(0, np.int64), 1000, comparable=True)
+    assert comparison.miss_probability(0.01) == pytest.approx(0.95**10)
+    assert comparison.miss_probability(0.002) == pytest.approx(0.95**2)
+    assert SampledComparison(1000, np.zeros(0, np.int64), 1000, comparable=True).miss_probability() == 0
+
+
+@pytest.mark.parametrize(("matching", "comparable"), [(0, False), (2, False), (3, True)])
+def test_data_is_comparable_from_the_first_rows_in_position(matching, comparable):
+    reference = digests(np.arange(100))
+    rows = digests(np.arange(1000, 1100))
+    rows[:matching] = reference[:matching]
+    assert comparable_in_position(rows, reference) is comparable
+
+
+@given(st.lists(st.integers(0, 4), max_size=15))
+def test_an_occurrence_is_the_number_of_equal_values_before(contents):
+    expected = [contents[:row].count(content) for row, content in enumerate(contents)]
+    assert occurrence(np.asarray(contents, dtype=np.int64)).tolist() == expected

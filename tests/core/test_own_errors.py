@@ -1,4 +1,4 @@
-"""Errors of evalguard itself are swallowed for a user and loud in tests; those of others are swallowed in both."""
+"""Errors of evalguard itself are swallowed for a user and raised in tests; errors of others are swallowed in both."""
 
 import ast
 import os
@@ -63,7 +63,7 @@ def test_an_error_of_the_users_code_is_put_into_words_in_strict_mode_too():
 
 
 @pytest.mark.parametrize("error", [LabelsError("no labels"), FileNotFoundError("gone"), ConnectionError("down")])
-def test_what_is_raised_on_purpose_or_told_by_the_machine_is_no_defect(error):
+def test_an_error_on_purpose_or_of_the_machine_is_no_defect(error):
     def work():
         raise error
 
@@ -96,7 +96,7 @@ def called(node):
     return {function.id if isinstance(function, ast.Name) else getattr(function, "attr", "") for function in functions}
 
 
-def test_every_handler_of_all_exceptions_says_whose_they_are():
+def test_every_handler_of_all_exceptions_is_for_foreign_code_or_swallows():
     """It calls ``swallow``, or raises, or is on the list of those that only foreign code is in."""
     silent = set()
     for path in PACKAGE.rglob("*.py"):

@@ -26,7 +26,7 @@ def test_proofs_are_ordered_by_strength():
 @pytest.mark.parametrize("right", Proof)
 @pytest.mark.parametrize("left", Proof)
 def test_operators_compare_the_strength_of_proofs_and_of_their_words(left, right):
-    strength = {proof: -place for place, proof in enumerate(Proof)}
+    strength = {proof: -number for number, proof in enumerate(Proof)}
     for compare in (operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne):
         expected = compare(strength[left], strength[right])
         assert compare(left, right) is expected
@@ -71,7 +71,7 @@ def test_a_word_that_is_not_allowed_is_refused_with_the_nearest_that_is(option, 
     assert nearest is None or f"Did you mean {nearest}?" in str(caught.value)
 
 
-def test_options_are_told_in_the_report_by_name():
+def test_options_are_in_the_report_by_name():
     assert Policy(padding="trim").to_dict() == {
         "require": "labels",
         "on_failure": "raise",

@@ -15,7 +15,7 @@ N_MAX = 12
 
 
 def answer(sample):
-    """What the model says of a sample, whatever row it is in."""
+    """The prediction of a sample in any row."""
     return sample * 10 + 1
 
 
@@ -86,11 +86,11 @@ def test_missing_samples_are_predicted_again_where_they_can_be(delivery):
 
 
 def test_a_plan_names_why_it_refuses():
-    assert "not known" in repair.plan(None, 3).refused
-    assert repair.plan(np.array([0, -1, 2]), 3).refused == "1 rows are not known"
-    assert repair.plan(np.array([0, 7, 2]), 3).refused == "1 rows are none of the labelled samples"
+    assert repair.plan(None, 3).refused == "nothing shows which sample each row is"
+    assert repair.plan(np.array([0, -1, 2]), 3).refused == "1 row is not identified"
+    assert repair.plan(np.array([0, 7, 8]), 3).refused == "2 rows are not among the labelled samples"
 
 
 def test_a_summary_says_what_was_done():
     steps = {"moved": 1200, "duplicates": 0, "padding": 4, "predicted_again": 0}
-    assert repair.summary(steps) == "1,200 rows put back in order, 4 rows of padding cut"
+    assert repair.summary(steps) == "1,200 rows reordered, 4 padding rows removed"

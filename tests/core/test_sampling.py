@@ -1,4 +1,4 @@
-"""A share of the rows, chosen by their place: which they are, and what may be claimed of the rest."""
+"""A share of the rows, sampled by position: which rows, and what may be claimed about the others."""
 
 import numpy as np
 import pytest
@@ -22,8 +22,8 @@ def content_of(samples):
 
 def drawn(samples, share):
     """The chosen rows of a stream of these samples."""
-    places = Sampling(share).of(len(samples))
-    return SampledRows(places, content_of(samples)[places], len(samples))
+    positions = Sampling(share).of(len(samples))
+    return SampledRows(positions, content_of(samples)[positions], len(samples))
 
 
 def trace_of(samples, share, **parts):
@@ -45,19 +45,19 @@ def labels_for(n, share, whole=True, keys=False):
 
 @pytest.mark.parametrize("share", [0.001, 0.01, 0.2, 0.9])
 def test_about_as_many_rows_are_chosen_as_asked_for(share):
-    places = Sampling(share).of(200_000)
-    assert len(places) == pytest.approx(200_000 * share, rel=0.15)
-    assert (np.diff(places) > 0).all()
-    # In no part of the stream more than in another.
-    assert np.histogram(places, 4)[0] == pytest.approx([len(places) / 4] * 4, rel=0.3)
+    positions = Sampling(share).of(200_000)
+    assert len(positions) == pytest.approx(200_000 * share, rel=0.15)
+    assert (np.diff(positions) > 0).all()
+    # Evenly over the stream.
+    assert np.histogram(positions, 4)[0] == pytest.approx([len(positions) / 4] * 4, rel=0.3)
 
 
 @given(st.integers(1, 5000), SHARES)
 @example(70_000, 0.001)
 def test_the_first_and_the_last_row_are_always_chosen(n, share):
-    places = Sampling(share).of(n)
-    assert (places[0], places[-1]) == (0, n - 1)
-    assert len(set(places.tolist())) == len(places)
+    positions = Sampling(share).of(n)
+    assert (positions[0], positions[-1]) == (0, n - 1)
+    assert len(set(positions.tolist())) == len(positions)
 
 
 def test_which_rows_are_chosen_is_the_same_every_time():
@@ -120,7 +120,7 @@ def test_what_a_sample_cannot_honour_is_refused(other):
 def test_a_chosen_row_that_moved_is_a_fault_and_no_sample_is_ever_identity(order, share, whole, again):
     n = len(order)
     labels = labels_for(n, share, whole)
-    if not whole and again:  # as the controller does where next to no row is in its place
+    if not whole and again:  # as the guard does if almost no row is in position
         labels = LabelTable(values=labels.values, fingerprints=content_of(range(n)), sampled=labels.sampled)
     trace = trace_of(order, share)
     report = judge(trace, labels, Policy(require="sample", content="sample:0.1")).report
@@ -139,15 +139,15 @@ def test_a_chosen_row_that_moved_is_a_fault_and_no_sample_is_ever_identity(order
         assert report.headline.startswith(f"FAIL: at least {len(moved):,} of {n:,} predictions")
 
 
-def test_the_report_says_how_many_rows_were_looked_at_and_what_may_be_missed():
+def test_the_report_says_how_many_rows_were_checked_and_what_may_be_missed():
     report = judge(trace_of(range(1797), 0.01), labels_for(1797, 0.01), Policy(require="sample")).report
     k = len(Sampling(0.01).of(1797))
     assert report.headline == (
-        f"PASS: {k} of 1,797 predictions, chosen by their place, stand at their own label, others were not seen "
+        f"PASS: {k} of 1,797 predictions, sampled by position, match their labels; the others were not checked "
         "(proof: sample)"
     )
     note = report.not_proven[0]
-    assert f"{k} of 1,797 rows, chosen by their place, are the samples of their labels" in note
+    assert f"{k} of 1,797 rows, sampled by position, are the samples of their labels" in note
     assert f"1 row in 100 at random is missed with probability {(1 - k / 1797) ** 18:.2g}" in note
 
 
@@ -169,13 +169,13 @@ def test_another_number_of_rows_is_a_fault_even_if_all_chosen_ones_are_right(n):
     assert "count" in {finding.reason for finding in report.findings}
 
 
-def test_a_reference_of_which_no_row_is_seen_says_nothing():
+def test_a_reference_that_no_row_matches_shows_nothing():
     report = judge(trace_of(range(500, 560), 0.3), labels_for(60, 0.3), Policy(require="sample")).report
     assert (report.verdict, report.proof) == (Verdict.UNPROVEN, "transport")
-    assert "next to no row" in report.not_proven[0]
+    assert "almost none of the sampled rows match (0 of " in report.not_proven[0]
 
 
-def test_equal_samples_in_each_others_place_are_no_fault():
+def test_swapped_samples_of_equal_content_are_no_fault():
     equal = SampledRows(Sampling(0.3).of(60), np.full(len(Sampling(0.3).of(60)), 7, np.uint64), 60)
     labels = LabelTable(values=np.arange(60), sampled=equal)
     trace = Trace(60, np.full(60, UNKNOWN), sampled=equal)
@@ -188,7 +188,7 @@ def test_rows_that_were_not_all_observed_are_no_proof():
     assert report.verdict is Verdict.UNPROVEN
 
 
-def test_rows_that_came_out_in_another_order_than_they_went_in_are_a_fault_even_where_the_sample_is_right():
+def test_rows_reordered_behind_the_source_are_a_fault_even_if_the_sampled_rows_are_right():
     tags = np.arange(60)
     tags[[30, 31]] = 31, 30
     trace = Trace(60, tags, sampled=drawn(range(60), 0.001))
@@ -196,20 +196,20 @@ def test_rows_that_came_out_in_another_order_than_they_went_in_are_a_fault_even_
     assert [finding.reason for finding in report.findings] == ["transport"]
 
 
-@pytest.mark.parametrize("told", ["index", "keys"])
+@pytest.mark.parametrize("stated", ["index", "keys"])
 @pytest.mark.parametrize("wrong", [False, True])
-def test_what_a_source_states_is_identity_unless_a_chosen_row_contradicts_it(told, wrong):
-    stated = {"index": np.arange(60)} if told == "index" else {"keys": np.asarray([f"id{row}" for row in range(60)])}
+def test_what_a_source_states_is_identity_unless_a_sampled_row_contradicts_it(stated, wrong):
+    parts = {"index": np.arange(60)} if stated == "index" else {"keys": np.asarray([f"id{row}" for row in range(60)])}
     order = np.arange(60)
     if wrong:
         order[[0, 5]] = 5, 0
-    trace = trace_of(order, 0.001, **stated)
+    trace = trace_of(order, 0.001, **parts)
     report = judge(trace, labels_for(60, 0.001, keys=True), Policy(require="identity")).report
     assert report.proof is Proof.IDENTITY
     assert report.verdict is (Verdict.FAIL if wrong else Verdict.PASS)
     if wrong:
         assert [finding.reason for finding in report.findings] == ["identities_disagree"]
-        assert "at 1 of 2 rows chosen by their place" in report.findings[0].message
+        assert "at 1 of 2 sampled rows (first: row 0)" in report.findings[0].message
 
 
 def test_a_key_that_says_so_itself_is_one_finding_not_two():

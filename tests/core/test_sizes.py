@@ -1,4 +1,4 @@
-"""A fault in one row is found at any size and place, and told in the same words however the rows are kept."""
+"""A fault in one row is found at any size and position, and reported in the same words for any storage of the rows."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from evalguard.core.trace_join import join_traces
 
 BATCH = 64
 SIZES = [1, 2, 997, 1000, 10**6]
-PLACES = {"first": lambda n: 0, "middle": lambda n: n // 2, "last": lambda n: n - 1}
+POSITIONS = {"first": lambda n: 0, "middle": lambda n: n // 2, "last": lambda n: n - 1}
 
 
 def batches(rows):
@@ -21,7 +21,7 @@ def batches(rows):
 
 
 def kept(rows, form):
-    """A column of int64 as a plain array, folded, or folded with no room at all."""
+    """A column of int64 as a plain array, run-length, or run-length without any memory."""
     if form == "plain":
         return rows
     runs = RunLengthColumn(memory=MemoryBudget(1 if form == "spilled" else 1 << 30))
@@ -65,10 +65,10 @@ def reports(samples, targets, identity, n):
 
 
 @pytest.mark.parametrize("n", SIZES)
-@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+@pytest.mark.parametrize("position", POSITIONS.values(), ids=POSITIONS)
 @pytest.mark.parametrize("identity", ["index", "content"])
-def test_a_row_of_no_sample_is_found(n, place, identity):
-    row = place(n)
+def test_a_row_of_no_sample_is_found(n, position, identity):
+    row = position(n)
     samples = np.arange(n)
     samples[row] = n + 5
     plain, *others = (report.to_dict() for report in reports(samples, None, identity, n))
@@ -81,14 +81,14 @@ def test_a_row_of_no_sample_is_found(n, place, identity):
 
 
 @pytest.mark.parametrize("n", SIZES)
-@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+@pytest.mark.parametrize("position", POSITIONS.values(), ids=POSITIONS)
 @pytest.mark.parametrize("identity", ["index", "content", None])
-def test_a_target_that_is_not_the_label_is_found(n, place, identity):
+def test_a_target_that_is_not_the_label_is_found(n, position, identity):
     targets = np.arange(n) % 3
-    targets[place(n)] += 1
+    targets[position(n)] += 1
     plain, *others = (report.to_dict() for report in reports(np.arange(n), targets, identity, n))
     assert (plain["verdict"], plain["counts"]["label_disagreements"]) == ("FAIL", 1)
-    assert plain["findings"][0]["rows"] == [place(n)]
+    assert plain["findings"][0]["rows"] == [position(n)]
     assert all(other == plain for other in others)
 
 
@@ -102,7 +102,7 @@ def test_rows_in_order_pass(n, identity):
 
 @pytest.mark.parametrize("n", [2, 997, 10**5])
 @pytest.mark.parametrize("identity", ["index", "content"])
-def test_rows_in_random_order_are_told_alike(n, identity):
+def test_rows_in_random_order_get_the_same_report(n, identity):
     samples = np.random.default_rng(0).permutation(n)
     samples[-1] = samples[0]
     plain, *others = (report.to_dict() for report in reports(samples, None, identity, n))
@@ -124,7 +124,7 @@ def test_calls_of_a_session_are_judged_alike(form, identity):
     assert report(form, MemoryBudget(1)).to_dict() == report("plain", None).to_dict()
 
 
-def test_what_a_trace_takes_is_told_by_place():
+def test_memory_of_a_trace_is_reported_by_storage():
     samples = np.random.default_rng(0).permutation(10_000)
     spilled, plain = (trace_of(samples, None, form, "content") for form in ("spilled", "plain"))
     assert (spilled.n_bytes_on_disk, plain.n_bytes_on_disk) == (80_000, 0)

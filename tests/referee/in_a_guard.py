@@ -59,7 +59,7 @@ class Notes:
 
 
 def is_ours(why: str) -> bool:
-    """Whether evalguard itself was in trouble, and did not just lack evidence."""
+    """Whether evalguard itself was in trouble, and did not only lack evidence."""
     return "evalguard could not" in why or "could not be tagged" in why or bool(UNEXPECTED.search(why))
 
 

@@ -64,7 +64,7 @@ def unproven_report() -> Report:
 
 
 def repaired() -> Report:
-    return replace(failing(), verdict=Verdict.REPAIRED, repair={"moved": 50, "summary": "50 rows put back in order"})
+    return replace(failing(), verdict=Verdict.REPAIRED, repair={"moved": 50, "summary": "50 rows reordered"})
 
 
 BY_VERDICT = {"PASS": passing, "REPAIRED": repaired, "UNPROVEN": unproven_report, "FAIL": failing}
@@ -79,7 +79,7 @@ def full() -> Report:
         source={"kind": "pydataset", "type": "Digits", "facts": {"workers": 4, "batch_size": 8}},
         stages={"source": "wrong", "transport": "right", "labels": "unknown"},
         diagnosis=(
-            Cause("`shuffle=True`", True, "Digits says shuffle=True", "before: a\nafter:  b", "keras 3.15"),
+            Cause("`shuffle=True`", True, "Digits has shuffle=True", "before: a\nafter:  b", "keras 3.15"),
             *report.diagnosis,
         ),
         hazards=("the source is ahead: 2 more batches were taken",),
@@ -89,7 +89,7 @@ def full() -> Report:
             "accuracy": MetricImpact(as_scored=0.1, realigned=0.95, difference=-0.85),
             "auc": MetricImpact(note="unchanged"),
         },
-        repair={"refused": "rows are not known"},
+        repair={"refused": "2 rows are not identified"},
         cost={"seconds": 0.012, "share": 0.008},
     )
 

@@ -45,7 +45,7 @@ def test_a_folder_that_is_a_file_is_named_with_the_reason(tmp_path):
         FileSink(tmp_path / "out").write(report(), {"report.json": "{}"})
 
 
-def test_a_report_that_cannot_be_taken_away_is_told(tmp_path):
+def test_a_report_that_cannot_be_removed_is_reported(tmp_path):
     (tmp_path / "report.json").mkdir()
     with pytest.raises(SinkError, match="not the report of this evaluation"):
         FileSink(tmp_path).begin("digits")

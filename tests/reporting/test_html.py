@@ -74,7 +74,7 @@ def assert_inert(text):
     for name, value in page.attributes:
         assert "url(" not in (value or "")
         assert name != "style" or re.fullmatch(r"color:var\(--\w+\)", value)
-    # A newline is the only character that is not seen.
+    # A newline is the only invisible character.
     assert all(character.isprintable() or character == "\n" for character in text)
     return page
 
@@ -89,15 +89,15 @@ def test_the_verdict_comes_first(name):
     assert " ".join(said).lower() == report.headline.replace(":", "", 1).lower()
 
 
-def test_a_failure_tells_where_why_what_it_did_and_what_to_change():
+def test_a_failure_shows_where_and_why_its_effect_and_the_fix():
     page = assert_inert(to_html(samples.full()))
     for part in (
-        "Where order was lost source wrong transport right labels not known",
+        "Where the order was lost source wrong transport right labels not known",
         "shuffle=True Certain: the fact that confirms it was observed. Reproduced with keras 3.15.",
         "before a after b",
-        "accuracy as scored 0.1 realigned 0.95 difference -0.85",
+        "accuracy as scored 0.1 after realignment 0.95 difference -0.85",
         "the source is ahead: 2 more batches were taken",
-        "42 rows came out after a row of a later sample",
+        "42 rows are out of order",
         "0 42 images/0042.png 0 images/0000.png",
         "30 more are not listed",
         "which of several equal samples a row is",
@@ -106,18 +106,18 @@ def test_a_failure_tells_where_why_what_it_did_and_what_to_change():
         "keras 3.15.0",
     ):
         assert part in page.text
-    assert page.text.count("Likely: the pattern fits") == 1
+    assert page.text.count("Likely: the pattern matches") == 1
 
 
-def test_a_pass_tells_what_was_proven_and_nothing_of_causes():
+def test_a_pass_shows_what_was_proven_and_no_cause():
     page = assert_inert(to_html(samples.passing()))
-    assert "What was proven Proof identity : every row's sample is known, and is the label row" in page.text
+    assert "What was proven Proof identity : the sample of every row is known, and is the one whose label" in page.text
     assert "Cause" not in page.text
     assert "How far rows are" not in page.text
 
 
 def test_a_failure_does_not_claim_that_rows_are_right():
-    assert "is the label row it is scored against" not in Page(to_html(samples.failing())).text
+    assert "is the one whose label the row is scored against" not in Page(to_html(samples.failing())).text
 
 
 def test_an_unproven_report_gives_the_line_that_would_prove_it():
@@ -137,7 +137,7 @@ def test_nothing_is_loaded_and_no_script_may_run():
         assert word not in text
 
 
-def test_plots_and_tables_have_words_for_those_who_do_not_see_them():
+def test_plots_and_tables_have_texts_for_screen_readers():
     text = to_html(samples.full())
     assert text.count('<svg xmlns="http://www.w3.org/2000/svg"') == 2
     assert len(re.findall(r'role="img" aria-label="[^"]{20,}"', text)) == 2
@@ -229,11 +229,11 @@ def test_a_notebook_shows_a_report_as_its_page_in_a_frame():
     assert report._repr_html_() == to_frame(report)
 
 
-def test_figures_of_a_metric_stand_apart_from_what_is_said_of_it():
-    told = MetricImpact(as_scored=0.25, at_least=0.5, at_most=0.75, note="2 samples have no prediction of their own")
-    report = replace(samples.failing(), impact={"f1": told, "mine": MetricImpact(error="ValueError: <b>")})
+def test_values_of_a_metric_are_separate_from_its_notes():
+    bounds = MetricImpact(as_scored=0.25, at_least=0.5, at_most=0.75, note="2 samples have no prediction")
+    report = replace(samples.failing(), impact={"f1": bounds, "mine": MetricImpact(error="ValueError: <b>")})
     page = to_html(report)
-    figures = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", page[page.index('<div class="impact">') :])
-    assert figures[:3] == [("as scored", "0.25"), ("at least", "0.5"), ("at most", "0.75")]
-    assert '<p class="told">2 samples have no prediction of their own</p>' in page
-    assert '<p class="told">error: ValueError: &lt;b&gt;</p>' in page
+    values = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", page[page.index('<div class="impact">') :])
+    assert values[:3] == [("as scored", "0.25"), ("at least", "0.5"), ("at most", "0.75")]
+    assert '<p class="remark">2 samples have no prediction</p>' in page
+    assert '<p class="remark">error: ValueError: &lt;b&gt;</p>' in page

@@ -89,7 +89,7 @@ def test_order_is_not_checked_where_it_does_not_matter():
     assert outcomes(report)["duplicate"] == ""
 
 
-def test_a_finding_of_another_kind_has_a_test_of_its_own():
+def test_a_finding_of_another_kind_has_a_separate_test():
     finding = Finding(Reason.REUSED, 1, "the generator had been started")
     report = replace(samples.failing(), findings=(finding,))
     assert outcomes(report)["source_reused"] == "failure"

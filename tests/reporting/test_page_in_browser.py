@@ -114,7 +114,7 @@ def test_a_script_would_have_run_had_it_been_let_in(load):
 @pytest.mark.parametrize("name", [*PAGES, *HOSTILE_PAGES])
 def test_nothing_overflows(load, name, width):
     page = unlocked(to_html({**PAGES, **HOSTILE_PAGES}[name]), MEASURE)
-    # In a frame, as MLflow shows it; and a window of its own is never narrower than 500 pixels.
+    # In a frame, as MLflow shows it; a browser window is never narrower than 500 pixels.
     frame = f'<iframe style="width:{width}px;height:900px;border:0" srcdoc="{html.escape(page)}"></iframe>'
     found = told(load(f"<!doctype html><title>frame</title><body>{frame}</body>"))
     assert found["width"] == width

@@ -26,7 +26,7 @@ def drawn_of(samples, n_labels=None, **options):
 
 
 def brute_text_plot(samples, n_labels, width, height):
-    """Every row looked at by itself."""
+    """The marks of each cell, from every row separately."""
     across, up = max(len(samples), n_labels), n_labels
     found: dict[tuple[int, int], set[str]] = {}
     for row, sample in enumerate(samples):
@@ -58,7 +58,7 @@ def test_the_plot_in_characters_of_many_rows_is_a_line():
     assert lines == ["                oooo", "            oooo", "        oooo", "    oooo", "oooo"]
 
 
-def test_a_raster_s_rows_are_told_neither_right_nor_wrong():
+def test_rows_of_a_raster_are_neither_right_nor_wrong():
     drawn = drawn_of(np.random.default_rng(0).permutation(10_000))
     assert drawn.columns
     text = "".join(text_plot(drawn, 30, 6))
@@ -102,7 +102,7 @@ def test_runs_are_strokes_from_their_first_row_to_their_last(samples, n, right, 
     assert {tuple(round(value, 1) for value in mark) for mark in marks(root, "wrong")} == wrong
 
 
-def test_few_rows_are_dots_of_their_own():
+def test_few_rows_are_separate_dots():
     root = ET.fromstring(alignment(drawn_of([0, 2, 1, 3])))  # noqa: S314 - made here
     dots = [path for path in root.iter(f"{SVG}path") if path.get("stroke-width") == "6"]
     assert "".join(path.get("d", "") for path in dots).count("M") == 4
@@ -135,10 +135,10 @@ def test_a_raster_draws_each_field_once_at_its_level(n, seed):
 def test_the_plot_says_in_words_what_it_shows():
     told = described(drawn_of([0, 1, 3, 2, -2], 5))
     assert told == (
-        "Alignment plot, 5 delivered rows across, 5 samples up. "
-        "2 rows lie on the diagonal, 2 beside it, in 3 runs, 1 are no labelled sample or not known to be one."
+        "Alignment plot, 5 delivered rows on the x axis, 5 samples on the y axis. "
+        "2 rows lie on the diagonal, 2 off it, in 3 runs; 1 are foreign or unknown."
     )
-    assert "fields, darker where there are more" in described(drawn_of(np.random.default_rng(0).permutation(5000)))
+    assert "fields, darker for more rows" in described(drawn_of(np.random.default_rng(0).permutation(5000)))
 
 
 @pytest.mark.parametrize(
@@ -172,17 +172,17 @@ def test_a_plot_file_stands_alone_and_there_is_none_without_a_plot():
 # -- The histogram ----------------------------------------------------------------------------------------------------
 
 
-def test_bars_are_as_high_as_their_counts_and_those_in_place_have_another_colour():
+def test_bars_are_as_high_as_their_counts_and_those_in_position_have_another_colour():
     root = ET.fromstring(displacement([[-3, -3, 10], [0, 0, 40], [1, 1, 20]]))  # noqa: S314 - made here
     bars = [(bar.get("class"), float(bar.get("height", "0"))) for bar in root.iter(f"{SVG}rect")]
     assert bars == [("wrong-fill", BARS / 4), ("right-fill", BARS), ("wrong-fill", BARS / 2)]
     assert root.get("aria-label") == (
-        "Displacement histogram: 10 rows early, 40 in or near their place, 20 late; from -3 to 1 places."
+        "Displacement histogram: 10 rows early, 40 in or near position, 20 late; from -3 to 1 positions."
     )
 
 
 @pytest.mark.parametrize("histogram", [[], "x", [[1, 2]], [["a", "b", "c"]], [[2, 1, 5]], [[0, 0, -1]], [None]])
-def test_a_histogram_of_an_unknown_form_is_none(histogram):
+def test_a_histogram_of_an_unknown_form_is_not_drawn(histogram):
     assert displacement(histogram) is None
 
 

@@ -29,7 +29,7 @@ def test_a_failure_says_how_many_rows_are_wrong_and_which_come_first():
 
 def test_a_pass_says_what_was_proven():
     text = to_text(evalguard.check(indices=range(5), labels=5))
-    assert text.startswith("check: PASS: all 5 predictions stand at their own label (proof: identity)\n")
+    assert text.startswith("check: PASS: all 5 predictions match their labels (proof: identity)\n")
 
 
 def test_the_line_that_would_prove_it_can_be_pasted():
@@ -58,7 +58,7 @@ def test_what_is_wrong_and_what_to_do_is_not_crowded_out():
     crowd = tuple(f"hazard number {number}, at some length so that it takes a line" for number in range(40))
     text = to_text(replace(report, hazards=crowd, not_proven=crowd), width=60)
     assert len(text.splitlines()) <= 25
-    for word in ("FAIL", "found", "cause", "cure", "to do", "metric"):
+    for word in ("FAIL", "found", "cause", "fix", "to do", "metric"):
         assert word in text
     assert " …\n" in text
 

@@ -1,7 +1,7 @@
 """The methods that Keras calls on a callback. Not a subclass of either Keras' class, so that one object serves both.
 
 Keras 3 (3.15, ``callbacks/callback_list.py``) and tf_keras (2.21, ``callbacks.py``) call these by
-name. ``tests/guards/test_validation_guard.py`` compares the names with those of both classes.
+name. ``tests/guards/test_fit_callback.py`` compares the names with those of both classes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Long arrays, some rows at a time: what is read off 10^8 rows needs the memory of one chunk."""
+"""Long arrays in chunks of rows: reading 10^8 rows needs the memory of one chunk only."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ SORTED_BITS = 23
 
 
 def chunks(n_rows: int) -> Iterator[slice]:
-    """Stretches of at most ``ROWS`` rows that follow each other."""
+    """Consecutive slices of at most ``ROWS`` rows."""
     for start in range(0, n_rows, ROWS):
         yield slice(start, min(start + ROWS, n_rows))
 
 
 def small_type(*bounds: int) -> type[np.signedinteger[Any]]:
-    """Integers of half the size where samples and rows up to these bounds fit."""
+    """int32 if values up to these bounds fit, else int64."""
     return np.int32 if max(bounds) < np.iinfo(np.int32).max else np.int64
 
 
 def counts_up(values: Ints, first: int = 0, modulo: int = 0) -> bool:
-    """Whether the values are ``first``, ``first + 1``, …; with ``modulo``, of what is left of these."""
+    """Whether the values are ``first``, ``first + 1``, …, each ``% modulo`` if that is given."""
     for rows in chunks(len(values)):
         expected = np.arange(first + rows.start, first + rows.stop)
         if not np.array_equal(values[rows], expected % modulo if modulo else expected):
@@ -35,18 +35,18 @@ def counts_up(values: Ints, first: int = 0, modulo: int = 0) -> bool:
 
 
 def equal(one: NDArray[Any], other: NDArray[Any]) -> bool:
-    """Whether both arrays are of one length and hold the same."""
+    """Whether both arrays have the same length and values."""
     return len(one) == len(other) and all(np.array_equal(one[rows], other[rows]) for rows in chunks(len(one)))
 
 
 def rising(values: NDArray[Any]) -> bool:
-    """Whether each value is more than the one before."""
+    """Whether each value is greater than the one before."""
     return all((values[rows.start + 1 : rows.stop + 1] > values[rows]).all() for rows in chunks(len(values) - 1))
 
 
 def n_distinct(values: NDArray[np.integer[Any]]) -> int:
-    """How many different integers there are: ``len(np.unique(values))``, some of them at a time."""
-    # Those with equal last bits together, in as many passes as it takes to sort not too many at once.
+    """Number of distinct integers, ``len(np.unique(values))`` with less memory."""
+    # One pass per group of equal last bits, with as many groups as keep each sort small.
     mask = (1 << max(0, len(values) - 1 >> SORTED_BITS).bit_length()) - 1
     return sum(_n_distinct_with(values, mask, bits) for bits in range(mask + 1))
 
@@ -58,21 +58,21 @@ def _n_distinct_with(values: NDArray[np.integer[Any]], mask: int, bits: int) -> 
         part = values[rows]
         found.append(part[part & part.dtype.type(mask) == bits] if mask else part)
         size += len(found[-1])
-        if size > least + (2 << SORTED_BITS):  # many have these bits, or are equal
+        if size > least + (2 << SORTED_BITS):  # many values have these bits, or are equal
             found = [_sorted_set(found)]
             size = least = len(found[0])
     return len(_sorted_set(found)) if found else 0
 
 
 def _sorted_set(parts: list[NDArray[Any]]) -> NDArray[Any]:
-    # Not `np.unique`: since NumPy 2.3 it keeps a table of hashes, many times slower on so many.
+    # Not `np.unique`: since NumPy 2.3 it uses a hash table, which is many times slower on this many values.
     values = np.concatenate(parts)
     values.sort()
     return np.concatenate([values[:1], values[1:][values[1:] != values[:-1]]])
 
 
 def first_true(mask: NDArray[np.bool_], limit: int) -> NDArray[np.int64]:
-    """The first places that are True, at most ``limit``."""
+    """The positions of the first True values, at most ``limit``."""
     found = np.zeros(0, dtype=np.int64)
     for rows in chunks(len(mask)):
         found = np.concatenate([found, np.flatnonzero(mask[rows])[:limit] + rows.start])

@@ -1,10 +1,9 @@
-"""Columns of int64 in runs: an evaluation in order takes a few bytes, whatever the number of its rows.
+"""Run-length columns of int64: an evaluation in order takes a few bytes for any number of rows.
 
 A run is its first value and its length; each value is ``step`` more than the one
-before (1 for row numbers, 0 for batch sizes). A column without order falls back
-to plain arrays, so it never takes much more than eight bytes a row, or four
-where its values fit 32 bits; beyond what the call may keep in memory they go to
-disk.
+before (1 for row numbers, 0 for batch sizes). A column without runs falls back to
+plain arrays, so it never takes much more than eight bytes per row, or four if its
+values fit 32 bits. Rows beyond the memory budget of the call go to disk.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ Int64 = NDArray[np.int64]
 
 Part = tuple[Int64, Int64] | Ints
 
-# Runs shorter than this on average are kept as plain values.
+# If the mean run is shorter than this, values are stored plainly.
 MIN_MEAN_RUN = 8
 _MAX_OPEN_RUNS = 1 << 12
 
@@ -31,16 +30,16 @@ _MAX_OPEN_RUNS = 1 << 12
 class RunLengthColumn:
     """A growing column of int64.
 
-    ``len(runs)`` is its rows, ``np.asarray(runs)`` the plain array.
+    ``len(runs)`` is the number of rows, ``np.asarray(runs)`` the array.
 
     Args:
-        step: What each value of a run is more than the one before: 0 or 1.
-        memory: Shared with other columns; by default one of its own.
+        step: Difference between neighbours in a run: 0 or 1.
+        memory: Budget shared with other columns; a new one by default.
     """
 
     def __init__(self, step: int = 1, memory: MemoryBudget | None = None) -> None:
         self._step = step
-        # The first rows may be on disk. Then folded runs of many appends and plain stretches, in the order of the rows.
+        # In row order: rows on disk, then closed parts (runs or plain values), then the open runs.
         self._storage = ColumnStorage(memory or MemoryBudget(), np.int64)
         self._parts: list[Part] = []
         self._n_compact = 0
@@ -50,7 +49,7 @@ class RunLengthColumn:
 
     @classmethod
     def of(cls, values: Any, step: int = 1, memory: MemoryBudget | None = None) -> RunLengthColumn:
-        """The column of a ``range``, an array or a sequence."""
+        """A column with the values of a ``range``, an array or a sequence."""
         runs = cls(step, memory)
         if isinstance(values, range) and values.step == step == 1:
             runs.extend_run(values.start, len(values))
@@ -63,11 +62,11 @@ class RunLengthColumn:
         return self._rows
 
     def append(self, value: int) -> None:
-        """One more row."""
+        """Append one row."""
         self.extend_run(value, 1)
 
     def extend_run(self, first: int, length: int) -> None:
-        """A run of rows."""
+        """Append a run of rows."""
         if length <= 0:
             return
         self._rows += length
@@ -82,7 +81,7 @@ class RunLengthColumn:
             self._close(keep=1)
 
     def extend(self, values: Int64) -> None:
-        """Rows as an array."""
+        """Append an array of rows."""
         if not len(values):
             return
         starts = np.flatnonzero(np.diff(values) != self._step) + 1
@@ -101,7 +100,7 @@ class RunLengthColumn:
         return self._step == 1 and folded and not self._parts and not self._storage.rows
 
     def may_contain(self, value: int) -> bool:
-        """Whether some run reaches over this value."""
+        """Whether some run covers this value."""
         for part in self._all():
             first, length = part if isinstance(part, tuple) else (part, np.int64(1))
             if ((first <= value) & (value < first + np.maximum(1, self._step * length))).any():
@@ -109,7 +108,7 @@ class RunLengthColumn:
         return False
 
     def lowest(self) -> int:
-        """The least value; 0 where there is none."""
+        """The smallest value; 0 if the column is empty."""
         firsts = (part[0] if isinstance(part, tuple) else part for part in self._all())
         return min((int(part.min()) for part in firsts if len(part)), default=0)
 
@@ -126,17 +125,17 @@ class RunLengthColumn:
 
     @property
     def n_bytes(self) -> int:
-        """What the column takes in memory, about."""
+        """Approximate memory of the column, in bytes."""
         arrays = [array for part in self._parts for array in (part if isinstance(part, tuple) else (part,))]
         return sum(array.nbytes for array in arrays) + 72 * len(self._firsts)
 
     @property
     def n_bytes_on_disk(self) -> int:
-        """What it takes there."""
+        """Bytes of the column in its temporary file."""
         return self._storage.n_bytes
 
     def runs(self) -> tuple[Int64, Int64]:
-        """First value and length of each run, in the order of the rows; plain stretches as runs of one row."""
+        """First value and length of each run, in row order; plain values as runs of one row."""
         firsts, lengths = [], []
         for part in self._all():
             first, length = part if isinstance(part, tuple) else (part, np.ones(len(part), dtype=np.int64))
@@ -145,9 +144,9 @@ class RunLengthColumn:
         return np.concatenate(firsts), np.concatenate(lengths)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """The plain array, shape ``(rows,)``; where it is beyond the memory on disk, and then read-only."""
+        """The array, shape ``(rows,)``; memory-mapped and read-only if it exceeds the memory budget."""
         if copy is False:
-            msg = "a column in runs has no array that could be shared; expected copy=None or True"
+            msg = "a run-length column has no array that could be shared; expected copy=None or True"
             raise ValueError(msg)
         rows = self._on_disk()
         if rows is None:
@@ -161,13 +160,13 @@ class RunLengthColumn:
         return rows if dtype is None else rows.astype(dtype, copy=False)
 
     def _on_disk(self) -> Int64 | None:
-        """All rows in a file, where they are beyond the memory and the disk takes them."""
+        """All rows as a mapped file if they exceed the memory budget; None if they fit or the disk is full."""
         if self._storage.rows:
             self._close()
             if self._parts and self._spill():
                 return self._storage.mapped()
             return None if self._parts else self._storage.mapped()
-        # Runs may well be in memory, and all their rows not.
+        # The runs may fit in memory although the expanded rows do not.
         return None if self._storage.fits(self._rows) else self._storage.write_separate(self._plain(self._all()))
 
     def _all(self) -> Iterator[Part]:
@@ -204,7 +203,7 @@ class RunLengthColumn:
         return np.array(self._firsts, dtype=np.int64), np.array(self._lengths, dtype=np.int64)
 
     def _close(self, keep: int = 0) -> None:
-        """Put the latest runs away as arrays, all but ``keep`` of them; as plain values where that is smaller."""
+        """Turn the open runs, except the last ``keep``, into arrays; into plain values if that is smaller."""
         cut = len(self._firsts) - keep
         if cut <= 0:
             return
@@ -215,20 +214,20 @@ class RunLengthColumn:
         self._add_part((firsts, lengths) if folded else _small(self._spread(firsts, lengths)))
 
     def _add_part(self, part: Part) -> None:
-        """One more part, of the rows before the latest runs."""
+        """Add a closed part before the open runs."""
         self._parts.append(part)
         if self._storage.add_bytes(sum(array.nbytes for array in part) if isinstance(part, tuple) else part.nbytes):
             self._compact()
 
     def _compact(self) -> None:
         if not self._storage.full or not self._spill():
-            # Of many small arrays the heads take as much as the rows.
+            # The headers of many small arrays take as much memory as their rows.
             kinds = itertools.groupby(self._parts[self._n_compact :], lambda part: isinstance(part, tuple))
             self._parts[self._n_compact :] = [part for folded, group in kinds for part in _merged(folded, group)]
             self._n_compact = len(self._parts)
 
     def _spill(self) -> bool:
-        """Move all rows but the latest runs to disk; False where it does not take them."""
+        """Move all closed parts to disk; False if the disk is full."""
         if not self._storage.write(self._plain(self._parts)):
             return False
         self._parts, self._n_compact = [], 0
@@ -240,5 +239,5 @@ def _merged(folded: bool, parts: Iterable[Any]) -> list[Part]:
 
 
 def _small(values: Int64) -> Ints:
-    """A copy, of 32 bits where they suffice."""
+    """A copy as int32 if the values fit, else as int64."""
     return values.astype(small_type(*(abs(int(value)) for value in (values.min(), values.max()))))

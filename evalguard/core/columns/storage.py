@@ -1,7 +1,7 @@
-"""Columns that outgrow the memory a call may take: what is beyond it lies in a temporary file, mapped to be judged.
+"""Columns that exceed the memory budget of a call: the excess goes to a temporary file, which is mapped for judging.
 
-The file has no name and goes with its last user, exceptions included. A disk that
-takes no more costs nothing but memory: columns then stay there, and it is said.
+The file has no name, so it disappears with its last user, after an exception too.
+If the disk is full, columns stay in memory, and the report says so.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from numpy.typing import DTypeLike, NDArray
 from evalguard.errors import ConfigError
 
 TRACE_MEMORY = 1 << 30
-# A column asks for room once in so many bytes, not with each batch.
+# A column checks the budget once per block of this many bytes, not with each batch.
 BLOCK = 1 << 20
-# Columns of one call that may each hold such a block without having asked.
+# Columns of one call that may each hold such a block uncounted.
 COLUMNS = 8
 SIZE = r"^\d+(\.\d+)? ?([kKMGT]i?)?B$"
 _PREFIXES = " KMGT"
@@ -32,10 +32,10 @@ def size_in_bytes(size: int | str, option: str = "trace_memory") -> int:
 
     Args:
         size: Bytes, or text such as ``512 MiB`` (of 1024) or ``2 GB`` (of 1000).
-        option: What it is called, for the message.
+        option: Name of the option, for the message.
 
     Raises:
-        ConfigError: It is no size, or none above zero.
+        ConfigError: It is not a size above zero.
     """
     found = 0
     if isinstance(size, str) and re.match(SIZE, size.strip()):
@@ -46,18 +46,18 @@ def size_in_bytes(size: int | str, option: str = "trace_memory") -> int:
         found = size
     if found <= 0:
         shown = repr(size)[:60]
-        msg = f"{option}: expected a number of bytes above zero, or such as '512 MiB' or '2 GB'; found {shown}"
+        msg = f"{option}: expected a number of bytes above zero, or text such as '512 MiB' or '2 GB'; found {shown}"
         raise ConfigError(msg)
     return found
 
 
 class MemoryBudget:
-    """What the columns of one call may keep in memory together.
+    """The memory that the columns of one call share.
 
     Attributes:
-        limit: Bytes.
-        used: Bytes that columns have asked for and hold.
-        problem: Why a column is in memory that should be on disk; empty if none is.
+        limit: Bytes that may be used.
+        used: Bytes that are in use and counted.
+        problem: Why rows that should be on disk are in memory; empty if none are.
     """
 
     __slots__ = ("limit", "problem", "used")
@@ -69,16 +69,16 @@ class MemoryBudget:
 
     @property
     def block(self) -> int:
-        """Bytes by which a column grows before it asks for room."""
+        """Bytes by which a column grows before it checks the budget."""
         return min(BLOCK, self.limit // COLUMNS)
 
     def fits(self, n_bytes: int) -> bool:
-        """Whether there is room for so many bytes more; always, where the disk has refused to take any."""
+        """Whether ``n_bytes`` more are within the limit; always True once the disk has failed."""
         return bool(self.problem) or self.used + n_bytes <= self.limit
 
 
 class ColumnStorage:
-    """One column's part of the memory, and its file once it has outgrown it.
+    """One column's share of the memory budget, and its file once it exceeds that.
 
     Attributes:
         rows: Rows in the file, the first of the column.
@@ -92,7 +92,7 @@ class ColumnStorage:
         self._file: IO[bytes] | None = None
 
     def __del__(self) -> None:
-        # What is mapped stays.
+        # A mapping of the file stays valid.
         if self._file is not None:
             self._file.close()
 
@@ -102,7 +102,7 @@ class ColumnStorage:
         return self.rows * self._dtype.itemsize
 
     def add_bytes(self, n_bytes: int) -> bool:
-        """Note that the column holds so many bytes more; True, once in a while: it must settle what it holds."""
+        """Count ``n_bytes`` more; True once per block: the column must then compact its parts or spill them."""
         self._uncounted += n_bytes
         if self._uncounted <= self._memory.block:
             return False
@@ -112,15 +112,15 @@ class ColumnStorage:
 
     @property
     def full(self) -> bool:
-        """Whether the column must go to disk now."""
+        """Whether the column must spill to disk now."""
         return not self._memory.fits(0)
 
     def fits(self, rows: int) -> bool:
-        """Whether there is room for a plain array of so many rows."""
+        """Whether an array of this many rows is within the limit."""
         return self._memory.fits(rows * self._dtype.itemsize)
 
     def write(self, arrays: Iterable[NDArray[Any]]) -> bool:
-        """Put rows behind those in the file; False: the disk took none, and they must stay in memory."""
+        """Append rows to the file; False if the disk is full, and the rows must stay in memory."""
         rows = self.rows
         try:
             if self._file is None:
@@ -141,12 +141,12 @@ class ColumnStorage:
         return True
 
     def write_separate(self, arrays: Iterable[NDArray[Any]]) -> NDArray[Any] | None:
-        """A whole column in a file of its own, mapped; None: the disk took none."""
+        """A whole column in a separate file, mapped; None if the disk is full."""
         storage = ColumnStorage(self._memory, self._dtype)
         return storage.mapped() if storage.write(arrays) else None
 
     def mapped(self) -> NDArray[Any]:
-        """The rows in the file, read-only: they are in memory as long as the system likes."""
+        """The rows in the file, memory-mapped and read-only."""
         if self._file is None or not self.rows:
             return np.zeros(0, dtype=self._dtype)
         view = mmap.mmap(self._file.fileno(), self.n_bytes, access=mmap.ACCESS_READ)
@@ -156,11 +156,11 @@ class ColumnStorage:
 class ColumnBuffer:
     """A growing array of one type.
 
-    ``len(buffer)`` is its rows, ``buffer.array()`` the whole, ``pile[start:stop]`` some of its rows.
+    ``len(buffer)`` is the number of rows, ``buffer.array()`` the array, ``buffer[start:stop]`` a part of it.
 
     Args:
-        dtype: Of the whole.
-        memory: Shared with other columns; by default one of its own.
+        dtype: dtype of the array.
+        memory: Budget shared with other columns; a new one by default.
     """
 
     __slots__ = ("_n_compact", "_parts", "_rows", "_storage")
@@ -175,7 +175,7 @@ class ColumnBuffer:
         return self._rows
 
     def append(self, part: NDArray[Any]) -> None:
-        """More rows."""
+        """Append rows."""
         self._parts.append(part)
         self._rows += len(part)
         if self._storage.add_bytes(part.nbytes):
@@ -183,7 +183,7 @@ class ColumnBuffer:
 
     def _compact(self) -> None:
         if not self._storage.full or not self._spill():
-            # Of many small arrays the heads take as much as the rows.
+            # The headers of many small arrays take as much memory as their rows.
             self._parts[self._n_compact :] = [np.concatenate(self._parts[self._n_compact :])]
             self._n_compact = len(self._parts)
 
@@ -194,7 +194,7 @@ class ColumnBuffer:
         return True
 
     def __getitem__(self, rows: slice) -> NDArray[Any]:
-        """Rows from ``start`` to ``stop``; quick for the latest."""
+        """Rows from ``start`` to ``stop``; fast for the latest ones."""
         start, stop, _ = rows.indices(self._rows)
         found, end = [], self._rows
         for part in reversed(self._parts):
@@ -207,7 +207,7 @@ class ColumnBuffer:
         return np.concatenate(found[::-1]) if found else self._storage.mapped()[:0]
 
     def array(self) -> NDArray[Any]:
-        """All rows: mapped where they are on disk, and then read-only."""
+        """All rows; memory-mapped and read-only if they are on disk."""
         if self._storage.rows and self._parts:
             self._spill()
         if not self._parts:
@@ -216,7 +216,7 @@ class ColumnBuffer:
 
 
 def concatenated(arrays: Iterable[NDArray[Any]], memory: MemoryBudget) -> NDArray[Any]:
-    """Arrays of one type behind each other; on disk where they are beyond the memory."""
+    """Concatenate arrays of one dtype; on disk if they exceed the memory budget."""
     buffer: ColumnBuffer | None = None
     for array in arrays:
         if buffer is None:
@@ -226,7 +226,7 @@ def concatenated(arrays: Iterable[NDArray[Any]], memory: MemoryBudget) -> NDArra
 
 
 def on_disk(array: NDArray[Any]) -> bool:
-    """Whether an array's rows are those of a file that is mapped."""
+    """Whether an array is a memory-mapped file."""
     base: Any = array
     while isinstance(base, np.ndarray):
         base = base.base

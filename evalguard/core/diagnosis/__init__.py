@@ -1,9 +1,9 @@
 """Likely causes of a misalignment, from its pattern and the life of the source.
 
-Each recogniser looks for one signature and names one cause, with its evidence
-in numbers and the change that cures it. A cause is *certain* only where the
-fact that confirms it was observed; a pattern that fits is not enough. Certain
-causes come first, then the more specific patterns before the more general.
+Each recogniser detects one signature and names one cause, with the evidence in
+numbers and the fix. A cause is *certain* only if the fact that confirms it was
+observed; a matching pattern is not enough. Certain causes come first, then
+specific patterns before general ones.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_CAUSES = 3
 
 Recogniser = Callable[[View], Cause | None]
 
-# In each group the more specific stands before the more general.
+# In each group specific recognisers come before general ones.
 STARTS: tuple[Recogniser, ...] = (
     orders.buffer,
     starts.ahead,
@@ -38,7 +38,7 @@ TOO_MANY: tuple[Recogniser, ...] = (
     counts.wrapped,
 )
 KNOWN_ORDERS: tuple[Recogniser, ...] = (sorted_orders.sorted_otherwise, sorted_orders.stride, orders.queue)
-# Any disorder looks random to these: they are asked where none of the above explains it.
+# These match any disorder, so they run only if none of the groups above explains it.
 RANDOM_ORDERS: tuple[Recogniser, ...] = (orders.batches, orders.reshuffled, orders.shuffled, orders.window)
 LABELLING: tuple[Recogniser, ...] = (labelling.label_file, labelling.unpaired, labelling.shifted)
 TOO_FEW: tuple[Recogniser, ...] = (
@@ -52,17 +52,17 @@ TOO_FEW: tuple[Recogniser, ...] = (
 
 
 def diagnose(trace: Trace, samples: Int64 | None, labels: LabelTable) -> tuple[Cause, ...]:
-    """Causes that fit, most likely first.
+    """The causes that match, most likely first.
 
     Args:
         trace: What was observed.
-        samples: Sample of each delivered row, int64; None where identity is
+        samples: Sample of each delivered row, int64; None if the samples are
             not known.
         labels: The external labels.
 
     Returns:
-        At most ``MAX_CAUSES``; where nothing fits, one that says so and
-        describes the pattern.
+        At most ``MAX_CAUSES``; if none matches, one that says so and describes
+        the pattern.
     """
     view = View(trace, labels, samples)
     found = _recognised(view, STARTS + TOO_MANY + KNOWN_ORDERS)

@@ -1,4 +1,4 @@
-"""Too many rows, or too few: tails cut off, streams that start again, copies, samples left out."""
+"""Too many rows or too few: dropped tails, streams that start again, copies, samples left out."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import numpy as np
 from evalguard.core import arrivals
 from evalguard.core.columns.chunks import counts_up
 from evalguard.core.diagnosis import remedies_for_counts
-from evalguard.core.diagnosis.view import View, cause, listed, plural
+from evalguard.core.diagnosis.view import View, cause, listed
 from evalguard.core.findings import Cause
 from evalguard.core.matching import occurrence
+from evalguard.core.plural import plural
 from evalguard.core.trace import Int64
 
 FULL_BATCHES = "partial batch thrown away at each pass"
@@ -27,11 +28,15 @@ OTHERS = "rows that are none of the labelled samples: another selection of the d
 MAX_REPLICAS = 1024
 
 
+def _verb(count: int, one: str, many: str) -> str:
+    return one if count == 1 else many
+
+
 # -- Too many rows ----------------------------------------------------------------------------------------------------
 
 
 def full_batches(view: View) -> Cause | None:
-    """0..K-1, 0..K-1: rows short of a batch at the end of a pass never come."""
+    """0..K-1, 0..K-1: the rows of the last, partial batch of a pass are never emitted."""
     if not view.batch or not view.n % view.batch:
         return None
     full = view.n - view.n % view.batch
@@ -42,7 +47,7 @@ def full_batches(view: View) -> Cause | None:
         certain=True,
         evidence=(
             f"after sample {full - 1} comes sample 0 again: {full:,} = {view.n:,} - {view.n:,} mod {view.batch}, "
-            f"so the last {plural(view.n - full, 'sample')} never come"
+            f"so the last {plural(view.n - full, 'sample')} {_verb(view.n - full, 'is', 'are')} never emitted"
         ),
         reproduced="keras 3.15, tf_keras 2.21",
         **remedies_for_counts.full_batches(view, view.batch),
@@ -50,20 +55,20 @@ def full_batches(view: View) -> Cause | None:
 
 
 def _wraps(view: View) -> int:
-    """Rows after the last label, where the stream is in order and begins again; else 0."""
+    """Number of rows after the last label, if the stream is in order and starts again; else 0."""
     extra = view.n_rows - view.n
     return extra if extra > 0 and view.wraps_after(view.n) else 0
 
 
 def wrapped(view: View) -> Cause | None:
-    """Rows 0..r again at the end."""
+    """The stream ends with samples 0..r again."""
     extra = view.n_rows - view.n
     if extra <= 0:
         return None
     steps = view.fact("steps")
     counted = bool(steps and view.batch) and steps * view.batch >= view.n_rows > (steps - 1) * view.batch
     again = _wraps(view)
-    # Where samples are unknown or shuffled, only a number of steps that explains the rows points here.
+    # With samples unknown or shuffled, only a number of steps that explains the rows is evidence for this cause.
     if not again and (not counted or view.foreign or (view.samples is not None and view.missing.size)):
         return None
     evidence = f"{plural(view.n_rows, 'row')} for {plural(view.n, 'label')}"
@@ -88,7 +93,7 @@ def padded(view: View) -> Cause | None:
     tail = view.rows[view.n :]
     declared = view.trace.padding is not None and bool(view.trace.padding[view.n : view.n_rows].all())
     one = bool((tail == tail[0]).all()) and 0 <= tail[0] < view.n
-    # One copy of sample 0 may as well be the beginning of a second pass.
+    # One copy of sample 0 may also be the start of a second pass.
     if not declared and (not one or (tail[0] == 0 and extra == 1 and view.kind != "arrays")):
         return None
     whole = bool(view.batch) and view.n_rows % view.batch == 0
@@ -104,7 +109,7 @@ def padded(view: View) -> Cause | None:
 
 
 def sampler(view: View) -> Cause | None:
-    """The last rows are the first samples again, so that W replicas get the same number of batches."""
+    """The stream ends with the first samples again, so that W replicas get the same number of batches."""
     extra = _wraps(view)
     if not extra or not view.batch or extra >= view.n:
         return None
@@ -129,7 +134,7 @@ def sampler(view: View) -> Cause | None:
 
 
 def copied(view: View) -> Cause | None:
-    """Several readers of one source, each from the start: every sample once from each."""
+    """Several readers each read the whole source: every sample comes once from each of them."""
     if view.samples is None or not view.duplicates or view.foreign or view.unnamed:
         return None
     factor = int(arrivals.arrival_counts(view.rows, view.n).max())
@@ -137,7 +142,7 @@ def copied(view: View) -> Cause | None:
         return None
     workers = max(view.fact("workers"), view.fact("replicas"))
     steps = view.fact("steps") * view.batch
-    # A second whole pass, by so many steps, is the stream starting again.
+    # A second complete pass that `steps` asks for is a stream that starts again.
     if _wraps(view) and (view.n_rows % view.n or steps >= view.n_rows):
         return None
     matches = workers == factor and (bool(view.facts.get("use_multiprocessing")) or view.fact("replicas") == factor)
@@ -145,9 +150,10 @@ def copied(view: View) -> Cause | None:
         COPIED,
         certain=matches and not _wraps(view),
         evidence=(
-            f"{plural(view.duplicates, 'row')} repeat a sample, each up to {factor} times and each time in order"
+            f"{plural(view.duplicates, 'row')} {_verb(view.duplicates, 'repeats', 'repeat')} a sample, each up to "
+            f"{factor} times and each time in order"
             + (f"; {workers} workers" if workers > 1 else "")
-            + (f"; the last {plural(view.missing.size, 'sample')} never came" if view.missing.size else "")
+            + (f"; the last {plural(view.missing.size, 'sample')} never arrived" if view.missing.size else "")
         ),
         reproduced="tf_keras 2.21",
         **remedies_for_counts.copied(view, workers or factor),
@@ -155,7 +161,7 @@ def copied(view: View) -> Cause | None:
 
 
 def _copies(view: View, factor: int) -> bool:
-    """The first, second, … arrivals of samples are each 0, 1, 2, …; enough of them to be whole copies."""
+    """Whether the first, second, … arrivals of samples are each 0, 1, 2, …, and long enough to be copies."""
     if factor < 2 or factor > MAX_REPLICAS or view.duplicates <= max(view.batch, view.n_rows // 4):
         return False
     rank = occurrence(view.rows)
@@ -167,7 +173,7 @@ def _copies(view: View, factor: int) -> bool:
 
 
 def _short(view: View) -> int:
-    """Samples that are missing since fewer rows came, each of them once; else 0."""
+    """Number of samples missing because fewer rows arrived, each of them once; else 0."""
     short = view.n - view.n_rows
     if short <= 0 or (view.samples is not None and (view.duplicates or view.foreign or view.unnamed)):
         return 0
@@ -175,7 +181,7 @@ def _short(view: View) -> int:
 
 
 def _tail(view: View) -> bool:
-    """Missing are exactly the rows of a last, partial batch, or as many where the order is lost as well."""
+    """Exactly the rows of a last, partial batch are missing, or as many rows if the order is lost as well."""
     short = _short(view)
     if not short or not view.batch or short != view.n % view.batch or view.n_rows % view.batch:
         return False
@@ -188,7 +194,7 @@ def _tail_evidence(view: View) -> str:
 
 
 def floor_steps(view: View) -> Cause | None:
-    """Fewer than a batch missing, and a number of steps that was rounded down."""
+    """Less than a batch is missing, and the number of steps was rounded down."""
     if not _tail(view) or view.facts.get("drop_remainder"):
         return None
     declared = view.fact("steps") == view.n // view.batch
@@ -205,7 +211,7 @@ def floor_steps(view: View) -> Cause | None:
 
 
 def floor_len(view: View) -> Cause | None:
-    """A PyDataset that says it is a batch shorter than it is."""
+    """`__len__` of a PyDataset is one batch too small."""
     if not _tail(view) or view.kind != "pydataset" or "steps" in view.facts:
         return None
     declared = view.fact("num_batches") == view.n // view.batch
@@ -213,14 +219,14 @@ def floor_len(view: View) -> Cause | None:
         FLOOR_LEN,
         certain=declared,
         evidence=_tail_evidence(view)
-        + (f"; {view.name} says it has {view.fact('num_batches')} batches" if declared else ""),
+        + (f"; `len` of {view.name} is {plural(view.fact('num_batches'), 'batch')}" if declared else ""),
         reproduced="keras 3.15",
         **remedies_for_counts.floor_len(view, view.batch),
     )
 
 
 def dropped(view: View) -> Cause | None:
-    """Fewer than a batch missing, with no number of steps that would explain it."""
+    """Less than a batch is missing, and no number of steps explains it."""
     if not _tail(view) or view.kind == "pydataset" or ("steps" in view.facts and not view.facts.get("drop_remainder")):
         return None
     return cause(
@@ -233,7 +239,7 @@ def dropped(view: View) -> Cause | None:
 
 
 def few_steps(view: View) -> Cause | None:
-    """A batch or more missing at the end, and as few steps."""
+    """A batch or more is missing at the end, and so are the steps."""
     steps, short = view.fact("steps"), _short(view)
     if not short or not steps or not view.batch or view.n_rows != steps * view.batch or _tail(view):
         return None
@@ -242,13 +248,13 @@ def few_steps(view: View) -> Cause | None:
         certain=view.in_order,
         evidence=f"{steps} steps of {view.batch} rows are {view.n_rows:,} of {plural(view.n, 'label')}",
         before=f"steps={steps}",
-        after=f"steps=math.ceil({view.n} / {view.batch})  # or scope='session' if other calls give the rest",
+        after=f"steps=math.ceil({view.n} / {view.batch})  # or scope='session' if other calls predict the rest",
         reproduced="keras 3.15",
     )
 
 
 def left_out(view: View) -> Cause | None:
-    """Missing samples here and there, the others in order."""
+    """Single samples are missing, the others are in order."""
     if view.samples is None or not view.missing.size or view.duplicates or view.unnamed or view.moved:
         return None
     inside = view.missing[view.missing < int(view.arrived[-1])] if view.arrived.size else view.missing[:0]
@@ -259,14 +265,14 @@ def left_out(view: View) -> Cause | None:
     return cause(
         LEFT_OUT,
         certain=view.trace.transport_intact is True and not view.foreign,
-        evidence=f"{plural(view.missing.size, 'sample')} never came, here and there: {listed(view.missing)}{named}",
+        evidence=f"{plural(view.missing.size, 'sample')} never arrived: {listed(view.missing)}{named}",
         reproduced="keras 3.15",
         **remedies_for_counts.left_out(view),
     )
 
 
 def _whole_batches(view: View, missing: Int64) -> bool:
-    """Nothing but whole batches is missing."""
+    """Whether only whole batches are missing."""
     if not view.batch:
         return False
     lost = np.bincount(missing // view.batch)
@@ -274,7 +280,7 @@ def _whole_batches(view: View, missing: Int64) -> bool:
 
 
 def others(view: View) -> Cause | None:
-    """Rows that no label knows."""
+    """Some rows are not among the labelled samples."""
     if not view.foreign or view.foreign == view.n_rows:
         return None
     rows = np.flatnonzero(~view.known)
@@ -282,8 +288,8 @@ def others(view: View) -> Cause | None:
         OTHERS,
         certain=False,
         evidence=(
-            f"{plural(view.foreign, 'row')} are no labelled sample (rows {listed(rows)}), "
-            f"and {plural(view.missing.size, 'labelled sample')} never came"
+            f"{plural(view.foreign, 'row')} {_verb(view.foreign, 'is', 'are')} not among the labelled samples "
+            f"(row {listed(rows)}), and {plural(view.missing.size, 'labelled sample')} never arrived"
         ),
         **remedies_for_counts.others(view),
     )

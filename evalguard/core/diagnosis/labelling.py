@@ -1,4 +1,4 @@
-"""Rows and labels that were never a pair: a label file in another order, targets that belong to other rows."""
+"""Rows paired with the wrong labels: a label file in another order, targets that belong to other rows."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import numpy as np
 from evalguard.core import target_comparison
 from evalguard.core.diagnosis import remedies
 from evalguard.core.diagnosis.orders import same_values
-from evalguard.core.diagnosis.view import View, cause, plural
+from evalguard.core.diagnosis.view import View, cause
 from evalguard.core.findings import Cause
+from evalguard.core.plural import plural
 from evalguard.core.trace import Int64
 
 LABEL_FILE = "label file in another order than the stream"
@@ -27,10 +28,11 @@ def label_file(view: View) -> Cause | None:
     shift = _shift(view)
     permuted = shift is not None or target_comparison.same_multiset(view.trace.targets, view.labels.values)
     evidence = (
-        f"every row is the sample of its place, and {plural(differ.size, 'row')} carry another target than the label"
+        f"every row is in position, and {plural(differ.size, 'row')} {'carries' if differ.size == 1 else 'carry'} "
+        "another target than the label"
     )
     if shift is not None:
-        evidence += f"; label i + {shift} fits row i" if shift > 0 else f"; label i - {-shift} fits row i"
+        evidence += f"; label i + {shift} matches row i" if shift > 0 else f"; label i - {-shift} matches row i"
     elif permuted:
         evidence += ", of the same values in another order"
     return cause(
@@ -43,7 +45,7 @@ def label_file(view: View) -> Cause | None:
 
 
 def unpaired(view: View) -> Cause | None:
-    """The target that rides with a row is not the label of the sample that the row holds."""
+    """The target of a row is not the label of the sample in the row."""
     if view.samples is None or view.aligned or not view.moved:
         return None
     differ = view.against_samples.rows.size if same_values(view) else 0
@@ -55,9 +57,9 @@ def unpaired(view: View) -> Cause | None:
         named = plural(int(np.count_nonzero(view.known)), "row")
         clues.append(f"at {differ:,} of {named} the stream's target is not the label of the sample in the row")
         if not view.against_rows.rows.size:
-            clues.append("it is the label of the row's place, so that it looks right")
+            clues.append("it equals the label at the row's own index, so a comparison of targets finds nothing wrong")
     if branches > 1:
-        clues.append(f"the {view.name} joins {branches} branches that are each shuffled for themselves")
+        clues.append(f"the {view.name} joins {branches} branches that are each shuffled separately")
     return cause(
         UNPAIRED,
         certain=bool(differ) and branches > 1,
@@ -68,24 +70,28 @@ def unpaired(view: View) -> Cause | None:
 
 
 def shifted(view: View) -> Cause | None:
-    """With samples unknown: all targets fit the labels some rows further on."""
+    """With samples unknown: every target equals the label a fixed number of rows away."""
     if view.samples is not None or not view.against_rows.rows.size:
         return None
     shift = _shift(view)
     if shift is None:
         return None
     way = "ahead of" if shift > 0 else "behind"
+    given = remedies.given_labels(view)
     return cause(
         SHIFTED,
         certain=False,
-        evidence=f"the stream's targets are {plural(abs(shift), 'row')} {way} the labels; which is wrong is not known",
-        before=f"evalguard.guard(labels={remedies.given_labels(view)})",
-        after=f"evalguard.guard(labels={remedies.given_labels(view)}, reference=x_test)  # tells stream from labels",
+        evidence=(
+            f"the stream's targets are {plural(abs(shift), 'row')} {way} the labels; "
+            "nothing shows which of the two is wrong"
+        ),
+        before=f"evalguard.guard(labels={given})",
+        after=f"evalguard.guard(labels={given}, reference=x_test)  # shows which of the two is wrong",
     )
 
 
 def _shift(view: View) -> int | None:
-    """The one k, of those that are likely, with target i = label i + k at every row (around the end)."""
+    """The likely shift k with target i = label i + k at every row, modulo the length; None if there is none."""
     if not (view.trace.ordered and view.against_rows.comparable) or view.n_rows != view.n:
         return None
     sizes = {1, 2, *range(MAX_SHIFT + 1)} | {view.batch * count for count in (1, 2, 3, 4)}

@@ -1,4 +1,4 @@
-"""The right rows in another order: shuffled, sorted otherwise, read in parallel, gathered from shards."""
+"""The right rows in another order: shuffled, read in parallel, changed in a reused buffer."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ import numpy as np
 from evalguard.core.columns.chunks import chunks
 from evalguard.core.diagnosis import remedies
 from evalguard.core.diagnosis.sorted_orders import MIN_ROWS, ascends
-from evalguard.core.diagnosis.view import View, cause, plural
+from evalguard.core.diagnosis.view import View, cause
 from evalguard.core.findings import Cause
+from evalguard.core.plural import plural
 from evalguard.core.trace import ALTERED, Int64
 
-BUFFER = "the source fills its array again while the model still waits for it"
+BUFFER = "the source overwrites its array while the model still waits for it"
 QUEUE = "unordered queue between source and model"
 PARALLEL = "parallel work inside the source: whole batches overtake one another"
-RESHUFFLED = "shuffled anew at each pass"
+RESHUFFLED = "reshuffled at each pass"
 SHUFFLED = "`shuffle=True`"
 WINDOW = "shuffle buffer, or a parallel map that gives up order, inside the source"
 
-# A random order brings some row forward by most of the whole length; a buffer by no more than its size.
+# A random order moves some row forward by most of the length; a shuffle buffer moves none by more than its size.
 WINDOW_SHARE = 0.45
 
 
@@ -26,7 +27,7 @@ WINDOW_SHARE = 0.45
 
 
 def queue(view: View) -> Cause | None:
-    """Tags given at the source come out in another order: order was lost on the way, not in the source."""
+    """Tags arrive in another order than the source gave them: the order was lost behind the source."""
     if not view.trace.ordered or not view.trace.tagged or view.trace.transport_intact:
         return None
     tags = np.asarray(view.trace.tags)[: view.n_rows]
@@ -37,21 +38,22 @@ def queue(view: View) -> Cause | None:
     return cause(
         QUEUE,
         certain=True,
-        evidence=f"{_descents(tags)} times a row came out behind one that {view.name} had given later",
+        evidence=f"{plural(_descents(tags), 'row')} arrived directly behind a row that {view.name} emitted later",
         **remedies.queue(view),
     )
 
 
 def buffer(view: View) -> Cause | None:
-    """Rows changed between the source and the model: the source filled the same array again."""
+    """Rows changed between the source and the model: the source reused its buffer."""
     altered = len(view.trace.rows_tagged(ALTERED))
     if not altered and not (view.facts.get("filled_anew") and _some_repeat(view)):
         return None
-    seen = f"{view.name} hands out the same memory again, with other rows in it, and rows are repeated"
+    changed = f"the content of {plural(altered, 'row')} changed after {view.name} emitted them"
+    reused = f"{view.name} emits the same memory again with other rows in it, and rows are repeated"
     return cause(
         BUFFER,
         certain=altered > 0,
-        evidence=f"{altered} rows were fed with another content than {view.name} had handed out" if altered else seen,
+        evidence=changed if altered else reused,
         reproduced="keras 3.15, tensorflow 2.21",
         **remedies.buffer(view),
     )
@@ -70,7 +72,7 @@ def _descents(tags: Int64) -> int:
 
 
 def batches(view: View) -> Cause | None:
-    """Whole batches changed places, the rows inside are as they should be."""
+    """Whole batches are out of order, and the rows inside each batch are in order."""
     order = _batch_order(view)
     if order is None or view.facts.get("shuffle") is True:
         return None
@@ -82,8 +84,8 @@ def batches(view: View) -> Cause | None:
         PARALLEL,
         certain=False,
         evidence=(
-            f"{moved} of {plural(len(order), 'batch')} changed places, by up to {early}, and all rows inside them are "
-            f"in order: displacements are multiples of {view.batch}"
+            f"{moved} of {plural(len(order), 'batch')} are out of position, by up to {early}, and the rows inside each "
+            f"are in order: displacements are multiples of {view.batch}"
         ),
         reproduced="keras 3.15",
         **remedies.batches_overtake(view),
@@ -91,7 +93,7 @@ def batches(view: View) -> Cause | None:
 
 
 def _batch_order(view: View) -> Int64 | None:
-    """Which batch each delivered batch is, where they are whole ones of the label order."""
+    """Number of each delivered batch in label order; None if batches are not whole slices of it."""
     if view.batch < 2 or view.n_rows != view.n or view.missing.size or len(view.starts) < 2:
         return None
     inside = np.ones(view.n_rows, dtype=bool)
@@ -112,7 +114,7 @@ def _is_global(reach: int, length: int) -> bool:
 
 
 def _reordered(view: View) -> bool:
-    """Another order is seen: of samples, or, where these are unknown, of the stream's own targets."""
+    """Whether the samples, or the stream's own targets if samples are unknown, are in another order."""
     return bool(view.moved) if view.samples is not None else _targets_permuted(view)
 
 
@@ -121,7 +123,7 @@ def _targets_permuted(view: View) -> bool:
 
 
 def same_values(view: View) -> bool:
-    """The stream's targets hold nothing but values of the labels; True where that cannot be told."""
+    """Whether all targets of the stream are values of the labels; True if that cannot be determined."""
     targets, values = view.trace.targets, view.labels.values
     if not isinstance(targets, np.ndarray) or not isinstance(values, np.ndarray):
         return True
@@ -131,12 +133,12 @@ def same_values(view: View) -> bool:
 
 
 def _shuffles(view: View) -> bool:
-    """Spread over the whole range, and next to every row moved."""
+    """Whether rows moved across the whole range, and more than half of them moved."""
     return _is_global(view.reach, len(view.arrived)) and 2 * view.moved > len(view.arrived) > 2
 
 
 def reshuffled(view: View) -> Cause | None:
-    """A dataset that is shuffled at each pass: labels gathered in another pass do not fit."""
+    """The dataset is reshuffled at each pass: labels collected in another pass do not match."""
     seen = view.facts.get("reshuffled_each_pass")
     if not _reordered(view) or seen is False:
         return None
@@ -146,12 +148,12 @@ def reshuffled(view: View) -> Cause | None:
         return None
     evidence = _order_evidence(view)
     if seen:
-        evidence += f"; the {view.name} is shuffled anew whenever it is read"
+        evidence += f"; the {view.name} is reshuffled whenever it is read"
     elif changed:
-        evidence += "; an item that was asked for twice was not the same"
+        evidence += "; `__getitem__` returned different data on a second call"
     return cause(
         RESHUFFLED,
-        # Branches that are each shuffled for themselves are no pairs in any pass.
+        # Branches that are shuffled separately do not match in any pass.
         certain=bool(seen) and view.fact("shuffled_branches") < 2,
         evidence=evidence,
         reproduced="keras 3.15",
@@ -166,7 +168,7 @@ def shuffled(view: View) -> Cause | None:
         return None
     if not declared and (view.samples is None or not _shuffles(view)):
         return None
-    evidence = _order_evidence(view) + (f"; {view.name} says shuffle={declared}" if declared else "")
+    evidence = _order_evidence(view) + (f"; {view.name} has shuffle={declared}" if declared else "")
     return cause(
         SHUFFLED,
         certain=bool(declared),
@@ -178,26 +180,28 @@ def shuffled(view: View) -> Cause | None:
 
 def _order_evidence(view: View) -> str:
     if view.samples is None:
-        return f"{plural(view.against_rows.rows.size, 'row')} carry another target than their label, of the same values"
+        rows = plural(view.against_rows.rows.size, "row")
+        return f"the targets of {rows} are not their labels, but are values of other labels"
     early, late = view.reach, int(view.displaced.max(initial=0))
-    moved = f"{view.moved:,} of {plural(len(view.arrived), 'row')} changed places"
-    return f"{moved}, by up to {early:,} forward and {late:,} back"
+    moved = f"{view.moved:,} of {plural(len(view.arrived), 'row')} are out of position"
+    return f"{moved}, up to {early:,} early and {late:,} late"
 
 
 def _transport_evidence(view: View) -> str:
-    return f"; they came out as {view.name} had given them" if view.trace.transport_intact else ""
+    return f"; they arrived in the order {view.name} emitted them" if view.trace.transport_intact else ""
 
 
 def window(view: View) -> Cause | None:
-    """Order lost inside a window that is small against the whole."""
+    """Rows moved only within a window that is small compared with the whole."""
     buffer = view.fact("shuffle_buffer")
     if view.samples is None or not view.moved or _is_global(view.reach, len(view.arrived)):
         return None
     size = view.reach + 1
+    moved = f"{_order_evidence(view)}, as in a shuffle buffer of {buffer or size:,} rows"
     return cause(
         WINDOW,
         certain=bool(buffer) and size <= buffer,
-        evidence=f"{_order_evidence(view)}: as a buffer of {buffer or size:,} rows does{_transport_evidence(view)}",
+        evidence=moved + _transport_evidence(view),
         reproduced="keras 3.15",
         **remedies.window(view, buffer or size),
     )

@@ -1,7 +1,7 @@
-"""What to change: the line before and the line after, in the terms of the kind of source that was used.
+"""The fix as two lines, before and after, in the terms of the kind of source that was used.
 
 An array has no ``shuffle=``, a loop no ``steps``, a ``DataLoader`` no ``batch``:
-a remedy that names what the source does not have sends its reader astray.
+a remedy must not name what the source does not have.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ def lines(before: str, after: str) -> RemedyLines:
 
 
 def factory(view: View) -> str:
-    """What the user calls to make the source: ``Images``, ``DataLoader``, ``flow_from_directory``."""
+    """The call that creates the source: ``Images``, ``DataLoader``, ``flow_from_directory``."""
     return "DataLoader" if view.is_loader else ITERATOR_FACTORIES.get(view.source.type_name, view.name)
 
 
 def is_image_iterator(view: View) -> bool:
-    """By its class; it knows the file of each row."""
+    """Whether the source is an image iterator of Keras, by its class; it knows the file of each row."""
     return view.kind == "pydataset" and view.source.type_name in ITERATOR_FACTORIES
 
 
@@ -45,18 +45,18 @@ def is_image_iterator(view: View) -> bool:
 
 
 def shuffled(view: View, *, declared: bool) -> RemedyLines:
-    """Rows all over the place; ``declared``: the source itself says ``shuffle=True``."""
+    """Rows in random order; ``declared``: the source itself has ``shuffle=True``."""
     if view.kind == "arrays":
         return lines(
             f"x = x[order]; {view.called}",
-            f"x = x[order]; y_true = y_true[order]; {view.called}  # the labels in that order too, or x as it was",
+            f"x = x[order]; y_true = y_true[order]; {view.called}  # reorder the labels too, or do not reorder x",
         )
     if view.is_loop:
-        return lines(f"{view.called}  # loader shuffles", f"{view.called}  # loader in the order of the labels")
+        return lines(f"{view.called}  # loader shuffles", f"{view.called}  # loader reads in label order")
     if view.is_tf:
         return lines(
             f"{view.name}.shuffle(...)",
-            f"{view.name}  # without shuffle, or labels in its order: evalguard.Labels.collect({view.name})",
+            f"{view.name}  # no shuffle, or labels in its order: evalguard.Labels.collect({view.name})",
         )
     if view.is_pipeline:
         return lines(f"{view.name}.shuffle(...)", f"{view.name}  # without shuffle")
@@ -64,7 +64,7 @@ def shuffled(view: View, *, declared: bool) -> RemedyLines:
         return lines(f"{factory(view)}(..., shuffle=True)", f"{factory(view)}(..., shuffle=False)")
     return lines(
         f"order = rng.permutation({view.n})  # in {view.name}, or in what it reads from",
-        f"order = np.arange({view.n})  # or the labels in that order too: y_true[order]",
+        f"order = np.arange({view.n})  # or reorder the labels too: y_true[order]",
     )
 
 
@@ -76,13 +76,13 @@ def reshuffled(view: View) -> RemedyLines:
             f"labels = evalguard.Labels.collect(ds); {view.call('ds')}  # ds without shuffle, or on_failure='repair'",
         )
     return lines(
-        f"def __getitem__(self, index): ...  # {view.name}: an item asked for twice was not the same",
-        f"def __getitem__(self, index): ...  # {view.name}: the same rows whenever it is asked for, at any pass",
+        f"def __getitem__(self, index): ...  # {view.name}: returned different data on a second call",
+        f"def __getitem__(self, index): ...  # {view.name}: return the same rows at every call, in every pass",
     )
 
 
 def window(view: View, size: int) -> RemedyLines:
-    """Order lost inside a window of so many rows."""
+    """Rows out of order within a window of ``size`` rows."""
     if view.is_tf:
         return lines(
             f"ds.shuffle({size})  # or map(..., deterministic=False)", "ds  # without shuffle, deterministic=True"
@@ -90,13 +90,13 @@ def window(view: View, size: int) -> RemedyLines:
     if view.is_pipeline or view.is_loader:
         return lines(
             f"{view.called}  # rows pass through a shuffle buffer of {size}",
-            f"{view.called}  # without the buffer, or labels gathered in the same pass",
+            f"{view.called}  # without the buffer, or collect the labels in the same pass",
         )
     return unordered_pool(view)
 
 
 def batches_overtake(view: View) -> RemedyLines:
-    """Whole batches come as they are ready."""
+    """Batches arrive as soon as they are ready, not in order."""
     if view.is_tf:
         call = "ds.map(load, num_parallel_calls=..., deterministic={})"
         return lines(call.format(False), call.format(True))
@@ -106,7 +106,7 @@ def batches_overtake(view: View) -> RemedyLines:
 
 
 def unordered_pool(view: View) -> RemedyLines:
-    """Results of a pool, as they are ready."""
+    """A pool returns results as soon as they are ready, not in order."""
     form = "pool.{}(load, ids)"
     if view.kind == "arrays":
         form = "x = np.concatenate(list(pool.{}(load, ids)))"
@@ -123,34 +123,34 @@ def queue(view: View) -> RemedyLines:
         )
     alternative = "or an ordered queue"
     if view.one_shot:
-        alternative = "or a PyDataset (tf_keras: Sequence): asked by number, it stays in order"
+        alternative = "or a PyDataset (tf_keras: Sequence), which keeps the order"
     return lines(f"{view.called}  # workers={view.facts['workers']}", f"{view.called}  # workers=1, {alternative}")
 
 
 def sorted_otherwise(view: View, *, by_key: bool) -> RemedyLines:
-    """The same rows, sorted in another way than the labels."""
+    """The same rows in another sort order than the labels."""
     key, rows = ("file", "it.filenames") if is_image_iterator(view) else ("id", "ids_as_streamed")
     known = "score g.y_true, each row's own label"
     return lines(
-        "labels = table['label']  # scored in the order of the table",
+        "labels = table['label']  # in the order of the table",
         f"labels = table.set_index({key!r}).loc[{rows}, 'label']  # or "
         + (known if by_key else f"evalguard.guard(labels=table, key={key!r}), and {known}"),
     )
 
 
 def stride(view: View, step: int) -> RemedyLines:
-    """Shards one behind the other."""
+    """Shards concatenated instead of interleaved."""
     if len(view.trace.calls) > 1 and not view.is_loop:
         return lines(
             "np.concatenate(parts)  # parts[r] holds samples r, r + W, …",
             f"whole = np.empty_like(np.concatenate(parts)); whole[r::{step}] = parts[r]  # for each r",
         )
     order = f"np.concatenate([np.arange(r, {view.n}, {step}) for r in range({step})])"
-    return lines(f"y_true  # rows are in the order {order}", f"y_true[order]  # order = {order}")
+    return lines(f"y_true  # the rows are in the order {order}", f"y_true[order]  # order = {order}")
 
 
 def interleaved(view: View, files: int) -> RemedyLines:
-    """Files in turn."""
+    """Files read in turn."""
     if view.is_tf:
         return lines(
             f"files.interleave(read, cycle_length={files})",
@@ -163,7 +163,7 @@ def interleaved(view: View, files: int) -> RemedyLines:
 
 
 def not_at_start(view: View) -> RemedyLines:
-    """Rows begin in the middle."""
+    """The rows begin in the middle of the data."""
     if view.used_before or view.kind == "unknown":
         return lines(
             f"{view.call('gen')}  # gen = {view.name}(...), used before",
@@ -171,8 +171,8 @@ def not_at_start(view: View) -> RemedyLines:
         )
     if view.is_pipeline:
         return lines(
-            f"{view.name}.skip(...)  # or it is made of a reader that had been used before",
-            f"{view.name}  # all of it, made of a new reader at each pass",
+            f"{view.name}.skip(...)  # or its reader had been used before",
+            f"{view.name}  # all of it, with a new reader at each pass",
         )
     return lines(
         f"{view.call(f'{factory(view)}(reader)')}  # reader had been used before",
@@ -180,11 +180,11 @@ def not_at_start(view: View) -> RemedyLines:
     )
 
 
-# -- Rows and labels that were never a pair ---------------------------------------------------------------------------
+# -- Rows paired with the wrong labels --------------------------------------------------------------------------------
 
 
 def given_labels(view: View) -> str:
-    """The labels as the user gave them: a file by its name, else an array."""
+    """The labels as code: the file name if they came from a file, else ``y_true``."""
     name = view.labels.name
     return repr(name) if "." in name else "y_true"
 
@@ -194,10 +194,10 @@ def label_file(view: View) -> RemedyLines:
     given = given_labels(view)
     if given == "y_true":
         return lines(
-            "labels=y_true  # joined by place", "labels=table, key='id'  # joined by key, or sorted as the stream is"
+            "labels=y_true  # joined by position", "labels=table, key='id'  # joined by key, or sort as the stream is"
         )
     return lines(
-        f"labels={given}  # joined by place", f"labels={given}, key='id'  # joined by key, or sorted as the stream is"
+        f"labels={given}  # joined by position", f"labels={given}, key='id'  # joined by key, or sort as the stream is"
     )
 
 
@@ -205,20 +205,20 @@ def unpaired(view: View) -> RemedyLines:
     """Targets that belong to other rows."""
     if view.is_tf:
         return lines(
-            "x = ds.map(inputs); y = ds.map(targets); tf.data.Dataset.zip((x, y))  # each shuffles for itself",
+            "x = ds.map(inputs); y = ds.map(targets); tf.data.Dataset.zip((x, y))  # each shuffles separately",
             "ds.map(lambda row: (inputs(row), targets(row)))  # one element holds both",
         )
     if view.kind == "arrays":
-        return lines("x = x[order]  # and y as it was", "x, y = x[order], y[order]  # both in the same order")
+        return lines("x = x[order]  # y is not reordered", "x, y = x[order], y[order]  # both in the same order")
     return lines(
         f"x[order[rows]], y[rows]  # in {view.name}", "x[order[rows]], y[order[rows]]  # both in the same order"
     )
 
 
 def buffer(view: View) -> RemedyLines:
-    """A buffer that is filled again."""
+    """A buffer that the source reuses."""
     gives = "return" if view.kind == "pydataset" else "yield"
     return lines(
-        f"{gives} buffer, targets  # and filled anew for the next batch, while this one still waits in a queue",
+        f"{gives} buffer, targets  # overwritten for the next batch while this one still waits in a queue",
         f"{gives} buffer.copy(), targets",
     )

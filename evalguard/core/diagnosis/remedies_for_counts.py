@@ -1,4 +1,4 @@
-"""The line to change where rows are missing or come twice."""
+"""The fix as two lines where rows are missing or repeated."""
 
 from __future__ import annotations
 
@@ -7,29 +7,27 @@ from evalguard.core.diagnosis.view import View
 
 
 def full_batches(view: View, batch: int) -> RemedyLines:
-    """What is left of a pass never comes, and the next one begins."""
+    """The last, partial batch of a pass is thrown away, and the next pass begins."""
     if view.is_pipeline:
         return lines(
             f"{view.name}.batch({batch}, drop_remainder=True).repeat()", f"{view.name}.batch({batch})  # one pass"
         )
     if view.one_shot or view.kind == "unknown":
         return lines(
-            "while True: batch = []; ...  # what is left of a pass is cleared",
-            "batch = []; while True: ...  # the next pass goes on filling the same batch",
+            "while True: batch = []; ...  # each pass throws its last, partial batch away",
+            "batch = []; while True: ...  # the next pass continues the same batch",
         )
     return dropped(view, batch)
 
 
 def dropped(view: View, batch: int) -> RemedyLines:
-    """A last, partial batch that never comes."""
+    """The last, partial batch is dropped."""
     if view.is_pipeline:
         return lines(f"{view.name}.batch({batch}, drop_remainder=True)", f"{view.name}.batch({batch})")
     if view.is_loader:
         return lines("DataLoader(..., drop_last=True)", "DataLoader(..., drop_last=False)")
     if view.kind == "arrays":
-        return lines(
-            f"x = x[: {view.n} // {batch} * {batch}]; {view.called}", f"{view.called}  # x as it was, all rows"
-        )
+        return lines(f"x = x[: {view.n} // {batch} * {batch}]; {view.called}", f"{view.called}  # all rows of x")
     if view.is_loop:
         return lines(f"{view.called}  # loader drops its last, partial batch", f"{view.called}  # loader keeps it")
     if view.kind == "pydataset":
@@ -41,7 +39,7 @@ def dropped(view: View, batch: int) -> RemedyLines:
 
 
 def floor_len(view: View, batch: int) -> RemedyLines:
-    """A PyDataset that says it is shorter than it is."""
+    """`__len__` of a PyDataset is too small."""
     return lines(
         f"def __len__(self): return {view.n} // {batch}  # {view.name}",
         f"def __len__(self): return math.ceil({view.n} / {batch})",
@@ -49,10 +47,10 @@ def floor_len(view: View, batch: int) -> RemedyLines:
 
 
 def wrapped(view: View) -> RemedyLines:
-    """More rows than labels, since the stream begins again."""
+    """More rows than labels, as the stream starts again."""
     trim = "evalguard.guard(..., padding='trim')"
     if view.trace.method in METRIC_METHODS:
-        return lines(view.called, f"{view.called}  # of a source that ends after {view.n} rows: each is scored")
+        return lines(view.called, f"{view.called}  # with a source that ends after {view.n} rows: every row is scored")
     if view.is_pipeline:
         once = view.call(view.name, steps=None)
         return lines(view.call(f"{view.name}.repeat()"), f"{once}  # one pass; or {trim}")
@@ -65,12 +63,12 @@ def wrapped(view: View) -> RemedyLines:
 def padded(view: View) -> RemedyLines:
     """Rows that fill up the last batch."""
     if view.trace.method in METRIC_METHODS:
-        return lines(view.called, f"{view.called}  # without the rows that fill up the last batch: each is scored")
+        return lines(view.called, f"{view.called}  # without the rows that fill up the last batch: every row is scored")
     return lines("evalguard.guard(labels=...)", "evalguard.guard(labels=..., padding='trim')")
 
 
 def gathered(view: View) -> RemedyLines:
-    """Rows that give each replica as many batches."""
+    """Rows that a sampler adds so that each replica gets the same number of batches."""
     if view.trace.method in METRIC_METHODS:
         return padded(view)
     form = "predictions = gather(parts)"
@@ -78,17 +76,17 @@ def gathered(view: View) -> RemedyLines:
 
 
 def copied(view: View, factor: int) -> RemedyLines:
-    """Several readers that each read it all."""
+    """Several readers that each read the whole source."""
     # tf_keras' predict takes workers, Keras 3 gives them to a PyDataset.
     if view.one_shot and "workers" in view.facts:
         return lines(
             view.call(view.name, workers=factor, use_multiprocessing=True),
-            f"{view.call(view.name, workers=1)}  # or a Sequence, which is asked by index",
+            f"{view.call(view.name, workers=1)}  # or a Sequence, which is read by index",
         )
     if view.kind == "pydataset":
         return lines(
-            f"{view.name}(..., workers={factor}, use_multiprocessing=True)  # __getitem__ reads on, in each process",
-            f"{view.name}(..., workers=1)  # or a __getitem__ that looks up its index",
+            f"{view.name}(..., workers={factor}, use_multiprocessing=True)  # each process reads it all",
+            f"{view.name}(..., workers=1)  # or a __getitem__ that uses its index",
         )
     if view.is_loader:
         return lines(
@@ -97,10 +95,10 @@ def copied(view: View, factor: int) -> RemedyLines:
         )
     if view.is_pipeline:
         return lines(
-            f"{view.name}  # the whole of it for each of {factor} readers",
-            f"{view.name}.shard({factor}, reader)  # a part for each"
+            f"{view.name}  # each of {factor} readers reads it all",
+            f"{view.name}.shard({factor}, reader)  # each reads its part"
             if view.is_tf
-            else f"{view.name}[reader::{factor}]  # a part for each",
+            else f"{view.name}[reader::{factor}]  # each reads its part",
         )
     return lines(
         f"parts = [read(paths) for reader in range({factor})]  # each reads it all",
@@ -109,23 +107,23 @@ def copied(view: View, factor: int) -> RemedyLines:
 
 
 def left_out(view: View) -> RemedyLines:
-    """Samples that the source passes over."""
+    """Samples that the source leaves out."""
     if view.kind == "arrays":
-        return lines("x = x[kept]", "x = x[kept]; y_true = y_true[kept]  # the labels of the others out as well")
+        return lines("x = x[kept]", "x = x[kept]; y_true = y_true[kept]  # keep the same labels")
     if view.is_pipeline:
         return lines(
             f"{view.name}.filter(...)  # or .ignore_errors()" if view.is_tf else f"{view.name}.filter(...)",
-            f"{view.name}  # let it fail; or take the labels of these samples out as well",
+            f"{view.name}  # let it fail, or remove the labels of these samples too",
         )
     return lines(
         "try: x = load(path)  # except Exception: continue",
-        "x = load(path)  # let it fail; or take the labels of these samples out as well",
+        "x = load(path)  # let it fail, or remove the labels of these samples too",
     )
 
 
 def others(view: View) -> RemedyLines:
-    """Rows that no label knows."""
+    """Rows that are not among the labelled samples."""
     return lines(
-        f"{view.called}  # whatever there is, files as they are on disk",
+        f"{view.called}  # all files on disk",
         f"{view.called}  # only the {view.n} samples that the labels name",
     )

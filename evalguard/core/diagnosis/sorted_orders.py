@@ -1,4 +1,4 @@
-"""Rows sorted by something else, or taken in strides."""
+"""Rows in another sort order, or read in strides."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MIN_ROWS = 6
 
 
 def sorted_otherwise(view: View) -> Cause | None:
-    """Keys, row numbers or classes are sorted in the stream in a way that they are not in the labels."""
+    """The stream sorts keys, row numbers or classes in another way than the labels do."""
     if len(view.arrived) < MIN_ROWS or not view.moved:
         return None
     by_key = _by_key(view)
@@ -43,7 +43,7 @@ def _by_key(view: View) -> str:
         return ""
     if keys.dtype.kind == "i" and ascends(keys, view.arrived):
         return "the stream goes through the keys in order of number, the labels do not"
-    # A few first: most streams are none of the kind, and text is slow to compare.
+    # A few rows first: most streams are not sorted by key, and text is slow to compare.
     few = keys[view.arrived[:100]].astype(np.str_)
     if not _ascends_as_text(few) and not _ascends_by_number(few):
         return ""
@@ -74,7 +74,7 @@ def _ascends_as_text(names: NDArray[Any]) -> bool:
 def _ascends_by_number(text: NDArray[Any]) -> bool:
     before: list[Any] = []
     for name in text.tolist():
-        # Odd places are numbers, even ones text: two lists can always be compared.
+        # Odd positions are numbers, even ones text, so two lists can always be compared.
         parts = [int(part) if position % 2 else part for position, part in enumerate(re.split(r"(\d+)", name))]
         if parts < before:
             return False
@@ -83,18 +83,18 @@ def _ascends_by_number(text: NDArray[Any]) -> bool:
 
 
 def _turn(text: NDArray[Any], view: View) -> str:
-    """The first two keys that follow one another in the stream and not in the labels."""
+    """The first two keys that are neighbours in the stream and not in the labels."""
     at = int(np.flatnonzero(np.diff(view.arrived) != 1)[0])
     return " before ".join(repr(str(text[sample]))[:40] for sample in view.arrived[at : at + 2])
 
 
 def _by_number(view: View) -> str:
-    """Row numbers, from 0 or 1, sorted as text in the stream or in the labels."""
+    """Evidence for row numbers, from 0 or 1, sorted as text in the stream or in the labels; empty if none."""
     order, n = view.arrived, view.n
     for first, ten in ((0, 10), (1, 9)):
         if n <= ten or len(order) != n:
             continue
-        # Text puts 10 right behind 1: looked at before all numbers are made into text.
+        # Sorted as text, 10 follows 1: checked first, as converting all numbers to text is slow.
         if order[1 + (first == 0)] == ten and np.array_equal(order, _as_text(n, first)):
             return _numbers_say("the stream", "the labels by number", first, n)
         if order[ten] == 1 + (first == 0) and np.array_equal(_as_text(n, first)[order], np.arange(n)):
@@ -111,7 +111,7 @@ def _numbers_say(one: str, other: str, first: int, n: int) -> str:
 
 
 def _by_class(view: View) -> str:
-    """All rows of one class, then of the next: the order of a listing of one directory per class."""
+    """Evidence for rows listed class by class, as from one directory per class; empty if there is none."""
     values = view.labels.values
     if not isinstance(values, np.ndarray) or values.ndim != 1 or len(view.arrived) != view.n:
         return ""

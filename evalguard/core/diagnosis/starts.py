@@ -1,4 +1,4 @@
-"""The stream did not begin where it should: offsets that are constant within a call."""
+"""The stream did not begin at sample 0: the offset is constant within a call."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import numpy as np
 
 from evalguard.core.columns.chunks import counts_up
 from evalguard.core.diagnosis import remedies
-from evalguard.core.diagnosis.view import View, cause, plural
+from evalguard.core.diagnosis.view import View, cause
 from evalguard.core.findings import Cause
+from evalguard.core.plural import plural
 from evalguard.core.trace import Int64
 
 AHEAD = "source ahead of the first call: prefetch past `steps`"
@@ -17,20 +18,20 @@ LEFTOVER = "leftover queue, `workers > 1` with `validation_steps`"
 STATEFUL = "`__getitem__` depends on more than its index"
 NOT_AT_START = "iterator not at its start"
 
-# Items that Keras asks for beforehand to learn their shapes: two in Keras 3.15 (py_dataset_adapter.py,
+# Items that Keras reads before the first batch to learn their shapes: two in Keras 3.15 (py_dataset_adapter.py,
 # get_tf_dataset), one in tf_keras 2.21 (data_adapter.py, KerasSequenceAdapter).
 PEEKED = {2: "Keras 3", 1: "tf_keras"}
 
 
 def offset(rows: Int64, n: int, full: int = 0) -> int | None:
-    """Give k > 0 where the rows are samples k, k + 1, … and so on.
+    """The k > 0 with rows k, k + 1, k + 2, …; None if there is none.
 
-    After sample ``n - 1`` comes 0 again, or rows that no label knows.
+    After sample ``n - 1`` comes 0 again, or rows that are not among the labels.
 
     Args:
         rows: Samples of one call's rows.
         n: Number of labels.
-        full: Also try a stream of so many samples that starts again.
+        full: Also try a stream that starts again after this number of samples.
     """
     if not rows.size or not 0 < rows[0] < n:
         return None
@@ -51,7 +52,7 @@ def _offset(view: View) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class _Jump:
-    """The first call of several that did not go on where the one before it ended; ``found`` -1: beyond all labels."""
+    """The first call of several that did not continue where the previous one ended; ``found`` -1: beyond all labels."""
 
     call: int
     expected: int
@@ -59,7 +60,7 @@ class _Jump:
 
 
 def _jump(view: View) -> _Jump | None:
-    """Calls that each go up by one sample, one of them from too far on."""
+    """The jump of calls that each count up by one sample; None if there is none."""
     if len(view.trace.calls) < 2 or sum(view.trace.calls) != len(view.rows):
         return None
     jump, expected = None, 0
@@ -74,7 +75,7 @@ def _jump(view: View) -> _Jump | None:
         if outside:
             break
         expected = int(part[-1]) + 1
-    # Every call at sample 0: each was given a fresh source, which is another mistake.
+    # Every call began at sample 0: each got a new source, which is another fault.
     return None if jump is None or jump.found == 0 else jump
 
 
@@ -83,15 +84,15 @@ def _goes_up(part: Int64, n: int) -> bool:
 
 
 def ahead(view: View) -> Cause | None:
-    """Offset that grows from call to call: what one call took and did not use is lost to the next."""
+    """The offset grows from call to call: batches that one call took and did not use are lost to the next."""
     jump = _jump(view)
     if jump is None or not (view.one_shot or view.kind == "unknown"):
         return None
     begins = f"with sample {jump.found}" if jump.found >= 0 else "beyond the last label"
-    evidence = f"call {jump.call + 1} begins {begins}, where sample {jump.expected} was due"
+    evidence = f"call {jump.call + 1} begins {begins} instead of sample {jump.expected}"
     taken, delivered = _taken(view, jump.call)
     if taken:
-        evidence += f"; the same object had given {plural(taken, 'batch')} by then, of which {delivered} were delivered"
+        evidence += f"; the same object had emitted {plural(taken, 'batch')} by then, {delivered} of them delivered"
     elif jump.found < 0:
         return None
     several = "; ".join(view.call("gen", source) for source in (view.trace.sources or (view.source,) * 2)[:3])
@@ -106,7 +107,7 @@ def ahead(view: View) -> Cause | None:
 
 
 def _taken(view: View, call: int) -> tuple[int, int]:
-    """Batches that the calls before had taken from the same object, and had delivered; 0 where not known."""
+    """Batches that earlier calls took from the same object, and delivered; zeros if that is not known."""
     sources = view.trace.sources
     if len(sources) != len(view.trace.calls) or not sources[call].calls_before:
         return 0, 0
@@ -119,7 +120,7 @@ def _all_steps(view: View) -> int | None:
 
 
 def leftover(view: View) -> Cause | None:
-    """A PyDataset starts where the queue of the call before was stopped."""
+    """A PyDataset starts where the queue of the previous call stopped."""
     start = _offset(view)
     if view.kind not in {"pydataset", "unknown"} or view.fact("workers") < 2:
         return None
@@ -133,11 +134,11 @@ def leftover(view: View) -> Cause | None:
     if not fits and not ("steps" in view.facts or "validation_steps" in view.facts):
         return None
     where = f"the first row is sample {start}" if start is not None else "the rows do not begin with the first batch"
-    asked = f"; the first batch delivered is item {number} of {view.name}" if number else ""
+    first = f"; the first batch delivered is item {number} of {view.name}" if number else ""
     return cause(
         LEFTOVER,
         certain=fits,
-        evidence=f"{where}{asked}; workers={view.fact('workers')}: the queue keeps what the call before did not use",
+        evidence=f"{where}{first}; workers={view.fact('workers')}: the queue keeps what the previous call did not use",
         before=f"{view.name}(..., workers={view.fact('workers')})  # with steps or validation_steps",
         after=f"{view.name}(..., workers=1)  # or no steps: the whole set each time",
         reproduced="keras 3.15",
@@ -157,9 +158,9 @@ def stateful_getitem(view: View) -> Cause | None:
         return None
     evidence = f"all rows are {plural(start, 'sample')} ahead"
     if peeked:
-        evidence += f", as many as the {plural(peeked, 'batch')} that {PEEKED[peeked]} asks for beforehand"
+        evidence += f", as many as the {plural(peeked, 'batch')} that {PEEKED[peeked]} reads before the first one"
     if changed:
-        evidence += "; an item that was asked for twice was not the same"
+        evidence += "; `__getitem__` returned different data on a second call"
     return cause(
         STATEFUL,
         certain=changed and bool(peeked) and not view.first_pull,
@@ -171,23 +172,23 @@ def stateful_getitem(view: View) -> Cause | None:
 
 
 def not_at_start(view: View) -> Cause | None:
-    """A constant offset from row 0 on; or, with samples unknown, a generator that had been used."""
+    """A constant offset from row 0 on; or, with samples unknown, a generator that was used before."""
     start = _offset(view)
     used = view.used_before
     # A stream whose first row is sample 0 was at its start, whatever its history.
     lead = _lead(view) if used and start is None else 0
     if start is None and not (used and (view.samples is None or lead)):
         return None
-    # A PyDataset has no place to stand at, unless its items come from something that has.
+    # A PyDataset has no read position, unless its items come from something that has one.
     if view.kind in {"arrays", "batch"} or (view.kind == "pydataset" and (stateful_getitem(view) or leftover(view))):
         return None
-    evidence = f"the first row is sample {start}, and all behind it follow" if start is not None else ""
+    evidence = f"rows begin at sample {start} and continue in order" if start is not None else ""
     if lead:
-        evidence = f"{plural(lead, 'row')} beyond the last label, and behind them samples 0, 1, …"
+        evidence = f"{plural(lead, 'row')} beyond the last label, followed by samples 0, 1, …"
     if used:
         evidence += f"{'; ' if evidence else ''}{_history(view)}"
     elif view.one_shot:
-        evidence += "; the generator had not been advanced before this call, so what it reads from had been"
+        evidence += "; the generator was new, so the reader inside it had been used before"
     return cause(
         NOT_AT_START,
         certain=used,
@@ -198,7 +199,7 @@ def not_at_start(view: View) -> Cause | None:
 
 
 def _lead(view: View) -> int:
-    """Rows beyond the labels that stand before samples 0, 1, …; 0 where there is anything else."""
+    """Number of rows beyond the labels before samples 0, 1, …; 0 if the rows are anything else."""
     if not view.known.any():
         return 0
     lead = int(np.argmax(view.known))
@@ -209,5 +210,5 @@ def _history(view: View) -> str:
     first = view.trace.sources[0]
     if not first.calls_before:
         return f"{view.name} had been advanced before this call"
-    calls = plural(first.calls_before, "guarded call")
-    return f"{view.name} had been given to {calls} before, which took {plural(first.pulled_before, 'batch')}"
+    calls = plural(first.calls_before, "earlier guarded call")
+    return f"{calls} took {plural(first.pulled_before, 'batch')} from {view.name}"

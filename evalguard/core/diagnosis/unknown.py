@@ -1,26 +1,27 @@
-"""Where no cause is recognised: the pattern in words, and where to look."""
+"""No cause is recognised: the pattern in words, and the row to check first."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from evalguard.core import arrivals
-from evalguard.core.diagnosis.view import View, cause, plural
+from evalguard.core.diagnosis.view import View, cause
 from evalguard.core.findings import Cause
+from evalguard.core.plural import plural
 from evalguard.core.trace import UNKNOWN, Int64
 
 UNKNOWN_CAUSE = "cause unknown, pattern: "
 
 
 def unknown(view: View) -> Cause:
-    """Says so, and describes what is seen."""
+    """A cause that says the cause is unknown and describes the pattern."""
     row = _first_wrong(view)
     return cause(
         UNKNOWN_CAUSE + _pattern(view),
         certain=False,
         evidence=_counts_text(view),
         before=view.called,
-        after=f"look at what {view.name} gives for row {row}, or add reference=x_test if samples are not known",
+        after=f"check what {view.name} returns for row {row}, or add reference=x_test if samples are not known",
     )
 
 
@@ -41,12 +42,12 @@ def _pattern(view: View) -> str:
         return _pattern_of_labels(view)
     wrong = _wrong_rows(view)
     if not wrong.size:
-        return f"the first {plural(view.n_rows, 'row')} are right, and the last {view.n - view.n_rows:,} are missing"
+        return f"the first {plural(view.n_rows, 'row')} match, and the last {view.n - view.n_rows:,} are missing"
     if view.moved == 2 and view.n_rows == view.n and wrong.size == 2:
-        return f"rows {wrong[0]} and {wrong[1]} changed places"
+        return f"rows {wrong[0]} and {wrong[1]} are swapped"
     if not view.moved and not view.foreign:
         return _pattern_of_counts(view, int(wrong[0]))
-    return f"{plural(wrong.size, 'row')} in a wrong place"
+    return f"{plural(wrong.size, 'row')} out of position"
 
 
 def _pattern_of_counts(view: View, row: int) -> str:
@@ -54,7 +55,7 @@ def _pattern_of_counts(view: View, row: int) -> str:
     if view.missing.size and not view.duplicates:
         return f"{plural(view.missing.size, 'sample')} left out from row {row} on, the others in order"
     if view.duplicates and not view.missing.size:
-        return f"{plural(view.duplicates, 'row')} come again from row {row} on, beginning with sample {start}"
+        return f"{plural(view.duplicates, 'row')} repeated from row {row} on, beginning with sample {start}"
     lost, again = plural(view.missing.size, "sample"), plural(view.duplicates, "row")
     return f"{lost} left out and {again} repeated, in order otherwise"
 
@@ -64,18 +65,19 @@ def _pattern_of_labels(view: View) -> str:
     if extra:
         return f"{plural(abs(extra), 'row')} too {'many' if extra > 0 else 'few'}"
     if view.against_rows.rows.size:
-        return f"{plural(view.against_rows.rows.size, 'row')} carry another target than the label"
-    return "rows were not delivered as the source gave them"
+        return f"{plural(view.against_rows.rows.size, 'row')} with another target than the label"
+    return "rows were not delivered in the order the source emitted them"
 
 
 def _counts_text(view: View) -> str:
     if view.samples is None:
-        return f"{plural(view.n_rows, 'row')} for {plural(view.n, 'label')}; which sample each row is, is not known"
+        return f"{plural(view.n_rows, 'row')} for {plural(view.n, 'label')}; nothing shows which sample each row is"
     counts = {
         "missing": view.missing.size,
         "repeated": view.duplicates,
         "foreign": view.foreign,
-        "not named": view.unnamed,
+        "unidentified": view.unnamed,
         "moved": view.moved,
     }
-    return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "nothing but the count"
+    found = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+    return found or "only the number of rows is wrong"

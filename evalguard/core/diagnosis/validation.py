@@ -1,4 +1,4 @@
-"""Why a later validation of one ``fit`` is scored on other samples than the first: from what the source is."""
+"""Why a later validation of one ``fit`` is scored on other samples than the first, as the source shows it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from evalguard.core.diagnosis import remedies
 from evalguard.core.diagnosis.orders import RESHUFFLED, SHUFFLED
 from evalguard.core.diagnosis.starts import LEFTOVER, NOT_AT_START
 from evalguard.core.diagnosis.unknown import UNKNOWN_CAUSE
-from evalguard.core.diagnosis.view import View, cause, plural
+from evalguard.core.diagnosis.view import View, cause
 from evalguard.core.findings import Cause
+from evalguard.core.plural import plural
 
 CALL = "model.fit(..., validation_data={}{})"
 
 
 def drift(view: View) -> Cause:
-    """The cause that the source itself points to; where it points to none, says so.
+    """The cause that the facts about the source show; a cause that says "unknown" if they show none.
 
     Args:
         view: The first validation that differs, with its samples as rows of the first one.
@@ -25,14 +26,14 @@ def drift(view: View) -> Cause:
     return cause(
         UNKNOWN_CAUSE + "later validations hold other samples than the first",
         certain=False,
-        evidence=f"nothing that is known of {view.name} explains it",
+        evidence=f"no known fact about {view.name} explains it",
         before=_fit(view, view.name),
-        after=f"look at what {view.name} gives when it is read again, or validate on arrays",
+        after=f"check what {view.name} returns when it is read again, or validate on arrays",
     )
 
 
 def leftover(view: View) -> Cause | None:
-    """A dataset of several workers, stopped early: its queue keeps what the epoch before did not use."""
+    """A PyDataset with several workers is stopped early: its queue keeps what the previous epoch did not use."""
     steps, batches, workers = (view.fact(name) for name in ("steps", "num_batches", "workers"))
     if view.kind != "pydataset" or workers < 2 or not 0 < steps < batches:
         return None
@@ -40,7 +41,7 @@ def leftover(view: View) -> Cause | None:
         LEFTOVER,
         certain=False,
         evidence=f"each validation takes {steps} of {plural(batches, 'batch')}, workers={workers}: "
-        "the queue keeps those made ahead, and the next validation begins with them",
+        "the queue keeps the batches made ahead, and the next validation begins with them",
         before=_fit(view, f"{view.name}(..., workers={workers})"),
         after=f"{_fit(view, f'{view.name}(..., workers=1)')}  # or no validation_steps: the whole set each time",
         reproduced="keras 3.15",
@@ -48,22 +49,22 @@ def leftover(view: View) -> Cause | None:
 
 
 def generator(view: View) -> Cause | None:
-    """One generator object serves all epochs."""
+    """All epochs read one generator object."""
     if view.kind != "generator":
         return None
     return cause(
         NOT_AT_START,
         certain=True,
-        evidence=f"the one generator {view.name} serves all epochs: each validation goes on "
-        "where reading stopped before, prefetched batches included",
+        evidence=f"all epochs read one generator {view.name}: each validation continues "
+        "where the previous one stopped reading, prefetched batches included",
         before=_fit(view, f"{view.name}(...)"),
-        after="model.fit(..., validation_data=dataset)  # arrays, tf.data or a PyDataset begin anew at each epoch",
+        after="model.fit(..., validation_data=dataset)  # arrays, tf.data and a PyDataset start again at each epoch",
         reproduced="keras 3.15, tf_keras 2.21",
     )
 
 
 def reshuffled(view: View) -> Cause | None:
-    """A part of a set that is shuffled at each pass is another part each time."""
+    """A part of a dataset that is shuffled at each pass holds other samples each time."""
     each_pass, shuffles = view.facts.get("reshuffled_each_pass"), view.facts.get("shuffle")
     if not each_pass and not shuffles:
         return None
@@ -74,7 +75,7 @@ def reshuffled(view: View) -> Cause | None:
         certain=True,
         evidence=f"{view.name} is shuffled whenever it is read, and {part} another part each time",
         before=_fit(view, "ds.shuffle(...).take(n)" if each_pass else f"{remedies.factory(view)}(..., shuffle=True)"),
-        after=f"{_fit(view, fixed)}  # no shuffle: order changes no figure",
+        after=f"{_fit(view, fixed)}  # no shuffle: the order does not change any metric",
         reproduced="keras 3.15" if each_pass else "",
     )
 

@@ -1,4 +1,4 @@
-"""What recognisers look at: the delivered samples, and the figures that several of them need."""
+"""What the recognisers read: the delivered samples, and the values that several of them need."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from evalguard.core.trace import ROW_BITS, UNKNOWN, Int64, SourceState, Trace
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """A trace with its samples, seen from several sides.
+    """A trace with its samples, and values derived from both.
 
     Attributes:
         trace: What was observed.
@@ -73,30 +73,30 @@ class View:
 
     @property
     def one_shot(self) -> bool:
-        """The source is used up as it is read."""
+        """The source can be read once only."""
         return self.kind == "generator"
 
     @property
     def used_before(self) -> bool:
-        """A source that is used up as it is read had been read before this call."""
+        """A source that can be read once only had been read before this call."""
         first = self.trace.sources[0] if self.trace.sources else SourceState()
         return self.one_shot and (first.started or first.calls_before > 0)
 
     @property
     def name(self) -> str:
-        """The source in the user's own terms: its class name, or a word where that says nothing to them."""
+        """The source as the user knows it: its class name, or a plain word where the class is not theirs."""
         words = {"arrays": "x", "batch": "loader", "unknown": "source"}
         if self.is_pipeline:
             return "dataset"
         if self.is_loader:
             return "loader"
-        # A generator expression has no name that could be called.
+        # A generator expression (`<genexpr>`) has no name that could be called.
         named = self.source.type_name if self.source.type_name.isidentifier() else "batches"
         return words.get(self.kind, named)
 
     @property
     def is_loop(self) -> bool:
-        """Batches handed over one by one, by a loop of the caller's own."""
+        """The caller's own loop passes the batches one by one."""
         return self.kind == "batch"
 
     @property
@@ -178,7 +178,7 @@ class View:
 
     @cached_property
     def unnamed(self) -> int:
-        """Rows of which nothing is known."""
+        """Rows whose sample is not known."""
         return int(np.count_nonzero(self.rows == UNKNOWN))
 
     @cached_property
@@ -203,7 +203,7 @@ class View:
 
     @cached_property
     def displaced(self) -> Ints:
-        """Displacement of each first arrival, in places: late above 0, early below."""
+        """Displacement of each first arrival, in positions: above 0 late, below 0 early (RFC 5236)."""
         arrived = self.arrived
         if self.missing.size:
             arrived = (np.cumsum(self.seen, dtype=arrived.dtype) - 1)[arrived]
@@ -211,12 +211,12 @@ class View:
 
     @cached_property
     def moved(self) -> int:
-        """First arrivals that are not in their place."""
+        """Number of first arrivals that are out of position."""
         return int(np.count_nonzero(self.displaced))
 
     @cached_property
     def reach(self) -> int:
-        """How many places too early the earliest row came: a buffer of b rows reaches b - 1 places."""
+        """By how many positions the earliest row is early: a shuffle buffer of b rows moves a row by at most b - 1."""
         return int(-self.displaced.min(initial=0))
 
     # -- The stream's own targets -------------------------------------------------------------------------------------
@@ -243,19 +243,13 @@ class View:
 
     @property
     def by_content(self) -> bool:
-        """Samples were recognised by what the rows contain."""
+        """Samples were identified by the content of the rows."""
         return self.trace.fingerprints is not None and self.labels.fingerprints is not None
 
 
 def cause(name: str, *, certain: bool, evidence: str, before: str, after: str, reproduced: str = "") -> Cause:
     """A diagnosis with its remedy as two lines."""
     return Cause(name, certain, evidence, f"before: {before}\nafter:  {after}", reproduced)
-
-
-def plural(count: int, word: str) -> str:
-    """``1 row``, ``2 rows``, ``1,000 batches``."""
-    ending = "" if count == 1 else "es" if word.endswith(("s", "ch")) else "s"
-    return f"{count:,} {word}{ending}"
 
 
 def listed(values: Int64, limit: int = 5) -> str:

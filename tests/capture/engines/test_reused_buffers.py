@@ -17,6 +17,7 @@ from evalguard.capture.contract import CaptureOptions, Untagged
 from evalguard.capture.probes.tf_data import TfDataProbe
 from evalguard.capture.recording.batches import capture_batch
 from evalguard.capture.recording.recorder import Recorder
+from evalguard.capture.recording.to_trace import to_trace
 from evalguard.core.trace import ALTERED
 from tests.buffers import aligned
 
@@ -64,7 +65,7 @@ def test_rows_that_changed_while_they_waited_are_a_failure(engine, width):
         return
     assert report.verdict == "FAIL"
     assert [finding.reason for finding in report.findings] == ["altered"]
-    assert report.diagnosis[0].cause == "the source fills its array again while the model still waits for it"
+    assert report.diagnosis[0].cause == "the source overwrites its array while the model still waits for it"
     assert report.diagnosis[0].certain
     # No additional evidence would prove these rows: the remedy is to change the source.
     assert not report.advice
@@ -114,7 +115,7 @@ def test_a_dataset_with_one_buffer_passes_only_where_its_rows_are_right(engine, 
         assert (rows == np.arange(N)).all()
     else:  # if the array was overwritten just after the model had read it, the rows are right, but this is not known
         assert g.report.verdict == "FAIL"
-        assert g.report.diagnosis[0].cause == "the source fills its array again while the model still waits for it"
+        assert g.report.diagnosis[0].cause == "the source overwrites its array while the model still waits for it"
         assert "copy()" in g.report.diagnosis[0].remedy
 
 
@@ -135,7 +136,7 @@ def test_a_dataset_whose_array_is_overwritten_while_the_model_computes_proves_no
             buffer += 1
         recorder.after_step()
     recorder.end()
-    trace = recorder.trace(method="predict", source=probe.state(N // BATCH), index_source="stated", n_rows=N)
+    trace = to_trace(recorder, method="predict", source=probe.state(N // BATCH), index_source="stated", n_rows=N)
     assert trace.fingerprints is None
     # tf.data may request the next batch early and so overwrite another batch, too.
     assert set(range(when * BATCH, (when + 1) * BATCH)) <= set(trace.rows_tagged(ALTERED).tolist())

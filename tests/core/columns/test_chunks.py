@@ -1,4 +1,4 @@
-"""What is worked out some rows at a time is what all rows at once give, wherever a chunk ends."""
+"""A computation in chunks has the result of the whole, wherever a chunk ends."""
 
 import numpy as np
 import pytest
@@ -75,7 +75,7 @@ def test_a_report_on_more_rows_is_the_same_whatever_the_chunk(order, chunk):
 
 
 @given(st.integers(0, 20), st.integers(0, 9), st.integers(0, 9), SIZES, st.data())
-def test_counting_up_is_told_from_anything_else(n, first, modulo, chunk, data):
+def test_counting_up_is_distinguished_from_anything_else(n, first, modulo, chunk, data):
     values = np.arange(first, first + n)
     values = values % modulo if modulo else values
     assert chunked(chunk, lambda: counts_up(values, first, modulo))
@@ -85,9 +85,9 @@ def test_counting_up_is_told_from_anything_else(n, first, modulo, chunk, data):
 
 
 @given(st.lists(st.booleans(), max_size=20), st.integers(1, 5), SIZES)
-def test_the_first_places_are_those_of_the_whole(mask, limit, chunk):
+def test_the_first_true_positions_are_those_of_the_whole(mask, limit, chunk):
     found = chunked(chunk, lambda: first_true(np.asarray(mask, dtype=bool), limit))
-    assert found.tolist() == [place for place, value in enumerate(mask) if value][:limit]
+    assert found.tolist() == [position for position, value in enumerate(mask) if value][:limit]
 
 
 @given(st.lists(st.tuples(st.integers(-2, 9), st.integers(0, 4)), max_size=8), SIZES)
@@ -104,7 +104,7 @@ def test_tags_of_batches_are_those_of_their_rows(batches, chunk):
 
 
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=6), SIZES, st.data())
-def test_one_row_out_of_its_place_is_seen_wherever_a_chunk_ends(sizes, chunk, data):
+def test_one_row_out_of_position_is_found_wherever_a_chunk_ends(sizes, chunk, data):
     tags = np.asarray([(pull << 32) + row for pull, size in enumerate(sizes) for row in range(size)], dtype=np.int64)
     assert chunked(chunk, lambda: Trace(len(tags), tags).transport_intact)
     tags[data.draw(st.integers(0, len(tags) - 1))] += 5

@@ -55,7 +55,7 @@ def full_disk(monkeypatch, room):
 
 
 @given(PARTS, LIMITS, st.data())
-def test_a_pile_holds_what_was_put_on_it(parts, limit, data):
+def test_a_buffer_holds_what_was_appended(parts, limit, data):
     memory = MemoryBudget(limit)
     buffer, plain = ColumnBuffer(np.uint64, memory), []
     for part in parts:

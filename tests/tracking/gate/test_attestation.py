@@ -1,4 +1,4 @@
-"""Attestations held against files: the digests are those of the real files, and any change closes the gate."""
+"""Attestations compared with files: the digests are those of the real files, and any change closes the gate."""
 
 import hashlib
 import io
@@ -101,7 +101,7 @@ def test_the_parts_of_a_session_are_one_subject(model, tmp_path):
     assert found["predictions.npy"] == saved(np.concatenate(parts))
 
 
-def test_what_is_repaired_is_named_as_it_was_handed_back(model, tmp_path):
+def test_repaired_predictions_have_the_digest_of_what_was_returned(model, tmp_path):
     order = np.random.default_rng(1).permutation(40)
     with evalguard.guard(labels=Y, reference=X, on_failure="repair", mlflow=False, output=tmp_path):
         y_pred = model.predict(batches(order), steps=5, verbose=0)
@@ -111,7 +111,7 @@ def test_what_is_repaired_is_named_as_it_was_handed_back(model, tmp_path):
     assert evalguard.gate(**question, accept=["REPAIRED"])
 
 
-def test_of_several_outputs_each_is_a_subject(tmp_path):
+def test_each_of_several_outputs_is_a_subject(tmp_path):
     inputs = keras.Input((4,))
     outputs = {"a": keras.layers.Dense(2)(inputs), "b": keras.layers.Dense(3)(inputs)}
     with evalguard.guard(labels=Y, reference=X, mlflow=False, output=tmp_path):
@@ -122,7 +122,7 @@ def test_of_several_outputs_each_is_a_subject(tmp_path):
     assert found["predictions/b.npy"] == saved(y_pred["b"])
 
 
-def test_files_that_are_not_there_are_told_before_anything_is_predicted(tmp_path):
+def test_missing_files_are_reported_before_anything_is_predicted(tmp_path):
     with pytest.raises(ConfigError, match=r"expected a file at .*gone\.keras"):
         with evalguard.guard(labels=Y, mlflow=False, output=tmp_path, attest_files=[tmp_path / "gone.keras"]):
             pytest.fail("entered")
@@ -140,7 +140,7 @@ def test_the_files_that_were_judged_open_the_gate(folder, predictions):
     assert [(item.name, item.verdict) for item in result.evaluations] == [("digits", "PASS")]
 
 
-def test_names_do_not_matter_and_what_is_not_at_hand_is_told(folder):
+def test_names_do_not_matter_and_missing_subjects_are_reported(folder):
     (folder / "model.keras").rename(folder / "best.bin")
     result = ask(folder, "best.bin")
     assert result.passed
@@ -188,7 +188,7 @@ def test_a_file_changed_since_closes_it(folder, name, change):
     change(folder / name)
     result = ask(folder, "model.keras", "labels.csv", *{name} - {"model.keras", "labels.csv"})
     assert not result
-    assert result.reasons == (f"{folder / name}: none of the files that were judged, or changed since",)
+    assert result.reasons == (f"{folder / name}: matches none of the files that were judged, or was changed since",)
 
 
 def edit(path, change):
@@ -283,8 +283,8 @@ def test_a_statement_of_another_kind_is_named(folder):
 @pytest.mark.parametrize(
     ("question", "message"),
     [
-        ({"files": ["a"], "run": "b"}, "found one alone"),
-        ({"attestation": "a"}, "found one alone"),
+        ({"files": ["a"], "run": "b"}, "found only one of the two"),
+        ({"attestation": "a"}, "found only one of the two"),
         ({"attestation": "a", "run": "b", "files": ["c"]}, "found run and attestation"),
     ],
 )

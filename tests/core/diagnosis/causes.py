@@ -1,0 +1,59 @@
+"""The causes of made faults, and their remedies: shared by the tests of the diagnosis."""
+
+from dataclasses import replace
+
+from evalguard.core.diagnosis import diagnose
+from evalguard.core.diagnosis.view import View
+from tests.core.signatures import SIGNATURES, Setting, made
+
+
+def named(case):
+    return diagnose(case.trace, case.samples, case.labels)
+
+
+# Kinds of source, with the class names that a trace holds.
+KINDS = {
+    "arrays": "ndarray",
+    "batch": "ndarray",
+    "generator": "batches",
+    "pydataset": "Images",
+    "tf.data": "_BatchDataset",
+    "DataLoader": "DataLoader",
+    "_BatchMapDataset": "_BatchMapDataset",
+    "DistributedDataset": "DistributedDataset",
+    "unknown": "unknown",
+}
+
+
+def of_kind(case, kind, type_name=None, method="predict", facts=None):
+    """The same stream of another kind of source, with no more facts than these."""
+    state = {"kind": kind, "type_name": type_name or KINDS[kind]}
+    facts = dict(case.trace.source.facts) if facts is None else facts
+    sources = tuple(replace(source, **state, facts=facts) for source in case.trace.sources)
+    method = "predict_on_batch" if kind == "batch" else method
+    return replace(case, kind=kind, trace=replace(case.trace, sources=sources, method=method))
+
+
+def remedies_of(maker, kind, *, declared=False, **more):
+    case = maker(Setting(50, 8, kind, declared=declared))
+    assert case is not None
+    return {cause.cause: cause.remedy for cause in named(of_kind(case, kind, **more))}
+
+
+def remedy_of(maker, kind, **more):
+    expected = SIGNATURES[maker][0]
+    (found,) = (remedy for name, remedy in remedies_of(maker, kind, **more).items() if name.startswith(expected))
+    return found
+
+
+def first_cause(samples, kind="generator", batch=8, n=50, facts=None, **parts):
+    case = made(Setting(n, batch, kind, declared=False), samples, facts=facts, **parts)
+    return named(case)[0]
+
+
+def view_of(samples, kind="generator", *, n=50, batch=8, known=True, method="predict", type_name=None, **parts):
+    """What a recogniser reads of a stream of these samples; ``known=False``: without the samples."""
+    case = made(Setting(n, batch, kind, declared=False), samples, **parts)
+    sources = tuple(replace(source, type_name=type_name or KINDS[kind]) for source in case.trace.sources)
+    trace = replace(case.trace, sources=sources, method=method)
+    return View(trace, case.labels, case.samples if known else None)

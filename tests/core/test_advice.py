@@ -1,0 +1,140 @@
+"""What a report says was not proven, and the line it gives to paste."""
+
+import numpy as np
+import pytest
+
+from evalguard.core.advice import advice_for, not_proven
+from evalguard.core.evidence import gather
+from evalguard.core.judge import judge
+from evalguard.core.label_table import LabelTable
+from evalguard.core.policy import Policy, Proof, Verdict
+from evalguard.core.sampling import SampledRows
+from evalguard.core.trace import ALTERED, SourceState
+from tests.core.traces import ALIGNED, N, content_of, label_of, labels_for, trace_of
+
+
+def test_a_part_of_the_labels_gets_the_option_for_sessions():
+    report = judge(trace_of([0, 1, 2], {"index"}), labels_for(N), Policy()).report
+    assert "scope='session'" in report.advice
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("generator", "reference="),
+        ("pydataset", "sample_indices"),
+        ("tf.data", "Labels.collect"),
+        ("other", "reference="),
+    ],
+)
+def test_an_unproven_report_says_what_to_paste(kind, words):
+    report = judge(trace_of(ALIGNED, {"tags"}, sources=(SourceState(kind),)), labels_for(N, ()), Policy()).report
+    assert report.verdict is Verdict.UNPROVEN
+    assert words in report.advice
+
+
+def test_padding_is_a_fault_unless_allowed_and_the_option_is_named():
+    trace = trace_of([*ALIGNED, 0, 0], {"content"})
+    report = judge(trace, labels_for(N), Policy()).report
+    assert report.verdict is Verdict.FAIL
+    assert "padding='trim'" in report.advice
+
+
+def test_a_reference_of_another_kind_proves_nothing_and_accuses_nobody():
+    trace = trace_of(ALIGNED, {"tags"}, fingerprints=content_of(np.arange(N) + 10_000))
+    report = judge(trace, labels_for(N, {"content"}), Policy()).report
+    assert report.verdict is Verdict.UNPROVEN
+    assert any(
+        note.startswith("content: almost none of the rows match the reference (0 of 7)") for note in report.not_proven
+    )
+
+
+def notes_of(trace, labels, proof=Proof.COUNT, **options):
+    policy = Policy(**options)
+    return not_proven(gather(trace, labels, policy), proof, policy)
+
+
+@pytest.mark.parametrize(
+    ("stream", "label", "difference"),
+    [
+        pytest.param("slide_1.png", "img/slide_1.png", " They differ by the prefix 'img/'.", id="prefix-of-the-labels"),
+        pytest.param("img/slide_1.png", "slide_1.png", " They differ by the prefix 'img/'.", id="prefix-of-the-stream"),
+        pytest.param("slide_1", "slide_1.png", " They differ by the suffix '.png'.", id="suffix"),
+        pytest.param("a", "b", "", id="another-difference"),
+    ],
+)
+def test_keys_that_do_not_match_are_shown_with_one_example_of_each_side(stream, label, difference):
+    keys = np.asarray([label, "another"])
+    notes = notes_of(trace_of([0, 1], (), keys=np.asarray([stream, "some other"])), LabelTable(keys=keys))
+    expected = f"key: no key in the stream matches a label key. Stream: '{stream}'; labels: '{label}'.{difference}"
+    assert notes[0] == expected
+
+
+def test_inputs_of_another_kind_than_the_reference_are_named():
+    trace = trace_of(ALIGNED, (), fingerprints=content_of(np.arange(N) + 10_000), spec=("float32 (4,)",))
+    labels = LabelTable(fingerprints=content_of(range(N)), spec=("uint8 (4,)",))
+    assert notes_of(trace, labels)[:2] == [
+        "content: almost none of the rows match the reference (0 of 7), so it shows nothing about their order",
+        "content: the model receives float32 (4,); the fingerprints are of uint8 (4,)",
+    ]
+
+
+def test_rows_that_the_source_did_not_identify_are_counted():
+    trace = trace_of(ALIGNED, (), index=np.asarray([0, 1, -1, 3, -1, 5, 6]), index_source="stated")
+    assert "index: the source did not identify 2 rows" in notes_of(trace, labels_for(N, ()))
+
+
+def test_a_stopped_call_says_where_and_why():
+    trace = trace_of([1, 0], {"index"}, stopped="1 row is out of order")
+    assert notes_of(trace, labels_for(N))[0].startswith("stopped after 2 of 7 rows (fail_fast): 1 row is out of order")
+
+
+def test_proof_by_labels_leaves_open_which_of_several_samples_a_row_is():
+    (note,) = notes_of(trace_of(ALIGNED, {"targets", "rows"}), labels_for(N, ()), Proof.LABELS)
+    assert note.startswith("which of several samples with equal labels a row is")
+
+
+def test_targets_that_cannot_be_compared_are_named():
+    notes = notes_of(trace_of(ALIGNED, {"tags"}), labels_for(N, ()), Proof.TRANSPORT)
+    assert notes == ["which sample each row is: the stream carries no targets"]
+
+
+def test_repeated_inputs_are_named_with_the_option_that_allows_them():
+    trace = trace_of([0, 1, 2, 2, 4, 5, 6], {"rows"}, targets=label_of(range(N)))
+    labels = labels_for(N, ())
+    note = "that no sample is repeated: the inputs of 1 row equal those of an earlier one (first: row 3)"
+    assert note in notes_of(trace, labels)
+    assert note not in notes_of(trace, labels, duplicate_inputs="allow")
+    policy = Policy()
+    assert 'duplicate_inputs="allow"' in advice_for(gather(trace, labels, policy), policy)
+
+
+def sampled(positions, shift=0):
+    return SampledRows(np.asarray(positions), content_of(np.asarray(positions) + shift), N)
+
+
+def test_a_sample_says_what_it_may_miss_and_how_to_check_each_row():
+    trace, labels, policy = trace_of(ALIGNED, {"tags"}, sampled=sampled([0, 3, 6])), labels_for(N), Policy()
+    notes = notes_of(trace, labels, Proof.SAMPLE)
+    assert notes[0].startswith("the content of each row: 3 of 7 rows, sampled by position, are the samples of their")
+    assert 'content="all"' in advice_for(gather(trace, labels, policy), policy)
+
+
+def test_a_sample_that_almost_no_row_matches_shows_nothing():
+    trace = trace_of(ALIGNED, {"tags"}, sampled=sampled([0, 3, 6], shift=9000))
+    note = "content: almost none of the sampled rows match (0 of 3), so it shows nothing about the order"
+    assert note in notes_of(trace, labels_for(N))
+
+
+def test_no_option_is_advised_for_rows_that_changed_or_are_identified():
+    policy = Policy()
+    changed = trace_of(ALIGNED, (), tags=np.asarray([0, 1, 2, ALTERED, 4, 5, 6]))
+    assert advice_for(gather(changed, labels_for(N, ()), policy), policy) == ""
+    wrong = trace_of(ALIGNED[::-1], {"index"})
+    assert advice_for(gather(wrong, labels_for(N), policy), policy) == ""
+
+
+def test_labels_with_keys_ask_for_the_key_of_the_stream():
+    policy = Policy()
+    evidence = gather(trace_of(ALIGNED, {"tags"}), labels_for(N, {"key"}), policy)
+    assert advice_for(evidence, policy).startswith('evalguard.guard(labels=..., key="id")')

@@ -1,0 +1,113 @@
+"""What a trace and labels show together: the identity that is used, padding, targets, repetitions."""
+
+import numpy as np
+import pytest
+
+from evalguard.core.evidence import gather, order_findings, padding_rows
+from evalguard.core.findings import Reason
+from evalguard.core.judge import judge
+from evalguard.core.label_table import LabelTable
+from evalguard.core.policy import Policy, Verdict
+from evalguard.core.trace import UNKNOWN
+from tests.core.traces import ALIGNED, IDENTITIES, SWAPPED, N, content_of, label_of, labels_for, trace_of, verdict_of
+
+
+@pytest.mark.parametrize(("declared", "verdict"), [(True, Verdict.PASS), (False, Verdict.FAIL)])
+def test_dummies_are_padding_only_where_they_are_declared(declared, verdict):
+    padding = np.asarray([False] * N + [declared] * 2)
+    trace = trace_of([*ALIGNED, 500, 501], {"content"}, padding=padding)
+    assert verdict_of(trace, labels_for(N), padding="trim") is verdict
+
+
+def test_a_dummy_among_the_labelled_rows_is_a_fault():
+    samples = [*ALIGNED[:-1], 500, 6]
+    padding = np.asarray([False] * (N - 1) + [True, False])
+    assert verdict_of(trace_of(samples, {"content"}, padding=padding), labels_for(N), padding="trim") is Verdict.FAIL
+
+
+def test_targets_of_padding_are_not_compared():
+    padded = [*ALIGNED, 0, 0]
+    report = judge(trace_of(padded, {"targets", "rows"}), labels_for(N, ()), Policy(padding="trim")).report
+    assert (report.verdict, report.proof, report.counts["padding"]) == (Verdict.PASS, "labels", 2)
+
+
+@pytest.mark.parametrize("identity", IDENTITIES)
+def test_rows_in_position_are_a_range_whatever_the_identity(identity):
+    evidence = gather(trace_of(ALIGNED, {identity}), labels_for(N, {identity}), Policy())
+    assert evidence.samples == range(N)
+    assert evidence.used is not None
+    assert evidence.used.identity == identity
+    assert evidence.order == ()
+
+
+@pytest.mark.parametrize("identity", IDENTITIES)
+def test_rows_out_of_position_have_their_samples(identity):
+    evidence = gather(trace_of(SWAPPED, {identity}), labels_for(N, {identity}), Policy())
+    assert evidence.samples_array is not None
+    assert evidence.samples_array.tolist() == SWAPPED
+    assert [finding.reason for finding in evidence.order] == [Reason.REORDERED]
+
+
+def test_the_strongest_comparable_identity_is_used():
+    trace = trace_of(ALIGNED, {"index"}, fingerprints=content_of(np.arange(N) + 10_000))
+    evidence = gather(trace, labels_for(N), Policy())
+    assert [(match.identity, match.comparable) for match in evidence.matches] == [("content", False), ("index", True)]
+    assert evidence.used is evidence.matches[1]
+
+
+def test_an_identity_that_names_no_row_gives_no_samples():
+    evidence = gather(trace_of(ALIGNED, (), index=np.full(N, UNKNOWN)), labels_for(N, ()), Policy())
+    assert evidence.samples is None
+    assert evidence.order == ()
+
+
+@pytest.mark.parametrize(
+    ("samples", "reasons"),
+    [
+        pytest.param(SWAPPED, [], id="another-order"),
+        pytest.param([0, 1, 2, 3, 4, 5, 5], [Reason.MISSING, Reason.DUPLICATE], id="repeated"),
+        pytest.param([0, 1, 2, 3, 4, 5, 99], [Reason.FOREIGN, Reason.MISSING], id="foreign"),
+    ],
+)
+def test_where_the_order_does_not_matter_only_which_samples_arrived_does(samples, reasons):
+    findings = order_findings(np.asarray(samples), N, ordered=False)
+    assert [finding.reason for finding in findings] == reasons
+    assert all(finding.rows == () for finding in findings)
+
+
+def test_targets_in_another_order_do_not_change_a_metric():
+    targets = np.roll(label_of(ALIGNED), 1)
+    evidence = gather(trace_of(ALIGNED, (), targets=targets, ordered=False), labels_for(N, ()), Policy())
+    assert not evidence.comparison.comparable
+    assert "does not change any metric" in evidence.comparison.why_not
+    ordered = gather(trace_of(ALIGNED, (), targets=targets), labels_for(N, ()), Policy())
+    assert ordered.comparison.rows.size
+
+
+def test_repeated_content_counts_only_without_an_identity():
+    rows = [0, 1, 2, 2, 4, 5, 6]
+    assert gather(trace_of(rows, {"rows"}), labels_for(N, ()), Policy()).repeated.tolist() == [3]
+    assert gather(trace_of(rows, {"content"}), labels_for(N), Policy()).repeated.tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("samples", "declared", "extra"),
+    [
+        pytest.param([0, 1, 2, 0], None, 1, id="a-known-sample"),
+        pytest.param([0, 1, 2, 9], None, 0, id="a-foreign-row"),
+        pytest.param([0, 1, 2, 9], [False, False, False, True], 1, id="a-declared-dummy"),
+        pytest.param([0, 1, 2, 0, 9], None, 0, id="one-of-two"),
+        pytest.param([0, 1, 2], None, 0, id="no-more-rows-than-labels"),
+    ],
+)
+def test_rows_after_the_last_label_are_padding_if_each_is_known_or_declared(samples, declared, extra):
+    padding = None if declared is None else np.asarray(declared)
+    trace = trace_of(samples, {"index"}, padding=padding)
+    assert padding_rows(trace, np.asarray(samples), 3) == extra
+
+
+def test_without_samples_padding_is_recognised_by_content():
+    labels = LabelTable(values=np.arange(3))
+    for last, extra in ((1, 1), (7, 0)):
+        assert padding_rows(trace_of([0, 1, 2, last], {"rows"}), None, len(labels)) == extra
+    assert padding_rows(trace_of([0, 1, 2, 1], ()), None, len(labels)) == 0

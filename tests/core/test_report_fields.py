@@ -1,0 +1,157 @@
+"""The fields of a report beside its verdict."""
+
+import numpy as np
+import pytest
+
+from evalguard.core import report_fields
+from evalguard.core.evidence import gather
+from evalguard.core.findings import Reason
+from evalguard.core.judge import judge
+from evalguard.core.policy import Policy
+from evalguard.core.report import COUNT_NAMES
+from evalguard.core.sampling import SampledRows
+from evalguard.core.trace import SourceState
+from tests.core.traces import ALIGNED, SWAPPED, N, content_of, label_of, labels_for, tags_of, trace_of
+
+
+def test_the_first_wrong_rows_are_named_with_their_keys():
+    report = judge(trace_of([0, 2, 1, 9], {"key"}), labels_for(3), Policy()).report
+    assert list(report.wrong_rows) == [
+        {"row": 1, "sample": 2, "label": 1, "sample_key": "id2", "label_key": "id1"},
+        {"row": 2, "sample": 1, "label": 2, "sample_key": "id1", "label_key": "id2"},
+        {"row": 3, "sample": None, "label": None, "sample_key": "id9"},
+    ]
+
+
+def test_the_position_in_an_array_contradicts_no_other_identity():
+    trace = trace_of(np.roll(ALIGNED, 1), {"content"}, index=np.arange(N), index_source="position")
+    report = judge(trace, labels_for(N), Policy()).report
+    assert {finding.reason for finding in report.findings} == {Reason.REORDERED}
+    assert [identity["identity"] for identity in report.identities] == ["content", "position"]
+    assert [identity["used"] for identity in report.identities] == [True, False]
+
+
+def test_order_metrics_are_for_a_stream_out_of_order_and_the_plot_for_any_known_one():
+    wrong = judge(trace_of(SWAPPED, {"index"}), labels_for(N), Policy()).report
+    right = judge(trace_of(ALIGNED, {"index"}), labels_for(N), Policy()).report
+    unknown = judge(trace_of(ALIGNED, {"tags"}), labels_for(N), Policy()).report
+    unnamed = judge(trace_of([0, 1, 2, -1, 4, 5, 6], {"index"}), labels_for(N), Policy()).report
+    assert wrong.order is not None
+    assert wrong.order["reordered"] == wrong.counts["reordered"] == 1
+    assert wrong.plot is not None
+    assert wrong.plot["segments"] == [[0, 0, 4], [4, 5, 1], [5, 4, 1], [6, 6, 1]]
+    assert right.order is None
+    assert right.plot is not None
+    assert right.plot["segments"] == [[0, 0, N]]
+    assert (unknown.order, unknown.plot) == (None, None)
+    assert unnamed.plot is not None
+    assert unnamed.plot["segments"] == [[0, 0, 3], [3, -1, 1], [4, 4, 3]]
+
+
+def evidence_of(samples, evidence, **parts):
+    return gather(trace_of(samples, evidence, **parts), labels_for(N, evidence), Policy())
+
+
+@pytest.mark.parametrize(
+    ("samples", "expected"),
+    [
+        pytest.param(ALIGNED, {}, id="aligned"),
+        pytest.param(SWAPPED, {"misaligned": 2, "reordered": 1}, id="swapped"),
+        pytest.param([0, 1, 2, 3, 4, 5, 5], {"misaligned": 1, "missing": 1, "duplicate": 1}, id="repeated"),
+        pytest.param([0, 1, 2, 3, 4, 5, 99], {"misaligned": 1, "missing": 1, "foreign": 1}, id="foreign"),
+        pytest.param([0, 1, 2], {"n_predictions": 3, "missing": 4}, id="short"),
+    ],
+)
+def test_every_count_is_present_and_exact(samples, expected):
+    zeros = {**dict.fromkeys(COUNT_NAMES, 0), "n_labels": N, "n_predictions": N}
+    assert report_fields.counts(evidence_of(samples, {"index"})) == {**zeros, **expected}
+
+
+def test_without_identity_only_the_number_of_rows_is_counted():
+    assert report_fields.counts(evidence_of([0, 1, 2], {"tags"}))["missing"] == 4
+    assert report_fields.counts(evidence_of([0, 1, 2], {"tags"}, one_to_one=False))["missing"] == 0
+    assert report_fields.counts(evidence_of(ALIGNED, (), targets=label_of(SWAPPED)))["label_disagreements"] == 2
+
+
+def test_a_stopped_call_has_no_missing_samples():
+    for evidence in ({"index"}, {"tags"}):
+        assert report_fields.counts(evidence_of([1, 0], evidence, stopped="a fault"))["missing"] == 0
+
+
+def test_wrong_rows_without_identity_are_those_with_another_target():
+    rows = report_fields.wrong_rows(evidence_of(ALIGNED, (), targets=label_of(SWAPPED)))
+    assert rows == ({"row": 4, "sample": None, "label": 4}, {"row": 5, "sample": None, "label": 5})
+
+
+def test_wrong_rows_are_capped():
+    samples = np.arange(100)[::-1]
+    evidence = gather(trace_of(samples, {"index"}), labels_for(100, ()), Policy())
+    assert len(report_fields.wrong_rows(evidence)) == report_fields.MAX_WRONG_ROWS
+
+
+@pytest.mark.parametrize(
+    ("index", "says"),
+    [
+        pytest.param(ALIGNED, "aligned", id="aligned"),
+        pytest.param(SWAPPED, "2 rows misaligned", id="swapped"),
+        pytest.param([0, 1, 2, -1, 4, 5, 6], "1 row unidentified", id="unidentified"),
+    ],
+)
+def test_an_identity_says_what_it_shows(index, says):
+    (found,) = report_fields.identities(evidence_of(ALIGNED, (), index=np.asarray(index), index_source="stated"))
+    assert found == {"identity": "index", "says": says, "used": True}
+
+
+def test_an_identity_that_matches_almost_nothing_says_so_and_is_not_used():
+    evidence = gather(trace_of(np.arange(N) + 900, {"content"}), labels_for(N), Policy())
+    (found,) = report_fields.identities(evidence)
+    assert found == {"identity": "content", "says": "nothing: almost none of the rows match", "used": False}
+
+
+@pytest.mark.parametrize(
+    ("contents", "says"),
+    [
+        pytest.param([0, 3, 6], "3 sampled rows in position", id="aligned"),
+        pytest.param([0, 4, 6], "1 of 3 sampled rows are another sample", id="one-wrong"),
+        pytest.param([900, 901, 902], "nothing: almost none of the sampled rows match", id="other-data"),
+    ],
+)
+def test_a_sample_says_what_it_shows(contents, says):
+    rows = SampledRows(np.asarray([0, 3, 6]), content_of(contents), N)
+    evidence = gather(trace_of(ALIGNED, {"tags"}, sampled=rows), labels_for(N), Policy())
+    (found,) = report_fields.identities(evidence)
+    assert (found["identity"], found["says"], found["chosen"]) == ("sample", says, 3)
+
+
+def stages_of(samples, evidence, **parts):
+    trace, labels = trace_of(samples, evidence, **parts), labels_for(N, evidence)
+    return judge(trace, labels, Policy()).report.stages
+
+
+LATE = tags_of(ALIGNED)[[3, 4, 5, 0, 1, 2, 6]]
+
+
+@pytest.mark.parametrize(
+    ("samples", "evidence", "parts", "expected"),
+    [
+        pytest.param(ALIGNED, {"index", "tags", "targets"}, {}, ("right", "right", "right"), id="all-right"),
+        pytest.param(SWAPPED, {"index", "tags"}, {}, ("wrong", "right", "unknown"), id="inside-the-source"),
+        pytest.param(SWAPPED, {"index"}, {"tags": LATE}, ("unknown", "wrong", "unknown"), id="behind-the-source"),
+        pytest.param(ALIGNED, {"tags"}, {}, ("unknown", "right", "unknown"), id="no-identity"),
+        pytest.param(
+            ALIGNED, {"index", "tags"}, {"targets": label_of(SWAPPED)}, ("right", "right", "wrong"), id="labels"
+        ),
+    ],
+)
+def test_the_stage_at_which_the_order_was_lost_is_named(samples, evidence, parts, expected):
+    found = stages_of(samples, evidence, **parts)
+    assert (found["source"], found["transport"], found["labels"]) == expected
+
+
+def test_the_source_is_what_the_last_call_knows_and_the_batches_of_all_calls():
+    states = tuple(SourceState("generator", "batches", pulled=5, delivered=3, calls_before=n) for n in (0, 1))
+    trace = trace_of(ALIGNED, {"tags"}, sources=states)
+    assert report_fields.source(trace) == {
+        "kind": "generator", "type": "batches", "pulled": 5, "delivered": 6, "started": False, "handed_before": 1,
+        "facts": {},
+    }  # fmt: skip

@@ -1,0 +1,144 @@
+"""The stream's own targets, compared with the labels in any form that both may have."""
+
+from types import MappingProxyType
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evalguard.core import checks, target_comparison
+from tests.core.streams import streams
+
+LABELS = np.asarray([0, 2, 1, 2])
+
+
+ONE_HOT = np.eye(3)[LABELS]
+
+
+ALIKE = [
+    pytest.param(LABELS, LABELS, id="equal"),
+    pytest.param(LABELS.astype("float32"), LABELS, id="class numbers as floats"),
+    pytest.param(LABELS[:, None], LABELS, id="a column"),
+    pytest.param(LABELS, LABELS[:, None, None], id="a column of columns"),
+    pytest.param(ONE_HOT, LABELS, id="one-hot targets"),
+    pytest.param(LABELS.astype("float32"), ONE_HOT, id="one-hot labels"),
+    pytest.param(ONE_HOT.astype("float32"), ONE_HOT, id="both one-hot"),
+    pytest.param(ONE_HOT.astype(bool), LABELS, id="one-hot of booleans"),
+    pytest.param(
+        np.asarray([0.1, 0.2, 0.3, 1 / 3], "float32"), np.asarray([0.1, 0.2, 0.3, 1 / 3]), id="cast to float32"
+    ),
+    pytest.param(
+        np.asarray([0.1, 0.2, 0.3, 1 / 3], "float16"), np.asarray([0.1, 0.2, 0.3, 1 / 3]), id="cast to float16"
+    ),
+    pytest.param(np.asarray([1.0, np.nan, 3, 4]), np.asarray([1, np.nan, 3, 4], "float32"), id="NaN"),
+    pytest.param(np.asarray([b"a", b"b", b"a", b"c"]), np.asarray(["a", "b", "a", "c"]), id="bytes and text"),
+    pytest.param(np.asarray([b"a", "b", b"a", "c"], object), np.asarray(["a", "b", "a", "c"]), id="objects and text"),
+    pytest.param(np.asarray(["é".encode(), b"e"] * 2, object), np.asarray(["é", "e"] * 2), id="UTF-8"),
+    pytest.param(np.asarray([True, False, True, False]), np.asarray([1, 0, 1, 0]), id="booleans"),
+    pytest.param(LABELS.astype("uint64"), LABELS, id="unsigned"),
+    pytest.param((LABELS,), LABELS, id="a tuple of one"),
+    pytest.param([LABELS], {"y": LABELS}, id="a list of one and a mapping of one"),
+    pytest.param(LABELS, {"y": LABELS}, id="an array and a mapping of one"),
+    pytest.param({"y": LABELS}, LABELS, id="a mapping of one and an array"),
+    pytest.param({"b": ONE_HOT, "a": LABELS}, {"a": LABELS, "b": LABELS}, id="mappings by name"),
+    pytest.param((LABELS, ONE_HOT), {"a": LABELS, "b": LABELS}, id="a tuple and a mapping by order"),
+    pytest.param({"y": LABELS}, MappingProxyType({"y": LABELS}), id="a mapping that is no dict"),
+    pytest.param(np.stack([LABELS, LABELS], 1), np.stack([LABELS, LABELS], 1), id="two numbers a row"),
+]
+
+
+@pytest.mark.parametrize(("targets", "values"), ALIKE)
+def test_equal_targets_are_equal_in_any_form(targets, values):
+    comparison = target_comparison.compare_labels(targets, values)
+    assert (comparison.comparable, comparison.rows.tolist(), comparison.why_not) == (True, [], "")
+
+
+def _turned(targets):
+    if isinstance(targets, dict):
+        return {name: _turned(part) for name, part in targets.items()}
+    if isinstance(targets, (tuple, list)):
+        return type(targets)(_turned(part) for part in targets)
+    return targets[[0, 1, 3, 2]]
+
+
+@pytest.mark.parametrize(("targets", "values"), ALIKE)
+def test_two_swapped_targets_are_found_in_any_form(targets, values):
+    assert target_comparison.compare_labels(_turned(targets), values).rows.tolist() == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("targets", "values"),
+    [
+        pytest.param(None, LABELS, id="no targets"),
+        pytest.param(LABELS, None, id="no labels"),
+        pytest.param(np.ones((4, 2, 2)), LABELS, id="masks and class numbers"),
+        pytest.param(np.full((4, 3), 1 / 3), LABELS, id="probabilities and class numbers"),
+        pytest.param(LABELS, np.asarray(["a", "b", "c", "d"]), id="numbers and names"),
+        pytest.param((LABELS, LABELS), LABELS, id="two outputs and one column"),
+        pytest.param({"a": LABELS}, {"b": LABELS}, id="other names"),
+        pytest.param((LABELS, LABELS), {"a": LABELS}, id="two outputs and one named column"),
+    ],
+)
+def test_what_cannot_be_compared_says_so_and_is_no_fault(targets, values):
+    comparison = target_comparison.compare_labels(targets, values)
+    assert not comparison.comparable
+    assert comparison.why_not
+    assert checks.check_labels(comparison) is None
+
+
+@pytest.mark.parametrize(
+    ("targets", "values"),
+    [
+        pytest.param(np.zeros(0), LABELS, id="nothing delivered"),
+        pytest.param(np.zeros((0, 3)), ONE_HOT, id="nothing of a matrix delivered"),
+    ],
+)
+def test_no_rows_are_no_disagreement(targets, values):
+    assert target_comparison.compare_labels(targets, values).rows.tolist() == []
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=30))
+def test_the_rows_that_differ_are_those_that_differ(pairs):
+    targets, values = np.asarray(pairs).T
+    expected = [row for row, (target, value) in enumerate(pairs) if target != value]
+    assert target_comparison.compare_labels(targets, values).rows.tolist() == expected
+    assert target_comparison.compare_labels(np.eye(5, dtype="float32")[targets], values).rows.tolist() == expected
+    finding = checks.check_labels(target_comparison.compare_labels(targets, values))
+    assert (finding.count if finding else 0) == len(expected)
+
+
+@given(streams(unknown=True), st.integers(0, 2**32))
+def test_targets_can_be_compared_with_the_label_of_the_rows_own_sample(stream, seed):
+    samples, n = stream
+    rng = np.random.default_rng(seed)
+    values, targets = rng.integers(0, 3, n), rng.integers(0, 3, len(samples))
+    expected = [
+        row for row, sample in enumerate(samples.tolist()) if 0 <= sample < n and targets[row] != values[sample]
+    ]
+    assert target_comparison.compare_labels(targets, values, samples).rows.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("targets", "values", "same"),
+    [
+        pytest.param([2, 0, 1], [0, 1, 2], True, id="another-order"),
+        pytest.param([2, 0, 0], [0, 1, 2], False, id="another-value"),
+        pytest.param([0, 0, 1], [0, 1, 1], False, id="another-number-of-each"),
+        pytest.param([0, 1], [0, 1, 1], False, id="another-length"),
+        pytest.param(np.eye(3)[[2, 0, 1]], [0, 1, 2], True, id="one-hot"),
+        pytest.param(np.ones((3, 2)), np.ones((3, 2)), False, id="two-numbers-a-row"),
+        pytest.param(["a", "b"], [0, 1], False, id="names-and-numbers"),
+    ],
+)
+def test_the_same_values_in_any_order_are_the_same_multiset(targets, values, same):
+    assert target_comparison.same_multiset(np.asarray(targets), np.asarray(values)) is same
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_rows_that_differ_are_found_at_the_end_of_any_chunk(size, monkeypatch):
+    monkeypatch.setattr("evalguard.core.columns.chunks.ROWS", size)
+    comparison = target_comparison.compare_labels(np.asarray([0, 1, 9, 3, 9]), np.arange(5))
+    assert comparison.rows.tolist() == [2, 4]
+    swapped = target_comparison.compare_labels(np.asarray([1, 0, 9]), np.arange(5), np.asarray([1, 0, 2]))
+    assert swapped.rows.tolist() == [2]

@@ -1,0 +1,78 @@
+"""Several calls as one trace: columns are concatenated, and evidence that one call lacks is dropped."""
+
+import numpy as np
+
+from evalguard.core.columns.storage import MemoryBudget, on_disk
+from evalguard.core.trace import SourceState, Trace
+from evalguard.core.trace_join import join_traces, stack_trees
+
+
+def a_call(rows, **parts):
+    return Trace(rows, np.arange(rows), batch_sizes=np.asarray([rows]), sources=(SourceState(delivered=1),), **parts)
+
+
+def test_a_session_is_the_concatenation_of_its_calls():
+    parts = {"keys": np.arange(2), "fingerprints": np.arange(2, dtype=np.uint64), "targets": np.asarray([3, 4])}
+    session = join_traces([a_call(2, index=np.asarray([4, 5]), **parts), a_call(2, index=np.asarray([6, 7]), **parts)])
+    assert session.n_rows == 4
+    assert session.calls == (2, 2)
+    assert session.index is not None
+    assert session.index.tolist() == [4, 5, 6, 7]
+    assert session.targets.tolist() == [3, 4, 3, 4]
+    assert session.batch_sizes.tolist() == [2, 2]
+    assert len(session.sources) == 2
+    assert session.transport_intact is True
+
+
+def test_a_session_is_as_well_proven_as_its_weakest_call():
+    session = join_traces([a_call(2, keys=np.arange(2), index=np.arange(2)), a_call(1)])
+    assert session.keys is None
+    assert session.index is None
+    assert join_traces([a_call(1), a_call(1, unobserved="why")]).unobserved == "why"
+    assert join_traces([a_call(1), a_call(1, one_to_one=False)]).one_to_one is False
+
+
+def test_arrays_passed_in_pieces_have_no_position():
+    """Nothing shows that the pieces of a loader are in label order."""
+    parts = [Trace(3, np.arange(3), index=np.arange(3), index_source="position") for _ in range(2)]
+    assert join_traces(parts).index is None
+
+
+def test_one_call_alone_is_its_own_session():
+    call = a_call(2)
+    assert join_traces([call]) is call
+
+
+def test_trees_are_stacked_leaf_by_leaf_and_dropped_if_their_structures_differ():
+    stacked = stack_trees([{"a": np.zeros(2), "b": (np.ones(2),)}, {"a": np.zeros(1), "b": (np.ones(1),)}])
+    assert stacked["a"].shape == (3,)
+    assert stacked["b"][0].shape == (3,)
+    assert stack_trees([np.zeros((1, 2)), np.zeros((1, 3))]) is None
+    assert stack_trees([np.zeros(1), {"a": np.zeros(1)}]) is None
+    assert stack_trees([{"a": np.zeros(1)}, {"b": np.zeros(1)}]) is None
+    assert stack_trees([None, None]) is None
+
+
+def test_rows_beyond_the_memory_are_the_same_rows():
+    calls = [a_call(2, index=np.asarray([4, 5]), fingerprints=np.asarray([7, 8], np.uint64)) for _ in range(3)]
+    spilled, plain = join_traces(calls, MemoryBudget(1)), join_traces(calls)
+    assert spilled.fingerprints is not None
+    assert plain.fingerprints is not None
+    assert on_disk(spilled.fingerprints)
+    assert not on_disk(plain.fingerprints)
+    assert np.asarray(spilled.index).tolist() == np.asarray(plain.index).tolist() == [4, 5] * 3
+    assert spilled.fingerprints.tolist() == plain.fingerprints.tolist() == [7, 8] * 3
+
+
+def test_keys_of_two_kinds_become_text_and_inputs_of_two_kinds_have_no_spec():
+    session = join_traces(
+        [a_call(1, keys=np.asarray([7]), spec=("a",)), a_call(1, keys=np.asarray(["x"]), spec=("b",))]
+    )
+    assert session.keys is not None
+    assert session.keys.tolist() == ["7", "x"]
+    assert session.spec == ()
+
+
+def test_each_reason_why_rows_were_not_observed_is_given_once():
+    calls = [a_call(1, unobserved=why) for why in ("lost", "late", "lost")]
+    assert join_traces(calls).unobserved == "lost; late"
