@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "evalguard"
+TESTS = Path(__file__).resolve().parent
 
 # Room (a module or folder of evalguard/) → the rooms it may import. Every arrow points down the table's reading
 # order, so there is no cycle; a room that is not here fails the test: decide where it belongs, then add it.
@@ -297,6 +298,39 @@ def test_the_package_has_few_entries_at_its_top() -> None:
     entries = {path.name for path in PACKAGE.iterdir()} - {"py.typed", "__pycache__"}
     assert entries
     assert len(entries) <= MAX_ENTRIES, f"{sorted(entries)}: which room does the new one belong to?"
+
+
+def has_code(path: Path) -> bool:
+    """Whether a module holds anything but its docstring."""
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    return any(not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)) for node in body)
+
+
+def file_of_tests(module: Path) -> Path:
+    """``core/columns/test_chunks.py`` for ``core/columns/chunks.py``; ``core/test_diagnosis.py`` for that package."""
+    module = module.relative_to(PACKAGE)
+    named = module.parent if module.stem == "__init__" else module.with_suffix("")
+    return named.with_name(f"test_{named.name}.py")
+
+
+@pytest.mark.parametrize("room", ["core", "data", "guards"])
+def test_every_module_of_core_data_and_guards_has_a_test_file(room: str) -> None:
+    modules = [path for path in sorted((PACKAGE / room).rglob("*.py")) if path.name != "__init__.py" or has_code(path)]
+    assert modules
+    missing = [f"tests/{test}" for test in map(file_of_tests, modules) if not (TESTS / test).is_file()]
+    assert not missing, "\n".join(missing)
+
+
+@pytest.mark.parametrize(
+    ("module", "test"),
+    [
+        ("core/trace.py", "core/test_trace.py"),
+        ("core/columns/chunks.py", "core/columns/test_chunks.py"),
+        ("core/diagnosis/__init__.py", "core/test_diagnosis.py"),
+    ],
+)
+def test_a_module_has_its_test_file_in_the_same_place(module: str, test: str) -> None:
+    assert file_of_tests(PACKAGE / module) == Path(test)
 
 
 def test_importing_evalguard_loads_no_framework_and_nothing_slow() -> None:

@@ -147,9 +147,8 @@ class BatchDigests:
             if large and self.full_digests:
                 whole = digest(batch)
                 # See `_use_full_digests`: an overwritten batch keeps its sampled digest. It may arrive as an old copy.
-                batch_digest = (
-                    batch_digest if batch_digest in self._in_flight and whole not in self._in_flight else whole
-                )
+                if batch_digest not in self._in_flight or whole in self._in_flight:
+                    batch_digest = whole
             pulls = self._in_flight.get(batch_digest)
             if pulls is None:
                 # Unless every batch was digested, an unknown one may be one without a digest.

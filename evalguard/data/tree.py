@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.core.own_errors import not_ours
+
 _BY_DLPACK = frozenset({"float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"})
 
 
@@ -131,7 +133,8 @@ def _rows(leaf: Any) -> int:
             "Give it a first dimension with one entry for each sample, or make it a constant of the model."
         )
         raise RowsError(msg)
-    return len(array)
+    with not_ours():  # whatever the source yielded: it may have no rows at all
+        return len(array)
 
 
 def _listed(numbers: list[int]) -> str:

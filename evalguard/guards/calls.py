@@ -15,6 +15,7 @@ from evalguard.capture.probes.base import PassiveProbe, Probe
 from evalguard.capture.probes.batches import BatchProbe
 from evalguard.capture.recording.fail_fast import FailFastCheck
 from evalguard.capture.recording.recorder import Recorder
+from evalguard.capture.recording.to_trace import to_trace
 from evalguard.core.own_errors import swallow
 from evalguard.core.trace import Trace
 from evalguard.data import tree
@@ -93,7 +94,8 @@ def make_call(
         result = original(*bound.args, **bound.kwargs)
     recorder.end()
     seconds = time.perf_counter() - start
-    trace = recorder.trace(
+    trace = to_trace(
+        recorder,
         method=method,
         source=probe.state(len(recorder.tags)),
         index_source=probe.index_source,
@@ -133,8 +135,8 @@ def make_direct_call(
     if args and capture.drop_key:
         args = (*recorder.without_key((x,)), *args[1:])
     result = original(model, *args, **kwargs)
-    trace = recorder.trace(
-        method=CALL, source=probe.state(1), index_source=probe.index_source, n_rows=tree.n_rows(result)
+    trace = to_trace(
+        recorder, method=CALL, source=probe.state(1), index_source=probe.index_source, n_rows=tree.n_rows(result)
     )
     return GuardedCall(trace, result, recorder, time.perf_counter() - start, model=id(model))
 

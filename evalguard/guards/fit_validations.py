@@ -23,6 +23,7 @@ from evalguard.capture.engines import engine_of, tf_keras
 from evalguard.capture.probes import KERAS3, TF_KERAS, probe_for
 from evalguard.capture.probes.base import PassiveProbe, Probe
 from evalguard.capture.recording.recorder import Recorder
+from evalguard.capture.recording.to_trace import to_trace
 from evalguard.core.epochs import FIT, Validation, judge_validations
 from evalguard.core.judge import unproven
 from evalguard.core.own_errors import swallow
@@ -85,7 +86,8 @@ class FitValidations:
         with engine.tap(self.model, recorder):
             metrics = original(*args, **kwargs)
         recorder.end()
-        trace = recorder.trace(method=FIT, source=_state(probe, len(recorder.tags)), index_source="stated", n_rows=None)
+        state = _state(probe, len(recorder.tags))
+        trace = to_trace(recorder, method=FIT, source=state, index_source="stated", n_rows=None)
         # Around `fit` no callback reports the epoch; `_number` corrects this number when training has ended.
         self.validations.append(Validation(self.epoch or len(self.validations) + 1, trace))
         self.recorders.append(recorder)

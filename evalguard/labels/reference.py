@@ -133,9 +133,9 @@ class Reference:
 class KnownReference(Reference):
     """Fingerprints that were made before: a manifest, or collected labels."""
 
-    def __init__(self, rows: UInt64, spec: tuple[str, ...]) -> None:
+    def __init__(self, rows: UInt64) -> None:
         super().__init__(None, len(rows))
-        self._rows, self._spec = rows, spec
+        self._rows = rows
 
     def fingerprints(self, like: Sequence[LeafSpec] = ()) -> tuple[UInt64, tuple[LeafSpec, ...]]:
         """As they were made; nothing is left to be cast."""

@@ -1,4 +1,4 @@
-"""Which rows hold which sample, compared with a brute-force reading of the terms."""
+"""The rows of each sample, compared with a brute-force reading of the terms."""
 
 import numpy as np
 import pytest

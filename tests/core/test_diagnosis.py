@@ -132,7 +132,7 @@ def test_without_identity_a_wrong_cause_is_never_certain(maker, declared):
         assert [cause for cause in causes if cause.certain and not cause.cause.startswith(expected)] == [], case
 
 
-# -- Distinguished ----------------------------------------------------------------------------------------------------
+# -- Several causes ---------------------------------------------------------------------------------------------------
 
 
 def test_a_shuffled_stream_that_is_also_cut_names_both():

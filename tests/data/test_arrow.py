@@ -119,3 +119,9 @@ def test_a_file_of_another_format_raises_an_error_of_arrow(tmp_path, content, ma
     (tmp_path / "x.arrow").write_bytes(content)
     with pytest.raises((pa.ArrowInvalid, OSError)):
         arrow.open_arrow(tmp_path / "x.arrow")
+
+
+def test_text_of_an_arrow_file_stays_in_one_chunk_at_any_size():
+    """Offsets of 64 bits; with 32, text of 2 GB and more is split."""
+    assert arrow.column_of(np.array(["a", "b"]), mappable=True).type == pa.large_string()
+    assert arrow.column_of(np.array(["a", "b"])).type == pa.string()

@@ -110,6 +110,12 @@ def test_a_ragged_tensor_equals_lists_and_arrays_of_its_rows():
     assert len(set(prints(ragged))) == 3
 
 
+def test_the_shape_of_ragged_text_and_numbers_is_that_of_one_entry():
+    pairs = tf.ragged.constant([[["a", "b"]], []], ragged_rank=1)
+    assert [str(spec) for spec in row_fingerprints(pairs)[1]] == ["str(varying, 2)"]
+    assert [str(spec) for spec in row_fingerprints(tf.strings.length(pairs))[1]] == ["int32(varying, 2)"]
+
+
 def test_two_ragged_dimensions_are_not_confused():
     """The same values, cut at other positions."""
     first, second = prints(tf.ragged.constant([[[1, 2], [3]], [[1], [2, 3]]]))

@@ -145,6 +145,11 @@ def test_files_are_named_in_their_own_order_however_they_are_shuffled(tmp_path, 
     assert names.tolist() == ["a/1.png", "a/10.png", "b/2.png"]
 
 
+@pytest.mark.parametrize("name", ["index_array", "_get_batches_of_transformed_samples"])
+def test_one_of_the_two_attributes_does_not_make_an_image_iterator(name):
+    assert not kinds.is_image_iterator(types.SimpleNamespace(**{name: None}))
+
+
 def test_iterators_of_arrays_and_other_sources_have_no_files():
     assert kinds.file_names(image_iterator(keras)) is None
     assert kinds.file_names(X) is None

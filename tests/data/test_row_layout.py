@@ -45,7 +45,8 @@ def rows_of(leaf):
 def test_dense_leaves_become_one_array_of_float32(leaf):
     plain = plain_leaf(leaf)
     assert isinstance(plain, np.ndarray)
-    assert (plain.dtype, plain.tolist()) == (np.float32, DENSE.tolist())
+    assert plain.dtype == np.float32
+    assert plain.tolist() == DENSE.tolist()
 
 
 @pytest.mark.parametrize("dtype", ["float16", "int8", "int64", "bool", "complex64", "str"])

@@ -114,7 +114,7 @@ def test_labels_with_files_in_another_order_are_compared_by_file(engine, folder,
     names = sorted(listing(folder), key=number_of)
     table = pd.DataFrame({"file": names, "label": range(N)})
     labels = table if key else Labels.of(table, label="label", key="file")
-    options = {"label": "label", "key": key} if key else {}
+    options = {"label_column": "label", "key": key} if key else {}
     source = engine.images().flow_from_directory(
         folder, target_size=(6, 6), class_mode=None, batch_size=BATCH, shuffle=shuffle, seed=1
     )

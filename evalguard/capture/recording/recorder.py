@@ -20,12 +20,9 @@ from evalguard.capture.recording.small_batches import (
     SmallBatchBuffer,
 )
 from evalguard.capture.recording.tag_log import CallTags, n_tagged
-from evalguard.capture.recording.to_trace import all_keys, all_rows, positions
 from evalguard.core.columns.storage import MemoryBudget
 from evalguard.core.label_table import normal_keys
 from evalguard.core.own_errors import not_ours, swallow
-from evalguard.core.trace import UNKNOWN, SourceState, Trace
-from evalguard.core.trace_join import stack_trees
 from evalguard.data import tree
 from evalguard.data.row_layout import LeafSpec
 from evalguard.errors import ConfigError
@@ -33,7 +30,7 @@ from evalguard.errors import ConfigError
 
 @dataclass(slots=True)
 class Recorder:
-    """Records one guarded call, batch by batch, and turns it into a ``Trace`` at the end.
+    """Records one guarded call, batch by batch; ``to_trace`` turns it into a ``Trace``.
 
     An error in here ends as ``problem`` and never disturbs the call.
 
@@ -45,12 +42,14 @@ class Recorder:
         fingerprints: Fingerprints of the rows fed.
         keys: Keys of each batch.
         targets: The stream's own targets, of one batch or of several together.
+        n_with_targets: How many batches have targets.
         fail_fast_check: Called after each execution; returns a fault that is already certain.
         stopped: The fault for which the call is stopped; empty if it is not.
         unchecked: Rows and tag of each batch that ``fail_fast_check`` has not checked.
         pending: Batches and their tags, kept by reference and not recorded yet, because no one changes them soon.
         capacity: How many more batches may become pending.
         n_without_tag: How many buffered batches still have ``TAG_PENDING``.
+        no_rows: Whether some batch had inputs that are no rows, one for each sample.
         problem: Why something could not be recorded.
         seconds: Time spent recording.
     """
@@ -62,18 +61,18 @@ class Recorder:
     fingerprints: FingerprintColumn = field(init=False)
     keys: list[Any] = field(default_factory=list)
     targets: list[Any] = field(default_factory=list)
+    n_with_targets: int = 0
     fail_fast_check: Callable[[Recorder], str] | None = None
     stopped: str = ""
     unchecked: list[tuple[int, Any]] = field(default_factory=list)
     pending: list[tuple[Any, Any]] = field(default_factory=list)
     capacity: int = 0
     n_without_tag: int = 0
+    no_rows: bool = False
     problem: str = ""
     seconds: float = 0.0
     _buffer: SmallBatchBuffer = field(default_factory=SmallBatchBuffer)
-    _with_targets: int = 0
     _may_buffer: bool = True
-    _no_rows: bool = False
     _always_fingerprints: bool = False
 
     def __post_init__(self) -> None:
@@ -196,7 +195,7 @@ class Recorder:
         try:
             self._record(batch, tag)
         except tree.RowsError as error:
-            self._no_rows = True
+            self.no_rows = True
             self.problem = self.problem or str(error)
         except Exception as error:  # noqa: BLE001 - checking must never cost the user the predictions
             self._failed(error, "while a batch was recorded")
@@ -222,7 +221,7 @@ class Recorder:
     def _record_targets(self, y: Any, batches: int) -> None:
         if tree.leaves(y):
             self.targets.append(y)
-            self._with_targets += batches
+            self.n_with_targets += batches
 
     def _record_content(self, x: Any) -> None:
         options = self.options
@@ -265,59 +264,6 @@ class Recorder:
             return batch
         rest_of_x = {name: part for name, part in x.items() if name != self.options.key}
         return type(batch)((rest_of_x, *rest)) if type(batch) is tuple else rest_of_x
-
-    def trace(
-        self, *, method: str, source: SourceState, index_source: str, n_rows: int | None, trust_tags: bool = True
-    ) -> Trace:
-        """The call as a trace.
-
-        Args:
-            method: Name of the guarded Keras method.
-            source: The source's state after the call.
-            index_source: ``stated`` or ``position``.
-            n_rows: Rows returned to the caller; None where the method returns no rows.
-            trust_tags: Whether the tags can be trusted.
-        """
-        ordered = n_rows is not None
-        observed = self.tags.n_rows
-        rows = observed if n_rows is None else n_rows
-        problem = self.problem
-        if not problem and rows != observed:
-            problem = f"the model returned {rows} rows for {observed} rows fed"
-        # Metrics alone do not say how many rows there were, and values that are not rows are no samples.
-        if rows != observed or self._no_rows or (problem and not rows):
-            return Trace(
-                rows,
-                np.full(rows, UNKNOWN),
-                method=method,
-                ordered=ordered,
-                sources=(source,),
-                unobserved=problem,
-                one_to_one=False,
-            )
-        tags = self.tags.tags(trusted=trust_tags)
-        stated = index_source == "stated"
-        # With sampled content the position is what the content has to prove; it must not count as evidence itself.
-        position = None if stated or self.options.sampling is not None else positions(tags)
-        return Trace(
-            n_rows=rows,
-            tags=tags,
-            index=self.tags.index() if stated else position,
-            index_source=index_source,
-            keys=all_keys([np.asarray(part) for part in self.keys], rows),
-            # A batch that changed while the model computed: its recorded rows may not be those that the model read.
-            fingerprints=None if self.tags.any_changed else all_rows(self.fingerprints.parts, rows),
-            spec=tuple(str(spec) for spec in self.specs),
-            targets=stack_trees(self.targets) if self.targets and self._with_targets == len(self.tags) else None,
-            batch_sizes=self.tags.sizes,
-            method=method,
-            ordered=ordered,
-            sources=(source,),
-            unobserved=problem,
-            stopped=self.stopped,
-            padding=all_rows(self.fingerprints.padding, rows),
-            sampled=None if self.tags.any_changed else self.fingerprints.sampled(rows),
-        )
 
 
 def _copied(leaf: Any) -> Any:

@@ -17,6 +17,7 @@ from evalguard.capture.contract import CaptureOptions, Untagged
 from evalguard.capture.probes.tf_data import TfDataProbe
 from evalguard.capture.recording.batches import capture_batch
 from evalguard.capture.recording.recorder import Recorder
+from evalguard.capture.recording.to_trace import to_trace
 from evalguard.core.trace import ALTERED
 from tests.buffers import aligned
 
@@ -135,7 +136,7 @@ def test_a_dataset_whose_array_is_overwritten_while_the_model_computes_proves_no
             buffer += 1
         recorder.after_step()
     recorder.end()
-    trace = recorder.trace(method="predict", source=probe.state(N // BATCH), index_source="stated", n_rows=N)
+    trace = to_trace(recorder, method="predict", source=probe.state(N // BATCH), index_source="stated", n_rows=N)
     assert trace.fingerprints is None
     # tf.data may request the next batch early and so overwrite another batch, too.
     assert set(range(when * BATCH, (when + 1) * BATCH)) <= set(trace.rows_tagged(ALTERED).tolist())

@@ -248,3 +248,15 @@ def test_another_form_begins_another_group():
 )
 def test_large_batches_and_other_structures_than_a_flat_tuple_of_numbers_are_not_buffered(structure):
     assert not SmallBatchBuffer().add(structure, None, True)
+
+
+def test_a_batch_that_is_read_and_not_fed_is_what_the_model_would_get_and_is_not_counted():
+    recorder = Recorder(CaptureOptions(key="id", drop_key=True))
+    x, y = np.zeros((2, 1)), np.ones(2)
+    read = recorder.without_tag(({"id": np.arange(2), "x": x}, y))
+    assert list(read[0]) == ["x"]
+    assert read[0]["x"] is x
+    assert read[1] is y
+    recorder.end()
+    assert not len(recorder.tags)
+    assert not recorder.keys
