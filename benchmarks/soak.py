@@ -142,7 +142,7 @@ def call(batches: int, *, guarded: bool) -> Soak:
 
     import evalguard
     from evalguard.capture.recording.recorder import Recorder
-    from evalguard.guards import session
+    from evalguard.guards import calls
 
     sizes = np.random.default_rng(0).integers(1, 5, batches)
     stops = np.cumsum(sizes)
@@ -170,13 +170,13 @@ def call(batches: int, *, guarded: bool) -> Soak:
     labels = np.zeros(len(x), np.int8)
     guard = evalguard.guard(labels=labels, reference=x, mlflow=False, on_failure="record") if guarded else nullcontext()
     # A class there, a function here.
-    patched = vars(session)["Recorder"]
-    vars(session)["Recorder"] = kept
+    patched = vars(calls)["Recorder"]
+    vars(calls)["Recorder"] = kept
     try:
         with guard as entered:
             model.predict(source(), steps=batches, verbose=0, callbacks=[_clock(look, batches)])
     finally:
-        vars(session)["Recorder"] = patched
+        vars(calls)["Recorder"] = patched
     if entered is None:
         return Soak(points)
     assert entered.report.verdict is evalguard.Verdict.PASS, entered.report.headline

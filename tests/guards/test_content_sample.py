@@ -118,7 +118,7 @@ def test_a_chosen_row_at_another_index_is_a_fault(model, source, order):
     wrong = int(np.count_nonzero(order[CHOSEN] != CHOSEN))
     (finding,) = report.findings
     assert (finding.reason, finding.count, report.counts["misaligned"]) == ("sampled_content", wrong, wrong)
-    assert finding.message.startswith(f"at least {wrong} rows")
+    assert finding.message.startswith(f"at least {wrong} row")
     assert report.headline == (
         f"FAIL: at least {wrong} of {N} predictions would be scored against another sample's label"
     )
@@ -317,7 +317,7 @@ def test_all_rows_are_hashed_where_labels_come_late(model):
 @pytest.mark.parametrize("labels", [Y, None], ids=["labels", "none"])
 def test_a_sample_needs_something_to_be_compared_with(labels):
     with (
-        pytest.raises(ConfigError, match=r"expected inputs in label order to compare rows with, found none\. Give"),
+        pytest.raises(ConfigError, match=r"expected inputs in label order to compare rows with, found none\. Pass"),
         evalguard.guard(labels=labels, content="sample:0.1", mlflow=False),
     ):
         pass

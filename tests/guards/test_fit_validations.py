@@ -44,7 +44,7 @@ def test_epochs_are_numbered_as_keras_does(engine, options, validated, form):
     g, _ = guarded(form, make_model(engine), engine, endless(), validation_steps=STEPS, **options)
     report = g.report
     assert len(report.calls) == len(validated)
-    assert f"than epoch {validated[0]}:" in report.headline
+    assert f"than epoch {validated[0]}." in report.headline
     assert f"epoch{'s' * (len(validated) > 2)} {', '.join(map(str, validated[1:]))} (" in report.headline
 
 
@@ -82,7 +82,7 @@ def test_inputs_that_change_at_random_are_not_proven_and_targets_in_order_will_d
 
     g, _ = guarded("with", make_model(engine), engine, source())
     assert g.report.verdict is Verdict.UNPROVEN
-    assert "transformed at random" in g.report.not_proven[0]
+    assert "augmented at random" in g.report.not_proven[0]
     assert "require=" in g.report.advice
     g, _ = guarded("with", make_model(engine), engine, source(), {"require": "labels"})
     assert (g.report.verdict, g.report.proof) == (Verdict.PASS, "labels")
