@@ -16,7 +16,7 @@ LIGHTNING := .venv-lightning
 BIN := $(VENV)/bin
 PYTHON := $(BIN)/python
 TYPED := evalguard tests examples docs $(wildcard benchmarks)
-# Two workers: the suite is bound by TensorFlow's start-up and its own threads, more workers only fight.
+# Two workers: TensorFlow's start-up and its own threads bound the suite; more workers make it slower.
 PYTEST := $(PYTHON) -m pytest -n 2 --dist worksteal
 FORMAT := $(PYTHON) -m ruff format --check --quiet .
 LINT := $(PYTHON) -m ruff check --quiet .
@@ -24,7 +24,7 @@ TYPES := $(PYTHON) -m mypy --strict --no-error-summary $(TYPED)
 
 OLD_TESTS := tests/capture/engines tests/capture/probes tests/tracking tests/guards/test_guard.py tests/guards/test_image_iterators.py \
   tests/labels/test_labels.py tests/testing/test_scenarios.py tests/data/test_tree.py tests/capture/test_batch_digests.py tests/guards/test_validation_guard.py
-# What old releases warn of among themselves is no error of ours.
+# Old releases warn about one another; such a warning is not an error of evalguard.
 OLD_WARNINGS := -W default
 
 help: ## This list
@@ -36,11 +36,11 @@ demo: $(STAMP) ## Guard a digits model twice: once aligned (PASS), once shuffled
 seed: $(STAMP) ## The experiments on the order of samples, each through the guard, on Keras 3 and tf_keras
 	@$(PYTHON) examples/seed_experiments.py
 
-docs: $(STAMP) ## Print the references in docs/ again, from docstrings and the step file's models
+docs: $(STAMP) ## Regenerate the references in docs/ from docstrings and the step file's models
 	@$(PYTHON) -m docs.make_references
 
 test: $(STAMP) ## Everything: lint, types, all tests
-	@# All three run whatever the others say, and pytest last: its closing line ends the output.
+	@# All three always run, pytest last, so that its closing line ends the output.
 	@status=0; \
 	$(FORMAT) || status=1; \
 	$(LINT) || status=1; \
@@ -62,29 +62,29 @@ test-oldest: $(OLDEST)/.installed ## Engines, probes and records on the oldest K
 test-loaders: $(LOADERS)/.installed ## torch DataLoaders and grain datasets as sources
 	@$(LOADERS)/bin/python -m pytest -p no:cacheprovider tests/loaders/torch_and_grain.py
 
-bench: $(STAMP) ## Guarded against bare, as ratios, with the budgets they hold or break; half an hour
+bench: $(STAMP) ## Guarded calls relative to bare ones, with the budgets; half an hour
 	@$(PYTHON) -m benchmarks
 
 bench-budgets: $(STAMP) ## Only what has a budget, measured as in bench
 	@$(PYTHON) -m benchmarks --budgets
 
-bench-quick: $(STAMP) ## The budgets alone, with fewer pairs and rows: under two minutes
+bench-quick: $(STAMP) ## Only the budgets, with fewer pairs and rows; under two minutes
 	@$(PYTHON) -m benchmarks --quick
 
-bench-lightning: $(LIGHTNING)/.installed ## PyTorch Lightning's predict with the indices of its batches; make bench has it once it is installed
+bench-lightning: $(LIGHTNING)/.installed ## PyTorch Lightning's predict with the indices of its batches; `make bench` includes it once it is installed
 	@$(LIGHTNING)/bin/python -m benchmarks.lightning_predict
 
-soak: $(STAMP) ## A guarded call of 10^6 small batches beside a bare one: memory and the guard's share as it goes on
+soak: $(STAMP) ## A guarded call of 10^6 small batches beside a bare one: memory and the guard's share over time
 	@$(PYTHON) -m benchmarks.soak
 
-field: $(STAMP) ## Every case of CASES=DIR through the guard (SKIP=01,02 leaves some out)
+field: $(STAMP) ## Run every case of CASES=DIR through the guard (SKIP=01,02 omits some)
 	@[ -n "$(CASES)" ] || { echo "make field: expected CASES=DIR, a folder with case scripts and adapters.py" >&2; exit 2; }
 	@$(PYTHON) tests/field/run_cases.py "$(CASES)" --skip "$(SKIP)"
 
 referee: $(REFEREE)/.installed ## Keras' own tests that call a model, bare and in a guard, an hour or more; FILES=models/ takes these only
 	@$(REFEREE)/bin/python tests/referee/run_referee.py $(FILES)
 
-pipelines: $(STAMP) ## The examples for DVC, KFP and Airflow, with those tools in environments of their own
+pipelines: $(STAMP) ## Run the examples for DVC, KFP and Airflow, with those tools in separate environments
 	@[ -x .venv-tools/bin/kfp ] || { $(PYTHON) -m venv .venv-tools && .venv-tools/bin/pip install -qq dvc kfp; }
 	@[ -x .venv-airflow/bin/airflow ] || { $(PYTHON) -m venv .venv-airflow && .venv-airflow/bin/pip install -qq apache-airflow; }
 	@PATH="$$PATH:$(CURDIR)/.venv-tools/bin" KFP_PYTHON=$(CURDIR)/.venv-tools/bin/python \
@@ -100,16 +100,16 @@ types: $(STAMP) ## mypy --strict
 clean: ## Remove .venv, caches and what the examples wrote
 	@rm -rf $(VENV) $(REFEREE) $(OLDEST) $(LIGHTNING) .venv-tools .venv-airflow .mypy_cache .pytest_cache .ruff_cache .hypothesis examples/*/work
 
-# What an environment holds beside evalguard; constraints are for pip.
+# The extras of each environment, and pip's constraints.
 $(STAMP): EXTRAS := test,dev,keras2
 $(REFEREE)/.installed: EXTRAS := test
 $(REFEREE)/.installed: MORE := jax absl-py scipy
 
-# Without a version pip takes the build of torch with all of CUDA.
+# Without a version pip installs the build of torch that includes CUDA.
 $(LOADERS)/.installed: EXTRAS := test
 $(LOADERS)/.installed: MORE := 'torch==2.13.*' grain
 
-# Models and loaders of torch alone are measured there; without a version see above.
+# Only models and loaders of torch are measured there. For the version of torch see above.
 $(LIGHTNING)/.installed:
 	@[ -n "$(BASE_PYTHON)" ] || { echo "make: no python3.11 or python3 on PATH" >&2; exit 1; }
 	@echo "Installing into $(@D): about a gigabyte ..." >&2

@@ -1,1 +1,1 @@
-"""Benchmarks: figures as ratios, measured in alternating pairs within one process."""
+"""Benchmarks: results as ratios, measured in alternating pairs within one process."""

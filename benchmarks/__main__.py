@@ -27,7 +27,7 @@ ratio      guarded / bare, of medians over alternating pairs, with the quartiles
            {fewer} where no budget is; on the conv net both calls of predict take turns step by step (lockstep.py)
 proof      transport: tags alone; content: every row against a reference; sample: one row in 100 of them; labels: the
            stream's targets, which evaluate has always; hash only: fingerprints without a guard; one pass: one digest of
-           each batch in their place, the least that reading all of it takes
+           each batch instead of them, the least that reading all of it takes
 added by   to a batch of 32, to a row, and to the most that Python and NumPy had allocated at once (memory: a new
 guarding   guard and its call, which is not timed)
 aim        what each kind of source is to come down to one day"""
@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     less.add_argument("--budgets", action="store_true", help="as without options, but only what has a budget")
     less.add_argument("--quick", action="store_true", help="fewer pairs and rows, budgets of up to 10^7 rows only")
     parser.add_argument(
-        "--json", type=Path, help="where the figures go (default benchmarks/results[-quick, -budgets].json)"
+        "--json", type=Path, help="where the results go (default benchmarks/results[-quick, -budgets].json)"
     )
     arguments = parser.parse_args(argv)
     quiet.load_frameworks()
@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     file = arguments.json or FOLDER / f"{name}.json"
     file.write_text(json.dumps({"measured_on": measured_on(), "rows": rows}, indent=2) + "\n")
     broken = [row for row in rows if row["holds"] is False]
-    print(f"\n{sum(row['holds'] is True for row in rows)} budgets hold, {len(broken)} do not; figures in {file}")
+    print(f"\n{sum(row['holds'] is True for row in rows)} budgets hold, {len(broken)} do not; results in {file}")
     return 1 if broken else 0
 
 
@@ -83,11 +83,11 @@ def overhead_rows(effort: Effort) -> list[dict[str, Any]]:
         f"{'engine':8} {'model':9} {'method':8} {'source':9} {'proof':9} {'bare':>8} {'ratio':>6} {'quartiles':>12} "
         f"{'a batch':>9} {'a row':>8} {'memory':>8}  budget, aim"
     )
-    return [show(cost) for cost in overhead.figures(effort)]
+    return [show(cost) for cost in overhead.costs(effort)]
 
 
 def show(cost: Cost) -> dict[str, Any]:
-    """Print one row of the table; give it as data."""
+    """Print one row of the table, and return it as data."""
     cell, ratio, holds = cost.cell, cost.ratio, cost.holds
     batch_us, row_us = cost.added / cost.batches * 1e6, cost.added / cost.rows * 1e6
     memory = "" if cost.memory is None else f"{cost.memory / 1e6:+.2f}MB"
@@ -128,9 +128,9 @@ def alternative_rows(effort: Effort) -> list[dict[str, Any]]:
     from benchmarks import alternatives
 
     pairs, sizes = effort.fewer_pairs, effort.fewer_rows
-    print(f"\nto know which prediction is whose, over predict alone ({pairs} alternating pairs)")
-    rows = [show_way(*found) for found in alternatives.figures(pairs, sizes)]
-    lightning = [show_way(*found) for found in alternatives.lightning_figures(pairs, sizes)]
+    print(f"\nto know which sample each prediction is of, over predict alone ({pairs} alternating pairs)")
+    rows = [show_way(*found) for found in alternatives.ratios(pairs, sizes)]
+    lightning = [show_way(*found) for found in alternatives.lightning_ratios(pairs, sizes)]
     if not lightning:
         print("PyTorch Lightning is not installed here: make bench-lightning")
     return rows + lightning
@@ -151,12 +151,12 @@ def core_rows(*, quick: bool) -> list[dict[str, Any]]:
     from benchmarks import core, record
 
     print()
-    measured = core.few_figures(repeat=1) if quick else core.figures()
-    return [show_figure(*figure) for figure in chain(measured, record.figures(times=5 if quick else 20))]
+    measured = core.few_measurements(repeat=1) if quick else core.measurements()
+    return [show_measurement(*found) for found in chain(measured, record.measurements(times=5 if quick else 20))]
 
 
-def show_figure(name: str, measured: float, unit: str, budget: float, at_least: bool) -> dict[str, Any]:
-    """Print a figure that is no ratio; give it as data."""
+def show_measurement(name: str, measured: float, unit: str, budget: float, at_least: bool) -> dict[str, Any]:
+    """Print a result that is no ratio, and return it as data."""
     holds = measured >= budget if at_least else measured <= budget
     sign = ">=" if at_least else "<="
     print(f"{name:55} {measured:8.3f} {unit:5} {sign} {budget} {'holds' if holds else 'BROKEN'}", flush=True)

@@ -1,6 +1,6 @@
 """What people do today to know which prediction is whose, beside the guard: time, and what it shows.
 
-Each way ends with predictions and something to hold them against. The source is
+Each way ends with predictions and something to compare them with. The source is
 a ``tf.data`` pipeline of inputs and targets, as ``image_dataset_from_directory`` gives one.
 """
 
@@ -83,7 +83,7 @@ def ways(subject: Subject) -> tuple[Callable[[], object], list[Way]]:
     ]
 
 
-def figures(pairs: int, rows: Mapping[str, int]) -> Iterator[tuple[str, Way, Ratio]]:
+def ratios(pairs: int, rows: Mapping[str, int]) -> Iterator[tuple[str, Way, Ratio]]:
     """Model, way, and the way over ``predict`` alone."""
     for name in (MLP, CONV):
         bare, found = ways(subject(KERAS_3, name, rows[name]))
@@ -91,13 +91,13 @@ def figures(pairs: int, rows: Mapping[str, int]) -> Iterator[tuple[str, Way, Rat
             yield name, way, compare(bare, way.run, pairs=pairs, warmup=min(pairs, 2))
 
 
-def lightning_figures(pairs: int, rows: Mapping[str, int]) -> Iterator[tuple[str, Way, Ratio]]:
-    """The same for ``Trainer.predict`` of PyTorch Lightning, in an environment of its own; none where it is missing."""
+def lightning_ratios(pairs: int, rows: Mapping[str, int]) -> Iterator[tuple[str, Way, Ratio]]:
+    """The same for ``Trainer.predict`` of PyTorch Lightning, in its own environment; empty where that is missing."""
     if not LIGHTNING.is_file():
         return
     sizes = [f"--mlp-rows={rows[MLP]}", f"--conv-rows={rows[CONV]}"]
     command = [str(LIGHTNING), "-m", "benchmarks.lightning_predict", "--json", f"--pairs={pairs}", *sizes]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT)
-    for name, figures in json.loads(done.stdout).items():
+    for name, ratio in json.loads(done.stdout).items():
         way = Way("Lightning, batch_indices of its writer", "what the sampler said", lambda: None)
-        yield name, way, Ratio(**figures)
+        yield name, way, Ratio(**ratio)

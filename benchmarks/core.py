@@ -1,4 +1,4 @@
-"""Figures of the judgement itself: manifests, big traces, the import."""
+"""Time and memory of judging itself: manifests, big traces, the import."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.pairs import compare
-from evalguard.capture.recording.tag_log import TagLog
+from evalguard.capture.recording.tag_log import CallTags
 from evalguard.core.columns.run_length import RunLengthColumn
 from evalguard.core.findings import Finding, Reason
 from evalguard.core.judge import judge
@@ -30,12 +30,12 @@ from evalguard.data.fingerprint import row_fingerprints
 from evalguard.labels.labels import Labels
 from evalguard.reporting.html import to_html
 
-Figure = tuple[str, float, str, float, bool]
+Measurement = tuple[str, float, str, float, bool]
 
 
-def figures() -> Iterator[Figure]:
+def measurements() -> Iterator[Measurement]:
     """Name, value, unit, budget, and whether the budget is a lower bound."""
-    yield from few_figures(repeat=3)
+    yield from few_measurements(repeat=3)
     for exponent, most_s in ((8, 0.5), (9, 10.0)):
         seconds, megabytes = judge_aligned(10**exponent)
         yield (f"judging an aligned trace of 10^{exponent} rows", seconds, "s", most_s, False)
@@ -55,8 +55,8 @@ def figures() -> Iterator[Figure]:
         yield (f"its size, {what}", kilobytes, "kB", 1000.0, False)
 
 
-def few_figures(repeat: int) -> Iterator[Figure]:
-    """Those of up to 10^7 rows: some seconds."""
+def few_measurements(repeat: int) -> Iterator[Measurement]:
+    """The measurements of up to 10^7 rows: some seconds."""
     yield ("manifest of 50,000 images 32x32x3 float32", manifest_rate(), "GB/s", 1.0, True)
     yield ("judging a random permutation of 10^7 rows", judge_permutation(10**7, repeat), "s", 5.0, False)
     yield ("import evalguard", import_time(5 * repeat), "s", 0.15, False)
@@ -80,10 +80,10 @@ def manifest_rate() -> float:
 
 
 def judge_aligned(rows: int) -> tuple[float, float]:
-    """Seconds and megabytes to judge rows in order, noted in batches of 32 and of a million."""
+    """Seconds and megabytes to judge rows in order, recorded in batches of 32 and of a million."""
     labels = Labels(values=np.broadcast_to(np.int8(0), rows), name="benchmark")
     assert labels.digest  # computed once, when labels are read
-    log = TagLog()
+    log = CallTags()
     for pull in range(100_000):
         log.add(np.arange(pull * 32, pull * 32 + 32), 32)
     for start in range(log.n_rows, rows, 1_000_000):
@@ -173,7 +173,7 @@ def _judge_mapped(rows: int, *, content: bool) -> float:
 
 
 def alone(work: str, rows: int, memory: str = "peak") -> tuple[float, float]:
-    """Seconds of a function of this module in a process of its own, and its megabytes as another tells them."""
+    """Seconds of a function of this module in a separate process, and the megabytes that another function reports."""
     code = f"from benchmarks.core import {work}, {memory}; print({work}({rows}), {memory}())"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     seconds, megabytes = map(float, done.stdout.split())
@@ -195,7 +195,7 @@ def peak() -> float:
 def pages(rows: int) -> Iterator[tuple[str, float, float]]:
     """Seconds and kilobytes of the page of a report on rows in wrong order."""
     counts = dict.fromkeys(COUNT_NAMES, 0) | {"n_labels": rows, "n_predictions": rows, "misaligned": rows}
-    finding = Finding(Reason.REORDERED, rows, f"{rows} rows came out of order")
+    finding = Finding(Reason.REORDERED, rows, f"{rows} rows are out of order")
     rng = np.random.default_rng(0)
     for what, order in (
         ("a shift", lambda n: np.roll(np.arange(n), 32)),

@@ -108,12 +108,12 @@ def main() -> int:
     warnings.filterwarnings("ignore")
     torch.manual_seed(0)
     subjects = {"no-op MLP": no_op_mlp(arguments.mlp_rows), "conv net": conv_net(arguments.conv_rows)}
-    figures = {name: measure(*subject, arguments.pairs) for name, subject in subjects.items()}
+    ratios = {name: measure(*subject, arguments.pairs) for name, subject in subjects.items()}
     if arguments.json:
-        print(json.dumps({name: asdict(ratio) for name, ratio in figures.items()}))
+        print(json.dumps({name: asdict(ratio) for name, ratio in ratios.items()}))
         return 0
     print(f"Lightning {lightning.__version__}, predict with the indices of its batches over predict alone")
-    for name, ratio in figures.items():
+    for name, ratio in ratios.items():
         print(f"{name:10} {ratio.first * 1e3:7.0f}ms {ratio.ratio:7.3f} {ratio.low:6.3f}-{ratio.high:.3f}")
     return 0
 

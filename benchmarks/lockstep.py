@@ -1,4 +1,4 @@
-"""Two calls of ``predict`` that take turns, step by step, each in a thread and with a model of its own.
+"""Two calls of ``predict`` that take turns, step by step, each in a separate thread and with its own model.
 
 For a few microseconds in a thousand: two equal calls, one after the other,
 differ by more than that on a machine that is not one's own, and what slows it
@@ -34,7 +34,7 @@ class Steps(keras.callbacks.Callback):
         both: Where both wait until all iterators are made, and until all steps are over.
 
     Attributes:
-        seconds: Of each step.
+        seconds: Time of each step.
     """
 
     def __init__(self, mine: threading.Semaphore, other: threading.Semaphore, both: threading.Barrier) -> None:
@@ -115,7 +115,7 @@ def compare(ways: Sequence[Sequence[Call]], *, calls: int, warmup: int = 2, budg
 
 
 def ratio_of(seconds: Any) -> Ratio:
-    """Second over first of a whole call: steps are held against those of the same place, side by side.
+    """Second over first of a whole call: each step is compared with the step of the same number, run side by side.
 
     Some steps do what others leave to them, and do so at the same place of
     each call. So for each place the middle half of what was timed is averaged;

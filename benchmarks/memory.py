@@ -1,4 +1,4 @@
-"""What a call takes in memory at most, in a run of its own: tracing allocations takes time."""
+"""The peak memory of a call, measured in a separate run, since tracing allocations takes time."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class Effort:
 
 
 def full(pairs: int, *, everything: bool = True) -> Effort:
-    """The figures that are published: budgets are stated for 50,000 rows.
+    """The published results: budgets are stated for 50,000 rows.
 
     Less is allowed where the conv net computes: more pairs.
     """
@@ -72,7 +72,7 @@ def full(pairs: int, *, everything: bool = True) -> Effort:
 
 
 def quick(pairs: int) -> Effort:
-    """A look at the budgets, with fewer rows; what a call costs once weighs more in these."""
+    """A quick check of the budgets, with fewer rows; the fixed cost of a call weighs more there."""
     counts = {MLP: pairs, CONV: 2 * pairs}
     return Effort(counts, pairs, {MLP: 4_800, CONV: 960}, {MLP: 4_800, CONV: 480}, everything=False, until_told=False)
 
@@ -90,7 +90,7 @@ class Cell:
             row against a reference; ``sample``: of one row in a hundred;
             ``labels``: the stream's targets;
             ``hash only``: fingerprints, without the rest of a guard;
-            ``one pass``: in their place one xxh3 digest of the whole batch,
+            ``one pass``: instead, one xxh3 digest of the whole batch,
             the least that reading every byte of it takes.
         budget: Highest ratio allowed, or None.
         aim: Ratio to come down to, or None.
@@ -158,7 +158,7 @@ def cells(*, everything: bool = True) -> Iterator[Cell]:
                 yield Cell(engine, model, "predict", "tf.data", "one pass")
 
 
-def figures(effort: Effort) -> Iterator[Cost]:
+def costs(effort: Effort) -> Iterator[Cost]:
     """The table, line by line."""
     subjects: dict[tuple[str, str], Subject] = {}
     for cell in cells(everything=effort.everything):
@@ -167,7 +167,7 @@ def figures(effort: Effort) -> Iterator[Cost]:
         name = (cell.engine, cell.model)
         if name not in subjects:
             subjects = {name: subject(*name, effort.rows[cell.model])}
-        # Both are held against each other.
+        # Both are compared with each other.
         limited = cell.budget is None and cell.proof != "one pass"
         rows = (effort.fewer_rows if limited else effort.rows)[cell.model]
         fewer = effort.fewer_pairs * (4 if in_turn(cell) else 1)
@@ -203,7 +203,7 @@ def measure(cell: Cell, subject: Subject, pairs: int, *, memory: bool, until_tol
     else:
         ratio = compare(bare, guarded, pairs=pairs, warmup=min(pairs, 2), since=clock.since, budget=until_told)
     _check(kept.report, cell)
-    # A guard of its own: what it reads and fingerprints once is memory too.
+    # A new guard: what it reads and fingerprints once is memory too.
     added = added_bytes(bare, lambda: guarded(_recording(subject, **options))) if memory else None
     return Cost(cell, ratio, subject.batches, len(subject.x), added)
 
@@ -239,7 +239,7 @@ def guarded_in_turn(
         calls: Pairs of calls; of one batch there are as many.
         budget: Highest ratio allowed, or None.
         targets: Whether the stream carries targets.
-        options: Of the guard.
+        options: Options of the guard.
     """
 
     def call(guarded: bool, subject: Subject) -> lockstep.Call:
@@ -272,7 +272,7 @@ def guarded_in_turn(
 def fingerprints_alone(subject: Subject, calls: int, *, rows: bool) -> Ratio:
     """The compiled function on ready batches, with and without the fingerprints of what it is fed.
 
-    Sixths of one call take turns, and each step is held against those of the same place in the others.
+    Sixths of one call take turns, and each step is compared with the same step of the others.
 
     Args:
         subject: Model and data.

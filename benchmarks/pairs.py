@@ -78,7 +78,7 @@ def compare(
 
 
 def ratio_of(first: list[float], second: list[float]) -> Ratio:
-    """The figures of two ways, timed in pairs."""
+    """The ratio of two ways, timed in pairs."""
     by_pair = [b / a for a, b in zip(first, second, strict=True)]
     quartiles = statistics.quantiles(by_pair, n=4) if len(by_pair) > 1 else by_pair * 3
     medians = [statistics.median(values) for values in (first, second)]

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.plot FIGURES.json PICTURE.svg``: ratios by source and proof, as ``make bench`` wrote them.
+"""``python -m benchmarks.plot RESULTS.json PICTURE.svg``: ratios by source and proof, as ``make bench`` wrote them.
 
 A panel for each model, a row for each engine, method and source, a dot for each
 proof with the quartiles of its pairs; a short line where the budget ends.
@@ -17,7 +17,7 @@ from xml.sax.saxutils import escape
 
 Figure = Mapping[str, Any]
 
-# Told apart in grey as well as in colour: Okabe and Ito's, from light to dark.
+# Distinguishable in grey as well as in colour: the palette of Okabe and Ito, from light to dark.
 COLOURS = {"transport": "#56b4e9", "labels": "#d55e00", "content": "#000000"}
 LEFT, PANEL, GAP, LINE, TOP, FOOT, RIGHT = 210, 260, 40, 15, 58, 46, 24
 STEPS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
@@ -26,10 +26,10 @@ STEPS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 def main(argv: list[str] | None = None) -> int:
     """Draw one picture."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.plot", description=__doc__)
-    parser.add_argument("figures", type=Path, help="what python -m benchmarks wrote")
+    parser.add_argument("results", type=Path, help="what python -m benchmarks wrote")
     parser.add_argument("picture", type=Path, help="SVG file to write")
     arguments = parser.parse_args(argv)
-    arguments.picture.write_text(to_svg(json.loads(arguments.figures.read_text())["rows"]))
+    arguments.picture.write_text(to_svg(json.loads(arguments.results.read_text())["rows"]))
     return 0
 
 
@@ -84,7 +84,7 @@ def _names(places: Sequence[tuple[str, str, str]]) -> Iterator[str]:
 
 
 def _panel(model: str, rows: Sequence[Figure], places: Sequence[tuple[str, str, str]], left: int) -> Iterator[str]:
-    """One model: an axis of its own, for a conv net's ratios are hundredths of the no-op model's."""
+    """One model with a separate axis, since a conv net's ratios are hundredths of the no-op model's."""
     ends = [row[end] for row in rows for end in ("low", "high", "ratio", "budget") if row[end] is not None]
     step = next((step for step in STEPS if (max(ends) - min(1.0, *ends)) / step <= 6), STEPS[-1])
     first, last = int(min(1.0, *ends) // step), int(-(-max(1.0 + step, *ends) // step))

@@ -23,11 +23,11 @@ ROWS = 1797
 BUDGET_MS = 100.0
 
 
-def figures(times: int) -> Iterator[tuple[str, float, str, float, bool]]:
+def measurements(times: int) -> Iterator[tuple[str, float, str, float, bool]]:
     """Name, measured median, unit, budget, whether the budget is a least one; for a PASS and a FAIL.
 
     The server has one worker: with more, each request of a connection but the first waits some 40 ms for the
-    network stack (uvicorn's issue 3149), whoever asks.
+    network stack (uvicorn's issue 3149), with any client.
 
     Args:
         times: Records of each.

@@ -1,6 +1,6 @@
 """``python -m benchmarks.soak``: one guarded ``predict`` of 10^6 small batches beside a bare one, at ten points.
 
-Batches of 1 to 4 rows from a generator, each row held against a reference. Keras
+Batches of 1 to 4 rows from a generator, each row compared with a reference. Keras
 keeps all predictions until the call ends, so memory grows in both processes:
 what is asked is whether it grows more in the guarded one than the trace takes,
 which the report says (``cost``), and whether the guard's time for a batch grows.
@@ -36,7 +36,7 @@ class Point:
     Attributes:
         batches: Batches that the model has computed on.
         seconds: Time that took.
-        guard_s: Of these, what the guard took; 0 in a bare call.
+        guard_s: The guard's share of that time; 0 in a bare call.
         megabytes: Memory of the process that is in no file.
     """
 
@@ -84,7 +84,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--batches", type=int, default=1_000_000, help="batches of each call (default 1,000,000)")
     batches = parser.parse_args(argv).batches
     started = time.perf_counter()
-    # Each in a process of its own: what one leaves behind would be there for the other.
+    # Each in a separate process: what one leaves in memory would count for the other.
     bare, guarded = (alone(way, batches) for way in ("bare", "guarded"))
     print(f"one predict of {batches:,} batches of 1 to 4 rows, {TOGETHER} to an execution, content against a reference")
     print(f"{'batches':>11} {'bare':>16} {'guarded':>16} {'guard':>14} {'share':>6}  memory bare, guarded")
@@ -121,7 +121,7 @@ def stretches(soak: Soak) -> Iterator[tuple[Point, Point]]:
 
 
 def alone(way: str, batches: int) -> Soak:
-    """One call in a process of its own."""
+    """One call in a separate process."""
     code = f"from benchmarks.soak import run; run({way!r}, {batches})"
     done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True)
     told = json.loads(done.stdout)
@@ -187,7 +187,7 @@ def _clock(look: Callable[[int], None], batches: int) -> Any:
     import keras
 
     class Clock(keras.callbacks.Callback):
-        """Looks at the process at the first execution and at ten points."""
+        """Measures the process at the first execution and at ten points."""
 
         def __init__(self) -> None:
             super().__init__()

@@ -58,7 +58,7 @@ def subject(engine: str, name: str, rows: int) -> Subject:
 
 
 def twin(subject: Subject) -> Subject:
-    """The same data, and a model of its own that is the same."""
+    """The same data, and a separate copy of the model."""
     return replace(subject, model=_model(subject.engine, subject.name)[0])
 
 

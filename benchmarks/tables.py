@@ -1,8 +1,8 @@
 """``python -m benchmarks.tables``: time and memory that ``evalguard check`` needs for two large tables of keys.
 
-Each case runs in an interpreter of its own, whose largest resident size is read
+Each case runs in a separate interpreter, whose largest resident size is read
 at a fifth of the rows and at all of them: the difference is what a row takes.
-The budget is for tables in order. Where order is lost, the figures of the lost
+The budget is for tables in order. Where order is lost, the metrics of the lost
 order (``order`` in the report) take most of the time and memory.
 """
 

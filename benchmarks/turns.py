@@ -1,7 +1,7 @@
-"""Two ways of doing the steps of a call that take turns within that call, stretch by stretch.
+"""Two ways of doing the steps of a call, which take turns within that call, stretch by stretch.
 
-For a few microseconds in a thousand: two equal calls of a second differ by more
-than that on a machine that is not one's own.
+This resolves a few microseconds in a thousand: two equal calls of a second differ by
+more than that on a shared machine.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Turns:
         return second, last
 
     def ratio(self) -> Ratio:
-        """Second over first, of one stretch: the medians of its places, summed; quartiles are of whole stretches."""
+        """Second over first of one stretch: the sum of the median of each step; quartiles are of whole stretches."""
         whole = [[sum(times) for times in zip(*way, strict=False)] for way in self._steps]
         count = min(map(len, whole))
         ratio = ratio_of(whole[0][:count], whole[1][:count])

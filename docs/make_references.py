@@ -31,8 +31,8 @@ DOCS = Path(__file__).parent
 WIDTH = 100
 PREFACE = """# Python reference
 
-Every public name; all else may change without notice. Printed by `make docs` from signatures and docstrings. How they
-are used is told in [sources.md](sources.md); `evalguard.__version__` is the version, as text.
+Every public name; all others may change without notice. `make docs` prints this page from signatures and docstrings.
+[sources.md](sources.md) shows how to use them; `evalguard.__version__` is the version, as text.
 """
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Guarding": (
@@ -74,7 +74,7 @@ TESTING = (
     "Scenario",
     "MemorySink",
 )
-# Called by operators, so worth a line of their own.
+# Called by operators, so each gets a line.
 SPECIAL = ("__call__", "__bool__", "__len__")
 
 
@@ -191,7 +191,7 @@ def _members(value: type) -> list[tuple[str, Any]]:
 
 
 def _own_classes(value: type) -> list[type]:
-    """The class, and those it is built on that have no entry of their own; what is private has none at all."""
+    """The class and its bases that have no separate entry; private classes have none at all."""
     listed = [getattr(evalguard, name) for name in evalguard.__all__]
     return [owner for owner in value.__mro__ if owner is value or (_is_ours(owner) and owner not in listed)]
 

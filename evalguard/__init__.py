@@ -1,7 +1,7 @@
-"""evalguard proves that the predictions of a Keras model stand at their own labels.
+"""evalguard proves that the predictions of a Keras model match their labels.
 
-Importing it imports no framework, and what an evaluation does not need only
-when it is asked for.
+Importing it imports no framework. What an evaluation does not need is imported at
+its first use.
 """
 
 import typing

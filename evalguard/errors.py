@@ -8,7 +8,7 @@
     │   └── UnprovenError         the verdict is UNPROVEN and on_unproven="raise"
     ├── LabelsError               the external labels cannot be used
     ├── ConfigError               an option or a step file is wrong
-    │   └── ArgumentError         an argument is unknown, or lacks its name
+    │   └── ArgumentError         an argument is unknown, or is not named
     ├── UnsupportedSourceError    no probe for this kind of source
     └── SinkError                 a report could not be written
 
@@ -31,7 +31,7 @@ class ConfigError(EvalGuardError, ValueError):
 
 
 class ArgumentError(ConfigError, TypeError):
-    """An argument has a name that is not known, or none at all."""
+    """An argument has an unknown name, or is not named."""
 
 
 class UnsupportedSourceError(EvalGuardError, TypeError):

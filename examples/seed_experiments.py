@@ -144,7 +144,7 @@ def in_short(report: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """One or two calls with one kind of source, and what the guard has to say.
+    """One or two calls with one kind of source, and the guard's verdict.
 
     Attributes:
         name: For the table.
@@ -152,7 +152,7 @@ class Experiment:
         verdicts: By engine, what each call must come to; an engine that has
             no such thing is left out.
         steps: Number of batches asked for.
-        options: Of the call, on tf_keras.
+        options: Options of the call, on tf_keras.
         method: The model's.
         labels: Labels of each call.
         padding: Option of the guard.
@@ -195,7 +195,7 @@ class Experiment:
                 result = getattr(model, self.method)(source, **arguments)
         except ValueError as refusal:
             return Seen((), "refused", str(refusal).partition(". ")[0])
-        # `evaluate` returns figures: there only the guard knows of which samples.
+        # `evaluate` returns metrics: only the guard knows which samples they are of.
         report = guard.report
         rows = result[:, 0] if report.method == "predict" else np.asarray(guard.index)
         counts = {name: count for name, count in report.counts.items() if count}

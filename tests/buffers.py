@@ -1,4 +1,4 @@
-"""Arrays at chosen addresses: TensorFlow takes over what lies at a multiple of 64 bytes, and copies the rest."""
+"""Arrays at chosen addresses: TensorFlow uses memory at a multiple of 64 bytes in place, and copies any other."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ from evalguard.capture.batch_digests import TF_ALIGNMENT
 
 
 def aligned(shape: Any, beyond: int = 0) -> Any:
-    """An array of float32 at an address that TensorFlow takes over as it is.
+    """An array of float32 at an address that TensorFlow uses in place.
 
     Args:
-        shape: Of the array.
-        beyond: Bytes that its address is beyond such a one: then it is copied.
+        shape: Shape of the array.
+        beyond: How many bytes the address lies after an aligned one: above 0, TensorFlow copies the array.
     """
     size = int(np.prod(shape)) * 4
     raw = np.zeros(size + 2 * TF_ALIGNMENT, np.uint8)
@@ -21,7 +21,7 @@ def aligned(shape: Any, beyond: int = 0) -> Any:
 
 
 def aligned_copy(x: Any, beyond: int = 0) -> Any:
-    """The same numbers at such an address."""
+    """A copy of an array at such an address."""
     array = aligned(x.shape, beyond)
     array[:] = x
     return array

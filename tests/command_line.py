@@ -16,7 +16,7 @@ def forms(tmp_path_factory):
 
 @pytest.fixture
 def command(monkeypatch, tmp_path):
-    """The command line, in this process; MLflow's store and spool are the test's own."""
+    """The command line, in this process; MLflow's store and spool belong to the test."""
     from evalguard.cli.app import cli
 
     monkeypatch.chdir(tmp_path)  # where MLflow puts artifacts
@@ -24,7 +24,7 @@ def command(monkeypatch, tmp_path):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
 
     def invoke(*arguments):
-        # Each test has a module of its own by that name.
+        # Each test has a separate module of that name.
         sys.modules.pop("loading", None)
         return CliRunner().invoke(cli, [str(argument) for argument in arguments])
 

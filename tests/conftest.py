@@ -10,9 +10,9 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_DISABLE_AGENT_HINT", "1")
 # Calls that a test gave up go on in their threads: with jitter they draw from `random`, which Hypothesis notices.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", "0")
-# An error of our own, which a user's evaluation survives, fails a test; programs that tests start inherit it.
+# An internal error, which a user's evaluation survives, fails a test; programs that tests start inherit this.
 os.environ["EVALGUARD_STRICT"] = "1"
-# A developer's own tracking server and runs are none of a test's business.
+# A test must not write to a developer's own tracking server or runs.
 for _name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
     os.environ.pop(_name, None)
 
@@ -30,7 +30,7 @@ settings.load_profile("evalguard")
 # What a fresh machine lacks; these tests run when they are asked for.
 ON_REQUEST = {
     "browser": "needs Chromium, some also npm; run by `pytest -m browser` only",
-    "pipelines": "needs DVC, Airflow or KFP in an environment of its own; run by `make pipelines` only",
+    "pipelines": "needs DVC, Airflow or KFP in a separate environment; run by `make pipelines` only",
 }
 
 

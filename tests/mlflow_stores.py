@@ -88,7 +88,7 @@ def _wait_for(uri: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
 
 
 def free_port() -> int:
-    """A port that nobody listens on: connections to it are refused."""
+    """A port without a listener: connections to it are refused."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
@@ -107,7 +107,7 @@ Fault = Callable[[str, str], int | str | None]
 
 
 class Proxy:
-    """Hands requests on to a server, or answers them itself with a fault.
+    """Forwards requests to a server, or answers them itself with a fault.
 
     Attributes:
         fault: Method and path → None to hand the request on, a status to
@@ -160,15 +160,15 @@ class Proxy:
             do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any  # noqa: N815 - the names of the base class
 
             def log_message(self, *_: object) -> None:
-                """Nothing: a test's output is its failures."""
+                """Print nothing: a test's output is its failures."""
 
         class Server(ThreadingHTTPServer):
             daemon_threads = True
-            # Handlers that hang, and clients that have given up, are what this is for.
+            # Hanging handlers and clients that gave up are expected here.
             block_on_close = False
 
             def handle_error(self, *_: object) -> None:
-                """Nothing: lines are cut on purpose."""
+                """Print nothing: connections are cut on purpose."""
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self.uri = f"http://127.0.0.1:{self._server.server_address[1]}"

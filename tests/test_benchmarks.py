@@ -1,4 +1,4 @@
-"""The benchmarks run: on next to nothing, for their figures are no test."""
+"""The benchmarks run, on very little data: their results are not tested."""
 
 import itertools
 import json
@@ -11,7 +11,7 @@ from benchmarks import lockstep, pairs, plot, soak, turns
 
 @pytest.mark.slow
 @pytest.mark.parametrize("guarded", [False, True])
-def test_a_soak_run_looks_at_ten_points_of_its_call(guarded):
+def test_a_soak_run_measures_ten_points_of_its_call(guarded):
     run = soak.call(400, guarded=guarded)
     assert [point.batches for point in run.points] == [20, *range(40, 401, 40)]
     assert all(point.megabytes > 0 for point in run.points)
@@ -45,7 +45,7 @@ def test_a_soak_run_is_judged_by_what_the_guard_alone_adds(guarded, status):
 
 
 def timed(of_guarded, *, budget):
-    """Pairs in which a bare call takes one second by a clock of its own; a guarded one as told, in turn."""
+    """Pairs by a fake clock: a bare call takes one second, the guarded ones take ``of_guarded`` in turn."""
     now, of_guarded = [0.0], itertools.cycle(of_guarded)
 
     def call(seconds):
@@ -126,7 +126,7 @@ def test_a_call_that_fails_keeps_the_other_from_waiting(at):
         lockstep.together([stepping([], 0), failing], 0)
 
 
-def test_steps_of_two_calls_are_compared_place_by_place():
+def test_steps_of_two_calls_are_compared_step_by_step():
     # Of twelve calls: a step of one second, and one that is now and then disturbed; the second way takes a tenth more,
     # and half a second for what it does in the last step only.
     disturbed = [5.0 if call % 6 == 0 else 1.0 for call in range(12)]
@@ -138,7 +138,7 @@ def test_steps_of_two_calls_are_compared_place_by_place():
     assert found.pairs == 12
 
 
-def test_the_plot_shows_each_figure(tmp_path):
+def test_the_plot_shows_each_ratio(tmp_path):
     def row(source, proof, ratio, budget):
         return {
             "what": f"Keras 3, no-op MLP, predict, {source}, {proof}",
@@ -158,9 +158,9 @@ def test_the_plot_shows_each_figure(tmp_path):
         row("arrays", "content", 1.04, None),
         row("tf.data", "labels", 1, None),
     ]
-    figures, picture = tmp_path / "figures.json", tmp_path / "picture.svg"
-    figures.write_text(json.dumps({"measured_on": {"keras": "3", "tensorflow": "2", "cores": 2}, "rows": rows}))
-    assert plot.main([str(figures), str(picture)]) == 0
+    results, picture = tmp_path / "results.json", tmp_path / "picture.svg"
+    results.write_text(json.dumps({"measured_on": {"keras": "3", "tensorflow": "2", "cores": 2}, "rows": rows}))
+    assert plot.main([str(results), str(picture)]) == 0
     drawn = picture.read_text()
     assert drawn.count("<circle") >= 3
     assert all(row["what"] in drawn for row in rows)

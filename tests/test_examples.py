@@ -1,4 +1,4 @@
-"""The examples run as they are handed out, and the digits' loader says the truth about its order."""
+"""The examples run unchanged, and the digits' loader reports its real order."""
 
 import csv
 import json
@@ -35,7 +35,7 @@ def test_the_quickstart_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_notebook_goes_from_a_wrong_figure_to_its_cure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_notebook_goes_from_a_wrong_metric_to_the_fix(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
     notebook = nbformat.read(ROOT / "examples" / "wrong_evaluation.ipynb", as_version=4)
@@ -49,7 +49,7 @@ def test_the_notebook_goes_from_a_wrong_figure_to_its_cure(monkeypatch: pytest.M
     assert wrong < 0.3 < 0.9 < right
     assert "`shuffle=True` (certain)" in "".join(printed)
     assert [re.findall(r"FAIL|PASS", page)[0] for page in pages] == ["FAIL", "PASS"]
-    # In a frame of its own: what the page holds is an attribute, and its style is no style of the notebook.
+    # In a separate frame: the page is an attribute, and its style does not reach the notebook.
     assert all(re.fullmatch(r'<iframe sandbox="" [^<>]*></iframe>', page) for page in pages)
 
 
@@ -65,7 +65,7 @@ def write_digits(folder: Path, values: list[int]) -> Path:
 
 
 @pytest.mark.parametrize("shuffle", [False, True], ids=["in-order", "shuffled"])
-def test_sample_indices_tell_which_images_a_batch_holds(tmp_path: Path, shuffle: bool) -> None:
+def test_sample_indices_are_those_of_the_images_in_a_batch(tmp_path: Path, shuffle: bool) -> None:
     from examples.digits import loader
 
     values = list(range(0, 230, 10))

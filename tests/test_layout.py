@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -43,6 +44,16 @@ THIRD_PARTIES: dict[str, frozenset[str]] = {
     "errors": frozenset(),
     "core": frozenset({"numpy"}),
 }
+
+# Names that several modules define, and why that misleads no reader.
+TWINS: dict[str, str] = {
+    "PredictTap": "one for each engine: the same part of Keras 3 and of tf_keras",
+    "TestTap": "one for each engine, as PredictTap",
+    "Batches": "a type of the test kit, and a dataset inside the function of a scenario, whose reports show its name",
+    "Int64": "the NumPy array type, under the same name in each module that uses it",
+    "UInt64": "the NumPy array type, as Int64",
+}
+MAX_LINES, MAX_ENTRIES = 300, 14
 
 FRAMEWORKS = ("tensorflow", "keras", "tf_keras", "mlflow", "pandas", "pyarrow")
 # Slow to import, and needed by some evaluations only.
@@ -133,7 +144,7 @@ def test_the_arrows_have_no_cycle_and_name_only_parts_in_the_table() -> None:
         pytest.param("evalguard.core.trace", "import tensorflow", id="core-takes-a-framework"),
         pytest.param("evalguard.core.trace", "def f():\n    import xxhash", id="inside-a-function"),
         pytest.param("evalguard.core.trace", "from evalguard.capture.probes import arrays", id="core-looks-up"),
-        pytest.param("evalguard.core.trace", "from evalguard import Verdict", id="core-takes-the-public-door"),
+        pytest.param("evalguard.core.trace", "from evalguard import Verdict", id="core-takes-the-public-names"),
         pytest.param("evalguard.core.trace", "from ..guards.guard import Guard", id="relative"),
         pytest.param("evalguard.core.trace", "from .. import guards", id="relative-to-the-package"),
         pytest.param("evalguard.labels.labels", "from ..capture.tags import tagged", id="labels-take-capture"),
@@ -179,6 +190,114 @@ def test_an_import_against_the_arrows_is_seen(module: str, source: str) -> None:
 )
 def test_an_import_along_the_arrows_is_let_through(module: str, source: str) -> None:
     assert wrong_imports(source, module) == []
+
+
+def import_time_statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements that run when a module is imported: none inside functions or ``if TYPE_CHECKING:``."""
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        yield node
+        for name in ("body", "orelse", "finalbody", "handlers"):
+            typing_only = isinstance(node, ast.If) and name == "body" and "TYPE_CHECKING" in ast.unparse(node.test)
+            if not typing_only:
+                yield from import_time_statements(getattr(node, name, []))
+
+
+def imports_at_import_time(source: str, module: str, known: frozenset[str], *, is_package: bool = False) -> set[str]:
+    """The modules among ``known`` that importing a module imports by name.
+
+    The packages above them do not count: Python runs those before the module in any case.
+    """
+    found = set()
+    for statement in import_time_statements(ast.parse(source).body):
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            for target in imported_modules(statement, module, is_package=is_package):
+                found.add(target if target in known else target.rpartition(".")[0])
+    return (found & known) - {module}
+
+
+def modules_in_circles(imports: dict[str, set[str]]) -> dict[str, list[str]]:
+    """The modules that import one another in a circle, or import such modules → what they import of those."""
+    remaining = dict(imports)
+    while ready := [module for module, below in remaining.items() if not below & remaining.keys()]:
+        for module in ready:
+            del remaining[module]
+    return {module: sorted(below & remaining.keys()) for module, below in remaining.items()}
+
+
+def test_no_modules_import_one_another_in_a_circle() -> None:
+    files = {module_name(path, PACKAGE): path for path in PACKAGE.rglob("*.py")}
+    assert len(files) > 100
+    imports = {
+        module: imports_at_import_time(
+            path.read_text(encoding="utf-8"), module, frozenset(files), is_package=path.name == "__init__.py"
+        )
+        for module, path in files.items()
+    }
+    assert any(imports.values())
+    assert modules_in_circles(imports) == {}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "in_a_circle"),
+    [
+        pytest.param("from evalguard.core.b import B", "import evalguard.core.a", True, id="both-at-the-top"),
+        pytest.param("from .b import B", "from . import a", True, id="relative"),
+        pytest.param("class A:\n    from . import b", "try:\n    from . import a\nexcept E: ...", True, id="nested"),
+        pytest.param("from . import b", "def f():\n    from . import a", False, id="one-inside-a-function"),
+        pytest.param("from . import b", "if TYPE_CHECKING:\n    from . import a", False, id="one-for-its-type-only"),
+        pytest.param("from . import b", "from evalguard import core", False, id="their-package"),
+    ],
+)
+def test_a_circle_of_imports_is_found(first: str, second: str, *, in_a_circle: bool) -> None:
+    sources = {"evalguard.core.a": first, "evalguard.core.b": second}
+    imports = {name: imports_at_import_time(text, name, frozenset(sources)) for name, text in sources.items()}
+    assert bool(modules_in_circles(imports)) is in_a_circle
+
+
+def defined_names(source: str) -> set[str]:
+    """The classes of a module at any depth, and its type aliases (assigned names in CamelCase)."""
+    tree = ast.parse(source)
+    classes = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    targets = [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
+    assigned = {target.id for target in targets if isinstance(target, ast.Name)}
+    return classes | {name for name in assigned if re.fullmatch(r"_?[A-Z]\w*[a-z]\w*", name)}
+
+
+def test_each_class_and_type_alias_has_a_name_of_only_one_meaning() -> None:
+    where: dict[str, list[str]] = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for name in defined_names(path.read_text(encoding="utf-8")):
+            where.setdefault(name, []).append(str(path.relative_to(PACKAGE)))
+    assert len(where) > 100
+    twins = {name: paths for name, paths in where.items() if len(paths) > 1}
+    assert {name: paths for name, paths in twins.items() if name not in TWINS} == {}
+    assert set(TWINS) - set(twins) == set(), "listed, but now of one module only: take them off the list"
+
+
+def test_a_name_of_two_meanings_is_found() -> None:
+    assert defined_names("class A: ...\nPage = dict[str, int]\nMAX = 3\ndef f():\n    class Page2: ...") == {
+        "A",
+        "Page",
+        "Page2",
+    }
+
+
+def test_a_long_module_says_why_it_is_long() -> None:
+    long = {
+        str(path.relative_to(PACKAGE)): ast.get_docstring(ast.parse(text)) or ""
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if len((text := path.read_text(encoding="utf-8")).splitlines()) > MAX_LINES
+    }
+    sentence = rf"Longer than {MAX_LINES} lines because \w+ \w+"
+    assert [name for name, docstring in long.items() if not re.search(sentence, docstring)] == []
+
+
+def test_the_package_has_few_entries_at_its_top() -> None:
+    entries = {path.name for path in PACKAGE.iterdir()} - {"py.typed", "__pycache__"}
+    assert entries
+    assert len(entries) <= MAX_ENTRIES, f"{sorted(entries)}: which room does the new one belong to?"
 
 
 def has_code(path: Path) -> bool:
@@ -235,6 +354,13 @@ def test_every_public_attribute_is_exported() -> None:
     assert reachable - set(evalguard.__all__) == set()
 
 
+def test_every_module_of_guards_has_a_test_file_of_the_same_name() -> None:
+    modules = {path.stem for path in (PACKAGE / "guards").glob("*.py")} - {"__init__"}
+    tests = {path.stem.removeprefix("test_") for path in (PACKAGE.parent / "tests" / "guards").glob("test_*.py")}
+    assert modules
+    assert modules - tests == set()
+
+
 def public_objects() -> list[tuple[str, object]]:
     """The classes and functions of ``__all__``, by name."""
     evalguard = importlib.import_module("evalguard")
@@ -245,7 +371,7 @@ def public_objects() -> list[tuple[str, object]]:
 def test_every_public_name_is_documented() -> None:
     objects = public_objects()
     assert objects
-    # Not inspect.getdoc, which would count a base class's docstring; and the one a dataclass makes up is none.
+    # Not inspect.getdoc, which would count a base class's docstring; and not the one that a dataclass makes up.
     bare = [
         name
         for name, value in objects

@@ -1,14 +1,14 @@
-"""Seals: a digest of each batch where the source hands it out, looked for again where the model is fed.
+"""Batch digests: taken of each batch when the source emits it, looked up when the model receives it.
 
-A batch that comes out sealed needs no tag beside it, and what happened to its
-rows on the way shows: a source that fills one buffer again and again while its
-batches wait in a queue feeds the model rows that it never meant to give.
-(TensorFlow takes an aligned NumPy array over without a copy; ``py_func.cc``.)
+The digest identifies a batch without a tag and reveals any change in between.
+Such changes happen: a source that overwrites one buffer while its batches wait
+in a queue feeds the model rows that it never meant to give, because TensorFlow
+uses an aligned NumPy array without copying it (``py_func.cc``).
 
-Of large batches, some numbers of each row make the seal: to read all of them
-twice costs more than a hundredth of a small conv net's step. Two batches that
-wait together and look alike are sealed by all their numbers, and all that come
-after them.
+The digest of a large batch covers sampled positions of each row: reading all
+numbers twice costs more than 1% of a small conv net's step. When two batches in
+flight are equal at the sampled positions, these two and all later batches get
+full digests.
 """
 
 from __future__ import annotations
@@ -29,57 +29,58 @@ from evalguard.core.own_errors import swallow
 from evalguard.core.trace import ALTERED
 from evalguard.data import tree
 
-# Batches that were delivered lately, to tell one that comes twice from one that is not known.
+# How many delivered batches are remembered, to distinguish a batch that comes twice from an unknown one.
 MAX_REMEMBERED = 1024
-# A source that fills some of NumPy's arrays in turn has come round to the first after this many batches; where no
-# memory has come again by then, it does not come round within the next few either.
+# If a source reused no memory within REUSE_WINDOW batches, none is expected within the next SAFE_BATCHES either.
 REUSE_WINDOW, SAFE_BATCHES = 64, 16
-# Of batches that nobody else has the memory of: any number of them may be looked at later.
+# For batches whose memory no other object can write to: they may be hashed at any later time.
 UNLIMITED = sys.maxsize
-# TensorFlow takes over what lies at a multiple of so many bytes (tensorflow 2.21, ``py_func.cc``; it tells this one in
-# ``tf.sysconfig.get_compile_flags()``), and copies all else.
+# TensorFlow uses memory in place where its address is a multiple of this, and copies it otherwise (tensorflow 2.21,
+# ``py_func.cc``; the number is in python/platform/sysconfig.py:86, ``tf.sysconfig.get_compile_flags()``).
 TF_ALIGNMENT = 64
-# Numbers in a part of a batch from which on its rows are looked at in some places only: how many numbers of each row,
-# and in how many places, the first of these that divides the row.
+# A part with at least MIN_LARGE_SIZE numbers is digested at sampled positions: SAMPLED_NUMBERS numbers of each row, in
+# as many sections as the first of PARTS that divides the row.
 MIN_LARGE_SIZE, SAMPLED_NUMBERS, PARTS = 1 << 16, 128, (2, 3, 5, 7, 1)
-# Bytes of large batches on their way that are kept, to be told from others that look alike.
+# How many bytes of large batches in flight are kept, to give them full digests once two of them are ambiguous.
 MAX_IN_FLIGHT_BYTES = 1 << 26
 _FLOAT64 = np.dtype(np.float64)
-# In this machine's own order of bytes; of floats those that Keras feeds as they are, or as float32.
+# Native byte order only; of the floats those that Keras feeds unchanged or as float32.
 NATIVE = frozenset(np.dtype(code) for code in "?bhilqpBHILQPfdFD")
 _hash = xxhash.xxh3_64_intdigest
 
 
 class BatchDigests:
-    """Batches that a source handed out and that have not been delivered yet.
+    """Digests of the batches that a source emitted and that the model has not received yet.
 
     Attributes:
-        mutable: Memory was filled anew and handed out again, so that a batch may change after it was fed.
-        full_digests: Batches may look alike, or change: all numbers of large ones make the seal, too.
+        mutable: The source overwrote memory and emitted it again, so a batch may change after it was fed.
+        full_digests: Batches are ambiguous at the sampled positions, or may change: digests cover all numbers.
     """
 
     def __init__(self) -> None:
+        # Digest → pulls, oldest first; several, because batches may be equal.
         self._in_flight: dict[int, list[int]] = {}
         self._index: dict[int, Any] = {}
         self._delivered: dict[int, int] = {}
+        # Address → owner of the memory, weakly: the check must not itself keep memory from being reused.
         self._owners: dict[int, tuple[weakref.ref[Any], int]] = {}
         self.mutable = self.full_digests = False
-        # Large batches that are under way, by pull, and the bytes of each.
+        # Large batches in flight, by pull, and the bytes of each.
         self._in_flight_large: dict[int, tuple[Any, int]] = {}
         self._in_flight_bytes = 0
-        # The first large one and the digest of all its numbers: it is its memory that comes again first, and may then
-        # hold something else.
+        # The first large batch and its full digest: its memory is the first to be overwritten.
         self._first: tuple[int, int] | None = None
         self._fed: list[tuple[Any, int]] = []
         self._all_digested = True
-        # Whether TensorFlow has taken memory over, how many batches have come from then on, and whether the memory of
-        # these was all allocated by NumPy for an array that can be told from others.
+        # Whether TensorFlow may have used memory in place, how many batches followed since, and whether NumPy allocated
+        # the memory of all of them for an array whose identity can be checked.
         self._zero_copy, self._n_emitted, self._known_owners = False, 0, True
+        # `put` runs in threads of tf.data or of an enqueuer (keras 3.15, py_dataset_adapter.py:314, :267).
         self._lock = threading.Lock()
 
     @property
     def safe_batches(self) -> int:
-        """How many more batches may be delivered before one must have been looked at."""
+        """How many more batches may be delivered before the first of them must be hashed."""
         if self.mutable:
             return 0
         if not self._zero_copy:
@@ -87,13 +88,14 @@ class BatchDigests:
         return SAFE_BATCHES if self._n_emitted >= REUSE_WINDOW and self._known_owners else 0
 
     def put(self, batch: Any, pull: int, index: Any = None) -> None:
-        """Note a batch that is handed out.
+        """Record a batch that the source emits.
 
         Args:
-            batch: As the source gave it.
+            batch: As the source emitted it.
             pull: Its number in the stream.
             index: Label row of each of its rows, or None.
         """
+        # Outside the lock, so that `identify` need not wait while a large batch is hashed.
         batch_digest, large = sampled_digest(batch) if can_digest(batch) else (None, 0)
         with self._lock:
             if batch_digest is None:
@@ -108,7 +110,7 @@ class BatchDigests:
             if large and self.full_digests:
                 batch_digest = digest(batch)
             pulls = self._in_flight.setdefault(batch_digest, [])
-            if pull in pulls:  # an item that is asked for twice, as Keras does to learn shapes
+            if pull in pulls:  # Keras requests items twice, to learn shapes (keras 3.15, py_dataset_adapter.py:306)
                 return
             pulls.append(pull)
             if index is not None:
@@ -120,21 +122,22 @@ class BatchDigests:
                     self._first = pull, digest(batch)
             if not self._zero_copy:
                 self._zero_copy = any(map(_may_be_zero_copy, parts_of(batch)))
-            if self._zero_copy:  # of what TensorFlow copies nothing changes on its way
+            if self._zero_copy:  # else TensorFlow copied it, and later writes by the source cannot reach the model
                 self._n_emitted += 1
                 if self._is_overwritten(batch, batch_digest) and not self.mutable:
                     self.mutable = True
                     self._use_full_digests()
 
     def identify(self, batch: Any) -> tuple[Any, Any]:
-        """A delivered batch and its tag: its number, or what ``tagging.tag_rows`` gives where rows have an index.
+        """A delivered batch and its tag: its number, or what ``tags.tag_rows`` returns where rows have an index.
 
-        Equal batches are interchangeable: they are delivered in the order in
-        which they were handed out. A batch that nobody handed out has the tag
-        ``ALTERED``; None if a batch could not be sealed.
+        Equal batches are interchangeable and are matched in the order in which
+        the source emitted them. The tag is ``ALTERED`` for a batch that the
+        source did not emit, and None if some batch could not be digested.
         """
         try:
             batch_digest, large = sampled_digest(batch)
+            # All numbers: any part may be overwritten while the model computes.
             if self.mutable:
                 self._fed.append((batch, digest(batch) if large else batch_digest))
         except Exception as error:  # noqa: BLE001 - a batch that cannot be read is not known
@@ -143,12 +146,12 @@ class BatchDigests:
         with self._lock:
             if large and self.full_digests:
                 whole = digest(batch)
-                # The old seal stays with what was filled anew since: it may be on its way as a copy.
-                batch_digest = (
-                    batch_digest if batch_digest in self._in_flight and whole not in self._in_flight else whole
-                )
+                # See `_use_full_digests`: an overwritten batch keeps its sampled digest. It may arrive as an old copy.
+                if batch_digest not in self._in_flight or whole in self._in_flight:
+                    batch_digest = whole
             pulls = self._in_flight.get(batch_digest)
             if pulls is None:
+                # Unless every batch was digested, an unknown one may be one without a digest.
                 return batch, self._delivered.get(batch_digest, ALTERED if self._all_digested else None)
             pull = pulls.pop(0)
             if not pulls:
@@ -162,21 +165,21 @@ class BatchDigests:
         return batch, pull if index is None else tag_rows(pull, tree.n_rows(batch) or 0, index)
 
     def intact(self) -> list[bool]:
-        """For each batch taken since the last time of asking: is it still what it was? Empty where none can change.
+        """For each batch identified since the last call: whether it is unchanged. Empty where none can change.
 
-        Asked when the model is done with them: a source that fills one array
-        again does so while the model computes, too.
+        Called after the model has computed on them: the source may overwrite an array meanwhile.
         """
         fed, self._fed = self._fed, []
         return [digest(batch) == batch_digest for batch, batch_digest in fed]
 
     def _use_full_digests(self) -> None:
-        """From now on all numbers of large batches make their seal, of those that are under way, too."""
+        """Use full digests from now on, and replace those of the large batches in flight."""
         self.full_digests = True
         in_flight_large, self._in_flight_large = self._in_flight_large, {}
+        # The digests stored beside the owners are sampled ones: compared with full ones all memory would look changed.
         self._owners.clear()
         for batch_digest, pulls in list(self._in_flight.items()):
-            # What is not any more as it was handed out keeps its seal.
+            # An overwritten batch keeps its sampled digest: its full one can no longer be computed.
             for pull in [
                 pull
                 for pull in pulls
@@ -190,12 +193,13 @@ class BatchDigests:
                 del self._in_flight[batch_digest]
 
     def _is_overwritten(self, batch: Any, batch_digest: int) -> bool:
-        """Whether memory that was handed out, and is still owned by the same array, now holds something else."""
+        """Whether memory that was emitted before, and still belongs to the same array, now holds other rows."""
         overwritten = False
         for leaf in parts_of(batch):
             if type(leaf) is not np.ndarray:
                 self._known_owners = False
                 continue
+            # The array that owns the memory, not the view: a source that slices one buffer emits a new view each time.
             owner = leaf
             while type(base := owner.base) is np.ndarray:
                 owner = base
@@ -203,6 +207,8 @@ class BatchDigests:
                 self._known_owners = False
             address = leaf.__array_interface__["data"][0]
             before = self._owners.get(address)
+            # An equal address alone proves nothing: NumPy's allocator gives freed memory to the next array. Only the
+            # same living owner with other rows is a reused buffer.
             overwritten |= before is not None and before[1] != batch_digest and before[0]() is owner
             if len(self._owners) >= MAX_REMEMBERED:
                 self._owners.clear()
@@ -210,20 +216,21 @@ class BatchDigests:
         return overwritten
 
 
-def looked_at(leaf: NDArray[Any]) -> NDArray[Any]:
-    """Some places of large rows, of others all numbers."""
+def sampled_numbers(leaf: NDArray[Any]) -> NDArray[Any]:
+    """The numbers at the sampled positions of each row; all numbers of small rows."""
     positions = _sampled_slices(leaf.shape)
     return leaf if positions is None else leaf.reshape(positions[0])[positions[1]]
 
 
 def can_digest(structure: Any) -> bool:
-    """Whether all leaves are arrays or tensors of numbers that Keras feeds as they are."""
+    """Whether all leaves are arrays or tensors of numbers that Keras feeds unchanged, but for the float type."""
     found = parts_of(structure)
     return bool(found) and all(map(_is_plain, found))
 
 
 def parts_of(structure: Any) -> Any:
-    """Leaves of a nest; a flat tuple of arrays, as most batches are, is gone through no further."""
+    """Leaves of a tree; a flat tuple of arrays, which most batches are, is returned as it is."""
+    # The class by name: `isinstance` would need TensorFlow imported.
     if type(structure) is tuple:
         for part in structure:
             if type(part) is not np.ndarray and type(part).__name__ != "EagerTensor":
@@ -244,20 +251,20 @@ def _is_plain(leaf: Any) -> bool:
 
 
 def _may_be_zero_copy(leaf: Any) -> bool:
-    """Whether TensorFlow may use this memory as it is; else it makes a copy as soon as it is given a batch."""
+    """Whether TensorFlow may use this memory in place; otherwise it copies a batch as soon as it receives it."""
     return type(leaf) is not np.ndarray or leaf.__array_interface__["data"][0] % TF_ALIGNMENT == 0
 
 
 def sampled_digest(batch: Any) -> tuple[int, int]:
-    """A seal of a batch as ``digest`` makes it, but for large parts: of these it is of some places in each row.
+    """The digest of a batch, with large parts read at sampled positions only.
 
     Returns:
-        Seal, and the bytes of the parts that are large.
+        The digest, and the bytes of the parts that are large.
     """
     batch_digest = large = 0
     for leaf in parts_of(batch):
         array = tree.as_array(leaf)
-        if array.size >= MIN_LARGE_SIZE and (positions := looked_at(array)) is not array:
+        if array.size >= MIN_LARGE_SIZE and (positions := sampled_numbers(array)) is not array:
             large += array.nbytes
             array = positions
         batch_digest = _hashed(array, batch_digest)
@@ -266,12 +273,12 @@ def sampled_digest(batch: Any) -> tuple[int, int]:
 
 @functools.lru_cache(maxsize=64)
 def _sampled_slices(shape: tuple[int, ...]) -> tuple[tuple[int, int, int], tuple[slice, slice, slice]] | None:
-    """How to reach the numbers looked at of arrays of this shape: in another shape, and where; None: all of them."""
+    """The sampled positions of arrays of this shape: a shape to view them in, and slices of it; None: all positions."""
     rows = shape[0]
     numbers = math.prod(shape[1:])
     if numbers < 2 * SAMPLED_NUMBERS:
         return None
-    # Parts of equal length, the middle of each.
+    # The middle of each of several equal sections: borders of images are often one colour.
     parts = next(parts for parts in PARTS if numbers % parts == 0)
     length, width = numbers // parts, SAMPLED_NUMBERS // parts
     start = (length - width) // 2
@@ -287,6 +294,7 @@ def digest(batch: Any) -> int:
 
 
 def _hashed(array: NDArray[Any], batch_digest: int) -> int:
+    # Some adapters cast float64 to float32 on the way (tf_keras 2.21, engine/data_adapter.py:1140), others do not.
     if array.dtype == _FLOAT64:
         array = array.astype(np.float32)
     return _hash(array.data if array.flags.c_contiguous else array.tobytes(), batch_digest)

@@ -1,4 +1,4 @@
-"""Batches of a dataset whose memory may be an array of the user's: is it overwritten while the model runs?"""
+"""Buffer reuse detection for datasets: whether the user's code overwrites a batch's memory while the model runs."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from evalguard.capture.tags import Unwrap
 from evalguard.core.own_errors import swallow
 from evalguard.data import tree
 
-# Of batches that a dataset delivers: how many are kept, in number and bytes, and looked at again from the first on.
+# How many delivered batches are kept, in number and in bytes. The first RECHECKED_BATCHES are hashed again in any case.
 RECHECKED_BATCHES, MAX_PENDING_BYTES = 4, 1 << 23
 
 
 class BufferReuseDetector:
-    """Batches of a dataset whose memory may be an array of the user's: is it filled anew while the model runs?
+    """Detects datasets that reuse a buffer of the user's, and batches that change while the model runs.
 
-    Batches that were delivered are kept for a while. Memory of one of them that
-    comes again may hold other rows by now, at any time; a cache hands out the
-    same memory with the same rows. The first batches are looked at again in any
-    case, for nothing is known of them yet.
+    Delivered batches are kept for a while. If a later batch lies in the memory
+    of a kept one, the source reuses that memory and may overwrite it at any
+    time. A cache also reuses memory, but with the same rows. The first batches
+    are hashed again after the model ran, because nothing is known of the source
+    yet.
 
     Args:
         unwrap: Takes a delivered batch apart.
 
     Attributes:
-        mutable: Whether each batch is looked at again after the model ran.
-        overwritten: Whether memory came again with other rows in it.
+        mutable: Whether each batch is hashed again after the model ran.
+        overwritten: Whether memory was reused with other rows in it.
     """
 
     def __init__(self, unwrap: Unwrap) -> None:
@@ -36,13 +37,15 @@ class BufferReuseDetector:
         self.overwritten = False
         self._seen = 0
         self._reused = False
-        # Tensors, where their memory is, and their digest where they were looked at.
+        # Tensors, the addresses of their memory, and their digest if one was taken. The tensors themselves: as long as
+        # they live, TensorFlow cannot give their memory to another tensor, so an address that recurs is the user's own.
         self._recent: deque[tuple[Any, frozenset[int], int | None]] = deque(maxlen=RECHECKED_BATCHES)
         self._fed: list[tuple[tuple[Any, ...], int] | None] = []
 
     def identify(self, data: Any) -> tuple[Any, Any]:
         """A delivered batch, and its tag."""
         batch, tag = self._unwrap(data)
+        # A place for every batch, so that `intact` answers for each even where hashing fails.
         self._fed.append(None)
         try:
             self._check_reuse(tuple(leaf for leaf in parts_of(batch) if type(leaf).__name__ == "EagerTensor"))
@@ -60,6 +63,7 @@ class BufferReuseDetector:
                 self.overwritten |= None not in (batch_digest, had) and batch_digest != had
         if batch_digest is not None:
             self._fed[-1] = arrays, batch_digest
+        # The first batch shows how many fit; large ones would otherwise double the memory of the call.
         if not self._seen:
             size = sum(array.nbytes for array in arrays)
             self._recent = deque(maxlen=min(RECHECKED_BATCHES, max(1, MAX_PENDING_BYTES // max(size, 1))))
@@ -68,6 +72,6 @@ class BufferReuseDetector:
         self.mutable = self._reused or self._seen < RECHECKED_BATCHES
 
     def intact(self) -> list[bool]:
-        """For each batch taken since the last time of asking: is it still what it was, as far as it was looked at?"""
+        """For each batch identified since the last call: whether it is unchanged; True where no digest was taken."""
         fed, self._fed = self._fed, []
         return [recorded is None or digest(recorded[0]) == recorded[1] for recorded in fed]

@@ -10,7 +10,7 @@ from evalguard.capture.tags import Unwrap, untagged
 from evalguard.core.columns.storage import TRACE_MEMORY
 from evalguard.core.sampling import Sampling
 
-# In the place of a tag: the batch is still to be taken apart.
+# Stands for a tag until the batch is taken apart. Not None: that is the tag of a batch that nobody can identify.
 TAG_PENDING = object()
 
 
@@ -23,18 +23,18 @@ class Stream(Protocol):
 
     @property
     def tag_from_rows(self) -> bool:
-        """A batch has nothing beside it, and its rows tell the tag: a copy of it may be taken apart later."""
+        """The tag follows from the rows, with nothing attached to the batch: a copy may be taken apart later."""
 
     @property
     def mutable(self) -> bool:
-        """Rows may change after they were fed: each batch is looked at when it is fed, and again after that."""
+        """Rows may change after they were fed: each batch is hashed when it is fed, and again after the model ran."""
 
     @property
     def safe_batches(self) -> int:
-        """How many more batches may be delivered before one must have been looked at; 0: none."""
+        """How many more batches may be delivered before the first of them must be hashed; 0: none."""
 
     def without_tag(self, data: Any) -> Any:
-        """The caller's batch in one that Keras read and does not feed to the model; it is not counted."""
+        """The caller's batch within one that Keras read but does not feed to the model; it is not counted."""
 
     def intact(self) -> list[bool]:
         """For each batch of the last execution, whether it is still what it was when it was taken apart."""
@@ -43,12 +43,13 @@ class Stream(Protocol):
 class Untagged:
     """A stream of batches without tags."""
 
+    # Not a plain function: as a class attribute that would become a method and receive `self`.
     unwrap: Unwrap = staticmethod(untagged)
     tag_from_rows = mutable = False
     safe_batches = 0
 
     def without_tag(self, data: Any) -> Any:
-        """The batch as it is."""
+        """The batch unchanged."""
         return data
 
     def intact(self) -> list[bool]:
@@ -65,12 +66,12 @@ class CaptureOptions:
             the stream carries targets and no index, to find repeated rows.
         key: Entry of ``x`` that holds the keys, or a callable that takes the
             batch (as NumPy) and returns one key per row.
-        drop_key: Remove that entry from ``x`` before the model sees it.
+        drop_key: Remove that entry from ``x`` before the model receives it.
         fingerprint: Callable that takes ``x`` (as NumPy) and returns the part
             that identifies a row.
         pad_value: See ``fingerprint.row_fingerprints``.
-        memory: Bytes of tags, samples and fingerprints that one call keeps in
-            memory; beyond it they go to disk.
+        memory: How many bytes of tags, samples and fingerprints one call keeps
+            in memory; the rest goes to disk.
         sampling: Which rows are fingerprinted; None: all.
     """
 

@@ -1,10 +1,10 @@
-"""How a tag rides: as one more part behind those of the batch.
+"""How a batch carries its tag: as one more part after its own parts.
 
-Keras takes ``(x,)``, ``(x, y)`` and ``(x, y, sample_weight)``, so a tagged batch
-is ``(x, tag)``, ``(x, y, tag)`` or ``(x, y, (sample_weight, tag))``. The engine
-takes the tag off and rebuilds exactly the structure that the model would have
-got unguarded, so a compiled function is never traced again. Flat, because each
-level of nesting costs Keras some 70 us a batch on its way through ``tf.data``.
+Keras accepts ``(x,)``, ``(x, y)`` and ``(x, y, sample_weight)``, so a tagged
+batch is ``(x, tag)``, ``(x, y, tag)`` or ``(x, y, (sample_weight, tag))``. The
+engine removes the tag and rebuilds exactly the structure that the model would
+receive unguarded, so a compiled function is never traced again. The form is flat
+because each level of nesting costs Keras about 70 us per batch in ``tf.data``.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ FULL = 3
 
 
 class TaggedX(NamedTuple):
-    """A batch ``(x,)`` that knows its samples."""
+    """A batch ``(x,)`` that states its samples."""
 
     x: Any
 
 
 class TaggedXY(NamedTuple):
-    """A batch ``(x, y)`` that knows its samples."""
+    """A batch ``(x, y)`` that states its samples."""
 
     x: Any
     y: Any
 
 
 class TaggedXYW(NamedTuple):
-    """A batch ``(x, y, sample_weight)`` that knows its samples."""
+    """A batch ``(x, y, sample_weight)`` that states its samples."""
 
     x: Any
     y: Any
@@ -44,11 +44,13 @@ class TaggedXYW(NamedTuple):
 
 
 def _with_index(base: type) -> type:
-    """A subclass with room for ``sample_index``; namedtuples alone have none."""
+    """A subclass with room for ``sample_index``, because namedtuples have no other attributes."""
 
+    # Without this, pickle would drop `sample_index` on the way from a worker process.
     def reduce(self: Any) -> tuple[Any, ...]:
         return tagged, (tuple(self), self.sample_index)
 
+    # By `type()`, so that `_make` and `_fields` are inherited: tf.nest takes the result for a namedtuple.
     return type(base.__name__, (base,), {"__doc__": base.__doc__, "__reduce__": reduce, "sample_index": None})
 
 
@@ -56,20 +58,20 @@ _CLASSES = {1: _with_index(TaggedX), 2: _with_index(TaggedXY), 3: _with_index(Ta
 
 
 def tagged(batch: Any, *, index: Any) -> Any:
-    """A batch that says which samples it holds.
+    """A batch that states which samples it holds.
 
-    To be yielded by a generator or returned by ``PyDataset.__getitem__``. It is
-    an ordinary ``(x,)``, ``(x, y)`` or ``(x, y, sample_weight)`` tuple for
-    Keras, so it does no harm where no guard is active.
+    Yield it from a generator or return it from ``PyDataset.__getitem__``. To
+    Keras it is an ordinary ``(x,)``, ``(x, y)`` or ``(x, y, sample_weight)``
+    tuple, so it changes nothing where no guard is active.
 
     Args:
         batch: ``x``, or a tuple or list of up to three parts.
         index: Label row of each row of the batch, int, shape ``(n,)``; a
-            ``range`` or list will do.
+            ``range`` or a list is accepted, too.
 
     Raises:
-        ValueError: The batch has more than three parts, or ``index`` has not
-            one entry for each row.
+        ValueError: The batch has more than three parts, or ``index`` does not
+            have one entry for each row.
     """
     parts = tuple(batch) if isinstance(batch, (tuple, list)) else (batch,)
     if len(parts) not in _CLASSES:
@@ -86,14 +88,14 @@ def tagged(batch: Any, *, index: Any) -> Any:
 
 
 def tag_rows(pull: int, n_rows: int, index: Any = None) -> NDArray[np.int64]:
-    """Tag of a batch: int64, shape ``(n_rows, 2)``: place in the stream, and label row or -1."""
+    """Tag of a batch: int64, shape ``(n_rows, 2)``: position in the stream, and label row or -1."""
     tag = np.empty((n_rows, 2), dtype=np.int64)
     start = pull << ROW_BITS
     tag[:, 0] = np.arange(start, start + n_rows)
     tag[:, 1] = UNKNOWN
     if index is not None:
         stated = np.asarray(index).reshape(-1)
-        # A source that miscounts its own rows has not said which sample is which.
+        # A source that miscounts its own rows has not stated which sample is which.
         if len(stated) == n_rows and stated.dtype.kind in "iu":
             tag[:, 1] = stated
     return tag
@@ -101,6 +103,8 @@ def tag_rows(pull: int, n_rows: int, index: Any = None) -> NDArray[np.int64]:
 
 def wrap_batch(batch: Any, pull: int, index: Any = None) -> tuple[Any, ...]:
     """The batch with its tag; the tag is empty where rows cannot be counted."""
+    # The tag has as many rows as the batch, because `experimental_distribute_dataset` divides each leaf by its first
+    # dimension (keras 3.15, backend/tensorflow/trainer.py:753).
     parts = batch if isinstance(batch, tuple) else (batch,)
     rows = tree.n_rows(parts[0]) or 0
     stated = getattr(batch, "sample_index", None)
@@ -109,7 +113,9 @@ def wrap_batch(batch: Any, pull: int, index: Any = None) -> tuple[Any, ...]:
 
 
 def unwrap_like(batch: Any) -> Unwrap:
-    """What takes the tag off a batch and gives it the structure of ``batch`` again."""
+    """A function that removes the tag of a batch and restores the structure of ``batch``."""
+    # `wrap_batch` wrapped a dict or a bare array in a tuple and turned a namedtuple into a plain one. The model must
+    # receive the original structure, or tf.function traces its step again.
     kind = type(batch)
     full = isinstance(batch, tuple) and len(batch) == FULL
 
@@ -131,5 +137,5 @@ def unwrap_like(batch: Any) -> Unwrap:
 
 
 def untagged(data: Any) -> tuple[Any, Any]:
-    """For sources that carry no tag: the batch as it is."""
+    """The batch unchanged and None, for sources that carry no tag."""
     return data, None

@@ -34,7 +34,7 @@ def _print_completion(context: click.Context, _option: click.Parameter, shell: s
     help="Print the script that makes a shell complete commands, options and files.",
 )
 def cli() -> None:
-    """Prove that the predictions of a Keras model stand at their own labels."""
+    """Prove that the predictions of a Keras model match their labels."""
 
 
 cli.add_command(gate)
@@ -49,13 +49,13 @@ cli.add_command(report)
 
 @cli.command(epilog="\b\nExample:\n  evalguard replay")
 def replay() -> None:
-    """Send the verdicts that wait on disk because MLflow did not answer."""
+    """Send the verdicts that were spooled because MLflow did not answer."""
 
     def work() -> int:
         from evalguard.tracking.replay import replay as send_waiting
 
         done = send_waiting()
-        older = f", {done.superseded} dropped: a newer verdict is there" if done.superseded else ""
+        older = f", {done.superseded} dropped because MLflow has a newer verdict" if done.superseded else ""
         click.echo(f"{done.sent} sent, {done.left} left{older}")
         for failure in done.failures:
             click.echo(f"evalguard: {failure}", err=True)

@@ -1,4 +1,4 @@
-"""The commands around a step file, and what every command does with an error."""
+"""The commands for a step file, `check` for tables, and `doctor` and `schema`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.argument("step", type=click.Path(path_type=Path))
 @_with_settings
-@click.option("--dry-run", is_flag=True, help="Check all that the file names, short of predicting.")
+@click.option("--dry-run", is_flag=True, help="Check everything that the file names, without predicting.")
 @click.option("--progress", type=click.Choice(PROGRESS), default="auto", show_default=True, help="On stderr.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the verdict line only.")
 @with_logging
@@ -48,7 +48,7 @@ def run(
     step: Path, values: tuple[str, ...], variables: Path | None, *, dry_run: bool, progress: str, quiet: bool
 ) -> None:
     """Run the evaluations described in STEP.yaml and judge them."""
-    # TensorFlow's start-up notices would stand above the verdict; the user's own setting wins.
+    # TensorFlow's start-up messages would appear above the verdict; the user's own setting has priority.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
     def work() -> int:
@@ -81,7 +81,7 @@ def _print_plans(plans: Any) -> int:
 
 
 def show(report: Report, *, quiet: bool = False) -> None:
-    """Print a report, or its one line."""
+    """Print a report, or only its headline."""
     if quiet:
         click.echo(f"{report.name}: {report.headline}")
     else:
@@ -92,42 +92,49 @@ def show(report: Report, *, quiet: bool = False) -> None:
     epilog="\b\nExample:\n  evalguard check predictions.csv labels.csv --key id\n"
     "  evalguard check out/predictions.parquet labels.csv --key key --labels-key file --output out/check"
 )
-@click.argument("delivered", type=click.Path(path_type=Path))
+@click.argument("predictions", type=click.Path(path_type=Path))
 @click.argument("labels", type=click.Path(path_type=Path))
-@click.option("--key", help="Column in both tables that names the sample.")
-@click.option("--labels-key", metavar="COLUMN", help="That of LABELS, where it is called otherwise.")
-@click.option("--index", help="Column of DELIVERED that holds the label row of each prediction.")
-@click.option("--label", help="Column of LABELS that holds the labels.")
+@click.option("--key", help="Column in both tables with the key of each sample.")
+@click.option("--labels-key", metavar="COLUMN", help="Key column of LABELS, if it has another name.")
+@click.option("--index", help="Column of PREDICTIONS with the label row of each prediction.")
+@click.option("--label", help="Column of LABELS with the labels.")
 @click.option("--require", type=click.Choice(get_args(Require)), default="labels", show_default=True)
 @click.option("--padding", type=click.Choice(get_args(Padding)), default="forbid", show_default=True)
 @click.option(
-    "--prediction", multiple=True, metavar="COLUMN", help="Column of DELIVERED for --metric; may be repeated."
+    "--prediction", multiple=True, metavar="COLUMN", help="Column of PREDICTIONS for --metric; may be repeated."
 )
 @click.option(
     "--metric",
     "metrics",
     multiple=True,
     metavar="NAME",
-    help="Figure to be told: accuracy, sklearn:f1_macro, …",
+    help="Metric to report as scored and after realignment: accuracy, sklearn:f1_macro, …",
 )
-@click.option("--name", help="Name of the evaluation in the report; by default that of DELIVERED.")
+@click.option("--name", help="Name of the evaluation in the report; default: the file name of PREDICTIONS.")
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder for the reports.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the verdict line only.")
 @with_logging
 def check(
-    delivered: Path, labels: Path, *, name: str | None, output: Path | None, as_json: bool, quiet: bool, **options: Any
+    predictions: Path,
+    labels: Path,
+    *,
+    name: str | None,
+    output: Path | None,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
 ) -> None:
     """Judge a table of predictions against a table of labels, without a model.
 
-    Both may be CSV, Parquet, JSONL or Arrow; a .npy file of DELIVERED holds label rows, or keys with --key.
+    Both may be CSV, Parquet, JSONL or Arrow; as PREDICTIONS, a .npy file holds label rows, or keys with --key.
     Files of any size: large ones are streamed.
     """
 
     def work() -> int:
         from evalguard.guards.check_tables import TableCheck, compare
 
-        report = compare(TableCheck(delivered, labels, name=name or delivered.name, **options))
+        report = compare(TableCheck(predictions, labels, name=name or predictions.name, **options))
         if output is not None:
             from evalguard.data.digests import files_sha256
             from evalguard.reporting import artifacts
@@ -135,7 +142,7 @@ def check(
 
             sink = FileSink(output)
             sink.begin(report.name)
-            sink.write(report, artifacts(report, files_sha256([delivered, labels])))
+            sink.write(report, artifacts(report, files_sha256([predictions, labels])))
         click.echo(report.to_json(), nl=False) if as_json else show(report, quiet=quiet)
         return exit_code(report)
 
@@ -147,9 +154,9 @@ def check(
 @click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), default=Path("evalguard.yaml"), show_default=True
 )
-@click.option("--force", is_flag=True, help="Write over a file that is there.")
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
 def init(paths: tuple[Path, ...], output: Path, *, force: bool) -> None:
-    """Write a commented step file for the model, data and labels found at PATH...: files, or folders that hold them."""
+    """Write a commented step file for the model, data and labels at PATH...: files, or folders that contain them."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
     def work() -> int:
@@ -164,7 +171,7 @@ def init(paths: tuple[Path, ...], output: Path, *, force: bool) -> None:
 @click.command(epilog=f"\b\nExample:\n  evalguard doctor\n\n{listed(DoctorExit)}")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def doctor(*, as_json: bool) -> None:
-    """Say what is installed, whether MLflow answers, what waits to be sent, and which known defects matter here."""
+    """Report what is installed, whether MLflow answers, what the spool holds, and which known defects apply."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
     def work() -> int:

@@ -1,4 +1,4 @@
-"""What is installed, what waits, and which known defects of the installed versions touch an evaluation."""
+"""What is installed, what the spool holds, and which known defects of these versions affect an evaluation."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ OPTIONAL = ("tf-keras", "pandas", "scikit-learn", "pillow", "jax", "torch")
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """A behaviour of Keras that misaligns evaluations, as it was read and reproduced.
+    """A behaviour of Keras that misaligns evaluations, found in its source and reproduced.
 
     Attributes:
-        package: Where it is.
-        versions: Versions on which a test of ours reproduces it.
+        package: The package that has the defect.
+        versions: Versions on which a test of evalguard reproduces it.
         what: What happens, and what to do.
     """
 
@@ -81,11 +81,11 @@ DEFECTS = (
 
 @dataclass(frozen=True, slots=True)
 class DoctorFinding:
-    """One line of the doctor's.
+    """One line of the output.
 
     Attributes:
-        topic: What was looked at.
-        good: Whether it is as it should be.
+        topic: What was checked.
+        good: Whether it is as expected.
         text: What was found.
     """
 
@@ -95,7 +95,7 @@ class DoctorFinding:
 
 
 def examine() -> Iterator[DoctorFinding]:
-    """Look at everything; nothing is changed."""
+    """Check everything; nothing is changed."""
     yield DoctorFinding(
         "python", good=sys.version_info >= (3, 11), text=f"{platform.python_version()}, {sys.executable}"
     )
@@ -116,7 +116,7 @@ def examine() -> Iterator[DoctorFinding]:
 
 
 def distribution() -> DoctorFinding:
-    """Which distribution provides the module; any but `keras-evalguard` is another project's, or of an old checkout.
+    """The distribution that provides the module; any but `keras-evalguard` is another project or an old checkout.
 
     Reads the file list of every installed distribution, which takes up to a second: never at import.
     """
@@ -140,14 +140,14 @@ def _providers() -> dict[str, str]:
     """Name and version of each distribution that provides the module; the first on ``sys.path`` counts."""
     found: dict[str, str] = {}
     # Not packages_distributions: one distribution without metadata, as an interrupted uninstall leaves it, raises there
-    # once MLflow has loaded importlib_metadata, whose finder takes the place of Python's own.
+    # once MLflow has loaded importlib_metadata, whose finder replaces Python's own.
     for item in importlib.metadata.distributions():
         try:
             name, version = item.metadata["Name"], item.version
         except (KeyError, OSError):
             continue
         name = re.sub(r"[-_.]+", "-", name or "").lower()
-        # An editable install lists a .pth file and no module, so its name has to do.
+        # An editable install lists a .pth file and no module, so only its name can be compared.
         if name in (MODULE, DISTRIBUTION) or (name and _lists_the_module(item)):
             found.setdefault(name, version)
     return dict(sorted(found.items()))
@@ -169,7 +169,7 @@ def _backend() -> DoctorFinding:
         import keras
 
         backend = keras.config.backend()
-    except Exception as error:  # noqa: BLE001 - whatever an installation raises is what is to be told
+    except Exception as error:  # noqa: BLE001 - any error of an installation is reported
         return DoctorFinding("engine", good=False, text=f"Keras cannot be imported: {type(error).__name__}: {error}")
     good = backend == "tensorflow"
     return DoctorFinding(
@@ -195,11 +195,11 @@ def _store() -> DoctorFinding:
     uri = absolute(mlflow.get_tracking_uri())
     path = uri.removeprefix("sqlite:///")
     if path != uri and not Path(path).exists():
-        return DoctorFinding("mlflow store", good=True, text=f"{uri}: not there yet; made by the first run")
+        return DoctorFinding("mlflow store", good=True, text=f"{uri}: does not exist yet; the first run creates it")
     try:
         deadline_runner(uri).do(lambda: client_of(uri).search_experiments(max_results=1), SEND_S)
     except DeadlineExceeded:
         return DoctorFinding("mlflow store", good=False, text=f"{redacted_uri(uri)}: no answer within {SEND_S:.0f} s")
-    except Exception as error:  # noqa: BLE001 - whatever a store raises is what is to be told
+    except Exception as error:  # noqa: BLE001 - any error of a store is reported
         return DoctorFinding("mlflow store", good=False, text=f"{redacted_uri(uri)}: {type(error).__name__}: {error}")
     return DoctorFinding("mlflow store", good=True, text=f"{redacted_uri(uri)}: answers")

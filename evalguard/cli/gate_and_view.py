@@ -1,4 +1,4 @@
-"""The commands of a reviewer: the gate on promotion, and the way to the dashboard."""
+"""The commands of a reviewer: the gate for promotion, and the addresses in the dashboard."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Examples:
 
 
 def _exits(work: Callable[[], int], codes: type[GateExit | ViewExit]) -> None:
-    """A wrong question and a silent server are one clear message each, never a traceback."""
+    """Print one message for a wrong option or a server that does not answer, never a traceback."""
     try:
         status = work()
     except (ConfigError, LabelsError) as error:
@@ -55,33 +55,31 @@ def _exits(work: Callable[[], int], codes: type[GateExit | ViewExit]) -> None:
 @click.option(
     "--attestation",
     metavar="FILE",
-    help="The evaluation that an attestation.json states, for the FILES at hand (model, labels, predictions).",
+    help="The evaluation that an attestation.json states, for FILES (model, labels, predictions).",
 )
 @click.option("--since", metavar="WHEN", help="With --experiment: runs started since a date, or an age such as 7d.")
 @click.option(
     "--accept",
     multiple=True,
     metavar="REPAIRED",
-    help="Let this verdict pass too; PASS always does. Only REPAIRED may.",
+    help="Accept this verdict in addition to PASS. Only REPAIRED is possible.",
 )
 @click.option(
     "--require",
     type=click.Choice(get_args(Require)),
     default="labels",
     show_default=True,
-    help="Refuse what was judged with a weaker proof.",
+    help="Refuse evaluations with a weaker proof.",
 )
-@click.option("--max-age", metavar="AGE", help="Refuse what was judged longer ago, such as 12h, 30d.")
+@click.option("--max-age", metavar="AGE", help="Refuse evaluations that are older, such as 12h, 30d.")
 @click.option(
     "--labels",
     multiple=True,
     metavar="FILE|DIGEST",
-    help="Refuse what was judged against other labels: a labels file, or the digest of a report. May be repeated.",
+    help="Refuse evaluations with other labels: a labels file, or the digest in a report. May be repeated.",
 )
-@click.option("--label", metavar="COLUMN", help="Column of the labels file that holds the labels.")
-@click.option(
-    "--key", metavar="COLUMN", help="Column of the labels file that names the sample, if the evaluation has one."
-)
+@click.option("--label", metavar="COLUMN", help="Column of the labels file with the labels.")
+@click.option("--key", metavar="COLUMN", help="Column of the labels file with the keys, if the evaluation has keys.")
 @click.option("--tag-version", is_flag=True, help="With --model: write the outcome to the model version's tags.")
 @click.option(
     "--timeout", type=click.FloatRange(min=0, min_open=True), default=ASK_S, show_default=True, help="Seconds."
@@ -105,10 +103,10 @@ def gate(
     tag_version: bool,
     as_json: bool,
 ) -> None:
-    """May this model be promoted? Open only if every evaluation in question is proven by its record.
+    """Check whether a model may be promoted: only if every evaluation in question is proven by its record.
 
-    Asks the MLflow server of MLFLOW_TRACKING_URI; with --attestation nobody, and what the statement says is
-    compared with the FILES. Moves no alias and no stage.
+    Queries the MLflow server of MLFLOW_TRACKING_URI. With --attestation it queries no server, and compares
+    the statement with FILES. It moves no alias and no stage.
     """
 
     def work() -> int:
@@ -137,7 +135,7 @@ def gate(
 
 
 def _digest(given: str, label: str | None, key: str | None) -> str:
-    """The digest of labels in a file, or the digest that was given."""
+    """The digest of the labels in a file, or the given digest."""
     if Path(given).is_file():
         return Labels.read(given, label=label, key=key).digest
     if re.fullmatch(r"[0-9a-f]{16}", given):
@@ -147,7 +145,7 @@ def _digest(given: str, label: str | None, key: str | None) -> str:
 
 
 def to_text(result: GateResult) -> str:
-    """The outcome for a terminal, ending in a newline: verdict first, every evaluation, then why."""
+    """The answer for a terminal: open or closed, every evaluation, then the reasons; ends in a newline."""
     return "\n".join(_lines(result)) + "\n"
 
 
@@ -199,7 +197,7 @@ LOCAL = "http://127.0.0.1:5000"
     "--timeout", type=click.FloatRange(min=0, min_open=True), default=ASK_S, show_default=True, help="Seconds."
 )
 def view(experiment: str, server: str | None, timeout: float, *, save_view: bool) -> None:
-    """Print where the dashboard shows the verdicts of EXPERIMENT, by name: proven, not proven, never guarded."""
+    """Print the dashboard's addresses for the verdicts of EXPERIMENT (its name): proven, not proven, never guarded."""
 
     def work() -> int:
         store = Store(None, timeout, "view")

@@ -1,4 +1,4 @@
-"""``evalguard report``: a stored report, rendered again."""
+"""``evalguard report``: render a stored report again."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _file_option(name: str, what: str) -> Callable[[Callable[..., None]], Callab
 @_file_option("svg", "The alignment plot; - for standard output.")
 @_file_option("png", "The alignment plot as a picture, by matplotlib.")
 def report(path: Path, form: str | None, **files: Path | None) -> None:
-    """Render a report again: as text, or into the files that are named."""
+    """Render a stored report again: as text, or to the named files."""
     wanted = {name: file for name, file in files.items() if file is not None}
 
     def work() -> int:
@@ -40,7 +40,7 @@ def report(path: Path, form: str | None, **files: Path | None) -> None:
             msg = f"expected one form on standard output, found {' and '.join(printed)}; name files for the others"
             raise ConfigError(msg)
         found = _read(path)
-        # All is rendered before the first file is written.
+        # Render everything before writing the first file: an error leaves no half of the files behind.
         contents = {name: _rendered(found, name) for name in wanted}
         for name, file in wanted.items():
             _write(file, contents[name])

@@ -19,16 +19,16 @@ from evalguard.step.exit_codes import ExitCode
 
 LEVELS = ("debug", "info", "warning", "error")
 _log = logging.getLogger("evalguard")
-# Sent by whoever started us, or by a terminal that is closed. Windows has no SIGHUP.
+# Sent by a supervisor, or by a terminal that closes. Windows has no SIGHUP.
 STOPPING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 class Terminated(KeyboardInterrupt):
-    """Whoever started us wants us to stop."""
+    """A signal asks the process to stop."""
 
 
 def guarded(work: Callable[[], int]) -> None:
-    """Run a command: its exit code says how it ended, and an error is a message, never a traceback."""
+    """Run a command: an error becomes a message and an exit code, never a traceback."""
     with _stopped_by_signals():
         try:
             status = work()
@@ -42,10 +42,10 @@ def guarded(work: Callable[[], int]) -> None:
             how = "terminated" if isinstance(error, Terminated) else "interrupted"
             click.echo(f"evalguard: {how}; no verdict", err=True)
             status = ExitCode.NOT_JUDGED
-        except Exception as error:  # noqa: BLE001 - Python's own exit code of an exception, 1, would say FAIL
+        except Exception as error:  # noqa: BLE001 - Python's own exit code after an exception, 1, means FAIL
             _log.debug("%s", traceback.format_exc())
             click.echo(
-                f"evalguard: could not go on: {swallow(error)} (--log-level debug shows where); no verdict", err=True
+                f"evalguard: unexpected error: {swallow(error)} (--log-level debug shows where); no verdict", err=True
             )
             status = ExitCode.NOT_JUDGED
     sys.exit(status)
@@ -53,13 +53,13 @@ def guarded(work: Callable[[], int]) -> None:
 
 @contextlib.contextmanager
 def _stopped_by_signals() -> Iterator[None]:
-    """Within the block SIGTERM and SIGHUP are an exception, so that files and records are left in order."""
+    """Turn SIGTERM and SIGHUP into an exception within the block, so that files and records are completed."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         del number, frame
         raise Terminated
 
-    # Of nohup, which wants it ignored, a hang-up stays ignored.
+    # `nohup` ignores SIGHUP; that stays so.
     stopping = [number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
     try:
         before = {number: signal.signal(number, stop) for number in stopping}

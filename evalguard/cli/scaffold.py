@@ -1,4 +1,4 @@
-"""A first step file, written from what is found at the paths given."""
+"""Write a first step file for the files at the given paths."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from evalguard.labels.labels import LABEL_COLUMNS
 from evalguard.step.config.read import read_all
 
 KEY_COLUMNS = ("id", "key", "file", "filename", "path", "name", "sample", "image")
-# Words that say which of several files is the one to evaluate.
+# Words in a file name that mark the file to evaluate.
 TEST_WORDS = ("test", "eval", "valid", "val", "holdout")
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A step file in the making.
+    """The parts of a step file.
 
     Attributes:
         data: The ``data`` section, lines.
         labels: The ``labels`` section, lines.
-        notes: What was chosen among several.
+        notes: Choices among several files, as comments.
     """
 
     data: list[str]
@@ -39,13 +39,13 @@ class Draft:
 
 
 def write_step(paths: Sequence[Path], output: Path, *, force: bool = False) -> str:
-    """Write a step file for what is found; give what to do next.
+    """Write a step file for what is found; return the next step as text.
 
     Raises:
-        ConfigError: Something needed is not among it, or ``output`` is there already.
+        ConfigError: Something needed is missing, or ``output`` already exists.
     """
     if output.exists() and not force:
-        msg = f"init: {output} is there already; give another --output, or --force"
+        msg = f"init: {output} already exists; give another --output, or --force"
         raise ConfigError(msg)
     found = scan_paths(paths)
     base = output.resolve().parent
@@ -62,12 +62,12 @@ def write_step(paths: Sequence[Path], output: Path, *, force: bool = False) -> s
 
 
 def _chosen(paths: list[Path], what: str) -> tuple[Path | None, list[str]]:
-    """The one that is named like a test part, else the first; the others are noted."""
+    """The file that is named like a test set, else the first; a note names the others."""
     if not paths:
         return None, []
     ordered = sorted(paths, key=lambda path: _rank(path.stem.lower()))
     others = ", ".join(path.name for path in ordered[1:])
-    return ordered[0], [f"{what}: {ordered[0].name} was taken; also found: {others}"] if others else []
+    return ordered[0], [f"{what}: {ordered[0].name} was chosen; also found: {others}"] if others else []
 
 
 def _rank(stem: str) -> int:
@@ -100,7 +100,7 @@ def _relative(path: Path, base: Path) -> str:
 
 
 def _listing(tables: dict[Path, Any], folder: Path) -> tuple[Path, str, Path] | None:
-    """The table that lists images of the folder, the column, and the folder that it is relative to."""
+    """The table that lists the images, its column, and the folder that the column is relative to."""
     hits = []
     for path, table in tables.items():
         for column in table.column_names:
@@ -122,7 +122,7 @@ def _of_list(
     path, column, root = listing
     others = [other.name for other in tables if other != path]
     if others:
-        notes = [*notes, f"labels: {path.name} was taken; also found: {', '.join(others)}"]
+        notes = [*notes, f"labels: {path.name} was chosen; also found: {', '.join(others)}"]
     data = [f"images: {_relative(path, base)}", f"column: {json.dumps(column)}"]
     if root != path.parent:
         data.append(f"root: {_relative(root, base)}")
@@ -137,11 +137,11 @@ def _of_folders(folder: Path, base: Path, shape: Any, notes: list[str]) -> Draft
 
 
 def _pixels(shape: tuple[int | None, ...] | None) -> list[str]:
-    """Size and colours that the model takes; how pixels were scaled in training, no file says."""
+    """Size and colour mode of the model's inputs; no file states how pixels were scaled in training."""
     height, width, channels = shape if shape is not None and len(shape) == 3 else (None, None, 3)
     size = [f"size: [{height}, {width}]"] if height and width else ["# size: [224, 224]"]
     mode = {1: "grayscale", 4: "rgba"}.get(channels or 3, "rgb")
-    return [*size, f"color_mode: {mode}", "rescale: 1/255  # as in training; leave it out if the model rescales itself"]
+    return [*size, f"color_mode: {mode}", "rescale: 1/255  # as in training; remove it if the model rescales"]
 
 
 # -- tables and arrays ---------------------------------------------------------------
@@ -163,7 +163,7 @@ def _key_column(table: Any) -> str | None:
 
 
 def _of_tables(tables: dict[Path, Any], base: Path, notes: list[str]) -> Draft:
-    """The table with the most columns holds the features; labels are in another, or in it."""
+    """Features from the table with the most columns; labels from another table, or from the same one."""
     features = max(tables, key=lambda path: (len(tables[path].column_names), -_rank(path.stem.lower())))
     rest = [path for path in tables if path != features]
     chosen, more = _chosen(rest, "labels")
@@ -181,7 +181,7 @@ def _of_tables(tables: dict[Path, Any], base: Path, notes: list[str]) -> Draft:
 
 
 def _of_arrays(paths: list[Path], tables: dict[Path, Any], base: Path, notes: list[str]) -> Draft:
-    """Labels are a table, or an array with one number a row."""
+    """Inputs from an array; labels from a table, or from an array with one number per row."""
     arrays = {path: read_arrays(path, "init") for path in paths}
     flat = [path for path, array in arrays.items() if isinstance(array, np.ndarray) and array.ndim == 1]
     inputs, more = _chosen([path for path in paths if path not in flat], "data")
@@ -198,7 +198,7 @@ def _of_arrays(paths: list[Path], tables: dict[Path, Any], base: Path, notes: li
             return Draft([*data, f"target: {json.dumps(target)}"], ["from: stream"], [*notes, *more])
     labels, further = _chosen([*flat, *tables], "labels")
     if labels is None:
-        msg = f"init: expected labels beside {inputs} (a table, or an array with one number a row), found none"
+        msg = f"init: expected labels beside {inputs} (a table, or an array with one number per row), found none"
         raise ConfigError(msg)
     section = [f"path: {_relative(labels, base)}"]
     if labels in tables:
@@ -255,17 +255,17 @@ def _text(draft: Draft, base: Path, model: Path) -> str:
         "model:",
         f"  path: {_relative(model, base)}",
         "",
-        "# What predict is given. Each row has a name where possible: that is what proves the alignment.",
+        "# The data passed to predict. A key for each row proves the alignment.",
         "data:",
         *(f"  {line}" for line in draft.data),
         "",
-        "# What row i of the predictions is scored against.",
+        "# Row i of the predictions is scored against label i.",
         "labels:",
         *(f"  {line}" for line in draft.labels),
         "",
         "predict: {batch_size: 32}",
         "",
-        "# identity: each row is known to be its own label's sample. labels, sample, transport and count prove less.",
+        "# identity: each row is shown to be the sample of its label. labels, sample, transport and count prove less.",
         "checks: {require: identity}",
         "",
         "# report.json, report.html, junit.xml, predictions.parquet.",

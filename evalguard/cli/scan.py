@@ -1,4 +1,4 @@
-"""What lies in the folders and files that ``evalguard init`` is given."""
+"""Find the models, data and labels at the paths given to ``evalguard init``."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ MODELS = frozenset({".keras", ".h5"})
 
 @dataclass(slots=True)
 class ScannedFiles:
-    """What lies at the paths given.
+    """The files at the given paths, by kind.
 
     Attributes:
         models: `.keras` and `.h5` files, folders of a SavedModel.
         tables: CSV, Parquet and JSONL files.
         arrays: `.npy` and `.npz` files.
         records: TFRecord files.
-        images: Folders that hold images, at any depth; the upmost ones.
+        images: Topmost folders that contain images, at any depth.
     """
 
     models: list[Path] = field(default_factory=list)
@@ -37,10 +37,10 @@ class ScannedFiles:
 
 
 def scan_paths(paths: Iterable[Path]) -> ScannedFiles:
-    """Sort what is given, and what lies directly in the folders given, by kind.
+    """Sort the given files, and those directly in the given folders, by kind.
 
     Raises:
-        ConfigError: A path is not there.
+        ConfigError: A path does not exist.
     """
     found = ScannedFiles()
     for path in paths:
@@ -51,7 +51,7 @@ def scan_paths(paths: Iterable[Path]) -> ScannedFiles:
         here = ScannedFiles()
         for item in sorted(path.iterdir()) if inside else [path]:
             _sort(item, here)
-        # With nothing but images below it, a folder is that of the images, and those below it are its classes.
+        # A folder that contains only images, at any depth, is the image folder, and its subfolders are the classes.
         only_images = here.images and not (here.models or here.tables or here.arrays or here.records)
         if inside and (only_images or _contains_images(path, own=True)):
             here.images = [path]
@@ -84,7 +84,7 @@ def _contains_images(folder: Path, *, own: bool) -> bool:
 
 
 def input_shape(model: Path) -> tuple[int | None, ...] | None:
-    """Shape of one sample, where the model has one input and says so."""
+    """Shape of one sample, if the model has one input with a known shape."""
     if model.is_dir():
         return None
     import keras
@@ -92,7 +92,7 @@ def input_shape(model: Path) -> tuple[int | None, ...] | None:
     try:
         shape = keras.saving.load_model(model, compile=False).input_shape
     except Exception as error:
-        if remedy(error):  # the step file may say where its classes are; the size of images must then be said too
+        if remedy(error):  # the step file may name the classes; the user then adds the image size too
             return None
         msg = f"init: {model} could not be loaded by Keras {keras.__version__}: {error}"
         raise ConfigError(msg) from error

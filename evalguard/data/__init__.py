@@ -1,1 +1,1 @@
-"""What users pass, walked, read and hashed. Imports no framework: whoever built an object has imported its own."""
+"""What users pass: walked, read and hashed. Imports no framework, because a framework's object shows it is imported."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from evalguard.core.files import whole_file
 
 SUFFIXES = frozenset({".arrow", ".feather"})
-# Files below it are read: who writes a mapped file anew takes the ground from under those who map it.
+# Smaller files are read into memory: a process that maps a file crashes (SIGBUS) if another truncates it.
 MAPPED_BYTES = 64 << 20
 
 
@@ -27,7 +27,7 @@ def is_mapped(path: Path) -> bool:
 
 
 def open_arrow(path: Path) -> Any:
-    """A reader of the file's record batches; of a large file that is not compressed nothing comes into memory."""
+    """A reader of the file's record batches; a large uncompressed file is mapped, not read into memory."""
     import pyarrow as pa
 
     return pa.ipc.open_file(pa.memory_map(str(path)) if is_mapped(path) else pa.BufferReader(path.read_bytes()))
@@ -36,7 +36,7 @@ def open_arrow(path: Path) -> Any:
 def write_arrow(table: Any, path: Path) -> None:
     """Write an Arrow file that can be mapped: one record batch, not compressed.
 
-    One that is mapped at this moment, by these very labels even, stays whole to those who map it.
+    A file of this name that is mapped at the moment, even by these labels, stays readable to its readers.
     """
     import pyarrow as pa
 
@@ -45,34 +45,35 @@ def write_arrow(table: Any, path: Path) -> None:
 
 
 def column_of(array: NDArray[Any], *, mappable: bool = False) -> Any:
-    """An array as a column, rows of several values as lists.
+    """An array as a column; rows of several values become lists.
 
     Args:
         array: Shape ``(n, ...)``. Numbers are not copied.
-        mappable: The column is for ``write_arrow``: bits become bytes.
+        mappable: The column is for ``write_arrow``: booleans are stored as
+            bytes, because Arrow's own are bits and cannot be mapped as NumPy.
     """
     import pyarrow as pa
 
     rows = array.reshape(len(array), -1) if array.ndim > 1 else array
     plain = array.dtype.kind in "iuf" or (array.dtype.kind == "b" and mappable)
     if not plain or not array.dtype.isnative or not array.size:
-        # Of more than 2 GB of text Arrow would make several pieces.
+        # `pa.string` has 32-bit offsets: Arrow would split more than 2 GB of text into several chunks.
         text = mappable and array.dtype.kind == "U" and array.ndim == 1
         return pa.array(rows.tolist(), type=pa.large_string() if text else None)
     flat = rows.reshape(-1)
     if flat.dtype == np.float16 and not mappable:
-        flat = flat.astype(np.float32)  # Parquet has no such numbers, or not always had
+        flat = flat.astype(np.float32)  # Parquet has float16 only since format version 2.10
     values = pa.array(flat.view(np.uint8) if flat.dtype.kind == "b" else flat)
     return values if array.ndim == 1 else pa.FixedSizeListArray.from_arrays(values, rows.shape[1])
 
 
 def array_of_column(column: Any, dtype: str | None = None, shape: tuple[int, ...] = ()) -> NDArray[Any]:
-    """The array that ``column_of`` made a column of; mapped where the column is.
+    """The array from which ``column_of`` made a column; mapped where the column is.
 
     Args:
-        column: Of a table.
-        dtype: Of the array; by default as the column says.
-        shape: Of one row of the array.
+        column: A column of an Arrow table.
+        dtype: Dtype of the array; by default that of the column.
+        shape: Shape of one row of the array.
     """
     import pyarrow as pa
 
@@ -86,7 +87,7 @@ def array_of_column(column: Any, dtype: str | None = None, shape: tuple[int, ...
     arrays = [part.to_numpy(zero_copy_only=True) for part in parts]
     array = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
     if wanted is not None:
-        # Flags were written as bytes.
+        # Booleans were written as bytes.
         same = wanted.kind == "b" and array.dtype == np.uint8
         array = array.view(wanted) if same else array.astype(wanted, copy=False)
     return array.reshape(len(array) // math.prod(shape) if shape else len(array), *shape)

@@ -1,7 +1,7 @@
-"""SHA-256 of what was judged: of files as they are, of arrays as ``numpy.save`` would write them.
+"""SHA-256 of the files and arrays that were checked: of files as they are, of arrays as ``numpy.save`` writes them.
 
-So a statement about predictions in memory can be held against a file that was
-saved later: ``sha256sum predictions.npy`` gives the same digits.
+So a statement about predictions in memory can be compared with a file that was
+saved later: ``sha256sum predictions.npy`` gives the same digest.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def file_sha256(path: str | Path) -> str:
 
 
 def files_sha256(paths: Sequence[str | Path]) -> dict[str, str]:
-    """Name of each file → SHA-256; the whole path is the name where two have the same.
+    """Name of each file → SHA-256; where two files have the same name, the second is listed by its path.
 
     Raises:
         ConfigError: One of them cannot be read.
@@ -47,10 +47,10 @@ def files_sha256(paths: Sequence[str | Path]) -> dict[str, str]:
 
 
 def npy_sha256(parts: Sequence[NDArray[Any]]) -> str | None:
-    """SHA-256 of the ``.npy`` file of arrays put one behind the other; None where that takes pickle.
+    """SHA-256 of the ``.npy`` file of the concatenated arrays; None where that file would need pickle.
 
     Args:
-        parts: Arrays of one dtype, equal but for their first dimension, in C order for the file.
+        parts: Arrays of one dtype and one row shape. They are hashed in C order.
     """
     shapes = {part.shape[1:] for part in parts}
     dtypes = {part.dtype for part in parts}
@@ -73,11 +73,11 @@ def npy_sha256(parts: Sequence[NDArray[Any]]) -> str | None:
 
 
 def tree_sha256(name: str, calls: Sequence[Any]) -> dict[str, str]:
-    """``name.npy``, or ``name/<output>.npy`` for each of several → SHA-256; what is no plain array is left out.
+    """``name.npy``, or ``name/<output>.npy`` for each of several → SHA-256; leaves that are not arrays are left out.
 
     Args:
-        name: What it is: ``predictions``, ``labels``.
-        calls: The nests of one or more calls, whose rows follow each other.
+        name: ``predictions`` or ``labels``.
+        calls: The trees of one or more calls, whose rows are concatenated.
     """
     if not calls or any(call is None for call in calls):
         return {}
@@ -102,7 +102,7 @@ def _named(name: str, structure: Any) -> Iterator[tuple[str, Any]]:
 
 
 def possible_sha256(path: Path) -> Iterator[str]:
-    """Digests by which a file may be spoken of: its own, and those of the arrays in a NumPy or Parquet file.
+    """The digests that may stand for a file: its own, and those of the arrays in a NumPy or Parquet file.
 
     Raises:
         ConfigError: It cannot be read.
@@ -130,7 +130,7 @@ def _arrays(path: Path) -> Iterator[NDArray[Any]]:
 
 
 def _columns(path: Path) -> Iterator[NDArray[Any]]:
-    """Predictions and labels in a table as ``Guard.to_frame`` makes it: ``prediction``, or ``prediction_0``, …."""
+    """Predictions and labels in a table from ``Guard.to_frame``: columns ``prediction``, or ``prediction_0``, …."""
     import pyarrow.parquet as pq
 
     table = pq.read_table(path)

@@ -1,15 +1,16 @@
 """Row fingerprints: one uint64 (xxh3) for each row of inputs, as the model is fed it.
 
 A fingerprint covers the row's bytes, its dtype and its shape, for all inputs of
-a nest together. So -0.0 differs from 0.0 and a NaN equals the NaN with the same
-payload. Two differences are levelled out, since Keras levels them out before
-the model computes: float64 counts as float32, and a trailing dimension of size
-one counts as none.
+a tree together. So -0.0 differs from 0.0, and a NaN equals a NaN with the same
+payload. Two differences are ignored, because Keras removes them before the model
+computes: float64 counts as float32, and trailing dimensions of size one are
+dropped.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -31,7 +32,7 @@ from evalguard.data.row_layout import (
 )
 
 ALGORITHM = "xxh3-64/1"
-# Rows up to this many bytes are cut out by numpy in one go; longer ones are hashed where they lie.
+# Rows of up to this many bytes are copied out by NumPy in one call; longer ones are hashed in place.
 SMALL_ROW = 2048
 
 UInt64 = NDArray[np.uint64]
@@ -40,18 +41,21 @@ UInt64 = NDArray[np.uint64]
 def row_fingerprints(
     x: Any, *, like: Sequence[LeafSpec] = (), pad_value: Any = None
 ) -> tuple[UInt64, tuple[LeafSpec, ...]]:
-    """Fingerprints of the rows of a nest of inputs.
+    """Fingerprints of the rows of a tree of inputs.
 
     Args:
-        x: Nest of arrays, tensors, ragged or sparse tensors, or lists, each
+        x: Tree of arrays, tensors, ragged or sparse tensors, or lists, each
             with ``n`` rows.
-        like: Bring each input to this dtype and row shape first, as a loader
+        like: Cast each input to this dtype and row shape first, as a loader
             would have done; for references.
-        pad_value: Compare rows without trailing entries of this value along
+        pad_value: Hash rows without trailing entries of this value along
             their first dimension.
 
     Returns:
-        uint64, shape ``(n,)``, and how each input looked.
+        uint64, shape ``(n,)``, and dtype and row shape of each input.
+
+    Raises:
+        ValueError: There is no input, or one is a scalar.
     """
     parts, specs = [], []
     for position, leaf in enumerate(tree.leaves(x)):
@@ -75,19 +79,19 @@ def chosen_fingerprints(
 
     Args:
         x: As for ``row_fingerprints``.
-        choose: Is told the number of rows, gives those that are wanted.
+        choose: From the number of rows to the row numbers to fingerprint.
         like: As for ``row_fingerprints``.
         pad_value: As for ``row_fingerprints``.
 
     Returns:
-        uint64, shape ``(k,)``, and how each input looked.
+        uint64, shape ``(k,)``, and dtype and row shape of each input.
     """
     leaves = tree.leaves(x)
     if leaves and all(is_dense(leaf) for leaf in leaves):
         rows = choose(len(tree.as_array(leaves[0])))
         x = tree.map_leaves(lambda leaf: tree.as_array(leaf)[rows], x)
         return row_fingerprints(x, like=like, pad_value=pad_value)
-    # Rows of different lengths lie one behind the other: they are told apart where they are fingerprinted.
+    # Rows of different lengths cannot be indexed without walking them, so all are fingerprinted first.
     found, specs = row_fingerprints(x, like=like, pad_value=pad_value)
     return found[choose(len(found))], specs
 
@@ -138,12 +142,15 @@ def _ragged_rows(leaf: Ragged) -> tuple[UInt64, LeafSpec]:
 
 
 def _text_rows(leaf: NDArray[Any]) -> tuple[UInt64, LeafSpec]:
-    flat = leaf.reshape(len(leaf), -1).tolist()
+    # Not -1: NumPy cannot infer the second dimension of an empty batch.
+    flat = leaf.reshape(len(leaf), math.prod(leaf.shape[1:])).tolist()
     spec = LeafSpec("str", row_shape(leaf.shape[1:]))
     rows = [hash_row(b"".join(_framed(item) for item in row)) for row in flat]
     return np.asarray(rows, dtype=np.uint64) ^ spec.seed, spec
 
 
 def _framed(item: Any) -> bytes:
+    # With its length in front: ["ab", "c"] must differ from ["a", "bc"]. `surrogatepass`, because file names on Linux
+    # may hold bytes that are no UTF-8.
     text = item if isinstance(item, bytes) else str(item).encode("utf-8", "surrogatepass")
     return len(text).to_bytes(8, "little") + text

@@ -1,4 +1,4 @@
-"""What kind of source is this? Asked of ``sys.modules``: whoever built it has imported its framework."""
+"""The kind of a source, found through ``sys.modules``: code that built a source has imported its framework."""
 
 from __future__ import annotations
 
@@ -13,35 +13,36 @@ from evalguard.data import tree
 
 
 def is_generator(source: object) -> bool:
-    """A real generator object; Keras 3 takes no other iterator."""
+    """A real generator object; Keras 3 accepts no other iterator."""
     return isinstance(source, types.GeneratorType)
 
 
 def is_tf_dataset(source: object) -> bool:
-    """A ``tf.data.Dataset`` that is not distributed yet."""
+    """A ``tf.data.Dataset`` that no strategy has distributed yet."""
     tf = sys.modules.get("tensorflow")
     return tf is not None and isinstance(source, tf.data.Dataset)
 
 
 def is_pydataset(source: object) -> bool:
-    """A ``keras.utils.PyDataset``; image iterators are among them."""
+    """A ``keras.utils.PyDataset``; image iterators are subclasses."""
     keras = sys.modules.get("keras")
     return keras is not None and isinstance(source, keras.utils.PyDataset)
 
 
 def is_sequence(source: object) -> bool:
-    """A ``tf_keras.utils.Sequence``; image iterators are among them."""
+    """A ``tf_keras.utils.Sequence``; image iterators are subclasses."""
     tf_keras = sys.modules.get("tf_keras")
     return tf_keras is not None and isinstance(source, tf_keras.utils.Sequence)
 
 
 def is_iterator(source: object) -> bool:
-    """Any iterator; tf_keras takes it."""
+    """Any iterator; tf_keras accepts it."""
     return hasattr(source, "__next__") and hasattr(source, "__iter__")
 
 
 def is_arrays(source: object) -> bool:
-    """An array, tensor or data frame, or a nest of them."""
+    """An array, tensor or data frame, or a tree of them."""
+    # First, because a user's PyDataset may also have `shape` and `__array__`.
     if is_tf_dataset(source) or is_iterator(source) or is_pydataset(source) or is_sequence(source):
         return False
     found = tree.leaves(source)
@@ -53,7 +54,7 @@ def _is_array(leaf: Any) -> bool:
     return hasattr(leaf, "shape") and any(hasattr(leaf, mark) for mark in marks)
 
 
-# Sources that Keras takes and that cannot be given a tag, by class name and module.
+# Sources that Keras accepts and that cannot carry a tag, by class name and module: their packages may not be imported.
 _UNTAGGABLE = (
     ("DistributedDataset", "tensorflow.python"),
     ("DistributedDatasetsFromFunction", "tensorflow.python"),
@@ -66,7 +67,7 @@ _UNTAGGABLE = (
 
 
 def is_untaggable(source: object) -> bool:
-    """Taken by Keras as it is; its rows are recognised by content, key or label only."""
+    """A source that Keras accepts but that cannot carry a tag; only content, keys or labels identify its rows."""
     classes = [(parent.__name__, parent.__module__ or "") for parent in type(source).__mro__]
     return any(name == wanted and part in module for name, module in classes for wanted, part in _UNTAGGABLE)
 
@@ -81,6 +82,6 @@ def is_image_iterator(source: object) -> bool:
 
 
 def file_names(source: object) -> NDArray[np.str_] | None:
-    """The file of each sample of an image iterator, in its own order; None where it is none, or holds arrays."""
+    """The file of each sample of an image iterator, in file order; None for iterators of arrays and other sources."""
     files = getattr(source, "filenames", None) if is_image_iterator(source) else None
     return None if files is None else np.asarray(files, dtype=np.str_)

@@ -1,4 +1,4 @@
-"""One leaf in one layout: ragged, sparse, cast, without its padding."""
+"""Leaves in one layout for hashing: ragged, sparse, cast, without padding."""
 
 from __future__ import annotations
 
@@ -29,13 +29,14 @@ def dense_spec(dtype: np.dtype[Any], shape: tuple[int, ...]) -> LeafSpec:
 
 @dataclass(frozen=True, slots=True)
 class LeafSpec:
-    """How one input looks to the model.
+    """Dtype and row shape of one input, as the model receives it.
 
     Attributes:
         dtype: NumPy name, or ``str``.
         shape: Shape of a row without trailing ones; None where rows differ in
-            length, then ``tail`` is the shape behind the first row dimension.
-        tail: See ``shape``.
+            length.
+        tail: Where rows differ in length, their shape without its first
+            dimension.
     """
 
     dtype: str
@@ -49,7 +50,7 @@ class LeafSpec:
 
     @property
     def seed(self) -> np.uint64:
-        """What sets rows of equal bytes but other dtype or shape apart."""
+        """A hash of dtype and shape, so that rows of equal bytes but other dtype or shape differ."""
         return _seed(self.dtype, self.shape, self.tail)
 
 
@@ -65,7 +66,7 @@ Leaf = NDArray[Any] | Ragged
 
 
 def is_dense(leaf: Any) -> bool:
-    """Whether any row of a leaf can be had by itself, in no time."""
+    """Whether single rows of a leaf can be read without converting all of it."""
     return type(leaf).__name__ == "EagerTensor" or (isinstance(leaf, np.ndarray) and leaf.ndim > 0)
 
 
@@ -77,8 +78,14 @@ def row_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def plain_leaf(leaf: Any) -> Leaf:
-    """A leaf as numpy, float64 as float32, without copying where it can be helped."""
-    if type(leaf).__name__ == "EagerTensor":  # by far the commonest; a tensor is slow to say what it has not
+    """A leaf as NumPy, float64 as float32; copied only where necessary.
+
+    Raises:
+        ValueError: It is a scalar.
+    """
+    # First, because it is the usual case and `hasattr` is slow on a tensor that lacks the attribute: its `__getattr__`
+    # repeats the lookup (tensorflow 2.21, python/framework/tensor.py:251).
+    if type(leaf).__name__ == "EagerTensor":
         return _array_plain_leaf(tree.as_array(leaf))
     if hasattr(leaf, "row_splits"):  # tf.RaggedTensor
         return Ragged(plain_leaf(leaf.values), np.asarray(leaf.row_splits, dtype=np.int64))
@@ -124,7 +131,7 @@ def _ragged_from_list(rows: Sequence[Any]) -> Ragged:
 
 
 def cast_leaf(leaf: Leaf, wanted: LeafSpec | None) -> Leaf:
-    """A reference as a loader would have fed it: other number type, other form of the same row."""
+    """A reference in the dtype and row shape in which a loader would have fed it."""
     if wanted is None or wanted.dtype == "str":
         return leaf
     if isinstance(leaf, Ragged):
@@ -146,7 +153,7 @@ def _cast_dtype(array: NDArray[Any], name: str) -> NDArray[Any]:
         return array
     dtype = _dtype(name)
     if array.dtype.kind == "f" and dtype.kind in "iub":
-        # Fed as whole numbers: equal only if nothing is lost, or another preprocessing would look alike.
+        # The model was fed whole numbers: cast only if nothing is lost, or rows of another preprocessing would match.
         with np.errstate(invalid="ignore"):
             whole = array.astype(dtype)
         return whole if np.array_equal(whole, array) else array
@@ -168,14 +175,14 @@ def without_padding(leaf: Leaf, pad_value: Any) -> Leaf:
     if isinstance(leaf, Ragged) or leaf.ndim < 2:
         return leaf
     pad = pad_value.encode() if isinstance(pad_value, str) and leaf.dtype.kind in "OS" else pad_value
-    filled = (leaf != pad).reshape(leaf.shape[0], leaf.shape[1], -1).any(axis=2)
+    filled = (leaf != pad).any(axis=tuple(range(2, leaf.ndim)))
     lengths = np.where(filled.any(axis=1), leaf.shape[1] - filled[:, ::-1].argmax(axis=1), 0)
     keep = np.arange(leaf.shape[1]) < lengths[:, None]
     return Ragged(leaf[keep], np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
 
 
 def is_padding(x: Any, pad_value: Any) -> NDArray[np.bool_]:
-    """Rows that consist of ``pad_value`` only, in every input: bool, shape ``(n,)``."""
+    """Which rows consist of ``pad_value`` only, in every input: bool, shape ``(n,)``."""
     flags = []
     for leaf in tree.leaves(x):
         plain = plain_leaf(leaf)
@@ -183,6 +190,6 @@ def is_padding(x: Any, pad_value: Any) -> NDArray[np.bool_]:
             flags.append(np.diff(plain.splits) == 0)
         else:
             pad = pad_value.encode() if isinstance(pad_value, str) and plain.dtype.kind in "OS" else pad_value
-            flags.append((plain == pad).reshape(len(plain), -1).all(axis=1))
+            flags.append((plain == pad).all(axis=tuple(range(1, plain.ndim))))
     combined: NDArray[np.bool_] = np.logical_and.reduce(flags)
     return combined

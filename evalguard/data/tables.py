@@ -1,4 +1,4 @@
-"""Tables and arrays of a step file, read into plain NumPy; what cannot be read is told in the step's own terms."""
+"""Tables and arrays of a step file, read into NumPy; errors name the entry of the step file that they come from."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from evalguard.data.arrow import is_arrow, open_arrow
 from evalguard.errors import ConfigError, LabelsError
 
 MAX_NAMED = 5
-# What tf.io.decode_image reads; Keras' image_dataset_from_directory takes the same.
+# The formats that tf.io decodes; `image_dataset_from_directory` accepts all but .webp (keras 3.15,
+# utils/image_dataset_utils.py:25).
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"})
 
 
 def existing(path: Path, where: str, what: str) -> Path:
-    """The path, if there is a file.
+    """The path, if it is a file.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: There is no such file.
     """
     if not path.is_file():
         msg = f"{where}: expected {what} at {path}, found none there"
@@ -64,7 +65,7 @@ def names_of(table: Any, column: str, where: str) -> NDArray[Any]:
     """A column of names, one for each row.
 
     Raises:
-        ConfigError: No such column, an empty name, or one that stands twice.
+        ConfigError: There is no such column, a name is empty, or a name occurs twice.
     """
     array = column_of(table, column, where)
     names = array.astype(np.int64) if array.dtype.kind in "iu" else array.astype(np.str_)
@@ -80,10 +81,10 @@ def names_of(table: Any, column: str, where: str) -> NDArray[Any]:
 
 
 def column_of(table: Any, column: str, where: str) -> NDArray[Any]:
-    """A column without gaps.
+    """A column as an array.
 
     Raises:
-        ConfigError: No such column, or a row without a value.
+        ConfigError: There is no such column, or a row has no value.
     """
     if column not in table.column_names:
         known = ", ".join(map(repr, table.column_names))
@@ -98,10 +99,10 @@ def column_of(table: Any, column: str, where: str) -> NDArray[Any]:
 
 
 def features(table: Any, columns: Sequence[str], dtype: str, where: str) -> NDArray[Any]:
-    """Columns side by side, shape ``(n, values)``; a column of lists gives as many values as a list has.
+    """The columns side by side, shape ``(n, values)``; a column of lists adds as many values as a list has.
 
     Raises:
-        ConfigError: A column is absent or holds no numbers.
+        ConfigError: A column is missing or does not hold numbers.
     """
     parts = []
     for column in columns:
@@ -131,23 +132,23 @@ def _numpy(column: Any) -> NDArray[Any]:
 
 
 def read_arrays(path: Path, where: str) -> Any:
-    """A ``.npy`` file as an array, mapped, not read; a ``.npz`` file as a dict of arrays.
+    """A ``.npy`` file as an array, memory-mapped; a ``.npz`` file as a dict of arrays.
 
     Raises:
-        ConfigError: It is missing, or holds Python objects or nothing readable.
+        ConfigError: It is missing, not readable, or holds Python objects.
     """
     existing(path, where, "a .npy or .npz file")
     try:
         loaded = np.load(path, mmap_mode="r" if path.suffix == ".npy" else None, allow_pickle=False)
         return loaded if isinstance(loaded, np.ndarray) else dict(loaded)
     except Exception as error:
-        # NumPy raises whatever its readers of zip files and headers do.
+        # NumPy passes on the errors of its readers of zip files and headers, which are of many classes.
         msg = f"{where}: expected a .npy or .npz file without Python objects, found in {path}: {error}"
         raise ConfigError(msg) from error
 
 
 def image_files(folder: Path, where: str) -> list[str]:
-    """Image files below a folder, relative to it, by name.
+    """Image files below a folder, relative to it, sorted.
 
     Raises:
         ConfigError: There is no such folder, or no image in it.
@@ -229,7 +230,7 @@ def column_values(column: Any, path: Path, name: str) -> NDArray[Any]:
         shown_rows = ", ".join(str(int(row)) for row in rows[: core.MAX_NAMED])
         msg = f"labels file {path}, column {name!r}: rows {shown_rows} are empty ({len(rows)} in all)"
         raise LabelsError(msg)
-    # Of lists, as of several classes to a sample, `to_numpy` makes an array of arrays.
+    # `to_numpy` would make an array of arrays from lists, such as several classes for one sample.
     lists = "list" in str(column.type)
     array: NDArray[Any] = array_of(column.to_pylist(), path.name) if lists else np.asarray(column.to_numpy())
     if array.dtype == object and all(isinstance(item, str) for item in array.tolist()):

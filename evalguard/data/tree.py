@@ -1,4 +1,4 @@
-"""Nests of arrays, as Keras takes them: dict, list and tuple, without importing a framework."""
+"""Trees of arrays, as Keras accepts them: dict, list and tuple, walked without importing a framework."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.core.own_errors import not_ours
+
 _BY_DLPACK = frozenset({"float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"})
 
 
 class RowsError(ValueError):
-    """The inputs of a batch are not rows, one for each sample: in words for a report."""
+    """The inputs of a batch are not rows, one for each sample; the message goes into the report."""
 
 
 def leaves(structure: Any) -> list[Any]:
-    """The leaves in Keras' order: sequences as they stand, mappings by sorted key; None is no leaf."""
-    if _is_none(structure):
+    """The leaves in Keras' order: sequences in order, mappings by sorted key; None is not a leaf."""
+    if _is_absent(structure):
         return []
     if isinstance(structure, Mapping):
         return [leaf for name in sorted(structure) for leaf in leaves(structure[name])]
@@ -26,18 +28,19 @@ def leaves(structure: Any) -> list[Any]:
     return [structure]
 
 
-def _is_none(leaf: Any) -> bool:
-    """None, or what stands for it in a dataset: an empty ``tf.experimental.Optional``.
+def _is_absent(leaf: Any) -> bool:
+    """Whether a leaf is None or an empty ``tf.experimental.Optional``, which stands for None in a dataset.
 
-    Keras makes one of a None that a generator yields, and None of it again before the model computes (keras 3.15,
-    ``generator_data_adapter.py``; ``backend/tensorflow/trainer.py``, ``_autoconvert_optionals``). Recognised by the
-    name of its class, since each leaf of each batch is asked; ``tests/data/test_tree.py`` notices if that changes.
+    Keras replaces a None from a generator by an empty Optional, and converts that back before the model computes
+    (keras 3.15, ``generator_data_adapter.py:42``; ``backend/tensorflow/trainer.py:115``, ``_autoconvert_optionals``).
+    The class is recognised by name, because this runs for each leaf of each batch; ``tests/data/test_tree.py`` fails if
+    the name changes.
     """
     return leaf is None or (type(leaf).__name__ == "_OptionalImpl" and not leaf.has_value())
 
 
 def _is_sequence_of_inputs(sequence: Any) -> bool:
-    """A sequence of inputs, not a plain list of numbers or words that is one input itself."""
+    """Whether a sequence holds inputs; a list of numbers or strings is one input itself."""
     if not sequence:
         return True
     first = sequence[0]
@@ -47,27 +50,27 @@ def _is_sequence_of_inputs(sequence: Any) -> bool:
 
 
 def as_array(leaf: Any) -> NDArray[Any]:
-    """A leaf as an array, without a copy where that can be: ``np.asarray``, and faster for tensors.
+    """A leaf as an array, without a copy where possible: ``np.asarray``, and faster for tensors.
 
-    To make an array of a tensor, TensorFlow gives Python's lock away (tensorflow
-    2.21, ``ndarray_tensor.cc``): a thread that makes the next batch runs first,
-    and the model waits. By DLPack the lock is kept; text, numbers that DLPack
-    does not know and memory of another device take the longer way.
+    To convert a tensor, TensorFlow releases the GIL (tensorflow 2.21,
+    ``ndarray_tensor.cc``): a thread that makes the next batch then runs first, and
+    the model waits. DLPack keeps the GIL. Text, dtypes without DLPack code and
+    memory of another device are converted by ``np.asarray``.
     """
     if type(leaf) is np.ndarray:
         return leaf
-    # What DLPack does not know, some releases answer by ending the process (text: tensorflow 2.21): nothing is tried.
+    # Only dtypes of this list: for others some releases abort the process instead of raising (text: tensorflow 2.21).
     if type(leaf).__name__ == "EagerTensor" and leaf.dtype.name in _BY_DLPACK and hasattr(leaf, "__dlpack__"):
         try:
             return np.from_dlpack(leaf)
-        except Exception:  # noqa: BLE001 - memory of another device; each library refuses in errors of its own
+        except Exception:  # noqa: BLE001 - memory of another device; each library raises another class of error
             return np.asarray(leaf)
     return np.asarray(leaf)
 
 
 def map_leaves(function: Callable[[Any], Any], structure: Any) -> Any:
-    """The same nest with ``function`` applied to each leaf; namedtuples become tuples."""
-    if _is_none(structure):
+    """The same tree with ``function`` applied to each leaf; namedtuples become tuples."""
+    if _is_absent(structure):
         return None
     if isinstance(structure, Mapping):
         return {name: map_leaves(function, part) for name, part in structure.items()}
@@ -130,7 +133,8 @@ def _rows(leaf: Any) -> int:
             "Give it a first dimension with one entry for each sample, or make it a constant of the model."
         )
         raise RowsError(msg)
-    return len(array)
+    with not_ours():  # whatever the source yielded: it may have no rows at all
+        return len(array)
 
 
 def _listed(numbers: list[int]) -> str:

@@ -15,6 +15,7 @@ from evalguard.capture.probes.base import PassiveProbe, Probe
 from evalguard.capture.probes.batches import BatchProbe
 from evalguard.capture.recording.fail_fast import FailFastCheck
 from evalguard.capture.recording.recorder import Recorder
+from evalguard.capture.recording.to_trace import to_trace
 from evalguard.core.own_errors import swallow
 from evalguard.core.trace import Trace
 from evalguard.data import tree
@@ -23,7 +24,7 @@ from evalguard.guards import predictions
 
 CALL = "__call__"
 BATCH_METHODS = ("predict_on_batch", "test_on_batch", CALL)
-# The others return metrics: order does not matter to them, each sample once does.
+# The other methods return metrics. Row order does not matter there, but each sample must be scored exactly once.
 ROW_METHODS = ("predict", "predict_on_batch", CALL)
 
 
@@ -33,14 +34,14 @@ class GuardedCall:
 
     Attributes:
         trace: What the model was fed.
-        predictions: What the caller was given.
-        recorder: What was recorded on the way; holds how the inputs looked.
+        predictions: What the caller got.
+        recorder: What was recorded on the way; holds the specs of the inputs.
         seconds: Duration of the whole call.
         predict_again: Predicts given inputs as this call did, or None where the
             source is not random access.
         metrics: Names of the metrics that ``evaluate`` returned.
         source: What the caller passed as ``x``; None for one batch of a loop.
-        model: Tells calls of one model from those of another.
+        model: ``id`` of the model, to keep loops over several models apart.
     """
 
     trace: Trace
@@ -78,19 +79,23 @@ def make_call(
     unsupported = engine.unsupported(model, method)
     probe: Probe
     if unsupported:
-        # Nobody could take a tag off again.
+        # No tap runs for such a model, so a tag would reach its layers.
         probe, problem = PassiveProbe(source, dict(bound.arguments)), unsupported
     else:
         probe, problem = probe_of(method, bound.arguments, TF_KERAS if engine is tf_keras else KERAS3)
-    # A probe of arrays takes `y` and `sample_weight` with it where it replaces `x` by a dataset.
+    # A probe of arrays may replace `x` by a dataset. Keras refuses `y` and `sample_weight` beside a dataset (keras
+    # 3.15, trainers/data_adapters/__init__.py, `get_data_adapter`), so the probe moves them into it.
     bound.arguments.update({name: probe.call[name] for name in ("y", "sample_weight") if name in probe.call})
     bound.arguments["x"] = probe.source
     recorder = Recorder(capture, probe, fail_fast_check=watch, problem=problem)
+    # The tap ends with the call: Keras keeps the compiled function in `model.predict_function` for the next call
+    # (keras 3.15, backend/tensorflow/trainer.py, `make_predict_function`), and that one may be unguarded.
     with engine.tap(model, recorder):
         result = original(*bound.args, **bound.kwargs)
     recorder.end()
     seconds = time.perf_counter() - start
-    trace = recorder.trace(
+    trace = to_trace(
+        recorder,
         method=method,
         source=probe.state(len(recorder.tags)),
         index_source=probe.index_source,
@@ -104,7 +109,7 @@ def make_call(
         seconds,
         predict_again=make_predict_again(original, bound, source, probe) if method == "predict" else None,
         metrics=() if method in ROW_METHODS else metric_names(model, result),
-        # The batches of a loop are not kept: together they are the whole data.
+        # A loop's batches together are the whole data set: keeping them would keep it in memory.
         source=None if method in BATCH_METHODS else source,
         model=id(model),
     )
@@ -126,18 +131,18 @@ def make_direct_call(
     x = direct.inputs(args, kwargs)
     probe, recorder = BatchProbe(x, {}), Recorder(capture)
     recorder.record((x,), None)
-    # The caller took x out of a batch: the key in it, if it is to be dropped, is for the guard alone, as in predict.
+    # `drop_key` means what it means in `predict`: the guard reads the key of this batch, the model does not get it.
     if args and capture.drop_key:
         args = (*recorder.without_key((x,)), *args[1:])
     result = original(model, *args, **kwargs)
-    trace = recorder.trace(
-        method=CALL, source=probe.state(1), index_source=probe.index_source, n_rows=tree.n_rows(result)
+    trace = to_trace(
+        recorder, method=CALL, source=probe.state(1), index_source=probe.index_source, n_rows=tree.n_rows(result)
     )
     return GuardedCall(trace, result, recorder, time.perf_counter() - start, model=id(model))
 
 
 def probe_of(method: str, arguments: Mapping[str, Any], table: ProbeTable) -> tuple[Probe, str]:
-    """The probe of a call's source; a source that cannot be tagged is handed on as it is."""
+    """The probe of a call's source; a source that cannot be tagged is passed on unchanged."""
     source, call = arguments["x"], dict(arguments)
     if method in BATCH_METHODS:
         return BatchProbe(source, call), ""
@@ -145,7 +150,7 @@ def probe_of(method: str, arguments: Mapping[str, Any], table: ProbeTable) -> tu
         return probe_for(source, table)(source, call), ""
     except UnsupportedSourceError:
         raise
-    except Exception as error:  # noqa: BLE001 - a source that Keras takes must not fail because of us
+    except Exception as error:  # noqa: BLE001 - a source that Keras accepts must not fail because of us
         return PassiveProbe(source, call), f"the source could not be tagged: {swallow(error)}"
 
 
@@ -153,11 +158,14 @@ def make_predict_again(original: Callable[..., Any], bound: inspect.BoundArgumen
     """Predict some rows of a random-access source as the call did: whole batches, the same size."""
     if probe.kind != "arrays":
         return None
+    # The batch size as Keras chooses it: another size may round differently. See `batch_size` in
+    # trainers/data_adapters/array_data_adapter.py (keras 3.15) and engine/data_adapter.py (tf_keras 2.21).
     size = bound.arguments.get("batch_size") or predictions.KERAS_BATCH_SIZE
     steps = bound.arguments.get("steps")
     total = tree.n_rows(source)
     if total is None or (steps and not bound.arguments.get("batch_size")):
         size = -(-(total or 1) // int(steps or 1))
+    # Callbacks and `steps` belong to the caller's own run and are left out.
     fixed = {name: value for name, value in bound.arguments.items() if name in {"self", "verbose"}}
 
     def predict(rows: Any) -> Any:
@@ -167,13 +175,15 @@ def make_predict_again(original: Callable[..., Any], bound: inspect.BoundArgumen
 
 
 def metric_names(model: Any, result: Any) -> tuple[str, ...]:
-    """Names of the figures; ``metrics_names`` of Keras 3 has one name for all the compiled ones."""
+    """Names of the metrics that ``evaluate`` returned."""
     if isinstance(result, dict):
         return tuple(result)
     names = tuple(map(str, model.metrics_names))
+    # Keras 3 lists all compiled metrics under one name, "compile_metrics" (keras 3.15, trainers/trainer.py,
+    # `metrics_names`; trainers/compile_utils.py, `CompileMetrics`), but returns one value for each.
     if "compile_metrics" not in names:
         return names
     try:
         return tuple(map(str, model.get_metrics_result()))
-    except Exception:  # noqa: BLE001 - a user's own override, and only names are at stake
+    except Exception:  # noqa: BLE001 - the user may have overridden it, and it gives names only
         return names

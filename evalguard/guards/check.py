@@ -21,7 +21,7 @@ from evalguard.guards.metric_impact import impact
 from evalguard.guards.metrics import metrics_of
 from evalguard.labels.labels import Labels
 
-# Until 0.2: name of before → name of today.
+# Accepted until 0.2: old name → new name.
 OLD_NAMES = {"label": "label_column", "key": "labels_key"}
 # Class numbers passed as sample indices: both arrays repeat few values, each of them this often at least on average.
 ROWS_PER_CLASS = 3
@@ -44,10 +44,10 @@ def check(
     """Judge sample indices or keys, without any model.
 
     Args:
-        *positional: None; every argument is named.
+        *positional: Not allowed; every argument needs its name.
         indices: What each prediction row is: row numbers of the labels, int,
             shape ``(n,)``.
-        keys: In place of ``indices``: the key of each prediction row, shape
+        keys: Instead of ``indices``: the key of each prediction row, shape
             ``(n,)``. The labels need keys, too.
         labels: Labels as for ``evalguard.guard``, or their number.
         label_column: Column of the labels, where ``labels`` is a table.
@@ -81,6 +81,7 @@ def check(
         msg = f"check: expected labels= and one of indices= and keys=, found {found}"
         raise ArgumentError(msg)
     policy = Policy(require=require, padding=padding)
+    # A number stands for labels without values: only their count is compared.
     if isinstance(labels, (int, np.integer)):
         labels = np.arange(int(labels))
     table = Labels.of(labels, label=label_column, key=labels_key)
@@ -125,6 +126,7 @@ def _is_class_numbers(rows: NDArray[Any], values: Any) -> bool:
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "iuf" or values.shape != rows.shape:
         return False
     predicted, true = np.unique(rows), np.unique(values)
+    # A false alarm is an error for a correct call, so only what is clearly no permutation counts as class numbers.
     few = max(len(predicted), len(true)) * ROWS_PER_CLASS <= len(rows)
     return few and bool(np.isin(predicted, true).all())
 

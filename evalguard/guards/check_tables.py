@@ -1,8 +1,8 @@
-"""Two tables held against each other: which label row is each row of predictions?
+"""Compare two tables: find the label row of each row of predictions.
 
-Small files are read whole. Large ones are streamed: of each key only its 64-bit
-digest is kept, eight bytes a row, and what is found in order is then compared
-text by text, so a PASS never rests on digests alone.
+Small files are read completely. Large files are streamed: memory holds only the
+64-bit digest of each key, eight bytes per row. If the digests are in order, the
+keys are then compared as text, so a PASS never depends on digests alone.
 """
 
 from __future__ import annotations
@@ -29,33 +29,33 @@ from evalguard.guards.check import check
 from evalguard.labels.labels import Labels
 from evalguard.labels.streamed_digest import CHUNK, batches, labels_digest
 
-# Above it, of both files together, rows are streamed.
+# If both files together are larger, the rows are streamed.
 STREAM_BYTES = 256 << 20
-# Ways to digest a key, tried until no two keys have one digest.
+# Number of hash seeds to try until no two keys have the same digest.
 SEEDS = 4
 UInt64 = NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
 class TableCheck:
-    """What is held against what.
+    """Two files to compare, and the options.
 
     Attributes:
-        delivered: File of predictions.
+        predictions: File of predictions.
         labels: File of labels.
-        key: Column in both that names the sample.
-        labels_key: That of the labels, where it is called otherwise.
-        index: Column of the predictions that holds the label row; for a
-            ``.npy`` file of row numbers None.
+        key: Column in both with the key of each sample.
+        labels_key: Key column of the labels, if it has another name.
+        index: Column of the predictions with the label row; None for a
+            ``.npy`` file of row numbers.
         label: Column with the labels.
         require: As for ``evalguard.guard``.
         padding: As for ``evalguard.guard``.
         prediction: Columns of the predictions, for ``metrics``.
         metrics: As for ``evalguard.guard``.
-        name: For the report.
+        name: Name of the evaluation in the report.
     """
 
-    delivered: Path
+    predictions: Path
     labels: Path
     key: str | None = None
     labels_key: str | None = None
@@ -76,28 +76,28 @@ def compare(table_check: TableCheck) -> Report:
         LabelsError: The labels cannot be used.
     """
     q = table_check
-    array = q.delivered.suffix.lower() == ".npy"
+    array = q.predictions.suffix.lower() == ".npy"
     if (q.key is None) == (q.index is None) and not (array and q.index is None):
-        msg = "check: expected one of --key and --index"
+        msg = "check: expected one of `--key` and `--index`"
         raise ConfigError(msg)
     if q.labels_key is not None and q.key is None:
-        msg = "check: expected --key with --labels-key, found none"
+        msg = "check: expected `--key` with `--labels-key`, found no `--key`"
         raise ConfigError(msg)
-    existing(q.delivered, "DELIVERED", "a CSV, Parquet, JSONL, Arrow or .npy file")
+    existing(q.predictions, "PREDICTIONS", "a CSV, Parquet, JSONL, Arrow or .npy file")
     if not q.labels.is_file():
         msg = f"LABELS: expected a CSV, Parquet, JSONL, Arrow or .npy file at {q.labels}, found none there"
         raise LabelsError(msg)
-    size = q.delivered.stat().st_size + q.labels.stat().st_size
+    size = q.predictions.stat().st_size + q.labels.stat().st_size
     if bool(q.metrics) != bool(q.prediction) or (q.metrics and array):
-        msg = "check: expected --metric and --prediction COLUMN together, for a table of predictions"
+        msg = "check: expected `--metric` and `--prediction COLUMN` together, for a table of predictions"
         raise ConfigError(msg)
-    # Figures need the predictions themselves, so those are read whole.
+    # A metric needs the predictions themselves, so the table is read completely.
     if q.key is not None and not array and not q.metrics and size > STREAM_BYTES:
         return _check_streamed(q)
-    rows = read_arrays(q.delivered, "DELIVERED") if array else _column(q)
+    rows = read_arrays(q.predictions, "PREDICTIONS") if array else _column(q)
     table = Labels.read(q.labels, label=q.label, key=q.labels_key or q.key)
     if table.keys is None and rows.dtype.kind not in "iu":
-        msg = f"DELIVERED: expected row numbers of the labels in {q.index or q.delivered}, found {rows.dtype}"
+        msg = f"PREDICTIONS: expected row numbers of the labels in {q.index or q.predictions}, found {rows.dtype}"
         raise ConfigError(msg)
     predictions = _predictions(q) if q.metrics else None
     rows_as: Any = {"indices": rows} if table.keys is None else {"keys": rows}
@@ -106,54 +106,54 @@ def compare(table_check: TableCheck) -> Report:
 
 
 def _predictions(q: TableCheck) -> NDArray[Any]:
-    """One column as it is, several side by side."""
-    table = read_table(q.delivered, "DELIVERED", (q.key,))
+    """One column unchanged; several as the columns of one array."""
+    table = read_table(q.predictions, "PREDICTIONS", (q.key,))
     if len(q.prediction) == 1:
-        return column_of(table, q.prediction[0], "DELIVERED")
-    return features(table, q.prediction, "float32", "DELIVERED")
+        return column_of(table, q.prediction[0], "PREDICTIONS")
+    return features(table, q.prediction, "float32", "PREDICTIONS")
 
 
 def _column(q: TableCheck) -> NDArray[Any]:
-    table = read_table(q.delivered, "DELIVERED", (q.key,))
-    return column_of(table, q.key or q.index or "", "DELIVERED")
+    table = read_table(q.predictions, "PREDICTIONS", (q.key,))
+    return column_of(table, q.key or q.index or "", "PREDICTIONS")
 
 
 # -- streams -----------------------------------------------------------------------
 
 
-class _Collision(Exception):  # noqa: N818 - bad luck, not an error
-    """Two different keys have one digest."""
+class _Collision(Exception):  # noqa: N818 - not an error: the next seed is tried
+    """Two different keys have the same digest."""
 
 
 def _check_streamed(q: TableCheck) -> Report:
     for seed in range(SEEDS):
         with contextlib.suppress(_Collision):
             return _check_by_digests(q, seed)
-    msg = f"check: expected keys that can be told apart, found two with equal 64-bit digests under {SEEDS} seeds"
+    msg = f"check: expected keys with different 64-bit digests, found two equal ones under each of {SEEDS} seeds"
     raise ConfigError(msg)
 
 
 def _check_by_digests(q: TableCheck, seed: int) -> Report:
     key, labels_key = str(q.key), q.labels_key or str(q.key)
-    wanted, delivered = _unique_digests(q.labels, labels_key, seed), _digests(q.delivered, key, "DELIVERED", seed)
-    n_rows, n_labels = len(delivered), len(wanted)
-    aligned = equal(delivered, wanted)
+    labelled, predicted = _unique_digests(q.labels, labels_key, seed), _digests(q.predictions, key, "PREDICTIONS", seed)
+    n_rows, n_labels = len(predicted), len(labelled)
+    aligned = equal(predicted, labelled)
     if aligned and not _same_text(q, key, labels_key):
         raise _Collision
-    index: Any = RunLengthColumn.of(range(n_labels)) if aligned else _samples(delivered, wanted)
+    index: Any = RunLengthColumn.of(range(n_labels)) if aligned else _samples(predicted, labelled)
     tags = RunLengthColumn(step=0)
     tags.extend_run(UNKNOWN, n_rows)
     trace = Trace(n_rows, tags, index=index, method="check")
     digest = labels_digest(q.labels, q.label, labels_key)
-    # What is judged are row numbers: the digests have done their work, and take 16 bytes a row.
-    del delivered, wanted
+    # From here on only row numbers are judged; the digests take 16 bytes per row.
+    del predicted, labelled
     table = LabelTable(values=np.broadcast_to(np.int8(0), n_labels), name=q.labels.name)
     report = judge(trace, table, Policy(require=q.require, padding=q.padding), name=q.name).report
     return _with_keys(replace(report, labels={**report.labels, "digest": digest}), q, key, labels_key)
 
 
 def _texts(column: Any, where: str, start: int) -> Any:
-    """Keys as text, without gaps."""
+    """The keys as text; a missing key is an error."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -187,7 +187,7 @@ def _unique_digests(path: Path, key: str, seed: int) -> UInt64:
     """Digests of the labels' keys.
 
     Raises:
-        LabelsError: There is no label, or a key stands twice.
+        LabelsError: There is no label, or a key occurs twice.
     """
     found = _digests(path, key, "LABELS", seed)
     if not len(found):
@@ -209,21 +209,21 @@ def _unique_digests(path: Path, key: str, seed: int) -> UInt64:
     raise LabelsError(msg)
 
 
-def _samples(delivered: UInt64, wanted: UInt64) -> NDArray[np.int64]:
-    """Label row of each delivered row, some rows at a time."""
-    order = np.argsort(wanted)
-    samples = np.full(len(delivered), FOREIGN, dtype=np.int64)
-    for start in range(0, len(delivered), CHUNK):
-        part = delivered[start : start + CHUNK]
-        at = np.searchsorted(wanted, part, sorter=order)
-        found = order[np.minimum(at, len(wanted) - 1)]
-        samples[start : start + CHUNK] = np.where(wanted[found] == part, found, FOREIGN)
+def _samples(predicted: UInt64, labelled: UInt64) -> NDArray[np.int64]:
+    """Label row of each prediction, computed in chunks."""
+    order = np.argsort(labelled)
+    samples = np.full(len(predicted), FOREIGN, dtype=np.int64)
+    for start in range(0, len(predicted), CHUNK):
+        part = predicted[start : start + CHUNK]
+        at = np.searchsorted(labelled, part, sorter=order)
+        found = order[np.minimum(at, len(labelled) - 1)]
+        samples[start : start + CHUNK] = np.where(labelled[found] == part, found, FOREIGN)
     return samples
 
 
 def _same_text(q: TableCheck, key: str, labels_key: str) -> bool:
-    """Whether both files hold the same keys in the same order."""
-    ours, theirs = _pieces(q.delivered, key, "DELIVERED"), _pieces(q.labels, labels_key, "LABELS")
+    """Whether both files contain the same keys in the same order."""
+    ours, theirs = _pieces(q.predictions, key, "PREDICTIONS"), _pieces(q.labels, labels_key, "LABELS")
     left, right = next(ours, None), next(theirs, None)
     while left is not None and right is not None:
         common = min(len(left), len(right))
@@ -240,29 +240,29 @@ def _pieces(path: Path, key: str, where: str) -> Iterator[Any]:
 
 def _texts_at(path: Path, key: str, rows: Any) -> dict[int, str]:
     """The keys of some rows."""
-    wanted = np.unique(np.asarray(rows, dtype=np.int64))
+    labelled = np.unique(np.asarray(rows, dtype=np.int64))
     found: dict[int, str] = {}
     start = 0
     for column in batches(path, key, "LABELS", CHUNK):
-        for row in wanted[(wanted >= start) & (wanted < start + len(column))].tolist():
+        for row in labelled[(labelled >= start) & (labelled < start + len(column))].tolist():
             found[row] = str(column[row - start].as_py())
         start += len(column)
     return found
 
 
 def _with_keys(report: Report, q: TableCheck, key: str, labels_key: str) -> Report:
-    """The report, its proof called by its name and its first wrong rows by their keys."""
+    """The report with the proof `key` and the keys of the first wrong rows."""
     identities = tuple({**item, "identity": "key"} for item in report.identities)
     report = replace(report, identities=identities)
     if not report.wrong_rows:
         return report
     rows = [entry["row"] for entry in report.wrong_rows]
     labels = [entry["label"] for entry in report.wrong_rows if entry["label"] is not None]
-    delivered, wanted = _texts_at(q.delivered, key, rows), _texts_at(q.labels, labels_key, labels)
+    predicted, labelled = _texts_at(q.predictions, key, rows), _texts_at(q.labels, labels_key, labels)
     named = []
     for entry in report.wrong_rows:
-        more = {"sample_key": delivered[entry["row"]]}
+        more = {"sample_key": predicted[entry["row"]]}
         if entry["label"] is not None:
-            more["label_key"] = wanted[entry["label"]]
+            more["label_key"] = labelled[entry["label"]]
         named.append({**entry, **more})
     return replace(report, wrong_rows=tuple(named))

@@ -37,22 +37,28 @@ class GuardSession(Protocol):
         """Judge what has not been judged yet."""
 
 
+# `fit` is guarded so that an `evaluate` inside it is recognised as its validation.
 METHODS = ("predict", "evaluate", "predict_on_batch", "test_on_batch", CALL, FIT)
+# A context variable and not a global: other threads and asyncio tasks are not inside this `with` block.
 active_sessions: ContextVar[tuple[GuardSession, ...]] = ContextVar("evalguard_active", default=())
-# True while a guarded call runs: what Keras calls inside it is no evaluation of its own.
+# True while a guarded call runs. Inside it Keras calls guarded methods itself: `predict_step` calls `model(x)`, `fit`
+# calls `evaluate` (keras 3.15, backend/tensorflow/trainer.py). These calls are not separate evaluations.
 _in_call: ContextVar[bool] = ContextVar("evalguard_in_call", default=False)
 
 
 def dispatch(model: Any, method: str, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """Guard the call if a guard of this context wants it; calls made inside a guarded call are Keras' own."""
+    """Guard the call if a guard of this context takes it; calls made inside a guarded call pass through."""
     if _in_call.get():
         fit = current_fit() if method == "evaluate" else None
         if fit is not None and fit.is_validation_of_fit(model, kwargs):
             return fit.validate(functools.partial(original, model), args, kwargs)
         return original(model, *args, **kwargs)
+    # Innermost first. One call is judged once, by the guard nearest to it.
     wanting = [session for session in reversed(active_sessions.get()) if session.guards(model, method)]
+    # Keras calls sub-models, and models under a gradient tape, by the same `__call__` (keras 3.15, layers/layer.py).
     if not wanting or logs_a_model() or (method == CALL and not is_user_call(model, args, kwargs)):
         return original(model, *args, **kwargs)
+    # A `ValidationGuard` takes `fit` also where a plain guard was entered after it: that one does not judge training.
     session = next((item for item in wanting if method in item.priority_methods), wanting[0])
     token = _in_call.set(True)
     try:
@@ -86,6 +92,7 @@ class Entry:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # Before judging: labels that come late are read by calling the user's code, which is no longer guarded.
         for owner in self._classes:
             patching.remove(owner, METHODS)
         active_sessions.reset(self._token)
@@ -97,7 +104,7 @@ class Entry:
             error = raised
             raise
         finally:
-            # With a verdict on record, an error that comes later is the caller's own business.
+            # Once a verdict is recorded, the sinks keep it: a later error of the caller's code does not replace it.
             if error is not None and not outcomes.judged:
                 outcomes.failed(error)
             self._sink_errors += outcomes.sink_errors
@@ -105,7 +112,9 @@ class Entry:
 
 def model_classes(model: Any) -> tuple[type, ...]:
     """The Keras model classes to guard; Keras is imported if nothing has imported it yet."""
+    # Patching needs the class. If nobody has imported Keras yet, the block itself will.
     if model is None and not {"keras", "tf_keras"} & sys.modules.keys():
         importlib.import_module("keras")
+    # Both frameworks where both are imported: the model may be an object of either.
     found = (engine.model_class() for engine in ENGINES)
     return tuple(owner for owner in found if owner is not None)

@@ -35,4 +35,4 @@ class MisalignmentError(AlignmentError):
 
 
 class UnprovenError(AlignmentError):
-    """Nothing wrong was seen, but the proof is weaker than required."""
+    """No error was found, but the proof is weaker than required."""

@@ -28,7 +28,7 @@ class KeepsReports(Protocol):
 
 
 class FitCallback(Hooks):
-    """Keras calls these, each once, from the thread of ``fit``. Made by ``ValidationGuard.callback``.
+    """Keras calls each method from the thread of ``fit``. Made by ``ValidationGuard.callback``.
 
     Args:
         guard: Keeps the reports.
@@ -47,14 +47,19 @@ class FitCallback(Hooks):
     def on_train_begin(self, logs: Any = None) -> None:
         """Observe the validations, unless a ``with`` block around this ``fit`` does already."""
         del logs
+        # A `fit` that raised has not called `on_train_end`: Keras has no `try` around its loop (keras 3.15,
+        # backend/tensorflow/trainer.py, `fit`; tf_keras 2.21, engine/training.py, `fit`).
         self._stop()
         session, watched = self._guard.session(), current_fit()
+        # With a `with` block of the same guard around it, the same training would be reported twice.
         if self._guard.is_entered() or not session.guards(self._model, FIT):
             return
         session.outcomes.begin()
+        # A plain guard around this `fit` records the validations already; one tap per model is enough.
         if watched is None or watched.model is not self._model:
             watched = FitValidations(self._model, session.capture)
-            # The model is left as it was even where training raises and this object is simply dropped.
+            # Keras does not notify callbacks when training raises. The finalizer restores the model when this callback
+            # is freed, and keeps neither of them alive.
             self._undo = weakref.finalize(self, _observe(self._model, watched))
         self._training = session, watched
 
@@ -62,6 +67,7 @@ class FitCallback(Hooks):
         """Record the number of the epoch."""
         del logs
         if self._training is not None:
+            # Keras passes epochs from 0 and prints them from 1.
             self._training[1].epoch = epoch + 1
 
     def on_train_end(self, logs: Any = None) -> None:
@@ -72,8 +78,11 @@ class FitCallback(Hooks):
         session, epochs = self._training
         self._stop()
         try:
+            # `fit` has not returned yet; its `History` is already an attribute of the model (keras 3.15,
+            # callbacks/callback_list.py, `set_model`; tf_keras 2.21, callbacks.py).
             session.outcomes.finish(session.judge(epochs, getattr(self._model, "history", None)))
         finally:
+            # `finish` raises on a FAIL.
             self._guard.sink_errors += session.outcomes.sink_errors
 
     def _stop(self) -> None:
@@ -84,9 +93,10 @@ class FitCallback(Hooks):
 
 
 def _observe(model: Any, epochs: FitValidations) -> Callable[[], None]:
-    """Let this one model's own validations pass through ``epochs``; returns what restores the model."""
+    """Pass the validations of this one model through ``epochs``; returns a callable that restores the model."""
 
     def evaluate(original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        # Left over from a `fit` that raised: restore the model at its first use after that.
         if not _is_training(model):
             undo()
         return (
@@ -95,12 +105,14 @@ def _observe(model: Any, epochs: FitValidations) -> Callable[[], None]:
             else original(*args, **kwargs)
         )
 
+    # On this instance and not on the class: a callback belongs to one `fit`, and other models train meanwhile.
     undo = replace_on_instance(model, "evaluate", evaluate)
     return undo
 
 
 def _is_training(model: Any) -> bool:
-    """Whether ``fit`` of the model is under way in this thread: one that raised notified no callback of its end."""
+    """Whether this thread is inside ``fit`` of the model."""
+    # Neither Keras has a flag for it that is reset when `fit` raises, so the stack is searched.
     frame = inspect.currentframe()
     while frame is not None:
         if frame.f_code.co_name == "fit" and frame.f_locals.get("self") is model:

@@ -22,7 +22,7 @@ class FitSession:
         capture: What is recorded of each validation batch.
         outcomes: What was judged.
         model: Guard this model only; None for every model.
-        fits: What was seen of each ``fit``, with what it returned.
+        fits: The validations of each ``fit``, with the ``History`` that it returned.
     """
 
     policy: Policy
@@ -46,11 +46,13 @@ class FitSession:
 
     def end(self) -> None:
         """Judge each ``fit``; all are recorded before one of them raises."""
+        # A callback of the same guard may have judged already; otherwise an empty block must not look like a PASS.
         if not self.fits and not self.outcomes.judged:
             self.outcomes.finish(Outcome(no_fit(self.policy, self.outcomes.name), None, None, None))
             return
         judged = [self.judge(epochs, history) for epochs, history in self.fits]
         self.fits = []
+        # Two loops: the first FAIL raises, and the reports after it must be on record by then.
         for outcome in judged:
             self.outcomes.record(outcome)
         for outcome in judged:

@@ -29,6 +29,7 @@ def columns(predictions: Any, index: Any, keys: Any, y_true: Any) -> dict[str, A
 
 def frame(predictions: Any, index: Any, keys: Any, y_true: Any) -> Any:
     """The columns as a ``pandas.DataFrame``."""
+    # pandas is not a dependency: only `to_frame` needs it.
     import pandas as pd
 
     return pd.DataFrame(columns(predictions, index, keys, y_true))
@@ -45,6 +46,7 @@ def _named(name: str, structure: Any) -> list[tuple[str, Any]]:
 
 
 def _flat(name: str, values: Any, total: int) -> dict[str, Any]:
+    # Ragged tensors have rows of different lengths, which make no rectangular columns.
     if not isinstance(values, np.ndarray):
         return {name: [np.asarray(row).tolist() for row in values[:total]]}
     values = values[:total]

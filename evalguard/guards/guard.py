@@ -49,10 +49,10 @@ class Guard(Results):
         self._entries = threading.local()
 
     def with_options(self, **options: Unpack[GuardKeywords]) -> Guard:
-        """A variant of this guard with reports of its own.
+        """A variant of this guard that keeps its own reports.
 
-        Labels and reference that have been read are shared, unless one of the
-        options changes what they are.
+        The variant shares the labels and the reference that have been read,
+        unless one of the options changes what they are.
 
         Args:
             **options: As for ``evalguard.guard``; the others stay as they are.
@@ -88,6 +88,7 @@ class Guard(Results):
         return f"<Guard {options}: {state}>" if options else f"<Guard: {state}>"
 
     def __enter__(self) -> Self:
+        # A stack: the same guard may be entered again inside its own block.
         entry = self._entry(self.options.labels, self.options.name or "evaluation")
         entry.__enter__()
         self._entries.stack = [*getattr(self._entries, "stack", []), entry]
@@ -116,6 +117,7 @@ class Guard(Results):
         if argument is None:
             return self.options.labels
         bound = inspect.signature(function).bind(*args, **kwargs)
+        # The labels may be the default of the argument.
         bound.apply_defaults()
         return bound.arguments[argument]
 
@@ -126,7 +128,10 @@ class Guard(Results):
     def _session(self, given: Any, name: str) -> Session:
         options, inputs = self.options, self._inputs
         table = inputs.read(given)
+        # Without a reference, hashing every row would find nothing to compare with; rows of a stream with targets are
+        # hashed all the same, to find repeated inputs.
         always = options.reference is not None or _has_content(table)
+        # Checked at the entry and not with the options: labels from a manifest may hold fingerprints.
         if not always and options.policy.sampling is not None:
             raise nothing_to_compare(options.content)
         sinks = sinks_of(options)
@@ -148,6 +153,7 @@ class Guard(Results):
                 options.policy,
                 self._outcomes,
                 sinks,
+                # Digests are read before the call, so that a file changed meanwhile is not attested as the one judged.
                 inputs.file_digests(given, options.attest_files) if sinks else {},
             ),
             find_labels=inputs.finder(given, table),
@@ -165,6 +171,7 @@ def guarded_function(
         function: Keeps its signature and type.
         enter: Takes the arguments and keyword arguments of a call, returns the entry.
     """
+    # Calling a coroutine function returns before its body runs: the block must be around the `await`.
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
@@ -195,6 +202,7 @@ def sinks_of(options: GuardOptions) -> tuple[Sink, ...]:
     sinks = list(options.sinks)
     if options.output is not None:
         sinks.append(FileSink(options.output))
+    # Importing the sink here keeps MLflow's modules out of guards that do not record there.
     if options.mlflow is not False:
         from evalguard.tracking.mlflow_sink import mlflow_sink
 

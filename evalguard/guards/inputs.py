@@ -21,8 +21,8 @@ class GuardInputs:
         options: Those in ``options.OF_INPUTS`` decide.
 
     Attributes:
-        late: Labels that were set after the guard was made; None where none were.
-        fingerprinted: Labels with the fingerprints of their reference, by how the inputs looked.
+        late: Labels that were set after the guard was made, or None.
+        fingerprinted: Labels with the fingerprints of their reference, by the specs of the inputs.
     """
 
     def __init__(self, options: GuardOptions) -> None:
@@ -46,6 +46,7 @@ class GuardInputs:
         """The labels that are given at an entry; None where they come later."""
         if given is None or (callable(given) and not isinstance(given, LabelTable)):
             return self._table
+        # The argument of a decorated function: new labels at each call, so they are not kept.
         if given is not self._options.labels:
             return self._of(given)
         if self._table is None:
@@ -53,7 +54,8 @@ class GuardInputs:
         return self._table
 
     def finder(self, given: Any, table: Labels | None) -> Callable[[bool], LabelTable | None]:
-        """Asks for the labels again and again: they may be set, or asked of a callable when the entry ends."""
+        """A function that returns the labels once they are known: set on the guard, or from a callable at the end."""
+        # Labels set on the guard must not replace those of the decorated function's argument.
         own = self._options.labels_argument is not None
 
         def find(last: bool) -> LabelTable | None:
@@ -84,7 +86,7 @@ class GuardInputs:
             if self._reference.fingerprints is None:
                 msg = f"reference: {self._reference.name} holds no fingerprints; make it with Labels.collect"
                 raise LabelsError(msg)
-            return KnownReference(self._reference.fingerprints, self._reference.spec)
+            return KnownReference(self._reference.fingerprints)
         return Reference(
             self._reference,
             None if table is None else len(table),
@@ -96,6 +98,7 @@ class GuardInputs:
     def file_digests(self, given: Any, attest_files: Sequence[str | Path]) -> dict[str, str]:
         """The files that are judged, as they are at the first entry: name → SHA-256."""
         paths = (*attest_files, *((given,) if isinstance(given, (str, Path)) else ()))
+        # Hashed once per guard: a guard in a loop would read a large model file at each entry.
         if paths not in self._digests:
             self._digests[paths] = files_sha256(paths)
         return self._digests[paths]

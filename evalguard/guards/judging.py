@@ -40,8 +40,8 @@ class CallJudge:
         name: Name of the evaluation.
         policy: What the caller demands.
         reference: Inputs in label order, or None.
-        fingerprinted: Labels with the fingerprints of their reference, by how
-            the inputs looked; kept by the guard.
+        fingerprinted: Labels with the fingerprints of their reference, by the
+            specs of the inputs; kept by the guard.
         metrics: Metrics for which the report shows what a misalignment did.
         memory: Bytes that a joined trace may keep in memory.
         returned: What is judged from here on has been returned to the caller already.
@@ -60,13 +60,14 @@ class CallJudge:
 
         Args:
             calls: In the order made.
-            labels: In label order; None where the reference alone has to do.
-            result: What the caller was given; a list with one entry per call
+            labels: In label order; None where there is only a reference.
+            result: What the caller got; a list with one entry per call
                 where there are several.
             start: ``time.perf_counter()`` from which judging counts as the guard's own time.
         """
         memory = MemoryBudget(self.memory)
         trace = join_traces([keyed_by_files(call, labels) for call in calls], memory)
+        # Calls that are judged together feed one model alike, so the first one's specs hold for all of them.
         labels, not_proven = self.with_reference(labels, calls[0].recorder, trace)
         judgement = judge(
             trace,
@@ -79,6 +80,7 @@ class CallJudge:
         )
         outcome = Outcome(judgement.report, judgement, labels, result, judgement.samples, trace, len(calls))
         self._add_metrics(outcome, calls)
+        # Of several calls the caller already has the parts; `_add_cost` reports their padding as a hazard.
         if judgement.padding and len(calls) == 1 and trace.method in ROW_METHODS:
             outcome.predictions = predictions.take(result, np.arange(len(labels)))
         if judgement.report.verdict is Verdict.FAIL and self.policy.on_failure == "repair":
@@ -90,6 +92,7 @@ class CallJudge:
         judgement, labels, trace = outcome.judgement, outcome.labels, outcome.trace
         if judgement is None or labels is None or trace is None:
             return
+        # `evaluate` has computed its metrics inside Keras; only predicted rows can be scored again.
         if self.metrics and trace.method in ROW_METHODS:
             whole = predictions.join_results([call.predictions for call in calls])
             outcome.report = replace(outcome.report, impact=impact(self.metrics, judgement, labels, whole, trace))
@@ -99,7 +102,8 @@ class CallJudge:
             outcome.report = replace(outcome.report, not_proven=(unfit, *outcome.report.not_proven))
 
     def _add_cost(self, outcome: Outcome, calls: list[GuardedCall], start: float, memory: MemoryBudget) -> None:
-        """What guarding took, and what the disk did not take."""
+        """Add the guard's own time and memory, and a hazard for rows that the disk could not store."""
+        # The recorder measures its work during the call; `start` is taken when judging begins.
         own = sum(call.recorder.seconds for call in calls) + time.perf_counter() - start
         whole = sum(call.seconds for call in calls)
         traces = [outcome.trace] if outcome.trace is not None else []
@@ -120,10 +124,12 @@ class CallJudge:
             return refused(outcome, f"{trace.method} returns metrics, not rows")
         if self.returned:
             return refused(outcome, already_returned(trace.method, self.policy.scope))
+        # A missing sample is predicted again only where its row in the array is known beyond doubt.
         again = calls[0].predict_again if position_is_sample(trace, judgement) else None
         fixed = predictions.repaired(outcome.predictions, judgement, len(labels), again)
         if isinstance(fixed, str):
             return refused(outcome, fixed)
+        # Wrong labels are not a matter of order: moved rows would still be scored against them.
         if says_labels_are_wrong(judgement.report):
             return refused(outcome, "the stream's own targets contradict the labels; moving rows cannot fix that")
         samples = np.arange(len(labels))
@@ -146,6 +152,8 @@ class CallJudge:
         if self.reference is None:
             msg = f"{self.name}: expected a reference, found none"
             raise LabelsError(msg)
+        # Keras casts arrays to `floatx` before it feeds them (keras 3.15, trainers/data_adapters/array_slicing.py), and
+        # digests are of the bytes that were fed: each dtype needs its own pass over the reference.
         key = (recorder.specs, None if labels is None else labels.digest, sampling)
         if key not in self.fingerprinted:
             self.fingerprinted[key] = combined(labels, self.reference, recorder, sampling)
@@ -160,6 +168,7 @@ class CallJudge:
             LabelsError: There are neither labels nor a reference, or they
                 differ in length.
         """
+        # Without specs no batch was observed, and the reference cannot be cast as the model was fed.
         if self.reference is None or not recorder.specs:
             if labels is None:
                 msg = f"{self.name}: neither labels nor a reference that rows could be compared with"
@@ -171,7 +180,7 @@ class CallJudge:
             _, same = in_position(trace.sampled, found.sampled)
             if np.count_nonzero(same) > COMPARABLE_SHARE * len(same):
                 return found, ()
-            # Rows in another order, or other data? Only the whole reference can tell.
+            # Rows in another order, or other data? Only the whole reference decides that.
             whole = self.with_fingerprints(labels, recorder)
             found = replace(found, fingerprints=whole.fingerprints)
         if recorder.first_row is None or not is_other_data(trace, found):
@@ -179,14 +188,15 @@ class CallJudge:
         return found, (f"content: {explain_mismatch(self.reference, recorder.first_row, recorder.specs)}",)
 
     def unproven(self, labels: LabelTable | None, reason: str) -> Report:
-        """A report that says why nothing could be judged."""
+        """A report that says why there is no verdict on the predictions."""
         return unproven(
             labels, self.policy, reason, name=self.name, versions=versions(), checked_at_ms=int(time.time() * 1000)
         )
 
 
 def position_is_sample(trace: Trace, judgement: Judgement) -> bool:
-    """Row ``i`` of the array that was handed over is sample ``i``, so a missing sample can be looked up in it."""
+    """Whether row ``i`` of the array passed to ``predict`` is sample ``i``, so that missing samples can be read."""
+    # The position alone is no proof: where a reference contradicts it, the array is not in label order.
     samples = judgement.samples_array
     if trace.index is None or trace.index_source != "position" or samples is None:
         return False
@@ -194,21 +204,23 @@ def position_is_sample(trace: Trace, judgement: Judgement) -> bool:
 
 
 def keyed_by_files(call: GuardedCall, labels: LabelTable | None) -> Trace:
-    """The trace of an image iterator by names of files, where labels have keys of their own.
+    """The trace of an image iterator, identified by file names where the labels have other keys.
 
-    What it says of a row is a place in its list of files, which is no row of labels in another order.
+    The iterator reports positions in its own list of files. Where the labels list the files in another order,
+    such a position is not a label row, so the file name at that position identifies the row instead.
     """
     trace = call.trace
     files = None if labels is None else other_files(call.source, labels)
     if files is None or trace.index is None or trace.keys is not None:
         return trace
     index = np.asarray(trace.index)
+    # An index outside the list of files leaves the rows unidentified; `files[-1]` would be a wrong name.
     keys = files[index] if len(index) and index.min() >= 0 and index.max() < len(files) else None
     return replace(trace, index=None, keys=keys)
 
 
 def other_files(source: Any, labels: LabelTable) -> Any:
-    """The files of an image iterator, where labels have keys and these are not just those files in that order."""
+    """The files of an image iterator, where the keys of the labels are other files or the same in another order."""
     files = file_names(source)
     if files is None or labels.keys is None or np.array_equal(files, labels.keys):
         return None
@@ -216,8 +228,9 @@ def other_files(source: Any, labels: LabelTable) -> Any:
 
 
 def is_other_data(trace: Trace, labels: LabelTable) -> bool:
-    """Next to no row that was fed is a sample of the reference."""
+    """Whether almost none of the rows that were fed match a sample of the reference."""
     rows, known = trace.fingerprints, labels.fingerprints
+    # Up to `COMPARABLE_SHARE` may match by chance: constant or empty rows are equal in any two data sets.
     if trace.sampled is not None and known is not None:
         return bool(np.isin(trace.sampled.fingerprints, known).mean() <= COMPARABLE_SHARE)
     if rows is None or known is None or not len(rows) or comparable_in_position(rows, known):
@@ -233,6 +246,7 @@ def combined(
     Raises:
         LabelsError: Reference and labels differ in length.
     """
+    # Sampling is decided by position, which needs the number of rows: a reference alone is read as a whole.
     if labels is not None and sampling is not None:
         sampled = reference.sampled(sampling, recorder.specs)
         _refuse_other_length(sampled.n_rows, labels)

@@ -11,6 +11,7 @@ def message(report: Report) -> str:
     """What an exception or a warning says: the verdict, the first rows, the cause, the next step."""
     lines = [f"{report.name}: {report.headline}"]
     lines += [f"  {finding.message}" for finding in report.findings]
+    # Three rows and one cause: a traceback is read in a terminal, the whole report is in `error.report`.
     lines += [f"  {wrong_row(row, visible)}" for row in report.wrong_rows[:3]]
     for cause in report.diagnosis[:1]:
         lines += [f"  cause: {cause.cause} ({cause.evidence})", *(f"  {line}" for line in cause.remedy.splitlines())]

@@ -1,7 +1,7 @@
-"""What a misalignment did to the metrics: the figure as it would have been reported, and the one that is true.
+"""What a misalignment did to the metrics: the value as it would have been reported, and the correct one.
 
 Nothing is guessed. Where rows are missing, a mean over rows that lies between 0
-and 1 has bounds; of any other metric it is said that none is known.
+and 1 has bounds; for any other metric the report says that no bound is known.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from evalguard.data import tree
 from evalguard.guards.metrics import Metric
 from evalguard.guards.predictions import take
 
-# Figures of 32-bit sums that differ by less are the same sum in another order.
+# Keras sums metrics in float32 (keras 3.15, metrics/reduction_metrics.py): two values that differ by less are the
+# same sum in another order.
 ROUNDING = 1e-6
 # Characters of an error that a report keeps.
 MAX_ERROR = 200
@@ -46,13 +47,13 @@ class _Rows:
 def impact(
     metrics: Sequence[Metric], judgement: Judgement, labels: LabelTable, predictions: Any, trace: Trace
 ) -> dict[str, MetricImpact] | None:
-    """Figures of each metric.
+    """The values of each metric.
 
     Args:
         metrics: What to compute; none gives None.
         judgement: What each row is.
         labels: In label order, with values.
-        predictions: What the model returned: an array or a nest of them, one
+        predictions: What the model returned: an array or a tree of them, one
             row for each row delivered.
         trace: Holds the stream's own targets.
 
@@ -64,7 +65,7 @@ def impact(
         return None
     try:
         return _impact(metrics, judgement, labels, predictions, trace)
-    except Exception as error:  # noqa: BLE001 - outputs of an unusual kind must cost neither predictions nor verdict
+    except Exception as error:  # noqa: BLE001 - unusual outputs must cost neither predictions nor verdict
         failed = _failed(error)
         return {metric.name: failed for metric in metrics}
 
@@ -98,6 +99,7 @@ def _outputs(values: Any, predictions: Any) -> Iterator[tuple[str, Any, Any]]:
     """Name, labels and predictions of each output; no name where there is one."""
     if not isinstance(values, Mapping):
         leaves = tree.leaves(predictions)
+        # One set of labels for several outputs: which output they belong to would be a guess.
         if len(leaves) == 1:
             yield "", values, leaves[0]
     elif isinstance(predictions, Mapping):
@@ -119,6 +121,7 @@ def _failed(error: Exception) -> MetricImpact:
 
 
 def _metric_values(metric: Metric, rows: _Rows, judgement: Judgement) -> dict[str, Any]:
+    # Without a guard the caller would pair predictions and labels by position, as far as both reach.
     common = min(rows.n_labels, rows.n_rows)
     values: dict[str, Any] = {"as_scored": _score(metric, rows.labels, rows.predictions, np.arange(common))}
     notes = []
@@ -128,12 +131,12 @@ def _metric_values(metric: Metric, rows: _Rows, judgement: Judgement) -> dict[st
         return values
     values |= _after_realignment(metric, rows, values["as_scored"], notes)
     if judgement.report.counts["label_disagreements"] and isinstance(rows.targets, np.ndarray):
-        values["with_own_targets"] = _figure(metric, rows.targets[: rows.n_rows], rows.predictions[: rows.n_rows])
+        values["with_own_targets"] = _value(metric, rows.targets[: rows.n_rows], rows.predictions[: rows.n_rows])
     return values | ({"note": "; ".join(notes)} if notes else {})
 
 
 def _after_realignment(metric: Metric, rows: _Rows, as_scored: float, notes: list[str]) -> dict[str, Any]:
-    """The figure of each sample's own prediction, or bounds."""
+    """The value over each sample's own prediction, or its bounds."""
     if rows.samples is None:
         notes.append("which sample each row is, is not known")
         return {}
@@ -142,11 +145,12 @@ def _after_realignment(metric: Metric, rows: _Rows, as_scored: float, notes: lis
     if not len(own):
         notes.append("no labelled sample was predicted")
         return {}
+    # A sample with two different predictions has no right one, so it counts as missing.
     sure = ~np.isin(own, _ambiguous_samples(rows, arrived))
     arrived, own = arrived[sure], own[sure]
     missing = rows.n_labels - len(own)
     if not len(own):
-        notes.append("no sample has one prediction of its own")
+        notes.append("no sample has exactly one prediction")
         return {}
     order = np.argsort(own)
     known = _score(metric, rows.labels, rows.predictions, arrived[order], own[order])
@@ -158,16 +162,17 @@ def _after_realignment(metric: Metric, rows: _Rows, as_scored: float, notes: lis
             notes.append(f"unchanged although {rows.wrong:,} rows are wrong")
         return {"realigned": known, "difference": difference}
     if not sure.all():
-        notes.append(f"{np.count_nonzero(~sure):,} samples were predicted more than once, and not alike")
+        notes.append(f"{np.count_nonzero(~sure):,} samples were predicted more than once, with different values")
     if not metric.row_mean:
-        notes.append(f"{missing:,} samples have no prediction of their own: no bound of this metric is known")
+        notes.append(f"{missing:,} samples have no prediction: no bound of this metric is known")
         return {"of_those_predicted": known}
+    # Each missing row adds a value between 0 and 1 to the sum.
     lowest = known * len(own) / rows.n_labels
     return {"of_those_predicted": known, "at_least": lowest, "at_most": lowest + missing / rows.n_labels}
 
 
 def _ambiguous_samples(rows: _Rows, arrived: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Samples that were predicted more than once, and not alike: which prediction is theirs is not known."""
+    """Samples that were predicted more than once with different values, so that the right one is not known."""
     samples = rows.samples
     if samples is None:
         return np.zeros(0, dtype=np.int64)
@@ -180,10 +185,10 @@ def _ambiguous_samples(rows: _Rows, arrived: NDArray[np.int64]) -> NDArray[np.in
 
 
 def _score(metric: Metric, labels: Any, predictions: Any, rows: Any, samples: Any = None) -> float:
-    return _figure(metric, np.asarray(labels)[rows if samples is None else samples], take(predictions, rows))
+    return _value(metric, np.asarray(labels)[rows if samples is None else samples], take(predictions, rows))
 
 
-def _figure(metric: Metric, labels: Any, predictions: Any) -> float:
+def _value(metric: Metric, labels: Any, predictions: Any) -> float:
     with not_ours():  # the user's function, and what it returned
         number = float(np.mean(np.asarray(metric.function(labels, predictions))))
         if math.isnan(number):

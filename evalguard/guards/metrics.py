@@ -19,11 +19,11 @@ MetricFunction = Callable[[Any, Any], Any]
 SKLEARN = "sklearn:"
 AVERAGES = ("macro", "micro", "weighted")
 AVERAGED_METRICS = ("f1", "precision", "recall", "jaccard")
-# Metrics that score predictions as they are; the others of scikit-learn take classes.
+# These metrics of scikit-learn take scores or probabilities; its other metrics take classes.
 SCORE_METRICS = ("roc_auc", "log_loss", "average_precision", "brier", "top_k", "hinge", "ndcg", "dcg", "d2_")
 
 
-# Means over rows of something between 0 and 1.
+# Means over rows of a value between 0 and 1: only for these can missing rows be bounded.
 ROW_MEANS = (
     "accuracy",
     "binary_accuracy",
@@ -41,7 +41,7 @@ ALIASES = {"acc": "accuracy"}
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A figure of labels and predictions.
+    """A metric of labels and predictions.
 
     Attributes:
         name: For the report.
@@ -76,9 +76,8 @@ def metrics_of(given: Any) -> tuple[Metric, ...]:
     metrics = tuple(_metric(metric, "") for metric in several)
     names = [metric.name for metric in metrics]
     if len(set(names)) < len(names):
-        msg = (
-            f"metrics: expected each name once, found {', '.join(names)}; a mapping of name to metric tells them apart"
-        )
+        found = ", ".join(names)
+        msg = f"metrics: expected each name once, found {found}; use a mapping of name to metric to give each a name"
         raise ConfigError(msg)
     return metrics
 
@@ -96,7 +95,8 @@ def _metric(given: Any, name: str) -> Metric:
 
 
 def _call_metric(function: Any, y_true: Any, y_pred: Any) -> Any:
-    """A plain function, or an object of ``keras.metrics``: a copy, for its state is the caller's."""
+    """Call a plain function, or a copy of an object of ``keras.metrics``, whose state belongs to the caller."""
+    # A Keras metric accumulates over calls (keras 3.15, metrics/metric.py, `update_state`).
     if hasattr(function, "update_state") and hasattr(function, "get_config"):
         function = type(function).from_config(function.get_config())
         function.update_state(y_true, y_pred)
@@ -105,6 +105,7 @@ def _call_metric(function: Any, y_true: Any, y_pred: Any) -> Any:
 
 
 def _keras_function(name: str) -> MetricFunction:
+    # A misspelt name is refused here, before anything is predicted, unless Keras would have to be imported for that.
     if "keras" in sys.modules or "tf_keras" in sys.modules:
         _keras_metric(name)
     return functools.partial(_call_keras_metric, name)
@@ -117,15 +118,18 @@ def _call_keras_metric(name: str, y_true: Any, y_pred: Any) -> Any:
 
 
 def _keras_metric(name: str) -> Any:
-    # That of the models at hand; without any, as in check(), Keras 3. Both give the same figures.
+    # The metrics of the framework that made the models; without a model, as in check(), Keras 3. Both give the same
+    # values.
     backend = importlib.import_module(
         "tf_keras" if "keras" not in sys.modules and "tf_keras" in sys.modules else "keras"
     )
+    # For an unknown name `get` of Keras 3 raises (keras 3.15, metrics/__init__.py), and that of tf_keras returns the
+    # name itself (tf_keras 2.21, metrics/__init__.py).
     try:
         found = backend.metrics.get(name)
     except ValueError:
         found = None
-    if found is None:
+    if found is None or isinstance(found, str):
         known = tuple(
             one for one in dir(backend.metrics) if one[:1].islower() and callable(getattr(backend.metrics, one))
         )
@@ -136,7 +140,7 @@ def _keras_metric(name: str) -> Any:
 
 
 def _kind_of_accuracy(y_true: NDArray[Any], y_pred: NDArray[Any]) -> str:
-    """As ``compile(metrics=["accuracy"])`` chooses (keras 3.15, compile_utils.py)."""
+    """The metric that ``compile(metrics=["accuracy"])`` chooses (keras 3.15, trainers/compile_utils.py)."""
     if y_pred.ndim < 2 or y_pred.shape[-1] == 1:
         return "binary_accuracy"
     one_hot = y_true.ndim == y_pred.ndim and y_true.shape[-1] == y_pred.shape[-1]
@@ -150,6 +154,7 @@ def _sklearn_function(word: str) -> MetricFunction:
     except ImportError as error:
         msg = f"metrics: expected scikit-learn for {word!r}, found it not installed: pip install scikit-learn"
         raise ConfigError(msg) from error
+    # scikit-learn has `f1_score(average="macro")`, but its scorers are called `f1_macro`: both names are taken.
     base, _, average = name.rpartition("_")
     if base in AVERAGED_METRICS and average in AVERAGES:
         function: MetricFunction = functools.partial(getattr(module, f"{base}_score"), average=average)
@@ -164,7 +169,7 @@ def _sklearn_function(word: str) -> MetricFunction:
 
 
 def _classes(y_true: Any, y_pred: Any) -> Any:
-    """Class numbers of probabilities or logits where the labels are class numbers; figures as they are."""
+    """Class numbers of probabilities or logits where the labels are class numbers; other predictions as they are."""
     expected, predicted = np.asarray(y_true), np.asarray(y_pred)
     if expected.dtype.kind not in "iubSUO" or predicted.dtype.kind != "f":
         return predicted
@@ -173,4 +178,5 @@ def _classes(y_true: Any, y_pred: Any) -> Any:
             msg = "the labels are words and the predictions numbers: a callable knows which class is which"
             raise TypeError(msg)
         return predicted.argmax(axis=-1)
+    # The threshold of `BinaryAccuracy` (keras 3.15, metrics/accuracy_metrics.py).
     return (predicted.reshape(len(predicted)) > 0.5).astype(np.int64)

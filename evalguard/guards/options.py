@@ -21,7 +21,7 @@ from evalguard.errors import ArgumentError, ConfigError
 from evalguard.guards.metrics import Metric, metrics_of
 from evalguard.reporting.sink import Sink
 
-# Until 0.2: name of before → name of today. ``mlflow_model`` has no name of its own any more, see ``current_names``.
+# Accepted until 0.2: old name → new name. ``mlflow_model`` became a part of ``mlflow``, see ``current_names``.
 RENAMED = {
     "label": "label_column",
     "labels_from": "labels_argument",
@@ -53,6 +53,7 @@ class MlflowTarget:
 MlflowOption = str | Literal[False] | MlflowTarget
 
 
+# `Unpack` needs a TypedDict, which cannot be derived from a dataclass; tests/guards/test_options.py compares the two.
 class WrapKeywords(TypedDict, total=False):
     """The options of ``GuardOptions`` but ``model``, as keyword arguments: for type checkers and editors."""
 
@@ -88,6 +89,7 @@ class GuardKeywords(WrapKeywords, total=False):
     model: Any
 
 
+# `eq=False`: labels and reference may be arrays, whose `==` is an array.
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False, repr=False)
 class GuardOptions:
     """The options of a guard.
@@ -207,6 +209,7 @@ class GuardOptions:
             ("metric_functions", metrics_of(self.metrics)),
             ("trace_bytes", size_in_bytes(self.trace_memory)),
         ):
+            # The dataclass is frozen, and these are computed from its fields.
             object.__setattr__(self, name, value)
 
     @classmethod
@@ -231,15 +234,12 @@ class GuardOptions:
 
     def given(self) -> dict[str, Any]:
         """The options by name, those with their default left out."""
+        # By identity: comparing an array with `==` gives no truth value.
         defaults = {item.name: item.default for item in fields(self) if item.init}
         return {name: getattr(self, name) for name in defaults if getattr(self, name) is not defaults[name]}
 
     def capture(self, content: Literal["always", "targets"]) -> CaptureOptions:
-        """What is recorded of each batch.
-
-        Args:
-            content: See ``CaptureOptions``.
-        """
+        """What is recorded of each batch; for ``content`` see ``CaptureOptions``."""
         return CaptureOptions(content, self.key, self.drop_key, self.fingerprint, self.pad_value, self.trace_bytes)
 
     @property
@@ -278,6 +278,7 @@ def current_names(given: Mapping[str, Any], stacklevel: int = 4) -> dict[str, An
     if "mlflow_model" in found:
         _warn_renamed("mlflow_model", "mlflow=evalguard.MlflowTarget(model=...)", stacklevel)
         model, run = found.pop("mlflow_model"), found.get("mlflow", "auto")
+        # `mlflow=False` records nothing, so there is no page of a model to name either.
         if model is not None and isinstance(run, str):
             found["mlflow"] = MlflowTarget(run, model)
     return found

@@ -62,7 +62,7 @@ class Outcomes:
     sink_errors: list[SinkError] = field(default_factory=list)
 
     def begin(self) -> None:
-        """Tell the sinks that an evaluation is under way."""
+        """Report to the sinks that an evaluation has begun."""
         for sink in self.sinks:
             self._send(sink.begin, self.name)
 
@@ -81,6 +81,7 @@ class Outcomes:
         self.judged.append(outcome)
         self.keep.append(outcome)
         if self.sinks:
+            # Rendered once: every sink must store the same bytes.
             rendered = artifacts(outcome.report, self._subjects(outcome))
             for sink in self.sinks:
                 self._send(sink.write, outcome.report, rendered)
@@ -89,6 +90,7 @@ class Outcomes:
         """Raise or warn, as the caller asked for."""
         report, policy = outcome.report, self.policy
         if report.verdict is Verdict.FAIL:
+            # A repair that worked is REPAIRED, not FAIL: this one was refused.
             if policy.on_failure in {"raise", "repair"}:
                 raise MisalignmentError(message(report), report=report, predictions=outcome.predictions)
             if policy.on_failure == "warn":
@@ -103,6 +105,7 @@ class Outcomes:
         """What the attestation is about: files, and arrays in memory as they would be saved."""
         subjects = dict(self.files)
         labels, trace = outcome.labels, outcome.trace
+        # Labels read from a file are named by the file's own digest.
         if labels is not None and labels.name not in subjects:
             subjects |= digests.tree_sha256("labels", [labels.values])
         if trace is not None and trace.method in ROW_METHODS:
@@ -111,9 +114,10 @@ class Outcomes:
         return subjects
 
     def _send(self, send: Callable[..., None], *what: Any) -> None:
-        """A sink that fails is part of the outcome; it changes no verdict and stops nothing."""
+        """Call a sink; its failure is recorded and warned about, and changes no verdict."""
         try:
             send(*what)
+        # Only what a sink raises on purpose: a defect in a user's own sink must be visible.
         except SinkError as error:
             self.sink_errors.append(error)
             warnings.warn(str(error), EvalGuardWarning, stacklevel=stacklevel())

@@ -1,4 +1,4 @@
-"""Rows of what ``predict`` returned: an array, or a nest of them, one per output."""
+"""Rows of what ``predict`` returned: an array, or a tree of them, one per output."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from evalguard.core.judge import Judgement
 from evalguard.core.trace import Int64
 from evalguard.data import tree
 
-# Model.predict's own default (keras 3.15, trainer.py).
+# The default of Model.predict (keras 3.15, trainers/data_adapters/array_data_adapter.py; tf_keras 2.21,
+# engine/data_adapter.py).
 KERAS_BATCH_SIZE = 32
 
 
@@ -23,7 +24,7 @@ class Repaired:
     """Predictions in label order.
 
     Attributes:
-        predictions: Same nest and types, one row for each label.
+        predictions: Same structure and types, one row for each label.
         steps: How many rows were ``moved``, ``duplicates``, ``padding``,
             ``predicted_again``.
     """
@@ -45,6 +46,7 @@ def join_results(results: list[Any]) -> Any:
     """Results of several calls as one, output by output; None where that cannot be."""
     if len(results) == 1:
         return results[0]
+    # Rows of different shapes, as with padded sequences, cannot be one array; neither can ragged tensors.
     parts = [tree.leaves(result) for result in results]
     shapes = {
         tuple(np.shape(leaf)[1:] for leaf in part) for part in parts if not any(hasattr(x, "row_splits") for x in part)
@@ -56,6 +58,8 @@ def join_results(results: list[Any]) -> Any:
 
 
 def _rows(leaf: Any, rows: Int64) -> Any:
+    # Keras does not convert ragged outputs to NumPy (keras 3.15, backend/tensorflow/trainer.py,
+    # `convert_to_np_if_not_ragged`).
     if hasattr(leaf, "row_splits"):
         return sys.modules["tensorflow"].gather(leaf, rows)
     if isinstance(leaf, np.ndarray):
@@ -69,6 +73,7 @@ def equal_rows(result: Any, first: Int64, second: Int64) -> bool:
     for leaf in tree.leaves(result):
         if not isinstance(leaf, np.ndarray):
             return False
+        # NumPy has no `equal_nan` for text and objects.
         equal_nan = leaf.dtype.kind in "fc"
         if not np.array_equal(leaf[first], leaf[second], equal_nan=equal_nan):
             return False
@@ -82,6 +87,7 @@ def repaired(
     plan = repair.plan(judgement.samples_array, n_labels)
     if plan.refused:
         return plan.refused
+    # Dropout at prediction time, or a key used twice: which of the two rows is right is not known.
     if not equal_rows(result, plan.duplicates, plan.firsts):
         return f"{plan.duplicates.size} rows repeat a sample and some have other predictions"
     missing = plan.missing
@@ -89,6 +95,7 @@ def repaired(
         return f"{missing.size} samples were never predicted, and this kind of source cannot be asked for them again"
     if any(not isinstance(leaf, np.ndarray) and not hasattr(leaf, "row_splits") for leaf in tree.leaves(result)):
         return "the predictions are of a kind whose rows cannot be moved"
+    # -1 marks a missing sample. Row 0 stands in for it until `_put` overwrites it.
     rows = np.where(plan.take < 0, 0, plan.take)
     ordered = take(result, rows)
     if missing.size and predict_again is not None:
@@ -112,7 +119,7 @@ def predict_rows(predict: Callable[[Any], Any], source: Any, rows: Int64, size: 
     """Predictions of some rows, computed in the batches that they would have been in.
 
     A batch of another size may round differently, so whole batches are
-    predicted and the rows wanted are taken from them.
+    predicted and the requested rows are taken from them.
     """
     total = tree.n_rows(source) or 0
     batches = np.unique(rows // size)

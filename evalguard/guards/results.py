@@ -48,6 +48,7 @@ class Results:
     def keys(self) -> NDArray[Any] | None:
         """Key of each returned row, shape ``(n,)``; None where keys are not known."""
         outcome = self._last()
+        # Without keys of the labels, the stream's own keys still name the rows.
         if outcome.labels is None or outcome.labels.keys is None:
             return outcome.trace.keys if outcome.trace is not None else None
         keys: NDArray[Any] | None = in_order(outcome.labels.keys, self.index)
@@ -95,5 +96,6 @@ def in_order(values: NDArray[Any], index: NDArray[np.int64] | None) -> Any:
     rows = values[np.where(known, index, 0)]
     if known.all():
         return rows
+    # Masked and not NaN: labels may be integers or text, which have no NaN.
     mask = np.broadcast_to(~known.reshape(-1, *[1] * (rows.ndim - 1)), rows.shape)
     return np.ma.MaskedArray(rows, mask=mask)

@@ -87,8 +87,9 @@ class Session:
         try:
             bound = inspect.signature(original).bind(model, *args, **kwargs)
         except TypeError:
-            # Keras' own error for wrong arguments, from Keras.
+            # Wrong arguments: Keras raises the error that the caller knows.
             return original(model, *args, **kwargs)
+        # `evaluate()` has a default for `x` (keras 3.15, trainers/trainer.py): Keras refuses it itself.
         if "x" not in bound.arguments:
             return original(model, *args, **kwargs)
         source = bound.arguments["x"]
@@ -100,32 +101,36 @@ class Session:
             capture=self._capture_of(source, method),
             watch=self._fail_fast(method, source),
         )
+        # One batch of a loop answers the labels only together with the others, when the entry ends.
         if method in BATCH_METHODS:
             self.batches.append(call)
             return call.predictions
         self.calls.append(call)
         if self.policy.scope == "session":
             return call.predictions
+        # Labels that come late: the call waits in `self.calls`, and its rows are returned unjudged.
         labels = self._labels(last=False)
         return call.predictions if labels is None else self._conclude([self.calls.pop()], labels)
 
     def _capture_of(self, source: Any, method: str) -> CaptureOptions:
         """What is recorded of this source."""
         capture = self.capture
-        # The key of an image iterator is the name of the file, which is nowhere in its batches.
+        # The key of an image iterator is the file name, which is not in its batches; the probe reads it.
         if isinstance(capture.key, str) and file_names(source) is not None:
             capture = replace(capture, key=None, drop_key=False)
-        # A position says nothing where rows come in any order, or in a batch of a loop.
+        # Sampling identifies a row by its position. Neither `evaluate`, whose rows may come in any order, nor one batch
+        # of a loop has positions that mean a label row.
         if self.policy.sampling is not None and method == "predict" and self._labels(last=False) is not None:
             capture = replace(capture, sampling=self.policy.sampling)
         return capture
 
     def _fail_fast(self, method: str, source: Any) -> FailFastCheck | None:
-        """The check that stops a call which cannot become right any more."""
+        """The check that stops a call at the first proof of a fault."""
         labels = self._labels(last=False) if self.policy.fail_fast else None
         if labels is None or method not in {"predict", "evaluate"} or other_files(source, labels) is not None:
             return None
 
+        # Called at the first batch: how the reference must be cast is not known before.
         def known(recorder: Recorder) -> LabelTable:
             if self.judge.reference is None or not recorder.specs:
                 return labels
@@ -134,18 +139,21 @@ class Session:
         return FailFastCheck(known, ordered=method in ROW_METHODS, padding=self.policy.padding == "trim")
 
     def _fit(self, model: Any, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """Training is not judged, nor is its validation, unless that is of the very samples of the labels."""
+        """Run ``fit``; judge its validation only where that uses exactly the samples of the labels."""
+        # Without a reference the rows of a validation have no identity to compare, so `fit` runs unobserved.
         if self.capture.content != "always":
             return original(model, *args, **kwargs)
         epochs = FitValidations(model, self.capture)
         history = epochs.fit(original, args, kwargs)
         try:
             own = self._validates_on_our_samples(epochs)
-        except Exception as error:  # noqa: BLE001 - must not cost the training
+        except Exception as error:  # noqa: BLE001 - must not stop the training
             swallow(error)
             own = False
         if own:
             report = judge_fit(epochs, self.policy, f"{self.judge.name} validation")
+            # The caller asked about predictions: of a validation only a FAIL is reported. It is raised at the end of
+            # the block, so that nothing trained is lost.
             if report.verdict is Verdict.FAIL:
                 outcome = Outcome(report, None, None, history)
                 self.outcomes.record(outcome)
@@ -156,6 +164,7 @@ class Session:
         """Whether the first validation was scored on all samples of the labels, by what they contain."""
         if len(epochs.validations) < 2:
             return False
+        # In any order: a validation returns metrics, not rows.
         first = replace(epochs.validations[0].trace, ordered=False)
         labels, _ = self.judge.with_reference(self._labels(last=False), epochs.recorders[0], first)
         report = judge(first, labels, self.policy).report
@@ -163,6 +172,7 @@ class Session:
 
     def end(self) -> None:
         """Judge what has not been judged yet: sessions, batch by batch calls, and calls whose labels came late."""
+        # The caller has the rows of everything that is judged from here on: no repair, no cutting of padding.
         self.judge.returned = True
         labels = self._labels(last=True)
         nothing_judged = not self.outcomes.judged
@@ -196,10 +206,13 @@ class Session:
 
     def _without_warm_up(self, calls: list[GuardedCall], labels: LabelTable | None, alone: bool) -> list[GuardedCall]:
         """Calls ``model(x)`` that answer the labels: the first may have been made to build a model or to warm it up."""
+        # Keras builds a subclassed model at its first call (keras 3.15, layers/layer.py, `__call__`), so a loop may
+        # begin with a call on dummy rows. That call is left out only if its rows are foreign and the other calls answer
+        # all labels.
         first, rest = calls[0], sum(call.trace.n_rows for call in calls[1:])
         try:
             known, _ = self.judge.with_reference(labels, first.recorder, first.trace)
-        except Exception as error:  # noqa: BLE001 - reported when they are judged
+        except Exception as error:  # noqa: BLE001 - judging reports it
             swallow(error)
             return calls
         if len(calls) == 1 and not alone and first.trace.n_rows < len(known):
@@ -217,6 +230,7 @@ class Session:
         labels = self.find_labels(last)
         if labels is not None or not last or self.judge.reference is not None:
             return labels
+        # An image iterator lists the classes of its files. With several sources, the labels are those of the first.
         own_labels = [self.labels_of_source(call.source) for call in self.calls]
         if own_labels and own_labels[0] is not None:
             return own_labels[0]
@@ -234,8 +248,9 @@ class Session:
         try:
             outcome = self.judge.judge(calls, labels, result, start)
         except LabelsError:
+            # The caller's mistake, not an error of evalguard: it is raised before anything is recorded.
             raise
-        except Exception as error:  # noqa: BLE001 - an error of our own must not cost the predictions, nor be a PASS
+        except Exception as error:  # noqa: BLE001 - an internal error must neither cost the predictions nor be a PASS
             reason = f"evalguard could not judge this call: {swallow(error)}"
             outcome = Outcome(self.judge.unproven(labels, reason), None, labels, result)
         self.outcomes.finish(outcome)

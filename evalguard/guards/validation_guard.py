@@ -21,7 +21,7 @@ from evalguard.reporting.sink import Sink
 
 P = ParamSpec("P")
 R = TypeVar("R")
-# No repair: what was validated cannot be put right.
+# No repair: a validation that has run cannot be repaired.
 OnDrift = Literal["raise", "warn", "record"]
 
 
@@ -94,8 +94,9 @@ class ValidationGuard:
         output: str | Path | None = None,
         sinks: Sequence[Sink] = (),
     ) -> None:
-        if str(on_failure) == "repair":  # where nobody checks types
-            msg = "on_failure: expected raise, warn or record; found 'repair': what was validated cannot be put right"
+        # `GuardOptions` allows it, and callers without a type checker may pass it.
+        if str(on_failure) == "repair":
+            msg = "on_failure: expected raise, warn or record; found 'repair': validations cannot be repaired"
             raise ConfigError(msg)
         self._options = GuardOptions(
             require=require,
@@ -152,6 +153,8 @@ class ValidationGuard:
         Raises:
             ConfigError: Always; Keras calls this first for each entry of ``callbacks``.
         """
+        # Without this method Keras would raise an AttributeError (keras 3.15, callbacks/callback_list.py, `set_model`),
+        # which does not say what to pass instead.
         del model
         msg = "callbacks: expected [guard.callback()], found the ValidationGuard itself"
         raise ConfigError(msg)

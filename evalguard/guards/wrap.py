@@ -13,6 +13,8 @@ from evalguard.guards.options import GuardOptions, WrapKeywords
 WRAPPED = ("predict", "evaluate", "predict_on_batch", "test_on_batch")
 
 
+# Not a subclass of `keras.Model`: its `__setattr__` tracks every layer that is assigned (keras 3.15, layers/layer.py),
+# so the wrapped model would become a layer of this one, with its weights counted there.
 class GuardedModel:
     """A model whose ``predict`` and ``evaluate`` are guarded; everything else is the model's own.
 
@@ -36,13 +38,14 @@ class GuardedModel:
         @functools.wraps(value)
         def guarded(*args: Any, **kwargs: Any) -> Any:
             with self.guard:
-                # Looked up again, now that the guard is active.
+                # Looked up again: the patch of the class exists only while the guard is active.
                 return getattr(self._model, name)(*args, **kwargs)
 
         return guarded
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the model itself, unguarded."""
+        # Python looks up special methods on the class, so `__getattr__` does not pass this one through.
         return self._model(*args, **kwargs)
 
     @property
@@ -63,7 +66,7 @@ def wrap(model: Any, **options: Unpack[WrapKeywords]) -> GuardedModel:
         **options: Those of ``evalguard.GuardOptions``, but for ``model``.
 
     Returns:
-        A model to use in place of this one; its ``report`` is that of the last
+        A model to use instead of this one; its ``report`` is that of the last
         call. ``predict_on_batch`` and ``test_on_batch`` are guarded too, each
         call by itself.
 

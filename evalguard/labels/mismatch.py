@@ -18,12 +18,12 @@ def explain_mismatch(reference: Reference, fed: Any, fed_specs: Sequence[LeafSpe
 
     Args:
         reference: What the rows were compared with.
-        fed: First row that the model was fed, as a nest of arrays with one row.
-        fed_specs: How the fed inputs looked.
+        fed: First row that the model was fed, as a tree of arrays with one row.
+        fed_specs: Shapes and dtypes of the fed inputs.
     """
     first = next(iter(reference.chunks()), None)
     if first is None:
-        return "no row of the stream has a fingerprint of the manifest; made of other inputs, or preprocessed otherwise"
+        return "no row of the stream is in the manifest, which was made of other inputs or with other preprocessing"
     _, specs = row_fingerprints(first)
     if len(specs) != len(fed_specs):
         return f"the model is fed {len(fed_specs)} inputs, the reference has {len(specs)}"
@@ -50,7 +50,7 @@ def _value_difference(first: Any, fed: Any, specs: Sequence[LeafSpec], fed_specs
             return (
                 f"input {number}, row 0: {differs.size} of {other.size} values differ; the first, at {at}, is "
                 f"{other[at]!s} as fed ({fed_specs[number]}) and {mine[at]!s} in the reference ({specs[number]}). "
-                "Two readings of the reference agree, so it looks like another preprocessing, "
-                "or a row order without a single sample in its place"
+                "Two readings of the reference agree, so the preprocessing differs, "
+                "or the row order leaves no sample at its own index"
             )
-    return "the inputs look alike, but no row of the stream is in the reference"
+    return "the first rows are equal, but no row of the stream is in the reference"

@@ -24,7 +24,7 @@ class Reference:
     """Inputs in label order, fingerprinted as the model is fed them.
 
     Args:
-        source: Arrays, tensors or nests of them; a callable from a sample
+        source: Arrays, tensors or trees of them; a callable from a sample
             index to one sample; a callable without arguments that gives a new
             generator of batches; a PyDataset or ``tf.data.Dataset`` read once
             in order.
@@ -60,7 +60,7 @@ class Reference:
         return np.concatenate(parts), specs
 
     def sampled(self, sampling: Sampling, like: Sequence[LeafSpec] = ()) -> SampledRows:
-        """Fingerprints of the samples that are chosen by their place; where it can be told, no other is asked for."""
+        """Fingerprints of the samples chosen by position; a source with random access reads only those."""
         draw = RowSampler(sampling)
         if self._by_index() or self._by_row():
             total = self._n_samples() if self._by_index() else tree.n_rows(as_rows(self.source)) or 0
@@ -133,9 +133,9 @@ class Reference:
 class KnownReference(Reference):
     """Fingerprints that were made before: a manifest, or collected labels."""
 
-    def __init__(self, rows: UInt64, spec: tuple[str, ...]) -> None:
+    def __init__(self, rows: UInt64) -> None:
         super().__init__(None, len(rows))
-        self._rows, self._spec = rows, spec
+        self._rows = rows
 
     def fingerprints(self, like: Sequence[LeafSpec] = ()) -> tuple[UInt64, tuple[LeafSpec, ...]]:
         """As they were made; nothing is left to be cast."""

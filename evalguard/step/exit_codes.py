@@ -10,10 +10,10 @@ from evalguard.core.report import Report
 
 
 class DescribedCode(IntEnum):
-    """A number and the sentence that says what it means.
+    """A number and a sentence with its meaning.
 
     Attributes:
-        meaning: As ``--help`` and docs/exit-codes.md say it.
+        meaning: The text in ``--help`` and docs/exit-codes.md.
     """
 
     meaning: str
@@ -27,10 +27,10 @@ class DescribedCode(IntEnum):
 
 
 class ExitCode(DescribedCode):
-    """Of every command but those below."""
+    """Exit codes of every command except those below."""
 
     GOOD = 0, "PASS or REPAIRED"
-    # Python ends with 1 after any exception: `guarded` must catch them all, or a crash would say FAIL.
+    # Python exits with 1 after any exception: `guarded` must catch all of them, or a crash would mean FAIL.
     FAIL = 1, "FAIL"
     USAGE = 2, "usage, configuration or unreadable input"
     NOT_JUDGED = 3, "could not judge: UNPROVEN, the evaluation itself raised, or it was interrupted"
@@ -38,31 +38,31 @@ class ExitCode(DescribedCode):
 
 
 class GateExit(DescribedCode):
-    """Of ``evalguard gate``."""
+    """Exit codes of ``evalguard gate``."""
 
     OPEN = 0, "open: every evaluation in question is proven"
     CLOSED = 1, "closed: one is not, or there is none"
     USAGE = 2, "usage, or what is asked about does not exist"
-    NO_ANSWER = 3, "MLflow could not be asked: nothing is known, so do not promote"
+    NO_ANSWER = 3, "MLflow could not be queried: nothing is known, so do not promote"
     NOT_TAGGED = 4, "open, but the model version could not be tagged"
 
 
 class ViewExit(DescribedCode):
-    """Of ``evalguard view``."""
+    """Exit codes of ``evalguard view``."""
 
     PRINTED = 0, "printed"
     USAGE = 2, "usage, or there is no such experiment"
-    NO_ANSWER = 3, "MLflow could not be asked"
+    NO_ANSWER = 3, "MLflow could not be queried"
 
 
 class DoctorExit(DescribedCode):
-    """Of ``evalguard doctor``."""
+    """Exit codes of ``evalguard doctor``."""
 
     HEALTHY = 0, "nothing needs attention"
     PROBLEM = 1, "something needs attention"
 
 
-# Of several evaluations, the one that decides comes first.
+# Most important first: the first of these codes among several evaluations is the exit code of all.
 WORST_FIRST = (ExitCode.USAGE, ExitCode.FAIL, ExitCode.NOT_JUDGED, ExitCode.NOT_LOGGED, ExitCode.GOOD)
 
 

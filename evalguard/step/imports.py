@@ -1,4 +1,4 @@
-"""``module:function`` of a step file: found, and called."""
+"""Find and call the ``module:function`` entries of a step file."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from evalguard.step.config.sections import Call
 
 
 def import_function(name: str, where: str) -> Any:
-    """What ``module:function`` names.
+    """The object that ``module:function`` names.
 
     Raises:
-        ConfigError: There is no such module or function, or importing it failed.
+        ConfigError: The module or function does not exist, or importing it failed.
     """
     module_name, _, function_name = name.partition(":")
     try:
@@ -37,10 +37,10 @@ def import_function(name: str, where: str) -> Any:
 
 
 def call_function(named: Call, where: str) -> Any:
-    """What the named function gives.
+    """The return value of the named function.
 
     Raises:
-        ConfigError: There is no such function, or it raised.
+        ConfigError: The function does not exist, or it raised.
     """
     function = import_function(named.call, f"{where}.call")
     try:
@@ -51,10 +51,10 @@ def call_function(named: Call, where: str) -> Any:
 
 
 def import_by_name(given: Sequence[str] | Mapping[str, str] | None, where: str) -> dict[str, Any]:
-    """Name → what ``module:name`` names; one of a list is called by the last part of its name.
+    """Name → object of ``module:name``; an entry of a list is called by the last part of its name.
 
     Raises:
-        ConfigError: There is no such module or name, or two of a list are called the same.
+        ConfigError: The module or name does not exist, or two entries of a list have the same name.
     """
     if isinstance(given, Mapping):
         return {name: import_function(each, where) for name, each in given.items()}
@@ -62,7 +62,7 @@ def import_by_name(given: Sequence[str] | Mapping[str, str] | None, where: str) 
     for each in given or ():
         name = each.rpartition(":")[2].rpartition(".")[2]
         if name in named:
-            msg = f"{where}: expected each name once, found {name!r} again; a mapping of names tells them apart"
+            msg = f"{where}: expected each name once, found {name!r} again; use a mapping to give them different names"
             raise ConfigError(msg)
         named[name] = import_function(each, where)
     return named

@@ -1,4 +1,4 @@
-"""The MLflow run of a step: found, or made and ended."""
+"""The MLflow run of a step: an existing one, or a new one that the step terminates."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class MlflowRun:
     """Where the verdict is recorded.
 
     Attributes:
-        sink: Writes to the run; None where nothing is recorded.
-        problem: Why nothing is recorded although it should be; empty if it is.
-        status: Status that a run of our own ends in.
+        sink: Writes to the run; None if nothing is recorded.
+        problem: The error that prevents recording; empty if there is none.
+        status: Final status of a run that the step created.
     """
 
     sink: MlflowSink | None = None
@@ -34,7 +34,7 @@ class MlflowRun:
 
 
 def store_of(step: Step, base: Path) -> str | None:
-    """The store that a step file names, its path relative to the file; None where it names none."""
+    """The store that a step file names, with its path relative to the file; None if it names none."""
     given = step.mlflow.tracking_uri
     path = sqlite_path(given) if given is not None else None
     if path is None or path.is_absolute() or str(path) in {"", ".", ":memory:"}:
@@ -43,7 +43,7 @@ def store_of(step: Step, base: Path) -> str | None:
 
 
 def _run_of(step: Step, store: str | None) -> str | None:
-    """A run that is there already: of the file, or of ``mlflow run``, which is in the store of the environment."""
+    """An existing run: that of the file, or that of ``mlflow run``, which is in the store of the environment."""
     import mlflow
 
     if step.mlflow.run_id is not None:
@@ -54,7 +54,7 @@ def _run_of(step: Step, store: str | None) -> str | None:
 
 @contextlib.contextmanager
 def recording(step: Step, store: str | None) -> Iterator[MlflowRun]:
-    """A run of our own where none is named; it is always terminated.
+    """A new run if none is named; it is always terminated.
 
     A run of ``mlflow run`` (``MLFLOW_RUN_ID``) or of the file is somebody
     else's: it is written to and its status left alone.
@@ -84,7 +84,7 @@ def recording(step: Step, store: str | None) -> Iterator[MlflowRun]:
 
 
 def _model(step: Step) -> str | None:
-    """The model as a record names it; an alias or a run may mean another one tomorrow."""
+    """The model as a record names it; empty for an alias or a run, which may refer to another model later."""
     uri = step.model.uri if isinstance(step.model, ModelUri) else ""
     name, _, version = uri.removeprefix("models:/").partition("/")
     fixed = uri.startswith("models:/") and (version.isdigit() or (name.startswith("m-") and not version))
@@ -92,7 +92,7 @@ def _model(step: Step) -> str | None:
 
 
 class _OwnRun:
-    """A run made for one evaluation. Nobody waits longer than the deadline for a server."""
+    """A run for one evaluation. No call waits for the server longer than the deadline."""
 
     def __init__(self, step: Step, store: str | None) -> None:
         import mlflow
@@ -103,7 +103,7 @@ class _OwnRun:
         self._run_id = ""
 
     def create(self) -> str:
-        """Make the run.
+        """Create the run.
 
         Raises:
             SinkError: The store did not do it, or not in time.
@@ -117,7 +117,7 @@ class _OwnRun:
         self._run_id = self._client.create_run(experiment, run_name=self._step.name).info.run_id
 
     def end(self, status: str) -> None:
-        """Terminate the run; a server that is gone by now has other troubles."""
+        """Terminate the run; an error of the server is ignored, because the verdict is decided."""
         with contextlib.suppress(SinkError):
             self._do(lambda: self._client.set_terminated(self._run_id, status), "could not end the run")
 

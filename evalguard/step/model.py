@@ -16,7 +16,7 @@ from evalguard.step.imports import call_function, import_by_name
 from evalguard.tracking.client import redacted_uri
 
 TRACKING_URI = "MLFLOW_TRACKING_URI"
-# What Keras 3.15 says of a class or function that it does not know (serialization_lib.py, legacy/serialization.py).
+# Error texts of Keras 3.15 for an unknown class or function (serialization_lib.py, legacy/serialization.py).
 _UNKNOWN = re.compile(r"(?:Could not locate \w+ |Unknown \w+: )'(?:[^'>]*>)?(?P<name>\w+)'")
 _MODULE = re.compile(r"Full object config: \{'module': '(?P<module>[\w.]+)'")
 
@@ -25,12 +25,12 @@ def open_model(model: Model, base: Path, store: str | None = None) -> Any:
     """The model.
 
     Args:
-        model: What the step file says.
+        model: The section of the step file.
         base: Folder that paths are relative to.
-        store: MLflow's store, where the file names one.
+        store: MLflow's store, if the file names one.
 
     Raises:
-        ConfigError: It cannot be loaded, or is no Keras model.
+        ConfigError: It cannot be loaded, or is not a Keras model.
     """
     if isinstance(model, Call):
         loaded = call_function(model, "model")
@@ -48,7 +48,7 @@ def open_model(model: Model, base: Path, store: str | None = None) -> Any:
 
 @contextlib.contextmanager
 def _known(model: ModelPath | ModelUri) -> Iterator[None]:
-    """Keras knows the custom objects that are named; afterwards it has forgotten them."""
+    """Register the named custom objects with Keras for the duration of the block."""
     objects = import_by_name(model.custom_objects, "model.custom_objects")
     if not objects:
         yield
@@ -60,7 +60,7 @@ def _known(model: ModelPath | ModelUri) -> Iterator[None]:
 
 
 def remedy(error: Exception) -> str:
-    """The line that makes an unknown class known; empty where that is not what went wrong."""
+    """The line of the step file that fixes an unknown class; empty for any other error."""
     said = str(error)
     unknown = _UNKNOWN.search(said)
     if unknown is None:
@@ -68,7 +68,7 @@ def remedy(error: Exception) -> str:
     module = _MODULE.search(said, unknown.end())
     name = module["module"] if module is not None and module["module"] != "builtins" else "your_module"
     return (
-        f"the model holds {unknown['name']!r}, which Keras does not know; say where it is: "
+        f"the model holds {unknown['name']!r}, which Keras does not know; name its module: "
         f"model.custom_objects: ['{name}:{unknown['name']}']"
     )
 
@@ -90,7 +90,7 @@ def _of_path(model: ModelPath, path: Path) -> Any:
     try:
         return keras.saving.load_model(path, safe_mode=model.safe_mode)
     except Exception as error:
-        # Whatever a foreign file makes Keras raise, it could not be loaded.
+        # Any exception: a foreign file can make Keras raise anything.
         msg = f"model.path: {path} could not be loaded by Keras {keras.__version__}: {remedy(error) or error}"
         raise ConfigError(msg) from error
 
@@ -109,7 +109,7 @@ def _saved_model(model: ModelPath, path: Path) -> Any:
         msg = f"model.path: {path} could not be loaded by TensorFlow {tf.__version__}: {error}"
         raise ConfigError(msg) from error
     signatures = list(saved.signatures)
-    # `model.export()` offers its outputs as they are under `serve`, as a dict under the signature.
+    # `model.export()` returns the outputs unchanged under `serve`, and as a dict under the signature.
     endpoint = model.endpoint or next((name for name in ("serve", "serving_default") if name in signatures), None)
     if endpoint not in signatures:
         msg = f"model.endpoint: expected one of {', '.join(signatures) or 'none at all'}; found {endpoint!r}"
@@ -143,11 +143,12 @@ def _of_mlflow(uri: str, store: str | None) -> Any:
 
 @contextlib.contextmanager
 def _tracking_store(store: str | None) -> Iterator[None]:
-    """Within the block MLflow asks this store; afterwards it and the environment are as before."""
+    """Let MLflow use this store within the block; afterwards restore its state and the environment."""
     if store is None:
         yield
         return
-    # Loading a model takes no tracking URI, and the public `set_tracking_uri` cannot say what was set before.
+    # `load_model` has no parameter for a tracking URI, and the public API cannot return what was set before
+    # `set_tracking_uri`.
     from mlflow.tracking._tracking_service.utils import _use_tracking_uri
 
     before = os.environ.get(TRACKING_URI)

@@ -1,4 +1,4 @@
-"""What a step file names, opened: model, data, labels, reference."""
+"""Open what a step file names: model, data, labels, reference."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from evalguard.step.model import open_model
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Opened:
-    """What a step names, loaded.
+    """The loaded objects of a step.
 
     Attributes:
         step: The step.
@@ -30,8 +30,8 @@ class Opened:
         model: The model.
         stream: The data.
         labels: The labels, in label order.
-        reference: Inputs in label order, or None.
-        arguments: Those of ``predict``.
+        reference: Inputs in label order; None if the step names no reference.
+        arguments: Arguments of ``predict``.
     """
 
     step: Step
@@ -44,10 +44,10 @@ class Opened:
 
 
 def open_step(step: Step, base: Path) -> Opened:
-    """Load all that a step names; what is cheapest to find wrong comes first.
+    """Load everything that a step names, the cheapest checks first.
 
     Raises:
-        ConfigError: Something it names cannot be used.
+        ConfigError: Something that it names cannot be used.
         LabelsError: The labels cannot be used.
     """
     labels = read_labels(step.labels, step.data, base)
@@ -67,7 +67,7 @@ def _label_columns(step: Step) -> tuple[str, ...]:
 
 
 def _of_stream(step: Step, stream: InputStream) -> Labels:
-    """The stream's own y, by a pass of its own."""
+    """The stream's own y, collected in a separate pass."""
     own_labels = Labels.of_source(stream.source)
     if own_labels is not None and own_labels.values is not None:
         return own_labels
@@ -75,12 +75,12 @@ def _of_stream(step: Step, stream: InputStream) -> Labels:
     again = (lambda: call_function(data, "data")) if isinstance(data, Call) else None
     source = again if again is not None and kinds.is_generator(stream.source) else stream.source
     if kinds.is_arrays(source):
-        msg = "labels.from: expected a stream with y in it, found arrays alone; name a target, or a file of labels"
+        msg = "labels.from: expected a stream with y, found arrays without y; name a target, or a file of labels"
         raise ConfigError(msg)
     function = None if checks.fingerprint is None else import_function(checks.fingerprint, "checks.fingerprint")
     labels = Labels.collect(source, key=checks.key, fingerprint=function, pad_value=checks.pad_value, name="the stream")
     if labels.values is None:
-        msg = "labels.from: expected a stream with y in it, found none; name a target, or a file of labels"
+        msg = "labels.from: expected a stream with y, found none; name a target, or a file of labels"
         raise ConfigError(msg)
     return labels
 
@@ -103,7 +103,7 @@ def _reference(step: Step, base: Path, size: int, key: str | None) -> Any:
 
 
 def _arguments(step: Step, stream: InputStream, model: Any) -> dict[str, Any]:
-    """Arguments of ``predict``; what this source cannot be given is an error, never left out silently.
+    """Arguments of ``predict``; an argument that the source does not accept is an error.
 
     Raises:
         ConfigError: An option does not apply to this source.
@@ -113,7 +113,7 @@ def _arguments(step: Step, stream: InputStream, model: Any) -> dict[str, Any]:
     if section.batch_size is not None and kinds.is_arrays(source):
         arguments["batch_size"] = section.batch_size
     elif section.batch_size is not None and not stream.ours and _has_batches(source):
-        msg = f"predict.batch_size: expected arrays, found {_type(source)}, which makes batches of its own"
+        msg = f"predict.batch_size: expected arrays, found {_type(source)}, which makes its own batches"
         raise ConfigError(msg)
     queue = {
         name: value
@@ -133,7 +133,7 @@ def _arguments(step: Step, stream: InputStream, model: Any) -> dict[str, Any]:
 
 
 def _has_batches(source: Any) -> bool:
-    """Whether it is known to make batches itself; what is not known at all, the guard refuses in its own words."""
+    """Whether the source is known to make its own batches; the guard rejects unknown sources."""
     kinds_of_batches = (
         kinds.is_pydataset,
         kinds.is_sequence,
@@ -149,5 +149,5 @@ def _type(source: Any) -> str:
 
 
 def is_tf_keras_model(model: Any) -> bool:
-    """Whether it is a model of tf_keras, not of Keras 3."""
+    """Whether the model is one of tf_keras, not of Keras 3."""
     return any(parent.__module__.partition(".")[0] == "tf_keras" for parent in type(model).__mro__)

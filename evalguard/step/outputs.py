@@ -1,4 +1,4 @@
-"""Files of a step beside its reports: each is written whole or not at all."""
+"""Files of a step beside its reports; each is written completely or not at all."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ REPORT = "report.json"
 
 
 def clear(directory: Path) -> None:
-    """Take away what an earlier run left: it must not pass for this one's.
+    """Remove the files of an earlier run, so that they are not taken for results of this one.
 
     Raises:
-        ConfigError: It cannot be taken away.
+        ConfigError: A file cannot be removed.
     """
     try:
         FileSink(directory).begin("")
@@ -31,7 +31,7 @@ def clear(directory: Path) -> None:
 
 
 def write_metrics(report: Report, path: Path) -> None:
-    """The figures of a report, beside its verdict, for tools that read nothing else.
+    """Write ``metrics.json``: the metrics of a report and its verdict, for other tools.
 
     Raises:
         SinkError: It could not be written.
@@ -41,7 +41,7 @@ def write_metrics(report: Report, path: Path) -> None:
 
 
 def write_predictions(guard: Guard, path: Path) -> None:
-    """A table of the last call: row, sample, key, y_true and prediction columns, in the order handed back.
+    """A table of the last call: row, sample, key, y_true and prediction columns, in the order returned.
 
     ``y_true`` is the label of the sample that the row is, so each row is true
     by itself whatever the verdict, which stands in the file's metadata.

@@ -1,4 +1,4 @@
-"""What a step would do, checked as far as it goes without predicting."""
+"""What a step would do, checked as far as possible without predicting."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from evalguard.step.opened import Opened, is_tf_keras_model, open_step
 
 @dataclass(frozen=True, slots=True)
 class StepPlan:
-    """What would happen.
+    """What a step would do.
 
     Attributes:
         name: Name of the evaluation.
-        proof: Strongest proof that can be foreseen.
-        text: For a terminal.
+        proof: Strongest proof that can be expected.
+        text: The plan for a terminal.
     """
 
     name: str
@@ -38,7 +38,7 @@ def plan_all(path: Path, settings: Settings | None = None) -> Iterator[StepPlan]
     """The plans of a step file's evaluations.
 
     Raises:
-        ConfigError: Something is wrong with the file or with what it names.
+        ConfigError: The file, or something that it names, is wrong.
         LabelsError: The labels cannot be used.
     """
     base = path.resolve().parent
@@ -56,7 +56,7 @@ def _plan(step: Step, opened: Opened) -> StepPlan:
     required = Proof(step.checks.require)
     weak = proof < required and not why.startswith("unknown")
     lines = [
-        f"{step.name}: nothing wrong was found; nothing was predicted",
+        f"{step.name}: the step file and its inputs are valid; nothing was predicted",
         f"  model    {type(opened.model).__name__}, {opened.model.count_params():,} parameters",
         f"  data     {type(opened.stream.source).__name__.lstrip('_')}, rows: {rows}, inputs {_shapes(x)}",
         f"  labels   {opened.labels.name}, {len(opened.labels):,} rows{_keys(opened.labels)}",
@@ -76,7 +76,7 @@ def _first_batch(opened: Opened) -> Any:
     """The first batch, or the first rows of arrays.
 
     Raises:
-        ConfigError: There is none, or making it failed.
+        ConfigError: There is no first batch, or making it failed.
     """
     source = opened.stream.source
     try:
@@ -91,10 +91,10 @@ def _first_batch(opened: Opened) -> Any:
 
 
 def _refuse_shape(opened: Opened, x: Any) -> None:
-    """Run the model's own check of its inputs, on a symbol in the place of the first batch.
+    """Run the model's own check of its inputs, on a symbol with the form of the first batch.
 
     Raises:
-        ConfigError: The model does not take such inputs.
+        ConfigError: The model does not accept such inputs.
     """
     if is_tf_keras_model(opened.model):
         return
@@ -107,7 +107,7 @@ def _refuse_shape(opened: Opened, x: Any) -> None:
         opened.model(tree.map_leaves(symbol, x))
     except (ValueError, TypeError) as error:
         said = " ".join(str(error).split())
-        msg = f"data: the model does not take inputs {_shapes(x)}: {said}"
+        msg = f"data: the model does not accept inputs {_shapes(x)}: {said}"
         raise ConfigError(msg) from error
 
 
@@ -117,7 +117,7 @@ def _shapes(x: Any) -> str:
 
 
 def _expected_proof(opened: Opened, y: Any) -> tuple[Proof, str]:
-    """The strongest proof that can be foreseen, and what it rests on."""
+    """The strongest proof that can be expected, and what it is based on."""
     source, labels = opened.stream.source, opened.labels
     content = opened.step.checks.content
     has_content = opened.reference is not None or labels.fingerprints is not None
@@ -130,7 +130,7 @@ def _expected_proof(opened: Opened, y: Any) -> tuple[Proof, str]:
     if callable(getattr(source, "sample_indices", None)) or hasattr(source, "index_array"):
         return Proof.IDENTITY, "the data says which sample each row is"
     if has_content:
-        return Proof.SAMPLE, f"rows chosen by their place are compared with the reference ({content})"
+        return Proof.SAMPLE, f"rows chosen by position are compared with the reference ({content})"
     if kinds.is_arrays(source):
         return Proof.IDENTITY, "a row's place in the arrays is its sample"
     if y is not None:

@@ -1,4 +1,4 @@
-"""Progress of a long prediction: a bar on a terminal, now and then a line in a log, or nothing."""
+"""Progress of a long prediction: a bar on a terminal, a line in a log at intervals, or nothing."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import time
 from typing import Any, Literal
 
 Progress = Literal["auto", "plain", "none"]
-# Between two lines in a log.
+# Seconds between two lines in a log.
 EVERY_S = 10.0
 
 
 def callback(progress: Progress, base: type, name: str) -> Any:
-    """A Keras callback that shows progress on stderr; None where it shall be silent.
+    """A Keras callback that shows progress on stderr; None if there is nothing to show.
 
     Args:
         progress: ``auto`` draws a bar where stderr is a terminal and is silent

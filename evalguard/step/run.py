@@ -1,4 +1,4 @@
-"""Run a step: load what it names, guard the prediction, say how it ended in an exit code."""
+"""Run a step: load what it names, guard the prediction, return an exit code."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Result:
 
     Attributes:
         code: Exit code.
-        report: The last report, where there is one.
-        message: What to tell where there is no report, or beside it.
+        report: The last report; None if there is none.
+        message: A message for the user, in addition to the report or instead of it.
     """
 
     code: ExitCode
@@ -47,7 +47,7 @@ def run_all(path: Path, settings: Settings | None = None, progress: showing.Prog
     """Run the evaluations of a step file, one after the other.
 
     Raises:
-        ConfigError: The file is wrong; nothing has been run then.
+        ConfigError: The file is wrong; no evaluation was run.
     """
     steps, base = read_all(path, settings), path.resolve().parent
     for step in steps:
@@ -89,13 +89,13 @@ def make_guard(opened: Opened, mlflow_run: MlflowRun) -> Guard:
 
 
 def _files(step: Step, base: Path) -> list[Path]:
-    """The files that are judged: the model's and that of the labels, where each is one file."""
+    """The files that are judged: the model and the labels, if each is one file."""
     named = [getattr(section, "path", None) for section in (step.model, step.labels)]
     return [base / path for path in named if path is not None and (base / path).is_file()]
 
 
 def _metrics(step: Step) -> Any:
-    """Names as they stand, functions found."""
+    """The metrics: names unchanged, functions imported."""
 
     def one(given: str | Call) -> Any:
         if isinstance(given, str):
@@ -106,10 +106,10 @@ def _metrics(step: Step) -> Any:
     if isinstance(given, dict):
         return {name: one(metric) for name, metric in given.items()}
     if isinstance(given, list):
-        # A partial has no name of its own.
+        # A partial has no `__name__`.
         named = {metric if isinstance(metric, str) else metric.call: one(metric) for metric in given}
         if len(named) < len(given):
-            msg = "metrics: expected each once, found one again; a mapping of name to metric tells them apart"
+            msg = "metrics: expected each once, found one again; use a mapping to give them different names"
             raise ConfigError(msg)
         return named
     return given
@@ -122,14 +122,14 @@ def _evaluate(opened: Opened, mlflow_run: MlflowRun, progress: showing.Progress)
     arguments = {**opened.arguments, **({} if shown is None else {"callbacks": [shown]})}
     try:
         with g, warnings.catch_warnings():
-            # Keras, of every source whose length it is not told; how many rows came is for the report to say.
+            # Keras warns about every source without a length; the report states how many rows arrived.
             warnings.filterwarnings("ignore", r"\s*Your input ran out of data", UserWarning)
             opened.model.predict(opened.stream.source, **arguments)
     except AlignmentError:
         pass
     except WRONG_INPUT:
         raise
-    except Exception as error:  # noqa: BLE001 - the evaluation is the user's code; how it ended is an exit code
+    except Exception as error:  # noqa: BLE001 - the evaluation is the user's code; its error becomes an exit code
         trace = "".join(traceback.format_exception(error))
         return Result(
             ExitCode.NOT_JUDGED,

@@ -5,7 +5,7 @@ Use it to check that your own evaluation notices a misalignment::
     batches = evalguard.testing.faulty_batches("swapped_batches", n=50, batch_size=8)
     dataset = evalguard.testing.as_tf_dataset(batches, lambda ids: (x[ids],))
 
-``SCENARIOS`` are whole evaluations done wrong, one for each cause that a report names.
+``SCENARIOS`` are complete evaluations with one fault each, one for each cause that a report names.
 """
 
 import typing
@@ -38,7 +38,7 @@ __all__ = [
     "scenario",
 ]
 
-# Until 0.2: name of before → name of today.
+# Accepted until 0.2: old name → new name.
 _RENAMED = {"MISTAKES": "SCENARIOS", "Mistake": "Scenario", "mistake": "scenario"}
 
 

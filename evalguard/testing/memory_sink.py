@@ -8,7 +8,7 @@ from evalguard.core.report import Report
 
 
 class MemorySink:
-    """Keeps what it is told, for tests.
+    """Keeps names, reports and errors in memory, for tests.
 
     Attributes:
         begun: Names of the evaluations that began.

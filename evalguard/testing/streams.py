@@ -17,7 +17,7 @@ MakeBatch = Callable[[Ids], Any]
 
 
 def aligned_batches(n: int, batch_size: int) -> Batches:
-    """Sample indices ``0..n-1`` in batches, the last one as short as it comes.
+    """Sample indices ``0..n-1`` in batches, the last one as short as necessary.
 
     Args:
         n: Number of labelled samples.
@@ -42,13 +42,13 @@ def _repeated_batch(n: int, batch_size: int) -> Batches:
 
 
 def _swapped_batches(n: int, batch_size: int) -> Batches:
-    """The first two batches changed places."""
+    """The first two batches are swapped."""
     batches = aligned_batches(n, batch_size)
     return [batches[1], batches[0], *batches[2:]]
 
 
 def _swapped_rows(n: int, batch_size: int) -> Batches:
-    """The first and the last sample changed places."""
+    """The first and the last sample are swapped."""
     order = np.arange(n)
     order[[0, n - 1]] = order[[n - 1, 0]]
     return _cut(order, batch_size)

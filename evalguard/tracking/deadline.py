@@ -1,8 +1,8 @@
-"""How long anybody waits for MLflow, and the mechanism that keeps to it: one thing at a time for each server.
+"""How long evalguard waits for MLflow: one piece of work at a time per server, each with a deadline.
 
-A call that ran into its deadline goes on in its daemon thread, as MLflow's own
-retries cannot be stopped. Until it ends nothing else is tried there, so a late
-PENDING cannot overtake a verdict, and nobody waits a second time.
+A call that exceeds its deadline continues in its daemon thread, because MLflow's
+own retries cannot be stopped. Until that call ends, evalguard sends nothing else
+to the server: a late PENDING cannot overwrite a verdict, and no caller waits twice.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ from evalguard.core.own_errors import swallow
 from evalguard.errors import SinkError
 from evalguard.tracking.client import redacted_uri, short_error
 
-# A verdict is on its way: an evaluation is not held up any longer. What did not arrive is kept and sent later.
+# Longest time an evaluation waits for its verdict to be sent; a verdict that did not arrive stays in the spool.
+# MLflow's defaults (7 retries of 120 s with growing pauses, mlflow 3.17, environment_variables.py) took 247 s with a
+# server that refuses connections, and up to 1,207 s with one that accepts and never answers.
 SEND_S = 10.0
-# One answer for somebody who asks: the gate, the view.
+# Longest time the gate and the view wait for one answer.
 ASK_S = 30.0
-# The first use of a local store makes its tables.
+# The first use of a local store creates its tables: 1.5 to 6 s when idle, more when several processes start at once.
 LOCAL_STORE_S = 120.0
-# Between two looks at a record that another process is sending.
+# Pause between two checks of a record that another process is sending.
 POLL_S = 0.02
-# Two writers met in the database: each waits a random time between these before its next try.
+# Two writers collided in the database: each waits a random time in this range before its next attempt.
 CONFLICT_PAUSE_S = (0.01, 0.1)
 
 
@@ -33,7 +35,7 @@ class DeadlineExceeded(Exception):  # noqa: N818 - a state of the server, no fau
 
 
 class UnderWay:
-    """Work that was begun on a thread of its own.
+    """Work that runs in a separate thread.
 
     Args:
         work: What to do.
@@ -45,23 +47,24 @@ class UnderWay:
         def run() -> None:
             try:
                 work()
-            except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            except BaseException as error:  # noqa: BLE001 - `end` raises it again
                 self._failure.append(error)
 
-        # A daemon: a server that hangs keeps no program alive.
+        # A daemon, and no ThreadPoolExecutor, whose threads are joined at exit: a server that hangs must not keep the
+        # program alive.
         self._thread = threading.Thread(target=run, name="evalguard-mlflow", daemon=True)
         self._thread.start()
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended yet."""
+        """Whether the work has not ended yet."""
         return self._thread.is_alive()
 
     def end(self, seconds: float | None = None) -> None:
-        """Wait for its end, no longer than ``seconds``.
+        """Wait until the work ends, no longer than ``seconds``.
 
         Raises:
-            NotInTime: It has not ended by then.
+            DeadlineExceeded: The work has not ended by then.
             BaseException: What ``work`` raised.
         """
         self._thread.join(seconds)
@@ -72,7 +75,7 @@ class UnderWay:
 
 
 class DeadlineRunner:
-    """Does work for one server, one piece at a time.
+    """Runs work for one server, one piece at a time.
 
     Attributes:
         server: Its tracking URI.
@@ -85,26 +88,28 @@ class DeadlineRunner:
 
     @property
     def stuck(self) -> bool:
-        """Whether work that was given up is still under way."""
+        """Whether work that exceeded its deadline is still running."""
         return self._overdue is not None and self._overdue.running
 
     def do(self, work: Callable[[], object], seconds: float) -> None:
         """Do ``work`` on a daemon thread and wait for it, no longer than ``seconds``.
 
         Raises:
-            NotInTime: It did not end in time, or earlier work has not ended.
+            DeadlineExceeded: It did not end in time, or earlier work has not ended.
             BaseException: What ``work`` raised.
         """
         deadline = time.monotonic() + seconds
         if self.stuck or not self._turn.acquire(timeout=seconds):
             raise DeadlineExceeded
         try:
+            # Checked again: while this caller waited for its turn, the work before it may have exceeded its deadline.
             if self.stuck:
                 raise DeadlineExceeded
             begun = UnderWay(work)
             try:
                 begun.end(max(0.0, deadline - time.monotonic()))
             except DeadlineExceeded:
+                # The request cannot be cancelled; its thread still sends. Work behind it could arrive before it.
                 self._overdue = begun
                 raise
         finally:
@@ -115,22 +120,23 @@ _runners: dict[str, DeadlineRunner] = {}
 
 
 def deadline_runner(server: str) -> DeadlineRunner:
-    """The courier of a server, one in each process."""
+    """The runner of a server, one in each process."""
+    # `setdefault` on a dict is atomic in CPython: two threads that ask at once get the same runner.
     return _runners.setdefault(server, DeadlineRunner(server))
 
 
 def do_in_time(server: str, work: Callable[[], object], seconds: float, failed: str, then: str) -> None:
-    """Do ``work`` for a server, and say it in our words if that fails.
+    """Do ``work`` for a server and translate a failure into a ``SinkError``.
 
     Args:
         server: Its tracking URI.
         work: What to do.
         seconds: Longest time to wait.
         failed: What the server did not do: ``did not take the verdict PASS``.
-        then: What that means for the caller; put behind the message as it is.
+        then: What that means for the caller; appended to the message unchanged.
 
     Raises:
-        SinkError: It failed, or did not end in time.
+        SinkError: The work failed, or did not end in time.
     """
     try:
         deadline_runner(server).do(work, seconds)
@@ -144,5 +150,6 @@ def do_in_time(server: str, work: Callable[[], object], seconds: float, failed: 
 
 
 if hasattr(os, "register_at_fork"):
-    # A lock that another thread held at the fork would be held for ever in the child.
+    # A lock that another thread held at the fork is never released in the child, and the thread of overdue work does
+    # not exist there: the child starts without runners.
     os.register_at_fork(after_in_child=_runners.clear)

@@ -1,4 +1,4 @@
-"""What follows the verdict where the server still answers: dataset, metrics, logged model."""
+"""What is written after the verdict if the server still answers: dataset, metrics, logged model."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from evalguard.tracking.lineage import lineage
 from evalguard.tracking.record import Record
 from evalguard.tracking.slots import FOLDER, Slot, number, run_tags, slots
 
+# mlflow 3.17, utils/validation.py: a longer digest, name or key raises, and so does a larger batch.
 MAX_DIGEST, MAX_DATASET_NAME = 36, 500
 MAX_METRIC, MAX_BATCH = 250, 1000
 
 
 def write_extras(client: Any, record: Record, own: Slot) -> None:
-    """Write what MLflow's pages show beside the verdict; none of it decides anything, so each may fail."""
+    """Write what MLflow's pages show beside the verdict; the gate reads none of it, so each part may fail."""
     _try("dataset", lambda: _write_dataset(client, record))
-    _try("figures", lambda: _write_metrics(client, record, own.name))
+    _try("metrics", lambda: _write_metrics(client, record, own.name))
     model_id = _try("model", lambda: _model_id(client, record.fields.get("model", "")))
     if model_id:
         _try("model", lambda: _write_model(client, record, own, model_id))
@@ -40,23 +41,25 @@ def _write_dataset(client: Any, record: Record) -> None:
         return
     name, digest = found
     profile = json.dumps({"num_rows": record.labels.get("n")})
+    # The context of an input is written once and cannot be changed (mlflow 3.17, sqlalchemy_store.py,
+    # `_log_inputs_impl`): it holds the role of the labels, never the verdict.
     dataset = Dataset(name, digest, "local", json.dumps({"uri": name}), profile=profile)
     client.log_inputs(record.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "eval")])])
 
 
 def _write_metrics(client: Any, record: Record, slot: str) -> None:
-    """``evalguard/<slot>/<metric>/as_scored`` and its like."""
+    """Write the metrics before and after realignment: ``evalguard/<slot>/<metric>/as_scored`` and others."""
     from mlflow.entities import Metric
 
     metrics = [
-        # MLflow takes these letters and no others in a name.
+        # mlflow 3.17, utils/validation.py, `validate_param_and_metric_name`: these characters and no others.
         Metric(
             re.sub(r"[^/\w.\- ]", "_", f"{FOLDER}/{slot}/{name}", flags=re.ASCII)[:MAX_METRIC],
             value,
             record.checked_at_ms,
             0,
         )
-        for name, value in record.figures.items()
+        for name, value in record.metrics.items()
     ]
     for start in range(0, len(metrics), MAX_BATCH):
         client.log_batch(record.run_id, metrics=metrics[start : start + MAX_BATCH], synchronous=True)
@@ -75,6 +78,7 @@ def _write_model(client: Any, record: Record, own: Slot, model_id: str) -> None:
     from mlflow.entities import Metric
 
     name, digest = _dataset(record) or (None, None)
+    # The model's page shows metrics with its `model_id` and their dataset; the tags of a run do not show there.
     metrics = [
         Metric(f"{FOLDER}/{count}", float(value), record.checked_at_ms, 0, model_id, name, digest, record.run_id)
         for count, value in record.counts.items()
@@ -83,15 +87,16 @@ def _write_model(client: Any, record: Record, own: Slot, model_id: str) -> None:
         client.log_batch(record.run_id, metrics=metrics, synchronous=True)
     model_tags = client.get_logged_model(model_id).tags
     present = {**slots(model_tags), own.name: own}
+    # A model outlives runs: a record that is sent late must not replace what a later evaluation wrote.
     if number(model_tags.get(f"{FOLDER}.{own.name}.checked_at_ms", "")) <= own.checked_at_ms:
         client.set_logged_model_tags(model_id, {**own.to_tags(), **run_tags(present)})
 
 
 def _try(what: str, work: Callable[[], Any]) -> Any:
-    """An extra: an old server, or one that refuses it, does not stand in the way of the verdict."""
+    """Do optional work: a server that does not know or refuses it only causes a warning."""
     try:
         return work()
-    except Exception as error:  # noqa: BLE001 - whatever a store raises, the verdict is there already
+    except Exception as error:  # noqa: BLE001 - any error of a store: the verdict is already written
         swallow(error)
         log.warning("evalguard: the %s was not written to MLflow: %s", what, short_error(error))
         return None

@@ -1,4 +1,4 @@
-"""Which logged model a registered version is: the registry does not say, its ``source`` does."""
+"""Which logged model a registered version is: its ``source`` shows it, the registry itself does not."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-# MLflow 3.17 keeps no model_id with a version of its own registry (store/model_registry/dbmodels/models.py).
+# mlflow 3.17, store/model_registry/dbmodels/models.py: `SqlModelVersion` has no column for `model_id`, so the entity's
+# is always empty with the open-source registry. `source` is `models:/m-…` after `log_model(registered_model_name=…)`.
 LOGGED = re.compile(r"models:/(m-[0-9a-zA-Z]+)")
+# `copy_model_version` writes the original as the source of the copy (store/model_registry/abstract_store.py).
 VERSION = re.compile(r"models:/([^/@]+)/(\d+)")
 
 
@@ -17,9 +19,9 @@ class Lineage:
     """What a registered version is made of.
 
     Attributes:
-        names: What an evaluation may call it: ``models:/NAME/VERSION``, also of
-            the versions that it is a copy of, and the logged model's id.
-        model_id: The logged model; empty where it was registered from files.
+        names: The names under which an evaluation may record it: ``models:/NAME/VERSION``,
+            the same of each version that it is a copy of, and the logged model's id.
+        model_id: The logged model; empty if the version was registered from files.
         origin: The logged model, or else the files.
     """
 
@@ -29,7 +31,7 @@ class Lineage:
 
 
 def lineage(get_version: Callable[[str, str], Any], name: str, version: str) -> Lineage:
-    """Follow a version to its logged model; a copy says which version it is a copy of.
+    """Follow a version to its logged model, through the versions that it is a copy of.
 
     Args:
         get_version: ``MlflowClient.get_model_version``.
@@ -37,7 +39,7 @@ def lineage(get_version: Callable[[str, str], Any], name: str, version: str) -> 
         version: Number of the version.
 
     Raises:
-        LookupError: ``get_version`` says so of this very version.
+        LookupError: ``get_version`` does not find the version itself.
     """
     names: list[str] = []
     source = ""
@@ -47,7 +49,8 @@ def lineage(get_version: Callable[[str, str], Any], name: str, version: str) -> 
         except LookupError:
             if not names:
                 raise
-            # The original of a copy has been deleted.
+            # The original of a copy was deleted, which the registry allows: the names so far still identify the
+            # version.
             return Lineage(tuple(names), "", source)
         names.append(f"models:/{name}/{version}")
         source = str(found.source or "")
@@ -55,6 +58,7 @@ def lineage(get_version: Callable[[str, str], Any], name: str, version: str) -> 
         model_id = str(found.model_id or (logged[1] if logged else ""))
         if model_id:
             return Lineage((*names, model_id), model_id, model_id)
+        # `source` is free text for `create_model_version`: two versions may name each other.
         if copied is None or source in names:
             return Lineage(tuple(names), "", source)
         name, version = copied[1], copied[2]

@@ -1,4 +1,4 @@
-"""Whether MLflow itself makes a call of the model."""
+"""Whether MLflow itself calls the model."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import sys
 
 
 def logs_a_model() -> bool:
-    """Whether MLflow is logging a model: it predicts on the input example then, and evaluates nothing."""
+    """Whether MLflow is logging a model: it then predicts on the input example, which is not an evaluation."""
     if "mlflow" not in sys.modules:
         return False
-    # MLflow has no flag for it; the frames of its two functions are all that shows (mlflow 3.17, models/model.py).
+    # mlflow 3.17, models/model.py, has no flag for it. Only the frames of its two functions show that it predicts to
+    # infer a signature.
     frame = inspect.currentframe()
     while frame is not None:
         module = str(frame.f_globals.get("__name__", ""))

@@ -1,8 +1,8 @@
-"""The verdict in MLflow: tags, metrics and report of a run that we do not own.
+"""The verdict in MLflow: tags, metrics and report of a run that evalguard does not own.
 
-Written by ``MlflowClient`` with explicit ids: no environment variable, active
-run, run status, parameter or text of the user is changed. Nothing is sent while
-predicting, and nobody waits longer than the deadline.
+The sink writes through ``MlflowClient`` with explicit ids. It changes no environment
+variable, active run, run status, parameter or text of the user. It sends nothing
+while the model predicts, and no caller waits longer than the deadline.
 """
 
 from __future__ import annotations
@@ -28,12 +28,14 @@ from evalguard.tracking.send import send
 from evalguard.tracking.slots import ERROR, PENDING, slug
 from evalguard.tracking.target import Target, find_run
 
-# For a terminal: MLflow shows the page beside it, and each file is a request more to wait for.
+# The text report is for a terminal. MLflow shows the HTML page, and an artifact repository over HTTP sends each file in
+# its own request (mlflow 3.17, http_artifact_repo.py, `log_artifacts`), which the caller waits for.
 NOT_UPLOADED = frozenset({"report.txt"})
 
 _log = logging.getLogger("evalguard")
 _logged_no_run = False
-# Slots that this process has given away, by run: calls of one name are several evaluations, a later PASS hides no FAIL.
+# Slots that this process has used, by run. Two calls with one name are two evaluations: with one slot, a later PASS
+# would overwrite a FAIL.
 _used_slots: dict[Target, set[str]] = {}
 
 
@@ -61,8 +63,9 @@ def mlflow_sink(
 class MlflowSink:
     """Writes verdicts to one run.
 
-    Each report gets a slot of its own there, named after the evaluation: a
-    second one in this process is ``<name>-2``. The run shows the worst.
+    Each report gets a separate slot, named after the evaluation; the second
+    evaluation of that name in this process is ``<name>-2``. The run shows the
+    worst of them.
 
     Attributes:
         target: The run.
@@ -81,11 +84,12 @@ class MlflowSink:
         """Tag the run PENDING: a killed process must not look like a PASS.
 
         Raises:
-            SinkError: The server did not take it in time.
+            SinkError: The server did not accept it in time.
         """
         self._name = name
         self._open()
         record = self._record({"verdict": PENDING}, self._began_at_ms)
+        # Not spooled: a PENDING that is sent later would claim that an evaluation is running.
         self._send("the PENDING mark", record, None)
 
     def write(self, report: Report, artifacts: Artifacts) -> None:
@@ -97,6 +101,7 @@ class MlflowSink:
         fields = {
             "verdict": report.verdict.value,
             "proof": report.proof,
+            # Plain text: a tag's column in the runs table does not render Markdown.
             "cause": report.diagnosis[0].cause.replace("`", "") if report.diagnosis else "",
             "reason": ",".join(finding.reason for finding in report.findings),
             "labels": str(report.labels.get("digest", "")),
@@ -108,7 +113,7 @@ class MlflowSink:
             counts={"violations": report.violations, **{name: int(count) for name, count in report.counts.items()}},
             labels={part: report.labels[part] for part in ("name", "digest", "n") if part in report.labels},
             artifacts={name: as_bytes(content) for name, content in artifacts.items() if name not in NOT_UPLOADED},
-            figures=dict(impact_metrics(report)),
+            metrics=dict(impact_metrics(report)),
         )
         self._spool_and_send(record)
 
@@ -121,7 +126,7 @@ class MlflowSink:
         self._spool_and_send(self._record({"verdict": ERROR, "reason": type(error).__name__}, _now_ms()))
 
     def _open(self) -> None:
-        """Take a slot for the next report."""
+        """Choose a slot for the next report."""
         used = _used_slots.setdefault(self.target, set())
         name, count = slug(self._name), 1
         while (slot := name if count == 1 else f"{name}-{count}") in used:
@@ -137,7 +142,7 @@ class MlflowSink:
         counts: Mapping[str, int] | None = None,
         labels: Mapping[str, Any] | None = None,
         artifacts: Mapping[str, bytes] | None = None,
-        figures: Mapping[str, float] | None = None,
+        metrics: Mapping[str, float] | None = None,
     ) -> Record:
         if self._slot is None:
             self._open()
@@ -147,24 +152,25 @@ class MlflowSink:
             str(self._slot),
             {name: _line(value) for name, value in {**fields, "model": self.target.model}.items()},
             self._began_at_ms,
-            # A clock that was set back must not make this verdict older than its own beginning.
+            # If the clock was set back meanwhile, the verdict must still be newer than its own PENDING, or
+            # `choose_slot` would drop it as superseded.
             max(at_ms, self._began_at_ms),
             self._token,
             counts or {},
             labels or {},
             artifacts or {},
-            figures or {},
+            metrics or {},
         )
 
     def _spool_and_send(self, record: Record) -> None:
-        # The slot is used up: what comes next is another evaluation.
+        # The slot is used: the next record belongs to another evaluation.
         self._slot = None
         try:
             spooled = spool.put(record)
         except SinkError as error:
-            # A full disk here is no reason not to tell a server elsewhere.
-            self._send(f"the verdict {record.verdict}", record, None, f" Nor could it be kept: {error}")
-            _log.warning("evalguard: sent, but not kept on disk before: %s", error)
+            # The local disk may be full while the server, on another machine, still accepts the verdict.
+            self._send(f"the verdict {record.verdict}", record, None, f" It could not be spooled either: {error}")
+            _log.warning("evalguard: the verdict was sent without being spooled first: %s", error)
             return
         self._send(f"the verdict {record.verdict}", record, spooled)
 
@@ -172,13 +178,13 @@ class MlflowSink:
         where = f" It is kept in {spooled}; `evalguard replay` sends it." if spooled else note
         uri, deadline = self.target.tracking_uri, time.monotonic() + self.timeout_s
         do_in_time(
-            uri, lambda: _deliver(record, spooled, deadline), self.timeout_s, f"did not take {what}", f".{where}"
+            uri, lambda: _deliver(record, spooled, deadline), self.timeout_s, f"did not accept {what}", f".{where}"
         )
         _replay_waiting(uri, deadline)
 
 
 def _deliver(record: Record, spooled: Path | None, deadline: float) -> None:
-    """Send a record and take it out of the spool; one that is not kept there is of no use after the deadline."""
+    """Send a record and remove it from the spool; a record that is not spooled is not sent after the deadline."""
     if spooled is None:
         send(record, deadline)
         return
@@ -189,13 +195,14 @@ def _deliver(record: Record, spooled: Path | None, deadline: float) -> None:
                 spooled.unlink(missing_ok=True)
                 return
         if not spooled.exists():
-            # A replay of another process was quicker, and is done.
+            # A replay in another process has already sent it.
             return
         time.sleep(POLL_S)
 
 
 def _replay_waiting(tracking_uri: str, deadline: float) -> None:
-    """The server answers: send what waits for it since it did not, as far as time allows."""
+    """The server answers now: send the records that it did not accept before, until the deadline."""
+    # Without this check each verdict would start one more thread, for an empty folder.
     if next(spool.waiting(), None) is None:
         return
 
@@ -208,14 +215,17 @@ def _replay_waiting(tracking_uri: str, deadline: float) -> None:
 
 
 def _line(text: str) -> str:
-    """One line that a tag can hold: what cannot be written as UTF-8 is escaped."""
+    """One line that a tag can hold; characters that UTF-8 cannot encode are escaped."""
+    # A file name with undecodable bytes holds lone surrogates; the request would fail on them, and the verdict with it.
     return " ".join(str(text).encode("utf-8", "backslashreplace").decode().split())
 
 
 def impact_metrics(report: Report) -> Iterator[tuple[str, float]]:
-    """Figures of the metrics by name; the difference without its sign, so that 0 is good and more is worse."""
-    for metric, figures in (report.impact or {}).items():
-        for name, value in figures.to_dict().items():
+    """Metric values before and after realignment, by name; the difference as an absolute value."""
+    # MLflow shows the latest metric, that is the largest of one time: with 0 as the good value, a small difference does
+    # not hide a large one. NaN is left out: MLflow stores it as 0 (sqlalchemy_store.py, `sanitize_metric_value`).
+    for metric, impact in (report.impact or {}).items():
+        for name, value in impact.to_dict().items():
             if isinstance(value, (int, float)) and math.isfinite(value):
                 yield f"{metric}/{name}", abs(float(value)) if name == "difference" else float(value)
 

@@ -1,4 +1,4 @@
-"""The run's note: three lines of ours between hidden markers, in the user's own text."""
+"""The run's note: three lines by evalguard between hidden markers, inside the user's own text."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from evalguard.tracking.slots import FOLDER, Slot, worst
 
 NOTE_TAG = "mlflow.note.content"
 BEGIN, END = "<!-- evalguard:begin -->", "<!-- evalguard:end -->"
-# Three lines show without scrolling; a reason longer than this is in the report.
+# Three lines are visible without scrolling; the names of further evaluations are in their slots.
 MAX_OTHERS = 3
 
 
 def block(present: Mapping[str, Slot], run_address: str, page: str) -> str:
-    """Verdict and counts, labels and digest, link to the report.
+    """The three lines: verdict and counts, labels and digest, link to the report.
 
     Args:
         present: The evaluations of the run.
-        run_address: ``#/experiments/E/runs/R``; the dashboard opens links within itself.
+        run_address: ``#/experiments/E/runs/R``; the dashboard opens it in the same page.
         page: File of the report to open first.
     """
     chosen = worst(present)
     labels = chosen["labels"]
-    # Labels from memory have no name of their own.
+    # Labels from memory have no name.
     name = f": {markdown(chosen['labels_name'], 60)}" if chosen["labels_name"] not in {"", "labels"} else ""
     about = f"{chosen.counts.get('n_labels', 0):,} labels{name}, digest {markdown(labels)}" if labels else "no labels"
     report = f"{run_address}/artifacts/{FOLDER}/{chosen.name}/{page}"
@@ -34,7 +34,7 @@ def block(present: Mapping[str, Slot], run_address: str, page: str) -> str:
         about,
         f"[Report]({report})",
     ]
-    # Two spaces at its end break a line in Markdown.
+    # Markdown breaks a line at two trailing spaces.
     return "  \n".join(lines) if chosen["record"] and labels else lines[0]
 
 
@@ -59,9 +59,10 @@ def _others(present: Mapping[str, Slot]) -> str:
 
 
 def with_block(text: str, ours: str) -> str:
-    """The user's note with our block put in, in the place where it was before."""
+    """The user's note with evalguard's block, at the position where the block was before."""
     framed = f"{BEGIN}\n{ours}\n{END}"
     pattern = re.compile(re.escape(BEGIN) + r".*?" + re.escape(END), re.DOTALL)
     if pattern.search(text):
+        # A function: as a template, `re.sub` would read the backslashes of an escaped name as group references.
         return pattern.sub(lambda _: framed, text, count=1)
     return f"{text}\n\n{framed}" if text else framed

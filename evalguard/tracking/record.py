@@ -1,4 +1,4 @@
-"""What is recorded of an evaluation."""
+"""The record of an evaluation, and the slot of its run that it goes to."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ TOKEN_DIGITS = 6
 
 
 def choose_slot(record: Record, present: Mapping[str, Slot]) -> str | None:
-    """The slot of its name; one of its own where another evaluation of that name went on at the same time.
+    """The slot for a record: that of its name, a separate one, or None where a newer evaluation is recorded.
 
-    An evaluation that ended before this one began is replaced by it, one that
-    began after this one had ended is left: newest wins. Two that overlap are
-    two, and both are kept: a tag cannot be claimed, but a name that nobody else
-    has needs no claim.
+    The newest evaluation wins: a record replaces an evaluation that ended before
+    it began, and is dropped if another one began after it ended. Two evaluations
+    that overlap are both kept, the second one in a slot with a unique name.
     """
+    # MLflow has no compare-and-set for a tag (mlflow 3.17, sqlalchemy_store.py, `_set_tags`: the last write wins), so a
+    # writer cannot claim a slot. A name that no other writer can choose needs no claim.
     alone = f"{record.name}-{record.token[-TOKEN_DIGITS:]}"
     found = present.get(record.name)
     if alone in present:
         return alone
     if found is None or found["record"] in {record.token, record_digest(record_content(record, record.name))}:
         return record.name
-    # Whoever is PENDING now came after our own PENDING, or is dead: a beginning takes over, a verdict lets it be.
+    # The slot is PENDING and not ours: another evaluation began after ours, or it was killed. A beginning takes the
+    # slot; a verdict does not, as that evaluation may still be running.
     ended = found["verdict"] != PENDING or record.verdict == PENDING
     if ended and found.checked_at_ms < record.began_at_ms:
         return record.name
@@ -38,7 +40,7 @@ def choose_slot(record: Record, present: Mapping[str, Slot]) -> str | None:
 
 
 def record_content(record: Record, slot: str) -> bytes:
-    """``record.json``: what binds tags, report and run together; the slot's tag ``record`` is its digest."""
+    """``record.json``, which binds tags, report and run together; the slot's tag ``record`` is its digest."""
     body = {
         "schema_version": RECORD_SCHEMA,
         "run_id": record.run_id,
@@ -58,15 +60,16 @@ def record_digest(content: bytes) -> str:
 
 
 def _counts_text(counts: Mapping[str, int]) -> str:
-    """Counts as the tag holds them: what matters most comes first, for it may be cut."""
+    """Counts as the tag holds them, the most important first, because a long tag is cut."""
     return " ".join(f"{name}={value}" for name, value in counts.items())
 
 
 def own_slot(record: Record, name: str) -> Slot:
-    """The tags of a record, under the name that its run gives it."""
+    """A record as the slot of this name."""
     fields = {
         **record.fields,
         "counts": _counts_text(record.counts),
+        # PENDING and ERROR have no files, so no record.json to take a digest of: the token identifies the evaluation.
         "record": record_digest(record_content(record, name)) if record.artifacts else record.token,
         "began_at_ms": str(record.began_at_ms),
         "checked_at_ms": str(record.checked_at_ms),
@@ -79,21 +82,21 @@ VERSION = 2
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One verdict on its way to one run.
+    """One verdict to be sent to one run.
 
     Attributes:
         tracking_uri: Server or store.
         run_id: Run that gets the verdict.
         name: Slot of the evaluation in the run.
-        fields: What the slot says: ``verdict``, ``proof``, …
+        fields: Fields of the slot: ``verdict``, ``proof``, …
         began_at_ms: When the evaluation began, milliseconds since the epoch.
         checked_at_ms: When it was judged.
-        token: Names this very evaluation, among others of the same name.
+        token: Identifies this evaluation among others of the same name.
         counts: Exact integers by name.
-        figures: Figures of metrics by name, such as ``accuracy/as_scored``.
+        metrics: Metric values by name, such as ``accuracy/as_scored``.
         labels: ``name``, ``digest`` and ``n`` of the external labels.
         artifacts: File name → content, bytes.
-        version: Form of the record.
+        version: Version of the record's form.
     """
 
     tracking_uri: str
@@ -106,7 +109,7 @@ class Record:
     counts: Mapping[str, int] = field(default_factory=dict)
     labels: Mapping[str, Any] = field(default_factory=dict)
     artifacts: Mapping[str, bytes] = field(default_factory=dict)
-    figures: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
     version: int = VERSION
 
     @property

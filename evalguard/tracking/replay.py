@@ -1,4 +1,4 @@
-"""Send what waits in the spool: on request, and after any call that reached its server."""
+"""Send the records in the spool: on request, and after each call that reached its server."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from evalguard.tracking.send import send
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
-    """What became of the records in a spool.
+    """What happened to the records in a spool.
 
     Attributes:
         sent: Records that arrived.
-        superseded: Older than what their run says by now; dropped.
-        left: Records that are still there, sent by another process at this
-            moment, or not sent because their server does not answer.
-        failures: Why, one for each record that was tried.
+        superseded: Records older than what their run holds now; dropped.
+        left: Records that are still there: another process is sending them, or
+            their server does not answer.
+        failures: One error for each record that could not be sent.
     """
 
     sent: int
@@ -36,15 +36,15 @@ class ReplayResult:
 def replay(
     directory: Path | None = None, *, server: str | None = None, retry_refused: bool = True, deadline: float = math.inf
 ) -> ReplayResult:
-    """Send what waits in the spool, oldest first.
+    """Send the records in the spool, oldest first.
 
-    An older verdict never takes the place of a newer one: it is dropped.
+    An older verdict never replaces a newer one: it is dropped.
 
     Args:
         directory: The spool; by default that of the environment.
         server: Only records for this tracking URI.
-        retry_refused: Also those that their server refused for good at an earlier time.
-        deadline: No further record is begun after this time of the monotonic clock.
+        retry_refused: Also the records that their server refused permanently before.
+        deadline: No record is started after this time of the monotonic clock.
     """
     paths = list(spool.waiting(directory))
     paths += list(spool.refused_records(directory)) if retry_refused else []
@@ -61,10 +61,10 @@ def replay(
 
 
 def _send_one(path: Path, server: str | None, down: set[str]) -> str:
-    """What became of one record: ``sent``, ``superseded``, ``left``, or ``other`` where it is not asked for.
+    """What happened to one record: ``sent``, ``superseded``, ``left``, or ``other`` if it is not for this server.
 
     Raises:
-        SinkError: It is no record, or it was not sent.
+        SinkError: The file is not a record, or the record was not sent.
     """
     with spool.claimed(path) as mine:
         if not mine:
@@ -73,7 +73,7 @@ def _send_one(path: Path, server: str | None, down: set[str]) -> str:
             record = spool.read(path)
         except SinkError as error:
             target = spool.put_aside(path, spool.CORRUPT)
-            msg = f"{error}. It is set aside as {target.name}."
+            msg = f"{error}. It was renamed to {target.name}."
             raise SinkError(msg) from error
         if server is not None and record.tracking_uri != server:
             return "other"
@@ -94,7 +94,7 @@ def _try_to_send(path: Path, record: Record, down: set[str]) -> bool:
             target = spool.put_aside(path, spool.REFUSED)
             msg = f"{target}: {where} refuses it: {short_error(error)}. Restore the run, or remove the file."
             raise SinkError(msg) from error
-        # The next record for the same server would wait as long.
+        # Each further record for this server would wait through the same retries of MLflow, up to 247 s.
         down.add(record.tracking_uri)
-        msg = f"{path}: {where} did not take it: {short_error(error)}. It is kept; try again later."
+        msg = f"{path}: {where} did not accept it: {short_error(error)}. It stays in the spool; try again later."
         raise SinkError(msg) from error

@@ -1,7 +1,7 @@
-"""A record on its way into MLflow: tags and metrics in one batch, then what hangs on them.
+"""Send a record to MLflow: tags and metrics in one batch first, then files and extras.
 
-Sending is idempotent: a record that was sent in part, or twice, leaves its run
-as one that was sent once.
+Sending is idempotent: a record that was sent partly, or twice, leaves its run in
+the same state as a record that was sent once.
 """
 
 from __future__ import annotations
@@ -21,32 +21,36 @@ from evalguard.tracking.note import BEGIN, NOTE_TAG, block, with_block
 from evalguard.tracking.record import RECORD_FILE, Record, choose_slot, own_slot, record_content
 from evalguard.tracking.slots import FOLDER, PENDING, Slot, run_counts, run_tags, slots
 
+# mlflow 3.17, utils/validation.py, MAX_TAG_VAL_LENGTH: a longer value is cut without an error.
 MAX_NOTE = 8000
-# Each writer of one run may find that another has written beside it; it puts the run's own tags right and looks again.
+# Each writer of a run may find that another wrote at the same time; it then corrects the run's tags and checks again.
 MAX_ATTEMPTS = 20
-# MLflow looks whether a metric is there before it inserts it; two who do so at once meet in the database.
+# Two writers that insert the same metric at once violate its primary key. mlflow 3.17, sqlalchemy_store.py,
+# `_log_metrics_once`, retries the insert once; the database's own message is all that a client gets of a second
+# conflict.
 CONFLICT = re.compile(r"constraint|duplicate|locked|deadlock", re.IGNORECASE)
 
 
 def send(record: Record, deadline: float | None = None) -> str | None:
-    """Write one record to its run; the slot it went to, or None where a newer verdict of its name is there already.
+    """Write one record to its run; return its slot, or None if the run holds a newer verdict of that name.
 
-    The truth goes first, in one batch. Dataset and model are extras: what the
-    server refuses of them is logged and let go.
+    The verdict is written first, in one batch. Dataset and model are extras: if
+    the server refuses one, evalguard logs a warning and continues.
 
     Args:
         record: What to write.
-        deadline: A mark that nobody waits for any more must not come after the
-            verdict: write nothing later than this (``time.monotonic``).
+        deadline: Write nothing later than this (``time.monotonic``). A PENDING
+            mark that arrives late must not overwrite the verdict.
     """
     client = client_of(record.tracking_uri)
     own = _write_verdict(client, record, deadline)
     if own is None:
         return None
     if record.verdict == PENDING:
-        # What another wrote at the same moment is put right with the verdict; until then the run says no PASS.
+        # A conflict with another writer is corrected when the verdict is sent; until then the run shows no PASS.
         return own.name
-    # The files take as long as all the rest.
+    # In parallel: over HTTP each file is one request, and together they take as long as everything else. The verdict is
+    # already written, so a gate may see a tag whose record.json is not there yet; it refuses that.
     files = UnderWay(lambda: _write_files(client, record, own.name))
     try:
         _fix_run_tags(client, record)
@@ -57,7 +61,7 @@ def send(record: Record, deadline: float | None = None) -> str | None:
 
 
 def _write_verdict(client: Any, record: Record, deadline: float | None) -> Slot | None:
-    """Verdict, counts and digest in one batch; None where a newer verdict is there, or it is too late."""
+    """Write verdict, counts and digest in one batch; None if there is a newer verdict or the deadline has passed."""
     for attempt in range(MAX_ATTEMPTS):
         run = client.get_run(record.run_id)
         present = slots(run.data.tags)
@@ -66,6 +70,7 @@ def _write_verdict(client: Any, record: Record, deadline: float | None) -> Slot 
             return None
         own = own_slot(record, name)
         present = {**present, name: own}
+        # Checked as late as possible: `get_run` itself may have taken longer than the deadline.
         if deadline is not None and time.monotonic() > deadline:
             return None
         tags = {**own.to_tags(), **run_tags(present), **_note(run, present, record)}
@@ -75,7 +80,9 @@ def _write_verdict(client: Any, record: Record, deadline: float | None) -> Slot 
 
 
 def _fix_run_tags(client: Any, record: Record) -> None:
-    """Put the run's own tags right where another process wrote at the same time."""
+    """Correct the run's own tags if another process wrote at the same time."""
+    # The run's tags are a function of its slots, but MLflow has no transaction over reading and writing them: read them
+    # again until they fit. The last of several writers to read sees all slots.
     for _ in range(MAX_ATTEMPTS):
         run = client.get_run(record.run_id)
         present = slots(run.data.tags)
@@ -86,7 +93,7 @@ def _fix_run_tags(client: Any, record: Record) -> None:
 
 
 def _new_sums(run: Any, present: Mapping[str, Slot]) -> dict[str, float]:
-    """The run's metrics that are not as they should be."""
+    """The run's metrics whose value has to change."""
     sums = {f"{FOLDER}/{name}": float(value) for name, value in run_counts(present).items()}
     return {name: value for name, value in sums.items() if run.data.metrics.get(name) != value}
 
@@ -94,19 +101,26 @@ def _new_sums(run: Any, present: Mapping[str, Slot]) -> dict[str, float]:
 def _log_batch(
     client: Any, run: Any, tags: Mapping[str, str], present: Mapping[str, Slot], *, last: bool = False
 ) -> bool:
-    """Write tags and metrics together; False where another process wrote the same metric at the same moment.
+    """Write tags and metrics together; False if another process wrote the same metric at the same time.
 
-    Nothing of the batch is in the run then. Raises that conflict if this was the ``last`` try.
+    The run then holds none of the tags. On the ``last`` attempt the conflict is raised.
     """
     from mlflow.entities import Metric, RunTag
 
-    # One time for all: of two writers the larger number stands, so a PASS that comes second hides no violation.
+    # MLflow shows the metric with the largest (step, time, value): mlflow 3.17, sqlalchemy_store.py,
+    # `_compare_metrics`. With one time for all writers the larger count stays, so a PASS that is written second hides
+    # no violation.
     at_ms = max(slot.checked_at_ms for slot in present.values())
     metrics = [Metric(name, value, at_ms, 0) for name, value in _new_sums(run, present).items()]
     run_tags_entities = [RunTag(name, value) for name, value in tags.items()]
+    # mlflow 3.17, sqlalchemy_store.py, `log_batch`: the metrics are committed before the tags, in another session. So a
+    # conflict in the metrics leaves the tags unwritten, and no tag shows a verdict whose counts are missing.
+    # `synchronous=True`: otherwise MLFLOW_ENABLE_ASYNC_LOGGING would let this return before anything is written.
     try:
         client.log_batch(run.info.run_id, metrics=metrics, tags=run_tags_entities, synchronous=True)
     except Exception as error:
+        # By its text: the error code is one that other failures share (mlflow 3.17, store/db/utils.py,
+        # `make_managed_session`).
         if last or not CONFLICT.search(str(error)):
             raise
         time.sleep(random.uniform(*CONFLICT_PAUSE_S))  # noqa: S311 - no secret
@@ -115,13 +129,13 @@ def _log_batch(
 
 
 def _note(run: Any, present: Mapping[str, Slot], record: Record) -> dict[str, str]:
-    """The tag that is the run's note, with our lines in it; none where they do not go in."""
+    """The tag of the run's note with evalguard's lines; empty if they do not belong or fit in."""
     before = run.data.tags.get(NOTE_TAG, "")
     if record.verdict == PENDING and BEGIN not in before:
         return {}
     page = "report.html" if "report.html" in record.artifacts else "report.json"
     after = with_block(before, block(present, f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}", page))
-    # A longer note would be cut by the server: the user's text goes first.
+    # A longer note would be cut, at its end or in our lines: the user's text has priority.
     return {NOTE_TAG: after} if len(after) <= MAX_NOTE else {}
 
 

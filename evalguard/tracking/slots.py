@@ -1,8 +1,8 @@
-"""The words of the record in MLflow: tags, their order of badness, and what follows from them.
+"""The tags of an evaluation in MLflow, the order from bad to good, and the run's tags that follow from them.
 
-Each evaluation has a slot of its own in its run, ``evalguard.<slot>.<field>``.
-The run's tags, metrics and note are functions of the slots, so whoever writes
-last writes the same, and a gate can work them out again.
+Each evaluation has a separate slot in its run, ``evalguard.<slot>.<field>``. The
+run's tags, metrics and note are functions of the slots: every writer computes the
+same values, and a gate can compute them again.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ FOLDER = "evalguard"
 PENDING, ERROR = "PENDING", "ERROR"
 # Worst first: one bad evaluation marks its run. Neither PENDING nor ERROR is a verdict; both are worse than UNPROVEN.
 RANK = ("FAIL", ERROR, PENDING, "UNPROVEN", "REPAIRED", "PASS")
-# A tag's column shows about nine characters; longer values are for search. Tags have no JSON: it is cut silently.
+# A tag's column shows about nine characters; longer values are for search. No JSON in a tag: mlflow 3.17 cuts a value
+# at 8,000 characters without an error (utils/validation.py, `_validate_length_limit`), and cut JSON cannot be parsed.
 MAX_TAG = 250
+# A key has 250 characters at most (MAX_ENTITY_KEY_LENGTH there): room for the folder, a suffix and the field.
 MAX_SLOT = 80
 
 FIELDS = (
@@ -34,36 +36,34 @@ FIELDS = (
     "began_at_ms",
     "checked_at_ms",
 )
-# What the run shows of its worst evaluation. The others are told in its slot only.
+# Fields of the worst evaluation that the run shows; the remaining fields are in its slot only.
 RUN_FIELDS = ("verdict", "proof", "cause", "reason", "labels", "record", "checked_at_ms")
-
-Tags = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """What the tags of a run say of one evaluation.
+    """The fields of one evaluation, as the tags of its run hold them.
 
     Attributes:
         name: The slot's name.
-        fields: Value by field; a field that is not there is empty.
+        fields: Value by field; a missing field is empty.
     """
 
     name: str
     fields: Mapping[str, str]
 
     def __getitem__(self, field: str) -> str:
-        """The value of a field, empty where it has none."""
+        """The value of a field; empty if it is missing."""
         return self.fields.get(field, "")
 
     @property
     def rank(self) -> int:
-        """Place in ``RANK``; what is no word of ours (an edited tag) is as bad as a FAIL."""
+        """Position in ``RANK``; any other word, such as that of an edited tag, is as bad as a FAIL."""
         return RANK.index(self["verdict"]) if self["verdict"] in RANK else 0
 
     @property
     def is_validation(self) -> bool:
-        """Whether it speaks of the validation inside ``fit`` alone: no evidence of any evaluation against labels."""
+        """Whether it covers only the validation inside ``fit``, which is no evidence for an evaluation."""
         return self["labels_name"].startswith(SCORED)
 
     @property
@@ -73,7 +73,7 @@ class Slot:
 
     @property
     def checked_at_ms(self) -> int:
-        """When it was judged; when it began, as long as it is PENDING."""
+        """When it was judged; while it is PENDING, when it began."""
         return number(self["checked_at_ms"])
 
     @property
@@ -83,13 +83,14 @@ class Slot:
         return {name: number(value) for name, _, value in pairs}
 
     def to_tags(self) -> dict[str, str]:
-        """The run tags that hold it; all fields, so that nothing of an earlier evaluation stays."""
+        """The run tags of this slot; all fields, so that no value of an earlier evaluation remains."""
         return {f"{FOLDER}.{self.name}.{field}": self[field][:MAX_TAG] for field in FIELDS}
 
 
-def slots(tags: Tags) -> dict[str, Slot]:
-    """The evaluations that a run's tags speak of, by slot, in the order of their names."""
+def slots(tags: Mapping[str, str]) -> dict[str, Slot]:
+    """The evaluations in a run's tags, by slot, in the order of their names."""
     found: dict[str, dict[str, str]] = {}
+    # A slot has no dot (see `slug`), so `evalguard.verdict` of the run itself is not taken for a slot.
     pattern = re.compile(rf"{FOLDER}\.([^.]+)\.({'|'.join(FIELDS)})")
     for key in sorted(tags):
         match = pattern.fullmatch(key)
@@ -99,7 +100,7 @@ def slots(tags: Tags) -> dict[str, Slot]:
 
 
 def worst(present: Mapping[str, Slot]) -> Slot:
-    """The evaluation that the run stands for: the worst; of several, the one judged last."""
+    """The evaluation that the run shows: the worst; of equally bad ones, the one judged last."""
     return min(present.values(), key=lambda slot: (slot.rank, -slot.checked_at_ms, slot.name))
 
 
@@ -108,7 +109,8 @@ def run_tags(present: Mapping[str, Slot]) -> dict[str, str]:
     chosen = worst(present)
     tags = {f"{FOLDER}.{field}": chosen[field][:MAX_TAG] for field in RUN_FIELDS}
     models = sorted({slot["model"] for slot in present.values()} - {""})
-    # All of them: a gate looks for the runs that speak of a model.
+    # Of all evaluations, in one tag: a search filter has no OR and no wildcard for keys, so the gate finds the runs of
+    # a model by this tag only.
     return {**tags, f"{FOLDER}.model": ",".join(models)} if models else tags
 
 
@@ -122,10 +124,10 @@ def run_counts(present: Mapping[str, Slot]) -> dict[str, int]:
 
 
 def slug(name: str) -> str:
-    """A name that MLflow takes as part of a tag and of a path, without dots."""
+    """A name that MLflow accepts as part of a tag and of a path, without dots."""
     return re.sub(r"[^\w\-]+", "_", name, flags=re.ASCII).strip("_")[:MAX_SLOT] or "evaluation"
 
 
 def number(text: str) -> int:
-    """An integer of a tag; 0 where somebody wrote something else."""
+    """The integer in a tag; 0 for any other text, as users can edit tags."""
     return int(text) if re.fullmatch(r"\d{1,18}", text, re.ASCII) else 0

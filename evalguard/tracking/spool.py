@@ -1,8 +1,8 @@
-"""Records that wait on disk until they have reached their server.
+"""Records on disk that their server has not received yet.
 
-A record is written whole (fsync, rename) before anything is sent, and removed
-once it has arrived; what is left is sent by ``evalguard replay``. Whoever sends
-a record holds a lock on its file, which a killed process gives up by dying.
+A record is written completely (fsync, rename) before it is sent, and removed once
+it has arrived; ``evalguard replay`` sends the rest. The process that sends a
+record locks its file; the system releases that lock if the process is killed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from evalguard.reporting.file_sink import write_output
 from evalguard.tracking.record import VERSION, Record
 
 SUFFIX = ".evalguard.json"
-# Set aside: a file that is no record; a record that its server refuses for good (the run is deleted, …).
+# Suffixes of files that are not sent again on their own: one that is not a record, and a record that its server refuses
+# permanently, for example because the run was deleted.
 CORRUPT, REFUSED = ".corrupt", ".refused"
 
 
@@ -44,20 +45,24 @@ def put(record: Record, directory: Path | None = None) -> Path:
         SinkError: The spool cannot be written.
     """
     folder = _folder(directory)
+    # The time first: `sorted` gives the oldest record first, without reading one. 14 digits last until the year 5138.
     path = folder / f"{record.checked_at_ms:014d}-{uuid.uuid4().hex}{SUFFIX}"
     data = asdict(record)
+    data["figures"] = data.pop("metrics")
+    # Text in JSON, not a pickle: another version of evalguard must be able to read the file, and reading it must be
+    # safe.
     data["artifacts"] = {name: base64.b64encode(content).decode() for name, content in record.artifacts.items()}
     write_output(path, json.dumps(data), FOR_OWNER)
     return path
 
 
 def waiting(directory: Path | None = None) -> Iterator[Path]:
-    """Records in the spool, oldest first, those set aside left out."""
+    """Records to be sent, oldest first."""
     yield from sorted(_folder(directory).glob(f"*{SUFFIX}"))
 
 
 def refused_records(directory: Path | None = None) -> Iterator[Path]:
-    """Records that their server refused for good, oldest first."""
+    """Records that their server refused permanently, oldest first."""
     yield from sorted(_folder(directory).glob(f"*{SUFFIX}{REFUSED}"))
 
 
@@ -65,7 +70,7 @@ def read(path: Path) -> Record:
     """A record from the spool.
 
     Raises:
-        SinkError: The file is no record of this version.
+        SinkError: The file is not a record of this version.
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -79,7 +84,9 @@ def _record(data: Any) -> Record:
     if data.get("version") != VERSION:
         msg = f"a record of version {data.get('version')!r}, not {VERSION}"
         raise ValueError(msg)
-    data = {"figures": {}, **data}  # came later; a record without any is as good
+    # The key of the metrics in the file is older than their name here, and a file of an earlier release has none.
+    metrics = data.pop("figures", {})
+    data = {**data, "metrics": metrics}
     texts = ("tracking_uri", "run_id", "name", "token")
     wrong = [name for name in texts if not isinstance(data[name], str)]
     wrong += [name for name in ("began_at_ms", "checked_at_ms") if not isinstance(data[name], int)]
@@ -87,6 +94,7 @@ def _record(data: Any) -> Record:
         msg = f"a record whose entries are not those of version {VERSION}"
         raise ValueError(msg)
     files = {name: base64.b64decode(text, validate=True) for name, text in data["artifacts"].items()}
+    # The names become paths when the record is sent, and anyone who can write to the spool chooses them.
     if any(Path(name).is_absolute() or ".." in Path(name).parts for name in files):
         msg = "a file name that leads out of its folder"
         raise ValueError(msg)
@@ -95,22 +103,26 @@ def _record(data: Any) -> Record:
 
 @contextlib.contextmanager
 def claimed(path: Path) -> Iterator[bool]:
-    """Hold a record while it is sent; False where another process or thread holds it, or it is gone."""
+    """Lock a record while it is sent; False if another process or thread has locked it, or it is gone."""
     try:
         stream = path.open("rb")
     except OSError:
         yield False
         return
+    # Existence is checked after the lock: between opening and locking, another process may have sent and removed it.
     with stream:
         yield _lock(stream.fileno()) and path.exists()
 
 
 def _lock(handle: int) -> bool:
-    """Lock an open file until it is closed. Where there are no locks a record may be sent twice: once in effect."""
+    """Lock an open file until it is closed. Without locks a record may be sent twice, which changes nothing."""
+    # Windows has no `fcntl`, and its locks would stop the sender itself from removing the file that it holds open.
     if sys.platform == "win32":
         return True
     import fcntl
 
+    # `flock` and not `lockf`: its lock belongs to the open file, so it also excludes another thread of this process,
+    # and closing another handle of the same file does not release it.
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -121,7 +133,7 @@ def _lock(handle: int) -> bool:
 
 
 def put_aside(path: Path, why: str) -> Path:
-    """Rename a file that cannot be sent, so that it is told once and not at every turn."""
+    """Rename a file that cannot be sent, so that it is reported once and not at every replay."""
     target = path.with_name(path.name.removesuffix(REFUSED) + why)
     with contextlib.suppress(OSError):
         path.replace(target)

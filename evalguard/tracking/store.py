@@ -1,4 +1,4 @@
-"""Questions to MLflow, each answer with a deadline, each error in our words."""
+"""Queries to MLflow: each has a deadline, and each error is translated."""
 
 from __future__ import annotations
 
@@ -12,16 +12,20 @@ from evalguard.errors import ConfigError, SinkError
 from evalguard.tracking.client import StoreGoneError, client_of, redacted_uri, short_error
 from evalguard.tracking.deadline import DeadlineExceeded, DeadlineRunner
 
+# The registry accepts a page of any size up to 200,000, a run search up to 50,000 (mlflow 3.17,
+# `*_MAX_RESULTS_THRESHOLD`); a page of 1,000 runs with their tags is an answer that arrives within the deadline.
 PAGE = 1000
+# A malformed id cannot name anything, and MLflow answers INVALID_PARAMETER_VALUE (utils/validation.py,
+# `_validate_run_id`).
 NOT_THERE = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"})
 
 
 class Store:
-    """An MLflow client of which every answer has a deadline.
+    """An MLflow client with a deadline for each answer.
 
     Attributes:
         tracking_uri: Server or store; by default MLflow's own.
-        command: The command that asks, for messages.
+        command: The evalguard command that asks, for messages.
     """
 
     def __init__(self, tracking_uri: str | None, timeout_s: float, command: str = "gate") -> None:
@@ -31,6 +35,7 @@ class Store:
             tracking_uri = mlflow.get_tracking_uri()
         self.tracking_uri, self.command = tracking_uri, command
         self._timeout_s = timeout_s
+        # A separate runner: an answer that the gate waits for must not queue behind a verdict that is being sent.
         self._runner = DeadlineRunner(tracking_uri)
         try:
             self._client = client_of(tracking_uri)
@@ -42,8 +47,8 @@ class Store:
         """Call a method of the client.
 
         Raises:
-            LookupError: MLflow says that there is no such thing.
-            SinkError: It gave no answer, or another error.
+            LookupError: MLflow does not find what was asked for.
+            SinkError: MLflow did not answer, or answered with another error.
         """
         answer: list[Any] = []
         where = f"MLflow at {redacted_uri(self.tracking_uri)}"
@@ -56,33 +61,35 @@ class Store:
             swallow(error)
             if getattr(error, "error_code", "") in NOT_THERE:
                 raise LookupError(short_error(error)) from error
-            msg = f"{self.command}: {where} could not be asked: {short_error(error)}"
+            msg = f"{self.command}: {where} could not be queried: {short_error(error)}"
             raise SinkError(msg) from error
         return answer[0]
 
     def get_existing(self, what: str, method: str, *args: Any) -> Any:
-        """What the caller named.
+        """The object that the caller named.
 
         Raises:
-            ConfigError: It is not there.
+            ConfigError: It does not exist.
         """
         try:
             found = self.call(method, *args)
         except LookupError as error:
             msg = f"{self.command}: expected {what} at {redacted_uri(self.tracking_uri)}, found none: {error}"
             raise ConfigError(msg) from error
+        # mlflow 3.17, rest_store.py: `get_experiment_by_name` returns None where other methods raise.
         if found is None:
             msg = f"{self.command}: expected {what} at {redacted_uri(self.tracking_uri)}, found none"
             raise ConfigError(msg)
         return found
 
     def runs(self, text: str, experiment_ids: Sequence[str] | None = None) -> list[Any]:
-        """All active runs that a filter finds; in every experiment, unless some are named."""
+        """All active runs that match a filter; by default in every active experiment."""
         if experiment_ids is None:
             experiment_ids = [item.experiment_id for item in self._pages("search_experiments")]
         return list(self._pages("search_runs", list(experiment_ids), filter_string=text))
 
     def _pages(self, method: str, *args: Any, **kwargs: Any) -> Iterable[Any]:
+        # `results.token` is "" on the last page over REST and None with a local store.
         token = None
         while True:
             page = self.call(method, *args, max_results=PAGE, page_token=token, **kwargs)
@@ -92,7 +99,7 @@ class Store:
                 return
 
     def versions_of_run(self, run_id: str) -> list[Any]:
-        """Model versions that were made from a run."""
+        """Model versions that were registered from a run."""
         return list(self._pages("search_model_versions", filter_string=f"run_id = {quoted(run_id)}"))
 
     def content(self, run_id: str, path: str) -> bytes:
@@ -102,15 +109,21 @@ class Store:
             LookupError: It is not there.
             SinkError: It could not be read.
         """
+        # Into a folder that is removed: without one, `download_artifacts` makes a temporary folder that stays.
         with tempfile.TemporaryDirectory(prefix="evalguard-") as folder:
             found = Path(self.call("download_artifacts", run_id, path, folder))
             return found.read_bytes()
 
 
 def quoted(text: str) -> str:
-    """Text for a filter of MLflow, which has no escapes."""
+    """Text in quotes for a filter of MLflow.
+
+    Raises:
+        ConfigError: The text contains both kinds of quotes.
+    """
+    # mlflow 3.17, utils/search_utils.py, `_strip_quotes`: only the outer pair is removed, there is no escape.
     for quote in ("'", '"'):
         if quote not in text:
             return f"{quote}{text}{quote}"
-    msg = f"a name with both kinds of quotes cannot be searched for: {text[:60]!r}"
+    msg = f"expected a name with one kind of quotes, as MLflow cannot search for both; found {text[:60]!r}"
     raise ConfigError(msg)

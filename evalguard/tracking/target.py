@@ -1,4 +1,4 @@
-"""Which run and which logged model a verdict belongs to."""
+"""The run and the logged model that a verdict belongs to."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from evalguard.tracking.client import sqlite_path
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The run that gets the verdict, and the store it is in.
+    """The run that receives the verdict, and its store.
 
     Attributes:
         tracking_uri: Server or store.
         run_id: The run.
         model: Logged model or registered version that is evaluated, as
-            ``m-…`` or ``models:/NAME/VERSION``; empty where not known.
+            ``m-…`` or ``models:/NAME/VERSION``; empty if unknown.
     """
 
     tracking_uri: str
@@ -30,24 +30,27 @@ class Target:
 
 
 def find_run(option: str | bool, model: str | None = None, tracking_uri: str | None = None) -> Target | None:
-    """The run to write to, asked on the caller's thread: active runs are thread-local.
+    """The run to write to; must be called on the caller's thread, because active runs are thread-local.
 
-    A run id given; the thread's active run, if MLflow has been imported at
-    all; ``MLFLOW_RUN_ID``, which is read and left; none.
+    In this order: a given run id; the thread's active run, if MLflow is imported;
+    ``MLFLOW_RUN_ID``, which is read but not removed; none.
 
     Args:
         option: ``auto``, a run id, or False for none.
         model: The model that is evaluated; by default ``MLFLOW_ACTIVE_MODEL_ID``.
-            Not MLflow's active model: loading any model may have set that.
+            Not MLflow's active model, which any ``load_model`` may have set.
         tracking_uri: The store that the run is in; by default MLflow's own.
 
     Raises:
         ConfigError: ``model`` names no logged model and no version.
     """
+    # mlflow 3.17, models/model.py, `_update_active_model_id_based_on_mlflow_model`: the first model that is loaded
+    # becomes the active one, be it only the tokenizer's. tracking/fluent.py: `start_run` pops MLFLOW_RUN_ID, this must
+    # not.
     if option is False:
         return None
     active: Any = sys.modules.get("mlflow")
-    # Another thread may be in the middle of importing it: then it has no active run yet.
+    # While another thread is importing mlflow, the module has no such functions yet, and no run can be active.
     if not hasattr(active, "active_run") or not hasattr(active, "get_tracking_uri"):
         active = None
     run_id = None if option in {"auto", True} else str(option)
@@ -65,7 +68,8 @@ def find_run(option: str | bool, model: str | None = None, tracking_uri: str | N
 
 
 def absolute(tracking_uri: str) -> str:
-    """The same store from any folder: a record may be sent later, from elsewhere."""
+    """The same store, independent of the current folder: a record may be sent later, from another one."""
+    # `sqlite:///mlflow.db`, MLflow's default, is relative to the folder of the process that opens it.
     path = sqlite_path(tracking_uri)
     if path is None or path.is_absolute() or str(path) in {"", ".", ":memory:"}:
         return tracking_uri
@@ -76,7 +80,7 @@ def model_name(model: str) -> str:
     """``m-…`` or ``models:/NAME/VERSION``.
 
     Raises:
-        ConfigError: It is neither; an alias may point elsewhere tomorrow.
+        ConfigError: It is neither; an alias is not accepted, because it may be moved to another version.
     """
     name = model.removeprefix("models:/")
     if name == "" or re.fullmatch(r"m-[0-9a-zA-Z]+", name):

@@ -1,8 +1,8 @@
-"""Ways into the dashboard: addresses with a filter, and a saved view with the verdict's columns.
+"""Addresses in the dashboard with a filter, and a saved view that shows the verdict's columns.
 
-The default runs table shows no tag. A saved view does; MLflow keeps it as a tag
-of the experiment whose form is not documented: it is written on request only,
-here and nowhere else, and the tests in a browser notice when it changes.
+The default runs table shows no tag; a saved view does. MLflow keeps it as a tag of
+the experiment in an undocumented form. evalguard writes that tag only on request,
+only here, and the tests in a browser fail when the form changes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from urllib.parse import quote
 from evalguard.tracking.slots import FOLDER
 
 # MLflow 3.17, mlflow/server/js/build: `mlflow.sharedViewState.<key>` holds name, createdAt, updatedAt and, as JSON in a
-# string, what `?viewStateShareKey=<key>` puts into the page. A key of our own: saved again, it takes its own place.
+# string, the page state that `?viewStateShareKey=<key>` restores. A fixed key: saving again replaces the view.
 VIEW_TAG, VIEW_KEY = "mlflow.sharedViewState.", "evalguard"
 VIEW_NAME = "evalguard verdicts"
 # Column → width in pixels, in the order shown; the first and the last two are MLflow's own.
@@ -34,7 +34,8 @@ ORDER = {
 }
 COLUMNS = tuple(name for name in ORDER if FOLDER in name)
 
-# Without OR and IN in MLflow's filters, each question has an address of its own.
+# MLflow's filters have no OR, and no IN for tags (utils/search_utils.py, `VALID_TAG_COMPARATORS`): one address each.
+# `!=` does not match runs without the tag, so the unguarded runs need `IS NULL`.
 FILTERS: Mapping[str, str] = {
     "all runs": "",
     "proven": f"tags.`{FOLDER}.verdict` = 'PASS'",
@@ -44,7 +45,7 @@ FILTERS: Mapping[str, str] = {
 
 
 def address(server: str, experiment_id: str, filter_text: str = "") -> str:
-    """Address of an experiment's runs in the dashboard, filtered."""
+    """Address of an experiment's runs in the dashboard, with a filter."""
     page = _runs_page(server, experiment_id)
     return f"{page}?searchFilter={quote(filter_text, safe='')}" if filter_text else page
 
@@ -59,7 +60,7 @@ def _runs_page(server: str, experiment_id: str) -> str:
 
 
 def view_tag(at_ms: int) -> tuple[str, str]:
-    """The experiment's tag that is the saved view: key and value."""
+    """Key and value of the experiment tag that holds the saved view."""
     state: dict[str, Any] = {
         "searchFilter": "",
         "orderByKey": "attributes.start_time",

@@ -87,7 +87,7 @@ def test_images(*, shuffle: bool = False, workers: int = 4, batch_size: int = 32
     """The test part, as ``configs/digits.yaml`` asks for it.
 
     Args:
-        shuffle: Whether each pass comes in an order of its own.
+        shuffle: Whether each pass has a different order.
         workers: Threads that decode.
         batch_size: Rows of a batch.
         work: Folder that ``prepare`` filled; beside this file unless given.

@@ -28,7 +28,7 @@ SEED = 20240607
 
 
 def recipe() -> dict[str, object]:
-    """What the folder's content depends on; a folder made by another recipe is made anew."""
+    """What the folder's content depends on; a folder made by another recipe is made again."""
     return {
         "recipe": 1,
         "n_test": N_TEST,

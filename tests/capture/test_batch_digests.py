@@ -1,4 +1,4 @@
-"""Seals: a batch is known again where the model is fed, and a batch that changed on the way is not."""
+"""Batch digests: a batch is recognised where the model receives it, and a batch that changed on the way is not."""
 
 import numpy as np
 import pytest
@@ -10,9 +10,9 @@ from evalguard.capture.batch_digests import MIN_LARGE_SIZE, SAFE_BATCHES, UNLIMI
 from evalguard.core.trace import ALTERED
 from tests.buffers import aligned, aligned_copy
 
-# TensorFlow takes over both as they are.
+# TensorFlow uses the memory of both in place.
 X = aligned_copy(np.arange(24, dtype="float32").reshape(8, 3))
-# Large enough that some places of each row make its seal.
+# Large enough to be digested at sampled positions.
 BIG = aligned_copy(np.random.default_rng(0).normal(size=(32, 64, 64, 3)))
 assert BIG.size >= MIN_LARGE_SIZE
 
@@ -31,10 +31,10 @@ def number(digests, batch):
         pytest.param(lambda x: (np.asfortranarray(x),), id="another layout"),
     ],
 )
-def test_a_batch_is_known_again_in_whatever_form_it_arrives(form, x):
-    for handed_out, delivered in [((x,), form(x)), (form(x), (x,))]:
+def test_a_batch_is_recognised_in_any_form_in_which_it_arrives(form, x):
+    for emitted, delivered in [((x,), form(x)), (form(x), (x,))]:
         digests = BatchDigests()
-        digests.put(handed_out, 7)
+        digests.put(emitted, 7)
         assert number(digests, delivered) == 7
 
 
@@ -46,7 +46,7 @@ def test_float64_arrives_as_float32(shape):
     assert number(digests, (tf.cast(x, tf.float32), tf.range(8, dtype=tf.int64))) == 0
 
 
-def test_of_a_large_batch_a_change_of_any_row_shows():
+def test_a_change_of_any_row_of_a_large_batch_is_reported():
     for row in range(len(BIG)):
         changed = BIG.copy()
         changed[row] = BIG[row - 1]
@@ -55,15 +55,15 @@ def test_of_a_large_batch_a_change_of_any_row_shows():
         assert number(digests, (changed,)) == ALTERED
 
 
-def alike(step):
-    """A large batch that differs from others where nobody looks."""
+def ambiguous(step):
+    """A large batch that differs from others at positions that are not sampled."""
     batch = BIG.copy()
     batch[:, 0, 0, 0] = step
     return (batch,)
 
 
-def test_large_batches_that_look_alike_are_told_apart():
-    batches = [alike(step) for step in range(6)]
+def test_large_batches_equal_at_the_sampled_positions_are_distinguished():
+    batches = [ambiguous(step) for step in range(6)]
     assert len({module.sampled_digest(batch)[0] for batch in batches}) == 1
     for order in ([0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0], [1, 0, 3, 2, 5, 4]):
         digests = BatchDigests()
@@ -74,31 +74,31 @@ def test_large_batches_that_look_alike_are_told_apart():
         assert not digests.mutable
 
 
-def test_large_batches_that_look_alike_one_after_the_other_need_no_care():
+def test_ambiguous_large_batches_need_no_full_digests_if_only_one_is_in_flight():
     digests = BatchDigests()
     for pull in range(6):
-        digests.put(alike(pull), pull)
-        assert number(digests, alike(pull)) == pull
+        digests.put(ambiguous(pull), pull)
+        assert number(digests, ambiguous(pull)) == pull
     assert not digests.full_digests
 
 
 @pytest.mark.parametrize("beyond", [0, 16])
 @pytest.mark.parametrize("arrays", [1, 2, 3])
-def test_large_arrays_that_are_filled_with_what_looks_alike_are_told_as_they_were(arrays, beyond):
+def test_large_buffers_overwritten_with_ambiguous_rows_are_identified_by_what_they_held(arrays, beyond):
     buffers = [aligned(BIG.shape, beyond) for _ in range(arrays)]
     digests, changed, copies = BatchDigests(), BatchDigests(), []
     for pull in range(6):
         buffer = buffers[pull % arrays]
-        buffer[:] = alike(pull)[0]
+        buffer[:] = ambiguous(pull)[0]
         copies.append((buffer.copy(),))
         digests.put((buffer,), pull)
         changed.put((buffer,), pull)
     assert [number(digests, copies[at]) for at in range(6)] == list(range(6))
-    # The model is fed the second filling twice.
+    # The model is fed the second content of a buffer twice.
     assert [number(changed, copies[at]) for at in (arrays, *range(1, 6))] != list(range(6))
 
 
-def test_equal_large_batches_are_delivered_in_the_order_they_were_handed_out():
+def test_equal_large_batches_are_matched_in_the_order_of_emission():
     constant = (BIG,)
     for copies in (lambda: constant, lambda: (BIG.copy(),)):
         digests = BatchDigests()
@@ -108,7 +108,7 @@ def test_equal_large_batches_are_delivered_in_the_order_they_were_handed_out():
         assert not digests.mutable
 
 
-def test_a_large_array_that_is_filled_anew_while_it_waits_is_not_what_was_handed_out():
+def test_a_large_array_overwritten_while_it_waits_is_reported_as_altered():
     digests, buffer = BatchDigests(), aligned_copy(BIG)
     digests.put((buffer,), 0)
     copied = buffer.copy()
@@ -116,7 +116,7 @@ def test_a_large_array_that_is_filled_anew_while_it_waits_is_not_what_was_handed
     digests.put((buffer,), 1)
     assert digests.mutable
     assert digests.full_digests
-    # As a copy the first one is on its way unchanged.
+    # TensorFlow copied the first one before, so it arrives unchanged.
     assert number(digests, (copied,)) == 0
     assert number(digests, (buffer,)) == 1
     buffer += 1
@@ -126,7 +126,7 @@ def test_a_large_array_that_is_filled_anew_while_it_waits_is_not_what_was_handed
     assert number(digests, (buffer,)) == ALTERED
 
 
-def test_not_many_large_batches_are_kept_on_their_way(monkeypatch):
+def test_the_bytes_of_large_batches_in_flight_are_limited(monkeypatch):
     monkeypatch.setattr(module, "MAX_IN_FLIGHT_BYTES", 3 * BIG.nbytes)
     batches = [(BIG + step,) for step in range(6)]
     digests = BatchDigests()
@@ -140,17 +140,17 @@ def test_not_many_large_batches_are_kept_on_their_way(monkeypatch):
     assert [number(digests, batches[at]) for at in (5, 0, 2, 4, 3)] == [5, 0, 2, 4, 3]
 
 
-def test_what_was_handed_out_may_be_looked_at_later_where_no_memory_came_twice():
+def test_emitted_batches_may_be_hashed_later_if_no_memory_was_reused():
     digests = BatchDigests()
     for pull in range(module.REUSE_WINDOW):
         digests.put((aligned_copy(X + pull),), pull)
         assert digests.safe_batches == (SAFE_BATCHES if pull + 1 == module.REUSE_WINDOW else 0)
         assert number(digests, (X + pull,)) == pull
     digests.put((np.frombuffer(bytearray(X.tobytes()), "float32").reshape(X.shape)[:4],), -1)
-    assert digests.safe_batches == 0  # of memory that is not NumPy's nobody knows whether it comes again
+    assert digests.safe_batches == 0  # reuse of memory that NumPy did not allocate cannot be detected
 
 
-def test_what_tensorflow_copies_may_be_looked_at_at_any_time():
+def test_batches_that_tensorflow_copies_may_be_hashed_at_any_time():
     digests = BatchDigests()
     buffer = aligned(X.shape, beyond=16)
     for pull in range(4):
@@ -161,7 +161,7 @@ def test_what_tensorflow_copies_may_be_looked_at_at_any_time():
     assert [number(digests, (np.full_like(X, pull),)) for pull in range(4)] == list(range(4))
     for pull in range(4, 4 + module.REUSE_WINDOW):
         digests.put((aligned_copy(X + pull),), pull)
-        # Only what has come since something was taken over says that no memory comes again.
+        # Only batches since the first one used in place count as evidence that no memory is reused.
         assert digests.safe_batches == (SAFE_BATCHES if pull + 1 == 4 + module.REUSE_WINDOW else 0)
     for _ in range(2):
         buffer += 1
@@ -171,8 +171,8 @@ def test_what_tensorflow_copies_may_be_looked_at_at_any_time():
 
 @pytest.mark.parametrize("beyond", [0, 4, 8, 16, 32, 48])
 @pytest.mark.parametrize("shape", [X.shape, BIG.shape], ids=["small", "large"])
-def test_tensorflow_takes_over_what_lies_at_a_multiple_of_64_bytes_and_nothing_else(shape, beyond):
-    """On this rests that other batches are looked at later; where this fails, see ``digests.TF_ALIGNMENT``."""
+def test_tensorflow_uses_memory_in_place_at_multiples_of_64_bytes_only(shape, beyond):
+    """Other batches may be hashed later because of this; if this test fails, see ``batch_digests.TF_ALIGNMENT``."""
     buffer = aligned(shape, beyond)
 
     def batches():
@@ -187,7 +187,7 @@ def test_tensorflow_takes_over_what_lies_at_a_multiple_of_64_bytes_and_nothing_e
 
 
 @pytest.mark.parametrize("of_one", [False, True], ids=["whole", "parts of one array"])
-def test_memory_that_comes_again_is_looked_at_at_once(of_one):
+def test_batches_in_reused_memory_must_be_hashed_at_once(of_one):
     digests = BatchDigests()
     for pull in range(module.REUSE_WINDOW):
         digests.put((aligned_copy(X + pull),), pull)
@@ -200,7 +200,7 @@ def test_memory_that_comes_again_is_looked_at_at_once(of_one):
     assert digests.safe_batches == 0
 
 
-def test_batches_are_known_whatever_the_order_they_arrive_in():
+def test_batches_are_recognised_in_any_order_of_arrival():
     digests = BatchDigests()
     batches = [(X + step,) for step in range(5)]
     for pull, batch in enumerate(batches):
@@ -208,7 +208,7 @@ def test_batches_are_known_whatever_the_order_they_arrive_in():
     assert [number(digests, batches[at]) for at in (3, 0, 4)] == [3, 0, 4]
 
 
-def test_equal_batches_are_delivered_in_the_order_they_were_handed_out():
+def test_equal_batches_are_matched_in_the_order_of_emission():
     digests = BatchDigests()
     for pull in range(3):
         digests.put((X,), pull)
@@ -221,14 +221,14 @@ def test_a_batch_that_comes_twice_keeps_its_number():
     assert [number(digests, (X,)), number(digests, (X,))] == [4, 4]
 
 
-def test_an_item_asked_for_twice_is_one_batch():
+def test_an_item_requested_twice_counts_as_one_batch():
     digests = BatchDigests()
     for pull in (0, 1, 0, 1):
         digests.put((X + pull,), pull)
     assert [number(digests, (X,)), number(digests, (X + 1,))] == [0, 1]
 
 
-def test_a_change_of_any_part_shows():
+def test_a_change_of_any_part_is_reported():
     y = np.arange(8)
     for changed in [(X + 1, y), (X, y + 1), (np.where(X == 23, 24, X).astype("float32"), y)]:
         digests = BatchDigests()
@@ -236,13 +236,13 @@ def test_a_change_of_any_part_shows():
         assert number(digests, changed) == ALTERED
 
 
-def test_a_batch_that_could_not_be_sealed_accuses_nobody():
+def test_a_batch_without_a_digest_makes_unknown_batches_unproven_and_not_altered():
     digests = BatchDigests()
     digests.put((X, ["a", "b"]), 0)
     assert number(digests, (X + 1,)) is None
 
 
-def test_rows_that_say_which_sample_they_are_still_do():
+def test_digested_rows_keep_the_samples_that_they_state():
     digests = BatchDigests()
     digests.put((X,), 2, np.arange(8)[::-1])
     tag = number(digests, (X,))
@@ -250,7 +250,7 @@ def test_rows_that_say_which_sample_they_are_still_do():
     assert tag[:, 1].tolist() == list(range(8))[::-1]
 
 
-def test_one_array_handed_out_again_is_looked_at_when_the_model_is_done():
+def test_a_reused_array_is_hashed_again_after_the_model_ran():
     buffer = aligned((4, 2))
     digests = BatchDigests()
     for pull in range(3):
@@ -263,7 +263,7 @@ def test_one_array_handed_out_again_is_looked_at_when_the_model_is_done():
     assert digests.intact() == []
 
 
-def test_a_source_that_goes_round_hands_out_the_same_memory_with_the_same_rows():
+def test_a_source_that_repeats_its_rows_in_the_same_memory_is_not_mutable():
     digests = BatchDigests()
     for pull in range(6):
         part = X[pull % 2 * 4 : pull % 2 * 4 + 4]
@@ -272,8 +272,8 @@ def test_a_source_that_goes_round_hands_out_the_same_memory_with_the_same_rows()
     assert not digests.mutable
 
 
-@pytest.mark.parametrize("x", [X, X.copy()], ids=["slices of one array", "arrays of their own"])
-def test_arrays_that_cannot_change_are_not_looked_at_again(x):
+@pytest.mark.parametrize("x", [X, X.copy()], ids=["slices of one array", "separate arrays"])
+def test_arrays_that_cannot_change_are_not_hashed_again(x):
     digests = BatchDigests()
     for pull in range(4):
         part = x[pull * 2 : pull * 2 + 2] if x is X else x[pull * 2 : pull * 2 + 2].copy()
@@ -283,15 +283,15 @@ def test_arrays_that_cannot_change_are_not_looked_at_again(x):
 
 
 @pytest.mark.parametrize("x", [X, X.astype("float64"), {"a": X, "b": X.astype("int64")}, tf.constant(X)])
-def test_arrays_are_known_by_the_rows_that_are_due(x):
+def test_array_batches_are_identified_by_the_rows_expected_next(x):
     digests = ArrayRows(x)
     rows = [number(digests, part) for part in tf.data.Dataset.from_tensor_slices(x).batch(3)]
     assert np.concatenate(rows).tolist() == list(range(8))
 
 
-def test_rows_of_an_array_that_look_alike_are_told_apart():
-    """Nothing else would notice: their proof is identity."""
-    x = np.concatenate([alike(step)[0] for step in range(2)])
+def test_ambiguous_rows_of_an_array_are_distinguished():
+    """No other check would notice: arrays are proven by identity."""
+    x = np.concatenate([ambiguous(step)[0] for step in range(2)])
     digests = ArrayRows(x)
     assert digests.identify((x[32:],))[1] == ALTERED
     assert ArrayRows(x).identify((x[:32],))[1] == range(32)
@@ -310,15 +310,15 @@ WIDE = np.random.default_rng(1).normal(size=(50, 1024)).astype("float32")
         pytest.param(np.repeat(WIDE[:10], 5, axis=0), id="each row five times"),
     ],
 )
-def test_arrays_with_large_rows_are_known_by_what_these_look_like(monkeypatch, x):
+def test_arrays_with_large_rows_are_compared_at_sampled_positions(monkeypatch, x):
     monkeypatch.setattr("evalguard.capture.array_rows.CHUNK", 7)
     digests = ArrayRows(x)
     rows = [number(digests, part) for part in tf.data.Dataset.from_tensor_slices(x).batch(8)]
     assert np.concatenate(rows).tolist() == list(range(50))
-    assert digests._ambiguous is not None  # noqa: SLF001 - it went that way
+    assert digests._ambiguous is not None  # noqa: SLF001 - the sampled comparison ran
 
 
-def test_two_rows_of_an_array_that_changed_places_show_wherever_they_differ():
+def test_two_swapped_rows_of_an_array_are_reported_at_any_position_where_they_differ():
     for at in (0, 255, 256, 600, 1023):
         x = WIDE.copy()
         x[3] = x[40]
@@ -329,14 +329,14 @@ def test_two_rows_of_an_array_that_changed_places_show_wherever_they_differ():
         assert number(ArrayRows(x), swapped[:8]) == ALTERED
 
 
-def test_rows_that_are_not_due_are_no_rows_of_the_array():
+def test_rows_of_the_array_at_another_position_are_altered():
     digests = ArrayRows(X)
     rows = [number(digests, X[start : start + 2]) for start in (0, 4, 4, 6)]
     assert rows == [range(2), ALTERED, range(4, 6), range(6, 8)]
 
 
 @pytest.mark.parametrize(
-    "nest",
+    "structure",
     [
         pytest.param([1.0, 2.0], id="a list"),
         pytest.param(np.array(["a"]), id="text"),
@@ -347,5 +347,5 @@ def test_rows_that_are_not_due_are_no_rows_of_the_array():
         pytest.param((), id="nothing"),
     ],
 )
-def test_what_may_be_fed_in_another_form_is_not_sealed(nest):
-    assert not can_digest(nest)
+def test_values_that_keras_may_feed_in_another_form_are_not_digested(structure):
+    assert not can_digest(structure)

@@ -175,7 +175,7 @@ def test_check_judges_two_tables(tmp_path):
     assert json.loads(wrong.output)["counts"]["misaligned"] == 2
     none = run(tmp_path / "wrong.csv", tmp_path / "labels.csv")
     assert none.exit_code == 2
-    assert "expected one of --key and --index" in none.output
+    assert "expected one of `--key` and `--index`" in none.output
 
 
 def test_a_report_is_rendered_again_byte_for_byte(tmp_path):

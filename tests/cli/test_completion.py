@@ -1,4 +1,4 @@
-"""Shells complete the command line: bash is asked itself, with the script that is printed."""
+"""Shells complete the command line: bash itself completes, with the printed script."""
 
 import os
 import subprocess
@@ -59,7 +59,7 @@ def test_bash_completes(tab, words, expected):
 
 
 @pytest.mark.slow
-def test_bash_is_told_where_a_file_belongs(tab):
+def test_bash_completes_files_for_file_arguments(tab):
     assert tab("run", "st") == (set(), "files: -o default")
 
 

@@ -1,4 +1,4 @@
-"""``evalguard doctor`` on who provides the module: real distributions in a folder on ``sys.path``."""
+"""``evalguard doctor`` and the distribution that provides the module: real ones in a folder on ``sys.path``."""
 
 import functools
 import subprocess
@@ -94,7 +94,7 @@ def test_a_distribution_without_metadata_is_passed_over(tmp_path, first):
     write(site, "keras-evalguard", "0.1.0", MODULE_FILE)
     write(site, "evalguard", "0.1.0", MODULE_FILE)
     (site / "evalguard-0.1.0.dist-info" / "METADATA").unlink()
-    # A finder cannot be taken back, so each is tried in an interpreter of its own.
+    # A finder cannot be removed again, so each is tried in a separate interpreter.
     program = (
         f"import sys, {first}; from evalguard.cli import doctor; sys.path[:] = sys.argv[1:]; "
         "print(doctor.distribution().text)"
@@ -106,7 +106,7 @@ def test_a_distribution_without_metadata_is_passed_over(tmp_path, first):
 
 def test_the_command_fails_for_a_foreign_distribution(command, tmp_path, monkeypatch):
     write(tmp_path / "site", "some-fork", "7.8.9", MODULE_FILE)
-    # Behind all others, for the doctor imports more than this.
+    # After all others, because the doctor imports more than this.
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "site")])
     done = command("doctor")
     assert done.exit_code == 1, done.output
@@ -114,7 +114,7 @@ def test_the_command_fails_for_a_foreign_distribution(command, tmp_path, monkeyp
     assert "some-fork 7.8.9" in done.output
 
 
-def test_nobody_is_asked_at_import():
+def test_no_distribution_is_read_at_import():
     """Reading the file list of every distribution takes up to a second."""
     program = "import sys, evalguard, evalguard.cli; print('evalguard.cli.doctor' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

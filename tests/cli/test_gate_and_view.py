@@ -86,7 +86,7 @@ def test_every_evaluation_and_every_unguarded_run_is_listed(store, tmp_path):
 
 
 @pytest.mark.parametrize("form", ["file", "digest"])
-def test_labels_are_asked_for_by_file_or_digest(store, tmp_path, form):
+def test_labels_are_required_by_file_or_digest(store, tmp_path, form):
     import evalguard
 
     (tmp_path / "labels.csv").write_text("id,label\n7,1\n8,0\n")
@@ -114,7 +114,7 @@ def test_an_old_verdict_is_refused(store):
     run = store.run()
     write(store.sink(run), report())
     assert command("gate", "--run", run, "--max-age", "1h").exit_code == 0
-    # Nothing is as young as this.
+    # No evaluation is this recent.
     assert command("gate", "--run", run, "--max-age", "0.001s").exit_code == 1
 
 
@@ -138,7 +138,7 @@ def test_the_version_is_tagged_when_asked(store):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("judged", "code"), [(report(), 4), (report(FAILED), 1)])
-def test_a_version_that_cannot_be_tagged_is_told_and_the_judgement_stands(mlflow_server, monkeypatch, judged, code):
+def test_a_version_that_cannot_be_tagged_is_reported_and_the_answer_stays(mlflow_server, monkeypatch, judged, code):
     store, name = Store(mlflow_server), f"untaggable-{code}"
     run, model = register(store, name)
     write(store.sink(run), judged)
@@ -172,7 +172,7 @@ def test_a_wrong_question_is_a_usage_error(store, arguments, message):
     assert "Traceback" not in done.output
 
 
-def test_a_server_that_is_not_there_is_no_answer_and_not_an_open_gate(monkeypatch):
+def test_a_missing_server_is_no_answer_and_not_an_open_gate(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
     done = command("gate", "--run", "a" * 32, "--timeout", "0.5")
     assert done.exit_code == 3
@@ -190,7 +190,7 @@ def test_hostile_tags_are_inert_in_a_terminal(store, hostile):
     assert all(character.isprintable() or character == "\n" for character in done.output)
 
 
-def test_an_attestation_is_held_against_the_files_given(tmp_path):
+def test_an_attestation_is_compared_with_the_given_files(tmp_path):
     from evalguard.data.digests import file_sha256
 
     (tmp_path / "model.keras").write_bytes(b"weights")
@@ -248,7 +248,7 @@ def test_a_view_is_saved_on_request_only_and_once(store, experiment):
     assert addresses(done.output)["saved view"].endswith(f"/experiments/{number}/runs?viewStateShareKey=evalguard")
 
 
-def test_without_a_server_it_is_said_how_to_start_one(store, experiment):
+def test_without_a_server_the_command_that_starts_one_is_printed(store, experiment):
     done = command("view", experiment[0])
     assert f"mlflow server --backend-store-uri {store.uri}" in done.output
     assert "http://127.0.0.1:5000/#/experiments/" in done.output
@@ -267,7 +267,7 @@ def test_an_experiment_that_is_not_there_is_a_usage_error(store):
 
 
 def test_the_installed_dashboard_knows_the_form_of_a_saved_view():
-    """Undocumented: MLflow's own page reads these words. If this fails, look how it saves a view now."""
+    """Undocumented: MLflow's own page reads these words. If this fails, check how it saves a view now."""
     import mlflow.server
 
     scripts = Path(mlflow.server.__file__).parent.joinpath("js", "build", "static", "js").glob("*.js")

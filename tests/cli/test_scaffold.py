@@ -1,4 +1,4 @@
-"""``evalguard init``: what it writes runs as it stands. ``--dry-run`` and ``doctor``."""
+"""``evalguard init``: what it writes runs without editing. ``--dry-run`` and ``doctor``."""
 
 import json
 
@@ -54,7 +54,7 @@ def test_what_init_writes_passes_without_editing(folder, command, names):
     assert (folder / "steps" / "evalguard-out" / "predictions.parquet").is_file()
 
 
-def test_init_finds_all_in_one_folder_and_says_what_it_chose(folder, command):
+def test_init_finds_everything_in_one_folder_and_names_its_choice(folder, command):
     work = folder / "work"
     work.mkdir()
     (folder / "square.keras").rename(work / "model.keras")
@@ -64,12 +64,12 @@ def test_init_finds_all_in_one_folder_and_says_what_it_chose(folder, command):
     done = command("init", work, "--output", work / "step.yaml")
     assert done.exit_code == 0, done.output
     text = (work / "step.yaml").read_text()
-    assert "# labels: labels_test.csv was taken; also found: labels.csv, labels_train.csv" in text
+    assert "# labels: labels_test.csv was chosen; also found: labels.csv, labels_train.csv" in text
     assert yaml.safe_load(text)["data"]["color_mode"] == "grayscale"
     assert read.read(work / "step.yaml").data.size == [8, 8]
     again = command("init", work, "--output", work / "step.yaml")
     assert again.exit_code == 2
-    assert "is there already; give another --output, or --force" in again.output
+    assert "already exists; give another --output, or --force" in again.output
     assert command("init", work, "--output", work / "step.yaml", "--force").exit_code == 0
 
 
@@ -97,16 +97,16 @@ DRY = "version: 1\nmodel: {path: MODEL}\ndata: {DATA}\nlabels: {path: labels.csv
 @pytest.mark.parametrize(
     ("model", "data", "message"),
     [
-        ("model.keras", "images: labels.csv", "the model does not take inputs float32 (8, 8, 3)"),
+        ("model.keras", "images: labels.csv", "the model does not accept inputs float32 (8, 8, 3)"),
         (
             "square.keras",
             "table: pixels.csv, key: id, target: label",
-            "does not take inputs float32 (64,)",
+            "does not accept inputs float32 (64,)",
         ),
         (
             "model.keras",
             "table: pixels.csv, key: id, columns: [p0, p1]",
-            "does not take inputs float32 (2,)",
+            "does not accept inputs float32 (2,)",
         ),
         (
             "square.keras",
@@ -115,7 +115,7 @@ DRY = "version: 1\nmodel: {path: MODEL}\ndata: {DATA}\nlabels: {path: labels.csv
         ),
     ],
 )
-def test_a_dry_run_finds_what_does_not_fit(folder, command, model, data, message):
+def test_a_dry_run_reports_inputs_that_do_not_fit(folder, command, model, data, message):
     (folder / "broken.csv").write_text("file\nbroken.png\n")
     (folder / "broken.png").write_bytes(b"no image")
     path = folder / "step.yaml"
@@ -125,7 +125,7 @@ def test_a_dry_run_finds_what_does_not_fit(folder, command, model, data, message
     assert message in done.output
 
 
-def test_a_dry_run_says_what_would_be_too_weak(folder, command):
+def test_a_dry_run_reports_a_proof_that_is_too_weak(folder, command):
     path = folder / "step.yaml"
     text = DRY.replace("MODEL", "model.keras").replace("DATA", "call: loading:digits, args: {named: false}")
     path.write_text(text)
@@ -135,13 +135,13 @@ def test_a_dry_run_says_what_would_be_too_weak(folder, command):
     assert "require  labels; this would be UNPROVEN" in done.output
 
 
-def test_a_dry_run_says_what_a_sample_can_prove(folder, command):
+def test_a_dry_run_reports_what_a_sample_can_prove(folder, command):
     path = folder / "step.yaml"
     text = DRY.replace("MODEL", "model.keras").replace("DATA", "call: loading:digits, args: {named: false}")
     path.write_text(text + "checks: {content: 'sample:0.1', reference: pixels.npy}\n")
     done = command("run", path, "--dry-run")
     assert done.exit_code == 0, done.output
-    assert "proof    sample: rows chosen by their place are compared with the reference (sample:0.1)" in done.output
+    assert "proof    sample: rows chosen by position are compared with the reference (sample:0.1)" in done.output
     assert "require  labels; this would be UNPROVEN" in done.output
     path.write_text(text + "checks: {content: 'sample:0.1'}\n")
     for options in (["--dry-run"], []):
@@ -150,12 +150,12 @@ def test_a_dry_run_says_what_a_sample_can_prove(folder, command):
         assert "expected inputs in label order to compare rows with, found none" in done.output
 
 
-def test_the_doctor_says_what_is_there_and_what_is_wrong(command, tmp_path, monkeypatch):
+def test_the_doctor_reports_what_is_installed_and_what_is_wrong(command, tmp_path, monkeypatch):
     done = command("doctor", "--json")
     assert done.exit_code == 0, done.output
     found = {item["topic"]: item for item in json.loads(done.output)}
     assert found["engine"]["text"] == "Keras on tensorflow"
-    assert "not there yet" in found["mlflow store"]["text"]
+    assert "does not exist yet" in found["mlflow store"]["text"]
     assert any(topic.startswith("known: keras") for topic in found)
     (tmp_path / "spool").mkdir()
     (tmp_path / "spool" / "a.evalguard.json").write_text("{}")
@@ -166,7 +166,7 @@ def test_the_doctor_says_what_is_there_and_what_is_wrong(command, tmp_path, monk
     assert "1 waiting" in done.output
 
 
-def test_numbers_of_the_table_are_those_the_model_is_fed(folder, command):
+def test_numbers_of_the_table_are_the_inputs_of_the_model(folder, command):
     """The columns written are the pixels in their order: predictions equal those of the array."""
     step = folder / "first.yaml"
     command("init", folder / "model.keras", folder / "pixels.csv", "--output", step)

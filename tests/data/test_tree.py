@@ -1,8 +1,11 @@
-"""Leaves of a nest as arrays."""
+"""Trees of inputs: the leaves in Keras' order, read as arrays, counted, packed and unpacked as Keras does it."""
 
 import threading
+from collections import namedtuple
 
+import keras
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 
@@ -20,7 +23,7 @@ def test_a_tensor_is_the_array_that_numpy_makes_of_it(dtype, shape):
     assert (found.dtype, found.shape, found.tobytes()) == (expected.dtype, expected.shape, expected.tobytes())
 
 
-def test_what_dlpack_does_not_know_is_read_as_numpy_reads_it():
+def test_dtypes_without_dlpack_code_are_read_by_numpy():
     assert tree.as_array(tf.constant(["a", "b"])).tolist() == [b"a", b"b"]
     assert tree.as_array(tf.constant([1.5, 2], tf.bfloat16)).astype("float32").tolist() == [1.5, 2]
 
@@ -32,7 +35,7 @@ def test_an_array_is_itself():
 
 
 def test_no_other_thread_runs_first_where_a_tensor_is_read():
-    """Else the model would wait for a thread that makes the next batch."""
+    """Otherwise the model would wait for a thread that makes the next batch."""
     tensor, done, turns = tf.zeros((32, 8)), threading.Event(), [0]
 
     def spin():
@@ -50,11 +53,11 @@ def test_no_other_thread_runs_first_where_a_tensor_is_read():
     finally:
         done.set()
         thread.join()
-    # Python itself changes threads every five milliseconds.
+    # Python itself switches threads every five milliseconds.
     assert waited < 100
 
 
-def test_an_empty_optional_of_a_dataset_is_none():
+def test_an_empty_optional_of_a_dataset_is_not_a_leaf():
     absent, rows = tf.experimental.Optional.empty(None), tf.zeros((2, 3))
     assert tree.leaves({"a": absent, "b": rows}) == [rows]
     assert tree.map_leaves(lambda leaf: leaf.shape, (absent, rows)) == (None, (2, 3))
@@ -73,7 +76,7 @@ def test_an_empty_optional_of_a_dataset_is_none():
         pytest.param((np.zeros(3), tf.ragged.constant([[1], []])), "found 3 and 2", id="ragged"),
     ],
 )
-def test_inputs_that_are_no_rows_are_named(structure, found):
+def test_inputs_that_are_not_rows_are_named_in_the_error(structure, found):
     with pytest.raises(tree.RowsError, match=rf"^x: expected .*{found}.*\. .*"):
         tree.same_rows(structure)
 
@@ -89,3 +92,71 @@ def test_inputs_that_are_no_rows_are_named(structure, found):
 )
 def test_inputs_with_the_same_number_of_rows_are_counted(structure):
     assert tree.same_rows(structure) == 2
+
+
+A, B, C = (np.full((2, number), number) for number in (1, 2, 3))
+Pair = namedtuple("Pair", ["first", "second"])
+
+
+@pytest.mark.parametrize(
+    "structure",
+    [
+        pytest.param(A, id="array"),
+        pytest.param((A, [B], {"c": C}), id="sequences"),
+        pytest.param({"b": A, "a": {"d": B, "c": C}}, id="dicts"),
+        pytest.param(Pair(B, A), id="namedtuple"),
+        pytest.param([], id="nothing"),
+        pytest.param((tf.constant(A), tf.ragged.constant([[1], []])), id="tensors"),
+    ],
+)
+def test_leaves_come_in_the_order_of_keras(structure):
+    found, expected = tree.leaves(structure), keras.tree.flatten(structure)
+    assert len(found) == len(expected)
+    assert all(one is other for one, other in zip(found, expected, strict=True))
+
+
+def test_none_is_no_leaf_and_a_list_of_values_is_one():
+    assert tree.leaves({"a": None, "b": (None, [])}) == []
+    for rows in ([1, 2], ["a", "b"], [True]):
+        assert tree.leaves(rows) == [rows]
+    frame = pd.DataFrame(A)
+    assert [leaf is frame for leaf in tree.leaves([frame])] == [True]
+
+
+def test_a_function_is_applied_to_each_leaf_and_the_structure_is_kept():
+    mapped = tree.map_leaves(lambda leaf: leaf.shape[1], {"b": [A, (B, None)], "a": Pair(C, A)})
+    assert mapped == {"b": [1, (2, None)], "a": (3, 1)}
+    assert list(mapped) == ["b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("structure", "rows"),
+    [
+        (A, 2),
+        ({"b": np.zeros(3), "a": np.zeros(5)}, 5),
+        ([None, np.zeros(4)], 4),
+        (pd.DataFrame(A), 2),
+        ([1, 2, 3], 3),
+        (tf.ragged.constant([[1], [], [2]]), 3),
+        (tf.sparse.from_dense(A), 2),
+        (np.float32(1), None),
+        (object(), None),
+        (None, None),
+    ],
+)
+def test_rows_are_counted_by_the_first_leaf(structure, rows):
+    assert tree.n_rows(structure) == rows
+
+
+@pytest.mark.parametrize("batch", [A, [A], (A,), (A, B), [A, B, C], {"a": A}, (None, B), ((A, B), C)])
+def test_a_batch_is_unpacked_as_keras_does(batch):
+    found, expected = tree.unpack(batch), keras.utils.unpack_x_y_sample_weight(batch)
+    assert [one is other for one, other in zip(found, expected, strict=True)] == [True] * 3
+
+
+@pytest.mark.parametrize("parts", [(A,), ((A, B),), ([A],), ({"a": A},), (A, B), (A, B, C)])
+def test_a_batch_is_packed_as_keras_does(parts):
+    found, expected = tree.pack(*parts), keras.utils.pack_x_y_sample_weight(*parts)
+    assert type(found) is type(expected)
+    assert all(one is other for one, other in zip(tree.leaves(found), tree.leaves(expected), strict=True))
+    assert [part is None for part in tree.unpack(found)] == [part is None for part in tree.unpack(expected)]

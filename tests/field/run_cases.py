@@ -1,7 +1,7 @@
-"""Run a folder of field cases through the guard, each in its own process, and print what came of it.
+"""Run a folder of field cases through the guard, each in its own process, and print the results.
 
-A case is a script with ``build()``, which gives ``call`` (what the user did),
-``labels``, ``truth`` and ``why``; the folder's ``adapters.py`` says what that
+A case is a script with ``build()``, which returns a dict: "call" (what the user did),
+"labels", "truth" (aligned or misaligned) and "why"; the folder's ``adapters.py`` says what that
 user had at hand, as options of ``evalguard.guard``. Nothing here knows a case.
 
     python tests/field/run_cases.py DIR [--only 01,12] [--skip 38] [--jobs 2] [--json FILE]
@@ -74,7 +74,7 @@ def judge_case(path: Path) -> dict[str, Any]:
 
 
 def run_case(path: Path) -> dict[str, Any]:
-    """One case in a process of its own."""
+    """One case in a separate process."""
     command = [sys.executable, __file__, "--one", str(path)]
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0", "CUDA_VISIBLE_DEVICES": "-1"}
     environment = {**os.environ, **quiet}

@@ -57,7 +57,7 @@ def in_two_calls(model):
     model.predict(stream, steps=5, verbose=0)
 
 
-def looked_at_first(model):
+def inspected_first(model):
     stream = endless()
     next(stream)
     model.predict(stream, steps=8, verbose=0)
@@ -134,7 +134,7 @@ TRIM = {"reference": INPUTS, "padding": "trim"}
 
 REPORTS = {
     "generator-resumed": Report("tensorflow/tensorflow#45459, #61161", in_two_calls, True, SESSION),
-    "generator-looked-at": Report("no public thread; a batch looked at first", looked_at_first, True),
+    "generator-looked-at": Report("no public thread; a batch inspected first", inspected_first, True),
     "evaluate-before-predict": Report("keras-team/keras#10208, #11754", evaluated_first, True),
     "floor-steps": Report(
         "keras-team/keras#6745, brucechou1983/CheXNet-Keras#47",
@@ -207,7 +207,7 @@ def echo():
 
 
 @pytest.mark.parametrize("name", REPORTS)
-def test_the_guard_tells_each_reporter_the_truth(echo, name):
+def test_each_report_gets_the_right_verdict(echo, name):
     report = REPORTS[name]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)

@@ -1,4 +1,4 @@
-"""Two tables held against each other: every format, every fault, and files too large to be read whole."""
+"""Two tables compared with each other: every format, every fault, and files too large to be read whole."""
 
 import json
 from typing import Any
@@ -105,7 +105,7 @@ def test_equal_digests_are_no_proof(tmp_path, monkeypatch, bad_seeds):
         assert report.verdict is evalguard.Verdict.FAIL
         assert report.counts["foreign"] == 1
     else:
-        with pytest.raises(evalguard.ConfigError, match="expected keys that can be told apart"):
+        with pytest.raises(evalguard.ConfigError, match="expected keys with different 64-bit digests"):
             check_tables.compare(question)
 
 
@@ -129,9 +129,9 @@ def test_labels_that_cannot_be_used_end_in_2(tmp_path, command, size, ids, messa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["no.csv", "labels.csv", "--key", "id"], "DELIVERED: expected a CSV, Parquet, JSONL, Arrow or .npy file at"),
+        (["no.csv", "labels.csv", "--key", "id"], "PREDICTIONS: expected a CSV, Parquet, JSONL, Arrow or .npy file at"),
         (["out.csv", "no.csv", "--key", "id"], "LABELS: expected a CSV, Parquet, JSONL, Arrow or .npy file at"),
-        (["out.csv", "labels.csv"], "check: expected one of --key and --index"),
+        (["out.csv", "labels.csv"], "check: expected one of `--key` and `--index`"),
         (["out.csv", "labels.csv", "--key", "name"], "expected a column 'name', found columns 'id', 'score'"),
         (["out.csv", "labels.csv", "--index", "id"], "expected row numbers of the labels in id, found"),
         (["broken.parquet", "labels.csv", "--key", "id"], "expected a CSV, Parquet, JSONL or Arrow table, found in"),
@@ -155,10 +155,10 @@ def test_keys_may_be_called_otherwise_in_the_labels(tmp_path, command, size):
     assert command("check", delivered, labels, "--key", "id", "--labels-key", "file").exit_code == 1
     done = command("check", delivered, labels, "--index", "id", "--labels-key", "file")
     assert done.exit_code == 2
-    assert "expected --key with --labels-key" in done.output
+    assert "expected `--key` with `--labels-key`" in done.output
 
 
-def test_figures_are_told_as_scored_and_realigned(tmp_path, command):
+def test_metrics_are_reported_as_scored_and_after_realignment(tmp_path, command):
     order = [1, 0, *range(2, N)]
     truth = np.arange(N) % 2
     labels = write(tmp_path / "labels.csv", pa.table({"id": [f"{row}" for row in range(N)], "label": truth}))
@@ -172,7 +172,7 @@ def test_figures_are_told_as_scored_and_realigned(tmp_path, command):
     assert figures["realigned"] == pytest.approx(1.0)
     done = command("check", delivered, labels, "--key", "id", "--metric", "accuracy")
     assert done.exit_code == 2
-    assert "expected --metric and --prediction COLUMN together" in done.output
+    assert "expected `--metric` and `--prediction COLUMN` together" in done.output
 
 
 def test_row_numbers_come_from_a_column_or_an_array(tmp_path, command):
@@ -218,7 +218,7 @@ VALUES: dict[str, list[Any]] = {
 )
 @pytest.mark.parametrize("keys", KEYS)
 def test_the_gate_knows_the_labels_of_a_check_again(tmp_path, command, size, form, keys, values, monkeypatch):
-    """What a check was made against is told by the digest that the gate takes of the file, streamed or not."""
+    """The check records the digest that the gate computes from the file, streamed or not."""
     monkeypatch.setattr("evalguard.labels.streamed_digest.CHUNK", 16)
     names = pa.array(KEYS[keys], pa.uint64()) if keys.startswith("hashes") else KEYS[keys]
     labels = write(tmp_path / f"labels.{form}", pa.table({"id": names, "label": VALUES[values], "more": range(N)}))

@@ -1,4 +1,4 @@
-"""``content="sample:…"``: some rows are recognised, chosen by their place, and no more is claimed than that."""
+"""``content="sample:…"``: some rows, chosen by position, are recognised, and no more is claimed than that."""
 
 import keras
 import numpy as np
@@ -112,7 +112,7 @@ def test_a_stream_in_order_is_a_pass_of_a_sample_and_by_default_unproven(model, 
 
 @pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
 @pytest.mark.parametrize("order", [ONE_CHOSEN, SHUFFLED], ids=["one chosen row moved", "shuffled"])
-def test_a_chosen_row_out_of_place_is_a_fault(model, source, order):
+def test_a_chosen_row_at_another_index_is_a_fault(model, source, order):
     report = judged(model, source(order))
     assert report.verdict is Verdict.FAIL
     wrong = int(np.count_nonzero(order[CHOSEN] != CHOSEN))
@@ -126,7 +126,7 @@ def test_a_chosen_row_out_of_place_is_a_fault(model, source, order):
 
 
 @pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
-def test_what_was_not_looked_at_is_not_claimed(model, source):
+def test_rows_that_were_not_hashed_are_not_claimed(model, source):
     report = judged(model, source(NONE_CHOSEN))
     assert (report.verdict, report.proof) == (Verdict.PASS, "sample")
     assert judged(model, source(NONE_CHOSEN), content="all").verdict is Verdict.FAIL
@@ -145,7 +145,7 @@ def test_a_generator_that_had_been_started_is_right_where_its_rows_are(model):
     assert judged(model, source, content="all", reference=None, require="transport").verdict is Verdict.FAIL
 
 
-def test_rows_that_were_not_all_noted_are_no_sample():
+def test_rows_that_were_not_all_recorded_are_no_sample():
     contents = FingerprintColumn(sampling=Sampling(SHARE))
     contents.add(X[:10], np.asarray)
     assert contents.sampled(11) is None
@@ -184,7 +184,7 @@ def test_any_order_that_moves_a_chosen_row_is_a_fault_and_any_other_is_no_identi
 def test_other_data_are_no_fault_and_no_proof(model):
     report = judged(model, generator(IN_ORDER), reference=X + 1)
     assert (report.verdict, report.proof) == (Verdict.UNPROVEN, "transport")
-    assert "it looks like another preprocessing" in " ".join(report.not_proven)
+    assert "the preprocessing differs" in " ".join(report.not_proven)
 
 
 def test_arrays_prove_nothing_by_position_where_the_reference_is_other_data(model):
@@ -267,7 +267,7 @@ def test_only_chosen_rows_of_a_stream_are_hashed(model, monkeypatch):
     monkeypatch.setattr("evalguard.data.fingerprint.row_fingerprints", counting)
     monkeypatch.setattr("evalguard.capture.recording.fingerprints.row_fingerprints", counting)
     assert judged(model, generator(IN_ORDER)).verdict is Verdict.PASS
-    # The last row of what is noted together may be the last of all.
+    # The last row of what is recorded together may be the last of all.
     assert sum(hashed) <= len(CHOSEN) + len(hashed)
     assert sum(hashed) < N // 5
 
@@ -293,7 +293,7 @@ def test_collected_labels_and_manifests_are_compared_with(model, tmp_path, how, 
 # -- Where a place says nothing ----------------------------------------------------------------------------------------
 
 
-def test_all_rows_of_evaluate_and_of_a_loop_are_looked_at(model):
+def test_all_rows_of_evaluate_and_of_a_loop_are_hashed(model):
     options = {"labels": Y, "reference": X, "content": "sample:0.05", "mlflow": False}
     with evalguard.guard(**options) as g:
         model.evaluate(X[SHUFFLED], Y[SHUFFLED], verbose=0)
@@ -307,7 +307,7 @@ def test_all_rows_of_evaluate_and_of_a_loop_are_looked_at(model):
             model(x)
 
 
-def test_all_rows_are_looked_at_where_labels_come_late(model):
+def test_all_rows_are_hashed_where_labels_come_late(model):
     with evalguard.guard(reference=X, content="sample:0.05", mlflow=False) as g:
         model.predict(X, verbose=0)
         g.labels = Y

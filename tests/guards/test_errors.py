@@ -26,7 +26,7 @@ WAYS = [
 
 
 class TeamError(MisalignmentError):
-    """A kind of its own."""
+    """A subclass of a user."""
 
 
 def failing() -> Report:

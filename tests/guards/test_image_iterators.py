@@ -107,14 +107,14 @@ def test_a_shuffling_iterator_fails_and_one_in_order_passes_by_identity(engine, 
 
 @pytest.mark.parametrize("key", [None, "file"])
 @pytest.mark.parametrize("shuffle", [True, False])
-def test_labels_with_files_in_another_order_are_held_against_the_files(engine, folder, shuffle, key):
+def test_labels_with_files_in_another_order_are_compared_by_file(engine, folder, shuffle, key):
     """The iterator's own place of a file is no label row; without targets nothing else would contradict it."""
     import pandas as pd
 
     names = sorted(listing(folder), key=number_of)
     table = pd.DataFrame({"file": names, "label": range(N)})
     labels = table if key else Labels.of(table, label="label", key="file")
-    options = {"label": "label", "key": key} if key else {}
+    options = {"label_column": "label", "key": key} if key else {}
     source = engine.images().flow_from_directory(
         folder, target_size=(6, 6), class_mode=None, batch_size=BATCH, shuffle=shuffle, seed=1
     )
@@ -189,7 +189,7 @@ def test_every_class_mode_of_a_data_frame(engine, folder, mode):
     assert (g.report.verdict, g.report.proof) == (Verdict.PASS, "identity")
 
 
-def test_a_file_listed_twice_has_no_key_and_is_told_by_its_place(engine, folder):
+def test_a_file_listed_twice_has_no_key_and_is_identified_by_position(engine, folder):
     import pandas as pd
 
     names = [*listing(folder), listing(folder)[0]]

@@ -1,4 +1,4 @@
-"""What a misalignment did to the metrics, against scikit-learn on rows put right by hand."""
+"""What a misalignment did to the metrics, compared with scikit-learn on rows reordered by hand."""
 
 import functools
 
@@ -19,7 +19,7 @@ from evalguard.reporting.text import to_text
 N, CLASSES = 120, 4
 RNG = np.random.default_rng(0)
 Y = RNG.integers(0, CLASSES, N)
-# Right for most rows, so that figures differ from one another.
+# Right for most rows, so that the metrics differ from one another.
 P = np.eye(CLASSES)[np.where(RNG.random(N) < 0.8, Y, RNG.integers(0, CLASSES, N))] * 0.9 + 0.02
 P /= P.sum(axis=1, keepdims=True)
 
@@ -29,7 +29,7 @@ def impact_of(report):
     return report.impact
 
 
-def figures(order, metric, y=Y, p=P, **options):
+def impact_on(order, metric, y=Y, p=P, **options):
     """Impact of delivering the samples in this order."""
     report = evalguard.check(indices=order, labels=y, predictions=p[order], metrics=metric, **options)
     return next(iter(impact_of(report).values()))
@@ -47,61 +47,61 @@ METRICS = {
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_figures_are_those_of_the_rows_put_right(metric):
+def test_metrics_are_those_of_the_rows_in_label_order(metric):
     order = np.random.default_rng(1).permutation(N)
-    told, by_hand = figures(order, metric), METRICS[metric]
-    assert told.as_scored == pytest.approx(by_hand(Y, P[order]), rel=1e-5)
-    assert told.realigned == pytest.approx(by_hand(Y, P), rel=1e-5)
-    assert told.difference == pytest.approx(told.as_scored - told.realigned)
+    found, by_hand = impact_on(order, metric), METRICS[metric]
+    assert found.as_scored == pytest.approx(by_hand(Y, P[order]), rel=1e-5)
+    assert found.realigned == pytest.approx(by_hand(Y, P), rel=1e-5)
+    assert found.difference == pytest.approx(found.as_scored - found.realigned)
 
 
 @given(st.lists(st.integers(0, N - 1), min_size=1, max_size=2 * N))
 def test_bounds_hold_whatever_the_missing_samples_would_have_been(order):
     order = np.array(order)
     missing = np.setdiff1d(np.arange(N), order)
-    told = figures(order, "accuracy")
-    truth = np.mean(P.argmax(1) == Y)
+    found = impact_on(order, "accuracy")
+    expected = np.mean(P.argmax(1) == Y)
     if missing.size:
-        assert told.at_least - 1e-6 <= truth <= told.at_most + 1e-6
-        assert told.at_most - told.at_least == pytest.approx(missing.size / N, abs=1e-6)
-        assert told.realigned is None
-    elif told.realigned is not None:
-        assert told.realigned == pytest.approx(truth)
+        assert found.at_least - 1e-6 <= expected <= found.at_most + 1e-6
+        assert found.at_most - found.at_least == pytest.approx(missing.size / N, abs=1e-6)
+        assert found.realigned is None
+    elif found.realigned is not None:
+        assert found.realigned == pytest.approx(expected)
 
 
 def test_bounds_are_met_by_the_best_and_the_worst_that_may_be_missing():
     order = np.arange(N - 30)
-    told = figures(order, "accuracy")
+    found = impact_on(order, "accuracy")
     right = (P.argmax(1) == Y)[:-30].sum()
-    assert told.at_least == pytest.approx(right / N)
-    assert told.at_most == pytest.approx((right + 30) / N)
+    assert found.at_least == pytest.approx(right / N)
+    assert found.at_most == pytest.approx((right + 30) / N)
 
 
-def test_of_a_metric_that_is_no_mean_over_rows_no_bound_is_claimed():
-    told = figures(np.arange(N - 1), "sklearn:f1_macro")
-    assert "no bound" in told.note
-    assert told.at_least is told.at_most is told.realigned is None
+def test_no_bound_is_claimed_for_a_metric_that_is_no_mean_over_rows():
+    found = impact_on(np.arange(N - 1), "sklearn:f1_macro")
+    assert "no bound" in found.note
+    assert found.at_least is found.at_most is found.realigned is None
 
 
-def test_a_figure_that_did_not_change_is_told_to_be_so():
+def test_a_metric_that_did_not_change_is_reported_as_unchanged():
     constant = np.tile([0.1, 0.7, 0.1, 0.1], (N, 1))
-    told = figures(np.arange(N)[::-1], "accuracy", p=constant)
-    assert told.difference == 0
-    assert told.note == f"unchanged although {N} rows are wrong"
+    found = impact_on(np.arange(N)[::-1], "accuracy", p=constant)
+    assert found.difference == 0
+    assert found.note == f"unchanged although {N} rows are wrong"
 
 
-def test_of_what_is_aligned_there_is_one_figure():
-    assert figures(np.arange(N), "accuracy") == MetricImpact(as_scored=pytest.approx(np.mean(P.argmax(1) == Y)))
+def test_aligned_rows_have_one_value():
+    assert impact_on(np.arange(N), "accuracy") == MetricImpact(as_scored=pytest.approx(np.mean(P.argmax(1) == Y)))
 
 
 def test_one_hot_labels_and_single_outputs_are_scored_as_compile_would():
     order = np.random.default_rng(2).permutation(N)
-    one_hot = figures(order, "accuracy", y=np.eye(CLASSES)[Y])
+    one_hot = impact_on(order, "accuracy", y=np.eye(CLASSES)[Y])
     assert one_hot.realigned == pytest.approx(np.mean(P.argmax(1) == Y))
     binary, probability = (Y > 1).astype(int), np.clip(P[:, 2:].sum(axis=1, keepdims=True), 0, 1)
     for metric in ("accuracy", "sklearn:accuracy"):
-        told = figures(order, metric, y=binary, p=probability)
-        assert told.realigned == pytest.approx(np.mean((probability[:, 0] > 0.5) == binary))
+        found = impact_on(order, metric, y=binary, p=probability)
+        assert found.realigned == pytest.approx(np.mean((probability[:, 0] > 0.5) == binary))
 
 
 def test_callables_and_objects_of_keras_will_do():
@@ -125,15 +125,15 @@ def test_a_repetition_with_another_prediction_is_not_taken_for_the_sample_s_own(
     report = evalguard.check(
         indices=rows, labels=np.array([0, 1, 0, 1]), predictions=delivered, metrics="sklearn:accuracy"
     )
-    told = impact_of(report)["sklearn:accuracy"]
-    assert (told.at_least, told.at_most) == (0.75, 1.0)
-    assert "1 samples were predicted more than once, and not alike" in told.note
+    found = impact_of(report)["sklearn:accuracy"]
+    assert (found.at_least, found.at_most) == (0.75, 1.0)
+    assert "1 samples were predicted more than once, with different values" in found.note
 
 
 def test_a_keras_metric_of_the_caller_s_keeps_its_state():
     mine = keras.metrics.SparseCategoricalAccuracy(name="mine")
     mine.update_state([0], [[1.0, 0.0]])
-    assert figures(np.roll(np.arange(N), 1), mine).realigned == pytest.approx(np.mean(P.argmax(1) == Y))
+    assert impact_on(np.roll(np.arange(N), 1), mine).realigned == pytest.approx(np.mean(P.argmax(1) == Y))
     assert float(mine.result()) == 1.0
 
 
@@ -198,24 +198,24 @@ def test_in_a_guard(digits, on_failure):
     with evalguard.guard(labels=y, reference=x, metrics=["accuracy"], on_failure=on_failure, mlflow=False) as g:
         rows = model.predict(x[order], verbose=0)
     straight = rows if on_failure == "repair" else rows[np.argsort(order)]
-    told = impact_of(g.report)["accuracy"]
-    assert told.realigned == pytest.approx(sk.accuracy_score(y, straight.argmax(1)))
-    assert told.as_scored < told.realigned - 0.3
+    found = impact_of(g.report)["accuracy"]
+    assert found.realigned == pytest.approx(sk.accuracy_score(y, straight.argmax(1)))
+    assert found.as_scored < found.realigned - 0.3
     assert "accuracy: as scored" in to_text(g.report)
 
 
-def test_a_label_file_that_is_wrong_is_told_by_the_streams_own_targets(digits):
+def test_the_streams_own_targets_show_that_a_label_file_is_wrong(digits):
     model, x, y = digits
     batches = [(x[start : start + 50], y[start : start + 50]) for start in range(0, 300, 50)]
     given = {"labels": np.roll(y, 1), "reference": x, "metrics": "accuracy", "mlflow": False}
     with evalguard.guard(**given, on_failure="record") as g:
         rows = model.predict((batch for batch in batches), steps=6, verbose=0)
-    told = impact_of(g.report)["accuracy"]
-    assert told.with_own_targets == pytest.approx(sk.accuracy_score(y, rows.argmax(1)))
-    assert told.as_scored < told.with_own_targets
+    found = impact_of(g.report)["accuracy"]
+    assert found.with_own_targets == pytest.approx(sk.accuracy_score(y, rows.argmax(1)))
+    assert found.as_scored < found.with_own_targets
 
 
-def test_several_outputs_have_a_figure_each():
+def test_each_output_has_its_own_metrics():
     inputs = keras.Input((3,))
     outputs = {"a": keras.layers.Dense(2)(inputs), "b": keras.layers.Dense(3)(inputs)}
     x = np.random.default_rng(0).normal(size=(20, 3)).astype("float32")
@@ -223,8 +223,8 @@ def test_several_outputs_have_a_figure_each():
     with evalguard.guard(labels=labels, metrics="accuracy", mlflow=False) as g:
         rows = keras.Model(inputs, outputs).predict(x, verbose=0)
     for name, values in labels.items():
-        figure = impact_of(g.report)[f"accuracy, {name}"].as_scored
-        assert figure == pytest.approx(np.mean(rows[name].argmax(1) == values))
+        value = impact_of(g.report)[f"accuracy, {name}"].as_scored
+        assert value == pytest.approx(np.mean(rows[name].argmax(1) == values))
 
 
 def test_a_loop_of_batches_is_scored_as_a_whole(digits):

@@ -90,11 +90,6 @@ def test_a_misspelt_option_is_refused_with_the_nearest_that_exists(make, given, 
     assert isinstance(caught.value, ConfigError)
 
 
-def test_wrap_takes_its_model_once():
-    with pytest.raises(TypeError):
-        evalguard.wrap(None, model=None)  # type: ignore[misc]
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -139,43 +134,6 @@ def test_a_repr_names_what_was_given_and_prints_no_data():
     assert repr(guard).startswith("<Guard labels=<ndarray (1000, 3)>, ")
     assert repr(guard).endswith(": nothing judged yet>")
     assert repr(evalguard.guard()) == "<Guard: nothing judged yet>"
-
-
-def test_a_variant_shares_the_labels_that_were_read(tmp_path):
-    path = tmp_path / "labels.csv"
-    path.write_text("label\n" + "\n".join(map(str, Y)) + "\n")
-    guard = evalguard.guard(labels=path, mlflow=False, on_unproven="record")
-    variant = guard.with_options(on_failure="record")
-    assert (guard.options.on_failure, variant.options.on_failure) == ("raise", "record")
-    with guard:
-        pass
-    path.unlink()
-    with variant:
-        pass
-    assert variant.labels is guard.labels
-    assert (len(guard.reports), len(variant.reports)) == (1, 1)
-
-
-def test_a_variant_with_other_labels_reads_its_own():
-    guard = evalguard.guard(labels=Y, mlflow=False, on_unproven="record")
-    other = guard.with_options(labels=Y[::-1])
-    for one in (guard, other):
-        with one:
-            pass
-    assert (guard.labels.values == Y).all()
-    assert (other.labels.values == Y[::-1]).all()
-
-
-def test_a_variant_may_take_back_to_the_default_what_was_given():
-    assert evalguard.guard(require="count").with_options(require="labels").options.require == "labels"
-
-
-def test_a_variant_is_checked_like_a_new_guard():
-    with pytest.raises(ArgumentError, match="Did you mean 'require'"):
-        evalguard.guard().with_options(requires="count")  # type: ignore[call-arg]
-    with pytest.warns(DeprecationWarning, match="write duplicate_inputs=") as caught:
-        evalguard.guard().with_options(equal_samples="allow")  # type: ignore[call-arg]
-    assert caught[0].filename == __file__
 
 
 def test_options_of_inputs_are_options():

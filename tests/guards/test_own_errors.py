@@ -10,7 +10,7 @@ from evalguard.core.own_errors import STRICT, OwnError
 
 N = 10
 X = np.arange(N, dtype="float32")[:, None]
-# Where a defect is planted: in noting a batch, in judging, in the diagnosis, in a digest taken where a batch is fed.
+# Where a defect is planted: in recording a batch, in judging, in a digest of a batch that is fed, in choosing a probe.
 PLACES = {
     "recording": "evalguard.capture.recording.recorder.Recorder._record_group",
     "judging": "evalguard.core.judge.gather",
@@ -63,14 +63,14 @@ def a_metric(_labels, _predictions):
     raise ZeroDivisionError
 
 
-def test_a_key_function_of_the_user_that_fails_is_told_in_strict_mode_too(model):
-    with pytest.warns(EvalGuardWarning, match="ZeroDivisionError while a batch was noted"):
+def test_a_key_function_of_the_user_that_fails_is_reported_in_strict_mode_too(model):
+    with pytest.warns(EvalGuardWarning, match="ZeroDivisionError while a batch was recorded"):
         g, predictions = predict(model, key=a_key)
     assert g.report.verdict is Verdict.UNPROVEN
     assert np.array_equal(predictions, X)
 
 
-def test_a_metric_of_the_user_that_fails_is_told_in_strict_mode_too(model):
+def test_a_metric_of_the_user_that_fails_is_reported_in_strict_mode_too(model):
     g, predictions = predict(model, metrics={"mine": a_metric})
     assert g.report.verdict is Verdict.PASS
     assert g.report.impact["mine"].error == "ZeroDivisionError: "

@@ -1,4 +1,4 @@
-"""A sink of one's own: an object with the three methods of ``evalguard.Sink``."""
+"""A user's sink: an object with the three methods of ``evalguard.Sink``."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ class Lines:
 
 
 def sinks(folder: Path) -> tuple[evalguard.Sink, ...]:
-    """That each of these is one, is for mypy to say."""
+    """mypy checks that each of these is one."""
     return Lines(), MemorySink(), FileSink(folder), MlflowSink(Target("", ""))
 
 
@@ -41,7 +41,7 @@ def test_any_object_with_the_three_methods_is_a_sink(tmp_path):
         assert all(callable(getattr(sink, name)) for name in methods)
 
 
-def test_a_guard_writes_to_a_sink_of_ones_own():
+def test_a_guard_writes_to_a_users_sink():
     x, sink = np.arange(6, dtype="float32")[:, None], Lines()
     model = keras.Sequential([keras.Input((1,)), keras.layers.Identity()])
     with evalguard.guard(labels=np.arange(6), reference=x, mlflow=False, name="digits", sinks=(sink,)):

@@ -59,7 +59,7 @@ def test_the_report_is_that_of_a_call_with_all_memory(model, order, told, option
         assert (other_cost["spilled_bytes"], cost["bytes"] - other_cost["bytes"]) == (8 * N, 8 * N)
 
 
-def test_rows_in_order_take_next_to_nothing(model):
+def test_rows_in_order_take_almost_no_memory(model):
     _, report, cost = judged(model, np.arange(N), "index")
     assert report["verdict"] == "PASS"
     assert cost["bytes"] < 500
@@ -95,7 +95,7 @@ def test_no_file_is_left_after_an_error(model, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("size", [0, "1 gigabyte", True, None])
-def test_a_size_that_is_none_is_refused(size):
+def test_a_wrong_size_is_refused(size):
     with pytest.raises(evalguard.ConfigError, match="trace_memory: expected"):
         evalguard.guard(labels=Y, trace_memory=size)
 

@@ -127,7 +127,7 @@ def test_labels_collected_in_one_pass_prove_a_later_one(model):
     assert (g.report.verdict, g.report.proof) == (Verdict.PASS, "identity")
 
 
-def test_a_dataset_that_shuffles_anew_is_found_out_and_repaired(model):
+def test_a_dataset_that_reshuffles_at_each_pass_fails_and_is_repaired(model):
     dataset = shuffling()
     labels = Labels.collect(dataset)
     with evalguard.guard(labels=labels, mlflow=False, on_failure="record") as g:
@@ -249,22 +249,10 @@ def test_an_array_file_that_cannot_be_used_is_refused_mapped_or_not(tmp_path, ar
 
 
 @pytest.mark.parametrize("text", ["", "label\n1\n"])
-def test_an_arrow_file_that_is_none_is_refused(tmp_path, text, mapped):
+def test_a_file_that_only_has_the_ending_of_an_arrow_file_is_refused(tmp_path, text, mapped):
     (tmp_path / "labels.arrow").write_text(text)
     with pytest.raises(evalguard.LabelsError, match=r"labels\.arrow: expected a CSV, Parquet, JSONL or Arrow table"):
         Labels.read(tmp_path / "labels.arrow")
-
-
-def test_fingerprints_are_the_same_on_every_machine():
-    """The algorithm is part of the manifest's format: a change needs another name in it."""
-    from evalguard.data.fingerprint import row_fingerprints
-
-    rows, specs = row_fingerprints(np.arange(6, dtype="float32").reshape(2, 3))
-    assert [str(spec) for spec in specs] == ["float32(3)"]
-    assert rows.tolist() == FROZEN
-
-
-FROZEN = [2716090098129166516, 13642003683373760641]
 
 
 @pytest.mark.parametrize("change", [{"algorithm": "md5/1"}, {"manifest_version": 9}])

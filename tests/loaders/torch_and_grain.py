@@ -89,7 +89,7 @@ def test_workers_in_order_pass(model):
 
 
 def overtaking():
-    """A DataLoader that hands over whichever batch is ready, the first one being slow."""
+    """A DataLoader that emits the batch that is ready first, while the first one is slow."""
     inputs = keras.Input((3,))
     loader = torch.utils.data.DataLoader(Rows(slow=0.1), batch_size=BATCH, num_workers=2, in_order=False)
     _, report = judged(keras.Model(inputs, keras.layers.Identity()(inputs)), loader, "content")
@@ -97,7 +97,7 @@ def overtaking():
 
 
 def test_workers_out_of_order_fail():
-    # In a process of its own: worker processes are forked, and TensorFlow's threads are not.
+    # In a separate process: worker processes are forked, and TensorFlow's threads are not.
     script = Path(__file__)
     code = f"import sys; sys.path.insert(0, {str(script.parent)!r}); import torch_and_grain as t; t.overtaking()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)

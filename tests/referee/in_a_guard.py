@@ -25,8 +25,8 @@ from evalguard.guards.calls import CALL
 
 # What differs from one run to the next in a message: addresses, seconds, temporary names.
 UNSTEADY = re.compile(r"0x[0-9a-f]+|\d+(\.\d+)?m?s\b|/tmp/\S+|_\d+\b")
-# What the recorder says of an error that it did not expect: "TypeError while a batch was noted: ...".
-UNEXPECTED = re.compile(r"\b\w+ while (a )?batch|\b\w+ while looking")
+# How the recorder reports an error that it did not expect: "TypeError while a batch was recorded: ...".
+UNEXPECTED = re.compile(r"\b\w+ while (a )?batch|\b\w+ during the fail-fast check")
 
 WORST = ("failed", "skipped", "passed")
 
@@ -59,7 +59,7 @@ class Notes:
 
 
 def is_ours(why: str) -> bool:
-    """Whether evalguard itself was in trouble, and did not just lack evidence."""
+    """Whether evalguard itself was in trouble, and did not only lack evidence."""
     return "evalguard could not" in why or "could not be tagged" in why or bool(UNEXPECTED.search(why))
 
 
@@ -79,7 +79,7 @@ NOTES = pytest.StashKey[Notes]()
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     if not item.config.getoption("guarded"):
         return (yield)
-    # Labels with fingerprints, so that rows are looked at; they fit nothing, so all of the judging is gone through.
+    # Labels with fingerprints, so that rows are hashed; none of them matches, so every check runs.
     labels = evalguard.Labels(values=np.zeros(1), fingerprints=np.zeros(1, np.uint64))
     guard = evalguard.guard(labels=labels, on_failure="record", on_unproven="record", mlflow=False)
     try:
@@ -91,7 +91,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
 
 @contextmanager
 def trainers_are_models() -> Iterator[None]:
-    """Guard whatever has Keras' trainer: some models of its own tests are layers with a trainer, no ``keras.Model``.
+    """Guard every model with Keras' trainer: some models in Keras' tests are layers with a trainer, no ``keras.Model``.
 
     A trainer has no ``__call__``: that is guarded on ``keras.Model``.
     """

@@ -46,7 +46,7 @@ class Totals:
         bare: Outcomes of the bare runs, counted.
         guarded: Outcomes of the guarded runs, counted.
         methods: Guarded calls, by method.
-        verdicts: Of these calls.
+        verdicts: Verdicts of these calls.
         trouble: Messages that say that evalguard itself failed.
         broken: Files of which a run gave no outcomes.
     """

@@ -54,7 +54,7 @@ LABELS = "labels: {path: labels.csv, label: label, key: file}"
 DATA = "data: {table: pixels.csv, key: id, target: label}"
 MODEL = "model: {path: model.keras}"
 
-# What is wrong → the line changed, exit code, what is said.
+# Fault → the line changed, exit code, message.
 BAD = {
     "labels-missing": (
         LABELS,
@@ -133,7 +133,7 @@ BAD = {
         DATA + "\n" + LABELS,
         "data: {arrays: pixels.npy}\nlabels: {from: stream}",
         2,
-        "labels.from: expected a stream with y in it, found arrays alone",
+        "labels.from: expected a stream with y, found arrays without y",
     ),
     "model-missing": (MODEL, "model: {path: no.keras}", 2, "model.path: expected a model at"),
     "model-torn": (MODEL, "model: {path: torn.keras}", 2, "torn.keras could not be loaded by Keras"),
@@ -174,13 +174,13 @@ BAD = {
         DATA,
         "data: {table: pixels.csv, target: label}",
         2,
-        "data.key: the labels are named by 'file', the data is not; say what names it, or leave out labels.key",
+        "data.key: the labels have the key 'file', the data has none; name its key, or remove labels.key",
     ),
     "data-key-alone": (
         LABELS,
         "labels: {path: labels.csv, label: label}",
         2,
-        "data.key: the rows are named by 'id', the labels are not; give labels.key",
+        "data.key: the rows have the key 'id', the labels have none; give labels.key",
     ),
     "data-uneven": (
         DATA,
@@ -200,7 +200,7 @@ BAD = {
         DATA,
         "data: {images: gone.csv}",
         2,
-        "data.images: rows 1 name files that are not there (1 in all)",
+        "data.images: rows 1 name missing files (1 in all)",
     ),
     "data-no-images": (DATA, "data: {image_directory: empty_folder}", 2, "data.image_directory: expected image files"),
     "data-no-records": (
@@ -265,7 +265,7 @@ BAD = {
 
 @pytest.mark.filterwarnings("ignore:could not write:evalguard.EvalGuardWarning")
 @pytest.mark.parametrize(("old", "new", "code", "message"), BAD.values(), ids=BAD)
-def test_bad_input_is_told_and_ends_in_its_exit_code(folder, command, old, new, code, message):
+def test_bad_input_is_reported_with_its_exit_code(folder, command, old, new, code, message):
     assert old in STEP
     path = folder / "step.yaml"
     path.write_text(STEP.replace(old, new))
@@ -275,13 +275,13 @@ def test_bad_input_is_told_and_ends_in_its_exit_code(folder, command, old, new, 
     assert "Traceback" not in done.output
 
 
-def test_as_it_stands_it_passes(folder, command):
+def test_the_unchanged_file_passes(folder, command):
     path = folder / "step.yaml"
     path.write_text(STEP)
     assert command("run", path).exit_code == 0
 
 
-def test_one_evaluation_that_cannot_be_made_does_not_keep_the_others_from_being_judged(folder, command):
+def test_one_evaluation_that_cannot_be_opened_does_not_stop_the_others(folder, command):
     path = folder / "step.yaml"
     path.write_text(
         STEP.replace(DATA + "\n", "")
@@ -295,7 +295,7 @@ def test_one_evaluation_that_cannot_be_made_does_not_keep_the_others_from_being_
     assert (folder / "out" / "good" / "report.json").is_file()
 
 
-def test_of_several_verdicts_the_worst_decides(folder, command):
+def test_the_worst_of_several_verdicts_is_the_exit_code(folder, command):
     path = folder / "step.yaml"
     path.write_text(
         STEP.replace(DATA, "data: {call: loading:digits}")

@@ -1,4 +1,4 @@
-"""A step file is strict: what is wrong is named with file, line, key path and the nearest valid name."""
+"""A step file is strict: a fault is reported with file, line, key path and the nearest valid name."""
 
 import json
 from pathlib import Path
@@ -68,7 +68,7 @@ WRONG = {
     ),
     "variable": (("labels.csv", "${EVALGUARD_UNSET}"), "labels.path: the variable EVALGUARD_UNSET is not set"),
     "tag": (("labels.csv", "!!python/object/apply:os.system ['true']"), "expected plain YAML, found the tag"),
-    "twice": (("name: digits", "name: a\nname: b"), "line 3: the key name stands there a second time"),
+    "twice": (("name: digits", "name: a\nname: b"), "line 3: expected the key name once, found it again"),
     "syntax": (("name: digits", "name: [a"), "expected YAML, found:"),
     "list": ((GOOD, "- 1\n"), "expected a mapping with version, model, data and labels, found list"),
     "empty": ((GOOD, ""), "expected a mapping with version, model, data and labels, found NoneType"),
@@ -76,7 +76,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("change", "message"), WRONG.values(), ids=WRONG)
-def test_what_is_wrong_is_named(tmp_path, change, message):
+def test_a_fault_is_reported_with_its_line(tmp_path, change, message):
     path = write(tmp_path, GOOD.replace(*change))
     with pytest.raises(evalguard.ConfigError) as caught:
         read.read(path)
@@ -84,14 +84,14 @@ def test_what_is_wrong_is_named(tmp_path, change, message):
     assert message in str(caught.value)
 
 
-def test_an_alias_bomb_is_refused_before_it_unfolds(tmp_path):
+def test_an_alias_bomb_is_refused_before_it_expands(tmp_path):
     levels = "\n".join(f"a{n + 1}: &a{n + 1} [{', '.join(['*a' + str(n)] * 20)}]" for n in range(9))
     path = write(tmp_path, f"a0: &a0 [x]\n{levels}\n")
     with pytest.raises(evalguard.ConfigError, match="more than 50 aliases"):
         read.read(path)
 
 
-def test_a_file_that_is_not_there_is_told_with_the_command_that_writes_one(tmp_path):
+def test_a_missing_file_is_reported_with_the_command_that_writes_one(tmp_path):
     with pytest.raises(evalguard.ConfigError, match=r"expected a step file, found none there; evalguard init PATH"):
         read.read(tmp_path / "step.yaml")
 
@@ -133,7 +133,7 @@ evaluations:
 """
 
 
-def test_several_evaluations_share_what_stands_at_the_top(tmp_path):
+def test_several_evaluations_share_the_sections_at_the_top(tmp_path):
     first, second = read.read_all(write(tmp_path, SEVERAL))
     assert (first.name, first.data.args, first.labels.path) == ("first half", {"part": 1}, "labels.csv")
     assert (second.labels.path, second.labels.key) == ("other.csv", "id")
@@ -150,7 +150,7 @@ SEVERAL_WRONG = {
     "shared": (("padding: trim", "padding: cut"), "line 4, checks.padding: expected 'forbid' or 'trim'; found 'cut'"),
     "missing": (("model: {path: model.keras}\n", ""), "evaluations.0.model: this key is needed"),
     "twice": (("name: second", "name: First_half"), None),
-    "same": (("name: second", "name: First half"), "evaluations.1.name: expected a name of its own"),
+    "same": (("name: second", "name: First half"), "evaluations.1.name: expected a different name"),
     "empty": (
         ("checks: {require: labels}", "checks:"),
         "line 12, evaluations.1.checks: expected a value, found nothing",
@@ -161,7 +161,7 @@ SEVERAL_WRONG = {
 
 
 @pytest.mark.parametrize(("change", "message"), SEVERAL_WRONG.values(), ids=SEVERAL_WRONG)
-def test_what_is_wrong_in_one_of_several_is_named_where_it_stands(tmp_path, change, message):
+def test_a_fault_in_one_of_several_evaluations_is_reported_with_its_line(tmp_path, change, message):
     path = write(tmp_path, SEVERAL.replace(*change))
     if message is None:
         assert len(read.read_all(path)) == 2
@@ -172,7 +172,7 @@ def test_what_is_wrong_in_one_of_several_is_named_where_it_stands(tmp_path, chan
     assert len(str(caught.value).splitlines()) == 1, "said once, not for each evaluation"
 
 
-def test_one_of_several_may_say_that_it_has_no_metrics(tmp_path):
+def test_one_of_several_evaluations_may_have_no_metrics(tmp_path):
     text = SEVERAL.replace("checks: {require: identity,", "metrics: accuracy\nchecks: {require: identity,")
     first, second = read.read_all(write(tmp_path, text.replace("  - name: second", "  - name: second\n    metrics:")))
     assert (first.metrics, second.metrics) == ("accuracy", None)
@@ -220,17 +220,17 @@ NEAREST = {
         "predict: {batch_size: 0}\nchecks:\n",
         "line 11, predict.batch_size: expected greater than 0; found 0",
     ),
-    "key": ("require: identity", "drop_key: true", "drop_key: expected key: NAME beside it, found none"),
+    "key": ("require: identity", "drop_key: true", "drop_key: expected `key: NAME` beside it, found no key"),
     "required": (
         "checks:\n",
         "mlflow: {required: true, enabled: false}\nchecks:\n",
-        "mlflow.required: expected mlflow.enabled",
+        "mlflow.required: expected `enabled: true`",
     ),
 }
 
 
 @pytest.mark.parametrize(("old", "new", "message"), NEAREST.values(), ids=NEAREST)
-def test_a_wrong_name_or_value_is_told_with_the_nearest_valid_one(tmp_path, old, new, message):
+def test_a_wrong_name_or_value_is_reported_with_the_nearest_valid_one(tmp_path, old, new, message):
     with pytest.raises(evalguard.ConfigError) as caught:
         read.read(write(tmp_path, GOOD.replace(old, new)))
     assert message in str(caught.value)

@@ -1,4 +1,4 @@
-"""Whatever stands in a step file: never a traceback, and never a PASS with a check silently off."""
+"""Any content of a step file: never a traceback, and never a PASS with a check silently off."""
 
 import collections
 import copy
@@ -43,7 +43,7 @@ anything = st.recursive(
 )
 
 
-# Text that some pattern or other of the schema takes; where it has one, those that it takes.
+# Texts that match some pattern of the schema; a field with a pattern gets those that match it.
 TEXTS = [
     "a",
     "labels.csv",
@@ -58,7 +58,7 @@ TEXTS = [
 
 def drawn(schema):
     """Values that the schema allows."""
-    if not isinstance(schema, dict):  # `true`: whatever you like
+    if not isinstance(schema, dict):  # `true`: any value
         return anything
     if "$ref" in schema:
         return st.deferred(lambda: drawn(SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]]))
@@ -95,7 +95,7 @@ def mapping(schema):
 
 
 def paths(value, at=()):
-    """Where something stands in a file, the file itself left out."""
+    """The key path of each value in a file, without the file itself."""
     for key, below in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
         yield (*at, key)
         yield from paths(below, (*at, key))
@@ -123,7 +123,7 @@ def files(draw):
 
 
 def validates(text, tmp_path):
-    """The steps; None where the file was refused in a message of ours."""
+    """The steps; None if evalguard refused the file with a message."""
     path = tmp_path / "step.yaml"
     path.write_text(text, encoding="utf-8")
     try:
@@ -149,7 +149,7 @@ def refuse_dropped(said, read):
 
 
 def refuse_weaker(said, read):
-    """What a file demands is demanded, word by word."""
+    """Each requirement of the file is in what was read."""
     for option, value in (said.get("checks") or {}).items():
         if option != "reference":
             assert read["checks"][option] == value, option
@@ -168,7 +168,7 @@ def test_a_file_of_the_schema_s_form_is_read_or_refused_in_words(tmp_path):
         told[change, "refused" if steps is None else "read"] += 1
         if steps is None:
             return
-        # What is read, an editor takes for right too; and no key was dropped on the way.
+        # A file that is read is also valid for an editor, and no key was dropped.
         assert schema.is_valid(yaml_file.load(tmp_path / "step.yaml")[0])
         for step, own in zip(steps, value.get("evaluations") or [value], strict=True):
             refuse_dropped({name: section for name, section in own.items() if section is not None}, dump(step))
@@ -239,7 +239,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_mutated_files_are_refused_in_words_or_demand_what_they_say(name, tmp_path):
+def test_mutated_files_are_refused_in_words_or_require_what_they_say(name, tmp_path):
     assert validates(FILES[name], tmp_path)
     demanded = yaml_file.load(tmp_path / "step.yaml")[0]["checks"]
     same = 0
@@ -264,7 +264,7 @@ def test_mutated_files_are_refused_in_words_or_demand_what_they_say(name, tmp_pa
 
 
 def test_mutated_files_that_are_run_never_pass_with_a_fault_planted(forms, command, tmp_path):
-    """The labels of two rows are swapped: whatever is changed in the file, unless it demands less, it is no PASS."""
+    """The labels of two rows are swapped: no change of the file gives a PASS, unless it requires less."""
     folder = digits.copied(forms, tmp_path / "digits")
     lines = (folder / "labels.csv").read_text().splitlines()
     lines[3], lines[50] = lines[50], lines[3]

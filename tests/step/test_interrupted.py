@@ -46,7 +46,7 @@ def the_run(folder):
 
 
 def started(folder, *before, data="slow, args: {seconds: 20}", more=()):
-    """The command itself, in a process of its own."""
+    """The command itself, in a separate process."""
     (folder / "step.yaml").write_text(STEP.replace("DATA}", f"{data}}}"))
     environment = {
         **os.environ,
@@ -67,7 +67,7 @@ def started(folder, *before, data="slow, args: {seconds: 20}", more=()):
 
 
 def _attended():
-    """A shell that runs these tests in the background lets them ignore signals, and they what they start."""
+    """A shell that runs these tests in the background makes them, and their child processes, ignore signals."""
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
 
@@ -99,7 +99,7 @@ def test_a_signal_while_predicting_leaves_an_error_and_no_output(folder, number)
 
 
 @pytest.mark.slow
-def test_killed_outright_it_stays_pending_without_output(folder):
+def test_a_killed_run_stays_pending_without_output(folder):
     process = started(folder)
     until((folder / "predicting").exists, process)
     until(lambda: the_run(folder).data.tags.get("evalguard.verdict"), process)
@@ -113,7 +113,7 @@ def test_killed_outright_it_stays_pending_without_output(folder):
 
 
 @pytest.mark.slow
-def test_under_nohup_a_hang_up_is_nothing(folder):
+def test_under_nohup_a_hang_up_is_ignored(folder):
     process = started(folder, "nohup", data="slow, args: {seconds: 1}")
     until((folder / "predicting").exists, process)
     process.send_signal(signal.SIGHUP)
@@ -123,7 +123,7 @@ def test_under_nohup_a_hang_up_is_nothing(folder):
 
 
 @pytest.mark.slow
-def test_a_file_that_may_grow_no_further_costs_the_reports_not_the_verdict(folder):
+def test_a_file_size_limit_costs_the_reports_but_not_the_verdict(folder):
     """A limit of the system itself: one block, which no report fits into."""
     limited = ("bash", "-c", 'ulimit -f 1; exec "$@"', "bash")
     process = started(folder, *limited, data="digits", more=("--set", "mlflow.enabled=false"))
@@ -138,12 +138,12 @@ def test_a_file_that_may_grow_no_further_costs_the_reports_not_the_verdict(folde
 @pytest.mark.parametrize(
     "where", [evalguard.reporting.file_sink, evalguard.step.outputs], ids=["reports", "predictions"]
 )
-def test_a_full_disk_leaves_whole_files_or_none_and_the_verdict_in_mlflow(folder, command, monkeypatch, where):
+def test_a_full_disk_leaves_complete_files_or_none_and_the_verdict_in_mlflow(folder, command, monkeypatch, where):
     (folder / "step.yaml").write_text(STEP.replace("DATA", "digits"))
     real = os.fsync
 
     def full(handle):
-        # The spool has a disk of its own.
+        # The spool is on another disk.
         target = os.readlink(f"/proc/self/fd/{handle}")
         if f"{folder}/out/" in target and ("predictions" in target) == (where is evalguard.step.outputs):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -182,7 +182,7 @@ def test_an_evaluation_that_raises_is_an_error_in_a_failed_run(folder, command, 
     assert list((folder / "out").iterdir()) == []
 
 
-def test_a_store_that_refuses_costs_the_record_not_the_verdict(folder, command, monkeypatch):
+def test_a_store_that_refuses_costs_the_record_but_not_the_verdict(folder, command, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "unknown://store")
     (folder / "step.yaml").write_text(STEP.replace("DATA", "digits"))
     done = command("run", folder / "step.yaml")

@@ -33,7 +33,7 @@ HALVES = "left: [{}], right: [{}]".format(*(", ".join(f"p{n}" for n in half) for
 
 @dataclass(frozen=True)
 class Kind:
-    """One way of naming model, data and labels; right as it stands, and wrong with a fault planted.
+    """One combination of model, data and labels: correct as written, wrong with a fault planted.
 
     Attributes:
         model, data, labels: The sections.
@@ -51,7 +51,7 @@ class Kind:
 
 
 def swapped_labels(folder):
-    """Labels 3 and 50 change places, in every form that has no key; rows with keys do with them."""
+    """Labels 3 and 50 are swapped, in every form that has no key; rows with keys move with them."""
     values = np.load(folder / "labels.npy")
     values[[3, 50]] = values[[50, 3]]
     np.save(folder / "labels.npy", values)
@@ -64,7 +64,7 @@ def swapped_labels(folder):
 
 
 def swapped_list(folder):
-    """The list of images, itself the labels until now, is an older file."""
+    """The list of images, which was also the labels before, is an older file."""
     for form in ("csv", "parquet"):
         shutil.copy(folder / f"labels.{form}", folder / f"list.{form}")
     path = folder / "step.yaml"
@@ -102,7 +102,7 @@ def another_class_folder(folder):
     path.write_text(path.read_text().replace("labels: {image_directory: images", "labels: {image_directory: others"))
 
 
-# Data and labels are one file or one pass: all that can be wrong is that not all of it is predicted.
+# Data and labels are one file or one pass: the only possible fault is that some rows are not predicted.
 TOO_FEW = "predict.steps=4"
 SWAPPED = list(range(digits.N))
 SWAPPED[3], SWAPPED[50] = 50, 3
@@ -220,7 +220,7 @@ def report_of(folder):
 
 
 def planted(folder, kind):
-    """Breaks it; what is to be said on the command line besides."""
+    """Plant the fault; return the additional arguments of the command line."""
     if isinstance(kind.fault, str):
         return ("--set", kind.fault)
     kind.fault(folder)
@@ -228,7 +228,7 @@ def planted(folder, kind):
 
 
 def test_every_kind_that_a_file_can_name_is_here():
-    """Those of MLflow have tests of their own below."""
+    """MLflow models are tested separately below."""
     for section, kinds in (("model", unions.MODELS), ("data", unions.DATA), ("labels", unions.LABELS)):
         named = {name for kind in KINDS.values() for name in kinds if f"{name}: " in getattr(kind, section)}
         assert named | ({"uri"} if section == "model" else set()) == set(kinds), section
@@ -255,7 +255,7 @@ def test_each_kind_fails_with_a_fault_planted(folder, command, kind):
         assert report["counts"]["misaligned"] == kind.misaligned
 
 
-# Inputs in label order, from each kind of data, for a loader that says nothing itself.
+# Inputs in label order, from each kind of data, for a loader without keys.
 REFERENCES = {
     "npy": (FLAT, "pixels.npy"),
     "npz": (FLAT, "{arrays: pixels.npz, inputs: [x]}"),
@@ -269,9 +269,9 @@ REFERENCES = {
 
 @pytest.mark.parametrize("fault", [None, swapped_loader], ids=["right", "swapped"])
 @pytest.mark.parametrize(("model", "reference"), REFERENCES.values(), ids=REFERENCES)
-def test_each_kind_of_reference_tells_the_samples(folder, command, model, reference, fault):
+def test_each_kind_of_reference_identifies_the_samples(folder, command, model, reference, fault):
     square = model == SQUARE
-    if square:  # a loader of the very images, in the order of the reference
+    if square:  # a loader of the same images, in the order of the reference
         names = sorted(path.relative_to(folder).as_posix() for path in (folder / "images").rglob("*.png"))
         listed = pyarrow.csv.read_csv(folder / "labels.csv")["file"].to_pylist()
         order = [listed.index(name) for name in names] if "directory" in reference else range(digits.N)
@@ -343,7 +343,7 @@ def test_the_command_itself_passes_and_fails(folder, name):
 
 @pytest.fixture
 def logged(folder, monkeypatch, mlflow_template):
-    """URIs of a model that MLflow keeps."""
+    """URIs of a model in MLflow."""
     shutil.copy(mlflow_template, folder / "mlflow.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
     model = keras.saving.load_model(folder / "model.keras")
@@ -363,7 +363,7 @@ def logged(folder, monkeypatch, mlflow_template):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
 @pytest.mark.parametrize("form", ["version", "alias", "id", "run"])
-def test_models_that_mlflow_keeps_pass_and_fail(folder, command, logged, form):
+def test_models_in_mlflow_pass_and_fail(folder, command, logged, form):
     path = step_file(folder, f"uri: '{logged[form]}'", "call: loading:digits", UNNAMED)
     done = command("run", path)
     assert done.exit_code == 0, done.output
@@ -375,7 +375,7 @@ def test_models_that_mlflow_keeps_pass_and_fail(folder, command, logged, form):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
-def test_the_command_itself_fails_for_models_that_mlflow_keeps(folder, logged):
+def test_the_command_itself_fails_for_models_in_mlflow(folder, logged):
     swapped_loader(folder)
     for form in ("version", "run"):
         done = evalguard_run(folder, step_file(folder, f"uri: '{logged[form]}'", "call: loading:digits", UNNAMED))
@@ -383,7 +383,7 @@ def test_the_command_itself_fails_for_models_that_mlflow_keeps(folder, logged):
         assert re.match(FAIL_OF_TWO, done.stdout)
 
 
-def test_a_model_that_mlflow_does_not_keep_ends_in_2(folder, command, tmp_path, mlflow_template):
+def test_a_model_that_is_not_in_mlflow_exits_with_2(folder, command, tmp_path, mlflow_template):
     shutil.copy(mlflow_template, tmp_path / "mlflow.db")
     done = command("run", step_file(folder, "uri: models:/nothing/1", "arrays: pixels.npy", UNNAMED))
     assert done.exit_code == 2

@@ -1,4 +1,4 @@
-"""Figures of a step: by name, by function, several; what a misalignment did to them; the files named by digest."""
+"""Metrics of a step: by name, by function, several; before and after realignment; the files by digest."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from tests.step import digits
 
 STEP = """\
 version: 1
-name: figures
+name: scores
 model: {path: model.keras}
 data: {call: loading:digits}
 labels: {path: labels.npy}
@@ -34,7 +34,7 @@ def run(folder, command, metrics, *more):
 
 
 def expected(folder):
-    """Of scikit-learn, on the predictions as they stand."""
+    """The value that scikit-learn computes from the returned predictions."""
     import pyarrow.parquet
 
     table = pyarrow.parquet.read_table(folder / "out" / "predictions.parquet").to_pandas()
@@ -50,7 +50,7 @@ def expected(folder):
         ("{twice: {call: 'loading:right', args: {weight: 2.0}}}", "twice", 2),
     ],
 )
-def test_figures_are_those_of_scikit_learn(folder, command, metrics, name, factor):
+def test_metric_values_equal_those_of_scikit_learn(folder, command, metrics, name, factor):
     done = run(folder, command, metrics)
     assert done.exit_code == 0, done.output
     told = json.loads((folder / "out" / "metrics.json").read_text())
@@ -58,11 +58,13 @@ def test_figures_are_those_of_scikit_learn(folder, command, metrics, name, facto
     assert told["metrics"][name]["as_scored"] == pytest.approx(factor * expected(folder))
 
 
-def test_a_misalignment_is_told_with_both_figures(folder, command):
+def test_a_misalignment_is_reported_with_both_metric_values(folder, command):
     done = run(folder, command, "accuracy", "--set", "data.args.swapped=true")
     assert done.exit_code == 1, done.output
-    figures = json.loads((folder / "out" / "metrics.json").read_text())["metrics"]["accuracy"]
-    assert figures["realigned"] == pytest.approx(expected(folder)), "y_true of each row is that of its own sample"
+    values = json.loads((folder / "out" / "metrics.json").read_text())["metrics"]["accuracy"]
+    assert values["realigned"] == pytest.approx(expected(folder)), (
+        "y_true of each row is the label of that row's sample"
+    )
 
 
 @pytest.mark.parametrize(
@@ -75,7 +77,7 @@ def test_a_misalignment_is_told_with_both_figures(folder, command):
         ("3", "line 6, metrics: expected"),
     ],
 )
-def test_a_figure_that_does_not_exist_is_told(folder, command, metrics, message):
+def test_an_unknown_metric_is_an_error(folder, command, metrics, message):
     done = run(folder, command, metrics)
     assert done.exit_code == 2, done.output
     assert message in done.output

@@ -1,4 +1,4 @@
-"""Models with layers and functions of one's own: found by name, then forgotten, and asked for where missing."""
+"""Models with user-defined layers and functions: imported by name, unregistered afterwards, reported when missing."""
 
 import importlib
 import json
@@ -82,7 +82,7 @@ def step_file(folder, model):
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["keras", "h5"])
 @pytest.mark.parametrize("kind", MODELS)
-def test_a_model_with_objects_of_ones_own_passes_and_fails(folder, command, kind, form):
+def test_a_model_with_user_defined_objects_passes_and_fails(folder, command, kind, form):
     path = step_file(folder, f"path: {kind}.{form}, custom_objects: ['mine:{NAMES[kind]}']")
     done = command("run", path)
     assert done.exit_code == 0, done.output
@@ -95,14 +95,14 @@ def test_a_model_with_objects_of_ones_own_passes_and_fails(folder, command, kind
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["keras", "h5"])
 @pytest.mark.parametrize("kind", MODELS)
-def test_where_one_is_missing_the_message_is_the_line_to_paste(folder, command, kind, form):
+def test_a_missing_object_is_reported_with_the_line_to_paste(folder, command, kind, form):
     path = step_file(folder, f"path: {kind}.{form}")
     done = command("run", path)
     assert done.exit_code == 2, done.output
     assert "Traceback" not in done.output
     (line,) = done.output.splitlines()
     assert line.startswith("evalguard: model.path: ")
-    paste = line.rpartition("say where it is: model.")[2].replace("your_module", "mine")
+    paste = line.rpartition("name its module: model.")[2].replace("your_module", "mine")
     done = command("run", step_file(folder, f"path: {kind}.{form}, {paste}"))
     assert done.exit_code == 0, (paste, done.output)
 
@@ -117,13 +117,13 @@ def test_a_mapping_gives_the_name_that_the_model_knows(folder, command):
     ("model", "message"),
     [
         ("path: plain.keras, custom_objects: ['mine:Nothing']", "model.custom_objects: expected an importable"),
-        ("path: plain.keras, custom_objects: ['mine:Plain', 'mine:Box.Plain']", "found 'Plain' again; a mapping"),
+        ("path: plain.keras, custom_objects: ['mine:Plain', 'mine:Box.Plain']", "found 'Plain' again; use a mapping"),
         ("path: plain.keras, custom_objects: [mine.Plain]", "model.custom_objects.0: expected module:function"),
         ("path: saved, custom_objects: ['mine:Plain']", "expected a .keras or .h5 file for it, found the folder"),
         ("call: loading:model, custom_objects: ['mine:Plain']", "unknown key"),
     ],
 )
-def test_what_cannot_be_used_ends_in_2(folder, command, model, message):
+def test_an_unusable_object_exits_with_2(folder, command, model, message):
     done = command("run", step_file(folder, model))
     assert done.exit_code == 2, done.output
     assert message in done.output
@@ -134,16 +134,16 @@ def test_init_writes_a_file_that_only_needs_that_line(folder, command):
     done = command("init", folder / "plain.keras", folder / "pixels.npy", folder / "labels.npy", "--output", own)
     assert done.exit_code == 0, done.output
     run = ("run", own, "--set", "mlflow.enabled=false")
-    assert "say where it is: model.custom_objects" in command(*run).output
+    assert "name its module: model.custom_objects" in command(*run).output
     assert command(*run, "--set", "model.custom_objects=['mine:Plain']").exit_code == 0
-    # For images it looks into the model, and is not stopped by what it does not know.
+    # For images it inspects the model, and an unknown class does not stop it.
     paths = (folder / "plain.keras", folder / "images", folder / "labels.csv")
     assert command("init", *paths, "--output", own, "--force").exit_code == 0
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
-def test_models_of_mlflow_have_them_too(folder, command, monkeypatch, mlflow_template, tmp_path):
+def test_models_of_mlflow_can_have_user_defined_objects(folder, command, monkeypatch, mlflow_template, tmp_path):
     shutil.copy(mlflow_template, tmp_path / "mlflow.db")
     monkeypatch.syspath_prepend(folder)
     mine = importlib.import_module("mine")

@@ -1,4 +1,4 @@
-"""`mlflow.tracking_uri` of a step file: its verdict and its model are there, and nothing else is asked to move."""
+"""`mlflow.tracking_uri` of a step file: its verdict and its model are there, and the user's own store is unchanged."""
 
 import os
 import shutil
@@ -42,7 +42,7 @@ def folder(forms, tmp_path, mlflow_template):
 
 @pytest.fixture(params=["environment", "nothing", "global"])
 def before(request, command, monkeypatch, tmp_path):
-    """What the user had set: a variable, nothing, or a URI in this process."""
+    """The user's setting: a variable, nothing, or a URI in this process."""
     if request.param != "environment":
         monkeypatch.delenv("MLFLOW_TRACKING_URI")
     if request.param == "global":
@@ -62,7 +62,7 @@ def runs_in(path):
 
 
 def made_run(path):
-    """A run of somebody else's; its artifacts stay beside the store."""
+    """Another user's run; its artifacts stay beside the store."""
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{path}")
     experiment = client.create_experiment("mine", artifact_location=(path.parent / "artifacts").as_uri())
     return client.create_run(experiment).info.run_id
@@ -93,7 +93,7 @@ def test_the_verdict_is_in_the_store_that_the_file_names(folder, before, command
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
-def test_so_is_the_model_and_the_store_is_forgotten_again(folder, kept, before, command):
+def test_the_model_is_in_that_store_and_the_setting_is_restored(folder, kept, before, command):
     for uri in ("models:/digits/1", f"runs:/{kept}/model"):
         (folder / "step.yaml").write_text(STEP.replace("path: model.keras", f"uri: '{uri}'"))
         done = command("run", folder / "step.yaml")
@@ -129,14 +129,14 @@ def test_the_run_of_the_environment_counts_in_its_own_store_only(folder, command
     assert run.info.status == "RUNNING", "whose run it is ends it"
 
 
-def test_a_run_of_the_file_is_looked_for_in_its_store(folder, command):
+def test_a_run_of_the_file_is_searched_in_its_store(folder, command):
     done = command("run", folder / "step.yaml", "--set", f"mlflow.run_id={made_run(folder / 'kept.db')}")
     assert done.exit_code == 0, done.output
     (run,) = runs_in(folder / "kept.db")
     assert run.data.tags["evalguard.verdict"] == "PASS"
 
 
-def test_a_dry_run_says_where_without_the_password(folder, command):
+def test_a_dry_run_names_the_store_without_the_password(folder, command):
     done = command("run", folder / "step.yaml", "--dry-run")
     assert f"at sqlite:///{folder}/kept.db" in done.output
     done = command("run", folder / "step.yaml", "--dry-run", "--set", "mlflow.tracking_uri=https://me:secret@host")
@@ -144,7 +144,7 @@ def test_a_dry_run_says_where_without_the_password(folder, command):
     assert "secret" not in done.output
 
 
-def test_what_is_no_uri_ends_in_2(folder, command):
+def test_a_text_that_is_not_a_uri_exits_with_2(folder, command):
     done = command("run", folder / "step.yaml", "--set", "mlflow.tracking_uri=mlruns")
     assert done.exit_code == 2
     assert "mlflow.tracking_uri: expected the URI of a store, as https://HOST or sqlite:///FILE" in done.output

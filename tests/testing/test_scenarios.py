@@ -1,4 +1,4 @@
-"""Each mistake is named as what it is, by real sources in real models, at many sizes; and nothing else is."""
+"""Each scenario's cause is named, with real sources and models and at many sizes, and no other cause is."""
 
 import keras
 import numpy as np
@@ -55,16 +55,16 @@ def judged(models, name, n, batch_size):
     return done, g.report
 
 
-# How far a generator is read ahead is up to the machine: with few batches, by a whole pass perhaps.
+# How far a generator is read ahead depends on the machine: with few batches it may be a whole pass.
 NEEDS_BATCHES = {"generator_for_two_calls"}
 CASES = [(name, *size) for name in SCENARIOS for size in (SIZES[-1:] if name in NEEDS_BATCHES else SIZES)]
 CASES += [(name, *SMALL) for name in SCENARIOS if name not in NEEDS_ROWS | NEEDS_BATCHES]
 
 
-# The model of these tests only hands its input on.
+# The model of these tests returns its input.
 @pytest.mark.filterwarnings("ignore:The model does not have any trainable weights")
 @pytest.mark.parametrize(("name", "n", "batch_size"), CASES)
-def test_a_mistake_is_named(echoes, name, n, batch_size):
+def test_the_cause_of_a_scenario_is_named(echoes, name, n, batch_size):
     done, report = judged(echoes, name, n, batch_size)
     assert report.verdict == "FAIL"
     first, *others = report.diagnosis
@@ -77,7 +77,7 @@ def test_a_mistake_is_named(echoes, name, n, batch_size):
 @pytest.mark.parametrize(
     "name", ["endless_generator", "drop_remainder", "shuffled_anew", "shards", "generator_looked_at"]
 )
-def test_a_mistake_is_named_among_many_rows(echoes, name):
+def test_the_cause_of_a_scenario_is_named_among_many_rows(echoes, name):
     done, report = judged(echoes, name, 100_003, 512)
     assert report.diagnosis[0].cause.startswith(done.cause)
     assert report.diagnosis[0].certain is done.certain
@@ -99,25 +99,25 @@ def test_keys_make_a_sort_order_certain():
     assert "'img1.png' before 'img10.png'" in first.evidence
 
 
-def test_no_cause_is_named_of_the_same_sources_used_rightly(echo):
+def test_no_cause_is_named_for_the_same_sources_used_correctly(echo):
     x, y = data(50)
-    rightly = ScenarioData(x, y, 8)
-    for source in (rightly.pydataset()(), rightly.dataset().batch(8), map_batches(rightly)):
-        with evalguard.guard(labels=rightly.y, reference=rightly.x, mlflow=False) as g:
+    correct = ScenarioData(x, y, 8)
+    for source in (correct.pydataset()(), correct.dataset().batch(8), map_batches(correct)):
+        with evalguard.guard(labels=correct.y, reference=correct.x, mlflow=False) as g:
             echo.predict(source, verbose=0)
         assert (g.report.verdict, g.report.diagnosis) == ("PASS", ())
 
 
-def map_batches(rightly):
-    return (rightly.rows(ids) for ids in rightly.cut(np.arange(rightly.n)))
+def map_batches(correct):
+    return (correct.rows(ids) for ids in correct.cut(np.arange(correct.n)))
 
 
-def test_each_mistake_has_words_of_its_own():
+def test_each_scenario_has_its_own_docstring():
     assert all(make.__doc__ for make in SCENARIOS.values())
     assert len({make.__doc__ for make in SCENARIOS.values()}) == len(SCENARIOS)
 
 
 @pytest.mark.parametrize(("n", "batch_size"), [(48, 8), (5, 4)])
-def test_without_a_partial_batch_there_is_no_such_mistake(n, batch_size):
+def test_a_scenario_needs_a_partial_batch(n, batch_size):
     with pytest.raises(ValueError, match="a partial one"):
         scenario("drop_remainder", *data(n), batch_size=batch_size)

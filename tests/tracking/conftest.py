@@ -1,4 +1,4 @@
-"""A spool of its own for every test."""
+"""A separate spool for every test."""
 
 import pytest
 

@@ -1,8 +1,8 @@
-"""What a reviewer sees: a real MLflow server in real headless Chromium, from the runs table to the report's plot.
+"""What a reviewer sees: a real MLflow server in headless Chromium, from the runs table to the plot in the report.
 
 Run by ``make test-browser``. Needs ``chromium`` (the package of Debian) on the
 path. Screenshots are kept in ``EVALGUARD_SCREENSHOTS``, by default
-``screenshots/`` of the current folder: look at them.
+``screenshots/`` of the current folder, to be inspected.
 """
 
 import json
@@ -42,7 +42,7 @@ if (window === window.top) {
 """
 
 
-# Ours among the columns that can be seen, from left to right.
+# The visible columns of evalguard, from left to right.
 COLUMNS_SHOWN = (
     "[...document.querySelectorAll('.ag-header-cell')]"
     ".sort((one, other) => one.getBoundingClientRect().left - other.getBoundingClientRect().left)"
@@ -51,7 +51,7 @@ COLUMNS_SHOWN = (
 
 
 class Evaluated(Store):
-    """A store with an experiment of its own, and its runs by name."""
+    """A store with a separate experiment, and its runs by name."""
 
     def __init__(self, uri, name):
         from mlflow import MlflowClient
@@ -67,7 +67,7 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     found = shutil.which("chromium") or shutil.which("google-chrome")
-    # Asked for by name, so not to be skipped.
+    # These tests run only on request, so a missing browser is an error, not a skip.
     assert found, "expected chromium on the path; on Debian: apt-get install chromium"
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
@@ -90,7 +90,7 @@ def keep():
     folder.mkdir(parents=True, exist_ok=True)
 
     def shoot(page, name):
-        page.wait_for_timeout(1500)  # what fades in has faded in
+        page.wait_for_timeout(1500)  # until fade-in effects have ended
         page.screenshot(path=folder / f"{name}.png")
 
     return shoot
@@ -120,7 +120,7 @@ def evaluated(mlflow_server, tmp_path_factory):
 
 
 def named_run(store, name):
-    time.sleep(0.01)  # newest first is an order only where times differ
+    time.sleep(0.01)  # the page sorts by time, so the times must differ
     return store.client.create_run(store.experiment_id, run_name=name).info.run_id
 
 
@@ -182,7 +182,7 @@ def test_the_overview_shows_the_note_beside_the_users_own_text_and_leads_to_the_
     assert page.get_by_text("1,797 labels: labels.csv, digest").count() == 1
     assert "evalguard:begin" not in page.locator("body").inner_text()
     keep(page, "overview")
-    with page.context.expect_page() as opened:  # MLflow opens links of a note in a tab of their own
+    with page.context.expect_page() as opened:  # MLflow opens links of a note in a new tab
         page.get_by_role("link", name="Report", exact=True).click()
     report_frame(opened.value)
     assert opened.value.url.endswith("/artifacts/evalguard/digits/report.html")

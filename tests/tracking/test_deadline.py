@@ -1,4 +1,4 @@
-"""The deadline: who waits how long, and what goes on behind."""
+"""The deadline: how long a caller waits, and what continues afterwards."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ from evalguard.errors import SinkError
 from evalguard.tracking.deadline import DeadlineExceeded, DeadlineRunner, UnderWay, deadline_runner, do_in_time
 
 
-def test_work_in_time_is_done_and_its_error_handed_on():
+def test_work_in_time_is_done_and_its_error_is_raised():
     done = []
     DeadlineRunner("x").do(lambda: done.append(1), 5)
     assert done == [1]
@@ -18,7 +18,7 @@ def test_work_in_time_is_done_and_its_error_handed_on():
         DeadlineRunner("x").do(lambda: 1 / 0, 5)
 
 
-def test_nobody_waits_longer_than_the_deadline_and_nobody_waits_twice():
+def test_no_caller_waits_longer_than_the_deadline_or_twice():
     release, messenger = threading.Event(), DeadlineRunner("x")
     start = time.monotonic()
     with pytest.raises(DeadlineExceeded):
@@ -32,7 +32,7 @@ def test_nobody_waits_longer_than_the_deadline_and_nobody_waits_twice():
     release.set()
 
 
-def test_what_comes_after_late_work_is_done_when_that_has_ended():
+def test_work_after_late_work_is_done_once_that_has_ended():
     release, messenger, order = threading.Event(), DeadlineRunner("x"), list[str]()
 
     def late():
@@ -66,7 +66,7 @@ def test_two_threads_take_turns_at_one_server():
     assert most == [1] * 5
 
 
-def test_a_stuck_server_keeps_no_other_waiting():
+def test_a_stuck_server_does_not_delay_another():
     release = threading.Event()
     with pytest.raises(DeadlineExceeded):
         deadline_runner("http://stuck").do(release.wait, 0.05)
@@ -84,7 +84,7 @@ def test_the_thread_of_late_work_does_not_keep_the_program_from_ending():
 
 
 @pytest.mark.parametrize("error", [RuntimeError("server says no"), OwnError()], ids=["foreign", "ours"])
-def test_what_goes_on_beside_ends_with_its_error(error):
+def test_work_in_another_thread_ends_with_its_error(error):
     def work():
         raise error
 
@@ -92,7 +92,7 @@ def test_what_goes_on_beside_ends_with_its_error(error):
         UnderWay(work).end()
 
 
-def test_what_goes_on_beside_can_be_waited_for_twice():
+def test_work_in_another_thread_can_be_waited_for_twice():
     release, done = threading.Event(), []
     begun = UnderWay(lambda: done.append(release.wait()))
     with pytest.raises(DeadlineExceeded):
@@ -104,7 +104,7 @@ def test_what_goes_on_beside_can_be_waited_for_twice():
     assert not begun.running
 
 
-def test_a_server_that_fails_or_hangs_is_told_in_our_words_without_its_password():
+def test_a_server_that_fails_or_hangs_is_a_sink_error_without_its_password():
     release = threading.Event()
 
     def refuse():

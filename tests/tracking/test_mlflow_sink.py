@@ -61,7 +61,7 @@ def test_tags_metrics_and_files_are_written(anywhere, delivered, verdict, violat
     assert not list(spool.waiting())
 
 
-def test_figures_of_metrics_are_written_beside_the_counts_and_their_difference_is_0_where_all_is_well(anywhere):
+def test_metric_values_are_written_beside_the_counts_with_the_difference_as_an_absolute_value(anywhere):
     figures = evalguard.MetricImpact(as_scored=0.25, realigned=1.0, difference=-0.75, note="seen")
     impact = {"f1 (macro)": figures, "mine": evalguard.MetricImpact(note="none")}
     run, judged = anywhere.run(), replace(report(FAILED), impact=impact)
@@ -151,7 +151,7 @@ def test_any_name_makes_a_tag_and_a_path(store, name):
     assert store.files(run, slot) >= {"report.json"}
 
 
-def test_names_that_look_alike_keep_their_own_places(store):
+def test_names_with_the_same_slug_get_separate_slots(store):
     run = store.run()
     write(store.sink(run), report(FAILED), "a b")
     write(store.sink(run), report(), "a/b")
@@ -183,7 +183,7 @@ def test_an_exception_after_a_pass_is_marked_too(store):
 # -- which run ----------------------------------------------------------------------
 
 
-def test_no_run_is_no_sink_and_said_once(caplog, monkeypatch):
+def test_without_a_run_there_is_no_sink_and_one_message(caplog, monkeypatch):
     monkeypatch.setattr("evalguard.tracking.mlflow_sink._logged_no_run", False)
     with caplog.at_level(logging.INFO, "evalguard"):
         assert mlflow_sink("auto") is None
@@ -193,7 +193,7 @@ def test_no_run_is_no_sink_and_said_once(caplog, monkeypatch):
     ]
 
 
-def test_the_order_in_which_a_run_is_looked_for(store, monkeypatch):
+def test_the_order_in_which_a_run_is_searched(store, monkeypatch):
     named, active, environment = store.run(), store.run(), store.run()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
     monkeypatch.setenv("MLFLOW_RUN_ID", environment)
@@ -231,7 +231,7 @@ def test_the_innermost_run_gets_the_verdict_and_its_parent_none(store, monkeypat
     assert "evalguard.verdict" not in store.tags(parent)
 
 
-def test_without_mlflow_imported_no_run_is_looked_for_and_mlflow_not_imported():
+def test_without_mlflow_imported_there_is_no_run_and_mlflow_is_not_imported():
     program = (
         "import sys; from evalguard.tracking.mlflow_sink import find_run; found = find_run('auto'); "
         "print(found, 'mlflow' in sys.modules)"
@@ -273,7 +273,7 @@ OUTCOMES = [*JUDGED, "error", "pending", "unreachable"]
 
 @pytest.mark.parametrize("ended", ["running", "finished", "failed"])
 @pytest.mark.parametrize("outcome", OUTCOMES)
-def test_nothing_of_the_users_is_changed(store, outcome, ended, monkeypatch):
+def test_the_sink_changes_nothing_of_the_users(store, outcome, ended, monkeypatch):
     run = store.run(team="mine")
     store.client.set_tag(run, NOTE, "# My notes\n\nkeep *this*")
     store.client.log_param(run, "rate", 0.1)
@@ -314,7 +314,7 @@ def test_a_gate_writes_nothing_to_a_run(store):
 
 @pytest.fixture
 def identity():
-    """A model that hands its input on, and six inputs."""
+    """A model that returns its input, and six inputs."""
     import keras
 
     inputs = keras.Input((1,))
@@ -371,7 +371,7 @@ def test_a_run_of_several_guards_shows_the_worst(store, identity, monkeypatch):
     assert (tags["evalguard.verdict"], slots) == ("FAIL", ["PASS", "FAIL", "REPAIRED"])
 
 
-def test_a_guard_is_told_which_model_it_is(store, identity, monkeypatch):
+def test_a_guard_records_the_model_that_it_is_given(store, identity, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
     model, x = identity
     logged = store.client.create_logged_model(store.experiment_id, name="cnn")
@@ -394,19 +394,19 @@ def test_a_guard_in_an_active_run_leaves_the_run_active_and_open(store, monkeypa
 
 
 @pytest.mark.parametrize("run", ["deleted", "never-there"])
-def test_a_run_that_takes_no_tags_is_a_sink_error_and_the_record_is_kept(store, run):
+def test_a_run_that_refuses_tags_is_a_sink_error_and_the_record_stays_in_the_spool(store, run):
     run_id = store.run()
     if run == "deleted":
         store.client.delete_run(run_id)
     sink = store.sink(run_id if run == "deleted" else "0" * 32)
-    with pytest.raises(SinkError, match="did not take the PENDING mark"):
+    with pytest.raises(SinkError, match="did not accept the PENDING mark"):
         sink.begin("digits")
-    with pytest.raises(SinkError, match=r"did not take the verdict PASS: .*evalguard replay"):
+    with pytest.raises(SinkError, match=r"did not accept the verdict PASS: .*evalguard replay"):
         sink.write(report(), {})
     assert [spool.read(path).verdict for path in spool.waiting()] == ["PASS"]
 
 
-def test_a_store_that_is_gone_is_not_made_anew(tmp_path):
+def test_a_missing_store_is_not_created(tmp_path):
     sink = MlflowSink(Target(f"sqlite:///{tmp_path}/gone.db", "0" * 32))
     with pytest.raises(SinkError, match="expected an MLflow store at"):
         sink.begin("digits")
@@ -453,7 +453,7 @@ def test_a_registered_version_stands_for_its_logged_model(anywhere, monkeypatch)
     assert {item.key: item.value for item in found.metrics}["evalguard/violations"] == 0
 
 
-def test_a_model_that_is_not_there_does_not_stand_in_the_way_of_the_verdict(store, caplog):
+def test_a_missing_model_does_not_prevent_the_verdict(store, caplog):
     run = store.run()
     write(store.sink(run, "models:/nowhere/3"), report())
     assert store.tags(run)["evalguard.verdict"] == "PASS"

@@ -1,4 +1,4 @@
-"""A server that refuses, hangs, breaks or forbids: nobody waits, nothing is lost, replay puts it right."""
+"""A server that refuses, hangs, breaks or forbids: no caller waits, nothing is lost, replay completes the record."""
 
 import os
 import subprocess
@@ -33,7 +33,7 @@ def files_only(answer):
 
 
 def after_the_tags(answer):
-    """The line is cut once the server has taken the verdict: the client cannot know."""
+    """The connection is cut after the server accepted the verdict, which the client cannot know."""
     judged = []
 
     def fault(method, path):
@@ -60,14 +60,14 @@ FAULTS = [
 
 @pytest.fixture
 def proxied(mlflow_server):
-    """A proxy before the real server, in good order, with a run of that server."""
+    """A working proxy before the real server, with a run of that server."""
     with Proxy(mlflow_server) as proxy:
         yield proxy, Store(mlflow_server)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
-def test_nobody_waits_longer_than_the_deadline_and_replay_completes_the_record(proxied, fault):
+def test_no_caller_waits_longer_than_the_deadline_and_replay_completes_the_record(proxied, fault):
     proxy, real = proxied
     run, judged = real.run(), report(FAILED)
     proxy.fault = fault
@@ -76,15 +76,15 @@ def test_nobody_waits_longer_than_the_deadline_and_replay_completes_the_record(p
     try:
         sink.begin("digits")
     except SinkError as error:
-        assert "did not take the PENDING mark" in str(error)  # noqa: PT017 - whether it fails depends on the fault
-    with pytest.raises(SinkError, match=r"did not take the verdict FAIL.*evalguard replay"):
+        assert "did not accept the PENDING mark" in str(error)  # noqa: PT017 - whether it fails depends on the fault
+    with pytest.raises(SinkError, match=r"did not accept the verdict FAIL.*evalguard replay"):
         sink.write(judged, artifacts(judged))
     assert time.monotonic() - start < DEADLINE_S + SLACK_S
     (kept,) = spool.waiting()
     assert spool.read(kept).artifacts["report.json"] == judged.to_json().encode()
 
-    # The server is well again. A thread that still retries holds the record: as another process does, replay waits
-    # until it has let go, or finds it done.
+    # The server answers again. A thread that still retries has locked the record; replay waits, as another process
+    # would, until the lock is released or the record is sent.
     proxy.fault = always(None)
     proxy.released.set()
     deadline = time.monotonic() + 60
@@ -106,7 +106,7 @@ def test_a_server_that_is_not_there_costs_the_deadline_once(kind):
         uri = hung if kind == "hanging" else f"http://127.0.0.1:{free_port()}"
         sink = MlflowSink(Target(uri, "0" * 32), timeout_s=0.5)
         start = time.monotonic()
-        with pytest.raises(SinkError, match=r"MLflow at .* did not take the PENDING mark within 0.5 s"):
+        with pytest.raises(SinkError, match=r"MLflow at .* did not accept the PENDING mark within 0.5 s"):
             sink.begin("digits")
         for delivered in (FAILED, range(5)):
             with pytest.raises(SinkError, match=r"It is kept in .*; `evalguard replay` sends it"):
@@ -123,7 +123,7 @@ def test_an_alignment_error_is_raised_although_the_server_is_down(monkeypatch):
     inputs = keras.Input((1,))
     model = keras.Model(inputs, keras.layers.Identity()(inputs))
     x = np.arange(6, dtype="float32")[:, None]
-    with pytest.warns(evalguard.EvalGuardWarning, match="did not take"), pytest.raises(evalguard.MisalignmentError):
+    with pytest.warns(evalguard.EvalGuardWarning, match="did not accept"), pytest.raises(evalguard.MisalignmentError):
         with evalguard.guard(labels=range(6), reference=x, mlflow="0" * 32):
             model.predict(x[::-1].copy(), verbose=0)
     assert [spool.read(path).verdict for path in spool.waiting()] == ["FAIL"]

@@ -1,4 +1,4 @@
-"""The words of the record: what a run says of its evaluations, worked out by hand and by the code."""
+"""Tags of a run: what they say of its evaluations, computed by hand and by the code."""
 
 import pytest
 from hypothesis import given
@@ -39,12 +39,12 @@ def test_a_run_is_a_pass_exactly_when_all_its_evaluations_are(verdicts):
 
 
 @pytest.mark.parametrize("verdict", ["", "pass", "GOOD", "PASS "])
-def test_a_word_that_is_no_verdict_of_ours_is_the_worst(verdict):
+def test_an_unknown_verdict_is_the_worst(verdict):
     present = {"a": slot("a", "UNPROVEN"), "b": slot("b", verdict)}
     assert worst(present).name == "b"
 
 
-def test_of_two_equally_bad_evaluations_the_run_shows_the_later():
+def test_the_run_shows_the_later_of_two_equally_bad_evaluations():
     present = {"a": slot("a", "FAIL", at=5, reason="count"), "b": slot("b", "FAIL", at=4, reason="missing")}
     assert run_tags(present)["evalguard.reason"] == "count"
 
@@ -54,7 +54,7 @@ def test_the_counts_of_a_run_are_the_sum_over_its_evaluations():
     assert run_counts(present | {"c": slot("c", "PENDING")}) == {"violations": 3, "n_labels": 15}
 
 
-def test_the_models_of_all_evaluations_are_told():
+def test_the_run_names_the_models_of_all_its_evaluations():
     present = {"a": slot("a", model="m-2"), "b": slot("b", model="m-1"), "c": slot("c", "FAIL", model="")}
     assert run_tags(present)["evalguard.model"] == "m-1,m-2"
 
@@ -67,7 +67,7 @@ def test_a_slug_is_part_of_a_tag_and_of_a_path(name):
 
 
 @pytest.mark.parametrize(("text", "value"), [("12", 12), ("", 0), ("-3", 0), ("1e3", 0), ("٣", 0), ("9" * 30, 0)])
-def test_a_number_somebody_edited_is_no_error(text, value):
+def test_an_edited_number_is_not_an_error(text, value):
     assert number(text) == value
 
 

@@ -1,4 +1,4 @@
-"""Records that wait on disk: nothing is lost, nothing is sent twice in effect, nothing old wins over new."""
+"""Records in the spool: none is lost, none counts twice, and none overwrites a newer one."""
 
 import json
 import multiprocessing
@@ -83,7 +83,7 @@ def test_replay_sends_what_is_left_once_in_effect(anywhere):
 
 @pytest.mark.parametrize("old_verdict", ["PASS", "FAIL", "ERROR"])
 @pytest.mark.parametrize("new_verdict", ["PASS", "FAIL", "PENDING"])
-def test_an_older_verdict_never_takes_the_place_of_a_newer_one(store, old_verdict, new_verdict):
+def test_an_older_verdict_never_replaces_a_newer_one(store, old_verdict, new_verdict):
     run, now = store.run(), now_ms()
     send(record(store.uri, run, new_verdict, at=now, mark="pending-new", files=new_verdict != "PENDING"))
     spool.put(record(store.uri, run, old_verdict, at=now - 1000, mark="pending-old"))
@@ -108,7 +108,7 @@ TIMES = st.tuples(st.integers(1, 7), st.integers(1, 7)).map(lambda pair: (min(pa
 
 
 @given(TIMES, TIMES)
-def test_of_two_evaluations_of_one_name_both_are_kept_exactly_when_they_overlap(ours, theirs):
+def test_two_evaluations_of_one_name_are_both_kept_exactly_when_they_overlap(ours, theirs):
     mine = record("u", "r", began=ours[0], at=ours[1], mark="pending-mine")
     there = {"verdict": "FAIL", "record": "x", "began_at_ms": str(theirs[0]), "checked_at_ms": str(theirs[1])}
     chosen = choose_slot(mine, {"digits": Slot("digits", there)})
@@ -120,7 +120,7 @@ def test_of_two_evaluations_of_one_name_both_are_kept_exactly_when_they_overlap(
         assert chosen == "digits-g-mine"
 
 
-def test_another_process_that_took_the_name_meanwhile_loses_nothing_of_it(store):
+def test_another_process_that_uses_the_same_name_loses_nothing(store):
     run, now = store.run(), now_ms()
     ours, theirs = "pending-ours", "pending-theirs"
     send(record(store.uri, run, "PENDING", began=now, at=now, mark=ours, files=False))
@@ -131,7 +131,7 @@ def test_another_process_that_took_the_name_meanwhile_loses_nothing_of_it(store)
     assert verdict(store, run) == "FAIL"
 
 
-def test_a_verdict_leaves_the_place_of_who_began_before_and_wrote_later(store):
+def test_a_verdict_leaves_the_slot_of_an_evaluation_that_began_before_and_wrote_later(store):
     run, now = store.run(), now_ms()
     send(record(store.uri, run, "PENDING", began=now, at=now, mark="pending-ours", files=False))
     slow = {"verdict": "PENDING", "record": "pending-slow", "began_at_ms": str(now - 5), "checked_at_ms": str(now - 5)}
@@ -165,7 +165,7 @@ def test_a_process_that_was_killed_leaves_pending_and_its_successor_takes_over(s
         pytest.param("\x00\xff", id="binary"),
     ],
 )
-def test_a_corrupt_record_is_named_set_aside_and_keeps_no_other(store, folder, text):
+def test_a_corrupt_record_is_reported_renamed_and_does_not_stop_the_others(store, folder, text):
     run = store.run()
     spool.put(record(store.uri, run))
     (folder / "0-broken.evalguard.json").write_text(text, encoding="latin-1")
@@ -210,7 +210,7 @@ def test_a_run_that_was_deleted_is_tried_again_on_request_only(store):
     assert not list(spool.refused_records())
 
 
-def test_a_server_that_is_down_is_asked_once_and_keeps_no_other_waiting(store, monkeypatch):
+def test_a_server_that_is_down_is_tried_once_and_does_not_delay_another(store, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     run = store.run()
     for _ in range(3):
@@ -220,7 +220,7 @@ def test_a_server_that_is_down_is_asked_once_and_keeps_no_other_waiting(store, m
     assert (done.sent, done.left, len(done.failures)) == (1, 3, 1)
 
 
-def test_what_waits_is_sent_at_the_next_call_that_reaches_its_server(store):
+def test_waiting_records_are_sent_at_the_next_call_that_reaches_their_server(store):
     run, other = store.run(), store.run()
     spool.put(record(store.uri, other))
     spool.put(record("http://127.0.0.1:9", other, "PASS"))
@@ -235,21 +235,21 @@ def test_a_spool_that_cannot_be_written_does_not_keep_the_verdict_from_the_serve
     run = store.run()
     store.sink(run).write(report(), {})
     assert verdict(store, run) == "PASS"
-    assert "not kept on disk before" in caplog.text
+    assert "without being spooled first" in caplog.text
 
 
-def test_if_neither_spool_nor_server_takes_it_both_are_told(tmp_path, monkeypatch):
+def test_if_neither_spool_nor_server_accepts_a_verdict_both_errors_are_reported(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("EVALGUARD_SPOOL", str(tmp_path / "file"))
     sink = MlflowSink(Target(f"sqlite:///{tmp_path}/gone.db", "0" * 32))
-    with pytest.raises(SinkError, match=r"did not take the verdict PASS: .*Nor could it be kept: could not write"):
+    with pytest.raises(SinkError, match=r"did not accept the verdict PASS: .*could not be spooled either: could"):
         sink.write(report(), {})
 
 
 # -- several processes -------------------------------------------------------------------
 
 
-def test_a_record_that_is_being_sent_is_left_to_who_sends_it(store, folder):
+def test_a_record_that_another_process_is_sending_is_left_alone(store, folder):
     run = store.run()
     path = spool.put(record(store.uri, run))
     with spool.claimed(path) as mine:
@@ -260,11 +260,11 @@ def test_a_record_that_is_being_sent_is_left_to_who_sends_it(store, folder):
 
 
 @pytest.mark.slow
-def test_a_process_killed_while_sending_gives_its_record_up(store, folder):
+def test_a_process_killed_while_sending_releases_its_record(store, folder):
     run = store.run()
     path = spool.put(record(store.uri, run))
     program = (
-        "import sys, time, pathlib; from evalguard.sinks import spool\n"
+        "import sys, time, pathlib; from evalguard.tracking import spool\n"
         f"with spool.claimed(pathlib.Path({str(path)!r})) as mine: print(mine, flush=True); time.sleep(60)"
     )
     process = subprocess.Popen([sys.executable, "-c", program], cwd=PROJECT, stdout=subprocess.PIPE, text=True)
@@ -297,7 +297,7 @@ def log_one(uri, run, spool_folder, name, delivered, barrier):
     sink = Store(uri).sink(run, timeout_s=60)
     barrier.wait()
     sink.begin(name)
-    # Predicting takes longer than a tag: all are under way before the first is judged.
+    # Predicting takes longer than writing a tag: all processes have begun before the first one is judged.
     barrier.wait()
     judged = report(delivered)
     sink.write(judged, {"report.json": judged.to_json()})
@@ -345,17 +345,17 @@ def test_twelve_processes_logging_at_once_lose_nothing(anywhere, folder, names):
 # -- the command ----------------------------------------------------------------------------
 
 
-def test_the_command_says_what_became_of_each_record(store, folder):
+def test_the_command_reports_what_happened_to_each_record(store, folder):
     run, now = store.run(), now_ms()
     send(record(store.uri, run, "PASS", at=now))
     spool.put(record(store.uri, run, at=now - 1000, mark="pending-b"))
     spool.put(record(store.uri, run, name="other"))
     result = CliRunner().invoke(cli, ["replay"])
-    assert (result.exit_code, result.output) == (0, "1 sent, 0 left, 1 dropped: a newer verdict is there\n")
+    assert (result.exit_code, result.output) == (0, "1 sent, 0 left, 1 dropped because MLflow has a newer verdict\n")
     (folder / "x.evalguard.json").write_text("{")
     result = CliRunner().invoke(cli, ["replay"])
     assert result.exit_code == 4
-    assert "set aside as x.evalguard.json.corrupt" in result.output
+    assert "renamed to x.evalguard.json.corrupt" in result.output
 
 
 def test_the_spool_holds_json_that_says_what_it_is(folder):

@@ -1,7 +1,7 @@
-"""What Keras asks of a callback, without being a subclass of either Keras' class: one object serves both.
+"""The methods that Keras calls on a callback. Not a subclass of either Keras' class, so that one object serves both.
 
 Keras 3 (3.15, ``callbacks/callback_list.py``) and tf_keras (2.21, ``callbacks.py``) call these by
-name. ``tests/guards/test_validation_guard.py`` compares the names with those of both classes.
+name. ``tests/guards/test_fit_callback.py`` compares the names with those of both classes.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ class Hooks:
     """A callback that does nothing.
 
     Attributes:
-        async_safe: Keras 3 may go on calling the batch hooks of others from a thread.
+        async_safe: Keras 3 may call the batch hooks of other callbacks from a thread.
     """
 
+    # One callback with its own batch hook and without this makes Keras call all hooks in step with the model (keras
+    # 3.15, callbacks/callback_list.py:69).
     async_safe = True
 
     def set_params(self, params: Any) -> None:
@@ -42,12 +44,15 @@ class Hooks:
     def _batch(self, batch: int, logs: Any = None) -> None:
         """Not needed."""
 
+    # Aliases: Keras calls every hook of every callback, and a subclass here overrides only a few.
     on_test_begin = on_test_end = on_predict_begin = on_predict_end = _whole
     on_train_batch_begin = on_train_batch_end = on_test_batch_begin = on_test_batch_end = _batch
     on_predict_batch_begin = on_predict_batch_end = on_batch_begin = on_batch_end = _batch
 
     def _no_batch_hooks(self) -> bool:
-        """For tf_keras: it need not call the hooks of batches, nor make logs for them."""
+        """For tf_keras: it need not call the batch hooks, nor compute logs for them."""
         return False
 
+    # tf_keras 2.21, callbacks.py:251 (`_should_call_train_batch_hooks`): without one that answers True, tf_keras calls
+    # no batch hooks at all.
     _implements_train_batch_hooks = _implements_test_batch_hooks = _implements_predict_batch_hooks = _no_batch_hooks

@@ -3,11 +3,11 @@
 Keras' loop (keras 3.15, ``keras/src/backend/tensorflow/trainer.py``) calls
 ``make_predict_function()`` and then, for each execution,
 ``self.predict_function(data)`` with a list of ``steps_per_execution`` eager
-batches; ``evaluate`` does the like with ``test_function`` and an iterator.
-These are public attributes of a model, documented for overriding. While a
-guarded call runs, ``make_predict_function`` and ``make_test_function`` of that
-one model put a ``Tap`` before the function they make.
-``tests/capture/engines/test_keras3_contract.py`` notices if Keras changes this.
+batches; ``evaluate`` calls ``test_function`` with an iterator. These are public
+attributes of a model, documented for overriding. While a guarded call runs,
+``make_predict_function`` and ``make_test_function`` of that one model put a
+``Tap`` before the function they make.
+``tests/capture/engines/test_keras3_contract.py`` fails if Keras changes this.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from evalguard.capture.engines.taps import Tap, several_workers, tapped
 from evalguard.capture.recording.batches import capture_batch, capture_batches
 from evalguard.capture.recording.recorder import Recorder
 
-# The first release whose ``test_function`` runs step by step on what it is given.
+# The first release whose ``test_function`` runs step by step on an iterator that is not TensorFlow's.
 STEP_BY_STEP = (3, 7)
-# Under a strategy, ``evaluate`` first reads a batch of its own, to build what is not built yet: the model, its metrics
-# or its loss (keras 3.5 to 3.15, trainer.py; 3.4 reads none). Nothing public comes between.
+# Under a strategy, ``evaluate`` first reads one batch to build the model, its metrics or its loss (keras 3.5 to 3.15,
+# backend/tensorflow/trainer.py:708; 3.4 reads none). There is no public method between the read and its use.
 READERS = ("_maybe_symbolic_build",)
 
 
@@ -46,41 +46,47 @@ def unsupported(model: Any, method: str) -> str:
 
 
 class PredictTap(Tap):
-    """``predict_function`` is given the batches of one execution."""
+    """Stands before ``predict_function``, which receives the batches of one execution."""
 
     def feed(self, recorder: Recorder, data: Any) -> Any:
-        """Note each batch and hand it on without its tag."""
+        """Record each batch and pass it on without its tag."""
+        # A list, as Keras passes it: another container would be another signature to tf.function (keras 3.15,
+        # backend/tensorflow/trainer.py:308) and cost a retrace. Keras pulled already (get_data, :561).
         return self.function([capture_batch(recorder, item) for item in data])
 
     def stop(self) -> None:
-        """Read after each execution (keras 3.15, trainer.py, ``predict``)."""
+        """Set the flag that Keras reads after each execution (keras 3.15, trainer.py, ``predict``)."""
+        # Here and not before the call: `predict` clears the flag after it made the function (:580).
         self.model.stop_predicting = True
 
 
 class TestTap(Tap):
-    """``test_function`` is given an iterator and pulls the batches of one execution itself.
+    """Stands before ``test_function``, which receives an iterator and pulls the batches of one execution itself.
 
-    From any iterator but its own, Keras 3 runs the compiled one-step function
-    batch by batch (keras 3.15, trainer.py, ``_make_function``).
+    Given any iterator but TensorFlow's, Keras 3 runs the compiled one-step
+    function batch by batch (keras 3.15, trainer.py, ``_make_function``).
     """
 
     def feed(self, recorder: Recorder, data: Any) -> Any:
-        """Pull, note, and hand on what was pulled."""
+        """Pull, record, and pass on the batches."""
+        # StopIteration must come from the pull here: Keras' `else` branch (trainer.py:246) does not raise it, and fails
+        # with an unbound `outputs` on an empty iterator.
         return self.function(iter(capture_batches(recorder, data, self.model.steps_per_execution)))
 
     def stop(self) -> None:
-        """Read after each execution (keras 3.15, trainer.py, ``evaluate``)."""
+        """Set the flag that Keras reads after each execution (keras 3.15, trainer.py, ``evaluate``)."""
         self.model.stop_evaluating = True
 
 
 class OldTestTap(TestStepTap, TestTap):
-    """Before Keras 3.7, ``test_function`` pulls inside its graph from whatever iterator it is given.
+    """Before Keras 3.7, ``test_function`` pulls inside its graph from any iterator that it receives.
 
-    ``test_on_batch`` gives it a Python generator, which that graph takes in.
+    ``test_on_batch`` passes a Python generator, which that graph captures.
     """
 
     def feed(self, recorder: Recorder, data: Any) -> Any:
-        """Run the step on what was pulled from a dataset."""
+        """Pull from a dataset and run the step on each batch."""
+        # A generator holds one batch and is traced as Python; the step function is for datasets only.
         if inspect.isgenerator(data):
             return TestTap.feed(self, recorder, data)
         return super().feed(recorder, data)
@@ -94,6 +100,7 @@ def _test_tap() -> type[Tap]:
 @contextmanager
 def tap(model: Any, recorder: Recorder) -> Iterator[None]:
     """Observe this model's executions in this thread for the length of the block."""
+    # No tap at all: on other backends `predict_function` has another signature (JAX: `(state, iterator)`).
     if unsupported(model, "predict"):
         yield
         return

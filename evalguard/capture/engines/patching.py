@@ -1,8 +1,8 @@
 """Methods of a Keras model class, replaced while at least one guard is active.
 
 The replacement asks the calling context whether a guard is active there and
-calls the original straight away if not, so other threads are untouched. The
-last guard to leave puts the class back exactly as it was.
+calls the original directly if not, so other threads are not affected. The last
+guard to leave restores the class exactly.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ class _Patch:
     def __init__(self, owner: type, method: str, dispatch: Dispatch) -> None:
         self.owner, self.method = owner, method
         self.users = 0
+        # None where the method is inherited (keras.Model has `predict` from its trainer): then it is deleted again at
+        # the end. Restoring it with setattr would freeze today's method against a later patch of the base class.
         self._own = vars(owner).get(method)
         original = getattr(owner, method)
 
@@ -33,7 +35,8 @@ class _Patch:
         setattr(owner, method, replacement)
 
     def remove(self) -> None:
-        # Somebody may have wrapped the replacement meanwhile; it passes through once no guard is active.
+        # Another library may have wrapped the replacement meanwhile. Removing it would remove that wrapper, too, so it
+        # stays; it calls the original once no guard is active.
         if vars(self.owner).get(self.method) is not self._replacement:
             return
         if self._own is None:
@@ -72,8 +75,10 @@ def replace_on_instance(instance: Any, method: str, through: Callable[..., Any])
         through: Called with the original, the arguments and the keyword arguments.
 
     Returns:
-        What puts the object back as it was; calling it again does no harm.
+        A function that restores the object; calling it twice has no further effect.
     """
+    # `had` decides between setattr and delattr at the end: a bound method stored on its own instance is a reference
+    # cycle, and keeps the model's memory until the garbage collector runs.
     original, had = getattr(instance, method), method in vars(instance)
 
     @functools.wraps(original)

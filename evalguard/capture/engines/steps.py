@@ -1,8 +1,8 @@
 """A tap for functions that pull inside their graph: it pulls instead, and runs a compiled step on each batch.
 
-What it compiles is kept on the function that it stands in for, so that
-``compile()`` or ``force=True`` makes another, and so that it is freed with the
-model: a table of ours would hold the model by way of its own step.
+The compiled step is stored on the function that the tap stands before. So
+``compile()`` or ``force=True`` discards it, and it is freed with the model; a
+global table would keep the model alive, because the step refers to it.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class StepTap(Tap):
     step = "predict_step"
 
     def feed(self, recorder: Recorder, data: Any) -> Any:
-        """Pull, note, compute; the outputs of one execution together."""
+        """Pull, record, compute; the outputs of one execution together."""
         run = self._run()
         return self.joined([run(batch) for batch in capture_batches(recorder, data, self.batches())])
 
     def batches(self) -> int:
-        """How many batches one execution takes."""
+        """How many batches one execution computes on."""
         return int(self.model.steps_per_execution)
 
     def counted(self) -> None:
@@ -45,10 +45,13 @@ class StepTap(Tap):
         if len(outputs) == 1:
             return outputs[0]
         tf = sys.modules["tensorflow"]
+        # As `predict_function` does in its graph (tf_keras 2.21, engine/training.py:2458).
         return tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *outputs)
 
     def reduced(self, outputs: Any) -> Any:
         """Rows of all replicas, in their order."""
+        # What `reduce_per_replica`, which is private, does in one process (tf_keras 2.21, engine/training.py:2422).
+        # `several_workers` excludes other strategies.
         tf, strategy = sys.modules["tensorflow"], self.model.distribute_strategy
         if strategy.num_replicas_in_sync == 1:
             return outputs
@@ -63,6 +66,8 @@ class StepTap(Tap):
 
     def _compile(self) -> Callable[[Any], Any]:
         tf, model = sys.modules["tensorflow"], self.model
+        # Bound once, as Keras binds it when it makes the function; replacing the step later needs a new compile() there
+        # as here.
         step = getattr(model, self.step)
 
         def run_step(data: Any) -> Any:
@@ -70,26 +75,28 @@ class StepTap(Tap):
             self.counted()
             return outputs
 
+        # XLA compiles the step only, not what joins the replicas (tf_keras 2.21, engine/training.py:2415).
         if model.jit_compile:
             run_step = tf.function(run_step, jit_compile=True, reduce_retracing=True)
 
         def on_data(data: Any) -> Any:
             return self.reduced(model.distribute_strategy.run(run_step, args=(data,)))
 
+        # reduce_retracing as in Keras: batches of different lengths share one trace.
         return on_data if model.run_eagerly else tf.function(on_data, reduce_retracing=True)
 
 
 class TestStepTap(StepTap):
-    """The last step's figures are the execution's."""
+    """A tap before ``test_function``: the metrics of the last step are those of the execution."""
 
     step = "test_step"
 
     def joined(self, outputs: list[Any]) -> Any:
-        """The figures after the last step."""
+        """The metrics after the last step: their variables accumulate, so earlier results are contained in it."""
         return outputs[-1]
 
     def reduced(self, outputs: Any) -> Any:
-        """The figures are the same on every replica."""
+        """The metrics of the first replica: they are equal on every one, because their variables are aggregated."""
         strategy = self.model.distribute_strategy
         if strategy.num_replicas_in_sync == 1:
             return outputs

@@ -1,4 +1,4 @@
-"""Taps before the functions that a model compiles: installed for one model, shared by the threads that guard it."""
+"""Taps before a model's compiled functions: installed on one model, shared by the threads that guard it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ _models: dict[int, _ModelTaps] = {}
 def several_workers(model: Any) -> str:
     """Why rows cannot be observed where worker processes share the work; empty where one process does it all.
 
-    Each process sees the rows of its own replicas only
+    Each process receives only the rows of the replicas that run in it
     (``tf.distribute.MultiWorkerMirroredStrategy``).
     """
     strategy = getattr(model, "distribute_strategy", None)
     if strategy is None or strategy.num_replicas_in_sync == 1:
         return ""
+    # The class is not asked: other strategies of several workers exist (parameter servers, TPU pods). These two numbers
+    # differ exactly where some replicas run elsewhere (tensorflow 2.21, distribute/collective_all_reduce_strategy.py).
     here, all_of_them = len(strategy.extended.worker_devices), strategy.num_replicas_in_sync
     if here >= all_of_them:
         return ""
@@ -33,9 +35,9 @@ def several_workers(model: Any) -> str:
 
 
 class Tap:
-    """Stands in for a compiled function; takes tags off and notes what is fed.
+    """Stands before a compiled function; removes tags and records what is fed.
 
-    Calls from threads that do not guard this model pass straight through.
+    Calls from threads that do not guard this model go directly to the function.
     """
 
     def __init__(self, function: Callable[[Any], Any], recorders: Recorders, model: Any) -> None:
@@ -44,7 +46,9 @@ class Tap:
         self._recorders = recorders
 
     def __call__(self, data: Any) -> Any:
-        """Feed what was asked for, without its tags."""
+        """Run one execution on batches without their tags."""
+        # By thread: two threads may predict with one model at a time, one of them guarded. A stack, because a callback
+        # may predict inside a guarded `evaluate` of the same model.
         stack = self._recorders.get(threading.get_ident())
         if not stack:
             return self.function(data)
@@ -60,26 +64,32 @@ class Tap:
         raise NotImplementedError
 
     def feed(self, recorder: Recorder, data: Any) -> Any:
-        """Note the batches of one execution and compute on them."""
+        """Record the batches of one execution and compute on them."""
         raise NotImplementedError
 
 
 class _Hook:
-    """Puts a tap before one function of one model, each time the model makes it."""
+    """Puts a tap before one function of one model, each time the model makes that function."""
 
     def __init__(self, model: Any, what: str, tap: type[Tap], recorders: Recorders) -> None:
         self.model, self.tap, self.recorders = model, tap, recorders
         self._made, self._maker = f"{what}_function", f"make_{what}_function"
+        # The maker is replaced, not the function: Keras makes the function inside `predict`, after this, and again
+        # whenever `compile()` has reset it (keras 3.15, backend/tensorflow/trainer.py:579; trainers/trainer.py:225).
         self._had = self._maker in vars(model)
         self._make = getattr(model, self._maker)
         setattr(model, self._maker, self._make_tapped)
 
     def _make_tapped(self, force: bool = False) -> Any:
         with _lock:
+            # First: the maker returns early where a function exists (backend/tensorflow/trainer.py:265), and would take
+            # the tap of an earlier call for it.
             self._untap()
+            # Without the argument where it is False: an overriding method need not accept it.
             self._make(force=force) if force else self._make()
             tap = self.tap(getattr(self.model, self._made), self.recorders, self.model)
             setattr(self.model, self._made, tap)
+            # tf_keras assigns what the maker returns (tf_keras 2.21, engine/training.py:2640); Keras 3 ignores it.
             return tap
 
     def _untap(self) -> None:
@@ -88,7 +98,8 @@ class _Hook:
             setattr(self.model, self._made, present.function)
 
     def remove(self) -> None:
-        """Leave the model as an unguarded call would have left it."""
+        """Leave the model as an unguarded call would have left it: with the function made, and without the tap."""
+        # The function stays, or the next `predict` would compile again.
         if self._had:
             setattr(self.model, self._maker, self._make)
         else:
@@ -97,7 +108,7 @@ class _Hook:
 
 
 class _Ahead:
-    """An epoch iterator of Keras, for a reader that feeds nothing to the model: it gets the caller's own batches."""
+    """Keras' epoch iterator with the caller's own batches, for a method that reads batches but feeds none."""
 
     def __init__(self, epoch: Any, recorder: Recorder) -> None:
         self._epoch, self._recorder = epoch, recorder
@@ -109,16 +120,17 @@ class _Ahead:
         return getattr(self._epoch, name)
 
     def enumerate_epoch(self) -> Iterator[Any]:
-        """Called up to keras 3.6 in place of ``iter``."""
+        """The same batches; keras up to 3.6 calls this instead of ``iter``."""
         return self._untagged(self._epoch.enumerate_epoch())
 
     def _untagged(self, steps: Any) -> Iterator[Any]:
+        # `(begin, end, iterator)`; the iterator may be a list of batches (keras 3.15, trainers/epoch_iterator.py:147).
         for *numbers, batches in steps:
             yield (*numbers, map(self._recorder.without_tag, batches))
 
 
 class _Reader:
-    """Puts ``_Ahead`` before one method of one model that takes an epoch iterator as ``iterator``."""
+    """Passes ``_Ahead`` to one method of one model that has an epoch iterator as its argument ``iterator``."""
 
     def __init__(self, model: Any, method: str, recorders: Recorders) -> None:
         self._recorders = recorders
@@ -139,7 +151,7 @@ class _ModelTaps:
         self._hooks += [_Reader(model, method, self.recorders) for method in readers if hasattr(model, method)]
 
     def remove(self) -> None:
-        """Take the taps away."""
+        """Remove the taps."""
         for hook in self._hooks:
             hook.remove()
 
@@ -152,12 +164,13 @@ def tapped(
 
     Args:
         model: A Keras model.
-        recorder: Notes what is fed.
-        taps: By ``predict`` and ``test``, what stands before that function.
-        readers: Methods that read batches from an epoch iterator, which is their argument ``iterator``.
+        recorder: Records what is fed.
+        taps: The tap for each function: keys ``predict`` and ``test``.
+        readers: Methods that read batches from an epoch iterator, their argument ``iterator``.
     """
     thread = threading.get_ident()
     with _lock:
+        # By id: a Keras model may define __eq__ or be unhashable. The entry is gone before the model can be.
         installed = _models.get(id(model))
         if installed is None:
             installed = _models[id(model)] = _ModelTaps(model, taps, readers)

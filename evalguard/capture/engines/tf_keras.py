@@ -1,10 +1,10 @@
 """tf_keras (Keras 2): a tap that pulls the batches itself and runs a compiled step on them.
 
 ``Model.predict`` calls ``predict_function(iterator)``, which pulls inside the
-graph (tf_keras 2.21, ``src/engine/training.py``). The tap pulls instead, takes
-the tag off, and runs ``predict_step`` (or ``test_step``) on the batch in a
-``tf.function`` of its own, made once for each function that the model makes (``steps.py``).
-``tests/capture/engines/test_tf_keras.py`` notices if tf_keras changes this.
+graph (tf_keras 2.21, ``src/engine/training.py``). The tap pulls instead, removes
+the tag, and runs ``predict_step`` (or ``test_step``) on the batch in a separate
+``tf.function``, made once for each function that the model makes (``steps.py``).
+``tests/capture/engines/test_tf_keras.py`` fails if tf_keras changes this.
 """
 
 from __future__ import annotations
@@ -35,12 +35,13 @@ def unsupported(model: Any, method: str) -> str:
 
 
 def _overrides(model: Any, what: str) -> bool:
+    # Such a maker builds a function that pulls and computes in one graph: there is no step left to run on a batch.
     maker = f"make_{what}_function"
     return getattr(type(model), maker) is not getattr(model_class(), maker)
 
 
 class _Stepping(StepTap):
-    """How tf_keras counts.
+    """A step tap that keeps tf_keras' counter of steps.
 
     Attributes:
         counter: Name of the model's variable that counts steps.
@@ -49,21 +50,26 @@ class _Stepping(StepTap):
     counter = "_predict_counter"
 
     def feed(self, recorder: Recorder, data: Any) -> Any:
-        """Pull, note, compute; nobody is asked whether to stop, so to a stopped call the source has ended."""
+        """Pull, record, compute; a stopped call is made to believe that its source has ended."""
+        # tf_keras has no `stop_predicting`: its loop ends with the source only (2.21, engine/training.py:2647;
+        # catch_stop_iteration, data_adapter.py:1388).
         if recorder.stopped:
             raise StopIteration
         return super().feed(recorder, data)
 
     def stop(self) -> None:
-        """The next execution does."""
+        """Nothing to do now: the next execution ends the call."""
 
     def batches(self) -> int:
-        """A variable, where it is more than one."""
+        """How many batches one execution computes on: tf_keras keeps the number in a variable, once compiled."""
+        # Read at each execution: `steps_per_execution="auto"` changes it while a call runs (engine/training.py:804).
         steps = getattr(self.model, "_steps_per_execution", None)
         return 1 if steps is None else int(steps.numpy())
 
     def counted(self) -> None:
-        """As the function does that this stands in for."""
+        """Add one to the model's counter of steps."""
+        # The function that the tap stands before does so in its graph (engine/training.py:2412), and user code may read
+        # the counter.
         getattr(self.model, self.counter).assign_add(1)
 
 

@@ -1,6 +1,6 @@
-"""One probe per kind of source: how it is tagged, and what its life looked like.
+"""One probe per kind of source: how its batches are tagged, and what is known of its state and history.
 
-A probe never asks a source for anything that Keras would not have asked for.
+A probe never requests anything from a source that Keras would not request.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ KERAS3: ProbeTable = (
     (kinds.is_tf_dataset, "evalguard.capture.probes.tf_data:TfDataProbe"),
     (kinds.is_pydataset, "evalguard.capture.probes.pydataset:PyDatasetProbe"),
     (kinds.is_generator, "evalguard.capture.probes.generators:GeneratorProbe"),
+    # Last: Keras checks torch and grain loaders before generators, but none of these is a generator.
     (kinds.is_untaggable, "evalguard.capture.probes.base:PassiveProbe"),
 )
-# tf_keras knows Sequence instead, and takes any iterator.
+# tf_keras has Sequence instead and accepts any iterator. Untaggable sources first: some have `__next__`, too.
 TF_KERAS: ProbeTable = (
     (kinds.is_arrays, "evalguard.capture.probes.arrays:ArraysProbe"),
     (kinds.is_tf_dataset, "evalguard.capture.probes.tf_data:TfDataProbe"),
@@ -50,7 +51,7 @@ def probe_for(source: object, table: ProbeTable = KERAS3) -> type[Probe]:
             probe: type[Probe] = getattr(importlib.import_module(module), name)
             return probe
     msg = (
-        f"no probe for {type(source).__qualname__}; supported: arrays and nests of them, PyDataset, generators, "
+        f"no probe for {type(source).__qualname__}; supported: arrays and trees of them, PyDataset, generators, "
         "tf.data.Dataset. Pass sample indices or keys to evalguard.check() for anything else."
     )
     raise UnsupportedSourceError(msg)

@@ -1,8 +1,8 @@
-"""Arrays, tensors, data frames and nests of them: a row's sample is its position.
+"""Arrays, tensors, data frames and trees of them: a row's sample is its position.
 
-Where the rows that Keras will slice can be told beforehand, each delivered
-batch is compared with them and nothing rides along. Else each row is tagged
-with its position.
+Where the rows that Keras will slice are known beforehand, each delivered batch
+is compared with them and carries no tag. Otherwise each row is tagged with its
+position.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from evalguard.data import tree
 
 
 class ArraysProbe(Probe):
-    """Sends ``x`` through Keras' own slicing."""
+    """Passes ``x`` to Keras' own slicing."""
 
     kind = "arrays"
     index_source = "position"
@@ -27,20 +27,24 @@ class ArraysProbe(Probe):
     def __init__(self, source: Any, call: dict[str, Any]) -> None:
         super().__init__(source, call)
         sizes = {tree.n_rows(leaf) for leaf in tree.leaves(source)}
-        # Of unequal lengths: left alone, so that Keras says so in its own words.
+        # Unequal lengths: nothing is changed, so that Keras raises its usual error (keras 3.15,
+        # trainers/data_adapters/data_adapter_utils.py:103, check_data_cardinality).
         rows = sizes.pop() if len(sizes) == 1 else None
         if rows is None:
             return
         if can_digest(source) and not self.replicated:
-            # Keras cuts each batch out, into memory of its own.
+            # `tf.gather` copies each batch into new memory (keras 3.15, array_data_adapter.py:211), so any number of
+            # batches may wait.
             self.unwrap, self.tag_from_rows, self.safe_batches = ArrayRows(source).identify, True, UNLIMITED
             return
-        # evaluate() takes targets and weights beside x; they ride inside, in the place of x.
+        # evaluate() receives targets and weights beside x. Packed into x they are sliced together with the tag, and the
+        # tag takes the position of y. Both arguments must then be None, or Keras would count them as a second y.
         packed = tree.pack(source, call.get("y"), call.get("sample_weight"))
         call.update({name: None for name in ("y", "sample_weight") if name in call})
         self.source = (packed, np.arange(rows, dtype=np.int64))
         self.unwrap = itemgetter(0)
 
     def without_tag(self, data: Any) -> Any:
-        """Without the positions, where they ride with the rows."""
+        """The batch without the positions, if it has them."""
+        # Keras packs a tuple x as `(x,)`, so `data` is `((packed, positions),)` (keras 3.15, data_adapter_utils.py:89).
         return data if self.source is self.original else data[0][0]

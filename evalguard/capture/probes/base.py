@@ -1,4 +1,4 @@
-"""What every probe offers to the guard."""
+"""The interface of a probe to the guard."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ from evalguard.core.trace import SourceState
 
 @dataclass(slots=True)
 class History:
-    """Earlier guarded calls that were given the same object."""
+    """Earlier guarded calls that received the same object."""
 
     calls: int = 0
     pulled: int = 0
 
 
-# Sources are told apart by identity; those that allow no weak reference have no history.
+# By identity of the source, weakly: a history must not keep a dataset alive. Sources without weak references have none.
 _histories: weakref.WeakKeyDictionary[Any, History] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
 
 
 def history_of(source: Any) -> History:
-    """The record of earlier calls with this very object."""
+    """The record of earlier calls with this same object."""
     with _lock:
         try:
             return _histories.setdefault(source, History())
         except TypeError:
+            # No weak reference possible, or unhashable.
             return History()
 
 
@@ -38,16 +39,16 @@ class Probe:
 
     Attributes:
         kind: Word for the kind of source, used in reports.
-        index_source: ``stated`` where the source says which sample a row is,
-            ``position`` where the row's place in an array says it.
-        source: What Keras is given in place of the caller's object.
+        index_source: ``stated`` where the source states which sample a row is,
+            ``position`` where the row's position in an array says it.
+        source: What is passed to Keras instead of the caller's object.
         unwrap: Takes a delivered batch apart: the caller's batch, and its tag
             or None.
-        tag_from_rows: Whether a delivered batch has nothing beside it, and its rows
-            tell the tag, so that ``unwrap`` may be given a copy later.
+        tag_from_rows: Whether the tag follows from the rows and nothing is
+            attached to a batch, so that ``unwrap`` also works on a later copy.
         mutable: Whether rows may change after they were fed.
-        safe_batches: How many more batches may be delivered before one must have
-            been looked at; 0: none, its memory may change.
+        safe_batches: How many more batches may be delivered before the first
+            of them must be hashed; 0: none, its memory may change.
     """
 
     kind = "unknown"
@@ -64,27 +65,28 @@ class Probe:
     @property
     def replicated(self) -> bool:
         """Whether a strategy splits each batch over several replicas."""
+        # `self` is the model: `call` holds the bound arguments of the guarded method.
         strategy = getattr(self.call.get("self"), "distribute_strategy", None)
         return strategy is not None and strategy.num_replicas_in_sync > 1
 
     def without_tag(self, data: Any) -> Any:
-        """The caller's batch in one that Keras read and does not feed to the model; it is not counted."""
+        """The caller's batch within one that Keras read but does not feed to the model; it is not counted."""
         return data
 
     def intact(self) -> list[bool]:
-        """For each batch of the last execution: is it still what it was when it was fed? Empty: it cannot change."""
+        """For each batch of the last execution, whether it is unchanged; empty where none can change."""
         return []
 
     def tags_complete(self, delivered: int) -> bool:
-        """Whether the tags of the delivered batches can be believed, asked once the call is over."""
+        """Whether the tags of the delivered batches can be trusted; called once the call is over."""
         del delivered
         return True
 
     def state(self, delivered: int) -> SourceState:
-        """The source's life, asked once the call is over.
+        """The state and history of the source; called once the call is over.
 
         Args:
-            delivered: Batches that were delivered.
+            delivered: How many batches were delivered.
         """
         return SourceState(
             kind=self.kind,
@@ -94,15 +96,15 @@ class Probe:
         )
 
     def facts(self) -> dict[str, Any]:
-        """Plain values that help to tell a cause."""
+        """Plain values that help to find a cause."""
         given = {name: self.call.get(name) for name in ("batch_size", "steps")}
         return {name: int(value) for name, value in given.items() if value is not None}
 
 
 class PassiveProbe(Probe):
-    """For sources that cannot carry a tag: they are handed on as they are."""
+    """For sources that cannot carry a tag: they are passed on unchanged."""
 
     @property
     def kind(self) -> str:  # type: ignore[override]
-        """The source's class name stands for its kind."""
+        """The class name of the source."""
         return type(self.original).__name__

@@ -1,4 +1,4 @@
-"""Generators: each batch is tagged as it is pulled; the generator's state on entry is noted."""
+"""Generators: each batch is tagged as it is pulled; the generator's state before the call is recorded."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from evalguard.core.trace import SourceState
 
 
 class GeneratorProbe(Probe):
-    """One ``next`` of ours is one ``next`` of the caller's generator."""
+    """Wraps a generator. Each ``next`` of the wrapper is one ``next`` of the caller's generator."""
 
     kind = "generator"
 
     def __init__(self, source: Any, call: dict[str, Any]) -> None:
         super().__init__(source, call)
+        # Read before Keras pulls: its adapter takes two batches as soon as it is made (keras 3.15,
+        # generator_data_adapter.py:89, peek_and_restore), and more in advance of the model (:74, prefetch).
         self._entry_state = inspect.getgeneratorstate(source) if isinstance(source, types.GeneratorType) else None
         self._history = history_of(source)
         self._before = (self._history.calls, self._history.pulled)
@@ -33,6 +35,7 @@ class GeneratorProbe(Probe):
 
     def tagged(self, batch: Any) -> Any:
         """The batch just pulled, with its tag."""
+        # Several threads may pull: tf_keras with `workers` > 1 (2.21, engine/data_adapter.py:965).
         with self._lock:
             pull = self._pulled
             self._pulled += 1
@@ -42,7 +45,9 @@ class GeneratorProbe(Probe):
         return self.with_tag_or_digest(batch, pull)
 
     def with_tag_or_digest(self, batch: tuple[Any, ...], pull: int) -> Any:
-        """The batch sealed and as it is where that can be, else with a tag; the first one decides."""
+        """The batch: unchanged where it can be digested, otherwise with a tag. The first batch decides for all."""
+        # For all, because Keras makes one output_signature of the first two batches (keras 3.15,
+        # generator_data_adapter.py:67); a later batch of another structure is an error in from_generator.
         if pull == 0 and self.in_one_process and not self.replicated and can_digest(batch):
             self._digests = BatchDigests()
             self.unwrap = self._digests.identify
@@ -55,39 +60,40 @@ class GeneratorProbe(Probe):
 
     @property
     def tag_from_rows(self) -> bool:  # type: ignore[override]
-        """Sealed batches are as the caller's source made them."""
+        """Digested batches are delivered as the caller's source made them."""
         return self._digests is not None and not self._digests.mutable
 
     @property
     def mutable(self) -> bool:  # type: ignore[override]
-        """As long as its memory is filled anew and handed out again."""
+        """Whether the source overwrites memory and emits it again."""
         return self._digests is not None and self._digests.mutable
 
     @property
     def safe_batches(self) -> int:  # type: ignore[override]
-        """Of sealed batches, once some have come and no memory twice."""
+        """Above 0 for digested batches, once enough have come without reused memory."""
         return 0 if self._digests is None else self._digests.safe_batches
 
     def without_tag(self, data: Any) -> Any:
-        """Without the tag, where batches carry one."""
+        """The batch without its tag, if batches carry one."""
         return data if self._digests is not None else self.unwrap(data)[0]
 
     def intact(self) -> list[bool]:
-        """Asked of the seals."""
+        """See ``BatchDigests.intact``."""
         return [] if self._digests is None else self._digests.intact()
 
     @property
     def in_one_process(self) -> bool:
-        """Whether the source is asked in this process only."""
+        """Whether the source runs in this process only."""
+        # Digests are stored in a dict of this process; a worker's would stay there.
         return not (self.call.get("workers") and self.call.get("use_multiprocessing"))
 
     def tagged_non_tuple(self, batch: Any, pull: int) -> Any:
-        """Anything but a tuple is refused by Keras 3, in its own words."""
+        """The batch unchanged: Keras 3 rejects anything but a tuple (keras 3.15, generator_data_adapter.py:22)."""
         del pull
         return batch
 
     def mark_exhausted(self) -> None:
-        """The source has no more batches."""
+        """Record that the source has no more batches."""
         self._exhausted = True
 
     def _stream(self) -> Any:
@@ -110,30 +116,34 @@ class GeneratorProbe(Probe):
 
 
 def _stream(probe: GeneratorProbe) -> Iterator[Any]:
-    """A real generator: Keras 3 takes no other iterator."""
+    """A real generator, because Keras 3 accepts no other iterator (keras 3.15, data_adapters/__init__.py:151)."""
     for batch in probe.original:
         yield probe.tagged(batch)
     probe.mark_exhausted()
 
 
 class IteratorProbe(GeneratorProbe):
-    """tf_keras takes any iterator, and may ask it from several threads or processes."""
+    """For tf_keras, which accepts any iterator and may pull from several threads or processes."""
 
     def _stream(self) -> Any:
         return _TaggedIterator(self)
 
     def tagged_non_tuple(self, batch: Any, pull: int) -> Any:
-        """A list is a tuple to tf_keras, and ``x`` may stand alone."""
+        """The batch with tag or digest: tf_keras reads a list as a tuple and accepts a bare ``x``."""
+        # tf_keras 2.21, engine/data_adapter.py:938, GeneratorDataAdapter._standardize_batch.
         return self.with_tag_or_digest(tuple(batch) if isinstance(batch, list) else batch, pull)
 
     def facts(self) -> dict[str, Any]:
-        """Adds workers and queue of the call."""
+        """Adds the call's options for workers and queue."""
         names = ("workers", "use_multiprocessing", "max_queue_size")
         return {**super().facts(), **{name: self.call[name] for name in names if name in self.call}}
 
 
 class _TaggedIterator:
-    """Not a generator, which two threads cannot ask at once: whether that works is up to the caller's own."""
+    """An iterator that is not a generator: a generator would raise as soon as two threads pull at the same time.
+
+    Whether two threads may pull depends on the caller's iterator, as without a guard.
+    """
 
     def __init__(self, probe: GeneratorProbe) -> None:
         self._probe = probe

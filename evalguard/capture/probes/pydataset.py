@@ -1,4 +1,4 @@
-"""``keras.utils.PyDataset`` and tf_keras' ``Sequence``: items are tagged where they are made, in whatever worker."""
+"""``keras.utils.PyDataset`` and tf_keras' ``Sequence``: each item is tagged in the worker that makes it."""
 
 from __future__ import annotations
 
@@ -20,38 +20,41 @@ class PyDatasetProbe(Probe):
         self.unwrap = self._unwrap
 
     def _wrapped(self, source: Any) -> Any:
+        # Imported here: the module imports Keras, which a tf_keras user need not have loaded.
         from evalguard.capture.probes.tagged_pydataset import TaggedPyDataset
 
+        # keras 3.15, py_dataset_adapter.py:216: without workers `use_multiprocessing` has no effect.
         in_process = not (source.workers and source.use_multiprocessing)
         return TaggedPyDataset(source, may_digest=in_process and not self.replicated)
 
     def _unwrap(self, data: Any) -> tuple[Any, Any]:
+        # None until the first item is made; without an item Keras raises before the model receives anything.
         unwrap = self.source.unwrap or untagged
         return unwrap(data)
 
     @property
     def tag_from_rows(self) -> bool:  # type: ignore[override]
-        """Sealed batches are as the caller's source made them."""
+        """Digested batches are delivered as the caller's source made them."""
         digests = self.source.digests
         return digests is not None and not digests.mutable
 
     @property
     def mutable(self) -> bool:  # type: ignore[override]
-        """As long as its memory is filled anew and handed out again."""
+        """Whether the source overwrites memory and emits it again."""
         return self.source.digests is not None and self.source.digests.mutable
 
     @property
     def safe_batches(self) -> int:  # type: ignore[override]
-        """Of sealed batches, once some have come and no memory twice."""
+        """Above 0 for digested batches, once enough have come without reused memory."""
         digests = self.source.digests
         return 0 if digests is None else digests.safe_batches
 
     def without_tag(self, data: Any) -> Any:
-        """Without the tag, where items carry one."""
+        """The batch without its tag, if items carry one."""
         return data if self.source.digests is not None else self._unwrap(data)[0]
 
     def intact(self) -> list[bool]:
-        """Asked of the seals."""
+        """See ``BatchDigests.intact``."""
         digests = self.source.digests
         return [] if digests is None else digests.intact()
 
@@ -62,19 +65,20 @@ class PyDatasetProbe(Probe):
         return {name: getattr(source, name) for name in names}
 
     def state(self, delivered: int) -> SourceState:
-        """How many items were asked for, where this process can count them."""
+        """Adds how many items were requested, where this process can count them."""
         settings = self.settings()
         in_process = not (settings["workers"] and settings["use_multiprocessing"])
         return SourceState(
             kind=self.kind,
             type_name=type(self.original).__name__,
+            # A set: Keras requests the first items twice (PEEKED).
             pulled=len(set(self.source.requested)) if in_process else None,
             delivered=delivered,
             facts=self.facts(),
         )
 
     def facts(self) -> dict[str, Any]:
-        """Adds whether it shuffles, and whether an item changed between two readings."""
+        """Adds whether the source shuffles, and whether an item changed between two calls of ``__getitem__``."""
         shuffle = getattr(self.original, "shuffle", None)
         return {
             **super().facts(),
@@ -85,7 +89,7 @@ class PyDatasetProbe(Probe):
 
 
 class SequenceProbe(PyDatasetProbe):
-    """tf_keras: workers and queue are arguments of the call."""
+    """For tf_keras, where workers and queue are arguments of the call."""
 
     def _wrapped(self, source: Any) -> Any:
         from evalguard.capture.probes.tagged_sequence import TaggedSequence

@@ -1,4 +1,4 @@
-"""Around a dataset whose items are asked for by number: same items, same order, same workers."""
+"""A wrapper of a dataset with numbered items: same items, same order, same workers."""
 
 from __future__ import annotations
 
@@ -16,28 +16,29 @@ from evalguard.data.fingerprint import row_fingerprints
 from evalguard.data.kinds import is_image_iterator
 from evalguard.data.tree import unpack
 
-# Keras 3 asks for the first two items twice to learn their shapes (keras 3.15,
-# py_dataset_adapter.py, get_tf_dataset), tf_keras for the first (data_adapter.py).
+# Keras 3 requests the first two items twice to learn their shapes (keras 3.15, py_dataset_adapter.py:303,
+# get_tf_dataset), tf_keras the first one (2.21, engine/data_adapter.py:1044).
 PEEKED = 2
 
 
 class TaggedItems:
-    """Seals each item, or tags it with its number and its sample indices; the rest is the inner dataset's.
+    """Digests each item, or tags it with its number and its sample indices; the rest comes from the inner dataset.
 
     Args:
         inner: The caller's dataset.
         may_digest: All items are made in this process, and batches stay whole.
 
     Attributes:
-        requested: Item numbers asked for in this process, in order.
-        item_changed: An item asked for twice was not the same both times.
+        requested: Item numbers requested in this process, in order.
+        item_changed: ``__getitem__`` returned different data on a second call.
         unwrap: Takes a delivered item apart; known from the first item, which
-            Keras always reads in this process.
-        digests: Those of the items, where they are sealed; None where they carry tags.
+            Keras always requests in this process.
+        digests: The digests of the items; None where items carry tags.
     """
 
     def __init__(self, inner: Any, *, may_digest: bool = False) -> None:
-        # No super().__init__: workers and queues are settings of the inner dataset.
+        # No super().__init__: it would store workers and queue size, which are properties here that ask the inner
+        # dataset.
         self._inner = inner
         self._lock = threading.Lock()
         self._peeked: dict[int, Any] = {}
@@ -49,6 +50,7 @@ class TaggedItems:
         self.digests: BatchDigests | None = None
 
     def __getstate__(self) -> dict[str, Any]:
+        # For worker processes. A lock and a local function cannot be pickled; digests taken there would not come back.
         return {**self.__dict__, "_lock": None, "unwrap": None, "digests": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -60,11 +62,12 @@ class TaggedItems:
         self.requested.append(index)
         if index < PEEKED:
             self._compare(index, batch)
-        # As Keras standardises items: an array is (x,), a list is a tuple; a dict stays.
+        # As Keras standardises items (keras 3.15, py_dataset_adapter.py:225): an array becomes (x,), a list a tuple.
         if isinstance(batch, np.ndarray):
             batch = (batch,)
         if isinstance(batch, list):
             batch = tuple(batch)
+        # Untagged, so that Keras raises its own error about the item as the user returned it (:232).
         if not isinstance(batch, (tuple, dict)) or (isinstance(batch, tuple) and len(batch) not in {1, 2, 3}):
             return batch
         if self.unwrap is None:
@@ -76,7 +79,7 @@ class TaggedItems:
         return batch
 
     def _begin(self, batch: Any) -> None:
-        """The first item decides whether items are sealed, and stay as they are, or carry a tag."""
+        """Decide from the first item whether items are digested and stay unchanged, or carry a tag."""
         if self._may_digest and can_digest(batch):
             self.digests = BatchDigests()
             self.unwrap = self.digests.identify
@@ -88,11 +91,11 @@ class TaggedItems:
             return None
         try:
             return self._indices(index)
-        except Exception:  # noqa: BLE001 - the user's own method; an item without an index is reported as not named
+        except Exception:  # noqa: BLE001 - the user's own method; the report then says that items state no index
             return None
 
     def _compare(self, index: int, batch: Any) -> None:
-        """Whether an item asked for twice was the same both times."""
+        """Record whether a second call of ``__getitem__`` returned the same data."""
         try:
             x = unpack(batch)[0]
             content = sampled_digest(x)[0] if can_digest(x) else row_fingerprints(x)[0].tobytes()
@@ -104,7 +107,7 @@ class TaggedItems:
 
 
 def _indices_of(inner: Any) -> Callable[[int], Any] | None:
-    """What gives the samples of an item by its number; None where the dataset does not say."""
+    """A function from an item number to the samples of the item; None where the dataset has none."""
     indices = getattr(inner, "sample_indices", None)
     if callable(indices):
         return indices  # type: ignore[no-any-return]
@@ -113,10 +116,12 @@ def _indices_of(inner: Any) -> Callable[[int], Any] | None:
 
 @dataclass(frozen=True, slots=True)
 class _Slices:
-    """Items of an image iterator: what its ``__getitem__`` itself takes the samples from."""
+    """The samples of an image iterator's items, from where its own ``__getitem__`` reads them."""
 
+    # A class, because a local function could not be pickled for a worker process.
     inner: Any
 
     def __call__(self, index: int) -> Any:
+        # keras 3.15, legacy/preprocessing/image.py:69. Called after the item: `__getitem__` makes the array (:67).
         size = self.inner.batch_size
         return self.inner.index_array[size * index : size * (index + 1)]

@@ -1,4 +1,4 @@
-"""A PyDataset around the caller's, importable by name so that any worker process can unpickle it."""
+"""A PyDataset that wraps the caller's, importable by name so that a worker process can unpickle it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from evalguard.capture.probes.tagged_items import TaggedItems
 
 
 class TaggedPyDataset(TaggedItems, keras.utils.PyDataset):
-    """Keras 3 asks the dataset itself for workers and queue."""
+    """Wraps a PyDataset: Keras 3 reads workers and queue size from the dataset itself."""
 
+    # Properties without setters, read by the adapter (keras 3.15, py_dataset_adapter.py:214): a copy taken at the start
+    # would miss what the user changes between two calls.
     @property
     def workers(self) -> int:
         """The inner dataset's."""
@@ -32,9 +34,11 @@ class TaggedPyDataset(TaggedItems, keras.utils.PyDataset):
         return batches
 
     def on_epoch_begin(self) -> None:
-        """Pass on."""
+        """Call the inner dataset's method."""
         self._inner.on_epoch_begin()
 
     def on_epoch_end(self) -> None:
-        """Pass on."""
+        """Call the inner dataset's method."""
+        # Keras calls it before a call as well (keras 3.15, trainers/epoch_iterator.py:103, reset): a dataset that
+        # shuffles here does so before `evaluate`.
         self._inner.on_epoch_end()

@@ -1,4 +1,4 @@
-"""A tf_keras Sequence around the caller's, importable by name so that any worker process can unpickle it."""
+"""A tf_keras Sequence that wraps the caller's, importable by name so that a worker process can unpickle it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from evalguard.capture.probes.tagged_items import TaggedItems
 
 
 class TaggedSequence(TaggedItems, tf_keras.utils.Sequence):
-    """tf_keras takes workers and queue as arguments of the call."""
+    """Wraps a Sequence: tf_keras receives workers and queue size as arguments of the call."""
 
     def __len__(self) -> int:
         return len(self._inner)
 
     def on_epoch_end(self) -> None:
-        """Pass on."""
+        """Call the inner sequence's method."""
         self._inner.on_epoch_end()

@@ -1,11 +1,11 @@
-"""``tf.data``: each batch is given its number, behind the caller's last transformation.
+"""``tf.data``: each batch gets its number after the caller's last transformation.
 
-There it changes nothing before it: ``map`` and ``batch`` are still fused, a
-shuffle keeps its seed, and the cardinality stays what it was. A model that is
-replicated splits its batches, so there each row carries its own number. Where
-the dataset knows how many batches it holds and all of them are asked for, they
-are numbered as they are delivered: an iterator gives each batch once, in order,
-so if as many came as there are, none was left out.
+Added there, the number changes nothing before it: ``map`` and ``batch`` are
+still fused, a shuffle keeps its seed, and the cardinality stays the same. Under
+a strategy with replicas batches are split, so each row carries its own number.
+If the dataset knows how many batches it holds and the call requests all of them,
+they are numbered as they are delivered: an iterator emits each batch once and in
+order, so if the expected number arrived, none was left out.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from evalguard.capture.probes.base import Probe
 from evalguard.capture.probes.tf_pipeline import allocates_batches, pipeline_facts
 from evalguard.core.trace import ROW_BITS
 
+# Longer than any call; int64, because `range` takes no more.
 MAX_BATCHES = 2**62
 
 
@@ -33,6 +34,7 @@ class TfDataProbe(Probe):
         self._n_expected: int | None = None
         self._reuse_detector: BufferReuseDetector | None = None
         self._fed = 0
+        # Not batched: nothing is changed, so that Keras raises its own error.
         if not _rows_are_countable(tf, source.element_spec):
             return
         self._n_expected = self._expected_batches()
@@ -41,11 +43,13 @@ class TfDataProbe(Probe):
         elif self.replicated:
             self.source = _rows_numbered(tf, source)
         else:
-            # No function of ours runs in the pipeline: numbers beside it are all. (Dataset.counter() is a
-            # scan, and costs 100 us a batch more than a range; the repeat leaves the cardinality to the source.)
+            # `zip` with a range adds no function to the pipeline. `Dataset.counter()` is a `scan` and costs 100 us more
+            # per batch. The `repeat` makes the range infinite, so the cardinality is the source's.
             self.source = tf.data.Dataset.zip((source, tf.data.Dataset.range(MAX_BATCHES).repeat()))
+        # An element of the zipped dataset is already `(batch, tag)`.
         if self._n_expected is None:
             self.unwrap = tuple
+        # Splitting a batch over replicas copies it.
         if self.replicated:
             return
         if allocates_batches(source):
@@ -60,15 +64,16 @@ class TfDataProbe(Probe):
         return self._reuse_detector is not None and self._reuse_detector.mutable
 
     def without_tag(self, data: Any) -> Any:
-        """Without the number, where one rides beside the batch."""
+        """The batch without its number, if it carries one."""
         return data if self.source is self.original else data[0]
 
     def intact(self) -> list[bool]:
-        """For each batch of the last execution: is it still what it was when it was fed?"""
+        """For each batch of the last execution, whether it is unchanged since it was fed."""
         return [] if self._reuse_detector is None else self._reuse_detector.intact()
 
     def _expected_batches(self) -> int | None:
-        """Batches of a call that asks for all of them, if their number is known."""
+        """How many batches a call must deliver that requests all of them; None if the number is not known."""
+        # Negative: unknown or infinite (tf.data.UNKNOWN_CARDINALITY, INFINITE_CARDINALITY).
         batches, steps = int(self.original.cardinality()), self.call.get("steps")
         whole = batches >= 0 and (steps is None or steps >= batches)
         return batches if whole and not self.replicated else None
@@ -78,11 +83,11 @@ class TfDataProbe(Probe):
         return data, number
 
     def tags_complete(self, delivered: int) -> bool:
-        """Where batches were numbered as they came: as many came as there are."""
+        """Whether the expected number of batches arrived, where they were numbered on arrival."""
         return self._n_expected is None or self._n_expected == delivered
 
     def facts(self) -> dict[str, Any]:
-        """Adds what the pipeline is made of, and the number of batches where the dataset knows it."""
+        """Adds the transformations of the pipeline, and the number of batches where the dataset knows it."""
         known = {**super().facts(), **pipeline_facts(self.original)}
         if self._reuse_detector is not None and self._reuse_detector.overwritten:
             known["filled_anew"] = True
@@ -101,11 +106,12 @@ def _rows_numbered(tf: Any, source: Any) -> Any:
 
 
 def _first(tf: Any, element: Any) -> Any:
+    # `tf.nest`, and not `tree.leaves`: this runs on specs and symbolic tensors, and must flatten as tf.data does.
     return next((leaf for leaf in tf.nest.flatten(element) if leaf is not None), None)
 
 
 def _rows_are_countable(tf: Any, spec: Any) -> bool:
-    """Keras needs batched elements; one that is not is left for Keras to refuse."""
+    """Whether elements are batched, as Keras requires."""
     first = _first(tf, spec)
     shape = getattr(first, "shape", None)
     return shape is not None and (shape.rank is None or shape.rank > 0)

@@ -1,6 +1,6 @@
-"""What a ``tf.data`` pipeline is made of: evidence for a cause, and whose memory its batches are in.
+"""The transformations of a ``tf.data`` pipeline: evidence for a cause, and who allocated the memory of its batches.
 
-There is no public way to ask a dataset for its transformations. Class names and
+A dataset has no public attribute for its transformations. Class names and
 attributes below are those of tensorflow 2.21 (python/data/ops/*_op.py); what is
 not found is not claimed.
 """
@@ -12,22 +12,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-# A pipeline that is built in a loop may be long; one that joins itself many times has many paths.
+# A pipeline built in a loop can be long, and one that joins itself repeatedly has exponentially many paths.
 MAX_NODES = 2000
+# python/data/ops/batch_op.py:50, :89. Not `PaddedBatchDataset`: its batches differ in shape.
 BATCHES = frozenset({"BatchDataset", "ParallelBatchDataset"})
-# They hand on the tensors that they are given.
+# These emit the tensors that they receive. Any other transformation may be a function that returns the user's memory.
 PASS_THROUGH = frozenset({"PrefetchDataset", "OptionsDataset", "TakeDataset", "SkipDataset"})
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One transformation, as met on one way from the end to the beginning.
+    """One transformation, as found on one path from the end of the pipeline to the beginning.
 
     Attributes:
-        dataset: The dataset that this transformation gives.
-        cached: A cache stands between it and the end, so that what it does is
-            the same at each pass.
-        branch: Which input of the last join it belongs to, 0 where none is.
+        dataset: The dataset that this transformation returns.
+        cached: A cache follows it, so that its effect is the same in each pass.
+        branch: Which input of the nearest join it belongs to; 0 without a join.
     """
 
     dataset: Any
@@ -36,12 +36,12 @@ class Node:
 
     @property
     def name(self) -> str:
-        """Class name without the leading underscore."""
+        """Class name without the leading underscore: ``CacheDataset`` has none, most others have one."""
         return type(self.dataset).__name__.lstrip("_")
 
 
 def pipeline_facts(dataset: Any) -> dict[str, Any]:
-    """What is known of a pipeline: how it shuffles, whether it drops the remainder or repeats."""
+    """What is known of a pipeline: how it shuffles, whether it drops the remainder, whether its order is fixed."""
     nodes = list(_nodes(dataset))
     facts: dict[str, Any] = {}
     shuffles = [node for node in nodes if node.name == "ShuffleDataset"]
@@ -53,15 +53,16 @@ def pipeline_facts(dataset: Any) -> dict[str, Any]:
     batches = [node for node in nodes if node.name in BATCHES]
     if batches and _number(batches[0].dataset, "_drop_remainder"):
         facts["drop_remainder"] = True
+    # A string: "default", "true" or "false" (python/data/ops/map_op.py:208).
     if any(str(getattr(node.dataset, "_deterministic", None)).lower() == "false" for node in nodes):
         facts["unordered"] = True
     return facts
 
 
 def allocates_batches(dataset: Any) -> bool:
-    """Whether ``batch`` made the tensors that are delivered, so that nobody else has their memory, all of one form.
+    """Whether ``batch`` allocated the delivered tensors, so that no other code can write to them, all of one shape.
 
-    What comes from Python as it is may lie in an array that is filled anew (``seals``).
+    Tensors that come from Python unchanged may lie in a buffer that the source reuses (``buffer_reuse``).
     """
     for node in _nodes(dataset):
         if node.name not in PASS_THROUGH:
@@ -71,6 +72,7 @@ def allocates_batches(dataset: Any) -> bool:
 
 def _rows_have_one_shape(spec: Any) -> bool:
     tf = sys.modules["tensorflow"]
+    # Text, ragged and sparse rows are excluded: batches of them cannot be kept by reference and counted in bytes.
     return all(
         isinstance(leaf, tf.TensorSpec)
         and (leaf.dtype.is_floating or leaf.dtype.is_integer or leaf.dtype.is_bool)
@@ -81,7 +83,7 @@ def _rows_have_one_shape(spec: Any) -> bool:
 
 
 def _nodes(dataset: Any) -> Iterator[Node]:
-    """All transformations, the last one first; one in two branches is met twice."""
+    """All transformations, the last one first; a transformation in two branches is yielded twice."""
     waiting, branches = [Node(dataset, cached=False, branch=0)], 0
     for _ in range(MAX_NODES):
         if not waiting:
@@ -96,9 +98,10 @@ def _nodes(dataset: Any) -> Iterator[Node]:
 
 
 def _inputs(dataset: Any) -> list[Any]:
-    ask = getattr(dataset, "_inputs", None)
+    # Private, but abstract on DatasetV2, so every dataset has it (tensorflow 2.21, python/data/ops/dataset_ops.py:415).
+    inputs = getattr(dataset, "_inputs", None)
     try:
-        return list(ask()) if callable(ask) else []
+        return list(inputs()) if callable(inputs) else []
     except Exception:  # noqa: BLE001 - evidence for a cause only
         return []
 

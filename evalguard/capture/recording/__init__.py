@@ -1,1 +1,1 @@
-"""One guarded call, recorded batch by batch, becomes a trace."""
+"""Recording of one guarded call, batch by batch, into a trace."""

@@ -1,4 +1,4 @@
-"""Batches on their way to the model: noted, and handed on without their tags, replica by replica."""
+"""Batches on their way to the model: recorded, and passed on without their tags, replica by replica."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from evalguard.data import tree
 
 
 def capture_batches(recorder: Recorder, iterator: Any, steps: int) -> list[Any]:
-    """The batches of one execution, noted and without their tags.
+    """The batches of one execution, recorded and without their tags.
 
     Raises:
         StopIteration: The iterator has ended.
@@ -22,6 +22,8 @@ def capture_batches(recorder: Recorder, iterator: Any, steps: int) -> list[Any]:
         try:
             batches.append(capture_batch(recorder, next(iterator)))
         except StopIteration:
+            # The source ended within an execution: Keras computes on what is there, and ends at the next pull (keras
+            # 3.15, backend/tensorflow/trainer.py:567, `get_data`).
             if not batches:
                 raise
             break
@@ -29,11 +31,13 @@ def capture_batches(recorder: Recorder, iterator: Any, steps: int) -> list[Any]:
 
 
 def capture_batch(recorder: Recorder, data: Any) -> Any:
-    """Note one distributed batch; hand on what the model shall get."""
+    """Record one distributed batch; returns what the model receives."""
     start = time.perf_counter()
     stream = recorder.stream
     if recorder.capacity and (capacity := min(recorder.capacity, stream.safe_batches)):
-        # Between two steps nothing of ours is in the processor's caches: each line here costs a microsecond.
+        # The hot path. Between two steps none of this code is in the processor's caches: each line costs about a
+        # microsecond. So it only stores references and postpones the rest; `safe_batches` says for how long. Read each
+        # time: the source may reuse memory from the next batch on.
         batch, tag = (data, TAG_PENDING) if stream.tag_from_rows else stream.unwrap(data)
         recorder.pending.append((batch, tag))
         recorder.capacity = capacity - 1
@@ -47,24 +51,26 @@ def capture_batch(recorder: Recorder, data: Any) -> Any:
 
 
 def _capture_now(recorder: Recorder, data: Any) -> Any:
-    """Note a batch that may change soon, or a copy of it; keep those after it where they do not."""
+    """Record a batch that may change soon, or buffer a copy; decide whether the next ones can wait."""
+    # Order: batches before this one must be recorded first, because the trace is positional.
     if recorder.pending:
         recorder.flush()
     stream = recorder.stream
     if stream.tag_from_rows:
         batch, tag, buffered = data, TAG_PENDING, recorder.buffer(data, TAG_PENDING)
         if not buffered and not recorder.n_without_tag:
-            # Its rows are too many to wait, its tag is not.
+            # Too large to copy, but if its rows are not needed its tag alone can wait. Not where earlier batches still
+            # wait for their tags: `unwrap` counts, so tags must be taken in order.
             batch, tag = stream.unwrap(data)
             buffered = recorder.buffer(batch, tag)
     elif stream.mutable:
-        # Looked at now, and again when the model is done.
+        # Hashed now, and again after the model has computed: the source overwrites this memory.
         batch, tag, buffered = data, TAG_PENDING, False
     else:
         batch, tag = stream.unwrap(data)
         buffered = recorder.buffer(batch, tag)
     if not buffered:
-        # What is held came before: its tags are taken, and noted, before this one's.
+        # Buffered batches came before this one: their tags are taken and recorded first.
         recorder.flush()
         if tag is TAG_PENDING:
             batch, tag = stream.unwrap(data)
@@ -74,7 +80,9 @@ def _capture_now(recorder: Recorder, data: Any) -> Any:
 
 
 def record_batch(recorder: Recorder, batch: Any, tag: Any) -> None:
-    """Note one batch, that of each replica by itself."""
+    """Record one batch, separately for each replica."""
+    # Under a strategy Keras passes `PerReplica` leaves and concatenates the outputs in replica order (keras 3.15,
+    # backend/tensorflow/trainer.py:851), so rows are recorded in that order.
     if _per_replica(tag):
         for part, rows in zip(_local_batches(batch), tag.values, strict=True):
             recorder.record(part, rows)

@@ -1,4 +1,4 @@
-"""Failing fast: whether what a model was fed so far already proves that its rows cannot be scored."""
+"""The fail-fast check: whether the batches fed so far already prove that the rows cannot be scored."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ Int64 = NDArray[np.int64]
 
 
 class FailFastCheck:
-    """Looks at each batch once, after the model has computed on it.
+    """Checks each batch once, after the model has computed on it.
 
-    Only what no later batch can cure counts: a row that is not the sample of
-    its place, a sample that comes again, a row beyond the last label, a target
-    that is not the label, a batch that changed on the way. Missing samples and
-    rows that nobody knows are left to the end.
+    Only faults that no later batch can undo count: a row that is not the sample
+    expected at its position, a repeated sample, a row beyond the last label, a
+    target that differs from the label, a batch that changed on the way. Missing
+    samples and unknown rows are left to the end of the call.
 
     Args:
-        labels: The labels, with fingerprints as this model is fed, or None.
-        ordered: Row ``i`` answers label ``i``; False for ``evaluate``.
+        labels: Returns the labels, with fingerprints as this model is fed, or
+            None.
+        ordered: Row ``i`` belongs to label ``i``; False for ``evaluate``.
         padding: Rows beyond the last label may be padding.
     """
 
@@ -41,8 +42,9 @@ class FailFastCheck:
         self._left: Int64 | None = None
 
     def __call__(self, recorder: Recorder) -> str:
-        """The fault that the latest batches prove, in words; empty if they prove none."""
+        """The fault that the latest batches prove, as text; empty if they prove none."""
         unchecked, recorder.unchecked = recorder.unchecked, []
+        # Not before the first batch: only that shows the dtype and shape that references are fingerprinted in.
         if self._labels is None:
             self._labels = self._find(recorder)
         for size, tag in unchecked:
@@ -74,7 +76,8 @@ class FailFastCheck:
     def _samples(
         self, recorder: Recorder, batch: int, labels: LabelTable, start: int, rows: Int64, tag: Any
     ) -> Int64 | None:
-        """Samples of the batch by the strongest identity at hand; ``UNKNOWN`` where it is not certain."""
+        """Samples of the batch by the strongest available identity; ``UNKNOWN`` where it is not certain."""
+        # Content first: a key or an index is what the source claims, content is what the model was fed.
         stop = start + len(rows)
         if labels.fingerprints is not None and stop <= len(recorder.fingerprints.parts):
             return self._by_content(recorder.fingerprints.parts[start:stop], labels.fingerprints, rows)
@@ -93,7 +96,7 @@ class FailFastCheck:
         at = np.minimum(np.searchsorted(self._sorted, fed), len(known) - 1)
         found = self._sorted[at] == fed
         samples = np.where(found, self._order[at], UNKNOWN)
-        # Equal samples are interchangeable: a row that equals the sample of its place is that one.
+        # Equal samples are interchangeable: a row that equals the sample at its position is that sample.
         in_position = fed == known[rows] if self._ordered else np.zeros(len(fed), dtype=bool)
         return np.where(in_position, rows, samples)
 
@@ -102,20 +105,21 @@ class FailFastCheck:
         if not wrong.size:
             return ""
         row = int(wrong[0])
-        return f"sample {int(samples[row])} in the place of sample {int(rows[row])}"
+        return f"sample {int(samples[row])} at the position of sample {int(rows[row])}"
 
     def _repeated(self, samples: Int64, n_labels: int) -> str:
-        """More rows of a sample, or of its equals, than there are."""
+        """The first sample with more rows than the labels have of it and its equals; empty if there is none."""
+        # `evaluate` has no order to check: it suffices that each sample comes once.
         if self._left is None:
             self._left = np.ones(n_labels, dtype=np.int64)
-            if self._sorted is not None:  # equal samples go by the first of them
+            if self._sorted is not None:  # equal samples are counted under the first of them
                 first = np.searchsorted(self._sorted, self._sorted)
                 self._left = np.zeros(n_labels, dtype=np.int64)
                 np.add.at(self._left, self._order[first], 1)
         known = samples[arrivals.known(samples, n_labels)]
         np.subtract.at(self._left, known, 1)
         again = known[self._left[known] < 0]
-        return f"sample {int(again[0])} once more" if again.size else ""
+        return f"repeated sample {int(again[0])}" if again.size else ""
 
     def _wrong_targets(
         self, recorder: Recorder, batch: int, labels: LabelTable, rows: Int64, samples: Int64 | None
@@ -126,7 +130,7 @@ class FailFastCheck:
             if samples is None or not arrivals.known(samples, len(labels)).all():
                 return ""
             rows = samples
-        due = tree.map_leaves(lambda values: values[rows], labels.values)
-        came = tree.map_leaves(lambda values: values[: len(rows)], recorder.targets[batch])
-        wrong = target_comparison.compare_labels(came, due).rows
+        expected = tree.map_leaves(lambda values: values[rows], labels.values)
+        found = tree.map_leaves(lambda values: values[: len(rows)], recorder.targets[batch])
+        wrong = target_comparison.compare_labels(found, expected).rows
         return f"targets that are not the labels ({wrong.size} of {len(rows)})" if wrong.size else ""

@@ -1,4 +1,4 @@
-"""Fingerprints of the rows that a model is fed."""
+"""Column of the fingerprints of the rows that a model is fed."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class FingerprintColumn:
         pad_value: See ``fingerprint.row_fingerprints``.
         memory: Shared with other columns of the call.
         sampling: Which rows are fingerprinted; None: all.
-        parts: uint64 of each row; none with ``sampling``.
-        padding: bool of each row: a declared dummy.
-        specs: How the inputs looked.
+        parts: uint64, one per row; empty with ``sampling``.
+        padding: bool, one per row: whether the row is declared padding.
+        specs: Dtype and row shape of each input.
         first_row: The first row, to explain a reference that matches nothing.
     """
 
@@ -43,11 +43,12 @@ class FingerprintColumn:
         self._draw = None if self.sampling is None else RowSampler(self.sampling, self.memory)
 
     def add(self, x: Any, to_numpy: Callable[[Any], Any]) -> None:
-        """Note the rows of one batch of inputs, or of several together."""
+        """Record the rows of one batch of inputs, or of several batches concatenated."""
         if self._draw is not None:
             rows, specs = chosen_fingerprints(x, self._draw.choose, pad_value=self.pad_value)
         else:
             rows, specs = row_fingerprints(x, pad_value=self.pad_value)
+        # Of the first batch only: a copy of one row, because the batch's memory may be overwritten.
         if not self.specs:
             self.specs = specs
             self.first_row = tree.map_leaves(lambda leaf: np.array(to_numpy(leaf)[:1]), x)
@@ -59,6 +60,7 @@ class FingerprintColumn:
             self.padding.append(is_padding(x, self.pad_value))
 
     def sampled(self, n_rows: int) -> SampledRows | None:
-        """The chosen rows, if they were chosen of so many."""
+        """The sampled rows; None if they were drawn from another number of rows."""
+        # Another number: a batch failed to be recorded, and the positions of all later rows are wrong.
         found = None if self._draw is None else self._draw.sampled()
         return found if found is not None and found.n_rows == n_rows else None

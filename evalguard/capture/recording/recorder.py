@@ -1,4 +1,4 @@
-"""What an engine notes of each batch just before the model computes on it."""
+"""The recorder: what an engine records of each batch just before the model computes on it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,10 @@ from evalguard.capture.recording.small_batches import (
     BatchGroup,
     SmallBatchBuffer,
 )
-from evalguard.capture.recording.tag_log import TagLog, n_tagged
-from evalguard.capture.recording.to_trace import all_keys, all_rows, positions
+from evalguard.capture.recording.tag_log import CallTags, n_tagged
 from evalguard.core.columns.storage import MemoryBudget
 from evalguard.core.label_table import normal_keys
 from evalguard.core.own_errors import not_ours, swallow
-from evalguard.core.trace import UNKNOWN, SourceState, Trace
-from evalguard.core.trace_join import stack_trees
 from evalguard.data import tree
 from evalguard.data.row_layout import LeafSpec
 from evalguard.errors import ConfigError
@@ -33,61 +30,63 @@ from evalguard.errors import ConfigError
 
 @dataclass(slots=True)
 class Recorder:
-    """Collects one guarded call, batch by batch; turns into a ``Trace`` at the end.
+    """Records one guarded call, batch by batch; ``to_trace`` turns it into a ``Trace``.
 
-    Whatever goes wrong in here ends as ``problem`` and never disturbs the call.
+    An error in here ends as ``problem`` and never disturbs the call.
 
     Attributes:
         options: What is recorded.
-        stream: Knows the batches.
-        memory: What the columns of the call share.
-        tags: Of all rows, and the sizes of batches.
+        stream: Takes delivered batches apart.
+        memory: Memory budget that the columns of the call share.
+        tags: Tags of all rows, and the sizes of batches.
         fingerprints: Fingerprints of the rows fed.
         keys: Keys of each batch.
         targets: The stream's own targets, of one batch or of several together.
-        fail_fast_check: Asked after each execution for a fault that is certain already.
+        n_with_targets: How many batches have targets.
+        fail_fast_check: Called after each execution; returns a fault that is already certain.
         stopped: The fault for which the call is stopped; empty if it is not.
-        unchecked: Rows and tag of each batch that ``fail_fast_check`` has not seen.
-        pending: Batches that nobody changes so soon, and their tags, still to be looked at.
-        capacity: How many more may be kept.
-        n_without_tag: How many that are held have not told their tag yet.
-        problem: Why something could not be noted.
-        seconds: What noting has taken.
+        unchecked: Rows and tag of each batch that ``fail_fast_check`` has not checked.
+        pending: Batches and their tags, kept by reference and not recorded yet, because no one changes them soon.
+        capacity: How many more batches may become pending.
+        n_without_tag: How many buffered batches still have ``TAG_PENDING``.
+        no_rows: Whether some batch had inputs that are no rows, one for each sample.
+        problem: Why something could not be recorded.
+        seconds: Time spent recording.
     """
 
     options: CaptureOptions
     stream: Stream = field(default_factory=Untagged)
     memory: MemoryBudget = field(init=False)
-    tags: TagLog = field(init=False)
+    tags: CallTags = field(init=False)
     fingerprints: FingerprintColumn = field(init=False)
     keys: list[Any] = field(default_factory=list)
     targets: list[Any] = field(default_factory=list)
+    n_with_targets: int = 0
     fail_fast_check: Callable[[Recorder], str] | None = None
     stopped: str = ""
     unchecked: list[tuple[int, Any]] = field(default_factory=list)
     pending: list[tuple[Any, Any]] = field(default_factory=list)
     capacity: int = 0
     n_without_tag: int = 0
+    no_rows: bool = False
     problem: str = ""
     seconds: float = 0.0
     _buffer: SmallBatchBuffer = field(default_factory=SmallBatchBuffer)
-    _with_targets: int = 0
     _may_buffer: bool = True
-    _no_rows: bool = False
     _always_fingerprints: bool = False
 
     def __post_init__(self) -> None:
         options = self.options
-        # Who looks for a fault does so at each batch, and the user's own functions are asked of batches.
+        # The fail-fast check needs each batch at once; the user's own functions are called with batches as delivered.
         self._may_buffer = self.fail_fast_check is None and options.key is None and options.fingerprint is None
         self._always_fingerprints = options.content == "always"
         self.memory = MemoryBudget(self.options.memory)
-        self.tags = TagLog(self.memory)
+        self.tags = CallTags(self.memory)
         self.fingerprints = FingerprintColumn(self.options.pad_value, self.memory, self.options.sampling)
 
     @property
     def specs(self) -> tuple[LeafSpec, ...]:
-        """How the inputs looked that were fingerprinted."""
+        """Dtype and row shape of each fingerprinted input."""
         return self.fingerprints.specs
 
     @property
@@ -96,21 +95,23 @@ class Recorder:
         return self.fingerprints.first_row
 
     def defer_next(self, batch: Any) -> None:
-        """Keep what comes after this batch, where nobody changes it so soon."""
+        """Let the batches after this one wait, where no one changes them soon."""
+        # As many as fit in MAX_PENDING_BYTES: `pending` keeps tensors alive that Keras would free after the step.
         if self._may_buffer and (safe_batches := self.stream.safe_batches):
             size = sum(int(tree.as_array(leaf).nbytes) for leaf in tree.leaves(batch))
             self.capacity = min(safe_batches, MAX_BATCHES, MAX_PENDING_BYTES // max(size, 1))
 
     def buffer(self, batch: Any, tag: Any) -> bool:
-        """Keep a small batch, to be noted with others; False: it must be noted now.
+        """Buffer a small batch, to be recorded with others; returns False if it must be recorded now.
 
         Args:
             batch: Without its tag, or as delivered where the tag is ``TAG_PENDING``.
-            tag: See ``TagLog.add``.
+            tag: See ``CallTags.add``.
         """
         if not self._may_buffer:
             return False
         small_batches = self._buffer
+        # Rows are needed for fingerprints, for a tag that follows from them, and for targets; else a number suffices.
         rows = self._always_fingerprints or tag is TAG_PENDING or (type(batch) is tuple and len(batch) > 1)
         if not small_batches.add(batch, tag, rows):
             return False
@@ -120,7 +121,8 @@ class Recorder:
         return True
 
     def flush(self) -> None:
-        """Note the batches that are kept or held."""
+        """Record the pending and the buffered batches, in the order of arrival."""
+        # Through the buffer, so that small batches are recorded as one group.
         pending, self.pending, self.capacity = self.pending, [], 0
         for batch, tag in pending:
             if not self.buffer(batch, tag):
@@ -129,7 +131,7 @@ class Recorder:
         self._flush_buffer()
 
     def end(self) -> None:
-        """The call is over: note what is left."""
+        """Record what is left, once the call is over."""
         start = time.perf_counter()
         self.flush()
         self.seconds += time.perf_counter() - start
@@ -140,7 +142,7 @@ class Recorder:
             try:
                 self._record_group(group)
             except Exception as error:  # noqa: BLE001 - checking must never cost the user the predictions
-                self._failed(error, "while batches were noted")
+                self._failed(error, "while batches were recorded")
 
     def _record_group(self, group: BatchGroup) -> None:
         parts = group.parts()
@@ -154,7 +156,8 @@ class Recorder:
             self._record_content(x)
 
     def _tags_of(self, group: BatchGroup, parts: list[NDArray[Any]]) -> Iterator[Any]:
-        """Tags that the rows tell, batch by batch."""
+        """Tags that follow from the rows, batch by batch."""
+        # Each batch by itself, in order: the digest at the source was taken of a batch, not of a group.
         stop = 0
         for size in group.sizes:
             start, stop = stop, stop + size
@@ -162,15 +165,17 @@ class Recorder:
             yield self.stream.unwrap(batch if group.flat else batch[0])[1]
 
     def after_step(self) -> None:
-        """The model has computed on the batches noted last."""
+        """Check for changed batches and faults, after the model has computed on the latest batches."""
+        # Eager execution is synchronous (tensorflow 2.21, python/eager/context.py:590): the model has read its inputs.
         try:
-            still = self.stream.intact()
+            unchanged = self.stream.intact()
         except Exception as error:  # noqa: BLE001 - checking must never cost the user the predictions
-            self._failed(error, "while a batch was looked at again")
+            self._failed(error, "while a batch was checked for changes")
             return
-        if not all(still):
+        # `mark_changed` counts from the last recorded batch, so none may be waiting.
+        if not all(unchanged):
             self.flush()
-        for back, same in enumerate(reversed(still), 1):
+        for back, same in enumerate(reversed(unchanged), 1):
             if not same:
                 self.tags.mark_changed(back)
         if self.fail_fast_check is not None and not self.stopped:
@@ -180,20 +185,20 @@ class Recorder:
         start = time.perf_counter()
         try:
             self.stopped = self.fail_fast_check(self) if self.fail_fast_check is not None else ""
-        except Exception as error:  # noqa: BLE001 - then the call is judged at its end, as any other
+        except Exception as error:  # noqa: BLE001 - the call is then judged at its end, like any other
             self.fail_fast_check = None
-            self._failed(error, "while looking for a fault")
+            self._failed(error, "during the fail-fast check")
         self.seconds += time.perf_counter() - start
 
     def record(self, batch: Any, tag: Any) -> None:
-        """Note one batch; those that are kept or held must have been settled."""
+        """Record one batch; pending and buffered batches must have been flushed."""
         try:
             self._record(batch, tag)
         except tree.RowsError as error:
-            self._no_rows = True
+            self.no_rows = True
             self.problem = self.problem or str(error)
         except Exception as error:  # noqa: BLE001 - checking must never cost the user the predictions
-            self._failed(error, "while a batch was noted")
+            self._failed(error, "while a batch was recorded")
 
     def _failed(self, error: Exception, when: str) -> None:
         """Keep the first reason why the call is not observed in full."""
@@ -207,7 +212,7 @@ class Recorder:
         if self.fail_fast_check is not None:
             self.unchecked.append((self.tags.last, tag))
         if y is not None:
-            # Copies: a source may fill its buffer anew.
+            # Copies: the source may overwrite its buffer.
             self._record_targets(tree.map_leaves(_copied, y), 1)
         if self.options.key is not None:
             self.keys.append(self._keys(batch, x))
@@ -216,17 +221,19 @@ class Recorder:
     def _record_targets(self, y: Any, batches: int) -> None:
         if tree.leaves(y):
             self.targets.append(y)
-            self._with_targets += batches
+            self.n_with_targets += batches
 
     def _record_content(self, x: Any) -> None:
         options = self.options
+        # Content costs most, so it is hashed only where asked for, or where nothing else could identify repeated rows.
         if options.content != "always" and (not self.targets or self.tags.stated or options.key is not None):
             return
         if isinstance(options.key, str) and isinstance(x, dict) and len(x) > 1:
-            # The key names the row; it is no part of what it contains.
+            # The key names the row and is not part of its content: the reference has no such entry.
             x = {name: part for name, part in x.items() if name != options.key}
         if options.fingerprint is not None:
             x = tree.map_leaves(to_numpy, x)
+            # An error in the user's function is theirs, also in tests that make evalguard's own errors loud.
             with not_ours():
                 x = options.fingerprint(x)
         self.fingerprints.add(x, to_numpy)
@@ -245,80 +252,30 @@ class Recorder:
         return normal_keys(to_numpy(x[key]), "keys in the stream")
 
     def without_tag(self, data: Any) -> Any:
-        """What the model would get of a batch that Keras read and does not feed to it; nothing is recorded."""
+        """What the model would receive of a batch that Keras read but does not feed to it; nothing is recorded."""
         batch = self.stream.without_tag(data)
         return self.without_key(batch) if self.options.drop_key else batch
 
     def without_key(self, batch: Any) -> Any:
         """The batch without the entry of ``x`` that holds the key."""
+        # A bare dict stays bare: `(x,)` and `x` are different structures to a compiled function.
         x, *rest = batch if isinstance(batch, tuple) else (batch,)
         if not isinstance(x, dict) or self.options.key not in x:
             return batch
         rest_of_x = {name: part for name, part in x.items() if name != self.options.key}
         return type(batch)((rest_of_x, *rest)) if type(batch) is tuple else rest_of_x
 
-    def trace(
-        self, *, method: str, source: SourceState, index_source: str, n_rows: int | None, trust_tags: bool = True
-    ) -> Trace:
-        """The call as a trace.
-
-        Args:
-            method: Name of the guarded Keras method.
-            source: The source's state after the call.
-            index_source: ``stated`` or ``position``.
-            n_rows: Rows that the caller got; None where the method returns no rows.
-            trust_tags: Whether the tags can be believed.
-        """
-        ordered = n_rows is not None
-        observed = self.tags.n_rows
-        rows = observed if n_rows is None else n_rows
-        problem = self.problem
-        if not problem and rows != observed:
-            problem = f"the model returned {rows} rows for {observed} rows fed"
-        # Metrics alone do not say how many rows there were, and what is no row is no sample.
-        if rows != observed or self._no_rows or (problem and not rows):
-            return Trace(
-                rows,
-                np.full(rows, UNKNOWN),
-                method=method,
-                ordered=ordered,
-                sources=(source,),
-                unobserved=problem,
-                one_to_one=False,
-            )
-        tags = self.tags.tags(trusted=trust_tags)
-        stated = index_source == "stated"
-        # Nobody stated a position: whoever has the content of some rows looked at asks just whether it is right.
-        position = None if stated or self.options.sampling is not None else positions(tags)
-        return Trace(
-            n_rows=rows,
-            tags=tags,
-            index=self.tags.index() if stated else position,
-            index_source=index_source,
-            keys=all_keys([np.asarray(part) for part in self.keys], rows),
-            # What was noted of a batch that changed while the model computed may not be what that computed on.
-            fingerprints=None if self.tags.any_changed else all_rows(self.fingerprints.parts, rows),
-            spec=tuple(str(spec) for spec in self.specs),
-            targets=stack_trees(self.targets) if self.targets and self._with_targets == len(self.tags) else None,
-            batch_sizes=self.tags.sizes,
-            method=method,
-            ordered=ordered,
-            sources=(source,),
-            unobserved=problem,
-            stopped=self.stopped,
-            padding=all_rows(self.fingerprints.padding, rows),
-            sampled=None if self.tags.any_changed else self.fingerprints.sampled(rows),
-        )
-
 
 def _copied(leaf: Any) -> Any:
+    # `np.array`, not `np.asarray`: on a CPU the NumPy view of a tensor shares its memory.
     array = to_numpy(leaf)
     return None if array is None else np.array(array)
 
 
 def to_numpy(leaf: Any) -> Any:
     """A tensor as NumPy; ragged tensors as an object array of rows; an absent optional as None."""
-    if hasattr(leaf, "has_value"):  # tf.experimental.Optional
+    # tf.experimental.Optional: Keras feeds it for a missing target (keras 3.15, generator_data_adapter.py:42).
+    if hasattr(leaf, "has_value"):
         return to_numpy(leaf.get_value()) if bool(leaf.has_value()) else None
     if hasattr(leaf, "row_splits"):
         rows = np.empty(int(leaf.nrows()), dtype=object)

@@ -1,7 +1,7 @@
-"""Small batches, kept as bytes until there are enough of them to be worth noting.
+"""A buffer of small batches, kept as bytes until there are enough of them to record together.
 
-Between two steps of a model neither the code nor the rows are in the processor's
-caches: to note one batch there costs several times what it costs among others.
+Between two steps of a model neither this code nor the rows are in the processor's
+caches: recording one batch there costs several times as much as in a group.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from evalguard.data import tree
 
+# Up to how many bytes a batch is copied; at how many bytes or batches the buffer is recorded.
 SMALL_BATCH = 1 << 16
 MAX_BYTES, MAX_BATCHES = 1 << 18, 256
-# Of batches that nobody else can change nothing is copied, so that large ones may wait, too.
+# Batches whose memory no other object can write to wait uncopied, so larger ones can wait, too.
 MAX_PENDING_BYTES = 1 << 25
-# Codes of ``struct``, which are NumPy's as well.
+# Type codes that mean the same to ``struct`` (memoryview.format) and to NumPy.
 _PLAIN = frozenset("?bBhHiIlLqQefd")
 _ARRAYS = frozenset({"EagerTensor", "ndarray"})
 
@@ -25,15 +26,15 @@ Form = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 class BatchGroup:
-    """Batches of one form, one behind the other.
+    """Consecutive batches of one form.
 
     Attributes:
-        flat: Each batch is a tuple of its parts; False: it is the one part itself.
-        form: Of each part its code and the shape of a row; none where nothing is kept of the rows.
+        flat: Each batch is a tuple of parts; False: it is a single array.
+        form: Type code and row shape of each part; empty where the rows are not kept.
         sizes: Rows of each batch.
         tags: Tag of each batch.
-        raw: Bytes of the parts of each batch. Flat, as all here: what Python's collector of garbage has to look
-            through would cost more than all the rest.
+        raw: Bytes of the parts of all batches, one flat list. A tuple per batch would be tracked by Python's garbage
+            collector, whose extra passes would cost more than everything else here.
     """
 
     def __init__(self, flat: bool, form: Form) -> None:
@@ -56,9 +57,9 @@ class SmallBatchBuffer:
     """Collects small batches.
 
     Attributes:
-        groups: In the order they came.
-        n_bytes: What is kept of their rows.
-        n_batches: How many there are.
+        groups: The groups, in the order of arrival.
+        n_bytes: Bytes of the rows kept.
+        n_batches: How many batches are kept.
     """
 
     def __init__(self) -> None:
@@ -66,13 +67,14 @@ class SmallBatchBuffer:
         self.n_bytes = self.n_batches = 0
 
     def add(self, batch: Any, tag: Any, rows: bool) -> bool:
-        """Keep a batch as it is now; False: it is not small, or no array of numbers and no flat tuple of such.
+        """Keep a copy of a batch; returns False if it is too large, or no array of numbers or flat tuple of them.
 
         Args:
             batch: As delivered.
-            tag: Goes with it.
-            rows: Whether its rows are of any use; else only their number is kept.
+            tag: Its tag.
+            rows: Whether its rows are needed; otherwise only their number is kept.
         """
+        # By class name: also right where TensorFlow is not imported, and a ragged or sparse tensor has another name.
         flat = type(batch) is tuple
         form: Form = ()
         raw = []
@@ -81,6 +83,7 @@ class SmallBatchBuffer:
             if type(part).__name__ not in _ARRAYS:
                 return False
             try:
+                # A memoryview, because it refuses text and numbers that `np.frombuffer` could not restore.
                 view = tree.as_array(part).data
                 code, shape = view.format, view.shape
             except (TypeError, ValueError, BufferError):  # text, and numbers that Python has no code for
@@ -109,7 +112,7 @@ class SmallBatchBuffer:
         return True
 
     def drain(self) -> list[BatchGroup]:
-        """All that is held, in the order it came; nothing is held afterwards."""
+        """Empty the buffer; returns its groups in the order of arrival."""
         groups, self.groups = self.groups, []
         self.n_bytes = self.n_batches = 0
         return groups

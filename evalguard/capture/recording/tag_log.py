@@ -1,4 +1,4 @@
-"""Tags of the batches of one call, kept in runs: a call in order takes a few bytes, however long it is."""
+"""The tag log: tags of the batches of one call, in run-length columns. A call in order takes a few bytes."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ Int64 = NDArray[np.int64]
 
 
 def n_tagged(tag: Any) -> int:
-    """Rows that a tag names one by one; 0 where it names the batch, or where they could not be counted."""
+    """How many rows a tag names one by one; 0 where it names the batch, or where rows could not be counted."""
     return len(tag) if isinstance(tag, range) or getattr(tag, "ndim", 0) > 0 else 0
 
 
-class TagLog:
+class CallTags:
     """Collects tags, batch by batch.
 
     Args:
-        memory: Shared with other columns of the call; by default one of its own.
+        memory: Shared with other columns of the call; by default a separate budget.
 
     Attributes:
         sizes: Rows of each batch.
-        stated: Whether the rows of the last batch said which sample they are.
+        stated: Whether the rows of the last batch stated which sample they are.
         last: Rows of the last batch.
     """
 
@@ -55,20 +55,21 @@ class TagLog:
         return self._n_rows
 
     def add(self, tag: Any, size: int) -> None:
-        """Note a batch.
+        """Record the tag of a batch.
 
         Args:
             tag: The number of the batch, ``ALTERED`` or None; or one tag for
                 each of its rows, a ``range`` or int64, shape ``(size,)``, or
-                ``(size, 2)`` with the samples that they say they are; empty
-                where they could not be counted.
-            size: Its rows.
+                ``(size, 2)`` with the samples that they state; empty where
+                rows could not be counted.
+            size: Rows of the batch.
         """
         self.stated = False
         if isinstance(tag, range):
             self._row_tags().extend_run(tag.start, size)
             self._add_index(None, size)
         elif not n_tagged(tag):
+            # A 0-d tensor where tf.data numbered the batch, an int where the probe did.
             number = int(tag) if tag is not None and getattr(tag, "ndim", 0) == 0 else UNKNOWN
             if self._rows is None:
                 self._pulls.append(number)
@@ -81,6 +82,7 @@ class TagLog:
             rows = np.asarray(tree.as_array(tag), dtype=np.int64)
             two = rows.ndim > 1
             column = rows[:, 0] if two else rows
+            # Row tags of one whole batch say no more than its number: one run instead of one for each batch.
             if two and self._rows is None and _is_whole_batch(column):
                 self._pulls.append(int(column[0]) >> ROW_BITS)
             else:
@@ -92,7 +94,8 @@ class TagLog:
         self.last = size
 
     def add_batches(self, tags: Sequence[Any], sizes: Sequence[int]) -> None:
-        """Note several batches, each as ``add`` takes it."""
+        """Record several batches, each as ``add`` does."""
+        # The usual case, numbers in a row and equal sizes: two runs, compared in C (`list.__eq__`, `list.count`).
         first, size = tags[0], sizes[0]
         numbered = self._rows is None and self._index is None and type(first) is int and first >= 0
         if numbered and tags == list(range(first, first + len(tags))) and sizes.count(size) == len(sizes):
@@ -105,7 +108,7 @@ class TagLog:
             self.add(tag, rows)
 
     def _row_tags(self) -> RunLengthColumn:
-        """The tags row by row; until one of a row comes they are kept batch by batch."""
+        """The tags row by row; created when the first tag of a single row arrives."""
         if self._rows is None:
             before = BatchTags(self._pulls, self.sizes) if len(self.sizes) else ()
             self._rows = RunLengthColumn.of(before, memory=self._memory)
@@ -115,27 +118,28 @@ class TagLog:
         if self._index is None:
             if index is None or (index == UNKNOWN).all():
                 return
+            # Earlier batches stated nothing.
             self._index = RunLengthColumn.of(np.full(self._n_rows, UNKNOWN), memory=self._memory)
         self._index.extend(np.full(size, UNKNOWN) if index is None else index)
 
     def mark_changed(self, back: int) -> None:
-        """The ``back``-th batch from the last is not what it was when it was fed."""
+        """Record that the ``back``-th batch from the end changed after it was fed."""
         self._changed.add(len(self.sizes) - back)
 
     @property
     def any_changed(self) -> bool:
-        """Whether some batch is not what it was when it was fed."""
+        """Whether some batch changed after it was fed."""
         return bool(self._changed)
 
     def tags(self, *, trusted: bool = True) -> Tags:
-        """Tags of all rows; ``UNKNOWN`` where they cannot be believed."""
+        """Tags of all rows; all ``UNKNOWN`` where they are not ``trusted``."""
         if not trusted:
             return np.full(self._n_rows, UNKNOWN, dtype=np.int64)
         tags: Tags = BatchTags(self._pulls, self.sizes) if self._rows is None else self._rows
         return tags if not self._changed else self._without_changed(tags, ALTERED)
 
     def index(self) -> RunLengthColumn | Int64 | None:
-        """Samples that rows said they are; None if none did."""
+        """The samples that rows state; None if no row states one."""
         if self._index is None or not self._changed:
             return self._index
         return self._without_changed(self._index, UNKNOWN)
@@ -149,6 +153,6 @@ class TagLog:
 
 
 def _is_whole_batch(tags: Int64) -> bool:
-    """Whether tags name the rows of one batch, from the first on: then its number says it all."""
+    """Whether tags name all rows of one batch in order, so that its number says the same."""
     first = int(tags[0]) if len(tags) else -1
     return first >= 0 and not first & ROW_MASK and np.array_equal(tags, np.arange(first, first + len(tags)))

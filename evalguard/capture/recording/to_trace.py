@@ -7,27 +7,93 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.capture.recording.recorder import Recorder
 from evalguard.core.columns.run_length import RunLengthColumn
 from evalguard.core.columns.storage import ColumnBuffer
-from evalguard.core.trace import UNKNOWN, BatchTags, Column, Tags
+from evalguard.core.trace import UNKNOWN, BatchTags, Column, SourceState, Tags, Trace
+from evalguard.core.trace_join import stack_trees
 
 
-def positions(tags: Tags) -> Column | None:
-    """Tags that are row numbers of an array; None where no row has one."""
+def to_trace(
+    recorder: Recorder,
+    *,
+    method: str,
+    source: SourceState,
+    index_source: str,
+    n_rows: int | None,
+    trust_tags: bool = True,
+) -> Trace:
+    """The call as a trace.
+
+    Args:
+        recorder: Of one call that is over.
+        method: Name of the guarded Keras method.
+        source: The source's state after the call.
+        index_source: ``stated`` or ``position``.
+        n_rows: Rows returned to the caller; None where the method returns no rows.
+        trust_tags: Whether the tags can be trusted.
+    """
+    ordered = n_rows is not None
+    observed = recorder.tags.n_rows
+    rows = observed if n_rows is None else n_rows
+    problem = recorder.problem
+    if not problem and rows != observed:
+        problem = f"the model returned {rows} rows for {observed} rows fed"
+    # Metrics alone do not say how many rows there were, and values that are not rows are no samples.
+    if rows != observed or recorder.no_rows or (problem and not rows):
+        return Trace(
+            rows,
+            np.full(rows, UNKNOWN),
+            method=method,
+            ordered=ordered,
+            sources=(source,),
+            unobserved=problem,
+            one_to_one=False,
+        )
+    tags = recorder.tags.tags(trusted=trust_tags)
+    stated = index_source == "stated"
+    # With sampled content the position is what the content has to prove; it must not count as evidence itself.
+    position = None if stated or recorder.options.sampling is not None else _positions(tags)
+    every_batch_has_targets = bool(recorder.targets) and recorder.n_with_targets == len(recorder.tags)
+    return Trace(
+        n_rows=rows,
+        tags=tags,
+        index=recorder.tags.index() if stated else position,
+        index_source=index_source,
+        keys=_all_keys([np.asarray(part) for part in recorder.keys], rows),
+        # A batch that changed while the model computed: its recorded rows may not be those that the model read.
+        fingerprints=None if recorder.tags.any_changed else _all_rows(recorder.fingerprints.parts, rows),
+        spec=tuple(str(spec) for spec in recorder.specs),
+        targets=stack_trees(recorder.targets) if every_batch_has_targets else None,
+        batch_sizes=recorder.tags.sizes,
+        method=method,
+        ordered=ordered,
+        sources=(source,),
+        unobserved=problem,
+        stopped=recorder.stopped,
+        padding=_all_rows(recorder.fingerprints.padding, rows),
+        sampled=None if recorder.tags.any_changed else recorder.fingerprints.sampled(rows),
+    )
+
+
+def _positions(tags: Tags) -> Column | None:
+    """Row numbers of an array from tags; None where no row has one."""
+    # Still in runs: as an array, 10 million rows in order would take 80 MB instead of a few bytes.
     if isinstance(tags, BatchTags):
         tags = np.asarray(tags)
     return tags if isinstance(tags, RunLengthColumn) or (tags != UNKNOWN).any() else None
 
 
-def all_rows(column: ColumnBuffer, rows: int) -> NDArray[Any] | None:
-    """All rows, or None if some batch has none."""
+def _all_rows(column: ColumnBuffer, rows: int) -> NDArray[Any] | None:
+    """The column of all rows; None if it lacks some, because one gap would shift all rows behind it."""
     return column.array() if rows and len(column) == rows else None
 
 
-def all_keys(parts: list[NDArray[Any]], rows: int) -> NDArray[Any] | None:
-    """All batches' rows, or None if some batch has none."""
+def _all_keys(parts: list[NDArray[Any]], rows: int) -> NDArray[Any] | None:
+    """The keys of all rows; None if some batch has none."""
     if not parts or sum(len(part) for part in parts) != rows:
         return None
     if len({part.dtype.kind for part in parts}) > 1:
+        # Numbers in one batch and text in another: `np.concatenate` of both needs one dtype.
         parts = [part.astype(np.str_) for part in parts]
     return np.concatenate(parts)

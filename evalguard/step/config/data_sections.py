@@ -11,7 +11,7 @@ from evalguard.step.config.sections import Positive, Strict, Text
 Size = Annotated[list[Positive], Field(min_length=2, max_length=2, description="Height and width, in pixels.")]
 Scale = Annotated[
     float | Annotated[str, Field(pattern=r"^\d+(\.\d+)?/\d*[1-9]\d*(\.\d+)?$")],
-    Field(description="Pixels are multiplied by it: a number, or a fraction such as `1/255`."),
+    Field(description="Factor for each pixel value: a number, or a fraction such as `1/255`."),
 ]
 ColorMode = Literal["grayscale", "rgb", "rgba"]
 Interpolation = Literal["bilinear", "nearest", "bicubic", "area", "lanczos3", "lanczos5", "gaussian", "mitchellcubic"]
@@ -20,14 +20,14 @@ Dtype = Literal["float16", "float32", "float64", "int8", "int16", "int32", "int6
 
 
 class Arrays(Strict):
-    """A `.npy` or `.npz` file: the inputs as arrays. Row i is sample i, unless there is a key."""
+    """A `.npy` or `.npz` file with the inputs as arrays. Row i is sample i, unless there is a key."""
 
     arrays: Text
     inputs: list[Text] | None = Field(
-        default=None, description="Arrays of the `.npz` that the model is fed; default: x."
+        default=None, description="Arrays of the `.npz` that are the inputs of the model; default: x."
     )
-    key: Text | None = Field(default=None, description="Array of the `.npz` that names each sample.")
-    target: Text | None = Field(default=None, description="Array of the `.npz` that rides along as y.")
+    key: Text | None = Field(default=None, description="Array of the `.npz` with the key of each sample.")
+    target: Text | None = Field(default=None, description="Array of the `.npz` to pass as y.")
 
 
 class Table(Strict):
@@ -35,33 +35,39 @@ class Table(Strict):
 
     table: Text
     columns: list[Text] | dict[str, list[Text]] | None = Field(
-        default=None, description="Feature columns, or columns by input of the model; default: all but key and target."
+        default=None, description="Feature columns, or columns by model input; default: all except key and target."
     )
     dtype: Number = "float32"
-    key: Text | None = Field(default=None, description="Column that names each sample.")
-    target: Text | None = Field(default=None, description="Column that rides along as y.")
+    key: Text | None = Field(default=None, description="Column with the key of each sample.")
+    target: Text | None = Field(default=None, description="Column to pass as y.")
 
 
 class _Pixels(Strict):
-    size: Size | None = Field(default=None, description="Images are resized to it; without it, all must have one size.")
+    size: Size | None = Field(
+        default=None, description="Images are resized to it; without it, all must have the same size."
+    )
     color_mode: ColorMode = "rgb"
     rescale: Scale | None = None
-    offset: float = Field(default=0.0, description="Added after `rescale`.")
+    offset: float = Field(default=0.0, description="Added to each pixel value after `rescale`.")
     interpolation: Interpolation = "bilinear"
 
 
 class Images(_Pixels):
-    """A table that lists image files (CSV, Parquet, JSONL or Arrow); the key is the file as listed, or a column."""
+    """A table that lists image files (CSV, Parquet, JSONL or Arrow); the key is the listed file name, or a column."""
 
     images: Text
-    column: Text = Field(default="file", description="Column with the files.")
-    root: Text | None = Field(default=None, description="Folder the files are relative to; default: that of the list.")
-    key: Text | None = Field(default=None, description="Column that names each sample; default: the file as listed.")
-    target: Text | None = Field(default=None, description="Column that rides along as y.")
+    column: Text = Field(default="file", description="Column with the file names.")
+    root: Text | None = Field(
+        default=None, description="Folder that the file names are relative to; default: the table's folder."
+    )
+    key: Text | None = Field(
+        default=None, description="Column with the key of each sample; default: the file name as listed."
+    )
+    target: Text | None = Field(default=None, description="Column to pass as y.")
 
 
 class ImageDirectory(_Pixels):
-    """A folder of image files, or of one folder for each class; the sample's key is the file below it."""
+    """A folder of image files, or of one folder per class; the sample's key is the file's path below it."""
 
     image_directory: Text
 
@@ -84,10 +90,12 @@ class TFRecord(Strict):
     """TFRecord files of `tf.train.Example`s."""
 
     tfrecord: Text | Annotated[list[Text], Field(min_length=1)] = Field(
-        description="File, pattern such as `part-*.tfrecord`, or several, read in this order (a pattern: by name)."
+        description="File, pattern such as `part-*.tfrecord`, or a list of them, in reading order (a pattern: by name)."
     )
     features: dict[str, Feature]
-    inputs: Annotated[list[Text], Field(min_length=1)] = Field(description="Features that the model is fed.")
-    key: Text | None = Field(default=None, description="Feature that names each sample; needs no entry in `features`.")
-    target: Text | None = Field(default=None, description="Feature that rides along as y.")
+    inputs: Annotated[list[Text], Field(min_length=1)] = Field(description="Features that are the inputs of the model.")
+    key: Text | None = Field(
+        default=None, description="Feature with the key of each sample; needs no entry in `features`."
+    )
+    target: Text | None = Field(default=None, description="Feature to pass as y.")
     compression: Literal["", "GZIP", "ZLIB"] = ""

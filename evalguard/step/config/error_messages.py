@@ -1,4 +1,4 @@
-"""What is wrong with a step file, in its own terms: file, line, key path, what was expected, the nearest name."""
+"""Error messages for a step file: file, line, key path, expected, found, and the nearest valid name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Location = tuple[Path, Lines, Any, KeyPath]
 
 
 def error_text(error: ValidationError, kind: type[BaseModel], value: Any, location: Location) -> str:
-    """All errors of one validation, one line each; branches of a union are told together."""
+    """All errors of one validation, one line each; the branches of a union are joined in one message."""
     by_path: dict[KeyPath, list[str]] = {}
     for item in error.errors(include_url=False):
         at = _in_file(item["loc"], value, missing=item["type"] == "missing")
@@ -29,10 +29,10 @@ def error_text(error: ValidationError, kind: type[BaseModel], value: Any, locati
 
 
 def _join_messages(messages: list[str]) -> str:
-    """One sentence; of a union's branches that only differ in the type expected, all types."""
+    """One message; if the branches of a union differ only in the expected type, it names all types."""
     if len(messages) == 1:
         return messages[0]
-    # The key itself is known better than the branch: an unknown or missing key says most.
+    # An unknown or missing key is more specific than the wrong branch of a union.
     telling = [text for text in messages if not text.startswith("expected")]
     return (
         telling[0]
@@ -43,7 +43,7 @@ def _join_messages(messages: list[str]) -> str:
 
 def _where(at: KeyPath, location: Location) -> str:
     path, lines, data, within = location
-    # Of a merged evaluation: its own key where it has one, else the shared one.
+    # The evaluation's own key if it has one, else the shared key that was merged into it.
     full = (*within, *at) if within and (_has(data, (*within, *at[:1])) or not _has(data, at[:1])) else at
     line = line_of(full, lines)
     return f"{path}, {'--set' if line == COMMAND_LINE else f'line {line}'}, {dotted(full)}"
@@ -60,7 +60,7 @@ def _has(data: Any, at: KeyPath) -> bool:
 
 
 def _in_file(loc: tuple[str | int, ...], value: Any, *, missing: bool) -> KeyPath:
-    """The key path of the file; pydantic's also names branches of unions, which no file has."""
+    """The key path in the file; pydantic's path also names branches of unions, which are not in the file."""
     at: list[str | int] = []
     for number, part in enumerate(loc):
         if _has(value, (*at, part)) or (missing and number == len(loc) - 1):
@@ -101,7 +101,7 @@ def _message(item: Any, at: KeyPath, kind: type[BaseModel], value: Any) -> str:
 
 
 def _plain(text: str) -> str:
-    """Pydantic's words without its class names."""
+    """Pydantic's message without class names."""
     if text.startswith("a valid dictionary"):
         return "a mapping"
     return text[:1].lower() + text[1:]
@@ -124,7 +124,7 @@ def _one_of(names: list[str], found: Any) -> str:
 
 
 def _allowed(kind: type[BaseModel], at: KeyPath, value: Any) -> list[str]:
-    """Names that a mapping at this path may have."""
+    """Keys that a mapping at this path may have."""
     options: list[Any] = [kind]
     for part in at:
         if not isinstance(value, (Mapping, list)) or not _has(value, (part,)):
@@ -134,7 +134,7 @@ def _allowed(kind: type[BaseModel], at: KeyPath, value: Any) -> list[str]:
     names = [
         [field.alias or name for name, field in model.model_fields.items()] for model in options if _is_model(model)
     ]
-    # Of several kinds, the one that fits most of what is there.
+    # The kind with the most keys in common with the value.
     fitting = sorted(names, key=lambda group: -sum(name in value for name in group))
     return (fitting or names or [[]])[0]
 

@@ -12,8 +12,8 @@ NEEDED = ("model", "data", "labels")
 def step_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of a step file.
 
-    What it cannot say: that each of several evaluations has a model, data and
-    labels of its own or shared ones; ``evalguard run`` checks that too.
+    The schema cannot express that each of several evaluations needs a model, data
+    and labels, its own or shared ones; ``evalguard run`` checks that too.
     """
     schema = StepFile.model_json_schema(by_alias=True)
     for sections in (schema, schema["$defs"]["Sections"]):
@@ -28,7 +28,7 @@ def step_schema() -> dict[str, Any]:
 
 
 def _never_empty(name: str, entry: dict[str, Any]) -> dict[str, Any]:
-    """A section is there or it is not: to pydantic None says that it is not, in a file nothing may stand for it."""
+    """A property without null: pydantic uses None for a missing section, but a file may not contain an empty one."""
     if name in MAY_BE_EMPTY:
         return entry
     options = [option for option in entry.get("anyOf", []) if option.get("type") != "null"]

@@ -14,8 +14,8 @@ from evalguard.step.config import data_sections, step_file, unions
 
 SECTIONS: tuple[tuple[str, str, unions.Kinds], ...] = (
     ("model", "The model; one of:", unions.MODELS),
-    ("data", "What `predict` is given; one of:", unions.DATA),
-    ("labels", "What row i of the predictions is scored against; one of:", unions.LABELS),
+    ("data", "The data passed to `predict`; one of:", unions.DATA),
+    ("labels", "The labels; row i of the predictions is scored against label i. One of:", unions.LABELS),
     ("predict", "", {"": step_file.Predict}),
     ("checks", "", {"": step_file.Checks}),
     ("metrics", "", {}),
@@ -61,7 +61,7 @@ def _model(model: type[BaseModel]) -> Iterator[str]:
 
 
 def _kind(entry: dict[str, Any], schema: dict[str, Any]) -> str:
-    """The values that an entry takes, in words."""
+    """The values that an entry accepts, in words."""
     for union in ("anyOf", "oneOf"):
         if union in entry:
             kinds = [_kind(option, schema) for option in entry[union] if option.get("type") != "null"]

@@ -18,17 +18,17 @@ from evalguard.step.config.step_file import MAY_BE_EMPTY, Step, StepFile
 from evalguard.step.config.unions import Kind
 from evalguard.step.config.yaml_file import KeyPath, Lines
 
-# Given anew, these take the place of the whole; of other sections single keys do.
+# An evaluation replaces these sections as a whole; in other sections it replaces single keys.
 WHOLE = ("name", "model", "data", "labels", "metrics")
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the command line adds to a file.
+    """The settings that the command line adds to a file.
 
     Attributes:
-        values: ``KEY.PATH=VALUE`` each, put into the file before it is checked.
-        variables: What ``${NAME}`` is looked up in before the environment.
+        values: ``KEY.PATH=VALUE`` each, applied to the file before it is checked.
+        variables: Values of ``${NAME}``, used before those of the environment.
     """
 
     values: Sequence[str] = ()
@@ -86,7 +86,7 @@ def _refuse_empty(sections: Mapping[str, Any], within: KeyPath, lines: Lines, pa
     if empty is not None:
         at = (*within, empty)
         where = f"{path}, line {yaml_file.line_of(at, lines)}, {yaml_file.dotted(at)}"
-        msg = f"{where}: expected a value, found nothing; give one, or leave the key out"
+        msg = f"{where}: expected a value, found nothing; give a value, or remove the key"
         raise ConfigError(msg)
 
 
@@ -112,7 +112,7 @@ def _refuse_equal_names(steps: Sequence[Step], lines: Lines, path: Path) -> None
         if first != number:
             at = ("evaluations", number, "name")
             where = f"{path}, line {yaml_file.line_of(at, lines)}, {yaml_file.dotted(at)}"
-            msg = f"{where}: expected a name of its own for each evaluation, found {step.name!r} again"
+            msg = f"{where}: expected a different name for each evaluation, found {step.name!r} again"
             raise ConfigError(msg)
 
 
@@ -124,10 +124,10 @@ def _validated(kind: type[Kind], value: Any, data: Any, lines: Lines, path: Path
 
 
 def _set(data: dict[str, Any], lines: Lines, text: str) -> None:
-    """Put a value of the command line where it says, in the shared part and in every evaluation that has its own.
+    """Apply a value of the command line to the shared part and to every evaluation that has the section.
 
     Raises:
-        ConfigError: It is no ``KEY.PATH=VALUE``, or the path goes through
+        ConfigError: It is not of the form ``KEY.PATH=VALUE``, or the path goes through
             something that is no mapping.
     """
     name, equals, given = text.partition("=")

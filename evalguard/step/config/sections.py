@@ -20,7 +20,7 @@ class Strict(BaseModel):
 
 
 class Call(Strict):
-    """A function that gives what is wanted, called with `args` by name."""
+    """A function that returns the object, called with `args` as keyword arguments."""
 
     call: Function
     args: dict[str, Any] = {}
@@ -29,8 +29,8 @@ class Call(Strict):
 CustomObjects = Annotated[
     list[Function] | dict[Text, Function] | None,
     Field(
-        description="Layers, losses and functions of your own in the model: a list of `module:name`, which also runs "
-        "the module that registers them, or a mapping from the name that the model knows."
+        description="Your own layers, losses and functions in the model: a list of `module:name`, whose modules are "
+        "imported and may register them, or a mapping from the name in the model."
     ),
 ]
 
@@ -39,13 +39,15 @@ class ModelPath(Strict):
     """A `.keras` or `.h5` file, or the folder of a SavedModel (run by a `TFSMLayer`)."""
 
     path: Text
-    endpoint: Text | None = Field(default=None, description="Of a SavedModel; by default `serve` or `serving_default`.")
+    endpoint: Text | None = Field(
+        default=None, description="Endpoint of a SavedModel; default: `serve` or `serving_default`."
+    )
     safe_mode: bool = Field(default=True, description="Refuse a `.keras` file that holds code (a `Lambda` layer).")
     custom_objects: CustomObjects = None
 
 
 class ModelUri(Strict):
-    """A model that MLflow keeps: `models:/NAME/VERSION`, `models:/NAME@ALIAS`, `models:/m-…`, `runs:/RUN/PATH`."""
+    """A model in MLflow: `models:/NAME/VERSION`, `models:/NAME@ALIAS`, `models:/m-…`, `runs:/RUN/PATH`."""
 
     uri: Annotated[str, Field(pattern=r"^(models|runs):/.+")]
     custom_objects: CustomObjects = None
@@ -58,11 +60,11 @@ class LabelFile(Strict):
     label: Text | dict[str, Text] | None = Field(
         default=None, description="Column with the labels, or a column for each output of the model."
     )
-    key: Text | None = Field(default=None, description="Column that names each sample.")
+    key: Text | None = Field(default=None, description="Column with the key of each sample.")
 
 
 class LabelFolders(Strict):
-    """The class folders of an image directory: label k for the k-th class; files by name are the label order."""
+    """The class folders of an image directory: label k for the k-th class, in the order of the file names."""
 
     image_directory: Text
     class_names: list[Text] | None = Field(
@@ -71,6 +73,6 @@ class LabelFolders(Strict):
 
 
 class LabelStream(Strict):
-    """The stream's own y, collected in a pass of its own together with the inputs."""
+    """The stream's own y, collected together with the inputs in a separate pass."""
 
     from_: Literal["stream"] = Field(alias="from")

@@ -1,4 +1,4 @@
-"""What a step file may say. Strict: an unknown key is an error with the nearest valid name."""
+"""The model of a step file. Strict: an unknown key is an error with the nearest valid name."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from evalguard.core.columns.storage import SIZE
 from evalguard.core.policy import DuplicateInputs, OnFailure, OnUnproven, Padding, Require, Scope
 from evalguard.core.sampling import ALL, CONTENT
 from evalguard.step.config.sections import Call, Function, Name, Positive, Strict, Text
-from evalguard.step.config.unions import Data, LabelSource, Model, Reference
+from evalguard.step.config.unions import Data, LabelSource, Model, ReferenceSource
 
-# Until 0.2: key of before under `checks` → key of today.
+# Until 0.2: old key under `checks` → current key.
 OLD_NAMES = {"strip_key": "drop_key", "equal_samples": "duplicate_inputs"}
 
 
@@ -30,41 +30,41 @@ class Predict(Strict):
 
 
 class Checks(Strict):
-    """What is demanded; the options of `evalguard.guard`."""
+    """Requirements on the evaluation; the options of `evalguard.guard`."""
 
-    require: Require = Field(default="labels", description="Weakest proof that is a PASS.")
+    require: Require = Field(default="labels", description="Weakest proof that gives a PASS.")
     on_failure: OnFailure = Field(
         default="record",
-        description="`repair` puts rows in label order where that is unambiguous; the others end in exit 1.",
+        description="`repair` reorders the rows into label order if that is unambiguous; other failures exit with 1.",
     )
     on_unproven: OnUnproven = "record"
-    padding: Padding = Field(default="forbid", description="`trim` cuts known rows after the last label.")
+    padding: Padding = Field(default="forbid", description="`trim` removes known samples after the last label.")
     scope: Scope = "call"
     duplicate_inputs: DuplicateInputs = Field(
-        default="forbid", description="`allow` where samples are known to have equal inputs."
+        default="forbid", description="`allow` if some samples are known to have equal inputs."
     )
     fail_fast: bool = Field(default=False, description="Stop at the first batch that proves a fault.")
     content: Annotated[str, Field(pattern=CONTENT)] = Field(
         default=ALL,
-        description="Rows that are recognised by their content: `all`, or a share of them such as `sample:0.01`.",
+        description="Rows that are identified by their content: `all`, or a share such as `sample:0.01`.",
     )
     trace_memory: Positive | Annotated[str, Field(pattern=SIZE)] = Field(
         default="1 GiB",
-        description="What a call may keep in memory of its rows: bytes, or text such as `512 MiB` or `2 GB`. The rest "
-        "goes to a temporary file.",
+        description="Memory that a call may use to record its rows: bytes, or text such as `512 MiB` or `2 GB`. "
+        "The rest goes to a temporary file.",
     )
-    key: Text | None = Field(default=None, description="Entry of a dict x that names each sample.")
+    key: Text | None = Field(default=None, description="Entry of a dict x with the key of each sample.")
     drop_key: bool = Field(default=False, description="Remove that entry from x before the model sees it.")
     pad_value: float | int | str | None = None
-    fingerprint: Function | None = Field(default=None, description="Takes x, gives what identifies a row.")
-    reference: Reference | None = Field(
+    fingerprint: Function | None = Field(default=None, description="Takes x, returns what identifies each row.")
+    reference: ReferenceSource | None = Field(
         default=None, description="Inputs in label order: a `.npy`, `.npz` or manifest file, or as under `data`."
     )
 
     @model_validator(mode="before")
     @classmethod
     def _current_names(cls, given: Any) -> Any:
-        """The options under today's names; an old name warns with the new one."""
+        """The options under their current names; an old name causes a warning with the current one."""
         if not isinstance(given, Mapping):
             return given
         for old in OLD_NAMES.keys() & given.keys():
@@ -81,9 +81,9 @@ class Outputs(Strict):
     """Where files go."""
 
     directory: Text | None = Field(
-        default=None, description="Folder for reports; with several evaluations one below it each."
+        default=None, description="Folder for reports; several evaluations get a separate subfolder each."
     )
-    predictions: bool = Field(default=True, description="Write predictions.parquet there.")
+    predictions: bool = Field(default=True, description="Write predictions.parquet to that folder.")
 
 
 class MlflowSection(Strict):
@@ -93,19 +93,19 @@ class MlflowSection(Strict):
     tracking_uri: Annotated[str, Field(pattern=r"^(databricks|[a-z][a-z0-9+.-]*:/.*)$")] | None = Field(
         default=None,
         description="Store of this step's verdict and of `model.uri`; default: that of the environment. "
-        "`sqlite:///mlflow.db` is beside this file.",
+        "`sqlite:///mlflow.db` is relative to this file.",
     )
     experiment: Text | None = None
     run_id: Text | None = Field(
         default=None, description="A run to write to; default: that of `mlflow run`, or a new one."
     )
-    required: bool = Field(default=False, description="Exit 4 where the verdict could not be recorded.")
+    required: bool = Field(default=False, description="Exit with 4 if the verdict could not be recorded.")
 
 
 Metrics = Annotated[
     Text | Annotated[list[Text | Call], Field(min_length=1)] | dict[str, Text | Call],
     Field(
-        description="Figures whose change by a misalignment is told: names of `keras.metrics` (`accuracy`), of "
+        description="Metrics to report as scored and after realignment: names of `keras.metrics` (`accuracy`), of "
         "scikit-learn (`sklearn:f1_macro`), or functions of y_true and y_pred; a list, or a mapping to name them."
     ),
 ]
@@ -128,16 +128,16 @@ class Step(Strict):
     @model_validator(mode="after")
     def _fits(self) -> Step:
         if self.checks.drop_key and self.checks.key is None:
-            msg = "drop_key: expected key: NAME beside it, found none"
+            msg = "drop_key: expected `key: NAME` beside it, found no key"
             raise ValueError(msg)
         if self.mlflow.required and not self.mlflow.enabled:
-            msg = "mlflow.required: expected mlflow.enabled with it, found enabled: false"
+            msg = "mlflow.required: expected `enabled: true` beside it, found `enabled: false`"
             raise ValueError(msg)
         return self
 
 
 class Sections(Strict):
-    """The sections of an evaluation, each of which may come from the file's top level instead."""
+    """The sections of an evaluation; a missing one is taken from the top level of the file."""
 
     name: Name | None = None
     model: Model | None = None
@@ -151,11 +151,11 @@ class Sections(Strict):
 
 
 class StepFile(Sections):
-    """A step file: one evaluation, or several that share what stands at the top level."""
+    """A step file: one evaluation, or several that share the sections at the top level."""
 
     version: Literal[1]
     evaluations: Annotated[list[Sections], Field(min_length=1, max_length=1000)] | None = None
 
 
-# `metrics: null`: none, whatever the others have. Another section with nothing in it is a slip.
+# `metrics: null` means no metrics, also where the shared part has some. Any other empty section is an error.
 MAY_BE_EMPTY = ("metrics",)

@@ -1,4 +1,4 @@
-"""Each section is one of several kinds, told apart by the one key that names it."""
+"""The kinds of each section, distinguished by the one key that names the kind."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LABELS: Kinds = {"path": LabelFile, "image_directory": LabelFolders, "from": Lab
 
 
 def _kind(kinds: Kinds, text: str | None = None) -> Callable[[Any], str | None]:
-    """Tells a kind by the one key that stands for it; ``text`` is the kind of a value that is none but text."""
+    """A function that returns the kind of a value by its one key; ``text`` is the kind of a plain text."""
 
     def tell(value: Any) -> str | None:
         if isinstance(value, str):
@@ -34,7 +34,7 @@ def _kind(kinds: Kinds, text: str | None = None) -> Callable[[Any], str | None]:
         if not isinstance(value, Mapping):
             return next((f"<{name}>" for name, kind in kinds.items() if isinstance(value, kind)), None)
         found = [name for name in kinds if name in value]
-        # In brackets: pydantic puts it into the path of an error, which names the file's own keys beside it.
+        # In brackets: pydantic adds the kind to the path of an error, which otherwise holds the file's own keys.
         return f"<{found[0]}>" if len(found) == 1 else None
 
     return tell
@@ -57,7 +57,7 @@ Data = Annotated[
     | Annotated[TFRecord, Tag("<tfrecord>")],
     _one_of(DATA),
 ]
-Reference = Annotated[
+ReferenceSource = Annotated[
     Annotated[Text, Tag("<file>")]
     | Annotated[Call, Tag("<call>")]
     | Annotated[Arrays, Tag("<arrays>")]

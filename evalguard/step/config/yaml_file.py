@@ -15,12 +15,12 @@ from evalguard.errors import ConfigError
 MAX_BYTES = 1_000_000
 MAX_ALIASES = 50
 MAX_DEPTH = 20
-# The line of what the command line said.
+# The line number of a value from the command line.
 COMMAND_LINE = 0
 _PAIR = re.compile(r"(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)\s*=(?P<value>.*)")
 _VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 
-# Of what a variable is filled with, these become what they look like; all else stays text.
+# YAML types that the value of a variable may become; any other value stays text.
 _PLAIN_TYPES = (bool, int, float, type(None))
 
 KeyPath = tuple[str | int, ...]
@@ -29,12 +29,12 @@ Variables = Mapping[str, str]
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Safe, and strict about what YAML lets pass: repeated keys and many aliases."""
+    """A safe loader that also rejects repeated keys and many aliases, which YAML allows."""
 
     aliases = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """Count aliases: a file of nested ones unfolds to billions of nodes."""
+        """Count aliases: nested aliases expand to billions of nodes."""
         if self.check_event(yaml.AliasEvent):
             self.aliases += 1
             if self.aliases > MAX_ALIASES:
@@ -49,7 +49,7 @@ def load(path: Path, variables: Variables | None = None) -> tuple[dict[str, Any]
 
     Args:
         path: The file.
-        variables: What ``${NAME}`` is looked up in; by default the environment.
+        variables: Values of ``${NAME}``; by default the environment.
 
     Raises:
         ConfigError: The file is missing, too large, no YAML mapping, uses a
@@ -92,10 +92,10 @@ def _read(path: Path) -> str:
 
 
 def parse_value(text: str) -> Any:
-    """A value as it would be read in a step file: ``3``, ``true``, ``[8, 8]``, ``identity``.
+    """A value as a step file would hold it: ``3``, ``true``, ``[8, 8]``, ``identity``.
 
     Raises:
-        ConfigError: It is no plain YAML.
+        ConfigError: It is not plain YAML.
     """
     try:
         node = _StrictLoader(text).get_single_node()
@@ -109,7 +109,7 @@ def read_variables(path: Path) -> dict[str, str]:
     """The ``NAME=value`` lines of a file; blank lines and those beginning with ``#`` are left out.
 
     Raises:
-        ConfigError: The file is missing, or a line is no such pair.
+        ConfigError: The file is missing, or a line is not such a pair.
     """
     found: dict[str, str] = {}
     for number, line in enumerate(_read(path).splitlines(), start=1):
@@ -145,7 +145,7 @@ def _plain(node: yaml.Node, at: KeyPath, lines: Lines, filled: _Filler) -> Any:
 def _constructed(node: yaml.Node) -> Any:
     try:
         return _StrictLoader("").construct_object(node)
-    except ValueError as error:  # a date that is none, a number too long
+    except ValueError as error:  # an impossible date, a number that is too long
         msg = f"line {node.start_mark.line + 1}: {' '.join(str(error).split())}"
         raise ConfigError(msg) from error
 
@@ -156,10 +156,10 @@ def _mapping(node: yaml.MappingNode, at: KeyPath, lines: Lines, filled: _Filler)
         line = key_node.start_mark.line + 1
         key = _constructed(key_node) if isinstance(key_node, yaml.ScalarNode) else None
         if not isinstance(key, str):
-            msg = f"line {line}: expected a name as key, found {str(key_node.value)[:60]!r}; put it into quotes"
+            msg = f"line {line}: expected a name as key, found {str(key_node.value)[:60]!r}; put it in quotes"
             raise ConfigError(msg)
         if key in result:
-            msg = f"line {line}: the key {dotted((*at, key))} stands there a second time"
+            msg = f"line {line}: expected the key {dotted((*at, key))} once, found it again"
             raise ConfigError(msg)
         result[key] = _plain(value_node, (*at, key), lines, filled)
         lines[*at, key] = line
@@ -167,13 +167,13 @@ def _mapping(node: yaml.MappingNode, at: KeyPath, lines: Lines, filled: _Filler)
 
 
 class _Filler:
-    """Puts variables into text."""
+    """Replaces variables in text."""
 
     def __init__(self, variables: Variables) -> None:
         self._variables = variables
 
     def __call__(self, node: yaml.Node, text: str, at: KeyPath, line: int) -> Any:
-        """The text with its variables; an unquoted ``${N}`` that holds a number is that number."""
+        """The text with its variables replaced; an unquoted ``${N}`` whose value is a number becomes that number."""
 
         def value(match: re.Match[str]) -> str:
             found = self._variables.get(match["name"], match["default"])

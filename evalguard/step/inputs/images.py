@@ -26,7 +26,7 @@ def open_images(data: Images, context: InputContext) -> InputStream:
     if missing:
         first = root / str(files[missing[0]])
         count = f"{len(missing)} in all"
-        msg = f"{where}: rows {shown_rows(missing)} name files that are not there ({count}), the first: {first}"
+        msg = f"{where}: rows {shown_rows(missing)} name missing files ({count}), the first: {first}"
         raise ConfigError(msg)
     target = None if data.target is None else column_of(table, data.target, where)
     names = names_of(table, data.key or data.column, where) if context.keyed else None

@@ -34,7 +34,7 @@ def open_arrays(data: Arrays, context: InputContext) -> InputStream:
     _refuse_lengths({name: loaded[name] for name in names}, context, path)
     inputs = {name: loaded[name] for name in used[0]}
     if len(inputs) > 1 and data.inputs is None:
-        msg = f"{context.where}.inputs: {path} holds {', '.join(map(repr, inputs))}; name those the model is fed"
+        msg = f"{context.where}.inputs: {path} holds {', '.join(map(repr, inputs))}; name the model's inputs"
         raise ConfigError(msg)
     x = next(iter(inputs.values())) if len(inputs) == 1 else inputs
     key = key_entry(data.key, list(loaded), context)

@@ -16,7 +16,7 @@ from evalguard.step.config.unions import Data, LabelSource
 
 
 def read_labels(source: LabelSource, data: Data, base: Path) -> Labels | None:
-    """The labels; None where they are those of the stream.
+    """The labels; None if they are those of the stream.
 
     Raises:
         LabelsError: They cannot be used.
@@ -29,7 +29,7 @@ def read_labels(source: LabelSource, data: Data, base: Path) -> Labels | None:
 
 
 def label_key(source: LabelSource, data: Data, base: Path) -> str | None:
-    """Column of the labels that names each sample.
+    """Column of the labels with the key of each sample.
 
     Where data and labels are the same file, its rows are named by the same column.
     """

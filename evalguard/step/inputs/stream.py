@@ -1,8 +1,8 @@
-"""The data that a step file names, as Keras is fed it, each row with its name where it has one.
+"""The data that a step file names, as passed to Keras, each row with its key if it has one.
 
-A name rides in the third place of a batch, that of the sample weight, which
-``predict`` leaves alone: as a number that stands for it, because XLA, which
-compiles most models, takes no text.
+A batch carries the keys as its third element, the sample weight, which ``predict``
+ignores. They are row numbers that stand for the keys, because XLA, which compiles
+most models, does not accept text.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ BATCH_SIZE = 32
 
 @dataclass(frozen=True, slots=True)
 class InputStream:
-    """What ``predict`` is given.
+    """The data for ``predict``.
 
     Attributes:
         source: The data.
-        key: Gives the names of a batch's rows, or None where they have none.
-        ours: Made here, in batches of the size asked for; not by the user's function.
-        n_rows: Number of rows, where that is known.
+        key: Returns the keys of a batch's rows; None if they have none.
+        ours: Whether evalguard made the batches, with the requested size; False for a user's function.
+        n_rows: Number of rows; None if unknown.
     """
 
     source: Any
@@ -40,17 +40,17 @@ class InputStream:
 
 @dataclass(frozen=True, slots=True)
 class InputContext:
-    """Where a stream is described, and for what.
+    """The section that describes a stream, and the labels it is for.
 
     Attributes:
         base: Folder that paths are relative to.
         where: Key path of the section, for messages.
         batch_size: Rows in a batch.
-        labels: The labels that rows are to be found in; None where names are
-            of no use.
-        label_key: Column of the labels that names each sample.
-        label_columns: Columns with the labels; where data and labels are one
-            table, they are no features.
+        labels: The labels in which the rows' keys are looked up; None if keys
+            are not needed.
+        label_key: Column of the labels with the key of each sample.
+        label_columns: Columns with the labels, which are not features if data
+            and labels are one table.
     """
 
     base: Path
@@ -62,12 +62,12 @@ class InputContext:
 
     @property
     def keyed(self) -> bool:
-        """Whether the labels can be told apart by name."""
+        """Whether each label has a unique key."""
         return self.labels is not None and self.labels.keys is not None
 
 
 def key_entry(given: str | None, known: list[str], context: InputContext) -> str | None:
-    """Where the name of each row stands.
+    """The column or array with the key of each row.
 
     Raises:
         ConfigError: The labels have names and the data has none, or the
@@ -78,11 +78,11 @@ def key_entry(given: str | None, known: list[str], context: InputContext) -> str
     if context.labels is None:
         return None
     if key is None and context.keyed:
-        named = f"the labels are named by {context.label_key!r}" if context.label_key else "the labels are named"
-        msg = f"{context.where}.key: {named}, the data is not; say what names it, or leave out labels.key"
+        named = f"the labels have the key {context.label_key!r}" if context.label_key else "the labels have keys"
+        msg = f"{context.where}.key: {named}, the data has none; name its key, or remove labels.key"
         raise ConfigError(msg)
     if key is not None and not context.keyed:
-        msg = f"{context.where}.key: the rows are named by {key!r}, the labels are not; give labels.key"
+        msg = f"{context.where}.key: the rows have the key {key!r}, the labels have none; give labels.key"
         raise ConfigError(msg)
     return key
 
@@ -93,5 +93,5 @@ def without_target(x: Any, rows: Any) -> Any:
 
 
 def lookup(names: NDArray[Any] | None) -> Callable[[Any], Any] | None:
-    """A callable from a batch to the names of its rows."""
+    """A function that returns the keys of a batch's rows."""
     return None if names is None else lambda batch: names[batch[2]]

@@ -53,7 +53,7 @@ def open_tfrecord(data: TFRecord, context: InputContext) -> InputStream:
         return InputStream(dataset.prefetch(tf.data.AUTOTUNE))
     if data.target is None:
         dataset = dataset.map(without_target)
-    keys = np.concatenate([context.labels.keys.astype(np.str_), [NO_LABEL]])  # -1: none of them
+    keys = np.concatenate([context.labels.keys.astype(np.str_), [NO_LABEL]])  # -1: not among the labels
     return InputStream(dataset.prefetch(tf.data.AUTOTUNE), lookup(keys))
 
 
@@ -69,7 +69,7 @@ def _record_files(data: TFRecord, context: InputContext) -> list[str]:
 
 
 def _numbering(labels: Labels) -> Any:
-    """Label row of each name; -1 for a name that no label has."""
+    """Label row of each key; -1 for a key that no label has."""
     import tensorflow as tf
 
     names = np.asarray(labels.keys).astype(np.str_)

@@ -14,16 +14,16 @@ PredictFunction = Callable[[Any], Any]
 
 @dataclass(frozen=True, eq=False)
 class Scenario:
-    """An evaluation done wrong.
+    """An evaluation with one fault.
 
     Attributes:
         predict: Takes a model and predicts as the user did.
-        cause: How the cause begins that must be named first.
+        cause: Beginning of the cause that the report must name first.
         certain: Whether the guard sees what confirms it.
         labels: The labels that the user scores against.
-        options: What the user's guard was told besides labels and reference.
-        training: It happens in the validations of a ``fit``: for a
-            ``ValidationGuard``, which needs no labels.
+        options: Options of the user's guard besides labels and reference.
+        training: The fault is in the validations of a ``fit``: it needs a
+            ``ValidationGuard``, and no labels.
         engine: Package whose models ``predict`` takes, ``keras`` or ``tf_keras``.
     """
 
@@ -74,7 +74,7 @@ class ScenarioData:
         return tf.data.Dataset.from_tensor_slices((self.x, self.y))
 
     def pydataset(self, ids: Any = None, length: int | None = None, **attributes: Any) -> Any:
-        """As a PyDataset of some samples, with attributes of its own."""
+        """As a PyDataset of some samples, with further class attributes."""
         import keras
 
         batches = self.cut(np.arange(self.n) if ids is None else ids)

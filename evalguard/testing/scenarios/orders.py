@@ -17,7 +17,7 @@ from evalguard.testing.scenarios.data import Scenario, ScenarioData
 
 
 def racing(data: ScenarioData) -> Scenario:
-    """Threads load batches, and whichever is ready goes first."""
+    """Threads load batches, which are emitted as soon as they are ready."""
     batches = data.cut(np.arange(data.n))
     slow = {0, 3 % len(batches)}
 
@@ -35,7 +35,7 @@ def racing(data: ScenarioData) -> Scenario:
 
 
 def asked_by_two(data: ScenarioData) -> Scenario:
-    """Two workers of tf_keras ask one iterator: the first to ask is not the first to be given."""
+    """Two workers of tf_keras read one iterator: the first to ask is not the first to get a batch."""
 
     class Loader:
         def __init__(self) -> None:
@@ -88,7 +88,7 @@ def shuffle_attribute(data: ScenarioData) -> Scenario:
 
 
 def reshuffled(data: ScenarioData) -> Scenario:
-    """A dataset that is shuffled anew at each pass."""
+    """A dataset that is reshuffled at each pass."""
     made = data.dataset().shuffle(data.n).batch(data.batch_size)
     return data.predict_scenario(lambda: made, "reshuffled at each pass", certain=True)
 

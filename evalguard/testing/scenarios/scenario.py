@@ -1,8 +1,8 @@
-"""Evaluations done wrong on purpose, one for each cause that a report can name.
+"""Evaluations with a fault on purpose, one for each cause that a report can name.
 
-They are what people do: a generator used twice, ``steps`` rounded down, a
-dataset shuffled anew at each pass. Each is done with real sources of Keras 3,
-but for the one that only tf_keras makes.
+They are common mistakes: a generator used twice, ``steps`` rounded down, a
+dataset reshuffled at each pass. Each uses real sources of Keras 3; one uses
+tf_keras, where alone its fault is possible.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from evalguard.testing.scenarios.orders import (
     sorted_as_text,
     two_branches,
 )
-from evalguard.testing.scenarios.starts import left_in_the_queue, looked_at, one_buffer, reads_on, two_calls
+from evalguard.testing.scenarios.starts import inspected, left_in_the_queue, one_buffer, reads_on, two_calls
 
 SCENARIOS: Mapping[str, Callable[[ScenarioData], Scenario]] = {
-    "generator_looked_at": looked_at,
+    "generator_looked_at": inspected,
     "generator_for_two_calls": two_calls,
     "leftover_queue": left_in_the_queue,
     "item_that_reads_on": reads_on,
@@ -71,18 +71,18 @@ SCENARIOS: Mapping[str, Callable[[ScenarioData], Scenario]] = {
 
 
 def scenario(name: str, x: Any, y: Any, *, batch_size: int = 32) -> Scenario:
-    """An evaluation of these samples done wrong.
+    """An evaluation of these samples with a known fault.
 
     Args:
         name: A name in ``SCENARIOS``.
         x: Inputs in label order, shape ``(n, ...)``, no two rows equal; ``n``
             at least three batches and no multiple of ``batch_size``, since
-            many mistakes are about the last, partial batch.
+            many scenarios are about the last, partial batch.
         y: Class numbers, int, shape ``(n,)``, not sorted.
         batch_size: Rows in a batch.
 
     Raises:
-        KeyError: No mistake has this name.
+        KeyError: No scenario has this name.
         ValueError: There are too few samples, or no partial batch.
     """
     data = ScenarioData(np.asarray(x), np.asarray(y), batch_size)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from evalguard.testing.scenarios.data import Scenario, ScenarioData
 
 
-def looked_at(data: ScenarioData) -> Scenario:
-    """A batch is taken from the generator to look at it."""
+def inspected(data: ScenarioData) -> Scenario:
+    """A batch is taken from the generator to inspect it."""
 
     def predict(model: Any) -> Any:
         stream = data.endless()
@@ -35,7 +35,7 @@ def two_calls(data: ScenarioData) -> Scenario:
 
 
 def left_in_the_queue(data: ScenarioData) -> Scenario:
-    """``workers=2`` and ``validation_steps``: the next epoch's validation begins with what this one's queue held."""
+    """``workers=2`` and ``validation_steps``: a validation begins with batches left in the queue of the last one."""
 
     def train(model: Any) -> Any:
         import keras
@@ -50,7 +50,7 @@ def left_in_the_queue(data: ScenarioData) -> Scenario:
 
 
 def reads_on(data: ScenarioData) -> Scenario:
-    """``__getitem__`` gives the next batch, whichever is asked for."""
+    """``__getitem__`` returns the next batch, whatever index it gets."""
     stream = data.endless()
     made = type("ReadsOn", (data.pydataset(),), {"__getitem__": lambda self, index: next(stream)})
     return data.predict_scenario(made, "`__getitem__` depends on more than its index", certain=True)

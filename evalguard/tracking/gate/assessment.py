@@ -1,4 +1,4 @@
-"""What one evaluation is worth to the gate."""
+"""Whether one evaluation passes the gate, and why not."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ from evalguard.tracking.store import Store
 
 ACCEPTABLE = ("PASS", "REPAIRED")
 UNGUARDED, REFUSED = "UNGUARDED", "REFUSED"
-# Two clocks may differ by this; a record from further ahead has no known age.
+# Tolerated difference between two clocks, ms. A record further in the future has no known age: `max_age` would accept
+# it for ever.
 CLOCK_MS = 5 * 60 * 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One evaluation that the gate looked at.
+    """One evaluation that the gate assessed.
 
     Attributes:
         run_id: Its run.
         name: Its slot in that run.
-        verdict: What its tag says.
-        proof: What was shown.
+        verdict: The verdict in its tag.
+        proof: The proof in its tag.
         labels: Digest of the labels.
-        model: The model it says it is of; empty where it does not say.
+        model: The model that it names; empty if it names none.
         checked_at_ms: When it was judged, milliseconds since the epoch.
-        refused: Why it does not pass; empty if it does.
+        refused: The reasons why it does not pass; empty if it passes.
     """
 
     run_id: str
@@ -48,19 +49,19 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """Whether the gate is open, and why not.
+    """The gate's answer: open or closed, with the reasons.
 
     Attributes:
-        asked: What was asked about.
-        passed: Every evaluation in question is proven, and there is one.
+        asked: What the gate was asked about.
+        passed: Whether there is an evaluation in question, and every one is proven.
         evaluations: The evaluations in question.
         unguarded: Runs in question without any guarded evaluation.
-        superseded: Evaluations of the same name and labels that a later one replaces.
-        reasons: Why the gate is closed; empty if it is open.
-        files: With ``attestation``: each file at hand → the subject that it is.
-        unchecked: With ``attestation``: subjects that no file at hand is.
-        not_tagged: Why the model version was not tagged although that was asked
-            for; empty if it was.
+        superseded: Evaluations that a later one of the same name and labels replaces.
+        reasons: The reasons why the gate is closed; empty if it is open.
+        files: With ``attestation``: given file → the subject with the same digest.
+        unchecked: With ``attestation``: subjects that match none of the given files.
+        not_tagged: The error that prevented tagging the model version; empty if
+            it was tagged or no tag was requested.
     """
 
     asked: str
@@ -79,24 +80,24 @@ class GateResult:
 
     @property
     def verdict(self) -> str:
-        """One word for a tag: a verdict, UNGUARDED, or REFUSED where a good verdict alone would mislead."""
+        """One word for a tag: a verdict, UNGUARDED, or REFUSED if a good verdict did not pass for another reason."""
         if not self.evaluations:
             return UNGUARDED
         shown_verdict = worst({f"{item.run_id}/{item.name}": _slot_of(item) for item in self.evaluations})["verdict"]
         return shown_verdict if self.passed or shown_verdict not in ACCEPTABLE else REFUSED
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain data."""
+        """The result as plain data."""
         return {**asdict(self), "verdict": self.verdict}
 
     def to_json(self) -> str:
-        """As JSON, ending in a newline."""
+        """The result as JSON, with a newline at the end."""
         return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What each evaluation must be."""
+    """The requirements that each evaluation must meet."""
 
     accept: tuple[str, ...]
     require: Require
@@ -106,11 +107,12 @@ class Demand:
 
 
 def answer(store: Store, selection: Question, requirements: Demand) -> GateResult:
-    """The gate's answer: each evaluation with the reasons why it does not count."""
+    """The gate's answer: each evaluation with the reasons why it does not pass."""
     evaluations = tuple(_assessed(store, run, slot, requirements) for run, slot in selection.found)
     reasons = list(selection.reasons)
     reasons += [f"run {run_id} has no guarded evaluation" for run_id in selection.unguarded]
     reasons += [f"{item.name} in run {item.run_id}: {why}" for item in evaluations for why in item.refused]
+    # Also true without any evaluation: no evidence is not a PASS.
     if all(slot.is_validation for _, slot in selection.found):
         reasons.append(f"{selection.asked} has no guarded evaluation: no evidence is not a pass")
     return GateResult(
@@ -124,7 +126,7 @@ def answer(store: Store, selection: Question, requirements: Demand) -> GateResul
 
 
 def about_statement(path: str | Path, files: Sequence[str | Path], requirements: Demand) -> GateResult:
-    """The answer for an attestation, compared with the files at hand."""
+    """The gate's answer for an attestation and the given files."""
     statement = attestation.read(path)
     compared = attestation.compare(statement, files)
     annotations = statement.annotations
@@ -135,7 +137,9 @@ def about_statement(path: str | Path, files: Sequence[str | Path], requirements:
         "", slot.name, slot["verdict"], slot["proof"], slot["labels"], "", slot.checked_at_ms, tuple(refused)
     )
     reasons = [f"{slot.name}: {why}" for why in refused]
-    reasons += [f"{file}: none of the files that were judged, or changed since" for file in compared.unmatched]
+    reasons += [
+        f"{file}: matches none of the files that were judged, or was changed since" for file in compared.unmatched
+    ]
     return GateResult(
         asked=f"attestation {path}",
         passed=not reasons,
@@ -165,6 +169,7 @@ def _slot_of(item: Evaluation) -> Slot:
 
 def _assessed(store: Store, run: Any, slot: Slot, requirements: Demand) -> Evaluation:
     refused = _refusals(slot, requirements)
+    # Each record costs two downloads, which an evaluation that is refused anyway does not need.
     if slot["verdict"] in requirements.accept:
         refused += contradictions(store, run.info.run_id, slot)
     return _evaluation(run, slot, refused)
@@ -178,9 +183,9 @@ def _refusals(slot: Slot, requirements: Demand) -> list[str]:
 
 
 def _unmet(slot: Slot, requirements: Demand) -> list[str]:
-    """What was asked for and is not so."""
+    """The requirements that the evaluation does not meet."""
     unmet = []
-    # Record and report say the same as the tag, or it is refused for that: see `contradictions`.
+    # The tags are enough here: `contradictions` refuses an evaluation whose record or report differs from them.
     if _level(slot["proof"]) < _level(requirements.require):
         unmet.append(f"proof {slot['proof'] or 'missing'}, weaker than {requirements.require}")
     if requirements.labels and slot["labels"] not in requirements.labels:
@@ -196,5 +201,5 @@ def _unmet(slot: Slot, requirements: Demand) -> list[str]:
 
 
 def _level(proof: str) -> Proof:
-    """How strong a proof is; what is no word of ours shows nothing."""
+    """The proof that a tag names; any other word, such as that of an edited tag, proves nothing."""
     return Proof(proof) if proof in set(Proof) else Proof.NONE

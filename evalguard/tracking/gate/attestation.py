@@ -1,7 +1,7 @@
-"""An attestation held against files at hand: does it speak of these very files, and did they pass?
+"""Compare an attestation with files: is it about these files, and did they pass?
 
-It is not signed by us: whether a statement is genuine is for the tool that
-signed it. What is answered here is whether what it says holds for the files.
+evalguard does not sign attestations: the tool that signed one verifies that it is
+genuine. This module answers whether the statement holds for the given files.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from evalguard.reporting.intoto import PREDICATE, RESULTS, STATEMENT
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What an attestation says.
+    """The content of an attestation.
 
     Attributes:
         path: The file it was read from.
         result: ``PASSED``, ``WARNED`` or ``FAILED``.
         subjects: Name of each file it is about → SHA-256.
-        annotations: What it says of the evaluation: ``evaluation``, ``verdict``,
+        annotations: The evaluation that it is about: ``evaluation``, ``verdict``,
             ``proof``, ``labels``, ``report_sha256``, ``checked_at_ms``.
     """
 
@@ -42,7 +42,7 @@ def read(path: str | Path) -> Statement:
     """The statement in a file.
 
     Raises:
-        ConfigError: There is none, or it is of another kind.
+        ConfigError: The file holds no statement, or one of another kind.
     """
     path = Path(path)
     try:
@@ -65,11 +65,12 @@ def read(path: str | Path) -> Statement:
 
 
 def inconsistencies(statement: Statement) -> list[str]:
-    """Where it contradicts itself, or the report that lies beside it."""
+    """Where the statement contradicts itself, or the report in the same folder."""
     wrong = []
     verdict = statement.annotations.get("verdict", "")
     if verdict not in set(Verdict) or RESULTS[Verdict(verdict)] != statement.result:
         wrong.append(f"it says {statement.result} of a verdict {verdict or 'that is missing'}")
+    # The report is optional here: only the attestation may have been archived with the model.
     report = statement.path.with_name(re.sub(r"^attestation", "report", statement.path.name))
     if report != statement.path and report.is_file():
         if file_sha256(report) != statement.annotations.get("report_sha256"):
@@ -80,7 +81,7 @@ def inconsistencies(statement: Statement) -> list[str]:
 
 
 def _against_report(statement: Statement, path: Path) -> list[str]:
-    """Where it says something else than the report whose digest it names."""
+    """Where the statement differs from the report whose digest it names."""
     try:
         report = Report.from_dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -95,12 +96,12 @@ def _against_report(statement: Statement, path: Path) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class FileComparison:
-    """Files at hand against the subjects of a statement.
+    """The given files compared with the subjects of a statement.
 
     Attributes:
-        matched: File → the subject that it is.
+        matched: File → the subject with the same digest.
         unmatched: Files that the statement is not about.
-        unchecked: Subjects that none of the files is.
+        unchecked: Subjects that match none of the files.
     """
 
     matched: dict[str, str]
@@ -109,7 +110,7 @@ class FileComparison:
 
 
 def compare(statement: Statement, files: Sequence[str | Path]) -> FileComparison:
-    """Find each file among the subjects, by digest: names are for people.
+    """Find each file among the subjects, by digest; their names are not compared.
 
     Raises:
         ConfigError: A file cannot be read.
@@ -119,6 +120,7 @@ def compare(statement: Statement, files: Sequence[str | Path]) -> FileComparison
     unmatched = []
     seen: set[str] = set()
     for path in map(Path, files):
+        # Several digests per file: the labels of an array are attested by the array, whatever file holds it.
         found = [by_digest[digest] for digest in possible_sha256(path) if digest in by_digest]
         seen.update(found)
         if found:

@@ -1,8 +1,9 @@
-"""The gate: may this model be promoted? Only if every evaluation in question is proven, by its record.
+"""The gate: a model may be promoted only if every evaluation in question is proven by its record.
 
-Tags say where to look; what counts is the record that they name by its digest.
-An unguarded run, a run still PENDING, a tag or a metric set by hand do not pass.
-A digest is no signature: who can write to the server can forge a whole record.
+The gate finds evaluations by their tags, and trusts only the record whose digest a
+tag holds. An unguarded run, a run that is still PENDING, and a tag or metric set by
+hand do not pass. A digest is not a signature: a user who can write to the server
+can forge a whole record.
 """
 
 from __future__ import annotations
@@ -45,26 +46,27 @@ def gate(
     tag_version: bool = False,
     timeout_s: float = ASK_S,
 ) -> GateResult:
-    """Ask whether every evaluation in question is proven. Moves no alias.
+    """Check whether every evaluation in question is proven. The gate does not move an alias.
 
     Args:
         model: ``models:/NAME/VERSION``: all evaluations that name this version
             or its logged model, and those of the run that logged it, if that
-            run logged no other. Of several of one name and on the same labels
-            the latest counts.
+            run logged no other. If several have the same name and labels, the
+            latest one counts.
         run: Run id: the evaluations of this run and of the runs nested in it.
-        experiment: Name of an experiment: those of all its runs.
-        since: With ``experiment``: runs that started since then; a date, or an
-            age such as ``7d``.
+        experiment: Name of an experiment: the evaluations of all its runs.
+        since: With ``experiment``: only runs that started since then; a date, or
+            an age such as ``7d``.
         attestation: Path of an ``attestation.json``: the evaluation that it
-            states, if each of ``files`` is one that it is about. MLflow is not
-            asked. Whether the statement is genuine is for who signed it.
-        files: With ``attestation``: model, labels, predictions as they are at
-            hand. Arrays are compared as ``numpy.save`` writes them, whether
-            they are in a ``.npy``, ``.npz`` or ``.parquet`` file.
+            states, provided that it is about each of ``files``. MLflow is not
+            queried. The gate does not verify a signature; use the tool that
+            signed the statement.
+        files: With ``attestation``: your files of the model, the labels and the
+            predictions. Arrays are compared as ``numpy.save`` writes them,
+            whether they are in a ``.npy``, ``.npz`` or ``.parquet`` file.
         accept: Verdicts that may pass besides PASS: ``REPAIRED``.
-        require: The weakest proof that may pass. An evaluation that was guarded
-            with ``require="count"`` is a PASS with less, and is refused.
+        require: The weakest proof that may pass. By default a PASS of an
+            evaluation that was guarded with ``require="count"`` is refused.
         labels_digest: Digest, or digests, that the labels must have.
         max_age: Oldest evaluation that may pass: ``12h``, ``30d``, seconds.
         tracking_uri: Store; by default MLflow's own.
@@ -72,11 +74,11 @@ def gate(
         timeout_s: Longest wait for one answer, seconds.
 
     Returns:
-        The result; it is true exactly if the gate is open.
+        The result, which is true if and only if the gate is open.
 
     Raises:
-        ConfigError: What is asked about does not exist, or an option is wrong.
-        SinkError: MLflow could not be asked.
+        ConfigError: The model, run or experiment does not exist, or an option is wrong.
+        SinkError: MLflow could not be queried.
     """
     asked = {"model": model, "run": run, "experiment": experiment, "attestation": attestation}
     _check_options(asked, since, files, tag_version=tag_version)
@@ -108,13 +110,15 @@ def _check_options(
         msg = f"gate: expected one of model, run, experiment and attestation; found {' and '.join(given) or 'none'}"
         raise ConfigError(msg)
     if since is not None and given != ["experiment"]:
-        msg = "gate: since goes with experiment; use max_age for the age of evaluations"
+        msg = "gate: expected `since` with `experiment` only; use `max_age` for the age of evaluations"
         raise ConfigError(msg)
     if tag_version and given != ["model"]:
-        msg = "gate: tag_version goes with model: nothing else has a version"
+        msg = "gate: expected `tag_version` with `model` only, because nothing else has a version"
         raise ConfigError(msg)
     if bool(files) != (given == ["attestation"]):
-        msg = "gate: expected attestation together with the files at hand (model, labels, predictions); found one alone"
+        msg = (
+            "gate: expected `attestation` together with `files` (model, labels, predictions); found only one of the two"
+        )
         raise ConfigError(msg)
 
 
@@ -122,7 +126,7 @@ def _accepted(accept: Sequence[str]) -> tuple[str, ...]:
     words = (accept,) if isinstance(accept, str) else tuple(accept)
     unknown = [str(word) for word in words if word not in ACCEPTABLE]
     if unknown:
-        msg = f"accept: expected PASS or REPAIRED; found {', '.join(unknown)[:60]!r}. What is not proven cannot pass."
+        msg = f"accept: expected PASS or REPAIRED; found {', '.join(unknown)[:60]!r}. No other verdict can pass."
         raise ConfigError(msg)
     return tuple(dict.fromkeys(("PASS", *map(str, words))))
 
@@ -144,23 +148,25 @@ def _since_ms(since: Moment | None, now_ms: int) -> int:
         return 0
     if isinstance(since, str):
         try:
+            # A date first: `20240101` is also a number, and `7d` is no date.
             since = datetime.fromisoformat(since)
         except ValueError:
             return now_ms - _milliseconds(str(since), "since")
     if isinstance(since, datetime):
+        # UTC and not the local zone: the same command must ask the same on a laptop and in CI.
         moment = since if since.tzinfo is not None else since.replace(tzinfo=UTC)
         return int(moment.timestamp() * 1000)
     return now_ms - _milliseconds(since, "since")
 
 
 def _tag_version(store: Store, model: str, result: GateResult) -> GateResult:
-    """Write the outcome where the registry's table shows it; what was judged stands, written or not."""
+    """Write the outcome to the version's tags, shown in the registry's table; an error leaves the answer as it is."""
     name, version = registered_version(model)
     refused = [f"{item.name}: {why}" for item in result.evaluations for why in item.refused]
     last = max((item.checked_at_ms for item in result.evaluations), default=0)
     tags = {
         "verdict": result.verdict,
-        # The table shows few characters: what is wrong first, without the run's id.
+        # The table shows few characters: begin with the reason, without the run's id.
         "reason": "" if result else (*refused, *result.reasons)[0],
         "checked_at_ms": str(last),
         "runs": ",".join(sorted({item.run_id for item in result.evaluations})),
@@ -169,6 +175,8 @@ def _tag_version(store: Store, model: str, result: GateResult) -> GateResult:
         present = store.call("get_model_version", name, version).tags
         for field_name, value in tags.items():
             key = f"{FOLDER}.{field_name}"
+            # An empty value is deleted, not set: the table would show the tag of an earlier, closed gate as an empty
+            # column.
             if value:
                 store.call("set_model_version_tag", name, version, key, value[:MAX_TAG])
             elif key in present:

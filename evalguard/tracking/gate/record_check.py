@@ -1,4 +1,4 @@
-"""Whether what a run's tags say of an evaluation is what was recorded: tag against record against report."""
+"""Compare the tags of an evaluation with its record, and the record with the report."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from evalguard.tracking.store import Store
 
 
 def contradictions(store: Store, run_id: str, slot: Slot) -> list[str]:
-    """Where tag, record and report do not agree; empty if they do."""
+    """The differences between tag, record and report; empty if they agree."""
     folder = f"{FOLDER}/{slot.name}"
     try:
         record_text = store.content(run_id, f"{folder}/{RECORD_FILE}")
         report_text = store.content(run_id, f"{folder}/report.json")
     except (LookupError, SinkError, OSError) as error:
-        return [
-            f"no record: {error}. A tag alone proves nothing; if files did not arrive, `evalguard replay` sends them"
-        ]
+        return [f"no record: {error}. A tag alone proves nothing; if the files did not arrive, run `evalguard replay`"]
+    # Any user of the server can edit a tag (`set_tag`) and upload a file over another (`log_artifact`), without a trace
+    # in either; only both together, with a digest that fits, stay unnoticed.
     if record_digest(record_text) != slot["record"]:
         return [f"the digest in its tag is not that of {folder}/{RECORD_FILE}: one of them was changed"]
     try:
@@ -37,9 +37,11 @@ def contradictions(store: Store, run_id: str, slot: Slot) -> list[str]:
 
 def _against_record(run_id: str, slot: Slot, record: Mapping[str, Any]) -> list[str]:
     wrong = []
+    # A record copied from a run that passed has a digest that fits its copied tag, but names the run it was made for.
     if record["run_id"] != run_id or record["name"] != slot.name:
-        wrong.append(f"its record is that of {record['name']} in run {record['run_id']}")
+        wrong.append(f"its record belongs to {record['name']} in run {record['run_id']}")
     recorded = {**record["fields"], **{name: record[name] for name in ("counts", "began_at_ms", "checked_at_ms")}}
+    # Cut as `Slot.to_tags` cuts: the record holds the whole value.
     expected = {name: str(recorded.get(name, ""))[:MAX_TAG] for name in FIELDS if name != "record"}
     wrong += [
         f"its tag {name} says {slot[name][:60]!r}, its record {value[:60]!r}"

@@ -1,4 +1,4 @@
-"""Which evaluations the gate is asked about."""
+"""The evaluations that a question to the gate is about."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from evalguard.tracking.store import Store, quoted
 
 @dataclass(slots=True)
 class Question:
-    """Which evaluations are asked about: run and slot, and what is wrong besides."""
+    """The evaluations in question, as run and slot, and further reasons to close the gate."""
 
     asked: str
     found: list[tuple[Any, Slot]] = field(default_factory=list)
@@ -25,12 +25,14 @@ class Question:
 
 
 def about_model(store: Store, model: str) -> Question:
-    """Evaluations of a registered model version."""
+    """The evaluations of a registered model version."""
     name, version = registered_version(model)
     found = store.get_existing(model, "get_model_version", name, version)
     known = _lineage(store, found)
     selection = Question(model)
     seen: dict[str, Any] = {}
+    # One search per name, as filters have no OR. LIKE also finds `models:/NAME/10` for `models:/NAME/1`, and `_` in a
+    # name matches any character (mlflow 3.17, utils/search_utils.py): the exact comparison follows below.
     for word in known.names:
         seen |= {run.info.run_id: run for run in store.runs(f"tags.`{FOLDER}.model` LIKE {quoted(f'%{word}%')}")}
     linked = [
@@ -51,7 +53,7 @@ def registered_version(model: str) -> tuple[str, str]:
     """Name and version of ``models:/NAME/VERSION``.
 
     Raises:
-        ConfigError: It is written otherwise.
+        ConfigError: The text has another form.
     """
     match = re.fullmatch(r"models:/([^/]+)/(\d+)", model)
     if match is None:
@@ -61,7 +63,7 @@ def registered_version(model: str) -> tuple[str, str]:
 
 
 def _evaluations_of_own_run(store: Store, selection: Question, version: Any, known: Lineage) -> list[tuple[Any, Slot]]:
-    """Evaluations, in the run that logged the model, that do not say which model they are of."""
+    """The evaluations in the run that logged the model that name no model."""
     try:
         run = store.call("get_run", version.run_id) if version.run_id else None
     except LookupError:
@@ -70,12 +72,13 @@ def _evaluations_of_own_run(store: Store, selection: Question, version: Any, kno
     if unattributed and _logged_others(store, run, known):
         selection.reasons.append(
             f"run {version.run_id} logged several models, and {', '.join(slot.name for _, slot in unattributed)} "
-            "does not say which one it is of: name the model where it is evaluated"
+            "names none of them: pass `model` to the guard that evaluates it"
         )
     return unattributed
 
 
 def _logged_others(store: Store, run: Any, known: Lineage) -> bool:
+    # MLflow 2 has no `outputs` and no logged models, so the versions that were registered from the run count too.
     outputs = getattr(run, "outputs", None)
     logged = {item.model_id for item in (outputs.model_outputs if outputs else ())}
     logged |= {_lineage(store, item).origin for item in store.versions_of_run(run.info.run_id)}
@@ -83,9 +86,10 @@ def _logged_others(store: Store, run: Any, known: Lineage) -> bool:
 
 
 def _latest(linked: list[tuple[Any, Slot]]) -> tuple[list[tuple[Any, Slot]], list[tuple[Any, Slot]]]:
-    """Of evaluations of one name on the same labels, in several runs, the latest; and those before it."""
+    """The latest evaluation of each name and labels, and the earlier ones."""
     chosen: dict[tuple[str, str], tuple[Any, Slot]] = {}
     before = []
+    # The run's id breaks a tie, so that two calls of the gate give the same answer.
     for item in sorted(linked, key=lambda item: (item[1].checked_at_ms, item[0].info.run_id)):
         key = (item[1].name, item[1]["labels"])
         if key in chosen:
@@ -95,12 +99,15 @@ def _latest(linked: list[tuple[Any, Slot]]) -> tuple[list[tuple[Any, Slot]], lis
 
 
 def about_run(store: Store, run_id: str) -> Question:
-    """Evaluations of a run and of the runs nested in it."""
+    """The evaluations of a run and of the runs nested in it."""
     run = store.get_existing(f"run {run_id}", "get_run", run_id)
     selection = Question(f"run {run_id}")
+    # `get_run` also returns a deleted run, `search_runs` does not (default `ACTIVE_ONLY`).
     if run.info.lifecycle_stage != "active":
         selection.reasons.append(f"run {run_id} is deleted")
     runs, level = {run_id: run}, [run_id]
+    # Level by level: the tag names only the direct parent, and MLflow has no search for descendants. Runs may be nested
+    # in a circle, as `mlflow.parentRunId` is a tag that anyone can set.
     while level:
         nested = [found for parent in level for found in store.runs(f"tags.`mlflow.parentRunId` = {quoted(parent)}")]
         level = [found.info.run_id for found in nested if found.info.run_id not in runs]
@@ -109,7 +116,7 @@ def about_run(store: Store, run_id: str) -> Question:
 
 
 def about_experiment(store: Store, name: str, since_ms: int) -> Question:
-    """Evaluations of an experiment's runs that started since then."""
+    """The evaluations of an experiment's runs that started since then."""
     found = store.get_existing(f"an experiment named {name!r}", "get_experiment_by_name", name)
     runs = store.runs(f"attributes.start_time >= {since_ms}", [found.experiment_id])
     selection = _select_runs(Question(f"experiment {name}"), {run.info.run_id: run for run in runs})
@@ -119,20 +126,25 @@ def about_experiment(store: Store, name: str, since_ms: int) -> Question:
 
 
 def _select_runs(selection: Question, runs: Mapping[str, Any]) -> Question:
-    """Every evaluation of these runs, and those of them that nobody guarded."""
+    """Add every evaluation of these runs, and the runs without a guarded evaluation."""
     present = {run_id: slots(run.data.tags) for run_id, run in runs.items()}
     guarded = {run_id: any(not slot.is_validation for slot in found.values()) for run_id, found in present.items()}
     selection.found += [(runs[run_id], slot) for run_id, found in present.items() for slot in found.values()]
     parents = {run_id: run.data.tags.get("mlflow.parentRunId") for run_id, run in runs.items()}
     for run_id in present:
-        # A run with nested ones stands for them: they are guarded, or listed themselves.
+        # A parent run need not be guarded itself: its nested runs are guarded, or listed as unguarded. The same holds
+        # for the nested runs of a guarded one (a sweep).
         if guarded[run_id] or run_id in parents.values() or _has_guarded_parent(run_id, parents, guarded):
             continue
         selection.unguarded.append(run_id)
+    # A user may set `evalguard.verdict` to PASS by hand; the dashboard would show it, but it does not follow from the
+    # slots.
     for run_id, run in runs.items():
         expected = run_tags(present[run_id]) if present[run_id] else {}
         if any(run.data.tags.get(name) != value for name, value in expected.items()):
-            selection.reasons.append(f"run {run_id}: its tags {FOLDER}.* do not follow from its evaluations; edited?")
+            selection.reasons.append(
+                f"run {run_id}: its tags {FOLDER}.* do not follow from its evaluations; they may have been edited"
+            )
     return selection
 
 

@@ -1,7 +1,7 @@
 """Evaluations of models that Keras still has to build: ``builds.py one|mirrored keras|tf_keras``; prints JSON.
 
 Under a strategy Keras 3 builds a model, its metrics or its loss from a batch that it reads itself. Logical devices must
-be there before TensorFlow starts, so this is a program of its own.
+exist before TensorFlow starts, so this is a separate program.
 """
 
 import importlib

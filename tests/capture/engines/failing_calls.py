@@ -1,8 +1,8 @@
-"""Calls that end badly, bare and guarded, in a process of their own: python failing_calls.py ENGINE FOLDER.
+"""Calls that fail, bare and guarded, in a separate process: python failing_calls.py ENGINE FOLDER.
 
-Ctrl-C while the source is at work, and a worker process that dies. A file in
-FOLDER is named after each worker process; ``results.json`` there says what
-became of each call.
+Ctrl-C while the source is at work, and a worker process that dies. Each worker
+process writes a file named after it into FOLDER; ``results.json`` there holds
+the outcome of each call.
 """
 
 import importlib

@@ -1,6 +1,6 @@
 """Evaluations under a strategy: ``replicas.py one|mirrored keras|tf_keras``; prints JSON, a line for each.
 
-Logical devices must be there before TensorFlow starts, so this is a program of its own.
+Logical devices must exist before TensorFlow starts, so this is a separate program.
 """
 
 import importlib
@@ -85,15 +85,15 @@ def main(strategy_name, kit):
             for kind, fresh, options in sources(x, y):
                 for method in ("predict",) if kind == "arrays" else ("predict", "evaluate"):
                     call = partial(do, model, method, fresh, options)
-                    tell(method=method, n=n, fault=fault, kind=kind, **judged(call, n))
+                    show(method=method, n=n, fault=fault, kind=kind, **judged(call, n))
 
 
 def do(model, method, fresh, options):
     return getattr(model, method)(fresh(), verbose=0, **options)
 
 
-def tell(**told):
-    sys.stdout.write(json.dumps(told) + "\n")
+def show(**line):
+    sys.stdout.write(json.dumps(line) + "\n")
 
 
 main(*sys.argv[1:])

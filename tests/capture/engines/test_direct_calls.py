@@ -1,4 +1,4 @@
-"""``model(x)`` inside a guard: the loop over batches is one session; calls that are not the caller's own are none."""
+"""``model(x)`` inside a guard: the loop over batches is one session; calls by other code do not count."""
 
 import warnings
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""``evaluate`` and batch-by-batch calls: each sample once, with its own target; figures to the bit."""
+"""``evaluate`` and batch-by-batch calls: each sample once, with its own target; metrics equal to the bit."""
 
 import warnings
 
@@ -71,7 +71,7 @@ BY_ENGINE = [(engine, kind) for engine in ENGINES for kind in STREAMS if (engine
 
 
 @pytest.mark.parametrize("source", ["arrays", "weighted-arrays", "weighted-tf.data", *STREAMS[:2], "tf.data"])
-def test_guarded_figures_are_the_same_to_the_bit(engine, source):
+def test_guarded_metrics_are_the_same_to_the_bit(engine, source):
     model, weights = make_model(engine), np.linspace(0, 1, N)
 
     def run():
@@ -115,7 +115,7 @@ def test_a_faulty_stream_fails_unless_only_its_order_is_another(engine, model, s
 
 
 @pytest.mark.parametrize("return_dict", [False, True])
-def test_a_fail_calls_the_figures_by_their_names(model, return_dict):
+def test_a_fail_names_the_metrics(model, return_dict):
     with guard() as g:
         model.evaluate(stream("", "tf.data", testing.aligned_batches(N - 1, BATCH)), verbose=0, return_dict=return_dict)
     assert g.report.verdict is Verdict.FAIL
@@ -172,8 +172,8 @@ def test_a_loop_over_batches_is_one_session(model, method):
     assert g.report.counts["missing"] == BATCH
 
 
-def test_batches_handed_over_one_by_one_are_no_proof_by_themselves(model):
-    """Nobody says that the pieces of a loader come in label order."""
+def test_batches_passed_one_by_one_are_no_proof_by_themselves(model):
+    """Nothing shows that a loader emits its batches in label order."""
     with guard() as g:
         for x, _ in stream("", "tf.data", testing.faulty_batches("shuffled", n=N, batch_size=BATCH)):
             model.predict_on_batch(x)
@@ -224,14 +224,14 @@ def test_evaluate_before_predict_with_one_generator_is_found(model):
 
 def test_a_wrapped_model_guards_evaluate(model):
     guarded = evalguard.wrap(model, labels=Y[:N], reference=X[:N], mlflow=False)
-    figures = guarded.evaluate(tf.data.Dataset.from_tensor_slices((X[:N], Y[:N])).batch(BATCH), verbose=0)
-    assert len(figures) == 2
+    metrics = guarded.evaluate(tf.data.Dataset.from_tensor_slices((X[:N], Y[:N])).batch(BATCH), verbose=0)
+    assert len(metrics) == 2
     assert guarded.report.method == "evaluate"
 
 
 @pytest.mark.parametrize("padding", ["forbid", "trim"])
-def test_figures_that_count_padding_are_unfit_for_use(model, padding):
-    """There is nothing to cut: the padding is in the figure."""
+def test_metrics_that_count_padding_are_unfit_for_use(model, padding):
+    """Nothing can be cut off: the padding is part of the metric."""
     rows = np.r_[np.arange(N), np.zeros(3, int)]
     with evalguard.guard(labels=Y[:N], reference=X[:N], padding=padding, mlflow=False, on_failure="record") as g:
         evaluate(model, X[rows], y=Y[rows], batch_size=BATCH)

@@ -100,7 +100,7 @@ def test_a_source_that_fails_raises_what_it_raises_unguarded(engine, fault, work
     assert all_gone(multiprocessing.active_children)
 
 
-def test_tf_keras_passes_over_a_batch_that_is_none_and_the_guard_says_so():
+def test_tf_keras_skips_a_batch_of_none_and_the_guard_reports_it():
     model = an_echo(tf_keras)
     bare = predict("tf_keras", model, "none", "threads")
     with evalguard.guard(labels=X, reference=X, mlflow=False, on_failure="record") as g:

@@ -1,4 +1,4 @@
-"""Every fault on every kind of source, told by every kind of identity, against an oracle in plain Python.
+"""Every fault on every kind of source, identified by every kind of identity, against an oracle in plain Python.
 
 The model returns its input and each input is its sample's number, so the
 predictions themselves say what was delivered. The oracle reads ``TERMS`` row by
@@ -122,7 +122,7 @@ WORKERS = {"pydataset-4-threads": {"workers": 4}, "pydataset-2-processes": {"wor
 
 
 def stream(engine, kind, batches, make, *, with_index=False):
-    """A source of this kind, and what ``predict`` must be told beside it."""
+    """A source of this kind, and the options that ``predict`` needs for it."""
     if kind.startswith("pydataset"):
         options = WORKERS.get(kind, {})
         if engine == "keras3":
@@ -286,7 +286,7 @@ def test_a_reused_generator_fails_the_second_time(model, identity):
         assert "took" in g.reports[1].findings[0].message
 
 
-def test_a_generator_that_was_looked_at_first_fails_without_stronger_proof(model):
+def test_a_generator_already_advanced_fails_without_stronger_proof(model):
     source = testing.as_generator(testing.aligned_batches(50, 8), plain)
     next(source)
     with warnings.catch_warnings():

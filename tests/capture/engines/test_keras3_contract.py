@@ -282,7 +282,7 @@ def test_other_threads_are_untouched():
     assert all(np.array_equal(result, bare_part) for result in results["outside"])
 
 
-def test_two_threads_guard_one_model_at_a_time_of_their_own():
+def test_two_threads_may_guard_one_model_at_the_same_time():
     model = functional()
     bare = {rows: predict(model, X[:rows]) for rows in (N, N - 5)}
     verdicts, barrier = [], threading.Barrier(2)

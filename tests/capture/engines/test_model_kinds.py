@@ -259,7 +259,7 @@ class Watched:
             options |= {"y": rows(self.y, order)} if method == "evaluate" else {}
         else:
             data = self.source(source, batches)
-        if source == "generator":  # tf_keras must be told where it ends, for steps_per_execution
+        if source == "generator":  # tf_keras needs the number of steps where steps_per_execution is above one
             options["steps"] = len(batches)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # Keras: a generator ran out of data
@@ -294,7 +294,7 @@ def test_a_guarded_call_differs_from_an_unguarded_one_by_its_verdict_only(engine
     if KINDS[name].traced:
         own_step = engine == "tf_keras" or (method == "evaluate" and KERAS < (3, 7))
         assert own_step or traces == untapped, "Keras 3 runs the function that it had compiled"
-        assert watched.traces == traces, "the second guarded call was traced anew"
+        assert watched.traces == traces, "the second guarded call was traced again"
     unobserved = engine == "tf_keras" and name == "custom-make-functions"
     assert [report.verdict for report in g.reports] == [Verdict.UNPROVEN if unobserved else Verdict.PASS] * 2
 
@@ -303,6 +303,6 @@ def test_a_guarded_call_differs_from_an_unguarded_one_by_its_verdict_only(engine
     assert g.report.verdict is (Verdict.UNPROVEN if unobserved else Verdict.FAIL)
     traces, unguarded = watched.traces, watched.run(method, source, faulty)
     assert bits(wrong) == bits(unguarded)
-    assert watched.traces == traces or not KINDS[name].traced, "the unguarded call after it was traced anew"
+    assert watched.traces == traces or not KINDS[name].traced, "the unguarded call after it was traced again"
     assert not patching.active()
     assert {"make_predict_function", "make_test_function"}.isdisjoint(vars(watched.model))

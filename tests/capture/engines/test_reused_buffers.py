@@ -1,7 +1,7 @@
-"""A source that fills one array again and again, while its batches wait in a queue for the model.
+"""Sources that overwrite one array while its batches wait in a queue for the model.
 
-TensorFlow takes an aligned array over without a copy, so the model is fed what
-the array holds by then. Each input is its sample's number: the predictions tell.
+TensorFlow uses an aligned array without copying it, so the model is fed what the
+array holds by then. Each input is its sample's number, so the predictions show it.
 """
 
 import keras
@@ -17,12 +17,13 @@ from evalguard.capture.contract import CaptureOptions, Untagged
 from evalguard.capture.probes.tf_data import TfDataProbe
 from evalguard.capture.recording.batches import capture_batch
 from evalguard.capture.recording.recorder import Recorder
+from evalguard.capture.recording.to_trace import to_trace
 from evalguard.core.trace import ALTERED
 from tests.buffers import aligned
 
 BATCH, N = 8, 48
 WIDTH = 16
-# Of large batches some places of each row are looked at.
+# Large enough to be digested at sampled positions.
 WIDE = MIN_LARGE_SIZE // BATCH
 
 
@@ -66,7 +67,7 @@ def test_rows_that_changed_while_they_waited_are_a_failure(engine, width):
     assert [finding.reason for finding in report.findings] == ["altered"]
     assert report.diagnosis[0].cause == "the source overwrites its array while the model still waits for it"
     assert report.diagnosis[0].certain
-    # Nothing that could be added would prove it: what cures it is the remedy.
+    # No additional evidence would prove these rows: the remedy is to change the source.
     assert not report.advice
     assert "copy()" in report.diagnosis[0].remedy
 
@@ -106,20 +107,20 @@ REFERENCE = np.repeat(np.arange(N, dtype="float32")[:, None], WIDTH, axis=1)
 
 
 @pytest.mark.parametrize("ahead", [0, 1, 3])
-def test_rows_of_a_dataset_that_lie_in_one_array_pass_only_where_they_are_right(engine, ahead):
+def test_a_dataset_with_one_buffer_passes_only_where_its_rows_are_right(engine, ahead):
     dataset = in_one_array().prefetch(ahead) if ahead else in_one_array()
     with evalguard.guard(labels=np.arange(N), reference=REFERENCE, mlflow=False, on_failure="record") as g:
         rows = echo(engine).predict(dataset, steps=N // BATCH, verbose=0)[:, 0]
     if g.report.verdict == "PASS":
         assert (rows == np.arange(N)).all()
-    else:  # if the array was filled just after the model had read it, the rows are right, and nobody knows
+    else:  # if the array was overwritten just after the model had read it, the rows are right, but this is not known
         assert g.report.verdict == "FAIL"
         assert g.report.diagnosis[0].cause == "the source overwrites its array while the model still waits for it"
         assert "copy()" in g.report.diagnosis[0].remedy
 
 
 @pytest.mark.parametrize("when", [0, 2, 5])
-def test_a_dataset_whose_array_is_filled_while_the_model_computes_proves_nothing_by_content(when):
+def test_a_dataset_whose_array_is_overwritten_while_the_model_computes_proves_nothing_by_content(when):
     buffer = aligned((BATCH, WIDTH))
 
     def batches():
@@ -135,14 +136,14 @@ def test_a_dataset_whose_array_is_filled_while_the_model_computes_proves_nothing
             buffer += 1
         recorder.after_step()
     recorder.end()
-    trace = recorder.trace(method="predict", source=probe.state(N // BATCH), index_source="stated", n_rows=N)
+    trace = to_trace(recorder, method="predict", source=probe.state(N // BATCH), index_source="stated", n_rows=N)
     assert trace.fingerprints is None
-    # tf.data may ask for the next batch early, and then fills the array under another one, too.
+    # tf.data may request the next batch early and so overwrite another batch, too.
     assert set(range(when * BATCH, (when + 1) * BATCH)) <= set(trace.rows_tagged(ALTERED).tolist())
 
 
 @pytest.mark.parametrize("arrays", [1, 2, 3])
-def test_arrays_that_are_filled_in_turn_are_told_from_new_ones(arrays):
+def test_reused_arrays_are_distinguished_from_new_ones(arrays):
     buffers = [aligned((BATCH, WIDTH)) for _ in range(arrays)]
 
     def batches(copied):
@@ -153,29 +154,29 @@ def test_arrays_that_are_filled_in_turn_are_told_from_new_ones(arrays):
     spec = tf.TensorSpec((BATCH, WIDTH), tf.float32)
     for copied in (False, True):
         dataset = tf.data.Dataset.from_generator(batches, args=(copied,), output_signature=spec)
-        lent = BufferReuseDetector(lambda data: (data, None))
+        detector = BufferReuseDetector(lambda data: (data, None))
         for data in dataset:
-            lent.identify(data)
-        assert lent.mutable is lent.overwritten is not copied
+            detector.identify(data)
+        assert detector.mutable is detector.overwritten is not copied
 
 
-def test_a_cache_hands_out_the_same_memory_with_the_same_rows():
-    lent = BufferReuseDetector(lambda data: (data, None))
+def test_a_cache_reuses_memory_with_the_same_rows():
+    detector = BufferReuseDetector(lambda data: (data, None))
     for data in tf.data.Dataset.from_tensors(np.ones((BATCH, WIDTH), "float32")).repeat(6):
-        lent.identify(data)
-        assert lent.intact() == [True]
-    assert lent.mutable
-    assert not lent.overwritten
+        detector.identify(data)
+        assert detector.intact() == [True]
+    assert detector.mutable
+    assert not detector.overwritten
 
 
 class Long(keras.utils.PyDataset):
-    """So many items that they are looked at some time after the model was fed.
+    """So many items that they are hashed some time after the model was fed.
 
     Args:
-        buffers: Arrays that are filled in turn; 0: a new one for each item.
-        opaque: Their memory is not NumPy's, and each item an array of its own over it.
-        beyond: Bytes that their addresses are beyond one that TensorFlow takes over.
-        spoilt: Item whose array is written into when the next one is asked for.
+        buffers: How many arrays are reused in turn; 0: a new one for each item.
+        opaque: NumPy does not own the memory, and each item is a separate array over it.
+        beyond: How many bytes the addresses lie after one that TensorFlow uses in place.
+        spoilt: Item whose array is changed when the next one is requested.
     """
 
     def __init__(self, buffers=0, spoilt=None, order=None, opaque=False, beyond=0):
@@ -212,7 +213,7 @@ def predicted(source, **options):
     [{}, {"reference": np.repeat(LONG.astype("float32")[:, None], WIDTH, axis=1)}],
     ids=["targets", "content"],
 )
-def test_items_that_are_looked_at_later_are_judged_the_same(options):
+def test_items_that_are_hashed_later_get_the_same_verdict(options):
     rows, report = predicted(Long(), **options)
     assert (rows == LONG).all()
     assert report.verdict == "PASS"
@@ -225,7 +226,7 @@ def test_items_that_are_looked_at_later_are_judged_the_same(options):
     assert (rows != LONG).sum() == 2 * BATCH
 
 
-def test_items_in_memory_that_is_not_numpys_are_looked_at_before_it_comes_again():
+def test_items_in_memory_that_numpy_does_not_own_are_hashed_before_it_is_reused():
     rows, report = predicted(Long(buffers=12, opaque=True))
     assert (report.verdict == "PASS") == (rows == LONG).all()
 
@@ -240,7 +241,7 @@ def test_a_long_dataset_whose_arrays_change_passes_only_where_the_rows_are_right
 
 @pytest.mark.parametrize("opaque", [False, True])
 @pytest.mark.parametrize("buffers", [0, 1, 2, 70])
-def test_arrays_that_tensorflow_copies_may_be_filled_anew(buffers, opaque):
+def test_arrays_that_tensorflow_copies_may_be_overwritten(buffers, opaque):
     rows, report = predicted(Long(buffers=buffers, opaque=opaque, beyond=16))
     assert (rows == LONG).all()
     assert report.verdict == "PASS"

@@ -13,7 +13,7 @@ PROGRAM = Path(__file__).parent / "replicas.py"
 
 
 @pytest.fixture(scope="module", params=["one-keras", "mirrored-keras", "one-tf_keras", "mirrored-tf_keras"])
-def told(request):
+def lines_of(request):
     command = [sys.executable, "-W", "ignore", str(PROGRAM), *request.param.split("-")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -22,22 +22,22 @@ def told(request):
     return request.param, lines
 
 
-def test_predict_is_proven_where_right_and_fails_where_wrong(told):
-    lines = [line for line in told[1] if line["method"] == "predict"]
+def test_predict_is_proven_where_right_and_fails_where_wrong(lines_of):
+    lines = [line for line in lines_of[1] if line["method"] == "predict"]
     for line in lines:
         right = line["fault"] == "none"
         assert (line["verdict"], line["proof"]) == ("PASS" if right else "FAIL", "identity"), line
     assert all(line["same"] and not line["patched"] for line in lines)
 
 
-def test_evaluate_passes_where_its_figure_is_that_of_all_samples_once(told):
-    """Keras 3 builds a model under a strategy from a batch that it takes from the stream: a generator loses it."""
-    name, lines = told
+def test_evaluate_passes_where_its_metric_counts_each_sample_once(lines_of):
+    """Keras 3 builds a model under a strategy from a batch that it pulls from the stream: a generator loses it."""
+    name, lines = lines_of
     lines = [line for line in lines if line["method"] == "evaluate"]
     for line in lines:
         assert not line["patched"]
         if OLD_KERAS and name == "mirrored-keras":
-            continue  # the two parts of a batch count alike there, however many rows each has: the figure is off anyhow
+            continue  # both parts of a batch have equal weight there, whatever their size: the metric is wrong
         assert line["verdict"] == ("PASS" if line["whole"] else "FAIL"), line
         if line["kind"] == "tf.data" or name.endswith("-tf_keras"):
             assert line["same"], line

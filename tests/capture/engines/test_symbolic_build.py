@@ -13,7 +13,7 @@ PROGRAM = Path(__file__).parent / "builds.py"
 @pytest.fixture(scope="module", params=["one-keras", "mirrored-keras", "mirrored-tf_keras"])
 def told(request):
     command = [sys.executable, "-W", "ignore", str(PROGRAM), *request.param.split("-")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(lines) == 2 * 6

@@ -1,4 +1,4 @@
-"""Inputs that are no rows, one for each sample: said in words, never proven; None among them is no input."""
+"""Inputs that are not rows, one for each sample: reported, never proven. None among them is not an input."""
 
 from typing import Any
 
@@ -45,8 +45,8 @@ def batches(order):
 @pytest.mark.skipif(KERAS < (3, 12), reason="Keras 3.9 takes no None from a generator, 3.12 does")
 @pytest.mark.parametrize("method", ["predict", "evaluate"])
 @pytest.mark.parametrize("right", [True, False])
-def test_an_input_that_is_none_is_no_input(method, right):
-    """The first: rows are counted by it."""
+def test_none_among_the_inputs_is_not_an_input(method, right):
+    """None comes first, where rows would be counted."""
     model, order = with_an_optional_input(), np.arange(N) if right else np.r_[np.arange(N - 1), 0]
 
     def call():

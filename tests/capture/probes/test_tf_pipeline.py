@@ -65,7 +65,7 @@ def branches(base):
         ),
     ],
 )
-def test_a_pipeline_tells_what_it_is_made_of(dataset, facts):
+def test_the_transformations_of_a_pipeline_are_reported(dataset, facts):
     assert pipeline_facts(dataset()) == facts
 
 
@@ -78,14 +78,14 @@ def test_a_pipeline_tells_what_it_is_made_of(dataset, facts):
         (lambda: rows().shuffle(N, reshuffle_each_iteration=False), True),
     ],
 )
-def test_what_is_said_of_the_next_pass_is_what_two_passes_show(dataset, same):
+def test_the_reported_order_of_the_next_pass_is_that_of_two_real_passes(dataset, same):
     stream = dataset()
     first, second = (np.asarray(list(stream.as_numpy_iterator())) for _ in range(2))
     assert np.array_equal(first, second) == same
     assert pipeline_facts(stream)["reshuffled_each_pass"] is not same
 
 
-def test_a_pipeline_without_end_and_one_that_cannot_be_asked_are_no_trouble():
+def test_an_endless_pipeline_and_one_without_inputs_raise_nothing():
     class Odd:
         def _inputs(self):
             return [self]
@@ -100,8 +100,8 @@ def test_a_pipeline_without_end_and_one_that_cannot_be_asked_are_no_trouble():
     assert MAX_NODES > 100
 
 
-def filled_anew():
-    """One array, at an address that TensorFlow takes over as it is, with other rows each time."""
+def one_buffer():
+    """One array, at an address that TensorFlow uses in place, overwritten for each row."""
     raw = np.zeros(16 * 4 + 64, np.uint8)
     start = -raw.ctypes.data % 64
     array = raw[start : start + 64].view("float32")
@@ -112,11 +112,11 @@ def filled_anew():
 
 
 def from_python():
-    return tf.data.Dataset.from_generator(filled_anew, output_signature=tf.TensorSpec((16,), tf.float32))
+    return tf.data.Dataset.from_generator(one_buffer, output_signature=tf.TensorSpec((16,), tf.float32))
 
 
-def test_what_python_made_may_change_later():
-    """The fault is real: else there would be nothing to beware of."""
+def test_rows_from_python_may_change_later():
+    """The fault is real: without it the detection would be useless."""
     assert not allocates_batches(from_python())
     assert {float(row[0]) for row in list(from_python())} == {9.0}
 
@@ -131,7 +131,7 @@ def test_what_python_made_may_change_later():
         pytest.param(lambda: from_python().batch(2).with_options(tf.data.Options()), id="options"),
     ],
 )
-def test_what_batch_made_is_nobody_elses(dataset):
+def test_no_other_code_writes_to_tensors_that_batch_allocated(dataset):
     assert allocates_batches(dataset())
     assert 9.0 not in {float(batch[0, 0]) for batch in list(dataset())}
 
@@ -140,7 +140,7 @@ def test_what_batch_made_is_nobody_elses(dataset):
     "dataset",
     [
         pytest.param(rows, id="no batches"),
-        pytest.param(lambda: rows().batch(8).map(lambda batch: batch), id="a function behind batch"),
+        pytest.param(lambda: rows().batch(8).map(lambda batch: batch), id="a function after batch"),
         pytest.param(lambda: rows().padded_batch(8), id="padded"),
         pytest.param(lambda: rows().map(tf.range).ragged_batch(8), id="ragged"),
         pytest.param(lambda: rows().map(tf.strings.as_string).batch(8), id="text"),
@@ -148,5 +148,5 @@ def test_what_batch_made_is_nobody_elses(dataset):
         pytest.param(lambda: tf.data.Dataset.zip((rows().batch(8), rows().batch(8))), id="joined"),
     ],
 )
-def test_what_is_not_known_to_be_nobody_elses_is_not_claimed(dataset):
+def test_other_transformations_are_not_trusted_to_allocate(dataset):
     assert not allocates_batches(dataset())

@@ -1,4 +1,4 @@
-"""Small batches are noted together, in the order in which they were fed, as they were when the model was done."""
+"""Small batches are recorded together, in the order and with the content in which they were fed."""
 
 import itertools
 
@@ -32,7 +32,7 @@ def run(recorder, batches):
 
 
 @given(st.lists(st.sampled_from([SMALL, LARGE, SMALL + 1]), min_size=1, max_size=12))
-def test_batches_of_all_sizes_are_noted_in_the_order_they_were_fed(widths):
+def test_batches_of_all_sizes_are_recorded_in_the_order_they_were_fed(widths):
     fed = [batch(number, width) for number, width in enumerate(widths)]
     recorder = run(Recorder(CaptureOptions("always")), fed)
     found = recorder.fingerprints.parts[:]
@@ -40,8 +40,8 @@ def test_batches_of_all_sizes_are_noted_in_the_order_they_were_fed(widths):
     assert len(recorder.tags) == len(fed)
 
 
-class Sealed:
-    """What a probe knows of a source whose batches are sealed."""
+class Digested:
+    """The stream of a probe that digests its batches."""
 
     def __init__(self):
         self.digests = BatchDigests()
@@ -66,14 +66,14 @@ class Sealed:
         return self.digests.intact()
 
 
-@pytest.mark.parametrize("filled_anew_after", [0, 1, 3])
-def test_the_order_stays_where_a_source_begins_to_fill_its_array_anew(filled_anew_after):
+@pytest.mark.parametrize("reused_after", [0, 1, 3])
+def test_the_order_is_kept_where_a_source_begins_to_reuse_its_array(reused_after):
     buffer = aligned((ROWS, SMALL))
     fed = [(np.full((ROWS, SMALL), number, np.float32),) for number in range(6)]
-    stream = Sealed()
+    stream = Digested()
     recorder = Recorder(CaptureOptions("always"), stream)
     for number, data in enumerate(fed):
-        if number >= filled_anew_after:
+        if number >= reused_after:
             buffer[:] = number
             stream.digests.put((buffer,), number)
         else:
@@ -90,8 +90,8 @@ def test_the_order_stays_where_a_source_begins_to_fill_its_array_anew(filled_ane
 
 
 @pytest.mark.parametrize("width", [SMALL, LARGE])
-def test_the_order_stays_where_a_source_begins_to_hand_out_memory_that_is_taken_over(width):
-    stream = Sealed()
+def test_the_order_is_kept_where_a_source_begins_to_emit_memory_that_is_used_in_place(width):
+    stream = Digested()
     recorder = Recorder(CaptureOptions("always"), stream)
     fed = [
         aligned_copy(np.full((ROWS, width), number, np.float32), 0 if number in {3, 5} else 16) for number in range(8)
@@ -100,7 +100,7 @@ def test_the_order_stays_where_a_source_begins_to_hand_out_memory_that_is_taken_
         stream.digests.put((data,), number)
         capture_batch(recorder, (data,))
         recorder.after_step()
-        # Not before the first that is taken over: all others are copies.
+        # Only before the first one used in place: TensorFlow copies all others.
         assert bool(recorder.pending) is (number in {1, 2})
     recorder.end()
     assert not recorder.problem
@@ -112,8 +112,8 @@ def test_the_order_stays_where_a_source_begins_to_hand_out_memory_that_is_taken_
 
 
 @pytest.mark.parametrize("widths", [[LARGE] * 5, [SMALL, LARGE, LARGE, SMALL, LARGE], [LARGE, SMALL, SMALL]])
-def test_of_large_batches_whose_rows_nobody_asks_for_the_tags_wait(widths):
-    stream = Sealed()
+def test_tags_of_large_batches_wait_where_their_rows_are_not_needed(widths):
+    stream = Digested()
     recorder = Recorder(CaptureOptions(), stream)
     fed = [batch(number % 2, width) for number, width in enumerate(widths)]
     for number, data in enumerate(fed):
@@ -129,7 +129,7 @@ def test_of_large_batches_whose_rows_nobody_asks_for_the_tags_wait(widths):
     assert not len(recorder.fingerprints.parts)
 
 
-def test_rows_are_noted_as_they_were_when_they_were_fed():
+def test_rows_are_recorded_as_they_were_when_they_were_fed():
     x = np.zeros((ROWS, SMALL), np.float32)
     recorder = Recorder(CaptureOptions("always"))
     capture_batch(recorder, (x,))
@@ -140,7 +140,7 @@ def test_rows_are_noted_as_they_were_when_they_were_fed():
 
 
 class Owned(Untagged):
-    """What a probe knows of a dataset whose batches are nobody else's."""
+    """The stream of a dataset that allocates its batches itself."""
 
     safe_batches = UNLIMITED
 
@@ -151,7 +151,7 @@ class Owned(Untagged):
 
 @pytest.mark.parametrize("width", [SMALL, LARGE])
 @pytest.mark.parametrize("count", [1, 2, 30, MAX_BATCHES + 40])
-def test_batches_that_nobody_else_can_change_are_looked_at_later(count, width):
+def test_batches_that_no_other_code_can_change_are_recorded_later(count, width):
     fed = [batch(number % 7, width) for number in range(count)]
     recorder = Recorder(CaptureOptions("always"), Owned())
     for data in fed:
@@ -167,13 +167,13 @@ def test_batches_that_nobody_else_can_change_are_looked_at_later(count, width):
     assert found.tolist() == np.concatenate([row_fingerprints(data[0])[0] for data in fed]).tolist()
 
 
-def test_small_and_large_batches_that_were_kept_are_noted_in_the_order_they_were_fed():
+def test_pending_small_and_large_batches_are_recorded_in_the_order_they_were_fed():
     fed = [batch(number, width) for number, width in enumerate([SMALL, SMALL, LARGE, SMALL, LARGE, LARGE, SMALL])]
     found = run(Recorder(CaptureOptions("always"), Owned()), fed).fingerprints.parts[:]
     assert found.tolist() == np.concatenate([row_fingerprints(data[0])[0] for data in fed]).tolist()
 
 
-def test_not_much_is_kept():
+def test_the_bytes_of_pending_batches_are_limited():
     rows = MAX_PENDING_BYTES // 4 // ROWS // 3 + 1
     recorder = Recorder(CaptureOptions("always"), Owned())
     for number in range(6):
@@ -185,7 +185,7 @@ def test_not_much_is_kept():
     "capture_options",
     [CaptureOptions("always", key=lambda data: data[0][:, 0]), CaptureOptions(fingerprint=lambda x: x)],
 )
-def test_where_a_function_of_the_user_is_asked_nothing_is_kept(capture_options):
+def test_no_batch_is_pending_where_a_function_of_the_user_is_called(capture_options):
     recorder = Recorder(capture_options, Owned())
     for number in range(3):
         capture_batch(recorder, batch(number))
@@ -193,17 +193,17 @@ def test_where_a_function_of_the_user_is_asked_nothing_is_kept(capture_options):
     assert not recorder.problem
 
 
-def test_what_cannot_be_noted_later_is_a_problem_and_no_error():
+def test_a_batch_that_cannot_be_recorded_later_is_a_problem_and_no_error():
     recorder = Recorder(CaptureOptions("always"), Owned())
     capture_batch(recorder, batch(0))
     capture_batch(recorder, (object(),))
     recorder.end()
-    assert "while a batch was noted" in recorder.problem
+    assert "while a batch was recorded" in recorder.problem
 
 
 @pytest.mark.parametrize("bare", [True, False])
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int8", "uint16", "int64", "uint64", "bool"])
-def test_what_is_held_comes_out_as_it_went_in(dtype, bare):
+def test_buffered_batches_are_returned_as_they_were_added(dtype, bare):
     small_batches = SmallBatchBuffer()
     rng = np.random.default_rng(0)
     fed = [rng.integers(0, 2, size=(rows, 3, 2)).astype(dtype) for rows in (4, 4, 1, 0, 2)]
@@ -215,7 +215,7 @@ def test_what_is_held_comes_out_as_it_went_in(dtype, bare):
     parts = group.parts()
     whole = np.concatenate(fed)
     assert [(part.dtype, part.tolist()) for part in parts] == [
-        (whole.dtype, wanted.tolist()) for wanted in ([whole] if bare else [whole, whole[:, 0]])
+        (whole.dtype, expected.tolist()) for expected in ([whole] if bare else [whole, whole[:, 0]])
     ]
     assert not small_batches.groups
 
@@ -229,7 +229,7 @@ def test_another_form_begins_another_group():
 
 
 @pytest.mark.parametrize(
-    "nest",
+    "structure",
     [
         pytest.param((tf.constant(["a"]),), id="text"),
         pytest.param((np.array(["a"]),), id="text of numpy"),
@@ -246,5 +246,17 @@ def test_another_form_begins_another_group():
         pytest.param((), id="nothing"),
     ],
 )
-def test_what_is_large_or_no_flat_tuple_of_numbers_is_not_held(nest):
-    assert not SmallBatchBuffer().add(nest, None, True)
+def test_large_batches_and_other_structures_than_a_flat_tuple_of_numbers_are_not_buffered(structure):
+    assert not SmallBatchBuffer().add(structure, None, True)
+
+
+def test_a_batch_that_is_read_and_not_fed_is_what_the_model_would_get_and_is_not_counted():
+    recorder = Recorder(CaptureOptions(key="id", drop_key=True))
+    x, y = np.zeros((2, 1)), np.ones(2)
+    read = recorder.without_tag(({"id": np.arange(2), "x": x}, y))
+    assert list(read[0]) == ["x"]
+    assert read[0]["x"] is x
+    assert read[1] is y
+    recorder.end()
+    assert not len(recorder.tags)
+    assert not recorder.keys

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalguard.capture.recording.tag_log import TagLog
+from evalguard.capture.recording.tag_log import CallTags
 from evalguard.core.columns.storage import MemoryBudget
 from evalguard.core.judge import judge
 from evalguard.core.label_table import LabelTable
@@ -18,7 +18,7 @@ from evalguard.core.trace import ALTERED, ROW_BITS, UNKNOWN, SourceState, Trace
 @st.composite
 def calls(draw):
     """Batches as an engine notes them: number or rows, samples or none; and what they are row by row."""
-    log = TagLog(MemoryBudget(draw(st.sampled_from([1, 100, 1 << 30]))))
+    log = CallTags(MemoryBudget(draw(st.sampled_from([1, 100, 1 << 30]))))
     tags: list[int] = []
     index: list[int] = []
     sizes: list[int] = []
@@ -67,7 +67,7 @@ def test_a_folded_call_is_judged_as_the_plain_one(call, n_labels, ordered, requi
 
 
 def test_a_batch_that_changed_is_marked_in_all_its_rows_and_says_nothing():
-    log = TagLog()
+    log = CallTags()
     for pull in range(3):
         rows = np.arange(2) + (pull << ROW_BITS)
         log.add(np.stack([rows, np.arange(2) + 2 * pull], axis=1), 2)
@@ -77,14 +77,14 @@ def test_a_batch_that_changed_is_marked_in_all_its_rows_and_says_nothing():
 
 
 def test_tags_that_cannot_be_believed_are_not_known():
-    log = TagLog()
+    log = CallTags()
     log.add(0, 3)
     assert log.tags(trusted=False).tolist() == [UNKNOWN] * 3
 
 
 @pytest.mark.parametrize("told", ["batches", "rows", "samples"])
 def test_many_batches_in_order_take_a_few_bytes(told):
-    log = TagLog()
+    log = CallTags()
     for pull in range(100_000):
         rows = np.arange(pull * 32, pull * 32 + 32)
         numbered = np.stack([(pull << ROW_BITS) + np.arange(32), rows], axis=1) if told == "samples" else rows

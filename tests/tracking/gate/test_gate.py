@@ -131,7 +131,7 @@ def test_a_pass_with_the_proof_asked_for_or_a_stronger_one_opens(store, proof, r
     assert require != "labels" or ask(store, run=run)
 
 
-def test_what_is_repaired_needs_the_proof_as_well(store):
+def test_repaired_predictions_need_the_proof_as_well(store):
     run = store.run()
     write(store.sink(run), replace(repaired(), proof=Proof.LABELS))
     assert ask(store, run=run, accept=("REPAIRED",))
@@ -151,7 +151,7 @@ def test_the_proof_is_that_of_the_record_not_of_a_tag_edited_later(anywhere):
 
 
 @pytest.mark.parametrize("edited", ["", "IDENTITY", "certain"])
-def test_a_proof_that_is_no_word_of_ours_is_the_weakest(store, edited):
+def test_an_unknown_proof_is_the_weakest(store, edited):
     run = store.run()
     write(store.sink(run), report())
     store.client.set_tag(run, "evalguard.digits.proof", edited)
@@ -175,8 +175,8 @@ def test_an_unguarded_run_is_refused(anywhere):
     assert result.verdict == "UNGUARDED"
 
 
-def test_a_validation_inside_fit_alone_is_no_evaluation(store):
-    """Epochs validated on the same samples: nothing is said of any labels."""
+def test_a_validation_inside_fit_alone_does_not_open_the_gate(store):
+    """Epochs validated on the same samples: the report is not about any labels."""
     run = store.run()
     validated = replace(report(), method="fit", labels={**report().labels, "name": "validation of epoch 1"})
     write(store.sink(run), validated, "validation")
@@ -305,7 +305,7 @@ def test_report_record_and_digest_exchanged_for_those_of_a_pass_do_not_agree_wit
     for name, value in store.tags(good).items():
         if name.startswith("evalguard."):
             store.client.set_tag(bad, name, value)
-    assert f"its record is that of digits in run {good}" in " ".join(ask(store, run=bad).reasons)
+    assert f"its record belongs to digits in run {good}" in " ".join(ask(store, run=bad).reasons)
 
 
 def test_a_record_whose_report_says_otherwise_is_refused(store, tmp_path):
@@ -324,7 +324,7 @@ def test_a_record_whose_report_says_otherwise_is_refused(store, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"{}", b"\xff"])
-def test_a_record_that_is_none_is_refused_not_an_error(store, tmp_path, content):
+def test_a_file_that_is_not_a_record_is_refused_without_an_error(store, tmp_path, content):
     run = store.run()
     write(store.sink(run), report())
     put_file(store, run, tmp_path, "record.json", content)
@@ -333,7 +333,7 @@ def test_a_record_that_is_none_is_refused_not_an_error(store, tmp_path, content)
     assert "not a record that this version of evalguard can read" in " ".join(ask(store, run=run).reasons)
 
 
-def test_a_verdict_whose_files_did_not_arrive_is_refused_and_told_how_to_send_them(store):
+def test_a_verdict_whose_files_did_not_arrive_is_refused_with_the_command_that_sends_them(store):
     run = store.run()
     store.sink(run).write(report(), {})
     assert "`evalguard replay`" in ask(store, run=run).reasons[0]
@@ -404,7 +404,7 @@ def test_a_verdict_for_another_version_is_refused(anywhere):
     assert result.verdict == "UNGUARDED"
 
 
-def test_versions_whose_numbers_begin_alike_are_told_apart(store):
+def test_versions_whose_numbers_begin_with_the_same_digit_are_distinguished(store):
     names = [version(store, "many")[0] for _ in range(10)]
     write(store.sink(store.run(), names[9]), report())
     assert names[9].startswith(names[0])
@@ -432,7 +432,7 @@ def test_a_run_that_logged_two_models_must_say_which_one_it_judged(store):
     assert ask(store, model=first)
     second, second_id = version(store, "second-of-two", run)
     for name in (first, second):
-        assert "does not say which one it is of" in " ".join(ask(store, model=name).reasons)
+        assert "names none of them" in " ".join(ask(store, model=name).reasons)
     named = store.run()
     write(store.sink(named, second_id), report())
     third, _ = version(store, "of-a-named-run", named)
@@ -528,12 +528,12 @@ def test_nested_runs_answer_for_their_parent_and_a_guarded_parent_for_them(store
     tuned = store.run()
     write(store.sink(tuned), report())
     trial = store.run(**{"mlflow.parentRunId": tuned})
-    assert ask(store, run=tuned), "trials below a guarded run need no guard of their own"
+    assert ask(store, run=tuned), "trials below a guarded run need no separate guard"
     write(store.sink(trial), report(FAILED))
     assert not ask(store, run=tuned)
 
 
-def test_runs_that_are_each_others_parents_are_no_endless_loop(store, experiment):
+def test_runs_that_are_each_others_parents_end_the_search(store, experiment):
     first = store.run()
     second = store.run(**{"mlflow.parentRunId": first})
     store.client.set_tag(first, "mlflow.parentRunId", second)
@@ -548,8 +548,8 @@ def test_runs_that_are_each_others_parents_are_no_endless_loop(store, experiment
     [
         ({}, "expected one of model, run, experiment and attestation; found none"),
         ({"run": "a", "model": "models:/a/1"}, "found model and run"),
-        ({"run": "a", "since": "1d"}, "since goes with experiment"),
-        ({"run": "a", "tag_version": True}, "tag_version goes with model"),
+        ({"run": "a", "since": "1d"}, "`since` with `experiment` only"),
+        ({"run": "a", "tag_version": True}, "`tag_version` with `model` only"),
         ({"run": "a", "accept": ("UNPROVEN",)}, "expected PASS or REPAIRED; found 'UNPROVEN'"),
         ({"run": "a", "require": "label"}, "require: expected one of identity, labels, .*'labels'"),
         ({"run": "a", "max_age": "soon"}, "max_age: expected a number and one of s, m, h, d, w"),
@@ -566,14 +566,14 @@ def test_a_question_that_cannot_be_asked_says_what_is_expected(store, question, 
         ask(store, **question)
 
 
-def test_no_store_is_no_answer_and_none_is_made(tmp_path):
+def test_a_missing_store_is_an_error_and_is_not_created(tmp_path):
     with pytest.raises(SinkError, match="expected an MLflow store at"):
         gate(run="a", tracking_uri=f"sqlite:///{tmp_path}/gone.db")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("kind", ["refused", "hanging"])
-def test_a_server_that_does_not_answer_is_told_within_the_deadline(kind):
+def test_a_server_that_does_not_answer_is_reported_within_the_deadline(kind):
     with hanging() as hung:
         uri = hung if kind == "hanging" else f"http://127.0.0.1:{free_port()}"
         start = time.monotonic()
@@ -596,7 +596,7 @@ def test_a_broken_artifact_store_closes_the_gate_within_the_deadline(mlflow_serv
     assert "no record" in result.reasons[0]
 
 
-def test_the_result_is_told_as_json(store):
+def test_the_result_is_available_as_json(store):
     run = store.run()
     write(store.sink(run), report(FAILED))
     told = json.loads(ask(store, run=run).to_json())

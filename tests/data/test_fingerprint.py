@@ -1,0 +1,187 @@
+"""Row fingerprints: equal rows have equal ones, and any other dtype, shape, byte or structure has others."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+import tensorflow as tf
+import xxhash
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evalguard.data.fingerprint import SMALL_ROW, chosen_fingerprints, row_fingerprints
+from evalguard.data.row_layout import LeafSpec
+
+X = np.random.default_rng(0).normal(size=(6, 4)).astype("float32")
+RAGGED = [[1.0, 2.0], [], [3.0], [1.0, 2.0]]
+TEXT = np.array(["ab", "c", "ab", "µ"])
+
+
+def prints(x, **options):
+    return row_fingerprints(x, **options)[0].tolist()
+
+
+def test_fingerprints_are_the_same_on_every_machine():
+    """The algorithm is part of the manifest's format: a change needs another ``ALGORITHM``."""
+    rows, specs = row_fingerprints(np.arange(6, dtype="float32").reshape(2, 3))
+    assert [str(spec) for spec in specs] == ["float32(3)"]
+    assert rows.tolist() == [2716090098129166516, 13642003683373760641]
+
+
+def test_a_fingerprint_is_the_hash_of_the_bytes_and_of_the_layout():
+    layout = xxhash.xxh3_64_intdigest(b"float32|(4,)|()")
+    assert prints(X) == [xxhash.xxh3_64_intdigest(row.tobytes()) ^ layout for row in X]
+
+
+def test_negative_zero_and_nan_payloads_are_distinguished():
+    x = np.array([[0.0], [-0.0], [np.nan]], dtype="float32")
+    other = x.copy()
+    other.view(np.uint32)[2, 0] ^= 1
+    first, second = row_fingerprints(x)[0], row_fingerprints(other)[0]
+    assert len(set(first.tolist())) == 3
+    assert first[2] != second[2]
+    assert np.array_equal(first, row_fingerprints(x.copy())[0])
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        pytest.param(tf.constant(X), id="tensor"),
+        pytest.param(X.astype("float64"), id="float64"),
+        pytest.param(tf.constant(X.astype("float64")), id="float64-tensor"),
+        pytest.param(X[..., None], id="a-dimension-of-one"),
+        pytest.param(np.asfortranarray(X), id="fortran-order"),
+        pytest.param(pd.DataFrame(X), id="data-frame"),
+        pytest.param(X.tolist(), id="lists"),
+        pytest.param([X], id="list-of-one-input"),
+        pytest.param({"a": X}, id="dict"),
+        pytest.param(scipy.sparse.csr_matrix(X), id="scipy-sparse"),
+        pytest.param(tf.sparse.from_dense(X), id="sparse-tensor"),
+    ],
+)
+def test_rows_are_equal_in_every_form_that_keras_feeds_alike(x):
+    assert prints(x) == prints(X)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        pytest.param(X.astype("float16"), id="float16"),
+        pytest.param(X.view("int32"), id="the-same-bytes-as-integers"),
+        pytest.param(X.reshape(6, 2, 2), id="another-shape"),
+        pytest.param((X, X), id="two-inputs"),
+        pytest.param(X[:, ::-1], id="reversed"),
+    ],
+)
+def test_rows_of_another_dtype_shape_or_number_of_inputs_differ(x):
+    assert set(prints(x)).isdisjoint(prints(X))
+
+
+@pytest.mark.parametrize("width", [SMALL_ROW // 4 - 1, SMALL_ROW // 4, SMALL_ROW // 4 + 1])
+def test_the_last_number_of_a_row_counts_at_any_length(width):
+    x = np.zeros((3, width), "float32")
+    x[1, -1] = 1
+    first, changed, last = prints(x)
+    assert first == last != changed
+
+
+def test_several_inputs_are_hashed_together_in_sorted_order_of_their_names():
+    a, b = X, np.arange(6)
+    both = prints({"b": b, "a": a})
+    assert both == prints({"a": a, "b": b}) == prints((a, b))
+    assert both != prints((b, a))
+    changed = b.copy()
+    changed[3] = 9
+    assert [row for row in range(6) if prints((a, changed))[row] != both[row]] == [3]
+
+
+@given(st.lists(st.lists(st.integers(-3, 3), max_size=3), min_size=1, max_size=5))
+def test_ragged_rows_are_equal_exactly_where_their_values_are(rows):
+    found = prints(tf.ragged.constant(rows, dtype=tf.int32, ragged_rank=1))
+    assert [[a == b for b in rows] for a in rows] == [[a == b for b in found] for a in found]
+
+
+def test_a_ragged_tensor_equals_lists_and_arrays_of_its_rows():
+    ragged = tf.ragged.constant(RAGGED)
+    objects = np.empty(4, dtype=object)
+    objects[:] = [np.asarray(row, "float32") for row in RAGGED]
+    assert prints(ragged) == prints(RAGGED) == prints(objects)
+    assert [str(spec) for spec in row_fingerprints(ragged)[1]] == ["float32(varying)"]
+    assert len(set(prints(ragged))) == 3
+
+
+def test_the_shape_of_ragged_text_and_numbers_is_that_of_one_entry():
+    pairs = tf.ragged.constant([[["a", "b"]], []], ragged_rank=1)
+    assert [str(spec) for spec in row_fingerprints(pairs)[1]] == ["str(varying, 2)"]
+    assert [str(spec) for spec in row_fingerprints(tf.strings.length(pairs))[1]] == ["int32(varying, 2)"]
+
+
+def test_two_ragged_dimensions_are_not_confused():
+    """The same values, cut at other positions."""
+    first, second = prints(tf.ragged.constant([[[1, 2], [3]], [[1], [2, 3]]]))
+    assert first != second
+
+
+def test_text_is_equal_as_bytes_and_as_str_and_is_not_joined():
+    assert prints(TEXT) == prints(tf.constant(TEXT)) == prints(TEXT.astype(object))
+    assert prints(np.array([["ab", "c"]])) != prints(np.array([["a", "bc"]]))
+    assert len(set(prints(tf.ragged.constant([["ab", "c"], ["a", "bc"], ["abc"]])))) == 3
+
+
+@pytest.mark.parametrize(
+    ("x", "padded"),
+    [
+        pytest.param([[1, 2], [3]], [[1, 2, 0, 0], [3, 0, 0, 0]], id="trailing"),
+        pytest.param([[0, 2], [3]], [[0, 2, 0], [3, 0, 0]], id="a-leading-one-stays"),
+    ],
+)
+def test_padding_is_ignored_at_the_end_of_rows(x, padded):
+    rows = prints(np.array(padded), pad_value=0)
+    assert rows == prints(tf.ragged.constant(x, dtype=tf.int64), pad_value=0)
+    assert rows != prints(np.array(padded))
+
+
+def test_a_reference_is_cast_to_what_the_model_was_fed():
+    fed = (X[..., None] * 100).astype("int16")
+    rows, specs = row_fingerprints(fed)
+    reference = fed[..., 0].astype("float64")
+    assert prints(reference, like=specs) == rows.tolist() != prints(reference)
+    # 0.5 would be cut off: such a row is another one.
+    assert prints(reference + 0.5, like=specs) != rows.tolist()
+    assert prints(fed, like=(LeafSpec("float32", (4,)),)) == prints(fed.astype("float32"))
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        pytest.param(X, id="array"),
+        pytest.param({"a": tf.constant(X), "b": np.arange(6)}, id="tree"),
+        pytest.param(tf.ragged.constant([*RAGGED, [5.0], [6.0]]), id="ragged"),
+        pytest.param((X, tf.sparse.from_dense(X)), id="sparse"),
+    ],
+)
+def test_chosen_rows_have_the_fingerprints_that_all_rows_have(x):
+    asked = []
+
+    def choose(rows):
+        asked.append(rows)
+        return np.array([4, 0])
+
+    found, specs = chosen_fingerprints(x, choose)
+    everything, all_specs = row_fingerprints(x)
+    assert found.tolist() == everything[[4, 0]].tolist()
+    assert specs == all_specs
+    assert asked == [6]
+
+
+@pytest.mark.parametrize("x", [np.zeros((0, 3)), np.zeros((4, 0)), np.zeros((0,), "str")])
+def test_empty_inputs_have_a_fingerprint_per_row(x):
+    assert len(prints(x)) == len(x)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"), [((), "at least one input"), (None, "at least one"), (np.float32(1), "scalar")]
+)
+def test_inputs_without_rows_are_refused(x, message):
+    with pytest.raises(ValueError, match=message):
+        row_fingerprints(x)

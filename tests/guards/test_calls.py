@@ -1,0 +1,126 @@
+"""One guarded call: how the probe is chosen and what is recorded."""
+
+import inspect
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+import evalguard
+from evalguard import Verdict
+from evalguard.capture.probes import KERAS3
+from evalguard.capture.probes.base import PassiveProbe
+from evalguard.capture.probes.batches import BatchProbe
+from evalguard.core.own_errors import STRICT
+from evalguard.guards.calls import BATCH_METHODS, make_predict_again, metric_names, probe_of
+from tests.guards.streams import BATCH, N, X, Y, dataset, guard
+
+
+def test_an_unknown_kind_of_source_is_named_with_the_known_ones(model):
+    with (
+        pytest.raises(evalguard.UnsupportedSourceError, match="no probe for zip; supported: arrays") as caught,
+        guard(),
+    ):
+        model.predict(zip([X], [X], strict=True), verbose=0)
+    assert isinstance(caught.value, TypeError)
+
+
+def test_a_model_that_returns_another_number_of_rows_is_unproven():
+    inputs = keras.Input((1,))
+    halved = keras.Model(inputs, keras.layers.Lambda(lambda t: t[::2])(inputs))
+    with guard(on_unproven="record", reference=X) as g:
+        result = halved.predict(dataset(), verbose=0)
+    assert g.report.verdict is Verdict.UNPROVEN
+    assert f"the model returned {len(result)} rows for {N} rows fed" in g.report.not_proven[0]
+
+
+@pytest.mark.filterwarnings("ignore:The structure of `inputs` doesn't match")
+@pytest.mark.parametrize("engine", [keras, tf_keras], ids=["keras", "tf_keras"])
+@pytest.mark.parametrize("takes", ["dict", "named", "other"])
+def test_what_is_left_beside_the_key_is_a_dict_by_name(engine, takes):
+    """As docs/sources.md says; what Keras refuses without a guard it refuses here."""
+    inputs = engine.layers.Input((1,), name="other" if takes == "other" else "x")
+    model = engine.Model({"x": inputs} if takes == "dict" else inputs, engine.layers.Activation("linear")(inputs))
+    ids = np.array([f"id{row}" for row in range(N)])
+    stream = tf.data.Dataset.from_tensor_slices({"id": ids, "x": X}).batch(BATCH)
+    g = guard(labels=evalguard.Labels(values=Y, keys=ids), key="id", drop_key=True)
+    try:
+        model.predict({"x": X}, verbose=0)
+    except ValueError:
+        assert takes == "other"
+        with pytest.raises(ValueError, match="input"), g:
+            model.predict(stream, verbose=0)
+        return
+    with g:
+        predictions = model.predict(stream, verbose=0)
+    assert (g.report.verdict, g.report.proof) == (Verdict.PASS, "identity")
+    assert np.array_equal(predictions, X)
+
+
+def keras_predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
+    """Takes what ``Model.predict`` takes; returns the batch size beside each row."""
+    assert (steps, callbacks) == (None, None), "the caller's own run has these"
+    return np.stack([x, np.full(len(x), batch_size)], axis=1)
+
+
+@pytest.mark.parametrize(
+    ("given", "size"),
+    [
+        ({}, 32),
+        ({"batch_size": 5}, 5),
+        ({"steps": 3}, 34),
+        ({"steps": 3, "batch_size": 5}, 5),
+        ({"batch_size": 5, "callbacks": ["mine"]}, 5),
+    ],
+)
+def test_samples_are_predicted_again_in_batches_of_the_size_that_keras_chose(given, size):
+    x = np.arange(100.0)
+    bound = inspect.signature(keras_predict).bind(None, x, **given)
+    again = make_predict_again(keras_predict, bound, x, SimpleNamespace(kind="arrays"))
+    assert again(np.array([99, 3])).tolist() == [[99, size], [3, size]]
+    assert make_predict_again(keras_predict, bound, x, SimpleNamespace(kind="generator")) is None
+
+
+def of_user():
+    raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("names", "values", "expected"),
+    [
+        pytest.param(["loss", "acc"], of_user, ("loss", "acc"), id="tf_keras"),
+        pytest.param(["loss", "compile_metrics"], lambda: {"loss": 0, "acc": 1}, ("loss", "acc"), id="keras3"),
+        pytest.param(["loss", "compile_metrics"], of_user, ("loss", "compile_metrics"), id="overridden"),
+    ],
+)
+def test_metrics_have_the_names_that_were_compiled(names, values, expected):
+    model = SimpleNamespace(metrics_names=names, get_metrics_result=values)
+    assert metric_names(model, [0.1, 0.2]) == expected
+    assert metric_names(model, {"f1": 0.1}) == ("f1",)
+
+
+@pytest.mark.parametrize("method", BATCH_METHODS)
+def test_one_batch_needs_no_tag(method):
+    probe, problem = probe_of(method, {"x": np.zeros(3)}, KERAS3)
+    assert isinstance(probe, BatchProbe)
+    assert problem == ""
+
+
+def of_probe(error):
+    def probe(_source, _call):
+        raise error
+
+    return ((lambda _source: True, probe),)
+
+
+def test_a_source_that_cannot_be_tagged_is_passed_on_and_the_reason_is_kept(monkeypatch):
+    monkeypatch.delenv(STRICT)
+    monkeypatch.setattr("evalguard.guards.calls.probe_for", lambda _source, table: table[0][1])
+    probe, problem = probe_of("predict", {"x": "mine"}, of_probe(KeyError("rows")))
+    assert (type(probe), probe.source) == (PassiveProbe, "mine")
+    assert problem == "the source could not be tagged: KeyError: 'rows'"
+    with pytest.raises(evalguard.UnsupportedSourceError):
+        probe_of("predict", {"x": "mine"}, of_probe(evalguard.UnsupportedSourceError()))

@@ -1,0 +1,100 @@
+"""Labels and reference of a guard: many forms, read once."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+import evalguard
+from evalguard import Verdict, testing
+from evalguard.guards.inputs import GuardInputs
+from evalguard.guards.options import GuardOptions
+from tests.guards.streams import ALIGNED, X, Y, dataset, faulty, guard
+
+REFERENCES = {
+    "float64": lambda: X.astype("float64"),
+    "integers": lambda: X.astype("int64"),
+    "scalars": lambda: X[:, 0],
+    "tensor": lambda: tf.constant(X),
+    "list": lambda: X.tolist(),
+    "by-index": lambda: lambda index: X[index],
+    "generator-factory": lambda: lambda: testing.as_generator(ALIGNED, lambda ids: (X[ids], Y[ids])),
+    "pydataset": lambda: testing.as_pydataset(ALIGNED, lambda ids: (X[ids],)),
+    "tf.data": lambda: tf.data.Dataset.from_tensor_slices((X, Y)).batch(13),
+    "frame": lambda: pd.DataFrame(X),
+}
+
+
+@pytest.mark.parametrize("kind", REFERENCES)
+def test_a_reference_may_come_in_many_forms(model, kind):
+    with guard(reference=REFERENCES[kind]()) as g:
+        model.predict(dataset(), verbose=0)
+    assert (g.report.verdict, g.report.proof) == (Verdict.PASS, "identity")
+    with guard(reference=REFERENCES[kind](), on_failure="record") as g:
+        model.predict(faulty(), verbose=0)
+    assert g.report.verdict is Verdict.FAIL
+
+
+def test_a_reference_of_another_length_is_refused(model):
+    with pytest.raises(evalguard.LabelsError, match="one row for each of the 50 labels, found 49"):
+        with guard(reference=X[:-1]):
+            model.predict(dataset(), verbose=0)
+
+
+def inputs(**options):
+    return GuardInputs(GuardOptions(**options))
+
+
+def test_labels_of_the_options_are_read_once_and_those_of_an_argument_at_each_call():
+    given = [1, 2]
+    made = inputs(labels=given)
+    assert made.read(given) is made.read(given)
+    assert made.labels.values.tolist() == [1, 2]
+    assert inputs().read([3]).values.tolist() == [3]
+    other = made.read([3, 4])
+    assert other.values.tolist() == [3, 4]
+    assert made.labels.values.tolist() == [1, 2]
+
+
+def test_a_callable_is_called_only_when_the_entry_ends():
+    asked = []
+
+    def late():
+        asked.append(True)
+        return [5]
+
+    made = inputs(labels=late)
+    table = made.read(late)
+    find = made.finder(late, table)
+    assert (table, find(False), asked) == (None, None, [])
+    assert find(True).values.tolist() == [5]
+    assert asked == [True]
+
+
+def test_labels_that_are_set_late_are_found_and_not_those_of_an_argument():
+    made = inputs()
+    find = made.finder(None, None)
+    assert find(False) is None
+    made.set_late([7])
+    assert find(False).values.tolist() == [7]
+    assert made.labels.values.tolist() == [7]
+    argument = inputs(labels_argument="y")
+    argument.set_late([7])
+    assert argument.finder(None, None)(False) is None
+
+
+def test_a_manifest_without_fingerprints_is_no_reference():
+    with pytest.raises(evalguard.LabelsError, match="holds no fingerprints"):
+        inputs(reference=evalguard.Labels(values=np.arange(3))).reference(None)
+
+
+def test_files_are_hashed_once_and_a_label_file_is_among_them(tmp_path):
+    labels, model = tmp_path / "labels.csv", tmp_path / "model.keras"
+    labels.write_text("label\n1\n")
+    model.write_text("weights")
+    made = inputs(attest_files=[model])
+    first = made.file_digests(labels, [model])
+    model.write_text("other weights")
+    assert len(first) == 2
+    assert made.file_digests(labels, [model]) == first
+    assert len(made.file_digests([1], [model])) == 1

@@ -1,0 +1,203 @@
+"""Calls compared with labels and reference: padding, equal inputs, other data, wrong labels."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import evalguard
+from evalguard import Verdict, testing
+from evalguard.core.label_table import LabelTable
+from evalguard.core.trace import UNKNOWN, Trace
+from evalguard.guards import judging
+from tests.guards.streams import ALIGNED, BATCH, N, X, Y, dataset, faulty, guard
+
+
+@pytest.mark.parametrize("extra", [[0, 0], [N - 1, N - 1], [3, 7]], ids=["first", "last", "any"])
+@pytest.mark.parametrize("n", [1, 7, N])
+def test_padding_with_known_samples_is_cut_on_request(model, n, extra):
+    ids = np.concatenate([np.arange(n), np.minimum(extra, n - 1)])
+    with evalguard.guard(labels=Y[:n], reference=X[:n], padding="trim", mlflow=False) as g:
+        predictions = model.predict(dataset([ids]), verbose=0)
+    assert g.report.verdict is Verdict.PASS
+    assert g.report.counts["padding"] == 2
+    assert np.array_equal(predictions, X[:n])
+    with pytest.raises(evalguard.MisalignmentError, match="padding='trim'"):
+        with evalguard.guard(labels=Y[:n], reference=X[:n], mlflow=False):
+            model.predict(dataset([ids]), verbose=0)
+
+
+def test_declared_dummies_are_cut(model):
+    padded = np.concatenate([X + 1, np.zeros((6, 1), "float32")])
+    with guard(reference=X + 1, padding="trim", pad_value=0) as g:
+        predictions = model.predict(tf.data.Dataset.from_tensor_slices(padded).batch(BATCH), verbose=0)
+    assert g.report.verdict is Verdict.PASS
+    assert len(predictions) == N
+
+
+@pytest.mark.parametrize("fault", ["swapped_rows", "foreign_row", "skipped_batch"])
+def test_padding_never_hides_a_fault(model, fault):
+    ids = np.concatenate([*testing.faulty_batches(fault, n=N, batch_size=BATCH), np.zeros(16, int)])
+    with guard(reference=X, padding="trim", on_failure="record") as g:
+        model.predict(dataset([ids]), verbose=0)
+    assert g.report.verdict is Verdict.FAIL
+
+
+def test_padding_with_unknown_rows_fails(model):
+    with guard(reference=X, padding="trim", on_failure="record") as g:
+        model.predict(dataset([np.append(np.arange(N), N + 9)]), verbose=0)
+    assert g.report.verdict is Verdict.FAIL
+    assert g.report.counts["foreign"] == 1
+
+
+def test_a_wrong_label_file_is_distinguished_from_a_wrong_stream(model):
+    shifted = np.roll(Y, 1)
+    with evalguard.guard(labels=shifted, reference=X, on_failure="record", mlflow=False) as g:
+        model.predict(dataset(targets=True), verbose=0)
+    assert g.report.verdict is Verdict.FAIL
+    assert g.report.stages == {"source": "right", "transport": "right", "labels": "wrong"}
+    assert g.report.counts["misaligned"] == 0
+    assert g.report.counts["label_disagreements"] == np.count_nonzero(shifted != Y)
+    rolled = np.roll(np.arange(N), 1)
+    with guard(reference=X, on_failure="record") as g:
+        model.predict(dataset([rolled], targets=True), verbose=0)
+    assert g.report.stages["source"] == "wrong"
+    assert g.report.counts["misaligned"] == N
+
+
+def test_equal_samples_are_interchangeable_and_counted(model):
+    x = X.copy()
+    x[10:20] = 5.0
+    data = tf.data.Dataset.from_tensor_slices(x).batch(BATCH)
+    with guard(reference=x) as g:
+        model.predict(data, verbose=0)
+    assert g.report.verdict is Verdict.PASS
+    assert g.report.counts["equal_samples"] == 10
+
+
+def test_equal_rows_do_not_prove_by_labels_unless_the_data_is_known_to_hold_them(model):
+    x = X.copy()
+    x[1] = x[0]
+    data = tf.data.Dataset.from_tensor_slices((x, Y)).batch(BATCH)
+    with guard(on_unproven="record") as g:
+        model.predict(data, verbose=0)
+    assert g.report.verdict is Verdict.UNPROVEN
+    assert 'duplicate_inputs="allow"' in g.report.advice
+    with guard(duplicate_inputs="allow") as g:
+        model.predict(data, verbose=0)
+    assert (g.report.verdict, g.report.proof) == (Verdict.PASS, "labels")
+
+
+def test_a_reference_of_another_preprocessing_is_unproven_with_the_first_difference(model):
+    with guard(reference=X, on_unproven="record") as g:
+        model.predict(dataset().map(lambda x: x / 255.0 + 0.1), verbose=0)
+    assert g.report.verdict is Verdict.UNPROVEN
+    text = " ".join(g.report.not_proven)
+    assert "row 0: 1 of 1 values differ" in text
+    assert "the preprocessing differs" in text
+
+
+def test_a_reference_that_changes_at_each_reading_is_called_random(model):
+    rng = np.random.default_rng(0)
+    with guard(reference=lambda index: X[index] + rng.normal(size=1), on_unproven="record") as g:
+        model.predict(dataset(), verbose=0)
+    assert g.report.verdict is Verdict.UNPROVEN
+    assert "transformed at random" in " ".join(g.report.not_proven)
+
+
+def test_an_index_on_the_wrong_row_is_found(model):
+    def lying():
+        for ids in ALIGNED:
+            yield evalguard.tagged((X[ids[::-1]],), index=ids)
+
+    with guard(reference=X, on_failure="record") as g:
+        model.predict(lying(), steps=len(ALIGNED), verbose=0)
+    assert g.report.verdict is Verdict.FAIL
+    assert any("the index belongs to another row" in finding.message for finding in g.report.findings)
+    assert [item["identity"] for item in g.report.identities] == ["content", "index"]
+
+
+@pytest.mark.parametrize("fault", ["foreign_row", "skipped_batch", "dropped_tail"])
+def test_what_cannot_be_repaired_without_guessing_is_refused(model, fault):
+    with pytest.raises(evalguard.MisalignmentError, match="not repaired: ") as caught:
+        with guard(reference=X, on_failure="repair"):
+            model.predict(faulty(fault), verbose=0)
+    assert caught.value.report.verdict is Verdict.FAIL
+
+
+def trace(n=4, **known):
+    return Trace(n, np.full(n, UNKNOWN), **known)
+
+
+@pytest.mark.parametrize(
+    ("index", "source", "samples", "known"),
+    [
+        (range(4), "position", [0, 1, 2, 3], True),
+        (range(4), "stated", [0, 1, 2, 3], False),
+        (range(4), "position", [0, 1, 3, 2], False),
+        (range(4), "position", [0, 1, 2], True),
+        (None, "position", [0, 1, 2, 3], False),
+        (range(4), "position", None, False),
+    ],
+)
+def test_a_position_is_a_sample_only_if_nothing_contradicts_it(index, source, samples, known):
+    given = trace(index=None if index is None else np.array(index), index_source=source)
+    judgement = SimpleNamespace(samples_array=None if samples is None else np.array(samples))
+    assert judging.position_is_sample(given, judgement) is known
+
+
+ROWS = np.arange(100, dtype=np.uint64)
+
+
+@pytest.mark.parametrize(
+    ("rows", "known", "other"),
+    [
+        pytest.param(ROWS + 1000, ROWS, True, id="nothing-in-common"),
+        pytest.param(ROWS, ROWS, False, id="same"),
+        pytest.param(ROWS[::-1], ROWS, False, id="same-in-another-order"),
+        pytest.param(ROWS[:0], ROWS, False, id="no-rows"),
+        pytest.param(None, ROWS, False, id="not-hashed"),
+        pytest.param(ROWS, None, False, id="no-reference"),
+    ],
+)
+def test_data_is_other_data_if_almost_none_of_its_rows_are_in_the_reference(rows, known, other):
+    given = trace(100 if rows is None else len(rows), fingerprints=rows)
+    assert judging.is_other_data(given, LabelTable(fingerprints=known, values=np.zeros(100))) is other
+
+
+FILES = np.array(["a.png", "b.png", "c.png"])
+
+
+def image_call(index):
+    source = SimpleNamespace(filenames=FILES.tolist())
+    return SimpleNamespace(source=source, trace=trace(len(index), index=np.array(index)))
+
+
+@pytest.mark.parametrize(
+    ("labels", "keys"),
+    [
+        pytest.param(FILES[::-1], ["c.png", "a.png"], id="another-order"),
+        pytest.param(np.array(["x", "y", "z"]), ["c.png", "a.png"], id="other-files"),
+        pytest.param(FILES, None, id="the-same"),
+        pytest.param(None, None, id="no-keys"),
+    ],
+)
+def test_rows_of_an_image_iterator_are_known_by_file_where_labels_list_other_files(monkeypatch, labels, keys):
+    monkeypatch.setattr(judging, "file_names", lambda source: np.array(source.filenames))
+    table = LabelTable(keys=labels, values=np.zeros(3))
+    found = judging.keyed_by_files(image_call([2, 0]), table)
+    assert (None if found.keys is None else found.keys.tolist()) == keys
+    assert (found.index is None) is (keys is not None)
+
+
+def test_an_index_outside_the_list_of_files_names_no_file(monkeypatch):
+    monkeypatch.setattr(judging, "file_names", lambda source: np.array(source.filenames))
+    found = judging.keyed_by_files(image_call([0, -1]), LabelTable(keys=FILES[::-1], values=np.zeros(3)))
+    assert (found.keys, found.index) == (None, None)
+
+
+@pytest.mark.parametrize("wrong", ["wrong", "right", "unknown"])
+def test_labels_that_the_stream_contradicts_are_wrong(wrong):
+    report = SimpleNamespace(stages={"labels": wrong}, findings=())
+    assert judging.says_labels_are_wrong(report) is (wrong == "wrong")

@@ -1,0 +1,178 @@
+"""One entry into a guard: late labels, sessions, loops, and rows that the caller already has."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import evalguard
+from evalguard import Verdict
+from evalguard.capture.contract import CaptureOptions
+from evalguard.core.policy import Policy
+from evalguard.guards.judging import CallJudge
+from evalguard.guards.outcome import Outcomes
+from evalguard.guards.session import Session
+from tests.guards.streams import N, X, Y, dataset, guard
+
+
+def test_a_guard_in_which_nothing_is_predicted_is_unproven():
+    with guard(on_unproven="record") as g:
+        pass
+    assert g.report.verdict is Verdict.UNPROVEN
+    assert "no guarded call was observed" in g.report.not_proven[0]
+
+
+def test_labels_may_come_late(model):
+    with evalguard.guard(reference=X, mlflow=False) as g:
+        model.predict(dataset(), verbose=0)
+        g.labels = Y
+    assert g.report.verdict is Verdict.PASS
+    found: dict[str, object] = {}
+    with evalguard.guard(labels=lambda: found["y"], reference=X, mlflow=False) as g:
+        model.predict(dataset(), verbose=0)
+        found["y"] = Y
+    assert g.report.verdict is Verdict.PASS
+
+
+def test_a_guard_without_labels_says_so(model):
+    with pytest.raises(evalguard.LabelsError, match="no labels"), evalguard.guard(mlflow=False):
+        model.predict(dataset(), verbose=0)
+
+
+def test_several_calls_answer_the_labels_together(model):
+    with guard(reference=X, scope="session") as g:
+        for start in range(0, N, 20):
+            model.predict(dataset([np.arange(start, min(start + 20, N))]), verbose=0)
+    assert len(g.reports) == 1
+    assert g.report.verdict is Verdict.PASS
+    assert g.report.calls == (20, 20, 10)
+
+
+def test_a_session_in_the_wrong_order_fails(model):
+    with pytest.raises(evalguard.MisalignmentError) as caught, guard(reference=X, scope="session"):
+        model.predict(dataset([np.arange(25, N)]), verbose=0)
+        model.predict(dataset([np.arange(25)]), verbose=0)
+    assert [len(part) for part in caught.value.predictions] == [25, 25]
+
+
+def test_a_short_call_that_others_follow_names_the_option(model):
+    with guard(reference=X, on_failure="record") as g:
+        model.predict(dataset([np.arange(25)]), verbose=0)
+        model.predict(dataset([np.arange(25, N)]), verbose=0)
+    assert "scope='session'" in g.reports[-1].advice or "scope='session'" in " ".join(g.reports[-1].not_proven)
+
+
+def in_two_calls(model, ids):
+    return [model.predict(dataset([part]), verbose=0) for part in (ids[:30], ids[30:])]
+
+
+def in_a_loop(model, ids):
+    return [model.predict_on_batch(X[part]) for part in (ids[:30], ids[30:])]
+
+
+@pytest.mark.parametrize(("run", "scope"), [(in_two_calls, "session"), (in_a_loop, "call")])
+def test_padding_that_the_caller_already_has_is_reported(model, run, scope):
+    with guard(reference=X, padding="trim", scope=scope) as g:
+        run(model, np.concatenate([np.arange(N), [0, 0]]))
+    assert g.report.verdict is Verdict.PASS
+    hazard = "what was returned before this verdict ends with 2 rows of padding: keep its first 50 rows"
+    assert hazard in g.report.hazards
+
+
+def test_padding_that_was_cut_is_not_reported(model):
+    with guard(reference=X, padding="trim") as g:
+        model.predict(dataset([np.concatenate([np.arange(N), [0, 0]])]), verbose=0)
+    assert not g.report.hazards
+
+
+SCRAMBLED = np.random.default_rng(7).permutation(N)
+
+
+def loop_of_predict_on_batch(model, g):
+    return np.concatenate([model.predict_on_batch(X[rows]) for rows in np.split(SCRAMBLED, 2)])
+
+
+def loop_of_calls(model, g):
+    return np.concatenate([model(X[rows]) for rows in np.split(SCRAMBLED, 2)])
+
+
+def one_batch(model, g):
+    return model.predict_on_batch(X[SCRAMBLED])
+
+
+def one_call_of_a_model(model, g):
+    return np.asarray(model(X[SCRAMBLED]))
+
+
+def labels_come_late(model, g):
+    predictions = model.predict(dataset([SCRAMBLED]), verbose=0)
+    g.labels = Y
+    return predictions
+
+
+def one_part(model, g):
+    return model.predict(dataset([SCRAMBLED]), verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("done", "options", "words"),
+    [
+        (loop_of_predict_on_batch, {}, "returned batch by batch"),
+        (loop_of_calls, {}, "returned batch by batch"),
+        (one_batch, {}, "returned batch by batch"),
+        (one_call_of_a_model, {}, "returned batch by batch"),
+        (labels_come_late, {"labels": None}, "returned before the labels were known"),
+        (one_part, {"scope": "session"}, "parts of a session were returned before its end"),
+    ],
+)
+def test_rows_that_the_caller_already_has_are_not_repaired(model, done, options, words):
+    g = guard(reference=X, on_failure="repair", **options)
+    with pytest.raises(evalguard.MisalignmentError, match=f"not repaired: .*{words}.*g.index") as caught, g:
+        predictions = done(model, g)
+    assert caught.value.report.verdict is Verdict.FAIL
+    assert "scope='call'" not in str(caught.value)
+    in_label_order = np.empty_like(predictions)
+    in_label_order[g.index] = predictions
+    assert np.array_equal(in_label_order, X)
+    assert np.array_equal(g.y_true, Y[SCRAMBLED])
+
+
+def session(find_labels=lambda _last: None, **options):
+    policy = Policy(on_unproven="record")
+    judge = CallJudge("mine", policy, None, {}, (), 1 << 20)
+    return Session(policy, CaptureOptions(), judge, Outcomes("mine", policy, []), find_labels, **options)
+
+
+@pytest.mark.parametrize(("args", "kwargs"), [((), {"steps": 3}), ((), {"no_such": 1})], ids=["no-x", "unknown"])
+def test_arguments_that_keras_refuses_are_left_to_keras(args, kwargs):
+    def predict(model, x=None, steps=None):
+        return ("keras", x, steps)
+
+    one = session()
+    if "no_such" in kwargs:
+        with pytest.raises(TypeError, match="no_such"):
+            one.run("model", "predict", predict, args, kwargs)
+    else:
+        assert one.run("model", "predict", predict, args, kwargs) == ("keras", None, 3)
+    assert one.calls == []
+
+
+def test_fit_runs_unobserved_where_rows_have_no_content_to_compare():
+    assert session().run("model", "fit", lambda model, epochs: (model, epochs), (2,), {}) == ("model", 2)
+
+
+def test_labels_that_a_source_holds_are_used_only_where_no_others_are_given():
+    own, given = evalguard.Labels.of([1, 2]), evalguard.Labels.of([3, 4])
+    calls = [SimpleNamespace(source="first"), SimpleNamespace(source="second")]
+    sources = {"labels_of_source": lambda source: own if source == "first" else None, "calls": calls}
+    assert session(**sources)._labels(last=True) is own  # noqa: SLF001 - as `end` asks
+    assert session(**sources)._labels(last=False) is None  # noqa: SLF001
+    assert session(lambda _last: given, **sources)._labels(last=True) is given  # noqa: SLF001
+
+
+def test_batches_of_several_models_and_methods_are_separate_loops():
+    kinds = [("predict_on_batch", 1), ("predict_on_batch", 2), ("test_on_batch", 1), ("predict_on_batch", 1)]
+    one = session()
+    one.batches = [SimpleNamespace(trace=SimpleNamespace(method=method), model=model) for method, model in kinds]
+    groups = one._loops(None, alone=True)  # noqa: SLF001 - as `end` asks
+    assert [len(group) for group in groups] == [2, 1, 1]
