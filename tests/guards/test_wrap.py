@@ -48,9 +48,9 @@ def test_what_is_not_guarded_is_the_model_s_own():
 def test_a_guarded_method_keeps_its_name_and_enters_the_guard_at_each_call():
     guarded = evalguard.wrap(Plain(), labels=Y, mlflow=False, on_unproven="record")
     assert (guarded.predict.__name__, guarded.predict.__doc__) == ("predict", "Predictions.")
-    assert len(guarded.guard.reports) == 0
+    assert "nothing judged yet" in repr(guarded)
     assert [guarded.predict(1), guarded.predict(2)] == [2, 4]
-    assert {str(item.verdict) for item in guarded.guard.reports} == {"UNPROVEN"}
+    assert [report.verdict for report in guarded.guard.reports] == [Verdict.UNPROVEN] * 2
     assert guarded.report is guarded.guard.report
 
 

@@ -117,7 +117,7 @@ def test_a_mapping_gives_the_name_that_the_model_knows(folder, command):
     ("model", "message"),
     [
         ("path: plain.keras, custom_objects: ['mine:Nothing']", "model.custom_objects: expected an importable"),
-        ("path: plain.keras, custom_objects: ['mine:Plain', 'mine:Box.Plain']", "found 'Plain' again; a mapping"),
+        ("path: plain.keras, custom_objects: ['mine:Plain', 'mine:Box.Plain']", "found 'Plain' again; use a mapping"),
         ("path: plain.keras, custom_objects: [mine.Plain]", "model.custom_objects.0: expected module:function"),
         ("path: saved, custom_objects: ['mine:Plain']", "expected a .keras or .h5 file for it, found the folder"),
         ("call: loading:model, custom_objects: ['mine:Plain']", "unknown key"),
