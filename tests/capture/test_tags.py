@@ -70,11 +70,11 @@ def test_the_index_of_a_tagged_batch_comes_before_that_of_the_source():
 def test_a_tagged_batch_is_an_ordinary_tuple_that_survives_pickle(parts):
     batch = evalguard.tagged(parts, index=range(3))
     expected = tuple(parts) if isinstance(parts, (tuple, list)) else (parts,)
-    assert isinstance(batch, tuple)
     assert len(batch) == len(expected)
     sent = pickle.loads(pickle.dumps(batch))  # noqa: S301 - what a worker process sends
     assert type(sent) is type(batch)
     assert sent.sample_index.tolist() == batch.sample_index.tolist() == [0, 1, 2]
+    assert isinstance(batch, tuple)
 
 
 @pytest.mark.parametrize(
