@@ -165,6 +165,14 @@ def test_an_error_in_judging_is_raised_and_recorded():
     assert session.outcomes.events == ["begin", "LookupError"]
 
 
+def test_no_session_is_active_after_the_block_even_where_the_class_stays_patched():
+    ended = Session()
+    with enter(ended):
+        pass
+    assert dispatch(Model(), "predict", lambda _model, x: x, (1,), {}) == 1
+    assert ended.ran == []
+
+
 def test_dispatch_without_a_guard_is_the_original():
     assert dispatch(Model(), "predict", lambda _model, x: x * 2, (3,), {}) == 6
 

@@ -166,7 +166,8 @@ def test_only_an_evaluate_with_keras_own_callback_list_is_a_validation_of_fit(mo
 
 
 @pytest.mark.parametrize(
-    ("second", "verdict"), [((2, 0, 1), Verdict.PASS), ((0, 1, 3), Verdict.FAIL), ((0, 1), Verdict.FAIL)]
+    ("second", "verdict"),
+    [((2, 0, 1), Verdict.PASS), ((0, 1, 3), Verdict.FAIL), ((0, 1), Verdict.FAIL), ((0, 1, 2, 0), Verdict.FAIL)],
 )
 def test_a_fit_is_judged_by_its_first_validation_whatever_the_order(second, verdict):
     # These options of a guard are about predictions: they must not excuse a validation.
