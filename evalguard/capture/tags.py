@@ -48,10 +48,16 @@ def _with_index(base: type) -> type:
 
     # Without this, pickle would drop `sample_index` on the way from a worker process.
     def reduce(self: Any) -> tuple[Any, ...]:
-        return tagged, (tuple(self), self.sample_index)
+        return _unpickled, (tuple(self), self.sample_index)
 
     # By `type()`, so that `_make` and `_fields` are inherited: tf.nest takes the result for a namedtuple.
     return type(base.__name__, (base,), {"__doc__": base.__doc__, "__reduce__": reduce, "sample_index": None})
+
+
+def _unpickled(parts: tuple[Any, ...], index: Any) -> Any:
+    result = _CLASSES[len(parts)](*parts)
+    result.sample_index = index
+    return result
 
 
 _CLASSES = {1: _with_index(TaggedX), 2: _with_index(TaggedXY), 3: _with_index(TaggedXYW)}

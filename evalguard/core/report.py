@@ -205,8 +205,9 @@ def headline(report: Report) -> str:
 
 def _claim(report: Report) -> str:
     """What a PASS claims: everything a metric needs, or what was shown and what was not."""
+    total = report.counts["n_predictions"]
     if report.proof >= Proof.LABELS:
-        return f"all {report.counts['n_predictions']:,} predictions match their labels"
+        return f"all {total:,} predictions match their labels" if total != 1 else "the prediction matches its label"
     every = "all " * (report.proof is Proof.TRANSPORT)
     return f"{every}{_shown(report)}; {NOT_SHOWN.get(report.proof, WHICH_SAMPLE)}"
 

@@ -42,9 +42,16 @@ def test_other_samples_fail_and_are_counted_by_epoch():
     assert report.calls == (7, 7, 7, 7)
 
 
-def test_fewer_rows_fail():
-    (finding,) = judge_validations(validations(ALIGNED, ALIGNED[:5]), Policy()).findings
-    assert finding.message.endswith("Wrong or missing rows: 2 of 5 in epoch 2")
+@pytest.mark.parametrize(
+    ("later", "words"),
+    [
+        pytest.param(ALIGNED[:5], "2 of 5 in epoch 2", id="fewer"),
+        pytest.param([*ALIGNED, 0, 1], "2 of 9 in epoch 2", id="more"),
+    ],
+)
+def test_another_number_of_rows_fails(later, words):
+    (finding,) = judge_validations(validations(ALIGNED, later), Policy()).findings
+    assert finding.message.endswith(f"Wrong or missing rows: {words}")
 
 
 def test_many_epochs_are_cut_to_the_first():

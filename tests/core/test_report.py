@@ -141,6 +141,10 @@ def a_report(verdict, **parts):
             "PASS: all 1,234 predictions match their labels (proof: identity)",
         ),
         (
+            a_report(Verdict.PASS, counts={"n_predictions": 1}),
+            "PASS: the prediction matches its label (proof: identity)",
+        ),
+        (
             a_report(Verdict.PASS, proof=Proof.TRANSPORT, counts={"n_predictions": 1234}),
             "PASS: all 1,234 predictions arrived in the order the source emitted them; "
             "nothing shows which sample each one is (proof: transport)",

@@ -26,7 +26,7 @@ from evalguard.capture.recording.recorder import Recorder
 # The first release whose ``test_function`` runs step by step on an iterator that is not TensorFlow's.
 STEP_BY_STEP = (3, 7)
 # Under a strategy, ``evaluate`` first reads one batch to build the model, its metrics or its loss (keras 3.5 to 3.15,
-# backend/tensorflow/trainer.py:708; 3.4 reads none). There is no public method between the read and its use.
+# backend/tensorflow/trainer.py:724; 3.4 reads none). There is no public method between the read and its use.
 READERS = ("_maybe_symbolic_build",)
 
 

@@ -97,7 +97,7 @@ def _shift(view: View) -> int | None:
     sizes = {1, 2, *range(MAX_SHIFT + 1)} | {view.batch * count for count in (1, 2, 3, 4)}
     shifts = sorted({sign * size for size in sizes for sign in (1, -1)} - {0}, key=lambda shift: (abs(shift), -shift))
     fits = [shift for shift in shifts if abs(shift) <= view.n // 2 and _fits(view, shift)]
-    return fits[0] if fits and not _constant(view) else None
+    return fits[0] if fits else None
 
 
 def _fits(view: View, shift: int) -> bool:
@@ -109,8 +109,3 @@ def _fits(view: View, shift: int) -> bool:
             return False
     comparison = target_comparison.compare_labels(targets, values, samples)
     return comparison.comparable and not comparison.rows.size
-
-
-def _constant(view: View) -> bool:
-    values = view.labels.values
-    return isinstance(values, np.ndarray) and bool((values == values[:1]).all())

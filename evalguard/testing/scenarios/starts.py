@@ -57,7 +57,7 @@ def reads_on(data: ScenarioData) -> Scenario:
 
 
 def one_buffer(data: ScenarioData) -> Scenario:
-    """One array is filled again for each batch."""
+    """One array is overwritten for each batch."""
     buffer = aligned((data.batch_size, *data.x.shape[1:]), data.x.dtype)
 
     def stream() -> Iterator[Any]:

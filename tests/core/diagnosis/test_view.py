@@ -112,6 +112,8 @@ def test_targets_are_compared_with_labels_by_row_and_by_sample_and_padding_is_le
     swapped = view_of([1, 0, 2], n=3)
     assert swapped.against_rows.rows.tolist() == [0, 1]
     assert swapped.against_samples.rows.tolist() == []
+    unordered = replace(swapped, trace=replace(swapped.trace, ordered=False))
+    assert unordered.against_rows.rows.tolist() == []
     padded = view_of([0, 1, 2, 0], n=3, targets=np.asarray([9, *swapped.labels.values[1:3], 9]))
     judged = replace(padded, samples=np.asarray([0, 1, 2]))
     assert judged.against_rows.rows.tolist() == [0]

@@ -1,0 +1,72 @@
+"""The buffer of small batches: groups of one form, returned as they were added."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from evalguard.capture.recording.small_batches import SMALL_BATCH, SmallBatchBuffer
+
+
+@pytest.mark.parametrize("bare", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int8", "uint16", "int64", "uint64", "bool"])
+def test_buffered_batches_are_returned_as_they_were_added(dtype, bare):
+    small_batches = SmallBatchBuffer()
+    rng = np.random.default_rng(0)
+    fed = [rng.integers(0, 2, size=(rows, 3, 2)).astype(dtype) for rows in (4, 4, 1, 0, 2)]
+    for number, x in enumerate(fed):
+        assert small_batches.add(x if bare else (tf.constant(x), x[:, 0]), number, True)
+    (group,) = small_batches.drain()
+    assert (group.flat, group.sizes) == (not bare, [4, 4, 1, 0, 2])
+    assert group.tags == [0, 1, 2, 3, 4]
+    parts = group.parts()
+    whole = np.concatenate(fed)
+    assert [(part.dtype, part.tolist()) for part in parts] == [
+        (whole.dtype, expected.tolist()) for expected in ([whole] if bare else [whole, whole[:, 0]])
+    ]
+    assert not small_batches.groups
+
+
+def test_another_form_begins_another_group():
+    small_batches = SmallBatchBuffer()
+    for x in (np.zeros((2, 3)), np.zeros((2, 4)), np.zeros((2, 4)), np.zeros((2, 4), "int32")):
+        assert small_batches.add((x,), None, True)
+    assert small_batches.add((np.zeros((2, 4), "int32"),), None, False)
+    assert [len(group.sizes) for group in small_batches.drain()] == [1, 2, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "structure",
+    [
+        pytest.param((tf.constant(["a"]),), id="text"),
+        pytest.param((np.array(["a"]),), id="text of numpy"),
+        pytest.param((tf.cast([1.0], tf.bfloat16),), id="a type without a code"),
+        pytest.param((np.zeros(2, ">f4"),), id="foreign byte order"),
+        pytest.param((tf.ragged.constant([[1], [2, 3]]),), id="ragged"),
+        pytest.param((tf.zeros((2, 1)), None), id="no targets"),
+        pytest.param(({"x": tf.zeros((2, 1))},), id="a dict"),
+        pytest.param((tf.zeros((1, SMALL_BATCH)),), id="large"),
+        pytest.param((tf.zeros((1, SMALL_BATCH // 8)), tf.zeros((1, SMALL_BATCH // 4))), id="large together"),
+        pytest.param((tf.constant(1.0),), id="a scalar"),
+        pytest.param((tf.zeros(2), tf.zeros(3)), id="of two lengths"),
+        pytest.param((object(),), id="something else"),
+        pytest.param((), id="nothing"),
+    ],
+)
+def test_large_batches_and_other_structures_than_a_flat_tuple_of_numbers_are_not_buffered(structure):
+    assert not SmallBatchBuffer().add(structure, None, True)
+
+
+def test_a_buffered_batch_is_a_copy():
+    x, small_batches = np.zeros((2, 3), "float32"), SmallBatchBuffer()
+    small_batches.add((x,), 0, True)
+    x[:] = 1
+    assert small_batches.drain()[0].parts()[0].tolist() == [[0, 0, 0], [0, 0, 0]]
+
+
+def test_bytes_and_batches_are_counted_until_the_buffer_is_drained():
+    small_batches = SmallBatchBuffer()
+    small_batches.add(np.zeros((2, 3), "float32"), 0, True)
+    small_batches.add(np.zeros((2, 3), "float32"), 1, False)
+    assert (small_batches.n_bytes, small_batches.n_batches) == (24, 2)
+    assert [group.sizes for group in small_batches.drain()] == [[2], [2]]
+    assert (small_batches.n_bytes, small_batches.n_batches, small_batches.drain()) == (0, 0, [])
