@@ -26,7 +26,7 @@ WORDS: dict[str, str] = {
     r"look(s|ed|ing)? alike|(not|is|are) alike": "equal at the sampled positions; equal",
     r"held against|hold(s|ing)? [^.]{1,30} against": "compared with",
     r"(batch(es)?|rows?) held(?! ?-?out| by a lock| to| back)": "buffered",
-    r"anew|refill(s|ed|ing)?": "again; overwritten; a reused buffer",
+    r"(?<!shuffled )anew|refill(s|ed|ing)?": "again; overwritten; a reused buffer",
     r"seal(s|ed|ing|able)?": "digest, digested",
     r"lent": "reused buffer",
     r"(?<!tf\.)(?<!\.)nests?": "tree, as in tf.nest and optree; nested structure",

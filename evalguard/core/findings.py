@@ -114,7 +114,7 @@ class Cause(_Part):
     """A likely cause of what was found.
 
     Attributes:
-        cause: Short stable name, e.g. ``reshuffled at each pass``.
+        cause: Short stable name, e.g. ``shuffled anew at each pass``.
         certain: The fact that confirms the cause was observed; a matching
             pattern alone is not enough.
         evidence: The numbers that show it, one sentence.

@@ -74,7 +74,7 @@ def shuffles(trace: Trace, source: SourceState) -> str:
         )
     if source.facts.get("reshuffled_each_pass") is True:
         return (
-            "the dataset is reshuffled at each pass, although these rows match these labels; labels collected in "
+            "the dataset is shuffled anew at each pass, although these rows match these labels; labels collected in "
             "another pass will not match. Remove the shuffle if the labels are not part of the stream."
         )
     return ""

@@ -398,7 +398,7 @@ SIGNATURES: dict[Maker, tuple[str, tuple[str, ...]]] = {
     window: ("shuffle buffer, or a parallel map", ("generator", "tf.data")),
     shuffled: ("`shuffle=True`", ("generator", "pydataset", "arrays")),
     shuffled_batches: ("`shuffle=True`", ("generator", "pydataset")),
-    reshuffled: ("reshuffled at each pass", ("tf.data",)),
+    reshuffled: ("shuffled anew at each pass", ("tf.data",)),
     sorted_as_text: ("labels in another sort order", ("generator", "pydataset", "tf.data", "arrays")),
     listed_by_class: ("labels in another sort order", ("pydataset", "tf.data")),
     stride: ("stride of", ("generator", "tf.data")),

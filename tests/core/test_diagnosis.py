@@ -107,7 +107,7 @@ def unknown(case, **parts: Any):
     [
         pytest.param(signatures.used_generator, "generator", True, id="a used generator"),
         pytest.param(signatures.shuffled, "pydataset", True, id="shuffle=True"),
-        pytest.param(signatures.reshuffled, "tf.data", True, id="reshuffled at each pass"),
+        pytest.param(signatures.reshuffled, "tf.data", True, id="shuffled anew at each pass"),
         pytest.param(signatures.unordered_queue, "generator", True, id="an unordered queue"),
         pytest.param(signatures.leftover, "pydataset", True, id="a leftover queue"),
         pytest.param(signatures.floor_steps, "generator", True, id="steps rounded down"),

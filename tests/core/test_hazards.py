@@ -31,7 +31,7 @@ def pydataset(**facts):
             pydataset(stateful_getitem=True, workers=4),
             "different data on a second call, and 4 workers call it",
         ),
-        (SourceState("tf.data", "_BatchDataset", facts={"reshuffled_each_pass": True}), "reshuffled at each pass"),
+        (SourceState("tf.data", "_BatchDataset", facts={"reshuffled_each_pass": True}), "shuffled anew at each pass"),
     ],
 )
 def test_an_unsafe_source_is_reported(state, words):

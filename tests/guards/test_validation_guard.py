@@ -37,7 +37,7 @@ DRIFTING = {
 CAUSES = {
     "leftover-queue": "leftover queue, `workers > 1` with `validation_steps`",
     "reused-generator": "iterator not at its start",
-    "part-of-a-shuffle": "reshuffled at each pass",
+    "part-of-a-shuffle": "shuffled anew at each pass",
 }
 
 

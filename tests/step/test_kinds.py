@@ -293,7 +293,7 @@ def test_each_kind_of_reference_identifies_the_samples(folder, command, model, r
 def test_labels_of_a_stream_that_shuffles_at_each_pass_fail(folder, command):
     done = command("run", step_file(folder, FLAT, "call: loading:shuffled", "from: stream"))
     assert done.exit_code == 1, done.output
-    assert report_of(folder)["diagnosis"][0]["cause"] == "reshuffled at each pass"
+    assert report_of(folder)["diagnosis"][0]["cause"] == "shuffled anew at each pass"
 
 
 def test_the_attestation_of_a_step_is_about_its_own_files(folder, command):

@@ -12,10 +12,10 @@ from evalguard.core.findings import Cause
 from evalguard.core.plural import plural
 from evalguard.core.trace import ALTERED, Int64
 
-BUFFER = "the source overwrites its array while the model still waits for it"
+BUFFER = "the source fills its array again while the model still waits for it"
 QUEUE = "unordered queue between source and model"
 PARALLEL = "parallel work inside the source: whole batches overtake one another"
-RESHUFFLED = "reshuffled at each pass"
+RESHUFFLED = "shuffled anew at each pass"
 SHUFFLED = "`shuffle=True`"
 WINDOW = "shuffle buffer, or a parallel map that gives up order, inside the source"
 
@@ -138,7 +138,7 @@ def _shuffles(view: View) -> bool:
 
 
 def reshuffled(view: View) -> Cause | None:
-    """The dataset is reshuffled at each pass: labels collected in another pass do not match."""
+    """The dataset is shuffled anew at each pass: labels collected in another pass do not match."""
     seen = view.facts.get("reshuffled_each_pass")
     if not _reordered(view) or seen is False:
         return None

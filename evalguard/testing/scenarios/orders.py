@@ -88,9 +88,9 @@ def shuffle_attribute(data: ScenarioData) -> Scenario:
 
 
 def reshuffled(data: ScenarioData) -> Scenario:
-    """A dataset that is reshuffled at each pass."""
+    """A dataset that is shuffled anew at each pass."""
     made = data.dataset().shuffle(data.n).batch(data.batch_size)
-    return data.predict_scenario(lambda: made, "reshuffled at each pass", certain=True)
+    return data.predict_scenario(lambda: made, "shuffled anew at each pass", certain=True)
 
 
 def sorted_as_text(data: ScenarioData) -> Scenario:

@@ -1,7 +1,7 @@
 """Evaluations with a fault on purpose, one for each cause that a report can name.
 
 They are common mistakes: a generator used twice, ``steps`` rounded down, a
-dataset reshuffled at each pass. Each uses real sources of Keras 3; one uses
+dataset shuffled anew at each pass. Each uses real sources of Keras 3; one uses
 tf_keras, where alone its fault is possible.
 """
 

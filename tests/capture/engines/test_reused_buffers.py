@@ -65,7 +65,7 @@ def test_rows_that_changed_while_they_waited_are_a_failure(engine, width):
         return
     assert report.verdict == "FAIL"
     assert [finding.reason for finding in report.findings] == ["altered"]
-    assert report.diagnosis[0].cause == "the source overwrites its array while the model still waits for it"
+    assert report.diagnosis[0].cause == "the source fills its array again while the model still waits for it"
     assert report.diagnosis[0].certain
     # No additional evidence would prove these rows: the remedy is to change the source.
     assert not report.advice
@@ -115,7 +115,7 @@ def test_a_dataset_with_one_buffer_passes_only_where_its_rows_are_right(engine, 
         assert (rows == np.arange(N)).all()
     else:  # if the array was overwritten just after the model had read it, the rows are right, but this is not known
         assert g.report.verdict == "FAIL"
-        assert g.report.diagnosis[0].cause == "the source overwrites its array while the model still waits for it"
+        assert g.report.diagnosis[0].cause == "the source fills its array again while the model still waits for it"
         assert "copy()" in g.report.diagnosis[0].remedy
 
 

@@ -13,8 +13,8 @@ from tests.core.signatures import Setting, label_values, made, sizes_of, tags_of
 @pytest.mark.parametrize(
     ("facts", "expected"),
     [
-        ({"reshuffled_each_pass": True}, "reshuffled at each pass"),
-        ({}, "reshuffled at each pass"),
+        ({"reshuffled_each_pass": True}, "shuffled anew at each pass"),
+        ({}, "shuffled anew at each pass"),
         ({"reshuffled_each_pass": False}, "`shuffle=True`"),
         ({"reshuffled_each_pass": False, "shuffled_branches": 2}, "labels in the stream belong to other rows"),
     ],

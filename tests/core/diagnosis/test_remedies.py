@@ -100,7 +100,7 @@ def test_a_dataset_whose_items_change_gets_no_other_remedy():
     case = signatures.shuffled(Setting(50, 8, "pydataset", declared=False))
     assert case is not None
     cause = named(of_kind(case, "pydataset", facts={"stateful_getitem": True}))[0]
-    assert cause.cause == "reshuffled at each pass"
+    assert cause.cause == "shuffled anew at each pass"
     assert "returned different data on a second call" in cause.remedy
     assert "on_epoch" not in cause.remedy
 

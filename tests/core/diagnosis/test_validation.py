@@ -16,7 +16,7 @@ def drift(kind, **facts):
     [
         pytest.param("pydataset", {"workers": 4, "steps": 2, "num_batches": 7}, "leftover queue", False, id="queue"),
         pytest.param("generator", {"steps": 2}, "iterator not at its start", True, id="generator"),
-        pytest.param("tf.data", {"reshuffled_each_pass": True}, "reshuffled at each pass", True, id="reshuffled"),
+        pytest.param("tf.data", {"reshuffled_each_pass": True}, "shuffled anew at each pass", True, id="reshuffled"),
         pytest.param("pydataset", {"shuffle": True, "steps": 2}, "`shuffle=True`", True, id="shuffle"),
         pytest.param("pydataset", {"workers": 1, "steps": 2, "num_batches": 7}, "cause unknown", False, id="1-worker"),
         pytest.param("pydataset", {"workers": 4, "steps": 7, "num_batches": 7}, "cause unknown", False, id="all-steps"),
