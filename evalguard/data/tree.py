@@ -19,13 +19,16 @@ class RowsError(ValueError):
 
 def leaves(structure: Any) -> list[Any]:
     """The leaves in Keras' order: sequences in order, mappings by sorted key; None is not a leaf."""
-    if _is_absent(structure):
+    # An array first: nearly every call is for a batch of one, and this runs between two steps of the model.
+    if type(structure) is np.ndarray:
+        return [structure]
+    if structure is None:
         return []
-    if isinstance(structure, Mapping):
-        return [leaf for name in sorted(structure) for leaf in leaves(structure[name])]
     if isinstance(structure, (list, tuple)) and _is_sequence_of_inputs(structure):
         return [leaf for part in structure for leaf in leaves(part)]
-    return [structure]
+    if isinstance(structure, Mapping):
+        return [leaf for name in sorted(structure) for leaf in leaves(structure[name])]
+    return [] if _is_absent(structure) else [structure]
 
 
 def _is_absent(leaf: Any) -> bool:
@@ -83,18 +86,16 @@ def map_leaves(function: Callable[[Any], Any], structure: Any) -> Any:
 
 def n_rows(structure: Any) -> int | None:
     """Rows of the first leaf; None if there is no leaf or it has no first dimension."""
-    for leaf in leaves(structure):
-        shape = getattr(leaf, "shape", None)
-        if shape is not None:
-            try:
-                return int(shape[0])
-            except (IndexError, TypeError, ValueError):
-                return None
-        try:
-            return len(leaf)
-        except TypeError:
-            return None
-    return None
+    found = leaves(structure)
+    return _first_dimension(found[0]) if found else None
+
+
+def _first_dimension(leaf: Any) -> int | None:
+    shape = getattr(leaf, "shape", None)
+    try:
+        return len(leaf) if shape is None else int(shape[0])
+    except (IndexError, TypeError, ValueError):
+        return None
 
 
 def same_rows(structure: Any) -> int:
@@ -104,6 +105,8 @@ def same_rows(structure: Any) -> int:
         RowsError: There is no leaf, a leaf is a scalar, or the numbers differ.
     """
     sizes = [_rows(leaf) for leaf in leaves(structure)]
+    if len(sizes) == 1:
+        return sizes[0]
     if not sizes:
         msg = (
             "x: expected at least one array, found none (None is no array), so no row can be counted. "
@@ -121,7 +124,7 @@ def same_rows(structure: Any) -> int:
 
 
 def _rows(leaf: Any) -> int:
-    rows = n_rows(leaf)
+    rows = _first_dimension(leaf)
     if rows is not None:
         return rows
     if hasattr(leaf, "nrows"):  # tf.RaggedTensor
