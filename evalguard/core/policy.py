@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from evalguard.core.sampling import ALL, Sampling, sampling_of
@@ -167,7 +168,13 @@ def check_choice(option: str, value: Any, allowed: tuple[str, ...]) -> None:
     raise ConfigError(msg)
 
 
-def nearest(word: object, allowed: Sequence[str]) -> str:
-    """`` Did you mean '…'?``; empty if no allowed word is near."""
-    near = difflib.get_close_matches(str(word), allowed, n=1, cutoff=0.5)
-    return f" Did you mean {near[0]!r}?" if near else ""
+def nearest(word: object, allowed: Sequence[str], renamed: Mapping[str, str] = MappingProxyType({})) -> str:
+    """`` Did you mean '…'?``; empty if no allowed word is near.
+
+    Args:
+        word: What was given.
+        allowed: What is allowed.
+        renamed: Old names → the allowed ones: a word near an old name means the new one.
+    """
+    near = difflib.get_close_matches(str(word), [*allowed, *renamed], n=1, cutoff=0.5)
+    return f" Did you mean {renamed.get(near[0], near[0])!r}?" if near else ""

@@ -228,7 +228,7 @@ class GuardOptions:
         given = current_names(given)
         for name in given:
             if name not in names:
-                msg = f"unknown option {name!r}.{nearest(name, names)} Options: {', '.join(names)}."
+                msg = f"unknown option {name!r}.{nearest(name, names, RENAMED)} Options: {', '.join(names)}."
                 raise ArgumentError(msg)
         return cls(**given)
 

@@ -78,7 +78,7 @@ def test_capture_options_are_a_view_of_options():
 @pytest.mark.parametrize(
     ("given", "near"),
     [
-        ("label_from", "'labels_from'|'label_column'|'labels_argument'"),
+        ("label_from", "'labels_argument'"),
         ("refrence", "'reference'"),
         ("on_fail", "'on_failure'"),
     ],
