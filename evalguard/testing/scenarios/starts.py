@@ -67,7 +67,7 @@ def one_buffer(data: ScenarioData) -> Scenario:
             yield part, data.y[ids]
 
     given = {"reference": None}
-    cause = "the source overwrites its array"
+    cause = "the source fills its array again"
     return Scenario(lambda model: model.predict(stream(), steps=data.steps, verbose=0), cause, True, data.y, given)
 
 
