@@ -155,7 +155,10 @@ def probe_of(method: str, arguments: Mapping[str, Any], table: ProbeTable) -> tu
 
 
 def make_predict_again(original: Callable[..., Any], bound: inspect.BoundArguments, source: Any, probe: Probe) -> Any:
-    """Predict some rows of a random-access source as the call did: whole batches, the same size."""
+    """Predict some rows of a random-access source as the call did: whole batches, the same size.
+
+    The function returns None where the source does not hold all of these rows.
+    """
     if probe.kind != "arrays":
         return None
     # The batch size as Keras chooses it: another size may round differently. See `batch_size` in
@@ -169,6 +172,9 @@ def make_predict_again(original: Callable[..., Any], bound: inspect.BoundArgumen
     fixed = {name: value for name, value in bound.arguments.items() if name in {"self", "verbose"}}
 
     def predict(rows: Any) -> Any:
+        # The array may be shorter than the labels: it has no row for some of the samples that are missing.
+        if total is None or rows.max() >= total:
+            return None
         return predictions.predict_rows(lambda x: original(**fixed, x=x, batch_size=size), source, rows, size)
 
     return predict

@@ -100,6 +100,8 @@ def repaired(
     ordered = take(result, rows)
     if missing.size and predict_again is not None:
         added = predict_again(missing)
+        if added is None:
+            return f"{missing.size} samples were never predicted, and the array that was passed does not hold them all"
         _put(ordered, missing, added)
     steps = {
         "moved": plan.moved,

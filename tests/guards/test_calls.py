@@ -84,6 +84,13 @@ def test_samples_are_predicted_again_in_batches_of_the_size_that_keras_chose(giv
     assert make_predict_again(keras_predict, bound, x, SimpleNamespace(kind="generator")) is None
 
 
+def test_samples_that_the_array_does_not_hold_are_not_predicted_again():
+    bound = inspect.signature(keras_predict).bind(None, np.arange(8.0))
+    again = make_predict_again(keras_predict, bound, np.arange(8.0), SimpleNamespace(kind="arrays"))
+    assert again(np.array([7])).tolist() == [[7, 32]]
+    assert again(np.array([7, 8])) is None
+
+
 def of_user():
     raise RuntimeError
 

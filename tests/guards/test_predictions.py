@@ -109,3 +109,12 @@ def test_missing_rows_are_predicted_in_the_batches_of_the_whole_run(rows):
     assert found.tolist() == (x[rows] * 2).tolist()
     whole = {start: min(4, 10 - start) for start in range(0, 10, 4)}
     assert sizes == [whole[start] for start in sorted({row // 4 * 4 for row in rows})]
+
+
+def test_samples_that_the_array_does_not_hold_cannot_be_predicted_again(model):
+    with pytest.raises(evalguard.MisalignmentError) as raised:
+        with guard(reference=X, on_failure="repair"):
+            model.predict(X[: N - BATCH], verbose=0)
+    assert raised.value.report.verdict is Verdict.FAIL
+    assert "the array that was passed does not hold them all" in raised.value.report.repair["refused"]
+    assert len(raised.value.predictions) == N - BATCH
