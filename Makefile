@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo seed docs test test-browser test-oldest test-loaders referee check bench bench-budgets bench-quick bench-lightning soak field pipelines lint types clean
+.PHONY: help demo seed docs test test-browser test-oldest test-loaders referee soundness check bench bench-budgets bench-quick bench-lightning soak field pipelines lint types clean
 
 BASE_PYTHON := $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -82,6 +82,10 @@ field: $(STAMP) ## Run every case of CASES=DIR through the guard (SKIP=01,02 omi
 
 referee: $(REFEREE)/.installed ## Keras' own tests that call a model, bare and in a guard, an hour or more; FILES=models/ takes these only
 	@$(REFEREE)/bin/python tests/referee/run_referee.py $(FILES)
+
+soundness: $(STAMP) ## Random evaluation programs against the laws: N=20000 SEED=1; RECORD=file keeps what was judged, COMPARE=file compares
+	@$(PYTHON) -m tests.soundness -n $(or $(N),2000) --seed $(or $(SEED),1) \
+	  $(if $(RECORD),--record "$(RECORD)") $(if $(COMPARE),--compare "$(COMPARE)")
 
 pipelines: $(STAMP) ## Run the examples for DVC, KFP and Airflow, with those tools in separate environments
 	@[ -x .venv-tools/bin/kfp ] || { $(PYTHON) -m venv .venv-tools && .venv-tools/bin/pip install -qq dvc kfp; }

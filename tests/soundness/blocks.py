@@ -1,0 +1,84 @@
+"""Many programs in several processes, each a block of them; the same programs for the same seed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any
+
+# Before a framework is imported; the worker processes import this module first.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+os.environ.setdefault("EVALGUARD_STRICT", "1")
+
+BLOCK = 250
+Line = dict[str, Any]
+
+
+def written(seed: int, n: int) -> list[Line]:
+    """Write and run ``n`` programs; the same for the same seed."""
+    from hypothesis import HealthCheck, Phase, settings
+    from hypothesis import seed as seeded
+    from hypothesis.stateful import run_state_machine_as_test
+
+    from tests.soundness.machine import STEPS, Evaluations
+
+    lines: list[Line] = []
+
+    class Machine(Evaluations):
+        tell = staticmethod(lambda done: lines.append(line_of(done)))
+        raises = False
+
+    run_state_machine_as_test(
+        seeded(seed)(Machine),
+        settings=settings(
+            max_examples=n,
+            stateful_step_count=STEPS,
+            deadline=None,
+            database=None,
+            derandomize=False,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    return lines
+
+
+def again(lines: list[Line]) -> list[Line]:
+    """Run recorded programs."""
+    from tests.soundness import trial
+    from tests.soundness.programs import Program
+
+    return [line_of(trial.run(Program.from_json(json.dumps(line["program"])))) for line in lines]
+
+
+def line_of(done: Any) -> Line:
+    """A program that has run, as data."""
+    from tests.soundness.known import known_as
+    from tests.soundness.scripts import script
+
+    kinds = []
+    for breach in done.breaches:
+        known = known_as(done.program, breach)
+        told = script(done.program, breach.what) if known is None else ""
+        kinds.append({"known": known and known.name, "law": breach.law, "what": breach.what, "script": told})
+    return {"program": json.loads(done.program.to_json()), "observed": done.observed(), "breaches": kinds}
+
+
+def in_blocks(
+    jobs: int, work: Callable[..., list[Line]], blocks: Sequence[tuple[Any, ...]], total: int
+) -> Iterator[Line]:
+    """The lines of all blocks, in their order, with a progress bar on a terminal."""
+    from rich.console import Console
+    from rich.progress import track
+
+    # A fresh process for each block: models and compiled functions of thousands of programs would fill the memory.
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), max_tasks_per_child=4) as pool:
+        done = pool.map(work, *zip(*blocks, strict=True))
+        console = Console(stderr=True)
+        for lines in track(done, f"{total:,} programs", total=len(blocks), console=console):
+            yield from lines

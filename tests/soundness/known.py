@@ -1,0 +1,82 @@
+"""What breaks the laws today, one line a kind. A breach that is none of these is a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.soundness.programs import Program
+from tests.soundness.trial import Breach
+
+
+@dataclass(frozen=True)
+class Known:
+    """A kind of breach.
+
+    Attributes:
+        name: A few words.
+        why: The reason.
+        fits: Whether a breach is of this kind.
+    """
+
+    name: str
+    why: str
+    fits: Callable[[Program, Breach], bool]
+
+
+def _has(program: Program, **fields: object) -> bool:
+    """Whether some call of the program has these values."""
+    return any(all(getattr(call, name) == value for name, value in fields.items()) for call in program.calls)
+
+
+KNOWN: tuple[Known, ...] = (
+    Known(
+        "position counts as identity",
+        "row i of an array is taken for sample i, also where a reference or key was given and recognises nothing",
+        lambda program, breach: breach.law == "a" and breach.used == ("position",),
+    ),
+    Known(
+        "the model moves rows in its compiled function",
+        "that a model is row-wise is assumed, and no report says so",
+        lambda program, breach: breach.law == "a" and program.model == "inner_reverse",
+    ),
+    Known(
+        "predict is overridden and moves rows",
+        "what comes out of the compiled function is not compared with what the caller gets",
+        lambda program, breach: breach.law == "a" and program.model == "reversing",
+    ),
+    Known(
+        "stated indices are overwritten later",
+        "what sample_indices or tagged() hand out is kept without a copy",
+        lambda program, breach: breach.law in "ab" and _has(program, moving=True),
+    ),
+    Known(
+        "labels are collected from arrays that are filled anew",
+        "Labels.collect keeps the targets without a copy",
+        lambda program, breach: breach.law in "ab" and program.labels == "collected" and program.lent,
+    ),
+    Known(
+        "the stream's targets are another quantity than the labels",
+        "another encoding or a placeholder counts as a contradiction, also where identity is proven",
+        lambda program, breach: (
+            breach.law == "b"
+            and "label_disagreement" in breach.what
+            and (_has(program, y="encoded") or _has(program, y="placeholder"))
+        ),
+    ),
+    Known(
+        "predict is overridden and calls itself in chunks",
+        "each chunk is judged as a call of its own",
+        lambda program, breach: program.model == "chunks",
+    ),
+    Known(
+        "tf_keras draws anew",
+        "the guard compiles a step of its own, and tf.random keeps its state in the compiled function",
+        lambda program, breach: breach.law == "c" and "draws other numbers inside" in breach.what,
+    ),
+)
+
+
+def known_as(program: Program, breach: Breach) -> Known | None:
+    """The kind of a breach, or None."""
+    return next((known for known in KNOWN if known.fits(program, breach)), None)

@@ -1,0 +1,168 @@
+"""What each row really is, from how a program is written; nothing in here is evalguard's."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tests.soundness.programs import METRICS, NAMING, Call, Program, targets_of
+from tests.soundness.sources import CUT
+
+FOREIGN = -1
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Calls that one report is about, as they really were.
+
+    Attributes:
+        spans: For each call the samples of the rows that the caller got, in order; for metrics: of the rows scored.
+        metrics: For each call, whether it returned metrics, so that the order within it does not matter.
+        emitted: Sample of each row that the source emitted, in order; None where that was a race.
+        y: Samples whose targets the stream held beside them, or None.
+    """
+
+    spans: tuple[tuple[int, ...], ...]
+    metrics: tuple[bool, ...]
+    emitted: tuple[int, ...] | None
+    y: tuple[int, ...] | None
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """The rows of all calls."""
+        return tuple(sample for span in self.spans for sample in span)
+
+
+def value(program: Program, sample: int) -> tuple[int, int]:
+    """The inputs of a sample, equal for samples that are interchangeable."""
+    if program.images:
+        return (10 + sample, 0)
+    if program.values == "twins":
+        return (10 + sample // 2, sample // 2 * 7 % 5)
+    if program.values == "blank" and sample % 3 == 0:
+        return (0, 0)
+    return (10 + sample, sample * 7 % 5)
+
+
+def target(program: Program, sample: int) -> float:
+    """The label of a sample."""
+    if program.images:
+        return float(sample >= program.n // 2)
+    return float(sample * 5 % 3) if program.targets == "classes" else sample * 1.5 + 100
+
+
+def emitted(program: Program, call: Call) -> tuple[int, ...] | None:
+    """The samples that reach the model, in order, as written; None where threads or TensorFlow decide it."""
+    rows = tuple(sample for part in call.parts for sample in part)
+    if call.source == "images":
+        return tuple(range(program.n)) if call.lie == "none" else None
+    if call.reused or call.moving or call.again or call.source == "tf_shuffled":
+        return None
+    if call.source == "tf_dropping":
+        return rows[: len(rows) // program.batch * program.batch]
+    if call.source == "tf_repeated":
+        wanted = len(call.parts) * program.batch
+        return tuple(rows[at % len(rows)] for at in range(wanted))
+    return rows
+
+
+def moved(program: Program, call: Call, rows: tuple[int, ...]) -> tuple[int, ...]:
+    """The rows as the caller gets them."""
+    if program.model == "reversing" and call.method == "predict":
+        return rows[::-1]
+    if program.model == "inner_reverse" and call.method not in METRICS:
+        size, parts = program.batch, call.parts
+        if call.source in CUT or program.model == "chunks":
+            parts = tuple(rows[at : at + size] for at in range(0, len(rows), size))
+        return tuple(sample for part in parts for sample in part[::-1])
+    return rows
+
+
+def named(program: Program, call: Call, result: Any) -> tuple[int, ...] | None:
+    """The samples that an output names; None where outputs do not say it, or are no rows."""
+    if call.method in METRICS or program.model not in NAMING:
+        return None
+    first = result[0] if program.model == "two_outputs" else result
+    rows = np.floor(np.asarray(first, "float64") / call.scale).astype(int)
+    if program.images:
+        rows[:, 1] = 0
+    samples = {value(program, sample): sample for sample in reversed(range(3 * program.n))}
+    return tuple(samples.get((int(row[0]), int(row[1])), FOREIGN) for row in rows)
+
+
+def unit(program: Program, calls: tuple[Call, ...], results: list[Any]) -> Unit | None:
+    """What really happened in calls that are judged together; None where nobody can tell."""
+    spans: list[tuple[int, ...]] = []
+    out: list[int] | None = []
+    y: list[int] | None = []
+    for call, result in zip(calls, results, strict=True):
+        source = emitted(program, call)
+        seen = named(program, call, result)
+        if seen is None and source is None:
+            return None
+        spans.append(seen if seen is not None else moved(program, call, source or ()))
+        out = None if out is None or source is None else [*out, *source]
+        y = None if y is None or source is None else _with_targets(program, call, y, len(source))
+    return Unit(
+        tuple(spans),
+        tuple(call.method in METRICS for call in calls),
+        None if out is None else tuple(out),
+        None if y is None else tuple(y),
+    )
+
+
+def _with_targets(program: Program, call: Call, before: list[int], rows: int) -> list[int] | None:
+    if program.images or call.y not in {"same", "label_order"}:
+        return None
+    flat = tuple(sample for part in targets_of(program, call) for sample in part)
+    return [*before, *(flat[at % len(flat)] for at in range(rows))]
+
+
+def right(program: Program, found: Unit) -> bool:
+    """Whether row i is of sample i, or of one that equals it; rows that were scored are each there once."""
+    wanted = [value(program, sample) for sample in range(program.n)]
+    scored: Counter[Any] = Counter()
+    at = 0
+    for span, metrics in zip(found.spans, found.metrics, strict=True):
+        got = _values(program, span)
+        if metrics:
+            scored.update(got)
+            scored.subtract(wanted[at : at + len(span)])
+        elif got != wanted[at : at + len(span)]:
+            return False
+        at += len(span)
+    if any(scored.values()) or at != program.n:
+        return False
+    # What `evaluate` scored are the stream's own pairs.
+    return not any(found.metrics) or (
+        found.y is not None
+        and all(target(program, a) == target(program, b) for a, b in zip(found.rows, found.y, strict=True))
+    )
+
+
+def _values(program: Program, rows: tuple[int, ...]) -> list[Any]:
+    return [value(program, sample) if sample != FOREIGN else None for sample in rows]
+
+
+def as_claimed(program: Program, found: Unit, proof: str) -> bool:
+    """Whether what a proof claims is true of these rows."""
+    if proof == "count":
+        return len(found.rows) == program.n
+    unmoved = (
+        all(found.metrics) or found.emitted is None or _values(program, found.rows) == _values(program, found.emitted)
+    )
+    if proof == "transport":
+        return len(found.rows) == program.n and unmoved
+    if proof == "labels" and found.emitted is not None and not any(found.metrics):
+        # The stream's own target is the label of every row, no input came twice, and no row moved after the model.
+        values = _values(program, found.emitted)
+        return (
+            unmoved
+            and found.y is not None
+            and [target(program, sample) for sample in found.y] == [target(program, i) for i in range(program.n)]
+            and (len(set(values)) == len(values) or program.values != "distinct")
+        )
+    return right(program, found)

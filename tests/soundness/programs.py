@@ -1,0 +1,132 @@
+"""Random evaluation programs: what one consists of, and the script that it is.
+
+A program is data that fits on one line of JSON. ``script`` writes it as Python
+that runs alone, and the laws run that same text, so what is printed of a
+failure is what failed. Nothing in here asks evalguard what is right: that
+follows from how the program is written, see ``oracle``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+
+Rows = tuple[int, ...]
+Parts = tuple[Rows, ...]
+
+# Outputs that name their sample: the oracle reads which rows came out. `noisy` adds less than 1 to whole numbers.
+NAMING = frozenset({"echo", "two_outputs", "reversing", "put_back", "chunks", "inner_reverse", "noisy"})
+LOOPS = {"predict_on_batch": "rows", "test_on_batch": "metrics", "call": "rows"}
+METRICS = frozenset({"evaluate", "test_on_batch"})
+KEYS = frozenset({"key", "key_function", "key_padded"})
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of the model, or one loop over single batches.
+
+    Attributes:
+        method: ``predict``, ``evaluate``, ``predict_on_batch``, ``test_on_batch`` or ``call``.
+        source: What is passed as ``x``, see ``SOURCES``.
+        parts: The samples of each batch, as the source emits them; a number from ``n`` on is no labelled sample.
+        lie: How ``parts`` came about; for statistics only.
+        y: What the stream holds beside ``x``: ``none``, ``same`` (the sample's own target), ``encoded`` (another
+            encoding of it), ``placeholder``, ``label_order`` (the labels in order, whatever ``x`` is).
+        scale: Inputs are multiplied by it on their way into the stream.
+        dtype: Of the inputs in the stream.
+        reused: How many arrays the source fills in turn; 0: each batch is new.
+        moving: The array of stated indices is overwritten after it was handed out.
+        again: The source object of the call before is passed again.
+        slow: Milliseconds that each batch of the source takes.
+        thread: The call is made in another thread, and waited for.
+    """
+
+    method: str = "predict"
+    source: str = "generator"
+    parts: Parts = ()
+    lie: str = "none"
+    y: str = "none"
+    scale: int = 1
+    dtype: str = "float32"
+    reused: int = 0
+    moving: bool = False
+    again: bool = False
+    slow: int = 0
+    thread: bool = False
+
+
+@dataclass(frozen=True)
+class Program:
+    """A whole evaluation.
+
+    Attributes:
+        engine: ``keras`` or ``tf_keras``.
+        n: Labelled samples.
+        batch: Rows in a batch.
+        values: ``distinct``; ``twins``: samples 2k and 2k+1 have equal inputs; ``blank``: every third sample is zero.
+        targets: ``classes`` (three) or ``numbers`` (all different).
+        labels: Where the labels come from: ``given``, ``late``, ``file``, ``collected``, ``iterator``.
+        identity: ``none``, ``reference``, ``reference_function``, ``collected``, ``key``, ``key_function``,
+            ``key_padded`` (keys that match nothing), ``index``.
+        lent: What is read once, labels or reference, comes in one array that is filled anew each time.
+        model: See ``MODELS``.
+        on_failure: ``record`` or ``repair``.
+        scope: ``call`` or ``session``.
+        require: Weakest proof that is a PASS.
+        door: ``with``, ``decorator``, ``wrap``, ``nested``.
+        images: The source is an iterator over a folder of images in two classes; nothing but ``predict`` is called.
+        together: The calls of an entry run at the same time (``asyncio.gather``).
+        entries: The calls of each entry into the guard.
+    """
+
+    engine: str = "keras"
+    n: int = 12
+    batch: int = 4
+    values: str = "distinct"
+    targets: str = "classes"
+    labels: str = "given"
+    identity: str = "none"
+    lent: bool = False
+    model: str = "echo"
+    on_failure: str = "record"
+    scope: str = "call"
+    require: str = "labels"
+    door: str = "with"
+    images: bool = False
+    together: bool = False
+    entries: tuple[tuple[Call, ...], ...] = field(default=((),))
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """All calls, in the order made."""
+        return tuple(call for entry in self.entries for call in entry)
+
+    @property
+    def keyed(self) -> bool:
+        """Whether ``x`` is a dict that holds a key beside the inputs."""
+        return self.identity in KEYS and not self.images
+
+    def to_json(self) -> str:
+        """One line."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, line: str) -> Program:
+        """The program of such a line."""
+        found = json.loads(line)
+        entries = tuple(
+            tuple(Call(**{**call, "parts": tuple(map(tuple, call["parts"]))}) for call in entry)
+            for entry in found["entries"]
+        )
+        return cls(**{**found, "entries": entries})
+
+
+def targets_of(program: Program, call: Call) -> Parts:
+    """The samples whose targets the stream holds beside each batch."""
+    if call.y != "label_order":
+        return call.parts
+    at, found = 0, []
+    for rows in call.parts:
+        found.append(tuple((at + place) % program.n for place in range(len(rows))))
+        at += len(rows)
+    return tuple(found)

@@ -1,0 +1,329 @@
+"""One program, run bare, guarded and bare again on the same model, and what the laws say of it."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import io
+import logging
+import random
+import warnings
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+import evalguard
+from evalguard.core.own_errors import OwnError
+from tests.soundness import oracle
+from tests.soundness.programs import LOOPS, Call, Program
+from tests.soundness.scripts import body_text, guard_text, head_text, model_text
+
+SOUND = ("PASS", "REPAIRED")
+# TensorFlow says at length that it cannot read the source of a program that stands in no file.
+logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+
+@dataclass(frozen=True)
+class Breach:
+    """One law that one program breaks.
+
+    Attributes:
+        law: ``a``: a PASS or REPAIRED of rows that are not what the proof claims. ``b``: a FAIL of rows that are right.
+            ``c``: a guard changes what a call returns, raises, warns of, pulls or draws. ``reports``: not one report
+            for each thing to judge.
+        what: In one sentence.
+        verdict: Of the report, if one is concerned.
+        proof: Of the report.
+        used: Identities that the report says it used.
+        unit: What is judged, as it really was.
+    """
+
+    law: str
+    what: str
+    verdict: str = ""
+    proof: str = ""
+    used: tuple[str, ...] = ()
+    unit: oracle.Unit | None = None
+
+
+@dataclass
+class Run:
+    """What an evaluation did."""
+
+    returned: list[Any] = field(default_factory=list)
+    error: BaseException | None = None
+    log: list[Any] = field(default_factory=list)
+    warned: list[str] = field(default_factory=list)
+    drawn: tuple[float, ...] = ()
+
+
+@dataclass
+class Trial:
+    """A program, what it did, and which laws it broke."""
+
+    program: Program
+    reports: list[Any]
+    breaches: list[Breach]
+
+    def observed(self) -> list[dict[str, Any]]:
+        """Verdict, proof, counts and findings of each report, to compare two versions of the product."""
+        return [
+            {
+                "verdict": str(report.verdict),
+                "proof": str(report.proof),
+                "counts": dict(report.counts),
+                "findings": sorted((str(finding.reason), finding.count) for finding in report.findings),
+            }
+            for report in self.reports
+        ]
+
+
+@functools.cache
+def _model(engine: str, text: str) -> Any:
+    """One model for all programs that have the same: it is compiled once, and each finds it as others left it."""
+    space: dict[str, Any] = {}
+    libraries = f"import numpy as np, tensorflow as tf, {engine} as keras\n"
+    exec(compile(f"{libraries}{text}\nmodel = built()", "<model>", "exec"), space)  # noqa: S102 - our own text
+    return space["model"]
+
+
+def run(program: Program) -> Trial:
+    """Run a program three times and hold it against the laws."""
+    space = space_of(program)
+    try:
+        return _run_thrice(program, space)
+    finally:
+        for folder in space.values():
+            if isinstance(folder, TemporaryDirectory):
+                folder.cleanup()
+        if any(call.source == "endless" for call in program.calls):
+            # Its threads end with its iterators, which are in cycles; left alone they outlive the interpreter.
+            gc.collect()
+
+
+def _run_thrice(program: Program, space: dict[str, Any]) -> Trial:
+    evaluation: Callable[..., Any] = space["evaluation"]
+    drawing = program.model == "noisy" and program.engine == "tf_keras"
+    # What `tf.random` draws depends on how often a compiled function ran: such a program gets a model of its own.
+    model = _fresh(space) if drawing else _model(program.engine, model_text(program))
+    exec(compile(guard_text(program), "<guard>", "exec"), space)  # noqa: S102 - our own text
+    before = _run(evaluation, model, None, space)
+    guarded = _run(evaluation, model, space["guard"], space)
+    bare = [before, _run(evaluation, model, None, space)]
+    reports = list(space["sink"].reports)
+    breaches = [*_side_effects(program, bare, guarded), *_judged(program, before, guarded, reports, space)]
+    if drawing and guarded.error is None and not _racy(program):
+        twin = _fresh(space)
+        second = [_run(evaluation, twin, None, space) for _ in range(2)][1]
+        if not _equal(second.returned, guarded.returned):
+            breaches.append(Breach("c", "draws other numbers inside the compiled function"))
+    return Trial(program, reports, breaches)
+
+
+def _fresh(space: dict[str, Any]) -> Any:
+    import tensorflow as tf
+
+    tf.random.set_seed(1)
+    return space["built"]()
+
+
+def space_of(program: Program) -> dict[str, Any]:
+    """What the script of a program defines, but for the guard."""
+    # Functions of a module that TensorFlow can find: it reads their source, or says at length that it cannot.
+    space: dict[str, Any] = {"__name__": "__main__"}
+    code = f"{head_text(program)}\n{model_text(program)}\n{body_text(program)}\n"
+    exec(compile(code, "<program>", "exec"), space)  # noqa: S102 - our own text
+    return space
+
+
+def _run(evaluation: Callable[..., Any], model: Any, guard: Any, space: dict[str, Any]) -> Run:
+    found = Run()
+    space["LOG"].clear()
+    reset_seeds(model)
+    # Image iterators print how many files they found.
+    with warnings.catch_warnings(record=True) as told, redirect_stdout(io.StringIO()):
+        warnings.simplefilter("always")
+        try:
+            found.returned = evaluation(model, guard)
+        except (Exception, OwnError) as error:  # noqa: BLE001 - what the program raises is compared
+            found.error = error
+    found.log = list(space["LOG"])
+    found.warned = [f"{each.category.__name__}: {each.message}" for each in told if _is_of_the_call(each)]
+    found.drawn = _drawn(model)
+    return found
+
+
+def _is_of_the_call(told: warnings.WarningMessage) -> bool:
+    # Ours are announced, and what the garbage collector finds may be of an earlier program.
+    return "evalguard" not in str(told.message) and told.category is not ResourceWarning
+
+
+def reset_seeds(model: Any) -> None:
+    """Put every generator of random numbers where it was before the first run."""
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002 - what user code draws from
+    for layer in model.layers:
+        seeds = getattr(layer, "seeds", None)
+        if seeds is not None:
+            seeds.state.assign([1, 0])
+
+
+def _drawn(model: Any) -> tuple[float, ...]:
+    """The next numbers of every generator that the program could have drawn from."""
+    states = [np.asarray(layer.seeds.state).tolist() for layer in model.layers if hasattr(layer, "seeds")]
+    return (random.random(), float(np.random.random()), *(number for state in states for number in state))  # noqa: NPY002, S311
+
+
+def _side_effects(program: Program, bare: list[Run], guarded: Run) -> list[Breach]:
+    """Law c: what differs from both bare runs, where these agree."""
+    before, after = bare
+    found = []
+    # The first line: what follows is where TensorFlow built its graph.
+    errors = [
+        f"{type(run.error).__name__}: {run.error}".splitlines()[0] if run.error else ""
+        for run in (before, guarded, after)
+    ]
+    # Rows that cannot be repaired raise, which is announced.
+    refused = program.on_failure == "repair" and isinstance(guarded.error, evalguard.MisalignmentError)
+    if errors[0] == errors[2] and errors[1] != errors[0] and not refused:
+        found.append(f"raises {errors[1][:200] or 'nothing'}, bare {errors[0][:200] or 'nothing'}")
+    if refused:
+        return [Breach("c", what) for what in found]
+    if not any(errors) and not _racy(program):
+        pairs = zip(before.returned, guarded.returned, after.returned, strict=True)
+        for number, (first, second, third) in enumerate(pairs):
+            if _equal(first, third) and not _equal(first, second) and program.on_failure != "repair":
+                found.append(f"call {number} returns other values")
+            if type(first) is not type(second):
+                found.append(f"call {number} returns {type(second).__name__}, bare {type(first).__name__}")
+    if not _racy(program):
+        ordered = not any(call.source == "pydataset_threads" for call in program.calls)
+        logs = [run.log if ordered else sorted(run.log) for run in (before, guarded, after)]
+        if logs[0] == logs[2] and logs[1] != logs[0]:
+            found.append(f"pulls {logs[1]}, bare {logs[0]}")
+    if before.warned == after.warned and guarded.warned != before.warned:
+        found.append(f"warns {guarded.warned}, bare {before.warned}")
+    if before.drawn == after.drawn and guarded.drawn != before.drawn:
+        found.append(f"draws {guarded.drawn} next, bare {before.drawn}")
+    return [Breach("c", what) for what in found]
+
+
+def _racy(program: Program) -> bool:
+    """Whether threads decide what is pulled or fed, so that two bare runs may differ."""
+    return program.together or any(call.source == "endless" or call.reused or call.moving for call in program.calls)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Whether results are equal bit by bit."""
+    if isinstance(one, dict):
+        return bool(one.keys() == other.keys()) and all(_equal(one[name], other[name]) for name in one)
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    first, second = np.asarray(one), np.asarray(other)
+    return first.dtype == second.dtype and first.shape == second.shape and first.tobytes() == second.tobytes()
+
+
+def judged_units(program: Program) -> list[tuple[int, ...]]:
+    """The calls that each report is about, by number, in the order of the reports."""
+    units: list[tuple[int, ...]] = []
+    number = 0
+    for entry in program.entries:
+        numbers = range(number, number + len(entry))
+        number += len(entry)
+        seen = [at for at in numbers if _is_seen(program, program.calls[at])]
+        whole = [at for at in seen if program.calls[at].method not in LOOPS]
+        loops: dict[str, list[int]] = {}
+        for at in seen:
+            if program.calls[at].method in LOOPS:
+                loops.setdefault(program.calls[at].method, []).append(at)
+        # A wrapped model enters its guard anew for each call.
+        together = program.scope == "session" and program.door != "wrap"
+        units += [tuple(whole)] if together and whole else [(at,) for at in whole]
+        units += [tuple(group) for group in loops.values()]
+        if not seen and program.door != "wrap":
+            # A report that says that nothing was guarded.
+            units.append(())
+    return units
+
+
+def _is_seen(program: Program, call: Call) -> bool:
+    """Whether a guard has to see this call: those of other threads are seen by a wrapped model only."""
+    if program.door == "wrap":
+        return call.method not in LOOPS
+    return not call.thread
+
+
+def _judged(program: Program, bare: Run, guarded: Run, reports: list[Any], space: dict[str, Any]) -> list[Breach]:
+    """Laws a and b, for each report."""
+    returned = guarded.returned
+    if isinstance(guarded.error, evalguard.MisalignmentError) and bare.error is None and not _racy(program):
+        # Refused: the rows are those of the bare run, and nothing is judged after the error.
+        returned, units = bare.returned, judged_units(program)[: len(reports)]
+    elif guarded.error is not None:
+        return []
+    else:
+        units = judged_units(program)
+    if program.door == "wrap" and any(call.method in LOOPS for call in program.calls):
+        # Each call of a loop is judged by itself there.
+        return []
+    if len(units) != len(reports):
+        return [Breach("reports", f"{len(reports)} reports for {len(units)} things to judge")]
+    return [
+        breach
+        for numbers, report in zip(units, reports, strict=True)
+        for breach in _of_report(program, numbers, returned, report, space)
+    ]
+
+
+def _of_report(
+    program: Program, numbers: tuple[int, ...], returned: list[Any], report: Any, space: Any
+) -> list[Breach]:
+    if not numbers:
+        sound = str(report.verdict) in SOUND
+        return [_breach("a", "sound though no call was guarded", report)] if sound else []
+    calls = tuple(program.calls[at] for at in numbers)
+    unit = oracle.unit(program, calls, [returned[at] for at in numbers])
+    if unit is None:
+        return []
+    verdict, proof = str(report.verdict), str(report.proof)
+    if verdict in SOUND:
+        # What was repaired is claimed of the rows that came back, whatever proof says how they were known.
+        claimed = "identity" if verdict == "REPAIRED" else proof
+        if not oracle.as_claimed(program, unit, claimed):
+            return [_breach("a", f"{verdict} by {proof}: rows {unit.rows}", report, unit)]
+        wrong = _wrong_labels(program, space)
+        if wrong:
+            return [_breach("a", f"{verdict} by {proof}, but the labels are {wrong}", report, unit)]
+    if verdict == "FAIL" and oracle.right(program, unit) and _observable(program, calls):
+        reasons = [f"{finding.reason}: {finding.count}" for finding in report.findings]
+        return [_breach("b", f"FAIL of right rows: {reasons}", report, unit)]
+    return []
+
+
+def _wrong_labels(program: Program, space: dict[str, Any]) -> Any:
+    """Collected labels that are not those of the samples; empty where they are."""
+    if program.labels != "collected":
+        return None
+    values = np.asarray(space["labels"].values, float)
+    wanted = [oracle.target(program, sample) for sample in range(program.n)]
+    return None if values.tolist() == wanted else values.tolist()
+
+
+def _observable(program: Program, calls: tuple[Call, ...]) -> bool:
+    """Whether what the caller asked to be compared can be compared."""
+    if program.identity == "key_padded":
+        return False
+    content = program.identity in {"reference", "reference_function"} or program.labels == "collected"
+    if content and any(call.scale != 1 for call in calls):
+        return False
+    # A stream whose targets contradict the labels contradicts them, whatever its inputs are.
+    return not any(call.y == "label_order" and call.lie != "none" for call in calls)
+
+
+def _breach(law: str, what: str, report: Any, unit: oracle.Unit | None = None) -> Breach:
+    used = tuple(item["identity"] for item in report.identities if item.get("used"))
+    return Breach(law, what, str(report.verdict), str(report.proof), used, unit)
