@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from evalguard.core.columns.chunks import chunks, counts_up
 from evalguard.core.columns.run_length import RunLengthColumn
 from evalguard.core.columns.storage import MemoryBudget, on_disk
-from evalguard.core.sampling import SampledRows
 
 UNKNOWN = -1
 FOREIGN = -2
@@ -127,7 +126,6 @@ class Trace:
         padding: bool, shape ``(n_rows,)``: rows declared to be dummies.
         stopped: The fault for which the guard stopped the call; empty if it
             ran to its end.
-        sampled: Fingerprints of some rows only, sampled by position.
     """
 
     n_rows: int
@@ -147,7 +145,6 @@ class Trace:
     one_to_one: bool = True
     padding: NDArray[np.bool_] | None = None
     stopped: str = ""
-    sampled: SampledRows | None = None
 
     def __post_init__(self) -> None:
         for name in ("tags", "index", "keys", "fingerprints", "padding"):
@@ -184,8 +181,6 @@ class Trace:
         tags = (self.tags.pulls, self.tags.sizes) if isinstance(self.tags, BatchTags) else (self.tags,)
         found = [*tags, self.index, self.batch_sizes, self.keys, self.fingerprints, self.padding]
         found += _arrays(self.targets)
-        if self.sampled is not None:
-            found += [self.sampled.positions, self.sampled.fingerprints]
         return list({id(column): column for column in found if column is not None}.values())
 
     @property

@@ -43,7 +43,6 @@ def join_traces(traces: Sequence[Trace], memory: MemoryBudget | None = None) -> 
         unobserved="; ".join(dict.fromkeys(reasons)),
         one_to_one=all(trace.one_to_one for trace in traces),
         padding=_spilling([trace.padding for trace in traces], memory),
-        sampled=None,
     )
 
 

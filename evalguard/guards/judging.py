@@ -14,10 +14,9 @@ from evalguard.core.columns.storage import MemoryBudget
 from evalguard.core.findings import Reason
 from evalguard.core.judge import Judgement, judge, unproven
 from evalguard.core.label_table import LabelTable
-from evalguard.core.matching import COMPARABLE_SHARE, comparable_in_position, in_position
+from evalguard.core.matching import COMPARABLE_SHARE, comparable_in_position
 from evalguard.core.policy import Policy, Verdict
 from evalguard.core.report import Report
-from evalguard.core.sampling import Sampling
 from evalguard.core.trace import Trace, bytes_of, not_on_disk
 from evalguard.core.trace_join import join_traces
 from evalguard.data.kinds import file_names
@@ -141,9 +140,7 @@ class CallJudge:
         )
         return replace_outcome(outcome, report, fixed.predictions, samples)
 
-    def with_fingerprints(
-        self, labels: LabelTable | None, recorder: Recorder, sampling: Sampling | None = None
-    ) -> LabelTable:
+    def with_fingerprints(self, labels: LabelTable | None, recorder: Recorder) -> LabelTable:
         """Labels with the fingerprints of the reference, cast as this model is fed.
 
         Raises:
@@ -154,9 +151,9 @@ class CallJudge:
             raise LabelsError(msg)
         # Keras casts arrays to `floatx` before it feeds them (keras 3.15, trainers/data_adapters/array_slicing.py), and
         # digests are of the bytes that were fed: each dtype needs its own pass over the reference.
-        key = (recorder.specs, None if labels is None else labels.digest, sampling)
+        key = (recorder.specs, None if labels is None else labels.digest)
         if key not in self.fingerprinted:
-            self.fingerprinted[key] = combined(labels, self.reference, recorder, sampling)
+            self.fingerprinted[key] = combined(labels, self.reference, recorder)
         return self.fingerprinted[key]
 
     def with_reference(
@@ -174,15 +171,7 @@ class CallJudge:
                 msg = f"{self.name}: neither labels nor a reference that rows could be compared with"
                 raise LabelsError(msg)
             return labels, ()
-        sampling = recorder.options.sampling
-        found = self.with_fingerprints(labels, recorder, sampling)
-        if sampling is not None and trace.sampled is not None and found.sampled is not None:
-            _, same = in_position(trace.sampled, found.sampled)
-            if np.count_nonzero(same) > COMPARABLE_SHARE * len(same):
-                return found, ()
-            # Rows in another order, or other data? Only the whole reference decides that.
-            whole = self.with_fingerprints(labels, recorder)
-            found = replace(found, fingerprints=whole.fingerprints)
+        found = self.with_fingerprints(labels, recorder)
         if recorder.first_row is None or not is_other_data(trace, found):
             return found, ()
         return found, (f"content: {explain_mismatch(self.reference, recorder.first_row, recorder.specs)}",)
@@ -231,39 +220,25 @@ def is_other_data(trace: Trace, labels: LabelTable) -> bool:
     """Whether almost none of the rows that were fed match a sample of the reference."""
     rows, known = trace.fingerprints, labels.fingerprints
     # Up to `COMPARABLE_SHARE` may match by chance: constant or empty rows are equal in any two data sets.
-    if trace.sampled is not None and known is not None:
-        return bool(np.isin(trace.sampled.fingerprints, known).mean() <= COMPARABLE_SHARE)
     if rows is None or known is None or not len(rows) or comparable_in_position(rows, known):
         return False
     return bool(np.isin(rows, known).mean() <= COMPARABLE_SHARE)
 
 
-def combined(
-    labels: LabelTable | None, reference: Reference, recorder: Recorder, sampling: Sampling | None = None
-) -> LabelTable:
+def combined(labels: LabelTable | None, reference: Reference, recorder: Recorder) -> LabelTable:
     """Labels with the fingerprints of their reference inputs.
 
     Raises:
         LabelsError: Reference and labels differ in length.
     """
-    # Sampling is decided by position, which needs the number of rows: a reference alone is read as a whole.
-    if labels is not None and sampling is not None:
-        sampled = reference.sampled(sampling, recorder.specs)
-        _refuse_other_length(sampled.n_rows, labels)
-        spec = tuple(str(leaf) for leaf in recorder.specs)
-        return replace(labels, fingerprints=None, sampled=sampled, spec=spec)
     rows, _ = reference.fingerprints(recorder.specs)
     spec = tuple(str(leaf) for leaf in recorder.specs)
     if labels is None:
         return LabelTable(fingerprints=rows, spec=spec, name="reference")
-    _refuse_other_length(len(rows), labels)
-    return replace(labels, fingerprints=rows, spec=spec)
-
-
-def _refuse_other_length(rows: int, labels: LabelTable) -> None:
-    if rows != len(labels):
-        msg = f"reference: expected one row for each of the {len(labels)} labels, found {rows}"
+    if len(rows) != len(labels):
+        msg = f"reference: expected one row for each of the {len(labels)} labels, found {len(rows)}"
         raise LabelsError(msg)
+    return replace(labels, fingerprints=rows, spec=spec)
 
 
 def says_labels_are_wrong(report: Report) -> bool:

@@ -82,7 +82,7 @@ class Recorder:
         self._always_fingerprints = options.content == "always"
         self.memory = MemoryBudget(self.options.memory)
         self.tags = CallTags(self.memory)
-        self.fingerprints = FingerprintColumn(self.options.pad_value, self.memory, self.options.sampling)
+        self.fingerprints = FingerprintColumn(self.options.pad_value, self.memory)
 
     @property
     def specs(self) -> tuple[LeafSpec, ...]:
