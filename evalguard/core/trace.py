@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from evalguard.core.columns.chunks import chunks, counts_up
 from evalguard.core.columns.run_length import RunLengthColumn
-from evalguard.core.columns.storage import MemoryBudget, on_disk
+from evalguard.core.columns.storage import on_disk
 
 UNKNOWN = -1
 FOREIGN = -2
@@ -214,7 +214,7 @@ class Trace:
 def _footprint(column: Any) -> tuple[int, int]:
     """Bytes in memory and on disk."""
     if isinstance(column, RunLengthColumn):
-        return column.n_bytes, column.n_bytes_on_disk
+        return column.n_bytes, 0
     array = np.asarray(column)
     return (0, array.nbytes) if on_disk(array) else (array.nbytes, 0)
 
@@ -249,14 +249,6 @@ def _in_order(tags: Int64) -> bool:
 
 
 def bytes_of(traces: Sequence[Trace]) -> dict[str, int]:
-    """Bytes of the traces: in memory, and on disk if they exceed ``trace_memory``."""
+    """Bytes of the traces: in memory, and in temporary files if a column is that large."""
     spilled = sum(trace.n_bytes_on_disk for trace in traces)
     return {"bytes": sum(trace.n_bytes for trace in traces), **({"spilled_bytes": spilled} if spilled else {})}
-
-
-def not_on_disk(memories: Sequence[MemoryBudget]) -> tuple[str, ...]:
-    """The note if the disk could not take what exceeds ``trace_memory``; empty if it could."""
-    problem = next((memory.problem for memory in memories if memory.problem), "")
-    return (f"rows beyond trace_memory stayed in memory: no temporary file could be written ({problem})",) * bool(
-        problem
-    )

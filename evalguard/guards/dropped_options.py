@@ -8,7 +8,10 @@ from typing import Any
 from evalguard.errors import ConfigError
 
 # Option → what its warning says.
-DROPPED = {"content": "every row is always recognised by its content"}
+DROPPED = {
+    "content": "every row is always recognised by its content",
+    "trace_memory": "it has no effect any more; columns above 256 MB are kept in a temporary file",
+}
 _CONTENT = r"all|sample:0?\.\d*[1-9]\d*"
 
 

@@ -131,18 +131,10 @@ class Guard(Results):
         # hashed all the same, to find repeated inputs.
         always = options.reference is not None or _has_content(table)
         sinks = sinks_of(options)
-        capture = options.capture("always" if always else "targets")
-        judge = CallJudge(
-            name,
-            options.policy,
-            inputs.reference(table),
-            inputs.fingerprinted,
-            options.metric_functions,
-            capture.memory,
-        )
+        judge = CallJudge(name, options.policy, inputs.reference(table), inputs.fingerprinted, options.metric_functions)
         return Session(
             policy=options.policy,
-            capture=capture,
+            capture=options.capture("always" if always else "targets"),
             judge=judge,
             outcomes=Outcomes(
                 name,

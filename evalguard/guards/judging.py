@@ -10,14 +10,13 @@ import numpy as np
 
 from evalguard.capture.recording.recorder import Recorder
 from evalguard.core import repair
-from evalguard.core.columns.storage import MemoryBudget
 from evalguard.core.findings import Reason
 from evalguard.core.judge import Judgement, judge, unproven
 from evalguard.core.label_table import LabelTable
 from evalguard.core.matching import COMPARABLE_SHARE, comparable_in_position
 from evalguard.core.policy import Policy, Verdict
 from evalguard.core.report import Report
-from evalguard.core.trace import Trace, bytes_of, not_on_disk
+from evalguard.core.trace import Trace, bytes_of
 from evalguard.core.trace_join import join_traces
 from evalguard.data.kinds import file_names
 from evalguard.errors import LabelsError
@@ -42,7 +41,6 @@ class CallJudge:
         fingerprinted: Labels with the fingerprints of their reference, by the
             specs of the inputs; kept by the guard.
         metrics: Metrics for which the report shows what a misalignment did.
-        memory: Bytes that a joined trace may keep in memory.
         returned: What is judged from here on has been returned to the caller already.
     """
 
@@ -51,7 +49,6 @@ class CallJudge:
     reference: Reference | None
     fingerprinted: dict[Any, LabelTable]
     metrics: tuple[Metric, ...]
-    memory: int
     returned: bool = False
 
     def judge(self, calls: list[GuardedCall], labels: LabelTable | None, result: Any, start: float) -> Outcome:
@@ -64,8 +61,7 @@ class CallJudge:
                 where there are several.
             start: ``time.perf_counter()`` from which judging counts as the guard's own time.
         """
-        memory = MemoryBudget(self.memory)
-        trace = join_traces([keyed_by_files(call, labels) for call in calls], memory)
+        trace = join_traces([keyed_by_files(call, labels) for call in calls])
         # Calls that are judged together feed one model alike, so the first one's specs hold for all of them.
         labels, not_proven = self.with_reference(labels, calls[0].recorder, trace)
         judgement = judge(
@@ -84,7 +80,7 @@ class CallJudge:
             outcome.predictions = predictions.take(result, np.arange(len(labels)))
         if judgement.report.verdict is Verdict.FAIL and self.policy.on_failure == "repair":
             outcome = self._repaired(outcome, calls)
-        self._add_cost(outcome, calls, start, memory)
+        self._add_cost(outcome, calls, start)
         return outcome
 
     def _add_metrics(self, outcome: Outcome, calls: list[GuardedCall]) -> None:
@@ -100,19 +96,19 @@ class CallJudge:
             unfit = f"metrics unfit for use: {', '.join(names)}"
             outcome.report = replace(outcome.report, not_proven=(unfit, *outcome.report.not_proven))
 
-    def _add_cost(self, outcome: Outcome, calls: list[GuardedCall], start: float, memory: MemoryBudget) -> None:
-        """Add the guard's own time and memory, and a hazard for rows that the disk could not store."""
+    def _add_cost(self, outcome: Outcome, calls: list[GuardedCall], start: float) -> None:
+        """Add the guard's own time and memory, and a hazard for padding that was returned."""
         # The recorder measures its work during the call; `start` is taken when judging begins.
         own = sum(call.recorder.seconds for call in calls) + time.perf_counter() - start
         whole = sum(call.seconds for call in calls)
         traces = [outcome.trace] if outcome.trace is not None else []
         cost = {"seconds": round(own, 6), "share": round(own / whole, 6) if whole else 0.0, **bytes_of(traces)}
-        hazards = not_on_disk([memory, *(call.recorder.memory for call in calls)])
+        hazards = outcome.report.hazards
         judgement, labels = outcome.judgement, outcome.labels
         if judgement is not None and labels is not None and judgement.padding and self.returned:
             left = f"what was returned before this verdict ends with {judgement.padding} rows of padding"
-            hazards = (f"{left}: keep its first {len(labels)} rows", *hazards)
-        outcome.report = replace(outcome.report, cost=cost, hazards=(*outcome.report.hazards, *hazards))
+            hazards = (*hazards, f"{left}: keep its first {len(labels)} rows")
+        outcome.report = replace(outcome.report, cost=cost, hazards=hazards)
 
     def _repaired(self, outcome: Outcome, calls: list[GuardedCall]) -> Outcome:
         """The outcome with rows in label order, or with the reason why that was refused."""

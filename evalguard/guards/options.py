@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Literal, Self, TypedDict
 
 from evalguard.capture.contract import CaptureOptions
-from evalguard.core.columns.storage import size_in_bytes
 from evalguard.core.policy import DuplicateInputs, OnFailure, OnUnproven, Padding, Policy, Require, Scope, nearest
 from evalguard.errors import ArgumentError, ConfigError
 from evalguard.guards.dropped_options import DROPPED, why_dropped
@@ -73,7 +72,6 @@ class WrapKeywords(TypedDict, total=False):
     scope: Scope
     duplicate_inputs: DuplicateInputs
     fail_fast: bool
-    trace_memory: int | str
     metrics: Any
     name: str | None
     mlflow: MlflowOption
@@ -133,10 +131,6 @@ class GuardOptions:
             already proves a fault (a sample out of position or repeated, a row
             too many, a target that is not the label). The report covers the
             rows up to there. Needs labels that are known beforehand.
-        trace_memory: What one call may keep in memory of its rows' tags,
-            samples and fingerprints: bytes, or text such as ``512 MiB`` or
-            ``2 GB``. The rest goes to a temporary file; rows in order take
-            almost nothing.
         model: Guard this model only.
         metrics: Metrics for which the report shows what a misalignment did to
             them: a name of ``keras.metrics`` (``accuracy``, ``auc``, ``mse``)
@@ -155,7 +149,6 @@ class GuardOptions:
     Attributes:
         policy: What judging needs of the options.
         metric_functions: ``metrics``, looked up.
-        trace_bytes: ``trace_memory`` as a number of bytes.
 
     Raises:
         ConfigError: An option has a value that is not allowed, or two of them
@@ -178,7 +171,6 @@ class GuardOptions:
     scope: Scope = "call"
     duplicate_inputs: DuplicateInputs = "forbid"
     fail_fast: bool = False
-    trace_memory: int | str = "1 GiB"
     model: Any = None
     metrics: Any = None
     name: str | None = None
@@ -188,7 +180,6 @@ class GuardOptions:
     sinks: Sequence[Sink] = ()
     policy: Policy = field(init=False)
     metric_functions: tuple[Metric, ...] = field(init=False)
-    trace_bytes: int = field(init=False)
 
     def __post_init__(self) -> None:
         if self.labels is not None and self.labels_argument is not None:
@@ -200,7 +191,6 @@ class GuardOptions:
         for name, value in (
             ("policy", Policy(**{item.name: getattr(self, item.name) for item in fields(Policy)})),
             ("metric_functions", metrics_of(self.metrics)),
-            ("trace_bytes", size_in_bytes(self.trace_memory)),
         ):
             # The dataclass is frozen, and these are computed from its fields.
             object.__setattr__(self, name, value)
@@ -233,7 +223,7 @@ class GuardOptions:
 
     def capture(self, content: Literal["always", "targets"]) -> CaptureOptions:
         """What is recorded of each batch; for ``content`` see ``CaptureOptions``."""
-        return CaptureOptions(content, self.key, self.drop_key, self.fingerprint, self.pad_value, self.trace_bytes)
+        return CaptureOptions(content, self.key, self.drop_key, self.fingerprint, self.pad_value)
 
     @property
     def key_column(self) -> str | None:

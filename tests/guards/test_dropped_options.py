@@ -17,6 +17,7 @@ CONTENTS = {
     "sample:0.01": "all rows are fingerprinted now, a stronger proof than 'sample:0.01'",
     "sample:.5": "all rows are fingerprinted now, a stronger proof than 'sample:.5'",
 }
+MEMORY = "deprecated and goes away in 0.2: it has no effect any more; columns above 256 MB are kept in a temporary file"
 WRONG = ["sample", "sample:0", "sample:0.0", "sample:1.0", "sample:2", "sample:-.1", "all\n", "", None, 0.1]
 STEP = "version: 1\nmodel: {path: m.keras}\ndata: {arrays: x.npy}\nlabels: {path: y.npy}\nchecks: CHECKS\n"
 
@@ -70,3 +71,25 @@ def test_a_step_file_with_a_wrong_value_is_refused(tmp_path):
     path.write_text(STEP.replace("CHECKS", "{content: 'sample:2'}"))
     with pytest.raises(ConfigError, match=r"line 5, checks: content: expected 'all', or a share .* found 'sample:2'"):
         read.read(path)
+
+
+@pytest.mark.parametrize("size", ["512 MiB", 1, None])
+@pytest.mark.parametrize("make", [evalguard.guard, lambda **options: evalguard.wrap(None, **options)])
+def test_trace_memory_warns_whatever_it_says(make, size):
+    with pytest.warns(DeprecationWarning, match=f"the option 'trace_memory' is {MEMORY}") as caught:
+        make(trace_memory=size)
+    assert caught[0].filename == __file__
+
+
+def test_a_guard_of_validations_accepts_trace_memory():
+    with pytest.warns(DeprecationWarning, match=f"the option 'trace_memory' is {MEMORY}") as caught:
+        evalguard.ValidationGuard(trace_memory="2 GB")
+    assert caught[0].filename == __file__
+
+
+def test_a_step_file_accepts_trace_memory(tmp_path):
+    path = tmp_path / "step.yaml"
+    path.write_text(STEP.replace("CHECKS", "{trace_memory: 512 MiB, require: count}"))
+    with pytest.warns(DeprecationWarning, match=rf"checks\.trace_memory is {MEMORY}"):
+        checks = read.read(path).checks
+    assert checks.model_dump(exclude_defaults=True) == {"require": "count"}

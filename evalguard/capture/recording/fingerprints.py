@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from evalguard.core.columns.storage import ColumnBuffer, MemoryBudget
+from evalguard.core.columns.storage import ColumnBuffer
 from evalguard.data import tree
 from evalguard.data.fingerprint import row_fingerprints
 from evalguard.data.row_layout import LeafSpec, is_padding
@@ -20,7 +20,6 @@ class FingerprintColumn:
 
     Attributes:
         pad_value: See ``fingerprint.row_fingerprints``.
-        memory: Shared with other columns of the call.
         parts: uint64, one per row.
         padding: bool, one per row: whether the row is declared padding.
         specs: Dtype and row shape of each input.
@@ -28,14 +27,13 @@ class FingerprintColumn:
     """
 
     pad_value: Any = None
-    memory: MemoryBudget = field(default_factory=MemoryBudget)
     parts: ColumnBuffer = field(init=False)
     padding: ColumnBuffer = field(init=False)
     specs: tuple[LeafSpec, ...] = ()
     first_row: Any = None
 
     def __post_init__(self) -> None:
-        self.parts, self.padding = ColumnBuffer(np.uint64, self.memory), ColumnBuffer(np.bool_, self.memory)
+        self.parts, self.padding = ColumnBuffer(np.uint64), ColumnBuffer(np.bool_)
 
     def add(self, x: Any, to_numpy: Callable[[Any], Any]) -> None:
         """Record the rows of one batch of inputs, or of several batches concatenated."""

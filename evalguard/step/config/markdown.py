@@ -8,7 +8,6 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from evalguard.core.columns.storage import SIZE
 from evalguard.step.config import data_sections, step_file, unions
 
 SECTIONS: tuple[tuple[str, str, unions.Kinds], ...] = (
@@ -81,6 +80,6 @@ def _kind(entry: dict[str, Any], schema: dict[str, Any]) -> str:
         known = {"models": "`models:/…` or `runs:/…`", "databricks": "URI"}
         return next((words for part, words in known.items() if part in entry["pattern"]), "`module:function`")
     if kind == "string" and "pattern" in entry:
-        return "size" if entry["pattern"] == SIZE else "fraction"
+        return "fraction"
     words = {"string": "text", "integer": "whole number", "number": "number", "boolean": "`true`, `false`"}
     return words.get(str(kind), "anything")

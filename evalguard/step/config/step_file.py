@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from evalguard.core.columns.storage import SIZE
 from evalguard.core.policy import DuplicateInputs, OnFailure, OnUnproven, Padding, Require, Scope
 from evalguard.guards.dropped_options import DROPPED, why_dropped
 from evalguard.step.config.sections import Call, Function, Name, Positive, Strict, Text
@@ -44,11 +43,6 @@ class Checks(Strict):
         default="forbid", description="`allow` if some samples are known to have equal inputs."
     )
     fail_fast: bool = Field(default=False, description="Stop at the first batch that proves a fault.")
-    trace_memory: Positive | Annotated[str, Field(pattern=SIZE)] = Field(
-        default="1 GiB",
-        description="Memory that a call may use to record its rows: bytes, or text such as `512 MiB` or `2 GB`. "
-        "The rest goes to a temporary file.",
-    )
     key: Text | None = Field(default=None, description="Entry of a dict x with the key of each sample.")
     drop_key: bool = Field(default=False, description="Remove that entry from x before the model sees it.")
     pad_value: float | int | str | None = None
