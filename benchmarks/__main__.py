@@ -25,9 +25,9 @@ FOLDER = Path(__file__).parent
 ABOUT = """\
 ratio      guarded / bare, of medians over alternating pairs, with the quartiles of pairs: {pairs}{more};
            {fewer} where no budget is; on the conv net both calls of predict take turns step by step (lockstep.py)
-proof      transport: tags alone; content: every row against a reference; sample: one row in 100 of them; labels: the
-           stream's targets, which evaluate has always; hash only: fingerprints without a guard; one pass: one digest of
-           each batch instead of them, the least that reading all of it takes
+proof      transport: tags alone; content: every row against a reference; labels: the stream's targets, which evaluate
+           has always; hash only: fingerprints without a guard; one pass: one digest of each batch instead of them, the
+           least that reading all of it takes
 added by   to a batch of 32, to a row, and to the most that Python and NumPy had allocated at once (memory: a new
 guarding   guard and its call, which is not timed)
 aim        what each kind of source is to come down to one day"""

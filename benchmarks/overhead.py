@@ -26,7 +26,7 @@ from evalguard.capture.recording.recorder import Recorder
 STRETCHES = 6
 
 # The stream of `evaluate` always carries targets, so `labels` is the least that is proven there.
-PROOFS = {"predict": ("transport", "content", "sample", "labels"), "evaluate": ("labels", "content")}
+PROOFS = {"predict": ("transport", "content", "labels"), "evaluate": ("labels", "content")}
 
 # Highest ratio allowed, for the lightest proof of the method.
 BUDGETS: Mapping[tuple[str, str, str], Mapping[str, float]] = {
@@ -87,8 +87,7 @@ class Cell:
         method: ``predict`` or ``evaluate``.
         kind: Kind of source.
         proof: ``transport``: tags alone; ``content``: fingerprints of every
-            row against a reference; ``sample``: of one row in a hundred;
-            ``labels``: the stream's targets;
+            row against a reference; ``labels``: the stream's targets;
             ``hash only``: fingerprints, without the rest of a guard;
             ``one pass``: instead, one xxh3 digest of the whole batch,
             the least that reading every byte of it takes.
@@ -145,9 +144,6 @@ def cells(*, everything: bool = True) -> Iterator[Cell]:
                         # `predict` of arrays carries no targets.
                         if (method, kind, proof) == ("predict", "arrays", "labels"):
                             continue
-                        # The same for both engines.
-                        if engine == TF_KERAS and proof == "sample":
-                            continue
                         first = proof == proofs[0]
                         budget = budgets.get(kind) if first else None
                         shown = everything or budget or (engine, model, method, proof) == SHOWN_ANYWAY
@@ -187,10 +183,8 @@ def measure(cell: Cell, subject: Subject, pairs: int, *, memory: bool, until_tol
     targets = cell.method == "evaluate" or cell.proof == "labels"
     bare = call_of(subject, cell.method, cell.kind, targets=targets, clock=clock)
     options: dict[str, Any] = {}
-    if cell.proof in {"content", "sample"}:
+    if cell.proof == "content":
         options["reference"] = subject.x
-    if cell.proof == "sample":
-        options["content"] = "sample:0.01"
     kept = _recording(subject, **options)
 
     def guarded(guard: Any = kept) -> None:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from evalguard.capture.tags import Unwrap, untagged
-from evalguard.core.columns.storage import TRACE_MEMORY
-from evalguard.core.sampling import Sampling
 
 # Stands for a tag until the batch is taken apart. Not None: that is the tag of a batch that nobody can identify.
 TAG_PENDING = object()
@@ -70,9 +68,6 @@ class CaptureOptions:
         fingerprint: Callable that takes ``x`` (as NumPy) and returns the part
             that identifies a row.
         pad_value: See ``fingerprint.row_fingerprints``.
-        memory: How many bytes of tags, samples and fingerprints one call keeps
-            in memory; the rest goes to disk.
-        sampling: Which rows are fingerprinted; None: all.
     """
 
     content: str = "targets"
@@ -80,5 +75,3 @@ class CaptureOptions:
     drop_key: bool = False
     fingerprint: Callable[[Any], Any] | None = None
     pad_value: Any = None
-    memory: int = TRACE_MEMORY
-    sampling: Sampling | None = None

@@ -36,7 +36,6 @@ def not_proven(evidence: Evidence, proof: Proof, policy: Policy) -> list[str]:
         elif not match.complete:
             unnamed = plural(int((match.samples == UNKNOWN).sum()), "row")
             notes.append(f"{match.identity}: the source did not identify {unnamed}")
-    notes += _not_checked(evidence)
     if proof is Proof.LABELS:
         notes.append(
             "which of several samples with equal labels a row is; metrics computed from the labels are right either way"
@@ -69,24 +68,6 @@ def _difference(short: str, long: str) -> str:
     return f" They differ by the suffix '{long.removeprefix(short)}'." if long.startswith(short) else ""
 
 
-def _not_checked(evidence: Evidence) -> list[str]:
-    """What checking only a sample of the rows leaves open."""
-    sampled = evidence.sampled
-    if sampled is None:
-        return []
-    if not sampled.comparable:
-        matched = f"{sampled.n_chosen - sampled.wrong.size:,} of {sampled.n_chosen:,}"
-        return [f"content: almost none of the sampled rows match ({matched}), so it shows nothing about the order"]
-    if not sampled.all_match:
-        return []
-    one_in_100, two_rows = sampled.miss_probability(), sampled.miss_probability(2 / sampled.n_rows)
-    return [
-        f"the content of each row: {sampled.n_chosen:,} of {sampled.n_rows:,} rows, sampled by position, are the "
-        "samples of their labels; a fault that affects 1 row in 100 at random is missed with probability "
-        f"{one_in_100:.2g}, one that affects 2 rows with {two_rows:.2g}"
-    ]
-
-
 def _why_not_labels(evidence: Evidence, policy: Policy) -> list[str]:
     comparison = evidence.comparison
     if not comparison.comparable:
@@ -113,8 +94,6 @@ def advice_for(evidence: Evidence, policy: Policy) -> str:
         return (
             'evalguard.guard(labels=..., duplicate_inputs="allow")  # if the data holds equal inputs; else reference=x'
         )
-    if evidence.sampled is not None and evidence.sampled.comparable:
-        return 'evalguard.guard(labels=..., reference=..., content="all")  # or require="sample" if a sample is enough'
     kind = evidence.trace.source.kind
     if evidence.labels.keys is not None and evidence.trace.keys is None:
         return 'evalguard.guard(labels=..., key="id")  # name of the entry of x that holds the key'

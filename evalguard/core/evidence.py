@@ -11,7 +11,7 @@ from evalguard.core.columns.chunks import counts_up, equal
 from evalguard.core.columns.run_length import RunLengthColumn
 from evalguard.core.findings import Finding
 from evalguard.core.label_table import LabelTable
-from evalguard.core.matching import Match, SampledComparison, all_matches, compare_sampled, repeated_rows
+from evalguard.core.matching import Match, all_matches, repeated_rows
 from evalguard.core.policy import Policy
 from evalguard.core.target_comparison import LabelComparison
 from evalguard.core.trace import UNKNOWN, Int64, Trace
@@ -32,7 +32,6 @@ class Evidence:
     comparison: LabelComparison
     repeated: Int64
     padding: int
-    sampled: SampledComparison | None
 
     @property
     def samples_array(self) -> Int64 | None:
@@ -47,11 +46,11 @@ class Evidence:
 
 def gather(trace: Trace, labels: LabelTable, policy: Policy) -> Evidence:
     """What each identity says, which one is used, and how the stream's targets compare."""
-    in_position, sampled = _all_in_position(trace, labels), compare_sampled(trace, labels)
+    in_position = _all_in_position(trace, labels)
     if in_position:
         positions = range(len(labels))
         comparison = _compare(trace, labels, positions)
-        return Evidence(trace, labels, in_position, in_position[0], positions, (), comparison, _NONE, 0, sampled)
+        return Evidence(trace, labels, in_position, in_position[0], positions, (), comparison, _NONE, 0)
     matches = all_matches(trace, labels)
     used = next((match for match in matches if match.comparable), None)
     samples = used.samples if used is not None and (used.samples != UNKNOWN).any() else None
@@ -68,7 +67,7 @@ def gather(trace: Trace, labels: LabelTable, policy: Policy) -> Evidence:
     # With an identity, repetitions are known; equal content matters only without one.
     needed = fingerprints is not None and samples is None
     repeated = repeated_rows(fingerprints[:n_rows]) if needed and fingerprints is not None else np.zeros(0, np.int64)
-    return Evidence(trace, labels, matches, used, samples, order, comparison, repeated, padding, sampled)
+    return Evidence(trace, labels, matches, used, samples, order, comparison, repeated, padding)
 
 
 def _all_in_position(trace: Trace, labels: LabelTable) -> tuple[Match, ...]:

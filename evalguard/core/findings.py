@@ -85,6 +85,7 @@ class Reason(StrEnum):
     IDENTITIES = "identities_disagree"
     ALTERED = "altered"
     DRIFT = "validation_drift"
+    # Only in records made before 0.2, see `Proof.SAMPLE`.
     SAMPLED = "sampled_content"
 
 

@@ -105,8 +105,6 @@ def _proof(evidence: Evidence, policy: Policy) -> Proof:
         and (distinct or policy.duplicate_inputs == "allow")
     ):
         return Proof.LABELS
-    if evidence.sampled is not None and evidence.sampled.all_match:
-        return Proof.SAMPLE
     return Proof.TRANSPORT if trace.transport_intact else Proof.COUNT
 
 
@@ -118,17 +116,13 @@ def _findings(evidence: Evidence, proof: Proof) -> tuple[Finding, ...]:
         found: list[Finding | None] = list(evidence.order)
     else:
         found = [checks.check_count(np.full(evidence.n_rows, UNKNOWN), n_labels)]
-    found.append(checks.check_labels(evidence.comparison))
-    found += [_disagreement(evidence), _sampled_finding(evidence)]
+    found += [checks.check_labels(evidence.comparison), _disagreement(evidence)]
     if evidence.used is None or evidence.used.identity != "content":  # content already is that of the rows received
         found.append(checks.check_altered(trace))
-    # Tags show where the order was lost. They decide only if no stronger evidence shows that it was kept.
-    weak = proof < Proof.LABELS
-    if weak:
-        found.append(checks.check_transport(trace))
-    # Only without a stronger proof: a used source would not have its first and its last row in position.
-    if proof < Proof.SAMPLE:
-        found.append(checks.check_reuse(trace))
+    # Tags show where the order was lost, and a used source has lost its first rows. Both decide only without a stronger
+    # proof, which shows that every row is there.
+    if proof < Proof.LABELS:
+        found += [checks.check_transport(trace), checks.check_reuse(trace)]
     # After a stop, rows that are not there yet are not missing.
     open_end = {Reason.COUNT, Reason.MISSING} if trace.stopped and evidence.n_rows <= n_labels else set()
     return tuple(finding for finding in found if finding is not None and finding.reason not in open_end)
@@ -157,28 +151,6 @@ def _disagreement(evidence: Evidence) -> Finding | None:
             first = rows[:MAX_CASES]
             return Finding(Reason.IDENTITIES, int(rows.size), message, first_cases(first), first_cases(used[first]))
     return None
-
-
-def _sampled_finding(evidence: Evidence) -> Finding | None:
-    """Sampled rows that are not the sample of their position."""
-    sampled, used = evidence.sampled, evidence.used
-    if sampled is None or not sampled.comparable or not sampled.wrong.size:
-        return None
-    of = plural(sampled.n_chosen, "sampled row")
-    if evidence.samples is None or used is None:
-        count = plural(sampled.wrong.size, "row")
-        verb = "does not match its label" if sampled.wrong.size == 1 else "do not match their labels"
-        message = f"at least {count} {verb} (of {of}; the others were not checked)"
-        return Finding(Reason.SAMPLED, int(sampled.wrong.size), message, first_cases(sampled.wrong))
-    # A row that the other identity reports as out of position is a finding already.
-    rows = sampled.wrong[np.asarray(evidence.samples)[sampled.wrong] == sampled.wrong]
-    if not rows.size:
-        return None
-    message = (
-        f"{used.identity} and content name different samples at {rows.size:,} of {of} (first: row {int(rows[0])}): "
-        f"the {used.identity} says that the row is in position, and the row contains another sample"
-    )
-    return Finding(Reason.IDENTITIES, int(rows.size), message, first_cases(rows), first_cases(rows))
 
 
 def unproven(labels: LabelTable | None, policy: Policy, reason: str, **context: Any) -> Report:

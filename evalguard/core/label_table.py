@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.core.columns.chunks import n_distinct, rising
-from evalguard.core.sampling import SampledRows
 from evalguard.errors import LabelsError
 
 MAX_NAMED = 5
@@ -38,7 +37,6 @@ class LabelTable:
         spec: dtype and row shape of each fingerprinted input, to explain why
             nothing matches.
         name: Where the labels came from; used in reports only.
-        sampled: Fingerprints of some samples only, sampled by position.
 
     Raises:
         LabelsError: There is no sample, lengths differ, or a key is null or
@@ -50,7 +48,6 @@ class LabelTable:
     fingerprints: NDArray[np.uint64] | None = None
     spec: tuple[str, ...] = ()
     name: str = "labels"
-    sampled: SampledRows | None = None
     _digest: list[str] = field(default_factory=list, init=False, repr=False)
     _equal: list[int] = field(default_factory=list, init=False, repr=False)
 

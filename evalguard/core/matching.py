@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from evalguard.core.columns.chunks import chunks, equal
 from evalguard.core.label_table import LabelTable, normal_keys
-from evalguard.core.sampling import SampledRows
 from evalguard.core.trace import FOREIGN, UNKNOWN, Column, Int64, Trace
 
 # With fewer matching rows than this share, the reference most likely holds other data (say, before scaling), and the
@@ -147,52 +146,3 @@ def all_matches(trace: Trace, labels: LabelTable) -> tuple[Match, ...]:
 def repeated_rows(fingerprints: NDArray[np.uint64]) -> Int64:
     """Rows whose fingerprint an earlier row of the run already had."""
     return np.flatnonzero(occurrence(fingerprints) > 0)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SampledComparison:
-    """Sampled rows, compared with the samples at their positions.
-
-    Attributes:
-        n_chosen: Rows that were compared.
-        wrong: int64: the compared rows that are not the sample of their position.
-        n_rows: Rows of the whole stream.
-        comparable: False if almost none of the rows match the reference.
-    """
-
-    n_chosen: int
-    wrong: Int64
-    n_rows: int
-    comparable: bool
-
-    @property
-    def all_match(self) -> bool:
-        """Whether every sampled row is the sample of its position."""
-        return self.comparable and self.n_chosen > 0 and not self.wrong.size
-
-    def miss_probability(self, share: float = 0.01) -> float:
-        """Upper bound of the probability that a fault at a random ``share`` of all rows affects no sampled row."""
-        return float((1.0 - self.n_chosen / self.n_rows) ** max(1, round(share * self.n_rows)))
-
-
-def in_position(ours: SampledRows, theirs: SampledRows) -> tuple[Int64, NDArray[np.bool_]]:
-    """Positions that both sides sampled, and whether the row there is the sample of its position."""
-    positions, at, there = np.intersect1d(ours.positions, theirs.positions, assume_unique=True, return_indices=True)
-    return positions, ours.fingerprints[at] == theirs.fingerprints[there]
-
-
-def compare_sampled(trace: Trace, labels: LabelTable) -> SampledComparison | None:
-    """Compare the sampled rows with the labels at their positions; None if one side has no fingerprints."""
-    ours, theirs, whole = trace.sampled, labels.sampled, labels.fingerprints
-    if ours is None:
-        return None
-    if theirs is None:
-        if whole is None:
-            return None
-        positions = ours.positions[ours.positions < len(whole)]
-        theirs = SampledRows(positions, whole[positions], len(whole))
-    positions, same = in_position(ours, theirs)
-    comparable = np.count_nonzero(same) > COMPARABLE_SHARE * len(same)
-    if not comparable and whole is not None:  # after a shuffle, almost no row is in position
-        comparable = np.isin(ours.fingerprints, whole).mean() > COMPARABLE_SHARE
-    return SampledComparison(len(positions), positions[~same], ours.n_rows, bool(comparable))

@@ -9,7 +9,6 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
-from evalguard.core.sampling import ALL, Sampling, sampling_of
 from evalguard.errors import ConfigError
 
 
@@ -40,6 +39,7 @@ class Proof(StrEnum):
 
     IDENTITY = "identity"
     LABELS = "labels"
+    # Only in records made before 0.2: some rows, sampled by position, were recognised by their content.
     SAMPLE = "sample"
     TRANSPORT = "transport"
     COUNT = "count"
@@ -68,6 +68,7 @@ class Proof(StrEnum):
 
 OnFailure = Literal["raise", "warn", "record", "repair"]
 OnUnproven = Literal["raise", "warn", "record"]
+# `sample` still admits records made before 0.2, see `Proof.SAMPLE`.
 Require = Literal["identity", "labels", "sample", "transport", "count"]
 Padding = Literal["forbid", "trim"]
 Scope = Literal["call", "session"]
@@ -89,8 +90,6 @@ class Policy:
             inputs. Matters for proof ``labels`` only: without it, equal rows
             count as a possible repetition.
         fail_fast: Stop a call at the first batch that proves a fault.
-        content: Rows whose content is checked: ``all``, or a share of them
-            such as ``sample:0.01``.
 
     Raises:
         ConfigError: A value is not one of the words allowed.
@@ -103,7 +102,6 @@ class Policy:
     scope: Scope = "call"
     duplicate_inputs: DuplicateInputs = "forbid"
     fail_fast: bool = False
-    content: str = ALL
 
     def __post_init__(self) -> None:
         allowed = {
@@ -125,26 +123,6 @@ class Policy:
         if self.fail_fast and self.scope == "session":
             msg = "fail_fast: only a call that predicts all labels can be stopped; expected scope='call'."
             raise ConfigError(msg)
-        if self.sampling is not None:
-            self._refuse_with_sample()
-
-    def _refuse_with_sample(self) -> None:
-        """Refuse options that need the sample of every row, or every batch as it arrives."""
-        refused = {
-            "on_failure": ("repair", "rows that are not checked cannot be reordered"),
-            "padding": ("trim", "a row that is not checked cannot be identified as padding"),
-            "scope": ("session", "rows are sampled by position in one call that predicts all labels"),
-            "fail_fast": (True, "a call can be stopped only if every batch is checked"),
-        }
-        for name, (value, why) in refused.items():
-            if getattr(self, name) == value:
-                msg = f"content={self.content!r} with {name}={value!r}: {why}; remove one of the two options."
-                raise ConfigError(msg)
-
-    @property
-    def sampling(self) -> Sampling | None:
-        """Which rows ``content`` samples; None: all rows."""
-        return sampling_of(self.content)
 
     @property
     def required_proof(self) -> Proof:

@@ -44,8 +44,7 @@ class Report:
     Attributes:
         verdict: PASS, REPAIRED, UNPROVEN or FAIL.
         proof: How the alignment was established.
-        counts: Exact integers by the names in ``COUNT_NAMES``; with a share in
-            ``content``, counts of the sampled rows.
+        counts: Exact integers by the names in ``COUNT_NAMES``.
         findings: What is wrong, each with its first cases.
         wrong_rows: The first misaligned rows: ``row``, ``sample``, ``label``
             and, where keys are known, ``sample_key`` and ``label_key``.
@@ -229,13 +228,13 @@ def _in_short(report: Report) -> str:
 
 
 def _misaligned(report: Report) -> str:
-    """``2 of 100``; ``at least 2 of 100`` if only a sample of the rows was checked."""
+    """``2 of 100``; ``at least 2 of 100`` in a record for which only a sample of the rows was checked."""
     least = "at least " * bool(_chosen(report))
     return f"{least}{report.counts['misaligned']:,} of {report.counts['n_predictions']:,}"
 
 
 def _chosen(report: Report) -> int:
-    """Number of sampled rows if only these were checked; else 0."""
+    """Number of sampled rows in a record made before 0.2 that checked only these; else 0."""
     used = (item for item in report.identities if item.get("used"))
     return sum(int(item.get("chosen", 0)) for item in used)
 

@@ -35,8 +35,6 @@ def counts(evidence: Evidence) -> dict[str, int]:
     if samples is None:
         known = evidence.trace.one_to_one and not evidence.trace.stopped
         result["missing"] = max(0, n_labels - evidence.n_rows) if known else 0
-        if evidence.sampled is not None and evidence.sampled.comparable:
-            result["misaligned"] = int(evidence.sampled.wrong.size)
         return result
     by_reason = {finding.reason: finding.count for finding in evidence.order}
     for reason in (Reason.MISSING, Reason.DUPLICATE, Reason.FOREIGN, Reason.REORDERED):
@@ -50,18 +48,15 @@ def counts(evidence: Evidence) -> dict[str, int]:
 
 def wrong_rows(evidence: Evidence) -> tuple[dict[str, Any], ...]:
     """The first rows that are not at the index of their label."""
-    n_labels = len(evidence.labels)
+    rows = evidence.comparison.rows[:MAX_WRONG_ROWS]
     if evidence.samples is None:
-        seen = evidence.sampled
-        rows = seen.wrong if seen is not None and seen.comparable and seen.wrong.size else evidence.comparison.rows
-        return tuple({"row": int(row), "sample": None, "label": int(row)} for row in rows[:MAX_WRONG_ROWS])
+        return tuple({"row": int(row), "sample": None, "label": int(row)} for row in rows)
     if not evidence.trace.ordered:
-        rows = evidence.comparison.rows[:MAX_WRONG_ROWS]
         return tuple({"row": int(row), "sample": (at := int(evidence.samples[row])), "label": at} for row in rows)
     if isinstance(evidence.samples, range):
         return ()
     rows = first_true(arrivals.misaligned(evidence.samples), MAX_WRONG_ROWS)
-    return tuple(_wrong_row(int(row), int(evidence.samples[row]), n_labels, evidence) for row in rows)
+    return tuple(_wrong_row(int(row), int(evidence.samples[row]), len(evidence.labels), evidence) for row in rows)
 
 
 def _wrong_row(row: int, sample: int, n_labels: int, evidence: Evidence) -> dict[str, Any]:
@@ -85,17 +80,7 @@ def _wrong_row(row: int, sample: int, n_labels: int, evidence: Evidence) -> dict
 
 def identities(evidence: Evidence) -> tuple[dict[str, Any], ...]:
     """What each available identity shows, strongest first."""
-    found = [_identity_dict(match, evidence) for match in evidence.matches]
-    sampled = evidence.sampled
-    if sampled is not None:
-        says = f"{sampled.wrong.size:,} of {sampled.n_chosen:,} sampled rows are another sample"
-        if not sampled.comparable:
-            says = "nothing: almost none of the sampled rows match"
-        elif sampled.all_match:
-            says = f"{plural(sampled.n_chosen, 'sampled row')} in position"
-        used = evidence.samples is None and sampled.comparable
-        found.append({"identity": "sample", "says": says, "used": used, "chosen": sampled.n_chosen})
-    return tuple(found)
+    return tuple(_identity_dict(match, evidence) for match in evidence.matches)
 
 
 def _identity_dict(match: Match, evidence: Evidence) -> dict[str, Any]:
@@ -121,8 +106,7 @@ def stages(evidence: Evidence, findings: Sequence[Finding]) -> dict[str, str]:
     intact = evidence.trace.transport_intact
     transport = "unknown" if intact is None else ("right" if intact else "wrong")
     if evidence.samples is None:
-        seen = evidence.sampled
-        origin = "wrong" if seen is not None and seen.comparable and seen.wrong.size and intact else "unknown"
+        origin = "unknown"
     elif evidence.order:
         origin = "wrong" if intact else "unknown"
     else:

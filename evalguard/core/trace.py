@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from evalguard.core.columns.chunks import chunks, counts_up
 from evalguard.core.columns.run_length import RunLengthColumn
-from evalguard.core.columns.storage import MemoryBudget, on_disk
-from evalguard.core.sampling import SampledRows
+from evalguard.core.columns.storage import on_disk
 
 UNKNOWN = -1
 FOREIGN = -2
@@ -127,7 +126,6 @@ class Trace:
         padding: bool, shape ``(n_rows,)``: rows declared to be dummies.
         stopped: The fault for which the guard stopped the call; empty if it
             ran to its end.
-        sampled: Fingerprints of some rows only, sampled by position.
     """
 
     n_rows: int
@@ -147,7 +145,6 @@ class Trace:
     one_to_one: bool = True
     padding: NDArray[np.bool_] | None = None
     stopped: str = ""
-    sampled: SampledRows | None = None
 
     def __post_init__(self) -> None:
         for name in ("tags", "index", "keys", "fingerprints", "padding"):
@@ -184,8 +181,6 @@ class Trace:
         tags = (self.tags.pulls, self.tags.sizes) if isinstance(self.tags, BatchTags) else (self.tags,)
         found = [*tags, self.index, self.batch_sizes, self.keys, self.fingerprints, self.padding]
         found += _arrays(self.targets)
-        if self.sampled is not None:
-            found += [self.sampled.positions, self.sampled.fingerprints]
         return list({id(column): column for column in found if column is not None}.values())
 
     @property
@@ -219,7 +214,7 @@ class Trace:
 def _footprint(column: Any) -> tuple[int, int]:
     """Bytes in memory and on disk."""
     if isinstance(column, RunLengthColumn):
-        return column.n_bytes, column.n_bytes_on_disk
+        return column.n_bytes, 0
     array = np.asarray(column)
     return (0, array.nbytes) if on_disk(array) else (array.nbytes, 0)
 
@@ -254,14 +249,6 @@ def _in_order(tags: Int64) -> bool:
 
 
 def bytes_of(traces: Sequence[Trace]) -> dict[str, int]:
-    """Bytes of the traces: in memory, and on disk if they exceed ``trace_memory``."""
+    """Bytes of the traces: in memory, and in temporary files if a column is that large."""
     spilled = sum(trace.n_bytes_on_disk for trace in traces)
     return {"bytes": sum(trace.n_bytes for trace in traces), **({"spilled_bytes": spilled} if spilled else {})}
-
-
-def not_on_disk(memories: Sequence[MemoryBudget]) -> tuple[str, ...]:
-    """The note if the disk could not take what exceeds ``trace_memory``; empty if it could."""
-    problem = next((memory.problem for memory in memories if memory.problem), "")
-    return (f"rows beyond trace_memory stayed in memory: no temporary file could be written ({problem})",) * bool(
-        problem
-    )

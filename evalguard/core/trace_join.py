@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from evalguard.core.columns.storage import MemoryBudget, concatenated
+from evalguard.core.columns.storage import concatenated
 from evalguard.core.trace import Trace
 
 
-def join_traces(traces: Sequence[Trace], memory: MemoryBudget | None = None) -> Trace:
+def join_traces(traces: Sequence[Trace]) -> Trace:
     """Several calls as one trace, in the order in which they were made.
 
     Evidence that one call lacks is dropped: a session has the proof of its
@@ -20,44 +20,41 @@ def join_traces(traces: Sequence[Trace], memory: MemoryBudget | None = None) -> 
 
     Args:
         traces: At least one.
-        memory: What the columns may keep in memory; by default ``MemoryBudget()``.
     """
     if len(traces) == 1:
         return traces[0]
-    memory = memory or MemoryBudget()
     reasons = [trace.unobserved for trace in traces if trace.unobserved]
     specs = {trace.spec for trace in traces}
     return replace(
         traces[-1],
         n_rows=sum(trace.n_rows for trace in traces),
-        tags=concatenated((np.asarray(trace.tags) for trace in traces), memory),
-        index=_join_index(traces, memory),
+        tags=concatenated(np.asarray(trace.tags) for trace in traces),
+        index=_join_index(traces),
         index_source=traces[0].index_source,
         keys=_stack([trace.keys for trace in traces]),
-        fingerprints=_spilling([trace.fingerprints for trace in traces], memory),
+        fingerprints=_joined([trace.fingerprints for trace in traces]),
         spec=specs.pop() if len(specs) == 1 else (),
         targets=stack_trees([trace.targets for trace in traces]),
-        batch_sizes=concatenated((np.asarray(trace.batch_sizes) for trace in traces), memory),
+        batch_sizes=concatenated(np.asarray(trace.batch_sizes) for trace in traces),
         calls=tuple(rows for trace in traces for rows in trace.calls),
         sources=tuple(source for trace in traces for source in trace.sources),
         unobserved="; ".join(dict.fromkeys(reasons)),
         one_to_one=all(trace.one_to_one for trace in traces),
-        padding=_spilling([trace.padding for trace in traces], memory),
-        sampled=None,
+        padding=_joined([trace.padding for trace in traces]),
     )
 
 
-def _join_index(traces: Sequence[Trace], memory: MemoryBudget) -> Any:
+def _join_index(traces: Sequence[Trace]) -> Any:
     # Nothing shows that arrays passed in separate calls are in label order.
     if any(trace.index_source == "position" for trace in traces):
         return None
-    return _spilling([trace.index for trace in traces], memory)
+    return _joined([trace.index for trace in traces])
 
 
-def _spilling(columns: list[Any], memory: MemoryBudget) -> Any:
+def _joined(columns: list[Any]) -> Any:
     if any(column is None for column in columns):
         return None
-    return concatenated((np.asarray(column) for column in columns), memory)
+    return concatenated(np.asarray(column) for column in columns)
 
 
 def _stack(arrays: list[Any]) -> Any:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,6 @@ from evalguard.data.row_layout import (
     cast_leaf,
     dense_spec,
     hash_row,
-    is_dense,
     plain_leaf,
     row_shape,
     without_padding,
@@ -70,30 +69,6 @@ def row_fingerprints(
         msg = "expected at least one input array, found none"
         raise ValueError(msg)
     return _together(parts), tuple(specs)
-
-
-def chosen_fingerprints(
-    x: Any, choose: Callable[[int], NDArray[np.int64]], *, like: Sequence[LeafSpec] = (), pad_value: Any = None
-) -> tuple[UInt64, tuple[LeafSpec, ...]]:
-    """Fingerprints of some rows only.
-
-    Args:
-        x: As for ``row_fingerprints``.
-        choose: From the number of rows to the row numbers to fingerprint.
-        like: As for ``row_fingerprints``.
-        pad_value: As for ``row_fingerprints``.
-
-    Returns:
-        uint64, shape ``(k,)``, and dtype and row shape of each input.
-    """
-    leaves = tree.leaves(x)
-    if leaves and all(is_dense(leaf) for leaf in leaves):
-        rows = choose(len(tree.as_array(leaves[0])))
-        x = tree.map_leaves(lambda leaf: tree.as_array(leaf)[rows], x)
-        return row_fingerprints(x, like=like, pad_value=pad_value)
-    # Rows of different lengths cannot be indexed without walking them, so all are fingerprinted first.
-    found, specs = row_fingerprints(x, like=like, pad_value=pad_value)
-    return found[choose(len(found))], specs
 
 
 def _together(parts: list[UInt64]) -> UInt64:

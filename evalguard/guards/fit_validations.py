@@ -29,7 +29,7 @@ from evalguard.core.judge import unproven
 from evalguard.core.own_errors import swallow
 from evalguard.core.policy import Policy
 from evalguard.core.report import Report
-from evalguard.core.trace import SourceState, bytes_of, not_on_disk
+from evalguard.core.trace import SourceState, bytes_of
 from evalguard.guards.environment import versions
 
 _current: ContextVar[FitValidations | None] = ContextVar("evalguard_fit", default=None)
@@ -126,9 +126,8 @@ def judge_fit(epochs: FitValidations, policy: Policy, name: str) -> Report:
         reason = f"evalguard could not judge this validation: {swallow(error)}"
         report = replace(unproven(None, policy, reason, **context), method=FIT)
     guard_seconds = sum(recorder.seconds for recorder in epochs.recorders) + time.perf_counter() - start
-    hazards = not_on_disk([recorder.memory for recorder in epochs.recorders])
     cost = {"seconds": round(guard_seconds, 6), **bytes_of([item.trace for item in epochs.validations])}
-    return replace(report, cost=cost, hazards=(*report.hazards, *hazards))
+    return replace(report, cost=cost)
 
 
 def no_fit(policy: Policy, name: str) -> Report:

@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, Unpack, cast
 
 from evalguard.core.label_table import LabelTable
-from evalguard.core.sampling import nothing_to_compare
 from evalguard.errors import ConfigError
 from evalguard.guards.dispatch import Entry, model_classes
 from evalguard.guards.inputs import GuardInputs
@@ -131,22 +130,11 @@ class Guard(Results):
         # Without a reference, hashing every row would find nothing to compare with; rows of a stream with targets are
         # hashed all the same, to find repeated inputs.
         always = options.reference is not None or _has_content(table)
-        # Checked at the entry and not with the options: labels from a manifest may hold fingerprints.
-        if not always and options.policy.sampling is not None:
-            raise nothing_to_compare(options.content)
         sinks = sinks_of(options)
-        capture = options.capture("always" if always else "targets")
-        judge = CallJudge(
-            name,
-            options.policy,
-            inputs.reference(table),
-            inputs.fingerprinted,
-            options.metric_functions,
-            capture.memory,
-        )
+        judge = CallJudge(name, options.policy, inputs.reference(table), inputs.fingerprinted, options.metric_functions)
         return Session(
             policy=options.policy,
-            capture=capture,
+            capture=options.capture("always" if always else "targets"),
             judge=judge,
             outcomes=Outcomes(
                 name,

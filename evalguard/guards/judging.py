@@ -10,15 +10,13 @@ import numpy as np
 
 from evalguard.capture.recording.recorder import Recorder
 from evalguard.core import repair
-from evalguard.core.columns.storage import MemoryBudget
 from evalguard.core.findings import Reason
 from evalguard.core.judge import Judgement, judge, unproven
 from evalguard.core.label_table import LabelTable
-from evalguard.core.matching import COMPARABLE_SHARE, comparable_in_position, in_position
+from evalguard.core.matching import COMPARABLE_SHARE, comparable_in_position
 from evalguard.core.policy import Policy, Verdict
 from evalguard.core.report import Report
-from evalguard.core.sampling import Sampling
-from evalguard.core.trace import Trace, bytes_of, not_on_disk
+from evalguard.core.trace import Trace, bytes_of
 from evalguard.core.trace_join import join_traces
 from evalguard.data.kinds import file_names
 from evalguard.errors import LabelsError
@@ -43,7 +41,6 @@ class CallJudge:
         fingerprinted: Labels with the fingerprints of their reference, by the
             specs of the inputs; kept by the guard.
         metrics: Metrics for which the report shows what a misalignment did.
-        memory: Bytes that a joined trace may keep in memory.
         returned: What is judged from here on has been returned to the caller already.
     """
 
@@ -52,7 +49,6 @@ class CallJudge:
     reference: Reference | None
     fingerprinted: dict[Any, LabelTable]
     metrics: tuple[Metric, ...]
-    memory: int
     returned: bool = False
 
     def judge(self, calls: list[GuardedCall], labels: LabelTable | None, result: Any, start: float) -> Outcome:
@@ -65,8 +61,7 @@ class CallJudge:
                 where there are several.
             start: ``time.perf_counter()`` from which judging counts as the guard's own time.
         """
-        memory = MemoryBudget(self.memory)
-        trace = join_traces([keyed_by_files(call, labels) for call in calls], memory)
+        trace = join_traces([keyed_by_files(call, labels) for call in calls])
         # Calls that are judged together feed one model alike, so the first one's specs hold for all of them.
         labels, not_proven = self.with_reference(labels, calls[0].recorder, trace)
         judgement = judge(
@@ -85,7 +80,7 @@ class CallJudge:
             outcome.predictions = predictions.take(result, np.arange(len(labels)))
         if judgement.report.verdict is Verdict.FAIL and self.policy.on_failure == "repair":
             outcome = self._repaired(outcome, calls)
-        self._add_cost(outcome, calls, start, memory)
+        self._add_cost(outcome, calls, start)
         return outcome
 
     def _add_metrics(self, outcome: Outcome, calls: list[GuardedCall]) -> None:
@@ -101,19 +96,19 @@ class CallJudge:
             unfit = f"metrics unfit for use: {', '.join(names)}"
             outcome.report = replace(outcome.report, not_proven=(unfit, *outcome.report.not_proven))
 
-    def _add_cost(self, outcome: Outcome, calls: list[GuardedCall], start: float, memory: MemoryBudget) -> None:
-        """Add the guard's own time and memory, and a hazard for rows that the disk could not store."""
+    def _add_cost(self, outcome: Outcome, calls: list[GuardedCall], start: float) -> None:
+        """Add the guard's own time and memory, and a hazard for padding that was returned."""
         # The recorder measures its work during the call; `start` is taken when judging begins.
         own = sum(call.recorder.seconds for call in calls) + time.perf_counter() - start
         whole = sum(call.seconds for call in calls)
         traces = [outcome.trace] if outcome.trace is not None else []
         cost = {"seconds": round(own, 6), "share": round(own / whole, 6) if whole else 0.0, **bytes_of(traces)}
-        hazards = not_on_disk([memory, *(call.recorder.memory for call in calls)])
+        hazards = outcome.report.hazards
         judgement, labels = outcome.judgement, outcome.labels
         if judgement is not None and labels is not None and judgement.padding and self.returned:
             left = f"what was returned before this verdict ends with {judgement.padding} rows of padding"
-            hazards = (f"{left}: keep its first {len(labels)} rows", *hazards)
-        outcome.report = replace(outcome.report, cost=cost, hazards=(*outcome.report.hazards, *hazards))
+            hazards = (*hazards, f"{left}: keep its first {len(labels)} rows")
+        outcome.report = replace(outcome.report, cost=cost, hazards=hazards)
 
     def _repaired(self, outcome: Outcome, calls: list[GuardedCall]) -> Outcome:
         """The outcome with rows in label order, or with the reason why that was refused."""
@@ -141,9 +136,7 @@ class CallJudge:
         )
         return replace_outcome(outcome, report, fixed.predictions, samples)
 
-    def with_fingerprints(
-        self, labels: LabelTable | None, recorder: Recorder, sampling: Sampling | None = None
-    ) -> LabelTable:
+    def with_fingerprints(self, labels: LabelTable | None, recorder: Recorder) -> LabelTable:
         """Labels with the fingerprints of the reference, cast as this model is fed.
 
         Raises:
@@ -154,9 +147,9 @@ class CallJudge:
             raise LabelsError(msg)
         # Keras casts arrays to `floatx` before it feeds them (keras 3.15, trainers/data_adapters/array_slicing.py), and
         # digests are of the bytes that were fed: each dtype needs its own pass over the reference.
-        key = (recorder.specs, None if labels is None else labels.digest, sampling)
+        key = (recorder.specs, None if labels is None else labels.digest)
         if key not in self.fingerprinted:
-            self.fingerprinted[key] = combined(labels, self.reference, recorder, sampling)
+            self.fingerprinted[key] = combined(labels, self.reference, recorder)
         return self.fingerprinted[key]
 
     def with_reference(
@@ -174,15 +167,7 @@ class CallJudge:
                 msg = f"{self.name}: neither labels nor a reference that rows could be compared with"
                 raise LabelsError(msg)
             return labels, ()
-        sampling = recorder.options.sampling
-        found = self.with_fingerprints(labels, recorder, sampling)
-        if sampling is not None and trace.sampled is not None and found.sampled is not None:
-            _, same = in_position(trace.sampled, found.sampled)
-            if np.count_nonzero(same) > COMPARABLE_SHARE * len(same):
-                return found, ()
-            # Rows in another order, or other data? Only the whole reference decides that.
-            whole = self.with_fingerprints(labels, recorder)
-            found = replace(found, fingerprints=whole.fingerprints)
+        found = self.with_fingerprints(labels, recorder)
         if recorder.first_row is None or not is_other_data(trace, found):
             return found, ()
         return found, (f"content: {explain_mismatch(self.reference, recorder.first_row, recorder.specs)}",)
@@ -231,39 +216,25 @@ def is_other_data(trace: Trace, labels: LabelTable) -> bool:
     """Whether almost none of the rows that were fed match a sample of the reference."""
     rows, known = trace.fingerprints, labels.fingerprints
     # Up to `COMPARABLE_SHARE` may match by chance: constant or empty rows are equal in any two data sets.
-    if trace.sampled is not None and known is not None:
-        return bool(np.isin(trace.sampled.fingerprints, known).mean() <= COMPARABLE_SHARE)
     if rows is None or known is None or not len(rows) or comparable_in_position(rows, known):
         return False
     return bool(np.isin(rows, known).mean() <= COMPARABLE_SHARE)
 
 
-def combined(
-    labels: LabelTable | None, reference: Reference, recorder: Recorder, sampling: Sampling | None = None
-) -> LabelTable:
+def combined(labels: LabelTable | None, reference: Reference, recorder: Recorder) -> LabelTable:
     """Labels with the fingerprints of their reference inputs.
 
     Raises:
         LabelsError: Reference and labels differ in length.
     """
-    # Sampling is decided by position, which needs the number of rows: a reference alone is read as a whole.
-    if labels is not None and sampling is not None:
-        sampled = reference.sampled(sampling, recorder.specs)
-        _refuse_other_length(sampled.n_rows, labels)
-        spec = tuple(str(leaf) for leaf in recorder.specs)
-        return replace(labels, fingerprints=None, sampled=sampled, spec=spec)
     rows, _ = reference.fingerprints(recorder.specs)
     spec = tuple(str(leaf) for leaf in recorder.specs)
     if labels is None:
         return LabelTable(fingerprints=rows, spec=spec, name="reference")
-    _refuse_other_length(len(rows), labels)
-    return replace(labels, fingerprints=rows, spec=spec)
-
-
-def _refuse_other_length(rows: int, labels: LabelTable) -> None:
-    if rows != len(labels):
-        msg = f"reference: expected one row for each of the {len(labels)} labels, found {rows}"
+    if len(rows) != len(labels):
+        msg = f"reference: expected one row for each of the {len(labels)} labels, found {len(rows)}"
         raise LabelsError(msg)
+    return replace(labels, fingerprints=rows, spec=spec)
 
 
 def says_labels_are_wrong(report: Report) -> bool:

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any, Literal, Self, TypedDict
 
 from evalguard.capture.contract import CaptureOptions
-from evalguard.core.columns.storage import size_in_bytes
 from evalguard.core.policy import DuplicateInputs, OnFailure, OnUnproven, Padding, Policy, Require, Scope, nearest
-from evalguard.core.sampling import ALL
 from evalguard.errors import ArgumentError, ConfigError
+from evalguard.guards.dropped_options import DROPPED, why_dropped
 from evalguard.guards.metrics import Metric, metrics_of
 from evalguard.reporting.sink import Sink
 
@@ -73,8 +72,6 @@ class WrapKeywords(TypedDict, total=False):
     scope: Scope
     duplicate_inputs: DuplicateInputs
     fail_fast: bool
-    content: str
-    trace_memory: int | str
     metrics: Any
     name: str | None
     mlflow: MlflowOption
@@ -134,15 +131,6 @@ class GuardOptions:
             already proves a fault (a sample out of position or repeated, a row
             too many, a target that is not the label). The report covers the
             rows up to there. Needs labels that are known beforehand.
-        content: Rows that are recognised by their content: ``all``, or a share
-            of them such as ``sample:0.01``, chosen by their position, where
-            hashing every row costs too much. The proof is then ``sample``. For
-            ``predict`` with labels known beforehand; ``evaluate``, loops and
-            labels that come late have all their rows hashed.
-        trace_memory: What one call may keep in memory of its rows' tags,
-            samples and fingerprints: bytes, or text such as ``512 MiB`` or
-            ``2 GB``. The rest goes to a temporary file; rows in order take
-            almost nothing.
         model: Guard this model only.
         metrics: Metrics for which the report shows what a misalignment did to
             them: a name of ``keras.metrics`` (``accuracy``, ``auc``, ``mse``)
@@ -161,7 +149,6 @@ class GuardOptions:
     Attributes:
         policy: What judging needs of the options.
         metric_functions: ``metrics``, looked up.
-        trace_bytes: ``trace_memory`` as a number of bytes.
 
     Raises:
         ConfigError: An option has a value that is not allowed, or two of them
@@ -184,8 +171,6 @@ class GuardOptions:
     scope: Scope = "call"
     duplicate_inputs: DuplicateInputs = "forbid"
     fail_fast: bool = False
-    content: str = ALL
-    trace_memory: int | str = "1 GiB"
     model: Any = None
     metrics: Any = None
     name: str | None = None
@@ -195,7 +180,6 @@ class GuardOptions:
     sinks: Sequence[Sink] = ()
     policy: Policy = field(init=False)
     metric_functions: tuple[Metric, ...] = field(init=False)
-    trace_bytes: int = field(init=False)
 
     def __post_init__(self) -> None:
         if self.labels is not None and self.labels_argument is not None:
@@ -207,7 +191,6 @@ class GuardOptions:
         for name, value in (
             ("policy", Policy(**{item.name: getattr(self, item.name) for item in fields(Policy)})),
             ("metric_functions", metrics_of(self.metrics)),
-            ("trace_bytes", size_in_bytes(self.trace_memory)),
         ):
             # The dataclass is frozen, and these are computed from its fields.
             object.__setattr__(self, name, value)
@@ -240,7 +223,7 @@ class GuardOptions:
 
     def capture(self, content: Literal["always", "targets"]) -> CaptureOptions:
         """What is recorded of each batch; for ``content`` see ``CaptureOptions``."""
-        return CaptureOptions(content, self.key, self.drop_key, self.fingerprint, self.pad_value, self.trace_bytes)
+        return CaptureOptions(content, self.key, self.drop_key, self.fingerprint, self.pad_value)
 
     @property
     def key_column(self) -> str | None:
@@ -257,14 +240,14 @@ def option_names() -> tuple[str, ...]:
 
 
 def current_names(given: Mapping[str, Any], stacklevel: int = 4) -> dict[str, Any]:
-    """Options under today's names; an old name warns with the new one.
+    """Options under today's names; an old name warns with the new one, and an option without effect is left out.
 
     Args:
         given: Option name → value.
         stacklevel: Frames up to the caller's line.
 
     Raises:
-        ConfigError: An option is given under both names.
+        ConfigError: An option is given under both names, or an option without effect has a wrong value.
     """
     found = dict(given)
     for old, new in RENAMED.items():
@@ -273,10 +256,12 @@ def current_names(given: Mapping[str, Any], stacklevel: int = 4) -> dict[str, An
         if new in found:
             msg = f"{old} and {new}: expected one of them, found both; {old} is the old name"
             raise ConfigError(msg)
-        _warn_renamed(old, f"{new}=", stacklevel)
+        _warn(old, f"write {new}=", stacklevel)
         found[new] = found.pop(old)
+    for option in DROPPED.keys() & found.keys():
+        _warn(option, why_dropped(option, found.pop(option)), stacklevel)
     if "mlflow_model" in found:
-        _warn_renamed("mlflow_model", "mlflow=evalguard.MlflowTarget(model=...)", stacklevel)
+        _warn("mlflow_model", "write mlflow=evalguard.MlflowTarget(model=...)", stacklevel)
         model, run = found.pop("mlflow_model"), found.get("mlflow", "auto")
         # `mlflow=False` records nothing, so there is no page of a model to name either.
         if model is not None and isinstance(run, str):
@@ -284,8 +269,8 @@ def current_names(given: Mapping[str, Any], stacklevel: int = 4) -> dict[str, An
     return found
 
 
-def _warn_renamed(old: str, new: str, stacklevel: int) -> None:
-    message = f"the option {old!r} is deprecated and goes away in 0.2: write {new}"
+def _warn(old: str, instead: str, stacklevel: int) -> None:
+    message = f"the option {old!r} is deprecated and goes away in 0.2: {instead}"
     warnings.warn(message, DeprecationWarning, stacklevel=stacklevel + 1)
 
 

@@ -98,7 +98,7 @@ class Session:
             method,
             original,
             bound,
-            capture=self._capture_of(source, method),
+            capture=self._capture_of(source),
             watch=self._fail_fast(method, source),
         )
         # One batch of a loop answers the labels only together with the others, when the entry ends.
@@ -112,17 +112,12 @@ class Session:
         labels = self._labels(last=False)
         return call.predictions if labels is None else self._conclude([self.calls.pop()], labels)
 
-    def _capture_of(self, source: Any, method: str) -> CaptureOptions:
+    def _capture_of(self, source: Any) -> CaptureOptions:
         """What is recorded of this source."""
-        capture = self.capture
         # The key of an image iterator is the file name, which is not in its batches; the probe reads it.
-        if isinstance(capture.key, str) and file_names(source) is not None:
-            capture = replace(capture, key=None, drop_key=False)
-        # Sampling identifies a row by its position. Neither `evaluate`, whose rows may come in any order, nor one batch
-        # of a loop has positions that mean a label row.
-        if self.policy.sampling is not None and method == "predict" and self._labels(last=False) is not None:
-            capture = replace(capture, sampling=self.policy.sampling)
-        return capture
+        if isinstance(self.capture.key, str) and file_names(source) is not None:
+            return replace(self.capture, key=None, drop_key=False)
+        return self.capture
 
     def _fail_fast(self, method: str, source: Any) -> FailFastCheck | None:
         """The check that stops a call at the first proof of a fault."""

@@ -15,7 +15,7 @@ from evalguard.guards.dispatch import Entry, model_classes
 from evalguard.guards.fit_callback import FitCallback
 from evalguard.guards.fit_session import FitSession
 from evalguard.guards.guard import guarded_function, sinks_of
-from evalguard.guards.options import GuardOptions, MlflowOption
+from evalguard.guards.options import GuardOptions, MlflowOption, current_names
 from evalguard.guards.outcome import Outcome, Outcomes
 from evalguard.reporting.sink import Sink
 
@@ -62,13 +62,12 @@ class ValidationGuard:
             validation.
         fingerprint: Callable that takes ``x`` and returns what identifies a row.
         pad_value: Value that pads rows, which are compared without it.
-        trace_memory: What one validation may keep in memory: bytes, or text
-            such as ``512 MiB``. The rest goes to a temporary file.
         model: Guard this model only.
         name: Name of the report.
         mlflow: As for ``evalguard.guard``.
         output: Directory for the report's files.
         sinks: Further places that reports go to.
+        trace_memory: Has no effect any more, and goes away in 0.2.
 
     Attributes:
         sink_errors: Records that could not be written.
@@ -87,24 +86,25 @@ class ValidationGuard:
         on_unproven: OnUnproven = "warn",
         fingerprint: Callable[[Any], Any] | None = None,
         pad_value: Any = None,
-        trace_memory: int | str = "1 GiB",
         model: Any = None,
         name: str = "validation",
         mlflow: MlflowOption = "auto",
         output: str | Path | None = None,
         sinks: Sequence[Sink] = (),
+        trace_memory: Any = None,
     ) -> None:
         # `GuardOptions` allows it, and callers without a type checker may pass it.
         if str(on_failure) == "repair":
             msg = "on_failure: expected raise, warn or record; found 'repair': validations cannot be repaired"
             raise ConfigError(msg)
+        if trace_memory is not None:
+            current_names({"trace_memory": trace_memory}, stacklevel=3)
         self._options = GuardOptions(
             require=require,
             on_failure=on_failure,
             on_unproven=on_unproven,
             fingerprint=fingerprint,
             pad_value=pad_value,
-            trace_memory=trace_memory,
             model=model,
             name=name,
             mlflow=mlflow,

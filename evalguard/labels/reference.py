@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalguard.core.sampling import RowSampler, SampledRows, Sampling
 from evalguard.data import kinds, tree
-from evalguard.data.fingerprint import chosen_fingerprints, row_fingerprints
-from evalguard.data.row_layout import LeafSpec, is_dense
+from evalguard.data.fingerprint import row_fingerprints
+from evalguard.data.row_layout import LeafSpec
 from evalguard.errors import LabelsError, UnsupportedSourceError
 
 CHUNK = 1024
@@ -59,25 +58,6 @@ class Reference:
             raise LabelsError(msg)
         return np.concatenate(parts), specs
 
-    def sampled(self, sampling: Sampling, like: Sequence[LeafSpec] = ()) -> SampledRows:
-        """Fingerprints of the samples chosen by position; a source with random access reads only those."""
-        draw = RowSampler(sampling)
-        if self._by_index() or self._by_row():
-            total = self._n_samples() if self._by_index() else tree.n_rows(as_rows(self.source)) or 0
-            positions = sampling.of(total)
-            found = [
-                row_fingerprints(
-                    self._identifying(self._rows_at(positions[start : start + CHUNK])),
-                    like=like,
-                    pad_value=self._pad_value,
-                )[0]
-                for start in range(0, len(positions), CHUNK)
-            ]
-            return SampledRows(positions, np.concatenate(found or [np.zeros(0, np.uint64)]), total)
-        for x in self.chunks():
-            draw.put(chosen_fingerprints(x, draw.choose, like=like, pad_value=self._pad_value)[0])
-        return draw.sampled() or SampledRows(sampling.of(0), np.zeros(0, np.uint64), 0)
-
     def chunks(self) -> Iterator[Any]:
         """The identifying part of the inputs, some rows at a time."""
         for x in self._inputs():
@@ -87,24 +67,6 @@ class Reference:
         if isinstance(x, dict) and self._drop in x and len(x) > 1:
             x = {name: leaf for name, leaf in x.items() if name != self._drop}
         return self._part(x) if self._part is not None else x
-
-    def _by_index(self) -> bool:
-        return callable(self.source) and not is_stream(self.source) and _takes_index(self.source)
-
-    def _by_row(self) -> bool:
-        """Arrays, of which any row can be had by itself."""
-        if callable(self.source) or is_stream(self.source):
-            return False
-        leaves = tree.leaves(as_rows(self.source))
-        return bool(leaves) and all(is_dense(leaf) or hasattr(leaf, "iloc") for leaf in leaves)
-
-    def _rows_at(self, positions: NDArray[np.int64]) -> Any:
-        if self._by_index():
-            return _stacked([self.source(int(position)) for position in positions])
-        return tree.map_leaves(
-            lambda leaf: leaf.iloc[positions] if hasattr(leaf, "iloc") else np.asarray(leaf)[positions],
-            as_rows(self.source),
-        )
 
     def _inputs(self) -> Iterator[Any]:
         source = self.source
@@ -140,11 +102,6 @@ class KnownReference(Reference):
     def fingerprints(self, like: Sequence[LeafSpec] = ()) -> tuple[UInt64, tuple[LeafSpec, ...]]:
         """As they were made; nothing is left to be cast."""
         return self._rows, ()
-
-    def sampled(self, sampling: Sampling, like: Sequence[LeafSpec] = ()) -> SampledRows:
-        """Some of those that were made."""
-        positions = sampling.of(len(self._rows))
-        return SampledRows(positions, self._rows[positions], len(self._rows))
 
     def chunks(self) -> Iterator[Any]:
         """The inputs themselves are not at hand."""

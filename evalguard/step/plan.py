@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from evalguard.core.policy import Proof
-from evalguard.core.sampling import ALL, nothing_to_compare, sampling_of
 from evalguard.data import kinds, tree
 from evalguard.errors import ConfigError
 from evalguard.labels.labels import Labels
@@ -119,18 +118,12 @@ def _shapes(x: Any) -> str:
 def _expected_proof(opened: Opened, y: Any) -> tuple[Proof, str]:
     """The strongest proof that can be expected, and what it is based on."""
     source, labels = opened.stream.source, opened.labels
-    content = opened.step.checks.content
-    has_content = opened.reference is not None or labels.fingerprints is not None
-    if sampling_of(content) is not None and not has_content:
-        raise nothing_to_compare(content)
-    if has_content and content == ALL:
+    if opened.reference is not None or labels.fingerprints is not None:
         return Proof.IDENTITY, "each row is recognised by its content"
     if labels.keys is not None and (opened.stream.key is not None or opened.step.checks.key is not None):
         return Proof.IDENTITY, "each row carries its key"
     if callable(getattr(source, "sample_indices", None)) or hasattr(source, "index_array"):
         return Proof.IDENTITY, "the data says which sample each row is"
-    if has_content:
-        return Proof.SAMPLE, f"rows chosen by position are compared with the reference ({content})"
     if kinds.is_arrays(source):
         return Proof.IDENTITY, "a row's place in the arrays is its sample"
     if y is not None:

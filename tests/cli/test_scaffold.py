@@ -135,21 +135,6 @@ def test_a_dry_run_reports_a_proof_that_is_too_weak(folder, command):
     assert "require  labels; this would be UNPROVEN" in done.output
 
 
-def test_a_dry_run_reports_what_a_sample_can_prove(folder, command):
-    path = folder / "step.yaml"
-    text = DRY.replace("MODEL", "model.keras").replace("DATA", "call: loading:digits, args: {named: false}")
-    path.write_text(text + "checks: {content: 'sample:0.1', reference: pixels.npy}\n")
-    done = command("run", path, "--dry-run")
-    assert done.exit_code == 0, done.output
-    assert "proof    sample: rows chosen by position are compared with the reference (sample:0.1)" in done.output
-    assert "require  labels; this would be UNPROVEN" in done.output
-    path.write_text(text + "checks: {content: 'sample:0.1'}\n")
-    for options in (["--dry-run"], []):
-        done = command("run", path, *options)
-        assert done.exit_code == 2, done.output
-        assert "expected inputs in label order to compare rows with, found none" in done.output
-
-
 def test_the_doctor_reports_what_is_installed_and_what_is_wrong(command, tmp_path, monkeypatch):
     done = command("doctor", "--json")
     assert done.exit_code == 0, done.output

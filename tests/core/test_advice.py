@@ -8,7 +8,6 @@ from evalguard.core.evidence import gather
 from evalguard.core.judge import judge
 from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import Policy, Proof, Verdict
-from evalguard.core.sampling import SampledRows
 from evalguard.core.trace import ALTERED, SourceState
 from tests.core.traces import ALIGNED, N, content_of, label_of, labels_for, trace_of
 
@@ -107,23 +106,6 @@ def test_repeated_inputs_are_named_with_the_option_that_allows_them():
     assert note not in notes_of(trace, labels, duplicate_inputs="allow")
     policy = Policy()
     assert 'duplicate_inputs="allow"' in advice_for(gather(trace, labels, policy), policy)
-
-
-def sampled(positions, shift=0):
-    return SampledRows(np.asarray(positions), content_of(np.asarray(positions) + shift), N)
-
-
-def test_a_sample_says_what_it_may_miss_and_how_to_check_each_row():
-    trace, labels, policy = trace_of(ALIGNED, {"tags"}, sampled=sampled([0, 3, 6])), labels_for(N), Policy()
-    notes = notes_of(trace, labels, Proof.SAMPLE)
-    assert notes[0].startswith("the content of each row: 3 of 7 rows, sampled by position, are the samples of their")
-    assert 'content="all"' in advice_for(gather(trace, labels, policy), policy)
-
-
-def test_a_sample_that_almost_no_row_matches_shows_nothing():
-    trace = trace_of(ALIGNED, {"tags"}, sampled=sampled([0, 3, 6], shift=9000))
-    note = "content: almost none of the sampled rows match (0 of 3), so it shows nothing about the order"
-    assert note in notes_of(trace, labels_for(N))
 
 
 def test_no_option_is_advised_for_rows_that_changed_or_are_identified():

@@ -9,18 +9,14 @@ from hypothesis import strategies as st
 
 from evalguard.core.label_table import LabelTable
 from evalguard.core.matching import (
-    SampledComparison,
     all_matches,
     comparable_in_position,
-    compare_sampled,
-    in_position,
     match_content,
     match_index,
     match_keys,
     occurrence,
     repeated_rows,
 )
-from evalguard.core.sampling import SampledRows
 from evalguard.core.trace import FOREIGN, Trace
 from tests.core import brute
 
@@ -119,45 +115,6 @@ def test_identities_come_strongest_first():
 def test_repeated_rows_are_those_whose_content_came_before(contents):
     expected = [row for row, content in enumerate(contents) if content in contents[:row]]
     assert repeated_rows(digests(contents)).tolist() == expected
-
-
-def sampled_rows(positions, contents, n_rows=10):
-    return SampledRows(np.asarray(positions, dtype=np.int64), digests(contents), n_rows)
-
-
-@pytest.mark.parametrize(
-    ("contents", "wrong", "comparable"),
-    [
-        pytest.param([0, 4, 9], [], True, id="in-position"),
-        pytest.param([0, 5, 9], [4], True, id="one-wrong"),
-        pytest.param([9, 0, 4], [0, 4, 9], True, id="all-wrong-and-in-the-reference"),
-        pytest.param([70, 71, 72], [0, 4, 9], False, id="other-data"),
-    ],
-)
-def test_sampled_rows_are_compared_with_the_samples_of_their_positions(contents, wrong, comparable):
-    trace = Trace(10, np.arange(10), sampled=sampled_rows([0, 4, 9], contents))
-    compared = compare_sampled(trace, LabelTable(fingerprints=digests(range(10))))
-    assert compared is not None
-    assert (compared.n_chosen, compared.wrong.tolist(), compared.n_rows) == (3, wrong, 10)
-    assert (compared.comparable, compared.all_match) == (comparable, not wrong)
-
-
-def test_only_positions_that_both_sides_sampled_are_compared():
-    positions, same = in_position(sampled_rows([0, 2, 5], [0, 2, 7]), sampled_rows([2, 5, 9], [2, 5, 9]))
-    assert (positions.tolist(), same.tolist()) == ([2, 5], [True, False])
-
-
-def test_without_fingerprints_on_both_sides_nothing_is_compared():
-    labels = LabelTable(values=np.arange(10))
-    assert compare_sampled(Trace(10, np.arange(10)), labels) is None
-    assert compare_sampled(Trace(10, np.arange(10), sampled=sampled_rows([0], [0])), labels) is None
-
-
-def test_the_probability_to_miss_a_fault_falls_with_the_sampled_rows():
-    comparison = SampledComparison(50, np.zeros(0, np.int64), 1000, comparable=True)
-    assert comparison.miss_probability(0.01) == pytest.approx(0.95**10)
-    assert comparison.miss_probability(0.002) == pytest.approx(0.95**2)
-    assert SampledComparison(1000, np.zeros(0, np.int64), 1000, comparable=True).miss_probability() == 0
 
 
 @pytest.mark.parametrize(("matching", "comparable"), [(0, False), (2, False), (3, True)])

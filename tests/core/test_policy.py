@@ -80,5 +80,4 @@ def test_options_are_in_the_report_by_name():
         "scope": "call",
         "duplicate_inputs": "forbid",
         "fail_fast": False,
-        "content": "all",
     }

@@ -9,9 +9,8 @@ from evalguard.core.findings import Reason
 from evalguard.core.judge import judge
 from evalguard.core.policy import Policy
 from evalguard.core.report import COUNT_NAMES
-from evalguard.core.sampling import SampledRows
 from evalguard.core.trace import SourceState
-from tests.core.traces import ALIGNED, SWAPPED, N, content_of, label_of, labels_for, tags_of, trace_of
+from tests.core.traces import ALIGNED, SWAPPED, N, label_of, labels_for, tags_of, trace_of
 
 
 def test_the_first_wrong_rows_are_named_with_their_keys():
@@ -106,21 +105,6 @@ def test_an_identity_that_matches_almost_nothing_says_so_and_is_not_used():
     evidence = gather(trace_of(np.arange(N) + 900, {"content"}), labels_for(N), Policy())
     (found,) = report_fields.identities(evidence)
     assert found == {"identity": "content", "says": "nothing: almost none of the rows match", "used": False}
-
-
-@pytest.mark.parametrize(
-    ("contents", "says"),
-    [
-        pytest.param([0, 3, 6], "3 sampled rows in position", id="aligned"),
-        pytest.param([0, 4, 6], "1 of 3 sampled rows are another sample", id="one-wrong"),
-        pytest.param([900, 901, 902], "nothing: almost none of the sampled rows match", id="other-data"),
-    ],
-)
-def test_a_sample_says_what_it_shows(contents, says):
-    rows = SampledRows(np.asarray([0, 3, 6]), content_of(contents), N)
-    evidence = gather(trace_of(ALIGNED, {"tags"}, sampled=rows), labels_for(N), Policy())
-    (found,) = report_fields.identities(evidence)
-    assert (found["identity"], found["says"], found["chosen"]) == ("sample", says, 3)
 
 
 def stages_of(samples, evidence, **parts):

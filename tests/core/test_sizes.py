@@ -1,10 +1,14 @@
 """A fault in one row is found at any size and position, and reported in the same words for any storage of the rows."""
 
+import tracemalloc
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 
+from evalguard.core.columns import storage
 from evalguard.core.columns.run_length import RunLengthColumn
-from evalguard.core.columns.storage import ColumnBuffer, MemoryBudget, on_disk
+from evalguard.core.columns.storage import ColumnBuffer, on_disk
 from evalguard.core.judge import judge
 from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import Policy
@@ -20,11 +24,19 @@ def batches(rows):
     return [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
 
 
+@contextmanager
+def nothing_in_memory():
+    """Columns of any size go to a file."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(storage, "MAX_IN_MEMORY", 0)
+        yield
+
+
 def kept(rows, form):
-    """A column of int64 as a plain array, run-length, or run-length without any memory."""
+    """A column of int64 as a plain array or run-length."""
     if form == "plain":
         return rows
-    runs = RunLengthColumn(memory=MemoryBudget(1 if form == "spilled" else 1 << 30))
+    runs = RunLengthColumn()
     for batch in batches(rows):
         runs.extend(batch)
     return runs
@@ -33,11 +45,12 @@ def kept(rows, form):
 def hashed(rows, form):
     """Fingerprints of samples, in memory or on disk."""
     prints = rows.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    if form != "spilled":
+    if form != "mapped":
         return prints
-    buffer = ColumnBuffer(np.uint64, MemoryBudget(1))
-    for batch in batches(prints):
-        buffer.append(batch)
+    buffer = ColumnBuffer(np.uint64)
+    with nothing_in_memory():
+        for batch in batches(prints):
+            buffer.append(batch)
     assert on_disk(buffer.array())
     return buffer.array()
 
@@ -60,7 +73,7 @@ def trace_of(samples, targets, form, identity):
 
 def reports(samples, targets, identity, n):
     labels = LabelTable(values=np.arange(n) % 3, fingerprints=hashed(np.arange(n), "plain"))
-    for form in ("plain", "folded", "spilled"):
+    for form in ("plain", "folded", "mapped"):
         yield judge(trace_of(samples, targets, form, identity), labels, Policy()).report
 
 
@@ -110,24 +123,43 @@ def test_rows_in_random_order_get_the_same_report(n, identity):
     assert all(other == plain for other in others)
 
 
-@pytest.mark.parametrize("form", ["folded", "spilled"])
+@pytest.mark.parametrize("form", ["folded", "mapped"])
 @pytest.mark.parametrize("identity", ["index", "content"])
 def test_calls_of_a_session_are_judged_alike(form, identity):
     n = 1000
     samples = np.random.default_rng(0).permutation(n)
     labels = LabelTable(values=np.arange(n) % 3, fingerprints=hashed(np.arange(n), "plain"))
 
-    def report(form, memory):
+    def report(form):
         parts = [trace_of(part, part % 3, form, identity) for part in np.split(samples, [300, 301])]
-        return judge(join_traces(parts, memory), labels, Policy(scope="session")).report
+        return judge(join_traces(parts), labels, Policy(scope="session")).report
 
-    assert report(form, MemoryBudget(1)).to_dict() == report("plain", None).to_dict()
+    with nothing_in_memory():
+        found = report(form)
+    assert found.to_dict() == report("plain").to_dict()
 
 
 def test_memory_of_a_trace_is_reported_by_storage():
     samples = np.random.default_rng(0).permutation(10_000)
-    spilled, plain = (trace_of(samples, None, form, "content") for form in ("spilled", "plain"))
-    assert (spilled.n_bytes_on_disk, plain.n_bytes_on_disk) == (80_000, 0)
-    assert spilled.n_bytes < 1000
+    mapped, plain = (trace_of(samples, None, form, "content") for form in ("mapped", "plain"))
+    assert (mapped.n_bytes_on_disk, plain.n_bytes_on_disk) == (80_000, 0)
+    assert mapped.n_bytes < 1000
     assert plain.n_bytes > 160_000
     assert plain.tags[0] >> ROW_BITS == 0
+
+
+def test_rows_in_order_are_judged_from_their_runs():
+    n = 10**8
+    rows, sizes = RunLengthColumn(), RunLengthColumn(step=0)
+    for start in range(0, n, 10**6):
+        rows.extend_run(start, 10**6)
+        sizes.append(10**6)
+    trace = Trace(n, rows, rows, index_source="position", batch_sizes=sizes)
+    labels = LabelTable(values=np.broadcast_to(np.int8(0), n))
+    assert (trace.n_bytes < 1000, trace.n_bytes_on_disk) == (True, 0)
+    tracemalloc.start()
+    report = judge(trace, labels, Policy()).report
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert report.verdict == "PASS"
+    assert peak < n / 10

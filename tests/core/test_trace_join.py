@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from evalguard.core.columns.storage import MemoryBudget, on_disk
+from evalguard.core.columns import storage
+from evalguard.core.columns.storage import on_disk
 from evalguard.core.trace import SourceState, Trace
 from evalguard.core.trace_join import join_traces, stack_trees
 
@@ -53,15 +54,17 @@ def test_trees_are_stacked_leaf_by_leaf_and_dropped_if_their_structures_differ()
     assert stack_trees([None, None]) is None
 
 
-def test_rows_beyond_the_memory_are_the_same_rows():
+def test_rows_in_a_file_are_the_same_rows(monkeypatch):
     calls = [a_call(2, index=np.asarray([4, 5]), fingerprints=np.asarray([7, 8], np.uint64)) for _ in range(3)]
-    spilled, plain = join_traces(calls, MemoryBudget(1)), join_traces(calls)
-    assert spilled.fingerprints is not None
+    plain = join_traces(calls)
+    monkeypatch.setattr(storage, "MAX_IN_MEMORY", 0)
+    mapped = join_traces(calls)
+    assert mapped.fingerprints is not None
     assert plain.fingerprints is not None
-    assert on_disk(spilled.fingerprints)
+    assert on_disk(mapped.fingerprints)
     assert not on_disk(plain.fingerprints)
-    assert np.asarray(spilled.index).tolist() == np.asarray(plain.index).tolist() == [4, 5] * 3
-    assert spilled.fingerprints.tolist() == plain.fingerprints.tolist() == [7, 8] * 3
+    assert np.asarray(mapped.index).tolist() == np.asarray(plain.index).tolist() == [4, 5] * 3
+    assert mapped.fingerprints.tolist() == plain.fingerprints.tolist() == [7, 8] * 3
 
 
 def test_keys_of_two_kinds_become_text_and_inputs_of_two_kinds_have_no_spec():

@@ -9,7 +9,7 @@ import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalguard.data.fingerprint import SMALL_ROW, chosen_fingerprints, row_fingerprints
+from evalguard.data.fingerprint import SMALL_ROW, row_fingerprints
 from evalguard.data.row_layout import LeafSpec
 
 X = np.random.default_rng(0).normal(size=(6, 4)).astype("float32")
@@ -149,29 +149,6 @@ def test_a_reference_is_cast_to_what_the_model_was_fed():
     # 0.5 would be cut off: such a row is another one.
     assert prints(reference + 0.5, like=specs) != rows.tolist()
     assert prints(fed, like=(LeafSpec("float32", (4,)),)) == prints(fed.astype("float32"))
-
-
-@pytest.mark.parametrize(
-    "x",
-    [
-        pytest.param(X, id="array"),
-        pytest.param({"a": tf.constant(X), "b": np.arange(6)}, id="tree"),
-        pytest.param(tf.ragged.constant([*RAGGED, [5.0], [6.0]]), id="ragged"),
-        pytest.param((X, tf.sparse.from_dense(X)), id="sparse"),
-    ],
-)
-def test_chosen_rows_have_the_fingerprints_that_all_rows_have(x):
-    asked = []
-
-    def choose(rows):
-        asked.append(rows)
-        return np.array([4, 0])
-
-    found, specs = chosen_fingerprints(x, choose)
-    everything, all_specs = row_fingerprints(x)
-    assert found.tolist() == everything[[4, 0]].tolist()
-    assert specs == all_specs
-    assert asked == [6]
 
 
 @pytest.mark.parametrize("x", [np.zeros((0, 3)), np.zeros((4, 0)), np.zeros((0,), "str")])

@@ -66,10 +66,9 @@ def test_a_policy_is_a_view_of_options_of_the_same_names():
 
 
 def test_capture_options_are_a_view_of_options():
-    options = GuardOptions(key="id", drop_key=True, pad_value=0, trace_memory="1 MiB")
+    options = GuardOptions(key="id", drop_key=True, pad_value=0)
     capture = options.capture("always")
     assert (capture.content, capture.key, capture.drop_key, capture.pad_value) == ("always", "id", True, 0)
-    assert capture.memory == 1 << 20
 
 
 @pytest.mark.parametrize(
@@ -96,7 +95,6 @@ def test_a_misspelt_option_is_refused_with_the_nearest_that_exists(make, given, 
         ({"labels": Y, "labels_argument": "y"}, "expected one of them, found both"),
         ({"drop_key": True}, "expected key='name of an entry of x' with it"),
         ({"require": "everything"}, "require: expected one of"),
-        ({"trace_memory": "much"}, "trace_memory: expected a number of bytes"),
         ({"metrics": 3}, "metrics: expected a name or a callable"),
         ({"label": "a", "label_column": "b"}, "label and label_column: expected one of them"),
     ],

@@ -12,6 +12,8 @@ import tensorflow as tf
 
 import evalguard
 from evalguard import Verdict
+from evalguard.core.columns import storage
+from evalguard.guards.dropped_options import DROPPED
 from evalguard.tracking.slots import slots
 from tests.capture.engines import patching
 from tests.guards.fits import BATCH, ENGINES, EPOCHS, FORMS, STEPS, N, X, Y, dataset, endless, fit, guarded, make_model
@@ -118,16 +120,13 @@ def test_history_and_weights_are_the_same_to_the_bit(engine, source, kind, form)
     assert not {"evaluate", "make_test_function"} & vars(seen).keys()
 
 
-def test_what_is_beyond_the_memory_goes_to_disk(engine):
-    few, many = (evalguard.ValidationGuard(mlflow=False, trace_memory=size) for size in (16, "1 MiB"))
-    for guard in (few, many):
-        with guard:
+def test_a_report_says_what_its_columns_take_in_memory_and_in_files(engine, monkeypatch):
+    for limit in (1 << 20, 16):
+        monkeypatch.setattr(storage, "MAX_IN_MEMORY", limit)
+        with evalguard.ValidationGuard(mlflow=False) as g:
             fit(make_model(engine), engine, (X, Y))
-        assert guard.report.verdict is Verdict.PASS
-    assert few.report.cost["spilled_bytes"] > 0
-    assert "spilled_bytes" not in many.report.cost
-    with pytest.raises(evalguard.ConfigError, match="trace_memory: expected"):
-        evalguard.ValidationGuard(trace_memory="much")
+        assert g.report.verdict is Verdict.PASS
+        assert ("spilled_bytes" in g.report.cost) == (limit == 16)
 
 
 def test_the_verdict_is_recorded_in_mlflow(engine, mlflow_store):
@@ -149,4 +148,4 @@ def test_options_are_those_of_other_guards():
     with pytest.raises(evalguard.ConfigError, match="on_unproven"):
         evalguard.ValidationGuard(on_unproven="never")
     taken = inspect.signature(evalguard.ValidationGuard).parameters.keys()
-    assert taken <= inspect.signature(evalguard.guard).parameters.keys()
+    assert taken - DROPPED.keys() <= inspect.signature(evalguard.guard).parameters.keys()

@@ -1,6 +1,7 @@
 """The terminal report: what it says, how long it is, and that hostile text is inert."""
 
 import io
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -142,3 +143,18 @@ def test_artifacts_hold_each_form_of_the_report():
 @settings(deadline=None, max_examples=50)
 def test_a_report_is_rendered_later_byte_for_byte(report):
     assert artifacts(samples.reloaded(report)) == artifacts(report)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "words"),
+    [
+        ("PASS", "11 of 50 predictions, sampled by position, match their labels; the others were not checked"),
+        ("UNPROVEN", "11 of 50 predictions, sampled by position, match their labels, but the others were not checked"),
+        ("FAIL", "at least 2 of 50 predictions would be scored against another sample's label"),
+    ],
+)
+def test_a_record_of_sampled_rows_is_rendered_as_it_was(verdict, words):
+    report = samples.of_sampled_rows(verdict)
+    assert " ".join(to_text(report).split()).startswith(f"digits: {verdict}: {words}")
+    assert artifacts(samples.reloaded(report)) == artifacts(report)
+    assert json.loads(artifacts(report)["report.json"])["options"] == {"require": "sample", "content": "sample:0.2"}

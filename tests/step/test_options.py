@@ -97,20 +97,6 @@ OPTIONS = {
         0,
         "PASS",
     ),
-    "sample": (
-        FLAT,
-        "digits', args: {named: false}, x: '",
-        "require: sample, reference: pixels.npy, content: 'sample:0.1'",
-        0,
-        "PASS",
-    ),
-    "sample-is-less-than-labels": (
-        FLAT,
-        "digits', args: {named: false}, x: '",
-        "reference: pixels.npy, content: 'sample:0.1'",
-        3,
-        "UNPROVEN",
-    ),
     "reference-npz": (
         FLAT,
         "digits', args: {named: false}, x: '",

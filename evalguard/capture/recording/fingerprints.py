@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from evalguard.core.columns.storage import ColumnBuffer, MemoryBudget
-from evalguard.core.sampling import RowSampler, SampledRows, Sampling
+from evalguard.core.columns.storage import ColumnBuffer
 from evalguard.data import tree
-from evalguard.data.fingerprint import chosen_fingerprints, row_fingerprints
+from evalguard.data.fingerprint import row_fingerprints
 from evalguard.data.row_layout import LeafSpec, is_padding
 
 
@@ -21,46 +20,28 @@ class FingerprintColumn:
 
     Attributes:
         pad_value: See ``fingerprint.row_fingerprints``.
-        memory: Shared with other columns of the call.
-        sampling: Which rows are fingerprinted; None: all.
-        parts: uint64, one per row; empty with ``sampling``.
+        parts: uint64, one per row.
         padding: bool, one per row: whether the row is declared padding.
         specs: Dtype and row shape of each input.
         first_row: The first row, to explain a reference that matches nothing.
     """
 
     pad_value: Any = None
-    memory: MemoryBudget = field(default_factory=MemoryBudget)
-    sampling: Sampling | None = None
     parts: ColumnBuffer = field(init=False)
     padding: ColumnBuffer = field(init=False)
     specs: tuple[LeafSpec, ...] = ()
     first_row: Any = None
-    _draw: RowSampler | None = None
 
     def __post_init__(self) -> None:
-        self.parts, self.padding = ColumnBuffer(np.uint64, self.memory), ColumnBuffer(np.bool_, self.memory)
-        self._draw = None if self.sampling is None else RowSampler(self.sampling, self.memory)
+        self.parts, self.padding = ColumnBuffer(np.uint64), ColumnBuffer(np.bool_)
 
     def add(self, x: Any, to_numpy: Callable[[Any], Any]) -> None:
         """Record the rows of one batch of inputs, or of several batches concatenated."""
-        if self._draw is not None:
-            rows, specs = chosen_fingerprints(x, self._draw.choose, pad_value=self.pad_value)
-        else:
-            rows, specs = row_fingerprints(x, pad_value=self.pad_value)
+        rows, specs = row_fingerprints(x, pad_value=self.pad_value)
         # Of the first batch only: a copy of one row, because the batch's memory may be overwritten.
         if not self.specs:
             self.specs = specs
             self.first_row = tree.map_leaves(lambda leaf: np.array(to_numpy(leaf)[:1]), x)
-        if self._draw is not None:
-            self._draw.put(rows)
-            return
         self.parts.append(rows)
         if self.pad_value is not None:
             self.padding.append(is_padding(x, self.pad_value))
-
-    def sampled(self, n_rows: int) -> SampledRows | None:
-        """The sampled rows; None if they were drawn from another number of rows."""
-        # Another number: a batch failed to be recorded, and the positions of all later rows are wrong.
-        found = None if self._draw is None else self._draw.sampled()
-        return found if found is not None and found.n_rows == n_rows else None

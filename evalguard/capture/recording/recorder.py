@@ -20,7 +20,6 @@ from evalguard.capture.recording.small_batches import (
     SmallBatchBuffer,
 )
 from evalguard.capture.recording.tag_log import CallTags, n_tagged
-from evalguard.core.columns.storage import MemoryBudget
 from evalguard.core.label_table import normal_keys
 from evalguard.core.own_errors import not_ours, swallow
 from evalguard.data import tree
@@ -37,7 +36,6 @@ class Recorder:
     Attributes:
         options: What is recorded.
         stream: Takes delivered batches apart.
-        memory: Memory budget that the columns of the call share.
         tags: Tags of all rows, and the sizes of batches.
         fingerprints: Fingerprints of the rows fed.
         keys: Keys of each batch.
@@ -56,7 +54,6 @@ class Recorder:
 
     options: CaptureOptions
     stream: Stream = field(default_factory=Untagged)
-    memory: MemoryBudget = field(init=False)
     tags: CallTags = field(init=False)
     fingerprints: FingerprintColumn = field(init=False)
     keys: list[Any] = field(default_factory=list)
@@ -80,9 +77,8 @@ class Recorder:
         # The fail-fast check needs each batch at once; the user's own functions are called with batches as delivered.
         self._may_buffer = self.fail_fast_check is None and options.key is None and options.fingerprint is None
         self._always_fingerprints = options.content == "always"
-        self.memory = MemoryBudget(self.options.memory)
-        self.tags = CallTags(self.memory)
-        self.fingerprints = FingerprintColumn(self.options.pad_value, self.memory, self.options.sampling)
+        self.tags = CallTags()
+        self.fingerprints = FingerprintColumn(self.options.pad_value)
 
     @property
     def specs(self) -> tuple[LeafSpec, ...]:

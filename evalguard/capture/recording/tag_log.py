@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.core.columns.run_length import RunLengthColumn
-from evalguard.core.columns.storage import MemoryBudget
 from evalguard.core.trace import ALTERED, ROW_BITS, ROW_MASK, UNKNOWN, BatchTags, Tags
 from evalguard.data import tree
 
@@ -24,22 +23,18 @@ def n_tagged(tag: Any) -> int:
 class CallTags:
     """Collects tags, batch by batch.
 
-    Args:
-        memory: Shared with other columns of the call; by default a separate budget.
-
     Attributes:
         sizes: Rows of each batch.
         stated: Whether the rows of the last batch stated which sample they are.
         last: Rows of the last batch.
     """
 
-    def __init__(self, memory: MemoryBudget | None = None) -> None:
-        self._memory = memory or MemoryBudget()
-        self.sizes = RunLengthColumn(step=0, memory=self._memory)
+    def __init__(self) -> None:
+        self.sizes = RunLengthColumn(step=0)
         self.stated = False
         self.last = 0
         self._n_rows = 0
-        self._pulls = RunLengthColumn(memory=self._memory)
+        self._pulls = RunLengthColumn()
         # Only where a tag names rows rather than a whole batch:
         self._rows: RunLengthColumn | None = None
         self._index: RunLengthColumn | None = None
@@ -111,7 +106,7 @@ class CallTags:
         """The tags row by row; created when the first tag of a single row arrives."""
         if self._rows is None:
             before = BatchTags(self._pulls, self.sizes) if len(self.sizes) else ()
-            self._rows = RunLengthColumn.of(before, memory=self._memory)
+            self._rows = RunLengthColumn.of(before)
         return self._rows
 
     def _add_index(self, index: Int64 | None, size: int) -> None:
@@ -119,7 +114,7 @@ class CallTags:
             if index is None or (index == UNKNOWN).all():
                 return
             # Earlier batches stated nothing.
-            self._index = RunLengthColumn.of(np.full(self._n_rows, UNKNOWN), memory=self._memory)
+            self._index = RunLengthColumn.of(np.full(self._n_rows, UNKNOWN))
         self._index.extend(np.full(size, UNKNOWN) if index is None else index)
 
     def mark_changed(self, back: int) -> None:

@@ -52,13 +52,11 @@ def to_trace(
         )
     tags = recorder.tags.tags(trusted=trust_tags)
     stated = index_source == "stated"
-    # With sampled content the position is what the content has to prove; it must not count as evidence itself.
-    position = None if stated or recorder.options.sampling is not None else _positions(tags)
     every_batch_has_targets = bool(recorder.targets) and recorder.n_with_targets == len(recorder.tags)
     return Trace(
         n_rows=rows,
         tags=tags,
-        index=recorder.tags.index() if stated else position,
+        index=recorder.tags.index() if stated else _positions(tags),
         index_source=index_source,
         keys=_all_keys([np.asarray(part) for part in recorder.keys], rows),
         # A batch that changed while the model computed: its recorded rows may not be those that the model read.
@@ -72,7 +70,6 @@ def to_trace(
         unobserved=problem,
         stopped=recorder.stopped,
         padding=_all_rows(recorder.fingerprints.padding, rows),
-        sampled=None if recorder.tags.any_changed else recorder.fingerprints.sampled(rows),
     )
 
 

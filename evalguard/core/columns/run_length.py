@@ -3,7 +3,7 @@
 A run is its first value and its length; each value is ``step`` more than the one
 before (1 for row numbers, 0 for batch sizes). A column without runs falls back to
 plain arrays, so it never takes much more than eight bytes per row, or four if its
-values fit 32 bits. Rows beyond the memory budget of the call go to disk.
+values fit 32 bits.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.core.columns.chunks import Ints, chunks, small_type
-from evalguard.core.columns.storage import ColumnStorage, MemoryBudget
 
 Int64 = NDArray[np.int64]
 
@@ -25,6 +24,7 @@ Part = tuple[Int64, Int64] | Ints
 # If the mean run is shorter than this, values are stored plainly.
 MIN_MEAN_RUN = 8
 _MAX_OPEN_RUNS = 1 << 12
+_MAX_SMALL_PARTS = 1 << 10
 
 
 class RunLengthColumn:
@@ -34,13 +34,11 @@ class RunLengthColumn:
 
     Args:
         step: Difference between neighbours in a run: 0 or 1.
-        memory: Budget shared with other columns; a new one by default.
     """
 
-    def __init__(self, step: int = 1, memory: MemoryBudget | None = None) -> None:
+    def __init__(self, step: int = 1) -> None:
         self._step = step
-        # In row order: rows on disk, then closed parts (runs or plain values), then the open runs.
-        self._storage = ColumnStorage(memory or MemoryBudget(), np.int64)
+        # In row order: closed parts (runs or plain values), then the open runs.
         self._parts: list[Part] = []
         self._n_compact = 0
         self._firsts: list[int] = []
@@ -48,9 +46,9 @@ class RunLengthColumn:
         self._rows = 0
 
     @classmethod
-    def of(cls, values: Any, step: int = 1, memory: MemoryBudget | None = None) -> RunLengthColumn:
+    def of(cls, values: Any, step: int = 1) -> RunLengthColumn:
         """A column with the values of a ``range``, an array or a sequence."""
-        runs = cls(step, memory)
+        runs = cls(step)
         if isinstance(values, range) and values.step == step == 1:
             runs.extend_run(values.start, len(values))
         else:
@@ -97,7 +95,7 @@ class RunLengthColumn:
     def is_range(self, length: int) -> bool:
         """Whether the column is 0, 1, 2, …, ``length - 1``."""
         folded = self._lengths == [length] and self._firsts == [0]
-        return self._step == 1 and folded and not self._parts and not self._storage.rows
+        return self._step == 1 and folded and not self._parts
 
     def may_contain(self, value: int) -> bool:
         """Whether some run covers this value."""
@@ -129,11 +127,6 @@ class RunLengthColumn:
         arrays = [array for part in self._parts for array in (part if isinstance(part, tuple) else (part,))]
         return sum(array.nbytes for array in arrays) + 72 * len(self._firsts)
 
-    @property
-    def n_bytes_on_disk(self) -> int:
-        """Bytes of the column in its temporary file."""
-        return self._storage.n_bytes
-
     def runs(self) -> tuple[Int64, Int64]:
         """First value and length of each run, in row order; plain values as runs of one row."""
         firsts, lengths = [], []
@@ -144,41 +137,25 @@ class RunLengthColumn:
         return np.concatenate(firsts), np.concatenate(lengths)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """The array, shape ``(rows,)``; memory-mapped and read-only if it exceeds the memory budget."""
+        """The array, shape ``(rows,)``."""
         if copy is False:
             msg = "a run-length column has no array that could be shared; expected copy=None or True"
             raise ValueError(msg)
-        rows = self._on_disk()
-        if rows is None:
-            rows = np.empty(self._rows, dtype=np.int64)
-            at = 0
-            for plain in self._plain(self._all()):
-                rows[at : at + len(plain)] = plain
-                at += len(plain)
-        elif copy:
-            rows = rows.copy()
+        rows = np.empty(self._rows, dtype=np.int64)
+        at = 0
+        for plain in self._plain():
+            rows[at : at + len(plain)] = plain
+            at += len(plain)
         return rows if dtype is None else rows.astype(dtype, copy=False)
 
-    def _on_disk(self) -> Int64 | None:
-        """All rows as a mapped file if they exceed the memory budget; None if they fit or the disk is full."""
-        if self._storage.rows:
-            self._close()
-            if self._parts and self._spill():
-                return self._storage.mapped()
-            return None if self._parts else self._storage.mapped()
-        # The runs may fit in memory although the expanded rows do not.
-        return None if self._storage.fits(self._rows) else self._storage.write_separate(self._plain(self._all()))
-
     def _all(self) -> Iterator[Part]:
-        """All parts, those on disk some rows at a time."""
-        stored = self._storage.mapped()
-        yield from (stored[rows] for rows in chunks(len(stored)))
+        """All parts, in row order."""
         yield from self._parts
         yield self._open_runs()
 
-    def _plain(self, parts: Iterable[Part]) -> Iterator[Ints]:
-        """The rows of some parts, not many at a time."""
-        for part in parts:
+    def _plain(self) -> Iterator[Ints]:
+        """All rows, not many at a time where they are in runs."""
+        for part in self._all():
             if not isinstance(part, tuple):
                 yield part
                 continue
@@ -216,22 +193,11 @@ class RunLengthColumn:
     def _add_part(self, part: Part) -> None:
         """Add a closed part before the open runs."""
         self._parts.append(part)
-        if self._storage.add_bytes(sum(array.nbytes for array in part) if isinstance(part, tuple) else part.nbytes):
-            self._compact()
-
-    def _compact(self) -> None:
-        if not self._storage.full or not self._spill():
+        if len(self._parts) - self._n_compact > _MAX_SMALL_PARTS:
             # The headers of many small arrays take as much memory as their rows.
             kinds = itertools.groupby(self._parts[self._n_compact :], lambda part: isinstance(part, tuple))
             self._parts[self._n_compact :] = [part for folded, group in kinds for part in _merged(folded, group)]
             self._n_compact = len(self._parts)
-
-    def _spill(self) -> bool:
-        """Move all closed parts to disk; False if the disk is full."""
-        if not self._storage.write(self._plain(self._parts)):
-            return False
-        self._parts, self._n_compact = [], 0
-        return True
 
 
 def _merged(folded: bool, parts: Iterable[Any]) -> list[Part]:

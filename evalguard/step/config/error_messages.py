@@ -10,7 +10,6 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from evalguard.core.policy import nearest
-from evalguard.core.sampling import CONTENT
 from evalguard.step.config.yaml_file import COMMAND_LINE, KeyPath, Lines, dotted, line_of
 
 ONE_OF = "one_of"
@@ -85,8 +84,6 @@ def _message(item: Any, at: KeyPath, kind: type[BaseModel], value: Any) -> str:
         return f"expected models:/NAME/VERSION, models:/NAME@ALIAS or runs:/RUN/PATH; found {_shown(found)}"
     if what == "string_pattern_mismatch" and "databricks" in item["ctx"]["pattern"]:
         return f"expected the URI of a store, as https://HOST or sqlite:///FILE; found {_shown(found)}"
-    if what == "string_pattern_mismatch" and item["ctx"]["pattern"] == CONTENT:
-        return f"expected all, or a share of the rows such as sample:0.01; found {_shown(found)}"
     if what == "string_pattern_mismatch" and ":" in item["ctx"]["pattern"]:
         return f"expected module:function; found {_shown(found)}"
     if what == "string_pattern_mismatch" and "/" in item["ctx"]["pattern"]:

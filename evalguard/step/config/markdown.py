@@ -8,8 +8,6 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from evalguard.core.columns.storage import SIZE
-from evalguard.core.sampling import ALL, CONTENT
 from evalguard.step.config import data_sections, step_file, unions
 
 SECTIONS: tuple[tuple[str, str, unions.Kinds], ...] = (
@@ -78,12 +76,10 @@ def _kind(entry: dict[str, Any], schema: dict[str, Any]) -> str:
     if kind == "object":
         below = entry.get("additionalProperties")
         return f"mapping to {_kind(below, schema)}" if isinstance(below, dict) and below else "mapping"
-    if kind == "string" and entry.get("pattern") == CONTENT:
-        return f"`{ALL}` or `sample:0.01`"
     if kind == "string" and "pattern" in entry and ":" in entry["pattern"]:
         known = {"models": "`models:/…` or `runs:/…`", "databricks": "URI"}
         return next((words for part, words in known.items() if part in entry["pattern"]), "`module:function`")
     if kind == "string" and "pattern" in entry:
-        return "size" if entry["pattern"] == SIZE else "fraction"
+        return "fraction"
     words = {"string": "text", "integer": "whole number", "number": "number", "boolean": "`true`, `false`"}
     return words.get(str(kind), "anything")

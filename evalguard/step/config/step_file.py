@@ -8,9 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from evalguard.core.columns.storage import SIZE
 from evalguard.core.policy import DuplicateInputs, OnFailure, OnUnproven, Padding, Require, Scope
-from evalguard.core.sampling import ALL, CONTENT
+from evalguard.guards.dropped_options import DROPPED, why_dropped
 from evalguard.step.config.sections import Call, Function, Name, Positive, Strict, Text
 from evalguard.step.config.unions import Data, LabelSource, Model, ReferenceSource
 
@@ -44,15 +43,6 @@ class Checks(Strict):
         default="forbid", description="`allow` if some samples are known to have equal inputs."
     )
     fail_fast: bool = Field(default=False, description="Stop at the first batch that proves a fault.")
-    content: Annotated[str, Field(pattern=CONTENT)] = Field(
-        default=ALL,
-        description="Rows that are identified by their content: `all`, or a share such as `sample:0.01`.",
-    )
-    trace_memory: Positive | Annotated[str, Field(pattern=SIZE)] = Field(
-        default="1 GiB",
-        description="Memory that a call may use to record its rows: bytes, or text such as `512 MiB` or `2 GB`. "
-        "The rest goes to a temporary file.",
-    )
     key: Text | None = Field(default=None, description="Entry of a dict x with the key of each sample.")
     drop_key: bool = Field(default=False, description="Remove that entry from x before the model sees it.")
     pad_value: float | int | str | None = None
@@ -64,7 +54,7 @@ class Checks(Strict):
     @model_validator(mode="before")
     @classmethod
     def _current_names(cls, given: Any) -> Any:
-        """The options under their current names; an old name causes a warning with the current one."""
+        """The options under their current names, without those that have no effect any more; both cause a warning."""
         if not isinstance(given, Mapping):
             return given
         for old in OLD_NAMES.keys() & given.keys():
@@ -74,7 +64,10 @@ class Checks(Strict):
                 raise ValueError(msg)
             message = f"checks.{old} is deprecated and goes away in 0.2: write checks.{new}"
             warnings.warn(message, DeprecationWarning, stacklevel=2)
-        return {OLD_NAMES.get(name, name): value for name, value in given.items()}
+        for old in DROPPED.keys() & given.keys():
+            message = f"checks.{old} is deprecated and goes away in 0.2: {why_dropped(old, given[old])}"
+            warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return {OLD_NAMES.get(name, name): value for name, value in given.items() if name not in DROPPED}
 
 
 class Outputs(Strict):

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalguard.capture.recording.tag_log import CallTags
-from evalguard.core.columns.storage import MemoryBudget
 from evalguard.core.judge import judge
 from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import Policy
@@ -18,7 +17,7 @@ from evalguard.core.trace import ALTERED, ROW_BITS, UNKNOWN, SourceState, Trace
 @st.composite
 def calls(draw):
     """Batches as an engine notes them: number or rows, samples or none; and what they are row by row."""
-    log = CallTags(MemoryBudget(draw(st.sampled_from([1, 100, 1 << 30]))))
+    log = CallTags()
     tags: list[int] = []
     index: list[int] = []
     sizes: list[int] = []

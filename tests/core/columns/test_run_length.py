@@ -73,3 +73,18 @@ def test_no_order_takes_little_more_than_plain_numbers(put):
 def test_no_copy_is_no_answer():
     with pytest.raises(ValueError, match="expected copy"):
         RunLengthColumn.of([1]).__array__(copy=False)
+
+
+@given(CHUNKS, st.sampled_from([0, 1]))
+def test_what_is_asked_of_a_column_is_that_of_its_rows(chunks, step):
+    runs, plain = RunLengthColumn(step), []
+    for chunk in chunks:
+        for number in chunk:
+            runs.append(number)
+        runs.extend(np.array(chunk, dtype=np.int64))
+        plain += [*chunk, *chunk]
+    assert runs.total() == sum(plain)
+    assert runs.lowest() == min(plain, default=0)
+    assert all(runs.may_contain(value) for value in plain)
+    firsts, lengths = runs.runs()
+    assert [first + step * i for first, n in zip(firsts, lengths, strict=True) for i in range(n)] == plain

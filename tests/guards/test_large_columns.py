@@ -1,6 +1,7 @@
-"""``trace_memory``: a call whose rows outgrow it is judged as any other, and says what it took."""
+"""A call whose columns are kept in a file is judged as any other, and says what they take."""
 
 import errno
+import os
 import tempfile
 
 import keras
@@ -9,7 +10,7 @@ import pytest
 
 import evalguard
 from evalguard import Verdict
-from evalguard.step.config import read
+from evalguard.core.columns import storage
 
 N, BATCH = 500, 7
 X = np.random.default_rng(0).normal(size=(N, 3)).astype("float32")
@@ -49,11 +50,12 @@ def judged(model, order, told, **options):
 @pytest.mark.parametrize("told", ["index", "content", "targets"])
 @pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
 @pytest.mark.parametrize("options", [{}, {"fail_fast": True}, {"scope": "session"}], ids=["plain", "fast", "session"])
-def test_the_report_is_that_of_a_call_with_all_memory(model, order, told, options):
+def test_the_report_is_that_of_a_call_in_memory(model, monkeypatch, order, told, options):
     predictions, report, cost = judged(model, order, told, **options)
-    same, spilled, other_cost = judged(model, order, told, trace_memory=16, **options)
+    monkeypatch.setattr(storage, "MAX_IN_MEMORY", 16)
+    same, mapped, other_cost = judged(model, order, told, **options)
     assert np.array_equal(same, predictions)
-    assert spilled == report
+    assert mapped == report
     assert "spilled_bytes" not in cost
     if told == "content" and not options:
         assert (other_cost["spilled_bytes"], cost["bytes"] - other_cost["bytes"]) == (8 * N, 8 * N)
@@ -66,22 +68,22 @@ def test_rows_in_order_take_almost_no_memory(model):
 
 
 def test_a_full_disk_costs_no_prediction_and_no_verdict(model, monkeypatch):
-    class Full:
-        def __init__(self, **options):
-            raise OSError(errno.ENOSPC, "No space left on device")
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(tempfile, "TemporaryFile", Full)
-    _, report, cost = judged(model, ORDERS["shuffled"], "content", trace_memory=16)
+    monkeypatch.setattr(storage, "MAX_IN_MEMORY", 16)
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    _, report, cost = judged(model, ORDERS["shuffled"], "content")
     assert (report["verdict"], report["counts"]["misaligned"]) == (
         "FAIL",
         int((ORDERS["shuffled"] != np.arange(N)).sum()),
     )
-    assert any("stayed in memory" in hazard and "No space left" in hazard for hazard in report["hazards"])
     assert "spilled_bytes" not in cost
 
 
 def test_no_file_is_left_after_an_error(model, monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(storage, "MAX_IN_MEMORY", 16)
 
     def broken():
         yield from list(loader(np.arange(N), "content"))[:50]
@@ -89,26 +91,9 @@ def test_no_file_is_left_after_an_error(model, monkeypatch, tmp_path):
         raise RuntimeError(msg)
 
     with pytest.raises(Exception, match="the loader's own"):
-        with evalguard.guard(labels=Y, reference=X, trace_memory=16, mlflow=False):
+        with evalguard.guard(labels=Y, reference=X, mlflow=False):
             model.predict(broken(), steps=-(-N // BATCH), verbose=0)
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("size", [0, "1 gigabyte", True, None])
-def test_a_wrong_size_is_refused(size):
-    with pytest.raises(evalguard.ConfigError, match="trace_memory: expected"):
-        evalguard.guard(labels=Y, trace_memory=size)
-
-
-@pytest.mark.parametrize(("text", "value"), [("512 MiB", "512 MiB"), ("2000000", 2_000_000)])
-def test_a_step_file_says_it_by_the_same_name(tmp_path, text, value):
-    path = tmp_path / "step.yaml"
-    body = "version: 1\nmodel: {path: m.keras}\ndata: {arrays: x.npy}\nlabels: {path: y.npy}\n"
-    path.write_text(body + f"checks: {{trace_memory: {text}}}\n")
-    assert read.read(path).checks.trace_memory == value
-    path.write_text(body + "checks: {trace_memory: much}\n")
-    with pytest.raises(evalguard.ConfigError, match=r"checks\.trace_memory"):
-        read.read(path)
 
 
 def test_epochs_of_fit_say_what_they_took(model):
