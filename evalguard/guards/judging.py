@@ -145,6 +145,9 @@ class CallJudge:
         if self.reference is None:
             msg = f"{self.name}: expected a reference, found none"
             raise LabelsError(msg)
+        # A reference by sample index ends with the labels, and these may have come late.
+        if labels is not None and self.reference.n_labels is None:
+            self.reference.n_labels = len(labels)
         # Keras casts arrays to `floatx` before it feeds them (keras 3.15, trainers/data_adapters/array_slicing.py), and
         # digests are of the bytes that were fed: each dtype needs its own pass over the reference.
         key = (recorder.specs, None if labels is None else labels.digest)

@@ -22,6 +22,14 @@ def test_a_guard_in_which_nothing_is_predicted_is_unproven():
     assert "no guarded call was observed" in g.report.not_proven[0]
 
 
+def test_a_reference_by_sample_index_ends_with_labels_that_come_late(model):
+    with evalguard.guard(reference=lambda i: X[i], mlflow=False) as g:
+        model.predict(dataset(), verbose=0)
+        g.labels = Y
+    assert g.report.verdict is Verdict.PASS
+    assert g.report.proof == "identity"
+
+
 def test_labels_may_come_late(model):
     with evalguard.guard(reference=X, mlflow=False) as g:
         model.predict(dataset(), verbose=0)
