@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from evalguard.capture.batch_digests import BatchDigests, can_digest, sampled_digest
+from evalguard.capture.batch_digests import BatchDigests, can_digest, digest
 from evalguard.capture.tags import Unwrap, unwrap_like, wrap_batch
 from evalguard.core.own_errors import swallow
 from evalguard.data.fingerprint import row_fingerprints
@@ -98,7 +98,7 @@ class TaggedItems:
         """Record whether a second call of ``__getitem__`` returned the same data."""
         try:
             x = unpack(batch)[0]
-            content = sampled_digest(x)[0] if can_digest(x) else row_fingerprints(x)[0].tobytes()
+            content = digest(x) if can_digest(x) else row_fingerprints(x)[0].tobytes()
         except Exception as error:  # noqa: BLE001 - evidence for a cause only
             swallow(error)
             return

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tf_keras
 
 import evalguard
-from evalguard.capture.batch_digests import MIN_LARGE_SIZE, REUSE_WINDOW
+from evalguard.capture.batch_digests import REUSE_WINDOW
 from evalguard.capture.buffer_reuse import BufferReuseDetector
 from evalguard.capture.contract import CaptureOptions, Untagged
 from evalguard.capture.probes.tf_data import TfDataProbe
@@ -23,8 +23,8 @@ from tests.buffers import aligned
 
 BATCH, N = 8, 48
 WIDTH = 16
-# Large enough to be digested at sampled positions.
-WIDE = MIN_LARGE_SIZE // BATCH
+# Larger than what the recorder copies.
+WIDE = 1 << 13
 
 
 def filled(buffer, start):
