@@ -8,7 +8,6 @@ uses an aligned NumPy array without copying it (``py_func.cc``).
 
 from __future__ import annotations
 
-import sys
 import threading
 import weakref
 from typing import Any
@@ -24,13 +23,6 @@ from evalguard.data import tree
 
 # How many delivered batches are remembered, to distinguish a batch that comes twice from an unknown one.
 MAX_REMEMBERED = 1024
-# If a source reused no memory within REUSE_WINDOW batches, none is expected within the next SAFE_BATCHES either.
-REUSE_WINDOW, SAFE_BATCHES = 64, 16
-# For batches whose memory no other object can write to: they may be hashed at any later time.
-UNLIMITED = sys.maxsize
-# TensorFlow uses memory in place where its address is a multiple of this, and copies it otherwise (tensorflow 2.21,
-# ``py_func.cc``; the number is in python/platform/sysconfig.py:86, ``tf.sysconfig.get_compile_flags()``).
-TF_ALIGNMENT = 64
 _FLOAT64 = np.dtype(np.float64)
 # Native byte order only; of the floats those that Keras feeds unchanged or as float32.
 NATIVE = frozenset(np.dtype(code) for code in "?bhilqpBHILQPfdFD")
@@ -54,20 +46,8 @@ class BatchDigests:
         self.mutable = False
         self._fed: list[tuple[Any, int]] = []
         self._all_digested = True
-        # Whether TensorFlow may have used memory in place, how many batches followed since, and whether NumPy allocated
-        # the memory of all of them for an array whose identity can be checked.
-        self._zero_copy, self._n_emitted, self._known_owners = False, 0, True
         # `put` runs in threads of tf.data or of an enqueuer (keras 3.15, py_dataset_adapter.py:314, :267).
         self._lock = threading.Lock()
-
-    @property
-    def safe_batches(self) -> int:
-        """How many more batches may be delivered before the first of them must be hashed."""
-        if self.mutable:
-            return 0
-        if not self._zero_copy:
-            return UNLIMITED
-        return SAFE_BATCHES if self._n_emitted >= REUSE_WINDOW and self._known_owners else 0
 
     def put(self, batch: Any, pull: int, index: Any = None) -> None:
         """Record a batch that the source emits.
@@ -89,11 +69,7 @@ class BatchDigests:
             pulls.append(pull)
             if index is not None:
                 self._index[pull] = index
-            if not self._zero_copy:
-                self._zero_copy = any(map(_may_be_zero_copy, parts_of(batch)))
-            if self._zero_copy:  # else TensorFlow copied it, and later writes by the source cannot reach the model
-                self._n_emitted += 1
-                self.mutable |= self._is_overwritten(batch, batch_digest)
+            self.mutable |= self._is_overwritten(batch, batch_digest)
 
     def identify(self, batch: Any) -> tuple[Any, Any]:
         """A delivered batch and its tag: its number, or what ``tags.tag_rows`` returns where rows have an index.
@@ -136,14 +112,11 @@ class BatchDigests:
         overwritten = False
         for leaf in parts_of(batch):
             if type(leaf) is not np.ndarray:
-                self._known_owners = False
                 continue
             # The array that owns the memory, not the view: a source that slices one buffer emits a new view each time.
             owner = leaf
             while type(base := owner.base) is np.ndarray:
                 owner = base
-            if base is not None or not owner.flags.owndata:
-                self._known_owners = False
             address = leaf.__array_interface__["data"][0]
             before = self._owners.get(address)
             # An equal address alone proves nothing: NumPy's allocator gives freed memory to the next array. Only the
@@ -181,11 +154,6 @@ def _is_plain(leaf: Any) -> bool:
             return False
         return bool(rank)
     return isinstance(leaf, np.ndarray) and leaf.dtype in NATIVE and leaf.ndim > 0
-
-
-def _may_be_zero_copy(leaf: Any) -> bool:
-    """Whether TensorFlow may use this memory in place; otherwise it copies a batch as soon as it receives it."""
-    return type(leaf) is not np.ndarray or leaf.__array_interface__["data"][0] % TF_ALIGNMENT == 0
 
 
 def digest(batch: Any) -> int:

@@ -11,7 +11,7 @@ from evalguard.core.own_errors import swallow
 from evalguard.data import tree
 
 # How many delivered batches are kept, in number and in bytes. The first RECHECKED_BATCHES are hashed again in any case.
-RECHECKED_BATCHES, MAX_PENDING_BYTES = 4, 1 << 23
+RECHECKED_BATCHES, MAX_RECENT_BYTES = 4, 1 << 23
 
 
 class BufferReuseDetector:
@@ -66,7 +66,7 @@ class BufferReuseDetector:
         # The first batch shows how many fit; large ones would otherwise double the memory of the call.
         if not self._seen:
             size = sum(array.nbytes for array in arrays)
-            self._recent = deque(maxlen=min(RECHECKED_BATCHES, max(1, MAX_PENDING_BYTES // max(size, 1))))
+            self._recent = deque(maxlen=min(RECHECKED_BATCHES, max(1, MAX_RECENT_BYTES // max(size, 1))))
         self._recent.append((leaves, at, batch_digest))
         self._seen += 1
         self.mutable = self._reused or self._seen < RECHECKED_BATCHES

@@ -25,14 +25,6 @@ class Stream(Protocol):
     def tag_from_rows(self) -> bool:
         """The tag follows from the rows, with nothing attached to the batch: a copy may be taken apart later."""
 
-    @property
-    def mutable(self) -> bool:
-        """Rows may change after they were fed: each batch is hashed when it is fed, and again after the model ran."""
-
-    @property
-    def safe_batches(self) -> int:
-        """How many more batches may be delivered before the first of them must be hashed; 0: none."""
-
     def without_tag(self, data: Any) -> Any:
         """The caller's batch within one that Keras read but does not feed to the model; it is not counted."""
 
@@ -45,8 +37,7 @@ class Untagged:
 
     # Not a plain function: as a class attribute that would become a method and receive `self`.
     unwrap: Unwrap = staticmethod(untagged)
-    tag_from_rows = mutable = False
-    safe_batches = 0
+    tag_from_rows = False
 
     def without_tag(self, data: Any) -> Any:
         """The batch unchanged."""

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from evalguard.capture import batch_digests as module
-from evalguard.capture.batch_digests import SAFE_BATCHES, UNLIMITED, BatchDigests, can_digest
+from evalguard.capture.batch_digests import BatchDigests, can_digest
 from evalguard.core.trace import ALTERED
-from tests.buffers import aligned, aligned_copy
+from tests.buffers import TF_ALIGNMENT, aligned, aligned_copy
 
 # TensorFlow uses the memory of both in place.
 X = aligned_copy(np.arange(24, dtype="float32").reshape(8, 3))
@@ -96,39 +95,10 @@ def test_a_large_array_overwritten_while_it_waits_is_reported_as_altered():
     assert number(digests, (buffer,)) == ALTERED
 
 
-def test_emitted_batches_may_be_hashed_later_if_no_memory_was_reused():
-    digests = BatchDigests()
-    for pull in range(module.REUSE_WINDOW):
-        digests.put((aligned_copy(X + pull),), pull)
-        assert digests.safe_batches == (SAFE_BATCHES if pull + 1 == module.REUSE_WINDOW else 0)
-        assert number(digests, (X + pull,)) == pull
-    digests.put((np.frombuffer(bytearray(X.tobytes()), "float32").reshape(X.shape)[:4],), -1)
-    assert digests.safe_batches == 0  # reuse of memory that NumPy did not allocate cannot be detected
-
-
-def test_batches_that_tensorflow_copies_may_be_hashed_at_any_time():
-    digests = BatchDigests()
-    buffer = aligned(X.shape, beyond=16)
-    for pull in range(4):
-        buffer[:] = pull
-        digests.put((buffer,), pull)
-        assert digests.safe_batches == UNLIMITED
-        assert not digests.mutable
-    assert [number(digests, (np.full_like(X, pull),)) for pull in range(4)] == list(range(4))
-    for pull in range(4, 4 + module.REUSE_WINDOW):
-        digests.put((aligned_copy(X + pull),), pull)
-        # Only batches since the first one used in place count as evidence that no memory is reused.
-        assert digests.safe_batches == (SAFE_BATCHES if pull + 1 == 4 + module.REUSE_WINDOW else 0)
-    for _ in range(2):
-        buffer += 1
-        digests.put((buffer,), module.REUSE_WINDOW + int(buffer[0, 0]))
-    assert digests.safe_batches == 0
-
-
 @pytest.mark.parametrize("beyond", [0, 4, 8, 16, 32, 48])
 @pytest.mark.parametrize("shape", [X.shape, BIG.shape], ids=["small", "large"])
 def test_tensorflow_uses_memory_in_place_at_multiples_of_64_bytes_only(shape, beyond):
-    """Other batches may be hashed later because of this; if this test fails, see ``batch_digests.TF_ALIGNMENT``."""
+    """The tests of reused buffers rest on this."""
     buffer = aligned(shape, beyond)
 
     def batches():
@@ -139,21 +109,22 @@ def test_tensorflow_uses_memory_in_place_at_multiples_of_64_bytes_only(shape, be
     dataset = tf.data.Dataset.from_generator(batches, output_signature=(tf.TensorSpec(shape, tf.float32),))
     addresses = {np.asarray(x).__array_interface__["data"][0] for (x,) in dataset}
     assert (buffer.ctypes.data in addresses) is (beyond == 0)
-    assert f"-DEIGEN_MAX_ALIGN_BYTES={module.TF_ALIGNMENT}" in tf.sysconfig.get_compile_flags()
+    assert f"-DEIGEN_MAX_ALIGN_BYTES={TF_ALIGNMENT}" in tf.sysconfig.get_compile_flags()
 
 
+@pytest.mark.parametrize("beyond", [0, 16])
 @pytest.mark.parametrize("of_one", [False, True], ids=["whole", "parts of one array"])
-def test_batches_in_reused_memory_must_be_hashed_at_once(of_one):
+def test_a_source_that_overwrites_its_memory_is_mutable(of_one, beyond):
     digests = BatchDigests()
-    for pull in range(module.REUSE_WINDOW):
+    for pull in range(64):
         digests.put((aligned_copy(X + pull),), pull)
         assert number(digests, (X + pull,)) == pull
-    assert digests.safe_batches == SAFE_BATCHES
-    buffer = aligned(X.shape)
+    assert not digests.mutable
+    buffer = aligned(X.shape, beyond)
     for pull in range(2):
         buffer[:] = pull
-        digests.put((buffer[:4][1:] if of_one else buffer,), module.REUSE_WINDOW + pull)
-    assert digests.safe_batches == 0
+        digests.put((buffer[:4][1:] if of_one else buffer,), 64 + pull)
+    assert digests.mutable
 
 
 def test_batches_are_recognised_in_any_order_of_arrival():

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from evalguard.capture.array_rows import ArrayRows
-from evalguard.capture.batch_digests import UNLIMITED, can_digest
+from evalguard.capture.batch_digests import can_digest
 from evalguard.capture.probes.base import Probe
 from evalguard.data import tree
 
@@ -33,9 +33,7 @@ class ArraysProbe(Probe):
         if rows is None:
             return
         if can_digest(source) and not self.replicated:
-            # `tf.gather` copies each batch into new memory (keras 3.15, array_data_adapter.py:211), so any number of
-            # batches may wait.
-            self.unwrap, self.tag_from_rows, self.safe_batches = ArrayRows(source).identify, True, UNLIMITED
+            self.unwrap, self.tag_from_rows = ArrayRows(source).identify, True
             return
         # evaluate() receives targets and weights beside x. Packed into x they are sliced together with the tag, and the
         # tag takes the position of y. Both arguments must then be None, or Keras would count them as a second y.

@@ -46,15 +46,11 @@ class Probe:
             or None.
         tag_from_rows: Whether the tag follows from the rows and nothing is
             attached to a batch, so that ``unwrap`` also works on a later copy.
-        mutable: Whether rows may change after they were fed.
-        safe_batches: How many more batches may be delivered before the first
-            of them must be hashed; 0: none, its memory may change.
     """
 
     kind = "unknown"
     index_source = "stated"
-    tag_from_rows = mutable = False
-    safe_batches = 0
+    tag_from_rows = False
 
     def __init__(self, source: Any, call: dict[str, Any]) -> None:
         self.original = source

@@ -60,18 +60,8 @@ class GeneratorProbe(Probe):
 
     @property
     def tag_from_rows(self) -> bool:  # type: ignore[override]
-        """Digested batches are delivered as the caller's source made them."""
+        """Digested batches are delivered as the caller's source made them. Not if it overwrites them."""
         return self._digests is not None and not self._digests.mutable
-
-    @property
-    def mutable(self) -> bool:  # type: ignore[override]
-        """Whether the source overwrites memory and emits it again."""
-        return self._digests is not None and self._digests.mutable
-
-    @property
-    def safe_batches(self) -> int:  # type: ignore[override]
-        """Above 0 for digested batches, once enough have come without reused memory."""
-        return 0 if self._digests is None else self._digests.safe_batches
 
     def without_tag(self, data: Any) -> Any:
         """The batch without its tag, if batches carry one."""

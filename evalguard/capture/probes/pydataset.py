@@ -34,20 +34,9 @@ class PyDatasetProbe(Probe):
 
     @property
     def tag_from_rows(self) -> bool:  # type: ignore[override]
-        """Digested batches are delivered as the caller's source made them."""
+        """Digested batches are delivered as the caller's source made them. Not if it overwrites them."""
         digests = self.source.digests
         return digests is not None and not digests.mutable
-
-    @property
-    def mutable(self) -> bool:  # type: ignore[override]
-        """Whether the source overwrites memory and emits it again."""
-        return self.source.digests is not None and self.source.digests.mutable
-
-    @property
-    def safe_batches(self) -> int:  # type: ignore[override]
-        """Above 0 for digested batches, once enough have come without reused memory."""
-        digests = self.source.digests
-        return 0 if digests is None else digests.safe_batches
 
     def without_tag(self, data: Any) -> Any:
         """The batch without its tag, if items carry one."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from evalguard.capture.batch_digests import UNLIMITED
 from evalguard.capture.buffer_reuse import BufferReuseDetector
 from evalguard.capture.probes.base import Probe
 from evalguard.capture.probes.tf_pipeline import allocates_batches, pipeline_facts
@@ -50,18 +49,9 @@ class TfDataProbe(Probe):
         if self._n_expected is None:
             self.unwrap = tuple
         # Splitting a batch over replicas copies it.
-        if self.replicated:
-            return
-        if allocates_batches(source):
-            self.safe_batches = UNLIMITED
-        else:
+        if not self.replicated and not allocates_batches(source):
             self._reuse_detector = BufferReuseDetector(self.unwrap)
             self.unwrap = self._reuse_detector.identify
-
-    @property
-    def mutable(self) -> bool:  # type: ignore[override]
-        """Whether rows may change after they were fed."""
-        return self._reuse_detector is not None and self._reuse_detector.mutable
 
     def without_tag(self, data: Any) -> Any:
         """The batch without its number, if it carries one."""

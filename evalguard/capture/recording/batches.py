@@ -33,50 +33,20 @@ def capture_batches(recorder: Recorder, iterator: Any, steps: int) -> list[Any]:
 def capture_batch(recorder: Recorder, data: Any) -> Any:
     """Record one distributed batch; returns what the model receives."""
     start = time.perf_counter()
-    stream = recorder.stream
-    if recorder.capacity and (capacity := min(recorder.capacity, stream.safe_batches)):
-        # The hot path. Between two steps none of this code is in the processor's caches: each line costs about a
-        # microsecond. So it only stores references and postpones the rest; `safe_batches` says for how long. Read each
-        # time: the source may reuse memory from the next batch on.
-        batch, tag = (data, TAG_PENDING) if stream.tag_from_rows else stream.unwrap(data)
-        recorder.pending.append((batch, tag))
-        recorder.capacity = capacity - 1
-        if capacity == 1:
+    batch = data
+    if not recorder.stream.tag_from_rows or not recorder.buffer(data, TAG_PENDING):
+        # The tags of buffered batches come before this one's: equal batches are matched in the order of arrival.
+        if recorder.n_without_tag:
             recorder.flush()
-            recorder.defer_next(batch)
-    else:
-        batch = _capture_now(recorder, data)
+        batch, tag = recorder.stream.unwrap(data)
+        if not recorder.buffer(batch, tag):
+            # The trace is positional: batches before this one are recorded first.
+            recorder.flush()
+            record_batch(recorder, batch, tag)
+    if recorder.options.drop_key:
+        batch = recorder.without_key(batch)
     recorder.seconds += time.perf_counter() - start
     return batch
-
-
-def _capture_now(recorder: Recorder, data: Any) -> Any:
-    """Record a batch that may change soon, or buffer a copy; decide whether the next ones can wait."""
-    # Order: batches before this one must be recorded first, because the trace is positional.
-    if recorder.pending:
-        recorder.flush()
-    stream = recorder.stream
-    if stream.tag_from_rows:
-        batch, tag, buffered = data, TAG_PENDING, recorder.buffer(data, TAG_PENDING)
-        if not buffered and not recorder.n_without_tag:
-            # Too large to copy, but if its rows are not needed its tag alone can wait. Not where earlier batches still
-            # wait for their tags: `unwrap` counts, so tags must be taken in order.
-            batch, tag = stream.unwrap(data)
-            buffered = recorder.buffer(batch, tag)
-    elif stream.mutable:
-        # Hashed now, and again after the model has computed: the source overwrites this memory.
-        batch, tag, buffered = data, TAG_PENDING, False
-    else:
-        batch, tag = stream.unwrap(data)
-        buffered = recorder.buffer(batch, tag)
-    if not buffered:
-        # Buffered batches came before this one: their tags are taken and recorded first.
-        recorder.flush()
-        if tag is TAG_PENDING:
-            batch, tag = stream.unwrap(data)
-        record_batch(recorder, batch, tag)
-    recorder.defer_next(batch)
-    return recorder.without_key(batch) if recorder.options.drop_key else batch
 
 
 def record_batch(recorder: Recorder, batch: Any, tag: Any) -> None:

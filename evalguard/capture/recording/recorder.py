@@ -12,13 +12,7 @@ from numpy.typing import NDArray
 
 from evalguard.capture.contract import TAG_PENDING, CaptureOptions, Stream, Untagged
 from evalguard.capture.recording.fingerprints import FingerprintColumn
-from evalguard.capture.recording.small_batches import (
-    MAX_BATCHES,
-    MAX_BYTES,
-    MAX_PENDING_BYTES,
-    BatchGroup,
-    SmallBatchBuffer,
-)
+from evalguard.capture.recording.small_batches import MAX_BATCHES, MAX_BYTES, BatchGroup, SmallBatchBuffer
 from evalguard.capture.recording.tag_log import CallTags, n_tagged
 from evalguard.core.columns.storage import MemoryBudget
 from evalguard.core.label_table import normal_keys
@@ -46,8 +40,6 @@ class Recorder:
         fail_fast_check: Called after each execution; returns a fault that is already certain.
         stopped: The fault for which the call is stopped; empty if it is not.
         unchecked: Rows and tag of each batch that ``fail_fast_check`` has not checked.
-        pending: Batches and their tags, kept by reference and not recorded yet, because no one changes them soon.
-        capacity: How many more batches may become pending.
         n_without_tag: How many buffered batches still have ``TAG_PENDING``.
         no_rows: Whether some batch had inputs that are no rows, one for each sample.
         problem: Why something could not be recorded.
@@ -65,8 +57,6 @@ class Recorder:
     fail_fast_check: Callable[[Recorder], str] | None = None
     stopped: str = ""
     unchecked: list[tuple[int, Any]] = field(default_factory=list)
-    pending: list[tuple[Any, Any]] = field(default_factory=list)
-    capacity: int = 0
     n_without_tag: int = 0
     no_rows: bool = False
     problem: str = ""
@@ -94,13 +84,6 @@ class Recorder:
         """The first row that was fingerprinted."""
         return self.fingerprints.first_row
 
-    def defer_next(self, batch: Any) -> None:
-        """Let the batches after this one wait, where no one changes them soon."""
-        # As many as fit in MAX_PENDING_BYTES: `pending` keeps tensors alive that Keras would free after the step.
-        if self._may_buffer and (safe_batches := self.stream.safe_batches):
-            size = sum(int(tree.as_array(leaf).nbytes) for leaf in tree.leaves(batch))
-            self.capacity = min(safe_batches, MAX_BATCHES, MAX_PENDING_BYTES // max(size, 1))
-
     def buffer(self, batch: Any, tag: Any) -> bool:
         """Buffer a small batch, to be recorded with others; returns False if it must be recorded now.
 
@@ -117,18 +100,8 @@ class Recorder:
             return False
         self.n_without_tag += tag is TAG_PENDING
         if small_batches.n_bytes > MAX_BYTES or small_batches.n_batches >= MAX_BATCHES:
-            self._flush_buffer()
+            self.flush()
         return True
-
-    def flush(self) -> None:
-        """Record the pending and the buffered batches, in the order of arrival."""
-        # Through the buffer, so that small batches are recorded as one group.
-        pending, self.pending, self.capacity = self.pending, [], 0
-        for batch, tag in pending:
-            if not self.buffer(batch, tag):
-                self._flush_buffer()
-                self.record(*(self.stream.unwrap(batch) if tag is TAG_PENDING else (batch, tag)))
-        self._flush_buffer()
 
     def end(self) -> None:
         """Record what is left, once the call is over."""
@@ -136,7 +109,8 @@ class Recorder:
         self.flush()
         self.seconds += time.perf_counter() - start
 
-    def _flush_buffer(self) -> None:
+    def flush(self) -> None:
+        """Record the buffered batches, in the order of arrival."""
         self.n_without_tag = 0
         for group in self._buffer.drain() if self._buffer.groups else ():
             try:
@@ -191,7 +165,7 @@ class Recorder:
         self.seconds += time.perf_counter() - start
 
     def record(self, batch: Any, tag: Any) -> None:
-        """Record one batch; pending and buffered batches must have been flushed."""
+        """Record one batch; buffered batches must have been flushed."""
         try:
             self._record(batch, tag)
         except tree.RowsError as error:

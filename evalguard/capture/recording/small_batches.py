@@ -16,8 +16,6 @@ from evalguard.data import tree
 # Up to how many bytes a batch is copied; at how many bytes or batches the buffer is recorded.
 SMALL_BATCH = 1 << 16
 MAX_BYTES, MAX_BATCHES = 1 << 18, 256
-# Batches whose memory no other object can write to wait uncopied, so larger ones can wait, too.
-MAX_PENDING_BYTES = 1 << 25
 # Type codes that mean the same to ``struct`` (memoryview.format) and to NumPy.
 _PLAIN = frozenset("?bBhHiIlLqQefd")
 _ARRAYS = frozenset({"EagerTensor", "ndarray"})

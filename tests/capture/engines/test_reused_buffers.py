@@ -11,7 +11,6 @@ import tensorflow as tf
 import tf_keras
 
 import evalguard
-from evalguard.capture.batch_digests import REUSE_WINDOW
 from evalguard.capture.buffer_reuse import BufferReuseDetector
 from evalguard.capture.contract import CaptureOptions, Untagged
 from evalguard.capture.probes.tf_data import TfDataProbe
@@ -169,8 +168,12 @@ def test_a_cache_reuses_memory_with_the_same_rows():
     assert not detector.overwritten
 
 
+# So many that early ones tell nothing of later ones.
+ITEMS = 192
+
+
 class Long(keras.utils.PyDataset):
-    """So many items that they are hashed some time after the model was fed.
+    """A dataset of many items.
 
     Args:
         buffers: How many arrays are reused in turn; 0: a new one for each item.
@@ -186,7 +189,7 @@ class Long(keras.utils.PyDataset):
         self.spoilt, self.order, self.given = spoilt, order, {}
 
     def __len__(self):
-        return 3 * REUSE_WINDOW
+        return ITEMS
 
     def __getitem__(self, index):
         if self.spoilt is not None and index == self.spoilt + 1:
@@ -199,7 +202,7 @@ class Long(keras.utils.PyDataset):
         return buffer, np.arange(number * BATCH, (number + 1) * BATCH)
 
 
-LONG = np.arange(3 * REUSE_WINDOW * BATCH)
+LONG = np.arange(ITEMS * BATCH)
 
 
 def predicted(source, **options):
@@ -213,12 +216,12 @@ def predicted(source, **options):
     [{}, {"reference": np.repeat(LONG.astype("float32")[:, None], WIDTH, axis=1)}],
     ids=["targets", "content"],
 )
-def test_items_that_are_hashed_later_get_the_same_verdict(options):
+def test_many_items_are_judged_by_what_the_model_was_fed(options):
     rows, report = predicted(Long(), **options)
     assert (rows == LONG).all()
     assert report.verdict == "PASS"
     assert report.proof == ("identity" if options else "labels")
-    order = np.arange(3 * REUSE_WINDOW)
+    order = np.arange(ITEMS)
     order[[150, 170]] = order[[170, 150]]
     rows, report = predicted(Long(order=order), **options)
     assert report.verdict == "FAIL"
@@ -226,7 +229,7 @@ def test_items_that_are_hashed_later_get_the_same_verdict(options):
     assert (rows != LONG).sum() == 2 * BATCH
 
 
-def test_items_in_memory_that_numpy_does_not_own_are_hashed_before_it_is_reused():
+def test_items_in_memory_that_numpy_does_not_own_pass_only_where_the_rows_are_right():
     rows, report = predicted(Long(buffers=12, opaque=True))
     assert (report.verdict == "PASS") == (rows == LONG).all()
 
@@ -245,7 +248,7 @@ def test_arrays_that_tensorflow_copies_may_be_overwritten(buffers, opaque):
     rows, report = predicted(Long(buffers=buffers, opaque=opaque, beyond=16))
     assert (rows == LONG).all()
     assert report.verdict == "PASS"
-    order = np.arange(3 * REUSE_WINDOW)
+    order = np.arange(ITEMS)
     order[[20, 170]] = order[[170, 20]]
     rows, report = predicted(Long(buffers=buffers, opaque=opaque, beyond=16, order=order))
     assert (rows != LONG).sum() == 2 * BATCH
