@@ -6,13 +6,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from evalguard.capture.batch_digests import digest, parts_of
+from evalguard.capture.batch_digests import hash_array, parts_of
+from evalguard.capture.contract import NOT_OBSERVED, BatchTag, Untagged
 from evalguard.core.own_errors import swallow
-from evalguard.core.trace import ALTERED
 from evalguard.data import tree
 
 
-class ArrayRows:
+class ArrayRows(Untagged):
     """Compares each delivered batch with the rows that Keras must slice next.
 
     Args:
@@ -23,23 +23,25 @@ class ArrayRows:
         self._leaves = tuple(tree.as_array(leaf) for leaf in tree.leaves(x))
         self._at = 0
 
-    def identify(self, batch: Any) -> tuple[Any, Any]:
-        """A delivered batch and its row numbers; ``ALTERED`` where it does not hold the rows expected next."""
+    def identify(self, data: Any) -> tuple[Any, BatchTag]:
+        """A delivered batch and its tag; altered where it does not hold the rows expected next."""
         try:
-            return batch, self._numbers(batch)
+            return data, self._tag_of(data)
         except Exception as error:  # noqa: BLE001 - a batch that cannot be read is not known
             swallow(error)
-            return batch, None
+            return data, NOT_OBSERVED
 
-    def _numbers(self, batch: Any) -> range | int:
+    def _tag_of(self, batch: Any) -> BatchTag:
         # No tag is needed: `predict` and `evaluate` pass shuffle=False (keras 3.15, backend/tensorflow/trainer.py:530,
         # :483), so the adapter must slice from row 0 on (array_data_adapter.py:107, get_tf_dataset).
-        delivered = tuple(map(tree.as_array, parts_of(tree.unpack(batch)[0])))
+        delivered = [tree.as_array(leaf) for leaf in parts_of(tree.unpack(batch)[0])]
         start, size = self._at, len(delivered[0])
         self._at += size
-        due = [_cast(leaf[start : start + size], got) for leaf, got in zip(self._leaves, delivered, strict=True)]
-        # Digests, not `==`: a NaN must equal itself, and -0.0 differs from 0.0.
-        return range(start, start + size) if digest(tuple(due)) == digest(delivered) else ALTERED
+        for leaf, got in zip(self._leaves, delivered, strict=True):
+            # Digests, not `==`: a NaN must equal itself, and -0.0 differs from 0.0.
+            if hash_array(_cast(leaf[start : start + size], got)) != hash_array(got):
+                return BatchTag(altered=True)
+        return BatchTag(0, first_row=start)
 
 
 def _cast(rows: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:

@@ -16,9 +16,9 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from evalguard.capture.tags import tag_rows
+from evalguard.capture.contract import NOT_OBSERVED, BatchTag, Untagged
+from evalguard.capture.tags import stated_samples
 from evalguard.core.own_errors import swallow
-from evalguard.core.trace import ALTERED
 from evalguard.data import tree
 
 # How many delivered batches are remembered, to distinguish a batch that comes twice from an unknown one.
@@ -29,7 +29,7 @@ NATIVE = frozenset(np.dtype(code) for code in "?bhilqpBHILQPfdFD")
 _hash = xxhash.xxh3_64_intdigest
 
 
-class BatchDigests:
+class BatchDigests(Untagged):
     """Digests of the batches that a source emitted and that the model has not received yet.
 
     Attributes:
@@ -37,67 +37,70 @@ class BatchDigests:
     """
 
     def __init__(self) -> None:
-        # Digest → pulls, oldest first; several, because batches may be equal.
+        # Digest → numbers of batches, oldest first; several, because batches may be equal.
         self._in_flight: dict[int, list[int]] = {}
-        self._index: dict[int, Any] = {}
+        self._samples: dict[int, NDArray[np.int64]] = {}
         self._delivered: dict[int, int] = {}
         # Address → owner of the memory, weakly: the check must not itself keep memory from being reused.
         self._owners: dict[int, tuple[weakref.ref[Any], int]] = {}
         self.mutable = False
-        self._fed: list[tuple[Any, int]] = []
+        # Batches of the execution under way, and their digests; None where one could not be read.
+        self._fed: list[tuple[Any, int | None]] = []
         self._all_digested = True
-        # `put` runs in threads of tf.data or of an enqueuer (keras 3.15, py_dataset_adapter.py:314, :267).
+        # `emit` runs in threads of tf.data or of an enqueuer (keras 3.15, py_dataset_adapter.py:314, :267).
         self._lock = threading.Lock()
 
-    def put(self, batch: Any, pull: int, index: Any = None) -> None:
-        """Record a batch that the source emits.
+    def emit(self, batch: Any, number: int, index: Any = None) -> Any:
+        """Record a batch that the source emits; returns it unchanged.
 
         Args:
             batch: As the source emitted it.
-            pull: Its number in the stream.
+            number: Its number in the stream.
             index: Label row of each of its rows, or None.
         """
         # Outside the lock, so that `identify` need not wait while a large batch is hashed.
         batch_digest = digest(batch) if can_digest(batch) else None
+        samples = None if index is None else stated_samples(index, tree.n_rows(batch) or 0)
         with self._lock:
             if batch_digest is None:
                 self._all_digested = False
-                return
-            pulls = self._in_flight.setdefault(batch_digest, [])
-            if pull in pulls:  # Keras requests items twice, to learn shapes (keras 3.15, py_dataset_adapter.py:306)
-                return
-            pulls.append(pull)
-            if index is not None:
-                self._index[pull] = index
+                return batch
+            numbers = self._in_flight.setdefault(batch_digest, [])
+            if number in numbers:  # Keras requests items twice, to learn shapes (keras 3.15, py_dataset_adapter.py:306)
+                return batch
+            numbers.append(number)
+            if samples is not None:
+                self._samples[number] = samples
             self.mutable |= self._is_overwritten(batch, batch_digest)
+        return batch
 
-    def identify(self, batch: Any) -> tuple[Any, Any]:
-        """A delivered batch and its tag: its number, or what ``tags.tag_rows`` returns where rows have an index.
+    def identify(self, data: Any) -> tuple[Any, BatchTag]:
+        """A delivered batch and its tag.
 
         Equal batches are interchangeable and are matched in the order in which
-        the source emitted them. The tag is ``ALTERED`` for a batch that the
-        source did not emit, and None if some batch could not be digested.
+        the source emitted them. A batch that the source did not emit is
+        altered; if some batch could not be digested, it may be that one, and is
+        not observed.
         """
         try:
-            batch_digest = digest(batch)
+            batch_digest = digest(data)
         except Exception as error:  # noqa: BLE001 - a batch that cannot be read is not known
             swallow(error)
-            return batch, None
-        if self.mutable:
-            self._fed.append((batch, batch_digest))
+            self._fed.append((data, None))
+            return data, NOT_OBSERVED
+        self._fed.append((data, batch_digest))
         with self._lock:
-            pulls = self._in_flight.get(batch_digest)
-            if pulls is None:
-                # Unless every batch was digested, an unknown one may be one without a digest.
-                return batch, self._delivered.get(batch_digest, ALTERED if self._all_digested else None)
-            pull = pulls.pop(0)
-            if not pulls:
+            numbers = self._in_flight.get(batch_digest)
+            if numbers is None:
+                again = self._delivered.get(batch_digest)
+                return data, BatchTag(again, altered=again is None and self._all_digested)
+            number = numbers.pop(0)
+            if not numbers:
                 del self._in_flight[batch_digest]
             if len(self._delivered) >= MAX_REMEMBERED:
                 self._delivered.clear()
-            self._delivered[batch_digest] = pull
-            index = self._index.pop(pull, None) if self._index else None
-        return batch, pull if index is None else tag_rows(pull, tree.n_rows(batch) or 0, index)
+            self._delivered[batch_digest] = number
+            return data, BatchTag(number, self._samples.pop(number, None))
 
     def intact(self) -> list[bool]:
         """For each batch identified since the last call: whether it is unchanged. Empty where none can change.
@@ -105,7 +108,10 @@ class BatchDigests:
         Called after the model has computed on them: the source may overwrite an array meanwhile.
         """
         fed, self._fed = self._fed, []
-        return [digest(batch) == batch_digest for batch, batch_digest in fed]
+        # Whether the source overwrites its memory may have shown only while the model computed, so all were kept.
+        if not self.mutable:
+            return []
+        return [batch_digest is None or digest(batch) == batch_digest for batch, batch_digest in fed]
 
     def _is_overwritten(self, batch: Any, batch_digest: int) -> bool:
         """Whether memory that was emitted before, and still belongs to the same array, now holds other rows."""
@@ -160,12 +166,13 @@ def digest(batch: Any) -> int:
     """One digest of all arrays of a batch, whatever structure holds them; float64 counts as float32."""
     batch_digest = 0
     for leaf in parts_of(batch):
-        batch_digest = _hashed(tree.as_array(leaf), batch_digest)
+        batch_digest = hash_array(tree.as_array(leaf), batch_digest)
     return batch_digest
 
 
-def _hashed(array: NDArray[Any], batch_digest: int) -> int:
+def hash_array(array: NDArray[Any], seed: int = 0) -> int:
+    """The hash of the bytes of an array; float64 counts as float32."""
     # Some adapters cast float64 to float32 on the way (tf_keras 2.21, engine/data_adapter.py:1140), others do not.
     if array.dtype == _FLOAT64:
         array = array.astype(np.float32)
-    return _hash(array.data if array.flags.c_contiguous else array.tobytes(), batch_digest)
+    return _hash(array.data if array.flags.c_contiguous else array.tobytes(), seed)

@@ -29,6 +29,16 @@ ROW_MASK = (1 << ROW_BITS) - 1
 Int64 = NDArray[np.int64]
 
 
+def row_tag(number: int, row: int = 0) -> int:
+    """The tag of one row: batch ``number`` of the source, row ``row`` of it."""
+    return (number << ROW_BITS) + row
+
+
+def batch_and_row(tag: int) -> tuple[int, int]:
+    """The number of the batch and the row inside it that a tag names."""
+    return tag >> ROW_BITS, tag & ROW_MASK
+
+
 @dataclass(frozen=True, slots=True)
 class SourceState:
     """The state of one source before and after one guarded call.

@@ -5,8 +5,9 @@ import pytest
 import tensorflow as tf
 
 from evalguard.capture.array_rows import ArrayRows
+from evalguard.capture.contract import NOT_OBSERVED
 from evalguard.core.own_errors import STRICT
-from evalguard.core.trace import ALTERED
+from evalguard.data import tree
 from tests.buffers import aligned_copy
 
 X = aligned_copy(np.arange(24, dtype="float32").reshape(8, 3))
@@ -14,8 +15,15 @@ WIDE = np.random.default_rng(1).normal(size=(50, 1024)).astype("float32")
 IMAGES = np.random.default_rng(0).normal(size=(32, 64, 64, 3)).astype("float32")
 
 
-def number(rows, batch):
-    return rows.identify(batch)[1]
+ALTERED = "altered"
+
+
+def found(rows, batch):
+    """The rows that a delivered batch is found to be."""
+    same, tag = rows.identify(batch)
+    assert same is batch
+    assert tag.number == (None if tag.altered else 0)
+    return ALTERED if tag.altered else range(tag.first_row, tag.first_row + len(tree.leaves(batch)[0]))
 
 
 @pytest.mark.parametrize(
@@ -34,7 +42,7 @@ def number(rows, batch):
 )
 def test_array_batches_are_identified_by_the_rows_expected_next(x):
     due = ArrayRows(x)
-    rows = [number(due, part) for part in tf.data.Dataset.from_tensor_slices(x).batch(8)]
+    rows = [found(due, part) for part in tf.data.Dataset.from_tensor_slices(x).batch(8)]
     n_rows = len(next(iter(x.values())) if isinstance(x, dict) else x)
     assert np.concatenate(rows).tolist() == list(range(n_rows))
 
@@ -44,8 +52,8 @@ def test_rows_that_differ_in_one_number_are_distinguished():
     other = IMAGES.copy()
     other[:, 0, 0, 0] += 1
     x = np.concatenate([IMAGES, other])
-    assert number(ArrayRows(x), (x[32:],)) == ALTERED
-    assert number(ArrayRows(x), (x[:32],)) == range(32)
+    assert found(ArrayRows(x), (x[32:],)) == ALTERED
+    assert found(ArrayRows(x), (x[:32],)) == range(32)
 
 
 def test_two_swapped_rows_of_an_array_are_reported_at_any_position_where_they_differ():
@@ -55,20 +63,20 @@ def test_two_swapped_rows_of_an_array_are_reported_at_any_position_where_they_di
         x[3, at] += 1
         swapped = x.copy()
         swapped[[3, 40]] = x[[40, 3]]
-        assert number(ArrayRows(x), x[:8]) == range(8)
-        assert number(ArrayRows(x), swapped[:8]) == ALTERED
+        assert found(ArrayRows(x), x[:8]) == range(8)
+        assert found(ArrayRows(x), swapped[:8]) == ALTERED
 
 
 def test_rows_of_the_array_at_another_position_are_altered():
     due = ArrayRows(X)
-    rows = [number(due, X[start : start + 2]) for start in (0, 4, 4, 6)]
+    rows = [found(due, X[start : start + 2]) for start in (0, 4, 4, 6)]
     assert rows == [range(2), ALTERED, range(4, 6), range(6, 8)]
 
 
 def test_a_batch_that_cannot_be_read_has_no_tag(monkeypatch):
     monkeypatch.delenv(STRICT)
     batch = ((X[:2], X[:2]),)
-    assert ArrayRows(X).identify(batch) == (batch, None)
+    assert ArrayRows(X).identify(batch) == (batch, NOT_OBSERVED)
 
 
 @pytest.mark.parametrize("change", ["value", "sign of zero", "payload of NaN"])
@@ -77,9 +85,9 @@ def test_rows_are_compared_by_their_bytes(x, change):
     x = x.copy()
     x[1] = {"value": 1, "sign of zero": 0, "payload of NaN": np.nan}[change]
     changed = x[:4].copy()
-    assert number(ArrayRows(x), (changed.copy(),)) == range(4)
+    assert found(ArrayRows(x), (changed.copy(),)) == range(4)
     if change == "value":
         changed[1] = 2
     else:
         changed[1] = -changed[1]
-    assert number(ArrayRows(x), (changed,)) == ALTERED
+    assert found(ArrayRows(x), (changed,)) == ALTERED

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from evalguard.capture.probes.base import Probe
-from evalguard.capture.tags import untagged
 from evalguard.core.trace import SourceState
 
 
@@ -17,7 +16,7 @@ class PyDatasetProbe(Probe):
     def __init__(self, source: Any, call: dict[str, Any]) -> None:
         super().__init__(source, call)
         self.source = self._wrapped(source)
-        self.unwrap = self._unwrap
+        self.stream = self.source.batches
 
     def _wrapped(self, source: Any) -> Any:
         # Imported here: the module imports Keras, which a tf_keras user need not have loaded.
@@ -26,26 +25,6 @@ class PyDatasetProbe(Probe):
         # keras 3.15, py_dataset_adapter.py:216: without workers `use_multiprocessing` has no effect.
         in_process = not (source.workers and source.use_multiprocessing)
         return TaggedPyDataset(source, may_digest=in_process and not self.replicated)
-
-    def _unwrap(self, data: Any) -> tuple[Any, Any]:
-        # None until the first item is made; without an item Keras raises before the model receives anything.
-        unwrap = self.source.unwrap or untagged
-        return unwrap(data)
-
-    @property
-    def tag_from_rows(self) -> bool:  # type: ignore[override]
-        """Digested batches are delivered as the caller's source made them. Not if it overwrites them."""
-        digests = self.source.digests
-        return digests is not None and not digests.mutable
-
-    def without_tag(self, data: Any) -> Any:
-        """The batch without its tag, if items carry one."""
-        return data if self.source.digests is not None else self._unwrap(data)[0]
-
-    def intact(self) -> list[bool]:
-        """See ``BatchDigests.intact``."""
-        digests = self.source.digests
-        return [] if digests is None else digests.intact()
 
     def settings(self) -> dict[str, Any]:
         """Workers, queue and length."""

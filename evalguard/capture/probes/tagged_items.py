@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from evalguard.capture.batch_digests import BatchDigests, can_digest, digest
-from evalguard.capture.tags import Unwrap, unwrap_like, wrap_batch
+from evalguard.capture.batch_digests import can_digest, digest
+from evalguard.capture.emitted_batches import EmittedBatches
 from evalguard.core.own_errors import swallow
 from evalguard.data.fingerprint import row_fingerprints
 from evalguard.data.kinds import is_image_iterator
@@ -31,9 +31,8 @@ class TaggedItems:
     Attributes:
         requested: Item numbers requested in this process, in order.
         item_changed: ``__getitem__`` returned different data on a second call.
-        unwrap: Takes a delivered item apart; known from the first item, which
-            Keras always requests in this process.
-        digests: The digests of the items; None where items carry tags.
+        batches: Identifies the items; the first decides how, and Keras always
+            requests that in this process.
     """
 
     def __init__(self, inner: Any, *, may_digest: bool = False) -> None:
@@ -44,14 +43,12 @@ class TaggedItems:
         self._peeked: dict[int, Any] = {}
         self.requested: list[int] = []
         self.item_changed = False
-        self.unwrap: Unwrap | None = None
-        self._may_digest = may_digest
         self._indices = _indices_of(inner)
-        self.digests: BatchDigests | None = None
+        self.batches = EmittedBatches(may_digest=may_digest)
 
     def __getstate__(self) -> dict[str, Any]:
-        # For worker processes. A lock and a local function cannot be pickled; digests taken there would not come back.
-        return {**self.__dict__, "_lock": None, "unwrap": None, "digests": None}
+        # For worker processes: a lock cannot be pickled.
+        return {**self.__dict__, "_lock": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
@@ -70,21 +67,7 @@ class TaggedItems:
         # Untagged, so that Keras raises its own error about the item as the user returned it (:232).
         if not isinstance(batch, (tuple, dict)) or (isinstance(batch, tuple) and len(batch) not in {1, 2, 3}):
             return batch
-        if self.unwrap is None:
-            self._begin(batch)
-        stated = self._sample_indices(index)
-        if self.digests is None:
-            return wrap_batch(batch, index, stated)
-        self.digests.put(batch, index, getattr(batch, "sample_index", stated))
-        return batch
-
-    def _begin(self, batch: Any) -> None:
-        """Decide from the first item whether items are digested and stay unchanged, or carry a tag."""
-        if self._may_digest and can_digest(batch):
-            self.digests = BatchDigests()
-            self.unwrap = self.digests.identify
-        else:
-            self.unwrap = unwrap_like(batch)
+        return self.batches.emit(batch, index, self._sample_indices(index))
 
     def _sample_indices(self, index: int) -> Any:
         if self._indices is None:

@@ -12,7 +12,7 @@ import tf_keras
 
 import evalguard
 from evalguard.capture.buffer_reuse import BufferReuseDetector
-from evalguard.capture.contract import CaptureOptions, Untagged
+from evalguard.capture.contract import BatchTag, CaptureOptions, Untagged
 from evalguard.capture.probes.tf_data import TfDataProbe
 from evalguard.capture.recording.batches import capture_batch
 from evalguard.capture.recording.recorder import Recorder
@@ -92,7 +92,7 @@ def test_a_batch_that_changed_while_the_model_computed_is_marked():
 
     recorder = Recorder(CaptureOptions(), Stream())
     for pull in (0, 1):
-        recorder.record(np.zeros((BATCH, WIDTH)), pull)
+        recorder.record(np.zeros((BATCH, WIDTH)), BatchTag(pull))
     recorder.after_step()
     assert np.asarray(recorder.tags.tags()).tolist() == [*range(BATCH), *[ALTERED] * BATCH]
 
@@ -128,7 +128,7 @@ def test_a_dataset_whose_array_is_overwritten_while_the_model_computes_proves_no
 
     spec = tf.TensorSpec((BATCH, WIDTH), tf.float32)
     probe = TfDataProbe(tf.data.Dataset.from_generator(batches, output_signature=spec), {})
-    recorder = Recorder(CaptureOptions("always"), probe)
+    recorder = Recorder(CaptureOptions("always"), probe.stream)
     for number, data in enumerate(probe.source):
         capture_batch(recorder, data)
         if number == when:
@@ -153,14 +153,14 @@ def test_reused_arrays_are_distinguished_from_new_ones(arrays):
     spec = tf.TensorSpec((BATCH, WIDTH), tf.float32)
     for copied in (False, True):
         dataset = tf.data.Dataset.from_generator(batches, args=(copied,), output_signature=spec)
-        detector = BufferReuseDetector(lambda data: (data, None))
+        detector = BufferReuseDetector(Untagged())
         for data in dataset:
             detector.identify(data)
         assert detector.mutable is detector.overwritten is not copied
 
 
 def test_a_cache_reuses_memory_with_the_same_rows():
-    detector = BufferReuseDetector(lambda data: (data, None))
+    detector = BufferReuseDetector(Untagged())
     for data in tf.data.Dataset.from_tensors(np.ones((BATCH, WIDTH), "float32")).repeat(6):
         detector.identify(data)
         assert detector.intact() == [True]

@@ -38,40 +38,22 @@ def test_batches_of_all_sizes_are_recorded_in_the_order_they_were_fed(widths):
     assert len(recorder.tags) == len(fed)
 
 
-class Digested:
-    """The stream of a probe that digests its batches."""
-
-    def __init__(self):
-        self.digests = BatchDigests()
-
-    @property
-    def unwrap(self):
-        return self.digests.identify
-
-    @property
-    def tag_from_rows(self):
-        return not self.digests.mutable
-
-    def intact(self):
-        return self.digests.intact()
-
-
 @pytest.mark.parametrize("reused_after", [0, 1, 3])
 def test_the_order_is_kept_where_a_source_begins_to_reuse_its_array(reused_after):
     buffer = aligned((ROWS, SMALL))
     fed = [(np.full((ROWS, SMALL), number, np.float32),) for number in range(6)]
-    stream = Digested()
-    recorder = Recorder(CaptureOptions("always"), stream)
+    digests = BatchDigests()
+    recorder = Recorder(CaptureOptions("always"), digests)
     for number, data in enumerate(fed):
         if number >= reused_after:
             buffer[:] = number
-            stream.digests.put((buffer,), number)
+            digests.emit((buffer,), number)
         else:
-            stream.digests.put(data, number)
+            digests.emit(data, number)
         capture_batch(recorder, data)
         recorder.after_step()
     recorder.flush()
-    assert stream.digests.mutable
+    assert digests.mutable
     assert np.asarray(recorder.tags.tags()).tolist() == [
         (number << 32) + row for number in range(6) for row in range(3)
     ]
@@ -81,13 +63,13 @@ def test_the_order_is_kept_where_a_source_begins_to_reuse_its_array(reused_after
 
 @pytest.mark.parametrize("width", [SMALL, LARGE])
 def test_the_order_is_kept_where_a_source_begins_to_emit_memory_that_is_used_in_place(width):
-    stream = Digested()
-    recorder = Recorder(CaptureOptions("always"), stream)
+    digests = BatchDigests()
+    recorder = Recorder(CaptureOptions("always"), digests)
     fed = [
         aligned_copy(np.full((ROWS, width), number, np.float32), 0 if number in {3, 5} else 16) for number in range(8)
     ]
     for number, data in enumerate(fed):
-        stream.digests.put((data,), number)
+        digests.emit((data,), number)
         capture_batch(recorder, (data,))
         recorder.after_step()
     recorder.end()
@@ -101,11 +83,11 @@ def test_the_order_is_kept_where_a_source_begins_to_emit_memory_that_is_used_in_
 
 @pytest.mark.parametrize("widths", [[LARGE] * 5, [SMALL, LARGE, LARGE, SMALL, LARGE], [LARGE, SMALL, SMALL]])
 def test_tags_of_large_batches_are_recorded_where_their_rows_are_not_needed(widths):
-    stream = Digested()
-    recorder = Recorder(CaptureOptions(), stream)
+    digests = BatchDigests()
+    recorder = Recorder(CaptureOptions(), digests)
     fed = [batch(number % 2, width) for number, width in enumerate(widths)]
     for number, data in enumerate(fed):
-        stream.digests.put(tuple(part.numpy() for part in data), number)
+        digests.emit(tuple(part.numpy() for part in data), number)
     for data in fed:
         assert capture_batch(recorder, data) is data
     recorder.end()
