@@ -116,8 +116,10 @@ class Trace:
             ``np.asarray`` returns the array.
         index: int64, shape ``(n_rows,)``: the label row that the source states
             for the row, ``-1`` if it states none. None: it never does.
-        index_source: ``stated`` by the source, or ``position`` of the row in
-            an array passed as a whole.
+        index_source: ``stated`` by the source, ``position`` of the row in an
+            array passed as a whole, or ``listed``: a number in the source's
+            own list of keys, which is a label row only where the labels list
+            the same keys.
         keys: The key that each row carried, shape ``(n_rows,)``, or None.
         fingerprints: uint64, shape ``(n_rows,)``: digest of the row that the
             model received, or None.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from evalguard.capture.contract import NOT_OBSERVED, CaptureOptions
@@ -87,6 +87,9 @@ def make_call(
     # 3.15, trainers/data_adapters/__init__.py, `get_data_adapter`), so the probe moves them into it.
     bound.arguments.update({name: probe.call[name] for name in ("y", "sample_weight") if name in probe.call})
     bound.arguments["x"] = probe.source
+    # A source that lists keys has none in `x`: the name is that of the labels' column.
+    if probe.index_source == "listed" and isinstance(capture.key, str):
+        capture = replace(capture, key=None, drop_key=False)
     recorder = Recorder(capture, probe.stream, replicated=probe.replicated, fail_fast_check=watch, problem=problem)
     # The tap ends with the call: Keras keeps the compiled function in `model.predict_function` for the next call
     # (keras 3.15, backend/tensorflow/trainer.py, `make_predict_function`), and that one may be unguarded.

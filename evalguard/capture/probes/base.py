@@ -41,7 +41,8 @@ class Probe:
     Attributes:
         kind: Word for the kind of source, used in reports.
         index_source: ``stated`` where the source states which sample a row is,
-            ``position`` where the row's position in an array says it.
+            ``position`` where the row's position in an array says it,
+            ``listed`` where it counts in the source's own list of keys.
         source: What is passed to Keras instead of the caller's object.
         stream: Identifies the batches that are delivered.
         replicated: A strategy splits each batch over several replicas.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from evalguard.capture.probes.base import Probe
@@ -15,16 +16,23 @@ class PyDatasetProbe(Probe):
 
     def __init__(self, source: Any, call: dict[str, Any]) -> None:
         super().__init__(source, call)
-        self.source = self._wrapped(source)
+        self.source = self.wrapped(source)
         self.stream = self.source.batches
 
-    def _wrapped(self, source: Any) -> Any:
+    def wrapped(self, source: Any) -> Any:
+        """The dataset that Keras receives instead of the caller's."""
         # Imported here: the module imports Keras, which a tf_keras user need not have loaded.
         from evalguard.capture.probes.tagged_pydataset import TaggedPyDataset
 
         # keras 3.15, py_dataset_adapter.py:216: without workers `use_multiprocessing` has no effect.
         in_process = not (source.workers and source.use_multiprocessing)
-        return TaggedPyDataset(source, may_digest=in_process and not self.replicated)
+        may_digest = in_process and not self.replicated
+        return TaggedPyDataset(source, may_digest=may_digest, indices=self.indices_of(source))
+
+    def indices_of(self, source: Any) -> Callable[[int], Any] | None:
+        """A function from an item number to the samples of the item; None where the dataset has none."""
+        indices = getattr(source, "sample_indices", None)
+        return indices if callable(indices) else None
 
     def settings(self) -> dict[str, Any]:
         """Workers, queue and length."""
@@ -59,11 +67,13 @@ class PyDatasetProbe(Probe):
 class SequenceProbe(PyDatasetProbe):
     """For tf_keras, where workers and queue are arguments of the call."""
 
-    def _wrapped(self, source: Any) -> Any:
+    def wrapped(self, source: Any) -> Any:
+        """The sequence that tf_keras receives instead of the caller's."""
         from evalguard.capture.probes.tagged_sequence import TaggedSequence
 
         in_process = not (self.call.get("workers") and self.call.get("use_multiprocessing"))
-        return TaggedSequence(source, may_digest=in_process and not self.replicated)
+        may_digest = in_process and not self.replicated
+        return TaggedSequence(source, may_digest=may_digest, indices=self.indices_of(source))
 
     def settings(self) -> dict[str, Any]:
         """Workers, queue and length."""

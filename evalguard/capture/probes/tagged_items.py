@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ from evalguard.capture.batch_digests import can_digest, digest
 from evalguard.capture.emitted_batches import EmittedBatches
 from evalguard.core.own_errors import swallow
 from evalguard.data.fingerprint import row_fingerprints
-from evalguard.data.kinds import is_image_iterator
 from evalguard.data.tree import unpack
 
 # Keras 3 requests the first two items twice to learn their shapes (keras 3.15, py_dataset_adapter.py:303,
@@ -27,6 +25,8 @@ class TaggedItems:
     Args:
         inner: The caller's dataset.
         may_digest: All items are made in this process, and batches stay whole.
+        indices: From an item number to the samples of the item; None where
+            they are not stated.
 
     Attributes:
         requested: Item numbers requested in this process, in order.
@@ -35,7 +35,7 @@ class TaggedItems:
             requests that in this process.
     """
 
-    def __init__(self, inner: Any, *, may_digest: bool = False) -> None:
+    def __init__(self, inner: Any, *, may_digest: bool = False, indices: Callable[[int], Any] | None = None) -> None:
         # No super().__init__: it would store workers and queue size, which are properties here that ask the inner
         # dataset.
         self._inner = inner
@@ -43,7 +43,7 @@ class TaggedItems:
         self._peeked: dict[int, Any] = {}
         self.requested: list[int] = []
         self.item_changed = False
-        self._indices = _indices_of(inner)
+        self._indices = indices
         self.batches = EmittedBatches(may_digest=may_digest)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -87,24 +87,3 @@ class TaggedItems:
             return
         with self._lock:
             self.item_changed |= self._peeked.setdefault(index, content) != content
-
-
-def _indices_of(inner: Any) -> Callable[[int], Any] | None:
-    """A function from an item number to the samples of the item; None where the dataset has none."""
-    indices = getattr(inner, "sample_indices", None)
-    if callable(indices):
-        return indices  # type: ignore[no-any-return]
-    return _Slices(inner) if is_image_iterator(inner) else None
-
-
-@dataclass(frozen=True, slots=True)
-class _Slices:
-    """The samples of an image iterator's items, from where its own ``__getitem__`` reads them."""
-
-    # A class, because a local function could not be pickled for a worker process.
-    inner: Any
-
-    def __call__(self, index: int) -> Any:
-        # keras 3.15, legacy/preprocessing/image.py:69. Called after the item: `__getitem__` makes the array (:67).
-        size = self.inner.batch_size
-        return self.inner.index_array[size * index : size * (index + 1)]
