@@ -175,6 +175,8 @@ class Recorder:
             self._record_targets(tree.map_leaves(_copied, y), 1)
         keys = self._keys(batch, x, tag)
         if keys is not None:
+            # A copy for the same reason: NumPy shares the memory of integers.
+            keys = np.array(keys)
             self.keys.append(keys)
             if self.unchecked:
                 self.unchecked[-1] = rows, replace(tag, keys=keys)

@@ -141,6 +141,15 @@ def test_a_batch_that_cannot_be_recorded_is_a_problem_and_no_error():
     assert "while a batch was recorded" in recorder.problem
 
 
+@pytest.mark.parametrize("key", ["id", lambda data: data[0]["id"]], ids=["entry", "function"])
+def test_keys_are_recorded_as_they_were_when_they_were_fed(key):
+    ids = np.arange(ROWS)
+    recorder = Recorder(CaptureOptions(key=key))
+    capture_batch(recorder, ({"id": ids, "x": np.zeros((ROWS, SMALL))},))
+    ids[:] = 9
+    assert recorder.keys[0].tolist() == list(range(ROWS))
+
+
 def test_a_batch_that_is_read_and_not_fed_is_what_the_model_would_get_and_is_not_counted():
     recorder = Recorder(CaptureOptions(key="id", drop_key=True))
     x, y = np.zeros((2, 1)), np.ones(2)
