@@ -11,7 +11,6 @@ import tensorflow as tf
 import tf_keras
 
 import evalguard
-from evalguard.capture.buffer_reuse import BufferReuseDetector
 from evalguard.capture.contract import BatchTag, CaptureOptions, Untagged
 from evalguard.capture.probes.tf_data import TfDataProbe
 from evalguard.capture.recording.batches import capture_batch
@@ -139,33 +138,6 @@ def test_a_dataset_whose_array_is_overwritten_while_the_model_computes_proves_no
     assert trace.fingerprints is None
     # tf.data may request the next batch early and so overwrite another batch, too.
     assert set(range(when * BATCH, (when + 1) * BATCH)) <= set(trace.rows_tagged(ALTERED).tolist())
-
-
-@pytest.mark.parametrize("arrays", [1, 2, 3])
-def test_reused_arrays_are_distinguished_from_new_ones(arrays):
-    buffers = [aligned((BATCH, WIDTH)) for _ in range(arrays)]
-
-    def batches(copied):
-        for number in range(12):
-            buffer = filled(buffers[number % arrays], number)
-            yield buffer.copy() if copied else buffer
-
-    spec = tf.TensorSpec((BATCH, WIDTH), tf.float32)
-    for copied in (False, True):
-        dataset = tf.data.Dataset.from_generator(batches, args=(copied,), output_signature=spec)
-        detector = BufferReuseDetector(Untagged())
-        for data in dataset:
-            detector.identify(data)
-        assert detector.mutable is detector.overwritten is not copied
-
-
-def test_a_cache_reuses_memory_with_the_same_rows():
-    detector = BufferReuseDetector(Untagged())
-    for data in tf.data.Dataset.from_tensors(np.ones((BATCH, WIDTH), "float32")).repeat(6):
-        detector.identify(data)
-        assert detector.intact() == [True]
-    assert detector.mutable
-    assert not detector.overwritten
 
 
 # So many that early ones tell nothing of later ones.
