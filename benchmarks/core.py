@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.pairs import compare
-from evalguard.capture.recording.tag_log import CallTags
+from evalguard.capture.contract import BatchTag
+from evalguard.capture.recording.tag_log import TagColumn
 from evalguard.core.columns.run_length import RunLengthColumn
 from evalguard.core.findings import Finding, Reason
 from evalguard.core.judge import judge
@@ -83,11 +84,11 @@ def judge_aligned(rows: int) -> tuple[float, float]:
     """Seconds and megabytes to judge rows in order, recorded in batches of 32 and of a million."""
     labels = Labels(values=np.broadcast_to(np.int8(0), rows), name="benchmark")
     assert labels.digest  # computed once, when labels are read
-    log = CallTags()
+    log = TagColumn()
     for pull in range(100_000):
-        log.add(np.arange(pull * 32, pull * 32 + 32), 32)
+        log.add(BatchTag(0, first_row=pull * 32), 32)
     for start in range(log.n_rows, rows, 1_000_000):
-        log.add(np.arange(start, min(start + 1_000_000, rows)), min(1_000_000, rows - start))
+        log.add(BatchTag(0, first_row=start), min(1_000_000, rows - start))
     column = log.tags()
     assert isinstance(column, RunLengthColumn)
     trace = Trace(rows, column, column, index_source="position", batch_sizes=log.sizes)

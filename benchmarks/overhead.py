@@ -278,7 +278,7 @@ def fingerprints_alone(subject: Subject, calls: int, *, rows: bool) -> Ratio:
     turns = Turns(subject.batches // STRETCHES)
 
     def call() -> None:
-        function, recorder = model.predict_function, Recorder(CaptureOptions("always"), TfDataProbe(dataset, {}))
+        function, recorder = model.predict_function, Recorder(CaptureOptions("always"), TfDataProbe(dataset, {}).stream)
         turns.begin()
 
         def tap(data: list[Any]) -> Any:

@@ -4,7 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from evalguard.capture.batch_digests import TF_ALIGNMENT
+# TensorFlow uses memory in place where its address is a multiple of this, and copies it otherwise (tensorflow 2.21,
+# `py_func.cc`; the number is in python/platform/sysconfig.py:86, `tf.sysconfig.get_compile_flags()`).
+TF_ALIGNMENT = 64
 
 
 def aligned(shape: Any, beyond: int = 0) -> Any:

@@ -313,8 +313,8 @@ def file_of_tests(module: Path) -> Path:
     return named.with_name(f"test_{named.name}.py")
 
 
-@pytest.mark.parametrize("room", ["core", "data", "guards"])
-def test_every_module_of_core_data_and_guards_has_a_test_file(room: str) -> None:
+@pytest.mark.parametrize("room", ["capture", "core", "data", "guards"])
+def test_every_module_of_these_rooms_has_a_test_file(room: str) -> None:
     modules = [path for path in sorted((PACKAGE / room).rglob("*.py")) if path.name != "__init__.py" or has_code(path)]
     assert modules
     missing = [f"tests/{test}" for test in map(file_of_tests, modules) if not (TESTS / test).is_file()]

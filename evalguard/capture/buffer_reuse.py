@@ -6,12 +6,12 @@ from collections import deque
 from typing import Any
 
 from evalguard.capture.batch_digests import NATIVE, digest, parts_of
-from evalguard.capture.tags import Unwrap
+from evalguard.capture.contract import BatchTag, Stream
 from evalguard.core.own_errors import swallow
 from evalguard.data import tree
 
 # How many delivered batches are kept, in number and in bytes. The first RECHECKED_BATCHES are hashed again in any case.
-RECHECKED_BATCHES, MAX_PENDING_BYTES = 4, 1 << 23
+RECHECKED_BATCHES, MAX_RECENT_BYTES = 4, 1 << 23
 
 
 class BufferReuseDetector:
@@ -24,15 +24,16 @@ class BufferReuseDetector:
     yet.
 
     Args:
-        unwrap: Takes a delivered batch apart.
+        stream: Identifies the batches.
 
     Attributes:
         mutable: Whether each batch is hashed again after the model ran.
         overwritten: Whether memory was reused with other rows in it.
     """
 
-    def __init__(self, unwrap: Unwrap) -> None:
-        self._unwrap = unwrap
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self.without_tag = stream.without_tag
         self.mutable = True
         self.overwritten = False
         self._seen = 0
@@ -42,9 +43,9 @@ class BufferReuseDetector:
         self._recent: deque[tuple[Any, frozenset[int], int | None]] = deque(maxlen=RECHECKED_BATCHES)
         self._fed: list[tuple[tuple[Any, ...], int] | None] = []
 
-    def identify(self, data: Any) -> tuple[Any, Any]:
+    def identify(self, data: Any) -> tuple[Any, BatchTag]:
         """A delivered batch, and its tag."""
-        batch, tag = self._unwrap(data)
+        batch, tag = self._stream.identify(data)
         # A place for every batch, so that `intact` answers for each even where hashing fails.
         self._fed.append(None)
         try:
@@ -66,7 +67,7 @@ class BufferReuseDetector:
         # The first batch shows how many fit; large ones would otherwise double the memory of the call.
         if not self._seen:
             size = sum(array.nbytes for array in arrays)
-            self._recent = deque(maxlen=min(RECHECKED_BATCHES, max(1, MAX_PENDING_BYTES // max(size, 1))))
+            self._recent = deque(maxlen=min(RECHECKED_BATCHES, max(1, MAX_RECENT_BYTES // max(size, 1))))
         self._recent.append((leaves, at, batch_digest))
         self._seen += 1
         self.mutable = self._reused or self._seen < RECHECKED_BATCHES

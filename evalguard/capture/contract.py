@@ -1,4 +1,4 @@
-"""What probes and engines agree on: how a delivered batch is taken apart, and what is recorded of it."""
+"""What probes and engines agree on: the tag of a batch, how it is read off, and what is recorded of the batch."""
 
 from __future__ import annotations
 
@@ -6,45 +6,71 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from evalguard.capture.tags import Unwrap, untagged
+import numpy as np
+from numpy.typing import NDArray
 
-# Stands for a tag until the batch is taken apart. Not None: that is the tag of a batch that nobody can identify.
-TAG_PENDING = object()
+from evalguard.core.trace import ALTERED, UNKNOWN, row_tag
+
+
+# Not frozen: one is made for each batch, and a frozen one takes four times as long to make. No one changes a tag.
+@dataclass(slots=True, eq=False)
+class BatchTag:
+    """Which batch of the source was delivered, and which samples its rows are.
+
+    Attributes:
+        number: Number of the batch at the source; None: it was not observed.
+        samples: int64, one per row: the label row that the source states, or
+            ``UNKNOWN``; None if it states none.
+        keys: One per row: the key that the source states; None if it states
+            none.
+        first_row: Where the delivered rows begin in that batch: a replica gets
+            a part of a batch. Arrays are one batch, of which Keras delivers
+            slices.
+        altered: These rows are not what the source emitted.
+    """
+
+    number: int | None = None
+    samples: NDArray[np.int64] | None = None
+    keys: NDArray[Any] | None = None
+    first_row: int = 0
+    altered: bool = False
+
+    @property
+    def first_tag(self) -> int:
+        """The tag of the first row, as a trace has it."""
+        if self.altered:
+            return ALTERED
+        return UNKNOWN if self.number is None else row_tag(self.number, self.first_row)
+
+    @property
+    def states_samples(self) -> bool:
+        """Whether the source states the sample of every row."""
+        return self.samples is not None and bool((self.samples != UNKNOWN).all())
+
+
+# Of a batch that nothing identifies.
+NOT_OBSERVED = BatchTag()
 
 
 class Stream(Protocol):
-    """What a probe knows of the batches that are delivered."""
+    """The way in which the batches of one call are identified."""
 
-    @property
-    def unwrap(self) -> Unwrap:
-        """Takes a delivered batch apart: the batch, and its tag or None."""
-
-    @property
-    def tag_from_rows(self) -> bool:
-        """The tag follows from the rows, with nothing attached to the batch: a copy may be taken apart later."""
-
-    @property
-    def mutable(self) -> bool:
-        """Rows may change after they were fed: each batch is hashed when it is fed, and again after the model ran."""
-
-    @property
-    def safe_batches(self) -> int:
-        """How many more batches may be delivered before the first of them must be hashed; 0: none."""
+    def identify(self, data: Any) -> tuple[Any, BatchTag]:
+        """A delivered batch as the model must receive it, and its tag; called once for each batch, in order."""
 
     def without_tag(self, data: Any) -> Any:
         """The caller's batch within one that Keras read but does not feed to the model; it is not counted."""
 
     def intact(self) -> list[bool]:
-        """For each batch of the last execution, whether it is still what it was when it was taken apart."""
+        """For each batch of the last execution, whether it is still what it was when it was identified."""
 
 
 class Untagged:
-    """A stream of batches without tags."""
+    """A stream of batches without tags; others override what they do in another way."""
 
-    # Not a plain function: as a class attribute that would become a method and receive `self`.
-    unwrap: Unwrap = staticmethod(untagged)
-    tag_from_rows = mutable = False
-    safe_batches = 0
+    def identify(self, data: Any) -> tuple[Any, BatchTag]:
+        """The batch unchanged."""
+        return data, NOT_OBSERVED
 
     def without_tag(self, data: Any) -> Any:
         """The batch unchanged."""

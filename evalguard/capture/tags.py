@@ -9,16 +9,15 @@ because each level of nesting costs Keras about 70 us per batch in ``tf.data``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evalguard.core.trace import ROW_BITS, UNKNOWN
+from evalguard.capture.contract import BatchTag, Untagged
+from evalguard.core.trace import UNKNOWN, batch_and_row, row_tag
 from evalguard.data import tree
 
-Unwrap = Callable[[Any], tuple[Any, Any]]
 FULL = 3
 
 
@@ -93,55 +92,68 @@ def tagged(batch: Any, *, index: Any) -> Any:
     return result
 
 
-def tag_rows(pull: int, n_rows: int, index: Any = None) -> NDArray[np.int64]:
-    """Tag of a batch: int64, shape ``(n_rows, 2)``: position in the stream, and label row or -1."""
-    tag = np.empty((n_rows, 2), dtype=np.int64)
-    start = pull << ROW_BITS
-    tag[:, 0] = np.arange(start, start + n_rows)
-    tag[:, 1] = UNKNOWN
-    if index is not None:
-        stated = np.asarray(index).reshape(-1)
-        # A source that miscounts its own rows has not stated which sample is which.
-        if len(stated) == n_rows and stated.dtype.kind in "iu":
-            tag[:, 1] = stated
-    return tag
+def stated_samples(index: Any, n_rows: int) -> NDArray[np.int64] | None:
+    """The samples that a source states for the rows of a batch; None if it does not state one integer for each row."""
+    if index is None:
+        return None
+    # A copy: the source may overwrite its index for the next batch.
+    stated = np.array(index).reshape(-1)
+    # A source that miscounts its own rows has not stated which sample is which.
+    if len(stated) != n_rows or stated.dtype.kind not in "iu" or (stated == UNKNOWN).all():
+        return None
+    return stated.astype(np.int64, copy=False)
 
 
-def wrap_batch(batch: Any, pull: int, index: Any = None) -> tuple[Any, ...]:
-    """The batch with its tag; the tag is empty where rows cannot be counted."""
-    # The tag has as many rows as the batch, because `experimental_distribute_dataset` divides each leaf by its first
-    # dimension (keras 3.15, backend/tensorflow/trainer.py:753).
-    parts = batch if isinstance(batch, tuple) else (batch,)
-    rows = tree.n_rows(parts[0]) or 0
-    stated = getattr(batch, "sample_index", None)
-    tag = tag_rows(pull, rows, index if stated is None else stated)
-    return (*parts, tag) if len(parts) < FULL else (parts[0], parts[1], (parts[2], tag))
+class RidingTags(Untagged):
+    """Tags that ride with their batch through Keras, as one more part of it.
+
+    Args:
+        first: The first batch: its structure is that of all batches.
+    """
+
+    def __init__(self, first: Any) -> None:
+        # `emit` wraps a dict or a bare array in a tuple and turns a namedtuple into a plain one. The model must
+        # receive the original structure, or tf.function traces its step again.
+        kind = type(first)
+        self._is_tuple = isinstance(first, tuple)
+        self._is_full = self._is_tuple and len(first) == FULL
+        self._rebuild = getattr(kind, "_make", None)
+
+    def emit(self, batch: Any, number: int, index: Any = None) -> tuple[Any, ...]:
+        """The batch with its tag: int64, shape ``(n, 2)``, the position in the stream and the sample or ``UNKNOWN``.
+
+        It is empty where rows cannot be counted.
+        """
+        # The tag has as many rows as the batch, because `experimental_distribute_dataset` divides each leaf by its
+        # first dimension (keras 3.15, backend/tensorflow/trainer.py:753).
+        parts = batch if isinstance(batch, tuple) else (batch,)
+        n_rows = tree.n_rows(parts[0]) or 0
+        rows = np.empty((n_rows, 2), dtype=np.int64)
+        rows[:, 0] = np.arange(row_tag(number), row_tag(number, n_rows))
+        samples = stated_samples(index, n_rows)
+        rows[:, 1] = UNKNOWN if samples is None else samples
+        return (*parts, rows) if len(parts) < FULL else (parts[0], parts[1], (parts[2], rows))
+
+    def identify(self, data: Any) -> tuple[Any, BatchTag]:
+        """The batch in its original structure, and its tag."""
+        rows = tree.as_array(data[2][1] if self._is_full else data[-1])
+        samples = rows[:, 1]
+        return self.without_tag(data), tag_of_rows(rows[:, 0], samples if (samples != UNKNOWN).any() else None)
+
+    def without_tag(self, data: Any) -> Any:
+        """The batch in its original structure."""
+        if not self._is_tuple:
+            return data[0]
+        parts = (data[0], data[1], data[2][0]) if self._is_full else tuple(data[:-1])
+        return parts if self._rebuild is None else self._rebuild(parts)
 
 
-def unwrap_like(batch: Any) -> Unwrap:
-    """A function that removes the tag of a batch and restores the structure of ``batch``."""
-    # `wrap_batch` wrapped a dict or a bare array in a tuple and turned a namedtuple into a plain one. The model must
-    # receive the original structure, or tf.function traces its step again.
-    kind = type(batch)
-    full = isinstance(batch, tuple) and len(batch) == FULL
-
-    def split(data: Any) -> tuple[Any, Any]:
-        if full:
-            return (data[0], data[1], data[2][0]), data[2][1]
-        return data[:-1], data[-1]
-
-    if not isinstance(batch, tuple):
-        return lambda data: (data[0], data[1])
-    if kind is tuple:
-        return split
-
-    def rebuilt(data: Any) -> tuple[Any, Any]:
-        parts, tag = split(data)
-        return kind._make(parts), tag
-
-    return rebuilt if hasattr(kind, "_make") else split
-
-
-def untagged(data: Any) -> tuple[Any, Any]:
-    """The batch unchanged and None, for sources that carry no tag."""
-    return data, None
+def tag_of_rows(rows: Any, samples: NDArray[np.int64] | None = None) -> BatchTag:
+    """The tag of a batch whose rows carry their own tags, shape ``(n,)``: those of consecutive rows of one batch."""
+    rows = tree.as_array(rows)
+    # Empty where rows could not be counted. A strategy splits batches into consecutive rows (`RidingTags.emit`). If
+    # rows ever come in another order, they are not claimed to be those of the batch; what they state identifies them.
+    if not len(rows) or not np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
+        return BatchTag(samples=samples)
+    number, first_row = batch_and_row(int(rows[0]))
+    return BatchTag(number, samples, first_row=first_row)

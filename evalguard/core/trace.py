@@ -28,6 +28,16 @@ ROW_MASK = (1 << ROW_BITS) - 1
 Int64 = NDArray[np.int64]
 
 
+def row_tag(number: int, row: int = 0) -> int:
+    """The tag of one row: batch ``number`` of the source, row ``row`` of it."""
+    return (number << ROW_BITS) + row
+
+
+def batch_and_row(tag: int) -> tuple[int, int]:
+    """The number of the batch and the row inside it that a tag names."""
+    return tag >> ROW_BITS, tag & ROW_MASK
+
+
 @dataclass(frozen=True, slots=True)
 class SourceState:
     """The state of one source before and after one guarded call.
@@ -105,8 +115,10 @@ class Trace:
             ``np.asarray`` returns the array.
         index: int64, shape ``(n_rows,)``: the label row that the source states
             for the row, ``-1`` if it states none. None: it never does.
-        index_source: ``stated`` by the source, or ``position`` of the row in
-            an array passed as a whole.
+        index_source: ``stated`` by the source, ``position`` of the row in an
+            array passed as a whole, or ``listed``: a number in the source's
+            own list of keys, which is a label row only where the labels list
+            the same keys.
         keys: The key that each row carried, shape ``(n_rows,)``, or None.
         fingerprints: uint64, shape ``(n_rows,)``: digest of the row that the
             model received, or None.

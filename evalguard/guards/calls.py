@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from evalguard.capture.contract import CaptureOptions
+from evalguard.capture.contract import NOT_OBSERVED, CaptureOptions
 from evalguard.capture.engines import direct, engine_of, tf_keras
 from evalguard.capture.probes import KERAS3, TF_KERAS, ProbeTable, probe_for
 from evalguard.capture.probes.base import PassiveProbe, Probe
@@ -87,7 +87,10 @@ def make_call(
     # 3.15, trainers/data_adapters/__init__.py, `get_data_adapter`), so the probe moves them into it.
     bound.arguments.update({name: probe.call[name] for name in ("y", "sample_weight") if name in probe.call})
     bound.arguments["x"] = probe.source
-    recorder = Recorder(capture, probe, fail_fast_check=watch, problem=problem)
+    # A source that lists keys has none in `x`: the name is that of the labels' column.
+    if probe.index_source == "listed" and isinstance(capture.key, str):
+        capture = replace(capture, key=None, drop_key=False)
+    recorder = Recorder(capture, probe.stream, replicated=probe.replicated, fail_fast_check=watch, problem=problem)
     # The tap ends with the call: Keras keeps the compiled function in `model.predict_function` for the next call
     # (keras 3.15, backend/tensorflow/trainer.py, `make_predict_function`), and that one may be unguarded.
     with engine.tap(model, recorder):
@@ -130,7 +133,7 @@ def make_direct_call(
     start = time.perf_counter()
     x = direct.inputs(args, kwargs)
     probe, recorder = BatchProbe(x, {}), Recorder(capture)
-    recorder.record((x,), None)
+    recorder.record((x,), NOT_OBSERVED)
     # `drop_key` means what it means in `predict`: the guard reads the key of this batch, the model does not get it.
     if args and capture.drop_key:
         args = (*recorder.without_key((x,)), *args[1:])

@@ -24,6 +24,7 @@ from evalguard.capture.probes import KERAS3, TF_KERAS, probe_for
 from evalguard.capture.probes.base import PassiveProbe, Probe
 from evalguard.capture.recording.recorder import Recorder
 from evalguard.capture.recording.to_trace import to_trace
+from evalguard.capture.replicas import is_replicated
 from evalguard.core.epochs import FIT, Validation, judge_validations
 from evalguard.core.judge import unproven
 from evalguard.core.own_errors import swallow
@@ -82,7 +83,8 @@ class FitValidations:
         # engine/training.py, `_eval_data_handler`). So no tag can be added, and content identifies the rows.
         engine = engine_of(self.model)
         probe = self._probe(kwargs)
-        recorder = Recorder(self._capture, problem=engine.unsupported(self.model, "evaluate"))
+        problem = engine.unsupported(self.model, "evaluate")
+        recorder = Recorder(self._capture, replicated=is_replicated(self.model), problem=problem)
         with engine.tap(self.model, recorder):
             metrics = original(*args, **kwargs)
         recorder.end()

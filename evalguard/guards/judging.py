@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evalguard.capture.recording.recorder import Recorder
 from evalguard.core import repair
@@ -18,7 +19,6 @@ from evalguard.core.policy import Policy, Verdict
 from evalguard.core.report import Report
 from evalguard.core.trace import Trace, bytes_of
 from evalguard.core.trace_join import join_traces
-from evalguard.data.kinds import file_names
 from evalguard.errors import LabelsError
 from evalguard.guards import predictions
 from evalguard.guards.calls import ROW_METHODS, GuardedCall
@@ -61,7 +61,7 @@ class CallJudge:
                 where there are several.
             start: ``time.perf_counter()`` from which judging counts as the guard's own time.
         """
-        trace = join_traces([keyed_by_files(call, labels) for call in calls])
+        trace = join_traces(in_label_order([call.trace for call in calls], labels))
         # Calls that are judged together feed one model alike, so the first one's specs hold for all of them.
         labels, not_proven = self.with_reference(labels, calls[0].recorder, trace)
         judgement = judge(
@@ -191,28 +191,31 @@ def position_is_sample(trace: Trace, judgement: Judgement) -> bool:
     return np.array_equal(np.asarray(trace.index)[: len(samples)], samples)
 
 
-def keyed_by_files(call: GuardedCall, labels: LabelTable | None) -> Trace:
-    """The trace of an image iterator, identified by file names where the labels have other keys.
+def in_label_order(traces: list[Trace], labels: LabelTable | None) -> list[Trace]:
+    """The traces, where an index that counts in a source's own list of keys is a label row, or left out.
 
-    The iterator reports positions in its own list of files. Where the labels list the files in another order,
-    such a position is not a label row, so the file name at that position identifies the row instead.
+    An image iterator counts in its own list of files. If the labels list other files, or the same in another order,
+    such a number is no label row, and the file identifies the row instead. If they have no keys, they are declared to
+    be in the iterator's order.
     """
-    trace = call.trace
-    files = None if labels is None else other_files(call.source, labels)
-    if files is None or trace.index is None or trace.keys is not None:
-        return trace
+    label_keys = None if labels is None else labels.keys
+    listed = [trace for trace in traces if trace.index_source == "listed"]
+    unused: dict[str, Any] = {}
+    if label_keys is not None:
+        # Of all calls alike: the traces are joined, and keep only what all of them have.
+        unused["keys" if all(_lists_as(trace, label_keys) for trace in listed) else "index"] = None
+    return [
+        replace(trace, index_source="stated", **unused) if trace.index_source == "listed" else trace for trace in traces
+    ]
+
+
+def _lists_as(trace: Trace, label_keys: NDArray[Any]) -> bool:
+    """Whether each row's key is the key of the label row that its index would be."""
+    if trace.index is None or trace.keys is None:
+        return False
     index = np.asarray(trace.index)
-    # An index outside the list of files leaves the rows unidentified; `files[-1]` would be a wrong name.
-    keys = files[index] if len(index) and index.min() >= 0 and index.max() < len(files) else None
-    return replace(trace, index=None, keys=keys)
-
-
-def other_files(source: Any, labels: LabelTable) -> Any:
-    """The files of an image iterator, where the keys of the labels are other files or the same in another order."""
-    files = file_names(source)
-    if files is None or labels.keys is None or np.array_equal(files, labels.keys):
-        return None
-    return files
+    inside = not len(index) or (index.min() >= 0 and index.max() < len(label_keys))
+    return bool(inside) and np.array_equal(label_keys[index], trace.keys)
 
 
 def is_other_data(trace: Trace, labels: LabelTable) -> bool:

@@ -33,11 +33,10 @@ from evalguard.core.judge import judge
 from evalguard.core.label_table import LabelTable
 from evalguard.core.own_errors import swallow
 from evalguard.core.policy import Policy, Proof, Verdict
-from evalguard.data.kinds import file_names
 from evalguard.errors import LabelsError
 from evalguard.guards.calls import BATCH_METHODS, CALL, ROW_METHODS, GuardedCall, make_call, make_direct_call
 from evalguard.guards.fit_validations import FitValidations, judge_fit
-from evalguard.guards.judging import CallJudge, other_files
+from evalguard.guards.judging import CallJudge
 from evalguard.guards.outcome import Outcome, Outcomes
 
 
@@ -92,14 +91,13 @@ class Session:
         # `evaluate()` has a default for `x` (keras 3.15, trainers/trainer.py): Keras refuses it itself.
         if "x" not in bound.arguments:
             return original(model, *args, **kwargs)
-        source = bound.arguments["x"]
         call = make_call(
             model,
             method,
             original,
             bound,
-            capture=self._capture_of(source),
-            watch=self._fail_fast(method, source),
+            capture=self.capture,
+            watch=self._fail_fast(method),
         )
         # One batch of a loop answers the labels only together with the others, when the entry ends.
         if method in BATCH_METHODS:
@@ -112,17 +110,10 @@ class Session:
         labels = self._labels(last=False)
         return call.predictions if labels is None else self._conclude([self.calls.pop()], labels)
 
-    def _capture_of(self, source: Any) -> CaptureOptions:
-        """What is recorded of this source."""
-        # The key of an image iterator is the file name, which is not in its batches; the probe reads it.
-        if isinstance(self.capture.key, str) and file_names(source) is not None:
-            return replace(self.capture, key=None, drop_key=False)
-        return self.capture
-
-    def _fail_fast(self, method: str, source: Any) -> FailFastCheck | None:
+    def _fail_fast(self, method: str) -> FailFastCheck | None:
         """The check that stops a call at the first proof of a fault."""
         labels = self._labels(last=False) if self.policy.fail_fast else None
-        if labels is None or method not in {"predict", "evaluate"} or other_files(source, labels) is not None:
+        if labels is None or method not in {"predict", "evaluate"}:
             return None
 
         # Called at the first batch: how the reference must be cast is not known before.

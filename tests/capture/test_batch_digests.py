@@ -4,20 +4,23 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from evalguard.capture import batch_digests as module
-from evalguard.capture.batch_digests import MIN_LARGE_SIZE, SAFE_BATCHES, UNLIMITED, BatchDigests, can_digest
-from evalguard.core.trace import ALTERED
-from tests.buffers import aligned, aligned_copy
+from evalguard.capture.batch_digests import BatchDigests, can_digest
+from evalguard.capture.contract import NOT_OBSERVED
+from evalguard.core.own_errors import STRICT
+from tests.buffers import TF_ALIGNMENT, aligned, aligned_copy
 
 # TensorFlow uses the memory of both in place.
 X = aligned_copy(np.arange(24, dtype="float32").reshape(8, 3))
-# Large enough to be digested at sampled positions.
 BIG = aligned_copy(np.random.default_rng(0).normal(size=(32, 64, 64, 3)))
-assert BIG.size >= MIN_LARGE_SIZE
+
+
+ALTERED = "altered"
 
 
 def number(digests, batch):
-    return digests.identify(batch)[1]
+    same, tag = digests.identify(batch)
+    assert same is batch
+    return ALTERED if tag.altered else tag.number
 
 
 @pytest.mark.parametrize("x", [X, BIG], ids=["small", "large"])
@@ -33,7 +36,7 @@ def number(digests, batch):
 def test_a_batch_is_recognised_in_any_form_in_which_it_arrives(form, x):
     for emitted, delivered in [((x,), form(x)), (form(x), (x,))]:
         digests = BatchDigests()
-        digests.put(emitted, 7)
+        digests.emit(emitted, 7)
         assert number(digests, delivered) == 7
 
 
@@ -41,7 +44,7 @@ def test_a_batch_is_recognised_in_any_form_in_which_it_arrives(form, x):
 def test_float64_arrives_as_float32(shape):
     x = np.random.default_rng(0).normal(size=shape)
     digests = BatchDigests()
-    digests.put((x, np.arange(8)), 0)
+    digests.emit((x, np.arange(8)), 0)
     assert number(digests, (tf.cast(x, tf.float32), tf.range(8, dtype=tf.int64))) == 0
 
 
@@ -50,48 +53,22 @@ def test_a_change_of_any_row_of_a_large_batch_is_reported():
         changed = BIG.copy()
         changed[row] = BIG[row - 1]
         digests = BatchDigests()
-        digests.put((BIG,), 0)
+        digests.emit((BIG,), 0)
         assert number(digests, (changed,)) == ALTERED
-
-
-def ambiguous(step):
-    """A large batch that differs from others at positions that are not sampled."""
-    batch = BIG.copy()
-    batch[:, 0, 0, 0] = step
-    return (batch,)
-
-
-def test_large_batches_equal_at_the_sampled_positions_are_distinguished():
-    batches = [ambiguous(step) for step in range(6)]
-    assert len({module.sampled_digest(batch)[0] for batch in batches}) == 1
-    for order in ([0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0], [1, 0, 3, 2, 5, 4]):
-        digests = BatchDigests()
-        for pull, batch in enumerate(batches):
-            digests.put(batch, pull)
-        assert [number(digests, batches[at]) for at in order] == order
-        assert digests.full_digests
-        assert not digests.mutable
-
-
-def test_ambiguous_large_batches_need_no_full_digests_if_only_one_is_in_flight():
-    digests = BatchDigests()
-    for pull in range(6):
-        digests.put(ambiguous(pull), pull)
-        assert number(digests, ambiguous(pull)) == pull
-    assert not digests.full_digests
 
 
 @pytest.mark.parametrize("beyond", [0, 16])
 @pytest.mark.parametrize("arrays", [1, 2, 3])
-def test_large_buffers_overwritten_with_ambiguous_rows_are_identified_by_what_they_held(arrays, beyond):
+def test_large_buffers_overwritten_with_one_number_changed_are_identified_by_what_they_held(arrays, beyond):
     buffers = [aligned(BIG.shape, beyond) for _ in range(arrays)]
     digests, changed, copies = BatchDigests(), BatchDigests(), []
     for pull in range(6):
         buffer = buffers[pull % arrays]
-        buffer[:] = ambiguous(pull)[0]
+        buffer[:] = BIG
+        buffer[:, 0, 0, 0] = pull
         copies.append((buffer.copy(),))
-        digests.put((buffer,), pull)
-        changed.put((buffer,), pull)
+        digests.emit((buffer,), pull)
+        changed.emit((buffer,), pull)
     assert [number(digests, copies[at]) for at in range(6)] == list(range(6))
     # The model is fed the second content of a buffer twice.
     assert [number(changed, copies[at]) for at in (arrays, *range(1, 6))] != list(range(6))
@@ -102,76 +79,32 @@ def test_equal_large_batches_are_matched_in_the_order_of_emission():
     for copies in (lambda: constant, lambda: (BIG.copy(),)):
         digests = BatchDigests()
         for pull in (0, 1, 0, 1, 2):
-            digests.put(copies(), pull)
+            digests.emit(copies(), pull)
         assert [number(digests, constant) for _ in range(3)] == [0, 1, 2]
         assert not digests.mutable
 
 
 def test_a_large_array_overwritten_while_it_waits_is_reported_as_altered():
     digests, buffer = BatchDigests(), aligned_copy(BIG)
-    digests.put((buffer,), 0)
+    digests.emit((buffer,), 0)
     copied = buffer.copy()
     buffer += 1
-    digests.put((buffer,), 1)
+    digests.emit((buffer,), 1)
     assert digests.mutable
-    assert digests.full_digests
     # TensorFlow copied the first one before, so it arrives unchanged.
     assert number(digests, (copied,)) == 0
     assert number(digests, (buffer,)) == 1
     buffer += 1
     assert digests.intact() == [True, False]
-    digests.put((buffer,), 2)
+    digests.emit((buffer,), 2)
     buffer[0, 0, 0, 0] += 1
     assert number(digests, (buffer,)) == ALTERED
-
-
-def test_the_bytes_of_large_batches_in_flight_are_limited(monkeypatch):
-    monkeypatch.setattr(module, "MAX_IN_FLIGHT_BYTES", 3 * BIG.nbytes)
-    batches = [(BIG + step,) for step in range(6)]
-    digests = BatchDigests()
-    for pull, batch in enumerate(batches[:3]):
-        digests.put(batch, pull)
-    assert not digests.full_digests
-    assert number(digests, batches[1]) == 1
-    for pull, batch in enumerate(batches[3:], 3):
-        digests.put(batch, pull)
-    assert digests.full_digests
-    assert [number(digests, batches[at]) for at in (5, 0, 2, 4, 3)] == [5, 0, 2, 4, 3]
-
-
-def test_emitted_batches_may_be_hashed_later_if_no_memory_was_reused():
-    digests = BatchDigests()
-    for pull in range(module.REUSE_WINDOW):
-        digests.put((aligned_copy(X + pull),), pull)
-        assert digests.safe_batches == (SAFE_BATCHES if pull + 1 == module.REUSE_WINDOW else 0)
-        assert number(digests, (X + pull,)) == pull
-    digests.put((np.frombuffer(bytearray(X.tobytes()), "float32").reshape(X.shape)[:4],), -1)
-    assert digests.safe_batches == 0  # reuse of memory that NumPy did not allocate cannot be detected
-
-
-def test_batches_that_tensorflow_copies_may_be_hashed_at_any_time():
-    digests = BatchDigests()
-    buffer = aligned(X.shape, beyond=16)
-    for pull in range(4):
-        buffer[:] = pull
-        digests.put((buffer,), pull)
-        assert digests.safe_batches == UNLIMITED
-        assert not digests.mutable
-    assert [number(digests, (np.full_like(X, pull),)) for pull in range(4)] == list(range(4))
-    for pull in range(4, 4 + module.REUSE_WINDOW):
-        digests.put((aligned_copy(X + pull),), pull)
-        # Only batches since the first one used in place count as evidence that no memory is reused.
-        assert digests.safe_batches == (SAFE_BATCHES if pull + 1 == 4 + module.REUSE_WINDOW else 0)
-    for _ in range(2):
-        buffer += 1
-        digests.put((buffer,), module.REUSE_WINDOW + int(buffer[0, 0]))
-    assert digests.safe_batches == 0
 
 
 @pytest.mark.parametrize("beyond", [0, 4, 8, 16, 32, 48])
 @pytest.mark.parametrize("shape", [X.shape, BIG.shape], ids=["small", "large"])
 def test_tensorflow_uses_memory_in_place_at_multiples_of_64_bytes_only(shape, beyond):
-    """Other batches may be hashed later because of this; if this test fails, see ``batch_digests.TF_ALIGNMENT``."""
+    """The tests of reused buffers rest on this."""
     buffer = aligned(shape, beyond)
 
     def batches():
@@ -182,48 +115,49 @@ def test_tensorflow_uses_memory_in_place_at_multiples_of_64_bytes_only(shape, be
     dataset = tf.data.Dataset.from_generator(batches, output_signature=(tf.TensorSpec(shape, tf.float32),))
     addresses = {np.asarray(x).__array_interface__["data"][0] for (x,) in dataset}
     assert (buffer.ctypes.data in addresses) is (beyond == 0)
-    assert f"-DEIGEN_MAX_ALIGN_BYTES={module.TF_ALIGNMENT}" in tf.sysconfig.get_compile_flags()
+    assert f"-DEIGEN_MAX_ALIGN_BYTES={TF_ALIGNMENT}" in tf.sysconfig.get_compile_flags()
 
 
+@pytest.mark.parametrize("beyond", [0, 16])
 @pytest.mark.parametrize("of_one", [False, True], ids=["whole", "parts of one array"])
-def test_batches_in_reused_memory_must_be_hashed_at_once(of_one):
+def test_a_source_that_overwrites_its_memory_is_mutable(of_one, beyond):
     digests = BatchDigests()
-    for pull in range(module.REUSE_WINDOW):
-        digests.put((aligned_copy(X + pull),), pull)
+    for pull in range(64):
+        digests.emit((aligned_copy(X + pull),), pull)
         assert number(digests, (X + pull,)) == pull
-    assert digests.safe_batches == SAFE_BATCHES
-    buffer = aligned(X.shape)
+    assert not digests.mutable
+    buffer = aligned(X.shape, beyond)
     for pull in range(2):
         buffer[:] = pull
-        digests.put((buffer[:4][1:] if of_one else buffer,), module.REUSE_WINDOW + pull)
-    assert digests.safe_batches == 0
+        digests.emit((buffer[:4][1:] if of_one else buffer,), 64 + pull)
+    assert digests.mutable
 
 
 def test_batches_are_recognised_in_any_order_of_arrival():
     digests = BatchDigests()
     batches = [(X + step,) for step in range(5)]
     for pull, batch in enumerate(batches):
-        digests.put(batch, pull)
+        digests.emit(batch, pull)
     assert [number(digests, batches[at]) for at in (3, 0, 4)] == [3, 0, 4]
 
 
 def test_equal_batches_are_matched_in_the_order_of_emission():
     digests = BatchDigests()
     for pull in range(3):
-        digests.put((X,), pull)
+        digests.emit((X,), pull)
     assert [number(digests, (X,)) for _ in range(3)] == [0, 1, 2]
 
 
 def test_a_batch_that_comes_twice_keeps_its_number():
     digests = BatchDigests()
-    digests.put((X,), 4)
+    digests.emit((X,), 4)
     assert [number(digests, (X,)), number(digests, (X,))] == [4, 4]
 
 
 def test_an_item_requested_twice_counts_as_one_batch():
     digests = BatchDigests()
     for pull in (0, 1, 0, 1):
-        digests.put((X + pull,), pull)
+        digests.emit((X + pull,), pull)
     assert [number(digests, (X,)), number(digests, (X + 1,))] == [0, 1]
 
 
@@ -231,22 +165,23 @@ def test_a_change_of_any_part_is_reported():
     y = np.arange(8)
     for changed in [(X + 1, y), (X, y + 1), (np.where(X == 23, 24, X).astype("float32"), y)]:
         digests = BatchDigests()
-        digests.put((X, y), 0)
+        digests.emit((X, y), 0)
         assert number(digests, changed) == ALTERED
 
 
 def test_a_batch_without_a_digest_makes_unknown_batches_unproven_and_not_altered():
     digests = BatchDigests()
-    digests.put((X, ["a", "b"]), 0)
+    digests.emit((X, ["a", "b"]), 0)
     assert number(digests, (X + 1,)) is None
 
 
-def test_digested_rows_keep_the_samples_that_they_state():
-    digests = BatchDigests()
-    digests.put((X,), 2, np.arange(8)[::-1])
-    tag = number(digests, (X,))
-    assert tag[:, 0].tolist() == [(2 << 32) + row for row in range(8)]
-    assert tag[:, 1].tolist() == list(range(8))[::-1]
+def test_digested_rows_keep_the_samples_that_they_stated_when_they_were_emitted():
+    digests, index = BatchDigests(), np.arange(8)[::-1].copy()
+    digests.emit((X,), 2, index)
+    index[:] = 0
+    tag = digests.identify((X,))[1]
+    assert (tag.number, tag.first_row) == (2, 0)
+    assert tag.samples.tolist() == list(range(8))[::-1]
 
 
 def test_a_reused_array_is_hashed_again_after_the_model_ran():
@@ -254,7 +189,7 @@ def test_a_reused_array_is_hashed_again_after_the_model_ran():
     digests = BatchDigests()
     for pull in range(3):
         buffer[:] = pull
-        digests.put((buffer[:],), pull)
+        digests.emit((buffer[:],), pull)
     fed = np.full((4, 2), 2.0, "float32")
     assert number(digests, (fed,)) == 2
     fed[:] = 3
@@ -266,7 +201,7 @@ def test_a_source_that_repeats_its_rows_in_the_same_memory_is_not_mutable():
     digests = BatchDigests()
     for pull in range(6):
         part = X[pull % 2 * 4 : pull % 2 * 4 + 4]
-        digests.put((part,), pull)
+        digests.emit((part,), pull)
         assert number(digests, (part.copy(),)) == pull
     assert not digests.mutable
 
@@ -276,7 +211,7 @@ def test_arrays_that_cannot_change_are_not_hashed_again(x):
     digests = BatchDigests()
     for pull in range(4):
         part = x[pull * 2 : pull * 2 + 2] if x is X else x[pull * 2 : pull * 2 + 2].copy()
-        digests.put((part,), pull)
+        digests.emit((part,), pull)
         assert number(digests, (part.copy(),)) == pull
     assert digests.intact() == []
 
@@ -295,3 +230,27 @@ def test_arrays_that_cannot_change_are_not_hashed_again(x):
 )
 def test_values_that_keras_may_feed_in_another_form_are_not_digested(structure):
     assert not can_digest(structure)
+
+
+def test_memory_that_proves_to_be_reused_while_the_model_computes_is_hashed_again_at_once():
+    buffer = aligned((4, 2))
+    digests = BatchDigests()
+    digests.emit((buffer,), 0)
+    assert number(digests, (buffer,)) == 0
+    buffer += 1
+    digests.emit((buffer,), 1)
+    assert digests.intact() == [False]
+
+
+def test_a_batch_that_cannot_be_read_is_not_observed_and_keeps_its_place(monkeypatch):
+    monkeypatch.delenv(STRICT)
+    digests, buffer = BatchDigests(), aligned((4, 2))
+    for pull in range(2):
+        buffer[:] = pull
+        digests.emit((buffer,), pull)
+    with monkeypatch.context() as patch:
+        patch.setattr("evalguard.capture.batch_digests.digest", lambda _: 1 / 0)
+        assert digests.identify((buffer,))[1] is NOT_OBSERVED
+    assert number(digests, (buffer,)) == 1
+    buffer += 1
+    assert digests.intact() == [True, False]

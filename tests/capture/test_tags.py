@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 import evalguard
-from evalguard.capture.tags import FULL, tag_rows, tagged, unwrap_like, wrap_batch
-from evalguard.core.trace import ROW_BITS, UNKNOWN
+from evalguard.capture.tags import FULL, RidingTags, stated_samples, tag_of_rows, tagged
+from evalguard.core.trace import UNKNOWN, row_tag
 
 X, Y, W = np.zeros((3, 2)), np.arange(3), np.ones(3)
 
@@ -37,13 +37,14 @@ def same(one, other):
 
 @pytest.mark.parametrize("batch", BATCHES.values(), ids=BATCHES)
 def test_a_batch_without_its_tag_has_its_original_structure(batch):
-    wrapped = wrap_batch(batch, 7)
+    riding = RidingTags(batch)
+    wrapped = riding.emit(batch, 7)
     assert type(wrapped) is tuple
     assert len(wrapped) <= FULL
-    found, tag = unwrap_like(batch)(wrapped)
+    found, tag = riding.identify(wrapped)
     same(found, batch)
-    assert tag.shape == (3, 2)
-    assert tag[:, 0].tolist() == [(7 << ROW_BITS) + row for row in range(3)]
+    same(riding.without_tag(wrapped), batch)
+    assert (tag.number, tag.first_row, tag.samples, tag.keys, tag.altered) == (7, 0, None, None, False)
 
 
 @pytest.mark.parametrize(
@@ -51,19 +52,27 @@ def test_a_batch_without_its_tag_has_its_original_structure(batch):
     [
         pytest.param([9, 8, 7], [9, 8, 7], id="list"),
         pytest.param(np.array([[9], [8], [7]], "uint8"), [9, 8, 7], id="column"),
-        pytest.param(None, [UNKNOWN] * 3, id="none"),
-        pytest.param([1, 2], [UNKNOWN] * 3, id="too-few"),
-        pytest.param([0.0, 1.0, 2.0], [UNKNOWN] * 3, id="no-integers"),
+        pytest.param([9, UNKNOWN, 7], [9, UNKNOWN, 7], id="not-of-all"),
+        pytest.param([UNKNOWN] * 3, None, id="of-no-row"),
+        pytest.param(None, None, id="none"),
+        pytest.param([1, 2], None, id="too-few"),
+        pytest.param([0.0, 1.0, 2.0], None, id="no-integers"),
     ],
 )
 def test_rows_state_their_samples_where_there_is_one_integer_for_each(index, stated):
-    assert tag_rows(0, 3, index)[:, 1].tolist() == stated
+    found = stated_samples(index, 3)
+    assert (None if found is None else found.tolist()) == stated
+    riding = RidingTags((X,))
+    ridden = riding.identify(riding.emit((X,), 0, index))[1].samples
+    assert (None if ridden is None else ridden.tolist()) == stated
 
 
-def test_the_index_of_a_tagged_batch_comes_before_that_of_the_source():
-    batch = tagged((X, Y), index=[4, 5, 6])
-    assert wrap_batch(batch, 0, [1, 2, 3])[-1][:, 1].tolist() == [4, 5, 6]
-    assert wrap_batch((X, Y), 0, [1, 2, 3])[-1][:, 1].tolist() == [1, 2, 3]
+def test_samples_are_those_stated_when_the_batch_was_emitted():
+    index = np.arange(3)
+    found = stated_samples(index, 3)
+    index[:] = 0
+    assert found is not None
+    assert found.tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize("parts", [X, (X,), [X, Y], (X, Y, W)])
@@ -91,4 +100,26 @@ def test_a_tagged_batch_needs_up_to_three_parts_and_an_index_for_each_row(batch,
 
 
 def test_the_tag_is_empty_where_rows_cannot_be_counted():
-    assert wrap_batch((object(),), 3)[-1].shape == (0, 2)
+    riding = RidingTags((object(),))
+    wrapped = riding.emit((object(),), 3)
+    assert wrapped[-1].shape == (0, 2)
+    tag = riding.identify(wrapped)[1]
+    assert (tag.number, tag.samples) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("rows", "number", "first_row"),
+    [
+        pytest.param([0, 1, 2], 0, 0, id="whole-batch"),
+        pytest.param([row_tag(4, 2), row_tag(4, 3)], 4, 2, id="part"),
+        pytest.param([0, 2, 1], None, 0, id="in-another-order"),
+        pytest.param([0, 1, 1], None, 0, id="twice"),
+        pytest.param([], None, 0, id="not-counted"),
+    ],
+)
+def test_only_consecutive_rows_are_those_of_a_batch(rows, number, first_row):
+    samples = np.arange(len(rows))
+    for form in (np.array(rows, dtype=np.int64), tf.constant(rows, tf.int64)):
+        tag = tag_of_rows(form, samples)
+        assert (tag.number, tag.first_row) == (number, first_row)
+        assert tag.samples is samples

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalguard.core.trace import ROW_BITS, SourceState, Trace
+from evalguard.core.trace import ROW_BITS, SourceState, Trace, batch_and_row, row_tag
 
 
 def tags_of(sizes):
@@ -53,3 +53,10 @@ def test_batches_taken_and_not_delivered_are_ahead():
     assert SourceState(pulled=5, delivered=3).ahead == 2
     assert SourceState(pulled=None, delivered=3).ahead == 0
     assert SourceState(pulled=2, delivered=3).ahead == 0
+
+
+@given(st.integers(0, 2**31 - 1), st.integers(0, 2**32 - 1))
+def test_a_tag_names_a_batch_and_a_row_in_it(number, row):
+    assert batch_and_row(row_tag(number, row)) == (number, row)
+    assert row_tag(number, row) - row_tag(number) == row
+    assert row_tag(number) <= np.iinfo(np.int64).max

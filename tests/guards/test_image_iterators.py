@@ -208,3 +208,36 @@ def test_what_holds_no_labels_is_refused(engine, folder):
     bare = engine.images().flow(np.zeros((3, 6, 6, 3), "float32"))
     with pytest.raises(LabelsError, match="found neither"):
         Labels.from_iterator(bare)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_files_in_another_order_than_the_labels_do_not_stop_a_call_before_all_are_known(engine, folder, shuffle):
+    import pandas as pd
+
+    table = pd.DataFrame({"file": sorted(listing(folder), key=number_of), "label": range(N)})
+    source = engine.images().flow_from_directory(
+        folder, target_size=(6, 6), class_mode=None, batch_size=BATCH, shuffle=shuffle, seed=1
+    )
+    options = {"label_column": "label", "key": "file", "fail_fast": True, "on_failure": "record"}
+    with evalguard.guard(labels=table, mlflow=False, **options) as g:
+        delivered = predict(engine, source)[:, 0].round().astype(int)
+    assert g.report.verdict is Verdict.FAIL
+    assert len(delivered) == N
+
+
+def test_a_shuffling_iterator_is_stopped_by_its_own_labels(engine, folder):
+    source = iterator(engine, folder, "directory", seed=1)
+    with evalguard.guard(labels=source, mlflow=False, fail_fast=True, on_failure="record") as g:
+        delivered = predict(engine, source)
+    assert g.report.verdict is Verdict.FAIL
+    assert len(delivered) == BATCH
+
+
+@pytest.mark.parametrize("names", ["files", "classes"])
+def test_a_row_has_the_name_of_its_file_with_any_labels(engine, folder, names):
+    source = iterator(engine, folder, "directory", seed=1)
+    labels = Labels.from_iterator(source) if names == "files" else source.classes
+    with evalguard.guard(labels=labels, mlflow=False, on_failure="record") as g:
+        delivered = predict(engine, source)[:, 0].round().astype(int)
+    assert [number_of(name) for name in g.keys] == delivered.tolist()
+    assert [found["identity"] for found in g.report.identities] == ["index"]

@@ -1,5 +1,6 @@
 """Calls compared with labels and reference: padding, equal inputs, other data, wrong labels."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -169,32 +170,53 @@ def test_data_is_other_data_if_almost_none_of_its_rows_are_in_the_reference(rows
 FILES = np.array(["a.png", "b.png", "c.png"])
 
 
-def image_call(index):
-    source = SimpleNamespace(filenames=FILES.tolist())
-    return SimpleNamespace(source=source, trace=trace(len(index), index=np.array(index)))
+def listed(index, files=FILES):
+    index = np.array(index)
+    return trace(len(index), index=index, index_source="listed", keys=files[index].astype(object))
 
 
 @pytest.mark.parametrize(
-    ("labels", "keys"),
+    ("label_keys", "kept"),
     [
-        pytest.param(FILES[::-1], ["c.png", "a.png"], id="another-order"),
-        pytest.param(np.array(["x", "y", "z"]), ["c.png", "a.png"], id="other-files"),
-        pytest.param(FILES, None, id="the-same"),
-        pytest.param(None, None, id="no-keys"),
+        pytest.param(FILES[::-1], "keys", id="another-order"),
+        pytest.param(np.array(["x", "y", "z"]), "keys", id="other-files"),
+        pytest.param(FILES[:2], "keys", id="fewer-files"),
+        pytest.param(np.arange(3), "keys", id="numbers"),
+        pytest.param(FILES, "index", id="the-same"),
+        pytest.param(np.array([*FILES, "d.png"]), "index", id="more-files"),
+        pytest.param(None, "index", id="no-keys"),
     ],
 )
-def test_rows_of_an_image_iterator_are_known_by_file_where_labels_list_other_files(monkeypatch, labels, keys):
-    monkeypatch.setattr(judging, "file_names", lambda source: np.array(source.filenames))
-    table = LabelTable(keys=labels, values=np.zeros(3))
-    found = judging.keyed_by_files(image_call([2, 0]), table)
-    assert (None if found.keys is None else found.keys.tolist()) == keys
-    assert (found.index is None) is (keys is not None)
+def test_rows_are_known_by_file_where_the_labels_list_other_files_than_the_source(label_keys, kept):
+    n_labels = 3 if label_keys is None else len(label_keys)
+    (found,) = judging.in_label_order([listed([2, 0])], LabelTable(keys=label_keys, values=np.zeros(n_labels)))
+    assert found.index_source == "stated"
+    assert (found.index is None) is (kept == "keys")
+    if kept == "keys":
+        assert found.keys.tolist() == ["c.png", "a.png"]
+    assert (found.keys is None) is (kept == "index" and label_keys is not None)
 
 
-def test_an_index_outside_the_list_of_files_names_no_file(monkeypatch):
-    monkeypatch.setattr(judging, "file_names", lambda source: np.array(source.filenames))
-    found = judging.keyed_by_files(image_call([0, -1]), LabelTable(keys=FILES[::-1], values=np.zeros(3)))
+def test_rows_without_all_files_are_known_by_no_index_either():
+    """The index counts in a list of which it is not known whether it is that of the labels."""
+    given = replace(listed([0, 1]), keys=None)
+    (found,) = judging.in_label_order([given], LabelTable(keys=FILES, values=np.zeros(3)))
     assert (found.keys, found.index) == (None, None)
+    (found,) = judging.in_label_order([given], None)
+    assert found.index.tolist() == [0, 1]
+
+
+def test_two_lists_that_are_parts_of_the_labels_are_both_known_by_file():
+    """Joined, traces keep what all of them have: the first alone would be known by its index."""
+    calls = [listed([0, 1]), listed([0], FILES[2:])]
+    for found in judging.in_label_order(calls, LabelTable(keys=FILES, values=np.zeros(3))):
+        assert found.index is None
+        assert found.keys is not None
+
+
+def test_what_other_sources_state_stays_as_it_is():
+    given = trace(2, index=np.arange(2), keys=FILES[:2])
+    assert judging.in_label_order([given], LabelTable(keys=FILES[::-1], values=np.zeros(3))) == [given]
 
 
 @pytest.mark.parametrize("wrong", ["wrong", "right", "unknown"])

@@ -14,7 +14,7 @@ X = np.arange(N, dtype="float32")[:, None]
 PLACES = {
     "recording": "evalguard.capture.recording.recorder.Recorder._record_group",
     "judging": "evalguard.core.judge.gather",
-    "digests": "evalguard.capture.array_rows.ArrayRows._numbers",
+    "digests": "evalguard.capture.array_rows.ArrayRows._tag_of",
     "tagging": "evalguard.guards.calls.probe_for",
 }
 

@@ -43,7 +43,7 @@ def _is_training(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
 def _under_gradient_tape() -> bool:
     """Whether a gradient tape records in this thread; there is no public way to ask.
 
-    tensorflow 2.21, ``python/eager/record.py``; ``tests/capture/engines/test_direct_calls.py`` notices if it goes away.
+    tensorflow 2.21, ``python/eager/record.py``; ``tests/capture/engines/test_direct.py`` notices if it goes away.
     """
     record = sys.modules.get("tensorflow.python.eager.record")
     return bool(record.could_possibly_record()) if hasattr(record, "could_possibly_record") and record else False

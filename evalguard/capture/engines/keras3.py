@@ -7,7 +7,7 @@ batches; ``evaluate`` calls ``test_function`` with an iterator. These are public
 attributes of a model, documented for overriding. While a guarded call runs,
 ``make_predict_function`` and ``make_test_function`` of that one model put a
 ``Tap`` before the function they make.
-``tests/capture/engines/test_keras3_contract.py`` fails if Keras changes this.
+``tests/capture/engines/test_keras3.py`` fails if Keras changes this.
 """
 
 from __future__ import annotations

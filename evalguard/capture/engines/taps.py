@@ -9,6 +9,7 @@ from typing import Any
 
 from evalguard.capture.engines.patching import replace_on_instance
 from evalguard.capture.recording.recorder import Recorder
+from evalguard.capture.replicas import is_replicated
 
 Recorders = dict[int, list[Recorder]]
 _lock = threading.RLock()
@@ -21,9 +22,9 @@ def several_workers(model: Any) -> str:
     Each process receives only the rows of the replicas that run in it
     (``tf.distribute.MultiWorkerMirroredStrategy``).
     """
-    strategy = getattr(model, "distribute_strategy", None)
-    if strategy is None or strategy.num_replicas_in_sync == 1:
+    if not is_replicated(model):
         return ""
+    strategy = model.distribute_strategy
     # The class is not asked: other strategies of several workers exist (parameter servers, TPU pods). These two numbers
     # differ exactly where some replicas run elsewhere (tensorflow 2.21, distribute/collective_all_reduce_strategy.py).
     here, all_of_them = len(strategy.extended.worker_devices), strategy.num_replicas_in_sync

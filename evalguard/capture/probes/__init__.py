@@ -15,11 +15,22 @@ from evalguard.errors import UnsupportedSourceError
 Predicate = Callable[[object], bool]
 ProbeTable = tuple[tuple[Predicate, str], ...]
 
+
+# Not `is_image_iterator` alone: those of the other Keras are refused like any source that it does not know.
+def _is_image_pydataset(source: object) -> bool:
+    return kinds.is_pydataset(source) and kinds.is_image_iterator(source)
+
+
+def _is_image_sequence(source: object) -> bool:
+    return kinds.is_sequence(source) and kinds.is_image_iterator(source)
+
+
 # First match wins; the order is that of keras.src.trainers.data_adapters.get_data_adapter
 # (keras 3.15): arrays before datasets before PyDatasets.
 KERAS3: ProbeTable = (
     (kinds.is_arrays, "evalguard.capture.probes.arrays:ArraysProbe"),
     (kinds.is_tf_dataset, "evalguard.capture.probes.tf_data:TfDataProbe"),
+    (_is_image_pydataset, "evalguard.capture.probes.image_iterators:ImageIteratorProbe"),
     (kinds.is_pydataset, "evalguard.capture.probes.pydataset:PyDatasetProbe"),
     (kinds.is_generator, "evalguard.capture.probes.generators:GeneratorProbe"),
     # Last: Keras checks torch and grain loaders before generators, but none of these is a generator.
@@ -29,6 +40,7 @@ KERAS3: ProbeTable = (
 TF_KERAS: ProbeTable = (
     (kinds.is_arrays, "evalguard.capture.probes.arrays:ArraysProbe"),
     (kinds.is_tf_dataset, "evalguard.capture.probes.tf_data:TfDataProbe"),
+    (_is_image_sequence, "evalguard.capture.probes.image_iterators:ImageSequenceProbe"),
     (kinds.is_sequence, "evalguard.capture.probes.pydataset:SequenceProbe"),
     (kinds.is_untaggable, "evalguard.capture.probes.base:PassiveProbe"),
     (kinds.is_iterator, "evalguard.capture.probes.generators:IteratorProbe"),

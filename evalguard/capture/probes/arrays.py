@@ -7,14 +7,15 @@ position.
 
 from __future__ import annotations
 
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
 from evalguard.capture.array_rows import ArrayRows
-from evalguard.capture.batch_digests import UNLIMITED, can_digest
+from evalguard.capture.batch_digests import can_digest
+from evalguard.capture.contract import BatchTag, Untagged
 from evalguard.capture.probes.base import Probe
+from evalguard.capture.tags import tag_of_rows
 from evalguard.data import tree
 
 
@@ -33,18 +34,25 @@ class ArraysProbe(Probe):
         if rows is None:
             return
         if can_digest(source) and not self.replicated:
-            # `tf.gather` copies each batch into new memory (keras 3.15, array_data_adapter.py:211), so any number of
-            # batches may wait.
-            self.unwrap, self.tag_from_rows, self.safe_batches = ArrayRows(source).identify, True, UNLIMITED
+            self.stream = ArrayRows(source)
             return
         # evaluate() receives targets and weights beside x. Packed into x they are sliced together with the tag, and the
         # tag takes the position of y. Both arguments must then be None, or Keras would count them as a second y.
         packed = tree.pack(source, call.get("y"), call.get("sample_weight"))
         call.update({name: None for name in ("y", "sample_weight") if name in call})
         self.source = (packed, np.arange(rows, dtype=np.int64))
-        self.unwrap = itemgetter(0)
+        self.stream = RidingPositions()
+
+
+class RidingPositions(Untagged):
+    """Rows that carry their position in the array beside them."""
+
+    def identify(self, data: Any) -> tuple[Any, BatchTag]:
+        """The batch without the positions, and its tag."""
+        # Keras packs a tuple x as `(x,)`, so `data` is `((packed, positions),)` (keras 3.15, data_adapter_utils.py:89).
+        batch, positions = data[0]
+        return batch, tag_of_rows(positions)
 
     def without_tag(self, data: Any) -> Any:
-        """The batch without the positions, if it has them."""
-        # Keras packs a tuple x as `(x,)`, so `data` is `((packed, positions),)` (keras 3.15, data_adapter_utils.py:89).
-        return data if self.source is self.original else data[0][0]
+        """The batch without the positions."""
+        return data[0][0]

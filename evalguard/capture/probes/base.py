@@ -7,7 +7,8 @@ import weakref
 from dataclasses import dataclass
 from typing import Any
 
-from evalguard.capture.tags import Unwrap, untagged
+from evalguard.capture.contract import Stream, Untagged
+from evalguard.capture.replicas import is_replicated
 from evalguard.core.trace import SourceState
 
 
@@ -40,42 +41,23 @@ class Probe:
     Attributes:
         kind: Word for the kind of source, used in reports.
         index_source: ``stated`` where the source states which sample a row is,
-            ``position`` where the row's position in an array says it.
+            ``position`` where the row's position in an array says it,
+            ``listed`` where it counts in the source's own list of keys.
         source: What is passed to Keras instead of the caller's object.
-        unwrap: Takes a delivered batch apart: the caller's batch, and its tag
-            or None.
-        tag_from_rows: Whether the tag follows from the rows and nothing is
-            attached to a batch, so that ``unwrap`` also works on a later copy.
-        mutable: Whether rows may change after they were fed.
-        safe_batches: How many more batches may be delivered before the first
-            of them must be hashed; 0: none, its memory may change.
+        stream: Identifies the batches that are delivered.
+        replicated: A strategy splits each batch over several replicas.
     """
 
     kind = "unknown"
     index_source = "stated"
-    tag_from_rows = mutable = False
-    safe_batches = 0
 
     def __init__(self, source: Any, call: dict[str, Any]) -> None:
         self.original = source
         self.call = call
         self.source: Any = source
-        self.unwrap: Unwrap = untagged
-
-    @property
-    def replicated(self) -> bool:
-        """Whether a strategy splits each batch over several replicas."""
+        self.stream: Stream = Untagged()
         # `self` is the model: `call` holds the bound arguments of the guarded method.
-        strategy = getattr(self.call.get("self"), "distribute_strategy", None)
-        return strategy is not None and strategy.num_replicas_in_sync > 1
-
-    def without_tag(self, data: Any) -> Any:
-        """The caller's batch within one that Keras read but does not feed to the model; it is not counted."""
-        return data
-
-    def intact(self) -> list[bool]:
-        """For each batch of the last execution, whether it is unchanged; empty where none can change."""
-        return []
+        self.replicated = is_replicated(call.get("self"))
 
     def tags_complete(self, delivered: int) -> bool:
         """Whether the tags of the delivered batches can be trusted; called once the call is over."""
@@ -104,7 +86,6 @@ class Probe:
 class PassiveProbe(Probe):
     """For sources that cannot carry a tag: they are passed on unchanged."""
 
-    @property
-    def kind(self) -> str:  # type: ignore[override]
-        """The class name of the source."""
-        return type(self.original).__name__
+    def __init__(self, source: Any, call: dict[str, Any]) -> None:
+        super().__init__(source, call)
+        self.kind = type(source).__name__

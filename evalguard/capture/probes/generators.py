@@ -8,9 +8,8 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-from evalguard.capture.batch_digests import BatchDigests, can_digest
+from evalguard.capture.emitted_batches import EmittedBatches
 from evalguard.capture.probes.base import Probe, history_of
-from evalguard.capture.tags import unwrap_like, wrap_batch
 from evalguard.core.trace import SourceState
 
 
@@ -29,9 +28,11 @@ class GeneratorProbe(Probe):
         self._history.calls += 1
         self._pulled = 0
         self._exhausted = self._entry_state == inspect.GEN_CLOSED
-        self._digests: BatchDigests | None = None
+        # Digests are stored in a dict of this process; a worker's would stay there.
+        in_one_process = not (call.get("workers") and call.get("use_multiprocessing"))
+        self.stream = self.batches = EmittedBatches(may_digest=in_one_process and not self.replicated)
         self._lock = threading.Lock()
-        self.source = self._stream()
+        self.source = self.wrapped()
 
     def tagged(self, batch: Any) -> Any:
         """The batch just pulled, with its tag."""
@@ -40,63 +41,19 @@ class GeneratorProbe(Probe):
             pull = self._pulled
             self._pulled += 1
             self._history.pulled += 1
-        if not isinstance(batch, tuple):
-            return self.tagged_non_tuple(batch, pull)
-        return self.with_tag_or_digest(batch, pull)
+        return self.emit(batch, pull)
 
-    def with_tag_or_digest(self, batch: tuple[Any, ...], pull: int) -> Any:
-        """The batch: unchanged where it can be digested, otherwise with a tag. The first batch decides for all."""
-        # For all, because Keras makes one output_signature of the first two batches (keras 3.15,
-        # generator_data_adapter.py:67); a later batch of another structure is an error in from_generator.
-        if pull == 0 and self.in_one_process and not self.replicated and can_digest(batch):
-            self._digests = BatchDigests()
-            self.unwrap = self._digests.identify
-        elif pull == 0:
-            self.unwrap = unwrap_like(batch)
-        if self._digests is None:
-            return wrap_batch(batch, pull)
-        self._digests.put(batch, pull, getattr(batch, "sample_index", None))
-        return batch
-
-    @property
-    def tag_from_rows(self) -> bool:  # type: ignore[override]
-        """Digested batches are delivered as the caller's source made them."""
-        return self._digests is not None and not self._digests.mutable
-
-    @property
-    def mutable(self) -> bool:  # type: ignore[override]
-        """Whether the source overwrites memory and emits it again."""
-        return self._digests is not None and self._digests.mutable
-
-    @property
-    def safe_batches(self) -> int:  # type: ignore[override]
-        """Above 0 for digested batches, once enough have come without reused memory."""
-        return 0 if self._digests is None else self._digests.safe_batches
-
-    def without_tag(self, data: Any) -> Any:
-        """The batch without its tag, if batches carry one."""
-        return data if self._digests is not None else self.unwrap(data)[0]
-
-    def intact(self) -> list[bool]:
-        """See ``BatchDigests.intact``."""
-        return [] if self._digests is None else self._digests.intact()
-
-    @property
-    def in_one_process(self) -> bool:
-        """Whether the source runs in this process only."""
-        # Digests are stored in a dict of this process; a worker's would stay there.
-        return not (self.call.get("workers") and self.call.get("use_multiprocessing"))
-
-    def tagged_non_tuple(self, batch: Any, pull: int) -> Any:
-        """The batch unchanged: Keras 3 rejects anything but a tuple (keras 3.15, generator_data_adapter.py:22)."""
-        del pull
-        return batch
+    def emit(self, batch: Any, pull: int) -> Any:
+        """What Keras receives of a batch."""
+        # Keras 3 rejects anything but a tuple (keras 3.15, generator_data_adapter.py:22): it raises its own error.
+        return self.batches.emit(batch, pull) if isinstance(batch, tuple) else batch
 
     def mark_exhausted(self) -> None:
         """Record that the source has no more batches."""
         self._exhausted = True
 
-    def _stream(self) -> Any:
+    def wrapped(self) -> Any:
+        """The iterator that Keras receives instead of the caller's."""
         return _stream(self)
 
     def state(self, delivered: int) -> SourceState:
@@ -125,13 +82,14 @@ def _stream(probe: GeneratorProbe) -> Iterator[Any]:
 class IteratorProbe(GeneratorProbe):
     """For tf_keras, which accepts any iterator and may pull from several threads or processes."""
 
-    def _stream(self) -> Any:
+    def wrapped(self) -> Any:
+        """An iterator for any number of threads."""
         return _TaggedIterator(self)
 
-    def tagged_non_tuple(self, batch: Any, pull: int) -> Any:
-        """The batch with tag or digest: tf_keras reads a list as a tuple and accepts a bare ``x``."""
+    def emit(self, batch: Any, pull: int) -> Any:
+        """What tf_keras receives of a batch: it reads a list as a tuple and accepts a bare ``x``."""
         # tf_keras 2.21, engine/data_adapter.py:938, GeneratorDataAdapter._standardize_batch.
-        return self.with_tag_or_digest(tuple(batch) if isinstance(batch, list) else batch, pull)
+        return self.batches.emit(tuple(batch) if isinstance(batch, list) else batch, pull)
 
     def facts(self) -> dict[str, Any]:
         """Adds the call's options for workers and queue."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from evalguard.capture.probes.base import Probe
-from evalguard.capture.tags import untagged
 from evalguard.core.trace import SourceState
 
 
@@ -16,47 +16,23 @@ class PyDatasetProbe(Probe):
 
     def __init__(self, source: Any, call: dict[str, Any]) -> None:
         super().__init__(source, call)
-        self.source = self._wrapped(source)
-        self.unwrap = self._unwrap
+        self.source = self.wrapped(source)
+        self.stream = self.source.batches
 
-    def _wrapped(self, source: Any) -> Any:
+    def wrapped(self, source: Any) -> Any:
+        """The dataset that Keras receives instead of the caller's."""
         # Imported here: the module imports Keras, which a tf_keras user need not have loaded.
         from evalguard.capture.probes.tagged_pydataset import TaggedPyDataset
 
         # keras 3.15, py_dataset_adapter.py:216: without workers `use_multiprocessing` has no effect.
         in_process = not (source.workers and source.use_multiprocessing)
-        return TaggedPyDataset(source, may_digest=in_process and not self.replicated)
+        may_digest = in_process and not self.replicated
+        return TaggedPyDataset(source, may_digest=may_digest, indices=self.indices_of(source))
 
-    def _unwrap(self, data: Any) -> tuple[Any, Any]:
-        # None until the first item is made; without an item Keras raises before the model receives anything.
-        unwrap = self.source.unwrap or untagged
-        return unwrap(data)
-
-    @property
-    def tag_from_rows(self) -> bool:  # type: ignore[override]
-        """Digested batches are delivered as the caller's source made them."""
-        digests = self.source.digests
-        return digests is not None and not digests.mutable
-
-    @property
-    def mutable(self) -> bool:  # type: ignore[override]
-        """Whether the source overwrites memory and emits it again."""
-        return self.source.digests is not None and self.source.digests.mutable
-
-    @property
-    def safe_batches(self) -> int:  # type: ignore[override]
-        """Above 0 for digested batches, once enough have come without reused memory."""
-        digests = self.source.digests
-        return 0 if digests is None else digests.safe_batches
-
-    def without_tag(self, data: Any) -> Any:
-        """The batch without its tag, if items carry one."""
-        return data if self.source.digests is not None else self._unwrap(data)[0]
-
-    def intact(self) -> list[bool]:
-        """See ``BatchDigests.intact``."""
-        digests = self.source.digests
-        return [] if digests is None else digests.intact()
+    def indices_of(self, source: Any) -> Callable[[int], Any] | None:
+        """A function from an item number to the samples of the item; None where the dataset has none."""
+        indices = getattr(source, "sample_indices", None)
+        return indices if callable(indices) else None
 
     def settings(self) -> dict[str, Any]:
         """Workers, queue and length."""
@@ -91,11 +67,13 @@ class PyDatasetProbe(Probe):
 class SequenceProbe(PyDatasetProbe):
     """For tf_keras, where workers and queue are arguments of the call."""
 
-    def _wrapped(self, source: Any) -> Any:
+    def wrapped(self, source: Any) -> Any:
+        """The sequence that tf_keras receives instead of the caller's."""
         from evalguard.capture.probes.tagged_sequence import TaggedSequence
 
         in_process = not (self.call.get("workers") and self.call.get("use_multiprocessing"))
-        return TaggedSequence(source, may_digest=in_process and not self.replicated)
+        may_digest = in_process and not self.replicated
+        return TaggedSequence(source, may_digest=may_digest, indices=self.indices_of(source))
 
     def settings(self) -> dict[str, Any]:
         """Workers, queue and length."""

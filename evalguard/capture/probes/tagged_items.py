@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from evalguard.capture.batch_digests import BatchDigests, can_digest, sampled_digest
-from evalguard.capture.tags import Unwrap, unwrap_like, wrap_batch
+from evalguard.capture.batch_digests import can_digest, digest
+from evalguard.capture.emitted_batches import EmittedBatches
 from evalguard.core.own_errors import swallow
 from evalguard.data.fingerprint import row_fingerprints
-from evalguard.data.kinds import is_image_iterator
 from evalguard.data.tree import unpack
 
 # Keras 3 requests the first two items twice to learn their shapes (keras 3.15, py_dataset_adapter.py:303,
@@ -27,16 +25,17 @@ class TaggedItems:
     Args:
         inner: The caller's dataset.
         may_digest: All items are made in this process, and batches stay whole.
+        indices: From an item number to the samples of the item; None where
+            they are not stated.
 
     Attributes:
         requested: Item numbers requested in this process, in order.
         item_changed: ``__getitem__`` returned different data on a second call.
-        unwrap: Takes a delivered item apart; known from the first item, which
-            Keras always requests in this process.
-        digests: The digests of the items; None where items carry tags.
+        batches: Identifies the items; the first decides how, and Keras always
+            requests that in this process.
     """
 
-    def __init__(self, inner: Any, *, may_digest: bool = False) -> None:
+    def __init__(self, inner: Any, *, may_digest: bool = False, indices: Callable[[int], Any] | None = None) -> None:
         # No super().__init__: it would store workers and queue size, which are properties here that ask the inner
         # dataset.
         self._inner = inner
@@ -44,14 +43,12 @@ class TaggedItems:
         self._peeked: dict[int, Any] = {}
         self.requested: list[int] = []
         self.item_changed = False
-        self.unwrap: Unwrap | None = None
-        self._may_digest = may_digest
-        self._indices = _indices_of(inner)
-        self.digests: BatchDigests | None = None
+        self._indices = indices
+        self.batches = EmittedBatches(may_digest=may_digest)
 
     def __getstate__(self) -> dict[str, Any]:
-        # For worker processes. A lock and a local function cannot be pickled; digests taken there would not come back.
-        return {**self.__dict__, "_lock": None, "unwrap": None, "digests": None}
+        # For worker processes: a lock cannot be pickled.
+        return {**self.__dict__, "_lock": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
@@ -70,21 +67,7 @@ class TaggedItems:
         # Untagged, so that Keras raises its own error about the item as the user returned it (:232).
         if not isinstance(batch, (tuple, dict)) or (isinstance(batch, tuple) and len(batch) not in {1, 2, 3}):
             return batch
-        if self.unwrap is None:
-            self._begin(batch)
-        stated = self._sample_indices(index)
-        if self.digests is None:
-            return wrap_batch(batch, index, stated)
-        self.digests.put(batch, index, getattr(batch, "sample_index", stated))
-        return batch
-
-    def _begin(self, batch: Any) -> None:
-        """Decide from the first item whether items are digested and stay unchanged, or carry a tag."""
-        if self._may_digest and can_digest(batch):
-            self.digests = BatchDigests()
-            self.unwrap = self.digests.identify
-        else:
-            self.unwrap = unwrap_like(batch)
+        return self.batches.emit(batch, index, self._sample_indices(index))
 
     def _sample_indices(self, index: int) -> Any:
         if self._indices is None:
@@ -98,30 +81,9 @@ class TaggedItems:
         """Record whether a second call of ``__getitem__`` returned the same data."""
         try:
             x = unpack(batch)[0]
-            content = sampled_digest(x)[0] if can_digest(x) else row_fingerprints(x)[0].tobytes()
+            content = digest(x) if can_digest(x) else row_fingerprints(x)[0].tobytes()
         except Exception as error:  # noqa: BLE001 - evidence for a cause only
             swallow(error)
             return
         with self._lock:
             self.item_changed |= self._peeked.setdefault(index, content) != content
-
-
-def _indices_of(inner: Any) -> Callable[[int], Any] | None:
-    """A function from an item number to the samples of the item; None where the dataset has none."""
-    indices = getattr(inner, "sample_indices", None)
-    if callable(indices):
-        return indices  # type: ignore[no-any-return]
-    return _Slices(inner) if is_image_iterator(inner) else None
-
-
-@dataclass(frozen=True, slots=True)
-class _Slices:
-    """The samples of an image iterator's items, from where its own ``__getitem__`` reads them."""
-
-    # A class, because a local function could not be pickled for a worker process.
-    inner: Any
-
-    def __call__(self, index: int) -> Any:
-        # keras 3.15, legacy/preprocessing/image.py:69. Called after the item: `__getitem__` makes the array (:67).
-        size = self.inner.batch_size
-        return self.inner.index_array[size * index : size * (index + 1)]

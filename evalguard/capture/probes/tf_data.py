@@ -13,11 +13,12 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from evalguard.capture.batch_digests import UNLIMITED
 from evalguard.capture.buffer_reuse import BufferReuseDetector
+from evalguard.capture.contract import BatchTag, Untagged
 from evalguard.capture.probes.base import Probe
 from evalguard.capture.probes.tf_pipeline import allocates_batches, pipeline_facts
-from evalguard.core.trace import ROW_BITS
+from evalguard.capture.tags import tag_of_rows
+from evalguard.core.trace import row_tag
 
 # Longer than any call; int64, because `range` takes no more.
 MAX_BATCHES = 2**62
@@ -33,43 +34,22 @@ class TfDataProbe(Probe):
         tf = sys.modules["tensorflow"]
         self._n_expected: int | None = None
         self._reuse_detector: BufferReuseDetector | None = None
-        self._fed = 0
         # Not batched: nothing is changed, so that Keras raises its own error.
         if not _rows_are_countable(tf, source.element_spec):
             return
         self._n_expected = self._expected_batches()
         if self._n_expected is not None:
-            self.unwrap = self._number_batch
+            self.stream = CountedBatches()
         elif self.replicated:
-            self.source = _rows_numbered(tf, source)
+            self.source, self.stream = _rows_numbered(tf, source), NumberedBatches()
         else:
             # `zip` with a range adds no function to the pipeline. `Dataset.counter()` is a `scan` and costs 100 us more
             # per batch. The `repeat` makes the range infinite, so the cardinality is the source's.
             self.source = tf.data.Dataset.zip((source, tf.data.Dataset.range(MAX_BATCHES).repeat()))
-        # An element of the zipped dataset is already `(batch, tag)`.
-        if self._n_expected is None:
-            self.unwrap = tuple
+            self.stream = NumberedBatches()
         # Splitting a batch over replicas copies it.
-        if self.replicated:
-            return
-        if allocates_batches(source):
-            self.safe_batches = UNLIMITED
-        else:
-            self._reuse_detector = BufferReuseDetector(self.unwrap)
-            self.unwrap = self._reuse_detector.identify
-
-    @property
-    def mutable(self) -> bool:  # type: ignore[override]
-        """Whether rows may change after they were fed."""
-        return self._reuse_detector is not None and self._reuse_detector.mutable
-
-    def without_tag(self, data: Any) -> Any:
-        """The batch without its number, if it carries one."""
-        return data if self.source is self.original else data[0]
-
-    def intact(self) -> list[bool]:
-        """For each batch of the last execution, whether it is unchanged since it was fed."""
-        return [] if self._reuse_detector is None else self._reuse_detector.intact()
+        if not self.replicated and not allocates_batches(source):
+            self.stream = self._reuse_detector = BufferReuseDetector(self.stream)
 
     def _expected_batches(self) -> int | None:
         """How many batches a call must deliver that requests all of them; None if the number is not known."""
@@ -77,10 +57,6 @@ class TfDataProbe(Probe):
         batches, steps = int(self.original.cardinality()), self.call.get("steps")
         whole = batches >= 0 and (steps is None or steps >= batches)
         return batches if whole and not self.replicated else None
-
-    def _number_batch(self, data: Any) -> tuple[Any, int]:
-        number, self._fed = self._fed, self._fed + 1
-        return data, number
 
     def tags_complete(self, delivered: int) -> bool:
         """Whether the expected number of batches arrived, where they were numbered on arrival."""
@@ -95,11 +71,37 @@ class TfDataProbe(Probe):
         return {**known, "num_batches": batches} if batches >= 0 else known
 
 
+class CountedBatches(Untagged):
+    """Batches that are numbered as they are delivered."""
+
+    def __init__(self) -> None:
+        self._delivered = 0
+
+    def identify(self, data: Any) -> tuple[Any, BatchTag]:
+        """The batch, and its number."""
+        number, self._delivered = self._delivered, self._delivered + 1
+        return data, BatchTag(number)
+
+
+class NumberedBatches(Untagged):
+    """Batches with their number, or with one tag for each row, as the dataset's graph added it."""
+
+    def identify(self, data: Any) -> tuple[Any, BatchTag]:
+        """The batch without what was added, and its tag."""
+        batch, added = data
+        return batch, BatchTag(int(added)) if added.ndim == 0 else tag_of_rows(added)
+
+    def without_tag(self, data: Any) -> Any:
+        """The batch without what was added."""
+        return data[0]
+
+
 def _rows_numbered(tf: Any, source: Any) -> Any:
-    bits = tf.constant(ROW_BITS, tf.int64)
+    # As the graph cannot call `row_tag`: a batch begins this far after the one before.
+    step_of_batch = tf.constant(row_tag(1), tf.int64)
 
     def step(pull: Any, batch: Any) -> tuple[Any, Any]:
-        start = tf.bitwise.left_shift(pull, bits)
+        start = pull * step_of_batch
         return pull + 1, (batch, tf.range(start, start + _n_rows(tf, batch)))
 
     return source.scan(tf.constant(0, tf.int64), step)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.capture.contract import BatchTag
 from evalguard.capture.recording.recorder import Recorder
 from evalguard.core import arrivals, target_comparison
 from evalguard.core.label_table import LabelTable
 from evalguard.core.matching import match_keys
-from evalguard.core.trace import ALTERED, UNKNOWN
+from evalguard.core.trace import UNKNOWN
 from evalguard.data import tree
 
 Int64 = NDArray[np.int64]
@@ -55,7 +55,7 @@ class FailFastCheck:
                 return f"{wrong} in rows {start:,} to {start + size - 1:,}"
         return ""
 
-    def _fault(self, recorder: Recorder, batch: int, start: int, size: int, tag: Any) -> str:
+    def _fault(self, recorder: Recorder, batch: int, start: int, size: int, tag: BatchTag) -> str:
         labels = self._labels
         if labels is None:
             return ""
@@ -63,9 +63,9 @@ class FailFastCheck:
         if start + size > n_labels and not self._padding:
             return f"more rows than the {n_labels:,} labels"
         rows = np.arange(start, min(start + size, n_labels))
-        samples = self._samples(recorder, batch, labels, start, rows, tag)
+        samples = self._samples(recorder, labels, start, rows, tag)
         if samples is None:
-            if isinstance(tag, int) and tag == ALTERED:
+            if tag.altered:
                 return "rows that changed between the source and the model"
         else:
             fault = self._out_of_position(samples, rows) if self._ordered else self._repeated(samples, n_labels)
@@ -73,21 +73,20 @@ class FailFastCheck:
                 return fault
         return self._wrong_targets(recorder, batch, labels, rows, samples)
 
-    def _samples(
-        self, recorder: Recorder, batch: int, labels: LabelTable, start: int, rows: Int64, tag: Any
-    ) -> Int64 | None:
+    def _samples(self, recorder: Recorder, labels: LabelTable, start: int, rows: Int64, tag: BatchTag) -> Int64 | None:
         """Samples of the batch by the strongest available identity; ``UNKNOWN`` where it is not certain."""
         # Content first: a key or an index is what the source claims, content is what the model was fed.
         stop = start + len(rows)
         if labels.fingerprints is not None and stop <= len(recorder.fingerprints.parts):
             return self._by_content(recorder.fingerprints.parts[start:stop], labels.fingerprints, rows)
-        if labels.keys is not None and batch < len(recorder.keys):
-            return match_keys(recorder.keys[batch][: len(rows)], labels.keys).samples
-        tagged = np.asarray(tag)
-        if tagged.ndim == 2 and len(tagged) and tagged[0, 1] != UNKNOWN:
-            stated: Int64 = tagged[: len(rows), 1]
-            return stated
-        return None
+        stated = None if tag.samples is None else tag.samples[: len(rows)]
+        if labels.keys is not None and tag.keys is not None:
+            found = match_keys(tag.keys[: len(rows)], labels.keys).samples
+            # A source that lists keys counts in its own list. Another order than that of the labels is left to the end.
+            if recorder.options.key is None and stated is not None and not np.array_equal(found, stated):
+                return None
+            return found
+        return stated
 
     def _by_content(self, fed: NDArray[np.uint64], known: NDArray[np.uint64], rows: Int64) -> Int64:
         if self._sorted is None:

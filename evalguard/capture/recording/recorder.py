@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evalguard.capture.contract import TAG_PENDING, CaptureOptions, Stream, Untagged
+from evalguard.capture.contract import BatchTag, CaptureOptions, Stream, Untagged
 from evalguard.capture.recording.fingerprints import FingerprintColumn
-from evalguard.capture.recording.small_batches import (
-    MAX_BATCHES,
-    MAX_BYTES,
-    MAX_PENDING_BYTES,
-    BatchGroup,
-    SmallBatchBuffer,
-)
-from evalguard.capture.recording.tag_log import CallTags, n_tagged
+from evalguard.capture.recording.small_batches import MAX_BATCHES, MAX_BYTES, BatchGroup, SmallBatchBuffer
+from evalguard.capture.recording.tag_log import TagColumn
 from evalguard.core.label_table import normal_keys
 from evalguard.core.own_errors import not_ours, swallow
 from evalguard.data import tree
@@ -35,7 +29,8 @@ class Recorder:
 
     Attributes:
         options: What is recorded.
-        stream: Takes delivered batches apart.
+        stream: Identifies delivered batches.
+        replicated: Batches are split over replicas.
         tags: Tags of all rows, and the sizes of batches.
         fingerprints: Fingerprints of the rows fed.
         keys: Keys of each batch.
@@ -44,9 +39,6 @@ class Recorder:
         fail_fast_check: Called after each execution; returns a fault that is already certain.
         stopped: The fault for which the call is stopped; empty if it is not.
         unchecked: Rows and tag of each batch that ``fail_fast_check`` has not checked.
-        pending: Batches and their tags, kept by reference and not recorded yet, because no one changes them soon.
-        capacity: How many more batches may become pending.
-        n_without_tag: How many buffered batches still have ``TAG_PENDING``.
         no_rows: Whether some batch had inputs that are no rows, one for each sample.
         problem: Why something could not be recorded.
         seconds: Time spent recording.
@@ -54,17 +46,15 @@ class Recorder:
 
     options: CaptureOptions
     stream: Stream = field(default_factory=Untagged)
-    tags: CallTags = field(init=False)
+    replicated: bool = False
+    tags: TagColumn = field(init=False)
     fingerprints: FingerprintColumn = field(init=False)
     keys: list[Any] = field(default_factory=list)
     targets: list[Any] = field(default_factory=list)
     n_with_targets: int = 0
     fail_fast_check: Callable[[Recorder], str] | None = None
     stopped: str = ""
-    unchecked: list[tuple[int, Any]] = field(default_factory=list)
-    pending: list[tuple[Any, Any]] = field(default_factory=list)
-    capacity: int = 0
-    n_without_tag: int = 0
+    unchecked: list[tuple[int, BatchTag]] = field(default_factory=list)
     no_rows: bool = False
     problem: str = ""
     seconds: float = 0.0
@@ -77,7 +67,7 @@ class Recorder:
         # The fail-fast check needs each batch at once; the user's own functions are called with batches as delivered.
         self._may_buffer = self.fail_fast_check is None and options.key is None and options.fingerprint is None
         self._always_fingerprints = options.content == "always"
-        self.tags = CallTags()
+        self.tags = TagColumn()
         self.fingerprints = FingerprintColumn(self.options.pad_value)
 
     @property
@@ -90,41 +80,18 @@ class Recorder:
         """The first row that was fingerprinted."""
         return self.fingerprints.first_row
 
-    def defer_next(self, batch: Any) -> None:
-        """Let the batches after this one wait, where no one changes them soon."""
-        # As many as fit in MAX_PENDING_BYTES: `pending` keeps tensors alive that Keras would free after the step.
-        if self._may_buffer and (safe_batches := self.stream.safe_batches):
-            size = sum(int(tree.as_array(leaf).nbytes) for leaf in tree.leaves(batch))
-            self.capacity = min(safe_batches, MAX_BATCHES, MAX_PENDING_BYTES // max(size, 1))
-
-    def buffer(self, batch: Any, tag: Any) -> bool:
-        """Buffer a small batch, to be recorded with others; returns False if it must be recorded now.
-
-        Args:
-            batch: Without its tag, or as delivered where the tag is ``TAG_PENDING``.
-            tag: See ``CallTags.add``.
-        """
-        if not self._may_buffer:
+    def buffer(self, batch: Any, tag: BatchTag) -> bool:
+        """Copy a small batch, to be recorded with others; returns False if it must be recorded now."""
+        if not self._may_buffer or tag.keys is not None:
             return False
         small_batches = self._buffer
-        # Rows are needed for fingerprints, for a tag that follows from them, and for targets; else a number suffices.
-        rows = self._always_fingerprints or tag is TAG_PENDING or (type(batch) is tuple and len(batch) > 1)
+        # Rows are needed for fingerprints and for targets; else their number suffices.
+        rows = self._always_fingerprints or (type(batch) is tuple and len(batch) > 1)
         if not small_batches.add(batch, tag, rows):
             return False
-        self.n_without_tag += tag is TAG_PENDING
         if small_batches.n_bytes > MAX_BYTES or small_batches.n_batches >= MAX_BATCHES:
-            self._flush_buffer()
+            self.flush()
         return True
-
-    def flush(self) -> None:
-        """Record the pending and the buffered batches, in the order of arrival."""
-        # Through the buffer, so that small batches are recorded as one group.
-        pending, self.pending, self.capacity = self.pending, [], 0
-        for batch, tag in pending:
-            if not self.buffer(batch, tag):
-                self._flush_buffer()
-                self.record(*(self.stream.unwrap(batch) if tag is TAG_PENDING else (batch, tag)))
-        self._flush_buffer()
 
     def end(self) -> None:
         """Record what is left, once the call is over."""
@@ -132,8 +99,8 @@ class Recorder:
         self.flush()
         self.seconds += time.perf_counter() - start
 
-    def _flush_buffer(self) -> None:
-        self.n_without_tag = 0
+    def flush(self) -> None:
+        """Record the buffered batches, in the order of arrival."""
         for group in self._buffer.drain() if self._buffer.groups else ():
             try:
                 self._record_group(group)
@@ -142,23 +109,13 @@ class Recorder:
 
     def _record_group(self, group: BatchGroup) -> None:
         parts = group.parts()
-        if any(tag is TAG_PENDING for tag in group.tags):
-            group.tags = list(self._tags_of(group, parts))
-        self.tags.add_batches(group.tags, group.sizes)
+        for first, size, samples in zip(group.firsts, group.sizes, group.samples, strict=True):
+            self.tags.add_rows(first, size, samples)
         if parts:
             x, y, _ = tree.unpack(tuple(parts) if group.flat else parts[0])
             if y is not None:
                 self._record_targets(y, len(group.sizes))
-            self._record_content(x)
-
-    def _tags_of(self, group: BatchGroup, parts: list[NDArray[Any]]) -> Iterator[Any]:
-        """Tags that follow from the rows, batch by batch."""
-        # Each batch by itself, in order: the digest at the source was taken of a batch, not of a group.
-        stop = 0
-        for size in group.sizes:
-            start, stop = stop, stop + size
-            batch = tuple([part[start:stop] for part in parts])
-            yield self.stream.unwrap(batch if group.flat else batch[0])[1]
+            self._record_content(x, stated=group.stated)
 
     def after_step(self) -> None:
         """Check for changed batches and faults, after the model has computed on the latest batches."""
@@ -186,8 +143,9 @@ class Recorder:
             self._failed(error, "during the fail-fast check")
         self.seconds += time.perf_counter() - start
 
-    def record(self, batch: Any, tag: Any) -> None:
-        """Record one batch; pending and buffered batches must have been flushed."""
+    def record(self, batch: Any, tag: BatchTag) -> None:
+        """Record one batch, after those that are buffered: the trace is positional."""
+        self.flush()
         try:
             self._record(batch, tag)
         except tree.RowsError as error:
@@ -201,28 +159,34 @@ class Recorder:
         swallow(error)
         self.problem = self.problem or f"{type(error).__name__} {when}: {error}"
 
-    def _record(self, batch: Any, tag: Any) -> None:
+    def _record(self, batch: Any, tag: BatchTag) -> None:
         x, y, _ = tree.unpack(batch)
         rows = tree.same_rows(x)
-        self.tags.add(tag, n_tagged(tag) or rows)
+        self.tags.add(tag, rows)
         if self.fail_fast_check is not None:
-            self.unchecked.append((self.tags.last, tag))
+            # Before anything below can fail: the check counts the rows of all batches.
+            self.unchecked.append((rows, tag))
         if y is not None:
             # Copies: the source may overwrite its buffer.
             self._record_targets(tree.map_leaves(_copied, y), 1)
-        if self.options.key is not None:
-            self.keys.append(self._keys(batch, x))
-        self._record_content(x)
+        keys = self._keys(batch, x, tag)
+        if keys is not None:
+            # A copy for the same reason: NumPy shares the memory of integers.
+            keys = np.array(keys)
+            self.keys.append(keys)
+            if self.unchecked:
+                self.unchecked[-1] = rows, replace(tag, keys=keys)
+        self._record_content(x, stated=tag.states_samples)
 
     def _record_targets(self, y: Any, batches: int) -> None:
         if tree.leaves(y):
             self.targets.append(y)
             self.n_with_targets += batches
 
-    def _record_content(self, x: Any) -> None:
+    def _record_content(self, x: Any, *, stated: bool) -> None:
         options = self.options
         # Content costs most, so it is hashed only where asked for, or where nothing else could identify repeated rows.
-        if options.content != "always" and (not self.targets or self.tags.stated or options.key is not None):
+        if options.content != "always" and (not self.targets or stated or options.key is not None):
             return
         if isinstance(options.key, str) and isinstance(x, dict) and len(x) > 1:
             # The key names the row and is not part of its content: the reference has no such entry.
@@ -234,8 +198,10 @@ class Recorder:
                 x = options.fingerprint(x)
         self.fingerprints.add(x, to_numpy)
 
-    def _keys(self, batch: Any, x: Any) -> NDArray[Any]:
+    def _keys(self, batch: Any, x: Any, tag: BatchTag) -> NDArray[Any] | None:
         key = self.options.key
+        if key is None:
+            return tag.keys
         if callable(key):
             batch = tree.map_leaves(to_numpy, batch)
             with not_ours():

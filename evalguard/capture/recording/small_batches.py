@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.capture.contract import BatchTag
 from evalguard.data import tree
 
 # Up to how many bytes a batch is copied; at how many bytes or batches the buffer is recorded.
 SMALL_BATCH = 1 << 16
 MAX_BYTES, MAX_BATCHES = 1 << 18, 256
-# Batches whose memory no other object can write to wait uncopied, so larger ones can wait, too.
-MAX_PENDING_BYTES = 1 << 25
 # Type codes that mean the same to ``struct`` (memoryview.format) and to NumPy.
 _PLAIN = frozenset("?bBhHiIlLqQefd")
 _ARRAYS = frozenset({"EagerTensor", "ndarray"})
@@ -32,7 +31,9 @@ class BatchGroup:
         flat: Each batch is a tuple of parts; False: it is a single array.
         form: Type code and row shape of each part; empty where the rows are not kept.
         sizes: Rows of each batch.
-        tags: Tag of each batch.
+        firsts: Tag of the first row of each batch. Not the ``BatchTag``, for the reason given at ``raw``.
+        samples: Label rows that each batch states, or None.
+        stated: Every batch states the sample of every row.
         raw: Bytes of the parts of all batches, one flat list. A tuple per batch would be tracked by Python's garbage
             collector, whose extra passes would cost more than everything else here.
     """
@@ -40,7 +41,9 @@ class BatchGroup:
     def __init__(self, flat: bool, form: Form) -> None:
         self.flat, self.form = flat, form
         self.sizes: list[int] = []
-        self.tags: list[Any] = []
+        self.firsts: list[int] = []
+        self.samples: list[NDArray[np.int64] | None] = []
+        self.stated = True
         self.raw: list[bytes] = []
 
     def parts(self) -> list[NDArray[Any]]:
@@ -66,11 +69,11 @@ class SmallBatchBuffer:
         self.groups: list[BatchGroup] = []
         self.n_bytes = self.n_batches = 0
 
-    def add(self, batch: Any, tag: Any, rows: bool) -> bool:
+    def add(self, batch: Any, tag: BatchTag, rows: bool) -> bool:
         """Keep a copy of a batch; returns False if it is too large, or no array of numbers or flat tuple of them.
 
         Args:
-            batch: As delivered.
+            batch: As the model receives it.
             tag: Its tag.
             rows: Whether its rows are needed; otherwise only their number is kept.
         """
@@ -105,7 +108,9 @@ class SmallBatchBuffer:
             group = BatchGroup(flat, form)
             self.groups.append(group)
         group.sizes.append(size)
-        group.tags.append(tag)
+        group.firsts.append(tag.first_tag)
+        group.samples.append(tag.samples)
+        group.stated = group.stated and tag.states_samples
         group.raw += raw
         self.n_bytes += n_bytes
         self.n_batches += 1

@@ -29,7 +29,7 @@ def to_trace(
         recorder: Of one call that is over.
         method: Name of the guarded Keras method.
         source: The source's state after the call.
-        index_source: ``stated`` or ``position``.
+        index_source: See ``Trace``.
         n_rows: Rows returned to the caller; None where the method returns no rows.
         trust_tags: Whether the tags can be trusted.
     """
@@ -51,7 +51,10 @@ def to_trace(
             one_to_one=False,
         )
     tags = recorder.tags.tags(trusted=trust_tags)
-    stated = index_source == "stated"
+    # Keys that an option asks for are not those that the source lists.
+    if index_source == "listed" and recorder.options.key is not None:
+        index_source = "stated"
+    stated = index_source != "position"
     every_batch_has_targets = bool(recorder.targets) and recorder.n_with_targets == len(recorder.tags)
     return Trace(
         n_rows=rows,

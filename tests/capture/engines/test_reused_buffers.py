@@ -11,9 +11,7 @@ import tensorflow as tf
 import tf_keras
 
 import evalguard
-from evalguard.capture.batch_digests import MIN_LARGE_SIZE, REUSE_WINDOW
-from evalguard.capture.buffer_reuse import BufferReuseDetector
-from evalguard.capture.contract import CaptureOptions, Untagged
+from evalguard.capture.contract import BatchTag, CaptureOptions, Untagged
 from evalguard.capture.probes.tf_data import TfDataProbe
 from evalguard.capture.recording.batches import capture_batch
 from evalguard.capture.recording.recorder import Recorder
@@ -23,8 +21,8 @@ from tests.buffers import aligned
 
 BATCH, N = 8, 48
 WIDTH = 16
-# Large enough to be digested at sampled positions.
-WIDE = MIN_LARGE_SIZE // BATCH
+# Larger than what the recorder copies.
+WIDE = 1 << 13
 
 
 def filled(buffer, start):
@@ -93,7 +91,7 @@ def test_a_batch_that_changed_while_the_model_computed_is_marked():
 
     recorder = Recorder(CaptureOptions(), Stream())
     for pull in (0, 1):
-        recorder.record(np.zeros((BATCH, WIDTH)), pull)
+        recorder.record(np.zeros((BATCH, WIDTH)), BatchTag(pull))
     recorder.after_step()
     assert np.asarray(recorder.tags.tags()).tolist() == [*range(BATCH), *[ALTERED] * BATCH]
 
@@ -129,7 +127,7 @@ def test_a_dataset_whose_array_is_overwritten_while_the_model_computes_proves_no
 
     spec = tf.TensorSpec((BATCH, WIDTH), tf.float32)
     probe = TfDataProbe(tf.data.Dataset.from_generator(batches, output_signature=spec), {})
-    recorder = Recorder(CaptureOptions("always"), probe)
+    recorder = Recorder(CaptureOptions("always"), probe.stream)
     for number, data in enumerate(probe.source):
         capture_batch(recorder, data)
         if number == when:
@@ -142,35 +140,12 @@ def test_a_dataset_whose_array_is_overwritten_while_the_model_computes_proves_no
     assert set(range(when * BATCH, (when + 1) * BATCH)) <= set(trace.rows_tagged(ALTERED).tolist())
 
 
-@pytest.mark.parametrize("arrays", [1, 2, 3])
-def test_reused_arrays_are_distinguished_from_new_ones(arrays):
-    buffers = [aligned((BATCH, WIDTH)) for _ in range(arrays)]
-
-    def batches(copied):
-        for number in range(12):
-            buffer = filled(buffers[number % arrays], number)
-            yield buffer.copy() if copied else buffer
-
-    spec = tf.TensorSpec((BATCH, WIDTH), tf.float32)
-    for copied in (False, True):
-        dataset = tf.data.Dataset.from_generator(batches, args=(copied,), output_signature=spec)
-        detector = BufferReuseDetector(lambda data: (data, None))
-        for data in dataset:
-            detector.identify(data)
-        assert detector.mutable is detector.overwritten is not copied
-
-
-def test_a_cache_reuses_memory_with_the_same_rows():
-    detector = BufferReuseDetector(lambda data: (data, None))
-    for data in tf.data.Dataset.from_tensors(np.ones((BATCH, WIDTH), "float32")).repeat(6):
-        detector.identify(data)
-        assert detector.intact() == [True]
-    assert detector.mutable
-    assert not detector.overwritten
+# So many that early ones tell nothing of later ones.
+ITEMS = 192
 
 
 class Long(keras.utils.PyDataset):
-    """So many items that they are hashed some time after the model was fed.
+    """A dataset of many items.
 
     Args:
         buffers: How many arrays are reused in turn; 0: a new one for each item.
@@ -186,7 +161,7 @@ class Long(keras.utils.PyDataset):
         self.spoilt, self.order, self.given = spoilt, order, {}
 
     def __len__(self):
-        return 3 * REUSE_WINDOW
+        return ITEMS
 
     def __getitem__(self, index):
         if self.spoilt is not None and index == self.spoilt + 1:
@@ -199,7 +174,7 @@ class Long(keras.utils.PyDataset):
         return buffer, np.arange(number * BATCH, (number + 1) * BATCH)
 
 
-LONG = np.arange(3 * REUSE_WINDOW * BATCH)
+LONG = np.arange(ITEMS * BATCH)
 
 
 def predicted(source, **options):
@@ -213,12 +188,12 @@ def predicted(source, **options):
     [{}, {"reference": np.repeat(LONG.astype("float32")[:, None], WIDTH, axis=1)}],
     ids=["targets", "content"],
 )
-def test_items_that_are_hashed_later_get_the_same_verdict(options):
+def test_many_items_are_judged_by_what_the_model_was_fed(options):
     rows, report = predicted(Long(), **options)
     assert (rows == LONG).all()
     assert report.verdict == "PASS"
     assert report.proof == ("identity" if options else "labels")
-    order = np.arange(3 * REUSE_WINDOW)
+    order = np.arange(ITEMS)
     order[[150, 170]] = order[[170, 150]]
     rows, report = predicted(Long(order=order), **options)
     assert report.verdict == "FAIL"
@@ -226,7 +201,7 @@ def test_items_that_are_hashed_later_get_the_same_verdict(options):
     assert (rows != LONG).sum() == 2 * BATCH
 
 
-def test_items_in_memory_that_numpy_does_not_own_are_hashed_before_it_is_reused():
+def test_items_in_memory_that_numpy_does_not_own_pass_only_where_the_rows_are_right():
     rows, report = predicted(Long(buffers=12, opaque=True))
     assert (report.verdict == "PASS") == (rows == LONG).all()
 
@@ -245,7 +220,7 @@ def test_arrays_that_tensorflow_copies_may_be_overwritten(buffers, opaque):
     rows, report = predicted(Long(buffers=buffers, opaque=opaque, beyond=16))
     assert (rows == LONG).all()
     assert report.verdict == "PASS"
-    order = np.arange(3 * REUSE_WINDOW)
+    order = np.arange(ITEMS)
     order[[20, 170]] = order[[170, 20]]
     rows, report = predicted(Long(buffers=buffers, opaque=opaque, beyond=16, order=order))
     assert (rows != LONG).sum() == 2 * BATCH

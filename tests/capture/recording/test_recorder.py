@@ -1,18 +1,16 @@
 """Small batches are recorded together, in the order and with the content in which they were fed."""
 
-import itertools
-
 import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalguard.capture.batch_digests import UNLIMITED, BatchDigests
-from evalguard.capture.contract import CaptureOptions, Untagged
+from evalguard.capture.batch_digests import BatchDigests
+from evalguard.capture.contract import CaptureOptions
 from evalguard.capture.recording.batches import capture_batch
 from evalguard.capture.recording.recorder import Recorder
-from evalguard.capture.recording.small_batches import MAX_BATCHES, MAX_PENDING_BYTES, SMALL_BATCH
+from evalguard.capture.recording.small_batches import MAX_BATCHES, SMALL_BATCH
 from evalguard.data.fingerprint import row_fingerprints
 from tests.buffers import aligned, aligned_copy
 
@@ -40,48 +38,22 @@ def test_batches_of_all_sizes_are_recorded_in_the_order_they_were_fed(widths):
     assert len(recorder.tags) == len(fed)
 
 
-class Digested:
-    """The stream of a probe that digests its batches."""
-
-    def __init__(self):
-        self.digests = BatchDigests()
-
-    @property
-    def unwrap(self):
-        return self.digests.identify
-
-    @property
-    def tag_from_rows(self):
-        return not self.digests.mutable
-
-    @property
-    def mutable(self):
-        return self.digests.mutable
-
-    @property
-    def safe_batches(self):
-        return self.digests.safe_batches
-
-    def intact(self):
-        return self.digests.intact()
-
-
 @pytest.mark.parametrize("reused_after", [0, 1, 3])
 def test_the_order_is_kept_where_a_source_begins_to_reuse_its_array(reused_after):
     buffer = aligned((ROWS, SMALL))
     fed = [(np.full((ROWS, SMALL), number, np.float32),) for number in range(6)]
-    stream = Digested()
-    recorder = Recorder(CaptureOptions("always"), stream)
+    digests = BatchDigests()
+    recorder = Recorder(CaptureOptions("always"), digests)
     for number, data in enumerate(fed):
         if number >= reused_after:
             buffer[:] = number
-            stream.digests.put((buffer,), number)
+            digests.emit((buffer,), number)
         else:
-            stream.digests.put(data, number)
+            digests.emit(data, number)
         capture_batch(recorder, data)
         recorder.after_step()
     recorder.flush()
-    assert stream.mutable
+    assert digests.mutable
     assert np.asarray(recorder.tags.tags()).tolist() == [
         (number << 32) + row for number in range(6) for row in range(3)
     ]
@@ -91,17 +63,15 @@ def test_the_order_is_kept_where_a_source_begins_to_reuse_its_array(reused_after
 
 @pytest.mark.parametrize("width", [SMALL, LARGE])
 def test_the_order_is_kept_where_a_source_begins_to_emit_memory_that_is_used_in_place(width):
-    stream = Digested()
-    recorder = Recorder(CaptureOptions("always"), stream)
+    digests = BatchDigests()
+    recorder = Recorder(CaptureOptions("always"), digests)
     fed = [
         aligned_copy(np.full((ROWS, width), number, np.float32), 0 if number in {3, 5} else 16) for number in range(8)
     ]
     for number, data in enumerate(fed):
-        stream.digests.put((data,), number)
+        digests.emit((data,), number)
         capture_batch(recorder, (data,))
         recorder.after_step()
-        # Only before the first one used in place: TensorFlow copies all others.
-        assert bool(recorder.pending) is (number in {1, 2})
     recorder.end()
     assert not recorder.problem
     assert np.asarray(recorder.tags.tags()).tolist() == [
@@ -112,16 +82,14 @@ def test_the_order_is_kept_where_a_source_begins_to_emit_memory_that_is_used_in_
 
 
 @pytest.mark.parametrize("widths", [[LARGE] * 5, [SMALL, LARGE, LARGE, SMALL, LARGE], [LARGE, SMALL, SMALL]])
-def test_tags_of_large_batches_wait_where_their_rows_are_not_needed(widths):
-    stream = Digested()
-    recorder = Recorder(CaptureOptions(), stream)
+def test_tags_of_large_batches_are_recorded_where_their_rows_are_not_needed(widths):
+    digests = BatchDigests()
+    recorder = Recorder(CaptureOptions(), digests)
     fed = [batch(number % 2, width) for number, width in enumerate(widths)]
     for number, data in enumerate(fed):
-        stream.digests.put(tuple(part.numpy() for part in data), number)
+        digests.emit(tuple(part.numpy() for part in data), number)
     for data in fed:
         assert capture_batch(recorder, data) is data
-    if SMALL not in widths:
-        assert not len(recorder.tags)
     recorder.end()
     assert np.asarray(recorder.tags.tags()).tolist() == [
         (number << 32) + row for number in range(len(fed)) for row in range(ROWS)
@@ -139,66 +107,47 @@ def test_rows_are_recorded_as_they_were_when_they_were_fed():
     assert recorder.fingerprints.parts[:].tolist() == before.tolist()
 
 
-class Owned(Untagged):
-    """The stream of a dataset that allocates its batches itself."""
-
-    safe_batches = UNLIMITED
-
-    def __init__(self):
-        numbers = itertools.count()
-        self.unwrap = lambda data: (data, next(numbers))
-
-
 @pytest.mark.parametrize("width", [SMALL, LARGE])
 @pytest.mark.parametrize("count", [1, 2, 30, MAX_BATCHES + 40])
-def test_batches_that_no_other_code_can_change_are_recorded_later(count, width):
+def test_each_batch_is_recorded_however_many_there_are(count, width):
     fed = [batch(number % 7, width) for number in range(count)]
-    recorder = Recorder(CaptureOptions("always"), Owned())
+    recorder = Recorder(CaptureOptions("always"))
     for data in fed:
         assert capture_batch(recorder, data) is data
-    assert len(recorder.pending) == (count - 1) % min(MAX_BATCHES, MAX_PENDING_BYTES // (4 * ROWS * width))
     recorder.end()
-    assert not recorder.pending
     assert recorder.seconds > 0
-    assert np.asarray(recorder.tags.tags()).tolist() == [
-        (number << 32) + row for number in range(count) for row in range(ROWS)
-    ]
+    assert recorder.tags.n_rows == count * ROWS
     found = recorder.fingerprints.parts[:]
     assert found.tolist() == np.concatenate([row_fingerprints(data[0])[0] for data in fed]).tolist()
 
 
-def test_pending_small_and_large_batches_are_recorded_in_the_order_they_were_fed():
-    fed = [batch(number, width) for number, width in enumerate([SMALL, SMALL, LARGE, SMALL, LARGE, LARGE, SMALL])]
-    found = run(Recorder(CaptureOptions("always"), Owned()), fed).fingerprints.parts[:]
-    assert found.tolist() == np.concatenate([row_fingerprints(data[0])[0] for data in fed]).tolist()
-
-
-def test_the_bytes_of_pending_batches_are_limited():
-    rows = MAX_PENDING_BYTES // 4 // ROWS // 3 + 1
-    recorder = Recorder(CaptureOptions("always"), Owned())
-    for number in range(6):
-        capture_batch(recorder, batch(number, rows))
-        assert len(recorder.pending) == [0, 1, 0, 1, 0, 1][number]
-
-
 @pytest.mark.parametrize(
     "capture_options",
-    [CaptureOptions("always", key=lambda data: data[0][:, 0]), CaptureOptions(fingerprint=lambda x: x)],
+    [CaptureOptions("always", key=lambda data: data[0][:, 0]), CaptureOptions("always", fingerprint=lambda x: x)],
 )
-def test_no_batch_is_pending_where_a_function_of_the_user_is_called(capture_options):
-    recorder = Recorder(capture_options, Owned())
+def test_a_function_of_the_user_is_called_with_each_batch_at_once(capture_options):
+    recorder = Recorder(capture_options)
     for number in range(3):
         capture_batch(recorder, batch(number))
-    assert not recorder.pending
+        assert len(recorder.fingerprints.parts) == (number + 1) * ROWS
     assert not recorder.problem
 
 
-def test_a_batch_that_cannot_be_recorded_later_is_a_problem_and_no_error():
-    recorder = Recorder(CaptureOptions("always"), Owned())
+def test_a_batch_that_cannot_be_recorded_is_a_problem_and_no_error():
+    recorder = Recorder(CaptureOptions("always"))
     capture_batch(recorder, batch(0))
     capture_batch(recorder, (object(),))
     recorder.end()
     assert "while a batch was recorded" in recorder.problem
+
+
+@pytest.mark.parametrize("key", ["id", lambda data: data[0]["id"]], ids=["entry", "function"])
+def test_keys_are_recorded_as_they_were_when_they_were_fed(key):
+    ids = np.arange(ROWS)
+    recorder = Recorder(CaptureOptions(key=key))
+    capture_batch(recorder, ({"id": ids, "x": np.zeros((ROWS, SMALL))},))
+    ids[:] = 9
+    assert recorder.keys[0].tolist() == list(range(ROWS))
 
 
 def test_a_batch_that_is_read_and_not_fed_is_what_the_model_would_get_and_is_not_counted():

@@ -7,17 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalguard.capture.recording.tag_log import CallTags
+from evalguard.capture.contract import BatchTag
+from evalguard.capture.recording.tag_log import TagColumn
 from evalguard.core.judge import judge
 from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import Policy
-from evalguard.core.trace import ALTERED, ROW_BITS, UNKNOWN, SourceState, Trace
+from evalguard.core.trace import ALTERED, UNKNOWN, SourceState, Trace, row_tag
 
 
 @st.composite
 def calls(draw):
-    """Batches as an engine notes them: number or rows, samples or none; and what they are row by row."""
-    log = CallTags()
+    """Batches as an engine records them: whole or a part, samples or none; and what they are row by row."""
+    log = TagColumn()
     tags: list[int] = []
     index: list[int] = []
     sizes: list[int] = []
@@ -25,19 +26,20 @@ def calls(draw):
     aligned = draw(st.booleans())
     for number in range(draw(st.integers(1, 8))):
         size = draw(st.integers(1, 6))
-        kind = draw(st.sampled_from(["number", "rows", "samples"])) if not aligned else "samples"
+        kind = draw(st.sampled_from(["whole", "part", "samples"])) if not aligned else "samples"
         pull = number if aligned else draw(st.sampled_from([number, number + 1, UNKNOWN, ALTERED]))
-        rows = [(pull << ROW_BITS) + row if pull >= 0 else pull for row in range(size)]
+        first = 3 if kind == "part" and pull >= 0 else 0
+        rows = [row_tag(pull, first + row) if pull >= 0 else pull for row in range(size)]
         samples = [UNKNOWN] * size
+        known = BatchTag(pull if pull >= 0 else None, first_row=first, altered=pull == ALTERED)
         if kind == "samples":
             samples = (
                 list(range(at, at + size))
                 if aligned
                 else draw(st.lists(st.integers(0, 30), min_size=size, max_size=size))
             )
-            log.add(np.stack([rows, samples], axis=1), size)
-        else:
-            log.add(pull if kind == "number" else np.array(rows), size)
+            known = replace(known, samples=np.array(samples))
+        log.add(known, size)
         tags, index, sizes, at = [*tags, *rows], [*index, *samples], [*sizes, size], at + size
     return log, tags, index, sizes
 
@@ -66,28 +68,44 @@ def test_a_folded_call_is_judged_as_the_plain_one(call, n_labels, ordered, requi
 
 
 def test_a_batch_that_changed_is_marked_in_all_its_rows_and_says_nothing():
-    log = CallTags()
+    log = TagColumn()
     for pull in range(3):
-        rows = np.arange(2) + (pull << ROW_BITS)
-        log.add(np.stack([rows, np.arange(2) + 2 * pull], axis=1), 2)
+        log.add(BatchTag(pull, np.arange(2) + 2 * pull), 2)
     log.mark_changed(2)
     assert np.asarray(log.tags())[2:4].tolist() == [ALTERED] * 2
     assert np.asarray(log.index()).tolist() == [0, 1, UNKNOWN, UNKNOWN, 4, 5]
 
 
 def test_tags_that_cannot_be_believed_are_not_known():
-    log = CallTags()
-    log.add(0, 3)
+    log = TagColumn()
+    log.add(BatchTag(0), 3)
     assert log.tags(trusted=False).tolist() == [UNKNOWN] * 3
 
 
 @pytest.mark.parametrize("told", ["batches", "rows", "samples"])
 def test_many_batches_in_order_take_a_few_bytes(told):
-    log = CallTags()
+    log = TagColumn()
     for pull in range(100_000):
-        rows = np.arange(pull * 32, pull * 32 + 32)
-        numbered = np.stack([(pull << ROW_BITS) + np.arange(32), rows], axis=1) if told == "samples" else rows
-        log.add(pull if told == "batches" else numbered, 32)
+        if told == "rows":
+            tag = BatchTag(0, first_row=32 * pull)
+        else:
+            tag = BatchTag(pull, np.arange(32 * pull, 32 * pull + 32) if told == "samples" else None)
+        log.add(tag, 32)
     trace = Trace(log.n_rows, log.tags(), log.index(), batch_sizes=log.sizes)
     assert trace.n_bytes < 500
     assert trace.n_rows == len(trace.tags) == 3_200_000
+
+
+def test_samples_of_another_number_than_the_rows_say_nothing():
+    log = TagColumn()
+    log.add(BatchTag(0, np.arange(2)), 2)
+    log.add(BatchTag(1, np.arange(3)), 2)
+    assert np.asarray(log.index()).tolist() == [0, 1, UNKNOWN, UNKNOWN]
+
+
+def test_parts_of_batches_are_kept_row_by_row_with_the_batches_before():
+    log = TagColumn()
+    for tag, size in [(BatchTag(0), 2), (BatchTag(1), 1), (BatchTag(1, first_row=1), 2), (BatchTag(), 1)]:
+        log.add(tag, size)
+    assert np.asarray(log.tags()).tolist() == [0, 1, row_tag(1), row_tag(1, 1), row_tag(1, 2), UNKNOWN]
+    assert np.asarray(log.sizes).tolist() == [2, 1, 2, 1]

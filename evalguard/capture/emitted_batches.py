@@ -1,0 +1,57 @@
+"""Batches that pass through Python one by one, as generators and PyDatasets emit them: digested, or tagged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from evalguard.capture.batch_digests import BatchDigests, can_digest
+from evalguard.capture.contract import NOT_OBSERVED, BatchTag
+from evalguard.capture.tags import RidingTags
+
+
+class EmittedBatches:
+    """Identifies batches by a digest where that is possible, otherwise by a tag that rides with them.
+
+    The first batch decides for all: Keras makes one output_signature of the first
+    two batches (keras 3.15, generator_data_adapter.py:67); a later batch of
+    another structure is an error in ``from_generator``.
+
+    Args:
+        may_digest: All batches are made in this process, and none is split
+            over replicas.
+    """
+
+    def __init__(self, *, may_digest: bool) -> None:
+        self._may_digest = may_digest
+        self._way: BatchDigests | RidingTags | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # For a worker process, which decides from its own first batch; digests taken there would not come back.
+        return {"_may_digest": False, "_way": None}
+
+    def emit(self, batch: Any, number: int, samples: Any = None) -> Any:
+        """What Keras receives of a batch that the source emits.
+
+        Args:
+            batch: As the source emitted it.
+            number: Its number in the stream.
+            samples: The label rows that the source states for it, if the batch
+                itself (``evalguard.tagged``) states none.
+        """
+        if self._way is None:
+            self._way = BatchDigests() if self._may_digest and can_digest(batch) else RidingTags(batch)
+        stated = getattr(batch, "sample_index", None)
+        return self._way.emit(batch, number, samples if stated is None else stated)
+
+    def identify(self, data: Any) -> tuple[Any, BatchTag]:
+        """A delivered batch, and its tag."""
+        # None before the first batch; without one Keras raises before the model receives anything.
+        return (data, NOT_OBSERVED) if self._way is None else self._way.identify(data)
+
+    def without_tag(self, data: Any) -> Any:
+        """The batch without its tag, if it carries one."""
+        return data if self._way is None else self._way.without_tag(data)
+
+    def intact(self) -> list[bool]:
+        """For each batch of the last execution, whether it is unchanged since it was fed."""
+        return [] if self._way is None else self._way.intact()
