@@ -20,7 +20,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (one for each core)")
     parser.add_argument("--record", type=Path, help="write every program and its reports to this file")
     parser.add_argument(
-        "--compare", type=Path, help="run the programs of such a file and tell what is judged otherwise"
+        "--compare", type=Path, help="run the programs of such a file and show what is judged otherwise"
     )
     options = parser.parse_args()
     if options.compare:

@@ -47,13 +47,13 @@ KNOWN: tuple[Known, ...] = (
     ),
     Known(
         "stated indices are overwritten later",
-        "what sample_indices or tagged() hand out is kept without a copy",
+        "what sample_indices or tagged() return is kept without a copy",
         lambda program, breach: breach.law in "ab" and _has(program, moving=True),
     ),
     Known(
-        "labels are collected from arrays that are filled anew",
+        "labels are collected from a reused buffer",
         "Labels.collect keeps the targets without a copy",
-        lambda program, breach: breach.law in "ab" and program.labels == "collected" and program.lent,
+        lambda program, breach: breach.law in "ab" and program.labels == "collected" and program.reused_buffer,
     ),
     Known(
         "the stream's targets are another quantity than the labels",
@@ -66,12 +66,12 @@ KNOWN: tuple[Known, ...] = (
     ),
     Known(
         "predict is overridden and calls itself in chunks",
-        "each chunk is judged as a call of its own",
+        "each chunk is judged as a separate call",
         lambda program, breach: program.model == "chunks",
     ),
     Known(
-        "tf_keras draws anew",
-        "the guard compiles a step of its own, and tf.random keeps its state in the compiled function",
+        "tf_keras draws other random numbers",
+        "the guard compiles its own step, and tf.random keeps its state in the compiled function",
         lambda program, breach: breach.law == "c" and "draws other numbers inside" in breach.what,
     ),
 )

@@ -1,4 +1,4 @@
-"""A Hypothesis state machine that writes evaluation programs, and holds each against the laws."""
+"""A Hypothesis state machine that writes evaluation programs, and checks each by the laws."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ LIES = (
     "permuted", "swapped", "shifted", "skipped_row", "repeated_row", "replaced_row", "foreign_row", "wrapped",
     "skipped_batch", "repeated_batch", "batch_order",
 )  # fmt: skip
-# Half of all calls tell the truth, so that false alarms are looked for as often as false passes.
+# Half of all calls have no fault, so that false alarms are looked for as often as false passes.
 SOME_LIE = st.one_of(st.just("none"), st.sampled_from(LIES))
 TF_SOURCES = ("tf_tensors", "tf_mapped", "tf_cached", "tf_shuffled", "tf_dropping", "tf_repeated", "tf_generator")
 PLAIN_SOURCES = ("generator", "pydataset", "pydataset_threads", "array", "frame", *TF_SOURCES)
@@ -93,7 +93,7 @@ def worlds(draw: Callable[..., Any]) -> Program:
             identity="key" if labels == "file" else "none",
             images=True,
             on_failure=draw(st.sampled_from(("record", "repair"))),
-            door=draw(st.sampled_from(("with", "decorator", "wrap"))),
+            used_as=draw(st.sampled_from(("with", "decorator", "wrap"))),
         )
     identity = draw(
         st.sampled_from(
@@ -102,12 +102,12 @@ def worlds(draw: Callable[..., Any]) -> Program:
         )
     )  # fmt: skip
     if identity == "collected":
-        labels, lent = "collected", draw(rarely)
+        labels, reused_buffer = "collected", draw(rarely)
     elif identity in KEYS:
-        labels, lent = "file", False
+        labels, reused_buffer = "file", False
     else:
-        labels, lent = draw(st.sampled_from(("given", "given", "file", "late"))), draw(rarely)
-    door = draw(st.sampled_from(("with", "with", "decorator", "wrap", "nested")))
+        labels, reused_buffer = draw(st.sampled_from(("given", "given", "file", "late"))), draw(rarely)
+    used_as = draw(st.sampled_from(("with", "with", "decorator", "wrap", "nested")))
     return Program(
         engine=draw(st.sampled_from(("keras", "keras", "tf_keras"))),
         n=n,
@@ -115,9 +115,9 @@ def worlds(draw: Callable[..., Any]) -> Program:
         values=draw(st.sampled_from(("distinct", "distinct", "twins", "blank"))),
         targets=draw(st.sampled_from(("classes", "classes", "numbers"))),
         # Late labels are set on one guard, inside its block.
-        labels="given" if labels == "late" and door in {"wrap", "nested"} else labels,
+        labels="given" if labels == "late" and used_as in {"wrap", "nested"} else labels,
         identity=identity,
-        lent=lent,
+        reused_buffer=reused_buffer,
         model=draw(
             st.sampled_from(
                 ("echo",) * 5
@@ -128,7 +128,7 @@ def worlds(draw: Callable[..., Any]) -> Program:
         on_failure=draw(st.sampled_from(("record", "record", "repair"))),
         scope=draw(st.sampled_from(("call", "call", "session"))),
         require=draw(st.sampled_from(("labels", "labels", "transport", "count"))),
-        door=door,
+        used_as=used_as,
     )
 
 
@@ -150,7 +150,7 @@ def calls_of(
         world: The program without calls.
         before: The call before in the same entry.
         lie: See ``lying``; empty: any.
-        together: The call runs at the same time as another: it is a ``predict`` of its own source.
+        together: The call runs at the same time as another: it is a ``predict`` with another source.
     """
     seed = draw(st.integers(0, 999))
     if world.images:
@@ -216,7 +216,7 @@ def _simpler(program: Program) -> Iterator[Program]:
         yield from (replace(program, together=False, entries=((call,),)) for call in program.calls if not call.again)
         yield from (replace(program, entries=(entry,)) for entry in program.entries if len(program.entries) > 1)
     usual = Program()
-    for name in ("door", "scope", "on_failure", "require", "values", "targets", "engine"):
+    for name in ("used_as", "scope", "on_failure", "require", "values", "targets", "engine"):
         if getattr(program, name) != getattr(usual, name):
             yield replace(program, **{name: getattr(usual, name)})
     if len(program.calls) == 1:
@@ -227,9 +227,9 @@ def _simpler(program: Program) -> Iterator[Program]:
 
 
 class Evaluations(RuleBasedStateMachine):
-    """Writes one program, runs it and holds it against the laws."""
+    """Writes one program, runs it and checks it by the laws."""
 
-    # Runs a program; what it returns is held against the list of what is known.
+    # Runs a program; what it returns is compared with the list of what is known.
     work: Callable[[Program], trial.Trial | None] = staticmethod(trial.run)
     # Called with each program that has run; an attribute, because Hypothesis makes the machines.
     tell: Callable[[trial.Trial], None] = staticmethod(lambda _: None)
@@ -263,7 +263,7 @@ class Evaluations(RuleBasedStateMachine):
     def halves(self, data: st.DataObject, swapped: bool, together: bool) -> None:
         """The labels are answered in two calls, one after the other or at the same time."""
         entry = self.entries[-1]
-        together = together and not entry and self._left() == self.wanted == 2 and self.world.door != "wrap"
+        together = together and not entry and self._left() == self.wanted == 2 and self.world.used_as != "wrap"
         first = None
         for lie in ("other_half", "half") if swapped else ("half", "other_half"):
             first = data.draw(calls_of(self.world, first, lie, together))

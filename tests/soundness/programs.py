@@ -33,9 +33,9 @@ class Call:
         y: What the stream holds beside ``x``: ``none``, ``same`` (the sample's own target), ``encoded`` (another
             encoding of it), ``placeholder``, ``label_order`` (the labels in order, whatever ``x`` is).
         scale: Inputs are multiplied by it on their way into the stream.
-        dtype: Of the inputs in the stream.
+        dtype: dtype of the inputs in the stream.
         reused: How many arrays the source fills in turn; 0: each batch is new.
-        moving: The array of stated indices is overwritten after it was handed out.
+        moving: The array of stated indices is overwritten after it was returned.
         again: The source object of the call before is passed again.
         slow: Milliseconds that each batch of the source takes.
         thread: The call is made in another thread, and waited for.
@@ -68,12 +68,12 @@ class Program:
         labels: Where the labels come from: ``given``, ``late``, ``file``, ``collected``, ``iterator``.
         identity: ``none``, ``reference``, ``reference_function``, ``collected``, ``key``, ``key_function``,
             ``key_padded`` (keys that match nothing), ``index``.
-        lent: What is read once, labels or reference, comes in one array that is filled anew each time.
+        reused_buffer: What is read once, labels or reference, comes in one array that is overwritten each time.
         model: See ``MODELS``.
         on_failure: ``record`` or ``repair``.
         scope: ``call`` or ``session``.
         require: Weakest proof that is a PASS.
-        door: ``with``, ``decorator``, ``wrap``, ``nested``.
+        used_as: ``with``, ``decorator``, ``wrap``, ``nested``.
         images: The source is an iterator over a folder of images in two classes; nothing but ``predict`` is called.
         together: The calls of an entry run at the same time (``asyncio.gather``).
         entries: The calls of each entry into the guard.
@@ -86,12 +86,12 @@ class Program:
     targets: str = "classes"
     labels: str = "given"
     identity: str = "none"
-    lent: bool = False
+    reused_buffer: bool = False
     model: str = "echo"
     on_failure: str = "record"
     scope: str = "call"
     require: str = "labels"
-    door: str = "with"
+    used_as: str = "with"
     images: bool = False
     together: bool = False
     entries: tuple[tuple[Call, ...], ...] = field(default=((),))

@@ -137,13 +137,13 @@ def entries_text(program: Program) -> list[str]:
     """``evaluation``."""
     lines = []
     if any(call.method in LOOPS for call in program.calls):
-        nest = "keras.tree" if program.engine == "keras" else "__import__('tensorflow').nest"
+        structures = "keras.tree" if program.engine == "keras" else "__import__('tensorflow').nest"
         lines.append(
             "def joined(parts): "
-            f"return {nest}.map_structure(lambda *p: np.concatenate([np.asarray(q) for q in p]), *parts)"
+            f"return {structures}.map_structure(lambda *p: np.concatenate([np.asarray(q) for q in p]), *parts)"
         )
     lines += ["def evaluation(model, guard):", "    returned = []"]
-    if program.door == "wrap":
+    if program.used_as == "wrap":
         lines.append("    model = guard(model) if guard else model")
     number = 0
     for entry in program.entries:
@@ -172,13 +172,13 @@ def entries_text(program: Program) -> list[str]:
 
 
 def _entered(program: Program, inside: list[str]) -> list[str]:
-    if program.door == "wrap":
+    if program.used_as == "wrap":
         return [f"    {line}" for line in inside]
-    if program.door == "decorator":
+    if program.used_as == "decorator":
         head = ["    def body():", *(f"        {line}" for line in inside)]
         return [*head, "    (guard(body) if guard else body)()"]
     head = ["    with guard or contextlib.nullcontext():"]
-    if program.door == "nested":
+    if program.used_as == "nested":
         head = ["    with (outer if guard else contextlib.nullcontext()), guard or contextlib.nullcontext():"]
     return head + [f"        {line}" for line in inside]
 
@@ -188,9 +188,9 @@ def guard_text(program: Program) -> str:
     options, before = options_of(program)
     lines = [*before, "sink = evalguard.testing.MemorySink()"]
     given = ", ".join(f"{name}={value}" for name, value in options.items())
-    if program.door == "wrap":
+    if program.used_as == "wrap":
         return "\n".join([*lines, f"guard = lambda model: evalguard.wrap(model, {given}, sinks=[sink])"])
-    if program.door == "nested":
+    if program.used_as == "nested":
         lines += [
             "outside = evalguard.testing.MemorySink()",
             f"outer = evalguard.guard({given}, sinks=[outside])",
@@ -228,10 +228,12 @@ def options_of(program: Program) -> tuple[dict[str, str], list[str]]:
     if program.identity == "reference":
         options["reference"] = f"inputs(range({n}))"
     if program.identity == "reference_function":
-        before += ["shown = np.zeros(2, 'float32')"] if program.lent else []
+        before += ["shown = np.zeros(2, 'float32')"] if program.reused_buffer else []
         before += ["def sample(i):"]
         before += (
-            ["    shown[:] = inputs([i])[0]", "    return shown"] if program.lent else ["    return inputs([i])[0]"]
+            ["    shown[:] = inputs([i])[0]", "    return shown"]
+            if program.reused_buffer
+            else ["    return inputs([i])[0]"]
         )
         options["reference"] = "sample"
     if program.identity in {"key", "key_padded"} and not program.images:
@@ -253,7 +255,7 @@ def options_of(program: Program) -> tuple[dict[str, str], list[str]]:
 def _collected_text(program: Program) -> list[str]:
     batches = [list(range(at, min(at + program.batch, program.n))) for at in range(0, program.n, program.batch)]
     lines = ["def ordered():"]
-    if program.lent:
+    if program.reused_buffer:
         lines += [
             f'    x, y = np.zeros(({program.batch}, 2), "float32"), target(range({program.batch}))',
             f"    for rows in {batches}:",

@@ -100,13 +100,13 @@ def test_the_script_of_one_call_is_no_longer_than_forty_lines():
 
 def test_a_program_that_fails_is_made_smaller():
     calls = [Call(parts=lying(lie, 11, 4, 3), lie=lie, scale=2) for lie in ("none", "swapped")]
-    program = Program(n=11, identity="reference", model="reversing", door="nested", entries=(tuple(calls),))
+    program = Program(n=11, identity="reference", model="reversing", used_as="nested", entries=(tuple(calls),))
     breach = trial.Breach("a", "is unknown once the list is empty")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(machine, "known_as", lambda program, breach: None)
         smaller, found = machine.smallest(replace(program, entries=((replace(calls[0], scale=1),) * 2,)), breach)
     assert len(smaller.calls) == 1
-    assert smaller.door == "with"
+    assert smaller.used_as == "with"
     assert found.verdict == "PASS"
 
 

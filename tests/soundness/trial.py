@@ -36,8 +36,8 @@ class Breach:
             ``c``: a guard changes what a call returns, raises, warns of, pulls or draws. ``reports``: not one report
             for each thing to judge.
         what: In one sentence.
-        verdict: Of the report, if one is concerned.
-        proof: Of the report.
+        verdict: Verdict of the report, if one is concerned.
+        proof: Its proof.
         used: Identities that the report says it used.
         unit: What is judged, as it really was.
     """
@@ -92,7 +92,7 @@ def _model(engine: str, text: str) -> Any:
 
 
 def run(program: Program) -> Trial:
-    """Run a program three times and hold it against the laws."""
+    """Run a program three times and check it by the laws."""
     space = space_of(program)
     try:
         return _run_thrice(program, space)
@@ -108,7 +108,7 @@ def run(program: Program) -> Trial:
 def _run_thrice(program: Program, space: dict[str, Any]) -> Trial:
     evaluation: Callable[..., Any] = space["evaluation"]
     drawing = program.model == "noisy" and program.engine == "tf_keras"
-    # What `tf.random` draws depends on how often a compiled function ran: such a program gets a model of its own.
+    # What `tf.random` draws depends on how often a compiled function ran: such a program gets its own model.
     model = _fresh(space) if drawing else _model(program.engine, model_text(program))
     exec(compile(guard_text(program), "<guard>", "exec"), space)  # noqa: S102 - our own text
     before = _run(evaluation, model, None, space)
@@ -240,11 +240,11 @@ def judged_units(program: Program) -> list[tuple[int, ...]]:
         for at in seen:
             if program.calls[at].method in LOOPS:
                 loops.setdefault(program.calls[at].method, []).append(at)
-        # A wrapped model enters its guard anew for each call.
-        together = program.scope == "session" and program.door != "wrap"
+        # A wrapped model enters its guard again for each call.
+        together = program.scope == "session" and program.used_as != "wrap"
         units += [tuple(whole)] if together and whole else [(at,) for at in whole]
         units += [tuple(group) for group in loops.values()]
-        if not seen and program.door != "wrap":
+        if not seen and program.used_as != "wrap":
             # A report that says that nothing was guarded.
             units.append(())
     return units
@@ -252,7 +252,7 @@ def judged_units(program: Program) -> list[tuple[int, ...]]:
 
 def _is_seen(program: Program, call: Call) -> bool:
     """Whether a guard has to see this call: those of other threads are seen by a wrapped model only."""
-    if program.door == "wrap":
+    if program.used_as == "wrap":
         return call.method not in LOOPS
     return not call.thread
 
@@ -261,13 +261,13 @@ def _judged(program: Program, bare: Run, guarded: Run, reports: list[Any], space
     """Laws a and b, for each report."""
     returned = guarded.returned
     if isinstance(guarded.error, evalguard.MisalignmentError) and bare.error is None and not _racy(program):
-        # Refused: the rows are those of the bare run, and nothing is judged after the error.
+        # Refused: the rows are those of the bare run, and no later call is judged.
         returned, units = bare.returned, judged_units(program)[: len(reports)]
     elif guarded.error is not None:
         return []
     else:
         units = judged_units(program)
-    if program.door == "wrap" and any(call.method in LOOPS for call in program.calls):
+    if program.used_as == "wrap" and any(call.method in LOOPS for call in program.calls):
         # Each call of a loop is judged by itself there.
         return []
     if len(units) != len(reports):
