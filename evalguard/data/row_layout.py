@@ -65,11 +65,6 @@ class Ragged:
 Leaf = NDArray[Any] | Ragged
 
 
-def is_dense(leaf: Any) -> bool:
-    """Whether single rows of a leaf can be read without converting all of it."""
-    return type(leaf).__name__ == "EagerTensor" or (isinstance(leaf, np.ndarray) and leaf.ndim > 0)
-
-
 def row_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape of one row, without trailing axes of length one."""
     while shape and shape[-1] == 1:

@@ -82,8 +82,7 @@ class Guard(Results):
     def __repr__(self) -> str:
         """``<Guard labels='labels.csv', require='identity': 2 reports, last FAIL>``."""
         options = repr(self.options).removeprefix("GuardOptions(").removesuffix(")")
-        done = self.reports
-        state = f"{len(done)} report{'s' * (len(done) != 1)}, last {done[-1].verdict}" if done else "nothing judged yet"
+        state = self._state()
         return f"<Guard {options}: {state}>" if options else f"<Guard: {state}>"
 
     def __enter__(self) -> Self:

@@ -13,12 +13,14 @@ from evalguard.errors import SinkError
 from evalguard.guards.outcome import Outcome
 
 
-class Results:
-    """The outcomes of a guard, and the rows of the last one.
+class Reports:
+    """The reports of a guard.
 
     Attributes:
         sink_errors: Records that could not be written.
     """
+
+    _how_to_judge = "make a guarded call, and leave the guard where labels come late"
 
     def __init__(self) -> None:
         self.sink_errors: list[SinkError] = []
@@ -37,6 +39,21 @@ class Results:
             LookupError: Nothing has been judged yet.
         """
         return self._last().report
+
+    def _last(self) -> Outcome:
+        if not self._outcomes:
+            msg = f"nothing has been judged yet: {self._how_to_judge}"
+            raise LookupError(msg)
+        return self._outcomes[-1]
+
+    def _state(self) -> str:
+        """For ``repr``: ``2 reports, last FAIL``."""
+        done = self.reports
+        return f"{len(done)} report{'s' * (len(done) != 1)}, last {done[-1].verdict}" if done else "nothing judged yet"
+
+
+class Results(Reports):
+    """The reports of a guard, and the rows of its last call."""
 
     @property
     def index(self) -> NDArray[np.int64] | None:
@@ -80,12 +97,6 @@ class Results:
 
         outcome = self._last()
         return frame(outcome.predictions, self.index, self.keys, self.y_true)
-
-    def _last(self) -> Outcome:
-        if not self._outcomes:
-            msg = "nothing has been judged yet: make a guarded call, and leave the guard where labels come late"
-            raise LookupError(msg)
-        return self._outcomes[-1]
 
 
 def in_order(values: NDArray[Any], index: NDArray[np.int64] | None) -> Any:

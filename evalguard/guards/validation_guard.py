@@ -9,14 +9,14 @@ from types import TracebackType
 from typing import Any, Literal, ParamSpec, Self, TypeVar
 
 from evalguard.core.policy import OnUnproven, Require
-from evalguard.core.report import Report
-from evalguard.errors import ConfigError, SinkError
+from evalguard.errors import ConfigError
 from evalguard.guards.dispatch import Entry, model_classes
 from evalguard.guards.fit_callback import FitCallback
 from evalguard.guards.fit_session import FitSession
 from evalguard.guards.guard import guarded_function, sinks_of
 from evalguard.guards.options import GuardOptions, MlflowOption, current_names
-from evalguard.guards.outcome import Outcome, Outcomes
+from evalguard.guards.outcome import Outcomes
+from evalguard.guards.results import Reports
 from evalguard.reporting.sink import Sink
 
 P = ParamSpec("P")
@@ -25,7 +25,7 @@ R = TypeVar("R")
 OnDrift = Literal["raise", "warn", "record"]
 
 
-class ValidationGuard:
+class ValidationGuard(Reports):
     """Guards the validation inside ``fit``, and reports epochs whose samples differ from the first one's.
 
     A queue that keeps what the epoch before did not use, a generator that goes
@@ -71,12 +71,16 @@ class ValidationGuard:
 
     Attributes:
         sink_errors: Records that could not be written.
+        reports: One report for each ``fit``, oldest first.
+        report: The last one; ``LookupError`` where nothing has been judged.
 
     Raises:
         ConfigError: An option has a value that is not allowed.
         MisalignmentError: Validations differ, under ``on_failure="raise"``.
         UnprovenError: It could not be proven, under ``on_unproven="raise"``.
     """
+
+    _how_to_judge = "call `fit` with validation data, and leave the guard"
 
     def __init__(
         self,
@@ -111,27 +115,9 @@ class ValidationGuard:
             output=output,
             sinks=sinks,
         )
-        self.sink_errors: list[SinkError] = []
-        self._outcomes: list[Outcome] = []
+        super().__init__()
         # Entries of ``with``, by thread: the same guard may be entered in several at once.
         self._entries = threading.local()
-
-    @property
-    def reports(self) -> tuple[Report, ...]:
-        """One report for each ``fit``, oldest first."""
-        return tuple(outcome.report for outcome in self._outcomes)
-
-    @property
-    def report(self) -> Report:
-        """The last report.
-
-        Raises:
-            LookupError: Nothing has been judged yet.
-        """
-        if not self._outcomes:
-            msg = "nothing has been judged yet: call `fit` with validation data, and leave the guard"
-            raise LookupError(msg)
-        return self._outcomes[-1].report
 
     def callback(self) -> FitCallback:
         """A callback for ``fit`` of Keras 3 or tf_keras, which judges at the end of training."""
@@ -176,6 +162,4 @@ class ValidationGuard:
 
     def __repr__(self) -> str:
         """``<ValidationGuard 'validation': 1 report, last PASS>``."""
-        done = self.reports
-        state = f"{len(done)} report{'s' * (len(done) != 1)}, last {done[-1].verdict}" if done else "nothing judged yet"
-        return f"<ValidationGuard {self._options.name!r}: {state}>"
+        return f"<ValidationGuard {self._options.name!r}: {self._state()}>"

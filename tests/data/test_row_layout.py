@@ -11,7 +11,6 @@ from evalguard.data.row_layout import (
     Ragged,
     cast_leaf,
     dense_spec,
-    is_dense,
     is_padding,
     plain_leaf,
     row_shape,
@@ -109,20 +108,6 @@ def test_specs_that_differ_have_other_seeds():
     specs = [LeafSpec(d, s, t) for d in ("int8", "str") for s in (None, (), (2,), (2, 3)) for t in ((), (2,))]
     assert len({spec.seed for spec in specs}) == len(specs)
     assert LeafSpec("int8", (2,)).seed == LeafSpec("int8", (2,)).seed
-
-
-@pytest.mark.parametrize(
-    ("leaf", "expected"),
-    [
-        (DENSE, True),
-        (tf.constant(DENSE), True),
-        (np.float32(1), False),
-        ([1], False),
-        (tf.ragged.constant([[1]]), False),
-    ],
-)
-def test_only_arrays_and_tensors_are_dense(leaf, expected):
-    assert is_dense(leaf) is expected
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ def main() -> int:
     parser.add_argument(
         "--compare", type=Path, help="run the programs of such a file and show what is judged otherwise"
     )
+    parser.add_argument("--first", action="store_true", help="stop at the first breach that is not known")
     options = parser.parse_args()
     if options.compare:
         return compare(options.compare, options.jobs)
@@ -37,6 +38,12 @@ def main() -> int:
             file.write(json.dumps(line) + "\n")
             verdicts.update(report["verdict"] for report in line["observed"])
             for breach in line["breaches"]:
+                if options.first and not breach["known"]:
+                    print(
+                        f"after {n_run:,} programs, law {breach['law']}: {breach['what']}".splitlines()[0], flush=True
+                    )
+                    # The blocks that wait for a process are not worth their time.
+                    os._exit(1)
                 if breach["known"]:
                     known[breach["known"]] += 1
                 else:

@@ -46,11 +46,6 @@ KNOWN: tuple[Known, ...] = (
         lambda program, breach: breach.law == "a" and program.model == "reversing",
     ),
     Known(
-        "stated indices are overwritten later",
-        "what sample_indices or tagged() return is kept without a copy",
-        lambda program, breach: breach.law in "ab" and _has(program, moving=True),
-    ),
-    Known(
         "labels are collected from a reused buffer",
         "Labels.collect keeps the targets without a copy",
         lambda program, breach: breach.law in "ab" and program.labels == "collected" and program.reused_buffer,

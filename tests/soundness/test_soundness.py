@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.soundness import machine, oracle, trial
+from tests.soundness import machine, oracle, trial, watchman
 from tests.soundness.known import KNOWN
 from tests.soundness.machine import STEPS, Evaluations, lying
 from tests.soundness.programs import Call, Program
@@ -127,3 +127,8 @@ def test_metrics_are_right_in_any_order_of_pairs_that_belong_together():
     assert not oracle.right(program, oracle.Unit(((3, 1, 0, 2),), (True,), None, (0, 1, 2, 3)))
     assert not oracle.right(program, oracle.Unit(((3, 1, 0, 0),), (True,), None, (3, 1, 0, 0)))
     assert np.isfinite(oracle.target(program, 3))
+
+
+@pytest.mark.parametrize("broken", watchman.BROKEN, ids=[broken.what for broken in watchman.BROKEN])
+def test_the_lines_that_the_watchman_breaks_are_there(broken):
+    assert (watchman.ROOT / "evalguard" / broken.file).read_text().count(broken.line) == 1

@@ -23,6 +23,8 @@ from tests.soundness.programs import LOOPS, Call, Program
 from tests.soundness.scripts import body_text, guard_text, head_text, model_text
 
 SOUND = ("PASS", "REPAIRED")
+# Proofs, the strongest first.
+STRENGTH = ("identity", "labels", "transport", "count", "none")
 # TensorFlow says at length that it cannot read the source of a program that stands in no file.
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
@@ -291,6 +293,8 @@ def _of_report(
         return []
     verdict, proof = str(report.verdict), str(report.proof)
     if verdict in SOUND:
+        if STRENGTH.index(proof) > STRENGTH.index(program.require):
+            return [_breach("a", f"{verdict} by {proof}, but {program.require} is required", report, unit)]
         # What was repaired is claimed of the rows that came back, whatever proof says how they were known.
         claimed = "identity" if verdict == "REPAIRED" else proof
         if not oracle.as_claimed(program, unit, claimed):

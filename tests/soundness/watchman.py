@@ -1,0 +1,144 @@
+"""Who watches the watchman: the product is broken on purpose, one line at a time, and the machine has to notice.
+
+    python -m tests.soundness.watchman [-n 2000] [--seed 1] [NUMBER ...]
+
+Each line is changed in a copy of the package. Exit status 1: one of the changes was not noticed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A line that is changed.
+
+    Attributes:
+        file: Its module, below ``evalguard/``.
+        line: A part of the line, which occurs once.
+        changed: What stands there instead.
+        what: What is then wrong.
+    """
+
+    file: str
+    line: str
+    changed: str
+    what: str
+
+
+BROKEN = (
+    Broken(
+        "core/checks.py",
+        "if len(samples) == n_labels and counts_up(samples):",
+        "if len(samples) == n_labels:",
+        "any order of the right number of rows is in order",
+    ),
+    Broken(
+        "core/matching.py",
+        "np.flatnonzero(rows[:common] == reference[:common])",
+        "np.flatnonzero(rows[:common] == rows[:common])",
+        "every row is the sample of its position, whatever it contains",
+    ),
+    Broken("core/judge.py", "    if findings:\n", "    if len(findings) > 1:\n", "a single finding is no FAIL"),
+    Broken(
+        "core/judge.py",
+        "if observed and proof >= policy.required_proof and",
+        "if observed and",
+        "any proof is enough",
+    ),
+    Broken(
+        "core/repair.py",
+        "take[samples[::-1]] = np.arange(len(samples))[::-1]",
+        "take[: len(samples)] = samples[:n_labels]",
+        "rows are put back with the order itself, not with its inverse",
+    ),
+    Broken(
+        "core/judge.py",
+        "distinct = trace.fingerprints is not None and not evidence.repeated.size",
+        "distinct = True",
+        "a repeated input does not weaken a proof by targets",
+    ),
+    Broken(
+        "core/evidence.py",
+        "order = () if samples is None else order_findings(samples, len(labels), ordered=trace.ordered)",
+        "order = () if samples is None else order_findings(samples, len(labels), ordered=False)",
+        "the order of predictions does not matter",
+    ),
+    Broken(
+        "guards/judging.py",
+        "join_traces(in_label_order([call.trace for call in calls], labels))",
+        "join_traces(in_label_order([call.trace for call in calls[-1:]], labels))",
+        "of a session only the last call is judged",
+    ),
+    Broken(
+        "capture/probes/tagged_items.py",
+        "batch = self._inner[index]",
+        "batch = self._inner[index], self._inner[index]; batch = batch[1]",
+        "each item is requested twice",
+    ),
+    Broken(
+        "guards/calls.py",
+        "result = original(*bound.args, **bound.kwargs)",
+        "result = (__import__('random').random(), original(*bound.args, **bound.kwargs))[1]",
+        "a guarded call draws a random number",
+    ),
+    Broken(
+        "capture/tags.py",
+        "stated = np.array(index).reshape(-1)",
+        "stated = np.asarray(index).reshape(-1)",
+        "stated indices are kept without a copy",
+    ),
+    Broken(
+        "core/checks.py",
+        "    if not comparison.comparable or rows.size == 0:\n",
+        "    if True:\n",
+        "targets that contradict the labels are no finding",
+    ),
+)
+
+
+def noticed(broken: Broken, n: int, seed: int) -> str:
+    """What the machine says first of the broken product; empty if it finds nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        shutil.copytree(ROOT / "evalguard", place / "evalguard", ignore=shutil.ignore_patterns("__pycache__"))
+        (place / "tests").symlink_to(ROOT / "tests")
+        file = place / "evalguard" / broken.file
+        text = file.read_text()
+        if text.count(broken.line) != 1:
+            msg = f"{broken.file}: expected the line once, found it {text.count(broken.line)} times: {broken.line}"
+            raise ValueError(msg)
+        file.write_text(text.replace(broken.line, broken.changed))
+        command = [sys.executable, "-m", "tests.soundness", "-n", str(n), "--seed", str(seed), "--first"]
+        done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
+        return done.stdout.splitlines()[-1] if done.returncode == 1 else ""
+
+
+def main() -> int:
+    """Run from a command line; 1: a change was not noticed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.soundness.watchman", description=__doc__.splitlines()[0])
+    parser.add_argument("numbers", nargs="*", type=int, help="only these lines, counted from 1")
+    parser.add_argument("-n", type=int, default=2000, help="how many programs each (2000)")
+    parser.add_argument("--seed", type=int, default=1, help="another number writes other programs (1)")
+    options = parser.parse_args()
+    missed = 0
+    for number, broken in enumerate(BROKEN, 1):
+        if options.numbers and number not in options.numbers:
+            continue
+        told = noticed(broken, options.n, options.seed)
+        missed += not told
+        print(f"{number:2} {'noticed' if told else 'NOT NOTICED'}  {broken.file}: {broken.what}\n   {told}", flush=True)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
