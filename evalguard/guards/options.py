@@ -250,9 +250,8 @@ def current_names(given: Mapping[str, Any], stacklevel: int = 4) -> dict[str, An
         ConfigError: An option is given under both names, or an option without effect has a wrong value.
     """
     found = dict(given)
-    for old, new in RENAMED.items():
-        if old not in found:
-            continue
+    for old in [name for name in RENAMED if name in found]:
+        new = RENAMED[old]
         if new in found:
             msg = f"{old} and {new}: expected one of them, found both; {old} is the old name"
             raise ConfigError(msg)

@@ -32,14 +32,15 @@ def collected(
     for batch in batches_of(source):
         x, y, _ = tree.unpack(batch)
         if key is not None:
-            keys.append(normal_keys(_numpy(x[key])))
+            keys.append(normal_keys(np.array(x[key])))
             x = {part: leaf for part, leaf in x.items() if part != key} if len(x) > 1 else x
         if fingerprint is not None:
-            x = fingerprint(tree.map_leaves(_numpy, x))
+            x = fingerprint(tree.map_leaves(np.asarray, x))
         found, spec = row_fingerprints(x, pad_value=pad_value)
         rows.append(found)
         if y is not None:
-            targets.append(tree.map_leaves(_numpy, y))
+            # A copy, as of the keys: the source may overwrite its arrays for the next batch.
+            targets.append(tree.map_leaves(np.array, y))
     if not rows:
         msg = f"{name}: expected at least one batch, found none"
         raise LabelsError(msg)
@@ -51,10 +52,6 @@ def collected(
         spec=tuple(map(str, spec)),
         name=name,
     )
-
-
-def _numpy(leaf: Any) -> NDArray[Any]:
-    return np.asarray(leaf)
 
 
 def _stacked(targets: list[Any], name: str) -> Values:

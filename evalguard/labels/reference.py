@@ -83,7 +83,7 @@ class Reference:
     def _samples(self) -> Iterator[Any]:
         total = self._n_samples()
         for start in range(0, total, CHUNK):
-            yield _stacked([self.source(index) for index in range(start, min(start + CHUNK, total))])
+            yield _stacked([_owned(self.source(index)) for index in range(start, min(start + CHUNK, total))])
 
     def _n_samples(self) -> int:
         if self.n_labels is None:
@@ -177,6 +177,13 @@ def _takes_index(function: Callable[..., Any]) -> bool:
         item.default is item.empty and item.kind in {item.POSITIONAL_ONLY, item.POSITIONAL_OR_KEYWORD}
         for item in parameters
     )
+
+
+def _owned(sample: Any) -> Any:
+    """A copy: the callable may return the same array for each sample, with other values."""
+    if isinstance(sample, dict):
+        return {name: _owned(part) for name, part in sample.items()}
+    return tuple(map(_owned, sample)) if isinstance(sample, tuple) else np.array(sample)
 
 
 def _stacked(samples: list[Any]) -> Any:

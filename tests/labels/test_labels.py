@@ -156,6 +156,36 @@ def shuffled_free():
     return tf.data.Dataset.from_tensor_slices((X, Y)).batch(7)
 
 
+def overwriting():
+    """Batches in one pair of arrays, overwritten for each batch."""
+    x, y = np.zeros((5, 1), "float32"), np.zeros(5, int)
+    for start in range(0, 20, 5):
+        x[:], y[:] = X[start : start + 5], Y[start : start + 5]
+        yield x, y
+
+
+def test_labels_are_collected_from_a_source_that_overwrites_its_arrays():
+    labels = Labels.collect(overwriting)
+    assert np.array_equal(labels.values, Y)
+    assert np.array_equal(labels.fingerprints, Labels.collect(shuffled_free()).fingerprints)
+
+
+@pytest.mark.parametrize("as_dict", [False, True], ids=["array", "dict"])
+def test_a_reference_by_index_may_return_the_same_array_each_time(model, as_dict):
+    row = np.zeros(1, "float32")
+
+    def sample(index):
+        row[:] = X[index]
+        return {"x": row} if as_dict else row
+
+    inputs = keras.Input((1,), name="x")
+    named = keras.Model({"x": inputs}, keras.layers.Identity()(inputs)) if as_dict else model
+    with evalguard.guard(labels=Y, reference=sample, mlflow=False) as g:
+        named.predict({"x": X} if as_dict else X, verbose=0)
+    assert g.report.verdict is Verdict.PASS
+    assert g.report.identities[0]["identity"] == "content"
+
+
 def test_a_generator_is_not_collected_since_it_could_not_be_read_again():
     with pytest.raises(evalguard.UnsupportedSourceError, match="pass the function that makes it"):
         Labels.collect(testing.as_generator(testing.aligned_batches(20, 6), lambda ids: (X[ids], Y[ids])))

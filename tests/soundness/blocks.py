@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from typing import Any
+from typing import Any, ClassVar
 
 # Before a framework is imported; the worker processes import this module first.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -25,18 +25,23 @@ def written(seed: int, n: int) -> list[Line]:
     from hypothesis import seed as seeded
     from hypothesis.stateful import run_state_machine_as_test
 
+    from tests.soundness import trial
     from tests.soundness.machine import STEPS, Evaluations
+    from tests.soundness.programs import Program
 
     lines: list[Line] = []
 
     class Machine(Evaluations):
+        work = staticmethod(lambda program: trial.run(program) if len(lines) < n else None)
         tell = staticmethod(lambda done: lines.append(line_of(done)))
+        passed: ClassVar[set[Program]] = set()
         raises = False
 
     run_state_machine_as_test(
         seeded(seed)(Machine),
         settings=settings(
-            max_examples=n,
+            # Some examples come to the same program.
+            max_examples=n + n // 4,
             stateful_step_count=STEPS,
             deadline=None,
             database=None,

@@ -46,11 +46,6 @@ KNOWN: tuple[Known, ...] = (
         lambda program, breach: breach.law == "a" and program.model == "reversing",
     ),
     Known(
-        "labels are collected from a reused buffer",
-        "Labels.collect keeps the targets without a copy",
-        lambda program, breach: breach.law in "ab" and program.labels == "collected" and program.reused_buffer,
-    ),
-    Known(
         "the stream's targets are another quantity than the labels",
         "another encoding or a placeholder counts as a contradiction, also where identity is proven",
         lambda program, breach: (

@@ -34,7 +34,7 @@ FEW = settings(
 @pytest.mark.parametrize("number", range(5))
 def test_no_random_program_breaks_a_law_in_a_way_that_is_not_known(number):
     # Seeded, and not by the test's name: the same programs in each run, and other ones in `make soundness`.
-    seeded = seed(number)(type("Machine", (Evaluations,), {}))
+    seeded = seed(number)(type("Machine", (Evaluations,), {"passed": set()}))
     run_state_machine_as_test(seeded, settings=settings(FEW, derandomize=False))
 
 
@@ -91,7 +91,7 @@ def test_a_script_runs_alone_and_shows_what_the_machine_saw(tmp_path):
 def test_the_script_of_one_call_is_no_longer_than_forty_lines():
     # What fails is made smaller first: most kinds come down to one call.
     programs: list[Program] = []
-    writing = type("Writing", (Evaluations,), {"work": staticmethod(programs.append)})
+    writing = type("Writing", (Evaluations,), {"work": staticmethod(programs.append), "passed": set()})
     run_state_machine_as_test(writing, settings=settings(FEW, max_examples=400))
     lengths = [script(program).count("\n") for program in programs if len(program.calls) == 1]
     assert len(lengths) > 100

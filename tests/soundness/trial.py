@@ -19,7 +19,7 @@ import numpy as np
 import evalguard
 from evalguard.core.own_errors import OwnError
 from tests.soundness import oracle
-from tests.soundness.programs import LOOPS, Call, Program
+from tests.soundness.programs import LOOPS, NAMING, Call, Program
 from tests.soundness.scripts import body_text, guard_text, head_text, model_text
 
 SOUND = ("PASS", "REPAIRED")
@@ -295,6 +295,10 @@ def _of_report(
     if verdict in SOUND:
         if STRENGTH.index(proof) > STRENGTH.index(program.require):
             return [_breach("a", f"{verdict} by {proof}, but {program.require} is required", report, unit)]
+        if verdict == "REPAIRED" and program.model not in NAMING:
+            if oracle.outputs_right(program, calls[0], returned[numbers[0]]):
+                return []
+            return [_breach("a", f"REPAIRED by {proof}, with other outputs", report, unit)]
         # What was repaired is claimed of the rows that came back, whatever proof says how they were known.
         claimed = "identity" if verdict == "REPAIRED" else proof
         if not oracle.as_claimed(program, unit, claimed):
