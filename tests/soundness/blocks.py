@@ -15,7 +15,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 os.environ.setdefault("EVALGUARD_STRICT", "1")
 
-BLOCK = 250
+BLOCK = 100
 Line = dict[str, Any]
 
 
@@ -82,7 +82,7 @@ def in_blocks(
     from rich.progress import track
 
     # A fresh process for each block: models and compiled functions of thousands of programs would fill the memory.
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), max_tasks_per_child=4) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), max_tasks_per_child=10) as pool:
         done = pool.map(work, *zip(*blocks, strict=True))
         console = Console(stderr=True)
         for lines in track(done, f"{total:,} programs", total=len(blocks), console=console):

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.soundness import machine, oracle, trial, watchman
+from tests.soundness import blocks, machine, oracle, trial, watchman
 from tests.soundness.known import KNOWN
 from tests.soundness.machine import STEPS, Evaluations, lying
 from tests.soundness.programs import Call, Program
@@ -127,6 +127,14 @@ def test_metrics_are_right_in_any_order_of_pairs_that_belong_together():
     assert not oracle.right(program, oracle.Unit(((3, 1, 0, 2),), (True,), None, (0, 1, 2, 3)))
     assert not oracle.right(program, oracle.Unit(((3, 1, 0, 0),), (True,), None, (3, 1, 0, 0)))
     assert np.isfinite(oracle.target(program, 3))
+
+
+def test_a_recorded_program_is_the_same_when_it_runs_again():
+    call = Call(source="array", parts=lying("swapped", 11, 4, 3), lie="swapped")
+    line = blocks.line_of(trial.run(Program(n=11, identity="reference", entries=((call,),))))
+    recorded = json.loads(json.dumps(line))
+    assert blocks.again([recorded])[0]["observed"] == recorded["observed"]
+    assert recorded["observed"][0]["verdict"] == "FAIL"
 
 
 @pytest.mark.parametrize("broken", watchman.BROKEN, ids=[broken.what for broken in watchman.BROKEN])

@@ -78,7 +78,7 @@ class Trial:
                 "verdict": str(report.verdict),
                 "proof": str(report.proof),
                 "counts": dict(report.counts),
-                "findings": sorted((str(finding.reason), finding.count) for finding in report.findings),
+                "findings": sorted([str(finding.reason), finding.count] for finding in report.findings),
             }
             for report in self.reports
         ]
