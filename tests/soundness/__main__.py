@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections import Counter
+from multiprocessing import active_children
 from pathlib import Path
 
 from tests.soundness.blocks import BLOCK, Line, again, in_blocks, written
@@ -42,7 +43,9 @@ def main() -> int:
                     print(
                         f"after {n_run:,} programs, law {breach['law']}: {breach['what']}".splitlines()[0], flush=True
                     )
-                    # The blocks that wait for a process are not worth their time.
+                    # The blocks that still run are not worth their time, and would keep the output open.
+                    for worker in active_children():
+                        worker.kill()
                     os._exit(1)
                 if breach["known"]:
                     known[breach["known"]] += 1
