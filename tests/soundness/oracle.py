@@ -75,7 +75,7 @@ def moved(program: Program, call: Call, rows: tuple[int, ...]) -> tuple[int, ...
         return rows[::-1]
     if program.model == "inner_reverse" and call.method not in METRICS:
         size, parts = program.batch, call.parts
-        if call.source in CUT or program.model == "chunks":
+        if call.source in CUT:
             parts = tuple(rows[at : at + size] for at in range(0, len(rows), size))
         return tuple(sample for part in parts for sample in part[::-1])
     return rows
