@@ -9,17 +9,18 @@ import numpy as np
 TF_ALIGNMENT = 64
 
 
-def aligned(shape: Any, beyond: int = 0) -> Any:
-    """An array of float32 at an address that TensorFlow uses in place.
+def aligned(shape: Any, beyond: int = 0, dtype: str = "float32") -> Any:
+    """An array at an address that TensorFlow uses in place.
 
     Args:
         shape: Shape of the array.
         beyond: How many bytes the address lies after an aligned one: above 0, TensorFlow copies the array.
+        dtype: Dtype of the array.
     """
-    size = int(np.prod(shape)) * 4
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     raw = np.zeros(size + 2 * TF_ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % TF_ALIGNMENT + beyond
-    return raw[start : start + size].view("float32").reshape(shape)
+    return raw[start : start + size].view(dtype).reshape(shape)
 
 
 def aligned_copy(x: Any, beyond: int = 0) -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from evalguard.capture.batch_digests import NATIVE, digest, parts_of
 from evalguard.capture.contract import BatchTag, Stream
+from evalguard.capture.hashing import NATIVE, digest, leaves_of
 from evalguard.core.own_errors import swallow
 from evalguard.data import tree
 
@@ -49,7 +49,7 @@ class BufferReuseDetector:
         # A place for every batch, so that `intact` answers for each even where hashing fails.
         self._fed.append(None)
         try:
-            self._check_reuse(tuple(leaf for leaf in parts_of(batch) if type(leaf).__name__ == "EagerTensor"))
+            self._check_reuse(tuple(leaf for leaf in leaves_of(batch) if type(leaf).__name__ == "EagerTensor"))
         except Exception as error:  # noqa: BLE001 - a batch that cannot be read cannot be fingerprinted either
             swallow(error)
         return batch, tag

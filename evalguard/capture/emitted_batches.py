@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from evalguard.capture.batch_digests import BatchDigests, can_digest
+from evalguard.capture.batch_digests import BatchDigests
+from evalguard.capture.checked_tags import CheckedTags
 from evalguard.capture.contract import NOT_OBSERVED, BatchTag
+from evalguard.capture.hashing import can_digest
 from evalguard.capture.tags import RidingTags
 
 
@@ -39,9 +41,14 @@ class EmittedBatches:
                 itself (``evalguard.tagged``) states none.
         """
         if self._way is None:
-            self._way = BatchDigests() if self._may_digest and can_digest(batch) else RidingTags(batch)
+            self._way = self._way_for(batch)
         stated = getattr(batch, "sample_index", None)
         return self._way.emit(batch, number, samples if stated is None else stated)
+
+    def _way_for(self, first: Any) -> BatchDigests | RidingTags:
+        if not self._may_digest:
+            return RidingTags(first)
+        return BatchDigests() if can_digest(first) else CheckedTags(first)
 
     def identify(self, data: Any) -> tuple[Any, BatchTag]:
         """A delivered batch, and its tag."""

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from typing import Any, ClassVar
+from typing import Any
 
 # Before a framework is imported; the worker processes import this module first.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -20,25 +20,37 @@ Line = dict[str, Any]
 
 
 def written(seed: int, n: int) -> list[Line]:
-    """Write and run ``n`` programs; the same for the same seed."""
+    """Write and run ``n`` programs.
+
+    They are the same for the same seed in a fresh process: Hypothesis also draws constants that it finds in whatever
+    modules of the project are imported.
+    """
+    from tests.soundness import trial
+
+    lines: list[Line] = []
+    write(seed, n, lambda program: lines.append(line_of(trial.run(program))))
+    return lines
+
+
+def write(seed: int, n: int, work: Callable[[Any], None]) -> None:
+    """Call ``work`` with ``n`` random programs."""
     from hypothesis import HealthCheck, Phase, settings
     from hypothesis import seed as seeded
     from hypothesis.stateful import run_state_machine_as_test
 
-    from tests.soundness import trial
     from tests.soundness.machine import STEPS, Evaluations
     from tests.soundness.programs import Program
 
-    lines: list[Line] = []
+    seen: set[Program] = set()
 
-    class Machine(Evaluations):
-        work = staticmethod(lambda program: trial.run(program) if len(lines) < n else None)
-        tell = staticmethod(lambda done: lines.append(line_of(done)))
-        passed: ClassVar[set[Program]] = set()
-        raises = False
+    def once(program: Program) -> None:
+        # Hypothesis varies choices that change nothing.
+        if program not in seen and len(seen) < n:
+            seen.add(program)
+            work(program)
 
     run_state_machine_as_test(
-        seeded(seed)(Machine),
+        seeded(seed)(type("Machine", (Evaluations,), {"work": staticmethod(once)})),
         settings=settings(
             # Some examples come to the same program.
             max_examples=n + n // 4,
@@ -50,7 +62,6 @@ def written(seed: int, n: int) -> list[Line]:
             suppress_health_check=list(HealthCheck),
         ),
     )
-    return lines
 
 
 def again(lines: list[Line]) -> list[Line]:

@@ -42,7 +42,7 @@ NOISE = {
 def script(program: Program, comment: str = "") -> str:
     """The program as Python that runs alone; it prints the reports."""
     about = "".join(f"# {line}\n" for line in comment.splitlines())
-    run = 'evaluation(built(), guard)\nprint(*map(repr, sink.reports), sep="\\n")'
+    run = 'evaluation(built(), guard, [])\nprint(*map(repr, sink.reports), sep="\\n")'
     parts = (head_text(program), model_text(program), body_text(program), guard_text(program), run)
     return about + "\n".join(parts) + "\n"
 
@@ -103,7 +103,7 @@ def model_text(program: Program) -> str:
 
 
 def body_text(program: Program) -> str:
-    """Sources, labels and ``evaluation(model, guard)``; ``guard`` is None where the program runs bare."""
+    """Sources, labels and ``evaluation(model, guard, returned)``; ``guard`` is None where the program runs bare."""
     lines = []
     for number, call in enumerate(program.calls):
         lines += source_text(program, call, number)
@@ -142,7 +142,7 @@ def entries_text(program: Program) -> list[str]:
             "def joined(parts): "
             f"return {structures}.map_structure(lambda *p: np.concatenate([np.asarray(q) for q in p]), *parts)"
         )
-    lines += ["def evaluation(model, guard):", "    returned = []"]
+    lines.append("def evaluation(model, guard, returned):")
     if program.used_as == "wrap":
         lines.append("    model = guard(model) if guard else model")
     number = 0
@@ -163,12 +163,12 @@ def entries_text(program: Program) -> list[str]:
             made = ", ".join(
                 f"asyncio.to_thread(lambda: {call_text(program, call, number + at)})" for at, call in enumerate(entry)
             )
-            inside += [f"async def both(): return await asyncio.gather({made})", "returned += asyncio.run(both())"]
+            inside += [f"async def both(): return await asyncio.gather({made})", "returned.extend(asyncio.run(both()))"]
         if program.labels == "late":
             inside.append(f"if guard: guard.labels = target(range({program.n}))")
         lines += _entered(program, inside)
         number += len(entry)
-    return [*lines, "    return returned"]
+    return lines
 
 
 def _entered(program: Program, inside: list[str]) -> list[str]:

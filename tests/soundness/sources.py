@@ -7,9 +7,9 @@ from collections.abc import Callable
 from tests.soundness.programs import Call, Parts, Program, targets_of
 
 # TensorFlow takes over memory that lies at a multiple of 64 bytes, so what is written there later reaches the model.
-ALIGNED = """def aligned(rows):
-    raw = np.zeros(rows * 8 + 64, "uint8"); at = -raw.ctypes.data % 64
-    return raw[at:at + rows * 8].view("float32").reshape(rows, 2)"""
+ALIGNED = """def aligned(rows, dtype):
+    size = rows * 2 * np.dtype(dtype).itemsize; raw = np.zeros(size + 64, "uint8"); at = -raw.ctypes.data % 64
+    return raw[at:at + size].view(dtype).reshape(rows, 2)"""
 
 
 def source_text(program: Program, call: Call, number: int) -> list[str]:
@@ -27,7 +27,7 @@ def source_text(program: Program, call: Call, number: int) -> list[str]:
     if call.reused:
         lines += [
             *ALIGNED.split("\n"),
-            f"slots_{number} = [aligned({program.batch}) for _ in range({call.reused})]",
+            f"slots_{number} = [aligned({program.batch}, {call.dtype!r}) for _ in range({call.reused})]",
         ]
     lines.append(f"def batch_{number}(at):" if not call.moving else f"def batch_{number}(at, rows=None):")
     rows_text = f"parts_{number}[at]"

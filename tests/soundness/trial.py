@@ -150,7 +150,7 @@ def _run(evaluation: Callable[..., Any], model: Any, guard: Any, space: dict[str
     with warnings.catch_warnings(record=True) as told, redirect_stdout(io.StringIO()):
         warnings.simplefilter("always")
         try:
-            found.returned = evaluation(model, guard)
+            evaluation(model, guard, found.returned)
         except (Exception, OwnError) as error:  # noqa: BLE001 - what the program raises is compared
             found.error = error
     found.log = list(space["LOG"])
@@ -263,8 +263,9 @@ def _judged(program: Program, bare: Run, guarded: Run, reports: list[Any], space
     """Laws a and b, for each report."""
     returned = guarded.returned
     if isinstance(guarded.error, evalguard.MisalignmentError) and bare.error is None and not _racy(program):
-        # Refused: the rows are those of the bare run, and no later call is judged.
-        returned, units = bare.returned, judged_units(program)[: len(reports)]
+        # Refused: the rows of that call are those of the bare run, and no later call is judged.
+        returned = returned + bare.returned[len(returned) :]
+        units = judged_units(program)[: len(reports)]
     elif guarded.error is not None:
         return []
     else:
@@ -325,6 +326,9 @@ def _observable(program: Program, calls: tuple[Call, ...]) -> bool:
     """Whether what the caller asked to be compared can be compared."""
     if program.identity == "key_padded":
         return False
+    # A stated sample or key is another one, also where its inputs are equal.
+    if (program.identity == "index" or program.keyed) and program.values != "distinct":
+        return all(call.lie == "none" for call in calls)
     content = program.identity in {"reference", "reference_function"} or program.labels == "collected"
     if content and any(call.scale != 1 for call in calls):
         return False

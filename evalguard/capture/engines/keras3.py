@@ -48,11 +48,12 @@ def unsupported(model: Any, method: str) -> str:
 class PredictTap(Tap):
     """Stands before ``predict_function``, which receives the batches of one execution."""
 
-    def feed(self, recorder: Recorder, data: Any) -> Any:
+    def feed(self, recorder: Recorder, data: Any) -> tuple[list[Any], Any]:
         """Record each batch and pass it on without its tag."""
         # A list, as Keras passes it: another container would be another signature to tf.function (keras 3.15,
         # backend/tensorflow/trainer.py:308) and cost a retrace. Keras pulled already (get_data, :561).
-        return self.function([capture_batch(recorder, item) for item in data])
+        batches = [capture_batch(recorder, item) for item in data]
+        return batches, self.function(batches)
 
     def stop(self) -> None:
         """Set the flag that Keras reads after each execution (keras 3.15, trainer.py, ``predict``)."""
@@ -67,11 +68,12 @@ class TestTap(Tap):
     function batch by batch (keras 3.15, trainer.py, ``_make_function``).
     """
 
-    def feed(self, recorder: Recorder, data: Any) -> Any:
+    def feed(self, recorder: Recorder, data: Any) -> tuple[list[Any], Any]:
         """Pull, record, and pass on the batches."""
         # StopIteration must come from the pull here: Keras' `else` branch (trainer.py:246) does not raise it, and fails
         # with an unbound `outputs` on an empty iterator.
-        return self.function(iter(capture_batches(recorder, data, self.model.steps_per_execution)))
+        batches = capture_batches(recorder, data, self.model.steps_per_execution)
+        return batches, self.function(iter(batches))
 
     def stop(self) -> None:
         """Set the flag that Keras reads after each execution (keras 3.15, trainer.py, ``evaluate``)."""
@@ -84,7 +86,7 @@ class OldTestTap(TestStepTap, TestTap):
     ``test_on_batch`` passes a Python generator, which that graph captures.
     """
 
-    def feed(self, recorder: Recorder, data: Any) -> Any:
+    def feed(self, recorder: Recorder, data: Any) -> tuple[list[Any], Any]:
         """Pull from a dataset and run the step on each batch."""
         # A generator holds one batch and is traced as Python; the step function is for datasets only.
         if inspect.isgenerator(data):

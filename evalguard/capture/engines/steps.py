@@ -28,10 +28,11 @@ class StepTap(Tap):
 
     step = "predict_step"
 
-    def feed(self, recorder: Recorder, data: Any) -> Any:
-        """Pull, record, compute; the outputs of one execution together."""
+    def feed(self, recorder: Recorder, data: Any) -> tuple[list[Any], Any]:
+        """Pull, record, compute; the batches, and the outputs of one execution together."""
         run = self._run()
-        return self.joined([run(batch) for batch in capture_batches(recorder, data, self.batches())])
+        batches = capture_batches(recorder, data, self.batches())
+        return batches, self.joined([run(batch) for batch in batches])
 
     def batches(self) -> int:
         """How many batches one execution computes on."""

@@ -54,18 +54,18 @@ class Tap:
         if not stack:
             return self.function(data)
         recorder = stack[-1]
-        result = self.feed(recorder, data)
-        recorder.after_step()
+        batches, outputs = self.feed(recorder, data)
+        recorder.after_step(batches, outputs)
         if recorder.stopped:
             self.stop()
-        return result
+        return outputs
 
     def stop(self) -> None:
         """Make this execution the call's last, as a callback would."""
         raise NotImplementedError
 
-    def feed(self, recorder: Recorder, data: Any) -> Any:
-        """Record the batches of one execution and compute on them."""
+    def feed(self, recorder: Recorder, data: Any) -> tuple[list[Any], Any]:
+        """Record the batches of one execution and compute on them; returns the batches and the outputs."""
         raise NotImplementedError
 
 

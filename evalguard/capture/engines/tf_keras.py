@@ -49,7 +49,7 @@ class _Stepping(StepTap):
 
     counter = "_predict_counter"
 
-    def feed(self, recorder: Recorder, data: Any) -> Any:
+    def feed(self, recorder: Recorder, data: Any) -> tuple[list[Any], Any]:
         """Pull, record, compute; a stopped call is made to believe that its source has ended."""
         # tf_keras has no `stop_predicting`: its loop ends with the source only (2.21, engine/training.py:2647;
         # catch_stop_iteration, data_adapter.py:1388).

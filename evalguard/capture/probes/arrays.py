@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from evalguard.capture.array_rows import ArrayRows
-from evalguard.capture.batch_digests import can_digest
 from evalguard.capture.contract import BatchTag, Untagged
+from evalguard.capture.hashing import can_digest
 from evalguard.capture.probes.base import Probe
 from evalguard.capture.tags import tag_of_rows
 from evalguard.data import tree

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from evalguard.capture.batch_digests import can_digest, digest
 from evalguard.capture.emitted_batches import EmittedBatches
+from evalguard.capture.hashing import can_digest, digest
 from evalguard.core.own_errors import swallow
 from evalguard.data.fingerprint import row_fingerprints
 from evalguard.data.tree import unpack

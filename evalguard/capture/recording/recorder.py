@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from evalguard.capture.contract import BatchTag, CaptureOptions, Stream, Untagged
 from evalguard.capture.recording.fingerprints import FingerprintColumn
+from evalguard.capture.recording.passed_on import PassedOn
 from evalguard.capture.recording.small_batches import MAX_BATCHES, MAX_BYTES, BatchGroup, SmallBatchBuffer
 from evalguard.capture.recording.tag_log import TagColumn
 from evalguard.core.label_table import normal_keys
@@ -58,6 +59,7 @@ class Recorder:
     no_rows: bool = False
     problem: str = ""
     seconds: float = 0.0
+    _passed_on: PassedOn = field(default_factory=PassedOn)
     _buffer: SmallBatchBuffer = field(default_factory=SmallBatchBuffer)
     _may_buffer: bool = True
     _always_fingerprints: bool = False
@@ -97,6 +99,10 @@ class Recorder:
         """Record what is left, once the call is over."""
         start = time.perf_counter()
         self.flush()
+        try:
+            self._mark_changed(self._passed_on.intact())
+        except Exception as error:  # noqa: BLE001 - checking must never cost the user the predictions
+            self._failed(error, "while outputs were checked for changes")
         self.seconds += time.perf_counter() - start
 
     def flush(self) -> None:
@@ -117,22 +123,25 @@ class Recorder:
                 self._record_targets(y, len(group.sizes))
             self._record_content(x, stated=group.stated)
 
-    def after_step(self) -> None:
+    def after_step(self, batches: list[Any], outputs: Any) -> None:
         """Check for changed batches and faults, after the model has computed on the latest batches."""
         # Eager execution is synchronous (tensorflow 2.21, python/eager/context.py:590): the model has read its inputs.
         try:
-            unchanged = self.stream.intact()
+            self._mark_changed(self.stream.intact())
+            self._passed_on.add(batches, outputs)
         except Exception as error:  # noqa: BLE001 - checking must never cost the user the predictions
             self._failed(error, "while a batch was checked for changes")
             return
+        if self.fail_fast_check is not None and not self.stopped:
+            self._run_fail_fast_check()
+
+    def _mark_changed(self, unchanged: list[bool]) -> None:
         # `mark_changed` counts from the last recorded batch, so none may be waiting.
         if not all(unchanged):
             self.flush()
         for back, same in enumerate(reversed(unchanged), 1):
             if not same:
                 self.tags.mark_changed(back)
-        if self.fail_fast_check is not None and not self.stopped:
-            self._run_fail_fast_check()
 
     def _run_fail_fast_check(self) -> None:
         start = time.perf_counter()

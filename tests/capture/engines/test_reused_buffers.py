@@ -92,7 +92,7 @@ def test_a_batch_that_changed_while_the_model_computed_is_marked():
     recorder = Recorder(CaptureOptions(), Stream())
     for pull in (0, 1):
         recorder.record(np.zeros((BATCH, WIDTH)), BatchTag(pull))
-    recorder.after_step()
+    recorder.after_step([], None)
     assert np.asarray(recorder.tags.tags()).tolist() == [*range(BATCH), *[ALTERED] * BATCH]
 
 
@@ -132,7 +132,7 @@ def test_a_dataset_whose_array_is_overwritten_while_the_model_computes_proves_no
         capture_batch(recorder, data)
         if number == when:
             buffer += 1
-        recorder.after_step()
+        recorder.after_step([], None)
     recorder.end()
     trace = to_trace(recorder, method="predict", source=probe.state(N // BATCH), index_source="stated", n_rows=N)
     assert trace.fingerprints is None

@@ -1,0 +1,76 @@
+"""One digest of all numbers of a batch, equal before and after Keras converts it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from evalguard.data import tree
+
+_FLOAT32 = np.dtype(np.float32)
+# Native byte order only.
+NATIVE = frozenset(np.dtype(code) for code in "?bhilqpBHILQPefdFD")
+# Floats that count as float32: adapters cast some of them on the way.
+_FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
+_hash = xxhash.xxh3_64_intdigest
+
+
+def can_digest(structure: Any) -> bool:
+    """Whether all leaves are arrays or tensors of numbers that Keras feeds unchanged, but for the float type."""
+    found = leaves_of(structure)
+    return bool(found) and all(map(_is_plain, found))
+
+
+def numbers_of(structure: Any) -> list[Any]:
+    """The leaves that can be digested."""
+    return [leaf for leaf in leaves_of(structure) if _is_plain(leaf)]
+
+
+def leaves_of(structure: Any) -> Any:
+    """Leaves of a tree; a flat tuple of arrays, which most batches are, is returned as it is."""
+    # The class by name: `isinstance` would need TensorFlow imported.
+    if type(structure) is tuple:
+        for part in structure:
+            if type(part) is not np.ndarray and type(part).__name__ != "EagerTensor":
+                return tree.leaves(structure)
+        return structure
+    return tree.leaves(structure)
+
+
+def _is_plain(leaf: Any) -> bool:
+    if isinstance(leaf, np.ndarray):
+        return (leaf.dtype in NATIVE or leaf.dtype.name == "bfloat16") and leaf.ndim > 0
+    if type(leaf).__name__ == "EagerTensor":
+        dtype = leaf.dtype
+        return bool(leaf.ndim) and (dtype.is_integer or dtype.is_bool or dtype.name in _FLOATS)
+    return False
+
+
+def digest(batch: Any) -> int:
+    """One digest of all arrays of a batch, whatever structure holds them; floats count as float32."""
+    return digest_arrays(arrays_of(batch))
+
+
+def arrays_of(batch: Any) -> list[NDArray[Any]]:
+    """The leaves of a batch as arrays, in the memory in which they lie."""
+    return [tree.as_array(leaf) for leaf in leaves_of(batch)]
+
+
+def digest_arrays(arrays: list[NDArray[Any]]) -> int:
+    """The digest of a batch, of its arrays."""
+    batch_digest = 0
+    for array in arrays:
+        batch_digest = hash_array(array, batch_digest)
+    return batch_digest
+
+
+def hash_array(array: NDArray[Any], seed: int = 0) -> int:
+    """The hash of the bytes of an array; floats count as float32."""
+    # Some adapters cast to float32 on the way (tf_keras 2.21, engine/data_adapter.py:1140), others do not.
+    # bfloat16, which NumPy does not know itself, is of kind V.
+    if array.dtype.kind in "fV" and array.dtype != _FLOAT32:
+        array = array.astype(np.float32)
+    return _hash(array.data if array.flags.c_contiguous else array.tobytes(), seed)

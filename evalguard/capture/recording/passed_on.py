@@ -1,0 +1,43 @@
+"""Inputs that a model passes on as outputs: predictions then lie in memory that the source may overwrite.
+
+``predict`` keeps the outputs of every execution until its end. Where one of them
+is an input (a model that returns the id beside the score), it has that input's
+memory, which TensorFlow took over from an aligned NumPy array (``py_func.cc``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from evalguard.capture.hashing import digest, numbers_of
+from evalguard.data import tree
+
+
+class PassedOn:
+    """The parts of each batch that are outputs as well, with their digests."""
+
+    def __init__(self) -> None:
+        self._batches: list[tuple[list[Any], int]] = []
+        # Outputs lie in inputs in each execution of a compiled function, or in none.
+        self._looks = True
+
+    def add(self, batches: list[Any], outputs: Any) -> None:
+        """Look at one execution, after the model has computed."""
+        if not self._looks:
+            return
+        results = list(map(tree.as_array, numbers_of(outputs)))
+        parts = [[leaf for leaf in numbers_of(batch) if _shares_memory(leaf, results)] for batch in batches]
+        self._looks = any(parts) or bool(self._batches)
+        if self._looks:
+            self._batches += [(shared, digest(shared)) for shared in parts]
+
+    def intact(self) -> list[bool]:
+        """For each batch looked at, whether what was passed on is unchanged; called once the call is over."""
+        return [digest(shared) == before for shared, before in self._batches]
+
+
+def _shares_memory(leaf: Any, results: list[Any]) -> bool:
+    array = tree.as_array(leaf)
+    return any(np.may_share_memory(array, result) for result in results)

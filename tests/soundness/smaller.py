@@ -1,0 +1,40 @@
+"""A failing program made smaller, so that its script is short."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from tests.soundness import trial
+from tests.soundness.known import known_as
+from tests.soundness.programs import Call, Program
+
+
+def unknown_breaches(program: Program) -> list[trial.Breach]:
+    """What the list of known kinds does not name."""
+    return [breach for breach in trial.run(program).breaches if known_as(program, breach) is None]
+
+
+def smallest(program: Program, breach: trial.Breach) -> tuple[Program, trial.Breach]:
+    """A simpler program that breaks the same law, and how; found in a few dozen runs."""
+    for simpler in _simpler(program):
+        left = [each for each in unknown_breaches(simpler) if each.law == breach.law]
+        if left:
+            return smallest(simpler, left[0])
+    return program, breach
+
+
+def _simpler(program: Program) -> Iterator[Program]:
+    """Programs that differ in one thing that is left out or usual, the largest difference first."""
+    if len(program.calls) > 1:
+        yield from (replace(program, together=False, entries=((call,),)) for call in program.calls if not call.again)
+        yield from (replace(program, entries=(entry,)) for entry in program.entries if len(program.entries) > 1)
+    usual = Program()
+    for name in ("used_as", "scope", "on_failure", "require", "values", "targets", "engine"):
+        if getattr(program, name) != getattr(usual, name):
+            yield replace(program, **{name: getattr(usual, name)})
+    if len(program.calls) == 1:
+        (call,), plain = program.calls, Call()
+        for name in ("thread", "scale", "dtype", "reused"):
+            if getattr(call, name) != getattr(plain, name):
+                yield replace(program, entries=((replace(call, **{name: getattr(plain, name)}),),))
