@@ -11,7 +11,7 @@ X = np.arange(24, dtype="float32").reshape(8, 3)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float64", ml_dtypes.bfloat16])
-def test_floats_count_as_float32_whichever_they_are(dtype):
+def test_floats_count_as_float32(dtype):
     for given in (X.astype(dtype), tf.constant(X.astype(dtype))):
         assert can_digest(given)
         assert digest(given) == digest(X)

@@ -21,20 +21,20 @@ class PassedOn:
     def __init__(self) -> None:
         self._batches: list[tuple[list[Any], int]] = []
         # Outputs lie in inputs in each execution of a compiled function, or in none.
-        self._looks = True
+        self._compares = True
 
     def add(self, batches: list[Any], outputs: Any) -> None:
-        """Look at one execution, after the model has computed."""
-        if not self._looks:
+        """Compare inputs and outputs of one execution, after the model has computed."""
+        if not self._compares:
             return
         results = list(map(tree.as_array, numbers_of(outputs)))
         parts = [[leaf for leaf in numbers_of(batch) if _shares_memory(leaf, results)] for batch in batches]
-        self._looks = any(parts) or bool(self._batches)
-        if self._looks:
+        self._compares = any(parts) or bool(self._batches)
+        if self._compares:
             self._batches += [(shared, digest(shared)) for shared in parts]
 
     def intact(self) -> list[bool]:
-        """For each batch looked at, whether what was passed on is unchanged; called once the call is over."""
+        """For each batch, whether what was passed on is unchanged; called once the call is over."""
         return [digest(shared) == before for shared, before in self._batches]
 
 

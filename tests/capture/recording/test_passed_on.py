@@ -14,7 +14,7 @@ N, BATCH = 24, 4
 ROWS = np.arange(N, dtype="float32")[:, None] * [1, 10]
 
 
-def test_an_output_that_is_an_input_is_looked_at_again_at_the_end():
+def test_an_output_that_is_an_input_is_hashed_again_at_the_end():
     passed_on = PassedOn()
     batches = [np.full((4, 2), number, "float32") for number in range(3)]
     for batch in batches:
@@ -34,7 +34,7 @@ def test_only_the_part_that_is_an_output_counts():
     assert passed_on.intact() == [False]
 
 
-def test_outputs_in_other_memory_are_looked_at_once():
+def test_outputs_in_other_memory_are_compared_once():
     passed_on, batch = PassedOn(), np.zeros((4, 2))
     passed_on.add([(batch,)], batch + 1)
     passed_on.add([(batch,)], batch)
