@@ -36,6 +36,7 @@ class GuardedCall:
         trace: What the model was fed.
         predictions: What the caller got.
         recorder: What was recorded on the way; holds the specs of the inputs.
+        start: When it began, in seconds of ``time.perf_counter``.
         seconds: Duration of the whole call.
         predict_again: Predicts given inputs as this call did, or None where the
             source is not random access.
@@ -47,6 +48,7 @@ class GuardedCall:
     trace: Trace
     predictions: Any
     recorder: Recorder
+    start: float
     seconds: float
     predict_again: Callable[[Any], Any] | None = None
     metrics: tuple[str, ...] = ()
@@ -109,6 +111,7 @@ def make_call(
         trace,
         result,
         recorder,
+        start,
         seconds,
         predict_again=make_predict_again(original, bound, source, probe) if method == "predict" else None,
         metrics=() if method in ROW_METHODS else metric_names(model, result),
@@ -141,7 +144,7 @@ def make_direct_call(
     trace = to_trace(
         recorder, method=CALL, source=probe.state(1), index_source=probe.index_source, n_rows=tree.n_rows(result)
     )
-    return GuardedCall(trace, result, recorder, time.perf_counter() - start, model=id(model))
+    return GuardedCall(trace, result, recorder, start, time.perf_counter() - start, model=id(model))
 
 
 def probe_of(method: str, arguments: Mapping[str, Any], table: ProbeTable) -> tuple[Probe, str]:

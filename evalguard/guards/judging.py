@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,11 @@ from evalguard.guards.metrics import Metric
 from evalguard.guards.outcome import Outcome, already_returned, refused, replace_outcome
 from evalguard.labels.mismatch import explain_mismatch
 from evalguard.labels.reference import Reference
+
+OVERLAP = (
+    "calls overlapped in time, and nothing shows which one's rows come first; make them one after the other, or give "
+    "each its labels and its guard"
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -62,6 +68,8 @@ class CallJudge:
             start: ``time.perf_counter()`` from which judging counts as the guard's own time.
         """
         trace = join_traces(in_label_order([call.trace for call in calls], labels))
+        if trace.ordered and overlap(calls):
+            trace = replace(trace, ordered=False, unobserved="; ".join(filter(None, (OVERLAP, trace.unobserved))))
         # Calls that are judged together feed one model alike, so the first one's specs hold for all of them.
         labels, not_proven = self.with_reference(labels, calls[0].recorder, trace)
         judgement = judge(
@@ -180,6 +188,12 @@ class CallJudge:
         return unproven(
             labels, self.policy, reason, name=self.name, versions=versions(), checked_at_ms=int(time.time() * 1000)
         )
+
+
+def overlap(calls: list[GuardedCall]) -> bool:
+    """Whether two calls overlapped in time, so that nothing shows which one's rows the caller puts first."""
+    in_time = sorted(calls, key=lambda call: call.start)
+    return any(after.start < before.start + before.seconds for before, after in pairwise(in_time))
 
 
 def position_is_sample(trace: Trace, judgement: Judgement) -> bool:

@@ -1,5 +1,9 @@
 """One entry into a guard: late labels, sessions, loops, and rows that the caller already has."""
 
+import asyncio
+import contextvars
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -61,6 +65,51 @@ def test_a_session_in_the_wrong_order_fails(model):
         model.predict(dataset([np.arange(25, N)]), verbose=0)
         model.predict(dataset([np.arange(25)]), verbose=0)
     assert [len(part) for part in caught.value.predictions] == [25, 25]
+
+
+def at_the_same_time(model, first, second):
+    """Two calls that overlap; the rows of ``first`` are put first, and come last."""
+    started, done = threading.Event(), threading.Event()
+
+    def slowly():
+        started.set()
+        done.wait(60)
+        yield (X[first],)
+
+    async def both():
+        later = asyncio.create_task(asyncio.to_thread(model.predict, slowly(), verbose=0))
+        await asyncio.to_thread(started.wait)
+        found = await asyncio.to_thread(model.predict, dataset([second]), verbose=0)
+        done.set()
+        return [await later, found]
+
+    return asyncio.run(both())
+
+
+@pytest.mark.parametrize(("first", "second"), [(np.arange(25), np.arange(25, N)), (np.arange(25, N), np.arange(25))])
+def test_calls_that_overlap_have_no_order_among_them(model, first, second):
+    with guard(reference=X, scope="session", on_unproven="record") as g:
+        at_the_same_time(model, first, second)
+    assert g.report.verdict is Verdict.UNPROVEN
+    assert "calls overlapped in time" in " ".join(g.report.not_proven)
+
+
+def test_a_sample_that_calls_which_overlap_lack_is_missing_in_any_order(model):
+    with guard(reference=X, scope="session", on_failure="record") as g:
+        at_the_same_time(model, np.arange(25), np.arange(24, N - 1))
+    assert g.report.verdict is Verdict.FAIL
+    assert {finding.reason for finding in g.report.findings} == {"missing", "duplicate"}
+
+
+def test_metrics_of_calls_that_overlap_need_no_order(model):
+    model.compile(loss=lambda _, rows: rows[:, 0])
+    with guard(reference=X, scope="session") as g:
+        with ThreadPoolExecutor(2) as pool:
+            parts = [(X[:25], Y[:25]), (X[25:], Y[25:])]
+            contexts = [contextvars.copy_context() for _ in parts]
+            for context, (x, y) in zip(contexts, parts, strict=True):
+                pool.submit(context.run, model.evaluate, x, y, verbose=0)
+    assert g.report.verdict is Verdict.PASS
 
 
 def test_a_short_call_that_others_follow_names_the_option(model):

@@ -60,6 +60,11 @@ KNOWN: tuple[Known, ...] = (
         lambda program, breach: program.model == "chunks" and breach.law in {"b", "reports"},
     ),
     Known(
+        "rows of calls in several threads are put together in another order than the calls were made",
+        "what the caller does with returned rows is not observed; calls of a session count in the order of their start",
+        lambda program, breach: program.together and breach.law in {"a", "b"},
+    ),
+    Known(
         "tf_keras draws other random numbers",
         "the guard compiles its own step, and tf.random keeps its state in the compiled function",
         lambda program, breach: breach.law == "c" and "draws other numbers inside" in breach.what,
