@@ -96,12 +96,13 @@ def order_findings(samples: Int64, n_labels: int) -> tuple[Finding, ...]:
     found = [check(samples, n_labels) for check in ORDER_CHECKS]
     if not any(found):
         # Only where rows are unidentified: in [1, unknown] nothing is wrong but the position of sample 1.
-        found.append(_check_positions(samples))
+        found.append(check_positions(samples))
     return tuple(finding for finding in found if finding is not None)
 
 
-def _check_positions(samples: Int64) -> Finding | None:
-    what = "out of position, whatever samples the unidentified rows are"
+def check_positions(samples: Int64) -> Finding | None:
+    """Every row that is identified is in its position."""
+    what = "out of position" + (", whatever samples the unidentified rows are" if (samples == UNKNOWN).any() else "")
     return _finding(Reason.REORDERED, misaligned(samples), samples, f"is {what}", f"are {what}")
 
 

@@ -64,6 +64,17 @@ def test_the_call_ends_with_the_batch_that_proves_the_fault(engine, told, at):
     assert any(f"stopped after {(at + 1) * BATCH} of {N} rows" in note for note in g.report.not_proven)
 
 
+@pytest.mark.parametrize("told", ["content", "index"])
+def test_a_source_that_skips_a_batch_fails_where_it_does(engine, told):
+    order = np.concatenate([np.arange(2 * BATCH), np.arange(3 * BATCH, N)])
+    with evalguard.guard(**options(told), on_failure="record") as g:
+        rows = make_model(engine).predict(loader(order, told, []), steps=STEPS - 1, verbose=0)
+    assert len(rows) == 3 * BATCH
+    assert g.report.verdict == "FAIL"
+    assert [(finding.reason, finding.count) for finding in g.report.findings] == [("reordered", BATCH)]
+    assert g.report.findings[0].message == f"{BATCH} rows are out of position"
+
+
 def test_the_source_is_asked_for_little_more(engine):
     pulled: list[int] = []
     with evalguard.guard(**options("content"), on_failure="record"):
