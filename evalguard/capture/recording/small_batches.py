@@ -1,4 +1,4 @@
-"""A buffer of small batches, kept as bytes until there are enough of them to record together.
+"""A buffer of small batches, copied until there are enough of them to record together.
 
 Between two steps of a model neither this code nor the rows are in the processor's
 caches: recording one batch there costs several times as much as in a group.
@@ -17,11 +17,10 @@ from evalguard.data import tree
 # Up to how many bytes a batch is copied; at how many bytes or batches the buffer is recorded.
 SMALL_BATCH = 1 << 16
 MAX_BYTES, MAX_BATCHES = 1 << 18, 256
-# Type codes that mean the same to ``struct`` (memoryview.format) and to NumPy.
-_PLAIN = frozenset("?bBhHiIlLqQefd")
+_NUMBERS = frozenset("biufc")
 _ARRAYS = frozenset({"EagerTensor", "ndarray"})
 
-Form = tuple[tuple[str, tuple[int, ...]], ...]
+Form = tuple[tuple[np.dtype[Any], tuple[int, ...]], ...]
 
 
 class BatchGroup:
@@ -29,13 +28,13 @@ class BatchGroup:
 
     Attributes:
         flat: Each batch is a tuple of parts; False: it is a single array.
-        form: Type code and row shape of each part; empty where the rows are not kept.
+        form: dtype and row shape of each part; empty where the rows are not kept.
         sizes: Rows of each batch.
-        firsts: Tag of the first row of each batch. Not the ``BatchTag``, for the reason given at ``raw``.
+        firsts: Tag of the first row of each batch.
         samples: Label rows that each batch states, or None.
         stated: Every batch states the sample of every row.
-        raw: Bytes of the parts of all batches, one flat list. A tuple per batch would be tracked by Python's garbage
-            collector, whose extra passes would cost more than everything else here.
+        arrays: The parts of all batches, one flat list. Python's garbage collector would track a tuple per batch, and
+            its extra passes would cost more than everything else here.
     """
 
     def __init__(self, flat: bool, form: Form) -> None:
@@ -44,16 +43,12 @@ class BatchGroup:
         self.firsts: list[int] = []
         self.samples: list[NDArray[np.int64] | None] = []
         self.stated = True
-        self.raw: list[bytes] = []
+        self.arrays: list[NDArray[Any]] = []
 
     def parts(self) -> list[NDArray[Any]]:
         """The rows of all batches, part by part."""
-        rows = sum(self.sizes)
-        found = []
-        for number, (code, shape) in enumerate(self.form):
-            raw = b"".join(self.raw[number :: len(self.form)])
-            found.append(np.frombuffer(raw, code).reshape(rows, *shape) if raw else np.empty((rows, *shape), code))
-        return found
+        n_parts = len(self.form)
+        return [np.concatenate(self.arrays[number::n_parts]) for number in range(n_parts)]
 
 
 class SmallBatchBuffer:
@@ -79,39 +74,32 @@ class SmallBatchBuffer:
         """
         # By class name: also right where TensorFlow is not imported, and a ragged or sparse tensor has another name.
         flat = type(batch) is tuple
-        form: Form = ()
-        raw = []
-        size, n_bytes = -1, 0
+        arrays: list[NDArray[Any]] = []
         for part in batch if flat else (batch,):
             if type(part).__name__ not in _ARRAYS:
                 return False
-            try:
-                # A memoryview, because it refuses text and numbers that `np.frombuffer` could not restore.
-                view = tree.as_array(part).data
-                code, shape = view.format, view.shape
-            except (TypeError, ValueError, BufferError):  # text, and numbers that Python has no code for
+            array = tree.as_array(part)
+            if not array.ndim or (arrays and len(array) != len(arrays[0])):
                 return False
-            if code not in _PLAIN or not shape or size not in (-1, shape[0]):
+            if array.dtype.kind not in _NUMBERS or not array.dtype.isnative:
                 return False
-            size = shape[0]
+            arrays.append(array)
             if not rows:
                 break
-            n_bytes += view.nbytes
-            if n_bytes > SMALL_BATCH:
-                return False
-            raw.append(view.tobytes())
-            form += ((code, shape[1:]),)
-        if size < 0:
+        n_bytes = sum([array.nbytes for array in arrays]) if rows else 0
+        if not arrays or n_bytes > SMALL_BATCH:
             return False
+        form = tuple([(array.dtype, array.shape[1:]) for array in arrays]) if rows else ()
         group = self.groups[-1] if self.groups else None
         if group is None or group.form != form or group.flat is not flat:
             group = BatchGroup(flat, form)
             self.groups.append(group)
-        group.sizes.append(size)
+        group.sizes.append(len(arrays[0]))
         group.firsts.append(tag.first_tag)
         group.samples.append(tag.samples)
         group.stated = group.stated and tag.states_samples
-        group.raw += raw
+        if rows:
+            group.arrays += [array.copy() for array in arrays]
         self.n_bytes += n_bytes
         self.n_batches += 1
         return True
