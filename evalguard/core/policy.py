@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_type_hints
 
 from evalguard.errors import ConfigError
 
@@ -104,16 +104,9 @@ class Policy:
     fail_fast: bool = False
 
     def __post_init__(self) -> None:
-        allowed = {
-            "require": Require,
-            "on_failure": OnFailure,
-            "on_unproven": OnUnproven,
-            "padding": Padding,
-            "scope": Scope,
-            "duplicate_inputs": DuplicateInputs,
-        }
-        for name, words in allowed.items():
-            check_choice(name, getattr(self, name), get_args(words))
+        for name, allowed in get_type_hints(Policy).items():
+            if words := get_args(allowed):
+                check_choice(name, getattr(self, name), words)
         if not isinstance(self.fail_fast, bool):
             msg = f"fail_fast: expected True or False; found {str(self.fail_fast)[:60]!r}."
             raise ConfigError(msg)

@@ -8,7 +8,7 @@ source emitted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from evalguard.core.columns.chunks import chunks, counts_up
 from evalguard.core.columns.run_length import RunLengthColumn
-from evalguard.core.columns.storage import on_disk
 
 UNKNOWN = -1
 FOREIGN = -2
@@ -181,19 +180,12 @@ class Trace:
 
     @property
     def n_bytes(self) -> int:
-        """Approximate memory of the columns, in bytes."""
-        return sum(_footprint(column)[0] for column in self._columns())
-
-    @property
-    def n_bytes_on_disk(self) -> int:
-        """Bytes of the columns in temporary files."""
-        return sum(_footprint(column)[1] for column in self._columns())
-
-    def _columns(self) -> list[Any]:
+        """Approximate size of the columns, in bytes; large ones are in temporary files."""
         tags = (self.tags.pulls, self.tags.sizes) if isinstance(self.tags, BatchTags) else (self.tags,)
         found = [*tags, self.index, self.batch_sizes, self.keys, self.fingerprints, self.padding]
         found += _arrays(self.targets)
-        return list({id(column): column for column in found if column is not None}.values())
+        columns = {id(column): column for column in found if column is not None}.values()
+        return sum(each.n_bytes if isinstance(each, RunLengthColumn) else np.asarray(each).nbytes for each in columns)
 
     @property
     def tagged(self) -> bool:
@@ -223,14 +215,6 @@ class Trace:
         return all(_in_order(part) for part in parts)
 
 
-def _footprint(column: Any) -> tuple[int, int]:
-    """Bytes in memory and on disk."""
-    if isinstance(column, RunLengthColumn):
-        return column.n_bytes, 0
-    array = np.asarray(column)
-    return (0, array.nbytes) if on_disk(array) else (array.nbytes, 0)
-
-
 def _arrays(structure: Any) -> list[Any]:
     if isinstance(structure, Mapping):
         structure = tuple(structure.values())
@@ -258,9 +242,3 @@ def _in_order(tags: Int64) -> bool:
         if not ((after - before == 1) | next_batch).all():
             return False
     return True
-
-
-def bytes_of(traces: Sequence[Trace]) -> dict[str, int]:
-    """Bytes of the traces: in memory, and in temporary files if a column is that large."""
-    spilled = sum(trace.n_bytes_on_disk for trace in traces)
-    return {"bytes": sum(trace.n_bytes for trace in traces), **({"spilled_bytes": spilled} if spilled else {})}

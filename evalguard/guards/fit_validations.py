@@ -30,7 +30,7 @@ from evalguard.core.judge import unproven
 from evalguard.core.own_errors import swallow
 from evalguard.core.policy import Policy
 from evalguard.core.report import Report
-from evalguard.core.trace import SourceState, bytes_of
+from evalguard.core.trace import SourceState
 from evalguard.guards.environment import versions
 
 _current: ContextVar[FitValidations | None] = ContextVar("evalguard_fit", default=None)
@@ -128,7 +128,7 @@ def judge_fit(epochs: FitValidations, policy: Policy, name: str) -> Report:
         reason = f"evalguard could not judge this validation: {swallow(error)}"
         report = replace(unproven(None, policy, reason, **context), method=FIT)
     guard_seconds = sum(recorder.seconds for recorder in epochs.recorders) + time.perf_counter() - start
-    cost = {"seconds": round(guard_seconds, 6), **bytes_of([item.trace for item in epochs.validations])}
+    cost = {"seconds": round(guard_seconds, 6), "bytes": sum(item.trace.n_bytes for item in epochs.validations)}
     return replace(report, cost=cost)
 
 

@@ -18,7 +18,7 @@ from evalguard.core.label_table import LabelTable
 from evalguard.core.matching import COMPARABLE_SHARE, comparable_in_position
 from evalguard.core.policy import Policy, Verdict
 from evalguard.core.report import Report
-from evalguard.core.trace import Trace, bytes_of
+from evalguard.core.trace import Trace
 from evalguard.core.trace_join import join_traces
 from evalguard.errors import LabelsError
 from evalguard.guards import predictions
@@ -109,8 +109,8 @@ class CallJudge:
         # The recorder measures its work during the call; `start` is taken when judging begins.
         own = sum(call.recorder.seconds for call in calls) + time.perf_counter() - start
         whole = sum(call.seconds for call in calls)
-        traces = [outcome.trace] if outcome.trace is not None else []
-        cost = {"seconds": round(own, 6), "share": round(own / whole, 6) if whole else 0.0, **bytes_of(traces)}
+        size = 0 if outcome.trace is None else outcome.trace.n_bytes
+        cost = {"seconds": round(own, 6), "share": round(own / whole, 6) if whole else 0.0, "bytes": size}
         hazards = outcome.report.hazards
         judgement, labels = outcome.judgement, outcome.labels
         if judgement is not None and labels is not None and judgement.padding and self.returned:

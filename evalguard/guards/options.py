@@ -16,7 +16,7 @@ from typing import Any, Literal, Self, TypedDict
 from evalguard.capture.contract import CaptureOptions
 from evalguard.core.policy import DuplicateInputs, OnFailure, OnUnproven, Padding, Policy, Require, Scope, nearest
 from evalguard.errors import ArgumentError, ConfigError
-from evalguard.guards.dropped_options import DROPPED, why_dropped
+from evalguard.guards.dropped_options import DROPPED
 from evalguard.guards.metrics import Metric, metrics_of
 from evalguard.reporting.sink import Sink
 
@@ -258,7 +258,8 @@ def current_names(given: Mapping[str, Any], stacklevel: int = 4) -> dict[str, An
         _warn(old, f"write {new}=", stacklevel)
         found[new] = found.pop(old)
     for option in DROPPED.keys() & found.keys():
-        _warn(option, why_dropped(option, found.pop(option)), stacklevel)
+        del found[option]
+        _warn(option, DROPPED[option], stacklevel)
     if "mlflow_model" in found:
         _warn("mlflow_model", "write mlflow=evalguard.MlflowTarget(model=...)", stacklevel)
         model, run = found.pop("mlflow_model"), found.get("mlflow", "auto")

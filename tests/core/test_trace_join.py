@@ -3,9 +3,9 @@
 import numpy as np
 
 from evalguard.core.columns import storage
-from evalguard.core.columns.storage import on_disk
 from evalguard.core.trace import SourceState, Trace
 from evalguard.core.trace_join import join_traces, stack_trees
+from tests.on_disk import on_disk
 
 
 def a_call(rows, **parts):

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 Ints = NDArray[np.signedinteger[Any]]
 
 ROWS = 1 << 16
-SORTED_BITS = 23
 
 
 def chunks(n_rows: int) -> Iterator[slice]:
@@ -45,30 +44,10 @@ def rising(values: NDArray[Any]) -> bool:
 
 
 def n_distinct(values: NDArray[np.integer[Any]]) -> int:
-    """Number of distinct integers, ``len(np.unique(values))`` with less memory."""
-    # One pass per group of equal last bits, with as many groups as keep each sort small.
-    mask = (1 << max(0, len(values) - 1 >> SORTED_BITS).bit_length()) - 1
-    return sum(_n_distinct_with(values, mask, bits) for bits in range(mask + 1))
-
-
-def _n_distinct_with(values: NDArray[np.integer[Any]], mask: int, bits: int) -> int:
-    found: list[NDArray[Any]] = []
-    size = least = 0
-    for rows in chunks(len(values)):
-        part = values[rows]
-        found.append(part[part & part.dtype.type(mask) == bits] if mask else part)
-        size += len(found[-1])
-        if size > least + (2 << SORTED_BITS):  # many values have these bits, or are equal
-            found = [_sorted_set(found)]
-            size = least = len(found[0])
-    return len(_sorted_set(found)) if found else 0
-
-
-def _sorted_set(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    """Number of distinct integers, ``len(np.unique(values))``."""
     # Not `np.unique`: since NumPy 2.3 it uses a hash table, which is many times slower on this many values.
-    values = np.concatenate(parts)
-    values.sort()
-    return np.concatenate([values[:1], values[1:][values[1:] != values[:-1]]])
+    ordered = np.sort(values)
+    return min(len(ordered), 1) + int(np.count_nonzero(ordered[1:] != ordered[:-1]))
 
 
 def first_true(mask: NDArray[np.bool_], limit: int) -> NDArray[np.int64]:

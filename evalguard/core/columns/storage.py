@@ -7,7 +7,6 @@ If the disk has no room for it, the column stays in memory.
 from __future__ import annotations
 
 import contextlib
-import mmap
 import os
 import tempfile
 from collections.abc import Iterable
@@ -90,11 +89,3 @@ def concatenated(arrays: Iterable[NDArray[Any]]) -> NDArray[Any]:
             buffer = ColumnBuffer(array.dtype)
         buffer.append(array)
     return np.zeros(0) if buffer is None else buffer.array()
-
-
-def on_disk(array: NDArray[Any]) -> bool:
-    """Whether an array is a memory-mapped file."""
-    base: Any = array
-    while isinstance(base, np.ndarray):
-        base = base.base
-    return isinstance(base.obj if isinstance(base, memoryview) else base, mmap.mmap)

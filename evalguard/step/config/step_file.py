@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from evalguard.core.policy import DuplicateInputs, OnFailure, OnUnproven, Padding, Require, Scope
-from evalguard.guards.dropped_options import DROPPED, why_dropped
+from evalguard.guards.dropped_options import DROPPED
 from evalguard.step.config.sections import Call, Function, Name, Positive, Strict, Text
 from evalguard.step.config.unions import Data, LabelSource, Model, ReferenceSource
 
@@ -65,7 +65,7 @@ class Checks(Strict):
             message = f"checks.{old} is deprecated and goes away in 0.2: write checks.{new}"
             warnings.warn(message, DeprecationWarning, stacklevel=2)
         for old in DROPPED.keys() & given.keys():
-            message = f"checks.{old} is deprecated and goes away in 0.2: {why_dropped(old, given[old])}"
+            message = f"checks.{old} is deprecated and goes away in 0.2: {DROPPED[old]}"
             warnings.warn(message, DeprecationWarning, stacklevel=2)
         return {OLD_NAMES.get(name, name): value for name, value in given.items() if name not in DROPPED}
 

@@ -48,25 +48,16 @@ Model = Annotated[
     Annotated[ModelPath, Tag("<path>")] | Annotated[ModelUri, Tag("<uri>")] | Annotated[Call, Tag("<call>")],
     _one_of(MODELS),
 ]
-Data = Annotated[
+Inputs = (
     Annotated[Call, Tag("<call>")]
     | Annotated[Arrays, Tag("<arrays>")]
     | Annotated[Table, Tag("<table>")]
     | Annotated[Images, Tag("<images>")]
     | Annotated[ImageDirectory, Tag("<image_directory>")]
-    | Annotated[TFRecord, Tag("<tfrecord>")],
-    _one_of(DATA),
-]
-ReferenceSource = Annotated[
-    Annotated[Text, Tag("<file>")]
-    | Annotated[Call, Tag("<call>")]
-    | Annotated[Arrays, Tag("<arrays>")]
-    | Annotated[Table, Tag("<table>")]
-    | Annotated[Images, Tag("<images>")]
-    | Annotated[ImageDirectory, Tag("<image_directory>")]
-    | Annotated[TFRecord, Tag("<tfrecord>")],
-    _one_of(DATA, text="<file>"),
-]
+    | Annotated[TFRecord, Tag("<tfrecord>")]
+)
+Data = Annotated[Inputs, _one_of(DATA)]
+ReferenceSource = Annotated[Annotated[Text, Tag("<file>")] | Inputs, _one_of(DATA, text="<file>")]
 LabelSource = Annotated[
     Annotated[LabelFile, Tag("<path>")]
     | Annotated[LabelFolders, Tag("<image_directory>")]

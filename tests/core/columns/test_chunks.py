@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evalguard.core.columns import chunks
-from evalguard.core.columns.chunks import counts_up, first_true, small_type
+from evalguard.core.columns.chunks import counts_up, first_true, n_distinct, small_type
 from evalguard.core.columns.run_length import RunLengthColumn
 from evalguard.core.judge import judge
 from evalguard.core.label_table import LabelTable
@@ -114,3 +114,10 @@ def test_one_row_out_of_position_is_found_wherever_a_chunk_ends(sizes, chunk, da
 @pytest.mark.parametrize(("bound", "bits"), [(2**31 - 2, 32), (2**31 - 1, 64), (2**40, 64)])
 def test_small_integers_are_used_where_they_suffice(bound, bits):
     assert np.iinfo(small_type(0, bound)).bits == bits
+
+
+@pytest.mark.parametrize("values", [[], [4], [4, 4, 4], [3, 1, 3, 2, 1], [-1, 2**62, 0, -1]])
+def test_distinct_values_are_counted(values):
+    array = np.array(values, dtype=np.int64)
+    assert n_distinct(array) == len(set(values))
+    assert array.tolist() == values

@@ -57,7 +57,7 @@ def test_a_billion_rows_in_order_take_a_few_bytes():
 
 
 @pytest.mark.parametrize("put", ["at once", "batch by batch", "row by row"])
-def test_no_order_takes_little_more_than_plain_numbers(put):
+def test_no_order_takes_twice_as_much_as_plain_numbers(put):
     plain = np.random.default_rng(0).permutation(100_000)
     runs = RunLengthColumn()
     if put == "at once":
@@ -67,7 +67,7 @@ def test_no_order_takes_little_more_than_plain_numbers(put):
     for number in plain.tolist() if put == "row by row" else ():
         runs.append(number)
     assert np.array_equal(np.asarray(runs), plain)
-    assert runs.n_bytes < 2 * plain.nbytes
+    assert runs.n_bytes < 2.2 * plain.nbytes
 
 
 def test_no_copy_is_no_answer():

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalguard.core.columns import storage
-from evalguard.core.columns.storage import ColumnBuffer, concatenated, on_disk
+from evalguard.core.columns.storage import ColumnBuffer, concatenated
+from tests.on_disk import on_disk
 
 LIMITS = st.sampled_from([0, 40, 100, 1000, 1 << 30])
 PARTS = st.lists(st.lists(st.integers(0, 2**64 - 1), max_size=20), max_size=12)
