@@ -34,7 +34,14 @@ ROOMS = {
 }
 UNUSED = [f"-pno:{plugin}" for plugin in ("cacheprovider", "xdist", "anyio", "pytest_cov")]
 # Hypothesis is imported before pytest could rewrite its asserts.
-PYTEST = ("-x", "-q", "--no-header", *UNUSED, "-Wignore::pytest.PytestAssertRewriteWarning")
+PYTEST = (
+    "-x",
+    "-q",
+    "--no-header",
+    *UNUSED,
+    "-Wignore::pytest.PytestAssertRewriteWarning",
+    "--hypothesis-profile=quick",
+)
 # A changed loop may allocate without end.
 MAX_MEMORY = 6 << 30
 
@@ -88,6 +95,10 @@ def prepare(module: Module) -> None:
             importlib.import_module(name)
         if module.file.startswith(room):
             break
+    from hypothesis import Phase, settings
+
+    # That an example fails is enough; a smaller one would take longer than all other tests.
+    settings.register_profile("quick", deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
     # What exists now is not visited by the collectors of the processes, so that its memory stays shared.
     gc.collect()
     gc.freeze()
