@@ -1,12 +1,14 @@
 """A computation in chunks has the result of the whole, wherever a chunk ends."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evalguard.core.columns import chunks
-from evalguard.core.columns.chunks import counts_up, first_true, small_type
+from evalguard.core.columns.chunks import counts_up, equal, first_true, n_distinct, rising, small_type
 from evalguard.core.columns.run_length import RunLengthColumn
 from evalguard.core.judge import judge
 from evalguard.core.label_table import LabelTable
@@ -114,3 +116,38 @@ def test_one_row_out_of_position_is_found_wherever_a_chunk_ends(sizes, chunk, da
 @pytest.mark.parametrize(("bound", "bits"), [(2**31 - 2, 32), (2**31 - 1, 64), (2**40, 64)])
 def test_small_integers_are_used_where_they_suffice(bound, bits):
     assert np.iinfo(small_type(0, bound)).bits == bits
+
+
+NUMBERS = st.lists(st.integers(-3, 9), max_size=9)
+
+
+@given(NUMBERS, NUMBERS, SIZES)
+@example([1, 2, 3], [1, 2, 3], 2)
+@example([1, 2, 3], [1, 2], 1)
+@example([1, 2, 3], [0, 2, 3], 1)
+def test_arrays_are_equal_if_their_lengths_and_values_are(one, other, size):
+    assert chunked(size, lambda: equal(np.asarray(one, int), np.asarray(other, int))) is (one == other)
+
+
+@given(NUMBERS | st.lists(st.integers(-3, 9), unique=True).map(sorted), SIZES)
+@example([1, 1], 1)
+@example([1, 2, 0], 1)
+@example([1, 2, 2, 3], 2)
+def test_values_rise_if_each_is_greater_than_the_one_before(values, size):
+    expected = all(one < other for one, other in itertools.pairwise(values))
+    assert chunked(size, lambda: rising(np.asarray(values, int))) is expected
+
+
+@given(
+    st.lists(st.integers(-5, 40), max_size=60), st.sampled_from(["int16", "int64"]), SIZES, st.sampled_from([1, 2, 23])
+)
+def test_distinct_values_are_counted_in_groups_of_any_size(values, dtype, size, bits):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chunks, "SORTED_BITS", bits)
+        assert chunked(size, lambda: n_distinct(np.asarray(values, dtype))) == len(set(values))
+
+
+def test_values_count_up_from_0_unless_something_else_is_said():
+    assert counts_up(np.arange(3))
+    assert not counts_up(np.zeros(3, int))
+    assert not counts_up(np.arange(1, 4))
