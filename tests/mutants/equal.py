@@ -27,4 +27,150 @@ class Equal:
         return here and (not self.changes or change in self.changes)
 
 
-EQUAL: tuple[Equal, ...] = ()
+LIMIT = "a limit that was chosen: the next number would do as well"
+MEMORY = "the same values, with a little more or less memory"
+
+EQUAL: tuple[Equal, ...] = (
+    Equal("core/arrivals.py", "self._highest = -1", (), "any number below all samples, which begin with 0"),
+    Equal(
+        "core/arrivals.py",
+        "self._highest = max(self._highest, int(part.max(initial=-1)))",
+        ("`1` becomes `2`",),
+        "any number below all samples, which begin with 0",
+    ),
+    Equal("core/checks.py", "MAX_CASES = 20", (), LIMIT),
+    Equal("core/checks.py", "if extra > 0:", ("`>` becomes `>=`",), "that it is 0 was excluded above"),
+    Equal(
+        "core/checks.py",
+        "disordered = np.flatnonzero(np.diff(tags, prepend=-1) < 0)",
+        ("`1` becomes `2`",),
+        "any number below all tags: without them the transport is not known",
+    ),
+    Equal("core/columns/chunks.py", "ROWS = 1 << 16", ("`1` becomes `2`", "`16` becomes `17`"), LIMIT),
+    Equal("core/columns/chunks.py", "SORTED_BITS = 23", (), LIMIT),
+    Equal("core/columns/chunks.py", "if len(found) >= limit:", ("`>=` becomes `>`",), "what is too much is cut off"),
+    Equal("core/columns/chunks.py", "break", (), "what is too much is cut off"),
+    Equal("core/columns/run_length.py", "MIN_MEAN_RUN = 8", (), LIMIT),
+    Equal("core/columns/run_length.py", "_MAX_OPEN_RUNS = 1 << 12", (), LIMIT),
+    Equal("core/columns/run_length.py", "_MAX_SMALL_PARTS = 1 << 10", (), LIMIT),
+    Equal("core/columns/run_length.py", "self._n_compact = 0", (), MEMORY),
+    Equal(
+        "core/columns/run_length.py",
+        "if len(self._firsts) > _MAX_OPEN_RUNS:",
+        ("`>` becomes `>=`", "`len(self._firsts) > _MAX_OPEN_RUNS` is negated"),
+        "the same values, only that runs are closed earlier, which takes time",
+    ),
+    Equal("core/columns/run_length.py", "self._close(keep=1)", ("`1` becomes `2`",), MEMORY),
+    Equal("core/columns/run_length.py", "cut = len(self._firsts) - keep", (), MEMORY),
+    Equal(
+        "core/columns/run_length.py",
+        "if len(starts) * MIN_MEAN_RUN > len(values) and len(values) >= MIN_MEAN_RUN:",
+        ("`*` becomes `//`", "`>` becomes `>=`", "`>=` becomes `>`"),
+        "the same values: runs that are too short become plain values when they are closed",
+    ),
+    Equal(
+        "core/columns/run_length.py",
+        "return sum(array.nbytes for array in arrays) + 72 * len(self._firsts)",
+        ("`72` becomes `73`",),
+        "it is approximate",
+    ),
+    Equal(
+        "core/columns/run_length.py",
+        "return rows if dtype is None else rows.astype(dtype, copy=False)",
+        ("`False` becomes `True`",),
+        "one more copy of an array that is new in any case",
+    ),
+    Equal(
+        "core/columns/run_length.py",
+        "for rows in chunks(int(ends[-1]) if len(ends) else 0):",
+        ("`0` becomes `1`",),
+        "one row of no runs is no value",
+    ),
+    Equal(
+        "core/columns/run_length.py",
+        "folded = int(lengths.sum()) > 2 * cut",
+        ("`>` becomes `>=`", "`2` becomes `3`"),
+        "both forms hold the same values, and at that size take the same memory",
+    ),
+    Equal(
+        "core/columns/run_length.py",
+        "if len(self._parts) - self._n_compact > _MAX_SMALL_PARTS:",
+        (),
+        "the same values, only that parts are joined at another time",
+    ),
+    Equal("core/order_rfc.py", "MAX_BINS = 41", (), LIMIT),
+    Equal(
+        "core/order_rfc.py",
+        "first_above = np.zeros(int(arrived.max(initial=-1)) + 1, dtype=arrived.dtype)",
+        ("`1` becomes `2` (2)",),
+        "one entry more than is read",
+    ),
+    Equal("core/order_rfc.py", "highest = 0", (), "the sample above 0 is at row 0, unless that is sample 0 itself"),
+    Equal(
+        "core/order_rfc.py",
+        "record = tops[1:] > tops[:-1]",
+        ("`>` becomes `>=`",),
+        "a row that is no record is repeated 0 times",
+    ),
+    Equal("core/order_rfc.py", "for rows in chunks(len(arrived) - 3):", ("`-` becomes `+`",), "chunks without a row"),
+    Equal("core/order_rfc.py", "for rows in chunks(len(arrived) - 1):", ("`-` becomes `+`",), "chunks without a row"),
+    Equal(
+        "core/order_rfc.py",
+        "count += int(np.count_nonzero(part[3:] < lowest))",
+        ("`<` becomes `<=`",),
+        "no sample arrives twice",
+    ),
+    Equal(
+        "core/order_rfc.py",
+        "back = np.concatenate([last, np.flatnonzero(part[1:] < part[:-1]) + rows.start])",
+        ("`<` becomes `<=`",),
+        "no sample arrives twice",
+    ),
+    Equal(
+        "core/order_rfc.py",
+        "arrived_at = np.full(n_labels, -1, dtype=arrived.dtype)",
+        ("`1` becomes `2`",),
+        "any number below 0",
+    ),
+    Equal("core/order_rfc.py", "k, latest = 0, -1", ("`1` becomes `2`",), "any number below 0"),
+    Equal(
+        "core/order_rfc.py",
+        "latest = max(latest, int(out.max(initial=-1)))",
+        ("`1` becomes `2`",),
+        "any number below 0",
+    ),
+    Equal(
+        "core/order_rfc.py",
+        "low = (int(values.min()) + width // 2) // width",
+        ("`+` becomes `-`", "`2` becomes `3`"),
+        "more empty bins, which are left out",
+    ),
+    Equal(
+        "core/order_rfc.py",
+        "counts = np.zeros((int(values.max()) + width // 2) // width - low + 1, dtype=np.int64)",
+        ("`//` becomes `*`", "`1` becomes `2`"),
+        "more empty bins, which are left out",
+    ),
+    Equal(
+        "core/visible.py",
+        "raw = str(text)[: limit + 1]",
+        ("`1` becomes `2`",),
+        "one more character of those that are cut off",
+    ),
+    Equal(
+        "core/visible.py",
+        r'return f"\\u{code:04x}" if code < 1 << 16 else f"\\U{code:08x}"',
+        ("`<` becomes `<=`",),
+        "the character with that code is visible",
+    ),
+    Equal(
+        "capture/recording/small_batches.py", "SMALL_BATCH = 1 << 16", ("`1` becomes `2`", "`16` becomes `17`"), LIMIT
+    ),
+    Equal("capture/recording/small_batches.py", "MAX_BYTES, MAX_BATCHES = 1 << 18, 256", (), LIMIT),
+    Equal(
+        "capture/recording/tag_log.py",
+        "number, row = batch_and_row(first) if first >= 0 else (first, 0)",
+        ("`>=` becomes `>`", "`0` becomes `1`"),
+        "the tag 0 is batch 0 and row 0, as `batch_and_row` says",
+    ),
+)

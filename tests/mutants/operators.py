@@ -155,6 +155,9 @@ def _is_left_alone(node: ast.AST) -> bool:
         # In an f-string, positions are wrong before Python 3.12; and messages are not tested word by word.
         case ast.JoinedStr() | ast.Import() | ast.ImportFrom() | ast.Expr(value=ast.Constant()):
             return True
+        # `zip(…, strict=True)` is an assertion: it never fails.
+        case ast.keyword(arg="strict"):
+            return True
         case ast.ClassDef(bases=bases):
             return any("Protocol" in ast.unparse(base) for base in bases)
         case ast.FunctionDef(decorator_list=decorators):

@@ -69,6 +69,7 @@ def test_a_source_is_changed_in_one_position_at_a_time(source, expected):
         pytest.param("if TYPE_CHECKING:\n    a = 1", id="for-types-only"),
         pytest.param("class A(Protocol[T]):\n    a = 1", id="protocol"),
         pytest.param("@overload\ndef f(a=1): ...", id="overload"),
+        pytest.param("a = zip(b, c, strict=True)", id="strict-zip"),
         pytest.param('__all__ = ["a"] + b\n__slots__ = ("a", 1)', id="lists-of-names"),
         pytest.param('a = f"{b + 1} rows"', id="f-string"),
         pytest.param('a = "text"', id="text-that-nothing-is-compared-with"),
