@@ -28,6 +28,7 @@ class Equal:
 
 
 LIMIT = "a limit that was chosen: the next number would do as well"
+PRIVATE = "a field that nobody gives"
 MEMORY = "the same values, with a little more or less memory"
 
 EQUAL: tuple[Equal, ...] = (
@@ -152,6 +153,27 @@ EQUAL: tuple[Equal, ...] = (
         'if evidence.used.identity == "content" and labels.fingerprints is not None and trace.fingerprints is not None:',  # noqa: E501 - as it is written there
         ("`and` becomes `or`",),
         "content that can be compared is what is used",
+    ),
+    Equal("core/label_table.py", "DIGEST_ROWS = 1 << 20", (), LIMIT),
+    Equal("core/label_table.py", "_digest: list[str] = field(default_factory=list, init=False)", (), PRIVATE),
+    Equal("core/label_table.py", "_equal: list[int] = field(default_factory=list, init=False)", (), PRIVATE),
+    Equal(
+        "core/label_table.py",
+        'if keys.dtype.kind == "i" and (rising(keys) or n_distinct(keys) == len(keys)):',
+        ("`==` becomes `!=`", "`\"i\"` becomes `'i?'`", "`or` becomes `and`"),
+        "what follows decides the same, with more memory",
+    ),
+    Equal(
+        "core/label_table.py",
+        "return array.astype(np.int64, copy=False)",
+        ("`False` becomes `True`",),
+        "one more copy of an array that nobody changes",
+    ),
+    Equal(
+        "core/label_table.py",
+        'if array.dtype.kind == "U":',
+        ("`\"U\"` becomes `'U?'`",),
+        "what follows gives the same text, more slowly",
     ),
     Equal("core/order_rfc.py", "MAX_BINS = 41", (), LIMIT),
     Equal(
