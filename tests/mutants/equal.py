@@ -175,7 +175,38 @@ EQUAL: tuple[Equal, ...] = (
         ("`\"U\"` becomes `'U?'`",),
         "what follows gives the same text, more slowly",
     ),
+    Equal(
+        "core/order_metrics.py",
+        "high = 1",
+        (),
+        "each value occurs once, so that the search begins with 2 in any case",
+    ),
+    Equal(
+        "core/order_metrics.py", "low = high // 2", ("`2` becomes `3`",), "the search begins lower, and takes longer"
+    ),
+    Equal(
+        "core/order_metrics.py",
+        "across = np.zeros(max(0, len(samples) - 1), dtype=bool)",
+        ("`0` becomes `1`",),
+        "of less than two rows there is no step",
+    ),
     Equal("core/order_rfc.py", "MAX_BINS = 41", (), LIMIT),
+    Equal("core/own_errors.py", "error.__dict__[_FOREIGN] = True", (), "that it is there is what counts"),
+    Equal("core/plot_data.py", "MAX_SEGMENTS = 2000", (), LIMIT),
+    Equal("core/plot_data.py", "RASTER_SIDE = 160", (), LIMIT),
+    Equal("core/plot_data.py", "_CHUNK = 1 << 22", ("`1` becomes `2`", "`22` becomes `23`"), LIMIT),
+    Equal(
+        "core/plot_data.py",
+        "for begin in range(0, len(samples) - 1, _CHUNK):",
+        ("`-` becomes `+`",),
+        "a part with no two rows",
+    ),
+    Equal(
+        "core/policy.py",
+        "near = difflib.get_close_matches(str(word), [*allowed, *renamed], n=1, cutoff=0.5)",
+        ("`1` becomes `2`",),
+        "only the first is named",
+    ),
     Equal(
         "core/order_rfc.py",
         "first_above = np.zeros(int(arrived.max(initial=-1)) + 1, dtype=arrived.dtype)",
