@@ -53,8 +53,11 @@ class Work:
     def done(self) -> dict[str, bool]:
         """Whether a mutant was killed, for those that have run."""
         lines = self.record.read_text().splitlines() if self.record.is_file() else []
-        current = lines[:1] == [json.dumps({"version": self.module.version})]
-        return {line["mutant"]: line["killed"] for line in map(json.loads, lines[1:])} if current else {}
+        if lines[:1] != [json.dumps({"version": self.module.version})]:
+            return {}
+        # A line that a run could not finish is run again.
+        whole = (json.loads(line) for line in lines[1:] if line.startswith("{") and line.endswith("}"))
+        return {line["mutant"]: line["killed"] for line in whole}
 
     def run(self, jobs: int) -> Iterator[None]:
         """Run what has not run, and yield after each."""

@@ -137,10 +137,10 @@ def test_a_mutant_on_which_no_test_fails_is_reported_and_finished_ones_are_not_r
 
     # As if the run had been stopped after the first mutant, which now is one that was killed.
     first = {"mutant": "2: `>` becomes `>=`", "killed": True, "by": "timeout"}
-    record.write_text(json.dumps(version) + "\n" + json.dumps(first) + "\n")
+    record.write_text(json.dumps(version) + "\n" + json.dumps(first) + '\n{"mutant": "2: `10\n')
     assert "2 of 3 mutants killed" in run(project).stdout
-    assert list(map(json.loads, record.read_text().splitlines()))[1] == first
-    assert len(record.read_text().splitlines()) == 4
+    assert list(map(json.loads, record.read_text().splitlines()[:2])) == [version, first]
+    assert len(record.read_text().splitlines()) == 5
 
     # Other tests: everything runs again.
     tests = project / "tests" / "core" / "test_tiny.py"
