@@ -32,6 +32,13 @@ PRIVATE = "a field that nobody gives"
 MEMORY = "the same values, with a little more or less memory"
 
 EQUAL: tuple[Equal, ...] = (
+    Equal("core/report_fields.py", "MAX_WRONG_ROWS = 20", (), LIMIT),
+    Equal(
+        "core/report_fields.py",
+        "whole = not evidence.order and len(evidence.samples) == n_labels and bool((evidence.samples >= 0).all())",
+        ("`==` becomes `!=`", "`>=` becomes `>`", "`0` becomes `1`"),
+        "the same plot, only that it takes longer",
+    ),
     Equal("core/arrivals.py", "self._highest = -1", (), "any number below all samples, which begin with 0"),
     Equal(
         "core/arrivals.py",
