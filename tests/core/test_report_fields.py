@@ -133,6 +133,7 @@ def test_each_identity_says_what_it_shows_itself():
 
 def test_steps_between_batches_are_counted_apart():
     order = report_fields.order(evidence_of(SWAPPED, {"index"}, batch_sizes=np.asarray([4, 3])))
+    assert order is not None
     assert order["delta"]["across"] == {"next": 0, "skip": 1, "back": 0}
 
 

@@ -57,6 +57,23 @@ EQUAL: tuple[Equal, ...] = (
     Equal("core/columns/chunks.py", "ROWS = 1 << 16", ("`1` becomes `2`", "`16` becomes `17`"), LIMIT),
     Equal("core/columns/chunks.py", "SORTED_BITS = 23", (), LIMIT),
     Equal("core/columns/chunks.py", "if len(found) >= limit:", ("`>=` becomes `>`",), "what is too much is cut off"),
+    Equal(
+        "core/columns/chunks.py",
+        "mask = (1 << max(0, len(values) - 1 >> SORTED_BITS).bit_length()) - 1",
+        tuple(f"`{old}` becomes `{new}`" for old, new in (("1", "2"), ("0", "1"), ("-", "+")))
+        + ("`1` becomes `2` (2)", "`-` becomes `+` (2)"),
+        "the same number from other groups, in about as much memory",
+    ),
+    Equal("core/columns/chunks.py", "size = least = 0", (), "one value more or less before they are sorted"),
+    Equal(
+        "core/columns/chunks.py", "size = least = len(found[0])", (), "one value more or less before they are sorted"
+    ),
+    Equal(
+        "core/columns/chunks.py",
+        "if size > least + (2 << SORTED_BITS):  # many values have these bits, or are equal",
+        ("`>` becomes `>=`", "`+` becomes `-`", "`2` becomes `3`", "`<<` becomes `>>`"),
+        "the same number; sorting more often takes time, not memory",
+    ),
     Equal("core/columns/chunks.py", "break", (), "what is too much is cut off"),
     Equal("core/columns/run_length.py", "MIN_MEAN_RUN = 8", (), LIMIT),
     Equal("core/columns/run_length.py", "_MAX_OPEN_RUNS = 1 << 12", (), LIMIT),

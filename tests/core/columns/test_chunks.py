@@ -1,6 +1,7 @@
 """A computation in chunks has the result of the whole, wherever a chunk ends."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -151,3 +152,17 @@ def test_values_count_up_from_0_unless_something_else_is_said():
     assert counts_up(np.arange(3))
     assert not counts_up(np.zeros(3, int))
     assert not counts_up(np.arange(1, 4))
+
+
+@pytest.mark.parametrize(
+    "values", [np.random.default_rng(0).permutation(1 << 18), np.zeros(1 << 18, int)], ids=["distinct", "equal"]
+)
+def test_distinct_values_are_counted_with_little_memory(values, monkeypatch):
+    monkeypatch.setattr(chunks, "SORTED_BITS", 12)
+    monkeypatch.setattr(chunks, "ROWS", 1 << 12)
+    tracemalloc.start()
+    try:
+        n_distinct(values)
+        assert tracemalloc.get_traced_memory()[1] < values.nbytes // 4
+    finally:
+        tracemalloc.stop()
