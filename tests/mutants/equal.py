@@ -60,8 +60,13 @@ EQUAL: tuple[Equal, ...] = (
     Equal(
         "core/columns/chunks.py",
         "mask = (1 << max(0, len(values) - 1 >> SORTED_BITS).bit_length()) - 1",
-        tuple(f"`{old}` becomes `{new}`" for old, new in (("1", "2"), ("0", "1"), ("-", "+")))
-        + ("`1` becomes `2` (2)", "`-` becomes `+` (2)"),
+        (
+            "`1` becomes `2`",
+            "`0` becomes `1`",
+            "`-` becomes `+`",
+            "`1` becomes `2` (2)",
+            "`-` becomes `+` (2)",
+        ),
         "the same number from other groups, in about as much memory",
     ),
     Equal("core/columns/chunks.py", "size = least = 0", (), "one value more or less before they are sorted"),
@@ -178,7 +183,7 @@ EQUAL: tuple[Equal, ...] = (
         ("`and` becomes `or`",),
         "content that can be compared is what is used",
     ),
-    Equal("core/label_table.py", "DIGEST_ROWS = 1 << 20", (), LIMIT),
+    Equal("core/label_table.py", "DIGEST_ROWS = 1 << 20", ("`1` becomes `2`", "`20` becomes `21`"), LIMIT),
     Equal("core/label_table.py", "_digest: list[str] = field(default_factory=list, init=False)", (), PRIVATE),
     Equal("core/label_table.py", "_equal: list[int] = field(default_factory=list, init=False)", (), PRIVATE),
     Equal(
