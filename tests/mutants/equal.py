@@ -29,6 +29,7 @@ class Equal:
 
 LIMIT = "a limit that was chosen: the next number would do as well"
 PRIVATE = "a field that nobody gives"
+NO_KIND = "no array has a type of that kind"
 MEMORY = "the same values, with a little more or less memory"
 
 EQUAL: tuple[Equal, ...] = (
@@ -287,6 +288,31 @@ EQUAL: tuple[Equal, ...] = (
         "counts = np.zeros((int(values.max()) + width // 2) // width - low + 1, dtype=np.int64)",
         ("`//` becomes `*`", "`1` becomes `2`"),
         "more empty bins, which are left out",
+    ),
+    Equal(
+        "core/target_comparison.py",
+        "return part if self.dtype is None else part.astype(self.dtype, copy=False)",
+        ("`False` becomes `True`",),
+        "one more copy of an array that nobody changes",
+    ),
+    Equal("core/target_comparison.py", 'if array.dtype.kind in "SO":', ("`\"SO\"` becomes `'SO?'`",), NO_KIND),
+    Equal(
+        "core/target_comparison.py",
+        'if array.ndim != 2 or other.ndim != 1 or array.dtype.kind not in "fiub":',
+        ("`\"fiub\"` becomes `'fiub?'`",),
+        NO_KIND,
+    ),
+    Equal(
+        "core/target_comparison.py",
+        'return "number" if array.dtype.kind in "fiub" else array.dtype.kind',
+        ("`\"fiub\"` becomes `'fiub?'`",),
+        NO_KIND,
+    ),
+    Equal(
+        "core/target_comparison.py",
+        "if both is None or both[0].shape or len(both[0]) != len(both[1]):",
+        ("`0` becomes `1`", "`0` becomes `1` (2)"),
+        "both have one shape of row, and arrays of other lengths are not equal below, either",
     ),
     Equal(
         "core/visible.py",
