@@ -11,6 +11,7 @@ from evalguard.core.columns import storage
 from evalguard.core.columns.run_length import RunLengthColumn
 from evalguard.core.trace import (
     ALTERED,
+    FOREIGN,
     ROW_BITS,
     UNKNOWN,
     BatchTags,
@@ -109,6 +110,7 @@ def test_batches_without_rows_are_no_gap():
 
 def test_tags_have_the_type_that_is_requested():
     _, (tags, *_) = forms([(0, 2)])
+    assert np.asarray(tags).dtype == np.int64
     assert np.asarray(tags, dtype=np.int32).dtype == np.int32
 
 
@@ -159,5 +161,21 @@ def test_runs_take_what_their_column_takes():
     _, (by_batch, runs, _) = forms([(number, 10) for number in range(1000)])
     sizes = RunLengthColumn.of([10] * 1000, step=0)
     for tags, expected in ((by_batch, by_batch.pulls.n_bytes + by_batch.sizes.n_bytes), (runs, runs.n_bytes)):
-        assert Trace(10_000, tags).n_bytes == expected
+        assert (Trace(10_000, tags).n_bytes, Trace(10_000, tags).n_bytes_on_disk) == (expected, 0)
         assert Trace(10_000, tags, batch_sizes=sizes).n_bytes == expected + sizes.n_bytes
+
+
+def test_rows_without_a_sample_have_the_numbers_that_reports_show():
+    assert (UNKNOWN, FOREIGN) == (-1, -2)
+
+
+def test_of_a_source_nothing_is_known_unless_it_is_given():
+    state = SourceState()
+    assert (state.kind, state.pulled, dict(state.facts)) == ("unknown", None, {})
+    assert not any((state.started, state.calls_before, state.pulled_before, state.delivered, state.exhausted))
+
+
+def test_rows_are_in_order_and_one_for_each_input_unless_something_else_is_said():
+    trace = Trace(1, np.zeros(1, int))
+    assert trace.ordered
+    assert trace.one_to_one

@@ -21,6 +21,7 @@ import argparse
 import json
 import os
 import random
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -141,6 +142,8 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="show the mutants and stop")
     parser.add_argument("--root", type=Path, default=Path(__file__).parents[2], help="another checkout (this one)")
     options = parser.parse_args()
+    # As by Ctrl-C: a mutant that loops must not be left behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     work = []
     for module in modules(options.root.resolve(), options.modules):
         found = mutants(module.source)

@@ -314,6 +314,31 @@ EQUAL: tuple[Equal, ...] = (
         ("`0` becomes `1`", "`0` becomes `1` (2)"),
         "both have one shape of row, and arrays of other lengths are not equal below, either",
     ),
+    Equal("core/trace.py", "ALTERED = -2", (), "any number below 0 that is not the one for unknown rows"),
+    Equal(
+        "core/trace.py",
+        "return rows if dtype is None else rows.astype(dtype, copy=False)",
+        ("`False` becomes `True`",),
+        "one more copy of an array that is new in any case",
+    ),
+    Equal(
+        "core/trace.py",
+        "if len(self.calls) == 1 and isinstance(self.tags, BatchTags):",
+        ("`==` becomes `!=`", "`1` becomes `2`"),
+        "the rows are then compared one by one, with the same result",
+    ),
+    Equal(
+        "core/trace.py",
+        "return tags.pulls.is_range(len(tags.pulls))",
+        ("`return` returns None",),
+        "the rows are then compared one by one, with the same result",
+    ),
+    Equal(
+        "core/trace.py",
+        "return isinstance(tags, RunLengthColumn) and tags.is_range(len(tags))",
+        ("`return` returns None",),
+        "the rows are then compared one by one, with the same result",
+    ),
     Equal(
         "core/visible.py",
         "raw = str(text)[: limit + 1]",

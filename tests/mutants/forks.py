@@ -146,6 +146,7 @@ def _start(module: Module, source: bytes, folder: str) -> int:
         output = os.open(f"{folder}/{os.getpid()}.txt", os.O_WRONLY | os.O_CREAT)
         for stream, file in enumerate([os.open(os.devnull, os.O_RDONLY), output, output]):
             os.dup2(file, stream)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_DATA, (MAX_MEMORY, MAX_MEMORY))
         os.chdir(module.root)
         sys.path.insert(0, str(module.root))
