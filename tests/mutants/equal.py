@@ -340,6 +340,12 @@ EQUAL: tuple[Equal, ...] = (
         "the rows are then compared one by one, with the same result",
     ),
     Equal(
+        "core/trace_join.py",
+        "index_source=traces[0].index_source,",
+        (),
+        "calls whose indices do not mean the same have no index together",
+    ),
+    Equal(
         "core/visible.py",
         "raw = str(text)[: limit + 1]",
         ("`1` becomes `2`",),
