@@ -345,6 +345,13 @@ EQUAL: tuple[Equal, ...] = (
         (),
         "calls whose indices do not mean the same have no index together",
     ),
+    Equal("core/report.py", "MAX_HEADLINE = 400", (), LIMIT),
+    Equal(
+        "core/report.py",
+        'return json.dumps(self.to_dict(), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\\n"',
+        ("`False` becomes `True` (2)",),
+        "no NaN is left in the data",
+    ),
     Equal(
         "core/visible.py",
         "raw = str(text)[: limit + 1]",
