@@ -353,6 +353,18 @@ EQUAL: tuple[Equal, ...] = (
         "no NaN is left in the data",
     ),
     Equal(
+        "core/trace_join.py",
+        "if len({array.dtype.kind for array in arrays}) > 1:",
+        ("`1` becomes `2`",),
+        "numbers and text become text in `np.concatenate`, too",
+    ),
+    Equal(
+        "capture/recording/to_trace.py",
+        "if len({part.dtype.kind for part in parts}) > 1:",
+        ("`1` becomes `2`",),
+        "numbers and text become text in `np.concatenate`, too",
+    ),
+    Equal(
         "core/visible.py",
         "raw = str(text)[: limit + 1]",
         ("`1` becomes `2`",),
