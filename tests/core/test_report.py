@@ -111,9 +111,9 @@ def test_a_notebook_shows_the_page_that_was_registered_or_text(monkeypatch):
     report = unproven(None, Policy(), "why")
     monkeypatch.setattr("evalguard.core.report._shown_as", [])
     assert report._repr_html_() is None
-    for page in ("first", "second"):
-        show_as(lambda shown, page=page: f"{page}: {shown.verdict}")
-        assert report._repr_html_() == f"{page}: UNPROVEN"
+    for page in ("first: {.verdict}", "second: {.verdict}"):
+        show_as(page.format)
+        assert report._repr_html_() == page.format(report)
 
 
 @pytest.mark.parametrize(
