@@ -99,7 +99,7 @@ def test_wrong_rows_of_a_method_that_returns_none_are_those_with_another_target_
     assert rows == ({"row": 0, "sample": 0, "label": 0},)
 
 
-def test_the_first_sample_is_one_and_the_number_of_labels_is_none():
+def test_sample_0_is_named_and_the_number_of_labels_is_no_sample():
     rows = report_fields.wrong_rows(evidence_of([1, 0, 2, 3, 4, 5, N], {"index"}))
     assert [(row["row"], row["sample"], row["label"]) for row in rows] == [(0, 1, 0), (1, 0, 1), (6, None, 6)]
 
