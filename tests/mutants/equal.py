@@ -66,18 +66,14 @@ EQUAL: tuple[Equal, ...] = (
             "`0` becomes `1`",
             "`-` becomes `+`",
             "`1` becomes `2` (2)",
-            "`-` becomes `+` (2)",
         ),
         "the same number from other groups, in about as much memory",
     ),
     Equal("core/columns/chunks.py", "size = least = 0", (), "one value more or less before they are sorted"),
     Equal(
-        "core/columns/chunks.py", "size = least = len(found[0])", (), "one value more or less before they are sorted"
-    ),
-    Equal(
         "core/columns/chunks.py",
         "if size > least + (2 << SORTED_BITS):  # many values have these bits, or are equal",
-        ("`>` becomes `>=`", "`+` becomes `-`", "`2` becomes `3`", "`<<` becomes `>>`"),
+        (),
         "the same number; sorting more often takes time, not memory",
     ),
     Equal("core/columns/chunks.py", "break", (), "what is too much is cut off"),
