@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo seed docs test test-browser test-oldest test-loaders referee soundness check bench bench-budgets bench-quick bench-lightning soak field pipelines lint types clean
+.PHONY: help demo seed docs test test-browser test-oldest test-loaders referee soundness mutants check bench bench-budgets bench-quick bench-lightning soak field pipelines lint types clean
 
 BASE_PYTHON := $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -87,6 +87,9 @@ soundness: $(STAMP) ## Random evaluation programs against the laws: N=20000 SEED
 	@$(PYTHON) -m tests.soundness -n $(or $(N),2000) --seed $(or $(SEED),1) \
 	  $(if $(RECORD),--record "$(RECORD)") $(if $(COMPARE),--compare "$(COMPARE)")
 
+mutants: $(STAMP) ## Small changes to core and recording, one at a time: tests must fail; MODULES=core/checks takes these only
+	@$(PYTHON) -m tests.mutants $(MODULES)
+
 pipelines: $(STAMP) ## Run the examples for DVC, KFP and Airflow, with those tools in separate environments
 	@[ -x .venv-tools/bin/kfp ] || { $(PYTHON) -m venv .venv-tools && .venv-tools/bin/pip install -qq dvc kfp; }
 	@[ -x .venv-airflow/bin/airflow ] || { $(PYTHON) -m venv .venv-airflow && .venv-airflow/bin/pip install -qq apache-airflow; }
@@ -101,7 +104,7 @@ types: $(STAMP) ## mypy --strict
 	@$(TYPES)
 
 clean: ## Remove .venv, caches and what the examples wrote
-	@rm -rf $(VENV) $(REFEREE) $(OLDEST) $(LIGHTNING) .venv-tools .venv-airflow .mypy_cache .pytest_cache .ruff_cache .hypothesis examples/*/work
+	@rm -rf $(VENV) $(REFEREE) $(OLDEST) $(LIGHTNING) .venv-tools .venv-airflow .mypy_cache .pytest_cache .ruff_cache .hypothesis .mutants examples/*/work
 
 # The extras of each environment, and pip's constraints.
 $(STAMP): EXTRAS := test,dev,keras2

@@ -61,8 +61,6 @@ def gather(trace: Trace, labels: LabelTable, policy: Policy) -> Evidence:
     order = () if samples is None else order_findings(samples, len(labels), ordered=trace.ordered)
     comparison = _compare(trace, labels, samples)
     n_rows = trace.n_rows - padding
-    if padding:
-        comparison = replace(comparison, rows=comparison.rows[comparison.rows < n_rows])
     fingerprints = trace.fingerprints
     # With an identity, repetitions are known; equal content matters only without one.
     needed = fingerprints is not None and samples is None

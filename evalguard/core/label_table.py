@@ -48,8 +48,8 @@ class LabelTable:
     fingerprints: NDArray[np.uint64] | None = None
     spec: tuple[str, ...] = ()
     name: str = "labels"
-    _digest: list[str] = field(default_factory=list, init=False, repr=False)
-    _equal: list[int] = field(default_factory=list, init=False, repr=False)
+    _digest: list[str] = field(default_factory=list, init=False)
+    _equal: list[int] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         lengths = {part: len(array) for part, array in self._parts()}

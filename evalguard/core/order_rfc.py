@@ -147,8 +147,8 @@ def histogram(values: Ints, max_bins: int = MAX_BINS) -> list[list[int]]:
         return []
     reach = max(abs(int(values.min())), abs(int(values.max())))
     half = max(1, max_bins // 2)
-    # The width is odd, so that the bin around 0 is as wide as the others, and 1 if that gives few enough bins.
-    width = 1 if reach <= half else 2 * math.ceil((reach / half - 1) / 2 + 1) - 1
+    # The smallest odd number, so that the bin around 0 is as wide as the others, that gives few enough bins.
+    width = 2 * math.ceil((reach / half - 1) / 2) + 1
     low = (int(values.min()) + width // 2) // width
     counts = np.zeros((int(values.max()) + width // 2) // width - low + 1, dtype=np.int64)
     for rows in chunks(len(values)):

@@ -67,6 +67,27 @@ def test_keys_that_do_not_match_are_shown_with_one_example_of_each_side(stream, 
     notes = notes_of(trace_of([0, 1], (), keys=np.asarray([stream, "some other"])), LabelTable(keys=keys))
     expected = f"key: no key in the stream matches a label key. Stream: '{stream}'; labels: '{label}'.{difference}"
     assert notes[0] == expected
+    assert not any("the model receives" in note for note in notes)
+
+
+@pytest.mark.parametrize("carried", [True, False])
+def test_an_example_is_of_keys_only(carried):
+    keys = np.asarray([f"id{i}" for i in range(N)])
+    trace = trace_of(ALIGNED, (), keys=keys if carried else None, fingerprints=content_of(np.arange(N) + 10_000))
+    notes = notes_of(trace, LabelTable(keys=keys, fingerprints=content_of(range(N))))
+    assert notes[0].startswith("content: almost none of the rows match")
+    assert not any("the model receives" in note for note in notes)
+
+
+def test_keys_of_inputs_of_another_kind_say_nothing_of_their_content():
+    trace = trace_of([0, 1], (), keys=np.asarray(["a", "b"]), spec=("float32 (4,)",))
+    notes = notes_of(trace, LabelTable(keys=np.asarray(["c", "d"]), spec=("uint8 (4,)",)))
+    assert not any("the model receives" in note for note in notes)
+
+
+def test_rows_that_were_not_observed_are_named_with_the_reason():
+    notes = notes_of(trace_of(ALIGNED, {"index"}, unobserved="a batch was lost"), labels_for(N))
+    assert notes[0] == "not every row was observed: a batch was lost"
 
 
 def test_inputs_of_another_kind_than_the_reference_are_named():
@@ -120,3 +141,42 @@ def test_labels_with_keys_ask_for_the_key_of_the_stream():
     policy = Policy()
     evidence = gather(trace_of(ALIGNED, {"tags"}), labels_for(N, {"key"}), policy)
     assert advice_for(evidence, policy).startswith('evalguard.guard(labels=..., key="id")')
+
+
+def advised(trace, labels=None, **options):
+    policy = Policy(**options)
+    return advice_for(gather(trace, labels or labels_for(N, ()), policy), policy)
+
+
+def test_where_some_rows_are_not_identified_a_reference_is_advised():
+    trace = trace_of(ALIGNED, (), index=np.asarray([0, 1, -1, 3, 4, 5, 6]), index_source="stated")
+    assert "reference=x_test" in advised(trace)
+
+
+def test_inputs_that_are_not_repeated_need_not_be_allowed():
+    assert "duplicate_inputs" not in advised(trace_of(ALIGNED, {"targets"}))
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        pytest.param([1, 0, 2, 3, 4, 5, 6, 0, 0], id="out-of-order-before-the-padding"),
+        pytest.param([*ALIGNED, 99], id="a-foreign-row"),
+        pytest.param([1, 2, 3, 4, 5, 6, 7], id="as-many-as-labels-and-shifted"),
+        pytest.param([0, 2, 3], id="a-part-with-a-gap"),
+    ],
+)
+def test_no_option_is_advised_that_would_not_allow_what_was_found(samples):
+    assert advised(trace_of(samples, {"index"})) == ""
+
+
+@pytest.mark.parametrize("samples", [[0], [0, 1, 2], [3, 4, 5]])
+def test_any_part_of_the_labels_in_order_may_be_one_of_several_calls(samples):
+    assert "scope='session'" in advised(trace_of(samples, {"index"}))
+    assert advised(trace_of(samples, {"index"}, method="check")) == ""
+    assert advised(trace_of(samples, {"index"}), scope="session") == ""
+
+
+def test_rows_that_begin_with_an_unidentified_one_are_not_taken_for_a_part():
+    trace = trace_of([0, 1, 2], (), index=np.asarray([-1, 0, 1]), index_source="stated")
+    assert "scope" not in advised(trace)

@@ -6,6 +6,7 @@ from hypothesis import example, given
 
 from evalguard.core import arrivals, checks
 from evalguard.core.findings import Reason
+from evalguard.core.target_comparison import LabelComparison
 from evalguard.core.trace import ALTERED, UNKNOWN, SourceState, Trace
 from tests.core import brute
 from tests.core.streams import streams
@@ -114,6 +115,30 @@ def test_a_message_is_a_sentence_with_numbers(samples, n, messages):
     assert [finding.message for finding in checks.order_findings(np.asarray(samples), n)] == messages
 
 
+def test_rows_without_a_label_are_named_up_to_the_limit():
+    few, many = (checks.check_count(np.arange(rows), 3) for rows in (5, 100))
+    assert few.rows == (3, 4)
+    assert (many.count, many.rows) == (97, tuple(range(3, 3 + checks.MAX_CASES)))
+
+
+@pytest.mark.parametrize(
+    ("comparison", "count", "message"),
+    [
+        pytest.param(LabelComparison(True, np.array([], int)), 0, "", id="equal"),
+        pytest.param(LabelComparison(False, np.array([1])), 0, "", id="not-comparable"),
+        pytest.param(LabelComparison(True, np.array([4])), 1, "at 1 row the stream's own target differs", id="one"),
+        pytest.param(LabelComparison(True, np.array([4, 7])), 2, "at 2 rows the stream's own target", id="two"),
+    ],
+)
+def test_targets_that_differ_from_the_labels_are_a_finding(comparison, count, message):
+    finding = checks.check_labels(comparison)
+    assert (finding is None) == (count == 0)
+    if finding is not None:
+        assert (finding.reason, finding.count) == (Reason.LABELS, count)
+        assert finding.rows == tuple(comparison.rows.tolist())
+        assert finding.message.startswith(message)
+
+
 def test_numbers_are_grouped():
     (finding,) = checks.order_findings(np.arange(1000, 3000)[::-1] - 1000, 2000)
     assert finding.message == "1,999 rows are out of order"
@@ -127,16 +152,17 @@ def test_rows_that_changed_on_their_way_are_a_finding():
 
 
 @pytest.mark.parametrize(
-    ("tags", "rows"),
+    ("tags", "count", "rows"),
     [
-        pytest.param([0, 1, 2], None, id="in-order"),
-        pytest.param([0, 2, 1], (2,), id="swapped"),
-        pytest.param([0, 1, 3], (), id="a-gap"),
-        pytest.param([0, UNKNOWN, 1], None, id="not-known"),
+        pytest.param([0, 1, 2], 0, None, id="in-order"),
+        pytest.param([0, 2, 1], 1, (2,), id="swapped"),
+        pytest.param([2, 1, 0], 2, (1, 2), id="backwards"),
+        pytest.param([0, 1, 3], 1, (), id="a-gap"),
+        pytest.param([0, UNKNOWN, 1], 0, None, id="not-known"),
     ],
 )
-def test_rows_that_were_not_delivered_in_order_are_a_finding(tags, rows):
+def test_rows_that_were_not_delivered_in_order_are_a_finding(tags, count, rows):
     finding = checks.check_transport(Trace(len(tags), np.asarray(tags)))
     assert (finding is None) == (rows is None)
     if finding is not None:
-        assert (finding.reason, finding.rows) == (Reason.TRANSPORT, rows)
+        assert (finding.reason, finding.count, finding.rows) == (Reason.TRANSPORT, count, rows)

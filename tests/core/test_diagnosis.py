@@ -13,7 +13,7 @@ from evalguard.core.diagnosis import diagnose
 from evalguard.core.diagnosis.view import View
 from evalguard.core.judge import judge
 from evalguard.core.label_table import LabelTable
-from evalguard.core.own_errors import STRICT
+from evalguard.core.own_errors import STRICT, OwnError
 from evalguard.core.policy import Policy, Verdict
 from evalguard.core.trace import SourceState, Trace
 from tests.core import signatures
@@ -198,11 +198,13 @@ def test_a_recogniser_that_fails_costs_neither_the_verdict_nor_the_other_causes(
     def broken(view):
         raise ZeroDivisionError(view)
 
-    # Strict mode raises the error; without it the recogniser is left out.
-    monkeypatch.delenv(STRICT)
     monkeypatch.setattr(diagnosis, "STARTS", (broken, *diagnosis.STARTS))
     case = signatures.used_generator(Setting(50, 8, "generator", declared=True))
     assert case is not None
+    # Strict mode raises the error; without it the recogniser is left out.
+    with pytest.raises(OwnError):
+        named(case)
+    monkeypatch.delenv(STRICT)
     assert named(case)[0].cause == "iterator not at its start"
 
 

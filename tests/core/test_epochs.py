@@ -66,6 +66,11 @@ def test_the_cause_is_that_of_the_source():
     assert [(cause.cause, cause.certain) for cause in report.diagnosis] == [("iterator not at its start", True)]
 
 
+def targets_of(samples):
+    """Another target for each sample."""
+    return np.asarray(samples) * 10
+
+
 def augmented():
     """The same targets in the same order, with inputs that match none of the first epoch."""
     first, _ = validations(ALIGNED, ALIGNED)
@@ -78,6 +83,30 @@ def test_augmented_inputs_are_unproven_and_a_weaker_require_passes_them():
     assert report.not_proven[0].startswith("epoch 2: almost none of the rows match those of epoch 1")
     assert 'ValidationGuard(require="labels")' in report.advice
     assert report.headline == "UNPROVEN: nothing shows that 2 validations used the same samples"
+
+
+@pytest.mark.parametrize(("later", "wrong"), [([0, 1, 2, 3, 4, 8, 9], 2), (ALIGNED[:5], 2), ([*ALIGNED, 0, 1, 2], 3)])
+def test_of_augmented_inputs_the_rows_with_other_targets_are_counted(later, wrong):
+    first = Validation(1, trace_of(ALIGNED, {"content"}, targets=targets_of(ALIGNED)))
+    inputs = content_of(np.arange(len(later)) + 5000)
+    second = Validation(2, trace_of(later, (), targets=targets_of(later), fingerprints=inputs))
+    (finding,) = judge_validations([first, second], Policy(require="labels")).findings
+    assert finding.count == wrong
+
+
+def test_the_details_are_those_of_the_first_epoch_that_differs_or_is_not_proven():
+    wrong = judge_validations(validations(ALIGNED, ALIGNED, OTHERS, [0, 0, 2, 3, 4, 5, 6]), Policy())
+    assert wrong.counts["foreign"] == 2
+    first, second = augmented()
+    same = Validation(2, first.trace)
+    weak = judge_validations([first, same, Validation(3, second.trace)], Policy(require="identity"))
+    assert weak.verdict is Verdict.UNPROVEN
+    assert weak.not_proven[0].startswith("epoch 3: almost none")
+
+
+def test_as_many_epochs_as_are_named_are_not_cut():
+    (finding,) = judge_validations(validations(ALIGNED, *[OTHERS] * 5), Policy()).findings
+    assert finding.message.startswith("epochs 2, 3, 4, 5, 6 (6 validations in all)")
 
 
 @pytest.mark.parametrize(

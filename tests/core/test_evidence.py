@@ -37,7 +37,9 @@ def test_rows_in_position_are_a_range_whatever_the_identity(identity):
     assert evidence.samples == range(N)
     assert evidence.used is not None
     assert evidence.used.identity == identity
+    assert evidence.used.complete
     assert evidence.order == ()
+    assert (evidence.repeated.size, evidence.padding, evidence.n_rows) == (0, 0, N)
 
 
 @pytest.mark.parametrize("identity", IDENTITIES)
@@ -61,6 +63,21 @@ def test_an_identity_that_names_no_row_gives_no_samples():
     assert evidence.order == ()
 
 
+def test_an_identity_that_names_some_rows_gives_the_samples_of_these():
+    named = [0, UNKNOWN, 2, 3, 4, 5, 6]
+    evidence = gather(trace_of(ALIGNED, (), index=np.asarray(named)), labels_for(N, ()), Policy())
+    assert evidence.samples_array.tolist() == named
+
+
+@pytest.mark.parametrize(
+    ("padding", "ordered", "trimmed"), [("trim", True, 2), ("forbid", True, 0), ("trim", False, 0)]
+)
+def test_padding_is_trimmed_where_that_is_allowed_and_rows_are_returned(padding, ordered, trimmed):
+    trace = trace_of([*ALIGNED, 0, 0], {"index"}, ordered=ordered)
+    evidence = gather(trace, labels_for(N), Policy(padding=padding))
+    assert (evidence.padding, evidence.n_rows) == (trimmed, N + 2 - trimmed)
+
+
 @pytest.mark.parametrize(
     ("samples", "reasons"),
     [
@@ -80,6 +97,7 @@ def test_targets_in_another_order_do_not_change_a_metric():
     evidence = gather(trace_of(ALIGNED, (), targets=targets, ordered=False), labels_for(N, ()), Policy())
     assert not evidence.comparison.comparable
     assert "does not change any metric" in evidence.comparison.why_not
+    assert evidence.comparison.rows.size == 0
     ordered = gather(trace_of(ALIGNED, (), targets=targets), labels_for(N, ()), Policy())
     assert ordered.comparison.rows.size
 
@@ -111,3 +129,18 @@ def test_without_samples_padding_is_recognised_by_content():
     for last, extra in ((1, 1), (7, 0)):
         assert padding_rows(trace_of([0, 1, 2, last], {"rows"}), None, len(labels)) == extra
     assert padding_rows(trace_of([0, 1, 2, 1], ()), None, len(labels)) == 0
+
+
+def test_targets_that_equal_the_labels_are_comparable_whether_the_order_matters_or_not():
+    for ordered in (True, False):
+        evidence = gather(trace_of(ALIGNED, {"targets"}, ordered=ordered), labels_for(N, ()), Policy())
+        assert evidence.comparison.comparable
+        assert evidence.comparison.rows.size == 0
+
+
+def test_targets_that_contradict_the_samples_differ_even_if_they_are_the_labels_in_another_order():
+    targets = np.roll(label_of(ALIGNED), 1)
+    trace = trace_of(SWAPPED, {"index"}, targets=targets, ordered=False)
+    comparison = gather(trace, labels_for(N, ()), Policy()).comparison
+    assert comparison.comparable
+    assert comparison.rows.tolist() == np.flatnonzero(targets != label_of(SWAPPED)).tolist()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from evalguard.core.files import FOR_OWNER, whole_file, write_whole
+from evalguard.core.files import FOR_ALL, FOR_OWNER, whole_file, write_whole
 
 PACKAGE = Path(__file__).resolve().parents[2] / "evalguard"
 FULL = OSError(28, "No space left on device")
@@ -59,6 +59,42 @@ def test_what_fails_after_the_last_byte_leaves_the_old_file_and_no_other(path, m
     assert names(path.parent) == ["report.json"]
 
 
+def test_the_content_is_on_disk_before_the_name_and_the_name_before_the_end(path, monkeypatch):
+    done, fsync, replace = [], os.fsync, Path.replace
+
+    def record_fsync(handle):
+        state = os.fstat(handle)
+        done.append("folder" if stat.S_ISDIR(state.st_mode) else f"{state.st_size} bytes")
+        fsync(handle)
+
+    def record_replace(temporary, target):
+        done.append("name")
+        return replace(temporary, target)
+
+    monkeypatch.setattr("os.fsync", record_fsync)
+    monkeypatch.setattr("pathlib.Path.replace", record_replace)
+    write_whole(path, "new content")
+    assert done == ["11 bytes", "name", "folder"]
+
+
+def test_no_file_stays_open(path):
+    def lowest_free():
+        handle = os.dup(0)
+        os.close(handle)
+        return handle
+
+    before = lowest_free()
+    write_whole(path, "new")
+    assert lowest_free() == before
+
+
+def test_the_error_of_the_block_is_raised_also_where_the_temporary_file_is_gone(path):
+    with pytest.raises(OSError, match="No space left"), whole_file(path):
+        (temporary,) = set(path.parent.iterdir()) - {path}
+        temporary.unlink()
+        raise FULL
+
+
 def test_a_folder_that_is_missing_is_not_made(tmp_path):
     with pytest.raises(FileNotFoundError):
         write_whole(tmp_path / "typo" / "report.json", "new")
@@ -70,7 +106,9 @@ def test_a_folder_that_is_missing_is_not_made(tmp_path):
     [
         pytest.param(None, None, 0o640, id="new-file-as-the-umask-says"),
         pytest.param(0o600, None, 0o600, id="mode-of-the-file-replaced"),
-        pytest.param(0o644, FOR_OWNER, 0o600, id="mode-given"),
+        pytest.param(0o644, None, 0o644, id="mode-of-the-file-replaced-whatever-the-umask"),
+        pytest.param(0o644, FOR_OWNER, 0o600, id="for-the-owner"),
+        pytest.param(None, FOR_ALL, 0o644, id="for-all"),
     ],
 )
 def test_permissions(tmp_path, before, given, expected):

@@ -52,6 +52,10 @@ def test_a_metric_shows_the_values_it_has():
     assert repr(IMPACT) == "MetricImpact(as_scored=0.1, realigned=0.95, difference=-0.85, note='seen')"
 
 
+def test_what_has_a_default_can_be_left_out():
+    assert Finding.from_dict({"reason": "count", "count": 1, "message": "x"}) == Finding(Reason.COUNT, 1, "x")
+
+
 @pytest.mark.parametrize(
     ("kind", "data", "words"),
     [

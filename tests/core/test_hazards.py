@@ -26,11 +26,13 @@ def pydataset(**facts):
         (SourceState("generator", "batches", started=True), "not at its start"),
         (SourceState("generator", "batches", calls_before=1), "not at its start"),
         (pydataset(workers=4, steps=3, num_batches=7), "stopped after 3 of 7 batches"),
+        (pydataset(workers=2, steps=1, num_batches=7), "stopped after 1 of 7 batches"),
         (pydataset(shuffle=True), "has shuffle=True"),
         (
             pydataset(stateful_getitem=True, workers=4),
             "different data on a second call, and 4 workers call it",
         ),
+        (pydataset(stateful_getitem=True, workers=2), "and 2 workers call it"),
         (SourceState("tf.data", "_BatchDataset", facts={"reshuffled_each_pass": True}), "shuffled anew at each pass"),
     ],
 )

@@ -12,7 +12,7 @@ from evalguard.core.findings import Reason
 from evalguard.core.judge import decide, judge, unproven
 from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import Policy, Proof, Verdict
-from evalguard.core.trace import UNKNOWN, SourceState, Trace
+from evalguard.core.trace import ALTERED, UNKNOWN, SourceState, Trace
 from evalguard.errors import LabelsError
 from tests.core import brute
 from tests.core.streams import streams
@@ -252,6 +252,22 @@ def test_rows_delivered_out_of_order_are_a_fault_only_where_nothing_stronger_say
     assert proven.verdict is Verdict.PASS
 
 
+@pytest.mark.parametrize(("evidence", "altered"), [(set(), True), ({"index"}, True), ({"content"}, False)])
+def test_rows_that_changed_on_their_way_are_a_fault_unless_their_content_is_right(evidence, altered):
+    tags = tags_of(ALIGNED)
+    tags[4] = ALTERED
+    report = judge(trace_of(ALIGNED, evidence, tags=tags), labels_for(N), Policy()).report
+    assert [finding.reason for finding in report.findings] == ([Reason.ALTERED] if altered else [])
+
+
+@pytest.mark.parametrize("samples", [[0, 0], [0, 0, 2, 3, 4, 5, 6]])
+def test_after_a_stop_samples_without_a_row_are_not_missing(samples):
+    for stopped, reasons in (("1 row repeats a sample", set()), ("", {Reason.MISSING})):
+        report = judge(trace_of(samples, {"index"}, stopped=stopped), labels_for(N), Policy()).report
+        found = {finding.reason for finding in report.findings} - {Reason.COUNT}
+        assert found == {Reason.DUPLICATE} | reasons
+
+
 # -- Identities that disagree -----------------------------------------------------------------------------------------
 
 
@@ -265,6 +281,19 @@ def test_an_identity_that_belongs_to_another_row_is_a_finding(liar):
     assert report.findings[-1].reason == Reason.IDENTITIES
     assert report.findings[-1].count == 2
     assert f"(first: row 4, {liar} 5, content 4)" in report.findings[-1].message
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        pytest.param({"index": np.asarray(SWAPPED), "index_source": "position"}, id="a-position-states-nothing"),
+        pytest.param({"index": np.asarray([0, 1, 2, 3, UNKNOWN, 5, 6])}, id="a-row-that-the-index-does-not-identify"),
+        pytest.param({"index": np.asarray([0, 1, 2, 3, 99, 5, 6])}, id="an-index-outside-the-labels"),
+        pytest.param({"keys": np.asarray([f"other{i}" for i in range(N)])}, id="keys-of-something-else"),
+    ],
+)
+def test_what_names_no_other_sample_does_not_contradict_the_content(parts):
+    assert verdict_of(trace_of(ALIGNED, {"content", "index"}, **parts), labels_for(N)) is Verdict.PASS
 
 
 def test_equal_samples_do_not_make_identities_disagree():
@@ -283,4 +312,21 @@ def test_equal_samples_do_not_make_identities_disagree():
 def test_a_report_without_evidence_says_why():
     report = unproven(None, Policy(), "nothing was called")
     assert (report.verdict, report.proof, report.not_proven) == (Verdict.UNPROVEN, "none", ("nothing was called",))
+    assert set(report.counts.values()) == {0}
     assert unproven(labels_for(N), Policy(), "x").counts["n_labels"] == N
+
+
+def test_causes_are_those_of_a_fault_and_advice_is_for_what_is_not_proven():
+    passed = judge(trace_of(ALIGNED, {"index"}), labels_for(N), Policy()).report
+    assert (passed.diagnosis, passed.advice) == ((), "")
+    failed = judge(trace_of(SWAPPED, {"index"}), labels_for(N), Policy()).report
+    assert failed.diagnosis
+    not_proven = judge(trace_of(ALIGNED, ()), labels_for(N, ()), Policy()).report
+    assert not_proven.diagnosis == ()
+    assert "reference=" in not_proven.advice
+
+
+@pytest.mark.parametrize(("samples", "evidence"), [(ALIGNED, {"index"}), (SWAPPED, {"index"}), (SWAPPED, {"tags"})])
+def test_a_judgement_has_the_sample_of_each_row_where_it_is_known(samples, evidence):
+    found = judge(trace_of(samples, evidence), labels_for(N), Policy()).samples_array
+    assert (None if found is None else found.tolist()) == (samples if "index" in evidence else None)

@@ -18,6 +18,9 @@ from evalguard.errors import LabelsError
             {"values": {"a": np.zeros(3), "b": np.zeros(2)}}, "{\"labels['a']\": 3, \"labels['b']\": 2}", id="outputs"
         ),
         pytest.param({"keys": np.asarray([4, 7, 4, 4])}, "'4' at rows 0, 2, 3.", id="repeated"),
+        pytest.param({"keys": np.asarray([1, 7, 7])}, "1 keys are repeated, the first is '7' at rows 1, 2.", id="one"),
+        pytest.param({"keys": [None] * 5}, "rows 0, 1, 2, 3, 4 have none (5 in all)", id="as many as are named"),
+        pytest.param({"keys": [None] * 6}, "rows 0, 1, 2, 3, 4, … have none (6 in all)", id="more than are named"),
         pytest.param({"keys": np.asarray(["a", "", "b", ""])}, "rows 1, 3 have none (2 in all)", id="empty keys"),
         pytest.param({"keys": np.asarray(["a", None], object)}, "rows 1 have none (1 in all)", id="null"),
         pytest.param({"keys": np.asarray([1.5, np.nan])}, "rows 1 have none (1 in all)", id="NaN"),
@@ -45,6 +48,7 @@ def test_a_long_key_is_not_dumped_into_the_message():
         pytest.param([3, 1], [3, 1], id="a list of integers"),
         pytest.param(np.asarray([[3], [1]]), [3, 1], id="a column"),
         pytest.param(np.asarray([3, 1], object), [3, 1], id="objects that are integers"),
+        pytest.param([2**63 - 1, -(2**63)], [2**63 - 1, -(2**63)], id="the largest and the smallest integer"),
         pytest.param([2**70, 1], [str(2**70), "1"], id="integers beyond 64 bits"),
         pytest.param(
             np.asarray([2**64 - 1, 1], "uint64"), [str(2**64 - 1), "1"], id="unsigned integers beyond 63 bits"
@@ -60,6 +64,11 @@ def test_keys_are_integers_or_text(keys, expected):
     found = normal_keys(keys)
     assert found.tolist() == expected
     assert found.dtype.kind == ("i" if isinstance(expected[0], int) else "U")
+
+
+@pytest.mark.parametrize(("dtype", "kind"), [("int32", "i"), ("uint8", "i"), ("U3", "U")])
+def test_no_keys_have_the_type_of_keys(dtype, kind):
+    assert normal_keys(np.zeros(0, dtype)).dtype.kind == kind
 
 
 def test_the_number_of_samples_is_that_of_any_part():
@@ -78,6 +87,8 @@ def test_samples_whose_content_an_earlier_one_has_are_counted():
     "other",
     [
         pytest.param(LabelTable(values=np.asarray([1, 0])), id="order"),
+        pytest.param(LabelTable(values=np.asarray([5, 1])), id="first label"),
+        pytest.param(LabelTable(values=np.asarray([0, 5])), id="last label"),
         pytest.param(LabelTable(values=np.asarray([0.0, 1.0])), id="type"),
         pytest.param(LabelTable(values=np.asarray([[0], [1]])), id="shape"),
         pytest.param(LabelTable(values=np.asarray([0, 1]), keys=np.arange(2)), id="keys"),
@@ -90,6 +101,16 @@ def test_other_labels_have_another_digest(other):
     assert len(labels.digest) == 16
     assert labels.digest == LabelTable(values=np.asarray([0, 1]), name="b").digest
     assert labels.digest != other.digest
+
+
+def test_objects_are_digested_by_what_they_are():
+    def digest(*words):
+        # Other objects each time.
+        return LabelTable(values=np.asarray(["-".join(word) for word in words], object)).digest
+
+    assert digest("abc", "de") == digest("abc", "de")
+    assert digest("abc", "de") != digest("abc", "df")
+    assert digest("abc", "de") != digest("de", "abc")
 
 
 def test_labels_are_the_same_with_and_without_the_fingerprints_of_a_reference():

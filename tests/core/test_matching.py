@@ -63,6 +63,7 @@ def test_a_stream_aligned_by_content_is_aligned(contents):
     match = match_content(digests(contents), digests(contents))
     assert match.samples.tolist() == list(range(len(contents)))
     assert match.comparable
+    assert match.complete
 
 
 def test_among_equal_samples_the_kth_row_out_of_position_is_the_kth_unassigned_sample():
@@ -80,6 +81,7 @@ def test_a_reference_that_almost_no_row_matches_holds_other_data(matching, compa
     rows[:matching] = reference[:matching]
     match = match_content(rows, reference)
     assert match.comparable is comparable
+    assert match.complete
     assert int((match.samples == FOREIGN).sum()) == 100 - matching
 
 
@@ -92,6 +94,7 @@ def test_keys_name_their_label_row_as_numbers_and_as_text(keys, carried, text_la
     stream_keys = np.asarray([str(key).encode() for key in carried]) if text_stream else np.asarray(carried)
     match = match_keys(stream_keys, label_keys)
     assert match.samples.tolist() == [keys.index(key) if key in keys else FOREIGN for key in carried]
+    assert match.complete
     assert match.comparable == (not carried or bool(set(keys) & set(carried)))
 
 
@@ -123,6 +126,7 @@ def test_data_is_comparable_from_the_first_rows_in_position(matching, comparable
     rows = digests(np.arange(1000, 1100))
     rows[:matching] = reference[:matching]
     assert comparable_in_position(rows, reference) is comparable
+    assert comparable_in_position(rows, reference[:50]) is comparable
 
 
 @given(st.lists(st.integers(0, 4), max_size=15))

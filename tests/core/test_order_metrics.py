@@ -23,7 +23,9 @@ def test_the_summary_of_a_stream_is_that_of_the_terms(stream, data):
     w = brute.first_arrivals(rows, n)
     size = data.draw(st.integers(1, 4))
     sizes = [min(size, len(rows) - start) for start in range(0, len(rows), size)]
-    metrics = order_metrics.order_metrics(samples, n, np.asarray(sizes, dtype=np.int64))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("evalguard.core.columns.chunks.ROWS", data.draw(st.sampled_from([1, 3, 1 << 16])))
+        metrics = order_metrics.order_metrics(samples, n, np.asarray(sizes, dtype=np.int64))
     extents = [brute.extent(w, i) for i in range(len(w)) if brute.extent(w, i)]
     displaced = brute.displacements(w)
     held, gaps, runs = brute.buffer_occupancy(w), brute.gaps(w), brute.runs(w)
@@ -36,7 +38,9 @@ def test_the_summary_of_a_stream_is_that_of_the_terms(stream, data):
         len(gaps),
         np.gcd.reduce(np.asarray(gaps, dtype=np.int64)),
     )
-    assert Counter(gaps)[metrics["gaps"]["most_common"]] == max(Counter(gaps).values(), default=0)
+    most = max(Counter(gaps).values(), default=0)
+    assert metrics["gaps"]["most_common_count"] == most
+    assert metrics["gaps"]["most_common"] == min((gap for gap in gaps if gaps.count(gap) == most), default=None)
     assert metrics["displacement"]["moved"] == sum(d != 0 for d in displaced)
     assert metrics["displacement"]["min"] == min([0, *displaced])
     assert metrics["displacement"]["max"] == max([0, *displaced])
@@ -47,6 +51,7 @@ def test_the_summary_of_a_stream_is_that_of_the_terms(stream, data):
     offsets = Counter(sample - row for row, sample in enumerate(rows) if brute.is_known(sample, n))
     assert offsets[metrics["offset"]["most_common"]] == metrics["offset"]["most_common_count"]
     assert metrics["offset"]["most_common_count"] == max(offsets.values(), default=0)
+    assert (metrics["offset"]["min"], metrics["offset"]["max"]) == (min([0, *offsets]), max([0, *offsets]))
     assert metrics["delta"] == deltas(rows, size)
     assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
 
@@ -77,6 +82,16 @@ def test_whole_swapped_batches_show_in_the_gaps():
     assert metrics["delta"]["within"] == {"next": 70, "skip": 0, "back": 0}
 
 
+def test_of_gaps_that_are_as_common_the_smallest_is_reported():
+    metrics = order_metrics.order_metrics(np.asarray([1, 0, 3, 2, 5, 6, 4, 7]), 8)
+    assert metrics["gaps"] == {"count": 2, "most_common": 2, "most_common_count": 1, "divisor": 1}
+
+
+def test_batches_without_rows_are_between_no_two_rows():
+    metrics = order_metrics.order_metrics(np.arange(4), 4, np.asarray([0, 2, 0, 2, 0]))
+    assert [metrics["delta"][part]["next"] for part in ("within", "across")] == [2, 1]
+
+
 # -- Fingerprints -----------------------------------------------------------------------------------------------------
 
 
@@ -87,6 +102,12 @@ def test_fingerprints_are_equal_exactly_for_equal_orders_and_sets(first, second)
     one, other = order_metrics.set_fingerprint(a, n), order_metrics.set_fingerprint(b, max(n, m))
     if n == m or (a.max(initial=-1) < n and b.max(initial=-1) < m):
         assert (one == other) == (sorted(a.tolist()) == sorted(b.tolist()))
+
+
+@pytest.mark.parametrize("samples", [[0, 1], [1, 0, 0, 1], [2], [0, 0]])
+def test_the_set_of_samples_does_not_depend_on_the_number_of_labels(samples):
+    found = {order_metrics.set_fingerprint(np.asarray(samples), n) for n in (3, 4, 5, 8)}
+    assert len(found) == 1
 
 
 def test_fingerprints_do_not_depend_on_the_machine():

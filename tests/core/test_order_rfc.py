@@ -9,6 +9,7 @@ from evalguard.core import order_rfc
 from tests.core import brute
 
 DISTINCT = st.lists(st.integers(0, 25), unique=True, max_size=14)
+COMPLETE = st.integers(0, 14).flatmap(lambda n: st.permutations(range(n)))
 
 
 def an_array(values, dtype="int64"):
@@ -23,10 +24,16 @@ def degrees(reach):
     return {"max": max(reach, default=0), "at_least_3": sum(n >= 3 for n in reach)}
 
 
-@given(DISTINCT, st.sampled_from(["int32", "int64"]))
-@example([1, 2, 3, 6, 4, 5, 7], "int32")
-def test_every_metric_of_a_sequence_is_that_of_the_terms(w, dtype):
-    arrived = an_array(w, dtype)
+@given(DISTINCT | COMPLETE, st.sampled_from(["int32", "int64"]), st.sampled_from([1, 2, 3, 5, 1 << 16]))
+@example([1, 2, 3, 6, 4, 5, 7], "int32", 1 << 16)
+def test_every_metric_of_a_sequence_is_that_of_the_terms_for_any_chunk(w, dtype, size):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("evalguard.core.columns.chunks.ROWS", size)
+        check_metrics(w, an_array(w, dtype))
+
+
+def check_metrics(w, arrived):
+    n_labels = len(w) if set(w) == set(range(len(w))) else 26
     rows = range(len(w))
     late = order_rfc.is_reordered(arrived)
     assert late.tolist() == [any(w[j] > w[i] for j in range(i)) for i in rows]
@@ -34,8 +41,8 @@ def test_every_metric_of_a_sequence_is_that_of_the_terms(w, dtype):
     assert order_rfc.n_reordering(arrived) == degrees([brute.n_reordering(w, i) for i in rows])
     assert joined(order_rfc.run_lengths(late)) == brute.runs(w)
     assert joined(order_rfc.gaps(arrived)) == brute.gaps(w)
-    assert order_rfc.displacements(arrived, 26).tolist() == brute.displacements(w)
-    held, waits = brute.buffer_occupancy(w), joined(order_rfc.waits(arrived, 26))
+    assert order_rfc.displacements(arrived, n_labels).tolist() == brute.displacements(w)
+    held, waits = brute.buffer_occupancy(w), joined(order_rfc.waits(arrived, n_labels))
     assert (len(waits), max(waits, default=0), sum(waits)) == (len(held), max(held, default=0), sum(held))
 
 
@@ -88,3 +95,19 @@ def test_a_histogram_counts_each_value_in_the_one_bin_it_lies_in(values, max_bin
     assert [count for *_, count in bins] == [sum(low <= v <= high for v in values) for low, high, _ in bins]
     assert sum(count for *_, count in bins) == len(values)
     assert all((low <= 0 <= high) == (low + high == 0) for low, high, _ in bins)
+
+
+@given(st.lists(st.integers(-1000, 1000), min_size=1), st.integers(1, 60))
+def test_the_bins_of_a_histogram_are_the_narrowest_that_suffice(values, max_bins):
+    half = max(1, max_bins // 2)
+    reach = max(map(abs, values))
+    (width,) = {high - low + 1 for low, high, _ in order_rfc.histogram(an_array(values), max_bins)}
+    assert width % 2 == 1
+    assert width * half >= reach
+    assert width == 1 or (width - 2) * half < reach
+
+
+def test_bins_without_a_value_are_left_out():
+    assert order_rfc.histogram(an_array([])) == []
+    assert order_rfc.histogram(an_array([-2, 0, 0, 1])) == [[-2, -2, 1], [0, 0, 2], [1, 1, 1]]
+    assert order_rfc.histogram(an_array([-9, 4, 5]), max_bins=6) == [[-10, -8, 1], [2, 4, 1], [5, 7, 1]]

@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evalguard.core import plot_data
@@ -15,6 +15,7 @@ from tests.core.streams import streams
 
 
 @given(streams(unknown=True), st.integers(1, 5))
+@example((np.asarray([0, 0, 1]), 2), 5)
 def test_segments_are_the_runs_of_the_stream(stream, chunk):
     samples, n = stream
     with pytest.MonkeyPatch.context() as patch:
@@ -60,3 +61,12 @@ def test_a_picture_of_many_rows_is_small_and_takes_little_memory():
     tracemalloc.stop()
     assert len(json.dumps(plot)) < 30_000
     assert peak < 10 * samples.nbytes
+
+
+def test_a_single_label_is_one_line():
+    assert plot_data.alignment_runs(np.zeros(3, int), 1, max_points=1)["raster"] == ["999"]
+
+
+@pytest.mark.parametrize(("samples", "n_labels"), [([0, 2, 1], 3), ([-1, -1], 0), ([], 0)])
+def test_without_a_number_of_labels_the_plot_goes_up_to_the_highest_sample(samples, n_labels):
+    assert plot_data.alignment_runs(np.asarray(samples, dtype=np.int64))["n_labels"] == n_labels

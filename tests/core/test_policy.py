@@ -71,6 +71,24 @@ def test_a_word_that_is_not_allowed_is_refused_with_the_nearest_that_is(option, 
     assert nearest is None or f"Did you mean {nearest}?" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        pytest.param({"on_failure": "repair"}, "a stopped call cannot be repaired", id="repair"),
+        pytest.param({"scope": "session"}, "expected scope='call'", id="session"),
+        pytest.param({"fail_fast": "yes"}, "expected True or False; found 'yes'", id="text"),
+    ],
+)
+def test_a_call_is_not_stopped_where_all_of_it_is_needed(options, words):
+    with pytest.raises(ConfigError, match=words):
+        Policy(**{"fail_fast": True, **options})
+
+
+def test_a_call_can_be_stopped_otherwise():
+    assert Policy(fail_fast=True, on_failure="record").fail_fast
+    assert not Policy(on_failure="repair", scope="session").fail_fast
+
+
 def test_options_are_in_the_report_by_name():
     assert Policy(padding="trim").to_dict() == {
         "require": "labels",

@@ -91,6 +91,23 @@ def test_a_plan_names_why_it_refuses():
     assert repair.plan(np.array([0, 7, 8]), 3).refused == "2 rows are not among the labelled samples"
 
 
+def test_a_plan_that_is_refused_takes_no_row():
+    for samples in (None, np.array([0, -1, 2]), np.array([0, 7, 8])):
+        plan = repair.plan(samples, 3)
+        assert [part.tolist() for part in (plan.take, plan.duplicates, plan.firsts, plan.missing)] == [[], [], [], []]
+        assert plan.moved == 0
+
+
+def test_a_plan_names_the_row_of_each_sample_and_the_samples_that_are_missing():
+    plan = repair.plan(np.array([0, 3, 1, 3]), 5)
+    assert plan.take.tolist() == [0, 2, -1, 1, -1]
+    assert plan.missing.tolist() == [2, 4]
+    assert plan.moved == 2
+    assert (plan.duplicates.tolist(), plan.firsts.tolist()) == ([3], [1])
+    assert repair.plan(np.arange(3), 3).moved == 0
+    assert repair.plan(np.array([2, 0, 1]), 3).moved == 3
+
+
 def test_a_summary_says_what_was_done():
     steps = {"moved": 1200, "duplicates": 0, "padding": 4, "predicted_again": 0}
     assert repair.summary(steps) == "1,200 rows reordered, 4 padding rows removed"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from evalguard.core.findings import VALUES, Cause, Finding, MetricImpact, Reason
 from evalguard.core.judge import judge, unproven
 from evalguard.core.policy import Policy, Proof, Verdict
-from evalguard.core.report import COUNT_NAMES, SCHEMA_VERSION, Report
+from evalguard.core.report import COUNT_NAMES, SCHEMA_VERSION, Report, show_as
 from tests.core.streams import streams
 from tests.core.traces import EVIDENCE, labels_for, trace_of
 
@@ -98,6 +98,22 @@ def test_json_ends_in_a_newline_has_sorted_keys_and_keeps_any_text():
     assert replace(unproven(None, Policy(), "why"), name="\udcff").to_json().encode()
     assert json.loads(text)["name"] == HOSTILE
     assert list(json.loads(text)) == sorted(json.loads(text))
+    assert text.startswith('{\n  "advice": ""')
+    assert '"name": "é"' in replace(unproven(None, Policy(), "why"), name="é").to_json()
+
+
+def test_a_report_of_the_first_schema_can_be_read():
+    report = Report.from_dict({"schema_version": 1, "verdict": "PASS", "proof": "identity", "counts": {}})
+    assert (report.verdict, report.proof, report.checked_at_ms) == (Verdict.PASS, Proof.IDENTITY, 0)
+
+
+def test_a_notebook_shows_the_page_that_was_registered_or_text(monkeypatch):
+    report = unproven(None, Policy(), "why")
+    monkeypatch.setattr("evalguard.core.report._shown_as", [])
+    assert report._repr_html_() is None
+    for page in ("first: {.verdict}", "second: {.verdict}"):
+        show_as(page.format)
+        assert report._repr_html_() == page.format(report)
 
 
 @pytest.mark.parametrize(
@@ -157,6 +173,23 @@ def a_report(verdict, **parts):
         (
             a_report(Verdict.FAIL, counts={"n_predictions": 10_000, "misaligned": 10_000}),
             "FAIL: 10,000 of 10,000 predictions would be scored against another sample's label",
+        ),
+        (
+            a_report(Verdict.PASS, proof=Proof.LABELS, counts={"n_predictions": 1234}),
+            "PASS: all 1,234 predictions match their labels (proof: labels)",
+        ),
+        (
+            a_report(Verdict.PASS, method="fit", calls=(5, 5), counts={"n_predictions": 5}),
+            "PASS: 2 validations were scored on the same 5 samples (proof: identity)",
+        ),
+        (a_report(Verdict.FAIL), "FAIL"),
+        (
+            a_report(
+                Verdict.FAIL,
+                counts={"n_predictions": 9, "misaligned": 2},
+                identities=({"identity": "index", "used": True},),
+            ),
+            "FAIL: 2 of 9 predictions would be scored against another sample's label",
         ),
         (a_report(Verdict.FAIL, findings=(Finding(Reason.COUNT, 2, "2 rows short"),)), "FAIL: 2 rows short"),
         (a_report(Verdict.UNPROVEN), "UNPROVEN: no prediction was observed"),

@@ -7,10 +7,11 @@ from evalguard.core import report_fields
 from evalguard.core.evidence import gather
 from evalguard.core.findings import Reason
 from evalguard.core.judge import judge
+from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import Policy
 from evalguard.core.report import COUNT_NAMES
 from evalguard.core.trace import SourceState
-from tests.core.traces import ALIGNED, SWAPPED, N, label_of, labels_for, tags_of, trace_of
+from tests.core.traces import ALIGNED, SWAPPED, N, content_of, label_of, labels_for, tags_of, trace_of
 
 
 def test_the_first_wrong_rows_are_named_with_their_keys():
@@ -68,8 +69,17 @@ def test_every_count_is_present_and_exact(samples, expected):
 
 def test_without_identity_only_the_number_of_rows_is_counted():
     assert report_fields.counts(evidence_of([0, 1, 2], {"tags"}))["missing"] == 4
+    assert report_fields.counts(evidence_of(ALIGNED, {"tags"}))["missing"] == 0
     assert report_fields.counts(evidence_of([0, 1, 2], {"tags"}, one_to_one=False))["missing"] == 0
     assert report_fields.counts(evidence_of(ALIGNED, (), targets=label_of(SWAPPED)))["label_disagreements"] == 2
+
+
+def test_equal_samples_are_counted_where_rows_are_recognised_by_content():
+    content = content_of([0, 1, 2, 3, 4, 4, 6])
+    labels = LabelTable(values=label_of(ALIGNED), fingerprints=content)
+    for parts, equal in (({"fingerprints": content}, 1), ({"index": np.arange(N)}, 0)):
+        evidence = gather(trace_of(ALIGNED, (), **parts), labels, Policy())
+        assert report_fields.counts(evidence)["equal_samples"] == equal
 
 
 def test_a_stopped_call_has_no_missing_samples():
@@ -80,6 +90,18 @@ def test_a_stopped_call_has_no_missing_samples():
 def test_wrong_rows_without_identity_are_those_with_another_target():
     rows = report_fields.wrong_rows(evidence_of(ALIGNED, (), targets=label_of(SWAPPED)))
     assert rows == ({"row": 4, "sample": None, "label": 4}, {"row": 5, "sample": None, "label": 5})
+
+
+def test_wrong_rows_of_a_method_that_returns_none_are_those_with_another_target_than_their_sample():
+    targets = label_of(SWAPPED)
+    targets[0] += 1
+    rows = report_fields.wrong_rows(evidence_of(SWAPPED, {"index"}, targets=targets, ordered=False))
+    assert rows == ({"row": 0, "sample": 0, "label": 0},)
+
+
+def test_sample_0_is_named_and_the_number_of_labels_is_no_sample():
+    rows = report_fields.wrong_rows(evidence_of([1, 0, 2, 3, 4, 5, N], {"index"}))
+    assert [(row["row"], row["sample"], row["label"]) for row in rows] == [(0, 1, 0), (1, 0, 1), (6, None, 6)]
 
 
 def test_wrong_rows_are_capped():
@@ -99,6 +121,20 @@ def test_wrong_rows_are_capped():
 def test_an_identity_says_what_it_shows(index, says):
     (found,) = report_fields.identities(evidence_of(ALIGNED, (), index=np.asarray(index), index_source="stated"))
     assert found == {"identity": "index", "says": says, "used": True}
+
+
+def test_each_identity_says_what_it_shows_itself():
+    found = report_fields.identities(evidence_of(ALIGNED, {"content", "index"}, index=np.asarray(SWAPPED)))
+    assert [(item["identity"], item["says"]) for item in found] == [
+        ("content", "aligned"),
+        ("index", "2 rows misaligned"),
+    ]
+
+
+def test_steps_between_batches_are_counted_apart():
+    order = report_fields.order(evidence_of(SWAPPED, {"index"}, batch_sizes=np.asarray([4, 3])))
+    assert order is not None
+    assert order["delta"]["across"] == {"next": 0, "skip": 1, "back": 0}
 
 
 def test_an_identity_that_matches_almost_nothing_says_so_and_is_not_used():

@@ -78,13 +78,39 @@ def test_two_swapped_targets_are_found_in_any_form(targets, values):
         pytest.param((LABELS, LABELS), LABELS, id="two outputs and one column"),
         pytest.param({"a": LABELS}, {"b": LABELS}, id="other names"),
         pytest.param((LABELS, LABELS), {"a": LABELS}, id="two outputs and one named column"),
+        pytest.param(np.asarray(["a", 1], object), np.asarray(["a", "1"]), id="names beside numbers, and text"),
+        pytest.param(np.asarray([[1, 0], [0.5, 0.5]]), LABELS[:2], id="a class and a probability"),
+        pytest.param(np.asarray([[1, 0], [1, 1]]), LABELS[:2], id="one class and several"),
     ],
 )
 def test_what_cannot_be_compared_says_so_and_is_no_fault(targets, values):
     comparison = target_comparison.compare_labels(targets, values)
     assert not comparison.comparable
     assert comparison.why_not
+    assert comparison.rows.size == 0
     assert checks.check_labels(comparison) is None
+
+
+def test_what_is_absent_is_named():
+    assert target_comparison.compare_labels(None, LABELS).why_not == "the stream carries no targets"
+    assert target_comparison.compare_labels(LABELS, None).why_not == "no label values"
+
+
+def test_a_value_on_one_side_only_is_a_difference():
+    assert target_comparison.compare_labels(np.asarray([1, np.nan, 3]), np.asarray([1.0, 2, 3])).rows.tolist() == [1]
+    assert target_comparison.compare_labels(np.asarray([1.0, 2, 3]), np.asarray([1, np.nan, 3])).rows.tolist() == [1]
+
+
+def test_classes_and_probabilities_of_the_same_shape_differ():
+    comparison = target_comparison.compare_labels(ONE_HOT, np.full((4, 3), 1 / 3))
+    assert (comparison.comparable, comparison.rows.tolist()) == (True, [0, 1, 2, 3])
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_targets_are_one_hot_in_every_chunk_or_not_at_all(size, monkeypatch):
+    monkeypatch.setattr("evalguard.core.columns.chunks.ROWS", size)
+    targets = np.asarray([[1, 0], [0, 1], [0.5, 0.5], [0.2, 0.8]])
+    assert not target_comparison.compare_labels(targets, np.asarray([0, 1, 0, 1])).comparable
 
 
 @pytest.mark.parametrize(
@@ -133,6 +159,12 @@ def test_targets_can_be_compared_with_the_label_of_the_rows_own_sample(stream, s
 )
 def test_the_same_values_in_any_order_are_the_same_multiset(targets, values, same):
     assert target_comparison.same_multiset(np.asarray(targets), np.asarray(values)) is same
+
+
+def test_several_outputs_are_no_one_multiset():
+    assert not target_comparison.same_multiset((LABELS, LABELS), (LABELS, LABELS))
+    assert not target_comparison.same_multiset({"a": LABELS}, {"b": LABELS})
+    assert target_comparison.same_multiset({"a": LABELS}, {"a": LABELS[::-1]})
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])

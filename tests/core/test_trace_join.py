@@ -19,6 +19,7 @@ def test_a_session_is_the_concatenation_of_its_calls():
     assert session.calls == (2, 2)
     assert session.index is not None
     assert session.index.tolist() == [4, 5, 6, 7]
+    assert session.keys.tolist() == [0, 1, 0, 1]
     assert session.targets.tolist() == [3, 4, 3, 4]
     assert session.batch_sizes.tolist() == [2, 2]
     assert len(session.sources) == 2
@@ -37,6 +38,13 @@ def test_arrays_passed_in_pieces_have_no_position():
     """Nothing shows that the pieces of a loader are in label order."""
     parts = [Trace(3, np.arange(3), index=np.arange(3), index_source="position") for _ in range(2)]
     assert join_traces(parts).index is None
+    stated = Trace(3, np.arange(3), index=np.arange(3))
+    assert join_traces([*parts, stated]).index is None
+    assert join_traces([stated, parts[0]]).index is None
+
+
+def test_a_session_ends_as_its_last_call_did():
+    assert join_traces([a_call(1), a_call(1, stopped="1 row is out of order")]).stopped == "1 row is out of order"
 
 
 def test_one_call_alone_is_its_own_session():
@@ -52,6 +60,7 @@ def test_trees_are_stacked_leaf_by_leaf_and_dropped_if_their_structures_differ()
     assert stack_trees([np.zeros(1), {"a": np.zeros(1)}]) is None
     assert stack_trees([{"a": np.zeros(1)}, {"b": np.zeros(1)}]) is None
     assert stack_trees([None, None]) is None
+    assert stack_trees([{"a": np.arange(2)}])["a"].tolist() == [0, 1]
 
 
 def test_rows_in_a_file_are_the_same_rows(monkeypatch):

@@ -43,8 +43,10 @@ def test_ordinary_text_of_any_script_is_left_alone(text):
         ("\u202e", "\\u202e"),
         ("a\u00a0b", "a\\u00a0b"),
         ("\U000e0041", "\\U000e0041"),
+        ("\U0001d173", "\\U0001d173"),
         ("\ud800", "\\ud800"),
         ("a" + "\u0301" * 6, "a" + "\u0301" * 4 + "\\u0301" * 2),
+        ("\u0301" * 5, "\u0301" * 4 + "\\u0301"),
     ],
 )
 def test_invisible_characters_are_shown_by_their_code_points(text, shown):

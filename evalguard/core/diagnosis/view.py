@@ -226,20 +226,12 @@ class View:
         """The stream's targets against the label that each row is scored against."""
         if not self.trace.ordered:
             return self.against_samples
-        return self._without_padding(target_comparison.compare_labels(self.trace.targets, self.labels.values))
+        return target_comparison.compare_labels(self.trace.targets, self.labels.values)
 
     @cached_property
     def against_samples(self) -> target_comparison.LabelComparison:
         """The stream's targets against the label of the sample that each row holds."""
-        return self._without_padding(
-            target_comparison.compare_labels(self.trace.targets, self.labels.values, self.samples)
-        )
-
-    def _without_padding(self, comparison: target_comparison.LabelComparison) -> target_comparison.LabelComparison:
-        if self.n_rows == self.trace.n_rows:
-            return comparison
-        rows = comparison.rows[comparison.rows < self.n_rows]
-        return target_comparison.LabelComparison(comparison.comparable, rows, comparison.why_not)
+        return target_comparison.compare_labels(self.trace.targets, self.labels.values, self.samples)
 
     @property
     def by_content(self) -> bool:

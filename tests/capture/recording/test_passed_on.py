@@ -34,6 +34,16 @@ def test_only_the_part_that_is_an_output_counts():
     assert passed_on.intact() == [False]
 
 
+def test_of_the_batches_of_one_execution_those_that_are_outputs_are_hashed_again():
+    passed_on = PassedOn()
+    one, other = np.zeros((4, 2)), np.ones((4, 2))
+    passed_on.add([(one,), (other,)], other)
+    one += 1
+    assert passed_on.intact() == [True, True]
+    other += 1
+    assert passed_on.intact() == [True, False]
+
+
 def test_outputs_in_other_memory_are_compared_once():
     passed_on, batch = PassedOn(), np.zeros((4, 2))
     passed_on.add([(batch,)], batch + 1)

@@ -83,3 +83,16 @@ def test_a_group_knows_what_its_batches_state():
     assert group.firsts == [0, row_tag(1), row_tag(3, 2), ALTERED, UNKNOWN]
     assert [stated is samples for stated in group.samples] == [True, True, False, False, False]
     assert not group.stated
+
+
+def test_a_group_is_stated_if_each_of_its_batches_states_all_samples():
+    small_batches = SmallBatchBuffer()
+    for number in range(2):
+        small_batches.add((np.zeros((2, 3)),), BatchTag(number, np.arange(2)), True)
+    (group,) = small_batches.groups
+    assert group.stated
+
+
+def test_a_batch_of_the_largest_size_is_still_buffered():
+    assert SmallBatchBuffer().add(np.zeros(SMALL_BATCH, "int8"), NOT_OBSERVED, True)
+    assert not SmallBatchBuffer().add(np.zeros(SMALL_BATCH + 1, "int8"), NOT_OBSERVED, True)

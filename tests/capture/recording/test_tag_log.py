@@ -71,7 +71,9 @@ def test_a_batch_that_changed_is_marked_in_all_its_rows_and_says_nothing():
     log = TagColumn()
     for pull in range(3):
         log.add(BatchTag(pull, np.arange(2) + 2 * pull), 2)
+    assert not log.any_changed
     log.mark_changed(2)
+    assert log.any_changed is True
     assert np.asarray(log.tags())[2:4].tolist() == [ALTERED] * 2
     assert np.asarray(log.index()).tolist() == [0, 1, UNKNOWN, UNKNOWN, 4, 5]
 
@@ -109,3 +111,20 @@ def test_parts_of_batches_are_kept_row_by_row_with_the_batches_before():
         log.add(tag, size)
     assert np.asarray(log.tags()).tolist() == [0, 1, row_tag(1), row_tag(1, 1), row_tag(1, 2), UNKNOWN]
     assert np.asarray(log.sizes).tolist() == [2, 1, 2, 1]
+    assert (len(log), log.n_rows) == (4, 6)
+
+
+def test_the_first_batch_is_kept_row_by_row_as_well_if_a_part_came_before():
+    log = TagColumn()
+    log.add(BatchTag(0, first_row=2), 2)
+    log.add(BatchTag(0), 2)
+    assert np.asarray(log.tags()).tolist() == [2, 3, 0, 1]
+
+
+def test_batches_without_a_tag_are_kept_as_batches():
+    log = TagColumn()
+    for _ in range(10_000):
+        log.add(BatchTag(), 32)
+    trace = Trace(log.n_rows, log.tags(), batch_sizes=log.sizes)
+    assert set(np.asarray(trace.tags).tolist()) == {UNKNOWN}
+    assert trace.n_bytes < 72 * 10_000

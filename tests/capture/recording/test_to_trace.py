@@ -41,6 +41,8 @@ def test_the_position_in_an_array_is_the_index_where_there_is_one():
     trace = trace_of(recorded(BatchTag(0), BatchTag(0, first_row=2)), index_source="position")
     assert np.asarray(trace.index).tolist() == [0, 1, 2, 3]
     assert trace_of(recorded(NOT_OBSERVED, NOT_OBSERVED), index_source="position").index is None
+    some = trace_of(recorded(BatchTag(0), NOT_OBSERVED), index_source="position")
+    assert np.asarray(some.index).tolist() == [0, 1, UNKNOWN, UNKNOWN]
 
 
 @pytest.mark.parametrize("n_rows", [3, 5])
@@ -78,6 +80,7 @@ FILES = np.array(["a", "b"], dtype=object)
         pytest.param([FILES, FILES[::-1]], ["a", "b", "b", "a"], id="of-all-batches"),
         pytest.param([FILES, None], None, id="of-some"),
         pytest.param([FILES, FILES[:1]], None, id="too-few"),
+        pytest.param([np.arange(2), np.arange(2, 4)], [0, 1, 2, 3], id="numbers"),
         pytest.param([np.arange(2), np.array(["a", "b"])], ["0", "1", "a", "b"], id="numbers-and-names"),
     ],
 )
@@ -98,3 +101,31 @@ def test_why_rows_were_not_observed_is_in_the_trace():
     recorder.record((SimpleNamespace(shape=()),), BatchTag(1))
     assert recorder.problem
     assert trace_of(recorder, n_rows=2).unobserved == recorder.problem
+
+
+def test_targets_are_those_of_all_rows_or_none():
+    recorder = recorded(BatchTag(0), targets=True)
+    assert len(trace_of(recorder, n_rows=2).targets) == 2
+    recorder.record((X[:2],), BatchTag(1))
+    assert trace_of(recorder).targets is None
+
+
+def test_what_was_observed_is_in_the_trace_also_if_something_else_was_not():
+    recorder = recorded(BatchTag(0), BatchTag(1))
+    recorder.problem = "something was not recorded"
+    trace = trace_of(recorder)
+    assert (trace.unobserved, trace.one_to_one, len(trace.fingerprints)) == (recorder.problem, True, 4)
+
+
+def test_values_that_are_not_rows_are_no_samples():
+    recorder = recorded(BatchTag(0), BatchTag(1))
+    recorder.no_rows = True
+    trace = trace_of(recorder)
+    assert (trace.n_rows, trace.one_to_one, trace.fingerprints) == (4, False, None)
+
+
+def test_of_a_call_that_could_not_be_observed_nothing_is_known():
+    recorder = recorded()
+    recorder.problem = "nothing was recorded"
+    trace = trace_of(recorder, n_rows=None)
+    assert (trace.n_rows, trace.one_to_one, trace.unobserved) == (0, False, recorder.problem)

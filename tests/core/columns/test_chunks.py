@@ -1,12 +1,14 @@
 """A computation in chunks has the result of the whole, wherever a chunk ends."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evalguard.core.columns import chunks
-from evalguard.core.columns.chunks import counts_up, first_true, n_distinct, small_type
+from evalguard.core.columns.chunks import counts_up, equal, first_true, n_distinct, rising, small_type
 from evalguard.core.columns.run_length import RunLengthColumn
 from evalguard.core.judge import judge
 from evalguard.core.label_table import LabelTable
@@ -121,3 +123,29 @@ def test_distinct_values_are_counted(values):
     array = np.array(values, dtype=np.int64)
     assert n_distinct(array) == len(set(values))
     assert array.tolist() == values
+
+
+NUMBERS = st.lists(st.integers(-3, 9), max_size=9)
+
+
+@given(NUMBERS, NUMBERS, SIZES)
+@example([1, 2, 3], [1, 2, 3], 2)
+@example([1, 2, 3], [1, 2], 1)
+@example([1, 2, 3], [0, 2, 3], 1)
+def test_arrays_are_equal_if_their_lengths_and_values_are(one, other, size):
+    assert chunked(size, lambda: equal(np.asarray(one, int), np.asarray(other, int))) is (one == other)
+
+
+@given(NUMBERS | st.lists(st.integers(-3, 9), unique=True).map(sorted), SIZES)
+@example([1, 1], 1)
+@example([1, 2, 0], 1)
+@example([1, 2, 2, 3], 2)
+def test_values_rise_if_each_is_greater_than_the_one_before(values, size):
+    expected = all(one < other for one, other in itertools.pairwise(values))
+    assert chunked(size, lambda: rising(np.asarray(values, int))) is expected
+
+
+def test_values_count_up_from_0_unless_something_else_is_said():
+    assert counts_up(np.arange(3))
+    assert not counts_up(np.zeros(3, int))
+    assert not counts_up(np.arange(1, 4))

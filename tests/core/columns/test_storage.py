@@ -4,6 +4,7 @@ import errno
 import gc
 import os
 import tempfile
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -129,3 +130,17 @@ def test_many_small_appends_rarely_move_the_rows():
 def test_arrays_are_concatenated_in_their_dtype():
     joined = concatenated(iter([np.array([True]), np.array([], bool), np.array([False, True])]))
     assert (joined.dtype.kind, joined.tolist()) == ("b", [True, False, True])
+
+
+def test_nothing_concatenated_is_an_empty_array():
+    assert len(concatenated([])) == 0
+
+
+def test_a_short_column_takes_little_memory():
+    tracemalloc.start()
+    try:
+        buffer = ColumnBuffer(np.int64)
+        buffer.append(np.arange(5))
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()

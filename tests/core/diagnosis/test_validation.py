@@ -15,6 +15,10 @@ def drift(kind, **facts):
     ("kind", "facts", "cause", "certain"),
     [
         pytest.param("pydataset", {"workers": 4, "steps": 2, "num_batches": 7}, "leftover queue", False, id="queue"),
+        pytest.param(
+            "pydataset", {"workers": 2, "steps": 1, "num_batches": 7}, "leftover queue", False, id="2-workers"
+        ),
+        pytest.param("pydataset", {"workers": 4, "num_batches": 7}, "cause unknown", False, id="steps-not-known"),
         pytest.param("generator", {"steps": 2}, "iterator not at its start", True, id="generator"),
         pytest.param("tf.data", {"reshuffled_each_pass": True}, "shuffled anew at each pass", True, id="reshuffled"),
         pytest.param("pydataset", {"shuffle": True, "steps": 2}, "`shuffle=True`", True, id="shuffle"),
@@ -53,3 +57,16 @@ def test_the_remedy_is_a_line_of_fit(kind, facts, before, after):
     first, second = drift(kind, **facts).remedy.splitlines()
     assert first == f"before: {before}"
     assert second.startswith(f"after:  {after}")
+
+
+@pytest.mark.parametrize(
+    ("facts", "part", "reproduced"),
+    [
+        ({"reshuffled_each_pass": True}, "a part of it is another part each time", "keras 3.15"),
+        ({"shuffle": True, "steps": 2}, "2 steps of it are another part each time", ""),
+    ],
+)
+def test_the_evidence_of_a_shuffle_is_how_much_was_read(facts, part, reproduced):
+    found = drift("pydataset", **facts)
+    assert found.evidence.endswith(part)
+    assert found.reproduced == reproduced

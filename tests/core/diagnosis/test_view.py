@@ -95,6 +95,30 @@ def test_batches_have_their_size_and_first_rows():
     without = view_of(np.arange(50), sizes=np.zeros(0, np.int64), tags=np.full(50, -1), facts={"batch_size": 9})
     assert (without.batch, without.starts.tolist(), without.first_pull) == (9, [], None)
     assert view_of(np.arange(50), tags=np.arange(50) + (3 << ROW_BITS)).first_pull == 3
+    assert view_of(np.arange(2), tags=np.asarray([3 << ROW_BITS, 4 << ROW_BITS])).first_pull == 3
+    assert view_of(np.arange(2), tags=np.asarray([-1, 4 << ROW_BITS])).first_pull is None
+
+
+@pytest.mark.parametrize(
+    ("sizes", "starts"),
+    [
+        pytest.param([49, 1], [0, 49], id="a-batch-of-one-row"),
+        pytest.param([25, 25, 25], [0, 25], id="more-than-are-judged"),
+        pytest.param([20, 20], [], id="less-than-are-judged"),
+        pytest.param([0, 50], [], id="a-batch-without-rows"),
+    ],
+)
+def test_first_rows_are_those_of_batches_that_hold_all_rows(sizes, starts):
+    trace = Trace(75, np.arange(75), batch_sizes=np.asarray(sizes))
+    assert View(trace, LabelTable(values=np.zeros(50)), np.arange(50)).starts.tolist() == starts
+
+
+@pytest.mark.parametrize(("rows", "reference"), [(True, True), (True, False), (False, True), (False, False)])
+def test_samples_are_identified_by_content_where_rows_and_a_reference_have_it(rows, reference):
+    content = np.arange(3, dtype=np.uint64)
+    trace = Trace(3, np.arange(3), fingerprints=content if rows else None)
+    labels = LabelTable(values=np.zeros(3), fingerprints=content if reference else None)
+    assert View(trace, labels, None).by_content is (rows and reference)
 
 
 def test_facts_that_are_no_numbers_count_as_unknown():
@@ -126,8 +150,11 @@ def test_a_cause_has_a_remedy_of_two_lines():
 def test_numbers_are_cut_to_the_first_few():
     assert listed(np.arange(3)) == "0, 1, 2"
     assert listed(np.arange(9), 2) == "0, 1, …"
+    assert listed(np.arange(5)) == "0, 1, 2, 3, 4"
+    assert listed(np.arange(6)) == "0, 1, 2, 3, 4, …"
 
 
 def test_without_a_source_nothing_is_known_about_it():
     view = View(Trace(1, np.zeros(1, np.int64)), LabelTable(values=np.zeros(1)), None)
     assert (view.source, view.kind, view.used_before, view.n_rows) == (SourceState(), "unknown", False, 1)
+    assert view.rows.tolist() == []
