@@ -1,4 +1,4 @@
-"""Arrays that Keras slices: compares each delivered batch with the rows expected at that position."""
+"""Arrays that Keras slices: each delivered batch is compared with the rows expected at that position."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ from typing import Any
 from numpy.typing import NDArray
 
 from evalguard.capture.contract import NOT_OBSERVED, BatchTag, Untagged
-from evalguard.capture.hashing import hash_array, leaves_of
+from evalguard.capture.hashing import leaves_of
 from evalguard.core.own_errors import swallow
 from evalguard.data import tree
 
+NUMBERS = 64
+
 
 class ArrayRows(Untagged):
-    """Compares each delivered batch with the rows that Keras must slice next.
+    """Compares each delivered batch with the rows that Keras must slice next, in up to ``NUMBERS`` numbers of a row.
+
+    Keras copies consecutive rows into memory of TensorFlow, where nobody changes
+    them: this notices a release that does otherwise. To compare all numbers of
+    images costs two percent of a call on a small conv net.
 
     Args:
         x: Tree of arrays for which ``can_digest`` is true.
@@ -38,10 +44,16 @@ class ArrayRows(Untagged):
         start, size = self._at, len(delivered[0])
         self._at += size
         for leaf, got in zip(self._leaves, delivered, strict=True):
-            # Digests, not `==`: a NaN must equal itself, and -0.0 differs from 0.0.
-            if hash_array(_cast(leaf[start : start + size], got)) != hash_array(got):
+            # Bytes, not `==`: a NaN must equal itself, and -0.0 differs from 0.0.
+            if _cast(_some(leaf[start : start + size]), got).tobytes() != _some(got).tobytes():
                 return BatchTag(altered=True)
         return BatchTag(0, first_row=start)
+
+
+def _some(rows: NDArray[Any]) -> NDArray[Any]:
+    """Numbers of each row at equal distances, shape ``(n, up to NUMBERS)``."""
+    flat = rows.reshape(len(rows), -1)
+    return flat[:, :: -(-flat.shape[1] // NUMBERS) or 1]
 
 
 def _cast(rows: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:

@@ -11,6 +11,9 @@ from evalguard.capture.hashing import digest_arrays
 
 # How many addresses are remembered: of more batches than wait in any queue.
 MAX_REMEMBERED = 4096
+# TensorFlow copies memory at any other address (tensorflow 2.21, `py_func.cc`; `-DEIGEN_MAX_ALIGN_BYTES=64` is fixed in
+# python/platform/sysconfig.py). `tests/capture/test_batch_digests.py` fails if that changes.
+ALIGNMENT = 64
 
 
 class MemoryWatch:
@@ -29,13 +32,15 @@ class MemoryWatch:
     def emitted(self, arrays: Iterable[NDArray[Any]]) -> None:
         """Remember where the arrays of a batch lie."""
         for array in arrays:
-            self._emitted[_address(array)] = None
+            address = _address(array)
+            if address % ALIGNMENT == 0:
+                self._emitted[address] = None
         while len(self._emitted) > MAX_REMEMBERED:
             del self._emitted[next(iter(self._emitted))]
 
     def fed(self, arrays: list[NDArray[Any]], batch_digest: int) -> None:
         """Keep a batch until the model has computed on it, if it lies in memory of the source."""
-        in_place = any(_address(array) in self._emitted for array in arrays)
+        in_place = bool(self._emitted) and any(_address(array) in self._emitted for array in arrays)
         self._fed.append((arrays, batch_digest) if in_place else None)
 
     def unreadable(self) -> None:

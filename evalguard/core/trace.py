@@ -218,11 +218,9 @@ class Trace:
 def _arrays(structure: Any) -> list[Any]:
     if isinstance(structure, Mapping):
         structure = tuple(structure.values())
-    return (
-        [array for part in structure for array in _arrays(part)]
-        if isinstance(structure, (tuple, list))
-        else [structure]
-    )
+    if not isinstance(structure, (tuple, list)):
+        return [structure]
+    return [array for part in structure for array in _arrays(part)]
 
 
 def _folded_in_order(tags: Tags) -> bool:

@@ -6,6 +6,7 @@ import pytest
 from evalguard.capture.checked_tags import CheckedTags
 from evalguard.capture.contract import BatchTag
 from evalguard.core.own_errors import STRICT
+from tests.buffers import aligned
 
 NAMES = np.array(["a", "b", "c"])
 
@@ -24,7 +25,7 @@ def test_an_untouched_batch_has_its_tag_and_its_structure():
 
 
 def test_numbers_overwritten_while_the_batch_waits_are_altered_and_state_no_sample():
-    stream, buffer = CheckedTags(({},)), np.zeros((3, 2))
+    stream, buffer = CheckedTags(({},)), aligned((3, 2))
     first = emitted(stream, buffer, 0, [0, 1, 2])
     buffer += 1
     second = emitted(stream, buffer, 1, [3, 4, 5])
@@ -55,7 +56,7 @@ def test_a_batch_without_numbers_has_its_tag():
 
 def test_a_batch_that_cannot_be_read_is_not_observed_and_keeps_its_place(monkeypatch):
     monkeypatch.delenv(STRICT)
-    stream, buffer = CheckedTags(({},)), np.zeros((3, 2))
+    stream, buffer = CheckedTags(({},)), aligned((3, 2))
     waiting = [emitted(stream, buffer.copy(), 0), emitted(stream, buffer, 1)]
     buffer += 1
     emitted(stream, buffer, 2)

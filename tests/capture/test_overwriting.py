@@ -1,9 +1,8 @@
 """Sources that write other rows into memory that they emitted before."""
 
-import numpy as np
-
 from evalguard.capture.hashing import digest
-from evalguard.capture.overwriting import MAX_REMEMBERED, MemoryWatch
+from evalguard.capture.overwriting import ALIGNMENT, MAX_REMEMBERED, MemoryWatch
+from tests.buffers import TF_ALIGNMENT, aligned
 
 
 def fed(memory, array):
@@ -11,7 +10,7 @@ def fed(memory, array):
 
 
 def test_a_batch_that_lies_where_the_source_made_it_is_hashed_again():
-    memory, buffer = MemoryWatch(), np.zeros((4, 2))
+    memory, buffer = MemoryWatch(), aligned((4, 2))
     memory.emitted([buffer])
     fed(memory, buffer)
     fed(memory, buffer[:2])
@@ -24,15 +23,24 @@ def test_a_batch_that_lies_where_the_source_made_it_is_hashed_again():
 
 
 def test_a_copy_cannot_change():
-    memory, buffer, other = MemoryWatch(), np.zeros((4, 2)), np.zeros((4, 2))
+    memory, buffer, other = MemoryWatch(), aligned((4, 2)), aligned((4, 2))
     memory.emitted([buffer])
     fed(memory, other)
     other += 1
     assert memory.intact() == [True]
 
 
+def test_memory_that_tensorflow_copies_is_not_watched():
+    assert ALIGNMENT == TF_ALIGNMENT
+    memory, buffer = MemoryWatch(), aligned((4, 2), beyond=16)
+    memory.emitted([buffer])
+    fed(memory, buffer)
+    buffer += 1
+    assert memory.intact() == [True]
+
+
 def test_one_part_in_place_suffices_and_all_parts_are_hashed():
-    memory, x, y = MemoryWatch(), np.zeros((4, 2)), np.arange(4)
+    memory, x, y = MemoryWatch(), aligned((4, 2)), aligned((4,), dtype="int64")
     memory.emitted([x, y])
     memory.fed([x.copy(), y], digest((x, y)))
     y += 1
@@ -40,7 +48,7 @@ def test_one_part_in_place_suffices_and_all_parts_are_hashed():
 
 
 def test_a_batch_that_could_not_be_read_keeps_its_place():
-    memory, buffer = MemoryWatch(), np.zeros((4, 2))
+    memory, buffer = MemoryWatch(), aligned((4, 2))
     memory.emitted([buffer])
     memory.unreadable()
     fed(memory, buffer)
@@ -50,7 +58,7 @@ def test_a_batch_that_could_not_be_read_keeps_its_place():
 
 def test_the_latest_places_are_remembered_however_long_a_call_is():
     memory = MemoryWatch()
-    arrays = np.zeros((2 * MAX_REMEMBERED, 1))
+    arrays = aligned((2 * MAX_REMEMBERED, 16))
     for array in arrays:
         memory.emitted([array])
     for at in (0, MAX_REMEMBERED - 1, MAX_REMEMBERED, -1):

@@ -16,7 +16,7 @@ from typing import Any
 from evalguard.capture.buffer_reuse import BufferReuseDetector
 from evalguard.capture.contract import BatchTag, Untagged
 from evalguard.capture.probes.base import Probe
-from evalguard.capture.probes.tf_pipeline import pipeline_facts
+from evalguard.capture.probes.tf_pipeline import allocates_batches, pipeline_facts
 from evalguard.capture.tags import tag_of_rows
 from evalguard.core.trace import row_tag
 
@@ -48,7 +48,7 @@ class TfDataProbe(Probe):
             self.source = tf.data.Dataset.zip((source, tf.data.Dataset.range(MAX_BATCHES).repeat()))
             self.stream = NumberedBatches()
         # Splitting a batch over replicas copies it.
-        if not self.replicated:
+        if not self.replicated and not allocates_batches(source):
             self.stream = self._reuse_detector = BufferReuseDetector(self.stream)
 
     def _expected_batches(self) -> int | None:

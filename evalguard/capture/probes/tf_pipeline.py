@@ -1,4 +1,4 @@
-"""The transformations of a ``tf.data`` pipeline: evidence for a cause.
+"""The transformations of a ``tf.data`` pipeline: evidence for a cause, and who allocated the memory of its batches.
 
 A dataset has no public attribute for its transformations. Class names and
 attributes below are those of tensorflow 2.21 (python/data/ops/*_op.py); what is
@@ -7,6 +7,7 @@ not found is not claimed.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ from typing import Any
 MAX_NODES = 2000
 # python/data/ops/batch_op.py:50, :89. Not `PaddedBatchDataset`: its batches differ in shape.
 BATCHES = frozenset({"BatchDataset", "ParallelBatchDataset"})
+# These emit the tensors that they receive. Any other transformation may be a function that returns the user's memory.
+PASS_THROUGH = frozenset({"PrefetchDataset", "OptionsDataset", "TakeDataset", "SkipDataset"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,29 @@ def pipeline_facts(dataset: Any) -> dict[str, Any]:
     if any(str(getattr(node.dataset, "_deterministic", None)).lower() == "false" for node in nodes):
         facts["unordered"] = True
     return facts
+
+
+def allocates_batches(dataset: Any) -> bool:
+    """Whether ``batch`` allocated the delivered tensors, so that no other code can write to them, all of one shape.
+
+    Tensors that come from Python unchanged may lie in a buffer that the source reuses (``buffer_reuse``).
+    """
+    for node in _nodes(dataset):
+        if node.name not in PASS_THROUGH:
+            return node.name in BATCHES and _rows_have_one_shape(dataset.element_spec)
+    return False
+
+
+def _rows_have_one_shape(spec: Any) -> bool:
+    tf = sys.modules["tensorflow"]
+    # Only of dense rows of numbers, of one shape, is it known that `batch` copies them.
+    return all(
+        isinstance(leaf, tf.TensorSpec)
+        and (leaf.dtype.is_floating or leaf.dtype.is_integer or leaf.dtype.is_bool)
+        and leaf.shape.rank
+        and leaf.shape[1:].is_fully_defined()
+        for leaf in tf.nest.flatten(spec)
+    )
 
 
 def _nodes(dataset: Any) -> Iterator[Node]:

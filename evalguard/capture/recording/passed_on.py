@@ -16,21 +16,23 @@ from evalguard.data import tree
 
 
 class PassedOn:
-    """The parts of each batch that are outputs as well, with their digests."""
+    """The parts of each batch that are outputs as well, with their digests.
+
+    Attributes:
+        compares: Whether executions are still compared.
+    """
 
     def __init__(self) -> None:
         self._batches: list[tuple[list[Any], int]] = []
         # Outputs lie in inputs in each execution of a compiled function, or in none.
-        self._compares = True
+        self.compares = True
 
     def add(self, batches: list[Any], outputs: Any) -> None:
         """Compare inputs and outputs of one execution, after the model has computed."""
-        if not self._compares:
-            return
         results = list(map(tree.as_array, numbers_of(outputs)))
         parts = [[leaf for leaf in numbers_of(batch) if _shares_memory(leaf, results)] for batch in batches]
-        self._compares = any(parts) or bool(self._batches)
-        if self._compares:
+        self.compares = any(parts) or bool(self._batches)
+        if self.compares:
             self._batches += [(shared, digest(shared)) for shared in parts]
 
     def intact(self) -> list[bool]:

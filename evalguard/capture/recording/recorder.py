@@ -127,8 +127,10 @@ class Recorder:
         """Check for changed batches and faults, after the model has computed on the latest batches."""
         # Eager execution is synchronous (tensorflow 2.21, python/eager/context.py:590): the model has read its inputs.
         try:
-            self._mark_changed(self.stream.intact())
-            self._passed_on.add(batches, outputs)
+            if not all(unchanged := self.stream.intact()):
+                self._mark_changed(unchanged)
+            if self._passed_on.compares:
+                self._passed_on.add(batches, outputs)
         except Exception as error:  # noqa: BLE001 - checking must never cost the user the predictions
             self._failed(error, "while a batch was checked for changes")
             return

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from evalguard.capture.probes.tf_pipeline import MAX_NODES, pipeline_facts
+from evalguard.capture.probes.tf_pipeline import MAX_NODES, allocates_batches, pipeline_facts
 
 N = 20
 
@@ -98,3 +98,55 @@ def test_an_endless_pipeline_and_one_without_inputs_raise_nothing():
     assert pipeline_facts(Closed()) == {}
     assert pipeline_facts(object()) == {}
     assert MAX_NODES > 100
+
+
+def one_buffer():
+    """One array, at an address that TensorFlow uses in place, overwritten for each row."""
+    raw = np.zeros(16 * 4 + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    array = raw[start : start + 64].view("float32")
+    for number in range(4):
+        array[:] = number
+        yield array
+    array[:] = 9
+
+
+def from_python():
+    return tf.data.Dataset.from_generator(one_buffer, output_signature=tf.TensorSpec((16,), tf.float32))
+
+
+def test_rows_from_python_may_change_later():
+    """The fault is real: without it the detection would be useless."""
+    assert not allocates_batches(from_python())
+    assert {float(row[0]) for row in list(from_python())} == {9.0}
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        pytest.param(lambda: from_python().batch(1), id="batch"),
+        pytest.param(lambda: from_python().batch(1, num_parallel_calls=2), id="batch in parallel"),
+        pytest.param(lambda: from_python().batch(2, drop_remainder=True).prefetch(1), id="prefetch"),
+        pytest.param(lambda: from_python().batch(1).skip(1).take(2), id="skip and take"),
+        pytest.param(lambda: from_python().batch(2).with_options(tf.data.Options()), id="options"),
+    ],
+)
+def test_no_other_code_writes_to_tensors_that_batch_allocated(dataset):
+    assert allocates_batches(dataset())
+    assert 9.0 not in {float(batch[0, 0]) for batch in list(dataset())}
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        pytest.param(rows, id="no batches"),
+        pytest.param(lambda: rows().batch(8).map(lambda batch: batch), id="a function after batch"),
+        pytest.param(lambda: rows().padded_batch(8), id="padded"),
+        pytest.param(lambda: rows().map(tf.range).ragged_batch(8), id="ragged"),
+        pytest.param(lambda: rows().map(tf.strings.as_string).batch(8), id="text"),
+        pytest.param(lambda: rows().map(tf.range).batch(1), id="rows of several lengths"),
+        pytest.param(lambda: tf.data.Dataset.zip((rows().batch(8), rows().batch(8))), id="joined"),
+    ],
+)
+def test_other_transformations_are_not_trusted_to_allocate(dataset):
+    assert not allocates_batches(dataset())
