@@ -75,6 +75,14 @@ def pytest_configure(config: pytest.Config) -> None:
 NOTES = pytest.StashKey[Notes]()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    import keras
+
+    # Some tests train a model and print what it predicts when they fail: the same numbers in both runs.
+    keras.utils.set_random_seed(1)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     if not item.config.getoption("guarded"):
