@@ -49,12 +49,6 @@ EQUAL: tuple[Equal, ...] = (
     ),
     Equal("core/checks.py", "MAX_CASES = 20", (), LIMIT),
     Equal("core/checks.py", "if extra > 0:", ("`>` becomes `>=`",), "that it is 0 was excluded above"),
-    Equal(
-        "core/checks.py",
-        "disordered = np.flatnonzero(np.diff(tags, prepend=-1) < 0)",
-        ("`1` becomes `2`",),
-        "any number below all tags: without them the transport is not known",
-    ),
     Equal("core/columns/chunks.py", "ROWS = 1 << 16", ("`1` becomes `2`", "`16` becomes `17`"), LIMIT),
     Equal("core/columns/chunks.py", "if len(found) >= limit:", ("`>=` becomes `>`",), "what is too much is cut off"),
     Equal("core/columns/chunks.py", "break", (), "what is too much is cut off"),
