@@ -324,4 +324,28 @@ EQUAL: tuple[Equal, ...] = (
         ("`>=` becomes `>`", "`0` becomes `1`"),
         "the tag 0 is batch 0 and row 0, as `batch_and_row` says",
     ),
+    Equal(
+        "core/columns/run_length.py",
+        "if len(bounds) <= _MANY_RUNS:",
+        ("`<=` becomes `<`",),
+        "the same values, as open runs or as closed ones",
+    ),
+    Equal(
+        "core/columns/run_length.py",
+        "return self._step == 1 and not len(self._closed[0]) and self._lengths == [length] and self._firsts == [0]",
+        ("`0` becomes `1`",),
+        "there are as many lengths as first values",
+    ),
+    Equal(
+        "core/columns/run_length.py",
+        "return 16 * len(self._closed[0]) + 72 * len(self._firsts)",
+        ("`0` becomes `1`", "`72` becomes `73`"),
+        "there are as many lengths as first values, and the size is approximate",
+    ),
+    Equal(
+        "core/columns/run_length.py",
+        "if self._step and len(rows) > len(firsts):",
+        ("`>` becomes `>=`",),
+        "where every run is one row, 0 is added to each",
+    ),
 )
