@@ -167,6 +167,7 @@ def test_rows_that_changed_on_their_way_are_a_finding():
         pytest.param([0, row_tag(1), row_tag(1)], (), (2,), id="a-batch-twice"),
         pytest.param([0, 1, 0, 1], (2, 2), (), id="two-calls"),
         pytest.param([0, 1, 1, 2], (2, 2), (2,), id="the-second-call-begins-late"),
+        pytest.param([0, 1, 0, 1, 0, 2], (2, 2, 2), (5,), id="a-gap-in-the-last-call"),
         pytest.param([0, 1, 2, 0, 2, 1], (3, 0, 3, 0), (4, 5), id="swapped-in-the-second-call-with-rows"),
     ],
 )
@@ -187,3 +188,16 @@ def test_rows_are_named_exactly_where_the_transport_is_not_intact(calls):
     assert (finding is None) is trace.transport_intact
     if finding is not None:
         assert finding.count == len(finding.rows) > 0
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        ([0, 2, 1], "2 rows are out of position"),
+        ([1, UNKNOWN], "1 row is out of position, whatever samples the unidentified rows are"),
+        ([0, UNKNOWN, 2], None),
+    ],
+)
+def test_rows_are_out_of_position_whatever_the_unidentified_ones_are(samples, message):
+    finding = checks.check_positions(np.array(samples))
+    assert (None if finding is None else finding.message) == message

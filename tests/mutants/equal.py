@@ -348,4 +348,10 @@ EQUAL: tuple[Equal, ...] = (
         ("`>` becomes `>=`",),
         "where every run is one row, 0 is added to each",
     ),
+    Equal(
+        "core/checks.py",
+        "next_batch = (tags & ROW_MASK == 0) & (steps > 0) & (steps <= row_tag(1))",
+        ("`0` becomes `1` (2)",),
+        "a step of 1 is in order in any case",
+    ),
 )
