@@ -193,7 +193,7 @@ def test_parts_of_several_calls_are_put_together_by_a_stride(kind):
     assert remedies.stride(view_of(range(50), kind), 2)["after"].startswith("y_true[order]  # order = ")
 
 
-def test_a_generator_that_was_used_before_is_made_anew():
+def test_a_generator_that_was_used_before_is_created_again():
     used = SourceState("generator", "batches", calls_before=1)
     view = replace(view_of(range(50)), trace=replace(view_of(range(50)).trace, sources=(used,)))
     assert remedies.not_at_start(view)["after"].startswith("model.predict(batches(...))")
@@ -215,4 +215,6 @@ def test_labels_are_named_as_they_were_given(name, given):
     view = view_of(range(50))
     view = replace(view, labels=replace(view.labels, name=name))
     assert remedies.given_labels(view) == given
-    assert remedies.label_file(view)["before"] == f"labels={given}  # joined by position"
+    lines = remedies.label_file(view)
+    assert lines["before"] == f"labels={given}  # joined by position"
+    assert lines["after"].startswith(f"labels={'table' if given == 'y_true' else given}, key='id'  # ")

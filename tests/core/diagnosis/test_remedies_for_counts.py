@@ -47,6 +47,7 @@ def test_metrics_that_are_computed_cannot_be_trimmed(function, method):
 
 def test_a_generator_with_workers_gets_one_and_others_get_their_part():
     workers = remedies_for_counts.copied(view_of(np.arange(50), facts={"workers": 2}), 2)
+    assert workers["before"] == "model.predict(batches, workers=2, use_multiprocessing=True)"
     assert workers["after"].startswith("model.predict(batches, workers=1)")
     alone = remedies_for_counts.copied(view_of(np.arange(50)), 2)
     assert alone["after"] == "parts = [read(paths[reader::2]) for reader in range(2)]"
