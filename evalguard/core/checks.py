@@ -18,7 +18,7 @@ from evalguard.core.columns.chunks import counts_up, first_true
 from evalguard.core.findings import Finding, Reason
 from evalguard.core.plural import plural
 from evalguard.core.target_comparison import LabelComparison
-from evalguard.core.trace import ALTERED, UNKNOWN, Int64, Trace
+from evalguard.core.trace import ALTERED, ROW_MASK, UNKNOWN, Int64, Trace, row_tag
 
 MAX_CASES = 20
 
@@ -120,10 +120,15 @@ def check_transport(trace: Trace) -> Finding | None:
     if trace.transport_intact is not False:
         return None
     tags = np.asarray(trace.tags)
-    disordered = np.flatnonzero(np.diff(tags, prepend=-1) < 0)
-    count = int(disordered.size) or 1
+    starts = np.cumsum((0, *trace.calls[:-1]))
+    before = np.roll(tags, 1)
+    before[starts[starts < len(tags)]] = row_tag(-1)
+    steps = tags - before
+    # Either the next row of the same batch, or row 0 of the next batch.
+    next_batch = (tags & ROW_MASK == 0) & (steps > 0) & (steps <= row_tag(1))
+    disordered = np.flatnonzero((steps != 1) & ~next_batch)
     message = "rows were not delivered in the order in which the source emitted them, once each"
-    return Finding(Reason.TRANSPORT, count, message, first_cases(disordered))
+    return Finding(Reason.TRANSPORT, int(disordered.size), message, first_cases(disordered))
 
 
 def check_altered(trace: Trace) -> Finding | None:

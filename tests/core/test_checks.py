@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from hypothesis import example, given
+from hypothesis import strategies as st
 
 from evalguard.core import arrivals, checks
 from evalguard.core.findings import Reason
 from evalguard.core.target_comparison import LabelComparison
-from evalguard.core.trace import ALTERED, UNKNOWN, SourceState, Trace
+from evalguard.core.trace import ALTERED, UNKNOWN, SourceState, Trace, row_tag
 from tests.core import brute
 from tests.core.streams import streams
 
@@ -152,17 +153,51 @@ def test_rows_that_changed_on_their_way_are_a_finding():
 
 
 @pytest.mark.parametrize(
-    ("tags", "count", "rows"),
+    ("tags", "calls", "rows"),
     [
-        pytest.param([0, 1, 2], 0, None, id="in-order"),
-        pytest.param([0, 2, 1], 1, (2,), id="swapped"),
-        pytest.param([2, 1, 0], 2, (1, 2), id="backwards"),
-        pytest.param([0, 1, 3], 1, (), id="a-gap"),
-        pytest.param([0, UNKNOWN, 1], 0, None, id="not-known"),
+        pytest.param([0, 1, 2], (), (), id="in-order"),
+        pytest.param([0, 2, 1], (), (1, 2), id="swapped"),
+        pytest.param([2, 1, 0], (), (0, 1, 2), id="backwards"),
+        pytest.param([0, 1, 3], (), (2,), id="a-gap"),
+        pytest.param([0, 1, 1], (), (2,), id="twice"),
+        pytest.param([0, UNKNOWN, 1], (), (), id="not-known"),
+        pytest.param([0, 1, row_tag(1), row_tag(1, 1), row_tag(2)], (), (), id="batches-in-order"),
+        pytest.param([0, 1, row_tag(2), row_tag(2, 1), row_tag(1)], (), (2, 4), id="batches-swapped"),
+        pytest.param([0, 1, row_tag(1, 1), row_tag(1, 2)], (), (2,), id="a-gap-at-the-start-of-a-batch"),
+        pytest.param([0, row_tag(1), row_tag(1)], (), (2,), id="a-batch-twice"),
+        pytest.param([0, 1, 0, 1], (2, 2), (), id="two-calls"),
+        pytest.param([0, 1, 1, 2], (2, 2), (2,), id="the-second-call-begins-late"),
+        pytest.param([0, 1, 0, 1, 0, 2], (2, 2, 2), (5,), id="a-gap-in-the-last-call"),
+        pytest.param([0, 1, 2, 0, 2, 1], (3, 0, 3, 0), (4, 5), id="swapped-in-the-second-call-with-rows"),
     ],
 )
-def test_rows_that_were_not_delivered_in_order_are_a_finding(tags, count, rows):
-    finding = checks.check_transport(Trace(len(tags), np.asarray(tags)))
-    assert (finding is None) == (rows is None)
+def test_rows_that_were_not_delivered_in_order_are_a_finding(tags, calls, rows):
+    finding = checks.check_transport(Trace(len(tags), np.asarray(tags), calls=calls))
+    if not rows:
+        assert finding is None
+    else:
+        assert finding is not None
+        assert (finding.reason, finding.count, finding.rows) == (Reason.TRANSPORT, len(rows), rows)
+
+
+@given(st.lists(st.lists(st.builds(row_tag, st.integers(0, 2), st.integers(0, 2)), max_size=5), min_size=1, max_size=3))
+def test_rows_are_named_exactly_where_the_transport_is_not_intact(calls):
+    tags = np.array([tag for call in calls for tag in call], dtype=np.int64)
+    trace = Trace(len(tags), tags, calls=tuple(map(len, calls)))
+    finding = checks.check_transport(trace)
+    assert (finding is None) is trace.transport_intact
     if finding is not None:
-        assert (finding.reason, finding.count, finding.rows) == (Reason.TRANSPORT, count, rows)
+        assert finding.count == len(finding.rows) > 0
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        ([0, 2, 1], "2 rows are out of position"),
+        ([1, UNKNOWN], "1 row is out of position, whatever samples the unidentified rows are"),
+        ([0, UNKNOWN, 2], None),
+    ],
+)
+def test_rows_are_out_of_position_whatever_the_unidentified_ones_are(samples, message):
+    finding = checks.check_positions(np.array(samples))
+    assert (None if finding is None else finding.message) == message

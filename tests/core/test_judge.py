@@ -268,6 +268,21 @@ def test_after_a_stop_samples_without_a_row_are_not_missing(samples):
         assert found == {Reason.DUPLICATE} | reasons
 
 
+@pytest.mark.parametrize(
+    ("samples", "evidence", "ordered", "wrong"),
+    [
+        pytest.param([0, 1, 3, 4], {"index"}, True, (2, 3), id="skipped"),
+        pytest.param([0, 1, 3, 4], {"index"}, False, (), id="without-order"),
+        pytest.param([0, 1, 2], {"index"}, True, (), id="in-order"),
+        pytest.param([0, 1, 2], set(), True, (), id="not-identified"),
+    ],
+)
+def test_after_a_stop_rows_behind_skipped_samples_are_out_of_position(samples, evidence, ordered, wrong):
+    trace = trace_of(samples, evidence, stopped="rows out of position", ordered=ordered)
+    report = judge(trace, labels_for(N), Policy()).report
+    assert [(each.reason, each.rows) for each in report.findings] == ([(Reason.REORDERED, wrong)] if wrong else [])
+
+
 # -- Identities that disagree -----------------------------------------------------------------------------------------
 
 

@@ -18,7 +18,6 @@ from evalguard.core.trace import (
     SourceState,
     Trace,
     batch_and_row,
-    bytes_of,
     row_tag,
 )
 
@@ -149,19 +148,17 @@ def test_the_size_of_a_trace_is_that_of_its_columns(monkeypatch):
     trace = Trace(100, column, index=column, keys=np.arange(100), targets=targets, batch_sizes=np.zeros(0, int))
     # A column that is used twice is there once.
     assert trace.n_bytes == 800 + 800 + 800 + 400 + 200
-    assert trace.n_bytes_on_disk == 0
-    assert bytes_of([trace, trace]) == {"bytes": 2 * trace.n_bytes}
+    # One in a file counts, too.
     monkeypatch.setattr(storage, "MAX_IN_MEMORY", 0)
     mapped = Trace(100, column, fingerprints=storage.concatenated([np.arange(100, dtype=np.uint64)]))
-    assert (mapped.n_bytes, mapped.n_bytes_on_disk) == (800, 800)
-    assert bytes_of([trace, mapped]) == {"bytes": trace.n_bytes + 800, "spilled_bytes": 800}
+    assert mapped.n_bytes == 800 + 800
 
 
 def test_runs_take_what_their_column_takes():
     _, (by_batch, runs, _) = forms([(number, 10) for number in range(1000)])
     sizes = RunLengthColumn.of([10] * 1000, step=0)
     for tags, expected in ((by_batch, by_batch.pulls.n_bytes + by_batch.sizes.n_bytes), (runs, runs.n_bytes)):
-        assert (Trace(10_000, tags).n_bytes, Trace(10_000, tags).n_bytes_on_disk) == (expected, 0)
+        assert Trace(10_000, tags).n_bytes == expected
         assert Trace(10_000, tags, batch_sizes=sizes).n_bytes == expected + sizes.n_bytes
 
 

@@ -76,13 +76,15 @@ def test_many_short_runs_take_less_than_plain_numbers():
 
 
 def test_runs_between_numbers_in_no_order_stay_what_they_are(monkeypatch):
-    monkeypatch.setattr("evalguard.core.columns.run_length._MAX_SMALL_PARTS", 2)
+    # Runs are then closed in both ways.
+    monkeypatch.setattr("evalguard.core.columns.run_length._MAX_OPEN_RUNS", 2)
     runs, plain = RunLengthColumn(), []
     for start in range(0, 1000, 100):
         in_no_order = [start + number for number in (9, 1, 5, 3, 7, 2, 8, 4)]
         runs.extend(np.arange(start, start + 50))
         runs.extend(np.array(in_no_order))
-        plain += [*range(start, start + 50), *in_no_order]
+        runs.extend(np.array(in_no_order[:5]))
+        plain += [*range(start, start + 50), *in_no_order, *in_no_order[:5]]
     assert np.asarray(runs).tolist() == plain
 
 

@@ -57,3 +57,9 @@ def view_of(samples, kind="generator", *, n=50, batch=8, known=True, method="pre
     sources = tuple(replace(source, type_name=type_name or KINDS[kind]) for source in case.trace.sources)
     trace = replace(case.trace, sources=sources, method=method)
     return View(trace, case.labels, case.samples if known else None)
+
+
+def kinds_with(words, remedy):
+    """The kinds of source whose remedy contains these words."""
+    found = {kind: remedy(view_of(range(50), kind)) for kind in KINDS}
+    return [kind for kind, lines in found.items() if words in f"{lines['before']}\n{lines['after']}"]

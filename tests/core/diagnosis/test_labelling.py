@@ -94,3 +94,85 @@ def test_equal_labels_have_no_shift():
     same = np.zeros(50, dtype=np.int64)
     targets = np.r_[1, np.zeros(49)]
     assert recognised(labelling.shifted, range(50), known=False, values=same, targets=targets) is None
+
+
+def shifted_by(shift, n=50, batch=8, rows=None, **parts):
+    """What is recognised where target ``i`` is label ``i + shift``."""
+    rows = n if rows is None else rows
+    targets = (np.arange(rows) + shift) % n
+    labels = LabelTable(values=np.arange(n))
+    return labelling.shifted(
+        view_of(range(rows), n=n, batch=batch, known=False, **{"targets": targets} | parts, labels=labels)
+    )
+
+
+@pytest.mark.parametrize(
+    ("shift", "n", "batch", "found"),
+    [
+        pytest.param(15, 50, 7, True, id="a-few-rows"),
+        pytest.param(16, 50, 7, True, id="as-many-as-are-tried"),
+        pytest.param(17, 50, 7, False, id="more-than-are-tried"),
+        pytest.param(20, 200, 20, True, id="a-batch"),
+        pytest.param(40, 200, 20, True, id="two-batches"),
+        pytest.param(60, 200, 20, True, id="three-batches"),
+        pytest.param(-80, 200, 20, True, id="four-batches"),
+        pytest.param(100, 200, 20, False, id="five-batches"),
+        pytest.param(25, 50, 25, True, id="half-of-the-rows"),
+        pytest.param(33, 50, 11, False, id="more-than-half-of-the-rows"),
+        pytest.param(3, 1200, 32, True, id="many-rows"),
+    ],
+)
+def test_shifts_by_a_few_rows_or_batches_are_tried(shift, n, batch, found):
+    cause = shifted_by(shift, n, batch)
+    assert (cause is not None) is found
+    if cause is not None:
+        rows = f"{abs(shift)} row{'s' if abs(shift) > 1 else ''} {'ahead of' if shift > 0 else 'behind'}"
+        assert cause.evidence.startswith(f"the stream's targets are {rows} the labels; ")
+
+
+def test_a_shift_is_recognised_in_targets_with_names():
+    n = 1200
+    labels = LabelTable(values={"a": np.arange(n)})
+    targets = {"a": (np.arange(n) + 3) % n}
+    found = labelling.shifted(view_of(range(n), n=n, known=False, targets=targets, labels=labels))
+    assert found is not None
+    assert "3 rows ahead of" in found.evidence
+
+
+def test_rows_without_an_order_and_rows_that_are_too_few_have_no_shift():
+    assert shifted_by(3, ordered=False) is None
+    assert shifted_by(3, rows=48) is None
+
+
+@pytest.mark.parametrize(
+    ("targets", "branches", "certain", "clues"),
+    [
+        pytest.param("own", 0, None, [], id="a-pair"),
+        pytest.param("own", 1, None, [], id="one-branch"),
+        pytest.param("own", 2, False, ["branches"], id="two-branches"),
+        pytest.param("none", 2, None, [], id="no-targets"),
+        pytest.param("others", 0, None, [], id="targets-that-are-no-labels"),
+        pytest.param("others", 2, False, ["branches"], id="two-branches-with-other-targets"),
+        pytest.param("labels", 0, False, ["targets", "equal"], id="targets-of-the-position"),
+        pytest.param("labels", 1, False, ["targets", "equal"], id="targets-of-the-position-and-one-branch"),
+        pytest.param(
+            "labels", 2, True, ["targets", "equal", "branches"], id="targets-of-the-position-and-two-branches"
+        ),
+        pytest.param("reversed", 0, False, ["targets"], id="targets-of-neither"),
+    ],
+)
+def test_each_clue_that_targets_belong_to_other_rows_is_named(targets, branches, certain, clues):
+    order = np.random.default_rng(0).permutation(50)
+    given = {"none": None, "others": VALUES + 100, "labels": VALUES, "reversed": VALUES[::-1]}
+    parts = {} if targets == "own" else {"targets": given[targets]}
+    found = recognised(labelling.unpaired, order, facts={"shuffled_branches": branches}, **parts)
+    assert (found is None) == (certain is None)
+    if found is not None:
+        assert found.certain is certain
+        differ = np.count_nonzero(given.get(targets, VALUES) != VALUES[order])
+        say = {
+            "targets": f"at {differ} of 50 rows the stream's target is not the label of the sample in the row",
+            "equal": "it equals the label at the row's own index, so a comparison of targets finds nothing wrong",
+            "branches": "the batches joins 2 branches that are each shuffled separately",
+        }
+        assert found.evidence == "; ".join(say[clue] for clue in clues)

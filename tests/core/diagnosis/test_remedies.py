@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from evalguard.core.diagnosis import remedies
+from evalguard.core.trace import SourceState
 from tests.core import signatures
-from tests.core.diagnosis.causes import KINDS, named, of_kind, remedy_of
+from tests.core.diagnosis.causes import KINDS, kinds_with, named, of_kind, remedy_of, view_of
 from tests.core.signatures import SIGNATURES, Setting
 
 
@@ -129,3 +131,90 @@ def test_labels_of_a_file_are_named_by_it():
     assert case is not None
     remedy = named(replace(case, labels=replace(case.labels, name="labels.csv")))[0].remedy
     assert "labels='labels.csv', key='id'" in remedy
+
+
+IN_TF = ["tf.data", "DistributedDataset"]
+PIPELINES = ["tf.data", "_BatchMapDataset", "DistributedDataset"]
+OTHERS = ["generator", "pydataset", "unknown"]
+
+
+@pytest.mark.parametrize(
+    ("function", "given", "words", "kinds"),
+    [
+        ("shuffled", {"declared": False}, "x = x[order]; y_true = y_true[order]; model.predict(x)", ["arrays"]),
+        ("shuffled", {"declared": False}, "loader reads in label order", ["batch"]),
+        ("shuffled", {"declared": False}, "Labels.collect(dataset)", IN_TF),
+        ("shuffled", {"declared": False}, "dataset  # without shuffle", ["_BatchMapDataset"]),
+        ("shuffled", {"declared": False}, "(..., shuffle=False)", ["DataLoader"]),
+        ("shuffled", {"declared": False}, "order = np.arange(50)", OTHERS),
+        ("shuffled", {"declared": True}, "(..., shuffle=False)", ["generator", "pydataset", "DataLoader", "unknown"]),
+        ("reshuffled", {}, "Labels.collect(ds); model.predict(ds)", PIPELINES),
+        ("window", {"size": 9}, "ds.shuffle(9)", IN_TF),
+        ("window", {"size": 9}, "a shuffle buffer of 9", ["DataLoader", "_BatchMapDataset"]),
+        ("window", {"size": 9}, "pool.imap(load, ids)", ["arrays", "batch", *OTHERS]),
+        (
+            "batches_overtake",
+            {},
+            "(load, num_parallel_calls=..., deterministic=True)",
+            IN_TF,
+        ),
+        ("batches_overtake", {}, "in_order=False)", ["DataLoader"]),
+        ("batches_overtake", {}, "x = np.concatenate(list(pool.imap(load, ids)))", ["arrays"]),
+        ("batches_overtake", {}, "for batch in pool.imap(load, ids): model.predict(batch)", ["batch"]),
+        ("interleaved", {"files": 3}, "cycle_length=3", IN_TF),
+        ("not_at_start", {}, "gen = source(...), used before", ["unknown"]),
+        ("not_at_start", {}, "dataset.skip(...)", PIPELINES),
+        ("not_at_start", {}, "DataLoader(new_reader())", ["DataLoader"]),
+        ("unpaired", {}, "tf.data.Dataset.zip((x, y))", IN_TF),
+        ("unpaired", {}, "x, y = x[order], y[order]", ["arrays"]),
+        ("unpaired", {}, "y[order[rows]]", ["batch", "_BatchMapDataset", "DataLoader", *OTHERS]),
+        ("buffer", {}, "return buffer.copy(), targets", ["pydataset"]),
+    ],
+)
+def test_a_remedy_is_that_of_these_kinds_only(function, given, words, kinds):
+    found = kinds_with(words, lambda view: getattr(remedies, function)(view, **given))
+    assert sorted(found) == sorted(kinds)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_through_a_queue_several_workers_are_named_if_there_are_any(kind):
+    lines = remedies.queue(view_of(range(50), kind, facts={"workers": 4}))
+    called = view_of(range(50), kind).called
+    assert lines["before"] == f"{called}  # workers=4"
+    assert lines["after"].startswith(f"{called}  # workers=1, or ")
+    assert ("Sequence" in lines["after"]) is (kind == "generator")
+    assert "workers" not in "".join(remedies.queue(view_of(range(50), kind)).values())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_parts_of_several_calls_are_put_together_by_a_stride(kind):
+    view = view_of(range(50), kind, calls=(25, 25))
+    assert ("whole[r::2] = parts[r]" in remedies.stride(view, 2)["after"]) is (kind != "batch")
+    assert remedies.stride(view_of(range(50), kind), 2)["after"].startswith("y_true[order]  # order = ")
+
+
+def test_a_generator_that_was_used_before_is_created_again():
+    used = SourceState("generator", "batches", calls_before=1)
+    view = replace(view_of(range(50)), trace=replace(view_of(range(50)).trace, sources=(used,)))
+    assert remedies.not_at_start(view)["after"].startswith("model.predict(batches(...))")
+
+
+@pytest.mark.parametrize(
+    ("type_name", "made"),
+    [("DirectoryIterator", "flow_from_directory"), ("NumpyArrayIterator", "flow"), ("Images", "Images")],
+)
+def test_a_source_is_made_by_its_factory(type_name, made):
+    view = view_of(range(50), "pydataset", type_name=type_name)
+    assert remedies.factory(view) == made
+    assert remedies.is_image_iterator(view) is (made != "Images")
+    assert not remedies.is_image_iterator(view_of(range(50), "generator", type_name=type_name))
+
+
+@pytest.mark.parametrize(("name", "given"), [("y.npy", "'y.npy'"), ("y_test", "y_true")])
+def test_labels_are_named_as_they_were_given(name, given):
+    view = view_of(range(50))
+    view = replace(view, labels=replace(view.labels, name=name))
+    assert remedies.given_labels(view) == given
+    lines = remedies.label_file(view)
+    assert lines["before"] == f"labels={given}  # joined by position"
+    assert lines["after"].startswith(f"labels={'table' if given == 'y_true' else given}, key='id'  # ")

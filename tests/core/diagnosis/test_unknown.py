@@ -33,9 +33,46 @@ def test_targets_are_described_where_samples_are_unknown():
     assert "check what batches returns for row 7," in found.remedy
 
 
-@pytest.mark.parametrize(("rows", "words"), [(48, "2 rows too few"), (53, "3 rows too many")])
-def test_the_number_of_rows_is_described_where_samples_are_unknown(rows, words):
-    assert words in unknown(view_of(np.arange(rows) % 50, known=False)).cause
+@pytest.mark.parametrize(
+    ("rows", "words", "first"),
+    [
+        pytest.param(48, "2 rows too few", 48, id="too-few"),
+        pytest.param(49, "1 row too few", 49, id="one-too-few"),
+        pytest.param(51, "1 row too many", 50, id="one-too-many"),
+        pytest.param(53, "3 rows too many", 50, id="too-many"),
+        pytest.param(50, "rows were not delivered in the order the source emitted them", 50, id="another-order"),
+    ],
+)
+def test_the_number_of_rows_is_described_where_samples_are_unknown(rows, words, first):
+    found = unknown(view_of(np.arange(rows) % 50, known=False))
+    assert found.cause == f"cause unknown, pattern: {words}"
+    assert f"for row {first}," in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("samples", "words", "first"),
+    [
+        pytest.param([0, 3, 2, 1, *range(4, 50)], "rows 1 and 3 are swapped", 1, id="swapped"),
+        pytest.param([*range(47), 49, 48, 47], "rows 47 and 49 are swapped", 47, id="swapped-at-the-end"),
+        pytest.param([1, 2, 0, *range(3, 50)], "3 rows out of position", 0, id="three-moved"),
+        pytest.param([1, 0, *range(2, 49)], "2 rows out of position", 0, id="swapped-and-one-missing"),
+        pytest.param([1, 0, *range(2, 50), 49], "3 rows out of position", 0, id="swapped-and-one-repeated"),
+        pytest.param([0, 2, 1, *range(3, 49), 48], "3 rows out of position", 1, id="as-many-rows-as-labels"),
+        pytest.param([0, 1, -2, *range(3, 50)], "1 row out of position", 2, id="a-foreign-row"),
+        pytest.param(range(30), "the first 30 rows match, and the last 20 are missing", 30, id="cut-short"),
+        pytest.param([0, *range(50)], "1 row repeated from row 1 on, beginning with sample 0", 1, id="a-row-repeated"),
+        pytest.param(
+            [*range(3), *range(4, 50)], "1 sample left out from row 3 on, the others in order", 3, id="left-out"
+        ),
+        pytest.param(
+            [*range(8), 7, *range(9, 50)], "1 sample left out and 1 row repeated, in order otherwise", 8, id="both"
+        ),
+    ],
+)
+def test_the_row_to_check_first_is_the_first_one_that_is_wrong(samples, words, first):
+    found = unknown(view_of(list(samples), "pydataset"))
+    assert found.cause == f"cause unknown, pattern: {words}"
+    assert f"before: model.predict(Images)\nafter:  check what Images returns for row {first}," in found.remedy
 
 
 def test_every_kind_of_wrong_row_is_counted():
