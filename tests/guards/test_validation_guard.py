@@ -120,13 +120,16 @@ def test_history_and_weights_are_the_same_to_the_bit(engine, source, kind, form)
     assert not {"evaluate", "make_test_function"} & vars(seen).keys()
 
 
-def test_a_report_says_what_its_columns_take_in_memory_and_in_files(engine, monkeypatch):
+def test_a_report_says_what_its_columns_take_in_memory_or_in_files(engine, monkeypatch):
+    sizes = set()
     for limit in (1 << 20, 16):
         monkeypatch.setattr(storage, "MAX_IN_MEMORY", limit)
         with evalguard.ValidationGuard(mlflow=False) as g:
             fit(make_model(engine), engine, (X, Y))
         assert g.report.verdict is Verdict.PASS
-        assert ("spilled_bytes" in g.report.cost) == (limit == 16)
+        sizes.add(g.report.cost["bytes"])
+    assert len(sizes) == 1
+    assert min(sizes) > 8 * len(X)
 
 
 def test_the_verdict_is_recorded_in_mlflow(engine, mlflow_store):

@@ -34,7 +34,8 @@ def batches(count):
 @pytest.mark.parametrize(("what", "expected"), [("predict", [0, 0, 2, 2]), ("test", [2, 2])])
 def test_rows_of_several_steps_are_joined_and_metrics_are_those_of_the_last(what, expected):
     recorder = Recorder(CaptureOptions("always"))
-    outputs = tap(what).feed(recorder, batches(3))
+    fed, outputs = tap(what).feed(recorder, batches(3))
+    assert [float(x[0, 0]) for (x,) in fed] == [0, 1]
     assert outputs["y"].numpy().ravel().tolist() == expected
     recorder.end()
     assert recorder.tags.n_rows == 4
@@ -43,7 +44,8 @@ def test_rows_of_several_steps_are_joined_and_metrics_are_those_of_the_last(what
 def test_a_source_that_ends_within_an_execution_gives_what_is_there():
     recorder = Recorder(CaptureOptions())
     given, pulled = tap("predict", together=5), batches(3)
-    assert len(given.feed(recorder, pulled)["y"]) == 6
+    fed, outputs = given.feed(recorder, pulled)
+    assert (len(fed), len(outputs["y"])) == (3, 6)
     with pytest.raises(StopIteration):
         given.feed(recorder, pulled)
 

@@ -96,7 +96,8 @@ class Negating(Tap):
     stops = 0
 
     def feed(self, recorder, data):
-        return self.function([-x for x in data])
+        batches = [-x for x in data]
+        return batches, self.function(batches)
 
     def stop(self):
         type(self).stops += 1
