@@ -128,8 +128,7 @@ def _findings(evidence: Evidence, proof: Proof) -> tuple[Finding, ...]:
     sure = tuple(finding for finding in found if finding is not None and finding.reason not in open_end)
     if trace.stopped and trace.ordered and not sure and evidence.samples is not None:
         # The source skipped samples: no row is late or comes twice, but the rows behind are out of position.
-        position = checks.check_positions(np.asarray(evidence.samples))
-        return () if position is None else (position,)
+        return tuple(filter(None, [checks.check_positions(np.asarray(evidence.samples))]))
     return sure
 
 

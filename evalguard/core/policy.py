@@ -133,10 +133,9 @@ def check_choice(option: str, value: Any, allowed: tuple[str, ...]) -> None:
     Raises:
         ConfigError: ``value`` is not in ``allowed``.
     """
-    if value in allowed:
-        return
-    msg = f"{option}: expected one of {', '.join(allowed)}; found {str(value)[:60]!r}.{nearest(value, allowed)}"
-    raise ConfigError(msg)
+    if value not in allowed:
+        msg = f"{option}: expected one of {', '.join(allowed)}; found {str(value)[:60]!r}.{nearest(value, allowed)}"
+        raise ConfigError(msg)
 
 
 def nearest(word: object, allowed: Sequence[str], renamed: Mapping[str, str] = MappingProxyType({})) -> str:

@@ -31,9 +31,9 @@ class PassedOn:
         """Compare inputs and outputs of one execution, after the model has computed."""
         results = list(map(tree.as_array, numbers_of(outputs)))
         parts = [[leaf for leaf in numbers_of(batch) if _shares_memory(leaf, results)] for batch in batches]
-        self.compares = any(parts) or bool(self._batches)
-        if self.compares:
+        if any(parts) or self._batches:
             self._batches += [(shared, digest(shared)) for shared in parts]
+        self.compares = bool(self._batches)
 
     def intact(self) -> list[bool]:
         """For each batch, whether what was passed on is unchanged; called once the call is over."""

@@ -79,9 +79,8 @@ class SmallBatchBuffer:
             if type(part).__name__ not in _ARRAYS:
                 return False
             array = tree.as_array(part)
-            if not array.ndim or (arrays and len(array) != len(arrays[0])):
-                return False
-            if array.dtype.kind not in _NUMBERS or not array.dtype.isnative:
+            is_plain = array.ndim and array.dtype.kind in _NUMBERS and array.dtype.isnative
+            if not is_plain or (arrays and len(array) != len(arrays[0])):
                 return False
             arrays.append(array)
             if not rows:
