@@ -494,4 +494,34 @@ EQUAL: tuple[Equal, ...] = (
         ("`and` becomes `or`",),
         "a first row with a known sample has no row before it, and a source that was not used is left above all",
     ),
+    Equal(
+        "core/diagnosis/sorted_orders.py",
+        "few = keys[view.arrived[:100]].astype(np.str_)",
+        ("`100` becomes `101`",),
+        "how many are compared first is a choice",
+    ),
+    Equal(
+        "core/diagnosis/sorted_orders.py",
+        "for rows in chunks(len(order) - 1):",
+        ("`-` becomes `+`",),
+        "a chunk without a row",
+    ),
+    Equal(
+        "core/diagnosis/sorted_orders.py",
+        "part = values[order[rows.start : rows.stop + 1]]",
+        ("`1` becomes `2`",),
+        "one row more, which the next chunk compares as well",
+    ),
+    Equal(
+        "core/diagnosis/sorted_orders.py",
+        "return bool((names[1:] > names[:-1]).all())",
+        ("`>` becomes `>=`",),
+        "no key is there twice",
+    ),
+    Equal(
+        "core/diagnosis/sorted_orders.py",
+        'if values.dtype.kind not in "iubUS":',
+        ("`\"iubUS\"` becomes `'iubUS?'`",),
+        NO_KIND,
+    ),
 )
