@@ -524,4 +524,18 @@ EQUAL: tuple[Equal, ...] = (
         ("`\"iubUS\"` becomes `'iubUS?'`",),
         NO_KIND,
     ),
+    Equal("capture/recording/recorder.py", "_may_buffer: bool = True", (), PRIVATE),
+    Equal("capture/recording/recorder.py", "_always_fingerprints: bool = False", (), PRIVATE),
+    Equal(
+        "capture/recording/recorder.py",
+        "rows = self._always_fingerprints or (type(batch) is tuple and len(batch) > 1)",
+        ("`and` becomes `or`", "`>` becomes `>=`"),
+        "rows are copied that are not needed",
+    ),
+    Equal(
+        "capture/recording/recorder.py",
+        "if small_batches.n_bytes > MAX_BYTES or small_batches.n_batches >= MAX_BATCHES:",
+        ("`>` becomes `>=`",),
+        LIMIT,
+    ),
 )

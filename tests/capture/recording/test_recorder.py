@@ -1,5 +1,6 @@
 """Small batches are recorded together, in the order and with the content in which they were fed."""
 
+import itertools
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,8 +13,8 @@ from evalguard.capture.batch_digests import BatchDigests
 from evalguard.capture.contract import BatchTag, CaptureOptions, Untagged
 from evalguard.capture.recording.batches import capture_batch
 from evalguard.capture.recording.recorder import Recorder, to_numpy
-from evalguard.capture.recording.small_batches import MAX_BATCHES, SMALL_BATCH
-from evalguard.core.own_errors import STRICT
+from evalguard.capture.recording.small_batches import MAX_BATCHES, MAX_BYTES, SMALL_BATCH
+from evalguard.core.own_errors import STRICT, OwnError
 from evalguard.core.trace import ALTERED, UNKNOWN, row_tag
 from evalguard.data.fingerprint import row_fingerprints
 from tests.buffers import aligned, aligned_copy
@@ -262,7 +263,9 @@ def test_batches_that_changed_are_marked_from_the_last_one_backwards(unchanged, 
     for number in range(3):
         recorder.buffer((X,), BatchTag(number))
     recorder.after_step([], None)
-    found = [row_tag(number, row) for number in range(3) for row in range(ROWS)]
+    recorder.stream = Untagged()
+    recorder.buffer((X,), BatchTag(3))
+    found = [row_tag(number, row) for number in range(4) for row in range(ROWS)]
     expected = [ALTERED if tag // row_tag(1) in altered else tag for tag in found]
     assert tags_found(recorder) == expected
 
@@ -359,3 +362,45 @@ def test_the_form_of_what_was_fingerprinted_is_kept():
     recorder = run(Recorder(CaptureOptions("always")), [(X,)])
     assert recorder.specs == recorder.fingerprints.specs != ()
     assert recorder.first_row is recorder.fingerprints.first_row is not None
+
+
+def test_small_batches_wait_until_there_are_many_or_large_ones():
+    recorder = Recorder(CaptureOptions())
+    for number in range(MAX_BATCHES):
+        assert len(recorder.tags) == 0
+        capture_batch(recorder, batch(number % 7))
+    assert len(recorder.tags) == MAX_BATCHES
+    recorder = Recorder(CaptureOptions("always"))
+    almost_large = LARGE - 1
+    for _ in range(2 * MAX_BYTES // SMALL_BATCH):
+        capture_batch(recorder, batch(1, almost_large))
+    assert len(recorder.tags) > 0
+
+
+def test_batches_that_are_single_arrays_are_recorded_together():
+    recorder = run(Recorder(CaptureOptions("always")), [X, X + 1, X + 2])
+    found = recorder.fingerprints.parts[:]
+    assert found.tolist() == np.concatenate([row_fingerprints(X + number)[0] for number in range(3)]).tolist()
+
+
+def test_keys_that_the_source_states_are_recorded():
+    recorder = Recorder(CaptureOptions())
+    capture_batch(recorder, (X,))
+    recorder.record((X,), BatchTag(keys=np.array(["a", "b", "c"])))
+    assert [keys.tolist() for keys in recorder.keys] == [["a", "b", "c"]]
+
+
+def test_the_time_of_everything_that_is_recorded_is_counted(monkeypatch):
+    monkeypatch.setattr("time.perf_counter", itertools.count().__next__)
+    recorder = Recorder(CaptureOptions(), fail_fast_check=lambda _: "")
+    recorder.after_step([], None)
+    assert recorder.seconds == 1
+    recorder.end()
+    assert recorder.seconds == 2
+
+
+def test_a_defect_of_ours_is_loud_in_strict_mode():
+    recorder = Recorder(CaptureOptions(), Changing())
+    recorder.fail_fast_check = failing
+    with pytest.raises(OwnError, match="broken"):
+        recorder.after_step([], None)
