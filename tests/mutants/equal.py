@@ -424,8 +424,8 @@ EQUAL: tuple[Equal, ...] = (
     Equal(
         "core/diagnosis/counts.py",
         "if view.samples is None or not view.duplicates or view.foreign or view.unnamed:",
-        ("`or` becomes `and`", "`or` becomes `and` (2)"),
-        "without samples, or without one that is repeated, there are no copies below, either",
+        ("`or` becomes `and`",),
+        "without samples none is repeated",
     ),
     Equal(
         "core/diagnosis/counts.py",
@@ -537,5 +537,11 @@ EQUAL: tuple[Equal, ...] = (
         "if small_batches.n_bytes > MAX_BYTES or small_batches.n_batches >= MAX_BATCHES:",
         ("`>` becomes `>=`",),
         LIMIT,
+    ),
+    Equal(
+        "capture/recording/small_batches.py",
+        "break",
+        (),
+        "only of a batch with one part the rows are not needed",
     ),
 )

@@ -65,7 +65,7 @@ def test_a_batch_that_a_strategy_did_not_split_is_recorded_as_it_is():
 
 
 def test_the_time_of_each_batch_is_counted(monkeypatch):
-    monkeypatch.setattr("time.perf_counter", itertools.count().__next__)
+    monkeypatch.setattr("time.perf_counter", itertools.count(7).__next__)
     recorder = Recorder(CaptureOptions())
     for number in range(3):
         capture_batch(recorder, (X,))

@@ -391,7 +391,7 @@ def test_keys_that_the_source_states_are_recorded():
 
 
 def test_the_time_of_everything_that_is_recorded_is_counted(monkeypatch):
-    monkeypatch.setattr("time.perf_counter", itertools.count().__next__)
+    monkeypatch.setattr("time.perf_counter", itertools.count(7).__next__)
     recorder = Recorder(CaptureOptions(), fail_fast_check=lambda _: "")
     recorder.after_step([], None)
     assert recorder.seconds == 1
