@@ -1,5 +1,7 @@
 """Batches on their way to the model: what is pulled, what is passed on, what is recorded."""
 
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -60,3 +62,26 @@ def test_a_batch_that_a_strategy_did_not_split_is_recorded_as_it_is():
     recorder = Recorder(CaptureOptions(), Untagged(), replicated=True)
     assert capture_batch(recorder, (X,))[0] is X
     assert recorder.tags.n_rows == 6
+
+
+def test_the_time_of_each_batch_is_counted(monkeypatch):
+    monkeypatch.setattr("time.perf_counter", itertools.count(7).__next__)
+    recorder = Recorder(CaptureOptions())
+    for number in range(3):
+        capture_batch(recorder, (X,))
+        assert recorder.seconds == number + 1
+
+
+def test_a_source_that_has_ended_is_not_asked_again_in_the_same_execution():
+    class Source:
+        asked = 0
+
+        def __next__(self):
+            self.asked += 1
+            if self.asked > 1:
+                raise StopIteration
+            return (X,)
+
+    source = Source()
+    assert len(capture_batches(Recorder(CaptureOptions()), source, 5)) == 1
+    assert source.asked == 2

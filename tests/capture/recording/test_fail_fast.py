@@ -6,6 +6,12 @@ import pytest
 import tf_keras
 
 import evalguard
+from evalguard.capture.contract import BatchTag, CaptureOptions
+from evalguard.capture.recording.fail_fast import FailFastCheck
+from evalguard.capture.recording.recorder import Recorder
+from evalguard.core.label_table import LabelTable
+from evalguard.core.trace import UNKNOWN
+from evalguard.data.fingerprint import row_fingerprints
 from evalguard.errors import ConfigError
 
 N, BATCH = 60, 5
@@ -148,3 +154,88 @@ def test_rows_beyond_the_labels_stop_the_call_unless_they_may_be_padding():
 def test_what_cannot_go_together_is_refused(other):
     with pytest.raises(ConfigError, match="fail_fast"):
         evalguard.guard(labels=Y, **{"fail_fast": True, **other})
+
+
+ROWS = np.arange(12, dtype="float32").reshape(4, 3)
+CONTENT = row_fingerprints(ROWS)[0]
+NAMES = np.array(["a", "b", "c", "d"])
+
+
+def fault(labels, tag=None, x=None, y=None, *, ordered=True, **given):
+    """What the check says of one batch."""
+    check = FailFastCheck(lambda _: labels, ordered=ordered, padding=False)
+    recorder = Recorder(CaptureOptions(**given), fail_fast_check=check)
+    x = ROWS if x is None else x
+    recorder.record((x,) if y is None else (x, y), tag or BatchTag())
+    assert not recorder.problem
+    return check(recorder)
+
+
+def test_a_batch_that_changed_on_its_way_is_a_fault():
+    labels = LabelTable(values=np.arange(4))
+    assert fault(labels, BatchTag(0, altered=True)) == (
+        "rows that changed between the source and the model in rows 0 to 3"
+    )
+    assert fault(labels, BatchTag(0)) == ""
+
+
+@pytest.mark.parametrize(
+    ("keys", "stated", "sample"),
+    [
+        pytest.param(NAMES, None, None, id="in-order"),
+        pytest.param(NAMES[[1, 0, 2, 3]], None, 1, id="keys-in-another-order"),
+        pytest.param(NAMES[[1, 0, 2, 3]], [1, 0, 2, 3], 1, id="and-samples-as-well"),
+        pytest.param(NAMES[[1, 0, 2, 3]], [0, 1, 2, 3], None, id="the-source-counts-in-its-own-list"),
+        pytest.param(None, [2, 1, 0, 3], 2, id="samples-only"),
+        pytest.param(NAMES[[2, 1, 0, 3]], [2, 1, 0, 3], 2, id="samples-and-keys"),
+    ],
+)
+def test_keys_of_the_source_are_believed_where_its_samples_do_not_contradict(keys, stated, sample):
+    tag = BatchTag(0, keys=keys, samples=None if stated is None else np.array(stated))
+    expected = "" if sample is None else f"sample {sample} at the position of sample 0 in rows 0 to 3"
+    assert fault(LabelTable(values=np.arange(4), keys=NAMES), tag) == expected
+
+
+def test_without_keys_of_the_labels_those_of_the_source_say_nothing():
+    tag = BatchTag(0, keys=NAMES[::-1], samples=np.array([1, 0, 2, 3]))
+    assert fault(LabelTable(values=np.arange(4)), tag).startswith("sample 1 at the position of sample 0")
+
+
+def test_keys_that_the_user_names_are_believed_whatever_the_source_states():
+    labels = LabelTable(values=np.arange(4), keys=NAMES)
+    x = {"id": NAMES[[1, 0, 2, 3]], "x": ROWS}
+    assert fault(labels, BatchTag(0, samples=np.arange(4)), x, key="id").startswith("sample 1 at the position of")
+
+
+@pytest.mark.parametrize("sample", range(4))
+def test_each_sample_is_recognised_by_its_content(sample):
+    labels = LabelTable(values=np.arange(4), fingerprints=CONTENT)
+    order = np.roll(np.arange(4), -sample)
+    found = fault(labels, x=ROWS[order], content="always")
+    assert found == (f"sample {sample} at the position of sample 0 in rows 0 to 3" if sample else "")
+
+
+def test_rows_of_unknown_content_are_no_fault():
+    labels = LabelTable(values=np.arange(4), fingerprints=CONTENT)
+    for number in range(1, 50):
+        assert fault(labels, x=ROWS + 100 * number, content="always") == ""
+
+
+def test_sample_0_out_of_position_is_a_fault():
+    tag = BatchTag(0, samples=np.array([UNKNOWN, 0, UNKNOWN, -2]))
+    found = fault(LabelTable(values=np.arange(4)), tag)
+    assert found == "sample 0 at the position of sample 1 in rows 0 to 3"
+
+
+@pytest.mark.parametrize(
+    ("samples", "targets", "wrong"),
+    [
+        pytest.param([3, 2, 1, 0], [3, 2, 1, 0], "", id="right"),
+        pytest.param([3, 2, 1, 0], [3, 2, 1, 1], "targets that are not the labels (1 of 4) in rows 0 to 3", id="wrong"),
+        pytest.param([3, 2, 1, UNKNOWN], [3, 2, 0, 1], "", id="not-all-known"),
+        pytest.param(None, [3, 2, 1, 1], "", id="not-known"),
+    ],
+)
+def test_without_order_targets_are_compared_where_every_sample_is_known(samples, targets, wrong):
+    tag = BatchTag(0, samples=None if samples is None else np.array(samples))
+    assert fault(LabelTable(values=np.arange(4)), tag, y=np.array(targets), ordered=False) == wrong

@@ -1,5 +1,8 @@
 """Small batches are recorded together, in the order and with the content in which they were fed."""
 
+import itertools
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalguard.capture.batch_digests import BatchDigests
-from evalguard.capture.contract import CaptureOptions
+from evalguard.capture.contract import BatchTag, CaptureOptions, Untagged
 from evalguard.capture.recording.batches import capture_batch
-from evalguard.capture.recording.recorder import Recorder
-from evalguard.capture.recording.small_batches import MAX_BATCHES, SMALL_BATCH
+from evalguard.capture.recording.recorder import Recorder, to_numpy
+from evalguard.capture.recording.small_batches import MAX_BATCHES, MAX_BYTES, SMALL_BATCH
+from evalguard.core.own_errors import STRICT, OwnError
+from evalguard.core.trace import ALTERED, UNKNOWN, row_tag
 from evalguard.data.fingerprint import row_fingerprints
 from tests.buffers import aligned, aligned_copy
 
@@ -159,3 +164,243 @@ def test_a_batch_that_is_read_and_not_fed_is_what_the_model_would_get_and_is_not
     recorder.end()
     assert not len(recorder.tags)
     assert not recorder.keys
+
+
+X = np.arange(ROWS * SMALL, dtype=np.float32).reshape(ROWS, SMALL)
+
+
+def tags_found(recorder):
+    recorder.end()
+    return np.asarray(recorder.tags.tags()).tolist()
+
+
+@pytest.mark.parametrize("content", ["targets", "always"])
+@pytest.mark.parametrize("width", [SMALL, LARGE])
+@pytest.mark.parametrize("flat", [True, False], ids=["arrays", "named"])
+def test_targets_are_recorded_beside_content(content, width, flat):
+    recorder = Recorder(CaptureOptions(content))
+    for number in range(4):
+        x = np.full((ROWS, width), number, np.float32)
+        capture_batch(recorder, (x if flat else {"a": x}, np.arange(ROWS) + number))
+    recorder.end()
+    assert not recorder.problem
+    assert recorder.n_with_targets == 4
+    assert np.concatenate(recorder.targets).tolist() == [row + number for number in range(4) for row in range(ROWS)]
+    assert len(recorder.fingerprints.parts) == 4 * ROWS
+
+
+def test_targets_are_copies():
+    y = np.arange(ROWS)
+    recorder = Recorder(CaptureOptions())
+    recorder.record((np.zeros((ROWS, LARGE), np.float32), y), BatchTag())
+    y[:] = 9
+    assert recorder.targets[0].tolist() == list(range(ROWS))
+    recorder.record((X, {}), BatchTag())
+    assert recorder.n_with_targets == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "y", "samples", "hashed"),
+    [
+        pytest.param({}, None, None, False, id="no-targets"),
+        pytest.param({}, np.arange(ROWS), None, True, id="targets-only"),
+        pytest.param({}, np.arange(ROWS), np.arange(ROWS), False, id="targets-and-samples"),
+        pytest.param({}, np.arange(ROWS), np.full(ROWS, UNKNOWN), True, id="targets-and-unknown-samples"),
+        pytest.param({"key": lambda data: data[1]}, np.arange(ROWS), None, False, id="targets-and-keys"),
+        pytest.param({"content": "always"}, None, np.arange(ROWS), True, id="always"),
+    ],
+)
+def test_content_is_hashed_where_targets_need_it_to_find_repeated_rows(options, y, samples, hashed):
+    recorder = Recorder(CaptureOptions(**options))
+    recorder.record((X,) if y is None else (X, y), BatchTag(samples=samples))
+    assert len(recorder.fingerprints.parts) == (ROWS if hashed else 0)
+    assert not recorder.problem
+
+
+def test_a_key_is_no_part_of_the_content():
+    ids = np.arange(ROWS)
+    recorder = Recorder(CaptureOptions("always", key="id"))
+    recorder.record(({"id": ids, "x": X},), BatchTag())
+    assert recorder.fingerprints.parts[:].tolist() == row_fingerprints({"x": X})[0].tolist()
+    alone = Recorder(CaptureOptions("always", key="id"))
+    alone.record(({"id": ids},), BatchTag())
+    assert alone.fingerprints.parts[:].tolist() == row_fingerprints({"id": ids})[0].tolist()
+    assert not recorder.problem + alone.problem
+
+
+@pytest.mark.parametrize(
+    ("x", "found"), [(X, "ndarray"), ({"b": X, "a": X}, "entries ['a', 'b']")], ids=["an-array", "other-entries"]
+)
+def test_a_key_that_is_not_there_is_a_problem_that_names_what_is(x, found):
+    recorder = Recorder(CaptureOptions(key="id", drop_key=True))
+    recorder.record((x,), BatchTag())
+    assert f"expected x to be a dict with an entry 'id', found {found}" in recorder.problem
+    assert recorder.without_key((x,))[0] is x
+    assert recorder.without_key(x) is x
+
+
+def test_a_bare_dict_stays_bare_without_its_key():
+    recorder = Recorder(CaptureOptions(key="id", drop_key=True))
+    assert recorder.without_key({"id": np.arange(ROWS), "x": X}) == {"x": X}
+
+
+class Changing(Untagged):
+    """A stream some of whose latest batches have changed."""
+
+    def __init__(self, *unchanged):
+        self.unchanged = list(unchanged)
+
+    def intact(self):
+        return self.unchanged
+
+
+@pytest.mark.parametrize(
+    ("unchanged", "altered"),
+    [((True, True), []), ((True, False), [2]), ((False, True), [1]), ((False, False), [1, 2])],
+)
+def test_batches_that_changed_are_marked_from_the_last_one_backwards(unchanged, altered):
+    recorder = Recorder(CaptureOptions(), Changing(*unchanged))
+    for number in range(3):
+        recorder.buffer((X,), BatchTag(number))
+    recorder.after_step([], None)
+    recorder.stream = Untagged()
+    recorder.buffer((X,), BatchTag(3))
+    found = [row_tag(number, row) for number in range(4) for row in range(ROWS)]
+    expected = [ALTERED if tag // row_tag(1) in altered else tag for tag in found]
+    assert tags_found(recorder) == expected
+
+
+def test_outputs_that_share_memory_with_their_batch_are_checked_at_the_end():
+    x = X.copy()
+    recorder = Recorder(CaptureOptions())
+    capture_batch(recorder, (x,))
+    recorder.after_step([(x,)], x)
+    x[:] = 9
+    assert tags_found(recorder) == [ALTERED] * ROWS
+    assert not recorder.problem
+
+
+def failing(*_):
+    msg = "broken"
+    raise ValueError(msg)
+
+
+@pytest.mark.parametrize(
+    ("when", "broken"),
+    [
+        ("while a batch was checked for changes", lambda recorder: setattr(recorder.stream, "intact", failing)),
+        ("during the fail-fast check", lambda recorder: setattr(recorder, "fail_fast_check", failing)),
+        (
+            "while outputs were checked for changes",
+            lambda recorder: setattr(recorder, "_passed_on", SimpleNamespace(add=print, intact=failing)),
+        ),
+        ("while batches were recorded", lambda recorder: setattr(recorder, "tags", None)),
+    ],
+)
+def test_an_error_in_here_is_a_problem_of_the_trace_and_none_of_the_call(monkeypatch, when, broken):
+    monkeypatch.delenv(STRICT, raising=False)
+    recorder = Recorder(CaptureOptions(), Changing())
+    recorder.buffer((X,), BatchTag())
+    broken(recorder)
+    recorder.after_step([], None)
+    recorder.end()
+    assert when in recorder.problem
+
+
+def test_the_first_problem_is_kept():
+    recorder = Recorder(CaptureOptions(key="id"))
+    recorder.record((X,), BatchTag())
+    recorder.record(({"other": X},), BatchTag())
+    assert "found ndarray" in recorder.problem
+
+
+def test_inputs_that_are_no_rows_are_said():
+    recorder = Recorder(CaptureOptions())
+    recorder.record((X,), BatchTag())
+    assert not recorder.no_rows
+    recorder.record(((X, X[:2]),), BatchTag())
+    assert recorder.no_rows
+    assert recorder.problem
+
+
+def test_the_fail_fast_check_sees_each_batch_until_it_stops_the_call():
+    seen = []
+
+    def check(recorder):
+        seen.append([(rows, None if tag.keys is None else tag.keys.tolist()) for rows, tag in recorder.unchecked])
+        return "wrong" if len(seen) == 2 else ""
+
+    recorder = Recorder(CaptureOptions(key="id"), fail_fast_check=check)
+    for number in range(3):
+        capture_batch(recorder, ({"id": np.arange(ROWS) + number, "x": X},))
+        recorder.after_step([], None)
+    assert recorder.stopped == "wrong"
+    assert seen == [[(ROWS, [0, 1, 2])], [(ROWS, [0, 1, 2]), (ROWS, [1, 2, 3])]]
+    assert recorder.seconds > 0
+
+
+def test_without_a_fail_fast_check_no_batch_is_kept_for_it():
+    recorder = Recorder(CaptureOptions(key="id"))
+    capture_batch(recorder, ({"id": np.arange(ROWS), "x": X},))
+    recorder.after_step([], None)
+    assert recorder.unchecked == []
+    assert recorder.stopped == ""
+
+
+def test_tensors_of_every_kind_become_arrays():
+    ragged = to_numpy(tf.ragged.constant([[1, 2], [3]]))
+    assert [row.tolist() for row in ragged] == [[1, 2], [3]]
+    assert ragged.dtype == object
+    assert to_numpy(tf.ragged.constant([[1], [2]])[:0]).shape == (0,)
+    sparse = tf.sparse.SparseTensor([[0, 1], [1, 0]], [5, 7], (2, 2))
+    assert to_numpy(sparse).tolist() == [[0, 5], [7, 0]]
+    assert to_numpy(tf.experimental.Optional.from_value(tf.constant([1, 2]))).tolist() == [1, 2]
+    assert to_numpy(tf.experimental.Optional.empty(tf.TensorSpec([2]))) is None
+
+
+def test_the_form_of_what_was_fingerprinted_is_kept():
+    recorder = run(Recorder(CaptureOptions("always")), [(X,)])
+    assert recorder.specs == recorder.fingerprints.specs != ()
+    assert recorder.first_row is recorder.fingerprints.first_row is not None
+
+
+def test_small_batches_wait_until_there_are_many_or_large_ones():
+    recorder = Recorder(CaptureOptions())
+    for number in range(MAX_BATCHES):
+        assert len(recorder.tags) == 0
+        capture_batch(recorder, batch(number % 7))
+    assert len(recorder.tags) == MAX_BATCHES
+    recorder = Recorder(CaptureOptions("always"))
+    almost_large = LARGE - 1
+    for _ in range(2 * MAX_BYTES // SMALL_BATCH):
+        capture_batch(recorder, batch(1, almost_large))
+    assert len(recorder.tags) > 0
+
+
+def test_batches_that_are_single_arrays_are_recorded_together():
+    recorder = run(Recorder(CaptureOptions("always")), [X, X + 1, X + 2])
+    found = recorder.fingerprints.parts[:]
+    assert found.tolist() == np.concatenate([row_fingerprints(X + number)[0] for number in range(3)]).tolist()
+
+
+def test_keys_that_the_source_states_are_recorded():
+    recorder = Recorder(CaptureOptions())
+    capture_batch(recorder, (X,))
+    recorder.record((X,), BatchTag(keys=np.array(["a", "b", "c"])))
+    assert [keys.tolist() for keys in recorder.keys] == [["a", "b", "c"]]
+
+
+def test_the_time_of_everything_that_is_recorded_is_counted(monkeypatch):
+    monkeypatch.setattr("time.perf_counter", itertools.count(7).__next__)
+    recorder = Recorder(CaptureOptions(), fail_fast_check=lambda _: "")
+    recorder.after_step([], None)
+    assert recorder.seconds == 1
+    recorder.end()
+    assert recorder.seconds == 2
+
+
+def test_a_defect_of_ours_is_loud_in_strict_mode():
+    recorder = Recorder(CaptureOptions(), Changing())
+    recorder.fail_fast_check = failing
+    with pytest.raises(OwnError, match="broken"):
+        recorder.after_step([], None)

@@ -169,7 +169,7 @@ def test_rows_that_fill_up_a_batch_are_copies_of_one_sample(tail, kind, certain,
         assert found.evidence == f"the {evidence}"
 
 
-@pytest.mark.parametrize(("n", "extra", "certain"), [(50, 6, True), (48, 8, False), (55, 1, False)])
+@pytest.mark.parametrize(("n", "extra", "certain"), [(50, 6, True), (54, 2, True), (48, 8, False), (55, 1, False)])
 def test_copies_are_certain_where_they_are_several_and_less_than_a_batch(n, extra, certain):
     found = counts.padded(view_of([*range(n), *[n - 1] * extra], n=n))
     assert found is not None
@@ -205,6 +205,8 @@ def test_dummies_are_certain_where_all_are_declared(declared):
         pytest.param(63, 50, 8, {}, None, 0, id="no-number-fits"),
         pytest.param(20, 10, 10, {"replicas": 2}, None, 0, id="each-sample-again"),
         pytest.param(50, 50, 8, {"replicas": 2}, None, 0, id="no-row-more"),
+        pytest.param(48, 48, 8, {"replicas": 2}, None, 0, id="whole-batches"),
+        pytest.param(64, 50, 8, {"replicas": 1}, False, 2, id="one-replica-says-nothing"),
     ],
 )
 def test_a_sampler_fills_up_the_batches_of_all_replicas(rows, n, batch, facts, certain, replicas):
@@ -235,7 +237,12 @@ COPIED = "50 rows repeat a sample, each up to 2 times and each time in order"
         pytest.param(TWICE, {"steps": 13}, None, "", id="two-passes-in-steps"),
         pytest.param(np.arange(80) % 50, {}, None, "", id="a-second-pass-that-ends"),
         pytest.param(np.r_[COPIES, FOREIGN], {}, None, "", id="a-foreign-row"),
+        pytest.param(np.r_[COPIES, 50], {}, None, "", id="a-foreign-row-behind"),
         pytest.param(np.r_[COPIES, -1], {}, None, "", id="an-unidentified-row"),
+        pytest.param(
+            np.repeat(np.arange(50), 3), {}, False,
+            "100 rows repeat a sample, each up to 3 times and each time in order", id="three-times",
+        ),
         pytest.param(np.r_[COPIES[::-1]], {}, None, "", id="in-another-order"),
         pytest.param(np.r_[np.arange(50), np.arange(50)[::-1]], {}, None, "", id="the-second-time-in-another-order"),
         pytest.param(np.arange(50), {}, None, "", id="each-once"),
@@ -342,6 +349,10 @@ def test_a_tail_is_missing_where_all_other_samples_are_there_once(samples, found
         pytest.param(np.arange(24), {}, None, id="no-steps"),
         pytest.param(np.arange(48), {"steps": 6}, None, id="a-tail"),
         pytest.param(np.arange(56) % 50, {"steps": 7}, None, id="more"),
+        pytest.param([*range(23), 0], {"steps": 3}, None, id="one-again"),
+        pytest.param([*range(23), FOREIGN], {"steps": 3}, None, id="a-foreign-row"),
+        pytest.param([*range(23), -1], {"steps": 3}, None, id="an-unidentified-row"),
+        pytest.param([], {"batch_size": 8}, None, id="no-rows"),
     ],
 )
 def test_steps_that_are_too_few_are_those_of_the_rows(samples, facts, certain):
@@ -349,6 +360,22 @@ def test_steps_that_are_too_few_are_those_of_the_rows(samples, facts, certain):
     assert (None if found is None else found.certain) == certain
     if found is not None:
         assert found.evidence == "3 steps of 8 rows are 24 of 50 labels"
+
+
+def test_more_rows_are_not_too_few_steps_where_samples_are_not_known():
+    assert counts.few_steps(view_of(np.arange(56) % 50, known=False, facts={"steps": 7})) is None
+
+
+def test_one_sample_is_a_tail():
+    found = counts.floor_steps(view_of(np.arange(48), n=49, facts={"steps": 6}))
+    assert found is not None
+    assert found.evidence == "48 rows for 49 labels: 1 missing = 49 mod 8, samples 48; steps=6"
+
+
+@pytest.mark.parametrize(("steps", "found"), [(11, True), (12, False)])
+def test_a_second_pass_that_steps_ask_for_is_no_copy(steps, found):
+    view = view_of(np.arange(96) % 48, n=48, facts={"steps": steps})
+    assert (counts.copied(view) is not None) is found
 
 
 @pytest.mark.parametrize(

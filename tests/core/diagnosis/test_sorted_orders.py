@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from evalguard.core.diagnosis import sorted_orders
 from evalguard.core.diagnosis.sorted_orders import ascends, sorted_otherwise, stride
+from evalguard.core.label_table import LabelTable
 from tests.core.diagnosis.causes import view_of
 from tests.core.signatures import label_values
 
@@ -93,3 +94,102 @@ def test_values_ascend_as_python_sees_it_for_any_chunk(values, strictly, size):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("evalguard.core.columns.chunks.ROWS", size)
         assert ascends(np.asarray(values, dtype=np.int64), order, strictly=strictly) is expected
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["a10", "a2", "a3", "a4", "a5", "a6"], "text ('a10' before 'a2'), the labels in order of number"),
+        (["a1", "a2", "a3", "a4", "a5", "a10"], "number ('a1' before 'a2'), the labels in order of text"),
+        (["a1", "a01", "a2", "a3", "a4", "a5"], "number ('a1' before 'a01'), the labels in another order"),
+        (["a1", "a2", "a3", "a4", "a5", "a6"], "text ('a1' before 'a2'), the labels in another order"),
+        ([f"{'a' * 60}{n}" for n in range(6)], f"('{'a' * 39} before '{'a' * 39})"),
+        (["a3", "a1", "a2", "a5", "a4", "a10"], None),
+        (["a1", "a2", "a3", "a4", "a5"], None),
+    ],
+)  # fmt: skip
+def test_the_order_of_the_labels_is_said_beside_that_of_the_stream(names, words):
+    def by_number(name):
+        return int(name[1:])
+
+    # The labels list the same names in another order: by number, by text, or backwards.
+    other = names[::-1]
+    if words and words.endswith(("in order of number", "in order of text")):
+        other = sorted(names, key=by_number if words.endswith("number") else None)
+    view = view_of([other.index(name) for name in names], n=len(names))
+    found = sorted_otherwise(replace(view, labels=replace(view.labels, keys=np.asarray(other))))
+    assert (found is None) == (words is None)
+    if found is not None:
+        assert words in found.evidence
+
+
+def test_a_stream_in_the_order_of_the_labels_is_not_sorted_otherwise():
+    assert sorted_otherwise(keyed(np.arange(50), np.arange(50))) is None
+
+
+def test_values_ascend_strictly_unless_something_else_is_said():
+    assert not ascends(np.array([1, 1]), np.arange(2))
+    assert ascends(np.array([1, 1]), np.arange(2), strictly=False)
+
+
+@pytest.mark.parametrize("n", [7, 9, 10])
+def test_few_rows_have_no_numbers_that_are_sorted_as_text(n):
+    samples = np.arange(n)
+    samples[[1, 5]] = samples[[5, 1]]
+    assert sorted_otherwise(view_of(samples, n=n, labels=LabelTable(values=np.arange(n)))) is None
+
+
+def test_one_row_in_the_position_of_a_text_order_is_not_enough():
+    samples = SHUFFLED.copy()
+    at = int(np.flatnonzero(samples == 2)[0])
+    samples[[10, at]] = samples[[at, 10]]
+    assert sorted_otherwise(view_of(samples)) is None
+
+
+CLASSES = label_values(50)
+TEXT_RANK = np.argsort(AS_TEXT)
+
+
+@pytest.mark.parametrize(
+    ("values", "samples", "found"),
+    [
+        pytest.param(CLASSES, np.lexsort((np.arange(50), CLASSES)), True, id="by-number"),
+        pytest.param(CLASSES, np.lexsort((TEXT_RANK, CLASSES)), True, id="by-text"),
+        pytest.param(CLASSES, np.lexsort((-np.arange(50), CLASSES)), False, id="backwards"),
+        pytest.param(np.stack([CLASSES] * 2, 1), np.lexsort((np.arange(50), CLASSES)), False, id="several-columns"),
+        pytest.param({"a": CLASSES}, np.lexsort((np.arange(50), CLASSES)), False, id="named"),
+        pytest.param(np.repeat([0, 1], 25), np.lexsort((TEXT_RANK, np.repeat([0, 1], 25))), False, id="labels-as-well"),
+    ],
+)
+def test_classes_one_by_one_are_those_of_a_listing_of_directories(values, samples, found):
+    cause = sorted_otherwise(view_of(samples, labels=LabelTable(values=values), targets=None))
+    assert (cause is not None) is found
+    if cause is not None:
+        assert f"{len(np.unique(values))} classes one by one" in cause.evidence
+
+
+@pytest.mark.parametrize(
+    ("samples", "n", "cause"),
+    [
+        pytest.param([0, 2, 4, 1, 3, 5], 6, "stride of 2", id="six-rows"),
+        pytest.param([0, 2, 1, 3], 4, None, id="few-rows"),
+        pytest.param([*range(0, 48, 2), *range(1, 48, 2)], 50, None, id="not-all-rows"),
+        pytest.param([0, 4, 1, 5, 2, 3], 6, None, id="more-blocks-than-half-of-the-rows"),
+        pytest.param(np.concatenate([np.arange(first, 49, 7) for first in range(7)]), 49, "stride of 7", id="square"),
+        pytest.param(np.r_[0, 2, 1, 3:50], 50, None, id="another-order"),
+        pytest.param(np.r_[1, 3, 0, 2, 4:50], 50, None, id="not-from-the-start"),
+    ],
+)
+def test_a_stride_goes_through_all_rows_in_blocks(samples, n, cause):
+    found = stride(view_of(samples, n=n))
+    assert (found is None) == (cause is None)
+    if found is not None:
+        assert found.cause == f"{cause}: shards or ranks put one behind the other"
+
+
+def test_files_read_in_turn_are_likely_and_counted():
+    order = np.concatenate([np.arange(first, 50, 25) for first in range(25)])
+    found = stride(view_of(order, "tf.data"))
+    assert found is not None
+    assert not found.certain
+    assert "cycle_length=2" in found.remedy
