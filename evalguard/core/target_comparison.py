@@ -141,12 +141,10 @@ def _family(array: NDArray[Any]) -> str:
     return "number" if array.dtype.kind in "fiub" else array.dtype.kind
 
 
-def _coarser(first: np.dtype[Any], second: np.dtype[Any]) -> np.dtype[Any]:
-    """The type with fewer digits: labels read as float64 meet targets cast to float32."""
-    floats = [dtype for dtype in (first, second) if dtype.kind == "f"]
-    if floats:
-        return min(floats, key=lambda dtype: dtype.itemsize)
-    return np.promote_types(first, second)
+def _coarser(*dtypes: np.dtype[Any]) -> np.dtype[Any] | None:
+    """The float type with fewer digits: labels read as float64 meet targets cast to float32. None: all are integers."""
+    # NumPy compares integers of any two types exactly.
+    return min((dtype for dtype in dtypes if dtype.kind == "f"), key=lambda dtype: dtype.itemsize, default=None)
 
 
 def _unequal_rows(target: _Side, value: _Side, samples: Int64 | None) -> Int64:

@@ -174,3 +174,12 @@ def test_rows_that_differ_are_found_at_the_end_of_any_chunk(size, monkeypatch):
     assert comparison.rows.tolist() == [2, 4]
     swapped = target_comparison.compare_labels(np.asarray([1, 0, 9]), np.arange(5), np.asarray([1, 0, 2]))
     assert swapped.rows.tolist() == [2]
+
+
+@pytest.mark.parametrize("targets", ["int64", "uint64"])
+@pytest.mark.parametrize("labels", ["int64", "uint64"])
+def test_integers_of_any_types_are_compared_exactly(targets, labels):
+    large = 2**53
+    comparison = target_comparison.compare_labels(np.asarray([large + 1, 5], targets), np.asarray([large, 5], labels))
+    assert comparison.rows.tolist() == [0]
+    assert not target_comparison.same_multiset(np.asarray([large + 1], targets), np.asarray([large], labels))
