@@ -292,7 +292,7 @@ def failing(*_):
         ("during the fail-fast check", lambda recorder: setattr(recorder, "fail_fast_check", failing)),
         (
             "while outputs were checked for changes",
-            lambda recorder: setattr(recorder, "_passed_on", SimpleNamespace(add=print, intact=failing)),
+            lambda recorder: setattr(recorder, "_passed_on", SimpleNamespace(compares=True, add=print, intact=failing)),
         ),
         ("while batches were recorded", lambda recorder: setattr(recorder, "tags", None)),
     ],
