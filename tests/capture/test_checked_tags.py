@@ -1,5 +1,7 @@
 """Tags that ride, and digests of the numbers that ride with them."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -78,3 +80,15 @@ def test_the_first_batch_decides_the_structure(index):
     same, tag = stream.identify(stream.emit(batch, 0, index))
     assert same is batch
     assert tag.states_samples is (index is not None)
+
+
+def test_a_long_call_keeps_digests_of_waiting_batches_only():
+    stream = CheckedTags((NAMES,))
+    tracemalloc.start()
+    try:
+        for number in range(2000):
+            stream.identify(stream.emit((NAMES,), number))
+            stream.intact()
+        assert tracemalloc.get_traced_memory()[0] < 100_000
+    finally:
+        tracemalloc.stop()
