@@ -7,7 +7,6 @@ from typing import Any
 from numpy.typing import NDArray
 
 from evalguard.capture.contract import NOT_OBSERVED, BatchTag, Untagged
-from evalguard.capture.hashing import leaves_of
 from evalguard.core.own_errors import swallow
 from evalguard.data import tree
 
@@ -37,10 +36,14 @@ class ArrayRows(Untagged):
             swallow(error)
             return data, NOT_OBSERVED
 
+    def hold(self, data: Any) -> Any:
+        """The batch itself: Keras slices into memory that TensorFlow allocates."""
+        return data
+
     def _tag_of(self, batch: Any) -> BatchTag:
         # No tag is needed: `predict` and `evaluate` pass shuffle=False (keras 3.15, backend/tensorflow/trainer.py:530,
         # :483), so the adapter must slice from row 0 on (array_data_adapter.py:107, get_tf_dataset).
-        delivered = [tree.as_array(leaf) for leaf in leaves_of(tree.unpack(batch)[0])]
+        delivered = [tree.as_array(leaf) for leaf in tree.leaves(tree.unpack(batch)[0])]
         start, size = self._at, len(delivered[0])
         self._at += size
         for leaf, got in zip(self._leaves, delivered, strict=True):

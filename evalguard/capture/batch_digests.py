@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.capture.contract import NOT_OBSERVED, BatchTag, Untagged
-from evalguard.capture.hashing import arrays_of, can_digest, digest_arrays
+from evalguard.capture.hashing import arrays_of, can_digest, digest
 from evalguard.capture.overwriting import MemoryWatch
 from evalguard.capture.tags import stated_samples
 from evalguard.core.own_errors import swallow
@@ -47,8 +47,8 @@ class BatchDigests(Untagged):
             index: Label row of each of its rows, or None.
         """
         # Outside the lock, so that `identify` need not wait while a large batch is hashed.
-        arrays = arrays_of(batch) if can_digest(batch) else None
-        batch_digest = None if arrays is None else digest_arrays(arrays)
+        arrays = tuple(arrays_of(batch)) if can_digest(batch) else None
+        batch_digest = None if arrays is None else digest(arrays)
         samples = None if index is None else stated_samples(index, tree.n_rows(batch) or 0)
         with self._lock:
             if arrays is None or batch_digest is None:
@@ -72,14 +72,11 @@ class BatchDigests(Untagged):
         not observed.
         """
         try:
-            arrays = arrays_of(data)
-            batch_digest = digest_arrays(arrays)
+            batch_digest = digest(data)
         except Exception as error:  # noqa: BLE001 - a batch that cannot be read is not known
             swallow(error)
-            self._memory.unreadable()
             return data, NOT_OBSERVED
         with self._lock:
-            self._memory.fed(arrays, batch_digest)
             numbers = self._in_flight.get(batch_digest)
             if numbers is None:
                 again = self._delivered.get(batch_digest)
@@ -92,6 +89,10 @@ class BatchDigests(Untagged):
             self._delivered[batch_digest] = number
             return data, BatchTag(number, self._samples.pop(number, None))
 
+    def hold(self, data: Any) -> Any:
+        """The batch, copied where the source may overwrite it."""
+        return self._memory.hold(data)
+
     def intact(self) -> list[bool]:
-        """For each batch identified since the last call: whether it is unchanged."""
+        """For each batch that was held since the last call: whether it is unchanged."""
         return self._memory.intact()

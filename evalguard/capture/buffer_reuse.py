@@ -6,7 +6,7 @@ from collections import deque
 from typing import Any
 
 from evalguard.capture.contract import BatchTag, Stream
-from evalguard.capture.hashing import NATIVE, digest, leaves_of
+from evalguard.capture.hashing import NATIVE, digest
 from evalguard.core.own_errors import swallow
 from evalguard.data import tree
 
@@ -49,7 +49,7 @@ class BufferReuseDetector:
         # A place for every batch, so that `intact` answers for each even where hashing fails.
         self._fed.append(None)
         try:
-            self._check_reuse(tuple(leaf for leaf in leaves_of(batch) if type(leaf).__name__ == "EagerTensor"))
+            self._check_reuse(tuple(leaf for leaf in tree.leaves(batch) if type(leaf).__name__ == "EagerTensor"))
         except Exception as error:  # noqa: BLE001 - a batch that cannot be read cannot be fingerprinted either
             swallow(error)
         return batch, tag
@@ -71,6 +71,10 @@ class BufferReuseDetector:
         self._recent.append((leaves, at, batch_digest))
         self._seen += 1
         self.mutable = self._reused or self._seen < RECHECKED_BATCHES
+
+    def hold(self, data: Any) -> Any:
+        """Nothing: its memory is checked at once."""
+        del data
 
     def intact(self) -> list[bool]:
         """For each batch identified since the last call: whether it is unchanged; True where no digest was taken."""

@@ -10,7 +10,7 @@ import threading
 from typing import Any
 
 from evalguard.capture.contract import BatchTag
-from evalguard.capture.hashing import arrays_of, digest_arrays, numbers_of
+from evalguard.capture.hashing import arrays_of, digest, numbers_of
 from evalguard.capture.overwriting import MemoryWatch
 from evalguard.capture.tags import RidingTags
 from evalguard.core.own_errors import swallow
@@ -29,7 +29,7 @@ class CheckedTags(RidingTags):
     def emit(self, batch: Any, number: int, index: Any = None) -> tuple[Any, ...]:
         """The batch with its tag."""
         arrays = arrays_of(numbers_of(batch))
-        emitted = digest_arrays(arrays)
+        emitted = digest(arrays)
         with self._lock:
             self._memory.emitted(arrays)
             # Several, because Keras requests the first items twice, and an item may be other data the second time.
@@ -40,14 +40,11 @@ class CheckedTags(RidingTags):
         """The batch in its original structure, and its tag; altered where its numbers are not those emitted."""
         batch, tag = super().identify(data)
         try:
-            arrays = arrays_of(numbers_of(batch))
-            delivered = digest_arrays(arrays)
+            delivered = digest(self._memory.hold(numbers_of(batch)))
         except Exception as error:  # noqa: BLE001 - a batch that cannot be read is not known
             swallow(error)
-            self._memory.unreadable()
             return batch, BatchTag()
         with self._lock:
-            self._memory.fed(arrays, delivered)
             # Taken out, so that a long call keeps those of waiting batches only.
             emitted = None if tag.number is None else self._digests.pop(tag.number, None)
         if emitted is not None and delivered not in emitted:

@@ -61,8 +61,11 @@ class Stream(Protocol):
     def without_tag(self, data: Any) -> Any:
         """The caller's batch within one that Keras read but does not feed to the model; it is not counted."""
 
+    def hold(self, data: Any) -> Any:
+        """A delivered batch in memory that does not change, to be identified later; None: it cannot wait."""
+
     def intact(self) -> list[bool]:
-        """For each batch of the last execution, whether it is still what it was when it was identified."""
+        """For each batch of the last execution, whether it is still what it was when it was delivered."""
 
 
 class Untagged:
@@ -75,6 +78,10 @@ class Untagged:
     def without_tag(self, data: Any) -> Any:
         """The batch unchanged."""
         return data
+
+    def hold(self, data: Any) -> Any:
+        """Nothing is known of its memory, or it carries a tag."""
+        del data
 
     def intact(self) -> list[bool]:
         """Nothing to compare with."""

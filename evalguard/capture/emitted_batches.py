@@ -59,6 +59,10 @@ class EmittedBatches:
         """The batch without its tag, if it carries one."""
         return data if self._way is None else self._way.without_tag(data)
 
+    def hold(self, data: Any) -> Any:
+        """The batch in memory that does not change, where it carries no tag."""
+        return None if self._way is None else self._way.hold(data)
+
     def intact(self) -> list[bool]:
         """For each batch of the last execution, whether it is unchanged since it was fed."""
         return [] if self._way is None else self._way.intact()

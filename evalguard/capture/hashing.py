@@ -20,24 +20,13 @@ _hash = xxhash.xxh3_64_intdigest
 
 def can_digest(structure: Any) -> bool:
     """Whether all leaves are arrays or tensors of numbers that Keras feeds unchanged, but for the float type."""
-    found = leaves_of(structure)
+    found = tree.leaves(structure)
     return bool(found) and all(map(_is_plain, found))
 
 
 def numbers_of(structure: Any) -> list[Any]:
     """The leaves that can be digested."""
-    return [leaf for leaf in leaves_of(structure) if _is_plain(leaf)]
-
-
-def leaves_of(structure: Any) -> Any:
-    """Leaves of a tree; a flat tuple of arrays, which most batches are, is returned as it is."""
-    # The class by name: `isinstance` would need TensorFlow imported.
-    if type(structure) is tuple:
-        for part in structure:
-            if type(part) is not np.ndarray and type(part).__name__ != "EagerTensor":
-                return tree.leaves(structure)
-        return structure
-    return tree.leaves(structure)
+    return [leaf for leaf in tree.leaves(structure) if _is_plain(leaf)]
 
 
 def _is_plain(leaf: Any) -> bool:
@@ -49,28 +38,18 @@ def _is_plain(leaf: Any) -> bool:
     return False
 
 
-def digest(batch: Any) -> int:
-    """One digest of all arrays of a batch, whatever structure holds them; floats count as float32."""
-    return digest_arrays(arrays_of(batch))
-
-
 def arrays_of(batch: Any) -> list[NDArray[Any]]:
     """The leaves of a batch as arrays, in the memory in which they lie."""
-    return [tree.as_array(leaf) for leaf in leaves_of(batch)]
+    return [tree.as_array(leaf) for leaf in tree.leaves(batch)]
 
 
-def digest_arrays(arrays: list[NDArray[Any]]) -> int:
-    """The digest of a batch, of its arrays."""
+def digest(batch: Any) -> int:
+    """One digest of all arrays of a batch, whatever structure holds them; floats count as float32."""
     batch_digest = 0
-    for array in arrays:
-        batch_digest = hash_array(array, batch_digest)
+    for array in arrays_of(batch):
+        # Some adapters cast to float32 on the way (tf_keras 2.21, engine/data_adapter.py:1140), others do not.
+        # bfloat16, which NumPy does not know itself, is of kind V.
+        is_cast = array.dtype.kind in "fV" and array.dtype != _FLOAT32
+        numbers = array.astype(np.float32) if is_cast else array
+        batch_digest = _hash(numbers.data if numbers.flags.c_contiguous else numbers.tobytes(), batch_digest)
     return batch_digest
-
-
-def hash_array(array: NDArray[Any], seed: int = 0) -> int:
-    """The hash of the bytes of an array; floats count as float32."""
-    # Some adapters cast to float32 on the way (tf_keras 2.21, engine/data_adapter.py:1140), others do not.
-    # bfloat16, which NumPy does not know itself, is of kind V.
-    if array.dtype.kind in "fV" and array.dtype != _FLOAT32:
-        array = array.astype(np.float32)
-    return _hash(array.data if array.flags.c_contiguous else array.tobytes(), seed)

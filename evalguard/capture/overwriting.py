@@ -1,4 +1,4 @@
-"""Sources that write other rows into memory that they emitted before: what was fed is hashed again after the step."""
+"""Sources that write other rows into memory that they emitted before: what was fed is compared after the step."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from evalguard.capture.hashing import digest_arrays
+from evalguard.data import tree
 
 # How many addresses are remembered: of more batches than wait in any queue.
 MAX_REMEMBERED = 4096
@@ -24,10 +24,10 @@ class MemoryWatch:
     """
 
     def __init__(self) -> None:
-        # An ordered set. An address may recur for memory that TensorFlow owns; that batch is hashed once too often.
+        # An ordered set. An address may recur for memory that TensorFlow owns; that batch is copied without need.
         self._emitted: dict[int, None] = {}
-        # Batches of the execution under way; None where nothing can change or the batch could not be read.
-        self._fed: list[tuple[list[NDArray[Any]], int] | None] = []
+        # For each batch of the execution under way, what may change of it, and a copy.
+        self._fed: list[list[tuple[NDArray[Any], NDArray[Any]]]] = []
 
     def emitted(self, arrays: Iterable[NDArray[Any]]) -> None:
         """Remember where the arrays of a batch lie."""
@@ -38,22 +38,32 @@ class MemoryWatch:
         while len(self._emitted) > MAX_REMEMBERED:
             del self._emitted[next(iter(self._emitted))]
 
-    def fed(self, arrays: list[NDArray[Any]], batch_digest: int) -> None:
-        """Keep a batch until the model has computed on it, if it lies in memory of the source."""
-        in_place = bool(self._emitted) and any(_address(array) in self._emitted for array in arrays)
-        self._fed.append((arrays, batch_digest) if in_place else None)
+    def hold(self, batch: Any) -> Any:
+        """A batch that the model is about to receive, with copies of what lies in memory of the source."""
+        copied: list[tuple[NDArray[Any], NDArray[Any]]] = []
+        self._fed.append(copied)
+        if not self._emitted:
+            return batch
 
-    def unreadable(self) -> None:
-        """Keep the place of a batch that could not be read."""
-        self._fed.append(None)
+        def held(leaf: Any) -> Any:
+            if type(leaf).__name__ not in tree.ARRAYS:
+                return leaf
+            array = tree.as_array(leaf)
+            if _address(array) not in self._emitted:
+                return leaf
+            copied.append((array, array.copy()))
+            return copied[-1][1]
+
+        return tree.map_leaves(held, batch)
 
     def intact(self) -> list[bool]:
-        """For each batch fed since the last call: whether it is unchanged.
+        """For each batch that was held since the last call: whether it is unchanged.
 
         Called after the model has computed on them: the source may overwrite an array meanwhile.
         """
         fed, self._fed = self._fed, []
-        return [batch is None or digest_arrays(batch[0]) == batch[1] for batch in fed]
+        # Bytes, not `==`: a NaN must equal itself.
+        return [all(array.tobytes() == copy.tobytes() for array, copy in copied) for copied in fed]
 
 
 def _address(array: NDArray[Any]) -> int:

@@ -12,6 +12,9 @@ from evalguard.core.own_errors import not_ours
 
 _BY_DLPACK = frozenset({"float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"})
 
+# Class names of arrays: right where TensorFlow is not imported, and ragged and sparse tensors have others.
+ARRAYS = frozenset({"EagerTensor", "ndarray"})
+
 
 class RowsError(ValueError):
     """The inputs of a batch are not rows, one for each sample; the message goes into the report."""
@@ -19,9 +22,11 @@ class RowsError(ValueError):
 
 def leaves(structure: Any) -> list[Any]:
     """The leaves in Keras' order: sequences in order, mappings by sorted key; None is not a leaf."""
-    # An array first: nearly every call is for a batch of one, and this runs between two steps of the model.
+    # An array first, then a flat tuple: nearly every batch is one, and this runs between two steps of the model.
     if type(structure) is np.ndarray:
         return [structure]
+    if type(structure) is tuple and {type(part).__name__ for part in structure} <= ARRAYS:
+        return list(structure)
     if structure is None:
         return []
     if isinstance(structure, (list, tuple)) and _is_sequence_of_inputs(structure):

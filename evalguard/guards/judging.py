@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalguard.capture.recording.recorder import Recorder
+from evalguard.capture.recording.fingerprints import FingerprintColumn
 from evalguard.core import repair
 from evalguard.core.findings import Reason
 from evalguard.core.judge import Judgement, judge, unproven
@@ -71,7 +71,7 @@ class CallJudge:
         if trace.ordered and overlap(calls):
             trace = replace(trace, ordered=False, unobserved="; ".join(filter(None, (OVERLAP, trace.unobserved))))
         # Calls that are judged together feed one model alike, so the first one's specs hold for all of them.
-        labels, not_proven = self.with_reference(labels, calls[0].recorder, trace)
+        labels, not_proven = self.with_reference(labels, calls[0].recorder.fingerprints, trace)
         judgement = judge(
             trace,
             labels,
@@ -144,7 +144,7 @@ class CallJudge:
         )
         return replace_outcome(outcome, report, fixed.predictions, samples)
 
-    def with_fingerprints(self, labels: LabelTable | None, recorder: Recorder) -> LabelTable:
+    def with_fingerprints(self, labels: LabelTable | None, fed: FingerprintColumn) -> LabelTable:
         """Labels with the fingerprints of the reference, cast as this model is fed.
 
         Raises:
@@ -158,13 +158,13 @@ class CallJudge:
             self.reference.n_labels = len(labels)
         # Keras casts arrays to `floatx` before it feeds them (keras 3.15, trainers/data_adapters/array_slicing.py), and
         # digests are of the bytes that were fed: each dtype needs its own pass over the reference.
-        key = (recorder.specs, None if labels is None else labels.digest)
+        key = (fed.specs, None if labels is None else labels.digest)
         if key not in self.fingerprinted:
-            self.fingerprinted[key] = combined(labels, self.reference, recorder)
+            self.fingerprinted[key] = combined(labels, self.reference, fed)
         return self.fingerprinted[key]
 
     def with_reference(
-        self, labels: LabelTable | None, recorder: Recorder, trace: Trace
+        self, labels: LabelTable | None, fed: FingerprintColumn, trace: Trace
     ) -> tuple[LabelTable, tuple[str, ...]]:
         """Labels with the fingerprints of their inputs, and what they could not prove.
 
@@ -173,15 +173,15 @@ class CallJudge:
                 differ in length.
         """
         # Without specs no batch was observed, and the reference cannot be cast as the model was fed.
-        if self.reference is None or not recorder.specs:
+        if self.reference is None or not fed.specs:
             if labels is None:
                 msg = f"{self.name}: neither labels nor a reference that rows could be compared with"
                 raise LabelsError(msg)
             return labels, ()
-        found = self.with_fingerprints(labels, recorder)
-        if recorder.first_row is None or not is_other_data(trace, found):
+        found = self.with_fingerprints(labels, fed)
+        if fed.first_row is None or not is_other_data(trace, found):
             return found, ()
-        return found, (f"content: {explain_mismatch(self.reference, recorder.first_row, recorder.specs)}",)
+        return found, (f"content: {explain_mismatch(self.reference, fed.first_row, fed.specs)}",)
 
     def unproven(self, labels: LabelTable | None, reason: str) -> Report:
         """A report that says why there is no verdict on the predictions."""
@@ -241,14 +241,14 @@ def is_other_data(trace: Trace, labels: LabelTable) -> bool:
     return bool(np.isin(rows, known).mean() <= COMPARABLE_SHARE)
 
 
-def combined(labels: LabelTable | None, reference: Reference, recorder: Recorder) -> LabelTable:
+def combined(labels: LabelTable | None, reference: Reference, fed: FingerprintColumn) -> LabelTable:
     """Labels with the fingerprints of their reference inputs.
 
     Raises:
         LabelsError: Reference and labels differ in length.
     """
-    rows, _ = reference.fingerprints(recorder.specs)
-    spec = tuple(str(leaf) for leaf in recorder.specs)
+    rows, _ = reference.fingerprints(fed.specs)
+    spec = tuple(str(leaf) for leaf in fed.specs)
     if labels is None:
         return LabelTable(fingerprints=rows, spec=spec, name="reference")
     if len(rows) != len(labels):

@@ -118,9 +118,9 @@ class Session:
 
         # Called at the first batch: how the reference must be cast is not known before.
         def known(recorder: Recorder) -> LabelTable:
-            if self.judge.reference is None or not recorder.specs:
+            if self.judge.reference is None or not recorder.fingerprints.specs:
                 return labels
-            return self.judge.with_fingerprints(labels, recorder)
+            return self.judge.with_fingerprints(labels, recorder.fingerprints)
 
         return FailFastCheck(known, ordered=method in ROW_METHODS, padding=self.policy.padding == "trim")
 
@@ -152,7 +152,7 @@ class Session:
             return False
         # In any order: a validation returns metrics, not rows.
         first = replace(epochs.validations[0].trace, ordered=False)
-        labels, _ = self.judge.with_reference(self._labels(last=False), epochs.recorders[0], first)
+        labels, _ = self.judge.with_reference(self._labels(last=False), epochs.recorders[0].fingerprints, first)
         report = judge(first, labels, self.policy).report
         return report.verdict is Verdict.PASS and report.proof is Proof.IDENTITY
 
@@ -197,7 +197,7 @@ class Session:
         # all labels.
         first, rest = calls[0], sum(call.trace.n_rows for call in calls[1:])
         try:
-            known, _ = self.judge.with_reference(labels, first.recorder, first.trace)
+            known, _ = self.judge.with_reference(labels, first.recorder.fingerprints, first.trace)
         except Exception as error:  # noqa: BLE001 - judging reports it
             swallow(error)
             return calls

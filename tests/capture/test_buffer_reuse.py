@@ -54,7 +54,7 @@ def test_the_first_batches_are_hashed_again_and_later_ones_only_if_memory_is_reu
 def test_each_batch_is_answered_for_also_where_one_cannot_be_read(monkeypatch):
     monkeypatch.delenv(STRICT)
     detector = BufferReuseDetector(Untagged())
-    monkeypatch.setattr("evalguard.capture.buffer_reuse.leaves_of", lambda _: 1 / 0)
+    monkeypatch.setattr("evalguard.capture.buffer_reuse.tree.leaves", lambda _: 1 / 0)
     for _ in range(2):
         detector.identify((tf.zeros((1, 1)),))
     assert detector.intact() == [True, True]
@@ -73,3 +73,4 @@ def test_tags_are_those_of_the_stream_below():
     batch, tag = detector.identify((x, 7))
     assert batch is detector.without_tag((x, 7)) is x
     assert tag.number == 7
+    assert detector.hold((x, 7)) is None

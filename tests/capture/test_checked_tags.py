@@ -64,7 +64,7 @@ def test_a_batch_that_cannot_be_read_is_not_observed_and_keeps_its_place(monkeyp
     emitted(stream, buffer, 2)
     buffer -= 1
     with monkeypatch.context() as patch:
-        patch.setattr("evalguard.capture.checked_tags.digest_arrays", lambda _: 1 / 0)
+        patch.setattr("evalguard.capture.checked_tags.digest", lambda _: 1 / 0)
         tag = stream.identify(waiting[0])[1]
     assert (tag.number, tag.samples, tag.altered) == (None, None, False)
     assert isinstance(tag, BatchTag)

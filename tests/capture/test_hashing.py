@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from evalguard.capture.hashing import can_digest, digest, hash_array, numbers_of
+from evalguard.capture.hashing import can_digest, digest, numbers_of
 
 X = np.arange(24, dtype="float32").reshape(8, 3)
 
@@ -15,7 +15,6 @@ def test_floats_count_as_float32(dtype):
     for given in (X.astype(dtype), tf.constant(X.astype(dtype))):
         assert can_digest(given)
         assert digest(given) == digest(X)
-    assert hash_array(X.astype(dtype)) == hash_array(X)
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint16", "int32", "int64", "bool", "complex64"])

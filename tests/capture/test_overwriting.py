@@ -1,15 +1,18 @@
 """Sources that write other rows into memory that they emitted before."""
 
-from evalguard.capture.hashing import digest
+import numpy as np
+import pytest
+import tensorflow as tf
+
 from evalguard.capture.overwriting import ALIGNMENT, MAX_REMEMBERED, MemoryWatch
 from tests.buffers import TF_ALIGNMENT, aligned
 
 
 def fed(memory, array):
-    memory.fed([array], digest(array))
+    return memory.hold((array,))[0]
 
 
-def test_a_batch_that_lies_where_the_source_made_it_is_hashed_again():
+def test_a_batch_that_lies_where_the_source_made_it_is_compared_again():
     memory, buffer = MemoryWatch(), aligned((4, 2))
     memory.emitted([buffer])
     fed(memory, buffer)
@@ -17,7 +20,8 @@ def test_a_batch_that_lies_where_the_source_made_it_is_hashed_again():
     assert memory.intact() == [True, True]
     fed(memory, buffer)
     buffer += 1
-    fed(memory, buffer)
+    held = fed(memory, buffer)
+    assert held.tolist() == buffer.tolist()
     assert memory.intact() == [False, True]
     assert memory.intact() == []
 
@@ -39,21 +43,51 @@ def test_memory_that_tensorflow_copies_is_not_watched():
     assert memory.intact() == [True]
 
 
-def test_one_part_in_place_suffices_and_all_parts_are_hashed():
+def test_one_part_in_place_suffices_and_only_that_is_copied():
     memory, x, y = MemoryWatch(), aligned((4, 2)), aligned((4,), dtype="int64")
     memory.emitted([x, y])
-    memory.fed([x.copy(), y], digest((x, y)))
+    other = x.copy()
+    held = memory.hold({"x": other, "y": y})
+    assert held["x"] is other
     y += 1
+    assert held["y"].tolist() == [0] * 4
     assert memory.intact() == [False]
 
 
-def test_a_batch_that_could_not_be_read_keeps_its_place():
-    memory, buffer = MemoryWatch(), aligned((4, 2))
+def test_what_is_no_array_keeps_its_place():
+    memory, buffer, thing = MemoryWatch(), aligned((4, 2)), object()
     memory.emitted([buffer])
-    memory.unreadable()
+    assert memory.hold((thing, None)) == (thing, None)
     fed(memory, buffer)
     buffer += 1
     assert memory.intact() == [True, False]
+
+
+def test_a_batch_is_held_as_it_is_where_the_source_emitted_no_memory_that_is_used_in_place():
+    memory, batch = MemoryWatch(), {"x": aligned((4, 2))}
+    assert memory.hold(batch) is batch
+    assert memory.intact() == [True]
+
+
+def test_a_batch_that_is_not_a_number_is_unchanged():
+    memory, buffer = MemoryWatch(), aligned((4, 2))
+    buffer[:] = np.nan
+    memory.emitted([buffer])
+    fed(memory, buffer)
+    assert memory.intact() == [True]
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_tensors_are_held_by_the_memory_that_they_use(in_place):
+    memory, buffer = MemoryWatch(), aligned((4, 2), beyond=0 if in_place else 16)
+    memory.emitted([buffer])
+    dataset = tf.data.Dataset.from_generator(lambda: [buffer], output_signature=tf.TensorSpec((4, 2)))
+    (tensor,) = dataset
+    held = fed(memory, tensor)
+    assert (held is tensor) is not in_place
+    buffer += 1
+    assert np.asarray(held).tolist() == [[0, 0]] * 4
+    assert memory.intact() == [not in_place]
 
 
 def test_the_latest_places_are_remembered_however_long_a_call_is():

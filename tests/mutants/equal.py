@@ -317,7 +317,7 @@ EQUAL: tuple[Equal, ...] = (
     Equal(
         "capture/recording/small_batches.py", "SMALL_BATCH = 1 << 16", ("`1` becomes `2`", "`16` becomes `17`"), LIMIT
     ),
-    Equal("capture/recording/small_batches.py", "MAX_BYTES, MAX_BATCHES = 1 << 18, 256", (), LIMIT),
+    Equal("capture/recording/small_batches.py", "MAX_BYTES, MAX_WAITING = 1 << 18, 32", (), LIMIT),
     Equal(
         "capture/recording/tag_log.py",
         "number, row = batch_and_row(first) if first >= 0 else (first, 0)",
@@ -525,23 +525,10 @@ EQUAL: tuple[Equal, ...] = (
         NO_KIND,
     ),
     Equal("capture/recording/recorder.py", "_may_buffer: bool = True", (), PRIVATE),
-    Equal("capture/recording/recorder.py", "_always_fingerprints: bool = False", (), PRIVATE),
     Equal(
         "capture/recording/recorder.py",
-        "rows = self._always_fingerprints or (type(batch) is tuple and len(batch) > 1)",
-        ("`and` becomes `or`", "`>` becomes `>=`"),
-        "rows are copied that are not needed",
-    ),
-    Equal(
-        "capture/recording/recorder.py",
-        "if small_batches.n_bytes > MAX_BYTES or small_batches.n_batches >= MAX_BATCHES:",
+        "elif self._buffer.n_bytes > MAX_BYTES:",
         ("`>` becomes `>=`",),
         LIMIT,
-    ),
-    Equal(
-        "capture/recording/small_batches.py",
-        "break",
-        (),
-        "only of a batch with one part the rows are not needed",
     ),
 )

@@ -52,7 +52,7 @@ class FilesOfRows:
 
     def __init__(self, stream: Stream, files: NDArray[Any]) -> None:
         self._stream, self._files = stream, files
-        self.without_tag, self.intact = stream.without_tag, stream.intact
+        self.without_tag, self.hold, self.intact = stream.without_tag, stream.hold, stream.intact
 
     def identify(self, data: Any) -> tuple[Any, BatchTag]:
         """A delivered batch, and its tag with keys."""

@@ -82,6 +82,10 @@ class CountedBatches(Untagged):
         number, self._delivered = self._delivered, self._delivered + 1
         return data, BatchTag(number)
 
+    def hold(self, data: Any) -> Any:
+        """The batch itself: where its memory may be the user's, a ``BufferReuseDetector`` stands before this."""
+        return data
+
 
 class NumberedBatches(Untagged):
     """Batches with their number, or with one tag for each row, as the dataset's graph added it."""

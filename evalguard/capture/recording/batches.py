@@ -36,9 +36,8 @@ def capture_batch(recorder: Recorder, data: Any) -> Any:
     if recorder.replicated:
         batch = _capture_replicas(recorder, data)
     else:
-        batch, tag = recorder.stream.identify(data)
-        if not recorder.buffer(batch, tag):
-            recorder.record(batch, tag)
+        held = recorder.stream.hold(data)
+        batch = recorder.capture(data) if held is None else recorder.wait(data, held)
     if recorder.options.drop_key:
         batch = recorder.without_key(batch)
     recorder.seconds += time.perf_counter() - start

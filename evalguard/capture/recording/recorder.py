@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.capture.contract import BatchTag, CaptureOptions, Stream, Untagged
+from evalguard.capture.hashing import arrays_of, can_digest
 from evalguard.capture.recording.fingerprints import FingerprintColumn
 from evalguard.capture.recording.passed_on import PassedOn
-from evalguard.capture.recording.small_batches import MAX_BATCHES, MAX_BYTES, BatchGroup, SmallBatchBuffer
+from evalguard.capture.recording.small_batches import MAX_BYTES, MAX_WAITING, BatchGroup, SmallBatchBuffer
 from evalguard.capture.recording.tag_log import TagColumn
 from evalguard.core.label_table import normal_keys
 from evalguard.core.own_errors import not_ours, swallow
 from evalguard.data import tree
-from evalguard.data.row_layout import LeafSpec
 from evalguard.errors import ConfigError
 
 
@@ -61,39 +61,36 @@ class Recorder:
     seconds: float = 0.0
     _passed_on: PassedOn = field(default_factory=PassedOn)
     _buffer: SmallBatchBuffer = field(default_factory=SmallBatchBuffer)
+    # Delivered batches that are not identified yet, and how many may be.
+    _waiting: list[Any] = field(default_factory=list)
+    _may_wait: int = 1
     _may_buffer: bool = True
-    _always_fingerprints: bool = False
 
     def __post_init__(self) -> None:
         options = self.options
         # The fail-fast check needs each batch at once; the user's own functions are called with batches as delivered.
         self._may_buffer = self.fail_fast_check is None and options.key is None and options.fingerprint is None
-        self._always_fingerprints = options.content == "always"
         self.tags = TagColumn()
         self.fingerprints = FingerprintColumn(self.options.pad_value)
 
-    @property
-    def specs(self) -> tuple[LeafSpec, ...]:
-        """Dtype and row shape of each fingerprinted input."""
-        return self.fingerprints.specs
-
-    @property
-    def first_row(self) -> Any:
-        """The first row that was fingerprinted."""
-        return self.fingerprints.first_row
-
-    def buffer(self, batch: Any, tag: BatchTag) -> bool:
-        """Copy a small batch, to be recorded with others; returns False if it must be recorded now."""
-        if not self._may_buffer or tag.keys is not None:
-            return False
-        small_batches = self._buffer
-        # Rows are needed for fingerprints and for targets; else their number suffices.
-        rows = self._always_fingerprints or (type(batch) is tuple and len(batch) > 1)
-        if not small_batches.add(batch, tag, rows):
-            return False
-        if small_batches.n_bytes > MAX_BYTES or small_batches.n_batches >= MAX_BATCHES:
+    def wait(self, data: Any, held: Any) -> Any:
+        """Leave a batch that the stream holds for later; returns it as the model receives it."""
+        # Between two steps of the model each line costs several times as much as in a loop over many batches. Waiting
+        # saves 2 to 5 % of a call whose model does almost nothing (make bench-quick).
+        self._waiting.append(held)
+        if len(self._waiting) >= self._may_wait:
             self.flush()
-        return True
+        return data
+
+    def capture(self, data: Any) -> Any:
+        """Identify and record a delivered batch; returns it as the model receives it."""
+        batch, tag = self.stream.identify(data)
+        # Small batches are copied, to be recorded together.
+        if not self._may_buffer or tag.keys is not None or not self._buffer.add(batch, tag):
+            self.record(batch, tag)
+        elif self._buffer.n_bytes > MAX_BYTES:
+            self.flush()
+        return batch
 
     def end(self) -> None:
         """Record what is left, once the call is over."""
@@ -106,7 +103,14 @@ class Recorder:
         self.seconds += time.perf_counter() - start
 
     def flush(self) -> None:
-        """Record the buffered batches, in the order of arrival."""
+        """Record the batches that wait, in the order of arrival."""
+        waiting, self._waiting = self._waiting, []
+        for held in waiting:
+            self.capture(held)
+        if waiting and self._may_buffer:
+            # To learn the size of a batch between two steps would cost as much as what waiting saves.
+            n_bytes = sum(array.nbytes for array in arrays_of(held)) if can_digest(held) else MAX_BYTES
+            self._may_wait = max(1, min(2 * len(waiting), MAX_WAITING, MAX_BYTES // max(1, n_bytes)))
         for group in self._buffer.drain() if self._buffer.groups else ():
             try:
                 self._record_group(group)
@@ -117,11 +121,10 @@ class Recorder:
         parts = group.parts()
         for first, size, samples in zip(group.firsts, group.sizes, group.samples, strict=True):
             self.tags.add_rows(first, size, samples)
-        if parts:
-            x, y, _ = tree.unpack(tuple(parts) if group.flat else parts[0])
-            if y is not None:
-                self._record_targets(y, len(group.sizes))
-            self._record_content(x, stated=group.stated)
+        x, y, _ = tree.unpack(tuple(parts) if group.flat else parts[0])
+        if y is not None:
+            self._record_targets(y, len(group.sizes))
+        self._record_content(x, stated=group.stated)
 
     def after_step(self, batches: list[Any], outputs: Any) -> None:
         """Check for changed batches and faults, after the model has computed on the latest batches."""

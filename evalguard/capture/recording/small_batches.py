@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from evalguard.capture.contract import BatchTag
 from evalguard.data import tree
 
-# Up to how many bytes a batch is copied; at how many bytes or batches the buffer is recorded.
+# Up to how many bytes a batch is copied; at how many bytes the buffer is recorded; how many batches wait for that.
 SMALL_BATCH = 1 << 16
-MAX_BYTES, MAX_BATCHES = 1 << 18, 256
+MAX_BYTES, MAX_WAITING = 1 << 18, 32
 _NUMBERS = frozenset("biufc")
-_ARRAYS = frozenset({"EagerTensor", "ndarray"})
 
 Form = tuple[tuple[np.dtype[Any], tuple[int, ...]], ...]
 
@@ -28,7 +27,7 @@ class BatchGroup:
 
     Attributes:
         flat: Each batch is a tuple of parts; False: it is a single array.
-        form: dtype and row shape of each part; empty where the rows are not kept.
+        form: dtype and row shape of each part.
         sizes: Rows of each batch.
         firsts: Tag of the first row of each batch.
         samples: Label rows that each batch states, or None.
@@ -57,38 +56,28 @@ class SmallBatchBuffer:
     Attributes:
         groups: The groups, in the order of arrival.
         n_bytes: Bytes of the rows kept.
-        n_batches: How many batches are kept.
     """
 
     def __init__(self) -> None:
         self.groups: list[BatchGroup] = []
-        self.n_bytes = self.n_batches = 0
+        self.n_bytes = 0
 
-    def add(self, batch: Any, tag: BatchTag, rows: bool) -> bool:
-        """Keep a copy of a batch; returns False if it is too large, or no array of numbers or flat tuple of them.
-
-        Args:
-            batch: As the model receives it.
-            tag: Its tag.
-            rows: Whether its rows are needed; otherwise only their number is kept.
-        """
-        # By class name: also right where TensorFlow is not imported, and a ragged or sparse tensor has another name.
+    def add(self, batch: Any, tag: BatchTag) -> bool:
+        """Keep a copy of a batch; returns False if it is too large, or no array of numbers or flat tuple of them."""
         flat = type(batch) is tuple
         arrays: list[NDArray[Any]] = []
         for part in batch if flat else (batch,):
-            if type(part).__name__ not in _ARRAYS:
+            if type(part).__name__ not in tree.ARRAYS:
                 return False
             array = tree.as_array(part)
             is_plain = array.ndim and array.dtype.kind in _NUMBERS and array.dtype.isnative
             if not is_plain or (arrays and len(array) != len(arrays[0])):
                 return False
             arrays.append(array)
-            if not rows:
-                break
-        n_bytes = sum([array.nbytes for array in arrays]) if rows else 0
+        n_bytes = sum([array.nbytes for array in arrays])
         if not arrays or n_bytes > SMALL_BATCH:
             return False
-        form = tuple([(array.dtype, array.shape[1:]) for array in arrays]) if rows else ()
+        form = tuple([(array.dtype, array.shape[1:]) for array in arrays])
         group = self.groups[-1] if self.groups else None
         if group is None or group.form != form or group.flat is not flat:
             group = BatchGroup(flat, form)
@@ -97,14 +86,12 @@ class SmallBatchBuffer:
         group.firsts.append(tag.first_tag)
         group.samples.append(tag.samples)
         group.stated = group.stated and tag.states_samples
-        if rows:
-            group.arrays += [array.copy() for array in arrays]
+        group.arrays += [array.copy() for array in arrays]
         self.n_bytes += n_bytes
-        self.n_batches += 1
         return True
 
     def drain(self) -> list[BatchGroup]:
         """Empty the buffer; returns its groups in the order of arrival."""
         groups, self.groups = self.groups, []
-        self.n_bytes = self.n_batches = 0
+        self.n_bytes = 0
         return groups

@@ -64,7 +64,7 @@ def to_trace(
         keys=_all_keys([np.asarray(part) for part in recorder.keys], rows),
         # A batch that changed while the model computed: its recorded rows may not be those that the model read.
         fingerprints=None if recorder.tags.any_changed else _all_rows(recorder.fingerprints.parts, rows),
-        spec=tuple(str(spec) for spec in recorder.specs),
+        spec=tuple(str(spec) for spec in recorder.fingerprints.specs),
         targets=stack_trees(recorder.targets) if every_batch_has_targets else None,
         batch_sizes=recorder.tags.sizes,
         method=method,

@@ -9,11 +9,13 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evalguard.capture.array_rows import ArrayRows
 from evalguard.capture.batch_digests import BatchDigests
 from evalguard.capture.contract import BatchTag, CaptureOptions, Untagged
+from evalguard.capture.probes.tf_data import CountedBatches
 from evalguard.capture.recording.batches import capture_batch
 from evalguard.capture.recording.recorder import Recorder, to_numpy
-from evalguard.capture.recording.small_batches import MAX_BATCHES, MAX_BYTES, SMALL_BATCH
+from evalguard.capture.recording.small_batches import MAX_BYTES, MAX_WAITING, SMALL_BATCH
 from evalguard.core.own_errors import STRICT, OwnError
 from evalguard.core.trace import ALTERED, UNKNOWN, row_tag
 from evalguard.data.fingerprint import row_fingerprints
@@ -112,7 +114,7 @@ def test_rows_are_recorded_as_they_were_when_they_were_fed():
 
 
 @pytest.mark.parametrize("width", [SMALL, LARGE])
-@pytest.mark.parametrize("count", [1, 2, 30, MAX_BATCHES + 40])
+@pytest.mark.parametrize("count", [1, 2, 30, 300])
 def test_each_batch_is_recorded_however_many_there_are(count, width):
     fed = [batch(number % 7, width) for number in range(count)]
     recorder = Recorder(CaptureOptions("always"))
@@ -261,10 +263,10 @@ class Changing(Untagged):
 def test_batches_that_changed_are_marked_from_the_last_one_backwards(unchanged, altered):
     recorder = Recorder(CaptureOptions(), Changing(*unchanged))
     for number in range(3):
-        recorder.buffer((X,), BatchTag(number))
+        recorder.record((X,), BatchTag(number))
     recorder.after_step([], None)
     recorder.stream = Untagged()
-    recorder.buffer((X,), BatchTag(3))
+    recorder.record((X,), BatchTag(3))
     found = [row_tag(number, row) for number in range(4) for row in range(ROWS)]
     expected = [ALTERED if tag // row_tag(1) in altered else tag for tag in found]
     assert tags_found(recorder) == expected
@@ -300,7 +302,7 @@ def failing(*_):
 def test_an_error_in_here_is_a_problem_of_the_trace_and_none_of_the_call(monkeypatch, when, broken):
     monkeypatch.delenv(STRICT, raising=False)
     recorder = Recorder(CaptureOptions(), Changing())
-    recorder.buffer((X,), BatchTag())
+    recorder.capture((X,))
     broken(recorder)
     recorder.after_step([], None)
     recorder.end()
@@ -360,21 +362,92 @@ def test_tensors_of_every_kind_become_arrays():
 
 def test_the_form_of_what_was_fingerprinted_is_kept():
     recorder = run(Recorder(CaptureOptions("always")), [(X,)])
-    assert recorder.specs == recorder.fingerprints.specs != ()
-    assert recorder.first_row is recorder.fingerprints.first_row is not None
+    assert recorder.fingerprints.specs != ()
+    assert recorder.fingerprints.first_row is not None
 
 
-def test_small_batches_wait_until_there_are_many_or_large_ones():
-    recorder = Recorder(CaptureOptions())
-    for number in range(MAX_BATCHES):
-        assert len(recorder.tags) == 0
-        capture_batch(recorder, batch(number % 7))
-    assert len(recorder.tags) == MAX_BATCHES
+def test_small_batches_are_recorded_once_there_are_many_bytes_of_them():
     recorder = Recorder(CaptureOptions("always"))
-    almost_large = LARGE - 1
-    for _ in range(2 * MAX_BYTES // SMALL_BATCH):
-        capture_batch(recorder, batch(1, almost_large))
-    assert len(recorder.tags) > 0
+    almost_large = batch(1, LARGE - 1)
+    n_bytes = 4 * ROWS * (LARGE - 1)
+    for _ in range(MAX_BYTES // n_bytes):
+        assert len(recorder.tags) == 0
+        capture_batch(recorder, almost_large)
+    capture_batch(recorder, almost_large)
+    assert len(recorder.tags) == MAX_BYTES // n_bytes + 1
+
+
+def waiting(recorder, batches):
+    """How many batches wait after each one."""
+    found = []
+    for fed, data in enumerate(batches, 1):
+        assert capture_batch(recorder, data) is data
+        found.append(fed - len(recorder.tags))
+    return found
+
+
+def arrays(count, shape, dtype="float32"):
+    """A stream of arrays, and its batches."""
+    x = np.arange(count * ROWS * int(np.prod(shape))).reshape(count * ROWS, *shape).astype(dtype)
+    return ArrayRows(x), [(tf.constant(x[at * ROWS : at * ROWS + ROWS]),) for at in range(count)]
+
+
+def test_batches_in_memory_of_tensorflow_are_identified_later_more_each_time():
+    stream, batches = arrays(100, (2,))
+    recorder = Recorder(CaptureOptions("always"), stream)
+    found = waiting(recorder, batches)
+    flushed = [number + 1 for number, left in enumerate(found) if left == 0]
+    assert flushed == [1, 3, 7, 15, 31, 63, 95]
+    assert found[-1] == 5
+    assert MAX_WAITING == 32
+    recorder.end()
+    assert tags_found(recorder) == list(range(100 * ROWS))
+    found = recorder.fingerprints.parts[:]
+    assert found.tolist() == row_fingerprints(np.concatenate([x.numpy() for (x,) in batches]))[0].tolist()
+
+
+def test_large_batches_and_text_do_not_wait():
+    stream, batches = arrays(4, (MAX_BYTES // 4,))
+    assert waiting(Recorder(CaptureOptions(), stream), batches) == [0] * 4
+    half = MAX_BYTES // 2 // (4 * ROWS)
+    stream, batches = arrays(6, (half,))
+    assert waiting(Recorder(CaptureOptions(), stream), batches) == [0, 1, 0, 1, 0, 1]
+    words = [(tf.constant(["a", "b", "c"]),) for _ in range(4)]
+    assert waiting(Recorder(CaptureOptions(), CountedBatches()), words) == [0] * 4
+
+
+@pytest.mark.parametrize("options", [{"key": lambda data: data[0][:, 0]}, {"fingerprint": lambda x: x}])
+def test_a_batch_that_a_function_of_the_user_must_see_does_not_wait(options):
+    stream, batches = arrays(4, (2,))
+    assert waiting(Recorder(CaptureOptions("always", **options), stream), batches) == [0] * 4
+
+
+def test_a_batch_that_the_fail_fast_check_must_see_does_not_wait():
+    stream, batches = arrays(4, (2,))
+    recorder = Recorder(CaptureOptions(), stream, fail_fast_check=lambda _: "")
+    assert waiting(recorder, batches) == [0] * 4
+
+
+def test_a_batch_without_rows_waits_like_others():
+    recorder = Recorder(CaptureOptions(), CountedBatches())
+    assert waiting(recorder, [(tf.zeros((0, 2)),)] * 4) == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("changed", range(1, 5))
+def test_a_batch_that_changes_after_others_began_to_wait_is_marked(changed):
+    digests, buffer = BatchDigests(), aligned((ROWS, SMALL))
+    recorder = Recorder(CaptureOptions("always"), digests)
+    for number in range(6):
+        data = aligned_copy(np.full((ROWS, SMALL), number, np.float32), 16)
+        if number == changed:
+            buffer[:] = number
+            data = buffer
+        digests.emit((data,), number)
+        capture_batch(recorder, (data,))
+        buffer[:] = -1
+        recorder.after_step([], None)
+    expected = [ALTERED if number == changed else row_tag(number, row) for number in range(6) for row in range(ROWS)]
+    assert tags_found(recorder) == expected
 
 
 def test_batches_that_are_single_arrays_are_recorded_together():
