@@ -527,6 +527,12 @@ EQUAL: tuple[Equal, ...] = (
     Equal("capture/recording/recorder.py", "_may_buffer: bool = True", (), PRIVATE),
     Equal(
         "capture/recording/recorder.py",
+        "self._may_wait = max(1, min(2 * len(waiting), MAX_WAITING, MAX_BYTES // max(1, n_bytes)))",
+        ("`1` becomes `2` (2)",),
+        "of batches of one byte as many wait as of empty ones",
+    ),
+    Equal(
+        "capture/recording/recorder.py",
         "elif self._buffer.n_bytes > MAX_BYTES:",
         ("`>` becomes `>=`",),
         LIMIT,

@@ -251,6 +251,10 @@ class Changing(Untagged):
 
     def __init__(self, *unchanged):
         self.unchanged = list(unchanged)
+        self.numbers = itertools.count()
+
+    def identify(self, data):
+        return data, BatchTag(next(self.numbers))
 
     def intact(self):
         return self.unchanged
@@ -261,12 +265,13 @@ class Changing(Untagged):
     [((True, True), []), ((True, False), [2]), ((False, True), [1]), ((False, False), [1, 2])],
 )
 def test_batches_that_changed_are_marked_from_the_last_one_backwards(unchanged, altered):
-    recorder = Recorder(CaptureOptions(), Changing(*unchanged))
-    for number in range(3):
-        recorder.record((X,), BatchTag(number))
+    stream = Changing(*unchanged)
+    recorder = Recorder(CaptureOptions(), stream)
+    for _ in range(3):
+        recorder.capture((X,))
     recorder.after_step([], None)
-    recorder.stream = Untagged()
-    recorder.record((X,), BatchTag(3))
+    stream.unchanged = []
+    recorder.capture((X,))
     found = [row_tag(number, row) for number in range(4) for row in range(ROWS)]
     expected = [ALTERED if tag // row_tag(1) in altered else tag for tag in found]
     assert tags_found(recorder) == expected
