@@ -18,6 +18,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soundness", description=__doc__)
     parser.add_argument("-n", type=int, default=2000, help="how many programs (2000)")
     parser.add_argument("--seed", type=int, default=1, help="another number writes other programs (1)")
+    parser.add_argument("--skip", type=int, default=0, help="leave out so many programs of an earlier run (0)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (one for each core)")
     parser.add_argument("--record", type=Path, help="write every program and its reports to this file")
     parser.add_argument(
@@ -28,13 +29,13 @@ def main() -> int:
     if options.compare:
         return compare(options.compare, options.jobs)
     sizes = [min(BLOCK, options.n - start) for start in range(0, options.n, BLOCK)]
-    blocks = [(options.seed * 100_000 + number, size) for number, size in enumerate(sizes)]
+    blocks = [(options.seed * 100_000 + number, size) for number, size in enumerate(sizes)][options.skip // BLOCK :]
     known: Counter[str] = Counter()
     unknown: dict[tuple[str, str], list[Line]] = {}
     verdicts: Counter[str] = Counter()
     n_run = 0
     with options.record.open("w") if options.record else open(os.devnull, "w") as file:
-        for line in in_blocks(options.jobs, written, blocks, options.n):
+        for line in in_blocks(options.jobs, written, blocks, sum(size for _, size in blocks)):
             n_run += 1
             file.write(json.dumps(line) + "\n")
             verdicts.update(report["verdict"] for report in line["observed"])

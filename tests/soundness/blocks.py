@@ -92,9 +92,15 @@ def in_blocks(
     from rich.console import Console
     from rich.progress import track
 
-    # A fresh process for each block: models and compiled functions of thousands of programs would fill the memory.
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), max_tasks_per_child=10) as pool:
-        done = pool.map(work, *zip(*blocks, strict=True))
-        console = Console(stderr=True)
-        for lines in track(done, f"{total:,} programs", total=len(blocks), console=console):
-            yield from lines
+    console = Console(stderr=True)
+    for lines in track(_done(jobs, work, blocks), f"{total:,} programs", total=len(blocks), console=console):
+        yield from lines
+
+
+def _done(jobs: int, work: Callable[..., list[Line]], blocks: Sequence[tuple[Any, ...]]) -> Iterator[list[Line]]:
+    # Fresh processes every few blocks: models and compiled functions of thousands of programs would fill the memory.
+    # Not by `max_tasks_per_child`: a pool waits for ever once all of its workers end together (CPython 3.11).
+    for start in range(0, len(blocks), 10 * jobs):
+        some = blocks[start : start + 10 * jobs]
+        with ProcessPoolExecutor(min(jobs, len(some)), mp_context=get_context("spawn")) as pool:
+            yield from pool.map(work, *zip(*some, strict=True))
