@@ -52,12 +52,10 @@ def plan(samples: Int64 | None, n_labels: int) -> RepairPlan:
         return RepairPlan(nothing, nothing, nothing, "nothing shows which sample each row is")
     unknown = int((samples == UNKNOWN).sum())
     if unknown:
-        return RepairPlan(nothing, nothing, nothing, f"{plural(unknown, 'row')} {_is(unknown)} not identified")
+        return RepairPlan(nothing, nothing, nothing, f"not identified: {plural(unknown, 'row')}")
     foreign = int(np.count_nonzero(~arrivals.known(samples, n_labels)))
     if foreign:
-        return RepairPlan(
-            nothing, nothing, nothing, f"{plural(foreign, 'row')} {_is(foreign)} not among the labelled samples"
-        )
+        return RepairPlan(nothing, nothing, nothing, f"not among the labelled samples: {plural(foreign, 'row')}")
     take = np.full(n_labels, -1, dtype=np.int64)
     # Written backwards, so that the first row of a sample is the one that stays.
     take[samples[::-1]] = np.arange(len(samples))[::-1]
@@ -75,7 +73,3 @@ def summary(steps: dict[str, int]) -> str:
     }
     done = ((count, *words[name]) for name, count in steps.items() if count)
     return ", ".join(f"{plural(count, noun)} {verb}" for count, noun, verb in done)
-
-
-def _is(count: int) -> str:
-    return "is" if count == 1 else "are"

@@ -16,9 +16,10 @@ from evalguard.core.findings import Reason
 from evalguard.core.judge import Judgement, judge, unproven
 from evalguard.core.label_table import LabelTable
 from evalguard.core.matching import COMPARABLE_SHARE, comparable_in_position
+from evalguard.core.plural import plural
 from evalguard.core.policy import Policy, Verdict
 from evalguard.core.report import Report
-from evalguard.core.trace import Trace
+from evalguard.core.trace import ALTERED, Trace
 from evalguard.core.trace_join import join_traces
 from evalguard.errors import LabelsError
 from evalguard.guards import predictions
@@ -135,6 +136,10 @@ class CallJudge:
         # Wrong labels are not a matter of order: moved rows would still be scored against them.
         if says_labels_are_wrong(judgement.report):
             return refused(outcome, "the stream's own targets contradict the labels; moving rows cannot fix that")
+        # A key or an index says which sample a row was to be when it was emitted, not what it held when it was fed.
+        altered = trace.rows_tagged(ALTERED).size
+        if altered and {item["identity"] for item in judgement.report.identities if item.get("used")} != {"content"}:
+            return refused(outcome, f"{plural(altered, 'row')} changed on the way: only content shows what was fed")
         samples = np.arange(len(labels))
         report = replace(
             outcome.report,

@@ -87,8 +87,8 @@ def test_missing_samples_are_predicted_again_where_they_can_be(delivery):
 
 def test_a_plan_names_why_it_refuses():
     assert repair.plan(None, 3).refused == "nothing shows which sample each row is"
-    assert repair.plan(np.array([0, -1, 2]), 3).refused == "1 row is not identified"
-    assert repair.plan(np.array([0, 7, 8]), 3).refused == "2 rows are not among the labelled samples"
+    assert repair.plan(np.array([0, -1, 2]), 3).refused == "not identified: 1 row"
+    assert repair.plan(np.array([0, 7, 8]), 3).refused == "not among the labelled samples: 2 rows"
 
 
 def test_a_plan_that_is_refused_takes_no_row():

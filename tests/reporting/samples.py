@@ -90,7 +90,7 @@ def full() -> Report:
             "accuracy": MetricImpact(as_scored=0.1, realigned=0.95, difference=-0.85),
             "auc": MetricImpact(note="unchanged"),
         },
-        repair={"refused": "2 rows are not identified"},
+        repair={"refused": "not identified: 2 rows"},
         cost={"seconds": 0.012, "share": 0.008},
     )
 

@@ -53,7 +53,7 @@ KNOWN: tuple[Known, ...] = (
     Known(
         "predict is overridden and moves rows",
         "what comes out of the compiled function is not compared with what the caller gets",
-        lambda program, breach: breach.law == "a" and program.model == "reversing",
+        lambda program, breach: breach.law in {"a", "b"} and program.model == "reversing",
     ),
     Known(
         "the stream's targets are another quantity than the labels",
@@ -73,6 +73,22 @@ KNOWN: tuple[Known, ...] = (
         "rows of calls in several threads are put together in another order than the calls were made",
         "what the caller does with returned rows is not observed; calls of a session count in the order of their start",
         lambda program, breach: program.together and _in_another_order(program, breach),
+    ),
+    Known(
+        "targets of equal inputs came in another order",
+        "equal inputs are matched in the order in which they came, also where their targets came in another",
+        lambda program, breach: (
+            breach.law == "b" and "label_disagreement" in breach.what and program.values in {"twins", "blank"}
+        ),
+    ),
+    Known(
+        "a call `model(x)` is taken for a warm-up",
+        "a single one of a part of the samples beside other calls, or a first one on rows of no sample",
+        lambda program, breach: (
+            _has(program, method="call")
+            and (breach.law == "reports" or (breach.law == "a" and breach.unit is not None))
+            and (breach.unit is None or len(breach.unit.rows) > program.n)
+        ),
     ),
     Known(
         "a session of predict and evaluate has no order",

@@ -70,6 +70,16 @@ def test_rows_that_changed_while_they_waited_are_a_failure(engine, width):
     assert "copy()" in report.diagnosis[0].remedy
 
 
+def test_rows_that_changed_on_the_way_are_not_repaired_by_their_keys():
+    """A key says which sample a row was to be when it was emitted, not what the model read."""
+    labels = evalguard.Labels(values=np.arange(N), keys=np.arange(N))
+    with pytest.raises(evalguard.MisalignmentError) as raised:
+        with evalguard.guard(labels=labels, key=lambda batch: batch[1], mlflow=False, on_failure="repair"):
+            echo(keras).predict(one_buffer(copied=False), steps=N // BATCH, verbose=0)
+    assert "rows changed on the way: only content shows what was fed" in str(raised.value.report.repair)
+    assert (raised.value.predictions[:, 0] != np.arange(N)).any()
+
+
 def test_keras_3_feeds_what_the_buffer_holds_by_then():
     """The fault is real; a test that never meets it would prove nothing."""
     rows = echo(keras).predict(one_buffer(copied=False), steps=N // BATCH, verbose=0)
