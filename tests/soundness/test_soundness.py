@@ -178,3 +178,18 @@ def test_a_recorded_program_is_the_same_when_it_runs_again():
 @pytest.mark.parametrize("broken", watchman.BROKEN, ids=[broken.what for broken in watchman.BROKEN])
 def test_the_lines_that_the_watchman_breaks_are_there(broken):
     assert (watchman.ROOT / "evalguard" / broken.file).read_text().count(broken.line) == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "proof", "claimed"),
+    [
+        ((0, 1, 5, 3, 4, 2), "labels", True),
+        ((0, 1, 5, 3, 4, 2), "identity", False),
+        ((1, 0, 2, 3, 4, 5), "labels", False),
+        ((0, 1, 2, 3, 4, 2), "labels", False),
+        ((0, 1, oracle.FOREIGN, 3, 4, 5), "labels", False),
+    ],
+)
+def test_samples_of_one_class_may_change_places_where_targets_prove_the_rows(rows, proof, claimed):
+    unit = oracle.Unit((rows,), (False,), None, None)
+    assert oracle.as_claimed(Program(n=6), unit, proof) is claimed
