@@ -158,10 +158,11 @@ def as_claimed(program: Program, found: Unit, proof: str) -> bool:
         return len(found.rows) == program.n and unmoved
     if proof == "labels" and found.emitted is not None:
         return unmoved and _labels_hold(program, found.emitted, found)
-    if proof == "labels" and FOREIGN not in found.rows:
-        # What a race fed is known from outputs that name it; each row came with the target of its sample.
-        return _labels_hold(program, found.rows, replace(found, y=found.rows))
-    return right(program, found)
+    if right(program, found):
+        return True
+    # What a race fed is known from outputs that name it; each row came with the target of its sample.
+    raced = proof == "labels" and found.emitted is None and FOREIGN not in found.rows
+    return raced and _labels_hold(program, found.rows, replace(found, y=found.rows))
 
 
 def _labels_hold(program: Program, fed: tuple[int, ...], found: Unit) -> bool:

@@ -180,6 +180,11 @@ def test_the_lines_that_the_watchman_breaks_are_there(broken):
     assert (watchman.ROOT / "evalguard" / broken.file).read_text().count(broken.line) == 1
 
 
+def test_equal_inputs_are_interchangeable_whatever_their_targets():
+    unit = oracle.Unit(((0, 0, 2, 2, 4, 4),), (False,), None, None)
+    assert oracle.as_claimed(Program(n=6, values="twins"), unit, "labels")
+
+
 @pytest.mark.parametrize(
     ("rows", "proof", "claimed"),
     [
@@ -190,6 +195,6 @@ def test_the_lines_that_the_watchman_breaks_are_there(broken):
         ((0, 1, oracle.FOREIGN, 3, 4, 5), "labels", False),
     ],
 )
-def test_samples_of_one_class_may_change_places_where_targets_prove_the_rows(rows, proof, claimed):
+def test_samples_of_one_class_may_be_swapped_where_targets_prove_the_rows(rows, proof, claimed):
     unit = oracle.Unit((rows,), (False,), None, None)
     assert oracle.as_claimed(Program(n=6), unit, proof) is claimed
