@@ -200,7 +200,8 @@ def window(view: View) -> Cause | None:
     moved = f"{_order_evidence(view)}, as in a shuffle buffer of {buffer or size:,} rows"
     return cause(
         WINDOW,
-        certain=bool(buffer) and size <= buffer,
+        # A buffer of all rows is no window: rows may have come from anywhere.
+        certain=size <= buffer < len(view.arrived),
         evidence=moved + _transport_evidence(view),
         reproduced="keras 3.15",
         **remedies.window(view, buffer or size),

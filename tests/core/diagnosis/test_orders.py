@@ -66,6 +66,7 @@ def part(recogniser, cause, samples, kind, certain, **facts):
         part(orders.shuffled, "SHUFFLED", RANDOM, "pydataset", False),
         part(orders.window, "WINDOW", IN_A_WINDOW, "tf.data", True, shuffle_buffer=10),
         part(orders.window, "WINDOW", IN_A_WINDOW, "tf.data", False),
+        part(orders.window, "WINDOW", IN_A_WINDOW, "generator", False, shuffle_buffer=50),
     ],
 )
 def test_an_order_is_recognised_and_certain_only_with_the_fact_that_confirms_it(
