@@ -46,7 +46,8 @@ class BatchDigests(Untagged):
             number: Its number in the stream.
             index: Label row of each of its rows, or None.
         """
-        # Outside the lock, so that `identify` need not wait while a large batch is hashed.
+        # Outside the lock, so that `identify` need not wait while a large batch is hashed. A tuple, because the leaves
+        # of one are found fastest.
         arrays = tuple(arrays_of(batch)) if can_digest(batch) else None
         batch_digest = None if arrays is None else digest(arrays)
         samples = None if index is None else stated_samples(index, tree.n_rows(batch) or 0)

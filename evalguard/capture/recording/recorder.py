@@ -76,7 +76,7 @@ class Recorder:
     def wait(self, data: Any, held: Any) -> Any:
         """Leave a batch that the stream holds for later; returns it as the model receives it."""
         # Between two steps of the model each line costs several times as much as in a loop over many batches. Waiting
-        # saves 2 to 5 % of a call whose model does almost nothing (make bench-quick).
+        # saves 3 to 10 % of a call whose model does almost nothing (make bench-quick).
         self._waiting.append(held)
         if len(self._waiting) >= self._may_wait:
             self.flush()
@@ -108,7 +108,7 @@ class Recorder:
         for held in waiting:
             self.capture(held)
         if waiting and self._may_buffer:
-            # To learn the size of a batch between two steps would cost as much as what waiting saves.
+            # By the size of the last one: to learn it of each between two steps would cost what waiting saves.
             n_bytes = sum(array.nbytes for array in arrays_of(held)) if can_digest(held) else MAX_BYTES
             self._may_wait = max(1, min(2 * len(waiting), MAX_WAITING, MAX_BYTES // max(1, n_bytes)))
         for group in self._buffer.drain() if self._buffer.groups else ():

@@ -51,7 +51,7 @@ class BatchGroup:
 
 
 class SmallBatchBuffer:
-    """Collects small batches: to record them together saves about 20 us a batch of 32 rows where content is recorded.
+    """Collects small batches: together, 32 rows with their content are recorded in 7 to 20 us less.
 
     Attributes:
         groups: The groups, in the order of arrival.
