@@ -40,10 +40,11 @@ class MemoryWatch:
 
     def hold(self, batch: Any) -> Any:
         """A batch that the model is about to receive, with copies of what lies in memory of the source."""
-        copied: list[tuple[NDArray[Any], NDArray[Any]]] = []
-        self._fed.append(copied)
+        # Not in the list of `intact` either, which is read from its end.
         if not self._emitted:
             return batch
+        copied: list[tuple[NDArray[Any], NDArray[Any]]] = []
+        self._fed.append(copied)
 
         def held(leaf: Any) -> Any:
             if type(leaf).__name__ not in tree.ARRAYS:
@@ -57,7 +58,7 @@ class MemoryWatch:
         return tree.map_leaves(held, batch)
 
     def intact(self) -> list[bool]:
-        """For each batch that was held since the last call: whether it is unchanged.
+        """For each batch that was held since the last call, from the first that may change on: whether it is unchanged.
 
         Called after the model has computed on them: the source may overwrite an array meanwhile.
         """

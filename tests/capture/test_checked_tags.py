@@ -23,7 +23,7 @@ def test_an_untouched_batch_has_its_tag_and_its_structure():
     (batch,), tag = stream.identify(emitted(stream, image, 4, [7, 8, 9]))
     assert batch["image"] is image
     assert (tag.number, tag.samples.tolist(), tag.altered) == (4, [7, 8, 9], False)
-    assert stream.intact() == [True]
+    assert all(stream.intact())
 
 
 def test_numbers_overwritten_while_the_batch_waits_are_altered_and_state_no_sample():

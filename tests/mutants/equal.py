@@ -314,10 +314,8 @@ EQUAL: tuple[Equal, ...] = (
         ("`<` becomes `<=`",),
         "the character with that code is visible",
     ),
-    Equal(
-        "capture/recording/small_batches.py", "SMALL_BATCH = 1 << 16", ("`1` becomes `2`", "`16` becomes `17`"), LIMIT
-    ),
-    Equal("capture/recording/small_batches.py", "MAX_BYTES, MAX_WAITING = 1 << 18, 32", (), LIMIT),
+    Equal("capture/recording/small_batches.py", "SMALL_BATCH, MAX_BYTES = 1 << 16, 1 << 18", (), LIMIT),
+    Equal("capture/recording/recorder.py", "MAX_WAITING, MAX_WAITING_BYTES = 256, 1 << 22", (), LIMIT),
     Equal(
         "capture/recording/tag_log.py",
         "number, row = batch_and_row(first) if first >= 0 else (first, 0)",
@@ -527,7 +525,7 @@ EQUAL: tuple[Equal, ...] = (
     Equal("capture/recording/recorder.py", "_may_buffer: bool = True", (), PRIVATE),
     Equal(
         "capture/recording/recorder.py",
-        "self._may_wait = max(1, min(2 * len(waiting), MAX_WAITING, MAX_BYTES // max(1, n_bytes)))",
+        "self._may_wait = max(1, min(2 * len(waiting), MAX_WAITING, MAX_WAITING_BYTES // max(1, n_bytes)))",
         ("`1` becomes `2` (2)",),
         "of batches of one byte as many wait as of empty ones",
     ),

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from evalguard.capture.contract import BatchTag
 from evalguard.data import tree
 
-# Up to how many bytes a batch is copied; at how many bytes the buffer is recorded; how many batches wait for that.
-SMALL_BATCH = 1 << 16
-MAX_BYTES, MAX_WAITING = 1 << 18, 32
+# Up to how many bytes a batch is copied; at how many bytes the buffer is recorded.
+SMALL_BATCH, MAX_BYTES = 1 << 16, 1 << 18
 _NUMBERS = frozenset("biufc")
 
 Form = tuple[tuple[np.dtype[Any], tuple[int, ...]], ...]

@@ -14,8 +14,8 @@ from evalguard.capture.batch_digests import BatchDigests
 from evalguard.capture.contract import BatchTag, CaptureOptions, Untagged
 from evalguard.capture.probes.tf_data import CountedBatches
 from evalguard.capture.recording.batches import capture_batch
-from evalguard.capture.recording.recorder import Recorder, to_numpy
-from evalguard.capture.recording.small_batches import MAX_BYTES, MAX_WAITING, SMALL_BATCH
+from evalguard.capture.recording.recorder import MAX_WAITING, MAX_WAITING_BYTES, Recorder, to_numpy
+from evalguard.capture.recording.small_batches import MAX_BYTES, SMALL_BATCH
 from evalguard.core.own_errors import STRICT, OwnError
 from evalguard.core.trace import ALTERED, UNKNOWN, row_tag
 from evalguard.data.fingerprint import row_fingerprints
@@ -398,23 +398,23 @@ def arrays(count, shape, dtype="float32"):
 
 
 def test_batches_in_memory_of_tensorflow_are_identified_later_more_each_time():
-    stream, batches = arrays(100, (2,))
+    stream, batches = arrays(800, (2,))
     recorder = Recorder(CaptureOptions("always"), stream)
     found = waiting(recorder, batches)
     flushed = [number + 1 for number, left in enumerate(found) if left == 0]
-    assert flushed == [1, 3, 7, 15, 31, 63, 95]
-    assert found[-1] == 5
-    assert MAX_WAITING == 32
+    assert flushed == [1, 3, 7, 15, 31, 63, 127, 255, 511, 767]
+    assert found[-1] == 33
+    assert MAX_WAITING == 256
     recorder.end()
-    assert tags_found(recorder) == list(range(100 * ROWS))
+    assert tags_found(recorder) == list(range(800 * ROWS))
     found = recorder.fingerprints.parts[:]
     assert found.tolist() == row_fingerprints(np.concatenate([x.numpy() for (x,) in batches]))[0].tolist()
 
 
 def test_large_batches_and_text_do_not_wait():
-    stream, batches = arrays(4, (MAX_BYTES // 4,))
+    stream, batches = arrays(4, (MAX_WAITING_BYTES // 4,))
     assert waiting(Recorder(CaptureOptions(), stream), batches) == [0] * 4
-    half = MAX_BYTES // 2 // (4 * ROWS)
+    half = MAX_WAITING_BYTES // 2 // (4 * ROWS)
     stream, batches = arrays(6, (half,))
     assert waiting(Recorder(CaptureOptions(), stream), batches) == [0, 1, 0, 1, 0, 1]
     words = [(tf.constant(["a", "b", "c"]),) for _ in range(4)]
