@@ -55,11 +55,14 @@ def gather(trace: Trace, labels: LabelTable, policy: Policy) -> Evidence:
     used = next((match for match in matches if match.comparable), None)
     samples = used.samples if used is not None and (used.samples != UNKNOWN).any() else None
     # A metric that was computed with the padding cannot be trimmed.
-    padding = padding_rows(trace, samples, len(labels)) if policy.padding == "trim" and trace.ordered else 0
+    trims = policy.padding == "trim" and trace.ordered and trace.scored is None
+    padding = padding_rows(trace, samples, len(labels)) if trims else 0
     if padding:
         samples = samples[: trace.n_rows - padding] if samples is not None else None
-    order = () if samples is None else order_findings(samples, len(labels), ordered=trace.ordered)
     comparison = _compare(trace, labels, samples)
+    if samples is not None and trace.scored is not None:
+        samples = in_any_order(samples, trace.scored, len(labels))
+    order = () if samples is None else order_findings(samples, len(labels), ordered=trace.ordered)
     n_rows = trace.n_rows - padding
     fingerprints = trace.fingerprints
     # With an identity, repetitions are known; equal content matters only without one.
@@ -93,24 +96,46 @@ def order_findings(samples: Int64, n_labels: int, *, ordered: bool) -> tuple[Fin
     """Findings about which samples arrived, and in which order if the order matters."""
     if ordered:
         return checks.order_findings(samples, n_labels)
-    # Sorted, foreign rows last: nothing is out of order then, and row numbers are dropped as they mean nothing.
-    known = arrivals.known(samples, n_labels)
-    arranged = np.concatenate([np.sort(samples[known]), samples[~known]])
+    # Nothing is out of order then, and row numbers are dropped as they mean nothing.
+    arranged = in_any_order(samples, np.arange(len(samples)), n_labels)
     return tuple(replace(finding, rows=()) for finding in checks.order_findings(arranged, n_labels))
+
+
+def in_any_order(samples: Int64, rows: Int64, n_labels: int) -> Int64:
+    """The samples with those of ``rows`` sorted, as their order does not matter.
+
+    An unidentified row stands where a sample of these rows has not been seen, foreign ones stand last.
+    """
+    part = samples[rows]
+    known = arrivals.known(part, n_labels)
+    foreign = part[~known & (part != UNKNOWN)]
+    n_unknown = len(part) - len(foreign) - int(np.count_nonzero(known))
+    unseen = np.setdiff1d(rows[rows < n_labels], part[known])[:n_unknown] if n_unknown else _NONE
+    arranged = np.sort(np.concatenate([part[known], unseen]))
+    arranged[np.searchsorted(arranged, unseen)] = UNKNOWN
+    result = samples.copy()
+    result[rows] = np.concatenate([arranged, np.full(n_unknown - len(unseen), UNKNOWN), foreign])
+    return result
 
 
 def _compare(trace: Trace, labels: LabelTable, samples: Int64 | range | None) -> LabelComparison:
     """The stream's targets, compared with the label that each row will be or has been scored against."""
-    if trace.ordered or isinstance(samples, range):
+    if isinstance(samples, range) or (trace.ordered and trace.scored is None):
         return target_comparison.compare_labels(trace.targets, labels.values)
-    comparison = target_comparison.compare_labels(trace.targets, labels.values, samples)
-    if samples is None and comparison.rows.size and target_comparison.same_multiset(trace.targets, labels.values):
+    scored = np.arange(trace.n_rows) if trace.scored is None else trace.scored
+    if samples is not None:
+        answered = np.arange(len(samples))
+        answered[scored] = samples[scored]
+        return target_comparison.compare_labels(trace.targets, labels.values, answered)
+    in_place = target_comparison.compare_labels(trace.targets, labels.values)
+    only_there = in_place.rows.size and np.isin(in_place.rows, scored).all()
+    if only_there and target_comparison.same_multiset(trace.targets, labels.values):
         why = (
             "the targets are the labels in another order, which does not change any metric; "
             "nothing shows which sample each row is"
         )
         return LabelComparison(False, np.zeros(0, np.int64), why)
-    return comparison
+    return in_place
 
 
 def padding_rows(trace: Trace, samples: Int64 | None, n_labels: int) -> int:

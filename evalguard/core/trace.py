@@ -130,6 +130,8 @@ class Trace:
         method: Name of the Keras method that was guarded.
         ordered: False if the order of the rows does not matter, as in
             ``evaluate``: each sample once, with its own target.
+        scored: Rows of ``evaluate`` in a session that predicted as well: among
+            themselves they have no order. None: ``ordered`` holds for all.
         unobserved: Why some rows could not be observed; empty if all were.
         one_to_one: False if the model does not return one row per input row,
             or if nothing at all was observed, so that rows and labels cannot
@@ -152,6 +154,7 @@ class Trace:
     sources: tuple[SourceState, ...] = ()
     method: str = "predict"
     ordered: bool = True
+    scored: Int64 | None = None
     unobserved: str = ""
     one_to_one: bool = True
     padding: NDArray[np.bool_] | None = None

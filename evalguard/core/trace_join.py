@@ -25,6 +25,9 @@ def join_traces(traces: Sequence[Trace]) -> Trace:
         return traces[0]
     reasons = [trace.unobserved for trace in traces if trace.unobserved]
     specs = {trace.spec for trace in traces}
+    # Each call keeps its order: what `evaluate` scores has none, whatever else the session does.
+    has_order = np.repeat([trace.ordered for trace in traces], [trace.n_rows for trace in traces])
+    mixed = len({trace.ordered for trace in traces}) > 1
     return replace(
         traces[-1],
         n_rows=sum(trace.n_rows for trace in traces),
@@ -39,6 +42,8 @@ def join_traces(traces: Sequence[Trace]) -> Trace:
         calls=tuple(rows for trace in traces for rows in trace.calls),
         sources=tuple(source for trace in traces for source in trace.sources),
         unobserved="; ".join(dict.fromkeys(reasons)),
+        ordered=any(trace.ordered for trace in traces),
+        scored=np.flatnonzero(~has_order) if mixed else None,
         one_to_one=all(trace.one_to_one for trace in traces),
         padding=_joined([trace.padding for trace in traces]),
     )

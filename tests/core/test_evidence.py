@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evalguard.core.evidence import gather, order_findings, padding_rows
+from evalguard.core.evidence import gather, in_any_order, order_findings, padding_rows
 from evalguard.core.findings import Reason
 from evalguard.core.judge import judge
 from evalguard.core.label_table import LabelTable
@@ -90,6 +90,74 @@ def test_where_the_order_does_not_matter_only_which_samples_arrived_does(samples
     findings = order_findings(np.asarray(samples), N, ordered=False)
     assert [finding.reason for finding in findings] == reasons
     assert all(finding.rows == () for finding in findings)
+
+
+@pytest.mark.parametrize(
+    ("samples", "reasons"),
+    [
+        pytest.param([0, UNKNOWN, 2, 3, 4, 5, 6], [], id="in-place"),
+        pytest.param([6, 5, UNKNOWN, 3, 2, UNKNOWN, 0], [], id="another-order"),
+        pytest.param([0, UNKNOWN, 2, 3, 4, 5, 5], [Reason.MISSING, Reason.DUPLICATE], id="one-repeated"),
+        pytest.param([0, UNKNOWN, 99, 3, 4, 5, 6], [Reason.FOREIGN, Reason.MISSING], id="one-foreign"),
+    ],
+)
+def test_a_row_that_nobody_knows_may_be_the_sample_that_was_not_seen(samples, reasons):
+    findings = order_findings(np.asarray(samples), N, ordered=False)
+    assert [finding.reason for finding in findings] == reasons
+
+
+@pytest.mark.parametrize(
+    ("samples", "rows", "n_labels", "arranged"),
+    [
+        pytest.param([3, 2, 0, 1], [0, 1], 4, [2, 3, 0, 1], id="sorted"),
+        pytest.param([3, UNKNOWN, 9, 0, 1], [0, 1, 2], 5, [UNKNOWN, 3, 9, 0, 1], id="foreign-last"),
+        pytest.param([1, UNKNOWN, UNKNOWN, 0], [0, 1, 2, 3], 3, [0, 1, UNKNOWN, UNKNOWN], id="more-rows-than-labels"),
+        pytest.param([2, 1, 0], [], 3, [2, 1, 0], id="none"),
+    ],
+)
+def test_rows_without_an_order_are_sorted_and_all_others_stay(samples, rows, n_labels, arranged):
+    given = np.asarray(samples)
+    assert in_any_order(given, np.asarray(rows, dtype=np.int64), n_labels).tolist() == arranged
+    assert given.tolist() == samples
+
+
+# Rows 0 to 3 were scored by `evaluate`, the others predicted.
+MIXED = [3, 1, 0, 2, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("samples", "verdict"),
+    [
+        pytest.param(MIXED, Verdict.PASS, id="scored-in-another-order"),
+        pytest.param([0, 1, 2, 3, 6, 5, 4], Verdict.FAIL, id="predicted-in-another-order"),
+        pytest.param([4, 5, 6, 0, 1, 2, 3], Verdict.FAIL, id="each-has-samples-of-the-other"),
+        pytest.param([0, 0, 1, 2, 4, 5, 6], Verdict.FAIL, id="one-scored-twice"),
+    ],
+)
+@pytest.mark.parametrize("identity", IDENTITIES)
+def test_rows_that_were_predicted_have_an_order_beside_rows_that_were_scored(samples, verdict, identity):
+    trace = trace_of(samples, {identity}, scored=np.arange(4))
+    assert verdict_of(trace, labels_for(N, {identity})) is verdict
+
+
+def test_a_target_is_compared_with_the_label_of_its_row_or_where_it_was_scored_of_its_sample():
+    trace = trace_of(MIXED, {"index", "targets"}, scored=np.arange(4))
+    assert gather(trace, labels_for(N), Policy()).comparison.rows.tolist() == []
+    ordered = trace_of(MIXED, {"index", "targets"})
+    assert gather(ordered, labels_for(N), Policy()).comparison.rows.tolist() == [0, 2, 3]
+
+
+def test_targets_without_samples_contradict_the_labels_only_where_rows_were_predicted():
+    targets = label_of(MIXED)
+    scored = gather(trace_of(MIXED, (), targets=targets, scored=np.arange(4)), labels_for(N, ()), Policy())
+    assert "does not change any metric" in scored.comparison.why_not
+    others = gather(trace_of(MIXED, (), targets=targets, scored=np.arange(4, 7)), labels_for(N, ()), Policy())
+    assert others.comparison.rows.tolist() == [0, 2, 3]
+
+
+def test_what_was_scored_with_padding_is_not_trimmed():
+    trace = trace_of([*ALIGNED, 0, 0], {"index"}, scored=np.arange(4))
+    assert gather(trace, labels_for(N), Policy(padding="trim")).padding == 0
 
 
 def test_targets_in_another_order_do_not_change_a_metric():

@@ -43,6 +43,18 @@ def test_arrays_passed_in_pieces_have_no_position():
     assert join_traces([stated, parts[0]]).index is None
 
 
+def test_each_call_of_a_session_keeps_its_order():
+    scoring = a_call(2, ordered=False, method="evaluate")
+    session = join_traces([a_call(1), scoring, a_call(2)])
+    assert session.ordered
+    assert session.scored is not None
+    assert session.scored.tolist() == [1, 2]
+    assert join_traces([scoring, a_call(1)]).scored.tolist() == [0, 1]
+    for alike in (a_call(1), scoring):
+        session = join_traces([alike, alike])
+        assert (session.ordered, session.scored) == (alike.ordered, None)
+
+
 def test_a_session_ends_as_its_last_call_did():
     assert join_traces([a_call(1), a_call(1, stopped="1 row is out of order")]).stopped == "1 row is out of order"
 

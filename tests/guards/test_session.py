@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 
@@ -65,6 +66,51 @@ def test_a_session_in_the_wrong_order_fails(model):
         model.predict(dataset([np.arange(25, N)]), verbose=0)
         model.predict(dataset([np.arange(25)]), verbose=0)
     assert [len(part) for part in caught.value.predictions] == [25, 25]
+
+
+@pytest.mark.parametrize("evaluated_first", [True, False])
+@pytest.mark.parametrize(
+    ("predicted", "evaluated", "verdict"),
+    [
+        pytest.param(np.arange(25), np.arange(N - 1, 24, -1), Verdict.PASS, id="right"),
+        pytest.param(np.arange(24, -1, -1), np.arange(25, N), Verdict.FAIL, id="predicted-in-reverse"),
+        pytest.param(np.arange(1, 26), np.arange(25, N), Verdict.FAIL, id="one-in-both"),
+    ],
+)
+def test_what_was_predicted_has_an_order_in_a_session_that_evaluates_too(
+    model, predicted, evaluated, verdict, evaluated_first
+):
+    model.compile(loss=lambda _, rows: rows[:, 0])
+    if evaluated_first:
+        # The second half of the labels then is that of the predictions.
+        predicted, evaluated = (25 + predicted) % N, evaluated - 25
+    calls = [
+        lambda: model.predict(dataset([predicted]), verbose=0),
+        lambda: model.evaluate(X[evaluated], Y[evaluated], verbose=0),
+    ]
+    with guard(reference=X, scope="session", on_failure="record") as g:
+        for call in calls[::-1] if evaluated_first else calls:
+            call()
+    assert g.report.verdict is verdict
+
+
+def test_a_row_that_evaluate_leaves_unidentified_puts_no_other_row_out_of_position(model):
+    class Stating(keras.utils.PyDataset):
+        def __len__(self):
+            return 5
+
+        def __getitem__(self, index):
+            rows = slice(10 * index, 10 * index + 10)
+            return X[rows], Y[rows]
+
+        def sample_indices(self, index):
+            return None if index == 2 else np.arange(10 * index, 10 * index + 10)
+
+    model.compile(loss=lambda _, rows: rows[:, 0])
+    with guard(on_unproven="record") as g:
+        model.evaluate(Stating(), verbose=0)
+    assert g.report.findings == ()
+    assert g.report.verdict is not Verdict.FAIL
 
 
 def at_the_same_time(model, first, second):

@@ -91,11 +91,6 @@ KNOWN: tuple[Known, ...] = (
         ),
     ),
     Known(
-        "a session of predict and evaluate has no order",
-        "what `evaluate` scores has none, and the calls are joined to one trace that says so of all rows",
-        lambda program, breach: breach.law == "a" and breach.unit is not None and len(set(breach.unit.metrics)) > 1,
-    ),
-    Known(
         "tf_keras draws other random numbers",
         "the guard compiles its own step, and tf.random keeps its state in the compiled function",
         lambda program, breach: breach.law == "c" and "draws other numbers inside" in breach.what,
