@@ -18,6 +18,12 @@ from evalguard.core.visible import visible
 MAX_KEY = 80
 
 
+SHARED = (
+    "content: what fingerprint= chooses is the same for samples of different inputs, so it does not identify {}; "
+    "choose a part that is different for each sample, or use key= or sample_indices"
+)
+
+
 def not_proven(evidence: Evidence, proof: Proof, policy: Policy) -> list[str]:
     """What was not proven, one sentence each."""
     notes: list[str] = []
@@ -35,7 +41,8 @@ def not_proven(evidence: Evidence, proof: Proof, policy: Policy) -> list[str]:
                 notes.append(f"content: the model receives {inputs}; the fingerprints are of {reference}")
         elif not match.complete:
             unnamed = plural(int((match.samples == UNKNOWN).sum()), "row")
-            notes.append(f"{match.identity}: the source did not identify {unnamed}")
+            said = f"{match.identity}: the source did not identify {unnamed}"
+            notes.append(SHARED.format(unnamed) if match.identity == "content" else said)
     if proof is Proof.LABELS:
         notes.append(
             "which of several samples with equal labels a row is; metrics computed from the labels are right either way"

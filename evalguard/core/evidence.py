@@ -77,7 +77,7 @@ def _all_in_position(trace: Trace, labels: LabelTable) -> tuple[Match, ...]:
     Works in chunks: neither a trace in order nor memory-mapped labels are loaded as a whole.
     """
     n_labels = len(labels)
-    if trace.n_rows != n_labels:
+    if trace.n_rows != n_labels or (labels.ambiguous and trace.fingerprints is not None):
         return ()
     agreement: list[tuple[str, bool]] = []
     if trace.index is not None:

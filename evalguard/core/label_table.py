@@ -37,6 +37,8 @@ class LabelTable:
         spec: dtype and row shape of each fingerprinted input, to explain why
             nothing matches.
         name: Where the labels came from; used in reports only.
+        ambiguous: Different inputs have one fingerprint, because it is that of
+            a part that the caller chose (``fingerprint=``).
 
     Raises:
         LabelsError: There is no sample, lengths differ, or a key is null or
@@ -48,6 +50,7 @@ class LabelTable:
     fingerprints: NDArray[np.uint64] | None = None
     spec: tuple[str, ...] = ()
     name: str = "labels"
+    ambiguous: bool = False
     _digest: list[str] = field(default_factory=list, init=False)
     _equal: list[int] = field(default_factory=list, init=False)
 

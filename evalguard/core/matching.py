@@ -60,14 +60,19 @@ def match_keys(keys: NDArray[Any], label_keys: NDArray[Any]) -> Match:
     return Match("key", samples, complete=True, comparable=known > 0)
 
 
-def match_content(rows: NDArray[np.uint64], reference: NDArray[np.uint64]) -> Match:
+def match_content(rows: NDArray[np.uint64], reference: NDArray[np.uint64], *, ambiguous: bool = False) -> Match:
     """Samples by fingerprint, equal ones being interchangeable.
 
     A row that equals the sample at its own index is that sample. Among the other
     rows, the k-th occurrence of a fingerprint is the k-th unassigned sample that
     has it; further occurrences are repetitions, assigned from the first one again.
+
+    Args:
+        rows: Fingerprints of the delivered rows.
+        reference: Fingerprints in label order.
+        ambiguous: Different inputs have one fingerprint: what several samples have identifies none of them.
     """
-    if equal(rows, reference):
+    if not ambiguous and equal(rows, reference):
         return Match("content", np.arange(len(rows), dtype=np.int64), complete=True)
     samples = np.full(len(rows), FOREIGN, dtype=np.int64)
     common = min(len(rows), len(reference))
@@ -77,7 +82,10 @@ def match_content(rows: NDArray[np.uint64], reference: NDArray[np.uint64]) -> Ma
     taken[in_position] = True
     _assign_rest(rows, reference, samples, taken)
     known = float(np.mean(samples >= 0)) if len(samples) else 1.0
-    return Match("content", samples, complete=True, comparable=known > COMPARABLE_SHARE)
+    if ambiguous:
+        samples[np.isin(rows, reference[occurrence(reference) > 0])] = UNKNOWN
+    complete = bool((samples != UNKNOWN).all())
+    return Match("content", samples, complete, comparable=known > COMPARABLE_SHARE)
 
 
 def comparable_in_position(rows: NDArray[np.uint64], reference: NDArray[np.uint64]) -> bool:
@@ -134,7 +142,7 @@ def all_matches(trace: Trace, labels: LabelTable) -> tuple[Match, ...]:
     """
     matches: list[Match] = []
     if trace.fingerprints is not None and labels.fingerprints is not None:
-        matches.append(match_content(trace.fingerprints, labels.fingerprints))
+        matches.append(match_content(trace.fingerprints, labels.fingerprints, ambiguous=labels.ambiguous))
     if trace.keys is not None and labels.keys is not None:
         matches.append(match_keys(trace.keys, labels.keys))
     if trace.index is not None:

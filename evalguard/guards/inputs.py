@@ -86,7 +86,7 @@ class GuardInputs:
             if self._reference.fingerprints is None:
                 msg = f"reference: {self._reference.name} holds no fingerprints; make it with Labels.collect"
                 raise LabelsError(msg)
-            return KnownReference(self._reference.fingerprints)
+            return KnownReference(self._reference.fingerprints, ambiguous=self._reference.ambiguous)
         return Reference(
             self._reference,
             None if table is None else len(table),

@@ -254,12 +254,13 @@ def combined(labels: LabelTable | None, reference: Reference, fed: FingerprintCo
     """
     rows, _ = reference.fingerprints(fed.specs)
     spec = tuple(str(leaf) for leaf in fed.specs)
+    ambiguous = reference.is_ambiguous(rows)
     if labels is None:
-        return LabelTable(fingerprints=rows, spec=spec, name="reference")
+        return LabelTable(fingerprints=rows, spec=spec, name="reference", ambiguous=ambiguous)
     if len(rows) != len(labels):
         msg = f"reference: expected one row for each of the {len(labels)} labels, found {len(rows)}"
         raise LabelsError(msg)
-    return replace(labels, fingerprints=rows, spec=spec)
+    return replace(labels, fingerprints=rows, spec=spec, ambiguous=ambiguous)
 
 
 def says_labels_are_wrong(report: Report) -> bool:

@@ -114,7 +114,8 @@ class GuardOptions:
             remaining entries are still passed as a dict, so every ``Input``
             needs a matching name.
         fingerprint: Callable that takes ``x`` and returns the part that
-            identifies a row.
+            identifies a row. Samples of different inputs that share it are
+            not identified.
         pad_value: Value that pads rows (they are compared without it) and
             fills dummy rows.
         require: Weakest proof that is a PASS.

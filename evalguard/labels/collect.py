@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.core.columns.chunks import n_distinct
 from evalguard.core.label_table import LabelTable, Values, normal_keys
 from evalguard.data import tree
 from evalguard.data.fingerprint import row_fingerprints
 from evalguard.data.row_layout import LeafSpec
 from evalguard.errors import LabelsError
-from evalguard.labels.reference import batches_of
+from evalguard.labels.reference import batches_of, whole_rows
 
 
 def collected(
@@ -26,6 +27,7 @@ def collected(
 ) -> LabelTable:
     """Labels, keys and fingerprints of a dataset in one pass; the arguments are those of ``Labels.collect``."""
     rows: list[NDArray[np.uint64]] = []
+    whole: list[NDArray[np.uint64]] = []
     targets: list[Any] = []
     keys: list[NDArray[Any]] = []
     spec: tuple[LeafSpec, ...] = ()
@@ -35,6 +37,7 @@ def collected(
             keys.append(normal_keys(np.array(x[key])))
             x = {part: leaf for part, leaf in x.items() if part != key} if len(x) > 1 else x
         if fingerprint is not None:
+            whole.append(whole_rows(x, pad_value))
             x = fingerprint(tree.map_leaves(np.asarray, x))
         found, spec = row_fingerprints(x, pad_value=pad_value)
         rows.append(found)
@@ -45,12 +48,14 @@ def collected(
         msg = f"{name}: expected at least one batch, found none"
         raise LabelsError(msg)
     values = _stacked(targets, name) if targets else None
+    ambiguous = bool(whole) and n_distinct(np.concatenate(whole)) > n_distinct(np.concatenate(rows))
     return LabelTable(
         values=values,
         keys=np.concatenate(keys) if keys else None,
         fingerprints=np.concatenate(rows),
         spec=tuple(map(str, spec)),
         name=name,
+        ambiguous=ambiguous,
     )
 
 

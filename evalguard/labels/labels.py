@@ -30,7 +30,7 @@ class Labels(LabelTable):
 
     @classmethod
     def _of_table(cls, table: LabelTable) -> Self:
-        return cls(table.values, table.keys, table.fingerprints, table.spec, table.name)
+        return cls(table.values, table.keys, table.fingerprints, table.spec, table.name, table.ambiguous)
 
     @classmethod
     def of(

@@ -44,6 +44,7 @@ def write(labels: LabelTable, path: Path) -> None:
         "algorithm": ALGORITHM,
         "spec": list(labels.spec),
         "name": labels.name,
+        "ambiguous": labels.ambiguous,
         "shapes": shapes,
         "dtypes": {column: str(array.dtype) for column, array in _named(values).items()},
     }
@@ -92,6 +93,7 @@ def from_arrow(table: Any, path: Path) -> LabelTable:
         fingerprints=array_of_column(table["fingerprint"]) if "fingerprint" in names else None,
         spec=tuple(about["spec"]),
         name=about["name"],
+        ambiguous=about.get("ambiguous", False),
     )
 
 

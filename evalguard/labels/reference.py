@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.core.columns.chunks import n_distinct
 from evalguard.data import kinds, tree
 from evalguard.data.fingerprint import row_fingerprints
 from evalguard.data.row_layout import LeafSpec
@@ -58,15 +59,30 @@ class Reference:
             raise LabelsError(msg)
         return np.concatenate(parts), specs
 
+    def is_ambiguous(self, rows: UInt64) -> bool:
+        """Whether different inputs have one fingerprint, because a chosen part identifies them.
+
+        Args:
+            rows: What ``fingerprints`` returned.
+        """
+        if self._part is None or (n_parts := n_distinct(rows)) == len(rows):
+            return False
+        whole = [whole_rows(self._without_key(x), self._pad_value) for x in self._inputs()]
+        return n_distinct(np.concatenate(whole)) > n_parts
+
     def chunks(self) -> Iterator[Any]:
         """The identifying part of the inputs, some rows at a time."""
         for x in self._inputs():
             yield self._identifying(x)
 
     def _identifying(self, x: Any) -> Any:
-        if isinstance(x, dict) and self._drop in x and len(x) > 1:
-            x = {name: leaf for name, leaf in x.items() if name != self._drop}
+        x = self._without_key(x)
         return self._part(x) if self._part is not None else x
+
+    def _without_key(self, x: Any) -> Any:
+        if isinstance(x, dict) and self._drop in x and len(x) > 1:
+            return {name: leaf for name, leaf in x.items() if name != self._drop}
+        return x
 
     def _inputs(self) -> Iterator[Any]:
         source = self.source
@@ -95,17 +111,28 @@ class Reference:
 class KnownReference(Reference):
     """Fingerprints that were made before: a manifest, or collected labels."""
 
-    def __init__(self, rows: UInt64) -> None:
+    def __init__(self, rows: UInt64, *, ambiguous: bool = False) -> None:
         super().__init__(None, len(rows))
-        self._rows = rows
+        self._rows, self._ambiguous = rows, ambiguous
 
     def fingerprints(self, like: Sequence[LeafSpec] = ()) -> tuple[UInt64, tuple[LeafSpec, ...]]:
         """As they were made; nothing is left to be cast."""
         return self._rows, ()
 
+    def is_ambiguous(self, rows: UInt64) -> bool:
+        """What was found when they were made."""
+        del rows
+        return self._ambiguous
+
     def chunks(self) -> Iterator[Any]:
         """The inputs themselves are not at hand."""
         return iter(())
+
+
+def whole_rows(x: Any, pad_value: Any) -> UInt64:
+    """Fingerprints of rows of all inputs: beside a part that the caller chose there may be scalars, which have none."""
+    with_rows = tuple(leaf for leaf in tree.leaves(x) if len(getattr(leaf, "shape", (0,))))
+    return row_fingerprints(with_rows, pad_value=pad_value)[0]
 
 
 def is_stream(source: Any) -> bool:

@@ -42,6 +42,16 @@ def test_rows_in_position_are_a_range_whatever_the_identity(identity):
     assert (evidence.repeated.size, evidence.padding, evidence.n_rows) == (0, 0, N)
 
 
+def test_rows_in_position_by_a_fingerprint_that_different_inputs_share_are_not_identified():
+    rows = np.zeros(N, dtype=np.uint64)
+    labels = LabelTable(values=label_of(ALIGNED), fingerprints=rows, ambiguous=True)
+    trace = trace_of(ALIGNED, {"index"}, fingerprints=rows)
+    evidence = gather(trace, labels, Policy())
+    assert evidence.samples is None
+    assert [match.identity for match in evidence.matches] == ["content", "index"]
+    assert gather(trace_of(ALIGNED, {"index"}), labels, Policy()).samples == range(N)
+
+
 @pytest.mark.parametrize("identity", IDENTITIES)
 def test_rows_out_of_position_have_their_samples(identity):
     evidence = gather(trace_of(SWAPPED, {identity}), labels_for(N, {identity}), Policy())

@@ -17,7 +17,7 @@ from evalguard.core.matching import (
     occurrence,
     repeated_rows,
 )
-from evalguard.core.trace import FOREIGN, Trace
+from evalguard.core.trace import FOREIGN, UNKNOWN, Trace
 from tests.core import brute
 
 # Four contents among up to twelve rows: equal samples are the rule here, not the exception.
@@ -64,6 +64,18 @@ def test_a_stream_aligned_by_content_is_aligned(contents):
     assert match.samples.tolist() == list(range(len(contents)))
     assert match.comparable
     assert match.complete
+
+
+def test_a_fingerprint_that_different_inputs_share_identifies_none_of_them():
+    reference = digests([7, 8, 7, 9])
+    match = match_content(digests([7, 8, 7, 9]), reference, ambiguous=True)
+    assert match.samples.tolist() == [UNKNOWN, 1, UNKNOWN, 3]
+    assert (match.complete, match.comparable) == (False, True)
+    match = match_content(digests([9, 5, 8]), reference, ambiguous=True)
+    assert match.samples.tolist() == [3, FOREIGN, 1]
+    assert match.complete
+    constant = match_content(digests([7, 7]), digests([7, 7]), ambiguous=True)
+    assert (constant.samples.tolist(), constant.comparable) == ([UNKNOWN, UNKNOWN], True)
 
 
 def test_among_equal_samples_the_kth_row_out_of_position_is_the_kth_unassigned_sample():

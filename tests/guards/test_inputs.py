@@ -1,5 +1,6 @@
 """Labels and reference of a guard: many forms, read once."""
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +10,7 @@ import evalguard
 from evalguard import Verdict, testing
 from evalguard.guards.inputs import GuardInputs
 from evalguard.guards.options import GuardOptions
-from tests.guards.streams import ALIGNED, X, Y, dataset, faulty, guard
+from tests.guards.streams import ALIGNED, N, X, Y, dataset, faulty, guard
 
 REFERENCES = {
     "float64": lambda: X.astype("float64"),
@@ -33,6 +34,65 @@ def test_a_reference_may_come_in_many_forms(model, kind):
     with guard(reference=REFERENCES[kind](), on_failure="record") as g:
         model.predict(faulty(), verbose=0)
     assert g.report.verdict is Verdict.FAIL
+
+
+# Two columns: a constant, and one in which samples 4 and 5 are equal.
+WIDE = np.stack([np.ones(N, dtype="float32"), np.where(np.arange(N) == 5, 4, np.arange(N)).astype("float32")], axis=1)
+
+
+def constant(x):
+    return x[:, :1]
+
+
+def telling(x):
+    return x[:, 1:]
+
+
+def collected(part):
+    batches = [(WIDE[ids], Y[ids]) for ids in ALIGNED]
+    return evalguard.Labels.collect(lambda: (batch for batch in batches), fingerprint=part)
+
+
+def saved(part, tmp_path):
+    path = tmp_path / "labels.parquet"
+    collected(part).save(path)
+    return path
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("part", [constant, telling])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(lambda part, folder: {"labels": Y, "reference": WIDE}, id="reference"),
+        pytest.param(lambda part, folder: {"labels": Y, "reference": lambda index: WIDE[index]}, id="by-index"),
+        pytest.param(lambda part, folder: {"labels": collected(part)}, id="collected"),
+        pytest.param(lambda part, folder: {"labels": saved(part, folder)}, id="saved"),
+        pytest.param(lambda part, folder: {"labels": Y, "reference": saved(part, folder)}, id="manifest"),
+    ],
+)
+def test_a_part_that_different_inputs_share_does_not_identify_them(tmp_path, options, part, reverse):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Identity()])
+    x = WIDE[::-1] if reverse else WIDE
+    chosen = {"fingerprint": part, "on_failure": "record", "on_unproven": "record", "mlflow": False}
+    with evalguard.guard(**options(part, tmp_path), **chosen) as g:
+        model.predict(x, verbose=0)
+    notes = " ".join(g.report.not_proven)
+    if part is constant:
+        assert (g.report.verdict, g.report.findings) == (Verdict.UNPROVEN, ())
+        assert f"is the same for samples of different inputs, so it does not identify {N} rows" in notes
+    else:
+        # Samples 4 and 5 are equal as a whole, and so are their predictions.
+        assert g.report.verdict is (Verdict.FAIL if reverse else Verdict.PASS)
+        assert "different inputs" not in notes
+
+
+def test_a_part_that_two_inputs_share_identifies_the_others_beside_a_scalar():
+    batches = [({"id": WIDE[ids, 1], "row": X[ids], "scale": np.float32(2)}, Y[ids]) for ids in ALIGNED]
+    labels = evalguard.Labels.collect(lambda: iter(batches), fingerprint=lambda batch: batch["id"])
+    assert labels.ambiguous
+    equal = [({**x, "row": x["id"]}, y) for x, y in batches]
+    assert not evalguard.Labels.collect(lambda: iter(equal), fingerprint=lambda batch: batch["id"]).ambiguous
 
 
 def test_a_reference_of_another_length_is_refused(model):

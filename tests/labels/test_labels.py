@@ -205,7 +205,7 @@ def test_a_manifest_comes_back_as_it_was(tmp_path, model, form, mapped):
     labels.save(manifest)
     loaded = Labels.load(manifest)
     assert loaded.digest == labels.digest
-    assert (loaded.name, loaded.spec) == (labels.name, labels.spec)
+    assert (loaded.name, loaded.spec, loaded.ambiguous) == (labels.name, labels.spec, False)
     with evalguard.guard(labels=loaded, mlflow=False) as g:
         model.predict(shuffled_free(), verbose=0)
     assert g.report.proof == "identity"
