@@ -121,12 +121,14 @@ def in_any_order(samples: Int64, rows: Int64, n_labels: int) -> Int64:
 def _compare(trace: Trace, labels: LabelTable, samples: Int64 | range | None) -> LabelComparison:
     """The stream's targets, compared with the label that each row will be or has been scored against."""
     if isinstance(samples, range) or (trace.ordered and trace.scored is None):
-        return target_comparison.compare_labels(trace.targets, labels.values)
+        comparison = target_comparison.compare_labels(trace.targets, labels.values)
+        return _of_equal_inputs(comparison, trace, labels)
     scored = np.arange(trace.n_rows) if trace.scored is None else trace.scored
     if samples is not None:
         answered = np.arange(len(samples))
         answered[scored] = samples[scored]
-        return target_comparison.compare_labels(trace.targets, labels.values, answered)
+        comparison = target_comparison.compare_labels(trace.targets, labels.values, answered)
+        return _of_equal_inputs(comparison, trace, labels, answered)
     in_place = target_comparison.compare_labels(trace.targets, labels.values)
     only_there = in_place.rows.size and np.isin(in_place.rows, scored).all()
     if only_there and target_comparison.same_multiset(trace.targets, labels.values):
@@ -136,6 +138,24 @@ def _compare(trace: Trace, labels: LabelTable, samples: Int64 | range | None) ->
         )
         return LabelComparison(False, np.zeros(0, np.int64), why)
     return in_place
+
+
+def _of_equal_inputs(
+    comparison: LabelComparison, trace: Trace, labels: LabelTable, answered: Int64 | None = None
+) -> LabelComparison:
+    """The comparison, where targets of equal inputs may come in any order: their predictions are equal, too."""
+    ours, theirs, rows = trace.fingerprints, labels.fingerprints, comparison.rows
+    # Beside a key, content is the rest of the input: the model may read the key as well.
+    if not rows.size or ours is None or theirs is None or labels.ambiguous or trace.keys is not None:
+        return comparison
+    samples = rows if answered is None else answered[rows]
+    equal = ours[rows] == theirs[samples]
+    alike = target_comparison.same_in_groups(
+        trace.targets, labels.values, rows[equal], samples[equal], ours[rows[equal]]
+    )
+    left = np.ones(len(rows), dtype=bool)
+    left[equal] = ~alike
+    return replace(comparison, rows=rows[left])
 
 
 def padding_rows(trace: Trace, samples: Int64 | None, n_labels: int) -> int:

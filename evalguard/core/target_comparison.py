@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -162,6 +163,32 @@ def _unequal_rows(target: _Side, value: _Side, samples: Int64 | None) -> Int64:
         found = np.flatnonzero(differs.any(axis=tuple(range(1, differs.ndim))))
         wrong.append(found + rows.start if named is None else named[found])
     return np.concatenate(wrong)
+
+
+def same_in_groups(
+    targets: Any, values: Any, rows: Int64, samples: Int64, groups: NDArray[np.uint64]
+) -> NDArray[np.bool_]:
+    """For each row, whether its group has the labels of its samples, each as often, in any order.
+
+    Args:
+        targets: As for ``compare_labels``, with which they were found comparable.
+        values: The same.
+        rows: Rows of the targets.
+        samples: The label of each row.
+        groups: The group of each row.
+    """
+    half = len(rows)
+    codes: list[Int64] = []
+    for target, value in _paired(targets, values) or ():
+        both = _comparable_sides(target, value)
+        if both is None or both[0].array.dtype == object:
+            return np.zeros(half, dtype=bool)
+        flat = np.concatenate([both[0].rows(rows), both[1].rows(samples)]).reshape(2 * half, prod(both[0].shape))
+        codes += [np.unique(column, return_inverse=True)[1] for column in flat.T]
+    ours, theirs = (np.stack([code[part] for code in codes]) for part in (slice(half), slice(half, None)))
+    by_group, by_label = np.lexsort((*ours, groups)), np.lexsort((*theirs, groups))
+    unlike = (ours[:, by_group] != theirs[:, by_label]).any(axis=0)
+    return ~np.isin(groups, groups[by_group][unlike])
 
 
 def same_multiset(targets: Any, values: Any) -> bool:

@@ -157,6 +157,28 @@ def test_a_target_is_compared_with_the_label_of_its_row_or_where_it_was_scored_o
     assert gather(ordered, labels_for(N), Policy()).comparison.rows.tolist() == [0, 2, 3]
 
 
+@pytest.mark.parametrize("order", [ALIGNED, [3, 1, 2, 0, 4, 5, 6]])
+@pytest.mark.parametrize("ordered", [True, False])
+def test_targets_of_equal_inputs_may_come_in_any_order(order, ordered):
+    content = content_of([0, 1, 1, 3, 4, 5, 6])
+    values = np.arange(N)
+    exchanged = np.asarray([0, 2, 1, 3, 4, 5, 6])
+    parts = {"fingerprints": content[order], "targets": exchanged[order], "ordered": ordered}
+    labels = LabelTable(values=values, fingerprints=content)
+
+    def rows(trace, labels):
+        return gather(trace, labels, Policy()).comparison.rows.tolist()
+
+    wrong = rows(trace_of(order, (), **parts), labels)
+    assert wrong == ([] if order == ALIGNED or not ordered else [0, 3])
+    keys = labels_for(N).keys
+    named = LabelTable(values=values, fingerprints=content, keys=keys)
+    assert rows(trace_of(order, {"key"}, **parts), named) == ([*wrong, 1, 2] if not wrong else [0, 1, 2, 3])
+    ambiguous = LabelTable(values=values, fingerprints=content, ambiguous=True)
+    if ordered:
+        assert {1, 2} <= set(rows(trace_of(order, (), **parts), ambiguous))
+
+
 def test_targets_without_samples_contradict_the_labels_only_where_rows_were_predicted():
     targets = label_of(MIXED)
     scored = gather(trace_of(MIXED, (), targets=targets, scored=np.arange(4)), labels_for(N, ()), Policy())

@@ -106,6 +106,46 @@ def test_classes_and_probabilities_of_the_same_shape_differ():
     assert (comparison.comparable, comparison.rows.tolist()) == (True, [0, 1, 2, 3])
 
 
+GROUPS = np.asarray([7, 7, 9, 9, 9], dtype=np.uint64)
+ZEROS = [[0, 0]] * 3
+
+
+@pytest.mark.parametrize(
+    ("targets", "values", "alike"),
+    [
+        pytest.param([2, 1, 3, 4, 5], [1, 2, 3, 4, 5], [1, 1, 1, 1, 1], id="one-pair-exchanged"),
+        pytest.param([2, 2, 4, 5, 3], [1, 2, 3, 4, 5], [0, 0, 1, 1, 1], id="another-count"),
+        pytest.param([3, 2, 1, 4, 5], [1, 2, 3, 4, 5], [0, 0, 0, 0, 0], id="between-groups"),
+        pytest.param([np.nan, 1, 3, 4, 5], [1, np.nan, 3, 4, 5], [1, 1, 1, 1, 1], id="no-number"),
+        pytest.param(["b", "a", "c", "c", "d"], ["a", "b", "c", "d", "c"], [1, 1, 1, 1, 1], id="text"),
+        pytest.param(np.eye(5)[[1, 0, 2, 3, 4]], [0, 1, 2, 3, 4], [1, 1, 1, 1, 1], id="one-hot"),
+        pytest.param([[1, 2], [3, 4], *ZEROS], [[3, 4], [1, 2], *ZEROS], [1, 1, 1, 1, 1], id="rows"),
+        pytest.param([[1, 4], [3, 2], *ZEROS], [[3, 4], [1, 2], *ZEROS], [0, 0, 1, 1, 1], id="parts-of-rows"),
+    ],
+)
+def test_in_a_group_the_labels_may_come_in_any_order(targets, values, alike):
+    rows, same_in_groups = np.arange(5), target_comparison.same_in_groups
+    targets, values = np.asarray(targets), np.asarray(values)
+    assert same_in_groups(targets, values, rows, rows, GROUPS).tolist() == alike
+    two = {"a": targets, "b": np.zeros(5)}, {"a": values, "b": np.zeros(5)}
+    assert same_in_groups(*two, rows, rows, GROUPS).tolist() == alike
+    assert same_in_groups(targets, values, rows[:0], rows[:0], GROUPS[:0]).tolist() == []
+    assert same_in_groups(targets, values[::-1], rows, rows[::-1], GROUPS).tolist() == alike
+
+
+def test_outputs_are_exchanged_together():
+    """One output in another order and the other not: no exchange of two whole samples."""
+    rows, groups, values = np.arange(2), GROUPS[:2], {"a": np.asarray([1, 2]), "b": np.asarray([3, 4])}
+    for b, alike in (([4, 3], True), ([3, 4], False)):
+        targets = {"a": np.asarray([2, 1]), "b": np.asarray(b)}
+        assert target_comparison.same_in_groups(targets, values, rows, rows, groups).tolist() == [alike] * 2
+
+
+def test_objects_are_not_looked_into():
+    objects, rows = np.asarray([1, "a"], dtype=object), np.arange(2)
+    assert not target_comparison.same_in_groups(objects, objects, rows, rows, GROUPS[:2]).any()
+
+
 @pytest.mark.parametrize("size", [1, 2, 4])
 def test_targets_are_one_hot_in_every_chunk_or_not_at_all(size, monkeypatch):
     monkeypatch.setattr("evalguard.core.columns.chunks.ROWS", size)

@@ -75,13 +75,6 @@ KNOWN: tuple[Known, ...] = (
         lambda program, breach: program.together and _in_another_order(program, breach),
     ),
     Known(
-        "targets of equal inputs came in another order",
-        "equal inputs are matched in the order in which they came, also where their targets came in another",
-        lambda program, breach: (
-            breach.law == "b" and "label_disagreement" in breach.what and program.values in {"twins", "blank"}
-        ),
-    ),
-    Known(
         "a call `model(x)` is taken for a warm-up",
         "a single one of a part of the samples beside other calls, or a first one on rows of no sample",
         lambda program, breach: (

@@ -18,6 +18,7 @@ from tests.soundness.scripts import script
 from tests.soundness.smaller import smallest, unknown_breaches
 
 EXAMPLES = json.loads(Path(__file__).with_name("examples.json").read_text())
+MENDED = json.loads(Path(__file__).with_name("mended.json").read_text())
 pytestmark = pytest.mark.slow
 
 
@@ -46,6 +47,11 @@ def test_what_is_known_to_break_a_law_still_does(known):
         if any(known.fits(program, breach) for breach in trial.run(program).breaches):
             return
     pytest.fail(f"{known.name!r} no longer happens: take it off the list")
+
+
+@pytest.mark.parametrize("kind", MENDED)
+def test_what_broke_a_law_once_breaks_none_now(kind):
+    assert trial.run(Program.from_json(json.dumps(MENDED[kind]))).breaches == []
 
 
 def test_every_known_kind_has_an_example_and_no_other_has():

@@ -228,6 +228,20 @@ def test_sample_0_out_of_position_is_a_fault():
 
 
 @pytest.mark.parametrize(
+    ("targets", "wrong"),
+    [
+        pytest.param([1, 0, 2, 3], "", id="of-equal-inputs-exchanged"),
+        pytest.param([1, 0, 3, 2], "targets that are not the labels (2 of 4) in rows 0 to 3", id="of-others-too"),
+    ],
+)
+@pytest.mark.parametrize("ordered", [True, False])
+def test_targets_of_equal_inputs_are_judged_at_the_end(targets, wrong, ordered):
+    x = ROWS[[0, 0, 2, 3]]
+    labels = LabelTable(values=np.arange(4), fingerprints=row_fingerprints(x)[0])
+    assert fault(labels, x=x, y=np.array(targets), ordered=ordered, content="always") == wrong
+
+
+@pytest.mark.parametrize(
     ("samples", "targets", "wrong"),
     [
         pytest.param([3, 2, 1, 0], [3, 2, 1, 0], "", id="right"),
