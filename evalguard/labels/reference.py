@@ -32,6 +32,9 @@ class Reference:
         part: Callable that takes ``x`` and returns what identifies a row.
         pad_value: See ``fingerprint.row_fingerprints``.
         drop: Entry of a dict ``x`` that is no content (the key).
+
+    Raises:
+        UnsupportedSourceError: The source has no end.
     """
 
     def __init__(
@@ -43,17 +46,28 @@ class Reference:
         pad_value: Any = None,
         drop: str | None = None,
     ) -> None:
+        refuse_endless(source)
         self.source = source
         self.n_labels = n_labels
         self._part, self._pad_value, self._drop = part, pad_value, drop
 
     def fingerprints(self, like: Sequence[LeafSpec] = ()) -> tuple[UInt64, tuple[LeafSpec, ...]]:
-        """Fingerprints in label order, each input cast as it is fed."""
+        """Fingerprints in label order, each input cast as it is fed.
+
+        Raises:
+            LabelsError: There are no inputs, or more than labels.
+        """
         parts: list[UInt64] = []
         specs: tuple[LeafSpec, ...] = ()
+        n_rows = 0
         for x in self.chunks():
             rows, specs = row_fingerprints(x, like=like, pad_value=self._pad_value)
             parts.append(rows)
+            n_rows += len(rows)
+            # Before the source ends, which it may never do.
+            if self.n_labels is not None and n_rows > self.n_labels:
+                msg = f"reference: expected one row for each of the {self.n_labels:,} labels, found more"
+                raise LabelsError(msg)
         if not parts:
             msg = "reference: expected inputs in label order, found none"
             raise LabelsError(msg)
@@ -144,8 +158,8 @@ def batches_of(source: Any) -> Iterable[Any]:
     """The batches of a dataset, in order, in one pass.
 
     Raises:
-        UnsupportedSourceError: A generator, which could be read only once, or
-            something that gives no batches.
+        UnsupportedSourceError: A generator, which could be read only once,
+            something that has no end, or that gives no batches.
     """
     if kinds.is_generator(source):
         msg = (
@@ -153,16 +167,31 @@ def batches_of(source: Any) -> Iterable[Any]:
             f"(expected a callable without arguments, found the generator {source.__name__!r})"
         )
         raise UnsupportedSourceError(msg)
+    refuse_endless(source)
     if kinds.is_pydataset(source):
-        if source.num_batches is None:
-            msg = "expected a PyDataset with a number of batches, found an endless one"
-            raise UnsupportedSourceError(msg)
         return (source[number] for number in range(source.num_batches))
     if is_stream(source):
         return source  # type: ignore[no-any-return]
     if callable(source):
         return source()  # type: ignore[no-any-return]
     msg = f"expected a dataset or a function that gives a generator of batches, found {type(source).__qualname__}"
+    raise UnsupportedSourceError(msg)
+
+
+def refuse_endless(source: Any) -> None:
+    """Refuse a dataset that says itself that it never ends: reading it would not end either.
+
+    Raises:
+        UnsupportedSourceError: It does.
+    """
+    # -1 is `tf.data.INFINITE_CARDINALITY`; a dataset of unknown length has -2.
+    if kinds.is_tf_dataset(source) and int(source.cardinality()) == -1:
+        what, end = "tf.data.Dataset", "pass it without repeat(), or the first pass over it: take(batches)"
+    elif kinds.is_pydataset(source) and source.num_batches is None:
+        what, end = "PyDataset", "give it a number of batches (num_batches, __len__)"
+    else:
+        return
+    msg = f"expected a {what} that ends, found an endless one; {end}"
     raise UnsupportedSourceError(msg)
 
 

@@ -10,7 +10,7 @@ import evalguard
 from evalguard import Verdict, testing
 from evalguard.guards.inputs import GuardInputs
 from evalguard.guards.options import GuardOptions
-from tests.guards.streams import ALIGNED, N, X, Y, dataset, faulty, guard
+from tests.guards.streams import ALIGNED, BATCH, N, X, Y, dataset, faulty, guard
 
 REFERENCES = {
     "float64": lambda: X.astype("float64"),
@@ -34,6 +34,41 @@ def test_a_reference_may_come_in_many_forms(model, kind):
     with guard(reference=REFERENCES[kind](), on_failure="record") as g:
         model.predict(faulty(), verbose=0)
     assert g.report.verdict is Verdict.FAIL
+
+
+class Endless(keras.utils.PyDataset):
+    def __getitem__(self, index):
+        return X[:BATCH], Y[:BATCH]
+
+    @property
+    def num_batches(self):
+        return None
+
+
+@pytest.mark.parametrize(
+    ("source", "end"),
+    [
+        pytest.param(lambda: dataset(targets=True).repeat(), "without repeat.*take", id="tf.data"),
+        pytest.param(Endless, "number of batches", id="pydataset"),
+    ],
+)
+def test_a_reference_or_labels_without_an_end_are_refused_before_anything_is_predicted(model, source, end):
+    with pytest.raises(evalguard.UnsupportedSourceError, match=f"found an endless one.*{end}"):
+        evalguard.Labels.collect(source())
+    with (
+        pytest.raises(evalguard.UnsupportedSourceError, match=f"found an endless one.*{end}"),
+        guard(reference=source()),
+    ):
+        pytest.fail("entered")
+
+
+def test_a_reference_that_never_ends_is_read_up_to_the_labels(model):
+    def batches():
+        while True:
+            yield (X[:BATCH],)
+
+    with pytest.raises(evalguard.LabelsError, match="each of the 50 labels, found more"), guard(reference=batches):
+        model.predict(dataset(), verbose=0)
 
 
 # Two columns: a constant, and one in which samples 4 and 5 are equal.
