@@ -71,8 +71,14 @@ class CallJudge:
         trace = join_traces(in_label_order([call.trace for call in calls], labels))
         if trace.ordered and overlap(calls):
             trace = replace(trace, ordered=False, unobserved="; ".join(filter(None, (OVERLAP, trace.unobserved))))
-        # Calls that are judged together feed one model alike, so the first one's specs hold for all of them.
+        # Digests are of the bytes that were fed, so the reference can be cast as one call was fed only.
+        fed = dict.fromkeys(dtypes for call in calls if (dtypes := dtypes_of(call)))
+        if len(fed) > 1:
+            trace = replace(trace, fingerprints=None)
         labels, not_proven = self.with_reference(labels, calls[0].recorder.fingerprints, trace)
+        if len(fed) > 1:
+            types = " and ".join(", ".join(dtypes) for dtypes in fed)
+            not_proven = (*not_proven, f"content: the calls were fed {types}; give all of them inputs of one type")
         judgement = judge(
             trace,
             labels,
@@ -199,6 +205,11 @@ def overlap(calls: list[GuardedCall]) -> bool:
     """Whether two calls overlapped in time, so that nothing shows which one's rows the caller puts first."""
     in_time = sorted(calls, key=lambda call: call.start)
     return any(after.start < before.start + before.seconds for before, after in pairwise(in_time))
+
+
+def dtypes_of(call: GuardedCall) -> tuple[str, ...]:
+    """The types of the inputs that were fingerprinted; empty if none were."""
+    return tuple(spec.dtype for spec in call.recorder.fingerprints.specs)
 
 
 def position_is_sample(trace: Trace, judgement: Judgement) -> bool:

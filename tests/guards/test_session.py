@@ -113,6 +113,18 @@ def test_a_row_that_evaluate_leaves_unidentified_puts_no_other_row_out_of_positi
     assert g.report.verdict is not Verdict.FAIL
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_content_of_calls_that_feed_different_types_is_not_compared(model, order):
+    halves = [X[:25], X[25:].astype("float16")]
+    with guard(reference=X, scope="session", on_unproven="record") as g:
+        for x in halves[::order]:
+            # A generator: Keras casts arrays, and feeds batches as they are.
+            model.predict((batch for batch in [(x,)]), verbose=0)
+    assert (g.report.verdict, g.report.findings) == (Verdict.UNPROVEN, ())
+    types = " and ".join(["float32", "float16"][::order])
+    assert f"the calls were fed {types}; give all of them inputs of one type" in " ".join(g.report.not_proven)
+
+
 def at_the_same_time(model, first, second):
     """Two calls that overlap; the rows of ``first`` are put first, and come last."""
     started, done = threading.Event(), threading.Event()
