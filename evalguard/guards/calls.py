@@ -104,7 +104,7 @@ def make_call(
         method=method,
         source=probe.state(len(recorder.tags)),
         index_source=probe.index_source,
-        n_rows=tree.n_rows(result) if method in ROW_METHODS else None,
+        n_rows=rows_returned(result, recorder) if method in ROW_METHODS else None,
         trust_tags=probe.tags_complete(len(recorder.tags)),
     )
     return GuardedCall(
@@ -141,10 +141,20 @@ def make_direct_call(
     if args and capture.drop_key:
         args = (*recorder.without_key((x,)), *args[1:])
     result = original(model, *args, **kwargs)
-    trace = to_trace(
-        recorder, method=CALL, source=probe.state(1), index_source=probe.index_source, n_rows=tree.n_rows(result)
-    )
+    n_rows = rows_returned(result, recorder)
+    trace = to_trace(recorder, method=CALL, source=probe.state(1), index_source=probe.index_source, n_rows=n_rows)
     return GuardedCall(trace, result, recorder, start, time.perf_counter() - start, model=id(model))
+
+
+def rows_returned(result: Any, recorder: Recorder) -> int:
+    """Rows of every output: as many as were fed, or the number of the first output that has another one."""
+    fed = recorder.tags.n_rows
+    outputs = tree.leaves(result) or [result]
+    sizes = [tree.n_rows(output) for output in outputs]
+    if None in sizes and not recorder.problem:
+        kind = type(outputs[sizes.index(None)]).__name__
+        recorder.problem = f"an output of the model ({kind}) has no rows that can be counted"
+    return next((size for size in sizes if size not in {None, fed}), fed)
 
 
 def probe_of(method: str, arguments: Mapping[str, Any], table: ProbeTable) -> tuple[Probe, str]:

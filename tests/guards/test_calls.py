@@ -1,6 +1,7 @@
 """One guarded call: how the probe is chosen and what is recorded."""
 
 import inspect
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import keras
@@ -35,6 +36,55 @@ def test_a_model_that_returns_another_number_of_rows_is_unproven():
         result = halved.predict(dataset(), verbose=0)
     assert g.report.verdict is Verdict.UNPROVEN
     assert f"the model returned {len(result)} rows for {N} rows fed" in g.report.not_proven[0]
+
+
+@dataclass
+class Scores:
+    """What a model may return."""
+
+    rows: object
+
+
+class Returning(keras.Model):
+    """A model of outputs that are chosen."""
+
+    def __init__(self, outputs):
+        super().__init__()
+        self.outputs_of = outputs
+
+    def call(self, x):
+        return self.outputs_of(x)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "why"),
+    [
+        pytest.param(lambda x: {"a": x, "b": x[::2]}, f"returned {N // 2} rows for {N} rows fed", id="half"),
+        pytest.param(lambda x: [x[:0], x], f"returned 0 rows for {N} rows fed", id="none"),
+    ],
+)
+def test_rows_of_every_output_are_counted(outputs, why):
+    for call in (lambda model: model.predict(X, batch_size=N, verbose=0), lambda model: model(X)):
+        with guard(on_unproven="record", reference=X) as g:
+            call(Returning(outputs))
+        assert g.report.verdict is Verdict.UNPROVEN
+        assert why in g.report.not_proven[0]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "name"),
+    [
+        pytest.param(Scores, "Scores", id="object"),
+        pytest.param(lambda x: {"rows": x, "loss": tf.reduce_sum(x)}, "EagerTensor", id="scalar"),
+        pytest.param(lambda x: None, "NoneType", id="nothing"),
+    ],
+)
+@pytest.mark.parametrize("order", [1, -1])
+def test_an_output_without_rows_is_no_pass(outputs, name, order):
+    with guard(on_unproven="record", on_failure="record", reference=X) as g:
+        Returning(outputs)(X[::order])
+    assert g.report.verdict is (Verdict.UNPROVEN if order == 1 else Verdict.FAIL)
+    assert f"an output of the model ({name}) has no rows that can be counted" in g.report.not_proven[0]
 
 
 @pytest.mark.filterwarnings("ignore:The structure of `inputs` doesn't match")
