@@ -30,6 +30,7 @@ class GuardInputs:
         self._reference = options.reference
         self._table: Labels | None = None
         self.late: Any = None
+        self._came_late = False
         self.fingerprinted: dict[Any, LabelTable] = {}
         self._digests: dict[tuple[str | Path, ...], dict[str, str]] = {}
 
@@ -44,6 +45,12 @@ class GuardInputs:
 
     def read(self, given: Any) -> Labels | None:
         """The labels that are given at an entry; None where they come later."""
+        if self._is_set:
+            # Where they were set inside an entry, they may be set again inside this one.
+            if self._came_late:
+                return None
+            self._table = self._of(self.late) if self._table is None else self._table
+            return self._table
         if given is None or (callable(given) and not isinstance(given, LabelTable)):
             return self._table
         # The argument of a decorated function: new labels at each call, so they are not kept.
@@ -55,18 +62,25 @@ class GuardInputs:
 
     def finder(self, given: Any, table: Labels | None) -> Callable[[bool], LabelTable | None]:
         """A function that returns the labels once they are known: set on the guard, or from a callable at the end."""
-        # Labels set on the guard must not replace those of the decorated function's argument.
-        own = self._options.labels_argument is not None
 
         def find(last: bool) -> LabelTable | None:
             nonlocal table
-            if table is None and not own and self.late is not None:
+            # Also where there were others: those of an earlier entry, or of the options.
+            if self._is_set and self._table is None:
                 table = self._table = self._of(self.late)
+                self._came_late = True
+            if self._came_late and last:
+                table = self._table
             if table is None and last and callable(given):
                 table = self._of(given())
             return table
 
         return find
+
+    @property
+    def _is_set(self) -> bool:
+        # Labels set on the guard must not replace those of the decorated function's argument.
+        return self.late is not None and self._options.labels_argument is None
 
     def _of(self, labels: Any) -> Labels:
         return Labels.of(labels, label=self._options.label_column, key=self._options.key_column)

@@ -178,6 +178,32 @@ def test_labels_that_are_set_late_are_found_and_not_those_of_an_argument():
     assert argument.finder(None, None)(False) is None
 
 
+@pytest.mark.parametrize("given", [None, Y])
+@pytest.mark.parametrize("before", [True, False])
+def test_labels_that_are_set_again_are_those_of_the_entry_in_which_they_are_set(model, given, before):
+    def verdict(labels, *, inside):
+        if not inside:
+            g.labels = labels
+        with g:
+            if before and inside:
+                g.labels = labels
+            model.predict(dataset(targets=True), verbose=0)
+            if not before and inside and given is None:
+                g.labels = labels
+        return g.report.verdict
+
+    g = guard(labels=given, reference=X, on_failure="record")
+    other = Y[::-1].copy()
+    inside = given is None
+    assert verdict(Y, inside=inside) is Verdict.PASS
+    assert verdict(other, inside=inside) is Verdict.FAIL
+    assert verdict(Y, inside=inside) is Verdict.PASS
+    assert verdict(other, inside=False) is Verdict.FAIL
+    with g:
+        model.predict(dataset(targets=True), verbose=0)
+    assert g.report.verdict is Verdict.FAIL, "the last ones stay"
+
+
 def test_a_manifest_without_fingerprints_is_no_reference():
     with pytest.raises(evalguard.LabelsError, match="holds no fingerprints"):
         inputs(reference=evalguard.Labels(values=np.arange(3))).reference(None)
