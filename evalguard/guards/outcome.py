@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from evalguard.core.judge import Judgement
+from evalguard.core.judge import Judgement, unproven
 from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import Policy, Verdict
 from evalguard.core.report import Report
@@ -15,7 +16,7 @@ from evalguard.core.trace import Trace
 from evalguard.data import digests
 from evalguard.errors import EvalGuardWarning, SinkError
 from evalguard.guards.calls import BATCH_METHODS, ROW_METHODS
-from evalguard.guards.environment import stacklevel
+from evalguard.guards.environment import stacklevel, versions
 from evalguard.guards.errors import MisalignmentError, UnprovenError
 from evalguard.guards.messages import message
 from evalguard.reporting import artifacts
@@ -67,7 +68,13 @@ class Outcomes:
             self._send(sink.begin, self.name)
 
     def failed(self, error: BaseException) -> None:
-        """The caller's own code raised: the sinks record that there is no verdict."""
+        """The caller's own code raised before anything was judged: the report says so, and so do the sinks."""
+        # Or the report of an earlier entry would be the last word.
+        reason = f"the guarded code raised {type(error).__name__} before anything was judged"
+        report = unproven(
+            None, self.policy, reason, name=self.name, versions=versions(), checked_at_ms=int(time.time() * 1000)
+        )
+        self.keep.append(Outcome(report, None, None, None))
         for sink in self.sinks:
             self._send(sink.failed, error)
 

@@ -47,6 +47,22 @@ def test_labels_may_come_late(model):
     assert g.report.verdict is Verdict.PASS
 
 
+@pytest.mark.parametrize("caught", [ValueError, KeyboardInterrupt])
+def test_an_entry_that_the_callers_code_left_by_an_error_has_the_last_word(model, caught):
+    g = guard(reference=X)
+    with g:
+        model.predict(dataset(), verbose=0)
+    assert g.report.verdict is Verdict.PASS
+    with pytest.raises(caught), g:
+        raise caught
+    assert [report.verdict for report in g.reports] == [Verdict.PASS, Verdict.UNPROVEN]
+    assert g.report.not_proven == (f"the guarded code raised {caught.__name__} before anything was judged",)
+    with pytest.raises(caught), g:
+        model.predict(dataset(), verbose=0)
+        raise caught
+    assert [report.verdict for report in g.reports][2:] == [Verdict.PASS], "it was judged before"
+
+
 def test_a_guard_without_labels_says_so(model):
     with pytest.raises(evalguard.LabelsError, match="no labels"), evalguard.guard(mlflow=False):
         model.predict(dataset(), verbose=0)
