@@ -52,7 +52,10 @@ def gather(trace: Trace, labels: LabelTable, policy: Policy) -> Evidence:
         comparison = _compare(trace, labels, positions)
         return Evidence(trace, labels, in_position, in_position[0], positions, (), comparison, _NONE, 0)
     matches = all_matches(trace, labels)
-    used = next((match for match in matches if match.comparable), None)
+    comparable = [match for match in matches if match.comparable]
+    # A part that different inputs share leaves rows open; a key or an index that the source states may name them all.
+    stated = (match for match in comparable if match.complete and match.identity != "position")
+    used = next(stated, comparable[0] if comparable else None)
     samples = used.samples if used is not None and (used.samples != UNKNOWN).any() else None
     # A metric that was computed with the padding cannot be trimmed.
     trims = policy.padding == "trim" and trace.ordered and trace.scored is None

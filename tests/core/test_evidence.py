@@ -1,5 +1,7 @@
 """What a trace and labels show together: the identity that is used, padding, targets, repetitions."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -45,11 +47,18 @@ def test_rows_in_position_are_a_range_whatever_the_identity(identity):
 def test_rows_in_position_by_a_fingerprint_that_different_inputs_share_are_not_identified():
     rows = np.zeros(N, dtype=np.uint64)
     labels = LabelTable(values=label_of(ALIGNED), fingerprints=rows, ambiguous=True)
-    trace = trace_of(ALIGNED, {"index"}, fingerprints=rows)
-    evidence = gather(trace, labels, Policy())
+    evidence = gather(trace_of(ALIGNED, {"position"}, fingerprints=rows), labels, Policy())
     assert evidence.samples is None
-    assert [match.identity for match in evidence.matches] == ["content", "index"]
-    assert gather(trace_of(ALIGNED, {"index"}), labels, Policy()).samples == range(N)
+    assert [match.identity for match in evidence.matches] == ["content", "position"]
+    assert gather(trace_of(ALIGNED, {"position"}), labels, Policy()).samples == range(N)
+
+
+@pytest.mark.parametrize("identity", ["key", "index"])
+def test_a_key_or_an_index_names_the_rows_that_a_shared_fingerprint_leaves_open(identity):
+    rows = np.zeros(N, dtype=np.uint64)
+    labels = replace(labels_for(N, {identity}), fingerprints=rows, ambiguous=True)
+    assert verdict_of(trace_of(ALIGNED, {identity}, fingerprints=rows), labels) is Verdict.PASS
+    assert verdict_of(trace_of(SWAPPED, {identity}, fingerprints=rows), labels) is Verdict.FAIL
 
 
 @pytest.mark.parametrize("identity", IDENTITIES)
