@@ -15,7 +15,7 @@ from evalguard import __version__
 from evalguard.errors import SinkError
 from evalguard.tracking import spool
 from evalguard.tracking.client import client_of, redacted_uri
-from evalguard.tracking.deadline import SEND_S, DeadlineExceeded, deadline_runner
+from evalguard.tracking.deadline import DeadlineExceeded, deadline_runner, send_seconds
 from evalguard.tracking.target import absolute
 
 # The name `evalguard` on the package index belongs to another project, which provides a module of the same name.
@@ -196,10 +196,11 @@ def _store() -> DoctorFinding:
     path = uri.removeprefix("sqlite:///")
     if path != uri and not Path(path).exists():
         return DoctorFinding("mlflow store", good=True, text=f"{uri}: does not exist yet; the first run creates it")
+    seconds = send_seconds(uri)
     try:
-        deadline_runner(uri).do(lambda: client_of(uri).search_experiments(max_results=1), SEND_S)
+        deadline_runner(uri).do(lambda: client_of(uri).search_experiments(max_results=1), seconds)
     except DeadlineExceeded:
-        return DoctorFinding("mlflow store", good=False, text=f"{redacted_uri(uri)}: no answer within {SEND_S:.0f} s")
+        return DoctorFinding("mlflow store", good=False, text=f"{redacted_uri(uri)}: no answer within {seconds:.0f} s")
     except Exception as error:  # noqa: BLE001 - any error of a store is reported
         return DoctorFinding("mlflow store", good=False, text=f"{redacted_uri(uri)}: {type(error).__name__}: {error}")
     return DoctorFinding("mlflow store", good=True, text=f"{redacted_uri(uri)}: answers")

@@ -13,7 +13,7 @@ from evalguard.errors import SinkError
 from evalguard.step.config.sections import ModelUri
 from evalguard.step.config.step_file import Step
 from evalguard.tracking.client import new_client, redacted_uri, sqlite_path
-from evalguard.tracking.deadline import LOCAL_STORE_S, SEND_S, do_in_time
+from evalguard.tracking.deadline import do_in_time, send_seconds
 from evalguard.tracking.mlflow_sink import MlflowSink, mlflow_sink
 from evalguard.tracking.target import absolute
 
@@ -122,8 +122,7 @@ class _OwnRun:
             self._do(lambda: self._client.set_terminated(self._run_id, status), "could not end the run")
 
     def _do(self, work: Any, failed: str) -> None:
-        seconds = SEND_S if self._uri.startswith("http") else LOCAL_STORE_S
-        do_in_time(self._uri, work, seconds, failed, "; the verdict is not recorded there")
+        do_in_time(self._uri, work, send_seconds(self._uri), failed, "; the verdict is not recorded there")
 
 
 def _experiment(client: Any, name: str | None) -> str:

@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from evalguard.core.own_errors import swallow
 from evalguard.errors import SinkError
@@ -22,12 +23,25 @@ from evalguard.tracking.client import redacted_uri, short_error
 SEND_S = 10.0
 # Longest time the gate and the view wait for one answer.
 ASK_S = 30.0
-# The first use of a local store creates its tables: 1.5 to 6 s when idle, more when several processes start at once.
+# A store on this machine answers, but its first use creates its tables (1.5 to 6 s when idle), and a busy disk or
+# another process that writes can take longer than any server should.
 LOCAL_STORE_S = 120.0
+# Tracking URIs of stores that are files: a path, a URI of one, or a SQLite database.
+LOCAL_SCHEMES = frozenset({"", "file", "sqlite"})
 # Pause between two checks of a record that another process is sending.
 POLL_S = 0.02
 # Two writers collided in the database: each waits a random time in this range before its next attempt.
 CONFLICT_PAUSE_S = (0.01, 0.1)
+
+
+def send_seconds(server: str) -> float:
+    """Longest time to wait until a server accepts something.
+
+    Args:
+        server: Its tracking URI.
+    """
+    local = urlsplit(server).scheme in LOCAL_SCHEMES and not server.startswith("databricks")
+    return LOCAL_STORE_S if local else SEND_S
 
 
 class DeadlineExceeded(Exception):  # noqa: N818 - a state of the server, no fault of the work

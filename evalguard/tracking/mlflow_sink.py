@@ -21,7 +21,7 @@ from evalguard.core.report import Report
 from evalguard.errors import SinkError
 from evalguard.reporting.sink import Artifacts
 from evalguard.tracking import spool
-from evalguard.tracking.deadline import POLL_S, SEND_S, DeadlineExceeded, deadline_runner, do_in_time
+from evalguard.tracking.deadline import POLL_S, DeadlineExceeded, deadline_runner, do_in_time, send_seconds
 from evalguard.tracking.record import Record
 from evalguard.tracking.replay import replay
 from evalguard.tracking.send import send
@@ -40,13 +40,13 @@ _used_slots: dict[Target, set[str]] = {}
 
 
 def mlflow_sink(
-    option: str | bool, timeout_s: float = SEND_S, model: str | None = None, tracking_uri: str | None = None
+    option: str | bool, timeout_s: float | None = None, model: str | None = None, tracking_uri: str | None = None
 ) -> MlflowSink | None:
     """A sink for the run that ``option`` names, or None where there is no run.
 
     Args:
         option: ``auto``, a run id, or False for none.
-        timeout_s: Longest time to wait for the server, seconds.
+        timeout_s: As for ``MlflowSink``.
         model: As for ``find_run``.
         tracking_uri: As for ``find_run``.
     """
@@ -69,12 +69,12 @@ class MlflowSink:
 
     Attributes:
         target: The run.
-        timeout_s: Longest time to wait, seconds.
+        timeout_s: Longest time to wait, seconds; ``send_seconds`` of the run's server by default.
     """
 
-    def __init__(self, target: Target, timeout_s: float = SEND_S) -> None:
+    def __init__(self, target: Target, timeout_s: float | None = None) -> None:
         self.target = target
-        self.timeout_s = timeout_s
+        self.timeout_s = send_seconds(target.tracking_uri) if timeout_s is None else timeout_s
         self._name = "evaluation"
         self._slot: str | None = None
         self._token = ""

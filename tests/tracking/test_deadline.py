@@ -7,7 +7,14 @@ import pytest
 
 from evalguard.core.own_errors import OwnError, not_ours
 from evalguard.errors import SinkError
-from evalguard.tracking.deadline import DeadlineExceeded, DeadlineRunner, UnderWay, deadline_runner, do_in_time
+from evalguard.tracking.deadline import (
+    DeadlineExceeded,
+    DeadlineRunner,
+    UnderWay,
+    deadline_runner,
+    do_in_time,
+    send_seconds,
+)
 
 
 def test_work_in_time_is_done_and_its_error_is_raised():
@@ -124,3 +131,15 @@ def test_a_server_that_fails_or_hangs_is_a_sink_error_without_its_password():
 def test_an_error_of_ours_on_the_way_to_a_server_is_loud_in_strict_mode():
     with pytest.raises(OwnError):
         do_in_time("http://ours", lambda: 1 / 0, 5, "did not take it", "")
+
+
+def test_a_store_of_files_has_more_time_than_a_server():
+    servers = [
+        "http://127.0.0.1:5000",
+        "https://x.cloud",
+        "databricks",
+        "databricks://profile",
+        "postgresql://db/mlflow",
+    ]
+    assert {send_seconds(uri) for uri in servers} == {10.0}
+    assert {send_seconds(uri) for uri in ("sqlite:///mlflow.db", "file:///home/mlruns", "/home/mlruns")} == {120.0}
