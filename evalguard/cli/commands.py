@@ -98,7 +98,7 @@ def show(report: Report, *, quiet: bool = False) -> None:
 @click.option("--labels-key", metavar="COLUMN", help="Key column of LABELS, if it has another name.")
 @click.option("--index", help="Column of PREDICTIONS with the label row of each prediction.")
 @click.option("--label", help="Column of LABELS with the labels.")
-@click.option("--require", type=click.Choice(get_args(Require)), default="labels", show_default=True)
+@click.option("--require", type=click.Choice(get_args(Require)), default="declared", show_default=True)
 @click.option("--padding", type=click.Choice(get_args(Padding)), default="forbid", show_default=True)
 @click.option(
     "--prediction", multiple=True, metavar="COLUMN", help="Column of PREDICTIONS for --metric; may be repeated."

@@ -18,12 +18,6 @@ from evalguard.core.visible import visible
 MAX_KEY = 80
 
 
-SHARED = (
-    "content: what fingerprint= chooses is the same for samples of different inputs, so it does not identify {}; "
-    "choose a part that is different for each sample, or use key= or sample_indices"
-)
-
-
 def not_proven(evidence: Evidence, proof: Proof, policy: Policy) -> list[str]:
     """What was not proven, one sentence each."""
     notes: list[str] = []
@@ -31,7 +25,11 @@ def not_proven(evidence: Evidence, proof: Proof, policy: Policy) -> list[str]:
         rows, total = evidence.trace.n_rows, len(evidence.labels)
         notes.append(f"stopped after {rows:,} of {total:,} rows (fail_fast): {evidence.trace.stopped}; no row after")
     if evidence.trace.unobserved:
-        notes.append(f"not every row was observed: {evidence.trace.unobserved}")
+        notes.append(
+            ("" if evidence.trace.no_output_rows else "not every row was observed: ") + evidence.trace.unobserved
+        )
+    if evidence.trace.not_returned:
+        notes.append(f"what was returned: {evidence.trace.not_returned}")
     for match in evidence.matches:
         if not match.comparable:
             notes.append(_no_match(evidence, match))
@@ -41,13 +39,16 @@ def not_proven(evidence: Evidence, proof: Proof, policy: Policy) -> list[str]:
                 notes.append(f"content: the model receives {inputs}; the fingerprints are of {reference}")
         elif not match.complete:
             unnamed = plural(int((match.samples == UNKNOWN).sum()), "row")
-            said = f"{match.identity}: the source did not identify {unnamed}"
-            notes.append(SHARED.format(unnamed) if match.identity == "content" else said)
+            notes.append((match.why or match.identity + ": the source did not identify {}").format(unnamed))
     if proof is Proof.LABELS:
         notes.append(
             "which of several samples with equal labels a row is; metrics computed from the labels are right either way"
         )
-    if proof < Proof.LABELS:
+    if proof is Proof.DECLARED and proof < policy.required_proof:
+        notes.append(
+            "which sample each row is: its place in the array, or the key beside it, is declared by the caller"
+        )
+    if proof < Proof.DECLARED:
         notes += _why_not_labels(evidence, policy)
     return notes
 

@@ -140,6 +140,15 @@ def check_altered(trace: Trace) -> Finding | None:
     return Finding(Reason.ALTERED, int(rows.size), message, first_cases(rows))
 
 
+def check_returned(trace: Trace, *, wrong: bool) -> Finding | None:
+    """The caller got each row where the model computed it, or at the place of its sample."""
+    if not trace.moved or not wrong:
+        return None
+    rows = plural(trace.moved, "row")
+    message = f"{rows} {'is' if trace.moved == 1 else 'are'} not where the model computed them: they moved after it"
+    return Finding(Reason.RETURNED, trace.moved, message)
+
+
 def check_reuse(trace: Trace) -> Finding | None:
     """The source was at its start when the call began."""
     sources = trace.sources

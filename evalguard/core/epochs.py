@@ -145,7 +145,7 @@ def _failed(
         findings=(Finding(Reason.DRIFT, sum(item.wrong for item in wrong), message),),
         diagnosis=(drift(View(shown.trace, labels, shown.judgement.samples_array)),),
         not_proven=(f"not comparable with epoch {first.epoch}: the val_* metrics of {_epochs(wrong)}",),
-        stages={"source": "wrong", "transport": "unknown", "labels": "unknown"},
+        chain=(),
     )
 
 

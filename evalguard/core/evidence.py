@@ -21,7 +21,20 @@ _NONE: Int64 = np.zeros(0, dtype=np.int64)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """What was established before the verdict."""
+    """What was established before the verdict.
+
+    Attributes:
+        trace: What was observed, in the order of the rows that the caller got.
+        labels: The external labels.
+        matches: What each identity shows, strongest first.
+        used: The match that decides, or None.
+        samples: The sample of each row, a ``range`` if all are in position; None if not known.
+        order: Findings about ``samples``.
+        comparison: The stream's own targets against the labels.
+        repeated: Rows with the inputs of an earlier one, where no identity tells them from repetitions.
+        padding: Rows at the end that may be removed.
+        asked: Content or a key was asked to say which sample a row is. Position and targets do not stand in for it.
+    """
 
     trace: Trace
     labels: LabelTable
@@ -32,6 +45,7 @@ class Evidence:
     comparison: LabelComparison
     repeated: Int64
     padding: int
+    asked: bool
 
     @property
     def samples_array(self) -> Int64 | None:
@@ -46,15 +60,17 @@ class Evidence:
 
 def gather(trace: Trace, labels: LabelTable, policy: Policy) -> Evidence:
     """What each identity says, which one is used, and how the stream's targets compare."""
+    asked = labels.fingerprints is not None or (trace.keys is not None and labels.keys is not None)
     in_position = _all_in_position(trace, labels)
-    if in_position:
+    if in_position and not (asked and in_position[0].identity == "position"):
         positions = range(len(labels))
         comparison = _compare(trace, labels, positions)
-        return Evidence(trace, labels, in_position, in_position[0], positions, (), comparison, _NONE, 0)
+        repeated = _repeated(trace, trace.n_rows, in_position[0], comparison)
+        return Evidence(trace, labels, in_position, in_position[0], positions, (), comparison, repeated, 0, asked)
     matches = all_matches(trace, labels)
-    comparable = [match for match in matches if match.comparable]
+    comparable = [match for match in matches if match.comparable and not (asked and match.identity == "position")]
     # A part that different inputs share leaves rows open; a key or an index that the source states may name them all.
-    stated = (match for match in comparable if match.complete and match.identity != "position")
+    stated = (match for match in comparable if match.complete and match.observed)
     used = next(stated, comparable[0] if comparable else None)
     samples = used.samples if used is not None and (used.samples != UNKNOWN).any() else None
     # A metric that was computed with the padding cannot be trimmed.
@@ -66,12 +82,15 @@ def gather(trace: Trace, labels: LabelTable, policy: Policy) -> Evidence:
     if samples is not None and trace.scored is not None:
         samples = in_any_order(samples, trace.scored, len(labels))
     order = () if samples is None else order_findings(samples, len(labels), ordered=trace.ordered)
-    n_rows = trace.n_rows - padding
-    fingerprints = trace.fingerprints
-    # With an identity, repetitions are known; equal content matters only without one.
-    needed = fingerprints is not None and samples is None
-    repeated = repeated_rows(fingerprints[:n_rows]) if needed and fingerprints is not None else np.zeros(0, np.int64)
-    return Evidence(trace, labels, matches, used, samples, order, comparison, repeated, padding)
+    repeated = _repeated(trace, trace.n_rows - padding, used if samples is not None else None, comparison)
+    return Evidence(trace, labels, matches, used, samples, order, comparison, repeated, padding, asked)
+
+
+def _repeated(trace: Trace, n_rows: int, used: Match | None, comparison: LabelComparison) -> Int64:
+    """Rows whose inputs an earlier row had; none where an observed identity knows repetitions, or nothing asks."""
+    if trace.fingerprints is None or (used is not None and (used.observed or not comparison.comparable)):
+        return _NONE
+    return repeated_rows(trace.fingerprints[:n_rows])
 
 
 def _all_in_position(trace: Trace, labels: LabelTable) -> tuple[Match, ...]:

@@ -84,6 +84,10 @@ class Reason(StrEnum):
     REUSED = "source_reused"
     IDENTITIES = "identities_disagree"
     ALTERED = "altered"
+    # A row computed again, in another order, was the output of another row.
+    COMPUTED = "rows_moved_in_model"
+    # Rows moved between the model's compiled function and the caller.
+    RETURNED = "rows_moved_after_model"
     DRIFT = "validation_drift"
     # Only in records made before 0.2, see `Proof.SAMPLE`.
     SAMPLED = "sampled_content"
@@ -108,6 +112,33 @@ class Finding(_Part):
     samples: tuple[int, ...] = ()
 
     _from_json: ClassVar = {"reason": Reason, "rows": tuple, "samples": tuple}
+
+
+class Status(StrEnum):
+    """What is known of a link."""
+
+    PROVEN = "proven"
+    DECLARED = "declared"
+    NOT_SEEN = "not seen"
+    NOT_APPLICABLE = "not applicable"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True, slots=True)
+class Link(_Part):
+    """One link of the chain.
+
+    Attributes:
+        link: ``labels``, ``fed``, ``computed``, ``returned`` or ``confirmed``.
+        status: What is known of it.
+        basis: What that rests on, or why it is not known; one sentence.
+    """
+
+    link: str
+    status: Status
+    basis: str
+
+    _from_json: ClassVar = {"status": Status}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import numpy as np
 
 from evalguard.core import arrivals, checks, report_fields
 from evalguard.core.advice import advice_for, not_proven
+from evalguard.core.chain import chain, proof_of
 from evalguard.core.checks import MAX_CASES, first_cases
 from evalguard.core.diagnosis import diagnose
 from evalguard.core.evidence import Evidence, gather
@@ -19,6 +20,7 @@ from evalguard.core.label_table import LabelTable
 from evalguard.core.plural import plural
 from evalguard.core.policy import Policy, Proof, Verdict
 from evalguard.core.report import COUNT_NAMES, Report
+from evalguard.core.returned import as_returned
 from evalguard.core.trace import UNKNOWN, Int64, Trace
 
 
@@ -53,8 +55,9 @@ def judge(trace: Trace, labels: LabelTable, policy: Policy, **context: Any) -> J
         **context: Further fields of ``Report`` (name, versions, notes of the
             guard under ``not_proven``, …).
     """
+    trace = as_returned(trace, labels)
     evidence = gather(trace, labels, policy)
-    proof = _proof(evidence, policy)
+    proof = proof_of(evidence, policy)
     findings = _findings(evidence, proof)
     notes = (*context.pop("not_proven", ()), *not_proven(evidence, proof, policy))
     verdict = decide(findings, proof, policy, observed=not (trace.unobserved or trace.stopped) and trace.one_to_one)
@@ -69,7 +72,8 @@ def judge(trace: Trace, labels: LabelTable, policy: Policy, **context: Any) -> J
         not_proven=tuple(dict.fromkeys(notes)),
         advice="" if verdict is Verdict.PASS else advice_for(evidence, policy),
         identities=report_fields.identities(evidence),
-        stages=report_fields.stages(evidence, findings),
+        chain=chain(evidence, proof, findings),
+        checks=report_fields.checks_made(evidence),
         method=trace.method,
         source=report_fields.source(trace),
         labels={"name": labels.name, "digest": labels.digest, "n": len(labels)},
@@ -91,23 +95,6 @@ def decide(findings: Sequence[Finding], proof: Proof, policy: Policy, *, observe
     return Verdict.UNPROVEN
 
 
-def _proof(evidence: Evidence, policy: Policy) -> Proof:
-    trace = evidence.trace
-    if evidence.used is not None and evidence.used.complete and evidence.samples is not None:
-        return Proof.IDENTITY
-    counted = evidence.n_rows == len(evidence.labels)
-    if not counted or trace.unobserved:
-        return Proof.COUNT if counted else Proof.NONE
-    distinct = trace.fingerprints is not None and not evidence.repeated.size
-    if (
-        evidence.comparison.comparable
-        and not evidence.comparison.rows.size
-        and (distinct or policy.duplicate_inputs == "allow")
-    ):
-        return Proof.LABELS
-    return Proof.TRANSPORT if trace.transport_intact else Proof.COUNT
-
-
 def _findings(evidence: Evidence, proof: Proof) -> tuple[Finding, ...]:
     trace, n_labels = evidence.trace, len(evidence.labels)
     if not trace.one_to_one:
@@ -121,10 +108,11 @@ def _findings(evidence: Evidence, proof: Proof) -> tuple[Finding, ...]:
         found.append(checks.check_altered(trace))
     # Tags show where the order was lost, and a used source has lost its first rows. Both decide only without a stronger
     # proof, which shows that every row is there.
-    if proof < Proof.LABELS:
+    if proof < Proof.DECLARED:
         found += [checks.check_transport(trace), checks.check_reuse(trace)]
     # After a stop, rows that are not there yet are not missing.
     open_end = {Reason.COUNT, Reason.MISSING} if trace.stopped and evidence.n_rows <= n_labels else set()
+    found.append(checks.check_returned(trace, wrong=any(found)))
     sure = tuple(finding for finding in found if finding is not None and finding.reason not in open_end)
     if trace.stopped and trace.ordered and not sure and evidence.samples is not None:
         # The source skipped samples: no row is late or comes twice, but the rows behind are out of position.

@@ -7,19 +7,31 @@ identified, ``FOREIGN`` (or a number outside the labels) if it is no labelled sa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evalguard.core.columns.chunks import chunks, equal
+from evalguard.core.columns.chunks import equal
 from evalguard.core.label_table import LabelTable, normal_keys
 from evalguard.core.trace import FOREIGN, UNKNOWN, Column, Int64, Trace
 
 # With fewer matching rows than this share, the reference most likely holds other data (say, before scaling), and the
 # stream is not accused.
 COMPARABLE_SHARE = 0.02
+# Up to this share of rows of no sample, with all others in position, are foreign rows. Of more, it cannot be told
+# from outside whether a transformation at random changed them.
+TRANSFORMED_SHARE = 0.05
+SHARED = (
+    "content: what fingerprint= chooses is the same for samples of different inputs, so it does not identify {}; "
+    "choose a part that is different for each sample, or use key= or sample_indices"
+)
+TRANSFORMED = (
+    "content: {} stand where samples belong that were not recognised, and all others are in position; either they "
+    "are other data, or the source transforms rows at random, and then content cannot identify them; use key= or "
+    "sample_indices"
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,12 +44,20 @@ class Match:
         complete: Every row was recognised or found foreign; none is unknown.
         comparable: False if almost none of the rows match, so that this
             identity shows nothing about the alignment.
+        why: Why rows are unknown, with ``{}`` for their number; empty where
+            the source did not name them.
     """
 
     identity: str
     samples: Int64
     complete: bool
     comparable: bool = True
+    why: str = ""
+
+    @property
+    def observed(self) -> bool:
+        """Whether something rode with the rows; the position of a row in an array is declared by the caller."""
+        return self.identity != "position"
 
 
 def match_index(index: Column, identity: str = "index") -> Match:
@@ -81,21 +101,43 @@ def match_content(rows: NDArray[np.uint64], reference: NDArray[np.uint64], *, am
     taken = np.zeros(len(reference), dtype=bool)
     taken[in_position] = True
     _assign_rest(rows, reference, samples, taken)
-    known = float(np.mean(samples >= 0)) if len(samples) else 1.0
+    comparable, why = is_comparable(rows, reference, samples >= 0), ""
     if ambiguous:
         samples[np.isin(rows, reference[occurrence(reference) > 0])] = UNKNOWN
+        why = SHARED
     complete = bool((samples != UNKNOWN).all())
-    return Match("content", samples, complete, comparable=known > COMPARABLE_SHARE)
+    return Match("content", samples, complete, comparable, why)
 
 
-def comparable_in_position(rows: NDArray[np.uint64], reference: NDArray[np.uint64]) -> bool:
-    """Whether enough rows equal the sample at their own index to show that both sides hold the same data."""
-    in_position = 0
-    for part in chunks(min(len(rows), len(reference))):
-        in_position += int(np.count_nonzero(rows[part] == reference[part]))
-        if in_position > COMPARABLE_SHARE * len(rows):
-            return True
-    return False
+def is_comparable(
+    rows: NDArray[np.uint64], reference: NDArray[np.uint64], known: NDArray[np.bool_] | None = None
+) -> bool:
+    """Whether enough rows are those of a sample to show that both sides hold the same data.
+
+    Rows that several samples have are left out where there are others: blank or
+    constant rows are equal in any two data sets.
+
+    Args:
+        rows: Fingerprints of the delivered rows.
+        reference: Fingerprints in label order.
+        known: Which rows some sample has, if that was found already.
+    """
+    known = np.isin(rows, reference) if known is None else known
+    if known.all():
+        return True
+    distinct = ~np.isin(rows, reference[occurrence(reference) > 0])
+    return bool(known[distinct].mean() > COMPARABLE_SHARE)
+
+
+def unless_transformed(match: Match, n_labels: int) -> Match:
+    """The match, where many foreign rows with all others in position are unknown: a random transformation does that."""
+    foreign = match.samples == FOREIGN
+    few = np.count_nonzero(foreign) <= TRANSFORMED_SHARE * n_labels
+    if few or not match.comparable or len(foreign) != n_labels:
+        return match
+    if (match.samples != np.arange(n_labels))[~foreign].any():
+        return match
+    return replace(match, samples=np.where(foreign, UNKNOWN, match.samples), complete=False, why=TRANSFORMED)
 
 
 def _assign_rest(
@@ -142,7 +184,8 @@ def all_matches(trace: Trace, labels: LabelTable) -> tuple[Match, ...]:
     """
     matches: list[Match] = []
     if trace.fingerprints is not None and labels.fingerprints is not None:
-        matches.append(match_content(trace.fingerprints, labels.fingerprints, ambiguous=labels.ambiguous))
+        match = match_content(trace.fingerprints, labels.fingerprints, ambiguous=labels.ambiguous)
+        matches.append(unless_transformed(match, len(labels)))
     if trace.keys is not None and labels.keys is not None:
         matches.append(match_keys(trace.keys, labels.keys))
     if trace.index is not None:

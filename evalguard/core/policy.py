@@ -41,6 +41,7 @@ class Proof(StrEnum):
     LABELS = "labels"
     # Only in records made before 0.2: some rows, sampled by position, were recognised by their content.
     SAMPLE = "sample"
+    DECLARED = "declared"
     TRANSPORT = "transport"
     COUNT = "count"
     NONE = "none"
@@ -69,7 +70,7 @@ class Proof(StrEnum):
 OnFailure = Literal["raise", "warn", "record", "repair"]
 OnUnproven = Literal["raise", "warn", "record"]
 # `sample` still admits records made before 0.2, see `Proof.SAMPLE`.
-Require = Literal["identity", "labels", "sample", "transport", "count"]
+Require = Literal["identity", "labels", "sample", "declared", "transport", "count"]
 Padding = Literal["forbid", "trim"]
 Scope = Literal["call", "session"]
 DuplicateInputs = Literal["forbid", "allow"]
@@ -95,7 +96,7 @@ class Policy:
         ConfigError: A value is not one of the words allowed.
     """
 
-    require: Require = "labels"
+    require: Require = "declared"
     on_failure: OnFailure = "raise"
     on_unproven: OnUnproven = "warn"
     padding: Padding = "forbid"

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from evalguard.core.findings import Cause, Finding, MetricImpact
+from evalguard.core.findings import Cause, Finding, Link, MetricImpact
 from evalguard.core.plural import plural
 from evalguard.core.policy import Proof, Verdict
 from evalguard.core.visible import visible
@@ -53,8 +53,9 @@ class Report:
         not_proven: What was not shown, and what would show it.
         advice: One line to paste that would prove it; empty after a PASS.
         identities: What each available identity shows, strongest first.
-        stages: ``source``, ``transport`` and ``labels``, each ``right``,
-            ``wrong`` or ``unknown``.
+        chain: The links from the labels to the scored rows, each with what it
+            rests on.
+        checks: Reasons of the checks that could be made.
         method: The guarded call.
         source: Kind, type and known facts of what was streamed.
         labels: Name, digest and number of the external labels.
@@ -80,7 +81,8 @@ class Report:
     not_proven: tuple[str, ...] = ()
     advice: str = ""
     identities: tuple[Mapping[str, Any], ...] = ()
-    stages: Mapping[str, str] = field(default_factory=dict)
+    chain: tuple[Link, ...] = ()
+    checks: tuple[str, ...] = ()
     method: str = "check"
     source: Mapping[str, Any] = field(default_factory=dict)
     labels: Mapping[str, Any] = field(default_factory=dict)
@@ -145,6 +147,7 @@ class Report:
             raise ValueError(msg)
         values["verdict"], values["proof"] = Verdict(values["verdict"]), Proof(values["proof"])
         values["findings"] = tuple(map(Finding.from_dict, values.get("findings", ())))
+        values["chain"] = tuple(map(Link.from_dict, values.get("chain", ())))
         values["diagnosis"] = tuple(map(Cause.from_dict, values.get("diagnosis", ())))
         if values.get("impact") is not None:
             values["impact"] = {name: MetricImpact.from_dict(item) for name, item in values["impact"].items()}
@@ -166,6 +169,7 @@ SHOWN = {
     Proof.IDENTITY: "{total:,} predictions were identified",
     Proof.LABELS: "the stream's own targets equal the labels at all {total:,} rows",
     Proof.SAMPLE: "{chosen:,} of {total:,} predictions, sampled by position, match their labels",
+    Proof.DECLARED: "{total:,} predictions have the places or keys of their labels",
     Proof.TRANSPORT: "{total:,} predictions arrived in the order the source emitted them",
     Proof.COUNT: "there are as many predictions as labels ({total:,})",
     Proof.NONE: "{total:,} predictions were observed",
@@ -173,6 +177,7 @@ SHOWN = {
 NOT_SHOWN = {
     Proof.IDENTITY: "not every row could be observed and paired with a label",
     Proof.SAMPLE: "the others were not checked",
+    Proof.DECLARED: "nothing observed shows that they are theirs",
 }
 WHICH_SAMPLE = "nothing shows which sample each one is"
 
@@ -205,8 +210,10 @@ def headline(report: Report) -> str:
 def _claim(report: Report) -> str:
     """What a PASS claims: everything a metric needs, or what was shown and what was not."""
     total = report.counts["n_predictions"]
-    if report.proof >= Proof.LABELS:
-        return f"all {total:,} predictions match their labels" if total != 1 else "the prediction matches its label"
+    if report.proof >= Proof.DECLARED and report.proof is not Proof.SAMPLE:
+        declared = ", as declared" * (report.proof is Proof.DECLARED)
+        every = f"all {total:,} predictions match their labels" if total != 1 else "the prediction matches its label"
+        return every + declared
     every = "all " * (report.proof is Proof.TRANSPORT)
     return f"{every}{_shown(report)}; {NOT_SHOWN.get(report.proof, WHICH_SAMPLE)}"
 
@@ -241,7 +248,7 @@ def _chosen(report: Report) -> int:
 
 def _plain(value: Any) -> Any:
     """JSON types only: tuples to lists, enums to their values, NumPy to Python, NaN and infinity to None."""
-    if isinstance(value, (Finding, Cause, MetricImpact)):
+    if isinstance(value, (Finding, Cause, Link, MetricImpact)):
         return _plain(value.to_dict())
     if isinstance(value, Mapping):
         return {_text(str(key)): _plain(item) for key, item in value.items()}

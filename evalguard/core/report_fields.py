@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from evalguard.core import arrivals
 from evalguard.core.columns.chunks import first_true
 from evalguard.core.evidence import Evidence, order_findings
-from evalguard.core.findings import Finding, Reason
+from evalguard.core.findings import Reason
 from evalguard.core.matching import Match
 from evalguard.core.order_metrics import order_metrics
 from evalguard.core.plot_data import aligned_runs, alignment_runs
@@ -101,24 +100,16 @@ def _identity_dict(match: Match, evidence: Evidence) -> dict[str, Any]:
     return {"identity": match.identity, "says": says, "used": used}
 
 
-def stages(evidence: Evidence, findings: Sequence[Finding]) -> dict[str, str]:
-    """Where the order was lost: inside the source, in transport, or in the labels."""
-    intact = evidence.trace.transport_intact
-    transport = "unknown" if intact is None else ("right" if intact else "wrong")
-    if evidence.samples is None:
-        origin = "unknown"
-    elif evidence.order:
-        origin = "wrong" if intact else "unknown"
-    else:
-        origin = "right"
-    reasons = {finding.reason for finding in findings}
-    if Reason.LABELS in reasons and origin == "right":
-        labels = "wrong"
-    elif evidence.comparison.comparable and not evidence.comparison.rows.size:
-        labels = "right"
-    else:
-        labels = "unknown"
-    return {"source": origin, "transport": transport, "labels": labels}
+def checks_made(evidence: Evidence) -> tuple[str, ...]:
+    """Reasons of the checks that could be made; no other check has passed because it has no finding."""
+    trace, made = evidence.trace, []
+    if evidence.n_rows and len(evidence.labels):
+        made.append(Reason.COUNT)
+    if evidence.used is not None and evidence.used.complete and evidence.samples is not None:
+        made += [Reason.FOREIGN, Reason.MISSING, Reason.DUPLICATE, *[Reason.REORDERED] * trace.ordered]
+    made += [Reason.LABELS] * evidence.comparison.comparable
+    made += [Reason.TRANSPORT] * (trace.transport_intact is not None)
+    return tuple(reason.value for reason in made)
 
 
 def order(evidence: Evidence) -> dict[str, Any] | None:

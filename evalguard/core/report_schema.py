@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from evalguard.core.findings import Reason
+from evalguard.core.findings import Reason, Status
 from evalguard.core.policy import Proof, Verdict
 from evalguard.core.report import COUNT_NAMES, SCHEMA_VERSION
 
@@ -24,7 +24,7 @@ def json_schema() -> dict[str, Any]:
         "properties": {"row": whole, "sample": {"type": ["integer", "null"]}, "label": {"type": ["integer", "null"]}},
     }
     diagnosis = _object(cause=text, certain={"type": "boolean"}, evidence=text, remedy=text, reproduced=text)
-    stage = {"enum": ["right", "wrong", "unknown"]}
+    link = _object(link=text, status={"enum": [status.value for status in Status]}, basis=text)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "evalguard report",
@@ -40,7 +40,8 @@ def json_schema() -> dict[str, Any]:
             not_proven=texts,
             advice=text,
             identities={"type": "array", "items": free},
-            stages={"type": "object", "additionalProperties": stage},
+            chain={"type": "array", "items": link},
+            checks=texts,
             method=text,
             source=free,
             labels=free,

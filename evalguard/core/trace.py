@@ -139,6 +139,12 @@ class Trace:
         padding: bool, shape ``(n_rows,)``: rows declared to be dummies.
         stopped: The fault for which the guard stopped the call; empty if it
             ran to its end.
+        no_output_rows: Some output has no rows that can be counted.
+        not_returned: Why it is not known that the caller got what the model
+            computed; empty if it is.
+        outputs: Digests of the rows as they were computed and as they were
+            returned, uint64, shape ``(2, n_rows)``; None where all are equal.
+        moved: Rows that were returned elsewhere than they were computed.
     """
 
     n_rows: int
@@ -159,6 +165,10 @@ class Trace:
     one_to_one: bool = True
     padding: NDArray[np.bool_] | None = None
     stopped: str = ""
+    no_output_rows: bool = False
+    not_returned: str = ""
+    outputs: NDArray[np.uint64] | None = None
+    moved: int = 0
 
     def __post_init__(self) -> None:
         for name in ("tags", "index", "keys", "fingerprints", "padding"):

@@ -46,7 +46,24 @@ def join_traces(traces: Sequence[Trace]) -> Trace:
         scored=np.flatnonzero(~has_order) if mixed else None,
         one_to_one=all(trace.one_to_one for trace in traces),
         padding=_joined([trace.padding for trace in traces]),
+        no_output_rows=any(trace.no_output_rows for trace in traces),
+        not_returned="; ".join(dict.fromkeys(trace.not_returned for trace in traces if trace.not_returned)),
+        outputs=_join_outputs(traces),
     )
+
+
+def _join_outputs(traces: Sequence[Trace]) -> Any:
+    if all(trace.outputs is None for trace in traces):
+        return None
+    starts = np.cumsum([0, *(trace.n_rows for trace in traces)])
+    # Rows that were returned where they were computed need no digest, only a number of their own.
+    parts = [
+        trace.outputs
+        if trace.outputs is not None
+        else np.tile(np.arange(start, start + trace.n_rows, dtype=np.uint64), (2, 1))
+        for start, trace in zip(starts, traces, strict=False)
+    ]
+    return np.concatenate(parts, axis=1)
 
 
 def _join_index(traces: Sequence[Trace]) -> Any:

@@ -34,7 +34,7 @@ def check(
     labels: Any = None,
     label_column: str | None = None,
     labels_key: str | None = None,
-    require: Require = "labels",
+    require: Require = "declared",
     padding: Padding = "forbid",
     predictions: Any = None,
     metrics: Any = None,

@@ -61,7 +61,7 @@ class TableCheck:
     labels_key: str | None = None
     index: str | None = None
     label: str | None = None
-    require: Require = "labels"
+    require: Require = "declared"
     padding: Any = "forbid"
     prediction: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()

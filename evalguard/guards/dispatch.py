@@ -10,11 +10,11 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, ClassVar, Protocol
 
-from evalguard.capture.engines import ENGINES, patching
+from evalguard.capture.engines import ENGINES, direct, patching
 from evalguard.capture.engines.direct import is_user_call
 from evalguard.core.epochs import FIT
 from evalguard.errors import SinkError
-from evalguard.guards.calls import CALL
+from evalguard.guards.calls import CALL, OverrideCall
 from evalguard.guards.fit_validations import current_fit
 from evalguard.guards.outcome import Outcomes
 from evalguard.tracking.logging_model import logs_a_model
@@ -30,17 +30,31 @@ class GuardSession(Protocol):
     def guards(self, model: Any, method: str) -> bool:
         """Whether calls of this method of this model are guarded."""
 
-    def run(self, model: Any, method: str, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """Make one guarded call; what the caller gets."""
+    def run(
+        self,
+        model: Any,
+        method: str,
+        original: Callable[..., Any],
+        args: Any,
+        kwargs: Any,
+        part_of: OverrideCall | None = None,
+    ) -> Any:
+        """Make one guarded call, as a part of another where one is given; what the caller gets."""
+
+    def conclude_override(self, method: str, call: OverrideCall, x: Any, result: Any) -> Any:
+        """Judge the call of a method that the model's class overrides; what the caller gets."""
 
     def end(self) -> None:
         """Judge what has not been judged yet."""
 
 
 # `fit` is guarded so that an `evaluate` inside it is recognised as its validation.
-METHODS = ("predict", "evaluate", "predict_on_batch", "test_on_batch", CALL, FIT)
+OVERRIDABLE = ("predict", "evaluate", "predict_on_batch", "test_on_batch")
+METHODS = (*OVERRIDABLE, CALL, FIT)
 # A context variable and not a global: other threads and asyncio tasks are not inside this `with` block.
 active_sessions: ContextVar[tuple[GuardSession, ...]] = ContextVar("evalguard_active", default=())
+# The call of an overriding method that runs, if one does: calls that it makes of this model are parts of it.
+_override: ContextVar[OverrideCall | None] = ContextVar("evalguard_override", default=None)
 # True while a guarded call runs. Inside it Keras calls guarded methods itself: `predict_step` calls `model(x)`, `fit`
 # calls `evaluate` (keras 3.15, backend/tensorflow/trainer.py). These calls are not separate evaluations.
 _in_call: ContextVar[bool] = ContextVar("evalguard_in_call", default=False)
@@ -53,18 +67,45 @@ def dispatch(model: Any, method: str, original: Callable[..., Any], args: Any, k
         if fit is not None and fit.is_validation_of_fit(model, kwargs):
             return fit.validate(functools.partial(original, model), args, kwargs)
         return original(model, *args, **kwargs)
-    # Innermost first. One call is judged once, by the guard nearest to it.
-    wanting = [session for session in reversed(active_sessions.get()) if session.guards(model, method)]
+    session = _session(model, method)
     # Keras calls sub-models, and models under a gradient tape, by the same `__call__` (keras 3.15, layers/layer.py).
-    if not wanting or logs_a_model() or (method == CALL and not is_user_call(model, args, kwargs)):
+    if session is None or (method == CALL and not is_user_call(model, args, kwargs)):
         return original(model, *args, **kwargs)
-    # A `ValidationGuard` takes `fit` also where a plain guard was entered after it: that one does not judge training.
-    session = next((item for item in wanting if method in item.priority_methods), wanting[0])
     token = _in_call.set(True)
     try:
-        return session.run(model, method, original, args, kwargs)
+        return session.run(model, method, original, args, kwargs, _part_of(model))
     finally:
         _in_call.reset(token)
+
+
+def dispatch_override(model: Any, method: str, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Guard the call of a method that the model's class overrides: it is one call, whatever it calls itself."""
+    session = None if _in_call.get() or _part_of(model) is not None else _session(model, method)
+    if session is None:
+        return original(model, *args, **kwargs)
+    call = OverrideCall(model)
+    token = _override.set(call)
+    try:
+        result = original(model, *args, **kwargs)
+    finally:
+        _override.reset(token)
+    # What it calls of other models was judged there.
+    return session.conclude_override(method, call, direct.inputs(args, kwargs), result) if call.parts else result
+
+
+def _part_of(model: Any) -> OverrideCall | None:
+    override = _override.get()
+    return override if override is not None and override.model is model else None
+
+
+def _session(model: Any, method: str) -> GuardSession | None:
+    """The session of this context that judges the call; None where it is not guarded."""
+    # Innermost first. One call is judged once, by the guard nearest to it.
+    wanting = [session for session in reversed(active_sessions.get()) if session.guards(model, method)]
+    if not wanting or logs_a_model():
+        return None
+    # A `ValidationGuard` takes `fit` also where a plain guard was entered after it: that one does not judge training.
+    return next((item for item in wanting if method in item.priority_methods), wanting[0])
 
 
 class Entry:
@@ -87,6 +128,9 @@ class Entry:
         self._session.outcomes.begin()
         for owner in self._classes:
             patching.install(owner, METHODS, dispatch)
+        self._overrides = [found for owner in self._classes for found in patching.overrides(owner, OVERRIDABLE)]
+        for subclass, names in self._overrides:
+            patching.install(subclass, names, dispatch_override)
         self._token = active_sessions.set((*active_sessions.get(), self._session))
 
     def __exit__(
@@ -95,6 +139,8 @@ class Entry:
         # Before judging: labels that come late are read by calling the user's code, which is no longer guarded.
         for owner in self._classes:
             patching.remove(owner, METHODS)
+        for subclass, names in self._overrides:
+            patching.remove(subclass, names)
         active_sessions.reset(self._token)
         outcomes = self._session.outcomes
         try:

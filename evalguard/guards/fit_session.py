@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from evalguard.capture.contract import CaptureOptions
 from evalguard.core.epochs import FIT
 from evalguard.core.policy import Policy
+from evalguard.guards.calls import OverrideCall
 from evalguard.guards.fit_validations import FitValidations, judge_fit, no_fit
 from evalguard.guards.outcome import Outcome, Outcomes
 
@@ -36,13 +37,26 @@ class FitSession:
         """Whether calls of this method of this model are guarded."""
         return method == FIT and (self.model is None or model is self.model)
 
-    def run(self, model: Any, method: str, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    def run(
+        self,
+        model: Any,
+        method: str,
+        original: Callable[..., Any],
+        args: Any,
+        kwargs: Any,
+        part_of: OverrideCall | None = None,
+    ) -> Any:
         """Train, and record what each validation is scored on."""
-        del method
+        del method, part_of
         epochs = FitValidations(model, self.capture)
         history = epochs.fit(original, args, kwargs)
         self.fits.append((epochs, history))
         return history
+
+    def conclude_override(self, method: str, call: OverrideCall, x: Any, result: Any) -> Any:
+        """Never called: only ``fit`` is guarded, and what overrides it is trained as it is."""
+        del method, call, x
+        return result
 
     def end(self) -> None:
         """Judge each ``fit``; all are recorded before one of them raises."""

@@ -15,7 +15,7 @@ from evalguard.core import repair
 from evalguard.core.findings import Reason
 from evalguard.core.judge import Judgement, judge, unproven
 from evalguard.core.label_table import LabelTable
-from evalguard.core.matching import COMPARABLE_SHARE, comparable_in_position
+from evalguard.core.matching import is_comparable
 from evalguard.core.plural import plural
 from evalguard.core.policy import Policy, Verdict
 from evalguard.core.report import Report
@@ -251,10 +251,7 @@ def _lists_as(trace: Trace, label_keys: NDArray[Any]) -> bool:
 def is_other_data(trace: Trace, labels: LabelTable) -> bool:
     """Whether almost none of the rows that were fed match a sample of the reference."""
     rows, known = trace.fingerprints, labels.fingerprints
-    # Up to `COMPARABLE_SHARE` may match by chance: constant or empty rows are equal in any two data sets.
-    if rows is None or known is None or not len(rows) or comparable_in_position(rows, known):
-        return False
-    return bool(np.isin(rows, known).mean() <= COMPARABLE_SHARE)
+    return rows is not None and known is not None and not is_comparable(rows, known)
 
 
 def combined(labels: LabelTable | None, reference: Reference, fed: FingerprintColumn) -> LabelTable:
@@ -276,6 +273,7 @@ def combined(labels: LabelTable | None, reference: Reference, fed: FingerprintCo
 
 def says_labels_are_wrong(report: Report) -> bool:
     """Whether the stream itself contradicts the labels, which no reordering of rows can fix."""
-    return report.stages.get("labels") == "wrong" or any(
-        finding.reason is Reason.IDENTITIES for finding in report.findings
-    )
+    wrong = {finding.reason for finding in report.findings}
+    # Targets that differ only because rows moved with them say nothing against the labels.
+    moved = wrong & {Reason.REORDERED, Reason.DUPLICATE, Reason.MISSING, Reason.FOREIGN, Reason.COUNT}
+    return Reason.IDENTITIES in wrong or (Reason.LABELS in wrong and not moved)

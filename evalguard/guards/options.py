@@ -165,7 +165,7 @@ class GuardOptions:
     drop_key: bool = False
     fingerprint: Callable[[Any], Any] | None = None
     pad_value: Any = None
-    require: Require = "labels"
+    require: Require = "declared"
     on_failure: OnFailure = "raise"
     on_unproven: OnUnproven = "warn"
     padding: Padding = "forbid"

@@ -26,6 +26,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from evalguard.capture.contract import CaptureOptions
+from evalguard.capture.engines.patching import is_seen
 from evalguard.capture.recording.fail_fast import FailFastCheck
 from evalguard.capture.recording.recorder import Recorder
 from evalguard.core.epochs import FIT
@@ -34,7 +35,15 @@ from evalguard.core.label_table import LabelTable
 from evalguard.core.own_errors import swallow
 from evalguard.core.policy import Policy, Proof, Verdict
 from evalguard.errors import LabelsError
-from evalguard.guards.calls import BATCH_METHODS, CALL, ROW_METHODS, GuardedCall, make_call, make_direct_call
+from evalguard.guards.calls import (
+    BATCH_METHODS,
+    CALL,
+    ROW_METHODS,
+    GuardedCall,
+    OverrideCall,
+    make_call,
+    make_direct_call,
+)
 from evalguard.guards.fit_validations import FitValidations, judge_fit
 from evalguard.guards.judging import CallJudge
 from evalguard.guards.outcome import Outcome, Outcomes
@@ -76,13 +85,20 @@ class Session:
         del method
         return self.model is None or model is self.model
 
-    def run(self, model: Any, method: str, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """Make one guarded call and act on what it shows."""
+    def run(
+        self,
+        model: Any,
+        method: str,
+        original: Callable[..., Any],
+        args: Any,
+        kwargs: Any,
+        part_of: OverrideCall | None = None,
+    ) -> Any:
+        """Make one guarded call and act on what it shows, or leave that to the call that it is a part of."""
         if method == FIT:
             return self._fit(model, original, args, kwargs)
         if method == CALL:
-            self.batches.append(make_direct_call(model, original, args, kwargs, capture=self.capture))
-            return self.batches[-1].predictions
+            return self._take(make_direct_call(model, original, args, kwargs, capture=self.capture), part_of)
         try:
             bound = inspect.signature(original).bind(model, *args, **kwargs)
         except TypeError:
@@ -97,8 +113,24 @@ class Session:
             original,
             bound,
             capture=self.capture,
-            watch=self._fail_fast(method),
+            watch=self._fail_fast(method) if part_of is None else None,
         )
+        if part_of is None and not is_seen(model, method):
+            unseen = f"{method} of {type(model).__name__} was defined inside the guard, so its result was not seen"
+            call.trace = replace(call.trace, not_returned=unseen)
+        return self._take(call, part_of)
+
+    def conclude_override(self, method: str, call: OverrideCall, x: Any, result: Any) -> Any:
+        """Judge the call of a method that the model's class overrides; what the caller gets."""
+        return self._take(call.as_one(method, x, result))
+
+    def _take(self, call: GuardedCall, part_of: OverrideCall | None = None) -> Any:
+        """Judge the call, or keep it until what it belongs to is complete; what the caller gets."""
+        if part_of is not None:
+            part_of.parts.append(call)
+            return call.predictions
+        call.recorder.computed.clear()
+        method = call.trace.method
         # One batch of a loop answers the labels only together with the others, when the entry ends.
         if method in BATCH_METHODS:
             self.batches.append(call)

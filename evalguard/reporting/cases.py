@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from evalguard.core.findings import Finding, Reason
-from evalguard.core.policy import Proof, Verdict
+from evalguard.core.policy import Verdict
 from evalguard.core.report import Report
 
 CaseOutcome = Literal["passed", "warned", "failed", "error", "skipped"]
@@ -69,18 +69,14 @@ def _check(name: str, finding: Finding | None, report: Report) -> Case:
 
 def _why_not_made(name: str, report: Report) -> str:
     """Why a check without a finding could not be made; empty if it was made."""
-    if name == Reason.COUNT:
-        return "" if report.counts["n_predictions"] and report.counts["n_labels"] else "no prediction was observed"
+    if name in report.checks:
+        return ""
     if name == Reason.LABELS:
-        return "" if _seen(report, "labels") else "the stream has no targets that could be compared with the labels"
+        return "the stream has no targets that could be compared with the labels"
     if name == Reason.TRANSPORT:
-        return "" if _seen(report, "transport") else "the order of the rows between source and model was not observed"
-    if report.proof != Proof.IDENTITY:
-        return "nothing shows which sample each row is"
-    if name == Reason.REORDERED and report.plot is None:
+        return "the order of the rows between source and model was not observed"
+    if name == Reason.REORDERED and Reason.MISSING in report.checks:
         return f"the metrics of {report.method} do not depend on the order of the rows"
-    return ""
-
-
-def _seen(report: Report, stage: str) -> bool:
-    return report.stages.get(stage) in {"right", "wrong"}
+    if name == Reason.COUNT:
+        return "no prediction was observed"
+    return "nothing shows which sample each row is"

@@ -89,7 +89,6 @@ def _context(report: Report) -> dict[str, Any]:
         "plot": svg.alignment(drawn) if drawn else None,
         "raster": bool(drawn and drawn.columns),
         "wrong": wrong,
-        "stages": [(stage, report.stages.get(stage, "unknown")) for stage in words.STAGES],
         "causes": [(cause, words.certainty(cause), list(remedy(cause))) for cause in report.diagnosis],
         "impact": list(_impact(report)),
         "histogram": svg.displacement(svg.histogram_of(report.order)),

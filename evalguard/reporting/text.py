@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
+from evalguard.core.findings import Status
 from evalguard.core.policy import Verdict
 from evalguard.core.report import Report
 from evalguard.reporting import words
@@ -160,12 +161,13 @@ def _facts(report: Report) -> Iterator[Block]:
     digest = f", digest {visible(labels['digest'])}" if labels.get("digest") else ""
     yield Block(12, 2, "labels", (f"{counts['n_labels']:,} ({visible(labels.get('name', 'none'))}{digest})",))
     yield Block(7, 3, "counts", (_counts(report),))
-    stages = [f"{stage} {report.stages[stage]}" for stage in words.STAGES if report.stages.get(stage) in _KNOWN]
-    if report.findings and stages:
-        yield Block(10, 1, "stages", (", ".join(stages),))
-
-
-_KNOWN = ("right", "wrong")
+    links = [link for link in report.chain if link.status is not Status.NOT_APPLICABLE]
+    if links:
+        yield Block(10, 1, "chain", (", ".join(f"{link.link} {link.status}" for link in links),))
+    # Beside a fault it does not matter what else is taken for granted.
+    declared = tuple(visible(link.basis, 300) for link in report.chain if link.status is Status.DECLARED)
+    if declared and not report.findings:
+        yield Block(11, len(declared), "assumed", declared)
 
 
 def _counts(report: Report) -> str:

@@ -12,7 +12,6 @@ from evalguard.core.findings import VALUES, Cause
 from evalguard.core.policy import Proof
 from evalguard.core.report import Report
 
-STAGES = ("source", "transport", "labels")
 # Counts that are faults, the worst first, and counts that are not.
 WRONG = ("misaligned", "missing", "duplicate", "foreign", "reordered", "label_disagreements")
 NEUTRAL = ("padding", "equal_samples")
@@ -20,12 +19,17 @@ PROOFS = {
     Proof.IDENTITY: "the sample of every row is known, and is the one whose label the row is scored against",
     Proof.LABELS: "the stream's own target equals the label at every row, and no sample is repeated",
     Proof.SAMPLE: "rows sampled by position match their labels, and there are as many rows as labels",
+    Proof.DECLARED: "by its place in the caller's array, or the key beside it, each row is its label's: declared",
     Proof.TRANSPORT: "rows arrived in the order the source emitted them; the order inside the source was not observed",
     Proof.COUNT: "there are as many rows as labels; nothing else is known",
     Proof.NONE: "nothing shows which sample each row is",
 }
 # The same for a FAIL, which must not claim that the rows are right.
-KNOWN = {**PROOFS, Proof.IDENTITY: "the sample of every row is known"}
+KNOWN = {
+    **PROOFS,
+    Proof.IDENTITY: "the sample of every row is known",
+    Proof.DECLARED: "the sample of every row is declared, by its place in the caller's array or the key beside it",
+}
 # Names of metric values where they are not those of the attributes.
 METRIC_NAMES = {
     "realigned": "after realignment",

@@ -30,10 +30,16 @@ from tests.core.traces import (
     verdict_of,
 )
 
+REQUIRE = ["identity", "labels", "declared", "transport", "count"]
+
 # -- Soundness: whatever is known, and whatever was delivered ---------------------------------------------------------
 
 
-@given(streams(), st.sets(st.sampled_from(EVIDENCE)), st.sampled_from(["identity", "labels", "transport", "count"]))
+@given(
+    streams(),
+    st.sets(st.sampled_from(EVIDENCE)),
+    st.sampled_from(REQUIRE),
+)
 @example((np.arange(4), 4), set(), "count")
 def test_a_verdict_is_never_wrong_about_what_was_delivered(stream, evidence, require):
     samples, n = stream
@@ -59,8 +65,11 @@ def test_with_identity_the_verdict_is_pass_exactly_when_row_i_is_sample_i(stream
     report = judge(trace_of(samples, {identity}), labels_for(n, {identity}), Policy()).report
     rows = samples.tolist()
     comparable = identity in {"index", "position"} or any(brute.is_known(sample, n) for sample in rows)
+    # A transformation at random explains it as well.
+    changed = [sample for row, sample in enumerate(rows) if sample != row]
+    explained = identity == "content" and len(rows) == n and not any(brute.is_known(sample, n) for sample in changed)
     expected = Verdict.PASS if rows == list(range(n)) else Verdict.FAIL
-    if comparable:
+    if comparable and not (explained and changed):
         assert report.verdict is expected
         # Rows of other keys or contents are foreign, whatever their number was.
         assert report.counts["missing"] == len(brute.missing(rows, n))
@@ -86,6 +95,9 @@ def test_unidentified_rows_never_pass_as_identity_and_are_no_fault(stream, evide
         assert report.verdict is not Verdict.FAIL
     if report.verdict is Verdict.PASS:
         assert np.array_equal(label_of(actual), label_of(range(n)))
+
+
+OBSERVED = IDENTITIES[:3]
 
 
 # -- The table --------------------------------------------------------------------------------------------------------
@@ -121,12 +133,19 @@ def row(samples, evidence, verdict, proof, **options):
         row(ALIGNED, "targets tags", "PASS", "labels", duplicate_inputs="allow"),
         row(ALIGNED, "targets rows", "PASS", "labels"),
         row(ALIGNED, "targets rows", "UNPROVEN", "labels", require="identity"),
-        *(row(ALIGNED, identity, "PASS", "identity", require="identity") for identity in IDENTITIES),
+        *(row(ALIGNED, identity, "PASS", "identity", require="identity") for identity in OBSERVED),
+        row(ALIGNED, "position", "PASS", "declared"),
+        row(ALIGNED, "position tags", "PASS", "declared"),
+        row(ALIGNED, "position", "UNPROVEN", "declared", require="labels"),
+        row(ALIGNED, "position targets rows", "PASS", "labels", require="labels"),
+        row(ALIGNED, "position targets", "PASS", "declared"),
         row(SWAPPED, "", "UNPROVEN", "count"),
         row(SWAPPED, "tags", "UNPROVEN", "transport"),
         row(SWAPPED, "targets", "FAIL", "count"),
         row(SWAPPED, "targets rows", "FAIL", "transport"),
-        *(row(SWAPPED, identity, "FAIL", "identity", require="count") for identity in IDENTITIES),
+        *(row(SWAPPED, identity, "FAIL", "identity", require="count") for identity in OBSERVED),
+        row(SWAPPED, "position", "FAIL", "declared", require="count"),
+        row(SWAPPED, "position targets rows", "FAIL", "declared"),
         row(ALIGNED[:-1], "", "FAIL", "none"),
         row([*ALIGNED, 0], "tags targets rows", "FAIL", "none"),
         row([], "", "FAIL", "none"),
@@ -142,7 +161,7 @@ def test_the_table_of_verdicts(case):
 
 
 @pytest.mark.parametrize("proof", Proof)
-@pytest.mark.parametrize("require", ["identity", "labels", "transport", "count"])
+@pytest.mark.parametrize("require", REQUIRE)
 def test_no_evidence_and_too_little_evidence_are_never_a_pass(proof, require):
     policy = Policy(require=require)
     enough = proof >= policy.required_proof and proof is not Proof.NONE
@@ -151,7 +170,7 @@ def test_no_evidence_and_too_little_evidence_are_never_a_pass(proof, require):
 
 
 @pytest.mark.parametrize("evidence", [{"content"}, {"index"}, {"targets", "rows"}, {"tags"}, set()])
-@pytest.mark.parametrize("require", ["identity", "labels", "transport", "count"])
+@pytest.mark.parametrize("require", REQUIRE)
 def test_rows_that_were_not_observed_are_never_a_pass(evidence, require):
     trace = trace_of(ALIGNED, evidence, unobserved="a batch could not be read")
     report = judge(trace, labels_for(N, evidence), Policy(require=require)).report
@@ -173,6 +192,10 @@ def test_an_empty_label_set_is_refused_before_anything_is_judged():
 # -- Labels -----------------------------------------------------------------------------------------------------------
 
 
+def broken(report):
+    return [link.link for link in report.chain if link.status == "broken"]
+
+
 def test_a_shifted_label_file_is_distinguished_from_a_shifted_stream():
     shifted = LabelTable(values=np.roll(label_of(ALIGNED), 1), fingerprints=content_of(ALIGNED))
     of_labels = judge(trace_of(ALIGNED, {"content", "targets", "tags"}), shifted, Policy()).report
@@ -180,8 +203,8 @@ def test_a_shifted_label_file_is_distinguished_from_a_shifted_stream():
         trace_of(np.roll(ALIGNED, 1), {"content", "targets", "tags"}), labels_for(N, {"content"}), Policy()
     ).report
     assert of_labels.verdict is of_stream.verdict is Verdict.FAIL
-    assert (of_labels.stages["source"], of_labels.stages["labels"]) == ("right", "wrong")
-    assert (of_stream.stages["source"], of_stream.stages["labels"]) == ("wrong", "unknown")
+    assert broken(of_labels) == ["labels"]
+    assert broken(of_stream) == ["fed"]
     assert of_labels.counts["misaligned"] == 0
     assert of_stream.counts["misaligned"] == N
 
@@ -247,7 +270,7 @@ def test_rows_delivered_out_of_order_are_a_fault_only_where_nothing_stronger_say
     tags = tags_of(ALIGNED)[[3, 4, 5, 0, 1, 2, 6]]
     alone = judge(trace_of(ALIGNED, (), tags=tags), labels_for(N), Policy()).report
     assert alone.verdict is Verdict.FAIL
-    assert alone.stages["transport"] == "wrong"
+    assert broken(alone) == ["fed"]
     proven = judge(trace_of(ALIGNED, {"content"}, tags=tags), labels_for(N), Policy()).report
     assert proven.verdict is Verdict.PASS
 

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from evalguard.core.label_table import LabelTable
 from evalguard.core.matching import (
     all_matches,
-    comparable_in_position,
+    is_comparable,
     match_content,
     match_index,
     match_keys,
     occurrence,
     repeated_rows,
+    unless_transformed,
 )
 from evalguard.core.trace import FOREIGN, UNKNOWN, Trace
 from tests.core import brute
@@ -133,12 +134,34 @@ def test_repeated_rows_are_those_whose_content_came_before(contents):
 
 
 @pytest.mark.parametrize(("matching", "comparable"), [(0, False), (2, False), (3, True)])
-def test_data_is_comparable_from_the_first_rows_in_position(matching, comparable):
+def test_data_is_comparable_from_the_first_rows_that_are_known(matching, comparable):
     reference = digests(np.arange(100))
     rows = digests(np.arange(1000, 1100))
-    rows[:matching] = reference[:matching]
-    assert comparable_in_position(rows, reference) is comparable
-    assert comparable_in_position(rows, reference[:50]) is comparable
+    rows[50 : 50 + matching] = reference[:matching]
+    assert is_comparable(rows, reference) is comparable
+    assert match_content(rows, reference).comparable is comparable
+
+
+def test_blank_rows_do_not_make_data_comparable():
+    blank, reference, rows = 60, digests(np.arange(100)), digests(np.arange(1000, 1100))
+    reference[:blank] = rows[:blank] = 7
+    assert not is_comparable(rows, reference)
+    assert is_comparable(rows[:blank], reference), "nothing but blank rows was fed"
+    rows[blank] = reference[blank]
+    assert is_comparable(rows, reference)
+
+
+@pytest.mark.parametrize(("transformed", "unknown"), [(5, False), (6, True), (50, True)])
+def test_rows_of_no_sample_are_not_foreign_where_a_random_transformation_explains_them(transformed, unknown):
+    reference = digests(np.arange(100))
+    rows = reference.copy()
+    rows[:transformed] = digests(np.arange(1000, 1000 + transformed))
+    match = unless_transformed(match_content(rows, reference), 100)
+    assert (match.samples[:transformed] == (UNKNOWN if unknown else FOREIGN)).all()
+    assert match.complete is not unknown
+    moved = unless_transformed(match_content(np.roll(rows, 1), reference), 100)
+    assert moved.complete, "rows that are out of position are no matter of chance"
+    assert unless_transformed(match_content(rows[:-1], reference), 100).complete, "nor is a missing row"
 
 
 @given(st.lists(st.integers(0, 4), max_size=15))

@@ -17,8 +17,8 @@ def test_a_verdict_is_not_a_truth_value(verdict):
 
 
 def test_proofs_are_ordered_by_strength():
-    assert Proof.NONE < Proof.COUNT < Proof.TRANSPORT < Proof.SAMPLE < Proof.LABELS < Proof.IDENTITY
-    assert [str(proof) for proof in Proof] == ["identity", "labels", "sample", "transport", "count", "none"]
+    assert Proof.NONE < Proof.COUNT < Proof.TRANSPORT < Proof.DECLARED < Proof.SAMPLE < Proof.LABELS < Proof.IDENTITY
+    assert [str(proof) for proof in Proof] == ["identity", "labels", "sample", "declared", "transport", "count", "none"]
     assert sorted(Proof) == list(reversed(Proof))
     assert (max(Proof), min(Proof)) == (Proof.IDENTITY, Proof.NONE)
 
@@ -45,7 +45,7 @@ def test_what_is_no_proof_has_no_strength(compare, other):
     assert other != Proof.LABELS
 
 
-@pytest.mark.parametrize("require", ["identity", "labels", "sample", "transport", "count"])
+@pytest.mark.parametrize("require", ["identity", "labels", "sample", "declared", "transport", "count"])
 def test_every_word_of_require_is_a_proof(require):
     assert Policy(require=require).required_proof is Proof(require)
 
@@ -91,7 +91,7 @@ def test_a_call_can_be_stopped_otherwise():
 
 def test_options_are_in_the_report_by_name():
     assert Policy(padding="trim").to_dict() == {
-        "require": "labels",
+        "require": "declared",
         "on_failure": "raise",
         "on_unproven": "warn",
         "padding": "trim",

@@ -11,7 +11,7 @@ from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import Policy
 from evalguard.core.report import COUNT_NAMES
 from evalguard.core.trace import SourceState
-from tests.core.traces import ALIGNED, SWAPPED, N, content_of, label_of, labels_for, tags_of, trace_of
+from tests.core.traces import ALIGNED, SWAPPED, N, content_of, label_of, labels_for, trace_of
 
 
 def test_the_first_wrong_rows_are_named_with_their_keys():
@@ -141,31 +141,6 @@ def test_an_identity_that_matches_almost_nothing_says_so_and_is_not_used():
     evidence = gather(trace_of(np.arange(N) + 900, {"content"}), labels_for(N), Policy())
     (found,) = report_fields.identities(evidence)
     assert found == {"identity": "content", "says": "nothing: almost none of the rows match", "used": False}
-
-
-def stages_of(samples, evidence, **parts):
-    trace, labels = trace_of(samples, evidence, **parts), labels_for(N, evidence)
-    return judge(trace, labels, Policy()).report.stages
-
-
-LATE = tags_of(ALIGNED)[[3, 4, 5, 0, 1, 2, 6]]
-
-
-@pytest.mark.parametrize(
-    ("samples", "evidence", "parts", "expected"),
-    [
-        pytest.param(ALIGNED, {"index", "tags", "targets"}, {}, ("right", "right", "right"), id="all-right"),
-        pytest.param(SWAPPED, {"index", "tags"}, {}, ("wrong", "right", "unknown"), id="inside-the-source"),
-        pytest.param(SWAPPED, {"index"}, {"tags": LATE}, ("unknown", "wrong", "unknown"), id="behind-the-source"),
-        pytest.param(ALIGNED, {"tags"}, {}, ("unknown", "right", "unknown"), id="no-identity"),
-        pytest.param(
-            ALIGNED, {"index", "tags"}, {"targets": label_of(SWAPPED)}, ("right", "right", "wrong"), id="labels"
-        ),
-    ],
-)
-def test_the_stage_at_which_the_order_was_lost_is_named(samples, evidence, parts, expected):
-    found = stages_of(samples, evidence, **parts)
-    assert (found["source"], found["transport"], found["labels"]) == expected
 
 
 def test_the_source_is_what_the_last_call_knows_and_the_batches_of_all_calls():

@@ -87,7 +87,7 @@ def test_a_row_of_no_sample_is_found(n, position, identity):
     samples[row] = n + 5
     plain, *others = (report.to_dict() for report in reports(samples, None, identity, n))
     assert all(other == plain for other in others)
-    if (n, identity) == (1, "content"):  # the reference may be of another kind of data
+    if n < 20 and identity == "content":  # a transformation at random explains one row of so few as well
         assert plain["verdict"] == "UNPROVEN"
         return
     assert (plain["verdict"], plain["counts"]["foreign"], plain["counts"]["misaligned"]) == ("FAIL", 1, 1)

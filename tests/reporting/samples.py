@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 import evalguard
-from evalguard.core.findings import Cause, MetricImpact
+from evalguard.core.findings import Cause, Link, MetricImpact, Status
 from evalguard.core.judge import unproven
 from evalguard.core.policy import Policy, Verdict
 from evalguard.core.report import Report
@@ -78,7 +78,12 @@ def full() -> Report:
         report,
         method="predict",
         source={"kind": "pydataset", "type": "Digits", "facts": {"workers": 4, "batch_size": 8}},
-        stages={"source": "wrong", "transport": "right", "labels": "unknown"},
+        chain=(
+            Link("labels", Status.PROVEN, "each label has a key of its sample"),
+            Link("fed", Status.BROKEN, "50 rows are out of order"),
+            Link("returned", Status.NOT_SEEN, "the values were changed"),
+        ),
+        checks=("count", "foreign", "missing", "duplicate", "reordered", "transport"),
         diagnosis=(
             Cause("`shuffle=True`", True, "Digits has shuffle=True", "before: a\nafter:  b", "keras 3.15"),
             *report.diagnosis,

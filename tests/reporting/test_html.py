@@ -92,7 +92,7 @@ def test_the_verdict_comes_first(name):
 def test_a_failure_shows_where_and_why_its_effect_and_the_fix():
     page = assert_inert(to_html(samples.full()))
     for part in (
-        "Where the order was lost source wrong transport right labels not known",
+        "Where the chain broke labels proven each label has a key of its sample fed broken 50 rows are out of order",
         "shuffle=True Certain: the fact that confirms it was observed. Reproduced with keras 3.15.",
         "before a after b",
         "accuracy as scored 0.1 after realignment 0.95 difference -0.85",
@@ -111,13 +111,13 @@ def test_a_failure_shows_where_and_why_its_effect_and_the_fix():
 
 def test_a_pass_shows_what_was_proven_and_no_cause():
     page = assert_inert(to_html(samples.passing()))
-    assert "What was proven Proof identity : the sample of every row is known, and is the one whose label" in page.text
+    assert "What was proven Proof declared : by its place in the caller's array, or the key beside it" in page.text
     assert "Cause" not in page.text
     assert "How far rows are" not in page.text
 
 
 def test_a_failure_does_not_claim_that_rows_are_right():
-    assert "is the one whose label the row is scored against" not in Page(to_html(samples.failing())).text
+    assert "each row is its label" not in Page(to_html(samples.failing())).text
 
 
 def test_an_unproven_report_gives_the_line_that_would_prove_it():

@@ -84,7 +84,8 @@ def test_a_check_that_was_not_made_is_skipped():
 
 
 def test_order_is_not_checked_where_it_does_not_matter():
-    report = replace(samples.passing(), plot=None, method="evaluate")
+    report = samples.passing()
+    report = replace(report, method="evaluate", checks=tuple(check for check in report.checks if check != "reordered"))
     assert outcomes(report)["reordered"] == "skipped"
     assert outcomes(report)["duplicate"] == ""
 

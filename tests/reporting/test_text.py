@@ -30,7 +30,7 @@ def test_a_failure_says_how_many_rows_are_wrong_and_which_come_first():
 
 def test_a_pass_says_what_was_proven():
     text = to_text(evalguard.check(indices=range(5), labels=5))
-    assert text.startswith("check: PASS: all 5 predictions match their labels (proof: identity)\n")
+    assert text.startswith("check: PASS: all 5 predictions match their labels, as declared (proof: declared)\n")
 
 
 def test_the_line_that_would_prove_it_can_be_pasted():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 Dispatch = Callable[[Any, str, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
@@ -64,6 +64,27 @@ def remove(owner: type, methods: tuple[str, ...]) -> None:
             if patch.users == 0:
                 del _patches[owner, method]
                 patch.remove()
+
+
+def overrides(owner: type, methods: Sequence[str]) -> Iterator[tuple[type, tuple[str, ...]]]:
+    """The subclasses of a class that override some of the methods, with their names."""
+    seen, waiting = {owner}, [owner]
+    while waiting:
+        subclasses: list[type] = type.__subclasses__(waiting.pop())
+        for subclass in subclasses:
+            if subclass in seen:
+                continue
+            seen.add(subclass)
+            waiting.append(subclass)
+            names = tuple(name for name in methods if name in vars(subclass))
+            if names:
+                yield subclass, names
+
+
+def is_seen(model: Any, method: str) -> bool:
+    """Whether what the caller calls is the replacement, and nothing that overrides it."""
+    owner = next((owner for owner in type(model).__mro__ if method in vars(owner)), None)
+    return method not in vars(model) and (owner, method) in _patches
 
 
 def replace_on_instance(instance: Any, method: str, through: Callable[..., Any]) -> Callable[[], None]:

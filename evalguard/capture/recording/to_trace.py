@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.capture.recording.recorder import Recorder
+from evalguard.capture.recording.returned import Returned
 from evalguard.core.columns.run_length import RunLengthColumn
 from evalguard.core.columns.storage import ColumnBuffer
 from evalguard.core.trace import UNKNOWN, BatchTags, Column, SourceState, Tags, Trace
@@ -22,6 +23,7 @@ def to_trace(
     index_source: str,
     n_rows: int | None,
     trust_tags: bool = True,
+    returned: Returned | None = None,
 ) -> Trace:
     """The call as a trace.
 
@@ -32,6 +34,7 @@ def to_trace(
         index_source: See ``Trace``.
         n_rows: Rows returned to the caller; None where the method returns no rows.
         trust_tags: Whether the tags can be trusted.
+        returned: What the caller got, compared with what the model computed; None where no rows are returned.
     """
     ordered = n_rows is not None
     observed = recorder.tags.n_rows
@@ -49,6 +52,7 @@ def to_trace(
             sources=(source,),
             unobserved=problem,
             one_to_one=False,
+            no_output_rows=recorder.no_output_rows,
         )
     tags = recorder.tags.tags(trusted=trust_tags)
     # Keys that an option asks for are not those that the source lists.
@@ -73,6 +77,9 @@ def to_trace(
         unobserved=problem,
         stopped=recorder.stopped,
         padding=_all_rows(recorder.fingerprints.padding, rows),
+        no_output_rows=recorder.no_output_rows,
+        not_returned=returned.unknown if returned is not None else "",
+        outputs=returned.digests if returned is not None else None,
     )
 
 

@@ -31,7 +31,7 @@ class Predict(Strict):
 class Checks(Strict):
     """Requirements on the evaluation; the options of `evalguard.guard`."""
 
-    require: Require = Field(default="labels", description="Weakest proof that gives a PASS.")
+    require: Require = Field(default="declared", description="Weakest proof that gives a PASS.")
     on_failure: OnFailure = Field(
         default="record",
         description="`repair` reorders the rows into label order if that is unambiguous; other failures exit with 1.",

@@ -1,0 +1,76 @@
+"""What the caller got, compared with what came out of the model's compiled function."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalguard.capture.recording.recorder import to_numpy
+from evalguard.core.own_errors import swallow
+from evalguard.data import tree
+from evalguard.data.fingerprint import row_fingerprints
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Returned:
+    """How what was returned compares with what was computed.
+
+    Attributes:
+        unknown: Why the two cannot be compared row by row; empty if they can.
+        digests: uint64, shape ``(2, n)``: each row as computed and as returned;
+            None where all are equal.
+    """
+
+    unknown: str = ""
+    digests: NDArray[np.uint64] | None = None
+
+
+def compare_returned(computed: Sequence[Any], returned: Any) -> Returned:
+    """Compare the outputs of all executions with what the caller got.
+
+    Args:
+        computed: Outputs of each execution, each a tree of tensors.
+        returned: A tree of arrays or tensors.
+    """
+    try:
+        return _compare(computed, returned)
+    except Exception as error:  # noqa: BLE001 - an output that cannot be read must not cost the user the predictions
+        return Returned(f"outputs could not be compared: {swallow(error)}")
+
+
+def _compare(computed: Sequence[Any], returned: Any) -> Returned:
+    steps = [tree.leaves(outputs) for outputs in computed]
+    results = tree.leaves(returned)
+    if not steps or any(len(outputs) != len(results) for outputs in steps):
+        return Returned("it is not what the model computed: another number of outputs")
+    columns = list(zip(*steps, strict=True))
+    if all(_all_equal(column, result) for column, result in zip(columns, results, strict=True)):
+        return Returned()
+    parts = [row_fingerprints(outputs)[0] for outputs in steps]
+    digests = np.concatenate(parts), row_fingerprints(results)[0]
+    if len(digests[0]) != len(digests[1]):
+        return Returned("it has another number of rows than the model computed")
+    # Digests ignore the padding and the precision in which a result was put together.
+    return Returned() if np.array_equal(*digests) else Returned(digests=np.stack(digests))
+
+
+def _all_equal(parts: Sequence[Any], result: Any) -> bool:
+    whole, start = to_numpy(result), 0
+    if not isinstance(whole, np.ndarray):
+        return False
+    for part in map(to_numpy, parts):
+        rows = whole[start : start + len(part)]
+        if rows.shape != part.shape or rows.dtype != part.dtype or not _equal(rows, part):
+            return False
+        start += len(part)
+    return start == len(whole)
+
+
+def _equal(ours: NDArray[Any], theirs: NDArray[Any]) -> bool:
+    if ours.dtype == object:
+        return all(np.array_equal(one, other) for one, other in zip(ours, theirs, strict=True))
+    return np.array_equal(ours, theirs) or ours.tobytes() == theirs.tobytes()

@@ -1,0 +1,122 @@
+"""The chain of custody: on what each link from the labels to the scored rows rests.
+
+``labels → fed → computed → returned → confirmed``. The proof is named by the
+weakest of what was fed and what was returned; the other links are declared by
+nature and listed, so that a PASS says what it takes for granted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from evalguard.core.evidence import Evidence
+from evalguard.core.findings import Finding, Link, Reason, Status
+from evalguard.core.policy import Policy, Proof
+
+# What breaks a link; every other finding breaks `fed`.
+BREAKS: Mapping[str, frozenset[Reason]] = {
+    "labels": frozenset({Reason.LABELS}),
+    "computed": frozenset({Reason.COMPUTED}),
+    "returned": frozenset({Reason.RETURNED}),
+}
+# What is said of the rows as the caller got them: where they moved after the model, that is no fault of the source.
+OF_RETURNED = frozenset({Reason.REORDERED, Reason.DUPLICATE, Reason.MISSING, Reason.TRANSPORT})
+FED_BY = {
+    "content": "each row that entered the model was recognised by its content",
+    "key": "a key came with each row",
+    "index": "the source stated the label row of each row",
+    "position": "row i of the array is sample i",
+}
+FINISHED = "the {} passed to check belongs to the row"
+OWN_TARGETS = "x and y of a batch belong together, and y equals the label at every row"
+ROW_WISE = "row j of each output is computed from row j that was fed"
+SCORED = "what was returned is scored against `labels`, in this order"
+
+
+def proof_of(evidence: Evidence, policy: Policy) -> Proof:
+    """The proof: named by the weakest link."""
+    trace, used = evidence.trace, evidence.used
+    counted = evidence.n_rows == len(evidence.labels)
+    if used is not None and used.complete and evidence.samples is not None:
+        observed = used.observed and trace.method != "check"
+        fed = Proof.IDENTITY if observed else max(_without_samples(evidence, policy), Proof.DECLARED)
+    elif not counted or trace.unobserved:
+        fed = Proof.COUNT if counted else Proof.NONE
+    else:
+        fed = _without_samples(evidence, policy)
+    return min(fed, Proof.COUNT if counted else Proof.NONE) if trace.not_returned else fed
+
+
+def _without_samples(evidence: Evidence, policy: Policy) -> Proof:
+    """The proof where nothing observed says which sample a row is."""
+    trace, comparison = evidence.trace, evidence.comparison
+    distinct = trace.fingerprints is not None and not evidence.repeated.size
+    equal = comparison.comparable and not comparison.rows.size
+    # What was asked for never gives way: rows that their content or key does not name are not named by their labels.
+    if equal and not evidence.asked and not trace.unobserved and (distinct or policy.duplicate_inputs == "allow"):
+        return Proof.LABELS
+    return Proof.TRANSPORT if trace.transport_intact else Proof.COUNT
+
+
+def chain(evidence: Evidence, proof: Proof, findings: Sequence[Finding]) -> tuple[Link, ...]:
+    """The links, in order from the labels to the scored rows."""
+    links = (_labels(evidence), _fed(evidence, proof), _computed(evidence), _returned(evidence), _confirmed(evidence))
+    elsewhere = frozenset.union(*BREAKS.values(), OF_RETURNED if evidence.trace.moved else ())
+    breaks = {**BREAKS, "fed": frozenset(Reason) - elsewhere}
+    if any(item.reason in breaks["fed"] for item in findings):
+        # Targets that are not those of the labels came with rows that are not those of the samples.
+        del breaks["labels"]
+    return tuple(_broken(link, findings, breaks.get(link.link, frozenset())) for link in links)
+
+
+def _broken(link: Link, findings: Sequence[Finding], breaks: frozenset[Reason]) -> Link:
+    message = next((item.message for item in findings if item.reason in breaks), "")
+    return Link(link.link, Status.BROKEN, message) if message else link
+
+
+def _labels(evidence: Evidence) -> Link:
+    labels = evidence.labels
+    if evidence.used is not None and evidence.used.identity == "content":
+        return Link("labels", Status.PROVEN, "label i belongs to row i of the reference")
+    if labels.keys is not None:
+        return Link("labels", Status.PROVEN, "each label has a key of its sample")
+    return Link("labels", Status.DECLARED, f"row i of {labels.name} is the label of sample i")
+
+
+def _fed(evidence: Evidence, proof: Proof) -> Link:
+    used, finished = evidence.used, evidence.trace.method == "check"
+    if used is not None and used.complete and evidence.samples is not None:
+        if finished:
+            return Link("fed", Status.DECLARED, FINISHED.format(used.identity))
+        if proof is Proof.LABELS:
+            return Link("fed", Status.DECLARED, f"{OWN_TARGETS}; {FED_BY[used.identity]}")
+        return Link("fed", Status.PROVEN if used.observed else Status.DECLARED, FED_BY[used.identity])
+    if proof is Proof.LABELS:
+        return Link("fed", Status.DECLARED, OWN_TARGETS)
+    return Link("fed", Status.NOT_SEEN, evidence.trace.unobserved or "nothing shows which sample each row is")
+
+
+def _computed(evidence: Evidence) -> Link:
+    trace = evidence.trace
+    if trace.method == "check":
+        return Link("computed", Status.NOT_APPLICABLE, "no model was called")
+    if not trace.one_to_one or trace.no_output_rows:
+        return Link("computed", Status.NOT_SEEN, trace.unobserved or "the model's outputs have no rows")
+    return Link("computed", Status.DECLARED, ROW_WISE)
+
+
+def _returned(evidence: Evidence) -> Link:
+    trace = evidence.trace
+    if trace.method == "check":
+        return Link("returned", Status.NOT_APPLICABLE, "no model was called")
+    if not trace.ordered:
+        return Link("returned", Status.NOT_APPLICABLE, f"{trace.method} returns metrics, not rows")
+    if trace.not_returned:
+        return Link("returned", Status.NOT_SEEN, trace.not_returned)
+    return Link("returned", Status.PROVEN, "what the caller got is what the model computed, row by row")
+
+
+def _confirmed(evidence: Evidence) -> Link:
+    if not evidence.trace.ordered:
+        return Link("confirmed", Status.NOT_APPLICABLE, "the model scored the stream's own y")
+    return Link("confirmed", Status.DECLARED, SCORED)

@@ -1,0 +1,76 @@
+"""Rows that were returned elsewhere than they were computed: the trace in the order of what the caller got."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalguard.core.label_table import LabelTable
+from evalguard.core.matching import all_matches, match_content
+from evalguard.core.trace import FOREIGN, UNKNOWN, Int64, Trace
+
+CHANGED = "values differ from those that the model computed, so nothing shows which row each one is"
+# Values that a threshold or an argmax leaves are few, and may be outputs of other rows by chance.
+MIN_DISTINCT = 3
+
+
+def as_returned(trace: Trace, labels: LabelTable) -> Trace:
+    """The trace, row by row as the caller got them."""
+    if trace.outputs is None:
+        return trace
+    computed, returned = trace.outputs
+    source = _source(computed, returned, _place_of_each_sample(trace, labels))
+    if source is None:
+        return replace(trace, outputs=None, not_returned=CHANGED)
+    moved = int(np.count_nonzero(source != np.arange(trace.n_rows)))
+    return replace(_taken(trace, source), outputs=None, moved=moved)
+
+
+def _place_of_each_sample(trace: Trace, labels: LabelTable) -> Int64:
+    """Where the sample of each label was computed; row i where that is not known."""
+    places = np.arange(trace.n_rows)
+    for match in all_matches(trace, labels):
+        if match.comparable and match.observed:
+            known = np.flatnonzero((match.samples >= 0) & (match.samples < trace.n_rows))
+            places[match.samples[known]] = known
+            break
+    return places
+
+
+def _source(computed: NDArray[np.uint64], returned: NDArray[np.uint64], places: Int64) -> Int64 | None:
+    """Which computed row each returned row is; None where values changed.
+
+    Equal outputs are interchangeable: the row of the label's own sample comes first.
+    """
+    rows = np.arange(len(returned))
+    source = np.where(returned == computed[places], places, np.where(returned == computed, rows, UNKNOWN))
+    other = source == UNKNOWN
+    if other.any():
+        found = match_content(returned[other], computed).samples
+        if (found == FOREIGN).any() or (found == UNKNOWN).any():
+            return None
+        source[other] = found
+    differing = returned[returned != computed]
+    same_rows = np.array_equal(np.sort(computed), np.sort(returned))
+    return source if same_rows or len(np.unique(differing)) >= MIN_DISTINCT else None
+
+
+def _taken(trace: Trace, source: Int64) -> Trace:
+    columns: dict[str, Any] = {
+        name: np.asarray(column)[source]
+        for name in ("tags", "index", "keys", "fingerprints", "padding")
+        if (column := getattr(trace, name)) is not None
+    }
+    return replace(trace, **columns, targets=_take(trace.targets, source))
+
+
+def _take(targets: Any, source: Int64) -> Any:
+    if isinstance(targets, Mapping):
+        return {name: _take(part, source) for name, part in targets.items()}
+    if isinstance(targets, (tuple, list)):
+        return tuple(_take(part, source) for part in targets)
+    return None if targets is None else np.asarray(targets)[source]
