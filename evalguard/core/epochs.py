@@ -18,9 +18,8 @@ from evalguard.core.label_table import LabelTable, Values
 from evalguard.core.plural import plural
 from evalguard.core.policy import Policy, Verdict
 from evalguard.core.report import Report
-from evalguard.core.trace import Trace
+from evalguard.core.trace import FIT, Trace
 
-FIT = "fit"
 # Name of the labels of such a report, up to the number of the epoch.
 SCORED = "validation of epoch"
 MAX_NAMED = 5

@@ -14,7 +14,7 @@ from evalguard.core.label_table import LabelTable
 from evalguard.core.matching import Match, all_matches, repeated_rows
 from evalguard.core.policy import Policy
 from evalguard.core.target_comparison import LabelComparison
-from evalguard.core.trace import UNKNOWN, Int64, Trace
+from evalguard.core.trace import FIT, UNKNOWN, Int64, Trace
 
 _NONE: Int64 = np.zeros(0, dtype=np.int64)
 
@@ -60,7 +60,8 @@ class Evidence:
 
 def gather(trace: Trace, labels: LabelTable, policy: Policy) -> Evidence:
     """What each identity says, which one is used, and how the stream's targets compare."""
-    asked = labels.fingerprints is not None or (trace.keys is not None and labels.keys is not None)
+    keyed = trace.keys is not None and labels.keys is not None
+    asked = trace.method != FIT and (labels.fingerprints is not None or keyed)
     in_position = _all_in_position(trace, labels)
     if in_position and not (asked and in_position[0].identity == "position"):
         positions = range(len(labels))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from evalguard.core.columns.chunks import equal
 from evalguard.core.label_table import LabelTable, normal_keys
-from evalguard.core.trace import FOREIGN, UNKNOWN, Column, Int64, Trace
+from evalguard.core.trace import FIT, FOREIGN, UNKNOWN, Column, Int64, Trace
 
 # With fewer matching rows than this share, the reference most likely holds other data (say, before scaling), and the
 # stream is not accused.
@@ -185,7 +185,7 @@ def all_matches(trace: Trace, labels: LabelTable) -> tuple[Match, ...]:
     matches: list[Match] = []
     if trace.fingerprints is not None and labels.fingerprints is not None:
         match = match_content(trace.fingerprints, labels.fingerprints, ambiguous=labels.ambiguous)
-        matches.append(unless_transformed(match, len(labels)))
+        matches.append(match if trace.method == FIT else unless_transformed(match, len(labels)))
     if trace.keys is not None and labels.keys is not None:
         matches.append(match_keys(trace.keys, labels.keys))
     if trace.index is not None:

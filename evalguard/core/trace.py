@@ -24,6 +24,10 @@ ALTERED = -2
 ROW_BITS = 32
 ROW_MASK = (1 << ROW_BITS) - 1
 
+# The method of a trace of one validation inside `fit`: it is compared with the first one, of which nobody asked more
+# than that it be the same.
+FIT = "fit"
+
 Int64 = NDArray[np.int64]
 
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol
 
 from evalguard.capture.engines import ENGINES, direct, patching
 from evalguard.capture.engines.direct import is_user_call
-from evalguard.core.epochs import FIT
+from evalguard.core.trace import FIT
 from evalguard.errors import SinkError
 from evalguard.guards.calls import CALL, OverrideCall
 from evalguard.guards.fit_validations import current_fit

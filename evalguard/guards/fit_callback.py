@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from evalguard.capture.engines.callbacks import Hooks
 from evalguard.capture.engines.patching import replace_on_instance
-from evalguard.core.epochs import FIT
+from evalguard.core.trace import FIT
 from evalguard.errors import SinkError
 from evalguard.guards.fit_session import FitSession
 from evalguard.guards.fit_validations import FitValidations, current_fit

@@ -25,12 +25,12 @@ from evalguard.capture.probes.base import PassiveProbe, Probe
 from evalguard.capture.recording.recorder import Recorder
 from evalguard.capture.recording.to_trace import to_trace
 from evalguard.capture.replicas import is_replicated
-from evalguard.core.epochs import FIT, Validation, judge_validations
+from evalguard.core.epochs import Validation, judge_validations
 from evalguard.core.judge import unproven
 from evalguard.core.own_errors import swallow
 from evalguard.core.policy import Policy
 from evalguard.core.report import Report
-from evalguard.core.trace import SourceState
+from evalguard.core.trace import FIT, SourceState
 from evalguard.guards.environment import versions
 
 _current: ContextVar[FitValidations | None] = ContextVar("evalguard_fit", default=None)

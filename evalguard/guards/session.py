@@ -29,11 +29,11 @@ from evalguard.capture.contract import CaptureOptions
 from evalguard.capture.engines.patching import is_seen
 from evalguard.capture.recording.fail_fast import FailFastCheck
 from evalguard.capture.recording.recorder import Recorder
-from evalguard.core.epochs import FIT
 from evalguard.core.judge import judge
 from evalguard.core.label_table import LabelTable
 from evalguard.core.own_errors import swallow
 from evalguard.core.policy import Policy, Proof, Verdict
+from evalguard.core.trace import FIT
 from evalguard.errors import LabelsError
 from evalguard.guards.calls import (
     BATCH_METHODS,

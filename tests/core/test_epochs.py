@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from evalguard.core.epochs import FIT, Validation, judge_validations
+from evalguard.core.epochs import Validation, judge_validations
 from evalguard.core.findings import Reason
 from evalguard.core.policy import Policy, Proof, Verdict
-from evalguard.core.trace import SourceState
+from evalguard.core.trace import FIT, SourceState
 from tests.core.traces import ALIGNED, SWAPPED, content_of, label_of, trace_of
 
 # Not in position: a transformation at random does not explain it.

@@ -56,7 +56,7 @@ def test_rows_in_order_pass_in_every_format(tmp_path, command, size, form):
     done = command("check", delivered, labels, "--key", "id", "--json", "--label", "label")
     assert done.exit_code == 0, done.output
     report = json.loads(done.output)
-    assert (report["verdict"], report["proof"], report["counts"]["n_predictions"]) == ("PASS", "identity", N)
+    assert (report["verdict"], report["proof"], report["counts"]["n_predictions"]) == ("PASS", "declared", N)
     assert report["identities"] == [{"identity": "key", "says": "aligned", "used": True}]
 
 
@@ -227,7 +227,9 @@ def test_the_gate_knows_the_labels_of_a_check_again(tmp_path, command, size, for
     assert done.exit_code == 0, done.output
     expected = evalguard.Labels.read(labels, key="id").digest
     assert json.loads(done.output)["labels"]["digest"] == expected
-    gate = ("gate", "--attestation", tmp_path / "out" / "attestation.json", "--key", "id", "--labels")
+    # Keys of finished predictions are declared, and the gate asks for more.
+    gate = ("gate", "--attestation", tmp_path / "out" / "attestation.json", "--require", "declared", "--key", "id")
+    gate = (*gate, "--labels")
     assert command(*gate, labels, delivered, labels).exit_code == 0
     other = write(tmp_path / f"other.{form}", pa.table({"id": names, "label": VALUES[values][::-1], "more": range(N)}))
     closed = command(*gate, other, delivered)

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from evalguard.core.epochs import FIT
+from evalguard.core.trace import FIT
 from evalguard.errors import SinkError
 from evalguard.guards import dispatch as module
 from evalguard.guards.dispatch import Entry, dispatch
@@ -34,7 +34,7 @@ class Session:
     def guards(self, model, method):
         return method in self.takes
 
-    def run(self, model, method, original, args, kwargs):
+    def run(self, model, method, original, args, kwargs, part_of=None):
         self.ran.append(method)
         return original(model, *args, **kwargs)
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import evalguard
 from evalguard import Verdict, testing
+from evalguard.core.findings import Reason
 from evalguard.core.label_table import LabelTable
 from evalguard.core.trace import UNKNOWN, Trace
 from evalguard.guards import judging
@@ -57,13 +58,13 @@ def test_a_wrong_label_file_is_distinguished_from_a_wrong_stream(model):
     with evalguard.guard(labels=shifted, reference=X, on_failure="record", mlflow=False) as g:
         model.predict(dataset(targets=True), verbose=0)
     assert g.report.verdict is Verdict.FAIL
-    assert g.report.stages == {"source": "right", "transport": "right", "labels": "wrong"}
+    assert [link.link for link in g.report.chain if link.status == "broken"] == ["labels"]
     assert g.report.counts["misaligned"] == 0
     assert g.report.counts["label_disagreements"] == np.count_nonzero(shifted != Y)
     rolled = np.roll(np.arange(N), 1)
     with guard(reference=X, on_failure="record") as g:
         model.predict(dataset([rolled], targets=True), verbose=0)
-    assert g.report.stages["source"] == "wrong"
+    assert [link.link for link in g.report.chain if link.status == "broken"] == ["fed"]
     assert g.report.counts["misaligned"] == N
 
 
@@ -219,7 +220,11 @@ def test_what_other_sources_state_stays_as_it_is():
     assert judging.in_label_order([given], LabelTable(keys=FILES[::-1], values=np.zeros(3))) == [given]
 
 
-@pytest.mark.parametrize("wrong", ["wrong", "right", "unknown"])
-def test_labels_that_the_stream_contradicts_are_wrong(wrong):
-    report = SimpleNamespace(stages={"labels": wrong}, findings=())
-    assert judging.says_labels_are_wrong(report) is (wrong == "wrong")
+@pytest.mark.parametrize(
+    ("reasons", "wrong"),
+    [("label_disagreement", True), ("identities_disagree", True), ("reordered", False), ("", False),
+     ("label_disagreement reordered", False), ("identities_disagree reordered", True)],
+)  # fmt: skip
+def test_labels_that_the_stream_contradicts_are_wrong(reasons, wrong):
+    report = SimpleNamespace(findings=[SimpleNamespace(reason=Reason(reason)) for reason in reasons.split()])
+    assert judging.says_labels_are_wrong(report) is wrong

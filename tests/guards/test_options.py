@@ -48,7 +48,7 @@ def test_every_option_is_documented_and_in_the_order_of_its_documentation():
 def test_the_signature_of_guard_shows_every_option_with_its_default():
     shown = inspect.signature(evalguard.guard).parameters
     assert tuple(shown) == option_names()
-    assert shown["require"].default == "labels"
+    assert shown["require"].default == "declared"
 
 
 def test_a_step_file_has_the_same_names_under_checks():
