@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,8 @@ class LabelTable:
         name: Where the labels came from; used in reports only.
         ambiguous: Different inputs have one fingerprint, because it is that of
             a part that the caller chose (``fingerprint=``).
+        float64_fingerprints: The fingerprints for a model that computes in
+            float64; None where they are the same.
 
     Raises:
         LabelsError: There is no sample, lengths differ, or a key is null or
@@ -51,6 +53,7 @@ class LabelTable:
     spec: tuple[str, ...] = ()
     name: str = "labels"
     ambiguous: bool = False
+    float64_fingerprints: NDArray[np.uint64] | None = None
     _digest: list[str] = field(default_factory=list, init=False)
     _equal: list[int] = field(default_factory=list, init=False)
 
@@ -131,6 +134,20 @@ class LabelTable:
                 digest_of(DigestPart(name, array.dtype, array.shape, _pieces(array)) for name, array in included)
             )
         return self._digest[0]
+
+
+def for_inputs(labels: LabelTable, spec: tuple[str, ...]) -> LabelTable:
+    """Labels with fingerprints as precise as the inputs that a model is fed.
+
+    Args:
+        labels: In either precision, where both are known.
+        spec: dtype and row shape of each input.
+    """
+    if not any(item.startswith("float64") for item in spec):
+        return labels
+    precise = labels.fingerprints if labels.float64_fingerprints is None else labels.float64_fingerprints
+    ours = tuple(item.replace("float32", "float64") for item in labels.spec)
+    return replace(labels, fingerprints=precise, spec=ours)
 
 
 def normal_keys(keys: Any, name: str = "keys") -> NDArray[Any]:

@@ -1,10 +1,12 @@
 """Row fingerprints: one uint64 (xxh3) for each row of inputs, as the model is fed it.
 
 A fingerprint covers the row's bytes, its dtype and its shape, for all inputs of
-a tree together. So -0.0 differs from 0.0, and a NaN equals a NaN with the same
-payload. Two differences are ignored, because Keras removes them before the model
-computes: float64 counts as float32, and trailing dimensions of size one are
-dropped.
+a tree together. Differences without a meaning are ignored: -0.0 equals 0.0, all
+NaNs are equal, and trailing dimensions of size one are dropped.
+
+float64 counts as float32, because a model casts it before it computes. Where the
+model computes in float64, a row stays in float64 unless float32 holds it exactly:
+Keras may have made float64 of it on the way.
 """
 
 from __future__ import annotations
@@ -22,15 +24,18 @@ from evalguard.data.row_layout import (
     Leaf,
     LeafSpec,
     Ragged,
+    cast_dtype,
     cast_leaf,
     dense_spec,
+    element_dtype,
     hash_row,
+    one_zero_one_nan,
     plain_leaf,
     row_shape,
     without_padding,
 )
 
-ALGORITHM = "xxh3-64/1"
+ALGORITHM = "xxh3-64/2"
 # Rows of up to this many bytes are copied out by NumPy in one call; longer ones are hashed in place.
 SMALL_ROW = 2048
 
@@ -38,7 +43,7 @@ UInt64 = NDArray[np.uint64]
 
 
 def row_fingerprints(
-    x: Any, *, like: Sequence[LeafSpec] = (), pad_value: Any = None
+    x: Any, *, like: Sequence[LeafSpec] = (), pad_value: Any = None, float64: bool = False
 ) -> tuple[UInt64, tuple[LeafSpec, ...]]:
     """Fingerprints of the rows of a tree of inputs.
 
@@ -49,6 +54,7 @@ def row_fingerprints(
             would have done; for references.
         pad_value: Hash rows without trailing entries of this value along
             their first dimension.
+        float64: The model computes in float64.
 
     Returns:
         uint64, shape ``(n,)``, and dtype and row shape of each input.
@@ -59,10 +65,11 @@ def row_fingerprints(
     parts, specs = [], []
     for position, leaf in enumerate(tree.leaves(x)):
         wanted = like[position] if position < len(like) else None
-        plain = cast_leaf(plain_leaf(leaf), wanted)
+        # A reference is cast once: float64 to float16 by way of float32 rounds twice.
+        plain = cast_leaf(plain_leaf(leaf, float64=float64 or wanted is not None), wanted)
         if pad_value is not None:
             plain = without_padding(plain, pad_value)
-        rows, spec = _leaf_rows(plain)
+        rows, spec = _float64_rows(plain) if element_dtype(plain) == np.float64 else _leaf_rows(plain)
         parts.append(rows)
         specs.append(spec)
     if not parts:
@@ -78,6 +85,23 @@ def _together(parts: list[UInt64]) -> UInt64:
     return _hash_bytes(table, table.itemsize * len(parts))
 
 
+def _float64_rows(leaf: Leaf) -> tuple[UInt64, LeafSpec]:
+    rows, spec = _leaf_rows(leaf)
+    as_float32 = cast_dtype(leaf, "float32")
+    return np.where(_differ(leaf, as_float32), rows, _leaf_rows(as_float32)[0]), spec
+
+
+def _differ(leaf: Leaf, other: Leaf) -> NDArray[np.bool_]:
+    """Which rows differ in a value that is no NaN."""
+    if isinstance(leaf, Ragged) and isinstance(other, Ragged):
+        before = np.concatenate([[0], np.cumsum(_differ(leaf.values, other.values))])
+        differ = before[leaf.splits[1:]] > before[leaf.splits[:-1]]
+    else:
+        values = np.asarray(leaf)
+        differ = ((values != other) & (values == values)).any(axis=tuple(range(1, values.ndim)))
+    return np.asarray(differ, dtype=np.bool_)
+
+
 def _leaf_rows(leaf: Leaf) -> tuple[UInt64, LeafSpec]:
     if isinstance(leaf, Ragged):
         return _ragged_rows(leaf)
@@ -85,7 +109,7 @@ def _leaf_rows(leaf: Leaf) -> tuple[UInt64, LeafSpec]:
         return _text_rows(leaf)
     spec = dense_spec(leaf.dtype, leaf.shape[1:])
     size = leaf.nbytes // len(leaf) if len(leaf) else 0
-    rows = _hash_bytes(np.ascontiguousarray(leaf), size)
+    rows = _hash_bytes(one_zero_one_nan(leaf), size)
     return rows ^ spec.seed, spec
 
 
@@ -110,7 +134,7 @@ def _ragged_rows(leaf: Ragged) -> tuple[UInt64, LeafSpec]:
         values = inner
     else:
         spec = LeafSpec(values.dtype.name, None, row_shape(values.shape[1:]))
-        values = np.ascontiguousarray(values)
+        values = one_zero_one_nan(values)
     bounds = splits.tolist()
     rows = [hash_row(values[start:stop].tobytes()) for start, stop in itertools.pairwise(bounds)]
     return np.asarray(rows, dtype=np.uint64) ^ spec.seed, spec

@@ -63,6 +63,7 @@ class Ragged:
 
 
 Leaf = NDArray[Any] | Ragged
+_FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
 
 
 def row_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -72,22 +73,34 @@ def row_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(size) for size in shape)
 
 
-def plain_leaf(leaf: Any) -> Leaf:
-    """A leaf as NumPy, float64 as float32; copied only where necessary.
+def plain_leaf(leaf: Any, *, float64: bool = False) -> Leaf:
+    """A leaf as NumPy, float64 as float32 unless it is to stay; copied only where necessary.
 
     Raises:
         ValueError: It is a scalar.
     """
+    plain = _plain_leaf(leaf)
+    return plain if float64 or element_dtype(plain) != np.float64 else cast_dtype(plain, "float32")
+
+
+def element_dtype(leaf: Leaf) -> np.dtype[Any]:
+    """The dtype of the values of a leaf."""
+    while isinstance(leaf, Ragged):
+        leaf = leaf.values
+    return leaf.dtype
+
+
+def _plain_leaf(leaf: Any) -> Leaf:
     # First, because it is the usual case and `hasattr` is slow on a tensor that lacks the attribute: its `__getattr__`
     # repeats the lookup (tensorflow 2.21, python/framework/tensor.py:251).
     if type(leaf).__name__ == "EagerTensor":
         return _array_plain_leaf(tree.as_array(leaf))
     if hasattr(leaf, "row_splits"):  # tf.RaggedTensor
-        return Ragged(plain_leaf(leaf.values), np.asarray(leaf.row_splits, dtype=np.int64))
+        return Ragged(_plain_leaf(leaf.values), np.asarray(leaf.row_splits, dtype=np.int64))
     if hasattr(leaf, "dense_shape"):  # tf.SparseTensor
-        return plain_leaf(_dense_from_sparse(leaf))
+        return _plain_leaf(_dense_from_sparse(leaf))
     if hasattr(leaf, "toarray"):  # scipy.sparse
-        return plain_leaf(leaf.toarray())
+        return _plain_leaf(leaf.toarray())
     array = _array(leaf)
     if array is None:
         return _ragged_from_list(leaf)
@@ -100,7 +113,7 @@ def _array_plain_leaf(array: NDArray[Any]) -> NDArray[Any]:
     if array.ndim == 0:
         msg = "expected inputs with a row dimension, found a scalar"
         raise ValueError(msg)
-    return array.astype(np.float32) if array.dtype == np.float64 else array
+    return array
 
 
 def _array(leaf: Any) -> NDArray[Any] | None:
@@ -121,18 +134,16 @@ def _ragged_from_list(rows: Sequence[Any]) -> Ragged:
     arrays = [np.asarray(row) for row in rows]
     splits = np.concatenate([[0], np.cumsum([len(array) for array in arrays])]).astype(np.int64)
     filled = [array for array in arrays if len(array)] or arrays[:1]
-    values = np.concatenate(filled)
-    return Ragged(values.astype(np.float32) if values.dtype == np.float64 else values, splits)
+    return Ragged(np.concatenate(filled), splits)
 
 
 def cast_leaf(leaf: Leaf, wanted: LeafSpec | None) -> Leaf:
     """A reference in the dtype and row shape in which a loader would have fed it."""
     if wanted is None or wanted.dtype == "str":
         return leaf
+    leaf = cast_dtype(leaf, wanted.dtype)
     if isinstance(leaf, Ragged):
-        values = leaf.values if isinstance(leaf.values, Ragged) else _cast_dtype(leaf.values, wanted.dtype)
-        return Ragged(values, leaf.splits)
-    leaf = _cast_dtype(leaf, wanted.dtype)
+        return leaf
     same_size = wanted.shape is not None and len(leaf) and leaf[0].size == int(np.prod(wanted.shape))
     if same_size and wanted.shape is not None and _squeezed(leaf.shape[1:]) == _squeezed(wanted.shape):
         return leaf.reshape(len(leaf), *wanted.shape)
@@ -143,16 +154,19 @@ def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(size for size in shape if size != 1)
 
 
-def _cast_dtype(array: NDArray[Any], name: str) -> NDArray[Any]:
-    if array.dtype.name == name or array.dtype.kind in "OSU":
-        return array
+def cast_dtype(leaf: Leaf, name: str) -> Leaf:
+    """A leaf of numbers in another dtype; text stays, and so do fractions where whole numbers are wanted."""
+    if isinstance(leaf, Ragged):
+        return Ragged(cast_dtype(leaf.values, name), leaf.splits)
+    if leaf.dtype.name == name or leaf.dtype.kind in "OSU":
+        return leaf
     dtype = _dtype(name)
-    if array.dtype.kind == "f" and dtype.kind in "iub":
-        # The model was fed whole numbers: cast only if nothing is lost, or rows of another preprocessing would match.
-        with np.errstate(invalid="ignore"):
-            whole = array.astype(dtype)
-        return whole if np.array_equal(whole, array) else array
-    return array.astype(dtype)
+    # A number too large for the dtype becomes infinite, as it does where Keras casts.
+    with np.errstate(invalid="ignore", over="ignore"):
+        cast = leaf.astype(dtype)
+    # The model was fed whole numbers: cast only if nothing is lost, or rows of another preprocessing would match.
+    lossy = leaf.dtype.kind == "f" and dtype.kind in "iub" and not np.array_equal(cast, leaf)
+    return leaf if lossy else cast
 
 
 def _dtype(name: str) -> np.dtype[Any]:
@@ -163,6 +177,31 @@ def _dtype(name: str) -> np.dtype[Any]:
 
         dtype: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
         return dtype
+
+
+def one_zero_one_nan(array: NDArray[Any]) -> NDArray[Any]:
+    """Floats with 0.0 for -0.0 and one NaN for all, contiguous; the array itself where it has neither."""
+    array = np.ascontiguousarray(array)
+    dtype = array.dtype
+    if dtype.kind == "c":
+        return one_zero_one_nan(array.view(array.real.dtype)).view(dtype)
+    negative_zero = _negative_zero(dtype)
+    if negative_zero is None or not array.size:
+        return array
+    # Two passes that allocate nothing: to add 0.0 to every array costs more than twice as much on images.
+    flat = array.reshape(-1)
+    bits = flat.view(negative_zero.dtype)
+    if bits[bits.argmin()] == negative_zero:
+        array = array + dtype.type(0)
+    # `argmax` gives the first NaN if there is one; of halves it takes longer than to compare all.
+    has_nan = np.isnan(flat).any() if dtype.itemsize == 2 else np.isnan(flat[flat.argmax()])
+    return np.where(np.isnan(array), dtype.type(np.nan), array) if has_nan else array
+
+
+@functools.lru_cache(maxsize=64)
+def _negative_zero(dtype: np.dtype[Any]) -> Any:
+    """The bits of -0.0 as an integer, which is the lowest of its size; None for what is no float."""
+    return np.array(-0.0, dtype).view(f"i{dtype.itemsize}")[()] if dtype.name in _FLOATS else None
 
 
 def without_padding(leaf: Leaf, pad_value: Any) -> Leaf:
@@ -176,11 +215,11 @@ def without_padding(leaf: Leaf, pad_value: Any) -> Leaf:
     return Ragged(leaf[keep], np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
 
 
-def is_padding(x: Any, pad_value: Any) -> NDArray[np.bool_]:
+def is_padding(x: Any, pad_value: Any, *, float64: bool = False) -> NDArray[np.bool_]:
     """Which rows consist of ``pad_value`` only, in every input: bool, shape ``(n,)``."""
     flags = []
     for leaf in tree.leaves(x):
-        plain = plain_leaf(leaf)
+        plain = plain_leaf(leaf, float64=float64)
         if isinstance(plain, Ragged):
             flags.append(np.diff(plain.splits) == 0)
         else:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from evalguard.capture.contract import NOT_OBSERVED, CaptureOptions
-from evalguard.capture.engines import direct, engine_of, tf_keras
+from evalguard.capture.engines import computes_in_float64, direct, engine_of, tf_keras
 from evalguard.capture.probes import KERAS3, TF_KERAS, ProbeTable, probe_for
 from evalguard.capture.probes.base import PassiveProbe, Probe
 from evalguard.capture.probes.batches import BatchProbe
@@ -141,7 +141,14 @@ def make_call(
     # A source that lists keys has none in `x`: the name is that of the labels' column.
     if probe.index_source == "listed" and isinstance(capture.key, str):
         capture = replace(capture, key=None, drop_key=False)
-    recorder = Recorder(capture, probe.stream, replicated=probe.replicated, fail_fast_check=watch, problem=problem)
+    recorder = Recorder(
+        capture,
+        probe.stream,
+        replicated=probe.replicated,
+        float64=computes_in_float64(model),
+        fail_fast_check=watch,
+        problem=problem,
+    )
     # The tap ends with the call: Keras keeps the compiled function in `model.predict_function` for the next call
     # (keras 3.15, backend/tensorflow/trainer.py, `make_predict_function`), and that one may be unguarded.
     with engine.tap(model, recorder):
@@ -185,7 +192,7 @@ def make_direct_call(
     """
     start = time.perf_counter()
     x = direct.inputs(args, kwargs)
-    probe, recorder = BatchProbe(x, {}), Recorder(capture)
+    probe, recorder = BatchProbe(x, {}), Recorder(capture, float64=computes_in_float64(model))
     recorder.record((x,), NOT_OBSERVED)
     # `drop_key` means what it means in `predict`: the guard reads the key of this batch, the model does not get it.
     if args and capture.drop_key:

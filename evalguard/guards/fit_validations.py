@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import Any
 
 from evalguard.capture.contract import CaptureOptions
-from evalguard.capture.engines import engine_of, tf_keras
+from evalguard.capture.engines import computes_in_float64, engine_of, tf_keras
 from evalguard.capture.probes import KERAS3, TF_KERAS, probe_for
 from evalguard.capture.probes.base import PassiveProbe, Probe
 from evalguard.capture.recording.recorder import Recorder
@@ -84,7 +84,12 @@ class FitValidations:
         engine = engine_of(self.model)
         probe = self._probe(kwargs)
         problem = engine.unsupported(self.model, "evaluate")
-        recorder = Recorder(self._capture, replicated=is_replicated(self.model), problem=problem)
+        recorder = Recorder(
+            self._capture,
+            replicated=is_replicated(self.model),
+            float64=computes_in_float64(self.model),
+            problem=problem,
+        )
         with engine.tap(self.model, recorder):
             metrics = original(*args, **kwargs)
         recorder.end()

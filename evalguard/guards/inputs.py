@@ -8,7 +8,6 @@ from typing import Any
 
 from evalguard.core.label_table import LabelTable
 from evalguard.data.digests import files_sha256
-from evalguard.errors import LabelsError
 from evalguard.guards.options import GuardOptions
 from evalguard.labels.labels import Labels
 from evalguard.labels.reference import KnownReference, Reference
@@ -97,10 +96,7 @@ class GuardInputs:
         if isinstance(self._reference, (str, Path)):
             self._reference = Labels.load(self._reference)
         if isinstance(self._reference, LabelTable):
-            if self._reference.fingerprints is None:
-                msg = f"reference: {self._reference.name} holds no fingerprints; make it with Labels.collect"
-                raise LabelsError(msg)
-            return KnownReference(self._reference.fingerprints, ambiguous=self._reference.ambiguous)
+            return KnownReference(self._reference)
         return Reference(
             self._reference,
             None if table is None else len(table),

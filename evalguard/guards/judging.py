@@ -14,7 +14,7 @@ from evalguard.capture.recording.fingerprints import FingerprintColumn
 from evalguard.core import repair
 from evalguard.core.findings import Reason
 from evalguard.core.judge import Judgement, judge, unproven
-from evalguard.core.label_table import LabelTable
+from evalguard.core.label_table import LabelTable, for_inputs
 from evalguard.core.matching import is_comparable
 from evalguard.core.plural import plural
 from evalguard.core.policy import Policy, Verdict
@@ -169,7 +169,7 @@ class CallJudge:
             self.reference.n_labels = len(labels)
         # Keras casts arrays to `floatx` before it feeds them (keras 3.15, trainers/data_adapters/array_slicing.py), and
         # digests are of the bytes that were fed: each dtype needs its own pass over the reference.
-        key = (fed.specs, None if labels is None else labels.digest)
+        key = (fed.specs, fed.float64, None if labels is None else labels.digest)
         if key not in self.fingerprinted:
             self.fingerprinted[key] = combined(labels, self.reference, fed)
         return self.fingerprinted[key]
@@ -188,7 +188,7 @@ class CallJudge:
             if labels is None:
                 msg = f"{self.name}: neither labels nor a reference that rows could be compared with"
                 raise LabelsError(msg)
-            return labels, ()
+            return for_inputs(labels, tuple(map(str, fed.specs))), ()
         found = self.with_fingerprints(labels, fed)
         if fed.first_row is None or not is_other_data(trace, found):
             return found, ()
@@ -262,13 +262,13 @@ def combined(labels: LabelTable | None, reference: Reference, fed: FingerprintCo
     """
     rows, _ = reference.fingerprints(fed.specs)
     spec = tuple(str(leaf) for leaf in fed.specs)
-    ambiguous = reference.is_ambiguous(rows)
+    ambiguous = reference.is_ambiguous(rows, float64=fed.float64)
     if labels is None:
         return LabelTable(fingerprints=rows, spec=spec, name="reference", ambiguous=ambiguous)
     if len(rows) != len(labels):
         msg = f"reference: expected one row for each of the {len(labels)} labels, found {len(rows)}"
         raise LabelsError(msg)
-    return replace(labels, fingerprints=rows, spec=spec, ambiguous=ambiguous)
+    return replace(labels, fingerprints=rows, spec=spec, ambiguous=ambiguous, float64_fingerprints=None)
 
 
 def says_labels_are_wrong(report: Report) -> bool:

@@ -30,7 +30,7 @@ from evalguard.capture.engines.patching import is_seen
 from evalguard.capture.recording.fail_fast import FailFastCheck
 from evalguard.capture.recording.recorder import Recorder
 from evalguard.core.judge import judge
-from evalguard.core.label_table import LabelTable
+from evalguard.core.label_table import LabelTable, for_inputs
 from evalguard.core.own_errors import swallow
 from evalguard.core.policy import Policy, Proof, Verdict
 from evalguard.core.trace import FIT
@@ -150,8 +150,9 @@ class Session:
 
         # Called at the first batch: how the reference must be cast is not known before.
         def known(recorder: Recorder) -> LabelTable:
-            if self.judge.reference is None or not recorder.fingerprints.specs:
-                return labels
+            specs = recorder.fingerprints.specs
+            if self.judge.reference is None or not specs:
+                return for_inputs(labels, tuple(map(str, specs)))
             return self.judge.with_fingerprints(labels, recorder.fingerprints)
 
         return FailFastCheck(known, ordered=method in ROW_METHODS, padding=self.policy.padding == "trim")

@@ -14,7 +14,7 @@ from evalguard.data import tree
 from evalguard.data.fingerprint import row_fingerprints
 from evalguard.data.row_layout import LeafSpec
 from evalguard.errors import LabelsError
-from evalguard.labels.reference import batches_of, whole_rows
+from evalguard.labels.reference import batches_of, with_rows
 
 
 def collected(
@@ -26,37 +26,65 @@ def collected(
     name: str,
 ) -> LabelTable:
     """Labels, keys and fingerprints of a dataset in one pass; the arguments are those of ``Labels.collect``."""
-    rows: list[NDArray[np.uint64]] = []
-    whole: list[NDArray[np.uint64]] = []
+    rows, whole = _CollectedRows(pad_value), _CollectedRows(pad_value)
     targets: list[Any] = []
     keys: list[NDArray[Any]] = []
-    spec: tuple[LeafSpec, ...] = ()
     for batch in batches_of(source):
         x, y, _ = tree.unpack(batch)
         if key is not None:
             keys.append(normal_keys(np.array(x[key])))
             x = {part: leaf for part, leaf in x.items() if part != key} if len(x) > 1 else x
         if fingerprint is not None:
-            whole.append(whole_rows(x, pad_value))
+            whole.add(with_rows(x))
             x = fingerprint(tree.map_leaves(np.asarray, x))
-        found, spec = row_fingerprints(x, pad_value=pad_value)
-        rows.append(found)
+        rows.add(x)
         if y is not None:
             # A copy, as of the keys: the source may overwrite its arrays for the next batch.
             targets.append(tree.map_leaves(np.array, y))
-    if not rows:
+    if not rows.parts:
         msg = f"{name}: expected at least one batch, found none"
         raise LabelsError(msg)
     values = _stacked(targets, name) if targets else None
-    ambiguous = bool(whole) and n_distinct(np.concatenate(whole)) > n_distinct(np.concatenate(rows))
+    found, precise = rows.found(), rows.in_float64()
+    # In either precision: which one the model computes in is not known here.
+    ambiguous = bool(whole.parts) and (
+        n_distinct(whole.found()) > n_distinct(found) or n_distinct(whole.in_float64()) > n_distinct(precise)
+    )
     return LabelTable(
         values=values,
         keys=np.concatenate(keys) if keys else None,
-        fingerprints=np.concatenate(rows),
-        spec=tuple(map(str, spec)),
+        fingerprints=found,
+        spec=tuple(map(str, rows.spec)),
         name=name,
         ambiguous=ambiguous,
+        float64_fingerprints=None if np.array_equal(found, precise) else precise,
     )
+
+
+class _CollectedRows:
+    """Fingerprints of all rows, for models of either precision."""
+
+    def __init__(self, pad_value: Any) -> None:
+        self._pad_value = pad_value
+        self.parts: list[NDArray[np.uint64]] = []
+        self._precise: list[NDArray[np.uint64]] = []
+        self.spec: tuple[LeafSpec, ...] = ()
+
+    def add(self, x: Any) -> None:
+        """The rows of one batch; in two precisions where there is float64."""
+        rows, self.spec = row_fingerprints(x, pad_value=self._pad_value, float64=True)
+        self._precise.append(rows)
+        if any(leaf.dtype == "float64" for leaf in self.spec):
+            rows, self.spec = row_fingerprints(x, pad_value=self._pad_value)
+        self.parts.append(rows)
+
+    def found(self) -> NDArray[np.uint64]:
+        """For a model that casts float64 to float32, as most do."""
+        return np.concatenate(self.parts)
+
+    def in_float64(self) -> NDArray[np.uint64]:
+        """For a model that computes in float64."""
+        return np.concatenate(self._precise)
 
 
 def _stacked(targets: list[Any], name: str) -> Values:

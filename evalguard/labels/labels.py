@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,7 +31,7 @@ class Labels(LabelTable):
 
     @classmethod
     def _of_table(cls, table: LabelTable) -> Self:
-        return cls(table.values, table.keys, table.fingerprints, table.spec, table.name, table.ambiguous)
+        return cls(**{item.name: getattr(table, item.name) for item in fields(LabelTable) if item.init})
 
     @classmethod
     def of(

@@ -39,6 +39,8 @@ def write(labels: LabelTable, path: Path) -> None:
             columns[column] = column_of(array, mappable=mappable)
     if labels.fingerprints is not None:
         columns["fingerprint"] = pa.array(labels.fingerprints, type=pa.uint64())
+    if labels.float64_fingerprints is not None:
+        columns["fingerprint_float64"] = pa.array(labels.float64_fingerprints, type=pa.uint64())
     about = {
         "manifest_version": MANIFEST_VERSION,
         "algorithm": ALGORITHM,
@@ -86,14 +88,15 @@ def from_arrow(table: Any, path: Path) -> LabelTable:
     for column, shape in about["shapes"].items():
         array = array_of_column(table[column], about["dtypes"][column], tuple(shape))
         values[column.removeprefix("label").removeprefix(".")] = array
-    names = table.column_names
+    others = {name: array_of_column(table[name]) for name in table.column_names if name not in about["shapes"]}
     return LabelTable(
         values=_unnamed(values) if values else None,
-        keys=array_of_column(table["key"]) if "key" in names else None,
-        fingerprints=array_of_column(table["fingerprint"]) if "fingerprint" in names else None,
+        keys=others.get("key"),
+        fingerprints=others.get("fingerprint"),
         spec=tuple(about["spec"]),
         name=about["name"],
         ambiguous=about.get("ambiguous", False),
+        float64_fingerprints=others.get("fingerprint_float64"),
     )
 
 

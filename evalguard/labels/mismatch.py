@@ -42,7 +42,9 @@ def _value_difference(first: Any, fed: Any, specs: Sequence[LeafSpec], fed_specs
     for number, (ours, theirs) in enumerate(zip(tree.leaves(first), tree.leaves(fed), strict=False)):
         try:
             mine, other = np.asarray(ours)[0].ravel(), np.asarray(theirs)[0].ravel()
-            differs = np.flatnonzero(mine.astype(other.dtype) != other)
+            mine = mine.astype(other.dtype)
+            # Two NaNs are equal here, as they are in fingerprints.
+            differs = np.flatnonzero((mine != other) & ((mine == mine) | (other == other)))
         except (TypeError, ValueError, IndexError):
             continue
         if differs.size:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.core.columns.chunks import n_distinct
+from evalguard.core.label_table import LabelTable, for_inputs
 from evalguard.data import kinds, tree
 from evalguard.data.fingerprint import row_fingerprints
 from evalguard.data.row_layout import LeafSpec
@@ -73,15 +74,17 @@ class Reference:
             raise LabelsError(msg)
         return np.concatenate(parts), specs
 
-    def is_ambiguous(self, rows: UInt64) -> bool:
+    def is_ambiguous(self, rows: UInt64, *, float64: bool = False) -> bool:
         """Whether different inputs have one fingerprint, because a chosen part identifies them.
 
         Args:
             rows: What ``fingerprints`` returned.
+            float64: The model computes in float64.
         """
         if self._part is None or (n_parts := n_distinct(rows)) == len(rows):
             return False
-        whole = [whole_rows(self._without_key(x), self._pad_value) for x in self._inputs()]
+        options: dict[str, Any] = {"pad_value": self._pad_value, "float64": float64}
+        whole = [row_fingerprints(with_rows(self._without_key(x)), **options)[0] for x in self._inputs()]
         return n_distinct(np.concatenate(whole)) > n_parts
 
     def chunks(self) -> Iterator[Any]:
@@ -123,30 +126,37 @@ class Reference:
 
 
 class KnownReference(Reference):
-    """Fingerprints that were made before: a manifest, or collected labels."""
+    """Fingerprints that were made before: a manifest, or collected labels.
 
-    def __init__(self, rows: UInt64, *, ambiguous: bool = False) -> None:
-        super().__init__(None, len(rows))
-        self._rows, self._ambiguous = rows, ambiguous
+    Raises:
+        LabelsError: They hold no fingerprints.
+    """
+
+    def __init__(self, table: LabelTable) -> None:
+        if table.fingerprints is None:
+            msg = f"reference: {table.name} holds no fingerprints; make it with Labels.collect"
+            raise LabelsError(msg)
+        super().__init__(None, len(table))
+        self._table = table
 
     def fingerprints(self, like: Sequence[LeafSpec] = ()) -> tuple[UInt64, tuple[LeafSpec, ...]]:
-        """As they were made; nothing is left to be cast."""
-        return self._rows, ()
+        """As they were made, as precise as the inputs; nothing is left to be cast."""
+        rows: Any = for_inputs(self._table, tuple(map(str, like))).fingerprints
+        return rows, ()
 
-    def is_ambiguous(self, rows: UInt64) -> bool:
+    def is_ambiguous(self, rows: UInt64, *, float64: bool = False) -> bool:
         """What was found when they were made."""
-        del rows
-        return self._ambiguous
+        del rows, float64
+        return self._table.ambiguous
 
     def chunks(self) -> Iterator[Any]:
         """The inputs themselves are not at hand."""
         return iter(())
 
 
-def whole_rows(x: Any, pad_value: Any) -> UInt64:
-    """Fingerprints of rows of all inputs: beside a part that the caller chose there may be scalars, which have none."""
-    with_rows = tuple(leaf for leaf in tree.leaves(x) if len(getattr(leaf, "shape", (0,))))
-    return row_fingerprints(with_rows, pad_value=pad_value)[0]
+def with_rows(x: Any) -> tuple[Any, ...]:
+    """All inputs that have rows: beside a part that the caller chose there may be scalars, which have none."""
+    return tuple(leaf for leaf in tree.leaves(x) if len(getattr(leaf, "shape", (0,))))
 
 
 def is_stream(source: Any) -> bool:

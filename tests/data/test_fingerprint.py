@@ -33,14 +33,93 @@ def test_a_fingerprint_is_the_hash_of_the_bytes_and_of_the_layout():
     assert prints(X) == [xxhash.xxh3_64_intdigest(row.tobytes()) ^ layout for row in X]
 
 
-def test_negative_zero_and_nan_payloads_are_distinguished():
-    x = np.array([[0.0], [-0.0], [np.nan]], dtype="float32")
-    other = x.copy()
-    other.view(np.uint32)[2, 0] ^= 1
-    first, second = row_fingerprints(x)[0], row_fingerprints(other)[0]
-    assert len(set(first.tolist())) == 3
-    assert first[2] != second[2]
-    assert np.array_equal(first, row_fingerprints(x.copy())[0])
+def of_other_lengths(*arrays):
+    rows = np.empty(len(arrays), dtype=object)
+    rows[:] = arrays
+    return rows
+
+
+FORMS = {
+    "array": lambda x: x,
+    "tensor": tf.constant,
+    "long-rows": lambda x: np.tile(x, SMALL_ROW),
+    "fortran-order": np.asfortranarray,
+    "ragged": lambda x: tf.RaggedTensor.from_row_splits(x.ravel(), [0, 2, 4]),
+    "nested-ragged": lambda x: tf.RaggedTensor.from_row_splits(
+        tf.RaggedTensor.from_row_splits(x.ravel(), [0, 1, 2, 4]), [0, 2, 3]
+    ),
+    "sparse": lambda x: tf.SparseTensor([[0, 0], [0, 1], [1, 0], [1, 1]], x.ravel(), (2, 2)),
+    "rows-of-other-lengths": lambda x: of_other_lengths(x[0], x[1, :1]),
+    "two-inputs": lambda x: (x, np.arange(2)),
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64", "complex64", "complex128"])
+def test_zeros_are_equal_and_so_are_nans(form, dtype):
+    numpy_dtype = tf.dtypes.as_dtype(dtype).as_numpy_dtype
+    first, second = (np.array([[zero, 1], [sign * np.nan, 2]], numpy_dtype) for zero, sign in ((0.0, 1), (-0.0, -1)))
+    assert first.tobytes() != second.tobytes()
+    for float64 in (False, True):
+        assert prints(form(first), float64=float64) == prints(form(second), float64=float64)
+    # One value less, or another one: the rows differ.
+    assert prints(form(first))[0] != prints(form(first + np.ones(1, numpy_dtype)))[0]
+
+
+def test_a_negative_number_that_float32_cannot_hold_is_zero_there():
+    tiny = np.array([[-1e-60], [0.0]])
+    assert len(set(prints(tiny))) == 1
+    assert len(set(prints(tiny, float64=True))) == 2
+
+
+def test_infinities_differ_from_one_another_and_from_nan():
+    x = np.array([[np.inf], [-np.inf], [np.nan], [0.0]], "float32")
+    assert len(set(prints(x))) == 4
+
+
+def test_inputs_are_not_changed():
+    x = np.array([[-0.0, np.nan]], "float32")
+    before = x.tobytes()
+    prints(x)
+    assert x.tobytes() == before
+
+
+SECONDS = 1.7e9 + 0.5 * np.arange(8)[:, None]
+
+
+@pytest.mark.parametrize("form", [lambda x: x, lambda x: tf.RaggedTensor.from_row_lengths(x.ravel(), [1] * 8)])
+def test_float64_counts_as_float32_unless_the_model_computes_in_it(form):
+    """Unix seconds half a second apart are one number in float32."""
+    assert len(set(prints(form(SECONDS)))) == 1
+    assert len(set(prints(form(SECONDS), float64=True))) == 8
+
+
+@pytest.mark.parametrize("x", [X, RAGGED, of_other_lengths(np.array([[1.0, np.nan]]), np.array([[0.5, 2], [3, 4]]))])
+def test_what_float32_holds_exactly_is_equal_in_float64(x):
+    """Keras makes float64 of float32 arrays where ``floatx`` is float64."""
+    wide = X.astype("float64") if x is X else x
+    assert prints(wide, float64=True) == prints(x)
+    assert prints(x, like=row_fingerprints(wide, float64=True)[1]) == prints(x)
+
+
+def test_one_value_in_a_row_makes_it_a_row_of_float64():
+    wide = X.astype("float64")
+    wide[2, 3] += 1e-12
+    assert [row for row in range(6) if prints(wide, float64=True)[row] != prints(X)[row]] == [2]
+    assert prints(wide) == prints(X)
+
+
+def test_a_reference_is_cast_in_one_step():
+    """Half a unit above a float16, and a little more: by way of float32 the little is lost."""
+    reference = np.array([[1 + 2.0**-11 + 2.0**-40]])
+    fed, specs = row_fingerprints(reference.astype("float16"))
+    assert prints(reference, like=specs) == fed.tolist()
+
+
+def test_whole_numbers_beyond_float32_match_the_integers_that_were_fed():
+    reference = np.array([[2.0**24 + 1], [2.0**24]])
+    fed, specs = row_fingerprints(reference.astype("int64"))
+    assert prints(reference, like=specs) == fed.tolist()
 
 
 @pytest.mark.parametrize(

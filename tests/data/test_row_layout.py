@@ -12,6 +12,7 @@ from evalguard.data.row_layout import (
     cast_leaf,
     dense_spec,
     is_padding,
+    one_zero_one_nan,
     plain_leaf,
     row_shape,
     without_padding,
@@ -52,6 +53,23 @@ def test_dense_leaves_become_one_array_of_float32(leaf):
 def test_other_dtypes_are_kept(dtype):
     array = np.ones((2, 3)).astype(dtype)
     assert plain_leaf(array) is array
+
+
+def test_float64_stays_where_it_is_wanted():
+    wide = DENSE.astype("float64")
+    assert plain_leaf(wide, float64=True) is wide
+    assert plain_leaf([[1.0], []], float64=True).values.dtype == "float64"
+    assert plain_leaf([[1.0], []]).values.dtype == "float32"
+    assert is_padding(np.array([[0.1], [np.float32(0.1)]]), 0.1).tolist() == [True, True]
+    assert is_padding(np.array([[0.1], [np.float32(0.1)]]), 0.1, float64=True).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int32", "uint8", "bool", "complex64"])
+@pytest.mark.parametrize("shape", [(3, 2), (0, 2), (2, 0)])
+def test_arrays_without_a_negative_zero_or_nan_are_not_copied(dtype, shape):
+    array = np.full(shape, -1).astype(dtype)
+    assert np.shares_memory(one_zero_one_nan(array), array) or not array.size
+    assert one_zero_one_nan(array).dtype == array.dtype
 
 
 def test_a_sparse_tensor_without_values_is_zero():

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -98,6 +99,15 @@ def test_a_reference_of_another_preprocessing_is_unproven_with_the_first_differe
     text = " ".join(g.report.not_proven)
     assert "row 0: 1 of 1 values differ" in text
     assert "the preprocessing differs" in text
+
+
+def test_a_nan_on_both_sides_is_not_the_difference():
+    x = np.concatenate([np.full((N, 1), np.nan), X], axis=1).astype("float32")
+    other = x + np.array([0, 0.1], "float32")
+    with guard(reference=x, on_unproven="record") as g:
+        keras.Sequential([keras.Input((2,)), keras.layers.Activation("linear")]).predict(other, verbose=0)
+    text = " ".join(g.report.not_proven)
+    assert "row 0: 1 of 2 values differ; the first, at 1, is 0.1 as fed" in text
 
 
 def test_a_reference_that_changes_at_each_reading_is_called_random(model):

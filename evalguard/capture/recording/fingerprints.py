@@ -20,6 +20,7 @@ class FingerprintColumn:
 
     Attributes:
         pad_value: See ``fingerprint.row_fingerprints``.
+        float64: The model computes in float64.
         parts: uint64, one per row.
         padding: bool, one per row: whether the row is declared padding.
         specs: Dtype and row shape of each input.
@@ -27,6 +28,7 @@ class FingerprintColumn:
     """
 
     pad_value: Any = None
+    float64: bool = False
     parts: ColumnBuffer = field(init=False)
     padding: ColumnBuffer = field(init=False)
     specs: tuple[LeafSpec, ...] = ()
@@ -37,11 +39,11 @@ class FingerprintColumn:
 
     def add(self, x: Any, to_numpy: Callable[[Any], Any]) -> None:
         """Record the rows of one batch of inputs, or of several batches concatenated."""
-        rows, specs = row_fingerprints(x, pad_value=self.pad_value)
+        rows, specs = row_fingerprints(x, pad_value=self.pad_value, float64=self.float64)
         # Of the first batch only: a copy of one row, because the batch's memory may be overwritten.
         if not self.specs:
             self.specs = specs
             self.first_row = tree.map_leaves(lambda leaf: np.array(to_numpy(leaf)[:1]), x)
         self.parts.append(rows)
         if self.pad_value is not None:
-            self.padding.append(is_padding(x, self.pad_value))
+            self.padding.append(is_padding(x, self.pad_value, float64=self.float64))

@@ -36,6 +36,7 @@ class Recorder:
         options: What is recorded.
         stream: Identifies delivered batches.
         replicated: Batches are split over replicas.
+        float64: The model computes in float64.
         tags: Tags of all rows, and the sizes of batches.
         fingerprints: Fingerprints of the rows fed.
         keys: Keys of each batch.
@@ -54,6 +55,7 @@ class Recorder:
     options: CaptureOptions
     stream: Stream = field(default_factory=Untagged)
     replicated: bool = False
+    float64: bool = False
     tags: TagColumn = field(init=False)
     fingerprints: FingerprintColumn = field(init=False)
     keys: list[Any] = field(default_factory=list)
@@ -79,7 +81,7 @@ class Recorder:
         # The fail-fast check needs each batch at once; the user's own functions are called with batches as delivered.
         self._may_buffer = self.fail_fast_check is None and options.key is None and options.fingerprint is None
         self.tags = TagColumn()
-        self.fingerprints = FingerprintColumn(self.options.pad_value)
+        self.fingerprints = FingerprintColumn(self.options.pad_value, self.float64)
 
     def wait(self, data: Any, held: Any) -> Any:
         """Leave a batch that the stream holds for later; returns it as the model receives it."""
