@@ -30,6 +30,8 @@ def not_proven(evidence: Evidence, proof: Proof, policy: Policy) -> list[str]:
         )
     if evidence.trace.not_returned:
         notes.append(f"what was returned: {evidence.trace.not_returned}")
+    if evidence.doubt:
+        notes.append(evidence.doubt)
     for match in evidence.matches:
         if not match.comparable:
             notes.append(_no_match(evidence, match))

@@ -15,7 +15,7 @@ from evalguard.core.policy import Policy, Proof
 
 # What breaks a link; every other finding breaks `fed`.
 BREAKS: Mapping[str, frozenset[Reason]] = {
-    "labels": frozenset({Reason.LABELS}),
+    "labels": frozenset({Reason.LABELS, Reason.CLASSES}),
     "computed": frozenset({Reason.COMPUTED}),
     "returned": frozenset({Reason.RETURNED}),
 }

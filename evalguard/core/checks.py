@@ -109,8 +109,12 @@ def check_positions(samples: Int64) -> Finding | None:
 def check_labels(comparison: LabelComparison) -> Finding | None:
     """The stream's own target equals the external label at every row."""
     rows = comparison.rows
-    if not comparison.comparable or rows.size == 0:
+    if not comparison.comparable or comparison.version or rows.size == 0:
         return None
+    if comparison.mapping:
+        meant = ", ".join(f"{ours} → {theirs}" for ours, theirs in list(comparison.mapping.items())[:MAX_CASES])
+        message = f"class numbers in the stream mean other classes than in the labels (stream → label): {meant}"
+        return Finding(Reason.CLASSES, int(rows.size), message, first_cases(rows))
     message = f"at {plural(rows.size, 'row')} the stream's own target differs from the external label"
     return Finding(Reason.LABELS, int(rows.size), message, first_cases(rows))
 

@@ -12,11 +12,18 @@ from evalguard.core.columns.run_length import RunLengthColumn
 from evalguard.core.findings import Finding
 from evalguard.core.label_table import LabelTable
 from evalguard.core.matching import Match, all_matches, repeated_rows
+from evalguard.core.plural import plural
 from evalguard.core.policy import Policy
 from evalguard.core.target_comparison import LabelComparison
 from evalguard.core.trace import FIT, UNKNOWN, Int64, Trace
 
 _NONE: Int64 = np.zeros(0, dtype=np.int64)
+ANY_ORDER = (
+    "the targets are the labels in another order, which does not change any metric; "
+    "nothing shows which sample each row is"
+)
+
+VERSION = "at {} the stream's own target differs from the label, at most it does not: another version of the labels"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +63,24 @@ class Evidence:
     def n_rows(self) -> int:
         """Rows that are judged: those delivered, less padding."""
         return self.trace.n_rows - self.padding
+
+    @property
+    def observed(self) -> bool:
+        """Whether an observed identity names every row."""
+        complete = self.used is not None and self.used.complete and self.samples is not None
+        return complete and self.used is not None and self.used.observed and self.trace.method != "check"
+
+    @property
+    def doubt(self) -> str:
+        """Why the rows may be right or wrong although nothing contradicts them; empty if there is no such reason."""
+        trace, comparison = self.trace, self.comparison
+        if comparison.version and not self.observed:
+            return f"{VERSION.format(plural(comparison.rows.size, 'row'))}, or rows were exchanged"
+        scored = trace.method != FIT and (not trace.ordered or trace.scored is not None)
+        both = trace.targets is not None and self.labels.values is not None
+        if scored and both and not comparison.comparable and comparison.why_not != ANY_ORDER:
+            return f"the model scored the stream's own targets, not the labels: {comparison.why_not}"
+        return ""
 
 
 def gather(trace: Trace, labels: LabelTable, policy: Policy) -> Evidence:
@@ -143,24 +168,21 @@ def in_any_order(samples: Int64, rows: Int64, n_labels: int) -> Int64:
 
 def _compare(trace: Trace, labels: LabelTable, samples: Int64 | range | None) -> LabelComparison:
     """The stream's targets, compared with the label that each row will be or has been scored against."""
-    if isinstance(samples, range) or (trace.ordered and trace.scored is None):
-        comparison = target_comparison.compare_labels(trace.targets, labels.values)
-        return _of_equal_inputs(comparison, trace, labels)
-    scored = np.arange(trace.n_rows) if trace.scored is None else trace.scored
-    if samples is not None:
-        answered = np.arange(len(samples))
-        answered[scored] = samples[scored]
-        comparison = target_comparison.compare_labels(trace.targets, labels.values, answered)
-        return _of_equal_inputs(comparison, trace, labels, answered)
-    in_place = target_comparison.compare_labels(trace.targets, labels.values)
-    only_there = in_place.rows.size and np.isin(in_place.rows, scored).all()
-    if only_there and target_comparison.same_multiset(trace.targets, labels.values):
-        why = (
-            "the targets are the labels in another order, which does not change any metric; "
-            "nothing shows which sample each row is"
-        )
-        return LabelComparison(False, np.zeros(0, np.int64), why)
-    return in_place
+    answered: Int64 | None = None
+    if not isinstance(samples, range) and (not trace.ordered or trace.scored is not None):
+        scored = np.arange(trace.n_rows) if trace.scored is None else trace.scored
+        if samples is not None:
+            answered = np.arange(len(samples))
+            answered[scored] = samples[scored]
+        elif (in_place := target_comparison.compare_labels(trace.targets, labels.values)).rows.size:
+            only_there = np.isin(in_place.rows, scored).all()
+            if only_there and target_comparison.same_multiset(trace.targets, labels.values):
+                return LabelComparison(False, _NONE, ANY_ORDER)
+    comparison = target_comparison.compare_labels(trace.targets, labels.values, answered)
+    comparison = _of_equal_inputs(comparison, trace, labels, answered)
+    if trace.method == FIT:
+        return comparison
+    return target_comparison.as_one_quantity(comparison, trace.targets, labels.values, answered)
 
 
 def _of_equal_inputs(

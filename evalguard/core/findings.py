@@ -80,6 +80,7 @@ class Reason(StrEnum):
     DUPLICATE = "duplicate"
     REORDERED = "reordered"
     LABELS = "label_disagreement"
+    CLASSES = "classes"
     TRANSPORT = "transport"
     REUSED = "source_reused"
     IDENTITIES = "identities_disagree"

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from evalguard.core import checks
+from evalguard.core.evidence import VERSION, Evidence
+from evalguard.core.plural import plural
+from evalguard.core.target_comparison import OTHER_QUANTITY
 from evalguard.core.trace import SourceState, Trace
 
 Hazard = Callable[[Trace, SourceState], str]
@@ -20,6 +23,14 @@ def hazards(trace: Trace, *, passed: bool) -> tuple[str, ...]:
     """
     applicable = ALWAYS + (ON_A_PASS if passed else ())
     return tuple(text for hazard in applicable if (text := hazard(trace, trace.source)))
+
+
+def of_targets(evidence: Evidence) -> tuple[str, ...]:
+    """The stream's own targets are not the labels, which contradicts nothing."""
+    comparison = evidence.comparison
+    if comparison.version and evidence.observed:
+        return (VERSION.format(plural(comparison.rows.size, "row")),)
+    return (f"{OTHER_QUANTITY}, so they were not compared",) if comparison.why_not == OTHER_QUANTITY else ()
 
 
 def ahead(trace: Trace, source: SourceState) -> str:

@@ -60,7 +60,9 @@ def judge(trace: Trace, labels: LabelTable, policy: Policy, **context: Any) -> J
     proof = proof_of(evidence, policy)
     findings = _findings(evidence, proof)
     notes = (*context.pop("not_proven", ()), *not_proven(evidence, proof, policy))
-    verdict = decide(findings, proof, policy, observed=not (trace.unobserved or trace.stopped) and trace.one_to_one)
+    verdict = decide(
+        findings, proof, policy, observed=not (trace.unobserved or trace.stopped or evidence.doubt) and trace.one_to_one
+    )
     report = Report(
         verdict=verdict,
         proof=proof,
@@ -68,7 +70,7 @@ def judge(trace: Trace, labels: LabelTable, policy: Policy, **context: Any) -> J
         findings=findings,
         wrong_rows=report_fields.wrong_rows(evidence),
         diagnosis=diagnose(trace, evidence.samples_array, labels) if findings else (),
-        hazards=hazards(trace, passed=verdict is Verdict.PASS),
+        hazards=(*hazards(trace, passed=verdict is Verdict.PASS), *of_targets(evidence)),
         not_proven=tuple(dict.fromkeys(notes)),
         advice="" if verdict is Verdict.PASS else advice_for(evidence, policy),
         identities=report_fields.identities(evidence),

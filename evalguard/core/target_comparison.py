@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
@@ -14,6 +14,12 @@ from evalguard.core.arrivals import known
 from evalguard.core.columns.chunks import chunks
 from evalguard.core.trace import Int64
 
+OTHER_QUANTITY = "the stream's targets are another quantity than the labels, or another encoding of them"
+# Rows by which targets and labels may be shifted against each other.
+MAX_SHIFT = 64
+# Class numbers are few, and each stands at several rows.
+MAX_CLASSES, ROWS_PER_CLASS = 1000, 2
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelComparison:
@@ -23,11 +29,16 @@ class LabelComparison:
         comparable: Both could be brought into one form.
         rows: Rows at which they differ.
         why_not: Why they could not be compared; empty if they were.
+        mapping: Class number in the stream → the label that it stands for, where the two differ.
+        version: Most rows are equal and the others no rearrangement: another version of the labels, which
+            contradicts nothing.
     """
 
     comparable: bool
     rows: Int64
     why_not: str = ""
+    mapping: Mapping[Any, Any] = field(default_factory=dict)
+    version: bool = False
 
 
 def compare_labels(targets: Any, values: Any, samples: Int64 | None = None) -> LabelComparison:
@@ -163,6 +174,64 @@ def _unequal_rows(target: _Side, value: _Side, samples: Int64 | None) -> Int64:
         found = np.flatnonzero(differs.any(axis=tuple(range(1, differs.ndim))))
         wrong.append(found + rows.start if named is None else named[found])
     return np.concatenate(wrong)
+
+
+def as_one_quantity(comparison: LabelComparison, targets: Any, values: Any, samples: Int64 | None) -> LabelComparison:
+    """The comparison, if targets and labels that differ are the same quantity; else one that contradicts nothing.
+
+    They are if the targets are the labels in another order, shifted by some rows, or class numbers of which one
+    stands for another class.
+    """
+    if not comparison.rows.size:
+        return comparison
+    mapping: dict[Any, Any] = {}
+    encoded = False
+    for target, value in _paired(targets, values) or ():
+        both = _comparable_sides(target, value)
+        if both is None or both[0].array.dtype == object:
+            return comparison
+        rows = np.arange(min(len(target), len(value) if samples is None else len(samples)))
+        if samples is not None:
+            rows = rows[known(samples[rows], len(value))]
+        sides = both[0].rows(rows), both[1].rows(rows if samples is None else samples[rows])
+        ours, theirs = _coded(*sides)
+        if _rearranged(ours, theirs):
+            return comparison
+        classes = _class_map(*sides) if not both[0].shape else {}
+        changed = {one: other for one, other in classes.items() if one != other}
+        encoded |= bool(changed)
+        # A number that only one side has is another name for a class; one that both have means two classes.
+        if changed.keys() & set(classes.values()):
+            mapping |= changed
+    if mapping:
+        return replace(comparison, mapping=mapping)
+    if not encoded and comparison.rows.size < len(rows) / 2:
+        return replace(comparison, version=True)
+    return LabelComparison(False, np.zeros(0, np.int64), OTHER_QUANTITY)
+
+
+def _coded(ours: NDArray[Any], theirs: NDArray[Any]) -> NDArray[np.int64]:
+    """A number for each row of both, equal for equal rows; shape ``(2, n)``."""
+    both = np.concatenate([ours, theirs])
+    codes = np.unique(both.reshape(len(both), -1), axis=0, return_inverse=True)[1]
+    return codes.reshape(2, len(ours))
+
+
+def _rearranged(ours: NDArray[Any], theirs: NDArray[Any]) -> bool:
+    """Whether one holds the rows of the other in another order, or some rows further on."""
+    if (ours == theirs).all():
+        return False
+    shifts = range(1, min(MAX_SHIFT, len(ours) // 2) + 1)
+    shifted = any((ours[k:] == theirs[:-k]).all() or (theirs[k:] == ours[:-k]).all() for k in shifts)
+    return shifted or np.array_equal(np.sort(ours), np.sort(theirs))
+
+
+def _class_map(ours: NDArray[Any], theirs: NDArray[Any]) -> dict[Any, Any]:
+    """For which label each class number of the stream stands, if each stands for one; else empty."""
+    pairs = np.unique(np.stack([ours, theirs], axis=1), axis=0).tolist()
+    few = len(pairs) <= MAX_CLASSES and len(pairs) * ROWS_PER_CLASS <= len(ours)
+    one_to_one = len({one for one, _ in pairs}) == len({other for _, other in pairs}) == len(pairs)
+    return dict(pairs) if few and one_to_one else {}
 
 
 def same_in_groups(

@@ -276,4 +276,4 @@ def says_labels_are_wrong(report: Report) -> bool:
     wrong = {finding.reason for finding in report.findings}
     # Targets that differ only because rows moved with them say nothing against the labels.
     moved = wrong & {Reason.REORDERED, Reason.DUPLICATE, Reason.MISSING, Reason.FOREIGN, Reason.COUNT}
-    return Reason.IDENTITIES in wrong or (Reason.LABELS in wrong and not moved)
+    return Reason.IDENTITIES in wrong or (wrong & {Reason.LABELS, Reason.CLASSES} and not moved)

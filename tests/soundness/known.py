@@ -41,21 +41,6 @@ def _in_another_order(program: Program, breach: Breach) -> bool:
 
 KNOWN: tuple[Known, ...] = (
     Known(
-        "position counts as identity",
-        "row i of an array is taken for sample i, also where a reference or key was given and recognises nothing",
-        lambda program, breach: breach.law == "a" and breach.used == ("position",),
-    ),
-    Known(
-        "the model moves rows in its compiled function",
-        "that a model is row-wise is assumed, and no report says so",
-        lambda program, breach: breach.law == "a" and program.model == "inner_reverse",
-    ),
-    Known(
-        "predict is overridden and moves rows",
-        "what comes out of the compiled function is not compared with what the caller gets",
-        lambda program, breach: breach.law in {"a", "b"} and program.model == "reversing",
-    ),
-    Known(
         "the stream's targets are another quantity than the labels",
         "another encoding or a placeholder counts as a contradiction, also where identity is proven",
         lambda program, breach: (
@@ -63,11 +48,6 @@ KNOWN: tuple[Known, ...] = (
             and "label_disagreement" in breach.what
             and (_has(program, y="encoded") or _has(program, y="placeholder"))
         ),
-    ),
-    Known(
-        "predict is overridden and calls itself in chunks",
-        "each chunk is judged as a separate call",
-        lambda program, breach: program.model == "chunks" and breach.law in {"b", "reports"},
     ),
     Known(
         "rows of calls in several threads are put together in another order than the calls were made",

@@ -124,7 +124,7 @@ def worlds(draw: Callable[..., Any]) -> Program:
         ),
         on_failure=draw(st.sampled_from(("record", "record", "repair"))),
         scope=draw(st.sampled_from(("call", "call", "session"))),
-        require=draw(st.sampled_from(("labels", "labels", "transport", "count"))),
+        require=draw(st.sampled_from(("declared", "labels", "transport", "count"))),
         used_as=used_as,
     )
 

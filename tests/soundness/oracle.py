@@ -70,14 +70,9 @@ def emitted(program: Program, call: Call) -> tuple[int, ...] | None:
 
 
 def moved(program: Program, call: Call, rows: tuple[int, ...]) -> tuple[int, ...]:
-    """The rows as the caller gets them."""
+    """The rows as the caller gets them from a model that computes row by row, which every report declares."""
     if program.model == "reversing" and call.method == "predict":
         return rows[::-1]
-    if program.model == "inner_reverse" and call.method not in METRICS:
-        size, parts = program.batch, call.parts
-        if call.source in CUT:
-            parts = tuple(rows[at : at + size] for at in range(0, len(rows), size))
-        return tuple(sample for part in parts for sample in part[::-1])
     return rows
 
 
@@ -90,7 +85,17 @@ def named(program: Program, call: Call, result: Any) -> tuple[int, ...] | None:
     if program.images:
         rows[:, 1] = 0
     samples = {value(program, sample): sample for sample in reversed(range(3 * program.n))}
-    return tuple(samples.get((int(row[0]), int(row[1])), FOREIGN) for row in rows)
+    found = tuple(samples.get((int(row[0]), int(row[1])), FOREIGN) for row in rows)
+    return _as_row_wise(program, call, found) if program.model == "inner_reverse" else found
+
+
+def _as_row_wise(program: Program, call: Call, rows: tuple[int, ...]) -> tuple[int, ...]:
+    """The rows of a model that reverses each batch, put back."""
+    sizes = [len(part) for part in call.parts]
+    if call.source in CUT or sum(sizes) != len(rows):
+        sizes = [program.batch] * -(-len(rows) // program.batch)
+    ends = np.cumsum(sizes).tolist()
+    return tuple(sample for end, size in zip(ends, sizes, strict=True) for sample in rows[end - size : end][::-1])
 
 
 def unit(program: Program, calls: tuple[Call, ...], results: list[Any]) -> Unit | None:
@@ -154,7 +159,8 @@ def as_claimed(program: Program, found: Unit, proof: str) -> bool:
     unmoved = (
         all(found.metrics) or found.emitted is None or _values(program, found.rows) == _values(program, found.emitted)
     )
-    if proof == "transport":
+    # Declared is that row i of the array is sample i; shown is that the rows are those of the array, in its order.
+    if proof in {"declared", "transport"}:
         return len(found.rows) == program.n and unmoved
     if proof == "labels" and found.emitted is not None:
         return unmoved and _labels_hold(program, found.emitted, found)

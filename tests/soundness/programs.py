@@ -90,7 +90,7 @@ class Program:
     model: str = "echo"
     on_failure: str = "record"
     scope: str = "call"
-    require: str = "labels"
+    require: str = "declared"
     used_as: str = "with"
     images: bool = False
     together: bool = False

@@ -246,7 +246,7 @@ def options_of(program: Program) -> tuple[dict[str, str], list[str]]:
     options["on_unproven"] = '"record"'
     if program.scope != "call":
         options["scope"] = f'"{program.scope}"'
-    if program.require != "labels":
+    if program.require != "declared":
         options["require"] = f'"{program.require}"'
     options["mlflow"] = "False"
     return options, before

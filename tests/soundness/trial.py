@@ -24,7 +24,7 @@ from tests.soundness.scripts import body_text, guard_text, head_text, model_text
 
 SOUND = ("PASS", "REPAIRED")
 # Proofs, the strongest first.
-STRENGTH = ("identity", "labels", "transport", "count", "none")
+STRENGTH = ("identity", "labels", "declared", "transport", "count", "none")
 # TensorFlow says at length that it cannot read the source of a program that stands in no file.
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
@@ -300,6 +300,8 @@ def _of_report(
             if oracle.outputs_right(program, calls[0], returned[numbers[0]]):
                 return []
             return [_breach("a", f"REPAIRED by {proof}, with other outputs", report, unit)]
+        if program.model == "inner_reverse" and report.chain[2].status != "declared":
+            return [_breach("a", f"{verdict}: no report says that the model is taken to be row-wise", report, unit)]
         # What was repaired is claimed of the rows that came back, whatever proof says how they were known.
         claimed = "identity" if verdict == "REPAIRED" else proof
         if not oracle.as_claimed(program, unit, claimed):
