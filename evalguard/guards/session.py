@@ -74,7 +74,8 @@ class Session:
     def guards(self, model: Any, method: str) -> bool:
         """Whether calls of this method of this model are guarded."""
         del method
-        return self.model is None or model is self.model
+        # A task that outlives the block has a copy of its context.
+        return not self.judge.returned and (self.model is None or model is self.model)
 
     def run(self, model: Any, method: str, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Make one guarded call and act on what it shows."""
@@ -99,16 +100,19 @@ class Session:
             capture=self.capture,
             watch=self._fail_fast(method),
         )
+        # A call of another thread or task that lasts longer than the entry: nothing judges it later.
+        if self.judge.returned:
+            return self._conclude([call], self._labels(last=True))
         # One batch of a loop answers the labels only together with the others, when the entry ends.
         if method in BATCH_METHODS:
             self.batches.append(call)
             return call.predictions
+        labels = self._labels(last=False) if self.policy.scope == "call" else None
+        if labels is not None:
+            return self._conclude([call], labels)
+        # A part of a session, or labels that come late: the call waits for the end, and its rows are returned unjudged.
         self.calls.append(call)
-        if self.policy.scope == "session":
-            return call.predictions
-        # Labels that come late: the call waits in `self.calls`, and its rows are returned unjudged.
-        labels = self._labels(last=False)
-        return call.predictions if labels is None else self._conclude([self.calls.pop()], labels)
+        return call.predictions
 
     def _fail_fast(self, method: str) -> FailFastCheck | None:
         """The check that stops a call at the first proof of a fault."""
