@@ -17,7 +17,6 @@ entry points to this. One guarded ``predict`` goes through these steps:
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -34,7 +33,15 @@ from evalguard.core.label_table import LabelTable
 from evalguard.core.own_errors import swallow
 from evalguard.core.policy import Policy, Proof, Verdict
 from evalguard.errors import LabelsError
-from evalguard.guards.calls import BATCH_METHODS, CALL, ROW_METHODS, GuardedCall, make_call, make_direct_call
+from evalguard.guards.calls import (
+    BATCH_METHODS,
+    CALL,
+    ROW_METHODS,
+    GuardedCall,
+    make_call,
+    make_direct_call,
+    signature_of,
+)
 from evalguard.guards.fit_validations import FitValidations, judge_fit
 from evalguard.guards.judging import CallJudge
 from evalguard.guards.outcome import Outcome, Outcomes
@@ -85,7 +92,7 @@ class Session:
             self.batches.append(make_direct_call(model, original, args, kwargs, capture=self.capture))
             return self.batches[-1].predictions
         try:
-            bound = inspect.signature(original).bind(model, *args, **kwargs)
+            bound = signature_of(original, method, len(args)).bind(model, *args, **kwargs)
         except TypeError:
             # Wrong arguments: Keras raises the error that the caller knows.
             return original(model, *args, **kwargs)

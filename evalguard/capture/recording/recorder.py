@@ -36,6 +36,7 @@ class Recorder:
         options: What is recorded.
         stream: Identifies delivered batches.
         replicated: Batches are split over replicas.
+        outputs: Names of the model's outputs, in order; empty where they are not known.
         tags: Tags of all rows, and the sizes of batches.
         fingerprints: Fingerprints of the rows fed.
         keys: Keys of each batch.
@@ -52,6 +53,7 @@ class Recorder:
     options: CaptureOptions
     stream: Stream = field(default_factory=Untagged)
     replicated: bool = False
+    outputs: tuple[str, ...] = ()
     tags: TagColumn = field(init=False)
     fingerprints: FingerprintColumn = field(init=False)
     keys: list[Any] = field(default_factory=list)
