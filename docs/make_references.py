@@ -25,6 +25,7 @@ import numpy as np
 import evalguard
 import evalguard.errors
 import evalguard.testing
+from evalguard.guards.results import Results
 from evalguard.step.config.markdown import markdown as step_file_keys
 
 DOCS = Path(__file__).parent
@@ -197,7 +198,7 @@ def _own_classes(value: type) -> list[type]:
 
 
 def _is_ours(owner: type) -> bool:
-    return owner.__module__.startswith("evalguard.core") and not owner.__name__.startswith("_")
+    return owner.__module__.startswith(("evalguard.core", Results.__module__)) and not owner.__name__.startswith("_")
 
 
 def _is_hook(value: type, name: str) -> bool:

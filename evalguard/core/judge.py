@@ -15,7 +15,7 @@ from evalguard.core.checks import MAX_CASES, first_cases
 from evalguard.core.diagnosis import diagnose
 from evalguard.core.evidence import Evidence, gather
 from evalguard.core.findings import Finding, Reason
-from evalguard.core.hazards import hazards
+from evalguard.core.hazards import hazards, of_targets
 from evalguard.core.label_table import LabelTable
 from evalguard.core.plural import plural
 from evalguard.core.policy import Policy, Proof, Verdict
@@ -60,9 +60,8 @@ def judge(trace: Trace, labels: LabelTable, policy: Policy, **context: Any) -> J
     proof = proof_of(evidence, policy)
     findings = _findings(evidence, proof)
     notes = (*context.pop("not_proven", ()), *not_proven(evidence, proof, policy))
-    verdict = decide(
-        findings, proof, policy, observed=not (trace.unobserved or trace.stopped or evidence.doubt) and trace.one_to_one
-    )
+    observed = trace.one_to_one and not (trace.unobserved or trace.stopped or evidence.doubt)
+    verdict = decide(findings, proof, policy, observed=observed)
     report = Report(
         verdict=verdict,
         proof=proof,

@@ -13,7 +13,7 @@ from evalguard.errors import ConfigError
 
 
 class Verdict(StrEnum):
-    """The result of judging one call or session."""
+    """The result of judging one call or session, best first."""
 
     PASS = "PASS"  # noqa: S105 - not a password
     REPAIRED = "REPAIRED"

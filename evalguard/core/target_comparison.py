@@ -72,6 +72,26 @@ def compare_labels(targets: Any, values: Any, samples: Int64 | None = None) -> L
     return LabelComparison(True, np.unique(np.concatenate(wrong)) if wrong else none)
 
 
+def in_form_of(values: Any, targets: Any, outputs: tuple[str, ...]) -> Any:
+    """The targets, by name or in order as the labels are.
+
+    Args:
+        values: Label values. Several outputs that were given in order are
+            named ``"0"``, ``"1"``.
+        targets: As for ``compare_labels``.
+        outputs: Names of the model's outputs, in order; empty where they are not known.
+    """
+    if targets is None or not isinstance(values, Mapping):
+        return targets
+    if isinstance(targets, Mapping):
+        # The order of a mapping is not that of the outputs.
+        in_order = list(values) == [str(number) for number in range(len(outputs))]
+        return tuple(targets[name] for name in outputs) if in_order and targets.keys() == set(outputs) else targets
+    if values.keys() == set(outputs) and len(_outputs(targets)) == len(outputs):
+        return dict(zip(outputs, _outputs(targets), strict=True))
+    return targets
+
+
 def _paired(targets: Any, values: Any) -> list[tuple[NDArray[Any], NDArray[Any]]] | None:
     """Target and label of each output: by name where both have names, else by order."""
     if isinstance(targets, Mapping) and isinstance(values, Mapping):

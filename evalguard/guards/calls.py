@@ -30,6 +30,13 @@ CALL = "__call__"
 BATCH_METHODS = ("predict_on_batch", "test_on_batch", CALL)
 # The other methods return metrics. Row order does not matter there, but each sample must be scored exactly once.
 ROW_METHODS = ("predict", "predict_on_batch", CALL)
+# The first arguments of each method in both Keras (keras 3.15, trainers/trainer.py; tf_keras 2.21, engine/training.py).
+ARGUMENTS = {
+    "predict": ("x", "batch_size", "verbose", "steps", "callbacks"),
+    "evaluate": ("x", "y", "batch_size", "verbose", "sample_weight", "steps", "callbacks"),
+    "predict_on_batch": ("x",),
+    "test_on_batch": ("x", "y", "sample_weight"),
+}
 
 
 @dataclass(slots=True, eq=False)
@@ -87,8 +94,9 @@ class OverrideCall:
                 trace = Trace(
                     trace.n_rows, rows, method=method, sources=trace.sources, unobserved=problem, one_to_one=False
                 )
-            returned = compare_returned([step for part in parts for step in part.recorder.computed], result)
-            trace = replace(trace, not_returned=returned.unknown, outputs=returned.digests)
+            else:
+                returned = compare_returned([step for part in parts for step in part.recorder.computed], result)
+                trace = replace(trace, not_returned=returned.unknown, outputs=returned.digests)
         return replace(
             first,
             trace=trace,
@@ -103,6 +111,29 @@ def without_places(trace: Trace) -> Trace:
     """The trace without what only says where a row stood in the source."""
     index = None if trace.index_source == "position" else trace.index
     return replace(trace, tags=np.full(trace.n_rows, UNKNOWN), index=index)
+
+
+def signature_of(original: Callable[..., Any], method: str, n_positional: int) -> inspect.Signature:
+    """The signature of a method, with a name for ``x`` also where another library made it ``(*args, **kwargs)``.
+
+    Args:
+        original: The method, unbound.
+        method: Its name.
+        n_positional: Arguments that are passed by position; they stay so.
+    """
+    signature = inspect.signature(original)
+    if "x" in signature.parameters:
+        return signature
+    kind, names = inspect.Parameter, ARGUMENTS[method]
+    empty = {"x": kind.empty}
+    return inspect.Signature(
+        [
+            *(kind(name, kind.POSITIONAL_OR_KEYWORD) for name in ("self", *names[:n_positional])),
+            kind("args", kind.VAR_POSITIONAL),
+            *(kind(name, kind.KEYWORD_ONLY, default=empty.get(name)) for name in names[n_positional:]),
+            kind("kwargs", kind.VAR_KEYWORD),
+        ]
+    )
 
 
 def make_call(
@@ -148,6 +179,7 @@ def make_call(
         float64=computes_in_float64(model),
         fail_fast_check=watch,
         problem=problem,
+        outputs=output_names(model),
     )
     # The tap ends with the call: Keras keeps the compiled function in `model.predict_function` for the next call
     # (keras 3.15, backend/tensorflow/trainer.py, `make_predict_function`), and that one may be unguarded.
@@ -216,6 +248,16 @@ def rows_returned(result: Any, recorder: Recorder) -> int:
     return next((size for size in sizes if size not in {None, fed}), fed)
 
 
+def output_names(model: Any) -> tuple[str, ...]:
+    """Names of the outputs of a model that returns several in order; empty for any other."""
+    try:
+        # A mapping of outputs has no order that callers know: both Keras sort its keys.
+        return tuple(map(str, model.output_names)) if isinstance(model.output, (list, tuple)) else ()
+    # A subclassed model has neither, or a property of the user's that raises.
+    except Exception:  # noqa: BLE001
+        return ()
+
+
 def probe_of(method: str, arguments: Mapping[str, Any], table: ProbeTable) -> tuple[Probe, str]:
     """The probe of a call's source; a source that cannot be tagged is passed on unchanged."""
     source, call = arguments["x"], dict(arguments)
@@ -244,13 +286,13 @@ def make_predict_again(original: Callable[..., Any], bound: inspect.BoundArgumen
     if total is None or (steps and not bound.arguments.get("batch_size")):
         size = -(-(total or 1) // int(steps or 1))
     # Callbacks and `steps` belong to the caller's own run and are left out.
-    fixed = {name: value for name, value in bound.arguments.items() if name in {"self", "verbose"}}
+    model, verbose = bound.args[0], {name: bound.arguments[name] for name in ("verbose",) if name in bound.arguments}
 
     def predict(rows: Any) -> Any:
         # The array may be shorter than the labels: it has no row for some of the samples that are missing.
         if total is None or rows.max() >= total:
             return None
-        return predictions.predict_rows(lambda x: original(**fixed, x=x, batch_size=size), source, rows, size)
+        return predictions.predict_rows(lambda x: original(model, x=x, batch_size=size, **verbose), source, rows, size)
 
     return predict
 

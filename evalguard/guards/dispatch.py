@@ -124,6 +124,14 @@ class Entry:
     def __init__(self, session: GuardSession, classes: tuple[type, ...], sink_errors: list[SinkError]) -> None:
         self._session, self._classes, self._sink_errors = session, classes, sink_errors
 
+    def is_of_this_context(self) -> bool:
+        """Whether the calling code is inside the block, or runs in a copy of its context."""
+        return self._session in active_sessions.get()
+
+    def join(self) -> Callable[[], None]:
+        """Guard what happens in this context, too, until the function that this returns is called."""
+        return functools.partial(active_sessions.reset, active_sessions.set((*active_sessions.get(), self._session)))
+
     def __enter__(self) -> None:
         self._session.outcomes.begin()
         for owner in self._classes:
@@ -131,7 +139,8 @@ class Entry:
         self._overrides = [found for owner in self._classes for found in patching.overrides(owner, OVERRIDABLE)]
         for subclass, names in self._overrides:
             patching.install(subclass, names, dispatch_override)
-        self._token = active_sessions.set((*active_sessions.get(), self._session))
+        self._leave = self.join()
+        self._began = self._session.outcomes.keep.begin()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -141,7 +150,7 @@ class Entry:
             patching.remove(owner, METHODS)
         for subclass, names in self._overrides:
             patching.remove(subclass, names)
-        active_sessions.reset(self._token)
+        self._leave()
         outcomes = self._session.outcomes
         try:
             if error is None:
@@ -154,6 +163,7 @@ class Entry:
             if error is not None and not outcomes.judged:
                 outcomes.failed(error)
             self._sink_errors += outcomes.sink_errors
+            outcomes.keep.end(self._began)
 
 
 def model_classes(model: Any) -> tuple[type, ...]:

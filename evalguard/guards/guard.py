@@ -6,7 +6,7 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, Unpack, cast
 
@@ -44,8 +44,11 @@ class Guard(Results):
         super().__init__()
         self.options = options
         self._inputs = GuardInputs(options)
-        # Entries of ``with``, by thread: the same guard may be entered in several at once.
-        self._entries = threading.local()
+        # Entries of ``with`` that have not ended: the same guard may be entered in several threads at once.
+        self._open: list[Entry] = []
+        # Calls of other threads that have joined one: the entry, once for each.
+        self._joined: list[Entry] = []
+        self._changed = threading.Condition()
 
     def with_options(self, **options: Unpack[GuardKeywords]) -> Guard:
         """A variant of this guard that keeps its own reports.
@@ -86,17 +89,49 @@ class Guard(Results):
         return f"<Guard {options}: {state}>" if options else f"<Guard: {state}>"
 
     def __enter__(self) -> Self:
-        # A stack: the same guard may be entered again inside its own block.
-        entry = self._entry(self.options.labels, self.options.name or "evaluation")
+        entry = self.entry()
         entry.__enter__()
-        self._entries.stack = [*getattr(self._entries, "stack", []), entry]
+        self._open.append(entry)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        entry = self._entries.stack.pop()
+        # The innermost of this context: other threads and coroutines have theirs.
+        entry = next(entry for entry in reversed(self._open) if entry.is_of_this_context())
+        try:
+            with self._changed:
+                self._open.remove(entry)
+                # A call that ends later would not be judged.
+                self._changed.wait_for(lambda: entry not in self._joined)
+        except BaseException as interrupt:
+            entry.__exit__(type(interrupt), interrupt, interrupt.__traceback__)
+            raise
         entry.__exit__(kind, error, trace)
+
+    def entry(self) -> Entry:
+        """What ``with`` of the guard enters, for one call of a wrapped model."""
+        return self._entry(self.options.labels, self.options.name or "evaluation")
+
+    def joined(self) -> AbstractContextManager[Any] | None:
+        """The block that a call of a wrapped model belongs to: that of its context, else the latest; None: no block."""
+        with self._changed:
+            if not self._open:
+                return None
+            if any(entry.is_of_this_context() for entry in self._open):
+                return nullcontext()
+            entry = self._open[-1]
+            self._joined.append(entry)
+        # Not a generator, for the reason that `Entry` gives.
+        joined = ExitStack()
+        joined.callback(self._leave, entry)
+        joined.callback(entry.join())
+        return joined
+
+    def _leave(self, entry: Entry) -> None:
+        with self._changed:
+            self._joined.remove(entry)
+            self._changed.notify_all()
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Guard every call of ``function``; its signature and type stay."""
@@ -121,7 +156,13 @@ class Guard(Results):
 
     def _entry(self, given: Any, name: str) -> Entry:
         """Guards what happens in the block, and judges it at the end unless the caller's code raised."""
-        return Entry(self._session(given, name), model_classes(self.options.model), self.sink_errors)
+        try:
+            session = self._session(given, name)
+        except BaseException as error:
+            # Labels that cannot be read: or the report of an earlier entry would be the last word.
+            Outcomes(name, self.options.policy, self._kept).failed(error)
+            raise
+        return Entry(session, model_classes(self.options.model), self.sink_errors)
 
     def _session(self, given: Any, name: str) -> Session:
         options, inputs = self.options, self._inputs
@@ -138,14 +179,15 @@ class Guard(Results):
             outcomes=Outcomes(
                 name,
                 options.policy,
-                self._outcomes,
+                self._kept,
                 sinks,
                 # Digests are read before the call, so that a file changed meanwhile is not attested as the one judged.
                 inputs.file_digests(given, options.attest_files) if sinks else {},
             ),
             find_labels=inputs.finder(given, table),
             labels_of_source=Labels.of_source,
-            model=options.model,
+            # A wrapped model stands for the model itself, whose methods are guarded.
+            model=getattr(options.model, "__wrapped__", options.model),
         )
 
 

@@ -19,6 +19,7 @@ from evalguard.core.matching import is_comparable
 from evalguard.core.plural import plural
 from evalguard.core.policy import Policy, Verdict
 from evalguard.core.report import Report
+from evalguard.core.target_comparison import in_form_of
 from evalguard.core.trace import ALTERED, Trace
 from evalguard.core.trace_join import join_traces
 from evalguard.errors import LabelsError
@@ -68,7 +69,11 @@ class CallJudge:
                 where there are several.
             start: ``time.perf_counter()`` from which judging counts as the guard's own time.
         """
-        trace = join_traces(in_label_order([call.trace for call in calls], labels))
+        values = None if labels is None else labels.values
+        traces = [
+            replace(call.trace, targets=in_form_of(values, call.trace.targets, call.recorder.outputs)) for call in calls
+        ]
+        trace = join_traces(in_label_order(traces, labels))
         if trace.ordered and overlap(calls):
             trace = replace(trace, ordered=False, unobserved="; ".join(filter(None, (OVERLAP, trace.unobserved))))
         # Digests are of the bytes that were fed, so the reference can be cast as one call was fed only.
@@ -276,4 +281,4 @@ def says_labels_are_wrong(report: Report) -> bool:
     wrong = {finding.reason for finding in report.findings}
     # Targets that differ only because rows moved with them say nothing against the labels.
     moved = wrong & {Reason.REORDERED, Reason.DUPLICATE, Reason.MISSING, Reason.FOREIGN, Reason.COUNT}
-    return Reason.IDENTITIES in wrong or (wrong & {Reason.LABELS, Reason.CLASSES} and not moved)
+    return Reason.IDENTITIES in wrong or (bool(wrong & {Reason.LABELS, Reason.CLASSES}) and not moved)

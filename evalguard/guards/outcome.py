@@ -17,7 +17,7 @@ from evalguard.data import digests
 from evalguard.errors import EvalGuardWarning, SinkError
 from evalguard.guards.calls import BATCH_METHODS, ROW_METHODS
 from evalguard.guards.environment import stacklevel, versions
-from evalguard.guards.errors import MisalignmentError, UnprovenError
+from evalguard.guards.errors import AlignmentError, MisalignmentError, UnprovenError
 from evalguard.guards.messages import message
 from evalguard.reporting import artifacts
 from evalguard.reporting.sink import Sink
@@ -41,25 +41,63 @@ class Outcome:
 
 
 @dataclass(slots=True, eq=False)
+class Kept:
+    """What outlives the entries into a guard: every report, and the rows of the last call or session only.
+
+    Attributes:
+        reports: Oldest first.
+        last: The outcome of the last report; None before there is one.
+        first: Number of the first report of the latest entry.
+        open: For each entry that has not ended, the number of reports when it began.
+    """
+
+    reports: list[Report] = field(default_factory=list)
+    last: Outcome | None = None
+    first: int = 0
+    open: list[int] = field(default_factory=list)
+
+    def begin(self) -> int:
+        """An entry begins; what ``end`` takes when it ends."""
+        began = len(self.reports)
+        self.open.append(began)
+        return began
+
+    def end(self, began: int) -> None:
+        """An entry ends."""
+        self.open.remove(began)
+
+    def add(self, outcome: Outcome) -> None:
+        """Keep the report, and the rows in place of those before."""
+        # Entries that overlap, nested or in threads, count as one: the verdict of an inner one is not that of both.
+        self.first = min(self.open, default=len(self.reports))
+        self.reports.append(outcome.report)
+        self.last = outcome
+
+    def worst(self) -> Report:
+        """The worst report of the latest entry; of several the last one, whose predictions are kept."""
+        return max(reversed(self.reports[self.first :]), key=lambda report: list(Verdict).index(report.verdict))
+
+
+@dataclass(slots=True, eq=False)
 class Outcomes:
     """What one entry into a guard has judged.
 
     Attributes:
         name: Name of the evaluation.
         policy: What a FAIL and an UNPROVEN do.
-        keep: The guard's own list, which outlives the entry.
+        keep: What the guard keeps of all its entries.
         sinks: Where reports go.
         files: Name of each file that is judged → its SHA-256.
-        judged: The outcomes of this entry, oldest first.
+        judged: The reports of this entry, oldest first.
         sink_errors: Records that could not be written.
     """
 
     name: str
     policy: Policy
-    keep: list[Outcome]
+    keep: Kept
     sinks: Sequence[Sink] = ()
     files: Mapping[str, str] = field(default_factory=dict)
-    judged: list[Outcome] = field(default_factory=list)
+    judged: list[Report] = field(default_factory=list)
     sink_errors: list[SinkError] = field(default_factory=list)
 
     def begin(self) -> None:
@@ -68,13 +106,13 @@ class Outcomes:
             self._send(sink.begin, self.name)
 
     def failed(self, error: BaseException) -> None:
-        """The caller's own code raised before anything was judged: the report says so, and so do the sinks."""
+        """An error was raised before anything was judged: the report says so, and so do the sinks."""
         # Or the report of an earlier entry would be the last word.
-        reason = f"the guarded code raised {type(error).__name__} before anything was judged"
+        reason = f"{type(error).__name__} was raised before anything was judged"
         report = unproven(
             None, self.policy, reason, name=self.name, versions=versions(), checked_at_ms=int(time.time() * 1000)
         )
-        self.keep.append(Outcome(report, None, None, None))
+        self.keep.add(Outcome(report, None, None, None))
         for sink in self.sinks:
             self._send(sink.failed, error)
 
@@ -85,8 +123,8 @@ class Outcomes:
 
     def record(self, outcome: Outcome) -> None:
         """Keep the outcome and send it to the sinks."""
-        self.judged.append(outcome)
-        self.keep.append(outcome)
+        self.judged.append(outcome.report)
+        self.keep.add(outcome)
         if self.sinks:
             # Rendered once: every sink must store the same bytes.
             rendered = artifacts(outcome.report, self._subjects(outcome))
@@ -96,17 +134,12 @@ class Outcomes:
     def act(self, outcome: Outcome) -> None:
         """Raise or warn, as the caller asked for."""
         report, policy = outcome.report, self.policy
-        if report.verdict is Verdict.FAIL:
-            # A repair that worked is REPAIRED, not FAIL: this one was refused.
-            if policy.on_failure in {"raise", "repair"}:
-                raise MisalignmentError(message(report), report=report, predictions=outcome.predictions)
-            if policy.on_failure == "warn":
-                warnings.warn(message(report), EvalGuardWarning, stacklevel=stacklevel())
-        elif report.verdict is Verdict.UNPROVEN:
-            if policy.on_unproven == "raise":
-                raise UnprovenError(message(report), report=report, predictions=outcome.predictions)
-            if policy.on_unproven == "warn":
-                warnings.warn(message(report), EvalGuardWarning, stacklevel=stacklevel())
+        action = {Verdict.FAIL: policy.on_failure, Verdict.UNPROVEN: policy.on_unproven}.get(report.verdict)
+        # A repair that worked is REPAIRED, not FAIL: this one was refused.
+        if action in {"raise", "repair"}:
+            raise error_of(report, outcome.predictions)
+        if action == "warn":
+            warnings.warn(message(report), EvalGuardWarning, stacklevel=stacklevel())
 
     def _subjects(self, outcome: Outcome) -> dict[str, str]:
         """What the attestation is about: files, and arrays in memory as they would be saved."""
@@ -128,6 +161,12 @@ class Outcomes:
         except SinkError as error:
             self.sink_errors.append(error)
             warnings.warn(str(error), EvalGuardWarning, stacklevel=stacklevel())
+
+
+def error_of(report: Report, predictions: Any) -> AlignmentError:
+    """What a FAIL or an UNPROVEN raises."""
+    kind = MisalignmentError if report.verdict is Verdict.FAIL else UnprovenError
+    return kind(message(report), report=report, predictions=predictions)
 
 
 def replace_outcome(outcome: Outcome, report: Report, result: Any, samples: Any) -> Outcome:

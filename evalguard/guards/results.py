@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.core.policy import Verdict
 from evalguard.core.report import Report
 from evalguard.errors import SinkError
-from evalguard.guards.outcome import Outcome
+from evalguard.guards.outcome import Kept, Outcome, error_of
 
 
 class Reports:
@@ -24,12 +25,12 @@ class Reports:
 
     def __init__(self) -> None:
         self.sink_errors: list[SinkError] = []
-        self._outcomes: list[Outcome] = []
+        self._kept = Kept()
 
     @property
     def reports(self) -> tuple[Report, ...]:
         """All reports of this guard, oldest first."""
-        return tuple(outcome.report for outcome in self._outcomes)
+        return tuple(self._kept.reports)
 
     @property
     def report(self) -> Report:
@@ -40,11 +41,39 @@ class Reports:
         """
         return self._last().report
 
-    def _last(self) -> Outcome:
-        if not self._outcomes:
+    @property
+    def verdict(self) -> Verdict:
+        """The worst verdict of the latest entry (FAIL, UNPROVEN, REPAIRED, PASS); entries that overlap count as one.
+
+        Raises:
+            LookupError: Nothing has been judged yet.
+        """
+        return self._judged().worst().verdict
+
+    def raise_for_verdict(self) -> None:
+        """Raise the error of a FAIL or an UNPROVEN, whatever ``on_failure`` and ``on_unproven`` say.
+
+        It is the error of the worst report of the latest entry. Its
+        ``predictions`` are None where that is not the report of the last call
+        or session, as only the rows of that one are kept.
+
+        Raises:
+            MisalignmentError: ``verdict`` is FAIL.
+            UnprovenError: ``verdict`` is UNPROVEN.
+            LookupError: Nothing has been judged yet.
+        """
+        report, last = self._judged().worst(), self._last()
+        if report.verdict in {Verdict.FAIL, Verdict.UNPROVEN}:
+            raise error_of(report, last.predictions if last.report is report else None)
+
+    def _judged(self) -> Kept:
+        if not self._kept.reports:
             msg = f"nothing has been judged yet: {self._how_to_judge}"
             raise LookupError(msg)
-        return self._outcomes[-1]
+        return self._kept
+
+    def _last(self) -> Outcome:
+        return cast("Outcome", self._judged().last)
 
     def _state(self) -> str:
         """For ``repr``: ``2 reports, last FAIL``."""

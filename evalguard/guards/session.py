@@ -17,7 +17,6 @@ entry points to this. One guarded ``predict`` goes through these steps:
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -43,6 +42,7 @@ from evalguard.guards.calls import (
     OverrideCall,
     make_call,
     make_direct_call,
+    signature_of,
 )
 from evalguard.guards.fit_validations import FitValidations, judge_fit
 from evalguard.guards.judging import CallJudge
@@ -83,7 +83,8 @@ class Session:
     def guards(self, model: Any, method: str) -> bool:
         """Whether calls of this method of this model are guarded."""
         del method
-        return self.model is None or model is self.model
+        # A task that outlives the block has a copy of its context.
+        return not self.judge.returned and (self.model is None or model is self.model)
 
     def run(
         self,
@@ -100,7 +101,7 @@ class Session:
         if method == CALL:
             return self._take(make_direct_call(model, original, args, kwargs, capture=self.capture), part_of)
         try:
-            bound = inspect.signature(original).bind(model, *args, **kwargs)
+            bound = signature_of(original, method, len(args)).bind(model, *args, **kwargs)
         except TypeError:
             # Wrong arguments: Keras raises the error that the caller knows.
             return original(model, *args, **kwargs)
@@ -131,16 +132,19 @@ class Session:
             return call.predictions
         call.recorder.computed.clear()
         method = call.trace.method
+        # A call of another thread or task that lasts longer than the entry: nothing judges it later.
+        if self.judge.returned:
+            return self._conclude([call], self._labels(last=True))
         # One batch of a loop answers the labels only together with the others, when the entry ends.
         if method in BATCH_METHODS:
             self.batches.append(call)
             return call.predictions
+        labels = self._labels(last=False) if self.policy.scope == "call" else None
+        if labels is not None:
+            return self._conclude([call], labels)
+        # A part of a session, or labels that come late: the call waits for the end, and its rows are returned unjudged.
         self.calls.append(call)
-        if self.policy.scope == "session":
-            return call.predictions
-        # Labels that come late: the call waits in `self.calls`, and its rows are returned unjudged.
-        labels = self._labels(last=False)
-        return call.predictions if labels is None else self._conclude([self.calls.pop()], labels)
+        return call.predictions
 
     def _fail_fast(self, method: str) -> FailFastCheck | None:
         """The check that stops a call at the first proof of a fault."""

@@ -130,7 +130,7 @@ class ValidationGuard(Reports):
     def session(self) -> FitSession:
         """A new entry, whose reports are this guard's."""
         options = self._options
-        outcomes = Outcomes(str(options.name), options.policy, self._outcomes, sinks_of(options))
+        outcomes = Outcomes(str(options.name), options.policy, self._kept, sinks_of(options))
         return FitSession(options.policy, options.capture("always"), outcomes, options.model)
 
     def set_model(self, model: Any) -> None:

@@ -41,6 +41,8 @@ class Labels(LabelTable):
 
         Args:
             source: Labels in label order; the rows of a file are the label order.
+                For several outputs a mapping from their names, or a list or
+                tuple of arrays in the order of the outputs.
             label: Column with the labels; by default the only column, or one
                 named label, target, y, y_true or class. A mapping of columns
                 for a model with several outputs.
@@ -61,7 +63,7 @@ class Labels(LabelTable):
             return cls._from_columns(list(source.columns), lambda part: source[part].to_numpy(), label, key, name)
         if isinstance(source, Mapping):
             return cls(values={str(part): np.asarray(array) for part, array in source.items()}, name=name)
-        if isinstance(source, tuple) and source and all(hasattr(part, "shape") for part in source):
+        if _is_one_array_per_output(source):
             return cls(values={str(number): np.asarray(part) for number, part in enumerate(source)}, name=name)
         return cls(values=array_of(source, name), name=name)
 
@@ -214,6 +216,15 @@ class Labels(LabelTable):
                 algorithm or schema.
         """
         return cls._of_table(manifest.read(Path(path)))
+
+
+def _is_one_array_per_output(source: Any) -> bool:
+    """Whether a sequence holds the labels of each output, and not one label for each sample."""
+    if not isinstance(source, (list, tuple)) or not all(getattr(part, "shape", ()) for part in source):
+        return False
+    # A list may also hold the label of each sample as an array: then there are more of them than rows in one.
+    lengths = {len(part) for part in source}
+    return bool(source) and (isinstance(source, tuple) or (len(lengths) == 1 and len(source) < lengths.pop()))
 
 
 def label_column(columns: list[str], key: str | None, name: str) -> str:

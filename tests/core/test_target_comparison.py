@@ -223,3 +223,31 @@ def test_integers_of_any_types_are_compared_exactly(targets, labels):
     comparison = target_comparison.compare_labels(np.asarray([large + 1, 5], targets), np.asarray([large, 5], labels))
     assert comparison.rows.tolist() == [0]
     assert not target_comparison.same_multiset(np.asarray([large + 1], targets), np.asarray([large], labels))
+
+
+A, B = np.asarray([0, 1]), np.asarray([2, 3])
+IN_ORDER, NAMED = {"0": A, "1": B}, {"b": B, "a": A}
+
+
+@pytest.mark.parametrize(
+    ("values", "targets", "outputs", "expected"),
+    [
+        pytest.param(NAMED, (A, B), ("a", "b"), {"a": A, "b": B}, id="targets in order get the names of the labels"),
+        pytest.param(NAMED, [A, B], ("a", "b"), {"a": A, "b": B}, id="a list, too"),
+        pytest.param(IN_ORDER, NAMED, ("a", "b"), (A, B), id="named targets get the order of the labels"),
+        pytest.param({"p": A, "q": B}, (A, B), ("a", "b"), (A, B), id="names of no output: by order"),
+        pytest.param(IN_ORDER, (A, B), ("a", "b"), (A, B), id="both in order"),
+        pytest.param(NAMED, NAMED, ("a", "b"), NAMED, id="both named"),
+        pytest.param(IN_ORDER, {"p": A, "q": B}, ("a", "b"), {"p": A, "q": B}, id="targets of other names"),
+        pytest.param(NAMED, (A, B), (), (A, B), id="a model whose outputs are not known"),
+        pytest.param(NAMED, (A, B, A), ("a", "b"), (A, B, A), id="targets of another number"),
+        pytest.param({"a": A}, None, ("a",), None, id="no targets"),
+        pytest.param(A, {"a": A}, ("a",), {"a": A}, id="one output"),
+    ],
+)
+def test_targets_take_the_form_of_the_labels(values, targets, outputs, expected):
+    found = target_comparison.in_form_of(values, targets, outputs)
+    assert type(found) is type(expected)
+    assert target_comparison.compare_labels(found, expected).rows.size == 0
+    if isinstance(expected, dict):
+        assert list(found) == list(expected)

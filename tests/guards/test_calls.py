@@ -181,3 +181,99 @@ def test_a_source_that_cannot_be_tagged_is_passed_on_and_the_reason_is_kept(monk
     assert problem == "the source could not be tagged: KeyError: 'rows'"
     with pytest.raises(evalguard.UnsupportedSourceError):
         probe_of("predict", {"x": "mine"}, of_probe(evalguard.UnsupportedSourceError()))
+
+
+def anything(original):
+    return lambda *args, **kwargs: original(*args, **kwargs)
+
+
+def anything_of_self(original):
+    def predict(self, *args, **kwargs):
+        return original(self, *args, **kwargs)
+
+    return predict
+
+
+@pytest.mark.parametrize("wrapper", [anything, anything_of_self])
+@pytest.mark.parametrize("by_name", [False, True])
+def test_a_method_that_takes_anything_is_seen(engine, monkeypatch, wrapper, by_name):
+    inputs = engine.keras.Input((1,))
+    model = engine.keras.Model(inputs, engine.keras.layers.Activation("linear")(inputs))
+    model.compile(loss="mse")
+    owner = engine.keras.Model
+    for method in ("predict", "evaluate", "predict_on_batch", "test_on_batch"):
+        monkeypatch.setattr(owner, method, wrapper(getattr(owner, method)))
+    calls = {
+        "predict": lambda: model.predict(x=X, verbose=0) if by_name else model.predict(X, BATCH, verbose=0),
+        "evaluate": lambda: model.evaluate(x=X, y=Y, verbose=0) if by_name else model.evaluate(X, Y, BATCH, 0),
+        "predict_on_batch": lambda: model.predict_on_batch(x=X) if by_name else model.predict_on_batch(X),
+        "test_on_batch": lambda: model.test_on_batch(x=X, y=Y) if by_name else model.test_on_batch(X, Y),
+    }
+    for method, call in calls.items():
+        bare = call()
+        with guard(reference=X) as g:
+            assert np.array_equal(call(), bare)
+        assert (g.report.verdict, g.report.method) == (Verdict.PASS, method)
+
+
+def test_a_method_that_takes_anything_gets_its_arguments_as_they_were_passed(engine, monkeypatch):
+    inputs = engine.keras.Input((1,))
+    model = engine.keras.Model(inputs, engine.keras.layers.Activation("linear")(inputs))
+    original, seen = engine.keras.Model.predict, []
+
+    def predict(self, *args, **kwargs):
+        seen.append((len(args), sorted(kwargs)))
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(engine.keras.Model, "predict", predict)
+    with guard(reference=X):
+        model.predict(X, BATCH, verbose=0)
+        model.predict(x=X, verbose=0)
+    assert seen == [(2, ["verbose"]), (0, ["verbose", "x"])]
+
+
+def test_a_subclass_that_takes_anything_is_seen(engine):
+    class Own(engine.keras.Model):  # type: ignore[name-defined]
+        def predict(self, *args, **kwargs):
+            return super().predict(*args, **kwargs)
+
+    inputs = engine.keras.Input((1,))
+    model = Own(inputs, engine.keras.layers.Activation("linear")(inputs))
+    with guard(reference=X) as g:
+        model.predict(X, verbose=0)
+        model.predict(x=X, verbose=0)
+    assert [report.verdict for report in g.reports] == [Verdict.PASS] * 2
+    guarded = evalguard.wrap(model, labels=Y, reference=X, mlflow=False)
+    guarded.predict(X, verbose=0)
+    assert guarded.verdict is Verdict.PASS
+
+
+def broken():
+    yield (X[:3],)
+    msg = "disk"
+    raise OSError(msg)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param(lambda model: model.predict(X, no_such_argument=1), id="unknown-argument"),
+        pytest.param(lambda model: model.predict(np.zeros((3, 4, 5), "float32"), verbose=0), id="wrong-shape"),
+        pytest.param(lambda model: model.evaluate(X, Y[:-1], verbose=0), id="other-number-of-targets"),
+        pytest.param(lambda model: model.predict(broken(), verbose=0), id="a-source-that-raises"),
+    ],
+)
+def test_what_keras_raises_is_raised_unchanged(engine, wrong):
+    inputs = engine.keras.Input((1,))
+    model = engine.keras.Model(inputs, engine.keras.layers.Dense(1)(inputs))
+    model.compile(loss="mse")
+    with pytest.raises(Exception) as bare:  # noqa: PT011 - compared below
+        wrong(model)
+    g = guard(reference=X)
+    with pytest.raises(type(bare.value)) as guarded, g:
+        wrong(model)
+    assert type(guarded.value) is type(bare.value)
+    # With tf_keras, TensorFlow adds its traceback and the names of graph nodes.
+    if engine.name == "keras3":
+        assert str(guarded.value) == str(bare.value)
+    assert g.verdict is Verdict.UNPROVEN

@@ -11,11 +11,12 @@ from evalguard.core.trace import FIT
 from evalguard.errors import SinkError
 from evalguard.guards import dispatch as module
 from evalguard.guards.dispatch import Entry, dispatch
+from evalguard.guards.outcome import Kept
 
 
 class Outcomes:
     def __init__(self):
-        self.judged, self.sink_errors, self.events = [], [SinkError("down")], []
+        self.judged, self.sink_errors, self.events, self.keep = [], [SinkError("down")], [], Kept()
 
     def begin(self):
         self.events.append("begin")

@@ -13,7 +13,7 @@ from evalguard.capture.engines.callbacks import Hooks
 from evalguard.core.policy import Policy
 from evalguard.guards.fit_callback import FitCallback
 from evalguard.guards.fit_session import FitSession
-from evalguard.guards.outcome import Outcomes
+from evalguard.guards.outcome import Kept, Outcomes
 from tests.capture.engines import patching
 from tests.guards.fits import EPOCHS, FORMS, STEPS, X, Y, endless, fit, guarded, make_model
 
@@ -85,7 +85,7 @@ class Keeper:
     """Keeps reports as a ``ValidationGuard`` does."""
 
     def __init__(self, model=None):
-        self.sink_errors, self.kept, self.entered, self.model = [], [], False, model
+        self.sink_errors, self.kept, self.entered, self.model = [], Kept(), False, model
 
     def session(self):
         policy = Policy(on_unproven="record")
@@ -123,7 +123,7 @@ def test_the_model_is_observed_during_fit_and_left_as_it_was():
     model = Plain(FitCallback(keeper))
     assert model.fit()
     assert "evaluate" not in vars(model)
-    assert [outcome.predictions for outcome in keeper.kept] == ["history"]
+    assert keeper.kept.last.predictions == "history"
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_a_callback_is_used_again_after_a_fit_that_raised():
     with pytest.raises(KeyError):
         model.fit(KeyError())
     assert model.fit()
-    assert len(keeper.kept) == 1
+    assert len(keeper.kept.reports) == 1
     assert "evaluate" not in vars(model)
 
 

@@ -9,7 +9,7 @@ from evalguard import MisalignmentError, Verdict
 from evalguard.capture.contract import CaptureOptions
 from evalguard.core.policy import Policy
 from evalguard.guards.fit_session import FitSession
-from evalguard.guards.outcome import Outcome, Outcomes
+from evalguard.guards.outcome import Kept, Outcomes
 from tests.guards.fits import BATCH, EPOCHS, STEPS, X, Y, endless, fit, guarded, make_model
 
 
@@ -88,7 +88,7 @@ def test_both_guards_may_be_active_at_once(engine, outer):
 
 def session(**options):
     policy = Policy(on_unproven="record", **options)
-    return FitSession(policy, CaptureOptions(), Outcomes("mine", policy, []))
+    return FitSession(policy, CaptureOptions(), Outcomes("mine", policy, Kept()))
 
 
 def test_only_fit_is_guarded_and_of_one_model_if_one_is_named():
@@ -100,16 +100,16 @@ def test_only_fit_is_guarded_and_of_one_model_if_one_is_named():
 
 def test_an_entry_without_fit_is_unproven_unless_a_callback_has_judged():
     empty, judged = session(), session()
-    judged.outcomes.judged.append(Outcome(evalguard.check(indices=[0], labels=1), None, None, None))
+    judged.outcomes.judged.append(evalguard.check(indices=[0], labels=1))
     for one in (empty, judged):
         one.end()
-    assert [outcome.report.verdict for outcome in empty.outcomes.judged] == [Verdict.UNPROVEN]
-    assert [outcome.report.verdict for outcome in judged.outcomes.judged] == [Verdict.PASS]
+    assert [report.verdict for report in empty.outcomes.judged] == [Verdict.UNPROVEN]
+    assert [report.verdict for report in judged.outcomes.judged] == [Verdict.PASS]
 
 
 def test_what_fit_returns_is_returned_and_kept():
     one = session()
     assert one.run("model", "fit", lambda _model, epochs: epochs * 2, (3,), {}) == 6
     one.end()
-    assert [outcome.predictions for outcome in one.outcomes.judged] == [6]
+    assert one.outcomes.keep.last.predictions == 6
     assert one.fits == []

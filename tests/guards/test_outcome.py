@@ -11,7 +11,7 @@ import evalguard
 from evalguard import Verdict
 from evalguard.core.policy import Policy
 from evalguard.errors import SinkError
-from evalguard.guards.outcome import Outcome, Outcomes, already_returned, refused
+from evalguard.guards.outcome import Kept, Outcome, Outcomes, already_returned, refused
 from evalguard.testing import MemorySink
 from tests.guards.streams import N, X, dataset, faulty, guard
 
@@ -84,7 +84,7 @@ def outcome(order=(1, 0, 2), result=None):
 
 
 def outcomes(*sinks, **policy):
-    return Outcomes("digits", Policy(**policy), [], sinks)
+    return Outcomes("digits", Policy(**policy), Kept(), sinks)
 
 
 def test_every_sink_gets_the_same_rendering_before_the_error_is_raised():
@@ -101,7 +101,7 @@ def test_every_sink_gets_the_same_rendering_before_the_error_is_raised():
     assert [sink for sink, *_ in seen] == [first, second]
     assert seen[0][1] is seen[1][1]
     assert caught.value.predictions == "rows"
-    assert caught.value.report is kept.judged[0].report is kept.keep[0].report
+    assert caught.value.report is kept.judged[0] is kept.keep.reports[0]
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,14 @@
 """Index, keys, labels and data frame of the rows that were returned."""
 
+import gc
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import evalguard
+from evalguard import Verdict
 from evalguard.guards.results import Results, in_order
 from tests.guards.streams import N, X, Y, dataset, faulty, guard
 
@@ -41,7 +44,8 @@ def test_asking_for_a_report_too_early_says_so():
 
 def results(**outcome):
     made = Results()
-    made._outcomes.append(SimpleNamespace(**{"labels": None, "trace": None, "samples": None, **outcome}))  # noqa: SLF001 - as an entry into a guard does
+    fields = {"report": None, "labels": None, "trace": None, "samples": None, **outcome}
+    made._kept.add(SimpleNamespace(**fields))  # noqa: SLF001 - as an entry into a guard does
     return made
 
 
@@ -77,3 +81,140 @@ def test_the_values_of_a_row_without_a_label_are_masked(values, foreign):
     assert np.array_equal(found[0], values[1])
     assert np.ma.getmaskarray(found)[1].all()
     assert not np.ma.getmaskarray(found)[0].any()
+
+
+def judged_in(g, model, *sources):
+    with g:
+        for source in sources:
+            model.predict(source, verbose=0)
+    return g.verdict
+
+
+def test_the_verdict_is_the_worst_of_the_latest_entry(model):
+    g = guard(reference=X, on_failure="record")
+    for ask in (lambda: g.verdict, g.raise_for_verdict):
+        with pytest.raises(LookupError, match="nothing has been judged yet"):
+            ask()
+    assert judged_in(g, model, dataset()) is Verdict.PASS
+    assert g.raise_for_verdict() is None  # type: ignore[func-returns-value]
+    assert judged_in(g, model, faulty(), dataset()) is Verdict.FAIL
+    assert g.report.verdict is Verdict.PASS
+    with pytest.raises(evalguard.MisalignmentError) as caught:
+        g.raise_for_verdict()
+    assert caught.value.report is g.reports[1]
+    assert caught.value.predictions is None, "only the rows of the last call are kept"
+    assert judged_in(g, model, dataset()) is Verdict.PASS
+
+
+def test_the_error_of_the_verdict_is_the_one_that_the_call_would_raise(model):
+    with pytest.raises(evalguard.MisalignmentError) as raised, guard(reference=X):
+        model.predict(faulty(), verbose=0)
+    with guard(reference=X, on_failure="record") as g:
+        predictions = model.predict(faulty(), verbose=0)
+    with pytest.raises(evalguard.MisalignmentError) as caught:
+        g.raise_for_verdict()
+    assert str(caught.value) == str(raised.value)
+    assert caught.value.report is g.report
+    assert caught.value.predictions is predictions
+
+
+def test_an_unproven_is_raised_and_a_repair_is_not(model):
+    with guard(on_unproven="record") as g:
+        model.predict(dataset(), verbose=0)
+    with pytest.raises(evalguard.UnprovenError):
+        g.raise_for_verdict()
+    g = guard(reference=X, on_failure="repair")
+    assert judged_in(g, model, dataset(), faulty(), dataset()) is Verdict.REPAIRED
+    g.raise_for_verdict()
+
+
+def test_entries_that_overlap_have_one_verdict(model):
+    g = guard(reference=X, on_failure="record")
+    with g:
+        model.predict(faulty(), verbose=0)
+        assert judged_in(g, model, dataset()) is Verdict.FAIL
+    assert g.verdict is Verdict.FAIL
+    assert judged_in(g, model, dataset()) is Verdict.PASS
+
+
+@pytest.mark.parametrize("caught", [ValueError, KeyboardInterrupt])
+@pytest.mark.parametrize("predicts", [False, True], ids=["nothing", "a-part"])
+def test_an_older_pass_is_never_the_verdict_after_an_entry_that_raised(model, caught, predicts):
+    g = guard(reference=X, scope="session")
+    assert judged_in(g, model, dataset()) is Verdict.PASS
+    with pytest.raises(caught), g:
+        if predicts:
+            model.predict(dataset(), verbose=0)
+        raise caught
+    assert g.verdict is Verdict.UNPROVEN
+    with pytest.raises(evalguard.UnprovenError, match=f"{caught.__name__} was raised before anything was judged"):
+        g.raise_for_verdict()
+
+
+def test_an_older_pass_is_never_the_verdict_after_labels_that_cannot_be_read(model):
+    g = evalguard.guard(reference=X, labels_argument="labels", mlflow=False)
+
+    @g
+    def evaluate(labels):
+        return model.predict(dataset(), verbose=0)
+
+    evaluate(Y)
+    assert g.report.verdict is Verdict.PASS
+    with pytest.raises(evalguard.LabelsError):
+        evaluate("no/such/labels.csv")
+    assert g.verdict is Verdict.UNPROVEN
+    with pytest.raises(evalguard.LabelsError):
+        evaluate(Y[1:])
+    assert [report.verdict for report in g.reports] == [Verdict.PASS, Verdict.UNPROVEN, Verdict.UNPROVEN]
+
+
+def test_an_older_pass_is_never_the_verdict_after_an_entry_without_a_call(model):
+    g = guard(reference=X, on_unproven="record")
+    assert judged_in(g, model, dataset()) is Verdict.PASS
+    assert judged_in(g, model) is Verdict.UNPROVEN
+
+
+def as_context(model, g):
+    def evaluate(source):
+        with g:
+            return model.predict(source, verbose=0)
+
+    return evaluate
+
+
+def in_one_block(model, g):
+    # Left by the test's end only: a guard may be open for the whole life of a service.
+    g.__enter__()
+    return lambda source: model.predict(source, verbose=0)
+
+
+def as_decorator(model, g):
+    return g(lambda source: model.predict(source, verbose=0))
+
+
+def as_wrapper(model, g):
+    guarded = evalguard.wrap(model, **g.options.given())
+    return lambda source: guarded.predict(source, verbose=0)
+
+
+@pytest.mark.parametrize("used_as", [as_context, in_one_block, as_decorator, as_wrapper])
+def test_only_the_predictions_of_the_last_call_are_kept(model, used_as):
+    g = guard(reference=X, on_failure="record")
+    evaluate = used_as(model, g)
+    rows = []
+    for source in (dataset(), faulty(), dataset()):
+        rows.append(weakref.ref(evaluate(source)))
+        gc.collect()
+    assert [row() is not None for row in rows] == [False, False, True]
+    if used_as is in_one_block:
+        g.__exit__(None, None, None)
+
+
+def test_only_the_predictions_of_the_last_session_are_kept(model):
+    g = guard(reference=X, scope="session")
+    rows = []
+    for _ in range(2):
+        with g:
+            rows += [weakref.ref(model.predict(dataset([part]), verbose=0)) for part in np.split(np.arange(N), 2)]
+    gc.collect()
+    assert [row() is not None for row in rows] == [False, False, True, True]

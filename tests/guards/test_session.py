@@ -15,7 +15,7 @@ from evalguard import Verdict
 from evalguard.capture.contract import CaptureOptions
 from evalguard.core.policy import Policy
 from evalguard.guards.judging import CallJudge
-from evalguard.guards.outcome import Outcomes
+from evalguard.guards.outcome import Kept, Outcomes
 from evalguard.guards.session import Session
 from tests.guards.streams import N, X, Y, dataset, guard
 
@@ -56,7 +56,7 @@ def test_an_entry_that_the_callers_code_left_by_an_error_has_the_last_word(model
     with pytest.raises(caught), g:
         raise caught
     assert [report.verdict for report in g.reports] == [Verdict.PASS, Verdict.UNPROVEN]
-    assert g.report.not_proven == (f"the guarded code raised {caught.__name__} before anything was judged",)
+    assert g.report.not_proven == (f"{caught.__name__} was raised before anything was judged",)
     with pytest.raises(caught), g:
         model.predict(dataset(), verbose=0)
         raise caught
@@ -271,7 +271,7 @@ def test_rows_that_the_caller_already_has_are_not_repaired(model, done, options,
 def session(find_labels=lambda _last: None, **options):
     policy = Policy(on_unproven="record")
     judge = CallJudge("mine", policy, None, {}, (), 1 << 20)
-    return Session(policy, CaptureOptions(), judge, Outcomes("mine", policy, []), find_labels, **options)
+    return Session(policy, CaptureOptions(), judge, Outcomes("mine", policy, Kept()), find_labels, **options)
 
 
 @pytest.mark.parametrize(("args", "kwargs"), [((), {"steps": 3}), ((), {"no_such": 1})], ids=["no-x", "unknown"])

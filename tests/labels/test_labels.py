@@ -310,3 +310,19 @@ def test_a_column_of_lists_is_several_classes_to_a_sample(tmp_path):
     pq.write_table(pa.table({"y": [[1], [0, 1]]}), tmp_path / "labels.parquet")
     with pytest.raises(evalguard.LabelsError, match="rows of different lengths"):
         evalguard.Labels.read(tmp_path / "labels.parquet")
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_a_list_or_tuple_of_arrays_holds_the_labels_of_each_output(kind):
+    found = Labels.of(kind([np.arange(5), np.arange(10).reshape(5, 2)]))
+    assert len(found) == 5
+    assert list(found.values) == ["0", "1"]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [list(np.eye(4)), [*np.eye(4), np.ones(4)], list(np.arange(4)), tuple(np.arange(4)), [[1, 0, 0], [0, 1, 0]]],
+    ids=["one-hot", "more-rows", "numbers", "tuple-of-numbers", "lists"],
+)
+def test_a_list_of_one_label_for_each_sample_is_one_output(rows):
+    assert len(Labels.of(rows)) == len(rows)

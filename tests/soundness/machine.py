@@ -230,7 +230,7 @@ class Evaluations(RuleBasedStateMachine):
     def halves(self, data: st.DataObject, swapped: bool, together: bool) -> None:
         """The labels are answered in two calls, one after the other or at the same time."""
         entry = self.entries[-1]
-        together = together and not entry and self._left() == self.wanted == 2 and self.world.used_as != "wrap"
+        together = together and not entry and self._left() == self.wanted == 2
         first = None
         for lie in ("other_half", "half") if swapped else ("half", "other_half"):
             first = data.draw(calls_of(self.world, first, lie, together))

@@ -172,12 +172,14 @@ def entries_text(program: Program) -> list[str]:
 
 
 def _entered(program: Program, inside: list[str]) -> list[str]:
-    if program.used_as == "wrap":
+    if program.used_as == "wrap" and program.scope == "call":
         return [f"    {line}" for line in inside]
     if program.used_as == "decorator":
         head = ["    def body():", *(f"        {line}" for line in inside)]
         return [*head, "    (guard(body) if guard else body)()"]
     head = ["    with guard or contextlib.nullcontext():"]
+    if program.used_as == "wrap":
+        head = ["    with model if guard else contextlib.nullcontext():"]
     if program.used_as == "nested":
         head = ["    with (outer if guard else contextlib.nullcontext()), guard or contextlib.nullcontext():"]
     return head + [f"        {line}" for line in inside]

@@ -106,7 +106,7 @@ def test_rows_are_judged_as_they_came_back_also_where_a_later_call_is_refused():
     assert not done.breaches
 
 
-@pytest.mark.parametrize("used_as", ["with", "decorator", "nested"])
+@pytest.mark.parametrize("used_as", ["with", "decorator", "nested", "wrap"])
 def test_calls_at_the_same_time_return_what_they_return(used_as):
     calls = tuple(Call(parts=lying(half, 12, 4, 3), slow=20) for half in ("half", "other_half"))
     program = Program(scope="session", used_as=used_as, together=True, entries=(calls,))

@@ -242,9 +242,7 @@ def judged_units(program: Program) -> list[tuple[int, ...]]:
         for at in seen:
             if program.calls[at].method in LOOPS:
                 loops.setdefault(program.calls[at].method, []).append(at)
-        # A wrapped model enters its guard again for each call.
-        together = program.scope == "session" and program.used_as != "wrap"
-        units += [tuple(whole)] if together and whole else [(at,) for at in whole]
+        units += [tuple(whole)] if program.scope == "session" and whole else [(at,) for at in whole]
         units += [tuple(group) for group in loops.values()]
         if not seen and program.used_as != "wrap":
             # A report that says that nothing was guarded.
@@ -255,7 +253,8 @@ def judged_units(program: Program) -> list[tuple[int, ...]]:
 def _is_seen(program: Program, call: Call) -> bool:
     """Whether a guard has to see this call: those of other threads are seen by a wrapped model only."""
     if program.used_as == "wrap":
-        return call.method not in LOOPS
+        # Without a block each call of a loop is judged by itself.
+        return program.scope == "session" or call.method not in LOOPS
     return not call.thread
 
 
@@ -270,7 +269,7 @@ def _judged(program: Program, bare: Run, guarded: Run, reports: list[Any], space
         return []
     else:
         units = judged_units(program)
-    if program.used_as == "wrap" and any(call.method in LOOPS for call in program.calls):
+    if program.used_as == "wrap" and program.scope == "call" and any(call.method in LOOPS for call in program.calls):
         # Each call of a loop is judged by itself there.
         return []
     if len(units) != len(reports):

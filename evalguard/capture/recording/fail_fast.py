@@ -130,7 +130,8 @@ class FailFastCheck:
                 return ""
             rows = samples
         expected = tree.map_leaves(lambda values: values[rows], labels.values)
-        found = tree.map_leaves(lambda values: values[: len(rows)], recorder.targets[batch])
+        given = target_comparison.in_form_of(labels.values, recorder.targets[batch], recorder.outputs)
+        found = tree.map_leaves(lambda values: values[: len(rows)], given)
         wrong = target_comparison.compare_labels(found, expected).rows
         if self._sorted is not None and labels.fingerprints is not None:
             # Targets of equal inputs may come in any order; that is judged once all of them are there.

@@ -37,6 +37,7 @@ class Recorder:
         stream: Identifies delivered batches.
         replicated: Batches are split over replicas.
         float64: The model computes in float64.
+        outputs: Names of the model's outputs, in order; empty where they are not known.
         tags: Tags of all rows, and the sizes of batches.
         fingerprints: Fingerprints of the rows fed.
         keys: Keys of each batch.
@@ -56,6 +57,7 @@ class Recorder:
     stream: Stream = field(default_factory=Untagged)
     replicated: bool = False
     float64: bool = False
+    outputs: tuple[str, ...] = ()
     tags: TagColumn = field(init=False)
     fingerprints: FingerprintColumn = field(init=False)
     keys: list[Any] = field(default_factory=list)
