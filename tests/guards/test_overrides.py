@@ -1,0 +1,212 @@
+"""Models whose ``predict`` or ``evaluate`` is overridden: one call, compared with what the model computed."""
+
+import numpy as np
+import pytest
+
+import evalguard
+from evalguard import Verdict
+
+N = 40
+X = np.random.default_rng(3).normal(size=(N, 4)).astype("float32")
+Y = np.arange(N)
+
+
+def made(engine, predict, **methods):
+    """A model of one dense layer with this ``predict``."""
+    keras = pytest.importorskip(engine)
+    inputs = keras.Input((4,))
+    given = (inputs, keras.layers.Dense(3)(inputs))
+    model = type("Own", (keras.Model,), {"predict": predict, **methods})(*given)
+    model.compile(loss="mse")
+    return model
+
+
+def keras_predict(model, *args, **kwargs):
+    return super(type(model), model).predict(*args, **kwargs)
+
+
+def passes_on(self, *args, **kwargs):
+    return keras_predict(self, *args, **kwargs)
+
+
+def sorts(self, x, **kwargs):
+    return np.sort(keras_predict(self, x, **kwargs), axis=0)
+
+
+def reverses(self, x, **kwargs):
+    return keras_predict(self, x, **kwargs)[::-1]
+
+
+def puts_back(self, x, **kwargs):
+    order = np.random.default_rng(1).permutation(len(x))
+    return keras_predict(self, x[order], **kwargs)[np.argsort(order)]
+
+
+def in_chunks(self, x, **kwargs):
+    return np.concatenate([keras_predict(self, x[at : at + 16], **kwargs) for at in range(0, len(x), 16)])
+
+
+def chunks_in_another_order(self, x, **kwargs):
+    return np.concatenate([keras_predict(self, x[at : at + 20], **kwargs) for at in (0, 20)][::-1])
+
+
+def of_unique_rows(self, x, **kwargs):
+    rows, inverse = np.unique(x, axis=0, return_inverse=True)
+    return keras_predict(self, rows, **kwargs)[inverse]
+
+
+def classes(self, x, **kwargs):
+    return keras_predict(self, x, **kwargs).argmax(axis=1)
+
+
+def scaled(self, x, **kwargs):
+    return keras_predict(self, x, **kwargs) * 2
+
+
+def repeats(self, x, **kwargs):
+    rows = keras_predict(self, x, **kwargs)
+    return np.concatenate([rows[:1], rows[:-1]])
+
+
+def shorter(self, x, **kwargs):
+    return keras_predict(self, x, **kwargs)[:-1]
+
+
+def by_hand(self, x, **_kwargs):
+    return np.asarray(self(x))
+
+
+BY_CONTENT = {
+    passes_on: "PASS",
+    reverses: "FAIL",
+    puts_back: "PASS",
+    in_chunks: "PASS",
+    chunks_in_another_order: "FAIL",
+    of_unique_rows: "PASS",
+    classes: "UNPROVEN",
+    scaled: "UNPROVEN",
+    repeats: "FAIL",
+    shorter: "UNPROVEN",
+    by_hand: "PASS",
+}
+
+
+@pytest.mark.parametrize("engine", ["keras", "tf_keras"])
+@pytest.mark.parametrize("predict", BY_CONTENT, ids=lambda predict: predict.__name__)
+def test_what_an_overriding_predict_returns_is_judged_as_one_call(engine, predict):
+    model = made(engine, predict)
+    bare = model.predict(X, verbose=0)
+    with evalguard.guard(labels=Y, reference=X, on_failure="record", on_unproven="record", mlflow=False) as g:
+        predictions = model.predict(X, verbose=0)
+    assert str(g.report.verdict) == BY_CONTENT[predict]
+    assert len(g.reports) == 1
+    np.testing.assert_array_equal(predictions, bare)
+    np.testing.assert_array_equal(model.predict(X, verbose=0), bare)
+
+
+@pytest.mark.parametrize(
+    ("predict", "verdict", "proof"),
+    [
+        (passes_on, "PASS", "declared"),
+        (reverses, "FAIL", "declared"),
+        # The rows of an array that the method made are not those of the caller's at their places.
+        (puts_back, "UNPROVEN", "count"),
+        (in_chunks, "UNPROVEN", "count"),
+        (classes, "UNPROVEN", "count"),
+    ],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_without_an_identity_nothing_more_is_claimed_than_is_seen(predict, verdict, proof):
+    model = made("keras", predict)
+    with evalguard.guard(labels=Y, on_failure="record", on_unproven="record", mlflow=False) as g:
+        model.predict(X, verbose=0)
+    assert (str(g.report.verdict), str(g.report.proof)) == (verdict, proof)
+
+
+def test_the_returned_link_is_broken_and_the_fed_one_is_not():
+    model = made("keras", reverses)
+    with evalguard.guard(labels=Y, reference=X, on_failure="record", mlflow=False) as g:
+        model.predict(X, verbose=0)
+    status = {link.link: link.status for link in g.report.chain}
+    assert (status["fed"], status["returned"]) == ("proven", "broken")
+
+
+def test_rows_that_moved_after_the_model_can_be_put_back():
+    model = made("keras", reverses)
+    with evalguard.guard(labels=Y, reference=X, on_failure="repair", mlflow=False) as g:
+        predictions = model.predict(X, verbose=0)
+    assert g.report.verdict is Verdict.REPAIRED
+    np.testing.assert_array_equal(predictions, model.predict(X, verbose=0)[::-1])
+
+
+def test_rows_that_are_sorted_by_each_output_are_not_seen():
+    # Each output is sorted by itself, so no row is one that the model computed.
+    model = made("keras", sorts)
+    with evalguard.guard(labels=Y, reference=X, on_failure="record", on_unproven="record", mlflow=False) as g:
+        model.predict(X, verbose=0)
+    assert g.report.verdict is Verdict.UNPROVEN
+
+
+def test_an_override_that_came_after_the_guard_is_not_seen():
+    with evalguard.guard(labels=Y, reference=X, on_failure="record", on_unproven="record", mlflow=False) as g:
+        made("keras", reverses).predict(X, verbose=0)
+    assert (str(g.report.verdict), str(g.report.proof)) == ("UNPROVEN", "count")
+    assert "defined inside the guard" in g.report.not_proven[0]
+
+
+def test_what_is_patched_is_restored():
+    model = made("keras", reverses)
+    before = vars(type(model))["predict"]
+    with evalguard.guard(labels=Y, reference=X, on_failure="record", mlflow=False):
+        assert vars(type(model))["predict"] is not before
+        with evalguard.guard(labels=Y, reference=X, on_failure="record", mlflow=False):
+            model.predict(X, verbose=0)
+        model.predict(X, verbose=0)
+    assert vars(type(model))["predict"] is before
+
+
+def test_an_error_of_an_override_comes_through():
+    def fails(_self, _x, **_kwargs):
+        raise ZeroDivisionError
+
+    model = made("keras", fails)
+    with pytest.raises(ZeroDivisionError), evalguard.guard(labels=Y, reference=X, mlflow=False):
+        model.predict(X, verbose=0)
+
+
+def test_an_overriding_evaluate_is_one_call_whatever_it_calls():
+    def evaluate(self, x, y, **kwargs):
+        return super(type(self), self).evaluate(x, y, **kwargs)
+
+    model = made("keras", passes_on, evaluate=evaluate)
+    with evalguard.guard(labels=np.stack([Y] * 3, axis=1), reference=X, on_failure="record", mlflow=False) as g:
+        model.evaluate(X, np.stack([Y] * 3, axis=1), verbose=0)
+    assert (g.report.verdict, g.report.method, len(g.reports)) == (Verdict.PASS, "evaluate", 1)
+
+
+def test_models_inside_an_overriding_predict_are_judged_by_themselves():
+    part = made("keras", passes_on)
+
+    def mean_of(_self, x, **kwargs):
+        return (part.predict(x, **kwargs) + part.predict(x, **kwargs)) / 2
+
+    model = made("keras", mean_of)
+    with evalguard.guard(labels=Y, reference=X, on_failure="record", mlflow=False) as g:
+        model.predict(X, verbose=0)
+    assert [str(report.verdict) for report in g.reports] == ["PASS", "PASS"]
+
+
+def test_a_callback_that_keeps_the_outputs_changes_nothing():
+    import keras
+
+    model = made("keras", passes_on)
+    kept = []
+
+    class Keeps(keras.callbacks.Callback):
+        def on_predict_batch_end(self, _batch, logs=None):
+            kept.append(logs["outputs"])
+
+    with evalguard.guard(labels=Y, reference=X, on_failure="record", mlflow=False) as g:
+        model.predict(X, verbose=0, callbacks=[Keeps()])
+    assert g.report.verdict is Verdict.PASS
+    assert len(kept) == 2
