@@ -158,6 +158,11 @@ def _label_column(table: Any, other: set[str | None], path: Path) -> str:
     raise ConfigError(msg)
 
 
+def _names_rows(draft: Draft) -> bool:
+    """Whether each row of the data has a key or a file name, so that its identity can be observed."""
+    return any(line.startswith(("key:", "images:", "image_directory:")) for line in draft.data)
+
+
 def _key_column(table: Any) -> str | None:
     return next((str(name) for name in table.column_names if name.lower() in KEY_COLUMNS), None)
 
@@ -265,8 +270,8 @@ def _text(draft: Draft, base: Path, model: Path) -> str:
         "",
         "predict: {batch_size: 32}",
         "",
-        "# identity: each row is shown to be the sample of its label. labels, sample, transport and count prove less.",
-        "checks: {require: identity}",
+        "# identity: each row is shown to be the sample of its label. declared: row i of the data is taken for it.",
+        f"checks: {{require: {'identity' if _names_rows(draft) else 'declared'}}}",
         "",
         "# report.json, report.html, junit.xml, predictions.parquet.",
         "outputs: {directory: evalguard-out}",

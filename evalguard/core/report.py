@@ -19,7 +19,9 @@ from evalguard.core.plural import plural
 from evalguard.core.policy import Proof, Verdict
 from evalguard.core.visible import visible
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+# Its reports have `stages` in the place of the chain, and call the place of a row in an array an identity.
+BEFORE_CHAIN = 1
 # Characters of a headline that are printed.
 MAX_HEADLINE = 400
 
@@ -130,13 +132,13 @@ class Report:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Report:
-        """The report that ``to_dict`` gave.
+        """The report that ``to_dict`` gave, also in an earlier version.
 
         Raises:
             ValueError: ``data`` is of another schema version or lacks a field.
         """
         version = data.get("schema_version")
-        if version != SCHEMA_VERSION:
+        if version not in {BEFORE_CHAIN, SCHEMA_VERSION}:
             msg = f"expected a report of schema version {SCHEMA_VERSION}, found {version!r}"
             raise ValueError(msg)
         names = {item.name for item in fields(cls)}
@@ -146,12 +148,22 @@ class Report:
             msg = f"not an evalguard report: {', '.join(sorted(missing))} missing"
             raise ValueError(msg)
         values["verdict"], values["proof"] = Verdict(values["verdict"]), Proof(values["proof"])
+        if counts_as_declared(data):
+            values["proof"] = Proof.DECLARED
         values["findings"] = tuple(map(Finding.from_dict, values.get("findings", ())))
         values["chain"] = tuple(map(Link.from_dict, values.get("chain", ())))
         values["diagnosis"] = tuple(map(Cause.from_dict, values.get("diagnosis", ())))
         if values.get("impact") is not None:
             values["impact"] = {name: MetricImpact.from_dict(item) for name, item in values["impact"].items()}
         return cls(**values)
+
+
+def counts_as_declared(data: Mapping[str, Any]) -> bool:
+    """Whether a report says identity, and was made when that included what a caller declares."""
+    if data.get("schema_version") != BEFORE_CHAIN or data.get("proof") != Proof.IDENTITY:
+        return False
+    used = {item.get("identity") for item in data.get("identities", ()) if item.get("used")}
+    return used == {"position"} or data.get("method") == "check"
 
 
 # How a notebook shows a report. `evalguard.reporting` sets it, as core must not import it.

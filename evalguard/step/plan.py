@@ -125,7 +125,7 @@ def _expected_proof(opened: Opened, y: Any) -> tuple[Proof, str]:
     if callable(getattr(source, "sample_indices", None)) or hasattr(source, "index_array"):
         return Proof.IDENTITY, "the data says which sample each row is"
     if kinds.is_arrays(source):
-        return Proof.IDENTITY, "a row's place in the arrays is its sample"
+        return Proof.DECLARED, "a row's place in the arrays is taken to be its sample"
     if y is not None:
         return Proof.LABELS, "the stream's own y is compared with the labels, if no two inputs are equal"
     if kinds.is_generator(source):

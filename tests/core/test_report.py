@@ -107,6 +107,28 @@ def test_a_report_of_the_first_schema_can_be_read():
     assert (report.verdict, report.proof, report.checked_at_ms) == (Verdict.PASS, Proof.IDENTITY, 0)
 
 
+@pytest.mark.parametrize(
+    ("version", "identity", "method", "proof"),
+    [
+        (1, "position", "predict", "declared"),
+        (1, "content", "predict", "identity"),
+        (1, "key", "check", "declared"),
+        (2, "key", "predict", "identity"),
+    ],
+)
+def test_what_an_earlier_report_called_identity_counts_as_declared_where_it_was(version, identity, method, proof):
+    used = {"identity": identity, "says": "aligned", "used": True}
+    data = {
+        "schema_version": version,
+        "verdict": "PASS",
+        "proof": "identity",
+        "counts": {},
+        "stages": {"source": "right"},
+    }
+    report = Report.from_dict({**data, "identities": [used], "method": method})
+    assert (report.proof, report.chain) == (proof, ())
+
+
 def test_a_notebook_shows_the_page_that_was_registered_or_text(monkeypatch):
     report = unproven(None, Policy(), "why")
     monkeypatch.setattr("evalguard.core.report._shown_as", [])

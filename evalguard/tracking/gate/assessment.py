@@ -171,7 +171,7 @@ def _assessed(store: Store, run: Any, slot: Slot, requirements: Demand) -> Evalu
     refused = _refusals(slot, requirements)
     # Each record costs two downloads, which an evaluation that is refused anyway does not need.
     if slot["verdict"] in requirements.accept:
-        refused += contradictions(store, run.info.run_id, slot)
+        refused += contradictions(store, run.info.run_id, slot, requirements.require)
     return _evaluation(run, slot, refused)
 
 

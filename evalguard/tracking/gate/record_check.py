@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from evalguard.core.report import Report
+from evalguard.core.policy import Proof
+from evalguard.core.report import Report, counts_as_declared
 from evalguard.errors import SinkError
 from evalguard.tracking.record import RECORD_FILE, record_digest
 from evalguard.tracking.slots import FIELDS, FOLDER, MAX_TAG, Slot
 from evalguard.tracking.store import Store
 
 
-def contradictions(store: Store, run_id: str, slot: Slot) -> list[str]:
-    """The differences between tag, record and report; empty if they agree."""
+def contradictions(store: Store, run_id: str, slot: Slot, require: str) -> list[str]:
+    """The differences between tag, record and report; empty if they agree.
+
+    Args:
+        store: Holds the run.
+        run_id: The run.
+        slot: The tags of the evaluation.
+        require: The weakest proof that may pass.
+    """
     folder = f"{FOLDER}/{slot.name}"
     try:
         record_text = store.content(run_id, f"{folder}/{RECORD_FILE}")
@@ -29,7 +38,12 @@ def contradictions(store: Store, run_id: str, slot: Slot) -> list[str]:
         record = json.loads(record_text)
         if record_digest(report_text) != record["files"]["report.json"]:
             return [f"{folder}/report.json is not the report that was recorded"]
-        report = Report.from_dict(json.loads(report_text))
+        data = json.loads(report_text)
+        report = Report.from_dict(data)
+        if counts_as_declared(data) and slot["proof"] == "identity":
+            if report.proof < require:
+                return [f"its proof is each row's place in an array: that counts as declared, weaker than {require}"]
+            report = replace(report, proof=Proof.IDENTITY)
         return [*_against_record(run_id, slot, record), *_against_report(slot, report)]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         return [f"{folder}: not a record that this version of evalguard can read: {error}"]
