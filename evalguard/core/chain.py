@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from evalguard.core.evidence import Evidence
 from evalguard.core.findings import Finding, Link, Reason, Status
 from evalguard.core.policy import Policy, Proof
+from evalguard.core.trace import ROW_WISE
 
 # What breaks a link; every other finding breaks `fed`.
 BREAKS: Mapping[str, frozenset[Reason]] = {
@@ -29,7 +30,8 @@ FED_BY = {
 }
 FINISHED = "the {} passed to check belongs to the row"
 OWN_TARGETS = "x and y of a batch belong together, and y equals the label at every row"
-ROW_WISE = "row j of each output is computed from row j that was fed"
+DECLARED_ROW_WISE = "row j of each output is computed from row j that was fed"
+TESTED = "one batch computed again, in another order and in two halves, gave the same rows"
 SCORED = "what was returned is scored against `labels`, in this order"
 
 
@@ -102,7 +104,9 @@ def _computed(evidence: Evidence) -> Link:
         return Link("computed", Status.NOT_APPLICABLE, "no model was called")
     if not trace.one_to_one or trace.no_output_rows:
         return Link("computed", Status.NOT_SEEN, trace.unobserved or "the model's outputs have no rows")
-    return Link("computed", Status.DECLARED, ROW_WISE)
+    if trace.verified == ROW_WISE:
+        return Link("computed", Status.PROVEN, TESTED)
+    return Link("computed", Status.DECLARED, DECLARED_ROW_WISE + (trace.verified and f" ({trace.verified})"))
 
 
 def _returned(evidence: Evidence) -> Link:

@@ -153,6 +153,18 @@ def check_returned(trace: Trace, *, wrong: bool) -> Finding | None:
     return Finding(Reason.RETURNED, trace.moved, message)
 
 
+def check_computed(trace: Trace) -> Finding | None:
+    """The model returned each row of a batch where it received it."""
+    moved = trace.moved_in_model
+    if not moved:
+        return None
+    rows = plural(moved, "row")
+    message = (
+        f"{rows} of a batch, computed again in another order, {'is the output' if moved == 1 else 'are outputs'} of"
+    )
+    return Finding(Reason.COMPUTED, moved, f"{message} other rows: the model moves them")
+
+
 def check_reuse(trace: Trace) -> Finding | None:
     """The source was at its start when the call began."""
     sources = trace.sources

@@ -113,7 +113,7 @@ def _findings(evidence: Evidence, proof: Proof) -> tuple[Finding, ...]:
         found += [checks.check_transport(trace), checks.check_reuse(trace)]
     # After a stop, rows that are not there yet are not missing.
     open_end = {Reason.COUNT, Reason.MISSING} if trace.stopped and evidence.n_rows <= n_labels else set()
-    found.append(checks.check_returned(trace, wrong=any(found)))
+    found += [checks.check_returned(trace, wrong=any(found)), checks.check_computed(trace)]
     sure = tuple(finding for finding in found if finding is not None and finding.reason not in open_end)
     if trace.stopped and trace.ordered and not sure and evidence.samples is not None:
         # The source skipped samples: no row is late or comes twice, but the rows behind are out of position.

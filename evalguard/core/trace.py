@@ -27,6 +27,8 @@ ROW_MASK = (1 << ROW_BITS) - 1
 # The method of a trace of one validation inside `fit`: it is compared with the first one, of which nobody asked more
 # than that it be the same.
 FIT = "fit"
+# Of a model that was tested: one batch computed again, in another order, gave the same rows.
+ROW_WISE = "row-wise"
 
 Int64 = NDArray[np.int64]
 
@@ -149,6 +151,10 @@ class Trace:
         outputs: Digests of the rows as they were computed and as they were
             returned, uint64, shape ``(2, n_rows)``; None where all are equal.
         moved: Rows that were returned elsewhere than they were computed.
+        verified: What a test of the model showed: ``ROW_WISE`` or
+            ``untestable: why``; empty if it was not tested, or moves rows.
+        moved_in_model: Rows that a batch computed again showed to be the
+            outputs of other rows.
     """
 
     n_rows: int
@@ -173,6 +179,8 @@ class Trace:
     not_returned: str = ""
     outputs: NDArray[np.uint64] | None = None
     moved: int = 0
+    verified: str = ""
+    moved_in_model: int = 0
 
     def __post_init__(self) -> None:
         for name in ("tags", "index", "keys", "fingerprints", "padding"):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from evalguard.core.columns.storage import concatenated
-from evalguard.core.trace import Trace
+from evalguard.core.trace import ROW_WISE, Trace
 
 
 def join_traces(traces: Sequence[Trace]) -> Trace:
@@ -49,7 +49,15 @@ def join_traces(traces: Sequence[Trace]) -> Trace:
         no_output_rows=any(trace.no_output_rows for trace in traces),
         not_returned="; ".join(dict.fromkeys(trace.not_returned for trace in traces if trace.not_returned)),
         outputs=_join_outputs(traces),
+        verified=_join_verified([trace.verified for trace in traces]),
+        moved_in_model=sum(trace.moved_in_model for trace in traces),
     )
+
+
+def _join_verified(results: Sequence[str]) -> str:
+    """The first reason why a model could not be tested; else what all have in common."""
+    untested = (result for result in results if result not in {"", ROW_WISE})
+    return next(untested, ROW_WISE if set(results) == {ROW_WISE} else "")
 
 
 def _join_outputs(traces: Sequence[Trace]) -> Any:

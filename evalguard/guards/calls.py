@@ -19,6 +19,7 @@ from evalguard.capture.recording.fail_fast import FailFastCheck
 from evalguard.capture.recording.recorder import Recorder
 from evalguard.capture.recording.returned import compare_returned
 from evalguard.capture.recording.to_trace import to_trace
+from evalguard.capture.verify_model import ModelTests
 from evalguard.core.own_errors import swallow
 from evalguard.core.trace import UNKNOWN, Trace
 from evalguard.core.trace_join import join_traces
@@ -144,6 +145,7 @@ def make_call(
     *,
     capture: CaptureOptions,
     watch: FailFastCheck | None,
+    model_tests: ModelTests | None = None,
 ) -> GuardedCall:
     """Make one call of ``predict``, ``evaluate`` or their ``…_on_batch`` and record what the model is fed.
 
@@ -154,6 +156,7 @@ def make_call(
         bound: Its arguments, ``x`` among them.
         capture: What is recorded of each batch.
         watch: The fail-fast check, or None.
+        model_tests: Tests whether the model computes row by row, or None.
     """
     start = time.perf_counter()
     source = bound.arguments["x"]
@@ -172,6 +175,7 @@ def make_call(
     # A source that lists keys has none in `x`: the name is that of the labels' column.
     if probe.index_source == "listed" and isinstance(capture.key, str):
         capture = replace(capture, key=None, drop_key=False)
+    model_test = None if model_tests is None else model_tests.begin(model, method)
     recorder = Recorder(
         capture,
         probe.stream,
@@ -180,13 +184,13 @@ def make_call(
         fail_fast_check=watch,
         problem=problem,
         outputs=output_names(model),
+        keep=None if model_test is None else model_test.keep,
     )
     # The tap ends with the call: Keras keeps the compiled function in `model.predict_function` for the next call
     # (keras 3.15, backend/tensorflow/trainer.py, `make_predict_function`), and that one may be unguarded.
     with engine.tap(model, recorder):
         result = original(*bound.args, **bound.kwargs)
     recorder.end()
-    seconds = time.perf_counter() - start
     trace = to_trace(
         recorder,
         method=method,
@@ -196,6 +200,11 @@ def make_call(
         trust_tags=probe.tags_complete(len(recorder.tags)),
         returned=compare_returned(recorder.computed, result) if method in ROW_METHODS else None,
     )
+    if model_tests is not None:
+        tested = model_tests.end(model_test, model, method, lambda: engine.step_of(model))
+        trace = replace(trace, verified=tested.result, moved_in_model=tested.moved)
+        recorder.seconds += tested.seconds
+    seconds = time.perf_counter() - start
     return GuardedCall(
         trace,
         result,

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, Unpack, cast
 
+from evalguard.capture.verify_model import ModelTests
 from evalguard.core.label_table import LabelTable
 from evalguard.errors import ConfigError
 from evalguard.guards.dispatch import Entry, model_classes
@@ -188,6 +189,7 @@ class Guard(Results):
             labels_of_source=Labels.of_source,
             # A wrapped model stands for the model itself, whose methods are guarded.
             model=getattr(options.model, "__wrapped__", options.model),
+            model_tests=ModelTests() if options.verify_model else None,
         )
 
 

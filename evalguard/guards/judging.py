@@ -144,6 +144,8 @@ class CallJudge:
         fixed = predictions.repaired(outcome.predictions, judgement, len(labels), again)
         if isinstance(fixed, str):
             return refused(outcome, fixed)
+        if any(finding.reason is Reason.COMPUTED for finding in judgement.report.findings):
+            return refused(outcome, "the model moves rows, and only the rows of one batch were tested")
         # Wrong labels are not a matter of order: moved rows would still be scored against them.
         if says_labels_are_wrong(judgement.report):
             return refused(outcome, "the stream's own targets contradict the labels; moving rows cannot fix that")

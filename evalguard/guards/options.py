@@ -72,6 +72,7 @@ class WrapKeywords(TypedDict, total=False):
     scope: Scope
     duplicate_inputs: DuplicateInputs
     fail_fast: bool
+    verify_model: bool
     metrics: Any
     name: str | None
     mlflow: MlflowOption
@@ -133,6 +134,9 @@ class GuardOptions:
             already proves a fault (a sample out of position or repeated, a row
             too many, a target that is not the label). The report covers the
             rows up to there. Needs labels that are known beforehand.
+        verify_model: After ``predict``, compute one delivered batch again in
+            another order, to test that the model returns each row where it
+            received it.
         model: Guard this model only.
         metrics: Metrics for which the report shows what a misalignment did to
             them: a name of ``keras.metrics`` (``accuracy``, ``auc``, ``mse``)
@@ -173,6 +177,7 @@ class GuardOptions:
     scope: Scope = "call"
     duplicate_inputs: DuplicateInputs = "forbid"
     fail_fast: bool = False
+    verify_model: bool = False
     model: Any = None
     metrics: Any = None
     name: str | None = None
@@ -189,6 +194,9 @@ class GuardOptions:
             raise ConfigError(msg)
         if self.drop_key and not isinstance(self.key, str):
             msg = "drop_key: expected key='name of an entry of x' with it, found none"
+            raise ConfigError(msg)
+        if not isinstance(self.verify_model, bool):
+            msg = f"verify_model: expected True or False; found {str(self.verify_model)[:60]!r}."
             raise ConfigError(msg)
         for name, value in (
             ("policy", Policy(**{item.name: getattr(self, item.name) for item in fields(Policy)})),

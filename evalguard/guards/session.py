@@ -28,6 +28,7 @@ from evalguard.capture.contract import CaptureOptions
 from evalguard.capture.engines.patching import is_seen
 from evalguard.capture.recording.fail_fast import FailFastCheck
 from evalguard.capture.recording.recorder import Recorder
+from evalguard.capture.verify_model import ModelTests
 from evalguard.core.judge import judge
 from evalguard.core.label_table import LabelTable, for_inputs
 from evalguard.core.own_errors import swallow
@@ -62,6 +63,7 @@ class Session:
             True: this is the last time of asking.
         labels_of_source: Labels that a source holds itself, or None; used where no others are given.
         model: Guard this model only; None for every model.
+        model_tests: Tests whether models compute row by row; None: they are not tested.
         calls: Calls that have not been judged yet.
         batches: Calls of one batch each, judged together when the entry ends.
         drifted: Validations inside ``fit`` that call for an action when the entry ends.
@@ -74,6 +76,7 @@ class Session:
     find_labels: Callable[[bool], LabelTable | None]
     labels_of_source: Callable[[Any], LabelTable | None] = lambda _: None
     model: Any = None
+    model_tests: ModelTests | None = None
     calls: list[GuardedCall] = field(default_factory=list)
     batches: list[GuardedCall] = field(default_factory=list)
     drifted: list[Outcome] = field(default_factory=list)
@@ -115,6 +118,7 @@ class Session:
             bound,
             capture=self.capture,
             watch=self._fail_fast(method) if part_of is None else None,
+            model_tests=self.model_tests,
         )
         if part_of is None and not is_seen(model, method):
             unseen = f"{method} of {type(model).__name__} was defined inside the guard, so its result was not seen"

@@ -9,7 +9,7 @@ from evalguard.core.findings import Status
 from evalguard.core.judge import judge
 from evalguard.core.policy import Policy, Proof, Verdict
 from evalguard.core.report import Report
-from evalguard.core.trace import Trace
+from evalguard.core.trace import ROW_WISE, Trace
 from tests.core.traces import ALIGNED, SWAPPED, N, labels_for, trace_of
 
 
@@ -175,3 +175,35 @@ def test_every_column_follows_the_rows_that_moved():
     assert moved.targets["b"][0].tolist() == moved.targets["a"].tolist() == trace.targets["a"][::-1].tolist()
     assert (moved.padding is not None and moved.padding.tolist()) == [True, *[False] * 6]
     assert (moved.moved, moved.outputs) == (6, None)
+
+
+# -- Rows that moved in the model -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("verified", "status", "words"),
+    [
+        ("", Status.DECLARED, "row j of each output is computed from row j that was fed"),
+        (ROW_WISE, Status.PROVEN, "computed again"),
+        ("untestable: it draws", Status.DECLARED, "(untestable: it draws)"),
+    ],
+)
+def test_a_test_of_the_model_proves_the_computed_link_or_leaves_it_declared(verified, status, words):
+    report = report_of(replace(trace_of(ALIGNED, {"content"}), verified=verified), {"content"})
+    (link,) = (link for link in report.chain if link.link == "computed")
+    assert (report.verdict, report.proof, link.status) == (Verdict.PASS, Proof.IDENTITY, status)
+    assert words in link.basis
+
+
+@pytest.mark.parametrize("evidence", [{"content"}, {"key"}, {"index"}, {"position"}, {"targets", "rows"}, {"tags"}])
+def test_rows_that_moved_in_the_model_are_a_fault_of_no_other_link(evidence):
+    report = report_of(replace(trace_of(ALIGNED, evidence), moved_in_model=4), evidence, require="count")
+    assert report.verdict is Verdict.FAIL
+    assert [(finding.reason, finding.count) for finding in report.findings] == [("rows_moved_in_model", 4)]
+    assert [link.link for link in report.chain if link.status is Status.BROKEN] == ["computed"]
+
+
+def test_rows_that_were_put_back_after_the_model_are_no_second_fault():
+    trace = replace(returned({"content"}, REVERSED, fed=REVERSED), moved_in_model=4)
+    report = report_of(trace, {"content"})
+    assert [finding.reason for finding in report.findings] == ["rows_moved_in_model"]

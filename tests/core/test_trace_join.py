@@ -3,7 +3,7 @@
 import numpy as np
 
 from evalguard.core.columns import storage
-from evalguard.core.trace import SourceState, Trace
+from evalguard.core.trace import ROW_WISE, SourceState, Trace
 from evalguard.core.trace_join import join_traces, stack_trees
 from tests.on_disk import on_disk
 
@@ -100,3 +100,14 @@ def test_keys_of_two_kinds_become_text_and_inputs_of_two_kinds_have_no_spec():
 def test_each_reason_why_rows_were_not_observed_is_given_once():
     calls = [a_call(1, unobserved=why) for why in ("lost", "late", "lost")]
     assert join_traces(calls).unobserved == "lost; late"
+
+
+def test_models_are_tested_only_if_each_call_was_and_any_that_moves_rows_counts():
+    def joined(*results, moved=0):
+        calls = [a_call(1, verified=result) for result in results]
+        return join_traces([*calls, a_call(1, verified=results[0], moved_in_model=moved)])
+
+    assert joined(ROW_WISE, ROW_WISE).verified == ROW_WISE
+    assert joined(ROW_WISE, "untestable: why", "untestable: other").verified == "untestable: why"
+    assert joined(ROW_WISE, "").verified == ""
+    assert joined("", moved=3).moved_in_model == 3

@@ -136,3 +136,9 @@ def test_a_repr_names_what_was_given_and_prints_no_data():
 
 def test_options_of_inputs_are_options():
     assert set(option_names()) > OF_INPUTS
+
+
+@pytest.mark.parametrize("given", ["yes", 1, None])
+def test_a_model_is_tested_or_not(given):
+    with pytest.raises(ConfigError, match="verify_model: expected True or False"):
+        GuardOptions(verify_model=given)

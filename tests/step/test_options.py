@@ -76,6 +76,10 @@ def old_sequence():
             return (X[self.sample_indices(number)],)
     return Old()
 
+def upside_down():
+    reverse = keras.layers.Lambda(lambda y: y[::-1])
+    return keras.Sequential([keras.Input((64,)), keras.layers.Dense(10), reverse])
+
 def two_heads():
     inputs = keras.Input((64,))
     return keras.Model(inputs, {"digit": keras.layers.Dense(10)(inputs), "even": keras.layers.Dense(1)(inputs)})
@@ -125,6 +129,8 @@ OPTIONS = {
         0,
         "PASS",
     ),
+    "model-that-moves-rows": ("call: 'loading:upside_down'", "digits", "require: identity", 1, "FAIL"),
+    "model-not-tested": ("call: 'loading:upside_down'", "digits", "verify_model: false", 0, "PASS"),
     "tf-keras": ("call: 'loading:old_model'", "old_sequence", "require: identity", 0, "PASS"),
 }
 
@@ -177,6 +183,14 @@ def test_labels_of_several_outputs_are_columns_by_output(folder, command):
     table = pyarrow.parquet.read_table(folder / "out" / "predictions.parquet")
     assert {"y_true.digit", "y_true.even", "prediction.digit_9", "prediction.even"} <= set(table.column_names)
     assert table["y_true.digit"].to_pylist() == labels.tolist()
+
+
+@pytest.mark.parametrize(("checks", "status"), [("{}", "proven"), ("{verify_model: false}", "declared")])
+def test_a_step_tests_its_model_unless_told_not_to(folder, command, checks, status):
+    done = run(folder, command, FLAT, "digits", checks.strip("{}"))
+    assert done.exit_code == 0, done.output
+    chain = json.loads((folder / "out" / "report.json").read_text())["chain"]
+    assert [link["status"] for link in chain if link["link"] == "computed"] == [status]
 
 
 def test_workers_are_those_of_the_dataset(folder, command):

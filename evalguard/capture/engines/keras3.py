@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -43,6 +43,17 @@ def unsupported(model: Any, method: str) -> str:
     if backend != "tensorflow":
         return f"Keras runs on the {backend} backend; rows are observed on tensorflow only"
     return several_workers(model)
+
+
+def step_of(model: Any) -> Callable[[Any], Any]:
+    """The Python function with which ``predict`` computes one batch."""
+    function = model.predict_function
+    # Another thread may guard this model.
+    function = function.function if isinstance(function, Tap) else function
+    step = getattr(function, "python_function", function)
+    # As Keras traces it (keras 3.15, backend/tensorflow/trainer.py:279); where it runs eagerly, the function is plain.
+    tf = sys.modules["tensorflow"]
+    return tf.autograph.experimental.do_not_convert(lambda batch: step([batch]))  # type: ignore[no-any-return]
 
 
 class PredictTap(Tap):

@@ -10,7 +10,7 @@ the tag, and runs ``predict_step`` (or ``test_step``) on the batch in a separate
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,6 +32,11 @@ def unsupported(model: Any, method: str) -> str:
         return several_workers(model)
     why = "which pulls its batches where they cannot be observed"
     return f"{type(model).__name__} overrides make_{what}_function, {why}"
+
+
+def step_of(model: Any) -> Callable[[Any], Any]:
+    """The Python function with which ``predict`` computes one batch."""
+    return model.predict_step  # type: ignore[no-any-return]
 
 
 def _overrides(model: Any, what: str) -> bool:

@@ -48,6 +48,7 @@ class Recorder:
         unchecked: Rows and tag of each batch that ``fail_fast_check`` has not checked.
         no_rows: Whether some batch had inputs that are no rows, one for each sample.
         computed: Outputs of each execution, as they came out of the compiled function.
+        keep: Called with the batches and the outputs of each execution, or None.
         no_output_rows: Some output that was returned has no rows that can be counted.
         problem: Why something could not be recorded.
         seconds: Time spent recording.
@@ -68,6 +69,7 @@ class Recorder:
     unchecked: list[tuple[int, BatchTag]] = field(default_factory=list)
     no_rows: bool = False
     computed: list[Any] = field(default_factory=list)
+    keep: Callable[[list[Any], Any], None] | None = None
     no_output_rows: bool = False
     problem: str = ""
     seconds: float = 0.0
@@ -141,6 +143,8 @@ class Recorder:
     def after_step(self, batches: list[Any], outputs: Any) -> None:
         """Check for changed batches and faults, after the model has computed on the latest batches."""
         self.computed.append(outputs)
+        if self.keep is not None:
+            self.keep(batches, outputs)
         # Eager execution is synchronous (tensorflow 2.21, python/eager/context.py:590): the model has read its inputs.
         try:
             if not all(unchanged := self.stream.intact()):

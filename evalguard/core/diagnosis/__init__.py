@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from evalguard.core.diagnosis import counts, labelling, orders, sorted_orders, starts
+from evalguard.core.diagnosis import computed, counts, labelling, orders, sorted_orders, starts
 from evalguard.core.diagnosis.unknown import unknown
 from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Cause
@@ -67,6 +67,7 @@ def diagnose(trace: Trace, samples: Int64 | None, labels: LabelTable) -> tuple[C
     view = View(trace, labels, samples)
     found = _recognised(view, STARTS + TOO_MANY + KNOWN_ORDERS)
     found = _recognised(view, LABELLING) + (found or _recognised(view, RANDOM_ORDERS)) + _recognised(view, TOO_FEW)
+    found += _recognised(view, (computed.moved_in_model,))
     found.sort(key=lambda cause: not cause.certain)
     return tuple(found[:MAX_CAUSES]) or (unknown(view),)
 

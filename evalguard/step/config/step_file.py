@@ -43,6 +43,10 @@ class Checks(Strict):
         default="forbid", description="`allow` if some samples are known to have equal inputs."
     )
     fail_fast: bool = Field(default=False, description="Stop at the first batch that proves a fault.")
+    verify_model: bool = Field(
+        default=True,
+        description="Compute one batch again in another order, to test that the model keeps rows in place.",
+    )
     key: Text | None = Field(default=None, description="Entry of a dict x with the key of each sample.")
     drop_key: bool = Field(default=False, description="Remove that entry from x before the model sees it.")
     pad_value: float | int | str | None = None

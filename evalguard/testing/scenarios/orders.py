@@ -115,6 +115,27 @@ def shards(data: ScenarioData) -> Scenario:
     return Scenario(predict, "stride of 3", True, data.y, {"scope": "session"})
 
 
+def in_the_model(data: ScenarioData) -> Scenario:
+    """A model that reverses the rows of each batch."""
+    import keras
+
+    class Reversing(keras.Model):
+        def __init__(self, model: Any) -> None:
+            super().__init__()
+            self.model = model
+
+        def call(self, x: Any) -> Any:
+            return self.model(x)[::-1]
+
+    return Scenario(
+        lambda model: Reversing(model).predict(data.x, batch_size=data.batch_size, verbose=0),
+        "the model moves rows between its input and its output",
+        True,
+        data.y,
+        {"verify_model": True},
+    )
+
+
 def two_branches(data: ScenarioData) -> Scenario:
     """Inputs and targets come out of one shuffle by two ways."""
     import tensorflow as tf

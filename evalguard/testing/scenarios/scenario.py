@@ -30,6 +30,7 @@ from evalguard.testing.scenarios.orders import (
     asked_by_two,
     buffer_shuffle,
     by_class,
+    in_the_model,
     label_file,
     racing,
     reshuffled,
@@ -67,6 +68,7 @@ SCENARIOS: Mapping[str, Callable[[ScenarioData], Scenario]] = {
     "shards": shards,
     "two_branches_of_a_shuffle": two_branches,
     "shifted_label_file": label_file,
+    "reversed_in_the_model": in_the_model,
 }
 
 
