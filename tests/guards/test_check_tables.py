@@ -229,9 +229,9 @@ def test_the_gate_knows_the_labels_of_a_check_again(tmp_path, command, size, for
     assert json.loads(done.output)["labels"]["digest"] == expected
     # Keys of finished predictions are declared, and the gate asks for more.
     gate = ("gate", "--attestation", tmp_path / "out" / "attestation.json", "--require", "declared", "--key", "id")
-    gate = (*gate, "--labels")
-    assert command(*gate, labels, delivered, labels).exit_code == 0
+    asked = (*gate, "--labels")
+    assert command(*asked, labels, delivered, labels).exit_code == 0
     other = write(tmp_path / f"other.{form}", pa.table({"id": names, "label": VALUES[values][::-1], "more": range(N)}))
-    closed = command(*gate, other, delivered)
+    closed = command(*asked, other, delivered)
     assert closed.exit_code == 1
     assert f"judged against labels {expected}" in closed.output
