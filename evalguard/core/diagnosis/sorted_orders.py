@@ -41,13 +41,13 @@ def _by_key(view: View) -> str:
     keys = view.labels.keys
     if keys is None:
         return ""
-    if keys.dtype.kind == "i" and ascends(keys, view.arrived):
+    if keys.dtype.kind == "i" and ascends(np.asarray(keys), view.arrived):
         return "the stream goes through the keys in order of number, the labels do not"
     # A few rows first: most streams are not sorted by key, and text is slow to compare.
     few = keys[view.arrived[:100]].astype(np.str_)
     if not _ascends_as_text(few) and not _ascends_by_number(few):
         return ""
-    text = keys.astype(np.str_)
+    text = np.asarray(keys).astype(np.str_, copy=False)
     if _ascends_as_text(text[view.arrived]):
         other = "in order of number" if _ascends_by_number(text) else "in another order"
         return f"the stream goes through the keys in order of text ({_turn(text, view)}), the labels {other}"
