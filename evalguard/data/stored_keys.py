@@ -150,11 +150,9 @@ def _normal(column: Any, where: str) -> Any:
     """The keys as text, int64, or uint64, of which only all rows together tell what they become."""
     import pyarrow as pa
 
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
     if pa.types.is_uint64(column.type) or pa.types.is_int64(column.type):
         return column
-    if "string" in str(column.type):
+    if str(column.type) in {"string", "large_string", "string_view"}:
         return column.cast(pa.large_string())
     # Not the array itself, which Arrow would read up to the first NUL of a text.
     return pa.array(normal_keys(column_of(pa.table({"key": column}), "key", where), where).tolist())

@@ -24,15 +24,15 @@ PIECE = 1 << 20
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"})
 
 
-def existing(path: Path, where: str, what: str) -> Path:
+def existing(path: Path, where: str, what: str, error: Wrong = ConfigError) -> Path:
     """The path, if it is a file.
 
     Raises:
-        ConfigError: There is no such file.
+        ConfigError: There is no such file; a LabelsError, if that is ``error``.
     """
     if not path.is_file():
         msg = f"{where}: expected {what} at {path}, found none there"
-        raise ConfigError(msg)
+        raise error(msg)
     return path
 
 
@@ -96,7 +96,10 @@ class TableFile:
         empty = np.zeros(0, np.int64)
         start = 0
         for chunk in self._chunks(name):
-            for part in (chunk.slice(first, PIECE) for first in range(0, len(chunk), PIECE)):
+            for first in range(0, len(chunk), PIECE):
+                part = chunk.slice(first, PIECE)
+                # A dictionary may hold a null, too.
+                part = part.dictionary_decode() if "dictionary" in str(part.type) else part
                 empty = np.append(empty, start + np.flatnonzero(np.asarray(part.is_null(nan_is_null=True))))
                 start += len(part)
                 if not len(empty):

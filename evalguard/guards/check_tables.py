@@ -22,6 +22,8 @@ from evalguard.errors import ConfigError, LabelsError
 from evalguard.guards.check import check
 from evalguard.labels.labels import Labels
 
+FILES = "a CSV, Parquet, JSONL, Arrow or .npy file"
+
 
 @dataclass(frozen=True, slots=True)
 class TableCheck:
@@ -70,16 +72,14 @@ def compare(table_check: TableCheck) -> Report:
     if q.labels_key is not None and q.key is None:
         msg = "check: expected `--key` with `--labels-key`, found no `--key`"
         raise ConfigError(msg)
-    existing(q.predictions, "PREDICTIONS", "a CSV, Parquet, JSONL, Arrow or .npy file")
-    if not q.labels.is_file():
-        msg = f"LABELS: expected a CSV, Parquet, JSONL, Arrow or .npy file at {q.labels}, found none there"
-        raise LabelsError(msg)
+    existing(q.predictions, "PREDICTIONS", FILES)
+    existing(q.labels, "LABELS", FILES, LabelsError)
     if bool(q.metrics) != bool(q.prediction) or (q.metrics and array):
         msg = "check: expected `--metric` and `--prediction COLUMN` together, for a table of predictions"
         raise ConfigError(msg)
-    predictions = _predictions(q) if q.metrics else None
     options: Any = {"require": q.require, "padding": q.padding, "name": q.name}
-    options |= {"predictions": predictions, "metrics": q.metrics or None}
+    if q.metrics:
+        options |= {"predictions": _predictions(q), "metrics": q.metrics}
     if q.key is not None:
         with key_store() as store:
             keys, labels = _keys(q, store), _labels(q, store)
@@ -89,7 +89,8 @@ def compare(table_check: TableCheck) -> Report:
     if labels.keys is None and rows.dtype.kind not in "iu":
         msg = f"PREDICTIONS: expected row numbers of the labels in {q.index or q.predictions}, found {rows.dtype}"
         raise ConfigError(msg)
-    return check(indices=rows, labels=labels, **options)
+    rows_as: Any = {"indices": rows} if labels.keys is None else {"keys": rows}
+    return check(**rows_as, labels=labels, **options)
 
 
 def _keys(q: TableCheck, store: Any) -> Any:

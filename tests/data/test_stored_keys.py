@@ -11,6 +11,7 @@ import pytest
 
 from evalguard.core.label_table import LabelTable, normal_keys
 from evalguard.core.trace import FOREIGN
+from evalguard.data import arrow
 from evalguard.data.stored_keys import KeyedFile, StoredKeys, key_store
 from evalguard.errors import ConfigError, LabelsError
 
@@ -185,3 +186,10 @@ def test_the_store_downloads_nothing_prints_nothing_and_leaves_memory_to_others(
         assert half < store.execute("select current_setting('memory_limit')").fetchall()
         assert len(list(tmp_path.iterdir())) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_null_inside_a_dictionary_is_no_key(tmp_path):
+    keys = pa.DictionaryArray.from_arrays(pa.array([0, 1, 0, 1]), pa.array(["a", None]))
+    arrow.write_arrow(pa.table({"id": keys}), tmp_path / "x.arrow")
+    with key_store() as store, pytest.raises(LabelsError, match="rows 1, 3 are empty"):
+        KeyedFile(store, "x", tmp_path / "x.arrow", "here", ("id",), LabelsError).keys("id")

@@ -300,3 +300,12 @@ def test_only_the_columns_that_are_needed_are_read(tmp_path, command):
     rows = "".join(f"sample {row:03d},{'1' if row < 40 else 'text'}\n" for row in range(N))
     (tmp_path / "out.csv").write_text(f"id,score\n{rows}")
     assert command("check", tmp_path / "out.csv", labels, "--key", "id", "--label", "label").exit_code == 0
+
+
+def test_the_cause_is_found_in_the_keys(tmp_path, command, monkeypatch):
+    labels, delivered = pa.array([str(row) for row in range(40)]), pa.array(sorted(str(row) for row in range(40)))
+    done = judged(tmp_path, command, labels, delivered)
+    assert (done.exit_code, "keys in order of text" in " ".join(done.output.split())) == (1, True), done.output
+    monkeypatch.setattr("evalguard.core.diagnosis.sorted_orders.MAX_TEXTS", 39)
+    done = judged(tmp_path, command, labels, delivered)
+    assert (done.exit_code, "keys in order of text" in " ".join(done.output.split())) == (1, False), done.output

@@ -18,6 +18,8 @@ SORTED = "labels in another sort order than the stream"
 STRIDE = "stride: shards or ranks put one behind the other"
 INTERLEAVED = "several files read in turn (interleave)"
 MIN_ROWS = 6
+# More keys than these are not read as text: that takes four bytes for each character.
+MAX_TEXTS = 10_000_000
 
 
 def sorted_otherwise(view: View) -> Cause | None:
@@ -46,6 +48,8 @@ def _by_key(view: View) -> str:
     # A few rows first: most streams are not sorted by key, and text is slow to compare.
     few = keys[view.arrived[:100]].astype(np.str_)
     if not _ascends_as_text(few) and not _ascends_by_number(few):
+        return ""
+    if len(keys) > MAX_TEXTS:
         return ""
     text = np.asarray(keys).astype(np.str_, copy=False)
     if _ascends_as_text(text[view.arrived]):
