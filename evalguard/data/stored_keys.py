@@ -26,10 +26,10 @@ def key_store() -> Iterator[Any]:
     """A DuckDB connection that uses half of the memory of the container, or of the machine, and downloads nothing."""
     import duckdb
 
-    # DuckDB asks the cgroup first, for the memory as for the number of threads.
-    config = {"memory_limit": "50%"}
-    with tempfile.TemporaryDirectory(prefix="evalguard-") as folder, duckdb.connect(config=config) as store:
-        store.execute(f"set temp_directory = '{folder}'")
+    with tempfile.TemporaryDirectory(prefix="evalguard-") as folder, duckdb.connect() as store:
+        # DuckDB asks the cgroup first, for the memory as for the number of threads.
+        store.execute("set memory_limit = '50%'")
+        store.execute("set temp_directory = '{}'".format(folder.replace("'", "''")))
         for setting in ("enable_progress_bar", "autoinstall_known_extensions", "autoload_known_extensions"):
             store.execute(f"set {setting} = false")
         yield store
@@ -147,7 +147,7 @@ def _refuse_other_text(texts: StoredKeys, numbers: StoredKeys) -> None:
 
 
 def _normal(column: Any, where: str) -> Any:
-    """The keys as text, int64, or uint64, of which only all rows together tell what they become."""
+    """The keys as text, int64, or uint64, which become text if one of all is no int64."""
     import pyarrow as pa
 
     if pa.types.is_uint64(column.type) or pa.types.is_int64(column.type):

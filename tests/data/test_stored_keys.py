@@ -176,6 +176,8 @@ def test_rows_without_a_key_are_named_over_all_pieces(tmp_path, monkeypatch, key
 
 
 def test_the_store_downloads_nothing_prints_nothing_and_leaves_memory_to_others(tmp_path, monkeypatch):
+    tmp_path = tmp_path / "it's here"
+    tmp_path.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     names = ("autoinstall_known_extensions", "autoload_known_extensions", "enable_progress_bar")
     with key_store() as store:
