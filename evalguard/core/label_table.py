@@ -42,8 +42,7 @@ class LabelTable:
         values: One label per sample, shape ``(n, ...)``, any dtype; a mapping
             of such arrays for a model with several outputs; None where only
             keys or fingerprints are known.
-        keys: Unique names of the samples, shape ``(n,)``, int64 or str; an
-            array or a ``KeyColumn``.
+        keys: Unique names of the samples, shape ``(n,)``, int64 or str.
         fingerprints: uint64, shape ``(n,)``: digest of each sample's input as
             the model is fed it, in label order.
         spec: dtype and row shape of each fingerprinted input, to explain why
@@ -179,7 +178,7 @@ def normal_keys(keys: Any, name: str = "keys") -> NDArray[Any]:
         raise LabelsError(msg)
     if items and all(_is_integer(item) for item in items):
         return np.asarray(items, dtype=np.int64)
-    return np.asarray([_text(item) for item in items], dtype=np.str_)
+    return np.asarray([key_text(item) for item in items], dtype=np.str_)
 
 
 def _repeated(keys: NDArray[Any]) -> Repeated | None:
@@ -197,7 +196,8 @@ def _is_integer(item: object) -> bool:
     return integer and bounds.min <= int(item) <= bounds.max  # type: ignore[call-overload]
 
 
-def _text(item: object) -> str:
+def key_text(item: object) -> str:
+    """A key that is no integer; bytes are read as UTF-8."""
     if isinstance(item, bytes):
         return item.decode("utf-8", "backslashreplace")
     return str(item)

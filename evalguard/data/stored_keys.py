@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalguard.core.label_table import KeyColumn, Repeated, normal_keys
+from evalguard.core.label_table import KeyColumn, Repeated, key_text, normal_keys
 from evalguard.core.trace import FOREIGN
 from evalguard.core.visible import visible
 from evalguard.data.tables import PIECE, TableFile, column_of
@@ -154,5 +154,6 @@ def _normal(column: Any, where: str) -> Any:
         return column
     if str(column.type) in {"string", "large_string", "string_view"}:
         return column.cast(pa.large_string())
-    # Not the array itself, which Arrow would read up to the first NUL of a text.
-    return pa.array(normal_keys(column_of(pa.table({"key": column}), "key", where), where).tolist())
+    keys = column_of(pa.table({"key": column}), "key", where)
+    # Text never becomes an array, neither here nor for Arrow: both drop or end at a NUL, which bytes may hold.
+    return pa.array([key_text(item) for item in keys] if keys.dtype == object else normal_keys(keys, where).tolist())

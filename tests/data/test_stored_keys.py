@@ -14,6 +14,7 @@ from evalguard.core.trace import FOREIGN
 from evalguard.data import arrow
 from evalguard.data.stored_keys import KeyedFile, StoredKeys, key_store
 from evalguard.errors import ConfigError, LabelsError
+from evalguard.labels.labels import Labels
 
 TEXTS = ["b", "a", "é" * 9, "", "10", "9", "a\nb", 'q"u', "a'b; drop table labelled"]
 
@@ -163,6 +164,14 @@ def test_keys_of_other_types_are_what_they_are_in_an_array(tmp_path, keys):
         found = KeyedFile(store, "x", tmp_path / "x.parquet", "x", ("id",)).keys("id")
         expected = normal_keys(keys.to_numpy(zero_copy_only=False))
         assert (np.asarray(found).tolist(), found.dtype.kind) == (expected.tolist(), expected.dtype.kind)
+
+
+def test_bytes_that_end_in_a_nul_have_the_same_digest(tmp_path):
+    keys = pa.array([b"a\0", b"b\0", b"\xff\0c"])
+    pa.parquet.write_table(pa.table({"id": keys, "label": [0, 1, 0]}), tmp_path / "x.parquet")
+    with key_store() as store:
+        found = Labels.of(KeyedFile(store, "x", tmp_path / "x.parquet", "x", ("id",)), key="id")
+        assert found.digest == Labels.read(tmp_path / "x.parquet", key="id").digest
 
 
 @pytest.mark.parametrize("keys", [["a", None, "c", None], [1.0, float("nan"), 3.0, None], [None] * 3, [1, None, 2]])
