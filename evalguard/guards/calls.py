@@ -73,15 +73,17 @@ class OverrideCall:
 
     Attributes:
         model: The model.
+        method: The method.
         parts: The calls of Keras' own methods that it made of this model.
     """
 
     model: Any
+    method: str
     parts: list[GuardedCall] = field(default_factory=list)
 
-    def as_one(self, method: str, x: Any, result: Any) -> GuardedCall:
-        """What it did as one call of this method, with its argument ``x`` and its result."""
-        first, parts = self.parts[0], self.parts
+    def as_one(self, x: Any, result: Any) -> GuardedCall:
+        """What it did as one call, with its argument ``x`` and its result."""
+        first, parts, method = self.parts[0], self.parts, self.method
         # An array that the method made itself has other rows than the caller's at its places.
         own = len(parts) == 1 and first.source is x
         trace = join_traces([part.trace if own else without_places(part.trace) for part in parts])

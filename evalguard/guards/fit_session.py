@@ -53,9 +53,9 @@ class FitSession:
         self.fits.append((epochs, history))
         return history
 
-    def conclude_override(self, method: str, call: OverrideCall, x: Any, result: Any) -> Any:
+    def conclude_override(self, call: OverrideCall, x: Any, result: Any) -> Any:
         """Never called: only ``fit`` is guarded, and what overrides it is trained as it is."""
-        del method, call, x
+        del call, x
         return result
 
     def end(self) -> None:
