@@ -20,8 +20,8 @@ from evalguard.core.trace import FIT, FOREIGN, UNKNOWN, Column, Int64, Trace
 # With fewer matching rows than this share, the reference most likely holds other data (say, before scaling), and the
 # stream is not accused.
 COMPARABLE_SHARE = 0.02
-# Up to this share of rows of no sample, with all others in position, are foreign rows. Of more, it cannot be told
-# from outside whether a transformation at random changed them.
+# Up to this share of rows of no sample, with all others in position, are foreign rows. Of more, nothing shows
+# whether a transformation at random changed them.
 TRANSFORMED_SHARE = 0.05
 SHARED = (
     "content: what fingerprint= chooses is the same for samples of different inputs, so it does not identify {}; "

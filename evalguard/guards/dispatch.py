@@ -14,9 +14,10 @@ from evalguard.capture.engines import ENGINES, direct, patching
 from evalguard.capture.engines.direct import is_user_call
 from evalguard.core.trace import FIT
 from evalguard.errors import SinkError
-from evalguard.guards.calls import CALL, ROW_METHODS, OverrideCall
+from evalguard.guards.calls import CALL, ROW_METHODS
 from evalguard.guards.fit_validations import current_fit
 from evalguard.guards.outcome import Outcomes
+from evalguard.guards.overrides import OverrideCall
 from evalguard.tracking.logging_model import logs_a_model
 
 

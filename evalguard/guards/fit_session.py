@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 from evalguard.capture.contract import CaptureOptions
 from evalguard.core.policy import Policy
 from evalguard.core.trace import FIT
-from evalguard.guards.calls import OverrideCall
 from evalguard.guards.fit_validations import FitValidations, judge_fit, no_fit
 from evalguard.guards.outcome import Outcome, Outcomes
+from evalguard.guards.overrides import OverrideCall
 
 
 @dataclass(slots=True, eq=False)

@@ -39,7 +39,6 @@ from evalguard.guards.calls import (
     CALL,
     ROW_METHODS,
     GuardedCall,
-    OverrideCall,
     make_call,
     make_direct_call,
     signature_of,
@@ -47,6 +46,7 @@ from evalguard.guards.calls import (
 from evalguard.guards.fit_validations import FitValidations, judge_fit
 from evalguard.guards.judging import CallJudge
 from evalguard.guards.outcome import Outcome, Outcomes
+from evalguard.guards.overrides import OverrideCall
 
 
 @dataclass(slots=True, eq=False)

@@ -1,4 +1,4 @@
-"""What the caller got, compared with what came out of the model's compiled function."""
+"""What the caller got, compared with what the model's compiled function gave."""
 
 from __future__ import annotations
 
