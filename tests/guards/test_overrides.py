@@ -229,7 +229,7 @@ def test_a_mixin_that_moves_rows_is_seen():
 
     class Backwards:
         def predict(self, *args, **kwargs):
-            return super().predict(*args, **kwargs)[::-1]
+            return super().predict(*args, **kwargs)[::-1]  # type: ignore[misc]
 
     inputs = keras.Input((4,))
     model = type("Mixed", (Backwards, keras.Model), {})(inputs, keras.layers.Dense(3)(inputs))
