@@ -27,9 +27,8 @@ PROGRAM = """
 import json, resource, sys, time
 from pathlib import Path
 from evalguard.guards import check_tables
-check_tables.STREAM_BYTES = 0
 start = time.perf_counter()
-report = check_tables.compare(check_tables.Question(Path(sys.argv[1]), Path(sys.argv[2]), key="id"))
+report = check_tables.compare(check_tables.TableCheck(Path(sys.argv[1]), Path(sys.argv[2]), key="id"))
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 print(json.dumps([time.perf_counter() - start, peak, report.verdict, report.counts["misaligned"]]))
 """

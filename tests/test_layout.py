@@ -55,7 +55,7 @@ TWINS: dict[str, str] = {
 }
 MAX_LINES, MAX_ENTRIES = 300, 14
 
-FRAMEWORKS = ("tensorflow", "keras", "tf_keras", "mlflow", "pandas", "pyarrow")
+FRAMEWORKS = ("tensorflow", "keras", "tf_keras", "mlflow", "pandas", "pyarrow", "duckdb")
 # Slow to import, and needed by some evaluations only.
 LATER = (*FRAMEWORKS, "importlib.metadata", "pydantic", "click", "rich", "jinja2", "scipy")
 
@@ -190,6 +190,16 @@ def test_an_import_against_the_arrows_is_seen(module: str, source: str) -> None:
 )
 def test_an_import_along_the_arrows_is_let_through(module: str, source: str) -> None:
     assert wrong_imports(source, module) == []
+
+
+def test_one_module_knows_duckdb() -> None:
+    found = [
+        module
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if "duckdb"
+        in imported_modules(ast.parse(path.read_text(encoding="utf-8")), module := module_name(path, PACKAGE))
+    ]
+    assert found == ["evalguard.data.stored_keys"]
 
 
 def import_time_statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:

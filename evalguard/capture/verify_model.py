@@ -21,22 +21,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.capture.moved_rows import FAR, FAR_IN_HALF_PRECISION, DeliveredRows
 from evalguard.capture.recording.recorder import to_numpy
 from evalguard.core.own_errors import not_ours, swallow
 from evalguard.core.trace import ROW_WISE, Int64
 from evalguard.data import tree
 
-# Of a value, and of the large ones in its column. Seen in float32 between batches of different sizes: 4e-7.
-TOLERANCE = 1e-5
-# A value larger than this part of its column must not hide that the others differ.
-LARGE = 0.9
-# A row that is nearer to its own did not move: it was computed less precisely.
-FAR, FAR_IN_HALF_PRECISION = 1e-4, 1e-2
-# Few distinct values, as an argmax leaves them, may be those of other rows by chance.
-MIN_DISTINCT = 3
 ON_BATCH = "predict_on_batch"
-# Numbers compared to find the rows that others are: about a second.
-MOST_COMPARED = 1 << 28
 # Operations that TensorFlow counts as stateful and that only read, or only call other functions.
 HARMLESS = frozenset(
     {
@@ -117,8 +108,9 @@ class ModelTest:
         Args:
             step: Gives the Python function with which the model computes a batch.
         """
-        start, states = time.perf_counter(), (random.getstate(), np.random.get_state())  # noqa: NPY002 - what user code draws from
-        result, moved = "", 0
+        start, result, moved = time.perf_counter(), "", 0
+        # The user's Python code runs while it is traced, and may draw.
+        of_python, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
         try:
             moved = self._moved(step)
             result = "" if moved else ROW_WISE
@@ -127,9 +119,8 @@ class ModelTest:
         except Exception as error:  # noqa: BLE001 - the test must cost neither the predictions nor the verdict
             result = f"untestable: the batch could not be computed again: {_first_line(swallow(error))}"
         finally:
-            # The user's Python code runs while it is traced, and may draw.
-            random.setstate(states[0])
-            np.random.set_state(states[1])  # noqa: NPY002
+            random.setstate(of_python)
+            np.random.set_state(of_numpy)  # noqa: NPY002
             self._batch, self._outputs = None, []
         return ModelResult(result, moved, self._seconds + time.perf_counter() - start)
 
@@ -137,7 +128,7 @@ class ModelTest:
         if self._batch is None:
             raise _Untestable(self._why_not)
         n = tree.same_rows(self._batch)
-        if any(len(output) != n for output in self._outputs):
+        if {len(output) for output in self._outputs} != {n}:
             msg = "an output does not have one row for each row of the batch"
             raise _Untestable(msg)
         kept = [DeliveredRows(output) for output in self._outputs]
@@ -145,14 +136,18 @@ class ModelTest:
         with not_ours():
             function = sys.modules["tensorflow"].function(step())
         found = self._compare(function, kept, order, strict=False)
-        if found:
-            return found
-        if any(output.all_equal() for output in kept):
+        if not found and any(output.all_equal() for output in kept):
             msg = "all rows of an output are equal in that batch"
             raise _Untestable(msg)
-        # Both of one size, so that one trace serves both; of an odd number, one row is in both.
-        half = (n + 1) // 2
-        return max(self._compare(function, kept, rows, strict=True) for rows in (order[:half], order[n - half :]))
+        if not found:
+            # Both of one size, so that one trace serves both; of an odd number, one row is in both.
+            half = (n + 1) // 2
+            found = max(self._compare(function, kept, rows, strict=True) for rows in (order[:half], order[n - half :]))
+        # In the order of delivery each row must be its own: or what was kept is not what the model read.
+        if found and self._compare(function, kept, np.arange(n), strict=False):
+            msg = "the same batch, computed again, has its rows in another order"
+            raise _Untestable(msg)
+        return found
 
     def _compare(self, function: Any, kept: list[DeliveredRows], rows: Int64, *, strict: bool) -> int:
         """Compute these rows again; how many are the outputs of other rows."""
@@ -198,72 +193,8 @@ class ModelTests:
         return tested
 
 
-class DeliveredRows:
-    """The rows of one output as they were delivered."""
-
-    def __init__(self, output: NDArray[Any]) -> None:
-        self.rows = _flat(output)
-        # Text and whole numbers are equal or not.
-        self.scale: NDArray[Any] | None = None
-        if self.rows.dtype.kind in "fc":
-            sizes = np.sort(np.where(np.isfinite(self.rows), np.abs(self.rows), 0), axis=0)
-            zeros = np.count_nonzero(sizes == 0, axis=0)
-            large = np.minimum(zeros + (LARGE * (len(sizes) - zeros - 1)).astype(np.int64), len(sizes) - 1)
-            self.scale = np.take_along_axis(sizes, large[None], axis=0)[0]
-
-    def all_equal(self) -> bool:
-        """Whether no row can be told from another."""
-        return bool(self._equal(self.rows, self.rows[0], TOLERANCE).all())
-
-    def compare(self, output: NDArray[Any], source: Int64, *, far: float, strict: bool) -> int:
-        """How many of these rows are other rows and not their own; -1 where they differ in any other way.
-
-        Args:
-            output: Computed again.
-            source: Which delivered row each one is.
-            far: A row that moved differs from its own by more than this.
-            strict: Each one that is not its own must be one other row, and no two of them the same.
-        """
-        again = _flat(output)
-        strays = np.flatnonzero(~self._equal(again, self.rows[source], TOLERANCE))
-        if not strays.size:
-            return 0
-        others = strays[~self._equal(again[strays], self.rows[source[strays]], far)]
-        taken = np.zeros(len(self.rows), dtype=np.bool_)
-        taken[np.delete(source, strays)] = True
-        moved, values, one_each = 0, set(), others.size == strays.size
-        for row in others[: max(1, MOST_COMPARED // max(1, self.rows.size))]:
-            like = np.flatnonzero(self._equal(self.rows, again[row], TOLERANCE))
-            free = like[~taken[like]]
-            one_each = one_each and bool(free.size) and (not strict or like.size == 1)
-            if like.size:
-                moved += 1
-                values.add(int(like[0]))
-            taken[free[:1]] = True
-        # A model that depends on the batch gives some rows the values of others by chance, and an argmax many of them.
-        sure = one_each or (not strict and 2 * moved > strays.size and len(values) >= MIN_DISTINCT)
-        return moved if sure else -1
-
-    def _equal(self, ours: NDArray[Any], theirs: NDArray[Any], tolerance: float) -> NDArray[np.bool_]:
-        """Which rows are equal within this tolerance."""
-        same = ours == theirs
-        if self.scale is not None:
-            with np.errstate(invalid="ignore"):
-                near = np.abs(ours - theirs) <= tolerance * (np.abs(theirs) + self.scale)
-            same |= (near & np.isfinite(theirs)) | (np.isnan(ours) & np.isnan(theirs))
-        equal: NDArray[np.bool_] = same.all(axis=1)
-        return equal
-
-
-def _flat(output: NDArray[Any]) -> NDArray[Any]:
-    """One line of values for each row; all real types with a fraction as float64."""
-    rows = output.reshape(len(output), -1)
-    # bfloat16 has a dtype that NumPy does not know as a number.
-    return rows.astype(np.float64) if "float" in rows.dtype.name else rows
-
-
 def _rows_of(batch: Any, rows: Int64) -> Any:
-    """Some rows of a batch, in memory of their own."""
+    """Some rows of a batch, copied."""
     gather = sys.modules["tensorflow"].gather
     with not_ours():
         return tree.map_leaves(

@@ -128,7 +128,7 @@ def check(
     """Judge a table of predictions against a table of labels, without a model.
 
     Both may be CSV, Parquet, JSONL or Arrow; as PREDICTIONS, a .npy file holds label rows, or keys with --key.
-    Files of any size: large ones are streamed.
+    Files of any size: DuckDB joins their keys, in half of the memory at most.
     """
 
     def work() -> int:

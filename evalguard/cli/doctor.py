@@ -27,6 +27,7 @@ NEEDED = (
     "numpy",
     "mlflow",
     "pyarrow",
+    "duckdb",
     "pydantic",
     "click",
     "rich",

@@ -10,7 +10,7 @@ from evalguard.core import arrivals, checks, target_comparison
 from evalguard.core.columns.chunks import counts_up, equal
 from evalguard.core.columns.run_length import RunLengthColumn
 from evalguard.core.findings import Finding
-from evalguard.core.label_table import LabelTable
+from evalguard.core.label_table import KeyColumn, LabelTable
 from evalguard.core.matching import Match, all_matches, repeated_rows
 from evalguard.core.plural import plural
 from evalguard.core.policy import Policy
@@ -134,7 +134,10 @@ def _all_in_position(trace: Trace, labels: LabelTable) -> tuple[Match, ...]:
         agreement.append(("index" if trace.index_source == "stated" else "position", whole))
     for name, ours, theirs in (("key", trace.keys, labels.keys), ("content", trace.fingerprints, labels.fingerprints)):
         if ours is not None and theirs is not None and all(same for _, same in agreement):
-            agreement.append((name, ours.dtype.kind == theirs.dtype.kind and equal(ours, theirs)))
+            if isinstance(ours, KeyColumn):
+                agreement.append((name, ours.equals(theirs)))
+            else:
+                agreement.append((name, ours.dtype.kind == theirs.dtype.kind and equal(ours, theirs)))
     if not all(same for _, same in agreement):
         return ()
     return tuple(Match(name, _NONE, complete=True) for name, _ in reversed(agreement))

@@ -7,7 +7,7 @@ module only holds and validates arrays.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,6 +21,17 @@ MAX_NAMED = 5
 DIGEST_ROWS = 1 << 20
 
 Values = NDArray[Any] | Mapping[str, NDArray[Any]]
+
+
+class KeyColumn:
+    """Keys that are kept elsewhere and read like an array of int64 or str: ``StoredKeys`` in ``evalguard.data``."""
+
+    equals: Any
+    rows_in: Any
+
+
+# How many keys occur more than once, the first of them, and its rows.
+Repeated = tuple[int, Any, NDArray[np.int64]]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -93,24 +104,20 @@ class LabelTable:
         parts = [name for name in ("values", "keys", "fingerprints") if getattr(self, name) is not None]
         return f"<Labels {self.name[:60]!r}: {len(self):,} sample{'s' * (len(self) != 1)}, {', '.join(parts)}>"
 
-    def _refuse_bad_keys(self, keys: NDArray[Any]) -> None:
-        if keys.dtype.kind == "U":
-            empty = np.flatnonzero(keys == "")
-            if empty.size:
-                msg = f"{self.name}: every sample needs a key; rows {_first(empty)} have none ({empty.size} in all)."
-                raise LabelsError(msg)
-        if keys.dtype.kind == "i" and (rising(keys) or n_distinct(keys) == len(keys)):
-            return
-        unique, counts = np.unique(keys, return_counts=True)
-        if len(unique) == len(keys):
-            return
-        repeated = unique[counts > 1]
-        rows = np.flatnonzero(keys == repeated[0])
-        msg = (
-            f"{self.name}: expected each key once; {len(repeated)} keys are repeated, the first is "
-            f"{str(repeated[0])[:80]!r} at rows {_first(rows)}. Choose a column that names each sample."
-        )
-        raise LabelsError(msg)
+    def _refuse_bad_keys(self, keys: Any) -> None:
+        stored = isinstance(keys, KeyColumn)
+        empty = keys.empty() if stored else np.flatnonzero(keys == "") if keys.dtype.kind == "U" else keys[:0]
+        if len(empty):
+            msg = f"{self.name}: every sample needs a key; rows {_first(empty)} have none ({len(empty)} in all)."
+            raise LabelsError(msg)
+        repeated = keys.repeated() if stored else _repeated(keys)
+        if repeated:
+            count, key, rows = repeated
+            msg = (
+                f"{self.name}: expected each key once; {count} keys are repeated, the first is "
+                f"{str(key)[:80]!r} at rows {_first(rows)}. Choose a column that names each sample."
+            )
+            raise LabelsError(msg)
 
     @property
     def equal_samples(self) -> int:
@@ -129,10 +136,18 @@ class LabelTable:
         """
         if not self._digest:
             parts = self._parts()
-            included = [part for part in parts if part[0] != "fingerprints"] or parts
-            self._digest.append(
-                digest_of(DigestPart(name, array.dtype, array.shape, _pieces(array)) for name, array in included)
-            )
+            sha = hashlib.sha256()
+            for name, array in [part for part in parts if part[0] != "fingerprints"] or parts:
+                sha.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
+                # In pieces, so that a memory-mapped file is not loaded as a whole.
+                for start in range(0, len(array), DIGEST_ROWS):
+                    piece = array[start : start + DIGEST_ROWS]
+                    if array.dtype.hasobject:
+                        for item in piece.ravel().tolist():
+                            sha.update(repr(item).encode() + b"\0")
+                    else:
+                        sha.update(np.ascontiguousarray(piece).tobytes())
+            self._digest.append(sha.hexdigest()[:16])
         return self._digest[0]
 
 
@@ -160,6 +175,8 @@ def normal_keys(keys: Any, name: str = "keys") -> NDArray[Any]:
     Raises:
         LabelsError: A key is None or NaN.
     """
+    if isinstance(keys, KeyColumn):
+        return keys  # type: ignore[return-value] # it is read like one
     # A list becomes an array of objects, as NumPy would turn a NaN among names into the name "nan".
     array = np.asarray(keys, dtype=object if isinstance(keys, (list, tuple)) else None)
     if array.ndim == 2 and array.shape[1] == 1:
@@ -178,7 +195,15 @@ def normal_keys(keys: Any, name: str = "keys") -> NDArray[Any]:
         raise LabelsError(msg)
     if items and all(_is_integer(item) for item in items):
         return np.asarray(items, dtype=np.int64)
-    return np.asarray([_text(item) for item in items], dtype=np.str_)
+    return np.asarray([key_text(item) for item in items], dtype=np.str_)
+
+
+def _repeated(keys: NDArray[Any]) -> Repeated | None:
+    if keys.dtype.kind == "i" and (rising(keys) or n_distinct(keys) == len(keys)):
+        return None
+    unique, counts = np.unique(keys, return_counts=True)
+    repeated = unique[counts > 1]
+    return (len(repeated), repeated[0], np.flatnonzero(keys == repeated[0])) if len(repeated) else None
 
 
 def _is_integer(item: object) -> bool:
@@ -188,7 +213,8 @@ def _is_integer(item: object) -> bool:
     return integer and bounds.min <= int(item) <= bounds.max  # type: ignore[call-overload]
 
 
-def _text(item: object) -> str:
+def key_text(item: object) -> str:
+    """A key that is no integer; bytes are read as UTF-8."""
     if isinstance(item, bytes):
         return item.decode("utf-8", "backslashreplace")
     return str(item)
@@ -197,39 +223,3 @@ def _text(item: object) -> str:
 def _first(rows: Any) -> str:
     shown = [str(int(row)) for row in rows[:MAX_NAMED]]
     return ", ".join(shown) + (", …" if len(rows) > MAX_NAMED else "")
-
-
-def _pieces(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    # In pieces, so that a memory-mapped file is not loaded as a whole.
-    return (array[start : start + DIGEST_ROWS] for start in range(0, len(array), DIGEST_ROWS))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class DigestPart:
-    """One array of a digest, in pieces.
-
-    Attributes:
-        name: ``labels``, ``labels['output']`` or ``keys``.
-        dtype: dtype of the whole array.
-        shape: Shape of the whole array.
-        pieces: The rows in order, as arrays.
-    """
-
-    name: str
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-    pieces: Iterable[NDArray[Any]]
-
-
-def digest_of(parts: Iterable[DigestPart]) -> str:
-    """``LabelTable.digest`` of arrays that are read in pieces."""
-    sha = hashlib.sha256()
-    for part in parts:
-        sha.update(f"{part.name}|{part.dtype.str}|{part.shape}|".encode())
-        for piece in part.pieces:
-            if part.dtype.hasobject:
-                for item in piece.ravel().tolist():
-                    sha.update(repr(item).encode() + b"\0")
-            else:
-                sha.update(np.ascontiguousarray(piece, dtype=part.dtype).tobytes())
-    return sha.hexdigest()[:16]

@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.core.columns.chunks import equal
-from evalguard.core.label_table import LabelTable, normal_keys
+from evalguard.core.label_table import KeyColumn, LabelTable, normal_keys
 from evalguard.core.trace import FIT, FOREIGN, UNKNOWN, Column, Int64, Trace
 
 # With fewer matching rows than this share, the reference most likely holds other data (say, before scaling), and the
 # stream is not accused.
 COMPARABLE_SHARE = 0.02
-# Up to this share of rows of no sample, with all others in position, are foreign rows. Of more, it cannot be told
-# from outside whether a transformation at random changed them.
+# Up to this share of rows of no sample, with all others in position, are foreign rows. Of more, nothing shows
+# whether a transformation at random changed them.
 TRANSFORMED_SHARE = 0.05
 SHARED = (
     "content: what fingerprint= chooses is the same for samples of different inputs, so it does not identify {}; "
@@ -66,16 +66,18 @@ def match_index(index: Column, identity: str = "index") -> Match:
     return Match(identity, index, complete=bool((index != UNKNOWN).all()))
 
 
-def match_keys(keys: NDArray[Any], label_keys: NDArray[Any]) -> Match:
+def match_keys(keys: Any, label_keys: Any) -> Match:
     """Samples by key; a key that no label has is foreign."""
-    carried = normal_keys(keys, "keys in the stream")
-    wanted = label_keys
-    if carried.dtype.kind != wanted.dtype.kind:
-        carried, wanted = carried.astype(np.str_), wanted.astype(np.str_)
-    order = np.argsort(wanted, kind="stable")
-    position = np.searchsorted(wanted, carried, sorter=order)
-    candidate = order[np.minimum(position, len(wanted) - 1)]
-    samples = np.where(wanted[candidate] == carried, candidate, FOREIGN).astype(np.int64)
+    if isinstance(keys, KeyColumn):
+        samples = keys.rows_in(label_keys)
+    else:
+        carried, wanted = normal_keys(keys, "keys in the stream"), label_keys
+        if carried.dtype.kind != wanted.dtype.kind:
+            carried, wanted = carried.astype(np.str_), wanted.astype(np.str_)
+        order = np.argsort(wanted, kind="stable")
+        position = np.searchsorted(wanted, carried, sorter=order)
+        candidate = order[np.minimum(position, len(wanted) - 1)]
+        samples = np.where(wanted[candidate] == carried, candidate, FOREIGN).astype(np.int64)
     known = float(np.mean(samples >= 0)) if len(samples) else 1.0
     return Match("key", samples, complete=True, comparable=known > 0)
 

@@ -64,7 +64,7 @@ def _join_outputs(traces: Sequence[Trace]) -> Any:
     if all(trace.outputs is None for trace in traces):
         return None
     starts = np.cumsum([0, *(trace.n_rows for trace in traces)])
-    # Rows that were returned where they were computed need no digest, only a number of their own.
+    # Rows that were returned where they were computed need no digest, only a number that no other row has.
     parts = [
         trace.outputs
         if trace.outputs is not None

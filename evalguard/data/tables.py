@@ -1,101 +1,203 @@
-"""Tables and arrays of a step file, read into NumPy; errors name the entry of the step file that they come from."""
+"""Tables and arrays, read into NumPy; errors name the file or the entry of the step file that they come from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evalguard.core import label_table as core
-from evalguard.data.arrow import is_arrow, open_arrow
+from evalguard.data.arrow import is_arrow, is_mapped, open_arrow
 from evalguard.errors import ConfigError, LabelsError
 
+Wrong = type[ConfigError | LabelsError]
+
 MAX_NAMED = 5
+# Rows of a column that are in memory at once where it is read in pieces.
+PIECE = 1 << 20
 # The formats that tf.io decodes; `image_dataset_from_directory` accepts all but .webp (keras 3.15,
 # utils/image_dataset_utils.py:25).
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"})
 
 
-def existing(path: Path, where: str, what: str) -> Path:
+def existing(path: Path, where: str, what: str, error: Wrong = ConfigError) -> Path:
     """The path, if it is a file.
 
     Raises:
-        ConfigError: There is no such file.
+        ConfigError: There is no such file; a LabelsError, if that is ``error``.
     """
     if not path.is_file():
         msg = f"{where}: expected {what} at {path}, found none there"
-        raise ConfigError(msg)
+        raise error(msg)
     return path
 
 
-def read_table(path: Path, where: str, keys: Iterable[str | None] = ()) -> Any:
-    """A CSV, Parquet, JSONL or Arrow file as an Arrow table; key columns of a CSV stay text.
+class TableFile:
+    """A CSV, Parquet, JSONL or Arrow file, of which only the columns that are asked for are read.
+
+    Args:
+        path: The file.
+        where: What messages call it.
+        keys: Columns that stay text in a CSV: a key is a name, and 0012 must not become 12.
+        error: Class of the errors.
+    """
+
+    def __init__(self, path: Path, where: str, keys: Iterable[str | None] = (), error: Wrong = ConfigError) -> None:
+        suffix = path.suffix.lower()
+        self._parquet, self._jsonl = suffix in {".parquet", ".pq"}, suffix in {".jsonl", ".ndjson"}
+        self._csv = not (self._parquet or self._jsonl or is_arrow(path))
+        self._keys = [key for key in keys if key is not None]
+        self.path, self.where, self.error = path, where, error
+
+    @cached_property
+    def schema(self) -> Any:
+        """Names of the columns and metadata; the types of a CSV are not final."""
+        from pyarrow import csv, parquet
+
+        with self._readable():
+            if self._csv:
+                with csv.open_csv(self.path, convert_options=self._convert()) as reader:
+                    return reader.schema
+            return parquet.read_schema(self.path) if self._parquet else self._whole.schema
+
+    @cached_property
+    def _whole(self) -> Any:
+        from pyarrow import json
+
+        return json.read_json(self.path) if self._jsonl else open_arrow(self.path).read_all()
+
+    def read(self, *columns: str) -> Any:
+        """These columns, or all, as an Arrow table."""
+        from pyarrow import csv, parquet
+
+        with self._readable():
+            if columns:
+                refuse_absent(columns, self.schema.names, self.where, self.error)
+            if self._parquet:
+                return parquet.read_table(self.path, columns=list(columns) or None)
+            if self._csv:
+                return csv.read_csv(self.path, convert_options=self._convert(*columns))
+            return self._whole.select(columns) if columns else self._whole
+
+    def column(self, name: str) -> NDArray[Any]:
+        """One column as an array."""
+        return column_of(self.read(name), name, self.where, self.error)
+
+    def keys(self, name: str) -> NDArray[Any]:
+        """The column with the keys."""
+        return self.column(name)
+
+    def pieces(self, name: str) -> Iterator[Any]:
+        """One column as Arrow arrays without a null; of CSV and Parquet only some rows are in memory."""
+        empty = np.zeros(0, np.int64)
+        start = 0
+        for chunk in self._chunks(name):
+            for first in range(0, len(chunk), PIECE):
+                part = chunk.slice(first, PIECE)
+                # A dictionary may hold a null, too.
+                part = part.dictionary_decode() if "dictionary" in str(part.type) else part
+                empty = np.append(empty, start + np.flatnonzero(np.asarray(part.is_null(nan_is_null=True))))
+                start += len(part)
+                if not len(empty):
+                    yield part
+        _refuse_empty(empty, name, self.where, self.error)
+
+    def _chunks(self, name: str) -> Iterator[Any]:
+        from pyarrow import csv, parquet
+
+        refuse_absent((name,), self.schema.names, self.where, self.error)
+        with self._readable():
+            if self._parquet:
+                for batch in parquet.ParquetFile(self.path).iter_batches(PIECE, columns=[name]):
+                    yield batch.column(name)
+            elif self._csv:
+                with csv.open_csv(self.path, convert_options=self._convert(name)) as reader:
+                    yield from (batch.column(name) for batch in reader)
+            else:
+                yield from self._whole[name].chunks
+
+    def _convert(self, *columns: str) -> Any:
+        import pyarrow as pa
+        from pyarrow import csv
+
+        types = dict.fromkeys(self._keys, pa.string())
+        return csv.ConvertOptions(column_types=types, include_columns=list(columns), strings_can_be_null=True)
+
+    @contextlib.contextmanager
+    def _readable(self) -> Iterator[None]:
+        import pyarrow as pa
+
+        try:
+            yield
+        except (pa.ArrowInvalid, OSError) as error:
+            msg = f"{self.where}: expected a CSV, Parquet, JSONL or Arrow table, found in {self.path}: {error}"
+            raise self.error(msg) from error
+
+
+def read_table(path: Path, where: str, keys: Iterable[str | None] = (), *columns: str) -> Any:
+    """A table of at least one row, or only some columns of it, as an Arrow table; key columns of a CSV stay text.
 
     Raises:
         ConfigError: It is missing, unreadable, or has no row.
     """
-    import pyarrow as pa
-    from pyarrow import csv, json, parquet
-
     existing(path, where, "a CSV, Parquet, JSONL or Arrow file")
-    suffix = path.suffix.lower()
-    try:
-        if suffix in {".parquet", ".pq"}:
-            table = parquet.read_table(path)
-        elif suffix in {".jsonl", ".ndjson"}:
-            table = json.read_json(path)
-        elif is_arrow(path):
-            table = open_arrow(path).read_all()
-        else:
-            types = {key: pa.string() for key in keys if key is not None}
-            table = csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=types, strings_can_be_null=True))
-    except (pa.ArrowInvalid, OSError) as error:
-        msg = f"{where}: expected a CSV, Parquet, JSONL or Arrow table, found in {path}: {error}"
-        raise ConfigError(msg) from error
+    table = TableFile(path, where, keys).read(*columns)
     if not table.num_rows:
         msg = f"{where}: expected at least one row in {path}, found none"
         raise ConfigError(msg)
     return table
 
 
-def names_of(table: Any, column: str, where: str) -> NDArray[Any]:
-    """A column of names, one for each row.
+def refuse_absent(columns: Iterable[str], known: Iterable[str], where: str, error: Wrong = ConfigError) -> None:
+    """Raise the error if one of the columns is not known."""
+    for column in columns:
+        if column not in known:
+            msg = f"{where}: expected a column {column!r}, found columns {', '.join(map(repr, known))}"
+            raise error(msg)
+
+
+def names_of(array: NDArray[Any], column: str, where: str) -> NDArray[Any]:
+    """A column as names, one for each row.
 
     Raises:
-        ConfigError: There is no such column, a name is empty, or a name occurs twice.
+        ConfigError: A name occurs twice.
     """
-    array = column_of(table, column, where)
     names = array.astype(np.int64) if array.dtype.kind in "iu" else array.astype(np.str_)
-    unique, first, counts = np.unique(names, return_index=True, return_counts=True)
+    unique, counts = np.unique(names, return_counts=True)
     if len(unique) < len(names):
         twice = unique[counts > 1][0]
         rows = np.flatnonzero(names == twice)[:MAX_NAMED]
         found = f"{str(twice)[:80]!r} at rows {shown_rows(rows)}"
         msg = f"{where}: expected each name once in column {column!r}, found {found}"
         raise ConfigError(msg)
-    del first
     return names
 
 
-def column_of(table: Any, column: str, where: str) -> NDArray[Any]:
-    """A column as an array.
+def column_of(table: Any, column: str, where: str, error: Wrong = ConfigError) -> NDArray[Any]:
+    """A column as an array; text as text, not as objects.
 
     Raises:
         ConfigError: There is no such column, or a row has no value.
+        LabelsError: The same, if that is ``error``; or lists differ in length.
     """
-    if column not in table.column_names:
-        known = ", ".join(map(repr, table.column_names))
-        msg = f"{where}: expected a column {column!r}, found columns {known}"
-        raise ConfigError(msg)
+    refuse_absent((column,), table.column_names, where, error)
     found = table[column]
-    if found.null_count:
-        rows = np.flatnonzero(np.asarray(found.is_null()))
+    _refuse_empty(np.flatnonzero(np.asarray(found.is_null())), column, where, error)
+    array = _numpy(found, where)
+    if array.dtype == object and all(isinstance(item, str) for item in array.tolist()):
+        return array.astype(np.str_)
+    return array
+
+
+def _refuse_empty(rows: NDArray[np.int64], column: str, where: str, error: Wrong) -> None:
+    """Raise the error if there are rows without a value."""
+    if len(rows):
         msg = f"{where}, column {column!r}: rows {shown_rows(rows)} are empty ({len(rows)} in all)"
-        raise ConfigError(msg)
-    return _numpy(found)
+        raise error(msg)
 
 
 def features(table: Any, columns: Sequence[str], dtype: str, where: str) -> NDArray[Any]:
@@ -106,12 +208,9 @@ def features(table: Any, columns: Sequence[str], dtype: str, where: str) -> NDAr
     """
     parts = []
     for column in columns:
-        if column not in table.column_names:
-            known = ", ".join(map(repr, table.column_names))
-            msg = f"{where}: expected a column {column!r}, found columns {known}"
-            raise ConfigError(msg)
+        refuse_absent((column,), table.column_names, where)
         try:
-            array = _numpy(table[column]).astype(dtype)
+            array = _numpy(table[column], where).astype(dtype)
         except (ValueError, TypeError) as error:
             msg = f"{where}, column {column!r}: expected numbers ({dtype}), found {table[column].type}: {error}"
             raise ConfigError(msg) from error
@@ -122,29 +221,25 @@ def features(table: Any, columns: Sequence[str], dtype: str, where: str) -> NDAr
     return np.ascontiguousarray(np.concatenate(parts, axis=1))
 
 
-def _numpy(column: Any) -> NDArray[Any]:
-    import pyarrow as pa
-
-    if pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type) or pa.types.is_large_list(column.type):
-        return np.asarray(column.to_pylist())
-    array: NDArray[Any] = np.asarray(column.to_numpy())
-    return array
+def _numpy(column: Any, where: str) -> NDArray[Any]:
+    # `to_numpy` would make an array of arrays from lists, such as several classes for one sample.
+    return array_of(column.to_pylist(), where) if "list" in str(column.type) else np.asarray(column.to_numpy())
 
 
-def read_arrays(path: Path, where: str) -> Any:
-    """A ``.npy`` file as an array, memory-mapped; a ``.npz`` file as a dict of arrays.
+def read_arrays(path: Path, where: str, error: Wrong = ConfigError) -> Any:
+    """A ``.npy`` file as an array, memory-mapped if it is large; a ``.npz`` file as a dict of arrays.
 
     Raises:
-        ConfigError: It is missing, not readable, or holds Python objects.
+        ConfigError, LabelsError: It is missing, not readable, or holds Python objects.
     """
     existing(path, where, "a .npy or .npz file")
     try:
-        loaded = np.load(path, mmap_mode="r" if path.suffix == ".npy" else None, allow_pickle=False)
+        loaded = np.load(path, mmap_mode="r" if path.suffix != ".npz" and is_mapped(path) else None, allow_pickle=False)
         return loaded if isinstance(loaded, np.ndarray) else dict(loaded)
-    except Exception as error:
+    except Exception as caught:
         # NumPy passes on the errors of its readers of zip files and headers, which are of many classes.
-        msg = f"{where}: expected a .npy or .npz file without Python objects, found in {path}: {error}"
-        raise ConfigError(msg) from error
+        msg = f"{where}: expected a .npy or .npz file without Python objects, found in {path}: {caught}"
+        raise error(msg) from caught
 
 
 def image_files(folder: Path, where: str) -> list[str]:
@@ -189,50 +284,6 @@ def array_of(source: Any, name: str) -> NDArray[Any]:
     if array.dtype == object:
         null = [row for row, item in enumerate(array.ravel().tolist()) if item is None or item != item]
         if null:
-            shown_rows = ", ".join(map(str, null[: core.MAX_NAMED]))
-            msg = f"{name}: expected a label for each sample; rows {shown_rows} have none ({len(null)} in all)"
+            msg = f"{name}: expected a label for each sample; rows {shown_rows(null)} have none ({len(null)} in all)"
             raise LabelsError(msg)
-    return array
-
-
-def read_label_table(path: Path, key: str | None) -> Any:
-    """A labels file as an Arrow table; keys in a CSV stay text.
-
-    Raises:
-        LabelsError: It is unreadable.
-    """
-    import pyarrow as pa
-    from pyarrow import csv, json, parquet
-
-    try:
-        if path.suffix.lower() in {".parquet", ".pq"}:
-            return parquet.read_table(path)
-        if path.suffix.lower() in {".jsonl", ".ndjson"}:
-            return json.read_json(path)
-        if is_arrow(path):
-            return open_arrow(path).read_all()
-        # A key is a name: 0012 must not become 12.
-        convert = csv.ConvertOptions(column_types={key: pa.string()} if key else {}, strings_can_be_null=True)
-        return csv.read_csv(path, convert_options=convert)
-    except (pa.ArrowInvalid, OSError) as error:
-        msg = f"labels file {path}: expected a CSV, Parquet, JSONL or Arrow table, found: {error}"
-        raise LabelsError(msg) from error
-
-
-def column_values(column: Any, path: Path, name: str) -> NDArray[Any]:
-    """A column of an Arrow table as an array; text as text, not as objects.
-
-    Raises:
-        LabelsError: A row is empty.
-    """
-    if column.null_count:
-        rows = np.flatnonzero(column.is_null().to_numpy())
-        shown_rows = ", ".join(str(int(row)) for row in rows[: core.MAX_NAMED])
-        msg = f"labels file {path}, column {name!r}: rows {shown_rows} are empty ({len(rows)} in all)"
-        raise LabelsError(msg)
-    # `to_numpy` would make an array of arrays from lists, such as several classes for one sample.
-    lists = "list" in str(column.type)
-    array: NDArray[Any] = array_of(column.to_pylist(), path.name) if lists else np.asarray(column.to_numpy())
-    if array.dtype == object and all(isinstance(item, str) for item in array.tolist()):
-        return array.astype(np.str_)
     return array

@@ -5,10 +5,8 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
-
-import numpy as np
 
 from evalguard.capture.contract import NOT_OBSERVED, CaptureOptions
 from evalguard.capture.engines import computes_in_float64, direct, engine_of, tf_keras
@@ -21,8 +19,7 @@ from evalguard.capture.recording.returned import compare_returned
 from evalguard.capture.recording.to_trace import to_trace
 from evalguard.capture.verify_model import ModelTests
 from evalguard.core.own_errors import swallow
-from evalguard.core.trace import UNKNOWN, Trace
-from evalguard.core.trace_join import join_traces
+from evalguard.core.trace import Trace
 from evalguard.data import tree
 from evalguard.errors import UnsupportedSourceError
 from evalguard.guards import predictions
@@ -66,52 +63,6 @@ class GuardedCall:
     metrics: tuple[str, ...] = ()
     source: Any = None
     model: int = 0
-
-
-@dataclass(slots=True, eq=False)
-class OverrideCall:
-    """A call of a method that the model's class overrides.
-
-    Attributes:
-        model: The model.
-        parts: The calls of Keras' own methods that it made of this model.
-    """
-
-    model: Any
-    parts: list[GuardedCall] = field(default_factory=list)
-
-    def as_one(self, method: str, x: Any, result: Any) -> GuardedCall:
-        """What it did as one call of this method, with its argument ``x`` and its result."""
-        first, parts = self.parts[0], self.parts
-        # An array that the method made itself has other rows than the caller's at its places.
-        own = len(parts) == 1 and first.source is x
-        trace = join_traces([part.trace if own else without_places(part.trace) for part in parts])
-        trace = replace(trace, method=method, calls=(trace.n_rows,), ordered=method in ROW_METHODS)
-        if trace.ordered and not trace.unobserved:
-            sizes = {tree.n_rows(output) for output in tree.leaves(result) or [result]}
-            if sizes != {trace.n_rows}:
-                rows = np.full(trace.n_rows, UNKNOWN)
-                problem = f"{method} of {type(self.model).__name__} returned other rows than the model computed"
-                trace = Trace(
-                    trace.n_rows, rows, method=method, sources=trace.sources, unobserved=problem, one_to_one=False
-                )
-            else:
-                returned = compare_returned([step for part in parts for step in part.recorder.computed], result)
-                trace = replace(trace, not_returned=returned.unknown, outputs=returned.digests)
-        return replace(
-            first,
-            trace=trace,
-            predictions=result,
-            seconds=parts[-1].start + parts[-1].seconds - first.start,
-            predict_again=None,
-            source=x,
-        )
-
-
-def without_places(trace: Trace) -> Trace:
-    """The trace without what only says where a row stood in the source."""
-    index = None if trace.index_source == "position" else trace.index
-    return replace(trace, tags=np.full(trace.n_rows, UNKNOWN), index=index)
 
 
 def signature_of(original: Callable[..., Any], method: str, n_positional: int) -> inspect.Signature:

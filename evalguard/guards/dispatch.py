@@ -14,9 +14,10 @@ from evalguard.capture.engines import ENGINES, direct, patching
 from evalguard.capture.engines.direct import is_user_call
 from evalguard.core.trace import FIT
 from evalguard.errors import SinkError
-from evalguard.guards.calls import CALL, OverrideCall
+from evalguard.guards.calls import CALL, ROW_METHODS
 from evalguard.guards.fit_validations import current_fit
 from evalguard.guards.outcome import Outcomes
+from evalguard.guards.overrides import OverrideCall
 from evalguard.tracking.logging_model import logs_a_model
 
 
@@ -41,7 +42,7 @@ class GuardSession(Protocol):
     ) -> Any:
         """Make one guarded call, as a part of another where one is given; what the caller gets."""
 
-    def conclude_override(self, method: str, call: OverrideCall, x: Any, result: Any) -> Any:
+    def conclude_override(self, call: OverrideCall, x: Any, result: Any) -> Any:
         """Judge the call of a method that the model's class overrides; what the caller gets."""
 
     def end(self) -> None:
@@ -73,29 +74,32 @@ def dispatch(model: Any, method: str, original: Callable[..., Any], args: Any, k
         return original(model, *args, **kwargs)
     token = _in_call.set(True)
     try:
-        return session.run(model, method, original, args, kwargs, _part_of(model))
+        return session.run(model, method, original, args, kwargs, _part_of(model, method))
     finally:
         _in_call.reset(token)
 
 
 def dispatch_override(model: Any, method: str, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Guard the call of a method that the model's class overrides: it is one call, whatever it calls itself."""
-    session = None if _in_call.get() or _part_of(model) is not None else _session(model, method)
+    session = None if _in_call.get() or _part_of(model, method) is not None else _session(model, method)
     if session is None:
         return original(model, *args, **kwargs)
-    call = OverrideCall(model)
+    call = OverrideCall(model, method)
     token = _override.set(call)
     try:
         result = original(model, *args, **kwargs)
     finally:
         _override.reset(token)
     # What it calls of other models was judged there.
-    return session.conclude_override(method, call, direct.inputs(args, kwargs), result) if call.parts else result
+    return session.conclude_override(call, direct.inputs(args, kwargs), result) if call.parts else result
 
 
-def _part_of(model: Any) -> OverrideCall | None:
+def _part_of(model: Any, method: str) -> OverrideCall | None:
+    """The call that a call of this method is a part of; rows that an ``evaluate`` predicts are judged by themselves."""
     override = _override.get()
-    return override if override is not None and override.model is model else None
+    if override is None or override.model is not model:
+        return None
+    return override if (override.method in ROW_METHODS) == (method in ROW_METHODS) else None
 
 
 def _session(model: Any, method: str) -> GuardSession | None:

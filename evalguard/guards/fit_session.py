@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 from evalguard.capture.contract import CaptureOptions
 from evalguard.core.policy import Policy
 from evalguard.core.trace import FIT
-from evalguard.guards.calls import OverrideCall
 from evalguard.guards.fit_validations import FitValidations, judge_fit, no_fit
 from evalguard.guards.outcome import Outcome, Outcomes
+from evalguard.guards.overrides import OverrideCall
 
 
 @dataclass(slots=True, eq=False)
@@ -53,9 +53,9 @@ class FitSession:
         self.fits.append((epochs, history))
         return history
 
-    def conclude_override(self, method: str, call: OverrideCall, x: Any, result: Any) -> Any:
+    def conclude_override(self, call: OverrideCall, x: Any, result: Any) -> Any:
         """Never called: only ``fit`` is guarded, and what overrides it is trained as it is."""
-        del method, call, x
+        del call, x
         return result
 
     def end(self) -> None:

@@ -40,7 +40,6 @@ from evalguard.guards.calls import (
     CALL,
     ROW_METHODS,
     GuardedCall,
-    OverrideCall,
     make_call,
     make_direct_call,
     signature_of,
@@ -48,6 +47,7 @@ from evalguard.guards.calls import (
 from evalguard.guards.fit_validations import FitValidations, judge_fit
 from evalguard.guards.judging import CallJudge
 from evalguard.guards.outcome import Outcome, Outcomes
+from evalguard.guards.overrides import OverrideCall
 
 
 @dataclass(slots=True, eq=False)
@@ -125,9 +125,9 @@ class Session:
             call.trace = replace(call.trace, not_returned=unseen)
         return self._take(call, part_of)
 
-    def conclude_override(self, method: str, call: OverrideCall, x: Any, result: Any) -> Any:
+    def conclude_override(self, call: OverrideCall, x: Any, result: Any) -> Any:
         """Judge the call of a method that the model's class overrides; what the caller gets."""
-        return self._take(call.as_one(method, x, result))
+        return self._take(call.as_one(x, result))
 
     def _take(self, call: GuardedCall, part_of: OverrideCall | None = None) -> Any:
         """Judge the call, or keep it until what it belongs to is complete; what the caller gets."""

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.core.label_table import LabelTable, Values
-from evalguard.data.arrow import is_mapped
 from evalguard.data.kinds import is_image_iterator
-from evalguard.data.tables import array_of, column_values, read_label_table
+from evalguard.data.tables import TableFile, array_of, read_arrays, refuse_absent
 from evalguard.errors import LabelsError
 from evalguard.labels import manifest
 from evalguard.labels.collect import collected
@@ -54,9 +53,11 @@ class Labels(LabelTable):
                 repeated key.
         """
         if isinstance(source, LabelTable):
-            return cls._of_table(source)
+            return source if isinstance(source, cls) else cls._of_table(source)
         if isinstance(source, (str, Path)):
             return cls.read(source, label=label, key=key)
+        if isinstance(source, TableFile):
+            return cls._from_file(source, label, key)
         if is_image_iterator(source):
             return cls.from_iterator(source)
         if hasattr(source, "columns") and hasattr(source, "iloc"):  # pandas.DataFrame
@@ -87,27 +88,18 @@ class Labels(LabelTable):
         if not path.is_file():
             msg = f"labels file {path}: expected a CSV or Parquet file, found no file there"
             raise LabelsError(msg)
-        if path.suffix.lower() == ".npy":
-            return cls._from_npy(path, label, key)
-        table = read_label_table(path, key)
-        if manifest.is_manifest(table):
-            return cls._of_table(manifest.from_arrow(table, path))
-        names = table.column_names
-        return cls._from_columns(names, lambda name: column_values(table[name], path, name), label, key, path.name)
-
-    @classmethod
-    def _from_npy(cls, path: Path, label: Any, key: str | None) -> Self:
+        if path.suffix.lower() != ".npy":
+            return cls._from_file(TableFile(path, path.name, (key,), LabelsError), label, key)
         if label is not None or key is not None:
             msg = f"labels file {path}: expected neither label= nor key=, a .npy file has no columns"
             raise LabelsError(msg)
-        try:
-            array = np.load(path, mmap_mode="r" if is_mapped(path) else None, allow_pickle=False)
-            return cls(values=array_of(array, path.name), name=path.name)
-        except (ValueError, OSError, EOFError) as error:
-            if isinstance(error, LabelsError):
-                raise
-            msg = f"labels file {path}: expected an array without Python objects, found: {error}"
-            raise LabelsError(msg) from error
+        return cls(values=array_of(read_arrays(path, path.name, LabelsError), path.name), name=path.name)
+
+    @classmethod
+    def _from_file(cls, file: TableFile, label: Any, key: str | None) -> Self:
+        if manifest.is_manifest(file.schema):
+            return cls._of_table(manifest.from_arrow(file.read(), file.path))
+        return cls._from_columns(file.schema.names, file.column, label, key, file.where, file.keys)
 
     @classmethod
     def _from_columns(
@@ -117,18 +109,16 @@ class Labels(LabelTable):
         label: str | Mapping[str, str] | None,
         key: str | None,
         name: str,
+        read_keys: Callable[[str], NDArray[Any]] | None = None,
     ) -> Self:
-        wanted = list(label.values()) if isinstance(label, Mapping) else [label]
-        for column in (*wanted, key):
-            if column is not None and column not in columns:
-                msg = f"{name}: expected a column {column!r}, found columns {', '.join(map(repr, columns))}"
-                raise LabelsError(msg)
+        wanted = [*label.values()] if isinstance(label, Mapping) else [label]
+        refuse_absent([column for column in (*wanted, key) if column is not None], columns, name, LabelsError)
         values: Values
         if isinstance(label, Mapping):
             values = {output: array_of(read(column), name) for output, column in label.items()}
         else:
             values = array_of(read(label or label_column(columns, key, name)), name)
-        return cls(values=values, keys=None if key is None else read(key), name=name)
+        return cls(values=values, keys=None if key is None else (read_keys or read)(key), name=name)
 
     @classmethod
     def from_iterator(cls, iterator: Any, *, name: str = "") -> Self:

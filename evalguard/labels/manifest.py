@@ -13,7 +13,7 @@ from evalguard.core.files import whole_file
 from evalguard.core.label_table import LabelTable, Values
 from evalguard.data.arrow import array_of_column, column_of, is_arrow, write_arrow
 from evalguard.data.fingerprint import ALGORITHM
-from evalguard.data.tables import read_label_table
+from evalguard.data.tables import TableFile
 from evalguard.errors import LabelsError
 
 MANIFEST_VERSION = 1
@@ -60,16 +60,16 @@ def write(labels: LabelTable, path: Path) -> None:
 
 def read(path: Path) -> LabelTable:
     """The labels that ``write`` wrote; see ``Labels.load``."""
-    table = read_label_table(path, None) if path.is_file() else None
-    if table is None or not is_manifest(table):
-        msg = f"manifest {path}: expected a file written by Labels.save, found {'another' if table else 'none'}"
+    file = TableFile(path, path.name, error=LabelsError) if path.is_file() else None
+    if file is None or not is_manifest(file.schema):
+        msg = f"manifest {path}: expected a file written by Labels.save, found {'another' if file else 'none'}"
         raise LabelsError(msg)
-    return from_arrow(table, path)
+    return from_arrow(file.read(), path)
 
 
-def is_manifest(table: Any) -> bool:
-    """Whether an Arrow table was written as a manifest."""
-    return METADATA in (table.schema.metadata or {})
+def is_manifest(schema: Any) -> bool:
+    """Whether the table with this Arrow schema was written as a manifest."""
+    return METADATA in (schema.metadata or {})
 
 
 def from_arrow(table: Any, path: Path) -> LabelTable:

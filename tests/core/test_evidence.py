@@ -11,6 +11,7 @@ from evalguard.core.judge import judge
 from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import Policy, Verdict
 from evalguard.core.trace import UNKNOWN
+from tests.core.key_columns import Kept, report
 from tests.core.traces import ALIGNED, IDENTITIES, SWAPPED, N, content_of, label_of, labels_for, trace_of, verdict_of
 
 
@@ -254,3 +255,20 @@ def test_targets_that_contradict_the_samples_differ_even_if_they_are_the_labels_
     comparison = gather(trace, labels_for(N, ()), Policy()).comparison
     assert comparison.comparable
     assert comparison.rows.tolist() == np.flatnonzero(targets != label_of(SWAPPED)).tolist()
+
+
+ORDERS = {
+    "in-order": list(range(40)),
+    "swapped": [1, 0, *range(2, 40)],
+    "sorted-as-text": sorted(range(40), key=str),
+    "missing-and-foreign": [*range(30), 99],
+    "repeated": [*range(39), 3],
+    "all-foreign": list(range(100, 140)),
+}
+
+
+@pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
+@pytest.mark.parametrize("name", [int, str])
+def test_a_column_of_keys_has_the_report_of_an_array(order, name):
+    keys, label_keys = [name(number) for number in order], [name(number) for number in range(40)]
+    assert report(keys, label_keys, Kept) == report(keys, label_keys, np.asarray)

@@ -5,6 +5,7 @@ import pytest
 
 from evalguard.core.label_table import LabelTable, normal_keys
 from evalguard.errors import LabelsError
+from tests.core.key_columns import Kept
 
 
 @pytest.mark.parametrize(
@@ -125,3 +126,12 @@ def test_a_repr_says_what_there_is_and_prints_no_data():
     labels = LabelTable(values=np.arange(1000), keys=np.arange(1000), name="labels.csv")
     assert repr(labels) == "<Labels 'labels.csv': 1,000 samples, values, keys>"
     assert repr(LabelTable(values=np.zeros(1))) == "<Labels 'labels': 1 sample, values>"
+
+
+@pytest.mark.parametrize("keys", [["a", "", "b"], ["a", "b", "a"], [3, 1, 3]])
+def test_a_column_of_keys_is_refused_as_an_array_is(keys):
+    with pytest.raises(LabelsError) as expected:
+        LabelTable(keys=np.asarray(keys))
+    with pytest.raises(LabelsError) as found:
+        LabelTable(keys=Kept(keys))
+    assert str(found.value) == str(expected.value)

@@ -20,6 +20,7 @@ from evalguard.core.matching import (
 )
 from evalguard.core.trace import FOREIGN, UNKNOWN, Trace
 from tests.core import brute
+from tests.core.key_columns import Kept
 
 # Four contents among up to twelve rows: equal samples are the rule here, not the exception.
 CONTENTS = st.lists(st.integers(0, 3), min_size=1, max_size=12)
@@ -168,3 +169,9 @@ def test_rows_of_no_sample_are_not_foreign_where_a_random_transformation_explain
 def test_an_occurrence_is_the_number_of_equal_values_before(contents):
     expected = [contents[:row].count(content) for row, content in enumerate(contents)]
     assert occurrence(np.asarray(contents, dtype=np.int64)).tolist() == expected
+
+
+def test_a_column_of_keys_says_itself_where_its_keys_are():
+    keys, label_keys = ["b", "x", "a"], ["a", "b", "c"]
+    found = match_keys(Kept(keys), Kept(label_keys))
+    assert found.samples.tolist() == match_keys(np.array(keys), np.array(label_keys)).samples.tolist() == [1, -2, 0]

@@ -24,7 +24,7 @@ WRITERS = {
 }
 READERS = {
     "step": (lambda path, key: tables.read_table(path, "data.table", [key, None]), ConfigError),
-    "labels": (tables.read_label_table, LabelsError),
+    "labels": (lambda path, key: tables.TableFile(path, path.name, [key], LabelsError).read(), LabelsError),
 }
 
 
@@ -88,13 +88,17 @@ TABLE = pa.table(
 )
 
 
+def names_of(table, column):
+    return tables.names_of(tables.column_of(table, column, "here"), column, "here")
+
+
 @pytest.mark.parametrize(
     ("read", "message"),
     [
         (lambda: tables.column_of(TABLE, "txet", "here"), r"^here: expected a column 'txet', found columns 'text', "),
         (lambda: tables.column_of(TABLE, "gap", "here"), r"^here, column 'gap': rows 1, 2 are empty \(2 in all\)$"),
-        (lambda: tables.names_of(TABLE, "text", "here"), r"expected each name once .*'text', found 'a' at rows 0, 2$"),
-        (lambda: tables.names_of(TABLE, "gap", "here"), r"rows 1, 2 are empty"),
+        (lambda: names_of(TABLE, "text"), r"expected each name once .*'text', found 'a' at rows 0, 2$"),
+        (lambda: names_of(TABLE, "gap"), r"rows 1, 2 are empty"),
         (lambda: tables.features(TABLE, ["number", "no"], "int8", "here"), r"^here: expected a column 'no', found "),
         (lambda: tables.features(TABLE, ["text"], "int8", "here"), r"'text': expected numbers \(int8\), found string"),
         (lambda: tables.features(TABLE, ["uneven"], "int8", "here"), r"column 'uneven': expected numbers"),
@@ -107,10 +111,10 @@ def test_a_column_that_cannot_be_used_is_refused(read, message):
 
 
 def test_names_are_text_or_integers():
-    assert tables.names_of(TABLE, "number", "here").dtype == np.int64
+    assert names_of(TABLE, "number").dtype == np.int64
     table = pa.table({"name": pa.array(["a", "b"]).dictionary_encode(), "day": [1.0, 2.0]})
-    assert tables.names_of(table, "name", "here").tolist() == ["a", "b"]
-    assert tables.names_of(table, "day", "here").tolist() == ["1.0", "2.0"]
+    assert names_of(table, "name").tolist() == ["a", "b"]
+    assert names_of(table, "day").tolist() == ["1.0", "2.0"]
 
 
 def test_features_stand_side_by_side_in_the_order_asked_for():
@@ -124,10 +128,12 @@ def test_a_null_among_features_is_nan():
     assert np.isnan(tables.features(TABLE, ["gap"], "float32", "here")[:, 0]).tolist() == [False, True, True]
 
 
-def test_array_files_are_mapped_and_archives_are_dicts(tmp_path):
+def test_large_array_files_are_mapped_and_archives_are_dicts(tmp_path, monkeypatch):
     x = np.arange(6.0).reshape(2, 3)
     np.save(tmp_path / "x.npy", x)
     np.savez(tmp_path / "x.npz", x=x, y=x[0])
+    assert not isinstance(tables.read_arrays(tmp_path / "x.npy", "data.arrays"), np.memmap)
+    monkeypatch.setattr(arrow, "MAPPED_BYTES", 0)
     found = tables.read_arrays(tmp_path / "x.npy", "data.arrays")
     assert isinstance(found, np.memmap)
     assert np.array_equal(found, x)
@@ -211,22 +217,21 @@ def test_labels_become_the_array_of_their_values(labels):
 )
 def test_a_column_of_labels_has_the_dtype_of_its_values(tmp_path, column, kind, expected):
     pq.write_table(TABLE, tmp_path / "labels.parquet")
-    table = tables.read_label_table(tmp_path / "labels.parquet", None)
-    found = tables.column_values(table[column], tmp_path / "labels.parquet", column)
+    found = tables.TableFile(tmp_path / "labels.parquet", "labels.parquet", (), LabelsError).column(column)
     assert (found.dtype.kind, found.tolist()) == (kind, expected)
 
 
 @pytest.mark.parametrize(
     ("column", "message"), [("gap", r"'gap': rows 1, 2 are empty \(2 in all\)"), ("uneven", "different")]
 )
-def test_a_column_of_labels_with_gaps_is_refused(tmp_path, column, message):
+def test_a_column_of_labels_with_gaps_is_refused(column, message):
     with pytest.raises(LabelsError, match=message):
-        tables.column_values(TABLE[column], tmp_path / "labels.parquet", column)
+        tables.column_of(TABLE, column, "labels.parquet", LabelsError)
 
 
 def test_a_json_file_with_a_missing_value_has_a_gap(tmp_path):
     lines = [json.dumps({"y": 1}), json.dumps({"y": None})]
     (tmp_path / "labels.jsonl").write_text("\n".join(lines))
-    table = tables.read_label_table(tmp_path / "labels.jsonl", None)
+    file = tables.TableFile(tmp_path / "labels.jsonl", "labels.jsonl", (), LabelsError)
     with pytest.raises(LabelsError, match=r"labels\.jsonl, column 'y': rows 1 are empty \(1 in all\)"):
-        tables.column_values(table["y"], tmp_path / "labels.jsonl", "y")
+        file.column("y")

@@ -9,10 +9,8 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 import pytest
-import xxhash
 
 import evalguard
-from evalguard.guards import check_tables
 from evalguard.testing.streams import FAULTS, faulty_batches
 
 N = 50
@@ -40,17 +38,8 @@ def delivered_table(order):
     return pa.table({"id": [f"sample {row:03d}" for row in order], "score": np.linspace(0, 1, len(order))})
 
 
-@pytest.fixture(params=["whole", "streamed"])
-def size(request, monkeypatch):
-    """Both ways of reading give the same report."""
-    if request.param == "streamed":
-        monkeypatch.setattr(check_tables, "STREAM_BYTES", 0)
-        monkeypatch.setattr(check_tables, "CHUNK", 16)
-    return request.param
-
-
 @pytest.mark.parametrize("form", ["csv", "parquet", "jsonl", "arrow"])
-def test_rows_in_order_pass_in_every_format(tmp_path, command, size, form):
+def test_rows_in_order_pass_in_every_format(tmp_path, command, form):
     delivered = write(tmp_path / f"out.{form}", delivered_table(range(N)))
     labels = write(tmp_path / f"labels.{form}", labels_table())
     done = command("check", delivered, labels, "--key", "id", "--json", "--label", "label")
@@ -61,7 +50,7 @@ def test_rows_in_order_pass_in_every_format(tmp_path, command, size, form):
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_each_fault_fails_and_names_the_rows_that_are_wrong(tmp_path, command, size, fault):
+def test_each_fault_fails_and_names_the_rows_that_are_wrong(tmp_path, command, fault):
     order = np.concatenate(faulty_batches(fault, n=N, batch_size=8))
     delivered = write(tmp_path / "out.csv", delivered_table(order))
     labels = write(tmp_path / "labels.parquet", labels_table())
@@ -77,38 +66,6 @@ def test_each_fault_fails_and_names_the_rows_that_are_wrong(tmp_path, command, s
             assert entry["label_key"] == f"sample {entry['row']:03d}"
 
 
-def test_both_ways_of_reading_give_the_same_report(tmp_path, monkeypatch):
-    order = np.concatenate(faulty_batches("window_shuffled", n=N, batch_size=8))
-    question = check_tables.TableCheck(
-        write(tmp_path / "out.csv", delivered_table(order)), write(tmp_path / "labels.csv", labels_table()), key="id"
-    )
-    whole = check_tables.compare(question).to_dict()
-    monkeypatch.setattr(check_tables, "STREAM_BYTES", 0)
-    streamed = check_tables.compare(question).to_dict()
-    for name in ("counts", "findings", "wrong_rows", "diagnosis", "verdict", "proof", "identities", "order", "plot"):
-        assert whole[name] == streamed[name], name
-
-
-@pytest.mark.parametrize("bad_seeds", [1, 99], ids=["once", "always"])
-def test_equal_digests_are_no_proof(tmp_path, monkeypatch, bad_seeds):
-    """Were the digest of every key its length, any stream would look aligned; the texts say no."""
-    real = xxhash.xxh3_64_intdigest
-    monkeypatch.setattr(check_tables, "STREAM_BYTES", 0)
-    monkeypatch.setattr(
-        "xxhash.xxh3_64_intdigest", lambda text, seed: text[-1] % 2 if seed < bad_seeds else real(text, seed)
-    )
-    labels = write(tmp_path / "labels.csv", pa.table({"id": ["a", "b"], "label": [0, 1]}))
-    delivered = write(tmp_path / "out.csv", pa.table({"id": ["c", "b"]}))
-    question = check_tables.TableCheck(delivered, labels, key="id")
-    if bad_seeds == 1:
-        report = check_tables.compare(question)
-        assert report.verdict is evalguard.Verdict.FAIL
-        assert report.counts["foreign"] == 1
-    else:
-        with pytest.raises(evalguard.ConfigError, match="expected keys with different 64-bit digests"):
-            check_tables.compare(question)
-
-
 @pytest.mark.parametrize(
     ("ids", "message"),
     [
@@ -118,7 +75,7 @@ def test_equal_digests_are_no_proof(tmp_path, monkeypatch, bad_seeds):
         pytest.param([], "", id="empty"),
     ],
 )
-def test_labels_that_cannot_be_used_end_in_2(tmp_path, command, size, ids, message):
+def test_labels_that_cannot_be_used_end_in_2(tmp_path, command, ids, message):
     labels = write(tmp_path / "labels.csv", pa.table({"id": pa.array(ids, pa.string()), "label": [0] * len(ids)}))
     delivered = write(tmp_path / "out.csv", pa.table({"id": ["a", "b", "c"]}))
     done = command("check", delivered, labels, "--key", "id")
@@ -147,7 +104,7 @@ def test_files_and_options_that_cannot_be_used_end_in_2(tmp_path, command, monke
     assert message in done.output
 
 
-def test_keys_may_be_called_otherwise_in_the_labels(tmp_path, command, size):
+def test_keys_may_be_called_otherwise_in_the_labels(tmp_path, command):
     labels = write(tmp_path / "labels.csv", labels_table().rename_columns(["file", "label"]))
     delivered = write(tmp_path / "out.csv", delivered_table(range(N)))
     assert command("check", delivered, labels, "--key", "id", "--labels-key", "file").exit_code == 0
@@ -217,9 +174,8 @@ VALUES: dict[str, list[Any]] = {
     ],
 )
 @pytest.mark.parametrize("keys", KEYS)
-def test_the_gate_knows_the_labels_of_a_check_again(tmp_path, command, size, form, keys, values, monkeypatch):
-    """The check records the digest that the gate computes from the file, streamed or not."""
-    monkeypatch.setattr("evalguard.labels.streamed_digest.CHUNK", 16)
+def test_the_gate_knows_the_labels_of_a_check_again(tmp_path, command, form, keys, values):
+    """The check records the digest that the gate computes from the file."""
     names = pa.array(KEYS[keys], pa.uint64()) if keys.startswith("hashes") else KEYS[keys]
     labels = write(tmp_path / f"labels.{form}", pa.table({"id": names, "label": VALUES[values], "more": range(N)}))
     delivered = write(tmp_path / f"out.{form}", pa.table({"id": names}))
@@ -229,9 +185,129 @@ def test_the_gate_knows_the_labels_of_a_check_again(tmp_path, command, size, for
     assert json.loads(done.output)["labels"]["digest"] == expected
     # Keys of finished predictions are declared, and the gate asks for more.
     gate = ("gate", "--attestation", tmp_path / "out" / "attestation.json", "--require", "declared", "--key", "id")
-    gate = (*gate, "--labels")
-    assert command(*gate, labels, delivered, labels).exit_code == 0
+    asked = (*gate, "--labels")
+    assert command(*asked, labels, delivered, labels).exit_code == 0
     other = write(tmp_path / f"other.{form}", pa.table({"id": names, "label": VALUES[values][::-1], "more": range(N)}))
-    closed = command(*gate, other, delivered)
+    closed = command(*asked, other, delivered)
     assert closed.exit_code == 1
     assert f"judged against labels {expected}" in closed.output
+
+
+def judged(tmp_path, command, labels, delivered, form="parquet", key="id", keys=None):
+    """The output and exit code of a check of two tables with these columns of keys."""
+    values = pa.array(np.arange(len(labels)) % 2)
+    write(tmp_path / f"labels.{form}", pa.table({keys or key: labels, "label": values}))
+    write(tmp_path / f"out.{form}", pa.table({key: delivered, "score": pa.array(np.ones(len(delivered)))}))
+    more = ["--labels-key", keys] if keys else []
+    return command(
+        "check", tmp_path / f"out.{form}", tmp_path / f"labels.{form}", "--key", key, *more, "--label", "label"
+    )
+
+
+@pytest.mark.parametrize(
+    "key", ['a"b', "a'; drop table predicted; --", "ours.key", "key", "rowid", "piece", "select", "a.b"]
+)
+@pytest.mark.parametrize("form", ["csv", "parquet", "jsonl", "arrow"])
+def test_the_name_of_a_column_is_no_sql(tmp_path, command, key, form):
+    names = pa.array(["b", "a", "c"])
+    assert judged(tmp_path, command, names, names, form, key).exit_code == 0
+    assert judged(tmp_path, command, names, names[::-1], form, key).exit_code == 1
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "arrow"])
+def test_names_of_columns_that_differ_in_case_are_two_columns(tmp_path, command, form):
+    ids, other = pa.array(["a", "b"]), pa.array(["x", "x"])
+    labels = write(tmp_path / f"labels.{form}", pa.table({"ID": other, "id": ids, "label": [0, 1]}))
+    delivered = write(tmp_path / f"out.{form}", pa.table({"Id": ids, "id": ids}))
+    assert command("check", delivered, labels, "--key", "id", "--label", "label").exit_code == 0
+    assert "2 keys" not in (done := command("check", delivered, labels, "--key", "Id", "--labels-key", "ID")).output
+    assert (done.exit_code, "the first is 'x' at rows 0, 1" in done.output) == (2, True)
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "jsonl", "arrow"])
+@pytest.mark.parametrize(
+    "key", ["one\nline\r\n,and another", "é漢\U0001f600", "'quoted'", '"', " ", "\t", "NULL?", "a" * 5000]
+)
+def test_any_text_is_a_key(tmp_path, command, form, key):
+    names = pa.array(["first", key, "last"])
+    assert judged(tmp_path, command, names, names, form).exit_code == 0
+    assert judged(tmp_path, command, names, pa.array(["first", key + "x", "last"]), form).exit_code == 1
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "jsonl", "arrow"])
+def test_one_row_is_a_table(tmp_path, command, form):
+    one = pa.array(["only"])
+    assert judged(tmp_path, command, one, one, form).exit_code == 0
+    done = judged(tmp_path, command, one, one[:0], form)
+    assert done.exit_code == 2
+    assert "PREDICTIONS: expected" in done.output
+
+
+def test_a_repeated_prediction_is_a_duplicate(tmp_path, command):
+    done = judged(tmp_path, command, pa.array(["a", "b", "c"]), pa.array(["a", "b", "b"]), form="csv")
+    assert done.exit_code == 1
+    assert "duplicate" in done.output
+
+
+def test_keys_that_match_no_label_prove_nothing_and_are_shown(tmp_path, command):
+    done = judged(tmp_path, command, pa.array(["a.png", "b.png"]), pa.array(["a", "b"]))
+    assert done.exit_code == 3
+    assert "They differ by the suffix '.png'" in " ".join(done.output.split())
+
+
+def test_a_csv_of_integers_is_compared_with_integers_if_all_are_written_as_such(tmp_path, command):
+    labels = write(tmp_path / "labels.parquet", pa.table({"id": [7, 8, 2**62], "label": [0, 1, 0]}))
+    (tmp_path / "out.csv").write_text(f"id,score\n7,1\n8,1\n{2**62},1\n")
+    assert command("check", tmp_path / "out.csv", labels, "--key", "id").exit_code == 0
+    (tmp_path / "out.csv").write_text(f"id,score\n7,1\n008,1\n{2**62},1\n")
+    done = command("check", tmp_path / "out.csv", labels, "--key", "id")
+    assert done.exit_code == 2
+    assert "found text in PREDICTIONS, such as '008', and integers in labels.parquet, such as 7." in done.output
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("ragged.csv", "id,score\na,1\nb,2,3\n"),
+        ("empty.csv", ""),
+        ("mixed.jsonl", '{"id": "a"}\n{"id": 7}\n'),
+        ("latin.csv", "id,score\n\xe9,1\n".encode("latin-1")),
+    ],
+)
+def test_a_file_that_cannot_be_read_ends_in_2(tmp_path, command, name, content):
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    labels = write(tmp_path / "labels.csv", labels_table())
+    for first, second in ((tmp_path / name, labels), (labels, tmp_path / name)):
+        done = command("check", first, second, "--key", "id", "--label", "label" if second == labels else "score")
+        assert done.exit_code == 2, done.output
+        assert "expected a CSV, Parquet, JSONL or Arrow table, found in" in done.output
+
+
+def test_keys_of_an_array_and_of_a_manifest_are_keys(tmp_path, command):
+    names = np.array(["b", "a", "c"])
+    evalguard.Labels(values=np.arange(3), keys=names).save(tmp_path / "labels.parquet")
+    for keys, code in ((names, 0), (names[::-1], 1)):
+        np.save(tmp_path / "keys.npy", keys)
+        done = command("check", tmp_path / "keys.npy", tmp_path / "labels.parquet", "--key", "id")
+        assert done.exit_code == code, done.output
+    evalguard.Labels(values=np.arange(3)).save(tmp_path / "labels.parquet")
+    done = command("check", tmp_path / "keys.npy", tmp_path / "labels.parquet", "--key", "id")
+    assert done.exit_code == 2
+    assert "expected labels with keys" in done.output
+
+
+def test_only_the_columns_that_are_needed_are_read(tmp_path, command):
+    """A column that is not asked for may hold what cannot be read."""
+    labels = write(tmp_path / "labels.csv", labels_table())
+    rows = "".join(f"sample {row:03d},{'1' if row < 40 else 'text'}\n" for row in range(N))
+    (tmp_path / "out.csv").write_text(f"id,score\n{rows}")
+    assert command("check", tmp_path / "out.csv", labels, "--key", "id", "--label", "label").exit_code == 0
+
+
+def test_the_cause_is_found_in_the_keys(tmp_path, command, monkeypatch):
+    labels, delivered = pa.array([str(row) for row in range(40)]), pa.array(sorted(str(row) for row in range(40)))
+    done = judged(tmp_path, command, labels, delivered)
+    assert (done.exit_code, "keys in order of text" in " ".join(done.output.split())) == (1, True), done.output
+    monkeypatch.setattr("evalguard.core.diagnosis.sorted_orders.MAX_TEXTS", 39)
+    done = judged(tmp_path, command, labels, delivered)
+    assert (done.exit_code, "keys in order of text" in " ".join(done.output.split())) == (1, False), done.output

@@ -210,3 +210,47 @@ def test_a_callback_that_keeps_the_outputs_changes_nothing():
         model.predict(X, verbose=0, callbacks=[Keeps()])
     assert g.report.verdict is Verdict.PASS
     assert len(kept) == 2
+
+
+@pytest.mark.parametrize("fed", [X, X[::-1]], ids=["aligned", "reversed"])
+def test_rows_that_an_overriding_evaluate_predicts_are_judged_in_their_order(fed):
+    def evaluate(self, x, y, **kwargs):
+        return {"error": float(np.abs(self.predict(x, **kwargs).sum(axis=1) - y).mean())}
+
+    model = made("keras", passes_on, evaluate=evaluate)
+    with evalguard.guard(labels=Y, reference=X, on_failure="record", mlflow=False) as g:
+        model.evaluate(fed, Y, verbose=0)
+    assert str(g.report.verdict) == ("PASS" if fed is X else "FAIL")
+    assert g.report.method == "predict"
+
+
+def test_a_mixin_that_moves_rows_is_seen():
+    import keras
+
+    class Backwards:
+        def predict(self, *args, **kwargs):
+            return super().predict(*args, **kwargs)[::-1]  # type: ignore[misc]
+
+    inputs = keras.Input((4,))
+    model = type("Mixed", (Backwards, keras.Model), {})(inputs, keras.layers.Dense(3)(inputs))
+    with evalguard.guard(labels=Y, reference=X, on_failure="record", mlflow=False) as g:
+        model.predict(X, verbose=0)
+    assert g.report.verdict is Verdict.FAIL
+    assert vars(Backwards)["predict"].__qualname__.endswith("Backwards.predict")
+
+
+def test_what_wraps_the_method_inside_the_guard_is_not_seen():
+    import keras
+
+    model = made("keras", passes_on)
+    plain = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    with evalguard.guard(labels=Y, reference=X, on_failure="record", on_unproven="record", mlflow=False) as g:
+        plain.predict(X, verbose=0)
+        with pytest.MonkeyPatch.context() as patch:
+            original = keras.Model.predict
+            patch.setattr(keras.Model, "predict", lambda *args, **kwargs: original(*args, **kwargs)[::-1])
+            plain.predict(X, verbose=0)
+        patched = vars(plain)
+        patched["predict"] = lambda *args, **kwargs: model.predict(*args, **kwargs)
+        plain.predict(X, verbose=0)
+    assert [str(report.verdict) for report in g.reports] == ["PASS", "UNPROVEN", "PASS"]

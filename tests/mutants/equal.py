@@ -498,6 +498,13 @@ EQUAL: tuple[Equal, ...] = (
         ("`100` becomes `101`",),
         "how many are compared first is a choice",
     ),
+    Equal("core/diagnosis/sorted_orders.py", "MAX_TEXTS = 10_000_000", ("`10_000_000` becomes `10000001`",), LIMIT),
+    Equal(
+        "core/diagnosis/sorted_orders.py",
+        "text = np.asarray(keys).astype(np.str_, copy=False)",
+        ("`False` becomes `True`",),
+        "one more copy of an array that nobody changes",
+    ),
     Equal(
         "core/diagnosis/sorted_orders.py",
         "for rows in chunks(len(order) - 1):",

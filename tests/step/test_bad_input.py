@@ -114,7 +114,7 @@ BAD = {
         LABELS,
         "labels: {path: objects.npy}",
         2,
-        "objects.npy: expected an array without Python objects",
+        "objects.npy: expected a .npy or .npz file without Python objects",
     ),
     "labels-npy-column": (LABELS, "labels: {path: labels.npy, label: y}", 2, "a .npy file has no columns"),
     "labels-folders": (

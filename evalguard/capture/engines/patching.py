@@ -31,13 +31,13 @@ class _Patch:
         def replacement(model: Any, *args: Any, **kwargs: Any) -> Any:
             return dispatch(model, method, original, args, kwargs)
 
-        self._replacement = replacement
+        self.replacement = replacement
         setattr(owner, method, replacement)
 
     def remove(self) -> None:
         # Another library may have wrapped the replacement meanwhile. Removing it would remove that wrapper, too, so it
         # stays; it calls the original once no guard is active.
-        if vars(self.owner).get(self.method) is not self._replacement:
+        if vars(self.owner).get(self.method) is not self.replacement:
             return
         if self._own is None:
             delattr(self.owner, self.method)
@@ -67,7 +67,7 @@ def remove(owner: type, methods: tuple[str, ...]) -> None:
 
 
 def overrides(owner: type, methods: Sequence[str]) -> Iterator[tuple[type, tuple[str, ...]]]:
-    """The subclasses of a class that override some of the methods, with their names."""
+    """The classes that override some of the methods for a subclass, mixins among them, with their names."""
     seen, waiting = {owner}, [owner]
     while waiting:
         subclasses: list[type] = type.__subclasses__(waiting.pop())
@@ -76,15 +76,18 @@ def overrides(owner: type, methods: Sequence[str]) -> Iterator[tuple[type, tuple
                 continue
             seen.add(subclass)
             waiting.append(subclass)
-            names = tuple(name for name in methods if name in vars(subclass))
-            if names:
-                yield subclass, names
+            for base in subclass.__mro__[: subclass.__mro__.index(owner)]:
+                names = tuple(name for name in methods if name in vars(base))
+                if names and (base is subclass or base not in seen):
+                    seen.add(base)
+                    yield base, names
 
 
 def is_seen(model: Any, method: str) -> bool:
     """Whether what the caller calls is the replacement, and nothing that overrides it."""
-    owner = next((owner for owner in type(model).__mro__ if method in vars(owner)), None)
-    return method not in vars(model) and (owner, method) in _patches
+    owner = next(owner for owner in type(model).__mro__ if method in vars(owner))
+    patch = _patches.get((owner, method))
+    return patch is not None and method not in vars(model) and vars(owner)[method] is patch.replacement
 
 
 def replace_on_instance(instance: Any, method: str, through: Callable[..., Any]) -> Callable[[], None]:

@@ -47,7 +47,7 @@ class Recorder:
         stopped: The fault for which the call is stopped; empty if it is not.
         unchecked: Rows and tag of each batch that ``fail_fast_check`` has not checked.
         no_rows: Whether some batch had inputs that are no rows, one for each sample.
-        computed: Outputs of each execution, as they came out of the compiled function.
+        computed: Outputs of each execution, as the compiled function gave them.
         keep: Called with the batches and the outputs of each execution, or None.
         no_output_rows: Some output that was returned has no rows that can be counted.
         problem: Why something could not be recorded.

@@ -1,4 +1,4 @@
-"""What the caller got, compared with what came out of the model's compiled function."""
+"""What the caller got, compared with what the model's compiled function gave."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalguard.capture.recording.recorder import to_numpy
 from evalguard.core.own_errors import swallow
 from evalguard.data import tree
 from evalguard.data.fingerprint import row_fingerprints
@@ -47,8 +46,9 @@ def _compare(computed: Sequence[Any], returned: Any) -> Returned:
     results = tree.leaves(returned)
     if not steps or any(len(outputs) != len(results) for outputs in steps):
         return Returned("it is not what the model computed: another number of outputs")
-    columns = list(zip(*steps, strict=True))
-    if all(_all_equal(column, result) for column, result in zip(columns, results, strict=True)):
+    columns = zip(zip(*steps, strict=True), results, strict=True)
+    dense = all(type(leaf).__name__ in tree.ARRAYS for outputs in (*steps, results) for leaf in outputs)
+    if dense and all(_all_equal(parts, result) for parts, result in columns):
         return Returned()
     parts = [row_fingerprints(outputs)[0] for outputs in steps]
     digests = np.concatenate(parts), row_fingerprints(results)[0]
@@ -59,18 +59,9 @@ def _compare(computed: Sequence[Any], returned: Any) -> Returned:
 
 
 def _all_equal(parts: Sequence[Any], result: Any) -> bool:
-    whole, start = to_numpy(result), 0
-    if not isinstance(whole, np.ndarray):
+    ours, theirs = [tree.as_array(part) for part in parts], tree.as_array(result)
+    if any(part.dtype != theirs.dtype or part.shape[1:] != theirs.shape[1:] for part in ours):
         return False
-    for part in map(to_numpy, parts):
-        rows = whole[start : start + len(part)]
-        if rows.shape != part.shape or rows.dtype != part.dtype or not _equal(rows, part):
-            return False
-        start += len(part)
-    return start == len(whole)
-
-
-def _equal(ours: NDArray[Any], theirs: NDArray[Any]) -> bool:
-    if ours.dtype == object:
-        return all(np.array_equal(one, other) for one, other in zip(ours, theirs, strict=True))
-    return np.array_equal(ours, theirs) or ours.tobytes() == theirs.tobytes()
+    whole = np.concatenate(ours)
+    # Bytes, where a NaN must equal itself.
+    return whole.shape == theirs.shape and (bool((whole == theirs).all()) or whole.tobytes() == theirs.tobytes())

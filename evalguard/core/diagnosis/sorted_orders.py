@@ -18,6 +18,8 @@ SORTED = "labels in another sort order than the stream"
 STRIDE = "stride: shards or ranks put one behind the other"
 INTERLEAVED = "several files read in turn (interleave)"
 MIN_ROWS = 6
+# More keys than these are not read as text: that takes four bytes for each character.
+MAX_TEXTS = 10_000_000
 
 
 def sorted_otherwise(view: View) -> Cause | None:
@@ -41,13 +43,15 @@ def _by_key(view: View) -> str:
     keys = view.labels.keys
     if keys is None:
         return ""
-    if keys.dtype.kind == "i" and ascends(keys, view.arrived):
+    if keys.dtype.kind == "i" and ascends(np.asarray(keys), view.arrived):
         return "the stream goes through the keys in order of number, the labels do not"
     # A few rows first: most streams are not sorted by key, and text is slow to compare.
     few = keys[view.arrived[:100]].astype(np.str_)
     if not _ascends_as_text(few) and not _ascends_by_number(few):
         return ""
-    text = keys.astype(np.str_)
+    if len(keys) > MAX_TEXTS:
+        return ""
+    text = np.asarray(keys).astype(np.str_, copy=False)
     if _ascends_as_text(text[view.arrived]):
         other = "in order of number" if _ascends_by_number(text) else "in another order"
         return f"the stream goes through the keys in order of text ({_turn(text, view)}), the labels {other}"

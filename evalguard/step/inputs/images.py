@@ -29,7 +29,8 @@ def open_images(data: Images, context: InputContext) -> InputStream:
         msg = f"{where}: rows {shown_rows(missing)} name missing files ({count}), the first: {first}"
         raise ConfigError(msg)
     target = None if data.target is None else column_of(table, data.target, where)
-    names = names_of(table, data.key or data.column, where) if context.keyed else None
+    named = data.key or data.column
+    names = names_of(column_of(table, named, where), named, where) if context.keyed else None
     return _decoded([str(root / name) for name in files], target, names, data, context)
 
 

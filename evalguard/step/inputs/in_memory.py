@@ -38,7 +38,7 @@ def open_arrays(data: Arrays, context: InputContext) -> InputStream:
         raise ConfigError(msg)
     x = next(iter(inputs.values())) if len(inputs) == 1 else inputs
     key = key_entry(data.key, list(loaded), context)
-    names_ = None if key is None else _distinct(np.asarray(loaded[key]), key, context)
+    names_ = None if key is None else names_of(np.asarray(loaded[key]), key, f"{context.where}.key")
     return _in_memory(x, None if data.target is None else loaded[data.target], names_, context)
 
 
@@ -57,19 +57,13 @@ def _refuse_lengths(arrays: Mapping[str, NDArray[Any]], context: InputContext, p
         raise ConfigError(msg)
 
 
-def _distinct(names: NDArray[Any], key: str, context: InputContext) -> NDArray[Any]:
-    import pyarrow as pa
-
-    return names_of(pa.table({key: pa.array(names.tolist())}), key, f"{context.where}.key")
-
-
 def open_table(data: Table, context: InputContext) -> InputStream:
     """A stream over the columns of a table."""
     path = context.base / data.table
     where = f"{context.where}.table"
     table = read_table(path, where, (data.key, context.label_key))
     key = key_entry(data.key, table.column_names, context)
-    names = None if key is None else names_of(table, key, where)
+    names = None if key is None else names_of(column_of(table, key, where), key, where)
     same = {key, data.key, data.target, context.label_key, *context.label_columns}
     groups = data.columns if data.columns is not None else [name for name in table.column_names if name not in same]
     if isinstance(groups, dict):

@@ -11,6 +11,7 @@ from evalguard.core.diagnosis import sorted_orders
 from evalguard.core.diagnosis.sorted_orders import ascends, sorted_otherwise, stride
 from evalguard.core.label_table import LabelTable
 from tests.core.diagnosis.causes import view_of
+from tests.core.key_columns import report
 from tests.core.signatures import label_values
 
 AS_TEXT = np.asarray(sorted(range(50), key=str))
@@ -193,3 +194,11 @@ def test_files_read_in_turn_are_likely_and_counted():
     assert found is not None
     assert not found.certain
     assert "cycle_length=2" in found.remedy
+
+
+@pytest.mark.parametrize(("most", "found"), [(40, True), (39, False)])
+def test_the_order_of_very_many_texts_is_not_tried(monkeypatch, most, found):
+    monkeypatch.setattr(sorted_orders, "MAX_TEXTS", most)
+    keys = [str(number) for number in range(40)]
+    causes = report(sorted(keys), keys, np.asarray)["diagnosis"]
+    assert any("keys in order of text" in cause["evidence"] for cause in causes) is found

@@ -1,0 +1,159 @@
+"""Keys of tables in DuckDB, which joins any number of them inside a memory limit."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalguard.core.label_table import KeyColumn, Repeated, key_text, normal_keys
+from evalguard.core.trace import FOREIGN
+from evalguard.core.visible import visible
+from evalguard.data.tables import PIECE, TableFile, column_of
+from evalguard.errors import LabelsError
+
+# An integer as text, written in the only way in which a computer writes it.
+INTEGER = "0|-?[1-9][0-9]*"
+MAX_KEY = 80
+
+
+@contextlib.contextmanager
+def key_store() -> Iterator[Any]:
+    """A DuckDB connection that uses half of the memory of the container, or of the machine, and downloads nothing."""
+    import duckdb
+
+    with tempfile.TemporaryDirectory(prefix="evalguard-") as folder, duckdb.connect() as store:
+        # DuckDB asks the cgroup first, for the memory as for the number of threads.
+        store.execute("set memory_limit = '50%'")
+        store.execute("set temp_directory = '{}'".format(folder.replace("'", "''")))
+        for setting in ("enable_progress_bar", "autoinstall_known_extensions", "autoload_known_extensions"):
+            store.execute(f"set {setting} = false")
+        yield store
+
+
+class KeyedFile(TableFile):
+    """A table whose keys are read into a ``key_store``, under a name of ours."""
+
+    def __init__(self, store: Any, table: str, *file: Any) -> None:
+        super().__init__(*file)
+        self._store, self._table = store, table
+
+    def keys(self, name: str) -> Any:
+        """The column with the keys, as ``StoredKeys``."""
+        return StoredKeys(self._store, self._table, self.pieces(name), self.where)
+
+
+class StoredKeys(KeyColumn):
+    """A column of keys in DuckDB that is read like an array, of int64 or of str as long as the longest key.
+
+    Args:
+        store: Connection of ``key_store``.
+        table: Name of a new table there.
+        keys: The keys, as Arrow arrays without a null.
+        where: What messages call them.
+    """
+
+    def __init__(self, store: Any, table: str, keys: Iterable[Any], where: str) -> None:
+        import pyarrow as pa
+
+        self.table, self.where, self._store = table, where, store
+        for number, piece in enumerate(keys):
+            store.register("piece", pa.table({"key": _normal(piece, where)}))
+            store.execute(f"{f'insert into {table}' if number else f'create table {table} as'} select key from piece")
+        store.execute(f"create table if not exists {table} (key varchar)")
+        what = "any_value(typeof(key)), count(*), max(key)::varchar, coalesce(max(length(key::varchar)), 1)"
+        kind, n_rows, last, width = store.execute(f"select {what} from {table}").fetchall()[0]
+        if kind == "UBIGINT":
+            # As `normal_keys` has it: text, if one of them is no int64.
+            kind = "VARCHAR" if int(last) > np.iinfo(np.int64).max else "BIGINT"
+            store.execute(f"alter table {table} alter key type {kind}")
+        self.dtype = np.dtype(np.int64 if kind == "BIGINT" else f"<U{width}")
+        self.shape: tuple[int] = (n_rows,)
+
+    def found(self, what: str, rest: str) -> NDArray[Any]:
+        """The result of a query."""
+        result: NDArray[Any] = self._store.execute(f"select {what} as found from {rest}").fetchnumpy()["found"]
+        return result
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self[:], dtype, copy=copy)
+
+    def __getitem__(self, rows: Any) -> Any:
+        """The key of a row, or those of a slice or of an array of rows."""
+        import pyarrow as pa
+
+        if isinstance(rows, slice):
+            start, stop, _ = rows.indices(len(self))
+            return self.found("key", f"{self.table} where rowid >= {start} and rowid < {stop}").astype(self.dtype)
+        wanted = np.atleast_1d(rows)
+        self._store.register("wanted", pa.table({"place": np.arange(len(wanted)), "row": wanted}))
+        keys = self.found("key", f"wanted join {self.table} t on wanted.row = t.rowid order by place")
+        return keys.astype(self.dtype) if np.ndim(rows) else keys[0]
+
+    def empty(self) -> NDArray[np.int64]:
+        """Rows whose key is an empty text."""
+        return self.found("rowid", f"{self.table} where key::varchar = ''")
+
+    def repeated(self) -> Repeated | None:
+        """The keys that occur more than once."""
+        # Most labels are sorted by key, which is seen in a fraction of the time.
+        pairs = f"(select key, lag(key) over () as before from {self.table})"
+        if not len(self.found("1", f"{pairs} where key <= before limit 1")):
+            return None
+        twice = self.found("key", f"{self.table} group by key having count(*) > 1 order by key")
+        if not len(twice):
+            return None
+        return len(twice), twice[0], np.flatnonzero(self[:] == twice[0])
+
+    def equals(self, other: StoredKeys) -> bool:
+        """Whether both have the same keys in the same order."""
+        rows = f"{self.table} ours positional join {other.table} theirs where ours.key is distinct from theirs.key"
+        return (self.dtype, self.shape) == (other.dtype, other.shape) and not len(self.found("1", f"{rows} limit 1"))
+
+    def rows_in(self, other: StoredKeys) -> NDArray[np.int64]:
+        """For each key its row in ``other``, where no key is repeated; ``FOREIGN`` if it is not there.
+
+        Raises:
+            LabelsError: One side is integers and the other text that is not integers.
+        """
+        ours, theirs = "ours.key", "theirs.key"
+        if self.dtype.kind != other.dtype.kind:
+            _refuse_other_text(*sorted((self, other), key=lambda keys: keys.dtype.kind))
+            ours, theirs = f"{ours}::varchar", f"{theirs}::varchar"
+        joined = f"{self.table} ours join {other.table} theirs on {ours} = {theirs}"
+        found = np.full(len(self), FOREIGN, dtype=np.int64)
+        pairs = self._store.sql(f"select ours.rowid as row, theirs.rowid as place from {joined}")
+        for batch in pairs.to_arrow_reader(PIECE):
+            found[batch.column(0).to_numpy()] = batch.column(1).to_numpy()
+        return found
+
+
+def _refuse_other_text(texts: StoredKeys, numbers: StoredKeys) -> None:
+    """Text is compared with integers only if all of it is integers, as they are written: 007 is not 7."""
+    other = texts.found("key", f"{texts.table} where not regexp_full_match(key, '{INTEGER}') order by rowid limit 1")
+    if len(other):
+        msg = (
+            f"keys: expected keys of one kind, found text in {texts.where}, such as '{visible(other[0], MAX_KEY)}', "
+            f"and integers in {numbers.where}, such as {numbers[0]}. Write them in both tables in the same way."
+        )
+        raise LabelsError(msg)
+
+
+def _normal(column: Any, where: str) -> Any:
+    """The keys as text, int64, or uint64, which become text if one of all is no int64."""
+    import pyarrow as pa
+
+    if pa.types.is_uint64(column.type) or pa.types.is_int64(column.type):
+        return column
+    if str(column.type) in {"string", "large_string", "string_view"}:
+        return column.cast(pa.large_string())
+    keys = column_of(pa.table({"key": column}), "key", where)
+    # Text never becomes an array, neither here nor for Arrow: both drop or end at a NUL, which bytes may hold.
+    return pa.array([key_text(item) for item in keys] if keys.dtype == object else normal_keys(keys, where).tolist())

@@ -1,0 +1,62 @@
+"""Methods that a model's class overrides: whatever such a method calls itself, it is one call of the user's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from evalguard.capture.recording.returned import compare_returned
+from evalguard.core.trace import UNKNOWN, Trace
+from evalguard.core.trace_join import join_traces
+from evalguard.data import tree
+from evalguard.guards.calls import ROW_METHODS, GuardedCall
+
+
+@dataclass(slots=True, eq=False)
+class OverrideCall:
+    """A call of a method that the model's class overrides.
+
+    Attributes:
+        model: The model.
+        method: The method.
+        parts: The calls of Keras' own methods that it made of this model.
+    """
+
+    model: Any
+    method: str
+    parts: list[GuardedCall] = field(default_factory=list)
+
+    def as_one(self, x: Any, result: Any) -> GuardedCall:
+        """What it did as one call, with its argument ``x`` and its result."""
+        first, parts, method = self.parts[0], self.parts, self.method
+        # An array that the method made itself has other rows than the caller's at its places.
+        own = len(parts) == 1 and first.source is x
+        trace = join_traces([part.trace if own else without_places(part.trace) for part in parts])
+        trace = replace(trace, method=method, calls=(trace.n_rows,), ordered=method in ROW_METHODS)
+        if trace.ordered and not trace.unobserved:
+            sizes = {tree.n_rows(output) for output in tree.leaves(result) or [result]}
+            if sizes != {trace.n_rows}:
+                rows = np.full(trace.n_rows, UNKNOWN)
+                problem = f"{method} of {type(self.model).__name__} returned other rows than the model computed"
+                trace = Trace(
+                    trace.n_rows, rows, method=method, sources=trace.sources, unobserved=problem, one_to_one=False
+                )
+            else:
+                returned = compare_returned([step for part in parts for step in part.recorder.computed], result)
+                trace = replace(trace, not_returned=returned.unknown, outputs=returned.digests)
+        return replace(
+            first,
+            trace=trace,
+            predictions=result,
+            seconds=parts[-1].start + parts[-1].seconds - first.start,
+            predict_again=None,
+            source=x,
+        )
+
+
+def without_places(trace: Trace) -> Trace:
+    """The trace without what only says where a row stood in the source."""
+    index = None if trace.index_source == "position" else trace.index
+    return replace(trace, tags=np.full(trace.n_rows, UNKNOWN), index=index)
