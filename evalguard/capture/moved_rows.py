@@ -13,8 +13,8 @@ from evalguard.core.trace import Int64
 TOLERANCE = 1e-5
 # No more than this part of a column counts for what is large in it: one huge value must not hide that others differ.
 LARGE = 0.9
-# Numbers compared to find which rows others are: about a second.
-MOST_COMPARED = 1 << 28
+# Numbers compared to find which rows others are: a few seconds.
+MOST_COMPARED = 1 << 26
 # A row that is nearer to its own did not move: it was computed less precisely.
 FAR, FAR_IN_HALF_PRECISION = 1e-4, 1e-2
 # Few distinct values, as an argmax leaves them, may be those of other rows by chance.

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from evalguard.capture.moved_rows import FAR, FAR_IN_HALF_PRECISION, DeliveredRows
 from evalguard.capture.recording.recorder import to_numpy
+from evalguard.capture.replicas import local_batches
 from evalguard.core.own_errors import not_ours, swallow
 from evalguard.core.trace import ROW_WISE, Int64
 from evalguard.data import tree
@@ -90,6 +91,9 @@ class ModelTest:
         start = time.perf_counter()
         try:
             with not_ours():
+                if len(local_batches(batches[0])) > 1:
+                    self._why_not = "each batch is split over several replicas"
+                    return
                 n = tree.same_rows(batches[0])
                 self._why_not = "no batch has more than one row"
                 if n > 1:

@@ -11,6 +11,7 @@ import tf_keras
 from tensorflow.python.framework import op_def_registry
 
 import evalguard
+from evalguard.capture import verify_model
 from evalguard.capture.verify_model import ModelTest
 from evalguard.core.findings import Status
 
@@ -292,6 +293,11 @@ def test_half_precision_is_never_taken_for_rows_that_moved(keras, policy, revers
     with evalguard.guard(labels=np.arange(2000), verify_model=True, on_failure="record", mlflow=False) as g:
         model.predict(inputs, batch_size=1000, verbose=0)
     assert (g.report.verdict is evalguard.Verdict.FAIL) == reverse
+
+
+def test_a_batch_that_is_split_over_replicas_is_not_tested(monkeypatch):
+    monkeypatch.setattr(verify_model, "local_batches", lambda batch: [batch, batch])
+    assert_untestable(judged(layered(keras3, lambda y: y))[0], "each batch is split over several replicas")
 
 
 def test_evaluate_has_no_rows(keras):
