@@ -93,6 +93,7 @@ class CallJudge:
             checked_at_ms=int(time.time() * 1000),
             not_proven=not_proven,
         )
+        trace = judgement.trace
         outcome = Outcome(judgement.report, judgement, labels, result, judgement.samples, trace, len(calls))
         self._add_metrics(outcome, calls)
         # Of several calls the caller already has the parts; `_add_cost` reports their padding as a hazard.
