@@ -11,7 +11,7 @@ import numpy as np
 from evalguard.core.columns.storage import concatenated
 from evalguard.core.trace import Trace
 
-LOST_TARGETS = "targets of some batches have another form, or are missing: what was scored cannot be compared with the labels"
+LOST_TARGETS = "targets of some batches have another form, or are missing, so what was scored is not known"
 
 
 def join_traces(traces: Sequence[Trace]) -> Trace:
