@@ -283,7 +283,7 @@ def array_of(source: Any, name: str) -> NDArray[Any]:
         raise LabelsError(msg)
     if array.dtype == object:
         if any(isinstance(item, np.ndarray) for item in array.ravel().tolist()):
-            msg = f"{name}: expected one label per sample, found arrays in an array of objects; np.stack makes one of them"
+            msg = f"{name}: expected one label per sample, found arrays as objects; np.stack makes one of them"
             raise LabelsError(msg)
         null = [row for row, item in enumerate(array.ravel().tolist()) if item is None or item != item]
         if null:
