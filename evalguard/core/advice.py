@@ -30,6 +30,9 @@ def not_proven(evidence: Evidence, proof: Proof, policy: Policy) -> list[str]:
         )
     if evidence.trace.not_returned:
         notes.append(f"what was returned: {evidence.trace.not_returned}")
+    if evidence.trace.key_asked and (evidence.trace.keys is None or evidence.labels.keys is None):
+        without = "the stream gave no key for each row" if evidence.trace.keys is None else "the labels have no keys"
+        notes.append(f"key: {without}, so it shows nothing")
     if evidence.doubt:
         notes.append(evidence.doubt)
     for match in evidence.matches:

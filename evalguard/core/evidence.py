@@ -74,9 +74,9 @@ class Evidence:
     def doubt(self) -> str:
         """Why the rows may be right or wrong although nothing contradicts them; empty if there is no such reason."""
         trace, comparison = self.trace, self.comparison
-        if comparison.version and not self.observed:
-            return f"{VERSION.format(plural(comparison.rows.size, 'row'))}, or rows were exchanged"
         scored = trace.method != FIT and (not trace.ordered or trace.scored is not None)
+        if comparison.version and (scored or not self.observed):
+            return f"{VERSION.format(plural(comparison.rows.size, 'row'))}, or rows were exchanged"
         both = trace.targets is not None and self.labels.values is not None
         if scored and both and not comparison.comparable and comparison.why_not != ANY_ORDER:
             return f"the model scored the stream's own targets, not the labels: {comparison.why_not}"
@@ -86,7 +86,7 @@ class Evidence:
 def gather(trace: Trace, labels: LabelTable, policy: Policy) -> Evidence:
     """What each identity says, which one is used, and how the stream's targets compare."""
     keyed = trace.keys is not None and labels.keys is not None
-    asked = trace.method != FIT and (labels.fingerprints is not None or keyed)
+    asked = trace.method != FIT and (labels.fingerprints is not None or keyed or trace.key_asked)
     in_position = _all_in_position(trace, labels)
     if in_position and not (asked and in_position[0].identity == "position"):
         positions = range(len(labels))

@@ -32,11 +32,13 @@ class Judgement:
         report: The verdict and everything that explains it.
         samples: Sample of each delivered row, int64; a ``range`` if all rows
             are in position; None if no identity was available.
+        trace: What was observed, in the order of the rows that the caller got.
         padding: Number of rows at the end that may be removed.
     """
 
     report: Report
     samples: Int64 | range | None
+    trace: Trace
     padding: int = 0
 
     @property
@@ -84,7 +86,7 @@ def judge(trace: Trace, labels: LabelTable, policy: Policy, **context: Any) -> J
         plot=report_fields.plot(evidence),
         **context,
     )
-    return Judgement(report, evidence.samples, evidence.padding)
+    return Judgement(report, evidence.samples, trace, evidence.padding)
 
 
 def decide(findings: Sequence[Finding], proof: Proof, policy: Policy, *, observed: bool) -> Verdict:
@@ -110,7 +112,8 @@ def _findings(evidence: Evidence, proof: Proof) -> tuple[Finding, ...]:
     # Tags show where the order was lost, and a used source has lost its first rows. Both decide only without a stronger
     # proof, which shows that every row is there.
     if proof < Proof.DECLARED:
-        found += [checks.check_transport(trace), checks.check_reuse(trace)]
+        # Where rows moved after the model, they may have been put back in an order that nothing shows.
+        found += [None if trace.moved else checks.check_transport(trace), checks.check_reuse(trace)]
     # After a stop, rows that are not there yet are not missing.
     open_end = {Reason.COUNT, Reason.MISSING} if trace.stopped and evidence.n_rows <= n_labels else set()
     found += [checks.check_returned(trace, wrong=any(found)), checks.check_computed(trace)]

@@ -79,7 +79,7 @@ def match_keys(keys: Any, label_keys: Any) -> Match:
         candidate = order[np.minimum(position, len(wanted) - 1)]
         samples = np.where(wanted[candidate] == carried, candidate, FOREIGN).astype(np.int64)
     known = float(np.mean(samples >= 0)) if len(samples) else 1.0
-    return Match("key", samples, complete=True, comparable=known > 0)
+    return Match("key", samples, complete=True, comparable=known > COMPARABLE_SHARE)
 
 
 def match_content(rows: NDArray[np.uint64], reference: NDArray[np.uint64], *, ambiguous: bool = False) -> Match:

@@ -145,6 +145,7 @@ class Trace:
         padding: bool, shape ``(n_rows,)``: rows declared to be dummies.
         stopped: The fault for which the guard stopped the call; empty if it
             ran to its end.
+        key_asked: A key was asked to say which sample a row is, whether there is one or not.
         no_output_rows: Some output has no rows that can be counted.
         not_returned: Why it is not known that the caller got what the model
             computed; empty if it is.
@@ -175,6 +176,7 @@ class Trace:
     one_to_one: bool = True
     padding: NDArray[np.bool_] | None = None
     stopped: str = ""
+    key_asked: bool = False
     no_output_rows: bool = False
     not_returned: str = ""
     outputs: NDArray[np.uint64] | None = None

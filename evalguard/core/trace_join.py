@@ -11,6 +11,8 @@ import numpy as np
 from evalguard.core.columns.storage import concatenated
 from evalguard.core.trace import ROW_WISE, Trace
 
+LOST_TARGETS = "targets of some batches have another form, or are missing, so what was scored is not known"
+
 
 def join_traces(traces: Sequence[Trace]) -> Trace:
     """Several calls as one trace, in the order in which they were made.
@@ -24,6 +26,9 @@ def join_traces(traces: Sequence[Trace]) -> Trace:
     if len(traces) == 1:
         return traces[0]
     reasons = [trace.unobserved for trace in traces if trace.unobserved]
+    targets = stack_trees([trace.targets for trace in traces])
+    if targets is None and any(trace.targets is not None and not trace.ordered for trace in traces):
+        reasons.append(LOST_TARGETS)
     specs = {trace.spec for trace in traces}
     # Each call keeps its order: what `evaluate` scores has none, whatever else the session does.
     has_order = np.repeat([trace.ordered for trace in traces], [trace.n_rows for trace in traces])
@@ -37,7 +42,7 @@ def join_traces(traces: Sequence[Trace]) -> Trace:
         keys=_stack([trace.keys for trace in traces]),
         fingerprints=_joined([trace.fingerprints for trace in traces]),
         spec=specs.pop() if len(specs) == 1 else (),
-        targets=stack_trees([trace.targets for trace in traces]),
+        targets=targets,
         batch_sizes=concatenated(np.asarray(trace.batch_sizes) for trace in traces),
         calls=tuple(rows for trace in traces for rows in trace.calls),
         sources=tuple(source for trace in traces for source in trace.sources),
@@ -46,6 +51,7 @@ def join_traces(traces: Sequence[Trace]) -> Trace:
         scored=np.flatnonzero(~has_order) if mixed else None,
         one_to_one=all(trace.one_to_one for trace in traces),
         padding=_joined([trace.padding for trace in traces]),
+        key_asked=any(trace.key_asked for trace in traces),
         no_output_rows=any(trace.no_output_rows for trace in traces),
         not_returned="; ".join(dict.fromkeys(trace.not_returned for trace in traces if trace.not_returned)),
         outputs=_join_outputs(traces),

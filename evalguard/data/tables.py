@@ -282,6 +282,9 @@ def array_of(source: Any, name: str) -> NDArray[Any]:
         msg = f"{name}: expected a sequence of labels, found {type(source).__qualname__}"
         raise LabelsError(msg)
     if array.dtype == object:
+        if any(isinstance(item, np.ndarray) for item in array.ravel().tolist()):
+            msg = f"{name}: expected one label per sample, found arrays as objects; np.stack makes one of them"
+            raise LabelsError(msg)
         null = [row for row, item in enumerate(array.ravel().tolist()) if item is None or item != item]
         if null:
             msg = f"{name}: expected a label for each sample; rows {shown_rows(null)} have none ({len(null)} in all)"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from evalguard.capture.contract import NOT_OBSERVED, CaptureOptions
@@ -52,6 +54,7 @@ class GuardedCall:
         metrics: Names of the metrics that ``evaluate`` returned.
         source: What the caller passed as ``x``; None for one batch of a loop.
         model: ``id`` of the model, to keep loops over several models apart.
+        made_by: The thread, and the asyncio task if there is one, that made it.
     """
 
     trace: Trace
@@ -63,6 +66,7 @@ class GuardedCall:
     metrics: tuple[str, ...] = ()
     source: Any = None
     model: int = 0
+    made_by: tuple[Any, Any] = field(default_factory=lambda: (threading.current_thread(), _task()))
 
 
 def signature_of(original: Callable[..., Any], method: str, n_positional: int) -> inspect.Signature:
@@ -86,6 +90,13 @@ def signature_of(original: Callable[..., Any], method: str, n_positional: int) -
             kind("kwargs", kind.VAR_KEYWORD),
         ]
     )
+
+
+def _task() -> Any:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no event loop runs in this thread
+        return None
 
 
 def make_call(

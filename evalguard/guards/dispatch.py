@@ -10,8 +10,9 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, ClassVar, Protocol
 
-from evalguard.capture.engines import ENGINES, direct, patching
+from evalguard.capture.engines import ENGINES, patching
 from evalguard.capture.engines.direct import is_user_call
+from evalguard.capture.engines.taps import paused
 from evalguard.core.trace import FIT
 from evalguard.errors import SinkError
 from evalguard.guards.calls import CALL, ROW_METHODS
@@ -67,37 +68,47 @@ def dispatch(model: Any, method: str, original: Callable[..., Any], args: Any, k
         fit = current_fit() if method == "evaluate" else None
         if fit is not None and fit.is_validation_of_fit(model, kwargs):
             return fit.validate(functools.partial(original, model), args, kwargs)
-        return original(model, *args, **kwargs)
+        return original(model, *args, **kwargs) if method == CALL else _unobserved(model, original, args, kwargs)
     session = _session(model, method)
     # Keras calls sub-models, and models under a gradient tape, by the same `__call__` (keras 3.15, layers/layer.py).
     if session is None or (method == CALL and not is_user_call(model, args, kwargs)):
         return original(model, *args, **kwargs)
     token = _in_call.set(True)
     try:
-        return session.run(model, method, original, args, kwargs, _part_of(model, method))
+        return session.run(model, method, original, args, kwargs, _part_of(session, method))
     finally:
         _in_call.reset(token)
 
 
 def dispatch_override(model: Any, method: str, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Guard the call of a method that the model's class overrides: it is one call, whatever it calls itself."""
-    session = None if _in_call.get() or _part_of(model, method) is not None else _session(model, method)
-    if session is None:
+    if _in_call.get():
+        return _unobserved(model, original, args, kwargs)
+    session = _session(model, method)
+    if session is None or _part_of(session, method) is not None:
         return original(model, *args, **kwargs)
-    call = OverrideCall(model, method)
+    call = OverrideCall(model, method, session)
     token = _override.set(call)
     try:
         result = original(model, *args, **kwargs)
     finally:
         _override.reset(token)
-    # What it calls of other models was judged there.
-    return session.conclude_override(call, direct.inputs(args, kwargs), result) if call.parts else result
+    return session.conclude_override(call, args[0] if args else kwargs.get("x"), result)
 
 
-def _part_of(model: Any, method: str) -> OverrideCall | None:
+def _unobserved(model: Any, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Make a call inside a guarded one, whose rows are not those of the guarded one."""
+    token = paused.set(True)
+    try:
+        return original(model, *args, **kwargs)
+    finally:
+        paused.reset(token)
+
+
+def _part_of(session: GuardSession, method: str) -> OverrideCall | None:
     """The call that a call of this method is a part of; rows that an ``evaluate`` predicts are judged by themselves."""
     override = _override.get()
-    if override is None or override.model is not model:
+    if override is None or override.session is not session:
         return None
     return override if (override.method in ROW_METHODS) == (method in ROW_METHODS) else None
 
@@ -141,8 +152,8 @@ class Entry:
         for owner in self._classes:
             patching.install(owner, METHODS, dispatch)
         self._overrides = [found for owner in self._classes for found in patching.overrides(owner, OVERRIDABLE)]
-        for subclass, names in self._overrides:
-            patching.install(subclass, names, dispatch_override)
+        for owner, names in self._overrides:
+            patching.install(owner, names, dispatch_override, overrides=True)
         self._leave = self.join()
         self._began = self._session.outcomes.keep.begin()
 
@@ -152,8 +163,8 @@ class Entry:
         # Before judging: labels that come late are read by calling the user's code, which is no longer guarded.
         for owner in self._classes:
             patching.remove(owner, METHODS)
-        for subclass, names in self._overrides:
-            patching.remove(subclass, names)
+        for owner, names in self._overrides:
+            patching.remove(owner, names)
         self._leave()
         outcomes = self._session.outcomes
         try:

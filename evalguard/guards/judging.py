@@ -33,8 +33,8 @@ from evalguard.labels.mismatch import explain_mismatch
 from evalguard.labels.reference import Reference
 
 OVERLAP = (
-    "calls overlapped in time, and nothing shows which one's rows come first; make them one after the other, or give "
-    "each its labels and its guard"
+    "calls were made in several threads or tasks, and nothing shows which one's rows come first; make them one after "
+    "the other in one thread, or give each its labels and its guard"
 )
 
 
@@ -93,6 +93,7 @@ class CallJudge:
             checked_at_ms=int(time.time() * 1000),
             not_proven=not_proven,
         )
+        trace = judgement.trace
         outcome = Outcome(judgement.report, judgement, labels, result, judgement.samples, trace, len(calls))
         self._add_metrics(outcome, calls)
         # Of several calls the caller already has the parts; `_add_cost` reports their padding as a hazard.
@@ -209,9 +210,17 @@ class CallJudge:
 
 
 def overlap(calls: list[GuardedCall]) -> bool:
-    """Whether two calls overlapped in time, so that nothing shows which one's rows the caller puts first."""
+    """Whether several threads or tasks made calls, so that nothing shows which one's rows the caller puts first."""
+    # Also where they did not overlap in time: which one begins first is then a matter of chance.
+    if len(set(map(_maker, calls))) > 1:
+        return True
     in_time = sorted(calls, key=lambda call: call.start)
     return any(after.start < before.start + before.seconds for before, after in pairwise(in_time))
+
+
+def _maker(call: GuardedCall) -> tuple[int, int]:
+    thread, task = call.made_by
+    return id(thread), id(task)
 
 
 def dtypes_of(call: GuardedCall) -> tuple[str, ...]:

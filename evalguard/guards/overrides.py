@@ -21,11 +21,13 @@ class OverrideCall:
     Attributes:
         model: The model.
         method: The method.
-        parts: The calls of Keras' own methods that it made of this model.
+        session: Guards it.
+        parts: The calls of Keras' own methods that it made, of this or of another model.
     """
 
     model: Any
     method: str
+    session: Any
     parts: list[GuardedCall] = field(default_factory=list)
 
     def as_one(self, x: Any, result: Any) -> GuardedCall:

@@ -102,7 +102,8 @@ class Session:
         if method == FIT:
             return self._fit(model, original, args, kwargs)
         if method == CALL:
-            return self._take(make_direct_call(model, original, args, kwargs, capture=self.capture), part_of)
+            call = make_direct_call(model, original, args, kwargs, capture=self.capture)
+            return self._take(self._as_seen(call, model, part_of), part_of)
         try:
             bound = signature_of(original, method, len(args)).bind(model, *args, **kwargs)
         except TypeError:
@@ -120,14 +121,23 @@ class Session:
             watch=self._fail_fast(method) if part_of is None else None,
             model_tests=self.model_tests,
         )
+        return self._take(self._as_seen(call, model, part_of), part_of)
+
+    def _as_seen(self, call: GuardedCall, model: Any, part_of: OverrideCall | None) -> GuardedCall:
+        """The call, which may have been made by a method that overrides it and whose result nobody sees."""
+        method = call.trace.method
         if part_of is None and not is_seen(model, method):
-            unseen = f"{method} of {type(model).__name__} was defined inside the guard, so its result was not seen"
+            unseen = f"{method} of {type(model).__name__} is overridden in a way that hides its result"
             call.trace = replace(call.trace, not_returned=unseen)
-        return self._take(call, part_of)
+        return call
 
     def conclude_override(self, call: OverrideCall, x: Any, result: Any) -> Any:
         """Judge the call of a method that the model's class overrides; what the caller gets."""
-        return self._take(call.as_one(x, result))
+        if call.parts:
+            return self._take(call.as_one(x, result))
+        reason = f"{call.method} of {type(call.model).__name__} has a result that no guarded call computed while it ran"
+        self.outcomes.finish(Outcome(self.judge.unproven(None, reason), None, None, result))
+        return result
 
     def _take(self, call: GuardedCall, part_of: OverrideCall | None = None) -> Any:
         """Judge the call, or keep it until what it belongs to is complete; what the caller gets."""

@@ -190,7 +190,7 @@ def test_a_report_is_rendered_again_byte_for_byte(tmp_path):
     (tmp_path / "report.json").write_text("{}")
     result = CliRunner().invoke(cli, ["report", str(tmp_path / "report.json")])
     assert result.exit_code == 2
-    assert "expected a report of schema version 1" in result.output
+    assert "expected a report of schema version 2" in result.output
 
 
 @pytest.fixture

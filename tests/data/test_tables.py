@@ -187,6 +187,7 @@ def test_the_first_five_rows_are_shown(rows, expected):
     ("labels", "message"),
     [
         pytest.param([[1], [2, 3]], "rows of different lengths", id="uneven"),
+        pytest.param(np.array([np.zeros(2), None, np.zeros(2)], dtype=object)[[0, 2]], "np.stack", id="arrays"),
         pytest.param(3, "found int", id="a-number"),
         pytest.param(["a", None, "b", None], r"rows 1, 3 have none \(2 in all\)", id="none"),
         pytest.param(

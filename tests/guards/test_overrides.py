@@ -151,7 +151,7 @@ def test_an_override_that_came_after_the_guard_is_not_seen():
     with evalguard.guard(labels=Y, reference=X, on_failure="record", on_unproven="record", mlflow=False) as g:
         made("keras", reverses).predict(X, verbose=0)
     assert (str(g.report.verdict), str(g.report.proof)) == ("UNPROVEN", "count")
-    assert "defined inside the guard" in g.report.not_proven[0]
+    assert "predict of Own is overridden in a way that hides its result" in g.report.not_proven[0]
 
 
 def test_what_is_patched_is_restored():
@@ -184,16 +184,110 @@ def test_an_overriding_evaluate_is_one_call_whatever_it_calls():
     assert (g.report.verdict, g.report.method, len(g.reports)) == (Verdict.PASS, "evaluate", 1)
 
 
-def test_models_inside_an_overriding_predict_are_judged_by_themselves():
-    part = made("keras", passes_on)
+def asks(inner, how):
+    """A model whose ``predict`` returns what another model predicts, changed by ``how``."""
+    return made("keras", lambda _self, x, **kwargs: how(inner, x, kwargs))
 
-    def mean_of(_self, x, **kwargs):
-        return (part.predict(x, **kwargs) + part.predict(x, **kwargs)) / 2
 
-    model = made("keras", mean_of)
-    with evalguard.guard(labels=Y, reference=X, on_failure="record", mlflow=False) as g:
+@pytest.mark.parametrize(
+    ("how", "verdict"),
+    [
+        pytest.param(lambda inner, x, more: inner.predict(x, **more), "PASS", id="as it is"),
+        pytest.param(lambda inner, x, more: inner.predict(x, **more)[::-1], "FAIL", id="reversed"),
+        pytest.param(lambda inner, x, _: np.asarray(inner(x))[::-1], "FAIL", id="called and reversed"),
+        pytest.param(lambda inner, x, more: in_chunks_of(inner, x, more), "PASS", id="in chunks"),
+        pytest.param(
+            lambda inner, x, more: (inner.predict(x, **more) + inner.predict(x, **more)) / 2,
+            "UNPROVEN",
+            id="mean of two",
+        ),
+        pytest.param(lambda _inner, x, _: np.zeros((len(x), 3)), "UNPROVEN", id="without a model"),
+        pytest.param(lambda inner, x, more: (row for row in inner.predict(x, **more)), "UNPROVEN", id="later"),
+    ],
+)
+def test_what_another_model_predicts_inside_an_overriding_predict_is_a_part_of_it(how, verdict):
+    model = asks(made("keras", passes_on), how)
+    with evalguard.guard(labels=Y, reference=X, on_failure="record", on_unproven="record", mlflow=False) as g:
         model.predict(X, verbose=0)
-    assert [str(report.verdict) for report in g.reports] == ["PASS", "PASS"]
+    assert [str(report.verdict) for report in g.reports] == [verdict]
+
+
+def in_chunks_of(inner, x, more):
+    return np.concatenate([inner.predict(x[at : at + 16], **more) for at in range(0, len(x), 16)])
+
+
+def test_a_result_that_is_made_after_the_call_is_not_seen():
+    def later(self, x, **kwargs):
+        yield from keras_predict(self, x, **kwargs)[::-1]
+
+    model = made("keras", later)
+    with evalguard.guard(labels=Y, reference=X, on_failure="record", on_unproven="record", mlflow=False) as g:
+        rows = np.stack(list(model.predict(X, verbose=0)))
+    assert rows.shape == (N, 3)
+    assert {str(report.verdict) for report in g.reports} == {"UNPROVEN"}
+
+
+def test_an_overriding_call_is_not_seen():
+    import keras
+
+    class Backwards(keras.Model):
+        def __call__(self, *args, **kwargs):
+            return super().__call__(*args, **kwargs)[::-1]
+
+    inputs = keras.Input((4,))
+    model = Backwards(inputs, keras.layers.Dense(3)(inputs))
+    with evalguard.guard(labels=Y, reference=X, on_failure="record", on_unproven="record", mlflow=False) as g:
+        model(X)
+    assert g.report.verdict is Verdict.UNPROVEN
+
+
+def test_calls_of_a_callback_are_no_rows_of_the_call():
+    import keras
+
+    model = made("keras", passes_on)
+
+    class Predicts(keras.callbacks.Callback):
+        def on_test_end(self, logs=None):
+            self.model.predict(X[:8], verbose=0)
+
+    y = np.stack([Y] * 3, axis=1)
+    with evalguard.guard(labels=y, reference=X, on_failure="record", mlflow=False) as g:
+        model.evaluate(X, y, verbose=0, callbacks=[Predicts()])
+    assert [str(report.verdict) for report in g.reports] == ["PASS"]
+
+
+def test_labels_follow_the_rows_that_were_put_back():
+    model = made("keras", puts_back)
+    with evalguard.guard(labels=Y, reference=X, mlflow=False) as g:
+        model.predict(X, verbose=0)
+    assert g.y_true.tolist() == Y.tolist()
+    assert g.index.tolist() == list(range(N))
+
+
+@pytest.mark.parametrize("kind", [property, staticmethod, classmethod])
+def test_what_is_no_plain_method_works_as_it_does_bare(kind):
+    import keras
+
+    own = kind(lambda *_args: (lambda *_a, **_k: 7) if kind is property else 7)
+    model = type("Own", (keras.Model,), {"predict": own})()
+    with evalguard.guard(labels=Y, on_failure="record", on_unproven="record", mlflow=False) as g:
+        assert model.predict(X) == 7
+    assert g.report.verdict is Verdict.UNPROVEN
+
+
+def test_outputs_of_float64_are_compared_in_float64():
+    def backwards(self, x, **kwargs):
+        return keras_predict(self, x, **kwargs)[::-1]
+
+    import keras
+
+    times = 1.7e9 + 0.5 * np.arange(N)[:, None]
+    inputs = keras.Input((1,), dtype="float64")
+    model = type("Own", (keras.Model,), {"predict": backwards})(inputs, keras.layers.Identity(dtype="float64")(inputs))
+    dataset = __import__("tensorflow").data.Dataset.from_tensor_slices((times,)).batch(8)
+    with evalguard.guard(labels=Y, reference=times, on_failure="record", mlflow=False) as g:
+        model.predict(dataset, verbose=0)
+    assert g.report.verdict is Verdict.FAIL
 
 
 def test_a_callback_that_keeps_the_outputs_changes_nothing():
@@ -218,10 +312,10 @@ def test_rows_that_an_overriding_evaluate_predicts_are_judged_in_their_order(fed
         return {"error": float(np.abs(self.predict(x, **kwargs).sum(axis=1) - y).mean())}
 
     model = made("keras", passes_on, evaluate=evaluate)
-    with evalguard.guard(labels=Y, reference=X, on_failure="record", mlflow=False) as g:
+    with evalguard.guard(labels=Y, reference=X, on_failure="record", on_unproven="record", mlflow=False) as g:
         model.evaluate(fed, Y, verbose=0)
-    assert str(g.report.verdict) == ("PASS" if fed is X else "FAIL")
-    assert g.report.method == "predict"
+    # What it scores them against is not seen.
+    assert [str(report.verdict) for report in g.reports] == ["PASS" if fed is X else "FAIL", "UNPROVEN"]
 
 
 def test_a_mixin_that_moves_rows_is_seen():

@@ -35,7 +35,7 @@ def planted(request, monkeypatch):
 
 
 def predict(model, **options):
-    with evalguard.guard(labels=X, mlflow=False, require="identity", **options) as g:
+    with evalguard.guard(labels=X, mlflow=False, **options) as g:
         predictions = model.predict(X, verbose=0)
     return g, predictions
 

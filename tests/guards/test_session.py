@@ -165,7 +165,18 @@ def test_calls_that_overlap_have_no_order_among_them(model, first, second):
     with guard(reference=X, scope="session", on_unproven="record") as g:
         at_the_same_time(model, first, second)
     assert g.report.verdict is Verdict.UNPROVEN
-    assert "calls overlapped in time" in " ".join(g.report.not_proven)
+    assert "several threads or tasks" in " ".join(g.report.not_proven)
+
+
+def test_calls_of_several_threads_have_no_order_also_where_they_do_not_overlap(model):
+    with guard(reference=X, scope="session", on_unproven="record") as g:
+        for rows in (np.arange(25), np.arange(25, N)):
+            thread = threading.Thread(
+                target=contextvars.copy_context().run, args=(model.predict, dataset([rows])), kwargs={"verbose": 0}
+            )
+            thread.start()
+            thread.join()
+    assert g.report.verdict is Verdict.UNPROVEN
 
 
 def test_a_sample_that_calls_which_overlap_lack_is_missing_in_any_order(model):

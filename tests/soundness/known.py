@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from itertools import permutations
+from dataclasses import dataclass
 
-from tests.soundness import oracle
 from tests.soundness.programs import Program
 from tests.soundness.trial import Breach
 
@@ -31,29 +29,7 @@ def _has(program: Program, **fields: object) -> bool:
     return any(all(getattr(call, name) == value for name, value in fields.items()) for call in program.calls)
 
 
-def _in_another_order(program: Program, breach: Breach) -> bool:
-    """Whether the calls, put together in some other order, are what the verdict says: right, or wrong."""
-    if breach.unit is None or breach.law not in {"a", "b"}:
-        return False
-    orders = [replace(breach.unit, spans=spans) for spans in permutations(breach.unit.spans)]
-    return any(oracle.right(program, unit) is (breach.law == "a") for unit in orders)
-
-
 KNOWN: tuple[Known, ...] = (
-    Known(
-        "the stream's targets are another quantity than the labels",
-        "another encoding or a placeholder counts as a contradiction, also where identity is proven",
-        lambda program, breach: (
-            breach.law == "b"
-            and "label_disagreement" in breach.what
-            and (_has(program, y="encoded") or _has(program, y="placeholder"))
-        ),
-    ),
-    Known(
-        "rows of calls in several threads are put together in another order than the calls were made",
-        "what the caller does with returned rows is not observed; calls of a session count in the order of their start",
-        lambda program, breach: program.together and _in_another_order(program, breach),
-    ),
     Known(
         "a call `model(x)` is taken for a warm-up",
         "a single one of a part of the samples beside other calls, or a first one on rows of no sample",

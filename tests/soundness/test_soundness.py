@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.soundness import blocks, oracle, smaller, trial, watchman
-from tests.soundness.known import KNOWN, known_as
+from tests.soundness.known import KNOWN
 from tests.soundness.machine import lying
 from tests.soundness.programs import Call, Program
 from tests.soundness.scripts import script
@@ -114,23 +114,6 @@ def test_calls_at_the_same_time_return_what_they_return(used_as):
     returned: list[Any] = []
     space["evaluation"](space["built"](), None, returned)
     assert [len(rows) for rows in returned] == [6, 6]
-
-
-@pytest.mark.parametrize(
-    ("spans", "law", "known"),
-    [
-        (((2, 3), (0, 1)), "a", True),
-        (((3, 2), (0, 1)), "a", False),
-        (((0, 1), (2, 3)), "b", True),
-        (((0, 1), (2, 3)), "c", False),
-    ],
-)
-def test_calls_in_another_order_are_known_only_where_the_rows_of_each_are_right(spans, law, known):
-    call = Call(parts=((0, 1), (2, 3)))
-    program = Program(n=4, scope="session", together=True, entries=((call, call),))
-    unit = oracle.Unit(spans, (False, False), None, None)
-    found = known_as(program, trial.Breach(law, "", used=("key",), unit=unit))
-    assert (found is not None) is known
 
 
 def test_the_script_of_one_call_is_no_longer_than_forty_lines():

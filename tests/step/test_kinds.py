@@ -119,10 +119,14 @@ KINDS = {
         swapped_loader,
         require="labels",
     ),
-    "npy": Kind(FLAT, "arrays: pixels.npy", UNNAMED, one_sample_less),
-    "npz": Kind(FLAT, "arrays: pixels.npz", UNNAMED, one_sample_less),
+    "npy": Kind(FLAT, "arrays: pixels.npy", UNNAMED, one_sample_less, require="declared"),
+    "npz": Kind(FLAT, "arrays: pixels.npz", UNNAMED, one_sample_less, require="declared"),
     "npz-of-several-inputs": Kind(
-        "call: loading:halves", "arrays: halves.npz, inputs: [left, right]", UNNAMED, one_sample_less
+        "call: loading:halves",
+        "arrays: halves.npz, inputs: [left, right]",
+        UNNAMED,
+        one_sample_less,
+        require="declared",
     ),
     "npz-with-key": Kind(FLAT, "arrays: pixels.npz, inputs: [x], key: id", LABELS, swapped_labels, 2),
     "npz-with-target": Kind(FLAT, "arrays: pixels.npz, target: y", UNNAMED, swapped_labels, require="labels"),
@@ -181,9 +185,9 @@ KINDS = {
     ),
     "model-function": Kind("call: loading:model, args: {units: 3}", "call: loading:digits", LABELS, swapped_loader, 2),
     "model-h5": Kind("path: model.h5", "call: loading:digits", LABELS, swapped_loader, 2),
-    "saved-model": Kind("path: saved", "arrays: pixels.npy", UNNAMED, one_sample_less),
+    "saved-model": Kind("path: saved", "arrays: pixels.npy", UNNAMED, one_sample_less, require="declared"),
     "saved-model-endpoint": Kind(
-        "path: saved, endpoint: serving_default", "arrays: pixels.npy", UNNAMED, one_sample_less
+        "path: saved, endpoint: serving_default", "arrays: pixels.npy", UNNAMED, one_sample_less, require="declared"
     ),
 }
 EACH = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
@@ -298,15 +302,19 @@ def test_labels_of_a_stream_that_shuffles_at_each_pass_fail(folder, command):
 
 def test_the_attestation_of_a_step_is_about_its_own_files(folder, command):
     done = command(
-        "run", step_file(folder, "path: model.keras", "arrays: pixels.npy", "path: labels.csv, label: label")
+        "run",
+        step_file(folder, "path: model.keras", "arrays: pixels.npy", "path: labels.csv, label: label", "declared"),
     )
     assert done.exit_code == 0, done.output
     files = [folder / "model.keras", folder / "labels.csv", folder / "out" / "predictions.parquet"]
-    done = command("gate", "--attestation", folder / "out" / "attestation.json", *files)
+    done = command("gate", "--attestation", folder / "out" / "attestation.json", "--require", "declared", *files)
     assert done.exit_code == 0, done.output
     assert "not asked" not in done.output
     files[1].write_text(files[1].read_text().replace("1", "7"))
-    assert command("gate", "--attestation", folder / "out" / "attestation.json", *files).exit_code == 1
+    assert (
+        command("gate", "--attestation", folder / "out" / "attestation.json", "--require", "declared", *files).exit_code
+        == 1
+    )
 
 
 FAIL_OF_TWO = r"kinds: FAIL: (2 of 75|at 2 rows) "

@@ -50,7 +50,7 @@ name: own
 model: {MODEL}
 data: {arrays: pixels.npy}
 labels: {path: labels.npy}
-checks: {require: identity}
+checks: {require: declared}
 outputs: {directory: out}
 mlflow: {enabled: false}
 """

@@ -8,6 +8,7 @@ guard to leave restores the class exactly.
 from __future__ import annotations
 
 import functools
+import inspect
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -19,8 +20,8 @@ _patches: dict[tuple[type, str], _Patch] = {}
 
 
 class _Patch:
-    def __init__(self, owner: type, method: str, dispatch: Dispatch) -> None:
-        self.owner, self.method = owner, method
+    def __init__(self, owner: type, method: str, dispatch: Dispatch, *, overrides: bool) -> None:
+        self.owner, self.method, self.overrides = owner, method, overrides
         self.users = 0
         # None where the method is inherited (keras.Model has `predict` from its trainer): then it is deleted again at
         # the end. Restoring it with setattr would freeze today's method against a later patch of the base class.
@@ -45,13 +46,20 @@ class _Patch:
             setattr(self.owner, self.method, self._own)
 
 
-def install(owner: type, methods: tuple[str, ...], dispatch: Dispatch) -> None:
-    """Replace the methods, or count one more user of the replacement."""
+def install(owner: type, methods: tuple[str, ...], dispatch: Dispatch, *, overrides: bool = False) -> None:
+    """Replace the methods, or count one more user of the replacement.
+
+    Args:
+        owner: The class.
+        methods: Names of its methods.
+        dispatch: Called in their place, with the original.
+        overrides: They override those of Keras' own class.
+    """
     with _lock:
         for method in methods:
             patch = _patches.get((owner, method))
             if patch is None:
-                patch = _patches[owner, method] = _Patch(owner, method, dispatch)
+                patch = _patches[owner, method] = _Patch(owner, method, dispatch, overrides=overrides)
             patch.users += 1
 
 
@@ -77,17 +85,19 @@ def overrides(owner: type, methods: Sequence[str]) -> Iterator[tuple[type, tuple
             seen.add(subclass)
             waiting.append(subclass)
             for base in subclass.__mro__[: subclass.__mro__.index(owner)]:
-                names = tuple(name for name in methods if name in vars(base))
+                # What is no function, such as a property, is left alone, and not seen.
+                names = tuple(name for name in methods if inspect.isfunction(vars(base).get(name)))
                 if names and (base is subclass or base not in seen):
                     seen.add(base)
                     yield base, names
 
 
 def is_seen(model: Any, method: str) -> bool:
-    """Whether what the caller calls is the replacement, and nothing that overrides it."""
+    """Whether what the caller calls is the replacement of Keras' own method, and nothing that overrides it."""
     owner = next(owner for owner in type(model).__mro__ if method in vars(owner))
     patch = _patches.get((owner, method))
-    return patch is not None and method not in vars(model) and vars(owner)[method] is patch.replacement
+    seen = patch is not None and method not in vars(model) and vars(owner)[method] is patch.replacement
+    return seen and patch is not None and not patch.overrides
 
 
 def replace_on_instance(instance: Any, method: str, through: Callable[..., Any]) -> Callable[[], None]:

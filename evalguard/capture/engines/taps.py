@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from evalguard.capture.engines.patching import replace_on_instance
@@ -13,6 +14,8 @@ from evalguard.capture.replicas import is_replicated
 
 Recorders = dict[int, list[Recorder]]
 _lock = threading.RLock()
+# True in a call that a guarded call makes itself, as a callback does that predicts: its rows are not those of the call.
+paused: ContextVar[bool] = ContextVar("evalguard_taps_paused", default=False)
 _models: dict[int, _ModelTaps] = {}
 
 
@@ -51,7 +54,7 @@ class Tap:
         # By thread: two threads may predict with one model at a time, one of them guarded. A stack, because a callback
         # may predict inside a guarded `evaluate` of the same model.
         stack = self._recorders.get(threading.get_ident())
-        if not stack:
+        if not stack or paused.get():
             return self.function(data)
         recorder = stack[-1]
         batches, outputs = self.feed(recorder, data)

@@ -50,8 +50,8 @@ def _compare(computed: Sequence[Any], returned: Any) -> Returned:
     dense = all(type(leaf).__name__ in tree.ARRAYS for outputs in (*steps, results) for leaf in outputs)
     if dense and all(_all_equal(parts, result) for parts, result in columns):
         return Returned()
-    parts = [row_fingerprints(outputs)[0] for outputs in steps]
-    digests = np.concatenate(parts), row_fingerprints(results)[0]
+    parts = [row_fingerprints(outputs, float64=True)[0] for outputs in steps]
+    digests = np.concatenate(parts), row_fingerprints(results, float64=True)[0]
     if len(digests[0]) != len(digests[1]):
         return Returned("it has another number of rows than the model computed")
     # Digests ignore the padding and the precision in which a result was put together.

@@ -12,7 +12,7 @@ from evalguard.capture.recording.returned import Returned
 from evalguard.core.columns.run_length import RunLengthColumn
 from evalguard.core.columns.storage import ColumnBuffer
 from evalguard.core.trace import UNKNOWN, BatchTags, Column, SourceState, Tags, Trace
-from evalguard.core.trace_join import stack_trees
+from evalguard.core.trace_join import LOST_TARGETS, stack_trees
 
 
 def to_trace(
@@ -54,12 +54,16 @@ def to_trace(
             one_to_one=False,
             no_output_rows=recorder.no_output_rows,
         )
+    every_batch_has_targets = bool(recorder.targets) and recorder.n_with_targets == len(recorder.tags)
+    targets = stack_trees(recorder.targets) if every_batch_has_targets else None
+    # Of metrics the targets are one half; beside rows that are returned they are one more clue.
+    if recorder.targets and targets is None and not ordered:
+        problem = problem or LOST_TARGETS
     tags = recorder.tags.tags(trusted=trust_tags)
     # Keys that an option asks for are not those that the source lists.
     if index_source == "listed" and recorder.options.key is not None:
         index_source = "stated"
     stated = index_source != "position"
-    every_batch_has_targets = bool(recorder.targets) and recorder.n_with_targets == len(recorder.tags)
     return Trace(
         n_rows=rows,
         tags=tags,
@@ -69,7 +73,7 @@ def to_trace(
         # A batch that changed while the model computed: its recorded rows may not be those that the model read.
         fingerprints=None if recorder.tags.any_changed else _all_rows(recorder.fingerprints.parts, rows),
         spec=tuple(str(spec) for spec in recorder.fingerprints.specs),
-        targets=stack_trees(recorder.targets) if every_batch_has_targets else None,
+        targets=targets,
         batch_sizes=recorder.tags.sizes,
         method=method,
         ordered=ordered,
@@ -77,6 +81,7 @@ def to_trace(
         unobserved=problem,
         stopped=recorder.stopped,
         padding=_all_rows(recorder.fingerprints.padding, rows),
+        key_asked=recorder.options.key is not None,
         no_output_rows=recorder.no_output_rows,
         not_returned=returned.unknown if returned is not None else "",
         outputs=returned.digests if returned is not None else None,

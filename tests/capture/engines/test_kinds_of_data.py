@@ -301,7 +301,7 @@ ds = tf.data.Dataset.from_tensor_slices((x, np.arange(37))).batch(8)
 for source in (ds, x):
     with evalguard.guard(labels=np.arange(37), reference=x, mlflow=False) as g:
         rows = model.predict(source, batch_size=8 if source is x else None, verbose=0)
-    assert g.report.stages["transport"] == "right", g.report.stages
+    assert "transport" in g.report.checks and not g.report.findings, g.report
     assert np.array_equal(rows, x)
 with evalguard.guard(labels=np.arange(37), mlflow=False) as g:
     model.predict(ds, verbose=0)
