@@ -65,6 +65,9 @@ def diagnose(trace: Trace, samples: Int64 | None, labels: LabelTable) -> tuple[C
         the pattern.
     """
     view = View(trace, labels, samples)
+    if trace.moved:
+        # The order of these rows says nothing about the source.
+        return tuple(_recognised(view, (computed.moved_after_model, computed.moved_in_model)))
     found = _recognised(view, STARTS + TOO_MANY + KNOWN_ORDERS)
     found = _recognised(view, LABELLING) + (found or _recognised(view, RANDOM_ORDERS)) + _recognised(view, TOO_FEW)
     found += _recognised(view, (computed.moved_in_model,))

@@ -1,4 +1,4 @@
-"""Rows that move inside the model."""
+"""Rows that move inside the model, or after it."""
 
 from dataclasses import replace
 
@@ -27,3 +27,12 @@ def test_it_stands_beside_the_cause_of_rows_that_the_source_moved():
     (before,) = diagnose(view.trace, view.samples, labels)
     after = diagnose(replace(view.trace, moved_in_model=7), view.samples, labels)
     assert {cause.cause for cause in after} == {before.cause, computed.MOVED_IN_MODEL}
+
+
+def test_rows_that_moved_after_the_model_are_no_fault_of_the_source():
+    view = view_of(np.arange(50)[::-1])
+    assert computed.moved_after_model(view) is None
+    labels = LabelTable(values=label_values(50))
+    (found,) = diagnose(replace(view.trace, moved=50), view.samples, labels)
+    assert (found.cause, found.certain) == (computed.MOVED_AFTER_MODEL, True)
+    assert "50 rows" in found.evidence
