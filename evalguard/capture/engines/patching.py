@@ -52,7 +52,7 @@ def install(owner: type, methods: tuple[str, ...], dispatch: Dispatch, *, overri
     Args:
         owner: The class.
         methods: Names of its methods.
-        dispatch: Called in their place, with the original.
+        dispatch: Called instead of them, with the original.
         overrides: They override those of Keras' own class.
     """
     with _lock:

@@ -35,7 +35,7 @@ def moved_after_model(view: View) -> Cause | None:
     return cause(
         MOVED_AFTER_MODEL,
         certain=True,
-        evidence=f"the compiled function gave each row in its place, and {rows} of what was returned stand elsewhere",
+        evidence=f"{rows} of what was returned stand elsewhere than the compiled function gave them",
         before="return super().predict(x)[order]  # or sorted, reversed, repeated: in what overrides or wraps predict",
         after="return super().predict(x)  # in the order of x; or put back: [np.argsort(order)]",
         reproduced="keras 3.15, tf_keras 2.21",
