@@ -23,7 +23,7 @@ def returned(evidence, source, fed=ALIGNED, values=None):
 REVERSED = ALIGNED[::-1]
 
 
-@pytest.mark.parametrize("evidence", [{"content"}, {"key"}, {"index"}, {"position"}, {"targets", "rows"}, {"tags"}])
+@pytest.mark.parametrize("evidence", [{"content"}, {"key"}, {"index"}, {"position"}, {"targets", "rows"}])
 def test_rows_that_moved_after_the_model_are_a_fault(evidence):
     report = report_of(returned(evidence, REVERSED), evidence)
     assert report.verdict is Verdict.FAIL
@@ -31,6 +31,11 @@ def test_rows_that_moved_after_the_model_are_a_fault(evidence):
     found = statuses(report)
     assert found["returned"] is Status.BROKEN
     assert found["fed"] is not Status.BROKEN
+
+
+def test_rows_that_nothing_identifies_may_have_been_put_back():
+    report = report_of(returned({"tags"}, REVERSED), require="transport")
+    assert (report.verdict, report.proof, report.findings) == (Verdict.UNPROVEN, Proof.COUNT, ())
 
 
 def test_rows_that_were_fed_in_another_order_and_put_back_pass():
