@@ -55,7 +55,13 @@ def _without_samples(evidence: Evidence, policy: Policy) -> Proof:
     distinct = trace.fingerprints is not None and not evidence.repeated.size
     equal = comparison.comparable and not comparison.rows.size
     # What was asked for never gives way: rows that their content or key does not name are not named by their labels.
-    if equal and not evidence.asked and not trace.unobserved and (distinct or policy.duplicate_inputs == "allow"):
+    if (
+        equal
+        and trace.targets is not None
+        and not evidence.asked
+        and not trace.unobserved
+        and (distinct or policy.duplicate_inputs == "allow")
+    ):
         return Proof.LABELS
     return Proof.TRANSPORT if trace.transport_intact else Proof.COUNT
 

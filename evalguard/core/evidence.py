@@ -77,7 +77,7 @@ class Evidence:
         scored = trace.method != FIT and (not trace.ordered or trace.scored is not None)
         if comparison.version and (scored or not self.observed):
             return f"{VERSION.format(plural(comparison.rows.size, 'row'))}, or rows were exchanged"
-        both = trace.targets is not None and self.labels.values is not None
+        both = (trace.targets is not None or trace.scored_targets is not None) and self.labels.values is not None
         if scored and both and not comparison.comparable and comparison.why_not != ANY_ORDER:
             return f"the model scored the stream's own targets, not the labels: {comparison.why_not}"
         return ""
@@ -171,6 +171,8 @@ def in_any_order(samples: Int64, rows: Int64, n_labels: int) -> Int64:
 
 def _compare(trace: Trace, labels: LabelTable, samples: Int64 | range | None) -> LabelComparison:
     """The stream's targets, compared with the label that each row will be or has been scored against."""
+    if trace.scored is not None and trace.scored_targets is not None:
+        return _compare_scored(trace, labels, samples)
     answered: Int64 | None = None
     if not isinstance(samples, range) and (not trace.ordered or trace.scored is not None):
         scored = np.arange(trace.n_rows) if trace.scored is None else trace.scored
@@ -186,6 +188,14 @@ def _compare(trace: Trace, labels: LabelTable, samples: Int64 | range | None) ->
     if trace.method == FIT:
         return comparison
     return target_comparison.as_one_quantity(comparison, trace.targets, labels.values, answered)
+
+
+def _compare_scored(trace: Trace, labels: LabelTable, samples: Int64 | range | None) -> LabelComparison:
+    """The targets that ``evaluate`` scored in a session that predicted as well, compared with the labels."""
+    answered = np.asarray(range(trace.n_rows) if samples is None else samples)[trace.scored]
+    comparison = target_comparison.compare_labels(trace.scored_targets, labels.values, answered)
+    comparison = target_comparison.as_one_quantity(comparison, trace.scored_targets, labels.values, answered)
+    return replace(comparison, rows=np.asarray(trace.scored)[comparison.rows])
 
 
 def _of_equal_inputs(

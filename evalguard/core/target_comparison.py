@@ -242,11 +242,14 @@ def _rearranged(ours: NDArray[Any], theirs: NDArray[Any]) -> bool:
     if (ours == theirs).all():
         return False
     shifts = range(1, min(MAX_SHIFT, len(ours) // 4) + 1)
-    # A constant equals itself at any distance.
-    shifted = len(np.unique(ours)) > 1 and any(
-        (ours[k:] == theirs[:-k]).all() or (theirs[k:] == ours[:-k]).all() for k in shifts
-    )
+    shifted = any(_is_shifted(ours, theirs, k) or _is_shifted(theirs, ours, k) for k in shifts)
     return shifted or np.array_equal(np.sort(ours), np.sort(theirs))
+
+
+def _is_shifted(ours: NDArray[Any], theirs: NDArray[Any], k: int) -> bool:
+    """Whether every row is the other's ``k`` rows before, and none is what a constant or a period explains."""
+    equal = (ours[k:] == theirs[:-k]).all() and (ours[k:-k] != theirs[k:-k]).any()
+    return bool(equal and (ours[k:] != ours[k]).any())
 
 
 def _class_map(ours: NDArray[Any], theirs: NDArray[Any]) -> dict[Any, Any]:

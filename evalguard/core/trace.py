@@ -130,6 +130,7 @@ class Trace:
         spec: dtype and row shape of the fingerprinted inputs.
         targets: The stream's own ``y`` at each delivered row: an array, a
             mapping or a sequence of arrays, or None.
+        scored_targets: The same of the rows in ``scored`` only, where others have none.
         batch_sizes: Rows in each delivered batch, int64.
         calls: Rows of each call, in order.
         sources: The source's state at each call, in order.
@@ -166,6 +167,7 @@ class Trace:
     fingerprints: NDArray[np.uint64] | None = None
     spec: tuple[str, ...] = ()
     targets: Any = None
+    scored_targets: Any = None
     batch_sizes: Column = field(default_factory=lambda: np.zeros(0, np.int64))
     calls: tuple[int, ...] = ()
     sources: tuple[SourceState, ...] = ()

@@ -27,7 +27,9 @@ def join_traces(traces: Sequence[Trace]) -> Trace:
         return traces[0]
     reasons = [trace.unobserved for trace in traces if trace.unobserved]
     targets = stack_trees([trace.targets for trace in traces])
-    if targets is None and any(trace.targets is not None and not trace.ordered for trace in traces):
+    of_scored = [trace.targets for trace in traces if not trace.ordered]
+    scored_targets = stack_trees(of_scored) if of_scored and targets is None else None
+    if targets is None and scored_targets is None and any(part is not None for part in of_scored):
         reasons.append(LOST_TARGETS)
     specs = {trace.spec for trace in traces}
     # Each call keeps its order: what `evaluate` scores has none, whatever else the session does.
@@ -43,6 +45,7 @@ def join_traces(traces: Sequence[Trace]) -> Trace:
         fingerprints=_joined([trace.fingerprints for trace in traces]),
         spec=specs.pop() if len(specs) == 1 else (),
         targets=targets,
+        scored_targets=scored_targets,
         batch_sizes=concatenated(np.asarray(trace.batch_sizes) for trace in traces),
         calls=tuple(rows for trace in traces for rows in trace.calls),
         sources=tuple(source for trace in traces for source in trace.sources),

@@ -95,7 +95,7 @@ def test_labels_are_required_by_file_or_digest(store, tmp_path, form):
     judged = evalguard.check(
         keys=[7, 8], labels=tmp_path / "labels.csv", label_column="label", labels_key="id", name="digits"
     )
-    judged = replace(judged, checked_at_ms=now_ms())
+    judged = replace(judged, proof=Proof.IDENTITY, checked_at_ms=now_ms())
     assert judged.verdict is Verdict.PASS
     sink = store.sink(run)
     sink.begin("digits")

@@ -18,6 +18,7 @@ FOREIGN_ONLY = {
     "cli/doctor.py:_store": "asks MLflow",
     "data/tree.py:as_array": "np.from_dlpack of a foreign tensor",
     "guards/calls.py:metric_names": "calls the model's get_metrics_result",
+    "guards/calls.py:output_names": "asks the model for its outputs",
     "step/run.py:_evaluate": "the user's model and data; an OwnError passes through",
     "tracking/deadline.py:run": "catches BaseException, which `end` raises again",
 }

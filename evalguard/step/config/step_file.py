@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from evalguard.core.policy import DuplicateInputs, OnFailure, OnUnproven, Padding, Require, Scope
 from evalguard.guards.dropped_options import DROPPED
@@ -108,10 +108,21 @@ Metrics = Annotated[
 ]
 
 
+def _no_bool(version: Any) -> Any:
+    # `true` equals 1 in Python.
+    if isinstance(version, bool):
+        msg = f"expected 1, found {str(version).lower()}"
+        raise ValueError(msg)  # noqa: TRY004 - pydantic reports it
+    return version
+
+
+Version = Annotated[Literal[1], BeforeValidator(_no_bool)]
+
+
 class Step(Strict):
     """One evaluation."""
 
-    version: Literal[1]
+    version: Version
     name: Name = "evaluation"
     model: Model
     data: Data
@@ -150,7 +161,7 @@ class Sections(Strict):
 class StepFile(Sections):
     """A step file: one evaluation, or several that share the sections at the top level."""
 
-    version: Literal[1]
+    version: Version
     evaluations: Annotated[list[Sections], Field(min_length=1, max_length=1000)] | None = None
 
 
