@@ -286,13 +286,14 @@ def test_the_end_of_a_block_waits_for_calls_of_other_threads(model):
 
     with contextlib.ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(1))
-        with wrapped(model, scope="session") as guarded:
+        with wrapped(model, scope="session", on_unproven="record") as guarded:
             guarded.predict(dataset([HALVES[0]]), verbose=0)
             later = pool.submit(lambda: guarded.predict(slowly(), verbose=0))
             started.wait()
             threading.Timer(0.2, left.set).start()
         assert later.done()
     assert guarded.report.calls == (25, 25)
+    assert "several threads or tasks" in guarded.report.not_proven[0]
 
 
 def test_calls_of_threads_outside_of_a_block_are_judged_each_by_itself(model):

@@ -84,12 +84,6 @@ EQUAL: tuple[Equal, ...] = (
     Equal("core/advice.py", "MAX_KEY = 80", (), LIMIT),
     Equal(
         "core/advice.py",
-        "if proof < Proof.LABELS:",
-        ("`<` becomes `<=`",),
-        "where labels are a proof, their comparison leaves nothing to say",
-    ),
-    Equal(
-        "core/advice.py",
         "whole = len(samples) > n_labels and counts_up(head)",
         ("`>` becomes `>=`",),
         "without a row after the last label there is no padding",
