@@ -9,7 +9,7 @@
     ├── LabelsError               the external labels cannot be used
     ├── ConfigError               an option or a step file is wrong
     │   └── ArgumentError         an argument is unknown, or is not named
-    ├── UnsupportedSourceError    no probe for this kind of source
+    ├── UnsupportedSourceError    a source cannot be read as labels or as a reference
     └── SinkError                 a report could not be written
 
 Each message says what was expected, what was found and what to do next.
@@ -35,7 +35,7 @@ class ArgumentError(ConfigError, TypeError):
 
 
 class UnsupportedSourceError(EvalGuardError, TypeError):
-    """The source is of a kind that no probe can observe."""
+    """A source cannot be read as labels or as a reference: it has no end, or can be read only once."""
 
 
 class SinkError(EvalGuardError):

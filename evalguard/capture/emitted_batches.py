@@ -6,9 +6,18 @@ from typing import Any
 
 from evalguard.capture.batch_digests import BatchDigests
 from evalguard.capture.checked_tags import CheckedTags
-from evalguard.capture.contract import NOT_OBSERVED, BatchTag
+from evalguard.capture.contract import NOT_OBSERVED, BatchTag, Untagged
 from evalguard.capture.hashing import can_digest
-from evalguard.capture.tags import RidingTags
+from evalguard.capture.tags import FULL, RidingTags
+
+
+class NoTags(Untagged):
+    """Batches as they are emitted."""
+
+    def emit(self, batch: Any, number: int, samples: Any = None) -> Any:
+        """The batch unchanged."""
+        del number, samples
+        return batch
 
 
 class EmittedBatches:
@@ -25,7 +34,7 @@ class EmittedBatches:
 
     def __init__(self, *, may_digest: bool) -> None:
         self._may_digest = may_digest
-        self._way: BatchDigests | RidingTags | None = None
+        self._way: BatchDigests | RidingTags | NoTags | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # For a worker process, which decides from its own first batch; digests taken there would not come back.
@@ -45,7 +54,10 @@ class EmittedBatches:
         stated = getattr(batch, "sample_index", None)
         return self._way.emit(batch, number, samples if stated is None else stated)
 
-    def _way_for(self, first: Any) -> BatchDigests | RidingTags:
+    def _way_for(self, first: Any) -> BatchDigests | RidingTags | NoTags:
+        # Keras raises its own error at a batch of more parts than it knows.
+        if isinstance(first, tuple) and len(first) > FULL:
+            return NoTags()
         if not self._may_digest:
             return RidingTags(first)
         return BatchDigests() if can_digest(first) else CheckedTags(first)

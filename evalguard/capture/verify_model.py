@@ -14,13 +14,14 @@ from __future__ import annotations
 import random
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.capture.engines.graphs import is_stateful, nodes_of
 from evalguard.capture.moved_rows import FAR, FAR_IN_HALF_PRECISION, DeliveredRows
 from evalguard.capture.recording.recorder import to_numpy
 from evalguard.capture.replicas import local_batches
@@ -29,26 +30,6 @@ from evalguard.core.trace import ROW_WISE, Int64
 from evalguard.data import tree
 
 ON_BATCH = "predict_on_batch"
-# Operations that TensorFlow counts as stateful and that only read, or only call other functions.
-HARMLESS = frozenset(
-    {
-        "Assert",
-        "Case",
-        "HashTableV2",
-        "If",
-        "LookupTableFindV2",
-        "LookupTableSizeV2",
-        "PartitionedCall",
-        "ReadVariableOp",
-        "ResourceGather",
-        "ResourceGatherNd",
-        "StatefulPartitionedCall",
-        "VarHandleOp",
-        "VarIsInitializedOp",
-        "VariableShape",
-        "While",
-    }
-)
 
 
 class _Untestable(Exception):  # noqa: N818 - no error: the model cannot be tested, for the reason given
@@ -215,37 +196,15 @@ def _computed(function: Any, batch: Any) -> tuple[list[NDArray[Any]], bool]:
     tf = sys.modules["tensorflow"]
     with not_ours():
         concrete = function.get_concrete_function(batch)
-    nodes = list(_nodes(concrete.graph.as_graph_def()))
+    nodes = list(nodes_of(concrete.graph.as_graph_def()))
     for node in nodes:
-        if not _is_harmless(node.op):
+        if is_stateful(node.op):
             msg = f"it keeps state, draws at random or runs Python code when it predicts ({node.op})"
             raise _Untestable(msg)
     halves = {tf.float16.as_datatype_enum, tf.bfloat16.as_datatype_enum}
     half = any(value.type in halves for node in nodes for value in node.attr.values())
     with not_ours():
         return [np.asarray(to_numpy(leaf)) for leaf in tree.leaves(concrete(batch))], half
-
-
-def _nodes(graph: Any) -> Iterator[Any]:
-    """The operations of a graph, and of the functions that it calls."""
-    library = {function.signature.name: function for function in graph.library.function}
-    waiting = [graph.node]
-    while waiting:
-        for node in waiting.pop():
-            yield node
-            called = {node.op}
-            for value in node.attr.values():
-                called |= {value.func.name, *(function.name for function in value.list.func)}
-            # A library also holds functions that are not called, such as the cuDNN form of a recurrent layer.
-            waiting += [library.pop(name).node_def for name in called & library.keys()]
-
-
-def _is_harmless(operation: str) -> bool:
-    """Whether an operation only computes."""
-    # No public module has the definitions of operations (tensorflow 2.21, python/framework/op_def_registry.py);
-    # tests/capture/test_verify_model.py notices if it goes away.
-    known = sys.modules["tensorflow.python.framework.op_def_registry"].get(operation)
-    return known is None or not known.is_stateful or operation in HARMLESS
 
 
 def _first_line(text: str) -> str:

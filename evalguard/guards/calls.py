@@ -23,7 +23,6 @@ from evalguard.capture.verify_model import ModelTests
 from evalguard.core.own_errors import swallow
 from evalguard.core.trace import Trace
 from evalguard.data import tree
-from evalguard.errors import UnsupportedSourceError
 from evalguard.guards import predictions
 
 CALL = "__call__"
@@ -236,8 +235,6 @@ def probe_of(method: str, arguments: Mapping[str, Any], table: ProbeTable) -> tu
         return BatchProbe(source, call), ""
     try:
         return probe_for(source, table)(source, call), ""
-    except UnsupportedSourceError:
-        raise
     except Exception as error:  # noqa: BLE001 - a source that Keras accepts must not fail because of us
         return PassiveProbe(source, call), f"the source could not be tagged: {swallow(error)}"
 

@@ -64,6 +64,8 @@ _in_call: ContextVar[bool] = ContextVar("evalguard_in_call", default=False)
 
 def dispatch(model: Any, method: str, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Guard the call if a guard of this context takes it; calls made inside a guarded call pass through."""
+    if _is_traced(method):
+        return original(model, *args, **kwargs)
     if _in_call.get():
         fit = current_fit() if method == "evaluate" else None
         if fit is not None and fit.is_validation_of_fit(model, kwargs):
@@ -82,6 +84,8 @@ def dispatch(model: Any, method: str, original: Callable[..., Any], args: Any, k
 
 def dispatch_override(model: Any, method: str, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Guard the call of a method that the model's class overrides: it is one call, whatever it calls itself."""
+    if _is_traced(method):
+        return original(model, *args, **kwargs)
     if _in_call.get():
         return _unobserved(model, original, args, kwargs)
     session = _session(model, method)
@@ -94,6 +98,12 @@ def dispatch_override(model: Any, method: str, original: Callable[..., Any], arg
     finally:
         _override.reset(token)
     return session.conclude_override(call, args[0] if args else kwargs.get("x"), result)
+
+
+def _is_traced(method: str) -> bool:
+    """Whether the call becomes a part of a graph, or raises Keras' error inside a ``tf.function``."""
+    tf = sys.modules.get("tensorflow")
+    return tf is not None and (not tf.executing_eagerly() if method == CALL else tf.inside_function())
 
 
 def _unobserved(model: Any, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
-from tensorflow.python.framework import op_def_registry
 
 import evalguard
 from evalguard.capture import verify_model
@@ -475,10 +474,3 @@ def test_a_wrapped_model_takes_the_option(keras):
 
 def test_the_result_of_a_test_that_never_saw_a_batch():
     assert ModelTest().run(lambda: tf.identity).result == "untestable: no batch was observed"
-
-
-def test_tensorflow_still_has_the_definitions_of_operations():
-    assert op_def_registry.get("RandomUniform").is_stateful
-    assert op_def_registry.get("ReadVariableOp").is_stateful
-    assert not op_def_registry.get("MatMul").is_stateful
-    assert op_def_registry.get("of no such name") is None

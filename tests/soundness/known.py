@@ -39,11 +39,6 @@ KNOWN: tuple[Known, ...] = (
             and (breach.unit is None or len(breach.unit.rows) > program.n)
         ),
     ),
-    Known(
-        "tf_keras draws other random numbers",
-        "the guard compiles its own step, and tf.random keeps its state in the compiled function",
-        lambda program, breach: breach.law == "c" and "draws other numbers inside" in breach.what,
-    ),
 )
 
 

@@ -97,6 +97,8 @@ class OldTestTap(TestStepTap, TestTap):
     ``test_on_batch`` passes a Python generator, which that graph captures.
     """
 
+    automatic = "mean"
+
     def feed(self, recorder: Recorder, data: Any) -> tuple[list[Any], Any]:
         """Pull from a dataset and run the step on each batch."""
         # A generator holds one batch and is traced as Python; the step function is for datasets only.

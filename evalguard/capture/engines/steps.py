@@ -1,9 +1,4 @@
-"""A tap for functions that pull inside their graph: it pulls instead, and runs a compiled step on each batch.
-
-The compiled step is stored on the function that the tap stands before. So
-``compile()`` or ``force=True`` discards it, and it is freed with the model; a
-global table would keep the model alive, because the step refers to it.
-"""
+"""A tap for functions that pull inside their graph: it pulls instead, and has them compute on what was pulled."""
 
 from __future__ import annotations
 
@@ -11,28 +6,43 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from evalguard.capture.engines.own_function import OwnFunction
 from evalguard.capture.engines.taps import Tap
 from evalguard.capture.recording.batches import capture_batches
 from evalguard.capture.recording.recorder import Recorder
+from evalguard.capture.replicas import is_replicated
 from evalguard.data import tree
 
 COMPILED = "_evalguard_step"
 
 
 class StepTap(Tap):
-    """Runs one step of the model on each batch pulled.
+    """Runs the model's function on the batches pulled.
+
+    Replicas pull ahead, so under a strategy one step of the model, compiled
+    apart, computes on each batch. It is stored on the function that the tap
+    stands before: so ``compile()`` or ``force=True`` discards it, and it is freed
+    with the model.
 
     Attributes:
         step: Name of the model's method that is the step.
     """
 
     step = "predict_step"
+    _own: OwnFunction | None = None
 
     def feed(self, recorder: Recorder, data: Any) -> tuple[list[Any], Any]:
         """Pull, record, compute; the batches, and the outputs of one execution together."""
-        run = self._run()
         batches = capture_batches(recorder, data, self.batches())
-        return batches, self.joined([run(batch) for batch in batches])
+        if self.model.run_eagerly:
+            return batches, self.function(iter(batches))
+        if is_replicated(self.model):
+            run = self._run()
+            return batches, self.joined([run(batch) for batch in batches])
+        own = self._own
+        if own is None or own.source is not data:
+            own = self._own = OwnFunction(self.function, data, recorder.without_tag(data.element_spec))
+        return batches, own(batches)
 
     def batches(self) -> int:
         """How many batches one execution computes on."""
@@ -49,14 +59,9 @@ class StepTap(Tap):
         # As `predict_function` does in its graph (tf_keras 2.21, engine/training.py:2458).
         return tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *outputs)
 
-    def reduced(self, outputs: Any) -> Any:
-        """Rows of all replicas, in their order."""
-        # What `reduce_per_replica`, which is private, does in one process (tf_keras 2.21, engine/training.py:2422).
-        # `several_workers` excludes other strategies.
-        tf, strategy = sys.modules["tensorflow"], self.model.distribute_strategy
-        if strategy.num_replicas_in_sync == 1:
-            return outputs
-        return tree.map_leaves(lambda leaf: tf.concat(strategy.experimental_local_results(leaf), axis=0), outputs)
+    def reduced(self, replicas: Any) -> Any:
+        """Results of several replicas as one: rows in their order."""
+        return sys.modules["tensorflow"].concat(replicas, axis=0)
 
     def _run(self) -> Callable[[Any], Any]:
         run = getattr(self.function, COMPILED, None)
@@ -80,25 +85,44 @@ class StepTap(Tap):
         if model.jit_compile:
             run_step = tf.function(run_step, jit_compile=True, reduce_retracing=True)
 
+        def reduced(leaf: Any) -> Any:
+            # A value that all replicas share is one already.
+            results = model.distribute_strategy.experimental_local_results(leaf)
+            return self.reduced(results) if len(results) > 1 else leaf
+
         def on_data(data: Any) -> Any:
-            return self.reduced(model.distribute_strategy.run(run_step, args=(data,)))
+            return tree.map_leaves(reduced, model.distribute_strategy.run(run_step, args=(data,)))
 
         # reduce_retracing as in Keras: batches of different lengths share one trace.
-        return on_data if model.run_eagerly else tf.function(on_data, reduce_retracing=True)
+        return tf.function(on_data, reduce_retracing=True)  # type: ignore[no-any-return]
 
 
 class TestStepTap(StepTap):
-    """A tap before ``test_function``: the metrics of the last step are those of the execution."""
+    """A tap before ``test_function``: the metrics of the last step are those of the execution.
+
+    Attributes:
+        automatic: What Keras takes ``distribute_reduction_method="auto"`` for.
+    """
 
     step = "test_step"
+    automatic = "sum"
 
     def joined(self, outputs: list[Any]) -> Any:
         """The metrics after the last step: their variables accumulate, so earlier results are contained in it."""
         return outputs[-1]
 
-    def reduced(self, outputs: Any) -> Any:
-        """The metrics of the first replica: they are equal on every one, because their variables are aggregated."""
-        strategy = self.model.distribute_strategy
-        if strategy.num_replicas_in_sync == 1:
-            return outputs
-        return tree.map_leaves(lambda leaf: strategy.experimental_local_results(leaf)[0], outputs)
+    def reduced(self, replicas: Any) -> Any:
+        """Results of a step that does not aggregate them, reduced as Keras does.
+
+        What ``reduce_per_replica``, which is private, does in one process
+        (tf_keras 2.21, engine/training.py:4126; keras 3.4,
+        backend/tensorflow/trainer.py:687).
+        """
+        tf = sys.modules["tensorflow"]
+        how = getattr(self.model, "distribute_reduction_method", "auto")
+        how = self.automatic if how == "auto" else how
+        if how == "first":
+            return replicas[0]
+        if how == "concat":
+            return tf.concat(replicas, axis=0)
+        return tf.reduce_mean(replicas) if how == "mean" else tf.reduce_sum(replicas)

@@ -2,8 +2,7 @@
 
 ``Model.predict`` calls ``predict_function(iterator)``, which pulls inside the
 graph (tf_keras 2.21, ``src/engine/training.py``). The tap pulls instead, removes
-the tag, and runs ``predict_step`` (or ``test_step``) on the batch in a separate
-``tf.function``, made once for each function that the model makes (``steps.py``).
+the tag, and has that function compute on the batch (``own_function.py``).
 ``tests/capture/engines/test_tf_keras.py`` fails if tf_keras changes this.
 """
 

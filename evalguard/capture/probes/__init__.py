@@ -8,15 +8,14 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 
-from evalguard.capture.probes.base import Probe
+from evalguard.capture.probes.base import PassiveProbe, Probe
 from evalguard.data import kinds
-from evalguard.errors import UnsupportedSourceError
 
 Predicate = Callable[[object], bool]
 ProbeTable = tuple[tuple[Predicate, str], ...]
 
 
-# Not `is_image_iterator` alone: those of the other Keras are refused like any source that it does not know.
+# Not `is_image_iterator` alone: those of the other Keras are like any source that this one does not know.
 def _is_image_pydataset(source: object) -> bool:
     return kinds.is_pydataset(source) and kinds.is_image_iterator(source)
 
@@ -33,8 +32,6 @@ KERAS3: ProbeTable = (
     (_is_image_pydataset, "evalguard.capture.probes.image_iterators:ImageIteratorProbe"),
     (kinds.is_pydataset, "evalguard.capture.probes.pydataset:PyDatasetProbe"),
     (kinds.is_generator, "evalguard.capture.probes.generators:GeneratorProbe"),
-    # Last: Keras checks torch and grain loaders before generators, but none of these is a generator.
-    (kinds.is_untaggable, "evalguard.capture.probes.base:PassiveProbe"),
 )
 # tf_keras has Sequence instead and accepts any iterator. Untaggable sources first: some have `__next__`, too.
 TF_KERAS: ProbeTable = (
@@ -48,22 +45,15 @@ TF_KERAS: ProbeTable = (
 
 
 def probe_for(source: object, table: ProbeTable = KERAS3) -> type[Probe]:
-    """The probe class for a source.
+    """The probe class for a source; one of an unknown kind is passed on as it is.
 
     Args:
         source: What the caller passed as ``x``.
         table: ``KERAS3`` or ``TF_KERAS``.
-
-    Raises:
-        UnsupportedSourceError: No probe knows this type.
     """
     for predicate, path in table:
         if predicate(source):
             module, _, name = path.partition(":")
             probe: type[Probe] = getattr(importlib.import_module(module), name)
             return probe
-    msg = (
-        f"no probe for {type(source).__qualname__}; supported: arrays and trees of them, PyDataset, generators, "
-        "tf.data.Dataset. Pass sample indices or keys to evalguard.check() for anything else."
-    )
-    raise UnsupportedSourceError(msg)
+    return PassiveProbe

@@ -233,3 +233,35 @@ def test_tf_keras_still_pulls_inside_predict_function():
     model.predict_function = spy
     model.predict(tf.data.Dataset.from_tensor_slices(X).batch(BATCH), verbose=0)
     assert set(seen) == {"OwnedIterator"}
+
+
+def test_what_tf_keras_refuses_is_refused_in_its_words():
+    def outcome():
+        try:
+            functional().predict(iter([(0, 0, 0, 0)] * 3), verbose=0)
+        except ValueError as error:
+            return str(error)
+
+    bare = outcome()
+    assert bare is not None
+    with guard():
+        assert outcome() == bare
+
+
+def test_what_only_tf_keras_takes_for_an_array_is_judged_by_its_content():
+    class Rows:
+        shape, dtype = X.shape, X.dtype
+
+        def __len__(self):
+            return N
+
+        def __getitem__(self, rows):
+            return X[rows]
+
+    model = functional()
+    with guard(reference=X) as g:
+        model.predict(Rows(), verbose=0)
+    assert (g.report.verdict, g.report.proof) == (Verdict.PASS, "identity")
+    with guard(reference=X[::-1], on_failure="record") as g:
+        model.predict(Rows(), verbose=0)
+    assert g.report.verdict is Verdict.FAIL

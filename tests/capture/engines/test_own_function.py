@@ -1,0 +1,159 @@
+"""The model's own function computes, with its state; where it keeps none, a copy of its graph does."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+import evalguard
+from evalguard.capture.engines.own_function import COPIES, OwnFunction, without_pull
+
+X = np.random.default_rng(0).normal(size=(37, 6)).astype("float32")
+Y = np.arange(37) % 3
+
+
+class Noise(tf_keras.layers.Layer):
+    def call(self, x):
+        return x + tf.random.normal(tf.shape(x))
+
+
+def built(*layers, **options):
+    tf_keras.utils.set_random_seed(1)
+    inputs = tf_keras.Input((6,))
+    outputs = inputs
+    for layer in layers or (tf_keras.layers.Dense(3),):
+        outputs = layer(outputs)
+    model = tf_keras.Model(inputs, outputs)
+    model.compile(loss="mse", **options)
+    return model
+
+
+def guard():
+    return evalguard.guard(labels=Y, reference=X, mlflow=False, on_failure="record", on_unproven="record")
+
+
+def function_of(model, what="predict"):
+    getattr(model, f"make_{what}_function")()
+    return getattr(model, f"{what}_function")
+
+
+def dataset(*parts, size=8):
+    return tf.data.Dataset.from_tensor_slices(parts or (X,)).batch(size)
+
+
+def own(function, data):
+    return OwnFunction(function, data, data.element_spec)
+
+
+CALLS = {
+    "predict": lambda model: model.predict(X, batch_size=8, verbose=0),
+    "evaluate": lambda model: model.evaluate(X, np.zeros((37, 6)), batch_size=8, verbose=0),
+    "predict_on_batch": lambda model: model.predict_on_batch(X[:5]),
+    "dataset": lambda model: model.predict(dataset(), verbose=0),
+}
+
+
+@pytest.mark.parametrize("method", CALLS)
+@pytest.mark.parametrize("options", [{}, {"run_eagerly": True}, {"steps_per_execution": 5}], ids=str)
+def test_random_numbers_are_those_of_a_bare_call_before_within_and_after_a_guard(method, options):
+    if "steps_per_execution" in options and method == "predict_on_batch":
+        method = "predict"  # tf_keras pulls five batches from an iterator of one, and fails
+
+    def draws(guarded):
+        model = built(tf_keras.layers.Dropout(0.5), Noise(), **options)
+        results = [CALLS[method](model)]
+        if guarded:
+            with guard():
+                results.append(CALLS[method](model))
+        else:
+            results.append(CALLS[method](model))
+        return [*results, CALLS[method](model), tf.random.normal((3,)).numpy(), np.random.rand()]  # noqa: NPY002
+
+    for bare, guarded in zip(draws(guarded=False), draws(guarded=True), strict=True):
+        assert np.array_equal(bare, guarded)
+
+
+def test_a_number_drawn_while_the_function_is_traced_stays_the_same():
+    class Drawing(tf_keras.layers.Layer):
+        def call(self, x):
+            return x * np.random.rand()  # noqa: NPY002
+
+    model = built(Drawing())
+    bare = model.predict(X, verbose=0)
+    with guard():
+        assert np.array_equal(model.predict(X, verbose=0), bare)
+
+
+@pytest.mark.parametrize("what", ["predict", "test"])
+def test_a_copy_computes_the_same_bits_and_updates_the_same_variables(what):
+    model = built(tf_keras.layers.BatchNormalization(), tf_keras.layers.Dense(3), metrics=["mae"])
+    function = function_of(model, what)
+    data = iter(dataset(X, np.zeros((37, 3), "float32")))
+    run = own(function, data)
+    first = run([next(data)])
+    counter = getattr(model, f"_{what}_counter")
+    assert len(getattr(function, COPIES)) == 1
+    outputs = [first, *(run([batch]) for batch in data)]
+    assert int(counter) == 5
+    if what == "predict":
+        assert np.array_equal(np.concatenate(outputs), model.predict(X, batch_size=8, verbose=0))
+    else:
+        again = model.evaluate(X, np.zeros((37, 3)), batch_size=8, verbose=0)
+        assert [float(outputs[-1][name]) for name in ("loss", "mae")] == again
+
+
+def test_batches_of_many_sizes_share_a_copy():
+    model = built()
+    with guard():
+        for size in range(1, 12):
+            assert model.predict_on_batch(X[:size]).shape == (size, 3)
+    assert len(getattr(model.predict_function, COPIES)) <= 2
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [(Noise(),), (tf_keras.layers.Lambda(lambda x: tf.numpy_function(lambda a: a, [x], tf.float32)),)],
+    ids=["random", "python"],
+)
+def test_a_function_that_keeps_state_is_not_copied(layers):
+    model = built(*layers)
+    function = function_of(model)
+    data = iter(dataset())
+    run = own(function, data)
+    assert len(run([next(data)])) == 8
+    assert not hasattr(function, COPIES)
+    assert len(run([next(data)])) == 8
+
+
+def test_a_function_that_pulls_twice_is_not_copied():
+    def twice(iterator):
+        return next(iterator)[0] + next(iterator)[0]
+
+    data = dataset()
+    assert without_pull(tf.function(twice).get_concrete_function(iter(data)), data.element_spec) is None
+
+
+def test_ragged_rows_are_fed_to_the_function_itself():
+    rows = tf.ragged.constant([[1.0], [2.0, 3.0], [4.0], [5.0, 6.0, 7.0]])
+    data = iter(tf.data.Dataset.from_tensor_slices(rows).batch(2))
+    function = tf.function(lambda iterator: tf.reduce_sum(next(iterator), axis=1))
+    run = own(function, data)
+    assert [value for batch in data for value in run([batch]).numpy()] == [1, 5, 4, 18]
+    assert not hasattr(function, COPIES)
+
+
+def test_several_batches_of_one_execution_are_fed_in_order():
+    model = built(steps_per_execution=3)
+    bare = model.predict(X, batch_size=8, verbose=0)
+    with guard() as g:
+        assert np.array_equal(model.predict(X, batch_size=8, verbose=0), bare)
+    assert g.report.verdict is evalguard.Verdict.PASS
+
+
+def test_a_callable_put_in_the_place_of_the_function_is_the_one_that_computes():
+    model = built()
+    function = function_of(model)
+    model.predict_function = lambda iterator: 2 * function(iterator)
+    bare = model.predict(X, verbose=0)
+    with guard():
+        assert np.array_equal(model.predict(X, verbose=0), bare)
