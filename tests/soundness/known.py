@@ -24,21 +24,7 @@ class Known:
     fits: Callable[[Program, Breach], bool]
 
 
-def _has(program: Program, **fields: object) -> bool:
-    """Whether some call of the program has these values."""
-    return any(all(getattr(call, name) == value for name, value in fields.items()) for call in program.calls)
-
-
 KNOWN: tuple[Known, ...] = (
-    Known(
-        "a call `model(x)` is taken for a warm-up",
-        "a single one of a part of the samples beside other calls, or a first one on rows of no sample",
-        lambda program, breach: (
-            _has(program, method="call")
-            and (breach.law == "reports" or (breach.law == "a" and breach.unit is not None))
-            and (breach.unit is None or len(breach.unit.rows) > program.n)
-        ),
-    ),
     Known(
         "tf_keras draws other random numbers",
         "the guard compiles its own step, and tf.random keeps its state in the compiled function",
