@@ -127,7 +127,7 @@ def _fitting_option(evidence: Evidence, policy: Policy) -> str:
     whole = len(samples) > n_labels and counts_up(head)
     if policy.padding == "forbid" and whole and padding_rows(trace, samples, n_labels):
         return "evalguard.guard(labels=..., padding='trim')  # if the rows after the last label are padding"
-    short = 0 < len(samples) < n_labels and bool(samples[0] >= 0)
+    short = trace.one_to_one and 0 < len(samples) < n_labels and bool(samples[0] >= 0)
     if trace.method != "check" and policy.scope == "call" and short and counts_up(samples, int(samples[0])):
         return "evalguard.guard(labels=..., scope='session')  # if several calls answer the labels together"
     return ""

@@ -17,12 +17,11 @@ entry points to this. One guarded ``predict`` goes through these steps:
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
-
-import numpy as np
 
 from evalguard.capture.contract import CaptureOptions
 from evalguard.capture.engines.patching import is_seen
@@ -46,6 +45,7 @@ from evalguard.guards.calls import (
 )
 from evalguard.guards.fit_validations import FitValidations, judge_fit
 from evalguard.guards.judging import CallJudge
+from evalguard.guards.loops import loops_of, to_judge
 from evalguard.guards.outcome import Outcome, Outcomes
 from evalguard.guards.overrides import OverrideCall
 
@@ -66,6 +66,7 @@ class Session:
         model_tests: Tests whether models compute row by row; None: they are not tested.
         calls: Calls that have not been judged yet.
         batches: Calls of one batch each, judged together when the entry ends.
+        latest: For each model, when the call began that began last.
         drifted: Validations inside ``fit`` that call for an action when the entry ends.
     """
 
@@ -79,6 +80,7 @@ class Session:
     model_tests: ModelTests | None = None
     calls: list[GuardedCall] = field(default_factory=list)
     batches: list[GuardedCall] = field(default_factory=list)
+    latest: dict[int, float] = field(default_factory=dict)
     drifted: list[Outcome] = field(default_factory=list)
     # Methods for which it is asked before other sessions of the context.
     priority_methods: ClassVar[tuple[str, ...]] = ()
@@ -145,6 +147,7 @@ class Session:
             part_of.parts.append(call)
             return call.predictions
         call.recorder.computed.clear()
+        self.latest[call.model] = max(call.start, self.latest.get(call.model, call.start))
         method = call.trace.method
         # A call of another thread or task that lasts longer than the entry: nothing judges it later.
         if self.judge.returned:
@@ -222,41 +225,28 @@ class Session:
             return
         groups = [self.calls] if self.policy.scope == "session" else [[call] for call in self.calls]
         # Calls of one batch each never answer all labels by themselves.
-        groups += self._loops(labels, alone=not self.calls and nothing_judged)
+        known_to = functools.partial(self._known, labels)
+        loops = loops_of(self.batches, known_to)
+        alone = not self.calls and nothing_judged and len(loops) == 1
         self.calls, self.batches = [], []
         for group in groups:
             if group:
                 self._conclude(group, labels)
+        for loop in loops:
+            last = self.latest[loop[0].model] == loop[0].start
+            calls, note = to_judge(loop, known_to, alone=alone, last=last)
+            if calls:
+                self._conclude(calls, labels, note)
         for outcome in self.drifted:
             self.outcomes.act(outcome)
 
-    def _loops(self, labels: LabelTable | None, *, alone: bool) -> list[list[GuardedCall]]:
-        """Calls of one batch each, those of one method and model together."""
-        groups: dict[tuple[str, int], list[GuardedCall]] = {}
-        for call in self.batches:
-            groups.setdefault((call.trace.method, call.model), []).append(call)
-        alone = alone and len(groups) == 1
-        return [
-            group if group[0].trace.method != CALL else self._without_warm_up(group, labels, alone)
-            for group in groups.values()
-        ]
-
-    def _without_warm_up(self, calls: list[GuardedCall], labels: LabelTable | None, alone: bool) -> list[GuardedCall]:
-        """Calls ``model(x)`` that answer the labels: the first may have been made to build a model or to warm it up."""
-        # Keras builds a subclassed model at its first call (keras 3.15, layers/layer.py, `__call__`), so a loop may
-        # begin with a call on dummy rows. That call is left out only if its rows are foreign and the other calls answer
-        # all labels.
-        first, rest = calls[0], sum(call.trace.n_rows for call in calls[1:])
+    def _known(self, labels: LabelTable | None, call: GuardedCall) -> LabelTable | None:
+        """The labels with the fingerprints of their reference; None where that fails, which judging reports."""
         try:
-            known, _ = self.judge.with_reference(labels, first.recorder.fingerprints, first.trace)
+            return self.judge.with_reference(labels, call.recorder.fingerprints, call.trace)[0]
         except Exception as error:  # noqa: BLE001 - judging reports it
             swallow(error)
-            return calls
-        if len(calls) == 1 and not alone and first.trace.n_rows < len(known):
-            return []
-        rows, fed = known.fingerprints, first.trace.fingerprints
-        foreign = rows is not None and fed is not None and not np.isin(fed, rows).any()
-        return calls[1:] if foreign and rest == len(known) else calls
+            return None
 
     def _labels(self, *, last: bool) -> LabelTable | None:
         """The labels; None where they are not known yet, or a reference alone is given.
@@ -277,13 +267,15 @@ class Session:
         )
         raise LabelsError(msg)
 
-    def _conclude(self, calls: list[GuardedCall], labels: LabelTable | None) -> Any:
+    def _conclude(self, calls: list[GuardedCall], labels: LabelTable | None, note: str = "") -> Any:
         """Judge calls as one evaluation, record and act; what the caller gets."""
         start = time.perf_counter()
         returned = [call.predictions for call in calls]
         result = returned[0] if len(returned) == 1 else returned
         try:
             outcome = self.judge.judge(calls, labels, result, start)
+            if note:
+                outcome.report = replace(outcome.report, not_proven=(note, *outcome.report.not_proven))
         except LabelsError:
             # The caller's mistake, not an error of evalguard: it is raised before anything is recorded.
             raise

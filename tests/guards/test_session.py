@@ -310,11 +310,3 @@ def test_labels_that_a_source_holds_are_used_only_where_no_others_are_given():
     assert session(**sources)._labels(last=True) is own  # noqa: SLF001 - as `end` asks
     assert session(**sources)._labels(last=False) is None  # noqa: SLF001
     assert session(lambda _last: given, **sources)._labels(last=True) is given  # noqa: SLF001
-
-
-def test_batches_of_several_models_and_methods_are_separate_loops():
-    kinds = [("predict_on_batch", 1), ("predict_on_batch", 2), ("test_on_batch", 1), ("predict_on_batch", 1)]
-    one = session()
-    one.batches = [SimpleNamespace(trace=SimpleNamespace(method=method), model=model) for method, model in kinds]
-    groups = one._loops(None, alone=True)  # noqa: SLF001 - as `end` asks
-    assert [len(group) for group in groups] == [2, 1, 1]

@@ -8,9 +8,9 @@ import io
 import logging
 import random
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -19,7 +19,7 @@ import numpy as np
 import evalguard
 from evalguard.core.own_errors import OwnError
 from tests.soundness import oracle
-from tests.soundness.programs import LOOPS, NAMING, Call, Program
+from tests.soundness.programs import LOOPS, NAMING, Call, Parts, Program
 from tests.soundness.scripts import body_text, guard_text, head_text, model_text
 
 SOUND = ("PASS", "REPAIRED")
@@ -238,16 +238,36 @@ def judged_units(program: Program) -> list[tuple[int, ...]]:
         number += len(entry)
         seen = [at for at in numbers if _is_seen(program, program.calls[at])]
         whole = [at for at in seen if program.calls[at].method not in LOOPS]
-        loops: dict[str, list[int]] = {}
-        for at in seen:
-            if program.calls[at].method in LOOPS:
-                loops.setdefault(program.calls[at].method, []).append(at)
         units += [tuple(whole)] if program.scope == "session" and whole else [(at,) for at in whole]
-        units += [tuple(group) for group in loops.values()]
+        units += [tuple(loop) for loop in _loops(program, seen) if not _warms_up(program, loop, seen)]
         if not seen and program.used_as != "wrap":
             # A report that says that nothing was guarded.
             units.append(())
     return units
+
+
+def _loops(program: Program, seen: list[int]) -> list[list[int]]:
+    """Loops over single batches that are judged together, by number."""
+    loops: list[list[int]] = []
+    for kind in dict.fromkeys(LOOPS[program.calls[at].method] for at in seen if program.calls[at].method in LOOPS):
+        together = [at for at in seen if LOOPS.get(program.calls[at].method) == kind]
+        methods = dict.fromkeys(program.calls[at].method for at in together)
+        by_method = [[at for at in together if program.calls[at].method == method] for method in methods]
+        # Both return rows. Where neither answers all labels by itself, they are one loop.
+        short = all(sum(map(len, _parts(program, loop))) < program.n for loop in by_method)
+        loops += [together] if short else by_method
+    return loops
+
+
+def _parts(program: Program, numbers: Iterable[int]) -> Parts:
+    return tuple(part for at in numbers for part in program.calls[at].parts)
+
+
+def _warms_up(program: Program, loop: list[int], seen: list[int]) -> bool:
+    """Whether it is one call ``model(x)`` on fewer rows than there are labels, and others follow."""
+    parts = _parts(program, loop)
+    one = program.calls[loop[0]].method == "call" and len(parts) == 1
+    return one and len(parts[0]) < program.n and loop[0] < seen[-1]
 
 
 def _is_seen(program: Program, call: Call) -> bool:
@@ -287,8 +307,10 @@ def _of_report(
     if not numbers:
         sound = str(report.verdict) in SOUND
         return [_breach("a", "sound though no call was guarded", report)] if sound else []
-    calls = tuple(program.calls[at] for at in numbers)
-    unit = oracle.unit(program, calls, [returned[at] for at in numbers])
+    calls, results = tuple(program.calls[at] for at in numbers), [returned[at] for at in numbers]
+    if any("a first call model(x)" in note and "was left out" in note for note in report.not_proven):
+        calls, results = _without_first(calls, results)
+    unit = oracle.unit(program, calls, results)
     if unit is None:
         return []
     verdict, proof = str(report.verdict), str(report.proof)
@@ -316,6 +338,15 @@ def _of_report(
         reasons = [f"{finding.reason}: {finding.count}" for finding in report.findings]
         return [_breach("b", f"FAIL of right rows: {reasons}", report, unit)]
     return []
+
+
+def _without_first(calls: tuple[Call, ...], results: list[Any]) -> tuple[tuple[Call, ...], list[Any]]:
+    """A loop without its first batch, which the report says is not judged."""
+    first, *parts = calls[0].parts
+    if not parts:
+        return calls[1:], results[1:]
+    left = [part[len(first) :] for part in results[0]] if isinstance(results[0], list) else results[0][len(first) :]
+    return (replace(calls[0], parts=tuple(parts)), *calls[1:]), [left, *results[1:]]
 
 
 def _wrong_labels(program: Program, space: dict[str, Any]) -> Any:

@@ -1,0 +1,81 @@
+"""Calls of one batch each: which of them are judged together, and which only build a model or warm it up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from evalguard.core.label_table import LabelTable
+from evalguard.core.plural import plural
+from evalguard.core.trace import Trace
+from evalguard.guards.calls import CALL, ROW_METHODS, GuardedCall
+
+# The labels as a call of this type is compared with them; None where that fails, which judging reports.
+KnownTo = Callable[[GuardedCall], LabelTable | None]
+
+
+def loops_of(batches: Sequence[GuardedCall], known_to: KnownTo) -> list[list[GuardedCall]]:
+    """Calls that are judged together: those of one model and method, or of both methods that return rows."""
+    loops: list[list[GuardedCall]] = []
+    for calls in _grouped(batches, lambda call: (call.model, call.trace.method in ROW_METHODS)):
+        by_method = _grouped(calls, lambda call: call.trace.method)
+        known = known_to(calls[0]) if len(by_method) > 1 else None
+        # The last batch of a loop over `predict_on_batch` has another shape, and may go through `model(x)`. Where one
+        # method answers all labels by itself, two evaluations are compared.
+        one_loop = known is not None and all(_n_rows(part) < len(known) for part in by_method)
+        loops += [calls] if one_loop else by_method
+    return loops
+
+
+def to_judge(calls: list[GuardedCall], known_to: KnownTo, *, alone: bool, last: bool) -> tuple[list[GuardedCall], str]:
+    """The calls of a loop that are judged, and what the report has to say of them.
+
+    Keras builds a subclassed model at its first call (keras 3.15, layers/layer.py, ``__call__``), most often on a few
+    samples or on dummy rows. Such a call is shorter than the labels, and others of the model follow.
+
+    Args:
+        calls: A loop.
+        known_to: The labels as a call is compared with them.
+        alone: Nothing else is judged in this entry.
+        last: No other guarded call of this model followed.
+    """
+    first, rest = calls[0], calls[1:]
+    known = known_to(first) if first.trace.method == CALL else None
+    if known is None or first.trace.n_rows >= len(known):
+        return calls, ""
+    samples, rows = _has_samples(first.trace, known), plural(first.trace.n_rows, "row")
+    if rest:
+        # A repeated first batch is no warm-up: its rows are samples, and the others are a loop.
+        if _n_rows(rest) == len(known) and (len(rest) == 1 or samples is False):
+            return rest, f"a first call model(x) on {rows} was left out: what follows it answers all labels"
+        return calls, ""
+    # What follows is an evaluation, and has no PASS unless it answers all labels without this call.
+    if not last:
+        return [], ""
+    if (alone and samples) or not first.trace.one_to_one:
+        return calls, ""
+    return [replace(first, trace=replace(first.trace, one_to_one=False))], (
+        f"expected predictions for {plural(len(known), 'label')}, found one call model(x) on {rows} and no later call "
+        "of this model. Call it on all samples; a call that only builds the model belongs before the evaluation"
+    )
+
+
+def _grouped(calls: Sequence[GuardedCall], key: Callable[[GuardedCall], Any]) -> list[list[GuardedCall]]:
+    groups: dict[Any, list[GuardedCall]] = {}
+    for call in calls:
+        groups.setdefault(key(call), []).append(call)
+    return list(groups.values())
+
+
+def _n_rows(calls: Sequence[GuardedCall]) -> int:
+    return sum(call.trace.n_rows for call in calls)
+
+
+def _has_samples(trace: Trace, known: LabelTable) -> bool | None:
+    """Whether some row is a sample, by content or key; None where nothing shows it."""
+    pairs = ((trace.fingerprints, known.fingerprints), (trace.keys, known.keys))
+    found = [bool(np.isin(rows, labels).any()) for rows, labels in pairs if rows is not None and labels is not None]
+    return any(found) if found else None
