@@ -70,7 +70,9 @@ def test_a_short_call_before_others_of_the_model_is_a_warm_up(model, rows, what,
 
 
 @pytest.mark.parametrize(
-    ("rows", "what"), [(DUMMY, loop), (DUMMY, whole), (X[:3], whole), (DUMMY, mixed_loop)], ids=str
+    ("rows", "what"),
+    [(DUMMY, loop), (DUMMY, whole), (X[:3], whole), (DUMMY, mixed_loop)],
+    ids=["dummy, loop", "dummy, whole", "samples, whole", "dummy, mixed loop"],
 )
 def test_a_first_call_that_is_left_out_of_a_loop_is_named(model, rows, what):
     with guard(reference=X, **QUIET) as g:
