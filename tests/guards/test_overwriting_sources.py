@@ -1,4 +1,4 @@
-"""Sources that overwrite everything that they handed on: inputs, targets, keys, indices, at each moment when they can.
+"""Sources that overwrite everything that they gave: inputs, targets, keys, indices, at each moment when they can.
 
 The model returns what it read, so each case knows which sample each returned row is. Where the model read other rows
 than those recorded, there is no PASS and no REPAIRED; where memory is overwritten only after it was used, no FAIL.
@@ -32,7 +32,7 @@ ORDERS = {
 }
 # TensorFlow reads both aligned and shared memory in place.
 FAULTS_IN = {"plain": ("none", "permuted"), "aligned": tuple(ORDERS), "shared": ("none", "permuted", "repeated")}
-# All batches one after the other in one memory; or each in memory of its own, overwritten at the end of the pass, while
+# All batches one after the other in one memory; or each in separate memory, overwritten at the end of the pass, while
 # the model is traced for its first step, or as soon as it is used.
 WHEN = ("next", "end", "tracing", "used")
 
