@@ -29,9 +29,9 @@ class BatchDigests(Untagged):
     """Digests of the batches that a source emitted and that the model has not received yet."""
 
     def __init__(self) -> None:
-        # Digest → numbers of batches, oldest first; several, because batches may be equal.
-        self._in_flight: dict[int, list[int]] = {}
-        self._samples: dict[int, NDArray[np.int64]] = {}
+        # Digest → numbers of batches and their samples, oldest first; several, because batches may be equal. Samples
+        # are not kept by number: an item that is requested again may be other data.
+        self._in_flight: dict[int, list[tuple[int, NDArray[np.int64] | None]]] = {}
         self._delivered: dict[int, int] = {}
         self._memory = MemoryWatch()
         self._all_digested = True
@@ -56,12 +56,10 @@ class BatchDigests(Untagged):
                 self._all_digested = False
                 return batch
             self._memory.emitted(arrays)
-            numbers = self._in_flight.setdefault(batch_digest, [])
-            if number in numbers:  # Keras requests items twice, to learn shapes (keras 3.15, py_dataset_adapter.py:306)
-                return batch
-            numbers.append(number)
-            if samples is not None:
-                self._samples[number] = samples
+            waiting = self._in_flight.setdefault(batch_digest, [])
+            # Keras requests items twice, to learn shapes (keras 3.15, py_dataset_adapter.py:306).
+            if all(number != other for other, _ in waiting):
+                waiting.append((number, samples))
         return batch
 
     def identify(self, data: Any) -> tuple[Any, BatchTag]:
@@ -78,17 +76,17 @@ class BatchDigests(Untagged):
             swallow(error)
             return data, NOT_OBSERVED
         with self._lock:
-            numbers = self._in_flight.get(batch_digest)
-            if numbers is None:
+            waiting = self._in_flight.get(batch_digest)
+            if waiting is None:
                 again = self._delivered.get(batch_digest)
                 return data, BatchTag(again, altered=again is None and self._all_digested)
-            number = numbers.pop(0)
-            if not numbers:
+            number, samples = waiting.pop(0)
+            if not waiting:
                 del self._in_flight[batch_digest]
             if len(self._delivered) >= MAX_REMEMBERED:
                 self._delivered.clear()
             self._delivered[batch_digest] = number
-            return data, BatchTag(number, self._samples.pop(number, None))
+            return data, BatchTag(number, samples)
 
     def hold(self, data: Any) -> Any:
         """The batch, copied where the source may overwrite it."""

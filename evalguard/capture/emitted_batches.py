@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from evalguard.capture.batch_digests import BatchDigests
-from evalguard.capture.checked_tags import CheckedTags
 from evalguard.capture.contract import NOT_OBSERVED, BatchTag, Untagged
 from evalguard.capture.hashing import can_digest
 from evalguard.capture.tags import FULL, RidingTags
@@ -58,9 +57,7 @@ class EmittedBatches:
         # Keras raises its own error at a batch of more parts than it knows.
         if isinstance(first, tuple) and len(first) > FULL:
             return NoTags()
-        if not self._may_digest:
-            return RidingTags(first)
-        return BatchDigests() if can_digest(first) else CheckedTags(first)
+        return BatchDigests() if self._may_digest and can_digest(first) else RidingTags(first)
 
     def identify(self, data: Any) -> tuple[Any, BatchTag]:
         """A delivered batch, and its tag."""

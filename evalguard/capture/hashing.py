@@ -9,6 +9,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from evalguard.data import tree
+from evalguard.data.fingerprint import row_fingerprints
 
 _FLOAT32 = np.dtype(np.float32)
 # Native byte order only.
@@ -43,13 +44,22 @@ def arrays_of(batch: Any) -> list[NDArray[Any]]:
     return [tree.as_array(leaf) for leaf in tree.leaves(batch)]
 
 
+def row_digests(batch: Any, n_rows: int) -> NDArray[np.int64]:
+    """One digest of the numbers in each row of a batch, as ``digest`` reads them."""
+    rows = [_as_float32(array) for array in arrays_of(numbers_of(batch)) if len(array) == n_rows]
+    return row_fingerprints(rows)[0].view(np.int64) if rows else np.zeros(n_rows, dtype=np.int64)
+
+
 def digest(batch: Any) -> int:
     """One digest of all arrays of a batch, whatever structure holds them; floats count as float32."""
     batch_digest = 0
     for array in arrays_of(batch):
-        # Some adapters cast to float32 on the way (tf_keras 2.21, engine/data_adapter.py:1140), others do not.
-        # bfloat16, which NumPy does not know itself, is of kind V.
-        is_cast = array.dtype.kind in "fV" and array.dtype != _FLOAT32
-        numbers = array.astype(np.float32) if is_cast else array
+        numbers = _as_float32(array)
         batch_digest = _hash(numbers.data if numbers.flags.c_contiguous else numbers.tobytes(), batch_digest)
     return batch_digest
+
+
+def _as_float32(array: NDArray[Any]) -> NDArray[Any]:
+    # Some adapters cast to float32 on the way (tf_keras 2.21, engine/data_adapter.py:1140), others do not. bfloat16,
+    # which NumPy does not know itself, is of kind V.
+    return array.astype(np.float32) if array.dtype.kind in "fV" and array.dtype != _FLOAT32 else array

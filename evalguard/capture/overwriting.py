@@ -34,6 +34,8 @@ class MemoryWatch:
         for array in arrays:
             address = _address(array)
             if address % ALIGNMENT == 0:
+                # Put last again: what is emitted with each batch must not be forgotten.
+                self._emitted.pop(address, None)
                 self._emitted[address] = None
         while len(self._emitted) > MAX_REMEMBERED:
             del self._emitted[next(iter(self._emitted))]

@@ -14,11 +14,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evalguard.capture.contract import BatchTag, Untagged
+from evalguard.capture.contract import NOT_OBSERVED, BatchTag, Untagged
+from evalguard.capture.hashing import row_digests
+from evalguard.core.own_errors import swallow
 from evalguard.core.trace import UNKNOWN, batch_and_row, row_tag
 from evalguard.data import tree
 
 FULL = 3
+Int64 = NDArray[np.int64]
 
 
 class TaggedX(NamedTuple):
@@ -82,7 +85,8 @@ def tagged(batch: Any, *, index: Any) -> Any:
     if len(parts) not in _CLASSES:
         msg = f"expected a batch (x,), (x, y) or (x, y, sample_weight), found {len(parts)} parts"
         raise ValueError(msg)
-    rows = np.asarray(index, dtype=np.int64).reshape(-1)
+    # A copy: the caller may overwrite the index before the batch is emitted.
+    rows = np.array(index, dtype=np.int64).reshape(-1)
     expected = tree.n_rows(parts[0])
     if expected is not None and expected != len(rows):
         msg = f"expected one index for each of the {expected} rows of the batch, found {len(rows)}"
@@ -105,7 +109,10 @@ def stated_samples(index: Any, n_rows: int) -> NDArray[np.int64] | None:
 
 
 class RidingTags(Untagged):
-    """Tags that ride with their batch through Keras, as one more part of it.
+    """Tags that ride with their batch through Keras, as one more part of it, with a digest of each row.
+
+    A source that overwrites its buffer while the batch waits changes the rows
+    under their tag.
 
     Args:
         first: The first batch: its structure is that of all batches.
@@ -118,9 +125,11 @@ class RidingTags(Untagged):
         self._is_tuple = isinstance(first, tuple)
         self._is_full = self._is_tuple and len(first) == FULL
         self._rebuild = getattr(kind, "_make", None)
+        # Each batch of the execution under way, and its digests; None where it could not be read.
+        self._fed: list[tuple[Any, Int64] | None] = []
 
     def emit(self, batch: Any, number: int, index: Any = None) -> tuple[Any, ...]:
-        """The batch with its tag: int64, shape ``(n, 2)``, the position in the stream and the sample or ``UNKNOWN``.
+        """The batch with its tag: int64, shape ``(n, 3)``, position in the stream, sample or ``UNKNOWN``, digest.
 
         It is empty where rows cannot be counted.
         """
@@ -128,17 +137,34 @@ class RidingTags(Untagged):
         # first dimension (keras 3.15, backend/tensorflow/trainer.py:753).
         parts = batch if isinstance(batch, tuple) else (batch,)
         n_rows = tree.n_rows(parts[0]) or 0
-        rows = np.empty((n_rows, 2), dtype=np.int64)
+        rows = np.empty((n_rows, 3), dtype=np.int64)
         rows[:, 0] = np.arange(row_tag(number), row_tag(number, n_rows))
         samples = stated_samples(index, n_rows)
         rows[:, 1] = UNKNOWN if samples is None else samples
+        rows[:, 2] = row_digests(batch, n_rows)
         return (*parts, rows) if len(parts) < FULL else (parts[0], parts[1], (parts[2], rows))
 
     def identify(self, data: Any) -> tuple[Any, BatchTag]:
-        """The batch in its original structure, and its tag."""
+        """The batch in its original structure, and its tag; altered where its numbers are not those emitted."""
         rows = tree.as_array(data[2][1] if self._is_full else data[-1])
+        batch = self.without_tag(data)
+        # A place for every batch, so that `intact` answers for each.
+        self._fed.append(None)
+        try:
+            digests = row_digests(batch, len(rows))
+            self._fed[-1] = batch, digests
+        except Exception as error:  # noqa: BLE001 - a batch that cannot be read is not known
+            swallow(error)
+            return batch, NOT_OBSERVED
+        if not np.array_equal(digests, rows[:, 2]):
+            return batch, BatchTag(altered=True)
         samples = rows[:, 1]
-        return self.without_tag(data), tag_of_rows(rows[:, 0], samples if (samples != UNKNOWN).any() else None)
+        return batch, tag_of_rows(rows[:, 0], samples if (samples != UNKNOWN).any() else None)
+
+    def intact(self) -> list[bool]:
+        """For each batch identified since the last call: whether it is unchanged."""
+        fed, self._fed = self._fed, []
+        return [each is None or np.array_equal(row_digests(each[0], len(each[1])), each[1]) for each in fed]
 
     def without_tag(self, data: Any) -> Any:
         """The batch in its original structure."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from evalguard.capture.contract import NOT_OBSERVED, CaptureOptions
+from evalguard.capture.contract import CaptureOptions
 from evalguard.capture.engines import computes_in_float64, direct, engine_of, tf_keras
 from evalguard.capture.probes import KERAS3, TF_KERAS, ProbeTable, probe_for
 from evalguard.capture.probes.base import PassiveProbe, Probe
@@ -194,14 +194,16 @@ def make_direct_call(
     """
     start = time.perf_counter()
     x = direct.inputs(args, kwargs)
-    probe, recorder = BatchProbe(x, {}), Recorder(capture, float64=computes_in_float64(model))
-    recorder.record((x,), NOT_OBSERVED)
+    probe = BatchProbe(x, {})
+    recorder = Recorder(capture, probe.stream, float64=computes_in_float64(model))
+    recorder.record(*probe.stream.identify((x,)))
     # `drop_key` means what it means in `predict`: the guard reads the key of this batch, the model does not get it.
     if args and capture.drop_key:
         args = (*recorder.without_key((x,)), *args[1:])
     result = original(model, *args, **kwargs)
     n_rows = rows_returned(result, recorder)
-    recorder.computed = [result]
+    recorder.after_step([(x,)], result)
+    recorder.end()
     trace = to_trace(recorder, method=CALL, source=probe.state(1), index_source=probe.index_source, n_rows=n_rows)
     return GuardedCall(trace, result, recorder, start, time.perf_counter() - start, model=id(model))
 

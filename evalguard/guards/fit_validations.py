@@ -18,7 +18,8 @@ from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 
-from evalguard.capture.contract import CaptureOptions
+from evalguard.capture.buffer_reuse import RehashedBatches
+from evalguard.capture.contract import CaptureOptions, Untagged
 from evalguard.capture.engines import computes_in_float64, engine_of, tf_keras
 from evalguard.capture.probes import KERAS3, TF_KERAS, probe_for
 from evalguard.capture.probes.base import PassiveProbe, Probe
@@ -86,6 +87,7 @@ class FitValidations:
         problem = engine.unsupported(self.model, "evaluate")
         recorder = Recorder(
             self._capture,
+            RehashedBatches(Untagged()),
             replicated=is_replicated(self.model),
             float64=computes_in_float64(self.model),
             problem=problem,

@@ -209,3 +209,12 @@ def test_a_batch_that_cannot_be_read_is_not_observed_and_keeps_its_place(monkeyp
     assert number(digests, (buffer,)) == 1
     buffer += 1
     assert digests.intact() == [True, False]
+
+
+def test_an_item_that_is_requested_again_with_other_data_has_the_samples_it_had_at_that_time():
+    digests, later = BatchDigests(), X + 1
+    digests.emit((X,), 0, range(8))
+    digests.emit((later,), 0, range(8, 16))
+    for batch, first in ((X, 0), (later, 8)):
+        tag = digests.identify((batch,))[1]
+        assert (tag.number, tag.samples.tolist()) == (0, list(range(first, first + 8)))

@@ -105,3 +105,12 @@ def test_the_latest_places_are_remembered_however_long_a_call_is():
         fed(memory, arrays[at])
     arrays += 1
     assert memory.intact() == [True, True, False, False]
+
+
+def test_a_place_that_is_emitted_again_with_each_batch_is_not_forgotten():
+    memory, always = MemoryWatch(), aligned((4, 2))
+    for array in aligned((MAX_REMEMBERED, 16)):
+        memory.emitted([array, always])
+    fed(memory, always)
+    always += 1
+    assert memory.intact() == [False]

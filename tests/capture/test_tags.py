@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import evalguard
 from evalguard.capture.tags import FULL, RidingTags, stated_samples, tag_of_rows, tagged
+from evalguard.core.own_errors import STRICT
 from evalguard.core.trace import UNKNOWN, row_tag
 
 X, Y, W = np.zeros((3, 2)), np.arange(3), np.ones(3)
@@ -102,7 +103,7 @@ def test_a_tagged_batch_needs_up_to_three_parts_and_an_index_for_each_row(batch,
 def test_the_tag_is_empty_where_rows_cannot_be_counted():
     riding = RidingTags((object(),))
     wrapped = riding.emit((object(),), 3)
-    assert wrapped[-1].shape == (0, 2)
+    assert wrapped[-1].shape == (0, 3)
     tag = riding.identify(wrapped)[1]
     assert (tag.number, tag.samples) == (None, None)
 
@@ -123,3 +124,61 @@ def test_only_consecutive_rows_are_those_of_a_batch(rows, number, first_row):
         tag = tag_of_rows(form, samples)
         assert (tag.number, tag.first_row) == (number, first_row)
         assert tag.samples is samples
+
+
+NAMES = np.array(["a", "b", "c"])
+
+
+def emitted(riding, buffer, number, index=None):
+    return riding.emit(({"image": buffer, "name": NAMES},), number, index)
+
+
+def test_a_tag_states_a_copy_of_the_index():
+    index = np.arange(3)
+    batch = tagged((X,), index=index)
+    index[:] = 0
+    assert batch.sample_index.tolist() == [0, 1, 2]
+
+
+def test_numbers_overwritten_while_the_batch_waits_are_altered_and_state_no_sample():
+    riding, buffer = RidingTags(({},)), np.zeros((3, 2))
+    first = emitted(riding, buffer, 0, [0, 1, 2])
+    buffer += 1
+    second = emitted(riding, buffer, 1, [3, 4, 5])
+    tag = riding.identify(first)[1]
+    assert (tag.altered, tag.samples) == (True, None)
+    assert riding.identify(second)[1].number == 1
+    assert riding.intact() == [True, True]
+    riding.identify(second)
+    buffer += 1
+    assert riding.intact() == [False]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64", "int8", "bool", "complex64"])
+def test_numbers_that_an_adapter_casts_to_float32_are_not_altered(dtype):
+    riding, x = RidingTags((X,)), np.array([[0.1, 0], [1, 2], [3, 4]]).astype(dtype)
+    (arrived, tag) = riding.emit((x,), 0)
+    arrived = arrived.astype("float32") if dtype.startswith("float") else arrived
+    assert not riding.identify((arrived, tag))[1].altered
+
+
+def test_a_part_of_a_batch_has_the_digests_of_its_rows():
+    riding, x = RidingTags((X,)), np.arange(6.0).reshape(3, 2)
+    (rows, tags) = riding.emit((x,), 4, [7, 8, 9])
+    tag = riding.identify((rows[1:], tags[1:]))[1]
+    assert (tag.number, tag.first_row, tag.samples.tolist()) == (4, 1, [8, 9])
+    x[2] += 1
+    assert riding.identify((rows[1:], tags[1:]))[1].altered
+
+
+def test_a_batch_that_cannot_be_read_is_not_observed_and_keeps_its_place(monkeypatch):
+    monkeypatch.delenv(STRICT)
+    riding, buffer = RidingTags(({},)), np.zeros((3, 2))
+    waiting = [emitted(riding, buffer.copy(), 0), emitted(riding, buffer, 1)]
+    with monkeypatch.context() as patch:
+        patch.setattr("evalguard.capture.tags.row_digests", lambda *_: 1 / 0)
+        tag = riding.identify(waiting[0])[1]
+    assert (tag.number, tag.samples, tag.altered) == (None, None, False)
+    riding.identify(waiting[1])
+    buffer += 1
+    assert riding.intact() == [True, False]

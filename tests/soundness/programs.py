@@ -34,7 +34,7 @@ class Call:
             encoding of it), ``placeholder``, ``label_order`` (the labels in order, whatever ``x`` is).
         scale: Inputs are multiplied by it on their way into the stream.
         dtype: dtype of the inputs in the stream.
-        reused: How many arrays the source fills in turn; 0: each batch is new.
+        reused: How many arrays the source fills in turn, also with keys and targets; 0: each batch is new.
         moving: The array of stated indices is overwritten after it was returned.
         again: The source object of the call before is passed again.
         slow: Milliseconds that each batch of the source takes.

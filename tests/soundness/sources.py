@@ -28,6 +28,9 @@ def source_text(program: Program, call: Call, number: int) -> list[str]:
         lines += [
             *ALIGNED.split("\n"),
             f"slots_{number} = [aligned({program.batch}, {call.dtype!r}) for _ in range({call.reused})]",
+            f'beside_{number} = [aligned({program.batch}, "int64").reshape(-1) for _ in range({2 * call.reused})]',
+            f"def put_{number}(at, values): slot = beside_{number}[at % {2 * call.reused}][:len(values)]"
+            ".view(values.dtype); slot[:] = values; return slot",
         ]
     lines.append(f"def batch_{number}(at):" if not call.moving else f"def batch_{number}(at, rows=None):")
     rows_text = f"parts_{number}[at]"
@@ -45,7 +48,8 @@ def source_text(program: Program, call: Call, number: int) -> list[str]:
         ]
     else:
         lines.append(f"    x = (inputs({rows_text}){scaled}){cast}" if cast else f"    x = inputs({rows_text})")
-    x = f'{{"x": x, "id": key({rows_text})}}' if program.keyed else "x"
+    key = f"put_{number}(2 * at, key({rows_text}))" if call.reused else f"key({rows_text})"
+    x = f'{{"x": x, "id": {key}}}' if program.keyed else "x"
     beside = f"target({'of' if of != rows else 'parts'}_{number}[at])"
     y = {
         "none": "",
@@ -54,6 +58,7 @@ def source_text(program: Program, call: Call, number: int) -> list[str]:
         "encoded": f" {beside} * -2 - 7",
         "placeholder": " np.zeros(len(x))",
     }[call.y]
+    y = f" put_{number}(2 * at + 1,{y})" if y and call.reused else y
     lines.append(f"    return ({x},{y})")
     return lines + _KINDS[call.source](program, call, number)
 

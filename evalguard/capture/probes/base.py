@@ -7,6 +7,7 @@ import weakref
 from dataclasses import dataclass
 from typing import Any
 
+from evalguard.capture.buffer_reuse import RehashedBatches
 from evalguard.capture.contract import Stream, Untagged
 from evalguard.capture.replicas import is_replicated
 from evalguard.core.trace import SourceState
@@ -89,3 +90,4 @@ class PassiveProbe(Probe):
     def __init__(self, source: Any, call: dict[str, Any]) -> None:
         super().__init__(source, call)
         self.kind = type(source).__name__
+        self.stream = RehashedBatches(self.stream)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from evalguard.capture.buffer_reuse import RehashedBatches
+from evalguard.capture.contract import Untagged
 from evalguard.capture.probes.base import Probe
 
 
@@ -11,3 +15,8 @@ class BatchProbe(Probe):
     # Keras pulls nothing here: the batch goes to `predict_function` as `[(x,)]` (keras 3.15,
     # backend/tensorflow/trainer.py:660).
     kind = "batch"
+
+    def __init__(self, source: Any, call: dict[str, Any]) -> None:
+        super().__init__(source, call)
+        # Keras 3 reads an array that it was passed only after it has traced the model.
+        self.stream = RehashedBatches(Untagged())

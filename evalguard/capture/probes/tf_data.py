@@ -47,8 +47,7 @@ class TfDataProbe(Probe):
             # per batch. The `repeat` makes the range infinite, so the cardinality is the source's.
             self.source = tf.data.Dataset.zip((source, tf.data.Dataset.range(MAX_BATCHES).repeat()))
             self.stream = NumberedBatches()
-        # Splitting a batch over replicas copies it.
-        if not self.replicated and not allocates_batches(source):
+        if not allocates_batches(source):
             self.stream = self._reuse_detector = BufferReuseDetector(self.stream)
 
     def _expected_batches(self) -> int | None:

@@ -147,10 +147,11 @@ class Recorder:
             self.keep(batches, outputs)
         # Eager execution is synchronous (tensorflow 2.21, python/eager/context.py:590): the model has read its inputs.
         try:
-            if not all(unchanged := self.stream.intact()):
-                self._mark_changed(unchanged)
+            # First what is passed on: what changes before it is hashed has changed by the next look as well.
             if self._passed_on.compares:
                 self._passed_on.add(batches, outputs)
+            if not all(unchanged := self.stream.intact()):
+                self._mark_changed(unchanged)
         except Exception as error:  # noqa: BLE001 - checking must never cost the user the predictions
             self._failed(error, "while a batch was checked for changes")
             return
