@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo seed docs test test-browser test-oldest test-loaders referee soundness mutants check bench bench-budgets bench-quick bench-lightning soak field pipelines lint types clean
+.PHONY: help demo seed docs test test-browser test-oldest test-loaders referee referee-tf-keras soundness mutants check bench bench-budgets bench-quick bench-lightning soak field pipelines lint types clean
 
 BASE_PYTHON := $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -82,6 +82,10 @@ field: $(STAMP) ## Run every case of CASES=DIR through the guard (SKIP=01,02 omi
 
 referee: $(REFEREE)/.installed ## Keras' own tests that call a model, bare and in a guard, an hour or more; FILES=models/ takes these only
 	@$(REFEREE)/bin/python tests/referee/run_referee.py $(FILES)
+
+referee-tf-keras: $(STAMP) ## The same for files of tf_keras' tests, by DIR/run.py: some six minutes
+	@[ -n "$(DIR)" ] || { echo "make referee-tf-keras: expected DIR, a folder with run.py and tf_keras/" >&2; exit 2; }
+	@$(PYTHON) "$(DIR)/run.py" "$(DIR)/tf_keras"
 
 soundness: $(STAMP) ## Random evaluation programs against the laws: N=20000 SEED=1; RECORD=file keeps what was judged, COMPARE=file compares
 	@$(PYTHON) -m tests.soundness -n $(or $(N),2000) --seed $(or $(SEED),1) \

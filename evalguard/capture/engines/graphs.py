@@ -48,3 +48,9 @@ def is_stateful(operation: str) -> bool:
     # tests/capture/engines/test_graphs.py notices if it goes away.
     known = sys.modules["tensorflow.python.framework.op_def_registry"].get(operation)
     return known is not None and known.is_stateful and operation not in HARMLESS
+
+
+def draws_at_random(concrete: Any) -> bool:
+    """Whether a ``ConcreteFunction`` draws numbers whose state lies in itself."""
+    # All such operations have two seeds; stateless ones get their seed as an input.
+    return any(is_stateful(node.op) and "seed2" in node.attr for node in nodes_of(concrete.graph.as_graph_def()))

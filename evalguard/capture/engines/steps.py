@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import Any
 
+from evalguard.capture.engines.graphs import draws_at_random
 from evalguard.capture.engines.own_function import OwnFunction
 from evalguard.capture.engines.taps import Tap
 from evalguard.capture.recording.batches import capture_batches
@@ -14,6 +14,8 @@ from evalguard.capture.replicas import is_replicated
 from evalguard.data import tree
 
 COMPILED = "_evalguard_step"
+# Of the compiled step: whether it draws at random.
+DRAWS = "_evalguard_draws"
 
 
 class StepTap(Tap):
@@ -38,7 +40,12 @@ class StepTap(Tap):
             return batches, self.function(iter(batches))
         if is_replicated(self.model):
             run = self._run()
-            return batches, self.joined([run(batch) for batch in batches])
+            outputs = self.joined([run(batch) for batch in batches])
+            if not hasattr(run, DRAWS):
+                setattr(run, DRAWS, draws_at_random(run.get_concrete_function(batches[0])))
+            if getattr(run, DRAWS):
+                recorder.problem = "its model draws at random, and under a strategy it draws other numbers in a guard"
+            return batches, outputs
         own = self._own
         if own is None or own.source is not data:
             own = self._own = OwnFunction(self.function, data, recorder.without_tag(data.element_spec))
@@ -63,14 +70,14 @@ class StepTap(Tap):
         """Results of several replicas as one: rows in their order."""
         return sys.modules["tensorflow"].concat(replicas, axis=0)
 
-    def _run(self) -> Callable[[Any], Any]:
+    def _run(self) -> Any:
         run = getattr(self.function, COMPILED, None)
         if run is None:
             run = self._compile()
             setattr(self.function, COMPILED, run)
         return run
 
-    def _compile(self) -> Callable[[Any], Any]:
+    def _compile(self) -> Any:
         tf, model = sys.modules["tensorflow"], self.model
         # Bound once, as Keras binds it when it makes the function; replacing the step later needs a new compile() there
         # as here.
@@ -94,7 +101,7 @@ class StepTap(Tap):
             return tree.map_leaves(reduced, model.distribute_strategy.run(run_step, args=(data,)))
 
         # reduce_retracing as in Keras: batches of different lengths share one trace.
-        return tf.function(on_data, reduce_retracing=True)  # type: ignore[no-any-return]
+        return tf.function(on_data, reduce_retracing=True)
 
 
 class TestStepTap(StepTap):

@@ -74,7 +74,8 @@ def targets(n):
 
 def main(strategy_name, kit):
     keras = importlib.import_module(kit)
-    with strategy_of(strategy_name).scope():
+    strategy = strategy_of(strategy_name)
+    with strategy.scope():
         first = keras.Input((1,))
         model = keras.Model(first, keras.layers.Dense(1, kernel_initializer="ones", use_bias=False)(first))
         model.compile(loss="mse")
@@ -86,6 +87,11 @@ def main(strategy_name, kit):
                 for method in ("predict",) if kind == "arrays" else ("predict", "evaluate"):
                     call = partial(do, model, method, fresh, options)
                     show(method=method, n=n, fault=fault, kind=kind, **judged(call, n))
+    with strategy.scope():
+        first = keras.Input((1,))
+        model = keras.Model(first, keras.layers.Lambda(lambda x: x + tf.random.uniform((1, 1)))(first))
+    call = partial(do, model, "predict", lambda: inputs(SIZES[0]), {"batch_size": BATCH})
+    show(method="random", fault="none", **judged(call, SIZES[0]))
 
 
 def do(model, method, fresh, options):
