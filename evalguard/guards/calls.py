@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from evalguard.capture.contract import CaptureOptions
 from evalguard.capture.engines import computes_in_float64, direct, engine_of, tf_keras
 from evalguard.capture.probes import KERAS3, TF_KERAS, ProbeTable, probe_for
@@ -21,11 +23,13 @@ from evalguard.capture.recording.returned import compare_returned
 from evalguard.capture.recording.to_trace import to_trace
 from evalguard.capture.verify_model import ModelTests
 from evalguard.core.own_errors import swallow
-from evalguard.core.trace import Trace
+from evalguard.core.trace import Int64, Trace
 from evalguard.data import tree
-from evalguard.guards import predictions
 
 CALL = "__call__"
+# The default of Model.predict (keras 3.15, trainers/data_adapters/array_data_adapter.py; tf_keras 2.21,
+# engine/data_adapter.py).
+KERAS_BATCH_SIZE = 32
 BATCH_METHODS = ("predict_on_batch", "test_on_batch", CALL)
 # The other methods return metrics. Row order does not matter there, but each sample must be scored exactly once.
 ROW_METHODS = ("predict", "predict_on_batch", CALL)
@@ -48,8 +52,8 @@ class GuardedCall:
         recorder: What was recorded on the way; holds the specs of the inputs.
         start: When it began, in seconds of ``time.perf_counter``.
         seconds: Duration of the whole call.
-        predict_again: Predicts given inputs as this call did, or None where the
-            source is not random access.
+        predict_again: Predicts given rows of the source as this call did, or
+            None where the source is not random access.
         metrics: Names of the metrics that ``evaluate`` returned.
         source: What the caller passed as ``x``; None for one batch of a loop.
         model: ``id`` of the model, to keep loops over several models apart.
@@ -61,7 +65,7 @@ class GuardedCall:
     recorder: Recorder
     start: float
     seconds: float
-    predict_again: Callable[[Any], Any] | None = None
+    predict_again: Callable[[Int64], tuple[Int64, GuardedCall] | None] | None = None
     metrics: tuple[str, ...] = ()
     source: Any = None
     model: int = 0
@@ -172,7 +176,9 @@ def make_call(
         recorder,
         start,
         seconds,
-        predict_again=make_predict_again(original, bound, source, probe) if method == "predict" else None,
+        predict_again=make_predict_again(original, bound, source, capture)
+        if method == "predict" and probe.kind == "arrays"
+        else None,
         metrics=() if method in ROW_METHODS else metric_names(model, result),
         # A loop's batches together are the whole data set: keeping them would keep it in memory.
         source=None if method in BATCH_METHODS else source,
@@ -241,16 +247,17 @@ def probe_of(method: str, arguments: Mapping[str, Any], table: ProbeTable) -> tu
         return PassiveProbe(source, call), f"the source could not be tagged: {swallow(error)}"
 
 
-def make_predict_again(original: Callable[..., Any], bound: inspect.BoundArguments, source: Any, probe: Probe) -> Any:
-    """Predict some rows of a random-access source as the call did: whole batches, the same size.
+def make_predict_again(
+    original: Callable[..., Any], bound: inspect.BoundArguments, source: Any, capture: CaptureOptions
+) -> Callable[[Int64], tuple[Int64, GuardedCall] | None]:
+    """Predict some rows of arrays as the call did, in whole batches of the same size, and record them.
 
-    The function returns None where the source does not hold all of these rows.
+    The function returns the rows that it predicted, in order, with the call that
+    did; None where the arrays do not hold all of the rows asked for.
     """
-    if probe.kind != "arrays":
-        return None
     # The batch size as Keras chooses it: another size may round differently. See `batch_size` in
     # trainers/data_adapters/array_data_adapter.py (keras 3.15) and engine/data_adapter.py (tf_keras 2.21).
-    size = bound.arguments.get("batch_size") or predictions.KERAS_BATCH_SIZE
+    size = bound.arguments.get("batch_size") or KERAS_BATCH_SIZE
     steps = bound.arguments.get("steps")
     total = tree.n_rows(source)
     if total is None or (steps and not bound.arguments.get("batch_size")):
@@ -258,11 +265,16 @@ def make_predict_again(original: Callable[..., Any], bound: inspect.BoundArgumen
     # Callbacks and `steps` belong to the caller's own run and are left out.
     model, verbose = bound.args[0], {name: bound.arguments[name] for name in ("verbose",) if name in bound.arguments}
 
-    def predict(rows: Any) -> Any:
+    def predict(rows: Int64) -> tuple[Int64, GuardedCall] | None:
         # The array may be shorter than the labels: it has no row for some of the samples that are missing.
         if total is None or rows.max() >= total:
             return None
-        return predictions.predict_rows(lambda x: original(model, x=x, batch_size=size, **verbose), source, rows, size)
+        # The last, partial batch stays the last one, so its size is as in the whole run.
+        starts = np.unique(rows // size) * size
+        inputs = np.concatenate([np.arange(start, min(start + size, total)) for start in starts])
+        chosen = tree.map_leaves(lambda leaf: (leaf.iloc if hasattr(leaf, "iloc") else leaf)[inputs], source)
+        again = bound.signature.bind(model, x=chosen, batch_size=size, **verbose)
+        return inputs, make_call(model, "predict", original, again, capture=capture, watch=None)
 
     return predict
 

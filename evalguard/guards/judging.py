@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from evalguard.capture.recording.fingerprints import FingerprintColumn
 from evalguard.core import repair
 from evalguard.core.findings import Reason
-from evalguard.core.judge import Judgement, judge, unproven
+from evalguard.core.judge import judge, unproven
 from evalguard.core.label_table import LabelTable, for_inputs
 from evalguard.core.matching import is_comparable
 from evalguard.core.plural import plural
@@ -28,6 +28,7 @@ from evalguard.guards.calls import ROW_METHODS, GuardedCall
 from evalguard.guards.environment import versions
 from evalguard.guards.metric_impact import impact
 from evalguard.guards.metrics import Metric
+from evalguard.guards.missing_rows import predict_missing
 from evalguard.guards.outcome import Outcome, already_returned, refused, replace_outcome
 from evalguard.labels.mismatch import explain_mismatch
 from evalguard.labels.reference import Reference
@@ -140,8 +141,7 @@ class CallJudge:
             return refused(outcome, f"{trace.method} returns metrics, not rows")
         if self.returned:
             return refused(outcome, already_returned(trace.method, self.policy.scope))
-        # A missing sample is predicted again only where its row in the array is known beyond doubt.
-        again = calls[0].predict_again if position_is_sample(trace, judgement) else None
+        again = predict_missing(calls[0], trace, judgement, labels)
         fixed = predictions.repaired(outcome.predictions, judgement, len(labels), again)
         if isinstance(fixed, str):
             return refused(outcome, fixed)
@@ -226,15 +226,6 @@ def _maker(call: GuardedCall) -> tuple[int, int]:
 def dtypes_of(call: GuardedCall) -> tuple[str, ...]:
     """The types of the inputs that were fingerprinted; empty if none were."""
     return tuple(spec.dtype for spec in call.recorder.fingerprints.specs)
-
-
-def position_is_sample(trace: Trace, judgement: Judgement) -> bool:
-    """Whether row ``i`` of the array passed to ``predict`` is sample ``i``, so that missing samples can be read."""
-    # The position alone is no proof: where a reference contradicts it, the array is not in label order.
-    samples = judgement.samples_array
-    if trace.index is None or trace.index_source != "position" or samples is None:
-        return False
-    return np.array_equal(np.asarray(trace.index)[: len(samples)], samples)
 
 
 def in_label_order(traces: list[Trace], labels: LabelTable | None) -> list[Trace]:

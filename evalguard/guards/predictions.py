@@ -14,10 +14,6 @@ from evalguard.core.judge import Judgement
 from evalguard.core.trace import Int64
 from evalguard.data import tree
 
-# The default of Model.predict (keras 3.15, trainers/data_adapters/array_data_adapter.py; tf_keras 2.21,
-# engine/data_adapter.py).
-KERAS_BATCH_SIZE = 32
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Repaired:
@@ -101,7 +97,7 @@ def repaired(
     if missing.size and predict_again is not None:
         added = predict_again(missing)
         if added is None:
-            return f"{missing.size} samples were never predicted, and the array that was passed does not hold them all"
+            return f"{missing.size} samples were never predicted, and the array that was passed does not hold them"
         _put(ordered, missing, added)
     steps = {
         "moved": plan.moved,
@@ -115,18 +111,3 @@ def repaired(
 def _put(ordered: Any, rows: Int64, added: Any) -> None:
     for target, values in zip(tree.leaves(ordered), tree.leaves(added), strict=True):
         target[rows] = values
-
-
-def predict_rows(predict: Callable[[Any], Any], source: Any, rows: Int64, size: int) -> Any:
-    """Predictions of some rows, computed in the batches that they would have been in.
-
-    A batch of another size may round differently, so whole batches are
-    predicted and the requested rows are taken from them.
-    """
-    total = tree.n_rows(source) or 0
-    batches = np.unique(rows // size)
-    inputs = np.concatenate([np.arange(start * size, min((start + 1) * size, total)) for start in batches])
-    # The last, partial batch stays the last one, so its size is as in the whole run.
-    chosen = tree.map_leaves(lambda leaf: (leaf.iloc if hasattr(leaf, "iloc") else leaf)[inputs], source)
-    result = predict(chosen)
-    return take(result, np.searchsorted(inputs, rows))

@@ -1,6 +1,5 @@
 """One guarded call: how the probe is chosen and what is recorded."""
 
-import inspect
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -16,7 +15,7 @@ from evalguard.capture.probes import KERAS3
 from evalguard.capture.probes.base import PassiveProbe
 from evalguard.capture.probes.batches import BatchProbe
 from evalguard.core.own_errors import STRICT
-from evalguard.guards.calls import BATCH_METHODS, make_predict_again, metric_names, probe_of
+from evalguard.guards.calls import BATCH_METHODS, metric_names, probe_of
 from tests.guards.streams import BATCH, N, X, Y, dataset, guard
 
 
@@ -104,37 +103,6 @@ def test_what_is_left_beside_the_key_is_a_dict_by_name(engine, takes):
         predictions = model.predict(stream, verbose=0)
     assert (g.report.verdict, g.report.proof) == (Verdict.PASS, "identity")
     assert np.array_equal(predictions, X)
-
-
-def keras_predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
-    """Takes what ``Model.predict`` takes; returns the batch size beside each row."""
-    assert (steps, callbacks) == (None, None), "the caller's own run has these"
-    return np.stack([x, np.full(len(x), batch_size)], axis=1)
-
-
-@pytest.mark.parametrize(
-    ("given", "size"),
-    [
-        ({}, 32),
-        ({"batch_size": 5}, 5),
-        ({"steps": 3}, 34),
-        ({"steps": 3, "batch_size": 5}, 5),
-        ({"batch_size": 5, "callbacks": ["mine"]}, 5),
-    ],
-)
-def test_samples_are_predicted_again_in_batches_of_the_size_that_keras_chose(given, size):
-    x = np.arange(100.0)
-    bound = inspect.signature(keras_predict).bind(None, x, **given)
-    again = make_predict_again(keras_predict, bound, x, SimpleNamespace(kind="arrays"))
-    assert again(np.array([99, 3])).tolist() == [[99, size], [3, size]]
-    assert make_predict_again(keras_predict, bound, x, SimpleNamespace(kind="generator")) is None
-
-
-def test_samples_that_the_array_does_not_hold_are_not_predicted_again():
-    bound = inspect.signature(keras_predict).bind(None, np.arange(8.0))
-    again = make_predict_again(keras_predict, bound, np.arange(8.0), SimpleNamespace(kind="arrays"))
-    assert again(np.array([7])).tolist() == [[7, 32]]
-    assert again(np.array([7, 8])) is None
 
 
 def of_user():

@@ -142,23 +142,6 @@ def trace(n=4, **known):
     return Trace(n, np.full(n, UNKNOWN), **known)
 
 
-@pytest.mark.parametrize(
-    ("index", "source", "samples", "known"),
-    [
-        (range(4), "position", [0, 1, 2, 3], True),
-        (range(4), "stated", [0, 1, 2, 3], False),
-        (range(4), "position", [0, 1, 3, 2], False),
-        (range(4), "position", [0, 1, 2], True),
-        (None, "position", [0, 1, 2, 3], False),
-        (range(4), "position", None, False),
-    ],
-)
-def test_a_position_is_a_sample_only_if_nothing_contradicts_it(index, source, samples, known):
-    given = trace(index=None if index is None else np.array(index), index_source=source)
-    judgement = SimpleNamespace(samples_array=None if samples is None else np.array(samples))
-    assert judging.position_is_sample(given, judgement) is known
-
-
 ROWS = np.arange(100, dtype=np.uint64)
 
 

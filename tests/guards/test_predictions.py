@@ -94,27 +94,3 @@ def test_results_of_several_calls_are_joined_output_by_output():
 )
 def test_repeated_rows_are_compared_by_value_and_nan_equals_nan(values, equal):
     assert predictions.equal_rows(np.array(values), np.array([2]), np.array([0])) is equal
-
-
-@pytest.mark.parametrize("rows", [[0], [9], [3, 4], [0, 5, 9]])
-def test_missing_rows_are_predicted_in_the_batches_of_the_whole_run(rows):
-    x = np.arange(10.0)
-    sizes: list[int] = []
-
-    def predict(part):
-        sizes.extend(len(part[start : start + 4]) for start in range(0, len(part), 4))
-        return part * 2
-
-    found = predictions.predict_rows(predict, x, np.array(rows), 4)
-    assert found.tolist() == (x[rows] * 2).tolist()
-    whole = {start: min(4, 10 - start) for start in range(0, 10, 4)}
-    assert sizes == [whole[start] for start in sorted({row // 4 * 4 for row in rows})]
-
-
-def test_samples_that_the_array_does_not_hold_cannot_be_predicted_again(model):
-    with pytest.raises(evalguard.MisalignmentError) as raised:
-        with guard(reference=X, on_failure="repair"):
-            model.predict(X[: N - BATCH], verbose=0)
-    assert raised.value.report.verdict is Verdict.FAIL
-    assert "the array that was passed does not hold them all" in dict(raised.value.report.repair or {})["refused"]
-    assert len(raised.value.predictions) == N - BATCH

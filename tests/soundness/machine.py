@@ -185,6 +185,8 @@ def calls_of(
         thread=not together and draw(st.sampled_from((True, *[False] * 7))),
         slow=20 if together and before is None else 0,
     )
+    if source == "array" and method == "predict" and world.model == "echo" and len(parts) > 1 and draw(rarely):
+        call = replace(call, steps=draw(st.integers(1, len(parts) - 1)))
     # Which rows such a source feeds is a race: only outputs that name their sample tell.
     if source in RACY_SOURCES and world.model in NAMING and method == "predict":
         if draw(rarely):

@@ -61,6 +61,8 @@ def emitted(program: Program, call: Call) -> tuple[int, ...] | None:
         return tuple(range(program.n)) if call.lie == "none" else None
     if call.reused or call.moving or call.again or call.source == "tf_shuffled":
         return None
+    if call.steps:
+        return rows[: call.steps * program.batch]
     if call.source == "tf_dropping":
         return rows[: len(rows) // program.batch * program.batch]
     if call.source == "tf_repeated":
@@ -150,6 +152,12 @@ def right(program: Program, found: Unit) -> bool:
 
 def _values(program: Program, rows: tuple[int, ...]) -> list[Any]:
     return [value(program, sample) if sample != FOREIGN else None for sample in rows]
+
+
+def in_array_order(program: Program, call: Call, found: Unit) -> bool:
+    """Whether the rows are those of the whole array, in its order: what a declared place in it means."""
+    whole = tuple(sample for part in call.parts for sample in part)
+    return _values(program, found.rows) == _values(program, whole)
 
 
 def as_claimed(program: Program, found: Unit, proof: str) -> bool:

@@ -37,6 +37,7 @@ class Call:
         reused: How many arrays the source fills in turn, also with keys and targets; 0: each batch is new.
         moving: The array of stated indices is overwritten after it was returned.
         again: The source object of the call before is passed again.
+        steps: Only so many batches of an array are asked for; 0: all.
         slow: Milliseconds that each batch of the source takes.
         thread: The call is made in another thread, and waited for.
     """
@@ -51,6 +52,7 @@ class Call:
     reused: int = 0
     moving: bool = False
     again: bool = False
+    steps: int = 0
     slow: int = 0
     thread: bool = False
 

@@ -126,7 +126,7 @@ def call_text(program: Program, call: Call, number: int) -> str:
         options += ", workers=3"
     source = "made" if call.source == "endless" else f"source_{number}()"
     if call.source in ARRAYS:
-        options += f", batch_size={program.batch}"
+        options += f", batch_size={program.batch}" + (f", steps={call.steps}" if call.steps else "")
         source = f"*source_{number}()" if call.method == "evaluate" else f"source_{number}()[0]"
     if call.method == "evaluate":
         options += ", return_dict=True"
