@@ -6,26 +6,19 @@ import numpy as np
 
 from evalguard.core import arrivals
 from evalguard.core.columns.chunks import counts_up
-from evalguard.core.diagnosis import remedies_for_counts
-from evalguard.core.diagnosis.view import View, cause, listed
+from evalguard.core.diagnosis.catalogue import cause
+from evalguard.core.diagnosis.view import View, listed
 from evalguard.core.findings import Cause
 from evalguard.core.matching import occurrence
 from evalguard.core.plural import plural
 from evalguard.core.trace import Int64
 
-FULL_BATCHES = "partial batch thrown away at each pass"
-COPIED = "source copied per worker, or not sharded: each sample several times"
-PADDED = "padded to whole batches"
-SAMPLER = "sampler padding across replicas"
-WRAPPED = "stream wrapped: `steps` × batch size goes past the end"
-FLOOR_STEPS = "`steps = N // batch_size`"
-FLOOR_LEN = "`__len__` rounds down: N // batch_size"
-DROPPED = "partial batch dropped (`drop_remainder=True`)"
-FEW_STEPS = "`steps` too small"
-LEFT_OUT = "samples left out by the source: unreadable, filtered, errors ignored"
-OTHERS = "rows that are none of the labelled samples: another selection of the data"
-
 MAX_REPLICAS = 1024
+
+
+def _is_scored(view: View) -> bool:
+    """Whether Keras scored every row itself, so that no row can be cut afterwards."""
+    return view.trace.method in {"evaluate", "test_on_batch"}
 
 
 def _verb(count: int, one: str, many: str) -> str:
@@ -43,14 +36,14 @@ def full_batches(view: View) -> Cause | None:
     if view.n_rows <= full or not full or not view.wraps_after(full):
         return None
     return cause(
-        FULL_BATCHES,
+        view,
+        "full_batches",
         certain=True,
         evidence=(
             f"after sample {full - 1} comes sample 0 again: {full:,} = {view.n:,} - {view.n:,} mod {view.batch}, "
             f"so the last {plural(view.n - full, 'sample')} {_verb(view.n - full, 'is', 'are')} never emitted"
         ),
-        reproduced="keras 3.15, tf_keras 2.21",
-        **remedies_for_counts.full_batches(view, view.batch),
+        fixes=("full_batches", "dropped"),
     )
 
 
@@ -77,11 +70,12 @@ def wrapped(view: View) -> Cause | None:
     if counted:
         evidence += f"; {steps} steps of {view.batch} rows"
     return cause(
-        WRAPPED,
+        view,
+        "wrapped",
         certain=bool(again) and counted,
         evidence=evidence,
-        reproduced="keras 3.15, tf_keras 2.21",
-        **remedies_for_counts.wrapped(view),
+        fixes=("wrapped_metrics" if _is_scored(view) else "wrapped",),
+        once=view.call(view.name, steps=None),
     )
 
 
@@ -100,11 +94,11 @@ def padded(view: View) -> Cause | None:
     copies = f"copies of sample {int(tail[0])}" if one else "declared dummies"
     fill = f", which fill up the last batch of {view.batch}" if whole else ""
     return cause(
-        PADDED,
+        view,
+        "padded",
         certain=declared or (one and extra > 1 and whole and extra < view.batch),
         evidence=f"the {plural(extra, 'row')} after the last label are {copies}{fill}",
-        reproduced="keras 3.15",
-        **remedies_for_counts.padded(view),
+        fixes=("padded_metrics" if _is_scored(view) else "padded",),
     )
 
 
@@ -123,13 +117,14 @@ def sampler(view: View) -> Cause | None:
     if replicas < 2 or -view.n % (replicas * view.batch) != extra:
         return None
     return cause(
-        SAMPLER,
+        view,
+        "sampler",
         certain=view.fact("replicas") > 1 and extra >= view.batch,
         evidence=(
             f"the last {plural(extra, 'row')} are the first samples again: {extra} = (-{view.n}) mod "
             f"({replicas} replicas × {view.batch})"
         ),
-        **remedies_for_counts.gathered(view),
+        fixes=("padded_metrics" if _is_scored(view) else "sampler",),
     )
 
 
@@ -147,7 +142,8 @@ def copied(view: View) -> Cause | None:
         return None
     matches = workers == factor and (bool(view.facts.get("use_multiprocessing")) or view.fact("replicas") == factor)
     return cause(
-        COPIED,
+        view,
+        "copied",
         certain=matches and not _wraps(view),
         evidence=(
             f"{plural(view.duplicates, 'row')} {_verb(view.duplicates, 'repeats', 'repeat')} a sample, each up to "
@@ -155,8 +151,10 @@ def copied(view: View) -> Cause | None:
             + (f"; {workers} workers" if workers > 1 else "")
             + (f"; the last {plural(view.missing.size, 'sample')} never arrived" if view.missing.size else "")
         ),
-        reproduced="tf_keras 2.21",
-        **remedies_for_counts.copied(view, workers or factor),
+        fixes=("copied_by_workers" if view.one_shot and "workers" in view.facts else "copied",),
+        factor=workers or factor,
+        parallel=view.call(view.name, workers=workers or factor, use_multiprocessing=True),
+        alone=view.call(view.name, workers=1),
     )
 
 
@@ -201,12 +199,12 @@ def floor_steps(view: View) -> Cause | None:
     if not declared and ("steps" in view.facts or not (view.one_shot and not view.source.exhausted)):
         return None
     return cause(
-        FLOOR_STEPS,
+        view,
+        "floor_steps",
         certain=declared and not view.moved,
         evidence=_tail_evidence(view) + (f"; steps={view.fact('steps')}" if declared else ""),
-        before=f"steps={view.n} // {view.batch}  # {view.n // view.batch} batches",
-        after=f"steps=math.ceil({view.n} / {view.batch})  # {-(-view.n // view.batch)} batches",
-        reproduced="keras 3.15, tf_keras 2.21",
+        whole=view.n // view.batch,
+        all=-(-view.n // view.batch),
     )
 
 
@@ -216,12 +214,11 @@ def floor_len(view: View) -> Cause | None:
         return None
     declared = view.fact("num_batches") == view.n // view.batch
     return cause(
-        FLOOR_LEN,
+        view,
+        "floor_len",
         certain=declared,
         evidence=_tail_evidence(view)
         + (f"; `len` of {view.name} is {plural(view.fact('num_batches'), 'batch')}" if declared else ""),
-        reproduced="keras 3.15",
-        **remedies_for_counts.floor_len(view, view.batch),
     )
 
 
@@ -230,11 +227,10 @@ def dropped(view: View) -> Cause | None:
     if not _tail(view) or view.kind == "pydataset" or ("steps" in view.facts and not view.facts.get("drop_remainder")):
         return None
     return cause(
-        DROPPED,
+        view,
+        "dropped",
         certain=bool(view.facts.get("drop_remainder")),
         evidence=_tail_evidence(view),
-        reproduced="keras 3.15",
-        **remedies_for_counts.dropped(view, view.batch),
     )
 
 
@@ -244,12 +240,11 @@ def few_steps(view: View) -> Cause | None:
     if not short or not steps or not view.batch or view.n_rows != steps * view.batch or _tail(view):
         return None
     return cause(
-        FEW_STEPS,
+        view,
+        "few_steps",
         certain=view.in_order,
         evidence=f"{steps} steps of {view.batch} rows are {view.n_rows:,} of {plural(view.n, 'label')}",
-        before=f"steps={steps}",
-        after=f"steps=math.ceil({view.n} / {view.batch})  # or scope='session' if other calls predict the rest",
-        reproduced="keras 3.15",
+        steps=steps,
     )
 
 
@@ -263,11 +258,10 @@ def left_out(view: View) -> Cause | None:
     keys = view.labels.keys
     named = f" ({', '.join(str(keys[sample])[:40] for sample in inside[:3])})" if keys is not None else ""
     return cause(
-        LEFT_OUT,
+        view,
+        "left_out",
         certain=view.trace.transport_intact is True and not view.foreign,
         evidence=f"{plural(view.missing.size, 'sample')} never arrived: {listed(view.missing)}{named}",
-        reproduced="keras 3.15",
-        **remedies_for_counts.left_out(view),
     )
 
 
@@ -285,11 +279,11 @@ def others(view: View) -> Cause | None:
         return None
     rows = np.flatnonzero(~view.known)
     return cause(
-        OTHERS,
+        view,
+        "others",
         certain=False,
         evidence=(
             f"{plural(view.foreign, 'row')} {_verb(view.foreign, 'is', 'are')} not among the labelled samples "
             f"(row {listed(rows)}), and {plural(view.missing.size, 'labelled sample')} never arrived"
         ),
-        **remedies_for_counts.others(view),
     )

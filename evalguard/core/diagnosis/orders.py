@@ -5,19 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from evalguard.core.columns.chunks import chunks
-from evalguard.core.diagnosis import remedies
+from evalguard.core.diagnosis.catalogue import cause, is_image_iterator
 from evalguard.core.diagnosis.sorted_orders import MIN_ROWS, ascends
-from evalguard.core.diagnosis.view import View, cause
+from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Cause
 from evalguard.core.plural import plural
 from evalguard.core.trace import ALTERED, Int64
-
-BUFFER = "the source fills its array again while the model still waits for it"
-QUEUE = "unordered queue between source and model"
-PARALLEL = "parallel work inside the source: whole batches overtake one another"
-RESHUFFLED = "shuffled anew at each pass"
-SHUFFLED = "`shuffle=True`"
-WINDOW = "shuffle buffer, or a parallel map that gives up order, inside the source"
 
 # A random order moves some row forward by most of the length; a shuffle buffer moves none by more than its size.
 WINDOW_SHARE = 0.45
@@ -36,10 +29,12 @@ def queue(view: View) -> Cause | None:
     if view.samples is not None and len(view.trace.calls) == 1 and not ascends(view.rows, np.argsort(tags)):
         return None
     return cause(
-        QUEUE,
+        view,
+        "queue",
         certain=True,
         evidence=f"{plural(_descents(tags), 'row')} arrived directly behind a row that {view.name} emitted later",
-        **remedies.queue(view),
+        fixes=("queue_of_workers" if "workers" in view.facts else "queue",),
+        workers=view.facts.get("workers"),
     )
 
 
@@ -51,11 +46,10 @@ def buffer(view: View) -> Cause | None:
     changed = f"the content of {plural(altered, 'row')} changed after {view.name} emitted them"
     reused = f"{view.name} emits the same memory again with other rows in it, and rows are repeated"
     return cause(
-        BUFFER,
+        view,
+        "buffer",
         certain=altered > 0,
         evidence=changed if altered else reused,
-        reproduced="keras 3.15, tensorflow 2.21",
-        **remedies.buffer(view),
     )
 
 
@@ -81,14 +75,14 @@ def batches(view: View) -> Cause | None:
         return None
     moved = int(np.count_nonzero(order != np.arange(len(order))))
     return cause(
-        PARALLEL,
+        view,
+        "batches",
         certain=False,
         evidence=(
             f"{moved} of {plural(len(order), 'batch')} are out of position, by up to {early}, and the rows inside each "
             f"are in order: displacements are multiples of {view.batch}"
         ),
-        reproduced="keras 3.15",
-        **remedies.batches_overtake(view),
+        fixes=("batches", "pool"),
     )
 
 
@@ -152,12 +146,11 @@ def reshuffled(view: View) -> Cause | None:
     elif changed:
         evidence += "; `__getitem__` returned different data on a second call"
     return cause(
-        RESHUFFLED,
+        view,
+        "reshuffled",
         # Branches that are shuffled separately do not match in any pass.
         certain=bool(seen) and view.fact("shuffled_branches") < 2,
         evidence=evidence,
-        reproduced="keras 3.15",
-        **remedies.reshuffled(view),
     )
 
 
@@ -168,13 +161,14 @@ def shuffled(view: View) -> Cause | None:
         return None
     if not declared and (view.samples is None or not _shuffles(view)):
         return None
+    has_argument = declared or view.is_loader or is_image_iterator(view)
     evidence = _order_evidence(view) + (f"; {view.name} has shuffle={declared}" if declared else "")
     return cause(
-        SHUFFLED,
+        view,
+        "shuffled",
         certain=bool(declared),
         evidence=evidence,
-        reproduced="keras 3.15, tf_keras 2.21",
-        **remedies.shuffled(view, declared=bool(declared)),
+        fixes=("shuffled", "shuffle_argument" if has_argument else "permuted"),
     )
 
 
@@ -199,10 +193,11 @@ def window(view: View) -> Cause | None:
     size = view.reach + 1
     moved = f"{_order_evidence(view)}, as in a shuffle buffer of {buffer or size:,} rows"
     return cause(
-        WINDOW,
+        view,
+        "window",
         # A buffer of all rows is no window: rows may have come from anywhere.
         certain=size <= buffer < len(view.arrived),
         evidence=moved + _transport_evidence(view),
-        reproduced="keras 3.15",
-        **remedies.window(view, buffer or size),
+        fixes=("window", "pool"),
+        size=buffer or size,
     )

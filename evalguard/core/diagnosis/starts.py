@@ -7,16 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from evalguard.core.columns.chunks import counts_up
-from evalguard.core.diagnosis import remedies
-from evalguard.core.diagnosis.view import View, cause
+from evalguard.core.diagnosis.catalogue import cause
+from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Cause
 from evalguard.core.plural import plural
 from evalguard.core.trace import Int64
-
-AHEAD = "source ahead of the first call: prefetch past `steps`"
-LEFTOVER = "leftover queue, `workers > 1` with `validation_steps`"
-STATEFUL = "`__getitem__` depends on more than its index"
-NOT_AT_START = "iterator not at its start"
 
 # Items that Keras reads before the first batch to learn their shapes: two in Keras 3.15 (py_dataset_adapter.py,
 # get_tf_dataset), one in tf_keras 2.21 (data_adapter.py, KerasSequenceAdapter).
@@ -95,14 +90,13 @@ def ahead(view: View) -> Cause | None:
         evidence += f"; the same object had emitted {plural(taken, 'batch')} by then, {delivered} of them delivered"
     elif jump.found < 0:
         return None
-    several = "; ".join(view.call("gen", source) for source in (view.trace.sources or (view.source,) * 2)[:3])
     return cause(
-        AHEAD,
+        view,
+        "ahead",
         certain=taken > delivered,
         evidence=evidence,
-        before=f"gen = {view.name}(...); {several}",
-        after=f"{view.call(f'{view.name}(...)', steps=_all_steps(view))}  # one call, or a new source for each part",
-        reproduced="keras 3.15, tf_keras 2.21",
+        several="; ".join(view.call("gen", source) for source in (view.trace.sources or (view.source,) * 2)[:3]),
+        once=view.call(f"{view.name}(...)", steps=_all_steps(view)),
     )
 
 
@@ -136,12 +130,11 @@ def leftover(view: View) -> Cause | None:
     where = f"the first row is sample {start}" if start is not None else "the rows do not begin with the first batch"
     first = f"; the first batch delivered is item {number} of {view.name}" if number else ""
     return cause(
-        LEFTOVER,
+        view,
+        "leftover",
         certain=fits,
         evidence=f"{where}{first}; workers={view.fact('workers')}: the queue keeps what the previous call did not use",
-        before=f"{view.name}(..., workers={view.fact('workers')})  # with steps or validation_steps",
-        after=f"{view.name}(..., workers=1)  # or no steps: the whole set each time",
-        reproduced="keras 3.15",
+        workers=view.fact("workers"),
     )
 
 
@@ -162,12 +155,10 @@ def stateful_getitem(view: View) -> Cause | None:
     if changed:
         evidence += "; `__getitem__` returned different data on a second call"
     return cause(
-        STATEFUL,
+        view,
+        "stateful_getitem",
         certain=changed and bool(peeked) and not view.first_pull,
         evidence=evidence,
-        before=f"def __getitem__(self, index): return next(self.reader)  # {view.name}",
-        after=f"def __getitem__(self, index): return self.rows[index * {view.batch} : (index + 1) * {view.batch}]",
-        reproduced="keras 3.15",
     )
 
 
@@ -190,11 +181,11 @@ def not_at_start(view: View) -> Cause | None:
     elif view.one_shot:
         evidence += "; the generator was new, so the reader inside it had been used before"
     return cause(
-        NOT_AT_START,
+        view,
+        "not_at_start",
         certain=used,
         evidence=evidence,
-        reproduced="keras 3.15, tf_keras 2.21",
-        **remedies.not_at_start(view),
+        fixes=("used_before" if used or view.kind == "unknown" else "not_at_start",),
     )
 
 
