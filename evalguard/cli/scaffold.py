@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ def write_step(paths: Sequence[Path], output: Path, *, force: bool = False) -> s
         raise ConfigError(msg)
     found = scan_paths(paths)
     base = output.resolve().parent
-    model, notes = _chosen(found.models, "model")
+    model, notes = _chosen(found["models"], "model")
     if model is None:
         msg = "init: expected a model (.keras, .h5 or the folder of a SavedModel) at the paths given, found none"
         raise ConfigError(msg)
@@ -75,17 +76,17 @@ def _rank(stem: str) -> int:
 
 
 def _draft(found: ScannedFiles, base: Path, shape: tuple[int | None, ...] | None, notes: list[str]) -> Draft:
-    tables = {path: read_table(path, "init") for path in found.tables}
-    for folder in found.images:
+    tables = {path: read_table(path, "init") for path in found["tables"]}
+    for folder in found["images"]:
         listing = _listing(tables, folder)
         if listing is not None:
             return _of_list(listing, tables, base, shape, notes)
-    if found.images:
-        return _of_folders(found.images[0], base, shape, notes)
-    if found.records:
-        return _of_records(found.records, tables, base, notes)
-    if found.arrays:
-        return _of_arrays(found.arrays, tables, base, notes)
+    if found["images"]:
+        return _of_folders(found["images"][0], base, shape, notes)
+    if found["records"]:
+        return _of_records(found["records"], tables, base, notes)
+    if found["arrays"]:
+        return _of_arrays(found["arrays"], tables, base, notes)
     if tables:
         return _of_tables(tables, base, notes)
     msg = "init: expected data (images, a table, .npy, .npz or TFRecord files) at the paths given, found none"
@@ -177,7 +178,7 @@ def _of_tables(tables: dict[Path, Any], base: Path, notes: list[str]) -> Draft:
     common = key if key is not None and key in tables[labels].column_names else None
     label = _label_column(tables[labels], {common}, labels)
     columns = [name for name in tables[features].column_names if name not in {key, label}]
-    data = [f"table: {_relative(features, base)}", f"columns: [{', '.join(json.dumps(name) for name in columns)}]"]
+    data = [f"table: {_relative(features, base)}", f"columns: {json.dumps(columns)}"]
     section = [f"path: {_relative(labels, base)}", f"label: {json.dumps(label)}"]
     if common is not None:
         data.append(f"key: {json.dumps(common)}")
@@ -198,7 +199,7 @@ def _of_arrays(paths: list[Path], tables: dict[Path, Any], base: Path, notes: li
     if isinstance(named, dict):
         target = next((name for name in named if name.lower() in LABEL_COLUMNS), None)
         others = [name for name in named if name != target and named[name].ndim > 1]
-        data.append(f"inputs: [{', '.join(map(json.dumps, others[:1] or list(named)[:1]))}]")
+        data.append(f"inputs: {json.dumps(others[:1] or list(named)[:1])}")
         if target is not None and not flat and not tables:
             return Draft([*data, f"target: {json.dumps(target)}"], ["from: stream"], [*notes, *more])
     labels, further = _chosen([*flat, *tables], "labels")
@@ -225,7 +226,7 @@ def _of_records(paths: list[Path], tables: dict[Path, Any], base: Path, notes: l
     data = [
         f"tfrecord: [{', '.join(_relative(path, base) for path in paths)}]",
         f"features: {{{', '.join(f'{json.dumps(name)}: {features[name]}' for name in named)}}}",
-        f"inputs: [{json.dumps(inputs[0])}]",
+        f"inputs: {json.dumps(inputs[:1])}",
     ]
     table, more = _chosen(list(tables), "labels")
     if table is None:
@@ -250,33 +251,12 @@ def _of_records(paths: list[Path], tables: dict[Path, Any], base: Path, notes: l
 
 
 def _text(draft: Draft, base: Path, model: Path) -> str:
-    lines = [
-        "# An evaluation, checked by evalguard: evalguard run THIS_FILE",
-        "# Paths are relative to this file. All options: docs/step-file.md, or evalguard schema.",
-        *(f"# {note}" for note in draft.notes),
-        "version: 1",
-        f"name: {json.dumps(base.name or 'evaluation')}",
-        "",
-        "model:",
-        f"  path: {_relative(model, base)}",
-        "",
-        "# The data passed to predict. A key for each row proves the alignment.",
-        "data:",
-        *(f"  {line}" for line in draft.data),
-        "",
-        "# Row i of the predictions is scored against label i.",
-        "labels:",
-        *(f"  {line}" for line in draft.labels),
-        "",
-        "predict: {batch_size: 32}",
-        "",
-        "# identity: each row is shown to be the sample of its label. declared: row i of the data is taken for it.",
-        f"checks: {{require: {'identity' if _names_rows(draft) else 'declared'}}}",
-        "",
-        "# report.json, report.html, junit.xml, predictions.parquet.",
-        "outputs: {directory: evalguard-out}",
-        "",
-        "# The verdict as tags, metrics and report of a run. Another store: MLFLOW_TRACKING_URI.",
-        "mlflow: {enabled: true}",
-    ]
-    return "\n".join(lines) + "\n"
+    template = Template(Path(__file__).with_name("step.yaml.template").read_text(encoding="utf-8"))
+    return template.substitute(
+        notes="".join(f"# {note}\n" for note in draft.notes),
+        name=json.dumps(base.name or "evaluation"),
+        model=_relative(model, base),
+        data="\n".join(f"  {line}" for line in draft.data),
+        labels="\n".join(f"  {line}" for line in draft.labels),
+        require="identity" if _names_rows(draft) else "declared",
+    )
