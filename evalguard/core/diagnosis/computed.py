@@ -14,12 +14,8 @@ def moved_in_model(view: View) -> Cause | None:
     if not moved:
         return None
     rows = plural(moved, "row")
-    return cause(
-        view,
-        "moved_in_model",
-        certain=True,
-        evidence=f"one batch was computed again in another order, and {rows} of it got the output of another row",
-    )
+    evidence = f"one batch was computed again in another order, and {rows} of it got the output of another row"
+    return cause(view, "moved_in_model", certain=True, evidence=evidence)
 
 
 def moved_after_model(view: View) -> Cause | None:
@@ -28,9 +24,5 @@ def moved_after_model(view: View) -> Cause | None:
     if not moved:
         return None
     rows = plural(moved, "row")
-    return cause(
-        view,
-        "moved_after_model",
-        certain=True,
-        evidence=f"{rows} of what was returned stand elsewhere than the compiled function gave them",
-    )
+    evidence = f"{rows} of what was returned stand elsewhere than the compiled function gave them"
+    return cause(view, "moved_after_model", certain=True, evidence=evidence)

@@ -35,16 +35,11 @@ def full_batches(view: View) -> Cause | None:
     full = view.n - view.n % view.batch
     if view.n_rows <= full or not full or not view.wraps_after(full):
         return None
-    return cause(
-        view,
-        "full_batches",
-        certain=True,
-        evidence=(
-            f"after sample {full - 1} comes sample 0 again: {full:,} = {view.n:,} - {view.n:,} mod {view.batch}, "
-            f"so the last {plural(view.n - full, 'sample')} {_verb(view.n - full, 'is', 'are')} never emitted"
-        ),
-        fixes=("full_batches", "dropped"),
+    evidence = (
+        f"after sample {full - 1} comes sample 0 again: {full:,} = {view.n:,} - {view.n:,} mod {view.batch}, "
+        f"so the last {plural(view.n - full, 'sample')} {_verb(view.n - full, 'is', 'are')} never emitted"
     )
+    return cause(view, "full_batches", certain=True, evidence=evidence, fixes=("full_batches", "dropped"))
 
 
 def _wraps(view: View) -> int:
@@ -93,11 +88,12 @@ def padded(view: View) -> Cause | None:
     whole = bool(view.batch) and view.n_rows % view.batch == 0
     copies = f"copies of sample {int(tail[0])}" if one else "declared dummies"
     fill = f", which fill up the last batch of {view.batch}" if whole else ""
+    evidence = f"the {plural(extra, 'row')} after the last label are {copies}{fill}"
     return cause(
         view,
         "padded",
         certain=declared or (one and extra > 1 and whole and extra < view.batch),
-        evidence=f"the {plural(extra, 'row')} after the last label are {copies}{fill}",
+        evidence=evidence,
         fixes=("padded_metrics" if _is_scored(view) else "padded",),
     )
 
@@ -116,14 +112,15 @@ def sampler(view: View) -> Cause | None:
         replicas = fits[0] if fits else 0
     if replicas < 2 or -view.n % (replicas * view.batch) != extra:
         return None
+    evidence = (
+        f"the last {plural(extra, 'row')} are the first samples again: {extra} = (-{view.n}) mod "
+        f"({replicas} replicas × {view.batch})"
+    )
     return cause(
         view,
         "sampler",
         certain=view.fact("replicas") > 1 and extra >= view.batch,
-        evidence=(
-            f"the last {plural(extra, 'row')} are the first samples again: {extra} = (-{view.n}) mod "
-            f"({replicas} replicas × {view.batch})"
-        ),
+        evidence=evidence,
         fixes=("padded_metrics" if _is_scored(view) else "sampler",),
     )
 
@@ -141,16 +138,17 @@ def copied(view: View) -> Cause | None:
     if _wraps(view) and (view.n_rows % view.n or steps >= view.n_rows):
         return None
     matches = workers == factor and (bool(view.facts.get("use_multiprocessing")) or view.fact("replicas") == factor)
+    evidence = (
+        f"{plural(view.duplicates, 'row')} {_verb(view.duplicates, 'repeats', 'repeat')} a sample, each up to "
+        f"{factor} times and each time in order"
+        + (f"; {workers} workers" if workers > 1 else "")
+        + (f"; the last {plural(view.missing.size, 'sample')} never arrived" if view.missing.size else "")
+    )
     return cause(
         view,
         "copied",
         certain=matches and not _wraps(view),
-        evidence=(
-            f"{plural(view.duplicates, 'row')} {_verb(view.duplicates, 'repeats', 'repeat')} a sample, each up to "
-            f"{factor} times and each time in order"
-            + (f"; {workers} workers" if workers > 1 else "")
-            + (f"; the last {plural(view.missing.size, 'sample')} never arrived" if view.missing.size else "")
-        ),
+        evidence=evidence,
         fixes=("copied_by_workers" if view.one_shot and "workers" in view.facts else "copied",),
         factor=workers or factor,
         parallel=view.call(view.name, workers=workers or factor, use_multiprocessing=True),
@@ -198,11 +196,12 @@ def floor_steps(view: View) -> Cause | None:
     declared = view.fact("steps") == view.n // view.batch
     if not declared and ("steps" in view.facts or not (view.one_shot and not view.source.exhausted)):
         return None
+    evidence = _tail_evidence(view) + (f"; steps={view.fact('steps')}" if declared else "")
     return cause(
         view,
         "floor_steps",
         certain=declared and not view.moved,
-        evidence=_tail_evidence(view) + (f"; steps={view.fact('steps')}" if declared else ""),
+        evidence=evidence,
         whole=view.n // view.batch,
         all=-(-view.n // view.batch),
     )
@@ -213,25 +212,17 @@ def floor_len(view: View) -> Cause | None:
     if not _tail(view) or view.kind != "pydataset" or "steps" in view.facts:
         return None
     declared = view.fact("num_batches") == view.n // view.batch
-    return cause(
-        view,
-        "floor_len",
-        certain=declared,
-        evidence=_tail_evidence(view)
-        + (f"; `len` of {view.name} is {plural(view.fact('num_batches'), 'batch')}" if declared else ""),
+    evidence = _tail_evidence(view) + (
+        f"; `len` of {view.name} is {plural(view.fact('num_batches'), 'batch')}" if declared else ""
     )
+    return cause(view, "floor_len", certain=declared, evidence=evidence)
 
 
 def dropped(view: View) -> Cause | None:
     """Less than a batch is missing, and no number of steps explains it."""
     if not _tail(view) or view.kind == "pydataset" or ("steps" in view.facts and not view.facts.get("drop_remainder")):
         return None
-    return cause(
-        view,
-        "dropped",
-        certain=bool(view.facts.get("drop_remainder")),
-        evidence=_tail_evidence(view),
-    )
+    return cause(view, "dropped", certain=bool(view.facts.get("drop_remainder")), evidence=_tail_evidence(view))
 
 
 def few_steps(view: View) -> Cause | None:
@@ -239,13 +230,8 @@ def few_steps(view: View) -> Cause | None:
     steps, short = view.fact("steps"), _short(view)
     if not short or not steps or not view.batch or view.n_rows != steps * view.batch or _tail(view):
         return None
-    return cause(
-        view,
-        "few_steps",
-        certain=view.in_order,
-        evidence=f"{steps} steps of {view.batch} rows are {view.n_rows:,} of {plural(view.n, 'label')}",
-        steps=steps,
-    )
+    evidence = f"{steps} steps of {view.batch} rows are {view.n_rows:,} of {plural(view.n, 'label')}"
+    return cause(view, "few_steps", certain=view.in_order, evidence=evidence, steps=steps)
 
 
 def left_out(view: View) -> Cause | None:
@@ -257,12 +243,8 @@ def left_out(view: View) -> Cause | None:
         return None
     keys = view.labels.keys
     named = f" ({', '.join(str(keys[sample])[:40] for sample in inside[:3])})" if keys is not None else ""
-    return cause(
-        view,
-        "left_out",
-        certain=view.trace.transport_intact is True and not view.foreign,
-        evidence=f"{plural(view.missing.size, 'sample')} never arrived: {listed(view.missing)}{named}",
-    )
+    evidence = f"{plural(view.missing.size, 'sample')} never arrived: {listed(view.missing)}{named}"
+    return cause(view, "left_out", certain=view.trace.transport_intact is True and not view.foreign, evidence=evidence)
 
 
 def _whole_batches(view: View, missing: Int64) -> bool:
@@ -278,12 +260,8 @@ def others(view: View) -> Cause | None:
     if not view.foreign or view.foreign == view.n_rows:
         return None
     rows = np.flatnonzero(~view.known)
-    return cause(
-        view,
-        "others",
-        certain=False,
-        evidence=(
-            f"{plural(view.foreign, 'row')} {_verb(view.foreign, 'is', 'are')} not among the labelled samples "
-            f"(row {listed(rows)}), and {plural(view.missing.size, 'labelled sample')} never arrived"
-        ),
+    evidence = (
+        f"{plural(view.foreign, 'row')} {_verb(view.foreign, 'is', 'are')} not among the labelled samples "
+        f"(row {listed(rows)}), and {plural(view.missing.size, 'labelled sample')} never arrived"
     )
+    return cause(view, "others", certain=False, evidence=evidence)

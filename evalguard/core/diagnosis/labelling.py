@@ -58,12 +58,7 @@ def unpaired(view: View) -> Cause | None:
             clues.append("it equals the label at the row's own index, so a comparison of targets finds nothing wrong")
     if branches > 1:
         clues.append(f"the {view.name} joins {branches} branches that are each shuffled separately")
-    return cause(
-        view,
-        "unpaired",
-        certain=bool(differ) and branches > 1,
-        evidence="; ".join(clues),
-    )
+    return cause(view, "unpaired", certain=bool(differ) and branches > 1, evidence="; ".join(clues))
 
 
 def shifted(view: View) -> Cause | None:
@@ -74,16 +69,11 @@ def shifted(view: View) -> Cause | None:
     if shift is None:
         return None
     way = "ahead of" if shift > 0 else "behind"
-    return cause(
-        view,
-        "shifted",
-        certain=False,
-        evidence=(
-            f"the stream's targets are {plural(abs(shift), 'row')} {way} the labels; "
-            "nothing shows which of the two is wrong"
-        ),
-        given=_given_labels(view),
+    evidence = (
+        f"the stream's targets are {plural(abs(shift), 'row')} {way} the labels; "
+        "nothing shows which of the two is wrong"
     )
+    return cause(view, "shifted", certain=False, evidence=evidence, given=_given_labels(view))
 
 
 def _given_labels(view: View) -> str:

@@ -28,11 +28,12 @@ def queue(view: View) -> Cause | None:
         return None
     if view.samples is not None and len(view.trace.calls) == 1 and not ascends(view.rows, np.argsort(tags)):
         return None
+    evidence = f"{plural(_descents(tags), 'row')} arrived directly behind a row that {view.name} emitted later"
     return cause(
         view,
         "queue",
         certain=True,
-        evidence=f"{plural(_descents(tags), 'row')} arrived directly behind a row that {view.name} emitted later",
+        evidence=evidence,
         fixes=("queue_of_workers" if "workers" in view.facts else "queue",),
         workers=view.facts.get("workers"),
     )
@@ -45,12 +46,7 @@ def buffer(view: View) -> Cause | None:
         return None
     changed = f"the content of {plural(altered, 'row')} changed after {view.name} emitted them"
     reused = f"{view.name} emits the same memory again with other rows in it, and rows are repeated"
-    return cause(
-        view,
-        "buffer",
-        certain=altered > 0,
-        evidence=changed if altered else reused,
-    )
+    return cause(view, "buffer", certain=altered > 0, evidence=changed if altered else reused)
 
 
 def _some_repeat(view: View) -> bool:
@@ -74,16 +70,11 @@ def batches(view: View) -> Cause | None:
     if _is_global(early, len(order)) and len(order) > MIN_ROWS and view.fact("workers") < 2:
         return None
     moved = int(np.count_nonzero(order != np.arange(len(order))))
-    return cause(
-        view,
-        "batches",
-        certain=False,
-        evidence=(
-            f"{moved} of {plural(len(order), 'batch')} are out of position, by up to {early}, and the rows inside each "
-            f"are in order: displacements are multiples of {view.batch}"
-        ),
-        fixes=("batches", "pool"),
+    evidence = (
+        f"{moved} of {plural(len(order), 'batch')} are out of position, by up to {early}, and the rows inside each "
+        f"are in order: displacements are multiples of {view.batch}"
     )
+    return cause(view, "batches", certain=False, evidence=evidence, fixes=("batches", "pool"))
 
 
 def _batch_order(view: View) -> Int64 | None:
@@ -145,13 +136,8 @@ def reshuffled(view: View) -> Cause | None:
         evidence += f"; the {view.name} is reshuffled whenever it is read"
     elif changed:
         evidence += "; `__getitem__` returned different data on a second call"
-    return cause(
-        view,
-        "reshuffled",
         # Branches that are shuffled separately do not match in any pass.
-        certain=bool(seen) and view.fact("shuffled_branches") < 2,
-        evidence=evidence,
-    )
+    return cause(view, "reshuffled", certain=bool(seen) and view.fact("shuffled_branches") < 2, evidence=evidence)
 
 
 def shuffled(view: View) -> Cause | None:
@@ -192,12 +178,13 @@ def window(view: View) -> Cause | None:
         return None
     size = view.reach + 1
     moved = f"{_order_evidence(view)}, as in a shuffle buffer of {buffer or size:,} rows"
+    evidence = moved + _transport_evidence(view)
+    # A buffer of all rows is no window: rows may have come from anywhere.
     return cause(
         view,
         "window",
-        # A buffer of all rows is no window: rows may have come from anywhere.
         certain=size <= buffer < len(view.arrived),
-        evidence=moved + _transport_evidence(view),
+        evidence=evidence,
         fixes=("window", "pool"),
         size=buffer or size,
     )

@@ -141,19 +141,15 @@ def stride(view: View) -> Cause | None:
     evidence = f"samples 0, {step}, {2 * step}, …, then 1, {step + 1}, …: a stride of {step} in {step} blocks"
     blocks = tuple(-(-(n - first) // step) for first in range(step))
     if step > -(-n // step) and view.trace.calls != blocks:
-        return cause(
-            view,
-            "interleaved",
-            certain=False,
-            evidence=f"{evidence}, or {-(-n // step)} files of up to {step} rows in turn",
-            files=-(-n // step),
-        )
+        evidence = f"{evidence}, or {-(-n // step)} files of up to {step} rows in turn"
+        return cause(view, "interleaved", certain=False, evidence=evidence, files=-(-n // step))
     shards = view.trace.calls == blocks or step in {view.fact("replicas"), view.fact("shards")}
+    evidence += f", one for each of the {step} calls" if view.trace.calls == blocks else ""
     return cause(
         view,
         "stride",
         certain=shards,
-        evidence=evidence + (f", one for each of the {step} calls" if view.trace.calls == blocks else ""),
+        evidence=evidence,
         fixes=("stride_of_calls" if len(view.trace.calls) > 1 and not view.is_loop else "stride",),
         step=step,
         order=f"np.concatenate([np.arange(r, {n}, {step}) for r in range({step})])",

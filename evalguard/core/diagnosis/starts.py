@@ -129,13 +129,8 @@ def leftover(view: View) -> Cause | None:
         return None
     where = f"the first row is sample {start}" if start is not None else "the rows do not begin with the first batch"
     first = f"; the first batch delivered is item {number} of {view.name}" if number else ""
-    return cause(
-        view,
-        "leftover",
-        certain=fits,
-        evidence=f"{where}{first}; workers={view.fact('workers')}: the queue keeps what the previous call did not use",
-        workers=view.fact("workers"),
-    )
+    evidence = f"{where}{first}; workers={view.fact('workers')}: the queue keeps what the previous call did not use"
+    return cause(view, "leftover", certain=fits, evidence=evidence, workers=view.fact("workers"))
 
 
 def stateful_getitem(view: View) -> Cause | None:
@@ -154,12 +149,7 @@ def stateful_getitem(view: View) -> Cause | None:
         evidence += f", as many as the {plural(peeked, 'batch')} that {PEEKED[peeked]} reads before the first one"
     if changed:
         evidence += "; `__getitem__` returned different data on a second call"
-    return cause(
-        view,
-        "stateful_getitem",
-        certain=changed and bool(peeked) and not view.first_pull,
-        evidence=evidence,
-    )
+    return cause(view, "stateful_getitem", certain=changed and bool(peeked) and not view.first_pull, evidence=evidence)
 
 
 def not_at_start(view: View) -> Cause | None:

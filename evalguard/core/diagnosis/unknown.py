@@ -14,14 +14,8 @@ from evalguard.core.trace import UNKNOWN, Int64
 
 def unknown(view: View) -> Cause:
     """A cause that says the cause is unknown and describes the pattern."""
-    return cause(
-        view,
-        "unknown",
-        certain=False,
-        evidence=_counts_text(view),
-        pattern=_pattern(view),
-        row=_first_wrong(view),
-    )
+    pattern, row = _pattern(view), _first_wrong(view)
+    return cause(view, "unknown", certain=False, evidence=_counts_text(view), pattern=pattern, row=row)
 
 
 def _first_wrong(view: View) -> int:

@@ -27,12 +27,15 @@ def leftover(view: View) -> Cause | None:
     steps, batches, workers = (view.fact(name) for name in ("steps", "num_batches", "workers"))
     if view.kind != "pydataset" or workers < 2 or not 0 < steps < batches:
         return None
+    evidence = (
+        f"each validation takes {steps} of {plural(batches, 'batch')}, workers={workers}: "
+        "the queue keeps the batches made ahead, and the next validation begins with them"
+    )
     return cause(
         view,
         "leftover",
         certain=False,
-        evidence=f"each validation takes {steps} of {plural(batches, 'batch')}, workers={workers}: "
-        "the queue keeps the batches made ahead, and the next validation begins with them",
+        evidence=evidence,
         fixes=("validation_leftover",),
         steps=_steps(view),
         workers=workers,
@@ -43,14 +46,12 @@ def generator(view: View) -> Cause | None:
     """All epochs read one generator object."""
     if view.kind != "generator":
         return None
+    evidence = (
+        f"all epochs read one generator {view.name}: each validation continues "
+        "where the previous one stopped reading, prefetched batches included"
+    )
     return cause(
-        view,
-        "not_at_start",
-        certain=True,
-        evidence=f"all epochs read one generator {view.name}: each validation continues "
-        "where the previous one stopped reading, prefetched batches included",
-        fixes=("validation_generator",),
-        steps=_steps(view),
+        view, "not_at_start", certain=True, evidence=evidence, fixes=("validation_generator",), steps=_steps(view)
     )
 
 
@@ -60,11 +61,12 @@ def reshuffled(view: View) -> Cause | None:
     if not each_pass and not shuffles:
         return None
     part = f"{view.fact('steps')} steps of it are" if view.fact("steps") else "a part of it is"
+    evidence = f"{view.name} is shuffled whenever it is read, and {part} another part each time"
     return cause(
         view,
         "reshuffled" if each_pass else "validation_shuffled",
         certain=True,
-        evidence=f"{view.name} is shuffled whenever it is read, and {part} another part each time",
+        evidence=evidence,
         fixes=("validation_reshuffled" if each_pass else "validation_shuffled",),
         steps=_steps(view),
     )
