@@ -10,10 +10,10 @@ from evalguard.errors import SinkError
 from evalguard.tracking.deadline import (
     DeadlineExceeded,
     DeadlineRunner,
-    UnderWay,
     deadline_runner,
     do_in_time,
     send_seconds,
+    under_way,
 )
 
 
@@ -96,19 +96,19 @@ def test_work_in_another_thread_ends_with_its_error(error):
         raise error
 
     with pytest.raises(type(error)):
-        UnderWay(work).end()
+        under_way(work).result()
 
 
 def test_work_in_another_thread_can_be_waited_for_twice():
     release, done = threading.Event(), []
-    begun = UnderWay(lambda: done.append(release.wait()))
-    with pytest.raises(DeadlineExceeded):
-        begun.end(0.01)
-    assert begun.running
+    begun = under_way(lambda: done.append(release.wait()))
+    with pytest.raises(TimeoutError):
+        begun.result(0.01)
+    assert not begun.done()
     release.set()
-    begun.end()
+    begun.result()
     assert done == [True]
-    assert not begun.running
+    assert begun.done()
 
 
 def test_a_server_that_fails_or_hangs_is_a_sink_error_without_its_password():

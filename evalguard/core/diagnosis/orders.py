@@ -24,7 +24,7 @@ def queue(view: View) -> Cause | None:
     if not view.trace.ordered or not view.trace.tagged or view.trace.transport_intact:
         return None
     tags = np.asarray(view.trace.tags)[: view.n_rows]
-    if not _some_descend(tags, view.trace.calls):
+    if not any(_descents(part) for part in np.split(tags, np.cumsum(view.trace.calls)[:-1])):
         return None
     if view.samples is not None and len(view.trace.calls) == 1 and not ascends(view.rows, np.argsort(tags)):
         return None
@@ -42,19 +42,12 @@ def queue(view: View) -> Cause | None:
 def buffer(view: View) -> Cause | None:
     """Rows changed between the source and the model: the source reused its buffer."""
     altered = len(view.trace.rows_tagged(ALTERED))
-    if not altered and not (view.facts.get("filled_anew") and _some_repeat(view)):
+    repeated = view.samples is not None and len(np.unique(view.rows)) < len(view.rows)
+    if not altered and not (view.facts.get("filled_anew") and repeated):
         return None
     changed = f"the content of {plural(altered, 'row')} changed after {view.name} emitted them"
     reused = f"{view.name} emits the same memory again with other rows in it, and rows are repeated"
     return cause(view, "buffer", certain=altered > 0, evidence=changed if altered else reused)
-
-
-def _some_repeat(view: View) -> bool:
-    return view.samples is not None and len(np.unique(view.rows)) < len(view.rows)
-
-
-def _some_descend(tags: Int64, calls: tuple[int, ...]) -> bool:
-    return any(_descents(part) for part in np.split(tags, np.cumsum(calls)[:-1]))
 
 
 def _descents(tags: Int64) -> int:
@@ -100,10 +93,8 @@ def _is_global(reach: int, length: int) -> bool:
 
 def _reordered(view: View) -> bool:
     """Whether the samples, or the stream's own targets if samples are unknown, are in another order."""
-    return bool(view.moved) if view.samples is not None else _targets_permuted(view)
-
-
-def _targets_permuted(view: View) -> bool:
+    if view.samples is not None:
+        return bool(view.moved)
     return view.trace.ordered and bool(view.against_rows.rows.size) and view.n_rows == view.n and same_values(view)
 
 
@@ -167,18 +158,14 @@ def _order_evidence(view: View) -> str:
     return f"{moved}, up to {early:,} early and {late:,} late"
 
 
-def _transport_evidence(view: View) -> str:
-    return f"; they arrived in the order {view.name} emitted them" if view.trace.transport_intact else ""
-
-
 def window(view: View) -> Cause | None:
     """Rows moved only within a window that is small compared with the whole."""
     buffer = view.fact("shuffle_buffer")
     if view.samples is None or not view.moved or _is_global(view.reach, len(view.arrived)):
         return None
     size = view.reach + 1
-    moved = f"{_order_evidence(view)}, as in a shuffle buffer of {buffer or size:,} rows"
-    evidence = moved + _transport_evidence(view)
+    evidence = f"{_order_evidence(view)}, as in a shuffle buffer of {buffer or size:,} rows"
+    evidence += f"; they arrived in the order {view.name} emitted them" if view.trace.transport_intact else ""
     # A buffer of all rows is no window: rows may have come from anywhere.
     return cause(
         view,

@@ -63,7 +63,7 @@ def _jump(view: View) -> _Jump | None:
         if not part.size:
             continue
         outside = bool(((part < 0) | (part >= view.n)).all())
-        if not outside and not _goes_up(part, view.n):
+        if not outside and not counts_up(part, int(part[0]), view.n) and offset(part, view.n) is None:
             return None
         if number and jump is None and (outside or part[0] != expected % view.n):
             jump = _Jump(number, expected % view.n, -1 if outside else int(part[0]))
@@ -74,10 +74,6 @@ def _jump(view: View) -> _Jump | None:
     return None if jump is None or jump.found == 0 else jump
 
 
-def _goes_up(part: Int64, n: int) -> bool:
-    return counts_up(part, int(part[0]), n) or offset(part, n) is not None
-
-
 def ahead(view: View) -> Cause | None:
     """The offset grows from call to call: batches that one call took and did not use are lost to the next."""
     jump = _jump(view)
@@ -86,6 +82,7 @@ def ahead(view: View) -> Cause | None:
     begins = f"with sample {jump.found}" if jump.found >= 0 else "beyond the last label"
     evidence = f"call {jump.call + 1} begins {begins} instead of sample {jump.expected}"
     taken, delivered = _taken(view, jump.call)
+    steps = -(-view.n // view.batch) if view.batch and "steps" in view.facts else None
     if taken:
         evidence += f"; the same object had emitted {plural(taken, 'batch')} by then, {delivered} of them delivered"
     elif jump.found < 0:
@@ -96,7 +93,7 @@ def ahead(view: View) -> Cause | None:
         certain=taken > delivered,
         evidence=evidence,
         several="; ".join(view.call("gen", source) for source in (view.trace.sources or (view.source,) * 2)[:3]),
-        once=view.call(f"{view.name}(...)", steps=_all_steps(view)),
+        once=view.call(f"{view.name}(...)", steps=steps),
     )
 
 
@@ -107,10 +104,6 @@ def _taken(view: View, call: int) -> tuple[int, int]:
         return 0, 0
     taken = sources[call].pulled_before - sources[0].pulled_before
     return taken, sum(source.delivered for source in sources[:call])
-
-
-def _all_steps(view: View) -> int | None:
-    return -(-view.n // view.batch) if view.batch and "steps" in view.facts else None
 
 
 def leftover(view: View) -> Cause | None:
