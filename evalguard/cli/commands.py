@@ -60,7 +60,7 @@ def run(
         from evalguard.step.plan import plan_all
 
         for plan in plan_all(step, settings):
-            click.echo(plan.text)
+            click.echo(plan)
         return
     from evalguard.step.run import run_all
 

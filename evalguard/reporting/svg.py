@@ -107,13 +107,10 @@ def _axis_titles(drawn: Picture) -> Iterator[str]:
 
 
 def _runs(drawn: Picture) -> Iterator[str]:
-    placed, unplaced = list(drawn.placed), list(drawn.unplaced)
+    unplaced = list(drawn.unplaced)
     if unplaced:
         yield _path("wrong", (_edge(drawn, row, length) for row, _, length in unplaced), 5, "butt")
-    for name, segments in (
-        ("right", [segment for segment in placed if segment[0] == segment[1]]),
-        ("wrong", [segment for segment in placed if segment[0] != segment[1]]),
-    ):
+    for name, segments in drawn.by_side:
         small = drawn.width <= MAX_DOTS
         if segments:
             yield _path(name, (_stroke(drawn, segment) for segment in segments), 1.5 if small else 2.5)

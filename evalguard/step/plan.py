@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +17,8 @@ from evalguard.step.mlflow_run import store_of, target_of
 from evalguard.step.opened import Opened, is_tf_keras_model, open_step
 
 
-@dataclass(frozen=True, slots=True)
-class StepPlan:
-    """What a step would do.
-
-    Attributes:
-        name: Name of the evaluation.
-        proof: Strongest proof that can be expected.
-        text: The plan for a terminal.
-    """
-
-    name: str
-    proof: Proof
-    text: str
-
-
-def plan_all(path: Path, settings: Settings | None = None) -> Iterator[StepPlan]:
-    """The plans of a step file's evaluations.
+def plan_all(path: Path, settings: Settings | None = None) -> Iterator[str]:
+    """What each evaluation of a step file would do, for a terminal.
 
     Raises:
         ConfigError: The file, or something that it names, is wrong.
@@ -46,7 +30,7 @@ def plan_all(path: Path, settings: Settings | None = None) -> Iterator[StepPlan]
             yield _plan(step, open_step(step, base))
 
 
-def _plan(step: Step, opened: Opened) -> StepPlan:
+def _plan(step: Step, opened: Opened) -> str:
     batch = _first_batch(opened)
     x, y, _ = tree.unpack(batch)
     _refuse_shape(opened, x)
@@ -64,7 +48,7 @@ def _plan(step: Step, opened: Opened) -> StepPlan:
         f"  record   {target_of(step, store_of(step, opened.base))}",
         f"  reports  {opened.base / step.outputs.directory if step.outputs.directory else 'on the terminal only'}",
     ]
-    return StepPlan(step.name, proof, "\n".join(lines))
+    return "\n".join(lines)
 
 
 def _keys(labels: Labels) -> str:

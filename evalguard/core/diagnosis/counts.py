@@ -16,11 +16,6 @@ from evalguard.core.trace import Int64
 MAX_REPLICAS = 1024
 
 
-def _is_scored(view: View) -> bool:
-    """Whether Keras scored every row itself, so that no row can be cut afterwards."""
-    return view.trace.method in {"evaluate", "test_on_batch"}
-
-
 def _verb(count: int, one: str, many: str) -> str:
     return one if count == 1 else many
 
@@ -65,12 +60,7 @@ def wrapped(view: View) -> Cause | None:
     if counted:
         evidence += f"; {steps} steps of {view.batch} rows"
     return cause(
-        view,
-        "wrapped",
-        certain=bool(again) and counted,
-        evidence=evidence,
-        fixes=("wrapped_metrics" if _is_scored(view) else "wrapped",),
-        once=view.call(view.name, steps=None),
+        view, "wrapped", certain=bool(again) and counted, evidence=evidence, once=view.call(view.name, steps=None)
     )
 
 
@@ -88,14 +78,9 @@ def padded(view: View) -> Cause | None:
     whole = bool(view.batch) and view.n_rows % view.batch == 0
     copies = f"copies of sample {int(tail[0])}" if one else "declared dummies"
     fill = f", which fill up the last batch of {view.batch}" if whole else ""
+    certain = declared or (one and extra > 1 and whole and extra < view.batch)
     evidence = f"the {plural(extra, 'row')} after the last label are {copies}{fill}"
-    return cause(
-        view,
-        "padded",
-        certain=declared or (one and extra > 1 and whole and extra < view.batch),
-        evidence=evidence,
-        fixes=("padded_metrics" if _is_scored(view) else "padded",),
-    )
+    return cause(view, "padded", certain=certain, evidence=evidence)
 
 
 def sampler(view: View) -> Cause | None:
@@ -116,13 +101,7 @@ def sampler(view: View) -> Cause | None:
         f"the last {plural(extra, 'row')} are the first samples again: {extra} = (-{view.n}) mod "
         f"({replicas} replicas × {view.batch})"
     )
-    return cause(
-        view,
-        "sampler",
-        certain=view.fact("replicas") > 1 and extra >= view.batch,
-        evidence=evidence,
-        fixes=("padded_metrics" if _is_scored(view) else "sampler",),
-    )
+    return cause(view, "sampler", certain=view.fact("replicas") > 1 and extra >= view.batch, evidence=evidence)
 
 
 def copied(view: View) -> Cause | None:
@@ -149,7 +128,6 @@ def copied(view: View) -> Cause | None:
         "copied",
         certain=matches and not _wraps(view),
         evidence=evidence,
-        fixes=("copied_by_workers" if view.one_shot and "workers" in view.facts else "copied",),
         factor=workers or factor,
         parallel=view.call(view.name, workers=workers or factor, use_multiprocessing=True),
         alone=view.call(view.name, workers=1),
@@ -231,7 +209,7 @@ def few_steps(view: View) -> Cause | None:
     if not short or not steps or not view.batch or view.n_rows != steps * view.batch or _tail(view):
         return None
     evidence = f"{steps} steps of {view.batch} rows are {view.n_rows:,} of {plural(view.n, 'label')}"
-    return cause(view, "few_steps", certain=view.in_order, evidence=evidence, steps=steps)
+    return cause(view, "few_steps", certain=view.in_order, evidence=evidence)
 
 
 def left_out(view: View) -> Cause | None:

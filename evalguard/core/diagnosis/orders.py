@@ -29,14 +29,7 @@ def queue(view: View) -> Cause | None:
     if view.samples is not None and len(view.trace.calls) == 1 and not ascends(view.rows, np.argsort(tags)):
         return None
     evidence = f"{plural(_descents(tags), 'row')} arrived directly behind a row that {view.name} emitted later"
-    return cause(
-        view,
-        "queue",
-        certain=True,
-        evidence=evidence,
-        fixes=("queue_of_workers" if "workers" in view.facts else "queue",),
-        workers=view.facts.get("workers"),
-    )
+    return cause(view, "queue", certain=True, evidence=evidence)
 
 
 def buffer(view: View) -> Cause | None:

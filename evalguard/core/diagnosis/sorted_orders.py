@@ -150,7 +150,6 @@ def stride(view: View) -> Cause | None:
         "stride",
         certain=shards,
         evidence=evidence,
-        fixes=("stride_of_calls" if len(view.trace.calls) > 1 and not view.is_loop else "stride",),
         step=step,
         order=f"np.concatenate([np.arange(r, {n}, {step}) for r in range({step})])",
     )

@@ -123,7 +123,7 @@ def leftover(view: View) -> Cause | None:
     where = f"the first row is sample {start}" if start is not None else "the rows do not begin with the first batch"
     first = f"; the first batch delivered is item {number} of {view.name}" if number else ""
     evidence = f"{where}{first}; workers={view.fact('workers')}: the queue keeps what the previous call did not use"
-    return cause(view, "leftover", certain=fits, evidence=evidence, workers=view.fact("workers"))
+    return cause(view, "leftover", certain=fits, evidence=evidence)
 
 
 def stateful_getitem(view: View) -> Cause | None:
@@ -163,13 +163,7 @@ def not_at_start(view: View) -> Cause | None:
         evidence += f"{'; ' if evidence else ''}{_history(view)}"
     elif view.one_shot:
         evidence += "; the generator was new, so the reader inside it had been used before"
-    return cause(
-        view,
-        "not_at_start",
-        certain=used,
-        evidence=evidence,
-        fixes=("used_before" if used or view.kind == "unknown" else "not_at_start",),
-    )
+    return cause(view, "not_at_start", certain=used, evidence=evidence)
 
 
 def _lead(view: View) -> int:

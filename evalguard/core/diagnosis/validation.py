@@ -31,15 +31,7 @@ def leftover(view: View) -> Cause | None:
         f"each validation takes {steps} of {plural(batches, 'batch')}, workers={workers}: "
         "the queue keeps the batches made ahead, and the next validation begins with them"
     )
-    return cause(
-        view,
-        "leftover",
-        certain=False,
-        evidence=evidence,
-        fixes=("validation_leftover",),
-        steps=_steps(view),
-        workers=workers,
-    )
+    return cause(view, "leftover", certain=False, evidence=evidence, fixes=("validation_leftover",), steps=_steps(view))
 
 
 def generator(view: View) -> Cause | None:

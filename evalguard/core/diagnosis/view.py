@@ -116,7 +116,18 @@ class View:
     @property
     def kinds(self) -> tuple[str, ...]:
         """Its kinds in causes.toml, the most specific first."""
-        return ("tf.data", "pipeline", "any") if self.is_tf else ("pipeline" if self.is_pipeline else self.kind, "any")
+        kinds = {
+            "scored by Keras": self.trace.method in {"evaluate", "test_on_batch"},
+            "several calls": len(self.trace.calls) > 1 and not self.is_loop,
+            "used before": self.used_before or self.kind == "unknown",
+            "generator with workers": self.one_shot and "workers" in self.facts,
+            "with workers": "workers" in self.facts,
+            self.kind: True,
+            "tf.data": self.is_tf,
+            "pipeline": self.is_pipeline,
+            "any": True,
+        }
+        return tuple(kind for kind, holds in kinds.items() if holds)
 
     @property
     def called(self) -> str:

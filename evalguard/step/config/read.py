@@ -35,19 +35,6 @@ class Settings:
     variables: Mapping[str, str] | None = None
 
 
-def read(path: Path) -> Step:
-    """The one step in a file.
-
-    Raises:
-        ConfigError: Something in it is not allowed, or it holds several.
-    """
-    steps = read_all(path)
-    if len(steps) != 1:
-        msg = f"{path}: expected one evaluation, found {len(steps)}"
-        raise ConfigError(msg)
-    return steps[0]
-
-
 def read_all(path: Path, settings: Settings | None = None) -> tuple[Step, ...]:
     """The evaluations in a file.
 

@@ -128,22 +128,20 @@ def answer(store: Store, selection: Question, requirements: Demand) -> GateResul
 def about_statement(path: str | Path, files: Sequence[str | Path], requirements: Demand) -> GateResult:
     """The gate's answer for an attestation and the given files."""
     statement = attestation.read(path)
-    compared = attestation.compare(statement, files)
+    matched, unmatched, unchecked = attestation.compare(statement, files)
     annotations = statement.annotations
     fields = {name: annotations.get(name, "") for name in ("verdict", "proof", "labels", "checked_at_ms")}
     slot = Slot(annotations.get("evaluation", ""), fields)
     refused = [*_refusals(slot, requirements), *attestation.inconsistencies(statement)]
     reasons = [f"{slot.name}: {why}" for why in refused]
-    reasons += [
-        f"{file}: matches none of the files that were judged, or was changed since" for file in compared.unmatched
-    ]
+    reasons += [f"{file}: matches none of the files that were judged, or was changed since" for file in unmatched]
     return GateResult(
         asked=f"attestation {path}",
         passed=not reasons,
         evaluations=(_evaluation("", slot, refused),),
         reasons=tuple(reasons),
-        files=compared.matched,
-        unchecked=compared.unchecked,
+        files=matched,
+        unchecked=tuple(unchecked),
     )
 
 
