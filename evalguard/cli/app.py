@@ -39,14 +39,8 @@ def cli() -> None:
     """Prove that the predictions of a Keras model match their labels."""
 
 
-cli.add_command(gate)
-cli.add_command(run)
-cli.add_command(check)
-cli.add_command(init)
-cli.add_command(doctor)
-cli.add_command(schema)
-cli.add_command(view)
-cli.add_command(report)
+for command in (gate, run, check, init, doctor, schema, view, report):
+    cli.add_command(command)
 
 
 @cli.command(epilog="\b\nExample:\n  evalguard replay")

@@ -47,7 +47,8 @@ def remedy(view: View, *tables: str, **values: object) -> str:
     fixes = (texts()[table]["fix"] for table in tables)
     before, after = next(fix[kind] for fix in fixes for kind in view.kinds if kind in fix)
     known = {"name": view.name, "called": view.called, "call": _Call(view), "n": view.n, "batch": view.batch}
-    known |= {"factory": factory(view), "workers": view.facts.get("workers"), "steps": view.facts.get("steps")}
+    known |= {"once": view.call(view.name, steps=None), "factory": factory(view)}
+    known |= {"workers": view.facts.get("workers"), "steps": view.facts.get("steps")}
     return f"before: {before}\nafter:  {after}".format(**{**known, **values})
 
 

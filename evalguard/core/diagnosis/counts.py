@@ -59,9 +59,7 @@ def wrapped(view: View) -> Cause | None:
         evidence += f": after sample {view.n - 1} come samples 0 to {(again - 1) % view.n} again"
     if counted:
         evidence += f"; {steps} steps of {view.batch} rows"
-    return cause(
-        view, "wrapped", certain=bool(again) and counted, evidence=evidence, once=view.call(view.name, steps=None)
-    )
+    return cause(view, "wrapped", certain=bool(again) and counted, evidence=evidence)
 
 
 def padded(view: View) -> Cause | None:
