@@ -96,7 +96,7 @@ def gate(*, labels: tuple[str, ...], label: str | None, key: str | None, as_json
     the statement with FILES. It moves no alias and no stage.
     """
     result = ask(labels_digest=[_digest(item, label, key) for item in labels], **options)
-    click.echo(result.to_json() if as_json else to_text(result), nl=False)
+    click.echo(result.to_json() if as_json else "\n".join([*_lines(result), ""]), nl=False)
     if result.not_tagged:
         click.echo(f"evalguard: not tagged: {visible(result.not_tagged)}", err=True)
     if not result:
@@ -114,12 +114,8 @@ def _digest(given: str, label: str | None, key: str | None) -> str:
     raise ConfigError(msg)
 
 
-def to_text(result: GateResult) -> str:
-    """The answer for a terminal: open or closed, every evaluation, then the reasons; ends in a newline."""
-    return "\n".join(_lines(result)) + "\n"
-
-
 def _lines(result: GateResult) -> Iterator[str]:
+    """The answer for a terminal: open or closed, every evaluation, then the reasons."""
     yield f"gate {'OPEN' if result else 'CLOSED'}: {visible(result.asked)}"
     width = max((len(visible(item.name, 40)) for item in result.evaluations), default=0)
     for item in result.evaluations:

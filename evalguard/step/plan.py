@@ -9,7 +9,6 @@ from typing import Any
 from evalguard.core.policy import Proof
 from evalguard.data import kinds, tree
 from evalguard.errors import ConfigError
-from evalguard.labels.labels import Labels
 from evalguard.step.config.read import Settings, read_all
 from evalguard.step.config.step_file import Step
 from evalguard.step.imports import importable
@@ -36,23 +35,21 @@ def _plan(step: Step, opened: Opened) -> str:
     _refuse_shape(opened, x)
     proof, why = _expected_proof(opened, y)
     rows = "unknown" if opened.stream.n_rows is None else f"{opened.stream.n_rows:,}"
+    first = None if opened.labels.keys is None else str(opened.labels.keys[0])[:60]
+    keys = "" if first is None else f", each with a key (the first: {first!r})"
     required = Proof(step.checks.require)
     weak = proof < required and not why.startswith("unknown")
     lines = [
         f"{step.name}: the step file and its inputs are valid; nothing was predicted",
         f"  model    {type(opened.model).__name__}, {opened.model.count_params():,} parameters",
         f"  data     {type(opened.stream.source).__name__.lstrip('_')}, rows: {rows}, inputs {_shapes(x)}",
-        f"  labels   {opened.labels.name}, {len(opened.labels):,} rows{_keys(opened.labels)}",
+        f"  labels   {opened.labels.name}, {len(opened.labels):,} rows{keys}",
         f"  proof    {proof}: {why}",
         f"  require  {step.checks.require}{'; this would be UNPROVEN' if weak else ''}",
         f"  record   {target_of(step, store_of(step, opened.base))}",
         f"  reports  {opened.base / step.outputs.directory if step.outputs.directory else 'on the terminal only'}",
     ]
     return "\n".join(lines)
-
-
-def _keys(labels: Labels) -> str:
-    return "" if labels.keys is None else f", each with a key (the first: {str(labels.keys[0])[:60]!r})"
 
 
 def _first_batch(opened: Opened) -> Any:

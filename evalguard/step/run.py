@@ -131,11 +131,8 @@ def _evaluate(opened: Opened, mlflow_run: MlflowRun, progress: showing.Progress)
         raise
     except Exception as error:  # noqa: BLE001 - the evaluation is the user's code; its error becomes an exit code
         trace = "".join(traceback.format_exception(error))
-        return Result(
-            ExitCode.NOT_JUDGED,
-            None,
-            f"{trace}\n{step.name}: the evaluation itself raised {type(error).__name__}; no verdict",
-        )
+        message = f"{trace}\n{step.name}: the evaluation itself raised {type(error).__name__}; no verdict"
+        return Result(ExitCode.NOT_JUDGED, None, message)
     return _result(opened, g, mlflow_run)
 
 

@@ -68,14 +68,9 @@ def under_way(work: Callable[[], T]) -> Future[T]:
 
 
 class DeadlineRunner:
-    """Runs work for one server, one piece at a time.
+    """Runs work for one server, one piece at a time."""
 
-    Attributes:
-        server: Its tracking URI.
-    """
-
-    def __init__(self, server: str) -> None:
-        self.server = server
+    def __init__(self) -> None:
         self._turn = threading.Lock()
         self._overdue: Future[Any] | None = None
 
@@ -115,7 +110,7 @@ _runners: dict[str, DeadlineRunner] = {}
 def deadline_runner(server: str) -> DeadlineRunner:
     """The runner of a server, one in each process."""
     # `setdefault` on a dict is atomic in CPython: two threads that ask at once get the same runner.
-    return _runners.setdefault(server, DeadlineRunner(server))
+    return _runners.setdefault(server, DeadlineRunner())
 
 
 def do_in_time(server: str, work: Callable[[], T], seconds: float, failed: str, then: str) -> T:

@@ -36,7 +36,7 @@ class Store:
         self.tracking_uri, self.command = tracking_uri, command
         self._timeout_s = timeout_s
         # A separate runner: an answer that the gate waits for must not queue behind a verdict that is being sent.
-        self._runner = DeadlineRunner(tracking_uri)
+        self._runner = DeadlineRunner()
         try:
             self._client = client_of(tracking_uri)
         except StoreGoneError as error:
