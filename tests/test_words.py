@@ -107,7 +107,7 @@ def files_of(place: str) -> list[Path]:
     """The files of a room with its tests, or of everything else."""
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S607
     tracked = listed.stdout.split()
-    read = [name for name in tracked if name.endswith((".py", ".md", ".j2")) and name not in EXEMPT]
+    read = [name for name in tracked if name.endswith((".py", ".md", ".j2", "causes.toml")) and name not in EXEMPT]
     mine = {name for name in read if name.startswith(tuple(f"{top}/{place}/" for top in ("evalguard", "tests")))}
     others = {
         name for name in read if not name.startswith(tuple(f"{t}/{r}/" for t in ("evalguard", "tests") for r in ROOMS))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 from click.shell_completion import get_completion_class
 
@@ -37,31 +39,23 @@ def cli() -> None:
     """Prove that the predictions of a Keras model match their labels."""
 
 
-cli.add_command(gate)
-cli.add_command(run)
-cli.add_command(check)
-cli.add_command(init)
-cli.add_command(doctor)
-cli.add_command(schema)
-cli.add_command(view)
-cli.add_command(report)
+for command in (gate, run, check, init, doctor, schema, view, report):
+    cli.add_command(command)
 
 
 @cli.command(epilog="\b\nExample:\n  evalguard replay")
+@guarded()
 def replay() -> None:
     """Send the verdicts that were spooled because MLflow did not answer."""
+    from evalguard.tracking.replay import replay as send_waiting
 
-    def work() -> int:
-        from evalguard.tracking.replay import replay as send_waiting
-
-        done = send_waiting()
-        older = f", {done.superseded} dropped because MLflow has a newer verdict" if done.superseded else ""
-        click.echo(f"{done.sent} sent, {done.left} left{older}")
-        for failure in done.failures:
-            click.echo(f"evalguard: {failure}", err=True)
-        return ExitCode.NOT_LOGGED if done.left else ExitCode.GOOD
-
-    guarded(work)
+    done = send_waiting()
+    older = f", {done.superseded} dropped because MLflow has a newer verdict" if done.superseded else ""
+    click.echo(f"{done.sent} sent, {done.left} left{older}")
+    for failure in done.failures:
+        click.echo(f"evalguard: {failure}", err=True)
+    if done.left:
+        sys.exit(ExitCode.NOT_LOGGED)
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +17,7 @@ from evalguard.core.policy import Padding, Require
 from evalguard.core.report import Report
 from evalguard.core.report_schema import json_schema
 from evalguard.reporting import print_report
-from evalguard.step.exit_codes import DoctorExit, ExitCode, exit_code, listed, worst
+from evalguard.step.exit_codes import DoctorExit, exit_code, listed, worst
 
 PROGRESS = ("auto", "plain", "none")
 
@@ -44,40 +45,33 @@ def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--progress", type=click.Choice(PROGRESS), default="auto", show_default=True, help="On stderr.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the verdict line only.")
 @with_logging
+@guarded()
 def run(
     step: Path, values: tuple[str, ...], variables: Path | None, *, dry_run: bool, progress: str, quiet: bool
 ) -> None:
     """Run the evaluations described in STEP.yaml and judge them."""
     # TensorFlow's start-up messages would appear above the verdict; the user's own setting has priority.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from evalguard.step.config.read import Settings
+    from evalguard.step.config.yaml_file import read_variables
 
-    def work() -> int:
-        from evalguard.step.config.read import Settings
-        from evalguard.step.config.yaml_file import read_variables
+    settings = Settings(values, None if variables is None else read_variables(variables))
+    if dry_run:
+        from evalguard.step.plan import plan_all
 
-        settings = Settings(values, None if variables is None else read_variables(variables))
-        if dry_run:
-            from evalguard.step.plan import plan_all
+        for plan in plan_all(step, settings):
+            click.echo(plan)
+        return
+    from evalguard.step.run import run_all
 
-            return _print_plans(plan_all(step, settings))
-        from evalguard.step.run import run_all
-
-        codes = []
-        for result in run_all(step, settings, progress):  # type: ignore[arg-type]
-            if result.report is not None:
-                show(result.report, quiet=quiet)
-            if result.message:
-                click.echo(f"evalguard: {result.message}", err=True)
-            codes.append(result.code)
-        return worst(codes)
-
-    guarded(work)
-
-
-def _print_plans(plans: Any) -> int:
-    for plan in plans:
-        click.echo(plan.text)
-    return ExitCode.GOOD
+    codes = []
+    for result in run_all(step, settings, progress):  # type: ignore[arg-type]
+        if result.report is not None:
+            show(result.report, quiet=quiet)
+        if result.message:
+            click.echo(f"evalguard: {result.message}", err=True)
+        codes.append(result.code)
+    sys.exit(worst(codes))
 
 
 def show(report: Report, *, quiet: bool = False) -> None:
@@ -115,6 +109,7 @@ def show(report: Report, *, quiet: bool = False) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the verdict line only.")
 @with_logging
+@guarded()
 def check(
     predictions: Path,
     labels: Path,
@@ -130,23 +125,19 @@ def check(
     Both may be CSV, Parquet, JSONL or Arrow; as PREDICTIONS, a .npy file holds label rows, or keys with --key.
     Files of any size: DuckDB joins their keys, in half of the memory at most.
     """
+    from evalguard.guards.check_tables import TableCheck, compare
 
-    def work() -> int:
-        from evalguard.guards.check_tables import TableCheck, compare
+    report = compare(TableCheck(predictions, labels, name=name or predictions.name, **options))
+    if output is not None:
+        from evalguard.data.digests import files_sha256
+        from evalguard.reporting import artifacts
+        from evalguard.reporting.file_sink import FileSink
 
-        report = compare(TableCheck(predictions, labels, name=name or predictions.name, **options))
-        if output is not None:
-            from evalguard.data.digests import files_sha256
-            from evalguard.reporting import artifacts
-            from evalguard.reporting.file_sink import FileSink
-
-            sink = FileSink(output)
-            sink.begin(report.name)
-            sink.write(report, artifacts(report, files_sha256([predictions, labels])))
-        click.echo(report.to_json(), nl=False) if as_json else show(report, quiet=quiet)
-        return exit_code(report)
-
-    guarded(work)
+        sink = FileSink(output)
+        sink.begin(report.name)
+        sink.write(report, artifacts(report, files_sha256([predictions, labels])))
+    click.echo(report.to_json(), nl=False) if as_json else show(report, quiet=quiet)
+    sys.exit(exit_code(report))
 
 
 @click.command(epilog="\b\nExample:\n  evalguard init model.keras images/ labels.csv")
@@ -155,53 +146,41 @@ def check(
     "--output", type=click.Path(dir_okay=False, path_type=Path), default=Path("evalguard.yaml"), show_default=True
 )
 @click.option("--force", is_flag=True, help="Overwrite an existing file.")
+@guarded()
 def init(paths: tuple[Path, ...], output: Path, *, force: bool) -> None:
     """Write a commented step file for the model, data and labels at PATH...: files, or folders that contain them."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from evalguard.cli.scaffold import write_step
 
-    def work() -> int:
-        from evalguard.cli.scaffold import write_step
-
-        click.echo(write_step(paths, output, force=force))
-        return ExitCode.GOOD
-
-    guarded(work)
+    click.echo(write_step(paths, output, force=force))
 
 
 @click.command(epilog=f"\b\nExample:\n  evalguard doctor\n\n{listed(DoctorExit)}")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@guarded()
 def doctor(*, as_json: bool) -> None:
     """Report what is installed, whether MLflow answers, what the spool holds, and which known defects apply."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from evalguard.cli.doctor import examine
 
-    def work() -> int:
-        from evalguard.cli.doctor import examine
-
-        findings = list(examine())
-        if as_json:
-            click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
-        else:
-            for finding in findings:
-                click.echo(f"{'   ' if finding.good else '!! '}{finding.topic}: {finding.text}")
-        return DoctorExit.HEALTHY if all(finding.good for finding in findings) else DoctorExit.PROBLEM
-
-    guarded(work)
+    findings = list(examine())
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        for finding in findings:
+            click.echo(f"{'   ' if finding.good else '!! '}{finding.topic}: {finding.text}")
+    sys.exit(DoctorExit.HEALTHY if all(finding.good for finding in findings) else DoctorExit.PROBLEM)
 
 
 @click.command(epilog="\b\nExample:\n  evalguard schema step > step.schema.json")
 @click.argument("what", type=click.Choice(["step", "report", "reference"]), default="step")
+@guarded()
 def schema(what: str) -> None:
     """Print the JSON Schema of a step file or of report.json, or a reference of the step file in Markdown."""
+    from evalguard.step.config.json_schema import step_schema
+    from evalguard.step.config.markdown import markdown
 
-    def work() -> int:
-        from evalguard.step.config.json_schema import step_schema
-        from evalguard.step.config.markdown import markdown
-
-        if what == "reference":
-            click.echo(markdown(), nl=False)
-            return ExitCode.GOOD
-
-        click.echo(json.dumps(step_schema() if what == "step" else json_schema(), indent=2, sort_keys=True))
-        return ExitCode.GOOD
-
-    guarded(work)
+    if what == "reference":
+        click.echo(markdown(), nl=False)
+        return
+    click.echo(json.dumps(step_schema() if what == "step" else json_schema(), indent=2, sort_keys=True))

@@ -6,6 +6,7 @@ import importlib.metadata
 import platform
 import re
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,63 +22,6 @@ from evalguard.tracking.target import absolute
 # The name `evalguard` on the package index belongs to another project, which provides a module of the same name.
 MODULE, DISTRIBUTION = "evalguard", "keras-evalguard"
 LISTED = rf"(?m)^{MODULE}(?:/|\.py,|\s*$)"
-NEEDED = (
-    "tensorflow",
-    "keras",
-    "numpy",
-    "mlflow",
-    "pyarrow",
-    "duckdb",
-    "pydantic",
-    "click",
-    "rich",
-    "jinja2",
-    "xxhash",
-    "pyyaml",
-)
-OPTIONAL = ("tf-keras", "pandas", "scikit-learn", "pillow", "jax", "torch")
-
-
-@dataclass(frozen=True, slots=True)
-class Defect:
-    """A behaviour of Keras that misaligns evaluations, found in its source and reproduced.
-
-    Attributes:
-        package: The package that has the defect.
-        versions: Versions on which a test of evalguard reproduces it.
-        what: What happens, and what to do.
-    """
-
-    package: str
-    versions: tuple[str, ...]
-    what: str
-
-
-DEFECTS = (
-    Defect(
-        "keras",
-        ("3.15",),
-        "predict on a generator pulls batches ahead of steps: a second call on the same generator skips rows; "
-        "make a new generator for each call",
-    ),
-    Defect(
-        "keras",
-        ("3.15",),
-        "fit(validation_data=PyDataset(workers>1), validation_steps=...) keeps batches in its queue: later epochs are "
-        "validated on other samples; leave validation_steps out",
-    ),
-    Defect(
-        "keras",
-        ("3.15",),
-        "image iterators and image_dataset_from_directory shuffle by default, while classes and filenames stay in the "
-        "order of files; give shuffle=False",
-    ),
-    Defect(
-        "tf-keras",
-        ("2.21",),
-        "a plain generator with workers>1 and use_multiprocessing=True is copied to each process: rows come repeatedly",
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,18 +46,19 @@ def examine() -> Iterator[DoctorFinding]:
     )
     yield DoctorFinding("evalguard", good=True, text=__version__)
     yield distribution()
-    for name in NEEDED:
+    checked = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+    for name in checked["needed"]:
         version = _version(name)
         yield DoctorFinding(name, good=version is not None, text=version or "not installed; evalguard needs it")
-    for name in OPTIONAL:
+    for name in checked["optional"]:
         yield DoctorFinding(name, good=True, text=_version(name) or "not installed")
     yield _backend()
     yield _spool()
     yield _store()
-    for defect in DEFECTS:
-        version = _version(defect.package)
-        if version is not None and version.startswith(defect.versions):
-            yield DoctorFinding(f"known: {defect.package} {version}", good=True, text=defect.what)
+    for defect in checked["defects"]:
+        version = _version(defect["package"])
+        if version is not None and version.startswith(tuple(defect["versions"])):
+            yield DoctorFinding(f"known: {defect['package']} {version}", good=True, text=defect["what"])
 
 
 def distribution() -> DoctorFinding:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import click
 
@@ -34,17 +35,21 @@ Examples:
 {listed(GateExit)}"""
 
 
-def _exits(work: Callable[[], int], codes: type[GateExit | ViewExit]) -> None:
-    """Print one message for a wrong option or a server that does not answer, never a traceback."""
+_SECONDS = click.FloatRange(min=0, min_open=True)
+_TIMEOUT = click.option("--timeout", "timeout_s", type=_SECONDS, default=ASK_S, show_default=True, help="Seconds.")
+
+
+@contextlib.contextmanager
+def _answering(codes: type[GateExit | ViewExit]) -> Iterator[None]:
+    """Around a command: one message for a wrong option or a server that does not answer, never a traceback."""
     try:
-        status = work()
+        yield
     except (ConfigError, LabelsError) as error:
         click.echo(f"evalguard: {error}", err=True)
-        status = codes.USAGE
+        sys.exit(codes.USAGE)
     except SinkError as error:
         click.echo(f"evalguard: {error}", err=True)
-        status = codes.NO_ANSWER
-    sys.exit(status)
+        sys.exit(codes.NO_ANSWER)
 
 
 @click.command(epilog=GATE_HELP)
@@ -81,57 +86,22 @@ def _exits(work: Callable[[], int], codes: type[GateExit | ViewExit]) -> None:
 @click.option("--label", metavar="COLUMN", help="Column of the labels file with the labels.")
 @click.option("--key", metavar="COLUMN", help="Column of the labels file with the keys, if the evaluation has keys.")
 @click.option("--tag-version", is_flag=True, help="With --model: write the outcome to the model version's tags.")
-@click.option(
-    "--timeout", type=click.FloatRange(min=0, min_open=True), default=ASK_S, show_default=True, help="Seconds."
-)
+@_TIMEOUT
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
-def gate(
-    model: str | None,
-    run: str | None,
-    experiment: str | None,
-    attestation: str | None,
-    files: tuple[str, ...],
-    since: str | None,
-    accept: tuple[str, ...],
-    require: Require,
-    max_age: str | None,
-    labels: tuple[str, ...],
-    label: str | None,
-    key: str | None,
-    timeout: float,
-    *,
-    tag_version: bool,
-    as_json: bool,
-) -> None:
+@_answering(GateExit)
+def gate(*, labels: tuple[str, ...], label: str | None, key: str | None, as_json: bool, **options: Any) -> None:
     """Check whether a model may be promoted: only if every evaluation in question is proven by its record.
 
     Queries the MLflow server of MLFLOW_TRACKING_URI. With --attestation it queries no server, and compares
     the statement with FILES. It moves no alias and no stage.
     """
-
-    def work() -> int:
-        result = ask(
-            model=model,
-            run=run,
-            experiment=experiment,
-            since=since,
-            attestation=attestation,
-            files=files,
-            accept=accept,
-            require=require,
-            max_age=max_age,
-            labels_digest=[_digest(item, label, key) for item in labels],
-            tag_version=tag_version,
-            timeout_s=timeout,
-        )
-        click.echo(result.to_json() if as_json else to_text(result), nl=False)
-        if result.not_tagged:
-            click.echo(f"evalguard: not tagged: {visible(result.not_tagged)}", err=True)
-        if not result:
-            return GateExit.CLOSED
-        return GateExit.NOT_TAGGED if result.not_tagged else GateExit.OPEN
-
-    _exits(work, GateExit)
+    result = ask(labels_digest=[_digest(item, label, key) for item in labels], **options)
+    click.echo(result.to_json() if as_json else "\n".join([*_lines(result), ""]), nl=False)
+    if result.not_tagged:
+        click.echo(f"evalguard: not tagged: {visible(result.not_tagged)}", err=True)
+    if not result:
+        sys.exit(GateExit.CLOSED)
+    sys.exit(GateExit.NOT_TAGGED if result.not_tagged else GateExit.OPEN)
 
 
 def _digest(given: str, label: str | None, key: str | None) -> str:
@@ -144,12 +114,8 @@ def _digest(given: str, label: str | None, key: str | None) -> str:
     raise ConfigError(msg)
 
 
-def to_text(result: GateResult) -> str:
-    """The answer for a terminal: open or closed, every evaluation, then the reasons; ends in a newline."""
-    return "\n".join(_lines(result)) + "\n"
-
-
 def _lines(result: GateResult) -> Iterator[str]:
+    """The answer for a terminal: open or closed, every evaluation, then the reasons."""
     yield f"gate {'OPEN' if result else 'CLOSED'}: {visible(result.asked)}"
     width = max((len(visible(item.name, 40)) for item in result.evaluations), default=0)
     for item in result.evaluations:
@@ -193,28 +159,22 @@ LOCAL = "http://127.0.0.1:5000"
     "--save-view", is_flag=True, help=f"Save a view {VIEW_NAME!r} with the verdict's columns in the experiment."
 )
 @click.option("--server", metavar="URL", help="Address of the dashboard, where it is not the tracking server itself.")
-@click.option(
-    "--timeout", type=click.FloatRange(min=0, min_open=True), default=ASK_S, show_default=True, help="Seconds."
-)
-def view(experiment: str, server: str | None, timeout: float, *, save_view: bool) -> None:
+@_TIMEOUT
+@_answering(ViewExit)
+def view(experiment: str, server: str | None, timeout_s: float, *, save_view: bool) -> None:
     """Print the dashboard's addresses for the verdicts of EXPERIMENT (its name): proven, not proven, never guarded."""
-
-    def work() -> int:
-        store = Store(None, timeout, "view")
-        found = store.get_existing(f"an experiment named {experiment!r}", "get_experiment_by_name", experiment)
-        if save_view:
-            store.call("set_experiment_tag", found.experiment_id, *view_tag(int(time.time() * 1000)))
-        served = store.tracking_uri.startswith(("http://", "https://"))
-        base = server or (redacted_uri(store.tracking_uri) if served else LOCAL)
-        if not served and server is None:
-            click.echo(
-                f"No server is known. Start one: mlflow server --backend-store-uri {redacted_uri(store.tracking_uri)}"
-            )
-        addresses = {name: address(base, found.experiment_id, text) for name, text in FILTERS.items()}
-        addresses |= {"saved view": view_address(base, found.experiment_id)} if save_view else {}
-        width = max(map(len, addresses))
-        for name, where in addresses.items():
-            click.echo(f"{name:{width}}  {where}")
-        return ViewExit.PRINTED
-
-    _exits(work, ViewExit)
+    store = Store(None, timeout_s, "view")
+    found = store.get_existing(f"an experiment named {experiment!r}", "get_experiment_by_name", experiment)
+    if save_view:
+        store.call("set_experiment_tag", found.experiment_id, *view_tag(int(time.time() * 1000)))
+    served = store.tracking_uri.startswith(("http://", "https://"))
+    base = server or (redacted_uri(store.tracking_uri) if served else LOCAL)
+    if not served and server is None:
+        click.echo(
+            f"No server is known. Start one: mlflow server --backend-store-uri {redacted_uri(store.tracking_uri)}"
+        )
+    addresses = {name: address(base, found.experiment_id, text) for name, text in FILTERS.items()}
+    addresses |= {"saved view": view_address(base, found.experiment_id)} if save_view else {}
+    width = max(map(len, addresses))
+    for name, where in addresses.items():
+        click.echo(f"{name:{width}}  {where}")

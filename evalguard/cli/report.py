@@ -13,7 +13,6 @@ from evalguard.core.files import write_whole
 from evalguard.core.report import Report
 from evalguard.errors import ConfigError
 from evalguard.reporting import to_text
-from evalguard.step.exit_codes import ExitCode
 
 
 def _file_option(name: str, what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -29,26 +28,22 @@ def _file_option(name: str, what: str) -> Callable[[Callable[..., None]], Callab
 @_file_option("junit", "JUnit XML; - for standard output.")
 @_file_option("svg", "The alignment plot; - for standard output.")
 @_file_option("png", "The alignment plot as a picture, by matplotlib.")
+@guarded()
 def report(path: Path, form: str | None, **files: Path | None) -> None:
     """Render a stored report again: as text, or to the named files."""
     wanted = {name: file for name, file in files.items() if file is not None}
-
-    def work() -> int:
-        printed = [f"--{name} -" for name, file in wanted.items() if str(file) == "-"]
-        printed += [f"--{form}"] if form else []
-        if len(printed) > 1:
-            msg = f"expected one form on standard output, found {' and '.join(printed)}; name files for the others"
-            raise ConfigError(msg)
-        found = _read(path)
-        # Render everything before writing the first file: an error leaves no half of the files behind.
-        contents = {name: _rendered(found, name) for name in wanted}
-        for name, file in wanted.items():
-            _write(file, contents[name])
-        if form or not wanted:
-            click.echo(found.to_json() if form == "json" else to_text(found), nl=False)
-        return ExitCode.GOOD
-
-    guarded(work)
+    printed = [f"--{name} -" for name, file in wanted.items() if str(file) == "-"]
+    printed += [f"--{form}"] if form else []
+    if len(printed) > 1:
+        msg = f"expected one form on standard output, found {' and '.join(printed)}; name files for the others"
+        raise ConfigError(msg)
+    found = _read(path)
+    # Render everything before writing the first file: an error leaves no half of the files behind.
+    contents = {name: _rendered(found, name) for name in wanted}
+    for name, file in wanted.items():
+        _write(file, contents[name])
+    if form or not wanted:
+        click.echo(found.to_json() if form == "json" else to_text(found), nl=False)
 
 
 def _read(path: Path) -> Report:

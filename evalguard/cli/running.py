@@ -27,28 +27,28 @@ class Terminated(KeyboardInterrupt):
     """A signal asks the process to stop."""
 
 
-def guarded(work: Callable[[], int]) -> None:
-    """Run a command: an error becomes a message and an exit code, never a traceback."""
+@contextlib.contextmanager
+def guarded() -> Iterator[None]:
+    """Around a command: an error becomes a message and an exit code, never a traceback."""
     with _stopped_by_signals():
         try:
-            status = work()
+            yield
         except (ConfigError, LabelsError, UnsupportedSourceError) as error:
             click.echo(f"evalguard: {error}", err=True)
-            status = ExitCode.USAGE
+            sys.exit(ExitCode.USAGE)
         except SinkError as error:
             click.echo(f"evalguard: {error}", err=True)
-            status = ExitCode.NOT_LOGGED
+            sys.exit(ExitCode.NOT_LOGGED)
         except KeyboardInterrupt as error:
             how = "terminated" if isinstance(error, Terminated) else "interrupted"
             click.echo(f"evalguard: {how}; no verdict", err=True)
-            status = ExitCode.NOT_JUDGED
+            sys.exit(ExitCode.NOT_JUDGED)
         except Exception as error:  # noqa: BLE001 - Python's own exit code after an exception, 1, means FAIL
             _log.debug("%s", traceback.format_exc())
             click.echo(
                 f"evalguard: unexpected error: {swallow(error)} (--log-level debug shows where); no verdict", err=True
             )
-            status = ExitCode.NOT_JUDGED
-    sys.exit(status)
+            sys.exit(ExitCode.NOT_JUDGED)
 
 
 @contextlib.contextmanager

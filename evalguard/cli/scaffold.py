@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import numpy as np
@@ -28,13 +29,13 @@ class Draft:
     """The parts of a step file.
 
     Attributes:
-        data: The ``data`` section, lines.
-        labels: The ``labels`` section, lines.
+        data: The ``data`` section: each key with its value as YAML.
+        labels: The ``labels`` section.
         notes: Choices among several files, as comments.
     """
 
-    data: list[str]
-    labels: list[str]
+    data: dict[str, str]
+    labels: dict[str, str]
     notes: list[str] = field(default_factory=list)
 
 
@@ -49,7 +50,7 @@ def write_step(paths: Sequence[Path], output: Path, *, force: bool = False) -> s
         raise ConfigError(msg)
     found = scan_paths(paths)
     base = output.resolve().parent
-    model, notes = _chosen(found.models, "model")
+    model, notes = _chosen(found["models"], "model")
     if model is None:
         msg = "init: expected a model (.keras, .h5 or the folder of a SavedModel) at the paths given, found none"
         raise ConfigError(msg)
@@ -75,17 +76,17 @@ def _rank(stem: str) -> int:
 
 
 def _draft(found: ScannedFiles, base: Path, shape: tuple[int | None, ...] | None, notes: list[str]) -> Draft:
-    tables = {path: read_table(path, "init") for path in found.tables}
-    for folder in found.images:
+    tables = {path: read_table(path, "init") for path in found["tables"]}
+    for folder in found["images"]:
         listing = _listing(tables, folder)
         if listing is not None:
             return _of_list(listing, tables, base, shape, notes)
-    if found.images:
-        return _of_folders(found.images[0], base, shape, notes)
-    if found.records:
-        return _of_records(found.records, tables, base, notes)
-    if found.arrays:
-        return _of_arrays(found.arrays, tables, base, notes)
+    if found["images"]:
+        return _of_folders(found["images"][0], base, shape, notes)
+    if found["records"]:
+        return _of_records(found["records"], tables, base, notes)
+    if found["arrays"]:
+        return _of_arrays(found["arrays"], tables, base, notes)
     if tables:
         return _of_tables(tables, base, notes)
     msg = "init: expected data (images, a table, .npy, .npz or TFRecord files) at the paths given, found none"
@@ -123,25 +124,23 @@ def _of_list(
     others = [other.name for other in tables if other != path]
     if others:
         notes = [*notes, f"labels: {path.name} was chosen; also found: {', '.join(others)}"]
-    data = [f"images: {_relative(path, base)}", f"column: {json.dumps(column)}"]
+    data = {"images": _relative(path, base), "column": json.dumps(column)}
     if root != path.parent:
-        data.append(f"root: {_relative(root, base)}")
-    label = _label_column(tables[path], {column}, path)
-    labels = [f"path: {_relative(path, base)}", f"label: {json.dumps(label)}", f"key: {json.dumps(column)}"]
-    return Draft([*data, *_pixels(shape)], labels, notes)
+        data["root"] = _relative(root, base)
+    return Draft({**data, **_pixels(shape)}, _labels_of(path, tables, base, column), notes)
 
 
 def _of_folders(folder: Path, base: Path, shape: Any, notes: list[str]) -> Draft:
-    section = [f"image_directory: {_relative(folder, base)}"]
-    return Draft([*section, *_pixels(shape)], section, notes)
+    section = {"image_directory": _relative(folder, base)}
+    return Draft({**section, **_pixels(shape)}, section, notes)
 
 
-def _pixels(shape: tuple[int | None, ...] | None) -> list[str]:
+def _pixels(shape: tuple[int | None, ...] | None) -> dict[str, str]:
     """Size and colour mode of the model's inputs; no file states how pixels were scaled in training."""
     height, width, channels = shape if shape is not None and len(shape) == 3 else (None, None, 3)
-    size = [f"size: [{height}, {width}]"] if height and width else ["# size: [224, 224]"]
+    size = {"size": f"[{height}, {width}]"} if height and width else {"# size": "[224, 224]"}
     mode = {1: "grayscale", 4: "rgba"}.get(channels or 3, "rgb")
-    return [*size, f"color_mode: {mode}", "rescale: 1/255  # as in training; remove it if the model rescales"]
+    return {**size, "color_mode": mode, "rescale": "1/255  # as in training; remove it if the model rescales"}
 
 
 # -- tables and arrays ---------------------------------------------------------------
@@ -158,9 +157,14 @@ def _label_column(table: Any, other: set[str | None], path: Path) -> str:
     raise ConfigError(msg)
 
 
-def _names_rows(draft: Draft) -> bool:
-    """Whether each row of the data has a key or a file name, so that its identity can be observed."""
-    return any(line.startswith(("key:", "images:", "image_directory:")) for line in draft.data)
+def _labels_of(
+    path: Path, tables: dict[Path, Any], base: Path, key: str | None, other: str | None = None
+) -> dict[str, str]:
+    """Labels in a file: their column if it is a table, and the column with the keys if there is one."""
+    section = {"path": _relative(path, base)}
+    if path in tables:
+        section["label"] = json.dumps(_label_column(tables[path], {key, other}, path))
+    return section if key is None else {**section, "key": json.dumps(key)}
 
 
 def _key_column(table: Any) -> str | None:
@@ -175,14 +179,10 @@ def _of_tables(tables: dict[Path, Any], base: Path, notes: list[str]) -> Draft:
     labels = chosen if chosen is not None else features
     key = _key_column(tables[features])
     common = key if key is not None and key in tables[labels].column_names else None
-    label = _label_column(tables[labels], {common}, labels)
-    columns = [name for name in tables[features].column_names if name not in {key, label}]
-    data = [f"table: {_relative(features, base)}", f"columns: [{', '.join(json.dumps(name) for name in columns)}]"]
-    section = [f"path: {_relative(labels, base)}", f"label: {json.dumps(label)}"]
-    if common is not None:
-        data.append(f"key: {json.dumps(common)}")
-        section.append(f"key: {json.dumps(common)}")
-    return Draft(data, section, [*notes, *more])
+    section = _labels_of(labels, tables, base, common)
+    columns = [name for name in tables[features].column_names if name not in {key, json.loads(section["label"])}]
+    data = {"table": _relative(features, base), "columns": json.dumps(columns)}
+    return Draft(data if common is None else {**data, "key": json.dumps(common)}, section, [*notes, *more])
 
 
 def _of_arrays(paths: list[Path], tables: dict[Path, Any], base: Path, notes: list[str]) -> Draft:
@@ -193,23 +193,20 @@ def _of_arrays(paths: list[Path], tables: dict[Path, Any], base: Path, notes: li
     if inputs is None:
         msg = "init: expected an array of inputs (.npy or .npz) at the paths given, found labels only"
         raise ConfigError(msg)
-    data = [f"arrays: {_relative(inputs, base)}"]
+    data = {"arrays": _relative(inputs, base)}
     named = arrays[inputs]
     if isinstance(named, dict):
         target = next((name for name in named if name.lower() in LABEL_COLUMNS), None)
         others = [name for name in named if name != target and named[name].ndim > 1]
-        data.append(f"inputs: [{', '.join(map(json.dumps, others[:1] or list(named)[:1]))}]")
+        data["inputs"] = json.dumps(others[:1] or list(named)[:1])
         if target is not None and not flat and not tables:
-            return Draft([*data, f"target: {json.dumps(target)}"], ["from: stream"], [*notes, *more])
+            return Draft({**data, "target": json.dumps(target)}, {"from": "stream"}, [*notes, *more])
     labels, further = _chosen([*flat, *tables], "labels")
     if labels is None:
         msg = f"init: expected labels beside {inputs} (a table, or an array with one number per row), found none"
         raise ConfigError(msg)
-    section = [f"path: {_relative(labels, base)}"]
-    if labels in tables:
-        section.append(
-            f"label: {json.dumps(_label_column(tables[labels], {_key_column(tables[labels]) or ''}, labels))}"
-        )
+    key = _key_column(tables[labels]) if labels in tables else None
+    section = _labels_of(labels, tables, base, None, key)
     return Draft(data, section, [*notes, *more, *further])
 
 
@@ -222,11 +219,11 @@ def _of_records(paths: list[Path], tables: dict[Path, Any], base: Path, notes: l
         msg = f"init: expected a feature for the model in {paths[0]}, found {', '.join(features)}"
         raise ConfigError(msg)
     named = [name for name in (*inputs[:1], target) if name is not None]
-    data = [
-        f"tfrecord: [{', '.join(_relative(path, base) for path in paths)}]",
-        f"features: {{{', '.join(f'{json.dumps(name)}: {features[name]}' for name in named)}}}",
-        f"inputs: [{json.dumps(inputs[0])}]",
-    ]
+    data = {
+        "tfrecord": f"[{', '.join(_relative(path, base) for path in paths)}]",
+        "features": f"{{{', '.join(f'{json.dumps(name)}: {features[name]}' for name in named)}}}",
+        "inputs": json.dumps(inputs[:1]),
+    }
     table, more = _chosen(list(tables), "labels")
     if table is None:
         if target is None:
@@ -234,49 +231,24 @@ def _of_records(paths: list[Path], tables: dict[Path, Any], base: Path, notes: l
                 f"init: expected labels beside {paths[0]}, or a feature named label in it; found {', '.join(features)}"
             )
             raise ConfigError(msg)
-        return Draft([*data, f"target: {json.dumps(target)}"], ["from: stream"], notes)
+        return Draft({**data, "target": json.dumps(target)}, {"from": "stream"}, notes)
     column = _key_column(tables[table])
-    section = [
-        f"path: {_relative(table, base)}",
-        f"label: {json.dumps(_label_column(tables[table], {column or ''}, table))}",
-    ]
     if column is not None and key is not None:
-        data.append(f"key: {json.dumps(key)}")
-        section.append(f"key: {json.dumps(column)}")
-    return Draft(data, section, [*notes, *more])
+        return Draft({**data, "key": json.dumps(key)}, _labels_of(table, tables, base, column), [*notes, *more])
+    return Draft(data, _labels_of(table, tables, base, None, column), [*notes, *more])
 
 
 # -- the text ------------------------------------------------------------------------
 
 
 def _text(draft: Draft, base: Path, model: Path) -> str:
-    lines = [
-        "# An evaluation, checked by evalguard: evalguard run THIS_FILE",
-        "# Paths are relative to this file. All options: docs/step-file.md, or evalguard schema.",
-        *(f"# {note}" for note in draft.notes),
-        "version: 1",
-        f"name: {json.dumps(base.name or 'evaluation')}",
-        "",
-        "model:",
-        f"  path: {_relative(model, base)}",
-        "",
-        "# The data passed to predict. A key for each row proves the alignment.",
-        "data:",
-        *(f"  {line}" for line in draft.data),
-        "",
-        "# Row i of the predictions is scored against label i.",
-        "labels:",
-        *(f"  {line}" for line in draft.labels),
-        "",
-        "predict: {batch_size: 32}",
-        "",
-        "# identity: each row is shown to be the sample of its label. declared: row i of the data is taken for it.",
-        f"checks: {{require: {'identity' if _names_rows(draft) else 'declared'}}}",
-        "",
-        "# report.json, report.html, junit.xml, predictions.parquet.",
-        "outputs: {directory: evalguard-out}",
-        "",
-        "# The verdict as tags, metrics and report of a run. Another store: MLFLOW_TRACKING_URI.",
-        "mlflow: {enabled: true}",
-    ]
-    return "\n".join(lines) + "\n"
+    template = Template(Path(__file__).with_name("step.yaml.template").read_text(encoding="utf-8"))
+    return template.substitute(
+        notes="".join(f"# {note}\n" for note in draft.notes),
+        name=json.dumps(base.name or "evaluation"),
+        model=_relative(model, base),
+        data="\n".join(f"  {name}: {value}" for name, value in draft.data.items()),
+        labels="\n".join(f"  {name}: {value}" for name, value in draft.labels.items()),
+        # A key or a file name for each row: its identity can be observed.
+        require="identity" if draft.data.keys() & {"key", "images", "image_directory"} else "declared",
+    )

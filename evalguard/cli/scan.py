@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from evalguard.data import arrow
@@ -11,71 +10,45 @@ from evalguard.data.tables import IMAGE_SUFFIXES
 from evalguard.errors import ConfigError
 from evalguard.step.model import remedy
 
-TABLES = frozenset({".csv", ".parquet", ".pq", ".jsonl", ".ndjson", *arrow.SUFFIXES})
-ARRAYS = frozenset({".npy", ".npz"})
-RECORDS = frozenset({".tfrecord", ".tfrecords"})
-MODELS = frozenset({".keras", ".h5"})
-
-
-@dataclass(slots=True)
-class ScannedFiles:
-    """The files at the given paths, by kind.
-
-    Attributes:
-        models: `.keras` and `.h5` files, folders of a SavedModel.
-        tables: CSV, Parquet and JSONL files.
-        arrays: `.npy` and `.npz` files.
-        records: TFRecord files.
-        images: Topmost folders that contain images, at any depth.
-    """
-
-    models: list[Path] = field(default_factory=list)
-    tables: list[Path] = field(default_factory=list)
-    arrays: list[Path] = field(default_factory=list)
-    records: list[Path] = field(default_factory=list)
-    images: list[Path] = field(default_factory=list)
+# Suffixes of the files of each kind. A model may also be the folder of a SavedModel; images are found by folders.
+SUFFIXES: dict[str, tuple[str, ...]] = {
+    "models": (".keras", ".h5"),
+    "tables": (".csv", ".parquet", ".pq", ".jsonl", ".ndjson", *arrow.SUFFIXES),
+    "arrays": (".npy", ".npz"),
+    "records": (".tfrecord", ".tfrecords"),
+    "images": (),
+}
+ScannedFiles = dict[str, list[Path]]
 
 
 def scan_paths(paths: Iterable[Path]) -> ScannedFiles:
-    """Sort the given files, and those directly in the given folders, by kind.
+    """The given files, and those directly in the given folders, by kind; of images the topmost folders.
 
     Raises:
         ConfigError: A path does not exist.
     """
-    found = ScannedFiles()
+    found: ScannedFiles = {kind: [] for kind in SUFFIXES}
     for path in paths:
         if not path.exists():
             msg = f"init: expected a model, a data folder or a table at {path}, found none there"
             raise ConfigError(msg)
         inside = path.is_dir() and not (path / "saved_model.pb").is_file()
-        here = ScannedFiles()
-        for item in sorted(path.iterdir()) if inside else [path]:
-            _sort(item, here)
+        here = [(kind, item) for item in (sorted(path.iterdir()) if inside else [path]) if (kind := _kind(item))]
         # A folder that contains only images, at any depth, is the image folder, and its subfolders are the classes.
-        only_images = here.images and not (here.models or here.tables or here.arrays or here.records)
+        only_images = bool(here) and all(kind == "images" for kind, _ in here)
         if inside and (only_images or _contains_images(path, own=True)):
-            here.images = [path]
-        for group in fields(ScannedFiles):
-            getattr(found, group.name).extend(getattr(here, group.name))
+            here = [*((kind, item) for kind, item in here if kind != "images"), ("images", path)]
+        for kind, item in here:
+            found[kind].append(item)
     return found
 
 
-def _sort(item: Path, found: ScannedFiles) -> None:
-    suffix = item.suffix.lower()
+def _kind(item: Path) -> str | None:
+    """The kind of a file or folder; None for any other."""
     if item.is_dir():
-        if (item / "saved_model.pb").is_file():
-            found.models.append(item)
-        elif _contains_images(item, own=False):
-            found.images.append(item)
-        return
-    for suffixes, group in (
-        (MODELS, found.models),
-        (TABLES, found.tables),
-        (ARRAYS, found.arrays),
-        (RECORDS, found.records),
-    ):
-        if suffix in suffixes:
-            group.append(item)
+        is_model = (item / "saved_model.pb").is_file()
+        return "models" if is_model else "images" if _contains_images(item, own=False) else None
+    return next((kind for kind, suffixes in SUFFIXES.items() if item.suffix.lower() in suffixes), None)
 
 
 def _contains_images(folder: Path, *, own: bool) -> bool:

@@ -5,26 +5,16 @@ from __future__ import annotations
 import inspect
 import weakref
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from evalguard.capture.engines.callbacks import Hooks
 from evalguard.capture.engines.patching import replace_on_instance
 from evalguard.core.trace import FIT
-from evalguard.errors import SinkError
 from evalguard.guards.fit_session import FitSession
 from evalguard.guards.fit_validations import FitValidations, current_fit
 
-
-class KeepsReports(Protocol):
-    """The guard of a callback."""
-
-    sink_errors: list[SinkError]
-
-    def session(self) -> FitSession:
-        """A new entry, whose reports are the guard's."""
-
-    def is_entered(self) -> bool:
-        """Whether the calling thread is inside ``with`` of the guard."""
+if TYPE_CHECKING:
+    from evalguard.guards.validation_guard import ValidationGuard
 
 
 class FitCallback(Hooks):
@@ -34,7 +24,7 @@ class FitCallback(Hooks):
         guard: Keeps the reports.
     """
 
-    def __init__(self, guard: KeepsReports) -> None:
+    def __init__(self, guard: ValidationGuard) -> None:
         self._guard = guard
         self._model: Any = None
         self._training: tuple[FitSession, FitValidations] | None = None

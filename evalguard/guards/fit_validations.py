@@ -126,7 +126,7 @@ class FitValidations:
 def judge_fit(epochs: FitValidations, policy: Policy, name: str) -> Report:
     """Compare the validations of one ``fit`` with the first one."""
     start = time.perf_counter()
-    context: dict[str, Any] = {"name": name, "versions": versions(), "checked_at_ms": int(time.time() * 1000)}
+    context = _context(name)
     # Both options are about predictions that answer labels; a validation is compared with another validation.
     policy = replace(policy, padding="forbid", scope="call")
     try:
@@ -145,8 +145,11 @@ def no_fit(policy: Policy, name: str) -> Report:
         "no fit was observed: `fit` of a Keras model was not called in this context. Calls in other threads need "
         "`callbacks=[guard.callback()]`"
     )
-    context: dict[str, Any] = {"name": name, "versions": versions(), "checked_at_ms": int(time.time() * 1000)}
-    return replace(unproven(None, policy, reason, **context), method=FIT)
+    return replace(unproven(None, policy, reason, **_context(name)), method=FIT)
+
+
+def _context(name: str) -> dict[str, Any]:
+    return {"name": name, "versions": versions(), "checked_at_ms": int(time.time() * 1000)}
 
 
 def _state(probe: Probe, delivered: int) -> SourceState:

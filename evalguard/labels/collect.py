@@ -18,12 +18,7 @@ from evalguard.labels.reference import batches_of, with_rows
 
 
 def collected(
-    source: Any,
-    *,
-    key: str | None,
-    fingerprint: Callable[[Any], Any] | None,
-    pad_value: Any,
-    name: str,
+    source: Any, *, key: str | None, fingerprint: Callable[[Any], Any] | None, pad_value: Any, name: str
 ) -> LabelTable:
     """Labels, keys and fingerprints of a dataset in one pass; the arguments are those of ``Labels.collect``."""
     rows, whole = _CollectedRows(pad_value), _CollectedRows(pad_value)

@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from evalguard.core.files import whole_file
-from evalguard.core.label_table import LabelTable, Values
+from evalguard.core.label_table import LabelTable
 from evalguard.data.arrow import array_of_column, column_of, is_arrow, write_arrow
 from evalguard.data.fingerprint import ALGORITHM
 from evalguard.data.tables import TableFile
@@ -29,13 +29,14 @@ def write(labels: LabelTable, path: Path) -> None:
     mappable = is_arrow(path)
     columns: dict[str, Any] = {}
     shapes: dict[str, list[int]] = {}
+    dtypes: dict[str, str] = {}
     if labels.keys is not None:
         columns["key"] = column_of(labels.keys, mappable=mappable)
     values = labels.values if isinstance(labels.values, Mapping) else {"": labels.values}
     for part, array in values.items():
         if array is not None:
             column = f"label.{part}" if part else "label"
-            shapes[column] = [int(size) for size in array.shape[1:]]
+            shapes[column], dtypes[column] = [int(size) for size in array.shape[1:]], str(array.dtype)
             columns[column] = column_of(array, mappable=mappable)
     if labels.fingerprints is not None:
         columns["fingerprint"] = pa.array(labels.fingerprints, type=pa.uint64())
@@ -48,7 +49,7 @@ def write(labels: LabelTable, path: Path) -> None:
         "name": labels.name,
         "ambiguous": labels.ambiguous,
         "shapes": shapes,
-        "dtypes": {column: str(array.dtype) for column, array in _named(values).items()},
+        "dtypes": dtypes,
     }
     table = pa.table(columns).replace_schema_metadata({METADATA: json.dumps(about, sort_keys=True).encode()})
     if mappable:
@@ -90,7 +91,8 @@ def from_arrow(table: Any, path: Path) -> LabelTable:
         values[column.removeprefix("label").removeprefix(".")] = array
     others = {name: array_of_column(table[name]) for name in table.column_names if name not in about["shapes"]}
     return LabelTable(
-        values=_unnamed(values) if values else None,
+        # One unnamed column is an array, named ones are a mapping.
+        values=values.get("", values) if values else None,
         keys=others.get("key"),
         fingerprints=others.get("fingerprint"),
         spec=tuple(about["spec"]),
@@ -98,12 +100,3 @@ def from_arrow(table: Any, path: Path) -> LabelTable:
         ambiguous=about.get("ambiguous", False),
         float64_fingerprints=others.get("fingerprint_float64"),
     )
-
-
-def _unnamed(values: dict[str, NDArray[Any]]) -> Values:
-    """One unnamed column is an array, named ones are a mapping."""
-    return values.get("", values)
-
-
-def _named(values: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-    return {(f"label.{part}" if part else "label"): array for part, array in values.items() if array is not None}

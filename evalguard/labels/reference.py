@@ -89,12 +89,8 @@ class Reference:
 
     def chunks(self) -> Iterator[Any]:
         """The identifying part of the inputs, some rows at a time."""
-        for x in self._inputs():
-            yield self._identifying(x)
-
-    def _identifying(self, x: Any) -> Any:
-        x = self._without_key(x)
-        return self._part(x) if self._part is not None else x
+        for x in map(self._without_key, self._inputs()):
+            yield x if self._part is None else self._part(x)
 
     def _without_key(self, x: Any) -> Any:
         if isinstance(x, dict) and self._drop in x and len(x) > 1:
@@ -103,26 +99,22 @@ class Reference:
 
     def _inputs(self) -> Iterator[Any]:
         source = self.source
-        if not callable(source) or is_stream(source):
-            if is_stream(source):
-                yield from (tree.unpack(batch)[0] for batch in batches_of(source))
-            else:
-                yield from _slices(source)
+        if is_stream(source):
+            yield from (tree.unpack(batch)[0] for batch in batches_of(source))
+        elif not callable(source):
+            yield from _slices(source)
         elif _takes_index(source):
             yield from self._samples()
         else:
             yield from (tree.unpack(batch)[0] for batch in source())
 
     def _samples(self) -> Iterator[Any]:
-        total = self._n_samples()
-        for start in range(0, total, CHUNK):
-            yield _stacked([_owned(self.source(index)) for index in range(start, min(start + CHUNK, total))])
-
-    def _n_samples(self) -> int:
         if self.n_labels is None:
             msg = "reference: a callable by sample index needs labels, to know how many samples there are"
             raise LabelsError(msg)
-        return self.n_labels
+        total = self.n_labels
+        for start in range(0, total, CHUNK):
+            yield _stacked([_owned(self.source(index)) for index in range(start, min(start + CHUNK, total))])
 
 
 class KnownReference(Reference):
@@ -208,10 +200,7 @@ def refuse_endless(source: Any) -> None:
 def _slices(source: Any) -> Iterator[Any]:
     source = as_rows(source)
     total = tree.n_rows(source)
-    if total is None:
-        yield source
-        return
-    if any(not hasattr(leaf, "shape") or hasattr(leaf, "dense_shape") for leaf in tree.leaves(source)):
+    if total is None or any(not hasattr(leaf, "shape") or hasattr(leaf, "dense_shape") for leaf in tree.leaves(source)):
         yield source
         return
     for start in range(0, total, CHUNK):

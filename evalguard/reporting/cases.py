@@ -31,6 +31,14 @@ CHECKS = (
 )
 
 
+# Why a check could not be made.
+NOT_MADE: Mapping[str, str] = {
+    Reason.LABELS: "the stream has no targets that could be compared with the labels",
+    Reason.TRANSPORT: "the order of the rows between source and model was not observed",
+    Reason.COUNT: "no prediction was observed",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """One test.
@@ -71,12 +79,6 @@ def _why_not_made(name: str, report: Report) -> str:
     """Why a check without a finding could not be made; empty if it was made."""
     if name in report.checks:
         return ""
-    if name == Reason.LABELS:
-        return "the stream has no targets that could be compared with the labels"
-    if name == Reason.TRANSPORT:
-        return "the order of the rows between source and model was not observed"
     if name == Reason.REORDERED and Reason.MISSING in report.checks:
         return f"the metrics of {report.method} do not depend on the order of the rows"
-    if name == Reason.COUNT:
-        return "no prediction was observed"
-    return "nothing shows which sample each row is"
+    return NOT_MADE.get(name, "nothing shows which sample each row is")

@@ -35,7 +35,7 @@ def to_statement(report: Report, subjects: Mapping[str, str]) -> str:
         ValueError: There is no subject, or a digest is not a SHA-256.
     """
     report = words.plain(report)
-    tests = {outcome: _names(report, *outcomes) for outcome, outcomes in _LISTS.items()}
+    tests = {name: [test.name for test in cases(report) if test.outcome in of] for name, of in _LISTS.items()}
     statement = {
         "_type": STATEMENT,
         "subject": [{"name": name, "digest": {"sha256": _checked(name, subjects[name])}} for name in sorted(subjects)],
@@ -53,10 +53,6 @@ _LISTS: Mapping[str, tuple[CaseOutcome, ...]] = {
     "warnedTests": ("warned",),
     "failedTests": ("failed", "error"),
 }
-
-
-def _names(report: Report, *outcomes: CaseOutcome) -> list[str]:
-    return [test.name for test in cases(report) if test.outcome in outcomes]
 
 
 def _checked(name: str, digest: str) -> str:

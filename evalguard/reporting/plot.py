@@ -51,6 +51,12 @@ class Picture:
         return (segment for segment in self.segments if segment[1] >= 0)
 
     @property
+    def by_side(self) -> tuple[tuple[str, list[Segment]], ...]:
+        """Runs of labelled samples ``right`` on the diagonal, and those that are ``wrong``."""
+        right = [segment for segment in self.placed if segment[0] == segment[1]]
+        return ("right", right), ("wrong", [segment for segment in self.placed if segment[0] != segment[1]])
+
+    @property
     def unplaced(self) -> Iterator[Segment]:
         """Runs of foreign and unknown rows."""
         return (segment for segment in self.segments if segment[1] < 0)

@@ -87,11 +87,8 @@ def _raster(axes: Axes, drawn: Picture) -> None:
 
 
 def _runs(axes: Axes, drawn: Picture) -> None:
-    placed = list(drawn.placed)
-    for colour, segments in (
-        (RIGHT, [segment for segment in placed if segment[0] == segment[1]]),
-        (WRONG, [segment for segment in placed if segment[0] != segment[1]]),
-    ):
+    for name, segments in drawn.by_side:
+        colour = {"right": RIGHT, "wrong": WRONG}[name]
         _lines(axes, colour, segments)
         if drawn.width <= MAX_DOTS:
             rows = [row + k for row, _, length in segments for k in range(length)]

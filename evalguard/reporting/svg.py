@@ -1,13 +1,15 @@
-"""The plots as SVG: no scripts, fonts or external files; colours by class, so that a page can have a dark mode."""
+"""The plots as SVG: what is drawn where; plots.svg.j2 has the elements."""
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from evalguard.core.report import Report
 from evalguard.reporting import words
@@ -20,29 +22,24 @@ BARS = 120
 # Up to this number of rows each row is a dot; with more, neighbouring dots would touch.
 MAX_DOTS = 60
 MAX_TICKS = 5
-# Style of the plot as a separate file. A page has its own rules for the same classes.
-STYLE = """\
-svg{background:#fff;font:11px system-ui,sans-serif;font-variant-numeric:tabular-nums}
-.ink{fill:#1d1d1b}.muted{fill:#5d5c57}.line{stroke:#c9c7c0;fill:none}.grid{stroke:#eceae5;fill:none}
-.diagonal{stroke:#8b8982;fill:none}.void{fill:#f3f2ee}.right{stroke:#1a6b46;fill:none}.wrong{stroke:#b3261e;fill:none}
-.field{stroke:#7a4b9a;fill:none}.right-fill{fill:#1a6b46}.wrong-fill{fill:#b3261e}"""
 
 
 def to_svg(report: Report) -> str:
     """The alignment plot as an SVG file, ending in a newline; empty if there is nothing to plot."""
     drawn = picture(words.plain(report).plot)
-    return f"{alignment(drawn, STYLE)}\n" if drawn else ""
+    return f"{alignment(drawn, own_style=True)}\n" if drawn else ""
 
 
-def alignment(drawn: Picture, style: str = "") -> Markup:
-    """The runs over the diagonal, or the fields of a raster if there are too many runs."""
-    parts = [
-        *_frame(drawn),
-        # A raster may cover the whole plot, so the diagonal is on top; it must not cross out runs.
-        *([*_raster(drawn), _diagonal(drawn)] if drawn.columns else [_diagonal(drawn), *_runs(drawn)]),
-        *_axis_titles(drawn),
-    ]
-    return _svg(HEIGHT, described(drawn), parts, style)
+def alignment(drawn: Picture, *, own_style: bool = False) -> Markup:
+    """The runs over the diagonal, or the fields of a raster if there are too many runs.
+
+    Args:
+        drawn: What to draw.
+        own_style: For a separate file; a page has its own rules for the same classes.
+    """
+    paths = map(Markup, _raster(drawn) if drawn.columns else _runs(drawn))
+    plot: Markup = _plots().alignment(drawn, described(drawn), paths, own_style)
+    return plot.strip()
 
 
 def displacement(histogram: Sequence[Sequence[int]]) -> Markup | None:
@@ -53,16 +50,34 @@ def displacement(histogram: Sequence[Sequence[int]]) -> Markup | None:
         return None
     if not bins or any(low > high or count < 0 for low, high, count in bins):
         return None
-    return _svg(TOP + BARS + BOTTOM, _description(bins), _bars(bins))
+    # Centred at 0, so that early and late can be compared.
+    reach = max(1, abs(bins[0][0]), abs(bins[-1][1])) + 0.5
+    most = max(1, *(count for *_, count in bins))
+
+    def at(place: float) -> float:
+        return LEFT + SIDE * (place + reach) / (2 * reach)
+
+    places = [
+        (place, f"{place:+,}".replace("-", "\N{MINUS SIGN}") if place else "0", _anchor(place))
+        for place in (bins[0][0], 0, bins[-1][1])
+        if place == 0 or abs(place) > reach / 6
+    ]
+    plot: Markup = _plots().displacement(bins, _description(bins), at, most, places)
+    return plot.strip()
 
 
-def _svg(height: int, description: str, parts: Iterable[str], style: str = "") -> Markup:
-    inner = "\n".join(parts)
-    rules = f"<style>{style}</style>\n" if style else ""
-    return Markup(  # noqa: S704 - numbers and escaped text only
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" '
-        f'aria-label="{escape(description)}">\n<title>{escape(description)}</title>\n{rules}{inner}\n</svg>'
+@functools.cache
+def _plots() -> Any:
+    """The macros of plots.svg.j2."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    loader = FileSystemLoader(Path(__file__).parent)
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    sizes = {"WIDTH": WIDTH, "HEIGHT": HEIGHT, "LEFT": LEFT, "TOP": TOP, "SIDE": SIDE, "BOTTOM": BOTTOM, "BARS": BARS}
+    environment.globals.update(sizes, across=_across, up=_up, ticks=ticks, compact=compact)
+    return environment.get_template("plots.svg.j2").module
 
 
 # -- The alignment plot -----------------------------------------------------------------------------------------------
@@ -76,44 +91,11 @@ def _up(drawn: Picture, sample: float) -> float:
     return TOP + SIDE * (1 - sample / drawn.height)
 
 
-def _frame(drawn: Picture) -> Iterator[str]:
-    """Background, ticks and border."""
-    edge = _across(drawn, min(drawn.n_rows, drawn.n_labels))
-    if edge < LEFT + SIDE - 0.05:
-        # Labels without a row, or rows without a label.
-        yield f'<rect class="void" x="{edge:.1f}" y="{TOP}" width="{LEFT + SIDE - edge:.1f}" height="{SIDE}"/>'
-    for sample in ticks(drawn.n_labels):
-        y = _up(drawn, sample + 0.5)
-        yield f'<path class="grid" d="M{LEFT} {y:.1f}h{SIDE}"/>'
-        yield _text(LEFT - 6, y + 4, compact(sample), "end")
-    for row in ticks(drawn.width):
-        x = _across(drawn, row + 0.5)
-        yield f'<path class="grid" d="M{x:.1f} {TOP}v{SIDE}"/>'
-        yield _text(x, TOP + SIDE + 15, compact(row), "middle")
-    yield f'<rect class="line" x="{LEFT}" y="{TOP}" width="{SIDE}" height="{SIDE}"/>'
-
-
-def _diagonal(drawn: Picture) -> str:
-    end = f"{_across(drawn, drawn.n_labels):.1f} {TOP}"
-    return f'<path class="diagonal" stroke-dasharray="2 4" d="M{LEFT} {TOP + SIDE}L{end}"/>'
-
-
-def _axis_titles(drawn: Picture) -> Iterator[str]:
-    yield _text(LEFT + SIDE / 2, HEIGHT - 12, "row delivered", "middle", "ink")
-    middle = TOP + SIDE / 2
-    yield _text(11, middle, "sample", "middle", "ink", f' transform="rotate(-90 11 {middle:g})"')
-    if any(True for _ in drawn.unplaced):
-        yield _text(LEFT + SIDE, HEIGHT - 12, "edge: no known sample", "end")
-
-
 def _runs(drawn: Picture) -> Iterator[str]:
-    placed, unplaced = list(drawn.placed), list(drawn.unplaced)
+    unplaced = list(drawn.unplaced)
     if unplaced:
         yield _path("wrong", (_edge(drawn, row, length) for row, _, length in unplaced), 5, "butt")
-    for name, segments in (
-        ("right", [segment for segment in placed if segment[0] == segment[1]]),
-        ("wrong", [segment for segment in placed if segment[0] != segment[1]]),
-    ):
+    for name, segments in drawn.by_side:
         small = drawn.width <= MAX_DOTS
         if segments:
             yield _path(name, (_stroke(drawn, segment) for segment in segments), 1.5 if small else 2.5)
@@ -179,39 +161,11 @@ def _description(bins: list[tuple[int, int, int]]) -> str:
     return f"Displacement histogram: {early:,} rows early, {there:,} in or near position, {late:,} late; {reach}."
 
 
-def _bars(bins: list[tuple[int, int, int]]) -> Iterator[str]:
-    # Centred at 0, so that early and late can be compared.
-    reach = max(1, abs(bins[0][0]), abs(bins[-1][1])) + 0.5
-    most = max(1, *(count for *_, count in bins))
-    base = TOP + BARS
-
-    def at(place: float) -> float:
-        return LEFT + SIDE * (place + reach) / (2 * reach)
-
-    yield _text(LEFT - 6, TOP + 9, compact(most), "end")
-    yield _text(LEFT - 6, base, "0", "end")
-    yield f'<path class="grid" d="M{LEFT} {TOP + 0.5}h{SIDE}"/>'
-    for low, high, count in bins:
-        left, right = at(low - 0.5), at(high + 0.5)
-        height = max(1.5, BARS * count / most) if count else 0
-        name = "right-fill" if low <= 0 <= high else "wrong-fill"
-        width = max(1.0, right - left - 0.6)
-        yield f'<rect class="{name}" x="{left:.1f}" y="{base - height:.1f}" width="{width:.1f}" height="{height:.1f}"/>'
-    yield f'<path class="line" d="M{LEFT} {base}h{SIDE}"/>'
-    for place in (bins[0][0], 0, bins[-1][1]):
-        anchor = "middle" if place == 0 else ("start" if place < 0 else "end")
-        if place == 0 or abs(place) > reach / 6:
-            yield _text(at(place), base + 15, f"{place:+,}".replace("-", "\N{MINUS SIGN}") if place else "0", anchor)
-    yield _text(LEFT, base + 36, "← early", "start", "ink")
-    yield _text(LEFT + SIDE / 2, base + 36, "displacement in positions", "middle", "ink")
-    yield _text(LEFT + SIDE, base + 36, "late →", "end", "ink")
+def _anchor(place: int) -> str:
+    return "middle" if place == 0 else ("start" if place < 0 else "end")
 
 
 # -- Words and numbers ------------------------------------------------------------------------------------------------
-
-
-def _text(x: float, y: float, text: str, anchor: str, name: str = "muted", more: str = "") -> str:
-    return f'<text class="{name}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{more}>{escape(text)}</text>'
 
 
 def ticks(count: int) -> list[int]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from evalguard.core.diagnosis.unknown import UNKNOWN_CAUSE
+from evalguard.core.diagnosis.catalogue import UNKNOWN_CAUSE
 from evalguard.core.findings import VALUES, Cause
 from evalguard.core.policy import Proof
 from evalguard.core.report import Report

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from evalguard.errors import SinkError
 from evalguard.step.config.sections import ModelUri
 from evalguard.step.config.step_file import Step
-from evalguard.tracking.client import new_client, redacted_uri, sqlite_path
+from evalguard.tracking.client import new_client, redacted_uri
 from evalguard.tracking.deadline import do_in_time, send_seconds
 from evalguard.tracking.mlflow_sink import MlflowSink, mlflow_sink
 from evalguard.tracking.target import absolute
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -36,10 +38,7 @@ class MlflowRun:
 def store_of(step: Step, base: Path) -> str | None:
     """The store that a step file names, with its path relative to the file; None if it names none."""
     given = step.mlflow.tracking_uri
-    path = sqlite_path(given) if given is not None else None
-    if path is None or path.is_absolute() or str(path) in {"", ".", ":memory:"}:
-        return given
-    return f"sqlite:///{base / path}"
+    return None if given is None else absolute(given, base)
 
 
 def _run_of(step: Step, store: str | None) -> str | None:
@@ -67,9 +66,11 @@ def recording(step: Step, store: str | None) -> Iterator[MlflowRun]:
     if given:
         yield MlflowRun(mlflow_sink(given, model=_model(step), tracking_uri=store))
         return
-    run = _OwnRun(step, store)
+    import mlflow
+
+    uri = absolute(store or mlflow.get_tracking_uri())
     try:
-        run_id = run.create()
+        client, run_id = _in_time(uri, lambda: _new_run(uri, step), "could not make a run")
     except SinkError as error:
         yield MlflowRun(problem=str(error))
         return
@@ -80,7 +81,9 @@ def recording(step: Step, store: str | None) -> Iterator[MlflowRun]:
         mlflow_run.status = "KILLED"
         raise
     finally:
-        run.end(mlflow_run.status)
+        # An error of the server is ignored, because the verdict is decided.
+        with contextlib.suppress(SinkError):
+            _in_time(uri, lambda: client.set_terminated(run_id, mlflow_run.status), "could not end the run")
 
 
 def _model(step: Step) -> str | None:
@@ -91,38 +94,16 @@ def _model(step: Step) -> str | None:
     return uri if fixed else None
 
 
-class _OwnRun:
-    """A run for one evaluation. No call waits for the server longer than the deadline."""
+def _in_time(uri: str, work: Callable[[], T], failed: str) -> T:
+    """What the store gives; no call waits for it longer than the deadline."""
+    return do_in_time(uri, work, send_seconds(uri), failed, "; the verdict is not recorded there")
 
-    def __init__(self, step: Step, store: str | None) -> None:
-        import mlflow
 
-        self._step = step
-        self._uri = absolute(store or mlflow.get_tracking_uri())
-        self._client: Any = None
-        self._run_id = ""
-
-    def create(self) -> str:
-        """Create the run.
-
-        Raises:
-            SinkError: The store did not do it, or not in time.
-        """
-        self._do(self._create, "could not make a run")
-        return self._run_id
-
-    def _create(self) -> None:
-        self._client = new_client(self._uri)
-        experiment = _experiment(self._client, self._step.mlflow.experiment)
-        self._run_id = self._client.create_run(experiment, run_name=self._step.name).info.run_id
-
-    def end(self, status: str) -> None:
-        """Terminate the run; an error of the server is ignored, because the verdict is decided."""
-        with contextlib.suppress(SinkError):
-            self._do(lambda: self._client.set_terminated(self._run_id, status), "could not end the run")
-
-    def _do(self, work: Any, failed: str) -> None:
-        do_in_time(self._uri, work, send_seconds(self._uri), failed, "; the verdict is not recorded there")
+def _new_run(uri: str, step: Step) -> tuple[Any, str]:
+    """A client of the store, and the id of a new run there."""
+    client = new_client(uri)
+    experiment = _experiment(client, step.mlflow.experiment)
+    return client, client.create_run(experiment, run_name=step.name).info.run_id
 
 
 def _experiment(client: Any, name: str | None) -> str:

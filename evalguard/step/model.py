@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -34,29 +35,24 @@ def open_model(model: Model, base: Path, store: str | None = None) -> Any:
     """
     if isinstance(model, Call):
         loaded = call_function(model, "model")
-    elif isinstance(model, ModelUri):
-        with _known(model):
-            loaded = _of_mlflow(model.uri, store)
     else:
         with _known(model):
-            loaded = _of_path(model, base / model.path)
+            loaded = _of_mlflow(model.uri, store) if isinstance(model, ModelUri) else _of_path(model, base / model.path)
     if not callable(getattr(loaded, "predict", None)) or not callable(getattr(loaded, "make_predict_function", None)):
         msg = f"model: expected a Keras model, found {type(loaded).__module__}.{type(loaded).__qualname__}"
         raise ConfigError(msg)
     return loaded
 
 
-@contextlib.contextmanager
-def _known(model: ModelPath | ModelUri) -> Iterator[None]:
-    """Register the named custom objects with Keras for the duration of the block."""
+def _known(model: ModelPath | ModelUri) -> AbstractContextManager[object]:
+    """A block in which Keras knows the custom objects that the section names."""
     objects = import_by_name(model.custom_objects, "model.custom_objects")
     if not objects:
-        yield
-        return
+        return contextlib.nullcontext()
     import keras
 
-    with keras.saving.custom_object_scope(objects):
-        yield
+    scope: AbstractContextManager[object] = keras.saving.custom_object_scope(objects)
+    return scope
 
 
 def remedy(error: Exception) -> str:

@@ -109,17 +109,13 @@ def _arguments(step: Step, stream: InputStream, model: Any) -> dict[str, Any]:
         ConfigError: An option does not apply to this source.
     """
     section, source = step.predict, stream.source
-    arguments = {name: getattr(section, name) for name in ("steps", "verbose") if getattr(section, name) is not None}
+    arguments = section.model_dump(include={"steps", "verbose"}, exclude_none=True)
     if section.batch_size is not None and kinds.is_arrays(source):
         arguments["batch_size"] = section.batch_size
     elif section.batch_size is not None and not stream.ours and _has_batches(source):
         msg = f"predict.batch_size: expected arrays, found {_type(source)}, which makes its own batches"
         raise ConfigError(msg)
-    queue = {
-        name: value
-        for name in ("workers", "use_multiprocessing", "max_queue_size")
-        if (value := getattr(section, name)) is not None
-    }
+    queue = section.model_dump(include={"workers", "use_multiprocessing", "max_queue_size"}, exclude_none=True)
     if not queue:
         return arguments
     if is_tf_keras_model(model):
@@ -134,14 +130,8 @@ def _arguments(step: Step, stream: InputStream, model: Any) -> dict[str, Any]:
 
 def _has_batches(source: Any) -> bool:
     """Whether the source is known to make its own batches; the guard rejects unknown sources."""
-    kinds_of_batches = (
-        kinds.is_pydataset,
-        kinds.is_sequence,
-        kinds.is_tf_dataset,
-        kinds.is_iterator,
-        kinds.is_untaggable,
-    )
-    return any(is_kind(source) for is_kind in kinds_of_batches)
+    in_batches = kinds.is_pydataset(source) or kinds.is_sequence(source) or kinds.is_tf_dataset(source)
+    return in_batches or kinds.is_iterator(source) or kinds.is_untaggable(source)
 
 
 def _type(source: Any) -> str:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evalguard.core.policy import Proof
 from evalguard.data import kinds, tree
 from evalguard.errors import ConfigError
-from evalguard.labels.labels import Labels
 from evalguard.step.config.read import Settings, read_all
 from evalguard.step.config.step_file import Step
 from evalguard.step.imports import importable
@@ -18,23 +16,8 @@ from evalguard.step.mlflow_run import store_of, target_of
 from evalguard.step.opened import Opened, is_tf_keras_model, open_step
 
 
-@dataclass(frozen=True, slots=True)
-class StepPlan:
-    """What a step would do.
-
-    Attributes:
-        name: Name of the evaluation.
-        proof: Strongest proof that can be expected.
-        text: The plan for a terminal.
-    """
-
-    name: str
-    proof: Proof
-    text: str
-
-
-def plan_all(path: Path, settings: Settings | None = None) -> Iterator[StepPlan]:
-    """The plans of a step file's evaluations.
+def plan_all(path: Path, settings: Settings | None = None) -> Iterator[str]:
+    """What each evaluation of a step file would do, for a terminal.
 
     Raises:
         ConfigError: The file, or something that it names, is wrong.
@@ -46,29 +29,27 @@ def plan_all(path: Path, settings: Settings | None = None) -> Iterator[StepPlan]
             yield _plan(step, open_step(step, base))
 
 
-def _plan(step: Step, opened: Opened) -> StepPlan:
+def _plan(step: Step, opened: Opened) -> str:
     batch = _first_batch(opened)
     x, y, _ = tree.unpack(batch)
     _refuse_shape(opened, x)
     proof, why = _expected_proof(opened, y)
     rows = "unknown" if opened.stream.n_rows is None else f"{opened.stream.n_rows:,}"
+    first = None if opened.labels.keys is None else str(opened.labels.keys[0])[:60]
+    keys = "" if first is None else f", each with a key (the first: {first!r})"
     required = Proof(step.checks.require)
     weak = proof < required and not why.startswith("unknown")
     lines = [
         f"{step.name}: the step file and its inputs are valid; nothing was predicted",
         f"  model    {type(opened.model).__name__}, {opened.model.count_params():,} parameters",
         f"  data     {type(opened.stream.source).__name__.lstrip('_')}, rows: {rows}, inputs {_shapes(x)}",
-        f"  labels   {opened.labels.name}, {len(opened.labels):,} rows{_keys(opened.labels)}",
+        f"  labels   {opened.labels.name}, {len(opened.labels):,} rows{keys}",
         f"  proof    {proof}: {why}",
         f"  require  {step.checks.require}{'; this would be UNPROVEN' if weak else ''}",
         f"  record   {target_of(step, store_of(step, opened.base))}",
         f"  reports  {opened.base / step.outputs.directory if step.outputs.directory else 'on the terminal only'}",
     ]
-    return StepPlan(step.name, proof, "\n".join(lines))
-
-
-def _keys(labels: Labels) -> str:
-    return "" if labels.keys is None else f", each with a key (the first: {str(labels.keys[0])[:60]!r})"
+    return "\n".join(lines)
 
 
 def _first_batch(opened: Opened) -> Any:

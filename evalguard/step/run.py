@@ -131,11 +131,8 @@ def _evaluate(opened: Opened, mlflow_run: MlflowRun, progress: showing.Progress)
         raise
     except Exception as error:  # noqa: BLE001 - the evaluation is the user's code; its error becomes an exit code
         trace = "".join(traceback.format_exception(error))
-        return Result(
-            ExitCode.NOT_JUDGED,
-            None,
-            f"{trace}\n{step.name}: the evaluation itself raised {type(error).__name__}; no verdict",
-        )
+        message = f"{trace}\n{step.name}: the evaluation itself raised {type(error).__name__}; no verdict"
+        return Result(ExitCode.NOT_JUDGED, None, message)
     return _result(opened, g, mlflow_run)
 
 
@@ -148,7 +145,7 @@ def _result(opened: Opened, g: Guard, mlflow_run: MlflowRun) -> Result:
         try:
             if g.report.impact is not None:
                 write_metrics(g.report, directory / METRICS)
-            if step.outputs.predictions and len(g.reports) == 1 and _has_rows(g):
+            if step.outputs.predictions and len(g.reports) == 1 and g.report.counts["n_predictions"] > 0:
                 write_predictions(g, directory / PREDICTIONS)
         except SinkError as error:
             written = False
@@ -160,7 +157,3 @@ def _result(opened: Opened, g: Guard, mlflow_run: MlflowRun) -> Result:
     if not written or (step.mlflow.required and not logged):
         code = ExitCode.NOT_LOGGED
     return Result(code, g.report, "\n".join(problems))
-
-
-def _has_rows(g: Guard) -> bool:
-    return g.report.counts["n_predictions"] > 0

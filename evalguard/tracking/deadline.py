@@ -11,12 +11,15 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, wait
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from evalguard.core.own_errors import swallow
 from evalguard.errors import SinkError
 from evalguard.tracking.client import redacted_uri, short_error
 
+T = TypeVar("T")
 # Longest time an evaluation waits for its verdict to be sent; a verdict that did not arrive stays in the spool.
 # MLflow's defaults (7 retries of 120 s with growing pauses, mlflow 3.17, environment_variables.py) took 247 s with a
 # server that refuses connections, and up to 1,207 s with one that accepts and never answers.
@@ -48,65 +51,36 @@ class DeadlineExceeded(Exception):  # noqa: N818 - a state of the server, no fau
     """The work did not end before its deadline; it may still be under way."""
 
 
-class UnderWay:
-    """Work that runs in a separate thread.
+def under_way(work: Callable[[], T]) -> Future[T]:
+    """Begin work in a separate thread."""
+    future: Future[T] = Future()
 
-    Args:
-        work: What to do.
-    """
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - `result` raises it again
+            future.set_exception(error)
 
-    def __init__(self, work: Callable[[], object]) -> None:
-        self._failure: list[BaseException] = []
-
-        def run() -> None:
-            try:
-                work()
-            except BaseException as error:  # noqa: BLE001 - `end` raises it again
-                self._failure.append(error)
-
-        # A daemon, and no ThreadPoolExecutor, whose threads are joined at exit: a server that hangs must not keep the
-        # program alive.
-        self._thread = threading.Thread(target=run, name="evalguard-mlflow", daemon=True)
-        self._thread.start()
-
-    @property
-    def running(self) -> bool:
-        """Whether the work has not ended yet."""
-        return self._thread.is_alive()
-
-    def end(self, seconds: float | None = None) -> None:
-        """Wait until the work ends, no longer than ``seconds``.
-
-        Raises:
-            DeadlineExceeded: The work has not ended by then.
-            BaseException: What ``work`` raised.
-        """
-        self._thread.join(seconds)
-        if self.running:
-            raise DeadlineExceeded
-        if self._failure:
-            raise self._failure[0]
+    # A daemon, and no ThreadPoolExecutor, whose threads are joined at exit: a server that hangs must not keep the
+    # program alive.
+    threading.Thread(target=run, name="evalguard-mlflow", daemon=True).start()
+    return future
 
 
 class DeadlineRunner:
-    """Runs work for one server, one piece at a time.
+    """Runs work for one server, one piece at a time."""
 
-    Attributes:
-        server: Its tracking URI.
-    """
-
-    def __init__(self, server: str) -> None:
-        self.server = server
+    def __init__(self) -> None:
         self._turn = threading.Lock()
-        self._overdue: UnderWay | None = None
+        self._overdue: Future[Any] | None = None
 
     @property
     def stuck(self) -> bool:
         """Whether work that exceeded its deadline is still running."""
-        return self._overdue is not None and self._overdue.running
+        return self._overdue is not None and not self._overdue.done()
 
-    def do(self, work: Callable[[], object], seconds: float) -> None:
-        """Do ``work`` on a daemon thread and wait for it, no longer than ``seconds``.
+    def do(self, work: Callable[[], T], seconds: float) -> T:
+        """Do ``work`` on a daemon thread and return what it gives; waits no longer than ``seconds``.
 
         Raises:
             DeadlineExceeded: It did not end in time, or earlier work has not ended.
@@ -119,13 +93,13 @@ class DeadlineRunner:
             # Checked again: while this caller waited for its turn, the work before it may have exceeded its deadline.
             if self.stuck:
                 raise DeadlineExceeded
-            begun = UnderWay(work)
-            try:
-                begun.end(max(0.0, deadline - time.monotonic()))
-            except DeadlineExceeded:
+            begun = under_way(work)
+            wait([begun], max(0.0, deadline - time.monotonic()))
+            if not begun.done():
                 # The request cannot be cancelled; its thread still sends. Work behind it could arrive before it.
                 self._overdue = begun
-                raise
+                raise DeadlineExceeded
+            return begun.result()
         finally:
             self._turn.release()
 
@@ -136,10 +110,10 @@ _runners: dict[str, DeadlineRunner] = {}
 def deadline_runner(server: str) -> DeadlineRunner:
     """The runner of a server, one in each process."""
     # `setdefault` on a dict is atomic in CPython: two threads that ask at once get the same runner.
-    return _runners.setdefault(server, DeadlineRunner(server))
+    return _runners.setdefault(server, DeadlineRunner())
 
 
-def do_in_time(server: str, work: Callable[[], object], seconds: float, failed: str, then: str) -> None:
+def do_in_time(server: str, work: Callable[[], T], seconds: float, failed: str, then: str) -> T:
     """Do ``work`` for a server and translate a failure into a ``SinkError``.
 
     Args:
@@ -153,7 +127,7 @@ def do_in_time(server: str, work: Callable[[], object], seconds: float, failed: 
         SinkError: The work failed, or did not end in time.
     """
     try:
-        deadline_runner(server).do(work, seconds)
+        return deadline_runner(server).do(work, seconds)
     except DeadlineExceeded:
         msg = f"MLflow at {redacted_uri(server)} {failed} within {seconds:g} s{then}"
         raise SinkError(msg) from None

@@ -134,32 +134,20 @@ class MlflowSink:
         used.add(slot)
         self._slot, self._token, self._began_at_ms = slot, f"pending-{uuid.uuid4().hex}", _now_ms()
 
-    def _record(
-        self,
-        fields: Mapping[str, str],
-        at_ms: int,
-        *,
-        counts: Mapping[str, int] | None = None,
-        labels: Mapping[str, Any] | None = None,
-        artifacts: Mapping[str, bytes] | None = None,
-        metrics: Mapping[str, float] | None = None,
-    ) -> Record:
+    def _record(self, fields: Mapping[str, str], at_ms: int, **parts: Any) -> Record:
         if self._slot is None:
             self._open()
         return Record(
-            self.target.tracking_uri,
-            self.target.run_id,
-            str(self._slot),
-            {name: _line(value) for name, value in {**fields, "model": self.target.model}.items()},
-            self._began_at_ms,
+            tracking_uri=self.target.tracking_uri,
+            run_id=self.target.run_id,
+            name=str(self._slot),
+            fields={name: _line(value) for name, value in {**fields, "model": self.target.model}.items()},
+            began_at_ms=self._began_at_ms,
             # If the clock was set back meanwhile, the verdict must still be newer than its own PENDING, or
             # `choose_slot` would drop it as superseded.
-            max(at_ms, self._began_at_ms),
-            self._token,
-            counts or {},
-            labels or {},
-            artifacts or {},
-            metrics or {},
+            checked_at_ms=max(at_ms, self._began_at_ms),
+            token=self._token,
+            **parts,
         )
 
     def _spool_and_send(self, record: Record) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def replay(
     """
     paths = list(spool.waiting(directory))
     paths += list(spool.refused_records(directory)) if retry_refused else []
-    ended = {"sent": 0, "superseded": 0, "left": 0, "other": 0}
+    ended: Counter[str] = Counter()
     failures: list[SinkError] = []
     down: set[str] = set()
     for path in paths:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from evalguard.tracking.client import client_of
-from evalguard.tracking.deadline import CONFLICT_PAUSE_S, UnderWay
+from evalguard.tracking.deadline import CONFLICT_PAUSE_S, under_way
 from evalguard.tracking.extras import write_extras
 from evalguard.tracking.note import BEGIN, NOTE_TAG, block, with_block
 from evalguard.tracking.record import RECORD_FILE, Record, choose_slot, own_slot, record_content
@@ -51,12 +51,12 @@ def send(record: Record, deadline: float | None = None) -> str | None:
         return own.name
     # In parallel: over HTTP each file is one request, and together they take as long as everything else. The verdict is
     # already written, so a gate may see a tag whose record.json is not there yet; it refuses that.
-    files = UnderWay(lambda: _write_files(client, record, own.name))
+    files = under_way(lambda: _write_files(client, record, own.name))
     try:
         _fix_run_tags(client, record)
         write_extras(client, record, own)
     finally:
-        files.end()
+        files.result()
     return own.name
 
 

@@ -44,7 +44,7 @@ def put(record: Record, directory: Path | None = None) -> Path:
     Raises:
         SinkError: The spool cannot be written.
     """
-    folder = _folder(directory)
+    folder = directory or spool_directory()
     # The time first: `sorted` gives the oldest record first, without reading one. 14 digits last until the year 5138.
     path = folder / f"{record.checked_at_ms:014d}-{uuid.uuid4().hex}{SUFFIX}"
     data = asdict(record)
@@ -58,12 +58,12 @@ def put(record: Record, directory: Path | None = None) -> Path:
 
 def waiting(directory: Path | None = None) -> Iterator[Path]:
     """Records to be sent, oldest first."""
-    yield from sorted(_folder(directory).glob(f"*{SUFFIX}"))
+    yield from sorted((directory or spool_directory()).glob(f"*{SUFFIX}"))
 
 
 def refused_records(directory: Path | None = None) -> Iterator[Path]:
     """Records that their server refused permanently, oldest first."""
-    yield from sorted(_folder(directory).glob(f"*{SUFFIX}{REFUSED}"))
+    yield from sorted((directory or spool_directory()).glob(f"*{SUFFIX}{REFUSED}"))
 
 
 def read(path: Path) -> Record:
@@ -138,7 +138,3 @@ def put_aside(path: Path, why: str) -> Path:
     with contextlib.suppress(OSError):
         path.replace(target)
     return target
-
-
-def _folder(directory: Path | None) -> Path:
-    return directory or spool_directory()

@@ -36,7 +36,7 @@ class Store:
         self.tracking_uri, self.command = tracking_uri, command
         self._timeout_s = timeout_s
         # A separate runner: an answer that the gate waits for must not queue behind a verdict that is being sent.
-        self._runner = DeadlineRunner(tracking_uri)
+        self._runner = DeadlineRunner()
         try:
             self._client = client_of(tracking_uri)
         except StoreGoneError as error:
@@ -50,10 +50,9 @@ class Store:
             LookupError: MLflow does not find what was asked for.
             SinkError: MLflow did not answer, or answered with another error.
         """
-        answer: list[Any] = []
         where = f"MLflow at {redacted_uri(self.tracking_uri)}"
         try:
-            self._runner.do(lambda: answer.append(getattr(self._client, method)(*args, **kwargs)), self._timeout_s)
+            return self._runner.do(lambda: getattr(self._client, method)(*args, **kwargs), self._timeout_s)
         except DeadlineExceeded:
             msg = f"{self.command}: {where} did not answer within {self._timeout_s:g} s"
             raise SinkError(msg) from None
@@ -63,7 +62,6 @@ class Store:
                 raise LookupError(short_error(error)) from error
             msg = f"{self.command}: {where} could not be queried: {short_error(error)}"
             raise SinkError(msg) from error
-        return answer[0]
 
     def get_existing(self, what: str, method: str, *args: Any) -> Any:
         """The object that the caller named.

@@ -67,13 +67,18 @@ def find_run(option: str | bool, model: str | None = None, tracking_uri: str | N
     return Target(absolute(tracking_uri), run_id, model_name(model or os.environ.get("MLFLOW_ACTIVE_MODEL_ID", "")))
 
 
-def absolute(tracking_uri: str) -> str:
-    """The same store, independent of the current folder: a record may be sent later, from another one."""
+def absolute(tracking_uri: str, base: Path | None = None) -> str:
+    """The same store, independent of the current folder: a record may be sent later, from another one.
+
+    Args:
+        tracking_uri: The store.
+        base: Folder that the path of an sqlite file is relative to; by default the current one.
+    """
     # `sqlite:///mlflow.db`, MLflow's default, is relative to the folder of the process that opens it.
     path = sqlite_path(tracking_uri)
     if path is None or path.is_absolute() or str(path) in {"", ".", ":memory:"}:
         return tracking_uri
-    return f"sqlite:///{Path.cwd() / path}"
+    return f"sqlite:///{(base or Path.cwd()) / path}"
 
 
 def model_name(model: str) -> str:

@@ -66,7 +66,7 @@ def test_init_finds_everything_in_one_folder_and_names_its_choice(folder, comman
     text = (work / "step.yaml").read_text()
     assert "# labels: labels_test.csv was chosen; also found: labels.csv, labels_train.csv" in text
     assert yaml.safe_load(text)["data"]["color_mode"] == "grayscale"
-    assert read.read(work / "step.yaml").data.size == [8, 8]
+    assert read.read_all(work / "step.yaml")[0].data.size == [8, 8]
     again = command("init", work, "--output", work / "step.yaml")
     assert again.exit_code == 2
     assert "already exists; give another --output, or --force" in again.output

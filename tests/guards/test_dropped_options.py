@@ -50,7 +50,7 @@ def test_a_step_file_accepts_it_with_the_same_warning(tmp_path, content):
     with pytest.warns(
         DeprecationWarning, match=re.escape(f"checks.content is deprecated and goes away in 0.2: {ALWAYS}")
     ):
-        checks = read.read(path).checks
+        checks = read.read_all(path)[0].checks
     assert checks.model_dump(exclude_defaults=True) == {"require": "sample"}
 
 
@@ -72,5 +72,5 @@ def test_a_step_file_accepts_trace_memory(tmp_path):
     path = tmp_path / "step.yaml"
     path.write_text(STEP.replace("CHECKS", "{trace_memory: 512 MiB, require: count}"))
     with pytest.warns(DeprecationWarning, match=rf"checks\.trace_memory is {MEMORY}"):
-        checks = read.read(path).checks
+        checks = read.read_all(path)[0].checks
     assert checks.model_dump(exclude_defaults=True) == {"require": "count"}

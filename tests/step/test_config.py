@@ -35,7 +35,7 @@ def write(tmp_path, text):
 
 
 def test_a_good_file_is_read_with_its_defaults(tmp_path):
-    step = read.read(write(tmp_path, GOOD))
+    step = read.read_all(write(tmp_path, GOOD))[0]
     assert step.model.path == "model.keras"
     assert step.data.args == {"shuffle": False}
     assert step.checks.on_failure == "record"
@@ -79,7 +79,7 @@ WRONG = {
 def test_a_fault_is_reported_with_its_line(tmp_path, change, message):
     path = write(tmp_path, GOOD.replace(*change))
     with pytest.raises(evalguard.ConfigError) as caught:
-        read.read(path)
+        read.read_all(path)
     assert str(path) in str(caught.value)
     assert message in str(caught.value)
 
@@ -88,12 +88,12 @@ def test_an_alias_bomb_is_refused_before_it_expands(tmp_path):
     levels = "\n".join(f"a{n + 1}: &a{n + 1} [{', '.join(['*a' + str(n)] * 20)}]" for n in range(9))
     path = write(tmp_path, f"a0: &a0 [x]\n{levels}\n")
     with pytest.raises(evalguard.ConfigError, match="more than 50 aliases"):
-        read.read(path)
+        read.read_all(path)
 
 
 def test_a_missing_file_is_reported_with_the_command_that_writes_one(tmp_path):
     with pytest.raises(evalguard.ConfigError, match=r"expected a step file, found none there; evalguard init PATH"):
-        read.read(tmp_path / "step.yaml")
+        read.read_all(tmp_path / "step.yaml")
 
 
 def test_a_huge_file_is_refused(tmp_path):
@@ -104,7 +104,7 @@ def test_a_huge_file_is_refused(tmp_path):
 def test_variables_are_filled_in_with_their_defaults(tmp_path, monkeypatch):
     monkeypatch.setenv("EVALGUARD_TEST_NAME", "from-environment")
     text = GOOD.replace("digits", "${EVALGUARD_TEST_NAME}").replace("labels.csv", "${EVALGUARD_UNSET:-other}.csv")
-    step = read.read(write(tmp_path, text))
+    step = read.read_all(write(tmp_path, text))[0]
     assert (step.name, step.labels.path) == ("from-environment", "other.csv")
 
 
@@ -232,7 +232,7 @@ NEAREST = {
 @pytest.mark.parametrize(("old", "new", "message"), NEAREST.values(), ids=NEAREST)
 def test_a_wrong_name_or_value_is_reported_with_the_nearest_valid_one(tmp_path, old, new, message):
     with pytest.raises(evalguard.ConfigError) as caught:
-        read.read(write(tmp_path, GOOD.replace(old, new)))
+        read.read_all(write(tmp_path, GOOD.replace(old, new)))
     assert message in str(caught.value)
 
 

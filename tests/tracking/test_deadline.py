@@ -10,23 +10,23 @@ from evalguard.errors import SinkError
 from evalguard.tracking.deadline import (
     DeadlineExceeded,
     DeadlineRunner,
-    UnderWay,
     deadline_runner,
     do_in_time,
     send_seconds,
+    under_way,
 )
 
 
 def test_work_in_time_is_done_and_its_error_is_raised():
     done = []
-    DeadlineRunner("x").do(lambda: done.append(1), 5)
+    DeadlineRunner().do(lambda: done.append(1), 5)
     assert done == [1]
     with pytest.raises(ZeroDivisionError):
-        DeadlineRunner("x").do(lambda: 1 / 0, 5)
+        DeadlineRunner().do(lambda: 1 / 0, 5)
 
 
 def test_no_caller_waits_longer_than_the_deadline_or_twice():
-    release, messenger = threading.Event(), DeadlineRunner("x")
+    release, messenger = threading.Event(), DeadlineRunner()
     start = time.monotonic()
     with pytest.raises(DeadlineExceeded):
         messenger.do(release.wait, 0.2)
@@ -40,7 +40,7 @@ def test_no_caller_waits_longer_than_the_deadline_or_twice():
 
 
 def test_work_after_late_work_is_done_once_that_has_ended():
-    release, messenger, order = threading.Event(), DeadlineRunner("x"), list[str]()
+    release, messenger, order = threading.Event(), DeadlineRunner(), list[str]()
 
     def late():
         release.wait()
@@ -57,7 +57,7 @@ def test_work_after_late_work_is_done_once_that_has_ended():
 
 
 def test_two_threads_take_turns_at_one_server():
-    messenger, running, most = DeadlineRunner("x"), [], []
+    messenger, running, most = DeadlineRunner(), [], []
 
     def work():
         running.append(1)
@@ -85,7 +85,7 @@ def test_a_stuck_server_does_not_delay_another():
 def test_the_thread_of_late_work_does_not_keep_the_program_from_ending():
     release = threading.Event()
     with pytest.raises(DeadlineExceeded):
-        DeadlineRunner("x").do(release.wait, 0.05)
+        DeadlineRunner().do(release.wait, 0.05)
     assert all(thread.daemon for thread in threading.enumerate() if thread.name == "evalguard-mlflow")
     release.set()
 
@@ -96,19 +96,19 @@ def test_work_in_another_thread_ends_with_its_error(error):
         raise error
 
     with pytest.raises(type(error)):
-        UnderWay(work).end()
+        under_way(work).result()
 
 
 def test_work_in_another_thread_can_be_waited_for_twice():
     release, done = threading.Event(), []
-    begun = UnderWay(lambda: done.append(release.wait()))
-    with pytest.raises(DeadlineExceeded):
-        begun.end(0.01)
-    assert begun.running
+    begun = under_way(lambda: done.append(release.wait()))
+    with pytest.raises(TimeoutError):
+        begun.result(0.01)
+    assert not begun.done()
     release.set()
-    begun.end()
+    begun.result()
     assert done == [True]
-    assert not begun.running
+    assert begun.done()
 
 
 def test_a_server_that_fails_or_hangs_is_a_sink_error_without_its_password():

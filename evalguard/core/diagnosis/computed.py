@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from evalguard.core.diagnosis.view import View, cause
+from evalguard.core.diagnosis.catalogue import cause
+from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Cause
 from evalguard.core.plural import plural
-
-MOVED_AFTER_MODEL = "rows moved between the model and the caller"
-MOVED_IN_MODEL = "the model moves rows between its input and its output"
 
 
 def moved_in_model(view: View) -> Cause | None:
@@ -16,14 +14,8 @@ def moved_in_model(view: View) -> Cause | None:
     if not moved:
         return None
     rows = plural(moved, "row")
-    return cause(
-        MOVED_IN_MODEL,
-        certain=True,
-        evidence=f"one batch was computed again in another order, and {rows} of it got the output of another row",
-        before="tf.sort(y, axis=0)  # or reverse, roll, shuffle, gather: along the batch, in call or predict_step",
-        after="y  # computed row by row; sort or shuffle what predict returns, with its labels",
-        reproduced="keras 3.15, tf_keras 2.21",
-    )
+    evidence = f"one batch was computed again in another order, and {rows} of it got the output of another row"
+    return cause(view, "moved_in_model", certain=True, evidence=evidence)
 
 
 def moved_after_model(view: View) -> Cause | None:
@@ -32,11 +24,5 @@ def moved_after_model(view: View) -> Cause | None:
     if not moved:
         return None
     rows = plural(moved, "row")
-    return cause(
-        MOVED_AFTER_MODEL,
-        certain=True,
-        evidence=f"{rows} of what was returned stand elsewhere than the compiled function gave them",
-        before="return super().predict(x)[order]  # or sorted, reversed, repeated: in what overrides or wraps predict",
-        after="return super().predict(x)  # in the order of x; or put back: [np.argsort(order)]",
-        reproduced="keras 3.15, tf_keras 2.21",
-    )
+    evidence = f"{rows} of what was returned stand elsewhere than the compiled function gave them"
+    return cause(view, "moved_after_model", certain=True, evidence=evidence)

@@ -6,24 +6,12 @@ import numpy as np
 
 from evalguard.core import arrivals
 from evalguard.core.columns.chunks import counts_up
-from evalguard.core.diagnosis import remedies_for_counts
-from evalguard.core.diagnosis.view import View, cause, listed
+from evalguard.core.diagnosis.catalogue import cause
+from evalguard.core.diagnosis.view import View, listed
 from evalguard.core.findings import Cause
 from evalguard.core.matching import occurrence
 from evalguard.core.plural import plural
 from evalguard.core.trace import Int64
-
-FULL_BATCHES = "partial batch thrown away at each pass"
-COPIED = "source copied per worker, or not sharded: each sample several times"
-PADDED = "padded to whole batches"
-SAMPLER = "sampler padding across replicas"
-WRAPPED = "stream wrapped: `steps` × batch size goes past the end"
-FLOOR_STEPS = "`steps = N // batch_size`"
-FLOOR_LEN = "`__len__` rounds down: N // batch_size"
-DROPPED = "partial batch dropped (`drop_remainder=True`)"
-FEW_STEPS = "`steps` too small"
-LEFT_OUT = "samples left out by the source: unreadable, filtered, errors ignored"
-OTHERS = "rows that are none of the labelled samples: another selection of the data"
 
 MAX_REPLICAS = 1024
 
@@ -42,16 +30,11 @@ def full_batches(view: View) -> Cause | None:
     full = view.n - view.n % view.batch
     if view.n_rows <= full or not full or not view.wraps_after(full):
         return None
-    return cause(
-        FULL_BATCHES,
-        certain=True,
-        evidence=(
-            f"after sample {full - 1} comes sample 0 again: {full:,} = {view.n:,} - {view.n:,} mod {view.batch}, "
-            f"so the last {plural(view.n - full, 'sample')} {_verb(view.n - full, 'is', 'are')} never emitted"
-        ),
-        reproduced="keras 3.15, tf_keras 2.21",
-        **remedies_for_counts.full_batches(view, view.batch),
+    evidence = (
+        f"after sample {full - 1} comes sample 0 again: {full:,} = {view.n:,} - {view.n:,} mod {view.batch}, "
+        f"so the last {plural(view.n - full, 'sample')} {_verb(view.n - full, 'is', 'are')} never emitted"
     )
+    return cause(view, "full_batches", certain=True, evidence=evidence, fixes=("full_batches", "dropped"))
 
 
 def _wraps(view: View) -> int:
@@ -76,13 +59,7 @@ def wrapped(view: View) -> Cause | None:
         evidence += f": after sample {view.n - 1} come samples 0 to {(again - 1) % view.n} again"
     if counted:
         evidence += f"; {steps} steps of {view.batch} rows"
-    return cause(
-        WRAPPED,
-        certain=bool(again) and counted,
-        evidence=evidence,
-        reproduced="keras 3.15, tf_keras 2.21",
-        **remedies_for_counts.wrapped(view),
-    )
+    return cause(view, "wrapped", certain=bool(again) and counted, evidence=evidence)
 
 
 def padded(view: View) -> Cause | None:
@@ -99,13 +76,9 @@ def padded(view: View) -> Cause | None:
     whole = bool(view.batch) and view.n_rows % view.batch == 0
     copies = f"copies of sample {int(tail[0])}" if one else "declared dummies"
     fill = f", which fill up the last batch of {view.batch}" if whole else ""
-    return cause(
-        PADDED,
-        certain=declared or (one and extra > 1 and whole and extra < view.batch),
-        evidence=f"the {plural(extra, 'row')} after the last label are {copies}{fill}",
-        reproduced="keras 3.15",
-        **remedies_for_counts.padded(view),
-    )
+    certain = declared or (one and extra > 1 and whole and extra < view.batch)
+    evidence = f"the {plural(extra, 'row')} after the last label are {copies}{fill}"
+    return cause(view, "padded", certain=certain, evidence=evidence)
 
 
 def sampler(view: View) -> Cause | None:
@@ -122,15 +95,11 @@ def sampler(view: View) -> Cause | None:
         replicas = fits[0] if fits else 0
     if replicas < 2 or -view.n % (replicas * view.batch) != extra:
         return None
-    return cause(
-        SAMPLER,
-        certain=view.fact("replicas") > 1 and extra >= view.batch,
-        evidence=(
-            f"the last {plural(extra, 'row')} are the first samples again: {extra} = (-{view.n}) mod "
-            f"({replicas} replicas × {view.batch})"
-        ),
-        **remedies_for_counts.gathered(view),
+    evidence = (
+        f"the last {plural(extra, 'row')} are the first samples again: {extra} = (-{view.n}) mod "
+        f"({replicas} replicas × {view.batch})"
     )
+    return cause(view, "sampler", certain=view.fact("replicas") > 1 and extra >= view.batch, evidence=evidence)
 
 
 def copied(view: View) -> Cause | None:
@@ -146,17 +115,20 @@ def copied(view: View) -> Cause | None:
     if _wraps(view) and (view.n_rows % view.n or steps >= view.n_rows):
         return None
     matches = workers == factor and (bool(view.facts.get("use_multiprocessing")) or view.fact("replicas") == factor)
+    evidence = (
+        f"{plural(view.duplicates, 'row')} {_verb(view.duplicates, 'repeats', 'repeat')} a sample, each up to "
+        f"{factor} times and each time in order"
+        + (f"; {workers} workers" if workers > 1 else "")
+        + (f"; the last {plural(view.missing.size, 'sample')} never arrived" if view.missing.size else "")
+    )
     return cause(
-        COPIED,
+        view,
+        "copied",
         certain=matches and not _wraps(view),
-        evidence=(
-            f"{plural(view.duplicates, 'row')} {_verb(view.duplicates, 'repeats', 'repeat')} a sample, each up to "
-            f"{factor} times and each time in order"
-            + (f"; {workers} workers" if workers > 1 else "")
-            + (f"; the last {plural(view.missing.size, 'sample')} never arrived" if view.missing.size else "")
-        ),
-        reproduced="tf_keras 2.21",
-        **remedies_for_counts.copied(view, workers or factor),
+        evidence=evidence,
+        factor=workers or factor,
+        parallel=view.call(view.name, workers=workers or factor, use_multiprocessing=True),
+        alone=view.call(view.name, workers=1),
     )
 
 
@@ -200,13 +172,14 @@ def floor_steps(view: View) -> Cause | None:
     declared = view.fact("steps") == view.n // view.batch
     if not declared and ("steps" in view.facts or not (view.one_shot and not view.source.exhausted)):
         return None
+    evidence = _tail_evidence(view) + (f"; steps={view.fact('steps')}" if declared else "")
     return cause(
-        FLOOR_STEPS,
+        view,
+        "floor_steps",
         certain=declared and not view.moved,
-        evidence=_tail_evidence(view) + (f"; steps={view.fact('steps')}" if declared else ""),
-        before=f"steps={view.n} // {view.batch}  # {view.n // view.batch} batches",
-        after=f"steps=math.ceil({view.n} / {view.batch})  # {-(-view.n // view.batch)} batches",
-        reproduced="keras 3.15, tf_keras 2.21",
+        evidence=evidence,
+        whole=view.n // view.batch,
+        all=-(-view.n // view.batch),
     )
 
 
@@ -215,27 +188,17 @@ def floor_len(view: View) -> Cause | None:
     if not _tail(view) or view.kind != "pydataset" or "steps" in view.facts:
         return None
     declared = view.fact("num_batches") == view.n // view.batch
-    return cause(
-        FLOOR_LEN,
-        certain=declared,
-        evidence=_tail_evidence(view)
-        + (f"; `len` of {view.name} is {plural(view.fact('num_batches'), 'batch')}" if declared else ""),
-        reproduced="keras 3.15",
-        **remedies_for_counts.floor_len(view, view.batch),
+    evidence = _tail_evidence(view) + (
+        f"; `len` of {view.name} is {plural(view.fact('num_batches'), 'batch')}" if declared else ""
     )
+    return cause(view, "floor_len", certain=declared, evidence=evidence)
 
 
 def dropped(view: View) -> Cause | None:
     """Less than a batch is missing, and no number of steps explains it."""
     if not _tail(view) or view.kind == "pydataset" or ("steps" in view.facts and not view.facts.get("drop_remainder")):
         return None
-    return cause(
-        DROPPED,
-        certain=bool(view.facts.get("drop_remainder")),
-        evidence=_tail_evidence(view),
-        reproduced="keras 3.15",
-        **remedies_for_counts.dropped(view, view.batch),
-    )
+    return cause(view, "dropped", certain=bool(view.facts.get("drop_remainder")), evidence=_tail_evidence(view))
 
 
 def few_steps(view: View) -> Cause | None:
@@ -243,14 +206,8 @@ def few_steps(view: View) -> Cause | None:
     steps, short = view.fact("steps"), _short(view)
     if not short or not steps or not view.batch or view.n_rows != steps * view.batch or _tail(view):
         return None
-    return cause(
-        FEW_STEPS,
-        certain=view.in_order,
-        evidence=f"{steps} steps of {view.batch} rows are {view.n_rows:,} of {plural(view.n, 'label')}",
-        before=f"steps={steps}",
-        after=f"steps=math.ceil({view.n} / {view.batch})  # or scope='session' if other calls predict the rest",
-        reproduced="keras 3.15",
-    )
+    evidence = f"{steps} steps of {view.batch} rows are {view.n_rows:,} of {plural(view.n, 'label')}"
+    return cause(view, "few_steps", certain=view.in_order, evidence=evidence)
 
 
 def left_out(view: View) -> Cause | None:
@@ -262,13 +219,8 @@ def left_out(view: View) -> Cause | None:
         return None
     keys = view.labels.keys
     named = f" ({', '.join(str(keys[sample])[:40] for sample in inside[:3])})" if keys is not None else ""
-    return cause(
-        LEFT_OUT,
-        certain=view.trace.transport_intact is True and not view.foreign,
-        evidence=f"{plural(view.missing.size, 'sample')} never arrived: {listed(view.missing)}{named}",
-        reproduced="keras 3.15",
-        **remedies_for_counts.left_out(view),
-    )
+    evidence = f"{plural(view.missing.size, 'sample')} never arrived: {listed(view.missing)}{named}"
+    return cause(view, "left_out", certain=view.trace.transport_intact is True and not view.foreign, evidence=evidence)
 
 
 def _whole_batches(view: View, missing: Int64) -> bool:
@@ -284,12 +236,8 @@ def others(view: View) -> Cause | None:
     if not view.foreign or view.foreign == view.n_rows:
         return None
     rows = np.flatnonzero(~view.known)
-    return cause(
-        OTHERS,
-        certain=False,
-        evidence=(
-            f"{plural(view.foreign, 'row')} {_verb(view.foreign, 'is', 'are')} not among the labelled samples "
-            f"(row {listed(rows)}), and {plural(view.missing.size, 'labelled sample')} never arrived"
-        ),
-        **remedies_for_counts.others(view),
+    evidence = (
+        f"{plural(view.foreign, 'row')} {_verb(view.foreign, 'is', 'are')} not among the labelled samples "
+        f"(row {listed(rows)}), and {plural(view.missing.size, 'labelled sample')} never arrived"
     )
+    return cause(view, "others", certain=False, evidence=evidence)

@@ -5,17 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from evalguard.core import target_comparison
-from evalguard.core.diagnosis import remedies
+from evalguard.core.diagnosis.catalogue import cause
 from evalguard.core.diagnosis.orders import same_values
-from evalguard.core.diagnosis.view import View, cause
+from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Cause
 from evalguard.core.plural import plural
 from evalguard.core.trace import Int64
-
-LABEL_FILE = "label file in another order than the stream"
-OTHER_LABELS = "label file holds other labels than the stream"
-UNPAIRED = "labels in the stream belong to other rows"
-SHIFTED = "stream and labels shifted against each other"
 
 MAX_SHIFT = 16
 
@@ -35,12 +30,15 @@ def label_file(view: View) -> Cause | None:
         evidence += f"; label i + {shift} matches row i" if shift > 0 else f"; label i - {-shift} matches row i"
     elif permuted:
         evidence += ", of the same values in another order"
+    given = _given_labels(view)
     return cause(
-        LABEL_FILE if permuted else OTHER_LABELS,
+        view,
+        "label_file" if permuted else "other_labels",
         certain=permuted and view.by_content,
         evidence=evidence,
-        reproduced="keras 3.15",
-        **remedies.label_file(view),
+        fixes=("label_file",),
+        given=given,
+        table="table" if given == "y_true" else given,
     )
 
 
@@ -60,13 +58,7 @@ def unpaired(view: View) -> Cause | None:
             clues.append("it equals the label at the row's own index, so a comparison of targets finds nothing wrong")
     if branches > 1:
         clues.append(f"the {view.name} joins {branches} branches that are each shuffled separately")
-    return cause(
-        UNPAIRED,
-        certain=bool(differ) and branches > 1,
-        evidence="; ".join(clues),
-        reproduced="keras 3.15",
-        **remedies.unpaired(view),
-    )
+    return cause(view, "unpaired", certain=bool(differ) and branches > 1, evidence="; ".join(clues))
 
 
 def shifted(view: View) -> Cause | None:
@@ -77,17 +69,17 @@ def shifted(view: View) -> Cause | None:
     if shift is None:
         return None
     way = "ahead of" if shift > 0 else "behind"
-    given = remedies.given_labels(view)
-    return cause(
-        SHIFTED,
-        certain=False,
-        evidence=(
-            f"the stream's targets are {plural(abs(shift), 'row')} {way} the labels; "
-            "nothing shows which of the two is wrong"
-        ),
-        before=f"evalguard.guard(labels={given})",
-        after=f"evalguard.guard(labels={given}, reference=x_test)  # shows which of the two is wrong",
+    evidence = (
+        f"the stream's targets are {plural(abs(shift), 'row')} {way} the labels; "
+        "nothing shows which of the two is wrong"
     )
+    return cause(view, "shifted", certain=False, evidence=evidence, given=_given_labels(view))
+
+
+def _given_labels(view: View) -> str:
+    """The labels as code: the file name if they came from a file, else ``y_true``."""
+    name = view.labels.name
+    return repr(name) if "." in name else "y_true"
 
 
 def _shift(view: View) -> int | None:

@@ -5,19 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from evalguard.core.columns.chunks import chunks
-from evalguard.core.diagnosis import remedies
+from evalguard.core.diagnosis.catalogue import cause, is_image_iterator
 from evalguard.core.diagnosis.sorted_orders import MIN_ROWS, ascends
-from evalguard.core.diagnosis.view import View, cause
+from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Cause
 from evalguard.core.plural import plural
 from evalguard.core.trace import ALTERED, Int64
-
-BUFFER = "the source fills its array again while the model still waits for it"
-QUEUE = "unordered queue between source and model"
-PARALLEL = "parallel work inside the source: whole batches overtake one another"
-RESHUFFLED = "shuffled anew at each pass"
-SHUFFLED = "`shuffle=True`"
-WINDOW = "shuffle buffer, or a parallel map that gives up order, inside the source"
 
 # A random order moves some row forward by most of the length; a shuffle buffer moves none by more than its size.
 WINDOW_SHARE = 0.45
@@ -31,40 +24,23 @@ def queue(view: View) -> Cause | None:
     if not view.trace.ordered or not view.trace.tagged or view.trace.transport_intact:
         return None
     tags = np.asarray(view.trace.tags)[: view.n_rows]
-    if not _some_descend(tags, view.trace.calls):
+    if not any(_descents(part) for part in np.split(tags, np.cumsum(view.trace.calls)[:-1])):
         return None
     if view.samples is not None and len(view.trace.calls) == 1 and not ascends(view.rows, np.argsort(tags)):
         return None
-    return cause(
-        QUEUE,
-        certain=True,
-        evidence=f"{plural(_descents(tags), 'row')} arrived directly behind a row that {view.name} emitted later",
-        **remedies.queue(view),
-    )
+    evidence = f"{plural(_descents(tags), 'row')} arrived directly behind a row that {view.name} emitted later"
+    return cause(view, "queue", certain=True, evidence=evidence)
 
 
 def buffer(view: View) -> Cause | None:
     """Rows changed between the source and the model: the source reused its buffer."""
     altered = len(view.trace.rows_tagged(ALTERED))
-    if not altered and not (view.facts.get("filled_anew") and _some_repeat(view)):
+    repeated = view.samples is not None and len(np.unique(view.rows)) < len(view.rows)
+    if not altered and not (view.facts.get("filled_anew") and repeated):
         return None
     changed = f"the content of {plural(altered, 'row')} changed after {view.name} emitted them"
     reused = f"{view.name} emits the same memory again with other rows in it, and rows are repeated"
-    return cause(
-        BUFFER,
-        certain=altered > 0,
-        evidence=changed if altered else reused,
-        reproduced="keras 3.15, tensorflow 2.21",
-        **remedies.buffer(view),
-    )
-
-
-def _some_repeat(view: View) -> bool:
-    return view.samples is not None and len(np.unique(view.rows)) < len(view.rows)
-
-
-def _some_descend(tags: Int64, calls: tuple[int, ...]) -> bool:
-    return any(_descents(part) for part in np.split(tags, np.cumsum(calls)[:-1]))
+    return cause(view, "buffer", certain=altered > 0, evidence=changed if altered else reused)
 
 
 def _descents(tags: Int64) -> int:
@@ -80,16 +56,11 @@ def batches(view: View) -> Cause | None:
     if _is_global(early, len(order)) and len(order) > MIN_ROWS and view.fact("workers") < 2:
         return None
     moved = int(np.count_nonzero(order != np.arange(len(order))))
-    return cause(
-        PARALLEL,
-        certain=False,
-        evidence=(
-            f"{moved} of {plural(len(order), 'batch')} are out of position, by up to {early}, and the rows inside each "
-            f"are in order: displacements are multiples of {view.batch}"
-        ),
-        reproduced="keras 3.15",
-        **remedies.batches_overtake(view),
+    evidence = (
+        f"{moved} of {plural(len(order), 'batch')} are out of position, by up to {early}, and the rows inside each "
+        f"are in order: displacements are multiples of {view.batch}"
     )
+    return cause(view, "batches", certain=False, evidence=evidence, fixes=("batches", "pool"))
 
 
 def _batch_order(view: View) -> Int64 | None:
@@ -115,10 +86,8 @@ def _is_global(reach: int, length: int) -> bool:
 
 def _reordered(view: View) -> bool:
     """Whether the samples, or the stream's own targets if samples are unknown, are in another order."""
-    return bool(view.moved) if view.samples is not None else _targets_permuted(view)
-
-
-def _targets_permuted(view: View) -> bool:
+    if view.samples is not None:
+        return bool(view.moved)
     return view.trace.ordered and bool(view.against_rows.rows.size) and view.n_rows == view.n and same_values(view)
 
 
@@ -151,14 +120,8 @@ def reshuffled(view: View) -> Cause | None:
         evidence += f"; the {view.name} is reshuffled whenever it is read"
     elif changed:
         evidence += "; `__getitem__` returned different data on a second call"
-    return cause(
-        RESHUFFLED,
         # Branches that are shuffled separately do not match in any pass.
-        certain=bool(seen) and view.fact("shuffled_branches") < 2,
-        evidence=evidence,
-        reproduced="keras 3.15",
-        **remedies.reshuffled(view),
-    )
+    return cause(view, "reshuffled", certain=bool(seen) and view.fact("shuffled_branches") < 2, evidence=evidence)
 
 
 def shuffled(view: View) -> Cause | None:
@@ -168,13 +131,14 @@ def shuffled(view: View) -> Cause | None:
         return None
     if not declared and (view.samples is None or not _shuffles(view)):
         return None
+    has_argument = declared or view.is_loader or is_image_iterator(view)
     evidence = _order_evidence(view) + (f"; {view.name} has shuffle={declared}" if declared else "")
     return cause(
-        SHUFFLED,
+        view,
+        "shuffled",
         certain=bool(declared),
         evidence=evidence,
-        reproduced="keras 3.15, tf_keras 2.21",
-        **remedies.shuffled(view, declared=bool(declared)),
+        fixes=("shuffled", "shuffle_argument" if has_argument else "permuted"),
     )
 
 
@@ -187,22 +151,20 @@ def _order_evidence(view: View) -> str:
     return f"{moved}, up to {early:,} early and {late:,} late"
 
 
-def _transport_evidence(view: View) -> str:
-    return f"; they arrived in the order {view.name} emitted them" if view.trace.transport_intact else ""
-
-
 def window(view: View) -> Cause | None:
     """Rows moved only within a window that is small compared with the whole."""
     buffer = view.fact("shuffle_buffer")
     if view.samples is None or not view.moved or _is_global(view.reach, len(view.arrived)):
         return None
     size = view.reach + 1
-    moved = f"{_order_evidence(view)}, as in a shuffle buffer of {buffer or size:,} rows"
+    evidence = f"{_order_evidence(view)}, as in a shuffle buffer of {buffer or size:,} rows"
+    evidence += f"; they arrived in the order {view.name} emitted them" if view.trace.transport_intact else ""
+    # A buffer of all rows is no window: rows may have come from anywhere.
     return cause(
-        WINDOW,
-        # A buffer of all rows is no window: rows may have come from anywhere.
+        view,
+        "window",
         certain=size <= buffer < len(view.arrived),
-        evidence=moved + _transport_evidence(view),
-        reproduced="keras 3.15",
-        **remedies.window(view, buffer or size),
+        evidence=evidence,
+        fixes=("window", "pool"),
+        size=buffer or size,
     )

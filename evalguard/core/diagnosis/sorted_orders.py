@@ -9,14 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.core.columns.chunks import Ints, chunks
-from evalguard.core.diagnosis import remedies
-from evalguard.core.diagnosis.view import View, cause
+from evalguard.core.diagnosis.catalogue import cause, is_image_iterator
+from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Cause
 from evalguard.core.trace import Int64
 
-SORTED = "labels in another sort order than the stream"
-STRIDE = "stride: shards or ranks put one behind the other"
-INTERLEAVED = "several files read in turn (interleave)"
 MIN_ROWS = 6
 # More keys than these are not read as text: that takes four bytes for each character.
 MAX_TEXTS = 10_000_000
@@ -30,12 +27,15 @@ def sorted_otherwise(view: View) -> Cause | None:
     evidence = by_key or _by_number(view) or _by_class(view)
     if not evidence:
         return None
+    key, rows = ("file", "it.filenames") if is_image_iterator(view) else ("id", "ids_as_streamed")
     return cause(
-        SORTED,
+        view,
+        "sorted_otherwise",
         certain=bool(by_key),
         evidence=evidence,
-        reproduced="keras 3.15",
-        **remedies.sorted_otherwise(view, by_key=bool(by_key)),
+        key=key,
+        rows=rows,
+        joined="" if by_key else f"evalguard.guard(labels=table, key={key!r}), and ",
     )
 
 
@@ -141,19 +141,17 @@ def stride(view: View) -> Cause | None:
     evidence = f"samples 0, {step}, {2 * step}, …, then 1, {step + 1}, …: a stride of {step} in {step} blocks"
     blocks = tuple(-(-(n - first) // step) for first in range(step))
     if step > -(-n // step) and view.trace.calls != blocks:
-        return cause(
-            INTERLEAVED,
-            certain=False,
-            evidence=f"{evidence}, or {-(-n // step)} files of up to {step} rows in turn",
-            **remedies.interleaved(view, -(-n // step)),
-        )
+        evidence = f"{evidence}, or {-(-n // step)} files of up to {step} rows in turn"
+        return cause(view, "interleaved", certain=False, evidence=evidence, files=-(-n // step))
     shards = view.trace.calls == blocks or step in {view.fact("replicas"), view.fact("shards")}
+    evidence += f", one for each of the {step} calls" if view.trace.calls == blocks else ""
     return cause(
-        STRIDE.replace("stride", f"stride of {step}"),
+        view,
+        "stride",
         certain=shards,
-        evidence=evidence + (f", one for each of the {step} calls" if view.trace.calls == blocks else ""),
-        reproduced="keras 3.15",
-        **remedies.stride(view, step),
+        evidence=evidence,
+        step=step,
+        order=f"np.concatenate([np.arange(r, {n}, {step}) for r in range({step})])",
     )
 
 

@@ -7,16 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from evalguard.core.columns.chunks import counts_up
-from evalguard.core.diagnosis import remedies
-from evalguard.core.diagnosis.view import View, cause
+from evalguard.core.diagnosis.catalogue import cause
+from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Cause
 from evalguard.core.plural import plural
 from evalguard.core.trace import Int64
-
-AHEAD = "source ahead of the first call: prefetch past `steps`"
-LEFTOVER = "leftover queue, `workers > 1` with `validation_steps`"
-STATEFUL = "`__getitem__` depends on more than its index"
-NOT_AT_START = "iterator not at its start"
 
 # Items that Keras reads before the first batch to learn their shapes: two in Keras 3.15 (py_dataset_adapter.py,
 # get_tf_dataset), one in tf_keras 2.21 (data_adapter.py, KerasSequenceAdapter).
@@ -68,7 +63,7 @@ def _jump(view: View) -> _Jump | None:
         if not part.size:
             continue
         outside = bool(((part < 0) | (part >= view.n)).all())
-        if not outside and not _goes_up(part, view.n):
+        if not outside and not counts_up(part, int(part[0]), view.n) and offset(part, view.n) is None:
             return None
         if number and jump is None and (outside or part[0] != expected % view.n):
             jump = _Jump(number, expected % view.n, -1 if outside else int(part[0]))
@@ -79,10 +74,6 @@ def _jump(view: View) -> _Jump | None:
     return None if jump is None or jump.found == 0 else jump
 
 
-def _goes_up(part: Int64, n: int) -> bool:
-    return counts_up(part, int(part[0]), n) or offset(part, n) is not None
-
-
 def ahead(view: View) -> Cause | None:
     """The offset grows from call to call: batches that one call took and did not use are lost to the next."""
     jump = _jump(view)
@@ -91,18 +82,18 @@ def ahead(view: View) -> Cause | None:
     begins = f"with sample {jump.found}" if jump.found >= 0 else "beyond the last label"
     evidence = f"call {jump.call + 1} begins {begins} instead of sample {jump.expected}"
     taken, delivered = _taken(view, jump.call)
+    steps = -(-view.n // view.batch) if view.batch and "steps" in view.facts else None
     if taken:
         evidence += f"; the same object had emitted {plural(taken, 'batch')} by then, {delivered} of them delivered"
     elif jump.found < 0:
         return None
-    several = "; ".join(view.call("gen", source) for source in (view.trace.sources or (view.source,) * 2)[:3])
     return cause(
-        AHEAD,
+        view,
+        "ahead",
         certain=taken > delivered,
         evidence=evidence,
-        before=f"gen = {view.name}(...); {several}",
-        after=f"{view.call(f'{view.name}(...)', steps=_all_steps(view))}  # one call, or a new source for each part",
-        reproduced="keras 3.15, tf_keras 2.21",
+        several="; ".join(view.call("gen", source) for source in (view.trace.sources or (view.source,) * 2)[:3]),
+        once=view.call(f"{view.name}(...)", steps=steps),
     )
 
 
@@ -113,10 +104,6 @@ def _taken(view: View, call: int) -> tuple[int, int]:
         return 0, 0
     taken = sources[call].pulled_before - sources[0].pulled_before
     return taken, sum(source.delivered for source in sources[:call])
-
-
-def _all_steps(view: View) -> int | None:
-    return -(-view.n // view.batch) if view.batch and "steps" in view.facts else None
 
 
 def leftover(view: View) -> Cause | None:
@@ -135,14 +122,8 @@ def leftover(view: View) -> Cause | None:
         return None
     where = f"the first row is sample {start}" if start is not None else "the rows do not begin with the first batch"
     first = f"; the first batch delivered is item {number} of {view.name}" if number else ""
-    return cause(
-        LEFTOVER,
-        certain=fits,
-        evidence=f"{where}{first}; workers={view.fact('workers')}: the queue keeps what the previous call did not use",
-        before=f"{view.name}(..., workers={view.fact('workers')})  # with steps or validation_steps",
-        after=f"{view.name}(..., workers=1)  # or no steps: the whole set each time",
-        reproduced="keras 3.15",
-    )
+    evidence = f"{where}{first}; workers={view.fact('workers')}: the queue keeps what the previous call did not use"
+    return cause(view, "leftover", certain=fits, evidence=evidence)
 
 
 def stateful_getitem(view: View) -> Cause | None:
@@ -161,14 +142,7 @@ def stateful_getitem(view: View) -> Cause | None:
         evidence += f", as many as the {plural(peeked, 'batch')} that {PEEKED[peeked]} reads before the first one"
     if changed:
         evidence += "; `__getitem__` returned different data on a second call"
-    return cause(
-        STATEFUL,
-        certain=changed and bool(peeked) and not view.first_pull,
-        evidence=evidence,
-        before=f"def __getitem__(self, index): return next(self.reader)  # {view.name}",
-        after=f"def __getitem__(self, index): return self.rows[index * {view.batch} : (index + 1) * {view.batch}]",
-        reproduced="keras 3.15",
-    )
+    return cause(view, "stateful_getitem", certain=changed and bool(peeked) and not view.first_pull, evidence=evidence)
 
 
 def not_at_start(view: View) -> Cause | None:
@@ -189,13 +163,7 @@ def not_at_start(view: View) -> Cause | None:
         evidence += f"{'; ' if evidence else ''}{_history(view)}"
     elif view.one_shot:
         evidence += "; the generator was new, so the reader inside it had been used before"
-    return cause(
-        NOT_AT_START,
-        certain=used,
-        evidence=evidence,
-        reproduced="keras 3.15, tf_keras 2.21",
-        **remedies.not_at_start(view),
-    )
+    return cause(view, "not_at_start", certain=used, evidence=evidence)
 
 
 def _lead(view: View) -> int:

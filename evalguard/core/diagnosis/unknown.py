@@ -5,24 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from evalguard.core import arrivals
-from evalguard.core.diagnosis.view import View, cause
+from evalguard.core.diagnosis.catalogue import cause
+from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Cause
 from evalguard.core.plural import plural
 from evalguard.core.trace import UNKNOWN, Int64
 
-UNKNOWN_CAUSE = "cause unknown, pattern: "
-
 
 def unknown(view: View) -> Cause:
     """A cause that says the cause is unknown and describes the pattern."""
-    row = _first_wrong(view)
-    return cause(
-        UNKNOWN_CAUSE + _pattern(view),
-        certain=False,
-        evidence=_counts_text(view),
-        before=view.called,
-        after=f"check what {view.name} returns for row {row}, or add reference=x_test if samples are not known",
-    )
+    pattern, row = _pattern(view), _first_wrong(view)
+    return cause(view, "unknown", certain=False, evidence=_counts_text(view), pattern=pattern, row=row)
 
 
 def _first_wrong(view: View) -> int:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from evalguard.core.diagnosis import remedies
-from evalguard.core.diagnosis.orders import RESHUFFLED, SHUFFLED
-from evalguard.core.diagnosis.starts import LEFTOVER, NOT_AT_START
-from evalguard.core.diagnosis.unknown import UNKNOWN_CAUSE
-from evalguard.core.diagnosis.view import View, cause
+from evalguard.core.diagnosis.catalogue import cause
+from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Cause
 from evalguard.core.plural import plural
-
-CALL = "model.fit(..., validation_data={}{})"
 
 
 def drift(view: View) -> Cause:
@@ -23,13 +18,8 @@ def drift(view: View) -> Cause:
         found = recognise(view)
         if found is not None:
             return found
-    return cause(
-        UNKNOWN_CAUSE + "later validations hold other samples than the first",
-        certain=False,
-        evidence=f"no known fact about {view.name} explains it",
-        before=_fit(view, view.name),
-        after=f"check what {view.name} returns when it is read again, or validate on arrays",
-    )
+    evidence = f"no known fact about {view.name} explains it"
+    return cause(view, "validation_unknown", certain=False, evidence=evidence, steps=_steps(view))
 
 
 def leftover(view: View) -> Cause | None:
@@ -37,29 +27,23 @@ def leftover(view: View) -> Cause | None:
     steps, batches, workers = (view.fact(name) for name in ("steps", "num_batches", "workers"))
     if view.kind != "pydataset" or workers < 2 or not 0 < steps < batches:
         return None
-    return cause(
-        LEFTOVER,
-        certain=False,
-        evidence=f"each validation takes {steps} of {plural(batches, 'batch')}, workers={workers}: "
-        "the queue keeps the batches made ahead, and the next validation begins with them",
-        before=_fit(view, f"{view.name}(..., workers={workers})"),
-        after=f"{_fit(view, f'{view.name}(..., workers=1)')}  # or no validation_steps: the whole set each time",
-        reproduced="keras 3.15",
+    evidence = (
+        f"each validation takes {steps} of {plural(batches, 'batch')}, workers={workers}: "
+        "the queue keeps the batches made ahead, and the next validation begins with them"
     )
+    return cause(view, "leftover", certain=False, evidence=evidence, fixes=("validation_leftover",), steps=_steps(view))
 
 
 def generator(view: View) -> Cause | None:
     """All epochs read one generator object."""
     if view.kind != "generator":
         return None
+    evidence = (
+        f"all epochs read one generator {view.name}: each validation continues "
+        "where the previous one stopped reading, prefetched batches included"
+    )
     return cause(
-        NOT_AT_START,
-        certain=True,
-        evidence=f"all epochs read one generator {view.name}: each validation continues "
-        "where the previous one stopped reading, prefetched batches included",
-        before=_fit(view, f"{view.name}(...)"),
-        after="model.fit(..., validation_data=dataset)  # arrays, tf.data and a PyDataset start again at each epoch",
-        reproduced="keras 3.15, tf_keras 2.21",
+        view, "not_at_start", certain=True, evidence=evidence, fixes=("validation_generator",), steps=_steps(view)
     )
 
 
@@ -69,17 +53,18 @@ def reshuffled(view: View) -> Cause | None:
     if not each_pass and not shuffles:
         return None
     part = f"{view.fact('steps')} steps of it are" if view.fact("steps") else "a part of it is"
-    fixed = "ds.take(n)" if each_pass else f"{remedies.factory(view)}(..., shuffle=False)"
+    evidence = f"{view.name} is shuffled whenever it is read, and {part} another part each time"
     return cause(
-        RESHUFFLED if each_pass else SHUFFLED,
+        view,
+        "reshuffled" if each_pass else "validation_shuffled",
         certain=True,
-        evidence=f"{view.name} is shuffled whenever it is read, and {part} another part each time",
-        before=_fit(view, "ds.shuffle(...).take(n)" if each_pass else f"{remedies.factory(view)}(..., shuffle=True)"),
-        after=f"{_fit(view, fixed)}  # no shuffle: the order does not change any metric",
-        reproduced="keras 3.15" if each_pass else "",
+        evidence=evidence,
+        fixes=("validation_reshuffled" if each_pass else "validation_shuffled",),
+        steps=_steps(view),
     )
 
 
-def _fit(view: View, source: str) -> str:
+def _steps(view: View) -> str:
+    """The argument of ``fit`` that limits a validation; empty if there is none."""
     steps = view.fact("steps")
-    return CALL.format(source, f", validation_steps={steps}" if steps else "")
+    return f", validation_steps={steps}" if steps else ""

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from evalguard.core import arrivals, target_comparison
 from evalguard.core.columns.chunks import Ints, counts_up
-from evalguard.core.findings import Cause
 from evalguard.core.label_table import LabelTable
 from evalguard.core.order_rfc import displacements
 from evalguard.core.trace import ROW_BITS, UNKNOWN, Int64, SourceState, Trace
@@ -113,6 +112,22 @@ class View:
     def is_pipeline(self) -> bool:
         """Made by ``.shuffle()``, ``.batch()`` and the like: ``tf.data`` and grain's datasets."""
         return self.is_tf or self.kind.endswith(("MapDataset", "IterDataset"))
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Its kinds in causes.toml, the most specific first."""
+        kinds = {
+            "scored by Keras": self.trace.method in {"evaluate", "test_on_batch"},
+            "several calls": len(self.trace.calls) > 1 and not self.is_loop,
+            "used before": self.used_before or self.kind == "unknown",
+            "generator with workers": self.one_shot and "workers" in self.facts,
+            "with workers": "workers" in self.facts,
+            self.kind: True,
+            "tf.data": self.is_tf,
+            "pipeline": self.is_pipeline,
+            "any": True,
+        }
+        return tuple(kind for kind, holds in kinds.items() if holds)
 
     @property
     def called(self) -> str:
@@ -237,11 +252,6 @@ class View:
     def by_content(self) -> bool:
         """Samples were identified by the content of the rows."""
         return self.trace.fingerprints is not None and self.labels.fingerprints is not None
-
-
-def cause(name: str, *, certain: bool, evidence: str, before: str, after: str, reproduced: str = "") -> Cause:
-    """A diagnosis with its remedy as two lines."""
-    return Cause(name, certain, evidence, f"before: {before}\nafter:  {after}", reproduced)
 
 
 def listed(values: Int64, limit: int = 5) -> str:

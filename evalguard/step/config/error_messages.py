@@ -33,11 +33,8 @@ def _join_messages(messages: list[str]) -> str:
         return messages[0]
     # An unknown or missing key is more specific than the wrong branch of a union.
     telling = [text for text in messages if not text.startswith("expected")]
-    return (
-        telling[0]
-        if telling
-        else f"{', or '.join(text.partition(';')[0] for text in messages)};{messages[0].partition(';')[2]}"
-    )
+    expected = ", or ".join(text.partition(";")[0] for text in messages)
+    return telling[0] if telling else f"{expected};{messages[0].partition(';')[2]}"
 
 
 def _where(at: KeyPath, location: Location) -> str:
@@ -94,14 +91,9 @@ def _message(item: Any, at: KeyPath, kind: type[BaseModel], value: Any) -> str:
     text = str(item["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
     if what == "value_error":
         return text
-    return f"expected {_plain(text)}; found {_shown(found)}"
-
-
-def _plain(text: str) -> str:
-    """Pydantic's message without class names."""
-    if text.startswith("a valid dictionary"):
-        return "a mapping"
-    return text[:1].lower() + text[1:]
+    # Pydantic's message without class names.
+    plain = "a mapping" if text.startswith("a valid dictionary") else text[:1].lower() + text[1:]
+    return f"expected {plain}; found {_shown(found)}"
 
 
 def _shown(found: Any) -> str:

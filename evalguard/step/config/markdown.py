@@ -3,59 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
 from evalguard.step.config import data_sections, step_file, unions
 
-SECTIONS: tuple[tuple[str, str, unions.Kinds], ...] = (
-    ("model", "The model; one of:", unions.MODELS),
-    ("data", "The data passed to `predict`; one of:", unions.DATA),
-    ("labels", "The labels; row i of the predictions is scored against label i. One of:", unions.LABELS),
-    ("predict", "", {"": step_file.Predict}),
-    ("checks", "", {"": step_file.Checks}),
-    ("metrics", "", {}),
-    ("outputs", "", {"": step_file.Outputs}),
-    ("mlflow", "", {"": step_file.MlflowSection}),
-)
-FEATURE = ("features", "Each entry of `features` under `tfrecord`:", data_sections.Feature)
-
 
 def markdown() -> str:
     """One heading for each section, one table for each kind."""
-    lines: list[str] = []
-    for name, words, kinds in SECTIONS:
-        lines += [f"## `{name}`", ""]
-        if words:
-            lines += [words, ""]
-        if name == "metrics":
-            lines += [_metrics(), ""]
-        for kind, model in kinds.items():
-            lines += [*([f"### `{name}: {{{kind}: …}}`", ""] if kind else []), *_model(model)]
-        if name == "data":
-            lines += [FEATURE[1], "", *_model(FEATURE[2])]
-    return "\n".join(lines).rstrip() + "\n"
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-
-def _metrics() -> str:
+    loader = FileSystemLoader(Path(__file__).parent)
+    # Not escaped: it is Markdown, and every text in it is evalguard's.
+    environment = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # noqa: S701
+    environment.globals.update(unions=unions, step_file=step_file, feature=data_sections.Feature, described=_described)
     options = step_file.StepFile.model_json_schema()["properties"]["metrics"]["anyOf"]
-    return next(str(option["description"]) for option in options if "description" in option)
+    metrics = next(option["description"] for option in options if "description" in option)
+    return environment.get_template("reference.md.j2").render(metrics=metrics).rstrip() + "\n"
 
 
-def _model(model: type[BaseModel]) -> Iterator[str]:
-    yield " ".join((model.__doc__ or "").split())
-    yield ""
-    yield "| key | value | default | |"
-    yield "|---|---|---|---|"
+def _described(model: type[BaseModel]) -> dict[str, Any]:
+    """What a section is about, and the rows of its table."""
     schema = model.model_json_schema(by_alias=True)
-    required = schema.get("required", [])
+    rows = []
     for name, entry in schema["properties"].items():
-        default = "needed" if name in required else f"`{json.dumps(entry.get('default'))}`"
+        default = "needed" if name in schema.get("required", []) else f"`{json.dumps(entry.get('default'))}`"
         description = " ".join(str(entry.get("description", "")).split())
-        yield f"| `{name}` | {_kind(entry, schema)} | {default} | {description} |".replace("|  |", "| |")
-    yield ""
+        rows.append(f"| `{name}` | {_kind(entry, schema)} | {default} | {description} |".replace("|  |", "| |"))
+    return {"about": " ".join((model.__doc__ or "").split()), "rows": rows}
 
 
 def _kind(entry: dict[str, Any], schema: dict[str, Any]) -> str:

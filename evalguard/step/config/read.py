@@ -19,7 +19,7 @@ from evalguard.step.config.unions import Kind
 from evalguard.step.config.yaml_file import KeyPath, Lines
 
 # An evaluation replaces these sections as a whole; in other sections it replaces single keys.
-WHOLE = ("name", "model", "data", "labels", "metrics")
+WHOLE = {"name", "model", "data", "labels", "metrics"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +33,6 @@ class Settings:
 
     values: Sequence[str] = ()
     variables: Mapping[str, str] | None = None
-
-
-def read(path: Path) -> Step:
-    """The one step in a file.
-
-    Raises:
-        ConfigError: Something in it is not allowed, or it holds several.
-    """
-    steps = read_all(path)
-    if len(steps) != 1:
-        msg = f"{path}: expected one evaluation, found {len(steps)}"
-        raise ConfigError(msg)
-    return steps[0]
 
 
 def read_all(path: Path, settings: Settings | None = None) -> tuple[Step, ...]:
@@ -91,14 +78,10 @@ def _refuse_empty(sections: Mapping[str, Any], within: KeyPath, lines: Lines, pa
 
 
 def _merged(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    merged: dict[str, Any] = {}
-    for name, value in own.items():
-        before = shared.get(name)
-        if name not in WHOLE and isinstance(before, dict) and isinstance(value, dict):
-            merged[name] = {**before, **value}
-        else:
-            merged[name] = value
-    return merged
+    in_part = {
+        name for name in own.keys() - WHOLE if isinstance(own[name], dict) and isinstance(shared.get(name), dict)
+    }
+    return {name: {**shared[name], **value} if name in in_part else value for name, value in own.items()}
 
 
 def _folder_name(name: str) -> str:

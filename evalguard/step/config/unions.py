@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, Discriminator, Tag
@@ -25,8 +25,8 @@ DATA: Kinds = {
 LABELS: Kinds = {"path": LabelFile, "image_directory": LabelFolders, "from": LabelStream}
 
 
-def _kind(kinds: Kinds, text: str | None = None) -> Callable[[Any], str | None]:
-    """A function that returns the kind of a value by its one key; ``text`` is the kind of a plain text."""
+def _one_of(kinds: Kinds, text: str | None = None) -> Any:
+    """Tells the kind of a value by its one key; ``text`` is the kind of a plain text."""
 
     def tell(value: Any) -> str | None:
         if isinstance(value, str):
@@ -37,11 +37,7 @@ def _kind(kinds: Kinds, text: str | None = None) -> Callable[[Any], str | None]:
         # In brackets: pydantic adds the kind to the path of an error, which otherwise holds the file's own keys.
         return f"<{found[0]}>" if len(found) == 1 else None
 
-    return tell
-
-
-def _one_of(kinds: Kinds, text: str | None = None) -> Any:
-    return Discriminator(_kind(kinds, text), custom_error_type=ONE_OF, custom_error_message=", ".join(kinds))
+    return Discriminator(tell, custom_error_type=ONE_OF, custom_error_message=", ".join(kinds))
 
 
 Model = Annotated[

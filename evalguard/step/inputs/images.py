@@ -48,13 +48,11 @@ def _decoded(
     import tensorflow as tf
 
     rows = np.arange(len(paths), dtype=np.int64)
-    columns = (paths, rows) if y is None else (paths, y, rows)
+    columns = (paths, *([] if y is None else [y]), *([] if names is None else [rows]))
 
     def load(path: Any, *rest: Any) -> Any:
         image = pixels(tf.io.read_file(path), spec)
-        if names is None:
-            return (image, *rest[:-1]) if y is not None else image
-        return (image, *rest)
+        return (image, *rest) if rest else image
 
     dataset = tf.data.Dataset.from_tensor_slices(columns).map(load, num_parallel_calls=tf.data.AUTOTUNE)
     dataset = dataset.batch(context.batch_size)

@@ -22,17 +22,17 @@ def open_arrays(data: Arrays, context: InputContext) -> InputStream:
     if isinstance(loaded, np.ndarray):
         _refuse_options(data, context, path)
         return _in_memory(loaded, None, None, context)
-    used = [data.inputs] if data.inputs else [[name for name in loaded if name not in {data.key, data.target}]]
+    used = data.inputs or [name for name in loaded if name not in {data.key, data.target}]
     if data.inputs is None and "x" in loaded:
-        used = [["x"]]
-    names = [name for name in (*used[0], data.key, data.target) if name is not None]
+        used = ["x"]
+    names = [name for name in (*used, data.key, data.target) if name is not None]
     absent = [name for name in names if name not in loaded]
     if absent:
         known = ", ".join(map(repr, loaded))
         msg = f"{context.where}: expected an array {absent[0]!r} in {path}, found {known}"
         raise ConfigError(msg)
     _refuse_lengths({name: loaded[name] for name in names}, context, path)
-    inputs = {name: loaded[name] for name in used[0]}
+    inputs = {name: loaded[name] for name in used}
     if len(inputs) > 1 and data.inputs is None:
         msg = f"{context.where}.inputs: {path} holds {', '.join(map(repr, inputs))}; name the model's inputs"
         raise ConfigError(msg)
@@ -81,11 +81,6 @@ def _in_memory(x: Any, y: Any, names: NDArray[Any] | None, context: InputContext
         return InputStream(x, n_rows=n_rows)
     import tensorflow as tf
 
-    rows = np.arange(n_rows, dtype=np.int64)
-    if y is None:
-        dataset = tf.data.Dataset.from_tensor_slices((x, rows)).batch(context.batch_size).map(without_target)
-    elif names is None:
-        dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(context.batch_size)
-    else:
-        dataset = tf.data.Dataset.from_tensor_slices((x, y, rows)).batch(context.batch_size)
-    return InputStream(dataset, lookup(names), n_rows=n_rows)
+    columns = (x, *([] if y is None else [y]), *([] if names is None else [np.arange(n_rows, dtype=np.int64)]))
+    dataset = tf.data.Dataset.from_tensor_slices(columns).batch(context.batch_size)
+    return InputStream(dataset if y is not None else dataset.map(without_target), lookup(names), n_rows=n_rows)

@@ -120,7 +120,7 @@ def answer(store: Store, selection: Question, requirements: Demand) -> GateResul
         passed=not reasons,
         evaluations=evaluations,
         unguarded=tuple(selection.unguarded),
-        superseded=tuple(_evaluation(run, slot, ()) for run, slot in selection.superseded),
+        superseded=tuple(_evaluation(run.info.run_id, slot, ()) for run, slot in selection.superseded),
         reasons=tuple(reasons),
     )
 
@@ -128,38 +128,33 @@ def answer(store: Store, selection: Question, requirements: Demand) -> GateResul
 def about_statement(path: str | Path, files: Sequence[str | Path], requirements: Demand) -> GateResult:
     """The gate's answer for an attestation and the given files."""
     statement = attestation.read(path)
-    compared = attestation.compare(statement, files)
+    matched, unmatched, unchecked = attestation.compare(statement, files)
     annotations = statement.annotations
     fields = {name: annotations.get(name, "") for name in ("verdict", "proof", "labels", "checked_at_ms")}
     slot = Slot(annotations.get("evaluation", ""), fields)
     refused = [*_refusals(slot, requirements), *attestation.inconsistencies(statement)]
-    evaluation = Evaluation(
-        "", slot.name, slot["verdict"], slot["proof"], slot["labels"], "", slot.checked_at_ms, tuple(refused)
-    )
     reasons = [f"{slot.name}: {why}" for why in refused]
-    reasons += [
-        f"{file}: matches none of the files that were judged, or was changed since" for file in compared.unmatched
-    ]
+    reasons += [f"{file}: matches none of the files that were judged, or was changed since" for file in unmatched]
     return GateResult(
         asked=f"attestation {path}",
         passed=not reasons,
-        evaluations=(evaluation,),
+        evaluations=(_evaluation("", slot, refused),),
         reasons=tuple(reasons),
-        files=compared.matched,
-        unchecked=compared.unchecked,
+        files=matched,
+        unchecked=tuple(unchecked),
     )
 
 
-def _evaluation(run: Any, slot: Slot, refused: Sequence[str]) -> Evaluation:
+def _evaluation(run_id: str, slot: Slot, refused: Sequence[str]) -> Evaluation:
     return Evaluation(
-        run.info.run_id,
+        run_id,
         slot.name,
         slot["verdict"],
         slot["proof"],
         slot["labels"],
         slot["model"],
         slot.checked_at_ms,
-        tuple(refused),
+        (*refused,),
     )
 
 
@@ -172,7 +167,7 @@ def _assessed(store: Store, run: Any, slot: Slot, requirements: Demand) -> Evalu
     # Each record costs two downloads, which an evaluation that is refused anyway does not need.
     if slot["verdict"] in requirements.accept:
         refused += contradictions(store, run.info.run_id, slot, requirements.require)
-    return _evaluation(run, slot, refused)
+    return _evaluation(run.info.run_id, slot, refused)
 
 
 def _refusals(slot: Slot, requirements: Demand) -> list[str]:

@@ -94,30 +94,19 @@ def _against_report(statement: Statement, path: Path) -> list[str]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class FileComparison:
-    """The given files compared with the subjects of a statement.
-
-    Attributes:
-        matched: File → the subject with the same digest.
-        unmatched: Files that the statement is not about.
-        unchecked: Subjects that match none of the files.
-    """
-
-    matched: dict[str, str]
-    unmatched: tuple[str, ...]
-    unchecked: tuple[str, ...]
-
-
-def compare(statement: Statement, files: Sequence[str | Path]) -> FileComparison:
+def compare(statement: Statement, files: Sequence[str | Path]) -> tuple[dict[str, str], list[str], list[str]]:
     """Find each file among the subjects, by digest; their names are not compared.
+
+    Returns:
+        Each file → the subjects with its digest, the files that the statement is not about, and the subjects that
+        match none of the files.
 
     Raises:
         ConfigError: A file cannot be read.
     """
     by_digest = {digest: name for name, digest in statement.subjects.items()}
     matched: dict[str, str] = {}
-    unmatched = []
+    unmatched: list[str] = []
     seen: set[str] = set()
     for path in map(Path, files):
         # Several digests per file: the labels of an array are attested by the array, whatever file holds it.
@@ -127,4 +116,4 @@ def compare(statement: Statement, files: Sequence[str | Path]) -> FileComparison
             matched[str(path)] = ", ".join(sorted(set(found)))
         else:
             unmatched.append(str(path))
-    return FileComparison(matched, tuple(unmatched), tuple(sorted(statement.subjects.keys() - seen)))
+    return matched, unmatched, sorted(statement.subjects.keys() - seen)

@@ -3,8 +3,14 @@
 from dataclasses import replace
 
 from evalguard.core.diagnosis import diagnose
+from evalguard.core.diagnosis.catalogue import remedy, texts
 from evalguard.core.diagnosis.view import View
 from tests.core.signatures import SIGNATURES, Setting, made
+
+
+def title(name):
+    """What a report calls a cause."""
+    return texts()[name]["cause"]
 
 
 def named(case):
@@ -59,7 +65,12 @@ def view_of(samples, kind="generator", *, n=50, batch=8, known=True, method="pre
     return View(trace, case.labels, case.samples if known else None)
 
 
-def kinds_with(words, remedy):
+def fix_of(view, *tables, **values):
+    """The two lines of a remedy."""
+    before, after = remedy(view, *tables, **values).splitlines()
+    return before.removeprefix("before: "), after.removeprefix("after:  ")
+
+
+def kinds_with(words, *tables, **values):
     """The kinds of source whose remedy contains these words."""
-    found = {kind: remedy(view_of(range(50), kind)) for kind in KINDS}
-    return [kind for kind, lines in found.items() if words in f"{lines['before']}\n{lines['after']}"]
+    return [kind for kind in KINDS if words in "\n".join(fix_of(view_of(range(50), kind), *tables, **values))]

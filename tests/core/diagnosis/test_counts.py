@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from evalguard.core.diagnosis import TOO_FEW, TOO_MANY, counts
-from tests.core.diagnosis.causes import view_of
+from tests.core.diagnosis.causes import title, view_of
 
 FOREIGN = -2
 ALIGNED = np.arange(50)
@@ -43,7 +43,7 @@ def test_a_pattern_is_recognised_and_certain_only_with_the_fact_that_confirms_it
 ):
     found = recogniser(view_of(samples, kind, facts=facts))
     assert found is not None
-    assert found.cause == getattr(counts, recogniser.__name__.upper())
+    assert found.cause == title(recogniser.__name__)
     assert found.certain is certain
     assert any(letter.isdigit() for letter in found.evidence)
 

@@ -6,7 +6,7 @@ import pytest
 from evalguard.core.diagnosis import diagnose, labelling
 from evalguard.core.label_table import LabelTable
 from evalguard.core.trace import Trace
-from tests.core.diagnosis.causes import first_cause, view_of
+from tests.core.diagnosis.causes import first_cause, title, view_of
 from tests.core.signatures import label_values, sizes_of, tags_of
 
 
@@ -61,7 +61,7 @@ def recognised(recogniser, samples, *, values=VALUES, content=True, known=True, 
 def test_an_aligned_stream_with_other_targets_accuses_the_label_file(values, content, cause, certain, words):
     found = recognised(labelling.label_file, range(50), values=values, content=content)
     assert found is not None
-    assert (found.cause, found.certain) == (getattr(labelling, cause), certain)
+    assert (found.cause, found.certain) == (title(cause.lower()), certain)
     assert words in found.evidence
 
 

@@ -7,7 +7,7 @@ from evalguard.core.diagnosis import orders
 from evalguard.core.label_table import LabelTable
 from evalguard.core.trace import ALTERED, UNKNOWN
 from tests.core import signatures
-from tests.core.diagnosis.causes import first_cause, named, view_of
+from tests.core.diagnosis.causes import first_cause, named, title, view_of
 from tests.core.signatures import Setting, label_values, made, sizes_of, tags_of
 
 
@@ -58,15 +58,15 @@ def part(recogniser, cause, samples, kind, certain, **facts):
 @pytest.mark.parametrize(
     ("recogniser", "cause", "samples", "kind", "facts", "certain"),
     [
-        part(orders.batches, "PARALLEL", SWAPPED_BATCHES, "generator", False),
-        part(orders.reshuffled, "RESHUFFLED", RANDOM, "tf.data", True, reshuffled_each_pass=True),
-        part(orders.reshuffled, "RESHUFFLED", RANDOM, "tf.data", False),
-        part(orders.reshuffled, "RESHUFFLED", RANDOM, "pydataset", False, stateful_getitem=True),
-        part(orders.shuffled, "SHUFFLED", RANDOM, "pydataset", True, shuffle=True),
-        part(orders.shuffled, "SHUFFLED", RANDOM, "pydataset", False),
-        part(orders.window, "WINDOW", IN_A_WINDOW, "tf.data", True, shuffle_buffer=10),
-        part(orders.window, "WINDOW", IN_A_WINDOW, "tf.data", False),
-        part(orders.window, "WINDOW", IN_A_WINDOW, "generator", False, shuffle_buffer=50),
+        part(orders.batches, "batches", SWAPPED_BATCHES, "generator", False),
+        part(orders.reshuffled, "reshuffled", RANDOM, "tf.data", True, reshuffled_each_pass=True),
+        part(orders.reshuffled, "reshuffled", RANDOM, "tf.data", False),
+        part(orders.reshuffled, "reshuffled", RANDOM, "pydataset", False, stateful_getitem=True),
+        part(orders.shuffled, "shuffled", RANDOM, "pydataset", True, shuffle=True),
+        part(orders.shuffled, "shuffled", RANDOM, "pydataset", False),
+        part(orders.window, "window", IN_A_WINDOW, "tf.data", True, shuffle_buffer=10),
+        part(orders.window, "window", IN_A_WINDOW, "tf.data", False),
+        part(orders.window, "window", IN_A_WINDOW, "generator", False, shuffle_buffer=50),
     ],
 )
 def test_an_order_is_recognised_and_certain_only_with_the_fact_that_confirms_it(
@@ -74,7 +74,7 @@ def test_an_order_is_recognised_and_certain_only_with_the_fact_that_confirms_it(
 ):
     found = recogniser(view_of(samples, kind, facts=facts))
     assert found is not None
-    assert (found.cause, found.certain) == (getattr(orders, cause), certain)
+    assert (found.cause, found.certain) == (title(cause), certain)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_queue_is_recognised_by_tags_that_descend():
     tags = tags_of(sizes_of(50, 8))
     found = orders.queue(view_of(SWAPPED_BATCHES, tags=tags[SWAPPED_BATCHES]))
     assert found is not None
-    assert (found.cause, found.certain) == (orders.QUEUE, True)
+    assert (found.cause, found.certain) == (title("queue"), True)
     assert found.evidence == "1 row arrived directly behind a row that batches emitted later"
     assert orders.queue(view_of(SWAPPED_BATCHES, tags=tags)) is None, "the source itself emitted this order"
 
@@ -106,7 +106,7 @@ def test_rows_that_changed_on_their_way_show_a_reused_buffer():
     tags[3:5] = ALTERED
     found = orders.buffer(view_of(np.arange(50), tags=tags))
     assert found is not None
-    assert (found.cause, found.certain) == (orders.BUFFER, True)
+    assert (found.cause, found.certain) == (title("buffer"), True)
     assert found.evidence == "the content of 2 rows changed after batches emitted them"
     repeated = np.r_[8:16, 8:50]
     likely = orders.buffer(view_of(repeated, facts={"filled_anew": True}))

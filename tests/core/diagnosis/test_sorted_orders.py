@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from evalguard.core.diagnosis import sorted_orders
 from evalguard.core.diagnosis.sorted_orders import ascends, sorted_otherwise, stride
 from evalguard.core.label_table import LabelTable
-from tests.core.diagnosis.causes import view_of
+from tests.core.diagnosis.causes import title, view_of
 from tests.core.key_columns import report
 from tests.core.signatures import label_values
 
@@ -37,7 +37,7 @@ def keyed(samples, keys):
 def test_keys_that_the_stream_sorts_in_another_way_are_certain(samples, keys, words):
     found = sorted_otherwise(keyed(samples, keys))
     assert found is not None
-    assert (found.cause, found.certain) == (sorted_orders.SORTED, True)
+    assert (found.cause, found.certain) == (title("sorted_otherwise"), True)
     assert words in found.evidence
 
 
@@ -83,7 +83,7 @@ def test_long_strides_are_files_read_in_turn():
     order = np.concatenate([np.arange(first, 50, 25) for first in range(25)])
     found = stride(view_of(order))
     assert found is not None
-    assert found.cause == sorted_orders.INTERLEAVED
+    assert found.cause == title("interleaved")
     assert "2 files of up to 25 rows in turn" in found.evidence
 
 

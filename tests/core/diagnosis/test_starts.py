@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from evalguard.core.diagnosis import starts
 from evalguard.core.trace import SourceState
 from tests.core import signatures
-from tests.core.diagnosis.causes import first_cause, named, view_of
+from tests.core.diagnosis.causes import first_cause, named, title, view_of
 from tests.core.signatures import Setting, made
 
 
@@ -92,7 +92,7 @@ def test_a_late_start_is_certain_where_the_generator_was_used_before(used):
     state = {"calls_before": 2, "pulled_before": 2} if used else {}
     found = starts.not_at_start(view_of(LATE, state=state))
     assert found is not None
-    assert (found.cause, found.certain) == (starts.NOT_AT_START, used)
+    assert (found.cause, found.certain) == (title("not_at_start"), used)
     history = "2 earlier guarded calls took 2 batches from batches"
     assert found.evidence.startswith("rows begin at sample 16 and continue in order; ")
     assert (history in found.evidence) is used
@@ -114,7 +114,7 @@ def test_a_queue_with_leftovers_is_certain_where_the_first_item_shows_it():
     tags = np.asarray([(pull << 32) + row for pull in range(2, 4) for row in range(8)])
     found = starts.leftover(view_of(np.arange(16, 32), "pydataset", facts=facts, tags=tags))
     assert found is not None
-    assert (found.cause, found.certain) == (starts.LEFTOVER, True)
+    assert (found.cause, found.certain) == (title("leftover"), True)
     assert "the first batch delivered is item 2 of Images" in found.evidence
     one_worker = {**facts, "workers": 1}
     assert starts.leftover(view_of(np.arange(16, 32), "pydataset", facts=one_worker, tags=tags)) is None
@@ -124,7 +124,7 @@ def test_items_that_keras_read_first_show_a_getitem_with_state():
     facts = {"workers": 1, "num_batches": 7, "stateful_getitem": True}
     found = starts.stateful_getitem(view_of(LATE, "pydataset", facts=facts))
     assert found is not None
-    assert (found.cause, found.certain) == (starts.STATEFUL, True)
+    assert (found.cause, found.certain) == (title("stateful_getitem"), True)
     assert "that Keras 3 reads before the first one" in found.evidence
     assert "returned different data on a second call" in found.evidence
 

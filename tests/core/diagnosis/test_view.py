@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from evalguard.core.diagnosis.view import View, cause, listed
+from evalguard.core.diagnosis.view import View, listed
 from evalguard.core.label_table import LabelTable
 from evalguard.core.trace import ROW_BITS, SourceState, Trace
 from tests.core import brute
@@ -141,10 +141,6 @@ def test_targets_are_compared_with_labels_by_row_and_by_sample_and_padding_is_le
     padded = view_of([0, 1, 2, 0], n=3, targets=np.asarray([9, *swapped.labels.values[1:3], 9]))
     judged = replace(padded, samples=np.asarray([0, 1, 2]))
     assert judged.against_rows.rows.tolist() == [0]
-
-
-def test_a_cause_has_a_remedy_of_two_lines():
-    assert cause("name", certain=True, evidence="e", before="a", after="b").remedy == "before: a\nafter:  b"
 
 
 def test_numbers_are_cut_to_the_first_few():
