@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from evalguard.core import arrivals
+from evalguard.core import arrivals, key_differences
 from evalguard.core.columns.chunks import counts_up
 from evalguard.core.evidence import Evidence, padding_rows
 from evalguard.core.matching import Match
@@ -62,23 +62,13 @@ def _no_match(evidence: Evidence, match: Match) -> str:
     """The note on an identity that almost no row matches; for keys with one example of each side."""
     carried, keys = evidence.trace.keys, evidence.labels.keys
     if match.identity == "key" and carried is not None and keys is not None:
-        stream, label = visible(carried[0], MAX_KEY), visible(keys[0], MAX_KEY)
-        difference = _difference(*sorted((stream, label), key=len))
+        stream, label, difference = (visible(text, MAX_KEY) for text in key_differences.example(carried, keys))
         return f"key: no key in the stream matches a label key. Stream: '{stream}'; labels: '{label}'.{difference}"
     matched = int(np.count_nonzero(arrivals.known(match.samples, len(evidence.labels))))
     return (
         f"{match.identity}: almost none of the rows match the reference ({matched:,} of {evidence.trace.n_rows:,}), "
         "so it shows nothing about their order"
     )
-
-
-def _difference(short: str, long: str) -> str:
-    """The prefix or suffix that only the longer key has, as a sentence; empty where they differ in another way."""
-    if short == long:
-        return ""
-    if long.endswith(short):
-        return f" They differ by the prefix '{long.removesuffix(short)}'."
-    return f" They differ by the suffix '{long.removeprefix(short)}'." if long.startswith(short) else ""
 
 
 def _why_not_labels(evidence: Evidence, policy: Policy) -> list[str]:
@@ -107,6 +97,8 @@ def advice_for(evidence: Evidence, policy: Policy) -> str:
         return (
             'evalguard.guard(labels=..., duplicate_inputs="allow")  # if the data holds equal inputs; else reference=x'
         )
+    if any(match.identity == "content" and not match.comparable for match in evidence.matches):
+        return "evalguard.guard(labels=..., reference=prepared(x_test))  # prepared as the model is fed it"
     kind = evidence.trace.source.kind
     if evidence.labels.keys is not None and evidence.trace.keys is None:
         return 'evalguard.guard(labels=..., key="id")  # name of the entry of x that holds the key'

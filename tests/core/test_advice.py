@@ -63,8 +63,8 @@ def notes_of(trace, labels, proof=Proof.COUNT, **options):
     ],
 )
 def test_keys_that_do_not_match_are_shown_with_one_example_of_each_side(stream, label, difference):
-    keys = np.asarray([label, "another"])
-    notes = notes_of(trace_of([0, 1], (), keys=np.asarray([stream, "some other"])), LabelTable(keys=keys))
+    keys = np.asarray([label, "unrelated"])
+    notes = notes_of(trace_of([0, 1], (), keys=np.asarray([stream, stream])), LabelTable(keys=keys))
     expected = f"key: no key in the stream matches a label key. Stream: '{stream}'; labels: '{label}'.{difference}"
     assert notes[0] == expected
     assert not any("the model receives" in note for note in notes)
