@@ -105,11 +105,11 @@ def worlds(draw: Callable[..., Any]) -> Program:
     else:
         labels, reused_buffer = draw(st.sampled_from(("given", "given", "file", "late"))), draw(rarely)
     used_as = draw(st.sampled_from(("with", "with", "decorator", "wrap", "nested")))
-    return Program(
+    world = Program(
         engine=draw(st.sampled_from(("keras", "keras", "tf_keras"))),
         n=n,
         batch=batch,
-        values=draw(st.sampled_from(("distinct", "distinct", "twins", "blank"))),
+        values=draw(st.sampled_from(("distinct", "distinct", "distinct", "twins", "twins", "blank", "blank", "close"))),
         targets=draw(st.sampled_from(("classes", "classes", "numbers"))),
         # Late labels are set on one guard, inside its block.
         labels="given" if labels == "late" and used_as in {"wrap", "nested"} else labels,
@@ -127,6 +127,10 @@ def worlds(draw: Callable[..., Any]) -> Program:
         require=draw(st.sampled_from(("declared", "labels", "transport", "count"))),
         used_as=used_as,
     )
+    if world.values == "close":
+        # Arrays and what Python emits are cast to float32 by Keras.
+        world = replace(world, model="echo", reused_buffer=False)
+    return replace(world, values="distinct") if world.values == "close" and identity == "index" else world
 
 
 SOURCES_OF = {
@@ -159,7 +163,10 @@ def calls_of(
     elif world.model in {"two_outputs", "noisy"}:
         methods = ("predict", "predict_on_batch", "call")
     method = draw(st.sampled_from(methods))
-    source = "batches" if method in LOOPS else draw(st.sampled_from(SOURCES_OF.get(world.identity, PLAIN_SOURCES)))
+    sources = TF_SOURCES[:-1] if world.values == "close" else SOURCES_OF.get(world.identity, PLAIN_SOURCES)
+    if world.values == "close" and method in LOOPS:
+        method = "predict"
+    source = "batches" if method in LOOPS else draw(st.sampled_from(sources))
     if method not in LOOPS and (world.model == "chunks" or (world.keyed and source == "frame")):
         source = "array"
     if source == "pydataset_threads" and world.engine == "tf_keras":
@@ -185,6 +192,8 @@ def calls_of(
         thread=not together and draw(st.sampled_from((True, *[False] * 7))),
         slow=20 if together and before is None else 0,
     )
+    if world.values == "close":
+        call = replace(call, dtype="float64")
     if source == "array" and method == "predict" and world.model == "echo" and len(parts) > 1 and draw(rarely):
         call = replace(call, steps=draw(st.integers(1, len(parts) - 1)))
     # Which rows such a source feeds is a race: only outputs that name their sample tell.

@@ -42,6 +42,8 @@ def value(program: Program, sample: int) -> tuple[int, int]:
         return (10 + sample, 0)
     if program.values == "twins":
         return (10 + sample // 2, sample // 2 * 7 % 5)
+    if program.values == "close":
+        return (2**30 + sample, sample * 7 % 5)
     if program.values == "blank" and sample % 3 == 0:
         return (0, 0)
     return (10 + sample, sample * 7 % 5)
@@ -189,7 +191,7 @@ def _labels_hold(program: Program, fed: tuple[int, ...], found: Unit) -> bool:
     streamed = None if found.y is None else [target(program, sample) for sample in found.y]
     if streamed is not None and all(found.metrics):
         streamed, wanted = sorted(streamed), sorted(wanted)
-    return streamed == wanted and (len(set(values)) == len(values) or program.values != "distinct")
+    return streamed == wanted and (len(set(values)) == len(values) or program.has_twins)
 
 
 def outputs_right(program: Program, call: Call, result: Any) -> bool:

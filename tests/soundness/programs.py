@@ -65,7 +65,8 @@ class Program:
         engine: ``keras`` or ``tf_keras``.
         n: Labelled samples.
         batch: Rows in a batch.
-        values: ``distinct``; ``twins``: samples 2k and 2k+1 have equal inputs; ``blank``: every third sample is zero.
+        values: ``distinct``; ``twins``: samples 2k and 2k+1 have equal inputs; ``blank``: every third sample is zero;
+            ``close``: float64, and nearly all are equal in float32.
         targets: ``classes`` (three) or ``numbers`` (all different).
         labels: Where the labels come from: ``given``, ``late``, ``file``, ``collected``, ``iterator``.
         identity: ``none``, ``reference``, ``reference_function``, ``collected``, ``key``, ``key_function``,
@@ -107,6 +108,16 @@ class Program:
     def keyed(self) -> bool:
         """Whether ``x`` is a dict that holds a key beside the inputs."""
         return self.identity in KEYS and not self.images
+
+    @property
+    def has_twins(self) -> bool:
+        """Whether some samples have equal inputs."""
+        return self.values in {"twins", "blank"}
+
+    @property
+    def dtype(self) -> str:
+        """dtype of the inputs, and of the model."""
+        return "float64" if self.values == "close" else "float32"
 
     def to_json(self) -> str:
         """One line."""

@@ -7,6 +7,7 @@ from tests.soundness.sources import ARRAYS, source_text
 
 INPUTS = {
     "distinct": "10 + ids, ids * 7 % 5",
+    "close": "2.0**30 + ids, ids * 7 % 5",
     "twins": "10 + ids // 2, ids // 2 * 7 % 5",
     "blank": "np.where(ids % 3, 10 + ids, 0), np.where(ids % 3, ids * 7 % 5, 0)",
 }
@@ -61,7 +62,8 @@ def head_text(program: Program) -> str:
         lines.append("from concurrent.futures import ThreadPoolExecutor")
     target = IMAGE_TARGETS.format(half=program.n // 2) if program.images else TARGETS[program.targets]
     lines += [
-        f'def inputs(ids): ids = np.asarray(ids); return np.stack([{INPUTS[program.values]}], 1).astype("float32")',
+        "def inputs(ids): ids = np.asarray(ids); "
+        f'return np.stack([{INPUTS[program.values]}], 1).astype("{program.dtype}")',
         f"def target(ids): return {target}",
     ]
     if program.keyed:
@@ -81,6 +83,7 @@ def model_text(program: Program) -> str:
         ]
     if program.model == "noisy":
         lines.append(NOISE[program.engine])
+    dtype = ', dtype="float64"' if program.dtype == "float64" else ""
     lines.append("def built():")
     if program.images:
         lines += [
@@ -89,13 +92,13 @@ def model_text(program: Program) -> str:
         ]
     elif program.keyed:
         lines += [
-            '    x = keras.Input((2,), name="x")',
+            f'    x = keras.Input((2,), name="x"{dtype})',
             '    given = {"x": x, "id": keras.Input((), dtype="int64", name="id")}',
         ]
     else:
-        lines.append("    x = given = keras.Input((2,))")
+        lines.append(f"    x = given = keras.Input((2,){dtype})")
     lines += [
-        f"    model = {MODELS[program.model]}",
+        f"    model = {MODELS[program.model].replace('Identity()', f'Identity({dtype[2:]})')}",
         "    model.compile(loss=lambda y, p: p[:, 0])",
         "    return model",
     ]
@@ -242,7 +245,7 @@ def options_of(program: Program) -> tuple[dict[str, str], list[str]]:
         options["key"] = '"id"'
     if program.identity == "key_function" and not program.images:
         options["key"] = 'lambda batch: batch[0]["id"]'
-    if program.values != "distinct":
+    if program.has_twins:
         options["duplicate_inputs"] = '"allow"'
     options["on_failure"] = f'"{program.on_failure}"'
     options["on_unproven"] = '"record"'

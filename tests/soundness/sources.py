@@ -23,7 +23,7 @@ def source_text(program: Program, call: Call, number: int) -> list[str]:
     if call.y in {"same", "label_order", "encoded"}:
         lines += [f"of_{number} = {_nested(of)}"] if of != rows else []
     scaled = f" * {call.scale}" if call.scale != 1 else ""
-    cast = f'.astype("{call.dtype}")' if call.dtype != "float32" or scaled else ""
+    cast = f'.astype("{call.dtype}")' if call.dtype != program.dtype or scaled else ""
     if call.reused:
         lines += [
             *ALIGNED.split("\n"),

@@ -368,7 +368,7 @@ def _observable(program: Program, calls: tuple[Call, ...]) -> bool:
     if program.identity == "key_padded":
         return False
     # A stated sample or key is another one, also where its inputs are equal.
-    if (program.identity == "index" or program.keyed) and program.values != "distinct":
+    if (program.identity == "index" or program.keyed) and program.has_twins:
         return all(call.lie == "none" for call in calls)
     content = program.identity in {"reference", "reference_function"} or program.labels == "collected"
     if content and any(call.scale != 1 for call in calls):

@@ -123,6 +123,36 @@ BROKEN = (
     ),
     Broken(
         "core/evidence.py",
+        "return target_comparison.as_one_quantity(comparison, trace.targets, labels.values, answered)",
+        "return comparison",
+        "targets of another quantity contradict the labels",
+    ),
+    Broken(
+        "guards/missing_rows.py",
+        "if not all(_are_equal(*known[identity], at, samples) for identity in used & known.keys()):",
+        "if False:",
+        "rows that are predicted again are not matched",
+    ),
+    Broken(
+        "guards/calls.py",
+        "float64=computes_in_float64(model),\n",
+        "float64=False,\n",
+        "rows of a float64 model are compared in float32",
+    ),
+    Broken(
+        "capture/engines/own_function.py",
+        "if stateful != [PULL] or not pulls",
+        "if not pulls",
+        "a tf_keras function that draws at random is copied",
+    ),
+    Broken(
+        "capture/overwriting.py",
+        "return [all(array.tobytes() == copy.tobytes() for array, copy in copied) for copied in fed]",
+        "return [True for copied in fed]",
+        "memory that is overwritten while the model computes is not compared again",
+    ),
+    Broken(
+        "core/evidence.py",
         "comparison.version and (scored or not self.observed)",
         "False",
         "another version of the labels raises no doubt",
