@@ -88,13 +88,17 @@ def gather(trace: Trace, labels: LabelTable, policy: Policy) -> Evidence:
     keyed = trace.keys is not None and labels.keys is not None
     asked = trace.method != FIT and (labels.fingerprints is not None or keyed or trace.key_asked)
     in_position = _all_in_position(trace, labels)
-    if in_position and not (asked and in_position[0].identity == "position"):
+    by_place = not asked
+    if in_position and (by_place or in_position[0].identity != "position"):
         positions = range(len(labels))
         comparison = _compare(trace, labels, positions)
-        repeated = _repeated(trace, trace.n_rows, in_position[0], comparison)
-        return Evidence(trace, labels, in_position, in_position[0], positions, (), comparison, repeated, 0, asked)
+        # Pairs give the same metric in any order: targets that contradict a place that is declared leave it open.
+        by_place = trace.ordered or trace.method == FIT or not comparison.rows.size
+        if by_place or in_position[0].identity != "position":
+            repeated = _repeated(trace, trace.n_rows, in_position[0], comparison)
+            return Evidence(trace, labels, in_position, in_position[0], positions, (), comparison, repeated, 0, asked)
     matches = all_matches(trace, labels)
-    comparable = [match for match in matches if match.comparable and not (asked and match.identity == "position")]
+    comparable = [match for match in matches if match.comparable and (by_place or match.identity != "position")]
     # A part that different inputs share leaves rows open; a key or an index that the source states may name them all.
     stated = (match for match in comparable if match.complete and match.observed)
     used = next(stated, comparable[0] if comparable else None)

@@ -249,6 +249,18 @@ def test_targets_that_equal_the_labels_are_comparable_whether_the_order_matters_
         assert evidence.comparison.rows.size == 0
 
 
+@pytest.mark.parametrize(
+    ("known", "method", "differ"),
+    [("index", "evaluate", 0), ("content", "evaluate", 4), ("index", "predict", 4)],
+)
+def test_pairs_in_another_order_contradict_no_place_that_is_only_declared(known, method, differ):
+    trace = trace_of(ALIGNED, {known, "targets"}, method=method, ordered=method == "predict")
+    trace = replace(trace, targets=trace.targets[::-1], index_source="position")
+    evidence = gather(trace, labels_for(N, {known}), Policy())
+    assert evidence.comparison.rows.size == differ
+    assert (evidence.samples is None) == (differ == 0)
+
+
 def test_targets_that_contradict_the_samples_differ_even_if_they_are_the_labels_in_another_order():
     targets = np.roll(label_of(ALIGNED), 1)
     trace = trace_of(SWAPPED, {"index"}, targets=targets, ordered=False)

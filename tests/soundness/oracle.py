@@ -11,7 +11,7 @@ import numpy as np
 from tests.soundness.programs import METRICS, NAMING, Call, Program, targets_of
 from tests.soundness.sources import CUT
 
-FOREIGN = -1
+FOREIGN, NO_TARGET = -1, -2
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Unit:
         spans: For each call the samples of the rows that the caller got, in order; for metrics: of the rows scored.
         metrics: For each call, whether it returned metrics, so that the order within it does not matter.
         emitted: Sample of each row that the source emitted, in order; None where that was a race.
-        y: Samples whose targets the stream held beside them, or None.
+        y: Samples whose targets the stream held beside them, or None; ``NO_TARGET`` for rows of predictions without.
     """
 
     spans: tuple[tuple[int, ...], ...]
@@ -114,7 +114,11 @@ def unit(program: Program, calls: tuple[Call, ...], results: list[Any]) -> Unit 
             return None
         spans.append(seen if seen is not None else moved(program, call, source or ()))
         out = None if out is None or source is None else [*out, *source]
-        y = None if y is None or source is None else _with_targets(program, call, y, len(source))
+        y = (
+            None
+            if y is None
+            else _with_targets(program, call, y, None if source is None else len(source), len(spans[-1]))
+        )
     return Unit(
         tuple(spans),
         tuple(call.method in METRICS for call in calls),
@@ -123,11 +127,17 @@ def unit(program: Program, calls: tuple[Call, ...], results: list[Any]) -> Unit 
     )
 
 
-def _with_targets(program: Program, call: Call, before: list[int], rows: int) -> list[int] | None:
-    if program.images or call.y not in {"same", "label_order"}:
+def _with_targets(
+    program: Program, call: Call, before: list[int], n_emitted: int | None, n_returned: int
+) -> list[int] | None:
+    if not program.images and call.y == "none" and call.method not in METRICS:
+        return [*before, *[NO_TARGET] * n_returned]
+    if n_emitted is None and call.y == "label_order":
+        n_emitted = n_returned
+    if n_emitted is None or program.images or call.y not in {"same", "label_order"}:
         return None
     flat = tuple(sample for part in targets_of(program, call) for sample in part)
-    return [*before, *(flat[at % len(flat)] for at in range(rows))]
+    return [*before, *(flat[at % len(flat)] for at in range(n_emitted))]
 
 
 def right(program: Program, found: Unit) -> bool:
@@ -148,7 +158,9 @@ def right(program: Program, found: Unit) -> bool:
     # What `evaluate` scored are the stream's own pairs.
     return not any(found.metrics) or (
         found.y is not None
-        and all(target(program, a) == target(program, b) for a, b in zip(found.rows, found.y, strict=True))
+        and all(
+            target(program, a) == target(program, b) for a, b in zip(found.rows, found.y, strict=True) if b != NO_TARGET
+        )
     )
 
 
@@ -178,7 +190,7 @@ def as_claimed(program: Program, found: Unit, proof: str) -> bool:
         return True
     # What a race fed is known from outputs that name it; each row came with the target of its sample.
     raced = proof == "labels" and found.emitted is None and FOREIGN not in found.rows
-    return raced and _labels_hold(program, found.rows, replace(found, y=found.rows))
+    return raced and _labels_hold(program, found.rows, found if found.y else replace(found, y=found.rows))
 
 
 def _labels_hold(program: Program, fed: tuple[int, ...], found: Unit) -> bool:
@@ -188,6 +200,8 @@ def _labels_hold(program: Program, fed: tuple[int, ...], found: Unit) -> bool:
     """
     values = _values(program, fed)
     wanted = [target(program, sample) for sample in range(program.n)]
+    if found.y is not None and NO_TARGET in found.y:
+        return False
     streamed = None if found.y is None else [target(program, sample) for sample in found.y]
     if streamed is not None and all(found.metrics):
         streamed, wanted = sorted(streamed), sorted(wanted)

@@ -105,7 +105,7 @@ BROKEN = (
     ),
     Broken(
         "core/evidence.py",
-        'if match.comparable and not (asked and match.identity == "position")]',
+        'if match.comparable and (by_place or match.identity != "position")]',
         "if match.comparable]",
         "an array's positions stand in for content that recognises nothing",
     ),
