@@ -9,13 +9,13 @@ uses an aligned NumPy array without copying it (``py_func.cc``).
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.capture.contract import NOT_OBSERVED, BatchTag, Untagged
-from evalguard.capture.hashing import arrays_of, can_digest, digest
+from evalguard.capture.hashing import arrays_of, can_digest, digest, has_float64
 from evalguard.capture.overwriting import MemoryWatch
 from evalguard.capture.tags import stated_samples
 from evalguard.core.own_errors import swallow
@@ -25,13 +25,27 @@ from evalguard.data import tree
 MAX_REMEMBERED = 1024
 
 
+class _Emitted(NamedTuple):
+    """A batch that the source emitted.
+
+    Attributes:
+        number: Its number in the stream.
+        samples: Label row of each of its rows, or None.
+        exact: Digest of floats as they are.
+    """
+
+    number: int
+    samples: NDArray[np.int64] | None
+    exact: int | None
+
+
 class BatchDigests(Untagged):
     """Digests of the batches that a source emitted and that the model has not received yet."""
 
     def __init__(self) -> None:
         # Digest → numbers of batches and their samples, oldest first; several, because batches may be equal. Samples
         # are not kept by number: an item that is requested again may be other data.
-        self._in_flight: dict[int, list[tuple[int, NDArray[np.int64] | None]]] = {}
+        self._in_flight: dict[int, list[_Emitted]] = {}
         self._delivered: dict[int, int] = {}
         self._memory = MemoryWatch()
         self._all_digested = True
@@ -50,6 +64,7 @@ class BatchDigests(Untagged):
         # of one are found fastest.
         arrays = tuple(arrays_of(batch)) if can_digest(batch) else None
         batch_digest = None if arrays is None else digest(arrays)
+        exact = digest(arrays, float64=True) if arrays is not None and has_float64(arrays) else batch_digest
         samples = None if index is None else stated_samples(index, tree.n_rows(batch) or 0)
         with self._lock:
             if arrays is None or batch_digest is None:
@@ -58,8 +73,8 @@ class BatchDigests(Untagged):
             self._memory.emitted(arrays)
             waiting = self._in_flight.setdefault(batch_digest, [])
             # Keras requests items twice, to learn shapes (keras 3.15, py_dataset_adapter.py:306).
-            if all(number != other for other, _ in waiting):
-                waiting.append((number, samples))
+            if all(number != other.number or exact != other.exact for other in waiting):
+                waiting.append(_Emitted(number, samples, exact))
         return batch
 
     def identify(self, data: Any) -> tuple[Any, BatchTag]:
@@ -72,6 +87,7 @@ class BatchDigests(Untagged):
         """
         try:
             batch_digest = digest(data)
+            exact = digest(data, float64=True) if has_float64(data) else None
         except Exception as error:  # noqa: BLE001 - a batch that cannot be read is not known
             swallow(error)
             return data, NOT_OBSERVED
@@ -80,7 +96,11 @@ class BatchDigests(Untagged):
             if waiting is None:
                 again = self._delivered.get(batch_digest)
                 return data, BatchTag(again, altered=again is None and self._all_digested)
-            number, samples = waiting.pop(0)
+            # Where floats came as they are, equal as float32 is not enough.
+            at = next((at for at, one in enumerate(waiting) if exact in {None, one.exact}), None)
+            if at is None:
+                return data, BatchTag(altered=self._all_digested)
+            number, samples = waiting[at].number, waiting.pop(at).samples
             if not waiting:
                 del self._in_flight[batch_digest]
             if len(self._delivered) >= MAX_REMEMBERED:

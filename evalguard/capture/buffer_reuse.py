@@ -39,7 +39,7 @@ class RehashedBatches:
         try:
             leaves = [leaf for leaf in tree.leaves(batch) if _may_change(leaf)]
             arrays = tuple(array for array in map(tree.as_array, leaves) if array.dtype in NATIVE)
-            batch_digest = digest(arrays)
+            batch_digest = digest(arrays, float64=True)
             self._fed[-1] = arrays, batch_digest
             self._delivered(leaves, arrays, batch_digest)
         except Exception as error:  # noqa: BLE001 - a batch that cannot be read cannot be fingerprinted either
@@ -56,7 +56,7 @@ class RehashedBatches:
     def intact(self) -> list[bool]:
         """For each batch identified since the last call: whether it is unchanged."""
         fed, self._fed = self._fed, []
-        return [recorded is None or digest(recorded[0]) == recorded[1] for recorded in fed]
+        return [recorded is None or digest(recorded[0], float64=True) == recorded[1] for recorded in fed]
 
 
 def _may_change(leaf: Any) -> bool:

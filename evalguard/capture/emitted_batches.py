@@ -10,6 +10,17 @@ from evalguard.capture.hashing import can_digest
 from evalguard.capture.tags import FULL, RidingTags
 
 
+def as_tf_keras_packs(batch: Any) -> Any:
+    """A batch as tf_keras passes it on: without the parts after an absent ``y``, and one ``x`` by itself.
+
+    tf_keras 2.21, engine/data_adapter.py:1894 (``pack_x_y_sample_weight``).
+    """
+    parts = tuple(batch) if isinstance(batch, list) else batch
+    if not isinstance(parts, tuple) or len(parts) not in {1, 2, 3} or (len(parts) > 1 and parts[1] is not None):
+        return parts[:2] if isinstance(parts, tuple) and len(parts) == FULL and parts[2] is None else parts
+    return parts[:1] if isinstance(parts[0], tuple) else parts[0]
+
+
 class NoTags(Untagged):
     """Batches as they are emitted."""
 

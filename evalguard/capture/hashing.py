@@ -8,6 +8,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from evalguard.core.own_errors import not_ours, swallow
 from evalguard.data import tree
 from evalguard.data.fingerprint import row_fingerprints
 
@@ -44,17 +45,43 @@ def arrays_of(batch: Any) -> list[NDArray[Any]]:
     return [tree.as_array(leaf) for leaf in tree.leaves(batch)]
 
 
-def row_digests(batch: Any, n_rows: int) -> NDArray[np.int64]:
-    """One digest of the numbers in each row of a batch, as ``digest`` reads them."""
-    rows = [_as_float32(array) for array in arrays_of(numbers_of(batch)) if len(array) == n_rows]
-    return row_fingerprints(rows)[0].view(np.int64) if rows else np.zeros(n_rows, dtype=np.int64)
+def has_float64(batch: Any) -> bool:
+    """Whether some part of a batch is float64, which some adapters cast to float32."""
+    return any(getattr(leaf, "dtype", None) == np.float64 for leaf in tree.leaves(batch))
 
 
-def digest(batch: Any) -> int:
-    """One digest of all arrays of a batch, whatever structure holds them; floats count as float32."""
+def row_digests(batch: Any, n_rows: int, *, float64: bool = False) -> NDArray[np.int64]:
+    """One digest of each row of all parts, text too, with floats as float32 or as they are; 0 where that fails."""
+    leaves = tree.leaves(batch)
+    parts = [_comparable(leaf) for leaf in leaves if hasattr(leaf, "shape") and tree.n_rows(leaf) == n_rows]
+    try:
+        with not_ours():
+            return row_fingerprints(parts, float64=float64)[0].view(np.int64)
+    except Exception as error:  # noqa: BLE001 - parts without rows stay with their tag
+        swallow(error)
+        return np.zeros(n_rows, dtype=np.int64)
+
+
+def _comparable(leaf: Any) -> Any:
+    """A part in the byte order and the float type that it may have after Keras."""
+    if isinstance(leaf, np.ndarray) and not leaf.dtype.isnative:
+        leaf = leaf.astype(leaf.dtype.newbyteorder("="))
+    if not _is_plain(leaf):
+        return leaf
+    array = tree.as_array(leaf)
+    return array if array.dtype == np.float64 else _as_float32(array)
+
+
+def digest(batch: Any, *, float64: bool = False) -> int:
+    """One digest of all arrays of a batch, whatever structure holds them.
+
+    Floats count as float32; with ``float64`` only those that float32 holds exactly.
+    """
     batch_digest = 0
     for array in arrays_of(batch):
         numbers = _as_float32(array)
+        if float64 and array.dtype == np.float64 and not np.array_equal(numbers, array, equal_nan=True):
+            numbers = array
         batch_digest = _hash(numbers.data if numbers.flags.c_contiguous else numbers.tobytes(), batch_digest)
     return batch_digest
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.capture.contract import NOT_OBSERVED, BatchTag, Untagged
-from evalguard.capture.hashing import row_digests
+from evalguard.capture.hashing import has_float64, row_digests
 from evalguard.core.own_errors import swallow
 from evalguard.core.trace import UNKNOWN, batch_and_row, row_tag
 from evalguard.data import tree
@@ -129,19 +129,22 @@ class RidingTags(Untagged):
         self._fed: list[tuple[Any, Int64] | None] = []
 
     def emit(self, batch: Any, number: int, index: Any = None) -> tuple[Any, ...]:
-        """The batch with its tag: int64, shape ``(n, 3)``, position in the stream, sample or ``UNKNOWN``, digest.
+        """The batch with its tag: int64, shape ``(n, 4)``; it is empty where rows cannot be counted.
 
-        It is empty where rows cannot be counted.
+        Columns: position in the stream, sample or ``UNKNOWN``, digest with floats as float32, digest of floats as they
+        are.
         """
         # The tag has as many rows as the batch, because `experimental_distribute_dataset` divides each leaf by its
         # first dimension (keras 3.15, backend/tensorflow/trainer.py:753).
         parts = batch if isinstance(batch, tuple) else (batch,)
         n_rows = tree.n_rows(parts[0]) or 0
-        rows = np.empty((n_rows, 3), dtype=np.int64)
+        rows = np.empty((n_rows, 4), dtype=np.int64)
         rows[:, 0] = np.arange(row_tag(number), row_tag(number, n_rows))
         samples = stated_samples(index, n_rows)
         rows[:, 1] = UNKNOWN if samples is None else samples
-        rows[:, 2] = row_digests(batch, n_rows)
+        rows[:, 2] = rows[:, 3] = row_digests(batch, n_rows)
+        if has_float64(batch):
+            rows[:, 3] = row_digests(batch, n_rows, float64=True)
         return (*parts, rows) if len(parts) < FULL else (parts[0], parts[1], (parts[2], rows))
 
     def identify(self, data: Any) -> tuple[Any, BatchTag]:
@@ -151,12 +154,14 @@ class RidingTags(Untagged):
         # A place for every batch, so that `intact` answers for each.
         self._fed.append(None)
         try:
-            digests = row_digests(batch, len(rows))
+            float64 = has_float64(batch)
+            digests = row_digests(batch, len(rows), float64=float64)
             self._fed[-1] = batch, digests
+            emitted = rows[:, 3 if float64 else 2]
         except Exception as error:  # noqa: BLE001 - a batch that cannot be read is not known
             swallow(error)
             return batch, NOT_OBSERVED
-        if not np.array_equal(digests, rows[:, 2]):
+        if emitted.any() and digests.any() and not np.array_equal(digests, emitted):
             return batch, BatchTag(altered=True)
         samples = rows[:, 1]
         return batch, tag_of_rows(rows[:, 0], samples if (samples != UNKNOWN).any() else None)
@@ -164,7 +169,7 @@ class RidingTags(Untagged):
     def intact(self) -> list[bool]:
         """For each batch identified since the last call: whether it is unchanged."""
         fed, self._fed = self._fed, []
-        return [each is None or np.array_equal(row_digests(each[0], len(each[1])), each[1]) for each in fed]
+        return [each is None or _is_unchanged(*each) for each in fed]
 
     def without_tag(self, data: Any) -> Any:
         """The batch in its original structure."""
@@ -172,6 +177,10 @@ class RidingTags(Untagged):
             return data[0]
         parts = (data[0], data[1], data[2][0]) if self._is_full else tuple(data[:-1])
         return parts if self._rebuild is None else self._rebuild(parts)
+
+
+def _is_unchanged(batch: Any, digests: NDArray[np.int64]) -> bool:
+    return np.array_equal(row_digests(batch, len(digests), float64=has_float64(batch)), digests)
 
 
 def tag_of_rows(rows: Any, samples: NDArray[np.int64] | None = None) -> BatchTag:

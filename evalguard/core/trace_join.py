@@ -105,7 +105,7 @@ def _stack(arrays: list[Any]) -> Any:
 
 
 def stack_trees(structures: Sequence[Any]) -> Any:
-    """Concatenate trees of arrays (as in `tf.nest`) leaf by leaf; None if their structures differ."""
+    """Concatenate trees of arrays (as in `tf.nest`) leaf by leaf; None if their structures differ, or have no rows."""
     first = structures[0]
     if any(type(structure) is not type(first) for structure in structures) or first is None:
         return None
@@ -115,6 +115,7 @@ def stack_trees(structures: Sequence[Any]) -> Any:
         return {name: stack_trees([structure[name] for structure in structures]) for name in first}
     if isinstance(first, (tuple, list)):
         return tuple(stack_trees(list(parts)) for parts in zip(*structures, strict=True))
-    if len({array.shape[1:] for array in structures}) > 1:
+    # A scalar for a whole batch is no target of each row.
+    if len({array.shape[1:] for array in structures}) > 1 or not all(array.ndim for array in structures):
         return None
     return np.concatenate(list(structures))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import itertools
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -42,6 +44,10 @@ ARGUMENTS = {
 }
 
 
+_models: dict[int, tuple[Any, int]] = {}
+_numbers = itertools.count()
+
+
 @dataclass(slots=True, eq=False)
 class GuardedCall:
     """One guarded call.
@@ -56,7 +62,7 @@ class GuardedCall:
             None where the source is not random access.
         metrics: Names of the metrics that ``evaluate`` returned.
         source: What the caller passed as ``x``; None for one batch of a loop.
-        model: ``id`` of the model, to keep loops over several models apart.
+        model: Number of the model, to keep loops over several models apart.
         made_by: The thread, and the asyncio task if there is one, that made it.
     """
 
@@ -93,6 +99,14 @@ def signature_of(original: Callable[..., Any], method: str, n_positional: int) -
             kind("kwargs", kind.VAR_KEYWORD),
         ]
     )
+
+
+def number_of(model: Any) -> int:
+    """A number of its own for each model: another one may get the ``id`` of one that was freed."""
+    known = _models.get(id(model))
+    if known is None or known[0]() is not model:
+        known = _models[id(model)] = weakref.ref(model), next(_numbers)
+    return known[1]
 
 
 def _task() -> Any:
@@ -182,7 +196,7 @@ def make_call(
         metrics=() if method in ROW_METHODS else metric_names(model, result),
         # A loop's batches together are the whole data set: keeping them would keep it in memory.
         source=None if method in BATCH_METHODS else source,
-        model=id(model),
+        model=number_of(model),
     )
 
 
@@ -211,7 +225,7 @@ def make_direct_call(
     recorder.after_step([(x,)], result)
     recorder.end()
     trace = to_trace(recorder, method=CALL, source=probe.state(1), index_source=probe.index_source, n_rows=n_rows)
-    return GuardedCall(trace, result, recorder, start, time.perf_counter() - start, model=id(model))
+    return GuardedCall(trace, result, recorder, start, time.perf_counter() - start, model=number_of(model))
 
 
 def rows_returned(result: Any, recorder: Recorder) -> int:

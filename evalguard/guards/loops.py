@@ -48,10 +48,7 @@ def to_judge(calls: list[GuardedCall], known_to: KnownTo, *, alone: bool, last: 
         return calls, ""
     samples, rows = _has_samples(first.trace, known), plural(first.trace.n_rows, "row")
     if rest:
-        # A repeated first batch is no warm-up: its rows are samples, and the others are a loop.
-        if _n_rows(rest) == len(known) and (len(rest) == 1 or samples is False):
-            return rest, f"a first call model(x) on {rows} was left out: what follows it answers all labels"
-        return calls, ""
+        return _without_warm_ups(calls, len(known))
     # What follows is an evaluation, and has no PASS unless it answers all labels without this call.
     if not last:
         return [], ""
@@ -61,6 +58,19 @@ def to_judge(calls: list[GuardedCall], known_to: KnownTo, *, alone: bool, last: 
         f"expected predictions for {plural(len(known), 'label')}, found one call model(x) on {rows} and no later call "
         "of this model. Call it on all samples; a call that only builds the model belongs before the evaluation"
     )
+
+
+def _without_warm_ups(calls: list[GuardedCall], n_labels: int) -> tuple[list[GuardedCall], str]:
+    """The calls without the first ones `model(x)`, if what follows these has one row for each label."""
+    for first in range(1, len(calls)):
+        if calls[first - 1].trace.method != CALL or _n_rows(calls[first:]) < n_labels:
+            break
+        if _n_rows(calls[first:]) == n_labels:
+            rows = plural(_n_rows(calls[:first]), "row")
+            which = "a first call model(x)" if first == 1 else f"the first {first} calls model(x)"
+            was = "was" if first == 1 else "were"
+            return calls[first:], f"{which} on {rows} {was} left out: what follows answers all labels"
+    return calls, ""
 
 
 def _grouped(calls: Sequence[GuardedCall], key: Callable[[GuardedCall], Any]) -> list[list[GuardedCall]]:

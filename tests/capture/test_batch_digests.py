@@ -218,3 +218,12 @@ def test_an_item_that_is_requested_again_with_other_data_has_the_samples_it_had_
     for batch, first in ((X, 0), (later, 8)):
         tag = digests.identify((batch,))[1]
         assert (tag.number, tag.samples.tolist()) == (0, list(range(first, first + 8)))
+
+
+def test_float64_that_is_equal_as_float32_is_altered_where_it_stays_float64():
+    given, other = 1.7e9 + np.arange(4) / 10, 1.7e9 + np.arange(4) / 7
+    assert np.array_equal(given.astype("float32"), other.astype("float32"))
+    for delivered, altered in ((given, False), (other, True), (given.astype("float32"), False)):
+        stream = BatchDigests()
+        stream.emit((given,), 0)
+        assert stream.identify((delivered,))[1].altered is altered

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evalguard.capture.contract import NOT_OBSERVED
-from evalguard.capture.emitted_batches import EmittedBatches
+from evalguard.capture.emitted_batches import EmittedBatches, as_tf_keras_packs
 from evalguard.capture.tags import tagged
 
 X, Y = np.arange(6, dtype="float32").reshape(3, 2), np.arange(3)
@@ -53,3 +53,23 @@ def test_a_worker_process_decides_again_and_takes_no_digests():
     sent = pickle.loads(pickle.dumps(batches))  # noqa: S301 - what a worker process is sent
     assert len(sent.emit((X, Y), 5)) == 3
     assert sent.identify(sent.emit((X, Y), 5))[1].number == 5
+
+
+@pytest.mark.parametrize(
+    ("batch", "packed"),
+    [
+        ("x", "x"),
+        (("x",), "x"),
+        (("x", None), "x"),
+        (["x", None, "w"], "x"),
+        ((("a", "b"), None), (("a", "b"),)),
+        (("x", "y", None), ("x", "y")),
+        (["x", "y"], ("x", "y")),
+        (("x", "y", "w"), ("x", "y", "w")),
+        ((1, 2, 3, 4), (1, 2, 3, 4)),
+        ((), ()),
+    ],
+    ids=str,
+)
+def test_batches_are_packed_as_tf_keras_does(batch, packed):
+    assert as_tf_keras_packs(batch) == packed

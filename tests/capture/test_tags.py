@@ -4,6 +4,7 @@ import pickle
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 
@@ -103,7 +104,7 @@ def test_a_tagged_batch_needs_up_to_three_parts_and_an_index_for_each_row(batch,
 def test_the_tag_is_empty_where_rows_cannot_be_counted():
     riding = RidingTags((object(),))
     wrapped = riding.emit((object(),), 3)
-    assert wrapped[-1].shape == (0, 3)
+    assert wrapped[-1].shape == (0, 4)
     tag = riding.identify(wrapped)[1]
     assert (tag.number, tag.samples) == (None, None)
 
@@ -182,3 +183,33 @@ def test_a_batch_that_cannot_be_read_is_not_observed_and_keeps_its_place(monkeyp
     riding.identify(waiting[1])
     buffer += 1
     assert riding.intact() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("parts", "other"),
+    [
+        (np.array(["a", "b"]), np.array(["a", "c"])),
+        (np.array(["a", "b"], object), np.array(["b", "a"], object)),
+        (np.array([b"a", b"b"]), np.array([b"x", b"b"])),
+        (1.7e9 + np.arange(2) / 10, 1.7e9 + np.arange(2) / 7),
+    ],
+    ids=["text", "objects", "bytes", "float64"],
+)
+def test_a_buffer_of_text_or_float64_that_is_overwritten_is_altered(parts, other):
+    stream = RidingTags((parts,))
+    x, tag = stream.emit((parts,), 0, [0, 1])
+    assert not stream.identify((tf.constant(x), tag))[1].altered
+    assert stream.identify((tf.constant(other), tag))[1].altered
+    stream.intact()
+
+
+@pytest.mark.parametrize(
+    "part",
+    [pd.Series([1, 2]), pd.Series([1.5, 2.5]), np.array([1, 2], ">i8"), np.array([1, 2], ">f4"), tf.Variable([1, 2])],
+    ids=["series", "floats", "big-endian", "big-endian-floats", "variable"],
+)
+def test_parts_that_keras_converts_are_not_altered(part):
+    stream = RidingTags((np.zeros((2, 3), "float32"), part))
+    x, _, tag = stream.emit((np.zeros((2, 3), "float32"), part), 0)
+    native = np.asarray(part).astype(np.asarray(part).dtype.newbyteorder("="))
+    assert not stream.identify((tf.constant(x), tf.constant(native), tag))[1].altered

@@ -14,7 +14,7 @@ from tests.guards.streams import ALIGNED, BATCH, N, X, guard
 DUMMY = np.full((1, 1), -1, "float32")
 QUIET = {"on_failure": "record", "on_unproven": "record"}
 ONE_CALL = f"expected predictions for {N} labels, found one call model(x) on"
-LEFT_OUT = "a first call model(x) on {} was left out: what follows it answers all labels"
+LEFT_OUT = "a first call model(x) on {} was left out: what follows answers all labels"
 
 
 def new_model():

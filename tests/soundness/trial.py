@@ -7,6 +7,7 @@ import gc
 import io
 import logging
 import random
+import re
 import warnings
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
@@ -308,8 +309,10 @@ def _of_report(
         sound = str(report.verdict) in SOUND
         return [_breach("a", "sound though no call was guarded", report)] if sound else []
     calls, results = tuple(program.calls[at] for at in numbers), [returned[at] for at in numbers]
-    if any("a first call model(x)" in note and "was left out" in note for note in report.not_proven):
-        calls, results = _without_first(calls, results)
+    for note in report.not_proven:
+        if left_out := re.match(r"(?:a first|the first (\d+)) calls? model\(x\) on .* left out", note):
+            for _ in range(int(left_out[1] or 1)):
+                calls, results = _without_first(calls, results)
     unit = oracle.unit(program, calls, results)
     if unit is None:
         return []

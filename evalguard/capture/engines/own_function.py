@@ -11,6 +11,7 @@ called with the batch instead.
 from __future__ import annotations
 
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,69 +19,84 @@ from typing import Any
 from evalguard.capture.engines.graphs import is_stateful, nodes_of
 from evalguard.core.own_errors import swallow
 
-COPIES = "_evalguard_copies"
+WAYS = "_evalguard_ways"
 PULL = "IteratorGetNext"
 # Stateful operations whose state lies in variables, which all functions of a model share.
 ON_VARIABLES = frozenset({"AssignAddVariableOp", "AssignSubVariableOp", "AssignVariableOp"})
+# Executions of the function itself before a copy stands in: TensorFlow warns of five traces among ten executions.
+BEFORE_A_COPY = 3
+
+
+MAX_WAYS = 64
 
 
 class OwnFunction:
-    """A model's own function for one source.
+    """A model's own function, and its copy, for batches of one specification.
 
-    Attributes:
-        source: The iterator that Keras made.
+    One thread uses it at a time.
     """
 
-    def __init__(self, function: Any, source: Any, spec: Any) -> None:
-        """Prepare the function.
-
-        Args:
-            function: Takes an iterator and pulls from it.
-            source: The iterator that Keras made.
-            spec: Specification of its elements, without the guard's tag.
-        """
-        self.source = source
+    def __init__(self, function: Any, spec: Any) -> None:
         self._function, self._spec = function, spec
-        # Stored on the function: so `compile()` discards the copies, and they are freed with the model.
-        copies = getattr(function, COPIES, ())
-        self._copy: Copy | None = next((copy for copy in copies if _covers(copy.spec, spec)), None)
         self._batches: deque[Any] = deque()
         self._iterator: Any = None
+        self._copy: Copy | None = None
+        self._executions = 0
 
     def __call__(self, batches: list[Any]) -> Any:
         """The outputs of one execution."""
         if self._copy is not None and len(batches) == 1:
             return self._copy(batches[0])
-        first = self._iterator is None
-        if first:
+        if self._iterator is None:
             self._iterator = _iterator(self._batches, self._spec)
+        # What an execution that failed left is not for this one.
+        self._batches.clear()
         self._batches.extend(batches)
-        outputs = self._function(self._iterator)
-        if first and len(batches) == 1 and hasattr(self._function, "get_concrete_function"):
+        try:
+            outputs = self._function(self._iterator)
+        except BaseException:
+            # The iterator may have ended.
+            self._iterator = None
+            raise
+        self._executions += 1
+        if self._executions == BEFORE_A_COPY and len(batches) == 1:
             self._copy = self._make_copy()
         return outputs
 
     def _make_copy(self) -> Copy | None:
+        if not hasattr(self._function, "get_concrete_function"):
+            return None
         try:
             # Not a new trace: the function has just run with this signature.
-            copy = without_pull(self._function.get_concrete_function(self._iterator), self._spec)
+            return without_pull(self._function.get_concrete_function(self._iterator), self._spec)
         except Exception as error:  # noqa: BLE001 - the function itself then goes on
             swallow(error)
             return None
-        if copy is not None:
-            setattr(self._function, COPIES, (copy, *getattr(self._function, COPIES, ())))
-        return copy
+
+
+def own_function(function: Any, spec: Any) -> OwnFunction:
+    """The way to run a function on batches of a specification, in this thread.
+
+    Args:
+        function: Takes an iterator and pulls from it.
+        spec: Specification of the batches, without the guard's tag.
+    """
+    # Stored on the function, which `compile()` replaces: the ways are freed with it. By specification, because
+    # TensorFlow chooses a trace by it, and one may differ from another in more than its shapes.
+    ways: dict[Any, OwnFunction] = getattr(function, WAYS, {})
+    key = threading.get_ident(), repr(spec)
+    if key not in ways:
+        if len(ways) >= MAX_WAYS:
+            ways.clear()
+        ways[key] = OwnFunction(function, spec)
+        setattr(function, WAYS, ways)
+    return ways[key]
 
 
 class Copy:
-    """A traced function that takes the elements that the original pulled.
+    """A traced function that takes the elements that the original pulled."""
 
-    Attributes:
-        spec: Specification of these elements.
-    """
-
-    def __init__(self, spec: Any, original: Any, function: Callable[..., Any]) -> None:
-        self.spec = spec
+    def __init__(self, original: Any, function: Callable[..., Any]) -> None:
         self._original, self._function = original, function
         self._outputs = original.structured_outputs
 
@@ -131,7 +147,7 @@ def without_pull(concrete: Any, spec: Any) -> Copy | None:
 
     function = tf.function(compute, autograph=False)
     traced = function.get_concrete_function(list(concrete.captured_inputs), parts)
-    return Copy(tf.nest.pack_sequence_as(spec, parts), concrete, traced)
+    return Copy(concrete, traced)
 
 
 def _iterator(batches: deque[Any], spec: Any) -> Any:
@@ -146,17 +162,3 @@ def _iterator(batches: deque[Any], spec: Any) -> Any:
     options.autotune.enabled = False
     options.experimental_optimization.apply_default_optimizations = False
     return iter(tf.data.Dataset.from_generator(given, output_signature=spec).with_options(options))
-
-
-def _covers(general: Any, special: Any) -> bool:
-    """Whether every batch of one specification is one of the other."""
-    nest = sys.modules["tensorflow"].nest
-    try:
-        nest.assert_same_structure(general, special)
-    except (TypeError, ValueError):
-        return False
-    pairs = zip(nest.flatten(special), nest.flatten(general), strict=True)
-    return all(
-        type(one) is type(other) and one.dtype == other.dtype and one.shape.is_subtype_of(other.shape)
-        for one, other in pairs
-    )

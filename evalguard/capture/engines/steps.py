@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from evalguard.capture.engines.graphs import draws_at_random
-from evalguard.capture.engines.own_function import OwnFunction
+from evalguard.capture.engines.own_function import own_function
 from evalguard.capture.engines.taps import Tap
 from evalguard.capture.recording.batches import capture_batches
 from evalguard.capture.recording.recorder import Recorder
@@ -31,14 +31,17 @@ class StepTap(Tap):
     """
 
     step = "predict_step"
-    _own: OwnFunction | None = None
+    # The iterator that Keras made, and the way to run the function on its batches.
+    _own: tuple[Any, Any] = (None, None)
 
     def feed(self, recorder: Recorder, data: Any) -> tuple[list[Any], Any]:
         """Pull, record, compute; the batches, and the outputs of one execution together."""
         batches = capture_batches(recorder, data, self.batches())
-        if self.model.run_eagerly:
+        tf = sys.modules["tensorflow"]
+        if self.model.run_eagerly or tf.config.functions_run_eagerly():
             return batches, self.function(iter(batches))
-        if is_replicated(self.model):
+        # A distributed iterator has another signature, also with one replica.
+        if is_replicated(self.model) or not isinstance(data, tf.data.Iterator):
             run = self._run()
             outputs = self.joined([run(batch) for batch in batches])
             if not hasattr(run, DRAWS):
@@ -46,9 +49,11 @@ class StepTap(Tap):
             if getattr(run, DRAWS):
                 recorder.problem = "its model draws at random, and under a strategy it draws other numbers in a guard"
             return batches, outputs
-        own = self._own
-        if own is None or own.source is not data:
-            own = self._own = OwnFunction(self.function, data, recorder.without_tag(data.element_spec))
+        # One tuple: several threads may have this tap.
+        source, own = self._own
+        if source is not data:
+            own = own_function(self.function, recorder.without_tag(data.element_spec))
+            self._own = data, own
         return batches, own(batches)
 
     def batches(self) -> int:

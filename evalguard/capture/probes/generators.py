@@ -8,7 +8,7 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-from evalguard.capture.emitted_batches import EmittedBatches
+from evalguard.capture.emitted_batches import EmittedBatches, as_tf_keras_packs
 from evalguard.capture.probes.base import Probe, history_of
 from evalguard.core.trace import SourceState
 
@@ -89,7 +89,7 @@ class IteratorProbe(GeneratorProbe):
     def emit(self, batch: Any, pull: int) -> Any:
         """What tf_keras receives of a batch: it reads a list as a tuple and accepts a bare ``x``."""
         # tf_keras 2.21, engine/data_adapter.py:938, GeneratorDataAdapter._standardize_batch.
-        return self.batches.emit(tuple(batch) if isinstance(batch, list) else batch, pull)
+        return self.batches.emit(as_tf_keras_packs(batch), pull, getattr(batch, "sample_index", None))
 
     def facts(self) -> dict[str, Any]:
         """Adds the call's options for workers and queue."""

@@ -59,15 +59,22 @@ class TaggedItems:
         self.requested.append(index)
         if index < PEEKED:
             self._compare(index, batch)
-        # As Keras standardises items (keras 3.15, py_dataset_adapter.py:225): an array becomes (x,), a list a tuple.
-        if isinstance(batch, np.ndarray):
-            batch = (batch,)
-        if isinstance(batch, list):
-            batch = tuple(batch)
+        stated = getattr(batch, "sample_index", None)
+        batch = self.as_keras_packs(batch)
         # Untagged, so that Keras raises its own error about the item as the user returned it (:232).
-        if not isinstance(batch, (tuple, dict)) or (isinstance(batch, tuple) and len(batch) not in {1, 2, 3}):
+        if not self.is_batch(batch) or (isinstance(batch, tuple) and len(batch) not in {1, 2, 3}):
             return batch
-        return self.batches.emit(batch, index, self._sample_indices(index))
+        return self.batches.emit(batch, index, self._sample_indices(index) if stated is None else stated)
+
+    def as_keras_packs(self, batch: Any) -> Any:
+        """The item as Keras 3 standardises it (keras 3.15, py_dataset_adapter.py:225): arrays and lists are tuples."""
+        if isinstance(batch, np.ndarray):
+            return (batch,)
+        return tuple(batch) if isinstance(batch, list) else batch
+
+    def is_batch(self, batch: Any) -> bool:
+        """Whether Keras takes such an item."""
+        return isinstance(batch, (tuple, dict))
 
     def _sample_indices(self, index: int) -> Any:
         if self._indices is None:

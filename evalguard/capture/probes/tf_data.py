@@ -16,7 +16,7 @@ from typing import Any
 from evalguard.capture.buffer_reuse import BufferReuseDetector
 from evalguard.capture.contract import BatchTag, Untagged
 from evalguard.capture.probes.base import Probe
-from evalguard.capture.probes.tf_pipeline import allocates_batches, pipeline_facts
+from evalguard.capture.probes.tf_pipeline import allocates_batches, ends_in_prefetch, pipeline_facts
 from evalguard.capture.tags import tag_of_rows
 from evalguard.core.trace import row_tag
 
@@ -47,6 +47,11 @@ class TfDataProbe(Probe):
             # per batch. The `repeat` makes the range infinite, so the cardinality is the source's.
             self.source = tf.data.Dataset.zip((source, tf.data.Dataset.range(MAX_BATCHES).repeat()))
             self.stream = NumberedBatches()
+            if ends_in_prefetch(source):
+                # After the `zip` TensorFlow would add another one, and request one batch more.
+                options = tf.data.Options()
+                options.experimental_optimization.inject_prefetch = False
+                self.source = self.source.with_options(options)
         if not allocates_batches(source):
             self.stream = self._reuse_detector = BufferReuseDetector(self.stream)
 

@@ -70,6 +70,12 @@ def allocates_batches(dataset: Any) -> bool:
     return False
 
 
+def ends_in_prefetch(dataset: Any) -> bool:
+    """Whether it reads ahead at its end; TensorFlow adds a prefetch where nothing does."""
+    last = next((node.name for node in _nodes(dataset) if node.name != "OptionsDataset"), "")
+    return last == "PrefetchDataset"
+
+
 def _rows_have_one_shape(spec: Any) -> bool:
     tf = sys.modules["tensorflow"]
     # Only of dense rows of numbers, of one shape, is it known that `batch` copies them.

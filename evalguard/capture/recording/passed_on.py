@@ -32,12 +32,12 @@ class PassedOn:
         results = list(map(tree.as_array, numbers_of(outputs)))
         parts = [[leaf for leaf in numbers_of(batch) if _shares_memory(leaf, results)] for batch in batches]
         if any(parts) or self._batches:
-            self._batches += [(shared, digest(shared)) for shared in parts]
+            self._batches += [(shared, digest(shared, float64=True)) for shared in parts]
         self.compares = bool(self._batches)
 
     def intact(self) -> list[bool]:
         """For each batch, whether what was passed on is unchanged; called once the call is over."""
-        return [digest(shared) == before for shared, before in self._batches]
+        return [digest(shared, float64=True) == before for shared, before in self._batches]
 
 
 def _shares_memory(leaf: Any, results: list[Any]) -> bool:

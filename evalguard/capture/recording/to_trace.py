@@ -11,6 +11,7 @@ from evalguard.capture.recording.recorder import Recorder
 from evalguard.capture.recording.returned import Returned
 from evalguard.core.columns.run_length import RunLengthColumn
 from evalguard.core.columns.storage import ColumnBuffer
+from evalguard.core.own_errors import swallow
 from evalguard.core.trace import UNKNOWN, BatchTags, Column, SourceState, Tags, Trace
 from evalguard.core.trace_join import LOST_TARGETS, stack_trees
 
@@ -36,6 +37,23 @@ def to_trace(
         trust_tags: Whether the tags can be trusted.
         returned: What the caller got, compared with what the model computed; None where no rows are returned.
     """
+    try:
+        return _to_trace(recorder, method, source, index_source, n_rows, trust_tags=trust_tags, returned=returned)
+    except Exception as error:  # noqa: BLE001 - what cannot be put together must not cost the user the predictions
+        reason = f"what was recorded could not be put together: {swallow(error)}"
+        return _unobserved(recorder, n_rows or recorder.tags.n_rows, method, source, reason, ordered=n_rows is not None)
+
+
+def _to_trace(
+    recorder: Recorder,
+    method: str,
+    source: SourceState,
+    index_source: str,
+    n_rows: int | None,
+    *,
+    trust_tags: bool,
+    returned: Returned | None,
+) -> Trace:
     ordered = n_rows is not None
     observed = recorder.tags.n_rows
     rows = observed if n_rows is None else n_rows
@@ -44,16 +62,7 @@ def to_trace(
         problem = f"the model returned {rows} rows for {observed} rows fed"
     # Metrics alone do not say how many rows there were, and values that are not rows are no samples.
     if rows != observed or recorder.no_rows or (problem and not rows):
-        return Trace(
-            rows,
-            np.full(rows, UNKNOWN),
-            method=method,
-            ordered=ordered,
-            sources=(source,),
-            unobserved=problem,
-            one_to_one=False,
-            no_output_rows=recorder.no_output_rows,
-        )
+        return _unobserved(recorder, rows, method, source, problem, ordered=ordered)
     every_batch_has_targets = bool(recorder.targets) and recorder.n_with_targets == len(recorder.tags)
     targets = stack_trees(recorder.targets) if every_batch_has_targets else None
     # Of metrics the targets are one half; beside rows that are returned they are one more clue.
@@ -85,6 +94,22 @@ def to_trace(
         no_output_rows=recorder.no_output_rows,
         not_returned=returned.unknown if returned is not None else "",
         outputs=returned.digests if returned is not None else None,
+    )
+
+
+def _unobserved(
+    recorder: Recorder, rows: int, method: str, source: SourceState, reason: str, *, ordered: bool
+) -> Trace:
+    """The trace of rows of which nothing is known."""
+    return Trace(
+        rows,
+        np.full(rows, UNKNOWN),
+        method=method,
+        ordered=ordered,
+        sources=(source,),
+        unobserved=reason,
+        one_to_one=False,
+        no_output_rows=recorder.no_output_rows,
     )
 
 

@@ -1,12 +1,14 @@
 """The model's own function computes, with its state; where it keeps none, a copy of its graph does."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
 
 import evalguard
-from evalguard.capture.engines.own_function import COPIES, OwnFunction, without_pull
+from evalguard.capture.engines.own_function import BEFORE_A_COPY, MAX_WAYS, WAYS, own_function, without_pull
 
 X = np.random.default_rng(0).normal(size=(37, 6)).astype("float32")
 Y = np.arange(37) % 3
@@ -42,7 +44,11 @@ def dataset(*parts, size=8):
 
 
 def own(function, data):
-    return OwnFunction(function, data, data.element_spec)
+    return own_function(function, data.element_spec)
+
+
+def copies_of(function):
+    return [way for way in getattr(function, WAYS, {}).values() if way._copy is not None]  # noqa: SLF001 - no one else asks
 
 
 CALLS = {
@@ -90,10 +96,10 @@ def test_a_copy_computes_the_same_bits_and_updates_the_same_variables(what):
     function = function_of(model, what)
     data = iter(dataset(X, np.zeros((37, 3), "float32")))
     run = own(function, data)
-    first = run([next(data)])
     counter = getattr(model, f"_{what}_counter")
-    assert len(getattr(function, COPIES)) == 1
-    outputs = [first, *(run([batch]) for batch in data)]
+    outputs = [run([next(data)]) for _ in range(BEFORE_A_COPY)]
+    assert len(copies_of(function)) == 1
+    outputs += [run([batch]) for batch in data]
     assert int(counter) == 5
     if what == "predict":
         assert np.array_equal(np.concatenate(outputs), model.predict(X, batch_size=8, verbose=0))
@@ -102,12 +108,77 @@ def test_a_copy_computes_the_same_bits_and_updates_the_same_variables(what):
         assert [float(outputs[-1][name]) for name in ("loss", "mae")] == again
 
 
-def test_batches_of_many_sizes_share_a_copy():
+def test_batches_of_many_sizes_do_not_fill_the_memory(monkeypatch):
+    monkeypatch.setattr("evalguard.capture.engines.own_function.MAX_WAYS", 4)
     model = built()
     with guard():
         for size in range(1, 12):
             assert model.predict_on_batch(X[:size]).shape == (size, 3)
-    assert len(getattr(model.predict_function, COPIES)) <= 2
+    assert len(getattr(model.predict_function, WAYS)) <= 4 < MAX_WAYS
+
+
+def test_each_specification_runs_the_trace_that_tensorflow_chooses_for_it():
+    scale = [1.0]
+
+    class Traced(tf_keras.layers.Layer):
+        def call(self, x):
+            return x * scale[0]
+
+    def outcomes(guarded):
+        model, scale[0] = built(Traced()), 1.0
+        found = []
+        for size in (6, 3, 6, 6, 6, 3, 6):
+            call = partial(model.predict_on_batch, np.ones((size, 6), "float32"))
+            if guarded:
+                with guard():
+                    found.append(float(call()[0, 0]))
+            else:
+                found.append(float(call()[0, 0]))
+            scale[0] += 1
+        return found
+
+    assert outcomes(guarded=True) == outcomes(guarded=False)
+
+
+def test_calls_leave_nothing_behind_in_a_model_that_draws():
+    model = built(Noise())
+    with guard():
+        model.predict(X, verbose=0)
+        ways = dict(getattr(model.predict_function, WAYS))
+        iterators = [way._iterator for way in ways.values()]  # noqa: SLF001 - no one else asks
+        model.predict(X, verbose=0)
+    assert getattr(model.predict_function, WAYS) == ways
+    assert [way._iterator for way in ways.values()] == iterators  # noqa: SLF001
+
+
+def test_models_that_are_traced_once_each_cause_no_warning_of_retracing(caplog):
+    for _ in range(6):
+        with guard():
+            built().predict(X, batch_size=4, verbose=0)
+    assert "retracing" not in caplog.text
+
+
+# TensorFlow says that datasets are not run eagerly.
+@pytest.mark.filterwarnings("ignore:Even though the")
+def test_functions_that_run_eagerly_run_as_they_are():
+    tf.config.run_functions_eagerly(True)
+    try:
+        calls = []
+
+        class Counting(tf_keras.layers.Layer):
+            def call(self, x):
+                calls.append(1)
+                return x
+
+        model = built(Counting())
+        calls.clear()
+        model.predict(X, batch_size=8, verbose=0)
+        bare = len(calls)
+        with guard():
+            model.predict(X, batch_size=8, verbose=0)
+        assert len(calls) == 2 * bare
+    finally:
+        tf.config.run_functions_eagerly(False)
 
 
 @pytest.mark.parametrize(
@@ -120,9 +191,8 @@ def test_a_function_that_keeps_state_is_not_copied(layers):
     function = function_of(model)
     data = iter(dataset())
     run = own(function, data)
-    assert len(run([next(data)])) == 8
-    assert not hasattr(function, COPIES)
-    assert len(run([next(data)])) == 8
+    assert [len(run([batch])) for batch in data] == [8, 8, 8, 8, 5]
+    assert not copies_of(function)
 
 
 def test_a_function_that_pulls_twice_is_not_copied():
@@ -139,7 +209,7 @@ def test_ragged_rows_are_fed_to_the_function_itself():
     function = tf.function(lambda iterator: tf.reduce_sum(next(iterator), axis=1))
     run = own(function, data)
     assert [value for batch in data for value in run([batch]).numpy()] == [1, 5, 4, 18]
-    assert not hasattr(function, COPIES)
+    assert not copies_of(function)
 
 
 def test_several_batches_of_one_execution_are_fed_in_order():
