@@ -63,6 +63,16 @@ class OwnFunction:
             self._copy = self._make_copy()
         return outputs
 
+    def end(self) -> None:
+        """Pull once more, as Keras does to learn that the source has ended: operations that draw may run then.
+
+        Raises:
+            tf.errors.OutOfRangeError: The iterator has ended.
+        """
+        if self._copy is None and self._iterator is not None:
+            iterator, self._iterator = self._iterator, None
+            self._function(iterator)
+
     def _make_copy(self) -> Copy | None:
         if not hasattr(self._function, "get_concrete_function"):
             return None

@@ -36,7 +36,12 @@ class StepTap(Tap):
 
     def feed(self, recorder: Recorder, data: Any) -> tuple[list[Any], Any]:
         """Pull, record, compute; the batches, and the outputs of one execution together."""
-        batches = capture_batches(recorder, data, self.batches())
+        try:
+            batches = capture_batches(recorder, data, self.batches())
+        except StopIteration:
+            if self._own[0] is data:
+                self._own[1].end()
+            raise
         tf = sys.modules["tensorflow"]
         if self.model.run_eagerly or tf.config.functions_run_eagerly():
             return batches, self.function(iter(batches))

@@ -152,6 +152,9 @@ def test_calls_leave_nothing_behind_in_a_model_that_draws():
 
 
 def test_models_that_are_traced_once_each_cause_no_warning_of_retracing(caplog):
+    # TensorFlow counts the calls of all models together: what was traced before is forgotten after ten calls.
+    built().predict(X, batch_size=1, verbose=0)
+    caplog.clear()
     for _ in range(6):
         with guard():
             built().predict(X, batch_size=4, verbose=0)
@@ -227,3 +230,18 @@ def test_a_callable_put_in_the_place_of_the_function_is_the_one_that_computes():
     bare = model.predict(X, verbose=0)
     with guard():
         assert np.array_equal(model.predict(X, verbose=0), bare)
+
+
+def test_a_source_that_ends_is_asked_once_more_as_without_a_guard():
+    def draws(guarded):
+        model, found = built(Noise()), []
+        for number in range(3):
+            source = (X[start : start + 10] for start in range(0, 30, 10))
+            if guarded and number == 1:
+                with guard():
+                    found.append(model.predict(source, verbose=0))
+            else:
+                found.append(model.predict(source, verbose=0))
+        return found
+
+    assert all(map(np.array_equal, draws(guarded=True), draws(guarded=False)))
