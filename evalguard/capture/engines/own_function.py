@@ -23,8 +23,8 @@ WAYS = "_evalguard_ways"
 PULL = "IteratorGetNext"
 # Stateful operations whose state lies in variables, which all functions of a model share.
 ON_VARIABLES = frozenset({"AssignAddVariableOp", "AssignSubVariableOp", "AssignVariableOp"})
-# Executions of the function itself before a copy stands in: TensorFlow warns of five traces among ten executions.
-BEFORE_A_COPY = 3
+# Executions of the function itself before a copy stands in: with fewer, TensorFlow warns that five models are retraced.
+BEFORE_A_COPY = 4
 
 
 MAX_WAYS = 64
