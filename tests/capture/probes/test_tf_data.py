@@ -1,5 +1,6 @@
 """Datasets: numbered as they are delivered, or in their own graph."""
 
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -80,3 +81,24 @@ def test_facts_name_the_number_of_batches_and_the_transformations():
     facts = TfDataProbe(dataset().shuffle(2), {"steps": np.int64(3)}).facts()
     assert (facts["num_batches"], facts["steps"], facts["shuffle_buffer"]) == (3, 3, 2)
     assert "num_batches" not in TfDataProbe(dataset().filter(lambda _: True), {}).facts()
+
+
+@pytest.mark.parametrize("ahead", [0, 2])
+def test_no_more_is_requested_than_without_numbers(ahead):
+    def pulled(numbered):
+        count = [0]
+
+        def batches():
+            for _ in range(100):
+                count[0] += 1
+                yield np.zeros((2, 1), "float32")
+
+        source = tf.data.Dataset.from_generator(batches, output_signature=tf.TensorSpec((None, 1)))
+        source = source.prefetch(ahead) if ahead else source
+        taken = iter(TfDataProbe(source, {"steps": 10}).source if numbered else source)
+        for _ in range(10):
+            next(taken)
+        time.sleep(0.2)
+        return count[0]
+
+    assert pulled(numbered=True) == pulled(numbered=False)

@@ -8,6 +8,7 @@ import pytest
 from evalguard.capture.contract import NOT_OBSERVED, BatchTag, CaptureOptions
 from evalguard.capture.recording.recorder import Recorder
 from evalguard.capture.recording.to_trace import to_trace
+from evalguard.core.own_errors import STRICT
 from evalguard.core.trace import ALTERED, UNKNOWN, SourceState
 
 X = np.arange(8, dtype="float32").reshape(4, 2)
@@ -129,3 +130,22 @@ def test_of_a_call_that_could_not_be_observed_nothing_is_known():
     recorder.problem = "nothing was recorded"
     trace = trace_of(recorder, n_rows=None)
     assert (trace.n_rows, trace.one_to_one, trace.unobserved) == (0, False, recorder.problem)
+
+
+def test_scalar_targets_of_a_whole_batch_are_no_targets_of_its_rows():
+    recorder = Recorder(CaptureOptions("always"))
+    for _ in range(2):
+        recorder.record((X[:2], np.float32(0)), BatchTag(0))
+    trace = trace_of(recorder)
+    assert (trace.targets, trace.n_rows, trace.unobserved) == (None, 4, "")
+
+
+def test_what_cannot_be_put_together_is_not_observed(monkeypatch):
+    monkeypatch.delenv(STRICT)
+    recorder = recorded(BatchTag(0), BatchTag(1))
+    recorder.keys = [object()]
+    monkeypatch.setattr("evalguard.capture.recording.to_trace._all_keys", lambda *_: 1 / 0)
+    trace = trace_of(recorder)
+    assert trace.n_rows == 4
+    assert not trace.one_to_one
+    assert trace.unobserved.startswith("what was recorded could not be put together: ZeroDivisionError")
