@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import itertools
 import threading
 import time
-import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -27,6 +25,7 @@ from evalguard.capture.verify_model import ModelTests
 from evalguard.core.own_errors import swallow
 from evalguard.core.trace import Int64, Trace
 from evalguard.data import tree
+from evalguard.guards.model_numbers import number_of
 
 CALL = "__call__"
 # The default of Model.predict (keras 3.15, trainers/data_adapters/array_data_adapter.py; tf_keras 2.21,
@@ -42,10 +41,6 @@ ARGUMENTS = {
     "predict_on_batch": ("x",),
     "test_on_batch": ("x", "y", "sample_weight"),
 }
-
-
-_models: dict[int, tuple[Any, int]] = {}
-_numbers = itertools.count()
 
 
 @dataclass(slots=True, eq=False)
@@ -99,14 +94,6 @@ def signature_of(original: Callable[..., Any], method: str, n_positional: int) -
             kind("kwargs", kind.VAR_KEYWORD),
         ]
     )
-
-
-def number_of(model: Any) -> int:
-    """A number of its own for each model: another one may get the ``id`` of one that was freed."""
-    known = _models.get(id(model))
-    if known is None or known[0]() is not model:
-        known = _models[id(model)] = weakref.ref(model), next(_numbers)
-    return known[1]
 
 
 def _task() -> Any:

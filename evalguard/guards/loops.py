@@ -48,7 +48,7 @@ def to_judge(calls: list[GuardedCall], known_to: KnownTo, *, alone: bool, last: 
         return calls, ""
     samples, rows = _has_samples(first.trace, known), plural(first.trace.n_rows, "row")
     if rest:
-        return _without_warm_ups(calls, len(known))
+        return _without_warm_ups(calls, known)
     # What follows is an evaluation, and has no PASS unless it answers all labels without this call.
     if not last:
         return [], ""
@@ -60,10 +60,14 @@ def to_judge(calls: list[GuardedCall], known_to: KnownTo, *, alone: bool, last: 
     )
 
 
-def _without_warm_ups(calls: list[GuardedCall], n_labels: int) -> tuple[list[GuardedCall], str]:
+def _without_warm_ups(calls: list[GuardedCall], known: LabelTable) -> tuple[list[GuardedCall], str]:
     """The calls without the first ones `model(x)`, if what follows these has one row for each label."""
+    n_labels = len(known)
     for first in range(1, len(calls)):
         if calls[first - 1].trace.method != CALL or _n_rows(calls[first:]) < n_labels:
+            break
+        # A repeated first batch is no warm-up: its rows are samples, and the others are a loop.
+        if len(calls) - first > 1 and _has_samples(calls[first - 1].trace, known) is not False:
             break
         if _n_rows(calls[first:]) == n_labels:
             rows = plural(_n_rows(calls[:first]), "row")

@@ -109,6 +109,10 @@ def _arguments(step: Step, stream: InputStream, model: Any) -> dict[str, Any]:
         ConfigError: An option does not apply to this source.
     """
     section, source = step.predict, stream.source
+    # Anything with rows or a length may be what Keras takes for arrays or lists.
+    if not (kinds.is_arrays(source) or _has_batches(source) or hasattr(source, "shape") or hasattr(source, "__len__")):
+        msg = f"data: expected arrays, a PyDataset, a generator or a tf.data.Dataset, found {_type(source)}"
+        raise ConfigError(msg)
     arguments = section.model_dump(include={"steps", "verbose"}, exclude_none=True)
     if section.batch_size is not None and kinds.is_arrays(source):
         arguments["batch_size"] = section.batch_size
@@ -129,7 +133,7 @@ def _arguments(step: Step, stream: InputStream, model: Any) -> dict[str, Any]:
 
 
 def _has_batches(source: Any) -> bool:
-    """Whether the source is known to make its own batches; the guard rejects unknown sources."""
+    """Whether the source is known to make its own batches."""
     in_batches = kinds.is_pydataset(source) or kinds.is_sequence(source) or kinds.is_tf_dataset(source)
     return in_batches or kinds.is_iterator(source) or kinds.is_untaggable(source)
 

@@ -8,7 +8,6 @@ import pytest
 
 import evalguard
 from evalguard import Verdict
-from evalguard.guards.calls import number_of
 from evalguard.guards.loops import loops_of
 from tests.guards.streams import ALIGNED, BATCH, N, X, guard
 
@@ -176,9 +175,7 @@ def test_loops_of_two_methods_that_both_answer_the_labels_are_two_evaluations(mo
     assert [report.verdict for report in g.reports] == [Verdict.FAIL, Verdict.PASS]
 
 
-@pytest.mark.parametrize(
-    "first", [[X[:BATCH]], [DUMMY, DUMMY], [DUMMY, X[:3], X[:BATCH]]], ids=["batch", "two", "three"]
-)
+@pytest.mark.parametrize("first", [[DUMMY], [DUMMY, DUMMY], [DUMMY, DUMMY - 1, DUMMY]], ids=["one", "two", "three"])
 @pytest.mark.parametrize("what", [loop, mixed_loop])
 def test_calls_before_a_loop_that_answers_all_labels_are_left_out(model, first, what):
     with guard(reference=X, **QUIET) as g:
@@ -188,17 +185,3 @@ def test_calls_before_a_loop_that_answers_all_labels_are_left_out(model, first, 
     (report,) = g.reports
     assert (report.verdict, report.counts["n_predictions"]) == (Verdict.PASS, N)
     assert "left out: what follows answers all labels" in report.not_proven[0]
-
-
-def test_models_made_one_after_the_other_are_not_one_loop():
-    numbers = set()
-    for _ in range(20):
-        model = SimpleModel()
-        numbers.add(number_of(model))
-        assert number_of(model) in numbers
-        del model
-    assert len(numbers) == 20
-
-
-class SimpleModel:
-    pass

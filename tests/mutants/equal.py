@@ -90,7 +90,7 @@ EQUAL: tuple[Equal, ...] = (
     ),
     Equal(
         "core/advice.py",
-        "short = 0 < len(samples) < n_labels and bool(samples[0] >= 0)",
+        "short = trace.one_to_one and 0 < len(samples) < n_labels and bool(samples[0] >= 0)",
         ("`<` becomes `<=`",),
         "where there is no row there are no samples",
     ),

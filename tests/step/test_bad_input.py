@@ -215,7 +215,7 @@ BAD = {
         2,
         "data: expected 'x' among features, found none",
     ),
-    "data-unknown-type": (DATA, "data: {call: loading:unknown}", 2, "no probe for object"),
+    "data-unknown-type": (DATA, "data: {call: loading:unknown}", 2, "a tf.data.Dataset, found object"),
     "data-raises": (
         DATA,
         "data: {call: loading:raising}",

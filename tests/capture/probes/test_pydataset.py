@@ -74,4 +74,4 @@ def test_tf_keras_gets_workers_and_queue_from_the_call():
         "max_queue_size": 10,
         "num_batches": 3,
     }
-    assert len(SequenceProbe(source, {}).source[0]) == 1
+    assert type(SequenceProbe(source, {}).source[0]) is np.ndarray

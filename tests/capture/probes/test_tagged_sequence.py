@@ -24,6 +24,6 @@ def test_tf_keras_takes_it_for_a_sequence_of_the_same_items_and_hooks():
     outer = TaggedSequence(inner)
     assert isinstance(outer, tf_keras.utils.Sequence)
     assert len(outer) == 2
-    assert [outer.batches.identify(item)[0][0].tolist() for item in (outer[0], outer[1])] == [[[0], [0]], [[1], [1]]]
+    assert [outer.batches.identify(item)[0].tolist() for item in (outer[0], outer[1])] == [[[0], [0]], [[1], [1]]]
     outer.on_epoch_end()
     assert inner.ended == 1
