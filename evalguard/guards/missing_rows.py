@@ -9,7 +9,7 @@ import numpy as np
 
 from evalguard.core.judge import Judgement
 from evalguard.core.label_table import LabelTable
-from evalguard.core.trace import Int64, Trace
+from evalguard.core.trace import ALTERED, Int64, Trace
 from evalguard.guards import predictions
 from evalguard.guards.calls import GuardedCall
 
@@ -32,6 +32,8 @@ def predict_missing(
             return None
         inputs, again = found
         at, fed = np.searchsorted(inputs, samples), again.trace
+        if fed.unobserved or fed.rows_tagged(ALTERED).size:
+            return None
         known = {"content": (fed.fingerprints, labels.fingerprints), "key": (fed.keys, labels.keys)}
         if not all(_are_equal(*known[identity], at, samples) for identity in used & known.keys()):
             return None
