@@ -51,9 +51,15 @@ def has_float64(batch: Any) -> bool:
 
 
 def row_digests(batch: Any, n_rows: int, *, float64: bool = False) -> NDArray[np.int64]:
-    """One digest of each row of all parts, text too, with floats as float32 or as they are; 0 where that fails."""
-    leaves = tree.leaves(batch)
-    parts = [_comparable(leaf) for leaf in leaves if hasattr(leaf, "shape") and tree.n_rows(leaf) == n_rows]
+    """One digest of each row of all parts, text too, with floats as float32 or as they are.
+
+    0 where an input has other rows, or cannot be read.
+    """
+    leaves = [leaf for leaf in tree.leaves(batch) if hasattr(leaf, "shape") and tree.n_rows(leaf) == n_rows]
+    inputs = tree.leaves(batch[0] if isinstance(batch, tuple) else batch)
+    if not {id(leaf) for leaf in inputs} <= {id(leaf) for leaf in leaves}:
+        return np.zeros(n_rows, dtype=np.int64)
+    parts = [_comparable(leaf) for leaf in leaves]
     try:
         with not_ours():
             return row_fingerprints(parts, float64=float64)[0].view(np.int64)

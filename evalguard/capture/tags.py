@@ -148,7 +148,7 @@ class RidingTags(Untagged):
         return (*parts, rows) if len(parts) < FULL else (parts[0], parts[1], (parts[2], rows))
 
     def identify(self, data: Any) -> tuple[Any, BatchTag]:
-        """The batch in its original structure, and its tag; altered where its numbers are not those emitted."""
+        """The batch in its original structure, and its tag; altered where its rows are not those emitted."""
         rows = tree.as_array(data[2][1] if self._is_full else data[-1])
         batch = self.without_tag(data)
         # A place for every batch, so that `intact` answers for each.
@@ -161,7 +161,9 @@ class RidingTags(Untagged):
         except Exception as error:  # noqa: BLE001 - a batch that cannot be read is not known
             swallow(error)
             return batch, NOT_OBSERVED
-        if emitted.any() and digests.any() and not np.array_equal(digests, emitted):
+        if len(rows) and not (emitted.any() and digests.any()):
+            return batch, NOT_OBSERVED
+        if not np.array_equal(digests, emitted):
             return batch, BatchTag(altered=True)
         samples = rows[:, 1]
         return batch, tag_of_rows(rows[:, 0], samples if (samples != UNKNOWN).any() else None)

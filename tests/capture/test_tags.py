@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 import evalguard
+from evalguard.capture.contract import NOT_OBSERVED
 from evalguard.capture.tags import FULL, RidingTags, stated_samples, tag_of_rows, tagged
 from evalguard.core.own_errors import STRICT
 from evalguard.core.trace import UNKNOWN, row_tag
@@ -183,6 +184,15 @@ def test_a_batch_that_cannot_be_read_is_not_observed_and_keeps_its_place(monkeyp
     riding.identify(waiting[1])
     buffer += 1
     assert riding.intact() == [True, False]
+
+
+@pytest.mark.parametrize(
+    "x", [{"image": X, "name": ["a", "b", "c"]}, {"image": X, "size": np.float32(3)}, (X, object())]
+)
+def test_a_batch_with_an_input_that_cannot_be_watched_is_not_observed(x):
+    stream = RidingTags((x,))
+    assert stream.identify(stream.emit((x,), 0, [0, 1, 2]))[1] == NOT_OBSERVED
+    stream.intact()
 
 
 @pytest.mark.parametrize(
