@@ -8,6 +8,7 @@ import numpy as np
 
 from evalguard.core import arrivals, key_differences
 from evalguard.core.columns.chunks import counts_up
+from evalguard.core.confirmed import ANY_ORDER
 from evalguard.core.evidence import Evidence, padding_rows
 from evalguard.core.matching import Match
 from evalguard.core.plural import plural
@@ -30,6 +31,8 @@ def not_proven(evidence: Evidence, proof: Proof, policy: Policy) -> list[str]:
         )
     if evidence.trace.not_returned:
         notes.append(f"what was returned: {evidence.trace.not_returned}")
+    if evidence.trace.not_confirmed:
+        notes.append(f"what is scored: {evidence.trace.not_confirmed}")
     if evidence.trace.key_asked and (evidence.trace.keys is None or evidence.labels.keys is None):
         without = "the stream gave no key for each row" if evidence.trace.keys is None else "the labels have no keys"
         notes.append(f"key: {without}, so it shows nothing")
@@ -85,6 +88,8 @@ def _why_not_labels(evidence: Evidence, policy: Policy) -> list[str]:
 
 def advice_for(evidence: Evidence, policy: Policy) -> str:
     """One line to paste: it proves or disproves the alignment, or allows what was found; empty if there is none."""
+    if evidence.trace.not_confirmed == ANY_ORDER and evidence.samples is not None:
+        return "g.confirm(y_pred, y_true)  # the array that is scored, in label order"
     option = _fitting_option(evidence, policy)
     if option:
         return option

@@ -12,27 +12,30 @@ from collections.abc import Mapping, Sequence
 from evalguard.core.evidence import Evidence
 from evalguard.core.findings import Finding, Link, Reason, Status
 from evalguard.core.policy import Policy, Proof
-from evalguard.core.trace import ROW_WISE
+from evalguard.core.trace import ROW_WISE, Trace
 
 # What breaks a link; every other finding breaks `fed`.
 BREAKS: Mapping[str, frozenset[Reason]] = {
     "labels": frozenset({Reason.LABELS, Reason.CLASSES}),
     "computed": frozenset({Reason.COMPUTED}),
     "returned": frozenset({Reason.RETURNED}),
+    "confirmed": frozenset({Reason.SCORED}),
 }
-# What is said of the rows as the caller got them: where they moved after the model, that is no fault of the source.
-OF_RETURNED = frozenset({Reason.REORDERED, Reason.DUPLICATE, Reason.MISSING, Reason.TRANSPORT})
+# What is said of the order of rows: where they moved after the model, that is no fault of the source.
+OF_ORDER = frozenset({Reason.REORDERED, Reason.DUPLICATE, Reason.MISSING, Reason.TRANSPORT})
 FED_BY = {
     "content": "each row that entered the model was recognised by its content",
     "key": "a key came with each row",
     "index": "the source stated the label row of each row",
     "position": "row i of the array is sample i",
+    "part": "the label rows that g.part names are those of the rows",
 }
 FINISHED = "the {} passed to check belongs to the row"
 OWN_TARGETS = "x and y of a batch belong together, and y equals the label at every row"
 DECLARED_ROW_WISE = "row j of each output is computed from row j that was fed"
 TESTED = "one batch computed again, in another order and in two halves, gave the same rows"
 SCORED = "what was returned is scored against `labels`, in this order"
+CONFIRMED = "each row that is scored was returned, and is that of its label"
 
 
 def proof_of(evidence: Evidence, policy: Policy) -> Proof:
@@ -46,7 +49,8 @@ def proof_of(evidence: Evidence, policy: Policy) -> Proof:
         fed = Proof.COUNT if counted else Proof.NONE
     else:
         fed = _without_samples(evidence, policy)
-    return min(fed, Proof.COUNT if counted else Proof.NONE) if trace.not_returned else fed
+    unseen = trace.not_returned or trace.not_confirmed
+    return min(fed, Proof.COUNT if counted else Proof.NONE) if unseen else fed
 
 
 def _without_samples(evidence: Evidence, policy: Policy) -> Proof:
@@ -66,11 +70,23 @@ def _without_samples(evidence: Evidence, policy: Policy) -> Proof:
     return Proof.TRANSPORT if trace.transport_intact else Proof.COUNT
 
 
-def chain(evidence: Evidence, proof: Proof, findings: Sequence[Finding]) -> tuple[Link, ...]:
+def chain(
+    evidence: Evidence, proof: Proof, findings: Sequence[Finding], *, with_labels: bool = False
+) -> tuple[Link, ...]:
     """The links, in order from the labels to the scored rows."""
-    links = (_labels(evidence), _fed(evidence, proof), _computed(evidence), _returned(evidence), _confirmed(evidence))
-    elsewhere = frozenset.union(*BREAKS.values(), OF_RETURNED if evidence.trace.moved else ())
+    trace = evidence.trace
+    links = (
+        _labels(evidence),
+        _fed(evidence, proof),
+        _computed(evidence),
+        _returned(evidence),
+        _confirmed(trace, with_labels=with_labels),
+    )
+    # What is out of order was put there last by the caller, or by what returned the rows.
+    moved_by = "confirmed" if trace.rearranged else "returned" if trace.moved else "fed"
+    elsewhere = frozenset.union(*BREAKS.values(), OF_ORDER)
     breaks = {**BREAKS, "fed": frozenset(Reason) - elsewhere}
+    breaks[moved_by] |= OF_ORDER
     if any(item.reason in breaks["fed"] for item in findings):
         # Targets that are not those of the labels came with rows that are not those of the samples.
         del breaks["labels"]
@@ -126,7 +142,13 @@ def _returned(evidence: Evidence) -> Link:
     return Link("returned", Status.PROVEN, "what the caller got is what the model computed, row by row")
 
 
-def _confirmed(evidence: Evidence) -> Link:
-    if not evidence.trace.ordered:
+def _confirmed(trace: Trace, *, with_labels: bool) -> Link:
+    if not trace.ordered:
         return Link("confirmed", Status.NOT_APPLICABLE, "the model scored the stream's own y")
-    return Link("confirmed", Status.DECLARED, SCORED)
+    if trace.not_confirmed:
+        return Link("confirmed", Status.NOT_SEEN, trace.not_confirmed)
+    if not trace.confirmed:
+        return Link("confirmed", Status.DECLARED, SCORED)
+    if with_labels:
+        return Link("confirmed", Status.PROVEN, f"{CONFIRMED}; the labels that are scored are those of the guard")
+    return Link("confirmed", Status.DECLARED, f"{CONFIRMED}; that it is scored against `labels` is taken for granted")

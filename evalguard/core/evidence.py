@@ -11,7 +11,7 @@ from evalguard.core.columns.chunks import counts_up, equal
 from evalguard.core.columns.run_length import RunLengthColumn
 from evalguard.core.findings import Finding
 from evalguard.core.label_table import KeyColumn, LabelTable
-from evalguard.core.matching import Match, all_matches, repeated_rows
+from evalguard.core.matching import Match, all_matches, index_identity, repeated_rows
 from evalguard.core.plural import plural
 from evalguard.core.policy import Policy
 from evalguard.core.target_comparison import LabelComparison
@@ -89,16 +89,16 @@ def gather(trace: Trace, labels: LabelTable, policy: Policy) -> Evidence:
     asked = trace.method != FIT and (labels.fingerprints is not None or keyed or trace.key_asked)
     in_position = _all_in_position(trace, labels)
     by_place = not asked
-    if in_position and (by_place or in_position[0].identity != "position"):
+    if in_position and (by_place or in_position[0].observed):
         positions = range(len(labels))
         comparison = _compare(trace, labels, positions)
         # Pairs give the same metric in any order: targets that contradict a place that is declared leave it open.
         by_place = trace.ordered or trace.method == FIT or not comparison.rows.size
-        if by_place or in_position[0].identity != "position":
+        if by_place or in_position[0].observed:
             repeated = _repeated(trace, trace.n_rows, in_position[0], comparison)
             return Evidence(trace, labels, in_position, in_position[0], positions, (), comparison, repeated, 0, asked)
     matches = all_matches(trace, labels)
-    comparable = [match for match in matches if match.comparable and (by_place or match.identity != "position")]
+    comparable = [match for match in matches if match.comparable and (by_place or match.observed)]
     # A part that different inputs share leaves rows open; a key or an index that the source states may name them all.
     stated = (match for match in comparable if match.complete and match.observed)
     used = next(stated, comparable[0] if comparable else None)
@@ -135,7 +135,7 @@ def _all_in_position(trace: Trace, labels: LabelTable) -> tuple[Match, ...]:
     if trace.index is not None:
         index = trace.index
         whole = index.is_range(n_labels) if isinstance(index, RunLengthColumn) else counts_up(index)
-        agreement.append(("index" if trace.index_source == "stated" else "position", whole))
+        agreement.append((index_identity(trace), whole))
     for name, ours, theirs in (("key", trace.keys, labels.keys), ("content", trace.fingerprints, labels.fingerprints)):
         if ours is not None and theirs is not None and all(same for _, same in agreement):
             if isinstance(ours, KeyColumn):

@@ -89,6 +89,8 @@ class Reason(StrEnum):
     COMPUTED = "rows_moved_in_model"
     # Rows moved between the model's compiled function and the caller.
     RETURNED = "rows_moved_after_model"
+    # The labels or weights that are scored are not those of the guard.
+    SCORED = "scored_with_others"
     DRIFT = "validation_drift"
     # Only in records made before 0.2, see `Proof.SAMPLE`.
     SAMPLED = "sampled_content"

@@ -12,9 +12,12 @@ from evalguard.core import arrivals, checks, report_fields
 from evalguard.core.advice import advice_for, not_proven
 from evalguard.core.chain import chain, proof_of
 from evalguard.core.checks import MAX_CASES, first_cases
+from evalguard.core.confirmed import Scored, as_scored
 from evalguard.core.diagnosis import diagnose
+from evalguard.core.diagnosis.scored import other_labels
+from evalguard.core.diagnosis.view import View
 from evalguard.core.evidence import Evidence, gather
-from evalguard.core.findings import Finding, Reason
+from evalguard.core.findings import Cause, Finding, Reason
 from evalguard.core.hazards import hazards, of_targets
 from evalguard.core.label_table import LabelTable
 from evalguard.core.plural import plural
@@ -47,20 +50,25 @@ class Judgement:
         return None if self.samples is None else np.asarray(self.samples)
 
 
-def judge(trace: Trace, labels: LabelTable, policy: Policy, **context: Any) -> Judgement:
+def judge(
+    trace: Trace, labels: LabelTable, policy: Policy, *, scored: Scored | None = None, **context: Any
+) -> Judgement:
     """Judge a trace: verdict, findings, diagnosis.
 
     Args:
         trace: What was delivered.
         labels: The external labels.
         policy: What the caller requires.
+        scored: What the caller scores, where it was confirmed.
         **context: Further fields of ``Report`` (name, versions, notes of the
             guard under ``not_proven``, …).
     """
     trace = as_returned(trace, labels)
+    if scored is not None:
+        trace = as_scored(trace, labels, scored)
     evidence = gather(trace, labels, policy)
     proof = proof_of(evidence, policy)
-    findings = _findings(evidence, proof)
+    findings = (*_findings(evidence, proof), *(() if scored is None else scored.findings))
     notes = (*context.pop("not_proven", ()), *not_proven(evidence, proof, policy))
     observed = trace.one_to_one and not (trace.unobserved or trace.stopped or evidence.doubt)
     verdict = decide(findings, proof, policy, observed=observed)
@@ -70,12 +78,12 @@ def judge(trace: Trace, labels: LabelTable, policy: Policy, **context: Any) -> J
         counts=report_fields.counts(evidence),
         findings=findings,
         wrong_rows=report_fields.wrong_rows(evidence),
-        diagnosis=diagnose(trace, evidence.samples_array, labels) if findings else (),
+        diagnosis=_causes(evidence, findings),
         hazards=(*hazards(trace, passed=verdict is Verdict.PASS), *of_targets(evidence)),
         not_proven=tuple(dict.fromkeys(notes)),
         advice="" if verdict is Verdict.PASS else advice_for(evidence, policy),
         identities=report_fields.identities(evidence),
-        chain=chain(evidence, proof, findings),
+        chain=chain(evidence, proof, findings, with_labels=scored is not None and scored.with_labels),
         checks=report_fields.checks_made(evidence),
         method=trace.method,
         source=report_fields.source(trace),
@@ -87,6 +95,14 @@ def judge(trace: Trace, labels: LabelTable, policy: Policy, **context: Any) -> J
         **context,
     )
     return Judgement(report, evidence.samples, trace, evidence.padding)
+
+
+def _causes(evidence: Evidence, findings: Sequence[Finding]) -> tuple[Cause, ...]:
+    if not findings:
+        return ()
+    if all(finding.reason is Reason.SCORED for finding in findings):
+        return (other_labels(View(evidence.trace, evidence.labels, evidence.samples_array)),)
+    return diagnose(evidence.trace, evidence.samples_array, evidence.labels)
 
 
 def decide(findings: Sequence[Finding], proof: Proof, policy: Policy, *, observed: bool) -> Verdict:

@@ -39,7 +39,7 @@ class Match:
     """The samples as one kind of identity shows them.
 
     Attributes:
-        identity: ``content``, ``key``, ``index`` or ``position``.
+        identity: ``content``, ``key``, ``index``, ``position``, or ``part``: the label rows that the caller names.
         samples: int64, shape ``(n_rows,)``.
         complete: Every row was recognised or found foreign; none is unknown.
         comparable: False if almost none of the rows match, so that this
@@ -56,14 +56,19 @@ class Match:
 
     @property
     def observed(self) -> bool:
-        """Whether something rode with the rows; the position of a row in an array is declared by the caller."""
-        return self.identity != "position"
+        """Whether something rode with the rows; what is known of their place is declared by the caller."""
+        return self.identity not in {"position", "part"}
 
 
 def match_index(index: Column, identity: str = "index") -> Match:
     """Samples as the source stated them; a number outside the labels stays as it is."""
     index = np.asarray(index)
     return Match(identity, index, complete=bool((index != UNKNOWN).all()))
+
+
+def index_identity(trace: Trace) -> str:
+    """The identity that the index of a trace is: stated by the source, or declared by the caller."""
+    return "part" if trace.index_source == "part" else "index" if trace.index_source == "stated" else "position"
 
 
 def match_keys(keys: Any, label_keys: Any) -> Match:
@@ -191,8 +196,7 @@ def all_matches(trace: Trace, labels: LabelTable) -> tuple[Match, ...]:
     if trace.keys is not None and labels.keys is not None:
         matches.append(match_keys(trace.keys, labels.keys))
     if trace.index is not None:
-        stated = trace.index_source == "stated"
-        matches.append(match_index(trace.index, "index" if stated else "position"))
+        matches.append(match_index(trace.index, index_identity(trace)))
     return tuple(matches)
 
 

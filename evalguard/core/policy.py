@@ -72,8 +72,9 @@ OnUnproven = Literal["raise", "warn", "record"]
 # `sample` still admits records made before 0.2, see `Proof.SAMPLE`.
 Require = Literal["identity", "labels", "sample", "declared", "transport", "count"]
 Padding = Literal["forbid", "trim"]
-Scope = Literal["call", "session"]
+Scope = Literal["call", "session", "parts"]
 DuplicateInputs = Literal["forbid", "allow"]
+Returns = Literal["predictions"] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class Policy:
             unambiguous and raises if it is not.
         on_unproven: What an UNPROVEN does.
         padding: Whether known rows after the last label may be removed.
-        scope: Whether each call predicts all labels, or the calls together do.
+        scope: Whether each call predicts all labels, or the calls together do, in order or as parts in any order.
         duplicate_inputs: Whether the data is known to hold samples with equal
             inputs. Matters for proof ``labels`` only: without it, equal rows
             count as a possible repetition.
@@ -114,7 +115,7 @@ class Policy:
         if self.fail_fast and self.on_failure == "repair":
             msg = "fail_fast: a stopped call cannot be repaired; expected on_failure raise, warn or record."
             raise ConfigError(msg)
-        if self.fail_fast and self.scope == "session":
+        if self.fail_fast and self.scope != "call":
             msg = "fail_fast: only a call that predicts all labels can be stopped; expected scope='call'."
             raise ConfigError(msg)
 

@@ -27,7 +27,7 @@ def as_returned(trace: Trace, labels: LabelTable) -> Trace:
     if source is None:
         return replace(trace, outputs=None, not_returned=CHANGED)
     moved = int(np.count_nonzero(source != np.arange(trace.n_rows)))
-    return replace(_taken(trace, source), outputs=None, moved=moved)
+    return replace(taken(trace, source), outputs=None, moved=moved)
 
 
 def _place_of_each_sample(trace: Trace, labels: LabelTable) -> Int64:
@@ -59,13 +59,15 @@ def _source(computed: NDArray[np.uint64], returned: NDArray[np.uint64], places: 
     return source if same_rows or len(np.unique(differing)) >= MIN_DISTINCT else None
 
 
-def _taken(trace: Trace, source: Int64) -> Trace:
+def taken(trace: Trace, source: Int64) -> Trace:
+    """The trace of these rows, in this order."""
     columns: dict[str, Any] = {
         name: np.asarray(column)[source]
         for name in ("tags", "index", "keys", "fingerprints", "padding")
         if (column := getattr(trace, name)) is not None
     }
-    return replace(trace, **columns, targets=_take(trace.targets, source))
+    calls = trace.calls if len(source) == trace.n_rows else (len(source),)
+    return replace(trace, n_rows=len(source), calls=calls, **columns, targets=_take(trace.targets, source))
 
 
 def _take(targets: Any, source: Int64) -> Any:

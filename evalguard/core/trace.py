@@ -123,7 +123,7 @@ class Trace:
         index_source: ``stated`` by the source, ``position`` of the row in an
             array passed as a whole, or ``listed``: a number in the source's
             own list of keys, which is a label row only where the labels list
-            the same keys.
+            the same keys; or ``part``: the label row that the caller names.
         keys: The key that each row carried, shape ``(n_rows,)``, or None.
         fingerprints: uint64, shape ``(n_rows,)``: digest of the row that the
             model received, or None.
@@ -153,6 +153,13 @@ class Trace:
         outputs: Digests of the rows as they were computed and as they were
             returned, uint64, shape ``(2, n_rows)``; None where all are equal.
         moved: Rows that were returned elsewhere than they were computed.
+        confirmed: The rows are those that the caller scores, in that order.
+        not_confirmed: Why it is not known which rows are scored where.
+        rearranged: Rows that are scored elsewhere than they were returned.
+        scored_from: Where the caller got each row that is scored, int64, shape ``(n_rows,)``; None: not confirmed.
+        parts: Rows of each call, in the order in which the caller got them, before they were put in that of the score.
+        ended: When each call ended, seconds; empty where the calls have an order.
+        in_threads: Several threads or tasks made the calls.
         verified: What a test of the model showed: ``ROW_WISE`` or
             ``untestable: why``; empty if it was not tested, or moves rows.
         moved_in_model: Rows that a batch computed again showed to be the
@@ -183,6 +190,13 @@ class Trace:
     not_returned: str = ""
     outputs: NDArray[np.uint64] | None = None
     moved: int = 0
+    confirmed: bool = False
+    not_confirmed: str = ""
+    rearranged: int = 0
+    scored_from: Int64 | None = None
+    parts: tuple[int, ...] = ()
+    ended: tuple[float, ...] = ()
+    in_threads: bool = False
     verified: str = ""
     moved_in_model: int = 0
 

@@ -75,10 +75,11 @@ def row_fingerprints(
     if not parts:
         msg = "expected at least one input array, found none"
         raise ValueError(msg)
-    return _together(parts), tuple(specs)
+    return together(parts), tuple(specs)
 
 
-def _together(parts: list[UInt64]) -> UInt64:
+def together(parts: list[UInt64]) -> UInt64:
+    """One digest of each row of several columns of digests."""
     if len(parts) == 1:
         return parts[0]
     table = np.ascontiguousarray(np.stack(parts, axis=1))

@@ -25,6 +25,7 @@ from evalguard.capture.verify_model import ModelTests
 from evalguard.core.own_errors import swallow
 from evalguard.core.trace import Int64, Trace
 from evalguard.data import tree
+from evalguard.guards.confirming import Columns
 from evalguard.guards.model_numbers import number_of
 
 CALL = "__call__"
@@ -57,6 +58,7 @@ class GuardedCall:
             None where the source is not random access.
         metrics: Names of the metrics that ``evaluate`` returned.
         source: What the caller passed as ``x``; None for one batch of a loop.
+        columns: Digest of each row that was returned, one column for each output; None where there is none.
         model: Number of the model, to keep loops over several models apart.
         made_by: The thread, and the asyncio task if there is one, that made it.
     """
@@ -69,6 +71,7 @@ class GuardedCall:
     predict_again: Callable[[Int64], tuple[Int64, GuardedCall] | None] | None = None
     metrics: tuple[str, ...] = ()
     source: Any = None
+    columns: Columns | None = None
     model: int = 0
     made_by: tuple[Any, Any] = field(default_factory=lambda: (threading.current_thread(), _task()))
 

@@ -6,6 +6,7 @@ import functools
 import importlib
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, ClassVar, Protocol
@@ -55,6 +56,8 @@ OVERRIDABLE = ("predict", "evaluate", "predict_on_batch", "test_on_batch")
 METHODS = (*OVERRIDABLE, CALL, FIT)
 # A context variable and not a global: other threads and asyncio tasks are not inside this `with` block.
 active_sessions: ContextVar[tuple[GuardSession, ...]] = ContextVar("evalguard_active", default=())
+# Of guards that hold in every thread: the model, and what a call in another one joins.
+every_thread: list[tuple[Any, Callable[[], AbstractContextManager[Any] | None]]] = []
 # The call of an overriding method that runs, if one does: calls that it makes of this model are parts of it.
 _override: ContextVar[OverrideCall | None] = ContextVar("evalguard_override", default=None)
 # True while a guarded call runs. Inside it Keras calls guarded methods itself: `predict_step` calls `model(x)`, `fit`
@@ -72,6 +75,11 @@ def dispatch(model: Any, method: str, original: Callable[..., Any], args: Any, k
             return fit.validate(functools.partial(original, model), args, kwargs)
         return original(model, *args, **kwargs) if method == CALL else _unobserved(model, original, args, kwargs)
     session = _session(model, method)
+    if session is None and (block := _of_all_threads(model)) is not None:
+        with block:
+            # None still: a guard of this context that does not take the call.
+            if _session(model, method) is not None:
+                return dispatch(model, method, original, args, kwargs)
     # Keras calls sub-models, and models under a gradient tape, by the same `__call__` (keras 3.15, layers/layer.py).
     if session is None or (method == CALL and not is_user_call(model, args, kwargs)):
         return original(model, *args, **kwargs)
@@ -89,6 +97,11 @@ def dispatch_override(model: Any, method: str, original: Callable[..., Any], arg
     if _in_call.get():
         return _unobserved(model, original, args, kwargs)
     session = _session(model, method)
+    if session is None and (block := _of_all_threads(model)) is not None:
+        with block:
+            # None still: a guard of this context that does not take the call.
+            if _session(model, method) is not None:
+                return dispatch_override(model, method, original, args, kwargs)
     if session is None or _part_of(session, method) is not None:
         return original(model, *args, **kwargs)
     call = OverrideCall(model, method, session)
@@ -123,6 +136,11 @@ def _part_of(session: GuardSession, method: str) -> OverrideCall | None:
     return override if (override.method in ROW_METHODS) == (method in ROW_METHODS) else None
 
 
+def _of_all_threads(model: Any) -> AbstractContextManager[Any] | None:
+    """The block of a guard of this model that holds in every thread; None where there is none."""
+    return next((join() for guarded, join in reversed(every_thread) if guarded is model), None)
+
+
 def _session(model: Any, method: str) -> GuardSession | None:
     """The session of this context that judges the call; None where it is not guarded."""
     # Innermost first. One call is judged once, by the guard nearest to it.
@@ -147,25 +165,26 @@ class Entry:
     """
 
     def __init__(self, session: GuardSession, classes: tuple[type, ...], sink_errors: list[SinkError]) -> None:
-        self._session, self._classes, self._sink_errors = session, classes, sink_errors
+        self.session, self._classes, self._sink_errors = session, classes, sink_errors
 
     def is_of_this_context(self) -> bool:
         """Whether the calling code is inside the block, or runs in a copy of its context."""
-        return self._session in active_sessions.get()
+        return self.session in active_sessions.get()
 
     def join(self) -> Callable[[], None]:
         """Guard what happens in this context, too, until the function that this returns is called."""
-        return functools.partial(active_sessions.reset, active_sessions.set((*active_sessions.get(), self._session)))
+        return functools.partial(active_sessions.reset, active_sessions.set((*active_sessions.get(), self.session)))
 
-    def __enter__(self) -> None:
-        self._session.outcomes.begin()
+    def __enter__(self) -> Any:
+        self.session.outcomes.begin()
         for owner in self._classes:
             patching.install(owner, METHODS, dispatch)
         self._overrides = [found for owner in self._classes for found in patching.overrides(owner, OVERRIDABLE)]
         for owner, names in self._overrides:
             patching.install(owner, names, dispatch_override, overrides=True)
         self._leave = self.join()
-        self._began = self._session.outcomes.keep.begin()
+        self._began = self.session.outcomes.keep.begin()
+        return self.session
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -176,10 +195,10 @@ class Entry:
         for owner, names in self._overrides:
             patching.remove(owner, names)
         self._leave()
-        outcomes = self._session.outcomes
+        outcomes = self.session.outcomes
         try:
             if error is None:
-                self._session.end()
+                self.session.end()
         except BaseException as raised:
             error = raised
             raise
@@ -188,6 +207,7 @@ class Entry:
             if error is not None and not outcomes.judged:
                 outcomes.failed(error)
             self._sink_errors += outcomes.sink_errors
+            outcomes.keep.entry = self.session
             outcomes.keep.end(self._began)
 
 

@@ -13,11 +13,13 @@ from typing import Any, ParamSpec, Self, TypeVar, Unpack, cast
 from evalguard.capture.verify_model import ModelTests
 from evalguard.core.label_table import LabelTable
 from evalguard.errors import ConfigError
-from evalguard.guards.dispatch import Entry, model_classes
+from evalguard.guards.confirming import Confirmation
+from evalguard.guards.dispatch import Entry, every_thread, model_classes
 from evalguard.guards.inputs import GuardInputs
 from evalguard.guards.judging import CallJudge
 from evalguard.guards.options import OF_INPUTS, GuardKeywords, GuardOptions, MlflowTarget, current_names
 from evalguard.guards.outcome import Outcomes
+from evalguard.guards.parts import Part, rows_of
 from evalguard.guards.results import Results
 from evalguard.guards.session import Session
 from evalguard.labels.labels import Labels
@@ -93,7 +95,13 @@ class Guard(Results):
         entry = self.entry()
         entry.__enter__()
         self._open.append(entry)
+        if self._in_every_thread:
+            every_thread.append((bare_model(self.options.model), self.joined))
         return self
+
+    @property
+    def _in_every_thread(self) -> bool:
+        return self.options.scope == "parts" and self.options.model is not None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -102,6 +110,8 @@ class Guard(Results):
         entry = next(entry for entry in reversed(self._open) if entry.is_of_this_context())
         try:
             with self._changed:
+                if self._in_every_thread:
+                    every_thread.remove((bare_model(self.options.model), self.joined))
                 self._open.remove(entry)
                 # A call that ends later would not be judged.
                 self._changed.wait_for(lambda: entry not in self._joined)
@@ -109,6 +119,77 @@ class Guard(Results):
             entry.__exit__(type(interrupt), interrupt, interrupt.__traceback__)
             raise
         entry.__exit__(kind, error, trace)
+
+    # -- From the rows to the number --
+
+    def confirm(self, y_pred: R, y_true: Any = None, sample_weight: Any = None) -> R:
+        """State what is scored: these rows, in label order, against these labels.
+
+        Each row must be one that a guarded call returned, of the sample of its
+        label; equal rows are interchangeable. Inside the block the entry is
+        judged by it at its end. After the block the last entry is judged
+        again: the new report replaces the one that was recorded, and raises or
+        warns as the end of the block does.
+
+        Args:
+            y_pred: What is scored: array, tree of arrays or data frame, shape
+                ``(n, ...)``. Types that hold the same values and axes of
+                length one do not matter. An average, a class number or one
+                column of several is another value: confirm before that step.
+            y_true: The labels of the score, in the form of the guard's.
+            sample_weight: Their weights, shape ``(n,)``.
+
+        Returns:
+            ``y_pred`` itself.
+
+        Raises:
+            MisalignmentError: After the block, as ``on_failure`` says.
+            UnprovenError: After the block, as ``on_unproven`` says.
+            LookupError: There is no block and nothing has been judged yet.
+        """
+        session = self._current()
+        session.confirm(Confirmation.of(y_pred, y_true, sample_weight))
+        return y_pred
+
+    def part(self, rows: Any) -> Part:
+        """Name the label rows that the calls inside ``with g.part(rows):`` answer, in their order.
+
+        It is declared by the caller: what is observed of the rows counts more.
+        The thread or task that makes the calls enters it.
+
+        Args:
+            rows: A slice, a boolean mask of the labels, or indices, int, shape ``(n,)``.
+
+        Raises:
+            ValueError: They are no rows of the labels.
+        """
+        session = self._current()
+        labels = session.find_labels(False)
+        return Part(session, rows_of(rows, None if labels is None else len(labels)))
+
+    def put_back(self, parts: Any) -> Any:
+        """The rows of all parts as one result in label order, by what each row is.
+
+        Args:
+            parts: What guarded calls returned, each or some of them together, in any order.
+
+        Returns:
+            An array, or a tree of them as the model returns, with one row for each label.
+
+        Raises:
+            ValueError: Some row was not returned by a guarded call, nothing
+                shows which sample it is, or a label has none or several.
+        """
+        return self._current().put_back(list(parts))
+
+    def _current(self) -> Session:
+        """The session of the innermost block of this context, else of the latest one."""
+        for entry in reversed(self._open):
+            if entry.is_of_this_context():
+                return cast("Session", entry.session)
+        if self._open:
+            return cast("Session", self._open[-1].session)
+        return cast("Session", self._judged().entry)
 
     def entry(self) -> Entry:
         """What ``with`` of the guard enters, for one call of a wrapped model."""
@@ -141,8 +222,9 @@ class Guard(Results):
             parameters = ", ".join(inspect.signature(function).parameters)
             msg = f"labels_argument={argument!r}: expected a parameter of {function.__qualname__}; it has {parameters}"
             raise ConfigError(msg)
+        confirms = self.options.returns == "predictions"
         return guarded_function(
-            function, lambda args, kwargs: self._entry(self._labels_of(function, args, kwargs), name)
+            function, lambda args, kwargs: self._entry(self._labels_of(function, args, kwargs), name), confirms=confirms
         )
 
     def _labels_of(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
@@ -187,37 +269,51 @@ class Guard(Results):
             ),
             find_labels=inputs.finder(given, table),
             labels_of_source=Labels.of_source,
-            # A wrapped model stands for the model itself, whose methods are guarded.
-            model=getattr(options.model, "__wrapped__", options.model),
+            model=bare_model(options.model),
             model_tests=ModelTests() if options.verify_model else None,
         )
 
 
 def guarded_function(
-    function: Callable[P, R], enter: Callable[[Any, Any], AbstractContextManager[Any]]
+    function: Callable[P, R], enter: Callable[[Any, Any], AbstractContextManager[Any]], *, confirms: bool = False
 ) -> Callable[P, R]:
     """The function, plain or ``async``, with each call inside an entry.
 
     Args:
         function: Keeps its signature and type.
         enter: Takes the arguments and keyword arguments of a call, returns the entry.
+        confirms: What the function returns is what is scored.
     """
     # Calling a coroutine function returns before its body runs: the block must be around the `await`.
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
         async def guarded_async(*args: P.args, **kwargs: P.kwargs) -> Any:
-            with enter(args, kwargs):
-                return await function(*args, **kwargs)
+            with enter(args, kwargs) as session:
+                return (
+                    _confirmed(session, await function(*args, **kwargs))
+                    if confirms
+                    else await function(*args, **kwargs)
+                )
 
         return cast("Callable[P, R]", guarded_async)
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-        with enter(args, kwargs):
-            return function(*args, **kwargs)
+        with enter(args, kwargs) as session:
+            return _confirmed(session, function(*args, **kwargs)) if confirms else function(*args, **kwargs)
 
     return guarded
+
+
+def _confirmed(session: Session, result: R) -> R:
+    session.confirm(Confirmation.of(result, None, None))
+    return result
+
+
+def bare_model(model: Any) -> Any:
+    """A wrapped model stands for the model itself, whose methods are guarded."""
+    return getattr(model, "__wrapped__", model)
 
 
 def _has_content(table: LabelTable | None) -> bool:

@@ -12,19 +12,22 @@ from numpy.typing import NDArray
 
 from evalguard.capture.recording.fingerprints import FingerprintColumn
 from evalguard.core import repair
+from evalguard.core.confirmed import Scored, one_for_each_sample, sample_of_each
 from evalguard.core.findings import Reason
-from evalguard.core.judge import judge, unproven
+from evalguard.core.judge import Judgement, judge, unproven
 from evalguard.core.label_table import LabelTable, for_inputs
 from evalguard.core.matching import is_comparable
 from evalguard.core.plural import plural
 from evalguard.core.policy import Policy, Verdict
 from evalguard.core.report import Report
+from evalguard.core.returned import as_returned
 from evalguard.core.target_comparison import in_form_of
-from evalguard.core.trace import ALTERED, Trace
+from evalguard.core.trace import ALTERED, UNKNOWN, Trace
 from evalguard.core.trace_join import join_traces
 from evalguard.errors import LabelsError
 from evalguard.guards import predictions
 from evalguard.guards.calls import ROW_METHODS, GuardedCall
+from evalguard.guards.confirming import Confirmation, joined_columns, row_columns
 from evalguard.guards.environment import versions
 from evalguard.guards.metric_impact import impact
 from evalguard.guards.metrics import Metric
@@ -70,12 +73,43 @@ class CallJudge:
                 where there are several.
             start: ``time.perf_counter()`` from which judging counts as the guard's own time.
         """
+        in_parts = self.policy.scope == "parts"
+        trace, labels, not_proven = self.joined(calls, labels)
+        judgement = self._judge(one_for_each_sample(trace, labels) if in_parts else trace, labels, not_proven)
+        outcome = Outcome(
+            judgement.report,
+            judgement,
+            labels,
+            result,
+            sample_of_each(trace, labels) if in_parts else judgement.samples,
+            trace if in_parts else judgement.trace,
+            len(calls),
+            columns=joined_columns([call.columns for call in calls]),
+            outputs=calls[0].recorder.outputs,
+            notes=not_proven,
+        )
+        self._add_metrics(outcome, calls)
+        # Of several calls the caller already has the parts; `_add_cost` reports their padding as a hazard.
+        if judgement.padding and len(calls) == 1 and trace.method in ROW_METHODS:
+            kept = np.arange(len(labels))
+            outcome.predictions = predictions.take(result, kept)
+            outcome.columns = outcome.columns and tuple(column[kept] for column in outcome.columns)
+        if judgement.report.verdict is Verdict.FAIL and self.policy.on_failure == "repair":
+            outcome = self._repaired(outcome, calls)
+        self._add_cost(outcome, calls, start)
+        return outcome
+
+    def joined(self, calls: list[GuardedCall], labels: LabelTable | None) -> tuple[Trace, LabelTable, tuple[str, ...]]:
+        """The calls as one trace, the labels with the fingerprints of their inputs, and what these could not prove."""
         values = None if labels is None else labels.values
         traces = [
             replace(call.trace, targets=in_form_of(values, call.trace.targets, call.recorder.outputs)) for call in calls
         ]
-        trace = join_traces(in_label_order(traces, labels))
-        if trace.ordered and overlap(calls):
+        in_parts = self.policy.scope == "parts"
+        trace = join_traces(
+            named_by_part(in_label_order(traces, labels)) if in_parts else in_label_order(traces, labels)
+        )
+        if trace.ordered and not in_parts and overlap(calls):
             trace = replace(trace, ordered=False, unobserved="; ".join(filter(None, (OVERLAP, trace.unobserved))))
         # Digests are of the bytes that were fed, so the reference can be cast as one call was fed only.
         fed = dict.fromkeys(dtypes for call in calls if (dtypes := dtypes_of(call)))
@@ -85,29 +119,49 @@ class CallJudge:
         if len(fed) > 1:
             types = " and ".join(", ".join(dtypes) for dtypes in fed)
             not_proven = (*not_proven, f"content: the calls were fed {types}; give all of them inputs of one type")
-        judgement = judge(
+        if in_parts:
+            ended = tuple(call.start + call.seconds for call in calls)
+            in_threads = len(set(map(_maker, calls))) > 1
+            trace = replace(as_returned(trace, labels), ended=ended, in_threads=in_threads)
+        return trace, labels, not_proven
+
+    def _judge(
+        self, trace: Trace, labels: LabelTable, notes: tuple[str, ...], scored: Scored | None = None
+    ) -> Judgement:
+        return judge(
             trace,
             labels,
             self.policy,
+            scored=scored,
             name=self.name,
             versions=versions(),
             checked_at_ms=int(time.time() * 1000),
-            not_proven=not_proven,
+            not_proven=notes,
         )
-        trace = judgement.trace
-        outcome = Outcome(judgement.report, judgement, labels, result, judgement.samples, trace, len(calls))
-        self._add_metrics(outcome, calls)
-        # Of several calls the caller already has the parts; `_add_cost` reports their padding as a hazard.
-        if judgement.padding and len(calls) == 1 and trace.method in ROW_METHODS:
-            outcome.predictions = predictions.take(result, np.arange(len(labels)))
-        if judgement.report.verdict is Verdict.FAIL and self.policy.on_failure == "repair":
-            outcome = self._repaired(outcome, calls)
-        self._add_cost(outcome, calls, start)
-        return outcome
+
+    def confirmed(self, outcome: Outcome, confirmation: Confirmation) -> Outcome:
+        """The outcome, judged by what the caller scores."""
+        trace, labels = outcome.trace, outcome.labels
+        if trace is None or labels is None:
+            return outcome
+        repaired = outcome.report.verdict is Verdict.REPAIRED
+        if repaired:
+            # The rows are in label order, where they were proven again.
+            index = np.arange(len(labels))
+            trace = Trace(len(index), np.full(len(index), UNKNOWN), index, method=trace.method, sources=trace.sources)
+        scored = confirmation.against(outcome.columns, labels, outcome.outputs)
+        found = self._judge(trace, labels, outcome.notes, scored).report
+        if repaired and found.verdict is Verdict.PASS:
+            found = replace(outcome.report, chain=(*outcome.report.chain[:-1], found.chain[-1]))
+        report = replace(found, impact=outcome.report.impact, cost=outcome.report.cost)
+        return replace(outcome, report=report)
 
     def _add_metrics(self, outcome: Outcome, calls: list[GuardedCall]) -> None:
         judgement, labels, trace = outcome.judgement, outcome.labels, outcome.trace
         if judgement is None or labels is None or trace is None:
+            return
+        # The rows of parts are where the caller puts them.
+        if self.policy.scope == "parts":
             return
         # `evaluate` has computed its metrics inside Keras; only predicted rows can be scored again.
         if self.metrics and trace.method in ROW_METHODS:
@@ -161,7 +215,9 @@ class CallJudge:
             counts={**outcome.report.counts, "n_predictions": len(labels)},
             repair={**fixed.steps, "summary": repair.summary(fixed.steps), "refused": ""},
         )
-        return replace_outcome(outcome, report, fixed.predictions, samples)
+        return replace(
+            replace_outcome(outcome, report, fixed.predictions, samples), columns=row_columns(fixed.predictions)
+        )
 
     def with_fingerprints(self, labels: LabelTable | None, fed: FingerprintColumn) -> LabelTable:
         """Labels with the fingerprints of the reference, cast as this model is fed.
@@ -216,6 +272,17 @@ def overlap(calls: list[GuardedCall]) -> bool:
         return True
     in_time = sorted(calls, key=lambda call: call.start)
     return any(after.start < before.start + before.seconds for before, after in pairwise(in_time))
+
+
+def named_by_part(traces: list[Trace]) -> list[Trace]:
+    """The traces of parts: a place in the array that one of them was passed is no label row."""
+    named = any(trace.index_source == "part" for trace in traces)
+    return [
+        trace
+        if trace.index_source == "part" or (trace.index_source == "stated" and trace.index is not None)
+        else replace(trace, index=np.full(trace.n_rows, UNKNOWN) if named else None, index_source="part")
+        for trace in traces
+    ]
 
 
 def _maker(call: GuardedCall) -> tuple[int, int]:

@@ -14,7 +14,18 @@ from pathlib import Path
 from typing import Any, Literal, Self, TypedDict
 
 from evalguard.capture.contract import CaptureOptions
-from evalguard.core.policy import DuplicateInputs, OnFailure, OnUnproven, Padding, Policy, Require, Scope, nearest
+from evalguard.core.policy import (
+    DuplicateInputs,
+    OnFailure,
+    OnUnproven,
+    Padding,
+    Policy,
+    Require,
+    Returns,
+    Scope,
+    check_choice,
+    nearest,
+)
 from evalguard.errors import ArgumentError, ConfigError
 from evalguard.guards.dropped_options import DROPPED
 from evalguard.guards.metrics import Metric, metrics_of
@@ -72,6 +83,7 @@ class WrapKeywords(TypedDict, total=False):
     scope: Scope
     duplicate_inputs: DuplicateInputs
     fail_fast: bool
+    returns: Returns
     verify_model: bool
     metrics: Any
     name: str | None
@@ -127,13 +139,17 @@ class GuardOptions:
         padding: ``trim`` cuts known rows and declared dummies after the last
             label.
         scope: ``call``: each call answers all labels; ``session``: all calls
-            of the guard together do, in order.
+            of the guard together do, in order; ``parts``: they do in any
+            order, of any models, and ``Guard.confirm`` shows what is scored.
+            With ``model`` calls of other threads are parts as well.
         duplicate_inputs: ``allow`` where the data is known to hold samples
             with equal inputs.
         fail_fast: Stop ``predict`` and ``evaluate`` at the first batch that
             already proves a fault (a sample out of position or repeated, a row
             too many, a target that is not the label). The report covers the
             rows up to there. Needs labels that are known beforehand.
+        returns: ``predictions``: what the decorated function returns is confirmed
+            as by ``Guard.confirm``.
         verify_model: After ``predict``, compute one delivered batch again in
             another order, to test that the model returns each row where it
             received it.
@@ -177,6 +193,7 @@ class GuardOptions:
     scope: Scope = "call"
     duplicate_inputs: DuplicateInputs = "forbid"
     fail_fast: bool = False
+    returns: Returns = None
     verify_model: bool = False
     model: Any = None
     metrics: Any = None
@@ -195,6 +212,8 @@ class GuardOptions:
         if self.drop_key and not isinstance(self.key, str):
             msg = "drop_key: expected key='name of an entry of x' with it, found none"
             raise ConfigError(msg)
+        if self.returns is not None:
+            check_choice("returns", self.returns, ("predictions",))
         if not isinstance(self.verify_model, bool):
             msg = f"verify_model: expected True or False; found {str(self.verify_model)[:60]!r}."
             raise ConfigError(msg)

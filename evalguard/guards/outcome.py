@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ from evalguard.core.trace import Trace
 from evalguard.data import digests
 from evalguard.errors import EvalGuardWarning, SinkError
 from evalguard.guards.calls import BATCH_METHODS, ROW_METHODS
+from evalguard.guards.confirming import Columns
 from evalguard.guards.environment import stacklevel, versions
 from evalguard.guards.errors import AlignmentError, MisalignmentError, UnprovenError
 from evalguard.guards.messages import message
@@ -29,6 +31,9 @@ class Outcome:
 
     Attributes:
         n_calls: Calls that it is made of; several give a list of predictions.
+        columns: Digests of the rows that were returned, in the order of the trace; None where there are none.
+        outputs: Names of the model's outputs.
+        notes: What the guard added to ``not_proven``.
     """
 
     report: Report
@@ -38,6 +43,9 @@ class Outcome:
     samples: Any = None
     trace: Trace | None = None
     n_calls: int = 1
+    columns: Columns | None = None
+    outputs: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -47,12 +55,14 @@ class Kept:
     Attributes:
         reports: Oldest first.
         last: The outcome of the last report; None before there is one.
+        entry: The latest entry that judged something.
         first: Number of the first report of the latest entry.
         open: For each entry that has not ended, the number of reports when it began.
     """
 
     reports: list[Report] = field(default_factory=list)
     last: Outcome | None = None
+    entry: Any = None
     first: int = 0
     open: list[int] = field(default_factory=list)
 
@@ -72,6 +82,14 @@ class Kept:
         self.first = min(self.open, default=len(self.reports))
         self.reports.append(outcome.report)
         self.last = outcome
+
+    def change(self, old: Report, outcome: Outcome) -> None:
+        """Keep another outcome in place of that of an earlier report."""
+        at = next(number for number, report in enumerate(self.reports) if report is old)
+        self.reports[at] = outcome.report
+        if self.last is not None and self.last.report is old:
+            outcome.predictions = self.last.predictions
+            self.last = outcome
 
     def worst(self) -> Report:
         """The worst report of the latest entry; of several the last one, whose predictions are kept."""
@@ -125,11 +143,25 @@ class Outcomes:
         """Keep the outcome and send it to the sinks."""
         self.judged.append(outcome.report)
         self.keep.add(outcome)
+        self._write(outcome, lambda sink: sink.write)
+
+    def change(self, old: Report, outcome: Outcome) -> None:
+        """Record another outcome in place of that of an earlier report."""
+        number = next(at for at, report in enumerate(self.judged) if report is old)
+        self.judged[number] = outcome.report
+        self.keep.change(old, outcome)
+        # A sink of the user's that cannot replace a report gets one more.
+        self._write(
+            outcome,
+            lambda sink: functools.partial(sink.replace, number) if hasattr(sink, "replace") else sink.write,
+        )
+
+    def _write(self, outcome: Outcome, method: Callable[[Any], Callable[..., None]]) -> None:
         if self.sinks:
             # Rendered once: every sink must store the same bytes.
             rendered = artifacts(outcome.report, self._subjects(outcome))
             for sink in self.sinks:
-                self._send(sink.write, outcome.report, rendered)
+                self._send(method(sink), outcome.report, rendered)
 
     def act(self, outcome: Outcome) -> None:
         """Raise or warn, as the caller asked for."""
@@ -171,7 +203,7 @@ def error_of(report: Report, predictions: Any) -> AlignmentError:
 
 def replace_outcome(outcome: Outcome, report: Report, result: Any, samples: Any) -> Outcome:
     """The same outcome after a repair."""
-    return Outcome(report, outcome.judgement, outcome.labels, result, samples, outcome.trace, outcome.n_calls)
+    return replace(outcome, report=report, predictions=result, samples=samples)
 
 
 def refused(outcome: Outcome, reason: str) -> Outcome:

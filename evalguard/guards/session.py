@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import functools
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
@@ -43,11 +44,17 @@ from evalguard.guards.calls import (
     make_direct_call,
     signature_of,
 )
+from evalguard.guards.confirming import Confirmation, in_label_order_again, joined_columns, row_columns
 from evalguard.guards.fit_validations import FitValidations, judge_fit
 from evalguard.guards.judging import CallJudge
 from evalguard.guards.loops import loops_of, to_judge
 from evalguard.guards.outcome import Outcome, Outcomes
 from evalguard.guards.overrides import OverrideCall
+from evalguard.guards.parts import current_part
+
+# Evaluations in one entry whose rows can be confirmed: their traces are kept.
+MAX_CONFIRMABLE = 64
+WORSE = (Verdict.PASS, Verdict.REPAIRED, Verdict.UNPROVEN, Verdict.FAIL)
 
 
 @dataclass(slots=True, eq=False)
@@ -68,6 +75,8 @@ class Session:
         batches: Calls of one batch each, judged together when the entry ends.
         latest: For each model, when the call began that began last.
         drifted: Validations inside ``fit`` that call for an action when the entry ends.
+        confirmations: What the caller scores, as far as it was confirmed inside the entry.
+        judged: What was judged and can be confirmed: the last outcomes whose rows were returned.
     """
 
     policy: Policy
@@ -82,6 +91,8 @@ class Session:
     batches: list[GuardedCall] = field(default_factory=list)
     latest: dict[int, float] = field(default_factory=dict)
     drifted: list[Outcome] = field(default_factory=list)
+    confirmations: list[Confirmation] = field(default_factory=list)
+    judged: deque[Outcome] = field(default_factory=lambda: deque(maxlen=MAX_CONFIRMABLE))
     # Methods for which it is asked before other sessions of the context.
     priority_methods: ClassVar[tuple[str, ...]] = ()
 
@@ -147,6 +158,13 @@ class Session:
             part_of.parts.append(call)
             return call.predictions
         call.recorder.computed.clear()
+        if call.trace.method in ROW_METHODS:
+            start = time.perf_counter()
+            # Now, as the caller may change the arrays before they are confirmed.
+            columns = row_columns(call.predictions)
+            call.columns = columns if columns and len(columns[0]) == call.trace.n_rows else None
+            call.recorder.seconds += time.perf_counter() - start
+        self._name_rows(call)
         self.latest[call.model] = max(call.start, self.latest.get(call.model, call.start))
         method = call.trace.method
         # A call of another thread or task that lasts longer than the entry: nothing judges it later.
@@ -223,7 +241,7 @@ class Session:
             )
             self.outcomes.finish(Outcome(self.judge.unproven(labels, reason), None, labels, None))
             return
-        groups = [self.calls] if self.policy.scope == "session" else [[call] for call in self.calls]
+        groups = self._groups()
         # Calls of one batch each never answer all labels by themselves.
         known_to = functools.partial(self._known, labels)
         loops = loops_of(self.batches, known_to)
@@ -237,8 +255,76 @@ class Session:
             calls, note = to_judge(loop, known_to, alone=alone, last=last)
             if calls:
                 self._conclude(calls, labels, note)
+        self._confirm_judged()
         for outcome in self.drifted:
             self.outcomes.act(outcome)
+
+    def _groups(self) -> list[list[GuardedCall]]:
+        """The calls that are judged together; parts of one batch each are among them."""
+        if self.policy.scope == "parts":
+            calls, self.batches = sorted([*self.calls, *self.batches], key=lambda call: call.start), []
+            return [[call for call in calls if (call.trace.method in ROW_METHODS) == rows] for rows in (True, False)]
+        return [self.calls] if self.policy.scope == "session" else [[call] for call in self.calls]
+
+    def _name_rows(self, call: GuardedCall) -> None:
+        """Give the rows of a call the label rows that ``Guard.part`` names for it."""
+        part = current_part.get()
+        if (
+            part is None
+            or part.session is not self
+            or (call.trace.index_source == "stated" and call.trace.index is not None)
+        ):
+            return
+        call.trace = part.name(call.trace)
+
+    # -- What the caller scores --
+
+    def confirm(self, confirmation: Confirmation) -> None:
+        """Judge again by what the caller scores, and record that in place of what was; inside the entry, at its end."""
+        self.confirmations.append(confirmation)
+        if self.judge.returned:
+            self._confirm_judged()
+
+    def put_back(self, parts: list[Any]) -> Any:
+        """What these parts hold, in label order; see ``Guard.put_back``."""
+        calls = [call for call in (*self.calls, *self.batches) if call.trace.method in ROW_METHODS]
+        calls.sort(key=lambda call: call.start)
+        if calls:
+            trace, labels, _ = self.judge.joined(calls, self._labels(last=False))
+            returned = joined_columns([call.columns for call in calls])
+        elif self.judged and self.judged[-1].trace is not None and self.judged[-1].labels is not None:
+            trace, labels, returned = self.judged[-1].trace, self.judged[-1].labels, self.judged[-1].columns
+        else:
+            msg = "put_back: expected rows that guarded calls returned; no call has returned any"
+            raise ValueError(msg)
+        return in_label_order_again(parts, trace, labels, returned)
+
+    def _confirm_judged(self) -> None:
+        """Judge by what was confirmed; of several confirmations of the same rows the worst counts."""
+        chosen: dict[int, list[Confirmation]] = {}
+        for confirmation in self.confirmations:
+            if self.judged:
+                # The latest of those that returned most of these rows.
+                at = max(range(len(self.judged)), key=lambda at: (confirmation.found_in(self.judged[at].columns), at))
+                chosen.setdefault(at, []).append(confirmation)
+            else:
+                reason = "what was passed to confirm: no guarded call returned rows that it could be compared with"
+                self.outcomes.finish(Outcome(self.judge.unproven(None, reason), None, None, None))
+        self.confirmations = []
+        for at, confirmations in chosen.items():
+            before = self.judged[at]
+            again = [self._confirmed(before, confirmation) for confirmation in confirmations]
+            outcome = max(again, key=lambda found: WORSE.index(found.report.verdict))
+            self.outcomes.change(before.report, outcome)
+            self.judged[at] = outcome
+            self.outcomes.act(outcome)
+
+    def _confirmed(self, outcome: Outcome, confirmation: Confirmation) -> Outcome:
+        try:
+            return self.judge.confirmed(outcome, confirmation)
+        except Exception as error:  # noqa: BLE001 - an internal error must not be a PASS
+            reason = f"evalguard could not judge what is scored: {swallow(error)}"
+            return replace(outcome, report=self.judge.unproven(outcome.labels, reason))
 
     def _known(self, labels: LabelTable | None, call: GuardedCall) -> LabelTable | None:
         """The labels with the fingerprints of their reference; None where that fails, which judging reports."""
@@ -282,5 +368,7 @@ class Session:
         except Exception as error:  # noqa: BLE001 - an internal error must neither cost the predictions nor be a PASS
             reason = f"evalguard could not judge this call: {swallow(error)}"
             outcome = Outcome(self.judge.unproven(labels, reason), None, labels, result)
+        if outcome.columns is not None:
+            self.judged.append(replace(outcome, predictions=None, judgement=None))
         self.outcomes.finish(outcome)
         return outcome.predictions

@@ -63,9 +63,10 @@ class GuardedModel:
         @functools.wraps(value)
         def guarded(*args: Any, **kwargs: Any) -> Any:
             block = self.guard.joined()
-            if block is None and self.guard.options.scope == "session":
+            scope = self.guard.options.scope
+            if block is None and scope != "call":
                 msg = (
-                    "scope='session': expected the calls inside `with evalguard.wrap(model, ...) as model:`, which "
+                    f"scope={scope!r}: expected the calls inside `with evalguard.wrap(model, ...) as model:`, which "
                     "judges them together when the block ends; found a call outside of it"
                 )
                 raise ConfigError(msg)
@@ -168,7 +169,7 @@ def wrap(model: Any, **options: Unpack[WrapKeywords]) -> GuardedModel:
 
     Each call is judged by itself, in every thread. With ``with``, what is
     called in the block is judged as by ``guard``: loops of
-    ``predict_on_batch`` together, and with ``scope="session"`` all calls::
+    ``predict_on_batch`` together, and with ``scope="session"`` or ``"parts"`` all calls::
 
         with evalguard.wrap(model, labels=y_true, scope="session") as guarded:
             parts = [guarded.predict(x) for x in (first, second)]
@@ -188,7 +189,7 @@ def wrap(model: Any, **options: Unpack[WrapKeywords]) -> GuardedModel:
 
     Raises:
         ConfigError: An option is unknown, or has a value that is not allowed;
-            or, at a call, ``scope="session"`` outside of a block.
+            or, at a call, ``scope`` is not ``call`` outside of a block.
     """
     checked = GuardOptions.of(options, without=frozenset({"model"}))
     model = bare(model)

@@ -57,8 +57,22 @@ class FileSink:
             SinkError: The folder or a file could not be written.
         """
         self._written += 1
+        self.replace(self._written - 1, report, artifacts)
+
+    def replace(self, number: int, report: Report, artifacts: Artifacts) -> None:
+        """Write the files of an earlier report again: it was judged by what is scored.
+
+        Args:
+            number: Of the report in this evaluation, from 0.
+            report: What was decided now.
+            artifacts: As for ``write``.
+
+        Raises:
+            SinkError: The folder or a file could not be written.
+        """
+        del report
         for name, content in artifacts.items():
-            write_output(self.directory / _numbered(name, self._written), content)
+            write_output(self.directory / _numbered(name, number + 1), content)
 
     def failed(self, error: BaseException) -> None:
         """Nothing to write: there is no report."""

@@ -8,6 +8,7 @@ while the model predicts, and no caller waits longer than the deadline.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import math
 import time
@@ -79,6 +80,8 @@ class MlflowSink:
         self._slot: str | None = None
         self._token = ""
         self._began_at_ms = 0
+        # Slot of each report that was written, and when that was judged.
+        self._written: list[tuple[str | None, int]] = []
 
     def begin(self, name: str) -> None:
         """Tag the run PENDING: a killed process must not look like a PASS.
@@ -107,6 +110,8 @@ class MlflowSink:
             "labels": str(report.labels.get("digest", "")),
             "labels_name": str(report.labels.get("name", "")),
         }
+        if self._slot is None:
+            self._open()
         record = self._record(
             fields,
             report.checked_at_ms or _now_ms(),
@@ -115,7 +120,20 @@ class MlflowSink:
             artifacts={name: as_bytes(content) for name, content in artifacts.items() if name not in NOT_UPLOADED},
             metrics=dict(impact_metrics(report)),
         )
+        self._written.append((self._slot, record.checked_at_ms))
         self._spool_and_send(record)
+
+    def replace(self, number: int, report: Report, artifacts: Artifacts) -> None:
+        """Send a report in place of an earlier one: it was judged by what is scored.
+
+        Raises:
+            SinkError: It did not arrive in time; it is kept in the spool.
+        """
+        slot, judged_at_ms = self._written[number]
+        # An evaluation that began after another had ended takes its slot.
+        self._open(slot, judged_at_ms + 1)
+        self.write(report, artifacts)
+        self._written[number] = self._written.pop()
 
     def failed(self, error: BaseException) -> None:
         """Tag the run ERROR.
@@ -125,14 +143,16 @@ class MlflowSink:
         """
         self._spool_and_send(self._record({"verdict": ERROR, "reason": type(error).__name__}, _now_ms()))
 
-    def _open(self) -> None:
-        """Choose a slot for the next report."""
+    def _open(self, slot: str | None = None, after_ms: int = 0) -> None:
+        """Choose a slot for the next report, or take this one."""
         used = _used_slots.setdefault(self.target, set())
-        name, count = slug(self._name), 1
-        while (slot := name if count == 1 else f"{name}-{count}") in used:
-            count += 1
+        if slot is None:
+            name = slug(self._name)
+            names = itertools.chain((name,), (f"{name}-{count}" for count in itertools.count(2)))
+            slot = next(each for each in names if each not in used)
         used.add(slot)
-        self._slot, self._token, self._began_at_ms = slot, f"pending-{uuid.uuid4().hex}", _now_ms()
+        self._slot, self._token = slot, f"pending-{uuid.uuid4().hex}"
+        self._began_at_ms = max(_now_ms(), after_ms)
 
     def _record(self, fields: Mapping[str, str], at_ms: int, **parts: Any) -> Record:
         if self._slot is None:

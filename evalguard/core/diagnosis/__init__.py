@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from evalguard.core.diagnosis import computed, counts, labelling, orders, sorted_orders, starts
+from evalguard.core.diagnosis import computed, counts, labelling, orders, scored, sorted_orders, starts
 from evalguard.core.diagnosis.unknown import unknown
 from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Cause
@@ -51,6 +51,9 @@ TOO_FEW: tuple[Recogniser, ...] = (
 )
 
 
+SCORED: tuple[Recogniser, ...] = (scored.order_not_inverse, scored.joined_parts, scored.moved)
+
+
 def diagnose(trace: Trace, samples: Int64 | None, labels: LabelTable) -> tuple[Cause, ...]:
     """The causes that match, most likely first.
 
@@ -65,8 +68,12 @@ def diagnose(trace: Trace, samples: Int64 | None, labels: LabelTable) -> tuple[C
         the pattern.
     """
     view = View(trace, labels, samples)
+    # The order of rows that moved after the model says nothing about the source.
+    if trace.rearranged:
+        return tuple(_recognised(view, SCORED)[:1])
+    if missing := _recognised(view, (scored.missing_parts,)):
+        return tuple(missing)
     if trace.moved:
-        # The order of these rows says nothing about the source.
         return tuple(_recognised(view, (computed.moved_after_model, computed.moved_in_model)))
     found = _recognised(view, STARTS + TOO_MANY + KNOWN_ORDERS)
     found = _recognised(view, LABELLING) + (found or _recognised(view, RANDOM_ORDERS)) + _recognised(view, TOO_FEW)
