@@ -20,7 +20,6 @@ from evalguard.guards.options import OF_INPUTS, GuardKeywords, GuardOptions, Mlf
 from evalguard.guards.outcome import Outcomes
 from evalguard.guards.results import Results
 from evalguard.guards.session import Session
-from evalguard.labels.labels import Labels
 from evalguard.reporting.file_sink import FileSink
 from evalguard.reporting.sink import Sink
 
@@ -186,7 +185,7 @@ class Guard(Results):
                 inputs.file_digests(given, options.attest_files) if sinks else {},
             ),
             find_labels=inputs.finder(given, table),
-            labels_of_source=Labels.of_source,
+            labels_of_source=inputs.of_source,
             # A wrapped model stands for the model itself, whose methods are guarded.
             model=getattr(options.model, "__wrapped__", options.model),
             model_tests=ModelTests() if options.verify_model else None,
