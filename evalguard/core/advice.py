@@ -8,7 +8,7 @@ import numpy as np
 
 from evalguard.core import arrivals, key_differences
 from evalguard.core.columns.chunks import counts_up
-from evalguard.core.confirmed import ANY_ORDER
+from evalguard.core.confirmed import ANY_ORDER, TOGETHER
 from evalguard.core.evidence import Evidence, padding_rows
 from evalguard.core.matching import Match
 from evalguard.core.plural import plural
@@ -88,7 +88,7 @@ def _why_not_labels(evidence: Evidence, policy: Policy) -> list[str]:
 
 def advice_for(evidence: Evidence, policy: Policy) -> str:
     """One line to paste: it proves or disproves the alignment, or allows what was found; empty if there is none."""
-    if evidence.trace.not_confirmed == ANY_ORDER and evidence.samples is not None:
+    if evidence.trace.not_confirmed in {ANY_ORDER, TOGETHER} and evidence.samples is not None:
         return "g.confirm(y_pred, y_true)  # the array that is scored, in label order"
     option = _fitting_option(evidence, policy)
     if option:

@@ -19,6 +19,10 @@ NOT_RETURNED = (
 )
 NO_IDENTITY = "the rows were put in another order, and nothing observed shows which sample each one is"
 ANY_ORDER = "the calls of scope='parts' have no order; g.confirm(y_pred, y_true) shows which row is scored where"
+TOGETHER = (
+    "several calls answer the labels together, and scope='call' knows no order among them; with scope='session' it is "
+    "that in which they were made, and g.confirm(y_pred, y_true) shows which row is scored where"
+)
 # An odd number, to mix a sample's number into the digest of its row.
 MIX = np.uint64(0x9E3779B97F4A7C15)
 
@@ -74,7 +78,7 @@ def as_scored(trace: Trace, labels: LabelTable, scored: Scored) -> Trace:
 
 
 def _unconfirmed(trace: Trace, labels: LabelTable, why: str) -> Trace:
-    return replace(one_for_each_sample(trace, labels) if trace.ended else trace, not_confirmed=why)
+    return one_for_each_sample(trace, labels, why) if trace.ended else replace(trace, not_confirmed=why)
 
 
 def _unnumbered(trace: Trace) -> Int64:
@@ -90,8 +94,14 @@ def sample_of_each(trace: Trace, labels: LabelTable) -> Int64 | None:
     return None
 
 
-def one_for_each_sample(trace: Trace, labels: LabelTable) -> Trace:
-    """A trace of calls in any order, with one row of each sample, in label order; rows of no sample are left out."""
+def one_for_each_sample(trace: Trace, labels: LabelTable, why: str) -> Trace:
+    """A trace of calls in any order, with one row of each sample, in label order; rows of no sample are left out.
+
+    Args:
+        trace: Of all calls.
+        labels: The labels.
+        why: Why it is not known which of the rows are scored where.
+    """
     samples = sample_of_each(trace, labels)
     if samples is None:
         # Each label may be answered several times: only too few rows show a fault.
@@ -105,7 +115,7 @@ def one_for_each_sample(trace: Trace, labels: LabelTable) -> Trace:
         one,
         tags=_unnumbered(one),
         index=None if samples is None else one.index,
-        not_confirmed=ANY_ORDER if trace.ordered else "",
+        not_confirmed=why,
     )
 
 

@@ -1,4 +1,4 @@
-"""Calls of one batch each: which of them are judged together, and which only build a model or warm it up."""
+"""Short calls: which of them are judged together, and which only build a model or warm it up."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from evalguard.core.label_table import LabelTable
 from evalguard.core.plural import plural
 from evalguard.core.trace import Trace
-from evalguard.guards.calls import CALL, ROW_METHODS, GuardedCall
+from evalguard.guards.calls import BATCH_METHODS, CALL, ROW_METHODS, GuardedCall
 
 # The labels as a call of this type is compared with them; None where that fails, which judging reports.
 KnownTo = Callable[[GuardedCall], LabelTable | None]
@@ -70,11 +70,38 @@ def _without_warm_ups(calls: list[GuardedCall], known: LabelTable) -> tuple[list
         if len(calls) - first > 1 and _has_samples(calls[first - 1].trace, known) is not False:
             break
         if _n_rows(calls[first:]) == n_labels:
-            rows = plural(_n_rows(calls[:first]), "row")
-            which = "a first call model(x)" if first == 1 else f"the first {first} calls model(x)"
-            was = "was" if first == 1 else "were"
-            return calls[first:], f"{which} on {rows} {was} left out: what follows answers all labels"
+            return calls[first:], left_out(calls[:first])
     return calls, ""
+
+
+def is_short(call: GuardedCall, labels: LabelTable) -> bool:
+    """Whether the caller passed an array with fewer rows than there are labels: a warm-up, or a part of an evaluation.
+
+    A stream that ends early is no such call: it lost rows.
+    """
+    trace = call.trace
+    whole = trace.source.kind == "arrays" and not trace.stopped and trace.one_to_one
+    return whole and trace.method not in BATCH_METHODS and 0 < trace.n_rows < len(labels)
+
+
+def before(short: Sequence[GuardedCall], full: GuardedCall) -> list[GuardedCall]:
+    """Of short calls those that only warm the model up: the same method of it answers all labels afterwards."""
+    return [
+        call
+        for call in short
+        if call.model == full.model and call.trace.method == full.trace.method and call.start < full.start
+    ]
+
+
+def left_out(calls: Sequence[GuardedCall]) -> str:
+    """What a report says of warm-ups."""
+    if not calls:
+        return ""
+    method = calls[0].trace.method
+    name = "model(x)" if method == CALL else method
+    which = f"a first call {name}" if len(calls) == 1 else f"the first {len(calls)} calls {name}"
+    rows, was = plural(_n_rows(calls), "row"), "was" if len(calls) == 1 else "were"
+    return f"{which} on {rows} {was} left out: what follows answers all labels"
 
 
 def _grouped(calls: Sequence[GuardedCall], key: Callable[[GuardedCall], Any]) -> list[list[GuardedCall]]:
