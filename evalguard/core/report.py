@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from evalguard.core.findings import Cause, Finding, Link, MetricImpact
+from evalguard.core.findings import Cause, Finding, Link, MetricImpact, Status
 from evalguard.core.plural import plural
 from evalguard.core.policy import Proof, Verdict
 from evalguard.core.visible import visible
@@ -192,6 +192,7 @@ NOT_SHOWN = {
     Proof.DECLARED: "nothing observed shows that they are theirs",
 }
 WHICH_SAMPLE = "nothing shows which sample each one is"
+WHERE_SCORED = "nothing shows which row is scored where"
 
 
 def headline(report: Report) -> str:
@@ -211,7 +212,9 @@ def headline(report: Report) -> str:
     if report.verdict is Verdict.UNPROVEN and report.method == "fit":
         return f"UNPROVEN: nothing shows that {plural(len(report.calls), 'validation')} used the same samples"
     if report.verdict is Verdict.UNPROVEN:
-        return f"UNPROVEN: {_shown(report)}, but {NOT_SHOWN.get(report.proof, WHICH_SAMPLE)}"
+        unconfirmed = any(link.link == "confirmed" and link.status is Status.NOT_SEEN for link in report.chain)
+        left = WHERE_SCORED if unconfirmed else NOT_SHOWN.get(report.proof, WHICH_SAMPLE)
+        return f"UNPROVEN: {_shown(report)}, but {left}"
     if counts["misaligned"]:
         return f"FAIL: {_misaligned(report)} predictions would be scored against another sample's label"
     if report.findings:

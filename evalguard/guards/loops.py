@@ -80,7 +80,8 @@ def is_short(call: GuardedCall, labels: LabelTable) -> bool:
     A stream that ends early is no such call: it lost rows.
     """
     trace = call.trace
-    whole = trace.source.kind == "arrays" and not trace.stopped and trace.one_to_one
+    state = trace.source
+    whole = state.kind == "arrays" and not state.facts.get("steps") and not trace.stopped and trace.one_to_one
     return whole and trace.method not in BATCH_METHODS and 0 < trace.n_rows < len(labels)
 
 
