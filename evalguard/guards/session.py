@@ -43,11 +43,13 @@ from evalguard.guards.calls import (
     make_direct_call,
     signature_of,
 )
+from evalguard.guards.collecting import refuse_two_sources
 from evalguard.guards.fit_validations import FitValidations, judge_fit
 from evalguard.guards.judging import CallJudge
 from evalguard.guards.loops import loops_of, to_judge
 from evalguard.guards.outcome import Outcome, Outcomes
 from evalguard.guards.overrides import OverrideCall
+from evalguard.labels.collect import CollectedBatch
 
 
 @dataclass(slots=True, eq=False)
@@ -68,6 +70,8 @@ class Session:
         batches: Calls of one batch each, judged together when the entry ends.
         latest: For each model, when the call began that began last.
         drifted: Validations inside ``fit`` that call for an action when the entry ends.
+        collected: Gives the labels of the batches that loops were given, when the entry ends; None: no loop collects.
+        yielded: Batches of ``Guard.collecting``.
     """
 
     policy: Policy
@@ -82,6 +86,8 @@ class Session:
     batches: list[GuardedCall] = field(default_factory=list)
     latest: dict[int, float] = field(default_factory=dict)
     drifted: list[Outcome] = field(default_factory=list)
+    collected: Callable[[], LabelTable] | None = None
+    yielded: list[CollectedBatch] = field(default_factory=list)
     # Methods for which it is asked before other sessions of the context.
     priority_methods: ClassVar[tuple[str, ...]] = ()
 
@@ -223,6 +229,9 @@ class Session:
             )
             self.outcomes.finish(Outcome(self.judge.unproven(labels, reason), None, labels, None))
             return
+        if self.collected is not None:
+            # A loop's calls belong together, whatever their method.
+            self.calls, self.batches = [], sorted((*self.calls, *self.batches), key=lambda call: call.start)
         groups = [self.calls] if self.policy.scope == "session" else [[call] for call in self.calls]
         # Calls of one batch each never answer all labels by themselves.
         known_to = functools.partial(self._known, labels)
@@ -255,6 +264,9 @@ class Session:
             LabelsError: The entry ends and there are none.
         """
         labels = self.find_labels(last)
+        if last and self.collected is not None:
+            refuse_two_sources(labels)
+            return self.collected()
         if labels is not None or not last or self.judge.reference is not None:
             return labels
         # An image iterator lists the classes of its files. With several sources, the labels are those of the first.

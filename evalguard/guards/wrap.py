@@ -15,6 +15,7 @@ from evalguard.core.report import Report
 from evalguard.errors import ConfigError
 from evalguard.guards.guard import Guard
 from evalguard.guards.options import GuardOptions, WrapKeywords
+from evalguard.labels.collecting import Collecting
 
 WRAPPED = ("predict", "evaluate", "predict_on_batch", "test_on_batch")
 # Attributes of the wrapper; all others are the model's.
@@ -63,9 +64,11 @@ class GuardedModel:
         @functools.wraps(value)
         def guarded(*args: Any, **kwargs: Any) -> Any:
             block = self.guard.joined()
-            if block is None and self.guard.options.scope == "session":
+            options = self.guard.options
+            together = "labels=collecting(...)" if isinstance(options.labels, Collecting) else "scope='session'"
+            if block is None and (options.scope == "session" or isinstance(options.labels, Collecting)):
                 msg = (
-                    "scope='session': expected the calls inside `with evalguard.wrap(model, ...) as model:`, which "
+                    f"{together}: expected the calls inside `with evalguard.wrap(model, ...) as model:`, which "
                     "judges them together when the block ends; found a call outside of it"
                 )
                 raise ConfigError(msg)
@@ -188,7 +191,8 @@ def wrap(model: Any, **options: Unpack[WrapKeywords]) -> GuardedModel:
 
     Raises:
         ConfigError: An option is unknown, or has a value that is not allowed;
-            or, at a call, ``scope="session"`` outside of a block.
+            or, at a call, ``scope="session"`` or ``labels=collecting(...)``
+            outside of a block.
     """
     checked = GuardOptions.of(options, without=frozenset({"model"}))
     model = bare(model)
