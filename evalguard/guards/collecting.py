@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,7 +10,7 @@ from evalguard.guards.dispatch import active_sessions
 from evalguard.guards.options import GuardOptions
 from evalguard.guards.outcome import Kept
 from evalguard.labels.collect import BatchReader
-from evalguard.labels.collecting import Collecting, labels_of
+from evalguard.labels.collecting import Collecting, Collection
 
 if TYPE_CHECKING:
     from evalguard.guards.session import Session
@@ -37,10 +36,10 @@ def collecting_for(guard: Kept, options: GuardOptions, source: Any) -> Collectin
         raise ConfigError(msg)
     session = cast("Session", entries[-1])
     if session.collected is None:
-        session.collected = functools.partial(labels_of, session.yielded)
+        session.collected = Collection()
         session.capture = replace(session.capture, content="always")
     key = options.key if isinstance(options.key, str) else None
-    return Collecting(source, BatchReader(key, options.fingerprint, options.pad_value), session.yielded)
+    return Collecting(source, BatchReader(key, options.fingerprint, options.pad_value), session.collected.kept)
 
 
 def refuse_two_sources(*others: Any) -> None:

@@ -46,10 +46,10 @@ from evalguard.guards.calls import (
 from evalguard.guards.collecting import refuse_two_sources
 from evalguard.guards.fit_validations import FitValidations, judge_fit
 from evalguard.guards.judging import CallJudge
-from evalguard.guards.loops import loops_of, to_judge
+from evalguard.guards.loops import loops_of, since, to_judge
 from evalguard.guards.outcome import Outcome, Outcomes
 from evalguard.guards.overrides import OverrideCall
-from evalguard.labels.collect import CollectedBatch
+from evalguard.labels.collecting import Collection
 
 
 @dataclass(slots=True, eq=False)
@@ -70,8 +70,7 @@ class Session:
         batches: Calls of one batch each, judged together when the entry ends.
         latest: For each model, when the call began that began last.
         drifted: Validations inside ``fit`` that call for an action when the entry ends.
-        collected: Gives the labels of the batches that loops were given, when the entry ends; None: no loop collects.
-        yielded: Batches of ``Guard.collecting``.
+        collected: What loops were given, whose labels are those of the entry; None: no loop collects.
     """
 
     policy: Policy
@@ -86,8 +85,7 @@ class Session:
     batches: list[GuardedCall] = field(default_factory=list)
     latest: dict[int, float] = field(default_factory=dict)
     drifted: list[Outcome] = field(default_factory=list)
-    collected: Callable[[], LabelTable] | None = None
-    yielded: list[CollectedBatch] = field(default_factory=list)
+    collected: Collection | None = None
     # Methods for which it is asked before other sessions of the context.
     priority_methods: ClassVar[tuple[str, ...]] = ()
 
@@ -231,7 +229,8 @@ class Session:
             return
         if self.collected is not None:
             # A loop's calls belong together, whatever their method.
-            self.calls, self.batches = [], sorted((*self.calls, *self.batches), key=lambda call: call.start)
+            calls = sorted((*self.calls, *self.batches), key=lambda call: call.start)
+            self.calls, self.batches = [], since(self.collected.began, calls, len(labels or ()))
         groups = [self.calls] if self.policy.scope == "session" else [[call] for call in self.calls]
         # Calls of one batch each never answer all labels by themselves.
         known_to = functools.partial(self._known, labels)
@@ -266,7 +265,7 @@ class Session:
         labels = self.find_labels(last)
         if last and self.collected is not None:
             refuse_two_sources(labels)
-            return self.collected()
+            return self.collected.labels
         if labels is not None or not last or self.judge.reference is not None:
             return labels
         # An image iterator lists the classes of its files. With several sources, the labels are those of the first.

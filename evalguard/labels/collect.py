@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,12 +33,14 @@ class CollectedBatch:
         whole: Fingerprints of all inputs, where the caller chose a part of them; None where not.
         y: The targets, None if there are none.
         keys: None if there are none.
+        at: When it was read, in seconds of ``time.perf_counter``.
     """
 
     rows: _RowDigests
     whole: _RowDigests | None
     y: Any
     keys: NDArray[Any] | None
+    at: float = field(default_factory=time.perf_counter)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from evalguard.data import kinds
@@ -46,21 +47,44 @@ class Collecting:
         Raises:
             LabelsError: There are none.
         """
-        return labels_of(self._kept, self._name)
+        return Collection(self._kept, name=self._name).labels
 
-    def from_now_on(self) -> Callable[[], Labels]:
-        """A function that gives the labels of the batches yielded from now on; of all, where there are none."""
-        begun = len(self._kept)
-        return lambda: labels_of(self._kept[begun:] or self._kept, self._name)
+    def from_now_on(self) -> Collection:
+        """The batches yielded from now on; all, where there are none."""
+        return Collection(self._kept, len(self._kept), self._name)
 
 
-def labels_of(kept: list[CollectedBatch], name: str = NAME) -> Labels:
-    """The labels of batches that have been yielded.
+@dataclass(frozen=True, slots=True, eq=False)
+class Collection:
+    """What loops were given, as an entry into a guard takes it.
 
-    Raises:
-        LabelsError: There are none.
+    Attributes:
+        kept: The batches; more may come.
+        first: Number of the first that counts.
+        name: For reports.
     """
-    return Labels.of(table_of(kept, name))
+
+    kept: list[CollectedBatch] = field(default_factory=list)
+    first: int = 0
+    name: str = NAME
+
+    @property
+    def labels(self) -> Labels:
+        """The labels, in the order of the batches.
+
+        Raises:
+            LabelsError: There are none.
+        """
+        return Labels.of(table_of(self._batches, self.name))
+
+    @property
+    def began(self) -> float:
+        """When the first batch was read, in seconds of ``time.perf_counter``."""
+        return self._batches[0].at
+
+    @property
+    def _batches(self) -> list[CollectedBatch]:
+        return self.kept[self.first :] or self.kept
 
 
 def collecting(
@@ -85,7 +109,8 @@ def collecting(
 
     ``g.collecting(dataset)`` inside the guard is short for it. The calls of a
     model in that block are judged together, in the order made, whatever the
-    method: a batch that was yielded and not predicted is missing.
+    method; short ones before the loop are warm-ups. A batch that was yielded
+    and not predicted is missing.
 
     Args:
         source: Anything that a ``for`` loop reads batches ``(x, y)`` or ``(x,

@@ -180,6 +180,29 @@ def test_a_batch_that_was_yielded_and_not_predicted_is_missing(model):
     assert (one(g).verdict, one(g).counts["missing"]) == (Verdict.FAIL, BATCH)
 
 
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize("first", CALLS.values(), ids=[f"first {name}" for name in CALLS])
+@pytest.mark.parametrize("rows", [np.full((1, 1), -1, "float32"), X[:BATCH]], ids=["dummy", "samples"])
+def test_a_short_call_before_the_loop_is_a_warm_up(model, rows, first, call):
+    batches = evalguard.collecting(shuffled())
+    for given in ({}, {"labels": batches}):
+        with evalguard.guard(mlflow=False, **given) as g:
+            first(model, rows)
+            for x, _ in batches if given else g.collecting(shuffled()):
+                call(model, x)
+        assert (one(g).verdict, one(g).counts["n_predictions"]) == (Verdict.PASS, N)
+
+
+@pytest.mark.parametrize(("rows", "verdict"), [(X[:BATCH], Verdict.UNPROVEN), (X, Verdict.FAIL)], ids=["part", "whole"])
+def test_a_call_before_a_loop_that_leaves_a_label_out_is_judged(model, rows, verdict):
+    with evalguard.guard(**QUIET) as g:
+        model.predict(rows, verbose=0)
+        for number, (x, _) in enumerate(g.collecting(shuffled())):
+            if number:
+                model.predict(x, verbose=0)
+    assert one(g).verdict is verdict
+
+
 def test_two_loops_in_one_entry_add_up_and_the_next_entry_begins_with_nothing(model):
     with evalguard.guard(mlflow=False) as g:
         for part in (ALIGNED[4:], ALIGNED[:4]):
