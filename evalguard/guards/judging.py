@@ -202,7 +202,7 @@ class CallJudge:
         if trace.method not in ROW_METHODS:
             return refused(outcome, f"{trace.method} returns metrics, not rows")
         if self.returned:
-            return refused(outcome, already_returned(trace.method, self.policy.scope))
+            return refused(outcome, already_returned(trace.method, self.policy.scope, len(calls)))
         again = predict_missing(calls[0], trace, judgement, labels)
         fixed = predictions.repaired(outcome.predictions, judgement, len(labels), again)
         if isinstance(fixed, str):

@@ -30,6 +30,25 @@ def loops_of(batches: Sequence[GuardedCall], known_to: KnownTo) -> list[list[Gua
     return loops
 
 
+def since(began: float, calls: Sequence[GuardedCall], n_labels: int) -> list[GuardedCall]:
+    """The calls without those before a loop was given its first batch, where that loop answers all labels.
+
+    They are no part of it: most often they build the model, or warm it up. Where they have as many rows as there are
+    labels, they are an evaluation that was made before the labels were collected.
+
+    Args:
+        began: When it was given that batch.
+        calls: In the order made.
+        n_labels: Number of labels.
+    """
+    kept: list[GuardedCall] = []
+    for of_model in _grouped(calls, lambda call: (call.model, call.trace.method in ROW_METHODS)):
+        before = [call for call in of_model if call.start < began]
+        after = of_model[len(before) :]
+        kept += after if _n_rows(before) < n_labels <= _n_rows(after) else of_model
+    return sorted(kept, key=lambda call: call.start)
+
+
 def to_judge(calls: list[GuardedCall], known_to: KnownTo, *, alone: bool, last: bool) -> tuple[list[GuardedCall], str]:
     """The calls of a loop that are judged, and what the report has to say of them.
 

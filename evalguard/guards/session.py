@@ -45,13 +45,15 @@ from evalguard.guards.calls import (
     make_direct_call,
     signature_of,
 )
+from evalguard.guards.collecting import refuse_two_sources
 from evalguard.guards.confirming import Confirmation, in_label_order_again, joined_columns, row_columns
 from evalguard.guards.fit_validations import FitValidations, judge_fit
 from evalguard.guards.judging import CallJudge
-from evalguard.guards.loops import before, is_short, left_out, loops_of, to_judge
+from evalguard.guards.loops import before, is_short, left_out, loops_of, since, to_judge
 from evalguard.guards.outcome import Outcome, Outcomes
 from evalguard.guards.overrides import OverrideCall
 from evalguard.guards.parts import current_part
+from evalguard.labels.collecting import Collection
 
 # Evaluations in one entry whose rows can be confirmed: their traces are kept.
 MAX_CONFIRMABLE = 64
@@ -79,6 +81,7 @@ class Session:
         drifted: Validations inside ``fit`` that call for an action when the entry ends.
         confirmations: What the caller scores, as far as it was confirmed inside the entry.
         judged: What was judged and can be confirmed: the last outcomes whose rows were returned.
+        collected: What loops were given, whose labels are those of the entry; None: no loop collects.
     """
 
     policy: Policy
@@ -96,6 +99,7 @@ class Session:
     drifted: list[Outcome] = field(default_factory=list)
     confirmations: list[Confirmation] = field(default_factory=list)
     judged: deque[Outcome] = field(default_factory=lambda: deque(maxlen=MAX_CONFIRMABLE))
+    collected: Collection | None = None
     # Methods for which it is asked before other sessions of the context.
     priority_methods: ClassVar[tuple[str, ...]] = ()
 
@@ -247,6 +251,10 @@ class Session:
             )
             self.outcomes.finish(Outcome(self.judge.unproven(labels, reason), None, labels, None))
             return
+        if self.collected is not None:
+            # A loop's calls belong together, whatever their method.
+            calls = sorted((*self.calls, *self.batches), key=lambda call: call.start)
+            self.calls, self.batches = [], since(self.collected.began, calls, len(labels or ()))
         groups = self._groups(labels)
         # Calls of one batch each never answer all labels by themselves.
         known_to = functools.partial(self._known, labels)
@@ -372,6 +380,9 @@ class Session:
             LabelsError: The entry ends and there are none.
         """
         labels = self.find_labels(last)
+        if last and self.collected is not None:
+            refuse_two_sources(labels)
+            return self.collected.labels
         if labels is not None or not last or self.judge.reference is not None:
             return labels
         # An image iterator lists the classes of its files. With several sources, the labels are those of the first.
@@ -398,7 +409,8 @@ class Session:
         start = time.perf_counter()
         returned = [call.predictions for call in calls]
         result = returned[0] if len(returned) == 1 else returned
-        several = self.policy.scope == "call" and len(calls) > 1
+        # The order of a loop that collects is that of its labels.
+        several = self.policy.scope == "call" and len(calls) > 1 and self.collected is None
         in_parts = self.policy.scope == "parts" or (several and calls[0].trace.method not in BATCH_METHODS)
         try:
             outcome = self.judge.judge(calls, labels, result, start, in_parts=in_parts)

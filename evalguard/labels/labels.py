@@ -15,7 +15,7 @@ from evalguard.data.kinds import is_image_iterator
 from evalguard.data.tables import TableFile, array_of, read_arrays, refuse_absent
 from evalguard.errors import LabelsError
 from evalguard.labels import manifest
-from evalguard.labels.collect import collected
+from evalguard.labels.collect import BatchReader, collected
 from evalguard.labels.iterators import labels_of_iterator
 
 LABEL_COLUMNS = ("label", "labels", "target", "targets", "y", "y_true", "class")
@@ -212,10 +212,11 @@ class Labels(LabelTable):
             name: For reports.
 
         Raises:
-            LabelsError: There is no batch.
+            LabelsError: There is no batch, or one whose ``x`` and ``y``
+                differ in their number of rows.
             UnsupportedSourceError: The source can be read only once.
         """
-        return cls._of_table(collected(source, key=key, fingerprint=fingerprint, pad_value=pad_value, name=name))
+        return cls._of_table(collected(source, BatchReader(key, fingerprint, pad_value), name=name))
 
     def save(self, path: str | Path) -> None:
         """Write a manifest with key, label, sample weight and fingerprint of each sample.
