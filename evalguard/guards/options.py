@@ -109,8 +109,8 @@ class GuardOptions:
     Args:
         labels: External labels in label order: array, list, pandas object,
             ``Labels``, path of a CSV, Parquet, JSONL or ``.npy`` file or of a
-            manifest, an image iterator, or a callable that is called when the
-            guard ends. For several outputs a mapping from their names to
+            manifest, an image iterator, ``evalguard.collecting(source)``, or a
+            callable that is called when the guard ends. For several outputs a mapping from their names to
             arrays, or a list or tuple of arrays in their order. They may also
             be set as ``g.labels`` before it ends. If omitted, the labels of the
             image iterator passed to ``predict`` are used, in the iterator's
