@@ -30,8 +30,11 @@ def row_columns(result: Any) -> Columns | None:
 
     Equal values have equal digests in every type that holds them exactly, and with or without axes of length one.
     """
+    leaves = tree.leaves(result)
+    if any(not tree.n_rows(leaf) for leaf in leaves):
+        return None
     try:
-        columns = tuple(row_fingerprints(_widest(leaf), float64=True)[0] for leaf in tree.leaves(result))
+        columns = tuple(row_fingerprints(_widest(leaf), float64=True)[0] for leaf in leaves)
     except Exception as error:  # noqa: BLE001 - an output that cannot be read must not cost the user the predictions
         swallow(error)
         return None

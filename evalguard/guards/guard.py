@@ -289,6 +289,7 @@ class Guard(Results):
             ),
             find_labels=inputs.finder(given, table),
             collected=collected,
+            labels_come_late=table is None,
             labels_of_source=inputs.of_source,
             model=bare_model(options.model),
             model_tests=ModelTests() if options.verify_model else None,

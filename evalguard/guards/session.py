@@ -72,6 +72,7 @@ class Session:
         find_labels: Gives the labels, or None where they are not known yet;
             True: this is the last time of asking.
         labels_of_source: Labels that a source holds itself, or None; used where no others are given.
+        labels_come_late: No labels were known when the entry began.
         model: Guard this model only; None for every model.
         model_tests: Tests whether models compute row by row; None: they are not tested.
         calls: Calls that have not been judged yet.
@@ -90,6 +91,7 @@ class Session:
     outcomes: Outcomes
     find_labels: Callable[[bool], LabelTable | None]
     labels_of_source: Callable[[Any], LabelTable | None] = lambda _: None
+    labels_come_late: bool = False
     model: Any = None
     model_tests: ModelTests | None = None
     calls: list[GuardedCall] = field(default_factory=list)
@@ -290,11 +292,10 @@ class Session:
         full = [call for call in calls if call not in self.short]
         groups = [([call], left_out(self._warm_ups(call, labels))) for call in full]
         for some in _by_result(self.short):
-            # Together they may answer every label.
-            if len(some) > 1 and self._outcome(some, labels).report.verdict is not Verdict.FAIL:
-                groups.append((some, ""))
-            else:
-                groups += [([call], "") for call in some]
+            # Together they may answer every label, in whatever order.
+            found = self._outcome(some, labels).report.findings if len(some) > 1 else ()
+            together = len(some) > 1 and {finding.reason for finding in found} <= {Reason.REORDERED}
+            groups += [(some, "")] if together else [([call], "") for call in some]
         return groups
 
     def _warm_ups(self, call: GuardedCall, labels: LabelTable | None) -> list[GuardedCall]:
@@ -409,8 +410,9 @@ class Session:
         start = time.perf_counter()
         returned = [call.predictions for call in calls]
         result = returned[0] if len(returned) == 1 else returned
-        # The order of a loop that collects is that of its labels.
-        several = self.policy.scope == "call" and len(calls) > 1 and self.collected is None
+        # Labels that a loop collects, or that come after it, have the order of its calls.
+        several = self.policy.scope == "call" and len(calls) > 1 and not self.labels_come_late
+        several &= self.policy.on_failure != "repair"
         in_parts = self.policy.scope == "parts" or (several and calls[0].trace.method not in BATCH_METHODS)
         try:
             outcome = self.judge.judge(calls, labels, result, start, in_parts=in_parts)

@@ -43,6 +43,9 @@ class Session:
         self.outcomes.events.append("end")
         self.outcomes.judged.append("report")
 
+    def end_early(self):
+        self.outcomes.events.append("end early")
+
 
 class Model:
     """Has the methods that are patched."""
@@ -143,7 +146,7 @@ def test_judging_happens_after_the_class_was_restored():
 
 
 @pytest.mark.parametrize(
-    ("judged", "events"), [([], ["begin", "ZeroDivisionError"]), (["report"], ["begin"])], ids=["nothing", "a-verdict"]
+    ("judged", "events"), [([], ["begin", "end early", "ZeroDivisionError"]), (["report"], ["begin", "end early"])], ids=["nothing", "a-verdict"]
 )
 def test_an_error_of_the_caller_is_recorded_unless_a_verdict_is(judged, events):
     session = Session()

@@ -156,8 +156,8 @@ def test_several_models_that_are_called_once_are_judged_one_by_one():
 
 @pytest.mark.parametrize(
     ("rows", "verdict", "wrong"),
-    [(X, Verdict.PASS, 0), (X[::-1], Verdict.FAIL, N), (X[:-1], Verdict.FAIL, 0)],
-    ids=["right", "reversed", "one missing"],
+    [(X, Verdict.PASS, 0), (X[::-1], Verdict.UNPROVEN, 0), (X[:-1], Verdict.FAIL, 0)],
+    ids=["right", "in another order", "one missing"],
 )
 def test_a_loop_whose_last_batch_goes_through_the_model_itself_is_one_loop(model, rows, verdict, wrong):
     with guard(reference=X, **QUIET) as g:
@@ -172,7 +172,7 @@ def test_loops_of_two_methods_that_both_answer_the_labels_are_two_evaluations(mo
     with guard(reference=X, **QUIET) as g:
         batches(model, X[::-1])
         loop(model)
-    assert [report.verdict for report in g.reports] == [Verdict.FAIL, Verdict.PASS]
+    assert [report.verdict for report in g.reports] == [Verdict.UNPROVEN, Verdict.PASS]
 
 
 @pytest.mark.parametrize("first", [[DUMMY], [DUMMY, DUMMY], [DUMMY, DUMMY - 1, DUMMY]], ids=["one", "two", "three"])

@@ -16,6 +16,7 @@ from typing import Any
 MAX_NODES = 2000
 # python/data/ops/batch_op.py:50, :89. Not `PaddedBatchDataset`: its batches differ in shape.
 BATCHES = frozenset({"BatchDataset", "ParallelBatchDataset"})
+IGNORE_ERRORS = "IgnoreErrorsDataset"  # python/data/ops/ignore_errors_op.py
 # These emit the tensors that they receive. Any other transformation may be a function that returns the user's memory.
 PASS_THROUGH = frozenset({"PrefetchDataset", "OptionsDataset", "TakeDataset", "SkipDataset"})
 
@@ -53,6 +54,10 @@ def pipeline_facts(dataset: Any) -> dict[str, Any]:
     batches = [node for node in nodes if node.name in BATCHES]
     if batches and _number(batches[0].dataset, "_drop_remainder"):
         facts["drop_remainder"] = True
+    names = [node.name for node in nodes]
+    # From the last transformation to the first.
+    if IGNORE_ERRORS in names and any(name in BATCHES for name in names[names.index(IGNORE_ERRORS) :]):
+        facts["ignores_batches"] = True
     # A string: "default", "true" or "false" (python/data/ops/map_op.py:208).
     if any(str(getattr(node.dataset, "_deterministic", None)).lower() == "false" for node in nodes):
         facts["unordered"] = True

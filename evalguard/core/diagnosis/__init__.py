@@ -31,6 +31,7 @@ STARTS: tuple[Recogniser, ...] = (
     starts.not_at_start,
 )
 TOO_MANY: tuple[Recogniser, ...] = (
+    counts.part_twice,
     counts.full_batches,
     counts.copied,
     counts.padded,
@@ -46,6 +47,7 @@ TOO_FEW: tuple[Recogniser, ...] = (
     counts.floor_len,
     counts.dropped,
     counts.few_steps,
+    counts.batch_left_out,
     counts.left_out,
     counts.others,
 )

@@ -223,6 +223,37 @@ def left_out(view: View) -> Cause | None:
     return cause(view, "left_out", certain=view.trace.transport_intact is True and not view.foreign, evidence=evidence)
 
 
+def batch_left_out(view: View) -> Cause | None:
+    """Whole batches are missing in the middle of a pipeline that ignores the errors of a batch."""
+    if view.samples is None or not view.missing.size or view.duplicates or view.unnamed or view.moved:
+        return None
+    ignores = bool(view.facts.get("ignores_batches"))
+    if not ignores or not _whole_batches(view, view.missing):
+        return None
+    evidence = (
+        f"{plural(view.missing.size, 'sample')} never arrived: {listed(view.missing)}; the pipeline ignores errors of "
+        f"whole batches of {view.batch}"
+    )
+    return cause(view, "batch_left_out", certain=True, evidence=evidence)
+
+
+def part_twice(view: View) -> Cause | None:
+    """A call of a session begins with samples that the one before it had predicted."""
+    calls = view.trace.calls
+    if view.samples is None or len(calls) < 2 or not view.duplicates or view.foreign or view.unnamed:
+        return None
+    starts = np.cumsum(calls)[:-1]
+    again = np.flatnonzero(arrivals.repeated(view.rows, view.n))
+    first = [int(start) for start in starts if start in again]
+    if len(first) != 1 or not np.array_equal(again, np.arange(first[0], first[0] + len(again))):
+        return None
+    evidence = (
+        f"{plural(len(again), 'row')} from row {first[0]:,} on, where a call begins, {_verb(len(again), 'is', 'are')} "
+        f"samples that were predicted before: {listed(view.rows[again])}"
+    )
+    return cause(view, "part_twice", certain=True, evidence=evidence)
+
+
 def _whole_batches(view: View, missing: Int64) -> bool:
     """Whether only whole batches are missing."""
     if not view.batch:

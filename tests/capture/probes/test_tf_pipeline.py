@@ -21,6 +21,8 @@ def branches(base):
     ("dataset", "facts"),
     [
         pytest.param(rows, {}, id="plain"),
+        pytest.param(lambda: rows().batch(8).ignore_errors().prefetch(1), {"ignores_batches": True}, id="bad batches"),
+        pytest.param(lambda: rows().ignore_errors().batch(8), {}, id="bad samples"),
         pytest.param(lambda: rows().map(lambda i: i, num_parallel_calls=2).batch(8).prefetch(2), {}, id="in order"),
         pytest.param(
             lambda: rows().shuffle(7).batch(8).prefetch(1),

@@ -1,5 +1,7 @@
 """Too many rows or too few: each recogniser alone, on its pattern and beside it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -35,6 +37,7 @@ def part(recogniser, samples, kind="generator", certain=True, **facts):
         part(counts.dropped, np.arange(48), "tf.data", certain=False),
         part(counts.few_steps, np.arange(24), steps=3),
         part(counts.left_out, np.delete(ALIGNED, [7, 20])),
+        part(counts.batch_left_out, np.delete(ALIGNED, range(16, 24)), "tf.data", ignores_batches=True),
         part(counts.others, [*range(48), FOREIGN, FOREIGN], certain=False),
     ],
 )
@@ -46,6 +49,15 @@ def test_a_pattern_is_recognised_and_certain_only_with_the_fact_that_confirms_it
     assert found.cause == title(recogniser.__name__)
     assert found.certain is certain
     assert any(letter.isdigit() for letter in found.evidence)
+
+
+@pytest.mark.parametrize("samples", [[*range(24), *range(16, 50)], [*range(24), *range(18, 24), *range(24, 50)]])
+def test_a_part_that_begins_before_the_end_of_the_one_before_it_was_predicted_twice(samples):
+    view = view_of(np.asarray(samples))
+    view = replace(view, trace=replace(view.trace, calls=(24, len(samples) - 24)))
+    assert counts.part_twice(view).cause == title("part_twice")
+    later = replace(view, trace=replace(view.trace, calls=(20, len(samples) - 20)))
+    assert counts.part_twice(later) is None
 
 
 @pytest.mark.parametrize("recogniser", [*TOO_MANY, *TOO_FEW], ids=lambda recogniser: recogniser.__name__)
