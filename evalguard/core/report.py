@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from evalguard.core.findings import Cause, Finding, Link, MetricImpact
+from evalguard.core.findings import Cause, Finding, Link, MetricImpact, Status
 from evalguard.core.plural import plural
 from evalguard.core.policy import Proof, Verdict
 from evalguard.core.visible import visible
@@ -210,6 +210,12 @@ def headline(report: Report) -> str:
         return "UNPROVEN: no prediction was observed"
     if report.verdict is Verdict.UNPROVEN and report.method == "fit":
         return f"UNPROVEN: nothing shows that {plural(len(report.calls), 'validation')} used the same samples"
+    if report.verdict is Verdict.UNPROVEN and any(
+        (link.link, link.status) == ("confirmed", Status.NOT_SEEN) for link in report.chain
+    ):
+        return (
+            f"UNPROVEN: {total:,} predictions were returned, but nothing shows which of them each label is scored with"
+        )
     if report.verdict is Verdict.UNPROVEN:
         return f"UNPROVEN: {_shown(report)}, but {NOT_SHOWN.get(report.proof, WHICH_SAMPLE)}"
     if counts["misaligned"]:
