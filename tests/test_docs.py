@@ -18,6 +18,8 @@ from evalguard.step.exit_codes import DoctorExit, ExitCode, GateExit, ViewExit
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+RECIPES = sorted((DOCS / "recipes").glob("*.md"))
 BLOCK = re.compile(
     r"^```(?P<language>\w+)(?: exit=(?P<code>\d)| needs=(?P<needs>\S+))?\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
@@ -68,12 +70,30 @@ def test_what_is_proven_is_what_the_page_says(capsys):
     namespace: dict[str, object] = {"__name__": "docs"}
     blocks = list(BLOCK.finditer((DOCS / "proofs.md").read_text(encoding="utf-8")))
     languages = [block["language"] for block in blocks]
-    assert languages == ["python", *["python", "text"] * 4]
+    assert languages == ["python", *["python", "text"] * 5]
     for block in blocks:
         if block["language"] == "python":
             exec(compile(block["text"], "proofs.md", "exec"), namespace)  # noqa: S102 - our own page
         else:
             assert capsys.readouterr().out == block["text"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", RECIPES, ids=lambda page: page.stem)
+def test_a_recipe_prints_what_its_page_says(page, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {"__name__": "docs"}
+    text = page.read_text(encoding="utf-8")
+    shown = ""
+    for block in BLOCK.finditer(text):
+        if block["language"] == "text":
+            assert shown == block["text"]
+        else:
+            # Blank lines in front, so that a traceback names the page's own line.
+            code = "\n" * text.count("\n", 0, block.start("text")) + block["text"]
+            exec(compile(code, page.name, "exec"), namespace)  # noqa: S102 - our own page
+            shown = capsys.readouterr().out
+    assert shown
 
 
 # An image iterator is a PyDataset whose base class was never told its options.
@@ -164,7 +184,7 @@ def test_every_command_ends_with_a_code_of_the_one_list():
     assert [path.name for path in (ROOT / "evalguard" / "cli").glob("*.py") if numbers.search(path.read_text())] == []
 
 
-@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_links_within_a_page_lead_to_a_heading(page):
     text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     anchors: list[str] = []
@@ -176,10 +196,10 @@ def test_links_within_a_page_lead_to_a_heading(page):
 
 def test_every_page_is_in_the_index():
     listed = re.findall(r"^\| \[(.+?)\]\(\1\) \|", (DOCS / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
-    assert sorted(listed) == sorted(page.name for page in DOCS.glob("*.md") if page.name != "README.md")
+    assert sorted(listed) == sorted(str(page.relative_to(DOCS)) for page in PAGES if page.name != "README.md")
 
 
-@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target

@@ -71,6 +71,7 @@ class Confirmation:
         y_true: The labels that they are scored against; None: not passed.
         weights: The weights of these labels; None: not passed.
         problem: Why something of it cannot be compared.
+        y_pred: The rows themselves, where metrics of them are to be computed.
     """
 
     rows: Columns | None
@@ -78,17 +79,26 @@ class Confirmation:
     y_true: Any = None
     weights: Any = None
     problem: str = ""
+    y_pred: Any = None
 
     @classmethod
-    def of(cls, y_pred: Any, y_true: Any, weights: Any) -> Confirmation:
-        """Digests and copies, as the caller may change the arrays afterwards."""
+    def of(cls, y_pred: Any, y_true: Any, weights: Any, *, keep: bool = False) -> Confirmation:
+        """Digests and copies, as the caller may change the arrays afterwards.
+
+        Args:
+            y_pred: What is scored.
+            y_true: Its labels; None: not passed.
+            weights: Their weights; None: not passed.
+            keep: Copy ``y_pred``, too.
+        """
         try:
             by_column = None
             if hasattr(y_pred, "to_numpy"):
                 names = getattr(y_pred, "columns", ())
                 by_column = row_columns([y_pred[name].to_numpy() for name in names]) if len(names) > 1 else None
                 y_pred = y_pred.to_numpy()
-            return cls(row_columns(y_pred), by_column, _copied(y_true), _copied(weights))
+            kept = _copied(y_pred) if keep else None
+            return cls(row_columns(y_pred), by_column, _copied(y_true), _copied(weights), y_pred=kept)
         except Exception as error:  # noqa: BLE001 - what cannot be compared must not cost the user the predictions
             return cls(None, problem=f"what was passed to confirm cannot be compared: {swallow(error)}")
 

@@ -164,7 +164,7 @@ class Guard(Results):
             LookupError: There is no block and nothing has been judged yet.
         """
         session = self._current()
-        session.confirm(Confirmation.of(y_pred, y_true, sample_weight))
+        session.confirm(Confirmation.of(y_pred, y_true, sample_weight, keep=bool(session.judge.metrics)))
         return y_pred
 
     def part(self, rows: Any) -> Part:
@@ -329,7 +329,7 @@ def guarded_function(
 
 
 def _confirmed(session: Session, result: R) -> R:
-    session.confirm(Confirmation.of(result, None, None))
+    session.confirm(Confirmation.of(result, None, None, keep=bool(session.judge.metrics)))
     return result
 
 

@@ -158,10 +158,14 @@ class CallJudge:
             index = np.arange(len(labels))
             trace = Trace(len(index), np.full(len(index), UNKNOWN), index, method=trace.method, sources=trace.sources)
         scored = confirmation.against(outcome.columns, labels, outcome.outputs)
-        found = self._judge(trace, labels, outcome.notes, scored).report
+        judgement = self._judge(trace, labels, outcome.notes, scored)
+        found = judgement.report
         if repaired and found.verdict is Verdict.PASS:
             found = replace(outcome.report, chain=(*outcome.report.chain[:-1], found.chain[-1]))
-        report = replace(found, impact=outcome.report.impact, cost=outcome.report.cost)
+        impact_of_scores = outcome.report.impact
+        if judgement.trace.confirmed and confirmation.y_pred is not None:
+            impact_of_scores = impact(self.metrics, judgement, labels, confirmation.y_pred, judgement.trace)
+        report = replace(found, impact=impact_of_scores, cost=outcome.report.cost)
         return replace(outcome, report=report)
 
     def _add_metrics(self, outcome: Outcome, calls: list[GuardedCall]) -> None:

@@ -81,6 +81,7 @@ class Session:
         latest: For each model, when the call began that began last.
         drifted: Validations inside ``fit`` that call for an action when the entry ends.
         confirmations: What the caller scores, as far as it was confirmed inside the entry.
+        waiting: Outcomes of the entry's end that call for no action before they are confirmed.
         judged: What was judged and can be confirmed: the last outcomes whose rows were returned.
         collected: What loops were given, whose labels are those of the entry; None: no loop collects.
     """
@@ -100,6 +101,7 @@ class Session:
     latest: dict[int, float] = field(default_factory=dict)
     drifted: list[Outcome] = field(default_factory=list)
     confirmations: list[Confirmation] = field(default_factory=list)
+    waiting: list[Outcome] = field(default_factory=list)
     judged: deque[Outcome] = field(default_factory=lambda: deque(maxlen=MAX_CONFIRMABLE))
     collected: Collection | None = None
     # Methods for which it is asked before other sessions of the context.
@@ -350,13 +352,15 @@ class Session:
             else:
                 reason = "what was passed to confirm: no guarded call returned rows that it could be compared with"
                 self.outcomes.finish(Outcome(self.judge.unproven(None, reason), None, None, None))
-        self.confirmations = []
+        waiting, self.waiting, self.confirmations = self.waiting, [], []
         for at, confirmations in chosen.items():
             before = self.judged[at]
             again = [self._confirmed(before, confirmation) for confirmation in confirmations]
             outcome = max(again, key=lambda found: WORSE.index(found.report.verdict))
             self.outcomes.change(before.report, outcome)
             self.judged[at] = outcome
+            waiting = [*(other for other in waiting if other.report is not before.report), outcome]
+        for outcome in waiting:
             self.outcomes.act(outcome)
 
     def _confirmed(self, outcome: Outcome, confirmation: Confirmation) -> Outcome:
@@ -403,7 +407,11 @@ class Session:
             outcome.report = replace(outcome.report, not_proven=(note, *outcome.report.not_proven))
         if outcome.columns is not None:
             self.judged.append(replace(outcome, predictions=None, judgement=None))
-        self.outcomes.finish(outcome)
+        self.outcomes.record(outcome)
+        if self.judge.returned and self.confirmations:
+            self.waiting.append(outcome)
+        else:
+            self.outcomes.act(outcome)
         return outcome.predictions
 
     def _outcome(self, calls: list[GuardedCall], labels: LabelTable | None) -> Outcome:

@@ -6,7 +6,7 @@ import functools
 import importlib
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,13 +94,18 @@ def _files(step: Step, base: Path) -> list[Path]:
     return [base / path for path in named if path is not None and (base / path).is_file()]
 
 
+def _function(given: Call, where: str) -> Any:
+    """The function that a section names, with its `args`."""
+    return functools.partial(import_function(given.call, where), **given.args)
+
+
 def _metrics(step: Step) -> Any:
     """The metrics: names unchanged, functions imported."""
 
     def one(given: str | Call) -> Any:
         if isinstance(given, str):
             return given
-        return functools.partial(import_function(given.call, "metrics"), **given.args)
+        return _function(given, "metrics")
 
     given = step.metrics
     if isinstance(given, dict):
@@ -120,11 +125,15 @@ def _evaluate(opened: Opened, mlflow_run: MlflowRun, progress: showing.Progress)
     keras = importlib.import_module("tf_keras" if is_tf_keras_model(opened.model) else "keras")
     shown = showing.callback(progress, keras.callbacks.Callback, step.name)
     arguments = {**opened.arguments, **({} if shown is None else {"callbacks": [shown]})}
+    scores = None if step.confirm is None else _function(step.confirm, "confirm")
+    problem = ""
     try:
         with g, warnings.catch_warnings():
             # Keras warns about every source without a length; the report states how many rows arrived.
             warnings.filterwarnings("ignore", r"\s*Your input ran out of data", UserWarning)
-            opened.model.predict(opened.stream.source, **arguments)
+            y_pred = opened.model.predict(opened.stream.source, **arguments)
+            if scores is not None:
+                problem = _confirm(g, scores, y_pred)
     except AlignmentError:
         pass
     except WRONG_INPUT:
@@ -133,11 +142,23 @@ def _evaluate(opened: Opened, mlflow_run: MlflowRun, progress: showing.Progress)
         trace = "".join(traceback.format_exception(error))
         message = f"{trace}\n{step.name}: the evaluation itself raised {type(error).__name__}; no verdict"
         return Result(ExitCode.NOT_JUDGED, None, message)
-    return _result(opened, g, mlflow_run)
+    return _result(opened, g, mlflow_run, problem)
 
 
-def _result(opened: Opened, g: Guard, mlflow_run: MlflowRun) -> Result:
-    step, problems = opened.step, [str(error) for error in g.sink_errors]
+def _confirm(g: Guard, function: Callable[..., Any], y_pred: Any) -> str:
+    """Confirm what the step's own function scores; what it raised, where it did."""
+    try:
+        scored = function(y_pred)
+        named = isinstance(scored, Mapping) and "y_pred" in scored
+        g.confirm(**(scored if named else {"y_pred": scored}))
+    except Exception as error:  # noqa: BLE001 - the user's code; what it would score is not known
+        g.confirm(None)
+        return f"{''.join(traceback.format_exception(error))}\nconfirm: the function raised {type(error).__name__}"
+    return ""
+
+
+def _result(opened: Opened, g: Guard, mlflow_run: MlflowRun, problem: str) -> Result:
+    step, problems = opened.step, [problem] * bool(problem) + [str(error) for error in g.sink_errors]
     written = True
     if step.outputs.directory is not None:
         directory = opened.base / step.outputs.directory

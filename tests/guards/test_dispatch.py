@@ -146,7 +146,9 @@ def test_judging_happens_after_the_class_was_restored():
 
 
 @pytest.mark.parametrize(
-    ("judged", "events"), [([], ["begin", "end early", "ZeroDivisionError"]), (["report"], ["begin", "end early"])], ids=["nothing", "a-verdict"]
+    ("judged", "events"),
+    [([], ["begin", "end early", "ZeroDivisionError"]), (["report"], ["begin", "end early"])],
+    ids=["nothing", "a-verdict"],
 )
 def test_an_error_of_the_caller_is_recorded_unless_a_verdict_is(judged, events):
     session = Session()

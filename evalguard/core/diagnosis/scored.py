@@ -39,6 +39,9 @@ def joined_parts(view: View) -> Cause | None:
     part = np.searchsorted(np.cumsum(trace.parts), trace.scored_from, side="right")
     begins = np.flatnonzero(np.diff(part, prepend=-1))
     order = part[begins].tolist()
+    if len(order) == 1 and len(part) == trace.parts[order[0]]:
+        evidence = f"what is scored are the rows of call {order[0]}, as it returned them"
+        return cause(view, "call_in_another_order", certain=False, evidence=evidence)
     whole = len(set(order)) == len(order) and (np.diff(trace.scored_from)[np.diff(part) == 0] == 1).all()
     if not whole:
         return None

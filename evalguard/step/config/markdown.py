@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from evalguard.step.config import data_sections, step_file, unions
+from evalguard.step.config import data_sections, sections, step_file, unions
 
 
 def markdown() -> str:
@@ -18,10 +18,15 @@ def markdown() -> str:
     loader = FileSystemLoader(Path(__file__).parent)
     # Not escaped: it is Markdown, and every text in it is evalguard's.
     environment = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # noqa: S701
-    environment.globals.update(unions=unions, step_file=step_file, feature=data_sections.Feature, described=_described)
-    options = step_file.StepFile.model_json_schema()["properties"]["metrics"]["anyOf"]
-    metrics = next(option["description"] for option in options if "description" in option)
-    return environment.get_template("reference.md.j2").render(metrics=metrics).rstrip() + "\n"
+    environment.globals.update(
+        unions=unions, step_file=step_file, feature=data_sections.Feature, call=sections.Call, described=_described
+    )
+    properties = step_file.StepFile.model_json_schema()["properties"]
+    about = {
+        name: next(option["description"] for option in properties[name]["anyOf"] if "description" in option)
+        for name in ("metrics", "confirm")
+    }
+    return environment.get_template("reference.md.j2").render(**about).rstrip() + "\n"
 
 
 def _described(model: type[BaseModel]) -> dict[str, Any]:

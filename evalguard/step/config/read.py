@@ -19,7 +19,7 @@ from evalguard.step.config.unions import Kind
 from evalguard.step.config.yaml_file import KeyPath, Lines
 
 # An evaluation replaces these sections as a whole; in other sections it replaces single keys.
-WHOLE = {"name", "model", "data", "labels", "metrics"}
+WHOLE = {"name", "model", "data", "labels", "metrics", "confirm"}
 
 
 @dataclass(frozen=True, slots=True)

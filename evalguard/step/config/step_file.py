@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from evalguard.core.policy import DuplicateInputs, OnFailure, OnUnproven, Padding, Require, Scope
+from evalguard.core.policy import DuplicateInputs, OnFailure, OnUnproven, Padding, Require
 from evalguard.guards.dropped_options import DROPPED
 from evalguard.step.config.sections import Call, Function, Name, Positive, Strict, Text
 from evalguard.step.config.unions import Data, LabelSource, Model, ReferenceSource
@@ -38,7 +38,8 @@ class Checks(Strict):
     )
     on_unproven: OnUnproven = "record"
     padding: Padding = Field(default="forbid", description="`trim` removes known samples after the last label.")
-    scope: Scope = "call"
+    # Not `parts`: a step predicts with one call.
+    scope: Literal["call", "session"] = "call"
     duplicate_inputs: DuplicateInputs = Field(
         default="forbid", description="`allow` if some samples are known to have equal inputs."
     )
@@ -108,6 +109,16 @@ Metrics = Annotated[
 ]
 
 
+Confirm = Annotated[
+    Call,
+    Field(
+        description="Your own function between `predict` and the score. It takes the predictions, and `args` as "
+        "keyword arguments. It returns what is scored, in label order: `y_pred`, or a mapping of the arguments of "
+        "`Guard.confirm` (`y_pred`, `y_true`, `sample_weight`). Each row must be one that `predict` returned."
+    ),
+]
+
+
 def _no_bool(version: Any) -> Any:
     # `true` equals 1 in Python.
     if isinstance(version, bool):
@@ -130,6 +141,7 @@ class Step(Strict):
     predict: Predict = Predict()
     checks: Checks = Checks()
     metrics: Metrics | None = None
+    confirm: Confirm | None = None
     outputs: Outputs = Outputs()
     mlflow: MlflowSection = MlflowSection()
 
@@ -154,6 +166,7 @@ class Sections(Strict):
     predict: Predict | None = None
     checks: Checks | None = None
     metrics: Metrics | None = None
+    confirm: Confirm | None = None
     outputs: Outputs | None = None
     mlflow: MlflowSection | None = None
 
