@@ -76,9 +76,9 @@ bench-lightning: $(LIGHTNING)/.installed ## PyTorch Lightning's predict with the
 soak: $(STAMP) ## A guarded call of 10^6 small batches beside a bare one: memory and the guard's share over time
 	@$(PYTHON) -m benchmarks.soak
 
-field: $(STAMP) ## Run every case of CASES=DIR through the guard (SKIP=01,02 omits some)
-	@[ -n "$(CASES)" ] || { echo "make field: expected CASES=DIR, a folder with case scripts and adapters.py" >&2; exit 2; }
-	@$(PYTHON) tests/field/run_cases.py "$(CASES)" --skip "$(SKIP)"
+field: $(STAMP) ## Run every case of CASES="DIR ..." through the guard (SKIP=01,112 omits some)
+	@[ -n "$(CASES)" ] || { echo 'make field: expected CASES="DIR ...", folders with case scripts and adapters.py' >&2; exit 2; }
+	@$(PYTHON) tests/field/run_cases.py $(CASES) --skip "$(SKIP)"
 
 referee: $(REFEREE)/.installed ## Keras' own tests that call a model, bare and in a guard, an hour or more; FILES=models/ takes these only
 	@$(REFEREE)/bin/python tests/referee/run_referee.py $(FILES)

@@ -46,7 +46,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "Guard",
         "GuardedModel",
     ),
-    "Labels and sources": ("Labels", "tagged"),
+    "Labels and sources": ("Labels", "collecting", "tagged"),
     "Results": ("Report", "Finding", "Reason", "Cause", "MetricImpact", "Verdict", "Proof", "Policy", "Sink"),
     "The gate": ("gate", "GateResult", "Evaluation"),
     "Errors": (

@@ -25,6 +25,7 @@ from evalguard.guards.guard import Guard, guard
 from evalguard.guards.options import GuardOptions, MlflowTarget
 from evalguard.guards.validation_guard import ValidationGuard
 from evalguard.guards.wrap import GuardedModel, wrap
+from evalguard.labels.collecting import collecting
 from evalguard.labels.labels import Labels
 from evalguard.reporting.sink import Sink
 
@@ -64,6 +65,7 @@ __all__ = [
     "Verdict",
     "__version__",
     "check",
+    "collecting",
     "gate",
     "guard",
     "tagged",

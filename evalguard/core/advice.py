@@ -8,8 +8,9 @@ import numpy as np
 
 from evalguard.core import arrivals, key_differences
 from evalguard.core.columns.chunks import counts_up
-from evalguard.core.confirmed import ANY_ORDER
+from evalguard.core.confirmed import ANY_ORDER, TOGETHER
 from evalguard.core.evidence import Evidence, padding_rows
+from evalguard.core.findings import Reason
 from evalguard.core.matching import Match
 from evalguard.core.plural import plural
 from evalguard.core.policy import Policy, Proof
@@ -17,6 +18,8 @@ from evalguard.core.trace import ALTERED, UNKNOWN
 from evalguard.core.visible import visible
 
 MAX_KEY = 80
+LOOP = "for x, y in g.collecting(dataset): ...  # predict this x: this y is then its label"
+PREPARED_LOOP = "for x, y in g.collecting(prepared): ...  # x as the model is fed it; or reference=prepared(x_test)"
 
 
 def not_proven(evidence: Evidence, proof: Proof, policy: Policy) -> list[str]:
@@ -88,13 +91,14 @@ def _why_not_labels(evidence: Evidence, policy: Policy) -> list[str]:
 
 def advice_for(evidence: Evidence, policy: Policy) -> str:
     """One line to paste: it proves or disproves the alignment, or allows what was found; empty if there is none."""
-    if evidence.trace.not_confirmed == ANY_ORDER and evidence.samples is not None:
+    if evidence.trace.not_confirmed in {ANY_ORDER, TOGETHER} and evidence.samples is not None:
         return "g.confirm(y_pred, y_true)  # the array that is scored, in label order"
     option = _fitting_option(evidence, policy)
     if option:
         return option
+    several = len(evidence.trace.calls) > 1
     if evidence.samples is not None and evidence.used is not None and evidence.used.complete:
-        return ""
+        return LOOP if several and any(item.reason is Reason.REORDERED for item in evidence.order) else ""
     if evidence.trace.rows_tagged(ALTERED).size:
         # No option proves anything of rows that were overwritten on their way; the diagnosis has the fix.
         return ""
@@ -103,10 +107,14 @@ def advice_for(evidence: Evidence, policy: Policy) -> str:
             'evalguard.guard(labels=..., duplicate_inputs="allow")  # if the data holds equal inputs; else reference=x'
         )
     if any(match.identity == "content" and not match.comparable for match in evidence.matches):
+        if several:
+            return PREPARED_LOOP
         return "evalguard.guard(labels=..., reference=prepared(x_test))  # prepared as the model is fed it"
     kind = evidence.trace.source.kind
     if evidence.labels.keys is not None and evidence.trace.keys is None:
         return 'evalguard.guard(labels=..., key="id")  # name of the entry of x that holds the key'
+    if several:
+        return f"{LOOP}; or reference=x_test"
     lines: Mapping[str, str] = {
         "generator": "evalguard.guard(labels=..., reference=x_test)  # inputs in label order",
         "pydataset": "def sample_indices(self, batch_index): ...  # label rows of that batch; or reference=x_test",
@@ -125,6 +133,10 @@ def _fitting_option(evidence: Evidence, policy: Policy) -> str:
     if policy.padding == "forbid" and whole and padding_rows(trace, samples, n_labels):
         return "evalguard.guard(labels=..., padding='trim')  # if the rows after the last label are padding"
     short = trace.one_to_one and 0 < len(samples) < n_labels and bool(samples[0] >= 0)
-    if trace.method != "check" and policy.scope == "call" and short and counts_up(samples, int(samples[0])):
-        return "evalguard.guard(labels=..., scope='session')  # if several calls answer the labels together"
+    alone = policy.scope == "call" and len(trace.calls) < 2
+    if trace.method != "check" and alone and short and counts_up(samples, int(samples[0])):
+        return (
+            "evalguard.guard(labels=..., scope='session')  # if several calls answer the labels together; or, in a "
+            "loop over batches, for x, y in g.collecting(dataset)"
+        )
     return ""

@@ -19,6 +19,10 @@ NOT_RETURNED = (
 )
 NO_IDENTITY = "the rows were put in another order, and nothing observed shows which sample each one is"
 ANY_ORDER = "the calls of scope='parts' have no order; g.confirm(y_pred, y_true) shows which row is scored where"
+TOGETHER = (
+    "several calls answer the labels together, and scope='call' knows no order among them; with scope='session' it is "
+    "that in which they were made, and g.confirm(y_pred, y_true) shows which row is scored where"
+)
 # An odd number, to mix a sample's number into the digest of its row.
 MIX = np.uint64(0x9E3779B97F4A7C15)
 
@@ -74,7 +78,7 @@ def as_scored(trace: Trace, labels: LabelTable, scored: Scored) -> Trace:
 
 
 def _unconfirmed(trace: Trace, labels: LabelTable, why: str) -> Trace:
-    return replace(one_for_each_sample(trace, labels) if trace.ended else trace, not_confirmed=why)
+    return one_for_each_sample(trace, labels, why) if trace.ended else replace(trace, not_confirmed=why)
 
 
 def _unnumbered(trace: Trace) -> Int64:
@@ -90,8 +94,14 @@ def sample_of_each(trace: Trace, labels: LabelTable) -> Int64 | None:
     return None
 
 
-def one_for_each_sample(trace: Trace, labels: LabelTable) -> Trace:
-    """A trace of calls in any order, with one row of each sample, in label order; rows of no sample are left out."""
+def one_for_each_sample(trace: Trace, labels: LabelTable, why: str) -> Trace:
+    """A trace of calls in any order, with one row of each sample, in label order; rows of no sample are left out.
+
+    Args:
+        trace: All calls.
+        labels: The labels.
+        why: Why it is not known which of the rows are scored where.
+    """
     samples = sample_of_each(trace, labels)
     if samples is None:
         # Each label may be answered several times: only too few rows show a fault.
@@ -105,7 +115,7 @@ def one_for_each_sample(trace: Trace, labels: LabelTable) -> Trace:
         one,
         tags=_unnumbered(one),
         index=None if samples is None else one.index,
-        not_confirmed=ANY_ORDER if trace.ordered else "",
+        not_confirmed=why,
     )
 
 
@@ -116,7 +126,7 @@ def place_of_each(returned: NDArray[np.uint64], rows: NDArray[np.uint64], sample
     """
     match = match_content(rows, returned)
     if (match.samples < 0).any():
-        return None, _not_returned(match.samples < 0)
+        return None, _not_returned(int((match.samples < 0).sum()), len(rows))
     found = samples[match.samples]
     return found, "" if (found >= 0).all() else "nothing shows which sample some of these rows are"
 
@@ -132,32 +142,51 @@ def _source(returned: NDArray[np.uint64], rows: NDArray[np.uint64], samples: Int
     if samples is not None:
         in_place &= (samples[:common] == np.arange(common)) | (samples[:common] == UNKNOWN)
     source[:common][in_place] = np.flatnonzero(in_place)
-    if samples is not None and (rest := np.flatnonzero(source == UNKNOWN)).size:
-        known = np.flatnonzero(samples >= 0)
-        wanted, have = _mixed(rows[rest], rest), _mixed(returned[known], samples[known])
-        found = match_content(wanted, have).samples
-        hit = found >= 0
-        candidates = known[found[hit]]
-        same = (returned[candidates] == rows[rest[hit]]) & (samples[candidates] == rest[hit])
-        source[rest[hit][same]] = candidates[same]
+    if samples is not None and not in_place.all():
+        _take_own(source, returned, rows, samples)
     other = np.flatnonzero(source == UNKNOWN)
     if not other.size:
         return source, ""
+    unused = np.ones(len(returned), dtype=bool)
+    unused[source[source >= 0]] = False
+    left = np.flatnonzero(unused)
+    by_row, by_return = other[np.argsort(rows[other], kind="stable")], left[np.argsort(returned[left], kind="stable")]
+    if np.array_equal(rows[by_row], returned[by_return]):
+        # The k-th of equal rows is the k-th of those that were returned.
+        source[by_row] = by_return
+        return source, ""
     found = match_content(rows[other], returned).samples
     if (found < 0).any():
-        return None, _not_returned(found < 0, len(rows))
+        return None, _not_returned(int((found < 0).sum()), len(rows))
     # Values that a threshold or rounding leaves are few, and may be outputs of other rows by chance.
-    same_rows = len(rows) == len(returned) and np.array_equal(np.sort(rows), np.sort(returned))
-    if not same_rows and len(np.unique(rows[other])) < MIN_DISTINCT and len(rows) == len(returned):
-        return None, _not_returned(np.isin(np.arange(len(rows)), other), len(rows))
+    if len(np.unique(rows[other])) < MIN_DISTINCT and len(rows) == len(returned):
+        return None, _not_returned(len(other), len(rows))
     source[other] = found
     return source, ""
+
+
+def _take_own(source: Int64, returned: NDArray[np.uint64], rows: NDArray[np.uint64], samples: Int64) -> None:
+    """For each scored row that has none yet, a returned row of the label's own sample that equals it."""
+    known = np.flatnonzero((samples >= 0) & (samples < len(rows)))
+    row_of = np.full(len(rows), UNKNOWN, dtype=np.int64)
+    row_of[samples[known]] = known
+    rest = np.flatnonzero((source == UNKNOWN) & (row_of >= 0))
+    rest = rest[returned[row_of[rest]] == rows[rest]]
+    source[rest] = row_of[rest]
+    several = known[np.bincount(samples[known], minlength=len(rows))[samples[known]] > 1]
+    rest = np.flatnonzero(source == UNKNOWN)
+    if not several.size or not rest.size:
+        return
+    # Of several rows of one sample that with the digest: compared as one number, and then as they are.
+    found = match_content(_mixed(rows[rest], rest), _mixed(returned[several], samples[several])).samples
+    rest, candidates = rest[found >= 0], several[found[found >= 0]]
+    same = (returned[candidates] == rows[rest]) & (samples[candidates] == rest)
+    source[rest[same]] = candidates[same]
 
 
 def _mixed(rows: NDArray[np.uint64], samples: Int64) -> NDArray[np.uint64]:
     return rows ^ (samples.astype(np.uint64) * MIX)
 
 
-def _not_returned(wrong: NDArray[np.bool_], n_rows: int | None = None) -> str:
-    count = int(np.count_nonzero(wrong))
-    return NOT_RETURNED.format(f"{count:,}", f"{n_rows or len(wrong):,}", "is" if count == 1 else "are")
+def _not_returned(count: int, n_rows: int) -> str:
+    return NOT_RETURNED.format(f"{count:,}", f"{n_rows:,}", "is" if count == 1 else "are")

@@ -192,6 +192,7 @@ NOT_SHOWN = {
     Proof.DECLARED: "nothing observed shows that they are theirs",
 }
 WHICH_SAMPLE = "nothing shows which sample each one is"
+WHERE_SCORED = "nothing shows which row is scored where"
 
 
 def headline(report: Report) -> str:
@@ -210,14 +211,10 @@ def headline(report: Report) -> str:
         return "UNPROVEN: no prediction was observed"
     if report.verdict is Verdict.UNPROVEN and report.method == "fit":
         return f"UNPROVEN: nothing shows that {plural(len(report.calls), 'validation')} used the same samples"
-    if report.verdict is Verdict.UNPROVEN and any(
-        (link.link, link.status) == ("confirmed", Status.NOT_SEEN) for link in report.chain
-    ):
-        return (
-            f"UNPROVEN: {total:,} predictions were returned, but nothing shows which of them each label is scored with"
-        )
     if report.verdict is Verdict.UNPROVEN:
-        return f"UNPROVEN: {_shown(report)}, but {NOT_SHOWN.get(report.proof, WHICH_SAMPLE)}"
+        unconfirmed = any(link.link == "confirmed" and link.status is Status.NOT_SEEN for link in report.chain)
+        left = WHERE_SCORED if unconfirmed else NOT_SHOWN.get(report.proof, WHICH_SAMPLE)
+        return f"UNPROVEN: {_shown(report)}, but {left}"
     if counts["misaligned"]:
         return f"FAIL: {_misaligned(report)} predictions would be scored against another sample's label"
     if report.findings:

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.core.columns.chunks import chunks
 from evalguard.data import tree
 from evalguard.data.row_layout import (
     Leaf,
@@ -119,11 +120,14 @@ def _hash_bytes(array: NDArray[Any], size: int) -> UInt64:
     if size == 0:
         return np.full(n_rows, hash_row(b""), dtype=np.uint64)
     raw = array.reshape(-1).view(np.uint8)
+    rows: Iterable[Any]
     if size <= SMALL_ROW:
-        rows = raw.view(f"V{size}").tolist()
+        # Some at a time: as objects of Python they take many times their memory.
+        parts = (raw[part.start * size : part.stop * size].view(f"V{size}").tolist() for part in chunks(n_rows))
+        rows = itertools.chain.from_iterable(parts)
     else:
         view = raw.data
-        rows = [view[start : start + size] for start in range(0, n_rows * size, size)]
+        rows = (view[start : start + size] for start in range(0, n_rows * size, size))
     return np.fromiter(map(hash_row, rows), dtype=np.uint64, count=n_rows)
 
 

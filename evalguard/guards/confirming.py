@@ -96,9 +96,8 @@ class Confirmation:
                 names = getattr(y_pred, "columns", ())
                 by_column = row_columns([y_pred[name].to_numpy() for name in names]) if len(names) > 1 else None
                 y_pred = y_pred.to_numpy()
-            copied = None if weights is None else np.array(weights)
             kept = _copied(y_pred) if keep else None
-            return cls(row_columns(y_pred), by_column, _copied(y_true), copied, y_pred=kept)
+            return cls(row_columns(y_pred), by_column, _copied(y_true), _copied(weights), y_pred=kept)
         except Exception as error:  # noqa: BLE001 - what cannot be compared must not cost the user the predictions
             return cls(None, problem=f"what was passed to confirm cannot be compared: {swallow(error)}")
 
@@ -207,15 +206,18 @@ def _labels(y_true: Any, labels: LabelTable | None, outputs: tuple[str, ...]) ->
     return "", _other_rows("label", comparison.rows)
 
 
-def _weights(weights: Any, labels: LabelTable | None, _: tuple[str, ...]) -> tuple[str, Finding | None]:
+def _weights(weights: Any, labels: LabelTable | None, outputs: tuple[str, ...]) -> tuple[str, Finding | None]:
     known = None if labels is None else labels.weights
-    if known is None:
+    if labels is None or known is None:
         return "the guard has no weights to compare sample_weight with; pass sample_weight= to the guard", None
-    given = np.asarray(weights)
-    if given.shape != known.shape:
-        message = f"expected the weights of the guard, of shape {known.shape}, as sample_weight, found {given.shape}"
-        return "", Finding(Reason.SCORED, abs(len(known) - len(given)) or len(known), message)
-    return "", _other_rows("weight", compare_labels(given, known).rows)
+    given = in_form_of(known, weights, outputs)
+    if tree.n_rows(given) != len(labels):
+        message = (
+            f"expected the {len(labels):,} weights of the guard as sample_weight, found {tree.n_rows(given) or 0:,}"
+        )
+        return "", Finding(Reason.SCORED, abs(len(labels) - (tree.n_rows(given) or 0)), message)
+    comparison = compare_labels(given, known)
+    return comparison.why_not and f"sample_weight: {comparison.why_not}", _other_rows("weight", comparison.rows)
 
 
 def _other_rows(what: str, rows: NDArray[np.int64]) -> Finding | None:

@@ -50,6 +50,9 @@ class GuardSession(Protocol):
     def end(self) -> None:
         """Judge what has not been judged yet."""
 
+    def end_early(self) -> None:
+        """Record what is known where the caller's code raised."""
+
 
 # `fit` is guarded so that an `evaluate` inside it is recognised as its validation.
 OVERRIDABLE = ("predict", "evaluate", "predict_on_batch", "test_on_batch")
@@ -199,6 +202,8 @@ class Entry:
         try:
             if error is None:
                 self.session.end()
+            else:
+                self.session.end_early()
         except BaseException as raised:
             error = raised
             raise

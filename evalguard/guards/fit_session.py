@@ -72,6 +72,9 @@ class FitSession:
         for outcome in judged:
             self.outcomes.act(outcome)
 
+    def end_early(self) -> None:
+        """Nothing is known before all validations were made."""
+
     def judge(self, epochs: FitValidations, history: Any) -> Outcome:
         """The outcome of one ``fit``."""
         return Outcome(judge_fit(epochs, self.policy, self.outcomes.name), None, None, history)

@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, Self, TypeVar, Unpack, cast
 from evalguard.capture.verify_model import ModelTests
 from evalguard.core.label_table import LabelTable
 from evalguard.errors import ConfigError
+from evalguard.guards.collecting import collecting_for, refuse_two_sources
 from evalguard.guards.confirming import Confirmation
 from evalguard.guards.dispatch import Entry, every_thread, model_classes
 from evalguard.guards.inputs import GuardInputs
@@ -22,7 +23,7 @@ from evalguard.guards.outcome import Outcomes
 from evalguard.guards.parts import Part, rows_of
 from evalguard.guards.results import Results
 from evalguard.guards.session import Session
-from evalguard.labels.labels import Labels
+from evalguard.labels.collecting import Collecting
 from evalguard.reporting.file_sink import FileSink
 from evalguard.reporting.sink import Sink
 
@@ -84,6 +85,21 @@ class Guard(Results):
     @labels.setter
     def labels(self, values: Any) -> None:
         self._inputs.set_late(values)
+
+    def collecting(self, source: Any) -> Collecting:
+        """Yield the batches of a source, and make their labels those of this entry: ``for x, y in g.collecting(ds)``.
+
+        Several loops in one entry add up, in the order of their batches.
+
+        Args:
+            source: As for ``evalguard.collecting``, which says more; options
+                such as ``key`` are the guard's.
+
+        Raises:
+            ConfigError: This guard is not entered in this context, or has labels or a reference.
+        """
+        refuse_two_sources(self.options.labels, self.options.labels_argument, self.options.reference, self.labels)
+        return collecting_for(self._kept, self.options, source)
 
     def __repr__(self) -> str:
         """``<Guard labels='labels.csv', require='identity': 2 reports, last FAIL>``."""
@@ -249,10 +265,14 @@ class Guard(Results):
 
     def _session(self, given: Any, name: str) -> Session:
         options, inputs = self.options, self._inputs
+        collected = None
+        if isinstance(given, Collecting):
+            refuse_two_sources(options.reference, inputs.late)
+            given, collected = None, given.from_now_on()
         table = inputs.read(given)
         # Without a reference, hashing every row would find nothing to compare with; rows of a stream with targets are
         # hashed all the same, to find repeated inputs.
-        always = options.reference is not None or _has_content(table)
+        always = options.reference is not None or _has_content(table) or collected is not None
         sinks = sinks_of(options)
         judge = CallJudge(name, options.policy, inputs.reference(table), inputs.fingerprinted, options.metric_functions)
         return Session(
@@ -268,7 +288,8 @@ class Guard(Results):
                 inputs.file_digests(given, options.attest_files) if sinks else {},
             ),
             find_labels=inputs.finder(given, table),
-            labels_of_source=Labels.of_source,
+            collected=collected,
+            labels_of_source=inputs.of_source,
             model=bare_model(options.model),
             model_tests=ModelTests() if options.verify_model else None,
         )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from evalguard.capture.recording.fingerprints import FingerprintColumn
 from evalguard.core import repair
-from evalguard.core.confirmed import Scored, one_for_each_sample, sample_of_each
+from evalguard.core.confirmed import ANY_ORDER, TOGETHER, Scored, one_for_each_sample, sample_of_each
 from evalguard.core.findings import Reason
 from evalguard.core.judge import Judgement, judge, unproven
 from evalguard.core.label_table import LabelTable, for_inputs
@@ -63,7 +63,9 @@ class CallJudge:
     metrics: tuple[Metric, ...]
     returned: bool = False
 
-    def judge(self, calls: list[GuardedCall], labels: LabelTable | None, result: Any, start: float) -> Outcome:
+    def judge(
+        self, calls: list[GuardedCall], labels: LabelTable | None, result: Any, start: float, *, in_parts: bool = False
+    ) -> Outcome:
         """The outcome of calls that answer the labels together.
 
         Args:
@@ -72,10 +74,11 @@ class CallJudge:
             result: What the caller got; a list with one entry per call
                 where there are several.
             start: ``time.perf_counter()`` from which judging counts as the guard's own time.
+            in_parts: The calls have no order among them.
         """
-        in_parts = self.policy.scope == "parts"
-        trace, labels, not_proven = self.joined(calls, labels)
-        judgement = self._judge(one_for_each_sample(trace, labels) if in_parts else trace, labels, not_proven)
+        trace, labels, not_proven = self.joined(calls, labels, in_parts=in_parts)
+        judged = one_for_each_sample(trace, labels, self._any_order(trace)) if in_parts else trace
+        judgement = self._judge(judged, labels, not_proven)
         outcome = Outcome(
             judgement.report,
             judgement,
@@ -99,13 +102,18 @@ class CallJudge:
         self._add_cost(outcome, calls, start)
         return outcome
 
-    def joined(self, calls: list[GuardedCall], labels: LabelTable | None) -> tuple[Trace, LabelTable, tuple[str, ...]]:
+    def _any_order(self, trace: Trace) -> str:
+        """Why it is not known which rows of several calls are scored where."""
+        return TOGETHER if self.policy.scope == "call" else ANY_ORDER if trace.ordered else ""
+
+    def joined(
+        self, calls: list[GuardedCall], labels: LabelTable | None, *, in_parts: bool
+    ) -> tuple[Trace, LabelTable, tuple[str, ...]]:
         """The calls as one trace, the labels with the fingerprints of their inputs, and what these could not prove."""
         values = None if labels is None else labels.values
         traces = [
             replace(call.trace, targets=in_form_of(values, call.trace.targets, call.recorder.outputs)) for call in calls
         ]
-        in_parts = self.policy.scope == "parts"
         trace = join_traces(
             named_by_part(in_label_order(traces, labels)) if in_parts else in_label_order(traces, labels)
         )
@@ -165,7 +173,7 @@ class CallJudge:
         if judgement is None or labels is None or trace is None:
             return
         # The rows of parts are where the caller puts them.
-        if self.policy.scope == "parts":
+        if trace.ended:
             return
         # `evaluate` has computed its metrics inside Keras; only predicted rows can be scored again.
         if self.metrics and trace.method in ROW_METHODS:
@@ -198,7 +206,7 @@ class CallJudge:
         if trace.method not in ROW_METHODS:
             return refused(outcome, f"{trace.method} returns metrics, not rows")
         if self.returned:
-            return refused(outcome, already_returned(trace.method, self.policy.scope))
+            return refused(outcome, already_returned(trace.method, self.policy.scope, len(calls)))
         again = predict_missing(calls[0], trace, judgement, labels)
         fixed = predictions.repaired(outcome.predictions, judgement, len(labels), again)
         if isinstance(fixed, str):
@@ -240,7 +248,9 @@ class CallJudge:
         key = (fed.specs, fed.float64, None if labels is None else labels.digest)
         if key not in self.fingerprinted:
             self.fingerprinted[key] = combined(labels, self.reference, fed)
-        return self.fingerprinted[key]
+        found = self.fingerprinted[key]
+        # The digest does not include the weights.
+        return found if labels is None or found.weights is labels.weights else replace(found, weights=labels.weights)
 
     def with_reference(
         self, labels: LabelTable | None, fed: FingerprintColumn, trace: Trace

@@ -1,4 +1,4 @@
-"""Calls of one batch each: which of them are judged together, and which only build a model or warm it up."""
+"""Short calls: which of them are judged together, and which only build a model or warm it up."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from evalguard.core.label_table import LabelTable
 from evalguard.core.plural import plural
 from evalguard.core.trace import Trace
-from evalguard.guards.calls import CALL, ROW_METHODS, GuardedCall
+from evalguard.guards.calls import BATCH_METHODS, CALL, ROW_METHODS, GuardedCall
 
 # The labels as a call of this type is compared with them; None where that fails, which judging reports.
 KnownTo = Callable[[GuardedCall], LabelTable | None]
@@ -28,6 +28,25 @@ def loops_of(batches: Sequence[GuardedCall], known_to: KnownTo) -> list[list[Gua
         one_loop = known is not None and all(_n_rows(part) < len(known) for part in by_method)
         loops += [calls] if one_loop else by_method
     return loops
+
+
+def since(began: float, calls: Sequence[GuardedCall], n_labels: int) -> list[GuardedCall]:
+    """The calls without those before a loop was given its first batch, where that loop answers all labels.
+
+    They are no part of it: most often they build the model, or warm it up. Where they have as many rows as there are
+    labels, they are an evaluation that was made before the labels were collected.
+
+    Args:
+        began: When it was given that batch.
+        calls: In the order made.
+        n_labels: Number of labels.
+    """
+    kept: list[GuardedCall] = []
+    for of_model in _grouped(calls, lambda call: (call.model, call.trace.method in ROW_METHODS)):
+        before = [call for call in of_model if call.start < began]
+        after = of_model[len(before) :]
+        kept += after if _n_rows(before) < n_labels <= _n_rows(after) else of_model
+    return sorted(kept, key=lambda call: call.start)
 
 
 def to_judge(calls: list[GuardedCall], known_to: KnownTo, *, alone: bool, last: bool) -> tuple[list[GuardedCall], str]:
@@ -70,11 +89,39 @@ def _without_warm_ups(calls: list[GuardedCall], known: LabelTable) -> tuple[list
         if len(calls) - first > 1 and _has_samples(calls[first - 1].trace, known) is not False:
             break
         if _n_rows(calls[first:]) == n_labels:
-            rows = plural(_n_rows(calls[:first]), "row")
-            which = "a first call model(x)" if first == 1 else f"the first {first} calls model(x)"
-            was = "was" if first == 1 else "were"
-            return calls[first:], f"{which} on {rows} {was} left out: what follows answers all labels"
+            return calls[first:], left_out(calls[:first])
     return calls, ""
+
+
+def is_short(call: GuardedCall, labels: LabelTable) -> bool:
+    """Whether the caller passed an array with fewer rows than there are labels: a warm-up, or a part of an evaluation.
+
+    A stream that ends early is no such call: it lost rows.
+    """
+    trace = call.trace
+    state = trace.source
+    whole = state.kind == "arrays" and not state.facts.get("steps") and not trace.stopped and trace.one_to_one
+    return whole and trace.method not in BATCH_METHODS and 0 < trace.n_rows < len(labels)
+
+
+def before(short: Sequence[GuardedCall], full: GuardedCall) -> list[GuardedCall]:
+    """Of short calls those that only warm the model up: the same method of it answers all labels afterwards."""
+    return [
+        call
+        for call in short
+        if call.model == full.model and call.trace.method == full.trace.method and call.start < full.start
+    ]
+
+
+def left_out(calls: Sequence[GuardedCall]) -> str:
+    """What a report says of warm-ups."""
+    if not calls:
+        return ""
+    method = calls[0].trace.method
+    name = "model(x)" if method == CALL else method
+    which = f"a first call {name}" if len(calls) == 1 else f"the first {len(calls)} calls {name}"
+    rows, was = plural(_n_rows(calls), "row"), "was" if len(calls) == 1 else "were"
+    return f"{which} on {rows} {was} left out: what follows answers all labels"
 
 
 def _grouped(calls: Sequence[GuardedCall], key: Callable[[GuardedCall], Any]) -> list[list[GuardedCall]]:

@@ -212,9 +212,9 @@ def refused(outcome: Outcome, reason: str) -> Outcome:
     return replace_outcome(outcome, report, outcome.predictions, outcome.samples)
 
 
-def already_returned(method: str, scope: str) -> str:
+def already_returned(method: str, scope: str, n_calls: int) -> str:
     """Why rows that are judged at the end cannot be moved any more, and what can be done."""
-    if method in BATCH_METHODS:
+    if method in BATCH_METHODS or (n_calls > 1 and scope != "session"):
         when = "the rows of a loop were returned batch by batch; model.predict(source) in one call"
     elif scope == "session":
         when = "the parts of a session were returned before its end; model.predict(source) in one call"

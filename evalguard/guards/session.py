@@ -29,6 +29,7 @@ from evalguard.capture.engines.patching import is_seen
 from evalguard.capture.recording.fail_fast import FailFastCheck
 from evalguard.capture.recording.recorder import Recorder
 from evalguard.capture.verify_model import ModelTests
+from evalguard.core.findings import Reason
 from evalguard.core.judge import judge
 from evalguard.core.label_table import LabelTable, for_inputs
 from evalguard.core.own_errors import swallow
@@ -44,13 +45,15 @@ from evalguard.guards.calls import (
     make_direct_call,
     signature_of,
 )
+from evalguard.guards.collecting import refuse_two_sources
 from evalguard.guards.confirming import Confirmation, in_label_order_again, joined_columns, row_columns
 from evalguard.guards.fit_validations import FitValidations, judge_fit
 from evalguard.guards.judging import CallJudge
-from evalguard.guards.loops import loops_of, to_judge
+from evalguard.guards.loops import before, is_short, left_out, loops_of, since, to_judge
 from evalguard.guards.outcome import Outcome, Outcomes
 from evalguard.guards.overrides import OverrideCall
 from evalguard.guards.parts import current_part
+from evalguard.labels.collecting import Collection
 
 # Evaluations in one entry whose rows can be confirmed: their traces are kept.
 MAX_CONFIRMABLE = 64
@@ -73,11 +76,13 @@ class Session:
         model_tests: Tests whether models compute row by row; None: they are not tested.
         calls: Calls that have not been judged yet.
         batches: Calls of one batch each, judged together when the entry ends.
+        short: Calls on fewer rows than there are labels: warm-ups, or parts of an evaluation.
         latest: For each model, when the call began that began last.
         drifted: Validations inside ``fit`` that call for an action when the entry ends.
         confirmations: What the caller scores, as far as it was confirmed inside the entry.
         waiting: Outcomes of the entry's end that call for no action before they are confirmed.
         judged: What was judged and can be confirmed: the last outcomes whose rows were returned.
+        collected: What loops were given, whose labels are those of the entry; None: no loop collects.
     """
 
     policy: Policy
@@ -90,11 +95,13 @@ class Session:
     model_tests: ModelTests | None = None
     calls: list[GuardedCall] = field(default_factory=list)
     batches: list[GuardedCall] = field(default_factory=list)
+    short: list[GuardedCall] = field(default_factory=list)
     latest: dict[int, float] = field(default_factory=dict)
     drifted: list[Outcome] = field(default_factory=list)
     confirmations: list[Confirmation] = field(default_factory=list)
     waiting: list[Outcome] = field(default_factory=list)
     judged: deque[Outcome] = field(default_factory=lambda: deque(maxlen=MAX_CONFIRMABLE))
+    collected: Collection | None = None
     # Methods for which it is asked before other sessions of the context.
     priority_methods: ClassVar[tuple[str, ...]] = ()
 
@@ -178,7 +185,10 @@ class Session:
             return call.predictions
         labels = self._labels(last=False) if self.policy.scope == "call" else None
         if labels is not None:
-            return self._conclude([call], labels)
+            if self.policy.on_failure != "repair" and is_short(call, labels):
+                self.short.append(call)
+                return call.predictions
+            return self._conclude([call], labels, left_out(self._warm_ups(call, labels)))
         # A part of a session, or labels that come late: the call waits for the end, and its rows are returned unjudged.
         self.calls.append(call)
         return call.predictions
@@ -236,22 +246,25 @@ class Session:
         self.judge.returned = True
         labels = self._labels(last=True)
         nothing_judged = not self.outcomes.judged
-        if not self.calls and not self.batches and nothing_judged:
+        if not (self.calls or self.batches or self.short) and nothing_judged:
             reason = (
                 "no guarded call was observed: `predict` or `evaluate` was not called in this context. Calls in other "
                 "threads need `wrap(model)`; a model called inside `tf.function` cannot be observed"
             )
             self.outcomes.finish(Outcome(self.judge.unproven(labels, reason), None, labels, None))
             return
-        groups = self._groups()
+        if self.collected is not None:
+            # A loop's calls belong together, whatever their method.
+            calls = sorted((*self.calls, *self.batches), key=lambda call: call.start)
+            self.calls, self.batches = [], since(self.collected.began, calls, len(labels or ()))
+        groups = self._groups(labels)
         # Calls of one batch each never answer all labels by themselves.
         known_to = functools.partial(self._known, labels)
         loops = loops_of(self.batches, known_to)
-        alone = not self.calls and nothing_judged and len(loops) == 1
-        self.calls, self.batches = [], []
-        for group in groups:
-            if group:
-                self._conclude(group, labels)
+        alone = not groups and nothing_judged and len(loops) == 1
+        self.calls, self.batches, self.short = [], [], []
+        for group, note in groups:
+            self._conclude(group, labels, note)
         for loop in loops:
             last = self.latest[loop[0].model] == loop[0].start
             calls, note = to_judge(loop, known_to, alone=alone, last=last)
@@ -261,12 +274,38 @@ class Session:
         for outcome in self.drifted:
             self.outcomes.act(outcome)
 
-    def _groups(self) -> list[list[GuardedCall]]:
-        """The calls that are judged together; parts of one batch each are among them."""
+    def end_early(self) -> None:
+        """Record what was kept to be judged at the end: the caller's code raised before."""
+        kept, self.short = self.short, []
+        self.judge.returned = True
+        for call in kept:
+            self.outcomes.record(self._outcome([call], self._labels(last=False)))
+
+    def _groups(self, labels: LabelTable | None) -> list[tuple[list[GuardedCall], str]]:
+        """The calls that are judged together, each group with what its report has to say; no loops."""
+        calls = sorted([*self.calls, *self.short], key=lambda call: call.start)
         if self.policy.scope == "parts":
-            calls, self.batches = sorted([*self.calls, *self.batches], key=lambda call: call.start), []
-            return [[call for call in calls if (call.trace.method in ROW_METHODS) == rows] for rows in (True, False)]
-        return [self.calls] if self.policy.scope == "session" else [[call] for call in self.calls]
+            calls, self.batches = sorted([*calls, *self.batches], key=lambda call: call.start), []
+        if self.policy.scope != "call":
+            return [(group, "") for group in (_by_result(calls) if self.policy.scope == "parts" else [calls]) if group]
+        self.short = [call for call in calls if labels is not None and is_short(call, labels)]
+        full = [call for call in calls if call not in self.short]
+        groups = [([call], left_out(self._warm_ups(call, labels))) for call in full]
+        for some in _by_result(self.short):
+            # Together they may answer every label.
+            if len(some) > 1 and self._outcome(some, labels).report.verdict is not Verdict.FAIL:
+                groups.append((some, ""))
+            else:
+                groups += [([call], "") for call in some]
+        return groups
+
+    def _warm_ups(self, call: GuardedCall, labels: LabelTable | None) -> list[GuardedCall]:
+        """The short calls that this one, on all samples, makes warm-ups; they are not judged."""
+        if labels is None or call.trace.n_rows < len(labels):
+            return []
+        warm_ups = before(self.short, call)
+        self.short = [each for each in self.short if each not in warm_ups]
+        return warm_ups
 
     def _name_rows(self, call: GuardedCall) -> None:
         """Give the rows of a call the label rows that ``Guard.part`` names for it."""
@@ -289,10 +328,10 @@ class Session:
 
     def put_back(self, parts: list[Any]) -> Any:
         """What these parts hold, in label order; see ``Guard.put_back``."""
-        calls = [call for call in (*self.calls, *self.batches) if call.trace.method in ROW_METHODS]
+        calls = [call for call in (*self.calls, *self.short, *self.batches) if call.trace.method in ROW_METHODS]
         calls.sort(key=lambda call: call.start)
         if calls:
-            trace, labels, _ = self.judge.joined(calls, self._labels(last=False))
+            trace, labels, _ = self.judge.joined(calls, self._labels(last=False), in_parts=True)
             returned = joined_columns([call.columns for call in calls])
         elif self.judged and self.judged[-1].trace is not None and self.judged[-1].labels is not None:
             trace, labels, returned = self.judged[-1].trace, self.judged[-1].labels, self.judged[-1].columns
@@ -345,6 +384,9 @@ class Session:
             LabelsError: The entry ends and there are none.
         """
         labels = self.find_labels(last)
+        if last and self.collected is not None:
+            refuse_two_sources(labels)
+            return self.collected.labels
         if labels is not None or not last or self.judge.reference is not None:
             return labels
         # An image iterator lists the classes of its files. With several sources, the labels are those of the first.
@@ -359,19 +401,9 @@ class Session:
 
     def _conclude(self, calls: list[GuardedCall], labels: LabelTable | None, note: str = "") -> Any:
         """Judge calls as one evaluation, record and act; what the caller gets."""
-        start = time.perf_counter()
-        returned = [call.predictions for call in calls]
-        result = returned[0] if len(returned) == 1 else returned
-        try:
-            outcome = self.judge.judge(calls, labels, result, start)
-            if note:
-                outcome.report = replace(outcome.report, not_proven=(note, *outcome.report.not_proven))
-        except LabelsError:
-            # The caller's mistake, not an error of evalguard: it is raised before anything is recorded.
-            raise
-        except Exception as error:  # noqa: BLE001 - an internal error must neither cost the predictions nor be a PASS
-            reason = f"evalguard could not judge this call: {swallow(error)}"
-            outcome = Outcome(self.judge.unproven(labels, reason), None, labels, result)
+        outcome = self._outcome(calls, labels)
+        if note:
+            outcome.report = replace(outcome.report, not_proven=(note, *outcome.report.not_proven))
         if outcome.columns is not None:
             self.judged.append(replace(outcome, predictions=None, judgement=None))
         self.outcomes.record(outcome)
@@ -380,3 +412,28 @@ class Session:
         else:
             self.outcomes.act(outcome)
         return outcome.predictions
+
+    def _outcome(self, calls: list[GuardedCall], labels: LabelTable | None) -> Outcome:
+        start = time.perf_counter()
+        returned = [call.predictions for call in calls]
+        result = returned[0] if len(returned) == 1 else returned
+        # The order of a loop that collects is that of its labels.
+        several = self.policy.scope == "call" and len(calls) > 1 and self.collected is None
+        in_parts = self.policy.scope == "parts" or (several and calls[0].trace.method not in BATCH_METHODS)
+        try:
+            outcome = self.judge.judge(calls, labels, result, start, in_parts=in_parts)
+            # A loop in the order of the labels is taken as it is; in another one it may have been put back.
+            if several and {finding.reason for finding in outcome.report.findings} == {Reason.REORDERED}:
+                return self.judge.judge(calls, labels, result, start, in_parts=True)
+        except LabelsError:
+            # The caller's mistake, not an error of evalguard: it is raised before anything is recorded.
+            raise
+        except Exception as error:  # noqa: BLE001 - an internal error must neither cost the predictions nor be a PASS
+            reason = f"evalguard could not judge this call: {swallow(error)}"
+            return Outcome(self.judge.unproven(labels, reason), None, labels, result)
+        return outcome
+
+
+def _by_result(calls: list[GuardedCall]) -> list[list[GuardedCall]]:
+    """The calls that return rows, and those that return metrics."""
+    return [[call for call in calls if (call.trace.method in ROW_METHODS) == rows] for rows in (True, False)]

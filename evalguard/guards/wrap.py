@@ -15,6 +15,7 @@ from evalguard.core.report import Report
 from evalguard.errors import ConfigError
 from evalguard.guards.guard import Guard
 from evalguard.guards.options import GuardOptions, WrapKeywords
+from evalguard.labels.collecting import Collecting
 
 WRAPPED = ("predict", "evaluate", "predict_on_batch", "test_on_batch")
 # Attributes of the wrapper; all others are the model's.
@@ -33,7 +34,8 @@ class GuardedModel:
     to one model in one process.
 
     Attributes:
-        guard: The guard, with ``reports``, ``index``, ``y_true``.
+        guard: The guard, with ``reports``, ``index``, ``y_true``,
+            ``sample_weight``.
         __wrapped__: The bare model, for a function that does not take the wrapper.
     """
 
@@ -63,10 +65,12 @@ class GuardedModel:
         @functools.wraps(value)
         def guarded(*args: Any, **kwargs: Any) -> Any:
             block = self.guard.joined()
-            scope = self.guard.options.scope
-            if block is None and scope != "call":
+            options = self.guard.options
+            collects = isinstance(options.labels, Collecting)
+            if block is None and (options.scope != "call" or collects):
+                together = "labels=collecting(...)" if collects else f"scope={options.scope!r}"
                 msg = (
-                    f"scope={scope!r}: expected the calls inside `with evalguard.wrap(model, ...) as model:`, which "
+                    f"{together}: expected the calls inside `with evalguard.wrap(model, ...) as model:`, which "
                     "judges them together when the block ends; found a call outside of it"
                 )
                 raise ConfigError(msg)
@@ -189,7 +193,8 @@ def wrap(model: Any, **options: Unpack[WrapKeywords]) -> GuardedModel:
 
     Raises:
         ConfigError: An option is unknown, or has a value that is not allowed;
-            or, at a call, ``scope`` is not ``call`` outside of a block.
+            or, at a call, ``scope`` is not ``call``, or ``labels=collecting(...)``,
+            outside of a block.
     """
     checked = GuardOptions.of(options, without=frozenset({"model"}))
     model = bare(model)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,79 +19,147 @@ from evalguard.errors import LabelsError
 from evalguard.labels.reference import batches_of, with_rows
 
 
-def collected(
-    source: Any, *, key: str | None, fingerprint: Callable[[Any], Any] | None, pad_value: Any, name: str
-) -> LabelTable:
-    """Labels, keys and fingerprints of a dataset in one pass; the arguments are those of ``Labels.collect``."""
-    rows, whole = _CollectedRows(pad_value), _CollectedRows(pad_value)
-    targets: list[Any] = []
-    keys: list[NDArray[Any]] = []
-    for batch in batches_of(source):
-        x, y, _ = tree.unpack(batch)
-        if key is not None:
-            keys.append(normal_keys(np.array(x[key])))
-            x = {part: leaf for part, leaf in x.items() if part != key} if len(x) > 1 else x
-        if fingerprint is not None:
-            whole.add(with_rows(x))
-            x = fingerprint(tree.map_leaves(np.asarray, x))
-        rows.add(x)
-        if y is not None:
-            # A copy, as of the keys: the source may overwrite its arrays for the next batch.
-            targets.append(tree.map_leaves(np.array, y))
-    if not rows.parts:
+def collected(source: Any, reader: BatchReader, *, name: str) -> LabelTable:
+    """Labels, keys and fingerprints of a dataset, in one pass."""
+    return table_of([reader.read(batch) for batch in batches_of(source)], name)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CollectedBatch:
+    """What is kept of one batch; it shares no memory with the source, which may overwrite its arrays.
+
+    Attributes:
+        rows: Fingerprints of the rows.
+        whole: Fingerprints of all inputs, where the caller chose a part of them; None where not.
+        y: The targets, None if there are none.
+        weights: Their sample weights, None if there are none.
+        keys: None if there are none.
+        at: When it was read, in seconds of ``time.perf_counter``.
+    """
+
+    rows: _RowDigests
+    whole: _RowDigests | None
+    y: Any
+    weights: Any
+    keys: NDArray[Any] | None
+    at: float = field(default_factory=time.perf_counter)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BatchReader:
+    """Reads labels, keys and fingerprints off a batch; the attributes are arguments of ``Labels.collect``."""
+
+    key: str | None = None
+    fingerprint: Callable[[Any], Any] | None = None
+    pad_value: Any = None
+
+    def read(self, batch: Any) -> CollectedBatch:
+        """What is kept of one batch.
+
+        Raises:
+            LabelsError: ``x`` and ``y`` differ in their number of rows.
+        """
+        x, y, sample_weight = tree.unpack(batch)
+        keys, whole = None, None
+        if self.key is not None:
+            keys = normal_keys(np.array(x[self.key]))
+            x = {part: leaf for part, leaf in x.items() if part != self.key} if len(x) > 1 else x
+        if self.fingerprint is not None:
+            whole = _rows(with_rows(x), self.pad_value)
+            x = self.fingerprint(tree.map_leaves(np.asarray, x))
+        rows, y = _rows(x, self.pad_value), _owned(y)
+        # Batch by batch: over all batches the numbers may be equal by chance.
+        sizes = {len(target) if target.ndim else None for target in tree.leaves(y)}
+        if sizes - {len(rows.found)}:
+            found = ", ".join("a scalar" if size is None else str(size) for size in sizes)
+            msg = f"expected batches (x, y) with one label for each of the {len(rows.found)} rows of x, found {found}"
+            raise LabelsError(msg)
+        weighted = sample_weight is not None and _are_numbers(sample_weight)
+        return CollectedBatch(rows, whole, y, _owned(sample_weight) if weighted else None, keys)
+
+
+def table_of(batches: Sequence[CollectedBatch], name: str) -> LabelTable:
+    """The labels of batches, in their order.
+
+    Raises:
+        LabelsError: There is no batch, or some have no labels.
+    """
+    if not batches:
         msg = f"{name}: expected at least one batch, found none"
         raise LabelsError(msg)
-    values = _stacked(targets, name) if targets else None
-    found, precise = rows.found(), rows.in_float64()
+    targets = [batch.y for batch in batches if batch.y is not None]
+    weights = [batch.weights for batch in batches if batch.weights is not None]
+    keys = [batch.keys for batch in batches if batch.keys is not None]
+    rows, whole = [batch.rows for batch in batches], [batch.whole for batch in batches if batch.whole is not None]
+    found, precise = _found(rows), _precise(rows)
     # In either precision: which one the model computes in is not known here.
-    ambiguous = bool(whole.parts) and (
-        n_distinct(whole.found()) > n_distinct(found) or n_distinct(whole.in_float64()) > n_distinct(precise)
+    ambiguous = bool(whole) and (
+        n_distinct(_found(whole)) > n_distinct(found) or n_distinct(_precise(whole)) > n_distinct(precise)
     )
     return LabelTable(
-        values=values,
+        values=_stacked(targets, f"{name}: targets") if targets else None,
         keys=np.concatenate(keys) if keys else None,
         fingerprints=found,
-        spec=tuple(map(str, rows.spec)),
+        spec=tuple(map(str, rows[-1].spec)),
         name=name,
         ambiguous=ambiguous,
         float64_fingerprints=None if np.array_equal(found, precise) else precise,
+        weights=_stacked(weights, f"{name}: sample weights") if weights else None,
     )
 
 
-class _CollectedRows:
-    """Fingerprints of all rows, for models of either precision."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _RowDigests:
+    """Fingerprints of rows: for a model that casts float64 to float32, as most do, and for one that computes in it."""
 
-    def __init__(self, pad_value: Any) -> None:
-        self._pad_value = pad_value
-        self.parts: list[NDArray[np.uint64]] = []
-        self._precise: list[NDArray[np.uint64]] = []
-        self.spec: tuple[LeafSpec, ...] = ()
-
-    def add(self, x: Any) -> None:
-        """The rows of one batch; in two precisions where there is float64."""
-        rows, self.spec = row_fingerprints(x, pad_value=self._pad_value, float64=True)
-        self._precise.append(rows)
-        if any(leaf.dtype == "float64" for leaf in self.spec):
-            rows, self.spec = row_fingerprints(x, pad_value=self._pad_value)
-        self.parts.append(rows)
-
-    def found(self) -> NDArray[np.uint64]:
-        """For a model that casts float64 to float32, as most do."""
-        return np.concatenate(self.parts)
-
-    def in_float64(self) -> NDArray[np.uint64]:
-        """For a model that computes in float64."""
-        return np.concatenate(self._precise)
+    found: NDArray[np.uint64]
+    precise: NDArray[np.uint64]
+    spec: tuple[LeafSpec, ...]
 
 
-def _stacked(targets: list[Any], name: str) -> Values:
-    first = targets[0]
-    if isinstance(first, Mapping):
-        return {str(part): np.concatenate([target[part] for target in targets]) for part in first}
-    if isinstance(first, (tuple, list)):
-        return {str(number): np.concatenate(parts) for number, parts in enumerate(zip(*targets, strict=True))}
+def _rows(x: Any, pad_value: Any) -> _RowDigests:
+    precise, spec = row_fingerprints(x, pad_value=pad_value, float64=True)
+    if not any(leaf.dtype == "float64" for leaf in spec):
+        return _RowDigests(precise, precise, spec)
+    found, spec = row_fingerprints(x, pad_value=pad_value)
+    return _RowDigests(found, precise, spec)
+
+
+def _found(rows: Iterable[_RowDigests]) -> NDArray[np.uint64]:
+    return np.concatenate([part.found for part in rows])
+
+
+def _precise(rows: Iterable[_RowDigests]) -> NDArray[np.uint64]:
+    return np.concatenate([part.precise for part in rows])
+
+
+def _owned(y: Any) -> Any:
+    """A copy of the targets; a list of numbers or names is one array."""
+    if isinstance(y, Mapping):
+        return {name: _owned(part) for name, part in y.items()}
+    if isinstance(y, (list, tuple)):
+        of_outputs = any(getattr(leaf, "shape", ()) for leaf in tree.leaves(y))
+        return [_owned(part) for part in y] if of_outputs else np.array(y)
+    return tree.map_leaves(np.array, y)
+
+
+def _are_numbers(sample_weight: Any) -> bool:
+    """False for names of samples, which some put into that place because ``predict`` ignores it."""
+    return all(tree.as_array(leaf).dtype.kind in "biuf" for leaf in tree.leaves(sample_weight))
+
+
+def _stacked(batches: list[Any], name: str) -> Values:
+    """Targets or weights of all batches: an array, or one for each output that has any."""
+    first = batches[0]
     try:
-        return np.concatenate(targets)
+        if isinstance(first, (Mapping, tuple, list)):
+            outputs = first if isinstance(first, Mapping) else range(len(first))
+            return {
+                str(output): np.concatenate([batch[output] for batch in batches])
+                for output in outputs
+                if first[output] is not None
+            }
+        return np.concatenate(batches)
     except ValueError as error:
-        msg = f"{name}: targets of different batches have different shapes: {error}"
+        msg = f"{name} of different batches have different shapes: {error}"
         raise LabelsError(msg) from error

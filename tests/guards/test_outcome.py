@@ -159,13 +159,14 @@ def test_a_refused_repair_keeps_the_verdict_and_says_why():
 
 
 @pytest.mark.parametrize(
-    ("method", "scope", "words"),
+    ("method", "scope", "n_calls", "words"),
     [
-        ("predict_on_batch", "call", "batch by batch"),
-        ("__call__", "session", "batch by batch"),
-        ("predict", "session", "parts of a session"),
-        ("predict", "call", "before the labels were known"),
+        ("predict_on_batch", "call", 1, "batch by batch"),
+        ("__call__", "session", 3, "batch by batch"),
+        ("predict", "session", 3, "parts of a session"),
+        ("predict", "call", 1, "before the labels were known"),
+        ("predict", "call", 3, "batch by batch"),
     ],
 )
-def test_rows_that_were_returned_already_are_said_to_be(method, scope, words):
-    assert words in already_returned(method, scope)
+def test_rows_that_were_returned_already_are_said_to_be(method, scope, n_calls, words):
+    assert words in already_returned(method, scope, n_calls)

@@ -1,0 +1,149 @@
+"""Labels and fingerprints of what a loop is given, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from evalguard.data import kinds
+from evalguard.errors import LabelsError, UnsupportedSourceError
+from evalguard.labels.collect import BatchReader, CollectedBatch, table_of
+from evalguard.labels.labels import Labels
+
+NAME = "collected"
+
+
+class Collecting:
+    """Yields the batches of a source, unchanged, and keeps their labels and fingerprints.
+
+    Made by ``evalguard.collecting`` and ``Guard.collecting``.
+    """
+
+    def __init__(self, source: Any, reader: BatchReader, kept: list[CollectedBatch], name: str = NAME) -> None:
+        self._source, self._reader, self._kept, self._name = source, reader, kept, name
+
+    def __iter__(self) -> Iterator[Any]:
+        for batch in _as_a_loop_reads(self._source):
+            # Before the loop has the batch: it may change it, and the source may overwrite it for the next one.
+            kept = self._reader.read(batch)
+            if kept.y is None:
+                msg = (
+                    f"{self._name}: expected batches (x, y), found one without y ({type(batch).__qualname__}); "
+                    "map the source to pairs, as model.evaluate takes them"
+                )
+                raise LabelsError(msg)
+            self._kept.append(kept)
+            yield batch
+
+    def __len__(self) -> int:
+        """Batches of the source, where it knows them."""
+        return len(self._source)
+
+    @property
+    def labels(self) -> Labels:
+        """Labels and fingerprints of all batches that have been yielded, in order.
+
+        Raises:
+            LabelsError: There are none.
+        """
+        return Collection(self._kept, name=self._name).labels
+
+    def from_now_on(self) -> Collection:
+        """The batches yielded from now on; all, where there are none."""
+        return Collection(self._kept, len(self._kept), self._name)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Collection:
+    """What loops were given, as an entry into a guard takes it.
+
+    Attributes:
+        kept: The batches; more may come.
+        first: Number of the first that counts.
+        name: For reports.
+    """
+
+    kept: list[CollectedBatch] = field(default_factory=list)
+    first: int = 0
+    name: str = NAME
+
+    @property
+    def labels(self) -> Labels:
+        """The labels, in the order of the batches.
+
+        Raises:
+            LabelsError: There are none.
+        """
+        return Labels.of(table_of(self._batches, self.name))
+
+    @property
+    def began(self) -> float:
+        """When the first batch was read, in seconds of ``time.perf_counter``."""
+        return self._batches[0].at
+
+    @property
+    def _batches(self) -> list[CollectedBatch]:
+        return self.kept[self.first :] or self.kept
+
+
+def collecting(
+    source: Any,
+    *,
+    key: str | None = None,
+    fingerprint: Callable[[Any], Any] | None = None,
+    pad_value: Any = None,
+    name: str = NAME,
+) -> Collecting:
+    """Yield the batches of a source unchanged, and keep their labels and fingerprints for a guard.
+
+    For the loop that predicts and collects labels batch by batch. Label and
+    inputs are of one batch, so the order of the source does not matter, also
+    where each pass has another one::
+
+        batches = evalguard.collecting(dataset)
+        with evalguard.guard(labels=batches):
+            for x, y in batches:
+                y_pred.append(model.predict(x))
+                y_true.append(y)
+
+    ``g.collecting(dataset)`` inside the guard is short for it. The calls of a
+    model in that block are judged together, in the order made, whatever the
+    method; short ones before the loop are warm-ups. A batch that was yielded
+    and not predicted is missing.
+
+    Args:
+        source: Anything that a ``for`` loop reads batches ``(x, y)`` or ``(x,
+            y, sample_weight)`` from, or a function that returns it. Nothing
+            is read ahead.
+        key: Entry of a dict ``x`` that holds the keys.
+        fingerprint: Callable that takes ``x`` and returns the part that
+            identifies a row; the same as given to the guard.
+        pad_value: Value that pads rows; the same as given to the guard.
+        name: For reports.
+
+    Returns:
+        An iterable of the very batches; its ``labels`` are ``Labels`` of those
+        yielded so far, in order. A guard takes those yielded since it was
+        entered, when it ends.
+
+    Raises:
+        LabelsError: In the loop: a batch has no ``y``, or another number of
+            labels than of rows.
+        UnsupportedSourceError: In the loop: the source cannot be iterated.
+    """
+    return Collecting(source, BatchReader(key, fingerprint, pad_value), [], name)
+
+
+def _as_a_loop_reads(source: Any) -> Iterable[Any]:
+    if hasattr(source, "__iter__"):
+        return source  # type: ignore[no-any-return]
+    if kinds.is_pydataset(source) and source.num_batches is not None:
+        # Older releases have no `__iter__` (keras 3.4): a loop would not end where the items do not.
+        return (source[number] for number in range(source.num_batches))
+    if hasattr(source, "__getitem__"):
+        return iter(source)  # type: ignore[no-any-return]
+    if callable(source):
+        return source()  # type: ignore[no-any-return]
+    msg = f"expected batches (x, y) that a for loop can read, found {type(source).__qualname__}"
+    raise UnsupportedSourceError(msg)
