@@ -98,7 +98,7 @@ def one_for_each_sample(trace: Trace, labels: LabelTable, why: str) -> Trace:
     """A trace of calls in any order, with one row of each sample, in label order; rows of no sample are left out.
 
     Args:
-        trace: Of all calls.
+        trace: All calls.
         labels: The labels.
         why: Why it is not known which of the rows are scored where.
     """

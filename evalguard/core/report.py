@@ -211,12 +211,6 @@ def headline(report: Report) -> str:
         return "UNPROVEN: no prediction was observed"
     if report.verdict is Verdict.UNPROVEN and report.method == "fit":
         return f"UNPROVEN: nothing shows that {plural(len(report.calls), 'validation')} used the same samples"
-    if report.verdict is Verdict.UNPROVEN and any(
-        (link.link, link.status) == ("confirmed", Status.NOT_SEEN) for link in report.chain
-    ):
-        return (
-            f"UNPROVEN: {total:,} predictions were returned, but nothing shows which of them each label is scored with"
-        )
     if report.verdict is Verdict.UNPROVEN:
         unconfirmed = any(link.link == "confirmed" and link.status is Status.NOT_SEEN for link in report.chain)
         left = WHERE_SCORED if unconfirmed else NOT_SHOWN.get(report.proof, WHICH_SAMPLE)

@@ -57,11 +57,11 @@ def test_parts_that_are_not_put_back_raise_at_the_end(model):
 
 def test_what_is_not_confirmed_acts_beside_what_is(model):
     other = made()
-    with pytest.raises(evalguard.MisalignmentError), evalguard.guard(**RAISES) as g:
+    with pytest.raises(evalguard.UnprovenError), evalguard.guard(**RAISES) as g:
         g.confirm(np.concatenate([model.predict_on_batch(X[part]) for part in np.split(np.arange(N), 5)]), Y)
         for part in np.split(ORDER, 5):
             other.predict_on_batch(X[part])
-    assert [report.verdict for report in g.reports] == [Verdict.PASS, Verdict.FAIL]
+    assert [report.verdict for report in g.reports] == [Verdict.PASS, Verdict.UNPROVEN]
 
 
 def test_a_member_in_another_order_is_named(model):
@@ -72,14 +72,6 @@ def test_a_member_in_another_order_is_named(model):
     (cause,) = g.report.diagnosis
     assert cause.cause == "one of several calls was fed in another order"
     assert "call 1, as it returned them" in cause.evidence
-
-
-def test_an_average_says_that_the_scores_are_not_known(model):
-    with evalguard.guard(**RAISES | {"on_unproven": "record"}) as g:
-        g.confirm(model.predict(X, verbose=0) / 2, Y)
-    assert g.report.headline == (
-        "UNPROVEN: 40 predictions were returned, but nothing shows which of them each label is scored with"
-    )
 
 
 @pytest.mark.parametrize("scope", ["call", "parts"])
