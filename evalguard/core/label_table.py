@@ -52,10 +52,13 @@ class LabelTable:
             a part that the caller chose (``fingerprint=``).
         float64_fingerprints: The fingerprints for a model that computes in
             float64; None where they are the same.
+        weights: Sample weight of each label, floats, shape ``(n, ...)``; a
+            mapping of such arrays for a model with several outputs; None where
+            there are none.
 
     Raises:
-        LabelsError: There is no sample, lengths differ, or a key is null or
-            repeated.
+        LabelsError: There is no sample, lengths differ, a key is null or
+            repeated, or a weight is missing or no number.
     """
 
     values: Values | None = None
@@ -65,6 +68,7 @@ class LabelTable:
     name: str = "labels"
     ambiguous: bool = False
     float64_fingerprints: NDArray[np.uint64] | None = None
+    weights: Values | None = None
     _digest: list[str] = field(default_factory=list, init=False)
     _equal: list[int] = field(default_factory=list, init=False)
 
@@ -82,6 +86,8 @@ class LabelTable:
         if self.keys is not None:
             object.__setattr__(self, "keys", normal_keys(self.keys, self.name))
             self._refuse_bad_keys(self.keys)
+        if self.weights is not None:
+            object.__setattr__(self, "weights", normal_weights(self.weights, len(self), self.name))
 
     def _parts(self) -> list[tuple[str, NDArray[Any]]]:
         parts: list[tuple[str, NDArray[Any]]] = []
@@ -101,7 +107,7 @@ class LabelTable:
 
     def __repr__(self) -> str:
         """``<Labels 'labels.csv': 100 samples, values, keys>``: names of the parts, never the data."""
-        parts = [name for name in ("values", "keys", "fingerprints") if getattr(self, name) is not None]
+        parts = [name for name in ("values", "keys", "fingerprints", "weights") if getattr(self, name) is not None]
         return f"<Labels {self.name[:60]!r}: {len(self):,} sample{'s' * (len(self) != 1)}, {', '.join(parts)}>"
 
     def _refuse_bad_keys(self, keys: Any) -> None:
@@ -132,7 +138,8 @@ class LabelTable:
         """First 16 hexadecimal digits of the SHA-256 of values and keys, in order.
 
         Fingerprints are included only if there are neither values nor keys, so
-        that labels have the same digest with and without a reference.
+        that labels have the same digest with and without a reference. Weights
+        are not included: a gate compares the labels alone.
         """
         if not self._digest:
             parts = self._parts()
@@ -196,6 +203,44 @@ def normal_keys(keys: Any, name: str = "keys") -> NDArray[Any]:
     if items and all(_is_integer(item) for item in items):
         return np.asarray(items, dtype=np.int64)
     return np.asarray([key_text(item) for item in items], dtype=np.str_)
+
+
+def normal_weights(weights: Any, n_labels: int, name: str = "labels") -> Values:
+    """Sample weights as floats, one row for each label.
+
+    Args:
+        weights: Numbers, shape ``(n, ...)``, or a mapping of such arrays.
+        n_labels: Number of labels.
+        name: Where the labels came from, for the message.
+
+    Raises:
+        LabelsError: There are more or fewer of them than labels, or one is no number.
+    """
+    if isinstance(weights, Mapping):
+        return {str(part): _floats(array, n_labels, f"{name}, output {part!r}") for part, array in weights.items()}
+    return _floats(weights, n_labels, name)
+
+
+def _floats(weights: Any, n_labels: int, name: str) -> NDArray[Any]:
+    expected = f"{name}: expected one sample weight for each of the {n_labels:,} labels"
+    try:
+        array = np.asarray(weights)
+        # A column of objects may hold text, which is refused: a cast from objects would read "1.5" as a number.
+        array = np.asarray(array.tolist()) if array.dtype.hasobject else array
+        if array.dtype.kind != "f":
+            array = array.astype(np.float64, casting="unsafe" if array.dtype.hasobject else "safe")
+    except (TypeError, ValueError) as error:
+        msg = f"{expected}, found what is no array of numbers ({error}). Give numbers in label order."
+        raise LabelsError(msg) from error
+    if array.ndim == 0 or len(array) != n_labels:
+        found = f"{len(array):,}" if array.ndim else "a single number"
+        msg = f"{expected}, found {found}. Give an array in label order, with an entry for each label."
+        raise LabelsError(msg)
+    null = np.flatnonzero(np.isnan(array).reshape(n_labels, -1).any(axis=1))
+    if len(null):
+        msg = f"{name}: every label needs a sample weight; rows {_first(null)} have none ({len(null)} in all)."
+        raise LabelsError(msg)
+    return array
 
 
 def _repeated(keys: NDArray[Any]) -> Repeated | None:

@@ -9,8 +9,8 @@ import numpy as np
 from evalguard.data import tree
 
 
-def columns(predictions: Any, index: Any, keys: Any, y_true: Any) -> dict[str, Any]:
-    """Columns row, sample, key, y_true and one per value predicted; all of one length.
+def columns(predictions: Any, index: Any, keys: Any, y_true: Any, sample_weight: Any = None) -> dict[str, Any]:
+    """Columns row, sample, key, y_true, sample_weight and one per value predicted; all of one length.
 
     Predictions of one value per row are ``prediction``; of several,
     ``prediction_0``, …; of several outputs, ``prediction.<output>…``.
@@ -20,19 +20,18 @@ def columns(predictions: Any, index: Any, keys: Any, y_true: Any) -> dict[str, A
     for name, values in (("sample", index), ("key", keys)):
         if values is not None:
             table[name] = np.asarray(values)[:total]
-    for name, values in _named("y_true", y_true):
-        table.update(_flat(name, values, total))
-    for name, values in _named("prediction", predictions):
-        table.update(_flat(name, values, total))
+    for part, structure in (("y_true", y_true), ("sample_weight", sample_weight), ("prediction", predictions)):
+        for name, values in _named(part, structure):
+            table.update(_flat(name, values, total))
     return table
 
 
-def frame(predictions: Any, index: Any, keys: Any, y_true: Any) -> Any:
+def frame(predictions: Any, index: Any, keys: Any, y_true: Any, sample_weight: Any = None) -> Any:
     """The columns as a ``pandas.DataFrame``."""
     # pandas is not a dependency: only `to_frame` needs it.
     import pandas as pd
 
-    return pd.DataFrame(columns(predictions, index, keys, y_true))
+    return pd.DataFrame(columns(predictions, index, keys, y_true, sample_weight))
 
 
 def _named(name: str, structure: Any) -> list[tuple[str, Any]]:

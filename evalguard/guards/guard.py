@@ -22,7 +22,6 @@ from evalguard.guards.outcome import Outcomes
 from evalguard.guards.parts import Part, rows_of
 from evalguard.guards.results import Results
 from evalguard.guards.session import Session
-from evalguard.labels.labels import Labels
 from evalguard.reporting.file_sink import FileSink
 from evalguard.reporting.sink import Sink
 
@@ -268,7 +267,7 @@ class Guard(Results):
                 inputs.file_digests(given, options.attest_files) if sinks else {},
             ),
             find_labels=inputs.finder(given, table),
-            labels_of_source=Labels.of_source,
+            labels_of_source=inputs.of_source,
             model=bare_model(options.model),
             model_tests=ModelTests() if options.verify_model else None,
         )

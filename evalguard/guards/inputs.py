@@ -8,6 +8,7 @@ from typing import Any
 
 from evalguard.core.label_table import LabelTable
 from evalguard.data.digests import files_sha256
+from evalguard.errors import LabelsError
 from evalguard.guards.options import GuardOptions
 from evalguard.labels.labels import Labels
 from evalguard.labels.reference import KnownReference, Reference
@@ -61,6 +62,7 @@ class GuardInputs:
 
     def finder(self, given: Any, table: Labels | None) -> Callable[[bool], LabelTable | None]:
         """A function that returns the labels once they are known: set on the guard, or from a callable at the end."""
+        options = self._options
 
         def find(last: bool) -> LabelTable | None:
             nonlocal table
@@ -72,6 +74,11 @@ class GuardInputs:
                 table = self._table
             if table is None and last and callable(given):
                 table = self._of(given())
+            if table is None and last and options.sample_weight is not None and options.reference is not None:
+                msg = (
+                    "sample_weight: expected labels that the weights belong to, found a reference only; give labels=..."
+                )
+                raise LabelsError(msg)
             return table
 
         return find
@@ -82,7 +89,15 @@ class GuardInputs:
         return self.late is not None and self._options.labels_argument is None
 
     def _of(self, labels: Any) -> Labels:
-        return Labels.of(labels, label=self._options.label_column, key=self._options.key_column)
+        options = self._options
+        return Labels.of(
+            labels, label=options.label_column, key=options.key_column, sample_weight=options.sample_weight
+        )
+
+    def of_source(self, source: Any) -> Labels | None:
+        """The labels that a source of predictions holds itself; None where it holds none."""
+        labels = Labels.of_source(source)
+        return None if labels is None else self._of(labels)
 
     def reference(self, table: LabelTable | None) -> Reference | None:
         """The inputs in label order, or None.

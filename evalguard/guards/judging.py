@@ -236,7 +236,9 @@ class CallJudge:
         key = (fed.specs, fed.float64, None if labels is None else labels.digest)
         if key not in self.fingerprinted:
             self.fingerprinted[key] = combined(labels, self.reference, fed)
-        return self.fingerprinted[key]
+        found = self.fingerprinted[key]
+        # The digest does not include the weights.
+        return found if labels is None or found.weights is labels.weights else replace(found, weights=labels.weights)
 
     def with_reference(
         self, labels: LabelTable | None, fed: FingerprintColumn, trace: Trace

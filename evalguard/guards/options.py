@@ -2,7 +2,7 @@
 
 ``guard``, ``wrap`` and the step file take these names. What judging needs of
 them is a ``Policy``, what recording needs a ``CaptureOptions``: two views of
-the same values.
+the same values. Longer than 300 lines because each option has its documentation here.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ RENAMED = {
 # Options that decide what labels and reference are, and how their rows are fingerprinted.
 OF_INPUTS = frozenset(
     {"labels", "label_column", "labels_argument", "labels_key", "reference", "key", "fingerprint", "pad_value"}
+    | {"sample_weight"}
 )
 
 
@@ -86,6 +87,7 @@ class WrapKeywords(TypedDict, total=False):
     returns: Returns
     verify_model: bool
     metrics: Any
+    sample_weight: Any
     name: str | None
     mlflow: MlflowOption
     output: str | Path | None
@@ -159,6 +161,11 @@ class GuardOptions:
             or of scikit-learn (``sklearn:f1_macro``), a callable ``(y_true,
             y_pred) -> number``, several of them, or a mapping of name to one
             of them. After ``predict`` only.
+        sample_weight: Sample weight of each label, in label order; or their
+            column, where ``labels`` is a table. ``g.sample_weight`` returns
+            them in the order of the rows returned. Default: those that the
+            labels have, as ``Labels.collect`` keeps them. The ``metrics`` do
+            not use them.
         name: Name of the evaluation in reports and records. Default: the
             decorated function's.
         mlflow: ``auto`` (the active run, or ``MLFLOW_RUN_ID``), a run id,
@@ -197,6 +204,7 @@ class GuardOptions:
     verify_model: bool = False
     model: Any = None
     metrics: Any = None
+    sample_weight: Any = None
     name: str | None = None
     mlflow: MlflowOption = "auto"
     output: str | Path | None = None

@@ -1,4 +1,4 @@
-"""What a guard knows of the rows that were returned: index, keys, labels, a data frame."""
+"""What a guard knows of the rows that were returned: index, keys, labels, weights, a data frame."""
 
 from __future__ import annotations
 
@@ -116,8 +116,22 @@ class Results(Reports):
             return in_order(values, self.index)
         return outcome.trace.targets if outcome.trace is not None else None
 
+    @property
+    def sample_weight(self) -> Any:
+        """Sample weight of each returned row, in their order; masked where a row is no labelled sample.
+
+        None where the labels have no weights, or the samples are not known.
+        """
+        outcome = self._last()
+        weights = None if outcome.labels is None else outcome.labels.weights
+        if weights is None or self.index is None:
+            return None
+        if isinstance(weights, Mapping):
+            return {part: in_order(array, self.index) for part, array in weights.items()}
+        return in_order(weights, self.index)
+
     def to_frame(self) -> Any:
-        """The last call as a pandas data frame: row, sample, key, y_true, prediction columns.
+        """The last call as a pandas data frame: row, sample, key, y_true, sample_weight, prediction columns.
 
         Raises:
             LookupError: Nothing has been judged yet.
@@ -125,7 +139,7 @@ class Results(Reports):
         from evalguard.guards.frame import frame
 
         outcome = self._last()
-        return frame(outcome.predictions, self.index, self.keys, self.y_true)
+        return frame(outcome.predictions, self.index, self.keys, self.y_true, self.sample_weight)
 
 
 def in_order(values: NDArray[Any], index: NDArray[np.int64] | None) -> Any:

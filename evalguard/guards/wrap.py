@@ -33,7 +33,8 @@ class GuardedModel:
     to one model in one process.
 
     Attributes:
-        guard: The guard, with ``reports``, ``index``, ``y_true``.
+        guard: The guard, with ``reports``, ``index``, ``y_true``,
+            ``sample_weight``.
         __wrapped__: The bare model, for a function that does not take the wrapper.
     """
 

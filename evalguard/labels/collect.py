@@ -23,9 +23,10 @@ def collected(
     """Labels, keys and fingerprints of a dataset in one pass; the arguments are those of ``Labels.collect``."""
     rows, whole = _CollectedRows(pad_value), _CollectedRows(pad_value)
     targets: list[Any] = []
+    weights: list[Any] = []
     keys: list[NDArray[Any]] = []
     for batch in batches_of(source):
-        x, y, _ = tree.unpack(batch)
+        x, y, sample_weight = tree.unpack(batch)
         if key is not None:
             keys.append(normal_keys(np.array(x[key])))
             x = {part: leaf for part, leaf in x.items() if part != key} if len(x) > 1 else x
@@ -36,10 +37,12 @@ def collected(
         if y is not None:
             # A copy, as of the keys: the source may overwrite its arrays for the next batch.
             targets.append(tree.map_leaves(np.array, y))
+        if sample_weight is not None and _are_numbers(sample_weight):
+            weights.append(tree.map_leaves(np.array, sample_weight))
     if not rows.parts:
         msg = f"{name}: expected at least one batch, found none"
         raise LabelsError(msg)
-    values = _stacked(targets, name) if targets else None
+    values = _stacked(targets, f"{name}: targets") if targets else None
     found, precise = rows.found(), rows.in_float64()
     # In either precision: which one the model computes in is not known here.
     ambiguous = bool(whole.parts) and (
@@ -53,6 +56,7 @@ def collected(
         name=name,
         ambiguous=ambiguous,
         float64_fingerprints=None if np.array_equal(found, precise) else precise,
+        weights=_stacked(weights, f"{name}: sample weights") if weights else None,
     )
 
 
@@ -82,14 +86,23 @@ class _CollectedRows:
         return np.concatenate(self._precise)
 
 
-def _stacked(targets: list[Any], name: str) -> Values:
-    first = targets[0]
-    if isinstance(first, Mapping):
-        return {str(part): np.concatenate([target[part] for target in targets]) for part in first}
-    if isinstance(first, (tuple, list)):
-        return {str(number): np.concatenate(parts) for number, parts in enumerate(zip(*targets, strict=True))}
+def _are_numbers(sample_weight: Any) -> bool:
+    """False for names of samples, which some put into that place because ``predict`` ignores it."""
+    return all(tree.as_array(leaf).dtype.kind in "biuf" for leaf in tree.leaves(sample_weight))
+
+
+def _stacked(batches: list[Any], name: str) -> Values:
+    """Targets or weights of all batches: an array, or one for each output that has any."""
+    first = batches[0]
     try:
-        return np.concatenate(targets)
+        if isinstance(first, (Mapping, tuple, list)):
+            outputs = first if isinstance(first, Mapping) else range(len(first))
+            return {
+                str(output): np.concatenate([batch[output] for batch in batches])
+                for output in outputs
+                if first[output] is not None
+            }
+        return np.concatenate(batches)
     except ValueError as error:
-        msg = f"{name}: targets of different batches have different shapes: {error}"
+        msg = f"{name} of different batches have different shapes: {error}"
         raise LabelsError(msg) from error

@@ -23,7 +23,10 @@ def labels_of_iterator(iterator: Any, name: str = "") -> LabelTable:
     if values is None and keys is None:
         msg = f"{name}: expected labels or files, found neither: give flow(x, y), or labels of your own"
         raise LabelsError(msg)
-    return LabelTable(values=values, keys=keys, name=name)
+    weights = getattr(iterator, "sample_weight", None)
+    # Of `flow` with a `subset` it has those of both parts (keras 3.15, legacy/preprocessing/image.py:635).
+    weights = None if weights is None or len(weights) != iterator.n else weights
+    return LabelTable(values=values, keys=keys, name=name, weights=weights)
 
 
 def _image_labels(iterator: Any) -> Values | None:

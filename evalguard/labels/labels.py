@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -34,7 +34,13 @@ class Labels(LabelTable):
 
     @classmethod
     def of(
-        cls, source: Any, *, label: str | Mapping[str, str] | None = None, key: str | None = None, name: str = "labels"
+        cls,
+        source: Any,
+        *,
+        label: str | Mapping[str, str] | None = None,
+        key: str | None = None,
+        sample_weight: Any = None,
+        name: str = "labels",
     ) -> Self:
         """Labels from an array, list, mapping of arrays, pandas object, image iterator, or the path of a table.
 
@@ -46,30 +52,49 @@ class Labels(LabelTable):
                 named label, target, y, y_true or class. A mapping of columns
                 for a model with several outputs.
             key: Column with the keys, one for each sample.
+            sample_weight: Column with the sample weights, where the labels are
+                a table; else an array with one for each label, in label order
+                (for several outputs as the labels).
             name: For reports; a file is called by its own name.
 
         Raises:
             LabelsError: No labels, an unknown column, a null label, a null or
-                repeated key.
+                repeated key, a missing weight.
         """
-        if isinstance(source, LabelTable):
-            return source if isinstance(source, cls) else cls._of_table(source)
-        if isinstance(source, (str, Path)):
-            return cls.read(source, label=label, key=key)
-        if isinstance(source, TableFile):
-            return cls._from_file(source, label, key)
-        if is_image_iterator(source):
-            return cls.from_iterator(source)
-        if hasattr(source, "columns") and hasattr(source, "iloc"):  # pandas.DataFrame
-            return cls._from_columns(list(source.columns), lambda part: source[part].to_numpy(), label, key, name)
-        if isinstance(source, Mapping):
-            return cls(values={str(part): np.asarray(array) for part, array in source.items()}, name=name)
-        if _is_one_array_per_output(source):
-            return cls(values={str(number): np.asarray(part) for number, part in enumerate(source)}, name=name)
-        return cls(values=array_of(source, name), name=name)
+        if isinstance(sample_weight, str):
+            return cls._of(source, label, key, sample_weight, name)
+        labels = cls._of(source, label, key, None, name)
+        if sample_weight is None:
+            return labels
+        outputs = _by_output(sample_weight)
+        return replace(labels, weights=sample_weight if outputs is None else outputs)
 
     @classmethod
-    def read(cls, path: str | Path, *, label: str | Mapping[str, str] | None = None, key: str | None = None) -> Self:
+    def _of(cls, source: Any, label: Any, key: str | None, weight: str | None, name: str) -> Self:
+        if isinstance(source, (str, Path)):
+            return cls.read(source, label=label, key=key, sample_weight=weight)
+        if isinstance(source, TableFile):
+            return cls._from_file(source, label, key, weight)
+        if hasattr(source, "columns") and hasattr(source, "iloc"):  # pandas.DataFrame
+            columns = list(source.columns)
+            return cls._from_columns(columns, lambda part: source[part].to_numpy(), label, key, weight, name)
+        _refuse_column(weight, name, f"found {type(source).__name__}")
+        if isinstance(source, LabelTable):
+            return source if isinstance(source, cls) else cls._of_table(source)
+        if is_image_iterator(source):
+            return cls.from_iterator(source)
+        outputs = _by_output(source)
+        return cls(values=array_of(source, name) if outputs is None else outputs, name=name)
+
+    @classmethod
+    def read(
+        cls,
+        path: str | Path,
+        *,
+        label: str | Mapping[str, str] | None = None,
+        key: str | None = None,
+        sample_weight: str | None = None,
+    ) -> Self:
         """Labels from a CSV, Parquet, JSONL or Arrow file, a ``.npy`` array, or a manifest that ``save`` wrote.
 
         Args:
@@ -79,27 +104,31 @@ class Labels(LabelTable):
                 and the file must stay as it is.
             label: Column with the labels, as for ``of``; a ``.npy`` file has none.
             key: Column with the keys, one for each sample.
+            sample_weight: Column with the sample weights. A manifest has its
+                own.
 
         Raises:
             LabelsError: The file is missing, empty or unreadable, a column is
-                absent, a label or key is null, or a key is repeated.
+                absent, a label, key or weight is null, or a key is repeated.
         """
         path = Path(path)
         if not path.is_file():
             msg = f"labels file {path}: expected a CSV or Parquet file, found no file there"
             raise LabelsError(msg)
         if path.suffix.lower() != ".npy":
-            return cls._from_file(TableFile(path, path.name, (key,), LabelsError), label, key)
+            return cls._from_file(TableFile(path, path.name, (key,), LabelsError), label, key, sample_weight)
         if label is not None or key is not None:
             msg = f"labels file {path}: expected neither label= nor key=, a .npy file has no columns"
             raise LabelsError(msg)
+        _refuse_column(sample_weight, f"labels file {path}", "a .npy file has no columns")
         return cls(values=array_of(read_arrays(path, path.name, LabelsError), path.name), name=path.name)
 
     @classmethod
-    def _from_file(cls, file: TableFile, label: Any, key: str | None) -> Self:
+    def _from_file(cls, file: TableFile, label: Any, key: str | None, weight: str | None) -> Self:
         if manifest.is_manifest(file.schema):
+            _refuse_column(weight, file.where, "found a manifest, which has its own weights")
             return cls._of_table(manifest.from_arrow(file.read(), file.path))
-        return cls._from_columns(file.schema.names, file.column, label, key, file.where, file.keys)
+        return cls._from_columns(file.schema.names, file.column, label, key, weight, file.where, file.keys)
 
     @classmethod
     def _from_columns(
@@ -108,17 +137,24 @@ class Labels(LabelTable):
         read: Callable[[str], NDArray[Any]],
         label: str | Mapping[str, str] | None,
         key: str | None,
+        weight: str | None,
         name: str,
         read_keys: Callable[[str], NDArray[Any]] | None = None,
     ) -> Self:
         wanted = [*label.values()] if isinstance(label, Mapping) else [label]
-        refuse_absent([column for column in (*wanted, key) if column is not None], columns, name, LabelsError)
+        named = [column for column in (*wanted, key, weight) if column is not None]
+        refuse_absent(named, columns, name, LabelsError)
         values: Values
         if isinstance(label, Mapping):
             values = {output: array_of(read(column), name) for output, column in label.items()}
         else:
-            values = array_of(read(label or label_column(columns, key, name)), name)
-        return cls(values=values, keys=None if key is None else (read_keys or read)(key), name=name)
+            values = array_of(read(label or label_column(columns, {key, weight}, name)), name)
+        return cls(
+            values=values,
+            keys=None if key is None else (read_keys or read)(key),
+            name=name,
+            weights=None if weight is None else read(weight),
+        )
 
     @classmethod
     def from_iterator(cls, iterator: Any, *, name: str = "") -> Self:
@@ -158,11 +194,12 @@ class Labels(LabelTable):
         pad_value: Any = None,
         name: str = "collected",
     ) -> Self:
-        """Labels and the fingerprints of their inputs, in one pass, in the order met.
+        """Labels, sample weights and the fingerprints of their inputs, in one pass, in the order met.
 
-        Takes the place of ``np.concatenate([y for x, y in dataset])``: labels
-        and fingerprints belong together whatever the order of this pass, so a
-        later guarded call is compared with the right rows.
+        Takes the place of ``np.concatenate([y for x, y in dataset])``: labels,
+        weights and fingerprints belong together whatever the order of this
+        pass, so a later guarded call is compared with the right rows. The
+        targets and weights of several outputs are all kept.
 
         Args:
             source: A ``tf.data.Dataset``, a PyDataset, a torch or grain
@@ -181,7 +218,7 @@ class Labels(LabelTable):
         return cls._of_table(collected(source, key=key, fingerprint=fingerprint, pad_value=pad_value, name=name))
 
     def save(self, path: str | Path) -> None:
-        """Write a manifest with key, label and fingerprint of each sample.
+        """Write a manifest with key, label, sample weight and fingerprint of each sample.
 
         Args:
             path: The file to write; an older one is replaced. ``….arrow`` or
@@ -217,13 +254,38 @@ def _is_one_array_per_output(source: Any) -> bool:
     return bool(source) and (isinstance(source, tuple) or (len(lengths) == 1 and len(source) < lengths.pop()))
 
 
-def label_column(columns: list[str], key: str | None, name: str) -> str:
+def _by_output(source: Any) -> dict[str, NDArray[Any]] | None:
+    """The arrays of several outputs by name, or by number in a sequence; None for one output."""
+    if isinstance(source, Mapping):
+        return {str(part): np.asarray(array) for part, array in source.items()}
+    if _is_one_array_per_output(source):
+        return {str(number): np.asarray(part) for number, part in enumerate(source)}
+    return None
+
+
+def _refuse_column(column: str | None, name: str, found: str) -> None:
+    """Refuse a column of weights where there are no columns.
+
+    Raises:
+        LabelsError: A column is named.
+    """
+    if column is not None:
+        msg = f"{name}: expected a table with the column sample_weight={column!r}, {found}; give an array of weights"
+        raise LabelsError(msg)
+
+
+def label_column(columns: list[str], others: set[str | None], name: str) -> str:
     """The column with the labels, where none is named.
+
+    Args:
+        columns: Names of all columns.
+        others: Columns with another meaning.
+        name: Where the table came from, for the message.
 
     Raises:
         LabelsError: Several could hold them, or none.
     """
-    candidates = [column for column in columns if column != key]
+    candidates = [column for column in columns if column not in others]
     if len(candidates) == 1:
         return candidates[0]
     named = [column for column in candidates if str(column).lower() in LABEL_COLUMNS]

@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from evalguard.core.files import whole_file
-from evalguard.core.label_table import LabelTable
+from evalguard.core.label_table import LabelTable, Values
 from evalguard.data.arrow import array_of_column, column_of, is_arrow, write_arrow
 from evalguard.data.fingerprint import ALGORITHM
 from evalguard.data.tables import TableFile
@@ -19,25 +19,20 @@ from evalguard.errors import LabelsError
 MANIFEST_VERSION = 1
 # Key of a manifest among the metadata of a Parquet or Arrow file.
 METADATA = b"evalguard"
+WEIGHT = "sample_weight"
 
 
 def write(labels: LabelTable, path: Path) -> None:
-    """Write key, label and fingerprint of each sample; see ``Labels.save``."""
+    """Write key, label, fingerprint and weight of each sample; see ``Labels.save``."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     mappable = is_arrow(path)
     columns: dict[str, Any] = {}
-    shapes: dict[str, list[int]] = {}
-    dtypes: dict[str, str] = {}
     if labels.keys is not None:
         columns["key"] = column_of(labels.keys, mappable=mappable)
-    values = labels.values if isinstance(labels.values, Mapping) else {"": labels.values}
-    for part, array in values.items():
-        if array is not None:
-            column = f"label.{part}" if part else "label"
-            shapes[column], dtypes[column] = [int(size) for size in array.shape[1:]], str(array.dtype)
-            columns[column] = column_of(array, mappable=mappable)
+    labelled, weighted = _named(labels.values, "label"), _named(labels.weights, WEIGHT)
+    columns |= {name: column_of(array, mappable=mappable) for name, array in {**labelled, **weighted}.items()}
     if labels.fingerprints is not None:
         columns["fingerprint"] = pa.array(labels.fingerprints, type=pa.uint64())
     if labels.float64_fingerprints is not None:
@@ -48,8 +43,9 @@ def write(labels: LabelTable, path: Path) -> None:
         "spec": list(labels.spec),
         "name": labels.name,
         "ambiguous": labels.ambiguous,
-        "shapes": shapes,
-        "dtypes": dtypes,
+        **_forms(labelled),
+        # Apart, so that an older version does not take them for labels.
+        **({"weights": _forms(weighted)} if weighted else {}),
     }
     table = pa.table(columns).replace_schema_metadata({METADATA: json.dumps(about, sort_keys=True).encode()})
     if mappable:
@@ -57,6 +53,30 @@ def write(labels: LabelTable, path: Path) -> None:
     else:
         with whole_file(path) as stream:
             pq.write_table(table, stream)
+
+
+def _named(values: Values | None, column: str) -> dict[str, NDArray[Any]]:
+    """Arrays by column: the column itself for one array, one for each part of a mapping."""
+    if isinstance(values, Mapping):
+        return {f"{column}.{part}": array for part, array in values.items()}
+    return {} if values is None else {column: values}
+
+
+def _forms(arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    return {
+        "shapes": {name: [int(size) for size in array.shape[1:]] for name, array in arrays.items()},
+        "dtypes": {name: str(array.dtype) for name, array in arrays.items()},
+    }
+
+
+def _arrays(table: Any, forms: dict[str, Any], column: str) -> Values | None:
+    """What ``_named`` made columns of."""
+    found = {
+        name.removeprefix(column).removeprefix("."): array_of_column(table[name], forms["dtypes"][name], tuple(shape))
+        for name, shape in forms["shapes"].items()
+    }
+    # One unnamed column is an array, named ones are a mapping.
+    return found.get("", found) if found else None
 
 
 def read(path: Path) -> LabelTable:
@@ -85,18 +105,16 @@ def from_arrow(table: Any, path: Path) -> LabelTable:
     if found != expected:
         msg = f"manifest {path}: expected {expected}, found {found}. Make it again with Labels.collect(...).save(...)"
         raise LabelsError(msg)
-    values: dict[str, NDArray[Any]] = {}
-    for column, shape in about["shapes"].items():
-        array = array_of_column(table[column], about["dtypes"][column], tuple(shape))
-        values[column.removeprefix("label").removeprefix(".")] = array
-    others = {name: array_of_column(table[name]) for name in table.column_names if name not in about["shapes"]}
+    weights = about.get("weights", {"shapes": {}})
+    formed = about["shapes"].keys() | weights["shapes"].keys()
+    others = {name: array_of_column(table[name]) for name in table.column_names if name not in formed}
     return LabelTable(
-        # One unnamed column is an array, named ones are a mapping.
-        values=values.get("", values) if values else None,
+        values=_arrays(table, about, "label"),
         keys=others.get("key"),
         fingerprints=others.get("fingerprint"),
         spec=tuple(about["spec"]),
         name=about["name"],
         ambiguous=about.get("ambiguous", False),
         float64_fingerprints=others.get("fingerprint_float64"),
+        weights=_arrays(table, weights, WEIGHT),
     )

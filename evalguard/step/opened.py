@@ -62,8 +62,9 @@ def open_step(step: Step, base: Path) -> Opened:
 
 
 def _label_columns(step: Step) -> tuple[str, ...]:
-    label = getattr(step.labels, "label", None)
-    return tuple(label.values()) if isinstance(label, dict) else (label,) if label else ()
+    label, weight = (getattr(step.labels, name, None) for name in ("label", "sample_weight"))
+    labels = tuple(label.values()) if isinstance(label, dict) else (label,)
+    return tuple(column for column in (*labels, weight) if column)
 
 
 def _of_stream(step: Step, stream: InputStream) -> Labels:

@@ -41,7 +41,7 @@ def write_metrics(report: Report, path: Path) -> None:
 
 
 def write_predictions(guard: Guard, path: Path) -> None:
-    """A table of the last call: row, sample, key, y_true and prediction columns, in the order returned.
+    """A table of the last call: row, sample, key, y_true, sample_weight and prediction columns, as returned.
 
     ``y_true`` is the label of the sample that the row is, so each row is true
     by itself whatever the verdict, which stands in the file's metadata.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evalguard.core.label_table import LabelTable, normal_keys
+from evalguard.core.label_table import LabelTable, for_inputs, normal_keys
 from evalguard.errors import LabelsError
 from tests.core.key_columns import Kept
 
@@ -27,6 +27,19 @@ from tests.core.key_columns import Kept
         pytest.param({"keys": np.asarray([1.5, np.nan])}, "rows 1 have none (1 in all)", id="NaN"),
         pytest.param({"keys": [float("nan"), "a"]}, "rows 0 have none (1 in all)", id="NaN beside text"),
         pytest.param({"keys": np.zeros((2, 2))}, "shape (n,), found shape (2, 2)", id="a matrix of keys"),
+        pytest.param({"weights": np.ones(3)}, "got none of them", id="nothing but weights"),
+        pytest.param(
+            {"values": np.zeros(3), "weights": np.ones(2)},
+            "one sample weight for each of the 3 labels, found 2. Give an array in label order",
+            id="too few weights",
+        ),
+        pytest.param({"values": np.zeros(3), "weights": 2.0}, "found a single number", id="one weight for all"),
+        pytest.param({"values": np.zeros(2), "weights": ["1", "2"]}, "no array of numbers", id="weights as text"),
+        pytest.param({"values": np.zeros(2), "weights": [[1], [1, 2]]}, "no array of numbers", id="ragged weights"),
+        pytest.param({"values": np.zeros(2), "weights": [None, 1]}, "rows 0 have none (1 in all)", id="no weight"),
+        pytest.param(
+            {"values": np.zeros(2), "weights": [[1, 2], [1, np.nan]]}, "rows 1 have none (1 in all)", id="NaN in a row"
+        ),
     ],
 )
 def test_labels_that_cannot_name_each_sample_are_refused(parts, words):
@@ -135,3 +148,35 @@ def test_a_column_of_keys_is_refused_as_an_array_is(keys):
     with pytest.raises(LabelsError) as found:
         LabelTable(keys=Kept(keys))
     assert str(found.value) == str(expected.value)
+
+
+@pytest.mark.parametrize(
+    ("weights", "dtype"),
+    [
+        pytest.param([1, 0, 2], "float64", id="integers"),
+        pytest.param([True, False, True], "float64", id="flags"),
+        pytest.param(np.array([1, 0, 2], "float32"), "float32", id="floats stay as they are"),
+    ],
+)
+def test_weights_are_floats(weights, dtype):
+    table = LabelTable(values=np.arange(3), weights=weights)
+    assert isinstance(table.weights, np.ndarray)
+    assert (table.weights.dtype, table.weights.tolist()) == (dtype, [float(weight) for weight in weights])
+
+
+def test_weights_of_several_outputs_are_checked_for_each():
+    values = {"a": np.arange(3), "b": np.arange(3)}
+    found = LabelTable(values=values, weights={"a": np.ones(3)}).weights
+    assert isinstance(found, dict)
+    assert found["a"].tolist() == [1, 1, 1]
+    with pytest.raises(LabelsError, match="labels, output 'b': expected one sample weight for each of the 3 labels"):
+        LabelTable(values=values, weights={"a": np.ones(3), "b": np.ones(4)})
+
+
+def test_weights_change_neither_the_digest_nor_get_lost_where_labels_are_fitted_to_inputs():
+    table = LabelTable(
+        values=np.arange(3), fingerprints=np.arange(3, dtype="uint64"), spec=("float32 (1,)",), weights=np.ones(3)
+    )
+    assert table.digest == LabelTable(values=np.arange(3)).digest
+    assert for_inputs(table, ("float64 (1,)",)).weights is table.weights
+    assert repr(table) == "<Labels 'labels': 3 samples, values, fingerprints, weights>"

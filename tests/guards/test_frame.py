@@ -32,6 +32,12 @@ def test_samples_keys_and_labels_stand_before_the_predictions():
     assert table["prediction"].tolist() == [7.0, 8.0, 9.0]
 
 
+def test_weights_stand_behind_the_labels():
+    table = columns(np.zeros(3), None, None, np.array([5, 3, 4]), {"a": INDEX / 2, "b": INDEX[:, None] / 4})
+    assert list(table) == ["row", "y_true", "sample_weight.a", "sample_weight.b", "prediction"]
+    assert table["sample_weight.b"].tolist() == [0.5, 0, 0.25]
+
+
 def test_rows_that_were_cut_are_left_out_of_every_column():
     table = columns(np.zeros((2, 1)), INDEX, np.array(["c", "a", "b"]), np.array([5, 3, 4]))
     assert {len(values) for values in table.values()} == {2}

@@ -241,3 +241,31 @@ def test_a_row_has_the_name_of_its_file_with_any_labels(engine, folder, names):
         delivered = predict(engine, source)[:, 0].round().astype(int)
     assert [number_of(name) for name in g.keys] == delivered.tolist()
     assert [found["identity"] for found in g.report.identities] == ["index"]
+
+
+def test_the_weights_of_an_iterator_go_with_its_files(engine, folder):
+    import pandas as pd
+
+    names = listing(folder)
+    weights = np.linspace(0.5, 2, N)
+    frame = pd.DataFrame({"filename": names, "class": [name.split("/")[0] for name in names], "weight": weights})
+    source = engine.images().flow_from_dataframe(
+        frame, folder, weight_col="weight", target_size=(6, 6), class_mode="sparse", batch_size=BATCH, seed=1
+    )
+    with evalguard.guard(on_failure="record", mlflow=False) as g:
+        rows = predict(engine, source)
+    assert np.array_equal(g.sample_weight, weights[[names.index(name) for name in g.keys]])
+    assert np.array_equal(rows[:, 0], [number_of(name) for name in g.keys])
+    with evalguard.guard(sample_weight=2 * weights, on_failure="record", mlflow=False) as g:
+        predict(engine, source)
+    assert np.array_equal(g.sample_weight, 2 * weights[[names.index(name) for name in g.keys]])
+
+
+def test_the_weights_of_a_part_of_the_arrays_are_not_taken(engine):
+    """Keras keeps the weights of both parts, so they are not those of the rows."""
+    pixels, classes = np.zeros((N, 6, 6, 3)), np.zeros(N)
+    made = engine.images(validation_split=0.5)
+    whole = made.flow(pixels, classes, sample_weight=np.ones(N))
+    assert Labels.from_iterator(whole).weights.tolist() == [1.0] * N
+    part = made.flow(pixels, classes, sample_weight=np.ones(N), subset="training")
+    assert Labels.from_iterator(part).weights is None

@@ -219,3 +219,46 @@ def test_files_are_hashed_once_and_a_label_file_is_among_them(tmp_path):
     assert len(first) == 2
     assert made.file_digests(labels, [model]) == first
     assert len(made.file_digests([1], [model])) == 1
+
+
+WEIGHTS = np.linspace(0.5, 2, N)
+
+
+def test_weights_are_checked_before_anything_is_predicted(model):
+    with pytest.raises(evalguard.LabelsError, match=f"each of the {N} labels, found {N - 1}. Give an array"):
+        with guard(sample_weight=WEIGHTS[1:]):
+            model.predict(dataset(), verbose=0)
+
+
+def test_weights_are_those_of_labels_that_come_late(model):
+    with evalguard.guard(sample_weight=WEIGHTS, reference=X, mlflow=False) as g:
+        model.predict(dataset(), verbose=0)
+        g.labels = Y
+    assert np.array_equal(g.sample_weight, WEIGHTS)
+
+
+def test_weights_without_labels_are_refused(model):
+    with pytest.raises(evalguard.LabelsError, match=r"sample_weight: expected labels .* found a reference only"):
+        with evalguard.guard(sample_weight=WEIGHTS, reference=X, mlflow=False):
+            model.predict(dataset(), verbose=0)
+
+
+def test_equal_labels_with_other_weights_keep_theirs(model):
+    g = evalguard.guard(labels_argument="labels", reference=X, mlflow=False)
+
+    @g
+    def evaluate(labels):
+        model.predict(dataset(), verbose=0)
+
+    for weights in (WEIGHTS, 2 * WEIGHTS, None):
+        evaluate(evalguard.Labels(values=Y, weights=weights))
+        assert np.array_equal(g.sample_weight, weights) if weights is not None else g.sample_weight is None
+
+
+def test_a_variant_with_other_weights_reads_the_labels_again(model):
+    g = guard(reference=X, sample_weight=WEIGHTS)
+    variant = g.with_options(sample_weight=2 * WEIGHTS)
+    for one, weights in ((g, WEIGHTS), (variant, 2 * WEIGHTS)):
+        with one:
+            model.predict(dataset(), verbose=0)
+        assert np.array_equal(one.sample_weight, weights)

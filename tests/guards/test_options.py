@@ -25,7 +25,7 @@ Y = np.arange(6) % 3
 # What a step file says in other sections, or what has no meaning there.
 NOT_UNDER_CHECKS = {
     "labels", "label_column", "labels_argument", "labels_key", "model", "metrics", "name", "mlflow", "output",
-    "attest_files", "sinks",
+    "attest_files", "sinks", "sample_weight",
 }  # fmt: skip
 
 

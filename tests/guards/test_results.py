@@ -49,8 +49,8 @@ def results(**outcome):
     return made
 
 
-def labels(values=None, keys=None):
-    return SimpleNamespace(values=values, keys=keys)
+def labels(values=None, keys=None, weights=None):
+    return SimpleNamespace(values=values, keys=keys, weights=weights)
 
 
 def test_without_labels_the_keys_are_those_of_the_stream():
@@ -72,6 +72,49 @@ def test_labels_of_several_outputs_are_ordered_by_output():
     given = labels(values={"a": np.array([5, 6]), "b": np.array([[1, 2], [3, 4]])})
     found = results(labels=given, samples=np.array([1, 0])).y_true
     assert {name: part.tolist() for name, part in found.items()} == {"a": [6, 5], "b": [[3, 4], [1, 2]]}
+
+
+WEIGHTS = np.linspace(0.5, 2, N)
+
+
+def test_sample_weights_are_in_the_order_of_the_returned_rows(model):
+    order = np.random.default_rng(0).permutation(N)
+    with evalguard.guard(labels=Y, sample_weight=WEIGHTS, reference=X, on_failure="record", mlflow=False) as g:
+        model.predict(dataset([order]), verbose=0)
+    assert np.array_equal(g.sample_weight, WEIGHTS[order])
+    table = g.to_frame()
+    assert list(table.columns) == ["row", "sample", "y_true", "sample_weight", "prediction"]
+    assert np.array_equal(table["sample_weight"], WEIGHTS[order])
+
+
+def test_sample_weights_of_repaired_rows_are_in_label_order(model):
+    order = np.random.default_rng(0).permutation(N)
+    with guard(sample_weight=WEIGHTS, reference=X, on_failure="repair") as g:
+        model.predict(dataset([order]), verbose=0)
+    assert g.report.verdict is Verdict.REPAIRED
+    assert np.array_equal(g.sample_weight, WEIGHTS)
+
+
+def test_the_weight_of_a_foreign_row_is_masked(model):
+    with guard(sample_weight=WEIGHTS, reference=X, on_failure="record") as g:
+        model.predict(faulty("foreign_row"), verbose=0)
+    assert np.array_equal(np.flatnonzero(g.sample_weight.mask), [N // 2])
+    assert g.to_frame()["sample_weight"].isna().sum() == 1
+
+
+def test_there_are_no_sample_weights_where_none_were_given_or_the_samples_are_not_known(model):
+    with guard(reference=X) as g:
+        model.predict(dataset(), verbose=0)
+    assert g.sample_weight is None
+    assert "sample_weight" not in g.to_frame()
+    assert results(labels=labels(weights=WEIGHTS)).sample_weight is None
+    assert results().sample_weight is None
+
+
+def test_sample_weights_of_several_outputs_are_ordered_by_output():
+    given = labels(weights={"a": np.array([5.0, 6.0]), "b": np.array([1.0, 2.0])})
+    found = results(labels=given, samples=np.array([1, 0])).sample_weight
+    assert {name: part.tolist() for name, part in found.items()} == {"a": [6, 5], "b": [2, 1]}
 
 
 @pytest.mark.parametrize("values", [np.array([5, 6]), np.array(["x", "y"]), np.array([[1, 2], [3, 4]])])

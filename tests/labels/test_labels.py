@@ -1,6 +1,7 @@
 """Labels from arrays, frames and files; collected in one pass; saved and loaded; what is refused."""
 
 import json
+import pickle
 
 import keras
 import numpy as np
@@ -168,6 +169,117 @@ def test_labels_are_collected_from_a_source_that_overwrites_its_arrays():
     labels = Labels.collect(overwriting)
     assert np.array_equal(labels.values, Y)
     assert np.array_equal(labels.fingerprints, Labels.collect(shuffled_free()).fingerprints)
+
+
+W = np.linspace(0.5, 2, 20, dtype="float32")
+
+
+def weighted(y, w):
+    """A function that returns a new generator of batches ``(x, y, sample_weight)``."""
+    return lambda: ((X[rows], y(rows), w(rows)) for rows in np.split(np.arange(20), [6, 12, 18]))
+
+
+def test_sample_weights_are_collected_in_the_same_pass_and_survive_pickle_and_file(tmp_path):
+    dataset = tf.data.Dataset.from_tensor_slices((X, Y, W)).shuffle(20).batch(6)
+    labels = Labels.collect(dataset)
+    labels.save(tmp_path / "manifest.parquet")
+    for found in (labels, pickle.loads(pickle.dumps(labels)), Labels.load(tmp_path / "manifest.parquet")):  # noqa: S301
+        assert found.weights.dtype == "float32"
+        # Which sample a row is, its label does not say; the fingerprint does.
+        order = [Labels.collect(lambda: [(X, Y)]).fingerprints.tolist().index(one) for one in found.fingerprints]
+        assert np.array_equal(found.weights, W[order])
+        assert np.array_equal(found.values, Y[order])
+
+
+@pytest.mark.parametrize(
+    ("y", "values"),
+    [
+        pytest.param(lambda rows: (Y[rows], np.eye(3)[Y[rows]]), {"0": Y, "1": np.eye(3)[Y]}, id="tuple"),
+        pytest.param(lambda rows: [Y[rows], Y[rows] + 1], {"0": Y, "1": Y + 1}, id="list"),
+        pytest.param(lambda rows: {"a": Y[rows], "b": np.eye(3)[Y[rows]]}, {"a": Y, "b": np.eye(3)[Y]}, id="dict"),
+        pytest.param(lambda rows: (None, Y[rows]), {"1": Y}, id="an output without targets"),
+    ],
+)
+def test_the_targets_and_weights_of_all_outputs_are_collected(tmp_path, y, values):
+    labels = Labels.collect(weighted(y, lambda rows: {"a": W[rows], "b": 2 * W[rows]}))
+    labels.save(tmp_path / "labels.arrow")
+    for found in (labels, Labels.load(tmp_path / "labels.arrow")):
+        assert {name: array.tolist() for name, array in found.values.items()} == {
+            name: array.tolist() for name, array in values.items()
+        }
+        assert {name: array.tolist() for name, array in found.weights.items()} == {
+            "a": W.tolist(),
+            "b": (2 * W).tolist(),
+        }
+
+
+def test_names_in_the_place_of_weights_are_left_out():
+    labels = Labels.collect(weighted(lambda rows: Y[rows], lambda rows: rows.astype(str)))
+    assert labels.weights is None
+
+
+@pytest.mark.parametrize(
+    ("w", "message"),
+    [
+        pytest.param(lambda rows: W[rows][:2], "collected: expected one sample weight for each of the 20", id="fewer"),
+        pytest.param(lambda rows: 1.0, "collected: sample weights of different batches", id="one for the batch"),
+    ],
+)
+def test_weights_that_are_not_those_of_the_rows_are_refused(w, message):
+    with pytest.raises(evalguard.LabelsError, match=message):
+        Labels.collect(weighted(lambda rows: Y[rows], w))
+
+
+def test_a_manifest_with_weights_has_the_labels_that_an_older_version_reads(tmp_path):
+    Labels(values=Y, weights=W).save(tmp_path / "labels.parquet")
+    about = json.loads(pq.read_schema(tmp_path / "labels.parquet").metadata[b"evalguard"])
+    assert about["shapes"] == {"label": []}
+
+
+WEIGHTED = pd.DataFrame({"w": W, "id": np.arange(20), "class": Y})
+
+
+@pytest.mark.parametrize("form", ["frame", "csv", "parquet"])
+def test_weights_may_be_a_column_of_the_labels(tmp_path, form):
+    source = WEIGHTED if form == "frame" else tmp_path / f"labels.{form}"
+    if form == "csv":
+        WEIGHTED.to_csv(source, index=False)
+    elif form == "parquet":
+        WEIGHTED.to_parquet(source)
+    # The only column that is left holds the labels.
+    labels = Labels.of(source, key="id", sample_weight="w")
+    assert np.array_equal(labels.values, Y)
+    assert np.allclose(labels.weights, W)
+
+
+@pytest.mark.parametrize(
+    ("source", "given", "message"),
+    [
+        pytest.param(WEIGHTED, "v", "expected a column 'v', found columns 'w', 'id', 'class'", id="no such column"),
+        pytest.param(WEIGHTED.astype({"w": str}), "w", "labels: expected one sample weight", id="a column of text"),
+        pytest.param(Y, "w", "expected a table with the column sample_weight='w', found ndarray", id="no table"),
+        pytest.param(Y, W[:19], "each of the 20 labels, found 19. Give an array in label order", id="one too few"),
+    ],
+)
+def test_weights_that_cannot_be_used_are_refused(source, given, message):
+    with pytest.raises(evalguard.LabelsError, match=message):
+        Labels.of(source, label=None if source is Y else "class", sample_weight=given)
+
+
+def test_a_column_of_weights_of_files_without_columns_is_refused(tmp_path):
+    np.save(tmp_path / "labels.npy", Y)
+    Labels(values=Y, weights=W).save(tmp_path / "labels.parquet")
+    with pytest.raises(evalguard.LabelsError, match=r"a .npy file has no columns; give an array"):
+        Labels.read(tmp_path / "labels.npy", sample_weight="w")
+    with pytest.raises(evalguard.LabelsError, match="found a manifest, which has its own weights"):
+        Labels.read(tmp_path / "labels.parquet", sample_weight="w")
+    assert np.array_equal(Labels.read(tmp_path / "labels.parquet").weights, W)
+
+
+def test_given_weights_replace_those_of_the_labels():
+    assert np.array_equal(Labels.of(Labels(values=Y, weights=W), sample_weight=2 * W).weights, 2 * W)
+    outputs = {"a": Y, "b": Y}
+    assert set(Labels.of(outputs, sample_weight=[W, W]).weights) == {"0", "1"}
 
 
 @pytest.mark.parametrize("as_dict", [False, True], ids=["array", "dict"])

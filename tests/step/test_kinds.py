@@ -294,6 +294,15 @@ def test_each_kind_of_reference_identifies_the_samples(folder, command, model, r
     assert report["proof"] == "identity"
 
 
+def test_a_column_of_weights_is_no_feature_where_data_and_labels_are_one_table(folder, command):
+    lines = (folder / "pixels.csv").read_text().splitlines()
+    weighted = [f"{lines[0]},weight", *(f"{line},0.5" for line in lines[1:])]
+    (folder / "pixels.csv").write_text("\n".join(weighted) + "\n")
+    labels = "path: pixels.csv, label: label, sample_weight: weight"
+    done = command("run", step_file(folder, FLAT, "table: pixels.csv, key: id", labels))
+    assert done.exit_code == 0, done.output
+
+
 def test_labels_of_a_stream_that_shuffles_at_each_pass_fail(folder, command):
     done = command("run", step_file(folder, FLAT, "call: loading:shuffled", "from: stream"))
     assert done.exit_code == 1, done.output

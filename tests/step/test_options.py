@@ -185,6 +185,20 @@ def test_labels_of_several_outputs_are_columns_by_output(folder, command):
     assert table["y_true.digit"].to_pylist() == labels.tolist()
 
 
+def test_a_column_of_weights_is_a_column_of_the_predictions(folder, command):
+    weights = np.linspace(0.5, 2, digits.N)
+    lines = [
+        "label,weight",
+        *(f"{label},{w}" for label, w in zip(np.load(folder / "labels.npy"), weights, strict=True)),
+    ]
+    (folder / "weighted.csv").write_text("\n".join(lines) + "\n")
+    more = ("--set", "labels={path: weighted.csv, sample_weight: weight}")
+    done = run(folder, command, FLAT, "digits", "require: identity", *more)
+    assert done.exit_code == 0, done.output
+    table = pyarrow.parquet.read_table(folder / "out" / "predictions.parquet")
+    assert np.allclose(table["sample_weight"], weights)
+
+
 @pytest.mark.parametrize(("checks", "status"), [("{}", "proven"), ("{verify_model: false}", "declared")])
 def test_a_step_tests_its_model_unless_told_not_to(folder, command, checks, status):
     done = run(folder, command, FLAT, "digits", checks.strip("{}"))

@@ -61,6 +61,7 @@ class LabelFile(Strict):
         default=None, description="Column with the labels, or a column for each output of the model."
     )
     key: Text | None = Field(default=None, description="Column with the key of each sample.")
+    sample_weight: Text | None = Field(default=None, description="Column with the sample weight of each label.")
 
 
 class LabelFolders(Strict):

@@ -25,7 +25,8 @@ def read_labels(source: LabelSource, data: Data, base: Path) -> Labels | None:
         return None
     if isinstance(source, LabelFolders):
         return _of_folders(source, base)
-    return Labels.read(base / source.path, label=source.label, key=label_key(source, data, base))
+    key = label_key(source, data, base)
+    return Labels.read(base / source.path, label=source.label, key=key, sample_weight=source.sample_weight)
 
 
 def label_key(source: LabelSource, data: Data, base: Path) -> str | None:

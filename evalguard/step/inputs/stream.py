@@ -49,8 +49,8 @@ class InputContext:
         labels: The labels in which the rows' keys are looked up; None if keys
             are not needed.
         label_key: Column of the labels with the key of each sample.
-        label_columns: Columns with the labels, which are not features if data
-            and labels are one table.
+        label_columns: Columns with the labels and their weights, which are not
+            features if data and labels are one table.
     """
 
     base: Path
