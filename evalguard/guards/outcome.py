@@ -108,6 +108,7 @@ class Outcomes:
         files: Name of each file that is judged → its SHA-256.
         judged: The reports of this entry, oldest first.
         sink_errors: Records that could not be written.
+        ended: The entry has ended, if only by an error.
     """
 
     name: str
@@ -117,6 +118,7 @@ class Outcomes:
     files: Mapping[str, str] = field(default_factory=dict)
     judged: list[Report] = field(default_factory=list)
     sink_errors: list[SinkError] = field(default_factory=list)
+    ended: bool = False
 
     def begin(self) -> None:
         """Report to the sinks that an evaluation has begun."""
