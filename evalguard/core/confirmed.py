@@ -60,11 +60,11 @@ def as_scored(trace: Trace, labels: LabelTable, scored: Scored) -> Trace:
         return _unconfirmed(trace, labels, "; ".join(filter(None, (found[0][1], scored.unknown))))
     # Of outputs that hold the same rows that which is scored where its samples are.
     by_sample = samples if trace.ended else None
-    source = min(known, key=lambda source: _out_of_place(source, by_sample))
+    source = min(known, key=lambda source: _displaced(source, by_sample))
     confirmed = replace(trace, confirmed=True, not_confirmed=scored.unknown)
     # Parts have no order before they are scored.
     expected = trace.n_rows if by_sample is None else len(labels)
-    rearranged = _out_of_place(source, by_sample) + abs(len(source) - expected)
+    rearranged = _displaced(source, by_sample) + abs(len(source) - expected)
     if by_sample is None and not rearranged:
         return confirmed
     confirmed = replace(taken(confirmed, source), scored_from=source, parts=trace.calls)
@@ -78,7 +78,7 @@ def as_scored(trace: Trace, labels: LabelTable, scored: Scored) -> Trace:
     )
 
 
-def _out_of_place(source: Int64, samples: Int64 | None) -> int:
+def _displaced(source: Int64, samples: Int64 | None) -> int:
     """Rows that are scored elsewhere than they were returned; where samples are given, than these are."""
     rows = source if samples is None else samples[source]
     return int(np.count_nonzero(rows != np.arange(len(rows))))

@@ -56,7 +56,7 @@ class Match:
 
     @property
     def observed(self) -> bool:
-        """Whether something rode with the rows; what is known of their place is declared by the caller."""
+        """Whether something rode with the rows; what is known of where they stand is declared by the caller."""
         return self.identity not in {"position", "part"}
 
 

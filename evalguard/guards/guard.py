@@ -1,4 +1,7 @@
-"""``guard``: the decorator and context manager. One session for each entry does the work."""
+"""``guard``: the decorator and context manager. One session for each entry does the work.
+
+Longer than 300 lines because each method has its documentation here.
+"""
 
 from __future__ import annotations
 

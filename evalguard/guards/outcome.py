@@ -218,7 +218,7 @@ def already_returned(method: str, scope: str) -> str:
     """Why rows that are judged at the end cannot be moved any more, and what can be done."""
     if method in BATCH_METHODS:
         when = "the rows of a loop were returned batch by batch; model.predict(source) in one call"
-    elif scope == "session":
+    elif scope != "call":
         when = "the parts of a session were returned before its end; model.predict(source) in one call"
     else:
         when = "the rows were returned before the labels were known; a guard that is given labels=..."

@@ -13,6 +13,8 @@ entry points to this. One guarded ``predict`` goes through these steps:
 8. On request rows are repaired.
 9. ``outcome``: the report is kept and written to the sinks.
 10. The predictions are returned, or an error raised that carries them.
+
+Longer than 300 lines because one object follows an entry from its first call to what is scored.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ class FileSink:
         """Write the files of an earlier report again: it was judged by what is scored.
 
         Args:
-            number: Of the report in this evaluation, from 0.
+            number: The number that the report has in this evaluation, from 0.
             report: What was decided now.
             artifacts: As for ``write``.
 

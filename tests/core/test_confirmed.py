@@ -75,7 +75,7 @@ def test_equal_rows_are_interchangeable(outputs, fed, order):
     for parts in ({}, PARTS):
         report = report_of(fed, order, outputs=of_rows, **parts)
         assert (report.verdict is Verdict.PASS) == right
-        # Few values in another order are told from a threshold's as each occurs as often as it was returned.
+        # A threshold would leave some value more often than it was returned.
         assert (report.verdict is Verdict.FAIL) != right
 
 

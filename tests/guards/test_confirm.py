@@ -423,14 +423,14 @@ def test_after_the_block_the_verdict_is_replaced_and_raises_as_the_exit_does(mod
     with guard(reference=X) as g:
         rows = predict(model)
     assert (g.report.verdict, len(g.reports)) == (Verdict.PASS, 1)
+    with pytest.warns(evalguard.EvalGuardWarning, match="confirm"):
+        g.confirm(rows + 0.5, Y)
+    assert (g.verdict, len(g.reports)) == (Verdict.UNPROVEN, 1)
     with pytest.raises(evalguard.MisalignmentError) as raised:
         g.confirm(rows[::-1], Y)
     assert raised.value.report is g.report
     assert (g.verdict, len(g.reports)) == (Verdict.FAIL, 1)
     assert np.array_equal(raised.value.predictions, rows)
-    with pytest.warns(evalguard.EvalGuardWarning, match="confirm"):
-        g.confirm(rows * 2, Y)
-    assert (g.verdict, len(g.reports)) == (Verdict.UNPROVEN, 1)
     g.confirm(rows, Y)
     assert (g.verdict, len(g.reports)) == (Verdict.PASS, 1)
 
@@ -536,7 +536,7 @@ def test_an_earlier_evaluation_is_confirmed_after_the_block_and_recorded(model, 
     assert json.loads((tmp_path / "report-2.json").read_text())["verdict"] == "PASS"
 
 
-# -- With other doors --
+# -- With other entry points --
 
 
 def test_nested_guards_confirm_each_their_calls(model):

@@ -93,7 +93,7 @@ def test_what_has_no_rows_has_no_digests(value):
     assert row_columns(value) is None
 
 
-def test_columns_of_calls_are_joined_where_their_outputs_are_alike():
+def test_columns_of_calls_are_joined_where_they_have_as_many_outputs():
     one, two = row_columns(ROWS), row_columns([ROWS, ROWS])
     assert [len(column) for column in joined_columns([one, one]) or ()] == [12]
     assert [len(column) for column in joined_columns([two, two]) or ()] == [12, 12]

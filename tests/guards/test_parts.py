@@ -170,7 +170,7 @@ def test_cross_val_predict_with_a_wrapper(model):
 # -- Ensembles, retries, tiles --
 
 
-def test_members_of_an_ensemble_are_told_apart_by_their_rows(models):
+def test_members_of_an_ensemble_are_known_by_their_rows(models):
     first, second = models[:2]
     with quiet() as g:
         one, other = predict(first), predict(second, X[REVERSED])
