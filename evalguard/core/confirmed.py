@@ -23,6 +23,8 @@ TOGETHER = (
     "several calls answer the labels together, and scope='call' knows no order among them; with scope='session' it is "
     "that in which they were made, and g.confirm(y_pred, y_true) shows which row is scored where"
 )
+UNKNOWN_SAMPLES = "nothing shows which sample some of these rows are"
+SEVERAL_SAMPLES = "equal rows were returned for several samples; pass what each call returned by itself"
 # An odd number, to mix a sample's number into the digest of its row.
 MIX = np.uint64(0x9E3779B97F4A7C15)
 
@@ -33,7 +35,7 @@ class Scored:
 
     Attributes:
         returned: Digest of each row that guarded calls returned, uint64, in
-            the order of the trace.
+            the order of the trace; several where it may be of several outputs.
         rows: Digest of each row that is scored, uint64, in label order; None
             where they cannot be compared.
         unknown: Why something is not known; empty if all is.
@@ -41,7 +43,7 @@ class Scored:
         with_labels: The labels that are scored were passed, too.
     """
 
-    returned: NDArray[np.uint64] | None
+    returned: tuple[NDArray[np.uint64], ...]
     rows: NDArray[np.uint64] | None
     unknown: str = ""
     findings: tuple[Finding, ...] = ()
@@ -50,21 +52,24 @@ class Scored:
 
 def as_scored(trace: Trace, labels: LabelTable, scored: Scored) -> Trace:
     """The trace, row by row as the caller scores it."""
-    if scored.rows is None or scored.returned is None:
+    if scored.rows is None or not scored.returned:
         return _unconfirmed(trace, labels, scored.unknown)
     # Padding was cut from what was returned.
-    trace = taken(trace, np.arange(len(scored.returned))) if len(scored.returned) < trace.n_rows else trace
+    n_returned = len(scored.returned[0])
+    trace = taken(trace, np.arange(n_returned)) if n_returned < trace.n_rows else trace
     samples = sample_of_each(trace, labels)
-    source, why = _source(scored.returned, scored.rows, samples)
-    if source is None:
-        return _unconfirmed(trace, labels, "; ".join(filter(None, (why, scored.unknown))))
+    found = [_source(returned, scored.rows, samples) for returned in scored.returned]
+    known = [source for source, _ in found if source is not None]
+    if not known:
+        return _unconfirmed(trace, labels, "; ".join(filter(None, (found[0][1], scored.unknown))))
+    # Of outputs that hold the same rows that which is scored where its samples are.
+    by_sample = samples if trace.ended else None
+    source = min(known, key=lambda source: _displaced(source, by_sample))
     confirmed = replace(trace, confirmed=True, not_confirmed=scored.unknown)
-    in_place = np.arange(len(source))
-    rearranged = int(np.count_nonzero(source != in_place)) + abs(len(source) - trace.n_rows)
-    if trace.ended and samples is not None:
-        # Parts have no order before they are scored.
-        rearranged = int(np.count_nonzero(samples[source] != in_place)) + abs(len(source) - len(labels))
-    elif not rearranged:
+    # Parts have no order before they are scored.
+    expected = trace.n_rows if by_sample is None else len(labels)
+    rearranged = _displaced(source, by_sample) + abs(len(source) - expected)
+    if by_sample is None and not rearranged:
         return confirmed
     confirmed = replace(taken(confirmed, source), scored_from=source, parts=trace.calls)
     return replace(
@@ -75,6 +80,12 @@ def as_scored(trace: Trace, labels: LabelTable, scored: Scored) -> Trace:
         rearranged=rearranged,
         not_confirmed=confirmed.not_confirmed if samples is not None or trace.targets is not None else NO_IDENTITY,
     )
+
+
+def _displaced(source: Int64, samples: Int64 | None) -> int:
+    """Rows that are scored elsewhere than they were returned; where samples are given, than these are."""
+    rows = source if samples is None else samples[source]
+    return int(np.count_nonzero(rows != np.arange(len(rows))))
 
 
 def _unconfirmed(trace: Trace, labels: LabelTable, why: str) -> Trace:
@@ -95,7 +106,9 @@ def sample_of_each(trace: Trace, labels: LabelTable) -> Int64 | None:
 
 
 def one_for_each_sample(trace: Trace, labels: LabelTable, why: str) -> Trace:
-    """A trace of calls in any order, with one row of each sample, in label order; rows of no sample are left out.
+    """A trace of calls in any order, with one row of each sample, in label order.
+
+    Rows that were predicted for no sample are left out: they may be scored or not.
 
     Args:
         trace: All calls.
@@ -109,7 +122,10 @@ def one_for_each_sample(trace: Trace, labels: LabelTable, why: str) -> Trace:
     else:
         known = np.flatnonzero((samples >= 0) & (samples < len(labels)))
         _, first = np.unique(samples[known], return_index=True)
-        rows = np.concatenate([known[first], np.flatnonzero(samples == UNKNOWN)])[: len(labels)]
+        others = samples == UNKNOWN if trace.ordered else ~np.isin(np.arange(trace.n_rows), known)
+        rows = np.concatenate([known[first], np.flatnonzero(others)])
+        # What `evaluate` was given is in its metrics, all of it.
+        rows = rows[: len(labels)] if trace.ordered else rows
     one = taken(trace, rows)
     return replace(
         one,
@@ -122,13 +138,19 @@ def one_for_each_sample(trace: Trace, labels: LabelTable, why: str) -> Trace:
 def place_of_each(returned: NDArray[np.uint64], rows: NDArray[np.uint64], samples: Int64) -> tuple[Int64 | None, str]:
     """The sample of each of these rows, which guarded calls returned; None, and why, where one is not known.
 
-    Equal rows are interchangeable.
+    Equal rows are interchangeable where all of them are given.
     """
     match = match_content(rows, returned)
     if (match.samples < 0).any():
         return None, _not_returned(int((match.samples < 0).sum()), len(rows))
     found = samples[match.samples]
-    return found, "" if (found >= 0).all() else "nothing shows which sample some of these rows are"
+    values, counts = np.unique(rows, return_counts=True)
+    theirs, their_counts = np.unique(returned, return_counts=True)
+    partial = values[counts != their_counts[np.searchsorted(theirs, values)]]
+    some = np.isin(returned, partial)
+    if len(np.unique(np.stack([returned[some], samples[some].astype(np.uint64)], axis=1), axis=0)) > len(partial):
+        return None, SEVERAL_SAMPLES
+    return found, "" if (found >= 0).all() else UNKNOWN_SAMPLES
 
 
 def _source(returned: NDArray[np.uint64], rows: NDArray[np.uint64], samples: Int64 | None) -> tuple[Int64 | None, str]:
@@ -159,7 +181,12 @@ def _source(returned: NDArray[np.uint64], rows: NDArray[np.uint64], samples: Int
     if (found < 0).any():
         return None, _not_returned(int((found < 0).sum()), len(rows))
     # Values that a threshold or rounding leaves are few, and may be outputs of other rows by chance.
-    if len(np.unique(rows[other])) < MIN_DISTINCT and len(rows) == len(returned):
+    few = np.unique(rows[other])
+    if (
+        len(rows) <= len(returned)
+        and len(few) < MIN_DISTINCT
+        and any((rows == value).sum() > (returned == value).sum() for value in few)
+    ):
         return None, _not_returned(len(other), len(rows))
     source[other] = found
     return source, ""

@@ -40,7 +40,8 @@ def join_traces(traces: Sequence[Trace]) -> Trace:
         n_rows=sum(trace.n_rows for trace in traces),
         tags=concatenated(np.asarray(trace.tags) for trace in traces),
         index=_join_index(traces),
-        index_source=traces[0].index_source,
+        # What the caller names is declared, whatever the sources of the other calls state.
+        index_source="part" if any(trace.index_source == "part" for trace in traces) else traces[0].index_source,
         keys=_stack([trace.keys for trace in traces]),
         fingerprints=_joined([trace.fingerprints for trace in traces]),
         spec=specs.pop() if len(specs) == 1 else (),

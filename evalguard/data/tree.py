@@ -77,11 +77,12 @@ def as_array(leaf: Any) -> NDArray[Any]:
 
 
 def map_leaves(function: Callable[[Any], Any], structure: Any) -> Any:
-    """The same tree with ``function`` applied to each leaf; namedtuples become tuples."""
+    """The same tree with ``function`` applied to each leaf, in the order of ``leaves``; namedtuples become tuples."""
     if _is_absent(structure):
         return None
     if isinstance(structure, Mapping):
-        return {name: map_leaves(function, part) for name, part in structure.items()}
+        mapped = {name: map_leaves(function, structure[name]) for name in sorted(structure)}
+        return {name: mapped[name] for name in structure}
     if isinstance(structure, list):
         return [map_leaves(function, part) for part in structure]
     if isinstance(structure, tuple):

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evalguard.core.confirmed import Scored, place_of_each, sample_of_each
+from evalguard.core.confirmed import UNKNOWN_SAMPLES, Scored, place_of_each, sample_of_each
 from evalguard.core.findings import Finding, Reason
 from evalguard.core.label_table import LabelTable
-from evalguard.core.own_errors import swallow
+from evalguard.core.own_errors import not_ours, swallow
 from evalguard.core.plural import plural
 from evalguard.core.target_comparison import as_one_quantity, compare_labels, in_form_of
 from evalguard.core.trace import Trace
 from evalguard.data import tree
 from evalguard.data.fingerprint import row_fingerprints, together
 from evalguard.guards.predictions import join_results, take
+from evalguard.labels.labels import Labels
 
 UInt64 = NDArray[np.uint64]
 # Digest of each row, one column for each output.
 Columns = tuple[UInt64, ...]
+HALF = 0.5
 
 
 def row_columns(result: Any) -> Columns | None:
@@ -34,10 +36,14 @@ def row_columns(result: Any) -> Columns | None:
     if any(not tree.n_rows(leaf) for leaf in leaves):
         return None
     try:
-        columns = tuple(row_fingerprints(_widest(leaf), float64=True)[0] for leaf in leaves)
+        return _columns(result)
     except Exception as error:  # noqa: BLE001 - an output that cannot be read must not cost the user the predictions
         swallow(error)
         return None
+
+
+def _columns(result: Any) -> Columns | None:
+    columns = tuple(row_fingerprints(_widest(leaf), float64=True)[0] for leaf in tree.leaves(result))
     return columns if columns and len({len(column) for column in columns}) == 1 else None
 
 
@@ -53,12 +59,12 @@ def _widest(leaf: Any) -> Any:
     """The values in the widest type of their kind, without axes of length one."""
     if hasattr(leaf, "row_splits") or hasattr(leaf, "dense_shape"):
         return leaf
-    array = tree.as_array(leaf)
-    if array.dtype.kind in "iu" and array.dtype != np.uint64:
-        array = array.astype(np.int64, copy=False)
-    elif array.dtype.name in {"float16", "bfloat16"}:
-        array = array.astype(np.float32)
-    return array.reshape(len(array), *(size for size in array.shape[1:] if size != 1))
+    with not_ours():  # whatever the model returned: it may have no rows at all
+        array = tree.as_array(leaf)
+        rows = array.reshape(len(array), *(size for size in array.shape[1:] if size != 1))
+    if rows.dtype.kind in "iu" and rows.dtype != np.uint64:
+        return rows.astype(np.int64, copy=False)
+    return rows.astype(np.float32) if rows.dtype.name in {"float16", "bfloat16"} else rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +74,7 @@ class Confirmation:
     Attributes:
         rows: Digests of the rows that are scored, one column for each output.
         by_column: The same where each column of a data frame is an output.
-        y_true: The labels that they are scored against; None: not passed.
+        y_true: The labels that they are scored against, as the guard reads labels; None: not passed.
         weights: The weights of these labels; None: not passed.
         problem: Why something of it cannot be compared.
         y_pred: The rows themselves, where metrics of them are to be computed.
@@ -92,20 +98,27 @@ class Confirmation:
             keep: Copy ``y_pred``, too.
         """
         try:
-            by_column = None
-            if hasattr(y_pred, "to_numpy"):
-                names = getattr(y_pred, "columns", ())
-                by_column = row_columns([y_pred[name].to_numpy() for name in names]) if len(names) > 1 else None
-                y_pred = y_pred.to_numpy()
-            kept = _copied(y_pred) if keep else None
-            return cls(row_columns(y_pred), by_column, _copied(y_true), _copied(weights), y_pred=kept)
+            with not_ours():
+                by_column = None
+                if hasattr(y_pred, "to_numpy"):
+                    names = getattr(y_pred, "columns", ())
+                    by_column = _columns([y_pred[name].to_numpy() for name in names]) if len(names) > 1 else None
+                    y_pred = y_pred.to_numpy()
+                labels = None if y_true is None else Labels.of(y_true).values
+                kept = _copied(y_pred) if keep else None
+                return cls(_columns(y_pred), by_column, _copied(labels), _copied(weights), y_pred=kept)
         except Exception as error:  # noqa: BLE001 - what cannot be compared must not cost the user the predictions
             return cls(None, problem=f"what was passed to confirm cannot be compared: {swallow(error)}")
 
     def found_in(self, returned: Columns | None) -> int:
         """How many of the rows are among these."""
         pair = self._paired(returned)
-        return 0 if pair is None else int(np.isin(pair[1], pair[0]).sum())
+        return 0 if pair is None else max(int(np.isin(pair[1], column).sum()) for column in pair[0].values())
+
+    def shares_rows(self, other: Confirmation, returned: Columns | None) -> bool:
+        """Whether most of these rows are confirmed by the other one, too."""
+        ours, theirs = self._paired(returned), other._paired(returned)
+        return ours is not None and theirs is not None and bool(np.isin(ours[1], theirs[1]).mean() > HALF)
 
     def against(self, returned: Columns | None, labels: LabelTable | None, outputs: tuple[str, ...]) -> Scored:
         """What is scored, as judging compares it.
@@ -120,29 +133,33 @@ class Confirmation:
         findings = []
         if pair is None and not self.problem:
             unknown.append(_not_comparable(self.rows, returned))
+        in_returned, rows = pair or ({}, None)
         for given, compare in ((self.y_true, _labels), (self.weights, _weights)):
             if given is not None:
-                why, finding = compare(given, labels, outputs)
+                why, finding = compare(given, labels, outputs, list(in_returned))
                 unknown.append(why)
                 findings.append(finding)
         reasons = "; ".join(filter(None, unknown))
         found = tuple(finding for finding in findings if finding is not None)
-        in_returned, rows = pair or (None, None)
-        return Scored(in_returned, rows, reasons, found, with_labels=self.y_true is not None)
+        return Scored(tuple(in_returned.values()), rows, reasons, found, with_labels=self.y_true is not None)
 
-    def _paired(self, returned: Columns | None) -> tuple[UInt64, UInt64] | None:
-        """One digest for each row of both sides: of all outputs, or of the only one that is scored."""
+    def _paired(self, returned: Columns | None) -> tuple[dict[int | None, UInt64], UInt64] | None:
+        """One digest for each row of both sides.
+
+        On the side of what was returned it is that of all outputs (None), or of
+        each output that may be the only one that is scored, by its number.
+        """
         if returned is None or self.rows is None:
             return None
         by_column = self.by_column is not None and len(self.by_column) == len(returned)
         rows = self.by_column if by_column and self.by_column is not None else self.rows
         if len(returned) == len(rows):
-            return together(list(returned)), together(list(rows))
+            return {None: together(list(returned))}, together(list(rows))
         if len(rows) > 1:
             return None
-        # Of several outputs that which holds most of these rows.
+        # Of several outputs those that hold most of these rows: outputs of few values may hold the same ones.
         found = [int(np.isin(rows[0], column).sum()) for column in returned]
-        return returned[int(np.argmax(found))], rows[0]
+        return {number: returned[number] for number in range(len(found)) if found[number] == max(found)}, rows[0]
 
 
 def in_label_order_again(parts: list[Any], trace: Trace, labels: LabelTable, returned: Columns | None) -> Any:
@@ -151,18 +168,21 @@ def in_label_order_again(parts: list[Any], trace: Trace, labels: LabelTable, ret
     Raises:
         ValueError: That is not known of some row, or a label has none or several.
     """
-    whole = join_results(parts) if parts else None
-    given = row_columns(whole)
-    if given is None or returned is None or len(given) != len(returned):
+    columns = [row_columns(part) for part in parts]
+    given = joined_columns(columns) if parts else None
+    if given is None or returned is None or len(given) != len(returned) or (whole := join_results(parts)) is None:
         msg = "put_back: expected what guarded calls returned, each with the same outputs and shapes; found other rows"
         raise ValueError(msg)
     samples = sample_of_each(trace, labels)
     if samples is None:
         msg = "put_back: nothing shows which sample each row is; pass reference=x to the guard, or name rows by g.part"
         raise ValueError(msg)
-    places, why = place_of_each(together(list(returned)), together(list(given)), samples)
-    if places is None or why:
-        msg = f"put_back: {why}"
+    rows = together(list(returned))
+    places, why = _of_whole_calls([together(list(part or ())) for part in columns], trace.calls, rows, samples), ""
+    if places is None:
+        places, why = place_of_each(rows, together(list(given)), samples)
+    if places is None or why or (places < 0).any():
+        msg = f"put_back: {why or UNKNOWN_SAMPLES}"
         raise ValueError(msg)
     times = np.bincount(places[places < len(labels)], minlength=len(labels))
     if len(places) != len(labels) or (times != 1).any():
@@ -175,8 +195,28 @@ def in_label_order_again(parts: list[Any], trace: Trace, labels: LabelTable, ret
     return take(whole, np.argsort(places))
 
 
+def _of_whole_calls(
+    parts: list[UInt64], calls: tuple[int, ...], returned: UInt64, samples: NDArray[np.int64]
+) -> NDArray[np.int64] | None:
+    """The samples of parts that are each what one call returned; None if one is not.
+
+    Other models may have returned some of the same rows for other samples.
+    """
+    by_rows: dict[bytes, list[NDArray[np.int64]]] = {}
+    for stop, n_rows in zip(np.cumsum(calls), calls, strict=True):
+        call = slice(stop - n_rows, stop)
+        by_rows.setdefault(returned[call].tobytes(), []).append(samples[call])
+    found = [by_rows.get(part.tobytes(), []) for part in parts]
+    if not all(found):
+        return None
+    # Of calls that returned the same rows each part gets the next.
+    return np.concatenate([choices.pop(0) if len(choices) > 1 else choices[0] for choices in found])
+
+
 def _copied(structure: Any) -> Any:
-    return None if structure is None else tree.map_leaves(np.array, structure)
+    if isinstance(structure, Mapping):
+        return {name: np.array(part) for name, part in structure.items()}
+    return None if structure is None else np.array(structure)
 
 
 def _not_comparable(rows: Columns | None, returned: Columns | None) -> str:
@@ -187,38 +227,55 @@ def _not_comparable(rows: Columns | None, returned: Columns | None) -> str:
     return f"expected {outputs}, as the model returns, or one of them; found {len(rows)} passed to confirm"
 
 
-def _labels(y_true: Any, labels: LabelTable | None, outputs: tuple[str, ...]) -> tuple[str, Finding | None]:
+def _labels(
+    given: Any, labels: LabelTable | None, outputs: tuple[str, ...], scored: list[int | None]
+) -> tuple[str, Finding | None]:
     """Why it is not known whether these are the guard's labels, and what shows that they are not."""
     values = None if labels is None else labels.values
     if labels is None or values is None:
         return "the guard has no labels to compare y_true with; pass labels=y_true to the guard", None
-    given = in_form_of(values, y_true, outputs)
-    n_given = tree.n_rows(given)
-    if n_given is None:
-        return f"expected labels as y_true, found {type(y_true).__name__}", None
-    if n_given != len(labels):
-        message = f"expected the {len(labels):,} labels of the guard as y_true, found {n_given:,}"
-        return "", Finding(Reason.SCORED, abs(len(labels) - n_given), message)
-    strict = compare_labels(given, values)
-    comparison = as_one_quantity(strict, given, values, None)
-    if not comparison.comparable:
-        why = comparison.why_not.replace("the stream's targets", "the labels passed to confirm")
-        return why.replace("targets of", "labels of").replace(" in the stream", " passed to confirm"), None
-    return "", _other_rows("label", comparison.rows)
+    return _compared("label", given, values, len(labels), outputs, scored)
 
 
-def _weights(weights: Any, labels: LabelTable | None, outputs: tuple[str, ...]) -> tuple[str, Finding | None]:
+def _weights(
+    given: Any, labels: LabelTable | None, outputs: tuple[str, ...], scored: list[int | None]
+) -> tuple[str, Finding | None]:
     known = None if labels is None else labels.weights
     if labels is None or known is None:
         return "the guard has no weights to compare sample_weight with; pass sample_weight= to the guard", None
-    given = in_form_of(known, weights, outputs)
-    if tree.n_rows(given) != len(labels):
-        message = (
-            f"expected the {len(labels):,} weights of the guard as sample_weight, found {tree.n_rows(given) or 0:,}"
-        )
-        return "", Finding(Reason.SCORED, abs(len(labels) - (tree.n_rows(given) or 0)), message)
-    comparison = compare_labels(given, known)
-    return comparison.why_not and f"sample_weight: {comparison.why_not}", _other_rows("weight", comparison.rows)
+    return _compared("weight", given, known, len(labels), outputs, scored)
+
+
+def _compared(
+    what: str, given: Any, values: Any, n_labels: int, outputs: tuple[str, ...], scored: list[int | None]
+) -> tuple[str, Finding | None]:
+    n_given = tree.n_rows(given)
+    if n_given is None:
+        return f"expected a {what} for each row, found a single value", None
+    if n_given != n_labels:
+        message = f"expected the {what}s of the guard, {n_labels:,}, found {n_given:,} passed to confirm"
+        return "", Finding(Reason.SCORED, abs(n_labels - n_given), message)
+    # A list of outputs was read under the numbers of these, and the guard's labels may have names.
+    numbered = isinstance(given, Mapping) and list(given) == [str(number) for number in range(len(given))]
+    given = in_form_of(values, tuple(given.values()) if numbered and given.keys() != values.keys() else given, outputs)
+    choices = [values]
+    if isinstance(values, Mapping) and len(values) > 1 and not isinstance(given, (Mapping, tuple)):
+        choices = [_of_output(values, number, outputs) for number in scored if number is not None] or choices
+    found = [compare_labels(given, choice) for choice in choices]
+    strict = min(found, key=lambda one: (not one.comparable, len(one.rows)))
+    comparison = strict if what == "weight" else as_one_quantity(strict, given, choices[found.index(strict)], None)
+    if not comparison.comparable:
+        why = comparison.why_not.replace("the stream's targets", f"the {what}s passed to confirm")
+        why = why.replace("the targets in the stream", f"the {what}s passed to confirm")
+        return why.replace("targets of", f"{what}s of").replace(" in the stream", " passed to confirm"), None
+    return "", _other_rows(what, comparison.rows)
+
+
+def _of_output(values: Mapping[str, Any], number: int, outputs: tuple[str, ...]) -> Any:
+    """The labels of one output: by name, or by order, which for a mapping of outputs is that of its names."""
+    names: Sequence[str] = sorted(values, key=lambda name: (len(name) if outputs else 0, name))
+    names = outputs if values.keys() == set(outputs) else names
+    return values[names[number]] if number < len(names) else None
 
 
 def _other_rows(what: str, rows: NDArray[np.int64]) -> Finding | None:

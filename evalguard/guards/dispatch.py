@@ -178,7 +178,7 @@ class Entry:
         """Guard what happens in this context, too, until the function that this returns is called."""
         return functools.partial(active_sessions.reset, active_sessions.set((*active_sessions.get(), self.session)))
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> None:
         self.session.outcomes.begin()
         for owner in self._classes:
             patching.install(owner, METHODS, dispatch)
@@ -187,7 +187,6 @@ class Entry:
             patching.install(owner, names, dispatch_override, overrides=True)
         self._leave = self.join()
         self._began = self.session.outcomes.keep.begin()
-        return self.session
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -212,6 +211,7 @@ class Entry:
             if error is not None and not outcomes.judged:
                 outcomes.failed(error)
             self._sink_errors += outcomes.sink_errors
+            outcomes.ended = True
             outcomes.keep.entry = self.session
             outcomes.keep.end(self._began)
 

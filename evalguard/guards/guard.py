@@ -1,4 +1,7 @@
-"""``guard``: the decorator and context manager. One session for each entry does the work."""
+"""``guard``: the decorator and context manager. One session for each entry does the work.
+
+Longer than 300 lines because each method has its documentation here.
+"""
 
 from __future__ import annotations
 
@@ -108,12 +111,19 @@ class Guard(Results):
         return f"<Guard {options}: {state}>" if options else f"<Guard: {state}>"
 
     def __enter__(self) -> Self:
-        entry = self.entry()
+        self._begin(self.entry())
+        return self
+
+    def _begin(self, entry: Entry) -> AbstractContextManager[Any]:
+        """Enter the entry, which is found while it lasts; what ends it."""
         entry.__enter__()
         self._open.append(entry)
         if self._in_every_thread:
             every_thread.append((bare_model(self.options.model), self.joined))
-        return self
+        # Not a generator, for the reason that `Entry` gives.
+        block = ExitStack()
+        block.push(functools.partial(self._end, entry))
+        return block
 
     @property
     def _in_every_thread(self) -> bool:
@@ -123,7 +133,15 @@ class Guard(Results):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         # The innermost of this context: other threads and coroutines have theirs.
-        entry = next(entry for entry in reversed(self._open) if entry.is_of_this_context())
+        self._end(next(entry for entry in reversed(self._open) if entry.is_of_this_context()), kind, error, trace)
+
+    def _end(
+        self,
+        entry: Entry,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         try:
             with self._changed:
                 if self._in_every_thread:
@@ -238,9 +256,10 @@ class Guard(Results):
             parameters = ", ".join(inspect.signature(function).parameters)
             msg = f"labels_argument={argument!r}: expected a parameter of {function.__qualname__}; it has {parameters}"
             raise ConfigError(msg)
-        confirms = self.options.returns == "predictions"
         return guarded_function(
-            function, lambda args, kwargs: self._entry(self._labels_of(function, args, kwargs), name), confirms=confirms
+            function,
+            lambda args, kwargs: self._begin(self._entry(self._labels_of(function, args, kwargs), name)),
+            self.confirm if self.options.returns == "predictions" else None,
         )
 
     def _labels_of(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
@@ -297,40 +316,35 @@ class Guard(Results):
 
 
 def guarded_function(
-    function: Callable[P, R], enter: Callable[[Any, Any], AbstractContextManager[Any]], *, confirms: bool = False
+    function: Callable[P, R],
+    enter: Callable[[Any, Any], AbstractContextManager[Any]],
+    confirm: Callable[[Any], Any] | None = None,
 ) -> Callable[P, R]:
     """The function, plain or ``async``, with each call inside an entry.
 
     Args:
         function: Keeps its signature and type.
         enter: Takes the arguments and keyword arguments of a call, returns the entry.
-        confirms: What the function returns is what is scored.
+        confirm: Takes what the function returns, before the entry ends.
     """
     # Calling a coroutine function returns before its body runs: the block must be around the `await`.
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
         async def guarded_async(*args: P.args, **kwargs: P.kwargs) -> Any:
-            with enter(args, kwargs) as session:
-                return (
-                    _confirmed(session, await function(*args, **kwargs))
-                    if confirms
-                    else await function(*args, **kwargs)
-                )
+            with enter(args, kwargs):
+                result = await function(*args, **kwargs)
+                return result if confirm is None else confirm(result)
 
         return cast("Callable[P, R]", guarded_async)
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-        with enter(args, kwargs) as session:
-            return _confirmed(session, function(*args, **kwargs)) if confirms else function(*args, **kwargs)
+        with enter(args, kwargs):
+            result = function(*args, **kwargs)
+            return result if confirm is None else cast("R", confirm(result))
 
     return guarded
-
-
-def _confirmed(session: Session, result: R) -> R:
-    session.confirm(Confirmation.of(result, None, None, keep=bool(session.judge.metrics)))
-    return result
 
 
 def bare_model(model: Any) -> Any:

@@ -1,4 +1,7 @@
-"""Judge guarded calls: their joined trace against labels and reference; repair on request."""
+"""Judge guarded calls: their joined trace against labels and reference; repair on request.
+
+Longer than 300 lines because one object turns calls into a report, also again.
+"""
 
 from __future__ import annotations
 

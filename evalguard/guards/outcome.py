@@ -108,6 +108,7 @@ class Outcomes:
         files: Name of each file that is judged → its SHA-256.
         judged: The reports of this entry, oldest first.
         sink_errors: Records that could not be written.
+        ended: The entry has ended, if only by an error.
     """
 
     name: str
@@ -117,6 +118,7 @@ class Outcomes:
     files: Mapping[str, str] = field(default_factory=dict)
     judged: list[Report] = field(default_factory=list)
     sink_errors: list[SinkError] = field(default_factory=list)
+    ended: bool = False
 
     def begin(self) -> None:
         """Report to the sinks that an evaluation has begun."""
@@ -216,7 +218,7 @@ def already_returned(method: str, scope: str, n_calls: int) -> str:
     """Why rows that are judged at the end cannot be moved any more, and what can be done."""
     if method in BATCH_METHODS or (n_calls > 1 and scope != "session"):
         when = "the rows of a loop were returned batch by batch; model.predict(source) in one call"
-    elif scope == "session":
+    elif scope != "call":
         when = "the parts of a session were returned before its end; model.predict(source) in one call"
     else:
         when = "the rows were returned before the labels were known; a guard that is given labels=..."

@@ -21,11 +21,13 @@ class Part:
         session: Whose calls are named.
         rows: Label rows, in the order of the rows that are predicted.
         named: How many of them calls have had.
+        made_by: The thread and task of the first call.
     """
 
     session: Any
     rows: Int64
     named: int = 0
+    made_by: Any = None
     _token: Token[Part | None] | None = field(default=None, init=False)
 
     def __enter__(self) -> None:
@@ -37,13 +39,16 @@ class Part:
         if self._token is not None:
             current_part.reset(self._token)
 
-    def name(self, trace: Trace) -> Trace:
-        """The trace of a call made inside, with the next label rows."""
+    def name(self, trace: Trace, made_by: Any) -> Trace:
+        """The trace of a call made inside by this thread and task, with the next label rows."""
+        self.made_by = self.made_by or made_by
         rows = self.rows[self.named : self.named + trace.n_rows]
         self.named += trace.n_rows
-        if len(rows) == trace.n_rows:
-            return replace(trace, index=rows, index_source="part")
         problem = f"part: expected calls on {plural(len(self.rows), 'row')}, as many as it names, found {self.named:,}"
+        if made_by != self.made_by:
+            problem = "part: expected its calls in one thread or task, as nothing shows which one's rows come first"
+        elif len(rows) == trace.n_rows:
+            return replace(trace, index=rows, index_source="part")
         nothing = np.full(trace.n_rows, UNKNOWN)
         return replace(
             trace, index=nothing, index_source="part", unobserved="; ".join(filter(None, (trace.unobserved, problem)))
@@ -70,7 +75,7 @@ def rows_of(rows: Any, n_labels: int | None) -> Int64:
             raise ValueError(msg)
         return np.arange(*rows.indices(rows.stop if n_labels is None else n_labels))
     array = np.array(rows)
-    if array.dtype == bool:
+    if array.dtype == bool and array.shape == (len(array) if n_labels is None else n_labels,):
         return np.flatnonzero(array)
     wrong = array.ndim != 1 or (array.size and array.dtype.kind not in "iu")
     if wrong or (array.size and (array.min() < 0 or (n_labels is not None and array.max() >= n_labels))):

@@ -13,6 +13,8 @@ entry points to this. One guarded ``predict`` goes through these steps:
 8. On request rows are repaired.
 9. ``outcome``: the report is kept and written to the sinks.
 10. The predictions are returned, or an error raised that carries them.
+
+Longer than 300 lines because one object follows an entry from its first call to what is scored.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from evalguard.core.judge import judge
 from evalguard.core.label_table import LabelTable, for_inputs
 from evalguard.core.own_errors import swallow
 from evalguard.core.policy import Policy, Proof, Verdict
+from evalguard.core.report import Report
 from evalguard.core.trace import FIT
 from evalguard.errors import LabelsError
 from evalguard.guards.calls import (
@@ -61,6 +64,21 @@ WORSE = (Verdict.PASS, Verdict.REPAIRED, Verdict.UNPROVEN, Verdict.FAIL)
 
 
 @dataclass(slots=True, eq=False)
+class Confirmable:
+    """What was judged, and what of it is scored.
+
+    Attributes:
+        outcome: As it was judged first, without the rows.
+        recorded: The report that is on record of it now.
+        confirmations: What decided that report.
+    """
+
+    outcome: Outcome
+    recorded: Report
+    confirmations: list[Confirmation] = field(default_factory=list)
+
+
+@dataclass(slots=True, eq=False)
 class Session:
     """One ``with`` block, one call of a decorated function, or one wrapped call.
 
@@ -81,8 +99,8 @@ class Session:
         latest: For each model, when the call began that began last.
         drifted: Validations inside ``fit`` that call for an action when the entry ends.
         confirmations: What the caller scores, as far as it was confirmed inside the entry.
-        waiting: Outcomes of the entry's end that call for no action before they are confirmed.
         judged: What was judged and can be confirmed: the last outcomes whose rows were returned.
+        pending: Outcomes of the end of the entry that act only after what was confirmed has decided.
         collected: What loops were given, whose labels are those of the entry; None: no loop collects.
     """
 
@@ -101,8 +119,8 @@ class Session:
     latest: dict[int, float] = field(default_factory=dict)
     drifted: list[Outcome] = field(default_factory=list)
     confirmations: list[Confirmation] = field(default_factory=list)
-    waiting: list[Outcome] = field(default_factory=list)
-    judged: deque[Outcome] = field(default_factory=lambda: deque(maxlen=MAX_CONFIRMABLE))
+    judged: deque[Confirmable] = field(default_factory=lambda: deque(maxlen=MAX_CONFIRMABLE))
+    pending: list[Outcome] = field(default_factory=list)
     collected: Collection | None = None
     # Methods for which it is asked before other sessions of the context.
     priority_methods: ClassVar[tuple[str, ...]] = ()
@@ -253,6 +271,7 @@ class Session:
                 "no guarded call was observed: `predict` or `evaluate` was not called in this context. Calls in other "
                 "threads need `wrap(model)`; a model called inside `tf.function` cannot be observed"
             )
+            self.confirmations = []
             self.outcomes.finish(Outcome(self.judge.unproven(labels, reason), None, labels, None))
             return
         if self.collected is not None:
@@ -272,9 +291,11 @@ class Session:
             calls, note = to_judge(loop, known_to, alone=alone, last=last)
             if calls:
                 self._conclude(calls, labels, note)
-        self._confirm_judged()
-        for outcome in self.drifted:
-            self.outcomes.act(outcome)
+        changed, out_of_date = self._confirm_judged()
+        # All are recorded before one of them raises.
+        for outcome in (*self.pending, *changed, *self.drifted):
+            if not any(outcome.report is report for report in out_of_date):
+                self.outcomes.act(outcome)
 
     def end_early(self) -> None:
         """Record what was kept to be judged at the end: the caller's code raised before."""
@@ -317,51 +338,63 @@ class Session:
             or (call.trace.index_source == "stated" and call.trace.index is not None)
         ):
             return
-        call.trace = part.name(call.trace)
+        call.trace = part.name(call.trace, call.made_by)
 
     # -- What the caller scores --
 
     def confirm(self, confirmation: Confirmation) -> None:
         """Judge again by what the caller scores, and record that in place of what was; inside the entry, at its end."""
         self.confirmations.append(confirmation)
-        if self.judge.returned:
-            self._confirm_judged()
+        if self.judge.returned or self.outcomes.ended:
+            for outcome in self._confirm_judged()[0]:
+                self.outcomes.act(outcome)
 
     def put_back(self, parts: list[Any]) -> Any:
         """What these parts hold, in label order; see ``Guard.put_back``."""
         calls = [call for call in (*self.calls, *self.short, *self.batches) if call.trace.method in ROW_METHODS]
         calls.sort(key=lambda call: call.start)
         if calls:
-            trace, labels, _ = self.judge.joined(calls, self._labels(last=False), in_parts=True)
+            known_labels = self._labels(last=False)
+            if known_labels is None and self.judge.reference is None:
+                msg = "put_back: expected labels, as parts are put in their order; set g.labels first"
+                raise ValueError(msg)
+            trace, labels, _ = self.judge.joined(calls, known_labels, in_parts=True)
             returned = joined_columns([call.columns for call in calls])
-        elif self.judged and self.judged[-1].trace is not None and self.judged[-1].labels is not None:
-            trace, labels, returned = self.judged[-1].trace, self.judged[-1].labels, self.judged[-1].columns
+        elif self.judged and (known := self.judged[-1].outcome).trace is not None and known.labels is not None:
+            trace, labels, returned = known.trace, known.labels, known.columns
         else:
             msg = "put_back: expected rows that guarded calls returned; no call has returned any"
             raise ValueError(msg)
         return in_label_order_again(parts, trace, labels, returned)
 
-    def _confirm_judged(self) -> None:
-        """Judge by what was confirmed; of several confirmations of the same rows the worst counts."""
+    def _confirm_judged(self) -> tuple[list[Outcome], list[Report]]:
+        """Judge by what was confirmed, and record that; the outcomes, and the reports that they replace."""
+        confirmations, self.confirmations = self.confirmations, []
+        changed: list[Outcome] = []
+        out_of_date: list[Report] = []
+        if confirmations and not self.judged:
+            reason = "what was passed to confirm: no guarded call returned rows that it could be compared with"
+            changed.append(Outcome(self.judge.unproven(None, reason), None, None, None))
+            self.outcomes.record(changed[0])
+            return changed, out_of_date
         chosen: dict[int, list[Confirmation]] = {}
-        for confirmation in self.confirmations:
-            if self.judged:
-                # The latest of those that returned most of these rows.
-                at = max(range(len(self.judged)), key=lambda at: (confirmation.found_in(self.judged[at].columns), at))
-                chosen.setdefault(at, []).append(confirmation)
-            else:
-                reason = "what was passed to confirm: no guarded call returned rows that it could be compared with"
-                self.outcomes.finish(Outcome(self.judge.unproven(None, reason), None, None, None))
-        waiting, self.waiting, self.confirmations = self.waiting, [], []
-        for at, confirmations in chosen.items():
-            before = self.judged[at]
-            again = [self._confirmed(before, confirmation) for confirmation in confirmations]
+        for confirmation in confirmations:
+            # The latest of those that returned most of these rows.
+            found = [confirmation.found_in(item.outcome.columns) for item in self.judged]
+            chosen.setdefault(max(range(len(found)), key=lambda at: (found[at], at)), []).append(confirmation)
+        for at, new in chosen.items():
+            item, returned = self.judged[at], self.judged[at].outcome.columns
+            # An earlier one of the same rows is out of date; one of other rows, as of another model, still counts.
+            earlier = (one for one in item.confirmations if one.found_in(returned))
+            kept = [one for one in earlier if not any(one.shares_rows(other, returned) for other in new)]
+            item.confirmations = [*kept, *new]
+            again = [self._confirmed(item.outcome, confirmation) for confirmation in item.confirmations]
             outcome = max(again, key=lambda found: WORSE.index(found.report.verdict))
-            self.outcomes.change(before.report, outcome)
-            self.judged[at] = outcome
-            waiting = [*(other for other in waiting if other.report is not before.report), outcome]
-        for outcome in waiting:
-            self.outcomes.act(outcome)
+            self.outcomes.change(item.recorded, outcome)
+            out_of_date.append(item.recorded)
+            item.recorded = outcome.report
+            changed.append(outcome)
+        return changed, out_of_date
 
     def _confirmed(self, outcome: Outcome, confirmation: Confirmation) -> Outcome:
         try:
@@ -406,10 +439,10 @@ class Session:
         if note:
             outcome.report = replace(outcome.report, not_proven=(note, *outcome.report.not_proven))
         if outcome.columns is not None:
-            self.judged.append(replace(outcome, predictions=None, judgement=None))
+            self.judged.append(Confirmable(replace(outcome, predictions=None, judgement=None), outcome.report))
         self.outcomes.record(outcome)
         if self.judge.returned and self.confirmations:
-            self.waiting.append(outcome)
+            self.pending.append(outcome)
         else:
             self.outcomes.act(outcome)
         return outcome.predictions

@@ -53,6 +53,7 @@ def test_every_word_of_require_is_a_proof(require):
 @pytest.mark.parametrize(
     ("option", "value", "nearest"),
     [
+        ("scope", "part", "'parts'"),
         ("require", "label", "'labels'"),
         ("on_failure", "rise", "'raise'"),
         ("on_unproven", "recrod", "'record'"),
@@ -76,6 +77,7 @@ def test_a_word_that_is_not_allowed_is_refused_with_the_nearest_that_is(option, 
     [
         pytest.param({"on_failure": "repair"}, "a stopped call cannot be repaired", id="repair"),
         pytest.param({"scope": "session"}, "expected scope='call'", id="session"),
+        pytest.param({"scope": "parts"}, "expected scope='call'", id="parts"),
         pytest.param({"fail_fast": "yes"}, "expected True or False; found 'yes'", id="text"),
     ],
 )
@@ -87,6 +89,7 @@ def test_a_call_is_not_stopped_where_all_of_it_is_needed(options, words):
 def test_a_call_can_be_stopped_otherwise():
     assert Policy(fail_fast=True, on_failure="record").fail_fast
     assert not Policy(on_failure="repair", scope="session").fail_fast
+    assert not Policy(on_failure="repair", scope="parts").fail_fast
 
 
 def test_options_are_in_the_report_by_name():

@@ -1,6 +1,7 @@
 """Several calls as one trace: columns are concatenated, and evidence that one call lacks is dropped."""
 
 import numpy as np
+import pytest
 
 from evalguard.core.columns import storage
 from evalguard.core.trace import ROW_WISE, SourceState, Trace
@@ -111,3 +112,9 @@ def test_models_are_tested_only_if_each_call_was_and_any_that_moves_rows_counts(
     assert joined(ROW_WISE, "untestable: why", "untestable: other").verified == "untestable: why"
     assert joined(ROW_WISE, "").verified == ""
     assert joined("", moved=3).moved_in_model == 3
+
+
+@pytest.mark.parametrize("sources", [("stated", "part"), ("part", "stated")])
+def test_rows_that_the_caller_names_make_the_whole_declared(sources):
+    calls = [a_call(2, index=np.asarray([0, 1]), index_source=source) for source in sources]
+    assert join_traces(calls).index_source == "part"

@@ -142,3 +142,11 @@ def test_options_of_inputs_are_options():
 def test_a_model_is_tested_or_not(given):
     with pytest.raises(ConfigError, match="verify_model: expected True or False"):
         GuardOptions(verify_model=given)
+
+
+@pytest.mark.parametrize("value", ["prediction", "", "labels", True, 0])
+def test_returns_is_nothing_or_predictions(value):
+    with pytest.raises(ConfigError, match=r"^returns: expected one of predictions; "):
+        GuardOptions(returns=value)
+    assert GuardOptions().returns is None
+    assert GuardOptions(returns="predictions").returns == "predictions"

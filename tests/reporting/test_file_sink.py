@@ -63,3 +63,25 @@ def test_an_output_that_cannot_be_written_says_that_the_verdict_stands_and_leave
         write_output(path, "new")
     assert path.read_text() == "old"
     assert names(tmp_path) == ["report.json"]
+
+
+def test_an_earlier_report_is_replaced_and_the_others_stay(tmp_path):
+    sink = FileSink(tmp_path)
+    sink.begin("digits")
+    for judged in (report(), report(FAILED)):
+        sink.write(judged, {"report.json": judged.verdict.value})
+    sink.replace(0, report(FAILED), {"report.json": "replaced"})
+    sink.replace(1, report(), {"report.json": "too"})
+    sink.write(report(), {"report.json": "third"})
+    assert names(tmp_path) == ["report-2.json", "report-3.json", "report.json"]
+    texts = [(tmp_path / name).read_text() for name in ("report.json", "report-2.json", "report-3.json")]
+    assert texts == ["replaced", "too", "third"]
+
+
+def test_a_report_that_cannot_be_replaced_is_reported(tmp_path):
+    sink = FileSink(tmp_path)
+    sink.write(report(), {"report.json": "{}"})
+    (tmp_path / "report.json").unlink()
+    (tmp_path / "report.json").mkdir()
+    with pytest.raises(SinkError, match="could not write"):
+        sink.replace(0, report(FAILED), {"report.json": "{}"})

@@ -465,3 +465,56 @@ def test_the_environment_may_name_the_model(store, monkeypatch):
     monkeypatch.setenv("MLFLOW_ACTIVE_MODEL_ID", "m-0a1b")
     assert find_run("0" * 32).model == "m-0a1b"
     assert find_run("0" * 32, "models:/digits/3").model == "models:/digits/3"
+
+
+def test_a_report_that_is_replaced_has_one_slot_with_the_last_verdict(anywhere):
+    run = anywhere.run()
+    sink = anywhere.sink(run)
+    write(sink, report())
+    assert gate(run=run, tracking_uri=anywhere.uri)
+    for judged, opens in ((report(FAILED), False), (report(), True), (unproven(), False)):
+        sink.replace(0, judged, artifacts(judged))
+        tags = anywhere.tags(run)
+        assert tags["evalguard.verdict"] == tags["evalguard.digits.verdict"] == judged.verdict.value
+        assert not [name for name in tags if name.startswith("evalguard.digits-2")]
+        assert bool(gate(run=run, tracking_uri=anywhere.uri)) is opens
+        assert anywhere.metrics(run)["evalguard/violations"] == len(judged.findings)
+    assert not list(spool.waiting())
+
+
+def test_one_of_two_reports_is_replaced(store):
+    run = store.run()
+    sink = store.sink(run)
+    write(sink, report())
+    sink.write(report(), artifacts(report()))
+    sink.replace(0, report(FAILED), artifacts(report(FAILED)))
+    tags = store.tags(run)
+    assert (tags["evalguard.digits.verdict"], tags["evalguard.digits-2.verdict"]) == ("FAIL", "PASS")
+    assert tags["evalguard.verdict"] == "FAIL"
+    sink.replace(1, unproven(), artifacts(unproven()))
+    sink.replace(0, report(), artifacts(report()))
+    tags = store.tags(run)
+    assert (tags["evalguard.digits.verdict"], tags["evalguard.digits-2.verdict"]) == ("PASS", "UNPROVEN")
+    assert tags["evalguard.verdict"] == "UNPROVEN"
+    sink.write(report(), artifacts(report()))
+    assert store.tags(run)["evalguard.digits-3.verdict"] == "PASS"
+
+
+def test_what_is_confirmed_after_the_block_is_in_the_run_and_decides_at_the_gate(store):
+    from tests.guards.streams import X, Y, identity_model
+
+    run = store.run()
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(store.uri)
+    try:
+        with evalguard.guard(labels=Y, reference=X, mlflow=run, on_failure="record", name="digits") as g:
+            rows = identity_model().predict(X, verbose=0)
+        assert gate(run=run, tracking_uri=store.uri)
+        g.confirm(rows[::-1], Y)
+        assert store.tags(run)["evalguard.verdict"] == "FAIL"
+        assert not gate(run=run, tracking_uri=store.uri)
+        g.confirm(rows, Y)
+        assert gate(run=run, tracking_uri=store.uri)
+        assert g.sink_errors == []
+    finally:
+        mlflow.set_tracking_uri(before)
