@@ -60,7 +60,7 @@ def as_scored(trace: Trace, labels: LabelTable, scored: Scored) -> Trace:
     if trace.ended and samples is not None:
         # Parts have no order before they are scored.
         rearranged = int(np.count_nonzero(samples[source] != in_place)) + abs(len(source) - len(labels))
-    elif not rearranged:
+    elif not rearranged and not trace.ended:
         return confirmed
     confirmed = replace(taken(confirmed, source), scored_from=source, parts=trace.calls)
     return replace(

@@ -146,7 +146,7 @@ def _disagreement(evidence: Evidence) -> Finding | None:
     if evidence.used is None or isinstance(evidence.samples, range):
         return None
     for match in evidence.matches:
-        if match is evidence.used or match.identity == "position" or not match.comparable:
+        if match is evidence.used or not (match.observed and match.comparable):
             continue
         other, used = match.samples[: evidence.n_rows], evidence.used.samples[: evidence.n_rows]
         both = arrivals.known(other, len(labels)) & arrivals.known(used, len(labels))

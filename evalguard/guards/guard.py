@@ -7,6 +7,7 @@ import inspect
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, Unpack, cast
 
@@ -92,12 +93,16 @@ class Guard(Results):
         return f"<Guard {options}: {state}>" if options else f"<Guard: {state}>"
 
     def __enter__(self) -> Self:
-        entry = self.entry()
-        entry.__enter__()
+        self.enter(self.entry())
+        return self
+
+    def enter(self, entry: Entry) -> Session:
+        """Begin an entry that calls of other threads join, and that ``confirm`` is about."""
+        session = cast("Session", entry.__enter__())
         self._open.append(entry)
         if self._in_every_thread:
             every_thread.append((bare_model(self.options.model), self.joined))
-        return self
+        return session
 
     @property
     def _in_every_thread(self) -> bool:
@@ -224,7 +229,9 @@ class Guard(Results):
             raise ConfigError(msg)
         confirms = self.options.returns == "predictions"
         return guarded_function(
-            function, lambda args, kwargs: self._entry(self._labels_of(function, args, kwargs), name), confirms=confirms
+            function,
+            lambda args, kwargs: DecoratedCall(self, self._entry(self._labels_of(function, args, kwargs), name)),
+            confirms=confirms,
         )
 
     def _labels_of(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
@@ -272,6 +279,22 @@ class Guard(Results):
             model=bare_model(options.model),
             model_tests=ModelTests() if options.verify_model else None,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class DecoratedCall:
+    """One call of a decorated function: ``confirm`` and the calls of other threads find it as they find a block."""
+
+    guard: Guard
+    entry: Entry
+
+    def __enter__(self) -> Session:
+        return self.guard.enter(self.entry)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.guard.__exit__(kind, error, trace)
 
 
 def guarded_function(

@@ -76,6 +76,7 @@ class Session:
         latest: For each model, when the call began that began last.
         drifted: Validations inside ``fit`` that call for an action when the entry ends.
         confirmations: What the caller scores, as far as it was confirmed inside the entry.
+        waiting: What the end of the entry judged, until it is judged by what is scored.
         judged: What was judged and can be confirmed: the last outcomes whose rows were returned.
     """
 
@@ -92,6 +93,7 @@ class Session:
     latest: dict[int, float] = field(default_factory=dict)
     drifted: list[Outcome] = field(default_factory=list)
     confirmations: list[Confirmation] = field(default_factory=list)
+    waiting: list[Outcome] = field(default_factory=list)
     judged: deque[Outcome] = field(default_factory=lambda: deque(maxlen=MAX_CONFIRMABLE))
     # Methods for which it is asked before other sessions of the context.
     priority_methods: ClassVar[tuple[str, ...]] = ()
@@ -311,12 +313,15 @@ class Session:
                 reason = "what was passed to confirm: no guarded call returned rows that it could be compared with"
                 self.outcomes.finish(Outcome(self.judge.unproven(None, reason), None, None, None))
         self.confirmations = []
+        again: dict[int, Outcome] = {}
         for at, confirmations in chosen.items():
             before = self.judged[at]
-            again = [self._confirmed(before, confirmation) for confirmation in confirmations]
-            outcome = max(again, key=lambda found: WORSE.index(found.report.verdict))
+            found = [self._confirmed(before, confirmation) for confirmation in confirmations]
+            outcome = max(found, key=lambda each: WORSE.index(each.report.verdict))
             self.outcomes.change(before.report, outcome)
-            self.judged[at] = outcome
+            self.judged[at] = again[id(before.report)] = outcome
+        waiting, self.waiting = self.waiting, []
+        for outcome in (*(again.pop(id(each.report), each) for each in waiting), *again.values()):
             self.outcomes.act(outcome)
 
     def _confirmed(self, outcome: Outcome, confirmation: Confirmation) -> Outcome:
@@ -370,5 +375,10 @@ class Session:
             outcome = Outcome(self.judge.unproven(labels, reason), None, labels, result)
         if outcome.columns is not None:
             self.judged.append(replace(outcome, predictions=None, judgement=None))
-        self.outcomes.finish(outcome)
+        self.outcomes.record(outcome)
+        if self.judge.returned and self.confirmations:
+            # What is scored comes first: an error would leave it unjudged.
+            self.waiting.append(outcome)
+        else:
+            self.outcomes.act(outcome)
         return outcome.predictions
