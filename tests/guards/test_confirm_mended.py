@@ -99,3 +99,16 @@ def test_a_memory_sink_keeps_the_report_of_what_is_scored(model):
             y_pred = model.predict(X, verbose=0)
         g.confirm(y_pred[rows], Y)
     assert [report.verdict for report in sink.reports] == [Verdict.PASS, Verdict.FAIL]
+
+
+@pytest.mark.parametrize("scope", ["call", "parts"])
+def test_rows_that_no_call_returned_are_unproven_also_where_a_count_is_enough(model, scope):
+    with guard(require="count", scope=scope, on_unproven="record") as g:
+        g.confirm(model.predict(X, verbose=0)[:-1] * 2, Y)
+    assert g.verdict is Verdict.UNPROVEN
+
+
+def test_parts_that_were_not_confirmed_are_unproven_also_where_a_count_is_enough(model):
+    with guard(require="count", scope="parts", on_unproven="record") as g:
+        halves(model)
+    assert g.verdict is Verdict.UNPROVEN

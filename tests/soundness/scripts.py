@@ -241,8 +241,7 @@ def options_of(program: Program) -> tuple[dict[str, str], list[str]]:
             before.append(f'files = [f"class{{int(i >= {n // 2})}}/{{i:03}}.png" for i in range({n})]')
             key = "files"
         before += [
-            "where = tempfile.TemporaryDirectory()",
-            f'pd.DataFrame({{"id": {key}, "label": target(range({n}))}})'
+            f'where = tempfile.TemporaryDirectory(); pd.DataFrame({{"id": {key}, "label": target(range({n}))}})'
             '.to_csv(where.name + "/labels.csv", index=False)',
         ]
         options["labels"] = 'where.name + "/labels.csv"'

@@ -387,6 +387,8 @@ def _of_entry(
             for confirm, _, values in scored
         ]
         # After the block each confirmation replaces what was judged before.
+        if str(each.report.verdict) in SOUND and str(each.report.chain[-1].status) == "not seen":
+            found.append(_breach("a", f"{each.report.verdict}, and what is scored was not seen", each.report, unit))
         any_of = len(told) > 1 or made[0][0].where == "after"
         if str(each.report.verdict) in SOUND and not (any if any_of else all)(claimed):
             wrong = [(confirm, values) for (confirm, _, values), true in zip(scored, claimed, strict=True) if not true]
@@ -490,7 +492,7 @@ def _of_parts(program: Program, calls: tuple[Call, ...], report: Any, unit: orac
             oracle.target(program, one) == oracle.target(program, other)
             for one, other in zip(unit.rows, unit.y or (), strict=True)
         )
-        if not (len(unit.rows) >= program.n if proof == "count" else pairs):
+        if not pairs and not (all(unit.metrics) and proof == "count" and len(unit.rows) >= program.n):
             return [_breach("a", f"{verdict} by {proof} of parts: rows {unit.rows}", report, unit)]
     known = all(0 <= sample < program.n for sample in unit.rows) and not any(
         call.reused or call.moving for call in calls

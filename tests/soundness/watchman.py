@@ -164,10 +164,10 @@ BROKEN = (
         "of equal rows that are scored the first one counts, whatever sample it is of",
     ),
     Broken(
-        "core/chain.py",
-        "unseen = trace.not_returned or trace.not_confirmed",
-        "unseen = trace.not_returned",
-        "rows that no call returned are scored, and the proof is that of those that were",
+        "core/judge.py",
+        "unseen = trace.unobserved or trace.not_confirmed or trace.stopped",
+        "unseen = trace.unobserved or trace.stopped",
+        "rows that no call returned are scored, and a PASS counts those that were",
     ),
     Broken(
         "guards/confirming.py",
