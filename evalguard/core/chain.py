@@ -143,10 +143,10 @@ def _returned(evidence: Evidence) -> Link:
 
 
 def _confirmed(trace: Trace, *, with_labels: bool) -> Link:
-    if not trace.ordered:
-        return Link("confirmed", Status.NOT_APPLICABLE, "the model scored the stream's own y")
     if trace.not_confirmed:
         return Link("confirmed", Status.NOT_SEEN, trace.not_confirmed)
+    if not trace.ordered:
+        return Link("confirmed", Status.NOT_APPLICABLE, "the model scored the stream's own y")
     if not trace.confirmed:
         return Link("confirmed", Status.DECLARED, SCORED)
     if with_labels:

@@ -69,7 +69,7 @@ def as_scored(trace: Trace, labels: LabelTable, scored: Scored) -> Trace:
     # Parts have no order before they are scored.
     expected = trace.n_rows if by_sample is None else len(labels)
     rearranged = _displaced(source, by_sample) + abs(len(source) - expected)
-    if by_sample is None and not rearranged:
+    if not trace.ended and not rearranged:
         return confirmed
     confirmed = replace(taken(confirmed, source), scored_from=source, parts=trace.calls)
     return replace(

@@ -70,7 +70,8 @@ def judge(
     proof = proof_of(evidence, policy)
     findings = (*_findings(evidence, proof), *(() if scored is None else scored.findings))
     notes = (*context.pop("not_proven", ()), *not_proven(evidence, proof, policy))
-    observed = trace.one_to_one and not (trace.unobserved or trace.stopped or evidence.doubt)
+    unseen = trace.unobserved or trace.not_confirmed or trace.stopped
+    observed = trace.one_to_one and not (unseen or evidence.doubt)
     verdict = decide(findings, proof, policy, observed=observed)
     report = Report(
         verdict=verdict,
@@ -146,7 +147,7 @@ def _disagreement(evidence: Evidence) -> Finding | None:
     if evidence.used is None or isinstance(evidence.samples, range):
         return None
     for match in evidence.matches:
-        if match is evidence.used or match.identity == "position" or not match.comparable:
+        if match is evidence.used or not (match.observed and match.comparable):
             continue
         other, used = match.samples[: evidence.n_rows], evidence.used.samples[: evidence.n_rows]
         both = arrivals.known(other, len(labels)) & arrivals.known(used, len(labels))

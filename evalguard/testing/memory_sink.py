@@ -12,7 +12,7 @@ class MemorySink:
 
     Attributes:
         begun: Names of the evaluations that began.
-        reports: Reports written, oldest first.
+        reports: Reports written, oldest first; of one that was confirmed the last.
         errors: Exceptions of the guarded code.
     """
 
@@ -20,15 +20,22 @@ class MemorySink:
         self.begun: list[str] = []
         self.reports: list[Report] = []
         self.errors: list[BaseException] = []
+        self._n_before = 0
 
     def begin(self, name: str) -> None:
         """An evaluation of this name is under way."""
         self.begun.append(name)
+        self._n_before = len(self.reports)
 
     def write(self, report: Report, artifacts: Mapping[str, str | bytes]) -> None:
         """A report is ready; what was rendered from it is dropped."""
         del artifacts
         self.reports.append(report)
+
+    def replace(self, number: int, report: Report, artifacts: Mapping[str, str | bytes]) -> None:
+        """A report of the evaluation that began last was judged by what is scored."""
+        del artifacts
+        self.reports[self._n_before + number] = report
 
     def failed(self, error: BaseException) -> None:
         """The guarded code raised."""

@@ -140,7 +140,7 @@ def test_labels_that_cannot_be_compared_leave_it_open(with_labels):
 def test_parts_that_are_not_confirmed_show_the_coverage_only():
     labels = labels_for(N, CONTENT)
     for fed, expected in ((REVERSED, Verdict.UNPROVEN), ([*ALIGNED, 3], Verdict.UNPROVEN), (SWAPPED[1:], Verdict.FAIL)):
-        one = one_for_each_sample(trace_of(fed, CONTENT, **PARTS), labels)
+        one = one_for_each_sample(trace_of(fed, CONTENT, **PARTS), labels, ANY_ORDER)
         report = judge(one, labels, Policy()).report
         assert report.verdict is expected
         assert report.chain[-1].basis == ANY_ORDER
@@ -149,7 +149,9 @@ def test_parts_that_are_not_confirmed_show_the_coverage_only():
 def test_a_row_of_no_sample_counts_where_it_is_in_a_metric():
     labels = labels_for(N, {"content"})
     for ordered, n_rows in ((True, N), (False, N + 1)):
-        one = one_for_each_sample(trace_of([70, *REVERSED, 2], {"content"}, ordered=ordered, **PARTS), labels)
+        one = one_for_each_sample(
+            trace_of([70, *REVERSED, 2], {"content"}, ordered=ordered, **PARTS), labels, ANY_ORDER
+        )
         assert one.n_rows == n_rows
         assert judge(one, labels, Policy()).report.verdict is (Verdict.UNPROVEN if ordered else Verdict.FAIL)
 
@@ -157,7 +159,7 @@ def test_a_row_of_no_sample_counts_where_it_is_in_a_metric():
 def test_without_an_identity_too_few_rows_are_a_fault():
     labels = labels_for(N, set())
     for n_rows, expected in ((N + 3, N), (N, N), (N - 1, N - 1)):
-        one = one_for_each_sample(trace_of(list(range(n_rows)), set(), **PARTS), labels)
+        one = one_for_each_sample(trace_of(list(range(n_rows)), set(), **PARTS), labels, ANY_ORDER)
         assert (one.n_rows, one.not_confirmed) == (expected, ANY_ORDER)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from tests.soundness.programs import KEYS, LOOPS, METRICS, NAMING, Call, Parts, Program
+from tests.soundness.programs import KEYS, LOOPS, METRICS, NAMING, Call, Confirm, Parts, Program, Rows
 from tests.soundness.sources import CUT
 
 # At most three calls, two further entries, and one to begin.
@@ -73,6 +73,8 @@ SOME_LIE = st.one_of(st.just("none"), st.sampled_from(LIES))
 TF_SOURCES = ("tf_tensors", "tf_mapped", "tf_cached", "tf_shuffled", "tf_dropping", "tf_repeated", "tf_generator")
 PLAIN_SOURCES = ("generator", "pydataset", "pydataset_threads", "array", "frame", *TF_SOURCES)
 rarely = st.sampled_from((True, False, False, False))
+# About a quarter of the programs confirm something, or make their calls in parts.
+confirms_or_parts = rarely
 
 
 @st.composite
@@ -130,7 +132,26 @@ def worlds(draw: Callable[..., Any]) -> Program:
     if world.values == "close":
         # Arrays and what Python emits are cast to float32 by Keras.
         world = replace(world, model="echo", reused_buffer=False)
-    return replace(world, values="distinct") if world.values == "close" and identity == "index" else world
+    if world.values == "close" and identity == "index":
+        world = replace(world, values="distinct")
+    return confirming(draw, world) if draw(confirms_or_parts) else world
+
+
+def confirming(draw: Callable[..., Any], world: Program) -> Program:
+    """A world in which calls are parts, or what is scored is confirmed; ``scored`` gives the rest."""
+    scope = draw(st.sampled_from(("call", "session", "parts", "parts", "parts")))
+    model = "echo" if world.model == "inner_reverse" else world.model
+    pool = scope == "parts" and model != "noisy" and draw(rarely)
+    return replace(
+        world,
+        scope=scope,
+        model=model,
+        # What was repaired is known from outputs that name it.
+        on_failure=world.on_failure if model in NAMING else "record",
+        require=draw(st.sampled_from((world.require, "declared"))),
+        pool=pool,
+        confirms=((Confirm(),),),
+    )
 
 
 SOURCES_OF = {
@@ -172,7 +193,7 @@ def calls_of(
     if source == "pydataset_threads" and world.engine == "tf_keras":
         # At the end of each call tf_keras waits five seconds for its workers (2.21, utils/data_utils.py, `stop`).
         source = "pydataset"
-    if source == "endless" and (method != "predict" or together):
+    if source == "endless" and (method != "predict" or together or world.pool):
         source = "generator"
     lie = lie or draw(SOME_LIE)
     parts = lying(lie, world.n, world.batch, seed)
@@ -208,6 +229,122 @@ def calls_of(
     return call
 
 
+FOLDS = ("contiguous", "scattered", "shuffled", "overlapping", "missing")
+
+
+def folds_of(kind: str, n: int, k: int, seed: int) -> list[list[int]]:
+    """The samples of each of ``k`` calls that answer the labels together, in any order of calls."""
+    order, draw = list(range(n)), random.Random(seed)  # noqa: S311 - not for secrets
+    if kind != "contiguous":
+        draw.shuffle(order)
+    size = -(-n // k)
+    folds = [order[at : at + size] for at in range(0, n, size)]
+    if kind == "overlapping":
+        folds = [[*fold, *draw.sample(order, 2)] for fold in folds]
+    if kind == "missing":
+        folds[0] = folds[0][1:]
+    if kind != "shuffled":
+        folds = [sorted(fold) for fold in folds]
+    draw.shuffle(folds)
+    return folds
+
+
+def scored(world: Program, entries: tuple[tuple[Call, ...], ...], seed: int) -> Program:
+    """The program, with what is confirmed in each entry, and who makes its calls."""
+    draw = random.Random(seed)  # noqa: S311 - not for secrets
+    where = draw.choice(("inside", "inside", "after", "returned" if world.used_as == "decorator" else "inside"))
+    if world.used_as == "wrap" and world.scope == "call":
+        # There is no block.
+        where = "after"
+    names = world.scope == "parts" and world.identity in {"none", "reference"} and draw.random() < 0.4
+    made = []
+    for entry in entries:
+        scale = entry[0].scale if draw.random() < 0.3 else 1
+        calls = [replace(call, scale=scale, steps=0) for call in entry]
+        for at, call in enumerate(calls):
+            rows = [sample for part in call.parts for sample in part]
+            if world.pool:
+                call = replace(call, thread=False, slow=0, delay=draw.choice((0, 0, 5, 20)))
+            elif world.scope == "parts" and world.used_as != "wrap" and at and not call.again:
+                call = replace(call, model=int(draw.random() < 0.3))
+            if names and max(rows, default=0) < world.n:
+                call = replace(call, named=_named(draw, tuple(rows)))
+            calls[at] = call
+        made.append(tuple(calls))
+    confirms = tuple(_confirms(draw, world, entry, where) for entry in made)
+    if where == "returned" and not all(confirms):
+        confirms = tuple(tuple(replace(each, where="inside") for each in entry) for entry in confirms)
+    if draw.random() < 0.1:
+        confirms = ()
+    return replace(world, entries=tuple(made), confirms=confirms if any(confirms) else ())
+
+
+def _named(draw: random.Random, rows: Rows) -> Rows:
+    kind = draw.choice(("right", "right", "right", "reversed", "turned", "short"))
+    return {"right": rows, "reversed": rows[::-1], "turned": rows[1:] + rows[:1], "short": rows[:-1]}[kind]
+
+
+def _confirms(draw: random.Random, world: Program, entry: tuple[Call, ...], where: str) -> tuple[Confirm, ...]:
+    with_rows = [at for at, call in enumerate(entry) if call.method not in METRICS]
+    if world.used_as == "wrap" and world.scope == "call":
+        with_rows = [at for at in with_rows if at == len(entry) - 1 and entry[at].method not in LOOPS]
+    if not with_rows:
+        return ()
+    lengths = [sum(map(len, entry[at].parts)) for at in with_rows]
+    whole = [at for at, length in zip(with_rows, lengths, strict=True) if length >= world.n]
+    if whole and (world.scope != "parts" or len(whole) == len(with_rows)):
+        chosen: list[Rows] = [(draw.choice(whole),)]
+        if len(whole) > 1 and where != "returned" and draw.random() < 0.4:
+            chosen = [(at,) for at in whole]
+    else:
+        order = tuple(with_rows)
+        if draw.random() < 0.3:
+            order = tuple(draw.sample(with_rows, len(with_rows)))
+        completed = world.pool and len(with_rows) == len(entry) and draw.random() < 0.5
+        chosen = [() if completed else order]
+    return tuple(_confirm(draw, world, entry, of, where) for of in chosen)
+
+
+def _confirm(draw: random.Random, world: Program, entry: tuple[Call, ...], of: Rows, where: str) -> Confirm:
+    y_true = draw.choice(("none",) * 10 + ("right",) * 12 + ("reversed", "shifted", "encoded", "short"))
+    if where != "returned" and draw.random() < 0.2:
+        return Confirm(of=of, y_true=y_true, where=where, put_back=True)
+    rows = [_emitted(world, entry[at]) for at in of]
+    flat = [sample for each in rows for sample in each]
+    n = len(flat) or world.n
+    inverse = [flat.index(sample) if sample in flat else draw.randrange(n) for sample in range(world.n)]
+    lies = {
+        "order": [sample % n for sample in flat],
+        "permuted": draw.sample(range(n), n),
+        "swapped": [inverse[1], inverse[0], *inverse[2:]],
+        "repeated": [inverse[0], inverse[0], *inverse[2:]],
+        "lost": inverse[:-1],
+        "added": [*inverse, inverse[0]],
+    }
+    kind = draw.choice(("inverse",) * 9 + ("as_is",) * 4 + tuple(lies))
+    take = {"inverse": inverse, "as_is": []}.get(kind) if kind not in lies else lies[kind]
+    forms = ["same"] * 9 + ["float64", "axes"] + ["float16"] * (world.values != "close")
+    if world.model == "two_outputs":
+        forms += ["first", "first", "apart", "apart"]
+    else:
+        forms += ["list", "frame"]
+    forms += ["doubled", "rounded", "argmax"]
+    return Confirm(
+        of=of,
+        take=tuple(take or ()) if of else (),
+        form=draw.choice(forms),
+        y_true="none" if where == "returned" else y_true,
+        where=where,
+    )
+
+
+def _emitted(world: Program, call: Call) -> list[int]:
+    rows = [sample for part in call.parts for sample in part]
+    if call.source == "tf_dropping":
+        rows = rows[: len(rows) // world.batch * world.batch]
+    return rows[::-1] if world.model == "reversing" and call.method == "predict" else rows
+
+
 class Evaluations(RuleBasedStateMachine):
     """Writes one program."""
 
@@ -217,17 +354,28 @@ class Evaluations(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world = Program()
-        self.wanted = 0
+        self.wanted = self.seed = 0
         self.together = False
         self.entries: list[list[Call]] = [[]]
 
-    @initialize(world=worlds(), wanted=st.sampled_from((1, 1, 1, 2, 2, 3)))
-    def begin(self, world: Program, wanted: int) -> None:
+    @initialize(world=worlds(), wanted=st.sampled_from((1, 1, 1, 2, 2, 3)), seed=st.integers(0, 9999))
+    def begin(self, world: Program, wanted: int, seed: int) -> None:
         """A model, labels and a guard."""
-        self.world, self.wanted = world, wanted
+        self.world, self.wanted, self.seed = world, wanted, seed
+        if world.scope == "parts":
+            self.wanted = max(wanted, 2)
 
     def _left(self) -> int:
         return self.wanted - sum(map(len, self.entries))
+
+    @precondition(lambda self: self._left() > 1 and self.world.scope == "parts" and not self.entries[-1])
+    @rule(data=st.data(), kind=st.sampled_from(FOLDS), seed=st.integers(0, 999))
+    def folds(self, data: st.DataObject, kind: str, seed: int) -> None:
+        """The labels are answered in parts, one for each of the calls that are left."""
+        entry = self.entries[-1]
+        for fold in folds_of(kind, self.world.n, self._left(), seed):
+            made = data.draw(calls_of(self.world, entry[-1] if entry else None, "fold"))
+            entry.append(replace(made, parts=parts_of(fold, self.world.batch), again=False))
 
     @precondition(lambda self: self._left() > 0)
     @rule(data=st.data())
@@ -263,5 +411,7 @@ class Evaluations(RuleBasedStateMachine):
         """Hand the program on."""
         entries = tuple(tuple(entry) for entry in self.entries if entry)
         program = replace(self.world, together=self.together, entries=entries)
+        if self.world.confirms:
+            program = scored(program, entries, self.seed)
         if entries:
             self.work(program)

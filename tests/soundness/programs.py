@@ -19,6 +19,8 @@ NAMING = frozenset({"echo", "two_outputs", "reversing", "put_back", "chunks", "i
 LOOPS = {"predict_on_batch": "rows", "test_on_batch": "metrics", "call": "rows"}
 METRICS = frozenset({"evaluate", "test_on_batch"})
 KEYS = frozenset({"key", "key_function", "key_padded"})
+# What is scored holds the same values, of every output or of the first one. The others are other values, most often.
+LOSSLESS = frozenset({"same", "float64", "float16", "axes", "list", "frame", "first"})
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,9 @@ class Call:
         steps: Only so many batches of an array are asked for; 0: all.
         slow: Milliseconds that each batch of the source takes.
         thread: The call is made in another thread, and waited for.
+        model: Number of the model: of several, the second one has no guard that is of one model.
+        named: Label rows that ``part`` names for the call.
+        delay: Milliseconds that its thread waits before it, where calls run freely.
     """
 
     method: str = "predict"
@@ -55,6 +60,32 @@ class Call:
     steps: int = 0
     slow: int = 0
     thread: bool = False
+    model: int = 0
+    named: Rows = ()
+    delay: int = 0
+
+
+@dataclass(frozen=True)
+class Confirm:
+    """What is scored after the calls of an entry.
+
+    Attributes:
+        of: Calls, by number in the entry, whose rows are joined in this order; empty: in the order in which they ended.
+        take: Which of these rows are scored, in this order, counted round; empty: all as they are.
+        form: ``same``, ``float64``, ``float16``, ``axes`` (more of length one), ``list`` (of one output), ``frame``;
+            of several outputs the ``first``, or all, one of them in another order (``apart``); other values:
+            ``doubled``, ``rounded``, ``argmax``.
+        y_true: ``none``, ``right``, ``reversed``, ``shifted``, ``encoded`` (another encoding), ``short``.
+        where: ``inside`` the block, ``after`` it, or ``returned`` by the decorated function.
+        put_back: The rows are those of ``put_back``, which gets the calls in this order.
+    """
+
+    of: Rows = (0,)
+    take: Rows = ()
+    form: str = "same"
+    y_true: str = "none"
+    where: str = "inside"
+    put_back: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,12 +105,14 @@ class Program:
         reused_buffer: What is read once, labels or reference, comes in one array that is overwritten each time.
         model: See ``MODELS``.
         on_failure: ``record`` or ``repair``.
-        scope: ``call`` or ``session``.
+        scope: ``call``, ``session`` or ``parts``.
         require: Weakest proof that is a PASS.
         used_as: ``with``, ``decorator``, ``wrap``, ``nested``.
         images: The source is an iterator over a folder of images in two classes; nothing but ``predict`` is called.
         together: The calls of an entry run at the same time (``asyncio.gather``).
         entries: The calls of each entry into the guard.
+        pool: The calls of an entry run freely in threads; the guard is of their model.
+        confirms: What is scored in each entry; empty: nothing is confirmed.
     """
 
     engine: str = "keras"
@@ -98,11 +131,17 @@ class Program:
     images: bool = False
     together: bool = False
     entries: tuple[tuple[Call, ...], ...] = field(default=((),))
+    pool: bool = False
+    confirms: tuple[tuple[Confirm, ...], ...] = ()
 
     @property
     def calls(self) -> tuple[Call, ...]:
         """All calls, in the order made."""
         return tuple(call for entry in self.entries for call in entry)
+
+    def confirms_of(self, entry: int) -> tuple[Confirm, ...]:
+        """What is scored in an entry."""
+        return self.confirms[entry] if self.confirms else ()
 
     @property
     def keyed(self) -> bool:
@@ -128,10 +167,17 @@ class Program:
         """The program of such a line."""
         found = json.loads(line)
         entries = tuple(
-            tuple(Call(**{**call, "parts": tuple(map(tuple, call["parts"]))}) for call in entry)
+            tuple(
+                Call(**{**call, "parts": tuple(map(tuple, call["parts"])), "named": tuple(call.get("named", ()))})
+                for call in entry
+            )
             for entry in found["entries"]
         )
-        return cls(**{**found, "entries": entries})
+        confirms = tuple(
+            tuple(Confirm(**{**each, "of": tuple(each["of"]), "take": tuple(each["take"])}) for each in entry)
+            for entry in found.get("confirms", ())
+        )
+        return cls(**{**found, "entries": entries, "confirms": confirms})
 
 
 def targets_of(program: Program, call: Call) -> Parts:

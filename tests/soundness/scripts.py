@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.soundness.programs import KEYS, LOOPS, Call, Program
+from tests.soundness.scoring import confirm_text, helpers_text, pool_text
 from tests.soundness.sources import ARRAYS, source_text
 
 INPUTS = {
@@ -44,7 +45,11 @@ def script(program: Program, comment: str = "") -> str:
     """The program as Python that runs alone; it prints the reports."""
     about = "".join(f"# {line}\n" for line in comment.splitlines())
     run = 'evaluation(built(), guard, [])\nprint(*map(repr, sink.reports), sep="\\n")'
-    parts = (head_text(program), model_text(program), body_text(program), guard_text(program), run)
+    guard = guard_text(program)
+    if program.pool or any(call.model for call in program.calls):
+        guard = f"model, other = built(), built()\n{guard}"
+        run = run.replace("built()", "model", 1)
+    parts = (head_text(program), model_text(program), body_text(program), guard, run)
     return about + "\n".join(parts) + "\n"
 
 
@@ -52,10 +57,11 @@ def head_text(program: Program) -> str:
     """Imports, inputs and targets."""
     text = "\n".join([model_text(program), body_text(program), guard_text(program)])
     modules = [name for name in ("asyncio", "contextlib", "tempfile", "time") if f"{name}." in text]
+    logs = "LOG, SCORED = [], []" if program.confirms else "LOG = []"
     lines = [f"import {', '.join(modules)}"] if modules else []
     also = {"tf.": ", tensorflow as tf", "pd.": ", pandas as pd"}
     more = "".join(name for used, name in also.items() if used in text)
-    lines += [f"import numpy as np, {program.engine} as keras, evalguard, evalguard.testing{more}", "LOG = []"]
+    lines += [f"import numpy as np, {program.engine} as keras, evalguard, evalguard.testing{more}", logs]
     if program.images:
         lines.append("from PIL import Image")
     if "ThreadPoolExecutor" in text:
@@ -116,6 +122,12 @@ def body_text(program: Program) -> str:
 
 def call_text(program: Program, call: Call, number: int) -> str:
     """The expression that makes a call."""
+    text = _bare_call_text(program, call, number)
+    text = text.replace("model", "other") if call.model else text
+    return f"part(guard, {list(call.named)}, lambda: {text})" if call.named else text
+
+
+def _bare_call_text(program: Program, call: Call, number: int) -> str:
     if call.method in LOOPS:
         steps = f"range(len(parts_{number}))"
         if call.method == "test_on_batch":
@@ -138,8 +150,9 @@ def call_text(program: Program, call: Call, number: int) -> str:
 
 def entries_text(program: Program) -> list[str]:
     """``evaluation``."""
-    lines = []
-    if any(call.method in LOOPS for call in program.calls):
+    lines = helpers_text(program)
+    joins = any(len(each.of) != 1 for confirms in program.confirms for each in confirms)
+    if joins or any(call.method in LOOPS for call in program.calls):
         structures = "keras.tree" if program.engine == "keras" else "__import__('tensorflow').nest"
         lines.append(
             "def joined(parts): "
@@ -148,11 +161,13 @@ def entries_text(program: Program) -> list[str]:
     lines.append("def evaluation(model, guard, returned):")
     if program.used_as == "wrap":
         lines.append("    model = guard(model) if guard else model")
+        if program.confirms or program.scope == "parts":
+            lines[-1] += "; guard = guard and model.guard"
     number = 0
-    for entry in program.entries:
+    for at_entry, entry in enumerate(program.entries):
         calls = [f"returned.append({call_text(program, call, number + at)})" for at, call in enumerate(entry)]
         inside = []
-        for at, call in enumerate(entry):
+        for at, call in enumerate(entry if not program.pool else ()):
             if call.source == "endless" and not call.again:
                 inside.append(f"made = source_{number + at}()")
             if call.thread:
@@ -167,9 +182,19 @@ def entries_text(program: Program) -> list[str]:
                 f"asyncio.to_thread(lambda: {call_text(program, call, number + at)})" for at, call in enumerate(entry)
             )
             inside += [f"async def both(): return await asyncio.gather({made})", "returned.extend(asyncio.run(both()))"]
+        if program.pool:
+            inside += pool_text(entry, [call_text(program, call, number + at) for at, call in enumerate(entry)])
+        confirms = program.confirms_of(at_entry)
+        scored = [confirm_text(program, each, number, at_entry) for each in confirms if each.where != "after"]
+        inside += [line for lines in scored for line in lines]
         if program.labels == "late":
             inside.append(f"if guard: guard.labels = target(range({program.n}))")
+            if confirms and confirms[-1].where == "returned":
+                inside[-2:] = inside[:-3:-1]
         lines += _entered(program, inside)
+        for each in confirms:
+            if each.where == "after":
+                lines += [f"    {line}" for line in confirm_text(program, each, number, at_entry)]
         number += len(entry)
     return lines
 
@@ -196,10 +221,7 @@ def guard_text(program: Program) -> str:
     if program.used_as == "wrap":
         return "\n".join([*lines, f"guard = lambda model: evalguard.wrap(model, {given}, sinks=[sink])"])
     if program.used_as == "nested":
-        lines += [
-            "outside = evalguard.testing.MemorySink()",
-            f"outer = evalguard.guard({given}, sinks=[outside])",
-        ]
+        lines.append(f"outer = evalguard.guard({given}, sinks=[evalguard.testing.MemorySink()])")
     return "\n".join([*lines, f"guard = evalguard.guard({given}, sinks=[sink])"])
 
 
@@ -219,8 +241,7 @@ def options_of(program: Program) -> tuple[dict[str, str], list[str]]:
             before.append(f'files = [f"class{{int(i >= {n // 2})}}/{{i:03}}.png" for i in range({n})]')
             key = "files"
         before += [
-            "where = tempfile.TemporaryDirectory()",
-            f'pd.DataFrame({{"id": {key}, "label": target(range({n}))}})'
+            f'where = tempfile.TemporaryDirectory(); pd.DataFrame({{"id": {key}, "label": target(range({n}))}})'
             '.to_csv(where.name + "/labels.csv", index=False)',
         ]
         options["labels"] = 'where.name + "/labels.csv"'
@@ -234,12 +255,8 @@ def options_of(program: Program) -> tuple[dict[str, str], list[str]]:
         options["reference"] = f"inputs(range({n}))"
     if program.identity == "reference_function":
         before += ["shown = np.zeros(2, 'float32')"] if program.reused_buffer else []
-        before += ["def sample(i):"]
-        before += (
-            ["    shown[:] = inputs([i])[0]", "    return shown"]
-            if program.reused_buffer
-            else ["    return inputs([i])[0]"]
-        )
+        body = "shown[:] = inputs([i])[0]; return shown" if program.reused_buffer else "return inputs([i])[0]"
+        before.append(f"def sample(i): {body}")
         options["reference"] = "sample"
     if program.identity in {"key", "key_padded"} and not program.images:
         options["key"] = '"id"'
@@ -251,6 +268,10 @@ def options_of(program: Program) -> tuple[dict[str, str], list[str]]:
     options["on_unproven"] = '"record"'
     if program.scope != "call":
         options["scope"] = f'"{program.scope}"'
+    if program.pool and program.used_as != "wrap":
+        options["model"] = "model"
+    if any(each.where == "returned" for entry in program.confirms for each in entry):
+        options["returns"] = '"predictions"'
     if program.require != "declared":
         options["require"] = f'"{program.require}"'
     options["mlflow"] = "False"

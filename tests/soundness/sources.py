@@ -42,10 +42,8 @@ def source_text(program: Program, call: Call, number: int) -> list[str]:
     if call.slow:
         lines.append(f"    time.sleep({call.slow / 1000})")
     if call.reused:
-        lines += [
-            f"    x = slots_{number}[at % {call.reused}][:len({rows_text})]",
-            f"    x[:] = inputs({rows_text}){scaled}",
-        ]
+        slot = f"slots_{number}[at % {call.reused}][:len({rows_text})]"
+        lines.append(f"    x = {slot}; x[:] = inputs({rows_text}){scaled}")
     else:
         lines.append(f"    x = (inputs({rows_text}){scaled}){cast}" if cast else f"    x = inputs({rows_text})")
     key = f"put_{number}(2 * at, key({rows_text}))" if call.reused else f"key({rows_text})"

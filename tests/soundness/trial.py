@@ -19,8 +19,8 @@ import numpy as np
 
 import evalguard
 from evalguard.core.own_errors import OwnError
-from tests.soundness import oracle
-from tests.soundness.programs import LOOPS, NAMING, Call, Parts, Program
+from tests.soundness import confirmed, oracle
+from tests.soundness.programs import LOOPS, METRICS, NAMING, Call, Confirm, Parts, Program
 from tests.soundness.scripts import body_text, guard_text, head_text, model_text
 
 SOUND = ("PASS", "REPAIRED")
@@ -62,6 +62,7 @@ class Run:
     log: list[Any] = field(default_factory=list)
     warned: list[str] = field(default_factory=list)
     drawn: tuple[float, ...] = ()
+    scored: list[tuple[int, Any]] = field(default_factory=list)
 
 
 @dataclass
@@ -86,8 +87,9 @@ class Trial:
 
 
 @functools.cache
-def _model(engine: str, text: str) -> Any:
+def _model(engine: str, text: str, number: int = 0) -> Any:
     """One model for all programs that have the same: it is compiled once, and each finds it as others left it."""
+    del number
     space: dict[str, Any] = {}
     libraries = f"import numpy as np, tensorflow as tf, {engine} as keras\n"
     exec(compile(f"{libraries}{text}\nmodel = built()", "<model>", "exec"), space)  # noqa: S102 - our own text
@@ -113,6 +115,9 @@ def _run_thrice(program: Program, space: dict[str, Any]) -> Trial:
     drawing = program.model == "noisy" and program.engine == "tf_keras"
     # What `tf.random` draws depends on how often a compiled function ran: such a program gets its own model.
     model = _fresh(space) if drawing else _model(program.engine, model_text(program))
+    space["model"] = model
+    if any(call.model for call in program.calls):
+        space["other"] = _model(program.engine, model_text(program), 1)
     exec(compile(guard_text(program), "<guard>", "exec"), space)  # noqa: S102 - our own text
     before = _run(evaluation, model, None, space)
     guarded = _run(evaluation, model, space["guard"], space)
@@ -146,6 +151,7 @@ def space_of(program: Program) -> dict[str, Any]:
 def _run(evaluation: Callable[..., Any], model: Any, guard: Any, space: dict[str, Any]) -> Run:
     found = Run()
     space["LOG"].clear()
+    space.setdefault("SCORED", []).clear()
     reset_seeds(model)
     # Image iterators print how many files they found.
     with warnings.catch_warnings(record=True) as told, redirect_stdout(io.StringIO()):
@@ -155,6 +161,7 @@ def _run(evaluation: Callable[..., Any], model: Any, guard: Any, space: dict[str
         except (Exception, OwnError) as error:  # noqa: BLE001 - what the program raises is compared
             found.error = error
     found.log = list(space["LOG"])
+    found.scored = list(space["SCORED"])
     found.warned = [f"{each.category.__name__}: {each.message}" for each in told if _is_of_the_call(each)]
     found.drawn = _drawn(model)
     return found
@@ -217,7 +224,11 @@ def _side_effects(program: Program, bare: list[Run], guarded: Run) -> list[Breac
 
 def _racy(program: Program) -> bool:
     """Whether threads decide what is pulled or fed, so that two bare runs may differ."""
-    return program.together or any(call.source == "endless" or call.reused or call.moving for call in program.calls)
+    return (
+        program.together
+        or program.pool
+        or any(call.source == "endless" or call.reused or call.moving for call in program.calls)
+    )
 
 
 def _equal(one: Any, other: Any) -> bool:
@@ -230,20 +241,26 @@ def _equal(one: Any, other: Any) -> bool:
     return first.dtype == second.dtype and first.shape == second.shape and first.tobytes() == second.tobytes()
 
 
-def judged_units(program: Program) -> list[tuple[int, ...]]:
-    """The calls that each report is about, by number, in the order of the reports."""
-    units: list[tuple[int, ...]] = []
+def judged_units(program: Program) -> list[tuple[int, tuple[int, ...]]]:
+    """The entry and the calls that each report is about, by number, in the order of the reports."""
+    units: list[tuple[int, tuple[int, ...]]] = []
     number = 0
-    for entry in program.entries:
+    for at_entry, entry in enumerate(program.entries):
         numbers = range(number, number + len(entry))
         number += len(entry)
         seen = [at for at in numbers if _is_seen(program, program.calls[at])]
-        whole = [at for at in seen if program.calls[at].method not in LOOPS]
-        units += [tuple(whole)] if program.scope == "session" and whole else [(at,) for at in whole]
-        units += [tuple(loop) for loop in _loops(program, seen) if not _warms_up(program, loop, seen)]
+        found: list[tuple[int, ...]] = []
+        if program.scope == "parts":
+            kinds = [[at for at in seen if (program.calls[at].method in METRICS) == metrics] for metrics in (0, 1)]
+            found = [tuple(kind) for kind in kinds if kind]
+        else:
+            whole = [at for at in seen if program.calls[at].method not in LOOPS]
+            found += [tuple(whole)] if program.scope == "session" and whole else [(at,) for at in whole]
+            found += [tuple(loop) for loop in _loops(program, seen) if not _warms_up(program, loop, seen)]
         if not seen and program.used_as != "wrap":
             # A report that says that nothing was guarded.
-            units.append(())
+            found.append(())
+        units += [(at_entry, unit) for unit in found]
     return units
 
 
@@ -275,8 +292,8 @@ def _is_seen(program: Program, call: Call) -> bool:
     """Whether a guard has to see this call: those of other threads are seen by a wrapped model only."""
     if program.used_as == "wrap":
         # Without a block each call of a loop is judged by itself.
-        return program.scope == "session" or call.method not in LOOPS
-    return not call.thread
+        return program.scope != "call" or call.method not in LOOPS
+    return program.pool or not call.thread
 
 
 def _judged(program: Program, bare: Run, guarded: Run, reports: list[Any], space: dict[str, Any]) -> list[Breach]:
@@ -293,33 +310,146 @@ def _judged(program: Program, bare: Run, guarded: Run, reports: list[Any], space
     if program.used_as == "wrap" and program.scope == "call" and any(call.method in LOOPS for call in program.calls):
         # Each call of a loop is judged by itself there.
         return []
+    found = [_breach("a", "sound though nothing is scored", report) for report in reports if _of_nothing(report)]
+    found = [breach for breach in found if breach.verdict in SOUND]
+    reports = [report for report in reports if not _of_nothing(report)]
     if len(units) != len(reports):
         return [Breach("reports", f"{len(reports)} reports for {len(units)} things to judge")]
-    return [
-        breach
-        for numbers, report in zip(units, reports, strict=True)
-        for breach in _of_report(program, numbers, returned, report, space)
+    judged = [
+        _Judged(entry, numbers, report, _calls_of(program, numbers, returned, report))
+        for (entry, numbers), report in zip(units, reports, strict=True)
     ]
+    for each in judged:
+        if not confirmed.is_confirmed(each.report):
+            found += _of_report(program, each, returned, space)
+    refused = guarded.error is not None
+    confirms = [(entry, each) for entry in range(len(program.entries)) for each in program.confirms_of(entry)]
+    made = [(entry, each, rows) for (entry, each), (_, rows) in zip(confirms, guarded.scored, strict=False)]
+    for report in reports:
+        if str(report.verdict) in SOUND and STRENGTH.index(str(report.proof)) > STRENGTH.index(program.require):
+            found.append(_breach("a", f"{report.verdict} by {report.proof}, but {program.require} is required", report))
+    for entry in range(len(program.entries)):
+        of_entry = [each for each in judged if each.entry == entry]
+        if program.used_as == "wrap" and program.scope == "call":
+            # Each call is a separate entry, and the latest one is confirmed.
+            of_entry = of_entry[-1:]
+        rows = [(each, scored) for number, each, scored in made if number == entry]
+        found += _of_entry(program, of_entry, rows, refused=refused)
+    return found
 
 
-def _of_report(
-    program: Program, numbers: tuple[int, ...], returned: list[Any], report: Any, space: Any
-) -> list[Breach]:
-    if not numbers:
-        sound = str(report.verdict) in SOUND
-        return [_breach("a", "sound though no call was guarded", report)] if sound else []
+def _of_nothing(report: Any) -> bool:
+    """Whether a report is about rows that were confirmed in an entry that returned none."""
+    return any("no guarded call returned rows" in note for note in report.not_proven)
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """One report, and the calls that it is about, as they really were."""
+
+    entry: int
+    numbers: tuple[int, ...]
+    report: Any
+    seen: tuple[tuple[Call, ...], oracle.Unit | None]
+
+
+def _calls_of(
+    program: Program, numbers: tuple[int, ...], returned: list[Any], report: Any
+) -> tuple[tuple[Call, ...], oracle.Unit | None]:
     calls, results = tuple(program.calls[at] for at in numbers), [returned[at] for at in numbers]
     for note in report.not_proven:
         if left_out := re.match(r"(?:a first|the first (\d+)) calls? model\(x\) on .* left out", note):
             for _ in range(int(left_out[1] or 1)):
                 calls, results = _without_first(calls, results)
-    unit = oracle.unit(program, calls, results)
+    return calls, oracle.unit(program, calls, results) if numbers else None
+
+
+def _of_entry(
+    program: Program, judged: list[_Judged], made: list[tuple[Confirm, Any]], *, refused: bool
+) -> list[Breach]:
+    """Laws a and b for what is scored in an entry."""
+    found: list[Breach] = []
+    units = [(each, *each.seen) for each in judged]
+    known = [(each, calls, unit) for each, calls, unit in units if unit is not None and not any(unit.metrics)]
+    if not made or len(known) < sum(bool(each.numbers) and not _only_metrics(each) for each in judged):
+        return []
+    scored = [(confirm, rows, confirmed.values_of(program, rows)) for confirm, rows in made if not _is_error(rows)]
+    for confirm, rows in made:
+        found += _put_back(program, confirm, rows, known)
+    # Calls of several threads have no order in a session, and what no guard saw was not returned by a guarded call.
+    threads = program.together or any(call.thread for call in program.calls)
+    told = [(each, calls, unit) for each, calls, unit in known if confirmed.is_confirmed(each.report)]
+    if known and scored and not told and not (refused or threads):
+        return [*found, _breach("a", "no report says what is scored", known[-1][0].report, known[-1][2])]
+    for each, calls, unit in told:
+        claimed = [
+            confirmed.as_claimed(program, confirm, calls, unit, values, str(each.report.proof))
+            for confirm, _, values in scored
+        ]
+        # After the block each confirmation replaces what was judged before.
+        if str(each.report.verdict) in SOUND and str(each.report.chain[-1].status) == "not seen":
+            found.append(_breach("a", f"{each.report.verdict}, and what is scored was not seen", each.report, unit))
+        any_of = len(told) > 1 or made[0][0].where == "after"
+        if str(each.report.verdict) in SOUND and not (any if any_of else all)(claimed):
+            wrong = [(confirm, values) for (confirm, _, values), true in zip(scored, claimed, strict=True) if not true]
+            what = f"{each.report.verdict} by {each.report.proof} though scored is {wrong}"
+            found.append(_breach("a", what, each.report, unit))
+        right = not threads and confirmed.covers(program, unit)
+        right = right and all(
+            confirmed.right(program, confirm, calls[0], values) and confirmed.right_labels(program, confirm)
+            for confirm, _, values in scored
+        )
+        verdict = str(each.report.verdict)
+        altered = any(str(finding.reason) == "altered" for finding in each.report.findings)
+        named = any(call.named for call in calls) and program.identity == "none"
+        if verdict == "FAIL" and right and _observable(program, calls) and not (altered or named):
+            reasons = [f"{finding.reason}: {finding.count}" for finding in each.report.findings]
+            found.append(_breach("b", f"FAIL of right rows that are scored: {reasons}", each.report, unit))
+        plain = right and all(confirmed.is_plain(program, confirm, calls) for confirm, _, _ in scored)
+        if verdict not in SOUND and plain:
+            found.append(_breach("b", f"{verdict} of right rows that are scored, with a reference", each.report, unit))
+    return found
+
+
+def _only_metrics(judged: _Judged) -> bool:
+    return all(call.method in METRICS for call in judged.seen[0])
+
+
+def _is_error(rows: Any) -> bool:
+    return isinstance(rows, ValueError)
+
+
+def _put_back(
+    program: Program, confirm: Confirm, rows: Any, known: list[tuple[_Judged, tuple[Call, ...], oracle.Unit]]
+) -> list[Breach]:
+    """What ``put_back`` gives, or refuses to give."""
+    if not confirm.put_back or not known:
+        return []
+    judged, calls, unit = known[-1]
+    if _is_error(rows):
+        plain = confirmed.is_plain(program, confirm, calls) and confirmed.each_label_once(program, calls, unit)
+        whole = len(confirm.of) in {0, len(calls)} and len(known) == 1
+        return [_breach("b", f"put_back refuses: {rows}", judged.report, unit)] if plain and whole else []
+    right = confirmed.right(program, confirm, calls[0], confirmed.values_of(program, rows))
+    observed = program.identity in {"reference", "reference_function", "collected", "index", "key", "key_function"}
+    unlike = any(call.scale != 1 for call in calls) and program.identity in {"reference", "reference_function"}
+    unlike |= any(call.scale != 1 for call in calls) and program.identity == "collected"
+    if observed and not right and not unlike and not any(call.reused or call.moving for call in calls):
+        return [_breach("a", "put_back gives rows that are not those of the labels", judged.report, unit)]
+    return []
+
+
+def _of_report(program: Program, judged: _Judged, returned: list[Any], space: Any) -> list[Breach]:
+    numbers, report, (calls, unit) = judged.numbers, judged.report, judged.seen
+    if not numbers:
+        sound = str(report.verdict) in SOUND
+        return [_breach("a", "sound though no call was guarded", report)] if sound else []
     if unit is None:
         return []
+    if program.scope == "parts":
+        return _of_parts(program, calls, report, unit)
     verdict, proof = str(report.verdict), str(report.proof)
     if verdict in SOUND:
-        if STRENGTH.index(proof) > STRENGTH.index(program.require):
-            return [_breach("a", f"{verdict} by {proof}, but {program.require} is required", report, unit)]
         if verdict == "REPAIRED" and program.model not in NAMING:
             if oracle.outputs_right(program, calls[0], returned[numbers[0]]):
                 return []
@@ -348,6 +478,28 @@ def _of_report(
             return []
         reasons = [f"{finding.reason}: {finding.count}" for finding in report.findings]
         return [_breach("b", f"FAIL of right rows: {reasons}", report, unit)]
+    return []
+
+
+def _of_parts(program: Program, calls: tuple[Call, ...], report: Any, unit: oracle.Unit) -> list[Breach]:
+    """Laws a and b for parts that were not confirmed: nothing shows which row is scored where."""
+    verdict, proof = str(report.verdict), str(report.proof)
+    all_answered = confirmed.covers(program, unit)
+    if verdict in SOUND:
+        # What was scored are the stream's own pairs.
+        pairs = all(unit.metrics) and all_answered and unit.y is not None
+        pairs = pairs and all(
+            oracle.target(program, one) == oracle.target(program, other)
+            for one, other in zip(unit.rows, unit.y or (), strict=True)
+        )
+        if not pairs and not (all(unit.metrics) and proof == "count" and len(unit.rows) >= program.n):
+            return [_breach("a", f"{verdict} by {proof} of parts: rows {unit.rows}", report, unit)]
+    known = all(0 <= sample < program.n for sample in unit.rows) and not any(
+        call.reused or call.moving for call in calls
+    )
+    if verdict == "FAIL" and all_answered and known and _observable(program, calls):
+        reasons = [f"{finding.reason}: {finding.count}" for finding in report.findings]
+        return [_breach("b", f"FAIL of parts that answer every label: {reasons}", report, unit)]
     return []
 
 

@@ -75,8 +75,8 @@ BROKEN = (
     ),
     Broken(
         "guards/judging.py",
-        "join_traces(in_label_order(traces, labels))",
-        "join_traces(in_label_order(traces[-1:], labels))",
+        "if in_parts else in_label_order(traces, labels)",
+        "if in_parts else in_label_order(traces[-1:], labels)",
         "of a session only the last call is judged",
     ),
     Broken(
@@ -105,7 +105,7 @@ BROKEN = (
     ),
     Broken(
         "core/evidence.py",
-        'if match.comparable and (by_place or match.identity != "position")]',
+        "if match.comparable and (by_place or match.observed)]",
         "if match.comparable]",
         "an array's positions stand in for content that recognises nothing",
     ),
@@ -156,6 +156,24 @@ BROKEN = (
         "comparison.version and (scored or not self.observed)",
         "False",
         "another version of the labels raises no doubt",
+    ),
+    Broken(
+        "core/confirmed.py",
+        "source, why = _source(scored.returned, scored.rows, samples)",
+        "source, why = _source(scored.returned, scored.rows, None)",
+        "of equal rows that are scored the first one counts, whatever sample it is of",
+    ),
+    Broken(
+        "core/judge.py",
+        "unseen = trace.unobserved or trace.not_confirmed or trace.stopped",
+        "unseen = trace.unobserved or trace.stopped",
+        "rows that no call returned are scored, and a PASS counts those that were",
+    ),
+    Broken(
+        "guards/confirming.py",
+        'return "", _other_rows("label", comparison.rows)',
+        'return "", None',
+        "the labels that are scored are not compared",
     ),
 )
 
