@@ -20,6 +20,7 @@ FOREIGN_ONLY = {
     "guards/calls.py:metric_names": "calls the model's get_metrics_result",
     "guards/calls.py:output_names": "asks the model for its outputs",
     "step/run.py:_evaluate": "the user's model and data; an OwnError passes through",
+    "step/run.py:_confirm": "the function of the user that says what is scored",
     "tracking/deadline.py:run": "catches BaseException, which `end` raises again",
 }
 
