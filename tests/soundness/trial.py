@@ -22,6 +22,7 @@ from evalguard.core.own_errors import OwnError
 from tests.soundness import confirmed, oracle
 from tests.soundness.programs import LOOPS, METRICS, NAMING, Call, Confirm, Parts, Program
 from tests.soundness.scripts import body_text, guard_text, head_text, model_text
+from tests.soundness.sources import ARRAYS
 
 SOUND = ("PASS", "REPAIRED")
 # Proofs, the strongest first.
@@ -241,8 +242,13 @@ def _equal(one: Any, other: Any) -> bool:
     return first.dtype == second.dtype and first.shape == second.shape and first.tobytes() == second.tobytes()
 
 
-def judged_units(program: Program) -> list[tuple[int, tuple[int, ...]]]:
-    """The entry and the calls that each report is about, by number, in the order of the reports."""
+def judged_units(program: Program, reports: list[Any]) -> list[tuple[int, tuple[int, ...]]]:
+    """The entry and the calls that each report is about, by number, in the order of the reports.
+
+    Args:
+        program: What ran.
+        reports: They say whether short calls were judged together, which depends on what they answer.
+    """
     units: list[tuple[int, tuple[int, ...]]] = []
     number = 0
     for at_entry, entry in enumerate(program.entries):
@@ -255,13 +261,49 @@ def judged_units(program: Program) -> list[tuple[int, tuple[int, ...]]]:
             found = [tuple(kind) for kind in kinds if kind]
         else:
             whole = [at for at in seen if program.calls[at].method not in LOOPS]
-            found += [tuple(whole)] if program.scope == "session" and whole else [(at,) for at in whole]
+            if program.scope == "session":
+                found += [tuple(whole)] if whole else []
+            else:
+                found += _each(program, whole, reports[len(units) :])
             found += [tuple(loop) for loop in _loops(program, seen) if not _warms_up(program, loop, seen)]
         if not seen and program.used_as != "wrap":
             # A report that says that nothing was guarded.
             found.append(())
         units += [(at_entry, unit) for unit in found]
     return units
+
+
+def _each(program: Program, whole: list[int], reports: list[Any]) -> list[tuple[int, ...]]:
+    """Calls that are judged one by one; those on short arrays last, and not those that a whole call follows."""
+    if program.used_as == "wrap":
+        # Each is an entry by itself.
+        return [(at,) for at in whole]
+    short = [at for at in whole if _is_short(program, program.calls[at])]
+    full = [at for at in whole if at not in short]
+    found: list[tuple[int, ...]] = [(at,) for at in full]
+    for metrics in (False, True):
+        left = [
+            at for at in short if (program.calls[at].method in METRICS) == metrics and not _warms(program, at, full)
+        ]
+        together = len(left) > 1 and len(found) < len(reports) and len(reports[len(found)].calls) == len(left)
+        found += [tuple(left)] if together else [(at,) for at in left]
+    return found
+
+
+def _is_short(program: Program, call: Call) -> bool:
+    """Whether the caller passed an array with fewer rows than there are labels."""
+    rows = sum(map(len, call.parts))
+    return call.source in ARRAYS and not call.steps and 0 < rows < program.n and program.on_failure != "repair"
+
+
+def _warms(program: Program, at: int, full: list[int]) -> bool:
+    """Whether the same method of the same model answers all labels after this call."""
+    call = program.calls[at]
+    later = (program.calls[other] for other in full if other > at)
+    return any(
+        (other.method, other.model) == (call.method, call.model) and sum(map(len, other.parts)) >= program.n
+        for other in later
+    )
 
 
 def _loops(program: Program, seen: list[int]) -> list[list[int]]:
@@ -302,11 +344,11 @@ def _judged(program: Program, bare: Run, guarded: Run, reports: list[Any], space
     if isinstance(guarded.error, evalguard.MisalignmentError) and bare.error is None and not _racy(program):
         # Refused: the rows of that call are those of the bare run, and no later call is judged.
         returned = returned + bare.returned[len(returned) :]
-        units = judged_units(program)[: len(reports)]
+        units = judged_units(program, reports)[: len(reports)]
     elif guarded.error is not None:
         return []
     else:
-        units = judged_units(program)
+        units = judged_units(program, [report for report in reports if not _of_nothing(report)])
     if program.used_as == "wrap" and program.scope == "call" and any(call.method in LOOPS for call in program.calls):
         # Each call of a loop is judged by itself there.
         return []
@@ -462,7 +504,7 @@ def _of_report(program: Program, judged: _Judged, returned: list[Any], space: An
         # What was repaired is claimed of the rows that came back, whatever proof says how they were known.
         claimed = "identity" if verdict == "REPAIRED" else proof
         # Rows that were never predicted are read from their place, which is all that is known there.
-        by_place = verdict == "REPAIRED" and proof == "declared" and bool(calls[0].steps)
+        by_place = verdict == "REPAIRED" and proof == "declared"
         if not (
             oracle.in_array_order(program, calls[0], unit) if by_place else oracle.as_claimed(program, unit, claimed)
         ):
