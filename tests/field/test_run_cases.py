@@ -27,7 +27,7 @@ def build():
         rows = X[ORDER]
         return AFTER(model.predict(rows, verbose=0))
 
-    return {"call": call, "labels": np.arange(N) % 3, "x": X, "truth": TRUTH, "why": ""}
+    return {"call": call, "labels": np.arange(N) % 3, "x": X, "truth": KIND, "why": ""}
 
 
 def check(case):
@@ -43,7 +43,7 @@ def AFTER(rows):
     return rows
 
 
-ORDER, TRUTH = np.arange(N), "aligned"
+ORDER, KIND = np.arange(N), "aligned"
 """
 ADAPTERS = """
 CONFIRMED = {"207", "208"}
@@ -61,7 +61,7 @@ TABLE = """
 | 205 in order | reference x | PASS, labels | - |
 | 209 in another order | reference x | FAIL | stream wrapped |
 """
-REVERSED = 'ORDER, TRUTH = np.arange(N)[::-1].copy(), "misaligned"\n'
+REVERSED = 'ORDER, KIND = np.arange(N)[::-1].copy(), "misaligned"\n'
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_a_case_is_checked_with_the_rows_of_its_guarded_call(folder):
 
 
 def test_a_race_that_did_not_happen_is_an_aligned_run(folder, capsys):
-    case(folder, "201_race", 'TRUTH = "misaligned"\n')
+    case(folder, "201_race", 'KIND = "misaligned"\n')
     status, found = run(folder)
     assert (status, found["201"]["observed"], found["201"]["verdict"]) == (0, "aligned", "PASS")
     printed = capsys.readouterr().out
@@ -110,7 +110,7 @@ def test_a_race_that_did_not_happen_is_an_aligned_run(folder, capsys):
 
 
 def test_a_wrong_row_that_was_not_seen_is_no_matter_of_a_second_try(folder, capsys):
-    case(folder, "206_put_in_another_order", 'TRUTH = "misaligned"\ndef AFTER(rows):\n    return rows[::-1]\n')
+    case(folder, "206_put_in_another_order", 'KIND = "misaligned"\ndef AFTER(rows):\n    return rows[::-1]\n')
     status, found = run(folder)
     assert (status, found["206"]["observed"], found["206"]["verdict"]) == (1, "misaligned", "PASS")
     assert "0 of 1 right, 1 missed" in capsys.readouterr().out
@@ -140,7 +140,7 @@ def test_the_result_of_a_confirmed_case_is_confirmed_before_the_guard_ends(folde
 
     monkeypatch.setattr(Guard, "confirm", confirm, raising=False)
     case(folder, "207_whole")
-    case(folder, "208_cut", 'TRUTH = "misaligned"\ndef AFTER(rows):\n    return rows[:5]\n')
+    case(folder, "208_cut", 'KIND = "misaligned"\ndef AFTER(rows):\n    return rows[:5]\n')
     case(folder, "203_in_order")
     _, found = run(folder)
     assert [rows for rows, _ in confirmed] == [12, 5]
@@ -235,14 +235,14 @@ def test_a_result_is_right_by_what_was_observed_and_what_the_table_says(truth, o
 
 def test_the_first_cause_is_compared_with_the_table_where_something_went_wrong(folder, capsys):
     case(folder, "201_reversed", REVERSED)
-    case(folder, "202_race", 'TRUTH = "misaligned"\n')
+    case(folder, "202_race", 'KIND = "misaligned"\n')
     case(folder, "209_reversed", REVERSED)
     run(folder)
     assert "1 of 2 causes named as in the tables (50%, at least 90%: BROKEN)" in capsys.readouterr().out
 
 
 @pytest.mark.slow
-def test_a_case_runs_in_a_process_of_its_own(tmp_path):
+def test_a_case_runs_in_a_separate_process(tmp_path):
     (tmp_path / "adapters.py").write_text(ADAPTERS)
     done = run_cases.run_case(case(tmp_path, "203_in_order"))
     assert (done["case"], done["truth"], done["observed"], done["verdict"]) == (

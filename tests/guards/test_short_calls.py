@@ -44,7 +44,7 @@ def test_several_warm_ups_are_counted(model):
     assert "the first 2 calls predict on 6 rows were left out: what follows answers all labels" in g.report.not_proven
 
 
-def test_a_short_call_afterwards_of_another_model_or_of_another_method_is_none(model):
+def test_a_short_call_that_comes_last_or_is_of_another_model_or_method_is_judged(model):
     other = keras.models.clone_model(model)
     model.compile(loss="mse")
 
