@@ -11,6 +11,7 @@ from evalguard.core.findings import Finding
 from evalguard.core.label_table import LabelTable
 from evalguard.core.matching import all_matches, match_content
 from evalguard.core.returned import MIN_DISTINCT, taken
+from evalguard.core.target_comparison import compare_labels
 from evalguard.core.trace import ALTERED, UNKNOWN, Int64, Trace
 
 NOT_RETURNED = (
@@ -112,6 +113,10 @@ def one_for_each_sample(trace: Trace, labels: LabelTable) -> Trace:
         rows = np.arange(min(trace.n_rows, len(labels)))
     else:
         known = np.flatnonzero((samples >= 0) & (samples < len(labels)))
+        if not trace.ordered:
+            # Of a sample that was evaluated twice, the row with a target that is not its label.
+            wrong = np.isin(known, compare_labels(trace.targets, labels.values, samples).rows)
+            known = np.concatenate([known[wrong], known[~wrong]])
         _, first = np.unique(samples[known], return_index=True)
         others = samples == UNKNOWN if trace.ordered else ~np.isin(np.arange(trace.n_rows), known)
         rows = np.concatenate([known[first], np.flatnonzero(others)])

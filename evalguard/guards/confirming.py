@@ -25,6 +25,8 @@ UInt64 = NDArray[np.uint64]
 # Digest of each row, one column for each output.
 Columns = tuple[UInt64, ...]
 HALF = 0.5
+# The types that hold integers of so many bits exactly.
+EXACT = {"float32": 24, "float64": 53, "int64": 63}
 
 
 def row_columns(result: Any) -> Columns | None:
@@ -59,8 +61,11 @@ def _widest(leaf: Any) -> Any:
     with not_ours():  # whatever the model returned: it may have no rows at all
         array = tree.as_array(leaf)
         rows = array.reshape(len(array), *(size for size in array.shape[1:] if size != 1))
-    if rows.dtype.kind in "iu" and rows.dtype != np.uint64:
-        return rows.astype(np.int64, copy=False)
+    if rows.dtype.kind in "biu":
+        largest = max(int(rows.max()), -int(rows.min())) if rows.size else 0
+        # Integers are floats in an array of zeros that they are put into.
+        exact = next((name for name, bits in EXACT.items() if largest <= 1 << bits), rows.dtype)
+        return rows.astype(exact, copy=False)
     return rows.astype(np.float32) if rows.dtype.name in {"float16", "bfloat16"} else rows
 
 

@@ -12,7 +12,7 @@ from evalguard import Verdict
 from evalguard.core.findings import Reason
 from evalguard.guards.confirming import Confirmation, joined_columns, row_columns
 from evalguard.labels.labels import Labels
-from tests.guards.streams import N, X, Y, guard, identity_model
+from tests.guards.streams import N, X, Y, guard, identity_model, verdict
 
 ROWS = np.random.default_rng(0).normal(size=(6, 3)).astype("float32")
 QUIET = {"on_failure": "record", "on_unproven": "record"}
@@ -47,6 +47,11 @@ def same(one, other):
         pytest.param(np.array([b"a", b"bc"]), np.array(["a", "bc"], object), id="text"),
         pytest.param(np.array(["a", "bc"]), ["a", "bc"], id="text-in-a-list"),
         pytest.param(np.array([True, False]), [True, False], id="bool"),
+        pytest.param(np.array([True, False]), [1.0, 0.0], id="bool-as-float"),
+        pytest.param(np.arange(6), np.arange(6.0), id="integers-as-float64"),
+        pytest.param(np.arange(6) - 3, np.arange(6, dtype="float32") - 3, id="integers-as-float32"),
+        pytest.param(np.array([1, 2**40]), np.array([1.0, 2.0**40]), id="larger-integers-as-float64"),
+        pytest.param(np.array([1, 2**60], "uint64"), np.array([1, 2**60]), id="uint64-as-int64"),
         pytest.param(ROWS, np.asfortranarray(ROWS), id="fortran"),
         pytest.param(ROWS, ROWS.tolist(), id="lists"),
         pytest.param(ROWS, tf.constant(ROWS), id="tensor"),
@@ -71,6 +76,8 @@ def test_equal_values_have_equal_digests(one, other):
         pytest.param(ROWS.astype("float64") / 3, (ROWS.astype("float64") / 3).astype("float32"), id="rounded"),
         pytest.param(np.arange(6), np.arange(6) + (1 << 32), id="large-integers"),
         pytest.param(np.array([2**53, 2**53 + 1]), np.array([2**53, 2**53]), id="beyond-float64"),
+        pytest.param(np.array([2**24, 2**24 + 1]), np.array([2**24, 2**24]), id="beyond-float32"),
+        pytest.param(np.array([-(2**63), 0]), np.array([0, 0]), id="smallest"),
         pytest.param(np.array(["ab", "c"]), np.array(["a", "bc"]), id="text"),
         pytest.param(RAGGED, tf.ragged.constant([[1.0], [2.0, 3.0], []], dtype=tf.float32), id="ragged"),
         pytest.param([ROWS, ROWS[::-1]], [ROWS[::-1], ROWS], id="outputs-swapped"),
@@ -236,7 +243,7 @@ def test_weights_of_a_guard():
     with guard(reference=X, sample_weight=weights, **QUIET) as g:
         rows = identity_model().predict(X, verbose=0)
         g.confirm(rows, Y, weights)
-    assert g.verdict is Verdict.PASS
+    assert verdict(g) is Verdict.PASS
     for given in (weights[::-1], np.ones(N), weights[:-1]):
         g.confirm(rows, Y, given)
         assert (g.verdict, g.report.diagnosis[0].cause.split()[0]) == (Verdict.FAIL, "scored")
@@ -249,10 +256,10 @@ def test_one_output_of_several_with_its_labels():
     with evalguard.guard(labels=labels, reference=X, mlflow=False, **QUIET) as g:
         rows = double.predict(X, verbose=0)
         g.confirm(rows["b"], Y)
-    assert g.verdict is Verdict.PASS
+    assert verdict(g) is Verdict.PASS
     g.confirm(rows["b"], Y[::-1])
-    assert g.verdict is Verdict.FAIL
+    assert verdict(g) is Verdict.FAIL
     g.confirm(rows["a"], Y[::-1])
-    assert g.verdict is Verdict.FAIL  # what was scored of the other output still counts
+    assert verdict(g) is Verdict.FAIL  # what was scored of the other output still counts
     g.confirm(rows["b"], Y)
-    assert g.verdict is Verdict.PASS
+    assert verdict(g) is Verdict.PASS
