@@ -127,26 +127,27 @@ def test_columns_of_calls_are_joined_where_they_have_as_many_outputs():
 def test_frames_are_compared_by_their_values_or_by_column(frame, returned):
     confirmation = Confirmation.of(frame, None, None)
     assert confirmation.found_in(row_columns(returned)) == 6
-    scored = confirmation.against(row_columns(returned), None, ())
+    (scored,) = confirmation.against(row_columns(returned), None, ())
     assert scored.rows is not None
-    assert any(np.array_equal(column, scored.rows) for column in scored.returned)
+    assert np.array_equal(scored.returned, scored.rows)
 
 
 def test_a_frame_of_other_columns_is_not_comparable():
-    scored = Confirmation.of(pd.DataFrame(ROWS), None, None).against(row_columns([ROWS[:, 0], ROWS[:, 1]]), None, ())
-    assert scored.rows is not None  # as the only output that is scored
-    assert not np.isin(scored.rows, np.concatenate(scored.returned)).any()
+    # As the only output that is scored, of either.
+    for scored in Confirmation.of(pd.DataFrame(ROWS), None, None).against(row_columns([ROWS[:, 0]] * 2), None, ()):
+        assert scored.rows is not None
+        assert not np.isin(scored.rows, scored.returned).any()
 
 
 def test_more_outputs_than_were_returned_are_not_comparable():
-    scored = Confirmation.of([ROWS, ROWS], None, None).against(row_columns([ROWS, ROWS, ROWS]), None, ())
+    (scored,) = Confirmation.of([ROWS, ROWS], None, None).against(row_columns([ROWS, ROWS, ROWS]), None, ())
     assert scored.rows is None
     assert "expected 3 outputs" in scored.unknown
     assert "found 2" in scored.unknown
 
 
 def test_what_was_returned_without_rows_is_not_comparable():
-    scored = Confirmation.of(ROWS, None, None).against(None, None, ())
+    (scored,) = Confirmation.of(ROWS, None, None).against(None, None, ())
     assert scored.rows is None
     assert scored.unknown == "what guarded calls returned has no rows that can be compared"
 
@@ -158,7 +159,8 @@ TWO = {"a": np.arange(6), "b": np.arange(6)[::-1]}
 
 def compared(y_true=None, weights=None, *, labels=TWO["a"], own_weights=None, y_pred=ROWS, returned=ROWS, outputs=()):
     table = Labels.of(labels, sample_weight=own_weights)
-    return Confirmation.of(y_pred, y_true, weights).against(row_columns(returned), table, outputs)
+    (scored,) = Confirmation.of(y_pred, y_true, weights).against(row_columns(returned), table, outputs)
+    return scored
 
 
 @pytest.mark.parametrize(
@@ -233,9 +235,9 @@ def test_the_arrays_are_those_of_the_moment():
     rows, labels, weights = ROWS.copy(), TWO["a"].copy(), np.arange(6.0)
     confirmation = Confirmation.of(rows, labels, weights)
     rows[:], labels[:], weights[:] = 0, 0, 0
-    scored = confirmation.against(row_columns(ROWS), Labels.of(TWO["a"], sample_weight=np.arange(6.0)), ())
+    (scored,) = confirmation.against(row_columns(ROWS), Labels.of(TWO["a"], sample_weight=np.arange(6.0)), ())
     assert (scored.findings, scored.unknown) == ((), "")
-    assert np.array_equal(scored.rows, scored.returned[0])
+    assert np.array_equal(scored.rows, scored.returned)
 
 
 def test_weights_of_a_guard():
@@ -263,3 +265,14 @@ def test_one_output_of_several_with_its_labels():
     assert verdict(g) is Verdict.FAIL  # what was scored of the other output still counts
     g.confirm(rows["b"], Y)
     assert verdict(g) is Verdict.PASS
+
+
+def test_outputs_of_the_same_values_are_scored_each_against_its_labels():
+    inputs = keras.Input((1,))
+    layers = [keras.layers.Lambda(lambda x: x % 3)(inputs), keras.layers.Lambda(lambda x: (x + 1) % 3)(inputs)]
+    double = keras.Model(inputs, layers)
+    with evalguard.guard(labels=[Y, Y[::-1]], reference=X, mlflow=False, **QUIET) as g:
+        rows = double.predict(X, verbose=0)
+    for output, labels, expected in ((0, Y, "PASS"), (1, Y, "FAIL"), (1, Y[::-1], "PASS"), (0, Y[::-1], "FAIL")):
+        g.confirm(rows[output], labels)
+        assert g.verdict == expected
