@@ -122,7 +122,8 @@ class Confirmation:
         """
         pair = self._paired(returned)
         problem = self.problem or ("" if pair is not None else _not_comparable(self.rows, returned))
-        columns, rows = pair or ({None: None}, None)
+        columns: Mapping[int | None, UInt64 | None] = {None: None} if pair is None else pair[0]
+        rows = None if pair is None else pair[1]
         scored = []
         for number, column in columns.items():
             # Labels and weights are those of the same output.
