@@ -11,6 +11,7 @@ from evalguard.core.findings import Finding
 from evalguard.core.label_table import LabelTable
 from evalguard.core.matching import all_matches, match_content
 from evalguard.core.returned import MIN_DISTINCT, taken
+from evalguard.core.target_comparison import compare_labels
 from evalguard.core.trace import ALTERED, UNKNOWN, Int64, Trace
 
 NOT_RETURNED = (
@@ -35,7 +36,7 @@ class Scored:
 
     Attributes:
         returned: Digest of each row that guarded calls returned, uint64, in
-            the order of the trace; several where it may be of several outputs.
+            the order of the trace; None where there are none.
         rows: Digest of each row that is scored, uint64, in label order; None
             where they cannot be compared.
         unknown: Why something is not known; empty if all is.
@@ -43,7 +44,7 @@ class Scored:
         with_labels: The labels that are scored were passed, too.
     """
 
-    returned: tuple[NDArray[np.uint64], ...]
+    returned: NDArray[np.uint64] | None
     rows: NDArray[np.uint64] | None
     unknown: str = ""
     findings: tuple[Finding, ...] = ()
@@ -52,19 +53,16 @@ class Scored:
 
 def as_scored(trace: Trace, labels: LabelTable, scored: Scored) -> Trace:
     """The trace, row by row as the caller scores it."""
-    if scored.rows is None or not scored.returned:
+    if scored.rows is None or scored.returned is None:
         return _unconfirmed(trace, labels, scored.unknown)
     # Padding was cut from what was returned.
-    n_returned = len(scored.returned[0])
+    n_returned = len(scored.returned)
     trace = taken(trace, np.arange(n_returned)) if n_returned < trace.n_rows else trace
     samples = sample_of_each(trace, labels)
-    found = [_source(returned, scored.rows, samples) for returned in scored.returned]
-    known = [source for source, _ in found if source is not None]
-    if not known:
-        return _unconfirmed(trace, labels, "; ".join(filter(None, (found[0][1], scored.unknown))))
-    # Of outputs that hold the same rows that which is scored where its samples are.
+    source, why = _source(scored.returned, scored.rows, samples)
+    if source is None:
+        return _unconfirmed(trace, labels, "; ".join(filter(None, (why, scored.unknown))))
     by_sample = samples if trace.ended else None
-    source = min(known, key=lambda source: _displaced(source, by_sample))
     confirmed = replace(trace, confirmed=True, not_confirmed=scored.unknown)
     # Parts have no order before they are scored.
     expected = trace.n_rows if by_sample is None else len(labels)
@@ -121,6 +119,10 @@ def one_for_each_sample(trace: Trace, labels: LabelTable, why: str) -> Trace:
         rows = np.arange(min(trace.n_rows, len(labels)))
     else:
         known = np.flatnonzero((samples >= 0) & (samples < len(labels)))
+        if not trace.ordered:
+            # Of a sample that was evaluated twice, the row with a target that is not its label.
+            wrong = np.isin(known, compare_labels(trace.targets, labels.values, samples).rows)
+            known = np.concatenate([known[wrong], known[~wrong]])
         _, first = np.unique(samples[known], return_index=True)
         others = samples == UNKNOWN if trace.ordered else ~np.isin(np.arange(trace.n_rows), known)
         rows = np.concatenate([known[first], np.flatnonzero(others)])

@@ -25,6 +25,8 @@ UInt64 = NDArray[np.uint64]
 # Digest of each row, one column for each output.
 Columns = tuple[UInt64, ...]
 HALF = 0.5
+# The types that hold integers of so many bits exactly.
+EXACT = {"float32": 24, "float64": 53, "int64": 63}
 
 
 def row_columns(result: Any) -> Columns | None:
@@ -62,8 +64,11 @@ def _widest(leaf: Any) -> Any:
     with not_ours():  # whatever the model returned: it may have no rows at all
         array = tree.as_array(leaf)
         rows = array.reshape(len(array), *(size for size in array.shape[1:] if size != 1))
-    if rows.dtype.kind in "iu" and rows.dtype != np.uint64:
-        return rows.astype(np.int64, copy=False)
+    if rows.dtype.kind in "biu":
+        largest = max(int(rows.max()), -int(rows.min())) if rows.size else 0
+        # Integers are floats in an array of zeros that they are put into.
+        exact = next((name for name, bits in EXACT.items() if largest <= 1 << bits), rows.dtype)
+        return rows.astype(exact, copy=False)
     return rows.astype(np.float32) if rows.dtype.name in {"float16", "bfloat16"} else rows
 
 
@@ -120,8 +125,8 @@ class Confirmation:
         ours, theirs = self._paired(returned), other._paired(returned)
         return ours is not None and theirs is not None and bool(np.isin(ours[1], theirs[1]).mean() > HALF)
 
-    def against(self, returned: Columns | None, labels: LabelTable | None, outputs: tuple[str, ...]) -> Scored:
-        """What is scored, as judging compares it.
+    def against(self, returned: Columns | None, labels: LabelTable | None, outputs: tuple[str, ...]) -> list[Scored]:
+        """What is scored, as judging compares it: for each output that it may be.
 
         Args:
             returned: Digests of the rows that guarded calls returned.
@@ -129,19 +134,21 @@ class Confirmation:
             outputs: Names of the model's outputs.
         """
         pair = self._paired(returned)
-        unknown = [self.problem]
-        findings = []
-        if pair is None and not self.problem:
-            unknown.append(_not_comparable(self.rows, returned))
-        in_returned, rows = pair or ({}, None)
-        for given, compare in ((self.y_true, _labels), (self.weights, _weights)):
-            if given is not None:
-                why, finding = compare(given, labels, outputs, list(in_returned))
-                unknown.append(why)
-                findings.append(finding)
-        reasons = "; ".join(filter(None, unknown))
-        found = tuple(finding for finding in findings if finding is not None)
-        return Scored(tuple(in_returned.values()), rows, reasons, found, with_labels=self.y_true is not None)
+        problem = self.problem or ("" if pair is not None else _not_comparable(self.rows, returned))
+        columns: Mapping[int | None, UInt64 | None] = {None: None} if pair is None else pair[0]
+        rows = None if pair is None else pair[1]
+        scored = []
+        for number, column in columns.items():
+            # Labels and weights are those of the same output.
+            compared = [
+                compare(given, labels, outputs, number)
+                for given, compare in ((self.y_true, _labels), (self.weights, _weights))
+                if given is not None
+            ]
+            unknown = "; ".join(filter(None, (problem, *(why for why, _ in compared))))
+            findings = tuple(finding for _, finding in compared if finding is not None)
+            scored.append(Scored(column, rows, unknown, findings, with_labels=self.y_true is not None))
+        return scored
 
     def _paired(self, returned: Columns | None) -> tuple[dict[int | None, UInt64], UInt64] | None:
         """One digest for each row of both sides.
@@ -228,26 +235,26 @@ def _not_comparable(rows: Columns | None, returned: Columns | None) -> str:
 
 
 def _labels(
-    given: Any, labels: LabelTable | None, outputs: tuple[str, ...], scored: list[int | None]
+    given: Any, labels: LabelTable | None, outputs: tuple[str, ...], number: int | None
 ) -> tuple[str, Finding | None]:
     """Why it is not known whether these are the guard's labels, and what shows that they are not."""
     values = None if labels is None else labels.values
     if labels is None or values is None:
         return "the guard has no labels to compare y_true with; pass labels=y_true to the guard", None
-    return _compared("label", given, values, len(labels), outputs, scored)
+    return _compared("label", given, values, len(labels), outputs, number)
 
 
 def _weights(
-    given: Any, labels: LabelTable | None, outputs: tuple[str, ...], scored: list[int | None]
+    given: Any, labels: LabelTable | None, outputs: tuple[str, ...], number: int | None
 ) -> tuple[str, Finding | None]:
     known = None if labels is None else labels.weights
     if labels is None or known is None:
         return "the guard has no weights to compare sample_weight with; pass sample_weight= to the guard", None
-    return _compared("weight", given, known, len(labels), outputs, scored)
+    return _compared("weight", given, known, len(labels), outputs, number)
 
 
 def _compared(
-    what: str, given: Any, values: Any, n_labels: int, outputs: tuple[str, ...], scored: list[int | None]
+    what: str, given: Any, values: Any, n_labels: int, outputs: tuple[str, ...], number: int | None
 ) -> tuple[str, Finding | None]:
     n_given = tree.n_rows(given)
     if n_given is None:
@@ -258,12 +265,15 @@ def _compared(
     # A list of outputs was read under the numbers of these, and the guard's labels may have names.
     numbered = isinstance(given, Mapping) and list(given) == [str(number) for number in range(len(given))]
     given = in_form_of(values, tuple(given.values()) if numbered and given.keys() != values.keys() else given, outputs)
-    choices = [values]
-    if isinstance(values, Mapping) and len(values) > 1 and not isinstance(given, (Mapping, tuple)):
-        choices = [_of_output(values, number, outputs) for number in scored if number is not None] or choices
-    found = [compare_labels(given, choice) for choice in choices]
-    strict = min(found, key=lambda one: (not one.comparable, len(one.rows)))
-    comparison = strict if what == "weight" else as_one_quantity(strict, given, choices[found.index(strict)], None)
+    if (
+        number is not None
+        and isinstance(values, Mapping)
+        and len(values) > 1
+        and not isinstance(given, (Mapping, tuple))
+    ):
+        values = _of_output(values, number, outputs)
+    strict = compare_labels(given, values)
+    comparison = strict if what == "weight" else as_one_quantity(strict, given, values, None)
     if not comparison.comparable:
         why = comparison.why_not.replace("the stream's targets", f"the {what}s passed to confirm")
         why = why.replace("the targets in the stream", f"the {what}s passed to confirm")

@@ -39,6 +39,8 @@ from evalguard.guards.outcome import Outcome, already_returned, refused, replace
 from evalguard.labels.mismatch import explain_mismatch
 from evalguard.labels.reference import Reference
 
+# From the best to the worst.
+WORSE = (Verdict.PASS, Verdict.REPAIRED, Verdict.UNPROVEN, Verdict.FAIL)
 OVERLAP = (
     "calls were made in several threads or tasks, and nothing shows which one's rows come first; make them one after "
     "the other in one thread, or give each its labels and its guard"
@@ -160,8 +162,10 @@ class CallJudge:
             # The rows are in label order, where they were proven again.
             index = np.arange(len(labels))
             trace = Trace(len(index), np.full(len(index), UNKNOWN), index, method=trace.method, sources=trace.sources)
-        scored = confirmation.against(outcome.columns, labels, outcome.outputs)
-        judgement = self._judge(trace, labels, outcome.notes, scored)
+        choices = confirmation.against(outcome.columns, labels, outcome.outputs)
+        judged = [self._judge(trace, labels, outcome.notes, scored) for scored in choices]
+        # Outputs of few values may hold the same rows: the one that is scored fits best.
+        judgement = min(judged, key=lambda each: (WORSE.index(each.report.verdict), len(each.report.wrong_rows)))
         found = judgement.report
         if repaired and found.verdict is Verdict.PASS:
             found = replace(outcome.report, chain=(*outcome.report.chain[:-1], found.chain[-1]))

@@ -51,7 +51,7 @@ from evalguard.guards.calls import (
 from evalguard.guards.collecting import refuse_two_sources
 from evalguard.guards.confirming import Confirmation, in_label_order_again, joined_columns, row_columns
 from evalguard.guards.fit_validations import FitValidations, judge_fit
-from evalguard.guards.judging import CallJudge
+from evalguard.guards.judging import WORSE, CallJudge
 from evalguard.guards.loops import before, is_short, left_out, loops_of, since, to_judge
 from evalguard.guards.outcome import Outcome, Outcomes
 from evalguard.guards.overrides import OverrideCall
@@ -60,7 +60,6 @@ from evalguard.labels.collecting import Collection
 
 # Evaluations in one entry whose rows can be confirmed: their traces are kept.
 MAX_CONFIRMABLE = 64
-WORSE = (Verdict.PASS, Verdict.REPAIRED, Verdict.UNPROVEN, Verdict.FAIL)
 
 
 @dataclass(slots=True, eq=False)

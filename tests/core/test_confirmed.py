@@ -36,7 +36,7 @@ def digests(values):
 def report_of(fed, scored, evidence=CONTENT, *, outputs=None, unknown="", findings=(), with_labels=True, **parts):
     """The report of samples ``fed``; row i that is scored is row ``scored[i]`` of what was returned."""
     outputs = np.asarray(fed) if outputs is None else np.asarray(outputs)
-    what = Scored((digests(outputs),), digests(outputs[list(scored)]), unknown, findings, with_labels)
+    what = Scored(digests(outputs), digests(outputs[list(scored)]), unknown, findings, with_labels)
     trace = trace_of(fed, evidence, **{"tags": tags_of(range(len(fed))), **parts})
     return judge(trace, labels_for(N, evidence), Policy(), scored=what).report
 
@@ -83,25 +83,10 @@ def test_equal_rows_are_interchangeable(outputs, fed, order):
 def test_values_that_were_not_returned_are_not_seen(parts):
     trace = trace_of(ALIGNED, CONTENT, **parts)
     for rows in (range(50, 50 + N), [0, 1, 2, 3, 4, 5, 50], [0] * 5 + [6] * 2):
-        what = Scored((digests(ALIGNED),), digests(rows))
+        what = Scored(digests(ALIGNED), digests(rows))
         report = judge(trace, labels_for(N, CONTENT), Policy(), scored=what).report
         assert (report.verdict, link(report)) == (Verdict.UNPROVEN, Status.NOT_SEEN)
         assert "no row that a guarded call returned" in report.chain[-1].basis
-
-
-def test_the_output_whose_samples_are_scored_is_chosen_of_several():
-    first, second = digests([0, 1, 0, 1, 0, 1, 0]), digests([1, 0, 1, 0, 1, 0, 0])
-    for parts in ({}, PARTS):
-        for fed in (ALIGNED, SWAPPED):
-            for number in (0, 1):
-                rows = (first, second)[number][np.argsort(fed)]
-                report = judge(
-                    trace_of(fed, {"content"}, **parts),
-                    labels_for(N, {"content"}),
-                    Policy(),
-                    scored=Scored((first, second), rows),
-                ).report
-                assert report.verdict is Verdict.PASS
 
 
 def test_too_few_and_too_many_rows():
@@ -113,7 +98,7 @@ def test_too_few_and_too_many_rows():
 def test_padding_that_was_cut_is_left_out():
     trace = trace_of([*ALIGNED, 0, 1], {"content"})
     report = judge(
-        trace, labels_for(N, {"content"}), Policy(), scored=Scored((digests(ALIGNED),), digests(ALIGNED))
+        trace, labels_for(N, {"content"}), Policy(), scored=Scored(digests(ALIGNED), digests(ALIGNED))
     ).report
     assert report.verdict is Verdict.PASS
 
@@ -171,7 +156,7 @@ def test_what_was_predicted_for_no_label_may_be_left_out_of_the_score():
 
 def test_rows_that_changed_on_the_way_stay_so():
     trace = trace_of(ALIGNED, {"index"}, tags=np.where(np.arange(N) == 2, -2, tags_of(ALIGNED)))
-    found = as_scored(trace, labels_for(N, {"index"}), Scored((digests(ALIGNED),), digests(REVERSED)))
+    found = as_scored(trace, labels_for(N, {"index"}), Scored(digests(ALIGNED), digests(REVERSED)))
     assert (np.asarray(found.tags) == [UNKNOWN] * 4 + [-2] + [UNKNOWN] * 2).all()
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import evalguard
 from evalguard import Proof, Verdict
-from tests.guards.streams import ALIGNED, BATCH, N, X, Y, dataset, guard
+from tests.guards.streams import ALIGNED, BATCH, N, X, Y, dataset, guard, verdict
 
 QUIET = {"on_failure": "record", "on_unproven": "record"}
 ORDER = np.random.default_rng(0).permutation(N)
@@ -153,7 +153,7 @@ def test_two_values_that_exist_are_no_rows_of_parts_that_were_predicted_twice(mo
         predict(model)
         rows = predict(model)
         g.confirm(np.where(rows > 20, 49.0, 0.0).astype("float32"), Y)
-    assert g.report.verdict is Verdict.UNPROVEN
+    assert verdict(g) is Verdict.UNPROVEN
 
 
 def test_one_column_of_several_is_another_value(functional):
@@ -192,7 +192,7 @@ def test_what_cannot_be_compared_is_unproven_and_never_raises(model, garbage, la
                 assert g.confirm(*given) is given[0]
         if late:
             assert g.confirm(*given) is given[0]
-        assert g.report.verdict is not Verdict.PASS or given[-1] is None, given
+        assert verdict(g) is not Verdict.PASS or given[-1] is None, given
 
 
 def test_a_generator_is_not_consumed(model):
@@ -201,7 +201,7 @@ def test_a_generator_is_not_consumed(model):
         predict(model)
         g.confirm(rows, Y)
     assert len(list(rows)) == N
-    assert g.report.verdict is Verdict.UNPROVEN
+    assert verdict(g) is Verdict.UNPROVEN
 
 
 # -- The form of what is scored --
@@ -271,7 +271,7 @@ def test_outputs_of_the_same_few_values_are_not_taken_for_each_other(functional)
     with quiet(scope="parts") as g:
         parts = [predict(signs, X[ids]) for ids in (ORDER[:20], ORDER[20:])]
         g.confirm(np.concatenate([part[1] for part in parts])[INVERSE])
-    assert g.report.verdict is Verdict.PASS
+    assert verdict(g) is Verdict.PASS
 
 
 def test_equal_rows_are_interchangeable(functional):
@@ -340,9 +340,9 @@ def test_text_labels(model):
     names = np.array(["ant", "bee", "cat", "dog"])[Y]
     with guard(labels=names, reference=X, **QUIET) as g:
         g.confirm(predict(model), names.tolist())
-    assert g.report.verdict is Verdict.PASS
+    assert verdict(g) is Verdict.PASS
     g.confirm(predict(model), names[::-1].tolist())
-    assert g.report.verdict is Verdict.FAIL
+    assert verdict(g) is Verdict.FAIL
 
 
 def test_labels_of_two_outputs_as_a_list(functional):
@@ -350,15 +350,15 @@ def test_labels_of_two_outputs_as_a_list(functional):
     with guard(labels=[Y, X[:, 0]], reference=X, **QUIET) as g:
         rows = predict(double)
         g.confirm(rows, [Y, X[:, 0]])
-    assert g.report.verdict is Verdict.PASS
+    assert verdict(g) is Verdict.PASS
     g.confirm(rows, [Y, X[::-1, 0]])
-    assert g.report.verdict is Verdict.FAIL
+    assert verdict(g) is Verdict.FAIL
 
 
 def test_a_guard_without_labels_cannot_say_whose_they_are(model):
     with evalguard.guard(reference=X, mlflow=False, **QUIET) as g:
         g.confirm(predict(model), Y)
-    assert g.report.verdict is Verdict.UNPROVEN
+    assert verdict(g) is Verdict.UNPROVEN
     assert "pass labels=y_true to the guard" in "".join(g.report.not_proven)
 
 
@@ -367,7 +367,7 @@ def test_labels_that_change_after_confirm_are_those_that_were_passed(model):
     with quiet() as g:
         g.confirm(predict(model), mine)
         mine[:] = 0
-    assert g.report.verdict is Verdict.PASS
+    assert verdict(g) is Verdict.PASS
 
 
 # -- What is not observed --
@@ -388,7 +388,7 @@ def test_rows_known_by_their_targets_only_are_followed_by_these(model):
         g.confirm(rows, X[:, 0])
     assert (g.report.verdict, g.report.proof) == (Verdict.PASS, Proof.LABELS)
     g.confirm(rows[::-1], X[:, 0])
-    assert g.report.verdict is Verdict.FAIL
+    assert verdict(g) is Verdict.FAIL
 
 
 # -- When it is confirmed --
@@ -399,7 +399,7 @@ def test_a_shuffle_in_place_before_confirm_is_seen(model):
         rows = predict(model)
         np.random.default_rng(1).shuffle(rows)
         g.confirm(rows, Y)
-    assert g.report.verdict is Verdict.FAIL
+    assert verdict(g) is Verdict.FAIL
 
 
 def test_a_shuffle_in_place_of_the_batches_of_a_loop_is_seen(model):
@@ -408,7 +408,7 @@ def test_a_shuffle_in_place_of_the_batches_of_a_loop_is_seen(model):
         for part in parts:
             part[:] = part[::-1].copy()
         g.confirm(np.concatenate(parts), Y)
-    assert g.report.verdict is Verdict.FAIL
+    assert verdict(g) is Verdict.FAIL
 
 
 def test_rows_that_change_after_confirm_are_those_that_were_passed(model):
@@ -416,7 +416,7 @@ def test_rows_that_change_after_confirm_are_those_that_were_passed(model):
         rows = predict(model)
         g.confirm(rows, Y)
         rows[:] = 0
-    assert g.report.verdict is Verdict.PASS
+    assert verdict(g) is Verdict.PASS
 
 
 def test_after_the_block_the_verdict_is_replaced_and_raises_as_the_exit_does(model):
@@ -438,7 +438,7 @@ def test_after_the_block_the_verdict_is_replaced_and_raises_as_the_exit_does(mod
 def test_inside_the_block_the_verdict_is_decided_at_its_end(model):
     with pytest.raises(evalguard.MisalignmentError), guard(reference=X) as g:
         g.confirm(predict(model)[::-1], Y)
-        assert g.report.verdict is Verdict.PASS
+        assert verdict(g) is Verdict.PASS
     assert (g.verdict, len(g.reports)) == (Verdict.FAIL, 1)
 
 
@@ -447,7 +447,7 @@ def test_of_several_confirmations_inside_the_block_the_worst_counts(model):
         rows = predict(model)
         g.confirm(rows[::-1], Y)
         g.confirm(rows, Y)
-    assert g.verdict is Verdict.FAIL
+    assert verdict(g) is Verdict.FAIL
 
 
 @pytest.mark.parametrize("scope", ["call", "session", "parts"])
@@ -465,13 +465,13 @@ def test_late_labels_and_rows_that_are_put_back_raise_nothing(model):
     with evalguard.guard(reference=X, mlflow=False) as g:
         g.confirm(predict(model, X[ORDER])[INVERSE], Y)
         g.labels = Y
-    assert g.verdict is Verdict.PASS
+    assert verdict(g) is Verdict.PASS
 
 
 def test_a_call_that_raised_inside_the_block_can_be_put_back_and_confirmed_after_it(model):
     with pytest.raises(evalguard.MisalignmentError) as raised, guard(reference=X) as g:
         predict(model, X[ORDER])
-    assert g.verdict is Verdict.FAIL
+    assert verdict(g) is Verdict.FAIL
     g.confirm(raised.value.predictions[INVERSE], Y)
     assert (g.verdict, len(g.reports)) == (Verdict.PASS, 1)
 
@@ -480,7 +480,7 @@ def test_a_block_that_raised_before_any_call_has_nothing_to_confirm():
     with pytest.raises(KeyError), quiet() as g:
         raise KeyError
     g.confirm(X, Y)
-    assert g.report.verdict is Verdict.UNPROVEN
+    assert verdict(g) is Verdict.UNPROVEN
     assert "no guarded call returned rows" in "".join(g.report.not_proven)
 
 
@@ -501,11 +501,11 @@ def test_confirm_in_another_thread(model):
         worker = threading.Thread(target=g.confirm, args=(rows, Y))
         worker.start()
         worker.join()
-    assert g.verdict is Verdict.FAIL
+    assert verdict(g) is Verdict.FAIL
     worker = threading.Thread(target=g.confirm, args=(rows[::-1], Y))
     worker.start()
     worker.join()
-    assert g.verdict is Verdict.PASS
+    assert verdict(g) is Verdict.PASS
 
 
 def test_two_evaluations_in_one_block_are_confirmed_each_by_its_rows(model, functional):
@@ -573,7 +573,7 @@ def test_a_decorated_function_that_returns_nothing_is_unproven(model):
         predict(model)
 
     nothing()
-    assert g.verdict is Verdict.UNPROVEN
+    assert verdict(g) is Verdict.UNPROVEN
 
 
 def test_confirm_inside_a_decorated_function_is_of_that_call(model):
@@ -585,7 +585,7 @@ def test_confirm_inside_a_decorated_function_is_of_that_call(model):
 
     for step, expected in ((-1, Verdict.FAIL), (1, Verdict.PASS), (-1, Verdict.FAIL)):
         evaluate(step)
-        assert g.report.verdict is expected
+        assert verdict(g) is expected
     assert len(g.reports) == 3
 
 
@@ -593,10 +593,10 @@ def test_a_wrapped_model_is_confirmed_after_its_call(model):
     wrapped = evalguard.wrap(model, labels=Y, reference=X, mlflow=False, **QUIET)
     rows = wrapped.predict(X, verbose=0)
     wrapped.guard.confirm(rows[::-1], Y)
-    assert wrapped.guard.verdict is Verdict.FAIL
+    assert verdict(wrapped.guard) is Verdict.FAIL
     with wrapped:
         wrapped.guard.confirm(wrapped.predict(X, verbose=0), Y)
-    assert wrapped.guard.verdict is Verdict.PASS
+    assert verdict(wrapped.guard) is Verdict.PASS
 
 
 def test_a_session_is_confirmed_as_a_whole(model):
@@ -605,7 +605,7 @@ def test_a_session_is_confirmed_as_a_whole(model):
         g.confirm(np.concatenate(parts), Y)
     assert (g.verdict, len(g.reports)) == (Verdict.PASS, 1)
     g.confirm(np.concatenate(parts[::-1]), Y)
-    assert g.verdict is Verdict.FAIL
+    assert verdict(g) is Verdict.FAIL
     assert g.report.diagnosis[0].cause == "parts joined in another order"
 
 
@@ -614,9 +614,9 @@ def test_a_loop_over_batches_is_confirmed_as_a_whole(model, method):
     with quiet() as g:
         parts = [np.asarray(getattr(model, method)(X[ids])) for ids in ALIGNED]
         g.confirm(np.concatenate(parts), Y)
-    assert g.verdict is Verdict.PASS
+    assert verdict(g) is Verdict.PASS
     g.confirm(np.concatenate(parts[::-1]), Y)
-    assert g.verdict is Verdict.FAIL
+    assert verdict(g) is Verdict.FAIL
 
 
 def test_repaired_rows_are_confirmed_in_their_new_order(model):
@@ -628,9 +628,9 @@ def test_repaired_rows_are_confirmed_in_their_new_order(model):
     with pytest.raises(evalguard.MisalignmentError):
         g.confirm(rows[::-1], Y)
     g.confirm(rows, Y)
-    assert g.verdict is Verdict.REPAIRED
+    assert verdict(g) is Verdict.REPAIRED
     g.confirm(rows * 2, Y)
-    assert g.verdict is Verdict.UNPROVEN
+    assert verdict(g) is Verdict.UNPROVEN
 
 
 def test_padding_that_was_cut_is_not_scored(model):
@@ -640,7 +640,7 @@ def test_padding_that_was_cut_is_not_scored(model):
         g.confirm(rows, Y)
     assert (len(rows), g.verdict) == (N, Verdict.PASS)
     g.confirm(rows[::-1], Y)
-    assert g.verdict is Verdict.FAIL
+    assert verdict(g) is Verdict.FAIL
 
 
 def test_padding_that_the_caller_cuts(model):
@@ -651,7 +651,7 @@ def test_padding_that_the_caller_cuts(model):
         g.confirm(rows[:N], Y)
     assert (len(rows), g.verdict) == (N + 6, Verdict.PASS)
     g.confirm(rows[6:], Y)
-    assert g.verdict is Verdict.FAIL
+    assert verdict(g) is Verdict.FAIL
 
 
 def test_what_is_guarded_returns_raises_and_draws_as_without(functional):
@@ -706,10 +706,10 @@ def test_keras_of_each_kind(engine):
     with quiet() as g:
         rows = tiny.predict(dataset(), verbose=0)
         g.confirm(rows)
-    assert g.verdict is Verdict.PASS
+    assert verdict(g) is Verdict.PASS
     g.confirm([rows[0][::-1], rows[1][::-1]])
-    assert g.verdict is Verdict.FAIL
+    assert verdict(g) is Verdict.FAIL
     with quiet() as g:
         parts = [tiny.predict_on_batch(X[start : start + BATCH]) for start in range(0, N, BATCH)]
         g.confirm([np.concatenate([part[output] for part in parts]) for output in (0, 1)])
-    assert g.verdict is Verdict.PASS
+    assert verdict(g) is Verdict.PASS

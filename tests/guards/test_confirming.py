@@ -12,7 +12,7 @@ from evalguard import Verdict
 from evalguard.core.findings import Reason
 from evalguard.guards.confirming import Confirmation, joined_columns, row_columns
 from evalguard.labels.labels import Labels
-from tests.guards.streams import N, X, Y, guard, identity_model
+from tests.guards.streams import N, X, Y, guard, identity_model, verdict
 
 ROWS = np.random.default_rng(0).normal(size=(6, 3)).astype("float32")
 QUIET = {"on_failure": "record", "on_unproven": "record"}
@@ -47,6 +47,11 @@ def same(one, other):
         pytest.param(np.array([b"a", b"bc"]), np.array(["a", "bc"], object), id="text"),
         pytest.param(np.array(["a", "bc"]), ["a", "bc"], id="text-in-a-list"),
         pytest.param(np.array([True, False]), [True, False], id="bool"),
+        pytest.param(np.array([True, False]), [1.0, 0.0], id="bool-as-float"),
+        pytest.param(np.arange(6), np.arange(6.0), id="integers-as-float64"),
+        pytest.param(np.arange(6) - 3, np.arange(6, dtype="float32") - 3, id="integers-as-float32"),
+        pytest.param(np.array([1, 2**40]), np.array([1.0, 2.0**40]), id="larger-integers-as-float64"),
+        pytest.param(np.array([1, 2**60], "uint64"), np.array([1, 2**60]), id="uint64-as-int64"),
         pytest.param(ROWS, np.asfortranarray(ROWS), id="fortran"),
         pytest.param(ROWS, ROWS.tolist(), id="lists"),
         pytest.param(ROWS, tf.constant(ROWS), id="tensor"),
@@ -71,6 +76,8 @@ def test_equal_values_have_equal_digests(one, other):
         pytest.param(ROWS.astype("float64") / 3, (ROWS.astype("float64") / 3).astype("float32"), id="rounded"),
         pytest.param(np.arange(6), np.arange(6) + (1 << 32), id="large-integers"),
         pytest.param(np.array([2**53, 2**53 + 1]), np.array([2**53, 2**53]), id="beyond-float64"),
+        pytest.param(np.array([2**24, 2**24 + 1]), np.array([2**24, 2**24]), id="beyond-float32"),
+        pytest.param(np.array([-(2**63), 0]), np.array([0, 0]), id="smallest"),
         pytest.param(np.array(["ab", "c"]), np.array(["a", "bc"]), id="text"),
         pytest.param(RAGGED, tf.ragged.constant([[1.0], [2.0, 3.0], []], dtype=tf.float32), id="ragged"),
         pytest.param([ROWS, ROWS[::-1]], [ROWS[::-1], ROWS], id="outputs-swapped"),
@@ -120,26 +127,27 @@ def test_columns_of_calls_are_joined_where_they_have_as_many_outputs():
 def test_frames_are_compared_by_their_values_or_by_column(frame, returned):
     confirmation = Confirmation.of(frame, None, None)
     assert confirmation.found_in(row_columns(returned)) == 6
-    scored = confirmation.against(row_columns(returned), None, ())
+    (scored,) = confirmation.against(row_columns(returned), None, ())
     assert scored.rows is not None
-    assert any(np.array_equal(column, scored.rows) for column in scored.returned)
+    assert np.array_equal(scored.returned, scored.rows)
 
 
 def test_a_frame_of_other_columns_is_not_comparable():
-    scored = Confirmation.of(pd.DataFrame(ROWS), None, None).against(row_columns([ROWS[:, 0], ROWS[:, 1]]), None, ())
-    assert scored.rows is not None  # as the only output that is scored
-    assert not np.isin(scored.rows, np.concatenate(scored.returned)).any()
+    # As the only output that is scored, of either.
+    for scored in Confirmation.of(pd.DataFrame(ROWS), None, None).against(row_columns([ROWS[:, 0]] * 2), None, ()):
+        assert scored.rows is not None
+        assert not np.isin(scored.rows, scored.returned).any()
 
 
 def test_more_outputs_than_were_returned_are_not_comparable():
-    scored = Confirmation.of([ROWS, ROWS], None, None).against(row_columns([ROWS, ROWS, ROWS]), None, ())
+    (scored,) = Confirmation.of([ROWS, ROWS], None, None).against(row_columns([ROWS, ROWS, ROWS]), None, ())
     assert scored.rows is None
     assert "expected 3 outputs" in scored.unknown
     assert "found 2" in scored.unknown
 
 
 def test_what_was_returned_without_rows_is_not_comparable():
-    scored = Confirmation.of(ROWS, None, None).against(None, None, ())
+    (scored,) = Confirmation.of(ROWS, None, None).against(None, None, ())
     assert scored.rows is None
     assert scored.unknown == "what guarded calls returned has no rows that can be compared"
 
@@ -151,7 +159,8 @@ TWO = {"a": np.arange(6), "b": np.arange(6)[::-1]}
 
 def compared(y_true=None, weights=None, *, labels=TWO["a"], own_weights=None, y_pred=ROWS, returned=ROWS, outputs=()):
     table = Labels.of(labels, sample_weight=own_weights)
-    return Confirmation.of(y_pred, y_true, weights).against(row_columns(returned), table, outputs)
+    (scored,) = Confirmation.of(y_pred, y_true, weights).against(row_columns(returned), table, outputs)
+    return scored
 
 
 @pytest.mark.parametrize(
@@ -226,9 +235,9 @@ def test_the_arrays_are_those_of_the_moment():
     rows, labels, weights = ROWS.copy(), TWO["a"].copy(), np.arange(6.0)
     confirmation = Confirmation.of(rows, labels, weights)
     rows[:], labels[:], weights[:] = 0, 0, 0
-    scored = confirmation.against(row_columns(ROWS), Labels.of(TWO["a"], sample_weight=np.arange(6.0)), ())
+    (scored,) = confirmation.against(row_columns(ROWS), Labels.of(TWO["a"], sample_weight=np.arange(6.0)), ())
     assert (scored.findings, scored.unknown) == ((), "")
-    assert np.array_equal(scored.rows, scored.returned[0])
+    assert np.array_equal(scored.rows, scored.returned)
 
 
 def test_weights_of_a_guard():
@@ -236,7 +245,7 @@ def test_weights_of_a_guard():
     with guard(reference=X, sample_weight=weights, **QUIET) as g:
         rows = identity_model().predict(X, verbose=0)
         g.confirm(rows, Y, weights)
-    assert g.verdict is Verdict.PASS
+    assert verdict(g) is Verdict.PASS
     for given in (weights[::-1], np.ones(N), weights[:-1]):
         g.confirm(rows, Y, given)
         assert (g.verdict, g.report.diagnosis[0].cause.split()[0]) == (Verdict.FAIL, "scored")
@@ -249,10 +258,21 @@ def test_one_output_of_several_with_its_labels():
     with evalguard.guard(labels=labels, reference=X, mlflow=False, **QUIET) as g:
         rows = double.predict(X, verbose=0)
         g.confirm(rows["b"], Y)
-    assert g.verdict is Verdict.PASS
+    assert verdict(g) is Verdict.PASS
     g.confirm(rows["b"], Y[::-1])
-    assert g.verdict is Verdict.FAIL
+    assert verdict(g) is Verdict.FAIL
     g.confirm(rows["a"], Y[::-1])
-    assert g.verdict is Verdict.FAIL  # what was scored of the other output still counts
+    assert verdict(g) is Verdict.FAIL  # what was scored of the other output still counts
     g.confirm(rows["b"], Y)
-    assert g.verdict is Verdict.PASS
+    assert verdict(g) is Verdict.PASS
+
+
+def test_outputs_of_the_same_values_are_scored_each_against_its_labels():
+    inputs = keras.Input((1,))
+    layers = [keras.layers.Lambda(lambda x: x % 3)(inputs), keras.layers.Lambda(lambda x: (x + 1) % 3)(inputs)]
+    double = keras.Model(inputs, layers)
+    with evalguard.guard(labels=[Y, Y[::-1]], reference=X, mlflow=False, **QUIET) as g:
+        rows = double.predict(X, verbose=0)
+    for output, labels, expected in ((0, Y, "PASS"), (1, Y, "FAIL"), (1, Y[::-1], "PASS"), (0, Y[::-1], "FAIL")):
+        g.confirm(rows[output], labels)
+        assert g.verdict == expected

@@ -15,7 +15,7 @@ import evalguard
 from evalguard import Proof, Verdict
 from evalguard.guards.dispatch import every_thread
 from evalguard.guards.parts import rows_of
-from tests.guards.streams import ALIGNED, N, X, Y, dataset, guard
+from tests.guards.streams import ALIGNED, N, X, Y, dataset, guard, verdict
 
 QUIET = {"on_failure": "record", "on_unproven": "record"}
 FOLDS = [np.sort(fold) for fold in np.array_split(np.random.default_rng(3).permutation(N), 5)]
@@ -83,18 +83,18 @@ def test_folds_that_are_put_back_are_right_and_joined_ones_are_not(models, named
     assert ((g.verdict, g.report.proof), len(g.reports)) == (expected, 1)
     g.confirm(joined(parts), Y)
     if proof >= Proof.DECLARED:
-        assert g.verdict is Verdict.FAIL
+        assert verdict(g) is Verdict.FAIL
         assert g.report.diagnosis[0].cause == "folds joined in fold order, not put back"
         assert g.report.chain[-1].status == "broken"
     else:
-        assert g.verdict is Verdict.UNPROVEN
+        assert verdict(g) is Verdict.UNPROVEN
 
 
 def test_folds_raise_nothing_where_they_are_right(models):
     with warnings.catch_warnings(), guard(reference=X, scope="parts", on_unproven="raise") as g:
         warnings.simplefilter("error")
         g.confirm(out_of_fold(of_folds(g, models)), Y)
-    assert g.verdict is Verdict.PASS
+    assert verdict(g) is Verdict.PASS
 
 
 def test_without_confirm_parts_are_unproven_with_the_line_to_add(models):
@@ -111,7 +111,7 @@ def test_labels_that_no_part_answers_are_a_fault(models, confirms, named):
         parts = list(of_folds(g, models[1:], FOLDS[1:], named=named))
         if confirms:
             g.confirm(joined(parts))
-    assert g.verdict is Verdict.FAIL
+    assert verdict(g) is Verdict.FAIL
     assert "missing" in [finding.reason for finding in g.report.findings]
     if not confirms:
         assert g.report.diagnosis[0].cause == "parts that were never predicted"
@@ -120,7 +120,7 @@ def test_labels_that_no_part_answers_are_a_fault(models, confirms, named):
 def test_zeros_left_for_a_fold_that_was_never_predicted_are_no_pass(models):
     with quiet() as g:
         g.confirm(out_of_fold(list(of_folds(g, models))[1:]), Y)
-    assert g.verdict is not Verdict.PASS
+    assert verdict(g) is not Verdict.PASS
 
 
 class Wrapper:
@@ -149,7 +149,7 @@ def test_cross_val_predict_with_a_wrapper(model):
     selection = pytest.importorskip("sklearn.model_selection")
     base = pytest.importorskip("sklearn.base")
 
-    class Estimator(base.ClassifierMixin, base.BaseEstimator, Wrapper):
+    class Estimator(base.ClassifierMixin, base.BaseEstimator, Wrapper):  # type: ignore[name-defined]
         def __sklearn_clone__(self):
             return self
 
@@ -164,7 +164,7 @@ def test_cross_val_predict_with_a_wrapper(model):
     order = np.concatenate([test for _, test in folds.split(X)])
     with quiet() as g:
         g.confirm(selection.cross_val_predict(Estimator(model), X, Y, cv=folds)[order], Y)
-    assert g.verdict is Verdict.FAIL
+    assert verdict(g) is Verdict.FAIL
 
 
 # -- Ensembles, retries, tiles --
@@ -176,12 +176,12 @@ def test_members_of_an_ensemble_are_known_by_their_rows(models):
         one, other = predict(first), predict(second, X[REVERSED])
         g.confirm(one, Y)
         g.confirm(other[REVERSED], Y)
-    assert g.verdict is Verdict.PASS
+    assert verdict(g) is Verdict.PASS
     with quiet() as g:
         one, other = predict(first), predict(second, X[REVERSED])
         g.confirm(other, Y)
         g.confirm(one, Y)
-    assert g.verdict is Verdict.FAIL
+    assert verdict(g) is Verdict.FAIL
 
 
 def test_after_the_block_a_right_member_does_not_hide_a_wrong_one_and_a_mended_one_replaces_it(models):
@@ -191,18 +191,18 @@ def test_after_the_block_a_right_member_does_not_hide_a_wrong_one_and_a_mended_o
     g.confirm(one, Y)
     assert (g.verdict, len(g.reports)) == (Verdict.FAIL, 1)
     g.confirm(other[REVERSED], Y)
-    assert g.verdict is Verdict.PASS
+    assert verdict(g) is Verdict.PASS
     g.confirm((one + other) / 2, Y)
-    assert g.verdict is Verdict.UNPROVEN
+    assert verdict(g) is Verdict.UNPROVEN
     g.confirm(one, Y)
-    assert g.verdict is Verdict.PASS
+    assert verdict(g) is Verdict.PASS
 
 
 def test_rows_of_several_models_in_one_array(models):
     with quiet() as g:
         one, other = predict(models[0]), predict(models[1])
         g.confirm(np.where(X % 2 == 0, one, other), Y)
-    assert g.verdict is Verdict.PASS
+    assert verdict(g) is Verdict.PASS
 
 
 def test_a_part_that_is_predicted_again_is_no_repetition_but_an_appended_one_is(model):
@@ -210,10 +210,10 @@ def test_a_part_that_is_predicted_again_is_no_repetition_but_an_appended_one_is(
         parts = [predict(model, X[start : start + 10]) for start in STARTS]
         parts[2] = predict(model, X[20:30])
         g.confirm(np.concatenate(parts), Y)
-    assert g.verdict is Verdict.PASS
+    assert verdict(g) is Verdict.PASS
     with quiet() as g:
         g.confirm(np.concatenate([predict(model, X[:20]), predict(model, X[10:])]), Y)
-    assert g.verdict is Verdict.FAIL
+    assert verdict(g) is Verdict.FAIL
     assert "duplicate" in [finding.reason for finding in g.report.findings]
 
 
@@ -222,7 +222,7 @@ def test_a_warm_up_is_no_part_of_what_is_scored(model):
         model(np.full((1, 1), -1, "float32"))
         predict(model, X[:3])
         g.confirm(np.concatenate([model.predict_on_batch(X[ids]) for ids in ALIGNED]), Y)
-    assert g.verdict is Verdict.PASS
+    assert verdict(g) is Verdict.PASS
 
 
 def test_batches_calls_and_predict_are_parts_of_one_evaluation(model):
@@ -231,7 +231,7 @@ def test_batches_calls_and_predict_are_parts_of_one_evaluation(model):
         g.confirm(np.concatenate([parts[2], parts[0], parts[1]]), Y)
     assert (g.verdict, len(g.reports)) == (Verdict.PASS, 1)
     g.confirm(np.concatenate(parts), Y)
-    assert g.verdict is Verdict.FAIL
+    assert verdict(g) is Verdict.FAIL
 
 
 def test_equal_rows_of_parts_are_interchangeable(three):
@@ -243,9 +243,9 @@ def test_equal_rows_of_parts_are_interchangeable(three):
             at = np.flatnonzero(oof[:, 0] == value)
             oof[at] = oof[at[::-1]]
         g.confirm(oof, Y)
-    assert g.verdict is Verdict.PASS
+    assert verdict(g) is Verdict.PASS
     g.confirm(rows, Y)
-    assert g.verdict is Verdict.FAIL
+    assert verdict(g) is Verdict.FAIL
 
 
 def test_samples_of_equal_inputs_in_different_folds(models):
@@ -253,9 +253,9 @@ def test_samples_of_equal_inputs_in_different_folds(models):
     with quiet(reference=same) as g:
         parts = [(fold, predict(model, same[fold])) for model, fold in zip(models, FOLDS, strict=True)]
         g.confirm(out_of_fold(parts[::-1]), Y)
-    assert g.verdict is Verdict.PASS
+    assert verdict(g) is Verdict.PASS
     g.confirm(joined(parts), Y)
-    assert g.verdict is Verdict.FAIL
+    assert verdict(g) is Verdict.FAIL
 
 
 # -- evaluate --
@@ -282,6 +282,15 @@ def test_samples_that_no_part_evaluates_are_a_fault(model, missing):
 def test_samples_that_no_label_is_for_are_a_fault_of_what_is_evaluated(model):
     x, y = np.concatenate([X, X[:2] + 700]), np.concatenate([Y, Y[:2]])[:, None]
     assert evaluated(model, x, y).verdict is Verdict.FAIL
+
+
+def test_a_part_that_is_evaluated_again_with_other_targets_is_a_fault(model):
+    model.compile(loss="mse")
+    for again, expected in ((Y, Verdict.PASS), (Y[::-1], Verdict.FAIL)):
+        with quiet() as g:
+            model.evaluate(X, Y[:, None], verbose=0)
+            model.evaluate(X, again[:, None], verbose=0)
+        assert verdict(g) is expected
 
 
 def test_predicted_and_evaluated_parts_are_two_evaluations(model):
@@ -323,7 +332,7 @@ def test_threads_by_map_are_right_and_by_completion_are_not(model, entered):
         else:
             with wrapped if entered == "wrap" else g:
                 run()
-        assert g.report.verdict is expected, g.report.not_proven
+        assert verdict(g) is expected, g.report.not_proven
     assert g.report.diagnosis[0].cause.startswith("parts joined in")
     assert every_thread == []
 
@@ -358,7 +367,7 @@ def test_tasks_gathered_in_the_order_of_submission(model):
     for step, expected in ((1, Verdict.PASS), (-1, Verdict.FAIL)):
         with quiet() as g:
             asyncio.run(evaluate(g, step))
-        assert g.verdict is expected
+        assert verdict(g) is expected
 
 
 def test_run_in_executor_of_a_guarded_model(model):
@@ -369,7 +378,7 @@ def test_run_in_executor_of_a_guarded_model(model):
 
     with quiet(model=model) as g:
         asyncio.run(evaluate(g))
-    assert g.verdict is Verdict.PASS
+    assert verdict(g) is Verdict.PASS
 
 
 def test_nested_guards_take_each_its_parts(models):
@@ -400,7 +409,7 @@ def test_a_part_that_names_other_rows_than_were_predicted_is_a_fault_of_what_is_
         with g.part(slice(20, N)):
             other = predict(model, np.concatenate([X[:20], X[40:]]))
         g.confirm(np.concatenate([one, other]), Y)
-    assert g.verdict is Verdict.FAIL
+    assert verdict(g) is Verdict.FAIL
 
 
 def test_parts_that_are_named_without_a_reference_are_declared(model):
@@ -412,7 +421,7 @@ def test_parts_that_are_named_without_a_reference_are_declared(model):
         g.confirm(np.concatenate([early, late]), Y)
     assert (g.verdict, g.report.proof) == (Verdict.PASS, Proof.DECLARED)
     g.confirm(np.concatenate([late, early]), Y)
-    assert g.verdict is Verdict.FAIL
+    assert verdict(g) is Verdict.FAIL
 
 
 def test_rows_that_the_source_states_count_more_than_the_part(model):
@@ -438,7 +447,7 @@ def test_one_part_without_a_name_is_unproven(model):
             early = predict(model, X[:20])
         late = predict(model, X[20:])
         g.confirm(np.concatenate([early, late]), Y)
-    assert g.verdict is Verdict.UNPROVEN
+    assert verdict(g) is Verdict.UNPROVEN
 
 
 @pytest.mark.parametrize("named", [19, 0])
@@ -449,7 +458,7 @@ def test_more_rows_than_a_part_names_are_not_known(model, named):
         with g.part(slice(20, N)):
             late = predict(model, X[20:])
         g.confirm(np.concatenate([early, late]), Y)
-    assert g.verdict is not Verdict.PASS
+    assert verdict(g) is not Verdict.PASS
     assert f"expected calls on {named} row" in "".join(g.report.not_proven)
 
 
@@ -462,7 +471,7 @@ def test_a_part_that_several_threads_share_has_no_order(model):
             worker.join()
             predict(model, X[:20])
         g.confirm(np.concatenate([X[20:], X[:20]]), Y)
-    assert g.verdict is Verdict.UNPROVEN
+    assert verdict(g) is Verdict.UNPROVEN
     assert "expected its calls in one thread or task" in "".join(g.report.not_proven)
 
 
@@ -529,7 +538,7 @@ def test_parts_are_put_back_by_what_each_row_is(models, step):
         whole = g.put_back(parts[::step])
         assert g.confirm(whole, Y) is whole
     assert np.array_equal(whole[:, 0], out_of_fold(zip(FOLDS, parts, strict=True)))
-    assert g.verdict is Verdict.PASS
+    assert verdict(g) is Verdict.PASS
     assert np.array_equal(g.put_back(reversed(parts)), whole)
     assert np.array_equal(g.put_back([np.concatenate(parts)]), whole)
 
@@ -625,9 +634,9 @@ def test_keras_of_each_kind(engine):
         parts = [tiny.predict(X[fold], verbose=0) for fold in FOLDS[:3]]
         parts += [np.asarray(tiny.predict_on_batch(X[fold])) for fold in FOLDS[3:]]
         g.confirm(g.put_back(parts), Y)
-    assert g.verdict is Verdict.PASS
+    assert verdict(g) is Verdict.PASS
     g.confirm(np.concatenate(parts), Y)
-    assert g.verdict is Verdict.FAIL
+    assert verdict(g) is Verdict.FAIL
     with quiet() as g:
         g.confirm(tiny.predict(dataset(), verbose=0), Y)
-    assert g.verdict is Verdict.PASS
+    assert verdict(g) is Verdict.PASS
