@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from evalguard.core.findings import Finding
 from evalguard.core.label_table import LabelTable
-from evalguard.core.matching import all_matches, match_content
+from evalguard.core.matching import all_matches, match_content, repeated_rows
 from evalguard.core.returned import MIN_DISTINCT, taken
+from evalguard.core.target_comparison import compare_labels
 from evalguard.core.trace import ALTERED, UNKNOWN, Int64, Trace
 
 NOT_RETURNED = (
@@ -98,6 +99,7 @@ def one_for_each_sample(trace: Trace, labels: LabelTable) -> Trace:
         rows = np.arange(min(trace.n_rows, len(labels)))
     else:
         known = np.flatnonzero((samples >= 0) & (samples < len(labels)))
+        known = _wrong_targets_first(known, samples, trace, labels)
         _, first = np.unique(samples[known], return_index=True)
         rows = np.concatenate([known[first], np.flatnonzero(samples == UNKNOWN)])[: len(labels)]
     one = taken(trace, rows)
@@ -107,6 +109,21 @@ def one_for_each_sample(trace: Trace, labels: LabelTable) -> Trace:
         index=None if samples is None else one.index,
         not_confirmed=ANY_ORDER if trace.ordered else "",
     )
+
+
+def _wrong_targets_first(known: Int64, samples: Int64, trace: Trace, labels: LabelTable) -> Int64:
+    """These rows; of those that ``evaluate`` scored first the ones whose target is not the label of their sample.
+
+    A sample that was scored twice is right only if both pairs are. Of samples with equal inputs nothing shows which is
+    which.
+    """
+    if trace.ordered:
+        return known
+    wrong = compare_labels(trace.targets, labels.values, samples).rows
+    if trace.fingerprints is not None and labels.fingerprints is not None:
+        shared = labels.fingerprints[repeated_rows(labels.fingerprints)]
+        wrong = wrong[~np.isin(trace.fingerprints[wrong], shared)]
+    return known[np.argsort(~np.isin(known, wrong), kind="stable")]
 
 
 def place_of_each(returned: NDArray[np.uint64], rows: NDArray[np.uint64], samples: Int64) -> tuple[Int64 | None, str]:
