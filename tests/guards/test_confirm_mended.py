@@ -112,3 +112,20 @@ def test_parts_that_were_not_confirmed_are_unproven_also_where_a_count_is_enough
     with guard(require="count", scope="parts", on_unproven="record") as g:
         halves(model)
     assert g.verdict is Verdict.UNPROVEN
+
+
+def test_a_sample_that_was_scored_twice_is_right_only_if_both_pairs_are(model):
+    model.compile(loss="mse")
+    with guard(reference=X, scope="parts", on_unproven="record") as g:
+        model.evaluate(X, Y, verbose=0)
+        model.evaluate(X[:9], Y[:9] + 1, verbose=0)
+    assert g.verdict is Verdict.UNPROVEN
+    assert "at 9 rows the stream's own target differs from the label" in g.report.not_proven[-1]
+
+
+def test_samples_that_were_scored_twice_with_their_labels_are_a_pass(model):
+    model.compile(loss="mse")
+    with guard(reference=X, scope="parts") as g:
+        for rows in (slice(0, 30), slice(20, N)):
+            model.evaluate(X[rows], Y[rows], verbose=0)
+    assert g.verdict is Verdict.PASS

@@ -306,7 +306,7 @@ def _confirms(draw: random.Random, world: Program, entry: tuple[Call, ...], wher
 
 
 def _confirm(draw: random.Random, world: Program, entry: tuple[Call, ...], of: Rows, where: str) -> Confirm:
-    y_true = draw.choice(("none",) * 10 + ("right",) * 12 + ("reversed", "shifted", "encoded", "short"))
+    y_true = draw.choice(("none",) * 8 + ("right",) * 9 + ("reversed", "shifted", "encoded", "short"))
     if where != "returned" and draw.random() < 0.2:
         return Confirm(of=of, y_true=y_true, where=where, put_back=True)
     rows = [_emitted(world, entry[at]) for at in of]

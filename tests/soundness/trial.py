@@ -9,6 +9,7 @@ import logging
 import random
 import re
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
@@ -528,12 +529,19 @@ def _of_parts(program: Program, calls: tuple[Call, ...], report: Any, unit: orac
     verdict, proof = str(report.verdict), str(report.proof)
     all_answered = confirmed.covers(program, unit)
     if verdict in SOUND:
-        # What was scored are the stream's own pairs.
-        pairs = all(unit.metrics) and all_answered and unit.y is not None
-        pairs = pairs and all(
-            oracle.target(program, one) == oracle.target(program, other)
-            for one, other in zip(unit.rows, unit.y or (), strict=True)
-        )
+        # What was scored are the stream's own pairs, each sample at least once.
+        pairs = all(unit.metrics) and unit.y is not None and oracle.NO_TARGET not in unit.y
+        targets = Counter(oracle.target(program, sample) for sample in unit.y or () if pairs)
+        if proof == "labels":
+            values = [oracle.value(program, sample) for sample in unit.rows]
+            pairs = pairs and Counter(oracle.target(program, sample) for sample in range(program.n)) <= targets
+            pairs = pairs and (len(set(values)) == len(values) or program.has_twins)
+        else:
+            pairs = pairs and all_answered
+            pairs = pairs and all(
+                oracle.target(program, one) == oracle.target(program, other)
+                for one, other in zip(unit.rows, unit.y or (), strict=True)
+            )
         if not pairs and not (all(unit.metrics) and proof == "count" and len(unit.rows) >= program.n):
             return [_breach("a", f"{verdict} by {proof} of parts: rows {unit.rows}", report, unit)]
     known = all(0 <= sample < program.n for sample in unit.rows) and not any(
