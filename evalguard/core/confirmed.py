@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from evalguard.core.findings import Finding
 from evalguard.core.label_table import LabelTable
-from evalguard.core.matching import all_matches, match_content
+from evalguard.core.matching import all_matches, match_content, repeated_rows
 from evalguard.core.returned import MIN_DISTINCT, taken
 from evalguard.core.target_comparison import compare_labels
 from evalguard.core.trace import ALTERED, UNKNOWN, Int64, Trace
@@ -119,10 +119,7 @@ def one_for_each_sample(trace: Trace, labels: LabelTable, why: str) -> Trace:
         rows = np.arange(min(trace.n_rows, len(labels)))
     else:
         known = np.flatnonzero((samples >= 0) & (samples < len(labels)))
-        if not trace.ordered:
-            # Of a sample that was evaluated twice, the row with a target that is not its label.
-            wrong = np.isin(known, compare_labels(trace.targets, labels.values, samples).rows)
-            known = np.concatenate([known[wrong], known[~wrong]])
+        known = _wrong_targets_first(known, samples, trace, labels)
         _, first = np.unique(samples[known], return_index=True)
         others = samples == UNKNOWN if trace.ordered else ~np.isin(np.arange(trace.n_rows), known)
         rows = np.concatenate([known[first], np.flatnonzero(others)])
@@ -135,6 +132,21 @@ def one_for_each_sample(trace: Trace, labels: LabelTable, why: str) -> Trace:
         index=None if samples is None else one.index,
         not_confirmed=why,
     )
+
+
+def _wrong_targets_first(known: Int64, samples: Int64, trace: Trace, labels: LabelTable) -> Int64:
+    """These rows; of those that ``evaluate`` scored first the ones whose target is not the label of their sample.
+
+    A sample that was scored twice is right only if both pairs are. Of samples with equal inputs nothing shows which is
+    which.
+    """
+    if trace.ordered:
+        return known
+    wrong = compare_labels(trace.targets, labels.values, samples).rows
+    if trace.fingerprints is not None and labels.fingerprints is not None:
+        shared = labels.fingerprints[repeated_rows(labels.fingerprints)]
+        wrong = wrong[~np.isin(trace.fingerprints[wrong], shared)]
+    return known[np.argsort(~np.isin(known, wrong), kind="stable")]
 
 
 def place_of_each(returned: NDArray[np.uint64], rows: NDArray[np.uint64], samples: Int64) -> tuple[Int64 | None, str]:
