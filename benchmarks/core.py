@@ -12,6 +12,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -51,6 +52,15 @@ def measurements() -> Iterator[Measurement]:
         seconds, megabytes = alone(work, 10**8, "allocated")
         yield (f"judging 10^8 rows in order, mapped {what}", seconds, "s", 60.0, False)
         yield (f"memory that judging 10^8 mapped {what} takes", megabytes, "MB", 300.0, False)
+    for work, what, most_s in (
+        ("confirm_in_order", "that are in order", 5.0),
+        ("confirm_put_back", "that were put back", 12.0),
+        ("confirm_permuted", "that were not put back", 12.0),
+    ):
+        seconds, megabytes = alone(work, 10**7, "beyond")
+        yield (f"confirming 10^7 rows of 10 floats {what}", seconds, "s", most_s, False)
+        yield (f"memory that confirming rows {what} takes", megabytes, "MB", 1000.0, False)
+    yield ("2,000 calls of scope='parts' over scope='session'", parts_over_session(2000), "x", 1.1, False)
     for what, seconds, kilobytes in pages(10**8):
         yield (f"page of 10^8 rows, {what}", seconds, "s", 2.0, False)
         yield (f"its size, {what}", kilobytes, "kB", 1000.0, False)
@@ -189,8 +199,78 @@ def allocated() -> float:
 def peak() -> float:
     """Megabytes that this process has had in memory at most: Linux tells."""
     # Not `ru_maxrss`: a child begins with that of its parent.
+    return _in_memory("VmHWM")
+
+
+def _in_memory(name: str) -> float:
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM"))
+    return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(name))
+
+
+def confirm_in_order(rows: int) -> float:
+    """Seconds of ``g.confirm`` after a guarded ``predict`` of as many rows of 10 floats."""
+    return _confirm(rows, shuffled=False, put_back=False)
+
+
+def confirm_put_back(rows: int) -> float:
+    """The same where the rows were predicted in random order, and put back."""
+    return _confirm(rows, shuffled=True, put_back=True)
+
+
+def confirm_permuted(rows: int) -> float:
+    """The same where they were not put back: a FAIL."""
+    return _confirm(rows, shuffled=True, put_back=False)
+
+
+def _confirm(rows: int, *, shuffled: bool, put_back: bool) -> float:
+    import keras
+
+    import evalguard
+
+    rng = np.random.default_rng(0)
+    x, y_true = rng.random((rows, 10), dtype=np.float32), np.arange(rows)
+    order = rng.permutation(rows) if shuffled else y_true
+    inputs = keras.Input((10,))
+    model = keras.Model(inputs, keras.layers.Identity()(inputs))
+    with evalguard.guard(labels=y_true, reference=x, on_failure="record", on_unproven="record", mlflow=False) as g:
+        y_pred = model.predict(x[order] if shuffled else x, batch_size=1 << 16, verbose=0)
+    if put_back:
+        y_pred = y_pred[np.argsort(order)]
+    _before[:] = [_in_memory("VmRSS")]
+    start = time.perf_counter()
+    g.confirm(y_pred, y_true)
+    seconds = time.perf_counter() - start
+    assert g.report.verdict is (Verdict.FAIL if shuffled and not put_back else Verdict.PASS)
+    return seconds
+
+
+_before = [0.0]
+
+
+def beyond() -> float:
+    """Megabytes that this process has had in memory at most, less those before what was measured."""
+    return peak() - _before[0]
+
+
+def parts_over_session(calls: int) -> float:
+    """Seconds of calls ``model(x)`` under ``scope="parts"``, confirmed, over those under ``scope="session"``."""
+    import keras
+
+    import evalguard
+
+    x = np.random.default_rng(0).random((calls * 4, 10), dtype=np.float32)
+    y_true = np.arange(len(x))
+    inputs = keras.Input((10,))
+    model = keras.Model(inputs, keras.layers.Identity()(inputs))
+
+    def run(scope: Any) -> None:
+        with evalguard.guard(labels=y_true, reference=x, scope=scope, mlflow=False) as g:
+            parts = [np.asarray(model(x[start : start + 4])) for start in range(0, len(x), 4)]
+            if scope == "parts":
+                g.confirm(np.concatenate(parts), y_true)
+        assert g.report.verdict is Verdict.PASS
+
+    return compare(partial(run, "session"), partial(run, "parts"), pairs=5, warmup=1).ratio
 
 
 def pages(rows: int) -> Iterator[tuple[str, float, float]]:
