@@ -46,7 +46,7 @@ from evalguard.guards.calls import (
 )
 from evalguard.guards.confirming import Confirmation, in_label_order_again, joined_columns, row_columns
 from evalguard.guards.fit_validations import FitValidations, judge_fit
-from evalguard.guards.judging import CallJudge
+from evalguard.guards.judging import CallJudge, trace_of_returned
 from evalguard.guards.loops import loops_of, to_judge
 from evalguard.guards.outcome import Outcome, Outcomes
 from evalguard.guards.overrides import OverrideCall
@@ -294,8 +294,8 @@ class Session:
         if calls:
             trace, labels, _ = self.judge.joined(calls, self._labels(last=False))
             returned = joined_columns([call.columns for call in calls])
-        elif self.judged and self.judged[-1].trace is not None and self.judged[-1].labels is not None:
-            trace, labels, returned = self.judged[-1].trace, self.judged[-1].labels, self.judged[-1].columns
+        elif self.judged and (last := self.judged[-1]).trace is not None and last.labels is not None:
+            trace, labels, returned = trace_of_returned(last, last.trace, last.labels), last.labels, last.columns
         else:
             msg = "put_back: expected rows that guarded calls returned; no call has returned any"
             raise ValueError(msg)
