@@ -130,6 +130,8 @@ def one_for_each_sample(trace: Trace, labels: LabelTable, why: str) -> Trace:
         one,
         tags=_unnumbered(one),
         index=None if samples is None else one.index,
+        # Nothing shows which label the target of a predicted row is to be compared with.
+        targets=None if samples is None and trace.ordered else one.targets,
         not_confirmed=why,
     )
 

@@ -158,10 +158,7 @@ class CallJudge:
         if trace is None or labels is None:
             return outcome
         repaired = outcome.report.verdict is Verdict.REPAIRED
-        if repaired:
-            # The rows are in label order, where they were proven again.
-            index = np.arange(len(labels))
-            trace = Trace(len(index), np.full(len(index), UNKNOWN), index, method=trace.method, sources=trace.sources)
+        trace = trace_of_returned(outcome, trace, labels)
         choices = confirmation.against(outcome.columns, labels, outcome.outputs)
         judged = [self._judge(trace, labels, outcome.notes, scored) for scored in choices]
         # Outputs of few values may hold the same rows: the one that is scored fits best.
@@ -284,6 +281,14 @@ class CallJudge:
         return unproven(
             labels, self.policy, reason, name=self.name, versions=versions(), checked_at_ms=int(time.time() * 1000)
         )
+
+
+def trace_of_returned(outcome: Outcome, trace: Trace, labels: LabelTable) -> Trace:
+    """The trace of the rows that the caller has: repaired ones are in label order, where they were proven again."""
+    if outcome.report.verdict is not Verdict.REPAIRED:
+        return trace
+    index = np.arange(len(labels))
+    return Trace(len(index), np.full(len(index), UNKNOWN), index, method=trace.method, sources=trace.sources)
 
 
 def overlap(calls: list[GuardedCall]) -> bool:

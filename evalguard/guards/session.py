@@ -51,7 +51,7 @@ from evalguard.guards.calls import (
 from evalguard.guards.collecting import refuse_two_sources
 from evalguard.guards.confirming import Confirmation, in_label_order_again, joined_columns, row_columns
 from evalguard.guards.fit_validations import FitValidations, judge_fit
-from evalguard.guards.judging import WORSE, CallJudge
+from evalguard.guards.judging import WORSE, CallJudge, trace_of_returned
 from evalguard.guards.loops import before, is_short, left_out, loops_of, since, to_judge
 from evalguard.guards.outcome import Outcome, Outcomes
 from evalguard.guards.overrides import OverrideCall
@@ -360,7 +360,7 @@ class Session:
             trace, labels, _ = self.judge.joined(calls, known_labels, in_parts=True)
             returned = joined_columns([call.columns for call in calls])
         elif self.judged and (known := self.judged[-1].outcome).trace is not None and known.labels is not None:
-            trace, labels, returned = known.trace, known.labels, known.columns
+            trace, labels, returned = trace_of_returned(known, known.trace, known.labels), known.labels, known.columns
         else:
             msg = "put_back: expected rows that guarded calls returned; no call has returned any"
             raise ValueError(msg)
@@ -379,7 +379,8 @@ class Session:
         chosen: dict[int, list[Confirmation]] = {}
         for confirmation in confirmations:
             # The latest of those that returned most of these rows.
-            found = [confirmation.found_in(item.outcome.columns) for item in self.judged]
+            several = self.judged if len(self.judged) > 1 else ()
+            found = [confirmation.found_in(item.outcome.columns) for item in several] or [0]
             chosen.setdefault(max(range(len(found)), key=lambda at: (found[at], at)), []).append(confirmation)
         for at, new in chosen.items():
             item, returned = self.judged[at], self.judged[at].outcome.columns

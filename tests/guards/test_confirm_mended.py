@@ -9,7 +9,7 @@ import pytest
 import evalguard
 from evalguard import Verdict
 from evalguard.testing import MemorySink
-from tests.guards.streams import N, X, Y, guard, identity_model
+from tests.guards.streams import N, X, Y, dataset, guard, identity_model
 
 HALVES = (slice(N // 2, N), slice(0, N // 2))
 
@@ -129,3 +129,18 @@ def test_samples_that_were_scored_twice_with_their_labels_are_a_pass(model):
         for rows in (slice(0, 30), slice(20, N)):
             model.evaluate(X[rows], Y[rows], verbose=0)
     assert g.verdict is Verdict.PASS
+
+
+def test_repaired_rows_stay_where_they_are_when_they_are_put_back(model):
+    with guard(reference=X, on_failure="repair") as g:
+        y_pred = g.put_back([model.predict(X[::-1], verbose=0)])
+        g.confirm(y_pred, Y)
+    assert np.array_equal(y_pred, X)
+    assert g.verdict is Verdict.REPAIRED
+
+
+def test_targets_of_parts_are_not_compared_in_the_order_of_calls(model):
+    with guard(scope="parts", on_unproven="record") as g:
+        for rows in HALVES:
+            model.predict(dataset([np.arange(N)[rows]], targets=True), verbose=0)
+    assert g.verdict is Verdict.UNPROVEN

@@ -23,7 +23,7 @@ class Row:
     """A row that a guarded call returned.
 
     Attributes:
-        values: Those of all outputs; None for a row of no known sample.
+        values: What all outputs hold; None for a row of no known sample.
         y: Sample whose target came with it; None where nobody can tell.
         named: The label row that the caller named for it; None: it named none.
     """

@@ -65,7 +65,7 @@ def head_text(program: Program) -> str:
     if program.images:
         lines.append("from PIL import Image")
     if "ThreadPoolExecutor" in text:
-        lines.append("from concurrent.futures import ThreadPoolExecutor")
+        lines[0] = f"from concurrent.futures import ThreadPoolExecutor; {lines[0]}"
     target = IMAGE_TARGETS.format(half=program.n // 2) if program.images else TARGETS[program.targets]
     lines += [
         "def inputs(ids): ids = np.asarray(ids); "

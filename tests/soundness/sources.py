@@ -27,7 +27,7 @@ def source_text(program: Program, call: Call, number: int) -> list[str]:
     if call.reused:
         lines += [
             *ALIGNED.split("\n"),
-            f"slots_{number} = [aligned({program.batch}, {call.dtype!r}) for _ in range({call.reused})]",
+            f"slots_{number} = [aligned({program.batch}, {call.dtype!r}) for _ in range({call.reused})]; "
             f'beside_{number} = [aligned({program.batch}, "int64").reshape(-1) for _ in range({2 * call.reused})]',
             f"def put_{number}(at, values): slot = beside_{number}[at % {2 * call.reused}][:len(values)]"
             ".view(values.dtype); slot[:] = values; return slot",

@@ -535,7 +535,7 @@ def _of_parts(program: Program, calls: tuple[Call, ...], report: Any, unit: orac
         if proof == "labels":
             values = [oracle.value(program, sample) for sample in unit.rows]
             pairs = pairs and Counter(oracle.target(program, sample) for sample in range(program.n)) <= targets
-            pairs = pairs and (len(set(values)) == len(values) or program.has_twins)
+            pairs = pairs and (len(set(values)) == len(values) or program.has_twins or all_answered)
         else:
             pairs = pairs and all_answered
             pairs = pairs and all(
