@@ -1,17 +1,12 @@
-"""Judge guarded calls: their joined trace against labels and reference; repair on request.
-
-Longer than 300 lines because one object turns calls into a report, also again.
-"""
+"""Judge guarded calls: their joined trace against labels and reference; repair on request."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from evalguard.capture.recording.fingerprints import FingerprintColumn
 from evalguard.core import repair
@@ -24,14 +19,13 @@ from evalguard.core.plural import plural
 from evalguard.core.policy import Policy, Verdict
 from evalguard.core.report import Report
 from evalguard.core.returned import as_returned
-from evalguard.core.target_comparison import in_form_of
 from evalguard.core.trace import ALTERED, UNKNOWN, Trace
-from evalguard.core.trace_join import join_traces
 from evalguard.errors import LabelsError
 from evalguard.guards import predictions
 from evalguard.guards.calls import ROW_METHODS, GuardedCall
 from evalguard.guards.confirming import Confirmation, joined_columns, row_columns
 from evalguard.guards.environment import versions
+from evalguard.guards.joining import dtypes_of, one_trace
 from evalguard.guards.metric_impact import impact
 from evalguard.guards.metrics import Metric
 from evalguard.guards.missing_rows import predict_missing
@@ -39,12 +33,7 @@ from evalguard.guards.outcome import Outcome, already_returned, refused, replace
 from evalguard.labels.mismatch import explain_mismatch
 from evalguard.labels.reference import Reference
 
-# From the best to the worst.
-WORSE = (Verdict.PASS, Verdict.REPAIRED, Verdict.UNPROVEN, Verdict.FAIL)
-OVERLAP = (
-    "calls were made in several threads or tasks, and nothing shows which one's rows come first; make them one after "
-    "the other in one thread, or give each its labels and its guard"
-)
+WORSE = tuple(Verdict)
 
 
 @dataclass(slots=True, eq=False)
@@ -115,15 +104,7 @@ class CallJudge:
         self, calls: list[GuardedCall], labels: LabelTable | None, *, in_parts: bool
     ) -> tuple[Trace, LabelTable, tuple[str, ...]]:
         """The calls as one trace, the labels with the fingerprints of their inputs, and what these could not prove."""
-        values = None if labels is None else labels.values
-        traces = [
-            replace(call.trace, targets=in_form_of(values, call.trace.targets, call.recorder.outputs)) for call in calls
-        ]
-        trace = join_traces(
-            named_by_part(in_label_order(traces, labels)) if in_parts else in_label_order(traces, labels)
-        )
-        if trace.ordered and not in_parts and overlap(calls):
-            trace = replace(trace, ordered=False, unobserved="; ".join(filter(None, (OVERLAP, trace.unobserved))))
+        trace = one_trace(calls, labels, in_parts=in_parts)
         # Digests are of the bytes that were fed, so the reference can be cast as one call was fed only.
         fed = dict.fromkeys(dtypes for call in calls if (dtypes := dtypes_of(call)))
         if len(fed) > 1:
@@ -132,11 +113,7 @@ class CallJudge:
         if len(fed) > 1:
             types = " and ".join(", ".join(dtypes) for dtypes in fed)
             not_proven = (*not_proven, f"content: the calls were fed {types}; give all of them inputs of one type")
-        if in_parts:
-            ended = tuple(call.start + call.seconds for call in calls)
-            in_threads = len(set(map(_maker, calls))) > 1
-            trace = replace(as_returned(trace, labels), ended=ended, in_threads=in_threads)
-        return trace, labels, not_proven
+        return as_returned(trace, labels) if in_parts else trace, labels, not_proven
 
     def _judge(
         self, trace: Trace, labels: LabelTable, notes: tuple[str, ...], scored: Scored | None = None
@@ -289,63 +266,6 @@ def trace_of_returned(outcome: Outcome, trace: Trace, labels: LabelTable) -> Tra
         return trace
     index = np.arange(len(labels))
     return Trace(len(index), np.full(len(index), UNKNOWN), index, method=trace.method, sources=trace.sources)
-
-
-def overlap(calls: list[GuardedCall]) -> bool:
-    """Whether several threads or tasks made calls, so that nothing shows which one's rows the caller puts first."""
-    # Also where they did not overlap in time: which one begins first is then a matter of chance.
-    if len(set(map(_maker, calls))) > 1:
-        return True
-    in_time = sorted(calls, key=lambda call: call.start)
-    return any(after.start < before.start + before.seconds for before, after in pairwise(in_time))
-
-
-def named_by_part(traces: list[Trace]) -> list[Trace]:
-    """The traces of parts: a place in the array that one of them was passed is no label row."""
-    named = any(trace.index_source == "part" for trace in traces)
-    return [
-        trace
-        if trace.index_source == "part" or (trace.index_source == "stated" and trace.index is not None)
-        else replace(trace, index=np.full(trace.n_rows, UNKNOWN) if named else None, index_source="part")
-        for trace in traces
-    ]
-
-
-def _maker(call: GuardedCall) -> tuple[int, int]:
-    thread, task = call.made_by
-    return id(thread), id(task)
-
-
-def dtypes_of(call: GuardedCall) -> tuple[str, ...]:
-    """The types of the inputs that were fingerprinted; empty if none were."""
-    return tuple(spec.dtype for spec in call.recorder.fingerprints.specs)
-
-
-def in_label_order(traces: list[Trace], labels: LabelTable | None) -> list[Trace]:
-    """The traces, where an index that counts in a source's own list of keys is a label row, or left out.
-
-    An image iterator counts in its own list of files. If the labels list other files, or the same in another order,
-    such a number is no label row, and the file identifies the row instead. If they have no keys, they are declared to
-    be in the iterator's order.
-    """
-    label_keys = None if labels is None else labels.keys
-    listed = [trace for trace in traces if trace.index_source == "listed"]
-    unused: dict[str, Any] = {}
-    if label_keys is not None:
-        # Of all calls alike: the traces are joined, and keep only what all of them have.
-        unused["keys" if all(_lists_as(trace, label_keys) for trace in listed) else "index"] = None
-    return [
-        replace(trace, index_source="stated", **unused) if trace.index_source == "listed" else trace for trace in traces
-    ]
-
-
-def _lists_as(trace: Trace, label_keys: NDArray[Any]) -> bool:
-    """Whether each row's key is the key of the label row that its index would be."""
-    if trace.index is None or trace.keys is None:
-        return False
-    index = np.asarray(trace.index)
-    inside = not len(index) or (index.min() >= 0 and index.max() < len(label_keys))
-    return bool(inside) and np.array_equal(label_keys[index], trace.keys)
 
 
 def is_other_data(trace: Trace, labels: LabelTable) -> bool:

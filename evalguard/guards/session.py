@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import functools
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
@@ -36,7 +35,6 @@ from evalguard.core.judge import judge
 from evalguard.core.label_table import LabelTable, for_inputs
 from evalguard.core.own_errors import swallow
 from evalguard.core.policy import Policy, Proof, Verdict
-from evalguard.core.report import Report
 from evalguard.core.trace import FIT
 from evalguard.errors import LabelsError
 from evalguard.guards.calls import (
@@ -51,30 +49,13 @@ from evalguard.guards.calls import (
 from evalguard.guards.collecting import refuse_two_sources
 from evalguard.guards.confirming import Confirmation, in_label_order_again, joined_columns, row_columns
 from evalguard.guards.fit_validations import FitValidations, judge_fit
-from evalguard.guards.judging import WORSE, CallJudge, trace_of_returned
+from evalguard.guards.judging import CallJudge
 from evalguard.guards.loops import before, is_short, left_out, loops_of, since, to_judge
 from evalguard.guards.outcome import Outcome, Outcomes
 from evalguard.guards.overrides import OverrideCall
 from evalguard.guards.parts import current_part
+from evalguard.guards.scoring import Scoring
 from evalguard.labels.collecting import Collection
-
-# Evaluations in one entry whose rows can be confirmed: their traces are kept.
-MAX_CONFIRMABLE = 64
-
-
-@dataclass(slots=True, eq=False)
-class Confirmable:
-    """What was judged, and what of it is scored.
-
-    Attributes:
-        outcome: As it was judged first, without the rows.
-        recorded: The report that is on record of it now.
-        confirmations: What decided that report.
-    """
-
-    outcome: Outcome
-    recorded: Report
-    confirmations: list[Confirmation] = field(default_factory=list)
 
 
 @dataclass(slots=True, eq=False)
@@ -97,9 +78,7 @@ class Session:
         short: Calls on fewer rows than there are labels: warm-ups, or parts of an evaluation.
         latest: For each model, when the call began that began last.
         drifted: Validations inside ``fit`` that call for an action when the entry ends.
-        confirmations: What the caller scores, as far as it was confirmed inside the entry.
-        judged: What was judged and can be confirmed: the last outcomes whose rows were returned.
-        pending: Outcomes of the end of the entry that act only after what was confirmed has decided.
+        scoring: What was judged, and what of it the caller scores.
         collected: What loops were given, whose labels are those of the entry; None: no loop collects.
     """
 
@@ -117,12 +96,13 @@ class Session:
     short: list[GuardedCall] = field(default_factory=list)
     latest: dict[int, float] = field(default_factory=dict)
     drifted: list[Outcome] = field(default_factory=list)
-    confirmations: list[Confirmation] = field(default_factory=list)
-    judged: deque[Confirmable] = field(default_factory=lambda: deque(maxlen=MAX_CONFIRMABLE))
-    pending: list[Outcome] = field(default_factory=list)
+    scoring: Scoring = field(init=False)
     collected: Collection | None = None
     # Methods for which it is asked before other sessions of the context.
     priority_methods: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        self.scoring = Scoring(self.judge, self.outcomes)
 
     def guards(self, model: Any, method: str) -> bool:
         """Whether calls of this method of this model are guarded."""
@@ -270,7 +250,7 @@ class Session:
                 "no guarded call was observed: `predict` or `evaluate` was not called in this context. Calls in other "
                 "threads need `wrap(model)`; a model called inside `tf.function` cannot be observed"
             )
-            self.confirmations = []
+            self.scoring.confirmations = []
             self.outcomes.finish(Outcome(self.judge.unproven(labels, reason), None, labels, None))
             return
         if self.collected is not None:
@@ -290,11 +270,9 @@ class Session:
             calls, note = to_judge(loop, known_to, alone=alone, last=last)
             if calls:
                 self._conclude(calls, labels, note)
-        changed, out_of_date = self._confirm_judged()
         # All are recorded before one of them raises.
-        for outcome in (*self.pending, *changed, *self.drifted):
-            if not any(outcome.report is report for report in out_of_date):
-                self.outcomes.act(outcome)
+        for outcome in (*self.scoring.settle(), *self.drifted):
+            self.outcomes.act(outcome)
 
     def end_early(self) -> None:
         """Record what was kept to be judged at the end: the caller's code raised before."""
@@ -343,9 +321,9 @@ class Session:
 
     def confirm(self, confirmation: Confirmation) -> None:
         """Judge again by what the caller scores, and record that in place of what was; inside the entry, at its end."""
-        self.confirmations.append(confirmation)
+        self.scoring.confirmations.append(confirmation)
         if self.judge.returned or self.outcomes.ended:
-            for outcome in self._confirm_judged()[0]:
+            for outcome in self.scoring.settle():
                 self.outcomes.act(outcome)
 
     def put_back(self, parts: list[Any]) -> Any:
@@ -359,49 +337,9 @@ class Session:
                 raise ValueError(msg)
             trace, labels, _ = self.judge.joined(calls, known_labels, in_parts=True)
             returned = joined_columns([call.columns for call in calls])
-        elif self.judged and (known := self.judged[-1].outcome).trace is not None and known.labels is not None:
-            trace, labels, returned = trace_of_returned(known, known.trace, known.labels), known.labels, known.columns
         else:
-            msg = "put_back: expected rows that guarded calls returned; no call has returned any"
-            raise ValueError(msg)
+            trace, labels, returned = self.scoring.latest()
         return in_label_order_again(parts, trace, labels, returned)
-
-    def _confirm_judged(self) -> tuple[list[Outcome], list[Report]]:
-        """Judge by what was confirmed, and record that; the outcomes, and the reports that they replace."""
-        confirmations, self.confirmations = self.confirmations, []
-        changed: list[Outcome] = []
-        out_of_date: list[Report] = []
-        if confirmations and not self.judged:
-            reason = "what was passed to confirm: no guarded call returned rows that it could be compared with"
-            changed.append(Outcome(self.judge.unproven(None, reason), None, None, None))
-            self.outcomes.record(changed[0])
-            return changed, out_of_date
-        chosen: dict[int, list[Confirmation]] = {}
-        for confirmation in confirmations:
-            # The latest of those that returned most of these rows.
-            several = self.judged if len(self.judged) > 1 else ()
-            found = [confirmation.found_in(item.outcome.columns) for item in several] or [0]
-            chosen.setdefault(max(range(len(found)), key=lambda at: (found[at], at)), []).append(confirmation)
-        for at, new in chosen.items():
-            item, returned = self.judged[at], self.judged[at].outcome.columns
-            # An earlier one of the same rows is out of date; one of other rows, as of another model, still counts.
-            earlier = (one for one in item.confirmations if one.found_in(returned))
-            kept = [one for one in earlier if not any(one.shares_rows(other, returned) for other in new)]
-            item.confirmations = [*kept, *new]
-            again = [self._confirmed(item.outcome, confirmation) for confirmation in item.confirmations]
-            outcome = max(again, key=lambda found: WORSE.index(found.report.verdict))
-            self.outcomes.change(item.recorded, outcome)
-            out_of_date.append(item.recorded)
-            item.recorded = outcome.report
-            changed.append(outcome)
-        return changed, out_of_date
-
-    def _confirmed(self, outcome: Outcome, confirmation: Confirmation) -> Outcome:
-        try:
-            return self.judge.confirmed(outcome, confirmation)
-        except Exception as error:  # noqa: BLE001 - an internal error must not be a PASS
-            reason = f"evalguard could not judge what is scored: {swallow(error)}"
-            return replace(outcome, report=self.judge.unproven(outcome.labels, reason))
 
     def _known(self, labels: LabelTable | None, call: GuardedCall) -> LabelTable | None:
         """The labels with the fingerprints of their reference; None where that fails, which judging reports."""
@@ -438,11 +376,11 @@ class Session:
         outcome = self._outcome(calls, labels)
         if note:
             outcome.report = replace(outcome.report, not_proven=(note, *outcome.report.not_proven))
-        if outcome.columns is not None:
-            self.judged.append(Confirmable(replace(outcome, predictions=None, judgement=None), outcome.report))
         self.outcomes.record(outcome)
-        if self.judge.returned and self.confirmations:
-            self.pending.append(outcome)
+        if outcome.columns is not None:
+            self.scoring.add(outcome)
+        if self.judge.returned and self.scoring.confirmations:
+            self.scoring.pending.append(outcome)
         else:
             self.outcomes.act(outcome)
         return outcome.predictions

@@ -13,7 +13,7 @@ from evalguard import Verdict, testing
 from evalguard.core.findings import Reason
 from evalguard.core.label_table import LabelTable
 from evalguard.core.trace import UNKNOWN, Trace
-from evalguard.guards import judging
+from evalguard.guards import joining, judging
 from tests.guards.streams import ALIGNED, BATCH, N, X, Y, dataset, faulty, guard
 
 
@@ -183,7 +183,7 @@ def listed(index, files=FILES):
 )
 def test_rows_are_known_by_file_where_the_labels_list_other_files_than_the_source(label_keys, kept):
     n_labels = 3 if label_keys is None else len(label_keys)
-    (found,) = judging.in_label_order([listed([2, 0])], LabelTable(keys=label_keys, values=np.zeros(n_labels)))
+    (found,) = joining.in_label_order([listed([2, 0])], LabelTable(keys=label_keys, values=np.zeros(n_labels)))
     assert found.index_source == "stated"
     assert (found.index is None) is (kept == "keys")
     if kept == "keys":
@@ -194,23 +194,23 @@ def test_rows_are_known_by_file_where_the_labels_list_other_files_than_the_sourc
 def test_rows_without_all_files_are_known_by_no_index_either():
     """The index counts in a list of which it is not known whether it is that of the labels."""
     given = replace(listed([0, 1]), keys=None)
-    (found,) = judging.in_label_order([given], LabelTable(keys=FILES, values=np.zeros(3)))
+    (found,) = joining.in_label_order([given], LabelTable(keys=FILES, values=np.zeros(3)))
     assert (found.keys, found.index) == (None, None)
-    (found,) = judging.in_label_order([given], None)
+    (found,) = joining.in_label_order([given], None)
     assert found.index.tolist() == [0, 1]
 
 
 def test_two_lists_that_are_parts_of_the_labels_are_both_known_by_file():
     """Joined, traces keep what all of them have: the first alone would be known by its index."""
     calls = [listed([0, 1]), listed([0], FILES[2:])]
-    for found in judging.in_label_order(calls, LabelTable(keys=FILES, values=np.zeros(3))):
+    for found in joining.in_label_order(calls, LabelTable(keys=FILES, values=np.zeros(3))):
         assert found.index is None
         assert found.keys is not None
 
 
 def test_what_other_sources_state_stays_as_it_is():
     given = trace(2, index=np.arange(2), keys=FILES[:2])
-    assert judging.in_label_order([given], LabelTable(keys=FILES[::-1], values=np.zeros(3))) == [given]
+    assert joining.in_label_order([given], LabelTable(keys=FILES[::-1], values=np.zeros(3))) == [given]
 
 
 @pytest.mark.parametrize(

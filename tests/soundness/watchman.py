@@ -74,9 +74,9 @@ BROKEN = (
         "the order of predictions does not matter",
     ),
     Broken(
-        "guards/judging.py",
-        "if in_parts else in_label_order(traces, labels)",
-        "if in_parts else in_label_order(traces[-1:], labels)",
+        "guards/joining.py",
+        "trace = join_traces(traces)",
+        "trace = join_traces(traces[-1:])",
         "of a session only the last call is judged",
     ),
     Broken(
@@ -116,7 +116,7 @@ BROKEN = (
         "what is returned is never compared with what was computed",
     ),
     Broken(
-        "guards/judging.py",
+        "guards/joining.py",
         "    if len(set(map(_maker, calls))) > 1:\n        return True\n",
         "",
         "calls of several threads have the order in which they began",
@@ -171,7 +171,7 @@ BROKEN = (
     ),
     Broken(
         "guards/confirming.py",
-        'return "", _other_rows("label", comparison.rows)',
+        'return "", _other_rows(what, comparison.rows)',
         'return "", None',
         "the labels that are scored are not compared",
     ),
