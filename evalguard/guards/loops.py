@@ -94,14 +94,15 @@ def _without_warm_ups(calls: list[GuardedCall], known: LabelTable) -> tuple[list
 
 
 def is_short(call: GuardedCall, labels: LabelTable) -> bool:
-    """Whether the caller passed an array with fewer rows than there are labels: a warm-up, or a part of an evaluation.
+    """Whether the caller predicted a short array, or one batch: a warm-up, or a part of an evaluation.
 
-    A stream that ends early is no such call: it lost rows.
+    A stream of several batches that ends early is no such call: it lost rows.
     """
     trace = call.trace
     state = trace.source
-    whole = state.kind == "arrays" and not state.facts.get("steps") and not trace.stopped and trace.one_to_one
-    return whole and trace.method not in BATCH_METHODS and 0 < trace.n_rows < len(labels)
+    chosen = state.delivered == 1 or (state.kind == "arrays" and not state.facts.get("steps"))
+    judged = trace.one_to_one and not trace.stopped and trace.method not in BATCH_METHODS
+    return chosen and judged and 0 < trace.n_rows < len(labels)
 
 
 def before(short: Sequence[GuardedCall], full: GuardedCall) -> list[GuardedCall]:

@@ -198,7 +198,7 @@ def test_metrics_of_calls_that_overlap_need_no_order(model):
 
 
 def test_a_short_call_that_others_follow_names_the_option(model):
-    with guard(reference=X, on_failure="record") as g:
+    with guard(reference=X, on_failure="record", on_unproven="record") as g:
         model.predict(dataset([np.arange(25)]), verbose=0)
         model.predict(dataset([np.arange(25, N)]), verbose=0)
     assert "scope='session'" in g.reports[-1].advice or "scope='session'" in " ".join(g.reports[-1].not_proven)

@@ -119,6 +119,24 @@ def test_an_error_of_the_callers_code_does_not_hide_that_rows_are_missing(model)
     assert g.report.counts["missing"] == 2
 
 
+@pytest.mark.parametrize(
+    "warm_up",
+    [
+        lambda model: model.predict(tf.data.Dataset.from_tensor_slices(X).batch(4).take(1), verbose=0),
+        lambda model: model.predict(X, batch_size=4, steps=1, verbose=0),
+        lambda model: model.predict(((X[:4],) for _ in range(2)), steps=1, verbose=0),
+    ],
+    ids=["dataset", "steps", "generator"],
+)
+def test_one_batch_of_a_stream_is_a_warm_up_too(model, warm_up):
+    with guard(reference=X) as g:
+        warm_up(model)
+        model.predict(X, verbose=0)
+    assert verdicts(g) == [Verdict.PASS]
+    with pytest.raises(evalguard.MisalignmentError), guard(reference=X):
+        warm_up(model)
+
+
 @pytest.mark.parametrize("source", ["steps", "dataset"])
 def test_a_stream_that_ends_early_is_refused_at_once(model, source):
     with guard(reference=X):

@@ -292,9 +292,10 @@ def _each(program: Program, whole: list[int], reports: list[Any]) -> list[tuple[
 
 
 def _is_short(program: Program, call: Call) -> bool:
-    """Whether the caller passed an array with fewer rows than there are labels."""
-    rows = sum(map(len, call.parts))
-    return call.source in ARRAYS and not call.steps and 0 < rows < program.n and program.on_failure != "repair"
+    """Whether the caller passed an array with fewer rows than there are labels, or one batch."""
+    parts = call.parts[: call.steps or None]
+    chosen = len(parts) == 1 or (call.source in ARRAYS and not call.steps)
+    return chosen and 0 < sum(map(len, parts)) < program.n and program.on_failure != "repair"
 
 
 def _warms(program: Program, at: int, full: list[int]) -> bool:
