@@ -98,7 +98,9 @@ def advice_for(evidence: Evidence, policy: Policy) -> str:
         return option
     several = len(evidence.trace.calls) > 1
     if evidence.samples is not None and evidence.used is not None and evidence.used.complete:
-        return LOOP if several and any(item.reason is Reason.REORDERED for item in evidence.order) else ""
+        # What is scored has the order that the caller gave it.
+        in_order_made = several and not evidence.trace.confirmed
+        return LOOP if in_order_made and any(item.reason is Reason.REORDERED for item in evidence.order) else ""
     if evidence.trace.rows_tagged(ALTERED).size:
         # No option proves anything of rows that were overwritten on their way; the diagnosis has the fix.
         return ""

@@ -713,3 +713,11 @@ def test_keras_of_each_kind(engine):
         parts = [tiny.predict_on_batch(X[start : start + BATCH]) for start in range(0, N, BATCH)]
         g.confirm([np.concatenate([part[output] for part in parts]) for output in (0, 1)])
     assert verdict(g) is Verdict.PASS
+
+
+def test_a_fail_of_what_is_scored_advises_no_loop(model):
+    with guard(reference=X, scope="parts", on_failure="record") as g:
+        parts = [model.predict(X[rows], verbose=0) for rows in (slice(25, N), slice(25))]
+        g.confirm(np.concatenate(parts))
+    assert g.report.verdict is Verdict.FAIL
+    assert g.report.advice == ""
