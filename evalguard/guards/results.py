@@ -12,6 +12,7 @@ from evalguard.core.policy import Verdict
 from evalguard.core.report import Report
 from evalguard.errors import SinkError
 from evalguard.guards.outcome import Kept, Outcome, error_of
+from evalguard.guards.predictions import join_results
 
 
 class Reports:
@@ -133,13 +134,22 @@ class Results(Reports):
     def to_frame(self) -> Any:
         """The last call as a pandas data frame: row, sample, key, y_true, sample_weight, prediction columns.
 
+        Several calls that were judged together are one table, call after call.
+
         Raises:
             LookupError: Nothing has been judged yet.
+            ValueError: Several calls returned rows of different shapes, which make no columns.
         """
         from evalguard.guards.frame import frame
 
         outcome = self._last()
-        return frame(outcome.predictions, self.index, self.keys, self.y_true, self.sample_weight)
+        predictions = outcome.predictions
+        if outcome.n_calls > 1:
+            predictions = join_results(predictions)
+            if predictions is None:
+                msg = "to_frame: expected calls that return rows of one shape, found several"
+                raise ValueError(msg)
+        return frame(predictions, self.index, self.keys, self.y_true, self.sample_weight)
 
 
 def in_order(values: NDArray[Any], index: NDArray[np.int64] | None) -> Any:

@@ -261,3 +261,22 @@ def test_only_the_predictions_of_the_last_session_are_kept(model):
             rows += [weakref.ref(model.predict(dataset([part]), verbose=0)) for part in np.split(np.arange(N), 2)]
     gc.collect()
     assert [row() is not None for row in rows] == [False, False, True, True]
+
+
+@pytest.mark.parametrize("scope", ["session", "parts"])
+def test_calls_that_were_judged_together_are_one_table(model, scope):
+    with guard(reference=X, scope=scope, on_failure="record", on_unproven="record") as g:
+        for rows in (slice(20, N), slice(20)):
+            model.predict(X[rows], verbose=0)
+    frame = g.to_frame()
+    assert frame["sample"].tolist() == [*range(20, N), *range(20)]
+    assert frame["prediction"].tolist() == frame["sample"].tolist()
+    assert frame["y_true"].tolist() == Y[frame["sample"]].tolist()
+
+
+def test_rows_of_different_shapes_make_no_table():
+    outcome = SimpleNamespace(predictions=[np.zeros((2, 3)), np.zeros((2, 4))], n_calls=2)
+    results = Results()
+    results._last = lambda: outcome
+    with pytest.raises(ValueError, match="rows of one shape"):
+        results.to_frame()
