@@ -274,9 +274,9 @@ def test_calls_that_were_judged_together_are_one_table(model, scope):
     assert frame["y_true"].tolist() == Y[frame["sample"]].tolist()
 
 
-def test_rows_of_different_shapes_make_no_table():
+def test_rows_of_different_shapes_make_no_table(monkeypatch):
     outcome = SimpleNamespace(predictions=[np.zeros((2, 3)), np.zeros((2, 4))], n_calls=2)
     results = Results()
-    results._last = lambda: outcome
+    monkeypatch.setattr(results, "_last", lambda: outcome)
     with pytest.raises(ValueError, match="rows of one shape"):
         results.to_frame()
