@@ -271,12 +271,6 @@ EQUAL: tuple[Equal, ...] = (
         ("`return` returns None",),
         "the rows are then compared one by one, with the same result",
     ),
-    Equal(
-        "core/trace_join.py",
-        "index_source=traces[0].index_source,",
-        (),
-        "calls whose indices do not mean the same have no index together",
-    ),
     Equal("core/report.py", "MAX_HEADLINE = 400", (), LIMIT),
     Equal(
         "core/report.py",

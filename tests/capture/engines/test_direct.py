@@ -70,7 +70,7 @@ def test_a_loop_of_calls_is_one_session_and_gives_the_same_bits(engine, way):
 def test_every_fault_of_the_stream_is_found(engine, fault):
     batches = testing.faulty_batches(fault, n=N, batch_size=BATCH)
     delivered = np.concatenate(batches)
-    with guard() as g:
+    with guard(scope="session") as g:
         for x, _ in stream(batches):
             engine.model(x)
     assert g.report.verdict is Verdict.FAIL
@@ -95,7 +95,7 @@ def test_a_key_is_taken_out_of_x_where_the_guard_is_asked_to(engine):
     names = np.array([f"row-{number}" for number in range(N)])
     labels = evalguard.Labels(values=Y[:N], keys=names)
     for order, verdict in ((np.arange(N), Verdict.PASS), (np.arange(N)[::-1], Verdict.FAIL)):
-        with guard(labels=labels, reference=None, key="id", drop_key=True) as g:
+        with guard(labels=labels, reference=None, key="id", drop_key=True, scope="session") as g:
             for ids in np.array_split(order, 5):
                 model({"a": X[ids], "id": names[ids]})
         assert (g.report.verdict, g.report.proof) == (verdict, "identity")
