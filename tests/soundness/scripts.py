@@ -105,8 +105,7 @@ def model_text(program: Program) -> str:
         lines.append(f"    x = given = keras.Input((2,){dtype})")
     lines += [
         f"    model = {MODELS[program.model].replace('Identity()', f'Identity({dtype[2:]})')}",
-        "    model.compile(loss=lambda y, p: p[:, 0])",
-        "    return model",
+        "    model.compile(loss=lambda y, p: p[:, 0]); return model",
     ]
     return "\n".join(lines)
 

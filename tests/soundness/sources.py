@@ -8,8 +8,8 @@ from tests.soundness.programs import Call, Parts, Program, targets_of
 
 # TensorFlow takes over memory that lies at a multiple of 64 bytes, so what is written there later reaches the model.
 ALIGNED = """def aligned(rows, dtype):
-    size = rows * 2 * np.dtype(dtype).itemsize; raw = np.zeros(size + 64, "uint8"); at = -raw.ctypes.data % 64
-    return raw[at:at + size].view(dtype).reshape(rows, 2)"""
+    n = rows * 2 * np.dtype(dtype).itemsize; raw = np.zeros(n + 64, "uint8"); at = -raw.ctypes.data % 64
+    return raw[at:at + n].view(dtype).reshape(rows, 2)"""
 
 
 def source_text(program: Program, call: Call, number: int) -> list[str]:
