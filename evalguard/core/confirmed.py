@@ -26,6 +26,8 @@ TOGETHER = (
 )
 UNKNOWN_SAMPLES = "nothing shows which sample some of these rows are"
 SEVERAL_SAMPLES = "equal rows were returned for several samples; pass what each call returned by itself"
+# So many rows of each value on average are what rounding or classes leave.
+ROWS_PER_VALUE = 4
 # An odd number, to mix a sample's number into the digest of its row.
 MIX = np.uint64(0x9E3779B97F4A7C15)
 
@@ -196,16 +198,27 @@ def _source(returned: NDArray[np.uint64], rows: NDArray[np.uint64], samples: Int
     found = match_content(rows[other], returned).samples
     if (found < 0).any():
         return None, _not_returned(int((found < 0).sum()), len(rows))
-    # Values that a threshold or rounding leaves are few, and may be outputs of other rows by chance.
-    few = np.unique(rows[other])
-    if (
-        len(rows) <= len(returned)
-        and len(few) < MIN_DISTINCT
-        and any((rows == value).sum() > (returned == value).sum() for value in few)
-    ):
+    if len(rows) <= len(returned) and _few_are_left(returned, rows, other):
         return None, _not_returned(len(other), len(rows))
     source[other] = found
     return source, ""
+
+
+def _few_are_left(returned: NDArray[np.uint64], rows: NDArray[np.uint64], other: Int64) -> bool:
+    """Whether some of these values come more often than they were returned, and few values are left.
+
+    Those that a threshold, rounding or one-hot classes leave may be outputs of other rows by chance.
+    """
+    values, counts = np.unique(rows, return_counts=True)
+    few = len(np.unique(rows[other])) < MIN_DISTINCT or (
+        len(values) * ROWS_PER_VALUE <= len(rows) and len(values) < len(np.unique(returned))
+    )
+    if not few:
+        return False
+    theirs, their_counts = np.unique(returned, return_counts=True)
+    # Each of them was returned.
+    more = counts > their_counts[np.searchsorted(theirs, values)]
+    return bool(np.isin(rows[other], values[more]).any())
 
 
 def _take_own(source: Int64, returned: NDArray[np.uint64], rows: NDArray[np.uint64], samples: Int64) -> None:

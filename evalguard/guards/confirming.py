@@ -273,12 +273,27 @@ def _compared(
     ):
         values = _of_output(values, number, outputs)
     strict = compare_labels(given, values)
+    if what == "weight" and strict.rows.size and _in_another_scale(given, values):
+        return (
+            "the weights passed to confirm are those of the guard in another scale; pass them as the guard has them",
+            None,
+        )
     comparison = strict if what == "weight" else as_one_quantity(strict, given, values, None)
     if not comparison.comparable:
         why = comparison.why_not.replace("the stream's targets", f"the {what}s passed to confirm")
         why = why.replace("the targets in the stream", f"the {what}s passed to confirm")
         return why.replace("targets of", f"{what}s of").replace(" in the stream", " passed to confirm"), None
     return "", _other_rows(what, comparison.rows)
+
+
+def _in_another_scale(given: Any, values: Any) -> bool:
+    """Whether the weights are those of the guard times one number, as where they are divided by their mean."""
+    if isinstance(given, (Mapping, tuple)) or isinstance(values, Mapping):
+        return False
+    ours, theirs = np.asarray(given, dtype=np.float64).ravel(), np.asarray(values, dtype=np.float64).ravel()
+    if ours.shape != theirs.shape or not theirs.sum() > 0 or not ours.sum() > 0:
+        return False
+    return bool(np.allclose(ours / ours.sum(), theirs / theirs.sum(), rtol=1e-5, atol=0))
 
 
 def _of_output(values: Mapping[str, Any], number: int, outputs: tuple[str, ...]) -> Any:

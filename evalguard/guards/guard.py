@@ -294,6 +294,7 @@ class Guard(Results):
         always = options.reference is not None or _has_content(table) or collected is not None
         sinks = sinks_of(options)
         judge = CallJudge(name, options.policy, inputs.reference(table), inputs.fingerprinted, options.metric_functions)
+        judge.as_read = None if table is None else (table, table.contents())
         return Session(
             policy=options.policy,
             capture=options.capture("always" if always else "targets"),

@@ -34,6 +34,10 @@ from evalguard.labels.mismatch import explain_mismatch
 from evalguard.labels.reference import Reference
 
 WORSE = tuple(Verdict)
+CHANGED_LABELS = (
+    "the arrays of labels or weights were changed in place since the guard was entered (a shuffle, a sort, a loop that "
+    "fills them), so nothing shows which label belongs to which row; pass a copy, or set g.labels when they are whole"
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -56,6 +60,16 @@ class CallJudge:
     fingerprinted: dict[Any, LabelTable]
     metrics: tuple[Metric, ...]
     returned: bool = False
+    # The labels that were read at the entry, and a checksum of what they held then.
+    as_read: tuple[LabelTable, int | None] | None = None
+
+    def _changed(self, labels: LabelTable) -> str:
+        """Why it is not known which labels are scored: the caller changed the arrays since the entry began."""
+        if self.as_read is None or self.as_read[1] is None:
+            return ""
+        table, checksum = self.as_read
+        # Others may have been set since.
+        return CHANGED_LABELS if labels.values is table.values and table.contents() != checksum else ""
 
     def judge(
         self, calls: list[GuardedCall], labels: LabelTable | None, result: Any, start: float, *, in_parts: bool = False
@@ -72,6 +86,8 @@ class CallJudge:
         """
         trace, labels, not_proven = self.joined(calls, labels, in_parts=in_parts)
         judged = one_for_each_sample(trace, labels, self._any_order(trace)) if in_parts else trace
+        if changed := self._changed(labels):
+            judged = replace(judged, not_confirmed="; ".join(filter(None, (judged.not_confirmed, changed))))
         judgement = self._judge(judged, labels, not_proven)
         outcome = Outcome(
             judgement.report,
@@ -137,6 +153,11 @@ class CallJudge:
         repaired = outcome.report.verdict is Verdict.REPAIRED
         trace = trace_of_returned(outcome, trace, labels)
         choices = confirmation.against(outcome.columns, labels, outcome.outputs)
+        if changed := self._changed(labels):
+            # Labels that were passed before the change, or after it, differ from these.
+            choices = [
+                replace(each, findings=(), unknown="; ".join(filter(None, (each.unknown, changed)))) for each in choices
+            ]
         judged = [self._judge(trace, labels, outcome.notes, scored) for scored in choices]
         # Outputs of few values may hold the same rows: the one that is scored fits best.
         judgement = min(judged, key=lambda each: (WORSE.index(each.report.verdict), len(each.report.wrong_rows)))
