@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from evalguard.core.findings import Finding
 from evalguard.core.label_table import LabelTable
 from evalguard.core.matching import all_matches, match_content, repeated_rows
-from evalguard.core.returned import MIN_DISTINCT, taken
+from evalguard.core.returned import MIN_DISTINCT, as_returned, taken
 from evalguard.core.target_comparison import compare_labels
 from evalguard.core.trace import ALTERED, UNKNOWN, Int64, Trace
 
@@ -23,6 +23,10 @@ ANY_ORDER = "the calls of scope='parts' have no order; g.confirm(y_pred, y_true)
 TOGETHER = (
     "several calls answer the labels together, and scope='call' knows no order among them; with scope='session' it is "
     "that in which they were made, and g.confirm(y_pred, y_true) shows which row is scored where"
+)
+OTHER_ORDER = (
+    "rows and labels were passed to confirm in another order than the guard's, or not all of them: each row is beside "
+    "a label equal to its own; confirm all rows in label order, before they are sorted or chosen"
 )
 UNKNOWN_SAMPLES = "nothing shows which sample some of these rows are"
 SEVERAL_SAMPLES = "equal rows were returned for several samples; pass what each call returned by itself"
@@ -80,6 +84,20 @@ def as_scored(trace: Trace, labels: LabelTable, scored: Scored) -> Trace:
         rearranged=rearranged,
         not_confirmed=confirmed.not_confirmed if samples is not None or trace.targets is not None else NO_IDENTITY,
     )
+
+
+def sample_of_each_scored(trace: Trace, labels: LabelTable, scored: Scored) -> Int64 | None:
+    """The sample of each row that is scored; None where one is not known, or comes twice."""
+    if scored.rows is None or scored.returned is None:
+        return None
+    n_returned = len(scored.returned)
+    trace = taken(trace, np.arange(n_returned)) if n_returned < trace.n_rows else trace
+    samples = sample_of_each(as_returned(trace, labels), labels)
+    if samples is None:
+        return None
+    places, why = place_of_each(scored.returned, scored.rows, samples)
+    known = places is not None and not why and bool((places < len(labels)).all())
+    return places if places is not None and known and len(np.unique(places)) == len(places) else None
 
 
 def _displaced(source: Int64, samples: Int64 | None) -> int:

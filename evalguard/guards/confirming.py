@@ -150,6 +150,25 @@ class Confirmation:
             scored.append(Scored(column, rows, unknown, findings, with_labels=self.y_true is not None))
         return scored
 
+    def is_beside(self, samples: NDArray[np.int64], labels: LabelTable) -> bool:
+        """Whether row i of what was passed as labels and weights is that of sample i of these, and not of label i."""
+        own = 0
+        for given, values in ((self.y_true, labels.values), (self.weights, labels.weights)):
+            if given is None:
+                continue
+            if (
+                values is None
+                or isinstance(given, Mapping)
+                or isinstance(values, Mapping)
+                or len(given) != len(samples)
+            ):
+                return False
+            beside = compare_labels(given, values[samples])
+            if not beside.comparable or beside.rows.size:
+                return False
+            own += len(given) != len(values) or bool(compare_labels(given, values).rows.size)
+        return own > 0
+
     def _paired(self, returned: Columns | None) -> tuple[dict[int | None, UInt64], UInt64] | None:
         """One digest for each row of both sides.
 

@@ -10,7 +10,15 @@ import numpy as np
 
 from evalguard.capture.recording.fingerprints import FingerprintColumn
 from evalguard.core import repair
-from evalguard.core.confirmed import ANY_ORDER, TOGETHER, Scored, one_for_each_sample, sample_of_each
+from evalguard.core.confirmed import (
+    ANY_ORDER,
+    OTHER_ORDER,
+    TOGETHER,
+    Scored,
+    one_for_each_sample,
+    sample_of_each,
+    sample_of_each_scored,
+)
 from evalguard.core.findings import Reason
 from evalguard.core.judge import Judgement, judge, unproven
 from evalguard.core.label_table import LabelTable, for_inputs
@@ -145,6 +153,19 @@ class CallJudge:
             not_proven=notes,
         )
 
+    def _judge_scored(
+        self, trace: Trace, labels: LabelTable, notes: tuple[str, ...], scored: Scored, confirmation: Confirmation
+    ) -> Judgement:
+        """What is scored, judged; rows that were sorted or chosen together with their labels are no fault."""
+        judgement = self._judge(trace, labels, notes, scored)
+        if judgement.report.verdict is Verdict.FAIL:
+            samples = sample_of_each_scored(trace, labels, scored)
+            if samples is not None and confirmation.is_beside(samples, labels):
+                unknown = "; ".join(filter(None, (scored.unknown, OTHER_ORDER)))
+                # As it was returned: a fault of that stays one.
+                return self._judge(trace, labels, notes, replace(scored, rows=None, unknown=unknown, findings=()))
+        return judgement
+
     def confirmed(self, outcome: Outcome, confirmation: Confirmation) -> Outcome:
         """The outcome, judged by what the caller scores."""
         trace, labels = outcome.trace, outcome.labels
@@ -158,7 +179,7 @@ class CallJudge:
             choices = [
                 replace(each, findings=(), unknown="; ".join(filter(None, (each.unknown, changed)))) for each in choices
             ]
-        judged = [self._judge(trace, labels, outcome.notes, scored) for scored in choices]
+        judged = [self._judge_scored(trace, labels, outcome.notes, scored, confirmation) for scored in choices]
         # Outputs of few values may hold the same rows: the one that is scored fits best.
         judgement = min(judged, key=lambda each: (WORSE.index(each.report.verdict), len(each.report.wrong_rows)))
         found = judgement.report

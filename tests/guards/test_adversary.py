@@ -99,3 +99,24 @@ def test_rows_in_another_order_that_repeat_are_still_a_fault(model):
     with guard(**QUIET) as g:
         g.confirm(predict(model)[np.random.default_rng(0).integers(0, N, N)], Y)
     assert g.report.verdict is Verdict.FAIL
+
+
+@pytest.mark.parametrize("scope", ["call", "parts"])
+@pytest.mark.parametrize("chosen", [np.random.default_rng(0).permutation(N), np.flatnonzero(Y == 1)])
+def test_rows_that_are_sorted_or_chosen_together_with_their_labels_are_not_a_fault(model, scope, chosen):
+    with guard(**QUIET, scope=scope) as g:
+        g.confirm(predict(model)[chosen], Y[chosen])
+    assert g.report.verdict is Verdict.UNPROVEN
+    assert "label order" in "".join(g.report.not_proven)
+
+
+@pytest.mark.parametrize("scope", ["call", "parts"])
+def test_rows_that_are_sorted_beside_other_labels_are_a_fault(model, scope):
+    order = np.random.default_rng(0).permutation(N)
+    for rows, labels in ((order, Y), (order[::-1], Y[order]), (np.arange(N), Y[order]), (order[:9], Y[:9])):
+        with guard(**QUIET, scope=scope) as g:
+            g.confirm(predict(model)[rows], labels)
+        assert g.report.verdict is Verdict.FAIL
+    with guard(**QUIET, scope=scope) as g:
+        g.confirm(predict(model, X[order]), Y)
+    assert g.report.verdict is Verdict.FAIL
