@@ -7,7 +7,6 @@ module only holds and validates arrays.
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -126,28 +125,6 @@ class LabelTable:
             )
             raise LabelsError(msg)
 
-    def contents(self) -> int | None:
-        """A checksum of labels and weights as they are now; None where a file holds them.
-
-        The arrays are the caller's, who may change them.
-        """
-        found = [
-            array
-            for part in (self.values, self.weights)
-            for array in (part.values() if isinstance(part, Mapping) else () if part is None else (part,))
-        ]
-        if any(_is_mapped(array) for array in found):
-            return None
-        checksum = 0
-        for array in found:
-            for start in range(0, len(array), DIGEST_ROWS):
-                piece = np.ascontiguousarray(array[start : start + DIGEST_ROWS])
-                items = (
-                    repr(piece.tolist()).encode() if array.dtype.hasobject else piece.reshape(-1).view(np.uint8).data
-                )
-                checksum = zlib.crc32(items, checksum)
-        return checksum
-
     @property
     def equal_samples(self) -> int:
         """Number of samples with the same content as an earlier one; 0 if fingerprints are not known."""
@@ -179,14 +156,6 @@ class LabelTable:
                         sha.update(np.ascontiguousarray(piece).tobytes())
             self._digest.append(sha.hexdigest()[:16])
         return self._digest[0]
-
-
-def _is_mapped(array: Any) -> bool:
-    while isinstance(array, np.ndarray):
-        if isinstance(array, np.memmap):
-            return True
-        array = array.base
-    return array is not None and not isinstance(array, (bytes, bytearray))
 
 
 def for_inputs(labels: LabelTable, spec: tuple[str, ...]) -> LabelTable:

@@ -1,4 +1,7 @@
-"""What the caller scores, compared with what guarded calls returned and with the guard's labels."""
+"""What the caller scores, compared with what guarded calls returned and with the guard's labels.
+
+Longer than 300 lines because one object compares rows, labels and weights.
+"""
 
 from __future__ import annotations
 

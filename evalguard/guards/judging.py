@@ -1,4 +1,7 @@
-"""Judge guarded calls: their joined trace against labels and reference; repair on request."""
+"""Judge guarded calls: their joined trace against labels and reference; repair on request.
+
+Longer than 300 lines because one object judges, confirms and repairs.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,7 @@ from evalguard.core.confirmed import (
 )
 from evalguard.core.findings import Reason
 from evalguard.core.judge import Judgement, judge, unproven
+from evalguard.core.label_changes import checksum
 from evalguard.core.label_table import LabelTable, for_inputs
 from evalguard.core.matching import is_comparable
 from evalguard.core.plural import plural
@@ -75,9 +79,9 @@ class CallJudge:
         """Why it is not known which labels are scored: the caller changed the arrays since the entry began."""
         if self.as_read is None or self.as_read[1] is None:
             return ""
-        table, checksum = self.as_read
+        table, before = self.as_read
         # Others may have been set since.
-        return CHANGED_LABELS if labels.values is table.values and table.contents() != checksum else ""
+        return CHANGED_LABELS if labels.values is table.values and checksum(table) != before else ""
 
     def judge(
         self, calls: list[GuardedCall], labels: LabelTable | None, result: Any, start: float, *, in_parts: bool = False
