@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from evalguard.core.findings import Finding
 from evalguard.core.label_table import LabelTable
 from evalguard.core.matching import all_matches, match_content, repeated_rows
-from evalguard.core.returned import MIN_DISTINCT, taken
+from evalguard.core.returned import MIN_DISTINCT, as_returned, taken
 from evalguard.core.target_comparison import compare_labels
 from evalguard.core.trace import ALTERED, UNKNOWN, Int64, Trace
 
@@ -24,8 +24,14 @@ TOGETHER = (
     "several calls answer the labels together, and scope='call' knows no order among them; with scope='session' it is "
     "that in which they were made, and g.confirm(y_pred, y_true) shows which row is scored where"
 )
+OTHER_ORDER = (
+    "rows and labels were passed to confirm in another order than the guard's, or not all of them: each row is beside "
+    "a label equal to its own; confirm all rows in label order, before they are sorted or chosen"
+)
 UNKNOWN_SAMPLES = "nothing shows which sample some of these rows are"
 SEVERAL_SAMPLES = "equal rows were returned for several samples; pass what each call returned by itself"
+# So many rows of each value on average are what rounding or classes leave.
+ROWS_PER_VALUE = 4
 # An odd number, to mix a sample's number into the digest of its row.
 MIX = np.uint64(0x9E3779B97F4A7C15)
 
@@ -78,6 +84,20 @@ def as_scored(trace: Trace, labels: LabelTable, scored: Scored) -> Trace:
         rearranged=rearranged,
         not_confirmed=confirmed.not_confirmed if samples is not None or trace.targets is not None else NO_IDENTITY,
     )
+
+
+def sample_of_each_scored(trace: Trace, labels: LabelTable, scored: Scored) -> Int64 | None:
+    """The sample of each row that is scored; None where one is not known, or comes twice."""
+    if scored.rows is None or scored.returned is None:
+        return None
+    n_returned = len(scored.returned)
+    trace = taken(trace, np.arange(n_returned)) if n_returned < trace.n_rows else trace
+    samples = sample_of_each(as_returned(trace, labels), labels)
+    if samples is None:
+        return None
+    places, why = place_of_each(scored.returned, scored.rows, samples)
+    known = places is not None and not why and bool((places < len(labels)).all())
+    return places if places is not None and known and len(np.unique(places)) == len(places) else None
 
 
 def _displaced(source: Int64, samples: Int64 | None) -> int:
@@ -196,16 +216,27 @@ def _source(returned: NDArray[np.uint64], rows: NDArray[np.uint64], samples: Int
     found = match_content(rows[other], returned).samples
     if (found < 0).any():
         return None, _not_returned(int((found < 0).sum()), len(rows))
-    # Values that a threshold or rounding leaves are few, and may be outputs of other rows by chance.
-    few = np.unique(rows[other])
-    if (
-        len(rows) <= len(returned)
-        and len(few) < MIN_DISTINCT
-        and any((rows == value).sum() > (returned == value).sum() for value in few)
-    ):
+    if len(rows) <= len(returned) and _few_are_left(returned, rows, other):
         return None, _not_returned(len(other), len(rows))
     source[other] = found
     return source, ""
+
+
+def _few_are_left(returned: NDArray[np.uint64], rows: NDArray[np.uint64], other: Int64) -> bool:
+    """Whether some of these values come more often than they were returned, and few values are left.
+
+    Those that a threshold, rounding or one-hot classes leave may be outputs of other rows by chance.
+    """
+    values, counts = np.unique(rows, return_counts=True)
+    few = len(np.unique(rows[other])) < MIN_DISTINCT or (
+        len(values) * ROWS_PER_VALUE <= len(rows) and len(values) < len(np.unique(returned))
+    )
+    if not few:
+        return False
+    theirs, their_counts = np.unique(returned, return_counts=True)
+    # Each of them was returned.
+    more = counts > their_counts[np.searchsorted(theirs, values)]
+    return bool(np.isin(rows[other], values[more]).any())
 
 
 def _take_own(source: Int64, returned: NDArray[np.uint64], rows: NDArray[np.uint64], samples: Int64) -> None:

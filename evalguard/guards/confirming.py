@@ -1,4 +1,7 @@
-"""What the caller scores, compared with what guarded calls returned and with the guard's labels."""
+"""What the caller scores, compared with what guarded calls returned and with the guard's labels.
+
+Longer than 300 lines because one object compares rows, labels and weights.
+"""
 
 from __future__ import annotations
 
@@ -150,6 +153,25 @@ class Confirmation:
             scored.append(Scored(column, rows, unknown, findings, with_labels=self.y_true is not None))
         return scored
 
+    def is_beside(self, samples: NDArray[np.int64], labels: LabelTable) -> bool:
+        """Whether row i of what was passed as labels and weights is that of sample i of these, and not of label i."""
+        own = 0
+        for given, values in ((self.y_true, labels.values), (self.weights, labels.weights)):
+            if given is None:
+                continue
+            if (
+                values is None
+                or isinstance(given, Mapping)
+                or isinstance(values, Mapping)
+                or len(given) != len(samples)
+            ):
+                return False
+            beside = compare_labels(given, values[samples])
+            if not beside.comparable or beside.rows.size:
+                return False
+            own += len(given) != len(values) or bool(compare_labels(given, values).rows.size)
+        return own > 0
+
     def _paired(self, returned: Columns | None) -> tuple[dict[int | None, UInt64], UInt64] | None:
         """One digest for each row of both sides.
 
@@ -273,12 +295,27 @@ def _compared(
     ):
         values = _of_output(values, number, outputs)
     strict = compare_labels(given, values)
+    if what == "weight" and strict.rows.size and _in_another_scale(given, values):
+        return (
+            "the weights passed to confirm are those of the guard in another scale; pass them as the guard has them",
+            None,
+        )
     comparison = strict if what == "weight" else as_one_quantity(strict, given, values, None)
     if not comparison.comparable:
         why = comparison.why_not.replace("the stream's targets", f"the {what}s passed to confirm")
         why = why.replace("the targets in the stream", f"the {what}s passed to confirm")
         return why.replace("targets of", f"{what}s of").replace(" in the stream", " passed to confirm"), None
     return "", _other_rows(what, comparison.rows)
+
+
+def _in_another_scale(given: Any, values: Any) -> bool:
+    """Whether the weights are those of the guard times one number, as where they are divided by their mean."""
+    if isinstance(given, (Mapping, tuple)) or isinstance(values, Mapping):
+        return False
+    ours, theirs = np.asarray(given, dtype=np.float64).ravel(), np.asarray(values, dtype=np.float64).ravel()
+    if ours.shape != theirs.shape or not theirs.sum() > 0 or not ours.sum() > 0:
+        return False
+    return bool(np.allclose(ours / ours.sum(), theirs / theirs.sum(), rtol=1e-5, atol=0))
 
 
 def _of_output(values: Mapping[str, Any], number: int, outputs: tuple[str, ...]) -> Any:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, Unpack, cast
 
 from evalguard.capture.verify_model import ModelTests
+from evalguard.core.label_changes import checksum
 from evalguard.core.label_table import LabelTable
 from evalguard.errors import ConfigError
 from evalguard.guards.collecting import collecting_for, refuse_two_sources
@@ -294,6 +295,7 @@ class Guard(Results):
         always = options.reference is not None or _has_content(table) or collected is not None
         sinks = sinks_of(options)
         judge = CallJudge(name, options.policy, inputs.reference(table), inputs.fingerprinted, options.metric_functions)
+        judge.as_read = None if table is None else (table, checksum(table))
         return Session(
             policy=options.policy,
             capture=options.capture("always" if always else "targets"),

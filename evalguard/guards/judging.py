@@ -1,4 +1,7 @@
-"""Judge guarded calls: their joined trace against labels and reference; repair on request."""
+"""Judge guarded calls: their joined trace against labels and reference; repair on request.
+
+Longer than 300 lines because one object judges, confirms and repairs.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,18 @@ import numpy as np
 
 from evalguard.capture.recording.fingerprints import FingerprintColumn
 from evalguard.core import repair
-from evalguard.core.confirmed import ANY_ORDER, TOGETHER, Scored, one_for_each_sample, sample_of_each
+from evalguard.core.confirmed import (
+    ANY_ORDER,
+    OTHER_ORDER,
+    TOGETHER,
+    Scored,
+    one_for_each_sample,
+    sample_of_each,
+    sample_of_each_scored,
+)
 from evalguard.core.findings import Reason
 from evalguard.core.judge import Judgement, judge, unproven
+from evalguard.core.label_changes import checksum
 from evalguard.core.label_table import LabelTable, for_inputs
 from evalguard.core.matching import is_comparable
 from evalguard.core.plural import plural
@@ -34,6 +46,10 @@ from evalguard.labels.mismatch import explain_mismatch
 from evalguard.labels.reference import Reference
 
 WORSE = tuple(Verdict)
+CHANGED_LABELS = (
+    "the arrays of labels or weights were changed in place since the guard was entered (a shuffle, a sort, a loop that "
+    "fills them), so nothing shows which label belongs to which row; pass a copy, or set g.labels when they are whole"
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -56,6 +72,16 @@ class CallJudge:
     fingerprinted: dict[Any, LabelTable]
     metrics: tuple[Metric, ...]
     returned: bool = False
+    # The labels that were read at the entry, and a checksum of what they held then.
+    as_read: tuple[LabelTable, int | None] | None = None
+
+    def _changed(self, labels: LabelTable) -> str:
+        """Why it is not known which labels are scored: the caller changed the arrays since the entry began."""
+        if self.as_read is None or self.as_read[1] is None:
+            return ""
+        table, before = self.as_read
+        # Others may have been set since.
+        return CHANGED_LABELS if labels.values is table.values and checksum(table) != before else ""
 
     def judge(
         self, calls: list[GuardedCall], labels: LabelTable | None, result: Any, start: float, *, in_parts: bool = False
@@ -72,6 +98,8 @@ class CallJudge:
         """
         trace, labels, not_proven = self.joined(calls, labels, in_parts=in_parts)
         judged = one_for_each_sample(trace, labels, self._any_order(trace)) if in_parts else trace
+        if changed := self._changed(labels):
+            judged = replace(judged, not_confirmed="; ".join(filter(None, (judged.not_confirmed, changed))))
         judgement = self._judge(judged, labels, not_proven)
         outcome = Outcome(
             judgement.report,
@@ -129,6 +157,19 @@ class CallJudge:
             not_proven=notes,
         )
 
+    def _judge_scored(
+        self, trace: Trace, labels: LabelTable, notes: tuple[str, ...], scored: Scored, confirmation: Confirmation
+    ) -> Judgement:
+        """What is scored, judged; rows that were sorted or chosen together with their labels are no fault."""
+        judgement = self._judge(trace, labels, notes, scored)
+        if judgement.report.verdict is Verdict.FAIL:
+            samples = sample_of_each_scored(trace, labels, scored)
+            if samples is not None and confirmation.is_beside(samples, labels):
+                unknown = "; ".join(filter(None, (scored.unknown, OTHER_ORDER)))
+                # As it was returned: a fault of that stays one.
+                return self._judge(trace, labels, notes, replace(scored, rows=None, unknown=unknown, findings=()))
+        return judgement
+
     def confirmed(self, outcome: Outcome, confirmation: Confirmation) -> Outcome:
         """The outcome, judged by what the caller scores."""
         trace, labels = outcome.trace, outcome.labels
@@ -137,7 +178,12 @@ class CallJudge:
         repaired = outcome.report.verdict is Verdict.REPAIRED
         trace = trace_of_returned(outcome, trace, labels)
         choices = confirmation.against(outcome.columns, labels, outcome.outputs)
-        judged = [self._judge(trace, labels, outcome.notes, scored) for scored in choices]
+        if changed := self._changed(labels):
+            # Labels that were passed before the change, or after it, differ from these.
+            choices = [
+                replace(each, findings=(), unknown="; ".join(filter(None, (each.unknown, changed)))) for each in choices
+            ]
+        judged = [self._judge_scored(trace, labels, outcome.notes, scored, confirmation) for scored in choices]
         # Outputs of few values may hold the same rows: the one that is scored fits best.
         judgement = min(judged, key=lambda each: (WORSE.index(each.report.verdict), len(each.report.wrong_rows)))
         found = judgement.report
