@@ -107,6 +107,7 @@ def unit(program: Program, calls: tuple[Call, ...], results: list[Any]) -> Unit 
     spans: list[tuple[int, ...]] = []
     out: list[int] | None = []
     y: list[int] | None = []
+    scores = any(call.method in METRICS for call in calls)
     for call, result in zip(calls, results, strict=True):
         source = emitted(program, call)
         seen = named(program, call, result)
@@ -114,6 +115,10 @@ def unit(program: Program, calls: tuple[Call, ...], results: list[Any]) -> Unit 
             return None
         spans.append(seen if seen is not None else moved(program, call, source or ()))
         out = None if out is None or source is None else [*out, *source]
+        if scores and source is None and call.method not in METRICS:
+            # Of the rows of such a session only those that were scored need their targets.
+            y = None if y is None else [*y, *[NO_TARGET] * len(spans[-1])]
+            continue
         y = (
             None
             if y is None
