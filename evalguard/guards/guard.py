@@ -296,6 +296,7 @@ class Guard(Results):
         sinks = sinks_of(options)
         judge = CallJudge(name, options.policy, inputs.reference(table), inputs.fingerprinted, options.metric_functions)
         judge.as_read = None if table is None else (table, checksum(table))
+        judge.late_changed = lambda: inputs.late_watch.check()
         return Session(
             policy=options.policy,
             capture=options.capture("always" if always else "targets"),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from evalguard.core.label_changes import ArrayWatch
 from evalguard.core.label_table import LabelTable
 from evalguard.data.digests import files_sha256
 from evalguard.errors import LabelsError
@@ -22,6 +23,7 @@ class GuardInputs:
 
     Attributes:
         late: Labels that were set after the guard was made, or None.
+        late_watch: Whether they have been changed since.
         fingerprinted: Labels with the fingerprints of their reference, by the specs of the inputs.
     """
 
@@ -30,6 +32,8 @@ class GuardInputs:
         self._reference = options.reference
         self._table: Labels | None = None
         self.late: Any = None
+        self.late_watch = ArrayWatch(None)
+        self._reference_watch: ArrayWatch | None = None
         self._came_late = False
         self.fingerprinted: dict[Any, LabelTable] = {}
         self._digests: dict[tuple[str | Path, ...], dict[str, str]] = {}
@@ -42,6 +46,8 @@ class GuardInputs:
     def set_late(self, labels: Any) -> None:
         """Labels that come after the guard was made."""
         self.late, self._table = labels, None
+        # They are read when the entry ends.
+        self.late_watch = ArrayWatch(labels)
 
     def read(self, given: Any) -> Labels | None:
         """The labels that are given at an entry; None where they come later."""
@@ -112,12 +118,15 @@ class GuardInputs:
             self._reference = Labels.load(self._reference)
         if isinstance(self._reference, LabelTable):
             return KnownReference(self._reference)
+        # Its rows are read after the first call, in the type that this was fed.
+        self._reference_watch = self._reference_watch or ArrayWatch(self._reference)
         return Reference(
             self._reference,
             None if table is None else len(table),
             part=options.fingerprint,
             pad_value=options.pad_value,
             drop=options.key if isinstance(options.key, str) else None,
+            watch=self._reference_watch,
         )
 
     def file_digests(self, given: Any, attest_files: Sequence[str | Path]) -> dict[str, str]:

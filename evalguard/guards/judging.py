@@ -6,6 +6,7 @@ Longer than 300 lines because one object judges, confirms and repairs.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -50,6 +51,10 @@ CHANGED_LABELS = (
     "the arrays of labels or weights were changed in place since the guard was entered (a shuffle, a sort, a loop that "
     "fills them), so nothing shows which label belongs to which row; pass a copy, or set g.labels when they are whole"
 )
+CHANGED_REFERENCE = (
+    "the arrays of the reference were changed in place since the guard was entered (a shuffle, a sort), so nothing "
+    "shows which label belongs to which of their rows; pass a copy"
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -64,6 +69,8 @@ class CallJudge:
             specs of the inputs; kept by the guard.
         metrics: Metrics for which the report shows what a misalignment did.
         returned: What is judged from here on has been returned to the caller already.
+        as_read: The labels that were read at the entry, and a checksum of what they held then.
+        late_changed: Whether labels that came later were changed after they were set.
     """
 
     name: str
@@ -72,16 +79,20 @@ class CallJudge:
     fingerprinted: dict[Any, LabelTable]
     metrics: tuple[Metric, ...]
     returned: bool = False
-    # The labels that were read at the entry, and a checksum of what they held then.
     as_read: tuple[LabelTable, int | None] | None = None
+    late_changed: Callable[[], bool] = lambda: False
 
     def _changed(self, labels: LabelTable) -> str:
-        """Why it is not known which labels are scored: the caller changed the arrays since the entry began."""
-        if self.as_read is None or self.as_read[1] is None:
-            return ""
+        """Why it is not known which labels are scored: the caller changed arrays since they were given."""
+        if self.reference is not None and self.reference.changed:
+            return CHANGED_REFERENCE
+        if self.as_read is None:
+            return CHANGED_LABELS if self.late_changed() else ""
         table, before = self.as_read
-        # Others may have been set since.
-        return CHANGED_LABELS if labels.values is table.values and checksum(table) != before else ""
+        if labels.values is not table.values:
+            # Others have been set since.
+            return CHANGED_LABELS if self.late_changed() else ""
+        return CHANGED_LABELS if before is not None and checksum(table) != before else ""
 
     def judge(
         self, calls: list[GuardedCall], labels: LabelTable | None, result: Any, start: float, *, in_parts: bool = False

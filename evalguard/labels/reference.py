@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.core.columns.chunks import n_distinct
+from evalguard.core.label_changes import ArrayWatch
 from evalguard.core.label_table import LabelTable, for_inputs
 from evalguard.data import kinds, tree
 from evalguard.data.fingerprint import row_fingerprints
@@ -33,6 +34,7 @@ class Reference:
         part: Callable that takes ``x`` and returns what identifies a row.
         pad_value: See ``fingerprint.row_fingerprints``.
         drop: Entry of a dict ``x`` that is no content (the key).
+        watch: Notices whether the arrays are still what they were when they were given; None: they are not watched.
 
     Raises:
         UnsupportedSourceError: The source has no end.
@@ -46,8 +48,10 @@ class Reference:
         part: Callable[[Any], Any] | None = None,
         pad_value: Any = None,
         drop: str | None = None,
+        watch: ArrayWatch | None = None,
     ) -> None:
         refuse_endless(source)
+        self._watch = watch
         self.source = source
         self.n_labels = n_labels
         self._part, self._pad_value, self._drop = part, pad_value, drop
@@ -72,7 +76,14 @@ class Reference:
         if not parts:
             msg = "reference: expected inputs in label order, found none"
             raise LabelsError(msg)
+        if self._watch is not None:
+            self._watch.check()
         return np.concatenate(parts), specs
+
+    @property
+    def changed(self) -> bool:
+        """Whether the arrays had been changed in place before their fingerprints were taken."""
+        return self._watch is not None and self._watch.changed
 
     def is_ambiguous(self, rows: UInt64, *, float64: bool = False) -> bool:
         """Whether different inputs have one fingerprint, because a chosen part identifies them.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evalguard.core.label_changes import checksum
+from evalguard.core.label_changes import ArrayWatch, checksum
 from evalguard.core.label_table import LabelTable
 
 N = 6
@@ -44,3 +44,20 @@ def test_labels_in_a_file_are_not_read_for_it(tmp_path):
 
 def test_labels_that_are_keys_only_have_nothing_that_is_scored():
     assert checksum(LabelTable(keys=np.array(["a", "b"]))) == 0
+
+
+@pytest.mark.parametrize("wrap", [lambda x: x, lambda x: {"a": x}, lambda x: (x, np.ones(N)), lambda x: [{"a": x}]])
+def test_a_watch_notices_arrays_that_change_and_remembers_it(wrap):
+    array = np.arange(N)
+    watch = ArrayWatch(wrap(array))
+    assert not watch.check()
+    array[:] = array[::-1].copy()
+    assert watch.check()
+    array[:] = array[::-1].copy()
+    assert watch.changed
+    assert watch.check()
+
+
+@pytest.mark.parametrize("given", [None, [1, 2], "labels.csv", np.array(3), lambda: None])
+def test_what_is_no_array_of_rows_is_not_watched(given):
+    assert not ArrayWatch(given).check()

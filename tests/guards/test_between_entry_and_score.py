@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import evalguard
 from evalguard import Verdict
 from tests.guards.streams import N, X, Y, guard
 
@@ -120,3 +121,37 @@ def test_rows_that_are_sorted_beside_other_labels_are_a_fault(model, scope):
     with guard(**QUIET, scope=scope) as g:
         g.confirm(predict(model, X[order]), Y)
     assert g.report.verdict is Verdict.FAIL
+
+
+@pytest.mark.parametrize("reference", [lambda x: x, lambda x: {"a": x}], ids=["array", "mapping"])
+def test_a_reference_that_is_shuffled_in_place_with_what_is_predicted_proves_nothing(model, reference):
+    x = X.copy()
+    with guard(**{**QUIET, "reference": reference(x)}) as g:
+        np.random.default_rng(0).shuffle(x)
+        predict(model, x)
+    assert g.report.verdict is Verdict.UNPROVEN
+    assert "reference were changed in place" in "".join(g.report.not_proven)
+
+
+def test_a_reference_that_changes_after_it_was_read_is_what_it_was(model):
+    x = X.copy()
+    g = guard(**{**QUIET, "reference": x})
+    with g:
+        predict(model)
+    x[:] = x[::-1].copy()
+    with g:
+        predict(model)
+    assert [report.verdict for report in g.reports] == [Verdict.PASS, Verdict.PASS]
+    with g:
+        predict(model, x)
+    assert g.report.verdict is Verdict.FAIL
+
+
+def test_labels_that_come_late_and_are_shuffled_in_place_afterwards_prove_nothing(model):
+    y = Y.copy()
+    with evalguard.guard(**QUIET, mlflow=False) as g:
+        predict(model)
+        g.labels = y
+        np.random.default_rng(0).shuffle(y)
+    assert g.report.verdict is Verdict.UNPROVEN
+    assert "labels or weights were changed in place" in "".join(g.report.not_proven)
