@@ -358,7 +358,7 @@ class Session:
         labels = self.find_labels(last)
         if last and self.collected is not None:
             refuse_two_sources(labels)
-            return self.collected.labels
+            return self.collected.until(max(self.latest.values(), default=0.0)).labels
         if labels is not None or not last or self.judge.reference is not None:
             return labels
         # An image iterator lists the classes of its files. With several sources, the labels are those of the first.

@@ -82,6 +82,16 @@ class Collection:
         """When the first batch was read, in seconds of ``time.perf_counter``."""
         return self._batches[0].at
 
+    def until(self, last_call: float) -> Collection:
+        """The same without a last batch that was read after the last call began: the loop ended with it.
+
+        Args:
+            last_call: When that call began, in seconds of ``time.perf_counter``.
+        """
+        batches = self._batches
+        ended = len(batches) > 1 and batches[-2].at < last_call < batches[-1].at
+        return Collection(batches[:-1], name=self.name) if ended else self
+
     @property
     def _batches(self) -> list[CollectedBatch]:
         return self.kept[self.first :] or self.kept
@@ -110,7 +120,7 @@ def collecting(
     ``g.collecting(dataset)`` inside the guard is short for it. The calls of a
     model in that block are judged together, in the order made, whatever the
     method; short ones before the loop are warm-ups. A batch that was yielded
-    and not predicted is missing.
+    and not predicted is missing, but for the last one, with which the loop ended.
 
     Args:
         source: Anything that a ``for`` loop reads batches ``(x, y)`` or ``(x,

@@ -172,6 +172,23 @@ def test_a_loop_that_is_left_early_is_judged_on_what_it_was_given(model):
     assert (one(g).verdict, one(g).counts["n_labels"]) == (Verdict.PASS, 3 * BATCH)
 
 
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_a_last_batch_with_which_the_loop_ends_is_left_out(model, call):
+    with evalguard.guard(**QUIET) as g:
+        for number, (x, _) in enumerate(g.collecting(shuffled())):
+            if number == 3:
+                break
+            call(model, x)
+    assert (one(g).verdict, one(g).counts["n_labels"]) == (Verdict.PASS, 3 * BATCH)
+
+
+def test_a_single_batch_that_nothing_predicts_is_unproven(model):
+    with evalguard.guard(**QUIET) as g:
+        for _ in g.collecting(shuffled()):
+            break
+    assert one(g).verdict is Verdict.UNPROVEN
+
+
 def test_a_batch_that_was_yielded_and_not_predicted_is_missing(model):
     with evalguard.guard(**QUIET) as g:
         for number, (x, _) in enumerate(g.collecting(shuffled())):
