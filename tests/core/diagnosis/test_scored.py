@@ -65,6 +65,7 @@ def parts(order, **more):
         ([1, 2, 3, 4, 0], {}, "parts_in_another_order"),
         ([1, 2, 3, 4, 0], {"in_threads": True, "ended": (9.0, 1.0, 2.0, 3.0, 4.0)}, "parts_as_completed"),
         ([1, 2, 3, 4, 0], {"in_threads": True, "ended": (1.0, 2.0, 3.0, 4.0, 5.0)}, "parts_in_another_order"),
+        ([1, 2, 3, 4, 0], {"in_threads": True, "ended": (9.0, 1.0, 3.0, 2.0, 4.0)}, "parts_as_completed"),
         (range(5), {"in_threads": True, "ended": (1.0, 2.0, 3.0, 4.0, 5.0)}, "parts_as_completed"),
     ],
 )
