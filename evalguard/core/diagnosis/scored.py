@@ -63,7 +63,8 @@ def joined_parts(view: View) -> Cause | None:
 
 def _nearly_rising(ended: list[float]) -> bool:
     """Whether few pairs are the other way round: a thread goes on after its call, so that one may overtake another."""
-    pairs = list(combinations(ended, 2))
+    # The first ones tell: ten thousand parts have fifty million pairs.
+    pairs = list(combinations(ended[:200], 2))
     return sum(one > other for one, other in pairs) * MOST_OVERTAKEN <= len(pairs)
 
 
