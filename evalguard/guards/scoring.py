@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from evalguard.core.label_table import LabelTable
 from evalguard.core.own_errors import swallow
+from evalguard.core.policy import Verdict
 from evalguard.core.report import Report
 from evalguard.core.trace import Trace
 from evalguard.guards.confirming import Columns, Confirmation
@@ -15,6 +16,8 @@ from evalguard.guards.outcome import Outcome, Outcomes
 
 # Evaluations in one entry whose rows can be confirmed: their traces are kept.
 MAX_CONFIRMABLE = 64
+
+REPLACED = "what was confirmed before, of the same rows, was a FAIL; this confirmation replaces it"
 
 
 @dataclass(slots=True, eq=False)
@@ -86,9 +89,13 @@ class Scoring:
             # An earlier one of the same rows is out of date; one of other rows, as of another model, still counts.
             earlier = (one for one in item.confirmations if one.found_in(returned))
             kept = [one for one in earlier if not any(one.shares_rows(other, returned) for other in new)]
+            replaced = len(kept) < len(item.confirmations)
             item.confirmations = [*kept, *new]
             again = [self._confirmed(item.outcome, confirmation) for confirmation in item.confirmations]
             outcome = max(again, key=lambda found: WORSE.index(found.report.verdict))
+            if replaced and item.recorded.verdict is Verdict.FAIL and outcome.report.verdict is not Verdict.FAIL:
+                notes = (REPLACED, *outcome.report.not_proven)
+                outcome = replace(outcome, report=replace(outcome.report, not_proven=notes))
             self.outcomes.change(item.recorded, outcome)
             outcomes = [*(other for other in outcomes if other.report is not item.recorded), outcome]
             item.recorded = outcome.report

@@ -721,3 +721,14 @@ def test_a_fail_of_what_is_scored_advises_no_loop(model):
         g.confirm(np.concatenate(parts))
     assert g.report.verdict is Verdict.FAIL
     assert g.report.advice == ""
+
+
+def test_a_confirmation_that_replaces_a_fail_says_so(model):
+    with guard(reference=X, on_failure="record") as g:
+        rows = model.predict(X, verbose=0)
+    g.confirm(rows[::-1])
+    g.confirm(rows)
+    assert g.report.verdict is Verdict.PASS
+    assert "was a FAIL; this confirmation replaces it" in g.report.not_proven[0]
+    g.confirm(rows)
+    assert not any("replaces" in note for note in g.report.not_proven)

@@ -1,5 +1,6 @@
 """What was judged, and what of it is scored."""
 
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,11 +9,19 @@ import pytest
 from evalguard import Verdict
 from evalguard.guards.confirming import Confirmation
 from evalguard.guards.outcome import Outcome
-from evalguard.guards.scoring import MAX_CONFIRMABLE, Scoring
+from evalguard.guards.scoring import MAX_CONFIRMABLE, REPLACED, Scoring
+
+
+@dataclass(eq=False)
+class Report:
+    """As much of a report as is read."""
+
+    verdict: Verdict
+    not_proven: tuple[str, ...] = ()
 
 
 def report(verdict):
-    return SimpleNamespace(verdict=verdict)
+    return Report(verdict)
 
 
 class Records:
@@ -78,7 +87,7 @@ def test_the_worst_of_several_confirmations_of_the_same_rows_counts_and_replaces
     # Afterwards another one of the same rows replaces both.
     kept.confirmations.append(Confirmation(rows(1, 2, 3), y_true=Verdict.PASS))
     (again,) = kept.settle()
-    assert again.report.verdict is Verdict.PASS
+    assert (again.report.verdict, again.report.not_proven) == (Verdict.PASS, (REPLACED,))
     assert kept.outcomes.changed[-1] == (outcome.report, again)
 
 
