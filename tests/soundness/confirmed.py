@@ -135,6 +135,8 @@ def is_plain(program: Program, confirm: Confirm, calls: tuple[Call, ...]) -> boo
         and confirm.form in LOSSLESS
         # Labels in another encoding are not those of the guard, row by row: nothing shows that they mean the same.
         and confirm.y_true != "encoded"
+        # Nor does a part that names another number of rows than its call returns.
+        and all(len(call.named) in {0, sum(map(len, call.parts))} for call in calls)
         and all(call.scale == 1 and call.dtype == "float32" and not (call.reused or call.moving) for call in calls)
         and all(call.y in {"none", "same"} for call in calls)
         and all(call.source != "endless" for call in calls)
