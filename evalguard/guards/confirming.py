@@ -144,8 +144,8 @@ class Confirmation:
         for number, column in columns.items():
             # Labels and weights are those of the same output.
             compared = [
-                compare(given, labels, outputs, number)
-                for given, compare in ((self.y_true, _labels), (self.weights, _weights))
+                _compared(what, given, labels, outputs, number)
+                for what, given in (("label", self.y_true), ("weight", self.weights))
                 if given is not None
             ]
             unknown = "; ".join(filter(None, (problem, *(why for why, _ in compared))))
@@ -256,28 +256,15 @@ def _not_comparable(rows: Columns | None, returned: Columns | None) -> str:
     return f"expected {outputs}, as the model returns, or one of them; found {len(rows)} passed to confirm"
 
 
-def _labels(
-    given: Any, labels: LabelTable | None, outputs: tuple[str, ...], number: int | None
-) -> tuple[str, Finding | None]:
-    """Why it is not known whether these are the guard's labels, and what shows that they are not."""
-    values = None if labels is None else labels.values
-    if labels is None or values is None:
-        return "the guard has no labels to compare y_true with; pass labels=y_true to the guard", None
-    return _compared("label", given, values, len(labels), outputs, number)
-
-
-def _weights(
-    given: Any, labels: LabelTable | None, outputs: tuple[str, ...], number: int | None
-) -> tuple[str, Finding | None]:
-    known = None if labels is None else labels.weights
-    if labels is None or known is None:
-        return "the guard has no weights to compare sample_weight with; pass sample_weight= to the guard", None
-    return _compared("weight", given, known, len(labels), outputs, number)
-
-
 def _compared(
-    what: str, given: Any, values: Any, n_labels: int, outputs: tuple[str, ...], number: int | None
+    what: str, given: Any, labels: LabelTable | None, outputs: tuple[str, ...], number: int | None
 ) -> tuple[str, Finding | None]:
+    """Why it is not known whether labels or weights are the guard's, and what shows that they are not."""
+    argument, option = ("y_true", "labels=y_true") if what == "label" else ("sample_weight", "sample_weight=")
+    values: Any = None if labels is None else labels.values if what == "label" else labels.weights
+    if labels is None or values is None:
+        return f"the guard has no {what}s to compare {argument} with; pass {option} to the guard", None
+    n_labels = len(labels)
     n_given = tree.n_rows(given)
     if n_given is None:
         return f"expected a {what} for each row, found a single value", None
