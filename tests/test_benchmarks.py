@@ -6,7 +6,7 @@ import statistics
 
 import pytest
 
-from benchmarks import lockstep, pairs, plot, soak, turns
+from benchmarks import lockstep, overhead, pairs, plot, soak, turns
 
 
 @pytest.mark.slow
@@ -17,6 +17,16 @@ def test_a_soak_run_measures_ten_points_of_its_call(guarded):
     assert all(point.megabytes > 0 for point in run.points)
     assert (run.points[-1].guard_s > 0) is guarded
     assert (run.trace_mb > 0) is guarded
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", [overhead.KERAS_3, overhead.TF_KERAS])
+def test_every_line_with_a_budget_is_measured_and_proves_what_it_says(engine):
+    cells = [cell for cell in overhead.cells(everything=False) if (cell.engine, cell.model) == (engine, overhead.MLP)]
+    subject = overhead.subject(engine, overhead.MLP, 12 * overhead.BATCH)
+    costs = [overhead.measure(cell, subject, 1, memory=False) for cell in cells]
+    assert len(costs) >= len(overhead.KINDS)
+    assert all(cost.ratio.ratio > 0 for cost in costs)
 
 
 def flat(guard_us=4.0, megabytes=100.0, trace_mb=0.0, at_end_us=None, at_end_mb=0.0):
