@@ -6,7 +6,7 @@ import statistics
 
 import pytest
 
-from benchmarks import lockstep, overhead, pairs, plot, soak, turns
+from benchmarks import lockstep, overhead, pairs, plot, soak, subjects, turns
 
 
 @pytest.mark.slow
@@ -20,12 +20,12 @@ def test_a_soak_run_measures_ten_points_of_its_call(guarded):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", [overhead.KERAS_3, overhead.TF_KERAS])
+@pytest.mark.parametrize("engine", [subjects.KERAS_3, subjects.TF_KERAS])
 def test_every_line_with_a_budget_is_measured_and_proves_what_it_says(engine):
-    cells = [cell for cell in overhead.cells(everything=False) if (cell.engine, cell.model) == (engine, overhead.MLP)]
-    subject = overhead.subject(engine, overhead.MLP, 12 * overhead.BATCH)
-    costs = [overhead.measure(cell, subject, 1, memory=False) for cell in cells]
-    assert len(costs) >= len(overhead.KINDS)
+    cells = [cell for cell in overhead.cells(everything=False) if (cell.engine, cell.model) == (engine, subjects.MLP)]
+    small = subjects.subject(engine, subjects.MLP, 12 * subjects.BATCH)
+    costs = [overhead.measure(cell, small, 1, memory=False) for cell in cells]
+    assert len(costs) >= len(subjects.KINDS)
     assert all(cost.ratio.ratio > 0 for cost in costs)
 
 

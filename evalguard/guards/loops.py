@@ -30,6 +30,20 @@ def loops_of(batches: Sequence[GuardedCall], known_to: KnownTo) -> list[list[Gua
     return loops
 
 
+def in_one(loops: list[list[GuardedCall]], n_labels: int) -> list[list[GuardedCall]]:
+    """The loops, where several models answer the labels together, as one: each predicts what a loop of it was given.
+
+    Args:
+        loops: Of one model each.
+        n_labels: Number of labels.
+    """
+    of_rows = [loop for loop in loops if loop[0].trace.method in ROW_METHODS]
+    if len(of_rows) < 2 or any(_n_rows(loop) >= n_labels for loop in of_rows):
+        return loops
+    others = [loop for loop in loops if loop not in of_rows]
+    return [sorted((call for loop in of_rows for call in loop), key=lambda call: call.start), *others]
+
+
 def since(began: float, calls: Sequence[GuardedCall], n_labels: int) -> list[GuardedCall]:
     """The calls without those before a loop was given its first batch, where that loop answers all labels.
 

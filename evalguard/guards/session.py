@@ -50,7 +50,7 @@ from evalguard.guards.collecting import refuse_two_sources
 from evalguard.guards.confirming import Confirmation, in_label_order_again, joined_columns, row_columns
 from evalguard.guards.fit_validations import FitValidations, judge_fit
 from evalguard.guards.judging import CallJudge
-from evalguard.guards.loops import before, is_short, left_out, loops_of, since, to_judge
+from evalguard.guards.loops import before, in_one, is_short, left_out, loops_of, since, to_judge
 from evalguard.guards.outcome import Outcome, Outcomes
 from evalguard.guards.overrides import OverrideCall
 from evalguard.guards.parts import current_part
@@ -261,6 +261,8 @@ class Session:
         # Calls of one batch each never answer all labels by themselves.
         known_to = functools.partial(self._known, labels)
         loops = loops_of(self.batches, known_to)
+        if self.collected is not None:
+            loops = in_one(loops, len(labels or ()))
         alone = not groups and nothing_judged and len(loops) == 1
         self.calls, self.batches, self.short = [], [], []
         for group, note in groups:

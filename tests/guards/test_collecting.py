@@ -261,6 +261,17 @@ def test_several_models_in_one_loop_are_judged_one_by_one(model):
     assert [report.verdict for report in g.reports] == [Verdict.PASS, Verdict.FAIL]
 
 
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize(("step", "verdict"), [(1, Verdict.PASS), (-1, Verdict.FAIL)])
+def test_a_loop_for_each_model_adds_up(model, call, step, verdict):
+    models = (model, keras.models.clone_model(model))
+    with evalguard.guard(**QUIET) as g:
+        for at, each in enumerate(models):
+            for x, _ in g.collecting(shuffled(at)):
+                call(each, np.asarray(x)[:: step if at else 1])
+    assert (one(g).verdict, one(g).counts["n_labels"]) == (verdict, 2 * N)
+
+
 def test_metrics_of_batches_are_judged_by_their_rows(model):
     model.compile(loss="mse")
     for step, verdict in ((1, Verdict.PASS), (-1, Verdict.FAIL)):

@@ -96,11 +96,23 @@ def right_labels(program: Program, confirm: Confirm) -> bool:
     return given.get(confirm.y_true, labels) == labels
 
 
+def right_weights(program: Program, confirm: Confirm) -> bool:
+    """Whether its weights are those of the labels, row by row."""
+    weights = [oracle.weight(sample) for sample in range(program.n)]
+    given = {
+        "reversed": weights[::-1],
+        "shifted": [weights[-1], *weights[:-1]],
+        "scaled": [2 * weight for weight in weights],
+        "short": weights[:-1],
+    }
+    return given.get(confirm.weights, weights) == weights
+
+
 def as_claimed(
     program: Program, confirm: Confirm, calls: tuple[Call, ...], unit: Unit, scored: list[Values], proof: str
 ) -> bool:
     """Whether what a proof claims is true of what is scored."""
-    if len(scored) != program.n or not right_labels(program, confirm):
+    if len(scored) != program.n or not (right_labels(program, confirm) and right_weights(program, confirm)):
         return False
     if proof == "count" or right(program, confirm, calls[0], scored):
         return True
@@ -135,6 +147,8 @@ def is_plain(program: Program, confirm: Confirm, calls: tuple[Call, ...]) -> boo
         and confirm.form in LOSSLESS
         # Labels in another encoding are not those of the guard, row by row: nothing shows that they mean the same.
         and confirm.y_true != "encoded"
+        # Nor are weights compared where the guard has none.
+        and (program.weighted or confirm.weights == "none")
         # Nor does a part that names another number of rows than its call returns.
         and all(len(call.named) in {0, sum(map(len, call.parts))} for call in calls)
         and all(call.scale == 1 and call.dtype == "float32" and not (call.reused or call.moving) for call in calls)

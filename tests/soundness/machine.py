@@ -10,6 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from tests.soundness import loops
 from tests.soundness.programs import KEYS, LOOPS, METRICS, NAMING, Call, Confirm, Parts, Program, Rows
 from tests.soundness.sources import CUT
 
@@ -72,6 +73,8 @@ LIES = (
 SOME_LIE = st.one_of(st.just("none"), st.sampled_from(LIES))
 TF_SOURCES = ("tf_tensors", "tf_mapped", "tf_cached", "tf_shuffled", "tf_dropping", "tf_repeated", "tf_generator")
 PLAIN_SOURCES = ("generator", "pydataset", "pydataset_threads", "array", "frame", *TF_SOURCES)
+# What a loop can read batches from.
+LOOP_SOURCES = tuple(source for source in PLAIN_SOURCES if source not in {"array", "frame"})
 rarely = st.sampled_from((True, False, False, False))
 # About a quarter of the programs confirm something, or make their calls in parts.
 confirms_or_parts = rarely
@@ -94,6 +97,8 @@ def worlds(draw: Callable[..., Any]) -> Program:
             on_failure=draw(st.sampled_from(("record", "repair"))),
             used_as=draw(st.sampled_from(("with", "decorator", "wrap"))),
         )
+    if draw(st.sampled_from((True, *[False] * 7))):
+        return looping(draw, n, batch)
     identity = draw(
         st.sampled_from(
             ("none", "none", "reference", "reference", "reference_function", "collected", "key", "key_function",
@@ -137,6 +142,23 @@ def worlds(draw: Callable[..., Any]) -> Program:
     return confirming(draw, world) if draw(confirms_or_parts) else world
 
 
+def looping(draw: Callable[..., Any], n: int, batch: int) -> Program:
+    """A world whose calls are loops that are given their labels."""
+    return Program(
+        engine=draw(st.sampled_from(("keras", "keras", "tf_keras"))),
+        n=n,
+        batch=batch,
+        values=draw(st.sampled_from(("distinct", "distinct", "distinct", "twins", "blank"))),
+        targets=draw(st.sampled_from(("classes", "numbers"))),
+        labels=draw(st.sampled_from(("loop", "loop", "batches"))),
+        identity=draw(st.sampled_from(("none", "none", "none", "key"))),
+        model=draw(st.sampled_from(("echo",) * 4 + ("two_outputs", "reversing", "put_back", "noisy"))),
+        scope=draw(st.sampled_from(("call", "call", "session"))),
+        require=draw(st.sampled_from(("declared", "declared", "labels", "transport", "count"))),
+        used_as=draw(st.sampled_from(("with", "with", "decorator"))),
+    )
+
+
 def confirming(draw: Callable[..., Any], world: Program) -> Program:
     """A world in which calls are parts, or what is scored is confirmed; ``scored`` gives the rest."""
     scope = draw(st.sampled_from(("call", "session", "parts", "parts", "parts")))
@@ -146,6 +168,7 @@ def confirming(draw: Callable[..., Any], world: Program) -> Program:
         world,
         scope=scope,
         model=model,
+        weighted=world.labels in {"given", "file", "collected"} and draw(rarely),
         # What was repaired is known from outputs that name it.
         on_failure=world.on_failure if model in NAMING else "record",
         require=draw(st.sampled_from((world.require, "declared"))),
@@ -178,6 +201,8 @@ def calls_of(
     if world.images:
         lie = draw(st.sampled_from(("none", "shuffled")))
         return Call(source="images", parts=lying("none", world.n, world.batch, 0), lie=lie)
+    if world.loops:
+        return loop_of(draw, world, lie or draw(SOME_LIE), seed)
     methods = ("predict",) * 6 + ("evaluate",) * 2 + tuple(LOOPS)
     if together or world.model == "chunks":
         methods = ("predict",)
@@ -227,6 +252,35 @@ def calls_of(
         if before is not None and source == before.source == "endless" and draw(st.booleans()):
             call = replace(before, again=True)
     return call
+
+
+def loop_of(draw: Callable[..., Any], world: Program, lie: str, seed: int) -> Call:
+    """A loop that is given its labels; whatever the order of its source, what it predicts is or is not what it got."""
+    source = draw(st.sampled_from(LOOP_SOURCES))
+    if world.keyed:
+        # A key that comes twice is an error.
+        source = "tf_tensors" if source == "tf_repeated" else source
+        lie = lie if lie not in {"repeated_row", "replaced_row", "wrapped", "repeated_batch"} else "permuted"
+    parts = lying(lie, world.n, world.batch, seed)
+    if source in CUT:
+        parts = parts_of([sample for rows in parts for sample in rows], world.batch)
+    fed: Parts = ()
+    # Which samples such a source gives at a step is not known before.
+    if source not in {"tf_shuffled", "tf_repeated", "tf_dropping"} and draw(st.booleans()):
+        fed = loops.fed_otherwise(draw(st.sampled_from(loops.FED)), parts, world.n, seed)
+    # tf.data pulls batches in advance: which rows a loop is given is then a race.
+    one_by_one = source in {"generator", "pydataset"}
+    return Call(
+        method=draw(st.sampled_from(("predict", "predict", "predict_on_batch", "call"))),
+        source=source,
+        parts=parts,
+        lie=lie,
+        y=draw(st.sampled_from(("same", "same", "same", "encoded", "label_order"))),
+        dtype=draw(st.sampled_from(("float32", "float32", "float32", "float64"))),
+        reused=draw(st.sampled_from((1, 2, 5))) if one_by_one and draw(rarely) else 0,
+        fed=fed,
+        stops=draw(st.integers(1, len(parts) - 1)) if len(parts) > 1 and draw(rarely) else 0,
+    )
 
 
 FOLDS = ("contiguous", "scattered", "shuffled", "overlapping", "missing")
@@ -279,6 +333,19 @@ def scored(world: Program, entries: tuple[tuple[Call, ...], ...], seed: int) -> 
     return replace(world, entries=tuple(made), confirms=confirms if any(confirms) else ())
 
 
+def loops_scored(world: Program, entries: tuple[tuple[Call, ...], ...], seed: int) -> Program:
+    """The program, with what is confirmed after the loops of each entry."""
+    draw = random.Random(seed)  # noqa: S311 - not for secrets
+    if world.labels == "batches":
+        # One source is collected, and each pass over it is an entry's.
+        entries = entries[:1]
+    if world.labels == "batches" or world.keyed:
+        entries = tuple(entry[:1] for entry in entries)
+    n_rows = [sum(len(rows) for call in entry for rows in call.parts) for entry in entries]
+    confirms = tuple(loops.confirms_of(draw, rows, world.model) for rows in n_rows)
+    return replace(world, entries=entries, confirms=confirms if any(confirms) else ())
+
+
 def _named(draw: random.Random, rows: Rows) -> Rows:
     kind = draw.choice(("right", "right", "right", "reversed", "turned", "short"))
     return {"right": rows, "reversed": rows[::-1], "turned": rows[1:] + rows[:1], "short": rows[:-1]}[kind]
@@ -310,7 +377,7 @@ def _confirms(draw: random.Random, world: Program, entry: tuple[Call, ...], wher
 def _confirm(draw: random.Random, world: Program, entry: tuple[Call, ...], of: Rows, where: str) -> Confirm:
     y_true = draw.choice(("none",) * 8 + ("right",) * 9 + ("reversed", "shifted", "encoded", "short"))
     if where != "returned" and draw.random() < 0.2:
-        return Confirm(of=of, y_true=y_true, where=where, put_back=True)
+        return Confirm(of=of, y_true=y_true, weights=_weights(draw, world, where), where=where, put_back=True)
     rows = [_emitted(world, entry[at]) for at in of]
     flat = [sample for each in rows for sample in each]
     n = len(flat) or world.n
@@ -336,8 +403,15 @@ def _confirm(draw: random.Random, world: Program, entry: tuple[Call, ...], of: R
         take=tuple(take or ()) if of else (),
         form=draw.choice(forms),
         y_true="none" if where == "returned" else y_true,
+        weights=_weights(draw, world, where),
         where=where,
     )
+
+
+def _weights(draw: random.Random, world: Program, where: str) -> str:
+    if where == "returned" or draw.random() < (0.3 if world.weighted else 0.95):
+        return "none"
+    return draw.choice(("right",) * 6 + ("reversed", "shifted", "scaled", "short"))
 
 
 def _emitted(world: Program, call: Call) -> list[int]:
@@ -386,7 +460,9 @@ class Evaluations(RuleBasedStateMachine):
         entry = self.entries[-1]
         entry.append(data.draw(calls_of(self.world, entry[-1] if entry else None)))
 
-    @precondition(lambda self: self._left() > 1 and self.world.scope == "session" and not self.world.images)
+    @precondition(
+        lambda self: self._left() > 1 and self.world.scope == "session" and not (self.world.images or self.world.loops)
+    )
     @rule(data=st.data(), swapped=st.booleans(), together=st.sampled_from((True, False, False)))
     def halves(self, data: st.DataObject, swapped: bool, together: bool) -> None:
         """The labels are answered in two calls, one after the other or at the same time."""
@@ -413,6 +489,8 @@ class Evaluations(RuleBasedStateMachine):
         """Hand the program on."""
         entries = tuple(tuple(entry) for entry in self.entries if entry)
         program = replace(self.world, together=self.together, entries=entries)
+        if entries and self.world.loops:
+            program = loops_scored(program, entries, self.seed)
         if self.world.confirms:
             program = scored(program, entries, self.seed)
         if entries:

@@ -56,6 +56,11 @@ def target(program: Program, sample: int) -> float:
     return float(sample * 5 % 3) if program.targets == "classes" else sample * 1.5 + 100
 
 
+def weight(sample: int) -> float:
+    """The weight of a sample's label."""
+    return 1 + sample % 4 / 2
+
+
 def emitted(program: Program, call: Call) -> tuple[int, ...] | None:
     """The samples that reach the model, in order, as written; None where threads or TensorFlow decide it."""
     rows = tuple(sample for part in call.parts for sample in part)

@@ -45,6 +45,9 @@ class Call:
         model: Number of the model: of several, the second one has no guard that is of one model.
         named: Label rows that ``part`` names for the call.
         delay: Milliseconds that its thread waits before it, where calls run freely.
+        fed: The samples that a loop that is given its labels predicts at each step, instead of those that it got; an
+            empty step predicts nothing. Empty: what it got.
+        stops: Number of the batch with which such a loop breaks; 0: it does not.
     """
 
     method: str = "predict"
@@ -63,6 +66,8 @@ class Call:
     model: int = 0
     named: Rows = ()
     delay: int = 0
+    fed: Parts = ()
+    stops: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,7 @@ class Confirm:
             of several outputs the ``first``, or all, one of them in another order (``apart``); other values:
             ``doubled``, ``rounded``, ``argmax``.
         y_true: ``none``, ``right``, ``reversed``, ``shifted``, ``encoded`` (another encoding), ``short``.
+        weights: ``none``, ``right``, ``reversed``, ``shifted``, ``scaled``, ``short``.
         where: ``inside`` the block, ``after`` it, or ``returned`` by the decorated function.
         put_back: The rows are those of ``put_back``, which gets the calls in this order.
     """
@@ -84,6 +90,7 @@ class Confirm:
     take: Rows = ()
     form: str = "same"
     y_true: str = "none"
+    weights: str = "none"
     where: str = "inside"
     put_back: bool = False
 
@@ -99,7 +106,9 @@ class Program:
         values: ``distinct``; ``twins``: samples 2k and 2k+1 have equal inputs; ``blank``: every third sample is zero;
             ``close``: float64, and nearly all are equal in float32.
         targets: ``classes`` (three) or ``numbers`` (all different).
-        labels: Where the labels come from: ``given``, ``late``, ``file``, ``collected``, ``iterator``.
+        labels: Where the labels come from: ``given``, ``late``, ``file``, ``collected``, ``iterator``; a loop that is
+            given them: ``loop``, by ``g.collecting``, or ``batches``, by ``evalguard.collecting``.
+        weighted: The labels have sample weights.
         identity: ``none``, ``reference``, ``reference_function``, ``collected``, ``key``, ``key_function``,
             ``key_padded`` (keys that match nothing), ``index``.
         reused_buffer: What is read once, labels or reference, comes in one array that is overwritten each time.
@@ -121,6 +130,7 @@ class Program:
     values: str = "distinct"
     targets: str = "classes"
     labels: str = "given"
+    weighted: bool = False
     identity: str = "none"
     reused_buffer: bool = False
     model: str = "echo"
@@ -149,6 +159,11 @@ class Program:
         return self.identity in KEYS and not self.images
 
     @property
+    def loops(self) -> bool:
+        """Whether the calls are loops that are given their labels."""
+        return self.labels in {"loop", "batches"}
+
+    @property
     def has_twins(self) -> bool:
         """Whether some samples have equal inputs."""
         return self.values in {"twins", "blank"}
@@ -168,7 +183,14 @@ class Program:
         found = json.loads(line)
         entries = tuple(
             tuple(
-                Call(**{**call, "parts": tuple(map(tuple, call["parts"])), "named": tuple(call.get("named", ()))})
+                Call(
+                    **{
+                        **call,
+                        "parts": tuple(map(tuple, call["parts"])),
+                        "fed": tuple(map(tuple, call.get("fed", ()))),
+                        "named": tuple(call.get("named", ())),
+                    }
+                )
                 for call in entry
             )
             for entry in found["entries"]

@@ -26,6 +26,13 @@ Y_TRUE = {
     "encoded": "target(range({n})) * -2 - 7",
     "short": "target(range({n} - 1))",
 }
+WEIGHTS = {
+    "right": "weight(range({n}))",
+    "reversed": "weight(range({n}))[::-1]",
+    "shifted": "np.roll(weight(range({n})), 1)",
+    "scaled": "weight(range({n})) * 2",
+    "short": "weight(range({n} - 1))",
+}
 
 
 def helpers_text(program: Program) -> list[str]:
@@ -75,6 +82,8 @@ def confirm_text(program: Program, confirm: Confirm, number: int, entry: int) ->
     if confirm.where == "returned":
         return [f"p = {rows}; SCORED.append(({entry}, p))", "return p"]
     y_true = f", {Y_TRUE[confirm.y_true].format(n=program.n)}" if confirm.y_true != "none" else ""
+    if confirm.weights != "none":
+        y_true += f", sample_weight={WEIGHTS[confirm.weights].format(n=program.n)}"
     confirmed = f"SCORED.append(({entry}, p)); assert guard.confirm(p{y_true}) is p"
     if not confirm.put_back:
         return [f"if guard: p = {rows}; {confirmed}"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.soundness import loops
 from tests.soundness.programs import KEYS, LOOPS, Call, Program
 from tests.soundness.scoring import confirm_text, helpers_text, pool_text
 from tests.soundness.sources import ARRAYS, source_text
@@ -58,6 +59,7 @@ def head_text(program: Program) -> str:
     text = "\n".join([model_text(program), body_text(program), guard_text(program)])
     modules = [name for name in ("asyncio", "contextlib", "tempfile", "time") if f"{name}." in text]
     logs = "LOG, SCORED = [], []" if program.confirms else "LOG = []"
+    logs += "; GOT = []" if program.loops else ""
     lines = [f"import {', '.join(modules)}"] if modules else []
     also = {"tf.": ", tensorflow as tf", "pd.": ", pandas as pd"}
     more = "".join(name for used, name in also.items() if used in text)
@@ -72,6 +74,8 @@ def head_text(program: Program) -> str:
         f'return np.stack([{INPUTS[program.values]}], 1).astype("{program.dtype}")',
         f"def target(ids): return {target}",
     ]
+    if program.weighted or any(each.weights != "none" for entry in program.confirms for each in entry):
+        lines.append("def weight(ids): return 1 + np.asarray(ids) % 4 / 2")
     if program.keyed:
         lines.append("def key(ids): return np.asarray(ids) * 17 + 1000")
     return "\n".join(lines)
@@ -150,13 +154,15 @@ def _bare_call_text(program: Program, call: Call, number: int) -> str:
 def entries_text(program: Program) -> list[str]:
     """``evaluation``."""
     lines = helpers_text(program)
-    joins = any(len(each.of) != 1 for confirms in program.confirms for each in confirms)
+    joins = program.loops or any(len(each.of) != 1 for confirms in program.confirms for each in confirms)
     if joins or any(call.method in LOOPS for call in program.calls):
         structures = "keras.tree" if program.engine == "keras" else "__import__('tensorflow').nest"
         lines.append(
             "def joined(parts): "
             f"return {structures}.map_structure(lambda *p: np.concatenate([np.asarray(q) for q in p]), *parts)"
         )
+    if program.loops:
+        lines.append(f"def copied(x): return {structures}.map_structure(np.array, x)")
     lines.append("def evaluation(model, guard, returned):")
     if program.used_as == "wrap":
         lines.append("    model = guard(model) if guard else model")
@@ -165,8 +171,8 @@ def entries_text(program: Program) -> list[str]:
     number = 0
     for at_entry, entry in enumerate(program.entries):
         calls = [f"returned.append({call_text(program, call, number + at)})" for at, call in enumerate(entry)]
-        inside = []
-        for at, call in enumerate(entry if not program.pool else ()):
+        inside = loops.entry_text(program, entry, number) if program.loops else []
+        for at, call in enumerate(entry if not (program.pool or program.loops) else ()):
             if call.source == "endless" and not call.again:
                 inside.append(f"made = source_{number + at}()")
             if call.thread:
@@ -184,7 +190,8 @@ def entries_text(program: Program) -> list[str]:
         if program.pool:
             inside += pool_text(entry, [call_text(program, call, number + at) for at, call in enumerate(entry)])
         confirms = program.confirms_of(at_entry)
-        scored = [confirm_text(program, each, number, at_entry) for each in confirms if each.where != "after"]
+        scoring = loops.confirm_text if program.loops else confirm_text
+        scored = [scoring(program, each, number, at_entry) for each in confirms if each.where != "after"]
         inside += [line for lines in scored for line in lines]
         if program.labels == "late":
             inside.append(f"if guard: guard.labels = target(range({program.n}))")
@@ -193,7 +200,7 @@ def entries_text(program: Program) -> list[str]:
         lines += _entered(program, inside)
         for each in confirms:
             if each.where == "after":
-                lines += [f"    {line}" for line in confirm_text(program, each, number, at_entry)]
+                lines += [f"    {line}" for line in scoring(program, each, number, at_entry)]
         number += len(entry)
     return lines
 
@@ -230,6 +237,12 @@ def options_of(program: Program) -> tuple[dict[str, str], list[str]]:
     options, before = {}, []
     if program.labels == "given":
         options["labels"] = f"target(range({n}))"
+    if program.weighted and program.labels == "given":
+        options["sample_weight"] = f"weight(range({n}))"
+    if program.labels == "batches":
+        key = ', key="id"' if program.keyed else ""
+        before.append(f"batches = evalguard.collecting(lambda: source_0(){key})")
+        options["labels"] = "batches"
     if program.labels == "file":
         key = {
             "key": "key(range({n}))",
@@ -239,10 +252,13 @@ def options_of(program: Program) -> tuple[dict[str, str], list[str]]:
         if program.images:
             before.append(f'files = [f"class{{int(i >= {n // 2})}}/{{i:03}}.png" for i in range({n})]')
             key = "files"
+        weights = f', "weight": weight(range({n}))' if program.weighted else ""
         before += [
-            f'where = tempfile.TemporaryDirectory(); pd.DataFrame({{"id": {key}, "label": target(range({n}))}})'
-            '.to_csv(where.name + "/labels.csv", index=False)',
+            f'pd.DataFrame({{"id": {key}, "label": target(range({n})){weights}}}).to_csv('
+            '(where := tempfile.TemporaryDirectory()).name + "/labels.csv", index=False)',
         ]
+        if program.weighted:
+            options["sample_weight"] = '"weight"'
         options["labels"] = 'where.name + "/labels.csv"'
         options["label_column"] = '"label"'
         if program.identity in KEYS:
@@ -279,14 +295,14 @@ def options_of(program: Program) -> tuple[dict[str, str], list[str]]:
 
 def _collected_text(program: Program) -> list[str]:
     batches = [list(range(at, min(at + program.batch, program.n))) for at in range(0, program.n, program.batch)]
-    lines = ["def ordered():"]
+    lines, weights = ["def ordered():"], ", weight(rows)" if program.weighted else ""
     if program.reused_buffer:
         lines += [
             f'    x, y = np.zeros(({program.batch}, 2), "float32"), target(range({program.batch}))',
             f"    for rows in {batches}:",
             "        x[:len(rows)], y[:len(rows)] = inputs(rows), target(rows)",
-            "        yield x[:len(rows)], y[:len(rows)]",
+            f"        yield x[:len(rows)], y[:len(rows)]{weights}",
         ]
     else:
-        lines.append(f"    return ((inputs(rows), target(rows)) for rows in {batches})")
+        lines.append(f"    return ((inputs(rows), target(rows){weights}) for rows in {batches})")
     return [*lines, "labels = evalguard.Labels.collect(ordered)"]

@@ -20,7 +20,7 @@ import numpy as np
 
 import evalguard
 from evalguard.core.own_errors import OwnError
-from tests.soundness import confirmed, oracle
+from tests.soundness import confirmed, loops, oracle
 from tests.soundness.programs import LOOPS, METRICS, NAMING, Call, Confirm, Parts, Program
 from tests.soundness.scripts import body_text, guard_text, head_text, model_text
 from tests.soundness.sources import ARRAYS
@@ -65,6 +65,7 @@ class Run:
     warned: list[str] = field(default_factory=list)
     drawn: tuple[float, ...] = ()
     scored: list[tuple[int, Any]] = field(default_factory=list)
+    given: list[tuple[list[Any], ...]] = field(default_factory=list)
 
 
 @dataclass
@@ -154,6 +155,7 @@ def _run(evaluation: Callable[..., Any], model: Any, guard: Any, space: dict[str
     found = Run()
     space["LOG"].clear()
     space.setdefault("SCORED", []).clear()
+    space.setdefault("GOT", []).clear()
     reset_seeds(model)
     # Image iterators print how many files they found.
     with warnings.catch_warnings(record=True) as told, redirect_stdout(io.StringIO()):
@@ -164,6 +166,7 @@ def _run(evaluation: Callable[..., Any], model: Any, guard: Any, space: dict[str
             found.error = error
     found.log = list(space["LOG"])
     found.scored = list(space["SCORED"])
+    found.given = list(space["GOT"])
     found.warned = [f"{each.category.__name__}: {each.message}" for each in told if _is_of_the_call(each)]
     found.drawn = _drawn(model)
     return found
@@ -343,6 +346,8 @@ def _is_seen(program: Program, call: Call) -> bool:
 def _judged(program: Program, bare: Run, guarded: Run, reports: list[Any], space: dict[str, Any]) -> list[Breach]:
     """Laws a and b, for each report."""
     returned = guarded.returned
+    if program.loops:
+        return _of_loops(program, guarded, reports)
     if isinstance(guarded.error, evalguard.MisalignmentError) and bare.error is None and not _racy(program):
         # Refused: the rows of that call are those of the bare run, and no later call is judged.
         returned = returned + bare.returned[len(returned) :]
@@ -440,7 +445,9 @@ def _of_entry(
             found.append(_breach("a", what, each.report, unit))
         right = not threads and confirmed.covers(program, unit)
         right = right and all(
-            confirmed.right(program, confirm, calls[0], values) and confirmed.right_labels(program, confirm)
+            confirmed.right(program, confirm, calls[0], values)
+            and confirmed.right_labels(program, confirm)
+            and confirmed.right_weights(program, confirm)
             for confirm, _, values in scored
         )
         verdict = str(each.report.verdict)
@@ -483,6 +490,41 @@ def _put_back(
     if observed and not right and not unlike and not any(call.reused or call.moving for call in calls):
         return [_breach("a", "put_back gives rows that are not those of the labels", judged.report, unit)]
     return []
+
+
+def _of_loops(program: Program, guarded: Run, reports: list[Any]) -> list[Breach]:
+    """Laws a and b for loops that are given their labels: each entry has one report."""
+    if guarded.error is not None:
+        return []
+    if len(reports) != len(program.entries):
+        return [Breach("reports", f"{len(reports)} reports for {len(program.entries)} entries with loops")]
+    found = []
+    scored = list(guarded.scored)
+    for number, (entry, report) in enumerate(zip(program.entries, reports, strict=True)):
+        seen = loops.seen(program, entry, guarded.given[number])
+        verdict, proof = str(report.verdict), str(report.proof)
+        confirms = program.confirms_of(number)
+        made = [
+            (confirm, confirmed.values_of(program, rows))
+            for confirm, (of, rows) in zip(confirms, [each for each in scored if each[0] == number], strict=True)
+            if of == number
+        ]
+        claimed = len(seen.rows) == len(seen.given) if proof == "count" else seen.right
+        for confirm, rows in made:
+            claimed = proof == "count" or rows == seen.given
+            claimed = claimed and len(rows) == len(seen.given) and loops.right_labels(confirm, seen)
+        right = all(rows == seen.given and loops.right_labels(each, seen) for each, rows in made)
+        right = seen.right and right
+        what = f"{verdict} by {proof} of a loop: predicted {seen.rows}, scored {made}, was given {seen.given}"
+        if verdict in SOUND and not claimed:
+            found.append(_breach("a", what, report))
+        if verdict in SOUND and STRENGTH.index(proof) > STRENGTH.index(program.require):
+            found.append(_breach("a", f"{verdict} by {proof}, but {program.require} is required", report))
+        plain = loops.is_plain(program, entry, confirms)
+        if right and (verdict == "FAIL" or (plain and verdict not in SOUND)):
+            reasons = [f"{finding.reason}: {finding.count}" for finding in report.findings]
+            found.append(_breach("b", f"{reasons}: {what}", report))
+    return found
 
 
 def _of_report(program: Program, judged: _Judged, returned: list[Any], space: Any) -> list[Breach]:

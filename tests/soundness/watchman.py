@@ -175,6 +175,24 @@ BROKEN = (
         'return "", None',
         "the labels that are scored are not compared",
     ),
+    Broken(
+        "guards/confirming.py",
+        'for what, given in (("label", self.y_true), ("weight", self.weights))',
+        'for what, given in (("label", self.y_true),)',
+        "the weights that are scored are not compared",
+    ),
+    Broken(
+        "labels/collecting.py",
+        "ended = len(batches) > 1 and batches[-2].at < last_call < batches[-1].at",
+        "ended = len(batches) > 1",
+        "the last batch that a loop is given is never scored",
+    ),
+    Broken(
+        "labels/collect.py",
+        "rows, y = _rows(x, self.pad_value), _owned(y)",
+        "rows = _rows(x, self.pad_value)",
+        "targets that are collected are kept without a copy",
+    ),
 )
 
 
