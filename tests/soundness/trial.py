@@ -497,6 +497,10 @@ def _of_loops(program: Program, guarded: Run, reports: list[Any]) -> list[Breach
     if guarded.error is not None:
         return []
     if len(reports) != len(program.entries):
+        # Two methods, one of which returns a row for each label by itself, are two evaluations.
+        several = any(len({call.method for call in entry}) > 1 for entry in program.entries)
+        if several and len(reports) > len(program.entries) and any(str(each.verdict) not in SOUND for each in reports):
+            return []
         return [Breach("reports", f"{len(reports)} reports for {len(program.entries)} entries with loops")]
     found = []
     scored = list(guarded.scored)
