@@ -197,8 +197,8 @@ def _as_keys(ours: Names, theirs: Names) -> tuple[Names, Names]:
     """Both as keys: times as text, for which a report shows them."""
     if ours.dtype.kind != "M":
         return ours, theirs
-    unit = next(unit for unit in ("D", "s", "ns") if all(_are_whole(names, unit) for names in (ours, theirs)))
-    return np.datetime_as_string(ours, unit=unit), np.datetime_as_string(theirs, unit=unit)
+    unit: Any = next(unit for unit in ("D", "s", "ns") if all(_are_whole(names, unit) for names in (ours, theirs)))
+    return np.datetime_as_string(ours, unit), np.datetime_as_string(theirs, unit)
 
 
 def _are_whole(times: Names, unit: str) -> bool:
@@ -206,7 +206,7 @@ def _are_whole(times: Names, unit: str) -> bool:
 
 
 def against_reference(reference: RowNames, labels: RowNames) -> IndexComparison:
-    """Compare the index of the labels with that of the reference, whose row ``i`` is declared to be that of label ``i``."""
+    """Compare the index of the labels with that of the reference, whose row ``i`` is declared to be of label ``i``."""
     found = compared(reference, labels, "reference")
     if found.keys is None or len(reference) != len(labels):
         return found

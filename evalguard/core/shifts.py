@@ -13,11 +13,12 @@ from evalguard.core.trace import Int64
 
 # A shift by up to so many rows, and by up to that part of them, is recognised also where few rows are distinct.
 NEAR, NEAR_PART = 64, 4
-# Farther ones must be told by so many bits, in rows of which so many differ from the one before: blocks of classes in
-# order are equal to themselves some rows on.
+# Farther ones need so many bits, in rows of which so many differ from the one before: blocks of classes in order are
+# equal to themselves some rows on. One row in NEAR_PART at least must differ where they are not shifted.
 BITS, CHANGES = 64, 16
-# Rows by which places are chosen that may be the first of the other side, and how many places are tried.
-HEAD, PLACES = 32, 1000
+# Places at which the other side may begin are chosen by so many rows, and so many are tried. Labels with a period are
+# equal at many: of those of which so many rows are equal, so many are compared in full.
+HEAD, PLACES, FEW, IN_FULL = 32, 1000, 1000, 8
 
 
 def shift_between(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> int:
@@ -39,18 +40,32 @@ def shift_between(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> int:
 
 def _shifts(ours: NDArray[np.int64], theirs: NDArray[np.int64], bits: NDArray[np.float64]) -> Iterator[int]:
     """The first k > 0 with ``ours[i] == theirs[i + k]``, if there is one."""
+    far = 0
     for k in _places(ours[:HEAD], theirs):
         rows = min(len(ours), len(theirs) - k)
+        if k > NEAR and equal(ours[: min(rows, FEW)], theirs[k : k + min(rows, FEW)]):
+            far += 1
+        if far > IN_FULL:
+            return
         if not equal(ours[:rows], theirs[k : k + rows]) or (ours[:rows] == ours[0]).all():
             continue
         least = min(len(ours), len(theirs))
         # What a period explains is equal where it is not shifted, too.
         near = k <= min(NEAR, least // NEAR_PART) and bool((ours[k : least - k] != theirs[k : least - k]).any())
         around = len(ours) == len(theirs) and 2 * k <= least and equal(ours[rows:], theirs[:k])
-        told = np.count_nonzero(ours[1:rows] != ours[: rows - 1]) >= CHANGES and bits[ours[:rows]].sum() >= BITS
+        changes = np.count_nonzero(ours[1:rows] != ours[: rows - 1])
+        told = changes >= CHANGES and bits[ours[:rows]].sum() >= BITS
+        # Of another version of labels with a period some rows are equal where they are, too.
+        told = told and _apart(ours[:rows], theirs) and _apart(theirs[k : k + rows], ours[k:])
         if near or around or told:
             yield k
             return
+
+
+def _apart(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> bool:
+    """Whether many of the rows that both have are unequal."""
+    rows = min(len(ours), len(theirs))
+    return rows == 0 or NEAR_PART * int(np.count_nonzero(ours[:rows] != theirs[:rows])) >= rows
 
 
 def _places(head: NDArray[np.int64], within: NDArray[np.int64]) -> list[int]:
@@ -69,7 +84,7 @@ def _bits(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> NDArray[np.floa
 
 
 def shift_of_samples(samples: Int64, n_labels: int) -> int:
-    """The ``k`` with ``samples[i] == i + k`` at every row for which there is such a label, the others being none of them.
+    """The ``k`` with ``samples[i] == i + k`` at every row that has such a label; the others are none of them.
 
     0 where there is none.
 

@@ -1,4 +1,7 @@
-"""The stream's own targets, compared with the labels."""
+"""The stream's own targets, compared with the labels.
+
+Longer than 300 lines because both sides have many forms: classes, outputs, shifts.
+"""
 
 from __future__ import annotations
 
@@ -255,8 +258,7 @@ def _coded(ours: NDArray[Any], theirs: NDArray[Any]) -> tuple[NDArray[np.int64],
     both = np.concatenate([ours, theirs])
     # One column is sorted many times faster as it is than as rows of one number.
     flat = both.reshape(len(both), -1)
-    distinct = {} if flat.shape[1] == 1 else {"axis": 0}
-    codes = np.unique(flat[:, 0] if not distinct else flat, return_inverse=True, **distinct)[1].reshape(-1)
+    codes = np.unique(flat, axis=0 if flat.shape[1] > 1 else None, return_inverse=True)[1].reshape(-1)
     return codes[: len(ours)], codes[len(ours) :]
 
 

@@ -17,7 +17,7 @@ NOTHING = np.zeros(0)
 
 
 def index_of(structure: Any) -> RowNames | None:
-    """The pandas index of inputs or labels; None where there is none, or several that are not equal.
+    """The pandas index of inputs or labels; None without any, or with several that are not equal.
 
     Args:
         structure: A frame or series, or a tree of arrays with some among them.

@@ -13,16 +13,32 @@ import numpy as np
 
 from evalguard.core.key_differences import WITHOUT, example
 from evalguard.core.label_table import LabelTable
-from evalguard.core.row_names import COMMON_SHARE, OF_PANDAS, TEXT, IndexComparison, Names, compared, unlike
+from evalguard.core.row_names import COMMON_SHARE, OF_PANDAS, TEXT, IndexComparison, Names, RowNames, compared, unlike
 from evalguard.core.trace import Trace
 from evalguard.errors import LabelsError
+
+
+def with_names(trace: Trace, names: RowNames | None) -> Trace:
+    """The trace of a call with the pandas index of its rows, where it is known which ones were delivered.
+
+    Args:
+        trace: Of one call.
+        names: The index of what was passed, as it was before the call.
+    """
+    if names is None or not trace.one_to_one:
+        return trace
+    if trace.source.kind == "batch":
+        return replace(trace, row_names=names) if len(names) == trace.n_rows else trace
+    if trace.index is None or trace.index_source != "position":
+        return trace
+    return replace(trace, row_names=names.at(trace.index))
 
 
 def by_index(trace: Trace, labels: LabelTable) -> tuple[Trace, LabelTable]:
     """Trace and labels with keys, if both have an index that names the samples; else what keeps it from that.
 
     Args:
-        trace: Of all calls that are judged together.
+        trace: That of all calls that are judged together.
         labels: With the fingerprints of their reference, if they have one.
     """
     names, trace = trace.row_names, replace(trace, row_names=None)
@@ -51,7 +67,7 @@ def named_by_files(traces: Sequence[Trace], labels: LabelTable | None) -> LabelT
     """The labels, keyed by their index if that names what the stream's keys name: files, most often.
 
     Args:
-        traces: Of the calls, as they were made.
+        traces: One for each call, as it was made.
         labels: In label order.
     """
     names = None if labels is None else labels.row_names

@@ -1,4 +1,7 @@
-"""One guarded call: how its source is tagged, what is recorded while it runs, and what is kept of it."""
+"""One guarded call: how its source is tagged, what is recorded while it runs, and what is kept of it.
+
+Longer than 300 lines because a call is also made again, for rows that are missing.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +26,10 @@ from evalguard.capture.recording.returned import compare_returned
 from evalguard.capture.recording.to_trace import to_trace
 from evalguard.capture.verify_model import ModelTests
 from evalguard.core.own_errors import swallow
-from evalguard.core.row_names import RowNames
 from evalguard.core.trace import Int64, Trace
 from evalguard.data import tree
 from evalguard.data.pandas_index import index_of
+from evalguard.guards.by_index import with_names
 from evalguard.guards.confirming import Columns
 from evalguard.guards.model_numbers import number_of
 
@@ -172,7 +175,7 @@ def make_call(
         trust_tags=probe.tags_complete(len(recorder.tags)),
         returned=compare_returned(recorder.computed, result) if method in ROW_METHODS else None,
     )
-    trace = replace(trace, row_names=delivered_names(row_names, trace))
+    trace = with_names(trace, row_names)
     if model_tests is not None:
         tested = model_tests.end(model_test, model, method, lambda: engine.step_of(model))
         trace = replace(trace, verified=tested.result, moved_in_model=tested.moved)
@@ -220,17 +223,8 @@ def make_direct_call(
     recorder.after_step([(x,)], result)
     recorder.end()
     trace = to_trace(recorder, method=CALL, source=probe.state(1), index_source=probe.index_source, n_rows=n_rows)
-    trace = replace(trace, row_names=delivered_names(row_names, trace))
+    trace = with_names(trace, row_names)
     return GuardedCall(trace, result, recorder, start, time.perf_counter() - start, model=number_of(model))
-
-
-def delivered_names(row_names: RowNames | None, trace: Trace) -> RowNames | None:
-    """The pandas index of the rows that were delivered; None where it is not known which ones were."""
-    if row_names is None or not trace.one_to_one:
-        return None
-    if trace.method in BATCH_METHODS:
-        return row_names if len(row_names) == trace.n_rows else None
-    return None if trace.index is None or trace.index_source != "position" else row_names.at(trace.index)
 
 
 def rows_returned(result: Any, recorder: Recorder) -> int:

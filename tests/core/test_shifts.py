@@ -1,4 +1,4 @@
-"""Shifts of one sequence against the other: every one is found, and blocks, periods and versions are none."""
+"""Shifts of one sequence against the other: every one is found, and no block, period or version is taken for one."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Public reports of labels that are shifted, and of a pandas index that nobody looks at, rebuilt; some are sound.
+"""Public reports of labels that are shifted, and of a pandas index that nobody compares, rebuilt; some are sound.
 
 Each function does what its reporter did, and returns the options of the guard and what is predicted.
 """

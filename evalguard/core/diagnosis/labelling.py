@@ -69,9 +69,11 @@ def unpaired(view: View) -> Cause | None:
 
 
 def shifted(view: View) -> Cause | None:
-    """Every target equals the label a fixed number of rows away: labels of later steps, or windows without their first."""
+    """Every target equals the label a fixed number of rows away, as where windows get the labels of other steps."""
     shift = _shift(view)
-    if not shift or not (view.samples is None or view.aligned):
+    # Of rows in position `label_file` says the rest.
+    permuted = target_comparison.same_multiset(view.trace.targets, view.labels.values)
+    if not shift or (view.samples is not None and (permuted or not view.aligned)):
         return None
     evidence = shifted_by(shift)
     steps, window = _steps(view), ""
@@ -95,8 +97,8 @@ def fewer_windows(view: View) -> Cause | None:
     if view.trace.targets is None or (view.samples is not None and not view.in_order):
         return None
     evidence = (
-        f"{plural(view.n_rows, 'window')} of {steps} steps for {plural(view.n, 'label')}: each target is the label at the "
-        f"first step of its window, so the last {plural(left, 'label')} have none"
+        f"{plural(view.n_rows, 'window')} of {steps} steps for {plural(view.n, 'label')}: each target is the label at "
+        f"the first step of its window, so the last {plural(left, 'label')} have none"
     )
     return cause(view, "fewer_windows", certain=False, evidence=evidence, given=_given_labels(view))
 
@@ -128,17 +130,16 @@ def unlike_index(view: View) -> Cause | None:
     if not apart.size:
         return None
     first = int(apart[0])
-    other = " in another order"
-    if view.foreign or view.missing.size:
-        other = (
-            f": {plural(view.foreign, 'row')} of x without a label, {plural(view.missing.size, 'label')} without a row"
-        )
     evidence = (
-        f"at {apart.size:,} of {plural(least, 'row')} they differ, first at row {first:,}: '{visible(ours[first], 80)}' in x, "
-        f"'{visible(theirs[first], 80)}' in the labels; they hold {'other names' if ':' in other else 'the same names'}{other}"
+        f"at {apart.size:,} of {plural(least, 'row')} they differ, first at row {first:,}: "
+        f"'{visible(ours[first], 80)}' in x, '{visible(theirs[first], 80)}' in the labels; "
     )
-    fixes = ("index_of_other_rows",) if ":" in other else ("index",)
-    return cause(view, "index", certain=True, evidence=evidence, fixes=fixes)
+    if not view.foreign and not view.missing.size:
+        evidence += "they hold the same names in another order"
+        return cause(view, "index", certain=True, evidence=evidence)
+    without = plural(view.missing.size, "label")
+    evidence += f"{plural(view.foreign, 'row')} of x without a label, {without} without a row"
+    return cause(view, "index", certain=True, evidence=evidence, fixes=("index_of_other_rows",))
 
 
 def _given_labels(view: View) -> str:
