@@ -136,7 +136,8 @@ def compared(rows: RowNames, labels: RowNames, of: str = "inputs", *, ordered: b
         return IndexComparison(of, note=f"{OF_PANDAS}: {both}; such two are not compared")
     ours, theirs = rows.keys(), labels.keys()
     same = equal(ours, theirs)
-    for whose, names in ((of, ours), ("labels", theirs))[: 1 if same else 2]:
+    # Equal ones become keys of the labels, and these are refused where one comes twice.
+    for whose, names in () if same else ((of, ours), ("labels", theirs)):
         if repeats(names):
             return IndexComparison(of, note=f"{OF_PANDAS}: that of the {whose} repeats names, so it is not compared")
     offset = "" if same else _offset(ours, theirs, rows.kind, ordered=ordered)

@@ -59,9 +59,9 @@ def _names(index: Any, pandas: Any) -> RowNames:
         return RowNames(INTEGERS, range(index.start, index.stop, index.step), len(index))
     if isinstance(index, pandas.MultiIndex):
         return RowNames("tuples (a MultiIndex)", NOTHING, len(index))
-    if index.hasnans:
-        return RowNames("missing values", NOTHING, len(index))
     kind = index.inferred_type
+    if kind != "integer" and index.hasnans:
+        return RowNames("missing values", NOTHING, len(index))
     # Copies: the memory may be that of a column, which its owner changes.
     if kind == "integer" and not (index.dtype.kind == "u" and index.max() > np.iinfo(np.int64).max):
         return RowNames(INTEGERS, index.to_numpy(dtype=np.int64, copy=True), len(index))

@@ -66,7 +66,6 @@ def test_a_default_range_names_nothing(default):
         (RowNames("floating values", np.zeros(0), N), RowNames("floating values", np.zeros(0), N), "floating values"),
         (integers([7, 7, 8]), integers([7, 8, 9]), "that of the inputs repeats names"),
         (integers([7, 8, 9]), integers([7, 7, 8]), "that of the labels repeats names"),
-        (text([1, 1]), text([1, 1]), "repeats names"),
     ],
 )
 def test_what_is_not_compared_says_why(rows, labels, expected):

@@ -111,7 +111,7 @@ NAMES = [f"s{at}" for at in range(N)]
         pytest.param(frame(rows=slice(N)).reset_index(drop=True)[:N], series(np.arange(N)), "", id="default"),
         pytest.param(frame(NAMES), series(), "holds text, that of the labels integers", id="names-and-numbers"),
         pytest.param(frame([str(at) for at in IDS]), series(), "holds text, that of the", id="text-of-numbers"),
-        pytest.param(frame(np.repeat(IDS[:20], 2)), series(np.repeat(IDS[:20], 2)), "repeats names", id="repeated"),
+        pytest.param(frame(np.repeat(IDS[:20], 2)), series(np.repeat(IDS[:20], 2)), "20 keys are repeated", id="repeated"),
         pytest.param(frame(np.repeat(IDS[:20], 2)), series(), "of the inputs repeats names", id="repeated-in-x"),
         pytest.param(frame(X[:, 0] + 0.5), series(X[:, 0] + 0.5), "floating values", id="floats"),
         pytest.param(frame(["", *NAMES[1:]]), series(["", *NAMES[1:]]), "every sample needs a key", id="empty-name"),
