@@ -120,7 +120,9 @@ class IndexComparison:
         return self.keys is not None
 
 
-def compared(rows: RowNames, labels: RowNames, of: str = "inputs", *, ordered: bool = True) -> IndexComparison:
+def compared(
+    rows: RowNames, labels: RowNames, of: str = "inputs", *, ordered: bool = True, calls: Sequence[int] = ()
+) -> IndexComparison:
     """Compare two indexes.
 
     Args:
@@ -128,6 +130,7 @@ def compared(rows: RowNames, labels: RowNames, of: str = "inputs", *, ordered: b
         labels: The index of the labels.
         of: See ``IndexComparison``.
         ordered: Whether the order of the rows means something.
+        calls: Rows of each call, where several may answer the same labels.
     """
     if rows.by_default or labels.by_default:
         return IndexComparison(of)
@@ -137,8 +140,9 @@ def compared(rows: RowNames, labels: RowNames, of: str = "inputs", *, ordered: b
     ours, theirs = rows.keys(), labels.keys()
     same = equal(ours, theirs)
     # Equal ones become keys of the labels, and these are refused where one comes twice.
-    for whose, names in () if same else ((of, ours), ("labels", theirs)):
-        if repeats(names):
+    parts = np.split(ours, np.cumsum(calls)[:-1]) if calls else [ours]
+    for whose, each in () if same else ((of, parts), ("labels", [theirs])):
+        if any(map(repeats, each)):
             return IndexComparison(of, note=f"{OF_PANDAS}: that of the {whose} repeats names, so it is not compared")
     offset = "" if same else _offset(ours, theirs, rows.kind, ordered=ordered)
     if offset:

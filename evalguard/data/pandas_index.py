@@ -13,6 +13,7 @@ from evalguard.core.row_names import INTEGERS, TEXT, TIMES, RowNames
 
 # A tree of inputs, or of labels for each output, has no more parts; a longer list holds rows.
 MAX_PARTS = 64
+MAX_CHARACTERS = 1 << 28
 NOTHING = np.zeros(0)
 
 
@@ -66,7 +67,11 @@ def _names(index: Any, pandas: Any) -> RowNames:
     if kind == "integer" and not (index.dtype.kind == "u" and index.max() > np.iinfo(np.int64).max):
         return RowNames(INTEGERS, index.to_numpy(dtype=np.int64, copy=True), len(index))
     if kind == "string":
-        return RowNames(TEXT, index.to_numpy(dtype=object, copy=True), len(index))
+        names = index.to_numpy(dtype=object, copy=True)
+        # As an array of text each takes as much as the longest.
+        if max(map(len, names), default=0) * len(names) > MAX_CHARACTERS:
+            return RowNames("long text", NOTHING, len(index))
+        return RowNames(TEXT, names, len(index))
     if kind == "datetime64":
         zone = "" if index.tz is None else " of a time zone"
         times = index.tz_convert(None) if zone else index

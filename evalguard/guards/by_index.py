@@ -46,7 +46,10 @@ def by_index(trace: Trace, labels: LabelTable) -> tuple[Trace, LabelTable]:
     if asked or names is None or labels.row_names is None or labels.keys is not None or trace.keys is not None:
         return trace, labels
     # Parts, and what is only scored, have no order.
-    found = compared(names, labels.row_names, ordered=trace.ordered and not trace.ended)
+    in_parts = bool(trace.ended)
+    found = compared(
+        names, labels.row_names, ordered=trace.ordered and not in_parts, calls=trace.calls if in_parts else ()
+    )
     labels = keyed(labels, found)
     if labels.by_index is None or labels.by_index.keys is None:
         return trace, labels
@@ -60,7 +63,12 @@ def keyed(labels: LabelTable, found: IndexComparison) -> LabelTable:
     try:
         return replace(labels, keys=found.keys[1], by_index=found)
     except LabelsError as error:
-        return replace(labels, by_index=IndexComparison(found.of, note=f"{OF_PANDAS}: not compared, as it does not name each row; {error}"))
+        return replace(
+            labels,
+            by_index=IndexComparison(
+                found.of, note=f"{OF_PANDAS}: not compared, as it does not name each row; {error}"
+            ),
+        )
 
 
 def named_by_files(traces: Sequence[Trace], labels: LabelTable | None) -> LabelTable | None:

@@ -135,6 +135,7 @@ def make_call(
     start = time.perf_counter()
     source = bound.arguments["x"]
     row_names = index_of(source)
+    named = time.perf_counter() - start
     engine = engine_of(model)
     unsupported = engine.unsupported(model, method)
     probe: Probe
@@ -176,6 +177,7 @@ def make_call(
         returned=compare_returned(recorder.computed, result) if method in ROW_METHODS else None,
     )
     trace = with_names(trace, row_names)
+    recorder.seconds += named
     if model_tests is not None:
         tested = model_tests.end(model_test, model, method, lambda: engine.step_of(model))
         trace = replace(trace, verified=tested.result, moved_in_model=tested.moved)

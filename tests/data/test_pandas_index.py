@@ -75,6 +75,12 @@ def test_the_names_are_a_copy():
     assert found.keys().tolist() == [7, 3, 5]
 
 
+def test_very_long_names_are_not_compared(monkeypatch):
+    monkeypatch.setattr("evalguard.data.pandas_index.MAX_CHARACTERS", 8)
+    assert index_of(frame(LETTERS)).comparable
+    assert index_of(frame(["a", "b", "ccc"])).kind == "long text"
+
+
 def test_an_index_that_cannot_be_read_costs_nothing(monkeypatch):
     monkeypatch.setattr(pd.DataFrame, "index", property(lambda _: 1 / 0))
     assert index_of(pd.DataFrame({"x": [1]})) is None

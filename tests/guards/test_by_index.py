@@ -7,14 +7,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import tf_keras
+from hypothesis import given
+from hypothesis import strategies as st
 from keras.src.legacy.preprocessing.image import ImageDataGenerator as LegacyGenerator
 from PIL import Image
 
 import evalguard
 from evalguard import Labels, Verdict
+from evalguard.core.judge import judge
 from evalguard.core.key_differences import WITHOUT
 from evalguard.core.label_table import LabelTable
-from evalguard.core.row_names import TEXT, RowNames
+from evalguard.core.policy import Policy
+from evalguard.core.row_names import INTEGERS, TEXT, RowNames
 from evalguard.core.trace import Trace
 from evalguard.guards import by_index
 from tests.guards.streams import identity_model
@@ -111,7 +115,9 @@ NAMES = [f"s{at}" for at in range(N)]
         pytest.param(frame(rows=slice(N)).reset_index(drop=True)[:N], series(np.arange(N)), "", id="default"),
         pytest.param(frame(NAMES), series(), "holds text, that of the labels integers", id="names-and-numbers"),
         pytest.param(frame([str(at) for at in IDS]), series(), "holds text, that of the", id="text-of-numbers"),
-        pytest.param(frame(np.repeat(IDS[:20], 2)), series(np.repeat(IDS[:20], 2)), "20 keys are repeated", id="repeated"),
+        pytest.param(
+            frame(np.repeat(IDS[:20], 2)), series(np.repeat(IDS[:20], 2)), "20 keys are repeated", id="repeated"
+        ),
         pytest.param(frame(np.repeat(IDS[:20], 2)), series(), "of the inputs repeats names", id="repeated-in-x"),
         pytest.param(frame(X[:, 0] + 0.5), series(X[:, 0] + 0.5), "floating values", id="floats"),
         pytest.param(frame(["", *NAMES[1:]]), series(["", *NAMES[1:]]), "every sample needs a key", id="empty-name"),
@@ -200,6 +206,30 @@ def test_evaluate_scores_rows_by_their_index():
     assert g.report.verdict is Verdict.FAIL
 
 
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=7), st.lists(st.integers(0, 9), min_size=1, max_size=7))
+def test_an_identity_is_proven_only_where_both_have_the_same_names_in_order(ours, theirs):
+    """Whatever the two hold, a PASS says that they are equal, or that the place is declared."""
+    n = len(ours)
+    trace = Trace(n, np.full(n, -1), np.arange(n), index_source="position", row_names=names_of(ours))
+    labels = LabelTable(values=np.arange(len(theirs)) % 2, row_names=names_of(theirs))
+    report = judge(*by_index.by_index(trace, labels), Policy()).report
+    usable = all(len(set(names)) == len(names) and names != [*range(len(names))] for names in (ours, theirs))
+    assert (report.proof == "identity" and report.verdict is Verdict.PASS) == (usable and ours == theirs)
+    constant = len(ours) == len(theirs) and len({b - a for a, b in zip(ours, theirs, strict=False)}) == 1
+    if usable and ours != theirs:
+        # One offset is a hazard, as are names of a series that are some rows further on; without any in common
+        # nothing is said.
+        assert report.verdict is not Verdict.PASS or report.hazards
+        assert not report.hazards or constant or (sorted(ours), sorted(theirs)) == (ours, theirs)
+    else:
+        assert not report.hazards
+        assert report.verdict is (Verdict.PASS if len(ours) == len(theirs) else Verdict.FAIL)
+
+
+def names_of(values):
+    return RowNames(INTEGERS, np.array(values), len(values))
+
+
 # -- What was asked for never gives way -------------------------------------------------------------------------------
 
 
@@ -280,6 +310,18 @@ def test_a_loop_over_parts_of_a_frame(model, method, labels):
         g.confirm(g.put_back(parts))
         assert (g.report.verdict, g.report.proof) == (Verdict.PASS, "identity")
     assert (said(g.report) is None) is (labels == "default")
+
+
+def test_several_models_may_answer_the_same_rows(model):
+    others = identity_model()
+    with evalguard.guard(labels=series(), scope="parts", **QUIET) as g:
+        first = model.predict(frame(), verbose=0)
+        others.predict(frame(rows=ORDER), verbose=0)
+        g.confirm(first)
+    assert (g.report.verdict, g.report.proof) == (Verdict.PASS, "identity")
+    with evalguard.guard(labels=series(), scope="parts", **QUIET) as g:
+        g.confirm(model.predict(frame(np.repeat(IDS[:20], 2)), verbose=0))
+    assert g.report.verdict is Verdict.UNPROVEN
 
 
 # -- Files ------------------------------------------------------------------------------------------------------------

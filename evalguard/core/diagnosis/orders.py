@@ -36,7 +36,9 @@ def buffer(view: View) -> Cause | None:
     """Rows changed between the source and the model: the source reused its buffer."""
     altered = len(view.trace.rows_tagged(ALTERED))
     # Last, as it takes longest.
-    repeated = bool(view.facts.get("filled_anew")) and view.samples is not None and n_distinct(view.rows) < len(view.rows)
+    repeated = (
+        bool(view.facts.get("filled_anew")) and view.samples is not None and n_distinct(view.rows) < len(view.rows)
+    )
     if not altered and not repeated:
         return None
     changed = f"the content of {plural(altered, 'row')} changed after {view.name} emitted them"
