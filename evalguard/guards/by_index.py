@@ -63,12 +63,8 @@ def keyed(labels: LabelTable, found: IndexComparison) -> LabelTable:
     try:
         return replace(labels, keys=found.keys[1], by_index=found)
     except LabelsError as error:
-        return replace(
-            labels,
-            by_index=IndexComparison(
-                found.of, note=f"{OF_PANDAS}: not compared, as it does not name each row; {error}"
-            ),
-        )
+        note = f"{OF_PANDAS}: not compared, as it does not name each row; {error}"
+        return replace(labels, by_index=IndexComparison(found.of, note=note))
 
 
 def named_by_files(traces: Sequence[Trace], labels: LabelTable | None) -> LabelTable | None:

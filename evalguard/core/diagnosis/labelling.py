@@ -71,9 +71,10 @@ def unpaired(view: View) -> Cause | None:
 def shifted(view: View) -> Cause | None:
     """Every target equals the label a fixed number of rows away, as where windows get the labels of other steps."""
     shift = _shift(view)
-    # Of rows in position `label_file` says the rest.
-    permuted = target_comparison.same_multiset(view.trace.targets, view.labels.values)
-    if not shift or (view.samples is not None and (permuted or not view.aligned)):
+    if not shift or not (view.samples is None or view.aligned):
+        return None
+    # `label_file` names those of which no row is left out.
+    if view.aligned and target_comparison.same_multiset(view.trace.targets, view.labels.values):
         return None
     evidence = shifted_by(shift)
     steps, window = _steps(view), ""

@@ -35,11 +35,9 @@ def queue(view: View) -> Cause | None:
 def buffer(view: View) -> Cause | None:
     """Rows changed between the source and the model: the source reused its buffer."""
     altered = len(view.trace.rows_tagged(ALTERED))
-    # Last, as it takes longest.
-    repeated = (
-        bool(view.facts.get("filled_anew")) and view.samples is not None and n_distinct(view.rows) < len(view.rows)
-    )
-    if not altered and not repeated:
+    # The rows last, as they take longest.
+    refills = bool(view.facts.get("filled_anew")) and view.samples is not None
+    if not altered and not (refills and n_distinct(view.rows) < len(view.rows)):
         return None
     changed = f"the content of {plural(altered, 'row')} changed after {view.name} emitted them"
     reused = f"{view.name} emits the same memory again with other rows in it, and rows are repeated"
