@@ -41,6 +41,8 @@ def not_proven(evidence: Evidence, proof: Proof, policy: Policy) -> list[str]:
         notes.append(f"key: {without}, so it shows nothing")
     if evidence.doubt:
         notes.append(evidence.doubt)
+    if evidence.labels.by_index is not None and evidence.labels.by_index.note:
+        notes.append(evidence.labels.by_index.note)
     for match in evidence.matches:
         if not match.comparable:
             notes.append(_no_match(evidence, match))

@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 
 from evalguard.core.evidence import Evidence
 from evalguard.core.findings import Finding, Link, Reason, Status
+from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import Policy, Proof
+from evalguard.core.row_names import OF_PANDAS
 from evalguard.core.trace import ROW_WISE, Trace
 
 # What breaks a link; every other finding breaks `fed`.
@@ -103,8 +105,12 @@ def _labels(evidence: Evidence) -> Link:
     if evidence.used is not None and evidence.used.identity == "content":
         return Link("labels", Status.PROVEN, "label i belongs to row i of the reference")
     if labels.keys is not None:
-        return Link("labels", Status.PROVEN, "each label has a key of its sample")
+        return Link("labels", Status.PROVEN, "each label has a key of its sample" + _whose(labels))
     return Link("labels", Status.DECLARED, f"row i of {labels.name} is the label of sample i")
+
+
+def _whose(labels: LabelTable) -> str:
+    return f" (key: {OF_PANDAS})" if labels.keyed_by_index else ""
 
 
 def _fed(evidence: Evidence, proof: Proof) -> Link:
@@ -114,7 +120,8 @@ def _fed(evidence: Evidence, proof: Proof) -> Link:
             return Link("fed", Status.DECLARED, FINISHED.format(used.identity))
         if proof is Proof.LABELS:
             return Link("fed", Status.DECLARED, f"{OWN_TARGETS}; {FED_BY[used.identity]}")
-        return Link("fed", Status.PROVEN if used.observed else Status.DECLARED, FED_BY[used.identity])
+        by = FED_BY[used.identity] + (_whose(evidence.labels) if used.identity == "key" else "")
+        return Link("fed", Status.PROVEN if used.observed else Status.DECLARED, by)
     if proof is Proof.LABELS:
         return Link("fed", Status.DECLARED, OWN_TARGETS)
     return Link("fed", Status.NOT_SEEN, evidence.trace.unobserved or "nothing shows which sample each row is")

@@ -116,7 +116,17 @@ def check_labels(comparison: LabelComparison) -> Finding | None:
         message = f"class numbers in the stream mean other classes than in the labels (stream → label): {meant}"
         return Finding(Reason.CLASSES, int(rows.size), message, first_cases(rows))
     message = f"at {plural(rows.size, 'row')} the stream's own target differs from the external label"
+    if comparison.shift:
+        message += f": {shifted_by(comparison.shift)}"
     return Finding(Reason.LABELS, int(rows.size), message, first_cases(rows))
+
+
+def shifted_by(shift: int) -> str:
+    """That labels are shifted by so many rows: ``the labels are 9 rows late: label i is target i + 9``."""
+    rows = plural(abs(shift), "row")
+    if shift < 0:
+        return f"the labels are {rows} late, label i is target i + {-shift:,}"
+    return f"the labels are {rows} early, target i is label i + {shift:,}"
 
 
 def check_transport(trace: Trace) -> Finding | None:

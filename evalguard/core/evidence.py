@@ -14,6 +14,7 @@ from evalguard.core.label_table import KeyColumn, LabelTable
 from evalguard.core.matching import Match, all_matches, index_identity, repeated_rows
 from evalguard.core.plural import plural
 from evalguard.core.policy import Policy
+from evalguard.core.shifts import shift_of_samples
 from evalguard.core.target_comparison import LabelComparison
 from evalguard.core.trace import FIT, UNKNOWN, Int64, Trace
 
@@ -150,7 +151,12 @@ def _all_in_position(trace: Trace, labels: LabelTable) -> tuple[Match, ...]:
 def order_findings(samples: Int64, n_labels: int, *, ordered: bool) -> tuple[Finding, ...]:
     """Findings about which samples arrived, and in which order if the order matters."""
     if ordered:
-        return checks.order_findings(samples, n_labels)
+        found = checks.order_findings(samples, n_labels)
+        shift = shift_of_samples(samples, n_labels) if found else 0
+        if not shift:
+            return found
+        by = f"row i is sample i {'+' if shift > 0 else '-'} {abs(shift):,}"
+        return (replace(found[0], message=f"{found[0].message}: {by}"), *found[1:])
     # Nothing is out of order then, and row numbers are dropped as they mean nothing.
     arranged = in_any_order(samples, np.arange(len(samples)), n_labels)
     return tuple(replace(finding, rows=()) for finding in checks.order_findings(arranged, n_labels))

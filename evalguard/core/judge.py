@@ -24,6 +24,7 @@ from evalguard.core.plural import plural
 from evalguard.core.policy import Policy, Proof, Verdict
 from evalguard.core.report import COUNT_NAMES, Report
 from evalguard.core.returned import as_returned
+from evalguard.core.row_names import IndexComparison
 from evalguard.core.trace import UNKNOWN, Int64, Trace
 
 
@@ -68,7 +69,9 @@ def judge(
         trace = as_scored(trace, labels, scored)
     evidence = gather(trace, labels, policy)
     proof = proof_of(evidence, policy)
-    findings = (*_findings(evidence, proof), *(() if scored is None else scored.findings))
+    of_index = labels.by_index or IndexComparison("")
+    findings = (*_findings(evidence, proof), *filter(None, (of_index.finding,)))
+    findings = (*findings, *(() if scored is None else scored.findings))
     notes = (*context.pop("not_proven", ()), *not_proven(evidence, proof, policy))
     unseen = trace.unobserved or trace.not_confirmed or trace.stopped
     observed = trace.one_to_one and not (unseen or evidence.doubt)
@@ -80,7 +83,11 @@ def judge(
         findings=findings,
         wrong_rows=report_fields.wrong_rows(evidence),
         diagnosis=_causes(evidence, findings),
-        hazards=(*hazards(trace, passed=verdict is Verdict.PASS), *of_targets(evidence)),
+        hazards=(
+            *hazards(trace, passed=verdict is Verdict.PASS),
+            *of_targets(evidence),
+            *filter(None, (of_index.hazard,)),
+        ),
         not_proven=tuple(dict.fromkeys(notes)),
         advice="" if verdict is Verdict.PASS else advice_for(evidence, policy),
         identities=report_fields.identities(evidence),

@@ -29,6 +29,10 @@ def example(stream: Sequence[Any] | NDArray[Any], labels: Sequence[Any] | NDArra
 
 def _ways(ours: list[str], theirs: list[str]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     known = set(theirs)
+    if all(_is_number(key) for key in (*ours, *theirs)):
+        by = int(theirs[0]) - int(ours[0])
+        pairs = ((key, str(int(key) + by)) for key in ours)
+        yield f"the offset {by:,}", [pair for pair in pairs if pair[1] in known]
     for other in theirs:
         short, long = sorted((ours[0], other), key=len)
         more = len(long) - len(short)
@@ -41,3 +45,8 @@ def _ways(ours: list[str], theirs: list[str]) -> Iterator[tuple[str, list[tuple[
     for what, form in WITHOUT.items():
         by_form = {form(key): key for key in theirs}
         yield what, [(key, by_form[form(key)]) for key in ours if form(key) in by_form]
+
+
+def _is_number(key: str) -> bool:
+    """Whether it is an integer, written as Python writes it."""
+    return key.isascii() and key.removeprefix("-").isdigit() and str(int(key)) == key

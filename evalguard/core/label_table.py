@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.core.columns.chunks import n_distinct, rising
+from evalguard.core.row_names import IndexComparison, RowNames
 from evalguard.errors import LabelsError
 
 MAX_NAMED = 5
@@ -55,6 +56,8 @@ class LabelTable:
         weights: Sample weight of each label, floats, shape ``(n, ...)``; a
             mapping of such arrays for a model with several outputs; None where
             there are none.
+        row_names: The pandas index of the labels; None where they have none.
+        by_index: What it showed beside another index; None: it was not compared.
 
     Raises:
         LabelsError: There is no sample, lengths differ, a key is null or
@@ -69,6 +72,8 @@ class LabelTable:
     ambiguous: bool = False
     float64_fingerprints: NDArray[np.uint64] | None = None
     weights: Values | None = None
+    row_names: RowNames | None = None
+    by_index: IndexComparison | None = None
     _digest: list[str] = field(default_factory=list, init=False)
     _equal: list[int] = field(default_factory=list, init=False)
 
@@ -126,6 +131,11 @@ class LabelTable:
             raise LabelsError(msg)
 
     @property
+    def keyed_by_index(self) -> bool:
+        """Whether the keys are those of a pandas index."""
+        return self.by_index is not None and self.by_index.used
+
+    @property
     def equal_samples(self) -> int:
         """Number of samples with the same content as an earlier one; 0 if fingerprints are not known."""
         if not self._equal:
@@ -139,10 +149,10 @@ class LabelTable:
 
         Fingerprints are included only if there are neither values nor keys, so
         that labels have the same digest with and without a reference. Weights
-        are not included: a gate compares the labels alone.
+        are not included: a gate compares the labels alone. Nor is an index.
         """
         if not self._digest:
-            parts = self._parts()
+            parts = [part for part in self._parts() if part[0] != "keys" or not self.keyed_by_index]
             sha = hashlib.sha256()
             for name, array in [part for part in parts if part[0] != "fingerprints"] or parts:
                 sha.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())

@@ -80,9 +80,13 @@ def match_keys(keys: Any, label_keys: Any) -> Match:
         if carried.dtype.kind != wanted.dtype.kind:
             carried, wanted = carried.astype(np.str_), wanted.astype(np.str_)
         order = np.argsort(wanted, kind="stable")
-        position = np.searchsorted(wanted, carried, sorter=order)
-        candidate = order[np.minimum(position, len(wanted) - 1)]
-        samples = np.where(wanted[candidate] == carried, candidate, FOREIGN).astype(np.int64)
+        ordered = wanted[order]
+        # Both sorted: lookups in any other order miss the cache each time.
+        by_key = np.argsort(carried, kind="stable")
+        looked_up = carried[by_key]
+        position = np.minimum(np.searchsorted(ordered, looked_up), len(wanted) - 1)
+        samples = np.empty(len(carried), dtype=np.int64)
+        samples[by_key] = np.where(ordered[position] == looked_up, order[position], FOREIGN)
     known = float(np.mean(samples >= 0)) if len(samples) else 1.0
     return Match("key", samples, complete=True, comparable=known > COMPARABLE_SHARE)
 

@@ -15,6 +15,7 @@ from evalguard.core.order_metrics import order_metrics
 from evalguard.core.plot_data import aligned_runs, alignment_runs
 from evalguard.core.plural import plural
 from evalguard.core.report import COUNT_NAMES
+from evalguard.core.row_names import OF_PANDAS
 from evalguard.core.trace import UNKNOWN, Trace
 
 MAX_WRONG_ROWS = 20
@@ -84,7 +85,7 @@ def identities(evidence: Evidence) -> tuple[dict[str, Any], ...]:
 
 def _identity_dict(match: Match, evidence: Evidence) -> dict[str, Any]:
     if isinstance(evidence.samples, range):
-        return {"identity": match.identity, "says": "aligned", "used": match is evidence.used}
+        return {"identity": match.identity, "says": f"{_whose(match, evidence)}aligned", "used": match is evidence.used}
     n_labels = len(evidence.labels)
     samples = match.samples[: evidence.n_rows]
     used, ordered = match is evidence.used, evidence.trace.ordered
@@ -97,7 +98,11 @@ def _identity_dict(match: Match, evidence: Evidence) -> dict[str, Any]:
         says = "aligned"
     else:
         says = f"{plural(int(np.count_nonzero(arrivals.misaligned(samples))), 'row')} misaligned"
-    return {"identity": match.identity, "says": says, "used": used}
+    return {"identity": match.identity, "says": _whose(match, evidence) + says, "used": used}
+
+
+def _whose(match: Match, evidence: Evidence) -> str:
+    return f"{OF_PANDAS}: " if match.identity == "key" and evidence.labels.keyed_by_index else ""
 
 
 def checks_made(evidence: Evidence) -> tuple[str, ...]:

@@ -1,4 +1,7 @@
-"""The stream's own targets, compared with the labels."""
+"""The stream's own targets, compared with the labels.
+
+Longer than 300 lines because both sides have many forms: classes, outputs, shifts.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,10 @@ from numpy.typing import NDArray
 
 from evalguard.core.arrivals import known
 from evalguard.core.columns.chunks import chunks
+from evalguard.core.shifts import shift_between
 from evalguard.core.trace import Int64
 
 OTHER_QUANTITY = "the stream's targets are another quantity than the labels, or another encoding of them"
-# Rows by which targets and labels may be shifted against each other.
-MAX_SHIFT = 64
 # Class numbers are few, and each stands at several rows.
 MAX_CLASSES, ROWS_PER_CLASS = 1000, 2
 
@@ -32,6 +34,7 @@ class LabelComparison:
         mapping: Class number in the stream → the label that it stands for, where the two differ.
         version: Most rows are equal and the others no rearrangement: another version of the labels, which
             contradicts nothing.
+        shift: ``k``, where the target of row ``i`` is label ``i + k``; 0 where they are not shifted.
     """
 
     comparable: bool
@@ -39,6 +42,7 @@ class LabelComparison:
     why_not: str = ""
     mapping: Mapping[Any, Any] = field(default_factory=dict)
     version: bool = False
+    shift: int = 0
 
 
 def compare_labels(targets: Any, values: Any, samples: Int64 | None = None) -> LabelComparison:
@@ -215,8 +219,11 @@ def as_one_quantity(comparison: LabelComparison, targets: Any, values: Any, samp
             rows = rows[known(samples[rows], len(value))]
         sides = both[0].rows(rows), both[1].rows(rows if samples is None else samples[rows])
         ours, theirs = _coded(*sides)
-        if _rearranged(ours, theirs):
-            return comparison
+        shift = shift_between(
+            *_coded(*(side.rows(slice(None)) for side in both)) if samples is None else (ours, theirs)
+        )
+        if shift or (not np.array_equal(ours, theirs) and np.array_equal(np.sort(ours), np.sort(theirs))):
+            return replace(comparison, shift=shift)
         classes = _class_map(*sides) if not both[0].shape else {}
         changed = {one: other for one, other in classes.items() if one != other}
         encoded |= bool(changed)
@@ -230,26 +237,29 @@ def as_one_quantity(comparison: LabelComparison, targets: Any, values: Any, samp
     return LabelComparison(False, np.zeros(0, np.int64), OTHER_QUANTITY)
 
 
-def _coded(ours: NDArray[Any], theirs: NDArray[Any]) -> NDArray[np.int64]:
-    """A number for each row of both, equal for equal rows; shape ``(2, n)``."""
+def shift(targets: Any, values: Any) -> int:
+    """The ``k`` with target ``i`` equal to label ``i + k`` at every row that both have; 0 where there is none.
+
+    Args:
+        targets: As for ``compare_labels``.
+        values: The same.
+    """
+    for target, value in _paired(targets, values) or ():
+        both = _comparable_sides(target, value)
+        if both is None or both[0].array.dtype == object:
+            return 0
+        if found := shift_between(*_coded(*(side.rows(slice(None)) for side in both))):
+            return found
+    return 0
+
+
+def _coded(ours: NDArray[Any], theirs: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """A number for each row of both, equal for equal rows."""
     both = np.concatenate([ours, theirs])
-    codes = np.unique(both.reshape(len(both), -1), axis=0, return_inverse=True)[1]
-    return codes.reshape(2, len(ours))
-
-
-def _rearranged(ours: NDArray[Any], theirs: NDArray[Any]) -> bool:
-    """Whether one holds the rows of the other in another order, or some rows further on."""
-    if (ours == theirs).all():
-        return False
-    shifts = range(1, min(MAX_SHIFT, len(ours) // 4) + 1)
-    shifted = any(_is_shifted(ours, theirs, k) or _is_shifted(theirs, ours, k) for k in shifts)
-    return shifted or np.array_equal(np.sort(ours), np.sort(theirs))
-
-
-def _is_shifted(ours: NDArray[Any], theirs: NDArray[Any], k: int) -> bool:
-    """Whether every row is the other's ``k`` rows before, and none is what a constant or a period explains."""
-    equal = (ours[k:] == theirs[:-k]).all() and (ours[k:-k] != theirs[k:-k]).any()
-    return bool(equal and (ours[k:] != ours[k]).any())
+    # One column is sorted many times faster as it is than as rows of one number.
+    flat = both.reshape(len(both), -1)
+    codes = np.unique(flat, axis=0 if flat.shape[1] > 1 else None, return_inverse=True)[1].reshape(-1)
+    return codes[: len(ours)], codes[len(ours) :]
 
 
 def _class_map(ours: NDArray[Any], theirs: NDArray[Any]) -> dict[Any, Any]:

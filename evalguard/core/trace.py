@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from evalguard.core.columns.chunks import chunks, counts_up
 from evalguard.core.columns.run_length import RunLengthColumn
+from evalguard.core.row_names import RowNames
 
 UNKNOWN = -1
 FOREIGN = -2
@@ -164,6 +165,7 @@ class Trace:
             ``untestable: why``; empty if it was not tested, or moves rows.
         moved_in_model: Rows that a batch computed again showed to be the
             outputs of other rows.
+        row_names: The pandas index of the rows that were passed; None where they have none, and once it was compared.
     """
 
     n_rows: int
@@ -199,9 +201,10 @@ class Trace:
     in_threads: bool = False
     verified: str = ""
     moved_in_model: int = 0
+    row_names: RowNames | None = None
 
     def __post_init__(self) -> None:
-        for name in ("tags", "index", "keys", "fingerprints", "padding"):
+        for name in ("tags", "index", "keys", "fingerprints", "padding", "row_names"):
             array = getattr(self, name)
             if array is not None and len(array) != self.n_rows:
                 msg = f"Trace.{name}: expected {self.n_rows} rows, found {len(array)}"

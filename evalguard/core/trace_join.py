@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from evalguard.core import row_names
 from evalguard.core.columns.storage import concatenated
 from evalguard.core.trace import ROW_WISE, Trace
 
@@ -61,6 +62,7 @@ def join_traces(traces: Sequence[Trace]) -> Trace:
         outputs=_join_outputs(traces),
         verified=_join_verified([trace.verified for trace in traces]),
         moved_in_model=sum(trace.moved_in_model for trace in traces),
+        row_names=row_names.joined([trace.row_names for trace in traces]),
     )
 
 

@@ -1,4 +1,7 @@
-"""One guarded call: how its source is tagged, what is recorded while it runs, and what is kept of it."""
+"""One guarded call: how its source is tagged, what is recorded while it runs, and what is kept of it.
+
+Longer than 300 lines because a call is also made again, for rows that are missing.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,8 @@ from evalguard.capture.verify_model import ModelTests
 from evalguard.core.own_errors import swallow
 from evalguard.core.trace import Int64, Trace
 from evalguard.data import tree
+from evalguard.data.pandas_index import index_of
+from evalguard.guards.by_index import with_names
 from evalguard.guards.confirming import Columns
 from evalguard.guards.model_numbers import number_of
 
@@ -129,6 +134,8 @@ def make_call(
     """
     start = time.perf_counter()
     source = bound.arguments["x"]
+    row_names = index_of(source)
+    named = time.perf_counter() - start
     engine = engine_of(model)
     unsupported = engine.unsupported(model, method)
     probe: Probe
@@ -169,6 +176,8 @@ def make_call(
         trust_tags=probe.tags_complete(len(recorder.tags)),
         returned=compare_returned(recorder.computed, result) if method in ROW_METHODS else None,
     )
+    trace = with_names(trace, row_names)
+    recorder.seconds += named
     if model_tests is not None:
         tested = model_tests.end(model_test, model, method, lambda: engine.step_of(model))
         trace = replace(trace, verified=tested.result, moved_in_model=tested.moved)
@@ -204,6 +213,7 @@ def make_direct_call(
     """
     start = time.perf_counter()
     x = direct.inputs(args, kwargs)
+    row_names = index_of(x)
     probe = BatchProbe(x, {})
     recorder = Recorder(capture, probe.stream, float64=computes_in_float64(model))
     recorder.record(*probe.stream.identify((x,)))
@@ -215,6 +225,7 @@ def make_direct_call(
     recorder.after_step([(x,)], result)
     recorder.end()
     trace = to_trace(recorder, method=CALL, source=probe.state(1), index_source=probe.index_source, n_rows=n_rows)
+    trace = with_names(trace, row_names)
     return GuardedCall(trace, result, recorder, start, time.perf_counter() - start, model=number_of(model))
 
 

@@ -292,7 +292,7 @@ def _compared(
         why = comparison.why_not.replace("the stream's targets", f"the {what}s passed to confirm")
         why = why.replace("the targets in the stream", f"the {what}s passed to confirm")
         return why.replace("targets of", f"{what}s of").replace(" in the stream", " passed to confirm"), None
-    return "", _other_rows(what, comparison.rows)
+    return "", _other_rows(what, comparison.rows, comparison.shift)
 
 
 def _in_another_scale(given: Any, values: Any) -> bool:
@@ -312,9 +312,11 @@ def _of_output(values: Mapping[str, Any], number: int, outputs: tuple[str, ...])
     return values[names[number]] if number < len(names) else None
 
 
-def _other_rows(what: str, rows: NDArray[np.int64]) -> Finding | None:
+def _other_rows(what: str, rows: NDArray[np.int64], shift: int) -> Finding | None:
     if not rows.size:
         return None
     count = plural(rows.size, "row")
     message = f"the {what} that is scored is not that of the guard at {count} (first: row {int(rows[0]):,})"
+    if shift:
+        message += f": it is the guard's label {plural(abs(shift), 'row')} {'further on' if shift > 0 else 'before'}"
     return Finding(Reason.SCORED, int(rows.size), message, tuple(int(row) for row in rows[:20]))

@@ -32,9 +32,11 @@ from evalguard.core.plural import plural
 from evalguard.core.policy import Policy, Verdict
 from evalguard.core.report import Report
 from evalguard.core.returned import as_returned
+from evalguard.core.row_names import against_reference
 from evalguard.core.trace import ALTERED, UNKNOWN, Trace
 from evalguard.errors import LabelsError
 from evalguard.guards import predictions
+from evalguard.guards.by_index import by_index, keyed, named_by_files
 from evalguard.guards.calls import ROW_METHODS, GuardedCall
 from evalguard.guards.confirming import Confirmation, joined_columns, row_columns
 from evalguard.guards.environment import versions
@@ -143,6 +145,7 @@ class CallJudge:
         self, calls: list[GuardedCall], labels: LabelTable | None, *, in_parts: bool
     ) -> tuple[Trace, LabelTable, tuple[str, ...]]:
         """The calls as one trace, the labels with the fingerprints of their inputs, and what these could not prove."""
+        labels = named_by_files([call.trace for call in calls], labels)
         trace = one_trace(calls, labels, in_parts=in_parts)
         # Digests are of the bytes that were fed, so the reference can be cast as one call was fed only.
         fed = dict.fromkeys(dtypes for call in calls if (dtypes := dtypes_of(call)))
@@ -152,6 +155,7 @@ class CallJudge:
         if len(fed) > 1:
             types = " and ".join(", ".join(dtypes) for dtypes in fed)
             not_proven = (*not_proven, f"content: the calls were fed {types}; give all of them inputs of one type")
+        trace, labels = by_index(trace, labels)
         return as_returned(trace, labels) if in_parts else trace, labels, not_proven
 
     def _judge(
@@ -287,8 +291,15 @@ class CallJudge:
         if key not in self.fingerprinted:
             self.fingerprinted[key] = combined(labels, self.reference, fed)
         found = self.fingerprinted[key]
-        # The digest does not include the weights.
-        return found if labels is None or found.weights is labels.weights else replace(found, weights=labels.weights)
+        if labels is None:
+            return found
+        # The digest includes neither weights nor an index.
+        others = ("weights", "row_names", "by_index", "keys")
+        if any(getattr(found, name) is not getattr(labels, name) for name in others):
+            found = replace(found, **{name: getattr(labels, name) for name in others})
+        if self.reference.row_names is None or labels.row_names is None or labels.keys is not None:
+            return found
+        return keyed(found, against_reference(self.reference.row_names, labels.row_names))
 
     def with_reference(
         self, labels: LabelTable | None, fed: FingerprintColumn, trace: Trace

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from evalguard.core.label_table import LabelTable, Values
 from evalguard.data.kinds import is_image_iterator
+from evalguard.data.pandas_index import index_of
 from evalguard.data.tables import TableFile, array_of, read_arrays, refuse_absent
 from evalguard.errors import LabelsError
 from evalguard.labels import manifest
@@ -77,14 +78,16 @@ class Labels(LabelTable):
             return cls._from_file(source, label, key, weight)
         if hasattr(source, "columns") and hasattr(source, "iloc"):  # pandas.DataFrame
             columns = list(source.columns)
-            return cls._from_columns(columns, lambda part: source[part].to_numpy(), label, key, weight, name)
+            found = cls._from_columns(columns, lambda part: source[part].to_numpy(), label, key, weight, name)
+            return replace(found, row_names=index_of(source))
         _refuse_column(weight, name, f"found {type(source).__name__}")
         if isinstance(source, LabelTable):
             return source if isinstance(source, cls) else cls._of_table(source)
         if is_image_iterator(source):
             return cls.from_iterator(source)
         outputs = _by_output(source)
-        return cls(values=array_of(source, name) if outputs is None else outputs, name=name)
+        values = array_of(source, name) if outputs is None else outputs
+        return cls(values=values, name=name, row_names=index_of(source))
 
     @classmethod
     def read(

@@ -15,6 +15,7 @@ from evalguard.core.label_changes import ArrayWatch
 from evalguard.core.label_table import LabelTable, for_inputs
 from evalguard.data import kinds, tree
 from evalguard.data.fingerprint import row_fingerprints
+from evalguard.data.pandas_index import index_of
 from evalguard.data.row_layout import LeafSpec
 from evalguard.errors import LabelsError, UnsupportedSourceError
 
@@ -36,6 +37,9 @@ class Reference:
         drop: Entry of a dict ``x`` that is no content (the key).
         watch: Notices whether the arrays are still what they were when they were given; None: they are not watched.
 
+    Attributes:
+        row_names: The pandas index of the inputs; None where they have none.
+
     Raises:
         UnsupportedSourceError: The source has no end.
     """
@@ -55,6 +59,7 @@ class Reference:
         self.source = source
         self.n_labels = n_labels
         self._part, self._pad_value, self._drop = part, pad_value, drop
+        self.row_names = index_of(source)
 
     def fingerprints(self, like: Sequence[LeafSpec] = ()) -> tuple[UInt64, tuple[LeafSpec, ...]]:
         """Fingerprints in label order, each input cast as it is fed.

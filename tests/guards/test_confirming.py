@@ -10,6 +10,7 @@ import tensorflow as tf
 import evalguard
 from evalguard import Verdict
 from evalguard.core.findings import Reason
+from evalguard.core.label_table import LabelTable
 from evalguard.guards.confirming import Confirmation, joined_columns, row_columns
 from evalguard.labels.labels import Labels
 from tests.guards.streams import N, X, Y, guard, identity_model, verdict
@@ -276,3 +277,11 @@ def test_outputs_of_the_same_values_are_scored_each_against_its_labels():
     for output, labels, expected in ((0, Y, "PASS"), (1, Y, "FAIL"), (1, Y[::-1], "PASS"), (0, Y[::-1], "FAIL")):
         g.confirm(rows[output], labels)
         assert g.verdict == expected
+
+
+@pytest.mark.parametrize(("shift", "words"), [(2, "2 rows further on"), (-1, "1 row before")])
+def test_labels_that_are_shifted_say_by_how_many_rows(shift, words):
+    values = np.arange(20)
+    scored = Confirmation.of(values.astype("float32"), np.roll(values, -shift), None)
+    (found,) = scored.against(row_columns(values.astype("float32")), LabelTable(values=values), ())
+    assert found.findings[0].message.endswith(f"it is the guard's label {words}")

@@ -41,13 +41,20 @@ TOO_MANY: tuple[Recogniser, ...] = (
 KNOWN_ORDERS: tuple[Recogniser, ...] = (sorted_orders.sorted_otherwise, sorted_orders.stride, orders.queue)
 # These match any disorder, so they run only if none of the groups above explains it.
 RANDOM_ORDERS: tuple[Recogniser, ...] = (orders.batches, orders.reshuffled, orders.shuffled, orders.window)
-LABELLING: tuple[Recogniser, ...] = (labelling.label_file, labelling.unpaired, labelling.shifted)
+LABELLING: tuple[Recogniser, ...] = (
+    labelling.unlike_index,
+    labelling.label_file,
+    labelling.unpaired,
+    labelling.shifted,
+    labelling.shifted_rows,
+)
 TOO_FEW: tuple[Recogniser, ...] = (
     counts.floor_steps,
     counts.floor_len,
     counts.dropped,
     counts.few_steps,
     counts.batch_left_out,
+    labelling.fewer_windows,
     counts.left_out,
     counts.others,
 )

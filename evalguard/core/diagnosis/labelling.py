@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from evalguard.core import target_comparison
+from evalguard.core.checks import shifted_by
 from evalguard.core.diagnosis.catalogue import cause
 from evalguard.core.diagnosis.orders import same_values
 from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Cause
 from evalguard.core.plural import plural
-from evalguard.core.trace import Int64
+from evalguard.core.shifts import shift_of_samples
+from evalguard.core.visible import visible
 
-MAX_SHIFT = 16
+# ``float32(10, 3)``: rows of 10 steps.
+STEPS = re.compile(r"\((\d+)")
 
 
 def label_file(view: View) -> Cause | None:
@@ -21,12 +26,14 @@ def label_file(view: View) -> Cause | None:
     if not view.aligned or not differ.size:
         return None
     shift = _shift(view)
-    permuted = shift is not None or target_comparison.same_multiset(view.trace.targets, view.labels.values)
+    permuted = target_comparison.same_multiset(view.trace.targets, view.labels.values)
+    if shift and not permuted:
+        return None
     evidence = (
         f"every row is in position, and {plural(differ.size, 'row')} {'carries' if differ.size == 1 else 'carry'} "
         "another target than the label"
     )
-    if shift is not None:
+    if shift:
         evidence += f"; label i + {shift} matches row i" if shift > 0 else f"; label i - {-shift} matches row i"
     elif permuted:
         evidence += ", of the same values in another order"
@@ -62,18 +69,78 @@ def unpaired(view: View) -> Cause | None:
 
 
 def shifted(view: View) -> Cause | None:
-    """With samples unknown: every target equals the label a fixed number of rows away."""
-    if view.samples is not None or not view.against_rows.rows.size:
-        return None
+    """Every target equals the label a fixed number of rows away, as where windows get the labels of other steps."""
     shift = _shift(view)
-    if shift is None:
+    if not shift or not (view.samples is None or view.aligned):
         return None
-    way = "ahead of" if shift > 0 else "behind"
+    # `label_file` names those of which no row is left out.
+    if view.aligned and target_comparison.same_multiset(view.trace.targets, view.labels.values):
+        return None
+    evidence = shifted_by(shift)
+    steps, window = _steps(view), ""
+    if steps > 2 and abs(shift) == steps - 1:
+        evidence += f"; that fits windows of {steps} steps, as each row holds: {abs(shift):,} = {steps} - 1"
+        window = "window"
+    if not window and view.samples is None:
+        evidence += "; nothing shows which of the two is wrong"
+    fix = f"{window or 'labels'}_{'late' if shift < 0 else 'early'}"
+    certain = view.aligned and view.by_content
+    given, by = _given_labels(view), abs(shift)
+    return cause(view, "shifted", certain=certain, evidence=evidence, fixes=(fix,), given=given, by=by)
+
+
+def fewer_windows(view: View) -> Cause | None:
+    """The stream's targets are the first labels, and as many are left as a window has steps but one."""
+    steps, left = _steps(view), view.n - view.n_rows
+    compared = view.against_rows
+    if steps < 3 or left != steps - 1 or not compared.comparable or compared.rows.size:
+        return None
+    if view.trace.targets is None or (view.samples is not None and not view.in_order):
+        return None
     evidence = (
-        f"the stream's targets are {plural(abs(shift), 'row')} {way} the labels; "
-        "nothing shows which of the two is wrong"
+        f"{plural(view.n_rows, 'window')} of {steps} steps for {plural(view.n, 'label')}: each target is the label at "
+        f"the first step of its window, so the last {plural(left, 'label')} have none"
     )
-    return cause(view, "shifted", certain=False, evidence=evidence, given=_given_labels(view))
+    return cause(view, "fewer_windows", certain=False, evidence=evidence, given=_given_labels(view))
+
+
+def shifted_rows(view: View) -> Cause | None:
+    """Row i is sample i + k, by its content or key."""
+    if view.kind not in {"arrays", "batch"} or view.samples is None or not view.trace.ordered:
+        return None
+    shift = shift_of_samples(view.samples, view.n)
+    if not shift:
+        return None
+    way = f"begin {plural(shift, 'row')} late" if shift > 0 else f"begin with {plural(-shift, 'row')} of other samples"
+    evidence = f"row i is sample i {'+' if shift > 0 else '-'} {abs(shift):,}: the inputs {way}"
+    return cause(view, "shifted_rows", certain=True, evidence=evidence, by=abs(shift))
+
+
+def unlike_index(view: View) -> Cause | None:
+    """The pandas index of the inputs, or of the reference, is not that of the labels."""
+    found = view.labels.by_index
+    if found is None or found.of not in {"inputs", "reference"}:
+        return None
+    if found.finding is not None:
+        return cause(view, "index_of_reference", certain=True, evidence=found.finding.message)
+    if found.keys is None or view.in_order or not view.known.any():
+        return None
+    ours, theirs = found.keys
+    least = min(len(ours), len(theirs))
+    apart = np.flatnonzero(ours[:least] != theirs[:least])
+    if not apart.size:
+        return None
+    first = int(apart[0])
+    evidence = (
+        f"at {apart.size:,} of {plural(least, 'row')} they differ, first at row {first:,}: "
+        f"'{visible(ours[first], 80)}' in x, '{visible(theirs[first], 80)}' in the labels; "
+    )
+    if not view.foreign and not view.missing.size:
+        evidence += "they hold the same names in another order"
+        return cause(view, "index", certain=True, evidence=evidence)
+    without = plural(view.missing.size, "label")
+    evidence += f"{plural(view.foreign, 'row')} of x without a label, {without} without a row"
+    return cause(view, "index", certain=True, evidence=evidence, fixes=("index_of_other_rows",))
 
 
 def _given_labels(view: View) -> str:
@@ -82,22 +149,14 @@ def _given_labels(view: View) -> str:
     return repr(name) if "." in name else "y_true"
 
 
-def _shift(view: View) -> int | None:
-    """The likely shift k with target i = label i + k at every row, modulo the length; None if there is none."""
-    if not (view.trace.ordered and view.against_rows.comparable) or view.n_rows != view.n:
-        return None
-    sizes = {1, 2, *range(MAX_SHIFT + 1)} | {view.batch * count for count in (1, 2, 3, 4)}
-    shifts = sorted({sign * size for size in sizes for sign in (1, -1)} - {0}, key=lambda shift: (abs(shift), -shift))
-    fits = [shift for shift in shifts if abs(shift) <= view.n // 2 and _fits(view, shift)]
-    return fits[0] if fits else None
+def _shift(view: View) -> int:
+    """The k with target i = label i + k; 0 where there is none."""
+    if not (view.trace.ordered and view.against_rows.comparable):
+        return 0
+    return target_comparison.shift(view.trace.targets, view.labels.values)
 
 
-def _fits(view: View, shift: int) -> bool:
-    samples: Int64 = (np.arange(view.n) + shift) % view.n
-    targets, values = view.trace.targets, view.labels.values
-    if isinstance(targets, np.ndarray) and view.n > 1000:
-        head = target_comparison.compare_labels(targets[:1000], values, samples[:1000])
-        if head.rows.size:
-            return False
-    comparison = target_comparison.compare_labels(targets, values, samples)
-    return comparison.comparable and not comparison.rows.size
+def _steps(view: View) -> int:
+    """How many steps a row has, where rows are windows of a series; 0 where its shape is not known."""
+    found = STEPS.search(view.trace.spec[0]) if len(view.trace.spec) == 1 else None
+    return int(found[1]) if found else 0

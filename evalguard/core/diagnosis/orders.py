@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from evalguard.core.columns.chunks import chunks
+from evalguard.core.columns.chunks import chunks, n_distinct
 from evalguard.core.diagnosis.catalogue import cause, is_image_iterator
 from evalguard.core.diagnosis.sorted_orders import MIN_ROWS, ascends
 from evalguard.core.diagnosis.view import View
@@ -35,8 +35,9 @@ def queue(view: View) -> Cause | None:
 def buffer(view: View) -> Cause | None:
     """Rows changed between the source and the model: the source reused its buffer."""
     altered = len(view.trace.rows_tagged(ALTERED))
-    repeated = view.samples is not None and len(np.unique(view.rows)) < len(view.rows)
-    if not altered and not (view.facts.get("filled_anew") and repeated):
+    # The rows last, as they take longest.
+    refills = bool(view.facts.get("filled_anew")) and view.samples is not None
+    if not altered and not (refills and n_distinct(view.rows) < len(view.rows)):
         return None
     changed = f"the content of {plural(altered, 'row')} changed after {view.name} emitted them"
     reused = f"{view.name} emits the same memory again with other rows in it, and rows are repeated"

@@ -204,8 +204,8 @@ class AnyValue:
 
 
 # What `remedy` and the recognisers give; a name that is not here is a mistake in causes.toml.
-NAMES = """all alone batch call called factor factory files given joined key n name once order parallel pattern row rows
-several size step steps table whole workers"""
+NAMES = """all alone batch by call called factor factory files given joined key n name once order parallel pattern row
+rows several size step steps table whole workers"""
 VALUES = dict.fromkeys(NAMES.split(), AnyValue())
 FIXES = [(table, kind) for table, text in catalogue.texts().items() for kind in text.get("fix", {})]
 

@@ -5,6 +5,7 @@ import pytest
 
 from evalguard.core.diagnosis import diagnose, labelling
 from evalguard.core.label_table import LabelTable
+from evalguard.core.row_names import IndexComparison
 from evalguard.core.trace import Trace
 from tests.core.diagnosis.causes import first_cause, title, view_of
 from tests.core.signatures import label_values, sizes_of, tags_of
@@ -15,10 +16,11 @@ def test_labels_and_stream_that_are_shifted_are_not_said_to_be_the_fault_of_eith
     values = np.random.default_rng(0).integers(0, 10, 50)
     trace = Trace(50, tags_of(sizes_of(50, 8)), targets=np.roll(values, -shift), batch_sizes=sizes_of(50, 8))
     (cause,) = diagnose(trace, None, LabelTable(values=values))
-    assert cause.cause == "stream and labels shifted against each other"
+    assert cause.cause == f"labels shifted by {abs(shift)}"
     assert not cause.certain
-    assert f"{abs(shift)} row" in cause.evidence
-    assert ("ahead of" in cause.evidence) == (shift > 0)
+    assert f"the labels are {abs(shift)} row" in cause.evidence
+    assert ("early" in cause.evidence) == (shift > 0)
+    assert "nothing shows which of the two is wrong" in cause.evidence
 
 
 def test_a_shifted_label_file_is_distinguished_from_a_shifted_stream():
@@ -80,7 +82,7 @@ def test_targets_that_stay_while_rows_move_are_unpaired_and_certain_with_two_shu
     assert recognised(labelling.unpaired, order) is None, "targets that move with their rows are a pair"
 
 
-@pytest.mark.parametrize(("shift", "way"), [(1, "1 row ahead of"), (-3, "3 rows behind"), (16, "16 rows ahead of")])
+@pytest.mark.parametrize(("shift", "way"), [(1, "1 row early"), (-3, "3 rows late"), (16, "16 rows early")])
 def test_a_shift_of_targets_is_recognised_only_where_samples_are_unknown(shift, way):
     targets = np.roll(VALUES, -shift)
     found = recognised(labelling.shifted, range(50), known=False, targets=targets)
@@ -110,24 +112,71 @@ def shifted_by(shift, n=50, batch=8, rows=None, **parts):
     ("shift", "n", "batch", "found"),
     [
         pytest.param(15, 50, 7, True, id="a-few-rows"),
-        pytest.param(16, 50, 7, True, id="as-many-as-are-tried"),
-        pytest.param(17, 50, 7, False, id="more-than-are-tried"),
-        pytest.param(20, 200, 20, True, id="a-batch"),
-        pytest.param(40, 200, 20, True, id="two-batches"),
-        pytest.param(60, 200, 20, True, id="three-batches"),
-        pytest.param(-80, 200, 20, True, id="four-batches"),
-        pytest.param(100, 200, 20, False, id="five-batches"),
+        pytest.param(17, 50, 7, True, id="no-batch"),
+        pytest.param(-80, 200, 20, True, id="batches-back"),
+        pytest.param(100, 200, 20, True, id="half-of-many-rows"),
         pytest.param(25, 50, 25, True, id="half-of-the-rows"),
-        pytest.param(33, 50, 11, False, id="more-than-half-of-the-rows"),
         pytest.param(3, 1200, 32, True, id="many-rows"),
+        pytest.param(0, 50, 7, False, id="none"),
     ],
 )
-def test_shifts_by_a_few_rows_or_batches_are_tried(shift, n, batch, found):
+def test_shifts_by_any_number_of_rows_are_tried(shift, n, batch, found):
     cause = shifted_by(shift, n, batch)
     assert (cause is not None) is found
     if cause is not None:
-        rows = f"{abs(shift)} row{'s' if abs(shift) > 1 else ''} {'ahead of' if shift > 0 else 'behind'}"
-        assert cause.evidence.startswith(f"the stream's targets are {rows} the labels; ")
+        assert cause.evidence.startswith(f"the labels are {abs(shift)} rows {'early' if shift > 0 else 'late'}, ")
+
+
+@pytest.mark.parametrize(("shift", "steps", "fits"), [(9, 10, True), (-9, 10, True), (8, 10, False), (1, 2, False)])
+def test_a_shift_that_fits_windows_says_how_they_are_labelled(shift, steps, fits):
+    found = shifted_by(shift, spec=(f"float32({steps}, 3)",))
+    assert ("windows of" in found.evidence) is fits
+    assert ("sequence_stride" in found.remedy) is fits
+
+
+@pytest.mark.parametrize(("rows", "spec", "named"), [(41, "(10)", True), (40, "(10)", False), (41, "()", False)])
+def test_windows_that_are_fewer_than_labels_are_named(rows, spec, named):
+    parts = {"n": 50, "known": False, "targets": np.arange(rows), "spec": (f"float32{spec}",)}
+    found = labelling.fewer_windows(view_of(range(rows), labels=LabelTable(values=np.arange(50)), **parts))
+    assert (found is not None) is named
+    if found is not None:
+        assert "41 windows of 10 steps for 50 labels" in found.evidence
+
+
+@pytest.mark.parametrize(("shift", "words"), [(3, "begin 3 rows late"), (-2, "begin with 2 rows of other samples")])
+def test_inputs_that_are_cut_elsewhere_than_the_labels_are_named(shift, words):
+    samples = np.arange(50) + shift
+    samples[(samples < 0) | (samples >= 50)] = -2
+    found = recognised(labelling.shifted_rows, samples, kind="arrays")
+    assert words in found.evidence
+    assert found.cause == f"inputs shifted by {abs(shift)}"
+    assert recognised(labelling.shifted_rows, samples, kind="generator") is None
+    assert recognised(labelling.shifted_rows, range(50), kind="arrays") is None
+
+
+def keyed_by_index(ours, theirs):
+    found = IndexComparison("inputs", keys=(np.asarray(ours), np.asarray(theirs)))
+    return LabelTable(values=np.arange(len(theirs)), keys=theirs, by_index=found)
+
+
+@pytest.mark.parametrize(
+    ("ours", "samples", "words"),
+    [
+        (["b", "a", "c"], [1, 0, 2], "at 2 of 3 rows they differ, first at row 0: 'b' in x, 'a' in the labels"),
+        (["a", "x", "c"], [0, -2, 2], "1 row of x without a label, 1 label without a row"),
+    ],
+)
+def test_indexes_that_differ_are_named_with_both_sides(ours, samples, words):
+    found = labelling.unlike_index(view_of(samples, n=3, labels=keyed_by_index(ours, ["a", "b", "c"])))
+    assert words in found.evidence
+    assert found.certain
+    assert ("train_test_split" in found.remedy) == ("x" in ours)
+
+
+@pytest.mark.parametrize(("ours", "samples"), [(["a", "b"], [0, 1]), (["x", "y", "z"], [-2, -2, -2])])
+def test_indexes_that_do_not_tell_are_no_cause(ours, samples):
+    assert labelling.unlike_index(view_of(samples, n=3, labels=keyed_by_index(ours, ["a", "b", "c"]))) is None
+    assert labelling.unlike_index(view_of(samples, n=3)) is None
 
 
 def test_a_shift_is_recognised_in_targets_with_names():
@@ -136,12 +185,12 @@ def test_a_shift_is_recognised_in_targets_with_names():
     targets = {"a": (np.arange(n) + 3) % n}
     found = labelling.shifted(view_of(range(n), n=n, known=False, targets=targets, labels=labels))
     assert found is not None
-    assert "3 rows ahead of" in found.evidence
+    assert "3 rows early" in found.evidence
 
 
-def test_rows_without_an_order_and_rows_that_are_too_few_have_no_shift():
+def test_rows_without_an_order_have_no_shift_and_rows_that_are_fewer_have_one():
     assert shifted_by(3, ordered=False) is None
-    assert shifted_by(3, rows=48) is None
+    assert "3 rows early" in shifted_by(3, rows=45).evidence
 
 
 @pytest.mark.parametrize(
