@@ -60,6 +60,7 @@ def measurements() -> Iterator[Measurement]:
         seconds, megabytes = alone(work, 10**7, "beyond")
         yield (f"confirming 10^7 rows of 10 floats {what}", seconds, "s", most_s, False)
         yield (f"memory that confirming rows {what} takes", megabytes, "MB", 1000.0, False)
+    yield ("how 10^7 rows of 10 columns number the classes", alone("class_numbers_of", 10**7)[0], "s", 1.0, False)
     yield ("2,000 calls of scope='parts' over scope='session'", parts_over_session(2000), "x", 1.1, False)
     for what, seconds, kilobytes in pages(10**8):
         yield (f"page of 10^8 rows, {what}", seconds, "s", 2.0, False)
@@ -242,6 +243,20 @@ def _confirm(rows: int, *, shuffled: bool, put_back: bool) -> float:
     seconds = time.perf_counter() - start
     assert g.report.verdict is (Verdict.FAIL if shuffled and not put_back else Verdict.PASS)
     return seconds
+
+
+def class_numbers_of(rows: int) -> float:
+    """Seconds to find that the classes of 10 columns are numbered otherwise."""
+    from evalguard.guards.class_numbers import class_numbers
+
+    rng = np.random.default_rng(0)
+    numbers = rng.integers(0, 10, rows)
+    scores = rng.random((rows, 10), dtype=np.float32)
+    scores[np.arange(rows), (numbers + 1) % 10] += 1
+    labels = Labels(values=numbers, name="benchmark")
+    start = time.perf_counter()
+    assert class_numbers({}, labels).with_predictions(scores, range(rows), labels)
+    return time.perf_counter() - start
 
 
 _before = [0.0]

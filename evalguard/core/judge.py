@@ -14,6 +14,7 @@ from evalguard.core.chain import chain, proof_of
 from evalguard.core.checks import MAX_CASES, first_cases
 from evalguard.core.confirmed import Scored, as_scored
 from evalguard.core.diagnosis import diagnose
+from evalguard.core.diagnosis.labelling import class_codes
 from evalguard.core.diagnosis.scored import other_labels
 from evalguard.core.diagnosis.view import View
 from evalguard.core.evidence import Evidence, gather
@@ -51,7 +52,13 @@ class Judgement:
 
 
 def judge(
-    trace: Trace, labels: LabelTable, policy: Policy, *, scored: Scored | None = None, **context: Any
+    trace: Trace,
+    labels: LabelTable,
+    policy: Policy,
+    *,
+    scored: Scored | None = None,
+    found: Sequence[Finding] = (),
+    **context: Any,
 ) -> Judgement:
     """Judge a trace: verdict, findings, diagnosis.
 
@@ -60,6 +67,7 @@ def judge(
         labels: The external labels.
         policy: What the caller requires.
         scored: What the caller scores, where it was confirmed.
+        found: What was found wrong besides.
         **context: Further fields of ``Report`` (name, versions, notes of the
             guard under ``not_proven``, …).
     """
@@ -68,7 +76,7 @@ def judge(
         trace = as_scored(trace, labels, scored)
     evidence = gather(trace, labels, policy)
     proof = proof_of(evidence, policy)
-    findings = (*_findings(evidence, proof), *(() if scored is None else scored.findings))
+    findings = (*_findings(evidence, proof), *found, *(() if scored is None else scored.findings))
     notes = (*context.pop("not_proven", ()), *not_proven(evidence, proof, policy))
     unseen = trace.unobserved or trace.not_confirmed or trace.stopped
     observed = trace.one_to_one and not (unseen or evidence.doubt)
@@ -103,6 +111,8 @@ def _causes(evidence: Evidence, findings: Sequence[Finding]) -> tuple[Cause, ...
         return ()
     if all(finding.reason is Reason.SCORED for finding in findings):
         return (other_labels(View(evidence.trace, evidence.labels, evidence.samples_array)),)
+    if all(finding.reason is Reason.CLASSES for finding in findings):
+        return (class_codes(View(evidence.trace, evidence.labels, evidence.samples_array), findings),)
     return diagnose(evidence.trace, evidence.samples_array, evidence.labels)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.core.class_names import ClassNames
 from evalguard.core.columns.chunks import n_distinct, rising
 from evalguard.errors import LabelsError
 
@@ -55,6 +56,8 @@ class LabelTable:
         weights: Sample weight of each label, floats, shape ``(n, ...)``; a
             mapping of such arrays for a model with several outputs; None where
             there are none.
+        classes: How what they came from names their class numbers; None where
+            it does not.
 
     Raises:
         LabelsError: There is no sample, lengths differ, a key is null or
@@ -69,6 +72,7 @@ class LabelTable:
     ambiguous: bool = False
     float64_fingerprints: NDArray[np.uint64] | None = None
     weights: Values | None = None
+    classes: ClassNames | None = None
     _digest: list[str] = field(default_factory=list, init=False)
     _equal: list[int] = field(default_factory=list, init=False)
 
@@ -124,6 +128,12 @@ class LabelTable:
                 f"{str(key)[:80]!r} at rows {_first(rows)}. Choose a column that names each sample."
             )
             raise LabelsError(msg)
+
+    def as_numbers(self, values: Values) -> LabelTable:
+        """The same labels as class numbers; their digest stays that of what was given."""
+        table = replace(self, values=values)
+        table._digest.append(self.digest)  # noqa: SLF001 - of the same class
+        return table
 
     @property
     def equal_samples(self) -> int:
