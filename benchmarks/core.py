@@ -248,6 +248,7 @@ def _confirm(rows: int, *, shuffled: bool, put_back: bool) -> float:
 def class_numbers_of(rows: int) -> float:
     """Seconds to find that the classes of 10 columns are numbered otherwise."""
     from evalguard.guards.class_numbers import class_numbers
+    from evalguard.guards.predicted_classes import hazards_of
 
     rng = np.random.default_rng(0)
     numbers = rng.integers(0, 10, rows)
@@ -255,7 +256,7 @@ def class_numbers_of(rows: int) -> float:
     scores[np.arange(rows), (numbers + 1) % 10] += 1
     labels = Labels(values=numbers, name="benchmark")
     start = time.perf_counter()
-    assert class_numbers({}, labels).with_predictions(scores, range(rows), labels)
+    assert hazards_of(class_numbers({}, labels), scores, range(rows), labels)
     return time.perf_counter() - start
 
 

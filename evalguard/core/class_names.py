@@ -18,6 +18,8 @@ from evalguard.errors import ConfigError
 
 # More distinct values are no classes.
 MAX_CLASSES = 1000
+# Larger numbers are no class numbers.
+MAX_NUMBER = 1 << 16
 # Names that a message lists.
 MAX_NAMED = 6
 OPTION = "classes="
@@ -191,3 +193,42 @@ def otherwise_text(what: str, ours: ClassNames, theirs: ClassNames, numbers: Seq
         for n in numbers[:1]
     ] + [f"{ours.names[n][:60]!r} is {n} and {number_of[ours.names[n]]}" for n in numbers[1:MAX_NAMED]]
     return f"{what} {NUMBER} otherwise than {theirs.source}: {', '.join([first, *more])}"
+
+
+def class_numbers_in(values: Any, n_classes: int) -> NDArray[np.integer[Any]] | None:
+    """Labels or targets as class numbers, shape ``(n,)``, below 0 where a row has none; None where they are no such.
+
+    Args:
+        values: Class numbers, or one-hot with a column for each class.
+        n_classes: Number of classes; 0: not known.
+    """
+    if not is_numbers(values) or not len(values):
+        return None
+    if values.ndim == 2 and values.shape[1] > 1 and n_classes in {0, values.shape[1]}:
+        return values.argmax(axis=1) if _is_one_hot(values) else None
+    if values.size != len(values):
+        return None
+    flat = values.reshape(-1)
+    if flat.dtype.kind == "f":
+        # NaN is no class either; it is greater than nothing.
+        whole = all((part == np.rint(part)).all() for part in (flat[rows] for rows in chunks(len(flat))))
+        if not whole or not abs(flat).max() < MAX_NUMBER:
+            return None
+        flat = flat.astype(np.int32)
+    elif flat.dtype.kind == "b":
+        flat = flat.view(np.uint8)
+    return flat if flat.max() < MAX_NUMBER else None
+
+
+def _is_one_hot(values: NDArray[Any]) -> bool:
+    parts = (values[rows] for rows in chunks(len(values)))
+    return all(((part == 0) | (part == 1)).all() and (part.sum(axis=1) == 1).all() for part in parts)
+
+
+def numbers_present(numbers: NDArray[np.integer[Any]]) -> list[int]:
+    """The class numbers that stand at some row."""
+    found = np.zeros(MAX_NUMBER, dtype=bool)
+    for rows in chunks(len(numbers)):
+        part = numbers[rows]
+        found[part[part >= 0]] = True
+    return np.flatnonzero(found).tolist()

@@ -94,6 +94,7 @@ def class_names(source: object) -> ClassNames | None:
 
     ``.map`` and the like give a dataset without these names (keras 3.15, ``utils/image_dataset_utils.py``).
     """
+    names: Any
     if is_image_iterator(source):
         indices = getattr(source, "class_indices", None)
         if not isinstance(indices, Mapping) or sorted(indices.values()) != list(range(len(indices))):

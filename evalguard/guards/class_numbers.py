@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from evalguard.core.class_names import (
     NO_NAME,
     NUMBER,
     ClassNames,
+    class_numbers_in,
     distinct_names,
     is_numbers,
     is_text,
@@ -21,10 +22,10 @@ from evalguard.core.class_names import (
     numbered,
     numbered_otherwise,
     numbers_of,
+    numbers_present,
     otherwise_text,
     translation,
 )
-from evalguard.core.columns.chunks import chunks
 from evalguard.core.findings import Finding, Reason
 from evalguard.core.judge import Judgement
 from evalguard.core.label_table import LabelTable
@@ -33,20 +34,14 @@ from evalguard.core.target_comparison import compare_labels
 from evalguard.core.trace import Int64, Trace
 from evalguard.data import kinds
 from evalguard.errors import ConfigError, LabelsError
-from evalguard.guards.metric_impact import labelled_outputs
-from evalguard.guards.other_numbers import OtherNumbers, confusion, other_numbers, predicted_numbers
 
 ASSUMED = "the names in the labels, sorted, as nobody said which number each has"
 ASSUMED_DIFFER = "the stream's own targets are not the labels with their names numbered in sorted order"
 HOW_TO_SAY = "pass the names in the model's order: classes=[...]"
 # Rows for each class: texts that are all different are no classes.
 ROWS_PER_CLASS = 2
-# Larger numbers are no class numbers.
-MAX_NUMBER = 1 << 16
-# Classes that a hazard names.
+# Numbers that a hazard names.
 MAX_SHOWN = 3
-SEEM = "classes seem to be numbered otherwise"
-Values = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,10 +118,10 @@ class ClassNumbers:
         ours, theirs = self.stream, self.names.get("")
         if ours is None or theirs is None or self.findings or ours.names == theirs.names:
             return judge(trace, labels, self.findings)
-        numbers = _class_numbers(trace.targets, len(ours.names))
+        numbers = class_numbers_in(trace.targets, len(ours.names))
         if numbers is None:
             return judge(trace, labels, ())
-        differ = numbered_otherwise(ours, theirs, _present(numbers))
+        differ = numbered_otherwise(ours, theirs, numbers_present(numbers))
         if not differ:
             return judge(trace, labels, ())
         rows = np.flatnonzero(np.isin(numbers, differ))
@@ -151,28 +146,6 @@ class ClassNumbers:
         origins = ", ".join(dict.fromkeys(names.source for names in used.values()))
         every = {output: list(names.names) for output, names in used.items()}
         return {"classes": every[""] if list(every) == [""] else every, "classes_from": origins}
-
-    def with_predictions(self, predictions: Any, samples: Any, labels: LabelTable) -> tuple[str, ...]:
-        """Hazards that predictions show: names that do not fit the outputs, and classes numbered otherwise.
-
-        Args:
-            predictions: What the model returned.
-            samples: The label of each row, int64; a ``range`` where they are in order.
-            labels: As they were given.
-        """
-        found, outputs = [], list(labelled_outputs(labels.values, predictions))
-        for output, values, predicted in outputs:
-            about = f"output {output!r}: " if output else ""
-            if output in self.given and (wrong := _unfit(self.given[output], predicted)):
-                found.append(f"{about}{wrong}")
-            numbers = self.values.get(output)
-            labelled = values if numbers is None else numbers
-            found += _numbered_otherwise(about, labelled, predicted, samples, self.names.get(output))
-        unknown = self.given.keys() - {output for output, _, _ in outputs}
-        if unknown and isinstance(labels.values, Mapping):
-            expected, listed = (", ".join(map(repr, sorted(some))) for some in (labels.values, unknown))
-            found.append(f"classes: expected outputs that have labels ({expected}), found {listed}")
-        return tuple(found)
 
 
 def class_numbers(given: Mapping[str, ClassNames], labels: LabelTable | None, source: Any = None) -> ClassNumbers:
@@ -232,17 +205,17 @@ def _joined(given: Mapping[str, ClassNames], parts: Mapping[str, _OfOutput]) -> 
 
 
 def _of_output(
-    values: Values, own: ClassNames | None, model: ClassNames | None, stream: ClassNames | None, where: str
+    values: NDArray[Any], own: ClassNames | None, model: ClassNames | None, stream: ClassNames | None, where: str
 ) -> _OfOutput:
     """How the labels of one output are numbered: text by names, numbers by those that came with them."""
     if is_text(values):
         return _of_text(values, model, stream, where)
     if model is None:
         return _OfOutput(own)
-    numbers = _class_numbers(values, len(model.names))
+    numbers = class_numbers_in(values, len(model.names))
     if numbers is None:
         return _OfOutput(model)
-    present = _present(numbers)
+    present = numbers_present(numbers)
     if own is not None and not own.certain and not set(own.names) & set(model.names):
         # Of folders, or numbers as text.
         own = None
@@ -261,7 +234,7 @@ def _of_output(
     return _OfOutput(own, findings=(Finding(Reason.CLASSES, len(rows), message, first_cases(rows)),))
 
 
-def _of_text(values: Values, model: ClassNames | None, stream: ClassNames | None, where: str) -> _OfOutput:
+def _of_text(values: NDArray[Any], model: ClassNames | None, stream: ClassNames | None, where: str) -> _OfOutput:
     if model is not None:
         numbers = numbers_of(values, model)
         if (numbers == NO_NAME).any():
@@ -281,15 +254,6 @@ def _of_text(values: Values, model: ClassNames | None, stream: ClassNames | None
     return _OfOutput(assumed, numbers_of(values, assumed))
 
 
-def _present(numbers: NDArray[np.integer[Any]]) -> list[int]:
-    """The class numbers that stand at some row."""
-    found = np.zeros(MAX_NUMBER, dtype=bool)
-    for rows in chunks(len(numbers)):
-        part = numbers[rows]
-        found[part[part >= 0]] = True
-    return np.flatnonzero(found).tolist()
-
-
 def _by_number(numbers: NDArray[np.integer[Any]], present: list[int], model: ClassNames) -> _OfOutput:
     """Labels that are numbers, and nothing names them but the model's names."""
     beyond = [number for number in present if number >= len(model.names)]
@@ -306,40 +270,10 @@ def _by_number(numbers: NDArray[np.integer[Any]], present: list[int], model: Cla
     return _OfOutput(model, hazards=(f"the labels hold class numbers that {model.source} does not name: {listed}",))
 
 
-def _are_those_of(source: Any, values: Values) -> bool:
+def _are_those_of(source: Any, values: NDArray[Any]) -> bool:
     """Whether labels are the very class numbers that an image iterator lists, file by file."""
     listed = getattr(source, "classes", None) if kinds.is_image_iterator(source) else None
     return listed is not None and np.shape(listed) == values.shape and bool(np.array_equal(listed, values))
-
-
-def _class_numbers(values: Any, n_classes: int) -> NDArray[np.integer[Any]] | None:
-    """Labels or targets as class numbers, shape ``(n,)``, below 0 where a row has none; None where they are no such.
-
-    Args:
-        values: Class numbers, or one-hot with a column for each class.
-        n_classes: Number of classes; 0: not known.
-    """
-    if not is_numbers(values) or not len(values):
-        return None
-    if values.ndim == 2 and values.shape[1] > 1 and n_classes in {0, values.shape[1]}:
-        return predicted_numbers(values, n_classes) if _is_one_hot(values) else None
-    if values.size != len(values):
-        return None
-    flat = values.reshape(-1)
-    if flat.dtype.kind == "f":
-        # NaN is no class either; it is greater than nothing.
-        whole = all((part == np.rint(part)).all() for part in (flat[rows] for rows in chunks(len(flat))))
-        if not whole or not abs(flat).max() < MAX_NUMBER:
-            return None
-        flat = flat.astype(np.int32)
-    elif flat.dtype.kind == "b":
-        flat = flat.view(np.uint8)
-    return flat if flat.max() < MAX_NUMBER else None
-
-
-def _is_one_hot(values: Values) -> bool:
-    parts = (values[rows] for rows in chunks(len(values)))
-    return all(((part == 0) | (part == 1)).all() and (part.sum(axis=1) == 1).all() for part in parts)
 
 
 def differ_by_name(report: Report) -> bool:
@@ -356,87 +290,3 @@ def _arrays(structure: Any) -> list[Any]:
     if isinstance(structure, Mapping):
         structure = list(structure.values())
     return list(structure) if isinstance(structure, (list, tuple)) else [structure]
-
-
-def columns_of(output: Any) -> int:
-    """Columns of an output with one row for each sample; 1 where it has one number for each, 0 where it has neither."""
-    shape = np.shape(output)
-    return shape[1] if len(shape) == 2 else int(len(shape) == 1)
-
-
-def _unfit(names: ClassNames, predicted: Any) -> str:
-    """Why these cannot be the names of the columns of an output; empty if they can."""
-    columns = columns_of(predicted)
-    if columns < 2 or columns == len(names.names):
-        return ""
-    return (
-        f"{names.source}: expected a name for each of the {columns} output columns, found {len(names.names)} names; "
-        "columns were not named"
-    )
-
-
-def _numbered_otherwise(
-    about: str, values: Any, predicted: Any, samples: Any, names: ClassNames | None
-) -> Iterator[str]:
-    """The hazard that another assignment of classes explains the labels far better, if one does."""
-    numbers = _class_numbers(values, 0)
-    if numbers is None or samples is None:
-        return
-    if numbers.min() == -1 and numbers.max() == 1 and not (numbers == 0).any():
-        # -1 and +1 are two classes.
-        numbers = (numbers + 1) // 2
-    output = predicted_numbers(predicted, int(numbers.max()) + 1)
-    if output is None:
-        return
-    if isinstance(samples, range) and len(samples) == len(numbers) <= len(output):
-        output = output[: len(numbers)]
-    else:
-        rows = np.asarray(samples)[: len(output)]
-        known = (rows >= 0) & (rows < len(numbers))
-        output, numbers = output[: len(rows)][known], numbers[rows[known]]
-    counts = confusion(output, numbers)
-    found = None if counts is None else other_numbers(counts)
-    if found is not None:
-        yield f"{about}{_seem(found, columns_of(predicted), names)}"
-
-
-def names_of_rows(values: Any, names: ClassNames) -> NDArray[np.object_] | None:
-    """The name of each row's class, masked rows and numbers without a name as None; None where there is none to give.
-
-    Args:
-        values: Labels, as names or numbers or one-hot; or an output.
-        names: Names by number.
-    """
-    if is_text(np.asarray(values)):
-        texts = np.ma.asarray(values).reshape(-1)
-        found = np.array(texts.data, object)
-        found[np.ma.getmaskarray(texts)] = None
-        return found
-    values = np.ma.asarray(values)
-    columns, data = columns_of(values), values.data
-    if (columns != 1 and columns != len(names.names)) or not len(data):
-        return None
-    numbers = predicted_numbers(data, len(names.names))
-    if numbers is None:
-        return None
-    every = np.asarray([*names.names, None], object)
-    known = (numbers < len(names.names)) & ~np.ma.getmaskarray(values).reshape(len(data), -1).any(axis=1)
-    return every[np.where(known, numbers, -1)]
-
-
-def _seem(found: OtherNumbers, columns: int, names: ClassNames | None) -> str:
-    number = "column {}" if columns > 1 else "output {}"
-    pairs = sorted(found.class_of.items())
-    shown = ", ".join(f"{number.format(n)} is {_named(label, names)}" for n, label in pairs[:MAX_SHOWN])
-    more = ", …" * (len(pairs) > MAX_SHOWN)
-    # Two classes that are exchanged are no offset.
-    offset = f"; the labels are {abs(found.offset)} {'more' if found.offset > 0 else 'less'} than the model's numbers"
-    origin = f" (names: {names.source})" if names is not None else ""
-    return (
-        f"{SEEM}: accuracy {found.accuracy:.2f}, and {found.better:.2f} if {shown}{more}"
-        f"{offset if found.offset else ''}, on rows that this was not chosen on{origin}"
-    )
-
-
-def _named(label: int, names: ClassNames | None) -> str:
-    return f"class {label}" if names is None or label >= len(names.names) else names.name(label)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from evalguard.data import tree
-from evalguard.guards.class_numbers import ClassNumbers, names_of_rows
+from evalguard.guards.class_numbers import ClassNumbers
+from evalguard.guards.predicted_classes import names_of_rows
 
 
 def columns(

@@ -46,6 +46,7 @@ from evalguard.guards.metric_impact import impact
 from evalguard.guards.metrics import Metric
 from evalguard.guards.missing_rows import predict_missing
 from evalguard.guards.outcome import Outcome, already_returned, refused, replace_outcome
+from evalguard.guards.predicted_classes import hazards_of
 from evalguard.labels.mismatch import explain_mismatch
 from evalguard.labels.reference import Reference
 
@@ -250,7 +251,7 @@ class CallJudge:
             samples = range(len(labels)) if len(calls) == 1 or not outcome.trace.ended else None
         try:
             whole = predictions.join_results([call.predictions for call in calls])
-            hazards = outcome.classes.with_predictions(whole, samples, labels)
+            hazards = hazards_of(outcome.classes, whole, samples, labels)
         except Exception as error:  # noqa: BLE001 - unusual outputs must cost neither predictions nor verdict
             swallow(error)
             return

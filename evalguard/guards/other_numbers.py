@@ -3,8 +3,8 @@
 The assignment of columns to classes is chosen on one half of the rows and tested
 on the other one, so that the choice itself cannot make it look good. A random or
 poor classifier, one that predicts few classes, or one that confuses two classes
-does not reach it: each class that changes its number must be found by most of its
-own rows, and by few of them under its number. tests/guards/test_other_numbers.py
+does not reach it: each class that changes its number must be predicted under the
+new one in most of its rows, and under the old one in few. tests/guards/test_other_numbers.py
 counts what it finds in such classifiers.
 """
 

@@ -21,7 +21,7 @@ from sklearn.preprocessing import LabelEncoder
 import evalguard
 from evalguard import Verdict
 from evalguard.core.findings import Reason
-from evalguard.guards.class_numbers import SEEM
+from evalguard.guards.predicted_classes import SEEM
 
 ANIMALS = ["bird", "cat", "dog", "frog"]
 DIGITS = [str(number) for number in range(12)]

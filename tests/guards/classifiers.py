@@ -2,8 +2,8 @@
 
     python -m tests.guards.classifiers 1000
 
-prints how many of so many of each kind raise the hazard. Of the first two kinds none may; of the third, which is
-right but for the numbers, most should. Exit status: 0 if no hazard is false.
+prints how many of so many of each kind raise the hazard. None of the random, weak and good ones may; most of those
+that are good but for their numbers should. Exit status: 0 if no hazard is false.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from evalguard.guards.other_numbers import confusion, other_numbers, predicted_n
 
 Rng = np.random.Generator
 # Which class is predicted in what share of a class's rows: shape (classes, classes), by label and prediction.
-Shares = np.ndarray[Any, Any]
+Shares = Any
 
 
 def labels_of(rng: Rng, classes: int, rows: int) -> Any:

@@ -10,7 +10,9 @@ RNG = np.random.default_rng(5)
 
 
 def found(predicted, labels):
-    return other_numbers(confusion(np.asarray(predicted), np.asarray(labels)))
+    counts = confusion(np.asarray(predicted), np.asarray(labels))
+    assert counts is not None
+    return other_numbers(counts)
 
 
 def noisy(labels, classes, share=0.1, seed=1):
@@ -124,6 +126,7 @@ def test_numbers_that_are_too_large_are_no_classes():
 def test_the_counts_are_those_of_all_rows():
     predicted, labels = RNG.integers(0, 4, 100_000), RNG.integers(-1, 3, 100_000)
     counts = confusion(predicted, labels)
+    assert counts is not None
     assert counts.shape == (2, 4, 4)
     assert counts.sum() == (labels >= 0).sum()
     assert counts.sum(axis=0)[2, 1] == ((predicted == 2) & (labels == 1)).sum()
