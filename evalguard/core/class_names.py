@@ -132,12 +132,12 @@ def distinct_names(values: NDArray[Any]) -> list[str] | None:
     return sorted(found)
 
 
-def numbers_of(values: NDArray[Any], names: ClassNames) -> Int64:
-    """The number of each text, int64, shape ``(n,)``; ``NO_NAME`` where it is none of the names."""
-    number_of, found = names.number_of, np.empty(len(values), np.int64)
+def numbers_of(values: NDArray[Any], names: ClassNames) -> NDArray[np.int32]:
+    """The number of each text, int32, shape ``(n,)``; ``NO_NAME`` where it is none of the names."""
+    number_of, found = names.number_of, np.empty(len(values), np.int32)
     for rows in chunks(len(values)):
         part = _texts(values[rows])
-        found[rows] = np.fromiter(map(number_of.get, part, repeat(NO_NAME)), np.int64, len(part))
+        found[rows] = np.fromiter(map(number_of.get, part, repeat(NO_NAME)), np.int32, len(part))
     return found
 
 

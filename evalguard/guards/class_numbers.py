@@ -59,7 +59,7 @@ class ClassNumbers:
 
     given: Mapping[str, ClassNames] = field(default_factory=dict)
     names: Mapping[str, ClassNames] = field(default_factory=dict)
-    values: Mapping[str, Int64] = field(default_factory=dict)
+    values: Mapping[str, NDArray[np.int32]] = field(default_factory=dict)
     stream: ClassNames | None = None
     findings: tuple[Finding, ...] = ()
     hazards: tuple[str, ...] = ()
@@ -97,6 +97,7 @@ class ClassNumbers:
             trace: What was observed.
             labels: As they were given.
         """
+        notes: tuple[str, ...] = ()
         hazards = self.hazards
         targets = trace.targets if trace.scored_targets is None else trace.scored_targets
         in_numbers = targets is not None and all(map(is_numbers, _arrays(targets)))
@@ -106,11 +107,14 @@ class ClassNumbers:
                 judgement = judge(trace, labels, self.findings)
                 listed = "; ".join(numbered(names) for names in self.names.values() if names.assumed)
                 hazards += (f"{ASSUMED_DIFFER} ({listed}), so they were not compared; {HOW_TO_SAY}",)
+            elif in_numbers:
+                notes = (f"which number each name in the labels has: sorted order was assumed; {HOW_TO_SAY}",)
         else:
             judgement = self._with_stream(judge, trace, self.as_numbers(labels) if in_numbers else labels)
         report, about = judgement.report, self._about()
         if hazards or about:
-            report = replace(report, hazards=(*report.hazards, *hazards), labels={**report.labels, **about})
+            hazards, notes = (*report.hazards, *hazards), (*report.not_proven, *notes)
+            report = replace(report, hazards=hazards, not_proven=notes, labels={**report.labels, **about})
         return replace(judgement, report=report)
 
     def _with_stream(self, judge: Callable[..., Judgement], trace: Trace, labels: LabelTable) -> Judgement:
@@ -188,7 +192,7 @@ def class_numbers(given: Mapping[str, ClassNames], labels: LabelTable | None, so
 @dataclass(frozen=True, slots=True, eq=False)
 class _OfOutput:
     names: ClassNames | None = None
-    values: Int64 | None = None
+    values: NDArray[np.int32] | None = None
     findings: tuple[Finding, ...] = ()
     hazards: tuple[str, ...] = ()
 
