@@ -31,7 +31,7 @@ from evalguard.core.judge import Judgement
 from evalguard.core.label_table import LabelTable
 from evalguard.core.report import Report
 from evalguard.core.target_comparison import compare_labels
-from evalguard.core.trace import Int64, Trace
+from evalguard.core.trace import Trace
 from evalguard.data import kinds
 from evalguard.errors import ConfigError, LabelsError
 

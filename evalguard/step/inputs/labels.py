@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from evalguard.core.class_names import ClassNames
+from evalguard.core.class_names import ClassNames, names_by_output
 from evalguard.data.tables import image_files
 from evalguard.errors import LabelsError
 from evalguard.labels.labels import Labels
@@ -31,7 +31,8 @@ def read_labels(source: LabelSource, data: Data, base: Path, classes: Any = None
     if isinstance(source, LabelStream):
         return None
     if isinstance(source, LabelFolders):
-        return _of_folders(source, base, classes if isinstance(classes, list) else None)
+        named = names_by_output(classes).get("")
+        return _of_folders(source, base, None if named is None else list(named.names))
     key = label_key(source, data, base)
     return Labels.read(base / source.path, label=source.label, key=key, sample_weight=source.sample_weight)
 
