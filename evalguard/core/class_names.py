@@ -195,16 +195,15 @@ def otherwise_text(what: str, ours: ClassNames, theirs: ClassNames, numbers: Seq
     return f"{what} {NUMBER} otherwise than {theirs.source}: {', '.join([first, *more])}"
 
 
-def class_numbers_in(values: Any, n_classes: int) -> NDArray[np.integer[Any]] | None:
+def class_numbers_in(values: Any) -> NDArray[np.integer[Any]] | None:
     """Labels or targets as class numbers, shape ``(n,)``, below 0 where a row has none; None where they are no such.
 
     Args:
         values: Class numbers, or one-hot with a column for each class.
-        n_classes: Number of classes; 0: not known.
     """
     if not is_numbers(values) or not len(values):
         return None
-    if values.ndim == 2 and values.shape[1] > 1 and n_classes in {0, values.shape[1]}:
+    if values.ndim == 2 and values.shape[1] > 1:
         return values.argmax(axis=1) if _is_one_hot(values) else None
     if values.size != len(values):
         return None

@@ -122,7 +122,7 @@ class ClassNumbers:
         ours, theirs = self.stream, self.names.get("")
         if ours is None or theirs is None or self.findings or ours.names == theirs.names:
             return judge(trace, labels, self.findings)
-        numbers = class_numbers_in(trace.targets, len(ours.names))
+        numbers = class_numbers_in(trace.targets)
         if numbers is None:
             return judge(trace, labels, ())
         differ = numbered_otherwise(ours, theirs, numbers_present(numbers))
@@ -216,7 +216,7 @@ def _of_output(
         return _of_text(values, model, stream, where)
     if model is None:
         return _OfOutput(own)
-    numbers = class_numbers_in(values, len(model.names))
+    numbers = class_numbers_in(values)
     if numbers is None:
         return _OfOutput(model)
     present = numbers_present(numbers)

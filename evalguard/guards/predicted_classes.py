@@ -64,7 +64,7 @@ def _numbered_otherwise(
     about: str, values: Any, predicted: Any, samples: Any, names: ClassNames | None
 ) -> Iterator[str]:
     """The hazard that another assignment of classes explains the labels far better, if one does."""
-    numbers = class_numbers_in(values, 0)
+    numbers = class_numbers_in(values)
     if numbers is None or samples is None:
         return
     if numbers.min() == -1 and numbers.max() == 1 and not (numbers == 0).any():

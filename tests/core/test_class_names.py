@@ -113,3 +113,32 @@ def test_names_are_shown_with_their_numbers():
     assert class_names.numbered(ANIMALS) == "'bird' 0, 'cat' 1, 'dog' 2"
     assert class_names.numbered(ClassNames(tuple("abcdefgh"))).endswith("'f' 5 and 2 more")
     assert (ANIMALS.name(1), ANIMALS.name(9)) == ("'cat'", "9")
+
+
+@pytest.mark.parametrize(
+    ("values", "numbers"),
+    [
+        pytest.param(np.asarray([2, 0, 1]), [2, 0, 1], id="integers"),
+        pytest.param(np.asarray([[2], [0]]), [2, 0], id="a-column"),
+        pytest.param(np.asarray([2.0, -1.0]), [2, -1], id="whole-floats"),
+        pytest.param(np.asarray([True, False]), [1, 0], id="booleans"),
+        pytest.param(np.eye(3)[[2, 0]], [2, 0], id="one-hot"),
+        pytest.param(np.asarray([0.5, 1.0]), None, id="floats"),
+        pytest.param(np.asarray([np.nan, 1.0]), None, id="nan"),
+        pytest.param(np.asarray([np.inf, 1.0]), None, id="infinity"),
+        pytest.param(np.asarray([[1, 1], [0, 1]]), None, id="several-classes-a-row"),
+        pytest.param(np.asarray([1 << 20]), None, id="too-large"),
+        pytest.param(np.zeros((2, 3, 3)), None, id="masks"),
+        pytest.param(np.zeros(0), None, id="no-rows"),
+        pytest.param(np.asarray(["a"]), None, id="text"),
+        pytest.param([1, 2], None, id="a-list"),
+    ],
+)
+def test_labels_are_class_numbers_if_they_are_whole_or_one_hot(values, numbers):
+    found = class_names.class_numbers_in(values)
+    assert (None if found is None else found.tolist()) == numbers
+
+
+def test_the_numbers_that_are_there_are_listed():
+    assert class_names.numbers_present(np.asarray([3, 0, -1, 3])) == [0, 3]
+    assert class_names.numbers_present(np.asarray([-1])) == []
