@@ -34,12 +34,14 @@ from evalguard.core.target_comparison import compare_labels
 from evalguard.core.trace import Trace
 from evalguard.data import kinds
 from evalguard.errors import ConfigError, LabelsError
+from evalguard.guards.other_numbers import columns_of
 
 ASSUMED = "the names in the labels, sorted, as nobody said which number each has"
 ASSUMED_DIFFER = "the stream's own targets are not the labels with their names numbered in sorted order"
 HOW_TO_SAY = "pass the names in the model's order: classes=[...]"
 # Rows for each class: texts that are all different are no classes.
 ROWS_PER_CLASS = 2
+FROM_ONE = "from 1 to"
 # Numbers that a hazard names.
 MAX_SHOWN = 3
 
@@ -152,13 +154,16 @@ class ClassNumbers:
         return {"classes": every[""] if list(every) == [""] else every, "classes_from": origins}
 
 
-def class_numbers(given: Mapping[str, ClassNames], labels: LabelTable | None, source: Any = None) -> ClassNumbers:
+def class_numbers(
+    given: Mapping[str, ClassNames], labels: LabelTable | None, source: Any = None, predictions: Any = None
+) -> ClassNumbers:
     """How the classes are numbered.
 
     Args:
         given: The option ``classes``, by output.
         labels: The labels, as given.
         source: What was predicted.
+        predictions: What the model returned for it.
 
     Raises:
         ConfigError: There are several outputs, and the names are not by output; or the other way round.
@@ -186,6 +191,9 @@ def class_numbers(given: Mapping[str, ClassNames], labels: LabelTable | None, so
     if own is None and stream is not None and _are_those_of(source, labels.values):
         own = stream
     found = _of_output(labels.values, own, model, stream, labels.name)
+    if model is not None and found.findings and columns_of(predictions) == len(model.names) + 1:
+        # The names may be those of the columns but the first one, which is of no class.
+        found = replace(found, findings=tuple(item for item in found.findings if FROM_ONE not in item.message))
     return replace(_joined({} if model is None else {"": model}, {"": found}), stream=stream)
 
 
@@ -214,12 +222,13 @@ def _of_output(
     """How the labels of one output are numbered: text by names, numbers by those that came with them."""
     if is_text(values):
         return _of_text(values, model, stream, where)
-    if model is None:
+    if model is None and (own is not None or stream is None):
         return _OfOutput(own)
     numbers = class_numbers_in(values)
-    if numbers is None:
-        return _OfOutput(model)
-    present = numbers_present(numbers)
+    present = [] if numbers is None else numbers_present(numbers)
+    if model is None or numbers is None:
+        fits = stream is not None and present and present[-1] < len(stream.names)
+        return _OfOutput(model or (stream if fits else None))
     if own is not None and not own.certain and not set(own.names) & set(model.names):
         # Of folders, or numbers as text.
         own = None
@@ -265,7 +274,7 @@ def _by_number(numbers: NDArray[np.integer[Any]], present: list[int], model: Cla
         return _OfOutput(model)
     if present[:1] == [1] and beyond == [len(model.names)]:
         message = (
-            f"the labels {NUMBER} from 1 to {len(model.names)}, and {model.source} numbers them from 0 to "
+            f"the labels {NUMBER} {FROM_ONE} {len(model.names)}, and {model.source} numbers them from 0 to "
             f"{len(model.names) - 1}: each label is 1 more than its class"
         )
         rows = np.flatnonzero(numbers >= 0)
@@ -278,11 +287,6 @@ def _are_those_of(source: Any, values: NDArray[Any]) -> bool:
     """Whether labels are the very class numbers that an image iterator lists, file by file."""
     listed = getattr(source, "classes", None) if kinds.is_image_iterator(source) else None
     return listed is not None and np.shape(listed) == values.shape and bool(np.array_equal(listed, values))
-
-
-def differ_by_name(report: Report) -> bool:
-    """Whether the classes are numbered differently by what names them, wherever the rows are."""
-    return any(item.reason is Reason.CLASSES and NUMBER in item.message for item in report.findings)
 
 
 def _agree(report: Report) -> bool:

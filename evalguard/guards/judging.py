@@ -14,7 +14,7 @@ import numpy as np
 
 from evalguard.capture.recording.fingerprints import FingerprintColumn
 from evalguard.core import repair
-from evalguard.core.class_names import ClassNames
+from evalguard.core.class_names import NUMBER, ClassNames
 from evalguard.core.confirmed import (
     ANY_ORDER,
     OTHER_ORDER,
@@ -38,7 +38,7 @@ from evalguard.core.trace import ALTERED, UNKNOWN, Trace
 from evalguard.errors import LabelsError
 from evalguard.guards import predictions
 from evalguard.guards.calls import ROW_METHODS, GuardedCall
-from evalguard.guards.class_numbers import ClassNumbers, class_numbers, differ_by_name
+from evalguard.guards.class_numbers import ClassNumbers, class_numbers
 from evalguard.guards.confirming import Confirmation, joined_columns, row_columns
 from evalguard.guards.environment import versions
 from evalguard.guards.joining import dtypes_of, one_trace
@@ -117,7 +117,7 @@ class CallJudge:
         judged = one_for_each_sample(trace, labels, self._any_order(trace)) if in_parts else trace
         if changed := self._changed(labels):
             judged = replace(judged, not_confirmed="; ".join(filter(None, (judged.not_confirmed, changed))))
-        classes = class_numbers(self.class_names, labels, calls[0].source)
+        classes = class_numbers(self.class_names, labels, calls[0].source, calls[0].predictions)
         judgement = self._judge(judged, labels, not_proven, classes)
         outcome = Outcome(
             judgement.report,
@@ -314,7 +314,7 @@ class CallJudge:
             return refused(outcome, fixed)
         if any(finding.reason is Reason.COMPUTED for finding in judgement.report.findings):
             return refused(outcome, "the model moves rows, and only the rows of one batch were tested")
-        if differ_by_name(judgement.report):
+        if any(item.reason is Reason.CLASSES and NUMBER in item.message for item in judgement.report.findings):
             return refused(outcome, "the labels number the classes otherwise; moving rows cannot fix that")
         # Wrong labels are not a matter of order: moved rows would still be scored against them.
         if says_labels_are_wrong(judgement.report):

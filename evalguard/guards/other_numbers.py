@@ -84,6 +84,12 @@ def predicted_numbers(output: Any, n_classes: int) -> NDArray[np.integer[Any]] |
     return (values > (HALF if values.min() >= 0 and values.max() <= 1 else 0)).astype(np.int32)
 
 
+def columns_of(output: Any) -> int:
+    """Columns of an output with one row for each sample; 1 where it has one number for each, 0 where it has neither."""
+    shape = np.shape(output) if hasattr(output, "shape") else ()
+    return shape[1] if len(shape) == 2 else int(len(shape) == 1)
+
+
 def confusion(predicted: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.int64] | None:
     """How often each class is predicted for each label, in two halves of the rows: shape ``(2, k, k)``.
 

@@ -12,7 +12,7 @@ from evalguard.core.class_names import ClassNames, class_numbers_in, is_text
 from evalguard.core.label_table import LabelTable
 from evalguard.guards.class_numbers import ClassNumbers
 from evalguard.guards.metric_impact import labelled_outputs
-from evalguard.guards.other_numbers import OtherNumbers, confusion, other_numbers, predicted_numbers
+from evalguard.guards.other_numbers import OtherNumbers, columns_of, confusion, other_numbers, predicted_numbers
 
 # Classes that a hazard names.
 MAX_SHOWN = 3
@@ -41,12 +41,6 @@ def hazards_of(classes: ClassNumbers, predictions: Any, samples: Any, labels: La
         expected, listed = (", ".join(map(repr, sorted(some))) for some in (labels.values, unknown))
         found.append(f"classes: expected outputs that have labels ({expected}), found {listed}")
     return tuple(found)
-
-
-def columns_of(output: Any) -> int:
-    """Columns of an output with one row for each sample; 1 where it has one number for each, 0 where it has neither."""
-    shape = np.shape(output)
-    return shape[1] if len(shape) == 2 else int(len(shape) == 1)
 
 
 def _unfit(names: ClassNames, predicted: Any) -> str:

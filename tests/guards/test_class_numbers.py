@@ -127,6 +127,39 @@ def test_labels_that_count_from_one_are_a_fail_beside_names():
     assert other == "the labels hold class numbers that classes= does not name: 9"
 
 
+def test_names_of_the_columns_but_the_first_one_are_a_hazard_and_no_fail():
+    scores = np.concatenate([np.zeros((N, 1), "float32"), SCORES], axis=1)
+    g = guarded(NUMBERS + 1, scores, echo(5), classes=NAMES)
+    assert g.report.verdict is Verdict.PASS
+    assert g.report.hazards == (
+        "classes=: expected a name for each of the 5 output columns, found 4 names; columns were not named",
+    )
+
+
+def named_stream(y, names):
+    dataset = stream(y)
+    dataset.class_names = names
+    return dataset
+
+
+def test_the_names_of_the_source_are_those_of_labels_that_have_none():
+    g = guarded(NUMBERS, named_stream(NUMBERS, NAMES))
+    assert (g.report.verdict, g.report.labels["classes"]) == (Verdict.PASS, NAMES)
+    assert g.to_frame()["label"].tolist() == TEXT.tolist()
+    assert "prediction_cat" in g.to_frame()
+    # Names of folders beside other numbers.
+    assert "classes" not in guarded(NUMBERS, named_stream(NUMBERS, ["images"])).report.labels
+
+
+def test_a_loop_that_collects_has_the_names_of_its_source():
+    batches = named_stream(NUMBERS, NAMES[::-1])
+    with evalguard.guard(classes=NAMES, on_failure="record", mlflow=False) as g:
+        for x, _ in g.collecting(batches):
+            echo().predict_on_batch(x)
+    assert (g.report.verdict, reasons(g)) == (Verdict.FAIL, [Reason.CLASSES])
+    assert "'emu' is 0 in class_names of BatchDataset and 3 in classes=" in g.report.headline
+
+
 def test_labels_that_count_from_one_are_a_fail_beside_the_stream():
     g = guarded(NUMBERS + 1, stream(NUMBERS))
     assert (g.report.verdict, reasons(g)) == (Verdict.FAIL, [Reason.CLASSES])

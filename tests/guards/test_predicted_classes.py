@@ -6,7 +6,8 @@ import pytest
 from evalguard.core.class_names import ClassNames
 from evalguard.core.label_table import LabelTable
 from evalguard.guards.class_numbers import class_numbers
-from evalguard.guards.predicted_classes import SEEM, columns_of, hazards_of, names_of_rows
+from evalguard.guards.other_numbers import columns_of
+from evalguard.guards.predicted_classes import SEEM, hazards_of, names_of_rows
 
 N = 200
 LABELS = LabelTable(values=np.arange(N) % 4)
