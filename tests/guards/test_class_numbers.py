@@ -151,6 +151,33 @@ def test_the_names_of_the_source_are_those_of_labels_that_have_none():
     assert "classes" not in guarded(NUMBERS, named_stream(NUMBERS, ["images"])).report.labels
 
 
+@pytest.mark.parametrize("given", [True, False])
+def test_what_evaluate_scored_is_the_stream_s_own_numbers(given):
+    """Named, they are the labels; but the model numbers them otherwise."""
+    model = echo()
+    model.compile(loss="sparse_categorical_crossentropy")
+    options = {"classes": NAMES} if given else {}
+    batches = named_stream(3 - NUMBERS, NAMES[::-1])
+    with evalguard.guard(labels=TEXT, on_failure="record", mlflow=False, duplicate_inputs="allow", **options) as g:
+        model.evaluate(batches, verbose=0)
+    assert g.report.verdict is (Verdict.FAIL if given else Verdict.PASS)
+    with evalguard.guard(labels=TEXT, on_failure="record", mlflow=False, duplicate_inputs="allow", **options) as g:
+        model.predict(batches, verbose=0)
+    assert (g.report.verdict, g.report.proof) == (Verdict.PASS, "labels")
+
+
+def test_names_of_a_dataset_that_are_partly_those_of_the_model_are_a_hazard():
+    labels = LabelTable(
+        values=NUMBERS, classes=ClassNames(("bird", "cat", "hound", "emu"), "class_names", certain=False)
+    )
+    (hazard,) = guarded(labels, classes=NAMES).report.hazards
+    assert hazard.startswith("labels: expected names in classes= ('bird', 'cat', 'dog', 'emu'), found 'hound'")
+    with pytest.raises(LabelsError, match="found 'hound'"):
+        guarded(
+            LabelTable(values=NUMBERS, classes=ClassNames(("bird", "cat", "hound", "emu"), "a folder")), classes=NAMES
+        )
+
+
 def test_a_loop_that_collects_has_the_names_of_its_source():
     batches = named_stream(NUMBERS, NAMES[::-1])
     with evalguard.guard(classes=NAMES, on_failure="record", mlflow=False) as g:
@@ -303,13 +330,27 @@ def test_labels_without_values_have_no_classes():
     assert class_numbers({"": ClassNames(("a",))}, LabelTable(keys=np.arange(3))).findings == ()
 
 
-def test_a_fault_in_what_the_model_returns_costs_nothing():
+ODD = {
+    "more-outputs": lambda x: {"a": x, "b": x[:, :1]},
+    "ragged": lambda x: tf.RaggedTensor.from_tensor(x, lengths=tf.range(tf.shape(x)[0]) % 4 + 1),
+    "images": lambda x: tf.reshape(x, (-1, 2, 2)),
+    "text": lambda x: tf.strings.as_string(x[:, 0]),
+    "one-axis": lambda x: x[:, 0],
+    "complex": lambda x: tf.cast(x, "complex64"),
+}
+
+
+@pytest.mark.parametrize("labels", [NUMBERS, TEXT, {"a": NUMBERS, "b": NUMBERS % 2}], ids=["numbers", "names", "two"])
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+def test_an_unusual_output_costs_neither_predictions_nor_verdict(odd, labels):
     class Odd(keras.Model):
         def call(self, x):
-            return {"a": x, "b": x[:, :1]}
+            return odd(x)
 
-    g = guarded({"a": NUMBERS, "b": NUMBERS % 2}, model=Odd(), classes={"a": NAMES, "b": ["x"]})
-    assert g.report.verdict is Verdict.PASS
+    g = guarded(labels, model=Odd(), classes={"a": NAMES, "b": ["no", "yes"]} if isinstance(labels, dict) else NAMES)
+    assert g.report.verdict in {Verdict.PASS, Verdict.UNPROVEN}
+    assert not any(hazard.startswith(SEEM) for hazard in g.report.hazards)
+    assert len(g.to_frame()) == N
 
 
 def test_a_variant_with_other_classes_reads_its_labels_again():

@@ -29,7 +29,7 @@ class Drawn:
     """A set-up.
 
     Attributes:
-        names: Of the model's classes, in its order.
+        names: Names of the classes, in the model's order.
         x: Scores that the model returns.
         text: The class of each row.
         labelled: The class that its label says: two rows may have each other's.

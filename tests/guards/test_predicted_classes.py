@@ -45,7 +45,7 @@ def test_columns_are_those_of_one_row_for_each_sample(shape, columns):
     assert columns_of(np.zeros(shape)) == columns
 
 
-def test_masked_rows_and_numbers_without_a_name_are_none():
+def test_masked_rows_and_numbers_without_a_name_give_no_name():
     names = ClassNames(("a", "b"))
     masked = np.ma.MaskedArray([0, 1, 1], mask=[False, False, True])
     assert names_of_rows(masked, names).tolist() == ["a", "b", None]
