@@ -72,6 +72,12 @@ class ClassNumbers:
         return any(names.assumed for names in self.names.values())
 
     @property
+    def stream_differs(self) -> bool:
+        """Whether the stream names its numbers otherwise than the labels do."""
+        names = self.names.get("")
+        return self.stream is not None and names is not None and self.stream.names != names.names
+
+    @property
     def of_columns(self) -> Mapping[str, ClassNames]:
         """Names of the output's columns, by output, as far as somebody said them."""
         said = {output: names for output, names in self.names.items() if not names.assumed}
@@ -122,11 +128,9 @@ class ClassNumbers:
     def _with_stream(self, judge: Callable[..., Judgement], trace: Trace, labels: LabelTable) -> Judgement:
         """The judgement, where the stream may number the classes otherwise than the labels, and says how."""
         ours, theirs = self.stream, self.names.get("")
-        if ours is None or theirs is None or self.findings or ours.names == theirs.names:
+        numbers = class_numbers_in(trace.targets) if self.stream_differs and not self.findings else None
+        if ours is None or theirs is None or numbers is None:
             return judge(trace, labels, self.findings)
-        numbers = class_numbers_in(trace.targets)
-        if numbers is None:
-            return judge(trace, labels, ())
         differ = numbered_otherwise(ours, theirs, numbers_present(numbers))
         if not differ:
             return judge(trace, labels, ())
@@ -187,9 +191,9 @@ def class_numbers(
         msg = f"classes: expected one list of names, as the labels are of one output; found names of {len(given)}"
         raise ConfigError(msg)
     model, stream = next(iter(given.values()), None), None if source is None else kinds.class_names(source)
-    own = labels.classes
-    if own is None and stream is not None and _are_those_of(source, labels.values):
-        own = stream
+    # Labels may be the very numbers that an image iterator lists, file by file.
+    listed = getattr(source, "classes", None) if kinds.is_image_iterator(source) else None
+    own = stream if labels.classes is None and np.array_equal(listed, labels.values) else labels.classes
     found = _of_output(labels.values, own, model, stream, labels.name)
     if model is not None and found.findings and columns_of(predictions) == len(model.names) + 1:
         # The names may be those of the columns but the first one, which is of no class.
@@ -281,12 +285,6 @@ def _by_number(numbers: NDArray[np.integer[Any]], present: list[int], model: Cla
         return _OfOutput(findings=(Finding(Reason.CLASSES, len(rows), message, first_cases(rows)),))
     listed = ", ".join(map(str, beyond[:MAX_SHOWN])) + ", …" * (len(beyond) > MAX_SHOWN)
     return _OfOutput(model, hazards=(f"the labels hold class numbers that {model.source} does not name: {listed}",))
-
-
-def _are_those_of(source: Any, values: NDArray[Any]) -> bool:
-    """Whether labels are the very class numbers that an image iterator lists, file by file."""
-    listed = getattr(source, "classes", None) if kinds.is_image_iterator(source) else None
-    return listed is not None and np.shape(listed) == values.shape and bool(np.array_equal(listed, values))
 
 
 def _agree(report: Report) -> bool:

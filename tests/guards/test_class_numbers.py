@@ -166,6 +166,11 @@ def test_what_evaluate_scored_is_the_stream_s_own_numbers(given):
     assert (g.report.verdict, g.report.proof) == (Verdict.PASS, "labels")
 
 
+def test_a_call_is_not_stopped_for_numbers_that_mean_the_same_classes():
+    g = guarded(NUMBERS, named_stream(3 - NUMBERS, NAMES[::-1]), classes=NAMES, fail_fast=True)
+    assert (g.report.verdict, g.report.proof) == (Verdict.PASS, "labels")
+
+
 def test_names_of_a_dataset_that_are_partly_those_of_the_model_are_a_hazard():
     labels = LabelTable(
         values=NUMBERS, classes=ClassNames(("bird", "cat", "hound", "emu"), "class_names", certain=False)
