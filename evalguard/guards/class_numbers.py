@@ -192,7 +192,7 @@ def class_numbers(
         raise ConfigError(msg)
     model, stream = next(iter(given.values()), None), None if source is None else kinds.class_names(source)
     # Labels may be the very numbers that an image iterator lists, file by file.
-    listed = getattr(source, "classes", None) if kinds.is_image_iterator(source) else None
+    listed: Any = getattr(source, "classes", None) if kinds.is_image_iterator(source) else None
     own = stream if labels.classes is None and np.array_equal(listed, labels.values) else labels.classes
     found = _of_output(labels.values, own, model, stream, labels.name)
     if model is not None and found.findings and columns_of(predictions) == len(model.names) + 1:

@@ -86,7 +86,7 @@ def predicted_numbers(output: Any, n_classes: int) -> NDArray[np.integer[Any]] |
 
 def columns_of(output: Any) -> int:
     """Columns of an output with one row for each sample; 1 where it has one number for each, 0 where it has neither."""
-    shape = output.shape if isinstance(output, np.ndarray) else ()
+    shape: tuple[int, ...] = output.shape if isinstance(output, np.ndarray) else ()
     return shape[1] if len(shape) == 2 else int(len(shape) == 1)
 
 
