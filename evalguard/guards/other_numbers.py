@@ -29,7 +29,7 @@ TIMES_OUTSIDE = 10
 KAPPA, CHANCE = 0.4, 1e-4
 # Rows of a class in the half that is tested, for at least two classes.
 FEW_ROWS, FEW_CLASSES = 3, 2
-MANY_CLASSES = 4
+MANY_CLASSES = 5
 HALF = 0.5
 
 
