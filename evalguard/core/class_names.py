@@ -20,7 +20,8 @@ from evalguard.errors import ConfigError
 MAX_CLASSES = 1000
 # Larger numbers are no class numbers.
 MAX_NUMBER = 1 << 16
-# Names that a message lists.
+# Characters of a name in a message, and names that it lists.
+MAX_NAME = 60
 MAX_NAMED = 6
 OPTION = "classes="
 NO_NAME = -1
@@ -51,8 +52,8 @@ class ClassNames:
         return {name: number for number, name in enumerate(self.names)}
 
     def name(self, number: int) -> str:
-        """``'cat'``, or the number where there is no name."""
-        return repr(self.names[number]) if 0 <= number < len(self.names) else str(number)
+        """``'cat'``, cut if it is long, or the number where there is no name."""
+        return repr(self.names[number][:MAX_NAME]) if 0 <= number < len(self.names) else str(number)
 
 
 def names_by_output(given: Any) -> dict[str, ClassNames]:
@@ -85,11 +86,11 @@ def _names(given: Any, option: str) -> tuple[str, ...]:
     names = list(given)
     wrong = [name for name in names if not isinstance(name, str)]
     if wrong or not names:
-        found = f"{str(wrong[0])[:60]!r} ({type(wrong[0]).__name__})" if wrong else "no name"
+        found = f"{str(wrong[0])[:MAX_NAME]!r} ({type(wrong[0]).__name__})" if wrong else "no name"
         msg = f"{option}: expected names as text, by class number (column of the output); found {found}"
         raise ConfigError(msg)
     if repeated := [name for name, times in Counter(names).items() if times > 1]:
-        msg = f"{option}: expected each name once, found {repeated[0][:60]!r} twice"
+        msg = f"{option}: expected each name once, found {repeated[0][:MAX_NAME]!r} twice"
         raise ConfigError(msg)
     return tuple(map(str, names))
 
@@ -164,12 +165,12 @@ def _listed(names: Sequence[str], first: Iterable[str] = ()) -> str:
     chosen = [name for name in names if name in set(first)] if len(names) > MAX_NAMED else []
     shown = [*chosen, *(name for name in names if name not in chosen)][:MAX_NAMED]
     more = f" and {len(names) - len(shown):,} more" if len(names) > len(shown) else ""
-    return ", ".join(repr(name[:60]) for name in shown) + more
+    return ", ".join(repr(name[:MAX_NAME]) for name in shown) + more
 
 
 def numbered(names: ClassNames) -> str:
     """``'bird' 0, 'cat' 1, 'dog' 2``, cut to a few."""
-    shown = ", ".join(f"{name[:60]!r} {number}" for number, name in enumerate(names.names[:MAX_NAMED]))
+    shown = ", ".join(f"{name[:MAX_NAME]!r} {number}" for number, name in enumerate(names.names[:MAX_NAMED]))
     return shown + (f" and {len(names.names) - MAX_NAMED:,} more" if len(names.names) > MAX_NAMED else "")
 
 
@@ -189,9 +190,9 @@ def otherwise_text(what: str, ours: ClassNames, theirs: ClassNames, numbers: Seq
     """Which classes have other numbers on both sides, with both numbers."""
     number_of = theirs.number_of
     first, *more = [
-        f"{ours.names[n][:60]!r} is {n} in {ours.source} and {number_of[ours.names[n]]} in {theirs.source}"
+        f"{ours.names[n][:MAX_NAME]!r} is {n} in {ours.source} and {number_of[ours.names[n]]} in {theirs.source}"
         for n in numbers[:1]
-    ] + [f"{ours.names[n][:60]!r} is {n} and {number_of[ours.names[n]]}" for n in numbers[1:MAX_NAMED]]
+    ] + [f"{ours.names[n][:MAX_NAME]!r} is {n} and {number_of[ours.names[n]]}" for n in numbers[1:MAX_NAMED]]
     return f"{what} {NUMBER} otherwise than {theirs.source}: {', '.join([first, *more])}"
 
 
