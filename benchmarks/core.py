@@ -23,6 +23,7 @@ from evalguard.capture.recording.tag_log import TagColumn
 from evalguard.core.columns.run_length import RunLengthColumn
 from evalguard.core.findings import Finding, Reason
 from evalguard.core.judge import judge
+from evalguard.core.label_table import LabelTable
 from evalguard.core.order_metrics import order_metrics
 from evalguard.core.plot_data import alignment_runs
 from evalguard.core.policy import Policy, Proof, Verdict
@@ -60,6 +61,7 @@ def measurements() -> Iterator[Measurement]:
         seconds, megabytes = alone(work, 10**7, "beyond")
         yield (f"confirming 10^7 rows of 10 floats {what}", seconds, "s", most_s, False)
         yield (f"memory that confirming rows {what} takes", megabytes, "MB", 1000.0, False)
+    yield ("how 10^7 rows of 10 columns number the classes", alone("class_numbers_of", 10**7)[0], "s", 1.0, False)
     yield ("2,000 calls of scope='parts' over scope='session'", parts_over_session(2000), "x", 1.1, False)
     for what, seconds, kilobytes in pages(10**8):
         yield (f"page of 10^8 rows, {what}", seconds, "s", 2.0, False)
@@ -242,6 +244,24 @@ def _confirm(rows: int, *, shuffled: bool, put_back: bool) -> float:
     seconds = time.perf_counter() - start
     assert g.report.verdict is (Verdict.FAIL if shuffled and not put_back else Verdict.PASS)
     return seconds
+
+
+def class_numbers_of(rows: int) -> float:
+    """Seconds to find that the classes of 10 columns are numbered otherwise."""
+    from evalguard.guards.class_numbers import class_numbers
+    from evalguard.guards.predicted_classes import hazards_of
+
+    rng = np.random.default_rng(0)
+    numbers = rng.integers(0, 10, rows)
+    scores = rng.random((rows, 10), dtype=np.float32)
+    scores[np.arange(rows), (numbers + 1) % 10] += 1
+    labels = Labels(values=numbers, name="benchmark")
+    # Once in a process, and only where something is found: SciPy is imported.
+    few = LabelTable(values=numbers[:1000])
+    assert hazards_of(class_numbers({}, few), scores[:1000], range(1000), few)
+    start = time.perf_counter()
+    assert hazards_of(class_numbers({}, labels), scores, range(rows), labels)
+    return time.perf_counter() - start
 
 
 _before = [0.0]

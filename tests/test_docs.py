@@ -19,7 +19,7 @@ from evalguard.step.exit_codes import DoctorExit, ExitCode, GateExit, ViewExit
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
-RECIPES = sorted((DOCS / "recipes").glob("*.md"))
+RECIPES = [*sorted((DOCS / "recipes").glob("*.md")), DOCS / "right-rows-wrong-number.md"]
 BLOCK = re.compile(
     r"^```(?P<language>\w+)(?: exit=(?P<code>\d)| needs=(?P<needs>\S+))?\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )

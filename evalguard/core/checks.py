@@ -114,6 +114,10 @@ def check_labels(comparison: LabelComparison) -> Finding | None:
     if comparison.mapping:
         meant = ", ".join(f"{ours} → {theirs}" for ours, theirs in list(comparison.mapping.items())[:MAX_CASES])
         message = f"class numbers in the stream mean other classes than in the labels (stream → label): {meant}"
+        offsets = {theirs - ours for ours, theirs in comparison.mapping.items() if not isinstance(ours, str)}
+        if len(offsets) == 1:
+            offset = offsets.pop()
+            message += f"; each label is {abs(offset):g} {'more' if offset > 0 else 'less'} than the stream's number"
         return Finding(Reason.CLASSES, int(rows.size), message, first_cases(rows))
     message = f"at {plural(rows.size, 'row')} the stream's own target differs from the external label"
     if comparison.shift:

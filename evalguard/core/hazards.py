@@ -10,6 +10,9 @@ from evalguard.core.plural import plural
 from evalguard.core.target_comparison import OTHER_QUANTITY
 from evalguard.core.trace import SourceState, Trace
 
+# Pairs of an encoding that a hazard names.
+MAX_PAIRS = 5
+
 Hazard = Callable[[Trace, SourceState], str]
 
 
@@ -30,7 +33,12 @@ def of_targets(evidence: Evidence) -> tuple[str, ...]:
     comparison = evidence.comparison
     if comparison.version and evidence.observed:
         return (VERSION.format(plural(comparison.rows.size, "row")),)
-    return (f"{OTHER_QUANTITY}, so they were not compared",) if comparison.why_not == OTHER_QUANTITY else ()
+    if comparison.why_not != OTHER_QUANTITY:
+        return ()
+    if comparison.mapping:
+        pairs = ", ".join(f"{ours} for {theirs}" for ours, theirs in list(comparison.mapping.items())[:MAX_PAIRS])
+        return (f"the stream's targets are another encoding of the labels ({pairs}), so they were not compared",)
+    return (f"{OTHER_QUANTITY}, so they were not compared",)
 
 
 def ahead(trace: Trace, source: SourceState) -> str:

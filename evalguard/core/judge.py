@@ -14,6 +14,7 @@ from evalguard.core.chain import chain, proof_of
 from evalguard.core.checks import MAX_CASES, first_cases
 from evalguard.core.confirmed import Scored, as_scored
 from evalguard.core.diagnosis import diagnose
+from evalguard.core.diagnosis.labelling import class_codes
 from evalguard.core.diagnosis.scored import other_labels
 from evalguard.core.diagnosis.view import View
 from evalguard.core.evidence import Evidence, gather
@@ -52,7 +53,13 @@ class Judgement:
 
 
 def judge(
-    trace: Trace, labels: LabelTable, policy: Policy, *, scored: Scored | None = None, **context: Any
+    trace: Trace,
+    labels: LabelTable,
+    policy: Policy,
+    *,
+    scored: Scored | None = None,
+    found: Sequence[Finding] = (),
+    **context: Any,
 ) -> Judgement:
     """Judge a trace: verdict, findings, diagnosis.
 
@@ -61,6 +68,7 @@ def judge(
         labels: The external labels.
         policy: What the caller requires.
         scored: What the caller scores, where it was confirmed.
+        found: What was found wrong besides.
         **context: Further fields of ``Report`` (name, versions, notes of the
             guard under ``not_proven``, …).
     """
@@ -70,7 +78,7 @@ def judge(
     evidence = gather(trace, labels, policy)
     proof = proof_of(evidence, policy)
     of_index = labels.by_index or IndexComparison("")
-    findings = (*_findings(evidence, proof), *filter(None, (of_index.finding,)))
+    findings = (*_findings(evidence, proof), *found, *filter(None, (of_index.finding,)))
     findings = (*findings, *(() if scored is None else scored.findings))
     notes = (*context.pop("not_proven", ()), *not_proven(evidence, proof, policy))
     unseen = trace.unobserved or trace.not_confirmed or trace.stopped
@@ -110,6 +118,8 @@ def _causes(evidence: Evidence, findings: Sequence[Finding]) -> tuple[Cause, ...
         return ()
     if all(finding.reason is Reason.SCORED for finding in findings):
         return (other_labels(View(evidence.trace, evidence.labels, evidence.samples_array)),)
+    if all(finding.reason is Reason.CLASSES for finding in findings):
+        return (class_codes(View(evidence.trace, evidence.labels, evidence.samples_array), findings),)
     return diagnose(evidence.trace, evidence.samples_array, evidence.labels)
 
 

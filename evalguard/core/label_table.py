@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.core.class_names import ClassNames
 from evalguard.core.columns.chunks import n_distinct, rising
 from evalguard.core.row_names import IndexComparison, RowNames
 from evalguard.errors import LabelsError
@@ -58,6 +59,8 @@ class LabelTable:
             there are none.
         row_names: The pandas index of the labels; None where they have none.
         by_index: What it showed beside another index; None: it was not compared.
+        classes: How what they came from names their class numbers; None where
+            it does not.
 
     Raises:
         LabelsError: There is no sample, lengths differ, a key is null or
@@ -74,6 +77,7 @@ class LabelTable:
     weights: Values | None = None
     row_names: RowNames | None = None
     by_index: IndexComparison | None = None
+    classes: ClassNames | None = None
     _digest: list[str] = field(default_factory=list, init=False)
     _equal: list[int] = field(default_factory=list, init=False)
 
@@ -129,6 +133,12 @@ class LabelTable:
                 f"{str(key)[:80]!r} at rows {_first(rows)}. Choose a column that names each sample."
             )
             raise LabelsError(msg)
+
+    def as_numbers(self, values: Values) -> LabelTable:
+        """The same labels as class numbers; their digest stays that of what was given."""
+        table = replace(self, values=values)
+        table._digest.append(self.digest)  # noqa: SLF001 - of the same class
+        return table
 
     @property
     def keyed_by_index(self) -> bool:

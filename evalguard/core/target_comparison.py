@@ -31,7 +31,8 @@ class LabelComparison:
         comparable: Both could be brought into one form.
         rows: Rows at which they differ.
         why_not: Why they could not be compared; empty if they were.
-        mapping: Class number in the stream → the label that it stands for, where the two differ.
+        mapping: Class number in the stream → the label that it stands for, where the two differ; also of another
+            encoding, which is not compared.
         version: Most rows are equal and the others no rearrangement: another version of the labels, which
             contradicts nothing.
         shift: ``k``, where the target of row ``i`` is label ``i + k``; 0 where they are not shifted.
@@ -234,7 +235,7 @@ def as_one_quantity(comparison: LabelComparison, targets: Any, values: Any, samp
         return replace(comparison, mapping=mapping)
     if not encoded and comparison.rows.size < len(rows) / 2:
         return replace(comparison, version=True)
-    return LabelComparison(False, np.zeros(0, np.int64), OTHER_QUANTITY)
+    return LabelComparison(False, np.zeros(0, np.int64), OTHER_QUANTITY, changed if encoded else {})
 
 
 def shift(targets: Any, values: Any) -> int:

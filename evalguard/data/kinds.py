@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import types
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.core.class_names import ClassNames
 from evalguard.data import tree
 
 
@@ -85,3 +87,24 @@ def file_names(source: object) -> NDArray[np.str_] | None:
     """The file of each sample of an image iterator, in file order; None for iterators of arrays and other sources."""
     files = getattr(source, "filenames", None) if is_image_iterator(source) else None
     return None if files is None else np.asarray(files, dtype=np.str_)
+
+
+def class_names(source: object) -> ClassNames | None:
+    """How a source names the numbers in its ``y``: an image iterator, or a dataset made from a directory; else None.
+
+    ``.map`` and the like give a dataset without these names (keras 3.15, ``utils/image_dataset_utils.py``).
+    """
+    names: Any
+    if is_image_iterator(source):
+        indices = getattr(source, "class_indices", None)
+        if not isinstance(indices, Mapping) or sorted(indices.values()) != list(range(len(indices))):
+            return None
+        names, origin = sorted(indices, key=indices.__getitem__), "class_indices"
+    elif is_tf_dataset(source):
+        names, origin = getattr(source, "class_names", None) or [], "class_names"
+    else:
+        return None
+    if not isinstance(names, (list, tuple)) or not names or not all(isinstance(name, str) for name in names):
+        return None
+    certain = origin == "class_indices"
+    return ClassNames(tuple(names), f"{origin} of {type(source).__name__.lstrip('_')}", certain=certain)

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from evalguard.data import tree
+from evalguard.guards.class_numbers import ClassNumbers
+from evalguard.guards.predicted_classes import names_of_rows
 
 
-def columns(predictions: Any, index: Any, keys: Any, y_true: Any, sample_weight: Any = None) -> dict[str, Any]:
+def columns(
+    predictions: Any,
+    index: Any,
+    keys: Any,
+    y_true: Any,
+    sample_weight: Any = None,
+    classes: ClassNumbers | None = None,
+) -> dict[str, Any]:
     """Columns row, sample, key, y_true, sample_weight and one per value predicted; all of one length.
 
     Predictions of one value per row are ``prediction``; of several,
-    ``prediction_0``, …; of several outputs, ``prediction.<output>…``.
+    ``prediction_0``, …; of several outputs, ``prediction.<output>…``. Where
+    the classes have names, ``label`` and ``predicted`` hold these, and the
+    values predicted are ``prediction_<name>``.
     """
     total = tree.n_rows(predictions) or 0
     table: dict[str, Any] = {"row": np.arange(total)}
@@ -22,16 +34,24 @@ def columns(predictions: Any, index: Any, keys: Any, y_true: Any, sample_weight:
             table[name] = np.asarray(values)[:total]
     for part, structure in (("y_true", y_true), ("sample_weight", sample_weight), ("prediction", predictions)):
         for name, values in _named(part, structure):
-            table.update(_flat(name, values, total))
-    return table
+            names = None if classes is None or part != "prediction" else classes.of_columns.get(_output(name))
+            table.update(_flat(name, values, total, () if names is None else names.names))
+    return table if classes is None else table | _names_of(classes, predictions, y_true, total)
 
 
-def frame(predictions: Any, index: Any, keys: Any, y_true: Any, sample_weight: Any = None) -> Any:
+def frame(
+    predictions: Any,
+    index: Any,
+    keys: Any,
+    y_true: Any,
+    sample_weight: Any = None,
+    classes: ClassNumbers | None = None,
+) -> Any:
     """The columns as a ``pandas.DataFrame``."""
     # pandas is not a dependency: only `to_frame` needs it.
     import pandas as pd
 
-    return pd.DataFrame(columns(predictions, index, keys, y_true, sample_weight))
+    return pd.DataFrame(columns(predictions, index, keys, y_true, sample_weight, classes))
 
 
 def _named(name: str, structure: Any) -> list[tuple[str, Any]]:
@@ -44,7 +64,24 @@ def _named(name: str, structure: Any) -> list[tuple[str, Any]]:
     return [(name, structure)]
 
 
-def _flat(name: str, values: Any, total: int) -> dict[str, Any]:
+def _output(column: str) -> str:
+    """The output that a column is of; empty where there is one."""
+    return column.partition(".")[2]
+
+
+def _names_of(classes: ClassNumbers, predictions: Any, y_true: Any, total: int) -> dict[str, Any]:
+    """The label and what was predicted, as names."""
+    table: dict[str, Any] = {}
+    for part, structure, named in (("label", y_true, classes.names), ("predicted", predictions, classes.of_columns)):
+        for name, values in _named(part, structure):
+            names = named.get(_output(name))
+            found = None if names is None else names_of_rows(values, names)
+            if found is not None:
+                table[name] = found[:total]
+    return table
+
+
+def _flat(name: str, values: Any, total: int, names: Sequence[str] = ()) -> dict[str, Any]:
     # Ragged tensors have rows of different lengths, which make no rectangular columns.
     if not isinstance(values, np.ndarray):
         return {name: [np.asarray(row).tolist() for row in values[:total]]}
@@ -54,4 +91,5 @@ def _flat(name: str, values: Any, total: int) -> dict[str, Any]:
     flat = values.reshape(len(values), -1)
     if flat.shape[1] == 1:
         return {name: flat[:, 0]}
-    return {f"{name}_{number}": flat[:, number] for number in range(flat.shape[1])}
+    every = names if len(names) == flat.shape[1] else range(flat.shape[1])
+    return {f"{name}_{one}": flat[:, number] for number, one in enumerate(every)}

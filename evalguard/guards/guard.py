@@ -297,6 +297,7 @@ class Guard(Results):
         judge = CallJudge(name, options.policy, inputs.reference(table), inputs.fingerprinted, options.metric_functions)
         judge.as_read = None if table is None else (table, checksum(table))
         judge.late_changed = lambda: inputs.late_watch.check()
+        judge.class_names = options.class_names
         return Session(
             policy=options.policy,
             capture=options.capture("always" if always else "targets"),

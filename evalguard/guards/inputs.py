@@ -10,6 +10,7 @@ from evalguard.core.label_changes import ArrayWatch
 from evalguard.core.label_table import LabelTable
 from evalguard.data.digests import files_sha256
 from evalguard.errors import LabelsError
+from evalguard.guards.class_numbers import class_numbers
 from evalguard.guards.options import GuardOptions
 from evalguard.labels.labels import Labels
 from evalguard.labels.reference import KnownReference, Reference
@@ -96,9 +97,13 @@ class GuardInputs:
 
     def _of(self, labels: Any) -> Labels:
         options = self._options
-        return Labels.of(
+        found = Labels.of(
             labels, label=options.label_column, key=options.key_column, sample_weight=options.sample_weight
         )
+        if options.class_names:
+            # Names that the classes lack are an error before anything is predicted.
+            class_numbers(options.class_names, found)
+        return found
 
     def of_source(self, source: Any) -> Labels | None:
         """The labels that a source of predictions holds itself; None where it holds none."""

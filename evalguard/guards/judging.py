@@ -6,14 +6,15 @@ Longer than 300 lines because one object judges, confirms and repairs.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from evalguard.capture.recording.fingerprints import FingerprintColumn
 from evalguard.core import repair
+from evalguard.core.class_names import NUMBER, ClassNames
 from evalguard.core.confirmed import (
     ANY_ORDER,
     OTHER_ORDER,
@@ -23,11 +24,12 @@ from evalguard.core.confirmed import (
     sample_of_each,
     sample_of_each_scored,
 )
-from evalguard.core.findings import Reason
+from evalguard.core.findings import Finding, MetricImpact, Reason
 from evalguard.core.judge import Judgement, judge, unproven
 from evalguard.core.label_changes import checksum
 from evalguard.core.label_table import LabelTable, for_inputs
 from evalguard.core.matching import is_comparable
+from evalguard.core.own_errors import swallow
 from evalguard.core.plural import plural
 from evalguard.core.policy import Policy, Verdict
 from evalguard.core.report import Report
@@ -38,6 +40,7 @@ from evalguard.errors import LabelsError
 from evalguard.guards import predictions
 from evalguard.guards.by_index import by_index, keyed, named_by_files
 from evalguard.guards.calls import ROW_METHODS, GuardedCall
+from evalguard.guards.class_numbers import ClassNumbers, class_numbers
 from evalguard.guards.confirming import Confirmation, joined_columns, row_columns
 from evalguard.guards.environment import versions
 from evalguard.guards.joining import dtypes_of, one_trace
@@ -45,6 +48,7 @@ from evalguard.guards.metric_impact import impact
 from evalguard.guards.metrics import Metric
 from evalguard.guards.missing_rows import predict_missing
 from evalguard.guards.outcome import Outcome, already_returned, refused, replace_outcome
+from evalguard.guards.predicted_classes import hazards_of
 from evalguard.labels.mismatch import explain_mismatch
 from evalguard.labels.reference import Reference
 
@@ -73,6 +77,7 @@ class CallJudge:
         returned: What is judged from here on has been returned to the caller already.
         as_read: The labels that were read at the entry, and a checksum of what they held then.
         late_changed: Whether labels that came later were changed after they were set.
+        class_names: How the model numbers its classes, by output, as far as that was given.
     """
 
     name: str
@@ -83,6 +88,7 @@ class CallJudge:
     returned: bool = False
     as_read: tuple[LabelTable, int | None] | None = None
     late_changed: Callable[[], bool] = lambda: False
+    class_names: Mapping[str, ClassNames] = field(default_factory=dict)
 
     def _changed(self, labels: LabelTable) -> str:
         """Why it is not known which labels are scored: the caller changed arrays since they were given."""
@@ -113,7 +119,8 @@ class CallJudge:
         judged = one_for_each_sample(trace, labels, self._any_order(trace)) if in_parts else trace
         if changed := self._changed(labels):
             judged = replace(judged, not_confirmed="; ".join(filter(None, (judged.not_confirmed, changed))))
-        judgement = self._judge(judged, labels, not_proven)
+        classes = class_numbers(self.class_names, labels, calls[0].source, calls[0].predictions)
+        judgement = self._judge(judged, labels, not_proven, classes)
         outcome = Outcome(
             judgement.report,
             judgement,
@@ -125,7 +132,9 @@ class CallJudge:
             columns=joined_columns([call.columns for call in calls]),
             outputs=calls[0].recorder.outputs,
             notes=not_proven,
+            classes=classes,
         )
+        self._add_classes(outcome, calls)
         self._add_metrics(outcome, calls)
         # Of several calls the caller already has the parts; `_add_cost` reports their padding as a hazard.
         if judgement.padding and len(calls) == 1 and trace.method in ROW_METHODS:
@@ -159,30 +168,46 @@ class CallJudge:
         return as_returned(trace, labels) if in_parts else trace, labels, not_proven
 
     def _judge(
-        self, trace: Trace, labels: LabelTable, notes: tuple[str, ...], scored: Scored | None = None
+        self,
+        trace: Trace,
+        labels: LabelTable,
+        notes: tuple[str, ...],
+        classes: ClassNumbers,
+        scored: Scored | None = None,
     ) -> Judgement:
-        return judge(
-            trace,
-            labels,
-            self.policy,
-            scored=scored,
-            name=self.name,
-            versions=versions(),
-            checked_at_ms=int(time.time() * 1000),
-            not_proven=notes,
-        )
+        def judged(trace: Trace, labels: LabelTable, found: Sequence[Finding]) -> Judgement:
+            return judge(
+                trace,
+                labels,
+                self.policy,
+                scored=scored,
+                found=found,
+                name=self.name,
+                versions=versions(),
+                checked_at_ms=int(time.time() * 1000),
+                not_proven=notes,
+            )
+
+        return classes.judge(judged, trace, labels)
 
     def _judge_scored(
-        self, trace: Trace, labels: LabelTable, notes: tuple[str, ...], scored: Scored, confirmation: Confirmation
+        self,
+        trace: Trace,
+        labels: LabelTable,
+        notes: tuple[str, ...],
+        classes: ClassNumbers,
+        scored: Scored,
+        confirmation: Confirmation,
     ) -> Judgement:
         """What is scored, judged; rows that were sorted or chosen together with their labels are no fault."""
-        judgement = self._judge(trace, labels, notes, scored)
+        judgement = self._judge(trace, labels, notes, classes, scored)
         if judgement.report.verdict is Verdict.FAIL:
             samples = sample_of_each_scored(trace, labels, scored)
             if samples is not None and confirmation.is_beside(samples, labels):
                 unknown = "; ".join(filter(None, (scored.unknown, OTHER_ORDER)))
                 # As it was returned: a fault of that stays one.
-                return self._judge(trace, labels, notes, replace(scored, rows=None, unknown=unknown, findings=()))
+                as_returned_only = replace(scored, rows=None, unknown=unknown, findings=())
+                return self._judge(trace, labels, notes, classes, as_returned_only)
         return judgement
 
     def confirmed(self, outcome: Outcome, confirmation: Confirmation) -> Outcome:
@@ -192,13 +217,17 @@ class CallJudge:
             return outcome
         repaired = outcome.report.verdict is Verdict.REPAIRED
         trace = trace_of_returned(outcome, trace, labels)
-        choices = confirmation.against(outcome.columns, labels, outcome.outputs)
+        beside = outcome.classes.as_scored(confirmation.y_true, labels)
+        choices = confirmation.against(outcome.columns, beside, outcome.outputs)
         if changed := self._changed(labels):
             # Labels that were passed before the change, or after it, differ from these.
             choices = [
                 replace(each, findings=(), unknown="; ".join(filter(None, (each.unknown, changed)))) for each in choices
             ]
-        judged = [self._judge_scored(trace, labels, outcome.notes, scored, confirmation) for scored in choices]
+        judged = [
+            self._judge_scored(trace, labels, outcome.notes, outcome.classes, scored, confirmation)
+            for scored in choices
+        ]
         # Outputs of few values may hold the same rows: the one that is scored fits best.
         judgement = min(judged, key=lambda each: (WORSE.index(each.report.verdict), len(each.report.wrong_rows)))
         found = judgement.report
@@ -206,9 +235,42 @@ class CallJudge:
             found = replace(outcome.report, chain=(*outcome.report.chain[:-1], found.chain[-1]))
         impact_of_scores = outcome.report.impact
         if judgement.trace.confirmed and confirmation.y_pred is not None:
-            impact_of_scores = impact(self.metrics, judgement, labels, confirmation.y_pred, judgement.trace)
+            impact_of_scores = self._impact(judgement, labels, outcome.classes, confirmation.y_pred, judgement.trace)
         report = replace(found, impact=impact_of_scores, cost=outcome.report.cost)
         return replace(outcome, report=report)
+
+    def _add_classes(self, outcome: Outcome, calls: list[GuardedCall]) -> None:
+        """Add what the predictions show of the classes; once the numbers are known to differ it says nothing new."""
+        report, labels = outcome.report, outcome.labels
+        found = {finding.reason for finding in report.findings}
+        if (
+            calls[0].trace.method not in ROW_METHODS
+            or labels is None
+            or labels.values is None
+            or Reason.CLASSES in found
+        ):
+            return
+        samples = outcome.samples
+        if samples is None and not found and outcome.trace is not None and outcome.trace.n_rows == len(labels):
+            samples = range(len(labels)) if len(calls) == 1 or not outcome.trace.ended else None
+        try:
+            whole = predictions.join_results([call.predictions for call in calls])
+            hazards = hazards_of(outcome.classes, whole, samples, labels)
+        except Exception as error:  # noqa: BLE001 - unusual outputs must cost neither predictions nor verdict
+            swallow(error)
+            return
+        outcome.report = replace(report, hazards=(*report.hazards, *hazards))
+        outcome.classes = replace(outcome.classes, hazards=(*outcome.classes.hazards, *hazards))
+
+    def _impact(
+        self, judgement: Judgement, labels: LabelTable, classes: ClassNumbers, whole: Any, trace: Trace
+    ) -> dict[str, MetricImpact] | None:
+        """The metrics: those with a name take labels as class numbers, the caller's take them as they were given."""
+        numbers = classes.as_numbers(labels)
+        if numbers is labels:
+            return impact(self.metrics, judgement, labels, whole, trace)
+        each = (impact([one], judgement, numbers if one.by_name else labels, whole, trace) for one in self.metrics)
+        return {name: value for found in each for name, value in (found or {}).items()} or None
 
     def _add_metrics(self, outcome: Outcome, calls: list[GuardedCall]) -> None:
         judgement, labels, trace = outcome.judgement, outcome.labels, outcome.trace
@@ -220,7 +282,8 @@ class CallJudge:
         # `evaluate` has computed its metrics inside Keras; only predicted rows can be scored again.
         if self.metrics and trace.method in ROW_METHODS:
             whole = predictions.join_results([call.predictions for call in calls])
-            outcome.report = replace(outcome.report, impact=impact(self.metrics, judgement, labels, whole, trace))
+            found = self._impact(judgement, labels, outcome.classes, whole, trace)
+            outcome.report = replace(outcome.report, impact=found)
         names = tuple(dict.fromkeys(name for call in calls for name in call.metrics))
         if names and judgement.report.verdict is Verdict.FAIL:
             unfit = f"metrics unfit for use: {', '.join(names)}"
@@ -255,6 +318,8 @@ class CallJudge:
             return refused(outcome, fixed)
         if any(finding.reason is Reason.COMPUTED for finding in judgement.report.findings):
             return refused(outcome, "the model moves rows, and only the rows of one batch were tested")
+        if any(item.reason is Reason.CLASSES and NUMBER in item.message for item in judgement.report.findings):
+            return refused(outcome, "the labels number the classes otherwise; moving rows cannot fix that")
         # Wrong labels are not a matter of order: moved rows would still be scored against them.
         if says_labels_are_wrong(judgement.report):
             return refused(outcome, "the stream's own targets contradict the labels; moving rows cannot fix that")
@@ -293,8 +358,8 @@ class CallJudge:
         found = self.fingerprinted[key]
         if labels is None:
             return found
-        # The digest includes neither weights nor an index.
-        others = ("weights", "row_names", "by_index", "keys")
+        # The digest includes neither weights, nor an index, nor names of classes.
+        others = ("weights", "row_names", "by_index", "keys", "classes")
         if any(getattr(found, name) is not getattr(labels, name) for name in others):
             found = replace(found, **{name: getattr(labels, name) for name in others})
         if self.reference.row_names is None or labels.row_names is None or labels.keys is not None:

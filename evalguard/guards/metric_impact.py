@@ -73,7 +73,7 @@ def impact(
 def _impact(
     metrics: Sequence[Metric], judgement: Judgement, labels: LabelTable, predictions: Any, trace: Trace
 ) -> dict[str, MetricImpact]:
-    outputs = [] if labels.values is None else list(_outputs(labels.values, predictions))
+    outputs = list(labelled_outputs(labels.values, predictions))
     if not outputs:
         why = "the labels have no values" if labels.values is None else "labels and outputs do not pair up"
         return {metric.name: MetricImpact(error=why) for metric in metrics}
@@ -95,8 +95,10 @@ def _impact(
     return found
 
 
-def _outputs(values: Any, predictions: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Name, labels and predictions of each output; no name where there is one."""
+def labelled_outputs(values: Any, predictions: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Name, labels and predictions of each output that has labels; no name where there is one."""
+    if values is None:
+        return
     if not isinstance(values, Mapping):
         leaves = tree.leaves(predictions)
         # One set of labels for several outputs: which output they belong to would be a guess.

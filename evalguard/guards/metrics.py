@@ -47,11 +47,13 @@ class Metric:
         name: For the report.
         function: Takes ``(y_true, y_pred)``, gives a number.
         row_mean: It is a mean over rows of something between 0 and 1.
+        by_name: Of Keras or scikit-learn: it takes class numbers, not names.
     """
 
     name: str
     function: MetricFunction
     row_mean: bool = False
+    by_name: bool = False
 
 
 def metrics_of(given: Any) -> tuple[Metric, ...]:
@@ -86,7 +88,7 @@ def _metric(given: Any, name: str) -> Metric:
     if isinstance(given, str):
         word = ALIASES.get(given.strip(), given.strip())
         function = _sklearn_function(word) if word.startswith(SKLEARN) else _keras_function(word)
-        return Metric(name or given.strip(), function, word in ROW_MEANS)
+        return Metric(name or given.strip(), function, word in ROW_MEANS, by_name=True)
     if callable(given):
         own = getattr(given, "__name__", None) or getattr(given, "name", None) or type(given).__name__
         return Metric(name or str(own), functools.partial(_call_metric, given))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, TypedDict
 
 from evalguard.capture.contract import CaptureOptions
+from evalguard.core.class_names import ClassNames, names_by_output
 from evalguard.core.policy import (
     DuplicateInputs,
     OnFailure,
@@ -42,7 +43,7 @@ RENAMED = {
 # Options that decide what labels and reference are, and how their rows are fingerprinted.
 OF_INPUTS = frozenset(
     {"labels", "label_column", "labels_argument", "labels_key", "reference", "key", "fingerprint", "pad_value"}
-    | {"sample_weight"}
+    | {"sample_weight", "classes"}
 )
 
 
@@ -77,6 +78,7 @@ class WrapKeywords(TypedDict, total=False):
     drop_key: bool
     fingerprint: Callable[[Any], Any] | None
     pad_value: Any
+    classes: Any
     require: Require
     on_failure: OnFailure
     on_unproven: OnUnproven
@@ -134,6 +136,13 @@ class GuardOptions:
             not identified.
         pad_value: Value that pads rows (they are compared without it) and
             fills dummy rows.
+        classes: Names of the classes by number: column of the output, or the
+            number that the model returns (for one output between 0 and 1, the
+            names of 0 and 1). A list, or a mapping from name to number as
+            ``class_indices``; for several outputs a mapping from their names to
+            these. Labels that are names are compared as numbers by it.
+            Default: the names that the labels or the source list
+            (``class_indices``, ``class_names``); else names that are labels, sorted.
         require: Weakest proof that is a PASS.
         on_failure: What a FAIL does. ``repair`` returns the rows in label
             order where that is unambiguous.
@@ -178,6 +187,7 @@ class GuardOptions:
     Attributes:
         policy: What judging needs of the options.
         metric_functions: ``metrics``, looked up.
+        class_names: ``classes``, by output; under ``""`` where there is one.
 
     Raises:
         ConfigError: An option has a value that is not allowed, or two of them
@@ -193,6 +203,7 @@ class GuardOptions:
     drop_key: bool = False
     fingerprint: Callable[[Any], Any] | None = None
     pad_value: Any = None
+    classes: Any = None
     require: Require = "declared"
     on_failure: OnFailure = "raise"
     on_unproven: OnUnproven = "warn"
@@ -212,6 +223,7 @@ class GuardOptions:
     sinks: Sequence[Sink] = ()
     policy: Policy = field(init=False)
     metric_functions: tuple[Metric, ...] = field(init=False)
+    class_names: Mapping[str, ClassNames] = field(init=False)
 
     def __post_init__(self) -> None:
         if self.labels is not None and self.labels_argument is not None:
@@ -228,6 +240,7 @@ class GuardOptions:
         for name, value in (
             ("policy", Policy(**{item.name: getattr(self, item.name) for item in fields(Policy)})),
             ("metric_functions", metrics_of(self.metrics)),
+            ("class_names", names_by_output(self.classes)),
         ):
             # The dataclass is frozen, and these are computed from its fields.
             object.__setattr__(self, name, value)

@@ -17,6 +17,7 @@ from evalguard.core.trace import Trace
 from evalguard.data import digests
 from evalguard.errors import EvalGuardWarning, SinkError
 from evalguard.guards.calls import BATCH_METHODS, ROW_METHODS
+from evalguard.guards.class_numbers import ClassNumbers
 from evalguard.guards.confirming import Columns
 from evalguard.guards.environment import stacklevel, versions
 from evalguard.guards.errors import AlignmentError, MisalignmentError, UnprovenError
@@ -34,6 +35,7 @@ class Outcome:
         columns: Digests of the rows that were returned, in the order of the trace; None where there are none.
         outputs: Names of the model's outputs.
         notes: What the guard added to ``not_proven``.
+        classes: How the classes are numbered.
     """
 
     report: Report
@@ -46,6 +48,7 @@ class Outcome:
     columns: Columns | None = None
     outputs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    classes: ClassNumbers = field(default_factory=ClassNumbers)
 
 
 @dataclass(slots=True, eq=False)

@@ -134,6 +134,10 @@ class Results(Reports):
     def to_frame(self) -> Any:
         """The last call as a pandas data frame: row, sample, key, y_true, sample_weight, prediction columns.
 
+        Where the classes have names, there is a column ``prediction_<name>``
+        for each of several that are predicted, and ``label`` and ``predicted``
+        hold the names.
+
         Several calls that were judged together are one table, call after call.
 
         Raises:
@@ -149,7 +153,7 @@ class Results(Reports):
             if predictions is None:
                 msg = "to_frame: expected calls that return rows of one shape, found several"
                 raise ValueError(msg)
-        return frame(predictions, self.index, self.keys, self.y_true, self.sample_weight)
+        return frame(predictions, self.index, self.keys, self.y_true, self.sample_weight, outcome.classes)
 
 
 def in_order(values: NDArray[Any], index: NDArray[np.int64] | None) -> Any:

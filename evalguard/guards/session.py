@@ -46,6 +46,7 @@ from evalguard.guards.calls import (
     make_direct_call,
     signature_of,
 )
+from evalguard.guards.class_numbers import class_numbers
 from evalguard.guards.collecting import refuse_two_sources
 from evalguard.guards.confirming import Confirmation, in_label_order_again, joined_columns, row_columns
 from evalguard.guards.fit_validations import FitValidations, judge_fit
@@ -139,7 +140,7 @@ class Session:
             original,
             bound,
             capture=self.capture,
-            watch=self._fail_fast(method) if part_of is None else None,
+            watch=self._fail_fast(method, bound.arguments["x"]) if part_of is None else None,
             model_tests=self.model_tests,
         )
         return self._take(self._as_seen(call, model, part_of), part_of)
@@ -192,10 +193,13 @@ class Session:
         self.calls.append(call)
         return call.predictions
 
-    def _fail_fast(self, method: str) -> FailFastCheck | None:
+    def _fail_fast(self, method: str, source: Any) -> FailFastCheck | None:
         """The check that stops a call at the first proof of a fault."""
         labels = self._labels(last=False) if self.policy.fail_fast else None
         if labels is None or method not in {"predict", "evaluate"}:
+            return None
+        # Targets that number the classes otherwise than the labels contradict nothing until their names are compared.
+        if class_numbers(self.judge.class_names, labels, source).stream_differs:
             return None
 
         # Called at the first batch: how the reference must be cast is not known before.

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.core.class_names import ClassNames
 from evalguard.core.columns.chunks import n_distinct
 from evalguard.core.label_table import LabelTable, Values, normal_keys
 from evalguard.data import tree
@@ -34,6 +35,7 @@ class CollectedBatch:
         y: The targets, None if there are none.
         weights: Their sample weights, None if there are none.
         keys: None if there are none.
+        classes: How the source names the numbers in its targets; None where it does not.
         at: When it was read, in seconds of ``time.perf_counter``.
     """
 
@@ -42,6 +44,7 @@ class CollectedBatch:
     y: Any
     weights: Any
     keys: NDArray[Any] | None
+    classes: ClassNames | None = None
     at: float = field(default_factory=time.perf_counter)
 
 
@@ -90,6 +93,7 @@ def table_of(batches: Sequence[CollectedBatch], name: str) -> LabelTable:
     targets = [batch.y for batch in batches if batch.y is not None]
     weights = [batch.weights for batch in batches if batch.weights is not None]
     keys = [batch.keys for batch in batches if batch.keys is not None]
+    named = {batch.classes for batch in batches}
     rows, whole = [batch.rows for batch in batches], [batch.whole for batch in batches if batch.whole is not None]
     found, precise = _found(rows), _precise(rows)
     # In either precision: which one the model computes in is not known here.
@@ -105,6 +109,7 @@ def table_of(batches: Sequence[CollectedBatch], name: str) -> LabelTable:
         ambiguous=ambiguous,
         float64_fingerprints=None if np.array_equal(found, precise) else precise,
         weights=_stacked(weights, f"{name}: sample weights") if weights else None,
+        classes=named.pop() if len(named) == 1 else None,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from evalguard.data import kinds
@@ -24,9 +24,10 @@ class Collecting:
         self._source, self._reader, self._kept, self._name = source, reader, kept, name
 
     def __iter__(self) -> Iterator[Any]:
+        named = kinds.class_names(self._source)
         for batch in _as_a_loop_reads(self._source):
             # Before the loop has the batch: it may change it, and the source may overwrite it for the next one.
-            kept = self._reader.read(batch)
+            kept = replace(self._reader.read(batch), classes=named)
             if kept.y is None:
                 msg = (
                     f"{self._name}: expected batches (x, y), found one without y ({type(batch).__qualname__}); "

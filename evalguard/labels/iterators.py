@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from evalguard.core.label_table import LabelTable, Values
-from evalguard.data.kinds import is_image_iterator
+from evalguard.data.kinds import class_names, is_image_iterator
 from evalguard.errors import LabelsError
 
 
@@ -26,7 +26,8 @@ def labels_of_iterator(iterator: Any, name: str = "") -> LabelTable:
     weights = getattr(iterator, "sample_weight", None)
     # Of `flow` with a `subset` it has those of both parts (keras 3.15, legacy/preprocessing/image.py:635).
     weights = None if weights is None or len(weights) != iterator.n else weights
-    return LabelTable(values=values, keys=keys, name=name, weights=weights)
+    named = class_names(iterator) if isinstance(values, np.ndarray) else None
+    return LabelTable(values=values, keys=keys, name=name, weights=weights, classes=named)
 
 
 def _image_labels(iterator: Any) -> Values | None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.core.label_table import LabelTable, Values
-from evalguard.data.kinds import is_image_iterator
+from evalguard.data.kinds import class_names, is_image_iterator
 from evalguard.data.pandas_index import index_of
 from evalguard.data.tables import TableFile, array_of, read_arrays, refuse_absent
 from evalguard.errors import LabelsError
@@ -219,7 +219,8 @@ class Labels(LabelTable):
                 differ in their number of rows.
             UnsupportedSourceError: The source can be read only once.
         """
-        return cls._of_table(collected(source, BatchReader(key, fingerprint, pad_value), name=name))
+        table = collected(source, BatchReader(key, fingerprint, pad_value), name=name)
+        return cls._of_table(replace(table, classes=class_names(source)))
 
     def save(self, path: str | Path) -> None:
         """Write a manifest with key, label, sample weight and fingerprint of each sample.

@@ -156,10 +156,11 @@ def blocks(report: Report) -> Iterator[Block]:
 def _facts(report: Report) -> Iterator[Block]:
     counts, labels = report.counts, report.labels
     source = words.source(report)
-    about = f"{report.method} over {source}" if source else report.method
-    yield Block(6, 2, "proof", (visible(f"{report.proof}; {about}"),))
+    called = f"{report.method} over {source}" if source else report.method
+    yield Block(6, 2, "proof", (visible(f"{report.proof}; {called}"),))
     digest = f", digest {visible(labels['digest'])}" if labels.get("digest") else ""
-    yield Block(12, 2, "labels", (f"{counts['n_labels']:,} ({visible(labels.get('name', 'none'))}{digest})",))
+    about = (f"{counts['n_labels']:,} ({visible(labels.get('name', 'none'))}{digest})",)
+    yield Block(12, 2, "labels", about + words.classes(report, visible))
     yield Block(7, 3, "counts", (_counts(report),))
     links = [link for link in report.chain if link.status is not Status.NOT_APPLICABLE]
     if links:

@@ -63,6 +63,16 @@ def wrong_row(row: Mapping[str, Any], shown: Any = str) -> str:
     return f"row {row.get('row')}: {what}, {where}"
 
 
+def classes(report: Report, shown: Any = str) -> tuple[str, ...]:
+    """``classes 0 to 3: bird, cat, dog, frog (from classes=)``; nothing where no names were used."""
+    names, origin = report.labels.get("classes"), report.labels.get("classes_from", "")
+    if not names:
+        return ()
+    several = names if isinstance(names, Mapping) else {"": names}
+    listed = (f"{output}: {metric_value(part)}" if output else metric_value(part) for output, part in several.items())
+    return (f"classes by number: {shown('; '.join(listed))} (from {shown(origin)})",)
+
+
 def certainty(cause: Cause) -> str:
     """``certain``, ``likely``, or ``unknown`` if only a pattern is described."""
     if cause.cause.startswith(UNKNOWN_CAUSE):

@@ -50,7 +50,7 @@ def open_step(step: Step, base: Path) -> Opened:
         ConfigError: Something that it names cannot be used.
         LabelsError: The labels cannot be used.
     """
-    labels = read_labels(step.labels, step.data, base)
+    labels = read_labels(step.labels, step.data, base, step.checks.classes)
     model = open_model(step.model, base, store_of(step, base))
     size = step.predict.batch_size or BATCH_SIZE
     key = label_key(step.labels, step.data, base)

@@ -201,3 +201,19 @@ def test_rows_are_named_exactly_where_the_transport_is_not_intact(calls):
 def test_rows_are_out_of_position_whatever_the_unidentified_ones_are(samples, message):
     finding = checks.check_positions(np.array(samples))
     assert (None if finding is None else finding.message) == message
+
+
+@pytest.mark.parametrize(
+    ("mapping", "said"),
+    [
+        ({0: 1, 1: 2}, "(stream → label): 0 → 1, 1 → 2; each label is 1 more than the stream's number"),
+        ({1: 0, 2: 1}, "(stream → label): 1 → 0, 2 → 1; each label is 1 less than the stream's number"),
+        ({0: 1, 1: 0}, "(stream → label): 0 → 1, 1 → 0"),
+        ({"a": "b", "b": "a"}, "(stream → label): a → b, b → a"),
+    ],
+)
+def test_class_numbers_that_mean_others_are_listed_with_their_offset(mapping, said):
+    finding = checks.check_labels(LabelComparison(True, np.arange(3), mapping=mapping))
+    assert finding is not None
+    assert finding.reason is Reason.CLASSES
+    assert finding.message.endswith(said)

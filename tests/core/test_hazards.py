@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
-from evalguard.core.hazards import hazards
+from evalguard.core.evidence import gather
+from evalguard.core.hazards import hazards, of_targets
+from evalguard.core.label_table import LabelTable
+from evalguard.core.policy import Policy
 from evalguard.core.trace import SourceState, Trace
 
 
@@ -66,3 +69,19 @@ def test_after_a_failure_the_diagnosis_names_these_instead(state):
 
 def test_shuffling_is_no_hazard_where_order_does_not_matter():
     assert reported(pydataset(shuffle=True), ordered=False) == ()
+
+
+@pytest.mark.parametrize(
+    ("targets", "words"),
+    [
+        pytest.param([0, 1, 1, 0], (), id="equal"),
+        pytest.param([-1, 1, 1, -1], ("another encoding of the labels (-1 for 0)",), id="signs"),
+        pytest.param([5, 7, 7, 5], ("another encoding of the labels (5 for 0, 7 for 1)",), id="other-numbers"),
+        pytest.param([0.5, 1.5, 2.5, 3.5], ("another quantity than the labels",), id="another-quantity"),
+    ],
+)
+def test_targets_in_another_encoding_are_named(targets, words):
+    trace = Trace(4, np.arange(4), targets=np.asarray(targets))
+    found = of_targets(gather(trace, LabelTable(values=np.asarray([0, 1, 1, 0])), Policy()))
+    assert len(found) == len(words)
+    assert all(word in hazard for hazard, word in zip(found, words, strict=True))

@@ -156,3 +156,26 @@ def test_iterators_of_arrays_and_other_sources_have_no_files():
     named = Items()
     named.filenames = ["a.png"]
     assert kinds.file_names(named) is None
+
+
+@pytest.mark.parametrize("names", [None, [], "ab", [1, 2], ("a", 2)])
+def test_a_dataset_without_a_list_of_names_has_none(names):
+    dataset = tf.data.Dataset.range(3)
+    assert kinds.class_names(dataset) is None
+    dataset.class_names = names
+    assert kinds.class_names(dataset) is None
+
+
+def test_names_are_those_of_the_source_by_number():
+    dataset = tf.data.Dataset.range(3)
+    dataset.class_names = ["b", "a"]
+    found = kinds.class_names(dataset)
+    assert found is not None
+    assert (found.names, found.source, found.certain) == (("b", "a"), "class_names of RangeDataset", False)
+    assert kinds.class_names(np.zeros(3)) is None
+
+
+@pytest.mark.parametrize("indices", [{"a": 0, "b": 2}, {"a": 0, "b": 0}, ["a", "b"], None])
+def test_an_image_iterator_with_odd_numbers_names_none(indices):
+    iterator = types.SimpleNamespace(index_array=None, _get_batches_of_transformed_samples=None, class_indices=indices)
+    assert kinds.class_names(iterator) is None

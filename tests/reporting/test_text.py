@@ -13,6 +13,7 @@ from rich.cells import cell_len
 import evalguard
 from evalguard.core.findings import Cause
 from evalguard.reporting import artifacts, print_report, to_text
+from evalguard.reporting.html import to_html
 from tests.core.test_report import reports
 from tests.reporting import samples
 from tests.reporting.samples import failing
@@ -31,6 +32,16 @@ def test_a_failure_says_how_many_rows_are_wrong_and_which_come_first():
 def test_a_pass_says_what_was_proven():
     text = to_text(evalguard.check(indices=range(5), labels=5))
     assert text.startswith("check: PASS: all 5 predictions match their labels, as declared (proof: declared)\n")
+
+
+def test_the_names_of_classes_and_where_they_come_from_are_listed():
+    report = samples.BY_VERDICT["PASS"]()
+    named = {**report.labels, "classes": ["cat", "dog\x1b[31m"], "classes_from": "classes="}
+    page, text = (shown(replace(report, labels=named)) for shown in (to_html, to_text))
+    assert "classes by number: cat, dog\\u001b[31m (from classes=)" in text
+    assert "cat, dog\\u001b[31m" in page
+    several = {**report.labels, "classes": {"animal": ["cat"], "even": ["no", "yes"]}, "classes_from": "classes="}
+    assert "classes by number: animal: cat; even: no, yes (from classes=)" in to_text(replace(report, labels=several))
 
 
 def test_the_line_that_would_prove_it_can_be_pasted():

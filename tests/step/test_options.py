@@ -1,6 +1,7 @@
 """The options of a step that are those of the guard and of ``predict``, through the command line."""
 
 import json
+import shutil
 
 import numpy as np
 import pyarrow.parquet
@@ -197,6 +198,47 @@ def test_a_column_of_weights_is_a_column_of_the_predictions(folder, command):
     assert done.exit_code == 0, done.output
     table = pyarrow.parquet.read_table(folder / "out" / "predictions.parquet")
     assert np.allclose(table["sample_weight"], weights)
+
+
+WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+NUMBER_OF = {word: number for number, word in enumerate(WORDS)}
+
+
+@pytest.mark.parametrize("classes", [WORDS, NUMBER_OF], ids=["list", "mapping"])
+def test_labels_that_are_names_are_compared_as_numbers(folder, command, classes):
+    lines = ["label", *(WORDS[label] for label in np.load(folder / "labels.npy"))]
+    (folder / "words.csv").write_text("\n".join(lines) + "\n")
+    more = ("--set", "labels={path: words.csv}", "--set", "metrics=accuracy")
+    done = run(
+        folder, command, FLAT, "digits', args: {named: false, targets: true}, x: '", f"classes: {classes}", *more
+    )
+    assert done.exit_code == 0, done.output
+    report = json.loads((folder / "out" / "report.json").read_text())
+    assert (report["proof"], report["labels"]["classes"]) == ("labels", WORDS)
+    assert 0 <= report["impact"]["accuracy"]["as_scored"] <= 1
+    table = pyarrow.parquet.read_table(folder / "out" / "predictions.parquet")
+    assert {"prediction_seven", "predicted", "label"} <= set(table.column_names)
+    assert table["label"].to_pylist() == lines[1:]
+    done = run(folder, command, FLAT, "digits", f"classes: {WORDS[:9]}", *more)
+    assert done.exit_code == 2
+    assert "words.csv: expected names in classes=" in done.output
+
+
+@pytest.mark.parametrize("classes", [list("0123456789"), dict(zip("0123456789", range(10), strict=True))])
+def test_class_folders_are_numbered_by_the_classes(folder, command, classes):
+    """One folder is missing: by its name each other one keeps its number."""
+    shutil.rmtree(folder / "images" / "0")
+    model, data = "path: square.keras", "digits', x: '"
+    more = (
+        "--set",
+        "labels={image_directory: images}",
+        "--set",
+        "data={image_directory: images, color_mode: grayscale}",
+    )
+    done = run(folder, command, model, data, f"classes: {classes}", *more)
+    assert done.exit_code == 0, done.output
+    table = pyarrow.parquet.read_table(folder / "out" / "predictions.parquet")
+    assert [int(name.split("/")[-2]) for name in table["key"].to_pylist()] == table["y_true"].to_pylist()
 
 
 @pytest.mark.parametrize(("checks", "status"), [("{}", "proven"), ("{verify_model: false}", "declared")])

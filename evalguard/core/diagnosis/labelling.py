@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from evalguard.core.checks import shifted_by
 from evalguard.core.diagnosis.catalogue import cause
 from evalguard.core.diagnosis.orders import same_values
 from evalguard.core.diagnosis.view import View
-from evalguard.core.findings import Cause
+from evalguard.core.findings import Cause, Finding
 from evalguard.core.plural import plural
 from evalguard.core.shifts import shift_of_samples
 from evalguard.core.visible import visible
@@ -47,6 +48,13 @@ def label_file(view: View) -> Cause | None:
         given=given,
         table="table" if given == "y_true" else given,
     )
+
+
+def class_codes(view: View, findings: Sequence[Finding]) -> Cause:
+    """Model, labels and stream number the classes differently, by their names or by what stands at the same rows."""
+    by_row = view.against_rows.rows.size > 0
+    name, given = ("codes_differ" if by_row else "classes"), _given_labels(view)
+    return cause(view, name, certain=True, evidence=findings[0].message, given=given)
 
 
 def unpaired(view: View) -> Cause | None:

@@ -51,6 +51,11 @@ class Checks(Strict):
     key: Text | None = Field(default=None, description="Entry of a dict x with the key of each sample.")
     drop_key: bool = Field(default=False, description="Remove that entry from x before the model sees it.")
     pad_value: float | int | str | None = None
+    classes: list[Text] | dict[str, list[Text] | int] | None = Field(
+        default=None,
+        description="Names of the classes by number, as columns of the output; or a list for each output. Labels that "
+        "are names are compared as numbers by it.",
+    )
     fingerprint: Function | None = Field(default=None, description="Takes x, returns what identifies each row.")
     reference: ReferenceSource | None = Field(
         default=None, description="Inputs in label order: a `.npy`, `.npz` or manifest file, or as under `data`."

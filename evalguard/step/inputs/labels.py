@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from evalguard.core.class_names import ClassNames, names_by_output
 from evalguard.data.tables import image_files
 from evalguard.errors import LabelsError
 from evalguard.labels.labels import Labels
@@ -15,8 +16,14 @@ from evalguard.step.config.sections import LabelFile, LabelFolders, LabelStream
 from evalguard.step.config.unions import Data, LabelSource
 
 
-def read_labels(source: LabelSource, data: Data, base: Path) -> Labels | None:
+def read_labels(source: LabelSource, data: Data, base: Path, classes: Any = None) -> Labels | None:
     """The labels; None if they are those of the stream.
+
+    Args:
+        source: The section `labels`.
+        data: The section `data`.
+        base: Folder of the step file.
+        classes: `checks.classes`: folders without names of their order are numbered by it.
 
     Raises:
         LabelsError: They cannot be used.
@@ -24,7 +31,8 @@ def read_labels(source: LabelSource, data: Data, base: Path) -> Labels | None:
     if isinstance(source, LabelStream):
         return None
     if isinstance(source, LabelFolders):
-        return _of_folders(source, base)
+        named = names_by_output(classes).get("")
+        return _of_folders(source, base, None if named is None else list(named.names))
     key = label_key(source, data, base)
     return Labels.read(base / source.path, label=source.label, key=key, sample_weight=source.sample_weight)
 
@@ -45,7 +53,7 @@ def label_key(source: LabelSource, data: Data, base: Path) -> str | None:
     return None
 
 
-def _of_folders(source: LabelFolders, base: Path) -> Labels:
+def _of_folders(source: LabelFolders, base: Path, given: list[str] | None) -> Labels:
     folder = base / source.image_directory
     files = image_files(folder, "labels.image_directory")
     classes = [name.partition("/")[0] if "/" in name else "" for name in files]
@@ -53,10 +61,11 @@ def _of_folders(source: LabelFolders, base: Path) -> Labels:
         name = files[classes.index("")]
         msg = f"labels.image_directory: expected a folder for each class below {folder}, found the image {name!r}"
         raise LabelsError(msg)
-    names = source.class_names or sorted(set(classes))
+    names = source.class_names or given or sorted(set(classes))
     unknown = [name for name in classes if name not in names]
     if unknown:
         msg = f"labels.class_names: expected a name for each folder below {folder}, found none for {unknown[0]!r}"
         raise LabelsError(msg)
     values: Any = np.array([names.index(name) for name in classes], dtype=np.int64)
-    return Labels(values=values, keys=np.array(files), name=source.image_directory)
+    named = ClassNames(tuple(names), "the folders" if source.class_names is None else "labels.class_names")
+    return Labels(values=values, keys=np.array(files), name=source.image_directory, classes=named)

@@ -1,0 +1,298 @@
+"""The classes of one evaluation: how the model, the labels and the stream number them, and whether they agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalguard.core.checks import first_cases
+from evalguard.core.class_names import (
+    NO_NAME,
+    NUMBER,
+    ClassNames,
+    class_numbers_in,
+    distinct_names,
+    is_numbers,
+    is_text,
+    missing_names,
+    numbered,
+    numbered_otherwise,
+    numbers_of,
+    numbers_present,
+    otherwise_text,
+    translation,
+)
+from evalguard.core.findings import Finding, Reason
+from evalguard.core.judge import Judgement
+from evalguard.core.label_table import LabelTable
+from evalguard.core.report import Report
+from evalguard.core.target_comparison import compare_labels
+from evalguard.core.trace import Trace
+from evalguard.data import kinds
+from evalguard.errors import ConfigError, LabelsError
+from evalguard.guards.other_numbers import columns_of
+
+ASSUMED = "the names in the labels, sorted, as nobody said which number each has"
+ASSUMED_DIFFER = "the stream's own targets are not the labels with their names numbered in sorted order"
+HOW_TO_SAY = "pass the names in the model's order: classes=[...]"
+# Rows for each class: texts that are all different are no classes.
+ROWS_PER_CLASS = 2
+FROM_ONE = "from 1 to"
+# Numbers that a hazard names.
+MAX_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassNumbers:
+    """What is known of the classes.
+
+    Attributes:
+        given: How the model numbers them, by output; under ``""`` where there is one.
+        names: How the labels do.
+        values: The labels as numbers, by output, where they are names.
+        stream: How the source does, in its ``y``.
+        findings: Where model and labels number the classes differently.
+        hazards: What may be wrong.
+    """
+
+    given: Mapping[str, ClassNames] = field(default_factory=dict)
+    names: Mapping[str, ClassNames] = field(default_factory=dict)
+    values: Mapping[str, NDArray[np.int32]] = field(default_factory=dict)
+    stream: ClassNames | None = None
+    findings: tuple[Finding, ...] = ()
+    hazards: tuple[str, ...] = ()
+
+    @property
+    def assumed(self) -> bool:
+        """Whether some order of names is evalguard's choice, which contradicts nothing."""
+        return any(names.assumed for names in self.names.values())
+
+    @property
+    def stream_differs(self) -> bool:
+        """Whether the stream names its numbers otherwise than the labels do."""
+        names = self.names.get("")
+        return self.stream is not None and names is not None and self.stream.names != names.names
+
+    @property
+    def of_columns(self) -> Mapping[str, ClassNames]:
+        """Names of the output's columns, by output, as far as somebody said them."""
+        said = {output: names for output, names in self.names.items() if not names.assumed}
+        return {**said, **self.given}
+
+    def as_numbers(self, labels: LabelTable) -> LabelTable:
+        """The labels as class numbers, where they are names."""
+        if not self.values:
+            return labels
+        values = labels.values
+        return labels.as_numbers({**values, **self.values} if isinstance(values, Mapping) else self.values[""])
+
+    def as_scored(self, y_true: Any, labels: LabelTable) -> LabelTable:
+        """The labels in the form of those that are scored: class numbers where these are."""
+        if not self.values or not all(map(is_numbers, _arrays(y_true))):
+            return labels
+        table = self.as_numbers(labels)
+        return labels if self.assumed and compare_labels(y_true, table.values).rows.size else table
+
+    def judge(self, judge: Callable[..., Judgement], trace: Trace, labels: LabelTable) -> Judgement:
+        """The judgement of a trace, with what is found of the classes.
+
+        Args:
+            judge: Judges a trace against labels; takes further findings, too.
+            trace: What was observed.
+            labels: As they were given.
+        """
+        notes: tuple[str, ...] = ()
+        hazards = self.hazards
+        targets = trace.targets if trace.scored_targets is None else trace.scored_targets
+        in_numbers = targets is not None and all(map(is_numbers, _arrays(targets)))
+        if self.assumed:
+            judgement = judge(trace, self.as_numbers(labels) if in_numbers else labels, self.findings)
+            if in_numbers and not _agree(judgement.report):
+                judgement = judge(trace, labels, self.findings)
+                listed = "; ".join(numbered(names) for names in self.names.values() if names.assumed)
+                hazards += (f"{ASSUMED_DIFFER} ({listed}), so they were not compared; {HOW_TO_SAY}",)
+            elif in_numbers:
+                notes = (f"which number each name in the labels has: sorted order was assumed; {HOW_TO_SAY}",)
+        else:
+            judgement = self._with_stream(judge, trace, self.as_numbers(labels) if in_numbers else labels)
+        report, about = judgement.report, self._about()
+        if hazards or about:
+            hazards, notes = (*report.hazards, *hazards), (*report.not_proven, *notes)
+            report = replace(report, hazards=hazards, not_proven=notes, labels={**report.labels, **about})
+        return replace(judgement, report=report)
+
+    def _with_stream(self, judge: Callable[..., Judgement], trace: Trace, labels: LabelTable) -> Judgement:
+        """The judgement, where the stream may number the classes otherwise than the labels, and says how."""
+        ours, theirs = self.stream, self.names.get("")
+        numbers = class_numbers_in(trace.targets) if self.stream_differs and not self.findings else None
+        if ours is None or theirs is None or numbers is None:
+            return judge(trace, labels, self.findings)
+        differ = numbered_otherwise(ours, theirs, numbers_present(numbers))
+        if not differ:
+            return judge(trace, labels, ())
+        rows = np.flatnonzero(np.isin(numbers, differ))
+        message = otherwise_text("the stream and its targets", ours, theirs, differ)
+        finding = Finding(Reason.CLASSES, len(rows), message, first_cases(rows))
+        # Names say themselves which class they mean.
+        as_it_is = None if self.values else judge(trace, labels, ())
+        if (self.given and not trace.ordered) or (as_it_is is not None and _agree(as_it_is.report)):
+            # The model scored the stream's numbers, or the labels have them.
+            return judge(trace, labels, (finding,))
+        number_of = translation(ours, theirs)
+        known = (numbers >= 0) & (numbers < len(number_of))
+        translated = np.where(known, number_of[np.where(known, numbers, 0)], NO_NAME)
+        again = judge(replace(trace, targets=translated), labels, ())
+        return again if as_it_is is None or _agree(again.report) else as_it_is
+
+    def _about(self) -> dict[str, Any]:
+        """For the report: the names that were used, and where they come from."""
+        used = {**self.names, **self.given}
+        if not used:
+            return {}
+        origins = ", ".join(dict.fromkeys(names.source for names in used.values()))
+        every = {output: list(names.names) for output, names in used.items()}
+        return {"classes": every[""] if list(every) == [""] else every, "classes_from": origins}
+
+
+def class_numbers(
+    given: Mapping[str, ClassNames], labels: LabelTable | None, source: Any = None, predictions: Any = None
+) -> ClassNumbers:
+    """How the classes are numbered.
+
+    Args:
+        given: The option ``classes``, by output.
+        labels: The labels, as given.
+        source: What was predicted.
+        predictions: What the model returned for it.
+
+    Raises:
+        ConfigError: There are several outputs, and the names are not by output; or the other way round.
+        LabelsError: A label is a name that ``classes`` lacks.
+    """
+    if labels is None or labels.values is None:
+        return ClassNumbers(given)
+    if isinstance(labels.values, Mapping):
+        if "" in given:
+            outputs = ", ".join(map(repr, list(labels.values)[:5]))
+            msg = f"classes: expected a mapping from outputs ({outputs}) to names, as there are several; found one list"
+            raise ConfigError(msg)
+        return _joined(
+            given,
+            {
+                output: _of_output(values, None, given.get(output), None, f"{labels.name}, output {output!r}")
+                for output, values in labels.values.items()
+            },
+        )
+    if len(given) > 1:
+        msg = f"classes: expected one list of names, as the labels are of one output; found names of {len(given)}"
+        raise ConfigError(msg)
+    model, stream = next(iter(given.values()), None), None if source is None else kinds.class_names(source)
+    # Labels may be the very numbers that an image iterator lists, file by file.
+    listed: Any = getattr(source, "classes", None) if kinds.is_image_iterator(source) else None
+    own = stream if labels.classes is None and np.array_equal(listed, labels.values) else labels.classes
+    found = _of_output(labels.values, own, model, stream, labels.name)
+    if model is not None and found.findings and columns_of(predictions) == len(model.names) + 1:
+        # The names may be those of the columns but the first one, which is of no class.
+        found = replace(found, findings=tuple(item for item in found.findings if FROM_ONE not in item.message))
+    return replace(_joined({} if model is None else {"": model}, {"": found}), stream=stream)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _OfOutput:
+    names: ClassNames | None = None
+    values: NDArray[np.int32] | None = None
+    findings: tuple[Finding, ...] = ()
+    hazards: tuple[str, ...] = ()
+
+
+def _joined(given: Mapping[str, ClassNames], parts: Mapping[str, _OfOutput]) -> ClassNumbers:
+    return ClassNumbers(
+        given,
+        {output: part.names for output, part in parts.items() if part.names is not None},
+        {output: part.values for output, part in parts.items() if part.values is not None},
+        None,
+        tuple(finding for part in parts.values() for finding in part.findings),
+        tuple(hazard for part in parts.values() for hazard in part.hazards),
+    )
+
+
+def _of_output(
+    values: NDArray[Any], own: ClassNames | None, model: ClassNames | None, stream: ClassNames | None, where: str
+) -> _OfOutput:
+    """How the labels of one output are numbered: text by names, numbers by those that came with them."""
+    if is_text(values):
+        return _of_text(values, model, stream, where)
+    if model is None and (own is not None or stream is None):
+        return _OfOutput(own)
+    numbers = class_numbers_in(values)
+    present = [] if numbers is None else numbers_present(numbers)
+    if model is None or numbers is None:
+        fits = stream is not None and present and present[-1] < len(stream.names)
+        return _OfOutput(model or (stream if fits else None))
+    if own is not None and not own.certain and not set(own.names) & set(model.names):
+        # Of folders, or numbers as text.
+        own = None
+    if own is None or present[-1:] >= [len(own.names)]:
+        return _by_number(numbers, present, model)
+    missing = [own.names[number] for number in present if own.names[number] not in model.number_of]
+    if missing and own.certain:
+        raise LabelsError(missing_names(missing, model, own.names, where))
+    if missing:
+        return _OfOutput(model, hazards=(missing_names(missing, model, own.names, where),))
+    differ = numbered_otherwise(own, model, present)
+    if not differ:
+        return _OfOutput(model)
+    rows = np.flatnonzero(np.isin(numbers, differ))
+    message = otherwise_text("the labels", own, model, differ)
+    return _OfOutput(own, findings=(Finding(Reason.CLASSES, len(rows), message, first_cases(rows)),))
+
+
+def _of_text(values: NDArray[Any], model: ClassNames | None, stream: ClassNames | None, where: str) -> _OfOutput:
+    if model is not None:
+        numbers = numbers_of(values, model)
+        if (numbers == NO_NAME).any():
+            others = distinct_names(values) or ["…"]
+            # More distinct ones than any model has classes are no names of classes.
+            missing = [name for name in others if name not in model.number_of]
+            raise LabelsError(missing_names(missing, model, others, where))
+        return _OfOutput(model, numbers)
+    if stream is not None:
+        numbers = numbers_of(values, stream)
+        if not (numbers == NO_NAME).any():
+            return _OfOutput(stream, numbers)
+    distinct = distinct_names(values)
+    if distinct is None or len(distinct) * ROWS_PER_CLASS > len(values):
+        return _OfOutput()
+    assumed = ClassNames(tuple(distinct), ASSUMED, assumed=True)
+    return _OfOutput(assumed, numbers_of(values, assumed))
+
+
+def _by_number(numbers: NDArray[np.integer[Any]], present: list[int], model: ClassNames) -> _OfOutput:
+    """Labels that are numbers, and nothing names them but the model's names."""
+    beyond = [number for number in present if number >= len(model.names)]
+    if not beyond:
+        return _OfOutput(model)
+    if present[:1] == [1] and beyond == [len(model.names)]:
+        message = (
+            f"the labels {NUMBER} {FROM_ONE} {len(model.names)}, and {model.source} numbers them from 0 to "
+            f"{len(model.names) - 1}: each label is 1 more than its class"
+        )
+        rows = np.flatnonzero(numbers >= 0)
+        return _OfOutput(findings=(Finding(Reason.CLASSES, len(rows), message, first_cases(rows)),))
+    listed = ", ".join(map(str, beyond[:MAX_SHOWN])) + ", …" * (len(beyond) > MAX_SHOWN)
+    return _OfOutput(model, hazards=(f"the labels hold class numbers that {model.source} does not name: {listed}",))
+
+
+def _agree(report: Report) -> bool:
+    """Whether the stream's targets were compared with the labels, and are equal to them."""
+    return Reason.LABELS.value in report.checks and not report.counts["label_disagreements"]
+
+
+def _arrays(structure: Any) -> list[Any]:
+    if isinstance(structure, Mapping):
+        structure = list(structure.values())
+    return list(structure) if isinstance(structure, (list, tuple)) else [structure]

@@ -1,0 +1,366 @@
+"""The classes of an evaluation: names given, assumed, or of the source; what is a FAIL, a hazard, an error, nothing."""
+
+from functools import cache
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+import evalguard
+from evalguard import ConfigError, LabelsError, Verdict
+from evalguard.core.class_names import ClassNames
+from evalguard.core.findings import Reason
+from evalguard.core.label_table import LabelTable
+from evalguard.guards.class_numbers import class_numbers
+from evalguard.guards.predicted_classes import SEEM
+
+NAMES = ["bird", "cat", "dog", "emu"]
+N = 120
+NUMBERS = np.arange(N) * 37 % 101 % 4
+TEXT = np.asarray(NAMES)[NUMBERS]
+# What a model returns that is right in most rows: the model of these tests returns its input.
+SCORES = np.random.default_rng(3).random((N, 4)).astype("float32") + np.eye(4, dtype="float32")[NUMBERS] * 0.8
+
+
+@cache
+def echo(columns=4):
+    inputs = keras.Input((columns,))
+    return keras.Model(inputs, keras.layers.Identity()(inputs))
+
+
+def stream(y, scores=SCORES):
+    return tf.data.Dataset.from_tensor_slices((scores, y)).batch(32)
+
+
+def guarded(labels, x=SCORES, model=None, act=None, **options):
+    with evalguard.guard(labels=labels, on_failure="record", on_unproven="record", mlflow=False, **options) as g:
+        predictions = (model or echo()).predict(x, verbose=0)
+        if act is not None:
+            act(g, predictions)
+    return g
+
+
+def reasons(g):
+    return [finding.reason for finding in g.report.findings]
+
+
+def test_names_become_numbers_for_the_stream_and_for_metrics_by_name():
+    g = guarded(
+        TEXT, stream(NUMBERS), classes=NAMES, metrics={"acc": "accuracy", "own": lambda y, _: (y == "cat").mean()}
+    )
+    assert (g.report.verdict, g.report.proof) == (Verdict.PASS, "labels")
+    assert g.report.hazards == ()
+    assert g.report.impact["acc"].as_scored == pytest.approx((SCORES.argmax(1) == NUMBERS).mean())
+    assert g.report.impact["own"].as_scored == pytest.approx((TEXT == "cat").mean())
+    assert g.to_frame()["label"].tolist() == TEXT.tolist()
+    assert g.report.labels["classes"] == NAMES
+    assert g.report.labels["classes_from"] == "classes="
+    assert g.report.labels["digest"] == LabelTable(values=TEXT).digest
+
+
+def test_one_hot_targets_are_the_numbers_of_names():
+    g = guarded(TEXT, stream(np.eye(4, dtype="float32")[NUMBERS]), classes=dict(zip(NAMES, range(4), strict=True)))
+    assert (g.report.verdict, g.report.proof) == (Verdict.PASS, "labels")
+
+
+def test_a_stream_that_numbers_the_named_classes_otherwise_is_a_fail():
+    g = guarded(TEXT, stream((NUMBERS + 1) % 4), classes=NAMES)
+    assert (g.report.verdict, reasons(g)) == (Verdict.FAIL, [Reason.CLASSES])
+    assert g.report.diagnosis[0].cause.startswith("codes differ")
+
+
+def test_two_wrong_labels_are_a_fail_whatever_the_names():
+    wrong = TEXT.copy()
+    first, second = np.flatnonzero(TEXT == "cat")[0], np.flatnonzero(TEXT == "dog")[0]
+    wrong[[first, second]] = wrong[[second, first]]
+    assert reasons(guarded(wrong, stream(NUMBERS), classes=NAMES)) == [Reason.LABELS]
+    assert guarded(wrong, stream(NUMBERS)).report.verdict is not Verdict.PASS
+
+
+def test_sorted_names_are_assumed_and_said_so():
+    g = guarded(TEXT, stream(NUMBERS), metrics="accuracy")
+    assert (g.report.verdict, g.report.proof, g.report.hazards) == (Verdict.PASS, "labels", ())
+    assert g.report.labels["classes_from"].startswith("the names in the labels, sorted")
+    assert g.report.impact["accuracy"].as_scored == pytest.approx((SCORES.argmax(1) == NUMBERS).mean())
+
+
+@pytest.mark.parametrize("changed", [(NUMBERS + 1) % 4, NUMBERS[::-1], NUMBERS // 2, np.roll(NUMBERS, 1)])
+def test_an_assumed_order_never_fails(changed):
+    bare = guarded(TEXT, stream(changed.copy()))
+    assert bare.report.findings == ()
+    assert bare.report.verdict is Verdict.UNPROVEN
+    (hazard,) = bare.report.hazards
+    assert "classes=[...]" in hazard
+
+
+def test_the_model_s_own_order_of_names_is_a_hazard_where_it_was_assumed():
+    order = [2, 0, 3, 1]
+    g = guarded(TEXT, SCORES[:, order])
+    assert g.report.verdict is Verdict.PASS
+    (hazard,) = g.report.hazards
+    assert hazard.startswith(f"{SEEM}: accuracy 0.0")
+    assert "column 0 is 'dog', column 1 is 'bird', column 2 is 'emu', …" in hazard
+    assert guarded(TEXT, SCORES[:, order], classes=np.asarray(NAMES)[order]).report.hazards == ()
+
+
+@pytest.mark.parametrize(("labels", "missing"), [(TEXT, "emu"), (pd.Series(TEXT, name="animal"), "emu")])
+def test_a_name_that_the_classes_lack_is_an_error_before_the_call(labels, missing):
+    with pytest.raises(LabelsError, match=f"expected names in classes= .'bird', 'cat', 'dog'.*found '{missing}'"):
+        guarded(labels, classes=NAMES[:3])
+
+
+def test_a_name_that_the_labels_lack_is_no_error():
+    assert guarded(TEXT, stream(NUMBERS), classes=NAMES, labels_key=None).report.verdict is Verdict.PASS
+    few = TEXT != "bird"
+    g = guarded(TEXT[few], stream(NUMBERS[few], SCORES[few]), classes=NAMES)
+    assert (g.report.verdict, g.report.hazards) == (Verdict.PASS, ())
+
+
+def test_labels_that_count_from_one_are_a_fail_beside_names():
+    g = guarded(NUMBERS + 1, classes=NAMES)
+    assert (g.report.verdict, reasons(g)) == (Verdict.FAIL, [Reason.CLASSES])
+    assert "each label is 1 more than its class" in g.report.headline
+    assert g.report.diagnosis[0].cause == "classes numbered otherwise"
+    (other,) = guarded(np.where(NUMBERS == 3, 9, NUMBERS), classes=NAMES).report.hazards
+    assert other == "the labels hold class numbers that classes= does not name: 9"
+
+
+def test_names_of_the_columns_but_the_first_one_are_a_hazard_and_no_fail():
+    scores = np.concatenate([np.zeros((N, 1), "float32"), SCORES], axis=1)
+    g = guarded(NUMBERS + 1, scores, echo(5), classes=NAMES)
+    assert g.report.verdict is Verdict.PASS
+    assert g.report.hazards == (
+        "classes=: expected a name for each of the 5 output columns, found 4 names; columns were not named",
+    )
+
+
+def named_stream(y, names):
+    dataset = stream(y)
+    dataset.class_names = names
+    return dataset
+
+
+def test_the_names_of_the_source_are_those_of_labels_that_have_none():
+    g = guarded(NUMBERS, named_stream(NUMBERS, NAMES))
+    assert (g.report.verdict, g.report.labels["classes"]) == (Verdict.PASS, NAMES)
+    assert g.to_frame()["label"].tolist() == TEXT.tolist()
+    assert "prediction_cat" in g.to_frame()
+    # Names of folders beside other numbers.
+    assert "classes" not in guarded(NUMBERS, named_stream(NUMBERS, ["images"])).report.labels
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_what_evaluate_scored_is_the_stream_s_own_numbers(given):
+    """Named, they are the labels; but the model numbers them otherwise."""
+    model = echo()
+    model.compile(loss="sparse_categorical_crossentropy")
+    options = {"classes": NAMES} if given else {}
+    batches = named_stream(3 - NUMBERS, NAMES[::-1])
+    with evalguard.guard(labels=TEXT, on_failure="record", mlflow=False, duplicate_inputs="allow", **options) as g:
+        model.evaluate(batches, verbose=0)
+    assert g.report.verdict is (Verdict.FAIL if given else Verdict.PASS)
+    with evalguard.guard(labels=TEXT, on_failure="record", mlflow=False, duplicate_inputs="allow", **options) as g:
+        model.predict(batches, verbose=0)
+    assert (g.report.verdict, g.report.proof) == (Verdict.PASS, "labels")
+
+
+def test_a_call_is_not_stopped_for_numbers_that_mean_the_same_classes():
+    g = guarded(NUMBERS, named_stream(3 - NUMBERS, NAMES[::-1]), classes=NAMES, fail_fast=True)
+    assert (g.report.verdict, g.report.proof) == (Verdict.PASS, "labels")
+
+
+def test_names_of_a_dataset_that_are_partly_those_of_the_model_are_a_hazard():
+    labels = LabelTable(
+        values=NUMBERS, classes=ClassNames(("bird", "cat", "hound", "emu"), "class_names", certain=False)
+    )
+    (hazard,) = guarded(labels, classes=NAMES).report.hazards
+    assert hazard.startswith("labels: expected names in classes= ('bird', 'cat', 'dog', 'emu'), found 'hound'")
+    with pytest.raises(LabelsError, match="found 'hound'"):
+        guarded(
+            LabelTable(values=NUMBERS, classes=ClassNames(("bird", "cat", "hound", "emu"), "a folder")), classes=NAMES
+        )
+
+
+def test_a_loop_that_collects_has_the_names_of_its_source():
+    batches = named_stream(NUMBERS, NAMES[::-1])
+    with evalguard.guard(classes=NAMES, on_failure="record", mlflow=False) as g:
+        for x, _ in g.collecting(batches):
+            echo().predict_on_batch(x)
+    assert (g.report.verdict, reasons(g)) == (Verdict.FAIL, [Reason.CLASSES])
+    assert "'emu' is 0 in class_names of BatchDataset and 3 in classes=" in g.report.headline
+
+
+def test_labels_that_count_from_one_are_a_fail_beside_the_stream():
+    g = guarded(NUMBERS + 1, stream(NUMBERS))
+    assert (g.report.verdict, reasons(g)) == (Verdict.FAIL, [Reason.CLASSES])
+    assert "each label is 1 more than the stream's number" in g.report.headline
+
+
+def test_labels_that_count_from_one_seem_to_do_so_where_nothing_names_them():
+    g = guarded(NUMBERS + 1)
+    assert g.report.verdict is Verdict.PASS
+    (hazard,) = g.report.hazards
+    assert "the labels are 1 more than the model's numbers" in hazard
+
+
+def test_another_encoding_is_named_and_contradicts_nothing():
+    two = NUMBERS % 2
+    g = guarded(two * 2 - 1, stream(two))
+    assert reasons(g) == []
+    assert g.report.hazards[0] == (
+        "the stream's targets are another encoding of the labels (0 for -1), so they were not compared"
+    )
+
+
+@pytest.mark.parametrize("shape", [(N,), (N, 1)])
+def test_a_sigmoid_of_the_other_class_is_a_hazard(shape):
+    two = NUMBERS % 2
+    scores = np.where(two == 1, 0.9, 0.2).astype("float32")[:, None]
+    assert guarded(two.reshape(shape), scores, echo(1)).report.hazards == ()
+    (hazard,) = guarded(two.reshape(shape), 1 - scores, echo(1), classes=["no", "yes"]).report.hazards
+    assert "accuracy 0.00, and 1.00 if output 0 is 'yes', output 1 is 'no'" in hazard
+    assert guarded(two * 2 - 1, scores, echo(1)).report.hazards == ()
+
+
+def test_rows_that_were_moved_are_paired_with_their_labels_first():
+    order = np.random.default_rng(1).permutation(N)
+    g = guarded(NUMBERS, SCORES[order], reference=SCORES)
+    assert (g.report.verdict, g.report.hazards) == (Verdict.FAIL, ())
+    g = guarded((NUMBERS + 1) % 4, SCORES[order], reference=SCORES)
+    assert any(hazard.startswith(SEEM) for hazard in g.report.hazards)
+
+
+def test_rows_are_not_repaired_while_the_classes_are_numbered_otherwise():
+    order = np.random.default_rng(1).permutation(N)
+    labels = LabelTable(values=NUMBERS, classes=ClassNames(tuple(NAMES[::-1]), "class_names of a dataset"))
+    with pytest.raises(evalguard.MisalignmentError) as caught:
+        with evalguard.guard(labels=labels, classes=NAMES, reference=SCORES, on_failure="repair", mlflow=False):
+            echo().predict(SCORES[order], verbose=0)
+    assert (caught.value.report.repair or {})["refused"].startswith("the labels number the classes otherwise")
+
+
+def test_a_hazard_stays_when_the_rows_are_confirmed():
+    def confirm(g, predictions):
+        g.confirm(predictions, (NUMBERS + 1) % 4)
+
+    g = guarded((NUMBERS + 1) % 4, act=confirm)
+    assert g.report.chain[-1].status == "proven"
+    assert sum(hazard.startswith(SEEM) for hazard in g.report.hazards) == 1
+
+
+@pytest.mark.parametrize("classes", [None, NAMES])
+@pytest.mark.parametrize(
+    ("y_true", "verdict"),
+    [
+        pytest.param(TEXT, Verdict.PASS, id="names"),
+        pytest.param(NUMBERS, Verdict.PASS, id="numbers"),
+        pytest.param(np.eye(4)[NUMBERS], Verdict.PASS, id="one-hot"),
+    ],
+)
+def test_names_may_be_scored_as_numbers(classes, y_true, verdict):
+    g = guarded(TEXT, act=lambda g, predictions: g.confirm(predictions, y_true), classes=classes)
+    assert g.report.verdict is verdict
+    assert g.report.chain[-1].status == "proven"
+
+
+def test_other_numbers_than_those_of_the_names_are_not_what_is_scored():
+    other = (NUMBERS + 1) % 4
+    g = guarded(TEXT, act=lambda g, predictions: g.confirm(predictions, other), classes=NAMES)
+    assert g.report.verdict is Verdict.FAIL
+    g = guarded(TEXT, act=lambda g, predictions: g.confirm(predictions, other))
+    assert (g.report.verdict, g.report.findings) == (Verdict.UNPROVEN, ())
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_names_that_do_not_fit_the_columns_are_a_hazard(count):
+    g = guarded(np.minimum(NUMBERS, 1), classes=[f"class {number}" for number in range(count)])
+    assert g.report.verdict is Verdict.PASS
+    assert g.report.hazards[0].startswith("classes=: expected a name for each of the 4 output columns, found")
+    assert "prediction_0" in g.to_frame()
+
+
+def two_outputs():
+    inputs = keras.Input((4,))
+    return keras.Model(inputs, {"animal": keras.layers.Identity()(inputs), "even": keras.layers.Dense(1)(inputs)})
+
+
+def test_several_outputs_have_their_names_by_output():
+    labels = {"animal": TEXT, "even": NUMBERS % 2}
+    g = guarded(labels, model=two_outputs(), classes={"animal": NAMES})
+    assert (g.report.verdict, g.report.hazards) == (Verdict.PASS, ())
+    table = g.to_frame()
+    assert {"prediction.animal_cat", "label.animal", "predicted.animal", "prediction.even"} <= set(table)
+    assert table["label.animal"].tolist() == TEXT.tolist()
+    g = guarded({"animal": (NUMBERS + 1) % 4, "even": NUMBERS % 2}, model=two_outputs(), classes={"animal": NAMES})
+    assert g.report.hazards[0].startswith(f"output 'animal': {SEEM}")
+    (hazard,) = guarded(labels, model=two_outputs(), classes={"animal": NAMES, "colour": ["red"]}).report.hazards
+    assert hazard == "classes: expected outputs that have labels ('animal', 'even'), found 'colour'"
+    with pytest.raises(ConfigError, match="expected a mapping from outputs"):
+        guarded(labels, model=two_outputs(), classes=NAMES)
+    with pytest.raises(ConfigError, match="expected one list of names"):
+        guarded(NUMBERS, classes={"animal": NAMES, "even": ["no", "yes"]})
+
+
+@pytest.mark.parametrize(
+    ("labels", "x", "columns"),
+    [
+        pytest.param(np.linspace(0, 1, N), np.linspace(0, 1, N, dtype="float32")[:, None], 1, id="regression"),
+        pytest.param(NUMBERS * 10, (NUMBERS * 10.5)[:, None].astype("float32"), 1, id="counts"),
+        pytest.param(np.eye(4)[NUMBERS] + 0.5, SCORES, 4, id="several-targets"),
+        pytest.param(np.asarray([f"row {row}" for row in range(N)]), SCORES, 4, id="ids"),
+        pytest.param(np.full(N, np.nan), SCORES, 4, id="nan"),
+        pytest.param(np.zeros((N, 2, 2)), SCORES, 4, id="masks"),
+    ],
+)
+def test_what_is_no_class_is_left_alone(labels, x, columns):
+    g = guarded(labels, x, echo(columns))
+    assert (g.report.verdict, g.report.hazards) == (Verdict.PASS, ())
+    assert "classes" not in g.report.labels
+    assert not {"label", "predicted"} & set(g.to_frame())
+
+
+def test_a_frame_has_the_names_of_what_was_predicted():
+    table = guarded(TEXT, classes=NAMES).to_frame()
+    assert list(table) == ["row", "sample", "y_true", *(f"prediction_{name}" for name in NAMES), "label", "predicted"]
+    assert table["predicted"].tolist() == [NAMES[number] for number in SCORES.argmax(axis=1)]
+    assert table["label"].tolist() == TEXT.tolist()
+    # An order that was assumed names no column.
+    assert "prediction_0" in guarded(TEXT).to_frame()
+
+
+def test_labels_without_values_have_no_classes():
+    assert class_numbers({}, None).names == {}
+    assert class_numbers({"": ClassNames(("a",))}, LabelTable(keys=np.arange(3))).findings == ()
+
+
+ODD = {
+    "more-outputs": lambda x: {"a": x, "b": x[:, :1]},
+    "ragged": lambda x: tf.RaggedTensor.from_tensor(x, lengths=tf.range(tf.shape(x)[0]) % 4 + 1),
+    "images": lambda x: tf.reshape(x, (-1, 2, 2)),
+    "text": lambda x: tf.strings.as_string(x[:, 0]),
+    "one-axis": lambda x: x[:, 0],
+    "complex": lambda x: tf.cast(x, "complex64"),
+}
+
+
+@pytest.mark.parametrize("labels", [NUMBERS, TEXT, {"a": NUMBERS, "b": NUMBERS % 2}], ids=["numbers", "names", "two"])
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+def test_an_unusual_output_costs_neither_predictions_nor_verdict(odd, labels):
+    class Odd(keras.Model):
+        def call(self, x):
+            return odd(x)
+
+    g = guarded(labels, model=Odd(), classes={"a": NAMES, "b": ["no", "yes"]} if isinstance(labels, dict) else NAMES)
+    assert g.report.verdict in {Verdict.PASS, Verdict.UNPROVEN}
+    assert not any(hazard.startswith(SEEM) for hazard in g.report.hazards)
+    assert len(g.to_frame()) == N
+
+
+def test_a_variant_with_other_classes_reads_its_labels_again():
+    g = evalguard.guard(labels=TEXT, classes=NAMES, mlflow=False)
+    with g:
+        echo().predict(SCORES, verbose=0)
+    with pytest.raises(LabelsError), g.with_options(classes=NAMES[:2]):
+        pass
