@@ -37,8 +37,8 @@ class ClassNames:
         names: The name of class 0, 1, …
         source: Where they come from, for reports.
         assumed: evalguard chose the order itself: nobody said which number a name has.
-        certain: The numbers beside them are of these names. A dataset that was given a list of labels has the names of
-            folders beside other numbers (keras 3.15, ``utils/image_dataset_utils.py``).
+        certain: The numbers beside them have these names. A dataset that was given a list of labels names its distinct
+            numbers, as text (keras 3.15, ``utils/dataset_utils.py``), older ones the folders.
     """
 
     names: tuple[str, ...]

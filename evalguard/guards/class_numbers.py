@@ -131,8 +131,10 @@ class ClassNumbers:
         numbers = class_numbers_in(trace.targets) if self.stream_differs and not self.findings else None
         if ours is None or theirs is None or numbers is None:
             return judge(trace, labels, self.findings)
-        differ = numbered_otherwise(ours, theirs, numbers_present(numbers))
-        if not differ:
+        present = numbers_present(numbers)
+        differ = numbered_otherwise(ours, theirs, present)
+        # Names that are too few are not those of the numbers.
+        if not differ or present[-1] >= len(ours.names):
             return judge(trace, labels, ())
         rows = np.flatnonzero(np.isin(numbers, differ))
         message = otherwise_text("the stream and its targets", ours, theirs, differ)

@@ -171,6 +171,16 @@ def test_a_call_is_not_stopped_for_numbers_that_mean_the_same_classes():
     assert (g.report.verdict, g.report.proof) == (Verdict.PASS, "labels")
 
 
+def test_a_dataset_names_the_numbers_of_a_list_of_labels():
+    """Labels 1 to 4, of which Keras makes the names "1" to "4": they are not the names of numbers 0 to 3."""
+    digits, names = [str(number) for number in range(5)], [str(number) for number in range(1, 5)]
+    scores = np.concatenate([np.zeros((N, 1), "float32"), SCORES], axis=1)
+    batches = tf.data.Dataset.from_tensor_slices((scores, NUMBERS + 1)).batch(32)
+    batches.class_names = names
+    g = guarded(NUMBERS + 1, batches, echo(5), classes=digits)
+    assert (g.report.verdict, g.report.proof, g.report.hazards) == (Verdict.PASS, "labels", ())
+
+
 def test_names_of_a_dataset_that_are_partly_those_of_the_model_are_a_hazard():
     labels = LabelTable(
         values=NUMBERS, classes=ClassNames(("bird", "cat", "hound", "emu"), "class_names", certain=False)
