@@ -34,6 +34,10 @@ def lying(lie: str, n: int, size: int, seed: int) -> Parts:
         case "swapped":
             first, second = draw.sample(order, 2)
             order[first], order[second] = second, first
+        case "slid":
+            # As windows that begin later: the last rows are no labelled samples.
+            by = draw.randint(1, n // 2)
+            order = list(range(by, n + by))
         case "shifted":
             by = draw.randint(1, n - 1)
             order = order[by:] + order[:by]
@@ -66,7 +70,7 @@ def lying(lie: str, n: int, size: int, seed: int) -> Parts:
 
 
 LIES = (
-    "permuted", "swapped", "shifted", "skipped_row", "repeated_row", "replaced_row", "foreign_row", "wrapped",
+    "permuted", "swapped", "shifted", "slid", "skipped_row", "repeated_row", "replaced_row", "foreign_row", "wrapped",
     "skipped_batch", "repeated_batch", "batch_order",
 )  # fmt: skip
 # Half of all calls have no fault, so that false alarms are looked for as often as false passes.
@@ -99,6 +103,8 @@ def worlds(draw: Callable[..., Any]) -> Program:
         )
     if draw(st.sampled_from((True, *[False] * 7))):
         return looping(draw, n, batch)
+    if draw(st.sampled_from((True, *[False] * 11))):
+        return of_pandas(draw, n, batch)
     identity = draw(
         st.sampled_from(
             ("none", "none", "reference", "reference", "reference_function", "collected", "key", "key_function",
@@ -139,7 +145,29 @@ def worlds(draw: Callable[..., Any]) -> Program:
         world = replace(world, model="echo", reused_buffer=False)
     if world.values == "close" and identity == "index":
         world = replace(world, values="distinct")
-    return confirming(draw, world) if draw(confirms_or_parts) else world
+    if draw(confirms_or_parts):
+        return confirming(draw, world)
+    if world.targets == "classes" and world.labels in {"given", "late", "file"} and draw(rarely):
+        return replace(world, classes=draw(st.sampled_from(("named", "permuted", "sorted", "unsorted", "from_one"))))
+    return world
+
+
+def of_pandas(draw: Callable[..., Any], n: int, batch: int) -> Program:
+    """A world of frames and labels that have an index."""
+    return Program(
+        engine=draw(st.sampled_from(("keras", "tf_keras"))),
+        n=n,
+        batch=batch,
+        values=draw(st.sampled_from(("distinct", "distinct", "twins"))),
+        targets=draw(st.sampled_from(("classes", "numbers"))),
+        identity="pandas",
+        index=draw(st.sampled_from(("same", "same", "same", "offset", "times", "default", "partly", "text"))),
+        model=draw(st.sampled_from(("echo", "echo", "collide", "two_outputs", "reversing", "put_back"))),
+        on_failure=draw(st.sampled_from(("record", "record", "repair"))),
+        scope=draw(st.sampled_from(("call", "call", "session"))),
+        require=draw(st.sampled_from(("declared", "declared", "labels", "transport"))),
+        used_as=draw(st.sampled_from(("with", "decorator", "wrap"))),
+    )
 
 
 def looping(draw: Callable[..., Any], n: int, batch: int) -> Program:
@@ -179,6 +207,7 @@ def confirming(draw: Callable[..., Any], world: Program) -> Program:
 
 SOURCES_OF = {
     "index": ("generator", "pydataset", "pydataset_threads"),
+    "pandas": ("frame",),
     "none": (*PLAIN_SOURCES, "endless"),
 }
 RACY_SOURCES = frozenset({"generator", "pydataset", "pydataset_threads", "tf_generator", "endless"})
@@ -224,7 +253,7 @@ def calls_of(
     parts = lying(lie, world.n, world.batch, seed)
     if source in CUT:
         parts = parts_of([sample for rows in parts for sample in rows], world.batch)
-    y = draw(st.sampled_from(("none", "same", "same", "encoded", "placeholder", "label_order")))
+    y = draw(st.sampled_from(("none", "same", "same", "same", "encoded", "placeholder", "label_order", "late")))
     if method in METRICS and y == "none":
         y = "same"
     call = Call(

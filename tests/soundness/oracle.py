@@ -144,7 +144,7 @@ def _with_targets(
         return [*before, *[NO_TARGET] * n_returned]
     if n_emitted is None and call.y == "label_order":
         n_emitted = n_returned
-    if n_emitted is None or program.images or call.y not in {"same", "label_order"}:
+    if n_emitted is None or program.images or call.y not in {"same", "label_order", "late"}:
         return None
     flat = tuple(sample for part in targets_of(program, call) for sample in part)
     return [*before, *(flat[at % len(flat)] for at in range(n_emitted))]

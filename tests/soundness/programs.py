@@ -33,7 +33,8 @@ class Call:
         parts: The samples of each batch, as the source emits them; a number from ``n`` on is no labelled sample.
         lie: How ``parts`` came about; for statistics only.
         y: What the stream holds beside ``x``: ``none``, ``same`` (the sample's own target), ``encoded`` (another
-            encoding of it), ``placeholder``, ``label_order`` (the labels in order, whatever ``x`` is).
+            encoding of it), ``placeholder``, ``label_order`` (the labels in order, whatever ``x`` is), ``late`` (that
+            of the sample after it, as of windows in a series).
         scale: Inputs are multiplied by it on their way into the stream.
         dtype: dtype of the inputs in the stream.
         reused: How many arrays the source fills in turn, also with keys and targets; 0: each batch is new.
@@ -110,7 +111,13 @@ class Program:
             given them: ``loop``, by ``g.collecting``, or ``batches``, by ``evalguard.collecting``.
         weighted: The labels have sample weights.
         identity: ``none``, ``reference``, ``reference_function``, ``collected``, ``key``, ``key_function``,
-            ``key_padded`` (keys that match nothing), ``index``.
+            ``key_padded`` (keys that match nothing), ``index``, ``pandas`` (an index of frames and of labels).
+        index: That of the labels, where ``x`` has one that names its samples: ``same``, ``offset`` (each name is the
+            next sample's), ``times`` (another time of the same sample), ``default``, ``partly`` (some other names),
+            ``text`` (the same in another type).
+        classes: Class labels: ``named`` (as text, with the names in order), ``permuted`` (in another order than the
+            stream has), ``sorted`` (text alone, whose order is that of the numbers), ``unsorted`` (text alone, whose
+            order is not), ``from_one`` (numbers that begin at 1 beside names); empty: numbers.
         reused_buffer: What is read once, labels or reference, comes in one array that is overwritten each time.
         model: See ``MODELS``.
         on_failure: ``record`` or ``repair``.
@@ -132,6 +139,8 @@ class Program:
     labels: str = "given"
     weighted: bool = False
     identity: str = "none"
+    index: str = ""
+    classes: str = ""
     reused_buffer: bool = False
     model: str = "echo"
     on_failure: str = "record"
@@ -204,6 +213,8 @@ class Program:
 
 def targets_of(program: Program, call: Call) -> Parts:
     """The samples whose targets the stream holds beside each batch."""
+    if call.y == "late":
+        return tuple(tuple(sample + 1 for sample in rows) for rows in call.parts)
     if call.y != "label_order":
         return call.parts
     at, found = 0, []

@@ -14,6 +14,24 @@ INPUTS = {
     "blank": "np.where(ids % 3, 10 + ids, 0), np.where(ids % 3, ids * 7 % 5, 0)",
 }
 TARGETS = {"classes": "np.asarray(ids) * 5 % 3", "numbers": "np.asarray(ids) * 1.5 + 100"}
+# Labels that are names, or numbers that begin at 1; and the option `classes` beside them.
+CLASSES = {
+    "named": "np.array(['a', 'b', 'c'])[target(ids)]",
+    "permuted": "np.array(['a', 'b', 'c'])[target(ids)]",
+    "sorted": "np.array(['a', 'b', 'c'])[target(ids)]",
+    "unsorted": "np.array(['m', 'a', 'z'])[target(ids)]",
+    "from_one": "target(ids) + 1",
+}
+NAMES = {"named": "['a', 'b', 'c']", "permuted": "['b', 'c', 'a']", "from_one": "['a', 'b', 'c']"}
+# The index of the labels, where that of `x` is `key` of its samples.
+INDEXES = {
+    "same": "key(range({n}))",
+    "offset": "key(range({n})) + 17",
+    "times": "key(range({n})) + pd.Timedelta(days=3)",
+    "default": "range({n})",
+    "partly": "np.where(np.arange({n}) % 4 == 1, -key(range({n})), key(range({n})))",
+    "text": "key(range({n})).astype(str)",
+}
 IMAGE_TARGETS = "(np.asarray(ids) >= {half}).astype(int)"
 
 # Each with the inputs and the outputs of the model as it is built; `Moving` replaces `predict`.
@@ -76,8 +94,12 @@ def head_text(program: Program) -> str:
     ]
     if program.weighted or any(each.weights != "none" for entry in program.confirms for each in entry):
         lines.append("def weight(ids): return 1 + np.asarray(ids) % 4 / 2")
-    if program.keyed:
-        lines.append("def key(ids): return np.asarray(ids) * 17 + 1000")
+    if program.keyed or program.identity == "pandas":
+        key = "np.asarray(ids) * 17 + 1000"
+        key = f'pd.to_datetime({key}, unit="D")' if program.index == "times" else key
+        lines.append(f"def key(ids): return {key}")
+    if program.classes:
+        lines.append(f"def named(ids): return {CLASSES[program.classes]}")
     return "\n".join(lines)
 
 
@@ -194,7 +216,7 @@ def entries_text(program: Program) -> list[str]:
         scored = [scoring(program, each, number, at_entry) for each in confirms if each.where != "after"]
         inside += [line for lines in scored for line in lines]
         if program.labels == "late":
-            inside.append(f"if guard: guard.labels = target(range({program.n}))")
+            inside.append(f"if guard: guard.labels = {'named' if program.classes else 'target'}(range({program.n}))")
             if confirms and confirms[-1].where == "returned":
                 inside[-2:] = inside[:-3:-1]
         lines += _entered(program, inside)
@@ -235,8 +257,13 @@ def options_of(program: Program) -> tuple[dict[str, str], list[str]]:
     """The options of the guard as text, and the lines that they need before."""
     n = program.n
     options, before = {}, []
+    target = f"named(range({n}))" if program.classes else f"target(range({n}))"
     if program.labels == "given":
-        options["labels"] = f"target(range({n}))"
+        options["labels"] = target
+    if program.identity == "pandas":
+        options["labels"] = f"pd.Series({target}, index={INDEXES[program.index].format(n=n)})"
+    if program.classes in NAMES:
+        options["classes"] = NAMES[program.classes]
     if program.weighted and program.labels == "given":
         options["sample_weight"] = f"weight(range({n}))"
     if program.labels == "batches":
@@ -254,7 +281,7 @@ def options_of(program: Program) -> tuple[dict[str, str], list[str]]:
             key = "files"
         weights = f', "weight": weight(range({n}))' if program.weighted else ""
         before += [
-            f'pd.DataFrame({{"id": {key}, "label": target(range({n})){weights}}}).to_csv('
+            f'pd.DataFrame({{"id": {key}, "label": {target}{weights}}}).to_csv('
             '(where := tempfile.TemporaryDirectory()).name + "/labels.csv", index=False)',
         ]
         if program.weighted:

@@ -20,7 +20,7 @@ def source_text(program: Program, call: Call, number: int) -> list[str]:
         return [f"source_{number} = source_{number - 1}"]
     rows, of = call.parts, targets_of(program, call)
     lines = [f"parts_{number} = {_nested(rows)}"]
-    if call.y in {"same", "label_order", "encoded"}:
+    if call.y in {"same", "label_order", "encoded", "late"}:
         lines += [f"of_{number} = {_nested(of)}"] if of != rows else []
     scaled = f" * {call.scale}" if call.scale != 1 else ""
     cast = f'.astype("{call.dtype}")' if call.dtype != program.dtype or scaled else ""
@@ -53,6 +53,7 @@ def source_text(program: Program, call: Call, number: int) -> list[str]:
         "none": "",
         "same": f" {beside}",
         "label_order": f" {beside}",
+        "late": f" {beside}",
         "encoded": f" {beside} * -2 - 7",
         "placeholder": " np.zeros(len(x))",
     }[call.y]
@@ -139,7 +140,8 @@ def _arrays(program: Program, call: Call, number: int) -> list[str]:
     else:
         x = "np.concatenate([batch[0] for batch in batches])"
     if call.source == "frame":
-        x = f"pd.DataFrame({x})"
+        index = f", index=key(np.concatenate(parts_{number}))" if program.identity == "pandas" else ""
+        x = f"pd.DataFrame({x}{index})"
     if call.y == "none":
         return [*lines, f"    return ({x},)"]
     return [*lines, f"    return ({x}, np.concatenate([batch[1] for batch in batches]))"]

@@ -552,13 +552,21 @@ def _of_report(program: Program, judged: _Judged, returned: list[Any], space: An
             # The rows that it reversed were moved since, and their outputs do not say from where.
             return []
         # What was repaired is claimed of the rows that came back, whatever proof says how they were known.
-        claimed = "identity" if verdict == "REPAIRED" else proof
+        # An index on both sides shows which sample each row is, as long as frames are passed.
+        named = program.index == "same" and all(call.source == "frame" for call in calls)
+        claimed = "identity" if verdict == "REPAIRED" or (named and proof != "count") else proof
+        if program.classes == "unsorted" and proof == "labels":
+            # Under the order of names that the report says it assumed, other rows may have these labels.
+            return []
         # Rows that were never predicted are read from their place, which is all that is known there.
         by_place = verdict == "REPAIRED" and proof == "declared"
         if not (
             oracle.in_array_order(program, calls[0], unit) if by_place else oracle.as_claimed(program, unit, claimed)
         ):
             return [_breach("a", f"{verdict} by {proof}: rows {unit.rows}", report, unit)]
+        shown = all(call.y == "same" for call in calls)
+        if program.classes == "from_one" or (program.classes == "permuted" and shown):
+            return [_breach("a", f"{verdict} by {proof}, but the classes are numbered otherwise", report, unit)]
         wrong = _wrong_labels(program, space)
         if wrong:
             return [_breach("a", f"{verdict} by {proof}, but the labels are {wrong}", report, unit)]
@@ -622,10 +630,16 @@ def _wrong_labels(program: Program, space: dict[str, Any]) -> Any:
 
 def _observable(program: Program, calls: tuple[Call, ...]) -> bool:
     """Whether what the caller asked to be compared can be compared."""
-    if program.identity == "key_padded":
+    if any(call.y == "late" for call in calls):
         return False
+    if program.identity == "key_padded" or program.classes in {"permuted", "from_one"}:
+        return False
+    if program.identity == "pandas" and program.index not in {"same", "default", "text"}:
+        # What names other samples contradicts the place, or names the next ones on purpose: then by one offset.
+        return program.index in {"offset", "times"} and all(call.lie == "none" for call in calls)
     # A stated sample or key is another one, also where its inputs are equal.
-    if (program.identity == "index" or program.keyed) and program.has_twins:
+    named = program.identity == "index" or program.keyed or program.index == "same"
+    if named and program.has_twins:
         return all(call.lie == "none" for call in calls)
     content = program.identity in {"reference", "reference_function"} or program.labels == "collected"
     if content and any(call.scale != 1 for call in calls):

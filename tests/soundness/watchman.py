@@ -193,6 +193,30 @@ BROKEN = (
         "rows = _rows(x, self.pad_value)",
         "targets that are collected are kept without a copy",
     ),
+    Broken(
+        "guards/by_index.py",
+        "    labels = keyed(labels, found)\n",
+        "",
+        "an index of pandas on both sides is not compared",
+    ),
+    Broken(
+        "guards/class_numbers.py",
+        "return _OfOutput(model, numbers)",
+        "return _OfOutput(model)",
+        "labels that are names are not compared as numbers",
+    ),
+    Broken(
+        "guards/class_numbers.py",
+        "if present[:1] == [1] and beyond == [len(model.names)]:",
+        "if False:",
+        "class numbers that begin at 1 are taken for those that begin at 0",
+    ),
+    Broken(
+        "core/row_names.py",
+        "    if offset:\n        return IndexComparison(of, hazard",
+        "    if False:\n        return IndexComparison(of, hazard",
+        "names that differ by one offset are other samples",
+    ),
 )
 
 
