@@ -157,7 +157,7 @@ def _facts(report: Report) -> Iterator[Block]:
     counts, labels = report.counts, report.labels
     source = words.source(report)
     about = f"{report.method} over {source}" if source else report.method
-    yield Block(6, 2, "proof", (visible(f"{report.proof}; {about}"),))
+    yield Block(6, 2, "proof", (visible(f"{report.proof}{words.by_index(report)}; {about}"),))
     digest = f", digest {visible(labels['digest'])}" if labels.get("digest") else ""
     yield Block(12, 2, "labels", (f"{counts['n_labels']:,} ({visible(labels.get('name', 'none'))}{digest})",))
     yield Block(7, 3, "counts", (_counts(report),))
