@@ -223,7 +223,8 @@ def as_one_quantity(comparison: LabelComparison, targets: Any, values: Any, samp
         ours, theirs = (codes[: len(rows)] for codes in coded)
         shift = shift_between(*coded)
         if shift or (not np.array_equal(ours, theirs) and np.array_equal(np.sort(ours), np.sort(theirs))):
-            return replace(comparison, shift=shift)
+            # Of samples that have no order, rows are neither early nor late.
+            return replace(comparison, shift=shift if samples is None else 0)
         classes = _class_map(*sides) if not both[0].shape else {}
         changed = {one: other for one, other in classes.items() if one != other}
         encoded |= bool(changed)
