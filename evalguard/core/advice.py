@@ -14,6 +14,7 @@ from evalguard.core.findings import Reason
 from evalguard.core.matching import Match
 from evalguard.core.plural import plural
 from evalguard.core.policy import Policy, Proof
+from evalguard.core.row_names import OF_PANDAS
 from evalguard.core.trace import ALTERED, UNKNOWN
 from evalguard.core.visible import visible
 
@@ -71,7 +72,10 @@ def _no_match(evidence: Evidence, match: Match) -> str:
     carried, keys = evidence.trace.keys, evidence.labels.keys
     if match.identity == "key" and carried is not None and keys is not None:
         stream, label, difference = (visible(text, MAX_KEY) for text in key_differences.example(carried, keys))
-        return f"key: no key in the stream matches a label key. Stream: '{stream}'; labels: '{label}'.{difference}"
+        whose = f"{OF_PANDAS}: " if evidence.labels.keyed_by_index else ""
+        return (
+            f"key: {whose}no key in the stream matches a label key. Stream: '{stream}'; labels: '{label}'.{difference}"
+        )
     matched = int(np.count_nonzero(arrivals.known(match.samples, len(evidence.labels))))
     return (
         f"{match.identity}: almost none of the rows match the reference ({matched:,} of {evidence.trace.n_rows:,}), "
@@ -98,6 +102,10 @@ def advice_for(evidence: Evidence, policy: Policy) -> str:
     option = _fitting_option(evidence, policy)
     if option:
         return option
+    if evidence.labels.keyed_by_index and evidence.used is None:
+        return (
+            "evalguard.guard(labels=labels.to_numpy())  # if these names are not of the rows: their place then counts"
+        )
     several = len(evidence.trace.calls) > 1
     if evidence.samples is not None and evidence.used is not None and evidence.used.complete:
         # What is scored has the order that the caller gave it.

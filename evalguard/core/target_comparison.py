@@ -219,12 +219,13 @@ def as_one_quantity(comparison: LabelComparison, targets: Any, values: Any, samp
         if samples is not None:
             rows = rows[known(samples[rows], len(value))]
         sides = both[0].rows(rows), both[1].rows(rows if samples is None else samples[rows])
-        ours, theirs = _coded(*sides)
-        shift = shift_between(
-            *_coded(*(side.rows(slice(None)) for side in both)) if samples is None else (ours, theirs)
-        )
+        # Of one side there may be more rows.
+        coded = _coded(*sides) if samples is not None else _coded(*(side.rows(slice(None)) for side in both))
+        ours, theirs = (codes[: len(rows)] for codes in coded)
+        shift = shift_between(*coded)
         if shift or (not np.array_equal(ours, theirs) and np.array_equal(np.sort(ours), np.sort(theirs))):
-            return replace(comparison, shift=shift)
+            # Of samples that have no order, rows are neither early nor late.
+            return replace(comparison, shift=shift if samples is None else 0)
         classes = _class_map(*sides) if not both[0].shape else {}
         changed = {one: other for one, other in classes.items() if one != other}
         encoded |= bool(changed)

@@ -76,7 +76,8 @@ class Labels(LabelTable):
             return cls.read(source, label=label, key=key, sample_weight=weight)
         if isinstance(source, TableFile):
             return cls._from_file(source, label, key, weight)
-        if hasattr(source, "columns") and hasattr(source, "iloc"):  # pandas.DataFrame
+        # A DataFrame of pandas, or of polars.
+        if hasattr(source, "columns") and (hasattr(source, "iloc") or hasattr(source, "get_column")):
             columns = list(source.columns)
             found = cls._from_columns(columns, lambda part: source[part].to_numpy(), label, key, weight, name)
             return replace(found, row_names=index_of(source))

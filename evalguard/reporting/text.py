@@ -157,7 +157,7 @@ def _facts(report: Report) -> Iterator[Block]:
     counts, labels = report.counts, report.labels
     source = words.source(report)
     called = f"{report.method} over {source}" if source else report.method
-    yield Block(6, 2, "proof", (visible(f"{report.proof}; {called}"),))
+    yield Block(6, 2, "proof", (visible(f"{report.proof}{words.by_index(report)}; {called}"),))
     digest = f", digest {visible(labels['digest'])}" if labels.get("digest") else ""
     about = (f"{counts['n_labels']:,} ({visible(labels.get('name', 'none'))}{digest})",)
     yield Block(12, 2, "labels", about + words.classes(report, visible))

@@ -11,6 +11,7 @@ from evalguard.core.diagnosis.catalogue import UNKNOWN_CAUSE
 from evalguard.core.findings import VALUES, Cause
 from evalguard.core.policy import Proof
 from evalguard.core.report import Report
+from evalguard.core.row_names import OF_PANDAS
 
 # Counts that are faults, the worst first, and counts that are not.
 WRONG = ("misaligned", "missing", "duplicate", "foreign", "reordered", "label_disagreements")
@@ -78,6 +79,12 @@ def certainty(cause: Cause) -> str:
     if cause.cause.startswith(UNKNOWN_CAUSE):
         return "unknown"
     return "certain" if cause.certain else "likely"
+
+
+def by_index(report: Report) -> str:
+    """``, key: index of pandas``, where nobody asked for that key; empty elsewhere."""
+    used = [item for item in report.identities if item.get("used") and item.get("identity") == "key"]
+    return f", key: {OF_PANDAS}" if any(OF_PANDAS in str(item.get("says")) for item in used) else ""
 
 
 def source(report: Report) -> str:

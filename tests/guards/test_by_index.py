@@ -21,6 +21,7 @@ from evalguard.core.policy import Policy
 from evalguard.core.row_names import INTEGERS, TEXT, RowNames
 from evalguard.core.trace import Trace
 from evalguard.guards import by_index
+from evalguard.reporting.text import to_text
 from tests.guards.streams import identity_model
 
 N = 40
@@ -64,6 +65,7 @@ def test_one_index_on_both_sides_is_a_key(model, index):
     report = judged(model, frame(index), series(index))
     assert (report.verdict, report.proof) == (Verdict.PASS, "identity")
     assert said(report) == "index of pandas: aligned"
+    assert "identity, key: index of pandas; predict over arrays" in to_text(report)
     assert [link.basis for link in report.chain if "key: index of pandas" in link.basis]
     report = judged(model, frame(index), series(index, ORDER))
     assert report.verdict is Verdict.FAIL
@@ -97,7 +99,9 @@ def test_partly_other_rows_are_a_fail_with_both(model):
 def test_names_without_any_in_common_are_unproven_and_shown(model, x, labels, note):
     report = judged(model, x, labels)
     assert report.verdict is Verdict.UNPROVEN
-    assert any(note in line for line in report.not_proven)
+    assert report.not_proven[0].startswith("key: index of pandas: no key in the stream matches a label key")
+    assert note in report.not_proven[0]
+    assert "labels.to_numpy()" in report.advice
 
 
 NAMES = [f"s{at}" for at in range(N)]
@@ -415,3 +419,20 @@ def test_labels_without_a_key_to_compare_keep_their_index():
     assert len(Labels.of(series()).row_names) == N
     assert Labels.of(Y).row_names is None
     assert Labels.of(pd.DataFrame({"label": Y, "id": IDS}), key="id").keys.tolist() == IDS.tolist()
+
+
+class Polars:
+    """What a frame of polars has of one of pandas."""
+
+    def __init__(self, table):
+        self.columns, self._table = list(table), table
+
+    def get_column(self, name):
+        return pd.Series(self._table[name])
+
+    __getitem__ = get_column
+
+
+def test_a_frame_without_an_index_has_a_column_of_keys():
+    labels = Labels.of(Polars({"label": Y, "id": IDS}), label="label", key="id")
+    assert (labels.keys.tolist(), labels.values.tolist(), labels.row_names) == (IDS.tolist(), Y.tolist(), None)

@@ -106,8 +106,8 @@ def fewer_windows(view: View) -> Cause | None:
     if view.trace.targets is None or (view.samples is not None and not view.in_order):
         return None
     evidence = (
-        f"{plural(view.n_rows, 'window')} of {steps} steps for {plural(view.n, 'label')}: each target is the label at "
-        f"the first step of its window, so the last {plural(left, 'label')} have none"
+        f"{plural(view.n_rows, 'window')} of {steps} steps for {plural(view.n, 'label')}: target i is label i, "
+        f"so the last {plural(left, 'label')} have no window"
     )
     return cause(view, "fewer_windows", certain=False, evidence=evidence, given=_given_labels(view))
 
