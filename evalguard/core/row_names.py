@@ -144,7 +144,8 @@ def compared(
     for whose, each in () if same else ((of, parts), ("labels", [theirs])):
         if any(map(repeats, each)):
             return IndexComparison(of, note=f"{OF_PANDAS}: that of the {whose} repeats names, so it is not compared")
-    offset = "" if same else _offset(ours, theirs, rows.kind, ordered=ordered)
+    # Numbers that are shifted name other samples; only a time may be that of another step on purpose.
+    offset = "" if same or rows.kind != TIMES else _offset(ours, theirs, ordered=ordered)
     if offset:
         return IndexComparison(of, hazard=_OFFSET.format(offset=offset, of=of))
     return IndexComparison(of, keys=_as_keys(ours, theirs))
@@ -164,18 +165,15 @@ def repeats(names: Names) -> bool:
     return (n_distinct(names) if names.dtype.kind != "U" else len(np.unique(names))) < len(names)
 
 
-def _offset(ours: Names, theirs: Names, kind: str, *, ordered: bool) -> str:
-    """By how much the labels' names are later than the others, if that is one number; empty if it is not."""
-    if kind == TEXT or len(ours) != len(theirs) or not len(ours):
+def _offset(ours: Names, theirs: Names, *, ordered: bool) -> str:
+    """By how much the labels' times are later than the others, if that is one number; empty if it is not."""
+    if len(ours) != len(theirs) or not len(ours):
         return ""
     ours, theirs = (names.astype(np.int64) if ordered else np.sort(names.astype(np.int64)) for names in (ours, theirs))
     apart = theirs - ours
     by = int(apart[0])
     if by and (apart == by).all():
-        # Numbers without any in common may count other things.
-        if kind == INTEGERS and np.isin(theirs, ours).mean() <= COMMON_SHARE:
-            return ""
-        return f"{_shown(abs(by), kind)} {'later than' if by > 0 else 'earlier than'}"
+        return f"{_shown(abs(by))} {'later than' if by > 0 else 'earlier than'}"
     shift = _shift(ours, theirs)
     return f"the one {plural(abs(shift), 'row')} {'after' if shift > 0 else 'before'}" if shift else ""
 
@@ -191,9 +189,7 @@ def _shift(ours: Names, theirs: Names) -> int:
     return 0
 
 
-def _shown(by: int, kind: str) -> str:
-    if kind == INTEGERS:
-        return f"{by:,}"
+def _shown(by: int) -> str:
     unit, size = next(((unit, size) for unit, size in UNITS.items() if not by % size), ("nanosecond", 1))
     return plural(by // size, unit)
 

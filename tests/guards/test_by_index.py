@@ -148,13 +148,19 @@ def test_where_the_index_is_not_used_the_place_stays_declared(model, x, labels, 
     assert note in "".join(report.not_proven)
 
 
-@pytest.mark.parametrize("ahead", [pd.Timedelta("1h"), pd.Timedelta("40D"), 3], ids=["1h", "40D", "integers"])
+@pytest.mark.parametrize("ahead", ["1 hour", "40 days"])
 def test_a_constant_horizon_is_a_hazard_and_no_fail(model, ahead):
-    origins = pd.RangeIndex(500, 500 + N) if ahead == 3 else pd.date_range("2024-03-01", periods=N, freq="h")
-    report = judged(model, frame(origins), series(origins + ahead))
+    origins = pd.date_range("2024-03-01", periods=N, freq="h")
+    report = judged(model, frame(origins), series(origins + pd.Timedelta(ahead)))
     assert (report.verdict, report.proof) == (Verdict.PASS, "declared")
     (hazard,) = report.hazards
-    assert f"is {'3' if ahead == 3 else {1: '1 hour', 960: '40 days'}[int(ahead / pd.Timedelta('1h'))]} later" in hazard
+    assert f"is {ahead} later" in hazard
+
+
+def test_numbers_that_are_shifted_name_other_samples(model):
+    report = judged(model, frame(pd.RangeIndex(500, 500 + N)), series(pd.RangeIndex(503, 503 + N)))
+    assert report.verdict is Verdict.FAIL
+    assert not report.hazards
 
 
 @pytest.mark.parametrize("labels", ["frame", "column", "outputs", "late", "argument"])
@@ -219,14 +225,10 @@ def test_an_identity_is_proven_only_where_both_have_the_same_names_in_order(ours
     report = judge(*by_index.by_index(trace, labels), Policy()).report
     usable = all(len(set(names)) == len(names) and names != [*range(len(names))] for names in (ours, theirs))
     assert (report.proof == "identity" and report.verdict is Verdict.PASS) == (usable and ours == theirs)
-    constant = len(ours) == len(theirs) and len({b - a for a, b in zip(ours, theirs, strict=False)}) == 1
+    assert not report.hazards
     if usable and ours != theirs:
-        # One offset is a hazard, as are names of a series that are some rows further on; without any in common
-        # nothing is said.
-        assert report.verdict is not Verdict.PASS or report.hazards
-        assert not report.hazards or constant or (sorted(ours), sorted(theirs)) == (ours, theirs)
+        assert report.verdict is not Verdict.PASS
     else:
-        assert not report.hazards
         assert report.verdict is (Verdict.PASS if len(ours) == len(theirs) else Verdict.FAIL)
 
 

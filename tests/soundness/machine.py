@@ -161,7 +161,9 @@ def of_pandas(draw: Callable[..., Any], n: int, batch: int) -> Program:
         values=draw(st.sampled_from(("distinct", "distinct", "twins"))),
         targets=draw(st.sampled_from(("classes", "numbers"))),
         identity="pandas",
-        index=draw(st.sampled_from(("same", "same", "same", "offset", "times", "default", "partly", "text"))),
+        index=draw(
+            st.sampled_from(("same", "same", "same", "offset", "times", "next_time", "default", "partly", "text"))
+        ),
         model=draw(st.sampled_from(("echo", "echo", "collide", "two_outputs", "reversing", "put_back"))),
         on_failure=draw(st.sampled_from(("record", "record", "repair"))),
         scope=draw(st.sampled_from(("call", "call", "session"))),

@@ -113,8 +113,8 @@ class Program:
         identity: ``none``, ``reference``, ``reference_function``, ``collected``, ``key``, ``key_function``,
             ``key_padded`` (keys that match nothing), ``index``, ``pandas`` (an index of frames and of labels).
         index: That of the labels, where ``x`` has one that names its samples: ``same``, ``offset`` (each name is the
-            next sample's), ``times`` (another time of the same sample), ``default``, ``partly`` (some other names),
-            ``text`` (the same in another type).
+            next sample's), ``times`` (another time of the same sample), ``next_time`` (that of the next one),
+            ``default``, ``partly`` (some other names), ``text`` (the same in another type).
         classes: Class labels: ``named`` (as text, with the names in order), ``permuted`` (in another order than the
             stream has), ``sorted`` (text alone, whose order is that of the numbers), ``unsorted`` (text alone, whose
             order is not), ``from_one`` (numbers that begin at 1 beside names); empty: numbers.

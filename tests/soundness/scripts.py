@@ -28,6 +28,7 @@ INDEXES = {
     "same": "key(range({n}))",
     "offset": "key(range({n})) + 17",
     "times": "key(range({n})) + pd.Timedelta(days=3)",
+    "next_time": "key(range({n})) + pd.Timedelta(days=17)",
     "default": "range({n})",
     "partly": "np.where(np.arange({n}) % 4 == 1, -key(range({n})), key(range({n})))",
     "text": "key(range({n})).astype(str)",
@@ -96,7 +97,7 @@ def head_text(program: Program) -> str:
         lines.append("def weight(ids): return 1 + np.asarray(ids) % 4 / 2")
     if program.keyed or program.identity == "pandas":
         key = "np.asarray(ids) * 17 + 1000"
-        key = f'pd.to_datetime({key}, unit="D")' if program.index == "times" else key
+        key = f'pd.to_datetime({key}, unit="D")' if "time" in program.index else key
         lines.append(f"def key(ids): return {key}")
     if program.classes:
         lines.append(f"def named(ids): return {CLASSES[program.classes]}")

@@ -635,8 +635,8 @@ def _observable(program: Program, calls: tuple[Call, ...]) -> bool:
     if program.identity == "key_padded" or program.classes in {"permuted", "from_one"}:
         return False
     if program.identity == "pandas" and program.index not in {"same", "default", "text"}:
-        # What names other samples contradicts the place, or names the next ones on purpose: then by one offset.
-        return program.index in {"offset", "times"} and all(call.lie == "none" for call in calls)
+        # What names other samples contradicts the place; times may be those of other steps, all by one offset.
+        return "time" in program.index and all(call.lie == "none" for call in calls)
     # A stated sample or key is another one, also where its inputs are equal.
     named = program.identity == "index" or program.keyed or program.index == "same"
     if named and program.has_twins:
