@@ -1,4 +1,7 @@
-"""External labels from wherever people keep them: arrays, frames, files, or one pass over a dataset."""
+"""External labels from wherever people keep them: arrays, frames, files, or one pass over a dataset.
+
+Longer than 300 lines because one class reads all of these, and each way has its arguments to explain.
+"""
 
 from __future__ import annotations
 

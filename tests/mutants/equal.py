@@ -353,30 +353,6 @@ EQUAL: tuple[Equal, ...] = (
         "nothing has moved where samples are not known, or are in their position",
     ),
     Equal(
-        "core/diagnosis/labelling.py",
-        'way = "ahead of" if shift > 0 else "behind"',
-        ("`>` becomes `>=`",),
-        "a shift is never 0",
-    ),
-    Equal(
-        "core/diagnosis/labelling.py",
-        "sizes = {1, 2, *range(MAX_SHIFT + 1)} | {view.batch * count for count in (1, 2, 3, 4)}",
-        ("`1` becomes `2`", "`2` becomes `3`"),
-        "both are in the range, too",
-    ),
-    Equal(
-        "core/diagnosis/labelling.py",
-        "if isinstance(targets, np.ndarray) and view.n > 1000:",
-        ("`>` becomes `>=`", "`1000` becomes `1001`"),
-        "the same shift, only that it takes longer",
-    ),
-    Equal(
-        "core/diagnosis/labelling.py",
-        "head = target_comparison.compare_labels(targets[:1000], values, samples[:1000])",
-        ("`1000` becomes `1001`", "`1000` becomes `1001` (2)"),
-        "the same shift, only that it takes longer",
-    ),
-    Equal(
         "core/diagnosis/orders.py",
         "for rows in chunks(view.n_rows - 1):",
         ("`-` becomes `+`", "`1` becomes `2`"),

@@ -64,7 +64,7 @@ def loop_text(program: Program, call: Call, number: int) -> list[str]:
     given = f"guard.collecting({source})" if program.labels == "loop" else "batches"
     lines = [
         f"for at, (x, y, *w) in enumerate({given} if guard else {source}):",
-        "    got.append(copied(x)); t.append(np.array(y))",
+        f"    got.append({_copied(program, 'x')}); t.append(np.array(y))",
     ]
     if call.stops:
         lines.append(f"    if at == {call.stops}: break")
@@ -72,11 +72,15 @@ def loop_text(program: Program, call: Call, number: int) -> list[str]:
     if other:
         rows = '{"x": inputs(rows), "id": key(rows)}' if program.keyed else "inputs(rows)"
         lines += [
-            f"    rows = {other}.get(at)",
-            "    if rows == []: continue",
+            f"    if (rows := {other}.get(at)) == []: continue",
             f"    if rows: x = {rows}",
         ]
-    return [*lines, f"    p.append(copied({CALLS[call.method]}))"]
+    return [*lines, f"    p.append({_copied(program, CALLS[call.method])})"]
+
+
+def _copied(program: Program, of: str) -> str:
+    structures = "keras.tree" if program.engine == "keras" else "__import__('tensorflow').nest"
+    return f"{structures}.map_structure(np.array, {of})"
 
 
 def entry_text(program: Program, entry: tuple[Call, ...], number: int) -> list[str]:

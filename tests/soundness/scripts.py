@@ -184,8 +184,6 @@ def entries_text(program: Program) -> list[str]:
             "def joined(parts): "
             f"return {structures}.map_structure(lambda *p: np.concatenate([np.asarray(q) for q in p]), *parts)"
         )
-    if program.loops:
-        lines.append(f"def copied(x): return {structures}.map_structure(np.array, x)")
     lines.append("def evaluation(model, guard, returned):")
     if program.used_as == "wrap":
         lines.append("    model = guard(model) if guard else model")

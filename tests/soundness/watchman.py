@@ -171,7 +171,7 @@ BROKEN = (
     ),
     Broken(
         "guards/confirming.py",
-        'return "", _other_rows(what, comparison.rows)',
+        'return "", _other_rows(what, comparison.rows, comparison.shift)',
         'return "", None',
         "the labels that are scored are not compared",
     ),
