@@ -75,6 +75,8 @@ class Evidence:
     def doubt(self) -> str:
         """Why the rows may be right or wrong although nothing contradicts them; empty if there is no such reason."""
         trace, comparison = self.trace, self.comparison
+        if self.labels.by_index is not None and self.labels.by_index.doubt:
+            return self.labels.by_index.doubt
         scored = trace.method != FIT and (not trace.ordered or trace.scored is not None)
         if comparison.version and (scored or not self.observed):
             return f"{VERSION.format(plural(comparison.rows.size, 'row'))}, or rows were exchanged"

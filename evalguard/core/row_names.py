@@ -21,6 +21,8 @@ from evalguard.core.plural import plural
 from evalguard.core.visible import visible
 
 INTEGERS, TEXT, TIMES = "integers", "text", "times"
+# Of several frames that are passed together.
+SEVERAL_ORDERS = "the same names in several orders"
 OF_PANDAS = "index of pandas"
 # With fewer common names than this share, nothing shows that both sides name the same things.
 COMMON_SHARE = 0.02
@@ -36,7 +38,8 @@ class RowNames:
     """The pandas index of some rows.
 
     Attributes:
-        kind: ``integers``, ``text``, ``times`` (of no time zone, or in UTC), or in words what else it holds.
+        kind: ``integers``, ``text``, ``times`` (of no time zone, or in UTC), ``SEVERAL_ORDERS``, or in words what
+            else it holds.
         values: int64, str or datetime64[ns], shape ``(n,)``, or a ``range``; empty for any other kind.
         n_rows: Number of rows.
     """
@@ -55,6 +58,11 @@ class RowNames:
         if isinstance(self.values, range):
             return self.values == range(len(self.values))
         return self.kind == INTEGERS and counts_up(self.values)
+
+    @property
+    def was_by_default(self) -> bool:
+        """Whether it is such a range in another order: the rows were moved since, or those of the other side."""
+        return self.kind == INTEGERS and np.array_equal(np.sort(self.keys()), np.arange(self.n_rows))
 
     @property
     def comparable(self) -> bool:
@@ -92,6 +100,9 @@ def joined(parts: Sequence[RowNames | None]) -> RowNames | None:
     known = [part for part in parts if part is not None]
     if len(known) < len(parts) or len({part.kind for part in known}) != 1:
         return None
+    # A part that was numbered from 0 on names nothing.
+    if len(known) > 1 and any(part.by_default for part in known):
+        return None
     arrays = [np.asarray(part.values) for part in known]
     return RowNames(known[0].kind, np.concatenate(arrays), sum(part.n_rows for part in known))
 
@@ -106,6 +117,7 @@ class IndexComparison:
         note: Why they do not.
         hazard: What they leave open.
         finding: What they contradict, where something else decides.
+        doubt: Why nobody can tell whether the rows are those of the labels.
     """
 
     of: str
@@ -113,6 +125,7 @@ class IndexComparison:
     note: str = ""
     hazard: str = ""
     finding: Finding | None = None
+    doubt: str = ""
 
     @property
     def used(self) -> bool:
@@ -120,20 +133,22 @@ class IndexComparison:
         return self.keys is not None
 
 
-def compared(
-    rows: RowNames, labels: RowNames, of: str = "inputs", *, ordered: bool = True, calls: Sequence[int] = ()
-) -> IndexComparison:
+def compared(rows: RowNames, labels: RowNames, of: str = "inputs", *, calls: Sequence[int] = ()) -> IndexComparison:
     """Compare two indexes.
 
     Args:
         rows: The index of the rows that were fed, in order, or of a reference.
         labels: The index of the labels.
         of: See ``IndexComparison``.
-        ordered: Whether the order of the rows means something.
-        calls: Rows of each call, where several may answer the same labels.
+        calls: Rows of each call, where these have no order and several may answer the same labels.
     """
     if rows.by_default or labels.by_default:
         return IndexComparison(of)
+    for whose, kind in ((of, rows.kind), ("labels", labels.kind)):
+        if kind == SEVERAL_ORDERS:
+            return IndexComparison(
+                of, doubt=f"{OF_PANDAS}: the frames of the {whose} hold {kind}: one was sorted alone"
+            )
     if rows.kind != labels.kind or not rows.comparable:
         both = f"that of the {of} holds {rows.kind}, that of the labels {labels.kind}"
         return IndexComparison(of, note=f"{OF_PANDAS}: {both}; such two are not compared")
@@ -145,10 +160,38 @@ def compared(
         if any(map(repeats, each)):
             return IndexComparison(of, note=f"{OF_PANDAS}: that of the {whose} repeats names, so it is not compared")
     # Numbers that are shifted name other samples; only a time may be that of another step on purpose.
-    offset = "" if same or rows.kind != TIMES else _offset(ours, theirs, ordered=ordered)
+    offset = "" if same or rows.kind != TIMES else _offset(ours, theirs, sort=bool(calls))
     if offset:
         return IndexComparison(of, hazard=_OFFSET.format(offset=offset, of=of))
+    if not same and rows.kind == INTEGERS and np.isin(ours, theirs).mean() > COMMON_SHARE:
+        of_a_range = isinstance(rows.values, range) is not isinstance(labels.values, range)
+        anew = _may_be_anew(ours, theirs)
+        if anew and not rising(ours):
+            return IndexComparison(of, note=_ANEW.format(of=of, why="their ranks are equal, so they were not compared"))
+        if anew or (of_a_range and not np.array_equal(np.sort(ours), np.sort(theirs))):
+            return IndexComparison(of, doubt=_ANEW.format(of=of, why="or they name other rows of one table. " + _KEEP))
     return IndexComparison(of, keys=_as_keys(ours, theirs))
+
+
+def _may_be_anew(ours: Names, theirs: Names) -> bool:
+    """Whether one side may have been numbered from 0 on without the gaps of the other, and both then chosen together.
+
+    What was left out before a row only grows from row to row.
+    """
+    if len(ours) != len(theirs):
+        return False
+    order = np.argsort(ours)
+    apart = np.diff((theirs - ours)[order])
+    return rising(theirs[order]) and bool((apart >= 0).all() or (apart <= 0).all())
+
+
+# A scaler that returns an array, or ``reset_index``, numbers the rows of one side anew, before both are split, filtered
+# or shuffled together.
+_ANEW = (
+    f"{OF_PANDAS}: that of the {{of}} and that of the labels hold other numbers: one of them was numbered anew "
+    "(reset_index, a scaler); {why}"
+)
+_KEEP = "Keep the index on both sides, or drop it on one: labels.to_numpy()"
 
 
 _OFFSET = (
@@ -165,11 +208,11 @@ def repeats(names: Names) -> bool:
     return (n_distinct(names) if names.dtype.kind != "U" else len(np.unique(names))) < len(names)
 
 
-def _offset(ours: Names, theirs: Names, *, ordered: bool) -> str:
+def _offset(ours: Names, theirs: Names, *, sort: bool) -> str:
     """By how much the labels' times are later than the others, if that is one number; empty if it is not."""
     if len(ours) != len(theirs) or not len(ours):
         return ""
-    ours, theirs = (names.astype(np.int64) if ordered else np.sort(names.astype(np.int64)) for names in (ours, theirs))
+    ours, theirs = (np.sort(names.astype(np.int64)) if sort else names.astype(np.int64) for names in (ours, theirs))
     apart = theirs - ours
     by = int(apart[0])
     if by and (apart == by).all():

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 
 from evalguard.core.own_errors import not_ours, swallow
-from evalguard.core.row_names import INTEGERS, TEXT, TIMES, RowNames
+from evalguard.core.row_names import INTEGERS, SEVERAL_ORDERS, TEXT, TIMES, RowNames
 
 # A tree of inputs, or of labels for each output, has no more parts; a longer list holds rows.
 MAX_PARTS = 64
-MAX_CHARACTERS = 1 << 28
+MAX_CHARACTERS = 1 << 24
 NOTHING = np.zeros(0)
 
 
 def index_of(structure: Any) -> RowNames | None:
-    """The pandas index of inputs or labels; None without any, or with several that are not equal.
+    """The pandas index of inputs or labels; None without any, or with several that name other rows.
 
     Args:
         structure: A frame or series, or a tree of arrays with some among them.
@@ -33,8 +33,12 @@ def index_of(structure: Any) -> RowNames | None:
         with not_ours():
             found = [frame.index for frame in _frames(structure, kinds)]
             named = [index for index in found if not _by_default(index)]
-            if not found or any(not index.equals(named[0]) for index in named[1:]):
+            if not found:
                 return None
+            others = [index for index in named[1:] if not index.equals(named[0])]
+            if others:
+                same = all(index.sort_values().equals(named[0].sort_values()) for index in others)
+                return RowNames(SEVERAL_ORDERS, NOTHING, len(named[0])) if same else None
             return _names((named or found)[0], pandas)
     except Exception as error:  # noqa: BLE001 - an index that cannot be read must not cost the user anything
         swallow(error)

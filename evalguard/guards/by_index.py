@@ -42,14 +42,15 @@ def by_index(trace: Trace, labels: LabelTable) -> tuple[Trace, LabelTable]:
         labels: With the fingerprints of their reference, if they have one.
     """
     names, trace = trace.row_names, replace(trace, row_names=None)
-    asked = trace.key_asked or labels.fingerprints is not None
+    # Rows that the caller names (``g.part``) are named by that.
+    asked = (
+        trace.key_asked or labels.fingerprints is not None or (trace.index_source == "part" and trace.index is not None)
+    )
     if asked or names is None or labels.row_names is None or labels.keys is not None or trace.keys is not None:
         return trace, labels
     # Parts, and what is only scored, have no order.
     in_parts = bool(trace.ended)
-    found = compared(
-        names, labels.row_names, ordered=trace.ordered and not in_parts, calls=trace.calls if in_parts else ()
-    )
+    found = compared(names, labels.row_names, calls=trace.calls if in_parts else ())
     labels = keyed(labels, found)
     if labels.by_index is None or labels.by_index.keys is None:
         return trace, labels

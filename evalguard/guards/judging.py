@@ -312,6 +312,8 @@ class CallJudge:
             return refused(outcome, f"{trace.method} returns metrics, not rows")
         if self.returned:
             return refused(outcome, already_returned(trace.method, self.policy.scope, len(calls)))
+        if labels.keyed_by_index and labels.row_names is not None and labels.row_names.was_by_default:
+            return refused(outcome, "the numbers of a pandas index may have been made anew on one side; pass key=")
         again = predict_missing(calls[0], trace, judgement, labels)
         fixed = predictions.repaired(outcome.predictions, judgement, len(labels), again)
         if isinstance(fixed, str):

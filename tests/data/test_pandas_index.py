@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evalguard.core.row_names import INTEGERS, TEXT, TIMES
+from evalguard.core.row_names import INTEGERS, SEVERAL_ORDERS, TEXT, TIMES
 from evalguard.data.pandas_index import index_of
 
 DAYS = pd.date_range("2024-03-01", periods=3)
@@ -63,7 +63,8 @@ def test_what_has_none(structure):
 def test_of_several_parts_those_with_names_must_be_equal():
     named, unnamed, other = frame(LETTERS), frame(), frame(LETTERS[::-1])
     assert [*index_of({"a": unnamed, "b": [named, np.zeros(3)], "c": named["x"]}).keys()] == LETTERS
-    assert index_of((named, other)) is None
+    assert index_of((named, other)).kind == SEVERAL_ORDERS
+    assert index_of((named, frame(["a", "b", "d"]))) is None
     assert index_of([unnamed, unnamed]).by_default
 
 

@@ -3,6 +3,7 @@
 import warnings
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -157,10 +158,46 @@ def test_a_constant_horizon_is_a_hazard_and_no_fail(model, ahead):
     assert f"is {ahead} later" in hazard
 
 
-def test_numbers_that_are_shifted_name_other_samples(model):
+def test_numbers_that_are_shifted_may_have_been_made_anew(model):
     report = judged(model, frame(pd.RangeIndex(500, 500 + N)), series(pd.RangeIndex(503, 503 + N)))
-    assert report.verdict is Verdict.FAIL
-    assert not report.hazards
+    assert report.verdict is Verdict.UNPROVEN
+    assert any("one of them was numbered anew" in note for note in report.not_proven)
+
+
+def test_one_side_that_was_numbered_anew_before_both_were_split_is_no_fault(model):
+    table = pd.DataFrame({"x": X[:, 0], "label": Y}, index=np.arange(N) * 3 // 2 + 5)
+    anew = pd.DataFrame({"x": X[:, 0]})
+    rows = np.random.default_rng(4).permutation(N)[: N // 2]
+    for options in ({}, {"reference": anew.iloc[rows]}):
+        report = judged(model, anew.iloc[rows], table["label"].iloc[rows], **options)
+        assert report.verdict is Verdict.PASS
+
+
+def test_numbers_of_an_index_repair_nothing(model):
+    # A new frame in another order has the same numbers as an old one that was shuffled before.
+    old, anew = series(np.random.default_rng(5).permutation(N)), frame(np.arange(N))
+    rows = np.random.default_rng(6).permutation(N)
+    with pytest.raises(evalguard.MisalignmentError, match="may have been made anew on one side"):
+        with evalguard.guard(labels=old.iloc[rows], on_failure="repair", mlflow=False):
+            model.predict(anew.iloc[rows], verbose=0)
+
+
+def test_frames_that_are_passed_together_in_several_orders_are_no_pass(model):
+    inputs = [keras.Input((1,)), keras.Input((1,))]
+    both = keras.Model(inputs, keras.layers.Add()(inputs))
+    for order, verdict in ((slice(None), Verdict.PASS), (slice(None, None, -1), Verdict.UNPROVEN)):
+        assert judged(both, [frame(), frame().iloc[order]], series()).verdict is verdict
+
+
+def test_pairs_of_evaluate_are_compared_in_their_order(model):
+    model.compile(loss="mse")
+    times = pd.date_range("2024-03-01", periods=N, freq="h")
+    rows = np.random.default_rng(7).permutation(N)
+    labels = series(times + pd.Timedelta("1h"))
+    for order in (np.arange(N), rows):
+        with evalguard.guard(labels=labels, **QUIET) as g:
+            model.evaluate(frame(times).iloc[order], labels, verbose=0)
+        assert (g.report.verdict is Verdict.PASS) is (order is not rows)
 
 
 @pytest.mark.parametrize("labels", ["frame", "column", "outputs", "late", "argument"])
