@@ -80,7 +80,7 @@ def _names(given: Any, option: str) -> tuple[str, ...]:
             msg = f"{option}: expected the numbers 0 to {len(given) - 1}, each once; found {list(given.values())[:20]}"
             raise ConfigError(msg)
         given = [by_number[number] for number in range(len(given))]
-    if isinstance(given, (str, bytes)) or not hasattr(given, "__iter__"):
+    if isinstance(given, (str, bytes, set, frozenset)) or not hasattr(given, "__iter__") or np.ndim(given) == 0:
         msg = f"{option}: expected a list of names by class number, found {type(given).__name__}"
         raise ConfigError(msg)
     names = list(given)

@@ -59,6 +59,7 @@ def judge(
     *,
     scored: Scored | None = None,
     found: Sequence[Finding] = (),
+    doubt: str = "",
     **context: Any,
 ) -> Judgement:
     """Judge a trace: verdict, findings, diagnosis.
@@ -69,6 +70,7 @@ def judge(
         policy: What the caller requires.
         scored: What the caller scores, where it was confirmed.
         found: What was found wrong besides.
+        doubt: Why it is not known whether the labels are right.
         **context: Further fields of ``Report`` (name, versions, notes of the
             guard under ``not_proven``, …).
     """
@@ -80,9 +82,9 @@ def judge(
     of_index = labels.by_index or IndexComparison("")
     findings = (*_findings(evidence, proof), *found, *filter(None, (of_index.finding,)))
     findings = (*findings, *(() if scored is None else scored.findings))
-    notes = (*context.pop("not_proven", ()), *not_proven(evidence, proof, policy))
+    notes = (*context.pop("not_proven", ()), *filter(None, (doubt,)), *not_proven(evidence, proof, policy))
     unseen = trace.unobserved or trace.not_confirmed or trace.stopped
-    observed = trace.one_to_one and not (unseen or evidence.doubt)
+    observed = trace.one_to_one and not (unseen or doubt or evidence.doubt)
     verdict = decide(findings, proof, policy, observed=observed)
     report = Report(
         verdict=verdict,

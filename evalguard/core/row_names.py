@@ -117,7 +117,7 @@ class IndexComparison:
         note: Why they do not.
         hazard: What they leave open.
         finding: What they contradict, where something else decides.
-        doubt: Why nobody can tell whether the rows are those of the labels.
+        doubt: Why it is not known whether the rows are those of the labels.
     """
 
     of: str
@@ -165,15 +165,16 @@ def compared(rows: RowNames, labels: RowNames, of: str = "inputs", *, calls: Seq
         return IndexComparison(of, hazard=_OFFSET.format(offset=offset, of=of))
     if not same and rows.kind == INTEGERS and np.isin(ours, theirs).mean() > COMMON_SHARE:
         of_a_range = isinstance(rows.values, range) is not isinstance(labels.values, range)
-        anew = _may_be_anew(ours, theirs)
-        if anew and not rising(ours):
-            return IndexComparison(of, note=_ANEW.format(of=of, why="their ranks are equal, so they were not compared"))
-        if anew or (of_a_range and not np.array_equal(np.sort(ours), np.sort(theirs))):
-            return IndexComparison(of, doubt=_ANEW.format(of=of, why="or they name other rows of one table. " + _KEEP))
+        again = _numbered_again(ours, theirs)
+        if again and not rising(ours):
+            why = "their ranks are equal, so they were not compared"
+            return IndexComparison(of, note=_AGAIN.format(of=of, why=why))
+        if again or (of_a_range and not np.array_equal(np.sort(ours), np.sort(theirs))):
+            return IndexComparison(of, doubt=_AGAIN.format(of=of, why="or they name other rows of one table. " + _KEEP))
     return IndexComparison(of, keys=_as_keys(ours, theirs))
 
 
-def _may_be_anew(ours: Names, theirs: Names) -> bool:
+def _numbered_again(ours: Names, theirs: Names) -> bool:
     """Whether one side may have been numbered from 0 on without the gaps of the other, and both then chosen together.
 
     What was left out before a row only grows from row to row.
@@ -185,10 +186,10 @@ def _may_be_anew(ours: Names, theirs: Names) -> bool:
     return rising(theirs[order]) and bool((apart >= 0).all() or (apart <= 0).all())
 
 
-# A scaler that returns an array, or ``reset_index``, numbers the rows of one side anew, before both are split, filtered
-# or shuffled together.
-_ANEW = (
-    f"{OF_PANDAS}: that of the {{of}} and that of the labels hold other numbers: one of them was numbered anew "
+# A scaler that returns an array, or ``reset_index``, numbers the rows of one side again, before both are split,
+# filtered or shuffled together.
+_AGAIN = (
+    f"{OF_PANDAS}: that of the {{of}} and that of the labels hold other numbers: one of them was numbered again "
     "(reset_index, a scaler); {why}"
 )
 _KEEP = "Keep the index on both sides, or drop it on one: labels.to_numpy()"

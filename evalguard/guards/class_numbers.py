@@ -1,8 +1,11 @@
-"""The classes of one evaluation: how the model, the labels and the stream number them, and whether they agree."""
+"""The classes of one evaluation: how the model, the labels and the stream number them, and whether they agree.
+
+Longer than 300 lines because each of the three may have names, numbers or neither.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -34,10 +37,18 @@ from evalguard.core.target_comparison import compare_labels
 from evalguard.core.trace import Trace
 from evalguard.data import kinds
 from evalguard.errors import ConfigError, LabelsError
-from evalguard.guards.other_numbers import columns_of
+from evalguard.guards.other_numbers import columns_of, contradict, one_to_one
 
 ASSUMED = "the names in the labels, sorted, as nobody said which number each has"
 ASSUMED_DIFFER = "the stream's own targets are not the labels with their names numbered in sorted order"
+NO_NUMBERS = (
+    "the stream's own targets are not the labels, however the names are numbered: rows were exchanged, or the labels "
+    "are another version"
+)
+SEVERAL = (
+    "the sources of these calls name their class numbers differently, so the numbers in their targets are not compared "
+    "call by call; give each source a guard with its labels"
+)
 HOW_TO_SAY = "pass the names in the model's order: classes=[...]"
 # Rows for each class: texts that are all different are no classes.
 ROWS_PER_CLASS = 2
@@ -57,6 +68,7 @@ class ClassNumbers:
         stream: How the source does, in its ``y``.
         findings: Where model and labels number the classes differently.
         hazards: What may be wrong.
+        doubt: Why the numbers in the streams are not known.
     """
 
     given: Mapping[str, ClassNames] = field(default_factory=dict)
@@ -65,6 +77,7 @@ class ClassNumbers:
     stream: ClassNames | None = None
     findings: tuple[Finding, ...] = ()
     hazards: tuple[str, ...] = ()
+    doubt: str = ""
 
     @property
     def assumed(self) -> bool:
@@ -112,7 +125,8 @@ class ClassNumbers:
         if self.assumed:
             judgement = judge(trace, self.as_numbers(labels) if in_numbers else labels, self.findings)
             if in_numbers and not _agree(judgement.report):
-                judgement = judge(trace, labels, self.findings)
+                fitting, doubt = self._beside(targets, labels, judgement.samples)
+                judgement = judge(trace, fitting, self.findings, doubt)
                 listed = "; ".join(numbered(names) for names in self.names.values() if names.assumed)
                 hazards += (f"{ASSUMED_DIFFER} ({listed}), so they were not compared; {HOW_TO_SAY}",)
             elif in_numbers:
@@ -124,6 +138,31 @@ class ClassNumbers:
             hazards, notes = (*report.hazards, *hazards), (*report.not_proven, *notes)
             report = replace(report, hazards=hazards, not_proven=notes, labels={**report.labels, **about})
         return replace(judgement, report=report)
+
+    def _beside(self, targets: Any, labels: LabelTable, samples: Any) -> tuple[LabelTable, str]:
+        """The labels with numbers where these are the stream's, and why some cannot be, however they are numbered."""
+        both = {"": targets} if "" in self.values else targets
+        if not isinstance(both, Mapping):
+            return labels, ""
+        fits, encoded, doubts = {}, {}, []
+        for output, values in self.values.items():
+            numbers = class_numbers_in(both.get(output))
+            at = np.arange(len(values)) if samples is None else np.asarray(samples)
+            if numbers is None or len(numbers) != len(at):
+                continue
+            known = (at >= 0) & (at < len(values)) & (numbers >= 0)
+            ours, theirs = values[at[known]], numbers[known]
+            if np.array_equal(ours, theirs):
+                fits[output] = values
+            elif (codes := one_to_one(ours, theirs)) is not None and values.max() < len(codes):
+                encoded[output] = codes[values]
+            elif contradict(ours, theirs):
+                doubts.append(f"output {output!r}: {NO_NUMBERS}" if output else NO_NUMBERS)
+        doubt = "; ".join(doubts)
+        if isinstance(labels.values, Mapping) and labels.values.keys() - encoded.keys():
+            # In the stream's own numbers, so that the other outputs are compared; of itself that shows nothing.
+            fits |= encoded
+        return (replace(self, values=fits).as_numbers(labels), doubt) if fits else (labels, doubt)
 
     def _with_stream(self, judge: Callable[..., Judgement], trace: Trace, labels: LabelTable) -> Judgement:
         """The judgement, where the stream may number the classes otherwise than the labels, and says how."""
@@ -160,6 +199,15 @@ class ClassNumbers:
         return {"classes": every[""] if list(every) == [""] else every, "classes_from": origins}
 
 
+def of_calls(
+    given: Mapping[str, ClassNames], labels: LabelTable | None, sources: Sequence[Any], predictions: Any
+) -> ClassNumbers:
+    """How the classes of calls that are judged together are numbered; see ``class_numbers``."""
+    found = class_numbers(given, labels, sources[0], predictions)
+    named = [names.names for source in sources if (names := kinds.class_names(source)) is not None]
+    return replace(found, doubt=SEVERAL) if len(set(named)) > 1 else found
+
+
 def class_numbers(
     given: Mapping[str, ClassNames], labels: LabelTable | None, source: Any = None, predictions: Any = None
 ) -> ClassNumbers:
@@ -185,7 +233,7 @@ def class_numbers(
         return _joined(
             given,
             {
-                output: _of_output(values, None, given.get(output), None, f"{labels.name}, output {output!r}")
+                output: _named_output(output, values, given.get(output), labels.name, predictions)
                 for output, values in labels.values.items()
             },
         )
@@ -197,9 +245,8 @@ def class_numbers(
     listed: Any = getattr(source, "classes", None) if kinds.is_image_iterator(source) else None
     own = stream if labels.classes is None and np.array_equal(listed, labels.values) else labels.classes
     found = _of_output(labels.values, own, model, stream, labels.name)
-    if model is not None and found.findings and columns_of(predictions) == len(model.names) + 1:
-        # The names may be those of the columns but the first one, which is of no class.
-        found = replace(found, findings=tuple(item for item in found.findings if FROM_ONE not in item.message))
+    if model is not None:
+        found = _without_background(found, model, predictions)
     return replace(_joined({} if model is None else {"": model}, {"": found}), stream=stream)
 
 
@@ -209,6 +256,27 @@ class _OfOutput:
     values: NDArray[np.int32] | None = None
     findings: tuple[Finding, ...] = ()
     hazards: tuple[str, ...] = ()
+
+
+def _named_output(
+    output: str, values: NDArray[Any], model: ClassNames | None, where: str, predictions: Any
+) -> _OfOutput:
+    found = _of_output(values, None, model, None, f"{where}, output {output!r}")
+    own = predictions.get(output) if isinstance(predictions, Mapping) else predictions
+    return found if model is None else _without_background(found, model, own)
+
+
+def _without_background(found: _OfOutput, model: ClassNames, predictions: Any) -> _OfOutput:
+    """Numbers from 1 on are right where the names are those of the columns but the first one, which is of no class."""
+    from_one = [finding for finding in found.findings if FROM_ONE in finding.message]
+    columns = columns_of(predictions)
+    if not from_one or (predictions is not None and columns == len(model.names)):
+        return found
+    kept = tuple(finding for finding in found.findings if finding not in from_one)
+    if columns == len(model.names) + 1:
+        return replace(found, findings=kept)
+    # The columns are not known: metrics, or the entry of a guard.
+    return replace(found, findings=kept, hazards=(*found.hazards, from_one[0].message))
 
 
 def _joined(given: Mapping[str, ClassNames], parts: Mapping[str, _OfOutput]) -> ClassNumbers:

@@ -40,7 +40,7 @@ from evalguard.errors import LabelsError
 from evalguard.guards import predictions
 from evalguard.guards.by_index import by_index, keyed, named_by_files
 from evalguard.guards.calls import ROW_METHODS, GuardedCall
-from evalguard.guards.class_numbers import ClassNumbers, class_numbers
+from evalguard.guards.class_numbers import ClassNumbers, of_calls
 from evalguard.guards.confirming import Confirmation, joined_columns, row_columns
 from evalguard.guards.environment import versions
 from evalguard.guards.joining import dtypes_of, one_trace
@@ -119,7 +119,7 @@ class CallJudge:
         judged = one_for_each_sample(trace, labels, self._any_order(trace)) if in_parts else trace
         if changed := self._changed(labels):
             judged = replace(judged, not_confirmed="; ".join(filter(None, (judged.not_confirmed, changed))))
-        classes = class_numbers(self.class_names, labels, calls[0].source, calls[0].predictions)
+        classes = of_calls(self.class_names, labels, [call.source for call in calls], calls[0].predictions)
         judgement = self._judge(judged, labels, not_proven, classes)
         outcome = Outcome(
             judgement.report,
@@ -175,13 +175,14 @@ class CallJudge:
         classes: ClassNumbers,
         scored: Scored | None = None,
     ) -> Judgement:
-        def judged(trace: Trace, labels: LabelTable, found: Sequence[Finding]) -> Judgement:
+        def judged(trace: Trace, labels: LabelTable, found: Sequence[Finding], doubt: str = "") -> Judgement:
             return judge(
                 trace,
                 labels,
                 self.policy,
                 scored=scored,
                 found=found,
+                doubt="; ".join(filter(None, (classes.doubt, doubt))),
                 name=self.name,
                 versions=versions(),
                 checked_at_ms=int(time.time() * 1000),
@@ -313,7 +314,7 @@ class CallJudge:
         if self.returned:
             return refused(outcome, already_returned(trace.method, self.policy.scope, len(calls)))
         if labels.keyed_by_index and labels.row_names is not None and labels.row_names.was_by_default:
-            return refused(outcome, "the numbers of a pandas index may have been made anew on one side; pass key=")
+            return refused(outcome, "the numbers of a pandas index may have been made again on one side; pass key=")
         again = predict_missing(calls[0], trace, judgement, labels)
         fixed = predictions.repaired(outcome.predictions, judgement, len(labels), again)
         if isinstance(fixed, str):

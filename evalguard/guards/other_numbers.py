@@ -30,7 +30,11 @@ KAPPA, CHANCE = 0.4, 1e-4
 # Rows of a class in the half that is tested, for at least two classes.
 FEW_ROWS, FEW_CLASSES = 3, 2
 MANY_CLASSES = 5
+# Classes that a test set may lack; rows by which outputs are known as probabilities.
+ABSENT, SOME_ROWS = 2, 1000
 HALF = 0.5
+# Rows by which the sizes of the same classes may differ, as where the labels are shifted.
+FEW_APART = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ def predicted_numbers(output: Any, n_classes: int) -> NDArray[np.integer[Any]] |
     if not isinstance(output, np.ndarray) or output.dtype.kind not in "fiub" or output.ndim == 0:
         return None
     if output.ndim == 2 and output.shape[1] > 1:
-        if output.shape[1] > MAX_CLASSES:
+        if output.shape[1] > MAX_CLASSES or not _are_scores(output, n_classes):
             return None
         found = np.empty(len(output), np.int32)
         for rows in chunks(len(output)):
@@ -82,6 +86,16 @@ def predicted_numbers(output: Any, n_classes: int) -> NDArray[np.integer[Any]] |
         return None
     # Scores that leave 0 to 1 are logits.
     return (values > (HALF if values.min() >= 0 and values.max() <= 1 else 0)).astype(np.int32)
+
+
+def _are_scores(output: NDArray[Any], n_classes: int) -> bool:
+    """Whether columns are scores of classes: probabilities, or as many as there are classes, and more than two.
+
+    Two columns may be a mean and its deviation, and many the place in an embedding.
+    """
+    some = np.asarray(output[:SOME_ROWS], dtype=np.float64)
+    probable = bool(((some >= 0) & (some <= 1)).all() and np.allclose(some.sum(axis=1), 1, atol=1e-2))
+    return probable or FEW_CLASSES < output.shape[1] <= n_classes + ABSENT
 
 
 def columns_of(output: Any) -> int:
@@ -139,6 +153,42 @@ def other_numbers(counts: NDArray[np.int64]) -> OtherNumbers | None:
     rows = tested.sum()
     better = tested[number_of, classes].sum() / rows
     return OtherNumbers(class_of, float(tested.diagonal().sum() / rows), float(better))
+
+
+def one_to_one(names: NDArray[np.integer[Any]], numbers: NDArray[np.integer[Any]]) -> NDArray[np.int32] | None:
+    """The number of each name, int32, by code; None where a name has several numbers, or a number several names."""
+    if not len(names):
+        return None
+    number_of = np.zeros(int(names.max()) + 1, np.int32)
+    number_of[names] = numbers
+    present = np.unique(names)
+    alike = bool((number_of[names] == numbers).all()) and len(np.unique(number_of[present])) == len(present)
+    return number_of if alike else None
+
+
+def contradict(names: NDArray[np.integer[Any]], numbers: NDArray[np.integer[Any]]) -> bool:
+    """Whether both seem to be the same classes, and no assignment of numbers to names makes them equal.
+
+    Args:
+        names: Codes of names, from 0 on, shape ``(n,)``.
+        numbers: Class numbers beside them.
+    """
+    if not len(names):
+        return False
+    codes = np.unique(numbers, return_inverse=True)[1]
+    size = int(max(names.max(), codes.max())) + 1
+    if size > MAX_CLASSES:
+        return False
+    counts = np.bincount(names * size + codes, minlength=size * size).reshape(size, size)
+    filled = counts > 0
+    # One number for several names, or several for one, is no contradiction.
+    if (filled.sum(axis=0) <= 1).all() or (filled.sum(axis=1) <= 1).all():
+        return False
+    from scipy.optimize import linear_sum_assignment
+
+    best = counts[linear_sum_assignment(counts, maximize=True)].sum()
+    apart = np.abs(np.sort(counts.sum(axis=0)) - np.sort(counts.sum(axis=1))).sum()
+    return bool(best >= HALF * len(names) or apart <= max(2, FEW_APART * len(names)))
 
 
 def _are_those_present(number_of: Int64, present: NDArray[np.bool_]) -> bool:

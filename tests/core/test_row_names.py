@@ -166,13 +166,13 @@ SPLIT = np.random.default_rng(3).permutation(40)[:30]
     ("rows", "labels", "says"),
     [
         # `pd.DataFrame(scaler.transform(x))` beside a table with gaps, and both in one `train_test_split`.
-        pytest.param(SPLIT, GAPS[SPLIT], "their ranks are equal, so they were not compared", id="numbered-anew"),
+        pytest.param(SPLIT, GAPS[SPLIT], "their ranks are equal, so they were not compared", id="numbered-again"),
         pytest.param(range(100, 140), range(101, 141), "or they name other rows", id="the-next-row"),
         pytest.param([3, 5, 6, 9, 12], [5, 7, 9, 12, 15], "or they name other rows", id="gaps"),
         pytest.param(range(30, 40), [31, 38, 55, 36, 71, 35, 50, 33, 37, 39], "or they name other rows", id="a-slice"),
     ],
 )
-def test_numbers_that_may_have_been_made_anew_decide_nothing(rows, labels, says):
+def test_numbers_that_may_have_been_made_again_decide_nothing(rows, labels, says):
     sides = [
         RowNames(INTEGERS, side if isinstance(side, range) else np.array(side), len(side)) for side in (rows, labels)
     ]

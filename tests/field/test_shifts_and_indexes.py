@@ -213,7 +213,7 @@ REPORTS = (
         fix="x.loc[labels.index]",
     ),
     Report("mindsdb/mindsdb_native#519", labels_of_the_other_half, Verdict.UNPROVEN),
-    # The labels may as well have been numbered anew, without the gaps.
+    # The labels may as well have been numbered again, without the gaps.
     Report("statsmodels/statsmodels#206", rows_dropped_from_x, Verdict.UNPROVEN),
     Report("statsmodels/statsmodels#206, of each", rows_dropped_apart, cause="indexes of x and labels differ"),
     Report("sound: rows dropped from both", rows_dropped_from_both, Verdict.PASS, "identity"),

@@ -158,28 +158,28 @@ def test_a_constant_horizon_is_a_hazard_and_no_fail(model, ahead):
     assert f"is {ahead} later" in hazard
 
 
-def test_numbers_that_are_shifted_may_have_been_made_anew(model):
+def test_numbers_that_are_shifted_may_have_been_made_again(model):
     report = judged(model, frame(pd.RangeIndex(500, 500 + N)), series(pd.RangeIndex(503, 503 + N)))
     assert report.verdict is Verdict.UNPROVEN
-    assert any("one of them was numbered anew" in note for note in report.not_proven)
+    assert any("one of them was numbered again" in note for note in report.not_proven)
 
 
-def test_one_side_that_was_numbered_anew_before_both_were_split_is_no_fault(model):
+def test_one_side_that_was_numbered_again_before_both_were_split_is_no_fault(model):
     table = pd.DataFrame({"x": X[:, 0], "label": Y}, index=np.arange(N) * 3 // 2 + 5)
-    anew = pd.DataFrame({"x": X[:, 0]})
+    renumbered = pd.DataFrame({"x": X[:, 0]})
     rows = np.random.default_rng(4).permutation(N)[: N // 2]
-    for options in ({}, {"reference": anew.iloc[rows]}):
-        report = judged(model, anew.iloc[rows], table["label"].iloc[rows], **options)
+    for options in ({}, {"reference": renumbered.iloc[rows]}):
+        report = judged(model, renumbered.iloc[rows], table["label"].iloc[rows], **options)
         assert report.verdict is Verdict.PASS
 
 
 def test_numbers_of_an_index_repair_nothing(model):
     # A new frame in another order has the same numbers as an old one that was shuffled before.
-    old, anew = series(np.random.default_rng(5).permutation(N)), frame(np.arange(N))
+    old, renumbered = series(np.random.default_rng(5).permutation(N)), frame(np.arange(N))
     rows = np.random.default_rng(6).permutation(N)
-    with pytest.raises(evalguard.MisalignmentError, match="may have been made anew on one side"):
+    with pytest.raises(evalguard.MisalignmentError, match="may have been made again on one side"):
         with evalguard.guard(labels=old.iloc[rows], on_failure="repair", mlflow=False):
-            model.predict(anew.iloc[rows], verbose=0)
+            model.predict(renumbered.iloc[rows], verbose=0)
 
 
 def test_frames_that_are_passed_together_in_several_orders_are_no_pass(model):

@@ -374,3 +374,70 @@ def test_a_variant_with_other_classes_reads_its_labels_again():
         echo().predict(SCORES, verbose=0)
     with pytest.raises(LabelsError), g.with_options(classes=NAMES[:2]):
         pass
+
+
+@pytest.mark.parametrize(
+    "order",
+    [np.random.default_rng(1).permutation(N), np.roll(np.arange(N), 1), np.r_[1, 0, 2:N]],
+    ids=["another-order", "shifted", "two-exchanged"],
+)
+def test_names_that_no_numbering_explains_are_no_pass(order):
+    g = guarded(TEXT[order], stream(NUMBERS), reference=SCORES)
+    assert g.report.verdict is Verdict.UNPROVEN
+    assert any("however the names are numbered" in note for note in g.report.not_proven)
+    # Numbers may be of groups of names, or the other way round.
+    for grouped in (NUMBERS // 2, NUMBERS * 2 + np.arange(N) % 2):
+        assert guarded(TEXT, stream(grouped), reference=SCORES).report.verdict is Verdict.PASS
+
+
+def test_names_of_one_output_do_not_keep_another_from_being_compared():
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, {"a": keras.layers.Identity(name="a")(inputs), "b": inputs * 2})
+    other = np.array(["z", "y", "x", "w"])[NUMBERS]
+    for b, verdict in ((NUMBERS, Verdict.PASS), (np.roll(NUMBERS, 7), Verdict.FAIL)):
+        g = guarded({"a": other, "b": b}, stream({"a": NUMBERS, "b": NUMBERS}), model, reference=SCORES)
+        assert g.report.verdict is verdict
+
+
+def test_sources_that_name_their_numbers_differently_are_no_pass_together():
+    first, second = stream(NUMBERS), stream(np.maximum(NUMBERS - 1, 0))
+    first.class_names, second.class_names = NAMES, NAMES[1:]
+    labels = np.concatenate([NUMBERS, np.maximum(NUMBERS - 1, 0)])
+    for given in (labels, np.asarray(NAMES)[labels]):
+        with evalguard.guard(
+            labels=given, classes=NAMES, scope="session", on_failure="record", on_unproven="record", mlflow=False
+        ) as g:
+            for source in (first, second):
+                echo().predict(source, verbose=0)
+        assert g.report.verdict is Verdict.UNPROVEN
+        assert any("name their class numbers differently" in note for note in g.report.not_proven)
+
+
+def test_names_without_that_of_the_background_are_right_where_nothing_shows_the_columns():
+    inputs = keras.Input((5,))
+    softmax = {name: keras.layers.Softmax(name=name)(inputs) for name in ("u", "v")}
+    one, two = keras.Model(inputs, softmax["u"]), keras.Model(inputs, softmax)
+    one.compile(loss="sparse_categorical_crossentropy")
+    x = np.eye(5, dtype="float32")[NUMBERS + 1]
+    with evalguard.guard(labels=NUMBERS + 1, classes=NAMES, mlflow=False) as g:
+        one.evaluate(x, NUMBERS + 1, verbose=0)
+    assert "from 1 to 4" in " ".join(g.report.hazards)
+    both = {"u": NUMBERS + 1, "v": NUMBERS + 1}
+    assert guarded(both, x, two, classes={"u": NAMES}).report.verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize("given", [set(NAMES), frozenset(NAMES), np.array("cat"), "cat", 3])
+def test_names_without_an_order_are_refused(given):
+    with pytest.raises(ConfigError, match="expected a list of names by class number"):
+        evalguard.guard(labels=NUMBERS, classes=given)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        pytest.param(np.stack([np.where(NUMBERS % 2, -1.0, 1.0), np.full(N, 0.5)], 1), id="mean-and-deviation"),
+        pytest.param(np.roll(np.eye(64)[NUMBERS], 9, axis=1) * 3, id="embedding"),
+    ],
+)
+def test_columns_that_are_no_scores_of_classes_show_nothing(x):
+    assert not guarded(NUMBERS % 2 if x.shape[1] == 2 else NUMBERS, x, echo(x.shape[1])).report.hazards

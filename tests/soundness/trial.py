@@ -564,7 +564,9 @@ def _of_report(program: Program, judged: _Judged, returned: list[Any], space: An
             oracle.in_array_order(program, calls[0], unit) if by_place else oracle.as_claimed(program, unit, claimed)
         ):
             return [_breach("a", f"{verdict} by {proof}: rows {unit.rows}", report, unit)]
-        shown = all(call.y == "same" for call in calls)
+        shown = all(call.y == "same" for call in calls) and not any(
+            call.method in LOOPS or (call.source in ARRAYS and call.method == "predict") for call in calls
+        )
         if program.classes == "from_one" or (program.classes == "permuted" and shown):
             return [_breach("a", f"{verdict} by {proof}, but the classes are numbered otherwise", report, unit)]
         wrong = _wrong_labels(program, space)
@@ -632,6 +634,9 @@ def _observable(program: Program, calls: tuple[Call, ...]) -> bool:
     """Whether what the caller asked to be compared can be compared."""
     if any(call.y == "late" for call in calls):
         return False
+    if program.has_twins and program.identity == "none" and any(call.lie != "none" for call in calls):
+        # The targets of equal inputs are exchanged, and nothing was given that shows that the inputs are equal.
+        return not any(call.y == "same" for call in calls)
     if program.identity == "key_padded" or program.classes in {"permuted", "from_one"}:
         return False
     if program.identity == "pandas" and program.index not in {"same", "default", "text"}:
