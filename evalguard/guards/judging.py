@@ -311,6 +311,8 @@ class CallJudge:
             return outcome
         if trace.method not in ROW_METHODS:
             return refused(outcome, f"{trace.method} returns metrics, not rows")
+        if judgement.report.proof < self.policy.required_proof:
+            return refused(outcome, f"the proof is {judgement.report.proof}, and {self.policy.require} is required")
         if self.returned:
             return refused(outcome, already_returned(trace.method, self.policy.scope, len(calls)))
         if labels.keyed_by_index and labels.row_names is not None and labels.row_names.was_by_default:

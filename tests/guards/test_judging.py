@@ -221,3 +221,19 @@ def test_what_other_sources_state_stays_as_it_is():
 def test_labels_that_the_stream_contradicts_are_wrong(reasons, wrong):
     report = SimpleNamespace(findings=[SimpleNamespace(reason=Reason(reason)) for reason in reasons.split()])
     assert judging.says_labels_are_wrong(report) is wrong
+
+
+def test_rows_are_repaired_only_by_the_proof_that_is_required():
+    class Moving(keras.Model):
+        def predict(self, *args, **options):
+            return super().predict(*args, **options)[::-1]
+
+    inputs = keras.Input((2,))
+    moving = Moving(inputs, keras.layers.Identity()(inputs))
+    x = np.arange(24, dtype="float32").reshape(12, 2)
+    with evalguard.guard(labels=np.arange(12), on_failure="repair", mlflow=False) as g:
+        assert np.array_equal(moving.predict(x, verbose=0), x)
+    assert g.report.verdict is evalguard.Verdict.REPAIRED
+    with pytest.raises(evalguard.MisalignmentError, match="the proof is declared, and labels is required"):
+        with evalguard.guard(labels=np.arange(12), on_failure="repair", require="labels", mlflow=False):
+            moving.predict(x, verbose=0)
