@@ -19,6 +19,7 @@ from evalguard.core.findings import Finding, Reason
 from evalguard.core.key_differences import example
 from evalguard.core.plural import plural
 from evalguard.core.visible import visible
+from evalguard.errors import LabelsError
 
 INTEGERS, TEXT, TIMES = "integers", "text", "times"
 # Of several frames that are passed together.
@@ -269,6 +270,25 @@ def against_reference(reference: RowNames, labels: RowNames) -> IndexComparison:
         f"'{visible(theirs[first], MAX_NAME)}' in the labels)"
     )
     return replace(found, finding=Finding(Reason.LABELS, apart.size, message, tuple(apart[:20].tolist())))
+
+
+def refuse_other_rows(weights: RowNames | None, labels: RowNames | None) -> None:
+    """Refuse weights whose index names other rows than that of the labels at the same place.
+
+    Raises:
+        LabelsError: Both have one that names their rows, and these differ.
+    """
+    if weights is None or labels is None or len(weights) != len(labels):
+        return
+    keys = compared(weights, labels, "weights").keys
+    if keys is not None and (apart := np.flatnonzero(keys[0] != keys[1])).size:
+        row = int(apart[0])
+        ours, theirs = (visible(names[row], MAX_NAME) for names in keys)
+        msg = (
+            f"sample_weight: expected the weights in label order, found the index '{ours}' beside that of the labels, "
+            f"'{theirs}', at row {row:,}; pass weights.loc[labels.index], or weights.to_numpy() if they are"
+        )
+        raise LabelsError(msg)
 
 
 def unlike(ours: Names, theirs: Names, whose: str) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.core.label_table import LabelTable, Values
+from evalguard.core.row_names import refuse_other_rows
 from evalguard.data.kinds import class_names, is_image_iterator
 from evalguard.data.pandas_index import index_of
 from evalguard.data.tables import TableFile, array_of, read_arrays, refuse_absent
@@ -63,13 +64,15 @@ class Labels(LabelTable):
 
         Raises:
             LabelsError: No labels, an unknown column, a null label, a null or
-                repeated key, a missing weight.
+                repeated key, a missing weight, a pandas index of the weights
+                that is not that of the labels.
         """
         if isinstance(sample_weight, str):
             return cls._of(source, label, key, sample_weight, name)
         labels = cls._of(source, label, key, None, name)
         if sample_weight is None:
             return labels
+        refuse_other_rows(index_of(sample_weight), labels.row_names)
         outputs = _by_output(sample_weight)
         return replace(labels, weights=sample_weight if outputs is None else outputs)
 

@@ -189,6 +189,19 @@ def test_frames_that_are_passed_together_in_several_orders_are_no_pass(model):
         assert judged(both, [frame(), frame().iloc[order]], series()).verdict is verdict
 
 
+@pytest.mark.parametrize("rows", [slice(None), ORDER], ids=["equal", "another-order"])
+def test_weights_with_the_index_of_other_rows_are_refused(model, rows):
+    weights = pd.Series(np.arange(N) + 1.0, index=IDS)
+    if isinstance(rows, slice):
+        assert judged(model, frame(), series(), sample_weight=weights).verdict is Verdict.PASS
+        # Nothing names the rows of these.
+        for unnamed in (weights.to_numpy()[::-1], weights.sort_values().reset_index(drop=True)):
+            assert judged(model, frame(), series(), sample_weight=unnamed).verdict is Verdict.PASS
+        return
+    with pytest.raises(evalguard.LabelsError, match=r"pass weights.loc\[labels.index\]"):
+        judged(model, frame(), series(), sample_weight=weights.iloc[rows])
+
+
 def test_pairs_of_evaluate_are_compared_in_their_order(model):
     model.compile(loss="mse")
     times = pd.date_range("2024-03-01", periods=N, freq="h")

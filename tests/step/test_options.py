@@ -224,7 +224,11 @@ def test_labels_that_are_names_are_compared_as_numbers(folder, command, classes)
     assert "words.csv: expected names in classes=" in done.output
 
 
-@pytest.mark.parametrize("classes", [list("0123456789"), dict(zip("0123456789", range(10), strict=True))])
+@pytest.mark.parametrize(
+    "classes",
+    [list("0123456789"), dict(zip("0123456789", range(10), strict=True)), {"probs": list("0123456789")}],
+    ids=["list", "mapping", "of-an-output"],
+)
 def test_class_folders_are_numbered_by_the_classes(folder, command, classes):
     """One folder is missing: by its name each other one keeps its number."""
     shutil.rmtree(folder / "images" / "0")

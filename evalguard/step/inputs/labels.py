@@ -31,7 +31,9 @@ def read_labels(source: LabelSource, data: Data, base: Path, classes: Any = None
     if isinstance(source, LabelStream):
         return None
     if isinstance(source, LabelFolders):
-        named = names_by_output(classes).get("")
+        by_output = names_by_output(classes)
+        # Folders are the classes of one output.
+        named = next(iter(by_output.values())) if len(by_output) == 1 else None
         return _of_folders(source, base, None if named is None else list(named.names))
     key = label_key(source, data, base)
     return Labels.read(base / source.path, label=source.label, key=key, sample_weight=source.sample_weight)
