@@ -100,7 +100,8 @@ def _are_scores(output: NDArray[Any], n_classes: int) -> bool:
 
 def columns_of(output: Any) -> int:
     """Columns of an output with one row for each sample; 1 where it has one number for each, 0 where it has neither."""
-    shape: tuple[int, ...] = output.shape if isinstance(output, np.ndarray) else ()
+    # Tensors, too: `model(x)` returns them.
+    shape = tuple(size or 0 for size in getattr(output, "shape", ()))
     return shape[1] if len(shape) == 2 else int(len(shape) == 1)
 
 

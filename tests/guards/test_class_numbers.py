@@ -441,3 +441,10 @@ def test_names_without_an_order_are_refused(given):
 )
 def test_columns_that_are_no_scores_of_classes_show_nothing(x):
     assert not guarded(NUMBERS % 2 if x.shape[1] == 2 else NUMBERS, x, echo(x.shape[1])).report.hazards
+
+
+def test_numbers_from_one_are_a_fail_beside_the_columns_of_a_tensor():
+    with evalguard.guard(labels=NUMBERS + 1, classes=NAMES, on_failure="record", mlflow=False) as g:
+        for at in range(0, N, 40):
+            echo()(SCORES[at : at + 40])
+    assert reasons(g) == [Reason.CLASSES]
