@@ -102,6 +102,7 @@ def test_one_offset_is_a_hazard(rows, labels, offset):
         pytest.param(integers(ORDER[:20]), integers(ORDER[20:]), id="two-halves"),
         pytest.param(times(DAYS[:30]), times(DAYS[1:]), id="another-number"),
         pytest.param(integers([2, 3, 5, 6, 7]), integers([2, 3, 4, 6, 7]), id="rows-dropped-apart"),
+        pytest.param(integers(range(100, 140)), integers(range(139, 99, -1)), id="reversed"),
     ],
 )
 def test_what_is_no_offset_decides(rows, labels):
