@@ -35,9 +35,9 @@ from evalguard.core.label_table import LabelTable
 from evalguard.core.report import Report
 from evalguard.core.target_comparison import compare_labels
 from evalguard.core.trace import Trace
-from evalguard.data import kinds
+from evalguard.data import kinds, tree
 from evalguard.errors import ConfigError, LabelsError
-from evalguard.guards.other_numbers import columns_of, contradict, one_to_one
+from evalguard.guards.other_numbers import UNKNOWN, columns_of, contradict, one_to_one
 
 ASSUMED = "the names in the labels, sorted, as nobody said which number each has"
 ASSUMED_DIFFER = "the stream's own targets are not the labels with their names numbered in sorted order"
@@ -269,14 +269,14 @@ def _named_output(
 def _without_background(found: _OfOutput, model: ClassNames, predictions: Any) -> _OfOutput:
     """Numbers from 1 on are right where the names are those of the columns but the first one, which is of no class."""
     from_one = [finding for finding in found.findings if FROM_ONE in finding.message]
-    columns = columns_of(predictions)
-    if not from_one or (predictions is not None and columns == len(model.names)):
-        return found
+    columns = set(map(columns_of, tree.leaves(predictions)))
     kept = tuple(finding for finding in found.findings if finding not in from_one)
-    if columns == len(model.names) + 1:
+    if len(model.names) + 1 in columns:
         return replace(found, findings=kept)
+    if columns and UNKNOWN not in columns:
+        return found
     # The columns are not known: metrics, or the entry of a guard.
-    return replace(found, findings=kept, hazards=(*found.hazards, from_one[0].message))
+    return replace(found, findings=kept, hazards=(*found.hazards, *(finding.message for finding in from_one)))
 
 
 def _joined(given: Mapping[str, ClassNames], parts: Mapping[str, _OfOutput]) -> ClassNumbers:

@@ -33,6 +33,8 @@ MANY_CLASSES = 5
 # Classes that a test set may lack; rows by which outputs are known as probabilities.
 ABSENT, SOME_ROWS = 2, 1000
 HALF = 0.5
+# Columns of what is no row of numbers for each sample.
+UNKNOWN = 0
 # Rows by which the sizes of the same classes may differ, as where the labels are shifted.
 FEW_APART = 0.02
 
@@ -99,10 +101,10 @@ def _are_scores(output: NDArray[Any], n_classes: int) -> bool:
 
 
 def columns_of(output: Any) -> int:
-    """Columns of an output with one row for each sample; 1 where it has one number for each, 0 where it has neither."""
+    """Columns of an output with one row for each sample, 1 where it has one number for each; ``UNKNOWN`` for others."""
     # Tensors, too: `model(x)` returns them.
     shape = tuple(size or 0 for size in getattr(output, "shape", ()))
-    return shape[1] if len(shape) == 2 else int(len(shape) == 1)
+    return shape[1] if len(shape) == 2 else 1 if len(shape) == 1 else UNKNOWN
 
 
 def confusion(predicted: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.int64] | None:

@@ -426,6 +426,18 @@ def test_names_without_that_of_the_background_are_right_where_nothing_shows_the_
     assert guarded(both, x, two, classes={"u": NAMES}).report.verdict is Verdict.PASS
 
 
+@pytest.mark.parametrize("columns", [[2], [1], [2, 2], [4, 7]])
+def test_numbers_from_one_are_those_of_other_classes_where_no_output_has_a_column_more_than_names(columns):
+    inputs = keras.Input((5,))
+    outputs = [
+        keras.layers.Lambda(lambda rows, size=size: keras.ops.tile(rows[:, :1], (1, size)))(inputs) for size in columns
+    ]
+    x = np.eye(5, dtype="float32")[NUMBERS + 1]
+    report = guarded(NUMBERS + 1, x, keras.Model(inputs, outputs), classes=NAMES).report
+    assert report.verdict is Verdict.FAIL
+    assert [finding.reason for finding in report.findings] == ["classes"]
+
+
 @pytest.mark.parametrize("given", [set(NAMES), frozenset(NAMES), np.array("cat"), "cat", 3])
 def test_names_without_an_order_are_refused(given):
     with pytest.raises(ConfigError, match="expected a list of names by class number"):

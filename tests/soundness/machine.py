@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from tests.soundness import loops
 from tests.soundness.programs import KEYS, LOOPS, METRICS, NAMING, Call, Confirm, Parts, Program, Rows
+from tests.soundness.scripts import CLASSES
 from tests.soundness.sources import CUT
 
 # At most three calls, two further entries, and one to begin.
@@ -148,7 +149,7 @@ def worlds(draw: Callable[..., Any]) -> Program:
     if draw(confirms_or_parts):
         return confirming(draw, world)
     if world.targets == "classes" and world.labels in {"given", "late", "file"} and draw(rarely):
-        return replace(world, classes=draw(st.sampled_from(("named", "permuted", "sorted", "unsorted", "from_one"))))
+        return replace(world, classes=draw(st.sampled_from(tuple(CLASSES))))
     return world
 
 

@@ -117,7 +117,8 @@ class Program:
             ``default``, ``partly`` (some other names), ``text`` (the same in another type).
         classes: Class labels: ``named`` (as text, with the names in order), ``permuted`` (in another order than the
             stream has), ``sorted`` (text alone, whose order is that of the numbers), ``unsorted`` (text alone, whose
-            order is not), ``from_one`` (numbers that begin at 1 beside names); empty: numbers.
+            order is not), ``from_one`` (numbers that begin at 1 beside names), ``longer`` (the names have one more),
+            ``missing`` (they lack one), ``renamed`` (they have another one in its place); empty: numbers.
         reused_buffer: What is read once, labels or reference, comes in one array that is overwritten each time.
         model: See ``MODELS``.
         on_failure: ``record`` or ``repair``.
@@ -152,6 +153,11 @@ class Program:
     entries: tuple[tuple[Call, ...], ...] = field(default=((),))
     pool: bool = False
     confirms: tuple[tuple[Confirm, ...], ...] = ()
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """The names of classes that the guard is given, where the labels have a name that is none of them."""
+        return {"missing": ("a", "b"), "renamed": ("a", "b", "C")}.get(self.classes, ())
 
     @property
     def calls(self) -> tuple[Call, ...]:

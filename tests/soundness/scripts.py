@@ -21,8 +21,16 @@ CLASSES = {
     "sorted": "np.array(['a', 'b', 'c'])[target(ids)]",
     "unsorted": "np.array(['m', 'a', 'z'])[target(ids)]",
     "from_one": "target(ids) + 1",
+    **dict.fromkeys(("longer", "missing", "renamed"), "np.array(['a', 'b', 'c'])[target(ids)]"),
 }
-NAMES = {"named": "['a', 'b', 'c']", "permuted": "['b', 'c', 'a']", "from_one": "['a', 'b', 'c']"}
+NAMES = {
+    "named": "['a', 'b', 'c']",
+    "permuted": "['b', 'c', 'a']",
+    "from_one": "['a', 'b', 'c']",
+    "longer": "['a', 'b', 'c', 'd']",
+    "missing": "['a', 'b']",
+    "renamed": "['a', 'b', 'C']",
+}
 # The index of the labels, where that of `x` is `key` of its samples.
 INDEXES = {
     "same": "key(range({n}))",

@@ -204,6 +204,8 @@ def _side_effects(program: Program, bare: list[Run], guarded: Run) -> list[Breac
     ]
     # Rows that cannot be repaired raise, which is announced.
     refused = program.on_failure == "repair" and isinstance(guarded.error, evalguard.MisalignmentError)
+    # Labels that the names lack raise, which is announced, too.
+    refused |= bool(program.lacking) and isinstance(guarded.error, evalguard.LabelsError)
     if errors[0] == errors[2] and errors[1] != errors[0] and not refused:
         found.append(f"raises {errors[1][:200] or 'nothing'}, bare {errors[0][:200] or 'nothing'}")
     if refused:
@@ -348,6 +350,8 @@ def _is_seen(program: Program, call: Call) -> bool:
 def _judged(program: Program, bare: Run, guarded: Run, reports: list[Any], space: dict[str, Any]) -> list[Breach]:
     """Laws a and b, for each report."""
     returned = guarded.returned
+    if program.lacking:
+        return _without_a_name(program, bare, guarded, reports)
     if program.loops:
         return _of_loops(program, guarded, reports)
     if isinstance(guarded.error, evalguard.MisalignmentError) and bare.error is None and not _racy(program):
@@ -386,6 +390,18 @@ def _judged(program: Program, bare: Run, guarded: Run, reports: list[Any], space
             of_entry = of_entry[-1:]
         rows = [(each, scored) for number, each, scored in made if number == entry]
         found += _of_entry(program, of_entry, rows, refused=refused)
+    return found
+
+
+def _without_a_name(program: Program, bare: Run, guarded: Run, reports: list[Any]) -> list[Breach]:
+    """Names that lack a class of the labels: an error that lists both sides, and nothing is judged as sound."""
+    found = [_breach("a", f"{report.verdict} by names that lack a class", report) for report in reports]
+    found = [breach for breach in found if breach.verdict in SOUND]
+    error = guarded.error
+    names = ("'a', 'b', 'c'", f"({', '.join(map(repr, program.lacking))})", "found 'c'")
+    listed = isinstance(error, evalguard.LabelsError) and all(name in str(error) for name in names)
+    if not (listed or bare.error is not None or not any(_is_seen(program, call) for call in program.calls)):
+        found.append(Breach("b", f"no error lists the names of both sides: {type(error).__name__} {error}"))
     return found
 
 

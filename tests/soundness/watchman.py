@@ -207,6 +207,12 @@ BROKEN = (
     ),
     Broken(
         "guards/class_numbers.py",
+        "        if (numbers == NO_NAME).any():\n            others",
+        "        if False:\n            others",
+        "labels may be names that the names of the classes lack",
+    ),
+    Broken(
+        "guards/class_numbers.py",
         "if present[:1] == [1] and beyond == [len(model.names)]:",
         "if False:",
         "class numbers that begin at 1 are taken for those that begin at 0",
