@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,8 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 os.environ.setdefault("EVALGUARD_STRICT", "1")
 
 BLOCK = 100
+# Programs between two collections of garbage.
+BETWEEN = 20
 Line = dict[str, Any]
 
 
@@ -48,6 +51,7 @@ def write(seed: int, n: int, work: Callable[[Any], None]) -> None:
         if program not in seen and len(seen) < n:
             seen.add(program)
             work(program)
+            _tidy(len(seen))
 
     run_state_machine_as_test(
         seeded(seed)(type("Machine", (Evaluations,), {"work": staticmethod(once)})),
@@ -69,7 +73,23 @@ def again(lines: list[Line]) -> list[Line]:
     from tests.soundness import trial
     from tests.soundness.programs import Program
 
-    return [line_of(trial.run(Program.from_json(json.dumps(line["program"])))) for line in lines]
+    found = []
+    for number, line in enumerate(lines, 1):
+        found.append(line_of(trial.run(Program.from_json(json.dumps(line["program"])))))
+        _tidy(number)
+    return found
+
+
+def _tidy(n_run: int) -> None:
+    """Collect garbage between programs, and never while one runs."""
+    from tests.soundness.trial import collect_garbage
+
+    gc.disable()
+    if n_run == 1:
+        # What the frameworks keep for ever need not be searched.
+        gc.freeze()
+    if n_run % BETWEEN == 0:
+        collect_garbage()
 
 
 def line_of(done: Any) -> Line:

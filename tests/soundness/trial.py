@@ -8,6 +8,7 @@ import io
 import logging
 import random
 import re
+import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -26,6 +27,8 @@ from tests.soundness.scripts import body_text, guard_text, head_text, model_text
 from tests.soundness.sources import ARRAYS
 
 SOUND = ("PASS", "REPAIRED")
+# What the threads of TensorFlow need to fill their buffers.
+IDLE_SECONDS = 0.05
 # Proofs, the strongest first.
 STRENGTH = ("identity", "labels", "declared", "transport", "count", "none")
 # TensorFlow says at length that it cannot read the source of a program that stands in no file.
@@ -110,7 +113,17 @@ def run(program: Program) -> Trial:
                 folder.cleanup()
         if any(call.source == "endless" for call in program.calls):
             # Its threads end with its iterators, which are in cycles; left alone they outlive the interpreter.
-            gc.collect()
+            collect_garbage()
+
+
+def collect_garbage() -> None:
+    """Free what is in cycles, iterators of TensorFlow among it, while none of their threads waits for Python.
+
+    Such an iterator waits for its threads to end, and holds Python's lock meanwhile (tensorflow 2.21,
+    ``UnboundedThreadPool``): a thread that is about to pull from a generator never gets it, bare or guarded.
+    """
+    time.sleep(IDLE_SECONDS)
+    gc.collect()
 
 
 def _run_thrice(program: Program, space: dict[str, Any]) -> Trial:
