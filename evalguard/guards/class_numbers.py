@@ -1,11 +1,8 @@
-"""The classes of one evaluation: how the model, the labels and the stream number them, and whether they agree.
-
-Longer than 300 lines because each of the three may have names, numbers or neither.
-"""
+"""The classes of one evaluation: how the model, the labels and the stream number them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,34 +19,23 @@ from evalguard.core.class_names import (
     is_numbers,
     is_text,
     missing_names,
-    numbered,
     numbered_otherwise,
     numbers_of,
     numbers_present,
     otherwise_text,
-    translation,
 )
 from evalguard.core.findings import Finding, Reason
-from evalguard.core.judge import Judgement
 from evalguard.core.label_table import LabelTable
-from evalguard.core.report import Report
 from evalguard.core.target_comparison import compare_labels
-from evalguard.core.trace import Trace
 from evalguard.data import kinds, tree
 from evalguard.errors import ConfigError, LabelsError
-from evalguard.guards.other_numbers import UNKNOWN, columns_of, contradict, one_to_one
+from evalguard.guards.other_numbers import UNKNOWN, columns_of
 
 ASSUMED = "the names in the labels, sorted, as nobody said which number each has"
-ASSUMED_DIFFER = "the stream's own targets are not the labels with their names numbered in sorted order"
-NO_NUMBERS = (
-    "the stream's own targets are not the labels, however the names are numbered: rows were exchanged, or the labels "
-    "are another version"
-)
 SEVERAL = (
     "the sources of these calls name their class numbers differently, so the numbers in their targets are not compared "
     "call by call; give each source a guard with its labels"
 )
-HOW_TO_SAY = "pass the names in the model's order: classes=[...]"
 # Rows for each class: texts that are all different are no classes.
 ROWS_PER_CLASS = 2
 FROM_ONE = "from 1 to"
@@ -105,98 +91,10 @@ class ClassNumbers:
 
     def as_scored(self, y_true: Any, labels: LabelTable) -> LabelTable:
         """The labels in the form of those that are scored: class numbers where these are."""
-        if not self.values or not all(map(is_numbers, _arrays(y_true))):
+        if not self.values or not holds_numbers(y_true):
             return labels
         table = self.as_numbers(labels)
         return labels if self.assumed and compare_labels(y_true, table.values).rows.size else table
-
-    def judge(self, judge: Callable[..., Judgement], trace: Trace, labels: LabelTable) -> Judgement:
-        """The judgement of a trace, with what is found of the classes.
-
-        Args:
-            judge: Judges a trace against labels; takes further findings, too.
-            trace: What was observed.
-            labels: As they were given.
-        """
-        notes: tuple[str, ...] = ()
-        hazards = self.hazards
-        targets = trace.targets if trace.scored_targets is None else trace.scored_targets
-        in_numbers = targets is not None and all(map(is_numbers, _arrays(targets)))
-        if self.assumed:
-            judgement = judge(trace, self.as_numbers(labels) if in_numbers else labels, self.findings)
-            if in_numbers and not _agree(judgement.report):
-                fitting, doubt = self._beside(targets, labels, judgement.samples)
-                judgement = judge(trace, fitting, self.findings, doubt)
-                listed = "; ".join(numbered(names) for names in self.names.values() if names.assumed)
-                hazards += (f"{ASSUMED_DIFFER} ({listed}), so they were not compared; {HOW_TO_SAY}",)
-            elif in_numbers:
-                notes = (f"which number each name in the labels has: sorted order was assumed; {HOW_TO_SAY}",)
-        else:
-            judgement = self._with_stream(judge, trace, self.as_numbers(labels) if in_numbers else labels)
-        report, about = judgement.report, self._about()
-        if hazards or about:
-            hazards, notes = (*report.hazards, *hazards), (*report.not_proven, *notes)
-            report = replace(report, hazards=hazards, not_proven=notes, labels={**report.labels, **about})
-        return replace(judgement, report=report)
-
-    def _beside(self, targets: Any, labels: LabelTable, samples: Any) -> tuple[LabelTable, str]:
-        """The labels with numbers where these are the stream's, and why some cannot be, however they are numbered."""
-        both = {"": targets} if "" in self.values else targets
-        if not isinstance(both, Mapping):
-            return labels, ""
-        fits, encoded, doubts = {}, {}, []
-        for output, values in self.values.items():
-            numbers = class_numbers_in(both.get(output))
-            at = np.arange(len(values)) if samples is None else np.asarray(samples)
-            if numbers is None or len(numbers) != len(at):
-                continue
-            known = (at >= 0) & (at < len(values)) & (numbers >= 0)
-            ours, theirs = values[at[known]], numbers[known]
-            if np.array_equal(ours, theirs):
-                fits[output] = values
-            elif (codes := one_to_one(ours, theirs)) is not None and values.max() < len(codes):
-                encoded[output] = codes[values]
-            elif contradict(ours, theirs):
-                doubts.append(f"output {output!r}: {NO_NUMBERS}" if output else NO_NUMBERS)
-        doubt = "; ".join(doubts)
-        if isinstance(labels.values, Mapping) and labels.values.keys() - encoded.keys():
-            # In the stream's own numbers, so that the other outputs are compared; of itself that shows nothing.
-            fits |= encoded
-        return (replace(self, values=fits).as_numbers(labels), doubt) if fits else (labels, doubt)
-
-    def _with_stream(self, judge: Callable[..., Judgement], trace: Trace, labels: LabelTable) -> Judgement:
-        """The judgement, where the stream may number the classes otherwise than the labels, and says how."""
-        ours, theirs = self.stream, self.names.get("")
-        numbers = class_numbers_in(trace.targets) if self.stream_differs and not self.findings else None
-        if ours is None or theirs is None or numbers is None:
-            return judge(trace, labels, self.findings)
-        present = numbers_present(numbers)
-        differ = numbered_otherwise(ours, theirs, present)
-        # Names that are too few are not those of the numbers.
-        if not differ or present[-1] >= len(ours.names):
-            return judge(trace, labels, ())
-        rows = np.flatnonzero(np.isin(numbers, differ))
-        message = otherwise_text("the stream and its targets", ours, theirs, differ)
-        finding = Finding(Reason.CLASSES, len(rows), message, first_cases(rows))
-        # Names say themselves which class they mean.
-        as_it_is = None if self.values else judge(trace, labels, ())
-        if (self.given and not trace.ordered) or (as_it_is is not None and _agree(as_it_is.report)):
-            # The model scored the stream's numbers, or the labels have them.
-            return judge(trace, labels, (finding,))
-        number_of = translation(ours, theirs)
-        known = (numbers >= 0) & (numbers < len(number_of))
-        translated = np.where(known, number_of[np.where(known, numbers, 0)], NO_NAME)
-        again = judge(replace(trace, targets=translated), labels, ())
-        return again if as_it_is is None or _agree(again.report) else as_it_is
-
-    def _about(self) -> dict[str, Any]:
-        """For the report: the names that were used, and where they come from."""
-        used = {**self.names, **self.given}
-        if not used:
-            return {}
-        origins = ", ".join(dict.fromkeys(names.source for names in used.values()))
-        every = {output: list(names.names) for output, names in used.items()}
-        return {"classes": every[""] if list(every) == [""] else every, "classes_from": origins}
 
 
 def of_calls(
@@ -357,12 +255,8 @@ def _by_number(numbers: NDArray[np.integer[Any]], present: list[int], model: Cla
     return _OfOutput(model, hazards=(f"the labels hold class numbers that {model.source} does not name: {listed}",))
 
 
-def _agree(report: Report) -> bool:
-    """Whether the stream's targets were compared with the labels, and are equal to them."""
-    return Reason.LABELS.value in report.checks and not report.counts["label_disagreements"]
-
-
-def _arrays(structure: Any) -> list[Any]:
+def holds_numbers(structure: Any) -> bool:
+    """Whether labels or targets, of one output or of several, are numbers."""
     if isinstance(structure, Mapping):
         structure = list(structure.values())
-    return list(structure) if isinstance(structure, (list, tuple)) else [structure]
+    return all(map(is_numbers, structure if isinstance(structure, (list, tuple)) else [structure]))

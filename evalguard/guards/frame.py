@@ -39,21 +39,6 @@ def columns(
     return table if classes is None else table | _names_of(classes, predictions, y_true, total)
 
 
-def frame(
-    predictions: Any,
-    index: Any,
-    keys: Any,
-    y_true: Any,
-    sample_weight: Any = None,
-    classes: ClassNumbers | None = None,
-) -> Any:
-    """The columns as a ``pandas.DataFrame``."""
-    # pandas is not a dependency: only `to_frame` needs it.
-    import pandas as pd
-
-    return pd.DataFrame(columns(predictions, index, keys, y_true, sample_weight, classes))
-
-
 def _named(name: str, structure: Any) -> list[tuple[str, Any]]:
     if structure is None:
         return []

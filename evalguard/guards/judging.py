@@ -44,6 +44,7 @@ from evalguard.guards.class_numbers import ClassNumbers, of_calls
 from evalguard.guards.confirming import Confirmation, joined_columns, row_columns
 from evalguard.guards.environment import versions
 from evalguard.guards.joining import dtypes_of, one_trace
+from evalguard.guards.judging_classes import judge_with_classes
 from evalguard.guards.metric_impact import impact
 from evalguard.guards.metrics import Metric
 from evalguard.guards.missing_rows import predict_missing
@@ -189,7 +190,7 @@ class CallJudge:
                 not_proven=notes,
             )
 
-        return classes.judge(judged, trace, labels)
+        return judge_with_classes(classes, judged, trace, labels)
 
     def _judge_scored(
         self,

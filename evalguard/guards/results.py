@@ -144,7 +144,10 @@ class Results(Reports):
             LookupError: Nothing has been judged yet.
             ValueError: Several calls returned rows of different shapes, which make no columns.
         """
-        from evalguard.guards.frame import frame
+        # pandas is not a dependency: only this needs it.
+        import pandas as pd
+
+        from evalguard.guards.frame import columns
 
         outcome = self._last()
         predictions = outcome.predictions
@@ -153,7 +156,9 @@ class Results(Reports):
             if predictions is None:
                 msg = "to_frame: expected calls that return rows of one shape, found several"
                 raise ValueError(msg)
-        return frame(predictions, self.index, self.keys, self.y_true, self.sample_weight, outcome.classes)
+        return pd.DataFrame(
+            columns(predictions, self.index, self.keys, self.y_true, self.sample_weight, outcome.classes)
+        )
 
 
 def in_order(values: NDArray[Any], index: NDArray[np.int64] | None) -> Any:

@@ -1,9 +1,10 @@
 """A guarded call as columns: names, lengths, several outputs."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from evalguard.guards.frame import columns, frame
+from evalguard.guards.frame import columns
 
 INDEX = np.array([2, 0, 1])
 
@@ -55,6 +56,6 @@ def test_rows_of_different_lengths_are_lists_in_one_column():
 
 def test_a_frame_has_the_columns_and_masked_labels_are_missing():
     labels = np.ma.MaskedArray([5, 3, 4], mask=[False, True, False])
-    table = frame(np.zeros(3), INDEX, None, labels)
+    table = pd.DataFrame(columns(np.zeros(3), INDEX, None, labels))
     assert list(table.columns) == ["row", "sample", "y_true", "prediction"]
     assert table["y_true"].isna().tolist() == [False, True, False]

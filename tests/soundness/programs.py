@@ -118,7 +118,7 @@ class Program:
         classes: Class labels: ``named`` (as text, with the names in order), ``permuted`` (in another order than the
             stream has), ``sorted`` (text alone, whose order is that of the numbers), ``unsorted`` (text alone, whose
             order is not), ``from_one`` (numbers that begin at 1 beside names), ``longer`` (the names have one more),
-            ``missing`` (they lack one), ``renamed`` (they have another one in its place); empty: numbers.
+            ``missing`` (they lack one), ``renamed`` (they have another one instead); empty: numbers.
         reused_buffer: What is read once, labels or reference, comes in one array that is overwritten each time.
         model: See ``MODELS``.
         on_failure: ``record`` or ``repair``.

@@ -407,7 +407,7 @@ def _judged(program: Program, bare: Run, guarded: Run, reports: list[Any], space
 
 
 def _without_a_name(program: Program, bare: Run, guarded: Run, reports: list[Any]) -> list[Breach]:
-    """Names that lack a class of the labels: an error that lists both sides, and nothing is judged as sound."""
+    """Names that lack a class of the labels: an error that lists both sides, and no PASS."""
     found = [_breach("a", f"{report.verdict} by names that lack a class", report) for report in reports]
     found = [breach for breach in found if breach.verdict in SOUND]
     error = guarded.error
