@@ -219,15 +219,17 @@ def as_one_quantity(comparison: LabelComparison, targets: Any, values: Any, samp
         if samples is not None:
             rows = rows[known(samples[rows], len(value))]
         sides = both[0].rows(rows), both[1].rows(rows if samples is None else samples[rows])
+        classes = _class_map(*sides) if not both[0].shape else {}
+        changed = {one: other for one, other in classes.items() if one != other}
         # Of one side there may be more rows.
         coded = _coded(*sides) if samples is not None else _coded(*(side.rows(slice(None)) for side in both))
         ours, theirs = (codes[: len(rows)] for codes in coded)
         shift = shift_between(*coded)
-        if shift or (not np.array_equal(ours, theirs) and np.array_equal(np.sort(ours), np.sort(theirs))):
+        rearranged = not np.array_equal(ours, theirs) and np.array_equal(np.sort(ours), np.sort(theirs))
+        # Other numbers explain every row, a shift of blocks of one class all but the last ones.
+        if (rearranged and (samples is None or not changed)) or (shift and not changed):
             # Of samples that have no order, rows are neither early nor late.
             return replace(comparison, shift=shift if samples is None else 0)
-        classes = _class_map(*sides) if not both[0].shape else {}
-        changed = {one: other for one, other in classes.items() if one != other}
         encoded |= bool(changed)
         # A number that only one side has is another name for a class; one that both have means two classes.
         if changed.keys() & set(classes.values()):

@@ -251,3 +251,21 @@ def test_targets_take_the_form_of_the_labels(values, targets, outputs, expected)
     assert target_comparison.compare_labels(found, expected).rows.size == 0
     if isinstance(expected, dict):
         assert list(found) == list(expected)
+
+
+BLOCKS = np.repeat(np.arange(4), 6)
+
+
+@pytest.mark.parametrize(
+    ("labels", "samples", "mapping", "shift"),
+    [
+        pytest.param(BLOCKS + 1, None, {0: 1, 1: 2, 2: 3, 3: 4}, 0, id="numbers-from-one-in-blocks"),
+        pytest.param(np.roll(BLOCKS, -6), None, {}, -6, id="blocks-that-moved"),
+        pytest.param(np.roll(BLOCKS, -6), np.arange(24), {0: 1, 1: 2, 2: 3, 3: 0}, 0, id="blocks-of-known-samples"),
+        pytest.param(np.append(BLOCKS[2:], [7, 8]), None, {}, -2, id="early"),
+    ],
+)
+def test_other_numbers_are_what_explains_every_row(labels, samples, mapping, shift):
+    found = target_comparison.compare_labels(BLOCKS, labels, samples)
+    found = target_comparison.as_one_quantity(found, BLOCKS, labels, samples)
+    assert (found.comparable, found.mapping, found.shift) == (True, mapping, shift)
