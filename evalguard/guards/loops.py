@@ -76,20 +76,23 @@ def to_judge(calls: list[GuardedCall], known_to: KnownTo, *, alone: bool, last: 
         last: No other guarded call of this model followed.
     """
     first, rest = calls[0], calls[1:]
-    known = known_to(first) if first.trace.method == CALL else None
+    # One call of `predict_on_batch` warms up as well; several are a loop.
+    known = known_to(first) if first.trace.method in ({CALL} if rest else {CALL, "predict_on_batch"}) else None
     if known is None or first.trace.n_rows >= len(known):
         return calls, ""
-    samples, rows = _has_samples(first.trace, known), plural(first.trace.n_rows, "row")
     if rest:
         return _without_warm_ups(calls, known)
     # What follows is an evaluation, and has no PASS unless it answers all labels without this call.
     if not last:
         return [], ""
-    if (alone and samples) or not first.trace.one_to_one:
+    # Nobody builds a model by `predict_on_batch` alone.
+    evaluates = first.trace.method != CALL or _has_samples(first.trace, known)
+    if (alone and evaluates) or not first.trace.one_to_one:
         return calls, ""
-    return [replace(first, trace=replace(first.trace, one_to_one=False))], (
-        f"expected predictions for {plural(len(known), 'label')}, found one call model(x) on {rows} and no later call "
-        "of this model. Call it on all samples; a call that only builds the model belongs before the evaluation"
+    return [of_some_rows(first)], (
+        f"expected predictions for {plural(len(known), 'label')}, found one call {_name(first)} on "
+        f"{plural(first.trace.n_rows, 'row')} and no later call of this model. Call it on all samples; a call that "
+        "only builds the model belongs before the evaluation"
     )
 
 
@@ -119,6 +122,19 @@ def is_short(call: GuardedCall, labels: LabelTable) -> bool:
     return chosen and judged and 0 < trace.n_rows < len(labels)
 
 
+def of_some_rows(call: GuardedCall) -> GuardedCall:
+    """The call as one that does not answer all labels."""
+    return replace(call, trace=replace(call.trace, one_to_one=False))
+
+
+def one_more(call: GuardedCall, labels: LabelTable) -> str:
+    """What the report says of a short call whose model and method answered all labels before."""
+    return (
+        f"expected predictions for {plural(len(labels), 'label')}, found one more call {_name(call)} on "
+        f"{plural(call.trace.n_rows, 'row')} after one on all samples. Make it outside the guard"
+    )
+
+
 def before(short: Sequence[GuardedCall], full: GuardedCall) -> list[GuardedCall]:
     """Of short calls those that only warm the model up: the same method of it answers all labels afterwards."""
     return [
@@ -132,11 +148,14 @@ def left_out(calls: Sequence[GuardedCall]) -> str:
     """What a report says of warm-ups."""
     if not calls:
         return ""
-    method = calls[0].trace.method
-    name = "model(x)" if method == CALL else method
+    name = _name(calls[0])
     which = f"a first call {name}" if len(calls) == 1 else f"the first {len(calls)} calls {name}"
     rows, was = plural(_n_rows(calls), "row"), "was" if len(calls) == 1 else "were"
     return f"{which} on {rows} {was} left out: what follows answers all labels"
+
+
+def _name(call: GuardedCall) -> str:
+    return "model(x)" if call.trace.method == CALL else call.trace.method
 
 
 def _grouped(calls: Sequence[GuardedCall], key: Callable[[GuardedCall], Any]) -> list[list[GuardedCall]]:

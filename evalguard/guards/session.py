@@ -51,7 +51,17 @@ from evalguard.guards.collecting import refuse_two_sources
 from evalguard.guards.confirming import Confirmation, in_label_order_again, joined_columns, row_columns
 from evalguard.guards.fit_validations import FitValidations, judge_fit
 from evalguard.guards.judging import CallJudge
-from evalguard.guards.loops import before, in_one, is_short, left_out, loops_of, since, to_judge
+from evalguard.guards.loops import (
+    before,
+    in_one,
+    is_short,
+    left_out,
+    loops_of,
+    of_some_rows,
+    one_more,
+    since,
+    to_judge,
+)
 from evalguard.guards.outcome import Outcome, Outcomes
 from evalguard.guards.overrides import OverrideCall
 from evalguard.guards.parts import current_part
@@ -77,6 +87,7 @@ class Session:
         calls: Calls that have not been judged yet.
         batches: Calls of one batch each, judged together when the entry ends.
         short: Calls on fewer rows than there are labels: warm-ups, or parts of an evaluation.
+        answered: Models and methods of which a call answered all labels.
         latest: For each model, when the call began that began last.
         drifted: Validations inside ``fit`` that call for an action when the entry ends.
         scoring: What was judged, and what of it the caller scores.
@@ -95,6 +106,7 @@ class Session:
     calls: list[GuardedCall] = field(default_factory=list)
     batches: list[GuardedCall] = field(default_factory=list)
     short: list[GuardedCall] = field(default_factory=list)
+    answered: set[tuple[int, str]] = field(default_factory=set)
     latest: dict[int, float] = field(default_factory=dict)
     drifted: list[Outcome] = field(default_factory=list)
     scoring: Scoring = field(init=False)
@@ -297,17 +309,24 @@ class Session:
         self.short = [call for call in calls if labels is not None and is_short(call, labels)]
         full = [call for call in calls if call not in self.short]
         groups = [([call], left_out(self._warm_ups(call, labels))) for call in full]
-        for some in _by_result(self.short):
+        for some in filter(None, _by_result(self.short)):
             # Together they may answer every label, in whatever order.
             found = self._outcome(some, labels).report.findings if len(some) > 1 else ()
             together = len(some) > 1 and {finding.reason for finding in found} <= {Reason.REORDERED}
-            groups += [(some, "")] if together else [([call], "") for call in some]
+            groups += [(some, "")] if together else [self._alone(call, labels) for call in some]
         return groups
+
+    def _alone(self, call: GuardedCall, labels: LabelTable | None) -> tuple[list[GuardedCall], str]:
+        """A short call that is judged by itself, with what its report has to say."""
+        if labels is not None and (call.model, call.trace.method) in self.answered:
+            return [of_some_rows(call)], one_more(call, labels)
+        return [call], ""
 
     def _warm_ups(self, call: GuardedCall, labels: LabelTable | None) -> list[GuardedCall]:
         """The short calls that this one, on all samples, makes warm-ups; they are not judged."""
         if labels is None or call.trace.n_rows < len(labels):
             return []
+        self.answered.add((call.model, call.trace.method))
         warm_ups = before(self.short, call)
         self.short = [each for each in self.short if each not in warm_ups]
         return warm_ups

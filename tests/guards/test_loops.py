@@ -8,6 +8,7 @@ import pytest
 
 import evalguard
 from evalguard import Verdict
+from evalguard.guards.calls import CALL
 from evalguard.guards.loops import loops_of
 from tests.guards.streams import ALIGNED, BATCH, N, X, guard
 
@@ -59,10 +60,16 @@ def test_batches_of_several_models_and_methods_are_separate_loops():
 
 @pytest.mark.parametrize("scope", ["call", "session"])
 @pytest.mark.parametrize("rows", [DUMMY, X[:3]], ids=["dummy", "samples"])
-@pytest.mark.parametrize("what", [predict, evaluate, batches])
-def test_a_short_call_before_others_of_the_model_is_a_warm_up(model, rows, what, scope):
+@pytest.mark.parametrize(
+    ("method", "what"),
+    [
+        *((CALL, what) for what in (predict, evaluate, batches)),
+        *(("predict_on_batch", what) for what in (predict, evaluate)),
+    ],
+)
+def test_a_short_call_before_others_of_the_model_is_a_warm_up(model, rows, what, scope, method):
     with guard(reference=X, scope=scope, **QUIET) as g:
-        model(rows)
+        getattr(model, method)(rows)
         what(model)
     (report,) = g.reports
     assert report.method != "__call__"

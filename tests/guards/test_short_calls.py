@@ -44,13 +44,24 @@ def test_several_warm_ups_are_counted(model):
     assert "the first 2 calls predict on 6 rows were left out: what follows answers all labels" in g.report.not_proven
 
 
-def test_a_short_call_that_comes_last_or_is_of_another_model_or_method_is_judged(model):
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("rows", [X[:3], X[:-1], X[2:4] + 99])
+def test_one_more_short_call_is_unproven(model, rows, late):
+    options = {"reference": X, "mlflow": False, **QUIET}
+    with evalguard.guard(labels=None if late else np.zeros(N), **options) as g:
+        model.predict(X, verbose=0)
+        assert len(model.predict(rows, verbose=0)) == len(rows)
+        if late:
+            g.labels = np.zeros(N)
+    assert verdicts(g) == [Verdict.PASS, Verdict.UNPROVEN]
+    assert f"found one more call predict on {len(rows)} rows after one on all samples" in g.report.not_proven[0]
+    assert g.verdict is Verdict.UNPROVEN
+
+
+def test_a_short_call_of_another_model_or_method_is_judged(model):
     inputs = keras.Input((1,))
     other = keras.Model(inputs, keras.layers.Identity()(inputs))
     model.compile(loss="mse")
-
-    def after(model):
-        model.predict(X[:3], verbose=0)
 
     def another_model(model):
         other.predict(X[:3], verbose=0)
@@ -64,10 +75,6 @@ def test_a_short_call_that_comes_last_or_is_of_another_model_or_method_is_judged
         with guard(reference=X, **QUIET) as g:
             calls(model)
         assert sorted(verdicts(g)) == [Verdict.FAIL, Verdict.PASS]
-    with guard(reference=X, **QUIET) as g:
-        model.predict(X, verbose=0)
-        after(model)
-    assert verdicts(g) == [Verdict.PASS, Verdict.FAIL]
 
 
 @pytest.mark.parametrize("order", [1, -1], ids=["in order", "in another order"])
@@ -110,6 +117,12 @@ def test_labels_that_no_short_call_answers_are_missing(model, reference, rows):
             model.predict(part, verbose=0)
     assert raised.value.report.counts["missing"] >= 2
     assert raised.value.predictions is not None
+
+
+def test_labels_that_one_batch_alone_does_not_answer_are_missing(model, reference):
+    with guard(reference=reference, **QUIET) as g:
+        model.predict_on_batch(X[:3])
+    assert verdicts(g) == [Verdict.FAIL]
 
 
 def test_an_error_of_the_callers_code_does_not_hide_that_rows_are_missing(model):

@@ -346,9 +346,9 @@ def _parts(program: Program, numbers: Iterable[int]) -> Parts:
 
 
 def _warms_up(program: Program, loop: list[int], seen: list[int]) -> bool:
-    """Whether it is one call ``model(x)`` on fewer rows than there are labels, and others follow."""
+    """Whether it is one call on a batch with fewer rows than there are labels, and others follow."""
     parts = _parts(program, loop)
-    one = program.calls[loop[0]].method == "call" and len(parts) == 1
+    one = program.calls[loop[0]].method != "test_on_batch" and len(parts) == 1
     return one and len(parts[0]) < program.n and loop[0] < seen[-1]
 
 
