@@ -11,7 +11,7 @@ from evalguard.core.findings import Finding
 from evalguard.core.label_table import LabelTable
 from evalguard.core.matching import all_matches, match_content, repeated_rows
 from evalguard.core.returned import MIN_DISTINCT, as_returned, taken
-from evalguard.core.target_comparison import compare_labels
+from evalguard.core.target_comparison import compare_labels, same_multiset
 from evalguard.core.trace import ALTERED, UNKNOWN, Int64, Trace
 
 NOT_RETURNED = (
@@ -28,6 +28,7 @@ OTHER_ORDER = (
     "rows and labels were passed to confirm in another order than the guard's, or not all of them: each row is beside "
     "a label equal to its own; confirm all rows in label order, before they are sorted or chosen"
 )
+SCORED_AS_WELL = "{n:,} more rows than labels were scored, and nothing shows whose labels their targets are"
 UNKNOWN_SAMPLES = "nothing shows which sample some of these rows are"
 SEVERAL_SAMPLES = "equal rows were returned for several samples; pass what each call returned by itself"
 # So many rows of each value on average are what rounding or classes leave.
@@ -137,6 +138,8 @@ def one_for_each_sample(trace: Trace, labels: LabelTable, why: str) -> Trace:
     if samples is None:
         # Each label may be answered several times: only too few rows show a fault.
         rows = np.arange(min(trace.n_rows, len(labels)))
+        if not trace.ordered and not _each_as_often(trace, labels):
+            why = "; ".join(filter(None, (why, SCORED_AS_WELL.format(n=trace.n_rows - len(rows)))))
     else:
         known = np.flatnonzero((samples >= 0) & (samples < len(labels)))
         known = _wrong_targets_first(known, samples, trace, labels)
@@ -153,6 +156,17 @@ def one_for_each_sample(trace: Trace, labels: LabelTable, why: str) -> Trace:
         # Nothing shows which label the target of a predicted row is to be compared with.
         targets=None if samples is None and trace.ordered else one.targets,
         not_confirmed=why,
+    )
+
+
+def _each_as_often(trace: Trace, labels: LabelTable) -> bool:
+    """Whether the targets that ``evaluate`` scored are the labels, all of them equally often."""
+    times, left = divmod(trace.n_rows, max(1, len(labels)))
+    if trace.targets is None or times < 1 or (times, left) == (1, 0):
+        return True
+    values = labels.values
+    return (
+        not left and isinstance(values, np.ndarray) and same_multiset(trace.targets, np.concatenate([values] * times))
     )
 
 

@@ -293,6 +293,21 @@ def test_a_part_that_is_evaluated_again_with_other_targets_is_a_fault(model):
         assert verdict(g) is expected
 
 
+@pytest.mark.parametrize(
+    ("again", "expected"),
+    [(Y, Verdict.PASS), (Y[::-1], Verdict.PASS), (-2 * Y - 7, Verdict.UNPROVEN), (Y[:-3], Verdict.UNPROVEN)],
+    ids=["the same", "in another order", "another quantity", "fewer"],
+)
+def test_what_is_evaluated_again_counts_where_nothing_identifies_the_rows(model, again, expected):
+    model.compile(loss="mse")
+    with quiet(reference=None) as g:
+        model.evaluate(X, Y[:, None], verbose=0)
+        model.evaluate(X[: len(again)], again[:, None], verbose=0)
+    assert verdict(g) is expected
+    more = f"{len(again)} more rows than labels were scored"
+    assert (more in " ".join(g.report.not_proven)) is (expected is Verdict.UNPROVEN)
+
+
 def test_predicted_and_evaluated_parts_are_two_evaluations(model):
     model.compile(loss="mse")
     with quiet() as g:
