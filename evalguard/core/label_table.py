@@ -134,8 +134,8 @@ class LabelTable:
             )
             raise LabelsError(msg)
 
-    def as_numbers(self, values: Values) -> LabelTable:
-        """The same labels as class numbers; their digest stays that of what was given."""
+    def in_form(self, values: Values) -> LabelTable:
+        """The same labels as class numbers or as names; their digest stays that of what was given."""
         table = replace(self, values=values)
         table._digest.append(self.digest)  # noqa: SLF001 - of the same class
         return table

@@ -87,10 +87,16 @@ class ClassNumbers:
         if not self.values:
             return labels
         values = labels.values
-        return labels.as_numbers({**values, **self.values} if isinstance(values, Mapping) else self.values[""])
+        return labels.in_form({**values, **self.values} if isinstance(values, Mapping) else self.values[""])
 
     def as_scored(self, y_true: Any, labels: LabelTable) -> LabelTable:
-        """The labels in the form of those that are scored: class numbers where these are."""
+        """The labels in the form of those that are scored: class numbers, or names, where these are."""
+        names = self.names.get("")
+        if names is not None and not names.assumed and is_text(y_true) and is_numbers(labels.values):
+            numbers = class_numbers_in(labels.values)
+            named = numbers is not None and set(numbers_present(numbers)) <= set(range(len(names.names)))
+            known = named and numbers is not None and numbers.min() >= 0
+            return labels.in_form(np.asarray(names.names)[numbers]) if known else labels
         if not self.values or not holds_numbers(y_true):
             return labels
         table = self.as_numbers(labels)

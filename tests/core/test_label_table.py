@@ -184,6 +184,6 @@ def test_weights_change_neither_the_digest_nor_get_lost_where_labels_are_fitted_
 
 def test_labels_as_numbers_are_the_labels_that_were_given():
     names = LabelTable(values=np.asarray(["b", "a"]), keys=np.asarray(["x", "y"]), name="labels.csv")
-    numbers = names.as_numbers(np.asarray([1, 0]))
+    numbers = names.in_form(np.asarray([1, 0]))
     assert (numbers.digest, numbers.name, numbers.keys.tolist()) == (names.digest, "labels.csv", ["x", "y"])
     assert numbers.values.tolist() == [1, 0]

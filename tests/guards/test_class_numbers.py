@@ -152,6 +152,21 @@ def test_names_may_be_scored_as_numbers(classes, y_true, verdict):
     assert g.report.chain[-1].status == "proven"
 
 
+@pytest.mark.parametrize(
+    ("y_true", "classes", "verdict"),
+    [
+        pytest.param(TEXT, NAMES, Verdict.PASS, id="names"),
+        pytest.param(TEXT[::-1].copy(), NAMES, Verdict.FAIL, id="in-another-order"),
+        pytest.param(TEXT, NAMES[::-1], Verdict.FAIL, id="numbered-otherwise"),
+        pytest.param(TEXT, NAMES[:3], Verdict.UNPROVEN, id="a-name-is-missing"),
+        pytest.param(TEXT, None, Verdict.UNPROVEN, id="no-names"),
+    ],
+)
+def test_numbers_may_be_scored_as_names(y_true, classes, verdict):
+    g = guarded(NUMBERS, act=lambda g, predictions: g.confirm(predictions, y_true), classes=classes)
+    assert g.report.verdict is verdict
+
+
 def test_other_numbers_than_those_of_the_names_are_not_what_is_scored():
     other = (NUMBERS + 1) % 4
     g = guarded(TEXT, act=lambda g, predictions: g.confirm(predictions, other), classes=NAMES)
