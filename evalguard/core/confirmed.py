@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.core.columns.chunks import n_distinct
 from evalguard.core.findings import Finding
 from evalguard.core.label_table import LabelTable
 from evalguard.core.matching import all_matches, match_content, repeated_rows
@@ -98,7 +99,7 @@ def sample_of_each_scored(trace: Trace, labels: LabelTable, scored: Scored) -> I
         return None
     places, why = place_of_each(scored.returned, scored.rows, samples)
     known = places is not None and not why and bool((places < len(labels)).all())
-    return places if places is not None and known and len(np.unique(places)) == len(places) else None
+    return places if places is not None and known and n_distinct(places) == len(places) else None
 
 
 def _displaced(source: Int64, samples: Int64 | None) -> int:
@@ -242,8 +243,8 @@ def _few_are_left(returned: NDArray[np.uint64], rows: NDArray[np.uint64], other:
     Those that a threshold, rounding or one-hot classes leave may be outputs of other rows by chance.
     """
     values, counts = np.unique(rows, return_counts=True)
-    few = len(np.unique(rows[other])) < MIN_DISTINCT or (
-        len(values) * ROWS_PER_VALUE <= len(rows) and len(values) < len(np.unique(returned))
+    few = n_distinct(rows[other]) < MIN_DISTINCT or (
+        len(values) * ROWS_PER_VALUE <= len(rows) and len(values) < n_distinct(returned)
     )
     if not few:
         return False

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.core.columns.chunks import n_distinct
 from evalguard.core.label_table import LabelTable
 from evalguard.core.matching import all_matches, match_content
 from evalguard.core.trace import FOREIGN, UNKNOWN, Int64, Trace
@@ -56,7 +57,7 @@ def _source(computed: NDArray[np.uint64], returned: NDArray[np.uint64], places: 
         source[other] = found
     differing = returned[returned != computed]
     same_rows = np.array_equal(np.sort(computed), np.sort(returned))
-    return source if same_rows or len(np.unique(differing)) >= MIN_DISTINCT else None
+    return source if same_rows or n_distinct(differing) >= MIN_DISTINCT else None
 
 
 def taken(trace: Trace, source: Int64) -> Trace:
