@@ -185,10 +185,12 @@ def _disagreement(evidence: Evidence) -> Finding | None:
     return None
 
 
-def unproven(labels: LabelTable | None, policy: Policy, reason: str, **context: Any) -> Report:
-    """An UNPROVEN report without evidence: nothing could be observed, for the reason given."""
-    counts = dict.fromkeys(COUNT_NAMES, 0)
-    counts["n_labels"] = 0 if labels is None else len(labels)
+def unproven(
+    labels: LabelTable | None, policy: Policy, reason: str, *, n_predictions: int | None = None, **context: Any
+) -> Report:
+    """An UNPROVEN report without evidence: nothing could be judged, for the reason given."""
+    counts: dict[str, int | None] = dict.fromkeys(COUNT_NAMES)
+    counts |= {"n_labels": None if labels is None else len(labels), "n_predictions": n_predictions}
     about = {} if labels is None else {"name": labels.name, "digest": labels.digest, "n": len(labels)}
     return Report(
         verdict=Verdict.UNPROVEN,

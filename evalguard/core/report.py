@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from evalguard.core.findings import Cause, Finding, Link, MetricImpact, Status
+from evalguard.core.findings import Cause, Finding, Link, MetricImpact, Reason, Status
 from evalguard.core.plural import plural
 from evalguard.core.policy import Proof, Verdict
 from evalguard.core.visible import visible
@@ -37,6 +37,18 @@ COUNT_NAMES = (
     "padding",
     "equal_samples",
 )
+# The check that a count comes from. Where it was not made, or not of all rows, a zero would be a claim that nothing
+# shows: such a count is None, and a count above zero is a lower bound.
+CHECK_OF: Mapping[str, Reason] = {
+    "missing": Reason.MISSING,
+    "duplicate": Reason.DUPLICATE,
+    "foreign": Reason.FOREIGN,
+    "reordered": Reason.REORDERED,
+    "misaligned": Reason.REORDERED,
+    "label_disagreements": Reason.LABELS,
+}
+# How a number that is not known is shown.
+NOT_KNOWN = "–"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +58,9 @@ class Report:
     Attributes:
         verdict: PASS, REPAIRED, UNPROVEN or FAIL.
         proof: How the alignment was established.
-        counts: Exact integers by the names in ``COUNT_NAMES``.
+        counts: Integers by the names in ``COUNT_NAMES``; None where a count
+            was not determined. One whose check was not made of all rows
+            (``checks``) is a lower bound.
         findings: What is wrong, each with its first cases.
         wrong_rows: The first misaligned rows: ``row``, ``sample``, ``label``
             and, where keys are known, ``sample_key`` and ``label_key``.
@@ -75,7 +89,7 @@ class Report:
 
     verdict: Verdict
     proof: Proof
-    counts: Mapping[str, int]
+    counts: Mapping[str, int | None]
     findings: tuple[Finding, ...] = ()
     wrong_rows: tuple[Mapping[str, Any], ...] = ()
     diagnosis: tuple[Cause, ...] = ()
@@ -100,9 +114,21 @@ class Report:
     checked_at_ms: int = 0
 
     @property
-    def violations(self) -> int:
-        """Total of all findings' counts: 0 is good."""
-        return sum(finding.count for finding in self.findings)
+    def violations(self) -> int | None:
+        """Total of all findings' counts: 0 is good; None where nothing was judged."""
+        judged = self.checks or self.findings or self.verdict is not Verdict.UNPROVEN
+        return sum(finding.count for finding in self.findings) if judged else None
+
+    def is_at_least(self, count: str) -> bool:
+        """Whether a count is a lower bound, as its check was not made of all rows."""
+        # Of a record without a list of checks nothing is known of them.
+        check = CHECK_OF.get(count)
+        return bool(self.checks and check and self.counts[count]) and check not in self.checks
+
+    @property
+    def unconfirmed(self) -> bool:
+        """Whether nothing shows which row is scored where."""
+        return any(link.link == "confirmed" and link.status is Status.NOT_SEEN for link in self.chain)
 
     @property
     def headline(self) -> str:
@@ -148,6 +174,8 @@ class Report:
             msg = f"not an evalguard report: {', '.join(sorted(missing))} missing"
             raise ValueError(msg)
         values["verdict"], values["proof"] = Verdict(values["verdict"]), Proof(values["proof"])
+        values["checks"] = _checks(values)
+        values["counts"] = _known_counts(values)
         if counts_as_declared(data):
             values["proof"] = Proof.DECLARED
         values["findings"] = tuple(map(Finding.from_dict, values.get("findings", ())))
@@ -166,6 +194,32 @@ def counts_as_declared(data: Mapping[str, Any]) -> bool:
     return used == {"position"} or data.get("method") == "check"
 
 
+def _known_counts(data: Mapping[str, Any]) -> dict[str, int | None]:
+    """The counts of a stored report: earlier ones have a zero for what was not determined."""
+    counts, checks = dict.fromkeys(COUNT_NAMES) | dict(data["counts"]), data["checks"]
+    unknown = {name for name, check in CHECK_OF.items() if check not in checks}
+    if not any(item.get("identity") == "content" for item in _used(data)):
+        unknown.add("equal_samples")
+    if not checks and not counts["n_predictions"] and data["verdict"] is Verdict.UNPROVEN:
+        unknown |= {"n_labels", "n_predictions", "padding"}
+    return {name: None if not count and name in unknown else count for name, count in counts.items()}
+
+
+def _checks(data: Mapping[str, Any]) -> tuple[str, ...]:
+    """The checks of a stored report; the first reports do not list them."""
+    if "checks" in data:
+        return tuple(data["checks"])
+    if not any("unidentified" not in str(item.get("says")) for item in _used(data)):
+        return ()
+    named = (Reason.FOREIGN, Reason.MISSING, Reason.DUPLICATE, Reason.REORDERED)
+    return tuple(reason.value for reason in named)
+
+
+def _used(data: Mapping[str, Any]) -> list[Any]:
+    """The identity that decided, if one did."""
+    return [item for item in data.get("identities", ()) if item.get("used")]
+
+
 # How a notebook shows a report. `evalguard.reporting` sets it, as core must not import it.
 _shown_as: list[Callable[[Report], str]] = []
 
@@ -178,13 +232,13 @@ def show_as(page: Callable[[Report], str]) -> None:
 # What is shown at each proof, and what is not: a PASS must not claim more than its proof, an UNPROVEN says what is
 # missing. Identity and labels have no second part in a PASS: all that a metric needs is shown.
 SHOWN = {
-    Proof.IDENTITY: "{total:,} predictions were identified",
-    Proof.LABELS: "the stream's own targets equal the labels at all {total:,} rows",
-    Proof.SAMPLE: "{chosen:,} of {total:,} predictions, sampled by position, match their labels",
-    Proof.DECLARED: "{total:,} predictions have the places or keys of their labels",
-    Proof.TRANSPORT: "{total:,} predictions arrived in the order the source emitted them",
-    Proof.COUNT: "there are as many predictions as labels ({total:,})",
-    Proof.NONE: "{total:,} predictions were observed",
+    Proof.IDENTITY: "{total} predictions were identified",
+    Proof.LABELS: "the stream's own targets equal the labels at all {total} rows",
+    Proof.SAMPLE: "{chosen} of {total} predictions, sampled by position, match their labels",
+    Proof.DECLARED: "{total} predictions have the places or keys of their labels",
+    Proof.TRANSPORT: "{total} predictions arrived in the order the source emitted them",
+    Proof.COUNT: "there are as many predictions as labels ({total})",
+    Proof.NONE: "{total} predictions were observed",
 }
 NOT_SHOWN = {
     Proof.IDENTITY: "not every row could be observed and paired with a label",
@@ -199,21 +253,19 @@ def headline(report: Report) -> str:
     """Verdict and the number that matters most, in one sentence."""
     counts, total = report.counts, report.counts["n_predictions"]
     if report.verdict is Verdict.PASS and report.method == "fit":
-        return (
-            f"PASS: {len(report.calls)} validations were scored on the same {total:,} samples (proof: {report.proof})"
-        )
+        validations = f"{len(report.calls)} validations were scored on the same {grouped(total)} samples"
+        return f"PASS: {validations} (proof: {report.proof})"
     if report.verdict is Verdict.PASS:
         return f"PASS: {_claim(report)} (proof: {report.proof})"
     if report.verdict is Verdict.REPAIRED:
         done = (report.repair or {}).get("summary", "rows were corrected")
-        return f"REPAIRED: {done}; the {total:,} rows returned match their labels"
+        return f"REPAIRED: {done}; the {grouped(total)} rows returned match their labels"
     if report.verdict is Verdict.UNPROVEN and not total:
         return "UNPROVEN: no prediction was observed"
     if report.verdict is Verdict.UNPROVEN and report.method == "fit":
         return f"UNPROVEN: nothing shows that {plural(len(report.calls), 'validation')} used the same samples"
     if report.verdict is Verdict.UNPROVEN:
-        unconfirmed = any(link.link == "confirmed" and link.status is Status.NOT_SEEN for link in report.chain)
-        left = WHERE_SCORED if unconfirmed else NOT_SHOWN.get(report.proof, WHICH_SAMPLE)
+        left = WHERE_SCORED if report.unconfirmed else NOT_SHOWN.get(report.proof, WHICH_SAMPLE)
         return f"UNPROVEN: {_shown(report)}, but {left}"
     if counts["misaligned"]:
         return f"FAIL: {_misaligned(report)} predictions would be scored against another sample's label"
@@ -227,7 +279,9 @@ def _claim(report: Report) -> str:
     total = report.counts["n_predictions"]
     if report.proof >= Proof.DECLARED and report.proof is not Proof.SAMPLE:
         declared = ", as declared" * (report.proof is Proof.DECLARED)
-        every = f"all {total:,} predictions match their labels" if total != 1 else "the prediction matches its label"
+        every = (
+            f"all {grouped(total)} predictions match their labels" if total != 1 else "the prediction matches its label"
+        )
         return every + declared
     every = "all " * (report.proof is Proof.TRANSPORT)
     return f"{every}{_shown(report)}; {NOT_SHOWN.get(report.proof, WHICH_SAMPLE)}"
@@ -235,12 +289,12 @@ def _claim(report: Report) -> str:
 
 def _shown(report: Report) -> str:
     """The part of ``SHOWN`` with the report's numbers."""
-    return SHOWN[report.proof].format(total=report.counts["n_predictions"], chosen=_chosen(report))
+    return SHOWN[report.proof].format(total=grouped(report.counts["n_predictions"]), chosen=grouped(_chosen(report)))
 
 
 def _in_short(report: Report) -> str:
     """``98 of 100 predictions misaligned``, or the number of predictions and the reasons of the findings."""
-    total = f"{report.counts['n_predictions']:,} predictions"
+    total = f"{grouped(report.counts['n_predictions'])} predictions"
     if report.verdict is not Verdict.FAIL:
         return total
     if report.counts["misaligned"]:
@@ -250,9 +304,14 @@ def _in_short(report: Report) -> str:
 
 
 def _misaligned(report: Report) -> str:
-    """``2 of 100``; ``at least 2 of 100`` in a record for which only a sample of the rows was checked."""
-    least = "at least " * bool(_chosen(report))
-    return f"{least}{report.counts['misaligned']:,} of {report.counts['n_predictions']:,}"
+    """``2 of 100``; ``at least 2 of 100`` where rows are unidentified, or only a sample of them was checked."""
+    least = "at least " * (bool(_chosen(report)) or report.is_at_least("misaligned"))
+    return f"{least}{grouped(report.counts['misaligned'])} of {grouped(report.counts['n_predictions'])}"
+
+
+def grouped(count: int | None) -> str:
+    """``4,999,990``; a dash where the number is not known."""
+    return NOT_KNOWN if count is None else f"{count:,}"
 
 
 def _chosen(report: Report) -> int:

@@ -12,6 +12,8 @@ from evalguard.core.report import COUNT_NAMES, SCHEMA_VERSION
 def json_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of ``Report.to_dict()``."""
     text, number, whole = {"type": "string"}, {"type": "number"}, {"type": "integer", "minimum": 0}
+    # Null where it is not known.
+    count = {"type": ["integer", "null"], "minimum": 0}
     texts = {"type": "array", "items": text}
     wholes = {"type": "array", "items": {"type": "integer"}}
     free = {"type": "object"}
@@ -32,7 +34,7 @@ def json_schema() -> dict[str, Any]:
             schema_version={"const": SCHEMA_VERSION},
             verdict={"enum": [verdict.value for verdict in Verdict]},
             proof={"enum": [proof.value for proof in sorted(Proof)]},
-            counts=_object(**dict.fromkeys(COUNT_NAMES, whole)),
+            counts=_object(**dict.fromkeys(COUNT_NAMES, count)),
             findings={"type": "array", "items": finding},
             wrong_rows={"type": "array", "items": wrong},
             diagnosis={"type": "array", "items": diagnosis},
@@ -55,7 +57,7 @@ def json_schema() -> dict[str, Any]:
             name=text,
             versions={"type": "object", "additionalProperties": text},
             checked_at_ms=number,
-            violations=whole,
+            violations=count,
             headline=text,
         ),
     }

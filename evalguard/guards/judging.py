@@ -391,10 +391,16 @@ class CallJudge:
             return found, ()
         return found, (f"content: {explain_mismatch(self.reference, fed.first_row, fed.specs)}",)
 
-    def unproven(self, labels: LabelTable | None, reason: str) -> Report:
+    def unproven(self, labels: LabelTable | None, reason: str, n_predictions: int | None = None) -> Report:
         """A report that says why there is no verdict on the predictions."""
         return unproven(
-            labels, self.policy, reason, name=self.name, versions=versions(), checked_at_ms=int(time.time() * 1000)
+            labels,
+            self.policy,
+            reason,
+            n_predictions=n_predictions,
+            name=self.name,
+            versions=versions(),
+            checked_at_ms=int(time.time() * 1000),
         )
 
 

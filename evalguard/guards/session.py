@@ -409,7 +409,8 @@ class Session:
             raise
         except Exception as error:  # noqa: BLE001 - an internal error must neither cost the predictions nor be a PASS
             reason = f"evalguard could not judge this call: {swallow(error)}"
-            return Outcome(self.judge.unproven(labels, reason), None, labels, result)
+            n_rows = sum(call.trace.n_rows for call in calls)
+            return Outcome(self.judge.unproven(labels, reason, n_rows), None, labels, result)
         return outcome
 
 

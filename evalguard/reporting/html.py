@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 
 from evalguard.core.findings import VALUES, Cause
 from evalguard.core.policy import Verdict
-from evalguard.core.report import Report
+from evalguard.core.report import Report, grouped
 from evalguard.reporting import svg, words
 from evalguard.reporting.escape import visible
 from evalguard.reporting.plot import picture
@@ -93,22 +93,21 @@ def _context(report: Report) -> dict[str, Any]:
         "impact": list(_impact(report)),
         "histogram": svg.displacement(svg.histogram_of(report.order)),
         "metrics": list(_order(report.order)),
-        "more": max(0, report.counts["misaligned"] - len(report.wrong_rows)) if report.wrong_rows else 0,
+        "more": max(0, words.n_wrong(report) - len(report.wrong_rows)) if report.wrong_rows else 0,
         "proof": (words.KNOWN if wrong else words.PROOFS)[report.proof],
         "tables": list(_tables(report)),
     }
 
 
-def _counts(report: Report) -> Iterator[tuple[str, int, str]]:
+def _counts(report: Report) -> Iterator[tuple[str, str, str]]:
     """Name, number and tone of each count."""
     labels, predictions = report.counts["n_labels"], report.counts["n_predictions"]
-    yield "labels", labels, "plain"
-    yield "predictions", predictions, "wrong" if report.findings and predictions != labels else "plain"
-    for name in words.WRONG:
-        yield name.replace("_", " "), report.counts[name], "wrong" if report.counts[name] else "none"
-    for name in words.NEUTRAL:
-        if report.counts[name]:
-            yield name.replace("_", " "), report.counts[name], "plain"
+    yield "labels", grouped(labels), "plain"
+    yield "predictions", grouped(predictions), "wrong" if report.findings and predictions != labels else "plain"
+    for name in (*words.WRONG, *words.NEUTRAL):
+        if report.counts[name] or name in words.WRONG:
+            tone = "plain" if name in words.NEUTRAL else "wrong" if report.counts[name] else "none"
+            yield words.count_name(name), words.count(report, name), tone
 
 
 def _impact(report: Report) -> Iterator[tuple[str, list[tuple[str, str]], list[str]]]:

@@ -10,7 +10,7 @@ from typing import Any
 from evalguard.core.diagnosis.catalogue import UNKNOWN_CAUSE
 from evalguard.core.findings import VALUES, Cause
 from evalguard.core.policy import Proof
-from evalguard.core.report import Report
+from evalguard.core.report import Report, grouped
 from evalguard.core.row_names import OF_PANDAS
 
 # Counts that are faults, the worst first, and counts that are not.
@@ -42,6 +42,21 @@ METRIC_NAMES = {
 def plain(report: Report) -> Report:
     """The report after a round trip through JSON, so that a stored report renders to the same bytes."""
     return Report.from_dict(json.loads(report.to_json()))
+
+
+def count(report: Report, name: str) -> str:
+    """A count as it is shown: ``98``, ``at least 98`` or, where it is not known, a dash."""
+    return f"{'at least ' * report.is_at_least(name)}{grouped(report.counts[name])}"
+
+
+def count_name(name: str) -> str:
+    """A count's name as it is shown."""
+    return name.replace("_", " ")
+
+
+def n_wrong(report: Report) -> int:
+    """Number of rows of which ``wrong_rows`` lists the first: those misaligned, or else those with another target."""
+    return report.counts["misaligned"] or report.counts["label_disagreements"] or 0
 
 
 def wrong_row(row: Mapping[str, Any], shown: Any = str) -> str:

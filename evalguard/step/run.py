@@ -166,7 +166,7 @@ def _result(opened: Opened, g: Guard, mlflow_run: MlflowRun, problem: str) -> Re
         try:
             if g.report.impact is not None:
                 write_metrics(g.report, directory / METRICS)
-            if step.outputs.predictions and len(g.reports) == 1 and g.report.counts["n_predictions"] > 0:
+            if step.outputs.predictions and len(g.reports) == 1 and g.report.counts["n_predictions"]:
                 write_predictions(g, directory / PREDICTIONS)
         except SinkError as error:
             written = False

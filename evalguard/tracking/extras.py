@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -51,16 +52,16 @@ def _write_metrics(client: Any, record: Record, slot: str) -> None:
     """Write the metrics before and after realignment: ``evalguard/<slot>/<metric>/as_scored`` and others."""
     from mlflow.entities import Metric
 
-    metrics = [
-        # mlflow 3.17, utils/validation.py, `validate_param_and_metric_name`: these characters and no others.
-        Metric(
-            re.sub(r"[^/\w.\- ]", "_", f"{FOLDER}/{slot}/{name}", flags=re.ASCII)[:MAX_METRIC],
-            value,
-            record.checked_at_ms,
-            0,
-        )
+    # mlflow 3.17, utils/validation.py, `validate_param_and_metric_name`: these characters and no others.
+    values = {
+        re.sub(r"[^/\w.\- ]", "_", f"{FOLDER}/{slot}/{name}", flags=re.ASCII)[:MAX_METRIC]: value
         for name, value in record.metrics.items()
-    ]
+    }
+    before = client.get_run(record.run_id).data.metrics
+    # A value of an earlier evaluation of this name; MLflow cannot delete a metric.
+    old = (name for name, value in before.items() if name.startswith(f"{FOLDER}/{slot}/") and not math.isnan(value))
+    values |= {name: math.nan for name in old if name not in values}
+    metrics = [Metric(name, value, record.checked_at_ms, 0) for name, value in values.items()]
     for start in range(0, len(metrics), MAX_BATCH):
         client.log_batch(record.run_id, metrics=metrics[start : start + MAX_BATCH], synchronous=True)
 
@@ -78,7 +79,8 @@ def _write_model(client: Any, record: Record, own: Slot, model_id: str) -> None:
     from mlflow.entities import Metric
 
     name, digest = _dataset(record) or (None, None)
-    # The model's page shows metrics with its `model_id` and their dataset; the tags of a run do not show there.
+    # The model's page shows metrics with its `model_id` and their dataset; the tags of a run do not show there. NaN
+    # would be stored as 0 (mlflow 3.17, sqlalchemy_store.py, `_log_model_metrics`), so what is not known is left out.
     metrics = [
         Metric(f"{FOLDER}/{count}", float(value), record.checked_at_ms, 0, model_id, name, digest, record.run_id)
         for count, value in record.counts.items()

@@ -115,7 +115,7 @@ class MlflowSink:
         record = self._record(
             fields,
             report.checked_at_ms or _now_ms(),
-            counts={"violations": report.violations, **{name: int(count) for name, count in report.counts.items()}},
+            counts=known_counts(report),
             labels={part: report.labels[part] for part in ("name", "digest", "n") if part in report.labels},
             artifacts={name: as_bytes(content) for name, content in artifacts.items() if name not in NOT_UPLOADED},
             metrics=dict(impact_metrics(report)),
@@ -164,8 +164,8 @@ class MlflowSink:
             fields={name: _line(value) for name, value in {**fields, "model": self.target.model}.items()},
             began_at_ms=self._began_at_ms,
             # If the clock was set back meanwhile, the verdict must still be newer than its own PENDING, or
-            # `choose_slot` would drop it as superseded.
-            checked_at_ms=max(at_ms, self._began_at_ms),
+            # `choose_slot` would drop it as superseded, and a count of 0 would not replace a NaN.
+            checked_at_ms=max(at_ms, self._began_at_ms + (fields["verdict"] != PENDING)),
             token=self._token,
             **parts,
         )
@@ -226,6 +226,12 @@ def _line(text: str) -> str:
     """One line that a tag can hold; characters that UTF-8 cannot encode are escaped."""
     # A file name with undecodable bytes holds lone surrogates; the request would fail on them, and the verdict with it.
     return " ".join(str(text).encode("utf-8", "backslashreplace").decode().split())
+
+
+def known_counts(report: Report) -> dict[str, int]:
+    """The counts that are known, by name, the most important first."""
+    found = {"violations": report.violations, **report.counts}
+    return {name: int(count) for name, count in found.items() if count is not None}
 
 
 def impact_metrics(report: Report) -> Iterator[tuple[str, float]]:

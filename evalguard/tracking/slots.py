@@ -78,7 +78,7 @@ class Slot:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Counts by name."""
+        """Counts by name; one that is not known is missing."""
         pairs = [item.partition("=") for item in self["counts"].split()]
         return {name: number(value) for name, _, value in pairs}
 
@@ -115,12 +115,15 @@ def run_tags(present: Mapping[str, Slot]) -> dict[str, str]:
 
 
 def run_counts(present: Mapping[str, Slot]) -> dict[str, int]:
-    """The counts of all judged evaluations of a run, added up."""
-    totals: dict[str, int] = {}
-    for slot in present.values():
-        for name, value in slot.counts.items():
-            totals[name] = totals.get(name, 0) + value
-    return totals
+    """The counts of all judged evaluations of a run, added up; those that are not known are left out.
+
+    Where one of the evaluations does not know a count, what the others add up to is a lower bound, and a zero says
+    nothing.
+    """
+    judged = [slot.counts for slot in present.values() if slot["verdict"] not in {PENDING, ERROR}]
+    names = dict.fromkeys(name for counts in judged for name in counts)
+    totals = {name: sum(counts.get(name, 0) for counts in judged) for name in names}
+    return {name: total for name, total in totals.items() if total or all(name in counts for counts in judged)}
 
 
 def slug(name: str) -> str:

@@ -256,6 +256,20 @@ def test_violations_are_the_total_of_all_findings():
     findings = (Finding(Reason.COUNT, 2, "a"), Finding(Reason.MISSING, 3, "b"))
     assert a_report(Verdict.FAIL, findings=findings).violations == 5
     assert a_report(Verdict.PASS).violations == 0
+    assert a_report(Verdict.UNPROVEN, checks=("count",)).violations == 0
+
+
+def test_where_nothing_was_judged_there_is_no_number_of_violations():
+    report = a_report(Verdict.UNPROVEN)
+    assert report.violations is None
+    assert report.to_dict()["violations"] is None
+
+
+def test_a_count_whose_check_was_not_made_of_all_rows_is_a_lower_bound():
+    report = a_report(Verdict.FAIL, counts={"n_predictions": 9, "misaligned": 2}, checks=("count",))
+    assert report.headline == "FAIL: at least 2 of 9 predictions would be scored against another sample's label"
+    assert [report.is_at_least(name) for name in ("misaligned", "missing", "n_predictions")] == [True, False, False]
+    assert not replace(report, checks=("count", "reordered")).is_at_least("misaligned")
 
 
 @pytest.mark.parametrize(

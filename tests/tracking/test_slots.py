@@ -54,6 +54,14 @@ def test_the_counts_of_a_run_are_the_sum_over_its_evaluations():
     assert run_counts(present | {"c": slot("c", "PENDING")}) == {"violations": 3, "n_labels": 15}
 
 
+def test_a_count_that_an_evaluation_does_not_know_is_known_of_the_run_only_where_another_one_found_something():
+    known = slot("a", counts="violations=2 missing=0 n_labels=10")
+    unknown = slot("b", "UNPROVEN", counts="n_labels=5")
+    assert run_counts({"a": known, "b": unknown}) == {"violations": 2, "n_labels": 15}
+    assert run_counts({"b": unknown}) == {"n_labels": 5}
+    assert run_counts({"b": slot("b", "ERROR")}) == {}
+
+
 def test_the_run_names_the_models_of_all_its_evaluations():
     present = {"a": slot("a", model="m-2"), "b": slot("b", model="m-1"), "c": slot("c", "FAIL", model="")}
     assert run_tags(present)["evalguard.model"] == "m-1,m-2"
@@ -76,11 +84,18 @@ def test_an_edited_number_is_not_an_error(text, value):
 
 def test_the_note_is_three_lines_with_verdict_labels_and_link():
     failed = slot(
-        verdict="FAIL", proof="identity", reason="reordered", labels_name="y.csv", counts="n_labels=9 n_predictions=9"
+        verdict="FAIL",
+        proof="identity",
+        reason="reordered",
+        cause="shuffled",
+        labels_name="y.csv",
+        counts="n_labels=9 n_predictions=9",
     )
     lines = block({"digits": failed}, "#/experiments/1/runs/r", "report.html").split("\n")
     assert len(lines) == 3
-    assert lines[0].startswith("**evalguard: FAIL**, digits (9 predictions, reordered, proof identity)")
+    assert lines[0].startswith(
+        "**evalguard: FAIL**, digits (9 predictions, reordered, proof identity), cause: shuffled"
+    )
     assert lines[1].startswith("9 labels: y.csv, digest abc")
     assert lines[2] == "[Report](#/experiments/1/runs/r/artifacts/evalguard/digits/report.html)"
 
