@@ -105,7 +105,7 @@ def judge(
         checks=report_fields.checks_made(evidence),
         method=trace.method,
         source=report_fields.source(trace),
-        labels={"name": labels.name, "digest": labels.digest, "n": len(labels)},
+        labels=_about(labels),
         calls=trace.calls,
         options=policy.to_dict(),
         order=report_fields.order(evidence),
@@ -191,13 +191,16 @@ def unproven(
     """An UNPROVEN report without evidence: nothing could be judged, for the reason given."""
     counts: dict[str, int | None] = dict.fromkeys(COUNT_NAMES)
     counts |= {"n_labels": None if labels is None else len(labels), "n_predictions": n_predictions}
-    about = {} if labels is None else {"name": labels.name, "digest": labels.digest, "n": len(labels)}
     return Report(
         verdict=Verdict.UNPROVEN,
         proof=Proof.NONE,
         counts=counts,
         not_proven=(reason,),
-        labels=about,
+        labels={} if labels is None else _about(labels),
         options=policy.to_dict(),
         **context,
     )
+
+
+def _about(labels: LabelTable) -> dict[str, Any]:
+    return {"name": labels.name, "digest": labels.digest, "n": len(labels), **labels.origin}

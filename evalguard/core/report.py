@@ -73,8 +73,12 @@ class Report:
             rests on.
         checks: Reasons of the checks that could be made.
         method: The guarded call.
-        source: Kind, type and known facts of what was streamed.
-        labels: Name, digest and number of the external labels.
+        source: Kind, type, place and known facts of what was streamed.
+        labels: Name, digest and number of the external labels, and the file
+            and columns that they were read from.
+        model: Name, class and number of parameters of the model; where known,
+            its ``path``, ``uri``, registered ``version`` and ``digest``.
+        caller: The step file and the command, or the line of the call.
         calls: Rows that each call contributed.
         options: What the caller demanded.
         impact: Effect of the misalignment on each metric, by its name, or None.
@@ -102,6 +106,8 @@ class Report:
     method: str = "check"
     source: Mapping[str, Any] = field(default_factory=dict)
     labels: Mapping[str, Any] = field(default_factory=dict)
+    model: Mapping[str, Any] = field(default_factory=dict)
+    caller: Mapping[str, str] = field(default_factory=dict)
     calls: tuple[int, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     impact: Mapping[str, MetricImpact] | None = None

@@ -14,6 +14,7 @@ def json_schema() -> dict[str, Any]:
     text, number, whole = {"type": "string"}, {"type": "number"}, {"type": "integer", "minimum": 0}
     # Null where it is not known.
     count = {"type": ["integer", "null"], "minimum": 0}
+    known = {"type": ["string", "null"]}
     texts = {"type": "array", "items": text}
     wholes = {"type": "array", "items": {"type": "integer"}}
     free = {"type": "object"}
@@ -47,6 +48,19 @@ def json_schema() -> dict[str, Any]:
             method=text,
             source=free,
             labels=free,
+            model={
+                "type": "object",
+                "properties": {
+                    **dict.fromkeys(("name", "class", "path", "uri", "version", "digest", "function"), known),
+                    "parameters": count,
+                },
+                "additionalProperties": False,
+            },
+            caller={
+                "type": "object",
+                "properties": dict.fromkeys(("step", "command", "line"), text),
+                "additionalProperties": False,
+            },
             calls=wholes,
             options=free,
             impact={"type": ["object", "null"]},

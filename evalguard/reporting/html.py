@@ -85,6 +85,9 @@ def _context(report: Report) -> dict[str, Any]:
         "tone": report.verdict.value.lower(),
         "judged": words.moment(report.checked_at_ms),
         "source": words.source(report),
+        "model": words.model(report),
+        "caller": words.caller(report),
+        "labels": words.labels(report),
         "counts": list(_counts(report)),
         "plot": svg.alignment(drawn) if drawn else None,
         "raster": bool(drawn and drawn.columns),
@@ -154,13 +157,14 @@ def _order(order: Mapping[str, Any] | None) -> Iterator[tuple[str, Any, str]]:
 
 
 def _tables(report: Report) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """Tables of the options, the source and labels, the versions and cost."""
+    """Tables of the options, of model, source and labels, of versions and cost."""
     facts = {name: value for name, value in report.source.items() if name != "facts"}
     source_facts = report.source.get("facts")
     facts |= source_facts if isinstance(source_facts, Mapping) else {}
     labels = {f"labels, {part}": value for part, value in report.labels.items()}
     yield "Options", _pairs(report.options)
-    yield "Source and labels", _pairs({**labels, **facts, "calls": len(report.calls)})
+    model = {f"model, {part}": value for part, value in report.model.items()}
+    yield "Model, source and labels", _pairs({**model, **labels, **facts, **report.caller, "calls": len(report.calls)})
     yield "Versions and cost", _pairs({**report.versions, **{f"cost, {k}": v for k, v in report.cost.items()}})
 
 

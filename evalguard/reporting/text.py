@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 MAX_LINES = 25
-MAX_ROWS = 4
+MAX_ROWS = 3
 MIN_WIDTH = 40
 PLAIN_WIDTH = 100
 LABEL_WIDTH = 12
@@ -157,10 +157,14 @@ def _facts(report: Report) -> Iterator[Block]:
     counts, labels = report.counts, report.labels
     source = words.source(report)
     called = f"{report.method} over {source}" if source else report.method
+    called += f", {caller}" if (caller := words.caller(report)) else ""
+    if model := words.model(report):
+        yield Block(6, 2, "model", (visible(model, 300),))
     yield Block(6, 2, "proof", (visible(f"{report.proof}{words.by_index(report)}; {called}"),))
     digest = f", digest {visible(labels['digest'])}" if labels.get("digest") else ""
-    about = (f"{grouped(counts['n_labels'])} ({visible(labels.get('name', 'none'))}{digest})",)
-    yield Block(12, 2, "labels", about + words.classes(report, visible))
+    named = visible(words.labels(report), 200) + digest
+    about = (grouped(counts["n_labels"]) + f" ({named})" * bool(named),)
+    yield Block(6, 2, "labels", about + words.classes(report, visible))
     yield Block(7, 3, "counts", (_counts(report),))
     links = [link for link in report.chain if link.status is not Status.NOT_APPLICABLE]
     if links:

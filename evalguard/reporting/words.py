@@ -103,9 +103,44 @@ def by_index(report: Report) -> str:
 
 
 def source(report: Report) -> str:
-    """Kind and type of the source: ``pydataset Digits``; empty if not known."""
+    """Kind, type and place of the source: ``pydataset Digits from images/``; empty if not known."""
     named = (str(report.source.get(part, "unknown")) for part in ("kind", "type"))
-    return " ".join(dict.fromkeys(part for part in named if part not in {"unknown", ""}))
+    kind = " ".join(dict.fromkeys(part for part in named if part not in {"unknown", ""}))
+    place = report.source.get("place")
+    return " from ".join(part for part in (kind, str(place or "")) if part)
+
+
+def model(report: Report) -> str:
+    """``digits (Functional, 12,345 parameters), models/digits.keras``; empty where no model was called."""
+    about = report.model
+    parts = [str(about["class"])] if about.get("class") else []
+    if "parameters" in about:
+        size = about["parameters"]
+        parts.append(f"{grouped(size)} parameter{'s' * (size != 1)}")
+    named = " ".join(part for part in (str(about.get("name") or ""), f"({', '.join(parts)})" if parts else "") if part)
+    where = [str(about[name]) for name in ("path", "uri", "function") if about.get(name)]
+    digest = [f"SHA-256 {about['digest']}"] if about.get("digest") else []
+    return ", ".join([*filter(None, (named,)), *where, *digest])
+
+
+def caller(report: Report) -> str:
+    """``evaluate.py:12``, or ``step.yaml (evalguard run step.yaml)``; empty where it is not known."""
+    step, command = report.caller.get("step", ""), report.caller.get("command", "")
+    if step and command:
+        return f"{step} ({command})"
+    return step or command or report.caller.get("line", "")
+
+
+def labels(report: Report) -> str:
+    """``labels.csv, column label, key id``; empty where no labels are known."""
+    about = report.labels
+    column = about.get("column")
+    columns = (
+        ", ".join(f"{name} for {output}" for output, name in column.items()) if isinstance(column, Mapping) else column
+    )
+    named = [str(about.get("path") or about.get("name") or "")]
+    named += [f"{what} {name}" for what, name in (("column", columns), ("key", about.get("key"))) if name]
+    return ", ".join(filter(None, named))
 
 
 def moment(milliseconds: float) -> str:

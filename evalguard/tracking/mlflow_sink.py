@@ -119,6 +119,7 @@ class MlflowSink:
             labels={part: report.labels[part] for part in ("name", "digest", "n") if part in report.labels},
             artifacts={name: as_bytes(content) for name, content in artifacts.items() if name not in NOT_UPLOADED},
             metrics=dict(impact_metrics(report)),
+            about=about(report),
         )
         self._written.append((self._slot, record.checked_at_ms))
         self._spool_and_send(record)
@@ -226,6 +227,14 @@ def _line(text: str) -> str:
     """One line that a tag can hold; characters that UTF-8 cannot encode are escaped."""
     # A file name with undecodable bytes holds lone surrogates; the request would fail on them, and the verdict with it.
     return " ".join(str(text).encode("utf-8", "backslashreplace").decode().split())
+
+
+def about(report: Report) -> dict[str, Any]:
+    """What the record names beside the verdict: model, place of the data, file of the labels, caller."""
+    plain = report.to_dict()
+    labels = {part: plain["labels"][part] for part in ("name", "path", "column", "key") if part in plain["labels"]}
+    source = {part: plain["source"][part] for part in ("kind", "type", "place") if part in plain["source"]}
+    return {"model": plain["model"], "source": source, "labels": labels, "caller": plain["caller"]}
 
 
 def known_counts(report: Report) -> dict[str, int]:
