@@ -169,5 +169,6 @@ def _tables(report: Report) -> Iterator[tuple[str, list[tuple[str, str]]]]:
 
 
 def _pairs(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    shown = [(name, value) for name, value in values.items() if value is not None and value != "unknown"]
+    nothing: tuple[Any, ...] = (None, "unknown", "", [], (), {})
+    shown = [(name, value) for name, value in values.items() if value not in nothing]
     return [(str(name).replace("_", " "), words.metric_value(value)) for name, value in shown[:MAX_FACTS]]
