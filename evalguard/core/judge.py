@@ -23,7 +23,8 @@ from evalguard.core.hazards import hazards, of_targets
 from evalguard.core.label_table import LabelTable
 from evalguard.core.plural import plural
 from evalguard.core.policy import Policy, Proof, Verdict
-from evalguard.core.report import COUNT_NAMES, Report
+from evalguard.core.report import Report
+from evalguard.core.report_counts import COUNT_NAMES
 from evalguard.core.returned import as_returned
 from evalguard.core.row_names import IndexComparison
 from evalguard.core.trace import UNKNOWN, Int64, Trace
@@ -188,7 +189,7 @@ def _disagreement(evidence: Evidence) -> Finding | None:
 def unproven(
     labels: LabelTable | None, policy: Policy, reason: str, *, n_predictions: int | None = None, **context: Any
 ) -> Report:
-    """An UNPROVEN report without evidence: nothing could be judged, for the reason given."""
+    """An UNPROVEN report without evidence: no prediction could be judged, for the reason given."""
     counts: dict[str, int | None] = dict.fromkeys(COUNT_NAMES)
     counts |= {"n_labels": None if labels is None else len(labels), "n_predictions": n_predictions}
     return Report(

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from evalguard.core.findings import Cause, Finding, Link, MetricImpact, Reason, Status
+from evalguard.core.findings import Cause, Finding, Link, MetricImpact, Status
 from evalguard.core.plural import plural
 from evalguard.core.policy import Proof, Verdict
+from evalguard.core.report_counts import CHECK_OF, grouped, stored_checks, stored_counts
 from evalguard.core.visible import visible
 
 SCHEMA_VERSION = 2
@@ -24,31 +25,6 @@ SCHEMA_VERSION = 2
 BEFORE_CHAIN = 1
 # Characters of a headline that are printed.
 MAX_HEADLINE = 400
-
-COUNT_NAMES = (
-    "n_labels",
-    "n_predictions",
-    "missing",
-    "duplicate",
-    "foreign",
-    "reordered",
-    "misaligned",
-    "label_disagreements",
-    "padding",
-    "equal_samples",
-)
-# The check that a count comes from. Where it was not made, or not of all rows, a zero would be a claim that nothing
-# shows: such a count is None, and a count above zero is a lower bound.
-CHECK_OF: Mapping[str, Reason] = {
-    "missing": Reason.MISSING,
-    "duplicate": Reason.DUPLICATE,
-    "foreign": Reason.FOREIGN,
-    "reordered": Reason.REORDERED,
-    "misaligned": Reason.REORDERED,
-    "label_disagreements": Reason.LABELS,
-}
-# How a number that is not known is shown.
-NOT_KNOWN = "–"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +97,7 @@ class Report:
 
     @property
     def violations(self) -> int | None:
-        """Total of all findings' counts: 0 is good; None where nothing was judged."""
+        """Total of all findings' counts: 0 is good; None where no prediction was judged."""
         judged = self.checks or self.findings or self.verdict is not Verdict.UNPROVEN
         return sum(finding.count for finding in self.findings) if judged else None
 
@@ -180,8 +156,8 @@ class Report:
             msg = f"not an evalguard report: {', '.join(sorted(missing))} missing"
             raise ValueError(msg)
         values["verdict"], values["proof"] = Verdict(values["verdict"]), Proof(values["proof"])
-        values["checks"] = _checks(values)
-        values["counts"] = _known_counts(values)
+        values["checks"] = stored_checks(values)
+        values["counts"] = stored_counts(values)
         if counts_as_declared(data):
             values["proof"] = Proof.DECLARED
         values["findings"] = tuple(map(Finding.from_dict, values.get("findings", ())))
@@ -198,32 +174,6 @@ def counts_as_declared(data: Mapping[str, Any]) -> bool:
         return False
     used = {item.get("identity") for item in data.get("identities", ()) if item.get("used")}
     return used == {"position"} or data.get("method") == "check"
-
-
-def _known_counts(data: Mapping[str, Any]) -> dict[str, int | None]:
-    """The counts of a stored report: earlier ones have a zero for what was not determined."""
-    counts, checks = dict.fromkeys(COUNT_NAMES) | dict(data["counts"]), data["checks"]
-    unknown = {name for name, check in CHECK_OF.items() if check not in checks}
-    if not any(item.get("identity") == "content" for item in _used(data)):
-        unknown.add("equal_samples")
-    if not checks and not counts["n_predictions"] and data["verdict"] is Verdict.UNPROVEN:
-        unknown |= {"n_labels", "n_predictions", "padding"}
-    return {name: None if not count and name in unknown else count for name, count in counts.items()}
-
-
-def _checks(data: Mapping[str, Any]) -> tuple[str, ...]:
-    """The checks of a stored report; the first reports do not list them."""
-    if "checks" in data:
-        return tuple(data["checks"])
-    if not any("unidentified" not in str(item.get("says")) for item in _used(data)):
-        return ()
-    named = (Reason.FOREIGN, Reason.MISSING, Reason.DUPLICATE, Reason.REORDERED)
-    return tuple(reason.value for reason in named)
-
-
-def _used(data: Mapping[str, Any]) -> list[Any]:
-    """The identity that decided, if one did."""
-    return [item for item in data.get("identities", ()) if item.get("used")]
 
 
 # How a notebook shows a report. `evalguard.reporting` sets it, as core must not import it.
@@ -313,11 +263,6 @@ def _misaligned(report: Report) -> str:
     """``2 of 100``; ``at least 2 of 100`` where rows are unidentified, or only a sample of them was checked."""
     least = "at least " * (bool(_chosen(report)) or report.is_at_least("misaligned"))
     return f"{least}{grouped(report.counts['misaligned'])} of {grouped(report.counts['n_predictions'])}"
-
-
-def grouped(count: int | None) -> str:
-    """``4,999,990``; a dash where the number is not known."""
-    return NOT_KNOWN if count is None else f"{count:,}"
 
 
 def _chosen(report: Report) -> int:

@@ -14,7 +14,7 @@ from evalguard.core.matching import Match
 from evalguard.core.order_metrics import order_metrics
 from evalguard.core.plot_data import aligned_runs, alignment_runs
 from evalguard.core.plural import plural
-from evalguard.core.report import CHECK_OF, COUNT_NAMES
+from evalguard.core.report_counts import CHECK_OF, COUNT_NAMES
 from evalguard.core.row_names import OF_PANDAS
 from evalguard.core.trace import UNKNOWN, Trace
 

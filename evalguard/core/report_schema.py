@@ -6,7 +6,8 @@ from typing import Any
 
 from evalguard.core.findings import Reason, Status
 from evalguard.core.policy import Proof, Verdict
-from evalguard.core.report import COUNT_NAMES, SCHEMA_VERSION
+from evalguard.core.report import SCHEMA_VERSION
+from evalguard.core.report_counts import COUNT_NAMES
 
 
 def json_schema() -> dict[str, Any]:

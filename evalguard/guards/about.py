@@ -161,13 +161,13 @@ def caller_line() -> str:
 
 def shown_path(file: str) -> str:
     """A path relative to the working directory, where it is below it; the name of the user's home is left out."""
-    # IPython runs a cell from a file of its own, whose name says nothing.
+    # IPython runs a cell from a temporary file, whose name says nothing.
     if "ipykernel_" in file or file.startswith("<ipython-input"):
         return "notebook cell"
     for base, instead in ((Path.cwd, Path()), (Path.home, Path("~"))):
         try:
             return str(instead / Path(file).relative_to(base()))
-        # Another folder, a file that is none (`<stdin>`), a working directory that was deleted, no home.
+        # Another folder, no file at all (`<stdin>`), a working directory that was deleted, no home.
         except (ValueError, OSError, RuntimeError):
             continue
     return file

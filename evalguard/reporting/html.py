@@ -12,7 +12,8 @@ from markupsafe import Markup, escape
 
 from evalguard.core.findings import VALUES, Cause
 from evalguard.core.policy import Verdict
-from evalguard.core.report import Report, grouped
+from evalguard.core.report import Report
+from evalguard.core.report_counts import grouped
 from evalguard.reporting import svg, words
 from evalguard.reporting.escape import visible
 from evalguard.reporting.plot import picture

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 
-from evalguard.core.report import NOT_KNOWN, Report
+from evalguard.core.report import Report
+from evalguard.core.report_counts import NOT_KNOWN
 from evalguard.reporting import words
 from evalguard.reporting.cases import ALIGNMENT, Case, cases
 from evalguard.reporting.escape import visible

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, TextIO
 
 from evalguard.core.findings import Status
 from evalguard.core.policy import Verdict
-from evalguard.core.report import NOT_KNOWN, Report, grouped
+from evalguard.core.report import Report
+from evalguard.core.report_counts import NOT_KNOWN, grouped
 from evalguard.reporting import words
 from evalguard.reporting.escape import visible
 from evalguard.reporting.plot import EXPECTED, FIELD, RIGHT, WRONG, picture, text_plot

@@ -10,7 +10,8 @@ from typing import Any
 from evalguard.core.diagnosis.catalogue import UNKNOWN_CAUSE
 from evalguard.core.findings import VALUES, Cause
 from evalguard.core.policy import Proof
-from evalguard.core.report import Report, grouped
+from evalguard.core.report import Report
+from evalguard.core.report_counts import grouped
 from evalguard.core.row_names import OF_PANDAS
 
 # Counts that are faults, the worst first, and counts that are not.

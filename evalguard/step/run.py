@@ -77,7 +77,8 @@ def _run(step: Step, base: Path, progress: showing.Progress, caller: Mapping[str
         opened = open_step(step, base)
         with recording(step, store_of(step, base)) as mlflow_run:
             result = _evaluate(opened, mlflow_run, progress, caller)
-            mlflow_run.status = "FINISHED" if result.report is not None else "FAILED"
+            if result.report is not None:
+                mlflow_run.judged(step.name, result.report.verdict)
             return result
 
 

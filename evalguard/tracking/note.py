@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from evalguard.core.report import grouped
+from evalguard.core.report_counts import grouped
 from evalguard.reporting.escape import markdown
 from evalguard.tracking.slots import FOLDER, Slot, worst
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from evalguard.core.report import COUNT_NAMES
+from evalguard.core.report_counts import COUNT_NAMES
 from evalguard.tracking.client import client_of
 from evalguard.tracking.deadline import CONFLICT_PAUSE_S, under_way
 from evalguard.tracking.extras import write_extras

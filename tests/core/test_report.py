@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from evalguard.core.findings import VALUES, Cause, Finding, MetricImpact, Reason
 from evalguard.core.judge import judge, unproven
 from evalguard.core.policy import Policy, Proof, Verdict
-from evalguard.core.report import COUNT_NAMES, SCHEMA_VERSION, Report, show_as
+from evalguard.core.report import SCHEMA_VERSION, Report, show_as
+from evalguard.core.report_counts import COUNT_NAMES
 from tests.core.streams import streams
 from tests.core.traces import EVIDENCE, labels_for, trace_of
 
@@ -259,7 +260,7 @@ def test_violations_are_the_total_of_all_findings():
     assert a_report(Verdict.UNPROVEN, checks=("count",)).violations == 0
 
 
-def test_where_nothing_was_judged_there_is_no_number_of_violations():
+def test_without_a_judged_prediction_there_is_no_number_of_violations():
     report = a_report(Verdict.UNPROVEN)
     assert report.violations is None
     assert report.to_dict()["violations"] is None

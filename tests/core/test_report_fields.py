@@ -11,7 +11,7 @@ from evalguard.core.findings import Reason
 from evalguard.core.judge import judge
 from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import Policy
-from evalguard.core.report import COUNT_NAMES
+from evalguard.core.report_counts import COUNT_NAMES
 from evalguard.core.trace import UNKNOWN, SourceState
 from tests.core import brute
 from tests.core.streams import streams

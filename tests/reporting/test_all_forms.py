@@ -11,7 +11,8 @@ import pytest
 
 from evalguard.core.judge import judge
 from evalguard.core.policy import Policy
-from evalguard.core.report import NOT_KNOWN, Report
+from evalguard.core.report import Report
+from evalguard.core.report_counts import NOT_KNOWN
 from evalguard.reporting import artifacts
 from evalguard.reporting.words import WRONG, metric_value
 from evalguard.tracking.mlflow_sink import known_counts
