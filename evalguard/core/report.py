@@ -23,6 +23,8 @@ from evalguard.core.visible import visible
 SCHEMA_VERSION = 2
 # Its reports have `stages` in the place of the chain, and call the place of a row in an array an identity.
 BEFORE_CHAIN = 1
+# The method of a report where no guarded call was observed.
+NO_CALL = "no call"
 # Characters of a headline that are printed.
 MAX_HEADLINE = 400
 
@@ -48,7 +50,7 @@ class Report:
         chain: The links from the labels to the scored rows, each with what it
             rests on.
         checks: Reasons of the checks that could be made.
-        method: The guarded call.
+        method: The guarded call; ``no call`` where none was observed.
         source: Kind, type, place and known facts of what was streamed.
         labels: Name, digest and number of the external labels, and the file
             and columns that they were read from.

@@ -30,7 +30,7 @@ CHECK_OF: Mapping[str, Reason] = {
     "misaligned": Reason.REORDERED,
     "label_disagreements": Reason.LABELS,
 }
-# How a number that is not known is shown.
+# How a number is shown that was not determined.
 NOT_KNOWN = "–"
 
 

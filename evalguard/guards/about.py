@@ -62,8 +62,8 @@ class About:
             self.origin = replace(self.origin, caller={**self.origin.caller, "line": line})
 
     def see(self, model: Any, number: int) -> None:
-        """Read what a model shows of itself, after a call: a model of a subclass has no parameters before."""
-        if self.models.get(number, {}).get("parameters") is None:
+        """Read what a model shows of itself, after its first call: a model of a subclass has no parameters before."""
+        if number not in self.models:
             self.models[number] = model_facts(model)
 
     def named(self, report: Report, models: Sequence[int] = (), place: str = "") -> Report:

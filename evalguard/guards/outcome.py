@@ -12,7 +12,7 @@ from typing import Any
 from evalguard.core.judge import Judgement, unproven
 from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import Policy, Verdict
-from evalguard.core.report import Report
+from evalguard.core.report import NO_CALL, Report
 from evalguard.core.trace import Trace
 from evalguard.data import digests
 from evalguard.errors import EvalGuardWarning, SinkError
@@ -139,8 +139,9 @@ class Outcomes:
         """An error was raised before anything was judged: the report says so, and so do the sinks."""
         # Or the report of an earlier entry would be the last word.
         reason = f"{type(error).__name__} was raised before anything was judged"
+        now_ms = int(time.time() * 1000)
         report = unproven(
-            None, self.policy, reason, name=self.name, versions=versions(), checked_at_ms=int(time.time() * 1000)
+            None, self.policy, reason, method=NO_CALL, name=self.name, versions=versions(), checked_at_ms=now_ms
         )
         self.keep.add(Outcome(self.about.named(report), None, None, None))
         for sink in self.sinks:

@@ -162,7 +162,7 @@ class Session:
         if call.parts:
             return self._take(call.as_one(x, result))
         reason = f"{call.method} of {type(call.model).__name__} has a result that no guarded call computed while it ran"
-        self.outcomes.finish(Outcome(self.judge.unproven(None, reason), None, None, result))
+        self.outcomes.finish(Outcome(self.judge.unproven(None, reason, method=call.method), None, None, result))
         return result
 
     def _take(self, call: GuardedCall, part_of: OverrideCall | None = None) -> Any:
@@ -416,7 +416,8 @@ class Session:
         except Exception as error:  # noqa: BLE001 - an internal error must neither cost the predictions nor be a PASS
             reason = f"evalguard could not judge this call: {swallow(error)}"
             n_rows = sum(call.trace.n_rows for call in calls)
-            outcome = Outcome(self.judge.unproven(labels, reason, n_rows), None, labels, result)
+            report = self.judge.unproven(labels, reason, n_rows, calls[0].trace.method)
+            outcome = Outcome(report, None, labels, result)
         outcome.models, outcome.place = tuple(call.model for call in calls), place_of(calls[0].source)
         return outcome
 

@@ -185,7 +185,7 @@ def _counts(report: Report) -> str:
         names = [words.count_name(name) for name in words.WRONG if counts[name] == number]
         parts += [f"{grouped(number)} {', '.join(names)}"] if names else []
     # On a page without a legend a dash alone could be a minus.
-    dash = f" ({NOT_KNOWN}: not known)" if None in (counts[name] for name in words.WRONG) else ""
+    dash = f" ({NOT_KNOWN}: not determined)" if None in (counts[name] for name in words.WRONG) else ""
     return f"{grouped(counts['n_predictions'])} predictions: {'; '.join(parts)}{dash}"
 
 

@@ -60,11 +60,9 @@ def test_a_model_is_not_built_for_its_number_of_parameters(keras):
     facts = about.model_facts(model)
     assert facts == {"name": "net", "class": f"{__name__}.{Net.__qualname__}", "parameters": None}
     assert not model.layer.built
-    seen = About()
-    seen.see(model, 0)
-    model(X)
-    seen.see(model, 0)
-    assert seen.models[0]["parameters"] == 15
+    with evalguard.guard(**QUIET) as g:
+        model.predict(X, verbose=0)
+    assert g.report.model["parameters"] == 15
 
 
 def test_what_a_property_raises_reaches_nobody(monkeypatch):

@@ -19,6 +19,7 @@ class Report:
 
     verdict: Verdict
     not_proven: tuple[str, ...] = ()
+    method: str = "predict"
     counts: Mapping[str, int | None] = field(default_factory=lambda: {"n_predictions": 3})
 
 
@@ -47,8 +48,8 @@ class Judge:
             raise ZeroDivisionError
         return Outcome(report(confirmation.y_true), None, None, None, columns=outcome.columns)
 
-    def unproven(self, labels, reason, n_predictions=None):
-        del labels
+    def unproven(self, labels, reason, n_predictions=None, method="no call"):
+        del labels, method
         return SimpleNamespace(verdict=Verdict.UNPROVEN, reason=reason, counts={"n_predictions": n_predictions})
 
 
