@@ -82,7 +82,7 @@ def recording(step: Step, store: str | None) -> Iterator[MlflowRun]:
     except SinkError as error:
         yield MlflowRun(problem=str(error))
         return
-    mlflow_run = MlflowRun(mlflow_sink(run_id, model=_model(step), tracking_uri=store))
+    mlflow_run = MlflowRun(mlflow_sink(run_id, model=_model(step), tracking_uri=store, alone=True))
     try:
         yield mlflow_run
     except KeyboardInterrupt:

@@ -12,7 +12,7 @@ from evalguard.core.own_errors import swallow
 from evalguard.tracking.client import log, short_error
 from evalguard.tracking.lineage import lineage
 from evalguard.tracking.record import Record
-from evalguard.tracking.slots import FOLDER, Slot, number, run_tags, slots
+from evalguard.tracking.slots import FOLDER, Slot, number, tags_of
 
 # mlflow 3.17, utils/validation.py: a longer digest, name or key raises, and so does a larger batch.
 MAX_DIGEST, MAX_DATASET_NAME = 36, 500
@@ -88,10 +88,9 @@ def _write_model(client: Any, record: Record, own: Slot, model_id: str) -> None:
     if metrics:
         client.log_batch(record.run_id, metrics=metrics, synchronous=True)
     model_tags = client.get_logged_model(model_id).tags
-    present = {**slots(model_tags), own.name: own}
     # A model outlives runs: a record that is sent late must not replace what a later evaluation wrote.
     if number(model_tags.get(f"{FOLDER}.{own.name}.checked_at_ms", "")) <= own.checked_at_ms:
-        client.set_logged_model_tags(model_id, {**own.to_tags(), **run_tags(present)})
+        client.set_logged_model_tags(model_id, tags_of(own, model_tags))
 
 
 def _try(what: str, work: Callable[[], Any]) -> Any:

@@ -41,7 +41,12 @@ _used_slots: dict[Target, set[str]] = {}
 
 
 def mlflow_sink(
-    option: str | bool, timeout_s: float | None = None, model: str | None = None, tracking_uri: str | None = None
+    option: str | bool,
+    timeout_s: float | None = None,
+    model: str | None = None,
+    tracking_uri: str | None = None,
+    *,
+    alone: bool = False,
 ) -> MlflowSink | None:
     """A sink for the run that ``option`` names, or None where there is no run.
 
@@ -50,6 +55,7 @@ def mlflow_sink(
         timeout_s: As for ``MlflowSink``.
         model: As for ``find_run``.
         tracking_uri: As for ``find_run``.
+        alone: As for ``MlflowSink``.
     """
     global _logged_no_run
     target = find_run(option, model, tracking_uri)
@@ -58,7 +64,7 @@ def mlflow_sink(
             _logged_no_run = True
             _log.info("no MLflow run is active: verdicts stay in the guard's reports")
         return None
-    return MlflowSink(target, timeout_s)
+    return MlflowSink(target, timeout_s, alone=alone)
 
 
 class MlflowSink:
@@ -71,10 +77,11 @@ class MlflowSink:
     Attributes:
         target: The run.
         timeout_s: Longest time to wait, seconds; ``send_seconds`` of the run's server by default.
+        alone: The run was made for one evaluation: its tags are those of that one.
     """
 
-    def __init__(self, target: Target, timeout_s: float | None = None) -> None:
-        self.target = target
+    def __init__(self, target: Target, timeout_s: float | None = None, *, alone: bool = False) -> None:
+        self.target, self.alone = target, alone
         self.timeout_s = send_seconds(target.tracking_uri) if timeout_s is None else timeout_s
         self._name = "evaluation"
         self._slot: str | None = None
@@ -168,6 +175,7 @@ class MlflowSink:
             # `choose_slot` would drop it as superseded, and a count of 0 would not replace a NaN.
             checked_at_ms=max(at_ms, self._began_at_ms + (fields["verdict"] != PENDING)),
             token=self._token,
+            alone=self.alone,
             **parts,
         )
 

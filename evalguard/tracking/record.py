@@ -98,6 +98,7 @@ class Record:
         metrics: Metric values by name, such as ``accuracy/as_scored``.
         labels: ``name``, ``digest`` and ``n`` of the external labels.
         artifacts: File name → content, bytes.
+        alone: The run was made for this evaluation.
         about: ``model``, ``source``, ``labels`` and ``caller`` of the report.
         version: Version of the record's form.
     """
@@ -114,6 +115,7 @@ class Record:
     artifacts: Mapping[str, bytes] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     about: Mapping[str, Any] = field(default_factory=dict)
+    alone: bool = False
     version: int = VERSION
 
     @property

@@ -116,6 +116,7 @@ def test_a_step_ends_in_its_exit_code_with_report_and_record(folder, arguments, 
     assert run.data.metrics["evalguard/violations"] == report["violations"]
     assert run.info.status == ("FAILED" if verdict == "FAIL" else "FINISHED")
     assert run.info.run_name == f"digits-test: {verdict}"
+    assert not [name for name in run.data.tags if name.startswith("evalguard.") and name.count(".") > 1]
     command = f"python -m evalguard run {folder}/{verdict}.yaml"
     assert report["caller"] == {"step": f"{folder}/{verdict}.yaml", "command": command}
     assert report["model"]["path"] == "model.keras"

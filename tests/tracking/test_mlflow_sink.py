@@ -148,6 +148,34 @@ def test_the_run_shows_the_worst_of_its_evaluations(store, first, second, shown_
     assert store.metrics(run)["evalguard/violations"] == first.violations + second.violations
 
 
+def test_a_run_that_was_made_for_one_evaluation_has_one_set_of_tags(anywhere):
+    run = anywhere.run()
+    sink = MlflowSink(Target(anywhere.uri, run), 90.0, alone=True)
+    write(sink, report())
+    tags = {name for name in anywhere.tags(run) if name.startswith("evalguard.")}
+    assert tags == {
+        f"evalguard.{name}"
+        for name in (
+            "evaluation",
+            "verdict",
+            "proof",
+            "counts",
+            "labels",
+            "labels_name",
+            "record",
+            "began_at_ms",
+            "checked_at_ms",
+        )
+    }
+    assert gate(run=run, tracking_uri=anywhere.uri)
+    write(anywhere.sink(run), report(FAILED), "other")
+    tags = anywhere.tags(run)
+    assert tags["evalguard.verdict"] == tags["evalguard.other.verdict"] == "FAIL"
+    assert tags["evalguard.digits.verdict"] == "PASS"
+    refused = gate(run=run, tracking_uri=anywhere.uri)
+    assert [(item.name, bool(item.refused)) for item in refused.evaluations] == [("digits", False), ("other", True)]
+
+
 def test_a_second_call_of_one_entry_hides_no_failure(store):
     run = store.run()
     sink = store.sink(run)

@@ -6,7 +6,19 @@ from hypothesis import strategies as st
 
 from evalguard.core.policy import Verdict
 from evalguard.tracking.note import BEGIN, END, block, with_block
-from evalguard.tracking.slots import FIELDS, MAX_TAG, RANK, Slot, number, run_counts, run_tags, slots, slug, worst
+from evalguard.tracking.slots import (
+    FIELDS,
+    MAX_TAG,
+    RANK,
+    Slot,
+    number,
+    run_counts,
+    run_tags,
+    slots,
+    slug,
+    tags_of,
+    worst,
+)
 
 VERDICTS = st.sampled_from(RANK)
 NAMES = st.from_regex(r"[\w\-]{1,12}", fullmatch=True)
@@ -27,6 +39,30 @@ def test_what_is_written_as_tags_is_read_from_them(fields):
     tags = {key: value for item in written.values() for key, value in item.to_tags().items()}
     tags |= {"mlflow.note.content": "x", "evalguard.verdict": "PASS", "evalguard.a.b.verdict": "PASS"}
     assert slots(tags) == written
+
+
+@given(
+    st.dictionaries(NAMES, st.fixed_dictionaries(dict.fromkeys(FIELDS, TEXTS)), min_size=1, max_size=4), st.booleans()
+)
+def test_evaluations_that_are_written_one_after_the_other_are_read_again(fields, alone):
+    tags: dict[str, str] = {}
+    for name, values in fields.items():
+        tags |= tags_of(Slot(name, values), tags, alone=alone)
+    assert {name: dict(found.fields) for name, found in slots(tags).items()} == fields
+    assert run_tags(slots(tags)).items() <= tags.items()
+
+
+def test_a_run_of_one_evaluation_shows_each_field_once():
+    one = slot(reason="count", counts="violations=2")
+    tags = tags_of(one, {}, alone=True)
+    assert {name for name in tags if name.count(".") > 1} == set()
+    assert (tags["evalguard.evaluation"], tags["evalguard.counts"]) == ("digits", "violations=2")
+    both = tags | tags_of(slot("other", at=2), tags, alone=True)
+    assert {name: found["verdict"] for name, found in slots(both).items()} == {"digits": "PASS", "other": "PASS"}
+    assert slots(both)["digits"]["counts"] == "violations=2"
+    assert (both["evalguard.evaluation"], both["evalguard.counts"]) == ("", "")
+    # In a run of others, another process may write at the same time.
+    assert "evalguard.digits.verdict" in tags_of(one, {})
 
 
 @given(st.lists(VERDICTS, min_size=1, max_size=6))
