@@ -153,7 +153,7 @@ def caller_line() -> str:
     """``evaluate.py:12``: the innermost line outside evalguard and the frameworks; empty if there is none."""
     frame = inspect.currentframe()
     while frame is not None:
-        if frame.f_globals.get("__name__", "").partition(".")[0] not in BETWEEN:
+        if str(frame.f_globals.get("__name__", "")).partition(".")[0] not in BETWEEN:
             return f"{shown_path(frame.f_code.co_filename)}:{frame.f_lineno}"
         frame = frame.f_back
     return ""

@@ -120,7 +120,8 @@ def model(report: Report) -> str:
         parts.append(f"{grouped(size)} parameter{'s' * (size != 1)}")
     named = " ".join(part for part in (str(about.get("name") or ""), f"({', '.join(parts)})" if parts else "") if part)
     where = [str(about[name]) for name in ("path", "uri", "function") if about.get(name)]
-    digest = [f"SHA-256 {about['digest']}"] if about.get("digest") else []
+    # The JSON and the table have all of it.
+    digest = [f"digest {str(about['digest'])[:16]}"] if about.get("digest") else []
     return ", ".join([*filter(None, (named,)), *where, *digest])
 
 
