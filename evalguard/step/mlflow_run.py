@@ -91,10 +91,11 @@ def recording(step: Step, store: str | None) -> Iterator[MlflowRun]:
     finally:
         # An error of the server is ignored, because the verdict is decided.
         with contextlib.suppress(SinkError):
-            _in_time(uri, lambda: _end(client, run_id, mlflow_run), "could not end the run")
+            _in_time(uri, lambda: end_run(client, run_id, mlflow_run), "could not end the run")
 
 
-def _end(client: Any, run_id: str, mlflow_run: MlflowRun) -> None:
+def end_run(client: Any, run_id: str, mlflow_run: MlflowRun) -> None:
+    """End a run that the step created, under its final name."""
     if mlflow_run.name:
         client.update_run(run_id, name=mlflow_run.name)
     client.set_terminated(run_id, mlflow_run.status)
