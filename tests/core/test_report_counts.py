@@ -46,5 +46,18 @@ def test_a_zero_that_was_counted_stays_one():
     assert {Report.from_dict(written).counts[name] for name in ROWS} == {0}
 
 
+def test_unidentified_rows_of_the_first_reports_leave_their_zeros_unknown():
+    written = json.loads(WRITTEN[0].with_stem("1_pass_by_key").read_text(encoding="utf-8"))
+    partial = {**written, "identities": [{**written["identities"][0], "says": "2 rows unidentified"}]}
+    assert {Report.from_dict(partial).counts[name] for name in ROWS} == {None}
+
+
+@pytest.mark.parametrize(("identity", "equal"), [("content", 0), ("key", None)])
+def test_equal_samples_were_counted_by_their_content(identity, equal):
+    written = json.loads(WRITTEN[0].with_stem("1_pass_by_key").read_text(encoding="utf-8"))
+    read = Report.from_dict({**written, "identities": [{**written["identities"][0], "identity": identity}]})
+    assert read.counts["equal_samples"] == equal
+
+
 def test_each_case_is_there_of_both_schemas():
     assert [path.stem for path in WRITTEN] == sorted(f"{version}_{name}" for version in (1, 2) for name in UNKNOWN)

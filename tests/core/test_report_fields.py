@@ -112,6 +112,24 @@ ROWS = ("missing", "duplicate", "foreign", "reordered", "misaligned")
             id="targets of unidentified rows are compared with no label",
         ),
         pytest.param(
+            evidence_of([0, 1, 2, -1, 4, 5, 6], {"index"}, targets=label_of(ALIGNED), scored=np.arange(N)),
+            {},
+            id="of rows scored in any order, too",
+        ),
+        pytest.param(
+            evidence_of([0, 1, 2, -1, 4, 5, 6], {"index"}, targets=label_of(ALIGNED)),
+            {"label_disagreements": 0},
+            id="in order each target is compared with the label at its row",
+        ),
+        pytest.param(
+            evidence_of(ALIGNED, {"index", "targets"}, ordered=False),
+            {"missing": 0, "duplicate": 0, "foreign": 0, "label_disagreements": 0},
+            id="no order, all identified",
+        ),
+        pytest.param(
+            evidence_of(ALIGNED, {"targets"}, ordered=False), {"label_disagreements": 0}, id="no order, no identity"
+        ),
+        pytest.param(
             evidence_of([1, 0], {"index"}, stopped="a fault"),
             {"misaligned": 2, "reordered": 1, "duplicate": 0, "foreign": 0},
             id="stopped: missing rows may come",
