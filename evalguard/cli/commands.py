@@ -6,13 +6,13 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, get_args
 
 import click
 
-from evalguard.cli.running import guarded, with_logging
+from evalguard.cli.running import command_line, guarded, with_logging
 from evalguard.core.policy import Padding, Require
 from evalguard.core.report import Report
 from evalguard.core.report_schema import json_schema
@@ -65,7 +65,7 @@ def run(
     from evalguard.step.run import run_all
 
     codes = []
-    for result in run_all(step, settings, progress):  # type: ignore[arg-type]
+    for result in run_all(step, settings, progress, command_line()):  # type: ignore[arg-type]
         if result.report is not None:
             show(result.report, quiet=quiet)
         if result.message:
@@ -128,6 +128,7 @@ def check(
     from evalguard.guards.check_tables import TableCheck, compare
 
     report = compare(TableCheck(predictions, labels, name=name or predictions.name, **options))
+    report = replace(report, caller={"command": command_line()})
     if output is not None:
         from evalguard.data.digests import files_sha256
         from evalguard.reporting import artifacts

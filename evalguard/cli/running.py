@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
+import shlex
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -21,6 +24,10 @@ LEVELS = ("debug", "info", "warning", "error")
 _log = logging.getLogger("evalguard")
 # Sent by a supervisor, or by a terminal that closes. Windows has no SIGHUP.
 STOPPING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
+_SECRET = re.compile(r"((?:password|passwd|secret|token|api_?key|credentials?)\w*=)[^\s']+", re.IGNORECASE)
+_LOGIN = re.compile(r"(://)[^/@\s]*@")
 
 
 class Terminated(KeyboardInterrupt):
@@ -71,6 +78,13 @@ def _stopped_by_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def command_line() -> str:
+    """The command as it was typed, without what looks like a password: reports are shared."""
+    program = Path(sys.argv[0])
+    words = ["python", "-m", program.parent.name] if program.stem == "__main__" else [program.stem]
+    return _SECRET.sub(r"\1…", _LOGIN.sub(r"\1", shlex.join([*words, *sys.argv[1:]])))
 
 
 def with_logging(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -53,7 +53,7 @@ class _ComparedEpoch:
     @property
     def wrong(self) -> int:
         """Number of rows that differ from those of the first validation, or are missing."""
-        counts = self.judgement.report.counts
+        counts = {name: count or 0 for name, count in self.judgement.report.counts.items()}
         if self.judgement.samples is None:
             return max(counts["label_disagreements"], abs(counts["n_predictions"] - counts["n_labels"]))
         return max(counts["missing"], counts["foreign"] + counts["duplicate"], counts["label_disagreements"])

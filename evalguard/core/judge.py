@@ -23,7 +23,8 @@ from evalguard.core.hazards import hazards, of_targets
 from evalguard.core.label_table import LabelTable
 from evalguard.core.plural import plural
 from evalguard.core.policy import Policy, Proof, Verdict
-from evalguard.core.report import COUNT_NAMES, Report
+from evalguard.core.report import Report
+from evalguard.core.report_counts import COUNT_NAMES
 from evalguard.core.returned import as_returned
 from evalguard.core.row_names import IndexComparison
 from evalguard.core.trace import UNKNOWN, Int64, Trace
@@ -105,7 +106,7 @@ def judge(
         checks=report_fields.checks_made(evidence),
         method=trace.method,
         source=report_fields.source(trace),
-        labels={"name": labels.name, "digest": labels.digest, "n": len(labels)},
+        labels=_about(labels),
         calls=trace.calls,
         options=policy.to_dict(),
         order=report_fields.order(evidence),
@@ -185,17 +186,22 @@ def _disagreement(evidence: Evidence) -> Finding | None:
     return None
 
 
-def unproven(labels: LabelTable | None, policy: Policy, reason: str, **context: Any) -> Report:
-    """An UNPROVEN report without evidence: nothing could be observed, for the reason given."""
-    counts = dict.fromkeys(COUNT_NAMES, 0)
-    counts["n_labels"] = 0 if labels is None else len(labels)
-    about = {} if labels is None else {"name": labels.name, "digest": labels.digest, "n": len(labels)}
+def unproven(
+    labels: LabelTable | None, policy: Policy, reason: str, *, n_predictions: int | None = None, **context: Any
+) -> Report:
+    """An UNPROVEN report without evidence: no prediction could be judged, for the reason given."""
+    counts: dict[str, int | None] = dict.fromkeys(COUNT_NAMES)
+    counts |= {"n_labels": None if labels is None else len(labels), "n_predictions": n_predictions}
     return Report(
         verdict=Verdict.UNPROVEN,
         proof=Proof.NONE,
         counts=counts,
         not_proven=(reason,),
-        labels=about,
+        labels={} if labels is None else _about(labels),
         options=policy.to_dict(),
         **context,
     )
+
+
+def _about(labels: LabelTable) -> dict[str, Any]:
+    return {"name": labels.name, "digest": labels.digest, "n": len(labels), **labels.origin}

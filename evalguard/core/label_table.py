@@ -61,6 +61,9 @@ class LabelTable:
         by_index: What it showed beside another index; None: it was not compared.
         classes: How what they came from names their class numbers; None where
             it does not.
+        origin: ``path`` of the file, ``column`` of the labels (for several
+            outputs a mapping) and ``key`` column, as far as there are; used in
+            reports only.
 
     Raises:
         LabelsError: There is no sample, lengths differ, a key is null or
@@ -78,6 +81,7 @@ class LabelTable:
     row_names: RowNames | None = None
     by_index: IndexComparison | None = None
     classes: ClassNames | None = None
+    origin: Mapping[str, Any] = field(default_factory=dict)
     _digest: list[str] = field(default_factory=list, init=False)
     _equal: list[int] = field(default_factory=list, init=False)
 

@@ -17,26 +17,16 @@ import numpy as np
 from evalguard.core.findings import Cause, Finding, Link, MetricImpact, Status
 from evalguard.core.plural import plural
 from evalguard.core.policy import Proof, Verdict
+from evalguard.core.report_counts import CHECK_OF, grouped, stored_checks, stored_counts
 from evalguard.core.visible import visible
 
 SCHEMA_VERSION = 2
 # Its reports have `stages` in the place of the chain, and call the place of a row in an array an identity.
 BEFORE_CHAIN = 1
+# The method of a report where no guarded call was observed.
+NO_CALL = "no call"
 # Characters of a headline that are printed.
 MAX_HEADLINE = 400
-
-COUNT_NAMES = (
-    "n_labels",
-    "n_predictions",
-    "missing",
-    "duplicate",
-    "foreign",
-    "reordered",
-    "misaligned",
-    "label_disagreements",
-    "padding",
-    "equal_samples",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +36,9 @@ class Report:
     Attributes:
         verdict: PASS, REPAIRED, UNPROVEN or FAIL.
         proof: How the alignment was established.
-        counts: Exact integers by the names in ``COUNT_NAMES``.
+        counts: Integers by the names in ``COUNT_NAMES``; None where a count
+            was not determined. One whose check was not made of all rows
+            (``checks``) is a lower bound.
         findings: What is wrong, each with its first cases.
         wrong_rows: The first misaligned rows: ``row``, ``sample``, ``label``
             and, where keys are known, ``sample_key`` and ``label_key``.
@@ -58,9 +50,13 @@ class Report:
         chain: The links from the labels to the scored rows, each with what it
             rests on.
         checks: Reasons of the checks that could be made.
-        method: The guarded call.
-        source: Kind, type and known facts of what was streamed.
-        labels: Name, digest and number of the external labels.
+        method: The guarded call; ``no call`` where none was observed.
+        source: Kind, type, place and known facts of what was streamed.
+        labels: Name, digest and number of the external labels, and the file
+            and columns that they were read from.
+        model: Name, class and number of parameters of the model; where known,
+            its ``path``, ``uri``, registered ``version`` and ``digest``.
+        caller: The step file and the command, or the line of the call.
         calls: Rows that each call contributed.
         options: What the caller demanded.
         impact: Effect of the misalignment on each metric, by its name, or None.
@@ -75,7 +71,7 @@ class Report:
 
     verdict: Verdict
     proof: Proof
-    counts: Mapping[str, int]
+    counts: Mapping[str, int | None]
     findings: tuple[Finding, ...] = ()
     wrong_rows: tuple[Mapping[str, Any], ...] = ()
     diagnosis: tuple[Cause, ...] = ()
@@ -88,6 +84,8 @@ class Report:
     method: str = "check"
     source: Mapping[str, Any] = field(default_factory=dict)
     labels: Mapping[str, Any] = field(default_factory=dict)
+    model: Mapping[str, Any] = field(default_factory=dict)
+    caller: Mapping[str, str] = field(default_factory=dict)
     calls: tuple[int, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     impact: Mapping[str, MetricImpact] | None = None
@@ -100,9 +98,21 @@ class Report:
     checked_at_ms: int = 0
 
     @property
-    def violations(self) -> int:
-        """Total of all findings' counts: 0 is good."""
-        return sum(finding.count for finding in self.findings)
+    def violations(self) -> int | None:
+        """Total of all findings' counts: 0 is good; None where no prediction was judged."""
+        judged = self.checks or self.findings or self.verdict is not Verdict.UNPROVEN
+        return sum(finding.count for finding in self.findings) if judged else None
+
+    def is_at_least(self, count: str) -> bool:
+        """Whether a count is a lower bound, as its check was not made of all rows."""
+        # Of a record without a list of checks nothing is known of them.
+        check = CHECK_OF.get(count)
+        return bool(self.checks and check and self.counts[count]) and check not in self.checks
+
+    @property
+    def unconfirmed(self) -> bool:
+        """Whether nothing shows which row is scored where."""
+        return any(link.link == "confirmed" and link.status is Status.NOT_SEEN for link in self.chain)
 
     @property
     def headline(self) -> str:
@@ -148,6 +158,8 @@ class Report:
             msg = f"not an evalguard report: {', '.join(sorted(missing))} missing"
             raise ValueError(msg)
         values["verdict"], values["proof"] = Verdict(values["verdict"]), Proof(values["proof"])
+        values["checks"] = stored_checks(values)
+        values["counts"] = stored_counts(values)
         if counts_as_declared(data):
             values["proof"] = Proof.DECLARED
         values["findings"] = tuple(map(Finding.from_dict, values.get("findings", ())))
@@ -178,13 +190,13 @@ def show_as(page: Callable[[Report], str]) -> None:
 # What is shown at each proof, and what is not: a PASS must not claim more than its proof, an UNPROVEN says what is
 # missing. Identity and labels have no second part in a PASS: all that a metric needs is shown.
 SHOWN = {
-    Proof.IDENTITY: "{total:,} predictions were identified",
-    Proof.LABELS: "the stream's own targets equal the labels at all {total:,} rows",
-    Proof.SAMPLE: "{chosen:,} of {total:,} predictions, sampled by position, match their labels",
-    Proof.DECLARED: "{total:,} predictions have the places or keys of their labels",
-    Proof.TRANSPORT: "{total:,} predictions arrived in the order the source emitted them",
-    Proof.COUNT: "there are as many predictions as labels ({total:,})",
-    Proof.NONE: "{total:,} predictions were observed",
+    Proof.IDENTITY: "{total} predictions were identified",
+    Proof.LABELS: "the stream's own targets equal the labels at all {total} rows",
+    Proof.SAMPLE: "{chosen} of {total} predictions, sampled by position, match their labels",
+    Proof.DECLARED: "{total} predictions have the places or keys of their labels",
+    Proof.TRANSPORT: "{total} predictions arrived in the order the source emitted them",
+    Proof.COUNT: "there are as many predictions as labels ({total})",
+    Proof.NONE: "{total} predictions were observed",
 }
 NOT_SHOWN = {
     Proof.IDENTITY: "not every row could be observed and paired with a label",
@@ -199,21 +211,19 @@ def headline(report: Report) -> str:
     """Verdict and the number that matters most, in one sentence."""
     counts, total = report.counts, report.counts["n_predictions"]
     if report.verdict is Verdict.PASS and report.method == "fit":
-        return (
-            f"PASS: {len(report.calls)} validations were scored on the same {total:,} samples (proof: {report.proof})"
-        )
+        validations = f"{len(report.calls)} validations were scored on the same {grouped(total)} samples"
+        return f"PASS: {validations} (proof: {report.proof})"
     if report.verdict is Verdict.PASS:
         return f"PASS: {_claim(report)} (proof: {report.proof})"
     if report.verdict is Verdict.REPAIRED:
         done = (report.repair or {}).get("summary", "rows were corrected")
-        return f"REPAIRED: {done}; the {total:,} rows returned match their labels"
+        return f"REPAIRED: {done}; the {grouped(total)} rows returned match their labels"
     if report.verdict is Verdict.UNPROVEN and not total:
         return "UNPROVEN: no prediction was observed"
     if report.verdict is Verdict.UNPROVEN and report.method == "fit":
         return f"UNPROVEN: nothing shows that {plural(len(report.calls), 'validation')} used the same samples"
     if report.verdict is Verdict.UNPROVEN:
-        unconfirmed = any(link.link == "confirmed" and link.status is Status.NOT_SEEN for link in report.chain)
-        left = WHERE_SCORED if unconfirmed else NOT_SHOWN.get(report.proof, WHICH_SAMPLE)
+        left = WHERE_SCORED if report.unconfirmed else NOT_SHOWN.get(report.proof, WHICH_SAMPLE)
         return f"UNPROVEN: {_shown(report)}, but {left}"
     if counts["misaligned"]:
         return f"FAIL: {_misaligned(report)} predictions would be scored against another sample's label"
@@ -227,7 +237,9 @@ def _claim(report: Report) -> str:
     total = report.counts["n_predictions"]
     if report.proof >= Proof.DECLARED and report.proof is not Proof.SAMPLE:
         declared = ", as declared" * (report.proof is Proof.DECLARED)
-        every = f"all {total:,} predictions match their labels" if total != 1 else "the prediction matches its label"
+        every = (
+            f"all {grouped(total)} predictions match their labels" if total != 1 else "the prediction matches its label"
+        )
         return every + declared
     every = "all " * (report.proof is Proof.TRANSPORT)
     return f"{every}{_shown(report)}; {NOT_SHOWN.get(report.proof, WHICH_SAMPLE)}"
@@ -235,12 +247,12 @@ def _claim(report: Report) -> str:
 
 def _shown(report: Report) -> str:
     """The part of ``SHOWN`` with the report's numbers."""
-    return SHOWN[report.proof].format(total=report.counts["n_predictions"], chosen=_chosen(report))
+    return SHOWN[report.proof].format(total=grouped(report.counts["n_predictions"]), chosen=grouped(_chosen(report)))
 
 
 def _in_short(report: Report) -> str:
     """``98 of 100 predictions misaligned``, or the number of predictions and the reasons of the findings."""
-    total = f"{report.counts['n_predictions']:,} predictions"
+    total = f"{grouped(report.counts['n_predictions'])} predictions"
     if report.verdict is not Verdict.FAIL:
         return total
     if report.counts["misaligned"]:
@@ -250,9 +262,9 @@ def _in_short(report: Report) -> str:
 
 
 def _misaligned(report: Report) -> str:
-    """``2 of 100``; ``at least 2 of 100`` in a record for which only a sample of the rows was checked."""
-    least = "at least " * bool(_chosen(report))
-    return f"{least}{report.counts['misaligned']:,} of {report.counts['n_predictions']:,}"
+    """``2 of 100``; ``at least 2 of 100`` where rows are unidentified, or only a sample of them was checked."""
+    least = "at least " * (bool(_chosen(report)) or report.is_at_least("misaligned"))
+    return f"{least}{grouped(report.counts['misaligned'])} of {grouped(report.counts['n_predictions'])}"
 
 
 def _chosen(report: Report) -> int:

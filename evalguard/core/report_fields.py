@@ -14,36 +14,40 @@ from evalguard.core.matching import Match
 from evalguard.core.order_metrics import order_metrics
 from evalguard.core.plot_data import aligned_runs, alignment_runs
 from evalguard.core.plural import plural
-from evalguard.core.report import COUNT_NAMES
+from evalguard.core.report_counts import CHECK_OF, COUNT_NAMES
 from evalguard.core.row_names import OF_PANDAS
 from evalguard.core.trace import UNKNOWN, Trace
 
 MAX_WRONG_ROWS = 20
 
 
-def counts(evidence: Evidence) -> dict[str, int]:
-    """The report's counts; every name of ``COUNT_NAMES`` is present."""
-    result = dict.fromkeys(COUNT_NAMES, 0)
-    n_labels = len(evidence.labels)
-    result["n_labels"] = n_labels
-    result["n_predictions"] = evidence.n_rows
+def counts(evidence: Evidence) -> dict[str, int | None]:
+    """The report's counts; every name of ``COUNT_NAMES`` is present, with None where nothing shows the number."""
+    result: dict[str, int | None] = dict.fromkeys(COUNT_NAMES)
+    result |= {"n_labels": len(evidence.labels), "n_predictions": evidence.n_rows}
+    if not evidence.trace.one_to_one:
+        return result
     result["padding"] = evidence.padding
-    result["label_disagreements"] = int(evidence.comparison.rows.size)
     if evidence.used is not None and evidence.used.identity == "content":
         result["equal_samples"] = evidence.labels.equal_samples
-    samples = evidence.samples
+    found, made = _found(evidence), checks_made(evidence)
+    # A zero is known only where all rows were checked.
+    return result | {name: found.get(name) or (0 if check in made else None) for name, check in CHECK_OF.items()}
+
+
+def _found(evidence: Evidence) -> dict[str, int]:
+    """What the checks counted, made of all rows or of some."""
+    samples, trace = evidence.samples, evidence.trace
+    found = {"label_disagreements": int(evidence.comparison.rows.size)}
     if samples is None:
-        known = evidence.trace.one_to_one and not evidence.trace.stopped
-        result["missing"] = max(0, n_labels - evidence.n_rows) if known else 0
-        return result
-    by_reason = {finding.reason: finding.count for finding in evidence.order}
-    for reason in (Reason.MISSING, Reason.DUPLICATE, Reason.FOREIGN, Reason.REORDERED):
-        result[reason.value] = by_reason.get(reason, 0)
-    if evidence.trace.stopped:
-        result["missing"] = 0
-    if evidence.trace.ordered and not isinstance(samples, range):
-        result["misaligned"] = int(np.count_nonzero(arrivals.misaligned(samples)))
-    return result
+        # Whatever samples the rows are, this many labels have none.
+        return found if trace.stopped else found | {"missing": max(0, len(evidence.labels) - evidence.n_rows)}
+    found |= {finding.reason.value: finding.count for finding in evidence.order}
+    if trace.stopped:
+        found.pop(Reason.MISSING, None)
+    if trace.ordered and not isinstance(samples, range):
+        found["misaligned"] = int(np.count_nonzero(arrivals.misaligned(samples)))
+    return found
 
 
 def wrong_rows(evidence: Evidence) -> tuple[dict[str, Any], ...]:
@@ -108,13 +112,36 @@ def _whose(match: Match, evidence: Evidence) -> str:
 def checks_made(evidence: Evidence) -> tuple[str, ...]:
     """Reasons of the checks that could be made; no other check has passed because it has no finding."""
     trace, made = evidence.trace, []
-    if evidence.n_rows and len(evidence.labels):
-        made.append(Reason.COUNT)
-    if evidence.used is not None and evidence.used.complete and evidence.samples is not None:
-        made += [Reason.FOREIGN, Reason.MISSING, Reason.DUPLICATE, *[Reason.REORDERED] * trace.ordered]
-    made += [Reason.LABELS] * evidence.comparison.comparable
+    if not trace.one_to_one or not evidence.n_rows:
+        return ()
+    # After a stop, rows that are not there yet are not missing.
+    made += [Reason.COUNT] * (not trace.stopped)
+    if _samples_known(evidence):
+        made += [Reason.FOREIGN, *[Reason.MISSING] * (not trace.stopped), Reason.DUPLICATE]
+        made += [Reason.REORDERED] * (trace.ordered and not trace.not_confirmed)
+    made += [Reason.LABELS] * _all_compared(evidence)
     made += [Reason.TRANSPORT] * (trace.transport_intact is not None)
     return tuple(reason.value for reason in made)
+
+
+def _samples_known(evidence: Evidence) -> bool:
+    """Whether the sample of each row that the caller got is known."""
+    used, trace = evidence.used, evidence.trace
+    if used is None or not used.complete or evidence.samples is None or trace.unobserved or trace.not_returned:
+        return False
+    # A place that is declared, and contradicted by the stream's targets, says nothing of any row.
+    return used.observed or not evidence.comparison.rows.size
+
+
+def _all_compared(evidence: Evidence) -> bool:
+    """Whether the target of each row was compared with a label."""
+    samples, trace = evidence.samples, evidence.trace
+    if not evidence.comparison.comparable:
+        return False
+    # Where targets are compared with the labels of their samples, rows of no known sample are left out.
+    if samples is None or isinstance(samples, range) or (trace.ordered and trace.scored is None):
+        return True
+    return bool(arrivals.known(samples, len(evidence.labels)).all())
 
 
 def order(evidence: Evidence) -> dict[str, Any] | None:

@@ -6,12 +6,16 @@ from typing import Any
 
 from evalguard.core.findings import Reason, Status
 from evalguard.core.policy import Proof, Verdict
-from evalguard.core.report import COUNT_NAMES, SCHEMA_VERSION
+from evalguard.core.report import SCHEMA_VERSION
+from evalguard.core.report_counts import COUNT_NAMES
 
 
 def json_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of ``Report.to_dict()``."""
     text, number, whole = {"type": "string"}, {"type": "number"}, {"type": "integer", "minimum": 0}
+    # Null where it is not known.
+    count = {"type": ["integer", "null"], "minimum": 0}
+    known = {"type": ["string", "null"]}
     texts = {"type": "array", "items": text}
     wholes = {"type": "array", "items": {"type": "integer"}}
     free = {"type": "object"}
@@ -32,7 +36,7 @@ def json_schema() -> dict[str, Any]:
             schema_version={"const": SCHEMA_VERSION},
             verdict={"enum": [verdict.value for verdict in Verdict]},
             proof={"enum": [proof.value for proof in sorted(Proof)]},
-            counts=_object(**dict.fromkeys(COUNT_NAMES, whole)),
+            counts=_object(**dict.fromkeys(COUNT_NAMES, count)),
             findings={"type": "array", "items": finding},
             wrong_rows={"type": "array", "items": wrong},
             diagnosis={"type": "array", "items": diagnosis},
@@ -45,6 +49,19 @@ def json_schema() -> dict[str, Any]:
             method=text,
             source=free,
             labels=free,
+            model={
+                "type": "object",
+                "properties": {
+                    **dict.fromkeys(("name", "class", "path", "uri", "version", "digest", "function"), known),
+                    "parameters": count,
+                },
+                "additionalProperties": False,
+            },
+            caller={
+                "type": "object",
+                "properties": dict.fromkeys(("step", "command", "line"), text),
+                "additionalProperties": False,
+            },
             calls=wholes,
             options=free,
             impact={"type": ["object", "null"]},
@@ -55,7 +72,7 @@ def json_schema() -> dict[str, Any]:
             name=text,
             versions={"type": "object", "additionalProperties": text},
             checked_at_ms=number,
-            violations=whole,
+            violations=count,
             headline=text,
         ),
     }

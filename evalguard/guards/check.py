@@ -16,6 +16,7 @@ from evalguard.core.report import Report
 from evalguard.core.trace import UNKNOWN, Trace
 from evalguard.data import tree
 from evalguard.errors import ArgumentError, LabelsError
+from evalguard.guards.about import caller_line
 from evalguard.guards.environment import versions
 from evalguard.guards.metric_impact import impact
 from evalguard.guards.metrics import metrics_of
@@ -86,7 +87,7 @@ def check(
         labels = np.arange(int(labels))
     table = Labels.of(labels, label=label_column, key=labels_key)
     trace = _keyed(keys, table) if indices is None else _indexed(indices, table)
-    judgement = judge(trace, table, policy, name=name, versions=versions())
+    judgement = judge(trace, table, policy, name=name, versions=versions(), caller={"line": caller_line()})
     if predictions is None:
         return judgement.report
     if tree.n_rows(predictions) != trace.n_rows:

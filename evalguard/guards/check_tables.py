@@ -64,7 +64,11 @@ def compare(table_check: TableCheck) -> Report:
         ConfigError: The file of predictions, or an option, cannot be used.
         LabelsError: The labels cannot be used.
     """
-    q = table_check
+    report = _compared(table_check)
+    return replace(report, source={**report.source, "place": str(table_check.predictions)})
+
+
+def _compared(q: TableCheck) -> Report:
     array = q.predictions.suffix.lower() == ".npy"
     if (q.key is None) == (q.index is None) and not (array and q.index is None):
         msg = "check: expected one of `--key` and `--index`"

@@ -10,6 +10,7 @@ from evalguard.capture.contract import CaptureOptions
 from evalguard.core.policy import Policy
 from evalguard.core.trace import FIT
 from evalguard.guards.fit_validations import FitValidations, judge_fit, no_fit
+from evalguard.guards.model_numbers import number_of
 from evalguard.guards.outcome import Outcome, Outcomes
 from evalguard.guards.overrides import OverrideCall
 
@@ -48,6 +49,7 @@ class FitSession:
     ) -> Any:
         """Train, and record what each validation is scored on."""
         del method, part_of
+        self.outcomes.about.call()
         epochs = FitValidations(model, self.capture)
         history = epochs.fit(original, args, kwargs)
         self.fits.append((epochs, history))
@@ -77,4 +79,6 @@ class FitSession:
 
     def judge(self, epochs: FitValidations, history: Any) -> Outcome:
         """The outcome of one ``fit``."""
-        return Outcome(judge_fit(epochs, self.policy, self.outcomes.name), None, None, history)
+        number = number_of(epochs.model)
+        self.outcomes.about.see(epochs.model, number)
+        return Outcome(judge_fit(epochs, self.policy, self.outcomes.name), None, None, history, models=(number,))

@@ -8,8 +8,9 @@ from __future__ import annotations
 import functools
 import inspect
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, Unpack, cast
 
@@ -17,6 +18,7 @@ from evalguard.capture.verify_model import ModelTests
 from evalguard.core.label_changes import checksum
 from evalguard.core.label_table import LabelTable
 from evalguard.errors import ConfigError
+from evalguard.guards.about import About, Origin, caller_line, of_files, of_uri
 from evalguard.guards.collecting import collecting_for, refuse_two_sources
 from evalguard.guards.confirming import Confirmation
 from evalguard.guards.dispatch import Entry, every_thread, model_classes
@@ -30,6 +32,7 @@ from evalguard.guards.session import Session
 from evalguard.labels.collecting import Collecting
 from evalguard.reporting.file_sink import FileSink
 from evalguard.reporting.sink import Sink
+from evalguard.tracking.target import Target
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,9 +51,11 @@ class Guard(Results):
         sink_errors: Records that could not be written.
     """
 
-    def __init__(self, options: GuardOptions) -> None:
+    def __init__(self, options: GuardOptions, origin: Origin | None = None) -> None:
         super().__init__()
         self.options = options
+        # What a step file knows of model, data and itself; None: the line of the call.
+        self._origin = origin
         self._inputs = GuardInputs(options)
         # Entries of ``with`` that have not ended: the same guard may be entered in several threads at once.
         self._open: list[Entry] = []
@@ -71,7 +76,7 @@ class Guard(Results):
             ConfigError: An option has a value that is not allowed.
         """
         changed = current_names(options, stacklevel=3)
-        variant = Guard(GuardOptions.of({**self.options.given(), **changed}))
+        variant = Guard(GuardOptions.of({**self.options.given(), **changed}), self._origin)
         if not OF_INPUTS & changed.keys():
             variant._inputs = self._inputs
         return variant
@@ -279,7 +284,8 @@ class Guard(Results):
             session = self._session(given, name)
         except BaseException as error:
             # Labels that cannot be read: or the report of an earlier entry would be the last word.
-            Outcomes(name, self.options.policy, self._kept).failed(error)
+            about = about_of(self.options, (), self._origin)
+            Outcomes(name, self.options.policy, self._kept, about=about).failed(error)
             raise
         return Entry(session, model_classes(self.options.model), self.sink_errors)
 
@@ -294,6 +300,8 @@ class Guard(Results):
         # hashed all the same, to find repeated inputs.
         always = options.reference is not None or _has_content(table) or collected is not None
         sinks = sinks_of(options)
+        # Digests are read before the call, so that a file changed meanwhile is not attested as the one judged.
+        files = inputs.file_digests(given, options.attest_files) if sinks else {}
         judge = CallJudge(name, options.policy, inputs.reference(table), inputs.fingerprinted, options.metric_functions)
         judge.as_read = None if table is None else (table, checksum(table))
         judge.late_changed = lambda: inputs.late_watch.check()
@@ -307,8 +315,8 @@ class Guard(Results):
                 options.policy,
                 self._kept,
                 sinks,
-                # Digests are read before the call, so that a file changed meanwhile is not attested as the one judged.
-                inputs.file_digests(given, options.attest_files) if sinks else {},
+                files,
+                about_of(options, sinks, self._origin, files),
             ),
             find_labels=inputs.finder(given, table),
             collected=collected,
@@ -378,6 +386,27 @@ def sinks_of(options: GuardOptions) -> tuple[Sink, ...]:
         if sink is not None:
             sinks.append(sink)
     return tuple(sinks)
+
+
+def about_of(
+    options: GuardOptions, sinks: Sequence[Sink], origin: Origin | None = None, files: Mapping[str, str] | None = None
+) -> About:
+    """What the reports of an entry name beside their verdict; called where the entry begins.
+
+    Args:
+        options: ``attest_files`` and ``mlflow`` may name the model.
+        sinks: A run of MLflow may name it, too.
+        origin: What is known besides; None: the line of the caller.
+        files: Name of each attested file → its SHA-256.
+    """
+    named = options.mlflow.model if isinstance(options.mlflow, MlflowTarget) else None
+    # Not by attribute: a sink of the user's may do anything when it is read.
+    targets = (getattr(sink, "__dict__", {}).get("target") for sink in sinks)
+    recorded = next((target.model for target in targets if isinstance(target, Target)), "")
+    model = {**of_uri(named or recorded), **of_files(files or {}, options.attest_files)}
+    if origin is None:
+        return About(Origin(model, caller={"line": caller_line()}))
+    return About(replace(origin, model={**model, **origin.model}))
 
 
 def guard(**options: Unpack[GuardKeywords]) -> Guard:

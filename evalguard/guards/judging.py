@@ -32,7 +32,7 @@ from evalguard.core.matching import is_comparable
 from evalguard.core.own_errors import swallow
 from evalguard.core.plural import plural
 from evalguard.core.policy import Policy, Verdict
-from evalguard.core.report import Report
+from evalguard.core.report import NO_CALL, Report
 from evalguard.core.returned import as_returned
 from evalguard.core.row_names import against_reference
 from evalguard.core.trace import ALTERED, UNKNOWN, Trace
@@ -392,10 +392,19 @@ class CallJudge:
             return found, ()
         return found, (f"content: {explain_mismatch(self.reference, fed.first_row, fed.specs)}",)
 
-    def unproven(self, labels: LabelTable | None, reason: str) -> Report:
+    def unproven(
+        self, labels: LabelTable | None, reason: str, n_predictions: int | None = None, method: str = NO_CALL
+    ) -> Report:
         """A report that says why there is no verdict on the predictions."""
         return unproven(
-            labels, self.policy, reason, name=self.name, versions=versions(), checked_at_ms=int(time.time() * 1000)
+            labels,
+            self.policy,
+            reason,
+            n_predictions=n_predictions,
+            method=method,
+            name=self.name,
+            versions=versions(),
+            checked_at_ms=int(time.time() * 1000),
         )
 
 

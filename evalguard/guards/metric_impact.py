@@ -89,7 +89,7 @@ def _impact(
                 len(predicted) - judgement.padding,
                 samples,
                 trace.targets if not output else None,
-                judgement.report.counts["misaligned"],
+                judgement.report.counts["misaligned"] or 0,
             )
             found[name] = _metric_impact(metric, rows, judgement)
     return found

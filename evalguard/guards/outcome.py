@@ -12,10 +12,11 @@ from typing import Any
 from evalguard.core.judge import Judgement, unproven
 from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import Policy, Verdict
-from evalguard.core.report import Report
+from evalguard.core.report import NO_CALL, Report
 from evalguard.core.trace import Trace
 from evalguard.data import digests
 from evalguard.errors import EvalGuardWarning, SinkError
+from evalguard.guards.about import About
 from evalguard.guards.calls import BATCH_METHODS, ROW_METHODS
 from evalguard.guards.class_numbers import ClassNumbers
 from evalguard.guards.confirming import Columns
@@ -36,6 +37,8 @@ class Outcome:
         outputs: Names of the model's outputs.
         notes: What the guard added to ``not_proven``.
         classes: How the classes are numbered.
+        models: Numbers of the models that were called.
+        place: Folder or file of the data, as its source shows.
     """
 
     report: Report
@@ -49,6 +52,8 @@ class Outcome:
     outputs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     classes: ClassNumbers = field(default_factory=ClassNumbers)
+    models: tuple[int, ...] = ()
+    place: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -109,6 +114,7 @@ class Outcomes:
         keep: What the guard keeps of all its entries.
         sinks: Where reports go.
         files: Name of each file that is judged → its SHA-256.
+        about: What the reports name beside their verdict.
         judged: The reports of this entry, oldest first.
         sink_errors: Records that could not be written.
         ended: The entry has ended, if only by an error.
@@ -119,6 +125,7 @@ class Outcomes:
     keep: Kept
     sinks: Sequence[Sink] = ()
     files: Mapping[str, str] = field(default_factory=dict)
+    about: About = field(default_factory=About)
     judged: list[Report] = field(default_factory=list)
     sink_errors: list[SinkError] = field(default_factory=list)
     ended: bool = False
@@ -132,10 +139,11 @@ class Outcomes:
         """An error was raised before anything was judged: the report says so, and so do the sinks."""
         # Or the report of an earlier entry would be the last word.
         reason = f"{type(error).__name__} was raised before anything was judged"
+        now_ms = int(time.time() * 1000)
         report = unproven(
-            None, self.policy, reason, name=self.name, versions=versions(), checked_at_ms=int(time.time() * 1000)
+            None, self.policy, reason, method=NO_CALL, name=self.name, versions=versions(), checked_at_ms=now_ms
         )
-        self.keep.add(Outcome(report, None, None, None))
+        self.keep.add(Outcome(self.about.named(report), None, None, None))
         for sink in self.sinks:
             self._send(sink.failed, error)
 
@@ -145,13 +153,15 @@ class Outcomes:
         self.act(outcome)
 
     def record(self, outcome: Outcome) -> None:
-        """Keep the outcome and send it to the sinks."""
+        """Keep the outcome and send it to the sinks; its report gets the names of model, data and caller."""
+        outcome.report = self.about.named(outcome.report, outcome.models, outcome.place)
         self.judged.append(outcome.report)
         self.keep.add(outcome)
         self._write(outcome, lambda sink: sink.write)
 
     def change(self, old: Report, outcome: Outcome) -> None:
         """Record another outcome in place of that of an earlier report."""
+        outcome.report = self.about.named(outcome.report, outcome.models, outcome.place)
         number = next(at for at, report in enumerate(self.judged) if report is old)
         self.judged[number] = outcome.report
         self.keep.change(old, outcome)

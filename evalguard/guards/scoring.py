@@ -106,4 +106,6 @@ class Scoring:
             return self.judge.confirmed(outcome, confirmation)
         except Exception as error:  # noqa: BLE001 - an internal error must not be a PASS
             reason = f"evalguard could not judge what is scored: {swallow(error)}"
-            return replace(outcome, report=self.judge.unproven(outcome.labels, reason))
+            known = outcome.report
+            report = self.judge.unproven(outcome.labels, reason, known.counts["n_predictions"], known.method)
+            return replace(outcome, report=report)

@@ -37,6 +37,7 @@ from evalguard.core.own_errors import swallow
 from evalguard.core.policy import Policy, Proof, Verdict
 from evalguard.core.trace import FIT
 from evalguard.errors import LabelsError
+from evalguard.guards.about import place_of
 from evalguard.guards.calls import (
     BATCH_METHODS,
     CALL,
@@ -62,6 +63,7 @@ from evalguard.guards.loops import (
     since,
     to_judge,
 )
+from evalguard.guards.model_numbers import number_of
 from evalguard.guards.outcome import Outcome, Outcomes
 from evalguard.guards.overrides import OverrideCall
 from evalguard.guards.parts import current_part
@@ -133,6 +135,7 @@ class Session:
         part_of: OverrideCall | None = None,
     ) -> Any:
         """Make one guarded call and act on what it shows, or leave that to the call that it is a part of."""
+        self.outcomes.about.call()
         if method == FIT:
             return self._fit(model, original, args, kwargs)
         if method == CALL:
@@ -160,6 +163,7 @@ class Session:
     def _as_seen(self, call: GuardedCall, model: Any, part_of: OverrideCall | None) -> GuardedCall:
         """The call, which may have been made by a method that overrides it and whose result nobody sees."""
         method = call.trace.method
+        self.outcomes.about.see(model, call.model)
         if part_of is None and not is_seen(model, method):
             unseen = f"{method} of {type(model).__name__} is overridden in a way that hides its result"
             call.trace = replace(call.trace, not_returned=unseen)
@@ -170,7 +174,7 @@ class Session:
         if call.parts:
             return self._take(call.as_one(x, result))
         reason = f"{call.method} of {type(call.model).__name__} has a result that no guarded call computed while it ran"
-        self.outcomes.finish(Outcome(self.judge.unproven(None, reason), None, None, result))
+        self.outcomes.finish(Outcome(self.judge.unproven(None, reason, method=call.method), None, None, result))
         return result
 
     def _take(self, call: GuardedCall, part_of: OverrideCall | None = None) -> Any:
@@ -240,7 +244,9 @@ class Session:
             # The caller asked about predictions: of a validation only a FAIL is reported. It is raised at the end of
             # the block, so that nothing trained is lost.
             if report.verdict is Verdict.FAIL:
-                outcome = Outcome(report, None, None, history)
+                number = number_of(model)
+                self.outcomes.about.see(model, number)
+                outcome = Outcome(report, None, None, history, models=(number,))
                 self.outcomes.record(outcome)
                 self.drifted.append(outcome)
         return history
@@ -422,13 +428,16 @@ class Session:
             outcome = self.judge.judge(calls, labels, result, start, in_parts=in_parts)
             # A loop in the order of the labels is taken as it is; in another one it may have been put back.
             if several and {finding.reason for finding in outcome.report.findings} == {Reason.REORDERED}:
-                return self.judge.judge(calls, labels, result, start, in_parts=True)
+                outcome = self.judge.judge(calls, labels, result, start, in_parts=True)
         except LabelsError:
             # The caller's mistake, not an error of evalguard: it is raised before anything is recorded.
             raise
         except Exception as error:  # noqa: BLE001 - an internal error must neither cost the predictions nor be a PASS
             reason = f"evalguard could not judge this call: {swallow(error)}"
-            return Outcome(self.judge.unproven(labels, reason), None, labels, result)
+            n_rows = sum(call.trace.n_rows for call in calls)
+            report = self.judge.unproven(labels, reason, n_rows, calls[0].trace.method)
+            outcome = Outcome(report, None, labels, result)
+        outcome.models, outcome.place = tuple(call.model for call in calls), place_of(calls[0].source)
         return outcome
 
 

@@ -13,7 +13,7 @@ from evalguard.errors import ConfigError
 from evalguard.guards.dispatch import Entry, model_classes
 from evalguard.guards.fit_callback import FitCallback
 from evalguard.guards.fit_session import FitSession
-from evalguard.guards.guard import guarded_function, sinks_of
+from evalguard.guards.guard import about_of, guarded_function, sinks_of
 from evalguard.guards.options import GuardOptions, MlflowOption, current_names
 from evalguard.guards.outcome import Outcomes
 from evalguard.guards.results import Reports
@@ -130,7 +130,8 @@ class ValidationGuard(Reports):
     def session(self) -> FitSession:
         """A new entry, whose reports are this guard's."""
         options = self._options
-        outcomes = Outcomes(str(options.name), options.policy, self._kept, sinks_of(options))
+        sinks = sinks_of(options)
+        outcomes = Outcomes(str(options.name), options.policy, self._kept, sinks, about=about_of(options, sinks))
         return FitSession(options.policy, options.capture("always"), outcomes, options.model)
 
     def set_model(self, model: Any) -> None:

@@ -131,14 +131,16 @@ class Labels(LabelTable):
             msg = f"labels file {path}: expected neither label= nor key=, a .npy file has no columns"
             raise LabelsError(msg)
         _refuse_column(sample_weight, f"labels file {path}", "a .npy file has no columns")
-        return cls(values=array_of(read_arrays(path, path.name, LabelsError), path.name), name=path.name)
+        values = array_of(read_arrays(path, path.name, LabelsError), path.name)
+        return cls(values=values, name=path.name, origin={"path": str(path)})
 
     @classmethod
     def _from_file(cls, file: TableFile, label: Any, key: str | None, weight: str | None) -> Self:
         if manifest.is_manifest(file.schema):
             _refuse_column(weight, file.where, "found a manifest, which has its own weights")
-            return cls._of_table(manifest.from_arrow(file.read(), file.path))
-        return cls._from_columns(file.schema.names, file.column, label, key, weight, file.where, file.keys)
+            return cls._of_table(replace(manifest.from_arrow(file.read(), file.path), origin={"path": str(file.path)}))
+        found = cls._from_columns(file.schema.names, file.column, label, key, weight, file.where, file.keys)
+        return replace(found, origin={"path": str(file.path), **found.origin})
 
     @classmethod
     def _from_columns(
@@ -158,12 +160,14 @@ class Labels(LabelTable):
         if isinstance(label, Mapping):
             values = {output: array_of(read(column), name) for output, column in label.items()}
         else:
-            values = array_of(read(label or label_column(columns, {key, weight}, name)), name)
+            label = label or label_column(columns, {key, weight}, name)
+            values = array_of(read(label), name)
         return cls(
             values=values,
             keys=None if key is None else (read_keys or read)(key),
             name=name,
             weights=None if weight is None else read(weight),
+            origin={"column": label, **({} if key is None else {"key": key})},
         )
 
     @classmethod
@@ -254,7 +258,7 @@ class Labels(LabelTable):
             LabelsError: The file is no manifest, or was made by another
                 algorithm or schema.
         """
-        return cls._of_table(manifest.read(Path(path)))
+        return cls._of_table(replace(manifest.read(Path(path)), origin={"path": str(path)}))
 
 
 def _is_one_array_per_output(source: Any) -> bool:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from evalguard.core.findings import Finding, Reason
 from evalguard.core.policy import Verdict
-from evalguard.core.report import Report
+from evalguard.core.report import WHERE_SCORED, Report
 
 CaseOutcome = Literal["passed", "warned", "failed", "error", "skipped"]
 
@@ -79,6 +79,8 @@ def _why_not_made(name: str, report: Report) -> str:
     """Why a check without a finding could not be made; empty if it was made."""
     if name in report.checks:
         return ""
+    if name == Reason.REORDERED and report.unconfirmed:
+        return WHERE_SCORED
     if name == Reason.REORDERED and Reason.MISSING in report.checks:
         return f"the metrics of {report.method} do not depend on the order of the rows"
     return NOT_MADE.get(name, "nothing shows which sample each row is")

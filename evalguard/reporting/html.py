@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 from evalguard.core.findings import VALUES, Cause
 from evalguard.core.policy import Verdict
 from evalguard.core.report import Report
+from evalguard.core.report_counts import grouped
 from evalguard.reporting import svg, words
 from evalguard.reporting.escape import visible
 from evalguard.reporting.plot import picture
@@ -85,6 +86,9 @@ def _context(report: Report) -> dict[str, Any]:
         "tone": report.verdict.value.lower(),
         "judged": words.moment(report.checked_at_ms),
         "source": words.source(report),
+        "model": words.model(report),
+        "caller": words.caller(report),
+        "labels": words.labels(report),
         "counts": list(_counts(report)),
         "plot": svg.alignment(drawn) if drawn else None,
         "raster": bool(drawn and drawn.columns),
@@ -93,22 +97,21 @@ def _context(report: Report) -> dict[str, Any]:
         "impact": list(_impact(report)),
         "histogram": svg.displacement(svg.histogram_of(report.order)),
         "metrics": list(_order(report.order)),
-        "more": max(0, report.counts["misaligned"] - len(report.wrong_rows)) if report.wrong_rows else 0,
+        "more": max(0, words.n_wrong(report) - len(report.wrong_rows)) if report.wrong_rows else 0,
         "proof": (words.KNOWN if wrong else words.PROOFS)[report.proof],
         "tables": list(_tables(report)),
     }
 
 
-def _counts(report: Report) -> Iterator[tuple[str, int, str]]:
+def _counts(report: Report) -> Iterator[tuple[str, str, str]]:
     """Name, number and tone of each count."""
     labels, predictions = report.counts["n_labels"], report.counts["n_predictions"]
-    yield "labels", labels, "plain"
-    yield "predictions", predictions, "wrong" if report.findings and predictions != labels else "plain"
-    for name in words.WRONG:
-        yield name.replace("_", " "), report.counts[name], "wrong" if report.counts[name] else "none"
-    for name in words.NEUTRAL:
-        if report.counts[name]:
-            yield name.replace("_", " "), report.counts[name], "plain"
+    yield "labels", grouped(labels), "plain"
+    yield "predictions", grouped(predictions), "wrong" if report.findings and predictions != labels else "plain"
+    for name in (*words.WRONG, *words.NEUTRAL):
+        if report.counts[name] or name in words.WRONG:
+            tone = "plain" if name in words.NEUTRAL else "wrong" if report.counts[name] else "none"
+            yield words.count_name(name), words.count(report, name), tone
 
 
 def _impact(report: Report) -> Iterator[tuple[str, list[tuple[str, str]], list[str]]]:
@@ -155,16 +158,18 @@ def _order(order: Mapping[str, Any] | None) -> Iterator[tuple[str, Any, str]]:
 
 
 def _tables(report: Report) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """Tables of the options, the source and labels, the versions and cost."""
+    """Tables of the options, of model, source and labels, of versions and cost."""
     facts = {name: value for name, value in report.source.items() if name != "facts"}
     source_facts = report.source.get("facts")
     facts |= source_facts if isinstance(source_facts, Mapping) else {}
     labels = {f"labels, {part}": value for part, value in report.labels.items()}
     yield "Options", _pairs(report.options)
-    yield "Source and labels", _pairs({**labels, **facts, "calls": len(report.calls)})
+    model = {f"model, {part}": value for part, value in report.model.items()}
+    yield "Model, source and labels", _pairs({**model, **labels, **facts, **report.caller, "calls": len(report.calls)})
     yield "Versions and cost", _pairs({**report.versions, **{f"cost, {k}": v for k, v in report.cost.items()}})
 
 
 def _pairs(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    shown = [(name, value) for name, value in values.items() if value is not None and value != "unknown"]
+    nothing: tuple[Any, ...] = (None, "unknown", "", [], (), {})
+    shown = [(name, value) for name, value in values.items() if value not in nothing]
     return [(str(name).replace("_", " "), words.metric_value(value)) for name, value in shown[:MAX_FACTS]]

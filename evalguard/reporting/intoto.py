@@ -62,6 +62,12 @@ def _checked(name: str, digest: str) -> str:
     return digest.lower()
 
 
+def _about(report: Report) -> dict[str, str]:
+    """Model, data, labels and caller, as the report names them."""
+    named = (words.model, words.source, words.labels, words.caller)
+    return dict(zip(("model", "source", "labels_file", "caller"), (name(report) for name in named), strict=True))
+
+
 def _configuration(report: Report) -> dict[str, Any]:
     """The options as a resource descriptor; its annotations name the evaluation and its report."""
     options = json.dumps(report.options, sort_keys=True).encode()
@@ -76,6 +82,7 @@ def _configuration(report: Report) -> dict[str, Any]:
             "proof": report.proof,
             "labels": report.labels.get("digest", ""),
             "checked_at_ms": str(report.checked_at_ms),
+            **{name: text for name, text in _about(report).items() if text},
             "report_sha256": hashlib.sha256(report.to_json().encode()).hexdigest(),
         },
     }

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 
 from evalguard.core.report import Report
+from evalguard.core.report_counts import NOT_KNOWN
 from evalguard.reporting import words
 from evalguard.reporting.cases import ALIGNMENT, Case, cases
 from evalguard.reporting.escape import visible
@@ -43,7 +44,9 @@ def _count(tests: tuple[Case, ...], outcome: str) -> str:
 def _properties(report: Report) -> dict[str, str]:
     causes = {"cause": report.diagnosis[0].cause} if report.diagnosis else {}
     labels = {f"labels.{part}": str(report.labels[part]) for part in ("name", "digest") if part in report.labels}
-    counts = {name: str(count) for name, count in sorted(report.counts.items())}
+    about = {"model": words.model(report), "source": words.source(report), "caller": words.caller(report)}
+    labels |= {name: text for name, text in about.items() if text}
+    counts = {name: NOT_KNOWN if count is None else str(count) for name, count in sorted(report.counts.items())}
     return {"verdict": report.verdict.value, "proof": report.proof, **causes, **labels, **counts}
 
 

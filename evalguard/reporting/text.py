@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 from evalguard.core.findings import Status
 from evalguard.core.policy import Verdict
 from evalguard.core.report import Report
+from evalguard.core.report_counts import NOT_KNOWN, grouped
 from evalguard.reporting import words
 from evalguard.reporting.escape import visible
 from evalguard.reporting.plot import EXPECTED, FIELD, RIGHT, WRONG, picture, text_plot
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 MAX_LINES = 25
-MAX_ROWS = 4
+MAX_ROWS = 3
 MIN_WIDTH = 40
 PLAIN_WIDTH = 100
 LABEL_WIDTH = 12
@@ -157,10 +158,14 @@ def _facts(report: Report) -> Iterator[Block]:
     counts, labels = report.counts, report.labels
     source = words.source(report)
     called = f"{report.method} over {source}" if source else report.method
+    called += f", {caller}" if (caller := words.caller(report)) else ""
+    if model := words.model(report):
+        yield Block(6, 2, "model", (visible(model, 300),))
     yield Block(6, 2, "proof", (visible(f"{report.proof}{words.by_index(report)}; {called}"),))
     digest = f", digest {visible(labels['digest'])}" if labels.get("digest") else ""
-    about = (f"{counts['n_labels']:,} ({visible(labels.get('name', 'none'))}{digest})",)
-    yield Block(12, 2, "labels", about + words.classes(report, visible))
+    named = visible(words.labels(report), 200) + digest
+    about = (grouped(counts["n_labels"]) + f" ({named})" * bool(named),)
+    yield Block(6, 2, "labels", about + words.classes(report, visible))
     yield Block(7, 3, "counts", (_counts(report),))
     links = [link for link in report.chain if link.status is not Status.NOT_APPLICABLE]
     if links:
@@ -172,18 +177,21 @@ def _facts(report: Report) -> Iterator[Block]:
 
 
 def _counts(report: Report) -> str:
-    """``100 predictions: 98 misaligned, 97 reordered; 0 missing, duplicate, foreign, label disagreements``."""
+    """``100 predictions: 98 misaligned, 97 reordered; 0 missing, duplicate, foreign; – label disagreements``."""
     counts = report.counts
-    some = [f"{counts[name]:,} {name.replace('_', ' ')}" for name in (*words.WRONG, *words.NEUTRAL) if counts[name]]
-    none = [name.replace("_", " ") for name in words.WRONG if not counts[name]]
-    parts = [", ".join(some)] if some else []
-    parts += [f"0 {', '.join(none)}"] if none else []
-    return f"{counts['n_predictions']:,} predictions: {'; '.join(parts)}"
+    names = [name for name in (*words.WRONG, *words.NEUTRAL) if counts[name]]
+    parts = [", ".join(f"{words.count(report, name)} {words.count_name(name)}" for name in names)] if names else []
+    for number in (0, None):
+        names = [words.count_name(name) for name in words.WRONG if counts[name] == number]
+        parts += [f"{grouped(number)} {', '.join(names)}"] if names else []
+    # On a page without a legend a dash alone could be a minus.
+    dash = f" ({NOT_KNOWN}: not determined)" if None in (counts[name] for name in words.WRONG) else ""
+    return f"{grouped(counts['n_predictions'])} predictions: {'; '.join(parts)}{dash}"
 
 
 def _rows(report: Report) -> tuple[str, ...]:
     rows = tuple(words.wrong_row(row, visible) for row in report.wrong_rows[:MAX_ROWS])
-    more = report.counts["misaligned"] - MAX_ROWS
+    more = words.n_wrong(report) - MAX_ROWS
     return (*rows, f"… and {more:,} more") if more > 0 else rows
 
 

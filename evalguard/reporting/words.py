@@ -11,6 +11,7 @@ from evalguard.core.diagnosis.catalogue import UNKNOWN_CAUSE
 from evalguard.core.findings import VALUES, Cause
 from evalguard.core.policy import Proof
 from evalguard.core.report import Report
+from evalguard.core.report_counts import grouped
 from evalguard.core.row_names import OF_PANDAS
 
 # Counts that are faults, the worst first, and counts that are not.
@@ -42,6 +43,21 @@ METRIC_NAMES = {
 def plain(report: Report) -> Report:
     """The report after a round trip through JSON, so that a stored report renders to the same bytes."""
     return Report.from_dict(json.loads(report.to_json()))
+
+
+def count(report: Report, name: str) -> str:
+    """A count as it is shown: ``98``, ``at least 98`` or, where it is not known, a dash."""
+    return f"{'at least ' * report.is_at_least(name)}{grouped(report.counts[name])}"
+
+
+def count_name(name: str) -> str:
+    """A count's name as it is shown."""
+    return name.replace("_", " ")
+
+
+def n_wrong(report: Report) -> int:
+    """Number of rows of which ``wrong_rows`` lists the first: those misaligned, or else those with another target."""
+    return report.counts["misaligned"] or report.counts["label_disagreements"] or 0
 
 
 def wrong_row(row: Mapping[str, Any], shown: Any = str) -> str:
@@ -88,9 +104,45 @@ def by_index(report: Report) -> str:
 
 
 def source(report: Report) -> str:
-    """Kind and type of the source: ``pydataset Digits``; empty if not known."""
+    """Kind, type and place of the source: ``pydataset Digits from images/``; empty if not known."""
     named = (str(report.source.get(part, "unknown")) for part in ("kind", "type"))
-    return " ".join(dict.fromkeys(part for part in named if part not in {"unknown", ""}))
+    kind = " ".join(dict.fromkeys(part for part in named if part not in {"unknown", ""}))
+    place = report.source.get("place")
+    return " from ".join(part for part in (kind, str(place or "")) if part)
+
+
+def model(report: Report) -> str:
+    """``digits (Functional, 12,345 parameters), models/digits.keras``; empty where no model was called."""
+    about = report.model
+    parts = [str(about["class"])] if about.get("class") else []
+    if "parameters" in about:
+        size = about["parameters"]
+        parts.append(f"{grouped(size)} parameter{'s' * (size != 1)}")
+    named = " ".join(part for part in (str(about.get("name") or ""), f"({', '.join(parts)})" if parts else "") if part)
+    where = [str(about[name]) for name in ("path", "uri", "function") if about.get(name)]
+    # The JSON and the table have all of it.
+    digest = [f"digest {str(about['digest'])[:16]}"] if about.get("digest") else []
+    return ", ".join([*filter(None, (named,)), *where, *digest])
+
+
+def caller(report: Report) -> str:
+    """``evaluate.py:12``, or ``step.yaml (evalguard run step.yaml)``; empty where it is not known."""
+    step, command = report.caller.get("step", ""), report.caller.get("command", "")
+    if step and command:
+        return f"{step} ({command})"
+    return step or command or report.caller.get("line", "")
+
+
+def labels(report: Report) -> str:
+    """``labels.csv, column label, key id``; empty where no labels are known."""
+    about = report.labels
+    column = about.get("column")
+    columns = (
+        ", ".join(f"{name} for {output}" for output, name in column.items()) if isinstance(column, Mapping) else column
+    )
+    named = [str(about.get("path") or about.get("name") or "")]
+    named += [f"{what} {name}" for what, name in (("column", columns), ("key", about.get("key"))) if name]
+    return ", ".join(filter(None, named))
 
 
 def moment(milliseconds: float) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from evalguard.core.policy import Verdict
 from evalguard.errors import SinkError
 from evalguard.step.config.sections import ModelUri
 from evalguard.step.config.step_file import Step
@@ -28,11 +29,18 @@ class MlflowRun:
         sink: Writes to the run; None if nothing is recorded.
         problem: The error that prevents recording; empty if there is none.
         status: Final status of a run that the step created.
+        name: Its final name; empty: that of the step.
     """
 
     sink: MlflowSink | None = None
     problem: str = ""
     status: str = "FAILED"
+    name: str = ""
+
+    def judged(self, name: str, verdict: Verdict) -> None:
+        """Choose how a run that the step created ends; MLflow's table of runs shows both without a saved view."""
+        self.status = "FAILED" if verdict is Verdict.FAIL else "FINISHED"
+        self.name = f"{name}: {verdict}"
 
 
 def store_of(step: Step, base: Path) -> str | None:
@@ -74,7 +82,7 @@ def recording(step: Step, store: str | None) -> Iterator[MlflowRun]:
     except SinkError as error:
         yield MlflowRun(problem=str(error))
         return
-    mlflow_run = MlflowRun(mlflow_sink(run_id, model=_model(step), tracking_uri=store))
+    mlflow_run = MlflowRun(mlflow_sink(run_id, model=_model(step), tracking_uri=store, alone=True))
     try:
         yield mlflow_run
     except KeyboardInterrupt:
@@ -83,7 +91,14 @@ def recording(step: Step, store: str | None) -> Iterator[MlflowRun]:
     finally:
         # An error of the server is ignored, because the verdict is decided.
         with contextlib.suppress(SinkError):
-            _in_time(uri, lambda: client.set_terminated(run_id, mlflow_run.status), "could not end the run")
+            _in_time(uri, lambda: end_run(client, run_id, mlflow_run), "could not end the run")
+
+
+def end_run(client: Any, run_id: str, mlflow_run: MlflowRun) -> None:
+    """End a run that the step created, under its final name."""
+    if mlflow_run.name:
+        client.update_run(run_id, name=mlflow_run.name)
+    client.set_terminated(run_id, mlflow_run.status)
 
 
 def _model(step: Step) -> str | None:

@@ -13,12 +13,15 @@ from typing import Any
 
 from evalguard.core.report import Report
 from evalguard.errors import ConfigError, LabelsError, SinkError, UnsupportedSourceError
+from evalguard.guards.about import Origin, of_uri
 from evalguard.guards.errors import AlignmentError
-from evalguard.guards.guard import Guard, guard
+from evalguard.guards.guard import Guard
+from evalguard.guards.options import GuardOptions
 from evalguard.step import progress as showing
 from evalguard.step.config.read import Settings, read_all
-from evalguard.step.config.sections import Call
+from evalguard.step.config.sections import Call, ModelUri
 from evalguard.step.config.step_file import Step
+from evalguard.step.config.unions import Data, Model
 from evalguard.step.exit_codes import ExitCode, exit_code
 from evalguard.step.imports import import_function, importable
 from evalguard.step.mlflow_run import MlflowRun, recording, store_of
@@ -43,49 +46,76 @@ class Result:
     message: str = ""
 
 
-def run_all(path: Path, settings: Settings | None = None, progress: showing.Progress = "none") -> Iterator[Result]:
+def run_all(
+    path: Path, settings: Settings | None = None, progress: showing.Progress = "none", command: str = ""
+) -> Iterator[Result]:
     """Run the evaluations of a step file, one after the other.
+
+    Args:
+        path: The step file.
+        settings: What is put into it.
+        progress: Where progress is shown.
+        command: The command line, for the reports.
 
     Raises:
         ConfigError: The file is wrong; no evaluation was run.
     """
     steps, base = read_all(path, settings), path.resolve().parent
+    caller = {"step": str(path), **({"command": command} if command else {})}
     for step in steps:
         try:
-            yield _run(step, base, progress)
+            yield _run(step, base, progress, caller)
         except WRONG_INPUT as error:
             named = f"{step.name}: " if len(steps) > 1 else ""
             yield Result(ExitCode.USAGE, None, f"{named}{error}")
 
 
-def _run(step: Step, base: Path, progress: showing.Progress) -> Result:
+def _run(step: Step, base: Path, progress: showing.Progress, caller: Mapping[str, str]) -> Result:
     if step.outputs.directory is not None:
         clear(base / step.outputs.directory)
     with importable(base):
         opened = open_step(step, base)
         with recording(step, store_of(step, base)) as mlflow_run:
-            result = _evaluate(opened, mlflow_run, progress)
-            mlflow_run.status = "FINISHED" if result.report is not None else "FAILED"
+            result = _evaluate(opened, mlflow_run, progress, caller)
+            if result.report is not None:
+                mlflow_run.judged(step.name, result.report.verdict)
             return result
 
 
-def make_guard(opened: Opened, mlflow_run: MlflowRun) -> Guard:
+def make_guard(opened: Opened, mlflow_run: MlflowRun, caller: Mapping[str, str]) -> Guard:
     """The guard that a step describes."""
     step, checks = opened.step, opened.step.checks
-    return guard(
-        labels=opened.labels,
-        reference=opened.reference,
-        key=opened.stream.key if opened.stream.key is not None else checks.key,
-        fingerprint=None if checks.fingerprint is None else import_function(checks.fingerprint, "checks.fingerprint"),
-        name=step.name,
-        mlflow=False,
-        sinks=() if mlflow_run.sink is None else (mlflow_run.sink,),
-        output=opened.base / step.outputs.directory if step.outputs.directory is not None else None,
-        attest_files=_files(step, opened.base),
-        model=opened.model,
-        metrics=_metrics(step),
+    options = {
+        "labels": opened.labels,
+        "reference": opened.reference,
+        "key": opened.stream.key if opened.stream.key is not None else checks.key,
+        "fingerprint": None
+        if checks.fingerprint is None
+        else import_function(checks.fingerprint, "checks.fingerprint"),
+        "name": step.name,
+        "mlflow": False,
+        "sinks": () if mlflow_run.sink is None else (mlflow_run.sink,),
+        "output": opened.base / step.outputs.directory if step.outputs.directory is not None else None,
+        "attest_files": _files(step, opened.base),
+        "model": opened.model,
+        "metrics": _metrics(step),
         **checks.model_dump(exclude={"reference", "fingerprint", "key"}),
-    )
+    }
+    return Guard(GuardOptions.of(options), Origin(_model(step.model), _place(step.data), caller))
+
+
+def _model(model: Model) -> dict[str, str]:
+    """Where the model comes from, as the file names it."""
+    if isinstance(model, ModelUri):
+        return of_uri(model.uri)
+    return {"function": model.call} if isinstance(model, Call) else {"path": model.path}
+
+
+def _place(data: Data) -> str:
+    """Where the data comes from, as the file names it."""
+    named = ("arrays", "table", "images", "image_directory", "tfrecord", "call")
+    (place,) = (value for name in named if (value := getattr(data, name, None)) is not None)
+    return place if isinstance(place, str) else ", ".join(place)
 
 
 def _files(step: Step, base: Path) -> list[Path]:
@@ -120,8 +150,8 @@ def _metrics(step: Step) -> Any:
     return given
 
 
-def _evaluate(opened: Opened, mlflow_run: MlflowRun, progress: showing.Progress) -> Result:
-    g, step = make_guard(opened, mlflow_run), opened.step
+def _evaluate(opened: Opened, mlflow_run: MlflowRun, progress: showing.Progress, caller: Mapping[str, str]) -> Result:
+    g, step = make_guard(opened, mlflow_run, caller), opened.step
     keras = importlib.import_module("tf_keras" if is_tf_keras_model(opened.model) else "keras")
     shown = showing.callback(progress, keras.callbacks.Callback, step.name)
     arguments = {**opened.arguments, **({} if shown is None else {"callbacks": [shown]})}
@@ -166,7 +196,7 @@ def _result(opened: Opened, g: Guard, mlflow_run: MlflowRun, problem: str) -> Re
         try:
             if g.report.impact is not None:
                 write_metrics(g.report, directory / METRICS)
-            if step.outputs.predictions and len(g.reports) == 1 and g.report.counts["n_predictions"] > 0:
+            if step.outputs.predictions and len(g.reports) == 1 and g.report.counts["n_predictions"]:
                 write_predictions(g, directory / PREDICTIONS)
         except SinkError as error:
             written = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,7 @@ from evalguard.core.own_errors import swallow
 from evalguard.tracking.client import log, short_error
 from evalguard.tracking.lineage import lineage
 from evalguard.tracking.record import Record
-from evalguard.tracking.slots import FOLDER, Slot, number, run_tags, slots
+from evalguard.tracking.slots import FOLDER, Slot, number, tags_of
 
 # mlflow 3.17, utils/validation.py: a longer digest, name or key raises, and so does a larger batch.
 MAX_DIGEST, MAX_DATASET_NAME = 36, 500
@@ -51,16 +52,16 @@ def _write_metrics(client: Any, record: Record, slot: str) -> None:
     """Write the metrics before and after realignment: ``evalguard/<slot>/<metric>/as_scored`` and others."""
     from mlflow.entities import Metric
 
-    metrics = [
-        # mlflow 3.17, utils/validation.py, `validate_param_and_metric_name`: these characters and no others.
-        Metric(
-            re.sub(r"[^/\w.\- ]", "_", f"{FOLDER}/{slot}/{name}", flags=re.ASCII)[:MAX_METRIC],
-            value,
-            record.checked_at_ms,
-            0,
-        )
+    # mlflow 3.17, utils/validation.py, `validate_param_and_metric_name`: these characters and no others.
+    values = {
+        re.sub(r"[^/\w.\- ]", "_", f"{FOLDER}/{slot}/{name}", flags=re.ASCII)[:MAX_METRIC]: value
         for name, value in record.metrics.items()
-    ]
+    }
+    before = client.get_run(record.run_id).data.metrics
+    # A value of an earlier evaluation of this name; MLflow cannot delete a metric.
+    old = (name for name, value in before.items() if name.startswith(f"{FOLDER}/{slot}/") and not math.isnan(value))
+    values |= {name: math.nan for name in old if name not in values}
+    metrics = [Metric(name, value, record.checked_at_ms, 0) for name, value in values.items()]
     for start in range(0, len(metrics), MAX_BATCH):
         client.log_batch(record.run_id, metrics=metrics[start : start + MAX_BATCH], synchronous=True)
 
@@ -78,7 +79,8 @@ def _write_model(client: Any, record: Record, own: Slot, model_id: str) -> None:
     from mlflow.entities import Metric
 
     name, digest = _dataset(record) or (None, None)
-    # The model's page shows metrics with its `model_id` and their dataset; the tags of a run do not show there.
+    # The model's page shows metrics with its `model_id` and their dataset; the tags of a run do not show there. NaN
+    # would be stored as 0 (mlflow 3.17, sqlalchemy_store.py, `_log_model_metrics`), so what is not known is left out.
     metrics = [
         Metric(f"{FOLDER}/{count}", float(value), record.checked_at_ms, 0, model_id, name, digest, record.run_id)
         for count, value in record.counts.items()
@@ -86,10 +88,9 @@ def _write_model(client: Any, record: Record, own: Slot, model_id: str) -> None:
     if metrics:
         client.log_batch(record.run_id, metrics=metrics, synchronous=True)
     model_tags = client.get_logged_model(model_id).tags
-    present = {**slots(model_tags), own.name: own}
     # A model outlives runs: a record that is sent late must not replace what a later evaluation wrote.
     if number(model_tags.get(f"{FOLDER}.{own.name}.checked_at_ms", "")) <= own.checked_at_ms:
-        client.set_logged_model_tags(model_id, {**own.to_tags(), **run_tags(present)})
+        client.set_logged_model_tags(model_id, tags_of(own, model_tags))
 
 
 def _try(what: str, work: Callable[[], Any]) -> Any:

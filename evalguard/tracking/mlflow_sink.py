@@ -41,7 +41,12 @@ _used_slots: dict[Target, set[str]] = {}
 
 
 def mlflow_sink(
-    option: str | bool, timeout_s: float | None = None, model: str | None = None, tracking_uri: str | None = None
+    option: str | bool,
+    timeout_s: float | None = None,
+    model: str | None = None,
+    tracking_uri: str | None = None,
+    *,
+    alone: bool = False,
 ) -> MlflowSink | None:
     """A sink for the run that ``option`` names, or None where there is no run.
 
@@ -50,6 +55,7 @@ def mlflow_sink(
         timeout_s: As for ``MlflowSink``.
         model: As for ``find_run``.
         tracking_uri: As for ``find_run``.
+        alone: As for ``MlflowSink``.
     """
     global _logged_no_run
     target = find_run(option, model, tracking_uri)
@@ -58,7 +64,7 @@ def mlflow_sink(
             _logged_no_run = True
             _log.info("no MLflow run is active: verdicts stay in the guard's reports")
         return None
-    return MlflowSink(target, timeout_s)
+    return MlflowSink(target, timeout_s, alone=alone)
 
 
 class MlflowSink:
@@ -71,10 +77,11 @@ class MlflowSink:
     Attributes:
         target: The run.
         timeout_s: Longest time to wait, seconds; ``send_seconds`` of the run's server by default.
+        alone: The run was made for one evaluation: its tags are those of that one.
     """
 
-    def __init__(self, target: Target, timeout_s: float | None = None) -> None:
-        self.target = target
+    def __init__(self, target: Target, timeout_s: float | None = None, *, alone: bool = False) -> None:
+        self.target, self.alone = target, alone
         self.timeout_s = send_seconds(target.tracking_uri) if timeout_s is None else timeout_s
         self._name = "evaluation"
         self._slot: str | None = None
@@ -115,10 +122,11 @@ class MlflowSink:
         record = self._record(
             fields,
             report.checked_at_ms or _now_ms(),
-            counts={"violations": report.violations, **{name: int(count) for name, count in report.counts.items()}},
+            counts=known_counts(report),
             labels={part: report.labels[part] for part in ("name", "digest", "n") if part in report.labels},
             artifacts={name: as_bytes(content) for name, content in artifacts.items() if name not in NOT_UPLOADED},
             metrics=dict(impact_metrics(report)),
+            about=about(report),
         )
         self._written.append((self._slot, record.checked_at_ms))
         self._spool_and_send(record)
@@ -164,9 +172,10 @@ class MlflowSink:
             fields={name: _line(value) for name, value in {**fields, "model": self.target.model}.items()},
             began_at_ms=self._began_at_ms,
             # If the clock was set back meanwhile, the verdict must still be newer than its own PENDING, or
-            # `choose_slot` would drop it as superseded.
-            checked_at_ms=max(at_ms, self._began_at_ms),
+            # `choose_slot` would drop it as superseded, and a count of 0 would not replace a NaN.
+            checked_at_ms=max(at_ms, self._began_at_ms + (fields["verdict"] != PENDING)),
             token=self._token,
+            alone=self.alone,
             **parts,
         )
 
@@ -226,6 +235,20 @@ def _line(text: str) -> str:
     """One line that a tag can hold; characters that UTF-8 cannot encode are escaped."""
     # A file name with undecodable bytes holds lone surrogates; the request would fail on them, and the verdict with it.
     return " ".join(str(text).encode("utf-8", "backslashreplace").decode().split())
+
+
+def about(report: Report) -> dict[str, Any]:
+    """What the record names beside the verdict: model, place of the data, file of the labels, caller."""
+    plain = report.to_dict()
+    labels = {part: plain["labels"][part] for part in ("name", "path", "column", "key") if part in plain["labels"]}
+    source = {part: plain["source"][part] for part in ("kind", "type", "place") if part in plain["source"]}
+    return {"model": plain["model"], "source": source, "labels": labels, "caller": plain["caller"]}
+
+
+def known_counts(report: Report) -> dict[str, int]:
+    """The counts that are known, by name, the most important first."""
+    found = {"violations": report.violations, **report.counts}
+    return {name: int(count) for name, count in found.items() if count is not None}
 
 
 def impact_metrics(report: Report) -> Iterator[tuple[str, float]]:

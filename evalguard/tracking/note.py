@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from evalguard.core.report_counts import grouped
 from evalguard.reporting.escape import markdown
 from evalguard.tracking.slots import FOLDER, Slot, worst
 
@@ -15,7 +16,7 @@ MAX_OTHERS = 3
 
 
 def block(present: Mapping[str, Slot], run_address: str, page: str) -> str:
-    """The three lines: verdict and counts, labels and digest, link to the report.
+    """The three lines: verdict, counts and cause; labels and digest; link to the report.
 
     Args:
         present: The evaluations of the run.
@@ -26,9 +27,11 @@ def block(present: Mapping[str, Slot], run_address: str, page: str) -> str:
     labels = chosen["labels"]
     # Labels from memory have no name.
     name = f": {markdown(chosen['labels_name'], 60)}" if chosen["labels_name"] not in {"", "labels"} else ""
-    about = f"{chosen.counts.get('n_labels', 0):,} labels{name}, digest {markdown(labels)}" if labels else "no labels"
+    number = grouped(chosen.counts.get("n_labels"))
+    about = f"{number} labels{name}, digest {markdown(labels)}" if labels else "no labels"
     report = f"{run_address}/artifacts/{FOLDER}/{chosen.name}/{page}"
-    counts = f"{_counts_text(chosen)}{_others(present)}"
+    cause = f", cause: {markdown(chosen['cause'], 90)}" if chosen["cause"] else ""
+    counts = f"{_counts_text(chosen)}{cause}{_others(present)}"
     lines = [
         f"**evalguard: {markdown(chosen['verdict'])}**, {markdown(chosen.name)}{counts}",
         about,
@@ -43,9 +46,9 @@ def _counts_text(slot: Slot) -> str:
     if not counts:
         return f" ({markdown(slot['reason'])})" if slot["reason"] else ""
     wrong = [f"{markdown(slot['reason'])}"] if slot["reason"] else []
-    wrong += [f"{counts.get('misaligned', 0):,} misaligned"] if counts.get("misaligned") else []
-    rows = f"{counts.get('n_predictions', 0):,} predictions"
-    return f" ({', '.join([rows, *wrong, 'proof ' + markdown(slot['proof'])])})"
+    wrong += [f"{counts['misaligned']:,} misaligned"] if counts.get("misaligned") else []
+    rows = [f"{counts['n_predictions']:,} predictions"] if "n_predictions" in counts else []
+    return f" ({', '.join([*rows, *wrong, 'proof ' + markdown(slot['proof'])])})"
 
 
 def _others(present: Mapping[str, Slot]) -> str:

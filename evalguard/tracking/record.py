@@ -50,6 +50,8 @@ def record_content(record: Record, slot: str) -> bytes:
         "counts": _counts_text(record.counts),
         "fields": dict(record.fields),
         "files": {name: record_digest(content) for name, content in sorted(record.artifacts.items())},
+        # A record that an earlier version spooled has none, and its digest is that of what it had.
+        **({"about": dict(record.about)} if record.about else {}),
     }
     return (json.dumps(body, indent=2, sort_keys=True) + "\n").encode()
 
@@ -96,6 +98,8 @@ class Record:
         metrics: Metric values by name, such as ``accuracy/as_scored``.
         labels: ``name``, ``digest`` and ``n`` of the external labels.
         artifacts: File name → content, bytes.
+        alone: The run was made for this evaluation.
+        about: ``model``, ``source``, ``labels`` and ``caller`` of the report.
         version: Version of the record's form.
     """
 
@@ -110,6 +114,8 @@ class Record:
     labels: Mapping[str, Any] = field(default_factory=dict)
     artifacts: Mapping[str, bytes] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
+    alone: bool = False
     version: int = VERSION
 
     @property

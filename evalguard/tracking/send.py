@@ -6,6 +6,7 @@ the same state as a record that was sent once.
 
 from __future__ import annotations
 
+import math
 import random
 import re
 import tempfile
@@ -14,13 +15,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from evalguard.core.report_counts import COUNT_NAMES
 from evalguard.tracking.client import client_of
 from evalguard.tracking.deadline import CONFLICT_PAUSE_S, under_way
 from evalguard.tracking.extras import write_extras
 from evalguard.tracking.note import BEGIN, NOTE_TAG, block, with_block
 from evalguard.tracking.record import RECORD_FILE, Record, choose_slot, own_slot, record_content
-from evalguard.tracking.slots import FOLDER, PENDING, Slot, run_counts, run_tags, slots
+from evalguard.tracking.slots import FOLDER, PENDING, Slot, run_counts, run_tags, slots, tags_of
 
+COUNT_METRICS = frozenset(f"{FOLDER}/{name}" for name in ("violations", *COUNT_NAMES))
 # mlflow 3.17, utils/validation.py, MAX_TAG_VAL_LENGTH: a longer value is cut without an error.
 MAX_NOTE = 8000
 # Each writer of a run may find that another wrote at the same time; it then corrects the run's tags and checks again.
@@ -73,7 +76,9 @@ def _write_verdict(client: Any, record: Record, deadline: float | None) -> Slot 
         # Checked as late as possible: `get_run` itself may have taken longer than the deadline.
         if deadline is not None and time.monotonic() > deadline:
             return None
-        tags = {**own.to_tags(), **run_tags(present), **_note(run, present, record)}
+        tags = {**tags_of(own, run.data.tags, alone=record.alone), **_note(run, present, record)}
+        # An empty value takes the place of an earlier one; where there is none, it would only be an empty column.
+        tags = {key: value for key, value in tags.items() if value or key in run.data.tags}
         if _log_batch(client, run, tags, present, last=attempt + 1 == MAX_ATTEMPTS):
             break
     return own
@@ -87,15 +92,20 @@ def _fix_run_tags(client: Any, record: Record) -> None:
         run = client.get_run(record.run_id)
         present = slots(run.data.tags)
         expected_tags = {**run_tags(present), **_note(run, present, record)}
-        if expected_tags.items() <= run.data.tags.items() and not _new_sums(run, present):
+        if all(run.data.tags.get(key, "") == value for key, value in expected_tags.items()) and not _new_sums(
+            run, present
+        ):
             return
         _log_batch(client, run, expected_tags, present)
 
 
 def _new_sums(run: Any, present: Mapping[str, Slot]) -> dict[str, float]:
-    """The run's metrics whose value has to change."""
+    """The run's metrics whose value has to change; NaN takes the place of one that is not known any more."""
     sums = {f"{FOLDER}/{name}": float(value) for name, value in run_counts(present).items()}
-    return {name: value for name, value in sums.items() if run.data.metrics.get(name) != value}
+    before = {name: value for name, value in run.data.metrics.items() if name in COUNT_METRICS}
+    changed = {name: value for name, value in sums.items() if before.get(name) != value}
+    # MLflow cannot delete a metric.
+    return changed | {name: math.nan for name, old in before.items() if name not in sums and not math.isnan(old)}
 
 
 def _log_batch(

@@ -2,7 +2,9 @@
 
 Each evaluation has a separate slot in its run, ``evalguard.<slot>.<field>``. The
 run's tags, metrics and note are functions of the slots: every writer computes the
-same values, and a gate can compute them again.
+same values, and a gate can compute them again. A run that was made for one evaluation
+shows each field once: its own tags are that evaluation's, and ``evalguard.evaluation``
+names it.
 """
 
 from __future__ import annotations
@@ -38,6 +40,8 @@ FIELDS = (
 )
 # Fields of the worst evaluation that the run shows; the remaining fields are in its slot only.
 RUN_FIELDS = ("verdict", "proof", "cause", "reason", "labels", "record", "checked_at_ms")
+# Names the evaluation of a run whose own tags are its only record.
+EVALUATION = f"{FOLDER}.evaluation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,7 @@ class Slot:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Counts by name."""
+        """Counts by name; one that is not known is missing."""
         pairs = [item.partition("=") for item in self["counts"].split()]
         return {name: number(value) for name, _, value in pairs}
 
@@ -89,6 +93,14 @@ class Slot:
 
 def slots(tags: Mapping[str, str]) -> dict[str, Slot]:
     """The evaluations in a run's tags, by slot, in the order of their names."""
+    found = _with_slots(tags)
+    only = tags.get(EVALUATION)
+    if only and only not in found:
+        found[only] = Slot(only, {field: tags.get(f"{FOLDER}.{field}", "") for field in FIELDS})
+    return found
+
+
+def _with_slots(tags: Mapping[str, str]) -> dict[str, Slot]:
     found: dict[str, dict[str, str]] = {}
     # A slot has no dot (see `slug`), so `evalguard.verdict` of the run itself is not taken for a slot.
     pattern = re.compile(rf"{FOLDER}\.([^.]+)\.({'|'.join(FIELDS)})")
@@ -104,6 +116,26 @@ def worst(present: Mapping[str, Slot]) -> Slot:
     return min(present.values(), key=lambda slot: (slot.rank, -slot.checked_at_ms, slot.name))
 
 
+def tags_of(own: Slot, tags: Mapping[str, str], *, alone: bool = False) -> dict[str, str]:
+    """The tags to write for an evaluation.
+
+    Args:
+        own: The evaluation.
+        tags: Those of its run or model.
+        alone: The run was made for this evaluation. In any other one another process may begin an evaluation at this
+            moment, so each has a slot, which no other one writes.
+    """
+    present = {**slots(tags), own.name: own}
+    stored = _with_slots(tags)
+    if alone and not stored and len(present) == 1:
+        return {EVALUATION: own.name, **{f"{FOLDER}.{field}": own[field][:MAX_TAG] for field in FIELDS}}
+    others = [slot for name, slot in present.items() if name not in stored and name != own.name]
+    written = {key: value for slot in (*others, own) for key, value in slot.to_tags().items()}
+    # What was the record of one evaluation is in its slot now.
+    unused = (EVALUATION, *(f"{FOLDER}.{field}" for field in FIELDS if field not in RUN_FIELDS))
+    return {**{name: "" for name in unused if tags.get(name)}, **written, **run_tags(present)}
+
+
 def run_tags(present: Mapping[str, Slot]) -> dict[str, str]:
     """The tags that a run shows for its evaluations."""
     chosen = worst(present)
@@ -115,12 +147,15 @@ def run_tags(present: Mapping[str, Slot]) -> dict[str, str]:
 
 
 def run_counts(present: Mapping[str, Slot]) -> dict[str, int]:
-    """The counts of all judged evaluations of a run, added up."""
-    totals: dict[str, int] = {}
-    for slot in present.values():
-        for name, value in slot.counts.items():
-            totals[name] = totals.get(name, 0) + value
-    return totals
+    """The counts of all judged evaluations of a run, added up; those that are not known are left out.
+
+    Where one of the evaluations does not know a count, what the others add up to is a lower bound, and a zero says
+    nothing.
+    """
+    judged = [slot.counts for slot in present.values() if slot["verdict"] not in {PENDING, ERROR}]
+    names = dict.fromkeys(name for counts in judged for name in counts)
+    totals = {name: sum(counts.get(name, 0) for counts in judged) for name in names}
+    return {name: total for name, total in totals.items() if total or all(name in counts for counts in judged)}
 
 
 def slug(name: str) -> str:

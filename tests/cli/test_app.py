@@ -114,7 +114,19 @@ def test_a_step_ends_in_its_exit_code_with_report_and_record(folder, arguments, 
     run = client.search_runs([experiment.experiment_id], max_results=1)[0]
     assert run.data.tags["evalguard.verdict"] == verdict
     assert run.data.metrics["evalguard/violations"] == report["violations"]
-    assert run.info.status == "FINISHED"
+    assert run.info.status == ("FAILED" if verdict == "FAIL" else "FINISHED")
+    assert run.info.run_name == f"digits-test: {verdict}"
+    assert not [name for name in run.data.tags if name.startswith("evalguard.") and name.count(".") > 1]
+    command = f"python -m evalguard run {folder}/{verdict}.yaml"
+    assert report["caller"] == {"step": f"{folder}/{verdict}.yaml", "command": command}
+    assert report["model"]["path"] == "model.keras"
+    assert (report["model"]["parameters"], len(report["model"]["digest"])) == (650, 64)
+    assert (report["source"]["place"], report["labels"]["path"]) == ("loading:digits", "labels.csv")
+    assert report["labels"]["column"] == "label"
+    record = json.loads(mlflow.artifacts.load_text(f"{run.info.artifact_uri}/evalguard/digits-test/record.json"))
+    assert record["about"]["model"] == report["model"]
+    attested = json.loads((folder / "out" / "attestation.json").read_text())
+    assert "650 parameters), model.keras" in attested["predicate"]["configuration"][0]["annotations"]["model"]
     logged = {item.path for item in client.list_artifacts(run.info.run_id, "evalguard/digits-test")}
     assert {f"evalguard/digits-test/report.{form}" for form in ("html", "json")} <= logged
     assert not list((folder / "spool").glob("*"))

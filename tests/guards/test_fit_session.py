@@ -108,8 +108,11 @@ def test_an_entry_without_fit_is_unproven_unless_a_callback_has_judged():
 
 
 def test_what_fit_returns_is_returned_and_kept():
+    class Model:
+        name = "net"
+
     one = session()
-    assert one.run("model", "fit", lambda _model, epochs: epochs * 2, (3,), {}) == 6
+    assert one.run(Model(), "fit", lambda _model, epochs: epochs * 2, (3,), {}) == 6
     one.end()
     assert one.outcomes.keep.last.predictions == 6
     assert one.fits == []

@@ -163,7 +163,7 @@ def test_several_models_that_are_called_once_are_judged_one_by_one():
 
 @pytest.mark.parametrize(
     ("rows", "verdict", "wrong"),
-    [(X, Verdict.PASS, 0), (X[::-1], Verdict.UNPROVEN, 0), (X[:-1], Verdict.FAIL, 0)],
+    [(X, Verdict.PASS, 0), (X[::-1], Verdict.UNPROVEN, None), (X[:-1], Verdict.FAIL, 0)],
     ids=["right", "in another order", "one missing"],
 )
 def test_a_loop_whose_last_batch_goes_through_the_model_itself_is_one_loop(model, rows, verdict, wrong):

@@ -1,6 +1,7 @@
 """What was judged, and what of it is scored."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,6 +19,8 @@ class Report:
 
     verdict: Verdict
     not_proven: tuple[str, ...] = ()
+    method: str = "predict"
+    counts: Mapping[str, int | None] = field(default_factory=lambda: {"n_predictions": 3})
 
 
 def report(verdict):
@@ -45,9 +48,9 @@ class Judge:
             raise ZeroDivisionError
         return Outcome(report(confirmation.y_true), None, None, None, columns=outcome.columns)
 
-    def unproven(self, labels, reason):
-        del labels
-        return SimpleNamespace(verdict=Verdict.UNPROVEN, reason=reason)
+    def unproven(self, labels, reason, n_predictions=None, method="no call"):
+        del labels, method
+        return SimpleNamespace(verdict=Verdict.UNPROVEN, reason=reason, counts={"n_predictions": n_predictions})
 
 
 def rows(*numbers):
@@ -116,6 +119,7 @@ def test_an_error_of_ours_is_unproven(monkeypatch):
     (outcome,) = kept.settle()
     assert outcome.report.verdict is Verdict.UNPROVEN
     assert "could not judge what is scored" in outcome.report.reason
+    assert outcome.report.counts == {"n_predictions": 3}
 
 
 def test_rows_are_put_back_only_where_a_call_returned_some():

@@ -52,7 +52,7 @@ def failing(samples: object = None, n: int = 50, name: str = "digits") -> Report
 
 def fixed(report: Report) -> Report:
     """The same at any time, on any machine."""
-    return replace(report, checked_at_ms=CHECKED_AT_MS, versions=VERSIONS)
+    return replace(report, checked_at_ms=CHECKED_AT_MS, versions=VERSIONS, caller={"line": "evaluate.py:12"})
 
 
 def passing(n: int = 50) -> Report:
@@ -77,7 +77,9 @@ def full() -> Report:
     return replace(
         report,
         method="predict",
-        source={"kind": "pydataset", "type": "Digits", "facts": {"workers": 4, "batch_size": 8}},
+        source={"kind": "pydataset", "type": "Digits", "place": "images", "facts": {"workers": 4, "batch_size": 8}},
+        labels={**report.labels, "path": "data/labels.csv", "column": "digit", "key": "file"},
+        model={"name": "cnn", "class": "Functional", "parameters": 12345, "uri": "models:/digits/3", "version": "3"},
         chain=(
             Link("labels", Status.PROVEN, "each label has a key of its sample"),
             Link("fed", Status.BROKEN, "50 rows are out of order"),
@@ -135,8 +137,10 @@ def hostile(text: str) -> Report:
         not_proven=(text,),
         advice=text,
         identities=({"identity": text, "says": text, "used": True},),
-        source={"kind": text, "type": text, "facts": {text: text, "list": [text]}},
-        labels={"name": text, "digest": text, "n": 50, text: text},
+        source={"kind": text, "type": text, "place": text, "facts": {text: text, "list": [text]}},
+        labels={"name": text, "digest": text, "n": 50, "path": text, "column": {text: text}, "key": text, text: text},
+        model=dict.fromkeys(("name", "class", "path", "uri", "version", "digest", "function"), text),
+        caller=dict.fromkeys(("step", "command", "line"), text),
         options={text: text},
         impact={text: MetricImpact(as_scored=0.1, note=text), f"{text}2": MetricImpact(error=text)},
         repair={"refused": text, "summary": text},

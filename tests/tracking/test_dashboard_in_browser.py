@@ -17,6 +17,8 @@ import pytest
 from click.testing import CliRunner
 
 from evalguard.cli.app import cli
+from evalguard.core.policy import Verdict
+from evalguard.step.mlflow_run import MlflowRun, end_run
 from evalguard.tracking import views
 from tests.tracking.records import Store, report, unproven, write
 
@@ -233,3 +235,17 @@ def test_the_registry_s_table_shows_the_outcome_of_the_gate(evaluated, page, kee
     assert "PASS" in rows["1"]
     assert "FAIL" in rows["2"]
     keep(page, "registry")
+
+
+def test_the_runs_table_shows_the_verdict_of_a_step_without_a_saved_view(evaluated, page, keep):
+    client = evaluated.client
+    experiment = client.create_experiment("steps")
+    for verdict in (Verdict.PASS, Verdict.FAIL):
+        run = client.create_run(experiment, run_name="digits").info.run_id
+        ended = MlflowRun()
+        ended.judged("digits", verdict)
+        end_run(client, run, ended)
+    page.goto(f"{evaluated.uri}/#/experiments/{experiment}/runs")
+    for name in ("digits: PASS", "digits: FAIL"):
+        page.get_by_role("link", name=name, exact=True).wait_for()
+    keep(page, "steps")

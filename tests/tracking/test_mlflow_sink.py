@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import os
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import numpy as np
 import pytest
 
 import evalguard
+from evalguard.core.judge import unproven as without_evidence
+from evalguard.core.policy import Policy
 from evalguard.errors import ConfigError, SinkError
 from evalguard.reporting import artifacts
 from evalguard.tracking import spool
@@ -22,7 +25,7 @@ from evalguard.tracking.gate.gate import gate
 from evalguard.tracking.mlflow_sink import MlflowSink, mlflow_sink
 from evalguard.tracking.record import record_digest
 from evalguard.tracking.target import Target, absolute, find_run, model_name
-from tests.tracking.records import FAILED, PASSED, report, unproven, write
+from tests.tracking.records import FAILED, PASSED, now_ms, report, unproven, write
 
 PROJECT = Path(__file__).parents[2]
 NOTE = "mlflow.note.content"
@@ -51,9 +54,9 @@ def test_tags_metrics_and_files_are_written(anywhere, delivered, verdict, violat
     assert data.tags["evalguard.checked_at_ms"] == str(judged.checked_at_ms)
     assert data.tags["evalguard.labels"] == judged.labels["digest"]
     assert data.metrics["evalguard/violations"] == violations
-    assert data.metrics == {f"evalguard/{name}": count for name, count in judged.counts.items()} | {
-        "evalguard/violations": violations
-    }
+    known = {name: count for name, count in judged.counts.items() if count is not None}
+    assert known.keys() < judged.counts.keys()
+    assert data.metrics == {f"evalguard/{name}": count for name, count in {"violations": violations, **known}.items()}
     assert not data.params, "a second value of a parameter raises: none is ever written"
     assert anywhere.files(run) == {*artifacts(judged), "record.json"} - {"report.txt"}
     found = anywhere.client.search_runs([anywhere.experiment_id], f"tags.`evalguard.verdict` = '{verdict}'")
@@ -72,6 +75,28 @@ def test_metric_values_are_written_beside_the_counts_with_the_difference_as_an_a
         "evalguard/digits/f1 _macro_/difference": 0.75,
     }
     assert anywhere.metrics(run)["evalguard/violations"] == 1
+
+
+@pytest.mark.parametrize("later", ["UNPROVEN", "ERROR", "PENDING"])
+def test_no_number_stands_from_an_evaluation_before(anywhere, monkeypatch, later):
+    run, failed = anywhere.run(), replace(report(FAILED), impact={"f1": evalguard.MetricImpact(as_scored=0.25)})
+    write(anywhere.sink(run), failed)
+    # Another process evaluates again.
+    monkeypatch.setattr("evalguard.tracking.mlflow_sink._used_slots", {})
+    sink = anywhere.sink(run)
+    sink.begin("digits")
+    if later == "UNPROVEN":
+        nothing = without_evidence(None, Policy(), "no call was observed", checked_at_ms=now_ms())
+        sink.write(nothing, artifacts(nothing))
+    elif later == "ERROR":
+        sink.failed(RuntimeError())
+    metrics = anywhere.metrics(run)
+    ours = {f"evalguard/{name}": count for name, count in failed.counts.items() if count is not None}
+    assert {"evalguard/violations", "evalguard/digits/f1/as_scored", *ours} == metrics.keys()
+    assert all(math.isnan(value) for name, value in metrics.items() if later != "PENDING" or "f1" not in name)
+    monkeypatch.setattr("evalguard.tracking.mlflow_sink._used_slots", {})
+    write(anywhere.sink(run), report())
+    assert anywhere.metrics(run)["evalguard/violations"] == 0
 
 
 def test_the_tag_holds_the_digest_of_the_record_and_the_record_that_of_the_report(anywhere, tmp_path):
@@ -121,6 +146,34 @@ def test_the_run_shows_the_worst_of_its_evaluations(store, first, second, shown_
     assert tags["evalguard.first.verdict"] == first.verdict.value
     assert tags["evalguard.second.verdict"] == second.verdict.value
     assert store.metrics(run)["evalguard/violations"] == first.violations + second.violations
+
+
+def test_a_run_that_was_made_for_one_evaluation_has_one_set_of_tags(anywhere):
+    run = anywhere.run()
+    sink = MlflowSink(Target(anywhere.uri, run), 90.0, alone=True)
+    write(sink, report())
+    tags = {name for name in anywhere.tags(run) if name.startswith("evalguard.")}
+    assert tags == {
+        f"evalguard.{name}"
+        for name in (
+            "evaluation",
+            "verdict",
+            "proof",
+            "counts",
+            "labels",
+            "labels_name",
+            "record",
+            "began_at_ms",
+            "checked_at_ms",
+        )
+    }
+    assert gate(run=run, tracking_uri=anywhere.uri)
+    write(anywhere.sink(run), report(FAILED), "other")
+    tags = anywhere.tags(run)
+    assert tags["evalguard.verdict"] == tags["evalguard.other.verdict"] == "FAIL"
+    assert tags["evalguard.digits.verdict"] == "PASS"
+    refused = gate(run=run, tracking_uri=anywhere.uri)
+    assert [(item.name, bool(item.refused)) for item in refused.evaluations] == [("digits", False), ("other", True)]
 
 
 def test_a_second_call_of_one_entry_hides_no_failure(store):

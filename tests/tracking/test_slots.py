@@ -6,7 +6,19 @@ from hypothesis import strategies as st
 
 from evalguard.core.policy import Verdict
 from evalguard.tracking.note import BEGIN, END, block, with_block
-from evalguard.tracking.slots import FIELDS, MAX_TAG, RANK, Slot, number, run_counts, run_tags, slots, slug, worst
+from evalguard.tracking.slots import (
+    FIELDS,
+    MAX_TAG,
+    RANK,
+    Slot,
+    number,
+    run_counts,
+    run_tags,
+    slots,
+    slug,
+    tags_of,
+    worst,
+)
 
 VERDICTS = st.sampled_from(RANK)
 NAMES = st.from_regex(r"[\w\-]{1,12}", fullmatch=True)
@@ -27,6 +39,30 @@ def test_what_is_written_as_tags_is_read_from_them(fields):
     tags = {key: value for item in written.values() for key, value in item.to_tags().items()}
     tags |= {"mlflow.note.content": "x", "evalguard.verdict": "PASS", "evalguard.a.b.verdict": "PASS"}
     assert slots(tags) == written
+
+
+@given(
+    st.dictionaries(NAMES, st.fixed_dictionaries(dict.fromkeys(FIELDS, TEXTS)), min_size=1, max_size=4), st.booleans()
+)
+def test_evaluations_that_are_written_one_after_the_other_are_read_again(fields, alone):
+    tags: dict[str, str] = {}
+    for name, values in fields.items():
+        tags |= tags_of(Slot(name, values), tags, alone=alone)
+    assert {name: dict(found.fields) for name, found in slots(tags).items()} == fields
+    assert run_tags(slots(tags)).items() <= tags.items()
+
+
+def test_a_run_of_one_evaluation_shows_each_field_once():
+    one = slot(reason="count", counts="violations=2")
+    tags = tags_of(one, {}, alone=True)
+    assert {name for name in tags if name.count(".") > 1} == set()
+    assert (tags["evalguard.evaluation"], tags["evalguard.counts"]) == ("digits", "violations=2")
+    both = tags | tags_of(slot("other", at=2), tags, alone=True)
+    assert {name: found["verdict"] for name, found in slots(both).items()} == {"digits": "PASS", "other": "PASS"}
+    assert slots(both)["digits"]["counts"] == "violations=2"
+    assert (both["evalguard.evaluation"], both["evalguard.counts"]) == ("", "")
+    # In a run of others, another process may write at the same time.
+    assert "evalguard.digits.verdict" in tags_of(one, {})
 
 
 @given(st.lists(VERDICTS, min_size=1, max_size=6))
@@ -54,6 +90,14 @@ def test_the_counts_of_a_run_are_the_sum_over_its_evaluations():
     assert run_counts(present | {"c": slot("c", "PENDING")}) == {"violations": 3, "n_labels": 15}
 
 
+def test_a_count_that_an_evaluation_does_not_know_is_known_of_the_run_only_where_another_one_found_something():
+    known = slot("a", counts="violations=2 missing=0 n_labels=10")
+    unknown = slot("b", "UNPROVEN", counts="n_labels=5")
+    assert run_counts({"a": known, "b": unknown}) == {"violations": 2, "n_labels": 15}
+    assert run_counts({"b": unknown}) == {"n_labels": 5}
+    assert run_counts({"b": slot("b", "ERROR")}) == {}
+
+
 def test_the_run_names_the_models_of_all_its_evaluations():
     present = {"a": slot("a", model="m-2"), "b": slot("b", model="m-1"), "c": slot("c", "FAIL", model="")}
     assert run_tags(present)["evalguard.model"] == "m-1,m-2"
@@ -76,11 +120,18 @@ def test_an_edited_number_is_not_an_error(text, value):
 
 def test_the_note_is_three_lines_with_verdict_labels_and_link():
     failed = slot(
-        verdict="FAIL", proof="identity", reason="reordered", labels_name="y.csv", counts="n_labels=9 n_predictions=9"
+        verdict="FAIL",
+        proof="identity",
+        reason="reordered",
+        cause="shuffled",
+        labels_name="y.csv",
+        counts="n_labels=9 n_predictions=9",
     )
     lines = block({"digits": failed}, "#/experiments/1/runs/r", "report.html").split("\n")
     assert len(lines) == 3
-    assert lines[0].startswith("**evalguard: FAIL**, digits (9 predictions, reordered, proof identity)")
+    assert lines[0].startswith(
+        "**evalguard: FAIL**, digits (9 predictions, reordered, proof identity), cause: shuffled"
+    )
     assert lines[1].startswith("9 labels: y.csv, digest abc")
     assert lines[2] == "[Report](#/experiments/1/runs/r/artifacts/evalguard/digits/report.html)"
 

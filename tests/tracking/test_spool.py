@@ -20,7 +20,7 @@ from evalguard.cli.app import cli
 from evalguard.errors import SinkError
 from evalguard.tracking import spool
 from evalguard.tracking.mlflow_sink import MlflowSink
-from evalguard.tracking.record import choose_slot
+from evalguard.tracking.record import choose_slot, record_content
 from evalguard.tracking.replay import replay
 from evalguard.tracking.send import send
 from evalguard.tracking.slots import Slot
@@ -361,3 +361,14 @@ def test_the_command_reports_what_happened_to_each_record(store, folder):
 def test_the_spool_holds_json_that_says_what_it_is(folder):
     data = json.loads(spool.put(record("http://x", "r")).read_text())
     assert (data["version"], data["run_id"], data["fields"]["verdict"]) == (2, "r", "FAIL")
+
+
+def test_a_record_that_an_earlier_version_spooled_keeps_its_digest(folder):
+    path = spool.put(record("http://x", "r"))
+    data = json.loads(path.read_text())
+    del data["about"]
+    path.write_text(json.dumps(data))
+    read = spool.read(path)
+    assert read == record("http://x", "r", at=read.checked_at_ms)
+    assert "about" not in json.loads(record_content(read, "digits"))
+    assert "about" in json.loads(record_content(replace(read, about={"caller": {}}), "digits"))

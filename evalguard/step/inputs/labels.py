@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,9 @@ def read_labels(source: LabelSource, data: Data, base: Path, classes: Any = None
         named = next(iter(by_output.values())) if len(by_output) == 1 else None
         return _of_folders(source, base, None if named is None else list(named.names))
     key = label_key(source, data, base)
-    return Labels.read(base / source.path, label=source.label, key=key, sample_weight=source.sample_weight)
+    labels = Labels.read(base / source.path, label=source.label, key=key, sample_weight=source.sample_weight)
+    # As the file names it: the absolute path may hold the name of a user.
+    return replace(labels, origin={**labels.origin, "path": source.path})
 
 
 def label_key(source: LabelSource, data: Data, base: Path) -> str | None:
@@ -70,4 +73,5 @@ def _of_folders(source: LabelFolders, base: Path, given: list[str] | None) -> La
         raise LabelsError(msg)
     values: Any = np.array([names.index(name) for name in classes], dtype=np.int64)
     named = ClassNames(tuple(names), "the folders" if source.class_names is None else "labels.class_names")
-    return Labels(values=values, keys=np.array(files), name=source.image_directory, classes=named)
+    origin = {"path": source.image_directory}
+    return Labels(values=values, keys=np.array(files), name=source.image_directory, classes=named, origin=origin)

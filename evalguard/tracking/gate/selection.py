@@ -141,7 +141,7 @@ def _select_runs(selection: Question, runs: Mapping[str, Any]) -> Question:
     # slots.
     for run_id, run in runs.items():
         expected = run_tags(present[run_id]) if present[run_id] else {}
-        if any(run.data.tags.get(name) != value for name, value in expected.items()):
+        if any(run.data.tags.get(name, "") != value for name, value in expected.items()):
             selection.reasons.append(
                 f"run {run_id}: its tags {FOLDER}.* do not follow from its evaluations; they may have been edited"
             )

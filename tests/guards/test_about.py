@@ -1,0 +1,212 @@
+"""What reports name beside their verdict: model, place of the data, the caller's line."""
+
+import inspect
+import os
+import runpy
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import evalguard
+from evalguard.guards import about
+from evalguard.guards.about import About, Origin
+
+N = 8
+X = np.arange(4 * N, dtype="float32").reshape(N, 4)
+Y = np.arange(N) % 2
+QUIET: Any = {"labels": Y, "mlflow": False, "on_failure": "record", "on_unproven": "record"}
+
+
+def here(offset=0):
+    """File and line of the test that calls this, as a report names it."""
+    frame = inspect.currentframe()
+    assert frame is not None
+    assert frame.f_back is not None
+    return f"{Path(__file__).relative_to(Path.cwd())}:{frame.f_back.f_lineno + offset}"
+
+
+@pytest.fixture(params=["keras", "tf_keras"])
+def keras(request):
+    return pytest.importorskip(request.param)
+
+
+def built(keras):
+    return keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(2, name="out")], name="digits")
+
+
+def test_a_report_names_the_model_and_the_line_of_the_first_call(keras):
+    model = built(keras)
+    with evalguard.guard(**QUIET) as g:
+        model.predict(X, verbose=0)
+        line = here(-1)
+    assert g.report.model == {"name": "digits", "class": "Sequential", "parameters": 10}
+    assert g.report.caller == {"line": line}
+
+
+def test_a_model_is_not_built_for_its_number_of_parameters(keras):
+    class Net(keras.Model):  # type: ignore[name-defined]
+        def __init__(self):
+            super().__init__(name="net")
+            self.layer = keras.layers.Dense(3)
+
+        def call(self, x):
+            return self.layer(x)
+
+    model = Net()
+    facts = about.model_facts(model)
+    assert facts == {"name": "net", "class": f"{__name__}.{Net.__qualname__}", "parameters": None}
+    assert not model.layer.built
+    with evalguard.guard(**QUIET) as g:
+        model.predict(X, verbose=0)
+    assert g.report.model["parameters"] == 15
+
+
+def test_what_a_property_raises_reaches_nobody(monkeypatch):
+    # The users' own code, not a fault of ours.
+    monkeypatch.delenv("EVALGUARD_STRICT", raising=False)
+
+    class Odd:
+        built = True
+
+        @property
+        def name(self):
+            return "odd"
+
+        @property
+        def weights(self):
+            raise RuntimeError
+
+    assert about.model_facts(Odd()) == {"name": "odd", "class": f"{__name__}.{Odd.__qualname__}", "parameters": None}
+    assert about.model_facts(object())["name"] is None
+
+
+def test_several_models_are_named_together():
+    seen = About(
+        models={1: {"name": "a", "class": "A", "parameters": 2}, 2: {"name": "b", "class": "A", "parameters": 3}}
+    )
+    report = evalguard.check(indices=[0], labels=1)
+    assert seen.named(report, (1, 2, 1)).model == {"name": "a, b", "class": "A", "parameters": 5}
+    seen.models[2]["parameters"] = None
+    assert seen.named(report, (1, 2)).model["parameters"] is None
+    assert seen.named(report).model == {}
+
+
+def test_a_call_in_a_thread_has_the_line_of_the_entry_where_no_line_of_the_caller_made_it():
+    model = built(pytest.importorskip("keras"))
+    with evalguard.wrap(model, **QUIET, scope="parts") as guarded:
+        line = here(-1)
+        thread = threading.Thread(target=guarded.predict, args=(X,), kwargs={"verbose": 0})
+        thread.start()
+        thread.join()
+    assert guarded.report.caller == {"line": line}
+
+
+def test_a_failed_entry_names_its_line():
+    g = evalguard.guard(**{**QUIET, "labels": "nowhere.csv"})
+    with pytest.raises(evalguard.LabelsError), g:
+        pass
+    assert g.report.caller["line"].startswith(str(Path(__file__).relative_to(Path.cwd())))
+
+
+def test_check_names_its_line():
+    report = evalguard.check(indices=[0, 1], labels=2)
+    assert report.caller == {"line": here(-1)}
+    assert report.model == {}
+
+
+@pytest.mark.parametrize(
+    ("file", "shown"),
+    [
+        ("{cwd}/sub/evaluate.py", "sub/evaluate.py"),
+        ("{home}/lab/evaluate.py", "~/lab/evaluate.py"),
+        ("/opt/evaluate.py", "/opt/evaluate.py"),
+        ("evaluate.py", "evaluate.py"),
+        ("<stdin>", "<stdin>"),
+        ("/tmp/ipykernel_71/1.py", "notebook cell"),  # noqa: S108 - no file is made
+    ],
+)
+def test_a_path_does_not_name_the_home_of_its_user(monkeypatch, tmp_path, file, shown):
+    home, work = tmp_path / "home", tmp_path / "work"
+    work.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(work)
+    assert about.shown_path(file.format(cwd=work, home=home)) == shown
+
+
+def test_a_working_directory_that_is_gone_costs_nothing(tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert about.shown_path("/opt/evaluate.py") == "/opt/evaluate.py"
+    os.chdir(tmp_path)
+
+
+def test_a_script_is_named_as_it_was_started(tmp_path, monkeypatch):
+    (tmp_path / "script.py").write_text("import evalguard\nreport = evalguard.check(indices=[0], labels=1)\n")
+    monkeypatch.chdir(tmp_path)
+    assert runpy.run_path("script.py", run_name="__main__")["report"].caller == {"line": "script.py:2"}
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("", {}),
+        ("models:/digits/3", {"uri": "models:/digits/3", "version": "3"}),
+        ("models:/digits@champion", {"uri": "models:/digits@champion"}),
+        ("m-0a1b", {"uri": "models:/m-0a1b"}),
+        ("runs:/0a1b/model", {"uri": "runs:/0a1b/model"}),
+    ],
+)
+def test_an_address_in_mlflow_holds_a_version_where_that_is_fixed(uri, expected):
+    assert about.of_uri(uri) == expected
+
+
+def test_an_option_may_name_the_model():
+    target = evalguard.MlflowTarget(model="models:/digits/3")
+    g = evalguard.guard(**{**QUIET, "mlflow": target})
+    with g:
+        pass
+    assert g.report.model == {"uri": "models:/digits/3", "version": "3"}
+
+
+def test_the_attested_file_of_the_model_is_its_file_and_its_digest_is_the_one_that_was_made(tmp_path):
+    (tmp_path / "model.keras").write_bytes(b"weights")
+    path = str(tmp_path / "model.keras")
+    assert about.of_files({"model.keras": "ab"}, [path, "labels.csv"]) == {"path": path, "digest": "ab"}
+    assert about.of_files({}, [path]) == {"path": path}
+    assert about.of_files({}, [path, "other.h5"]) == about.of_files({}, ["labels.csv"]) == {}
+
+
+def test_what_was_stated_beforehand_counts_more_than_what_a_source_shows():
+    seen = About(Origin({"path": "model.keras"}, "images", {"step": "step.yaml"}))
+    seen.call()
+    report = seen.named(evalguard.check(indices=[0], labels=1), place="elsewhere")
+    assert (report.model, report.source["place"], report.caller) == (
+        {"path": "model.keras"},
+        "images",
+        {"step": "step.yaml"},
+    )
+
+
+def test_a_mapped_file_and_an_image_iterator_show_their_place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("x.npy", X)
+    assert about.place_of(np.load("x.npy", mmap_mode="r")) == "x.npy"
+    assert about.place_of(X) == ""
+    images = SimpleNamespace(index_array=None, _get_batches_of_transformed_samples=None, directory="images/test")
+    assert about.place_of(images) == "images/test"
+    assert about.place_of(SimpleNamespace(directory="not asked")) == ""
+
+
+def test_labels_from_a_file_are_named_with_their_columns(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("labels.csv").write_text("id,digit\na,0\nb,1\n")
+    report = evalguard.check(keys=["a", "b"], labels="labels.csv", labels_key="id")
+    assert {name: report.labels[name] for name in ("path", "column", "key")} == {
+        "path": "labels.csv", "column": "digit", "key": "id",
+    }  # fmt: skip
