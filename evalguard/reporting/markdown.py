@@ -1,0 +1,76 @@
+"""The report in Markdown: what a reviewer needs in a merge request, with all text of the user's made inert."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from evalguard.core.report import Report
+from evalguard.reporting import words
+from evalguard.reporting.escape import markdown, visible
+
+MAX_ROWS = 10
+MAX_PROSE = 600
+
+
+def to_markdown(report: Report) -> str:
+    """Headline, cause and fix, findings, wrong rows, metrics, and what was judged; ends in a newline."""
+    report = words.plain(report)
+    parts = [
+        f"## {_prose(report.name)}: {_prose(report.headline)}",
+        *_causes(report),
+        *_listed(report),
+        *_facts(report),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _prose(text: object) -> str:
+    return markdown(text, MAX_PROSE)
+
+
+def _causes(report: Report) -> Iterator[str]:
+    for cause in report.diagnosis[:1]:
+        likely = " (likely)" if words.certainty(cause) == "likely" else ""
+        yield f"**Cause{likely}: {_prose(cause.cause)}.** {_prose(cause.evidence)}"
+        yield _code(cause.remedy)
+    if report.advice:
+        yield "What would prove it:"
+        yield _code(report.advice)
+
+
+def _code(text: str) -> str:
+    """Lines as code: indented, because no text can end such a block."""
+    return "\n".join(f"    {visible(line, MAX_PROSE)}" for line in text.splitlines())
+
+
+def _listed(report: Report) -> Iterator[str]:
+    """Sections that are lists; an empty one is left out."""
+    rows = [words.wrong_row(row) for row in report.wrong_rows[:MAX_ROWS]]
+    more = report.counts["misaligned"] - len(rows)
+    rows += [f"… and {more:,} more"] if rows and more > 0 else []
+    metrics = [
+        f"{metric}: {', '.join(' '.join(pair).strip() for pair in pairs)}" for metric, pairs in words.impact(report)
+    ]
+    for title, items in (
+        ("Found", [finding.message for finding in report.findings]),
+        ("First wrong rows", rows),
+        ("Metrics", metrics),
+        ("Not shown", report.not_proven),
+        ("Hazards for the next call", report.hazards),
+    ):
+        if items:
+            yield f"### {title}\n\n" + "\n".join(f"- {_prose(item)}" for item in items)
+
+
+def _facts(report: Report) -> Iterator[str]:
+    counts = {name.replace("_", " "): report.counts[name] for name in (*words.WRONG, *words.NEUTRAL)}
+    facts = {
+        "proof": report.proof,
+        "guarded call": f"{report.method} over {words.source(report)}" if words.source(report) else report.method,
+        "labels": f"{words.metric_value(report.counts['n_labels'])} ({report.labels.get('name', 'none')})",
+        "predictions": report.counts["n_predictions"],
+        **{name: count for name, count in counts.items() if count},
+        **{f"chain: {link.link}": f"{link.status}: {link.basis}" for link in report.chain},
+    }
+    rows = [f"| {_prose(name)} | {_prose(words.metric_value(value))} |" for name, value in facts.items()]
+    yield "\n".join(["| | |", "|---|---|", *rows])
