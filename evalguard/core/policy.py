@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from types import MappingProxyType
@@ -66,6 +66,10 @@ class Proof(StrEnum):
         """Higher for a stronger proof."""
         return -list(Proof).index(self)
 
+
+# A longer list of names is cut to those that are nearest to the word that was given.
+MAX_LISTED = 6
+NEAR = 3
 
 OnFailure = Literal["raise", "warn", "record", "repair"]
 OnUnproven = Literal["raise", "warn", "record"]
@@ -136,7 +140,7 @@ def check_choice(option: str, value: Any, allowed: tuple[str, ...]) -> None:
         ConfigError: ``value`` is not in ``allowed``.
     """
     if value not in allowed:
-        msg = f"{option}: expected one of {', '.join(allowed)}; found {str(value)[:60]!r}.{nearest(value, allowed)}"
+        msg = f"{option}: expected one of {listed(allowed, value)}; found {str(value)[:60]!r}.{nearest(value, allowed)}"
         raise ConfigError(msg)
 
 
@@ -150,3 +154,20 @@ def nearest(word: object, allowed: Sequence[str], renamed: Mapping[str, str] = M
     """
     near = difflib.get_close_matches(str(word), [*allowed, *renamed], n=1, cutoff=0.5)
     return f" Did you mean {renamed.get(near[0], near[0])!r}?" if near else ""
+
+
+def listed(names: Iterable[object], word: object = "", show: Callable[[object], str] = str) -> str:
+    """Names for a message; of more than six the three that are nearest to a word, and how many there are besides.
+
+    Args:
+        names: In the order in which they are shown.
+        word: What was given instead of one of them.
+        show: How each is written.
+    """
+    found = [*names]
+    if len(found) > MAX_LISTED:
+        near = difflib.get_close_matches(str(word), [*map(str, found)], n=NEAR, cutoff=0.4)
+        # The first ones, where fewer are near.
+        chosen = sorted(found, key=lambda name: near.index(str(name)) if str(name) in near else NEAR)[:NEAR]
+        return f"{', '.join(map(show, chosen))} and {len(found) - NEAR:,} more"
+    return ", ".join(map(show, found))

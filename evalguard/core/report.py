@@ -1,8 +1,8 @@
 """The report of one judged call or session: plain data, and its JSON form.
 
 The JSON form is versioned and deterministic: same evidence, same bytes. Times
-and costs are data that the caller passes in. Longer than 300 lines because a
-report is read back, saved and summed up in one place.
+and costs are data that the caller passes in.
+Longer than 300 lines because a report is read back, saved and summed up here.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.core.policy import listed
 from evalguard.data.arrow import is_arrow, is_mapped, open_arrow
 from evalguard.errors import ConfigError, LabelsError
 
@@ -156,7 +157,7 @@ def refuse_absent(columns: Iterable[str], known: Iterable[str], where: str, erro
     """Raise the error if one of the columns is not known."""
     for column in columns:
         if column not in known:
-            msg = f"{where}: expected a column {column!r}, found columns {', '.join(map(repr, known))}"
+            msg = f"{where}: expected a column {column!r}, found columns {listed(known, column, repr)}"
             raise error(msg)
 
 

@@ -11,18 +11,26 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar, Unpack, cast
+from typing import Any, Never, ParamSpec, Self, TypeVar, Unpack, cast
 
 from evalguard.capture.verify_model import ModelTests
 from evalguard.core.label_changes import checksum
 from evalguard.core.label_table import LabelTable
+from evalguard.core.policy import listed
 from evalguard.errors import ConfigError
 from evalguard.guards.collecting import collecting_for, refuse_two_sources
 from evalguard.guards.confirming import Confirmation
 from evalguard.guards.dispatch import Entry, every_thread, model_classes
 from evalguard.guards.inputs import GuardInputs
 from evalguard.guards.judging import CallJudge
-from evalguard.guards.options import OF_INPUTS, GuardKeywords, GuardOptions, MlflowTarget, current_names
+from evalguard.guards.options import (
+    OF_INPUTS,
+    GuardKeywords,
+    GuardOptions,
+    MlflowTarget,
+    current_names,
+    refuse_positional,
+)
 from evalguard.guards.outcome import Outcomes
 from evalguard.guards.parts import Part, rows_of
 from evalguard.guards.results import Results
@@ -251,14 +259,19 @@ class Guard(Results):
             self._changed.notify_all()
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        """Guard every call of ``function``; its signature and type stay."""
+        """Guard every call of ``function``; its signature and type stay.
+
+        The function returned has ``guard``, this guard, and ``report``, that of the last call that has ended; None
+        before there is one.
+        """
         argument, name = self.options.labels_argument, self.options.name or function.__qualname__
         if argument is not None and argument not in inspect.signature(function).parameters:
-            parameters = ", ".join(inspect.signature(function).parameters)
+            parameters = listed(inspect.signature(function).parameters, argument)
             msg = f"labels_argument={argument!r}: expected a parameter of {function.__qualname__}; it has {parameters}"
             raise ConfigError(msg)
         return guarded_function(
             function,
+            functools.partial(self._kept.show_on, self),
             lambda args, kwargs: self._begin(self._entry(self._labels_of(function, args, kwargs), name)),
             self.confirm if self.options.returns == "predictions" else None,
         )
@@ -321,6 +334,7 @@ class Guard(Results):
 
 def guarded_function(
     function: Callable[P, R],
+    show_on: Callable[[Any], None],
     enter: Callable[[Any, Any], AbstractContextManager[Any]],
     confirm: Callable[[Any], Any] | None = None,
 ) -> Callable[P, R]:
@@ -328,6 +342,7 @@ def guarded_function(
 
     Args:
         function: Keeps its signature and type.
+        show_on: Gives the function what its guard shows, now and after each call.
         enter: Takes the arguments and keyword arguments of a call, returns the entry.
         confirm: Takes what the function returns, before the entry ends.
     """
@@ -336,18 +351,26 @@ def guarded_function(
 
         @functools.wraps(function)
         async def guarded_async(*args: P.args, **kwargs: P.kwargs) -> Any:
-            with enter(args, kwargs):
-                result = await function(*args, **kwargs)
-                return result if confirm is None else confirm(result)
+            try:
+                with enter(args, kwargs):
+                    result = await function(*args, **kwargs)
+                    return result if confirm is None else confirm(result)
+            finally:
+                show_on(guarded_async)
 
+        show_on(guarded_async)
         return cast("Callable[P, R]", guarded_async)
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-        with enter(args, kwargs):
-            result = function(*args, **kwargs)
-            return result if confirm is None else cast("R", confirm(result))
+        try:
+            with enter(args, kwargs):
+                result = function(*args, **kwargs)
+                return result if confirm is None else cast("R", confirm(result))
+        finally:
+            show_on(guarded)
 
+    show_on(guarded)
     return guarded
 
 
@@ -380,7 +403,7 @@ def sinks_of(options: GuardOptions) -> tuple[Sink, ...]:
     return tuple(sinks)
 
 
-def guard(**options: Unpack[GuardKeywords]) -> Guard:
+def guard(*positional: Never, **options: Unpack[GuardKeywords]) -> Guard:
     """Guard every ``predict`` of Keras models made in this context.
 
     Use it as a decorator or as a context manager::
@@ -390,19 +413,30 @@ def guard(**options: Unpack[GuardKeywords]) -> Guard:
         g.report.verdict
 
     Args:
+        *positional: Not allowed; every option needs its name.
         **options: Those of ``evalguard.GuardOptions``, which documents each.
 
     Returns:
         The guard.
 
     Raises:
-        ConfigError: An option is unknown, or has a value that is not allowed.
+        ArgumentError: An option is unknown, or has no name.
+        ConfigError: An option has a value that is not allowed.
         LabelsError: The labels cannot be used (on entry, before any prediction).
         MisalignmentError: A call failed, under ``on_failure="raise"``, or
             could not be repaired.
         UnprovenError: A call is unproven, under ``on_unproven="raise"``.
     """
+    if positional and inspect.isroutine(positional[0]):
+        # Also where it would take labels: a function as labels is called when the guard ends, and named `labels=`.
+        refuse_positional("guard", positional, f"@evalguard.guard(labels=...) above {_name_of(positional[0])}")
+    is_model = bool(positional) and hasattr(positional[0], "predict")
+    refuse_positional("guard", positional, "evalguard.wrap(model, labels=...)" if is_model else "guard(labels=...)")
     return Guard(GuardOptions.of(options))
+
+
+def _name_of(function: Any) -> str:
+    return str(getattr(function, "__name__", "the function"))
 
 
 # `help(evalguard.guard)` and editors that ask at run time show every option with its default.

@@ -134,9 +134,9 @@ def test_a_notebook_shows_the_page_that_was_registered_or_text(monkeypatch):
     report = unproven(None, Policy(), "why")
     monkeypatch.setattr("evalguard.core.report._shown_as", [])
     assert report._repr_html_() is None
-    for page in ("first: {.verdict}", "second: {.verdict}"):
-        show_as(lambda report, form, page=page: f"{page.format(report)} as {form}")
-        assert report._repr_html_() == f"{page.format(report)} as frame"
+    for page in ("first: {.verdict} as {}", "second: {.verdict} as {}"):
+        show_as(page.format)
+        assert report._repr_html_() == page.format(report, "frame")
 
 
 @pytest.mark.parametrize(
@@ -306,7 +306,7 @@ def test_a_report_shows_itself_in_one_short_line(report, shown):
 
 @given(reports())
 def test_a_report_is_printed_as_it_is_shown_in_a_terminal(report):
-    assert f"{report}\n" == f"{str(report)}\n" == report.to_text() == to_text(report)
+    assert f"{report}\n" == f"{report!s}\n" == report.to_text() == to_text(report)
     assert len(repr(report).splitlines()) == 1
 
 
