@@ -106,6 +106,12 @@ def show(report: Report, *, quiet: bool = False) -> None:
 )
 @click.option("--name", help="Name of the evaluation in the report; default: the file name of PREDICTIONS.")
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder for the reports.")
+@click.option(
+    "--show-keys/--hide-keys",
+    default=True,
+    show_default=True,
+    help="Show keys in the report, or salted digests of them.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the verdict line only.")
 @with_logging

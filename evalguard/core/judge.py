@@ -26,6 +26,7 @@ from evalguard.core.policy import Policy, Proof, Verdict
 from evalguard.core.report import COUNT_NAMES, Report
 from evalguard.core.returned import as_returned
 from evalguard.core.row_names import IndexComparison
+from evalguard.core.shown_keys import keys_shown
 from evalguard.core.trace import UNKNOWN, Int64, Trace
 
 
@@ -74,6 +75,19 @@ def judge(
         **context: Further fields of ``Report`` (name, versions, notes of the
             guard under ``not_proven``, …).
     """
+    with keys_shown(policy.show_keys):
+        return _judge(trace, labels, policy, scored, found, doubt, **context)
+
+
+def _judge(
+    trace: Trace,
+    labels: LabelTable,
+    policy: Policy,
+    scored: Scored | None,
+    found: Sequence[Finding],
+    doubt: str,
+    **context: Any,
+) -> Judgement:
     trace = as_returned(trace, labels)
     if scored is not None:
         trace = as_scored(trace, labels, scored)

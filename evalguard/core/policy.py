@@ -9,6 +9,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Literal, get_args, get_type_hints
 
+from evalguard.core.shown_keys import hidden
 from evalguard.errors import ConfigError
 
 
@@ -96,6 +97,7 @@ class Policy:
             inputs. Matters for proof ``labels`` only: without it, equal rows
             count as a possible repetition.
         fail_fast: Stop a call at the first batch that proves a fault.
+        show_keys: Whether reports and messages show keys, or salted digests of them.
 
     Raises:
         ConfigError: A value is not one of the words allowed.
@@ -108,14 +110,16 @@ class Policy:
     scope: Scope = "call"
     duplicate_inputs: DuplicateInputs = "forbid"
     fail_fast: bool = False
+    show_keys: bool = True
 
     def __post_init__(self) -> None:
         for name, allowed in get_type_hints(Policy).items():
             if words := get_args(allowed):
                 check_choice(name, getattr(self, name), words)
-        if not isinstance(self.fail_fast, bool):
-            msg = f"fail_fast: expected True or False; found {str(self.fail_fast)[:60]!r}."
-            raise ConfigError(msg)
+        for name in ("fail_fast", "show_keys"):
+            if not isinstance(getattr(self, name), bool):
+                msg = f"{name}: expected True or False; found {str(getattr(self, name))[:60]!r}."
+                raise ConfigError(msg)
         if self.fail_fast and self.on_failure == "repair":
             msg = "fail_fast: a stopped call cannot be repaired; expected on_failure raise, warn or record."
             raise ConfigError(msg)
@@ -129,8 +133,10 @@ class Policy:
         return Proof(self.require)
 
     def to_dict(self) -> dict[str, Any]:
-        """The options by name, for the report."""
-        return {item.name: getattr(self, item.name) for item in fields(self)}
+        """The options by name, for the report; whether keys are shown only where they are not."""
+        given = {item.name: getattr(self, item.name) for item in fields(self)}
+        del given["show_keys"]
+        return given if self.show_keys and not hidden() else {**given, "show_keys": False}
 
 
 def check_choice(option: str, value: Any, allowed: tuple[str, ...]) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.core.label_table import KeyColumn, Repeated, key_text, normal_keys
+from evalguard.core.shown_keys import shown_key
 from evalguard.core.trace import FOREIGN
-from evalguard.core.visible import visible
 from evalguard.data.tables import PIECE, TableFile, column_of
 from evalguard.errors import LabelsError
 
@@ -140,8 +140,9 @@ def _refuse_other_text(texts: StoredKeys, numbers: StoredKeys) -> None:
     other = texts.found("key", f"{texts.table} where not regexp_full_match(key, '{INTEGER}') order by rowid limit 1")
     if len(other):
         msg = (
-            f"keys: expected keys of one kind, found text in {texts.where}, such as '{visible(other[0], MAX_KEY)}', "
-            f"and integers in {numbers.where}, such as {numbers[0]}. Write them in both tables in the same way."
+            f"keys: expected keys of one kind, found text in {texts.where}, such as '{shown_key(other[0])}', "
+            f"and integers in {numbers.where}, such as {shown_key(numbers[0])}. Write them in both tables in the same "
+            "way."
         )
         raise LabelsError(msg)
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.core.policy import listed
+from evalguard.core.shown_keys import cause_of, message_of, shown_key
 from evalguard.data.arrow import is_arrow, is_mapped, open_arrow
 from evalguard.errors import ConfigError, LabelsError
 
@@ -135,8 +136,9 @@ class TableFile:
         try:
             yield
         except (pa.ArrowInvalid, OSError) as error:
-            msg = f"{self.where}: expected a CSV, Parquet, JSONL or Arrow table, found in {self.path}: {error}"
-            raise self.error(msg) from error
+            found = f"found in {self.path}: {message_of(error)}"
+            msg = f"{self.where}: expected a CSV, Parquet, JSONL or Arrow table, {found}"
+            raise self.error(msg) from cause_of(error)
 
 
 def read_table(path: Path, where: str, keys: Iterable[str | None] = (), *columns: str) -> Any:
@@ -172,7 +174,7 @@ def names_of(array: NDArray[Any], column: str, where: str) -> NDArray[Any]:
     if len(unique) < len(names):
         twice = unique[counts > 1][0]
         rows = np.flatnonzero(names == twice)[:MAX_NAMED]
-        found = f"{str(twice)[:80]!r} at rows {shown_rows(rows)}"
+        found = f"{shown_key(twice)!r} at rows {shown_rows(rows)}"
         msg = f"{where}: expected each name once in column {column!r}, found {found}"
         raise ConfigError(msg)
     return names
@@ -213,8 +215,9 @@ def features(table: Any, columns: Sequence[str], dtype: str, where: str) -> NDAr
         try:
             array = _numpy(table[column], where).astype(dtype)
         except (ValueError, TypeError) as error:
-            msg = f"{where}, column {column!r}: expected numbers ({dtype}), found {table[column].type}: {error}"
-            raise ConfigError(msg) from error
+            found = f"found {table[column].type}: {message_of(error)}"
+            msg = f"{where}, column {column!r}: expected numbers ({dtype}), {found}"
+            raise ConfigError(msg) from cause_of(error)
         parts.append(array.reshape(len(array), -1))
     if not parts:
         msg = f"{where}: expected at least one column of features, found none"
@@ -239,7 +242,7 @@ def read_arrays(path: Path, where: str, error: Wrong = ConfigError) -> Any:
         return loaded if isinstance(loaded, np.ndarray) else dict(loaded)
     except Exception as caught:
         # NumPy passes on the errors of its readers of zip files and headers, which are of many classes.
-        msg = f"{where}: expected a .npy or .npz file without Python objects, found in {path}: {caught}"
+        msg = f"{where}: expected a .npy or .npz file without Python objects, found in {path}: {message_of(caught)}"
         raise error(msg) from caught
 
 

@@ -17,6 +17,7 @@ from evalguard.capture.verify_model import ModelTests
 from evalguard.core.label_changes import checksum
 from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import listed
+from evalguard.core.shown_keys import keys_shown
 from evalguard.errors import ConfigError
 from evalguard.guards.collecting import collecting_for, refuse_two_sources
 from evalguard.guards.confirming import Confirmation
@@ -191,7 +192,8 @@ class Guard(Results):
             LookupError: There is no block and nothing has been judged yet.
         """
         session = self._current()
-        session.confirm(Confirmation.of(y_pred, y_true, sample_weight, keep=bool(session.judge.metrics)))
+        with keys_shown(self.options.show_keys):
+            session.confirm(Confirmation.of(y_pred, y_true, sample_weight, keep=bool(session.judge.metrics)))
         return y_pred
 
     def part(self, rows: Any) -> Part:
@@ -223,7 +225,8 @@ class Guard(Results):
             ValueError: Some row was not returned by a guarded call, nothing
                 shows which sample it is, or a label has none or several.
         """
-        return self._current().put_back(list(parts))
+        with keys_shown(self.options.show_keys):
+            return self._current().put_back(list(parts))
 
     def _current(self) -> Session:
         """The session of the innermost block of this context, else of the latest one."""
@@ -289,7 +292,8 @@ class Guard(Results):
     def _entry(self, given: Any, name: str) -> Entry:
         """Guards what happens in the block, and judges it at the end unless the caller's code raised."""
         try:
-            session = self._session(given, name)
+            with keys_shown(self.options.show_keys):
+                session = self._session(given, name)
         except BaseException as error:
             # Labels that cannot be read: or the report of an earlier entry would be the last word.
             Outcomes(name, self.options.policy, self._kept).failed(error)

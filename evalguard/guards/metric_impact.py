@@ -118,8 +118,8 @@ def _metric_impact(metric: Metric, rows: _Rows, judgement: Judgement) -> MetricI
 
 
 def _failed(error: Exception) -> MetricImpact:
-    swallow(error)
-    return MetricImpact(error=f"{type(error).__name__}: {str(error)[:MAX_ERROR]}")
+    kind, _, said = swallow(error).partition(": ")
+    return MetricImpact(error=f"{kind}: {said[:MAX_ERROR]}")
 
 
 def _metric_values(metric: Metric, rows: _Rows, judgement: Judgement) -> dict[str, Any]:

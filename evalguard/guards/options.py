@@ -109,6 +109,7 @@ class WrapKeywords(TypedDict, total=False):
     mlflow: MlflowOption
     output: str | Path | None
     attest_files: Sequence[str | Path]
+    show_keys: bool
     sinks: Sequence[Sink]
 
 
@@ -197,6 +198,9 @@ class GuardOptions:
         output: Directory for the report's files.
         attest_files: Files that are judged besides a labels file, such as the
             model's: ``attestation.json`` names them by SHA-256.
+        show_keys: False keeps keys and the names of samples' files out of
+            reports, records and messages: rows have their numbers and the
+            ``key_digest`` of their key. ``g.keys`` and ``g.to_frame()`` have the keys.
         sinks: Further places that reports go to.
 
     Attributes:
@@ -235,6 +239,7 @@ class GuardOptions:
     mlflow: MlflowOption = "auto"
     output: str | Path | None = None
     attest_files: Sequence[str | Path] = ()
+    show_keys: bool = True
     sinks: Sequence[Sink] = ()
     policy: Policy = field(init=False)
     metric_functions: tuple[Metric, ...] = field(init=False)

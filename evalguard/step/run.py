@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from evalguard.core.report import Report
+from evalguard.core.shown_keys import error_text, hidden, keys_shown
 from evalguard.errors import ConfigError, LabelsError, SinkError, UnsupportedSourceError
 from evalguard.guards.errors import AlignmentError
 from evalguard.guards.guard import Guard, guard
@@ -61,7 +62,7 @@ def run_all(path: Path, settings: Settings | None = None, progress: showing.Prog
 def _run(step: Step, base: Path, progress: showing.Progress) -> Result:
     if step.outputs.directory is not None:
         clear(base / step.outputs.directory)
-    with importable(base):
+    with importable(base), keys_shown(step.outputs.show_keys):
         opened = open_step(step, base)
         with recording(step, store_of(step, base)) as mlflow_run:
             result = _evaluate(opened, mlflow_run, progress)
@@ -84,6 +85,7 @@ def make_guard(opened: Opened, mlflow_run: MlflowRun) -> Guard:
         attest_files=_files(step, opened.base),
         model=opened.model,
         metrics=_metrics(step),
+        show_keys=step.outputs.show_keys,
         **checks.model_dump(exclude={"reference", "fingerprint", "key"}),
     )
 
@@ -139,8 +141,7 @@ def _evaluate(opened: Opened, mlflow_run: MlflowRun, progress: showing.Progress)
     except WRONG_INPUT:
         raise
     except Exception as error:  # noqa: BLE001 - the evaluation is the user's code; its error becomes an exit code
-        trace = "".join(traceback.format_exception(error))
-        message = f"{trace}\n{step.name}: the evaluation itself raised {type(error).__name__}; no verdict"
+        message = f"{_trace(error)}\n{step.name}: the evaluation itself raised {type(error).__name__}; no verdict"
         return Result(ExitCode.NOT_JUDGED, None, message)
     return _result(opened, g, mlflow_run, problem)
 
@@ -153,8 +154,15 @@ def _confirm(g: Guard, function: Callable[..., Any], y_pred: Any) -> str:
         g.confirm(**(scored if named else {"y_pred": scored}))
     except Exception as error:  # noqa: BLE001 - the user's code; what it would score is not known
         g.confirm(None)
-        return f"{''.join(traceback.format_exception(error))}\nconfirm: the function raised {type(error).__name__}"
+        return f"{_trace(error)}\nconfirm: the function raised {type(error).__name__}"
     return ""
+
+
+def _trace(error: Exception) -> str:
+    """The traceback; without the messages of errors where keys are hidden."""
+    if not hidden():
+        return "".join(traceback.format_exception(error))
+    return "".join([*traceback.format_tb(error.__traceback__), error_text(error), "\n"])
 
 
 def _result(opened: Opened, g: Guard, mlflow_run: MlflowRun, problem: str) -> Result:

@@ -86,7 +86,11 @@ class Outputs(Strict):
     directory: Text | None = Field(
         default=None, description="Folder for reports; several evaluations get a separate subfolder each."
     )
-    predictions: bool = Field(default=True, description="Write predictions.parquet to that folder.")
+    predictions: bool = Field(default=True, description="Write predictions.parquet, which holds keys, to that folder.")
+    show_keys: bool = Field(
+        default=True,
+        description="`false` keeps keys and the names of samples' files out of reports, MLflow and messages.",
+    )
 
 
 class MlflowSection(Strict):
