@@ -11,6 +11,7 @@ from __future__ import annotations
 import hmac
 import os
 import secrets
+import traceback
 from contextvars import ContextVar
 from types import TracebackType
 
@@ -22,6 +23,7 @@ DIGITS = 12
 MAX_KEY = 80
 # What is left of a message that may name keys.
 WITHHELD = "(message withheld: it may name keys)"
+_HIDDEN = "_evalguard_hidden"
 # A context variable, as `active_sessions` of the guards is one: other threads have guards with other options.
 _shown: ContextVar[bool] = ContextVar("evalguard_keys_shown", default=True)
 # Without it, digests of names could be looked up in a list of all names. One for a process, so that the owner can.
@@ -44,7 +46,9 @@ class keys_shown:  # noqa: N801 - reads as a statement: `with keys_shown(show_ke
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """As before."""
+        """As before; what the block raises keeps its message hidden."""
+        if error is not None and hidden():
+            error.__dict__[_HIDDEN] = True
         _shown.reset(self._token)
 
 
@@ -94,7 +98,18 @@ def error_text(error: BaseException) -> str:
 
 def message_of(error: BaseException) -> str:
     """What an error says; where keys are hidden only if it is evalguard's, whose messages hide them."""
-    return WITHHELD if hidden() and not isinstance(error, EvalGuardError) else str(error)
+    return WITHHELD if _is_hidden(error) and not isinstance(error, EvalGuardError) else str(error)
+
+
+def trace_text(error: BaseException) -> str:
+    """The traceback of an error; where keys are hidden without its causes and the messages of other libraries."""
+    if not _is_hidden(error):
+        return "".join(traceback.format_exception(error))
+    return "".join([*traceback.format_tb(error.__traceback__), error_text(error), "\n"])
+
+
+def _is_hidden(error: BaseException) -> bool:
+    return hidden() or _HIDDEN in error.__dict__
 
 
 def cause_of(error: BaseException) -> BaseException | None:

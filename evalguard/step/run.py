@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from evalguard.core.report import Report
-from evalguard.core.shown_keys import error_text, hidden, keys_shown
+from evalguard.core.shown_keys import keys_shown, trace_text
 from evalguard.errors import ConfigError, LabelsError, SinkError, UnsupportedSourceError
 from evalguard.guards.errors import AlignmentError
 from evalguard.guards.guard import Guard, guard
@@ -141,7 +140,7 @@ def _evaluate(opened: Opened, mlflow_run: MlflowRun, progress: showing.Progress)
     except WRONG_INPUT:
         raise
     except Exception as error:  # noqa: BLE001 - the evaluation is the user's code; its error becomes an exit code
-        message = f"{_trace(error)}\n{step.name}: the evaluation itself raised {type(error).__name__}; no verdict"
+        message = f"{trace_text(error)}\n{step.name}: the evaluation itself raised {type(error).__name__}; no verdict"
         return Result(ExitCode.NOT_JUDGED, None, message)
     return _result(opened, g, mlflow_run, problem)
 
@@ -154,15 +153,8 @@ def _confirm(g: Guard, function: Callable[..., Any], y_pred: Any) -> str:
         g.confirm(**(scored if named else {"y_pred": scored}))
     except Exception as error:  # noqa: BLE001 - the user's code; what it would score is not known
         g.confirm(None)
-        return f"{_trace(error)}\nconfirm: the function raised {type(error).__name__}"
+        return f"{trace_text(error)}\nconfirm: the function raised {type(error).__name__}"
     return ""
-
-
-def _trace(error: Exception) -> str:
-    """The traceback; without the messages of errors where keys are hidden."""
-    if not hidden():
-        return "".join(traceback.format_exception(error))
-    return "".join([*traceback.format_tb(error.__traceback__), error_text(error), "\n"])
 
 
 def _result(opened: Opened, g: Guard, mlflow_run: MlflowRun, problem: str) -> Result:

@@ -12,7 +12,17 @@ import pytest
 
 import evalguard
 from evalguard.core.own_errors import not_ours, swallow
-from evalguard.core.shown_keys import SALT, SHOW, error_text, hidden, keys_shown, shown_key, shown_value, stored_key
+from evalguard.core.shown_keys import (
+    SALT,
+    SHOW,
+    error_text,
+    hidden,
+    keys_shown,
+    shown_key,
+    shown_value,
+    stored_key,
+    trace_text,
+)
 from evalguard.errors import LabelsError
 
 LONG = "x" * 500
@@ -77,5 +87,20 @@ def test_a_foreign_error_keeps_its_message_to_itself_where_keys_are_hidden():
         assert error_text(KeyError("patient")) == "KeyError: (message withheld: it may name keys)"
         assert error_text(LabelsError("ours")) == "LabelsError: ours"
         with pytest.raises(KeyError) as caught, not_ours():
-            _ = {}["patient"]
+            raise_key_error()
         assert "patient" not in swallow(caught.value)
+
+
+def raise_key_error() -> None:
+    names: dict[str, int] = {}
+    _ = names["patient"]
+
+
+def test_an_error_that_leaves_the_block_keeps_its_message_to_itself():
+    with pytest.raises(KeyError, match="patient") as caught, keys_shown(False), not_ours():
+        raise_key_error()
+    assert "'patient'" not in error_text(caught.value) + swallow(caught.value)
+    assert trace_text(caught.value).endswith("KeyError: (message withheld: it may name keys)\n")
+    with pytest.raises(KeyError) as shown, keys_shown(True), not_ours():
+        raise_key_error()
+    assert trace_text(shown.value).endswith("KeyError: 'patient'\n")
