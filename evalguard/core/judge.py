@@ -27,6 +27,7 @@ from evalguard.core.report import COUNT_NAMES, Report
 from evalguard.core.returned import as_returned
 from evalguard.core.row_names import IndexComparison
 from evalguard.core.shown_keys import keys_shown
+from evalguard.core.stages import stage
 from evalguard.core.trace import UNKNOWN, Int64, Trace
 
 
@@ -75,7 +76,7 @@ def judge(
         **context: Further fields of ``Report`` (name, versions, notes of the
             guard under ``not_proven``, …).
     """
-    with keys_shown(policy.show_keys):
+    with keys_shown(policy.show_keys), stage(f"judging {trace.n_rows:,} rows"):
         return _judge(trace, labels, policy, scored, found, doubt, **context)
 
 

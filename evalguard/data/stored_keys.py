@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from evalguard.core.label_table import KeyColumn, Repeated, key_text, normal_keys
 from evalguard.core.shown_keys import shown_key
+from evalguard.core.stages import stage
 from evalguard.core.trace import FOREIGN
 from evalguard.data.tables import PIECE, TableFile, column_of
 from evalguard.errors import LabelsError
@@ -61,9 +62,12 @@ class StoredKeys(KeyColumn):
         import pyarrow as pa
 
         self.table, self.where, self._store = table, where, store
-        for number, piece in enumerate(keys):
-            store.register("piece", pa.table({"key": _normal(piece, where)}))
-            store.execute(f"{f'insert into {table}' if number else f'create table {table} as'} select key from piece")
+        with stage(f"reading the keys of {where}") as reading:
+            for number, piece in enumerate(keys):
+                store.register("piece", pa.table({"key": _normal(piece, where)}))
+                made = f"insert into {table}" if number else f"create table {table} as"
+                store.execute(f"{made} select key from piece")
+                reading.rows += len(piece)
         store.execute(f"create table if not exists {table} (key varchar)")
         what = "any_value(typeof(key)), count(*), max(key)::varchar, coalesce(max(length(key::varchar)), 1)"
         kind, n_rows, last, width = store.execute(f"select {what} from {table}").fetchall()[0]
@@ -130,8 +134,10 @@ class StoredKeys(KeyColumn):
         joined = f"{self.table} ours join {other.table} theirs on {ours} = {theirs}"
         found = np.full(len(self), FOREIGN, dtype=np.int64)
         pairs = self._store.sql(f"select ours.rowid as row, theirs.rowid as place from {joined}")
-        for batch in pairs.to_arrow_reader(PIECE):
-            found[batch.column(0).to_numpy()] = batch.column(1).to_numpy()
+        with stage("joining the keys", len(self)) as joining:
+            for batch in pairs.to_arrow_reader(PIECE):
+                found[batch.column(0).to_numpy()] = batch.column(1).to_numpy()
+                joining.rows += len(batch)
         return found
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from evalguard.core.policy import listed
 from evalguard.core.shown_keys import cause_of, message_of, shown_key
+from evalguard.core.stages import stage
 from evalguard.data.arrow import is_arrow, is_mapped, open_arrow
 from evalguard.errors import ConfigError, LabelsError
 
@@ -76,7 +77,7 @@ class TableFile:
         """These columns, or all, as an Arrow table."""
         from pyarrow import csv, parquet
 
-        with self._readable():
+        with self._readable(), stage(f"reading {self.path.name}"):
             if columns:
                 refuse_absent(columns, self.schema.names, self.where, self.error)
             if self._parquet:

@@ -6,7 +6,7 @@ import functools
 import importlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from evalguard.step.exit_codes import ExitCode, exit_code
 from evalguard.step.imports import import_function, importable
 from evalguard.step.mlflow_run import MlflowRun, recording, store_of
 from evalguard.step.opened import Opened, is_tf_keras_model, open_step
-from evalguard.step.outputs import METRICS, PREDICTIONS, REPORT, clear, write_metrics, write_predictions
+from evalguard.step.outputs import METRICS, PREDICTIONS, REPORT, clear, shown_path, write_metrics, write_predictions
+from evalguard.tracking.target import place_of
 
 WRONG_INPUT = (ConfigError, LabelsError, UnsupportedSourceError)
 
@@ -36,11 +37,13 @@ class Result:
         code: Exit code.
         report: The last report; None if there is none.
         message: A message for the user, in addition to the report or instead of it.
+        places: Where the report is: ``report``, a file, and ``mlflow``, a run.
     """
 
     code: ExitCode
     report: Report | None
     message: str = ""
+    places: Mapping[str, str] = field(default_factory=dict)
 
 
 def run_all(path: Path, settings: Settings | None = None, progress: showing.Progress = "none") -> Iterator[Result]:
@@ -61,7 +64,7 @@ def run_all(path: Path, settings: Settings | None = None, progress: showing.Prog
 def _run(step: Step, base: Path, progress: showing.Progress) -> Result:
     if step.outputs.directory is not None:
         clear(base / step.outputs.directory)
-    with importable(base), keys_shown(step.outputs.show_keys):
+    with importable(base), keys_shown(step.outputs.show_keys), showing.long_stages(progress, step.name):
         opened = open_step(step, base)
         with recording(step, store_of(step, base)) as mlflow_run:
             result = _evaluate(opened, mlflow_run, progress)
@@ -177,4 +180,10 @@ def _result(opened: Opened, g: Guard, mlflow_run: MlflowRun, problem: str) -> Re
     code = exit_code(g.report)
     if not written or (step.mlflow.required and not logged):
         code = ExitCode.NOT_LOGGED
-    return Result(code, g.report, "\n".join(problems))
+    places = {}
+    if step.outputs.directory is not None and written:
+        number = f"-{len(g.reports)}" if len(g.reports) > 1 else ""
+        places["report"] = shown_path(opened.base / step.outputs.directory / f"report{number}.html")
+    if logged and mlflow_run.sink is not None:
+        places["mlflow"] = place_of(mlflow_run.sink.target)
+    return Result(code, g.report, "\n".join(problems), places)
