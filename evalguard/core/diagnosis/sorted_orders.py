@@ -90,7 +90,7 @@ def _ascends_by_number(text: NDArray[Any]) -> bool:
 def _turn(text: NDArray[Any], view: View) -> str:
     """The first two keys that are neighbours in the stream and not in the labels."""
     at = int(np.flatnonzero(np.diff(view.arrived) != 1)[0])
-    return " before ".join(repr(shown_key(text[sample], 40)) for sample in view.arrived[at : at + 2])
+    return " before ".join(repr(shown_key(text[sample]))[:40] for sample in view.arrived[at : at + 2])
 
 
 def _by_number(view: View) -> str:
