@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from evalguard.core.findings import MetricImpact
 from evalguard.core.judge import Judgement
 from evalguard.core.label_table import LabelTable
 from evalguard.core.own_errors import not_ours, swallow
+from evalguard.core.policy import listed
 from evalguard.core.trace import Trace
 from evalguard.data import tree
 from evalguard.guards.metrics import Metric
@@ -78,9 +79,20 @@ def _impact(
         why = "the labels have no values" if labels.values is None else "labels and outputs do not pair up"
         return {metric.name: MetricImpact(error=why) for metric in metrics}
     found = {}
+    names = {output for output, _, _ in outputs}
     for metric in metrics:
+        # The names of a mapping are those of outputs, as in `compile`, or of the metrics themselves.
+        of_output = metric.key in names
+        own = metric.own if of_output else metric.name
+        if metric.of_output and not of_output:
+            known = listed(sorted(names - {""}), metric.key)
+            why = f"metrics: expected the name of an output ({known}), found {metric.key!r}"
+            found[metric.name] = MetricImpact(error=why)
+            continue
         for output, values, predicted in outputs:
-            name = f"{metric.name}, {output}" if output else metric.name
+            if of_output and output != metric.key:
+                continue
+            name = f"{own}, {output}" if output else own
             samples = judgement.samples_array
             rows = _Rows(
                 values,
@@ -123,17 +135,23 @@ def _failed(error: Exception) -> MetricImpact:
 
 
 def _metric_values(metric: Metric, rows: _Rows, judgement: Judgement) -> dict[str, Any]:
+    targets, given = rows.targets, rows.predictions
+    notes = []
+    if metric.fit is not None:
+        labels, predictions, converted = metric.fit(rows.labels, rows.predictions)
+        rows = replace(rows, labels=labels, predictions=predictions)
+        notes += [converted] * bool(converted)
     # Without a guard the caller would pair predictions and labels by position, as far as both reach.
     common = min(rows.n_labels, rows.n_rows)
     values: dict[str, Any] = {"as_scored": _score(metric, rows.labels, rows.predictions, np.arange(common))}
-    notes = []
     if rows.n_rows != rows.n_labels:
         notes.append(f"as scored on the first {common:,} rows: there are {rows.n_rows:,} for {rows.n_labels:,} labels")
     if not judgement.report.findings:
-        return values
+        return values | ({"note": "; ".join(notes)} if notes else {})
     values |= _after_realignment(metric, rows, values["as_scored"], notes)
-    if judgement.report.counts["label_disagreements"] and isinstance(rows.targets, np.ndarray):
-        values["with_own_targets"] = _value(metric, rows.targets[: rows.n_rows], rows.predictions[: rows.n_rows])
+    if judgement.report.counts["label_disagreements"] and isinstance(targets, np.ndarray):
+        pair: Any = (targets, given) if metric.fit is None else metric.fit(targets, given)[:2]
+        values["with_own_targets"] = _value(metric, *(part[: rows.n_rows] for part in pair))
     return values | ({"note": "; ".join(notes)} if notes else {})
 
 

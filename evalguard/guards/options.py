@@ -183,9 +183,10 @@ class GuardOptions:
         model: Guard this model only.
         metrics: Metrics for which the report shows what a misalignment did to
             them: a name of ``keras.metrics`` (``accuracy``, ``auc``, ``mse``)
-            or of scikit-learn (``sklearn:f1_macro``), a callable ``(y_true,
-            y_pred) -> number``, several of them, or a mapping of name to one
-            of them. After ``predict`` only.
+            or of scikit-learn (``sklearn:f1_macro``, ``roc_auc_ovr``), a
+            callable ``(y_true, y_pred) -> number``, several of them, or a
+            mapping of name to one of them; where the names are those of
+            outputs, of each to its metric or a list. After ``predict`` only.
         sample_weight: Sample weight of each label, in label order; or their
             column, where ``labels`` is a table. ``g.sample_weight`` returns
             them in the order of the rows returned. Default: those that the

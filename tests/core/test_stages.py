@@ -1,4 +1,4 @@
-"""Stages: counted where they happen, shown to whoever asked, in this context only."""
+"""Stages: counted where they happen, shown where that was asked for, in this context only."""
 
 import contextlib
 import threading
