@@ -99,29 +99,24 @@ def _files(step: Step, base: Path) -> list[Path]:
 
 
 def _function(given: Call, where: str) -> Any:
-    """The function that a section names, with its `args`."""
-    return functools.partial(import_function(given.call, where), **given.args)
+    """The function that a section names, with its `args`, under that name."""
+    function = functools.partial(import_function(given.call, where), **given.args)
+    function.__name__ = given.call  # type: ignore[attr-defined] # a partial has none
+    return function
 
 
 def _metrics(step: Step) -> Any:
     """The metrics: names unchanged, functions imported."""
 
-    def one(given: str | Call) -> Any:
-        if isinstance(given, str):
-            return given
-        return _function(given, "metrics")
+    def one(given: str | Call | list[str | Call]) -> Any:
+        if isinstance(given, list):
+            return [one(metric) for metric in given]
+        return given if isinstance(given, str) else _function(given, "metrics")
 
     given = step.metrics
     if isinstance(given, dict):
         return {name: one(metric) for name, metric in given.items()}
-    if isinstance(given, list):
-        # A partial has no `__name__`.
-        named = {metric if isinstance(metric, str) else metric.call: one(metric) for metric in given}
-        if len(named) < len(given):
-            msg = "metrics: expected each once, found one again; use a mapping to give them different names"
-            raise ConfigError(msg)
-        return named
-    return given
+    return None if given is None else one(given)
 
 
 def _evaluate(opened: Opened, mlflow_run: MlflowRun, progress: showing.Progress) -> Result:
