@@ -43,6 +43,7 @@ class _Rows:
     samples: NDArray[np.int64] | None
     targets: Any
     wrong: int
+    weights: Any = None
 
 
 def impact(
@@ -85,7 +86,7 @@ def _impact(
         of_output = metric.key in names
         own = metric.own if of_output else metric.name
         if metric.of_output and not of_output:
-            known = listed(sorted(names - {""}), metric.key)
+            known = listed(sorted(names - {""}), metric.key) or "there is one, which has no name"
             why = f"metrics: expected the name of an output ({known}), found {metric.key!r}"
             found[metric.name] = MetricImpact(error=why)
             continue
@@ -102,6 +103,7 @@ def _impact(
                 samples,
                 trace.targets if not output else None,
                 judgement.report.counts["misaligned"],
+                labels.weights.get(output) if isinstance(labels.weights, Mapping) else labels.weights,
             )
             found[name] = _metric_impact(metric, rows, judgement)
     return found
@@ -141,9 +143,13 @@ def _metric_values(metric: Metric, rows: _Rows, judgement: Judgement) -> dict[st
         labels, predictions, converted = metric.fit(rows.labels, rows.predictions)
         rows = replace(rows, labels=labels, predictions=predictions)
         notes += [converted] * bool(converted)
+    if rows.weights is not None:
+        without = "without the sample weights, which it does not take"
+        notes.append("weighted by the sample weights" if metric.weighs else without)
+        rows = rows if metric.weighs else replace(rows, weights=None)
     # Without a guard the caller would pair predictions and labels by position, as far as both reach.
     common = min(rows.n_labels, rows.n_rows)
-    values: dict[str, Any] = {"as_scored": _score(metric, rows.labels, rows.predictions, np.arange(common))}
+    values: dict[str, Any] = {"as_scored": _score(metric, rows, np.arange(common))}
     if rows.n_rows != rows.n_labels:
         notes.append(f"as scored on the first {common:,} rows: there are {rows.n_rows:,} for {rows.n_labels:,} labels")
     if not judgement.report.findings:
@@ -151,7 +157,9 @@ def _metric_values(metric: Metric, rows: _Rows, judgement: Judgement) -> dict[st
     values |= _after_realignment(metric, rows, values["as_scored"], notes)
     if judgement.report.counts["label_disagreements"] and isinstance(targets, np.ndarray):
         pair: Any = (targets, given) if metric.fit is None else metric.fit(targets, given)[:2]
-        values["with_own_targets"] = _value(metric, *(part[: rows.n_rows] for part in pair))
+        weights = _of_rows(rows)
+        if rows.weights is None or weights is not None:
+            values["with_own_targets"] = _value(metric, pair[0][: rows.n_rows], pair[1][: rows.n_rows], weights)
     return values | ({"note": "; ".join(notes)} if notes else {})
 
 
@@ -173,7 +181,7 @@ def _after_realignment(metric: Metric, rows: _Rows, as_scored: float, notes: lis
         notes.append("no sample has exactly one prediction")
         return {}
     order = np.argsort(own)
-    known = _score(metric, rows.labels, rows.predictions, arrived[order], own[order])
+    known = _score(metric, rows, arrived[order], own[order])
     if not missing:
         difference = as_scored - known
         # The same sum in another order is no difference.
@@ -183,12 +191,12 @@ def _after_realignment(metric: Metric, rows: _Rows, as_scored: float, notes: lis
         return {"realigned": known, "difference": difference}
     if not sure.all():
         notes.append(f"{np.count_nonzero(~sure):,} samples were predicted more than once, with different values")
-    if not metric.row_mean:
+    if not metric.row_mean or np.ndim(rows.weights) > 1:
         notes.append(f"{missing:,} samples have no prediction: no bound of this metric is known")
         return {"of_those_predicted": known}
     # Each missing row adds a value between 0 and 1 to the sum.
-    lowest = known * len(own) / rows.n_labels
-    return {"of_those_predicted": known, "at_least": lowest, "at_most": lowest + missing / rows.n_labels}
+    share = len(own) / rows.n_labels if rows.weights is None else rows.weights[own].sum() / rows.weights.sum()
+    return {"of_those_predicted": known, "at_least": known * share, "at_most": known * share + 1 - share}
 
 
 def _ambiguous_samples(rows: _Rows, arrived: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -204,13 +212,25 @@ def _ambiguous_samples(rows: _Rows, arrived: NDArray[np.int64]) -> NDArray[np.in
     return np.unique(samples[again[differ.any(axis=tuple(range(1, differ.ndim)))]])
 
 
-def _score(metric: Metric, labels: Any, predictions: Any, rows: Any, samples: Any = None) -> float:
-    return _value(metric, np.asarray(labels)[rows if samples is None else samples], take(predictions, rows))
+def _of_rows(rows: _Rows) -> Any:
+    """The weight of each row, by its sample; None where there are no weights, or a row is no labelled sample."""
+    samples = None if rows.samples is None else rows.samples[: rows.n_rows]
+    if rows.weights is None or samples is None or not arrivals.known(samples, rows.n_labels).all():
+        return None
+    return rows.weights[samples]
 
 
-def _value(metric: Metric, labels: Any, predictions: Any) -> float:
+def _score(metric: Metric, rows: _Rows, at: Any, samples: Any = None) -> float:
+    """The value of these rows, each scored against the label of its sample, or of its row."""
+    labelled = at if samples is None else samples
+    weights = None if rows.weights is None else rows.weights[labelled]
+    return _value(metric, np.asarray(rows.labels)[labelled], take(rows.predictions, at), weights)
+
+
+def _value(metric: Metric, labels: Any, predictions: Any, weights: Any = None) -> float:
     with not_ours():  # the user's function, and what it returned
-        number = float(np.mean(np.asarray(metric.function(labels, predictions))))
+        given = {} if weights is None else {"sample_weight": weights}
+        number = float(np.mean(np.asarray(metric.function(labels, predictions, **given))))
         if math.isnan(number):
             msg = "the metric gave no number"
             raise ValueError(msg)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from evalguard.core.policy import check_choice
 from evalguard.errors import ConfigError
 from evalguard.guards.metric_shapes import Fit, for_keras, for_sklearn
 
-MetricFunction = Callable[[Any, Any], Any]
+MetricFunction = Callable[..., Any]
 SKLEARN = "sklearn:"
 AVERAGES = ("macro", "micro", "weighted")
 AVERAGED_METRICS = ("f1", "precision", "recall", "jaccard")
@@ -48,9 +49,10 @@ class Metric:
 
     Attributes:
         name: For the report.
-        function: Takes ``(y_true, y_pred)``, gives a number.
+        function: Takes ``(y_true, y_pred)``, gives a number; with ``weighs`` also ``sample_weight``.
         row_mean: It is a mean over rows of something between 0 and 1.
         by_name: Of Keras or scikit-learn: it takes class numbers, not names.
+        weighs: It takes sample weights.
         fit: Brings labels and predictions into the form that it takes; None: they are passed as they are.
         key: Its name in the caller's mapping, which may be that of the output that it is for; empty: no mapping.
         own: Its name without that mapping.
@@ -61,6 +63,7 @@ class Metric:
     function: MetricFunction
     row_mean: bool = False
     by_name: bool = False
+    weighs: bool = False
     fit: Fit | None = None
     key: str = ""
     own: str = ""
@@ -111,23 +114,32 @@ def _metric(given: Any) -> Metric:
         of_sklearn = word.startswith(SKLEARN)
         function = _sklearn_function(word) if of_sklearn else functools.partial(_call_keras_metric, word)
         fit = for_sklearn(word) if of_sklearn else for_keras(word)
-        own = given.strip()
-        return Metric(own, function, word in ROW_MEANS, by_name=True, fit=fit, own=own)
+        own, weighs = given.strip(), not of_sklearn or _takes_weights(function)
+        return Metric(own, function, word in ROW_MEANS, by_name=True, weighs=weighs, fit=fit, own=own)
     if callable(given):
         own = str(getattr(given, "__name__", None) or getattr(given, "name", None) or type(given).__name__)
-        return Metric(own, functools.partial(_call_metric, given), own=own)
+        weighs = hasattr(given, "update_state") or _takes_weights(given)
+        return Metric(own, functools.partial(_call_metric, given), weighs=weighs, own=own)
     msg = f"metrics: expected a name or a callable (y_true, y_pred) -> number, found {type(given).__name__}"
     raise ConfigError(msg)
 
 
-def _call_metric(function: Any, y_true: Any, y_pred: Any) -> Any:
+def _takes_weights(function: Any) -> bool:
+    try:
+        return "sample_weight" in inspect.signature(function).parameters
+    except (TypeError, ValueError):  # written in C
+        return False
+
+
+def _call_metric(function: Any, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
     """Call a plain function, or a copy of an object of ``keras.metrics``, whose state belongs to the caller."""
+    given = {} if sample_weight is None else {"sample_weight": sample_weight}
     # A Keras metric accumulates over calls (keras 3.15, metrics/metric.py, `update_state`).
     if hasattr(function, "update_state") and hasattr(function, "get_config"):
         function = type(function).from_config(function.get_config())
-        function.update_state(y_true, y_pred)
+        function.update_state(y_true, y_pred, **given)
         return function.result()
-    return function(y_true, y_pred)
+    return function(y_true, y_pred, **given)
 
 
 def _word(name: str) -> str:
@@ -144,13 +156,25 @@ def _word(name: str) -> str:
     return name
 
 
-def _call_keras_metric(name: str, y_true: Any, y_pred: Any) -> Any:
+def _call_keras_metric(name: str, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
     if name == "accuracy" and np.asarray(y_pred).dtype.kind in "biu":
         # Classes, not scores: `binary_accuracy` would compare them with a half.
-        return np.mean(np.asarray(y_true) == np.asarray(y_pred))
+        return _mean(np.asarray(y_true) == np.asarray(y_pred), sample_weight)
     if name == "accuracy":
         name = _kind_of_accuracy(np.asarray(y_true), np.asarray(y_pred))
-    return _call_metric(_keras_metric(name), y_true, y_pred)
+    found = _keras_metric(name)
+    if hasattr(found, "update_state"):
+        return _call_metric(found, y_true, y_pred, sample_weight)
+    return _mean(found(y_true, y_pred), sample_weight)
+
+
+def _mean(values: Any, weights: Any) -> Any:
+    """The mean of what a function gives for each row."""
+    if weights is None:
+        return values
+    array, weights = np.asarray(values, dtype=np.float64), np.asarray(weights)
+    weights = weights.reshape(weights.shape + (1,) * (array.ndim - weights.ndim))
+    return np.average(array, weights=np.broadcast_to(weights, array.shape))
 
 
 def _keras_metric(name: str) -> Any:
@@ -205,15 +229,16 @@ def _sklearn_function(word: str) -> MetricFunction:
     function: MetricFunction = getattr(module, found)
     if found not in {"log_loss", "top_k_accuracy_score"}:
         return function
+
     # The rows that are scored may lack a class.
-    return lambda y_true, y_pred: function(y_true, y_pred, **_all_labels(y_pred))
+    def of_all_classes(y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        labels = {"labels": np.arange(np.shape(y_pred)[-1])} if np.ndim(y_pred) > 1 else {}
+        return function(y_true, y_pred, sample_weight=sample_weight, **labels)
+
+    return of_all_classes
 
 
-def _all_labels(y_pred: Any) -> dict[str, Any]:
-    return {"labels": np.arange(np.shape(y_pred)[-1])} if np.ndim(y_pred) > 1 else {}
-
-
-def _call_scorer(scorer: Any, y_true: Any, y_pred: Any) -> Any:
+def _call_scorer(scorer: Any, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
     """Call a scorer of scikit-learn, which wants a fitted classifier, with predictions that there are already."""
     base: Any = importlib.import_module("sklearn.base")
     scores = y_pred if np.ndim(y_pred) > 1 else np.column_stack([1 - np.asarray(y_pred), y_pred])
@@ -226,4 +251,5 @@ def _call_scorer(scorer: Any, y_true: Any, y_pred: Any) -> Any:
         return scores
 
     fitted = {"classes_": np.arange(np.shape(scores)[-1]), "predict": predict, "predict_proba": predict_proba}
-    return scorer(type("Predicted", (base.ClassifierMixin, base.BaseEstimator), fitted)(), y_pred, y_true)
+    estimator = type("Predicted", (base.ClassifierMixin, base.BaseEstimator), fitted)()
+    return scorer(estimator, y_pred, y_true, **({} if sample_weight is None else {"sample_weight": sample_weight}))

@@ -190,8 +190,8 @@ class GuardOptions:
         sample_weight: Sample weight of each label, in label order; or their
             column, where ``labels`` is a table. ``g.sample_weight`` returns
             them in the order of the rows returned. Default: those that the
-            labels have, as ``Labels.collect`` keeps them. The ``metrics`` do
-            not use them.
+            labels have, as ``Labels.collect`` keeps them. The ``metrics`` use
+            them, but for callables without a parameter ``sample_weight``.
         name: Name of the evaluation in reports and records. Default: the
             decorated function's.
         mlflow: ``auto`` (the active run, or ``MLFLOW_RUN_ID``), a run id,

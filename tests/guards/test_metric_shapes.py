@@ -180,3 +180,66 @@ def test_a_name_of_scikit_learn_needs_no_keras():
     assert keras
     (metric,) = metrics_of("neg_brier_score")
     assert metric.name == "neg_brier_score"
+
+
+WEIGHTS = np.random.default_rng(8).integers(0, 5, N).astype("float64")
+WEIGHTED = {
+    "accuracy": (Y, SCORES, np.average(SCORES.argmax(1) == Y, weights=WEIGHTS)),
+    "categorical_accuracy": (Y, SCORES, np.average(SCORES.argmax(1) == Y, weights=WEIGHTS)),
+    "mse": (AMOUNTS, ABOUT[:, None], np.average((AMOUNTS - ABOUT) ** 2, weights=WEIGHTS)),
+    "f1_macro": (Y, SCORES, sk.f1_score(Y, SCORES.argmax(1), average="macro", sample_weight=WEIGHTS)),
+    "roc_auc_ovr": (Y, SCORES, sk.roc_auc_score(Y, SCORES, multi_class="ovr", sample_weight=WEIGHTS)),
+    "sklearn:log_loss": (Y, SCORES, sk.log_loss(Y, SCORES, sample_weight=WEIGHTS)),
+}
+
+
+@pytest.mark.parametrize("name", WEIGHTED)
+def test_sample_weights_go_with_their_labels(name):
+    labels, predictions, by_hand = WEIGHTED[name]
+    table = evalguard.Labels(values=labels, weights=WEIGHTS)
+    order = np.random.default_rng(1).permutation(N)
+    right = evalguard.check(indices=range(N), labels=table, predictions=predictions, metrics=name)
+    moved = evalguard.check(indices=order, labels=table, predictions=predictions[order], metrics=name)
+    assert impact_of(right)[name].as_scored == pytest.approx(by_hand, rel=1e-4)
+    assert impact_of(moved)[name].realigned == pytest.approx(by_hand, rel=1e-4)
+    assert "weighted by the sample weights" in str(impact_of(right)[name].note)
+
+
+def test_a_callable_gets_weights_where_it_has_a_parameter_for_them():
+    def weighted(y_true, y_pred, sample_weight=None):
+        return np.average(y_pred.argmax(1) == y_true, weights=sample_weight)
+
+    def plain(y_true, y_pred):
+        return np.mean(y_pred.argmax(1) == y_true)
+
+    table = evalguard.Labels(values=Y, weights=WEIGHTS)
+    objects = keras.metrics.SparseCategoricalAccuracy(name="object")
+    found = impact_of(
+        evalguard.check(indices=range(N), labels=table, predictions=SCORES, metrics=[weighted, plain, objects])
+    )
+    by_hand = WEIGHTED["accuracy"][2]
+    assert found["weighted"].as_scored == pytest.approx(by_hand)
+    assert found["object"].as_scored == pytest.approx(by_hand, rel=1e-4)
+    assert found["plain"].as_scored == pytest.approx(RIGHT)
+    assert found["plain"].note == "without the sample weights, which it does not take"
+
+
+def test_bounds_are_those_of_the_weights():
+    table = evalguard.Labels(values=Y, weights=WEIGHTS)
+    order = np.arange(N - 20)
+    found = impact_of(evalguard.check(indices=order, labels=table, predictions=SCORES[order], metrics="accuracy"))[
+        "accuracy"
+    ]
+    right = ((SCORES.argmax(1) == Y) * WEIGHTS)[:-20].sum()
+    assert found.at_least == pytest.approx(right / WEIGHTS.sum(), rel=1e-4)
+    assert found.at_most == pytest.approx((right + WEIGHTS[-20:].sum()) / WEIGHTS.sum(), rel=1e-4)
+
+
+def test_each_output_has_its_weights():
+    weights = {"kind": WEIGHTS, "age": np.ones(N)}
+    table = evalguard.Labels(values=OUTPUTS, weights=weights)
+    report = evalguard.check(
+        indices=range(N), labels=table, predictions=PREDICTED, metrics={"kind": "acc", "age": "mae"}
+    )
+    assert impact_of(report)["acc, kind"].as_scored == pytest.approx(WEIGHTED["accuracy"][2], rel=1e-4)
+    assert impact_of(report)["mae, age"].as_scored == pytest.approx(np.mean(np.abs(AMOUNTS - ABOUT)), rel=1e-4)
