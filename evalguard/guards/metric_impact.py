@@ -22,6 +22,7 @@ from evalguard.core.own_errors import not_ours, swallow
 from evalguard.core.policy import listed
 from evalguard.core.trace import Trace
 from evalguard.data import tree
+from evalguard.errors import ConfigError
 from evalguard.guards.metrics import Metric
 from evalguard.guards.predictions import take
 
@@ -29,7 +30,7 @@ from evalguard.guards.predictions import take
 # same sum in another order.
 ROUNDING = 1e-6
 # Characters of an error that a report keeps.
-MAX_ERROR = 200
+MAX_ERROR = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ def _metric_values(metric: Metric, rows: _Rows, judgement: Judgement) -> dict[st
     if rows.weights is not None:
         without = "without the sample weights, which it does not take"
         notes.append("weighted by the sample weights" if metric.weighs else without)
-        rows = rows if metric.weighs else replace(rows, weights=None)
+        rows = replace(rows, weights=_usable(rows.weights) if metric.weighs else None)
     # Without a guard the caller would pair predictions and labels by position, as far as both reach.
     common = min(rows.n_labels, rows.n_rows)
     values: dict[str, Any] = {"as_scored": _score(metric, rows, np.arange(common))}
@@ -210,6 +211,18 @@ def _ambiguous_samples(rows: _Rows, arrived: NDArray[np.int64]) -> NDArray[np.in
     ours, theirs = (np.asarray(take(rows.predictions, at)) for at in (again, first[samples[again]]))
     differ = (ours != theirs) & ~((ours != ours) & (theirs != theirs))  # NaN equals NaN
     return np.unique(samples[again[differ.any(axis=tuple(range(1, differ.ndim)))]])
+
+
+def _usable(weights: Any) -> Any:
+    """The weights, one for each row where that is what they are.
+
+    Raises:
+        ConfigError: They are all 0, for which Keras would give 0 as the value.
+    """
+    if not np.sum(weights) > 0:
+        msg = f"sample_weight: expected weights with a sum above 0, found {np.sum(weights):g}"
+        raise ConfigError(msg)
+    return weights.reshape(len(weights)) if np.size(weights) == len(weights) else weights
 
 
 def _of_rows(rows: _Rows) -> Any:

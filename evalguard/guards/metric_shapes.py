@@ -38,6 +38,9 @@ def for_keras(name: str) -> Fit:
     def fit(labels: Any, predictions: Any) -> Fitted:
         y, p = _arrays(labels, predictions, name)
         columns = _columns(p)
+        if "top_k" in word and p.dtype.kind == "f":
+            # TensorFlow has no other type for it (tensorflow 2.21, `in_top_k`).
+            p = p.astype(np.float32)
         if word.startswith("sparse_"):
             if columns < 2:
                 raise _unfit(name, y, p, "accuracy or binary_accuracy")
@@ -103,6 +106,8 @@ def _scores(y: NDArray[Any], p: NDArray[Any], name: str) -> Fitted:
     by_second = ("roc_auc", "average_precision", "brier", "hinge")
     if p.shape[-1] == 2 and any(word in name for word in by_second) and "_ov" not in name:
         return y, p[:, 1], "; ".join(filter(None, (said, "by the score of class 1")))
+    if "roc_auc" in name and "_ov" not in name:
+        raise _unfit(name, y, p, "roc_auc_ovr, roc_auc_ovo")
     return y, p, said
 
 
@@ -141,7 +146,7 @@ def _refuse_classes(y: NDArray[Any], p: NDArray[Any], name: str) -> None:
     Raises:
         ConfigError: There are other labels.
     """
-    if p.dtype.kind == "f" and len(y) and (y.min() < 0 or y.max() > 1):
+    if p.dtype.kind == "f" and len(y) and not (y.min() >= 0 and y.max() <= 1):
         msg = (
             f"{name}: expected labels 0 and 1 for one output column, found {y.min():g} to {y.max():g}; "
             "for amounts: mse, mae, r2"

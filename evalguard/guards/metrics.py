@@ -23,7 +23,16 @@ AVERAGES = ("macro", "micro", "weighted")
 AVERAGED_METRICS = ("f1", "precision", "recall", "jaccard")
 # Names of scikit-learn's metrics and scorers that Keras has no metric for; `sklearn:` need not be written.
 SCORERS = frozenset(
-    {"average_precision", "balanced_accuracy", "matthews_corrcoef", "max_error", "r2", "top_k_accuracy"}
+    {
+        "average_precision",
+        "balanced_accuracy",
+        "f1",
+        "jaccard",
+        "matthews_corrcoef",
+        "max_error",
+        "r2",
+        "top_k_accuracy",
+    }
 )
 
 
@@ -112,7 +121,7 @@ def _metric(given: Any) -> Metric:
     if isinstance(given, str):
         word = _word(ALIASES.get(given.strip(), given.strip()))
         of_sklearn = word.startswith(SKLEARN)
-        function = _sklearn_function(word) if of_sklearn else functools.partial(_call_keras_metric, word)
+        function = _one_number(word) if of_sklearn else functools.partial(_call_keras_metric, word)
         fit = for_sklearn(word) if of_sklearn else for_keras(word)
         own, weighs = given.strip(), not of_sklearn or _takes_weights(function)
         return Metric(own, function, word in ROW_MEANS, by_name=True, weighs=weighs, fit=fit, own=own)
@@ -187,7 +196,7 @@ def _keras_metric(name: str) -> Any:
     # name itself (tf_keras 2.21, metrics/__init__.py).
     try:
         found = backend.metrics.get(name)
-    except ValueError:
+    except (TypeError, ValueError):  # or it needs arguments, such as the number of classes
         found = None
     if found is None or isinstance(found, str):
         known = tuple(
@@ -205,6 +214,21 @@ def _kind_of_accuracy(y_true: NDArray[Any], y_pred: NDArray[Any]) -> str:
         return "binary_accuracy"
     one_hot = y_true.ndim == y_pred.ndim and y_true.shape[-1] == y_pred.shape[-1]
     return "categorical_accuracy" if one_hot else "sparse_categorical_accuracy"
+
+
+def _one_number(word: str) -> MetricFunction:
+    """The function of scikit-learn; the mean of a matrix or a curve would be no metric."""
+    function = _sklearn_function(word)
+
+    @functools.wraps(function)
+    def checked(*given: Any, **named: Any) -> Any:
+        found = function(*given, **named)
+        if np.ndim(found):
+            msg = f"{word}: expected a metric that is one number, found an array of shape {np.shape(found)}"
+            raise ConfigError(msg)
+        return found
+
+    return checked
 
 
 def _sklearn_function(word: str) -> MetricFunction:

@@ -52,6 +52,8 @@ FITTING = {
     "amounts, r2": ("r2", AMOUNTS, ABOUT[:, None], sk.r2_score(AMOUNTS, ABOUT)),
     "log loss without a class": ("sklearn:log_loss", Y % 3, SCORES, sk.log_loss(Y % 3, SCORES, labels=range(K))),
     "top k": ("sklearn:top_k_accuracy", Y % 3, SCORES, sk.top_k_accuracy_score(Y % 3, SCORES, labels=range(K))),
+    "top k, Keras": ("sparse_top_k_categorical_accuracy", Y, SCORES, 1.0),
+    "top k, one-hot": ("top_k_categorical_accuracy", Y, SCORES, 1.0),
     "sequences": ("accuracy", Y.reshape(-1, 3), SCORES.reshape(-1, 3, K), RIGHT),
 }
 
@@ -126,6 +128,14 @@ UNFIT = {
     "words, sklearn": ("f1_macro", Y.astype(str), SCORES, "classes=[...] says which class is which"),
     "amounts of columns, f1": ("f1_macro", SCORES, SCORES, "these fit: sklearn:mean_squared_error"),
     "auc of classes": ("auc", Y, SCORES, "these fit: sparse_categorical_accuracy"),
+    "roc of classes": ("roc_auc", Y, SCORES, "these fit: roc_auc_ovr, roc_auc_ovo"),
+    "no labels": ("accuracy", np.full(N, np.nan), CHANCE[:, None], "expected labels 0 and 1"),
+    "a matrix": (
+        "sklearn:confusion_matrix",
+        Y,
+        SCORES,
+        "expected a metric that is one number, found an array of shape",
+    ),
     "other columns": ("mae", np.zeros((N, 2)), SCORES, "labels of float64 rows of shape (2,)"),
 }
 
@@ -203,6 +213,16 @@ def test_sample_weights_go_with_their_labels(name):
     assert impact_of(right)[name].as_scored == pytest.approx(by_hand, rel=1e-4)
     assert impact_of(moved)[name].realigned == pytest.approx(by_hand, rel=1e-4)
     assert "weighted by the sample weights" in str(impact_of(right)[name].note)
+
+
+def test_weights_that_weigh_nothing_give_no_value_and_a_column_of_weights_is_one():
+    none, column = np.zeros(N), WEIGHTS[:, None]
+    for weights, expected in ((none, None), (column, WEIGHTED["f1_macro"][2])):
+        table = evalguard.Labels(values=Y, weights=weights)
+        report = evalguard.check(indices=range(N), labels=table, predictions=SCORES, metrics="f1_macro")
+        found = impact_of(report)["f1_macro"]
+        assert found.as_scored == (None if expected is None else pytest.approx(expected))
+        assert expected is not None or "expected weights with a sum above 0, found 0" in str(found.error)
 
 
 def test_a_callable_gets_weights_where_it_has_a_parameter_for_them():

@@ -95,6 +95,15 @@ def test_an_unknown_name_is_refused_before_anything_runs(only, package, get):
         metrics_of("mee")
 
 
+def test_a_metric_that_needs_arguments_is_refused_by_name(only):
+    def needs_arguments(_name):
+        raise TypeError
+
+    only("keras", needs_arguments)
+    with pytest.raises(ConfigError, match="metrics: expected one of"):
+        metrics_of("mean_io_u")
+
+
 def test_a_keras_metric_is_used_as_a_copy():
     class Counting:
         """Like a metric object of Keras: it accumulates."""

@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalguard.core.shown_keys import shown_key
+from evalguard.core.shown_keys import hidden, shown_key
 from evalguard.data.tables import column_of, image_files, names_of, read_table, shown_rows
 from evalguard.errors import ConfigError
 from evalguard.step.config.data_sections import Feature, ImageDirectory, Images
 from evalguard.step.inputs.stream import InputContext, InputStream, lookup, without_target
 
-MAX_PATH = 1000
 CHANNELS = {"grayscale": 1, "rgb": 3, "rgba": 4}
 
 
@@ -26,7 +25,8 @@ def open_images(data: Images, context: InputContext) -> InputStream:
     root = context.base / data.root if data.root is not None else path.parent
     missing = [row for row, name in enumerate(files) if not (root / name).is_file()]
     if missing:
-        first = shown_key(root / str(files[missing[0]]), MAX_PATH)
+        name = str(files[missing[0]])
+        first = shown_key(name) if hidden() else root / name
         count = f"{len(missing)} in all"
         msg = f"{where}: rows {shown_rows(missing)} name missing files ({count}), the first: {first}"
         raise ConfigError(msg)
