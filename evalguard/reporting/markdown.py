@@ -51,6 +51,7 @@ def _listed(report: Report) -> Iterator[str]:
     metrics = [
         f"{metric}: {', '.join(' '.join(pair).strip() for pair in pairs)}" for metric, pairs in words.impact(report)
     ]
+    metrics += [f"{name}: {meaning}" for name, meaning in words.explained(report).items()]
     for title, items in (
         ("Found", [finding.message for finding in report.findings]),
         ("First wrong rows", rows),

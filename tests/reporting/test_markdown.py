@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import pytest
 
+from evalguard.core.findings import VALUES
 from evalguard.core.report import FILES, Report
 from evalguard.errors import ConfigError
 from evalguard.reporting import RENDERERS, artifacts
 from evalguard.reporting.markdown import to_markdown
+from evalguard.reporting.words import METRIC_MEANINGS
 from tests.reporting import samples
 from tests.reporting.samples import HOSTILE, hostile
 
@@ -19,6 +21,15 @@ def test_it_begins_with_the_verdict_and_has_the_cause_and_the_fix_before_the_res
     order = ["**Cause:", "    before: a", "### Found", "### First wrong rows", "### Metrics", "| proof |"]
     assert [shown.index(part) for part in order] == sorted(shown.index(part) for part in order)
     assert "- … and 40 more\n" in shown
+
+
+def test_what_the_values_of_a_metric_are_is_said_beside_them():
+    report = samples.full()
+    for shown in (to_markdown(report), report.to_html()):
+        assert "prediction i against label i, as the caller would score them" in shown
+        assert "the number to quote once the order is repaired" in shown
+        assert "labels that the stream gave" not in shown
+    assert set(METRIC_MEANINGS) == set(VALUES)
 
 
 @pytest.mark.parametrize("verdict", samples.BY_VERDICT)
