@@ -351,8 +351,9 @@ def refuse_data(option: str, value: Any) -> None:
     Raises:
         ConfigError: ``value`` is an array, a list, or any other data.
     """
-    is_name = isinstance(value, (str, Mapping)) or not (getattr(value, "shape", ()) or hasattr(value, "__iter__"))
-    if not is_name:
+    # A tuple names a column of a data frame that has several levels of them.
+    data = not isinstance(value, (str, tuple, Mapping)) and hasattr(value, "__iter__")
+    if data and getattr(value, "shape", None) != ():
         what = "an argument" if option in {"labels_argument", "labels_from"} else "a column"
         msg = f"{option}: expected the name of {what}, found {type(value).__name__}; write labels= for the labels"
         raise ConfigError(msg)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import time
 import warnings
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -69,7 +70,7 @@ class Kept:
     entry: Any = None
     first: int = 0
     open: list[int] = field(default_factory=list)
-    functions: list[Any] = field(default_factory=list)
+    functions: weakref.WeakSet[Any] = field(default_factory=weakref.WeakSet)
 
     def begin(self) -> int:
         """An entry begins; what ``end`` takes when it ends."""
@@ -102,7 +103,7 @@ class Kept:
         """Give a decorated function its guard as ``guard``, and the report of its last call as ``report``."""
         if getattr(function, "guard", None) is not guard or function not in self.functions:
             function.guard, function.report = guard, None
-            self.functions.append(function)
+            self.functions.add(function)
         elif self.reports:
             function.report = self.reports[-1]
 
