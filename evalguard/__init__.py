@@ -10,6 +10,7 @@ from evalguard.capture.tags import tagged
 from evalguard.core.findings import Cause, Finding, MetricImpact, Reason
 from evalguard.core.policy import Policy, Proof, Verdict
 from evalguard.core.report import Report
+from evalguard.core.shown_keys import key_digest
 from evalguard.errors import (
     ArgumentError,
     ConfigError,
@@ -68,6 +69,7 @@ __all__ = [
     "collecting",
     "gate",
     "guard",
+    "key_digest",
     "tagged",
     "wrap",
 ]

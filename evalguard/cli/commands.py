@@ -5,21 +5,29 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from evalguard.cli.running import command_line, guarded, with_logging
+from evalguard.cli.silence import silenced
 from evalguard.core.policy import Padding, Require
 from evalguard.core.report import Report
 from evalguard.core.report_schema import json_schema
 from evalguard.reporting import print_report
-from evalguard.step.exit_codes import DoctorExit, exit_code, listed, worst
+from evalguard.reporting.text import LABEL_WIDTH
+from evalguard.step.exit_codes import DoctorExit, ExitCode, exit_code, listed, worst
+
+if TYPE_CHECKING:
+    from evalguard.step.run import Result
 
 PROGRESS = ("auto", "plain", "none")
+_with_progress = click.option(
+    "--progress", type=click.Choice(PROGRESS), default="auto", show_default=True, help="On stderr; none with -q."
+)
 
 
 def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -42,7 +50,7 @@ def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("step", type=click.Path(path_type=Path))
 @_with_settings
 @click.option("--dry-run", is_flag=True, help="Check everything that the file names, without predicting.")
-@click.option("--progress", type=click.Choice(PROGRESS), default="auto", show_default=True, help="On stderr.")
+@_with_progress
 @click.option("-q", "--quiet", is_flag=True, help="Print the verdict line only.")
 @with_logging
 @guarded()
@@ -65,21 +73,36 @@ def run(
     from evalguard.step.run import run_all
 
     codes = []
-    for result in run_all(step, settings, progress, command_line()):  # type: ignore[arg-type]
+    results = run_all(step, settings, "none" if quiet else progress, command_line())  # type: ignore[arg-type]
+    for result in _silently(results) if quiet else results:
         if result.report is not None:
-            show(result.report, quiet=quiet)
+            show(result.report, result.places, quiet=quiet)
         if result.message:
             click.echo(f"evalguard: {result.message}", err=True)
         codes.append(result.code)
     sys.exit(worst(codes))
 
 
-def show(report: Report, *, quiet: bool = False) -> None:
-    """Print a report, or only its headline."""
+def _silently(results: Iterator[Result]) -> Iterator[Result]:
+    """The results, with what is printed meanwhile kept away unless there is no verdict."""
+    while True:
+        with silenced() as said:
+            result = next(results, None)
+        if result is None:
+            return
+        if result.report is None and result.code == ExitCode.NOT_JUDGED:
+            click.echo(said(), nl=False, err=True)
+        yield result
+
+
+def show(report: Report, places: Mapping[str, str], *, quiet: bool = False) -> None:
+    """Print a report and where it is, or only its headline."""
     if quiet:
-        click.echo(f"{report.name}: {report.headline}")
-    else:
-        print_report(report)
+        click.echo(f"{report.name}: {report.in_one_line}")
+        return
+    print_report(report)
+    for what, where in places.items():
+        click.echo(f"  {what:<{LABEL_WIDTH - 2}}{where}")
 
 
 @click.command(
@@ -106,7 +129,14 @@ def show(report: Report, *, quiet: bool = False) -> None:
 )
 @click.option("--name", help="Name of the evaluation in the report; default: the file name of PREDICTIONS.")
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder for the reports.")
+@click.option(
+    "--show-keys/--hide-keys",
+    default=True,
+    show_default=True,
+    help="Show keys in the report, or salted digests of them.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@_with_progress
 @click.option("-q", "--quiet", is_flag=True, help="Print the verdict line only.")
 @with_logging
 @guarded()
@@ -117,6 +147,7 @@ def check(
     name: str | None,
     output: Path | None,
     as_json: bool,
+    progress: str,
     quiet: bool,
     **options: Any,
 ) -> None:
@@ -126,18 +157,22 @@ def check(
     Files of any size: DuckDB joins their keys, in half of the memory at most.
     """
     from evalguard.guards.check_tables import TableCheck, compare
+    from evalguard.step.outputs import shown_path
+    from evalguard.step.progress import long_stages
 
-    report = compare(TableCheck(predictions, labels, name=name or predictions.name, **options))
-    report = replace(report, caller={"command": command_line()})
-    if output is not None:
-        from evalguard.data.digests import files_sha256
-        from evalguard.reporting import artifacts
-        from evalguard.reporting.file_sink import FileSink
+    table_check, places = TableCheck(predictions, labels, name=name or predictions.name, **options), {}
+    with long_stages("none" if quiet else progress, table_check.name):  # type: ignore[arg-type]
+        report = replace(compare(table_check), caller={"command": command_line()})
+        if output is not None:
+            from evalguard.data.digests import files_sha256
+            from evalguard.reporting import artifacts
+            from evalguard.reporting.file_sink import FileSink
 
-        sink = FileSink(output)
-        sink.begin(report.name)
-        sink.write(report, artifacts(report, files_sha256([predictions, labels])))
-    click.echo(report.to_json(), nl=False) if as_json else show(report, quiet=quiet)
+            sink = FileSink(output)
+            sink.begin(report.name)
+            sink.write(report, artifacts(report, files_sha256([predictions, labels])))
+            places["report"] = shown_path(output / "report.html")
+    click.echo(report.to_json(), nl=False) if as_json else show(report, places, quiet=quiet)
     sys.exit(exit_code(report))
 
 

@@ -8,7 +8,6 @@ import re
 import shlex
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -17,6 +16,7 @@ from typing import Any
 import click
 
 from evalguard.core.own_errors import swallow
+from evalguard.core.shown_keys import trace_text
 from evalguard.errors import ConfigError, LabelsError, SinkError, UnsupportedSourceError
 from evalguard.step.exit_codes import ExitCode
 
@@ -51,7 +51,7 @@ def guarded() -> Iterator[None]:
             click.echo(f"evalguard: {how}; no verdict", err=True)
             sys.exit(ExitCode.NOT_JUDGED)
         except Exception as error:  # noqa: BLE001 - Python's own exit code after an exception, 1, means FAIL
-            _log.debug("%s", traceback.format_exc())
+            _log.debug("%s", trace_text(error))
             click.echo(
                 f"evalguard: unexpected error: {swallow(error)} (--log-level debug shows where); no verdict", err=True
             )

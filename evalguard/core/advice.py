@@ -15,6 +15,7 @@ from evalguard.core.matching import Match
 from evalguard.core.plural import plural
 from evalguard.core.policy import Policy, Proof
 from evalguard.core.row_names import OF_PANDAS
+from evalguard.core.shown_keys import shown_key
 from evalguard.core.trace import ALTERED, UNKNOWN
 from evalguard.core.visible import visible
 
@@ -71,10 +72,11 @@ def _no_match(evidence: Evidence, match: Match) -> str:
     """The note on an identity that almost no row matches; for keys with one example of each side."""
     carried, keys = evidence.trace.keys, evidence.labels.keys
     if match.identity == "key" and carried is not None and keys is not None:
-        stream, label, difference = (visible(text, MAX_KEY) for text in key_differences.example(carried, keys))
+        stream, label, difference = key_differences.example(carried, keys)
         whose = f"{OF_PANDAS}: " if evidence.labels.keyed_by_index else ""
         return (
-            f"key: {whose}no key in the stream matches a label key. Stream: '{stream}'; labels: '{label}'.{difference}"
+            f"key: {whose}no key in the stream matches a label key. "
+            f"Stream: '{shown_key(stream)}'; labels: '{shown_key(label)}'.{visible(difference, MAX_KEY)}"
         )
     matched = int(np.count_nonzero(arrivals.known(match.samples, len(evidence.labels))))
     return (

@@ -27,6 +27,8 @@ from evalguard.core.report import Report
 from evalguard.core.report_counts import COUNT_NAMES
 from evalguard.core.returned import as_returned
 from evalguard.core.row_names import IndexComparison
+from evalguard.core.shown_keys import keys_shown
+from evalguard.core.stages import stage
 from evalguard.core.trace import UNKNOWN, Int64, Trace
 
 
@@ -75,6 +77,19 @@ def judge(
         **context: Further fields of ``Report`` (name, versions, notes of the
             guard under ``not_proven``, …).
     """
+    with keys_shown(policy.show_keys), stage(f"judging {trace.n_rows:,} rows"):
+        return _judge(trace, labels, policy, scored, found, doubt, **context)
+
+
+def _judge(
+    trace: Trace,
+    labels: LabelTable,
+    policy: Policy,
+    scored: Scored | None,
+    found: Sequence[Finding],
+    doubt: str,
+    **context: Any,
+) -> Judgement:
     trace = as_returned(trace, labels)
     if scored is not None:
         trace = as_scored(trace, labels, scored)

@@ -7,6 +7,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from evalguard.core.plural import plural
+from evalguard.core.shown_keys import hidden
+
 # So many keys of each side are compared.
 MAX_KEYS = 1000
 # What is left of a key without that part.
@@ -41,7 +44,8 @@ def _ways(ours: list[str], theirs: list[str]) -> Iterator[tuple[str, list[tuple[
                 added = ((key, start + key + end) for key in ours)
                 cut = ((key, key.removeprefix(start).removesuffix(end)) for key in ours)
                 pairs = added if long is other else cut
-                yield f"the {what} '{start + end}'", [pair for pair in pairs if pair[1] in known]
+                part = f"a {what} of {plural(more, 'character')}" if hidden() else f"the {what} '{start + end}'"
+                yield part, [pair for pair in pairs if pair[1] in known]
     for what, form in WITHOUT.items():
         by_form = {form(key): key for key in theirs}
         yield what, [(key, by_form[form(key)]) for key in ours if form(key) in by_form]

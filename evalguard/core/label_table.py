@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from evalguard.core.class_names import ClassNames
 from evalguard.core.columns.chunks import n_distinct, rising
 from evalguard.core.row_names import IndexComparison, RowNames
+from evalguard.core.shown_keys import cause_of, message_of, shown_key
 from evalguard.errors import LabelsError
 
 MAX_NAMED = 5
@@ -134,7 +135,7 @@ class LabelTable:
             count, key, rows = repeated
             msg = (
                 f"{self.name}: expected each key once; {count} keys are repeated, the first is "
-                f"{str(key)[:80]!r} at rows {_first(rows)}. Choose a column that names each sample."
+                f"{shown_key(key)!r} at rows {_first(rows)}. Choose a column that names each sample."
             )
             raise LabelsError(msg)
 
@@ -254,8 +255,8 @@ def _floats(weights: Any, n_labels: int, name: str) -> NDArray[Any]:
         if array.dtype.kind != "f":
             array = array.astype(np.float64, casting="unsafe" if array.dtype.hasobject else "safe")
     except (TypeError, ValueError) as error:
-        msg = f"{expected}, found what is no array of numbers ({error}). Give numbers in label order."
-        raise LabelsError(msg) from error
+        msg = f"{expected}, found what is no array of numbers ({message_of(error)}). Give numbers in label order."
+        raise LabelsError(msg) from cause_of(error)
     if array.ndim == 0 or len(array) != n_labels:
         found = f"{len(array):,}" if array.ndim else "a single number"
         msg = f"{expected}, found {found}. Give an array in label order, with an entry for each label."

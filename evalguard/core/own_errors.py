@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 from types import TracebackType
 
+from evalguard.core.shown_keys import error_text
 from evalguard.errors import EvalGuardError
 
 STRICT = "EVALGUARD_STRICT"
@@ -57,4 +58,4 @@ def swallow(error: Exception) -> str:
     if not expected and os.environ.get(STRICT) == "1":
         msg = f"evalguard swallows this error without {STRICT}=1: {type(error).__name__}: {error}"
         raise OwnError(msg) from error
-    return f"{type(error).__name__}: {error}"
+    return error_text(error)

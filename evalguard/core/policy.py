@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Literal, get_args, get_type_hints
 
+from evalguard.core.shown_keys import hidden
 from evalguard.errors import ConfigError
 
 
@@ -67,6 +68,10 @@ class Proof(StrEnum):
         return -list(Proof).index(self)
 
 
+# A longer list of names is cut to those that are nearest to the word that was given.
+MAX_LISTED = 6
+NEAR = 3
+
 OnFailure = Literal["raise", "warn", "record", "repair"]
 OnUnproven = Literal["raise", "warn", "record"]
 # `sample` still admits records made before 0.2, see `Proof.SAMPLE`.
@@ -92,6 +97,7 @@ class Policy:
             inputs. Matters for proof ``labels`` only: without it, equal rows
             count as a possible repetition.
         fail_fast: Stop a call at the first batch that proves a fault.
+        show_keys: Whether reports and messages show keys, or salted digests of them.
 
     Raises:
         ConfigError: A value is not one of the words allowed.
@@ -104,14 +110,16 @@ class Policy:
     scope: Scope = "call"
     duplicate_inputs: DuplicateInputs = "forbid"
     fail_fast: bool = False
+    show_keys: bool = True
 
     def __post_init__(self) -> None:
         for name, allowed in get_type_hints(Policy).items():
             if words := get_args(allowed):
                 check_choice(name, getattr(self, name), words)
-        if not isinstance(self.fail_fast, bool):
-            msg = f"fail_fast: expected True or False; found {str(self.fail_fast)[:60]!r}."
-            raise ConfigError(msg)
+        for name in ("fail_fast", "show_keys"):
+            if not isinstance(getattr(self, name), bool):
+                msg = f"{name}: expected True or False; found {str(getattr(self, name))[:60]!r}."
+                raise ConfigError(msg)
         if self.fail_fast and self.on_failure == "repair":
             msg = "fail_fast: a stopped call cannot be repaired; expected on_failure raise, warn or record."
             raise ConfigError(msg)
@@ -125,8 +133,10 @@ class Policy:
         return Proof(self.require)
 
     def to_dict(self) -> dict[str, Any]:
-        """The options by name, for the report."""
-        return {item.name: getattr(self, item.name) for item in fields(self)}
+        """The options by name, for the report; whether keys are shown only where they are not."""
+        given = {item.name: getattr(self, item.name) for item in fields(self)}
+        del given["show_keys"]
+        return given if self.show_keys and not hidden() else {**given, "show_keys": False}
 
 
 def check_choice(option: str, value: Any, allowed: tuple[str, ...]) -> None:
@@ -136,7 +146,7 @@ def check_choice(option: str, value: Any, allowed: tuple[str, ...]) -> None:
         ConfigError: ``value`` is not in ``allowed``.
     """
     if value not in allowed:
-        msg = f"{option}: expected one of {', '.join(allowed)}; found {str(value)[:60]!r}.{nearest(value, allowed)}"
+        msg = f"{option}: expected one of {listed(allowed, value)}; found {str(value)[:60]!r}.{nearest(value, allowed)}"
         raise ConfigError(msg)
 
 
@@ -150,3 +160,20 @@ def nearest(word: object, allowed: Sequence[str], renamed: Mapping[str, str] = M
     """
     near = difflib.get_close_matches(str(word), [*allowed, *renamed], n=1, cutoff=0.5)
     return f" Did you mean {renamed.get(near[0], near[0])!r}?" if near else ""
+
+
+def listed(names: Iterable[object], word: object = "", show: Callable[[object], str] = str) -> str:
+    """Names for a message; of more than six the three that are nearest to a word, and how many there are besides.
+
+    Args:
+        names: In the order in which they are shown.
+        word: What was given instead of one of them.
+        show: How each is written.
+    """
+    found = [*names]
+    if len(found) > MAX_LISTED:
+        near = difflib.get_close_matches(str(word), [*map(str, found)], n=NEAR, cutoff=0.4)
+        # The first ones, where fewer are near.
+        chosen = sorted(found, key=lambda name: near.index(str(name)) if str(name) in near else NEAR)[:NEAR]
+        return f"{', '.join(map(show, chosen))} and {len(found) - NEAR:,} more"
+    return ", ".join(map(show, found))

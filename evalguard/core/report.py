@@ -2,6 +2,7 @@
 
 The JSON form is versioned and deterministic: same evidence, same bytes. Times
 and costs are data that the caller passes in.
+Longer than 300 lines because a report is read back, saved and summed up here.
 """
 
 from __future__ import annotations
@@ -10,15 +11,18 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from evalguard.core.files import FOR_ALL, as_bytes, write_whole
 from evalguard.core.findings import Cause, Finding, Link, MetricImpact, Status
 from evalguard.core.plural import plural
 from evalguard.core.policy import Proof, Verdict
 from evalguard.core.report_counts import CHECK_OF, grouped, stored_checks, stored_counts
 from evalguard.core.visible import visible
+from evalguard.errors import ConfigError
 
 SCHEMA_VERSION = 2
 # Its reports have `stages` in the place of the chain, and call the place of a row in an array an identity.
@@ -27,6 +31,8 @@ BEFORE_CHAIN = 1
 NO_CALL = "no call"
 # Characters of a headline that are printed.
 MAX_HEADLINE = 400
+# What `save` writes to a folder. Each suffix is there once, so that it also names the form of a single file.
+FILES = ("report.json", "report.txt", "report.html", "report.md", "junit.xml", "wrong_rows.csv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +130,63 @@ class Report:
         return f"<{type(self).__name__} {self.verdict}: {_in_short(self)}, proof {self.proof}>"
 
     def __str__(self) -> str:
+        return self.to_text().removesuffix("\n")
+
+    @property
+    def in_one_line(self) -> str:
+        """The headline for a terminal: only visible characters, 400 at most."""
         # A message may contain the name of a type or a file, and such a name may hold terminal escapes.
         return visible(self.headline, MAX_HEADLINE)
 
     def _repr_html_(self) -> str | None:
         """The page for a notebook; None, so that it shows text, if no renderer is registered."""
-        return _shown_as[-1](self) if _shown_as else None
+        return _shown_as[-1](self, "frame") if _shown_as else None
+
+    def to_text(self) -> str:
+        """The report for a terminal, as ``print(report)`` shows it: at most 25 lines, without colour."""
+        return self._as(".txt")
+
+    def to_html(self) -> str:
+        """The report as one self-contained page."""
+        return self._as(".html")
+
+    def to_markdown(self) -> str:
+        """The report in Markdown, for a merge request or a wiki; keys and names in it are inert."""
+        return self._as(".md")
+
+    def save(self, path: str | Path) -> Path:
+        """Write the report to a file, in the form of its suffix, or in every form to a folder.
+
+        Args:
+            path: ``….html``, ``….json``, ``….md``, ``….txt``, ``….xml`` (JUnit) or ``….csv`` (the first wrong rows);
+                a name without a suffix, or an existing folder, is a folder. Folders are created.
+
+        Returns:
+            The path.
+
+        Raises:
+            ConfigError: There is no form of that suffix.
+            OSError: It could not be written.
+        """
+        target = Path(path)
+        folder = target.is_dir() or not target.suffix or str(path).endswith("/")
+        suffixes = [Path(name).suffix for name in FILES]
+        if not folder and target.suffix.lower() not in suffixes:
+            msg = f"save: expected a name that ends in {', '.join(suffixes)}, or a folder; found {str(path)!r}"
+            raise ConfigError(msg)
+        files = [target / name for name in FILES] if folder else [target]
+        # Rendered before the first is written: an error leaves no half of the files behind.
+        contents = {file: self._as(file.suffix.lower()) for file in files}
+        for file, content in contents.items():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(file, as_bytes(content), FOR_ALL)
+        return target
+
+    def _as(self, form: str) -> str:
+        """The report in the form of a file with this suffix; its headline where only ``evalguard.core`` is loaded."""
+        if form == ".json":
+            return self.to_json()
+        return _shown_as[-1](self, form) if _shown_as else f"{self.in_one_line}\n"
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data, in the form of the JSON Schema."""
@@ -178,13 +235,13 @@ def counts_as_declared(data: Mapping[str, Any]) -> bool:
     return used == {"position"} or data.get("method") == "check"
 
 
-# How a notebook shows a report. `evalguard.reporting` sets it, as core must not import it.
-_shown_as: list[Callable[[Report], str]] = []
+# What renders a report in other forms than JSON. `evalguard.reporting` sets it, as core must not import it.
+_shown_as: list[Callable[[Report, str], str]] = []
 
 
-def show_as(page: Callable[[Report], str]) -> None:
-    """Register the function that renders reports for notebooks."""
-    _shown_as[:] = [page]
+def show_as(render: Callable[[Report, str], str]) -> None:
+    """Register the function that renders reports: it takes a suffix of ``FILES``, or ``frame`` for a notebook."""
+    _shown_as[:] = [render]
 
 
 # What is shown at each proof, and what is not: a PASS must not claim more than its proof, an UNPROVEN says what is

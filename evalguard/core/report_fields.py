@@ -16,6 +16,7 @@ from evalguard.core.plot_data import aligned_runs, alignment_runs
 from evalguard.core.plural import plural
 from evalguard.core.report_counts import CHECK_OF, COUNT_NAMES
 from evalguard.core.row_names import OF_PANDAS
+from evalguard.core.shown_keys import stored_key
 from evalguard.core.trace import UNKNOWN, Trace
 
 MAX_WRONG_ROWS = 20
@@ -74,11 +75,11 @@ def _wrong_row(row: int, sample: int, n_labels: int, evidence: Evidence) -> dict
     if keys is not None:
         carried = evidence.trace.keys
         if known:
-            entry["sample_key"] = str(keys[sample])
+            entry["sample_key"] = stored_key(keys[sample])
         elif carried is not None:
-            entry["sample_key"] = str(carried[row])
+            entry["sample_key"] = stored_key(carried[row])
         if row < n_labels:
-            entry["label_key"] = str(keys[row])
+            entry["label_key"] = stored_key(keys[row])
     return entry
 
 

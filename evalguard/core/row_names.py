@@ -18,6 +18,7 @@ from evalguard.core.columns.run_length import RunLengthColumn
 from evalguard.core.findings import Finding, Reason
 from evalguard.core.key_differences import example
 from evalguard.core.plural import plural
+from evalguard.core.shown_keys import shown_key
 from evalguard.core.visible import visible
 from evalguard.errors import LabelsError
 
@@ -266,8 +267,8 @@ def against_reference(reference: RowNames, labels: RowNames) -> IndexComparison:
     first = int(apart[0])
     message = (
         f"{OF_PANDAS}: at {plural(apart.size, 'row')} that of the reference and that of the labels name different "
-        f"samples (first: row {first:,}, '{visible(ours[first], MAX_NAME)}' in the reference, "
-        f"'{visible(theirs[first], MAX_NAME)}' in the labels)"
+        f"samples (first: row {first:,}, '{shown_key(ours[first])}' in the reference, "
+        f"'{shown_key(theirs[first])}' in the labels)"
     )
     return replace(found, finding=Finding(Reason.LABELS, apart.size, message, tuple(apart[:20].tolist())))
 
@@ -283,7 +284,7 @@ def refuse_other_rows(weights: RowNames | None, labels: RowNames | None) -> None
     keys = compared(weights, labels, "weights").keys
     if keys is not None and (apart := np.flatnonzero(keys[0] != keys[1])).size:
         row = int(apart[0])
-        ours, theirs = (visible(names[row], MAX_NAME) for names in keys)
+        ours, theirs = (shown_key(names[row]) for names in keys)
         msg = (
             f"sample_weight: expected the weights in label order, found the index '{ours}' beside that of the labels, "
             f"'{theirs}', at row {row:,}; pass weights.loc[labels.index], or weights.to_numpy() if they are"
@@ -294,5 +295,5 @@ def refuse_other_rows(weights: RowNames | None, labels: RowNames | None) -> None
 def unlike(ours: Names, theirs: Names, whose: str) -> str:
     """That almost no name is one of the labels, with an example of each side and the difference."""
     ours_first, theirs_first, difference = example(ours, theirs)
-    shown = f"{whose}: '{visible(ours_first, MAX_NAME)}'; labels: '{visible(theirs_first, MAX_NAME)}'"
+    shown = f"{whose}: '{shown_key(ours_first)}'; labels: '{shown_key(theirs_first)}'"
     return f"no name of the {whose} is one of the labels. {shown[0].upper()}{shown[1:]}.{visible(difference, MAX_NAME)}"

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.core.stages import stage
 from evalguard.data import tree
 from evalguard.errors import ConfigError
 
@@ -26,7 +27,7 @@ def file_sha256(path: str | Path) -> str:
         ConfigError: There is no such file, or it cannot be read.
     """
     try:
-        with Path(path).open("rb") as stream:
+        with Path(path).open("rb") as stream, stage(f"hashing {Path(path).name}"):
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         msg = f"expected a file at {path}, found: {error}"

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.core.label_table import KeyColumn, Repeated, key_text, normal_keys
+from evalguard.core.shown_keys import shown_key
+from evalguard.core.stages import stage
 from evalguard.core.trace import FOREIGN
-from evalguard.core.visible import visible
 from evalguard.data.tables import PIECE, TableFile, column_of
 from evalguard.errors import LabelsError
 
@@ -61,9 +62,12 @@ class StoredKeys(KeyColumn):
         import pyarrow as pa
 
         self.table, self.where, self._store = table, where, store
-        for number, piece in enumerate(keys):
-            store.register("piece", pa.table({"key": _normal(piece, where)}))
-            store.execute(f"{f'insert into {table}' if number else f'create table {table} as'} select key from piece")
+        with stage(f"reading the keys of {where}") as reading:
+            for number, piece in enumerate(keys):
+                store.register("piece", pa.table({"key": _normal(piece, where)}))
+                made = f"insert into {table}" if number else f"create table {table} as"
+                store.execute(f"{made} select key from piece")
+                reading.rows += len(piece)
         store.execute(f"create table if not exists {table} (key varchar)")
         what = "any_value(typeof(key)), count(*), max(key)::varchar, coalesce(max(length(key::varchar)), 1)"
         kind, n_rows, last, width = store.execute(f"select {what} from {table}").fetchall()[0]
@@ -130,8 +134,10 @@ class StoredKeys(KeyColumn):
         joined = f"{self.table} ours join {other.table} theirs on {ours} = {theirs}"
         found = np.full(len(self), FOREIGN, dtype=np.int64)
         pairs = self._store.sql(f"select ours.rowid as row, theirs.rowid as place from {joined}")
-        for batch in pairs.to_arrow_reader(PIECE):
-            found[batch.column(0).to_numpy()] = batch.column(1).to_numpy()
+        with stage("joining the keys", len(self)) as joining:
+            for batch in pairs.to_arrow_reader(PIECE):
+                found[batch.column(0).to_numpy()] = batch.column(1).to_numpy()
+                joining.rows += len(batch)
         return found
 
 
@@ -140,8 +146,9 @@ def _refuse_other_text(texts: StoredKeys, numbers: StoredKeys) -> None:
     other = texts.found("key", f"{texts.table} where not regexp_full_match(key, '{INTEGER}') order by rowid limit 1")
     if len(other):
         msg = (
-            f"keys: expected keys of one kind, found text in {texts.where}, such as '{visible(other[0], MAX_KEY)}', "
-            f"and integers in {numbers.where}, such as {numbers[0]}. Write them in both tables in the same way."
+            f"keys: expected keys of one kind, found text in {texts.where}, such as '{shown_key(other[0])}', "
+            f"and integers in {numbers.where}, such as {shown_key(numbers[0])}. Write them in both tables in the same "
+            "way."
         )
         raise LabelsError(msg)
 

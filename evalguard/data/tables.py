@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.core.policy import listed
+from evalguard.core.shown_keys import cause_of, message_of, shown_key
+from evalguard.core.stages import stage
 from evalguard.data.arrow import is_arrow, is_mapped, open_arrow
 from evalguard.errors import ConfigError, LabelsError
 
@@ -74,7 +77,7 @@ class TableFile:
         """These columns, or all, as an Arrow table."""
         from pyarrow import csv, parquet
 
-        with self._readable():
+        with self._readable(), stage(f"reading {self.path.name}"):
             if columns:
                 refuse_absent(columns, self.schema.names, self.where, self.error)
             if self._parquet:
@@ -134,8 +137,9 @@ class TableFile:
         try:
             yield
         except (pa.ArrowInvalid, OSError) as error:
-            msg = f"{self.where}: expected a CSV, Parquet, JSONL or Arrow table, found in {self.path}: {error}"
-            raise self.error(msg) from error
+            found = f"found in {self.path}: {message_of(error)}"
+            msg = f"{self.where}: expected a CSV, Parquet, JSONL or Arrow table, {found}"
+            raise self.error(msg) from cause_of(error)
 
 
 def read_table(path: Path, where: str, keys: Iterable[str | None] = (), *columns: str) -> Any:
@@ -156,7 +160,7 @@ def refuse_absent(columns: Iterable[str], known: Iterable[str], where: str, erro
     """Raise the error if one of the columns is not known."""
     for column in columns:
         if column not in known:
-            msg = f"{where}: expected a column {column!r}, found columns {', '.join(map(repr, known))}"
+            msg = f"{where}: expected a column {column!r}, found columns {listed(known, column, repr)}"
             raise error(msg)
 
 
@@ -171,7 +175,7 @@ def names_of(array: NDArray[Any], column: str, where: str) -> NDArray[Any]:
     if len(unique) < len(names):
         twice = unique[counts > 1][0]
         rows = np.flatnonzero(names == twice)[:MAX_NAMED]
-        found = f"{str(twice)[:80]!r} at rows {shown_rows(rows)}"
+        found = f"{shown_key(twice)!r} at rows {shown_rows(rows)}"
         msg = f"{where}: expected each name once in column {column!r}, found {found}"
         raise ConfigError(msg)
     return names
@@ -212,8 +216,9 @@ def features(table: Any, columns: Sequence[str], dtype: str, where: str) -> NDAr
         try:
             array = _numpy(table[column], where).astype(dtype)
         except (ValueError, TypeError) as error:
-            msg = f"{where}, column {column!r}: expected numbers ({dtype}), found {table[column].type}: {error}"
-            raise ConfigError(msg) from error
+            found = f"found {table[column].type}: {message_of(error)}"
+            msg = f"{where}, column {column!r}: expected numbers ({dtype}), {found}"
+            raise ConfigError(msg) from cause_of(error)
         parts.append(array.reshape(len(array), -1))
     if not parts:
         msg = f"{where}: expected at least one column of features, found none"
@@ -238,7 +243,7 @@ def read_arrays(path: Path, where: str, error: Wrong = ConfigError) -> Any:
         return loaded if isinstance(loaded, np.ndarray) else dict(loaded)
     except Exception as caught:
         # NumPy passes on the errors of its readers of zip files and headers, which are of many classes.
-        msg = f"{where}: expected a .npy or .npz file without Python objects, found in {path}: {caught}"
+        msg = f"{where}: expected a .npy or .npz file without Python objects, found in {path}: {message_of(caught)}"
         raise error(msg) from caught
 
 

@@ -13,6 +13,7 @@ from evalguard.core.judge import judge
 from evalguard.core.label_table import normal_keys
 from evalguard.core.policy import Padding, Policy, Require, nearest
 from evalguard.core.report import Report
+from evalguard.core.shown_keys import keys_shown
 from evalguard.core.trace import UNKNOWN, Trace
 from evalguard.data import tree
 from evalguard.errors import ArgumentError, LabelsError
@@ -24,6 +25,7 @@ from evalguard.labels.labels import Labels
 
 # Accepted until 0.2: old name → new name.
 OLD_NAMES = {"label": "label_column", "key": "labels_key"}
+ARGUMENTS = ("indices", "keys", "labels", "label_column", "labels_key", "predictions", "metrics", "show_keys")
 # Class numbers passed as sample indices: both arrays repeat few values, each of them this often at least on average.
 ROWS_PER_CLASS = 3
 
@@ -40,6 +42,7 @@ def check(
     predictions: Any = None,
     metrics: Any = None,
     name: str = "check",
+    show_keys: bool = True,
     **old: Any,
 ) -> Report:
     """Judge sample indices or keys, without any model.
@@ -59,6 +62,7 @@ def check(
             ``(n, ...)``; for ``metrics``.
         metrics: As for ``evalguard.guard``.
         name: Name of the evaluation in the report.
+        show_keys: As for ``evalguard.guard``.
         **old: ``label`` and ``key``, the old names of ``label_column`` and
             ``labels_key``.
 
@@ -81,19 +85,20 @@ def check(
         found = " and ".join(given) or "none of them"
         msg = f"check: expected labels= and one of indices= and keys=, found {found}"
         raise ArgumentError(msg)
-    policy = Policy(require=require, padding=padding)
-    # A number stands for labels without values: only their count is compared.
-    if isinstance(labels, (int, np.integer)):
-        labels = np.arange(int(labels))
-    table = Labels.of(labels, label=label_column, key=labels_key)
-    trace = _keyed(keys, table) if indices is None else _indexed(indices, table)
-    judgement = judge(trace, table, policy, name=name, versions=versions(), caller={"line": caller_line()})
-    if predictions is None:
-        return judgement.report
-    if tree.n_rows(predictions) != trace.n_rows:
-        msg = f"predictions: expected one for each of the {trace.n_rows} rows, found {tree.n_rows(predictions)}"
-        raise LabelsError(msg)
-    return replace(judgement.report, impact=impact(metrics_of(metrics), judgement, table, predictions, trace))
+    policy = Policy(require=require, padding=padding, show_keys=show_keys)
+    with keys_shown(show_keys):
+        # A number stands for labels without values: only their count is compared.
+        if isinstance(labels, (int, np.integer)):
+            labels = np.arange(int(labels))
+        table = Labels.of(labels, label=label_column, key=labels_key)
+        trace = _keyed(keys, table) if indices is None else _indexed(indices, table)
+        judgement = judge(trace, table, policy, name=name, versions=versions(), caller={"line": caller_line()})
+        if predictions is None:
+            return judgement.report
+        if tree.n_rows(predictions) != trace.n_rows:
+            msg = f"predictions: expected one for each of the {trace.n_rows} rows, found {tree.n_rows(predictions)}"
+            raise LabelsError(msg)
+        return replace(judgement.report, impact=impact(metrics_of(metrics), judgement, table, predictions, trace))
 
 
 def _indexed(indices: Any, table: Labels) -> Trace:
@@ -144,7 +149,7 @@ def _not_named(positional: tuple[Any, ...]) -> ArgumentError:
 def _old_names(old: dict[str, Any], label_column: str | None, labels_key: str | None) -> tuple[str | None, str | None]:
     for name in old:
         if name not in OLD_NAMES:
-            near = nearest(name, ("indices", "keys", "labels", "label_column", "labels_key", "predictions", "metrics"))
+            near = nearest(name, ARGUMENTS)
             msg = f"check: unknown argument {name!r}.{near}"
             raise ArgumentError(msg)
         message = f"check: the argument {name!r} is deprecated and goes away in 0.2: write {OLD_NAMES[name]}="

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from evalguard.core.label_table import normal_keys
 from evalguard.core.policy import Require
 from evalguard.core.report import Report
+from evalguard.core.shown_keys import keys_shown
 from evalguard.data.stored_keys import KeyedFile, StoredKeys, key_store
 from evalguard.data.tables import column_of, existing, features, read_arrays, read_table
 from evalguard.errors import ConfigError, LabelsError
@@ -42,6 +43,7 @@ class TableCheck:
         prediction: Columns of the predictions, for ``metrics``.
         metrics: As for ``evalguard.guard``.
         name: Name of the evaluation in the report.
+        show_keys: As for ``evalguard.guard``.
     """
 
     predictions: Path
@@ -55,6 +57,7 @@ class TableCheck:
     prediction: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     name: str = "check"
+    show_keys: bool = True
 
 
 def compare(table_check: TableCheck) -> Report:
@@ -64,7 +67,8 @@ def compare(table_check: TableCheck) -> Report:
         ConfigError: The file of predictions, or an option, cannot be used.
         LabelsError: The labels cannot be used.
     """
-    report = _compared(table_check)
+    with keys_shown(table_check.show_keys):
+        report = _compared(table_check)
     return replace(report, source={**report.source, "place": str(table_check.predictions)})
 
 
@@ -81,7 +85,7 @@ def _compared(q: TableCheck) -> Report:
     if bool(q.metrics) != bool(q.prediction) or (q.metrics and array):
         msg = "check: expected `--metric` and `--prediction COLUMN` together, for a table of predictions"
         raise ConfigError(msg)
-    options: Any = {"require": q.require, "padding": q.padding, "name": q.name}
+    options: Any = {"require": q.require, "padding": q.padding, "name": q.name, "show_keys": q.show_keys}
     if q.metrics:
         options |= {"predictions": _predictions(q), "metrics": q.metrics}
     if q.key is not None:

@@ -14,6 +14,8 @@ from typing import Any, ClassVar, Protocol
 from evalguard.capture.engines import ENGINES, patching
 from evalguard.capture.engines.direct import is_user_call
 from evalguard.capture.engines.taps import paused
+from evalguard.core.policy import Policy
+from evalguard.core.shown_keys import keys_shown
 from evalguard.core.trace import FIT
 from evalguard.errors import SinkError
 from evalguard.guards.calls import CALL, ROW_METHODS
@@ -27,6 +29,7 @@ class GuardSession(Protocol):
     """What an entry into a guard does with the calls made in its context."""
 
     outcomes: Outcomes
+    policy: Policy
     # Methods for which it is asked before other sessions of the context.
     priority_methods: ClassVar[tuple[str, ...]]
 
@@ -88,7 +91,8 @@ def dispatch(model: Any, method: str, original: Callable[..., Any], args: Any, k
         return original(model, *args, **kwargs)
     token = _in_call.set(True)
     try:
-        return session.run(model, method, original, args, kwargs, _part_of(session, method))
+        with keys_shown(session.policy.show_keys):
+            return session.run(model, method, original, args, kwargs, _part_of(session, method))
     finally:
         _in_call.reset(token)
 
@@ -113,7 +117,8 @@ def dispatch_override(model: Any, method: str, original: Callable[..., Any], arg
         result = original(model, *args, **kwargs)
     finally:
         _override.reset(token)
-    return session.conclude_override(call, args[0] if args else kwargs.get("x"), result)
+    with keys_shown(session.policy.show_keys):
+        return session.conclude_override(call, args[0] if args else kwargs.get("x"), result)
 
 
 def _is_traced(method: str) -> bool:
@@ -199,10 +204,11 @@ class Entry:
         self._leave()
         outcomes = self.session.outcomes
         try:
-            if error is None:
-                self.session.end()
-            else:
-                self.session.end_early()
+            with keys_shown(self.session.policy.show_keys):
+                if error is None:
+                    self.session.end()
+                else:
+                    self.session.end_early()
         except BaseException as raised:
             error = raised
             raise

@@ -12,11 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar, Unpack, cast
+from typing import Any, Never, ParamSpec, Self, TypeVar, Unpack, cast
 
 from evalguard.capture.verify_model import ModelTests
 from evalguard.core.label_changes import checksum
 from evalguard.core.label_table import LabelTable
+from evalguard.core.policy import listed
+from evalguard.core.shown_keys import keys_shown
 from evalguard.errors import ConfigError
 from evalguard.guards.about import About, Origin, caller_line, of_files, of_uri
 from evalguard.guards.collecting import collecting_for, refuse_two_sources
@@ -24,7 +26,14 @@ from evalguard.guards.confirming import Confirmation
 from evalguard.guards.dispatch import Entry, every_thread, model_classes
 from evalguard.guards.inputs import GuardInputs
 from evalguard.guards.judging import CallJudge
-from evalguard.guards.options import OF_INPUTS, GuardKeywords, GuardOptions, MlflowTarget, current_names
+from evalguard.guards.options import (
+    OF_INPUTS,
+    GuardKeywords,
+    GuardOptions,
+    MlflowTarget,
+    current_names,
+    refuse_positional,
+)
 from evalguard.guards.outcome import Outcomes
 from evalguard.guards.parts import Part, rows_of
 from evalguard.guards.results import Results
@@ -188,7 +197,8 @@ class Guard(Results):
             LookupError: There is no block and nothing has been judged yet.
         """
         session = self._current()
-        session.confirm(Confirmation.of(y_pred, y_true, sample_weight, keep=bool(session.judge.metrics)))
+        with keys_shown(self.options.show_keys):
+            session.confirm(Confirmation.of(y_pred, y_true, sample_weight, keep=bool(session.judge.metrics)))
         return y_pred
 
     def part(self, rows: Any) -> Part:
@@ -220,7 +230,8 @@ class Guard(Results):
             ValueError: Some row was not returned by a guarded call, nothing
                 shows which sample it is, or a label has none or several.
         """
-        return self._current().put_back(list(parts))
+        with keys_shown(self.options.show_keys):
+            return self._current().put_back(list(parts))
 
     def _current(self) -> Session:
         """The session of the innermost block of this context, else of the latest one."""
@@ -256,14 +267,19 @@ class Guard(Results):
             self._changed.notify_all()
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        """Guard every call of ``function``; its signature and type stay."""
+        """Guard every call of ``function``; its signature and type stay.
+
+        The function returned has ``guard``, this guard, and ``report``, that of the last call that has ended; None
+        before there is one.
+        """
         argument, name = self.options.labels_argument, self.options.name or function.__qualname__
         if argument is not None and argument not in inspect.signature(function).parameters:
-            parameters = ", ".join(inspect.signature(function).parameters)
+            parameters = listed(inspect.signature(function).parameters, argument)
             msg = f"labels_argument={argument!r}: expected a parameter of {function.__qualname__}; it has {parameters}"
             raise ConfigError(msg)
         return guarded_function(
             function,
+            functools.partial(self._kept.show_on, self),
             lambda args, kwargs: self._begin(self._entry(self._labels_of(function, args, kwargs), name)),
             self.confirm if self.options.returns == "predictions" else None,
         )
@@ -281,7 +297,8 @@ class Guard(Results):
     def _entry(self, given: Any, name: str) -> Entry:
         """Guards what happens in the block, and judges it at the end unless the caller's code raised."""
         try:
-            session = self._session(given, name)
+            with keys_shown(self.options.show_keys):
+                session = self._session(given, name)
         except BaseException as error:
             # Labels that cannot be read: or the report of an earlier entry would be the last word.
             about = about_of(self.options, (), self._origin)
@@ -329,6 +346,7 @@ class Guard(Results):
 
 def guarded_function(
     function: Callable[P, R],
+    show_on: Callable[[Any], None],
     enter: Callable[[Any, Any], AbstractContextManager[Any]],
     confirm: Callable[[Any], Any] | None = None,
 ) -> Callable[P, R]:
@@ -336,6 +354,7 @@ def guarded_function(
 
     Args:
         function: Keeps its signature and type.
+        show_on: Gives the function what its guard shows, now and after each call.
         enter: Takes the arguments and keyword arguments of a call, returns the entry.
         confirm: Takes what the function returns, before the entry ends.
     """
@@ -344,18 +363,26 @@ def guarded_function(
 
         @functools.wraps(function)
         async def guarded_async(*args: P.args, **kwargs: P.kwargs) -> Any:
-            with enter(args, kwargs):
-                result = await function(*args, **kwargs)
-                return result if confirm is None else confirm(result)
+            try:
+                with enter(args, kwargs):
+                    result = await function(*args, **kwargs)
+                    return result if confirm is None else confirm(result)
+            finally:
+                show_on(guarded_async)
 
+        show_on(guarded_async)
         return cast("Callable[P, R]", guarded_async)
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-        with enter(args, kwargs):
-            result = function(*args, **kwargs)
-            return result if confirm is None else cast("R", confirm(result))
+        try:
+            with enter(args, kwargs):
+                result = function(*args, **kwargs)
+                return result if confirm is None else cast("R", confirm(result))
+        finally:
+            show_on(guarded)
 
+    show_on(guarded)
     return guarded
 
 
@@ -409,7 +436,7 @@ def about_of(
     return About(replace(origin, model={**model, **origin.model}))
 
 
-def guard(**options: Unpack[GuardKeywords]) -> Guard:
+def guard(*positional: Never, **options: Unpack[GuardKeywords]) -> Guard:
     """Guard every ``predict`` of Keras models made in this context.
 
     Use it as a decorator or as a context manager::
@@ -419,19 +446,30 @@ def guard(**options: Unpack[GuardKeywords]) -> Guard:
         g.report.verdict
 
     Args:
+        *positional: Not allowed; every option needs its name.
         **options: Those of ``evalguard.GuardOptions``, which documents each.
 
     Returns:
         The guard.
 
     Raises:
-        ConfigError: An option is unknown, or has a value that is not allowed.
+        ArgumentError: An option is unknown, or has no name.
+        ConfigError: An option has a value that is not allowed.
         LabelsError: The labels cannot be used (on entry, before any prediction).
         MisalignmentError: A call failed, under ``on_failure="raise"``, or
             could not be repaired.
         UnprovenError: A call is unproven, under ``on_unproven="raise"``.
     """
+    if positional and inspect.isroutine(positional[0]):
+        # Also where it would take labels: a function as labels is called when the guard ends, and named `labels=`.
+        refuse_positional("guard", positional, f"@evalguard.guard(labels=...) above {_name_of(positional[0])}")
+    is_model = bool(positional) and hasattr(positional[0], "predict")
+    refuse_positional("guard", positional, "evalguard.wrap(model, labels=...)" if is_model else "guard(labels=...)")
     return Guard(GuardOptions.of(options))
+
+
+def _name_of(function: Any) -> str:
+    return str(getattr(function, "__name__", "the function"))
 
 
 # `help(evalguard.guard)` and editors that ask at run time show every option with its default.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,10 @@ from evalguard.core.findings import MetricImpact
 from evalguard.core.judge import Judgement
 from evalguard.core.label_table import LabelTable
 from evalguard.core.own_errors import not_ours, swallow
+from evalguard.core.policy import listed
 from evalguard.core.trace import Trace
 from evalguard.data import tree
+from evalguard.errors import ConfigError
 from evalguard.guards.metrics import Metric
 from evalguard.guards.predictions import take
 
@@ -28,7 +30,7 @@ from evalguard.guards.predictions import take
 # same sum in another order.
 ROUNDING = 1e-6
 # Characters of an error that a report keeps.
-MAX_ERROR = 200
+MAX_ERROR = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class _Rows:
     samples: NDArray[np.int64] | None
     targets: Any
     wrong: int
+    weights: Any = None
 
 
 def impact(
@@ -78,9 +81,20 @@ def _impact(
         why = "the labels have no values" if labels.values is None else "labels and outputs do not pair up"
         return {metric.name: MetricImpact(error=why) for metric in metrics}
     found = {}
+    names = {output for output, _, _ in outputs}
     for metric in metrics:
+        # The names of a mapping are those of outputs, as in `compile`, or of the metrics themselves.
+        of_output = metric.key in names
+        own = metric.own if of_output else metric.name
+        if metric.of_output and not of_output:
+            known = listed(sorted(names - {""}), metric.key) or "there is one, which has no name"
+            why = f"metrics: expected the name of an output ({known}), found {metric.key!r}"
+            found[metric.name] = MetricImpact(error=why)
+            continue
         for output, values, predicted in outputs:
-            name = f"{metric.name}, {output}" if output else metric.name
+            if of_output and output != metric.key:
+                continue
+            name = f"{own}, {output}" if output else own
             samples = judgement.samples_array
             rows = _Rows(
                 values,
@@ -90,6 +104,7 @@ def _impact(
                 samples,
                 trace.targets if not output else None,
                 judgement.report.counts["misaligned"] or 0,
+                labels.weights.get(output) if isinstance(labels.weights, Mapping) else labels.weights,
             )
             found[name] = _metric_impact(metric, rows, judgement)
     return found
@@ -118,22 +133,34 @@ def _metric_impact(metric: Metric, rows: _Rows, judgement: Judgement) -> MetricI
 
 
 def _failed(error: Exception) -> MetricImpact:
-    swallow(error)
-    return MetricImpact(error=f"{type(error).__name__}: {str(error)[:MAX_ERROR]}")
+    kind, _, said = swallow(error).partition(": ")
+    return MetricImpact(error=f"{kind}: {said[:MAX_ERROR]}")
 
 
 def _metric_values(metric: Metric, rows: _Rows, judgement: Judgement) -> dict[str, Any]:
+    targets, given = rows.targets, rows.predictions
+    notes = []
+    if metric.fit is not None:
+        labels, predictions, converted = metric.fit(rows.labels, rows.predictions)
+        rows = replace(rows, labels=labels, predictions=predictions)
+        notes += [converted] * bool(converted)
+    if rows.weights is not None:
+        without = "without the sample weights, which it does not take"
+        notes.append("weighted by the sample weights" if metric.weighs else without)
+        rows = replace(rows, weights=_usable(rows.weights) if metric.weighs else None)
     # Without a guard the caller would pair predictions and labels by position, as far as both reach.
     common = min(rows.n_labels, rows.n_rows)
-    values: dict[str, Any] = {"as_scored": _score(metric, rows.labels, rows.predictions, np.arange(common))}
-    notes = []
+    values: dict[str, Any] = {"as_scored": _score(metric, rows, np.arange(common))}
     if rows.n_rows != rows.n_labels:
         notes.append(f"as scored on the first {common:,} rows: there are {rows.n_rows:,} for {rows.n_labels:,} labels")
     if not judgement.report.findings:
-        return values
+        return values | ({"note": "; ".join(notes)} if notes else {})
     values |= _after_realignment(metric, rows, values["as_scored"], notes)
-    if judgement.report.counts["label_disagreements"] and isinstance(rows.targets, np.ndarray):
-        values["with_own_targets"] = _value(metric, rows.targets[: rows.n_rows], rows.predictions[: rows.n_rows])
+    if judgement.report.counts["label_disagreements"] and isinstance(targets, np.ndarray):
+        pair: Any = (targets, given) if metric.fit is None else metric.fit(targets, given)[:2]
+        weights = _of_rows(rows)
+        if rows.weights is None or weights is not None:
+            values["with_own_targets"] = _value(metric, pair[0][: rows.n_rows], pair[1][: rows.n_rows], weights)
     return values | ({"note": "; ".join(notes)} if notes else {})
 
 
@@ -155,7 +182,7 @@ def _after_realignment(metric: Metric, rows: _Rows, as_scored: float, notes: lis
         notes.append("no sample has exactly one prediction")
         return {}
     order = np.argsort(own)
-    known = _score(metric, rows.labels, rows.predictions, arrived[order], own[order])
+    known = _score(metric, rows, arrived[order], own[order])
     if not missing:
         difference = as_scored - known
         # The same sum in another order is no difference.
@@ -165,12 +192,12 @@ def _after_realignment(metric: Metric, rows: _Rows, as_scored: float, notes: lis
         return {"realigned": known, "difference": difference}
     if not sure.all():
         notes.append(f"{np.count_nonzero(~sure):,} samples were predicted more than once, with different values")
-    if not metric.row_mean:
+    if not metric.row_mean or np.ndim(rows.weights) > 1:
         notes.append(f"{missing:,} samples have no prediction: no bound of this metric is known")
         return {"of_those_predicted": known}
     # Each missing row adds a value between 0 and 1 to the sum.
-    lowest = known * len(own) / rows.n_labels
-    return {"of_those_predicted": known, "at_least": lowest, "at_most": lowest + missing / rows.n_labels}
+    share = len(own) / rows.n_labels if rows.weights is None else rows.weights[own].sum() / rows.weights.sum()
+    return {"of_those_predicted": known, "at_least": known * share, "at_most": known * share + 1 - share}
 
 
 def _ambiguous_samples(rows: _Rows, arrived: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -186,13 +213,37 @@ def _ambiguous_samples(rows: _Rows, arrived: NDArray[np.int64]) -> NDArray[np.in
     return np.unique(samples[again[differ.any(axis=tuple(range(1, differ.ndim)))]])
 
 
-def _score(metric: Metric, labels: Any, predictions: Any, rows: Any, samples: Any = None) -> float:
-    return _value(metric, np.asarray(labels)[rows if samples is None else samples], take(predictions, rows))
+def _usable(weights: Any) -> Any:
+    """The weights, one for each row where that is what they are.
+
+    Raises:
+        ConfigError: They are all 0, for which Keras would give 0 as the value.
+    """
+    if not np.sum(weights) > 0:
+        msg = f"sample_weight: expected weights with a sum above 0, found {np.sum(weights):g}"
+        raise ConfigError(msg)
+    return weights.reshape(len(weights)) if np.size(weights) == len(weights) else weights
 
 
-def _value(metric: Metric, labels: Any, predictions: Any) -> float:
+def _of_rows(rows: _Rows) -> Any:
+    """The weight of each row, by its sample; None where there are no weights, or a row is no labelled sample."""
+    samples = None if rows.samples is None else rows.samples[: rows.n_rows]
+    if rows.weights is None or samples is None or not arrivals.known(samples, rows.n_labels).all():
+        return None
+    return rows.weights[samples]
+
+
+def _score(metric: Metric, rows: _Rows, at: Any, samples: Any = None) -> float:
+    """The value of these rows, each scored against the label of its sample, or of its row."""
+    labelled = at if samples is None else samples
+    weights = None if rows.weights is None else rows.weights[labelled]
+    return _value(metric, np.asarray(rows.labels)[labelled], take(rows.predictions, at), weights)
+
+
+def _value(metric: Metric, labels: Any, predictions: Any, weights: Any = None) -> float:
     with not_ours():  # the user's function, and what it returned
-        number = float(np.mean(np.asarray(metric.function(labels, predictions))))
+        given = {} if weights is None else {"sample_weight": weights}
+        number = float(np.mean(np.asarray(metric.function(labels, predictions, **given))))
         if math.isnan(number):
             msg = "the metric gave no number"
             raise ValueError(msg)

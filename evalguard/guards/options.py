@@ -40,6 +40,21 @@ RENAMED = {
     "equal_samples": "duplicate_inputs",
     "files": "attest_files",
 }
+# Words that stand for an option elsewhere, in Keras, scikit-learn and pandas → the option that is meant.
+MEANT = {
+    **dict.fromkeys(("y", "y_true", "y_test", "target", "targets", "ground_truth", "dataset", "data"), "labels"),
+    **dict.fromkeys(("key_column", "label_key", "keys", "id", "ids", "id_column", "index_column"), "labels_key"),
+    **dict.fromkeys(("target_column", "y_column", "column"), "label_column"),
+    **dict.fromkeys(("x", "x_test", "x_true", "inputs", "samples"), "reference"),
+    **dict.fromkeys(("class_names", "class_indices", "label_names", "names"), "classes"),
+    **dict.fromkeys(("output_dir", "directory", "folder", "path"), "output"),
+    **dict.fromkeys(("run", "run_id", "tracking_uri", "experiment"), "mlflow"),
+    **dict.fromkeys(("weight", "weights", "sample_weights"), "sample_weight"),
+    **dict.fromkeys(("on_error", "on_mismatch", "action"), "on_failure"),
+    **dict.fromkeys(("proof", "level"), "require"),
+}
+# Options that name a column or an argument.
+NAMES = ("label_column", "labels_key", "labels_argument")
 # Options that decide what labels and reference are, and how their rows are fingerprinted.
 OF_INPUTS = frozenset(
     {"labels", "label_column", "labels_argument", "labels_key", "reference", "key", "fingerprint", "pad_value"}
@@ -94,6 +109,7 @@ class WrapKeywords(TypedDict, total=False):
     mlflow: MlflowOption
     output: str | Path | None
     attest_files: Sequence[str | Path]
+    show_keys: bool
     sinks: Sequence[Sink]
 
 
@@ -167,14 +183,15 @@ class GuardOptions:
         model: Guard this model only.
         metrics: Metrics for which the report shows what a misalignment did to
             them: a name of ``keras.metrics`` (``accuracy``, ``auc``, ``mse``)
-            or of scikit-learn (``sklearn:f1_macro``), a callable ``(y_true,
-            y_pred) -> number``, several of them, or a mapping of name to one
-            of them. After ``predict`` only.
+            or of scikit-learn (``sklearn:f1_macro``, ``roc_auc_ovr``), a
+            callable ``(y_true, y_pred) -> number``, several of them, or a
+            mapping of name to one of them; where the names are those of
+            outputs, of each to its metric or a list. After ``predict`` only.
         sample_weight: Sample weight of each label, in label order; or their
             column, where ``labels`` is a table. ``g.sample_weight`` returns
             them in the order of the rows returned. Default: those that the
-            labels have, as ``Labels.collect`` keeps them. The ``metrics`` do
-            not use them.
+            labels have, as ``Labels.collect`` keeps them. The ``metrics`` use
+            them, but for callables without a parameter ``sample_weight``.
         name: Name of the evaluation in reports and records. Default: the
             decorated function's.
         mlflow: ``auto`` (the active run, or ``MLFLOW_RUN_ID``), a run id,
@@ -182,6 +199,9 @@ class GuardOptions:
         output: Directory for the report's files.
         attest_files: Files that are judged besides a labels file, such as the
             model's: ``attestation.json`` names them by SHA-256.
+        show_keys: False keeps keys and the names of samples' files out of
+            reports, records and messages: rows have their numbers and the
+            ``key_digest`` of their key. ``g.keys`` and ``g.to_frame()`` have the keys.
         sinks: Further places that reports go to.
 
     Attributes:
@@ -220,6 +240,7 @@ class GuardOptions:
     mlflow: MlflowOption = "auto"
     output: str | Path | None = None
     attest_files: Sequence[str | Path] = ()
+    show_keys: bool = True
     sinks: Sequence[Sink] = ()
     policy: Policy = field(init=False)
     metric_functions: tuple[Metric, ...] = field(init=False)
@@ -229,6 +250,8 @@ class GuardOptions:
         if self.labels is not None and self.labels_argument is not None:
             msg = "labels and labels_argument: expected one of them, found both"
             raise ConfigError(msg)
+        for name in NAMES:
+            refuse_data(name, getattr(self, name))
         if self.drop_key and not isinstance(self.key, str):
             msg = "drop_key: expected key='name of an entry of x' with it, found none"
             raise ConfigError(msg)
@@ -261,7 +284,8 @@ class GuardOptions:
         given = current_names(given)
         for name in given:
             if name not in names:
-                msg = f"unknown option {name!r}.{nearest(name, names, RENAMED)} Options: {', '.join(names)}."
+                meant = nearest(name, names, {**RENAMED, **MEANT})
+                msg = f"unknown option {name!r}.{meant} help(evalguard.guard) shows all {len(names)} options."
                 raise ArgumentError(msg)
         return cls(**given)
 
@@ -305,6 +329,8 @@ def current_names(given: Mapping[str, Any], stacklevel: int = 4) -> dict[str, An
         if new in found:
             msg = f"{old} and {new}: expected one of them, found both; {old} is the old name"
             raise ConfigError(msg)
+        if new in NAMES:
+            refuse_data(old, found[old])
         _warn(old, f"write {new}=", stacklevel)
         found[new] = found.pop(old)
     for option in DROPPED.keys() & found.keys():
@@ -317,6 +343,37 @@ def current_names(given: Mapping[str, Any], stacklevel: int = 4) -> dict[str, An
         if model is not None and isinstance(run, str):
             found["mlflow"] = MlflowTarget(run, model)
     return found
+
+
+def refuse_data(option: str, value: Any) -> None:
+    """Refuse labels or keys themselves where their column or argument is named.
+
+    Raises:
+        ConfigError: ``value`` is an array, a list, or any other data.
+    """
+    # A tuple names a column of a data frame that has several levels of them.
+    data = not isinstance(value, (str, tuple, Mapping)) and hasattr(value, "__iter__")
+    if data and getattr(value, "shape", None) != ():
+        what = "an argument" if option in {"labels_argument", "labels_from"} else "a column"
+        msg = f"{option}: expected the name of {what}, found {type(value).__name__}; write labels= for the labels"
+        raise ConfigError(msg)
+
+
+def refuse_positional(function: str, positional: tuple[Any, ...], instead: str) -> None:
+    """Refuse arguments without a name, and say what to write.
+
+    Args:
+        function: Name of the function.
+        positional: What was passed to it.
+        instead: The call to write.
+
+    Raises:
+        ArgumentError: There is one.
+    """
+    if positional:
+        found = ", ".join(type(value).__name__ for value in positional)
+        msg = f"{function}: expected options with their names, found {found} without one; write {instead}"
+        raise ArgumentError(msg)
 
 
 def _warn(old: str, instead: str, stacklevel: int) -> None:

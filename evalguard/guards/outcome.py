@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import time
 import warnings
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -66,6 +67,7 @@ class Kept:
         entry: The latest entry that judged something.
         first: Number of the first report of the latest entry.
         open: For each entry that has not ended, the number of reports when it began.
+        functions: Those that the guard decorates; ``report`` of each is that of its last call.
     """
 
     reports: list[Report] = field(default_factory=list)
@@ -73,6 +75,7 @@ class Kept:
     entry: Any = None
     first: int = 0
     open: list[int] = field(default_factory=list)
+    functions: weakref.WeakSet[Any] = field(default_factory=weakref.WeakSet)
 
     def begin(self) -> int:
         """An entry begins; what ``end`` takes when it ends."""
@@ -95,9 +98,19 @@ class Kept:
         """Keep another outcome in place of that of an earlier report."""
         at = next(number for number, report in enumerate(self.reports) if report is old)
         self.reports[at] = outcome.report
+        for function in self.functions:
+            function.report = outcome.report if function.report is old else function.report
         if self.last is not None and self.last.report is old:
             outcome.predictions = self.last.predictions
             self.last = outcome
+
+    def show_on(self, guard: Any, function: Any) -> None:
+        """Give a decorated function its guard as ``guard``, and the report of its last call as ``report``."""
+        if getattr(function, "guard", None) is not guard or function not in self.functions:
+            function.guard, function.report = guard, None
+            self.functions.add(function)
+        elif self.reports:
+            function.report = self.reports[-1]
 
     def worst(self) -> Report:
         """The worst report of the latest entry; of several the last one, whose predictions are kept."""

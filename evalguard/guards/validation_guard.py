@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -147,8 +148,8 @@ class ValidationGuard(Reports):
         raise ConfigError(msg)
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        """Guard every ``fit`` inside calls of ``function``; its signature and type stay."""
-        return guarded_function(function, lambda _args, _kwargs: self)
+        """Guard every ``fit`` inside calls of ``function``, which gets ``guard`` and ``report`` as from ``Guard``."""
+        return guarded_function(function, functools.partial(self._kept.show_on, self), lambda _args, _kwargs: self)
 
     def __enter__(self) -> Self:
         entry = Entry(self.session(), model_classes(self._options.model), self.sink_errors)

@@ -8,16 +8,18 @@ import operator
 from contextlib import nullcontext
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Never, Self, Unpack
 
 from evalguard.core.policy import Verdict
 from evalguard.core.report import Report
+from evalguard.core.visible import visible
 from evalguard.errors import ConfigError
 from evalguard.guards.guard import Guard
-from evalguard.guards.options import GuardOptions, WrapKeywords
+from evalguard.guards.options import GuardOptions, WrapKeywords, refuse_positional
 from evalguard.labels.collecting import Collecting
 
 WRAPPED = ("predict", "evaluate", "predict_on_batch", "test_on_batch")
+MAX_NAME = 60
 # Attributes of the wrapper; all others are the model's.
 OWN = ("guard", "raise_for_verdict", "report", "verdict")
 
@@ -110,8 +112,12 @@ class GuardedModel:
         self.guard.__exit__(kind, error, trace)
 
     def __repr__(self) -> str:
-        """``<GuardedModel of <Functional name=…>: <Guard …>>``."""
-        return f"<GuardedModel of {self._evalguard_model!r}: {self.guard!r}>"
+        """``<GuardedModel of Functional 'digits': <Guard …>>``."""
+        model = self._evalguard_model
+        # Not its `repr`, which may be of any length.
+        name = getattr(model, "name", None)
+        named = f" {visible(name, MAX_NAME)!r}" if isinstance(name, str) else ""
+        return f"<GuardedModel of {type(model).__name__}{named}: {self.guard!r}>"
 
     def __dir__(self) -> list[str]:
         # Reading the others raises a LookupError before the first report, and `mock` reads all of them.
@@ -168,7 +174,7 @@ def bare(model: Any) -> Any:
     return model.__wrapped__ if type(model) is GuardedModel else model
 
 
-def wrap(model: Any, **options: Unpack[WrapKeywords]) -> GuardedModel:
+def wrap(model: Any, *positional: Never, **options: Unpack[WrapKeywords]) -> GuardedModel:
     """Guard one model's ``predict`` and ``evaluate``; everything else passes through.
 
     Each call is judged by itself, in every thread. With ``with``, what is
@@ -184,6 +190,7 @@ def wrap(model: Any, **options: Unpack[WrapKeywords]) -> GuardedModel:
 
     Args:
         model: A Keras model, of Keras 3 or of tf_keras.
+        *positional: Not allowed; every option needs its name.
         **options: Those of ``evalguard.GuardOptions``, but for ``model``.
 
     Returns:
@@ -192,10 +199,12 @@ def wrap(model: Any, **options: Unpack[WrapKeywords]) -> GuardedModel:
         call by itself outside of a block.
 
     Raises:
-        ConfigError: An option is unknown, or has a value that is not allowed;
+        ArgumentError: An option is unknown, or has no name.
+        ConfigError: An option has a value that is not allowed;
             or, at a call, ``scope`` is not ``call``, or ``labels=collecting(...)``,
             outside of a block.
     """
+    refuse_positional("wrap", positional, "wrap(model, labels=...)")
     checked = GuardOptions.of(options, without=frozenset({"model"}))
     model = bare(model)
     return GuardedModel(model, Guard(replace(checked, model=model)))

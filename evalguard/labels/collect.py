@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from evalguard.core.class_names import ClassNames
 from evalguard.core.columns.chunks import n_distinct
 from evalguard.core.label_table import LabelTable, Values, normal_keys
+from evalguard.core.stages import stage
 from evalguard.data import tree
 from evalguard.data.fingerprint import row_fingerprints
 from evalguard.data.row_layout import LeafSpec
@@ -22,7 +23,12 @@ from evalguard.labels.reference import batches_of, with_rows
 
 def collected(source: Any, reader: BatchReader, *, name: str) -> LabelTable:
     """Labels, keys and fingerprints of a dataset, in one pass."""
-    return table_of([reader.read(batch) for batch in batches_of(source)], name)
+    batches = []
+    with stage("collecting labels") as done:
+        for batch in batches_of(source):
+            batches.append(reader.read(batch))
+            done.rows += len(batches[-1].rows.found)
+        return table_of(batches, name)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

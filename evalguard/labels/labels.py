@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.core.label_table import LabelTable, Values
+from evalguard.core.policy import listed
 from evalguard.core.row_names import refuse_other_rows
-from evalguard.data.kinds import class_names, is_image_iterator
+from evalguard.data import kinds
+from evalguard.data.kinds import class_names, is_image_iterator, is_untaggable
 from evalguard.data.pandas_index import index_of
 from evalguard.data.tables import TableFile, array_of, read_arrays, refuse_absent
 from evalguard.errors import LabelsError
@@ -92,6 +94,7 @@ class Labels(LabelTable):
             return source if isinstance(source, cls) else cls._of_table(source)
         if is_image_iterator(source):
             return cls.from_iterator(source)
+        _refuse_stream(source, name)
         outputs = _by_output(source)
         values = array_of(source, name) if outputs is None else outputs
         return cls(values=values, name=name, row_names=index_of(source))
@@ -279,6 +282,26 @@ def _by_output(source: Any) -> dict[str, NDArray[Any]] | None:
     return None
 
 
+def _refuse_stream(source: Any, name: str) -> None:
+    """Refuse batches as labels: what they hold beside the labels, and their order, would be lost.
+
+    Raises:
+        LabelsError: It is a dataset, a loader or an iterator.
+    """
+    if kinds.is_generator(source) or kinds.is_iterator(source):
+        msg = (
+            f"{name}: expected labels, found {type(source).__name__}, which can be read only once; write "
+            "labels=evalguard.Labels.collect(function that makes it), or for x, y in g.collecting(it)"
+        )
+        raise LabelsError(msg)
+    if kinds.is_tf_dataset(source) or kinds.is_pydataset(source) or kinds.is_sequence(source) or is_untaggable(source):
+        msg = (
+            f"{name}: expected labels, found {type(source).__name__.lstrip('_')}, which gives inputs and labels in "
+            "batches; write labels=evalguard.Labels.collect(dataset), which keeps them together"
+        )
+        raise LabelsError(msg)
+
+
 def _refuse_column(column: str | None, name: str, found: str) -> None:
     """Refuse a column of weights where there are no columns.
 
@@ -307,5 +330,6 @@ def label_column(columns: list[str], others: set[str | None], name: str) -> str:
     named = [column for column in candidates if str(column).lower() in LABEL_COLUMNS]
     if len(named) == 1:
         return named[0]
-    msg = f"{name}: several columns could hold the labels ({', '.join(map(repr, candidates))}); say which: label=..."
+    found = listed(candidates, "label", repr)
+    msg = f"{name}: several columns could hold the labels ({found}); say which: label_column='...'"
     raise LabelsError(msg)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from evalguard.core.shown_keys import shown_value
 from evalguard.data import tree
 from evalguard.data.fingerprint import row_fingerprints
 from evalguard.data.row_layout import LeafSpec
@@ -51,8 +52,8 @@ def _value_difference(first: Any, fed: Any, specs: Sequence[LeafSpec], fed_specs
             at = int(differs[0])
             return (
                 f"input {number}, row 0: {differs.size} of {other.size} values differ; the first, at {at}, is "
-                f"{other[at]!s} as fed ({fed_specs[number]}) and {mine[at]!s} in the reference ({specs[number]}). "
-                "Two readings of the reference agree, so the preprocessing differs, "
+                f"{shown_value(other[at])} as fed ({fed_specs[number]}) and {shown_value(mine[at])} in the reference "
+                f"({specs[number]}). Two readings of the reference agree, so the preprocessing differs, "
                 "or the row order leaves no sample at its own index"
             )
     return "the first rows are equal, but no row of the stream is in the reference"

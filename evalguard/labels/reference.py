@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from evalguard.core.columns.chunks import n_distinct
 from evalguard.core.label_changes import ArrayWatch
 from evalguard.core.label_table import LabelTable, for_inputs
+from evalguard.core.stages import stage
 from evalguard.data import kinds, tree
 from evalguard.data.fingerprint import row_fingerprints
 from evalguard.data.pandas_index import index_of
@@ -69,15 +70,15 @@ class Reference:
         """
         parts: list[UInt64] = []
         specs: tuple[LeafSpec, ...] = ()
-        n_rows = 0
-        for x in self.chunks():
-            rows, specs = row_fingerprints(x, like=like, pad_value=self._pad_value)
-            parts.append(rows)
-            n_rows += len(rows)
-            # Before the source ends, which it may never do.
-            if self.n_labels is not None and n_rows > self.n_labels:
-                msg = f"reference: expected one row for each of the {self.n_labels:,} labels, found more"
-                raise LabelsError(msg)
+        with stage("fingerprinting the reference", self.n_labels) as done:
+            for x in self.chunks():
+                rows, specs = row_fingerprints(x, like=like, pad_value=self._pad_value)
+                parts.append(rows)
+                done.rows += len(rows)
+                # Before the source ends, which it may never do.
+                if self.n_labels is not None and done.rows > self.n_labels:
+                    msg = f"reference: expected one row for each of the {self.n_labels:,} labels, found more"
+                    raise LabelsError(msg)
         if not parts:
             msg = "reference: expected inputs in label order, found none"
             raise LabelsError(msg)

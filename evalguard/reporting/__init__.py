@@ -3,6 +3,7 @@
 ========== ==================================================================
 text       for a terminal, at most 25 lines
 html       one self-contained page; in a frame for a notebook
+markdown   for a merge request or a wiki
 svg        the plots of the page, and the alignment as a file
 png        the alignment as a picture, for viewers without SVG
 junit      for continuous integration
@@ -14,12 +15,23 @@ escape     hostile text made inert, for all forms
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import importlib
+from collections.abc import Callable, Mapping
 
 from evalguard.core.report import Report, show_as
 from evalguard.reporting.text import print_report, to_text
 
 __all__ = ["artifacts", "print_report", "to_text"]
+
+# Form, as `show_as` has it → module and function.
+RENDERERS = {
+    "frame": ("html", "to_frame"),
+    ".html": ("html", "to_html"),
+    ".txt": ("text", "to_text"),
+    ".md": ("markdown", "to_markdown"),
+    ".xml": ("junit", "to_junit"),
+    ".csv": ("csv_rows", "to_csv"),
+}
 
 
 def artifacts(report: Report, subjects: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -47,10 +59,11 @@ def artifacts(report: Report, subjects: Mapping[str, str] | None = None) -> dict
     }
 
 
-def _frame(report: Report) -> str:
-    from evalguard.reporting.html import to_frame
+def _rendered(report: Report, form: str) -> str:
+    """The report in one form, whose renderer is imported when it is first asked for."""
+    name, function = RENDERERS[form]
+    render: Callable[[Report], str] = getattr(importlib.import_module(f"evalguard.reporting.{name}"), function)
+    return render(report)
 
-    return to_frame(report)
 
-
-show_as(_frame)
+show_as(_rendered)

@@ -14,7 +14,7 @@ from evalguard.errors import SinkError
 from evalguard.reporting.sink import Artifacts
 
 # File names of reports: report.json for the first one of an evaluation, report-2.json for the second, …
-OURS = re.compile(r"(report|junit|wrong_rows|attestation)(-\d+)?\.(json|txt|html|xml|csv|svg|png)")
+OURS = re.compile(r"(report|junit|wrong_rows|attestation)(-\d+)?\.(json|txt|html|md|xml|csv|svg|png)")
 
 
 class FileSink:

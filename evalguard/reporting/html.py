@@ -95,6 +95,7 @@ def _context(report: Report) -> dict[str, Any]:
         "wrong": wrong,
         "causes": [(cause, words.certainty(cause), list(remedy(cause))) for cause in report.diagnosis],
         "impact": list(_impact(report)),
+        "explained": words.explained(report),
         "histogram": svg.displacement(svg.histogram_of(report.order)),
         "metrics": list(_order(report.order)),
         "more": max(0, words.n_wrong(report) - len(report.wrong_rows)) if report.wrong_rows else 0,

@@ -144,7 +144,7 @@ def _plot(report: Report, width: int, max_lines: int) -> list[str]:
 
 def blocks(report: Report) -> Iterator[Block]:
     """The blocks of the report, in reading order."""
-    yield Block(0, 5, "", (f"{visible(report.name)}: {report}",), STYLES[report.verdict])
+    yield Block(0, 5, "", (f"{visible(report.name)}: {report.in_one_line}",), STYLES[report.verdict])
     yield from _facts(report)
     if report.findings:
         yield Block(1, 6, "found", tuple(visible(finding.message, 300) for finding in report.findings))

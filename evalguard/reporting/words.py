@@ -39,6 +39,17 @@ METRIC_NAMES = {
     "of_those_predicted": "over the samples predicted",
 }
 
+# What a metric value is the value of.
+METRIC_MEANINGS = {
+    "as_scored": "prediction i against label i, as the caller would score them",
+    "realigned": "the prediction of each sample against its label: the number to quote once the order is repaired",
+    "with_own_targets": "the predictions against the labels that the stream gave with its inputs",
+    "difference": "as scored minus after realignment",
+    "of_those_predicted": "over the samples that have exactly one prediction",
+    "at_least": "whatever the missing predictions are",
+    "at_most": "whatever the missing predictions are",
+}
+
 
 def plain(report: Report) -> Report:
     """The report after a round trip through JSON, so that a stored report renders to the same bytes."""
@@ -162,6 +173,14 @@ def impact(report: Report) -> Iterator[tuple[str, list[tuple[str, str]]]]:
         # NaN, which is unequal to itself, is a value that JSON cannot hold.
         present = [(name, value) for name, value in found.items() if value is not None and value == value]
         yield metric, [(metric_name(name), metric_value(value)) for name, value in present]
+
+
+def explained(report: Report) -> dict[str, str]:
+    """Name of each metric value that the report has → what it is; empty where there is only one kind."""
+    shown = {name for values in (report.impact or {}).values() for name in VALUES if getattr(values, name) is not None}
+    if len(shown) < 2:
+        return {}
+    return {metric_name(name): METRIC_MEANINGS[name] for name in VALUES if name in shown}
 
 
 def metric_name(name: str) -> str:

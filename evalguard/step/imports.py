@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evalguard.core.shown_keys import error_text
 from evalguard.errors import ConfigError
 from evalguard.step.config.sections import Call
 
@@ -28,7 +29,7 @@ def import_function(name: str, where: str) -> Any:
         msg = f"{where}: expected an importable {name!r}, found: {error} (searched from {Path.cwd()})"
         raise ConfigError(msg) from error
     except Exception as error:
-        msg = f"{where}: importing {module_name} raised {type(error).__name__}: {error}"
+        msg = f"{where}: importing {module_name} raised {error_text(error)}"
         raise ConfigError(msg) from error
     if not callable(target):
         msg = f"{where}: expected a function, found that {name} is {type(target).__name__}"
@@ -46,7 +47,7 @@ def call_function(named: Call, where: str) -> Any:
     try:
         return function(**named.args)
     except Exception as error:
-        msg = f"{where}.call: {named.call}(**{named.args}) raised {type(error).__name__}: {error}"
+        msg = f"{where}.call: {named.call}(**{named.args}) raised {error_text(error)}"
         raise ConfigError(msg) from error
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evalguard.core.stages import stage
 from evalguard.data import kinds
 from evalguard.data.tables import read_arrays
 from evalguard.errors import ConfigError
@@ -51,7 +52,8 @@ def open_step(step: Step, base: Path) -> Opened:
         LabelsError: The labels cannot be used.
     """
     labels = read_labels(step.labels, step.data, base, step.checks.classes)
-    model = open_model(step.model, base, store_of(step, base))
+    with stage("loading the model"):
+        model = open_model(step.model, base, store_of(step, base))
     size = step.predict.batch_size or BATCH_SIZE
     key = label_key(step.labels, step.data, base)
     stream = open_data(step.data, InputContext(base, "data", size, labels, key, _label_columns(step)))

@@ -30,6 +30,12 @@ def clear(directory: Path) -> None:
         raise ConfigError(msg) from error
 
 
+def shown_path(path: Path) -> str:
+    """A path as short as it can be pasted: relative to the current folder where it is below that."""
+    path = path.resolve()
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
 def write_metrics(report: Report, path: Path) -> None:
     """Write ``metrics.json``: the metrics of a report and its verdict, for other tools.
 

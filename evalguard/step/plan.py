@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from evalguard.core.policy import Proof
+from evalguard.core.shown_keys import error_text, keys_shown, shown_key
 from evalguard.data import kinds, tree
 from evalguard.errors import ConfigError
 from evalguard.step.config.read import Settings, read_all
@@ -25,8 +26,9 @@ def plan_all(path: Path, settings: Settings | None = None) -> Iterator[str]:
     """
     base = path.resolve().parent
     for step in read_all(path, settings):
-        with importable(base):
-            yield _plan(step, open_step(step, base))
+        with importable(base), keys_shown(step.outputs.show_keys):
+            plan = _plan(step, open_step(step, base))
+        yield plan
 
 
 def _plan(step: Step, opened: Opened) -> str:
@@ -35,7 +37,7 @@ def _plan(step: Step, opened: Opened) -> str:
     _refuse_shape(opened, x)
     proof, why = _expected_proof(opened, y)
     rows = "unknown" if opened.stream.n_rows is None else f"{opened.stream.n_rows:,}"
-    first = None if opened.labels.keys is None else str(opened.labels.keys[0])[:60]
+    first = None if opened.labels.keys is None else shown_key(opened.labels.keys[0], 60)
     keys = "" if first is None else f", each with a key (the first: {first!r})"
     required = Proof(step.checks.require)
     weak = proof < required and not why.startswith("unknown")
@@ -66,7 +68,7 @@ def _first_batch(opened: Opened) -> Any:
             return source[0]
         return next(iter(source))
     except Exception as error:
-        msg = f"data: expected a first batch, found {type(error).__name__}: {error}"
+        msg = f"data: expected a first batch, found {error_text(error)}"
         raise ConfigError(msg) from error
 
 

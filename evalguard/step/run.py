@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 import importlib
-import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from evalguard.core.report import Report
+from evalguard.core.shown_keys import keys_shown, trace_text
 from evalguard.errors import ConfigError, LabelsError, SinkError, UnsupportedSourceError
 from evalguard.guards.about import Origin, of_uri
 from evalguard.guards.errors import AlignmentError
@@ -26,7 +26,8 @@ from evalguard.step.exit_codes import ExitCode, exit_code
 from evalguard.step.imports import import_function, importable
 from evalguard.step.mlflow_run import MlflowRun, recording, store_of
 from evalguard.step.opened import Opened, is_tf_keras_model, open_step
-from evalguard.step.outputs import METRICS, PREDICTIONS, REPORT, clear, write_metrics, write_predictions
+from evalguard.step.outputs import METRICS, PREDICTIONS, REPORT, clear, shown_path, write_metrics, write_predictions
+from evalguard.tracking.target import place_of
 
 WRONG_INPUT = (ConfigError, LabelsError, UnsupportedSourceError)
 
@@ -39,11 +40,13 @@ class Result:
         code: Exit code.
         report: The last report; None if there is none.
         message: A message for the user, in addition to the report or instead of it.
+        places: Where the report is: ``report``, a file, and ``mlflow``, a run.
     """
 
     code: ExitCode
     report: Report | None
     message: str = ""
+    places: Mapping[str, str] = field(default_factory=dict)
 
 
 def run_all(
@@ -73,7 +76,7 @@ def run_all(
 def _run(step: Step, base: Path, progress: showing.Progress, caller: Mapping[str, str]) -> Result:
     if step.outputs.directory is not None:
         clear(base / step.outputs.directory)
-    with importable(base):
+    with importable(base), keys_shown(step.outputs.show_keys), showing.long_stages(progress, step.name):
         opened = open_step(step, base)
         with recording(step, store_of(step, base)) as mlflow_run:
             result = _evaluate(opened, mlflow_run, progress, caller)
@@ -99,6 +102,7 @@ def make_guard(opened: Opened, mlflow_run: MlflowRun, caller: Mapping[str, str])
         "attest_files": _files(step, opened.base),
         "model": opened.model,
         "metrics": _metrics(step),
+        "show_keys": step.outputs.show_keys,
         **checks.model_dump(exclude={"reference", "fingerprint", "key"}),
     }
     return Guard(GuardOptions.of(options), Origin(_model(step.model), _place(step.data), caller))
@@ -125,29 +129,24 @@ def _files(step: Step, base: Path) -> list[Path]:
 
 
 def _function(given: Call, where: str) -> Any:
-    """The function that a section names, with its `args`."""
-    return functools.partial(import_function(given.call, where), **given.args)
+    """The function that a section names, with its `args`, under that name."""
+    function = functools.partial(import_function(given.call, where), **given.args)
+    function.__name__ = given.call  # type: ignore[attr-defined] # a partial has none
+    return function
 
 
 def _metrics(step: Step) -> Any:
     """The metrics: names unchanged, functions imported."""
 
-    def one(given: str | Call) -> Any:
-        if isinstance(given, str):
-            return given
-        return _function(given, "metrics")
+    def one(given: str | Call | list[str | Call]) -> Any:
+        if isinstance(given, list):
+            return [one(metric) for metric in given]
+        return given if isinstance(given, str) else _function(given, "metrics")
 
     given = step.metrics
     if isinstance(given, dict):
         return {name: one(metric) for name, metric in given.items()}
-    if isinstance(given, list):
-        # A partial has no `__name__`.
-        named = {metric if isinstance(metric, str) else metric.call: one(metric) for metric in given}
-        if len(named) < len(given):
-            msg = "metrics: expected each once, found one again; use a mapping to give them different names"
-            raise ConfigError(msg)
-        return named
-    return given
+    return None if given is None else one(given)
 
 
 def _evaluate(opened: Opened, mlflow_run: MlflowRun, progress: showing.Progress, caller: Mapping[str, str]) -> Result:
@@ -169,8 +168,7 @@ def _evaluate(opened: Opened, mlflow_run: MlflowRun, progress: showing.Progress,
     except WRONG_INPUT:
         raise
     except Exception as error:  # noqa: BLE001 - the evaluation is the user's code; its error becomes an exit code
-        trace = "".join(traceback.format_exception(error))
-        message = f"{trace}\n{step.name}: the evaluation itself raised {type(error).__name__}; no verdict"
+        message = f"{trace_text(error)}\n{step.name}: the evaluation itself raised {type(error).__name__}; no verdict"
         return Result(ExitCode.NOT_JUDGED, None, message)
     return _result(opened, g, mlflow_run, problem)
 
@@ -183,7 +181,7 @@ def _confirm(g: Guard, function: Callable[..., Any], y_pred: Any) -> str:
         g.confirm(**(scored if named else {"y_pred": scored}))
     except Exception as error:  # noqa: BLE001 - the user's code; what it would score is not known
         g.confirm(None)
-        return f"{''.join(traceback.format_exception(error))}\nconfirm: the function raised {type(error).__name__}"
+        return f"{trace_text(error)}\nconfirm: the function raised {type(error).__name__}"
     return ""
 
 
@@ -207,4 +205,10 @@ def _result(opened: Opened, g: Guard, mlflow_run: MlflowRun, problem: str) -> Re
     code = exit_code(g.report)
     if not written or (step.mlflow.required and not logged):
         code = ExitCode.NOT_LOGGED
-    return Result(code, g.report, "\n".join(problems))
+    places = {}
+    if step.outputs.directory is not None and written:
+        number = f"-{len(g.reports)}" if len(g.reports) > 1 else ""
+        places["report"] = shown_path(opened.base / step.outputs.directory / f"report{number}.html")
+    if logged and mlflow_run.sink is not None:
+        places["mlflow"] = place_of(mlflow_run.sink.target)
+    return Result(code, g.report, "\n".join(problems), places)

@@ -19,6 +19,7 @@ from typing import Any
 
 from evalguard.core.files import as_bytes
 from evalguard.core.report import Report
+from evalguard.core.stages import stage
 from evalguard.errors import SinkError
 from evalguard.reporting.sink import Artifacts
 from evalguard.tracking import spool
@@ -194,9 +195,10 @@ class MlflowSink:
     def _send(self, what: str, record: Record, spooled: Path | None, note: str = "") -> None:
         where = f" It is kept in {spooled}; `evalguard replay` sends it." if spooled else note
         uri, deadline = self.target.tracking_uri, time.monotonic() + self.timeout_s
-        do_in_time(
-            uri, lambda: _deliver(record, spooled, deadline), self.timeout_s, f"did not accept {what}", f".{where}"
-        )
+        with stage("recording in MLflow"):
+            do_in_time(
+                uri, lambda: _deliver(record, spooled, deadline), self.timeout_s, f"did not accept {what}", f".{where}"
+            )
         _replay_waiting(uri, deadline)
 
 

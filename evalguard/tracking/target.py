@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from evalguard.errors import ConfigError
-from evalguard.tracking.client import sqlite_path
+from evalguard.tracking.client import redacted_uri, sqlite_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,15 @@ def find_run(option: str | bool, model: str | None = None, tracking_uri: str | N
             import mlflow as active
         tracking_uri = active.get_tracking_uri()
     return Target(absolute(tracking_uri), run_id, model_name(model or os.environ.get("MLFLOW_ACTIVE_MODEL_ID", "")))
+
+
+def place_of(target: Target) -> str:
+    """Where a person finds the run: its page, or the command that shows the store."""
+    store = redacted_uri(target.tracking_uri)
+    if store.startswith(("http://", "https://")):
+        # mlflow 3.17, server/js: the page of a run by its id alone is `/runs/:runUuid`.
+        return f"{store.rstrip('/')}/#/runs/{target.run_id}"
+    return f"run {target.run_id}: mlflow ui --backend-store-uri {store}"
 
 
 def absolute(tracking_uri: str, base: Path | None = None) -> str:

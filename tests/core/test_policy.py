@@ -4,7 +4,7 @@ import operator
 
 import pytest
 
-from evalguard.core.policy import Policy, Proof, Verdict
+from evalguard.core.policy import Policy, Proof, Verdict, listed
 from evalguard.errors import ConfigError
 
 
@@ -21,6 +21,21 @@ def test_proofs_are_ordered_by_strength():
     assert [str(proof) for proof in Proof] == ["identity", "labels", "sample", "declared", "transport", "count", "none"]
     assert sorted(Proof) == list(reversed(Proof))
     assert (max(Proof), min(Proof)) == (Proof.IDENTITY, Proof.NONE)
+
+
+@pytest.mark.parametrize(
+    ("names", "word", "shown"),
+    [
+        (["id", "label"], "lable", "'id', 'label'"),
+        ([f"c{n}" for n in range(6)], "c9", "'c0', 'c1', 'c2', 'c3', 'c4', 'c5'"),
+        ([*"abcdefg", "label", "labels"], "lable", "'label', 'labels', 'a' and 6 more"),
+        ([*range(10)], 7, "7, 0, 1 and 7 more"),
+        ([f"c{n}" for n in range(2000)], "", "'c0', 'c1', 'c2' and 1,997 more"),
+        ([], "x", ""),
+    ],
+)
+def test_a_long_list_of_names_is_cut_to_those_that_are_near(names, word, shown):
+    assert listed(names, word, repr) == shown
 
 
 @pytest.mark.parametrize("right", Proof)

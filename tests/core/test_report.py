@@ -13,6 +13,7 @@ from evalguard.core.judge import judge, unproven
 from evalguard.core.policy import Policy, Proof, Verdict
 from evalguard.core.report import SCHEMA_VERSION, Report, show_as
 from evalguard.core.report_counts import COUNT_NAMES
+from evalguard.reporting import to_text
 from tests.core.streams import streams
 from tests.core.traces import EVIDENCE, labels_for, trace_of
 
@@ -134,9 +135,9 @@ def test_a_notebook_shows_the_page_that_was_registered_or_text(monkeypatch):
     report = unproven(None, Policy(), "why")
     monkeypatch.setattr("evalguard.core.report._shown_as", [])
     assert report._repr_html_() is None
-    for page in ("first: {.verdict}", "second: {.verdict}"):
+    for page in ("first: {.verdict} as {}", "second: {.verdict} as {}"):
         show_as(page.format)
-        assert report._repr_html_() == page.format(report)
+        assert report._repr_html_() == page.format(report, "frame")
 
 
 @pytest.mark.parametrize(
@@ -319,6 +320,12 @@ def test_a_report_shows_itself_in_one_short_line(report, shown):
 
 
 @given(reports())
-def test_a_report_as_text_is_its_headline(report):
-    assert str(report) == f"{report}" == report.headline
+def test_a_report_is_printed_as_it_is_shown_in_a_terminal(report):
+    assert f"{report}\n" == f"{report!s}\n" == report.to_text() == to_text(report)
     assert len(repr(report).splitlines()) == 1
+
+
+def test_without_a_renderer_a_report_is_its_headline(monkeypatch):
+    monkeypatch.setattr("evalguard.core.report._shown_as", [])
+    report = unproven(None, Policy(), "why\x1b[31m")
+    assert str(report) == report.headline

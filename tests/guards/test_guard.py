@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import json
+from typing import Any
 
 import keras
 import pytest
@@ -22,6 +23,46 @@ def test_a_decorated_function_keeps_its_signature_and_result(model):
     assert inspect.signature(guarded) == inspect.signature(evaluate)
     assert (guarded.__name__, guarded.__doc__) == ("evaluate", "Mean prediction.")
     assert guarded(model, dataset(), scale=2.0) == pytest.approx(N - 1)
+
+
+def test_a_decorated_function_has_the_guard_and_the_report_of_its_last_call(model):
+    g = guard(reference=X, on_failure="record")
+
+    def predicted(data):
+        return model.predict(data, verbose=0)
+
+    # Their type is that of the function, which has neither.
+    first: Any = g(predicted)
+    second: Any = g(predicted)
+    assert (first.guard, first.report, second.report) == (g, None, None)
+    first(faulty())
+    second(dataset())
+    assert (first.report.verdict, second.report.verdict) == (Verdict.FAIL, Verdict.PASS)
+    assert (first.report, second.report) == g.reports
+    y_pred = second(dataset())
+    g.confirm(y_pred[::-1], Y)
+    assert second.report is g.report
+    assert second.report.verdict is Verdict.FAIL
+    with pytest.raises(evalguard.UnprovenError):
+        g.with_options(on_unproven="raise")(print)()
+    with pytest.raises(TypeError):
+        second()
+    assert second.report is g.report
+    assert second.report.verdict.value == "UNPROVEN"
+
+
+def test_each_of_two_guards_around_a_function_has_its_reports(model):
+    inner, outer = guard(reference=X), guard(reference=X, on_unproven="record")
+
+    def evaluate(data):
+        return model.predict(data, verbose=0)
+
+    once: Any = inner(evaluate)
+    twice: Any = outer(once)
+    twice(dataset())
+    assert (once.guard, twice.guard) == (inner, outer)
+    assert (once.report, twice.report) == (inner.report, outer.report)
+    assert not hasattr(evaluate, "guard")
 
 
 def test_a_decorated_method_is_guarded(model):
@@ -47,6 +88,7 @@ def test_a_decorated_coroutine_is_guarded(model):
 
     assert len(asyncio.run(evaluate())) == N
     assert g.report.verdict is Verdict.PASS
+    assert (vars(evaluate)["guard"], vars(evaluate)["report"]) == (g, g.report)
 
 
 def test_labels_may_be_an_argument_of_the_function(model):

@@ -34,6 +34,8 @@ def only(monkeypatch):
 
 def score(given, y=Y, p=P):
     (metric,) = metrics_of(given)
+    if metric.fit is not None:
+        y, p, _ = metric.fit(y, p)
     return float(np.mean(metric.function(y, p)))
 
 
@@ -56,8 +58,8 @@ def test_one_probability_is_a_class_above_a_half_and_not_at_it():
     assert score("sklearn:accuracy", np.array([1, 0, 0]), np.array([[0.6], [0.5], [0.4]])) == 1.0
 
 
-def test_words_as_labels_need_a_callable():
-    with pytest.raises(TypeError, match="a callable knows which class is which"):
+def test_words_as_labels_need_the_names_of_the_classes():
+    with pytest.raises(ConfigError, match=r"the labels are words .* classes=\[...\] says which class is which"):
         score("sklearn:accuracy", np.array(["a", "b", "c", "b"]))
 
 
@@ -91,6 +93,15 @@ def test_an_unknown_name_is_refused_before_anything_runs(only, package, get):
     only(package, get)
     with pytest.raises(ConfigError, match="Did you mean 'mse'"):
         metrics_of("mee")
+
+
+def test_a_metric_that_needs_arguments_is_refused_by_name(only):
+    def needs_arguments(_name):
+        raise TypeError
+
+    only("keras", needs_arguments)
+    with pytest.raises(ConfigError, match="metrics: expected one of"):
+        metrics_of("mean_io_u")
 
 
 def test_a_keras_metric_is_used_as_a_copy():

@@ -11,6 +11,7 @@ import evalguard
 from evalguard.core.policy import Policy
 from evalguard.errors import ArgumentError, ConfigError
 from evalguard.guards.options import (
+    MEANT,
     OF_INPUTS,
     RENAMED,
     GuardKeywords,
@@ -25,7 +26,7 @@ Y = np.arange(6) % 3
 # What a step file says in other sections, or what has no meaning there.
 NOT_UNDER_CHECKS = {
     "labels", "label_column", "labels_argument", "labels_key", "model", "metrics", "name", "mlflow", "output",
-    "attest_files", "returns", "sample_weight", "sinks",
+    "attest_files", "returns", "sample_weight", "show_keys", "sinks",
 }  # fmt: skip
 
 
@@ -87,6 +88,64 @@ def test_a_misspelt_option_is_refused_with_the_nearest_that_exists(make, given, 
         make(**{given: 1})
     assert isinstance(caught.value, TypeError)
     assert isinstance(caught.value, ConfigError)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("y_true", "labels"),
+        ("dataset", "labels"),
+        ("key_column", "labels_key"),
+        ("x_test", "reference"),
+        ("class_names", "classes"),
+        ("output_dir", "output"),
+        ("weights", "sample_weight"),
+    ],
+)
+def test_a_word_of_another_library_is_refused_with_the_option_that_is_meant(given, meant):
+    with pytest.raises(ArgumentError, match=f"unknown option '{given}'. Did you mean '{meant}'") as caught:
+        evalguard.guard(**{given: Y})
+    assert len(str(caught.value)) < 120
+
+
+def test_every_word_of_another_library_means_an_option_and_is_not_one():
+    assert set(MEANT.values()) <= set(option_names())
+    assert not (set(MEANT) | set(RENAMED)) & set(option_names())
+
+
+@pytest.mark.parametrize("option", ["label", "label_column", "labels_key", "labels_from"])
+@pytest.mark.parametrize("value", [Y, [0, 1], {0, 1}])
+def test_labels_where_their_column_is_named_are_refused_with_the_option_for_them(option, value):
+    with pytest.raises(
+        ConfigError, match=rf"{option}: expected the name of .*, found \w+; write labels= for the labels"
+    ):
+        evalguard.guard(**{option: value})
+
+
+def evaluate(model):
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make", "written"),
+    [
+        (lambda: evalguard.guard(Y), "found ndarray without one; write guard(labels=...)"),
+        (lambda: evalguard.guard(Y, Y), "found ndarray, ndarray without one; write guard(labels=...)"),
+        (lambda: evalguard.guard(evaluate), "write @evalguard.guard(labels=...) above evaluate"),
+        (lambda: evalguard.guard(Plain()), "write evalguard.wrap(model, labels=...)"),
+        (lambda: evalguard.wrap(Plain(), Y), "wrap: expected options with their names, found ndarray without one"),
+    ],
+    ids=["labels", "two", "no-parentheses", "model", "wrap"],
+)
+def test_an_argument_without_a_name_is_refused_with_the_call_to_write(make, written):
+    with pytest.raises(ArgumentError) as caught:
+        make()
+    assert written in str(caught.value)
+
+
+class Plain:
+    def predict(self, x):
+        return x
 
 
 @pytest.mark.parametrize(

@@ -75,9 +75,13 @@ def test_the_guard_is_of_this_model_only():
 
 
 def test_a_repr_names_the_model_and_the_guard():
-    assert repr(evalguard.wrap(Plain(), require="count")).endswith(
-        ": <Guard require='count', model=<Plain>: nothing judged yet>>"
-    )
+    guarded = evalguard.wrap(Plain(), require="count")
+    ours = "<Guard require='count', model=<Plain>: nothing judged yet>"
+    assert repr(guarded) == f"<GuardedModel of Plain: {ours}>"
+    guarded.name = "digits\n" * 100
+    assert repr(guarded).startswith("<GuardedModel of Plain 'digits\\\\u000adigits")
+    assert len(repr(guarded)) < 200
+    assert repr(guarded).isprintable()
 
 
 @pytest.fixture

@@ -43,6 +43,33 @@ def test_labels_come_from_what_people_keep_them_in(source):
     assert labels.digest == Labels(values=Y).digest
 
 
+class Batches(keras.utils.PyDataset):
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, number):
+        return X, Y
+
+
+@pytest.mark.parametrize(
+    ("source", "written"),
+    [
+        (tf.data.Dataset.from_tensor_slices((X, Y)).batch(8), "write labels=evalguard.Labels.collect(dataset)"),
+        (Batches(), "found Batches, which gives inputs and labels in batches; write labels=evalguard.Labels.collect"),
+        (
+            (y for y in Y),
+            "found generator, which can be read only once; write labels=evalguard.Labels.collect(function",
+        ),
+    ],
+    ids=["tf.data", "pydataset", "generator"],
+)
+def test_a_dataset_as_labels_is_refused_with_the_line_to_write(source, written):
+    for read in (Labels.of, lambda source: evalguard.guard(labels=source, mlflow=False).__enter__()):
+        with pytest.raises(evalguard.LabelsError) as caught:
+            read(source)
+        assert written in str(caught.value)
+
+
 @pytest.mark.parametrize("form", ["csv", "parquet", "arrow", "feather"])
 def test_a_file_gives_labels_and_keys_in_its_own_order(tmp_path, form):
     path = tmp_path / f"labels.{form}"

@@ -65,7 +65,7 @@ def test_a_number_stays_a_number(number):
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_a_report_shows_itself_in_one_line_whatever_it_holds(text):
     report = replace(hostile(text), counts={**hostile(text).counts, "misaligned": 0})
-    for shown in (repr(report), str(report)):
+    for shown in (repr(report), report.in_one_line):
         assert len(shown) <= MAX_HEADLINE + 1
         assert shown.isprintable()
         assert max((len(marks) for marks in re.findall("\u0301+", shown)), default=0) <= 4
@@ -77,5 +77,5 @@ def test_a_report_shows_neither_keys_nor_labels_nor_predictions():
     labels = evalguard.Labels(values=np.array([77, 78, 79]), keys=keys, name="labels.csv")
     predictions = np.array([0.771, 0.772, 0.773])
     report = evalguard.check(keys=keys[[1, 0, 2]], labels=labels, predictions=predictions, metrics="mse")
-    assert not re.search(r"patient|7[789]|labels\.csv", f"{report!r} {report}")
+    assert not re.search(r"patient|7[789]|labels\.csv", f"{report!r} {report.in_one_line}")
     assert "patient-1" in report.to_json()

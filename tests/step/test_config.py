@@ -192,7 +192,7 @@ NEAREST = {
     "option": (
         "call: package.module:function\n  args: {shuffle: false}",
         "images: x.csv\n  colour_mode: rgb",
-        "line 7, data.colour_mode: unknown key. Did you mean 'color_mode'? Known here: size, color_mode",
+        "line 7, data.colour_mode: unknown key. Did you mean 'color_mode'? Known here: color_mode, column",
     ),
     "feature": (
         "call: package.module:function\n  args: {shuffle: false}",

@@ -196,10 +196,10 @@ def test_a_store_that_refuses_costs_the_record_but_not_the_verdict(folder, comma
 
 def test_progress_is_plain_lines_on_stderr_or_nothing(folder, command):
     (folder / "step.yaml").write_text(STEP.replace("DATA", "digits"))
-    arguments = ("run", folder / "step.yaml", "-q", "--set", "mlflow.enabled=false")
+    arguments = ("run", folder / "step.yaml", "--set", "mlflow.enabled=false")
     plain = command(*arguments, "--progress", "plain")
     assert "evalguard: stopped: 0 of 5 batches\n" in plain.stderr
     assert "evalguard: stopped: 5 of 5 batches\n" in plain.stderr
     assert plain.stdout == command(*arguments, "--progress", "none").stdout
-    for silent in ("auto", "none"):
-        assert "batches" not in command(*arguments, "--progress", silent).output
+    for silent in (["--progress", "auto"], ["--progress", "none"], ["--progress", "plain", "-q"]):
+        assert "batches" not in command(*arguments, *silent).output

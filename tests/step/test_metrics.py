@@ -58,6 +58,13 @@ def test_metric_values_equal_those_of_scikit_learn(folder, command, metrics, nam
     assert told["metrics"][name]["as_scored"] == pytest.approx(factor * expected(folder))
 
 
+def test_several_metrics_of_an_output_are_refused_by_name_where_there_is_one_output(folder, command):
+    assert run(folder, command, "{kind: [accuracy, {call: 'loading:right'}]}").exit_code == 0
+    found = json.loads((folder / "out" / "metrics.json").read_text())["metrics"]
+    assert set(found) == {"accuracy, kind", "loading:right, kind"}
+    assert all("expected the name of an output" in values["error"] for values in found.values())
+
+
 def test_a_misalignment_is_reported_with_both_metric_values(folder, command):
     done = run(folder, command, "accuracy", "--set", "data.args.swapped=true")
     assert done.exit_code == 1, done.output
@@ -73,7 +80,7 @@ def test_a_misalignment_is_reported_with_both_metric_values(folder, command):
         ("acuracy", "metrics: expected one of"),
         ("[{call: 'loading:wrong'}]", "metrics: expected an importable 'loading:wrong'"),
         ("[{cal: 'loading:right'}]", "metrics"),
-        ("[accuracy, accuracy]", "metrics: expected each once"),
+        ("[accuracy, accuracy]", "metrics: expected each name once"),
         ("3", "line 6, metrics: expected"),
     ],
 )

@@ -188,8 +188,8 @@ class Recorder:
 
     def _failed(self, error: Exception, when: str) -> None:
         """Keep the first reason why the call is not observed in full."""
-        swallow(error)
-        self.problem = self.problem or f"{type(error).__name__} {when}: {error}"
+        kind, _, said = swallow(error).partition(": ")
+        self.problem = self.problem or f"{kind} {when}: {said}"
 
     def _record(self, batch: Any, tag: BatchTag) -> None:
         x, y, _ = tree.unpack(batch)

@@ -11,6 +11,7 @@ from evalguard.core.diagnosis.view import View, listed
 from evalguard.core.findings import Cause
 from evalguard.core.matching import occurrence
 from evalguard.core.plural import plural
+from evalguard.core.shown_keys import shown_key
 from evalguard.core.trace import Int64
 
 MAX_REPLICAS = 1024
@@ -218,7 +219,7 @@ def left_out(view: View) -> Cause | None:
     if not inside.size or _whole_batches(view, inside):
         return None
     keys = view.labels.keys
-    named = f" ({', '.join(str(keys[sample])[:40] for sample in inside[:3])})" if keys is not None else ""
+    named = f" ({', '.join(shown_key(keys[sample], 40) for sample in inside[:3])})" if keys is not None else ""
     evidence = f"{plural(view.missing.size, 'sample')} never arrived: {listed(view.missing)}{named}"
     return cause(view, "left_out", certain=view.trace.transport_intact is True and not view.foreign, evidence=evidence)
 

@@ -15,7 +15,7 @@ from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Cause, Finding
 from evalguard.core.plural import plural
 from evalguard.core.shifts import shift_of_samples
-from evalguard.core.visible import visible
+from evalguard.core.shown_keys import shown_key
 
 # ``float32(10, 3)``: rows of 10 steps.
 STEPS = re.compile(r"\((\d+)")
@@ -141,7 +141,7 @@ def unlike_index(view: View) -> Cause | None:
     first = int(apart[0])
     evidence = (
         f"at {apart.size:,} of {plural(least, 'row')} they differ, first at row {first:,}: "
-        f"'{visible(ours[first], 80)}' in x, '{visible(theirs[first], 80)}' in the labels; "
+        f"'{shown_key(ours[first])}' in x, '{shown_key(theirs[first])}' in the labels; "
     )
     if not view.foreign and not view.missing.size:
         evidence += "they hold the same names in another order"

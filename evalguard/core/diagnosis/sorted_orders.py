@@ -12,6 +12,7 @@ from evalguard.core.columns.chunks import Ints, chunks
 from evalguard.core.diagnosis.catalogue import cause, is_image_iterator
 from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Cause
+from evalguard.core.shown_keys import shown_key
 from evalguard.core.trace import Int64
 
 MIN_ROWS = 6
@@ -89,7 +90,7 @@ def _ascends_by_number(text: NDArray[Any]) -> bool:
 def _turn(text: NDArray[Any], view: View) -> str:
     """The first two keys that are neighbours in the stream and not in the labels."""
     at = int(np.flatnonzero(np.diff(view.arrived) != 1)[0])
-    return " before ".join(repr(str(text[sample]))[:40] for sample in view.arrived[at : at + 2])
+    return " before ".join(repr(shown_key(text[sample]))[:40] for sample in view.arrived[at : at + 2])
 
 
 def _by_number(view: View) -> str:

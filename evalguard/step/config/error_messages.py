@@ -9,7 +9,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from evalguard.core.policy import nearest
+from evalguard.core.policy import listed, nearest
 from evalguard.step.config.yaml_file import COMMAND_LINE, KeyPath, Lines, dotted, line_of
 
 ONE_OF = "one_of"
@@ -68,7 +68,7 @@ def _message(item: Any, at: KeyPath, kind: type[BaseModel], value: Any) -> str:
     found, what = item.get("input"), item["type"]
     if what == "extra_forbidden":
         names = _allowed(kind, at[:-1], value)
-        return f"unknown key.{nearest(at[-1], names)} Known here: {', '.join(names)}."
+        return f"unknown key.{nearest(at[-1], names)} Known here: {listed(names, at[-1])}."
     if what == "missing":
         return "this key is needed"
     if what == ONE_OF:

@@ -86,7 +86,11 @@ class Outputs(Strict):
     directory: Text | None = Field(
         default=None, description="Folder for reports; several evaluations get a separate subfolder each."
     )
-    predictions: bool = Field(default=True, description="Write predictions.parquet to that folder.")
+    predictions: bool = Field(default=True, description="Write predictions.parquet, which holds keys, to that folder.")
+    show_keys: bool = Field(
+        default=True,
+        description="`false` keeps keys and the names of samples' files out of reports, MLflow and messages.",
+    )
 
 
 class MlflowSection(Strict):
@@ -105,11 +109,13 @@ class MlflowSection(Strict):
     required: bool = Field(default=False, description="Exit with 4 if the verdict could not be recorded.")
 
 
+SeveralMetrics = Annotated[list[Text | Call], Field(min_length=1)]
 Metrics = Annotated[
-    Text | Annotated[list[Text | Call], Field(min_length=1)] | dict[str, Text | Call],
+    Text | SeveralMetrics | dict[str, Text | Call | SeveralMetrics],
     Field(
         description="Metrics to report as scored and after realignment: names of `keras.metrics` (`accuracy`), of "
-        "scikit-learn (`sklearn:f1_macro`), or functions of y_true and y_pred; a list, or a mapping to name them."
+        "scikit-learn (`sklearn:f1_macro`, `roc_auc_ovr`), or functions of y_true and y_pred; a list, a mapping to "
+        "name them, or a mapping from each output to its metric or a list."
     ),
 ]
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.core.shown_keys import hidden, shown_key
 from evalguard.data.tables import column_of, image_files, names_of, read_table, shown_rows
 from evalguard.errors import ConfigError
 from evalguard.step.config.data_sections import Feature, ImageDirectory, Images
@@ -24,7 +25,8 @@ def open_images(data: Images, context: InputContext) -> InputStream:
     root = context.base / data.root if data.root is not None else path.parent
     missing = [row for row, name in enumerate(files) if not (root / name).is_file()]
     if missing:
-        first = root / str(files[missing[0]])
+        name = str(files[missing[0]])
+        first = shown_key(name) if hidden() else root / name
         count = f"{len(missing)} in all"
         msg = f"{where}: rows {shown_rows(missing)} name missing files ({count}), the first: {first}"
         raise ConfigError(msg)

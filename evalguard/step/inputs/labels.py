@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from evalguard.core.class_names import ClassNames, names_by_output
+from evalguard.core.shown_keys import shown_key
 from evalguard.data.tables import image_files
 from evalguard.errors import LabelsError
 from evalguard.labels.labels import Labels
@@ -63,7 +64,7 @@ def _of_folders(source: LabelFolders, base: Path, given: list[str] | None) -> La
     files = image_files(folder, "labels.image_directory")
     classes = [name.partition("/")[0] if "/" in name else "" for name in files]
     if "" in classes:
-        name = files[classes.index("")]
+        name = shown_key(files[classes.index("")])
         msg = f"labels.image_directory: expected a folder for each class below {folder}, found the image {name!r}"
         raise LabelsError(msg)
     names = source.class_names or given or sorted(set(classes))
