@@ -108,7 +108,12 @@ class Data:
     def inputs(self, ids: Any) -> Any:
         """What the model is fed of these samples."""
         ids = np.asarray(ids, dtype=np.int64)
-        return {"x": self.x[ids], "id": self.keys[ids]} if self.way == KEYED else self.x[ids]
+        if self.way != KEYED:
+            return self.x[ids]
+        import tensorflow as tf
+
+        # Keras refuses text that is an array of NumPy's.
+        return {"x": self.x[ids], "id": tf.constant(self.keys[ids])}
 
     def rows(self, ids: Any) -> tuple[Any, ...]:
         """A batch of these samples."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import partial
+from io import StringIO
 from typing import Any
 
 import numpy as np
@@ -62,15 +64,17 @@ def folder_lacks_a_class(d: Data) -> Evaluation:
     from PIL import Image
 
     classes = ["ape", "bird", "cat", "dog", "eel", "fox"][: int(d.rng.integers(3, 7))]
-    there = [name for name in classes if name != classes[int(d.rng.integers(len(classes) - 1))]]
+    gone = int(d.rng.integers(len(classes) - 1))
+    there = [name for number, name in enumerate(classes) if number != gone]
     for number in range(min(d.n, 40)):
         path = d.folder / "images" / there[number % len(there)] / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         pixel = d.rng.integers(0, 256, (4, 1, 3)).astype(np.uint8)
         Image.fromarray(pixel).save(path)
-    made = ImageDataGenerator().flow_from_directory(
-        d.folder / "images", target_size=(4, 1), batch_size=d.batch, class_mode="sparse", shuffle=False
-    )
+    with redirect_stdout(StringIO()):  # it says how many it found
+        made = ImageDataGenerator().flow_from_directory(
+            d.folder / "images", target_size=(4, 1), batch_size=d.batch, class_mode="sparse", shuffle=False
+        )
     return Evaluation(
         lambda model: model.predict(made, verbose=0),
         {"labels": made, "classes": classes},
