@@ -7,7 +7,7 @@ module only holds and validates arrays.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -61,6 +61,11 @@ class LabelTable:
         by_index: What it showed beside another index; None: it was not compared.
         classes: How what they came from names their class numbers; None where
             it does not.
+        key_name: Name of the column that the keys came from; empty where
+            there is none.
+        row_lengths: From samples to the lengths of their inputs without
+            padding, int64, or to None where they have no length. None: the
+            inputs are not at hand.
 
     Raises:
         LabelsError: There is no sample, lengths differ, a key is null or
@@ -78,6 +83,8 @@ class LabelTable:
     row_names: RowNames | None = None
     by_index: IndexComparison | None = None
     classes: ClassNames | None = None
+    key_name: str = ""
+    row_lengths: Callable[[NDArray[np.int64]], NDArray[np.int64] | None] | None = None
     _digest: list[str] = field(default_factory=list, init=False)
     _equal: list[int] = field(default_factory=list, init=False)
 

@@ -422,11 +422,13 @@ def combined(labels: LabelTable | None, reference: Reference, fed: FingerprintCo
     spec = tuple(str(leaf) for leaf in fed.specs)
     ambiguous = reference.is_ambiguous(rows, float64=fed.float64)
     if labels is None:
-        return LabelTable(fingerprints=rows, spec=spec, name="reference", ambiguous=ambiguous)
+        lengths = reference.row_lengths
+        return LabelTable(fingerprints=rows, spec=spec, name="reference", ambiguous=ambiguous, row_lengths=lengths)
     if len(rows) != len(labels):
         msg = f"reference: expected one row for each of the {len(labels)} labels, found {len(rows)}"
         raise LabelsError(msg)
-    return replace(labels, fingerprints=rows, spec=spec, ambiguous=ambiguous, float64_fingerprints=None)
+    found = replace(labels, fingerprints=rows, spec=spec, ambiguous=ambiguous, float64_fingerprints=None)
+    return replace(found, row_lengths=reference.row_lengths)
 
 
 def says_labels_are_wrong(report: Report) -> bool:

@@ -164,6 +164,7 @@ class Labels(LabelTable):
             keys=None if key is None else (read_keys or read)(key),
             name=name,
             weights=None if weight is None else read(weight),
+            key_name=key or "",
         )
 
     @classmethod

@@ -103,6 +103,20 @@ class Reference:
         whole = [row_fingerprints(with_rows(self._without_key(x)), **options)[0] for x in self._inputs()]
         return n_distinct(np.concatenate(whole)) > n_parts
 
+    def row_lengths(self, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
+        """Steps of some rows without their padding, int64; None where the inputs are no arrays, or have no steps.
+
+        Args:
+            rows: Row numbers in label order, int64.
+        """
+        if self.source is None or is_stream(self.source) or callable(self.source):
+            return None
+        for leaf in tree.leaves(as_rows(self._without_key(self.source))):
+            lengths = lengths_of(leaf, rows, 0 if self._pad_value is None else self._pad_value)
+            if lengths is not None:
+                return lengths
+        return None
+
     def chunks(self) -> Iterator[Any]:
         """The identifying part of the inputs, some rows at a time."""
         for x in map(self._without_key, self._inputs()):
@@ -165,6 +179,23 @@ class KnownReference(Reference):
 def with_rows(x: Any) -> tuple[Any, ...]:
     """All inputs that have rows: beside a part that the caller chose there may be scalars, which have none."""
     return tuple(leaf for leaf in tree.leaves(x) if len(getattr(leaf, "shape", (0,))))
+
+
+def lengths_of(leaf: Any, rows: NDArray[np.int64], pad_value: Any) -> NDArray[np.int64] | None:
+    """The lengths of some rows of one input: of texts, lists and ragged rows, else without padding at either end."""
+    ragged = getattr(leaf, "row_lengths", None)
+    if callable(ragged):
+        return np.asarray(ragged())[rows].astype(np.int64)
+    array = tree.as_array(leaf)[rows]
+    if array.dtype.kind in "OSU":
+        items = array.tolist()
+        return np.asarray([len(item) for item in items]) if all(hasattr(item, "__len__") for item in items) else None
+    if array.ndim < 2:
+        return None
+    real = (array != pad_value).reshape(*array.shape[:2], -1).any(axis=2)
+    steps = array.shape[1]
+    first, last = real.argmax(axis=1), steps - real[:, ::-1].argmax(axis=1)
+    return np.where(real.any(axis=1), last - first, 0).astype(np.int64)
 
 
 def is_stream(source: Any) -> bool:

@@ -91,8 +91,13 @@ def _shuffles(nodes: list[Node]) -> dict[str, Any]:
     if not shuffles:
         return {}
     buffers = [_number(node.dataset, "_buffer_size") for node in shuffles]
-    return {
-        "reshuffled_each_pass": any(_reshuffles(node) for node in shuffles),
+    again = any(_reshuffles(node) for node in shuffles)
+    facts: dict[str, Any] = {"shuffled_once": True} if not again and not any(node.cached for node in shuffles) else {}
+    first = nodes.index(shuffles[0])
+    if any(node.name in BATCHES for node in nodes[first:]):
+        facts["shuffles_batches"] = True
+    return facts | {
+        "reshuffled_each_pass": again,
         "shuffled_branches": len({node.branch for node in shuffles}),
         "shuffle_buffer": max((size for size in buffers if size is not None), default=0),
     }

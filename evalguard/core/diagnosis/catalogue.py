@@ -61,6 +61,12 @@ def cause(
     return Cause(text["cause"].format(**values), certain, evidence, fix, text.get("reproduced", ""))
 
 
+def given_labels(view: View) -> str:
+    """The labels as code: the file name if they came from a file, else ``y_true``."""
+    name = view.labels.name
+    return repr(name) if "." in name else "y_true"
+
+
 def factory(view: View) -> str:
     """The call that creates the source: ``Images``, ``DataLoader``, ``flow_from_directory``."""
     return "DataLoader" if view.is_loader else ITERATOR_FACTORIES.get(view.source.type_name, view.name)

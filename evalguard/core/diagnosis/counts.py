@@ -7,6 +7,7 @@ import numpy as np
 from evalguard.core import arrivals
 from evalguard.core.columns.chunks import counts_up
 from evalguard.core.diagnosis.catalogue import cause
+from evalguard.core.diagnosis.pieces import subset
 from evalguard.core.diagnosis.view import View, listed
 from evalguard.core.findings import Cause
 from evalguard.core.matching import occurrence
@@ -37,6 +38,31 @@ def full_batches(view: View) -> Cause | None:
     return cause(view, "full_batches", certain=True, evidence=evidence, fixes=("full_batches", "dropped"))
 
 
+def repeated(view: View) -> Cause | None:
+    """The pipeline repeats its samples, each pass in the same order."""
+    times = view.fact("repeat")
+    whole = times > 1 and view.samples is not None and view.n_rows == times * view.n
+    if not whole or "steps" in view.facts or not view.wraps_after(view.n):
+        return None
+    evidence = f"each of the {view.n:,} samples comes {times} times, pass after pass; the pipeline has `repeat({times})`"
+    return cause(view, "repeated", certain=True, evidence=evidence, times=times)
+
+
+def run_twice(view: View) -> Cause | None:
+    """Several calls predict all samples more than once, each time in the same order."""
+    times = view.n_rows // view.n if view.n else 0
+    if view.samples is None or len(view.trace.calls) < 2 or times < 2 or view.n_rows != times * view.n:
+        return None
+    passes = view.rows.reshape(times, view.n)
+    if view.foreign or view.missing.size or (passes != passes[0]).any():
+        return None
+    # A call that goes beyond a whole pass is a source that starts again.
+    if view.n not in np.cumsum(view.trace.calls):
+        return None
+    evidence = f"{plural(len(view.trace.calls), 'call')} predicted each of the {view.n:,} samples {times} times, in the same order"
+    return cause(view, "run_twice", certain=False, evidence=evidence, times=times)
+
+
 def _wraps(view: View) -> int:
     """Number of rows after the last label, if the stream is in order and starts again; else 0."""
     extra = view.n_rows - view.n
@@ -46,7 +72,7 @@ def _wraps(view: View) -> int:
 def wrapped(view: View) -> Cause | None:
     """The stream ends with samples 0..r again."""
     extra = view.n_rows - view.n
-    if extra <= 0:
+    if extra <= 0 or repeated(view) is not None or run_twice(view) is not None:
         return None
     steps = view.fact("steps")
     counted = bool(steps and view.batch) and steps * view.batch >= view.n_rows > (steps - 1) * view.batch
@@ -108,6 +134,8 @@ def copied(view: View) -> Cause | None:
         return None
     factor = int(arrivals.arrival_counts(view.rows, view.n).max())
     if not _copies(view, factor):
+        return None
+    if repeated(view) is not None or run_twice(view) is not None:
         return None
     workers = max(view.fact("workers"), view.fact("replicas"))
     steps = view.fact("steps") * view.batch
@@ -214,13 +242,18 @@ def left_out(view: View) -> Cause | None:
     """Single samples are missing, the others are in order."""
     if view.samples is None or not view.missing.size or view.duplicates or view.unnamed or view.moved:
         return None
+    if subset(view) is not None:
+        return None
     inside = view.missing[view.missing < int(view.arrived[-1])] if view.arrived.size else view.missing[:0]
     if not inside.size or _whole_batches(view, inside):
         return None
     keys = view.labels.keys
     named = f" ({', '.join(str(keys[sample])[:40] for sample in inside[:3])})" if keys is not None else ""
     evidence = f"{plural(view.missing.size, 'sample')} never arrived: {listed(view.missing)}{named}"
-    return cause(view, "left_out", certain=view.trace.transport_intact is True and not view.foreign, evidence=evidence)
+    leaves_out = str(view.facts.get("leaves_out", ""))
+    evidence += f"; the pipeline has {leaves_out}" if leaves_out else ""
+    certain = bool(leaves_out) and view.trace.transport_intact is True and not view.foreign
+    return cause(view, "left_out", certain=certain, evidence=evidence)
 
 
 def batch_left_out(view: View) -> Cause | None:
@@ -245,6 +278,8 @@ def part_twice(view: View) -> Cause | None:
     starts = np.cumsum(calls)[:-1]
     again = np.flatnonzero(arrivals.repeated(view.rows, view.n))
     first = [int(start) for start in starts if start in again]
+    if run_twice(view) is not None:
+        return None
     if len(first) != 1 or not np.array_equal(again, np.arange(first[0], first[0] + len(again))):
         return None
     evidence = (

@@ -15,6 +15,8 @@ from evalguard.core.findings import Cause
 from evalguard.core.trace import Int64
 
 MIN_ROWS = 6
+# What stands behind a name in a listing: the dot of its ending, or a word that begins so, as in `a_mask.png`.
+ENDS = (".", "_", "-")
 # More keys than these are not read as text: that takes four bytes for each character.
 MAX_TEXTS = 10_000_000
 
@@ -23,6 +25,9 @@ def sorted_otherwise(view: View) -> Cause | None:
     """The stream sorts keys, row numbers or classes in another way than the labels do."""
     if len(view.arrived) < MIN_ROWS or not view.moved:
         return None
+    listings = _two_listings(view)
+    if listings:
+        return cause(view, "two_listings", certain=True, evidence=listings)
     by_key = _by_key(view)
     evidence = by_key or _by_number(view) or _by_class(view)
     if not evidence:
@@ -33,7 +38,7 @@ def sorted_otherwise(view: View) -> Cause | None:
         "sorted_otherwise",
         certain=bool(by_key),
         evidence=evidence,
-        key=key,
+        key=view.labels.key_name or key,
         rows=rows,
         joined="" if by_key else f"evalguard.guard(labels=table, key={key!r}), and ",
     )
@@ -59,6 +64,34 @@ def _by_key(view: View) -> str:
         other = "in order of text" if _ascends_as_text(text) else "in another order"
         return f"the stream goes through the keys in order of number ({_turn(text, view)}), the labels {other}"
     return ""
+
+
+def _two_listings(view: View) -> str:
+    """Evidence for two listings of files whose names begin alike and end otherwise; empty if there is none."""
+    keys = view.labels.keys
+    if keys is None or keys.dtype.kind == "i" or len(keys) > MAX_TEXTS:
+        return ""
+    if not _listed_by(keys[view.arrived[:100]].astype(np.str_)) or not _listed_by(keys[:100].astype(np.str_)):
+        return ""
+    text = np.asarray(keys).astype(np.str_, copy=False)
+    stream, labels = _listed_by(text[view.arrived]), _listed_by(text)
+    if not stream or not labels:
+        return ""
+    return f"the stream goes through the keys sorted {stream[0]} ({_turn(text, view)}), the labels sorted {labels[0]}"
+
+
+def _listed_by(names: NDArray[Any]) -> list[str]:
+    """As which listings the names are sorted."""
+    found = ["as they are"] if _ascends_as_text(names) else []
+    found += [f"with '{end}' behind each" for end in ENDS if _ascends_as_text(np.char.add(names, end))]
+    if not found and _ascends_as_text(np.char.lower(names)):
+        found.append("without regard to case")
+    return found
+
+
+def order_of_names(text: NDArray[Any]) -> str:
+    """How names are sorted; empty if they are not."""
+    return "as text" if _ascends_as_text(text) else "by number" if _ascends_by_number(text) else ""
 
 
 def ascends(values: NDArray[Any], order: Ints, *, strictly: bool = True) -> bool:

@@ -1,0 +1,102 @@
+"""Keys that do not meet, or meet in another order."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from evalguard.core import key_differences
+from evalguard.core.diagnosis.catalogue import cause, given_labels, is_image_iterator
+from evalguard.core.diagnosis.orders import shuffles
+from evalguard.core.diagnosis.sorted_orders import MAX_TEXTS, MIN_ROWS, order_of_names
+from evalguard.core.diagnosis.view import View
+from evalguard.core.findings import Cause
+from evalguard.core.plural import plural
+from evalguard.core.trace import Int64
+from evalguard.core.visible import visible
+
+# Keys that an evidence names, and how long they may be.
+SHOWN, MAX_KEY = 3, 40
+
+
+def differ(view: View) -> Cause | None:
+    """The keys of both sides differ by a prefix, by zeros, …: those that have no partner, or all."""
+    carried, keys = view.trace.keys, view.labels.keys
+    if carried is None or keys is None or view.labels.keyed_by_index:
+        return None
+    if view.samples is not None:
+        at, without = np.flatnonzero(~view.known), view.missing
+        if not (view.by_key and at.size and without.size):
+            return None
+        carried = carried[at[: key_differences.MAX_KEYS]]
+        keys = keys[without[: key_differences.MAX_KEYS]]
+    found = key_differences.difference(carried, keys)
+    if found is None:
+        return None
+    ours, theirs = (visible(str(key), MAX_KEY) for key in (found.ours, found.theirs))
+    evidence = (
+        f"{found.pairs:,} of {plural(found.of, 'key')} without a partner have one where {found.what} is left out: "
+        f"'{ours}' in the stream, '{theirs}' in the labels"
+    )
+    table, column = _table(view)
+    mended = found.mended.replace("{keys}", f"table[{column!r}]")
+    return cause(
+        view,
+        "keys_differ",
+        certain=found.pairs == found.of,
+        evidence=evidence,
+        name=found.name,
+        given=table,
+        column=column,
+        mended=mended,
+    )
+
+
+def in_another_order(view: View) -> Cause | None:
+    """Both sides have the same keys, and nothing in the source shuffles them."""
+    keys, facts = view.labels.keys, view.facts
+    if keys is None or view.labels.keyed_by_index or len(view.arrived) < MIN_ROWS or not view.moved:
+        return None
+    if view.missing.size or view.duplicates or view.foreign or view.unnamed:
+        return None
+    if facts.get("shuffle") or "shuffle_buffer" in facts or facts.get("unordered"):
+        return None
+    text = None if len(keys) > MAX_TEXTS else np.asarray(keys).astype(np.str_, copy=False)
+    order = "" if text is None else order_of_names(text)
+    fixed = view.keeps_order or (facts.get("shuffle") is False and is_image_iterator(view))
+    if not fixed and not shuffles(view):
+        return None
+    sorted_by = f"the labels are sorted by key ({order}), the rows are not" if order else "both have an order of their own"
+    first = ", ".join(f"'{visible(str(keys[int(sample)]), MAX_KEY)}'" for sample in view.arrived[:SHOWN])
+    theirs = ", ".join(f"'{visible(str(keys[row]), MAX_KEY)}'" for row in range(SHOWN))
+    evidence = (
+        f"{sorted_by}: the rows begin with {first}, the labels with {theirs}; {view.moved:,} of "
+        f"{plural(len(view.arrived), 'row')} are out of position"
+    )
+    table, column = _table(view)
+    return cause(view, "keyed_order", certain=fixed, evidence=evidence, given=table, column=column)
+
+
+def other_version(view: View) -> Cause | None:
+    """Some keys of the stream are not in the labels, and some or none the other way round."""
+    carried, keys = view.trace.keys, view.labels.keys
+    if carried is None or keys is None or not view.by_key or view.labels.keyed_by_index or not view.foreign:
+        return None
+    if view.foreign == view.n_rows or view.duplicates or view.unnamed:
+        return None
+    came, went = np.flatnonzero(~view.known), view.missing
+    evidence = f"{plural(came.size, 'key')} of the stream {'is' if came.size == 1 else 'are'} not in the labels ({_named(carried, came)})"
+    if went.size:
+        evidence += f", and {plural(went.size, 'label')} {'has' if went.size == 1 else 'have'} no row ({_named(keys, went)})"
+    table, column = _table(view)
+    return cause(view, "other_version", certain=False, evidence=evidence, given=table, column=column)
+
+
+def _named(keys: object, rows: Int64) -> str:
+    shown = ", ".join(f"'{visible(str(keys[int(row)]), MAX_KEY)}'" for row in rows[:SHOWN])  # type: ignore[index]
+    return shown + (", …" if len(rows) > SHOWN else "")
+
+
+def _table(view: View) -> tuple[str, str]:
+    """The table of labels as code, and its column of keys."""
+    given = given_labels(view)
+    return ("labels" if given == "y_true" else given), view.labels.key_name or "id"
