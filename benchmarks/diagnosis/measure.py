@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import warnings
 import zlib
@@ -15,6 +16,7 @@ import numpy as np
 
 from benchmarks.diagnosis.data import FEATURES, Data, Evaluation, Unsuitable, drawn
 from benchmarks.diagnosis.kinds import ANY, RIGHT, Kind
+from evalguard.core.own_errors import STRICT
 
 # Times that random sizes are drawn for one instance.
 MOST_DRAWS = 500
@@ -75,6 +77,8 @@ def report_of(evaluation: Evaluation, known: Mapping[str, Any]) -> Any:
     """The report of one guarded evaluation."""
     import evalguard
 
+    # A recogniser that fails is a fault here, not a cause that was not named.
+    os.environ[STRICT] = "1"
     model = known[evaluation.model or ""]
     options = {"on_failure": "record", "on_unproven": "record", "mlflow": False}
     options |= evaluation.labels | evaluation.options

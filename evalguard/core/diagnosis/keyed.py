@@ -44,7 +44,7 @@ def differ(view: View) -> Cause | None:
         "keys_differ",
         certain=found.pairs == found.of,
         evidence=evidence,
-        name=found.name,
+        way=found.name,
         given=table,
         column=column,
         mended=mended,
@@ -56,7 +56,8 @@ def in_another_order(view: View) -> Cause | None:
     keys, facts = view.labels.keys, view.facts
     if keys is None or view.labels.keyed_by_index or len(view.arrived) < MIN_ROWS or not view.moved:
         return None
-    if view.missing.size or view.duplicates or view.foreign or view.unnamed:
+    # Two rows that changed places say nothing about an order.
+    if view.missing.size or view.duplicates or view.foreign or view.unnamed or view.moved == 2:
         return None
     if facts.get("shuffle") or "shuffle_buffer" in facts or facts.get("unordered"):
         return None

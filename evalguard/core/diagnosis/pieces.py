@@ -58,7 +58,7 @@ def _chosen_rows(view: View) -> tuple[str, str]:
         return f"samples {first:,} to {last:,}", f"[{first}:{last + 1}]"
     step = int(rows[1]) - first
     if step > 1 and first < step and last + step >= view.n and (np.diff(rows) == step).all():
-        return f"each {step}th sample from {first} on", f"[{first}::{step}]"
+        return f"samples {listed(rows, 3)}, one in {step}", f"[{first}::{step}]"
     order = "in label order" if not view.moved else "in another order"
     return f"{listed(rows)}, {order}", "[chosen]"
 

@@ -15,8 +15,6 @@ from evalguard.core.findings import Cause
 from evalguard.core.trace import Int64
 
 MIN_ROWS = 6
-# What stands behind a name in a listing: the dot of its ending, or a word that begins so, as in `a_mask.png`.
-ENDS = (".", "_", "-")
 # More keys than these are not read as text: that takes four bytes for each character.
 MAX_TEXTS = 10_000_000
 
@@ -71,22 +69,22 @@ def _two_listings(view: View) -> str:
     keys = view.labels.keys
     if keys is None or keys.dtype.kind == "i" or len(keys) > MAX_TEXTS:
         return ""
-    if not _listed_by(keys[view.arrived[:100]].astype(np.str_)) or not _listed_by(keys[:100].astype(np.str_)):
+    if not _listed(keys[view.arrived[:100]].astype(np.str_)) or not _listed(keys[:100].astype(np.str_)):
         return ""
     text = np.asarray(keys).astype(np.str_, copy=False)
-    stream, labels = _listed_by(text[view.arrived]), _listed_by(text)
-    if not stream or not labels:
+    if not _listed(text[view.arrived]) or not _listed(text):
         return ""
-    return f"the stream goes through the keys sorted {stream[0]} ({_turn(text, view)}), the labels sorted {labels[0]}"
+    return (
+        f"both sides are sorted by name, but for what stands behind it, as in 'a.png' and 'a_b.png', 'a_b_mask.png' and "
+        f"'a_mask.png': the stream has {_turn(text, view)}, the labels do not"
+    )
 
 
-def _listed_by(names: NDArray[Any]) -> list[str]:
-    """As which listings the names are sorted."""
-    found = ["as they are"] if _ascends_as_text(names) else []
-    found += [f"with '{end}' behind each" for end in ENDS if _ascends_as_text(np.char.add(names, end))]
-    if not found and _ascends_as_text(np.char.lower(names)):
-        found.append("without regard to case")
-    return found
+def _listed(names: NDArray[Any]) -> bool:
+    """Whether they are sorted as text, or would be with one ending behind each of them."""
+    before, after = names[:-1], names[1:]
+    # Which of `a` and `a_b` comes first depends on the ending alone.
+    return bool(((after > before) | np.char.startswith(before, after)).all())
 
 
 def order_of_names(text: NDArray[Any]) -> str:

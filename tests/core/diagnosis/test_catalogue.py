@@ -204,8 +204,8 @@ class AnyValue:
 
 
 # What `remedy` and the recognisers give; a name that is not here is a mistake in causes.toml.
-NAMES = """all alone batch by call called factor factory files given joined key n name once order parallel pattern row
-rows several size step steps table whole workers"""
+NAMES = """all alone batch by call called column factor factory files given joined key mended n name once order parallel
+parts pattern row rows several sign size step steps table times whole workers"""
 VALUES = dict.fromkeys(NAMES.split(), AnyValue())
 FIXES = [(table, kind) for table, text in catalogue.texts().items() for kind in text.get("fix", {})]
 
@@ -217,7 +217,11 @@ def test_each_fix_of_the_table_is_two_lines_that_differ_and_is_of_a_kind_that_ex
     views = [
         view_of(range(50), name, method=method, facts=facts, calls=calls)
         for name in KINDS
-        for method, facts, calls in (("evaluate", {}, (50,)), ("predict", {"workers": 2}, (25, 25)))
+        for method, facts, calls in (
+            ("evaluate", {}, (50,)),
+            ("predict", {"workers": 2}, (25, 25)),
+            ("check", {}, (50,)),
+        )
     ]
     assert any(kind in view.kinds for view in views)
 

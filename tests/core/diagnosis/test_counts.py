@@ -36,7 +36,8 @@ def part(recogniser, samples, kind="generator", certain=True, **facts):
         part(counts.dropped, np.arange(48), "tf.data", drop_remainder=True),
         part(counts.dropped, np.arange(48), "tf.data", certain=False),
         part(counts.few_steps, np.arange(24), steps=3),
-        part(counts.left_out, np.delete(ALIGNED, [7, 20])),
+        part(counts.left_out, np.delete(ALIGNED, [7, 20]), certain=False),
+        part(counts.left_out, np.delete(ALIGNED, [7, 20]), "tf.data", leaves_out="`filter`"),
         part(counts.batch_left_out, np.delete(ALIGNED, range(16, 24)), "tf.data", ignores_batches=True),
         part(counts.others, [*range(48), FOREIGN, FOREIGN], certain=False),
     ],
@@ -87,6 +88,48 @@ def test_nothing_is_recognised_where_each_sample_arrives_once(recogniser, sample
 )
 def test_a_pattern_beside_it_is_not_recognised(recogniser, samples, kind, facts):
     assert recogniser(view_of(np.asarray(samples), kind, facts=facts)) is None
+
+
+@pytest.mark.parametrize(
+    ("samples", "facts", "found"),
+    [
+        pytest.param(np.arange(100) % 50, {"repeat": 2}, True, id="twice"),
+        pytest.param(np.arange(150) % 50, {"repeat": 3}, True, id="three-times"),
+        pytest.param(np.arange(150) % 50, {"repeat": 2}, False, id="more-often-than-that"),
+        pytest.param(np.arange(100) % 50, {}, False, id="no-repeat"),
+        pytest.param(np.arange(100) % 50, {"repeat": 2, "steps": 13}, False, id="steps"),
+        pytest.param(np.repeat(ALIGNED, 2), {"repeat": 2}, False, id="each-twice-in-a-row"),
+    ],
+)
+def test_a_pipeline_that_repeats_is_named_where_it_explains_the_rows(samples, facts, found):
+    view = view_of(samples, "tf.data", facts=facts)
+    named = counts.repeated(view)
+    assert (named is not None) is found
+    if named is not None:
+        assert named.certain
+        assert (counts.copied(view), counts.wrapped(view)) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("samples", "calls", "found"),
+    [
+        pytest.param(np.arange(100) % 50, (50, 50), True, id="two-calls"),
+        pytest.param(np.arange(100) % 50, (30, 20) * 2, True, id="a-loop"),
+        pytest.param(np.tile(ALIGNED[::-1], 3), (50,) * 3, True, id="three-times-in-another-order"),
+        pytest.param(np.arange(100) % 50, (100,), False, id="one-call"),
+        pytest.param(np.arange(100) % 50, (60, 40), False, id="a-call-goes-past-the-end"),
+        pytest.param([*ALIGNED, *ALIGNED[::-1]], (50, 50), False, id="the-second-one-in-another-order"),
+        pytest.param([*ALIGNED, *ALIGNED[:49]], (50, 49), False, id="not-all"),
+    ],
+)
+def test_a_loop_that_ran_twice_is_named_and_never_certain(samples, calls, found):
+    view = view_of(np.asarray(samples), "arrays")
+    view = replace(view, trace=replace(view.trace, calls=calls))
+    named = counts.run_twice(view)
+    assert (named is not None) is found
+    if named is not None:
+        assert not named.certain
+        assert (counts.copied(view), counts.wrapped(view), counts.part_twice(view)) == (None, None, None)
 
 
 def test_evidence_names_samples_and_keys():
@@ -406,7 +449,7 @@ def test_a_second_pass_that_steps_ask_for_is_no_copy(steps, found):
     ],
 )
 def test_samples_are_left_out_where_the_others_are_in_order(samples, certain):
-    found = counts.left_out(view_of(samples))
+    found = counts.left_out(view_of(samples, facts={"leaves_out": "`filter`"}))
     assert (None if found is None else found.certain) == certain
     assert counts.left_out(view_of(samples, known=False)) is None
 
