@@ -90,7 +90,7 @@ class Data:
         """All samples, in label order."""
         return np.arange(self.n)
 
-    def needs(self, holds: bool) -> None:  # noqa: FBT001 - a condition, as of assert
+    def needs(self, holds: bool) -> None:
         """Draw other sizes unless this holds."""
         if not holds:
             raise Unsuitable

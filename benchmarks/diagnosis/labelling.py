@@ -90,7 +90,9 @@ def older_version(d: Data) -> Evaluation:
     gone = np.sort(d.rng.choice(d.n, int(d.rng.integers(1, max(2, d.n // 8))), replace=False))
     kept = np.setdiff1d(d.all, gone)
     came = int(d.rng.integers(1, len(gone) + 2))
-    older = d.keys.max() + 1 + np.arange(came) if d.keys.dtype.kind == "i" else [f"old-{k:06d}.png" for k in range(came)]
+    older = (
+        d.keys.max() + 1 + np.arange(came) if d.keys.dtype.kind == "i" else [f"old-{k:06d}.png" for k in range(came)]
+    )
     keys = np.concatenate([d.keys[kept], older])
     y = np.concatenate([d.y[kept], np.zeros(came, np.int64)])
     # Both are in the order in which the samples were made: the old ones are not at the end.

@@ -80,7 +80,7 @@ def report_of(evaluation: Evaluation, known: Mapping[str, Any]) -> Any:
     # A recogniser that fails is a fault here, not a cause that was not named.
     os.environ[STRICT] = "1"
     model = known[evaluation.model or ""]
-    options = {"on_failure": "record", "on_unproven": "record", "mlflow": False}
+    options: dict[str, Any] = {"on_failure": "record", "on_unproven": "record", "mlflow": False}
     options |= evaluation.labels | evaluation.options
     if options.get("model") == "given":
         options["model"] = model

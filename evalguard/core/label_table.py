@@ -63,6 +63,8 @@ class LabelTable:
             it does not.
         key_name: Name of the column that the keys came from; empty where
             there is none.
+        terms: In whose terms a fix is written: ``in`` is ``step`` or
+            ``command``, the others are names of the user's. Empty: in Python.
         row_lengths: From samples to the lengths of their inputs without
             padding, int64, or to None where they have no length. None: the
             inputs are not at hand.
@@ -84,6 +86,7 @@ class LabelTable:
     by_index: IndexComparison | None = None
     classes: ClassNames | None = None
     key_name: str = ""
+    terms: Mapping[str, str] = field(default_factory=dict)
     row_lengths: Callable[[NDArray[np.int64]], NDArray[np.int64] | None] | None = None
     _digest: list[str] = field(default_factory=list, init=False)
     _equal: list[int] = field(default_factory=list, init=False)

@@ -23,11 +23,10 @@ INTERLEAVES = frozenset({"InterleaveDataset", "ParallelInterleaveDataset"})
 # These emit what they receive in the order in which they receive it, or read files one after the other. Not
 # `FlatMapDataset`: `from_generator` is one, and the generator may shuffle.
 KEEP_ORDER = BATCHES | {
-    f"{name}Dataset"
-    for name in (
-        "TensorSlice Tensor Range Map ParallelMap PaddedBatch Prefetch Options Take Skip Shard Repeat Cache Filter "
-        "IgnoreErrors Zip Variant Concatenate Snapshot"
-    ).split()
+    *("TensorSliceDataset", "TensorDataset", "RangeDataset", "VariantDataset", "MapDataset", "ParallelMapDataset"),
+    *("PaddedBatchDataset", "PrefetchDataset", "OptionsDataset", "CacheDataset", "SnapshotDataset", "ZipDataset"),
+    *("TakeDataset", "SkipDataset", "ShardDataset", "RepeatDataset", "FilterDataset", "ConcatenateDataset"),
+    IGNORE_ERRORS,
 }
 READERS = frozenset({"TFRecordDatasetV2", "TextLineDatasetV2", "FixedLengthRecordDatasetV2"})
 LEAVES_OUT = {"FilterDataset": "`filter`", IGNORE_ERRORS: "`ignore_errors`"}

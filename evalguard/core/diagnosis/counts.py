@@ -44,7 +44,9 @@ def repeated(view: View) -> Cause | None:
     whole = times > 1 and view.samples is not None and view.n_rows == times * view.n
     if not whole or "steps" in view.facts or not view.wraps_after(view.n):
         return None
-    evidence = f"each of the {view.n:,} samples comes {times} times, pass after pass; the pipeline has `repeat({times})`"
+    evidence = (
+        f"each of the {view.n:,} samples comes {times} times, pass after pass; the pipeline has `repeat({times})`"
+    )
     return cause(view, "repeated", certain=True, evidence=evidence, times=times)
 
 
@@ -59,7 +61,8 @@ def run_twice(view: View) -> Cause | None:
     # A call that goes beyond a whole pass is a source that starts again.
     if view.n not in np.cumsum(view.trace.calls):
         return None
-    evidence = f"{plural(len(view.trace.calls), 'call')} predicted each of the {view.n:,} samples {times} times, in the same order"
+    calls = plural(len(view.trace.calls), "call")
+    evidence = f"{calls} predicted each of the {view.n:,} samples {times} times, in the same order"
     return cause(view, "run_twice", certain=False, evidence=evidence, times=times)
 
 

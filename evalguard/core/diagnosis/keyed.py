@@ -7,7 +7,7 @@ import numpy as np
 from evalguard.core import key_differences
 from evalguard.core.diagnosis.catalogue import cause, given_labels, is_image_iterator
 from evalguard.core.diagnosis.orders import shuffles
-from evalguard.core.diagnosis.sorted_orders import MAX_TEXTS, MIN_ROWS, order_of_names
+from evalguard.core.diagnosis.sorted_orders import MIN_ROWS, order_of_names
 from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Cause
 from evalguard.core.plural import plural
@@ -38,7 +38,7 @@ def differ(view: View) -> Cause | None:
         f"'{ours}' in the stream, '{theirs}' in the labels"
     )
     table, column = _table(view)
-    mended = found.mended.replace("{keys}", f"table[{column!r}]")
+    assigned = f"table[{column!r}] = " + found.mended.replace("{keys}", f"table[{column!r}]")
     return cause(
         view,
         "keys_differ",
@@ -47,7 +47,7 @@ def differ(view: View) -> Cause | None:
         way=found.name,
         given=table,
         column=column,
-        mended=mended,
+        assigned=assigned,
     )
 
 
@@ -61,12 +61,13 @@ def in_another_order(view: View) -> Cause | None:
         return None
     if facts.get("shuffle") or "shuffle_buffer" in facts or facts.get("unordered"):
         return None
-    text = None if len(keys) > MAX_TEXTS else np.asarray(keys).astype(np.str_, copy=False)
-    order = "" if text is None else order_of_names(text)
+    order = order_of_names(keys)
     fixed = view.keeps_order or (facts.get("shuffle") is False and is_image_iterator(view))
     if not fixed and not shuffles(view):
         return None
-    sorted_by = f"the labels are sorted by key ({order}), the rows are not" if order else "both have an order of their own"
+    sorted_by = (
+        f"the labels are sorted by key ({order}), the rows are not" if order else "both have an order of their own"
+    )
     first = ", ".join(f"'{visible(str(keys[int(sample)]), MAX_KEY)}'" for sample in view.arrived[:SHOWN])
     theirs = ", ".join(f"'{visible(str(keys[row]), MAX_KEY)}'" for row in range(SHOWN))
     evidence = (
@@ -85,9 +86,11 @@ def other_version(view: View) -> Cause | None:
     if view.foreign == view.n_rows or view.duplicates or view.unnamed:
         return None
     came, went = np.flatnonzero(~view.known), view.missing
-    evidence = f"{plural(came.size, 'key')} of the stream {'is' if came.size == 1 else 'are'} not in the labels ({_named(carried, came)})"
+    are = "is" if came.size == 1 else "are"
+    evidence = f"{plural(came.size, 'key')} of the stream {are} not in the labels ({_named(carried, came)})"
     if went.size:
-        evidence += f", and {plural(went.size, 'label')} {'has' if went.size == 1 else 'have'} no row ({_named(keys, went)})"
+        have = "has" if went.size == 1 else "have"
+        evidence += f", and {plural(went.size, 'label')} {have} no row ({_named(keys, went)})"
     table, column = _table(view)
     return cause(view, "other_version", certain=False, evidence=evidence, given=table, column=column)
 

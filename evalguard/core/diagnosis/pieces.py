@@ -20,6 +20,8 @@ ROWS_OF_A_PIECE, LEAST_SPAN = 5, 0.5
 MOST_AGAIN = 3
 # Fewer rows hold pieces by chance.
 PIECES_ROWS = 24
+# So many rows show whether a longer order may be one of files in turn.
+MANY_ROWS = 5000
 # Batches that overtake another one where several are made at a time.
 OVERTAKING = 3
 # In so many rows of so many lengths nothing is sorted by chance.
@@ -47,7 +49,7 @@ def subset(view: View) -> Cause | None:
     which, rows = _chosen_rows(view)
     evidence = f"{view.n_rows:,} of {plural(view.n, 'labelled sample')} were predicted: {which}"
     evidence += f"; the pipeline has {' and '.join(taken)}" if taken else ""
-    return cause(view, "subset", certain=False, evidence=evidence, rows=rows)
+    return cause(view, "subset", certain=False, evidence=evidence, rows=rows, rows_n=f"{view.n_rows:,}")
 
 
 def _chosen_rows(view: View) -> tuple[str, str]:
@@ -89,8 +91,10 @@ def _pieces(order: Ints) -> int:
 def retried(view: View) -> Cause | None:
     """Some samples are missing where they belong and come at the end, in order."""
     order = _once(view)
-    starts = _starts(order) if order is not None else ()
-    if order is None or len(starts) != 2 or MOST_AGAIN * (len(order) - starts[1]) > len(order):
+    if order is None:
+        return None
+    starts = _starts(order).tolist()
+    if len(starts) != 2 or MOST_AGAIN * (len(order) - starts[1]) > len(order):
         return None
     again = order[starts[1] :]
     # Samples 0, 1, …, k - 1 at the end are a source that began at sample k.
@@ -99,10 +103,8 @@ def retried(view: View) -> Cause | None:
     # A batch that is overtaken at the end by a few others came late, not again.
     if batch_order(view) is not None and int(again.max()) >= len(order) - len(again) - OVERTAKING * view.batch:
         return None
-    evidence = (
-        f"{plural(len(again), 'sample')} {'is' if len(again) == 1 else 'are'} missing in {'its' if len(again) == 1 else 'their'} "
-        f"place and come last, in order: {listed(np.asarray(again))}; all others are in order"
-    )
+    come = "comes" if len(again) == 1 else "come"
+    evidence = f"{plural(len(again), 'sample')} {come} last, behind all others: {listed(np.asarray(again))}"
     return cause(view, "retried", certain=False, evidence=evidence)
 
 
@@ -112,10 +114,7 @@ def partitions(view: View) -> Cause | None:
     if order is None or not (pieces := _pieces(order)) or _fewer_files(order, pieces):
         return None
     first = [listed(order[start:], 3) for start in _starts(order)[:2].tolist()]
-    evidence = (
-        f"{plural(pieces, 'stretch')} of rows, each in label order: {first[0]}, then {first[1]}: partitions by the hash "
-        f"of a key or by worker, or a sort by something of {pieces} values"
-    )
+    evidence = f"{plural(pieces, 'stretch')} of rows, each in label order: samples {first[0]}, then {first[1]}"
     return cause(view, "partitions", certain=False, evidence=evidence, parts=pieces)
 
 
@@ -124,19 +123,30 @@ def in_turn(view: View) -> Cause | None:
     order = _once(view)
     if order is None:
         return None
-    inverse = np.argsort(order, kind="stable")
-    files = _pieces(inverse)
-    if not files or (pieces := _pieces(order)) and pieces <= files:
+    # In files that are read in turn the next sample of each comes soon.
+    head = order[:MANY_ROWS]
+    if len(order) > MANY_ROWS and np.isin(head + 1, head).mean() < LEAST_SPAN:
+        return None
+    inverse = _inverse(order)
+    files, pieces = _pieces(inverse), _pieces(order)
+    if not files or 0 < pieces <= files:
         return None
     first = ", ".join(str(int(start)) for start in _starts(inverse)[:4])
-    evidence = f"samples {listed(order)} follow one another: {files} files, which begin at samples {first}, read in turn"
+    evidence = f"samples {listed(order)} follow one another: {files} files, which begin at samples {first}"
     certain = view.facts.get("interleaves") is True
     evidence += "; the pipeline has `interleave`" if certain else ""
     return cause(view, "interleaved", certain=certain, evidence=evidence, files=files)
 
 
 def _fewer_files(order: Ints, pieces: int) -> bool:
-    return 0 < _pieces(np.argsort(order, kind="stable")) < pieces
+    return 0 < _pieces(_inverse(order)) < pieces
+
+
+def _inverse(order: Ints) -> Int64:
+    """Where each sample comes."""
+    inverse = np.empty(len(order), dtype=np.int64)
+    inverse[order] = np.arange(len(order))
+    return inverse
 
 
 def by_length(view: View) -> Cause | None:

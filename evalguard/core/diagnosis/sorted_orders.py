@@ -75,8 +75,8 @@ def _two_listings(view: View) -> str:
     if not _listed(text[view.arrived]) or not _listed(text):
         return ""
     return (
-        f"both sides are sorted by name, but for what stands behind it, as in 'a.png' and 'a_b.png', 'a_b_mask.png' and "
-        f"'a_mask.png': the stream has {_turn(text, view)}, the labels do not"
+        "both sides are sorted by name and by what follows it, as 'a.png' comes before 'a_b.png' and 'a_mask.png' "
+        f"after 'a_b_mask.png': the stream has {_turn(text, view)}, the labels do not"
     )
 
 
@@ -87,8 +87,13 @@ def _listed(names: NDArray[Any]) -> bool:
     return bool(((after > before) | np.char.startswith(before, after)).all())
 
 
-def order_of_names(text: NDArray[Any]) -> str:
-    """How names are sorted; empty if they are not."""
+def order_of_names(keys: Any) -> str:
+    """How keys are sorted; empty if they are not, or that is not known."""
+    # A few first: text is slow to compare.
+    few = keys[:100].astype(np.str_)
+    if len(keys) > MAX_TEXTS or not (_ascends_as_text(few) or _ascends_by_number(few)):
+        return ""
+    text = np.asarray(keys).astype(np.str_, copy=False)
     return "as text" if _ascends_as_text(text) else "by number" if _ascends_by_number(text) else ""
 
 

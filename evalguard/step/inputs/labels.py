@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,10 @@ def read_labels(source: LabelSource, data: Data, base: Path, classes: Any = None
     """
     if isinstance(source, LabelStream):
         return None
+    return replace(_read(source, data, base, classes), terms={"in": "step"})
+
+
+def _read(source: LabelFile | LabelFolders, data: Data, base: Path, classes: Any) -> Labels:
     if isinstance(source, LabelFolders):
         by_output = names_by_output(classes)
         # Folders are the classes of one output.

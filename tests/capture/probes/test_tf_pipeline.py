@@ -90,7 +90,9 @@ def in_any_order():
             {"reshuffled_each_pass": True, "shuffled_branches": 1, "shuffle_buffer": N},
             id="shuffled behind the join",
         ),
-        pytest.param(lambda: rows().batch(8, drop_remainder=True), {"drop_remainder": True, **ORDERED}, id="drop_remainder"),
+        pytest.param(
+            lambda: rows().batch(8, drop_remainder=True), {"drop_remainder": True, **ORDERED}, id="drop_remainder"
+        ),
         pytest.param(
             lambda: rows().map(lambda i: i, num_parallel_calls=2, deterministic=False),
             {"unordered": True},

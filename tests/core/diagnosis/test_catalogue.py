@@ -198,14 +198,22 @@ def test_a_remedy_is_that_of_these_kinds_only(tables, words, kinds):
     assert sorted(found) == sorted(kinds)
 
 
+def in_terms(view, of):
+    """The same, of labels that a step or a command read."""
+    terms = {"in": of, "predictions": "p.csv", "predictions_key": "id"}
+    terms |= {"read_predictions": "pd.read_csv('p.csv')", "read_labels": "pd.read_csv('labels.csv')"}
+    return replace(view, labels=replace(view.labels, name="labels.csv", terms=terms))
+
+
 class AnyValue:
     def __format__(self, source):
         return f"<{source}>"
 
 
 # What `remedy` and the recognisers give; a name that is not here is a mistake in causes.toml.
-NAMES = """all alone batch by call called column factor factory files given joined key mended n name once order parallel
-parts pattern row rows several sign size step steps table times whole workers"""
+NAMES = """all alone assigned batch by call called column factor factory files given joined key n name once order
+parallel parts pattern predictions predictions_key read_labels read_predictions row rows rows_n several sign size step
+steps table times whole workers"""
 VALUES = dict.fromkeys(NAMES.split(), AnyValue())
 FIXES = [(table, kind) for table, text in catalogue.texts().items() for kind in text.get("fix", {})]
 
@@ -223,6 +231,7 @@ def test_each_fix_of_the_table_is_two_lines_that_differ_and_is_of_a_kind_that_ex
             ("check", {}, (50,)),
         )
     ]
+    views += [in_terms(views[0], of) for of in ("step", "command")]
     assert any(kind in view.kinds for view in views)
 
 

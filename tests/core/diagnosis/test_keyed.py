@@ -53,7 +53,7 @@ def test_keyed_data_in_another_order_has_its_own_cause_and_fix(kind, facts, cert
 def test_of_two_tables_the_fix_joins_them():
     first = judged(NAMES, np.sort(NAMES), "unknown", "check").diagnosis[0]
     assert first.certain
-    assert "using (file)" in first.remedy
+    assert "labels.set_index('file').loc[keys]" in first.remedy
 
 
 @pytest.mark.parametrize(
