@@ -8,8 +8,9 @@ import pytest
 
 from benchmarks import lockstep, overhead, pairs, plot, soak, subjects, turns
 from benchmarks.diagnosis import __main__ as diagnosis
-from benchmarks.diagnosis.kinds import KINDS
-from benchmarks.diagnosis.measure import Row, count, measure, models
+from benchmarks.diagnosis.kinds import KINDS, Kind
+from benchmarks.diagnosis.measure import Row, count, instance, measure, models, report_of
+from benchmarks.diagnosis.twins import TWINS
 from evalguard.core.findings import Cause
 from evalguard.core.policy import Proof, Verdict
 from evalguard.core.report import Report
@@ -191,6 +192,24 @@ def known():
 def test_the_first_cause_of_each_kind_is_right_and_none_that_is_wrong_is_certain(known, kind):
     row = measure(kind, 2, known)
     assert (row.instances, row.right, row.certain_wrong) == (2, 2, 0), diagnosis.line_of(row)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", TWINS, ids=lambda make: make.__name__)
+def test_the_fix_of_a_fault_names_what_its_twin_does_and_the_twin_is_right(known, tmp_path, make):
+    kind, twin = next(kind for kind in KINDS if kind.make is make), TWINS[make]
+    for number, folder in enumerate((tmp_path / "first", tmp_path / "second")):
+        folder.mkdir()
+        fix = report_of(instance(kind, number, folder)[1], known).diagnosis[0].remedy.partition("after:")[2]
+        assert any(words in fix for words in twin.words), fix
+        mended = report_of(instance(Kind(twin.mended, ()), number, folder)[1], known)
+        assert mended.verdict in {Verdict.PASS, Verdict.REPAIRED}, mended
+        assert (mended.diagnosis == ()) is (mended.verdict is Verdict.PASS)
+
+
+def test_every_fault_has_a_twin():
+    without = {"two_rows_swapped", "two_classes_swapped", "labels_of_another_iterator", "snapshot", "right_but_odd"}
+    assert {kind.name for kind in KINDS} - {make.__name__ for make in TWINS} == without
 
 
 def named(*causes, verdict=Verdict.FAIL):

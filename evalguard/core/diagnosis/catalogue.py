@@ -68,6 +68,14 @@ def given_labels(view: View) -> str:
     return repr(name) if "." in name else "y_true"
 
 
+def read_labels(view: View) -> str:
+    """The labels as rows in code: ``y_true``, or how their file is read."""
+    name = view.labels.name
+    suffix = Path(name).suffix.lower()
+    readers = {".npy": "np.load", ".parquet": "pd.read_parquet", ".csv": "pd.read_csv"}
+    return f"{readers[suffix]}({name!r})" if suffix in readers else given_labels(view)
+
+
 def factory(view: View) -> str:
     """The call that creates the source: ``Images``, ``DataLoader``, ``flow_from_directory``."""
     return "DataLoader" if view.is_loader else ITERATOR_FACTORIES.get(view.source.type_name, view.name)

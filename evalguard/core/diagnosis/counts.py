@@ -256,7 +256,9 @@ def left_out(view: View) -> Cause | None:
     leaves_out = str(view.facts.get("leaves_out", ""))
     evidence += f"; the pipeline has {leaves_out}" if leaves_out else ""
     certain = bool(leaves_out) and view.trace.transport_intact is True and not view.foreign
-    return cause(view, "left_out", certain=certain, evidence=evidence)
+    dropping = "".join(f".{name}()" for name in ("filter", "ignore_errors") if name in leaves_out)
+    dropping = dropping.replace("filter()", "filter(...)") or ".filter(...)  # or .ignore_errors()"
+    return cause(view, "left_out", certain=certain, evidence=evidence, dropping=dropping)
 
 
 def batch_left_out(view: View) -> Cause | None:

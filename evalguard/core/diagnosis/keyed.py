@@ -34,7 +34,7 @@ def differ(view: View) -> Cause | None:
         return None
     ours, theirs = (visible(str(key), MAX_KEY) for key in (found.ours, found.theirs))
     evidence = (
-        f"{found.pairs:,} of {plural(found.of, 'key')} without a partner have one where {found.what} is left out: "
+        f"{found.pairs:,} of {plural(found.of, 'key')} without a partner differ from one by {found.what} only: "
         f"'{ours}' in the stream, '{theirs}' in the labels"
     )
     table, column = _table(view)

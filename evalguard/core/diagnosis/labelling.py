@@ -47,7 +47,8 @@ def label_file(view: View) -> Cause | None:
         evidence=evidence,
         fixes=("label_file",),
         given=given,
-        table="table" if given == "y_true" else given,
+        # An array has no keys.
+        table="table" if given == "y_true" or ".npy" in given else given,
     )
 
 

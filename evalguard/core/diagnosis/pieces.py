@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from evalguard.core.columns.chunks import Ints, counts_up
-from evalguard.core.diagnosis.catalogue import cause
+from evalguard.core.diagnosis.catalogue import cause, read_labels
 from evalguard.core.diagnosis.orders import batch_order
 from evalguard.core.diagnosis.view import View, listed
 from evalguard.core.findings import Cause
@@ -49,7 +49,8 @@ def subset(view: View) -> Cause | None:
     which, rows = _chosen_rows(view)
     evidence = f"{view.n_rows:,} of {plural(view.n, 'labelled sample')} were predicted: {which}"
     evidence += f"; the pipeline has {' and '.join(taken)}" if taken else ""
-    return cause(view, "subset", certain=False, evidence=evidence, rows=rows, rows_n=f"{view.n_rows:,}")
+    part = f"{read_labels(view)}{rows}"
+    return cause(view, "subset", certain=False, evidence=evidence, part=part, rows_n=f"{view.n_rows:,}")
 
 
 def _chosen_rows(view: View) -> tuple[str, str]:
