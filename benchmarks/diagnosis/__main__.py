@@ -21,8 +21,8 @@ def line_of(row: Row) -> str:
     """One line of the table."""
     named = ", ".join(f"{cause[:70]} ×{count}" for cause, count in row.instead.most_common(4))
     numbers = f" (instances {', '.join(map(str, row.examples[:5]))})" if row.examples else ""
-    figures = f"{row.instances:9} {row.right:6} {row.certain:8} {row.certain_wrong:14}"
-    return f"{row.kind.name:28} {figures}  {named}{numbers}"
+    counts = f"{row.instances:9} {row.right:6} {row.certain:8} {row.certain_wrong:14}"
+    return f"{row.kind.name:28} {counts}  {named}{numbers}"
 
 
 def verdict(rows: Sequence[Row]) -> tuple[str, bool]:

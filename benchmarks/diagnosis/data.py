@@ -59,7 +59,7 @@ class Data:
         rng: For whatever else is drawn.
         x: Inputs, no two rows equal, shape ``(n, FEATURES)``.
         y: Class numbers, int64, shape ``(n,)``.
-        keys: Names of the samples, not in the order of their names.
+        keys: Names of the samples, in their order or in no order.
         batch: Rows of a batch.
         way: How labels come, of ``WAYS``.
         with_y: The stream holds targets as well.
@@ -252,8 +252,10 @@ def drawn(rng: np.random.Generator, folder: Path) -> Data:
 
 
 def names(rng: np.random.Generator, n: int) -> Array:
-    """Random names of samples: numbers, or text; in no order."""
-    numbers = rng.permutation(np.arange(n) + int(rng.integers(1, 5000)))
+    """Random names of samples: numbers, or text; sorted, or in no order."""
+    numbers = np.arange(n) + int(rng.integers(1, 5000))
+    is_sorted = bool(rng.integers(2))
+    numbers = numbers if is_sorted else rng.permutation(numbers)
     style = int(rng.integers(4))
     if style == 0:
         return numbers.astype(np.int64)
@@ -261,4 +263,4 @@ def names(rng: np.random.Generator, n: int) -> Array:
         [f"{number:06d}", f"img_{number}.png", f"patient-{number % 7}/scan{number:05d}"][style - 1]
         for number in numbers.tolist()
     ]
-    return np.asarray(words)
+    return np.sort(words) if is_sorted else np.asarray(words)

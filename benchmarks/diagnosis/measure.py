@@ -29,8 +29,8 @@ class Row:
     Attributes:
         kind: It.
         instances: Evaluations that ran.
-        right: Of these, the first cause was right.
-        certain: Of these, the first cause was right and certain.
+        right: Those in which the first cause was right.
+        certain: Those in which it was certain, too.
         certain_wrong: Causes that were certain and wrong.
         instead: What was named first instead, how often.
         examples: The first wrong instances, to run again alone.

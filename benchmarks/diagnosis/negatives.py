@@ -51,7 +51,7 @@ def one_shard(d: Data) -> Evaluation:
 
 
 def two_rows_swapped(d: Data) -> Evaluation:
-    """Two rows changed places, for whatever reason."""
+    """Two rows are swapped, for whatever reason."""
     ids = d.all.copy()
     one, other = d.rng.choice(d.n, 2, replace=False)
     ids[[one, other]] = ids[[other, one]]

@@ -213,7 +213,7 @@ def _back_in_place(d: Data) -> Evaluation:
 
 def _own_labels(d: Data) -> Evaluation:
     d = d.only(KEYED)
-    made = d.predicted(d.all, d.one_of("generator", "tf.data"), labels=d.labelled(sort=True))
+    made = d.predicted(d.all, d.one_of("generator", "tf.data"), labels=d.labelled(d.rng.permutation(d.n)))
     return replace(made, options={"on_failure": "repair"})
 
 

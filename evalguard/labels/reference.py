@@ -17,6 +17,7 @@ from evalguard.data import kinds, tree
 from evalguard.data.fingerprint import row_fingerprints
 from evalguard.data.pandas_index import index_of
 from evalguard.data.row_layout import LeafSpec
+from evalguard.data.row_lengths import lengths_of
 from evalguard.errors import LabelsError, UnsupportedSourceError
 
 CHUNK = 1024
@@ -179,23 +180,6 @@ class KnownReference(Reference):
 def with_rows(x: Any) -> tuple[Any, ...]:
     """All inputs that have rows: beside a part that the caller chose there may be scalars, which have none."""
     return tuple(leaf for leaf in tree.leaves(x) if len(getattr(leaf, "shape", (0,))))
-
-
-def lengths_of(leaf: Any, rows: NDArray[np.int64], pad_value: Any) -> NDArray[np.int64] | None:
-    """The lengths of some rows of one input: of texts, lists and ragged rows, else without padding at either end."""
-    ragged = getattr(leaf, "row_lengths", None)
-    if callable(ragged):
-        return np.asarray(ragged())[rows].astype(np.int64)
-    array = tree.as_array(leaf)[rows]
-    if array.dtype.kind in "OSU":
-        items = array.tolist()
-        return np.asarray([len(item) for item in items]) if all(hasattr(item, "__len__") for item in items) else None
-    if array.ndim < 2:
-        return None
-    real = (array != pad_value).reshape(*array.shape[:2], -1).any(axis=2)
-    steps = array.shape[1]
-    first, last = real.argmax(axis=1), steps - real[:, ::-1].argmax(axis=1)
-    return np.where(real.any(axis=1), last - first, 0).astype(np.int64)
 
 
 def is_stream(source: Any) -> bool:

@@ -10,7 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from evalguard.core.diagnosis import computed, counts, keyed, labelling, orders, pieces, scored, sorted_orders, starts
+from evalguard.core.diagnosis import (
+    computed,
+    counts,
+    keyed,
+    labelling,
+    orders,
+    pieces,
+    repeats,
+    scored,
+    sorted_orders,
+    starts,
+)
 from evalguard.core.diagnosis.unknown import unknown
 from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Cause
@@ -31,9 +42,9 @@ STARTS: tuple[Recogniser, ...] = (
     starts.not_at_start,
 )
 TOO_MANY: tuple[Recogniser, ...] = (
-    counts.repeated,
-    counts.run_twice,
-    counts.part_twice,
+    repeats.repeated,
+    repeats.run_twice,
+    repeats.part_twice,
     counts.full_batches,
     counts.copied,
     counts.padded,

@@ -8,6 +8,7 @@ from evalguard.core import arrivals
 from evalguard.core.columns.chunks import counts_up
 from evalguard.core.diagnosis.catalogue import cause
 from evalguard.core.diagnosis.pieces import subset
+from evalguard.core.diagnosis.repeats import repeated, run_twice, verb
 from evalguard.core.diagnosis.view import View, listed
 from evalguard.core.findings import Cause
 from evalguard.core.matching import occurrence
@@ -15,10 +16,6 @@ from evalguard.core.plural import plural
 from evalguard.core.trace import Int64
 
 MAX_REPLICAS = 1024
-
-
-def _verb(count: int, one: str, many: str) -> str:
-    return one if count == 1 else many
 
 
 # -- Too many rows ----------------------------------------------------------------------------------------------------
@@ -33,37 +30,9 @@ def full_batches(view: View) -> Cause | None:
         return None
     evidence = (
         f"after sample {full - 1} comes sample 0 again: {full:,} = {view.n:,} - {view.n:,} mod {view.batch}, "
-        f"so the last {plural(view.n - full, 'sample')} {_verb(view.n - full, 'is', 'are')} never emitted"
+        f"so the last {plural(view.n - full, 'sample')} {verb(view.n - full, 'is', 'are')} never emitted"
     )
     return cause(view, "full_batches", certain=True, evidence=evidence, fixes=("full_batches", "dropped"))
-
-
-def repeated(view: View) -> Cause | None:
-    """The pipeline repeats its samples, each pass in the same order."""
-    times = view.fact("repeat")
-    whole = times > 1 and view.samples is not None and view.n_rows == times * view.n
-    if not whole or "steps" in view.facts or not view.wraps_after(view.n):
-        return None
-    evidence = (
-        f"each of the {view.n:,} samples comes {times} times, pass after pass; the pipeline has `repeat({times})`"
-    )
-    return cause(view, "repeated", certain=True, evidence=evidence, times=times)
-
-
-def run_twice(view: View) -> Cause | None:
-    """Several calls predict all samples more than once, each time in the same order."""
-    times = view.n_rows // view.n if view.n else 0
-    if view.samples is None or len(view.trace.calls) < 2 or times < 2 or view.n_rows != times * view.n:
-        return None
-    passes = view.rows.reshape(times, view.n)
-    if view.foreign or view.missing.size or (passes != passes[0]).any():
-        return None
-    # A call that goes beyond a whole pass is a source that starts again.
-    if view.n not in np.cumsum(view.trace.calls):
-        return None
-    calls = plural(len(view.trace.calls), "call")
-    evidence = f"{calls} predicted each of the {view.n:,} samples {times} times, in the same order"
-    return cause(view, "run_twice", certain=False, evidence=evidence, times=times)
 
 
 def _wraps(view: View) -> int:
@@ -147,7 +116,7 @@ def copied(view: View) -> Cause | None:
         return None
     matches = workers == factor and (bool(view.facts.get("use_multiprocessing")) or view.fact("replicas") == factor)
     evidence = (
-        f"{plural(view.duplicates, 'row')} {_verb(view.duplicates, 'repeats', 'repeat')} a sample, each up to "
+        f"{plural(view.duplicates, 'row')} {verb(view.duplicates, 'repeats', 'repeat')} a sample, each up to "
         f"{factor} times and each time in order"
         + (f"; {workers} workers" if workers > 1 else "")
         + (f"; the last {plural(view.missing.size, 'sample')} never arrived" if view.missing.size else "")
@@ -275,25 +244,6 @@ def batch_left_out(view: View) -> Cause | None:
     return cause(view, "batch_left_out", certain=True, evidence=evidence)
 
 
-def part_twice(view: View) -> Cause | None:
-    """A call of a session begins with samples that the one before it had predicted."""
-    calls = view.trace.calls
-    if view.samples is None or len(calls) < 2 or not view.duplicates or view.foreign or view.unnamed:
-        return None
-    starts = np.cumsum(calls)[:-1]
-    again = np.flatnonzero(arrivals.repeated(view.rows, view.n))
-    first = [int(start) for start in starts if start in again]
-    if run_twice(view) is not None:
-        return None
-    if len(first) != 1 or not np.array_equal(again, np.arange(first[0], first[0] + len(again))):
-        return None
-    evidence = (
-        f"{plural(len(again), 'row')} from row {first[0]:,} on, where a call begins, {_verb(len(again), 'is', 'are')} "
-        f"samples that were predicted before: {listed(view.rows[again])}"
-    )
-    return cause(view, "part_twice", certain=True, evidence=evidence)
-
-
 def _whole_batches(view: View, missing: Int64) -> bool:
     """Whether only whole batches are missing."""
     if not view.batch:
@@ -308,7 +258,7 @@ def others(view: View) -> Cause | None:
         return None
     rows = np.flatnonzero(~view.known)
     evidence = (
-        f"{plural(view.foreign, 'row')} {_verb(view.foreign, 'is', 'are')} not among the labelled samples "
+        f"{plural(view.foreign, 'row')} {verb(view.foreign, 'is', 'are')} not among the labelled samples "
         f"(row {listed(rows)}), and {plural(view.missing.size, 'labelled sample')} never arrived"
     )
     return cause(view, "others", certain=False, evidence=evidence)

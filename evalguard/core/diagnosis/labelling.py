@@ -62,7 +62,7 @@ def class_codes(view: View, findings: Sequence[Finding], mapping: Mapping[Any, A
     """
     by_row = view.against_rows.rows.size > 0
     name, given = ("codes_differ" if by_row else "classes"), given_labels(view)
-    # Classes that changed places have the same numbers: an encoder gave others, a person may have exchanged two.
+    # The same numbers on both sides, swapped: an encoder gives others, a person may have swapped two classes.
     certain = not by_row or mapping.keys() != set(mapping.values())
     return cause(view, name, certain=certain, evidence=findings[0].message, given=given)
 

@@ -168,7 +168,7 @@ def window(view: View) -> Cause | None:
     buffer = view.fact("shuffle_buffer")
     if view.samples is None or not view.moved or _is_global(view.reach, len(view.arrived)):
         return None
-    # Two rows that changed places went through no buffer: it moves nearly all.
+    # Two rows that are swapped went through no buffer: it moves nearly all.
     if view.moved == 2 and not buffer:
         return None
     size = view.reach + 1

@@ -25,7 +25,7 @@ def sorted_otherwise(view: View) -> Cause | None:
         return None
     listings = _two_listings(view)
     if listings:
-        return cause(view, "two_listings", certain=True, evidence=listings)
+        return cause(view, "two_listings", certain=view.moved > 2, evidence=listings)
     by_key = _by_key(view)
     evidence = by_key or _by_number(view) or _by_class(view)
     if not evidence:
@@ -43,25 +43,23 @@ def sorted_otherwise(view: View) -> Cause | None:
 
 
 def _by_key(view: View) -> str:
+    """Evidence for keys that the stream sorts as text and the labels by number, or the other way round."""
+    way, other = ascends_by_key(view), "" if view.labels.keys is None else order_of_names(view.labels.keys)
+    if not way or not other:
+        return ""
+    text = np.asarray(view.labels.keys).astype(np.str_, copy=False)
+    return f"the stream goes through the keys {way} ({_turn(text, view)}), the labels {other}"
+
+
+def ascends_by_key(view: View) -> str:
+    """How the stream sorts the keys; empty if it does not, or that is not known."""
     keys = view.labels.keys
-    if keys is None:
+    if keys is None or len(keys) > MAX_TEXTS:
         return ""
-    if keys.dtype.kind == "i" and ascends(np.asarray(keys), view.arrived):
-        return "the stream goes through the keys in order of number, the labels do not"
     # A few rows first: most streams are not sorted by key, and text is slow to compare.
-    few = keys[view.arrived[:100]].astype(np.str_)
-    if not _ascends_as_text(few) and not _ascends_by_number(few):
+    if not order_of_names(keys[view.arrived[:100]]):
         return ""
-    if len(keys) > MAX_TEXTS:
-        return ""
-    text = np.asarray(keys).astype(np.str_, copy=False)
-    if _ascends_as_text(text[view.arrived]):
-        other = "in order of number" if _ascends_by_number(text) else "in another order"
-        return f"the stream goes through the keys in order of text ({_turn(text, view)}), the labels {other}"
-    if _ascends_by_number(text[view.arrived]):
-        other = "in order of text" if _ascends_as_text(text) else "in another order"
-        return f"the stream goes through the keys in order of number ({_turn(text, view)}), the labels {other}"
-    return ""
+    return order_of_names(np.asarray(keys)[view.arrived])
 
 
 def _two_listings(view: View) -> str:
@@ -90,11 +88,18 @@ def _listed(names: NDArray[Any]) -> bool:
 def order_of_names(keys: Any) -> str:
     """How keys are sorted; empty if they are not, or that is not known."""
     # A few first: text is slow to compare.
-    few = keys[:100].astype(np.str_)
-    if len(keys) > MAX_TEXTS or not (_ascends_as_text(few) or _ascends_by_number(few)):
+    if len(keys) > MAX_TEXTS or not _sorted(keys[:100].astype(np.str_)):
         return ""
-    text = np.asarray(keys).astype(np.str_, copy=False)
-    return "as text" if _ascends_as_text(text) else "by number" if _ascends_by_number(text) else ""
+    return _sorted(np.asarray(keys).astype(np.str_, copy=False))
+
+
+def _sorted(text: NDArray[Any]) -> str:
+    for names, way in ((text, ""), (text[::-1], ", backwards")):
+        if _ascends_as_text(names):
+            return f"in order of text{way}"
+        if _ascends_by_number(names):
+            return f"in order of number{way}"
+    return ""
 
 
 def ascends(values: NDArray[Any], order: Ints, *, strictly: bool = True) -> bool:

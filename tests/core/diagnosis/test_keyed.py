@@ -50,6 +50,12 @@ def test_keyed_data_in_another_order_has_its_own_cause_and_fix(kind, facts, cert
     assert "'file'" in first.remedy
 
 
+def test_a_stream_that_is_sorted_by_key_was_not_shuffled():
+    first = judged(np.sort(NAMES), np.sort(NAMES)[RANDOM], "generator").diagnosis[0]
+    assert (first.cause, first.certain) == (title("keyed_order"), True)
+    assert first.evidence.startswith("the rows are sorted by key, the labels are not")
+
+
 def test_of_two_tables_the_fix_joins_them():
     first = judged(NAMES, np.sort(NAMES), "unknown", "check").diagnosis[0]
     assert first.certain
@@ -62,8 +68,8 @@ def test_of_two_tables_the_fix_joins_them():
         pytest.param(NAMES, NAMES[RANDOM], {"shuffle_buffer": N, "reshuffled_each_pass": True}, id="it-shuffles"),
         pytest.param(NAMES, NAMES[RANDOM], {"unordered": True}, id="it-gives-up-order"),
         pytest.param(NAMES, NAMES[RANDOM][:30], {"keeps_order": True}, id="others-are-missing"),
-        pytest.param(NAMES, NAMES[[1, 0, *range(2, N)]], {"keeps_order": True}, id="two-rows-changed-places"),
-        pytest.param(np.sort(NAMES), NAMES[RANDOM], {"keeps_order": True}, id="the-stream-is-sorted"),
+        pytest.param(NAMES, NAMES[[1, 0, *range(2, N)]], {"keeps_order": True}, id="two-rows-swapped"),
+        pytest.param(np.sort(NAMES), np.sort(NAMES)[::-1], {"keeps_order": True}, id="sorted-backwards"),
     ],
 )
 def test_another_cause_is_not_called_that(stream, labels, facts):

@@ -218,7 +218,7 @@ def test_a_window_is_less_than_about_half_of_the_rows(reach, found):
     assert (orders.window(view_of(samples, n=20)) is not None) is found
 
 
-def test_two_rows_that_changed_places_went_through_no_buffer():
+def test_two_rows_that_are_swapped_went_through_no_buffer():
     samples = np.arange(50)
     samples[[10, 13]] = samples[[13, 10]]
     assert orders.window(view_of(samples)) is None
