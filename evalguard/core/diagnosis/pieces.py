@@ -40,7 +40,10 @@ def subset(view: View) -> Cause | None:
     """Only some of the samples were predicted, each once."""
     if view.samples is None or not view.missing.size or view.duplicates or view.foreign or view.unnamed:
         return None
-    if not view.n_rows or "steps" in view.facts:
+    # The first samples are those of a number of steps.
+    if not view.n_rows or ("steps" in view.facts and view.missing[0] == view.n_rows):
+        return None
+    if view.moved and (view.facts.get("shuffle") or "shuffle_buffer" in view.facts):
         return None
     taken = [f"`{name}({view.facts[name]})`" for name in ("skip", "take") if name in view.facts]
     taken += [f"`shard({view.facts['shards']}, …)`"] if "shards" in view.facts else []

@@ -54,6 +54,8 @@ def test_a_part_of_the_samples_is_named_first_and_never_certain(samples, facts, 
     [
         pytest.param(ALL[:110], {}, id="few-missing"),
         pytest.param(ALL[:80], {"steps": 10}, id="steps"),
+        pytest.param(ALL[:80][::-1], {"steps": 10}, id="steps-in-another-order"),
+        pytest.param(RANDOM[:80], {"shuffle_buffer": N, "steps": 10}, id="shuffled-and-cut"),
         pytest.param(np.delete(ALL, [3, 50]), {"leaves_out": "`filter`"}, id="filtered"),
         pytest.param([*ALL[:60], 0], {}, id="repeated"),
         pytest.param([*ALL[:60], FOREIGN], {}, id="foreign"),
