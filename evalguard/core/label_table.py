@@ -7,7 +7,7 @@ module only holds and validates arrays.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from evalguard.core.class_names import ClassNames
 from evalguard.core.columns.chunks import n_distinct, rising
+from evalguard.core.label_origin import Origin
 from evalguard.core.row_names import IndexComparison, RowNames
 from evalguard.errors import LabelsError
 
@@ -61,13 +62,7 @@ class LabelTable:
         by_index: What it showed beside another index; None: it was not compared.
         classes: How what they came from names their class numbers; None where
             it does not.
-        key_name: Name of the column that the keys came from; empty where
-            there is none.
-        terms: In whose terms a fix is written: ``in`` is ``step`` or
-            ``command``, the others are names of the user's. Empty: in Python.
-        row_lengths: From samples to the lengths of their inputs without
-            padding, int64, or to None where they have no length. None: the
-            inputs are not at hand.
+        origin: Where they came from, for the causes of a fault and their fixes.
 
     Raises:
         LabelsError: There is no sample, lengths differ, a key is null or
@@ -85,9 +80,7 @@ class LabelTable:
     row_names: RowNames | None = None
     by_index: IndexComparison | None = None
     classes: ClassNames | None = None
-    key_name: str = ""
-    terms: Mapping[str, str] = field(default_factory=dict)
-    row_lengths: Callable[[NDArray[np.int64]], NDArray[np.int64] | None] | None = None
+    origin: Origin = field(default_factory=Origin)
     _digest: list[str] = field(default_factory=list, init=False)
     _equal: list[int] = field(default_factory=list, init=False)
 

@@ -95,16 +95,14 @@ def compare(table_check: TableCheck) -> Report:
 
 def _in_terms(labels: Labels, q: TableCheck) -> Labels:
     """The labels, for fixes in the terms of the command."""
-    return replace(
-        labels,
-        terms={
-            "in": "command",
-            "predictions": q.predictions.name,
-            "predictions_key": q.key or q.index or "id",
-            "read_predictions": _reader(q.predictions),
-            "read_labels": _reader(q.labels),
-        },
-    )
+    terms = {
+        "in": "command",
+        "predictions": q.predictions.name,
+        "predictions_key": q.key or q.index or "id",
+        "read_predictions": _reader(q.predictions),
+        "read_labels": _reader(q.labels),
+    }
+    return replace(labels, origin=replace(labels.origin, terms=terms))
 
 
 def _reader(path: Path) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.core.label_origin import Origin
 from evalguard.core.label_table import LabelTable, Values
 from evalguard.core.row_names import refuse_other_rows
 from evalguard.data.kinds import class_names, is_image_iterator
@@ -164,7 +165,7 @@ class Labels(LabelTable):
             keys=None if key is None else (read_keys or read)(key),
             name=name,
             weights=None if weight is None else read(weight),
-            key_name=key or "",
+            origin=Origin(key or ""),
         )
 
     @classmethod

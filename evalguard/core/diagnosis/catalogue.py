@@ -48,7 +48,7 @@ def remedy(view: View, *tables: str, **values: object) -> str:
     before, after = next(fix[kind] for fix in fixes for kind in view.kinds if kind in fix)
     known = {"name": view.name, "called": view.called, "call": _Call(view), "n": view.n, "batch": view.batch}
     known |= {"once": view.call(view.name, steps=None), "factory": factory(view)}
-    known |= {"column": view.labels.key_name or "id", "given": given_labels(view), **view.labels.terms}
+    known |= {"column": view.labels.origin.key_column or "id", "given": given_labels(view), **view.labels.origin.terms}
     known |= {"workers": view.facts.get("workers"), "steps": view.facts.get("steps")}
     return f"before: {before}\nafter:  {after}".format(**{**known, **values})
 

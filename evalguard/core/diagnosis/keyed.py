@@ -109,4 +109,4 @@ def _named(keys: object, rows: Int64) -> str:
 def _table(view: View) -> tuple[str, str]:
     """The table of labels as code, and its column of keys."""
     given = given_labels(view)
-    return ("labels" if given == "y_true" else given), view.labels.key_name or "id"
+    return ("labels" if given == "y_true" else given), view.labels.origin.key_column or "id"

@@ -156,13 +156,13 @@ def _inverse(order: Ints) -> Int64:
 def by_length(view: View) -> Cause | None:
     """The rows are sorted by their length."""
     order = _once(view)
-    if order is None or view.labels.row_lengths is None or len(order) < SORTED_ROWS:
+    if order is None or view.labels.origin.row_lengths is None or len(order) < SORTED_ROWS:
         return None
     # Some rows first: most streams are not sorted.
-    few = view.labels.row_lengths(np.asarray(order[:: max(1, len(order) // 500)]))
+    few = view.labels.origin.row_lengths(np.asarray(order[:: max(1, len(order) // 500)]))
     if few is None or not _monotone(few) or len(set(few.tolist())) < LENGTHS:
         return None
-    lengths = view.labels.row_lengths(np.arange(view.n))
+    lengths = view.labels.origin.row_lengths(np.arange(view.n))
     if lengths is None or not _monotone(lengths[order]) or _monotone(lengths):
         return None
     shortest, longest = int(lengths.min()), int(lengths.max())

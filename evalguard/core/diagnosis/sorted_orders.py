@@ -36,7 +36,7 @@ def sorted_otherwise(view: View) -> Cause | None:
         "sorted_otherwise",
         certain=bool(by_key),
         evidence=evidence,
-        key=view.labels.key_name or key,
+        key=view.labels.origin.key_column or key,
         rows=rows,
         joined="" if by_key else f"evalguard.guard(labels=table, key={key!r}), and ",
     )

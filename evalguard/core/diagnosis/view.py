@@ -117,7 +117,7 @@ class View:
     def kinds(self) -> tuple[str, ...]:
         """Its kinds in causes.toml, the most specific first."""
         kinds = {
-            self.labels.terms.get("in", ""): bool(self.labels.terms),
+            self.labels.origin.terms.get("in", ""): bool(self.labels.origin.terms),
             "check": self.trace.method == "check",
             "scored by Keras": self.trace.method in {"evaluate", "test_on_batch"},
             "several calls": len(self.trace.calls) > 1 and not self.is_loop,

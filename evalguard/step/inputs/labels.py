@@ -31,7 +31,8 @@ def read_labels(source: LabelSource, data: Data, base: Path, classes: Any = None
     """
     if isinstance(source, LabelStream):
         return None
-    return replace(_read(source, data, base, classes), terms={"in": "step"})
+    labels = _read(source, data, base, classes)
+    return replace(labels, origin=replace(labels.origin, terms={"in": "step"}))
 
 
 def _read(source: LabelFile | LabelFolders, data: Data, base: Path, classes: Any) -> Labels:

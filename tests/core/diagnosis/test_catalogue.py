@@ -7,6 +7,7 @@ import pytest
 
 from evalguard.core.diagnosis import catalogue, orders, starts
 from evalguard.core.diagnosis.catalogue import UNKNOWN_CAUSE
+from evalguard.core.label_origin import Origin
 from evalguard.core.trace import SourceState
 from tests.core import signatures
 from tests.core.diagnosis.causes import KINDS, fix_of, kinds_with, named, of_kind, remedies_of, remedy_of, view_of
@@ -213,7 +214,7 @@ def in_terms(view, of):
     """The same, of labels that a step or a command read."""
     terms = {"in": of, "predictions": "p.csv", "predictions_key": "id"}
     terms |= {"read_predictions": "pd.read_csv('p.csv')", "read_labels": "pd.read_csv('labels.csv')"}
-    return replace(view, labels=replace(view.labels, name="labels.csv", terms=terms))
+    return replace(view, labels=replace(view.labels, name="labels.csv", origin=Origin(terms=terms)))
 
 
 class AnyValue:

@@ -8,6 +8,7 @@ import pytest
 from evalguard.core.diagnosis import diagnose, keyed, keys_of_no_use
 from evalguard.core.diagnosis.view import View
 from evalguard.core.judge import judge
+from evalguard.core.label_origin import Origin
 from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import Policy, Verdict
 from evalguard.core.trace import UNKNOWN, SourceState, Trace
@@ -23,7 +24,7 @@ def judged(stream, labels, kind="tf.data", method="predict", **facts):
     source = SourceState(kind, "Source", facts=facts)
     keys = None if stream is None else np.asarray(stream)
     trace = Trace(len(stream), np.full(len(stream), UNKNOWN), keys=keys, sources=(source,), method=method)
-    table = LabelTable(np.arange(len(labels)) % 3, np.asarray(labels), name="labels.csv", key_name="file")
+    table = LabelTable(np.arange(len(labels)) % 3, np.asarray(labels), name="labels.csv", origin=Origin("file"))
     return judge(trace, table, Policy()).report
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from evalguard.core.diagnosis import diagnose, pieces
+from evalguard.core.label_origin import Origin
 from evalguard.core.label_table import LabelTable
 from tests.core.diagnosis.causes import title, view_of
 from tests.core.signatures import FOREIGN
@@ -121,7 +122,8 @@ def test_a_random_order_of_any_length_has_no_pieces(seed):
 
 def with_lengths(samples, lengths):
     found = view(samples)
-    table = LabelTable(found.labels.values, row_lengths=lambda rows: None if lengths is None else lengths[rows])
+    origin = Origin(row_lengths=lambda rows: None if lengths is None else lengths[rows])
+    table = LabelTable(found.labels.values, origin=origin)
     return replace(found, labels=table)
 
 
