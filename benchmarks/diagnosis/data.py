@@ -38,7 +38,6 @@ class Evaluation:
         options: Further options of the guard.
         confirmed: What ``call`` returns is confirmed.
         rows_are_right: The fault is in the labels: the rows are in the right order.
-        evaluated: ``call`` returns metric values, no rows.
         model: Its own model; None: the one that takes ``FEATURES`` numbers.
     """
 
@@ -47,7 +46,6 @@ class Evaluation:
     options: dict[str, Any] = field(default_factory=dict)
     confirmed: bool = False
     rows_are_right: bool = False
-    evaluated: bool = False
     model: Any = None
 
 

@@ -106,6 +106,7 @@ NEGATIVES = (
     Kind(negatives.one_shard, SUBSET, negative=True),
     Kind(negatives.two_rows_swapped, ("cause unknown, pattern: rows ",), negative=True),
     Kind(negatives.two_classes_swapped, ("codes differ",), negative=True),
+    Kind(negatives.labels_corrected, (ANY,), negative=True),
     Kind(negatives.loop_run_twice, ("loop run twice",), negative=True),
     Kind(negatives.labels_of_another_iterator, (ANY,), negative=True),
     Kind(negatives.snapshot, ("`shuffle=True`",), negative=True),

@@ -23,7 +23,18 @@ def subset(d: Data) -> Evaluation:
 def fold(d: Data) -> Evaluation:
     """The test fold of a cross-validation; the labels are those of all."""
     folds = np.array_split(d.one_of(d.all, d.rng.permutation(d.n)), int(d.rng.integers(3, 6)))
-    return d.predicted(np.sort(folds[int(d.rng.integers(len(folds)))]))
+    test = np.sort(folds[int(d.rng.integers(len(folds)))])
+
+    def filtered(model: Any) -> Any:
+        import tensorflow as tf
+
+        of_fold = tf.data.Dataset.from_tensor_slices(np.isin(d.all, test))
+        rows = tf.data.Dataset.zip((d.dataset(), of_fold)).filter(lambda row, there: there)
+        return model.predict(rows.map(lambda row, there: row).batch(d.batch), verbose=0)
+
+    if not d.with_y and d.rng.integers(2):
+        return Evaluation(filtered, d.labelled())
+    return d.predicted(test)
 
 
 def skipped(d: Data) -> Evaluation:
@@ -64,6 +75,19 @@ def two_classes_swapped(d: Data) -> Evaluation:
     one, other = d.rng.choice(np.unique(d.y), 2, replace=False)
     y = np.where(d.y == one, other, np.where(d.y == other, one, d.y))
     d.needs(min(np.bincount(d.y)[[one, other]]) > 2)
+    made = d.predicted(d.all, d.one_of("generator", "tf.data"), labels=d.labelled(y=y))
+    return replace(made, rows_are_right=True)
+
+
+def labels_corrected(d: Data) -> Evaluation:
+    """A few labels were corrected, as many one way as the other: the values are the same, in another order."""
+    d = replace(d.only(*WITH_REFERENCE), with_y=True)
+    pairs = int(d.rng.integers(1, 3))
+    d.needs(d.n >= 40 and min(np.bincount(d.y % 2)) > 4)
+    y = d.y.copy()
+    for _ in range(pairs):
+        one, other = (int(d.rng.choice(np.flatnonzero(y % 2 == odd))) for odd in (0, 1))
+        y[[one, other]] = y[[other, one]]
     made = d.predicted(d.all, d.one_of("generator", "tf.data"), labels=d.labelled(y=y))
     return replace(made, rows_are_right=True)
 

@@ -47,8 +47,9 @@ def subset(view: View) -> Cause | None:
         return None
     taken = [f"`{name}({view.facts[name]})`" for name in ("skip", "take") if name in view.facts]
     taken += [f"`shard({view.facts['shards']}, …)`"] if "shards" in view.facts else []
-    if not taken and (view.facts.get("leaves_out") or view.facts.get("drop_remainder") or not chosen(view)):
+    if not taken and (view.facts.get("drop_remainder") or not chosen(view)):
         return None
+    taken += [str(view.facts["leaves_out"])] if "leaves_out" in view.facts else []
     which, rows = _chosen_rows(view)
     evidence = f"{view.n_rows:,} of {plural(view.n, 'labelled sample')} were predicted: {which}"
     evidence += f"; the pipeline has {' and '.join(taken)}" if taken else ""
