@@ -37,7 +37,6 @@ class Evaluation:
         labels: Options of the guard that say what the labels are.
         options: Further options of the guard.
         confirmed: What ``call`` returns is confirmed.
-        rows_are_right: The fault is in the labels: the rows are in the right order.
         model: Its own model; None: the one that takes ``FEATURES`` numbers.
     """
 
@@ -45,7 +44,6 @@ class Evaluation:
     labels: dict[str, Any]
     options: dict[str, Any] = field(default_factory=dict)
     confirmed: bool = False
-    rows_are_right: bool = False
     model: Any = None
 
 

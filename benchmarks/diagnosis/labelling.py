@@ -16,8 +16,7 @@ from benchmarks.diagnosis.data import KEYED, WITH_REFERENCE, Data, Evaluation
 def _in_stream(d: Data, y: Any, source: str = "") -> Evaluation:
     """The stream carries the targets ``d.y``; the labels are ``y``."""
     d = replace(d.only(*WITH_REFERENCE), with_y=True)
-    made = d.predicted(d.all, source or d.one_of("generator", "pydataset", "tf.data"), labels=d.labelled(y=y))
-    return replace(made, rows_are_right=True)
+    return d.predicted(d.all, source or d.one_of("generator", "pydataset", "tf.data"), labels=d.labelled(y=y))
 
 
 def shifted(d: Data) -> Evaluation:
@@ -80,7 +79,6 @@ def folder_lacks_a_class(d: Data) -> Evaluation:
         lambda model: model.predict(made, verbose=0),
         {"labels": made, "classes": classes},
         model="images",
-        rows_are_right=True,
     )
 
 
@@ -98,7 +96,7 @@ def older_version(d: Data) -> Evaluation:
     # Both are in the order in which the samples were made: the old ones are not at the end.
     place = np.argsort(np.concatenate([kept, d.rng.uniform(0, d.n, came)]), kind="stable")
     given = {"labels": d.table(keys[place], y[place]), "labels_key": "id", "key": "id", "drop_key": True}
-    return replace(d.predicted(d.all, labels=given), rows_are_right=True)
+    return d.predicted(d.all, labels=given)
 
 
 def older_order(d: Data) -> Evaluation:
@@ -152,7 +150,7 @@ def index_of_other_rows(d: Data) -> Evaluation:
 
 def _other_keys(d: Data, ours: Any, theirs: Any) -> Evaluation:
     d = replace(d.only(KEYED), keys=np.asarray(ours))
-    return replace(d.predicted(d.all, labels=d.labelled(keys=np.asarray(theirs))), rows_are_right=True)
+    return d.predicted(d.all, labels=d.labelled(keys=np.asarray(theirs)))
 
 
 def keys_with_a_prefix(d: Data) -> Evaluation:

@@ -75,8 +75,7 @@ def two_classes_swapped(d: Data) -> Evaluation:
     one, other = d.rng.choice(np.unique(d.y), 2, replace=False)
     y = np.where(d.y == one, other, np.where(d.y == other, one, d.y))
     d.needs(min(np.bincount(d.y)[[one, other]]) > 2)
-    made = d.predicted(d.all, d.one_of("generator", "tf.data"), labels=d.labelled(y=y))
-    return replace(made, rows_are_right=True)
+    return d.predicted(d.all, d.one_of("generator", "tf.data"), labels=d.labelled(y=y))
 
 
 def labels_corrected(d: Data) -> Evaluation:
@@ -88,8 +87,7 @@ def labels_corrected(d: Data) -> Evaluation:
     for _ in range(pairs):
         one, other = (int(d.rng.choice(np.flatnonzero(y % 2 == odd))) for odd in (0, 1))
         y[[one, other]] = y[[other, one]]
-    made = d.predicted(d.all, d.one_of("generator", "tf.data"), labels=d.labelled(y=y))
-    return replace(made, rows_are_right=True)
+    return d.predicted(d.all, d.one_of("generator", "tf.data"), labels=d.labelled(y=y))
 
 
 def loop_run_twice(d: Data) -> Evaluation:
@@ -159,7 +157,7 @@ def _sorted_and_put_back(d: Data) -> Evaluation:
 
 def _labels_in_stream_order(d: Data) -> Evaluation:
     order = d.rng.permutation(d.n)
-    return replace(d.predicted(order, labels=d.labelled(order)), rows_are_right=True)
+    return d.predicted(order, labels=d.labelled(order))
 
 
 def _shuffle_of_one(d: Data) -> Evaluation:
@@ -186,4 +184,4 @@ def _cached(d: Data) -> Evaluation:
 
 def _subset(d: Data) -> Evaluation:
     ids = np.sort(d.rng.choice(d.n, d.n // 2, replace=False))
-    return replace(d.predicted(ids, labels=d.labelled(ids)), rows_are_right=True)
+    return d.predicted(ids, labels=d.labelled(ids))
