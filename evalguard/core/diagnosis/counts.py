@@ -196,6 +196,9 @@ def floor_len(view: View) -> Cause | None:
 
 def dropped(view: View) -> Cause | None:
     """Less than a batch is missing, and no number of steps explains it."""
+    # A pipeline that was read drops nothing unasked.
+    if view.facts.get("keeps_order") is True and not view.facts.get("drop_remainder"):
+        return None
     if not _tail(view) or view.kind == "pydataset" or ("steps" in view.facts and not view.facts.get("drop_remainder")):
         return None
     return cause(view, "dropped", certain=bool(view.facts.get("drop_remainder")), evidence=_tail_evidence(view))

@@ -14,14 +14,14 @@ from evalguard.core.trace import Int64
 
 # From this share of missing samples on a part was chosen; below it single samples were left out.
 LEAST_MISSING = 5
-# A random order ascends over two rows: pieces are longer, and each goes through most of the samples.
-ROWS_OF_A_PIECE, LEAST_SPAN = 5, 0.5
+# A random order ascends over two rows: pieces are longer, and together they go through the samples more than once.
+ROWS_OF_A_PIECE, LEAST_SPAN = 5, 1.25
 # Up to this share of the samples is read again at the end.
 MOST_AGAIN = 3
 # Fewer rows hold pieces by chance.
 PIECES_ROWS = 24
-# So many rows show whether a longer order may be one of files in turn.
-MANY_ROWS = 5000
+# So many rows show whether a longer order may be one of files in turn, by the share whose next sample is among them.
+MANY_ROWS, LEAST_NEXT = 5000, 0.5
 # Batches that overtake another one where several are made at a time.
 OVERTAKING = 3
 # In so many rows of so many lengths nothing is sorted by chance.
@@ -85,12 +85,12 @@ def _once(view: View) -> Ints | None:
 
 
 def _pieces(order: Ints) -> int:
-    """Number of stretches that ascend and go through most of the samples each; 0 where there are no such pieces."""
+    """Number of stretches that ascend through samples of one another; 0 where there are no such pieces."""
     starts = _starts(order)
     ends = np.concatenate([starts[1:], [len(order)]]) - 1
     spans = order[ends].astype(np.int64) - order[starts]
     few = len(order) >= PIECES_ROWS and len(starts) * ROWS_OF_A_PIECE <= len(order)
-    return len(starts) if len(starts) > 1 and few and spans.mean() >= LEAST_SPAN * len(order) else 0
+    return len(starts) if len(starts) > 1 and few and spans.sum() >= LEAST_SPAN * len(order) else 0
 
 
 def retried(view: View) -> Cause | None:
@@ -114,7 +114,7 @@ def retried(view: View) -> Cause | None:
 
 
 def partitions(view: View) -> Cause | None:
-    """The rows are a few stretches that each ascend through most of the samples."""
+    """The rows are a few stretches that each ascend, through the samples of the others."""
     order = _once(view)
     if order is None or not (pieces := _pieces(order)) or _fewer_files(order, pieces):
         return None
@@ -130,7 +130,7 @@ def in_turn(view: View) -> Cause | None:
         return None
     # In files that are read in turn the next sample of each comes soon.
     head = order[:MANY_ROWS]
-    if len(order) > MANY_ROWS and np.isin(head + 1, head).mean() < LEAST_SPAN:
+    if len(order) > MANY_ROWS and np.isin(head + 1, head).mean() < LEAST_NEXT:
         return None
     inverse = _inverse(order)
     files, pieces = _pieces(inverse), _pieces(order)
