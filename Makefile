@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo seed docs test test-browser test-oldest test-loaders referee referee-tf-keras soundness mutants check bench bench-budgets bench-quick bench-lightning soak field pipelines lint types clean
+.PHONY: help demo seed docs test test-browser test-oldest test-loaders referee referee-tf-keras soundness mutants check bench bench-budgets bench-quick bench-lightning causes soak field pipelines lint types clean
 
 BASE_PYTHON := $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -72,6 +72,9 @@ bench-quick: $(STAMP) ## Only the budgets, with fewer pairs and rows; under two 
 
 bench-lightning: $(LIGHTNING)/.installed ## PyTorch Lightning's predict with the indices of its batches; `make bench` includes it once it is installed
 	@$(LIGHTNING)/bin/python -m benchmarks.lightning_predict
+
+causes: $(STAMP) ## Random evaluations of each kind of fault: is the first cause right, is a wrong one certain; some minutes
+	@$(PYTHON) -m benchmarks.diagnosis
 
 soak: $(STAMP) ## A guarded call of 10^6 small batches beside a bare one: memory and the guard's share over time
 	@$(PYTHON) -m benchmarks.soak

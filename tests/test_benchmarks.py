@@ -7,6 +7,13 @@ import statistics
 import pytest
 
 from benchmarks import lockstep, overhead, pairs, plot, soak, subjects, turns
+from benchmarks.diagnosis import __main__ as diagnosis
+from benchmarks.diagnosis.kinds import KINDS, Kind
+from benchmarks.diagnosis.measure import Row, count, instance, measure, models, report_of
+from benchmarks.diagnosis.twins import TWINS
+from evalguard.core.findings import Cause
+from evalguard.core.policy import Proof, Verdict
+from evalguard.core.report import Report
 
 
 @pytest.mark.slow
@@ -174,3 +181,83 @@ def test_the_plot_shows_each_ratio(tmp_path):
     drawn = picture.read_text()
     assert drawn.count("<circle") >= 3
     assert all(row["what"] in drawn for row in rows)
+
+
+@pytest.fixture(scope="module")
+def known():
+    return models()
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_the_first_cause_of_each_kind_is_right_and_none_that_is_wrong_is_certain(known, kind):
+    row = measure(kind, 2, known)
+    assert (row.instances, row.right, row.certain_wrong) == (2, 2, 0), diagnosis.line_of(row)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", TWINS, ids=lambda make: make.__name__)
+def test_the_fix_of_a_fault_names_what_its_twin_does_and_the_twin_is_right(known, tmp_path, make):
+    kind, twin = next(kind for kind in KINDS if kind.make is make), TWINS[make]
+    for number, folder in enumerate((tmp_path / "first", tmp_path / "second")):
+        folder.mkdir()
+        fix = report_of(instance(kind, number, folder)[1], known).diagnosis[0].remedy.partition("after:")[2]
+        assert any(words in fix for words in twin.words), fix
+        mended = report_of(instance(Kind(twin.mended, ()), number, folder)[1], known)
+        assert mended.verdict in {Verdict.PASS, Verdict.REPAIRED}, mended
+        assert (mended.diagnosis == ()) is (mended.verdict is Verdict.PASS)
+
+
+def test_every_fault_has_a_twin():
+    without = {
+        "two_rows_swapped",
+        "two_classes_swapped",
+        "labels_corrected",
+        "labels_of_another_iterator",
+        "snapshot",
+        "right_but_odd",
+    }
+    assert {kind.name for kind in KINDS} - {make.__name__ for make in TWINS} == without
+
+
+def named(*causes, verdict=Verdict.FAIL):
+    found = tuple(Cause(name, certain, "", "") for name, certain in causes)
+    return Report(verdict=verdict, proof=Proof.IDENTITY, counts={}, diagnosis=found)
+
+
+KIND = next(kind for kind in KINDS if kind.name == "shuffling_pydataset")
+NEGATIVE = next(kind for kind in KINDS if kind.name == "subset")
+RIGHT = next(kind for kind in KINDS if kind.name == "right_but_odd")
+
+
+@pytest.mark.parametrize(
+    ("kind", "report", "right", "certain", "certain_wrong"),
+    [
+        pytest.param(KIND, named(("`shuffle=True`", True)), 1, 1, 0, id="right"),
+        pytest.param(KIND, named(("`shuffle=True`", False), ("stride of 3", True)), 1, 0, 1, id="another-is-certain"),
+        pytest.param(KIND, named(("stride of 3", False)), 0, 0, 0, id="wrong"),
+        pytest.param(KIND, named(verdict=Verdict.UNPROVEN), 0, 0, 0, id="none"),
+        pytest.param(NEGATIVE, named((NEGATIVE.causes[0], False)), 1, 0, 0, id="negative"),
+        pytest.param(NEGATIVE, named((NEGATIVE.causes[0], True)), 1, 1, 1, id="negative-and-certain"),
+        pytest.param(RIGHT, named(verdict=Verdict.PASS), 1, 0, 0, id="no-fault"),
+        pytest.param(RIGHT, named(("`shuffle=True`", False)), 0, 0, 0, id="false-alarm"),
+    ],
+)
+def test_causes_are_counted(kind, report, right, certain, certain_wrong):
+    row = Row(kind)
+    count(row, 0, report)
+    assert (row.instances, row.right, row.certain, row.certain_wrong) == (1, right, certain, certain_wrong)
+    assert (row.examples == [0]) is (not right or certain_wrong > 0)
+
+
+@pytest.mark.parametrize(
+    ("rows", "holds"),
+    [
+        ([Row(KIND, 20, 20)] * 10, True),
+        ([*[Row(KIND, 20, 20)] * 9, Row(KIND, 20, 17)], True),
+        ([*[Row(KIND, 20, 20)] * 9, Row(KIND, 20, 16)], False),
+        ([Row(KIND, 20, 19)] * 10, False),
+        ([*[Row(KIND, 20, 20)] * 9, Row(KIND, 20, 20, certain_wrong=1)], False),
+    ],
+)
+def test_the_budgets_hold_of_all_kinds_and_of_each(rows, holds):
+    assert diagnosis.verdict(rows)[1] is holds

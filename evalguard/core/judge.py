@@ -13,7 +13,7 @@ from evalguard.core.advice import advice_for, not_proven
 from evalguard.core.chain import chain, proof_of
 from evalguard.core.checks import MAX_CASES, first_cases
 from evalguard.core.confirmed import Scored, as_scored
-from evalguard.core.diagnosis import diagnose
+from evalguard.core.diagnosis import diagnose, keys_of_no_use
 from evalguard.core.diagnosis.labelling import class_codes
 from evalguard.core.diagnosis.scored import other_labels
 from evalguard.core.diagnosis.view import View
@@ -133,12 +133,19 @@ def _judge(
 
 def _causes(evidence: Evidence, findings: Sequence[Finding]) -> tuple[Cause, ...]:
     if not findings:
-        return ()
+        # What keeps the keys from showing anything.
+        found = keys_of_no_use(View(evidence.trace, evidence.labels, None)) if _no_key_matches(evidence) else None
+        return () if found is None else (found,)
     if all(finding.reason is Reason.SCORED for finding in findings):
         return (other_labels(View(evidence.trace, evidence.labels, evidence.samples_array)),)
     if all(finding.reason is Reason.CLASSES for finding in findings):
-        return (class_codes(View(evidence.trace, evidence.labels, evidence.samples_array), findings),)
+        view = View(evidence.trace, evidence.labels, evidence.samples_array)
+        return (class_codes(view, findings, evidence.comparison.mapping),)
     return diagnose(evidence.trace, evidence.samples_array, evidence.labels)
+
+
+def _no_key_matches(evidence: Evidence) -> bool:
+    return any(match.identity == "key" and not match.comparable for match in evidence.matches)
 
 
 def decide(findings: Sequence[Finding], proof: Proof, policy: Policy, *, observed: bool) -> Verdict:
@@ -219,4 +226,4 @@ def unproven(
 
 
 def _about(labels: LabelTable) -> dict[str, Any]:
-    return {"name": labels.name, "digest": labels.digest, "n": len(labels), **labels.origin}
+    return {"name": labels.name, "digest": labels.digest, "n": len(labels), **labels.origin.named()}

@@ -1,8 +1,10 @@
-"""How the keys of two sides differ, where none of one is a key of the other."""
+"""How the keys of two sides differ, where those of one are no keys of the other."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
@@ -12,30 +14,82 @@ from evalguard.core.shown_keys import hidden
 
 # So many keys of each side are compared.
 MAX_KEYS = 1000
+# What a table with a missing value makes of numbers, and `str` of bytes.
+TYPE = re.compile(r"^b'(.*)'$|\.0+$")
 # What is left of a key without that part.
 WITHOUT: Mapping[str, Callable[[str], str]] = {
-    "zero padding": lambda key: key.lstrip("0"),
+    "their type": lambda key: TYPE.sub(r"\1", key),
+    "zero padding": lambda key: re.sub(r"(?<![\d.])0+(?=\d)", "", key),
     "upper and lower case": str.casefold,
     "the folders before the name": lambda key: key.replace("\\", "/").rpartition("/")[2],
     "the ending": lambda key: key.rpartition(".")[0] or key,
 }
+# The same of a column of pandas; the keys of the stream need it as well, where they are the longer ones.
+MENDED: Mapping[str, str] = {
+    "their type": "{keys}.astype(float).astype(int).astype(str)",
+    "zero padding": r"{keys}.str.replace(r'(?<!\d)0+(?=\d)', '', regex=True)",
+    "upper and lower case": "{keys}.str.casefold()",
+    "the folders before the name": "{keys}.str.rpartition('/')[2]",
+    "the ending": "{keys}.str.rpartition('.')[0]",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One way in which most keys of both sides differ.
+
+    Attributes:
+        name: The way: ``a prefix``, ``zero padding``, ….
+        what: The same with what it is here: ``the prefix 'img/'``.
+        mended: How pandas makes the keys of the labels those of the stream, with ``{keys}`` for the column.
+        ours: A key of the stream.
+        theirs: The key of the labels that it differs from.
+        pairs: Keys of the stream that have such a partner.
+        of: Keys that were compared, of the side that has fewer.
+    """
+
+    name: str
+    what: str
+    mended: str
+    ours: str
+    theirs: str
+    pairs: int
+    of: int
+
+
+def difference(stream: Sequence[Any] | NDArray[Any], labels: Sequence[Any] | NDArray[Any]) -> Difference | None:
+    """The way in which most of the keys differ; None where there is none."""
+    ours, theirs = [str(key) for key in stream[:MAX_KEYS]], [str(key) for key in labels[:MAX_KEYS]]
+    if not ours or not theirs:
+        return None
+    name, what, mended, pairs = max(_ways(ours, theirs), key=lambda way: len(way[3]))
+    of = min(len(ours), len(theirs))
+    return Difference(name, what, mended, *pairs[0], len(pairs), of) if 2 * len(pairs) > of else None
 
 
 def example(stream: Sequence[Any] | NDArray[Any], labels: Sequence[Any] | NDArray[Any]) -> tuple[str, str, str]:
     """A key of each side, and a sentence on what differs in most of the keys; empty where nothing does."""
-    ours, theirs = [str(key) for key in stream[:MAX_KEYS]], [str(key) for key in labels[:MAX_KEYS]]
-    what, pairs = max(_ways(ours, theirs), key=lambda way: len(way[1]))
-    if 2 * len(pairs) > min(len(ours), len(theirs)):
-        return *pairs[0], f" They differ by {what}."
-    return ours[0], theirs[0], ""
+    found = difference(stream, labels)
+    if found is None:
+        return str(stream[0]), str(labels[0]), ""
+    return found.ours, found.theirs, f" They differ by {found.what}."
 
 
-def _ways(ours: list[str], theirs: list[str]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+# Name, what it is here, how it is mended, and the pairs that differ so.
+_Way = tuple[str, str, str, list[tuple[str, str]]]
+
+
+def _ways(ours: list[str], theirs: list[str]) -> Iterator[_Way]:
     known = set(theirs)
+
+    def way(name: str, what: str, mended: str, pairs: Iterator[tuple[str, str]]) -> _Way:
+        return name, what, mended, [pair for pair in pairs if pair[1] in known]
+
     if all(_is_number(key) for key in (*ours, *theirs)):
         by = int(theirs[0]) - int(ours[0])
-        pairs = ((key, str(int(key) + by)) for key in ours)
-        yield f"the offset {by:,}", [pair for pair in pairs if pair[1] in known]
+        mended = f"{{keys}} {'-' if by > 0 else '+'} {abs(by)}"
+        yield way("an offset", f"the offset {by:,}", mended, ((key, str(int(key) + by)) for key in ours))
+    yield _without("their type", ours, theirs)
     for other in theirs:
         short, long = sorted((ours[0], other), key=len)
         more = len(long) - len(short)
@@ -43,12 +97,23 @@ def _ways(ours: list[str], theirs: list[str]) -> Iterator[tuple[str, list[tuple[
             if short and more and start + short + end == long:
                 added = ((key, start + key + end) for key in ours)
                 cut = ((key, key.removeprefix(start).removesuffix(end)) for key in ours)
-                pairs = added if long is other else cut
-                part = f"a {what} of {plural(more, 'character')}" if hidden() else f"the {what} '{start + end}'"
-                yield part, [pair for pair in pairs if pair[1] in known]
-    for what, form in WITHOUT.items():
-        by_form = {form(key): key for key in theirs}
-        yield what, [(key, by_form[form(key)]) for key in ours if form(key) in by_form]
+                more_in_labels = long is other
+                # A part of a key may name somebody, too.
+                code, named = repr(start + end), f"the {what} '{start + end}'"
+                if hidden():
+                    code, named = "...", f"a {what} of {plural(more, 'character')}"
+                joined = f"{code} + {{keys}}" if start else f"{{keys}} + {code}"
+                mended = f"{{keys}}.str.remove{what}({code})" if more_in_labels else joined
+                yield way(f"a {what}", named, mended, added if more_in_labels else cut)
+    for name in WITHOUT:
+        yield _without(name, ours, theirs)
+
+
+def _without(name: str, ours: list[str], theirs: list[str]) -> _Way:
+    form = WITHOUT[name]
+    by_form = {form(key): key for key in theirs}
+    pairs = [(key, by_form[form(key)]) for key in ours if form(key) in by_form]
+    return name, name, MENDED[name], pairs
 
 
 def _is_number(key: str) -> bool:

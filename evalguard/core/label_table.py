@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from evalguard.core.class_names import ClassNames
 from evalguard.core.columns.chunks import n_distinct, rising
+from evalguard.core.label_origin import LabelOrigin
 from evalguard.core.row_names import IndexComparison, RowNames
 from evalguard.core.shown_keys import cause_of, message_of, shown_key
 from evalguard.errors import LabelsError
@@ -62,9 +63,7 @@ class LabelTable:
         by_index: What it showed beside another index; None: it was not compared.
         classes: How what they came from names their class numbers; None where
             it does not.
-        origin: ``path`` of the file, ``column`` of the labels (for several
-            outputs a mapping) and ``key`` column, as far as there are; used in
-            reports only.
+        origin: Where they came from, for reports, and for the causes of a fault and their fixes.
 
     Raises:
         LabelsError: There is no sample, lengths differ, a key is null or
@@ -82,7 +81,7 @@ class LabelTable:
     row_names: RowNames | None = None
     by_index: IndexComparison | None = None
     classes: ClassNames | None = None
-    origin: Mapping[str, Any] = field(default_factory=dict)
+    origin: LabelOrigin = field(default_factory=LabelOrigin)
     _digest: list[str] = field(default_factory=list, init=False)
     _equal: list[int] = field(default_factory=list, init=False)
 

@@ -91,14 +91,33 @@ def _compared(q: TableCheck) -> Report:
     if q.key is not None:
         with key_store() as store:
             keys, labels = _keys(q, store), _labels(q, store)
-            return check(keys=keys, labels=labels, **options)
+            return check(keys=keys, labels=_in_terms(labels, q), **options)
     rows = read_arrays(q.predictions, "PREDICTIONS") if array else _column(q.predictions, str(q.index))
     labels = Labels.read(q.labels, label=q.label)
     if labels.keys is None and rows.dtype.kind not in "iu":
         msg = f"PREDICTIONS: expected row numbers of the labels in {q.index or q.predictions}, found {rows.dtype}"
         raise ConfigError(msg)
     rows_as: Any = {"indices": rows} if labels.keys is None else {"keys": rows}
-    return check(**rows_as, labels=labels, **options)
+    return check(**rows_as, labels=_in_terms(labels, q), **options)
+
+
+def _in_terms(labels: Labels, q: TableCheck) -> Labels:
+    """The labels, for fixes in the terms of the command."""
+    terms = {
+        "in": "command",
+        "predictions": q.predictions.name,
+        "predictions_key": q.key or q.index or "id",
+        "read_predictions": _reader(q.predictions),
+        "read_labels": _reader(q.labels),
+    }
+    return replace(labels, origin=replace(labels.origin, terms=terms))
+
+
+def _reader(path: Path) -> str:
+    """How pandas reads a table."""
+    read = {".parquet": "parquet", ".jsonl": "json", ".arrow": "feather", ".feather": "feather"}
+    lines = ", lines=True" if path.suffix.lower() == ".jsonl" else ""
+    return f"pd.read_{read.get(path.suffix.lower(), 'csv')}({path.name!r}{lines})"
 
 
 def _keys(q: TableCheck, store: Any) -> Any:

@@ -27,6 +27,7 @@ from evalguard.core.confirmed import (
 from evalguard.core.findings import Finding, MetricImpact, Reason
 from evalguard.core.judge import Judgement, judge, unproven
 from evalguard.core.label_changes import checksum
+from evalguard.core.label_origin import LabelOrigin
 from evalguard.core.label_table import LabelTable, for_inputs
 from evalguard.core.matching import is_comparable
 from evalguard.core.own_errors import swallow
@@ -432,11 +433,13 @@ def combined(labels: LabelTable | None, reference: Reference, fed: FingerprintCo
     spec = tuple(str(leaf) for leaf in fed.specs)
     ambiguous = reference.is_ambiguous(rows, float64=fed.float64)
     if labels is None:
-        return LabelTable(fingerprints=rows, spec=spec, name="reference", ambiguous=ambiguous)
+        origin = LabelOrigin(row_lengths=reference.row_lengths)
+        return LabelTable(fingerprints=rows, spec=spec, name="reference", ambiguous=ambiguous, origin=origin)
     if len(rows) != len(labels):
         msg = f"reference: expected one row for each of the {len(labels)} labels, found {len(rows)}"
         raise LabelsError(msg)
-    return replace(labels, fingerprints=rows, spec=spec, ambiguous=ambiguous, float64_fingerprints=None)
+    origin = replace(labels.origin, row_lengths=reference.row_lengths)
+    return replace(labels, fingerprints=rows, spec=spec, ambiguous=ambiguous, float64_fingerprints=None, origin=origin)
 
 
 def says_labels_are_wrong(report: Report) -> bool:

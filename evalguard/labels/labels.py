@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.core.label_origin import LabelOrigin
 from evalguard.core.label_table import LabelTable, Values
 from evalguard.core.policy import listed
 from evalguard.core.row_names import refuse_other_rows
@@ -135,15 +136,16 @@ class Labels(LabelTable):
             raise LabelsError(msg)
         _refuse_column(sample_weight, f"labels file {path}", "a .npy file has no columns")
         values = array_of(read_arrays(path, path.name, LabelsError), path.name)
-        return cls(values=values, name=path.name, origin={"path": str(path)})
+        return cls(values=values, name=path.name, origin=LabelOrigin(path=str(path)))
 
     @classmethod
     def _from_file(cls, file: TableFile, label: Any, key: str | None, weight: str | None) -> Self:
         if manifest.is_manifest(file.schema):
             _refuse_column(weight, file.where, "found a manifest, which has its own weights")
-            return cls._of_table(replace(manifest.from_arrow(file.read(), file.path), origin={"path": str(file.path)}))
+            found = manifest.from_arrow(file.read(), file.path)
+            return cls._of_table(replace(found, origin=LabelOrigin(path=str(file.path))))
         found = cls._from_columns(file.schema.names, file.column, label, key, weight, file.where, file.keys)
-        return replace(found, origin={"path": str(file.path), **found.origin})
+        return replace(found, origin=replace(found.origin, path=str(file.path)))
 
     @classmethod
     def _from_columns(
@@ -170,7 +172,7 @@ class Labels(LabelTable):
             keys=None if key is None else (read_keys or read)(key),
             name=name,
             weights=None if weight is None else read(weight),
-            origin={"column": label, **({} if key is None else {"key": key})},
+            origin=LabelOrigin(column=label, key_column=key or ""),
         )
 
     @classmethod
@@ -261,7 +263,7 @@ class Labels(LabelTable):
             LabelsError: The file is no manifest, or was made by another
                 algorithm or schema.
         """
-        return cls._of_table(replace(manifest.read(Path(path)), origin={"path": str(path)}))
+        return cls._of_table(replace(manifest.read(Path(path)), origin=LabelOrigin(path=str(path))))
 
 
 def _is_one_array_per_output(source: Any) -> bool:

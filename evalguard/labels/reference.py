@@ -18,6 +18,7 @@ from evalguard.data import kinds, tree
 from evalguard.data.fingerprint import row_fingerprints
 from evalguard.data.pandas_index import index_of
 from evalguard.data.row_layout import LeafSpec
+from evalguard.data.row_lengths import lengths_of
 from evalguard.errors import LabelsError, UnsupportedSourceError
 
 CHUNK = 1024
@@ -103,6 +104,20 @@ class Reference:
         options: dict[str, Any] = {"pad_value": self._pad_value, "float64": float64}
         whole = [row_fingerprints(with_rows(self._without_key(x)), **options)[0] for x in self._inputs()]
         return n_distinct(np.concatenate(whole)) > n_parts
+
+    def row_lengths(self, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
+        """Steps of some rows without their padding, int64; None where the inputs are no arrays, or have no steps.
+
+        Args:
+            rows: Row numbers in label order, int64.
+        """
+        if self.source is None or is_stream(self.source) or callable(self.source):
+            return None
+        for leaf in tree.leaves(as_rows(self._without_key(self.source))):
+            lengths = lengths_of(leaf, rows, 0 if self._pad_value is None else self._pad_value)
+            if lengths is not None:
+                return lengths
+        return None
 
     def chunks(self) -> Iterator[Any]:
         """The identifying part of the inputs, some rows at a time."""

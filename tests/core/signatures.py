@@ -263,7 +263,9 @@ def left_out(s: Setting) -> Case | None:
     lost = np.setdiff1d(np.arange(s.n), kept)
     if (np.diff(lost) == 1).all() and len(lost) % s.batch == 0:
         return None
-    return made(s, kept, tags=tags_of(sizes_of(len(kept), s.batch)) if s.declared else np.full(len(kept), UNKNOWN))
+    facts = {"leaves_out": "`filter`"} if s.declared else {}
+    tags = tags_of(sizes_of(len(kept), s.batch)) if s.declared else np.full(len(kept), UNKNOWN)
+    return made(s, kept, tags=tags, facts=facts)
 
 
 # -- Another order ----------------------------------------------------------------------------------------------------

@@ -17,6 +17,21 @@ MAX_NODES = 2000
 # python/data/ops/batch_op.py:50, :89. Not `PaddedBatchDataset`: its batches differ in shape.
 BATCHES = frozenset({"BatchDataset", "ParallelBatchDataset"})
 IGNORE_ERRORS = "IgnoreErrorsDataset"  # python/data/ops/ignore_errors_op.py
+# python/data/ops/snapshot_op.py: what it wrote in the first pass comes in each later one, as from a cache.
+FIXED_AFTER = frozenset({"CacheDataset", "SnapshotDataset"})
+INTERLEAVES = frozenset({"InterleaveDataset", "ParallelInterleaveDataset"})
+# These emit what they receive in the order in which they receive it, or read files one after the other. Not
+# `FlatMapDataset`: `from_generator` is one, and the generator may shuffle.
+KEEP_ORDER = BATCHES | {
+    *("TensorSliceDataset", "TensorDataset", "RangeDataset", "VariantDataset", "MapDataset", "ParallelMapDataset"),
+    *("PaddedBatchDataset", "PrefetchDataset", "OptionsDataset", "CacheDataset", "SnapshotDataset", "ZipDataset"),
+    *("TakeDataset", "SkipDataset", "ShardDataset", "RepeatDataset", "FilterDataset", "ConcatenateDataset"),
+    IGNORE_ERRORS,
+}
+READERS = frozenset({"TFRecordDatasetV2", "TextLineDatasetV2", "FixedLengthRecordDatasetV2"})
+LEAVES_OUT = {"FilterDataset": "`filter`", IGNORE_ERRORS: "`ignore_errors`"}
+# What takes a part of the samples or all of them several times, with the attribute that says how many.
+PARTS = {"SkipDataset": ("skip", "_count"), "TakeDataset": ("take", "_count"), "RepeatDataset": ("repeat", "_count")}
 # These emit the tensors that they receive. Any other transformation may be a function that returns the user's memory.
 PASS_THROUGH = frozenset({"PrefetchDataset", "OptionsDataset", "TakeDataset", "SkipDataset"})
 
@@ -27,7 +42,7 @@ class Node:
 
     Attributes:
         dataset: The dataset that this transformation returns.
-        cached: A cache follows it, so that its effect is the same in each pass.
+        cached: A cache or a snapshot follows it, so that its effect is the same in each pass.
         branch: Which input of the nearest join it belongs to; 0 without a join.
     """
 
@@ -42,15 +57,12 @@ class Node:
 
 
 def pipeline_facts(dataset: Any) -> dict[str, Any]:
-    """What is known of a pipeline: how it shuffles, whether it drops the remainder, whether its order is fixed."""
+    """What is known of a pipeline: how it shuffles, what it leaves out or repeats, whether its order is fixed.
+
+    ``keeps_order`` is there where every transformation is known to keep the order of what it reads.
+    """
     nodes = list(_nodes(dataset))
-    facts: dict[str, Any] = {}
-    shuffles = [node for node in nodes if node.name == "ShuffleDataset"]
-    if shuffles:
-        facts["reshuffled_each_pass"] = any(_reshuffles(node) for node in shuffles)
-        facts["shuffled_branches"] = len({node.branch for node in shuffles})
-        buffers = [_number(node.dataset, "_buffer_size") for node in shuffles]
-        facts["shuffle_buffer"] = max((size for size in buffers if size is not None), default=0)
+    facts: dict[str, Any] = _shuffles(nodes)
     batches = [node for node in nodes if node.name in BATCHES]
     if batches and _number(batches[0].dataset, "_drop_remainder"):
         facts["drop_remainder"] = True
@@ -58,10 +70,65 @@ def pipeline_facts(dataset: Any) -> dict[str, Any]:
     # From the last transformation to the first.
     if IGNORE_ERRORS in names and any(name in BATCHES for name in names[names.index(IGNORE_ERRORS) :]):
         facts["ignores_batches"] = True
+    leaves_out = [word for name, word in LEAVES_OUT.items() if name in names]
+    if leaves_out:
+        facts["leaves_out"] = " and ".join(leaves_out)
+    facts |= _parts(nodes)
     # A string: "default", "true" or "false" (python/data/ops/map_op.py:208).
     if any(str(getattr(node.dataset, "_deterministic", None)).lower() == "false" for node in nodes):
         facts["unordered"] = True
+    if INTERLEAVES & set(names):
+        facts["interleaves"] = True
+    if names and "shuffle_buffer" not in facts and "unordered" not in facts and _keep_order(nodes):
+        facts["keeps_order"] = True
     return facts
+
+
+def _shuffles(nodes: list[Node]) -> dict[str, Any]:
+    # A buffer of one row cannot change the order.
+    shuffles = [node for node in nodes if node.name == "ShuffleDataset" and _number(node.dataset, "_buffer_size") != 1]
+    if not shuffles:
+        return {}
+    buffers = [_number(node.dataset, "_buffer_size") for node in shuffles]
+    again = any(_reshuffles(node) for node in shuffles)
+    facts: dict[str, Any] = {"shuffled_once": True} if not again and not any(node.cached for node in shuffles) else {}
+    first = nodes.index(shuffles[0])
+    if any(node.name in BATCHES for node in nodes[first:]):
+        facts["shuffles_batches"] = True
+    return facts | {
+        "reshuffled_each_pass": again,
+        "shuffled_branches": len({node.branch for node in shuffles}),
+        "shuffle_buffer": max((size for size in buffers if size is not None), default=0),
+    }
+
+
+def _parts(nodes: list[Node]) -> dict[str, Any]:
+    """What ``skip``, ``take``, ``repeat`` and ``shard`` leave, by name, up to the first join; of two the last one."""
+    facts: dict[str, Any] = {}
+    for node in nodes:
+        if node.branch:
+            break
+        word, attribute = PARTS.get(node.name, ("", ""))
+        count = _number(node.dataset, attribute) if word else None
+        # -1 is all: `take(-1)`, an endless `repeat()`.
+        if count is not None and count >= 0 and (word != "repeat" or count > 1):
+            facts.setdefault(word, count)
+        if node.name == "ShardDataset" and (shards := _number(node.dataset, "_num_shards")) is not None:
+            facts.setdefault("shards", shards)
+    return facts
+
+
+def _keep_order(nodes: list[Node]) -> bool:
+    for node in nodes:
+        if node.name in READERS:
+            # python/data/ops/readers.py: several files are read by an `interleave` where that was asked for.
+            if "Interleave" in type(getattr(node.dataset, "_impl", None)).__name__:
+                return False
+        # A shuffle that is left here has a buffer of one row.
+        elif node.name not in KEEP_ORDER and node.name != "ShuffleDataset":
+            return False
+    options = getattr(nodes[0].dataset, "options", None)
+    return callable(options) and options().deterministic is not False
 
 
 def allocates_batches(dataset: Any) -> bool:
@@ -102,7 +169,7 @@ def _nodes(dataset: Any) -> Iterator[Node]:
         node = waiting.pop(0)
         yield node
         inputs = _inputs(node.dataset)
-        cached = node.cached or node.name == "CacheDataset"
+        cached = node.cached or node.name in FIXED_AFTER
         for source in inputs:
             branches += len(inputs) > 1
             waiting.append(Node(source, cached, branches if len(inputs) > 1 else node.branch))

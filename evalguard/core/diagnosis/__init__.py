@@ -10,7 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from evalguard.core.diagnosis import computed, counts, labelling, orders, scored, sorted_orders, starts
+from evalguard.core.diagnosis import (
+    computed,
+    counts,
+    keyed,
+    labelling,
+    orders,
+    pieces,
+    repeats,
+    scored,
+    sorted_orders,
+    starts,
+)
 from evalguard.core.diagnosis.unknown import unknown
 from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Cause
@@ -31,30 +42,47 @@ STARTS: tuple[Recogniser, ...] = (
     starts.not_at_start,
 )
 TOO_MANY: tuple[Recogniser, ...] = (
-    counts.part_twice,
+    repeats.repeated,
+    repeats.run_twice,
+    repeats.part_twice,
     counts.full_batches,
     counts.copied,
     counts.padded,
     counts.sampler,
     counts.wrapped,
+    orders.queue,
 )
-KNOWN_ORDERS: tuple[Recogniser, ...] = (sorted_orders.sorted_otherwise, sorted_orders.stride, orders.queue)
+# Of these the first one counts: each explains the order.
+KNOWN_ORDERS: tuple[Recogniser, ...] = (
+    sorted_orders.sorted_otherwise,
+    pieces.by_length,
+    sorted_orders.stride,
+    pieces.retried,
+    orders.batches,
+    pieces.in_turn,
+    pieces.partitions,
+)
 # These match any disorder, so they run only if none of the groups above explains it.
-RANDOM_ORDERS: tuple[Recogniser, ...] = (orders.batches, orders.reshuffled, orders.shuffled, orders.window)
+BY_KEY: tuple[Recogniser, ...] = (keyed.in_another_order,)
+RANDOM_ORDERS: tuple[Recogniser, ...] = (orders.reshuffled, orders.shuffled, orders.window)
 LABELLING: tuple[Recogniser, ...] = (
     labelling.unlike_index,
     labelling.label_file,
     labelling.unpaired,
     labelling.shifted,
     labelling.shifted_rows,
+    labelling.other_order,
 )
 TOO_FEW: tuple[Recogniser, ...] = (
+    keyed.differ,
+    keyed.other_version,
     counts.floor_steps,
     counts.floor_len,
     counts.dropped,
     counts.few_steps,
     counts.batch_left_out,
     labelling.fewer_windows,
+    pieces.subset,
     counts.left_out,
     counts.others,
 )
@@ -84,11 +112,25 @@ def diagnose(trace: Trace, samples: Int64 | None, labels: LabelTable) -> tuple[C
         return tuple(missing)
     if trace.moved:
         return tuple(_recognised(view, (computed.moved_after_model, computed.moved_in_model)))
-    found = _recognised(view, STARTS + TOO_MANY + KNOWN_ORDERS)
-    found = _recognised(view, LABELLING) + (found or _recognised(view, RANDOM_ORDERS)) + _recognised(view, TOO_FEW)
+    found = _recognised(view, STARTS + TOO_MANY) or _first(view, KNOWN_ORDERS)
+    too_few = _recognised(view, TOO_FEW)
+    # Samples that were chosen come in the order of their choice.
+    if not found and not _recognised(view, (pieces.subset,)):
+        found = _recognised(view, BY_KEY) or _recognised(view, RANDOM_ORDERS)
+    found = _recognised(view, LABELLING) + found + too_few
     found += _recognised(view, (computed.moved_in_model,))
     found.sort(key=lambda cause: not cause.certain)
     return tuple(found[:MAX_CAUSES]) or (unknown(view),)
+
+
+def keys_of_no_use(view: View) -> Cause | None:
+    """Why the keys of both sides do not meet at all; None if that is not known."""
+    return next(iter(_first(view, (keyed.differ,))), None)
+
+
+def _first(view: View, recognisers: tuple[Recogniser, ...]) -> list[Cause]:
+    """The first cause that is recognised, if there is one."""
+    return next(filter(None, (_recognised(view, (recognise,)) for recognise in recognisers)), [])
 
 
 def _recognised(view: View, recognisers: tuple[Recogniser, ...]) -> list[Cause]:

@@ -48,6 +48,7 @@ def remedy(view: View, *tables: str, **values: object) -> str:
     before, after = next(fix[kind] for fix in fixes for kind in view.kinds if kind in fix)
     known = {"name": view.name, "called": view.called, "call": _Call(view), "n": view.n, "batch": view.batch}
     known |= {"once": view.call(view.name, steps=None), "factory": factory(view)}
+    known |= {"column": view.labels.origin.key_column or "id", "given": given_labels(view), **view.labels.origin.terms}
     known |= {"workers": view.facts.get("workers"), "steps": view.facts.get("steps")}
     return f"before: {before}\nafter:  {after}".format(**{**known, **values})
 
@@ -59,6 +60,20 @@ def cause(
     text = texts()[name]
     fix = remedy(view, *(fixes or (name,)), **values)
     return Cause(text["cause"].format(**values), certain, evidence, fix, text.get("reproduced", ""))
+
+
+def given_labels(view: View) -> str:
+    """The labels as code: the file name if they came from a file, else ``y_true``."""
+    name = view.labels.name
+    return repr(name) if "." in name else "y_true"
+
+
+def read_labels(view: View) -> str:
+    """The labels as rows in code: ``y_true``, or how their file is read."""
+    name = view.labels.name
+    suffix = Path(name).suffix.lower()
+    readers = {".npy": "np.load", ".parquet": "pd.read_parquet", ".csv": "pd.read_csv"}
+    return f"{readers[suffix]}({name!r})" if suffix in readers else given_labels(view)
 
 
 def factory(view: View) -> str:

@@ -7,6 +7,8 @@ import numpy as np
 from evalguard.core import arrivals
 from evalguard.core.columns.chunks import counts_up
 from evalguard.core.diagnosis.catalogue import cause
+from evalguard.core.diagnosis.pieces import subset
+from evalguard.core.diagnosis.repeats import repeated, run_twice, verb
 from evalguard.core.diagnosis.view import View, listed
 from evalguard.core.findings import Cause
 from evalguard.core.matching import occurrence
@@ -15,10 +17,6 @@ from evalguard.core.shown_keys import shown_key
 from evalguard.core.trace import Int64
 
 MAX_REPLICAS = 1024
-
-
-def _verb(count: int, one: str, many: str) -> str:
-    return one if count == 1 else many
 
 
 # -- Too many rows ----------------------------------------------------------------------------------------------------
@@ -33,7 +31,7 @@ def full_batches(view: View) -> Cause | None:
         return None
     evidence = (
         f"after sample {full - 1} comes sample 0 again: {full:,} = {view.n:,} - {view.n:,} mod {view.batch}, "
-        f"so the last {plural(view.n - full, 'sample')} {_verb(view.n - full, 'is', 'are')} never emitted"
+        f"so the last {plural(view.n - full, 'sample')} {verb(view.n - full, 'is', 'are')} never emitted"
     )
     return cause(view, "full_batches", certain=True, evidence=evidence, fixes=("full_batches", "dropped"))
 
@@ -47,7 +45,7 @@ def _wraps(view: View) -> int:
 def wrapped(view: View) -> Cause | None:
     """The stream ends with samples 0..r again."""
     extra = view.n_rows - view.n
-    if extra <= 0:
+    if extra <= 0 or repeated(view) is not None or run_twice(view) is not None:
         return None
     steps = view.fact("steps")
     counted = bool(steps and view.batch) and steps * view.batch >= view.n_rows > (steps - 1) * view.batch
@@ -110,6 +108,8 @@ def copied(view: View) -> Cause | None:
     factor = int(arrivals.arrival_counts(view.rows, view.n).max())
     if not _copies(view, factor):
         return None
+    if repeated(view) is not None or run_twice(view) is not None:
+        return None
     workers = max(view.fact("workers"), view.fact("replicas"))
     steps = view.fact("steps") * view.batch
     # A second complete pass that `steps` asks for is a stream that starts again.
@@ -117,7 +117,7 @@ def copied(view: View) -> Cause | None:
         return None
     matches = workers == factor and (bool(view.facts.get("use_multiprocessing")) or view.fact("replicas") == factor)
     evidence = (
-        f"{plural(view.duplicates, 'row')} {_verb(view.duplicates, 'repeats', 'repeat')} a sample, each up to "
+        f"{plural(view.duplicates, 'row')} {verb(view.duplicates, 'repeats', 'repeat')} a sample, each up to "
         f"{factor} times and each time in order"
         + (f"; {workers} workers" if workers > 1 else "")
         + (f"; the last {plural(view.missing.size, 'sample')} never arrived" if view.missing.size else "")
@@ -197,6 +197,9 @@ def floor_len(view: View) -> Cause | None:
 
 def dropped(view: View) -> Cause | None:
     """Less than a batch is missing, and no number of steps explains it."""
+    # A pipeline that was read drops nothing unasked.
+    if view.facts.get("keeps_order") is True and not view.facts.get("drop_remainder"):
+        return None
     if not _tail(view) or view.kind == "pydataset" or ("steps" in view.facts and not view.facts.get("drop_remainder")):
         return None
     return cause(view, "dropped", certain=bool(view.facts.get("drop_remainder")), evidence=_tail_evidence(view))
@@ -207,6 +210,9 @@ def few_steps(view: View) -> Cause | None:
     steps, short = view.fact("steps"), _short(view)
     if not short or not steps or not view.batch or view.n_rows != steps * view.batch or _tail(view):
         return None
+    # Samples that were chosen are not the first ones, however many steps they take.
+    if subset(view) is not None:
+        return None
     evidence = f"{steps} steps of {view.batch} rows are {view.n_rows:,} of {plural(view.n, 'label')}"
     return cause(view, "few_steps", certain=view.in_order, evidence=evidence)
 
@@ -215,13 +221,20 @@ def left_out(view: View) -> Cause | None:
     """Single samples are missing, the others are in order."""
     if view.samples is None or not view.missing.size or view.duplicates or view.unnamed or view.moved:
         return None
+    if subset(view) is not None:
+        return None
     inside = view.missing[view.missing < int(view.arrived[-1])] if view.arrived.size else view.missing[:0]
     if not inside.size or _whole_batches(view, inside):
         return None
     keys = view.labels.keys
     named = f" ({', '.join(shown_key(keys[sample], 40) for sample in inside[:3])})" if keys is not None else ""
     evidence = f"{plural(view.missing.size, 'sample')} never arrived: {listed(view.missing)}{named}"
-    return cause(view, "left_out", certain=view.trace.transport_intact is True and not view.foreign, evidence=evidence)
+    leaves_out = str(view.facts.get("leaves_out", ""))
+    evidence += f"; the pipeline has {leaves_out}" if leaves_out else ""
+    certain = bool(leaves_out) and view.trace.transport_intact is True and not view.foreign
+    dropping = "".join(f".{name}()" for name in ("filter", "ignore_errors") if name in leaves_out)
+    dropping = dropping.replace("filter()", "filter(...)") or ".filter(...)  # or .ignore_errors()"
+    return cause(view, "left_out", certain=certain, evidence=evidence, dropping=dropping)
 
 
 def batch_left_out(view: View) -> Cause | None:
@@ -238,23 +251,6 @@ def batch_left_out(view: View) -> Cause | None:
     return cause(view, "batch_left_out", certain=True, evidence=evidence)
 
 
-def part_twice(view: View) -> Cause | None:
-    """A call of a session begins with samples that the one before it had predicted."""
-    calls = view.trace.calls
-    if view.samples is None or len(calls) < 2 or not view.duplicates or view.foreign or view.unnamed:
-        return None
-    starts = np.cumsum(calls)[:-1]
-    again = np.flatnonzero(arrivals.repeated(view.rows, view.n))
-    first = [int(start) for start in starts if start in again]
-    if len(first) != 1 or not np.array_equal(again, np.arange(first[0], first[0] + len(again))):
-        return None
-    evidence = (
-        f"{plural(len(again), 'row')} from row {first[0]:,} on, where a call begins, {_verb(len(again), 'is', 'are')} "
-        f"samples that were predicted before: {listed(view.rows[again])}"
-    )
-    return cause(view, "part_twice", certain=True, evidence=evidence)
-
-
 def _whole_batches(view: View, missing: Int64) -> bool:
     """Whether only whole batches are missing."""
     if not view.batch:
@@ -269,7 +265,7 @@ def others(view: View) -> Cause | None:
         return None
     rows = np.flatnonzero(~view.known)
     evidence = (
-        f"{plural(view.foreign, 'row')} {_verb(view.foreign, 'is', 'are')} not among the labelled samples "
+        f"{plural(view.foreign, 'row')} {verb(view.foreign, 'is', 'are')} not among the labelled samples "
         f"(row {listed(rows)}), and {plural(view.missing.size, 'labelled sample')} never arrived"
     )
     return cause(view, "others", certain=False, evidence=evidence)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from evalguard.core import target_comparison
 from evalguard.core.checks import shifted_by
-from evalguard.core.diagnosis.catalogue import cause
+from evalguard.core.diagnosis.catalogue import cause, given_labels
 from evalguard.core.diagnosis.orders import same_values
 from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Cause, Finding
@@ -17,6 +18,8 @@ from evalguard.core.plural import plural
 from evalguard.core.shifts import shift_of_samples
 from evalguard.core.shown_keys import shown_key
 
+# A label differs from that of another row, unless the classes are few: of fewer than one in so many nothing is certain.
+FEW = 4
 # ``float32(10, 3)``: rows of 10 steps.
 STEPS = re.compile(r"\((\d+)")
 
@@ -38,23 +41,47 @@ def label_file(view: View) -> Cause | None:
         evidence += f"; label i + {shift} matches row i" if shift > 0 else f"; label i - {-shift} matches row i"
     elif permuted:
         evidence += ", of the same values in another order"
-    given = _given_labels(view)
+    given = given_labels(view)
     return cause(
         view,
         "label_file" if permuted else "other_labels",
-        certain=permuted and view.by_content,
+        # Of a few labels that were corrected some are the values of others by chance.
+        certain=permuted and view.by_content and FEW * differ.size >= view.n,
         evidence=evidence,
         fixes=("label_file",),
         given=given,
-        table="table" if given == "y_true" else given,
+        # An array has no keys.
+        table="table" if given == "y_true" or ".npy" in given else given,
     )
 
 
-def class_codes(view: View, findings: Sequence[Finding]) -> Cause:
-    """Model, labels and stream number the classes differently, by their names or by what stands at the same rows."""
+def class_codes(view: View, findings: Sequence[Finding], mapping: Mapping[Any, Any]) -> Cause:
+    """Model, labels and stream number the classes differently, by their names or by what stands at the same rows.
+
+    Args:
+        view: What was observed.
+        findings: Those about classes.
+        mapping: Class number in the stream → the label that it stands for, where they differ.
+    """
     by_row = view.against_rows.rows.size > 0
-    name, given = ("codes_differ" if by_row else "classes"), _given_labels(view)
-    return cause(view, name, certain=True, evidence=findings[0].message, given=given)
+    name, given = ("codes_differ" if by_row else "classes"), given_labels(view)
+    # The same numbers on both sides, swapped: an encoder gives others, a person may have swapped two classes.
+    certain = not by_row or mapping.keys() != set(mapping.values())
+    return cause(view, name, certain=certain, evidence=findings[0].message, given=given)
+
+
+def other_order(view: View) -> Cause | None:
+    """The stream's targets are the labels in another order; nothing shows which sample a row is."""
+    known = view.samples is not None or not view.trace.ordered or not view.against_rows.rows.size
+    if known or _shift(view) or not target_comparison.same_multiset(view.trace.targets, view.labels.values):
+        return None
+    facts = view.facts
+    if facts.get("shuffle") or "shuffle_buffer" in facts or facts.get("unordered") or view.used_before:
+        return None
+    rows = plural(view.against_rows.rows.size, "row")
+    evidence = f"at {rows} the stream's target is not the label, and both sides hold each value as often"
+    evidence += "; nothing in the source changes the order" if view.keeps_order else ""
+    return cause(view, "other_order", certain=False, evidence=evidence, given=given_labels(view))
 
 
 def unpaired(view: View) -> Cause | None:
@@ -93,7 +120,7 @@ def shifted(view: View) -> Cause | None:
         evidence += "; nothing shows which of the two is wrong"
     fix = f"{window or 'labels'}_{'late' if shift < 0 else 'early'}"
     certain = view.aligned and view.by_content
-    given, by = _given_labels(view), abs(shift)
+    given, by = given_labels(view), abs(shift)
     return cause(view, "shifted", certain=certain, evidence=evidence, fixes=(fix,), given=given, by=by)
 
 
@@ -109,7 +136,7 @@ def fewer_windows(view: View) -> Cause | None:
         f"{plural(view.n_rows, 'window')} of {steps} steps for {plural(view.n, 'label')}: target i is label i, "
         f"so the last {plural(left, 'label')} have no window"
     )
-    return cause(view, "fewer_windows", certain=False, evidence=evidence, given=_given_labels(view))
+    return cause(view, "fewer_windows", certain=False, evidence=evidence, given=given_labels(view))
 
 
 def shifted_rows(view: View) -> Cause | None:
@@ -117,7 +144,8 @@ def shifted_rows(view: View) -> Cause | None:
     if view.kind not in {"arrays", "batch"} or view.samples is None or not view.trace.ordered:
         return None
     shift = shift_of_samples(view.samples, view.n)
-    if not shift:
+    # Fewer rows, all of them labelled, are a part that was chosen.
+    if not shift or (view.n_rows < view.n and not view.foreign):
         return None
     way = f"begin {plural(shift, 'row')} late" if shift > 0 else f"begin with {plural(-shift, 'row')} of other samples"
     evidence = f"row i is sample i {'+' if shift > 0 else '-'} {abs(shift):,}: the inputs {way}"
@@ -149,12 +177,6 @@ def unlike_index(view: View) -> Cause | None:
     without = plural(view.missing.size, "label")
     evidence += f"{plural(view.foreign, 'row')} of x without a label, {without} without a row"
     return cause(view, "index", certain=True, evidence=evidence, fixes=("index_of_other_rows",))
-
-
-def _given_labels(view: View) -> str:
-    """The labels as code: the file name if they came from a file, else ``y_true``."""
-    name = view.labels.name
-    return repr(name) if "." in name else "y_true"
 
 
 def _shift(view: View) -> int:

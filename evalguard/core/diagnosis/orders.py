@@ -50,7 +50,7 @@ def _descents(tags: Int64) -> int:
 
 def batches(view: View) -> Cause | None:
     """Whole batches are out of order, and the rows inside each batch are in order."""
-    order = _batch_order(view)
+    order = batch_order(view)
     if order is None or view.facts.get("shuffle") is True:
         return None
     early = int((order - np.arange(len(order))).max())
@@ -64,7 +64,7 @@ def batches(view: View) -> Cause | None:
     return cause(view, "batches", certain=False, evidence=evidence, fixes=("batches", "pool"))
 
 
-def _batch_order(view: View) -> Int64 | None:
+def batch_order(view: View) -> Int64 | None:
     """Number of each delivered batch in label order; None if batches are not whole slices of it."""
     if view.batch < 2 or view.n_rows != view.n or view.missing.size or len(view.starts) < 2:
         return None
@@ -102,7 +102,7 @@ def same_values(view: View) -> bool:
     return bool(np.isin(np.unique(targets), values).all())
 
 
-def _shuffles(view: View) -> bool:
+def shuffles(view: View) -> bool:
     """Whether rows moved across the whole range, and more than half of them moved."""
     return _is_global(view.reach, len(view.arrived)) and 2 * view.moved > len(view.arrived) > 2
 
@@ -113,7 +113,8 @@ def reshuffled(view: View) -> Cause | None:
     if not _reordered(view) or seen is False:
         return None
     changed = bool(view.facts.get("stateful_getitem"))
-    guessed = (view.kind == "tf.data" or changed) and view.samples is not None and _shuffles(view)
+    may_shuffle = (view.kind == "tf.data" and not view.keeps_order) or changed
+    guessed = may_shuffle and view.samples is not None and shuffles(view)
     if not seen and not guessed:
         return None
     evidence = _order_evidence(view)
@@ -121,8 +122,15 @@ def reshuffled(view: View) -> Cause | None:
         evidence += f"; the {view.name} is reshuffled whenever it is read"
     elif changed:
         evidence += "; `__getitem__` returned different data on a second call"
-        # Branches that are shuffled separately do not match in any pass.
-    return cause(view, "reshuffled", certain=bool(seen) and view.fact("shuffled_branches") < 2, evidence=evidence)
+    # Branches that are shuffled separately do not match in any pass.
+    certain = bool(seen) and view.fact("shuffled_branches") < 2 and _within_buffer(view)
+    return cause(view, "reshuffled", certain=certain, evidence=evidence)
+
+
+def _within_buffer(view: View) -> bool:
+    """Whether the shuffle buffer can have moved the rows so far: by fewer than it holds. True if that is not known."""
+    buffer = view.fact("shuffle_buffer") * (view.batch if view.facts.get("shuffles_batches") else 1)
+    return view.samples is None or not buffer or view.reach < buffer
 
 
 def shuffled(view: View) -> Cause | None:
@@ -130,16 +138,19 @@ def shuffled(view: View) -> Cause | None:
     declared = view.facts.get("shuffle")
     if not _reordered(view) or declared is False or (not declared and view.facts.get("reshuffled_each_pass")):
         return None
-    if not declared and (view.samples is None or not _shuffles(view)):
+    if not declared and (view.samples is None or not shuffles(view)):
         return None
     has_argument = declared or view.is_loader or is_image_iterator(view)
+    once = view.facts.get("shuffled_once") is True and view.fact("shuffled_branches") < 2
     evidence = _order_evidence(view) + (f"; {view.name} has shuffle={declared}" if declared else "")
+    evidence += "; the pipeline shuffles once, in the same order at each pass" if once else ""
+    before = ("permuted",) if view.is_pipeline and view.keeps_order else ("shuffled",)
     return cause(
         view,
         "shuffled",
-        certain=bool(declared),
+        certain=bool(declared) or (once and _within_buffer(view)),
         evidence=evidence,
-        fixes=("shuffled", "shuffle_argument" if has_argument else "permuted"),
+        fixes=(*before, "shuffle_argument" if has_argument else "permuted"),
     )
 
 
@@ -156,6 +167,9 @@ def window(view: View) -> Cause | None:
     """Rows moved only within a window that is small compared with the whole."""
     buffer = view.fact("shuffle_buffer")
     if view.samples is None or not view.moved or _is_global(view.reach, len(view.arrived)):
+        return None
+    # Two rows that are swapped went through no buffer: it moves nearly all.
+    if view.moved == 2 and not buffer:
         return None
     size = view.reach + 1
     evidence = f"{_order_evidence(view)}, as in a shuffle buffer of {buffer or size:,} rows"

@@ -24,6 +24,9 @@ def sorted_otherwise(view: View) -> Cause | None:
     """The stream sorts keys, row numbers or classes in another way than the labels do."""
     if len(view.arrived) < MIN_ROWS or not view.moved:
         return None
+    listings = _two_listings(view)
+    if listings:
+        return cause(view, "two_listings", certain=view.moved > 2, evidence=listings)
     by_key = _by_key(view)
     evidence = by_key or _by_number(view) or _by_class(view)
     if not evidence:
@@ -34,31 +37,69 @@ def sorted_otherwise(view: View) -> Cause | None:
         "sorted_otherwise",
         certain=bool(by_key),
         evidence=evidence,
-        key=key,
+        key=view.labels.origin.key_column or key,
         rows=rows,
         joined="" if by_key else f"evalguard.guard(labels=table, key={key!r}), and ",
     )
 
 
 def _by_key(view: View) -> str:
+    """Evidence for keys that the stream sorts as text and the labels by number, or the other way round."""
+    way, other = ascends_by_key(view), "" if view.labels.keys is None else order_of_names(view.labels.keys)
+    if not way or not other:
+        return ""
+    text = np.asarray(view.labels.keys).astype(np.str_, copy=False)
+    return f"the stream goes through the keys {way} ({_turn(text, view)}), the labels {other}"
+
+
+def ascends_by_key(view: View) -> str:
+    """How the stream sorts the keys; empty if it does not, or that is not known."""
     keys = view.labels.keys
-    if keys is None:
+    if keys is None or len(keys) > MAX_TEXTS:
         return ""
-    if keys.dtype.kind == "i" and ascends(np.asarray(keys), view.arrived):
-        return "the stream goes through the keys in order of number, the labels do not"
     # A few rows first: most streams are not sorted by key, and text is slow to compare.
-    few = keys[view.arrived[:100]].astype(np.str_)
-    if not _ascends_as_text(few) and not _ascends_by_number(few):
+    if not order_of_names(keys[view.arrived[:100]]):
         return ""
-    if len(keys) > MAX_TEXTS:
+    return order_of_names(np.asarray(keys)[view.arrived])
+
+
+def _two_listings(view: View) -> str:
+    """Evidence for two listings of files whose names begin alike and end otherwise; empty if there is none."""
+    keys = view.labels.keys
+    if keys is None or keys.dtype.kind == "i" or len(keys) > MAX_TEXTS:
+        return ""
+    if not _listed(keys[view.arrived[:100]].astype(np.str_)) or not _listed(keys[:100].astype(np.str_)):
         return ""
     text = np.asarray(keys).astype(np.str_, copy=False)
-    if _ascends_as_text(text[view.arrived]):
-        other = "in order of number" if _ascends_by_number(text) else "in another order"
-        return f"the stream goes through the keys in order of text ({_turn(text, view)}), the labels {other}"
-    if _ascends_by_number(text[view.arrived]):
-        other = "in order of text" if _ascends_as_text(text) else "in another order"
-        return f"the stream goes through the keys in order of number ({_turn(text, view)}), the labels {other}"
+    if not _listed(text[view.arrived]) or not _listed(text):
+        return ""
+    return (
+        "both sides are sorted by name and by what follows it, as 'a.png' comes before 'a_b.png' and 'a_mask.png' "
+        f"after 'a_b_mask.png': the stream has {_turn(text, view)}, the labels do not"
+    )
+
+
+def _listed(names: NDArray[Any]) -> bool:
+    """Whether they are sorted as text, or would be with one ending behind each of them."""
+    before, after = names[:-1], names[1:]
+    # Which of `a` and `a_b` comes first depends on the ending alone.
+    return bool(((after > before) | np.char.startswith(before, after)).all())
+
+
+def order_of_names(keys: Any) -> str:
+    """How keys are sorted; empty if they are not, or that is not known."""
+    # A few first: text is slow to compare.
+    if len(keys) > MAX_TEXTS or not _sorted(keys[:100].astype(np.str_)):
+        return ""
+    return _sorted(np.asarray(keys).astype(np.str_, copy=False))
+
+
+def _sorted(text: NDArray[Any]) -> str:
+    for names, way in ((text, ""), (text[::-1], ", backwards")):
+        if _ascends_as_text(names):
+            return f"in order of text{way}"
+        if _ascends_by_number(names):
+            return f"in order of number{way}"
     return ""
 
 

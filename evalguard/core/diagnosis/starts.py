@@ -8,6 +8,7 @@ import numpy as np
 
 from evalguard.core.columns.chunks import counts_up
 from evalguard.core.diagnosis.catalogue import cause
+from evalguard.core.diagnosis.pieces import chosen
 from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Cause
 from evalguard.core.plural import plural
@@ -137,6 +138,9 @@ def stateful_getitem(view: View) -> Cause | None:
         return None
     if view.kind == "unknown" and peeked != 2:
         return None
+    # A reader that goes on has as many items as are asked for: fewer rows are a part that was chosen.
+    if not changed and view.n_rows < view.n:
+        return None
     evidence = f"all rows are {plural(start, 'sample')} ahead"
     if peeked:
         evidence += f", as many as the {plural(peeked, 'batch')} that {PEEKED[peeked]} reads before the first one"
@@ -153,6 +157,8 @@ def not_at_start(view: View) -> Cause | None:
     lead = _lead(view) if used and start is None else 0
     if start is None and not (used and (view.samples is None or lead)):
         return None
+    if not used and start is not None and _is_part(view, start):
+        return None
     # A PyDataset has no read position, unless its items come from something that has one.
     if view.kind in {"arrays", "batch"} or (view.kind == "pydataset" and (stateful_getitem(view) or leftover(view))):
         return None
@@ -164,6 +170,13 @@ def not_at_start(view: View) -> Cause | None:
     elif view.one_shot:
         evidence += "; the generator was new, so the reader inside it had been used before"
     return cause(view, "not_at_start", certain=used, evidence=evidence)
+
+
+def _is_part(view: View, start: int) -> bool:
+    """Whether rows from ``start`` on are a part that was chosen, and no source that had been read before."""
+    if view.n_rows > view.n - start or view.foreign:
+        return False
+    return "skip" in view.facts or view.keeps_order or view.n_rows < view.n - start or chosen(view)
 
 
 def _lead(view: View) -> int:

@@ -117,6 +117,8 @@ class View:
     def kinds(self) -> tuple[str, ...]:
         """Its kinds in causes.toml, the most specific first."""
         kinds = {
+            self.labels.origin.terms.get("in", ""): bool(self.labels.origin.terms),
+            "check": self.trace.method == "check",
             "scored by Keras": self.trace.method in {"evaluate", "test_on_batch"},
             "several calls": len(self.trace.calls) > 1 and not self.is_loop,
             "used before": self.used_before or self.kind == "unknown",
@@ -141,6 +143,11 @@ class View:
         options = "".join(f", {name}={value}" for name, value in given.items() if value is not None)
         method = self.trace.method if self.trace.method != "check" else "predict"
         return f"model{'' if method == '__call__' else f'.{method}'}({source}{options})"
+
+    @property
+    def keeps_order(self) -> bool:
+        """Nothing in the source changes the order of what it reads: an array, a pipeline that was read, a table."""
+        return self.kind == "arrays" or self.facts.get("keeps_order") is True or self.trace.method == "check"
 
     # -- Batches ------------------------------------------------------------------------------------------------------
 
@@ -247,6 +254,11 @@ class View:
     def against_samples(self) -> target_comparison.LabelComparison:
         """The stream's targets against the label of the sample that each row holds."""
         return target_comparison.compare_labels(self.trace.targets, self.labels.values, self.samples)
+
+    @property
+    def by_key(self) -> bool:
+        """Samples were identified by keys alone."""
+        return self.trace.keys is not None and self.labels.keys is not None and not self.by_content
 
     @property
     def by_content(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from evalguard.core.class_names import ClassNames, names_by_output
+from evalguard.core.label_origin import LabelOrigin
 from evalguard.core.shown_keys import shown_key
 from evalguard.data.tables import image_files
 from evalguard.errors import LabelsError
@@ -32,6 +33,11 @@ def read_labels(source: LabelSource, data: Data, base: Path, classes: Any = None
     """
     if isinstance(source, LabelStream):
         return None
+    labels = _read(source, data, base, classes)
+    return replace(labels, origin=replace(labels.origin, terms={"in": "step"}))
+
+
+def _read(source: LabelFile | LabelFolders, data: Data, base: Path, classes: Any) -> Labels:
     if isinstance(source, LabelFolders):
         by_output = names_by_output(classes)
         # Folders are the classes of one output.
@@ -40,7 +46,7 @@ def read_labels(source: LabelSource, data: Data, base: Path, classes: Any = None
     key = label_key(source, data, base)
     labels = Labels.read(base / source.path, label=source.label, key=key, sample_weight=source.sample_weight)
     # As the file names it: the absolute path may hold the name of a user.
-    return replace(labels, origin={**labels.origin, "path": source.path})
+    return replace(labels, origin=replace(labels.origin, path=source.path))
 
 
 def label_key(source: LabelSource, data: Data, base: Path) -> str | None:
@@ -74,5 +80,5 @@ def _of_folders(source: LabelFolders, base: Path, given: list[str] | None) -> La
         raise LabelsError(msg)
     values: Any = np.array([names.index(name) for name in classes], dtype=np.int64)
     named = ClassNames(tuple(names), "the folders" if source.class_names is None else "labels.class_names")
-    origin = {"path": source.image_directory}
+    origin = LabelOrigin(path=source.image_directory)
     return Labels(values=values, keys=np.array(files), name=source.image_directory, classes=named, origin=origin)

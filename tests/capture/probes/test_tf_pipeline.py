@@ -7,6 +7,7 @@ import tensorflow as tf
 from evalguard.capture.probes.tf_pipeline import MAX_NODES, allocates_batches, pipeline_facts
 
 N = 20
+ORDERED = {"keeps_order": True}
 
 
 def rows():
@@ -17,13 +18,43 @@ def branches(base):
     return tf.data.Dataset.zip((base.map(lambda i: i), base.map(lambda i: i)))
 
 
+def in_any_order():
+    options = tf.data.Options()
+    options.deterministic = False
+    return options
+
+
 @pytest.mark.parametrize(
     ("dataset", "facts"),
     [
-        pytest.param(rows, {}, id="plain"),
-        pytest.param(lambda: rows().batch(8).ignore_errors().prefetch(1), {"ignores_batches": True}, id="bad batches"),
-        pytest.param(lambda: rows().ignore_errors().batch(8), {}, id="bad samples"),
-        pytest.param(lambda: rows().map(lambda i: i, num_parallel_calls=2).batch(8).prefetch(2), {}, id="in order"),
+        pytest.param(rows, ORDERED, id="plain"),
+        pytest.param(
+            lambda: rows().batch(8).ignore_errors().prefetch(1),
+            {"ignores_batches": True, "leaves_out": "`ignore_errors`", **ORDERED},
+            id="bad batches",
+        ),
+        pytest.param(
+            lambda: rows().ignore_errors().batch(8), {"leaves_out": "`ignore_errors`", **ORDERED}, id="bad samples"
+        ),
+        pytest.param(
+            lambda: rows().filter(lambda i: i > 3).batch(8), {"leaves_out": "`filter`", **ORDERED}, id="filtered"
+        ),
+        pytest.param(
+            lambda: rows().map(lambda i: i, num_parallel_calls=2).batch(8).prefetch(2), ORDERED, id="in order"
+        ),
+        pytest.param(lambda: rows().shuffle(1).batch(8), ORDERED, id="shuffled in a buffer of one"),
+        pytest.param(lambda: rows().skip(3).take(9).batch(8), {"skip": 3, "take": 9, **ORDERED}, id="a part"),
+        pytest.param(lambda: rows().take(-1).repeat(1).batch(8), ORDERED, id="all, once"),
+        pytest.param(lambda: rows().repeat(2).batch(8), {"repeat": 2, **ORDERED}, id="twice"),
+        pytest.param(lambda: rows().repeat().batch(8), ORDERED, id="endless"),
+        pytest.param(lambda: rows().shard(3, 1).batch(8), {"shards": 3, **ORDERED}, id="one shard"),
+        pytest.param(lambda: rows().flat_map(tf.data.Dataset.range), {}, id="a function that makes datasets"),
+        pytest.param(
+            lambda: rows().interleave(tf.data.Dataset.range, cycle_length=2), {"interleaves": True}, id="interleaved"
+        ),
+        pytest.param(lambda: rows().with_options(in_any_order()), {}, id="an option gives up the order"),
+        pytest.param(lambda: tf.data.TFRecordDataset(["a", "b"]), ORDERED, id="files one after the other"),
+        pytest.param(lambda: tf.data.TFRecordDataset(["a", "b"], num_parallel_reads=2), {}, id="files in parallel"),
         pytest.param(
             lambda: rows().shuffle(7).batch(8).prefetch(1),
             {"reshuffled_each_pass": True, "shuffled_branches": 1, "shuffle_buffer": 7},
@@ -59,7 +90,9 @@ def branches(base):
             {"reshuffled_each_pass": True, "shuffled_branches": 1, "shuffle_buffer": N},
             id="shuffled behind the join",
         ),
-        pytest.param(lambda: rows().batch(8, drop_remainder=True), {"drop_remainder": True}, id="drop_remainder"),
+        pytest.param(
+            lambda: rows().batch(8, drop_remainder=True), {"drop_remainder": True, **ORDERED}, id="drop_remainder"
+        ),
         pytest.param(
             lambda: rows().map(lambda i: i, num_parallel_calls=2, deterministic=False),
             {"unordered": True},
@@ -85,6 +118,14 @@ def test_the_reported_order_of_the_next_pass_is_that_of_two_real_passes(dataset,
     first, second = (np.asarray(list(stream.as_numpy_iterator())) for _ in range(2))
     assert np.array_equal(first, second) == same
     assert pipeline_facts(stream)["reshuffled_each_pass"] is not same
+
+
+def test_a_snapshot_fixes_the_order_of_a_shuffle(tmp_path):
+    stream = rows().shuffle(N).snapshot(str(tmp_path))
+    first, second, third = (np.asarray(list(stream.as_numpy_iterator())) for _ in range(3))
+    assert np.array_equal(second, third)
+    assert pipeline_facts(stream)["reshuffled_each_pass"] is False
+    assert sorted(first) == sorted(second)
 
 
 def test_an_endless_pipeline_and_one_without_inputs_raise_nothing():

@@ -7,6 +7,7 @@ import pytest
 
 from evalguard.core.diagnosis import catalogue, orders, starts
 from evalguard.core.diagnosis.catalogue import UNKNOWN_CAUSE
+from evalguard.core.label_origin import LabelOrigin
 from evalguard.core.trace import SourceState
 from tests.core import signatures
 from tests.core.diagnosis.causes import KINDS, fix_of, kinds_with, named, of_kind, remedies_of, remedy_of, view_of
@@ -140,6 +141,15 @@ PIPELINES = ["tf.data", "_BatchMapDataset", "DistributedDataset"]
 OTHERS = ["generator", "pydataset", "unknown"]
 
 
+VALUES_OF_FIXES = {
+    "size": 9,
+    "files": 3,
+    "factor": 2,
+    "once": "once",
+    "dropping": ".filter(...)  # or .ignore_errors()",
+}
+
+
 @pytest.mark.parametrize(
     ("tables", "words", "kinds"),
     [
@@ -194,8 +204,17 @@ OTHERS = ["generator", "pydataset", "unknown"]
     ],
 )
 def test_a_remedy_is_that_of_these_kinds_only(tables, words, kinds):
-    found = kinds_with(words, *tables.split(), size=9, files=3, factor=2, once="once")
+    found = kinds_with(
+        words, *tables.split(), size=9, files=3, factor=2, once="once", dropping=".filter(...)  # or .ignore_errors()"
+    )
     assert sorted(found) == sorted(kinds)
+
+
+def in_terms(view, of):
+    """The same, of labels that a step or a command read."""
+    terms = {"in": of, "predictions": "p.csv", "predictions_key": "id"}
+    terms |= {"read_predictions": "pd.read_csv('p.csv')", "read_labels": "pd.read_csv('labels.csv')"}
+    return replace(view, labels=replace(view.labels, name="labels.csv", origin=LabelOrigin(terms=terms)))
 
 
 class AnyValue:
@@ -204,8 +223,9 @@ class AnyValue:
 
 
 # What `remedy` and the recognisers give; a name that is not here is a mistake in causes.toml.
-NAMES = """all alone batch by call called factor factory files given joined key n name once order parallel pattern row
-rows several size step steps table whole workers"""
+NAMES = """all alone assigned batch by call called column dropping factor factory files given joined key n name once
+order parallel part parts pattern predictions predictions_key read_labels read_predictions row rows rows_n several sign
+size step steps table times whole workers"""
 VALUES = dict.fromkeys(NAMES.split(), AnyValue())
 FIXES = [(table, kind) for table, text in catalogue.texts().items() for kind in text.get("fix", {})]
 
@@ -217,8 +237,13 @@ def test_each_fix_of_the_table_is_two_lines_that_differ_and_is_of_a_kind_that_ex
     views = [
         view_of(range(50), name, method=method, facts=facts, calls=calls)
         for name in KINDS
-        for method, facts, calls in (("evaluate", {}, (50,)), ("predict", {"workers": 2}, (25, 25)))
+        for method, facts, calls in (
+            ("evaluate", {}, (50,)),
+            ("predict", {"workers": 2}, (25, 25)),
+            ("check", {}, (50,)),
+        )
     ]
+    views += [in_terms(views[0], of) for of in ("step", "command")]
     assert any(kind in view.kinds for view in views)
 
 
@@ -290,7 +315,7 @@ def test_a_source_is_made_by_its_factory(type_name, made):
     assert not catalogue.is_image_iterator(view_of(range(50), "generator", type_name=type_name))
 
 
-@pytest.mark.parametrize(("name", "given"), [("y.npy", "'y.npy'"), ("y_test", "y_true")])
+@pytest.mark.parametrize(("name", "given"), [("y.csv", "'y.csv'"), ("y_test", "y_true")])
 def test_labels_are_named_as_they_were_given(name, given):
     case = signatures.label_file(Setting(50, 8, "generator", declared=True))
     assert case is not None

@@ -214,20 +214,26 @@ def test_batches_that_are_no_slices_of_the_labels_are_not_whole():
 @pytest.mark.parametrize(("reach", "found"), [(8, True), (9, False)])
 def test_a_window_is_less_than_about_half_of_the_rows(reach, found):
     samples = np.arange(20)
-    samples[[0, reach]] = samples[[reach, 0]]
+    samples[[0, 1, reach]] = samples[[reach, 0, 1]]
     assert (orders.window(view_of(samples, n=20)) is not None) is found
+
+
+def test_two_rows_that_are_swapped_went_through_no_buffer():
+    samples = np.arange(50)
+    samples[[10, 13]] = samples[[13, 10]]
+    assert orders.window(view_of(samples)) is None
 
 
 @pytest.mark.parametrize(("buffer", "certain", "size"), [(0, False, 4), (3, False, 3), (4, True, 4), (9, True, 9)])
 def test_a_window_is_certain_if_the_buffer_is_as_large(buffer, certain, size):
     samples = np.arange(50)
-    samples[[10, 13]] = samples[[13, 10]]
+    samples[[10, 11, 13]] = samples[[13, 10, 11]]
     view = view_of(samples, "tf.data", facts={"shuffle_buffer": buffer} if buffer else {})
     found = orders.window(view)
     assert found is not None
     assert found.certain is certain
     assert found.evidence == (
-        f"2 of 50 rows are out of position, up to 3 early and 3 late, as in a shuffle buffer of {size} rows"
+        f"3 of 50 rows are out of position, up to 3 early and 2 late, as in a shuffle buffer of {size} rows"
         "; they arrived in the order dataset emitted them"
     )
     assert f"ds.shuffle({size})" in found.remedy

@@ -31,7 +31,7 @@ def keyed(samples, keys):
             np.argsort(AS_TEXT), [f"{n}.png" for n in AS_TEXT], "keys in order of number ('1.png' before '2.png')",
             id="number",
         ),
-        pytest.param(np.argsort(SHUFFLED), SHUFFLED, "in order of number, the labels do not", id="integers"),
+        pytest.param(range(49, -1, -1), range(49, -1, -1), "the labels in order of number, backwards", id="integers"),
     ],
 )  # fmt: skip
 def test_keys_that_the_stream_sorts_in_another_way_are_certain(samples, keys, words):
@@ -102,8 +102,8 @@ def test_values_ascend_as_python_sees_it_for_any_chunk(values, strictly, size):
     [
         (["a10", "a2", "a3", "a4", "a5", "a6"], "text ('a10' before 'a2'), the labels in order of number"),
         (["a1", "a2", "a3", "a4", "a5", "a10"], "number ('a1' before 'a2'), the labels in order of text"),
-        (["a1", "a01", "a2", "a3", "a4", "a5"], "number ('a1' before 'a01'), the labels in another order"),
-        (["a1", "a2", "a3", "a4", "a5", "a6"], "text ('a1' before 'a2'), the labels in another order"),
+        (["a1", "a01", "a2", "a3", "a4", "a5"], "number ('a1' before 'a01'), the labels in order of number, backwards"),
+        (["a1", "a2", "a3", "a4", "a5", "a6"], "text ('a1' before 'a2'), the labels in order of text, backwards"),
         ([f"{'a' * 60}{n}" for n in range(6)], f"('{'a' * 39} before '{'a' * 39})"),
         (["a3", "a1", "a2", "a5", "a4", "a10"], None),
         (["a1", "a2", "a3", "a4", "a5"], None),

@@ -1,0 +1,230 @@
+"""Kinds in which the source does not begin at its start, or gives too many samples or too few."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from benchmarks.diagnosis.data import KEYED, WITH_REFERENCE, Data, Evaluation
+
+
+def _partial(d: Data) -> None:
+    d.needs(d.n % d.batch != 0)
+
+
+# -- The start --------------------------------------------------------------------------------------------------------
+
+
+def reused_generator(d: Data) -> Evaluation:
+    """A generator of which some batches had been taken, by hand or by an earlier call."""
+    by_hand, taken = bool(d.rng.integers(2)), int(d.rng.integers(1, max(2, d.steps - 1)))
+
+    def call(model: Any) -> Any:
+        stream = d.endless()
+        if by_hand:
+            for _ in range(taken):
+                next(stream)
+        else:
+            model.predict(stream, steps=1, verbose=0)
+        return model.predict(stream, steps=d.steps, verbose=0)
+
+    # Only the second call is an evaluation of these labels.
+    return Evaluation(call, d.labelled())
+
+
+def generator_for_two_calls(d: Data) -> Evaluation:
+    """One generator for two calls that answer the labels together: the first reads ahead."""
+    first = d.steps // 2
+    d.needs(d.steps >= 8)
+
+    def call(model: Any) -> Any:
+        stream = d.endless()
+        return np.concatenate([model.predict(stream, steps=k, verbose=0) for k in (first, d.steps - first)])
+
+    return Evaluation(call, d.labelled(), {"scope": "session"})
+
+
+def item_that_reads_on(d: Data) -> Evaluation:
+    """``__getitem__`` returns the next batch, whatever its index."""
+    d.needs(d.steps > 4)
+
+    def call(model: Any) -> Any:
+        stream, made = d.endless(), d.pydataset(d.all)
+
+        def following(self: Any, index: int) -> Any:
+            del self, index
+            found = next(stream)
+            return found if len(found) > 1 else found[0]
+
+        type(made).__getitem__ = following
+        return model.predict(made, verbose=0)
+
+    return Evaluation(call, d.labelled())
+
+
+def one_buffer(d: Data) -> Evaluation:
+    """A generator yields one array, overwritten for each batch, at an address that TensorFlow uses in place."""
+    d = d.only(*WITH_REFERENCE)
+    d.needs(d.x.dtype == np.float32 and d.steps > 5)
+    size = d.batch * d.x[0].nbytes
+    raw = np.zeros(size + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    buffer = raw[start : start + size].view("float32").reshape(d.batch, -1)
+
+    def batches() -> Iterator[Any]:
+        for ids in d.cut(d.all):
+            part = buffer[: len(ids)]
+            part[:] = d.x[ids]
+            yield (part, d.y[ids]) if d.with_y else (part,)
+
+    return Evaluation(lambda model: model.predict(batches(), steps=d.steps, verbose=0), d.labelled())
+
+
+# -- Too few ----------------------------------------------------------------------------------------------------------
+
+
+def dropped_remainder(d: Data) -> Evaluation:
+    """``batch(…, drop_remainder=True)``."""
+    _partial(d)
+    return Evaluation(
+        lambda model: model.predict(d.dataset().batch(d.batch, drop_remainder=True), verbose=0), d.labelled()
+    )
+
+
+def floor_steps(d: Data) -> Evaluation:
+    """``steps = n // batch_size``."""
+    _partial(d)
+    steps = d.n // d.batch
+    made = d.one_of(d.endless, partial(d.generator, d.all), lambda: d.dataset().batch(d.batch))
+    return Evaluation(lambda model: model.predict(made(), steps=steps, verbose=0), d.labelled())
+
+
+def floor_length(d: Data) -> Evaluation:
+    """``__len__`` is ``n // batch_size``."""
+    _partial(d)
+    return Evaluation(lambda model: model.predict(d.pydataset(d.all, d.n // d.batch), verbose=0), d.labelled())
+
+
+def too_few_steps(d: Data) -> Evaluation:
+    """``steps`` of an older, smaller test set."""
+    d.needs(d.steps >= 6)
+    steps = int(d.rng.integers(2, d.n // d.batch - 1))
+    return Evaluation(lambda model: model.predict(d.generator(d.all), steps=steps, verbose=0), d.labelled())
+
+
+def unreadable(d: Data) -> Evaluation:
+    """Samples that cannot be read are passed over, by a filter or by the user's own loop."""
+    lost = d.rng.choice(np.arange(1, d.n - 1), int(d.rng.integers(1, max(2, d.n // 12))), replace=False)
+    kept = np.setdiff1d(d.all, lost)
+    d.needs(bool((np.diff(np.sort(lost)) > 1).all()))
+
+    def filtered(model: Any) -> Any:
+        import tensorflow as tf
+
+        good = tf.data.Dataset.from_tensor_slices(np.isin(d.all, kept))
+        numbered = tf.data.Dataset.zip((d.dataset(), good)).filter(lambda row, fine: fine)
+        return model.predict(numbered.map(lambda row, fine: row).batch(d.batch), verbose=0)
+
+    if d.rng.integers(2) and not d.with_y:
+        return Evaluation(filtered, d.labelled())
+    return d.predicted(kept, d.one_of("generator", "arrays") if d.way != KEYED else "generator")
+
+
+def bad_batch(d: Data) -> Evaluation:
+    """``ignore_errors`` after ``batch``: one bad sample loses its batch."""
+    d.needs(d.steps > 4 and not d.with_y and d.x.dtype == np.float32)
+    d = d.only(*WITH_REFERENCE)
+    bad = int(d.rng.integers(d.batch, d.n - d.batch))
+
+    def call(model: Any) -> Any:
+        import tensorflow as tf
+
+        def load(number: Any, row: Any) -> Any:
+            tf.debugging.assert_none_equal(number, tf.constant(bad, tf.int64))
+            return tf.identity(row)
+
+        rows = tf.data.Dataset.zip((tf.data.Dataset.range(d.n), d.dataset())).map(load)
+        return model.predict(rows.batch(d.batch).ignore_errors(), verbose=0)
+
+    return Evaluation(call, d.labelled())
+
+
+# -- Too many ---------------------------------------------------------------------------------------------------------
+
+
+def past_the_end(d: Data) -> Evaluation:
+    """An endless source and ``steps`` that go past the end."""
+    _partial(d)
+    steps = d.n // d.batch + 1
+
+    def rounds(model: Any) -> Any:
+        return model.predict(d.dataset().repeat().batch(d.batch), steps=steps, verbose=0)
+
+    def loop(model: Any) -> Any:
+        def batches() -> Iterator[Any]:
+            at = 0
+            while True:
+                yield d.rows(np.arange(at, at + d.batch) % d.n)
+                at += d.batch
+
+        return model.predict(batches(), steps=steps, verbose=0)
+
+    return Evaluation(d.one_of(rounds, loop), d.labelled())
+
+
+def repeated(d: Data) -> Evaluation:
+    """``repeat(2)`` left in from training."""
+    times = int(d.rng.integers(2, 4))
+    return Evaluation(lambda model: model.predict(d.dataset().repeat(times).batch(d.batch), verbose=0), d.labelled())
+
+
+def padded(d: Data) -> Evaluation:
+    """The last batch is filled up with copies of a sample."""
+    _partial(d)
+    extra = -d.n % d.batch
+    d.needs(extra > 1)
+    filler = d.one_of(0, d.n - 1)
+    return d.predicted([*range(d.n), *[filler] * extra], d.one_of("generator", "pydataset"))
+
+
+def thrown_away(d: Data) -> Evaluation:
+    """An endless loop clears its list at each pass: the partial batch is never emitted."""
+    _partial(d)
+    full = d.n - d.n % d.batch
+
+    def batches() -> Iterator[Any]:
+        while True:
+            yield from map(d.rows, d.cut(np.arange(full)))
+
+    return Evaluation(lambda model: model.predict(batches(), steps=d.steps, verbose=0), d.labelled())
+
+
+def every_worker_reads_all(d: Data) -> Evaluation:
+    """Several readers, each of which reads the whole source."""
+    workers = int(d.rng.integers(2, 4))
+
+    def call(model: Any) -> Any:
+        import tensorflow as tf
+
+        base = d.dataset()
+        rows = tf.data.Dataset.range(workers).interleave(
+            lambda _: base, cycle_length=workers, block_length=d.batch, num_parallel_calls=1
+        )
+        return model.predict(rows.batch(d.batch), verbose=0)
+
+    return Evaluation(call, d.labelled())
+
+
+def part_again(d: Data) -> Evaluation:
+    """A job that is resumed predicts the last part once more."""
+    d.needs(d.way != KEYED and d.steps > 4)
+    parts = d.cut(d.all)
+    at = int(d.rng.integers(1, len(parts) - 1))
+
+    def call(model: Any) -> Any:
+        return np.concatenate([model.predict(d.x[ids], verbose=0) for ids in (*parts[:at], *parts[at - 1 :])])
+
+    return Evaluation(call, d.labelled(), {"scope": "session"})

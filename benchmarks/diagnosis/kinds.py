@@ -1,0 +1,115 @@
+"""All kinds, each with the cause that is right.
+
+The causes are those that the maker of the fault would name. Where two names are true of the same evaluation, both
+are listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from benchmarks.diagnosis import counting, labelling, negatives, ordering
+from benchmarks.diagnosis.data import Data, Evaluation
+
+RIGHT = "(no cause: it is right)"
+ANY = "(any cause that is not certain)"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of evaluation.
+
+    Attributes:
+        make: Makes one of random data.
+        causes: How the first cause must begin: one of these.
+        negative: Any certain cause is wrong.
+    """
+
+    make: Callable[[Data], Evaluation]
+    causes: tuple[str, ...]
+    negative: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name of its maker."""
+        return self.make.__name__
+
+
+def _faults(*pairs: tuple[Callable[[Data], Evaluation], str | tuple[str, ...]]) -> tuple[Kind, ...]:
+    return tuple(Kind(make, (causes,) if isinstance(causes, str) else causes) for make, causes in pairs)
+
+
+COUNTING = _faults(
+    (counting.reused_generator, "iterator not at its start"),
+    (counting.generator_for_two_calls, "source ahead of the first call"),
+    (counting.item_that_reads_on, "`__getitem__` depends on more than its index"),
+    (counting.one_buffer, "the source fills its array again"),
+    (counting.dropped_remainder, "partial batch dropped"),
+    (counting.floor_steps, "`steps = N // batch_size`"),
+    (counting.floor_length, "`__len__` rounds down"),
+    (counting.too_few_steps, "`steps` too small"),
+    (counting.unreadable, "samples left out by the source"),
+    (counting.bad_batch, "whole batch left out"),
+    (counting.past_the_end, "stream wrapped"),
+    (counting.repeated, "dataset repeated"),
+    (counting.padded, "padded to whole batches"),
+    (counting.thrown_away, "partial batch thrown away"),
+    (counting.every_worker_reads_all, "source copied per worker"),
+    (counting.part_again, "part predicted twice"),
+)
+ORDERING = _faults(
+    (ordering.shuffling_pydataset, "`shuffle=True`"),
+    (ordering.shuffling_dataset, "shuffled anew at each pass"),
+    (ordering.image_generator, "`shuffle=True`"),
+    (ordering.known_seed, "`shuffle=True`"),
+    (ordering.shuffle_buffer, "shuffle buffer"),
+    (ordering.completed_first, "parallel work inside the source"),
+    (ordering.files_in_turn, "several files read in turn"),
+    (ordering.rank_by_rank, "stride of "),
+    # One worker after the other in turn is a stride as well.
+    (ordering.partitions, ("partitions put one behind the other", "stride of ")),
+    (ordering.retried_at_the_end, "retried at the end"),
+    (ordering.sorted_by_length, "sorted by length"),
+    (ordering.labels_sorted_by_name, "keyed data in another order"),
+    (ordering.keyed_in_another_order, "keyed data in another order"),
+    (ordering.text_and_numbers, "labels in another sort order"),
+    (ordering.two_listings, "two listings, each sorted by its own names"),
+    (ordering.class_by_class, "labels in another sort order"),
+    (ordering.order_not_inverse, "put back with the order instead of its inverse"),
+    (ordering.folds_joined, "folds joined in fold order"),
+    (ordering.parts_as_completed, "parts joined in the order of completion"),
+)
+LABELLING = _faults(
+    (labelling.shifted, "labels shifted by"),
+    (labelling.rows_shifted, "inputs shifted by"),
+    (labelling.codes_from_one, "codes differ"),
+    (labelling.encoder_fitted_again, "codes differ"),
+    (labelling.folder_lacks_a_class, "classes numbered otherwise"),
+    (labelling.older_version, "labels of another version"),
+    (labelling.older_order, "labels of another version"),
+    (labelling.label_file_in_another_order, "label file in another order than the stream"),
+    (labelling.pairs_apart, "labels in the stream belong to other rows"),
+    (labelling.index_of_other_rows, "indexes of x and labels differ"),
+    (labelling.keys_with_a_prefix, "keys differ by a prefix"),
+    (labelling.keys_with_a_suffix, "keys differ by a suffix"),
+    (labelling.keys_with_zeros, "keys differ by zero padding"),
+    (labelling.keys_in_another_case, "keys differ by upper and lower case"),
+    (labelling.keys_of_another_type, "keys differ by their type"),
+)
+SUBSET = ("subset of the labelled samples",)
+NEGATIVES = (
+    Kind(negatives.subset, SUBSET, negative=True),
+    Kind(negatives.fold, SUBSET, negative=True),
+    Kind(negatives.skipped, SUBSET, negative=True),
+    Kind(negatives.taken, SUBSET, negative=True),
+    Kind(negatives.one_shard, SUBSET, negative=True),
+    Kind(negatives.two_rows_swapped, ("cause unknown, pattern: rows ",), negative=True),
+    Kind(negatives.two_classes_swapped, ("codes differ",), negative=True),
+    Kind(negatives.labels_corrected, (ANY,), negative=True),
+    Kind(negatives.loop_run_twice, ("loop run twice",), negative=True),
+    Kind(negatives.labels_of_another_iterator, (ANY,), negative=True),
+    Kind(negatives.snapshot, ("`shuffle=True`",), negative=True),
+    Kind(negatives.right_but_odd, (RIGHT,), negative=True),
+)
+KINDS = (*COUNTING, *ORDERING, *LABELLING, *NEGATIVES)

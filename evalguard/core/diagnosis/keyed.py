@@ -1,0 +1,112 @@
+"""Keys that do not meet, or meet in another order."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from evalguard.core import key_differences
+from evalguard.core.diagnosis.catalogue import cause, given_labels, is_image_iterator
+from evalguard.core.diagnosis.orders import shuffles
+from evalguard.core.diagnosis.sorted_orders import MIN_ROWS, ascends_by_key, order_of_names
+from evalguard.core.diagnosis.view import View
+from evalguard.core.findings import Cause
+from evalguard.core.plural import plural
+from evalguard.core.shown_keys import shown_key
+from evalguard.core.trace import Int64
+
+# Keys that an evidence names, and how long they may be.
+SHOWN, MAX_KEY = 3, 40
+# Keys that differ in one way, before it is no chance.
+LEAST_PAIRS = 3
+
+
+def differ(view: View) -> Cause | None:
+    """The keys of both sides differ by a prefix, by zeros, …: those that have no partner, or all."""
+    carried, keys = view.trace.keys, view.labels.keys
+    if carried is None or keys is None or view.labels.keyed_by_index:
+        return None
+    if view.samples is not None:
+        at, without = np.flatnonzero(~view.known), view.missing
+        if not (view.by_key and at.size and without.size):
+            return None
+        carried = carried[at[: key_differences.MAX_KEYS]]
+        keys = keys[without[: key_differences.MAX_KEYS]]
+    found = key_differences.difference(carried, keys)
+    # Of a few keys that came and went, some differ in some way by chance, and any two numbers by an offset.
+    if found is None or (view.samples is not None and (found.pairs < LEAST_PAIRS or found.name == "an offset")):
+        return None
+    ours, theirs = (shown_key(key, MAX_KEY) for key in (found.ours, found.theirs))
+    evidence = (
+        f"{found.pairs:,} of {plural(found.of, 'key')} without a partner differ from one by {found.what} only: "
+        f"'{ours}' in the stream, '{theirs}' in the labels"
+    )
+    table, column = _table(view)
+    assigned = f"table[{column!r}] = " + found.mended.replace("{keys}", f"table[{column!r}]")
+    return cause(
+        view,
+        "keys_differ",
+        certain=found.pairs == found.of >= LEAST_PAIRS,
+        evidence=evidence,
+        way=found.name,
+        given=table,
+        column=column,
+        assigned=assigned,
+    )
+
+
+def in_another_order(view: View) -> Cause | None:
+    """Both sides have the same keys, and nothing in the source shuffles them."""
+    keys, facts = view.labels.keys, view.facts
+    if keys is None or view.labels.keyed_by_index or len(view.arrived) < MIN_ROWS or not view.moved:
+        return None
+    # Two rows that are swapped say nothing about an order.
+    if view.missing.size or view.duplicates or view.foreign or view.unnamed or view.moved == 2:
+        return None
+    if facts.get("shuffle") or "shuffle_buffer" in facts or facts.get("unordered"):
+        return None
+    order = order_of_names(keys)
+    # A stream that is sorted by key was not shuffled.
+    fixed = view.keeps_order or bool(ascends_by_key(view))
+    fixed = fixed or (facts.get("shuffle") is False and is_image_iterator(view))
+    if not fixed and not shuffles(view):
+        return None
+    sorted_by = "each has another order"
+    if order or ascends_by_key(view):
+        one, other = ("labels", "rows") if order else ("rows", "labels")
+        sorted_by = f"the {one} are sorted by key, the {other} are not"
+    first = ", ".join(f"'{shown_key(keys[int(sample)], MAX_KEY)}'" for sample in view.arrived[:SHOWN])
+    theirs = ", ".join(f"'{shown_key(keys[row], MAX_KEY)}'" for row in range(SHOWN))
+    evidence = (
+        f"{sorted_by}: the rows begin with {first}, the labels with {theirs}; {view.moved:,} of "
+        f"{plural(len(view.arrived), 'row')} are out of position"
+    )
+    table, column = _table(view)
+    return cause(view, "keyed_order", certain=fixed, evidence=evidence, given=table, column=column)
+
+
+def other_version(view: View) -> Cause | None:
+    """Some keys of the stream are not in the labels, and some or none the other way round."""
+    carried, keys = view.trace.keys, view.labels.keys
+    if carried is None or keys is None or not view.by_key or view.labels.keyed_by_index or not view.foreign:
+        return None
+    if view.foreign == view.n_rows or view.duplicates or view.unnamed:
+        return None
+    came, went = np.flatnonzero(~view.known), view.missing
+    are = "is" if came.size == 1 else "are"
+    evidence = f"{plural(came.size, 'key')} of the stream {are} not in the labels ({_named(carried, came)})"
+    if went.size:
+        have = "has" if went.size == 1 else "have"
+        evidence += f", and {plural(went.size, 'label')} {have} no row ({_named(keys, went)})"
+    table, column = _table(view)
+    return cause(view, "other_version", certain=False, evidence=evidence, given=table, column=column)
+
+
+def _named(keys: object, rows: Int64) -> str:
+    shown = ", ".join(f"'{shown_key(keys[int(row)], MAX_KEY)}'" for row in rows[:SHOWN])  # type: ignore[index]
+    return shown + (", …" if len(rows) > SHOWN else "")
+
+
+def _table(view: View) -> tuple[str, str]:
+    """The table of labels as code, and its column of keys."""
+    given = given_labels(view)
+    return ("labels" if given == "y_true" else given), view.labels.origin.key_column or "id"
