@@ -64,7 +64,7 @@ def in_another_order(view: View) -> Cause | None:
         return None
     if facts.get("shuffle") or "shuffle_buffer" in facts or facts.get("unordered"):
         return None
-    order = order_of_names(keys)
+    order = order_of_names(keys, of_some=True)
     # A stream that is sorted by key was not shuffled.
     fixed = view.keeps_order or bool(ascends_by_key(view))
     fixed = fixed or (facts.get("shuffle") is False and is_image_iterator(view))

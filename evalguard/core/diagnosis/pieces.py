@@ -14,8 +14,9 @@ from evalguard.core.trace import Int64
 
 # From this share of missing samples on a part was chosen; below it single samples were left out.
 LEAST_MISSING = 5
-# A random order ascends over two rows: pieces are longer, and together they go through the samples more than once.
-ROWS_OF_A_PIECE, LEAST_SPAN = 5, 1.25
+# A random order of rows, or of batches, ascends over two of them: pieces are longer, and together they go through the
+# samples more than once.
+BLOCKS_OF_A_PIECE, LEAST_SPAN = 4, 1.25
 # Up to this share of the samples is read again at the end.
 MOST_AGAIN = 3
 # Fewer rows hold pieces by chance.
@@ -89,7 +90,9 @@ def _pieces(order: Ints) -> int:
     starts = _starts(order)
     ends = np.concatenate([starts[1:], [len(order)]]) - 1
     spans = order[ends].astype(np.int64) - order[starts]
-    few = len(order) >= PIECES_ROWS and len(starts) * ROWS_OF_A_PIECE <= len(order)
+    # Consecutive samples, such as those of a batch, moved together.
+    blocks = int(np.count_nonzero(np.diff(order) != 1)) + 1
+    few = len(order) >= PIECES_ROWS and len(starts) * BLOCKS_OF_A_PIECE <= blocks
     return len(starts) if len(starts) > 1 and few and spans.sum() >= LEAST_SPAN * len(order) else 0
 
 

@@ -18,6 +18,8 @@ from evalguard.core.trace import Int64
 MIN_ROWS = 6
 # More keys than these are not read as text: that takes four bytes for each character.
 MAX_TEXTS = 10_000_000
+# Where a part shows enough, so many keys are compared.
+SOME = 100_000
 
 
 def sorted_otherwise(view: View) -> Cause | None:
@@ -45,8 +47,9 @@ def sorted_otherwise(view: View) -> Cause | None:
 
 def _by_key(view: View) -> str:
     """Evidence for keys that the stream sorts as text and the labels by number, or the other way round."""
-    way, other = ascends_by_key(view), "" if view.labels.keys is None else order_of_names(view.labels.keys)
-    if not way or not other:
+    way = ascends_by_key(view)
+    other = order_of_names(view.labels.keys) if way else ""
+    if not other:
         return ""
     text = np.asarray(view.labels.keys).astype(np.str_, copy=False)
     return f"the stream goes through the keys {way} ({_turn(text, view)}), the labels {other}"
@@ -86,19 +89,28 @@ def _listed(names: NDArray[Any]) -> bool:
     return bool(((after > before) | np.char.startswith(before, after)).all())
 
 
-def order_of_names(keys: Any) -> str:
-    """How keys are sorted; empty if they are not, or that is not known."""
-    # A few first: text is slow to compare.
-    if len(keys) > MAX_TEXTS or not _sorted(keys[:100].astype(np.str_)):
+def order_of_names(keys: Any, *, of_some: bool = False) -> str:
+    """How keys are sorted; empty if they are not, or that is not known.
+
+    Args:
+        keys: The keys, as text or int64.
+        of_some: Compare some of many only, as text is slow to compare.
+    """
+    # A few first: most keys are not sorted.
+    if len(keys) > MAX_TEXTS or not _sorted(keys[:100]):
         return ""
-    return _sorted(np.asarray(keys).astype(np.str_, copy=False))
+    some = np.arange(0, len(keys), max(1, len(keys) // SOME)) if of_some else None
+    return _sorted(np.asarray(keys if some is None else keys[some]))
 
 
-def _sorted(text: NDArray[Any]) -> str:
-    for names, way in ((text, ""), (text[::-1], ", backwards")):
-        if _ascends_as_text(names):
+def _sorted(keys: NDArray[Any]) -> str:
+    for names, way in ((keys, ""), (keys[::-1], ", backwards")):
+        if names.dtype.kind == "i" and (names[1:] > names[:-1]).all():
+            return f"in order of number{way}"
+        text = names.astype(np.str_, copy=False)
+        if _ascends_as_text(text):
             return f"in order of text{way}"
-        if _ascends_by_number(names):
+        if names.dtype.kind != "i" and _ascends_by_number(text):
             return f"in order of number{way}"
     return ""
 
