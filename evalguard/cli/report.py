@@ -25,6 +25,7 @@ def _file_option(name: str, what: str) -> Callable[[Callable[..., None]], Callab
 @click.option("--text", "form", flag_value="text", default=None, help="For a terminal (the default).")
 @click.option("--json", "form", flag_value="json", help="As it was written.")
 @_file_option("html", "The self-contained page; - for standard output.")
+@_file_option("markdown", "For a merge request or a wiki; - for standard output.")
 @_file_option("junit", "JUnit XML; - for standard output.")
 @_file_option("svg", "The alignment plot; - for standard output.")
 @_file_option("png", "The alignment plot as a picture, by matplotlib.")
@@ -63,7 +64,8 @@ def _rendered(found: Report, form: str) -> bytes:
     if form == "png":
         content = to_png(found)
     else:
-        content = {"html": to_html, "junit": to_junit, "svg": to_svg}[form](found).encode()
+        renderers = {"html": to_html, "markdown": Report.to_markdown, "junit": to_junit, "svg": to_svg}
+        content = renderers[form](found).encode()
     if not content:
         msg = f"--{form}: the report holds no alignment to plot (verdict {found.verdict}); --html shows what it holds"
         raise ConfigError(msg)

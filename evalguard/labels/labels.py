@@ -296,7 +296,9 @@ def _refuse_stream(source: Any, name: str) -> None:
             "labels=evalguard.Labels.collect(function that makes it), or for x, y in g.collecting(it)"
         )
         raise LabelsError(msg)
-    if kinds.is_tf_dataset(source) or kinds.is_pydataset(source) or kinds.is_sequence(source) or is_untaggable(source):
+    # Of grain's datasets one may be a sequence of labels.
+    loader = is_untaggable(source) and not hasattr(source, "__getitem__")
+    if kinds.is_tf_dataset(source) or kinds.is_pydataset(source) or kinds.is_sequence(source) or loader:
         msg = (
             f"{name}: expected labels, found {type(source).__name__.lstrip('_')}, which gives inputs and labels in "
             "batches; write labels=evalguard.Labels.collect(dataset), which keeps them together"

@@ -220,12 +220,13 @@ def report_command(*arguments):
 
 def test_files_rendered_later_are_those_written_at_once_byte_for_byte(written, tmp_path):
     path, report = written
-    files = {name: tmp_path / f"again.{name}" for name in ("html", "junit", "svg", "png")}
+    files = {name: tmp_path / f"again.{name}" for name in ("html", "markdown", "junit", "svg", "png")}
     done = report_command(path, *(part for name, file in files.items() for part in (f"--{name}", file)))
     assert (done.exit_code, done.output) == (0, "")
     at_once = artifacts(report)
     assert files["html"].read_bytes() == at_once["report.html"].encode()
     assert files["junit"].read_bytes() == at_once["junit.xml"].encode()
+    assert files["markdown"].read_bytes() == report.to_markdown().encode()
     assert files["svg"].read_bytes() == to_svg(report).encode()
     assert files["png"].read_bytes() == to_png(report)
 

@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 import evalguard
+from evalguard.core.judge import judge
+from evalguard.core.label_table import LabelTable
 from evalguard.core.own_errors import not_ours, swallow
+from evalguard.core.policy import Policy
 from evalguard.core.shown_keys import (
     SALT,
     SHOW,
@@ -23,6 +26,7 @@ from evalguard.core.shown_keys import (
     stored_key,
     trace_text,
 )
+from evalguard.core.trace import UNKNOWN, SourceState, Trace
 from evalguard.errors import LabelsError
 
 LONG = "x" * 500
@@ -104,3 +108,39 @@ def test_an_error_that_leaves_the_block_keeps_its_message_to_itself():
     with pytest.raises(KeyError) as shown, keys_shown(True), not_ours():
         raise_key_error()
     assert trace_text(shown.value).endswith("KeyError: 'patient'\n")
+
+
+ORDERS = {
+    "shuffled": lambda rng, n: rng.permutation(n),
+    "rolled": lambda rng, n: np.roll(np.arange(n), int(rng.integers(1, n))),
+    "reversed": lambda rng, n: np.arange(n)[::-1],
+    "left out": lambda rng, n: np.delete(np.arange(n), rng.integers(0, n, 2)),
+    "by text": lambda rng, n: np.argsort(np.arange(n).astype(str)),
+    "resampled": lambda rng, n: rng.integers(0, n, n),
+    "strided": lambda rng, n: np.concatenate([np.arange(n)[::2], np.arange(n)[1::2]]),
+    "twice": lambda rng, n: np.concatenate([np.arange(n), np.arange(3)]),
+    "in order": lambda rng, n: np.arange(n),
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("kind", ["text", "padded", "numbers"])
+def test_no_cause_and_no_finding_names_a_key(order, kind):
+    rng = np.random.default_rng(len(order))
+    for _ in range(12):
+        n = int(rng.integers(4, 60))
+        keys = {
+            "text": np.array([f"Ax7Q{row}" for row in range(n)], "U20"),
+            "padded": np.array([f"{row:04d}-Ax7Q" for row in rng.permutation(n)], "U20"),
+            "numbers": 917_300 + np.arange(n),
+        }[kind]
+        carried = keys[ORDERS[order](rng, n)]
+        if rng.random() < 0.3:
+            carried[1] = "Ax7Q_foreign" if kind != "numbers" else 917_999
+        source = SourceState(kind=str(rng.choice(["generator", "tf.data", "pydataset", "batch"])), type_name="Loader")
+        trace = Trace(
+            len(carried), np.full(len(carried), UNKNOWN), keys=carried, sources=(source,), calls=(len(carried),)
+        )
+        labels = LabelTable(values=np.arange(n) % 3, keys=keys)
+        report = judge(trace, labels, Policy(show_keys=False)).report
+        assert not re.search(r"Ax7Q|917[39]\d\d", report.to_json())
