@@ -27,7 +27,8 @@ from evalguard.core.label_table import LabelTable
 from evalguard.core.order_metrics import order_metrics
 from evalguard.core.plot_data import alignment_runs
 from evalguard.core.policy import Policy, Proof, Verdict
-from evalguard.core.report import COUNT_NAMES, Report
+from evalguard.core.report import Report
+from evalguard.core.report_counts import COUNT_NAMES
 from evalguard.core.trace import UNKNOWN, Trace
 from evalguard.data.fingerprint import row_fingerprints
 from evalguard.labels.labels import Labels

@@ -108,7 +108,7 @@ def test_labels_that_no_short_call_answers_are_missing(model, reference, rows):
     with pytest.raises(evalguard.MisalignmentError) as raised, guard(reference=reference):
         for part in rows:
             model.predict(part, verbose=0)
-    assert raised.value.report.counts["missing"] >= 2
+    assert (raised.value.report.counts["missing"] or 0) >= 2
     assert raised.value.predictions is not None
 
 
