@@ -31,7 +31,7 @@ def counts(evidence: Evidence) -> dict[str, int | None]:
     result["padding"] = evidence.padding
     if evidence.used is not None and evidence.used.identity == "content":
         result["equal_samples"] = evidence.labels.equal_samples
-    found, made = _found(evidence), checks_made(evidence)
+    found, made = _found(evidence), _row_checks(evidence)
     # A zero is known only where all rows were checked.
     return result | {name: found.get(name) or (0 if check in made else None) for name, check in CHECK_OF.items()}
 
@@ -112,17 +112,23 @@ def _whose(match: Match, evidence: Evidence) -> str:
 
 def checks_made(evidence: Evidence) -> tuple[str, ...]:
     """Reasons of the checks that could be made; no other check has passed because it has no finding."""
-    trace, made = evidence.trace, []
+    made = _row_checks(evidence)
+    if evidence.trace.one_to_one and evidence.n_rows and evidence.trace.transport_intact is not None:
+        made.append(Reason.TRANSPORT)
+    return tuple(reason.value for reason in made)
+
+
+def _row_checks(evidence: Evidence) -> list[Reason]:
+    """The checks that could be made of all rows, but that of the transport, which takes a pass over them."""
+    trace = evidence.trace
     if not trace.one_to_one or not evidence.n_rows:
-        return ()
+        return []
     # After a stop, rows that are not there yet are not missing.
-    made += [Reason.COUNT] * (not trace.stopped)
+    made = [Reason.COUNT] * (not trace.stopped)
     if _samples_known(evidence):
         made += [Reason.FOREIGN, *[Reason.MISSING] * (not trace.stopped), Reason.DUPLICATE]
         made += [Reason.REORDERED] * (trace.ordered and not trace.not_confirmed)
-    made += [Reason.LABELS] * _all_compared(evidence)
-    made += [Reason.TRANSPORT] * (trace.transport_intact is not None)
-    return tuple(reason.value for reason in made)
+    return made + [Reason.LABELS] * _all_compared(evidence)
 
 
 def _samples_known(evidence: Evidence) -> bool:

@@ -12,6 +12,7 @@ from evalguard.core.trace import UNKNOWN, Trace
 from evalguard.core.trace_join import join_traces
 from evalguard.data import tree
 from evalguard.guards.calls import ROW_METHODS, GuardedCall
+from evalguard.guards.model_numbers import number_of
 
 
 @dataclass(slots=True, eq=False)
@@ -55,6 +56,8 @@ class OverrideCall:
             seconds=parts[-1].start + parts[-1].seconds - first.start,
             predict_again=None,
             source=x,
+            # It may have called other models, as an ensemble does.
+            model=number_of(self.model),
         )
 
 

@@ -172,7 +172,9 @@ class Session:
     def conclude_override(self, call: OverrideCall, x: Any, result: Any) -> Any:
         """Judge the call of a method that the model's class overrides; what the caller gets."""
         if call.parts:
-            return self._take(call.as_one(x, result))
+            one = call.as_one(x, result)
+            self.outcomes.about.see(call.model, one.model)
+            return self._take(one)
         reason = f"{call.method} of {type(call.model).__name__} has a result that no guarded call computed while it ran"
         self.outcomes.finish(Outcome(self.judge.unproven(None, reason, method=call.method), None, None, result))
         return result

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 import evalguard
 from evalguard.cli.app import cli
+from evalguard.cli.running import command_line
 from evalguard.reporting import artifacts
 from evalguard.reporting.html import to_html
 from evalguard.reporting.junit import to_junit
@@ -91,6 +92,23 @@ def step(folder, name, text):
     path = folder / f"{name}.yaml"
     path.write_text(text)
     return path
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["/usr/bin/evalguard", "run", "my step.yaml"], "evalguard run 'my step.yaml'"),
+        (["/x/evalguard/__main__.py", "check", "a", "b"], "python -m evalguard check a b"),
+        (
+            ["evalguard", "run", "s", "--set", "mlflow.tracking_uri=https://me:pw@h/x"],
+            "evalguard run s --set mlflow.tracking_uri=https://h/x",
+        ),
+        (["evalguard", "run", "s", "--set", "data.args.token=abc", "-q"], "evalguard run s --set data.args.token=… -q"),
+    ],
+)
+def test_the_command_is_named_without_passwords(monkeypatch, words, shown):
+    monkeypatch.setattr(sys, "argv", words)
+    assert command_line() == shown
 
 
 @pytest.mark.slow

@@ -95,6 +95,18 @@ def test_several_models_are_named_together():
     assert seen.named(report).model == {}
 
 
+def test_the_model_whose_own_method_calls_others_is_the_one_that_was_called(keras):
+    member = built(keras)
+
+    class Ensemble(keras.Model):  # type: ignore[name-defined]
+        def predict(self, x, **options):
+            return member.predict(x, **options)
+
+    with evalguard.guard(**QUIET) as g:
+        Ensemble(name="ensemble").predict(X, verbose=0)
+    assert g.report.model["name"] == "ensemble"
+
+
 def test_a_call_in_a_thread_has_the_line_of_the_entry_where_no_line_of_the_caller_made_it():
     model = built(pytest.importorskip("keras"))
     with evalguard.wrap(model, **QUIET, scope="parts") as guarded:

@@ -256,7 +256,8 @@ def test_each_kind_fails_with_a_fault_planted(folder, command, kind):
     report = report_of(folder)
     assert report["verdict"] == "FAIL"
     if kind.misaligned is not None:
-        assert report["counts"]["misaligned"] == kind.misaligned
+        # Targets that differ do not show which rows are in position.
+        assert report["counts"]["misaligned"] == (None if kind.require == "labels" else kind.misaligned)
 
 
 # Inputs in label order, from each kind of data, for a loader without keys.
