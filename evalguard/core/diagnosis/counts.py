@@ -209,8 +209,8 @@ def few_steps(view: View) -> Cause | None:
     steps, short = view.fact("steps"), _short(view)
     if not short or not steps or not view.batch or view.n_rows != steps * view.batch or _tail(view):
         return None
-    # Samples that were chosen are not the first ones, however many steps they take.
-    if subset(view) is not None:
+    # Samples that were chosen, or of which some were left out, are not the first ones, however many steps they take.
+    if view.samples is not None and view.missing[0] != view.n_rows:
         return None
     evidence = f"{steps} steps of {view.batch} rows are {view.n_rows:,} of {plural(view.n, 'label')}"
     return cause(view, "few_steps", certain=view.in_order, evidence=evidence)

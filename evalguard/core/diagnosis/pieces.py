@@ -137,11 +137,11 @@ def in_turn(view: View) -> Cause | None:
         return None
     inverse = _inverse(order)
     files, pieces = _pieces(inverse), _pieces(order)
-    if not files or 0 < pieces <= files:
+    certain = view.facts.get("interleaves") is True
+    if not files or (0 < pieces <= files and not certain):
         return None
     first = ", ".join(str(int(start)) for start in _starts(inverse)[:4])
     evidence = f"samples {listed(order)} follow one another: {files} files, which begin at samples {first}"
-    certain = view.facts.get("interleaves") is True
     evidence += "; the pipeline has `interleave`" if certain else ""
     return cause(view, "interleaved", certain=certain, evidence=evidence, files=files)
 
