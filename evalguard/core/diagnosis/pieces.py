@@ -42,7 +42,7 @@ def subset(view: View) -> Cause | None:
     if view.samples is None or not view.missing.size or view.duplicates or view.foreign or view.unnamed:
         return None
     # The first samples are those of a number of steps.
-    if not view.n_rows or ("steps" in view.facts and view.missing[0] == view.n_rows):
+    if not view.n_rows or ("steps" in view.facts and view.missing[0] == view.n_rows and not view.ended):
         return None
     if view.moved and (view.facts.get("shuffle") or "shuffle_buffer" in view.facts):
         return None
