@@ -22,6 +22,7 @@ def subset(d: Data) -> Evaluation:
 
 def fold(d: Data) -> Evaluation:
     """The test fold of a cross-validation; the labels are those of all."""
+    d.needs(d.n // d.batch >= 2)
     folds = np.array_split(d.one_of(d.all, d.rng.permutation(d.n)), int(d.rng.integers(3, 6)))
     test = np.sort(folds[int(d.rng.integers(len(folds)))])
 
@@ -34,6 +35,8 @@ def fold(d: Data) -> Evaluation:
 
     if not d.with_y and d.rng.integers(2):
         return Evaluation(filtered, d.labelled())
+    if d.rng.integers(4) == 0:  # whole batches from the first sample on, which a number of steps would leave as well
+        return d.predicted(np.arange(d.n // d.batch // 2 * d.batch))
     return d.predicted(test)
 
 

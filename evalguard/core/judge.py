@@ -145,7 +145,9 @@ def _causes(evidence: Evidence, findings: Sequence[Finding]) -> tuple[Cause, ...
 
 
 def _no_key_matches(evidence: Evidence) -> bool:
-    return any(match.identity == "key" and not match.comparable for match in evidence.matches)
+    """Whether keys were compared and none is known on both sides, and nothing else shows which sample a row is."""
+    known = evidence.used is not None and evidence.used.complete
+    return not known and any(match.identity == "key" and not match.comparable for match in evidence.matches)
 
 
 def decide(findings: Sequence[Finding], proof: Proof, policy: Policy, *, observed: bool) -> Verdict:

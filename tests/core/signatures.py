@@ -254,7 +254,8 @@ def dropped(s: Setting) -> Case | None:
 
 def few_steps(s: Setting) -> Case | None:
     steps = s.n // s.batch // 2
-    return made(s, np.arange(steps * s.batch), facts={"steps": steps}) if steps and s.declared else None
+    facts = {"steps": steps, "num_batches": s.steps}
+    return made(s, np.arange(steps * s.batch), facts=facts) if steps and s.declared else None
 
 
 def left_out(s: Setting) -> Case | None:

@@ -177,7 +177,7 @@ def floor_steps(view: View) -> Cause | None:
     return cause(
         view,
         "floor_steps",
-        certain=declared and not view.moved,
+        certain=declared and not view.moved and not view.ended,
         evidence=evidence,
         whole=view.n // view.batch,
         all=-(-view.n // view.batch),
@@ -208,13 +208,13 @@ def dropped(view: View) -> Cause | None:
 def few_steps(view: View) -> Cause | None:
     """A batch or more is missing at the end, and so are the steps."""
     steps, short = view.fact("steps"), _short(view)
-    if not short or not steps or not view.batch or view.n_rows != steps * view.batch or _tail(view):
+    if not short or not steps or not view.batch or view.n_rows != steps * view.batch or _tail(view) or view.ended:
         return None
-    # Samples that were chosen are not the first ones, however many steps they take.
-    if subset(view) is not None:
+    # Samples that were chosen, or of which some were left out, are not the first ones, however many steps they take.
+    if view.samples is not None and view.missing[0] != view.n_rows:
         return None
     evidence = f"{steps} steps of {view.batch} rows are {view.n_rows:,} of {plural(view.n, 'label')}"
-    return cause(view, "few_steps", certain=view.in_order, evidence=evidence)
+    return cause(view, "few_steps", certain=view.in_order and view.had_more, evidence=evidence)
 
 
 def left_out(view: View) -> Cause | None:

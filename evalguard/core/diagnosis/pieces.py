@@ -42,7 +42,7 @@ def subset(view: View) -> Cause | None:
     if view.samples is None or not view.missing.size or view.duplicates or view.foreign or view.unnamed:
         return None
     # The first samples are those of a number of steps.
-    if not view.n_rows or ("steps" in view.facts and view.missing[0] == view.n_rows):
+    if not view.n_rows or ("steps" in view.facts and view.missing[0] == view.n_rows and not view.ended):
         return None
     if view.moved and (view.facts.get("shuffle") or "shuffle_buffer" in view.facts):
         return None
@@ -137,11 +137,11 @@ def in_turn(view: View) -> Cause | None:
         return None
     inverse = _inverse(order)
     files, pieces = _pieces(inverse), _pieces(order)
-    if not files or 0 < pieces <= files:
+    certain = view.facts.get("interleaves") is True
+    if not files or (0 < pieces <= files and not certain):
         return None
     first = ", ".join(str(int(start)) for start in _starts(inverse)[:4])
     evidence = f"samples {listed(order)} follow one another: {files} files, which begin at samples {first}"
-    certain = view.facts.get("interleaves") is True
     evidence += "; the pipeline has `interleave`" if certain else ""
     return cause(view, "interleaved", certain=certain, evidence=evidence, files=files)
 

@@ -145,6 +145,16 @@ class View:
         return f"model{'' if method == '__call__' else f'.{method}'}({source}{options})"
 
     @property
+    def ended(self) -> bool:
+        """The source ended by itself, no number of steps cut it."""
+        return self.source.exhausted or 0 < self.fact("num_batches") <= self.fact("steps")
+
+    @property
+    def had_more(self) -> bool:
+        """The source had more batches than were delivered."""
+        return self.source.ahead > 0 or self.fact("num_batches") > self.fact("steps") > 0
+
+    @property
     def keeps_order(self) -> bool:
         """Nothing in the source changes the order of what it reads: an array, a pipeline that was read, a table."""
         return self.kind == "arrays" or self.facts.get("keeps_order") is True or self.trace.method == "check"

@@ -33,7 +33,8 @@ def part(recogniser, samples, kind="generator", certain=True, **facts):
         part(counts.floor_len, np.arange(48), "pydataset", certain=False, num_batches=7),
         part(counts.dropped, np.arange(48), "tf.data", drop_remainder=True),
         part(counts.dropped, np.arange(48), "tf.data", certain=False),
-        part(counts.few_steps, np.arange(24), steps=3),
+        part(counts.few_steps, np.arange(24), steps=3, num_batches=7),
+        part(counts.few_steps, np.arange(24), certain=False, steps=3),
         part(counts.left_out, np.delete(ALIGNED, [7, 20]), certain=False),
         part(counts.left_out, np.delete(ALIGNED, [7, 20]), "tf.data", leaves_out="`filter`"),
         part(counts.batch_left_out, np.delete(ALIGNED, range(16, 24)), "tf.data", ignores_batches=True),
@@ -346,7 +347,10 @@ def test_a_tail_is_missing_where_all_other_samples_are_there_once(samples, found
 @pytest.mark.parametrize(
     ("samples", "facts", "certain"),
     [
-        pytest.param(np.arange(24), {"steps": 3}, True, id="in-order"),
+        pytest.param(np.arange(24), {"steps": 3, "num_batches": 7}, True, id="in-order"),
+        pytest.param(np.arange(24), {"steps": 3}, False, id="perhaps-it-had-no-more"),
+        pytest.param(np.arange(24), {"steps": 3, "num_batches": 3}, None, id="it-had-no-more"),
+        pytest.param([*range(16), *range(24, 32)], {"steps": 3, "num_batches": 7}, None, id="not-the-first-samples"),
         pytest.param(np.arange(24)[::-1], {"steps": 3}, False, id="another-order"),
         pytest.param(np.arange(24), {}, None, id="no-steps"),
         pytest.param(np.arange(48), {"steps": 6}, None, id="a-tail"),

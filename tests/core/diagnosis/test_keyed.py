@@ -119,6 +119,16 @@ def test_keys_that_differ_in_no_known_way_have_no_such_cause(labels):
     assert report.diagnosis == ()
 
 
+def test_keys_that_differ_are_no_cause_where_content_shows_the_samples():
+    prints = np.arange(N, dtype=np.uint64)
+    keys = np.char.add("img/", NAMES)
+    trace = Trace(N, np.full(N, UNKNOWN), keys=NAMES, fingerprints=prints)
+    labels = LabelTable(np.arange(N) % 3, keys, fingerprints=prints)
+    report = judge(trace, labels, Policy()).report
+    assert report.verdict is Verdict.PASS
+    assert report.diagnosis == ()
+
+
 def test_without_keys_there_is_nothing_to_say():
     trace = Trace(3, np.full(3, UNKNOWN))
     assert keys_of_no_use(View(trace, LabelTable(np.arange(3)), None)) is None

@@ -36,6 +36,7 @@ def first(samples, kind="arrays", **facts):
         pytest.param(ALL[30:70], {}, "samples 30 to 69", id="consecutive"),
         pytest.param(ALL[1::3], {}, "samples 1, 4, 7, …, one in 3", id="a-shard"),
         pytest.param(ALL[::2], {"shards": 2}, "`shard(2, …)`", id="a-shard-of-the-pipeline"),
+        pytest.param(ALL[:80], {"steps": 10, "num_batches": 10}, "samples 0 to 79", id="all-that-the-source-has"),
         pytest.param(ALL[5:], {"skip": 5}, "`skip(5)`", id="skip"),
         pytest.param(ALL[:110], {"take": 110}, "`take(110)`", id="take"),
         pytest.param(np.sort(RANDOM[:50]), {}, "in label order", id="chosen"),
