@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from evalguard.core.diagnosis.catalogue import at_line
 from evalguard.core.own_errors import swallow
 from evalguard.core.report import Report
 from evalguard.data.kinds import is_image_iterator
@@ -76,10 +77,12 @@ class About:
         """
         known = [self.models[number] for number in dict.fromkeys(models) if number in self.models]
         place = self.origin.place or place
+        line = self.origin.caller.get("line", "")
         return replace(
             report,
             model={**_together(known), **self.origin.model},
             caller=self.origin.caller,
+            diagnosis=tuple(at_line(cause, line) for cause in report.diagnosis),
             source={**report.source, "place": place} if place else report.source,
         )
 

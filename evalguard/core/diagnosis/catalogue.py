@@ -8,6 +8,8 @@ used. An array has no ``shuffle=``, a loop no ``steps``, a ``DataLoader`` no
 from __future__ import annotations
 
 import functools
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from evalguard.core.findings import Cause
 
 # What reports a cause unknown begins with.
 UNKNOWN_CAUSE = "cause unknown, pattern: "
+# A guarded call in a fix.
+CALL = re.compile(r"\bmodel(\.\w+)?\(")
 # Image iterators are made by a method of another name.
 ITERATOR_FACTORIES = {
     "DirectoryIterator": "flow_from_directory",
@@ -60,6 +64,15 @@ def cause(
     text = texts()[name]
     fix = remedy(view, *(fixes or (name,)), **values)
     return Cause(text["cause"].format(**values), certain, evidence, fix, text.get("reproduced", ""))
+
+
+def at_line(found: Cause, line: str) -> Cause:
+    """The cause, with the line of the user's call behind the call that its fix shows: ``evaluate.py:12``."""
+    before, newline, after = found.remedy.partition("\n")
+    if CALL.search(before) is None or not line.partition(":")[0].endswith(".py") or line in before:
+        return found
+    behind = "; " if "  # " in before else "  # "
+    return replace(found, remedy=f"{before}{behind}{line}{newline}{after}")
 
 
 def given_labels(view: View) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from evalguard.core.diagnosis import catalogue, orders, starts
 from evalguard.core.diagnosis.catalogue import UNKNOWN_CAUSE
+from evalguard.core.findings import Cause
 from evalguard.core.label_origin import LabelOrigin
 from evalguard.core.trace import SourceState
 from tests.core import signatures
@@ -313,6 +314,23 @@ def test_a_source_is_made_by_its_factory(type_name, made):
     assert catalogue.factory(view) == made
     assert catalogue.is_image_iterator(view) is (made != "Images")
     assert not catalogue.is_image_iterator(view_of(range(50), "generator", type_name=type_name))
+
+
+@pytest.mark.parametrize(
+    ("before", "line", "expected"),
+    [
+        ("model.predict(x)", "evaluate.py:12", "model.predict(x)  # evaluate.py:12"),
+        ("model(x)  # of one batch", "src/evaluate.py:7", "model(x)  # of one batch; src/evaluate.py:7"),
+        ("model.predict(x)", "notebook cell:12", "model.predict(x)"),
+        ("model.predict(x)", "<stdin>:1", "model.predict(x)"),
+        ("model.predict(x)", "", "model.predict(x)"),
+        ("x = x[order]", "evaluate.py:12", "x = x[order]"),
+    ],
+)
+def test_the_line_of_the_call_stands_behind_it(before, line, expected):
+    found = catalogue.at_line(Cause("c", certain=False, evidence="e", remedy=f"before: {before}\nafter:  a"), line)
+    assert found.remedy == f"before: {expected}\nafter:  a"
+    assert catalogue.at_line(found, line) == found
 
 
 @pytest.mark.parametrize(("name", "given"), [("y.csv", "'y.csv'"), ("y_test", "y_true")])
