@@ -77,7 +77,7 @@ def _write_verdict(client: Any, record: Record, deadline: float | None) -> Slot 
         if deadline is not None and time.monotonic() > deadline:
             return None
         tags = {**tags_of(own, run.data.tags, alone=record.alone), **_note(run, present, record)}
-        # An empty value takes the place of an earlier one; where there is none, it would only be an empty column.
+        # An empty value replaces an earlier one; without an earlier one it would only be an empty column.
         tags = {key: value for key, value in tags.items() if value or key in run.data.tags}
         if _log_batch(client, run, tags, present, last=attempt + 1 == MAX_ATTEMPTS):
             break
