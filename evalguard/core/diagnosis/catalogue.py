@@ -49,7 +49,10 @@ class _Call:
 def remedy(view: View, *tables: str, **values: object) -> str:
     """The fix for this kind of source, from the first of the tables that has one for it."""
     fixes = (texts()[table]["fix"] for table in tables)
-    before, after = next(fix[kind] for fix in fixes for kind in view.kinds if kind in fix)
+    kinds = list(view.kinds)
+    if is_image_iterator(view):
+        kinds.insert(kinds.index(view.kind), "images")
+    before, after = next(fix[kind] for fix in fixes for kind in kinds if kind in fix)
     known = {"name": view.name, "called": view.called, "call": _Call(view), "n": view.n, "batch": view.batch}
     known |= {"once": view.call(view.name, steps=None), "factory": factory(view)}
     known |= {"column": view.labels.origin.key_column or "id", "given": given_labels(view), **view.labels.origin.terms}
