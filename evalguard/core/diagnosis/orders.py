@@ -104,7 +104,10 @@ def same_values(view: View) -> bool:
 
 def shuffles(view: View) -> bool:
     """Whether rows moved across the whole range, and more than half of them moved."""
-    return _is_global(view.reach, len(view.arrived)) and 2 * view.moved > len(view.arrived) > 2
+    if not _is_global(view.reach, len(view.arrived)) or not 2 * view.moved > len(view.arrived) > 2:
+        return False
+    # Two halves that are swapped, or all rows backwards, are no random order.
+    return len(view.arrived) <= MIN_ROWS or int(np.count_nonzero(np.abs(np.diff(view.arrived)) != 1)) > 1
 
 
 def reshuffled(view: View) -> Cause | None:

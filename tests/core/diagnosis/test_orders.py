@@ -218,6 +218,11 @@ def test_a_window_is_less_than_about_half_of_the_rows(reach, found):
     assert (orders.window(view_of(samples, n=20)) is not None) is found
 
 
+@pytest.mark.parametrize("samples", [np.roll(np.arange(50), 20), np.arange(50)[::-1]], ids=["halves", "backwards"])
+def test_two_halves_or_rows_backwards_are_no_random_order(samples):
+    assert orders.shuffled(view_of(samples, "arrays")) is None
+
+
 def test_two_rows_that_are_swapped_went_through_no_buffer():
     samples = np.arange(50)
     samples[[10, 13]] = samples[[13, 10]]
