@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from evalguard.core.policy import Policy
 from evalguard.core.trace import FIT
 from evalguard.errors import SinkError
 from evalguard.guards import dispatch as module
@@ -27,6 +28,8 @@ class Outcomes:
 
 class Session:
     """Records the methods it was given."""
+
+    policy = Policy()
 
     def __init__(self, takes=("predict", "evaluate", FIT), priority=()):
         self.takes, self.priority_methods = takes, priority
