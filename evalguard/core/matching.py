@@ -165,7 +165,7 @@ def _assign_rest(
     if len(free) == len(rest):
         free = free[np.argsort(reference[free], kind="stable")]
         if np.array_equal(reference[free], wanted):
-            # The same rows in another order: no lookups (`benchmarks/core.py`, rows that were put back: half of the time).
+            # The same rows in another order need no lookups: half of the time (benchmarks/core.py, "put back").
             samples[rest] = free
             return
     # Sorted by fingerprint; within one, unassigned samples first, each part in label order.
