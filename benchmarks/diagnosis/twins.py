@@ -309,7 +309,7 @@ TWINS: Mapping[Maker, Twin] = {
     ordering.order_not_inverse: Twin(_inverse, ("[np.argsort(order)]",)),
     ordering.folds_joined: Twin(_folds_put_back, ("each fold at its rows",)),
     ordering.parts_as_completed: Twin(_parts_in_order, ("in the order of submission",)),
-    labelling.shifted: Twin(_its_own_labels, ("labels=",)),
+    labelling.shifted: Twin(_its_own_labels, ("labels=", "labels = ")),
     labelling.rows_shifted: Twin(_one_slice, ("the same slice of both",)),
     labelling.codes_from_one: Twin(_names_of_training, ("labels=names, classes=",)),
     labelling.encoder_fitted_again: Twin(_names_of_training, ("labels=names, classes=",)),

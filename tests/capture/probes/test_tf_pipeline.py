@@ -67,7 +67,7 @@ def in_any_order():
         ),
         pytest.param(
             lambda: rows().shuffle(7, reshuffle_each_iteration=False).batch(8),
-            {"reshuffled_each_pass": False, "shuffled_branches": 1, "shuffle_buffer": 7},
+            {"reshuffled_each_pass": False, "shuffled_once": True, "shuffled_branches": 1, "shuffle_buffer": 7},
             id="shuffled once",
         ),
         pytest.param(
