@@ -245,7 +245,7 @@ def test_each_fix_of_the_table_is_two_lines_that_differ_and_is_of_a_kind_that_ex
         )
     ]
     views += [in_terms(views[0], of) for of in ("step", "command")]
-    # Image iterators are told from other sources of their kind by their class.
+    # Image iterators are known by their class, not by their kind.
     assert kind == "images" or any(kind in view.kinds for view in views)
 
 
