@@ -143,12 +143,13 @@ def snapshot(d: Data) -> Evaluation:
 def right_but_odd(d: Data) -> Evaluation:
     """Evaluations that look suspicious and are right."""
     make: Callable[[Data], Evaluation] = d.one_of(
-        _sorted_and_put_back, _labels_in_stream_order, _shuffle_of_one, _generator_at_the_right_place, _cached, _subset
+        sorted_and_put_back, _labels_in_stream_order, _shuffle_of_one, _generator_at_the_right_place, _cached, _subset
     )
     return make(d)
 
 
-def _sorted_and_put_back(d: Data) -> Evaluation:
+def sorted_and_put_back(d: Data) -> Evaluation:
+    """Predicted in another order, and put back by its inverse."""
     d = d.only(*WITH_REFERENCE)
     order = d.rng.permutation(d.n)
 

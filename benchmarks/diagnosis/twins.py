@@ -196,16 +196,6 @@ def _folds_put_back(d: Data) -> Evaluation:
     return _put_back(d, np.array_split(d.rng.permutation(d.n), 4))
 
 
-def _inverse(d: Data) -> Evaluation:
-    d = d.only(*WITH_REFERENCE)
-    order = d.rng.permutation(d.n)
-
-    def call(model: Any) -> Any:
-        return model.predict(d.x[order], batch_size=d.batch, verbose=0)[np.argsort(order)]
-
-    return Evaluation(call, d.labelled(), {"scope": "parts"}, confirmed=True)
-
-
 def _back_in_place(d: Data) -> Evaluation:
     rows = np.concatenate([np.delete(d.all, [3, 7]), [3, 7]])
     return d.predicted(np.sort(rows))
@@ -300,13 +290,13 @@ TWINS: Mapping[Maker, Twin] = {
     ordering.rank_by_rank: Twin(_shards_put_back, ("whole[r::",)),
     ordering.partitions: Twin(_back_in_place, ("back in label order",)),
     ordering.retried_at_the_end: Twin(_back_in_place, ("each back to its own place",)),
-    ordering.sorted_by_length: Twin(_inverse, ("[np.argsort(order)]",)),
+    ordering.sorted_by_length: Twin(negatives.sorted_and_put_back, ("[np.argsort(order)]",)),
     ordering.labels_sorted_by_name: Twin(_own_labels, ("on_failure='repair'",)),
     ordering.keyed_in_another_order: Twin(_own_labels, ("on_failure='repair'",)),
     ordering.text_and_numbers: Twin(_labels_in_its_order, ("loc[ids_as_streamed, 'label']",)),
     ordering.two_listings: Twin(_joined_by_key, ("paired by name",)),
     ordering.class_by_class: Twin(_labels_in_its_order, ("loc[ids_as_streamed, 'label']",)),
-    ordering.order_not_inverse: Twin(_inverse, ("[np.argsort(order)]",)),
+    ordering.order_not_inverse: Twin(negatives.sorted_and_put_back, ("[np.argsort(order)]",)),
     ordering.folds_joined: Twin(_folds_put_back, ("each fold at its rows",)),
     ordering.parts_as_completed: Twin(_parts_in_order, ("in the order of submission",)),
     labelling.shifted: Twin(_its_own_labels, ("labels=", "labels = ")),
