@@ -80,7 +80,9 @@ def check_duplicates(samples: Int64, n_labels: int) -> Finding | None:
 def check_order(samples: Int64, n_labels: int) -> Finding | None:
     """No row arrived after a row of a later sample (RFC 4737, Type-P-Reordered)."""
     late = reordered(samples, n_labels)
-    return _finding(Reason.REORDERED, late, samples, "is out of order", "are out of order")
+    # Two exchanged rows put every row between them after a later sample, so the message says what is counted.
+    one, more = "is out of order: it comes after a later sample", "are out of order: they come after a later sample"
+    return _finding(Reason.REORDERED, late, samples, one, more)
 
 
 Check = Callable[[Int64, int], Finding | None]

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
-from evalguard.core.findings import VALUES, Cause
+from evalguard.core.findings import VALUES, Cause, Status
+from evalguard.core.plural import plural
 from evalguard.core.policy import Verdict
 from evalguard.core.report import Report
 from evalguard.core.report_counts import grouped
 from evalguard.reporting import svg, words
 from evalguard.reporting.escape import visible
-from evalguard.reporting.plot import picture
+from evalguard.reporting.plot import Picture, picture
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -85,14 +86,13 @@ def _context(report: Report) -> dict[str, Any]:
         "sentence": sentence[:1].upper() + sentence[1:],
         "tone": report.verdict.value.lower(),
         "judged": words.moment(report.checked_at_ms),
-        "source": words.source(report),
-        "model": words.model(report),
-        "caller": words.caller(report),
-        "labels": words.labels(report),
+        "lead": words.lead(report),
+        "about": list(_about(report)),
         "counts": list(_counts(report)),
         "plot": svg.alignment(drawn) if drawn else None,
-        "raster": bool(drawn and drawn.columns),
+        "legend": list(_legend(drawn)) if drawn else [],
         "wrong": wrong,
+        "broken": any(link.status is Status.BROKEN for link in report.chain),
         "causes": [(cause, words.certainty(cause), list(remedy(cause))) for cause in report.diagnosis],
         "impact": list(_impact(report)),
         "explained": words.explained(report),
@@ -102,6 +102,26 @@ def _context(report: Report) -> dict[str, Any]:
         "proof": (words.KNOWN if wrong else words.PROOFS)[report.proof],
         "tables": list(_tables(report)),
     }
+
+
+def _about(report: Report) -> Iterator[tuple[str, str]]:
+    """What was evaluated: names and values, some of which may be empty."""
+    digest = f", digest {report.labels['digest']}" if report.labels.get("digest") else ""
+    yield "Model", words.model(report)
+    yield "Guarded call", " over ".join(filter(None, (report.method, words.source(report))))
+    yield "Called from", words.caller(report)
+    yield "Labels", f"{words.labels(report)}{digest}"
+    yield "Proof", str(report.proof)
+
+
+def _legend(drawn: Picture) -> Iterator[tuple[str, str]]:
+    """Colour and text of each kind of mark, with the number of rows: a few among millions are easily missed."""
+    if drawn.columns:
+        yield "field", "rows, darker for more rows"
+        return
+    for colour, (name, segments) in zip(("pass", "fail"), drawn.by_side, strict=True):
+        if number := sum(length for *_, length in segments):
+            yield colour, f"{name}: {plural(number, 'row')}"
 
 
 def _counts(report: Report) -> Iterator[tuple[str, str, str]]:
@@ -160,7 +180,10 @@ def _order(order: Mapping[str, Any] | None) -> Iterator[tuple[str, Any, str]]:
 
 def _tables(report: Report) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     """Tables of the options, of model, source and labels, of versions and cost."""
-    facts = {name: value for name, value in report.source.items() if name != "facts"}
+    # Without a source, as in `check`, the zeros of its counts say nothing.
+    facts = {
+        name: value for name, value in report.source.items() if name != "facts" and (value or words.source(report))
+    }
     source_facts = report.source.get("facts")
     facts |= source_facts if isinstance(source_facts, Mapping) else {}
     labels = {f"labels, {part}": value for part, value in report.labels.items()}

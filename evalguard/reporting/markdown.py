@@ -17,6 +17,7 @@ def to_markdown(report: Report) -> str:
     report = words.plain(report)
     parts = [
         f"## {_prose(report.name)}: {_prose(report.headline)}",
+        *filter(None, (_prose(words.lead(report)),)),
         *_causes(report),
         *_listed(report),
         *_facts(report),

@@ -12,7 +12,7 @@ from evalguard.core.report import Report
 from evalguard.errors import ConfigError
 from evalguard.reporting import words
 from evalguard.reporting.plot import Picture, Segment, picture
-from evalguard.reporting.svg import MAX_DOTS, compact, ticks
+from evalguard.reporting.svg import MAX_DOTS, SIDE, compact, ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -94,6 +94,10 @@ def _runs(axes: Axes, drawn: Picture) -> None:
             rows = [row + k for row, _, length in segments for k in range(length)]
             samples = [sample + k for _, sample, length in segments for k in range(length)]
             axes.scatter([row + 0.5 for row in rows], [s + 0.5 for s in samples], s=22, color=colour, zorder=4)
+    specks = drawn.specks(SIDE)
+    axes.scatter(
+        [row + 0.5 for row, *_ in specks], [sample + 0.5 for _, sample, _ in specks], s=22, color=WRONG, zorder=5
+    )
     for row, _, length in drawn.unplaced:
         axes.plot([row, row + length], [0, 0], color=WRONG, linewidth=7, solid_capstyle="butt", zorder=4, clip_on=False)
 

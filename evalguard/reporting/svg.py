@@ -101,6 +101,9 @@ def _runs(drawn: Picture) -> Iterator[str]:
             yield _path(name, (_stroke(drawn, segment) for segment in segments), 1.5 if small else 2.5)
         if segments and small:
             yield _path(name, (_dot(drawn, row + k, sample + k) for row, sample, n in segments for k in range(n)), 6)
+    specks = drawn.specks(SIDE)
+    if specks:
+        yield _path("wrong", (_stroke(drawn, segment) for segment in specks), 6)
 
 
 def _edge(drawn: Picture, row: int, length: int) -> str:

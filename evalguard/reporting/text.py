@@ -213,6 +213,8 @@ def _notes(report: Report) -> Iterator[Block]:
     ]
     if metrics:
         yield Block(4, 3, "metric", tuple(metrics))
+    if report.verdict is Verdict.REPAIRED:
+        yield Block(3, 3, "score", (visible(words.lead(report), 300),), "bold")
     if report.repair and report.repair.get("refused"):
         yield Block(8, 2, "repair", (f"refused: {visible(report.repair['refused'], 300)}",))
     if report.hazards:

@@ -9,7 +9,7 @@ from typing import Any
 
 from evalguard.core.diagnosis.catalogue import UNKNOWN_CAUSE
 from evalguard.core.findings import VALUES, Cause
-from evalguard.core.policy import Proof
+from evalguard.core.policy import Proof, Verdict
 from evalguard.core.report import Report
 from evalguard.core.report_counts import grouped
 from evalguard.core.row_names import OF_PANDAS
@@ -32,6 +32,8 @@ KNOWN = {
     Proof.IDENTITY: "the sample of every row is known",
     Proof.DECLARED: "the sample of every row is declared, by its place in the caller's array or the key beside it",
 }
+# Metrics that the sentence about the score names.
+MAX_EFFECTS = 2
 # Names of metric values where they are not those of the attributes.
 METRIC_NAMES = {
     "realigned": "after realignment",
@@ -89,6 +91,24 @@ def wrong_row(row: Mapping[str, Any], shown: Any = str) -> str:
         what = "prediction"
     where = "beyond the last label" if label is None else f"scored against label {label}{wanted}"
     return f"row {row.get('row')}: {what}, {where}"
+
+
+def lead(report: Report) -> str:
+    """What the verdict means for the score, in one or two sentences; empty for a PASS, which needs none."""
+    effects = [
+        f"{metric} is {metric_value(values.as_scored)} as scored, {metric_value(values.realigned)} after realignment"
+        for metric, values in sorted((report.impact or {}).items())
+        if values.as_scored is not None and values.realigned is not None
+    ]
+    effect = "; ".join(effects[:MAX_EFFECTS])
+    if report.verdict is Verdict.REPAIRED:
+        quote = "Quote the value after realignment" if effect else "Quote a score of the rows that the call returned"
+        return f"{quote}, not one of the order in which the model computed them{effect and f': {effect}'}."
+    if report.verdict is Verdict.FAIL:
+        return f"Do not quote a score of this call{effect and f': {effect}'}."
+    if report.verdict is Verdict.UNPROVEN:
+        return "The score may be right or wrong: nothing shows that each prediction is scored against its own label."
+    return ""
 
 
 def classes(report: Report, shown: Any = str) -> tuple[str, ...]:

@@ -104,8 +104,8 @@ def test_a_generator_that_was_not_at_its_start_is_a_finding(state, words):
                                  "2 labelled samples have no prediction"], id="two-missing"),
         pytest.param([0, 0], 1, ["2 predictions for 1 label: 1 row too many, from row 1 on",
                                  "1 row repeats a sample that was already predicted"], id="repeated"),
-        pytest.param([1, 0], 2, ["1 row is out of order"], id="one-out-of-order"),
-        pytest.param([2, 1, 0], 3, ["2 rows are out of order"], id="two-out-of-order"),
+        pytest.param([1, 0], 2, ["1 row is out of order: it comes after a later sample"], id="one-out-of-order"),
+        pytest.param([2, 1, 0], 3, ["2 rows are out of order: they come after a later sample"], id="two-out-of-order"),
         pytest.param([0, 9], 2, ["1 row is not among the 2 labelled samples",
                                  "1 labelled sample has no prediction"], id="foreign"),
         pytest.param([1, UNKNOWN], 2, ["1 row is out of position, whatever samples the unidentified rows are"],
@@ -142,7 +142,7 @@ def test_targets_that_differ_from_the_labels_are_a_finding(comparison, count, me
 
 def test_numbers_are_grouped():
     (finding,) = checks.order_findings(np.arange(1000, 3000)[::-1] - 1000, 2000)
-    assert finding.message == "1,999 rows are out of order"
+    assert finding.message == "1,999 rows are out of order: they come after a later sample"
 
 
 def test_rows_that_changed_on_their_way_are_a_finding():

@@ -92,6 +92,7 @@ def test_the_verdict_comes_first(name):
 def test_a_failure_shows_where_and_why_its_effect_and_the_fix():
     page = assert_inert(to_html(samples.full()))
     for part in (
+        "Do not quote a score of this call: accuracy is 0.1 as scored, 0.95 after realignment.",
         "Where the chain broke labels proven each label has a key of its sample fed broken 50 rows are out of order",
         "shuffle=True Certain: the fact that confirms it was observed. Reproduced with keras 3.15.",
         "before a after b",
@@ -109,6 +110,34 @@ def test_a_failure_shows_where_and_why_its_effect_and_the_fix():
     assert page.text.count("Likely: the pattern matches") == 1
 
 
+def test_what_to_do_comes_before_where_it_happened_and_in_which_rows():
+    text = Page(to_html(samples.full())).text
+    headings = ["Do not quote", "Cause and fix", "Effect on the metrics", "Model", "Where the chain broke", "Alignment"]
+    assert sorted(headings, key=text.index) == headings
+    unproven = Page(to_html(samples.unproven_report())).text
+    headings = ["The score may be right or wrong", "What is missing", "What would prove it", "What was shown"]
+    assert sorted(headings, key=unproven.index) == headings
+
+
+def test_a_repaired_report_says_which_number_to_quote():
+    assert "Quote a score of the rows that the call returned, not one" in Page(to_html(samples.repaired())).text
+    impact = {"auc": MetricImpact(note="unchanged"), "mse": MetricImpact(as_scored=2.0, realigned=0.5, difference=1.5)}
+    page = Page(to_html(replace(samples.repaired(), impact=impact)))
+    quote = (
+        "Quote the value after realignment, not one of the order in which the model computed them: mse is 2 as scored"
+    )
+    assert quote in page.text
+
+
+def test_few_wrong_rows_among_millions_are_visible_and_counted():
+    samples_seen = np.arange(3_000_000)
+    samples_seen[[10**6, 2 * 10**6]] = samples_seen[[2 * 10**6, 10**6]]
+    text = to_html(samples.failing(samples_seen, len(samples_seen)))
+    assert 'class="wrong" stroke-width="6" stroke-linecap="round" d="M163.3' in text
+    assert "right: 2,999,998 rows" in text
+    assert "wrong: 2 rows" in text
+
+
 def test_a_pass_shows_what_was_proven_and_no_cause():
     page = assert_inert(to_html(samples.passing()))
     assert "What was proven Proof declared : by its place in the caller's array, or the key beside it" in page.text
@@ -123,7 +152,7 @@ def test_a_failure_does_not_claim_that_rows_are_right():
 def test_an_unproven_report_gives_the_line_that_would_prove_it():
     page = assert_inert(to_html(samples.unproven_report()))
     assert "What would prove it evalguard.guard(labels=..., reference=x_test)" in page.text
-    assert "What was shown Proof none" in page.text
+    assert "What was shown Proof none : nothing shows which sample each row is." in page.text
 
 
 def test_nothing_is_loaded_and_no_script_may_run():

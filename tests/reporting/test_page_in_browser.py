@@ -1,8 +1,9 @@
 """The page in real headless Chromium: no script runs, nothing overflows, and it can be read without seeing it.
 
-Run by ``pytest -m browser``. Needs ``chromium`` (the package of Debian) on the
+Run by ``make test-browser``. Needs ``chromium`` (the package of Debian) on the
 path; the accessibility check fetches axe-core by ``npm pack``, or takes
-``EVALGUARD_AXE``, the path of an ``axe.min.js``.
+``EVALGUARD_AXE``, the path of an ``axe.min.js``. Screenshots are kept in
+``EVALGUARD_SCREENSHOTS``, by default ``screenshots/``, to be inspected.
 """
 
 import html
@@ -34,6 +35,15 @@ PAGES = {
     "repaired": samples.repaired(),
     "raster": samples.failing(np.random.default_rng(0).permutation(20_000), 20_000),
     "extra": samples.failing([*range(100), *range(28), 500], 100),
+    "few": samples.failing(np.concatenate([[2_000_000], np.arange(1, 2_000_000), [0]]), 2_000_001),
+}
+# Width and what else a page is shown in.
+LOOKS = {
+    "1280": (1280, {}),
+    "720": (720, {}),
+    "390": (390, {}),
+    "390-dark": (390, {"color_scheme": "dark"}),
+    "print": (720, {"media": "print"}),
 }
 HOSTILE_PAGES = {f"hostile-{name}": samples.hostile(text) for name, text in samples.HOSTILE.items()}
 # Elements that reach beyond the window, other than those in a box that scrolls by itself.
@@ -145,6 +155,33 @@ def test_an_accessibility_check_finds_nothing(load, axe, name, scheme):
         assert "(prefers-color-scheme: dark)" in page
         page = page.replace("(prefers-color-scheme: dark)", "all")
     assert told(load(page, more=["--virtual-time-budget=20000"])) == []
+
+
+@pytest.fixture(scope="module")
+def looked_at(browser):
+    """A browser that takes screenshots of whole pages."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=browser, args=QUIET.split()[1:])
+        yield running
+        running.close()
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("name", PAGES)
+def test_verdict_and_what_to_do_are_on_the_first_screen(looked_at, tmp_path, name, look):
+    width, options = LOOKS[look]
+    screen = looked_at.new_page(viewport={"width": width, "height": 844})
+    screen.emulate_media(**options)
+    (tmp_path / "page.html").write_text(to_html(PAGES[name]), encoding="utf-8")
+    screen.goto((tmp_path / "page.html").as_uri())
+    folder = Path(os.environ.get("EVALGUARD_SCREENSHOTS", "screenshots"))
+    folder.mkdir(parents=True, exist_ok=True)
+    screen.screenshot(path=folder / f"page-{name}-{look}.png", full_page=True)
+    first = [screen.locator(place).first.bounding_box() for place in ("h1", ".first h2")]
+    screen.close()
+    assert all(box is not None and box["y"] + box["height"] < 500 for box in first)
 
 
 def test_a_notebook_s_frame_shows_the_page_and_runs_nothing(load):

@@ -266,6 +266,7 @@ def others(view: View) -> Cause | None:
     rows = np.flatnonzero(~view.known)
     evidence = (
         f"{plural(view.foreign, 'row')} {verb(view.foreign, 'is', 'are')} not among the labelled samples "
-        f"(row {listed(rows)}), and {plural(view.missing.size, 'labelled sample')} never arrived"
+        f"(row {listed(rows)})"
+        + (f", and {plural(view.missing.size, 'labelled sample')} never arrived" if view.missing.size else "")
     )
     return cause(view, "others", certain=False, evidence=evidence)

@@ -37,7 +37,7 @@ def _pattern(view: View) -> str:
     if not wrong.size:
         return f"the first {plural(view.n_rows, 'row')} match, and the last {view.n - view.n_rows:,} are missing"
     if view.moved == 2 and view.n_rows == view.n and wrong.size == 2:
-        return f"rows {wrong[0]} and {wrong[1]} are swapped"
+        return f"rows {wrong[0]:,} and {wrong[1]:,} are swapped"
     if not view.moved and not view.foreign:
         return _pattern_of_counts(view, int(wrong[0]))
     return f"{plural(wrong.size, 'row')} out of position"
@@ -46,9 +46,9 @@ def _pattern(view: View) -> str:
 def _pattern_of_counts(view: View, row: int) -> str:
     start = int(view.rows[row])
     if view.missing.size and not view.duplicates:
-        return f"{plural(view.missing.size, 'sample')} left out from row {row} on, the others in order"
+        return f"{plural(view.missing.size, 'sample')} left out from row {row:,} on, the others in order"
     if view.duplicates and not view.missing.size:
-        return f"{plural(view.duplicates, 'row')} repeated from row {row} on, beginning with sample {start}"
+        return f"{plural(view.duplicates, 'row')} repeated from row {row:,} on, beginning with sample {start:,}"
     lost, again = plural(view.missing.size, "sample"), plural(view.duplicates, "row")
     return f"{lost} left out and {again} repeated, in order otherwise"
 
@@ -65,12 +65,13 @@ def _pattern_of_labels(view: View) -> str:
 def _counts_text(view: View) -> str:
     if view.samples is None:
         return f"{plural(view.n_rows, 'row')} for {plural(view.n, 'label')}; nothing shows which sample each row is"
-    counts = {
-        "missing": view.missing.size,
+    rows = {
         "repeated": view.duplicates,
         "foreign": view.foreign,
         "unidentified": view.unnamed,
         "moved": view.moved,
     }
-    found = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+    parts = [f"{plural(view.missing.size, 'sample')} missing"] if view.missing.size else []
+    parts += [f"{plural(count, 'row')} {name}" for name, count in rows.items() if count]
+    found = ", ".join(parts)
     return found or "only the number of rows is wrong"

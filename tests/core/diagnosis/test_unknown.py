@@ -78,5 +78,5 @@ def test_the_row_to_check_first_is_the_first_one_that_is_wrong(samples, words, f
 def test_every_kind_of_wrong_row_is_counted():
     samples = [1, 0, *range(2, 47), 46, -1, -2]
     found = unknown(view_of(samples))
-    assert found.evidence == "3 missing, 1 repeated, 1 foreign, 1 unidentified, 2 moved"
+    assert found.evidence == "3 samples missing, 1 row repeated, 1 row foreign, 1 row unidentified, 2 rows moved"
     assert found.cause.endswith("5 rows out of position")
