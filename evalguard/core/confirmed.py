@@ -12,6 +12,7 @@ from evalguard.core.findings import Finding
 from evalguard.core.label_table import LabelTable
 from evalguard.core.matching import all_matches, match_content, repeated_rows
 from evalguard.core.returned import MIN_DISTINCT, as_returned, taken
+from evalguard.core.stable_order import stable_order
 from evalguard.core.target_comparison import compare_labels, same_multiset
 from evalguard.core.trace import ALTERED, UNKNOWN, Int64, Trace
 
@@ -144,15 +145,18 @@ def one_for_each_sample(trace: Trace, labels: LabelTable, why: str) -> Trace:
     else:
         known = np.flatnonzero((samples >= 0) & (samples < len(labels)))
         known = _wrong_targets_first(known, samples, trace, labels)
-        _, first = np.unique(samples[known], return_index=True)
-        others = samples == UNKNOWN if trace.ordered else ~np.isin(np.arange(trace.n_rows), known)
-        rows = np.concatenate([known[first], np.flatnonzero(others)])
+        theirs, first = np.unique(samples[known], return_index=True)
+        others = np.flatnonzero(samples == UNKNOWN if trace.ordered else ~np.isin(np.arange(trace.n_rows), known))
+        # The others may be the samples that are not known yet: in their places, as no order is claimed.
+        gaps = np.setdiff1d(np.arange(len(labels) + len(others)), theirs, assume_unique=True)[: len(others)]
+        rows = np.concatenate([known[first], others])[np.argsort(np.concatenate([theirs, gaps]), kind="stable")]
         # What `evaluate` was given is in its metrics, all of it.
         rows = rows[: len(labels)] if trace.ordered else rows
     one = taken(trace, rows)
     return replace(
         one,
         tags=_unnumbered(one),
+        parts=trace.calls,
         index=None if samples is None else one.index,
         # Nothing shows which label the target of a predicted row is to be compared with.
         targets=None if samples is None and trace.ordered else one.targets,
@@ -223,7 +227,7 @@ def _source(returned: NDArray[np.uint64], rows: NDArray[np.uint64], samples: Int
     unused = np.ones(len(returned), dtype=bool)
     unused[source[source >= 0]] = False
     left = np.flatnonzero(unused)
-    by_row, by_return = other[np.argsort(rows[other], kind="stable")], left[np.argsort(returned[left], kind="stable")]
+    by_row, by_return = other[stable_order(rows[other])], left[stable_order(returned[left])]
     if np.array_equal(rows[by_row], returned[by_return]):
         # The k-th of equal rows is the k-th of those that were returned.
         source[by_row] = by_return

@@ -122,7 +122,7 @@ def _judge(
         method=trace.method,
         source=report_fields.source(trace),
         labels=_about(labels),
-        calls=trace.calls,
+        calls=trace.parts or trace.calls,
         options=policy.to_dict(),
         order=report_fields.order(evidence),
         plot=report_fields.plot(evidence),

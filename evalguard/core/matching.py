@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from evalguard.core.columns.chunks import equal
 from evalguard.core.label_table import KeyColumn, LabelTable, normal_keys
+from evalguard.core.stable_order import stable_order
 from evalguard.core.trace import FIT, FOREIGN, UNKNOWN, Column, Int64, Trace
 
 # With fewer matching rows than this share, the reference most likely holds other data (say, before scaling), and the
@@ -159,18 +160,18 @@ def _assign_rest(
     if not rest.size:
         return
     # Rows sorted by fingerprint: lookups in any other order miss the cache each time.
-    rest = rest[np.argsort(rows[rest], kind="stable")]
+    rest = rest[stable_order(rows[rest])]
     wanted = rows[rest]
     free = np.flatnonzero(~taken)
     if len(free) == len(rest):
-        free = free[np.argsort(reference[free], kind="stable")]
+        free = free[stable_order(reference[free])]
         if np.array_equal(reference[free], wanted):
             # The same rows in another order need no lookups: half of the time (benchmarks/core.py, "put back").
             samples[rest] = free
             return
     # Sorted by fingerprint; within one, unassigned samples first, each part in label order.
     order = np.concatenate([np.flatnonzero(~taken), np.flatnonzero(taken)])
-    order = order[np.argsort(reference[order], kind="stable")]
+    order = order[stable_order(reference[order])]
     ordered = reference[order]
     rank = np.arange(len(wanted)) - np.searchsorted(wanted, wanted, "left")
     start = np.searchsorted(ordered, wanted, "left")
@@ -182,7 +183,7 @@ def _assign_rest(
 
 def occurrence(values: NDArray[Any]) -> Int64:
     """For each element, the number of equal elements before it."""
-    order = np.argsort(values, kind="stable")
+    order = stable_order(values)
     ordered = values[order]
     is_first = np.ones(len(values), dtype=bool)
     is_first[1:] = ordered[1:] != ordered[:-1]

@@ -131,6 +131,16 @@ def test_parts_that_are_not_confirmed_show_the_coverage_only():
         assert report.chain[-1].basis == ANY_ORDER
 
 
+@pytest.mark.parametrize("fed", [[4, 5, 6, -1, -1, -1, -1], [-1, -1, 6, 4, 5, -1, -1], [-1, -1, -1, -1, 0, 2, 4]])
+def test_rows_that_are_not_identified_may_be_the_samples_between_those_that_are(fed):
+    index = trace_of(fed, {"index"}, **PARTS)
+    one = one_for_each_sample(index, labels_for(N, {"index"}), ANY_ORDER)
+    known = [sample for sample in fed if sample >= 0]
+    assert [int(one.index[sample]) for sample in known] == known
+    report = judge(one, labels_for(N, {"index"}), Policy()).report
+    assert (report.verdict, report.findings, report.calls) == (Verdict.UNPROVEN, (), index.calls)
+
+
 def test_a_row_of_no_sample_counts_where_it_is_in_a_metric():
     labels = labels_for(N, {"content"})
     for ordered, n_rows in ((True, N), (False, N + 1)):

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -642,6 +643,9 @@ def _of_parts(program: Program, calls: tuple[Call, ...], report: Any, unit: orac
     )
     # The override moved rows, and which of two equal ones a row is then is not known.
     told_apart = not (program.model == "reversing" and program.has_twins)
+    # What the caller says the rows are is contradicted by the stream's own targets.
+    misnamed = any(call.named and call.named != tuple(chain(*call.parts)) for call in calls)
+    known = known and not misnamed
     if verdict == "FAIL" and all_answered and known and told_apart and _observable(program, calls):
         reasons = [f"{finding.reason}: {finding.count}" for finding in report.findings]
         return [_breach("b", f"FAIL of parts that answer every label: {reasons}", report, unit)]
