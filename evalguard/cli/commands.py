@@ -157,8 +157,8 @@ def check(
     Files of any size: DuckDB joins their keys, in half of the memory at most.
     """
     from evalguard.guards.check_tables import TableCheck, compare
+    from evalguard.reporting.long_stages import long_stages
     from evalguard.step.outputs import shown_path
-    from evalguard.step.progress import long_stages
 
     table_check, places = TableCheck(predictions, labels, name=name or predictions.name, **options), {}
     with long_stages("none" if quiet else progress, table_check.name):  # type: ignore[arg-type]

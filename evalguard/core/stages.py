@@ -1,4 +1,4 @@
-"""What may take long, named where it happens; shown only where somebody asked for that, as the command line does."""
+"""What may take long, named where it happens; how it is shown is said elsewhere."""
 
 from __future__ import annotations
 
@@ -30,14 +30,21 @@ class Stage:
 
 
 Show = Callable[[Stage], AbstractContextManager[object]]
-# A context variable: a guard in another thread has nobody who asked.
-_show: ContextVar[Show | None] = ContextVar("evalguard_show_stages", default=None)
+# What shows stages where nobody said how; `evalguard.reporting` sets it, as core prints nothing.
+_default: list[Callable[[], Show | None]] = []
+# A context variable: what one thread shows is not mixed with what another one does. Empty: nobody said how.
+_show: ContextVar[tuple[Show | None, ...]] = ContextVar("evalguard_show_stages", default=())
+
+
+def show_by_default(make: Callable[[], Show | None]) -> None:
+    """Register what returns how stages are shown where nobody said so; None shows nothing."""
+    _default[:] = [make]
 
 
 @contextlib.contextmanager
 def stages_shown(show: Show | None) -> Iterator[None]:
     """Within the block each stage is shown by this."""
-    token = _show.set(show)
+    token = _show.set((show,))
     try:
         yield
     finally:
@@ -47,6 +54,11 @@ def stages_shown(show: Show | None) -> Iterator[None]:
 @contextlib.contextmanager
 def stage(what: str, total: int | None = None) -> Iterator[Stage]:
     """A block that may take long; its rows may be counted on what it yields."""
-    current, show = Stage(what, total), _show.get()
-    with contextlib.nullcontext() if show is None else show(current):
+    current, said = Stage(what, total), _show.get()
+    show = said[0] if said else _default[0]() if _default else None
+    if show is None:
+        yield current
+        return
+    # Stages inside are shown by the same.
+    with stages_shown(show), show(current):
         yield current

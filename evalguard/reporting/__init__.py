@@ -19,6 +19,7 @@ import importlib
 from collections.abc import Callable, Mapping
 
 from evalguard.core.report import Report, show_as
+from evalguard.reporting import long_stages as long_stages  # registers how stages are shown
 from evalguard.reporting.text import print_report, to_text
 
 __all__ = ["artifacts", "print_report", "to_text"]

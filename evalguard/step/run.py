@@ -17,7 +17,7 @@ from evalguard.guards.about import Origin, of_uri
 from evalguard.guards.errors import AlignmentError
 from evalguard.guards.guard import Guard
 from evalguard.guards.options import GuardOptions
-from evalguard.step import progress as showing
+from evalguard.reporting.long_stages import Progress, long_stages
 from evalguard.step.config.read import Settings, read_all
 from evalguard.step.config.sections import Call, ModelUri
 from evalguard.step.config.step_file import Step
@@ -27,6 +27,7 @@ from evalguard.step.imports import import_function, importable
 from evalguard.step.mlflow_run import MlflowRun, recording, store_of
 from evalguard.step.opened import Opened, is_tf_keras_model, open_step
 from evalguard.step.outputs import METRICS, PREDICTIONS, REPORT, clear, shown_path, write_metrics, write_predictions
+from evalguard.step.progress import callback
 from evalguard.tracking.target import place_of
 
 WRONG_INPUT = (ConfigError, LabelsError, UnsupportedSourceError)
@@ -50,7 +51,7 @@ class Result:
 
 
 def run_all(
-    path: Path, settings: Settings | None = None, progress: showing.Progress = "none", command: str = ""
+    path: Path, settings: Settings | None = None, progress: Progress = "none", command: str = ""
 ) -> Iterator[Result]:
     """Run the evaluations of a step file, one after the other.
 
@@ -73,10 +74,10 @@ def run_all(
             yield Result(ExitCode.USAGE, None, f"{named}{error}")
 
 
-def _run(step: Step, base: Path, progress: showing.Progress, caller: Mapping[str, str]) -> Result:
+def _run(step: Step, base: Path, progress: Progress, caller: Mapping[str, str]) -> Result:
     if step.outputs.directory is not None:
         clear(base / step.outputs.directory)
-    with importable(base), keys_shown(step.outputs.show_keys), showing.long_stages(progress, step.name):
+    with importable(base), keys_shown(step.outputs.show_keys), long_stages(progress, step.name):
         opened = open_step(step, base)
         with recording(step, store_of(step, base)) as mlflow_run:
             result = _evaluate(opened, mlflow_run, progress, caller)
@@ -149,10 +150,10 @@ def _metrics(step: Step) -> Any:
     return None if given is None else one(given)
 
 
-def _evaluate(opened: Opened, mlflow_run: MlflowRun, progress: showing.Progress, caller: Mapping[str, str]) -> Result:
+def _evaluate(opened: Opened, mlflow_run: MlflowRun, progress: Progress, caller: Mapping[str, str]) -> Result:
     g, step = make_guard(opened, mlflow_run, caller), opened.step
     keras = importlib.import_module("tf_keras" if is_tf_keras_model(opened.model) else "keras")
-    shown = showing.callback(progress, keras.callbacks.Callback, step.name)
+    shown = callback(progress, keras.callbacks.Callback, step.name)
     arguments = {**opened.arguments, **({} if shown is None else {"callbacks": [shown]})}
     scores = None if step.confirm is None else _function(step.confirm, "confirm")
     problem = ""

@@ -10,8 +10,8 @@ import pytest
 
 import evalguard
 from evalguard.core.stages import stage
-from evalguard.step import progress
-from evalguard.step.progress import CLEAR, long_stages
+from evalguard.reporting import long_stages as module
+from evalguard.reporting.long_stages import CLEAR, long_stages
 
 
 class Terminal(io.StringIO):
@@ -27,9 +27,9 @@ class Gone(Terminal):
 @pytest.fixture
 def stderr(monkeypatch):
     """A function that makes it what stderr is, and does not wait two seconds."""
-    monkeypatch.setattr(progress, "AFTER_S", 0.02)
-    monkeypatch.setattr(progress, "UPDATE_S", 0.02)
-    monkeypatch.setattr(progress, "EVERY_S", 0.02)
+    monkeypatch.setattr(module, "AFTER_S", 0.02)
+    monkeypatch.setattr(module, "UPDATE_S", 0.02)
+    monkeypatch.setattr(module, "EVERY_S", 0.02)
 
     def made(stream):
         monkeypatch.setattr("sys.stderr", stream)
@@ -54,6 +54,15 @@ def test_a_terminal_gets_one_line_that_is_gone_at_the_end(stderr):
     assert all(len(line) < 81 and "\n" not in line for line in lines)
 
 
+def test_a_guard_in_a_program_shows_stages_on_a_terminal_only(stderr):
+    with stage("judging 5 rows"):
+        time.sleep(0.1)
+    stream = stderr(Terminal())
+    with stage("fingerprinting the reference", 10), stage("reading labels.csv"):
+        time.sleep(0.1)
+    assert set(stream.getvalue().split(CLEAR)) == {"", "evalguard: reading labels.csv … 0 s"}
+
+
 def test_a_log_gets_lines(stderr):
     stream = stderr(io.StringIO())
     with long_stages("plain", "digits"), stage("judging 5 rows"):
@@ -71,7 +80,7 @@ def test_nothing_is_shown_where_nobody_asked(stderr, how, stream):
 
 def test_what_is_quick_is_not_shown(stderr, monkeypatch):
     stream = stderr(Terminal())
-    monkeypatch.setattr(progress, "AFTER_S", 10.0)
+    monkeypatch.setattr(module, "AFTER_S", 10.0)
     began = time.monotonic()
     with long_stages("auto", "digits"), stage("judging 5 rows"):
         pass
@@ -98,7 +107,7 @@ def test_tables_labels_and_references_are_stages(stderr, tmp_path, monkeypatch):
             seen.append(current)
             yield
 
-    monkeypatch.setattr(progress, "_Ticker", Seen)
+    monkeypatch.setattr(module, "_Ticker", Seen)
     stderr(Terminal())
     with long_stages("auto", "digits"):
         labels = evalguard.Labels.read(tmp_path / "labels.csv", label="label", key="id")
