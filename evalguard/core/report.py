@@ -262,6 +262,7 @@ NOT_SHOWN = {
 }
 WHICH_SAMPLE = "nothing shows which sample each one is"
 WHERE_SCORED = "nothing shows which row is scored where"
+WHOSE_LABELS = "nothing shows that these labels are theirs"
 
 
 def headline(report: Report) -> str:
@@ -281,6 +282,10 @@ def headline(report: Report) -> str:
         return f"UNPROVEN: nothing shows that {plural(len(report.calls), 'validation')} used the same samples"
     if report.verdict is Verdict.UNPROVEN:
         left = WHERE_SCORED if report.unconfirmed else NOT_SHOWN.get(report.proof, WHICH_SAMPLE)
+        if report.proof is Proof.IDENTITY and any(
+            link.link == "fed" and link.status is Status.PROVEN for link in report.chain
+        ):
+            left = WHOSE_LABELS
         return f"UNPROVEN: {_shown(report)}, but {left}"
     if counts["misaligned"]:
         return f"FAIL: {_misaligned(report)} predictions would be scored against another sample's label"

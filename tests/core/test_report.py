@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalguard.core.findings import VALUES, Cause, Finding, MetricImpact, Reason
+from evalguard.core.findings import VALUES, Cause, Finding, Link, MetricImpact, Reason, Status
 from evalguard.core.judge import judge, unproven
 from evalguard.core.policy import Policy, Proof, Verdict
 from evalguard.core.report import SCHEMA_VERSION, Report, show_as
@@ -252,6 +252,12 @@ def test_an_unproven_headline_says_what_is_shown_and_what_is_not(proof, words):
     identities = ({"identity": "sample", "used": proof == "sample", "chosen": 9},)
     report = a_report(Verdict.UNPROVEN, proof=Proof(proof), counts={"n_predictions": 540}, identities=identities)
     assert report.headline == f"UNPROVEN: {words}"
+
+
+def test_where_each_sample_is_known_an_unproven_headline_says_that_the_labels_are_not():
+    fed = Link("fed", Status.PROVEN, "a key came with each row")
+    report = a_report(Verdict.UNPROVEN, proof=Proof.IDENTITY, counts={"n_predictions": 9}, chain=(fed,))
+    assert report.headline == "UNPROVEN: 9 predictions were identified, but nothing shows that these labels are theirs"
 
 
 def test_violations_are_the_total_of_all_findings():
