@@ -11,7 +11,7 @@ from evalguard.core.columns.chunks import n_distinct
 from evalguard.core.findings import Finding
 from evalguard.core.label_table import LabelTable
 from evalguard.core.matching import all_matches, match_content, repeated_rows
-from evalguard.core.returned import MIN_DISTINCT, as_returned, taken
+from evalguard.core.returned import MIN_DISTINCT, taken
 from evalguard.core.stable_order import stable_order
 from evalguard.core.target_comparison import compare_labels, same_multiset
 from evalguard.core.trace import ALTERED, UNKNOWN, Int64, Trace
@@ -87,20 +87,6 @@ def as_scored(trace: Trace, labels: LabelTable, scored: Scored) -> Trace:
         rearranged=rearranged,
         not_confirmed=confirmed.not_confirmed if samples is not None or trace.targets is not None else NO_IDENTITY,
     )
-
-
-def sample_of_each_scored(trace: Trace, labels: LabelTable, scored: Scored) -> Int64 | None:
-    """The sample of each row that is scored; None where one is not known, or comes twice."""
-    if scored.rows is None or scored.returned is None:
-        return None
-    n_returned = len(scored.returned)
-    trace = taken(trace, np.arange(n_returned)) if n_returned < trace.n_rows else trace
-    samples = sample_of_each(as_returned(trace, labels), labels)
-    if samples is None:
-        return None
-    places, why = place_of_each(scored.returned, scored.rows, samples)
-    known = places is not None and not why and bool((places < len(labels)).all())
-    return places if places is not None and known and n_distinct(places) == len(places) else None
 
 
 def _displaced(source: Int64, samples: Int64 | None) -> int:

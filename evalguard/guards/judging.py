@@ -15,6 +15,7 @@ import numpy as np
 from evalguard.capture.recording.fingerprints import FingerprintColumn
 from evalguard.core import repair
 from evalguard.core.class_names import NUMBER, ClassNames
+from evalguard.core.columns.chunks import n_distinct
 from evalguard.core.confirmed import (
     ANY_ORDER,
     OTHER_ORDER,
@@ -22,7 +23,6 @@ from evalguard.core.confirmed import (
     Scored,
     one_for_each_sample,
     sample_of_each,
-    sample_of_each_scored,
 )
 from evalguard.core.findings import Finding, MetricImpact, Reason
 from evalguard.core.judge import Judgement, judge, unproven
@@ -36,7 +36,7 @@ from evalguard.core.policy import Policy, Verdict
 from evalguard.core.report import NO_CALL, Report
 from evalguard.core.returned import as_returned
 from evalguard.core.row_names import against_reference
-from evalguard.core.trace import ALTERED, UNKNOWN, Trace
+from evalguard.core.trace import ALTERED, UNKNOWN, Int64, Trace
 from evalguard.errors import LabelsError
 from evalguard.guards import predictions
 from evalguard.guards.by_index import by_index, keyed, named_by_files
@@ -204,9 +204,9 @@ class CallJudge:
     ) -> Judgement:
         """What is scored, judged; rows that were sorted or chosen together with their labels are no fault."""
         judgement = self._judge(trace, labels, notes, classes, scored)
-        if judgement.report.verdict is Verdict.FAIL:
-            samples = sample_of_each_scored(trace, labels, scored)
-            if samples is not None and confirmation.is_beside(samples, labels):
+        if judgement.report.verdict is Verdict.FAIL and judgement.trace.confirmed:
+            samples = judgement.samples_array
+            if samples is not None and _each_once(samples, labels) and confirmation.is_beside(samples, labels):
                 unknown = "; ".join(filter(None, (scored.unknown, OTHER_ORDER)))
                 # As it was returned: a fault of that stays one.
                 as_returned_only = replace(scored, rows=None, unknown=unknown, findings=())
@@ -407,6 +407,12 @@ class CallJudge:
             versions=versions(),
             checked_at_ms=int(time.time() * 1000),
         )
+
+
+def _each_once(samples: Int64, labels: LabelTable) -> bool:
+    """Whether each of these is a labelled sample, and none comes twice."""
+    known = bool(((samples >= 0) & (samples < len(labels))).all())
+    return known and n_distinct(samples) == len(samples)
 
 
 def trace_of_returned(outcome: Outcome, trace: Trace, labels: LabelTable) -> Trace:
