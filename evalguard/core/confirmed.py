@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from evalguard.core.columns.chunks import n_distinct
 from evalguard.core.findings import Finding
 from evalguard.core.label_table import LabelTable
-from evalguard.core.matching import all_matches, match_content, repeated_rows
+from evalguard.core.matching import all_matches, match_content, pair_equal, repeated_rows
 from evalguard.core.returned import MIN_DISTINCT, taken
-from evalguard.core.stable_order import stable_order
 from evalguard.core.target_comparison import compare_labels, same_multiset
 from evalguard.core.trace import ALTERED, UNKNOWN, Int64, Trace
 
@@ -212,11 +211,7 @@ def _source(returned: NDArray[np.uint64], rows: NDArray[np.uint64], samples: Int
         return source, ""
     unused = np.ones(len(returned), dtype=bool)
     unused[source[source >= 0]] = False
-    left = np.flatnonzero(unused)
-    by_row, by_return = other[stable_order(rows[other])], left[stable_order(returned[left])]
-    if np.array_equal(rows[by_row], returned[by_return]):
-        # The k-th of equal rows is the k-th of those that were returned.
-        source[by_row] = by_return
+    if pair_equal(source, other, rows, np.flatnonzero(unused), returned):
         return source, ""
     found = match_content(rows[other], returned).samples
     if (found < 0).any():

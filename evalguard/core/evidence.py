@@ -202,6 +202,14 @@ def _compare(trace: Trace, labels: LabelTable, samples: Int64 | range | None) ->
     return target_comparison.as_one_quantity(comparison, trace.targets, labels.values, answered)
 
 
+def contradicted(trace: Trace, labels: LabelTable, samples: Int64) -> bool:
+    """Whether the stream's targets contradict the labels of the samples that the rows are, wherever these stand."""
+    comparison = target_comparison.compare_labels(trace.targets, labels.values, samples)
+    comparison = _of_equal_inputs(comparison, trace, labels, samples)
+    comparison = target_comparison.as_one_quantity(comparison, trace.targets, labels.values, samples)
+    return comparison.comparable and bool(comparison.rows.size) and not comparison.version
+
+
 def _compare_scored(trace: Trace, labels: LabelTable, samples: Int64 | range | None) -> LabelComparison:
     """The targets that ``evaluate`` scored in a session that predicted as well, compared with the labels."""
     answered = np.asarray(range(trace.n_rows) if samples is None else samples)[trace.scored]

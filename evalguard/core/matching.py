@@ -181,6 +181,21 @@ def _assign_rest(
     samples[rest[known]] = order[start[known] + rank[known] % holders[known]]
 
 
+def pair_equal(
+    source: Int64, rows: Int64, digests: NDArray[np.uint64], candidates: Int64, of: NDArray[np.uint64]
+) -> bool:
+    """Assign ``source`` to these rows, where they are the candidates in another order; whether they are.
+
+    The k-th of equal rows gets the k-th candidate that equals it.
+    """
+    rows = rows[stable_order(digests[rows])]
+    candidates = candidates[stable_order(of[candidates])]
+    if not np.array_equal(digests[rows], of[candidates]):
+        return False
+    source[rows] = candidates
+    return True
+
+
 def occurrence(values: NDArray[Any]) -> Int64:
     """For each element, the number of equal elements before it."""
     order = stable_order(values)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from evalguard.core.columns.chunks import n_distinct
 from evalguard.core.label_table import LabelTable
-from evalguard.core.matching import all_matches, match_content
-from evalguard.core.trace import FOREIGN, UNKNOWN, Int64, Trace
+from evalguard.core.matching import all_matches, match_content, pair_equal
+from evalguard.core.trace import UNKNOWN, Int64, Trace
 
 CHANGED = "values differ from those that the model computed, so nothing shows which row each one is"
 # Values that a threshold or an argmax leaves are few, and may be outputs of other rows by chance.
@@ -47,12 +47,20 @@ def _source(computed: NDArray[np.uint64], returned: NDArray[np.uint64], places: 
 
     Equal outputs are interchangeable: the row of the label's own sample comes first.
     """
-    rows = np.arange(len(returned))
-    source = np.where(returned == computed[places], places, np.where(returned == computed, rows, UNKNOWN))
-    other = source == UNKNOWN
-    if other.any():
+    source = np.full(len(returned), UNKNOWN, dtype=np.int64)
+    free = np.ones(len(computed), dtype=bool)
+    for wanted in (places, np.arange(len(returned))):
+        rows = np.flatnonzero((source == UNKNOWN) & (returned == computed[wanted]) & free[wanted])
+        # Each computed row once, as far as that goes.
+        first = np.full(len(computed), UNKNOWN, dtype=np.int64)
+        first[wanted[rows[::-1]]] = rows[::-1]
+        rows = rows[first[wanted[rows]] == rows]
+        source[rows] = wanted[rows]
+        free[wanted[rows]] = False
+    other = np.flatnonzero(source == UNKNOWN)
+    if other.size and not pair_equal(source, other, returned, np.flatnonzero(free), computed):
         found = match_content(returned[other], computed).samples
-        if (found == FOREIGN).any() or (found == UNKNOWN).any():
+        if (found < 0).any():
             return None
         source[other] = found
     differing = returned[returned != computed]

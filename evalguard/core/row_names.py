@@ -28,6 +28,8 @@ SEVERAL_ORDERS = "the same names in several orders"
 OF_PANDAS = "index of pandas"
 # With fewer common names than this share, nothing shows that both sides name the same things.
 COMMON_SHARE = 0.02
+# Of rows that have the name of their label, where some name comes twice.
+MOSTLY_SHARE = 0.5
 # Rows may be shifted by so many of all.
 MOST_SHIFTED = 2
 UNITS = {"day": 86_400_000_000_000, "hour": 3_600_000_000_000, "minute": 60_000_000_000, "second": 1_000_000_000}
@@ -160,6 +162,8 @@ def compared(rows: RowNames, labels: RowNames, of: str = "inputs", *, calls: Seq
     parts = np.split(ours, np.cumsum(calls)[:-1]) if calls else [ours]
     for whose, each in () if same else ((of, parts), ("labels", [theirs])):
         if any(map(repeats, each)):
+            if _mostly_equal(ours, theirs):
+                return IndexComparison(of, doubt=_REPEATED.format(whose=whose))
             return IndexComparison(of, note=f"{OF_PANDAS}: that of the {whose} repeats names, so it is not compared")
     # Numbers that are shifted name other samples; only a time may be that of another step on purpose.
     offset = "" if same or rows.kind != TIMES else _offset(ours, theirs, sort=bool(calls))
@@ -174,6 +178,15 @@ def compared(rows: RowNames, labels: RowNames, of: str = "inputs", *, calls: Seq
         if again or (of_a_range and not np.array_equal(np.sort(ours), np.sort(theirs))):
             return IndexComparison(of, doubt=_AGAIN.format(of=of, why="or they name other rows of one table. " + _KEEP))
     return IndexComparison(of, keys=_as_keys(ours, theirs))
+
+
+def _mostly_equal(ours: Names, theirs: Names) -> bool:
+    """Whether most rows have the name of their label, and no part was numbered from 0 on, as by ``pd.concat``."""
+    if len(ours) != len(theirs) or (ours == theirs).mean() <= MOSTLY_SHARE:
+        return False
+    if ours.dtype.kind not in "iu":
+        return True
+    return not any(bool(((names[1:] == names[:-1] + 1) | (names[1:] == 0)).all()) for names in (ours, theirs))
 
 
 def _numbered_again(ours: Names, theirs: Names) -> bool:
@@ -197,6 +210,10 @@ _AGAIN = (
 _KEEP = "Keep the index on both sides, or drop it on one: labels.to_numpy()"
 
 
+_REPEATED = (
+    f"{OF_PANDAS}: that of the {{whose}} repeats names, and the other rows have those of their labels: a row was "
+    "repeated or replaced, or given another name"
+)
 _OFFSET = (
     f"{OF_PANDAS}: at every row that of the labels is {{offset}} that of the {{of}}. That is right where inputs are "
     "named by their origin and targets by their time, and wrong where the labels are shifted; rows were taken by "

@@ -14,7 +14,7 @@ import numpy as np
 
 from evalguard.capture.recording.fingerprints import FingerprintColumn
 from evalguard.core import repair
-from evalguard.core.class_names import NUMBER, ClassNames
+from evalguard.core.class_names import ClassNames
 from evalguard.core.columns.chunks import n_distinct
 from evalguard.core.confirmed import (
     ANY_ORDER,
@@ -24,6 +24,7 @@ from evalguard.core.confirmed import (
     one_for_each_sample,
     sample_of_each,
 )
+from evalguard.core.evidence import contradicted
 from evalguard.core.findings import Finding, MetricImpact, Reason
 from evalguard.core.judge import Judgement, judge, unproven
 from evalguard.core.label_changes import checksum
@@ -325,10 +326,14 @@ class CallJudge:
             return refused(outcome, fixed)
         if any(finding.reason is Reason.COMPUTED for finding in judgement.report.findings):
             return refused(outcome, "the model moves rows, and only the rows of one batch were tested")
-        if any(item.reason is Reason.CLASSES and NUMBER in item.message for item in judgement.report.findings):
+        if any(item.reason is Reason.CLASSES for item in judgement.report.findings):
             return refused(outcome, "the labels number the classes otherwise; moving rows cannot fix that")
         # Wrong labels are not a matter of order: moved rows would still be scored against them.
-        if says_labels_are_wrong(judgement.report):
+        numbers = labels if outcome.classes.assumed else outcome.classes.as_numbers(labels)
+        samples = judgement.samples_array
+        if says_labels_are_wrong(judgement.report) or (
+            samples is not None and contradicted(judgement.trace, numbers, samples)
+        ):
             return refused(outcome, "the stream's own targets contradict the labels; moving rows cannot fix that")
         # A key or an index says which sample a row was to be when it was emitted, not what it held when it was fed.
         altered = trace.rows_tagged(ALTERED).size

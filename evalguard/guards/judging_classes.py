@@ -59,7 +59,12 @@ def judge_with_classes(
         elif in_numbers:
             notes = (f"which number each name in the labels has: sorted order was assumed; {HOW_TO_SAY}",)
     else:
-        judgement = _with_stream(classes, judge, trace, classes.as_numbers(labels) if in_numbers else labels)
+        as_numbers = classes.as_numbers(labels) if in_numbers else labels
+        judgement = _with_stream(classes, judge, trace, as_numbers)
+        placed = trace.ordered or judgement.samples is not None
+        if in_numbers and placed and classes.values and Reason.LABELS.value not in judgement.report.checks:
+            _, doubt = _beside(classes, targets, labels, judgement.samples)
+            judgement = judge(trace, as_numbers, classes.findings, doubt) if doubt else judgement
     report, about = judgement.report, _about(classes)
     if hazards or about:
         hazards, notes = (*report.hazards, *hazards), (*report.not_proven, *notes)

@@ -51,6 +51,13 @@ def test_equal_outputs_are_interchangeable_and_put_back_among_themselves():
     assert report_of(returned({"content"}, REVERSED, values=values), {"content"}).verdict is Verdict.FAIL
 
 
+@pytest.mark.parametrize("values", [[5, 5, 6, 6, 7, 7, 8], [5, 6, 5, 6, 5, 6, 5], [5, 6, 6, 6, 6, 6, 5]])
+def test_each_of_equal_rows_is_another_one_that_was_computed(values):
+    for source in (REVERSED, np.roll(ALIGNED, 1), [1, 0, 2, 4, 3, 6, 5]):
+        found = as_returned(returned({"index"}, source, values=values), labels_for(N, {"index"}))
+        assert sorted(np.asarray(found.index)) == ALIGNED
+
+
 @pytest.mark.parametrize(
     "changed",
     [

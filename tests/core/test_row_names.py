@@ -74,6 +74,20 @@ def test_what_is_not_compared_says_why(rows, labels, expected):
     assert expected in found.note
 
 
+@pytest.mark.parametrize(("names", "whose"), [("of the inputs", 0), ("of the labels", 1)])
+def test_a_name_that_comes_twice_among_those_of_the_labels_leaves_it_open(names, whose):
+    for kind, one, other in (
+        (integers, [7, 9, 11, 7, 15], [7, 9, 11, 13, 15]),
+        (text, list("abcae"), list("abcde")),
+        (times, DAYS[[0, 1, 2, 0, 4]], DAYS[:5]),
+    ):
+        pair = (kind(one), kind(other)) if whose == 0 else (kind(other), kind(one))
+        assert f"that {names} repeats names" in compared(*pair).doubt
+    # Two frames that were joined, each numbered from 0 on.
+    joined = integers([0, 1, 2, 3, 4, 5, 0, 1])
+    assert not compared(joined, integers([0, 1, 2, 3, 4, 5, 6, 8])).doubt
+
+
 @pytest.mark.parametrize(
     ("rows", "labels", "offset"),
     [

@@ -128,6 +128,15 @@ def test_rows_are_not_repaired_while_the_classes_are_numbered_otherwise():
     assert (caught.value.report.repair or {})["refused"].startswith("the labels number the classes otherwise")
 
 
+def test_rows_are_not_repaired_while_the_streams_targets_number_the_classes_otherwise():
+    order = np.random.default_rng(1).permutation(N)
+    batches = ((SCORES[part], NUMBERS[part]) for part in np.array_split(order, 5))
+    with pytest.raises(evalguard.MisalignmentError) as caught:
+        with evalguard.guard(labels=TEXT, classes=NAMES[::-1], reference=SCORES, on_failure="repair", mlflow=False):
+            echo().predict(batches, verbose=0)
+    assert (caught.value.report.repair or {})["refused"].startswith("the stream's own targets contradict the labels")
+
+
 def test_a_hazard_stays_when_the_rows_are_confirmed():
     def confirm(g, predictions):
         g.confirm(predictions, (NUMBERS + 1) % 4)

@@ -315,6 +315,8 @@ def _each(program: Program, whole: list[int], reports: list[Any]) -> list[tuple[
 def _is_short(program: Program, call: Call) -> bool:
     """Whether the caller passed an array with fewer rows than there are labels, or one batch."""
     parts = call.parts[: call.steps or None]
+    if call.source == "tf_dropping":
+        parts = tuple(part for part in parts if len(part) == program.batch)
     chosen = len(parts) == 1 or (call.source in ARRAYS and not call.steps)
     return chosen and 0 < sum(map(len, parts)) < program.n and program.on_failure != "repair"
 
@@ -587,8 +589,11 @@ def _of_report(program: Program, judged: _Judged, returned: list[Any], space: An
         # An index on both sides shows which sample each row is, as long as frames are passed.
         named = program.index == "same" and all(call.source == "frame" for call in calls)
         claimed = "identity" if verdict == "REPAIRED" or (named and proof != "count") else proof
-        if program.classes == "permuted" and any(call.y == "late" for call in calls):
+        if program.classes == "permuted" and any(call.y in {"late", "label_order"} for call in calls):
             # The number of the next sample's class is that of the sample's own under these names.
+            return []
+        if program.index == "offset" and unit.rows == tuple(range(1, program.n + 1)):
+            # The index of the labels names the next sample, and these are the rows.
             return []
         if program.classes == "unsorted" and proof == "labels":
             # Under the order of names that the report says it assumed, other rows may have these labels.
@@ -672,12 +677,12 @@ def _wrong_labels(program: Program, space: dict[str, Any]) -> Any:
 
 def _observable(program: Program, calls: tuple[Call, ...]) -> bool:
     """Whether what the caller asked to be compared can be compared."""
-    if any(call.y == "late" for call in calls):
+    if any(call.y == "late" for call in calls) or program.classes in {"permuted", "from_one"}:
         return False
     if program.has_twins and program.identity == "none" and any(call.lie != "none" for call in calls):
         # The targets of equal inputs are exchanged, and nothing was given that shows that the inputs are equal.
         return not any(call.y == "same" for call in calls)
-    if program.identity == "key_padded" or program.classes in {"permuted", "from_one"}:
+    if program.identity == "key_padded":
         return False
     if program.identity == "pandas" and program.index not in {"same", "default", "text"}:
         # What names other samples contradicts the place; times may be those of other steps, all by one offset.
