@@ -8,10 +8,19 @@ import pytest
 from evalguard.core.diagnosis import catalogue, orders, starts
 from evalguard.core.diagnosis.catalogue import UNKNOWN_CAUSE
 from evalguard.core.findings import Cause
-from evalguard.core.label_origin import LabelOrigin
 from evalguard.core.trace import SourceState
 from tests.core import signatures
-from tests.core.diagnosis.causes import KINDS, fix_of, kinds_with, named, of_kind, remedies_of, remedy_of, view_of
+from tests.core.diagnosis.causes import (
+    KINDS,
+    fix_of,
+    in_terms,
+    kinds_with,
+    named,
+    of_kind,
+    remedies_of,
+    remedy_of,
+    view_of,
+)
 from tests.core.signatures import SIGNATURES, Setting
 
 
@@ -211,22 +220,15 @@ def test_a_remedy_is_that_of_these_kinds_only(tables, words, kinds):
     assert sorted(found) == sorted(kinds)
 
 
-def in_terms(view, of):
-    """The same, of labels that a step or a command read."""
-    terms = {"in": of, "predictions": "p.csv", "predictions_key": "id"}
-    terms |= {"read_predictions": "pd.read_csv('p.csv')", "read_labels": "pd.read_csv('labels.csv')"}
-    return replace(view, labels=replace(view.labels, name="labels.csv", origin=LabelOrigin(terms=terms)))
-
-
 class AnyValue:
     def __format__(self, source):
         return f"<{source}>"
 
 
 # What `remedy` and the recognisers give; a name that is not here is a mistake in causes.toml.
-NAMES = """all alone assigned batch by call called column dropping factor factory files given joined key n name once
-order parallel part parts pattern predictions predictions_key read_labels read_predictions row rows rows_n several sign
-size step steps table times whole workers"""
+NAMES = """all alone assigned batch by call called column dropping factor factory files given joined key labels_file n
+name of once options order parallel part parts pattern predictions predictions_key read_labels
+read_predictions row rows rows_n several sign size step steps table times whole workers"""
 VALUES = dict.fromkeys(NAMES.split(), AnyValue())
 FIXES = [(table, kind) for table, text in catalogue.texts().items() for kind in text.get("fix", {})]
 
@@ -244,7 +246,9 @@ def test_each_fix_of_the_table_is_two_lines_that_differ_and_is_of_a_kind_that_ex
             ("check", {}, (50,)),
         )
     ]
-    views += [in_terms(views[0], of) for of in ("step", "command")]
+    views += [replace(view, labels=replace(view.labels, keys=np.arange(50))) for view in views]
+    views += [in_terms(view, of) for of in ("step", "command") for view in views]
+    views += [replace(view, samples=None) for view in views]
     # Image iterators are known by their class, not by their kind.
     assert kind == "images" or any(kind in view.kinds for view in views)
 
