@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evalguard.core.diagnosis.catalogue import flow
 from evalguard.core.stages import stage
 from evalguard.data import kinds
 from evalguard.data.tables import read_arrays
@@ -14,15 +13,13 @@ from evalguard.errors import ConfigError
 from evalguard.labels.labels import Labels
 from evalguard.step.config.sections import Call
 from evalguard.step.config.step_file import Step
+from evalguard.step.fix_lines import in_its_terms
 from evalguard.step.imports import call_function, import_function
 from evalguard.step.inputs.labels import label_key, read_labels
 from evalguard.step.inputs.open import open_data
 from evalguard.step.inputs.stream import BATCH_SIZE, InputContext, InputStream
 from evalguard.step.mlflow_run import store_of
 from evalguard.step.model import open_model
-
-# Characters of a section that a fix shows.
-LONGEST = 120
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,18 +60,9 @@ def open_step(step: Step, base: Path) -> Opened:
     stream = open_data(step.data, InputContext(base, "data", size, labels, key, _label_columns(step)))
     if labels is None:
         labels = _of_stream(step, stream)
-    labels = replace(labels, origin=replace(labels.origin, terms=_terms(step)))
+    labels = in_its_terms(labels, step)
     reference = _reference(step, base, size, key)
     return Opened(step, base, model, stream, labels, reference, _arguments(step, stream, model))
-
-
-def _terms(step: Step) -> dict[str, str]:
-    """The sections that a fix changes, each as its options in one line; those that are long are left out."""
-    sections = {name: getattr(step, name) for name in ("data", "labels", "predict", "checks")}
-    # What a function is called with may be anything, a password too.
-    given = {name: section.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"args"}) for name, section in sections.items()}  # noqa: E501  # fmt: skip
-    lines = {name: flow(options)[1:-1] for name, options in given.items()}
-    return {"in": "step", **{name: line for name, line in lines.items() if 0 < len(line) <= LONGEST}}
 
 
 def _label_columns(step: Step) -> tuple[str, ...]:

@@ -8,10 +8,8 @@ used. An array has no ``shuffle=``, a loop no ``steps``, a ``DataLoader`` no
 from __future__ import annotations
 
 import functools
-import math
 import re
 import shlex
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,9 +21,6 @@ from evalguard.core.findings import Cause
 UNKNOWN_CAUSE = "cause unknown, pattern: "
 # A guarded call in a fix.
 CALL = re.compile(r"\bmodel(\.\w+)?\(")
-# A line of a step file, and the options that name what kind of labels it has.
-SECTION = re.compile(r"(data|labels|predict|checks): \{")
-LABEL_KINDS = {"path", "image_directory", "from"}
 # The code of `python -c "..."`, and what a shell changes inside such quotes.
 IN_A_SHELL = re.compile(r'python -c "(.*)"(?=$|  # )')
 SPECIAL = re.compile(r'["$`\\]')
@@ -73,8 +68,8 @@ def remedy(view: View, *tables: str, **values: object) -> str:
     known |= {"read_labels": read_labels(view), **view.labels.origin.terms}
     known |= {"workers": view.facts.get("workers"), "steps": view.facts.get("steps")}
     before, after = (line.format(**{**known, **values}) for line in (before, after))
-    if view.labels.origin.terms.get("in") == "step":
-        before, after = in_sections(before, view), in_sections(after, view, changed=True)
+    if (written := view.labels.origin.written) is not None:
+        before, after = written(before, False), written(after, True)
     return f"before: {_for_a_shell(before)}\nafter:  {_for_a_shell(after)}"
 
 
@@ -82,35 +77,6 @@ def _fixes(table: str) -> dict[str, Any]:
     """Kind of source → the fix of a table, or of the one that it is like."""
     text = texts()[table]
     return {**(_fixes(text["like"]) if "like" in text else {}), **text.get("fix", {})}
-
-
-def in_sections(line: str, view: View, *, changed: bool = False) -> str:
-    """A line of a step file with the options that its section has; those of the line replace them if it is a change."""
-    code, *comment = line.split("  # ", 1)
-    section = SECTION.match(code)
-    own = view.labels.origin.terms.get(section[1], "") if section else ""
-    if section is None or not own:
-        return line
-    import yaml
-
-    try:
-        given, change = yaml.safe_load(f"{{{own}}}"), yaml.safe_load(code)[section[1]]
-    except yaml.YAMLError:  # a name that needs other quotes
-        return line
-    if changed:
-        # Labels of another kind have nothing of the others.
-        kept = {} if LABEL_KINDS & change.keys() - given.keys() else given
-        given = {name: value for name, value in {**kept, **change}.items() if value is not None}
-    return "  # ".join([f"{section[1]}: {flow(given)}", *comment])
-
-
-def flow(options: Mapping[str, Any]) -> str:
-    """A section of a step file in one line: ``{path: labels.csv, key: file}``."""
-    import yaml
-
-    dumped: str = yaml.safe_dump(dict(options), default_flow_style=True, width=math.inf, sort_keys=False)
-    # What the user is to fill in needs no quotes.
-    return dumped.strip().replace("'...'", "...")
 
 
 def _for_a_shell(line: str) -> str:

@@ -119,7 +119,7 @@ class View:
         terms, by_row = self.labels.origin.terms, self.labels.keys is None
         step, check = terms.get("in") == "step", self.trace.method == "check"
         # A function of the user's is mended in Python, unless it only returns arrays; a file is not.
-        read = step and (self.kind == "arrays" or not terms.get("data", "").startswith("call:"))
+        read = step and (self.kind == "arrays" or not terms.get("data", "").startswith("{call:"))
         kinds = {
             "unnamed in a step": step and self.samples is None,
             "unnamed rows in a step": read and self.samples is None,
@@ -150,7 +150,7 @@ class View:
     def call(self, source: str, of: SourceState | None = None, **changed: Any) -> str:
         """The guarded call as the user wrote it: ``model.predict(source, steps=7)``; in a step, its data."""
         if self.labels.origin.terms.get("in") == "step":
-            return f"data: {{{self.labels.origin.terms.get('data', '...')}}}"
+            return f"data: {self.labels.origin.terms.get('data', '{...}')}"
         facts = (of or self.source).facts
         given = {**{name: facts[name] for name in ("steps",) if name in facts}, **changed}
         options = "".join(f", {name}={value}" for name, value in given.items() if value is not None)

@@ -73,8 +73,8 @@ def fix_of(view, *tables, **values):
 
 # What a step and a command say of themselves.
 TERMS = {
-    "step": {"labels": "path: labels.csv, key: file", "checks": "require: identity", "data": "table: rows.csv"},
-    "function": {"labels": "path: labels.csv, key: file", "data": "call: 'data:rows'"},
+    "step": {"data": "{table: rows.csv}"},
+    "function": {"data": "{call: 'data:rows'}"},
     "command": {
         "predictions": "p.csv",
         "predictions_key": "id",

@@ -12,6 +12,7 @@ from evalguard.cli.commands import check
 from evalguard.core.diagnosis import catalogue
 from evalguard.core.trace import Trace
 from evalguard.step.config.step_file import Step
+from evalguard.step.fix_lines import written
 from tests.core import signatures
 from tests.core.diagnosis.causes import fix_of, in_terms, named, of_kind, view_of
 from tests.core.signatures import SIGNATURES, Setting
@@ -67,19 +68,19 @@ def is_shell(line):
     return program in {"python", "evalguard", "paste"}
 
 
-@pytest.mark.parametrize("terms", [{}, {"checks": "require: identity, padding: forbid", "predict": "batch_size: 8"}])
+@pytest.mark.parametrize(
+    "given", [{}, {"checks": {"require": "identity", "padding": "forbid"}, "predict": {"steps": 2}}]
+)
 @pytest.mark.parametrize(("table", "kind"), fixes(STEP_KINDS))
-def test_each_fix_of_a_step_is_a_section_that_the_step_file_accepts(table, kind, terms):
-    view = in_terms(view_of(range(50)), "step", **terms)
+def test_each_fix_of_a_step_is_a_section_that_the_step_file_accepts(table, kind, given):
     for line, changed in zip(catalogue.texts()[table]["fix"][kind], (False, True), strict=True):
-        said = catalogue.in_sections(line.format(**VALUES), view, changed=changed)
-        code, _, comment = said.partition("  # ")
+        code, _, comment = written(given, line.format(**VALUES), changed).partition("  # ")
         if code.split()[0] in IN_PYTHON:
             continue
         ((section, options),) = yaml.safe_load(code).items()
         step = Step.model_validate({**BARE, section: options})
-        kept = yaml.safe_load(f"{{{terms.get(section, '')}}}")
-        assert not changed or kept.keys() <= getattr(step, section).model_fields_set
+        removed = {name for name, value in yaml.safe_load(line.format(**VALUES))[section].items() if value is None}
+        assert given.get(section, {}).keys() - removed <= getattr(step, section).model_fields_set
         assert not comment.startswith("python") or is_shell(comment)
 
 
@@ -143,26 +144,6 @@ def test_any_name_of_a_column_is_quoted(column):
         )
         _, after = fix_of(view, "keyed_order")
         assert of == "step" or is_shell(after)
-
-
-@pytest.mark.parametrize(
-    ("given", "changed", "expected"),
-    [
-        ("path: labels.csv, label: y", "labels: {key: id}", "labels: {path: labels.csv, label: y, key: id}"),
-        ("path: labels.csv, label: y", "labels: {from: stream}", "labels: {from: stream}"),
-        ("path: labels.csv, label: y", "labels: {path: ...}  # new", "labels: {path: ..., label: y}  # new"),
-        ("", "labels: {path: ...}", "labels: {path: ...}"),
-        ("path: labels.csv", "x = x[order]", "x = x[order]"),
-    ],
-)
-def test_a_changed_section_keeps_the_options_that_still_apply(given, changed, expected):
-    view = in_terms(view_of(range(50)), "step", labels=given)
-    assert catalogue.in_sections(changed, view, changed=True) == expected
-
-
-def test_an_option_that_is_removed_is_not_shown():
-    view = in_terms(view_of(range(50)), "step", predict="steps: 3, batch_size: 8")
-    assert catalogue.in_sections("predict: {steps: null}", view, changed=True) == "predict: {batch_size: 8}"
 
 
 @pytest.mark.parametrize(
