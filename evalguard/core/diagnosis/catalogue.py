@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import re
 import shlex
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,6 @@ from evalguard.core.findings import Cause
 
 # What reports a cause unknown begins with.
 UNKNOWN_CAUSE = "cause unknown, pattern: "
-# A guarded call in a fix.
-CALL = re.compile(r"\bmodel(\.\w+)?\(")
 # The code of `python -c "..."`, and what a shell changes inside such quotes.
 IN_A_SHELL = re.compile(r'python -c "(.*)"(?=$|  # )')
 SPECIAL = re.compile(r'["$`\\]')
@@ -96,15 +93,6 @@ def cause(
     text = texts()[name]
     fix = remedy(view, *(fixes or (name,)), **values)
     return Cause(text["cause"].format(**values), certain, evidence, fix, text.get("reproduced", ""))
-
-
-def at_line(found: Cause, line: str) -> Cause:
-    """The cause, with the line of the user's call behind the call that its fix shows: ``evaluate.py:12``."""
-    before, newline, after = found.remedy.partition("\n")
-    if CALL.search(before) is None or not line.partition(":")[0].endswith(".py") or line in before:
-        return found
-    behind = "; " if "  # " in before else "  # "
-    return replace(found, remedy=f"{before}{behind}{line}{newline}{after}")
 
 
 def given_labels(view: View) -> str:
