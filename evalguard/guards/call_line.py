@@ -105,7 +105,8 @@ def own_words(place: Place, entry: Place, method: str) -> OwnWords:
 
 def _may_be_shown(text: str) -> bool:
     """Whether keys are shown, or nothing in a line may be one: it has no text and no number."""
-    return len(text) <= LONGEST and (not hidden() or not any(char in "'\"" or char.isdigit() for char in text))
+    plain = is_name(text) or not any(char in "'\"" or char.isdigit() for char in text)
+    return len(text) <= LONGEST and (plain or not hidden())
 
 
 def _call_at(place: Place) -> tuple[ast.Call, str, str] | None:
@@ -158,9 +159,11 @@ def _parsed(code: str) -> ast.Module | None:
 
 
 def _without_comment(line: str) -> str:
-    """A line of code; empty if it is a part of a statement."""
+    """A line of code; empty if it is not one whole, simple statement."""
     parsed = _parsed(line)
-    return line.encode()[: parsed.body[-1].end_col_offset].decode() if parsed is not None and parsed.body else ""
+    if parsed is None or len(parsed.body) != 1 or hasattr(parsed.body[0], "body"):
+        return ""
+    return line.encode()[: parsed.body[0].end_col_offset].decode()
 
 
 def _argument(call: ast.Call, name: str, position: int | None = None) -> str | None:

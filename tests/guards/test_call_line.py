@@ -89,6 +89,16 @@ def test_a_loop_is_shown_as_its_call():
     assert words(net).line == "net.predict(1)"
 
 
+def test_of_a_line_with_more_statements_only_the_call_is_shown():
+    net = Net()
+    # fmt: off
+    if N: net.predict(1)  # noqa: E701
+    assert words(net).line == "net.predict(1)"
+    rows = 1; net.predict(rows)  # noqa: E702
+    # fmt: on
+    assert words(net).line == "net.predict(rows)"
+
+
 def test_a_call_that_is_not_the_method_is_not_shown():
     net = Net()
     net.predict(1)
@@ -152,6 +162,10 @@ def test_text_and_numbers_of_a_line_are_not_shown_where_keys_are_not(shown):
     with keys_shown(shown):
         assert bool(words(net).line) is shown
         assert words(net).source == "batches"
+    rows_2 = None
+    net.predict(rows_2)
+    with keys_shown(shown):
+        assert words(net).source == "rows_2"
     net.predict(917398)
     with keys_shown(shown):
         assert bool(words(net).source) is bool(words(net).line) is shown
