@@ -79,6 +79,8 @@ ORDERING = _faults(
     (ordering.order_not_inverse, "put back with the order instead of its inverse"),
     (ordering.folds_joined, "folds joined in fold order"),
     (ordering.parts_as_completed, "parts joined in the order of completion"),
+    (ordering.sorted_after_predict, "rows moved between `predict` and the score"),
+    (ordering.fold_left_out, "parts that were never predicted"),
 )
 LABELLING = _faults(
     (labelling.shifted, "labels shifted by"),

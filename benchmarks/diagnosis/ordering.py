@@ -275,3 +275,28 @@ def parts_as_completed(d: Data) -> Evaluation:
             return np.concatenate([job.result() for job in as_completed(jobs)])
 
     return Evaluation(call, d.labelled(), {"scope": "parts", "model": "given"}, confirmed=True)
+
+
+def sorted_after_predict(d: Data) -> Evaluation:
+    """Predictions are sorted, by a score or by a join, before they are scored."""
+    d = d.only(*WITH_REFERENCE)
+    order = d.rng.permutation(d.n)
+    # Its own inverse is an order that was not inverted.
+    d.needs(not np.array_equal(order, d.all))
+
+    def call(model: Any) -> Any:
+        return model.predict(d.x, batch_size=d.batch, verbose=0)[order]
+
+    return Evaluation(call, d.labelled(), confirmed=True)
+
+
+def fold_left_out(d: Data) -> Evaluation:
+    """One of the folds is never predicted."""
+    d = d.only(*WITH_REFERENCE)
+    folds = np.array_split(d.rng.permutation(d.n), 4)[1:]
+
+    def call(model: Any) -> Any:
+        for fold in folds:
+            model.predict(d.x[fold], batch_size=d.batch, verbose=0)
+
+    return Evaluation(call, d.labelled(), {"scope": "parts"})

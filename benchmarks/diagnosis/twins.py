@@ -218,6 +218,11 @@ def _parts_in_order(d: Data) -> Evaluation:
     return Evaluation(call, d.labelled(), {"scope": "parts", "model": "given"}, confirmed=True)
 
 
+def _left_as_returned(d: Data) -> Evaluation:
+    made = d.only(*WITH_REFERENCE).predicted(d.all, "arrays")
+    return replace(made, confirmed=True)
+
+
 # -- The labels -------------------------------------------------------------------------------------------------------
 
 
@@ -299,6 +304,8 @@ TWINS: Mapping[Maker, Twin] = {
     ordering.order_not_inverse: Twin(negatives.sorted_and_put_back, ("[np.argsort(order)]",)),
     ordering.folds_joined: Twin(_folds_put_back, ("each fold at its rows",)),
     ordering.parts_as_completed: Twin(_parts_in_order, ("in the order of submission",)),
+    ordering.sorted_after_predict: Twin(_left_as_returned, ("leave the rows where predict returned them",)),
+    ordering.fold_left_out: Twin(_folds_put_back, ("together they hold every label",)),
     labelling.shifted: Twin(_its_own_labels, ("labels=", "labels = ")),
     labelling.rows_shifted: Twin(_one_slice, ("the same slice of both",)),
     labelling.codes_from_one: Twin(_names_of_training, ("labels=names, classes=",)),
@@ -308,7 +315,7 @@ TWINS: Mapping[Maker, Twin] = {
     labelling.older_order: Twin(_collected, ("evalguard.Labels.collect(",)),
     labelling.label_file_in_another_order: Twin(_joined_by_key, ("joined by key",)),
     labelling.pairs_apart: Twin(_its_own_labels, ("in the same order", "one element holds both")),
-    labelling.index_of_other_rows: Twin(_one_index, ("x.loc[labels.index]",)),
+    labelling.index_of_other_rows: Twin(_one_index, (".loc[labels.index]",)),
     labelling.keys_with_a_prefix: Twin(_joined_by_key, ("table['id'] = ",)),
     labelling.keys_with_a_suffix: Twin(_joined_by_key, ("table['id'] = ",)),
     labelling.keys_with_zeros: Twin(_joined_by_key, ("table['id'] = ",)),

@@ -20,6 +20,8 @@ class LabelOrigin:
         key_column: The column of their keys; empty where there is none.
         terms: How a fix is written: ``in`` is ``step`` or ``command``, the
             others are names of the user's. Empty: in Python.
+        written: Writes a line of a fix with what else the user has there;
+            takes the line, and whether it is the one after the fix.
         row_lengths: From samples to the lengths of their inputs without
             padding, int64, or to None where they have no length. None: the
             inputs are not at hand.
@@ -29,6 +31,7 @@ class LabelOrigin:
     column: str | Mapping[str, str] = ""
     key_column: str = ""
     terms: Mapping[str, str] = field(default_factory=dict)
+    written: Callable[[str, bool], str] | None = None
     row_lengths: Callable[[NDArray[np.int64]], NDArray[np.int64] | None] | None = None
 
     def named(self) -> dict[str, Any]:

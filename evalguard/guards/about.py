@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -12,15 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from evalguard.core.diagnosis.catalogue import at_line
+from evalguard.core.diagnosis.own_words import in_own_words
+from evalguard.core.findings import Cause
 from evalguard.core.own_errors import swallow
 from evalguard.core.report import Report
 from evalguard.data.kinds import is_image_iterator
+from evalguard.guards.call_line import Place, caller_place, own_words, shown_path
 
-# Packages between the caller's line and a guard. Those of threads, because a model's method may be what a thread runs.
-BETWEEN = frozenset(
-    {"evalguard", "keras", "tf_keras", "tensorflow", "mlflow", "contextlib", "threading", "concurrent", "asyncio"}
-)
 # Suffixes of files that hold a Keras model.
 MODEL_FILES = frozenset({".keras", ".h5", ".hdf5"})
 
@@ -46,45 +43,75 @@ class About:
 
     Attributes:
         origin: What is known when the entry begins.
+        entry: Where the entry begins.
         models: What each model that was called shows of itself, by its number.
-        called: Whether the line of the first call is known.
+        places: Where calls were made, by their line, the first one first.
+        last: Where the last one was made.
     """
 
     origin: Origin = field(default_factory=Origin)
+    entry: Place = field(default_factory=Place)
     models: dict[int, dict[str, Any]] = field(default_factory=dict)
-    called: bool = False
+    places: dict[str, Place] = field(default_factory=dict)
+    last: Place | None = None
 
-    def call(self) -> None:
-        """A guarded call begins: the line of the first one says more than that of the entry."""
-        if self.called:
-            return
-        self.called = True
-        if "line" in self.origin.caller and (line := caller_line()):
-            self.origin = replace(self.origin, caller={**self.origin.caller, "line": line})
+    def call(self, *, again: bool = False) -> None:
+        """A guarded call begins: its line says more than that of the entry.
+
+        Args:
+            again: Not only of the first call; one of a batch takes no longer than to find its line.
+        """
+        if "line" in self.origin.caller and (again or self.last is None):
+            self.last = caller_place()
+            if self.last.line:
+                self.places.setdefault(self.last.line, self.last)
 
     def see(self, model: Any, number: int) -> None:
         """Read what a model shows of itself, after its first call: a model of a subclass has no parameters before."""
         if number not in self.models:
             self.models[number] = model_facts(model)
 
-    def named(self, report: Report, models: Sequence[int] = (), place: str = "") -> Report:
+    def named(self, report: Report, models: Sequence[int] = (), place: str = "", line: str = "") -> Report:
         """The report, with what it is about.
 
         Args:
             report: What was judged.
             models: Numbers of the models that were called.
             place: Where the data comes from, as its source shows.
+            line: Where the call was made, if not by the last call.
         """
         known = [self.models[number] for number in dict.fromkeys(models) if number in self.models]
         place = self.origin.place or place
-        line = self.origin.caller.get("line", "")
+        caller = self.origin.caller
+        if "line" in caller:
+            called = self.last.line if self.last is not None and len(report.calls) < 2 else next(iter(self.places), "")
+            caller = {**caller, "line": line or called or caller["line"]}
         return replace(
             report,
             model={**_together(known), **self.origin.model},
-            caller=self.origin.caller,
-            diagnosis=tuple(at_line(cause, line) for cause in report.diagnosis),
+            caller=caller,
+            diagnosis=in_words(
+                report, self.places.get(caller.get("line", ""), Place(caller.get("line", ""))), self.entry
+            ),
             source={**report.source, "place": place} if place else report.source,
         )
+
+
+def in_words(report: Report, place: Place, entry: Place) -> tuple[Cause, ...]:
+    """The causes of a report, with their fixes in the words of the caller; source is read only if there are any.
+
+    Args:
+        report: What was judged.
+        place: Where the call was made.
+        entry: Where the labels were given.
+    """
+    if not report.diagnosis or not place.line:
+        return report.diagnosis
+    words = own_words(place, entry, report.method)
+    # Labels of a file are named by it, and collected ones are no array.
+    if "path" in report.labels or report.labels.get("name") != "labels":
+        words = replace(words, labels="")
+    return tuple(in_own_words(cause, words, str(report.source.get("kind", ""))) for cause in report.diagnosis)
 
 
 def model_facts(model: Any) -> dict[str, Any]:
@@ -150,27 +177,3 @@ def place_of(source: Any) -> str:
     except Exception as error:  # noqa: BLE001 - a source of the user's may raise anything, and nothing depends on it
         swallow(error)
         return ""
-
-
-def caller_line() -> str:
-    """``evaluate.py:12``: the innermost line outside evalguard and the frameworks; empty if there is none."""
-    frame = inspect.currentframe()
-    while frame is not None:
-        if str(frame.f_globals.get("__name__", "")).partition(".")[0] not in BETWEEN:
-            return f"{shown_path(frame.f_code.co_filename)}:{frame.f_lineno}"
-        frame = frame.f_back
-    return ""
-
-
-def shown_path(file: str) -> str:
-    """A path relative to the working directory, where it is below it; the name of the user's home is left out."""
-    # IPython runs a cell from a temporary file, whose name says nothing.
-    if "ipykernel_" in file or file.startswith("<ipython-input"):
-        return "notebook cell"
-    for base, instead in ((Path.cwd, Path()), (Path.home, Path("~"))):
-        try:
-            return str(instead / Path(file).relative_to(base()))
-        # Another folder, no file at all (`<stdin>`), a working directory that was deleted, no home.
-        except (ValueError, OSError, RuntimeError):
-            continue
-    return file

@@ -17,7 +17,8 @@ from evalguard.core.shown_keys import keys_shown
 from evalguard.core.trace import UNKNOWN, Trace
 from evalguard.data import tree
 from evalguard.errors import ArgumentError, LabelsError
-from evalguard.guards.about import caller_line
+from evalguard.guards.about import in_words
+from evalguard.guards.call_line import caller_place
 from evalguard.guards.environment import versions
 from evalguard.guards.metric_impact import impact
 from evalguard.guards.metrics import metrics_of
@@ -92,13 +93,15 @@ def check(
             labels = np.arange(int(labels))
         table = Labels.of(labels, label=label_column, key=labels_key)
         trace = _keyed(keys, table) if indices is None else _indexed(indices, table)
-        judgement = judge(trace, table, policy, name=name, versions=versions(), caller={"line": caller_line()})
+        place = caller_place()
+        judgement = judge(trace, table, policy, name=name, versions=versions(), caller={"line": place.line})
+        report = replace(judgement.report, diagnosis=in_words(judgement.report, place, place))
         if predictions is None:
-            return judgement.report
+            return report
         if tree.n_rows(predictions) != trace.n_rows:
             msg = f"predictions: expected one for each of the {trace.n_rows} rows, found {tree.n_rows(predictions)}"
             raise LabelsError(msg)
-        return replace(judgement.report, impact=impact(metrics_of(metrics), judgement, table, predictions, trace))
+        return replace(report, impact=impact(metrics_of(metrics), judgement, table, predictions, trace))
 
 
 def _indexed(indices: Any, table: Labels) -> Trace:

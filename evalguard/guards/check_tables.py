@@ -6,6 +6,7 @@ which joins them inside a memory limit.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.core.diagnosis.catalogue import reader
 from evalguard.core.label_table import normal_keys
 from evalguard.core.policy import Require
 from evalguard.core.report import Report
@@ -103,21 +105,16 @@ def _compared(q: TableCheck) -> Report:
 
 def _in_terms(labels: Labels, q: TableCheck) -> Labels:
     """The labels, for fixes in the terms of the command."""
+    given = {"--key": q.key, "--labels-key": q.labels_key, "--index": q.index, "--label": q.label}
     terms = {
         "in": "command",
-        "predictions": q.predictions.name,
-        "predictions_key": q.key or q.index or "id",
-        "read_predictions": _reader(q.predictions),
-        "read_labels": _reader(q.labels),
+        "predictions": shlex.quote(q.predictions.name),
+        "predictions_key": q.key or q.index or "row",
+        "read_predictions": reader(q.predictions.name, q.key or q.index or "row"),
+        "read_labels": reader(q.labels.name, "label"),
+        "options": "".join(f" {option} {shlex.quote(value)}" for option, value in given.items() if value is not None),
     }
     return replace(labels, origin=replace(labels.origin, terms=terms))
-
-
-def _reader(path: Path) -> str:
-    """How pandas reads a table."""
-    read = {".parquet": "parquet", ".jsonl": "json", ".arrow": "feather", ".feather": "feather"}
-    lines = ", lines=True" if path.suffix.lower() == ".jsonl" else ""
-    return f"pd.read_{read.get(path.suffix.lower(), 'csv')}({path.name!r}{lines})"
 
 
 def _keys(q: TableCheck, store: Any) -> Any:

@@ -20,7 +20,8 @@ from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import listed
 from evalguard.core.shown_keys import keys_shown
 from evalguard.errors import ConfigError
-from evalguard.guards.about import About, Origin, caller_line, of_files, of_uri
+from evalguard.guards.about import About, Origin, of_files, of_uri
+from evalguard.guards.call_line import caller_place
 from evalguard.guards.collecting import collecting_for, refuse_two_sources
 from evalguard.guards.confirming import Confirmation
 from evalguard.guards.dispatch import Entry, every_thread, model_classes
@@ -432,7 +433,8 @@ def about_of(
     recorded = next((target.model for target in targets if isinstance(target, Target)), "")
     model = {**of_uri(named or recorded), **of_files(files or {}, options.attest_files)}
     if origin is None:
-        return About(Origin(model, caller={"line": caller_line()}))
+        place = caller_place()
+        return About(Origin(model, caller={"line": place.line}), place)
     return About(replace(origin, model={**model, **origin.model}))
 
 

@@ -174,7 +174,7 @@ class Outcomes:
 
     def change(self, old: Report, outcome: Outcome) -> None:
         """Record another outcome in place of that of an earlier report."""
-        outcome.report = self.about.named(outcome.report, outcome.models, outcome.place)
+        outcome.report = self.about.named(outcome.report, outcome.models, outcome.place, old.caller.get("line", ""))
         number = next(at for at, report in enumerate(self.judged) if report is old)
         self.judged[number] = outcome.report
         self.keep.change(old, outcome)

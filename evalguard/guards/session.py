@@ -135,7 +135,7 @@ class Session:
         part_of: OverrideCall | None = None,
     ) -> Any:
         """Make one guarded call and act on what it shows, or leave that to the call that it is a part of."""
-        self.outcomes.about.call()
+        self.outcomes.about.call(again=part_of is None and method not in BATCH_METHODS)
         if method == FIT:
             return self._fit(model, original, args, kwargs)
         if method == CALL:

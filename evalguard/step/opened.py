@@ -13,6 +13,7 @@ from evalguard.errors import ConfigError
 from evalguard.labels.labels import Labels
 from evalguard.step.config.sections import Call
 from evalguard.step.config.step_file import Step
+from evalguard.step.fix_lines import in_its_terms
 from evalguard.step.imports import call_function, import_function
 from evalguard.step.inputs.labels import label_key, read_labels
 from evalguard.step.inputs.open import open_data
@@ -59,6 +60,7 @@ def open_step(step: Step, base: Path) -> Opened:
     stream = open_data(step.data, InputContext(base, "data", size, labels, key, _label_columns(step)))
     if labels is None:
         labels = _of_stream(step, stream)
+    labels = in_its_terms(labels, step)
     reference = _reference(step, base, size, key)
     return Opened(step, base, model, stream, labels, reference, _arguments(step, stream, model))
 

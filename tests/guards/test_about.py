@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import evalguard
-from evalguard.guards import about
+from evalguard.guards import about, call_line
 from evalguard.guards.about import About, Origin
 
 N = 8
@@ -146,7 +146,7 @@ def test_a_path_does_not_name_the_home_of_its_user(monkeypatch, tmp_path, file, 
     work.mkdir()
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.chdir(work)
-    assert about.shown_path(file.format(cwd=work, home=home)) == shown
+    assert call_line.shown_path(file.format(cwd=work, home=home)) == shown
 
 
 def test_a_working_directory_that_is_gone_costs_nothing(tmp_path, monkeypatch):
@@ -154,7 +154,7 @@ def test_a_working_directory_that_is_gone_costs_nothing(tmp_path, monkeypatch):
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    assert about.shown_path("/opt/evaluate.py") == "/opt/evaluate.py"
+    assert call_line.shown_path("/opt/evaluate.py") == "/opt/evaluate.py"
     os.chdir(tmp_path)
 
 

@@ -87,3 +87,65 @@ def test_rows_that_come_several_times_are_left_once(tmp_path):
     cause, folder = mended(tmp_path, pd.concat([PREDICTIONS] * 2), LABELS)
     assert cause.startswith("source copied")
     assert report_of(folder, predictions="predictions_once.csv").verdict is Verdict.PASS
+
+
+# -- By the number of the label row --
+
+INDEXED = pd.DataFrame({"row": np.random.default_rng(1).permutation(N), "score": np.linspace(0, 1, N)})
+
+
+def by_row(folder, predictions, name="predictions.csv"):
+    """The report of predictions that name their label row."""
+    if name.endswith(".npy"):
+        np.save(folder / name, predictions["row"].to_numpy())
+    else:
+        predictions.to_csv(folder / name, index=False)
+    index = None if name.endswith(".npy") else "row"
+    # Not the names: they would be keys.
+    (folder / "labels.csv").write_text(LABELS[["label"]].to_csv(index=False))
+    return compare(TableCheck(folder / name, folder / "labels.csv", index=index, label="label"))
+
+
+def run(report, folder):
+    line = report.diagnosis[0].remedy.partition("after:")[2].strip()
+    command = [sys.executable, *shlex.split(line, comments=True)[1:]]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("name", ["predictions.csv", "predictions.npy", "it's the $1st.csv"])
+def test_rows_that_name_their_label_are_joined_by_it(tmp_path, name):
+    report = by_row(tmp_path, INDEXED, name)
+    assert report.diagnosis[0].cause == "`shuffle=True`"
+    run(report, tmp_path)
+    scored = pd.read_csv(tmp_path / "scored.csv")
+    assert scored["row"].tolist() == INDEXED["row"].tolist()
+    assert scored["label"].tolist() == LABELS["label"].iloc[INDEXED["row"]].tolist()
+
+
+@pytest.mark.parametrize("rows", [np.arange(N)[5:25], [*range(7), *range(8, N)]], ids=["subset", "left out"])
+def test_rows_of_a_part_are_joined_by_their_number(tmp_path, rows):
+    run(by_row(tmp_path, INDEXED.iloc[: len(rows)].assign(row=rows)), tmp_path)
+    assert pd.read_csv(tmp_path / "scored.csv")["label"].tolist() == LABELS["label"].iloc[rows].tolist()
+
+
+def test_rows_of_other_samples_are_left_out(tmp_path):
+    more = pd.DataFrame({"row": [N, N + 5], "score": [0.0, 0.0]})
+    report = by_row(tmp_path, pd.concat([INDEXED.sort_values("row"), more]))
+    assert report.diagnosis[0].cause.startswith("rows that are none of the labelled samples")
+    run(report, tmp_path)
+    assert by_row(tmp_path, pd.read_csv(tmp_path / "predictions_of_labels.csv")).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(("again", "cause"), [(range(3), "stream wrapped"), ([4] * 3, "padded to whole batches")])
+def test_rows_after_the_last_label_are_cut(tmp_path, again, cause):
+    PREDICTIONS.iloc[[*range(N), *again]].to_csv(tmp_path / "predictions.csv", index=False)
+    LABELS.to_csv(tmp_path / "labels.csv", index=False)
+    report = report_of(tmp_path)
+    assert report.diagnosis[0].cause.startswith(cause)
+    before, after = report.diagnosis[0].remedy.splitlines()
+    assert before.endswith("evalguard check predictions.csv labels.csv --key image --labels-key file --label label")
+    assert f"--padding trim  # and score its first {N} rows" in after
+    trimmed = TableCheck(
+        tmp_path / "predictions.csv", tmp_path / "labels.csv", "image", "file", label="label", padding="trim"
+    )
+    assert compare(trimmed).verdict is Verdict.PASS

@@ -1,5 +1,9 @@
 """A step that fails: the lines of YAML that the report proposes are put into the step, and it passes."""
 
+import shlex
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pandas as pd
@@ -99,6 +103,30 @@ def test_what_no_option_mends_names_the_file_to_write_again(tmp_path, model, row
 
 def test_keys_that_differ_are_mended_in_the_labels_of_a_step(tmp_path, model):
     described = step(tmp_path, model, ROWS, LABELS.assign(file="img/" + LABELS["file"]))
-    code = report_of(tmp_path, described).diagnosis[0].remedy.partition("after:")[2].strip()
-    exec(code.replace("'labels.csv'", repr(str(tmp_path / "labels.csv"))), {"pd": pd})  # noqa: S102 - as the user would
-    assert report_of(tmp_path, described).verdict is Verdict.PASS
+    remedy = report_of(tmp_path, described).diagnosis[0].remedy
+    python, *arguments = shlex.split(remedy.partition("after:")[2].partition("  # ")[2])
+    assert python == "python"
+    subprocess.run([sys.executable, *arguments], cwd=tmp_path, check=True)
+    mended = {**described, **lines_of(remedy)[1]}
+    assert mended["labels"] == {"path": "labels_mended.csv", "key": "file"}
+    assert report_of(tmp_path, mended).verdict is Verdict.PASS
+
+
+def test_a_proposed_line_has_the_other_options_of_its_section(tmp_path, model):
+    checks = {"require": "identity", "verify_model": False}
+    described = step(tmp_path, model, ROWS, LABELS[::-1], checks=checks)
+    assert lines_of(report_of(tmp_path, described).diagnosis[0].remedy) == (
+        {"labels": {"path": "labels.csv", "key": "file"}},
+        {"checks": {**checks, "on_failure": "repair"}},
+    )
+
+
+def test_the_arguments_of_a_function_are_not_shown(tmp_path, model):
+    (tmp_path / "own_data.py").write_text(
+        "import numpy as np\ndef rows(password):\n    yield from [(np.zeros((8, 3), 'float32'),)] * 3\n"
+    )
+    called = {"call": "own_data:rows", "args": {"password": "s3cret"}}
+    described = {**step(tmp_path, model, ROWS, LABELS), "data": called, "labels": {"path": "labels.csv"}, "predict": {}}
+    report = report_of(tmp_path, described)
+    assert "data: {call: 'own_data:rows'}" in report.diagnosis[0].remedy
+    assert "s3cret" not in report.to_json()

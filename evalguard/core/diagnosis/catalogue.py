@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from dataclasses import replace
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,11 @@ from evalguard.core.findings import Cause
 
 # What reports a cause unknown begins with.
 UNKNOWN_CAUSE = "cause unknown, pattern: "
-# A guarded call in a fix.
-CALL = re.compile(r"\bmodel(\.\w+)?\(")
+# The code of `python -c "..."`, and what a shell changes inside such quotes.
+IN_A_SHELL = re.compile(r'python -c "(.*)"(?=$|  # )')
+SPECIAL = re.compile(r'["$`\\]')
+# How pandas calls the format of a table that is not CSV.
+READERS = {".parquet": "parquet", ".jsonl": "json", ".arrow": "feather", ".feather": "feather"}
 # Image iterators are made by a method of another name.
 ITERATOR_FACTORIES = {
     "DirectoryIterator": "flow_from_directory",
@@ -48,16 +51,39 @@ class _Call:
 
 def remedy(view: View, *tables: str, **values: object) -> str:
     """The fix for this kind of source, from the first of the tables that has one for it."""
-    fixes = (texts()[table]["fix"] for table in tables)
+    fixes = map(_fixes, tables)
     kinds = list(view.kinds)
     if is_image_iterator(view):
         kinds.insert(kinds.index(view.kind), "images")
     before, after = next(fix[kind] for fix in fixes for kind in kinds if kind in fix)
     known = {"name": view.name, "called": view.called, "call": _Call(view), "n": view.n, "batch": view.batch}
     known |= {"once": view.call(view.name, steps=None), "factory": factory(view)}
-    known |= {"column": view.labels.origin.key_column or "id", "given": given_labels(view), **view.labels.origin.terms}
+    given = given_labels(view)
+    known |= {"given": given, "table": "labels" if given == "y_true" else given}
+    known |= {"column": view.labels.origin.key_column or "id", "labels_file": shlex.quote(view.labels.name)}
+    known |= {"of": "indices" if view.labels.keys is None else "keys"}
+    known |= {"read_labels": read_labels(view), **view.labels.origin.terms}
     known |= {"workers": view.facts.get("workers"), "steps": view.facts.get("steps")}
-    return f"before: {before}\nafter:  {after}".format(**{**known, **values})
+    before, after = (line.format(**{**known, **values}) for line in (before, after))
+    if (written := view.labels.origin.written) is not None:
+        before, after = written(before, False), written(after, True)
+    return f"before: {_for_a_shell(before)}\nafter:  {_for_a_shell(after)}"
+
+
+def _fixes(table: str) -> dict[str, Any]:
+    """Kind of source → the fix of a table, or of the one that it is like."""
+    text = texts()[table]
+    return {**(_fixes(text["like"]) if "like" in text else {}), **text.get("fix", {})}
+
+
+def _for_a_shell(line: str) -> str:
+    """A line of ``python -c`` that a shell passes on as it is, with the libraries that its code names."""
+    code = IN_A_SHELL.search(line)
+    if code is None:
+        return line
+    text = code[1].replace("import pandas", "import numpy as np, pandas") if "np." in code[1] else code[1]
+    quoted = shlex.quote(text) if SPECIAL.search(text) else f'"{text}"'
+    return f"{line[: code.start(1) - 1]}{quoted}{line[code.end(1) + 1 :]}"
 
 
 def cause(
@@ -69,15 +95,6 @@ def cause(
     return Cause(text["cause"].format(**values), certain, evidence, fix, text.get("reproduced", ""))
 
 
-def at_line(found: Cause, line: str) -> Cause:
-    """The cause, with the line of the user's call behind the call that its fix shows: ``evaluate.py:12``."""
-    before, newline, after = found.remedy.partition("\n")
-    if CALL.search(before) is None or not line.partition(":")[0].endswith(".py") or line in before:
-        return found
-    behind = "; " if "  # " in before else "  # "
-    return replace(found, remedy=f"{before}{behind}{line}{newline}{after}")
-
-
 def given_labels(view: View) -> str:
     """The labels as code: the file name if they came from a file, else ``y_true``."""
     name = view.labels.name
@@ -87,9 +104,21 @@ def given_labels(view: View) -> str:
 def read_labels(view: View) -> str:
     """The labels as rows in code: ``y_true``, or how their file is read."""
     name = view.labels.name
+    return reader(name) if Path(name).suffix.lower() in {".npy", ".csv", *READERS} else given_labels(view)
+
+
+def reader(name: str, column: str = "") -> str:
+    """How a file of rows is read in code.
+
+    Args:
+        name: Its name.
+        column: What the rows of an array are named in a table; empty: it stays an array.
+    """
     suffix = Path(name).suffix.lower()
-    readers = {".npy": "np.load", ".parquet": "pd.read_parquet", ".csv": "pd.read_csv"}
-    return f"{readers[suffix]}({name!r})" if suffix in readers else given_labels(view)
+    if suffix == ".npy":
+        return f"pd.DataFrame({{{column!r}: list(np.load({name!r}))}})" if column else f"np.load({name!r})"
+    lines = ", lines=True" if suffix == ".jsonl" else ""
+    return f"pd.read_{READERS.get(suffix, 'csv')}({name!r}{lines})"
 
 
 def factory(view: View) -> str:

@@ -116,9 +116,20 @@ class View:
     @property
     def kinds(self) -> tuple[str, ...]:
         """Its kinds in causes.toml, the most specific first."""
+        terms, by_row = self.labels.origin.terms, self.labels.keys is None
+        step, check = terms.get("in") == "step", self.trace.method == "check"
+        # A function of the user's is mended in Python, unless it only returns arrays; a file is not.
+        read = step and (self.kind == "arrays" or not terms.get("data", "").startswith("{call:"))
         kinds = {
-            self.labels.origin.terms.get("in", ""): bool(self.labels.origin.terms),
-            "check": self.trace.method == "check",
+            "unnamed in a step": step and self.samples is None,
+            "unnamed rows in a step": read and self.samples is None,
+            "rows in a step": read,
+            "step with workers": step and "workers" in self.facts,
+            "step": step,
+            "command by row": terms.get("in") == "command" and by_row,
+            "command": terms.get("in") == "command",
+            "check by row": check and by_row,
+            "check": check,
             "scored by Keras": self.trace.method in {"evaluate", "test_on_batch"},
             "several calls": len(self.trace.calls) > 1 and not self.is_loop,
             "used before": self.used_before or self.kind == "unknown",
@@ -137,7 +148,9 @@ class View:
         return f"for batch in loader: {self.call('batch')}" if self.is_loop else self.call(self.name)
 
     def call(self, source: str, of: SourceState | None = None, **changed: Any) -> str:
-        """The guarded call as the user wrote it: ``model.predict(source, steps=7)``."""
+        """The guarded call as the user wrote it: ``model.predict(source, steps=7)``; in a step, its data."""
+        if self.labels.origin.terms.get("in") == "step":
+            return f"data: {self.labels.origin.terms.get('data', '{...}')}"
         facts = (of or self.source).facts
         given = {**{name: facts[name] for name in ("steps",) if name in facts}, **changed}
         options = "".join(f", {name}={value}" for name, value in given.items() if value is not None)

@@ -33,8 +33,7 @@ def read_labels(source: LabelSource, data: Data, base: Path, classes: Any = None
     """
     if isinstance(source, LabelStream):
         return None
-    labels = _read(source, data, base, classes)
-    return replace(labels, origin=replace(labels.origin, terms={"in": "step"}))
+    return _read(source, data, base, classes)
 
 
 def _read(source: LabelFile | LabelFolders, data: Data, base: Path, classes: Any) -> Labels:

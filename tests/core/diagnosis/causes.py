@@ -71,6 +71,27 @@ def fix_of(view, *tables, **values):
     return before.removeprefix("before: "), after.removeprefix("after:  ")
 
 
+# What a step and a command say of themselves.
+TERMS = {
+    "step": {"data": "{table: rows.csv}"},
+    "function": {"data": "{call: 'data:rows'}"},
+    "command": {
+        "predictions": "p.csv",
+        "predictions_key": "id",
+        "read_predictions": "pd.read_csv('p.csv')",
+        "read_labels": "pd.read_csv('labels.csv')",
+        "options": " --key id --labels-key file",
+    },
+}
+
+
+def in_terms(view, of, **terms):
+    """The same, of labels that a step or a command read."""
+    named = {"in": "step" if of == "function" else of, **TERMS[of], **terms}
+    origin = replace(view.labels.origin, terms=named, key_column="file")
+    return replace(view, labels=replace(view.labels, name="labels.csv", origin=origin))
+
+
 def kinds_with(words, *tables, **values):
     """The kinds of source whose remedy contains these words."""
     return [kind for kind in KINDS if words in "\n".join(fix_of(view_of(range(50), kind), *tables, **values))]
