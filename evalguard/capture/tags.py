@@ -89,7 +89,7 @@ def tagged(batch: Any, *, index: Any) -> Any:
     rows = np.array(index, dtype=np.int64).reshape(-1)
     expected = tree.n_rows(parts[0])
     if expected is not None and expected != len(rows):
-        msg = f"expected one index for each of the {expected} rows of the batch, found {len(rows)}"
+        msg = f"expected one index for each of the {expected:,} rows of the batch, found {len(rows):,}"
         raise ValueError(msg)
     result = _CLASSES[len(parts)](*parts)
     result.sample_index = rows

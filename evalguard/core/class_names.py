@@ -153,10 +153,9 @@ def missing_names(missing: Sequence[str], names: ClassNames, others: Iterable[st
     """
     near = {match for name in missing[:MAX_NAMED] for match in difflib.get_close_matches(name, names.names, n=2)}
     meant = f" Did you mean {sorted(near)[0]!r}?" if near else ""
-    verb = "is" if len(missing) == 1 else "are"
     return (
-        f"{where}: expected names in {names.source} ({_listed(names.names, near)}), found {_listed(missing)}, which "
-        f"{verb} not among them; the labels have {_listed(sorted(others), missing)}.{meant}"
+        f"{where}: expected names in {names.source} ({_listed(names.names, near)}), found {_listed(missing)}; "
+        f"the labels have {_listed(sorted(others), missing)}.{meant}"
     )
 
 

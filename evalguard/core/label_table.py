@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from evalguard.core.class_names import ClassNames
 from evalguard.core.columns.chunks import n_distinct, rising
 from evalguard.core.label_origin import LabelOrigin
+from evalguard.core.plural import at_rows, plural
 from evalguard.core.row_names import IndexComparison, RowNames
 from evalguard.core.shown_keys import cause_of, message_of, shown_key
 from evalguard.errors import LabelsError
 
-MAX_NAMED = 5
 DIGEST_ROWS = 1 << 20
 
 Values = NDArray[Any] | Mapping[str, NDArray[Any]]
@@ -88,7 +88,7 @@ class LabelTable:
     def __post_init__(self) -> None:
         lengths = {part: len(array) for part, array in self._parts()}
         if not lengths:
-            msg = f"{self.name}: expected label values, keys or fingerprints, got none of them."
+            msg = f"{self.name}: expected label values, keys or fingerprints, found none."
             raise LabelsError(msg)
         if len(set(lengths.values())) != 1:
             msg = f"{self.name}: expected one length for all parts, found {lengths}."
@@ -127,14 +127,14 @@ class LabelTable:
         stored = isinstance(keys, KeyColumn)
         empty = keys.empty() if stored else np.flatnonzero(keys == "") if keys.dtype.kind == "U" else keys[:0]
         if len(empty):
-            msg = f"{self.name}: every sample needs a key; rows {_first(empty)} have none ({len(empty)} in all)."
+            msg = f"{self.name}: expected a key for each sample, found none {at_rows(empty)}."
             raise LabelsError(msg)
         repeated = keys.repeated() if stored else _repeated(keys)
         if repeated:
             count, key, rows = repeated
             msg = (
-                f"{self.name}: expected each key once; {count} keys are repeated, the first is "
-                f"{shown_key(key)!r} at rows {_first(rows)}. Choose a column that names each sample."
+                f"{self.name}: expected each key once, found {plural(count, 'repeated key')}; the first is "
+                f"{shown_key(key)!r} {at_rows(rows)}. Choose a column that names each sample."
             )
             raise LabelsError(msg)
 
@@ -222,7 +222,7 @@ def normal_keys(keys: Any, name: str = "keys") -> NDArray[Any]:
     items = array.tolist()
     null = [row for row, item in enumerate(items) if item is None or item != item]
     if null:
-        msg = f"{name}: every sample needs a key; rows {_first(null)} have none ({len(null)} in all)."
+        msg = f"{name}: expected a key for each sample, found none {at_rows(null)}."
         raise LabelsError(msg)
     if items and all(_is_integer(item) for item in items):
         return np.asarray(items, dtype=np.int64)
@@ -246,7 +246,7 @@ def normal_weights(weights: Any, n_labels: int, name: str = "labels") -> Values:
 
 
 def _floats(weights: Any, n_labels: int, name: str) -> NDArray[Any]:
-    expected = f"{name}: expected one sample weight for each of the {n_labels:,} labels"
+    expected = f"{name}: expected one sample weight for each of the {plural(n_labels, 'label')}"
     try:
         array = np.asarray(weights)
         # A column of objects may hold text, which is refused: a cast from objects would read "1.5" as a number.
@@ -254,7 +254,7 @@ def _floats(weights: Any, n_labels: int, name: str) -> NDArray[Any]:
         if array.dtype.kind != "f":
             array = array.astype(np.float64, casting="unsafe" if array.dtype.hasobject else "safe")
     except (TypeError, ValueError) as error:
-        msg = f"{expected}, found what is no array of numbers ({message_of(error)}). Give numbers in label order."
+        msg = f"{expected}, found values that are not numbers ({message_of(error)}). Give numbers in label order."
         raise LabelsError(msg) from cause_of(error)
     if array.ndim == 0 or len(array) != n_labels:
         found = f"{len(array):,}" if array.ndim else "a single number"
@@ -262,7 +262,7 @@ def _floats(weights: Any, n_labels: int, name: str) -> NDArray[Any]:
         raise LabelsError(msg)
     null = np.flatnonzero(np.isnan(array).reshape(n_labels, -1).any(axis=1))
     if len(null):
-        msg = f"{name}: every label needs a sample weight; rows {_first(null)} have none ({len(null)} in all)."
+        msg = f"{name}: expected a sample weight for each label, found none {at_rows(null)}."
         raise LabelsError(msg)
     return array
 
@@ -287,8 +287,3 @@ def key_text(item: object) -> str:
     if isinstance(item, bytes):
         return item.decode("utf-8", "backslashreplace")
     return str(item)
-
-
-def _first(rows: Any) -> str:
-    shown = [str(int(row)) for row in rows[:MAX_NAMED]]
-    return ", ".join(shown) + (", …" if len(rows) > MAX_NAMED else "")

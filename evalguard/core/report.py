@@ -247,18 +247,18 @@ def show_as(render: Callable[[Report, str], str]) -> None:
 # What is shown at each proof, and what is not: a PASS must not claim more than its proof, an UNPROVEN says what is
 # missing. Identity and labels have no second part in a PASS: all that a metric needs is shown.
 SHOWN = {
-    Proof.IDENTITY: "{total} predictions were identified",
-    Proof.LABELS: "the stream's own targets equal the labels at all {total} rows",
-    Proof.SAMPLE: "{chosen} of {total} predictions, sampled by position, match their labels",
-    Proof.DECLARED: "{total} predictions have the places or keys of their labels",
-    Proof.TRANSPORT: "{total} predictions arrived in the order the source emitted them",
+    Proof.IDENTITY: "{predictions} {were} identified",
+    Proof.LABELS: "the stream's own targets equal the labels at all {rows}",
+    Proof.SAMPLE: "{chosen} of {predictions}, sampled by position, match their labels",
+    Proof.DECLARED: "{predictions} {have} the position or key of a label",
+    Proof.TRANSPORT: "{predictions} arrived in the order the source emitted them",
     Proof.COUNT: "there are as many predictions as labels ({total})",
-    Proof.NONE: "{total} predictions were observed",
+    Proof.NONE: "{predictions} {were} observed",
 }
 NOT_SHOWN = {
     Proof.IDENTITY: "not every row could be observed and paired with a label",
     Proof.SAMPLE: "the others were not checked",
-    Proof.DECLARED: "nothing observed shows that they are theirs",
+    Proof.DECLARED: "nothing observed shows that the samples are those of the labels",
 }
 WHICH_SAMPLE = "nothing shows which sample each one is"
 WHERE_SCORED = "nothing shows which row is scored where"
@@ -274,7 +274,8 @@ def headline(report: Report) -> str:
         return f"PASS: {_claim(report)} (proof: {report.proof})"
     if report.verdict is Verdict.REPAIRED:
         done = (report.repair or {}).get("summary", "rows were corrected")
-        return f"REPAIRED: {done}; the {grouped(total)} rows returned match their labels"
+        right = f"the {grouped(total)} rows returned match their labels"
+        return f"REPAIRED: {done}; {right if total != 1 else 'the row returned matches its label'}"
     if report.verdict is Verdict.UNPROVEN and not total:
         return "UNPROVEN: no prediction was observed"
     if report.verdict is Verdict.UNPROVEN and report.method == "fit":
@@ -304,12 +305,20 @@ def _claim(report: Report) -> str:
 
 def _shown(report: Report) -> str:
     """The part of ``SHOWN`` with the report's numbers."""
-    return SHOWN[report.proof].format(total=grouped(report.counts["n_predictions"]), chosen=grouped(_chosen(report)))
+    total = report.counts["n_predictions"]
+    return SHOWN[report.proof].format(
+        total=grouped(total),
+        predictions=plural(total, "prediction"),
+        rows=plural(total, "row"),
+        were="was" if total == 1 else "were",
+        have="has" if total == 1 else "have",
+        chosen=grouped(_chosen(report)),
+    )
 
 
 def _in_short(report: Report) -> str:
     """``98 of 100 predictions misaligned``, or the number of predictions and the reasons of the findings."""
-    total = f"{grouped(report.counts['n_predictions'])} predictions"
+    total = plural(report.counts["n_predictions"], "prediction")
     if report.verdict is not Verdict.FAIL:
         return total
     if report.counts["misaligned"]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from evalguard.core.judge import judge
 from evalguard.core.label_table import normal_keys
+from evalguard.core.plural import plural
 from evalguard.core.policy import Padding, Policy, Require, nearest
 from evalguard.core.report import Report
 from evalguard.core.shown_keys import keys_shown
@@ -95,8 +96,9 @@ def check(
         judgement = judge(trace, table, policy, name=name, versions=versions(), caller={"line": caller_line()})
         if predictions is None:
             return judgement.report
-        if tree.n_rows(predictions) != trace.n_rows:
-            msg = f"predictions: expected one for each of the {trace.n_rows} rows, found {tree.n_rows(predictions)}"
+        if (found_rows := tree.n_rows(predictions)) != trace.n_rows:
+            found = "no rows" if found_rows is None else f"{found_rows:,}"
+            msg = f"predictions: expected one for each of the {plural(trace.n_rows, 'row')}, found {found}"
             raise LabelsError(msg)
         return replace(judgement.report, impact=impact(metrics_of(metrics), judgement, table, predictions, trace))
 
@@ -112,7 +114,7 @@ def _indexed(indices: Any, table: Labels) -> Trace:
     if _is_class_numbers(rows, table.values):
         msg = (
             f"indices: expected the label row of each prediction, found {len(np.unique(rows))} class numbers for "
-            f"{len(rows)} rows. check() judges which sample each row is, not whether its class is right; with the "
+            f"{len(rows):,} rows. check() judges which sample each row is, not whether its class is right; with the "
             "predictions of a model use `with evalguard.guard(labels=y_true): model.predict(...)`"
         )
         raise LabelsError(msg)

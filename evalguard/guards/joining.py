@@ -16,8 +16,8 @@ from evalguard.core.trace_join import join_traces
 from evalguard.guards.calls import GuardedCall
 
 OVERLAP = (
-    "calls were made in several threads or tasks, and nothing shows which one's rows come first; make them one after "
-    "the other in one thread, or give each its labels and its guard"
+    "calls were made in several threads or tasks, and nothing shows whose rows come first; make the calls one after "
+    "the other in one thread, or use a separate guard with separate labels in each"
 )
 
 

@@ -91,8 +91,8 @@ def to_judge(calls: list[GuardedCall], known_to: KnownTo, *, alone: bool, last: 
         return calls, ""
     return [of_some_rows(first)], (
         f"expected predictions for {plural(len(known), 'label')}, found one call {_name(first)} on "
-        f"{plural(first.trace.n_rows, 'row')} and no later call of this model. Call it on all samples; a call that "
-        "only builds the model belongs before the evaluation"
+        f"{plural(first.trace.n_rows, 'row')} and no later call of this model. Call it on all samples; make a call "
+        "that only builds the model before the guard"
     )
 
 
@@ -151,7 +151,7 @@ def left_out(calls: Sequence[GuardedCall]) -> str:
     name = _name(calls[0])
     which = f"a first call {name}" if len(calls) == 1 else f"the first {len(calls)} calls {name}"
     rows, was = plural(_n_rows(calls), "row"), "was" if len(calls) == 1 else "were"
-    return f"{which} on {rows} {was} left out: what follows answers all labels"
+    return f"{which} on {rows} {was} left out: the later calls answer all labels"
 
 
 def _name(call: GuardedCall) -> str:

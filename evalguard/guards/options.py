@@ -156,7 +156,7 @@ class GuardOptions:
             number that the model returns (for one output between 0 and 1, the
             names of 0 and 1). A list, or a mapping from name to number as
             ``class_indices``; for several outputs a mapping from their names to
-            these. Labels that are names are compared as numbers by it.
+            these. Labels that are names are converted to numbers by it.
             Default: the names that the labels or the source list
             (``class_indices``, ``class_names``); else names that are labels, sorted.
         require: Weakest proof that is a PASS.
@@ -253,7 +253,7 @@ class GuardOptions:
         for name in NAMES:
             refuse_data(name, getattr(self, name))
         if self.drop_key and not isinstance(self.key, str):
-            msg = "drop_key: expected key='name of an entry of x' with it, found none"
+            msg = "drop_key: expected key='name of an entry of x' beside it, found no such key"
             raise ConfigError(msg)
         if self.returns is not None:
             check_choice("returns", self.returns, ("predictions",))

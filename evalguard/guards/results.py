@@ -22,7 +22,7 @@ class Reports:
         sink_errors: Records that could not be written.
     """
 
-    _how_to_judge = "make a guarded call, and leave the guard where labels come late"
+    _how_to_judge = "make a guarded call, and leave the `with` block if labels are set late"
 
     def __init__(self) -> None:
         self.sink_errors: list[SinkError] = []

@@ -132,7 +132,7 @@ class Labels(LabelTable):
         if path.suffix.lower() != ".npy":
             return cls._from_file(TableFile(path, path.name, (key,), LabelsError), label, key, sample_weight)
         if label is not None or key is not None:
-            msg = f"labels file {path}: expected neither label= nor key=, a .npy file has no columns"
+            msg = f"labels file {path}: expected neither label= nor key=, because a .npy file has no columns"
             raise LabelsError(msg)
         _refuse_column(sample_weight, f"labels file {path}", "a .npy file has no columns")
         values = array_of(read_arrays(path, path.name, LabelsError), path.name)

@@ -142,7 +142,7 @@ class Reference:
 
     def _samples(self) -> Iterator[Any]:
         if self.n_labels is None:
-            msg = "reference: a callable by sample index needs labels, to know how many samples there are"
+            msg = "reference: expected labels beside a callable by sample index, to know how many samples there are"
             raise LabelsError(msg)
         total = self.n_labels
         for start in range(0, total, CHUNK):

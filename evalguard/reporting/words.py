@@ -21,7 +21,7 @@ PROOFS = {
     Proof.IDENTITY: "the sample of every row is known, and is the one whose label the row is scored against",
     Proof.LABELS: "the stream's own target equals the label at every row, and no sample is repeated",
     Proof.SAMPLE: "rows sampled by position match their labels, and there are as many rows as labels",
-    Proof.DECLARED: "by its place in the caller's array, or the key beside it, each row is its label's: declared",
+    Proof.DECLARED: "by its position in the caller's array, or the key beside it, each row is its label's: declared",
     Proof.TRANSPORT: "rows arrived in the order the source emitted them; the order inside the source was not observed",
     Proof.COUNT: "there are as many rows as labels; nothing else is known",
     Proof.NONE: "nothing shows which sample each row is",
@@ -30,7 +30,7 @@ PROOFS = {
 KNOWN = {
     **PROOFS,
     Proof.IDENTITY: "the sample of every row is known",
-    Proof.DECLARED: "the sample of every row is declared, by its place in the caller's array or the key beside it",
+    Proof.DECLARED: "the sample of every row is declared, by its position in the caller's array or the key beside it",
 }
 # Metrics that the sentence about the score names.
 MAX_EFFECTS = 2
@@ -129,7 +129,7 @@ def certainty(cause: Cause) -> str:
 
 
 def by_index(report: Report) -> str:
-    """``, key: index of pandas``, where nobody asked for that key; empty elsewhere."""
+    """``, key: pandas index``, where nobody asked for that key; empty elsewhere."""
     used = [item for item in report.identities if item.get("used") and item.get("identity") == "key"]
     return f", key: {OF_PANDAS}" if any(OF_PANDAS in str(item.get("says")) for item in used) else ""
 

@@ -285,7 +285,7 @@ def test_a_report_without_an_alignment_gives_no_empty_picture(tmp_path, form):
     (tmp_path / "report.json").write_text(samples.unproven_report().to_json(), encoding="utf-8")
     done = report_command(tmp_path / "report.json", f"--{form}", tmp_path / "plot")
     assert done.exit_code == 2
-    assert f"--{form}: the report holds no alignment to plot (verdict UNPROVEN)" in done.output
+    assert f"--{form}: the report contains no alignment to plot (verdict UNPROVEN)" in done.output
     assert not (tmp_path / "plot").exists()
 
 

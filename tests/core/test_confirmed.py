@@ -86,7 +86,7 @@ def test_values_that_were_not_returned_are_not_seen(parts):
         what = Scored(digests(ALIGNED), digests(rows))
         report = judge(trace, labels_for(N, CONTENT), Policy(), scored=what).report
         assert (report.verdict, link(report)) == (Verdict.UNPROVEN, Status.NOT_SEEN)
-        assert "no row that a guarded call returned" in report.chain[-1].basis
+        assert "not returned by a guarded call" in report.chain[-1].basis
 
 
 def test_too_few_and_too_many_rows():
@@ -104,7 +104,7 @@ def test_padding_that_was_cut_is_left_out():
 
 
 def test_labels_that_are_not_the_guards_break_the_last_link_only():
-    finding = Finding(Reason.SCORED, 2, "the label that is scored is not that of the guard at 2 rows")
+    finding = Finding(Reason.SCORED, 2, "the scored label differs from the guard's at 2 rows")
     report = report_of(ALIGNED, ALIGNED, findings=(finding,))
     assert (report.verdict, link(report)) == (Verdict.FAIL, Status.BROKEN)
     assert [item.status for item in report.chain if item.link == "fed"] == [Status.PROVEN]

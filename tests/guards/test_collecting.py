@@ -317,7 +317,7 @@ def test_a_decorated_function_collects_as_well(model):
         for x, _ in guard.collecting(dataset):
             model.predict(np.asarray(x)[::-1], verbose=0)
 
-    with pytest.raises(evalguard.ConfigError, match="found it outside"):
+    with pytest.raises(evalguard.ConfigError, match="found one outside"):
         evalguard.guard(**QUIET)(reverse)(shuffled())
     guard(reverse)(shuffled(1))
     assert guard.report.verdict is Verdict.FAIL

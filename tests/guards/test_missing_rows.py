@@ -62,7 +62,7 @@ def test_missing_samples_are_predicted_in_batches_of_the_size_that_keras_chose(m
 
 def refused(g):
     assert g.report.verdict is Verdict.FAIL
-    return "the array that was passed does not hold them" in dict(g.report.repair or {})["refused"]
+    return "the array that was passed does not contain them" in dict(g.report.repair or {})["refused"]
 
 
 def test_rows_that_the_reference_has_elsewhere_are_not_taken_for_those_that_are_missing(model):

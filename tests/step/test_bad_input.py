@@ -90,19 +90,19 @@ BAD = {
         LABELS,
         "labels: {path: twice.csv, label: label, key: file}",
         2,
-        "twice.csv: expected each key once; 1 keys are repeated, the first is 'a' at rows 0, 2",
+        "twice.csv: expected each key once, found 1 repeated key; the first is 'a' at rows 0, 2",
     ),
     "labels-key-null": (
         LABELS,
         "labels: {path: gap.csv, label: label, key: file}",
         2,
-        "column 'file': rows 1 are empty",
+        "column 'file': expected a value in each row, found none at row 1",
     ),
     "labels-null": (
         LABELS,
         "labels: {path: no_label.csv, label: label}",
         2,
-        "column 'label': rows 1 are empty (1 in all)",
+        "column 'label': expected a value in each row, found none at row 1",
     ),
     "labels-torn": (
         LABELS,
@@ -200,7 +200,7 @@ BAD = {
         DATA,
         "data: {images: gone.csv}",
         2,
-        "data.images: rows 1 name missing files (1 in all)",
+        "data.images: expected the listed files, found none at row 1",
     ),
     "data-no-images": (DATA, "data: {image_directory: empty_folder}", 2, "data.image_directory: expected image files"),
     "data-no-records": (
@@ -227,7 +227,7 @@ BAD = {
         DATA,
         "data: {call: loading:X}",
         2,
-        "data.call: expected a function, found that loading:X is ndarray",
+        "data.call: expected a function, found loading:X of type ndarray",
     ),
     "predict-workers": (
         "version: 1",
