@@ -60,7 +60,7 @@ def _without_samples(evidence: Evidence, policy: Policy) -> Proof:
     trace, comparison = evidence.trace, evidence.comparison
     distinct = trace.fingerprints is not None and not evidence.repeated.size
     equal = comparison.comparable and not comparison.rows.size
-    # What was asked for never gives way: rows that their content or key does not name are not named by their labels.
+    # An identity that was asked for is not replaced: y does not identify rows that content or key do not.
     if (
         equal
         and trace.targets is not None

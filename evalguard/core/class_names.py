@@ -36,7 +36,7 @@ class ClassNames:
     Attributes:
         names: The name of class 0, 1, …
         source: Where they come from, for reports.
-        assumed: evalguard chose the order itself: nobody said which number a name has.
+        assumed: evalguard chose the order itself: no number was given for a name.
         certain: The numbers beside them have these names. A dataset that was given a list of labels names its distinct
             numbers, as text (keras 3.15, ``utils/dataset_utils.py``), older ones the folders.
     """
@@ -77,7 +77,9 @@ def _names(given: Any, option: str) -> tuple[str, ...]:
     if isinstance(given, Mapping):
         by_number = {number: name for name, number in given.items()}
         if len(by_number) < len(given) or sorted(by_number) != list(range(len(given))):
-            msg = f"{option}: expected the numbers 0 to {len(given) - 1}, each once; found {list(given.values())[:20]}"
+            msg = (
+                f"{option}: expected the numbers 0 to {len(given) - 1:,}, each once; found {list(given.values())[:20]}"
+            )
             raise ConfigError(msg)
         given = [by_number[number] for number in range(len(given))]
     if isinstance(given, (str, bytes, set, frozenset)) or not hasattr(given, "__iter__") or np.ndim(given) == 0:

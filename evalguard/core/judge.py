@@ -77,7 +77,7 @@ def judge(
         **context: Further fields of ``Report`` (name, versions, notes of the
             guard under ``not_proven``, …).
     """
-    with keys_shown(policy.show_keys), stage(f"judging {trace.n_rows:,} rows"):
+    with keys_shown(policy.show_keys), stage(f"judging {plural(trace.n_rows, 'row')}"):
         return _judge(trace, labels, policy, scored, found, doubt, **context)
 
 

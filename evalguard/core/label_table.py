@@ -48,7 +48,7 @@ class LabelTable:
             keys or fingerprints are known.
         keys: Unique names of the samples, shape ``(n,)``, int64 or str.
         fingerprints: uint64, shape ``(n,)``: digest of each sample's input as
-            the model is fed it, in label order.
+            the model receives it, in label order.
         spec: dtype and row shape of each fingerprinted input, to explain why
             nothing matches.
         name: Where the labels came from; used in reports only.

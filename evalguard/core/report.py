@@ -25,7 +25,7 @@ from evalguard.core.visible import visible
 from evalguard.errors import ConfigError
 
 SCHEMA_VERSION = 2
-# Its reports have `stages` in the place of the chain, and call the place of a row in an array an identity.
+# Its reports have `stages` instead of the chain, and count the position of a row as an identity.
 BEFORE_CHAIN = 1
 # The method of a report where no guarded call was observed.
 NO_CALL = "no call"
@@ -268,7 +268,7 @@ def headline(report: Report) -> str:
     """Verdict and the number that matters most, in one sentence."""
     counts, total = report.counts, report.counts["n_predictions"]
     if report.verdict is Verdict.PASS and report.method == "fit":
-        validations = f"{len(report.calls)} validations were scored on the same {grouped(total)} samples"
+        validations = f"{plural(len(report.calls), 'validation')} were scored on the same {grouped(total)} samples"
         return f"PASS: {validations} (proof: {report.proof})"
     if report.verdict is Verdict.PASS:
         return f"PASS: {_claim(report)} (proof: {report.proof})"

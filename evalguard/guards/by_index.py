@@ -1,7 +1,7 @@
-"""A pandas index on both sides, as a key that nobody had to ask for: ``key: pandas index``.
+"""A pandas index on both sides, used as a key without any option: ``key: pandas index``.
 
-What was asked for never gives way to it: where a reference, collected labels or a key say which sample a row is, it is
-left out. An index of the reference is compared with that of the labels.
+It is not used if a reference, collected labels or a key show which sample a row is. The index of a reference is
+compared with that of the labels.
 """
 
 from __future__ import annotations

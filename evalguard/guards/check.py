@@ -113,7 +113,7 @@ def _indexed(indices: Any, table: Labels) -> Trace:
         raise LabelsError(msg)
     if _is_class_numbers(rows, table.values):
         msg = (
-            f"indices: expected the label row of each prediction, found {len(np.unique(rows))} class numbers for "
+            f"indices: expected the label row of each prediction, found {len(np.unique(rows)):,} class numbers for "
             f"{len(rows):,} rows. check() judges which sample each row is, not whether its class is right; with the "
             "predictions of a model use `with evalguard.guard(labels=y_true): model.predict(...)`"
         )
@@ -141,7 +141,7 @@ def _is_class_numbers(rows: NDArray[Any], values: Any) -> bool:
 
 def _not_named(positional: tuple[Any, ...]) -> ArgumentError:
     msg = (
-        f"check: expected named arguments, found {len(positional)} without a name. For the label row of each "
+        f"check: expected named arguments, found {len(positional):,} without a name. For the label row of each "
         "prediction: check(indices=..., labels=...); for its key: check(keys=..., labels=..., labels_key='column'). "
         "Predicted classes are not sample indices: use `with evalguard.guard(labels=y_true): model.predict(...)`"
     )

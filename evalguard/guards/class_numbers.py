@@ -142,7 +142,7 @@ def class_numbers(
             },
         )
     if len(given) > 1:
-        msg = f"classes: expected one list of names, because the labels have one output; found {len(given)} lists"
+        msg = f"classes: expected one list of names, because the labels have one output; found {len(given):,} lists"
         raise ConfigError(msg)
     model, stream = next(iter(given.values()), None), None if source is None else kinds.class_names(source)
     # Labels may be the very numbers that an image iterator lists, file by file.
@@ -252,8 +252,8 @@ def _by_number(numbers: NDArray[np.integer[Any]], present: list[int], model: Cla
         return _OfOutput(model)
     if present[:1] == [1] and beyond == [len(model.names)]:
         message = (
-            f"the labels {NUMBER} {FROM_ONE} {len(model.names)}, and {model.source} numbers them from 0 to "
-            f"{len(model.names) - 1}: each label is 1 more than its class"
+            f"the labels {NUMBER} {FROM_ONE} {len(model.names):,}, and {model.source} numbers them from 0 to "
+            f"{len(model.names) - 1:,}: each label is 1 more than its class"
         )
         rows = np.flatnonzero(numbers >= 0)
         return _OfOutput(findings=(Finding(Reason.CLASSES, len(rows), message, first_cases(rows)),))

@@ -217,7 +217,7 @@ def in_label_order_again(parts: list[Any], trace: Trace, labels: LabelTable, ret
     if len(places) != len(labels) or (times != 1).any():
         none, several = int((times == 0).sum()), int((times > 1).sum())
         msg = (
-            f"put_back: expected one row for each of the {len(labels):,} labels, found {len(places):,} rows: "
+            f"put_back: expected one row for each of the {len(labels):,} labels, found {plural(len(places), 'row')}: "
             f"{plural(none, 'label')} with none, {several:,} with several"
         )
         raise ValueError(msg)
@@ -253,7 +253,7 @@ def _not_comparable(rows: Columns | None, returned: Columns | None) -> str:
         which = "what was passed to confirm" if rows is None else "what guarded calls returned"
         return f"{which} has no rows that can be compared"
     outputs = plural(len(returned), "output")
-    return f"expected {outputs}, as the model returns, or one of them; found {len(rows)} passed to confirm"
+    return f"expected {outputs}, as the model returns, or one of them; found {len(rows):,} passed to confirm"
 
 
 def _compared(

@@ -56,7 +56,7 @@ def overlap(calls: list[GuardedCall]) -> bool:
 
 
 def named_by_part(traces: list[Trace]) -> list[Trace]:
-    """The traces of parts: a place in the array that one of them was passed is no label row."""
+    """The traces of parts: a position in the array that was passed for one part is not a label row."""
     named = any(trace.index_source == "part" for trace in traces)
     return [
         trace

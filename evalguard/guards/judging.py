@@ -347,7 +347,7 @@ class CallJudge:
         )
 
     def with_fingerprints(self, labels: LabelTable | None, fed: FingerprintColumn) -> LabelTable:
-        """Labels with the fingerprints of the reference, cast as this model is fed.
+        """Labels with the fingerprints of the reference, cast as for this model.
 
         Raises:
             LabelsError: There is no reference, or it differs from the labels in length.

@@ -149,7 +149,7 @@ def left_out(calls: Sequence[GuardedCall]) -> str:
     if not calls:
         return ""
     name = _name(calls[0])
-    which = f"a first call {name}" if len(calls) == 1 else f"the first {len(calls)} calls {name}"
+    which = f"a first call {name}" if len(calls) == 1 else f"the first {len(calls):,} calls {name}"
     rows, was = plural(_n_rows(calls), "row"), "was" if len(calls) == 1 else "were"
     return f"{which} on {rows} {was} left out: the later calls answer all labels"
 

@@ -285,7 +285,7 @@ class GuardOptions:
         for name in given:
             if name not in names:
                 meant = nearest(name, names, {**RENAMED, **MEANT})
-                msg = f"unknown option {name!r}.{meant} help(evalguard.guard) shows all {len(names)} options."
+                msg = f"unknown option {name!r}.{meant} help(evalguard.guard) shows all {len(names):,} options."
                 raise ArgumentError(msg)
         return cls(**given)
 

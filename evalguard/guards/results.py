@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.core.plural import plural
 from evalguard.core.policy import Verdict
 from evalguard.core.report import Report
 from evalguard.errors import SinkError
@@ -79,7 +80,7 @@ class Reports:
     def _state(self) -> str:
         """For ``repr``: ``2 reports, last FAIL``."""
         done = self.reports
-        return f"{len(done)} report{'s' * (len(done) != 1)}, last {done[-1].verdict}" if done else "nothing judged yet"
+        return f"{plural(len(done), 'report')}, last {done[-1].verdict}" if done else "nothing judged yet"
 
 
 class Results(Reports):

@@ -28,7 +28,7 @@ def explain_mismatch(reference: Reference, fed: Any, fed_specs: Sequence[LeafSpe
         return "no row of the stream is in the manifest, which was made from other inputs or with other preprocessing"
     _, specs = row_fingerprints(first)
     if len(specs) != len(fed_specs):
-        return f"the model receives {plural(len(fed_specs), 'input')}, the reference has {len(specs)}"
+        return f"the model receives {plural(len(fed_specs), 'input')}, the reference has {len(specs):,}"
     for number, (ours, theirs) in enumerate(zip(specs, fed_specs, strict=True)):
         if ours.shape != theirs.shape:
             return f"input {number}: the model receives rows of {theirs}, the reference has rows of {ours}"

@@ -26,7 +26,7 @@ UInt64 = NDArray[np.uint64]
 
 
 class Reference:
-    """Inputs in label order, fingerprinted as the model is fed them.
+    """Inputs in label order, fingerprinted as the model receives them.
 
     Args:
         source: Arrays, tensors or trees of them; a callable from a sample

@@ -170,7 +170,7 @@ def _facts(report: Report) -> Iterator[Block]:
     links = [link for link in report.chain if link.status is not Status.NOT_APPLICABLE]
     if links:
         yield Block(10, 1, "chain", (", ".join(f"{link.link} {link.status}" for link in links),))
-    # Beside a fault it does not matter what else is taken for granted.
+    # Beside a fault it does not matter what else is assumed.
     declared = tuple(visible(link.basis, 300) for link in report.chain if link.status is Status.DECLARED)
     if declared and not report.findings:
         yield Block(11, len(declared), "assumed", declared)

@@ -84,13 +84,13 @@ def wrong_row(row: Mapping[str, Any], shown: Any = str) -> str:
     carried = f" ({shown(row['sample_key'])})" if "sample_key" in row else ""
     wanted = f" ({shown(row['label_key'])})" if "label_key" in row else ""
     if sample is not None:
-        what = f"prediction of sample {sample}{carried}"
+        what = f"prediction of sample {grouped(sample)}{carried}"
     elif carried:
-        what = f"prediction of a row that is no labelled sample{carried}"
+        what = f"prediction of a row that is not a labelled sample{carried}"
     else:
         what = "prediction"
-    where = "beyond the last label" if label is None else f"scored against label {label}{wanted}"
-    return f"row {row.get('row')}: {what}, {where}"
+    where = "beyond the last label" if label is None else f"scored against label {grouped(label)}{wanted}"
+    return f"row {grouped(row.get('row'))}: {what}, {where}"
 
 
 def lead(report: Report) -> str:
@@ -129,7 +129,7 @@ def certainty(cause: Cause) -> str:
 
 
 def by_index(report: Report) -> str:
-    """``, key: pandas index``, where nobody asked for that key; empty elsewhere."""
+    """``, key: pandas index`` if that key was used; else empty."""
     used = [item for item in report.identities if item.get("used") and item.get("identity") == "key"]
     return f", key: {OF_PANDAS}" if any(OF_PANDAS in str(item.get("says")) for item in used) else ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from evalguard.core.plural import plural
 from evalguard.core.report_counts import grouped
 from evalguard.reporting.escape import markdown
 from evalguard.tracking.slots import FOLDER, Slot, worst
@@ -47,7 +48,7 @@ def _counts_text(slot: Slot) -> str:
         return f" ({markdown(slot['reason'])})" if slot["reason"] else ""
     wrong = [f"{markdown(slot['reason'])}"] if slot["reason"] else []
     wrong += [f"{counts['misaligned']:,} misaligned"] if counts.get("misaligned") else []
-    rows = [f"{counts['n_predictions']:,} predictions"] if "n_predictions" in counts else []
+    rows = [plural(counts["n_predictions"], "prediction")] if "n_predictions" in counts else []
     return f" ({', '.join([*rows, *wrong, 'proof ' + markdown(slot['proof'])])})"
 
 
@@ -57,7 +58,7 @@ def _others(present: Mapping[str, Slot]) -> str:
     if not rest:
         return ""
     shown = [f"{markdown(slot.name)} {markdown(slot['verdict'])}" for slot in rest[:MAX_OTHERS]]
-    more = [f"{len(rest) - MAX_OTHERS} more"] if len(rest) > MAX_OTHERS else []
+    more = [f"{len(rest) - MAX_OTHERS:,} more"] if len(rest) > MAX_OTHERS else []
     return "; also " + ", ".join(shown + more)
 
 

@@ -66,7 +66,7 @@ def always_training(keras, layer):
 
 
 def judged(model, x=X, n=N, method="predict", **options):
-    """The report of a call, and its predictions; the inputs have their place in an array."""
+    """The report of a call, and its predictions; the inputs have a position in an array."""
     options = {"labels": Y[:n], "on_failure": "record", "on_unproven": "record", "mlflow": False} | options
     with evalguard.guard(verify_model=True, **options) as g:
         predicted = model.predict(x, batch_size=BATCH, verbose=0) if method == "predict" else method(model, x)

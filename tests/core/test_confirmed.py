@@ -60,7 +60,7 @@ def test_every_order_of_what_is_scored_is_judged_by_its_samples(evidence, parts)
         assert report_of(fed, inverse, evidence, **parts).verdict is Verdict.PASS
 
 
-def test_a_place_in_an_array_names_no_row_that_moved():
+def test_a_position_in_an_array_names_no_row_that_moved():
     assert report_of(ALIGNED, ALIGNED, {"position"}).verdict is Verdict.PASS
     report = report_of(ALIGNED, REVERSED, {"position"})
     assert (report.verdict, link(report), report.chain[-1].basis) == (Verdict.UNPROVEN, Status.NOT_SEEN, NO_IDENTITY)
@@ -172,7 +172,7 @@ def test_the_strongest_identity_that_shows_samples_is_used():
     assert sample_of_each(trace_of(SWAPPED, set()), labels_for(N)) is None
 
 
-def test_the_place_of_each_row():
+def test_the_position_of_each_row():
     returned, samples = digests([3, 1, 2, 0]), np.array([3, 1, 2, 0])
     found, why = place_of_each(returned, digests([0, 1, 2, 3]), samples)
     assert (found.tolist(), why) == ([0, 1, 2, 3], "")

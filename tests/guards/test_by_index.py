@@ -288,7 +288,7 @@ def names_of(values):
     return RowNames(INTEGERS, np.array(values), len(values))
 
 
-# -- What was asked for never gives way -------------------------------------------------------------------------------
+# -- What was asked for is never replaced -----------------------------------------------------------------------------
 
 
 def test_a_reference_decides_and_an_index_beside_it_does_not(model):

@@ -148,7 +148,7 @@ def test_a_second_pass_over_a_shuffled_dataset_fails(model, passes):
     assert one(g).verdict is Verdict.PASS
 
 
-def test_rows_predicted_before_the_first_collecting_are_never_a_pass_by_their_place(model):
+def test_rows_predicted_before_the_first_collecting_are_never_a_pass_by_position(model):
     with evalguard.guard(**QUIET) as g:
         two_loops(g, model, shuffled())
     assert one(g).verdict is Verdict.UNPROVEN

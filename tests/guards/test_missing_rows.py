@@ -96,7 +96,7 @@ def test_samples_that_the_array_does_not_hold_cannot_be_predicted_again(model):
     assert len(raised.value.predictions) == N - BATCH
 
 
-def test_without_reference_or_key_the_place_in_the_array_stays_declared(model):
+def test_without_reference_or_key_the_position_in_the_array_stays_declared(model):
     with guard(on_failure="repair") as g:
         model.predict(X, batch_size=BATCH, steps=STEPS, verbose=0)
     assert (g.report.verdict, g.report.proof) == (Verdict.REPAIRED, "declared")

@@ -27,7 +27,7 @@ class FailFastCheck:
     samples and unknown rows are left to the end of the call.
 
     Args:
-        labels: Returns the labels, with fingerprints as this model is fed, or
+        labels: Returns the labels, with fingerprints of inputs as this model receives them, or
             None.
         ordered: Row ``i`` belongs to label ``i``; False for ``evaluate``.
         padding: Rows beyond the last label may be padding.
