@@ -44,7 +44,7 @@ class LabelTable:
 
     Attributes:
         values: One label per sample, shape ``(n, ...)``, any dtype; a mapping
-            of such arrays for a model with several outputs; None where only
+            of such arrays for a model with several outputs; None if only
             keys or fingerprints are known.
         keys: Unique names of the samples, shape ``(n,)``, int64 or str.
         fingerprints: uint64, shape ``(n,)``: digest of each sample's input as
@@ -52,8 +52,8 @@ class LabelTable:
         spec: dtype and row shape of each fingerprinted input, to explain why
             nothing matches.
         name: Where the labels came from; used in reports only.
-        ambiguous: Different inputs have one fingerprint, because it is that of
-            a part that the caller chose (``fingerprint=``).
+        ambiguous: Different inputs may have equal fingerprints, because
+            ``fingerprint=`` chose a part of each input.
         float64_fingerprints: The fingerprints for a model that computes in
             float64; None where they are the same.
         weights: Sample weight of each label, floats, shape ``(n, ...)``; a

@@ -42,29 +42,29 @@ class Report:
     Attributes:
         verdict: PASS, REPAIRED, UNPROVEN or FAIL.
         proof: How the alignment was established.
-        counts: Integers by the names in ``COUNT_NAMES``; None where a count
-            was not determined. One whose check was not made of all rows
-            (``checks``) is a lower bound.
+        counts: Integers by the names in ``COUNT_NAMES``; None if a count was
+            not determined. A count is a lower bound if its check did not cover
+            all rows (``checks``).
         findings: What is wrong, each with its first cases.
         wrong_rows: The first misaligned rows: ``row``, ``sample``, ``label``
-            and, where keys are known, ``sample_key`` and ``label_key``.
-        diagnosis: Most likely cause first.
+            and, if keys are known, ``sample_key`` and ``label_key``.
+        diagnosis: Likely causes, the most likely first.
         hazards: Facts about the source that may harm the next call.
         not_proven: What was not shown, and what would show it.
-        advice: One line to paste that would prove it; empty after a PASS.
+        advice: One line of code that would prove it; empty after a PASS.
         identities: What each available identity shows, strongest first.
-        chain: The links from the labels to the scored rows, each with what it
-            rests on.
+        chain: The links from the labels to the scored rows, each with its
+            evidence.
         checks: Reasons of the checks that could be made.
-        method: The guarded call; ``no call`` where none was observed.
-        source: Kind, type, place and known facts of what was streamed.
+        method: The guarded call; ``no call`` if none was observed.
+        source: Kind, type, location (``place``) and known facts of the source.
         labels: Name, digest and number of the external labels, and the file
             and columns that they were read from.
-        model: Name, class and number of parameters of the model; where known,
+        model: Name, class and number of parameters of the model; if known,
             its ``path``, ``uri``, registered ``version`` and ``digest``.
         caller: The step file and the command, or the line of the call.
         calls: Rows that each call contributed.
-        options: What the caller demanded.
+        options: The options that the verdict depends on.
         impact: Effect of the misalignment on each metric, by its name, or None.
         repair: What was done to the predictions, or None.
         cost: The guard's own cost: seconds, share, bytes.
@@ -72,7 +72,7 @@ class Report:
         plot: Runs of the alignment for drawing, or None.
         name: Name of the evaluation.
         versions: Versions of the software that was used.
-        checked_at_ms: Milliseconds since the epoch, 0 where not given.
+        checked_at_ms: Milliseconds since the epoch, 0 if not given.
     """
 
     verdict: Verdict

@@ -174,7 +174,10 @@ def test_a_wrong_file_ends_in_2_through_the_real_command_line(folder):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("path: labels.csv", "path: no.csv"), "no.csv: expected a CSV or Parquet file, found no file there"),
+        (
+            ("path: labels.csv", "path: no.csv"),
+            "no.csv: expected a CSV, Parquet, JSONL, Arrow or .npy file, found none there",
+        ),
         (("label: label", "label: lable"), "expected a column 'lable', found columns 'label'"),
         (("model.keras", "no.keras"), "model.path: expected a model at"),
         (("loading:digits", "loading:digit"), "data.call: expected an importable 'loading:digit'"),

@@ -94,7 +94,7 @@ def test_a_file_gives_labels_and_keys_in_its_own_order(tmp_path, form):
     [
         ("", {}, "expected a CSV, Parquet, JSONL or Arrow table"),
         ("label\n", {}, "expected at least one label, found none"),
-        ("a,b\n1,2\n", {}, "several columns could hold the labels"),
+        ("a,b\n1,2\n", {}, "expected one column that could hold the labels"),
         ("a,label\n1,2\n", {"label": "lable"}, "expected a column 'lable', found columns 'a', 'label'"),
         ("id,label\na,1\na,2\nb,3\n", {"key": "id"}, "found 1 repeated key; the first is 'a' at rows 0, 1"),
         ("id,label\na,1\n,2\n", {"key": "id"}, "row 1$"),
@@ -120,7 +120,7 @@ def test_a_missing_file_is_refused_before_anything_is_predicted(tmp_path, model)
             asked.append(index)
             return (X,)
 
-    with pytest.raises(evalguard.LabelsError, match="found no file there"):
+    with pytest.raises(evalguard.LabelsError, match="or .npy file, found none there"):
         with evalguard.guard(labels=tmp_path / "no.csv", mlflow=False):
             model.predict(Watched(), verbose=0)
     assert not asked

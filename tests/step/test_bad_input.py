@@ -60,7 +60,7 @@ BAD = {
         LABELS,
         "labels: {path: no.csv}",
         2,
-        "no.csv: expected a CSV or Parquet file, found no file there",
+        "no.csv: expected a CSV, Parquet, JSONL, Arrow or .npy file, found none there",
     ),
     "labels-empty": (
         LABELS,
@@ -84,7 +84,7 @@ BAD = {
         LABELS,
         "labels: {path: two.csv, key: file}",
         2,
-        "several columns could hold the labels ('first', 'second')",
+        "expected one column that could hold the labels, found 'first', 'second'; name it",
     ),
     "labels-key-repeated": (
         LABELS,
@@ -155,7 +155,7 @@ BAD = {
         MODEL + "\n" + DATA,
         "model: {call: loading:halving}\ndata: {call: loading:digits}",
         3,
-        "the model returned 38 rows",
+        " rows and returned 38",
     ),
     "data-missing": (DATA, "data: {table: no.csv}", 2, "data.table: expected a CSV, Parquet, JSONL or Arrow file at"),
     "data-column": (
