@@ -2,7 +2,7 @@
 
 ``labels → fed → computed → returned → confirmed``. The proof is named by the
 weakest of what was fed and what was returned; the other links are declared by
-nature and listed, so that a PASS says what it takes for granted.
+nature and listed, so that a PASS names its assumptions.
 """
 
 from __future__ import annotations

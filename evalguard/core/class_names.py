@@ -18,7 +18,7 @@ from evalguard.errors import ConfigError
 
 # More distinct values are no classes.
 MAX_CLASSES = 1000
-# Larger numbers are no class numbers.
+# Larger numbers are not class numbers.
 MAX_NUMBER = 1 << 16
 # Characters of a name in a message, and names that it lists.
 MAX_NAME = 60
@@ -52,7 +52,7 @@ class ClassNames:
         return {name: number for number, name in enumerate(self.names)}
 
     def name(self, number: int) -> str:
-        """``'cat'``, cut if it is long, or the number where there is no name."""
+        """``'cat'``, cut if it is long, or the number if there is no name."""
         return repr(self.names[number][:MAX_NAME]) if 0 <= number < len(self.names) else str(number)
 
 
@@ -198,7 +198,7 @@ def otherwise_text(what: str, ours: ClassNames, theirs: ClassNames, numbers: Seq
 
 
 def class_numbers_in(values: Any) -> NDArray[np.integer[Any]] | None:
-    """Labels or targets as class numbers, shape ``(n,)``, below 0 where a row has none; None where they are no such.
+    """Labels or targets as class numbers, shape ``(n,)``, below 0 where a row has none; None if they are others.
 
     Args:
         values: Class numbers, or one-hot with a column for each class.
@@ -211,7 +211,7 @@ def class_numbers_in(values: Any) -> NDArray[np.integer[Any]] | None:
         return None
     flat = values.reshape(-1)
     if flat.dtype.kind == "f":
-        # NaN is no class either; it is greater than nothing.
+        # NaN is not a class either, and every comparison with it is False.
         whole = all((part == np.rint(part)).all() for part in (flat[rows] for rows in chunks(len(flat))))
         if not whole or not abs(flat).max() < MAX_NUMBER:
             return None

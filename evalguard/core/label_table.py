@@ -163,7 +163,7 @@ class LabelTable:
 
         Fingerprints are included only if there are neither values nor keys, so
         that labels have the same digest with and without a reference. Weights
-        are not included: a gate compares the labels alone. Nor is an index.
+        are not included: a gate compares the labels alone. A pandas index is not included either.
         """
         if not self._digest:
             parts = [part for part in self._parts() if part[0] != "keys" or not self.keyed_by_index]
@@ -238,7 +238,7 @@ def normal_weights(weights: Any, n_labels: int, name: str = "labels") -> Values:
         name: Where the labels came from, for the message.
 
     Raises:
-        LabelsError: There are more or fewer of them than labels, or one is no number.
+        LabelsError: There are more or fewer of them than labels, or one is not a number.
     """
     if isinstance(weights, Mapping):
         return {str(part): _floats(array, n_labels, f"{name}, output {part!r}") for part, array in weights.items()}

@@ -2,7 +2,7 @@
 
 Each function compares what the rows carried with what the labels hold and
 returns an int64 array ``samples``: the label row, ``UNKNOWN`` if the row was not
-identified, ``FOREIGN`` (or a number outside the labels) if it is no labelled sample.
+identified, ``FOREIGN`` (or a number outside the labels) if it is not a labelled sample.
 """
 
 from __future__ import annotations

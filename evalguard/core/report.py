@@ -110,8 +110,8 @@ class Report:
         return sum(finding.count for finding in self.findings) if judged else None
 
     def is_at_least(self, count: str) -> bool:
-        """Whether a count is a lower bound, as its check was not made of all rows."""
-        # Of a record without a list of checks nothing is known of them.
+        """Whether a count is a lower bound, because its check did not cover all rows."""
+        # A record without a list of checks does not show which were made.
         check = CHECK_OF.get(count)
         return bool(self.checks and check and self.counts[count]) and check not in self.checks
 

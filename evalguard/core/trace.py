@@ -29,7 +29,7 @@ ROW_MASK = (1 << ROW_BITS) - 1
 # The method of a trace of one validation inside `fit`: it is compared with the first one, and nothing more is
 # required of it.
 FIT = "fit"
-# Of a model that was tested: one batch computed again, in another order, gave the same rows.
+# The result of a tested model: one batch, computed again in another order, gave the same rows.
 ROW_WISE = "row-wise"
 
 Int64 = NDArray[np.int64]

@@ -230,7 +230,7 @@ def _of_text(values: NDArray[Any], model: ClassNames | None, stream: ClassNames 
         numbers = numbers_of(values, model)
         if (numbers == NO_NAME).any():
             others = distinct_names(values) or ["…"]
-            # More distinct ones than any model has classes are no names of classes.
+            # If there are more distinct ones than any model has classes, they are not names of classes.
             missing = [name for name in others if name not in model.number_of]
             raise LabelsError(missing_names(missing, model, others, where))
         return _OfOutput(model, numbers)

@@ -25,7 +25,7 @@ def collecting_for(guard: Kept, options: GuardOptions, source: Any) -> Collectin
         source: As for ``evalguard.collecting``.
 
     Raises:
-        ConfigError: There is no such entry.
+        ConfigError: This context has not entered the guard.
     """
     entries = [session for session in active_sessions.get() if session.outcomes.keep is guard]
     if not entries:

@@ -87,7 +87,7 @@ def in_label_order(traces: list[Trace], labels: LabelTable | None) -> list[Trace
     listed = [trace for trace in traces if trace.index_source == "listed"]
     unused: dict[str, Any] = {}
     if label_keys is not None:
-        # Of all calls alike: the traces are joined, and keep only what all of them have.
+        # The same for all calls: the traces are joined, and keep only what all of them have.
         unused["keys" if all(_lists_as(trace, label_keys) for trace in listed) else "index"] = None
     return [
         replace(trace, index_source="stated", **unused) if trace.index_source == "listed" else trace for trace in traces

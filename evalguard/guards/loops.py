@@ -47,7 +47,7 @@ def in_one(loops: list[list[GuardedCall]], n_labels: int) -> list[list[GuardedCa
 def since(began: float, calls: Sequence[GuardedCall], n_labels: int) -> list[GuardedCall]:
     """The calls without those before a loop was given its first batch, where that loop answers all labels.
 
-    They are no part of it: most often they build the model, or warm it up. Where they have as many rows as there are
+    They do not belong to it: most often they build the model, or warm it up. Where they have as many rows as there are
     labels, they are an evaluation that was made before the labels were collected.
 
     Args:
@@ -113,7 +113,7 @@ def _without_warm_ups(calls: list[GuardedCall], known: LabelTable) -> tuple[list
 def is_short(call: GuardedCall, labels: LabelTable) -> bool:
     """Whether the caller predicted a short array, or one batch: a warm-up, or a part of an evaluation.
 
-    A stream of several batches that ends early is no such call: it lost rows.
+    A stream of several batches that ends early is not such a call: it lost rows.
     """
     trace = call.trace
     state = trace.source

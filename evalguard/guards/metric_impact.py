@@ -228,7 +228,7 @@ def _usable(weights: Any) -> Any:
 
 
 def _of_rows(rows: _Rows) -> Any:
-    """The weight of each row, by its sample; None where there are no weights, or a row is no labelled sample."""
+    """The weight of each row, by its sample; None if there are no weights, or a row is not a labelled sample."""
     samples = None if rows.samples is None else rows.samples[: rows.n_rows]
     if rows.weights is None or samples is None or not arrivals.known(samples, rows.n_labels).all():
         return None

@@ -53,7 +53,7 @@ def for_keras(name: str) -> Fit:
             _refuse_classes(y, p, name)
         if not _same_rows(y, p):
             raise _unfit(name, y, p, "sparse_categorical_accuracy, sparse_categorical_crossentropy, roc_auc_ovr")
-        # Of one number of axes: some functions of tf_keras broadcast a column with a row (tf_keras 2.21, losses.py).
+        # With equal numbers of axes: functions of tf_keras broadcast a column with a row (tf_keras 2.21, losses.py).
         return y.reshape(len(y), *p.shape[1:]), p, ""
 
     return fit

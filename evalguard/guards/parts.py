@@ -69,7 +69,7 @@ def rows_of(rows: Any, n_labels: int | None) -> Int64:
         n_labels: How many labels there are; None where that is not known yet.
 
     Raises:
-        ValueError: They are no rows of the labels.
+        ValueError: They are not rows of the labels.
     """
     if isinstance(rows, slice):
         if n_labels is None and (rows.stop is None or rows.stop < 0 or (rows.start or 0) < 0):

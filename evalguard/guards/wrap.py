@@ -29,7 +29,7 @@ OWN = ("guard", "raise_for_verdict", "report", "verdict")
 class GuardedModel:
     """A model whose ``predict`` and ``evaluate`` are guarded; everything else is the model's own.
 
-    Attributes are read, set and deleted on the model, but for the four that are
+    Attributes are read, set and deleted on the model, except the four that are
     listed here. ``isinstance(w, keras.Model)`` is True, and ``w == model``.
     ``w(x)`` calls the model, guarded only inside ``with``. Saving, cloning,
     copying and pickling give the bare model, without a guard: a guard belongs

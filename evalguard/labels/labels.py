@@ -193,7 +193,7 @@ class Labels(LabelTable):
             listed twice; samples without labels have keys only.
 
         Raises:
-            LabelsError: It is no image iterator, or it holds neither labels
+            LabelsError: It is not an image iterator, or it has neither labels
                 nor files (``flow`` without ``y``), or no sample.
         """
         return cls._of_table(labels_of_iterator(iterator, name))

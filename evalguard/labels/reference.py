@@ -106,7 +106,7 @@ class Reference:
         return n_distinct(np.concatenate(whole)) > n_parts
 
     def row_lengths(self, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
-        """Steps of some rows without their padding, int64; None where the inputs are no arrays, or have no steps.
+        """Steps of some rows without their padding, int64; None if the inputs are not arrays, or have no steps.
 
         Args:
             rows: Row numbers in label order, int64.

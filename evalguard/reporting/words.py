@@ -69,7 +69,7 @@ def count_name(name: str) -> str:
 
 
 def n_wrong(report: Report) -> int:
-    """Number of rows of which ``wrong_rows`` lists the first: those misaligned, or else those with another target."""
+    """Number of wrong rows, whose first are in ``wrong_rows``: misaligned rows, or else rows with another target."""
     return report.counts["misaligned"] or report.counts["label_disagreements"] or 0
 
 

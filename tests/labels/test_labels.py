@@ -120,7 +120,7 @@ def test_a_missing_file_is_refused_before_anything_is_predicted(tmp_path, model)
             asked.append(index)
             return (X,)
 
-    with pytest.raises(evalguard.LabelsError, match="or .npy file, found none there"):
+    with pytest.raises(evalguard.LabelsError, match=r"or \.npy file, found none there"):
         with evalguard.guard(labels=tmp_path / "no.csv", mlflow=False):
             model.predict(Watched(), verbose=0)
     assert not asked

@@ -61,7 +61,7 @@ def _to_trace(
     problem = recorder.problem
     if not problem and rows != observed:
         problem = f"the model received {plural(observed, 'row')} and returned {rows:,}"
-    # Metrics alone do not say how many rows there were, and values that are not rows are no samples.
+    # Metrics alone do not say how many rows there were, and values that are not rows do not belong to samples.
     if rows != observed or recorder.no_rows or (problem and not rows):
         return _unobserved(recorder, rows, method, source, problem, ordered=ordered)
     every_batch_has_targets = bool(recorder.targets) and recorder.n_with_targets == len(recorder.tags)
