@@ -20,7 +20,7 @@ from evalguard.core.files import FOR_ALL, as_bytes, write_whole
 from evalguard.core.findings import Cause, Finding, Link, MetricImpact, Status
 from evalguard.core.plural import plural
 from evalguard.core.policy import Proof, Verdict
-from evalguard.core.report_counts import CHECK_OF, grouped, stored_checks, stored_counts
+from evalguard.core.report_counts import CHECK_OF, counted, grouped, stored_checks, stored_counts
 from evalguard.core.visible import visible
 from evalguard.errors import ConfigError
 
@@ -308,8 +308,8 @@ def _shown(report: Report) -> str:
     total = report.counts["n_predictions"]
     return SHOWN[report.proof].format(
         total=grouped(total),
-        predictions=plural(total, "prediction"),
-        rows=plural(total, "row"),
+        predictions=counted(total, "prediction"),
+        rows=counted(total, "row"),
         were="was" if total == 1 else "were",
         have="has" if total == 1 else "have",
         chosen=grouped(_chosen(report)),
@@ -318,7 +318,7 @@ def _shown(report: Report) -> str:
 
 def _in_short(report: Report) -> str:
     """``98 of 100 predictions misaligned``, or the number of predictions and the reasons of the findings."""
-    total = plural(report.counts["n_predictions"], "prediction")
+    total = counted(report.counts["n_predictions"], "prediction")
     if report.verdict is not Verdict.FAIL:
         return total
     if report.counts["misaligned"]:
