@@ -28,7 +28,7 @@ class Turns:
         self.calls = 0
         self._number, self._started = 0, 0.0
         self._first = 0
-        # Of both ways: the seconds of each step, by its place in the stretch.
+        # Of both ways: the seconds of each step, by its position in the stretch.
         self._steps: tuple[list[list[float]], ...] = tuple([[] for _ in range(stretch)] for _ in range(2))
 
     def begin(self) -> None:

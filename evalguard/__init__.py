@@ -76,7 +76,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> typing.Any:
-    # Asking a server is no part of an evaluation, so its modules load when they are asked for.
+    # An evaluation does not query the gate, so its modules are imported at their first use.
     if name == "gate":
         from evalguard.tracking.gate.gate import gate
 

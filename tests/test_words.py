@@ -4,6 +4,7 @@ Read are comments, docstrings, texts and the names of functions and classes in P
 the documentation. CHANGELOG.md may name what was renamed.
 """
 
+import ast
 import io
 import re
 import subprocess
@@ -56,6 +57,13 @@ WORDS: dict[str, str] = {
     r"of (its|their|his|our|my|one's) own": "its own …; a separate …",
     r"put (them |it |rows |what is )?right": "reordered; corrected; repaired",
     r"doors?": "entry point",
+    r"by (its|their|the) places?|places? (of|in) (an?|the|each|every) (row|array|table)s?|row'?s? places?": "position",
+    r"index of pandas": "pandas index",
+    r"taken for granted": "assumed",
+    r"give[sn]? way|gave way": "is not replaced by",
+    r"nobody (has to )?(ask|say)s?( for)?|nobody (asked|said)": "without any option; not given",
+    r"as (the|a|this) model is fed( it)?": "as the model receives it",
+    r"such two": "these",
     # Names of before.
     r"(?-i:ArraySeals|Wanted|Pile|TagLogs?|taglog|MISTAKES?|Mistake|Untold)": "the names of today",
     r"evalguard[./](sinks|render|probes|engines|seals|gating|controller)": "the rooms of today",
@@ -103,6 +111,33 @@ def found_in(path: Path) -> list[str]:
     return found
 
 
+# Numbers, by the text of their expression.
+COUNT = re.compile(r"len\(.*\)|(.*\.)?(n_\w+|size)")
+NOUN = re.compile(r" (rows|labels|samples|predictions|batches|calls|columns|keys|validations|runs)\b")
+# After these words a number is the size of a whole, as in "2 of 100 rows".
+OF_A_WHOLE = re.compile(r"(^|\W)(of|the|all|last|first|for|than|to|most|least) $")
+# There it is two at least: a batch of one row has no rest.
+NEVER_ONE = ("evalguard/core/diagnosis/counts.py",)
+
+
+def counts_in(path: Path) -> Iterator[str]:
+    """Numbers in messages that are not grouped, as ``4,999,990``, or whose noun is plural at 1, as ``1 rows``."""
+    name = str(path.relative_to(ROOT))
+    for text in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        parts = text.values if isinstance(text, ast.JoinedStr) else []
+        words = ["", *(str(part.value) if isinstance(part, ast.Constant) else "" for part in parts), ""]
+        for before, part, after in zip(words, parts, words[2:], strict=False):
+            if not isinstance(part, ast.FormattedValue):
+                continue
+            found = ast.unparse(part.value)
+            # A letter or a dash before it makes it a part of a name, as in `report-2.html`.
+            if part.format_spec is None and COUNT.fullmatch(found) and not re.search(r"[\w-]$", before):
+                yield f"{name}:{part.lineno}: {{{found}}}; say: {{{found}:,}}"
+            noun = NOUN.match(after) if part.format_spec is not None and name not in NEVER_ONE else None
+            if noun and not OF_A_WHOLE.search(before):
+                yield f"{name}:{part.lineno}: {{{found}:,}}{noun[0]}; say: {{plural({found}, ...)}}"
+
+
 def files_of(place: str) -> list[Path]:
     """The files of a room with its tests, or of everything else."""
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S607
@@ -121,6 +156,30 @@ def test_no_retired_word_has_come_back(place: str) -> None:
     assert files
     found = [line for path in files for line in found_in(path)]
     assert not found, f"{len(found)} in all\n" + "\n".join(found)
+
+
+@pytest.mark.parametrize("place", ROOMS)
+def test_numbers_in_messages_are_grouped_and_have_the_noun_of_their_number(place: str) -> None:
+    files = [path for path in files_of(place) if path.suffix == ".py" and path.is_relative_to(ROOT / "evalguard")]
+    assert [found for path in files for found in counts_in(path)] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{len(rows)} of {n:,} rows", 1),
+        ("found {trace.n_rows} or {missing.size}", 2),
+        ("{n:,} rows are missing; {k:,} keys", 2),
+        ("{len(rows):,} of the {n:,} rows, {plural(k, 'key')}, in report-{len(done)}.html", 0),
+    ],
+)
+def test_a_number_without_its_form_is_found(
+    text: str, said: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "module.py"
+    path.write_text(f'msg = f"{text}"')
+    monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
+    assert len(list(counts_in(path))) == said
 
 
 @pytest.mark.parametrize(

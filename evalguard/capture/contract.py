@@ -24,8 +24,8 @@ class BatchTag:
         keys: One per row: the key that the source states; None if it states
             none.
         first_row: Where the delivered rows begin in that batch: a replica gets
-            a part of a batch. Arrays are one batch, of which Keras delivers
-            slices.
+            a part of a batch. Arrays are one batch, and Keras delivers slices
+            of it.
         altered: These rows are not what the source emitted.
     """
 
@@ -48,7 +48,7 @@ class BatchTag:
         return self.samples is not None and bool((self.samples != UNKNOWN).all())
 
 
-# Of a batch that nothing identifies.
+# The tag of a batch that nothing identifies.
 NOT_OBSERVED = BatchTag()
 
 

@@ -21,7 +21,7 @@ _hash = xxhash.xxh3_64_intdigest
 
 
 def can_digest(structure: Any) -> bool:
-    """Whether all leaves are arrays or tensors of numbers that Keras feeds unchanged, but for the float type."""
+    """Whether all leaves are arrays or tensors of numbers that Keras feeds unchanged, except for the float type."""
     found = tree.leaves(structure)
     return bool(found) and all(map(_is_plain, found))
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from evalguard.capture.contract import NOT_OBSERVED, BatchTag, Untagged
 from evalguard.capture.hashing import has_float64, row_digests
 from evalguard.core.own_errors import swallow
+from evalguard.core.plural import plural
 from evalguard.core.trace import UNKNOWN, batch_and_row, row_tag
 from evalguard.data import tree
 
@@ -83,13 +84,13 @@ def tagged(batch: Any, *, index: Any) -> Any:
     """
     parts = tuple(batch) if isinstance(batch, (tuple, list)) else (batch,)
     if len(parts) not in _CLASSES:
-        msg = f"expected a batch (x,), (x, y) or (x, y, sample_weight), found {len(parts)} parts"
+        msg = f"expected a batch (x,), (x, y) or (x, y, sample_weight), found {plural(len(parts), 'part')}"
         raise ValueError(msg)
     # A copy: the caller may overwrite the index before the batch is emitted.
     rows = np.array(index, dtype=np.int64).reshape(-1)
     expected = tree.n_rows(parts[0])
     if expected is not None and expected != len(rows):
-        msg = f"expected one index for each of the {expected} rows of the batch, found {len(rows)}"
+        msg = f"expected one index for each of the {expected:,} rows of the batch, found {len(rows):,}"
         raise ValueError(msg)
     result = _CLASSES[len(parts)](*parts)
     result.sample_index = rows

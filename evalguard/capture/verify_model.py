@@ -130,7 +130,7 @@ class ModelTest:
             found = max(self._compare(function, kept, rows, strict=True) for rows in (order[:half], order[n - half :]))
         # In the order of delivery each row must be its own: or what was kept is not what the model read.
         if found and self._compare(function, kept, np.arange(n), strict=False):
-            msg = "the same batch, computed again, has its rows in another order"
+            msg = "a second computation of the batch in the same order gave other rows"
             raise _Untestable(msg)
         return found
 
@@ -138,7 +138,7 @@ class ModelTest:
         """Compute these rows again; how many are the outputs of other rows."""
         again, half = _computed(function, _rows_of(self._batch, rows))
         if [len(output) for output in again] != [len(rows)] * len(kept):
-            msg = "computed again, the outputs have other rows"
+            msg = "a second computation returned another number of rows"
             raise _Untestable(msg)
         far = FAR_IN_HALF_PRECISION if half else FAR
         found = [output.compare(other, rows, far=far, strict=strict) for output, other in zip(kept, again, strict=True)]
@@ -147,7 +147,7 @@ class ModelTest:
             return moved
         if min(found, default=0) < 0:
             way = "in parts" if strict else "in another order"
-            msg = f"computed again {way}, rows have other values: it depends on the batch, or computes imprecisely"
+            msg = f"computed again {way}, rows have other values: they depend on the batch, or the precision is low"
             raise _Untestable(msg)
         return 0
 
@@ -199,7 +199,7 @@ def _computed(function: Any, batch: Any) -> tuple[list[NDArray[Any]], bool]:
     nodes = list(nodes_of(concrete.graph.as_graph_def()))
     for node in nodes:
         if is_stateful(node.op):
-            msg = f"it keeps state, draws at random or runs Python code when it predicts ({node.op})"
+            msg = f"the model keeps state, draws random numbers or runs Python code when it predicts ({node.op})"
             raise _Untestable(msg)
     halves = {tf.float16.as_datatype_enum, tf.bfloat16.as_datatype_enum}
     half = any(value.type in halves for node in nodes for value in node.attr.values())

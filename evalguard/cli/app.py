@@ -50,8 +50,8 @@ def replay() -> None:
     from evalguard.tracking.replay import replay as send_waiting
 
     done = send_waiting()
-    older = f", {done.superseded} dropped because MLflow has a newer verdict" if done.superseded else ""
-    click.echo(f"{done.sent} sent, {done.left} left{older}")
+    older = f", {done.superseded:,} dropped because MLflow has a newer verdict" if done.superseded else ""
+    click.echo(f"{done.sent:,} sent, {done.left:,} left{older}")
     for failure in done.failures:
         click.echo(f"evalguard: {failure}", err=True)
     if done.left:

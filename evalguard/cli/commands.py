@@ -39,7 +39,7 @@ def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
         "variables",
         type=click.Path(dir_okay=False, path_type=Path),
         metavar="FILE",
-        help="NAME=value lines that ${NAME} is looked up in before the environment.",
+        help="File of NAME=value lines; ${NAME} is looked up there first, then in the environment.",
     )(command)
 
 

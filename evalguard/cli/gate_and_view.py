@@ -158,7 +158,7 @@ LOCAL = "http://127.0.0.1:5000"
 @click.option(
     "--save-view", is_flag=True, help=f"Save a view {VIEW_NAME!r} with the verdict's columns in the experiment."
 )
-@click.option("--server", metavar="URL", help="Address of the dashboard, where it is not the tracking server itself.")
+@click.option("--server", metavar="URL", help="Address of the MLflow UI, if it differs from the tracking server.")
 @_TIMEOUT
 @_answering(ViewExit)
 def view(experiment: str, server: str | None, timeout_s: float, *, save_view: bool) -> None:

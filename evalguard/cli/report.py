@@ -36,7 +36,7 @@ def report(path: Path, form: str | None, **files: Path | None) -> None:
     printed = [f"--{name} -" for name, file in wanted.items() if str(file) == "-"]
     printed += [f"--{form}"] if form else []
     if len(printed) > 1:
-        msg = f"expected one form on standard output, found {' and '.join(printed)}; name files for the others"
+        msg = f"expected one form on standard output, found {' and '.join(printed)}; give a file name for the others"
         raise ConfigError(msg)
     found = _read(path)
     # Render everything before writing the first file: an error leaves no half of the files behind.
@@ -67,7 +67,7 @@ def _rendered(found: Report, form: str) -> bytes:
         renderers = {"html": to_html, "markdown": Report.to_markdown, "junit": to_junit, "svg": to_svg}
         content = renderers[form](found).encode()
     if not content:
-        msg = f"--{form}: the report holds no alignment to plot (verdict {found.verdict}); --html shows what it holds"
+        msg = f"--{form}: the report contains no alignment to plot (verdict {found.verdict}); use --html"
         raise ConfigError(msg)
     return content
 

@@ -153,7 +153,7 @@ def _label_column(table: Any, other: set[str | None], path: Path) -> str:
         return str(known[0])
     if len(names) == 1:
         return str(names[0])
-    msg = f"init: which column of {path} holds the labels? Found {', '.join(map(repr, names))}; call it label"
+    msg = f"init: expected a column named label in {path}, found {', '.join(map(repr, names))}; rename the label column"
     raise ConfigError(msg)
 
 

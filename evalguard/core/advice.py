@@ -20,8 +20,8 @@ from evalguard.core.trace import ALTERED, UNKNOWN
 from evalguard.core.visible import visible
 
 MAX_KEY = 80
-LOOP = "for x, y in g.collecting(dataset): ...  # predict this x: this y is then its label"
-PREPARED_LOOP = "for x, y in g.collecting(prepared): ...  # x as the model is fed it; or reference=prepared(x_test)"
+LOOP = "for x, y in g.collecting(dataset): ...  # predict this x; this y is its label"
+PREPARED_LOOP = "for x, y in g.collecting(prepared): ...  # x as the model receives it; or reference=prepared(x_test)"
 
 
 def not_proven(evidence: Evidence, proof: Proof, policy: Policy) -> list[str]:
@@ -29,7 +29,7 @@ def not_proven(evidence: Evidence, proof: Proof, policy: Policy) -> list[str]:
     notes: list[str] = []
     if evidence.trace.stopped:
         rows, total = evidence.trace.n_rows, len(evidence.labels)
-        notes.append(f"stopped after {rows:,} of {total:,} rows (fail_fast): {evidence.trace.stopped}; no row after")
+        notes.append(f"stopped after {rows:,} of {total:,} rows (fail_fast): {evidence.trace.stopped}")
     if evidence.trace.unobserved:
         notes.append(
             ("" if evidence.trace.no_output_rows else "not every row was observed: ") + evidence.trace.unobserved
@@ -39,8 +39,8 @@ def not_proven(evidence: Evidence, proof: Proof, policy: Policy) -> list[str]:
     if evidence.trace.not_confirmed:
         notes.append(f"what is scored: {evidence.trace.not_confirmed}")
     if evidence.trace.key_asked and (evidence.trace.keys is None or evidence.labels.keys is None):
-        without = "the stream gave no key for each row" if evidence.trace.keys is None else "the labels have no keys"
-        notes.append(f"key: {without}, so it shows nothing")
+        without = "the stream has no key for each row" if evidence.trace.keys is None else "the labels have no keys"
+        notes.append(f"key: {without}, so keys identify no row")
     if evidence.doubt:
         notes.append(evidence.doubt)
     if evidence.labels.by_index is not None and evidence.labels.by_index.note:
@@ -61,7 +61,7 @@ def not_proven(evidence: Evidence, proof: Proof, policy: Policy) -> list[str]:
         )
     if proof is Proof.DECLARED and proof < policy.required_proof:
         notes.append(
-            "which sample each row is: its place in the array, or the key beside it, is declared by the caller"
+            "which sample each row is: its position in the array, or the key beside it, is declared by the caller"
         )
     if proof < Proof.DECLARED:
         notes += _why_not_labels(evidence, policy)
@@ -105,9 +105,7 @@ def advice_for(evidence: Evidence, policy: Policy) -> str:
     if option:
         return option
     if evidence.labels.keyed_by_index and evidence.used is None:
-        return (
-            "evalguard.guard(labels=labels.to_numpy())  # if these names are not of the rows: their place then counts"
-        )
+        return "evalguard.guard(labels=labels.to_numpy())  # if the index does not name rows: they count by position"
     several = len(evidence.trace.calls) > 1
     if evidence.samples is not None and evidence.used is not None and evidence.used.complete:
         # What is scored has the order that the caller gave it.
@@ -117,13 +115,11 @@ def advice_for(evidence: Evidence, policy: Policy) -> str:
         # No option proves anything of rows that were overwritten on their way; the diagnosis has the fix.
         return ""
     if evidence.comparison.comparable and evidence.repeated.size and policy.duplicate_inputs == "forbid":
-        return (
-            'evalguard.guard(labels=..., duplicate_inputs="allow")  # if the data holds equal inputs; else reference=x'
-        )
+        return 'evalguard.guard(labels=..., duplicate_inputs="allow")  # if the data has equal inputs; else reference=x'
     if any(match.identity == "content" and not match.comparable for match in evidence.matches):
         if several:
             return PREPARED_LOOP
-        return "evalguard.guard(labels=..., reference=prepared(x_test))  # prepared as the model is fed it"
+        return "evalguard.guard(labels=..., reference=prepared(x_test))  # prepared as the model receives it"
     kind = evidence.trace.source.kind
     if evidence.labels.keys is not None and evidence.trace.keys is None:
         return 'evalguard.guard(labels=..., key="id")  # name of the entry of x that holds the key'

@@ -2,7 +2,7 @@
 
 ``labels → fed → computed → returned → confirmed``. The proof is named by the
 weakest of what was fed and what was returned; the other links are declared by
-nature and listed, so that a PASS says what it takes for granted.
+nature and listed, so that a PASS names its assumptions.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ FED_BY = {
     "key": "a key came with each row",
     "index": "the source stated the label row of each row",
     "position": "row i of the array is sample i",
-    "part": "the label rows that g.part names are those of the rows",
+    "part": "each call answers the label rows that g.part names",
 }
-FINISHED = "the {} passed to check belongs to the row"
+FINISHED = "the {} passed to check names the sample of the row"
 OWN_TARGETS = "x and y of a batch belong together, and y equals the label at every row"
 DECLARED_ROW_WISE = "row j of each output is computed from row j that was fed"
-TESTED = "one batch computed again, in another order and in two halves, gave the same rows"
+TESTED = "one batch, computed again in another order and in two halves, gave the same rows"
 SCORED = "what was returned is scored against `labels`, in this order"
-CONFIRMED = "each row that is scored was returned, and is that of its label"
+CONFIRMED = "each scored row was returned by a guarded call and belongs to its label"
 
 
 def proof_of(evidence: Evidence, policy: Policy) -> Proof:
@@ -60,7 +60,7 @@ def _without_samples(evidence: Evidence, policy: Policy) -> Proof:
     trace, comparison = evidence.trace, evidence.comparison
     distinct = trace.fingerprints is not None and not evidence.repeated.size
     equal = comparison.comparable and not comparison.rows.size
-    # What was asked for never gives way: rows that their content or key does not name are not named by their labels.
+    # An identity that was asked for is not replaced: y does not identify rows that content or key do not.
     if (
         equal
         and trace.targets is not None
@@ -105,7 +105,7 @@ def _labels(evidence: Evidence) -> Link:
     if evidence.used is not None and evidence.used.identity == "content":
         return Link("labels", Status.PROVEN, "label i belongs to row i of the reference")
     if labels.keys is not None:
-        return Link("labels", Status.PROVEN, "each label has a key of its sample" + _whose(labels))
+        return Link("labels", Status.PROVEN, "each label has the key of its sample" + _whose(labels))
     return Link("labels", Status.DECLARED, f"row i of {labels.name} is the label of sample i")
 
 
@@ -157,5 +157,5 @@ def _confirmed(trace: Trace, *, with_labels: bool) -> Link:
     if not trace.confirmed:
         return Link("confirmed", Status.DECLARED, SCORED)
     if with_labels:
-        return Link("confirmed", Status.PROVEN, f"{CONFIRMED}; the labels that are scored are those of the guard")
-    return Link("confirmed", Status.DECLARED, f"{CONFIRMED}; that it is scored against `labels` is taken for granted")
+        return Link("confirmed", Status.PROVEN, f"{CONFIRMED}; the labels passed to confirm are the guard's")
+    return Link("confirmed", Status.DECLARED, f"{CONFIRMED}; that it is scored against `labels` is assumed")

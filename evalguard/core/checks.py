@@ -161,11 +161,11 @@ def check_altered(trace: Trace) -> Finding | None:
 
 
 def check_returned(trace: Trace, *, wrong: bool) -> Finding | None:
-    """The caller got each row where the model computed it, or at the place of its sample."""
+    """The caller got each row where the model computed it, or at the position of its sample."""
     if not trace.moved or not wrong:
         return None
     rows = plural(trace.moved, "row")
-    message = f"{rows} {'is' if trace.moved == 1 else 'are'} not where the model computed them: they moved after it"
+    message = f"{rows} {'was' if trace.moved == 1 else 'were'} moved to another position after the model computed them"
     return Finding(Reason.RETURNED, trace.moved, message)
 
 
@@ -174,11 +174,11 @@ def check_computed(trace: Trace) -> Finding | None:
     moved = trace.moved_in_model
     if not moved:
         return None
-    rows = plural(moved, "row")
     message = (
-        f"{rows} of a batch, computed again in another order, {'is the output' if moved == 1 else 'are outputs'} of"
+        f"{plural(moved, 'row')} of a batch got the output of another row when the batch was computed again in another "
+        "order: the model moves rows"
     )
-    return Finding(Reason.COMPUTED, moved, f"{message} other rows: the model moves them")
+    return Finding(Reason.COMPUTED, moved, message)
 
 
 def check_reuse(trace: Trace) -> Finding | None:

@@ -18,7 +18,7 @@ from evalguard.errors import ConfigError
 
 # More distinct values are no classes.
 MAX_CLASSES = 1000
-# Larger numbers are no class numbers.
+# Larger numbers are not class numbers.
 MAX_NUMBER = 1 << 16
 # Characters of a name in a message, and names that it lists.
 MAX_NAME = 60
@@ -36,7 +36,7 @@ class ClassNames:
     Attributes:
         names: The name of class 0, 1, …
         source: Where they come from, for reports.
-        assumed: evalguard chose the order itself: nobody said which number a name has.
+        assumed: evalguard chose the order itself: no number was given for a name.
         certain: The numbers beside them have these names. A dataset that was given a list of labels names its distinct
             numbers, as text (keras 3.15, ``utils/dataset_utils.py``), older ones the folders.
     """
@@ -52,7 +52,7 @@ class ClassNames:
         return {name: number for number, name in enumerate(self.names)}
 
     def name(self, number: int) -> str:
-        """``'cat'``, cut if it is long, or the number where there is no name."""
+        """``'cat'``, cut if it is long, or the number if there is no name."""
         return repr(self.names[number][:MAX_NAME]) if 0 <= number < len(self.names) else str(number)
 
 
@@ -77,7 +77,9 @@ def _names(given: Any, option: str) -> tuple[str, ...]:
     if isinstance(given, Mapping):
         by_number = {number: name for name, number in given.items()}
         if len(by_number) < len(given) or sorted(by_number) != list(range(len(given))):
-            msg = f"{option}: expected the numbers 0 to {len(given) - 1}, each once; found {list(given.values())[:20]}"
+            msg = (
+                f"{option}: expected the numbers 0 to {len(given) - 1:,}, each once; found {list(given.values())[:20]}"
+            )
             raise ConfigError(msg)
         given = [by_number[number] for number in range(len(given))]
     if isinstance(given, (str, bytes, set, frozenset)) or not hasattr(given, "__iter__") or np.ndim(given) == 0:
@@ -153,10 +155,9 @@ def missing_names(missing: Sequence[str], names: ClassNames, others: Iterable[st
     """
     near = {match for name in missing[:MAX_NAMED] for match in difflib.get_close_matches(name, names.names, n=2)}
     meant = f" Did you mean {sorted(near)[0]!r}?" if near else ""
-    verb = "is" if len(missing) == 1 else "are"
     return (
-        f"{where}: expected names in {names.source} ({_listed(names.names, near)}), found {_listed(missing)}, which "
-        f"{verb} not among them; the labels have {_listed(sorted(others), missing)}.{meant}"
+        f"{where}: expected names in {names.source} ({_listed(names.names, near)}), found {_listed(missing)}; "
+        f"the labels have {_listed(sorted(others), missing)}.{meant}"
     )
 
 
@@ -197,7 +198,7 @@ def otherwise_text(what: str, ours: ClassNames, theirs: ClassNames, numbers: Seq
 
 
 def class_numbers_in(values: Any) -> NDArray[np.integer[Any]] | None:
-    """Labels or targets as class numbers, shape ``(n,)``, below 0 where a row has none; None where they are no such.
+    """Labels or targets as class numbers, shape ``(n,)``, below 0 where a row has none; None if they are others.
 
     Args:
         values: Class numbers, or one-hot with a column for each class.
@@ -210,7 +211,7 @@ def class_numbers_in(values: Any) -> NDArray[np.integer[Any]] | None:
         return None
     flat = values.reshape(-1)
     if flat.dtype.kind == "f":
-        # NaN is no class either; it is greater than nothing.
+        # NaN is not a class either, and every comparison with it is False.
         whole = all((part == np.rint(part)).all() for part in (flat[rows] for rows in chunks(len(flat))))
         if not whole or not abs(flat).max() < MAX_NUMBER:
             return None

@@ -16,22 +16,22 @@ from evalguard.core.target_comparison import compare_labels, same_multiset
 from evalguard.core.trace import ALTERED, UNKNOWN, Int64, Trace
 
 NOT_RETURNED = (
-    "{} of the {} rows passed to confirm {} no row that a guarded call returned: an average, a class number or a "
-    "probability alone is another value; confirm the rows before that step"
+    "{} of the {} rows passed to confirm {} not returned by a guarded call: an average, an argmax or a single column "
+    "is another value; confirm the rows before that step"
 )
-NO_IDENTITY = "the rows were put in another order, and nothing observed shows which sample each one is"
-ANY_ORDER = "the calls of scope='parts' have no order; g.confirm(y_pred, y_true) shows which row is scored where"
+NO_IDENTITY = "the rows were reordered before confirm, and nothing observed shows which sample each one is"
+ANY_ORDER = "the calls of scope='parts' have no order; call g.confirm(y_pred, y_true) to show which row is scored where"
 TOGETHER = (
-    "several calls answer the labels together, and scope='call' knows no order among them; with scope='session' it is "
-    "that in which they were made, and g.confirm(y_pred, y_true) shows which row is scored where"
+    "several calls answer the labels together, and have no order with scope='call'; use scope='session' if rows are "
+    "scored in the order of the calls, or call g.confirm(y_pred, y_true) to show which row is scored where"
 )
 OTHER_ORDER = (
-    "rows and labels were passed to confirm in another order than the guard's, or not all of them: each row is beside "
-    "a label equal to its own; confirm all rows in label order, before they are sorted or chosen"
+    "rows and labels were passed to confirm in another order than the guard's, or some are missing, and each row is "
+    "beside a label equal to its own; confirm all rows in label order, before they are sorted or selected"
 )
-SCORED_AS_WELL = "{n:,} more rows than labels were scored, and nothing shows whose labels their targets are"
+SCORED_AS_WELL = "the model scored {n:,} more rows than labels, and nothing shows which labels their targets are"
 UNKNOWN_SAMPLES = "nothing shows which sample some of these rows are"
-SEVERAL_SAMPLES = "equal rows were returned for several samples; pass what each call returned by itself"
+SEVERAL_SAMPLES = "equal rows were returned for several samples; pass a list with the rows of each call"
 # So many rows of each value on average are what rounding or classes leave.
 ROWS_PER_VALUE = 4
 # An odd number, to mix a sample's number into the digest of its row.
@@ -80,7 +80,7 @@ def as_scored(trace: Trace, labels: LabelTable, scored: Scored) -> Trace:
     confirmed = replace(taken(confirmed, source), scored_from=source, parts=trace.calls)
     return replace(
         confirmed,
-        # Rows are where the caller put them: the order of the source shows nothing, nor does a place in an array.
+        # Rows are where the caller put them: the order of the source shows nothing, nor does a position in an array.
         tags=_unnumbered(confirmed),
         index=None if confirmed.index_source == "position" else confirmed.index,
         rearranged=rearranged,
@@ -263,4 +263,4 @@ def _mixed(rows: NDArray[np.uint64], samples: Int64) -> NDArray[np.uint64]:
 
 
 def _not_returned(count: int, n_rows: int) -> str:
-    return NOT_RETURNED.format(f"{count:,}", f"{n_rows:,}", "is" if count == 1 else "are")
+    return NOT_RETURNED.format(f"{count:,}", f"{n_rows:,}", "was" if count == 1 else "were")

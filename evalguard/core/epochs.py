@@ -151,7 +151,7 @@ def _failed(
 def _epochs(items: Sequence[_ComparedEpoch]) -> str:
     """``epoch 2``, or ``epochs 2, 3, 5``."""
     named = ", ".join(str(item.epoch) for item in items[:MAX_NAMED])
-    more = f" and {len(items) - MAX_NAMED} more" if len(items) > MAX_NAMED else ""
+    more = f" and {len(items) - MAX_NAMED:,} more" if len(items) > MAX_NAMED else ""
     return f"epoch{'' if len(items) == 1 else 's'} {named}{more}"
 
 

@@ -24,7 +24,10 @@ ANY_ORDER = (
     "nothing shows which sample each row is"
 )
 
-VERSION = "at {} the stream's own target differs from the label, at most it does not: another version of the labels"
+VERSION = (
+    "at {} the stream's own target differs from the label, and at the others they are equal: another version of the "
+    "labels"
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,7 +98,7 @@ def gather(trace: Trace, labels: LabelTable, policy: Policy) -> Evidence:
     if in_position and (by_place or in_position[0].observed):
         positions = range(len(labels))
         comparison = _compare(trace, labels, positions)
-        # Pairs give the same metric in any order: targets that contradict a place that is declared leave it open.
+        # Pairs give the same metric in any order: targets that contradict a declared position leave it open.
         by_place = trace.ordered or trace.method == FIT or not comparison.rows.size
         if by_place or in_position[0].observed:
             repeated = _repeated(trace, trace.n_rows, in_position[0], comparison)

@@ -48,8 +48,8 @@ def ahead(trace: Trace, source: SourceState) -> str:
         return ""
     batches = "batch was" if source.ahead == 1 else "batches were"
     return (
-        f"the source is ahead: {source.ahead} more {batches} taken from the generator {source.type_name} than the "
-        f"{source.delivered} delivered; the next call with the same object will skip them. "
+        f"the source is ahead: {source.ahead:,} more {batches} taken from the generator {source.type_name} than the "
+        f"{source.delivered:,} delivered; the next call with the same object will skip them. "
         "Create a new generator for each call."
     )
 
@@ -69,8 +69,8 @@ def left_in_queue(trace: Trace, source: SourceState) -> str:
     if source.kind != "pydataset" or workers < 2 or not 0 < steps < batches:
         return ""
     return (
-        f"{source.type_name} with workers={workers} was stopped after {steps} of {batches} batches: its queue may keep "
-        "batches that were made ahead, and the next pass may begin with them. Use workers=1, or read all batches."
+        f"{source.type_name} with workers={workers} was stopped after {steps:,} of {batches:,} batches: its queue may "
+        "keep batches that were made ahead, and the next pass may begin with them. Use workers=1, or read all batches."
     )
 
 
@@ -93,7 +93,7 @@ def shuffles(trace: Trace, source: SourceState) -> str:
         )
     if source.facts.get("reshuffled_each_pass") is True:
         return (
-            "the dataset is shuffled anew at each pass, although these rows match these labels; labels collected in "
+            "the dataset is reshuffled at each pass, although these rows match these labels; labels collected in "
             "another pass will not match. Remove the shuffle if the labels are not part of the stream."
         )
     return ""

@@ -77,7 +77,7 @@ def judge(
         **context: Further fields of ``Report`` (name, versions, notes of the
             guard under ``not_proven``, …).
     """
-    with keys_shown(policy.show_keys), stage(f"judging {trace.n_rows:,} rows"):
+    with keys_shown(policy.show_keys), stage(f"judging {plural(trace.n_rows, 'row')}"):
         return _judge(trace, labels, policy, scored, found, doubt, **context)
 
 
@@ -202,8 +202,8 @@ def _disagreement(evidence: Evidence) -> Finding | None:
         if rows.size:
             message = (
                 f"{match.identity} and {evidence.used.identity} name different samples at {plural(rows.size, 'row')} "
-                f"(first: row {int(rows[0])}, {match.identity} {int(other[rows[0]])}, "
-                f"{evidence.used.identity} {int(used[rows[0]])}): the {match.identity} belongs to another row"
+                f"(first: row {int(rows[0]):,}, {match.identity} {int(other[rows[0]]):,}, "
+                f"{evidence.used.identity} {int(used[rows[0]]):,}): the {match.identity} belongs to another row"
             )
             first = rows[:MAX_CASES]
             return Finding(Reason.IDENTITIES, int(rows.size), message, first_cases(first), first_cases(used[first]))

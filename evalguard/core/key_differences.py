@@ -1,4 +1,4 @@
-"""How the keys of two sides differ, where those of one are no keys of the other."""
+"""How the keys of two sides differ, if the keys of one side are not on the other."""
 
 from __future__ import annotations
 

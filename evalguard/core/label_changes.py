@@ -15,7 +15,7 @@ class ArrayWatch:
     """Arrays of the caller's that are read later than they were given.
 
     Args:
-        structure: Arrays or a tree of them; what is no array is not watched.
+        structure: Arrays or a tree of them; other objects are not watched.
 
     Attributes:
         changed: What ``check`` found.

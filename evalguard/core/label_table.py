@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from evalguard.core.class_names import ClassNames
 from evalguard.core.columns.chunks import n_distinct, rising
 from evalguard.core.label_origin import LabelOrigin
+from evalguard.core.plural import at_rows, plural
 from evalguard.core.row_names import IndexComparison, RowNames
 from evalguard.core.shown_keys import cause_of, message_of, shown_key
 from evalguard.errors import LabelsError
 
-MAX_NAMED = 5
 DIGEST_ROWS = 1 << 20
 
 Values = NDArray[Any] | Mapping[str, NDArray[Any]]
@@ -44,16 +44,16 @@ class LabelTable:
 
     Attributes:
         values: One label per sample, shape ``(n, ...)``, any dtype; a mapping
-            of such arrays for a model with several outputs; None where only
+            of such arrays for a model with several outputs; None if only
             keys or fingerprints are known.
         keys: Unique names of the samples, shape ``(n,)``, int64 or str.
         fingerprints: uint64, shape ``(n,)``: digest of each sample's input as
-            the model is fed it, in label order.
+            the model receives it, in label order.
         spec: dtype and row shape of each fingerprinted input, to explain why
             nothing matches.
         name: Where the labels came from; used in reports only.
-        ambiguous: Different inputs have one fingerprint, because it is that of
-            a part that the caller chose (``fingerprint=``).
+        ambiguous: Different inputs may have equal fingerprints, because
+            ``fingerprint=`` chose a part of each input.
         float64_fingerprints: The fingerprints for a model that computes in
             float64; None where they are the same.
         weights: Sample weight of each label, floats, shape ``(n, ...)``; a
@@ -88,7 +88,7 @@ class LabelTable:
     def __post_init__(self) -> None:
         lengths = {part: len(array) for part, array in self._parts()}
         if not lengths:
-            msg = f"{self.name}: expected label values, keys or fingerprints, got none of them."
+            msg = f"{self.name}: expected label values, keys or fingerprints, found none."
             raise LabelsError(msg)
         if len(set(lengths.values())) != 1:
             msg = f"{self.name}: expected one length for all parts, found {lengths}."
@@ -127,14 +127,14 @@ class LabelTable:
         stored = isinstance(keys, KeyColumn)
         empty = keys.empty() if stored else np.flatnonzero(keys == "") if keys.dtype.kind == "U" else keys[:0]
         if len(empty):
-            msg = f"{self.name}: every sample needs a key; rows {_first(empty)} have none ({len(empty)} in all)."
+            msg = f"{self.name}: expected a key for each sample, found none {at_rows(empty)}."
             raise LabelsError(msg)
         repeated = keys.repeated() if stored else _repeated(keys)
         if repeated:
             count, key, rows = repeated
             msg = (
-                f"{self.name}: expected each key once; {count} keys are repeated, the first is "
-                f"{shown_key(key)!r} at rows {_first(rows)}. Choose a column that names each sample."
+                f"{self.name}: expected each key once, found {plural(count, 'repeated key')}; the first is "
+                f"{shown_key(key)!r} {at_rows(rows)}. Choose a column that names each sample."
             )
             raise LabelsError(msg)
 
@@ -163,7 +163,7 @@ class LabelTable:
 
         Fingerprints are included only if there are neither values nor keys, so
         that labels have the same digest with and without a reference. Weights
-        are not included: a gate compares the labels alone. Nor is an index.
+        are not included: a gate compares the labels alone. A pandas index is not included either.
         """
         if not self._digest:
             parts = [part for part in self._parts() if part[0] != "keys" or not self.keyed_by_index]
@@ -222,7 +222,7 @@ def normal_keys(keys: Any, name: str = "keys") -> NDArray[Any]:
     items = array.tolist()
     null = [row for row, item in enumerate(items) if item is None or item != item]
     if null:
-        msg = f"{name}: every sample needs a key; rows {_first(null)} have none ({len(null)} in all)."
+        msg = f"{name}: expected a key for each sample, found none {at_rows(null)}."
         raise LabelsError(msg)
     if items and all(_is_integer(item) for item in items):
         return np.asarray(items, dtype=np.int64)
@@ -238,7 +238,7 @@ def normal_weights(weights: Any, n_labels: int, name: str = "labels") -> Values:
         name: Where the labels came from, for the message.
 
     Raises:
-        LabelsError: There are more or fewer of them than labels, or one is no number.
+        LabelsError: There are more or fewer of them than labels, or one is not a number.
     """
     if isinstance(weights, Mapping):
         return {str(part): _floats(array, n_labels, f"{name}, output {part!r}") for part, array in weights.items()}
@@ -246,7 +246,7 @@ def normal_weights(weights: Any, n_labels: int, name: str = "labels") -> Values:
 
 
 def _floats(weights: Any, n_labels: int, name: str) -> NDArray[Any]:
-    expected = f"{name}: expected one sample weight for each of the {n_labels:,} labels"
+    expected = f"{name}: expected one sample weight for each of the {plural(n_labels, 'label')}"
     try:
         array = np.asarray(weights)
         # A column of objects may hold text, which is refused: a cast from objects would read "1.5" as a number.
@@ -254,7 +254,7 @@ def _floats(weights: Any, n_labels: int, name: str) -> NDArray[Any]:
         if array.dtype.kind != "f":
             array = array.astype(np.float64, casting="unsafe" if array.dtype.hasobject else "safe")
     except (TypeError, ValueError) as error:
-        msg = f"{expected}, found what is no array of numbers ({message_of(error)}). Give numbers in label order."
+        msg = f"{expected}, found values that are not numbers ({message_of(error)}). Give numbers in label order."
         raise LabelsError(msg) from cause_of(error)
     if array.ndim == 0 or len(array) != n_labels:
         found = f"{len(array):,}" if array.ndim else "a single number"
@@ -262,7 +262,7 @@ def _floats(weights: Any, n_labels: int, name: str) -> NDArray[Any]:
         raise LabelsError(msg)
     null = np.flatnonzero(np.isnan(array).reshape(n_labels, -1).any(axis=1))
     if len(null):
-        msg = f"{name}: every label needs a sample weight; rows {_first(null)} have none ({len(null)} in all)."
+        msg = f"{name}: expected a sample weight for each label, found none {at_rows(null)}."
         raise LabelsError(msg)
     return array
 
@@ -287,8 +287,3 @@ def key_text(item: object) -> str:
     if isinstance(item, bytes):
         return item.decode("utf-8", "backslashreplace")
     return str(item)
-
-
-def _first(rows: Any) -> str:
-    shown = [str(int(row)) for row in rows[:MAX_NAMED]]
-    return ", ".join(shown) + (", …" if len(rows) > MAX_NAMED else "")

@@ -2,7 +2,7 @@
 
 Each function compares what the rows carried with what the labels hold and
 returns an int64 array ``samples``: the label row, ``UNKNOWN`` if the row was not
-identified, ``FOREIGN`` (or a number outside the labels) if it is no labelled sample.
+identified, ``FOREIGN`` (or a number outside the labels) if it is not a labelled sample.
 """
 
 from __future__ import annotations
@@ -25,13 +25,12 @@ COMPARABLE_SHARE = 0.02
 # whether a transformation at random changed them.
 TRANSFORMED_SHARE = 0.05
 SHARED = (
-    "content: what fingerprint= chooses is the same for samples of different inputs, so it does not identify {}; "
-    "choose a part that is different for each sample, or use key= or sample_indices"
+    "content: fingerprint= returns the same for samples with different inputs, so it does not identify {}; "
+    "return a part that differs for each sample, or use key= or sample_indices"
 )
 TRANSFORMED = (
-    "content: {} stand where samples belong that were not recognised, and all others are in position; either they "
-    "are other data, or the source transforms rows at random, and then content cannot identify them; use key= or "
-    "sample_indices"
+    "content: the reference does not contain {}, and all other rows are in position; either these are other data, or "
+    "the source transforms rows at random and content cannot identify them; use key= or sample_indices"
 )
 
 

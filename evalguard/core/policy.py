@@ -92,7 +92,7 @@ class Policy:
             unambiguous and raises if it is not.
         on_unproven: What an UNPROVEN does.
         padding: Whether known rows after the last label may be removed.
-        scope: Whether each call predicts all labels, or the calls together do, in order or as parts in any order.
+        scope: Whether each call answers all labels, or all calls together, in order or as parts in any order.
         duplicate_inputs: Whether the data is known to hold samples with equal
             inputs. Matters for proof ``labels`` only: without it, equal rows
             count as a possible repetition.
@@ -100,7 +100,7 @@ class Policy:
         show_keys: Whether reports and messages show keys, or salted digests of them.
 
     Raises:
-        ConfigError: A value is not one of the words allowed.
+        ConfigError: A value is not one of the allowed words.
     """
 
     require: Require = "declared"

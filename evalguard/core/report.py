@@ -20,12 +20,12 @@ from evalguard.core.files import FOR_ALL, as_bytes, write_whole
 from evalguard.core.findings import Cause, Finding, Link, MetricImpact, Status
 from evalguard.core.plural import plural
 from evalguard.core.policy import Proof, Verdict
-from evalguard.core.report_counts import CHECK_OF, grouped, stored_checks, stored_counts
+from evalguard.core.report_counts import CHECK_OF, counted, grouped, stored_checks, stored_counts
 from evalguard.core.visible import visible
 from evalguard.errors import ConfigError
 
 SCHEMA_VERSION = 2
-# Its reports have `stages` in the place of the chain, and call the place of a row in an array an identity.
+# Its reports have `stages` instead of the chain, and count the position of a row as an identity.
 BEFORE_CHAIN = 1
 # The method of a report where no guarded call was observed.
 NO_CALL = "no call"
@@ -42,29 +42,29 @@ class Report:
     Attributes:
         verdict: PASS, REPAIRED, UNPROVEN or FAIL.
         proof: How the alignment was established.
-        counts: Integers by the names in ``COUNT_NAMES``; None where a count
-            was not determined. One whose check was not made of all rows
-            (``checks``) is a lower bound.
+        counts: Integers by the names in ``COUNT_NAMES``; None if a count was
+            not determined. A count is a lower bound if its check did not cover
+            all rows (``checks``).
         findings: What is wrong, each with its first cases.
         wrong_rows: The first misaligned rows: ``row``, ``sample``, ``label``
-            and, where keys are known, ``sample_key`` and ``label_key``.
-        diagnosis: Most likely cause first.
+            and, if keys are known, ``sample_key`` and ``label_key``.
+        diagnosis: Likely causes, the most likely first.
         hazards: Facts about the source that may harm the next call.
         not_proven: What was not shown, and what would show it.
-        advice: One line to paste that would prove it; empty after a PASS.
+        advice: One line of code that would prove it; empty after a PASS.
         identities: What each available identity shows, strongest first.
-        chain: The links from the labels to the scored rows, each with what it
-            rests on.
+        chain: The links from the labels to the scored rows, each with its
+            evidence.
         checks: Reasons of the checks that could be made.
-        method: The guarded call; ``no call`` where none was observed.
-        source: Kind, type, place and known facts of what was streamed.
+        method: The guarded call; ``no call`` if none was observed.
+        source: Kind, type, location (``place``) and known facts of the source.
         labels: Name, digest and number of the external labels, and the file
             and columns that they were read from.
-        model: Name, class and number of parameters of the model; where known,
+        model: Name, class and number of parameters of the model; if known,
             its ``path``, ``uri``, registered ``version`` and ``digest``.
         caller: The step file and the command, or the line of the call.
         calls: Rows that each call contributed.
-        options: What the caller demanded.
+        options: The options that the verdict depends on.
         impact: Effect of the misalignment on each metric, by its name, or None.
         repair: What was done to the predictions, or None.
         cost: The guard's own cost: seconds, share, bytes.
@@ -72,7 +72,7 @@ class Report:
         plot: Runs of the alignment for drawing, or None.
         name: Name of the evaluation.
         versions: Versions of the software that was used.
-        checked_at_ms: Milliseconds since the epoch, 0 where not given.
+        checked_at_ms: Milliseconds since the epoch, 0 if not given.
     """
 
     verdict: Verdict
@@ -110,8 +110,8 @@ class Report:
         return sum(finding.count for finding in self.findings) if judged else None
 
     def is_at_least(self, count: str) -> bool:
-        """Whether a count is a lower bound, as its check was not made of all rows."""
-        # Of a record without a list of checks nothing is known of them.
+        """Whether a count is a lower bound, because its check did not cover all rows."""
+        # A record without a list of checks does not show which were made.
         check = CHECK_OF.get(count)
         return bool(self.checks and check and self.counts[count]) and check not in self.checks
 
@@ -247,18 +247,18 @@ def show_as(render: Callable[[Report, str], str]) -> None:
 # What is shown at each proof, and what is not: a PASS must not claim more than its proof, an UNPROVEN says what is
 # missing. Identity and labels have no second part in a PASS: all that a metric needs is shown.
 SHOWN = {
-    Proof.IDENTITY: "{total} predictions were identified",
-    Proof.LABELS: "the stream's own targets equal the labels at all {total} rows",
-    Proof.SAMPLE: "{chosen} of {total} predictions, sampled by position, match their labels",
-    Proof.DECLARED: "{total} predictions have the places or keys of their labels",
-    Proof.TRANSPORT: "{total} predictions arrived in the order the source emitted them",
+    Proof.IDENTITY: "{predictions} {were} identified",
+    Proof.LABELS: "the stream's own targets equal the labels at all {rows}",
+    Proof.SAMPLE: "{chosen} of {predictions}, sampled by position, match their labels",
+    Proof.DECLARED: "{predictions} {have} the position or key of a label",
+    Proof.TRANSPORT: "{predictions} arrived in the order the source emitted them",
     Proof.COUNT: "there are as many predictions as labels ({total})",
-    Proof.NONE: "{total} predictions were observed",
+    Proof.NONE: "{predictions} {were} observed",
 }
 NOT_SHOWN = {
     Proof.IDENTITY: "not every row could be observed and paired with a label",
     Proof.SAMPLE: "the others were not checked",
-    Proof.DECLARED: "nothing observed shows that they are theirs",
+    Proof.DECLARED: "nothing observed shows that the samples are those of the labels",
 }
 WHICH_SAMPLE = "nothing shows which sample each one is"
 WHERE_SCORED = "nothing shows which row is scored where"
@@ -269,13 +269,14 @@ def headline(report: Report) -> str:
     """Verdict and the number that matters most, in one sentence."""
     counts, total = report.counts, report.counts["n_predictions"]
     if report.verdict is Verdict.PASS and report.method == "fit":
-        validations = f"{len(report.calls)} validations were scored on the same {grouped(total)} samples"
+        validations = f"{plural(len(report.calls), 'validation')} were scored on the same {grouped(total)} samples"
         return f"PASS: {validations} (proof: {report.proof})"
     if report.verdict is Verdict.PASS:
         return f"PASS: {_claim(report)} (proof: {report.proof})"
     if report.verdict is Verdict.REPAIRED:
         done = (report.repair or {}).get("summary", "rows were corrected")
-        return f"REPAIRED: {done}; the {grouped(total)} rows returned match their labels"
+        right = f"the {grouped(total)} rows returned match their labels"
+        return f"REPAIRED: {done}; {right if total != 1 else 'the row returned matches its label'}"
     if report.verdict is Verdict.UNPROVEN and not total:
         return "UNPROVEN: no prediction was observed"
     if report.verdict is Verdict.UNPROVEN and report.method == "fit":
@@ -309,12 +310,20 @@ def _claim(report: Report) -> str:
 
 def _shown(report: Report) -> str:
     """The part of ``SHOWN`` with the report's numbers."""
-    return SHOWN[report.proof].format(total=grouped(report.counts["n_predictions"]), chosen=grouped(_chosen(report)))
+    total = report.counts["n_predictions"]
+    return SHOWN[report.proof].format(
+        total=grouped(total),
+        predictions=counted(total, "prediction"),
+        rows=counted(total, "row"),
+        were="was" if total == 1 else "were",
+        have="has" if total == 1 else "have",
+        chosen=grouped(_chosen(report)),
+    )
 
 
 def _in_short(report: Report) -> str:
     """``98 of 100 predictions misaligned``, or the number of predictions and the reasons of the findings."""
-    total = f"{grouped(report.counts['n_predictions'])} predictions"
+    total = counted(report.counts["n_predictions"], "prediction")
     if report.verdict is not Verdict.FAIL:
         return total
     if report.counts["misaligned"]:

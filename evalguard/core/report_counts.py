@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from evalguard.core.findings import Reason
+from evalguard.core.plural import plural
 from evalguard.core.policy import Verdict
 
 COUNT_NAMES = (
@@ -37,6 +38,11 @@ NOT_KNOWN = "–"
 def grouped(count: int | None) -> str:
     """``4,999,990``; a dash where the number is not known."""
     return NOT_KNOWN if count is None else f"{count:,}"
+
+
+def counted(count: int | None, word: str) -> str:
+    """``1 row``, ``4,999,990 rows``; a dash where the number is not known."""
+    return f"{NOT_KNOWN} {word}s" if count is None else plural(count, word)
 
 
 def stored_counts(data: Mapping[str, Any]) -> dict[str, int | None]:

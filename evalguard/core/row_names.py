@@ -25,7 +25,7 @@ from evalguard.errors import LabelsError
 INTEGERS, TEXT, TIMES = "integers", "text", "times"
 # Of several frames that are passed together.
 SEVERAL_ORDERS = "the same names in several orders"
-OF_PANDAS = "index of pandas"
+OF_PANDAS = "pandas index"
 # With fewer common names than this share, nothing shows that both sides name the same things.
 COMMON_SHARE = 0.02
 # Of rows that have the name of their label, where some name comes twice.
@@ -151,11 +151,11 @@ def compared(rows: RowNames, labels: RowNames, of: str = "inputs", *, calls: Seq
     for whose, kind in ((of, rows.kind), ("labels", labels.kind)):
         if kind == SEVERAL_ORDERS:
             return IndexComparison(
-                of, doubt=f"{OF_PANDAS}: the frames of the {whose} hold {kind}: one was sorted alone"
+                of, doubt=f"{OF_PANDAS}: the frames of the {whose} have {kind}: one was sorted separately"
             )
     if rows.kind != labels.kind or not rows.comparable:
-        both = f"that of the {of} holds {rows.kind}, that of the labels {labels.kind}"
-        return IndexComparison(of, note=f"{OF_PANDAS}: {both}; such two are not compared")
+        both = f"{rows.kind} in the {of}, {labels.kind} in the labels"
+        return IndexComparison(of, note=f"{OF_PANDAS}: {both}; these are not compared")
     ours, theirs = rows.keys(), labels.keys()
     same = equal(ours, theirs)
     # Equal ones become keys of the labels, and these are refused where one comes twice.
@@ -164,7 +164,7 @@ def compared(rows: RowNames, labels: RowNames, of: str = "inputs", *, calls: Seq
         if any(map(repeats, each)):
             if _mostly_equal(ours, theirs):
                 return IndexComparison(of, doubt=_REPEATED.format(whose=whose))
-            return IndexComparison(of, note=f"{OF_PANDAS}: that of the {whose} repeats names, so it is not compared")
+            return IndexComparison(of, note=f"{OF_PANDAS}: names of the {whose} repeat, so they are not compared")
     # Numbers that are shifted name other samples; only a time may be that of another step on purpose.
     offset = "" if same or rows.kind != TIMES else _offset(ours, theirs, sort=bool(calls))
     if offset:
@@ -204,20 +204,20 @@ def _numbered_again(ours: Names, theirs: Names) -> bool:
 # A scaler that returns an array, or ``reset_index``, numbers the rows of one side again, before both are split,
 # filtered or shuffled together.
 _AGAIN = (
-    f"{OF_PANDAS}: that of the {{of}} and that of the labels hold other numbers: one of them was numbered again "
-    "(reset_index, a scaler); {why}"
+    f"{OF_PANDAS}: the {{of}} and the labels have different numbers: one of them was numbered again (reset_index, a "
+    "scaler); {why}"
 )
 _KEEP = "Keep the index on both sides, or drop it on one: labels.to_numpy()"
 
 
 _REPEATED = (
-    f"{OF_PANDAS}: that of the {{whose}} repeats names, and the other rows have those of their labels: a row was "
-    "repeated or replaced, or given another name"
+    f"{OF_PANDAS}: names of the {{whose}} repeat, and most other rows have the name of their label. A row was repeated "
+    "or replaced, or it has a wrong name"
 )
 _OFFSET = (
-    f"{OF_PANDAS}: at every row that of the labels is {{offset}} that of the {{of}}. That is right where inputs are "
-    "named by their origin and targets by their time, and wrong where the labels are shifted; rows were taken by "
-    "their place"
+    f"{OF_PANDAS}: at every row the time of the labels is {{offset}} the time of the {{of}}. This is right if inputs "
+    "are named by their origin and targets by their time, and wrong if the labels are shifted. Rows were compared by "
+    "position"
 )
 
 
@@ -283,7 +283,7 @@ def against_reference(reference: RowNames, labels: RowNames) -> IndexComparison:
         return replace(found, note=f"{OF_PANDAS}: {unlike(ours, theirs, 'reference')}")
     first = int(apart[0])
     message = (
-        f"{OF_PANDAS}: at {plural(apart.size, 'row')} that of the reference and that of the labels name different "
+        f"{OF_PANDAS}: at {plural(apart.size, 'row')} the reference and the labels name different "
         f"samples (first: row {first:,}, '{shown_key(ours[first])}' in the reference, "
         f"'{shown_key(theirs[first])}' in the labels)"
     )
@@ -291,7 +291,7 @@ def against_reference(reference: RowNames, labels: RowNames) -> IndexComparison:
 
 
 def refuse_other_rows(weights: RowNames | None, labels: RowNames | None) -> None:
-    """Refuse weights whose index names other rows than that of the labels at the same place.
+    """Refuse weights whose index names other rows than the labels' index at the same position.
 
     Raises:
         LabelsError: Both have one that names their rows, and these differ.
@@ -303,8 +303,8 @@ def refuse_other_rows(weights: RowNames | None, labels: RowNames | None) -> None
         row = int(apart[0])
         ours, theirs = (shown_key(names[row]) for names in keys)
         msg = (
-            f"sample_weight: expected the weights in label order, found the index '{ours}' beside that of the labels, "
-            f"'{theirs}', at row {row:,}; pass weights.loc[labels.index], or weights.to_numpy() if they are"
+            f"sample_weight: expected the weights in label order, found the index '{ours}' at row {row:,}, where the "
+            f"labels have '{theirs}'; pass weights.loc[labels.index], or weights.to_numpy() if the order is right"
         )
         raise LabelsError(msg)
 
@@ -313,4 +313,5 @@ def unlike(ours: Names, theirs: Names, whose: str) -> str:
     """That almost no name is one of the labels, with an example of each side and the difference."""
     ours_first, theirs_first, difference = example(ours, theirs)
     shown = f"{whose}: '{shown_key(ours_first)}'; labels: '{shown_key(theirs_first)}'"
-    return f"no name of the {whose} is one of the labels. {shown[0].upper()}{shown[1:]}.{visible(difference, MAX_NAME)}"
+    none = f"no name of the {whose} is a name of the labels"
+    return f"{none}. {shown[0].upper()}{shown[1:]}.{visible(difference, MAX_NAME)}"

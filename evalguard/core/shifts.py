@@ -13,11 +13,11 @@ from evalguard.core.trace import Int64
 
 # A shift by up to so many rows, and by up to that part of them, is recognised also where few rows are distinct.
 NEAR, NEAR_PART = 64, 4
-# Farther ones need so many bits, in rows of which so many differ from the one before: blocks of classes in order are
-# equal to themselves some rows on. One row in NEAR_PART at least must differ where they are not shifted.
+# A larger shift needs so many bits of evidence, in rows of which so many differ from the row before: ordered blocks of
+# classes are equal to themselves some rows on. Unshifted, at least one row in NEAR_PART must differ.
 BITS, CHANGES = 64, 16
-# Places at which the other side may begin are chosen by so many rows, and so many are tried. Labels with a period are
-# equal at many: of those of which so many rows are equal, so many are compared in full.
+# The first HEAD rows choose the positions at which the other side may begin, and PLACES of them are tried. Periodic
+# labels are equal at many: where FEW rows are equal, IN_FULL positions are compared in full.
 HEAD, PLACES, FEW, IN_FULL = 32, 1000, 1000, 8
 
 

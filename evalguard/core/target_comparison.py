@@ -206,8 +206,8 @@ def _unequal_rows(target: _Side, value: _Side, samples: Int64 | None) -> Int64:
 def as_one_quantity(comparison: LabelComparison, targets: Any, values: Any, samples: Int64 | None) -> LabelComparison:
     """The comparison, if targets and labels that differ are the same quantity; else one that contradicts nothing.
 
-    They are if the targets are the labels in another order, shifted by some rows, or class numbers of which one
-    stands for another class.
+    They are the same quantity if the targets are the labels in another order, shifted by some rows, or class numbers
+    of which one means another class.
     """
     if not comparison.rows.size:
         return comparison
@@ -223,7 +223,7 @@ def as_one_quantity(comparison: LabelComparison, targets: Any, values: Any, samp
         sides = both[0].rows(rows), both[1].rows(rows if samples is None else samples[rows])
         classes = _class_map(*sides) if not both[0].shape else {}
         changed = {one: other for one, other in classes.items() if one != other}
-        # Of one side there may be more rows.
+        # One side may have more rows.
         coded = _coded(*sides) if samples is not None else _coded(*(side.rows(slice(None)) for side in both))
         ours, theirs = (codes[: len(rows)] for codes in coded)
         shift = shift_between(*coded)

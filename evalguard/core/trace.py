@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from evalguard.core.columns.chunks import chunks, counts_up
 from evalguard.core.columns.run_length import RunLengthColumn
+from evalguard.core.plural import plural
 from evalguard.core.row_names import RowNames
 
 UNKNOWN = -1
@@ -25,10 +26,10 @@ ALTERED = -2
 ROW_BITS = 32
 ROW_MASK = (1 << ROW_BITS) - 1
 
-# The method of a trace of one validation inside `fit`: it is compared with the first one, of which nobody asked more
-# than that it be the same.
+# The method of a trace of one validation inside `fit`: it is compared with the first one, and nothing more is
+# required of it.
 FIT = "fit"
-# Of a model that was tested: one batch computed again, in another order, gave the same rows.
+# The result of a tested model: one batch, computed again in another order, gave the same rows.
 ROW_WISE = "row-wise"
 
 Int64 = NDArray[np.int64]
@@ -207,7 +208,7 @@ class Trace:
         for name in ("tags", "index", "keys", "fingerprints", "padding", "row_names"):
             array = getattr(self, name)
             if array is not None and len(array) != self.n_rows:
-                msg = f"Trace.{name}: expected {self.n_rows} rows, found {len(array)}"
+                msg = f"Trace.{name}: expected {plural(self.n_rows, 'row')}, found {len(array):,}"
                 raise ValueError(msg)
         if not self.calls:
             object.__setattr__(self, "calls", (self.n_rows,))

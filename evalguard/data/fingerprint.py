@@ -1,4 +1,4 @@
-"""Row fingerprints: one uint64 (xxh3) for each row of inputs, as the model is fed it.
+"""Row fingerprints: one uint64 (xxh3) for each row of inputs, as the model receives it.
 
 A fingerprint covers the row's bytes, its dtype and its shape, for all inputs of
 a tree together. Differences without a meaning are ignored: -0.0 equals 0.0, all

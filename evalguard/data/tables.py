@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.core.plural import at_rows
 from evalguard.core.policy import listed
 from evalguard.core.shown_keys import cause_of, message_of, shown_key
 from evalguard.core.stages import stage
@@ -19,7 +20,6 @@ from evalguard.errors import ConfigError, LabelsError
 
 Wrong = type[ConfigError | LabelsError]
 
-MAX_NAMED = 5
 # Rows of a column that are in memory at once where it is read in pieces.
 PIECE = 1 << 20
 # The formats that tf.io decodes; `image_dataset_from_directory` accepts all but .webp (keras 3.15,
@@ -40,7 +40,7 @@ def existing(path: Path, where: str, what: str, error: Wrong = ConfigError) -> P
 
 
 class TableFile:
-    """A CSV, Parquet, JSONL or Arrow file, of which only the columns that are asked for are read.
+    """A CSV, Parquet, JSONL or Arrow file; only the columns that are asked for are read.
 
     Args:
         path: The file.
@@ -174,8 +174,8 @@ def names_of(array: NDArray[Any], column: str, where: str) -> NDArray[Any]:
     unique, counts = np.unique(names, return_counts=True)
     if len(unique) < len(names):
         twice = unique[counts > 1][0]
-        rows = np.flatnonzero(names == twice)[:MAX_NAMED]
-        found = f"{shown_key(twice)!r} at rows {shown_rows(rows)}"
+        rows = np.flatnonzero(names == twice)
+        found = f"{shown_key(twice)!r} {at_rows(rows)}"
         msg = f"{where}: expected each name once in column {column!r}, found {found}"
         raise ConfigError(msg)
     return names
@@ -200,7 +200,7 @@ def column_of(table: Any, column: str, where: str, error: Wrong = ConfigError) -
 def _refuse_empty(rows: NDArray[np.int64], column: str, where: str, error: Wrong) -> None:
     """Raise the error if there are rows without a value."""
     if len(rows):
-        msg = f"{where}, column {column!r}: rows {shown_rows(rows)} are empty ({len(rows)} in all)"
+        msg = f"{where}, column {column!r}: expected a value in each row, found none {at_rows(rows)}"
         raise error(msg)
 
 
@@ -267,11 +267,6 @@ def image_files(folder: Path, where: str) -> list[str]:
     return found
 
 
-def shown_rows(rows: Any) -> str:
-    """The first row numbers, for a message."""
-    return ", ".join(str(int(row)) for row in rows[:MAX_NAMED]) + (", …" if len(rows) > MAX_NAMED else "")
-
-
 def array_of(source: Any, name: str) -> NDArray[Any]:
     """Labels as an array.
 
@@ -288,10 +283,10 @@ def array_of(source: Any, name: str) -> NDArray[Any]:
         raise LabelsError(msg)
     if array.dtype == object:
         if any(isinstance(item, np.ndarray) for item in array.ravel().tolist()):
-            msg = f"{name}: expected one label per sample, found arrays as objects; np.stack makes one of them"
+            msg = f"{name}: expected one label per sample, found an object array of arrays; pass np.stack(labels)"
             raise LabelsError(msg)
         null = [row for row, item in enumerate(array.ravel().tolist()) if item is None or item != item]
         if null:
-            msg = f"{name}: expected a label for each sample; rows {shown_rows(null)} have none ({len(null)} in all)"
+            msg = f"{name}: expected a label for each sample, found none {at_rows(null)}"
             raise LabelsError(msg)
     return array

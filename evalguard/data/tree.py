@@ -115,7 +115,7 @@ def same_rows(structure: Any) -> int:
         return sizes[0]
     if not sizes:
         msg = (
-            "x: expected at least one array, found none (None is no array), so no row can be counted. "
+            "x: expected at least one array, found none (None is not an array), so no row can be counted. "
             "Pass an input that has one entry for each sample."
         )
         raise RowsError(msg)

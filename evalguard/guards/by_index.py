@@ -1,7 +1,7 @@
-"""A pandas index on both sides, as a key that nobody had to ask for: ``key: index of pandas``.
+"""A pandas index on both sides, used as a key without any option: ``key: pandas index``.
 
-What was asked for never gives way to it: where a reference, collected labels or a key say which sample a row is, it is
-left out. An index of the reference is compared with that of the labels.
+It is not used if a reference, collected labels or a key show which sample a row is. The index of a reference is
+compared with that of the labels.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def named_by_files(traces: Sequence[Trace], labels: LabelTable | None) -> LabelT
     if names.kind == TEXT and (common.mean() > COMMON_SHARE or _spelled_otherwise(traces, ours, theirs)):
         return keyed(labels, IndexComparison("files", keys=(ours, theirs)))
     note = (
-        "" if names.kind != TEXT else f"{OF_PANDAS}: {unlike(ours, theirs, 'stream')} Rows were taken by their place."
+        "" if names.kind != TEXT else f"{OF_PANDAS}: {unlike(ours, theirs, 'stream')} Rows were compared by position."
     )
     return replace(labels, by_index=IndexComparison("files", note=note))
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from evalguard.core.judge import judge
 from evalguard.core.label_table import normal_keys
+from evalguard.core.plural import plural
 from evalguard.core.policy import Padding, Policy, Require, nearest
 from evalguard.core.report import Report
 from evalguard.core.shown_keys import keys_shown
@@ -98,8 +99,9 @@ def check(
         report = replace(judgement.report, diagnosis=in_words(judgement.report, place, place))
         if predictions is None:
             return report
-        if tree.n_rows(predictions) != trace.n_rows:
-            msg = f"predictions: expected one for each of the {trace.n_rows} rows, found {tree.n_rows(predictions)}"
+        if (found_rows := tree.n_rows(predictions)) != trace.n_rows:
+            found = "no rows" if found_rows is None else f"{found_rows:,}"
+            msg = f"predictions: expected one for each of the {plural(trace.n_rows, 'row')}, found {found}"
             raise LabelsError(msg)
         return replace(report, impact=impact(metrics_of(metrics), judgement, table, predictions, trace))
 
@@ -114,8 +116,8 @@ def _indexed(indices: Any, table: Labels) -> Trace:
         raise LabelsError(msg)
     if _is_class_numbers(rows, table.values):
         msg = (
-            f"indices: expected the label row of each prediction, found {len(np.unique(rows))} class numbers for "
-            f"{len(rows)} rows. check() judges which sample each row is, not whether its class is right; with the "
+            f"indices: expected the label row of each prediction, found {len(np.unique(rows)):,} class numbers for "
+            f"{len(rows):,} rows. check() judges which sample each row is, not whether its class is right; with the "
             "predictions of a model use `with evalguard.guard(labels=y_true): model.predict(...)`"
         )
         raise LabelsError(msg)
@@ -142,7 +144,7 @@ def _is_class_numbers(rows: NDArray[Any], values: Any) -> bool:
 
 def _not_named(positional: tuple[Any, ...]) -> ArgumentError:
     msg = (
-        f"check: expected named arguments, found {len(positional)} without a name. For the label row of each "
+        f"check: expected named arguments, found {len(positional):,} without a name. For the label row of each "
         "prediction: check(indices=..., labels=...); for its key: check(keys=..., labels=..., labels_key='column'). "
         "Predicted classes are not sample indices: use `with evalguard.guard(labels=y_true): model.predict(...)`"
     )

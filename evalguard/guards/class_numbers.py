@@ -31,10 +31,10 @@ from evalguard.data import kinds, tree
 from evalguard.errors import ConfigError, LabelsError
 from evalguard.guards.other_numbers import UNKNOWN, columns_of
 
-ASSUMED = "the names in the labels, sorted, as nobody said which number each has"
+ASSUMED = "the names in the labels in sorted order, as no numbers were given"
 SEVERAL = (
-    "the sources of these calls name their class numbers differently, so the numbers in their targets are not compared "
-    "call by call; give each source a guard with its labels"
+    "the sources of these calls number their classes differently, so the numbers in their targets are not compared; "
+    "use one guard for each source, with the labels of that source"
 )
 # Rows for each class: texts that are all different are no classes.
 ROWS_PER_CLASS = 2
@@ -132,7 +132,7 @@ def class_numbers(
     if isinstance(labels.values, Mapping):
         if "" in given:
             outputs = ", ".join(map(repr, list(labels.values)[:5]))
-            msg = f"classes: expected a mapping from outputs ({outputs}) to names, as there are several; found one list"
+            msg = f"classes: expected a mapping from each output ({outputs}) to its names, found one list"
             raise ConfigError(msg)
         return _joined(
             given,
@@ -142,7 +142,7 @@ def class_numbers(
             },
         )
     if len(given) > 1:
-        msg = f"classes: expected one list of names, as the labels are of one output; found names of {len(given)}"
+        msg = f"classes: expected one list of names, because the labels have one output; found {len(given):,} lists"
         raise ConfigError(msg)
     model, stream = next(iter(given.values()), None), None if source is None else kinds.class_names(source)
     # Labels may be the very numbers that an image iterator lists, file by file.
@@ -230,7 +230,7 @@ def _of_text(values: NDArray[Any], model: ClassNames | None, stream: ClassNames 
         numbers = numbers_of(values, model)
         if (numbers == NO_NAME).any():
             others = distinct_names(values) or ["…"]
-            # More distinct ones than any model has classes are no names of classes.
+            # If there are more distinct ones than any model has classes, they are not names of classes.
             missing = [name for name in others if name not in model.number_of]
             raise LabelsError(missing_names(missing, model, others, where))
         return _OfOutput(model, numbers)
@@ -252,13 +252,13 @@ def _by_number(numbers: NDArray[np.integer[Any]], present: list[int], model: Cla
         return _OfOutput(model)
     if present[:1] == [1] and beyond == [len(model.names)]:
         message = (
-            f"the labels {NUMBER} {FROM_ONE} {len(model.names)}, and {model.source} numbers them from 0 to "
-            f"{len(model.names) - 1}: each label is 1 more than its class"
+            f"the labels {NUMBER} {FROM_ONE} {len(model.names):,}, and {model.source} numbers them from 0 to "
+            f"{len(model.names) - 1:,}: each label is 1 more than its class"
         )
         rows = np.flatnonzero(numbers >= 0)
         return _OfOutput(findings=(Finding(Reason.CLASSES, len(rows), message, first_cases(rows)),))
     listed = ", ".join(map(str, beyond[:MAX_SHOWN])) + ", …" * (len(beyond) > MAX_SHOWN)
-    return _OfOutput(model, hazards=(f"the labels hold class numbers that {model.source} does not name: {listed}",))
+    return _OfOutput(model, hazards=(f"the labels contain class numbers without a name in {model.source}: {listed}",))
 
 
 def holds_numbers(structure: Any) -> bool:

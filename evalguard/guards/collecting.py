@@ -25,13 +25,13 @@ def collecting_for(guard: Kept, options: GuardOptions, source: Any) -> Collectin
         source: As for ``evalguard.collecting``.
 
     Raises:
-        ConfigError: There is no such entry.
+        ConfigError: This context has not entered the guard.
     """
     entries = [session for session in active_sessions.get() if session.outcomes.keep is guard]
     if not entries:
         msg = (
-            "g.collecting(...): expected inside `with evalguard.guard(...) as g:`, in the thread that entered it; "
-            "found it outside. For a loop elsewhere: batches = evalguard.collecting(...), and labels=batches"
+            "g.collecting(...): expected a call inside `with evalguard.guard(...) as g:`, in the thread that entered "
+            "it; found one outside. For a loop elsewhere: batches = evalguard.collecting(...), and labels=batches"
         )
         raise ConfigError(msg)
     session = cast("Session", entries[-1])
@@ -50,7 +50,7 @@ def refuse_two_sources(*others: Any) -> None:
     """
     if any(other is not None for other in others):
         msg = (
-            "collecting(...): expected neither labels nor a reference beside it, found some. What the loop is given "
-            "holds both: leave out labels=, reference= and g.labels = ..., or the collecting"
+            "collecting(...): expected neither labels nor a reference beside it, found some. The collected batches "
+            "contain both: remove labels=, reference= and g.labels = ..., or remove collecting"
         )
         raise ConfigError(msg)

@@ -200,11 +200,11 @@ def in_label_order_again(parts: list[Any], trace: Trace, labels: LabelTable, ret
     columns = [row_columns(part) for part in parts]
     given = joined_columns(columns) if parts else None
     if given is None or returned is None or len(given) != len(returned) or (whole := join_results(parts)) is None:
-        msg = "put_back: expected what guarded calls returned, each with the same outputs and shapes; found other rows"
+        msg = "put_back: expected results of guarded calls, all with the same outputs and shapes; found other rows"
         raise ValueError(msg)
     samples = sample_of_each(trace, labels)
     if samples is None:
-        msg = "put_back: nothing shows which sample each row is; pass reference=x to the guard, or name rows by g.part"
+        msg = "put_back: nothing shows which sample each row is; pass reference=x to the guard, or call g.part(rows)"
         raise ValueError(msg)
     rows = together(list(returned))
     places, why = _of_whole_calls([together(list(part or ())) for part in columns], trace.calls, rows, samples), ""
@@ -217,7 +217,7 @@ def in_label_order_again(parts: list[Any], trace: Trace, labels: LabelTable, ret
     if len(places) != len(labels) or (times != 1).any():
         none, several = int((times == 0).sum()), int((times > 1).sum())
         msg = (
-            f"put_back: expected one row for each of the {len(labels):,} labels, found {len(places):,} rows: "
+            f"put_back: expected one row for each of the {len(labels):,} labels, found {plural(len(places), 'row')}: "
             f"{plural(none, 'label')} with none, {several:,} with several"
         )
         raise ValueError(msg)
@@ -253,7 +253,7 @@ def _not_comparable(rows: Columns | None, returned: Columns | None) -> str:
         which = "what was passed to confirm" if rows is None else "what guarded calls returned"
         return f"{which} has no rows that can be compared"
     outputs = plural(len(returned), "output")
-    return f"expected {outputs}, as the model returns, or one of them; found {len(rows)} passed to confirm"
+    return f"expected {outputs}, as the model returns, or one of them; found {len(rows):,} passed to confirm"
 
 
 def _compared(
@@ -269,7 +269,7 @@ def _compared(
     if n_given is None:
         return f"expected a {what} for each row, found a single value", None
     if n_given != n_labels:
-        message = f"expected the {what}s of the guard, {n_labels:,}, found {n_given:,} passed to confirm"
+        message = f"expected the {plural(n_labels, what)} of the guard, found {n_given:,} passed to confirm"
         return "", Finding(Reason.SCORED, abs(n_labels - n_given), message)
     # A list of outputs was read under the numbers of these, and the guard's labels may have names.
     numbered = isinstance(given, Mapping) and list(given) == [str(number) for number in range(len(given))]
@@ -283,10 +283,7 @@ def _compared(
         values = _of_output(values, number, outputs)
     strict = compare_labels(given, values)
     if what == "weight" and strict.rows.size and _in_another_scale(given, values):
-        return (
-            "the weights passed to confirm are those of the guard in another scale; pass them as the guard has them",
-            None,
-        )
+        return "the weights passed to confirm are the guard's times a constant; pass them unchanged", None
     comparison = strict if what == "weight" else as_one_quantity(strict, given, values, None)
     if not comparison.comparable:
         why = comparison.why_not.replace("the stream's targets", f"the {what}s passed to confirm")
@@ -316,7 +313,7 @@ def _other_rows(what: str, rows: NDArray[np.int64], shift: int) -> Finding | Non
     if not rows.size:
         return None
     count = plural(rows.size, "row")
-    message = f"the {what} that is scored is not that of the guard at {count} (first: row {int(rows[0]):,})"
+    message = f"the scored {what} differs from the guard's at {count} (first: row {int(rows[0]):,})"
     if shift:
-        message += f": it is the guard's label {plural(abs(shift), 'row')} {'further on' if shift > 0 else 'before'}"
+        message += f": it is the guard's label {plural(abs(shift), 'row')} {'later' if shift > 0 else 'earlier'}"
     return Finding(Reason.SCORED, int(rows.size), message, tuple(int(row) for row in rows[:20]))

@@ -93,12 +93,12 @@ class Guard(Results):
 
     @property
     def name(self) -> str | None:
-        """Name of the evaluation, where one was given."""
+        """Name of the evaluation, if one was given."""
         return self.options.name
 
     @property
     def labels(self) -> Any:
-        """The labels, where they have been read; may be set before the guard ends."""
+        """The labels, once they have been read; may be set before the guard ends."""
         return self._inputs.labels
 
     @labels.setter
@@ -111,8 +111,8 @@ class Guard(Results):
         Several loops in one entry add up, in the order of their batches.
 
         Args:
-            source: As for ``evalguard.collecting``, which says more; options
-                such as ``key`` are the guard's.
+            source: As for ``evalguard.collecting``; options such as ``key``
+                are the guard's.
 
         Raises:
             ConfigError: This guard is not entered in this context, or has labels or a reference.
@@ -175,16 +175,16 @@ class Guard(Results):
     def confirm(self, y_pred: R, y_true: Any = None, sample_weight: Any = None) -> R:
         """State what is scored: these rows, in label order, against these labels.
 
-        Each row must be one that a guarded call returned, of the sample of its
-        label; equal rows are interchangeable. Inside the block the entry is
-        judged by it at its end. After the block the last entry is judged
-        again: the new report replaces the one that was recorded, and raises or
+        Each row must be one that a guarded call returned for the sample of its
+        label; equal rows are interchangeable. Inside the block, the rows are
+        judged when the block ends. After the block, the last entry is judged
+        again: the new report replaces the recorded one, and the call raises or
         warns as the end of the block does.
 
         Args:
             y_pred: What is scored: array, tree of arrays or data frame, shape
-                ``(n, ...)``. Types that hold the same values and axes of
-                length one do not matter. An average, a class number or one
+                ``(n, ...)``. The dtype does not matter if the values are
+                equal, nor do axes of length one. An average, an argmax or one
                 column of several is another value: confirm before that step.
             y_true: The labels of the score, in the form of the guard's.
             sample_weight: Their weights, shape ``(n,)``.
@@ -205,14 +205,14 @@ class Guard(Results):
     def part(self, rows: Any) -> Part:
         """Name the label rows that the calls inside ``with g.part(rows):`` answer, in their order.
 
-        It is declared by the caller: what is observed of the rows counts more.
-        The thread or task that makes the calls enters it.
+        The caller declares these rows; an identity that is observed counts
+        more. Enter it in the thread or task that makes the calls.
 
         Args:
             rows: A slice, a boolean mask of the labels, or indices, int, shape ``(n,)``.
 
         Raises:
-            ValueError: They are no rows of the labels.
+            ValueError: They are not rows of the labels.
         """
         session = self._current()
         labels = session.find_labels(False)
@@ -228,8 +228,8 @@ class Guard(Results):
             An array, or a tree of them as the model returns, with one row for each label.
 
         Raises:
-            ValueError: Some row was not returned by a guarded call, nothing
-                shows which sample it is, or a label has none or several.
+            ValueError: A row was not returned by a guarded call, nothing shows
+                which sample it is, or a label has no row or several.
         """
         with keys_shown(self.options.show_keys):
             return self._current().put_back(list(parts))
@@ -268,10 +268,10 @@ class Guard(Results):
             self._changed.notify_all()
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        """Guard every call of ``function``; its signature and type stay.
+        """Guard every call of ``function``; its signature and type do not change.
 
-        The function returned has ``guard``, this guard, and ``report``, that of the last call that has ended; None
-        before there is one.
+        The returned function has the attributes ``guard``, this guard, and ``report``, the report of the last call that
+        has ended; None before the first.
         """
         argument, name = self.options.labels_argument, self.options.name or function.__qualname__
         if argument is not None and argument not in inspect.signature(function).parameters:

@@ -16,8 +16,8 @@ from evalguard.core.trace_join import join_traces
 from evalguard.guards.calls import GuardedCall
 
 OVERLAP = (
-    "calls were made in several threads or tasks, and nothing shows which one's rows come first; make them one after "
-    "the other in one thread, or give each its labels and its guard"
+    "calls were made in several threads or tasks, and nothing shows whose rows come first; make the calls one after "
+    "the other in one thread, or use a separate guard with separate labels in each"
 )
 
 
@@ -56,7 +56,7 @@ def overlap(calls: list[GuardedCall]) -> bool:
 
 
 def named_by_part(traces: list[Trace]) -> list[Trace]:
-    """The traces of parts: a place in the array that one of them was passed is no label row."""
+    """The traces of parts: a position in the array that was passed for one part is not a label row."""
     named = any(trace.index_source == "part" for trace in traces)
     return [
         trace
@@ -87,7 +87,7 @@ def in_label_order(traces: list[Trace], labels: LabelTable | None) -> list[Trace
     listed = [trace for trace in traces if trace.index_source == "listed"]
     unused: dict[str, Any] = {}
     if label_keys is not None:
-        # Of all calls alike: the traces are joined, and keep only what all of them have.
+        # The same for all calls: the traces are joined, and keep only what all of them have.
         unused["keys" if all(_lists_as(trace, label_keys) for trace in listed) else "index"] = None
     return [
         replace(trace, index_source="stated", **unused) if trace.index_source == "listed" else trace for trace in traces

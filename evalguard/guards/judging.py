@@ -303,8 +303,9 @@ class CallJudge:
         hazards = outcome.report.hazards
         judgement, labels = outcome.judgement, outcome.labels
         if judgement is not None and labels is not None and judgement.padding and self.returned:
-            left = f"what was returned before this verdict ends with {judgement.padding} rows of padding"
-            hazards = (*hazards, f"{left}: keep its first {len(labels)} rows")
+            padding, rows = plural(judgement.padding, "row"), plural(len(labels), "row")
+            left = f"the rows returned before this verdict end with {padding} of padding"
+            hazards = (*hazards, f"{left}: keep the first {rows}")
         outcome.report = replace(outcome.report, cost=cost, hazards=hazards)
 
     def _repaired(self, outcome: Outcome, calls: list[GuardedCall]) -> Outcome:
@@ -315,11 +316,11 @@ class CallJudge:
         if trace.method not in ROW_METHODS:
             return refused(outcome, f"{trace.method} returns metrics, not rows")
         if judgement.report.proof < self.policy.required_proof:
-            return refused(outcome, f"the proof is {judgement.report.proof}, and {self.policy.require} is required")
+            return refused(outcome, f"the proof is {judgement.report.proof}, weaker than {self.policy.require}")
         if self.returned:
             return refused(outcome, already_returned(trace.method, self.policy.scope, len(calls)))
         if labels.keyed_by_index and labels.row_names is not None and labels.row_names.was_by_default:
-            return refused(outcome, "the numbers of a pandas index may have been made again on one side; pass key=")
+            return refused(outcome, "the pandas index may have been reset on one side (reset_index); pass key=")
         again = predict_missing(calls[0], trace, judgement, labels)
         fixed = predictions.repaired(outcome.predictions, judgement, len(labels), again)
         if isinstance(fixed, str):
@@ -338,7 +339,7 @@ class CallJudge:
         # A key or an index says which sample a row was to be when it was emitted, not what it held when it was fed.
         altered = trace.rows_tagged(ALTERED).size
         if altered and {item["identity"] for item in judgement.report.identities if item.get("used")} != {"content"}:
-            return refused(outcome, f"{plural(altered, 'row')} changed on the way: only content shows what was fed")
+            return refused(outcome, f"{plural(altered, 'row')} changed before the model: only content identifies them")
         samples = np.arange(len(labels))
         report = replace(
             outcome.report,
@@ -351,7 +352,7 @@ class CallJudge:
         )
 
     def with_fingerprints(self, labels: LabelTable | None, fed: FingerprintColumn) -> LabelTable:
-        """Labels with the fingerprints of the reference, cast as this model is fed.
+        """Labels with the fingerprints of the reference, cast as for this model.
 
         Raises:
             LabelsError: There is no reference, or it differs from the labels in length.
@@ -390,7 +391,7 @@ class CallJudge:
         # Without specs no batch was observed, and the reference cannot be cast as the model was fed.
         if self.reference is None or not fed.specs:
             if labels is None:
-                msg = f"{self.name}: neither labels nor a reference that rows could be compared with"
+                msg = f"{self.name}: expected labels or a reference to compare rows with, found neither"
                 raise LabelsError(msg)
             return for_inputs(labels, tuple(map(str, fed.specs))), ()
         found = self.with_fingerprints(labels, fed)
@@ -447,7 +448,7 @@ def combined(labels: LabelTable | None, reference: Reference, fed: FingerprintCo
         origin = LabelOrigin(row_lengths=reference.row_lengths)
         return LabelTable(fingerprints=rows, spec=spec, name="reference", ambiguous=ambiguous, origin=origin)
     if len(rows) != len(labels):
-        msg = f"reference: expected one row for each of the {len(labels)} labels, found {len(rows)}"
+        msg = f"reference: expected one row for each of the {plural(len(labels), 'label')}, found {len(rows):,}"
         raise LabelsError(msg)
     origin = replace(labels.origin, row_lengths=reference.row_lengths)
     return replace(labels, fingerprints=rows, spec=spec, ambiguous=ambiguous, float64_fingerprints=None, origin=origin)

@@ -26,9 +26,9 @@ from evalguard.core.trace import Trace
 from evalguard.guards.class_numbers import ClassNumbers, holds_numbers
 from evalguard.guards.other_numbers import contradict, one_to_one
 
-ASSUMED_DIFFER = "the stream's own targets are not the labels with their names numbered in sorted order"
+ASSUMED_DIFFER = "the stream's own targets differ from the labels with names numbered in sorted order"
 NO_NUMBERS = (
-    "the stream's own targets are not the labels, however the names are numbered: rows were exchanged, or the labels "
+    "no numbering of the names makes the stream's own targets equal to the labels: rows were exchanged, or the labels "
     "are another version"
 )
 HOW_TO_SAY = "pass the names in the model's order: classes=[...]"
@@ -110,7 +110,7 @@ def _with_stream(classes: ClassNumbers, judge: Callable[..., Judgement], trace: 
     if not differ or present[-1] >= len(ours.names):
         return judge(trace, labels, ())
     rows = np.flatnonzero(np.isin(numbers, differ))
-    message = otherwise_text("the stream and its targets", ours, theirs, differ)
+    message = otherwise_text("the stream's targets", ours, theirs, differ)
     finding = Finding(Reason.CLASSES, len(rows), message, first_cases(rows))
     # Names say themselves which class they mean.
     as_it_is = None if classes.values else judge(trace, labels, ())

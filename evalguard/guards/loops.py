@@ -47,7 +47,7 @@ def in_one(loops: list[list[GuardedCall]], n_labels: int) -> list[list[GuardedCa
 def since(began: float, calls: Sequence[GuardedCall], n_labels: int) -> list[GuardedCall]:
     """The calls without those before a loop was given its first batch, where that loop answers all labels.
 
-    They are no part of it: most often they build the model, or warm it up. Where they have as many rows as there are
+    They do not belong to it: most often they build the model, or warm it up. Where they have as many rows as there are
     labels, they are an evaluation that was made before the labels were collected.
 
     Args:
@@ -91,8 +91,8 @@ def to_judge(calls: list[GuardedCall], known_to: KnownTo, *, alone: bool, last: 
         return calls, ""
     return [of_some_rows(first)], (
         f"expected predictions for {plural(len(known), 'label')}, found one call {_name(first)} on "
-        f"{plural(first.trace.n_rows, 'row')} and no later call of this model. Call it on all samples; a call that "
-        "only builds the model belongs before the evaluation"
+        f"{plural(first.trace.n_rows, 'row')} and no later call of this model. Call it on all samples; make a call "
+        "that only builds the model before the guard"
     )
 
 
@@ -113,7 +113,7 @@ def _without_warm_ups(calls: list[GuardedCall], known: LabelTable) -> tuple[list
 def is_short(call: GuardedCall, labels: LabelTable) -> bool:
     """Whether the caller predicted a short array, or one batch: a warm-up, or a part of an evaluation.
 
-    A stream of several batches that ends early is no such call: it lost rows.
+    A stream of several batches that ends early is not such a call: it lost rows.
     """
     trace = call.trace
     state = trace.source
@@ -149,9 +149,9 @@ def left_out(calls: Sequence[GuardedCall]) -> str:
     if not calls:
         return ""
     name = _name(calls[0])
-    which = f"a first call {name}" if len(calls) == 1 else f"the first {len(calls)} calls {name}"
+    which = f"a first call {name}" if len(calls) == 1 else f"the first {len(calls):,} calls {name}"
     rows, was = plural(_n_rows(calls), "row"), "was" if len(calls) == 1 else "were"
-    return f"{which} on {rows} {was} left out: what follows answers all labels"
+    return f"{which} on {rows} {was} left out: the later calls answer all labels"
 
 
 def _name(call: GuardedCall) -> str:

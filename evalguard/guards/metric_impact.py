@@ -19,6 +19,7 @@ from evalguard.core.findings import MetricImpact
 from evalguard.core.judge import Judgement
 from evalguard.core.label_table import LabelTable
 from evalguard.core.own_errors import not_ours, swallow
+from evalguard.core.plural import plural
 from evalguard.core.policy import listed
 from evalguard.core.trace import Trace
 from evalguard.data import tree
@@ -87,7 +88,7 @@ def _impact(
         of_output = metric.key in names
         own = metric.own if of_output else metric.name
         if metric.of_output and not of_output:
-            known = listed(sorted(names - {""}), metric.key) or "there is one, which has no name"
+            known = listed(sorted(names - {""}), metric.key) or "the only one has no name"
             why = f"metrics: expected the name of an output ({known}), found {metric.key!r}"
             found[metric.name] = MetricImpact(error=why)
             continue
@@ -145,7 +146,7 @@ def _metric_values(metric: Metric, rows: _Rows, judgement: Judgement) -> dict[st
         rows = replace(rows, labels=labels, predictions=predictions)
         notes += [converted] * bool(converted)
     if rows.weights is not None:
-        without = "without the sample weights, which it does not take"
+        without = "without the sample weights, which the metric does not accept"
         notes.append("weighted by the sample weights" if metric.weighs else without)
         rows = replace(rows, weights=_usable(rows.weights) if metric.weighs else None)
     # Without a guard the caller would pair predictions and labels by position, as far as both reach.
@@ -167,7 +168,7 @@ def _metric_values(metric: Metric, rows: _Rows, judgement: Judgement) -> dict[st
 def _after_realignment(metric: Metric, rows: _Rows, as_scored: float, notes: list[str]) -> dict[str, Any]:
     """The value over each sample's own prediction, or its bounds."""
     if rows.samples is None:
-        notes.append("which sample each row is, is not known")
+        notes.append("the sample of each row is not known")
         return {}
     arrived = arrivals.first_arrivals(rows.samples, rows.n_labels)
     own = rows.samples[arrived]
@@ -188,12 +189,13 @@ def _after_realignment(metric: Metric, rows: _Rows, as_scored: float, notes: lis
         # The same sum in another order is no difference.
         difference = difference if abs(difference) > ROUNDING * max(1.0, abs(known)) else 0.0
         if not difference and rows.wrong:
-            notes.append(f"unchanged although {rows.wrong:,} rows are wrong")
+            notes.append(f"unchanged in spite of {plural(rows.wrong, 'wrong row')}")
         return {"realigned": known, "difference": difference}
     if not sure.all():
-        notes.append(f"{np.count_nonzero(~sure):,} samples were predicted more than once, with different values")
+        several = plural(int(np.count_nonzero(~sure)), "sample")
+        notes.append(f"{several} predicted more than once, with different values")
     if not metric.row_mean or np.ndim(rows.weights) > 1:
-        notes.append(f"{missing:,} samples have no prediction: no bound of this metric is known")
+        notes.append(f"{plural(missing, 'sample')} without a prediction: no bound of this metric is known")
         return {"of_those_predicted": known}
     # Each missing row adds a value between 0 and 1 to the sum.
     share = len(own) / rows.n_labels if rows.weights is None else rows.weights[own].sum() / rows.weights.sum()
@@ -226,7 +228,7 @@ def _usable(weights: Any) -> Any:
 
 
 def _of_rows(rows: _Rows) -> Any:
-    """The weight of each row, by its sample; None where there are no weights, or a row is no labelled sample."""
+    """The weight of each row, by its sample; None if there are no weights, or a row is not a labelled sample."""
     samples = None if rows.samples is None else rows.samples[: rows.n_rows]
     if rows.weights is None or samples is None or not arrivals.known(samples, rows.n_labels).all():
         return None
@@ -245,6 +247,6 @@ def _value(metric: Metric, labels: Any, predictions: Any, weights: Any = None) -
         given = {} if weights is None else {"sample_weight": weights}
         number = float(np.mean(np.asarray(metric.function(labels, predictions, **given))))
         if math.isnan(number):
-            msg = "the metric gave no number"
+            msg = "expected a number from the metric, found NaN"
             raise ValueError(msg)
     return number

@@ -53,7 +53,7 @@ def for_keras(name: str) -> Fit:
             _refuse_classes(y, p, name)
         if not _same_rows(y, p):
             raise _unfit(name, y, p, "sparse_categorical_accuracy, sparse_categorical_crossentropy, roc_auc_ovr")
-        # Of one number of axes: some functions of tf_keras broadcast a column with a row (tf_keras 2.21, losses.py).
+        # With equal numbers of axes: functions of tf_keras broadcast a column with a row (tf_keras 2.21, losses.py).
         return y.reshape(len(y), *p.shape[1:]), p, ""
 
     return fit
@@ -90,7 +90,7 @@ def _classes(y: NDArray[Any], p: NDArray[Any], name: str) -> Fitted:
     if _same_rows(y, p) and not _is_one_hot(y):
         if not np.isin(y, (0, 1)).all():
             raise _unfit(name, y, p, "sklearn:mean_squared_error")
-        return y.astype(np.int64), (p > HALF).astype(np.int64), "several classes for a row: predicted above 0.5"
+        return y.astype(np.int64), (p > HALF).astype(np.int64), "several classes per row: predicted where above 0.5"
     y, p, said = _numbers(y, p, name)
     return y, p.argmax(axis=-1), said
 
@@ -105,7 +105,7 @@ def _scores(y: NDArray[Any], p: NDArray[Any], name: str) -> Fitted:
     y, p, said = _numbers(y, p, name)
     by_second = ("roc_auc", "average_precision", "brier", "hinge")
     if p.shape[-1] == 2 and any(word in name for word in by_second) and "_ov" not in name:
-        return y, p[:, 1], "; ".join(filter(None, (said, "by the score of class 1")))
+        return y, p[:, 1], "; ".join(filter(None, (said, "by the scores of class 1")))
     if "roc_auc" in name and "_ov" not in name:
         raise _unfit(name, y, p, "roc_auc_ovr, roc_auc_ovo")
     return y, p, said
@@ -117,7 +117,7 @@ def _numbers(y: NDArray[Any], p: NDArray[Any], name: str) -> Fitted:
     if y.ndim == p.ndim and y.shape[-1] == 1:
         y = y[..., 0]
     if _same_rows(y, p) and _is_one_hot(y):
-        y, said = y.argmax(axis=-1), "labels: one-hot as class numbers"
+        y, said = y.argmax(axis=-1), "one-hot labels converted to class numbers"
     if y.shape[1:] != p.shape[1:-1]:
         raise _unfit(name, y, p, "categorical_accuracy")
     return _as_numbers(y, p, name), p, said
@@ -128,7 +128,7 @@ def _one_hot(y: NDArray[Any], p: NDArray[Any], name: str) -> Fitted:
     if _same_rows(y, p):
         return y, p, ""
     numbers, p, _ = _numbers(y, p, name)
-    return np.eye(p.shape[-1], dtype=np.float32)[numbers], p, "labels: class numbers as one-hot"
+    return np.eye(p.shape[-1], dtype=np.float32)[numbers], p, "class numbers converted to one-hot labels"
 
 
 def _as_numbers(y: NDArray[Any], p: NDArray[Any], name: str) -> NDArray[np.int64]:
@@ -158,7 +158,7 @@ def _arrays(labels: Any, predictions: Any, name: str) -> tuple[NDArray[Any], NDA
     with not_ours():  # whatever the labels are and the model returned
         y, p = np.asarray(labels), np.asarray(predictions)
     if p.dtype.kind in "biuf" and y.dtype.kind not in "biuf":
-        msg = f"{name}: the labels are words and the predictions numbers; classes=[...] says which class is which"
+        msg = f"{name}: expected labels as numbers, like the predictions, found text; pass classes=[...]"
         raise ConfigError(msg)
     return y, p
 
@@ -187,4 +187,4 @@ def _unfit(name: str, y: NDArray[Any], p: NDArray[Any], fitting: str) -> ConfigE
 
 def _rows(array: NDArray[Any]) -> str:
     shape = array.shape[1:]
-    return f"{array.dtype.name} rows of shape {shape}" if shape else f"one {array.dtype.name} a row"
+    return f"{array.dtype.name} rows of shape {shape}" if shape else f"one {array.dtype.name} per row"

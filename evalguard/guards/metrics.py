@@ -203,7 +203,7 @@ def _keras_metric(name: str) -> Any:
             one for one in dir(backend.metrics) if one[:1].islower() and callable(getattr(backend.metrics, one))
         )
         check_choice("metrics", name, (*known, "accuracy"))
-        msg = f"metrics: {name!r} is no metric of {backend.__name__}.metrics"
+        msg = f"metrics: expected the name of a metric in {backend.__name__}.metrics, found {name!r}; pass a function"
         raise ConfigError(msg)
     return found
 

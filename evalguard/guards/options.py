@@ -128,16 +128,17 @@ class GuardOptions:
         labels: External labels in label order: array, list, pandas object,
             ``Labels``, path of a CSV, Parquet, JSONL or ``.npy`` file or of a
             manifest, an image iterator, ``evalguard.collecting(source)``, or a
-            callable that is called when the guard ends. For several outputs a mapping from their names to
-            arrays, or a list or tuple of arrays in their order. They may also
-            be set as ``g.labels`` before it ends. If omitted, the labels of the
+            callable that is called when the guard ends. For several outputs, a
+            mapping from output name to array, or a list or tuple of arrays in
+            the order of the outputs. Labels may also be set as ``g.labels``
+            before the guard ends. If omitted, the labels of the
             image iterator passed to ``predict`` are used, in the iterator's
             file order.
-        label_column: Column of the labels, where ``labels`` is a table.
+        label_column: Column of the labels, if ``labels`` is a table.
         labels_argument: Name of the decorated function's argument that holds
             the labels.
-        labels_key: Column of the keys, where ``labels`` is a table. Default:
-            ``key``, if that is a name.
+        labels_key: Column of the keys, if ``labels`` is a table. Default:
+            ``key``, if it is a name.
         reference: Inputs in label order, to recognise each row by its content:
             arrays or trees of them, a callable from sample index to sample, a
             function that returns a new generator of batches, a dataset read
@@ -148,66 +149,68 @@ class GuardOptions:
             remaining entries are still passed as a dict, so every ``Input``
             needs a matching name.
         fingerprint: Callable that takes ``x`` and returns the part that
-            identifies a row. Samples of different inputs that share it are
-            not identified.
+            identifies a row. It does not identify samples with different
+            inputs for which it is equal.
         pad_value: Value that pads rows (they are compared without it) and
             fills dummy rows.
-        classes: Names of the classes by number: column of the output, or the
-            number that the model returns (for one output between 0 and 1, the
-            names of 0 and 1). A list, or a mapping from name to number as
-            ``class_indices``; for several outputs a mapping from their names to
-            these. Labels that are names are compared as numbers by it.
-            Default: the names that the labels or the source list
-            (``class_indices``, ``class_names``); else names that are labels, sorted.
+        classes: Names of the classes in the order of the output columns, or of
+            the class numbers that the model returns (for one output between 0
+            and 1: the names of 0 and 1). A list, or a mapping from name to
+            number as ``class_indices``; for several outputs, a mapping from
+            output name to such a list. Labels that are names are converted to
+            numbers by it. Default: the names of the labels or the source
+            (``class_indices``, ``class_names``); else the names in the labels, sorted.
         require: Weakest proof that is a PASS.
         on_failure: What a FAIL does. ``repair`` returns the rows in label
-            order where that is unambiguous.
+            order if that is unambiguous.
         on_unproven: What an UNPROVEN does.
-        padding: ``trim`` cuts known rows and declared dummies after the last
-            label.
-        scope: ``call``: each call answers all labels; ``session``: all calls
-            of the guard together do, in order; ``parts``: they do in any
-            order, of any models, and ``Guard.confirm`` shows what is scored.
-            With ``model`` calls of other threads are parts as well.
-        duplicate_inputs: ``allow`` where the data is known to hold samples
+        padding: ``trim`` removes known rows and declared dummies after the
+            last label.
+        scope: ``call``: each call answers all labels. ``session``: all calls
+            of the guard answer them together, in order. ``parts``: the calls
+            of any models answer them together, in any order, and
+            ``Guard.confirm`` shows what is scored; with ``model``, calls in
+            other threads are parts as well.
+        duplicate_inputs: ``allow`` if the data is known to contain samples
             with equal inputs.
         fail_fast: Stop ``predict`` and ``evaluate`` at the first batch that
-            already proves a fault (a sample out of position or repeated, a row
-            too many, a target that is not the label). The report covers the
-            rows up to there. Needs labels that are known beforehand.
-        returns: ``predictions``: what the decorated function returns is confirmed
-            as by ``Guard.confirm``.
+            proves a fault: a sample out of position or repeated, a row too
+            many, or a target that differs from the label. The report covers
+            the rows up to that batch. Needs labels before the call.
+        returns: ``predictions``: confirm the result of the decorated function,
+            as ``Guard.confirm`` does.
         verify_model: After ``predict``, compute one delivered batch again in
             another order, to test that the model returns each row where it
             received it.
         model: Guard this model only.
-        metrics: Metrics for which the report shows what a misalignment did to
-            them: a name of ``keras.metrics`` (``accuracy``, ``auc``, ``mse``)
-            or of scikit-learn (``sklearn:f1_macro``, ``roc_auc_ovr``), a
-            callable ``(y_true, y_pred) -> number``, several of them, or a
-            mapping of name to one of them; where the names are those of
-            outputs, of each to its metric or a list. After ``predict`` only.
+        metrics: Metrics for which the report shows the effect of a
+            misalignment: a name of ``keras.metrics`` (``accuracy``, ``auc``,
+            ``mse``) or of scikit-learn (``sklearn:f1_macro``,
+            ``roc_auc_ovr``), a callable ``(y_true, y_pred) -> number``, a list
+            of them, a mapping from a name to one of them, or a mapping from
+            each output to its metric or a list. After ``predict`` only.
         sample_weight: Sample weight of each label, in label order; or their
-            column, where ``labels`` is a table. ``g.sample_weight`` returns
-            them in the order of the rows returned. Default: those that the
-            labels have, as ``Labels.collect`` keeps them. The ``metrics`` use
-            them, but for callables without a parameter ``sample_weight``.
+            column, if ``labels`` is a table. ``g.sample_weight`` returns them
+            in the order of the rows returned. Default: the weights in the
+            labels, as from ``Labels.collect``. The ``metrics`` use them, except
+            callables without a parameter ``sample_weight``.
         name: Name of the evaluation in reports and records. Default: the
             decorated function's.
         mlflow: ``auto`` (the active run, or ``MLFLOW_RUN_ID``), a run id,
             False, or an ``MlflowTarget``, which also names the model.
         output: Directory for the report's files.
-        attest_files: Files that are judged besides a labels file, such as the
-            model's: ``attestation.json`` names them by SHA-256.
+        attest_files: Further files, such as the model, that
+            ``attestation.json`` names by SHA-256, besides a labels file.
         show_keys: False keeps keys and the names of samples' files out of
-            reports, records and messages: rows have their numbers and the
-            ``key_digest`` of their key. ``g.keys`` and ``g.to_frame()`` have the keys.
-        sinks: Further places that reports go to.
+            reports, records and messages, which show row numbers and the
+            ``key_digest`` of each key instead. ``g.keys`` and
+            ``g.to_frame()`` still contain the keys.
+        sinks: Further destinations of reports.
 
     Attributes:
-        policy: What judging needs of the options.
-        metric_functions: ``metrics``, looked up.
-        class_names: ``classes``, by output; under ``""`` where there is one.
+        policy: The options that the verdict depends on.
+        metric_functions: The functions of ``metrics``.
+        class_names: ``classes`` by output name; ``""`` if there is one output.
 
     Raises:
         ConfigError: An option has a value that is not allowed, or two of them
@@ -253,7 +256,7 @@ class GuardOptions:
         for name in NAMES:
             refuse_data(name, getattr(self, name))
         if self.drop_key and not isinstance(self.key, str):
-            msg = "drop_key: expected key='name of an entry of x' with it, found none"
+            msg = "drop_key: expected key='name of an entry of x' beside it, found no such key"
             raise ConfigError(msg)
         if self.returns is not None:
             check_choice("returns", self.returns, ("predictions",))
@@ -270,14 +273,14 @@ class GuardOptions:
 
     @classmethod
     def of(cls, given: Mapping[str, Any], *, without: frozenset[str] = frozenset()) -> Self:
-        """Options from keyword arguments, old names included.
+        """Options from keyword arguments, with current or old names.
 
         Args:
             given: Option name → value.
             without: Options that the caller does not offer.
 
         Raises:
-            ArgumentError: A name is no option; the message has the nearest.
+            ArgumentError: A name is not an option; the message has the nearest.
             ConfigError: As for the class.
         """
         names = tuple(name for name in option_names() if name not in without)
@@ -285,12 +288,12 @@ class GuardOptions:
         for name in given:
             if name not in names:
                 meant = nearest(name, names, {**RENAMED, **MEANT})
-                msg = f"unknown option {name!r}.{meant} help(evalguard.guard) shows all {len(names)} options."
+                msg = f"unknown option {name!r}.{meant} help(evalguard.guard) shows all {len(names):,} options."
                 raise ArgumentError(msg)
         return cls(**given)
 
     def given(self) -> dict[str, Any]:
-        """The options by name, those with their default left out."""
+        """The options by name, without those that have their default."""
         # By identity: comparing an array with `==` gives no truth value.
         defaults = {item.name: item.default for item in fields(self) if item.init}
         return {name: getattr(self, name) for name in defaults if getattr(self, name) is not defaults[name]}
@@ -301,7 +304,7 @@ class GuardOptions:
 
     @property
     def key_column(self) -> str | None:
-        """Column of the labels that holds the keys; None where there is none."""
+        """Column of the labels with the keys; None if there is none."""
         return self.labels_key if self.labels_key is not None else self.key if isinstance(self.key, str) else None
 
     def __repr__(self) -> str:

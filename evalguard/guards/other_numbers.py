@@ -33,7 +33,7 @@ MANY_CLASSES = 5
 # Classes that a test set may lack; rows by which outputs are known as probabilities.
 ABSENT, SOME_ROWS = 2, 1000
 HALF = 0.5
-# Columns of what is no row of numbers for each sample.
+# Columns of an output without a row of numbers for each sample.
 UNKNOWN = 0
 # Rows by which the sizes of the same classes may differ, as where the labels are shifted.
 FEW_APART = 0.02

@@ -149,9 +149,9 @@ class Outcomes:
             self._send(sink.begin, self.name)
 
     def failed(self, error: BaseException) -> None:
-        """An error was raised before anything was judged: the report says so, and so do the sinks."""
+        """An error was raised before any call was judged: the report says so, and so do the sinks."""
         # Or the report of an earlier entry would be the last word.
-        reason = f"{type(error).__name__} was raised before anything was judged"
+        reason = f"{type(error).__name__} was raised before any call was judged"
         now_ms = int(time.time() * 1000)
         report = unproven(
             None, self.policy, reason, method=NO_CALL, name=self.name, versions=versions(), checked_at_ms=now_ms
@@ -243,9 +243,9 @@ def refused(outcome: Outcome, reason: str) -> Outcome:
 def already_returned(method: str, scope: str, n_calls: int) -> str:
     """Why rows that are judged at the end cannot be moved any more, and what can be done."""
     if method in BATCH_METHODS or (n_calls > 1 and scope != "session"):
-        when = "the rows of a loop were returned batch by batch; model.predict(source) in one call"
+        what = "the rows of a loop were returned batch by batch; use one call model.predict(source)"
     elif scope != "call":
-        when = "the parts of a session were returned before its end; model.predict(source) in one call"
+        what = "the parts of a session were returned before its end; use one call model.predict(source)"
     else:
-        when = "the rows were returned before the labels were known; a guard that is given labels=..."
-    return f"{when} can be repaired, or put the rows in order by g.index"
+        what = "the rows were returned before the labels were known; pass labels=... to the guard"
+    return f"{what}, or reorder the rows by g.index"

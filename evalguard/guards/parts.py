@@ -44,9 +44,11 @@ class Part:
         self.made_by = self.made_by or made_by
         rows = self.rows[self.named : self.named + trace.n_rows]
         self.named += trace.n_rows
-        problem = f"part: expected calls on {plural(len(self.rows), 'row')}, as many as it names, found {self.named:,}"
+        problem = f"part: expected calls on {plural(len(self.rows), 'row')}, as named, found {self.named:,}"
         if made_by != self.made_by:
-            problem = "part: expected its calls in one thread or task, as nothing shows which one's rows come first"
+            problem = (
+                "part: expected calls in one thread or task, found several, and nothing shows whose rows come first"
+            )
         elif len(rows) == trace.n_rows:
             return replace(trace, index=rows, index_source="part")
         nothing = np.full(trace.n_rows, UNKNOWN)
@@ -67,11 +69,11 @@ def rows_of(rows: Any, n_labels: int | None) -> Int64:
         n_labels: How many labels there are; None where that is not known yet.
 
     Raises:
-        ValueError: They are no rows of the labels.
+        ValueError: They are not rows of the labels.
     """
     if isinstance(rows, slice):
         if n_labels is None and (rows.stop is None or rows.stop < 0 or (rows.start or 0) < 0):
-            msg = "part: expected a slice with a start and a stop, as the number of labels is not known yet"
+            msg = "part: expected a slice with a start and a stop, because the number of labels is not known yet"
             raise ValueError(msg)
         return np.arange(*rows.indices(rows.stop if n_labels is None else n_labels))
     array = np.array(rows)

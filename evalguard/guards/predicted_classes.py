@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from evalguard.core.class_names import ClassNames, class_numbers_in, is_text
 from evalguard.core.label_table import LabelTable
+from evalguard.core.plural import plural
 from evalguard.guards.class_numbers import ClassNumbers
 from evalguard.guards.metric_impact import labelled_outputs
 from evalguard.guards.other_numbers import OtherNumbers, columns_of, confusion, other_numbers, predicted_numbers
@@ -49,8 +50,8 @@ def _unfit(names: ClassNames, predicted: Any) -> str:
     if columns < 2 or columns == len(names.names):
         return ""
     return (
-        f"{names.source}: expected a name for each of the {columns} output columns, found {len(names.names)} names; "
-        "columns were not named"
+        f"{names.source}: expected a name for each of the {columns:,} output columns, found "
+        f"{plural(len(names.names), 'name')}; columns were not named"
     )
 
 
@@ -113,7 +114,7 @@ def _seem(found: OtherNumbers, columns: int, names: ClassNames | None) -> str:
     origin = f", by {names.source}" if names is not None else ""
     return (
         f"{SEEM}: accuracy {found.accuracy:.2f}, and {found.better:.2f} if {shown}{more}{origin}"
-        f"{offset if found.offset else ''} (tested on the half of the rows that it was not chosen on). "
+        f"{offset if found.offset else ''} (chosen on one half of the rows, tested on the other). "
         "Number the labels as the model does, or pass labels that are names, and classes=[...] in the model's order"
     )
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from evalguard.core import repair
 from evalguard.core.judge import Judgement
+from evalguard.core.plural import plural
 from evalguard.core.trace import Int64
 from evalguard.data import tree
 
@@ -85,19 +86,20 @@ def repaired(
         return plan.refused
     # Dropout at prediction time, or a key used twice: which of the two rows is right is not known.
     if not equal_rows(result, plan.duplicates, plan.firsts):
-        return f"{plan.duplicates.size} rows repeat a sample and some have other predictions"
+        return f"{plural(plan.duplicates.size, 'repeated row')}, and not all with equal predictions of their sample"
     missing = plan.missing
+    none = f"no prediction of {plural(missing.size, 'sample')}"
     if missing.size and predict_again is None:
-        return f"{missing.size} samples were never predicted, and this kind of source cannot be asked for them again"
+        return f"{none}, and this kind of source cannot be read again by sample"
     if any(not isinstance(leaf, np.ndarray) and not hasattr(leaf, "row_splits") for leaf in tree.leaves(result)):
-        return "the predictions are of a kind whose rows cannot be moved"
+        return "rows of predictions of this type cannot be moved"
     # -1 marks a missing sample. Row 0 stands in for it until `_put` overwrites it.
     rows = np.where(plan.take < 0, 0, plan.take)
     ordered = take(result, rows)
     if missing.size and predict_again is not None:
         added = predict_again(missing)
         if added is None:
-            return f"{missing.size} samples were never predicted, and the array that was passed does not hold them"
+            return f"{none}, and the array that was passed does not contain them"
         _put(ordered, missing, added)
     steps = {
         "moved": plan.moved,

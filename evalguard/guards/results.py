@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.core.plural import plural
 from evalguard.core.policy import Verdict
 from evalguard.core.report import Report
 from evalguard.errors import SinkError
@@ -22,7 +23,7 @@ class Reports:
         sink_errors: Records that could not be written.
     """
 
-    _how_to_judge = "make a guarded call, and leave the guard where labels come late"
+    _how_to_judge = "make a guarded call, and leave the `with` block if labels are set late"
 
     def __init__(self) -> None:
         self.sink_errors: list[SinkError] = []
@@ -55,8 +56,8 @@ class Reports:
         """Raise the error of a FAIL or an UNPROVEN, whatever ``on_failure`` and ``on_unproven`` say.
 
         It is the error of the worst report of the latest entry. Its
-        ``predictions`` are None where that is not the report of the last call
-        or session, as only the rows of that one are kept.
+        ``predictions`` are None if that is not the report of the last call or
+        session, because only the rows of the last one are kept.
 
         Raises:
             MisalignmentError: ``verdict`` is FAIL.
@@ -79,7 +80,7 @@ class Reports:
     def _state(self) -> str:
         """For ``repr``: ``2 reports, last FAIL``."""
         done = self.reports
-        return f"{len(done)} report{'s' * (len(done) != 1)}, last {done[-1].verdict}" if done else "nothing judged yet"
+        return f"{plural(len(done), 'report')}, last {done[-1].verdict}" if done else "nothing judged yet"
 
 
 class Results(Reports):
@@ -93,7 +94,7 @@ class Results(Reports):
 
     @property
     def keys(self) -> NDArray[Any] | None:
-        """Key of each returned row, shape ``(n,)``; None where keys are not known."""
+        """Key of each returned row, shape ``(n,)``; None if keys are not known."""
         outcome = self._last()
         # Without keys of the labels, the stream's own keys still name the rows.
         if outcome.labels is None or outcome.labels.keys is None:
@@ -103,9 +104,9 @@ class Results(Reports):
 
     @property
     def y_true(self) -> Any:
-        """Label of each returned row, in their order; masked where a row is no labelled sample.
+        """Label of each returned row, in their order; masked where a row is not a labelled sample.
 
-        None where neither the sample nor the stream's own target is known.
+        None if neither the sample nor the stream's own target is known.
         """
         outcome = self._last()
         values = None if outcome.labels is None else outcome.labels.values
@@ -119,9 +120,9 @@ class Results(Reports):
 
     @property
     def sample_weight(self) -> Any:
-        """Sample weight of each returned row, in their order; masked where a row is no labelled sample.
+        """Sample weight of each returned row, in their order; masked where a row is not a labelled sample.
 
-        None where the labels have no weights, or the samples are not known.
+        None if the labels have no weights, or the samples are not known.
         """
         outcome = self._last()
         weights = None if outcome.labels is None else outcome.labels.weights
@@ -134,15 +135,14 @@ class Results(Reports):
     def to_frame(self) -> Any:
         """The last call as a pandas data frame: row, sample, key, y_true, sample_weight, prediction columns.
 
-        Where the classes have names, there is a column ``prediction_<name>``
-        for each of several that are predicted, and ``label`` and ``predicted``
-        hold the names.
+        If the classes have names, there is a column ``prediction_<name>`` for
+        each predicted class, and ``label`` and ``predicted`` contain names.
 
-        Several calls that were judged together are one table, call after call.
+        Several calls that were judged together give one table, call after call.
 
         Raises:
             LookupError: Nothing has been judged yet.
-            ValueError: Several calls returned rows of different shapes, which make no columns.
+            ValueError: Several calls returned rows of different shapes.
         """
         # pandas is not a dependency: only this needs it.
         import pandas as pd
@@ -162,7 +162,7 @@ class Results(Reports):
 
 
 def in_order(values: NDArray[Any], index: NDArray[np.int64] | None) -> Any:
-    """The values of the samples in ``index``, masked where a row is no labelled sample."""
+    """The values of the samples in ``index``, masked where a row is not a labelled sample."""
     if index is None:
         return None
     known = (index >= 0) & (index < len(values))

@@ -17,7 +17,7 @@ from evalguard.guards.outcome import Outcome, Outcomes
 # Evaluations in one entry whose rows can be confirmed: their traces are kept.
 MAX_CONFIRMABLE = 64
 
-REPLACED = "what was confirmed before, of the same rows, was a FAIL; this confirmation replaces it"
+REPLACED = "an earlier confirm of the same rows was a FAIL; this one replaces it"
 
 
 @dataclass(slots=True, eq=False)
@@ -65,7 +65,7 @@ class Scoring:
         """
         known = self.judged[-1].outcome if self.judged else None
         if known is None or known.trace is None or known.labels is None:
-            msg = "put_back: expected rows that guarded calls returned; no call has returned any"
+            msg = "put_back: expected results of guarded calls, found no guarded call that returned rows"
             raise ValueError(msg)
         return trace_of_returned(known, known.trace, known.labels), known.labels, known.columns
 

@@ -175,7 +175,8 @@ class Session:
             one = call.as_one(x, result)
             self.outcomes.about.see(call.model, one.model)
             return self._take(one)
-        reason = f"{call.method} of {type(call.model).__name__} has a result that no guarded call computed while it ran"
+        method = f"{call.method} of {type(call.model).__name__}"
+        reason = f"no guarded call ran inside {method}, so its result was not observed"
         self.outcomes.finish(Outcome(self.judge.unproven(None, reason, method=call.method), None, None, result))
         return result
 
@@ -366,7 +367,7 @@ class Session:
         if calls:
             known_labels = self._labels(last=False)
             if known_labels is None and self.judge.reference is None:
-                msg = "put_back: expected labels, as parts are put in their order; set g.labels first"
+                msg = "put_back: expected labels to order the parts by, found none; set g.labels first"
                 raise ValueError(msg)
             trace, labels, _ = self.judge.joined(calls, known_labels, in_parts=True)
             returned = joined_columns([call.columns for call in calls])
@@ -399,8 +400,8 @@ class Session:
         if own_labels and own_labels[0] is not None:
             return own_labels[0]
         msg = (
-            f"{self.judge.name}: no labels. Expected labels=..., labels_argument='argument', "
-            "or g.labels = ... before the guard ends."
+            f"{self.judge.name}: expected labels=..., labels_argument='argument', or g.labels = ... before the guard "
+            "ends; found no labels"
         )
         raise LabelsError(msg)
 

@@ -29,10 +29,10 @@ OnDrift = Literal["raise", "warn", "record"]
 class ValidationGuard(Reports):
     """Guards the validation inside ``fit``, and reports epochs whose samples differ from the first one's.
 
-    A queue that keeps what the epoch before did not use, a generator that goes
-    on where it stopped, or a part of a set that is shuffled again give each
-    epoch's ``val_loss`` on other samples. Such values cannot be compared, and
-    neither early stopping nor the choice of a checkpoint can rest on them.
+    A queue that keeps batches of the previous epoch, a generator that continues
+    where it stopped, or a part of a reshuffled set computes each epoch's
+    ``val_loss`` on other samples. Such values cannot be compared, and must not
+    be used for early stopping or to choose a checkpoint.
 
     Use it around ``fit``, or as one of its callbacks::
 
@@ -44,22 +44,23 @@ class ValidationGuard(Reports):
         model.fit(..., callbacks=[g.callback()])
 
     Rows are recognised by their content, in any order. Training is not
-    observed, the validation data is passed on as it is, and history and weights
-    are the same to the bit. Each ``fit`` gives one report, with ``method``
-    ``"fit"`` and the rows of each validation in ``calls``. Around ``fit`` a
-    FAIL is raised when the block ends, so that nothing trained is lost. A
-    callback raises it at the end of training, out of ``fit``: put it last, so
-    that other callbacks have finished; ``error.predictions`` is the
-    ``History``. If training itself raises, Keras does not notify callbacks:
-    then the model's ``evaluate`` is restored when it is next called, when the
-    callback is used again, or when it is freed. ``with`` restores it at once.
+    observed, the validation data is not changed, and history and weights are
+    equal to the bit. Each ``fit`` gives one report, with ``method`` ``"fit"``
+    and the rows of each validation in ``calls``. Around ``fit``, a FAIL is
+    raised when the block ends, so that the training is not lost. The callback
+    raises it at the end of training, out of ``fit``: put it last, so that other
+    callbacks have finished; ``error.predictions`` is the ``History``. If
+    training itself raises, Keras does not notify callbacks. The model's
+    ``evaluate`` is then restored when it is next called, when the callback is
+    used again, or when it is freed; ``with`` restores it at once.
 
     Args:
-        require: ``identity``: each epoch holds the rows of the first.
-            ``labels``: where almost none is recognised, since inputs are
-            transformed at random, the same targets in the same order will do.
+        require: ``identity``: each epoch has the rows of the first.
+            ``labels``: if almost no row is recognised because inputs are
+            transformed at random, the same targets in the same order are
+            enough.
         on_failure: What a FAIL does: ``raise``, ``warn`` or ``record``.
-        on_unproven: What an UNPROVEN does, for example where there is only one
+        on_unproven: What an UNPROVEN does, for example if there is only one
             validation.
         fingerprint: Callable that takes ``x`` and returns what identifies a row.
         pad_value: Value that pads rows, which are compared without it.
@@ -67,13 +68,13 @@ class ValidationGuard(Reports):
         name: Name of the report.
         mlflow: As for ``evalguard.guard``.
         output: Directory for the report's files.
-        sinks: Further places that reports go to.
-        trace_memory: Has no effect any more, and goes away in 0.2.
+        sinks: Further destinations of reports.
+        trace_memory: Has no effect, and will be removed in 0.2.
 
     Attributes:
         sink_errors: Records that could not be written.
         reports: One report for each ``fit``, oldest first.
-        report: The last one; ``LookupError`` where nothing has been judged.
+        report: The last one; ``LookupError`` if nothing has been judged.
 
     Raises:
         ConfigError: An option has a value that is not allowed.

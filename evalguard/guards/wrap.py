@@ -29,7 +29,7 @@ OWN = ("guard", "raise_for_verdict", "report", "verdict")
 class GuardedModel:
     """A model whose ``predict`` and ``evaluate`` are guarded; everything else is the model's own.
 
-    Attributes are read, set and deleted on the model, but for the four that are
+    Attributes are read, set and deleted on the model, except the four that are
     listed here. ``isinstance(w, keras.Model)`` is True, and ``w == model``.
     ``w(x)`` calls the model, guarded only inside ``with``. Saving, cloning,
     copying and pickling give the bare model, without a guard: a guard belongs
@@ -159,11 +159,11 @@ class GuardedModel:
         return self.guard.verdict
 
     def raise_for_verdict(self) -> None:
-        """Raise the error of that verdict, as ``guard.raise_for_verdict()`` does.
+        """Raise the error of ``verdict``, as ``guard.raise_for_verdict()`` does.
 
         Raises:
-            MisalignmentError: It is FAIL.
-            UnprovenError: It is UNPROVEN.
+            MisalignmentError: The verdict is FAIL.
+            UnprovenError: The verdict is UNPROVEN.
             LookupError: Nothing has been judged yet.
         """
         self.guard.raise_for_verdict()
@@ -191,18 +191,18 @@ def wrap(model: Any, *positional: Never, **options: Unpack[WrapKeywords]) -> Gua
     Args:
         model: A Keras model, of Keras 3 or of tf_keras.
         *positional: Not allowed; every option needs its name.
-        **options: Those of ``evalguard.GuardOptions``, but for ``model``.
+        **options: Those of ``evalguard.GuardOptions``, except ``model``.
 
     Returns:
         A model to use instead of this one; its ``report`` is that of the last
-        call. ``predict_on_batch`` and ``test_on_batch`` are guarded too, each
-        call by itself outside of a block.
+        call. ``predict_on_batch`` and ``test_on_batch`` are guarded, too; outside
+        of a block each call is judged separately.
 
     Raises:
         ArgumentError: An option is unknown, or has no name.
-        ConfigError: An option has a value that is not allowed;
-            or, at a call, ``scope`` is not ``call``, or ``labels=collecting(...)``,
-            outside of a block.
+        ConfigError: An option has a value that is not allowed. Or a call was
+            made outside of a block although ``scope`` is not ``call``, or the
+            labels are ``collecting(...)``.
     """
     refuse_positional("wrap", positional, "wrap(model, labels=...)")
     checked = GuardOptions.of(options, without=frozenset({"model"}))

@@ -80,8 +80,8 @@ class BatchReader:
         # Batch by batch: over all batches the numbers may be equal by chance.
         sizes = {len(target) if target.ndim else None for target in tree.leaves(y)}
         if sizes - {len(rows.found)}:
-            found = ", ".join("a scalar" if size is None else str(size) for size in sizes)
-            msg = f"expected batches (x, y) with one label for each of the {len(rows.found)} rows of x, found {found}"
+            found = ", ".join("a scalar" if size is None else f"{size:,}" for size in sizes)
+            msg = f"expected batches (x, y) with one label for each of the {len(rows.found):,} rows of x, found {found}"
             raise LabelsError(msg)
         weighted = sample_weight is not None and _are_numbers(sample_weight)
         return CollectedBatch(rows, whole, y, _owned(sample_weight) if weighted else None, keys)

@@ -108,9 +108,9 @@ def collecting(
 ) -> Collecting:
     """Yield the batches of a source unchanged, and keep their labels and fingerprints for a guard.
 
-    For the loop that predicts and collects labels batch by batch. Label and
-    inputs are of one batch, so the order of the source does not matter, also
-    where each pass has another one::
+    For a loop that predicts and collects labels batch by batch. Labels and
+    inputs come from the same batch, so the order of the source does not matter,
+    also if it is another one at each pass::
 
         batches = evalguard.collecting(dataset)
         with evalguard.guard(labels=batches):
@@ -118,10 +118,10 @@ def collecting(
                 y_pred.append(model.predict(x))
                 y_true.append(y)
 
-    ``g.collecting(dataset)`` inside the guard is short for it. The calls of a
-    model in that block are judged together, in the order made, whatever the
-    method; short ones before the loop are warm-ups. A batch that was yielded
-    and not predicted is missing, but for the last one, with which the loop ended.
+    ``g.collecting(dataset)`` inside the guard is short for it. All calls of a
+    model in that block are judged together, in the order made; short calls
+    before the loop are warm-ups. A batch that was yielded and not predicted is
+    missing, except the last one, because a loop may stop there.
 
     Args:
         source: Anything that a ``for`` loop reads batches ``(x, y)`` or ``(x,
@@ -134,9 +134,9 @@ def collecting(
         name: For reports.
 
     Returns:
-        An iterable of the very batches; its ``labels`` are ``Labels`` of those
-        yielded so far, in order. A guard takes those yielded since it was
-        entered, when it ends.
+        An iterable of the unchanged batches. Its ``labels`` are the ``Labels``
+        of the batches yielded so far, in order. When a guard ends, it uses the
+        batches yielded since it was entered.
 
     Raises:
         LabelsError: In the loop: a batch has no ``y``, or another number of

@@ -21,7 +21,7 @@ def labels_of_iterator(iterator: Any, name: str = "") -> LabelTable:
     keys = None if files is None or len(set(files)) < len(files) else np.asarray(files, dtype=np.str_)
     values = _image_labels(iterator)
     if values is None and keys is None:
-        msg = f"{name}: expected labels or files, found neither: give flow(x, y), or labels of your own"
+        msg = f"{name}: expected labels or files, found neither: use flow(x, y), or pass labels="
         raise LabelsError(msg)
     weights = getattr(iterator, "sample_weight", None)
     # Of `flow` with a `subset` it has those of both parts (keras 3.15, legacy/preprocessing/image.py:635).

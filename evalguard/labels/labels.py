@@ -30,10 +30,10 @@ LABEL_COLUMNS = ("label", "labels", "target", "targets", "y", "y_true", "class")
 
 
 class Labels(LabelTable):
-    """External ground truth in label order: values, keys and fingerprints, of which one will do.
+    """External ground truth in label order: values, keys or fingerprints, at least one of them.
 
-    A guard makes it from whatever it is given as ``labels=``; ``collect``
-    and ``of`` make it where keys or fingerprints are wanted too.
+    A guard makes it from what you pass as ``labels=``. Use ``collect`` or
+    ``of`` to add keys or fingerprints.
     """
 
     @classmethod
@@ -54,16 +54,16 @@ class Labels(LabelTable):
 
         Args:
             source: Labels in label order; the rows of a file are the label order.
-                For several outputs a mapping from their names, or a list or
-                tuple of arrays in the order of the outputs.
+                For several outputs, a mapping from output name to array, or a
+                list or tuple of arrays in the order of the outputs.
             label: Column with the labels; by default the only column, or one
                 named label, target, y, y_true or class. A mapping of columns
                 for a model with several outputs.
             key: Column with the keys, one for each sample.
-            sample_weight: Column with the sample weights, where the labels are
-                a table; else an array with one for each label, in label order
-                (for several outputs as the labels).
-            name: For reports; a file is called by its own name.
+            sample_weight: Column with the sample weights, if the labels are a
+                table; else an array with a weight for each label, in label
+                order (for several outputs, in the form of the labels).
+            name: For reports; a file has its file name.
 
         Raises:
             LabelsError: No labels, an unknown column, a null label, a null or
@@ -114,12 +114,12 @@ class Labels(LabelTable):
         Args:
             path: The file; its rows are the label order. Numbers in a large
                 ``.npy``, or in a large ``.arrow`` or ``.feather`` file that is
-                not compressed, are mapped and not read: they need no memory,
-                and the file must stay as it is.
+                not compressed, are memory-mapped: they need no memory, and
+                the file must not change.
             label: Column with the labels, as for ``of``; a ``.npy`` file has none.
             key: Column with the keys, one for each sample.
-            sample_weight: Column with the sample weights. A manifest has its
-                own.
+            sample_weight: Column with the sample weights; not for a manifest,
+                which contains them.
 
         Raises:
             LabelsError: The file is missing, empty or unreadable, a column is
@@ -127,12 +127,12 @@ class Labels(LabelTable):
         """
         path = Path(path)
         if not path.is_file():
-            msg = f"labels file {path}: expected a CSV or Parquet file, found no file there"
+            msg = f"labels file {path}: expected a CSV, Parquet, JSONL, Arrow or .npy file, found none there"
             raise LabelsError(msg)
         if path.suffix.lower() != ".npy":
             return cls._from_file(TableFile(path, path.name, (key,), LabelsError), label, key, sample_weight)
         if label is not None or key is not None:
-            msg = f"labels file {path}: expected neither label= nor key=, a .npy file has no columns"
+            msg = f"labels file {path}: expected neither label= nor key=, because a .npy file has no columns"
             raise LabelsError(msg)
         _refuse_column(sample_weight, f"labels file {path}", "a .npy file has no columns")
         values = array_of(read_arrays(path, path.name, LabelsError), path.name)
@@ -177,30 +177,30 @@ class Labels(LabelTable):
 
     @classmethod
     def from_iterator(cls, iterator: Any, *, name: str = "") -> Self:
-        """Labels of an image iterator, in its own order of files: what ``classes`` and ``filenames`` hold.
+        """Labels of an image iterator, in its order of files: ``classes`` and ``filenames``.
 
         An iterator of ``ImageDataGenerator.flow_from_directory``,
-        ``flow_from_dataframe`` or ``flow`` shuffles by default and says which
+        ``flow_from_dataframe`` or ``flow`` shuffles by default and states which
         file each row is; a guarded call over it is compared with these labels
-        file by file. Nothing is read from disk and the iterator is not moved.
+        file by file. No image is read, and the iterator does not advance.
 
         Args:
             iterator: The image iterator, of Keras 3 or of tf_keras.
             name: For reports; by default the iterator's class name.
 
         Returns:
-            Labels with the file names as keys, where there are files and none
-            of them is listed twice; samples without labels have keys only.
+            Labels with the file names as keys, if there are files and none is
+            listed twice; samples without labels have keys only.
 
         Raises:
-            LabelsError: It is no image iterator, or it holds neither labels
+            LabelsError: It is not an image iterator, or it has neither labels
                 nor files (``flow`` without ``y``), or no sample.
         """
         return cls._of_table(labels_of_iterator(iterator, name))
 
     @classmethod
     def of_source(cls, source: Any) -> Self | None:
-        """The labels that a source of predictions holds itself, in its order of samples; None where it holds none."""
+        """The labels of a source of predictions, in its order of samples; None if it has none."""
         return cls.from_iterator(source) if is_image_iterator(source) else None
 
     @classmethod
@@ -215,10 +215,10 @@ class Labels(LabelTable):
     ) -> Self:
         """Labels, sample weights and the fingerprints of their inputs, in one pass, in the order met.
 
-        Takes the place of ``np.concatenate([y for x, y in dataset])``: labels,
-        weights and fingerprints belong together whatever the order of this
-        pass, so a later guarded call is compared with the right rows. The
-        targets and weights of several outputs are all kept.
+        Use it instead of ``np.concatenate([y for x, y in dataset])``: labels,
+        weights and fingerprints of a sample stay together in any order of this
+        pass, so a later guarded call is compared with the right rows. For
+        several outputs, all targets and weights are collected.
 
         Args:
             source: A ``tf.data.Dataset``, a PyDataset, a torch or grain
@@ -243,9 +243,9 @@ class Labels(LabelTable):
 
         Args:
             path: The file to write; an older one is replaced. ``….arrow`` or
-                ``….feather``: an Arrow file, whose numbers are mapped and not
-                read when a large one is loaded, so that 10^9 labels need no
-                memory. Any other name, by habit ``….parquet``: Parquet.
+                ``….feather``: an Arrow file; a large one is memory-mapped when
+                it is loaded, so that 10^9 labels need no memory. Any other
+                name, usually ``….parquet``: Parquet.
 
         Raises:
             LabelsError: The values cannot be written as a table.
@@ -260,7 +260,7 @@ class Labels(LabelTable):
             path: The manifest.
 
         Raises:
-            LabelsError: The file is no manifest, or was made by another
+            LabelsError: The file is not a manifest, or was made by another
                 algorithm or schema.
         """
         return cls._of_table(replace(manifest.read(Path(path)), origin=LabelOrigin(path=str(path))))
@@ -335,5 +335,5 @@ def label_column(columns: list[str], others: set[str | None], name: str) -> str:
     if len(named) == 1:
         return named[0]
     found = listed(candidates, "label", repr)
-    msg = f"{name}: several columns could hold the labels ({found}); say which: label_column='...'"
+    msg = f"{name}: expected one column that could hold the labels, found {found}; name it: label_column='...'"
     raise LabelsError(msg)

@@ -26,7 +26,7 @@ UInt64 = NDArray[np.uint64]
 
 
 class Reference:
-    """Inputs in label order, fingerprinted as the model is fed them.
+    """Inputs in label order, fingerprinted as the model receives them.
 
     Args:
         source: Arrays, tensors or trees of them; a callable from a sample
@@ -106,7 +106,7 @@ class Reference:
         return n_distinct(np.concatenate(whole)) > n_parts
 
     def row_lengths(self, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
-        """Steps of some rows without their padding, int64; None where the inputs are no arrays, or have no steps.
+        """Steps of some rows without their padding, int64; None if the inputs are not arrays, or have no steps.
 
         Args:
             rows: Row numbers in label order, int64.
@@ -142,7 +142,7 @@ class Reference:
 
     def _samples(self) -> Iterator[Any]:
         if self.n_labels is None:
-            msg = "reference: a callable by sample index needs labels, to know how many samples there are"
+            msg = "reference: expected labels beside a callable by sample index, to know how many samples there are"
             raise LabelsError(msg)
         total = self.n_labels
         for start in range(0, total, CHUNK):

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from evalguard.core.plural import plural
+
 Segment = tuple[int, int, int]
 Cell = tuple[int, int, int]
 
@@ -98,7 +100,8 @@ def picture(plot: Mapping[str, Any] | None) -> Picture | None:
 
 def described(drawn: Picture) -> str:
     """The plot in words, for screen readers."""
-    axes = f"Alignment plot, {drawn.n_rows:,} delivered rows on the x axis, {drawn.n_labels:,} samples on the y axis."
+    rows, samples = plural(drawn.n_rows, "delivered row"), plural(drawn.n_labels, "sample")
+    axes = f"Alignment plot, {rows} on the x axis, {samples} on the y axis."
     if drawn.columns:
         fields = f"{len(drawn.cells):,} of {drawn.columns * drawn.lines:,} fields"
         return f"{axes} There are too many runs to draw each: the rows fill {fields}, darker for more rows."
@@ -106,8 +109,8 @@ def described(drawn: Picture) -> str:
     wrong = sum(length for row, sample, length in drawn.placed if row != sample)
     runs = sum(1 for _ in drawn.placed)
     beside = sum(length for *_, length in drawn.unplaced)
-    rest = f"; {beside:,} are foreign or unknown" if beside else ""
-    return f"{axes} {right:,} rows lie on the diagonal, {wrong:,} off it, in {runs:,} runs{rest}."
+    rest = f"; {beside:,} foreign or unknown" if beside else ""
+    return f"{axes} {plural(right, 'row')} on the diagonal, {wrong:,} off it, in {plural(runs, 'run')}{rest}."
 
 
 def text_plot(drawn: Picture, width: int, height: int) -> list[str]:

@@ -16,8 +16,8 @@ class Sink(Protocol):
     Any object with these three methods is a sink; there is no base class. A method that fails raises ``SinkError``
     and no other exception. The verdict stands either way.
 
-    A sink may also have ``replace(number, report, artifacts)``, which stores a report in place of the one with this
-    number (from 0) of the evaluation, after ``Guard.confirm``; one that has not gets another ``write``.
+    A sink may also have ``replace(number, report, artifacts)``. It is called after ``Guard.confirm``, and replaces the
+    report of the evaluation with this number (from 0). A sink without it gets another ``write``.
     """
 
     def begin(self, name: str) -> None:

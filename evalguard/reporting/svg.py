@@ -11,6 +11,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from evalguard.core.plural import plural
 from evalguard.core.report import Report
 from evalguard.reporting import words
 from evalguard.reporting.plot import Picture, Segment, described, picture
@@ -161,7 +162,9 @@ def _description(bins: list[tuple[int, int, int]]) -> str:
     late = sum(count for low, _, count in bins if low > 0)
     there = sum(count for *_, count in bins) - early - late
     reach = f"from {bins[0][0]:,} to {bins[-1][1]:,} positions"
-    return f"Displacement histogram: {early:,} rows early, {there:,} in or near position, {late:,} late; {reach}."
+    return (
+        f"Displacement histogram: {plural(early, 'row')} early, {there:,} in or near position, {late:,} late; {reach}."
+    )
 
 
 def _anchor(place: int) -> str:

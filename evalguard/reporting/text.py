@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 from evalguard.core.findings import Status
 from evalguard.core.policy import Verdict
 from evalguard.core.report import Report
-from evalguard.core.report_counts import NOT_KNOWN, grouped
+from evalguard.core.report_counts import NOT_KNOWN, counted, grouped
 from evalguard.reporting import words
 from evalguard.reporting.escape import visible
 from evalguard.reporting.plot import EXPECTED, FIELD, RIGHT, WRONG, picture, text_plot
@@ -170,7 +170,7 @@ def _facts(report: Report) -> Iterator[Block]:
     links = [link for link in report.chain if link.status is not Status.NOT_APPLICABLE]
     if links:
         yield Block(10, 1, "chain", (", ".join(f"{link.link} {link.status}" for link in links),))
-    # Beside a fault it does not matter what else is taken for granted.
+    # Beside a fault it does not matter what else is assumed.
     declared = tuple(visible(link.basis, 300) for link in report.chain if link.status is Status.DECLARED)
     if declared and not report.findings:
         yield Block(11, len(declared), "assumed", declared)
@@ -186,7 +186,7 @@ def _counts(report: Report) -> str:
         parts += [f"{grouped(number)} {', '.join(names)}"] if names else []
     # On a page without a legend a dash alone could be a minus.
     dash = f" ({NOT_KNOWN}: not determined)" if None in (counts[name] for name in words.WRONG) else ""
-    return f"{grouped(counts['n_predictions'])} predictions: {'; '.join(parts)}{dash}"
+    return f"{counted(counts['n_predictions'], 'prediction')}: {'; '.join(parts)}{dash}"
 
 
 def _rows(report: Report) -> tuple[str, ...]:

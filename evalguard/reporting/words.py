@@ -21,7 +21,7 @@ PROOFS = {
     Proof.IDENTITY: "the sample of every row is known, and is the one whose label the row is scored against",
     Proof.LABELS: "the stream's own target equals the label at every row, and no sample is repeated",
     Proof.SAMPLE: "rows sampled by position match their labels, and there are as many rows as labels",
-    Proof.DECLARED: "by its place in the caller's array, or the key beside it, each row is its label's: declared",
+    Proof.DECLARED: "by its position in the caller's array, or the key beside it, each row is its label's: declared",
     Proof.TRANSPORT: "rows arrived in the order the source emitted them; the order inside the source was not observed",
     Proof.COUNT: "there are as many rows as labels; nothing else is known",
     Proof.NONE: "nothing shows which sample each row is",
@@ -30,7 +30,7 @@ PROOFS = {
 KNOWN = {
     **PROOFS,
     Proof.IDENTITY: "the sample of every row is known",
-    Proof.DECLARED: "the sample of every row is declared, by its place in the caller's array or the key beside it",
+    Proof.DECLARED: "the sample of every row is declared, by its position in the caller's array or the key beside it",
 }
 # Metrics that the sentence about the score names.
 MAX_EFFECTS = 2
@@ -69,7 +69,7 @@ def count_name(name: str) -> str:
 
 
 def n_wrong(report: Report) -> int:
-    """Number of rows of which ``wrong_rows`` lists the first: those misaligned, or else those with another target."""
+    """Number of wrong rows, whose first are in ``wrong_rows``: misaligned rows, or else rows with another target."""
     return report.counts["misaligned"] or report.counts["label_disagreements"] or 0
 
 
@@ -84,13 +84,13 @@ def wrong_row(row: Mapping[str, Any], shown: Any = str) -> str:
     carried = f" ({shown(row['sample_key'])})" if "sample_key" in row else ""
     wanted = f" ({shown(row['label_key'])})" if "label_key" in row else ""
     if sample is not None:
-        what = f"prediction of sample {sample}{carried}"
+        what = f"prediction of sample {grouped(sample)}{carried}"
     elif carried:
-        what = f"prediction of a row that is no labelled sample{carried}"
+        what = f"prediction of a row that is not a labelled sample{carried}"
     else:
         what = "prediction"
-    where = "beyond the last label" if label is None else f"scored against label {label}{wanted}"
-    return f"row {row.get('row')}: {what}, {where}"
+    where = "beyond the last label" if label is None else f"scored against label {grouped(label)}{wanted}"
+    return f"row {grouped(row.get('row'))}: {what}, {where}"
 
 
 def lead(report: Report) -> str:
@@ -129,7 +129,7 @@ def certainty(cause: Cause) -> str:
 
 
 def by_index(report: Report) -> str:
-    """``, key: index of pandas``, where nobody asked for that key; empty elsewhere."""
+    """``, key: pandas index`` if that key was used; else empty."""
     used = [item for item in report.identities if item.get("used") and item.get("identity") == "key"]
     return f", key: {OF_PANDAS}" if any(OF_PANDAS in str(item.get("says")) for item in used) else ""
 

@@ -41,8 +41,8 @@ class GateExit(DescribedCode):
     """Exit codes of ``evalguard gate``."""
 
     OPEN = 0, "open: every evaluation in question is proven"
-    CLOSED = 1, "closed: one is not, or there is none"
-    USAGE = 2, "usage, or what is asked about does not exist"
+    CLOSED = 1, "closed: an evaluation is not proven, or there is none"
+    USAGE = 2, "usage, or the model, run or experiment does not exist"
     NO_ANSWER = 3, "MLflow could not be queried: nothing is known, so do not promote"
     NOT_TAGGED = 4, "open, but the model version could not be tagged"
 

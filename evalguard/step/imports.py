@@ -32,7 +32,7 @@ def import_function(name: str, where: str) -> Any:
         msg = f"{where}: importing {module_name} raised {error_text(error)}"
         raise ConfigError(msg) from error
     if not callable(target):
-        msg = f"{where}: expected a function, found that {name} is {type(target).__name__}"
+        msg = f"{where}: expected a function, found {name} of type {type(target).__name__}"
         raise ConfigError(msg)
     return target
 

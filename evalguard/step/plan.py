@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from evalguard.core.plural import plural
 from evalguard.core.policy import Proof
 from evalguard.core.shown_keys import error_text, keys_shown, shown_key
 from evalguard.data import kinds, tree
@@ -43,9 +44,9 @@ def _plan(step: Step, opened: Opened) -> str:
     weak = proof < required and not why.startswith("unknown")
     lines = [
         f"{step.name}: the step file and its inputs are valid; nothing was predicted",
-        f"  model    {type(opened.model).__name__}, {opened.model.count_params():,} parameters",
+        f"  model    {type(opened.model).__name__}, {plural(opened.model.count_params(), 'parameter')}",
         f"  data     {type(opened.stream.source).__name__.lstrip('_')}, rows: {rows}, inputs {_shapes(x)}",
-        f"  labels   {opened.labels.name}, {len(opened.labels):,} rows{keys}",
+        f"  labels   {opened.labels.name}, {plural(len(opened.labels), 'row')}{keys}",
         f"  proof    {proof}: {why}",
         f"  require  {step.checks.require}{'; this would be UNPROVEN' if weak else ''}",
         f"  record   {target_of(step, store_of(step, opened.base))}",
@@ -108,9 +109,9 @@ def _expected_proof(opened: Opened, y: Any) -> tuple[Proof, str]:
     if callable(getattr(source, "sample_indices", None)) or hasattr(source, "index_array"):
         return Proof.IDENTITY, "the data says which sample each row is"
     if kinds.is_arrays(source):
-        return Proof.DECLARED, "a row's place in the arrays is taken to be its sample"
+        return Proof.DECLARED, "a row's position in the arrays is assumed to be its sample"
     if y is not None:
         return Proof.LABELS, "the stream's own y is compared with the labels, if no two inputs are equal"
     if kinds.is_generator(source):
         return Proof.TRANSPORT, "unknown beforehand: identity if the generator yields evalguard.tagged batches"
-    return Proof.TRANSPORT, "which sample a row is, is not known; give data a key, or checks.reference"
+    return Proof.TRANSPORT, "nothing shows which sample a row is; give data a key, or checks.reference"

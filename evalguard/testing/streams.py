@@ -66,7 +66,7 @@ def _wrapped_tail(n: int, batch_size: int) -> Batches:
 
 
 def _foreign_row(n: int, batch_size: int) -> Batches:
-    """In the place of one sample comes one that has no label."""
+    """One sample is replaced by one that has no label."""
     order = np.arange(n)
     order[n // 2] = n + 7
     return _cut(order, batch_size)

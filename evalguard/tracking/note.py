@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from evalguard.core.report_counts import grouped
+from evalguard.core.report_counts import counted
 from evalguard.reporting.escape import markdown
 from evalguard.tracking.slots import FOLDER, Slot, worst
 
@@ -27,8 +27,8 @@ def block(present: Mapping[str, Slot], run_address: str, page: str) -> str:
     labels = chosen["labels"]
     # Labels from memory have no name.
     name = f": {markdown(chosen['labels_name'], 60)}" if chosen["labels_name"] not in {"", "labels"} else ""
-    number = grouped(chosen.counts.get("n_labels"))
-    about = f"{number} labels{name}, digest {markdown(labels)}" if labels else "no labels"
+    number = counted(chosen.counts.get("n_labels"), "label")
+    about = f"{number}{name}, digest {markdown(labels)}" if labels else "no labels"
     report = f"{run_address}/artifacts/{FOLDER}/{chosen.name}/{page}"
     cause = f", cause: {markdown(chosen['cause'], 90)}" if chosen["cause"] else ""
     counts = f"{_counts_text(chosen)}{cause}{_others(present)}"
@@ -47,7 +47,7 @@ def _counts_text(slot: Slot) -> str:
         return f" ({markdown(slot['reason'])})" if slot["reason"] else ""
     wrong = [f"{markdown(slot['reason'])}"] if slot["reason"] else []
     wrong += [f"{counts['misaligned']:,} misaligned"] if counts.get("misaligned") else []
-    rows = [f"{counts['n_predictions']:,} predictions"] if "n_predictions" in counts else []
+    rows = [counted(counts["n_predictions"], "prediction")] if "n_predictions" in counts else []
     return f" ({', '.join([*rows, *wrong, 'proof ' + markdown(slot['proof'])])})"
 
 
@@ -57,7 +57,7 @@ def _others(present: Mapping[str, Slot]) -> str:
     if not rest:
         return ""
     shown = [f"{markdown(slot.name)} {markdown(slot['verdict'])}" for slot in rest[:MAX_OTHERS]]
-    more = [f"{len(rest) - MAX_OTHERS} more"] if len(rest) > MAX_OTHERS else []
+    more = [f"{len(rest) - MAX_OTHERS:,} more"] if len(rest) > MAX_OTHERS else []
     return "; also " + ", ".join(shown + more)
 
 

@@ -96,7 +96,7 @@ def _record(data: Any) -> Record:
     files = {name: base64.b64decode(text, validate=True) for name, text in data["artifacts"].items()}
     # The names become paths when the record is sent, and anyone who can write to the spool chooses them.
     if any(Path(name).is_absolute() or ".." in Path(name).parts for name in files):
-        msg = "a file name that leads out of its folder"
+        msg = "a file name outside of its folder"
         raise ValueError(msg)
     return Record(**{**data, "artifacts": files})
 

@@ -66,7 +66,7 @@ def always_training(keras, layer):
 
 
 def judged(model, x=X, n=N, method="predict", **options):
-    """The report of a call, and its predictions; the inputs have their place in an array."""
+    """The report of a call, and its predictions; the inputs have a position in an array."""
     options = {"labels": Y[:n], "on_failure": "record", "on_unproven": "record", "mlflow": False} | options
     with evalguard.guard(verify_model=True, **options) as g:
         predicted = model.predict(x, batch_size=BATCH, verbose=0) if method == "predict" else method(model, x)
@@ -241,7 +241,7 @@ def test_state_and_randomness_are_recognised_before_anything_is_computed(keras, 
     x = keras.Input((4,))
     y = keras.layers.Dense(8)(x)
     in_training = keras.Model(x, always_training(keras, layer)(y))
-    assert_untestable(judged(in_training)[0], "it keeps state, draws at random or runs Python code")
+    assert_untestable(judged(in_training)[0], "the model keeps state, draws random numbers or")
     assert computed(judged(keras.Model(x, layer(y)))[0]).status is Status.PROVEN
 
 
@@ -254,7 +254,7 @@ def test_random_operations_and_python_code_are_recognised(keras):
         lambda y: tf.numpy_function(lambda rows: rows, [y], tf.float32),
         lambda y: tf.cond(tf.reduce_sum(y) > 0, lambda: y + tf.random.uniform(tf.shape(y)), lambda: y),
     ):
-        assert_untestable(judged(stepping(keras, function))[0], "it keeps state, draws at random or runs Python code")
+        assert_untestable(judged(stepping(keras, function))[0], "the model keeps state, draws random numbers or")
 
 
 def test_a_stateless_draw_is_the_same_each_time(keras):
@@ -415,7 +415,7 @@ def test_a_window_that_moves_on_in_one_buffer_is_not_a_model_that_moves_rows():
     test.keep([X[1:17]], model.predict(X[:16], verbose=0))
     result = test.run(lambda: model.predict_step)
     assert result.moved == 0
-    assert result.result.startswith("untestable: the same batch")
+    assert result.result.startswith("untestable: a second computation of the batch in the same order")
 
 
 def test_of_a_loop_one_batch_is_tested(keras, monkeypatch):

@@ -174,7 +174,10 @@ def test_a_wrong_file_ends_in_2_through_the_real_command_line(folder):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("path: labels.csv", "path: no.csv"), "no.csv: expected a CSV or Parquet file, found no file there"),
+        (
+            ("path: labels.csv", "path: no.csv"),
+            "no.csv: expected a CSV, Parquet, JSONL, Arrow or .npy file, found none there",
+        ),
         (("label: label", "label: lable"), "expected a column 'lable', found columns 'label'"),
         (("model.keras", "no.keras"), "model.path: expected a model at"),
         (("loading:digits", "loading:digit"), "data.call: expected an importable 'loading:digit'"),
@@ -285,7 +288,7 @@ def test_a_report_without_an_alignment_gives_no_empty_picture(tmp_path, form):
     (tmp_path / "report.json").write_text(samples.unproven_report().to_json(), encoding="utf-8")
     done = report_command(tmp_path / "report.json", f"--{form}", tmp_path / "plot")
     assert done.exit_code == 2
-    assert f"--{form}: the report holds no alignment to plot (verdict UNPROVEN)" in done.output
+    assert f"--{form}: the report contains no alignment to plot (verdict UNPROVEN)" in done.output
     assert not (tmp_path / "plot").exists()
 
 

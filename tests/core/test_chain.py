@@ -76,7 +76,7 @@ def test_finished_predictions_are_declared_to_be_those_of_their_keys(evidence):
 
 
 @pytest.mark.parametrize("weaker", [{"position"}, {"targets", "rows"}, {"position", "targets", "rows"}])
-def test_what_was_asked_for_never_gives_way_to_something_weaker(weaker):
+def test_what_was_asked_for_is_never_replaced_by_something_weaker(weaker):
     of_other_data = np.arange(5000, 5000 + N, dtype=np.uint64)
     trace = replace(trace_of(ALIGNED, weaker), fingerprints=of_other_data)
     report = report_of(trace, {"content"})
@@ -87,7 +87,7 @@ def test_what_was_asked_for_never_gives_way_to_something_weaker(weaker):
     assert report_of(replace(trace_of(ALIGNED, weaker), keys=keys), {"key"}).verdict is Verdict.UNPROVEN
 
 
-def test_a_reference_that_no_row_could_be_compared_with_does_not_give_way_either():
+def test_a_reference_that_no_row_could_be_compared_with_is_not_replaced_either():
     assert report_of(trace_of(ALIGNED, {"position"}), {"content"}).verdict is Verdict.UNPROVEN
 
 

@@ -83,7 +83,7 @@ def test_too_many_names_are_no_classes():
 def test_a_missing_name_lists_both_sides_and_the_nearest():
     text = class_names.missing_names(["Cat"], ANIMALS, ["bird", "Cat"], "labels.csv")
     assert text == (
-        "labels.csv: expected names in classes= ('bird', 'cat', 'dog'), found 'Cat', which is not among them; "
+        "labels.csv: expected names in classes= ('bird', 'cat', 'dog'), found 'Cat'; "
         "the labels have 'Cat', 'bird'. Did you mean 'cat'?"
     )
 

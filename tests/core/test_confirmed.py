@@ -60,7 +60,7 @@ def test_every_order_of_what_is_scored_is_judged_by_its_samples(evidence, parts)
         assert report_of(fed, inverse, evidence, **parts).verdict is Verdict.PASS
 
 
-def test_a_place_in_an_array_names_no_row_that_moved():
+def test_a_position_in_an_array_names_no_row_that_moved():
     assert report_of(ALIGNED, ALIGNED, {"position"}).verdict is Verdict.PASS
     report = report_of(ALIGNED, REVERSED, {"position"})
     assert (report.verdict, link(report), report.chain[-1].basis) == (Verdict.UNPROVEN, Status.NOT_SEEN, NO_IDENTITY)
@@ -86,7 +86,7 @@ def test_values_that_were_not_returned_are_not_seen(parts):
         what = Scored(digests(ALIGNED), digests(rows))
         report = judge(trace, labels_for(N, CONTENT), Policy(), scored=what).report
         assert (report.verdict, link(report)) == (Verdict.UNPROVEN, Status.NOT_SEEN)
-        assert "no row that a guarded call returned" in report.chain[-1].basis
+        assert "not returned by a guarded call" in report.chain[-1].basis
 
 
 def test_too_few_and_too_many_rows():
@@ -104,7 +104,7 @@ def test_padding_that_was_cut_is_left_out():
 
 
 def test_labels_that_are_not_the_guards_break_the_last_link_only():
-    finding = Finding(Reason.SCORED, 2, "the label that is scored is not that of the guard at 2 rows")
+    finding = Finding(Reason.SCORED, 2, "the scored label differs from the guard's at 2 rows")
     report = report_of(ALIGNED, ALIGNED, findings=(finding,))
     assert (report.verdict, link(report)) == (Verdict.FAIL, Status.BROKEN)
     assert [item.status for item in report.chain if item.link == "fed"] == [Status.PROVEN]
@@ -182,7 +182,7 @@ def test_the_strongest_identity_that_shows_samples_is_used():
     assert sample_of_each(trace_of(SWAPPED, set()), labels_for(N)) is None
 
 
-def test_the_place_of_each_row():
+def test_the_position_of_each_row():
     returned, samples = digests([3, 1, 2, 0]), np.array([3, 1, 2, 0])
     found, why = place_of_each(returned, digests([0, 1, 2, 3]), samples)
     assert (found.tolist(), why) == ([0, 1, 2, 3], "")

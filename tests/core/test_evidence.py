@@ -51,7 +51,7 @@ def test_rows_in_position_by_a_fingerprint_that_different_inputs_share_are_not_i
     evidence = gather(trace_of(ALIGNED, {"position"}, fingerprints=rows), labels, Policy())
     assert evidence.samples is None
     assert [match.identity for match in evidence.matches] == ["content", "position"]
-    # Nor does a place in an array say it, as content was asked for.
+    # A position in an array does not show it either, as content was asked for.
     assert gather(trace_of(ALIGNED, {"position"}), labels, Policy()).samples is None
 
 

@@ -36,7 +36,7 @@ def pydataset(**facts):
             "different data on a second call, and 4 workers call it",
         ),
         (pydataset(stateful_getitem=True, workers=2), "and 2 workers call it"),
-        (SourceState("tf.data", "_BatchDataset", facts={"reshuffled_each_pass": True}), "shuffled anew at each pass"),
+        (SourceState("tf.data", "_BatchDataset", facts={"reshuffled_each_pass": True}), "reshuffled at each pass"),
     ],
 )
 def test_an_unsafe_source_is_reported(state, words):

@@ -11,34 +11,38 @@ from tests.core.key_columns import Kept
 @pytest.mark.parametrize(
     ("parts", "words"),
     [
-        pytest.param({}, "got none of them", id="nothing"),
+        pytest.param({}, "found none", id="nothing"),
         pytest.param({"values": np.zeros(0)}, "found none. An empty label set proves nothing", id="empty"),
-        pytest.param({"values": {}}, "got none of them", id="no output"),
+        pytest.param({"values": {}}, "found none", id="no output"),
         pytest.param({"values": np.zeros(3), "keys": np.arange(2)}, "one length for all parts", id="lengths"),
         pytest.param(
             {"values": {"a": np.zeros(3), "b": np.zeros(2)}}, "{\"labels['a']\": 3, \"labels['b']\": 2}", id="outputs"
         ),
         pytest.param({"keys": np.asarray([4, 7, 4, 4])}, "'4' at rows 0, 2, 3.", id="repeated"),
-        pytest.param({"keys": np.asarray([1, 7, 7])}, "1 keys are repeated, the first is '7' at rows 1, 2.", id="one"),
-        pytest.param({"keys": [None] * 5}, "rows 0, 1, 2, 3, 4 have none (5 in all)", id="as many as are named"),
-        pytest.param({"keys": [None] * 6}, "rows 0, 1, 2, 3, 4, … have none (6 in all)", id="more than are named"),
-        pytest.param({"keys": np.asarray(["a", "", "b", ""])}, "rows 1, 3 have none (2 in all)", id="empty keys"),
-        pytest.param({"keys": np.asarray(["a", None], object)}, "rows 1 have none (1 in all)", id="null"),
-        pytest.param({"keys": np.asarray([1.5, np.nan])}, "rows 1 have none (1 in all)", id="NaN"),
-        pytest.param({"keys": [float("nan"), "a"]}, "rows 0 have none (1 in all)", id="NaN beside text"),
+        pytest.param({"keys": np.asarray([1, 7, 7])}, "found 1 repeated key; the first is '7' at rows 1, 2.", id="one"),
+        pytest.param({"keys": [None] * 5}, "found none at rows 0, 1, 2, 3, 4", id="as many as are named"),
+        pytest.param({"keys": [None] * 6}, "found none at rows 0, 1, 2, 3, 4, … (6 in all)", id="more than are named"),
+        pytest.param({"keys": np.asarray(["a", "", "b", ""])}, "found none at rows 1, 3", id="empty keys"),
+        pytest.param({"keys": np.asarray(["a", None], object)}, "found none at row 1", id="null"),
+        pytest.param({"keys": np.asarray([1.5, np.nan])}, "found none at row 1", id="NaN"),
+        pytest.param({"keys": [float("nan"), "a"]}, "found none at row 0", id="NaN beside text"),
         pytest.param({"keys": np.zeros((2, 2))}, "shape (n,), found shape (2, 2)", id="a matrix of keys"),
-        pytest.param({"weights": np.ones(3)}, "got none of them", id="nothing but weights"),
+        pytest.param({"weights": np.ones(3)}, "found none", id="nothing but weights"),
         pytest.param(
             {"values": np.zeros(3), "weights": np.ones(2)},
             "one sample weight for each of the 3 labels, found 2. Give an array in label order",
             id="too few weights",
         ),
         pytest.param({"values": np.zeros(3), "weights": 2.0}, "found a single number", id="one weight for all"),
-        pytest.param({"values": np.zeros(2), "weights": ["1", "2"]}, "no array of numbers", id="weights as text"),
-        pytest.param({"values": np.zeros(2), "weights": [[1], [1, 2]]}, "no array of numbers", id="ragged weights"),
-        pytest.param({"values": np.zeros(2), "weights": [None, 1]}, "rows 0 have none (1 in all)", id="no weight"),
         pytest.param(
-            {"values": np.zeros(2), "weights": [[1, 2], [1, np.nan]]}, "rows 1 have none (1 in all)", id="NaN in a row"
+            {"values": np.zeros(2), "weights": ["1", "2"]}, "values that are not numbers", id="weights as text"
+        ),
+        pytest.param(
+            {"values": np.zeros(2), "weights": [[1], [1, 2]]}, "values that are not numbers", id="ragged weights"
+        ),
+        pytest.param({"values": np.zeros(2), "weights": [None, 1]}, "found none at row 0", id="no weight"),
+        pytest.param(
+            {"values": np.zeros(2), "weights": [[1, 2], [1, np.nan]]}, "found none at row 1", id="NaN in a row"
         ),
     ],
 )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evalguard.core.plural import plural
+from evalguard.core.plural import at_rows, plural
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,16 @@ from evalguard.core.plural import plural
 )
 def test_a_noun_has_the_ending_of_its_number_and_digits_are_grouped(count, word, text):
     assert plural(count, word) == text
+
+
+@pytest.mark.parametrize(
+    ("rows", "text"),
+    [
+        ([3], "at row 3"),
+        ([1, 4_999_990], "at rows 1, 4,999,990"),
+        (range(5), "at rows 0, 1, 2, 3, 4"),
+        (range(6000), "at rows 0, 1, 2, 3, 4, … (6,000 in all)"),
+    ],
+)
+def test_the_first_five_rows_are_named_and_all_are_counted(rows, text):
+    assert at_rows(rows) == text

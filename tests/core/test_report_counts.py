@@ -7,6 +7,7 @@ import jsonschema
 import pytest
 
 from evalguard.core.report import Report
+from evalguard.core.report_counts import counted
 from evalguard.core.report_schema import json_schema
 from evalguard.reporting import artifacts
 
@@ -61,3 +62,17 @@ def test_equal_samples_were_counted_by_their_content(identity, equal):
 
 def test_each_case_is_there_of_both_schemas():
     assert [path.stem for path in WRITTEN] == sorted(f"{version}_{name}" for version in (1, 2) for name in UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(None, "– rows"), (0, "0 rows"), (1, "1 row"), (4_999_990, "4,999,990 rows")]
+)
+def test_a_count_has_its_noun_and_a_dash_where_it_is_not_known(count, text):
+    assert counted(count, "row") == text
+
+
+def test_a_report_in_which_nothing_was_observed_is_one_line():
+    report = Report.from_dict(
+        json.loads((WRITTEN[0].parent / "2_unproven_unobserved.json").read_text(encoding="utf-8"))
+    )
+    assert "– predictions" in repr(report)

@@ -61,11 +61,11 @@ def test_a_default_range_names_nothing(default):
 @pytest.mark.parametrize(
     ("rows", "labels", "expected"),
     [
-        (integers(ORDER), text(ORDER), "holds integers, that of the labels text"),
-        (text(ORDER), times(DAYS), "holds text, that of the labels times"),
+        (integers(ORDER), text(ORDER), "integers in the inputs, text in the labels"),
+        (text(ORDER), times(DAYS), "text in the inputs, times in the labels"),
         (RowNames("floating values", np.zeros(0), N), RowNames("floating values", np.zeros(0), N), "floating values"),
-        (integers([7, 7, 8]), integers([7, 8, 9]), "that of the inputs repeats names"),
-        (integers([7, 8, 9]), integers([7, 7, 8]), "that of the labels repeats names"),
+        (integers([7, 7, 8]), integers([7, 8, 9]), "names of the inputs repeat"),
+        (integers([7, 8, 9]), integers([7, 7, 8]), "names of the labels repeat"),
     ],
 )
 def test_what_is_not_compared_says_why(rows, labels, expected):
@@ -82,7 +82,7 @@ def test_a_name_that_comes_twice_among_those_of_the_labels_leaves_it_open(names,
         (times, DAYS[[0, 1, 2, 0, 4]], DAYS[:5]),
     ):
         pair = (kind(one), kind(other)) if whose == 0 else (kind(other), kind(one))
-        assert f"that {names} repeats names" in compared(*pair).doubt
+        assert f"names {names} repeat, and" in compared(*pair).doubt
     # Two frames that were joined, each numbered from 0 on.
     joined = integers([0, 1, 2, 3, 4, 5, 0, 1])
     assert not compared(joined, integers([0, 1, 2, 3, 4, 5, 6, 8])).doubt
@@ -102,7 +102,7 @@ def test_a_name_that_comes_twice_among_those_of_the_labels_leaves_it_open(names,
 def test_one_offset_is_a_hazard(rows, labels, offset):
     found = compared(rows, labels)
     assert [found.used, found.note] == [False, ""]
-    assert f"that of the labels is {offset} that of the inputs" in found.hazard
+    assert f"the time of the labels is {offset} the time of the inputs" in found.hazard
     # Parts come in any order.
     shuffled = rows.at(np.random.default_rng(1).permutation(len(rows)))
     assert compared(shuffled, labels, calls=(len(rows),)).hazard == found.hazard

@@ -10,6 +10,7 @@ import pyarrow.parquet
 import pytest
 
 from evalguard.core.label_table import LabelTable, normal_keys
+from evalguard.core.plural import at_rows
 from evalguard.core.trace import FOREIGN
 from evalguard.data import arrow
 from evalguard.data.stored_keys import KeyedFile, StoredKeys, key_store
@@ -181,7 +182,7 @@ def test_rows_without_a_key_are_named_over_all_pieces(tmp_path, monkeypatch, key
     rows = [row for row, key in enumerate(keys) if key is None or key != key]
     with key_store() as store, pytest.raises(ConfigError) as caught:
         KeyedFile(store, "x", tmp_path / "x.parquet", "here", ("id",)).keys("id")
-    assert str(caught.value) == f"here, column 'id': rows {', '.join(map(str, rows))} are empty ({len(rows)} in all)"
+    assert str(caught.value) == f"here, column 'id': expected a value in each row, found none {at_rows(rows)}"
 
 
 def test_the_store_downloads_nothing_prints_nothing_and_leaves_memory_to_others(tmp_path, monkeypatch):
@@ -202,5 +203,5 @@ def test_the_store_downloads_nothing_prints_nothing_and_leaves_memory_to_others(
 def test_a_null_inside_a_dictionary_is_no_key(tmp_path):
     keys = pa.DictionaryArray.from_arrays(pa.array([0, 1, 0, 1]), pa.array(["a", None]))
     arrow.write_arrow(pa.table({"id": keys}), tmp_path / "x.arrow")
-    with key_store() as store, pytest.raises(LabelsError, match="rows 1, 3 are empty"):
+    with key_store() as store, pytest.raises(LabelsError, match="found none at rows 1, 3"):
         KeyedFile(store, "x", tmp_path / "x.arrow", "here", ("id",), LabelsError).keys("id")

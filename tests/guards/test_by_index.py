@@ -65,9 +65,9 @@ MAKERS = {
 def test_one_index_on_both_sides_is_a_key(model, index):
     report = judged(model, frame(index), series(index))
     assert (report.verdict, report.proof) == (Verdict.PASS, "identity")
-    assert said(report) == "index of pandas: aligned"
-    assert "identity, key: index of pandas; predict over arrays" in to_text(report)
-    assert [link.basis for link in report.chain if "key: index of pandas" in link.basis]
+    assert said(report) == "pandas index: aligned"
+    assert "identity, key: pandas index; predict over arrays" in to_text(report)
+    assert [link.basis for link in report.chain if "key: pandas index" in link.basis]
     report = judged(model, frame(index), series(index, ORDER))
     assert report.verdict is Verdict.FAIL
     assert report.counts["misaligned"] == np.count_nonzero(np.arange(N) != ORDER)
@@ -100,7 +100,7 @@ def test_partly_other_rows_are_a_fail_with_both(model):
 def test_names_without_any_in_common_are_unproven_and_shown(model, x, labels, note):
     report = judged(model, x, labels)
     assert report.verdict is Verdict.UNPROVEN
-    assert report.not_proven[0].startswith("key: index of pandas: no key in the stream matches a label key")
+    assert report.not_proven[0].startswith("key: pandas index: no key in the stream matches a label key")
     assert note in report.not_proven[0]
     assert "labels.to_numpy()" in report.advice
 
@@ -118,14 +118,16 @@ NAMES = [f"s{at}" for at in range(N)]
         pytest.param(frame(), series().reset_index(drop=True), "", id="reset-on-labels"),
         pytest.param(frame(np.arange(N)), series(IDS), "", id="default-as-numbers"),
         pytest.param(frame(rows=slice(N)).reset_index(drop=True)[:N], series(np.arange(N)), "", id="default"),
-        pytest.param(frame(NAMES), series(), "holds text, that of the labels integers", id="names-and-numbers"),
-        pytest.param(frame([str(at) for at in IDS]), series(), "holds text, that of the", id="text-of-numbers"),
+        pytest.param(frame(NAMES), series(), "text in the inputs, integers in the labels", id="names-and-numbers"),
+        pytest.param(frame([str(at) for at in IDS]), series(), "text in the inputs, ", id="text-of-numbers"),
         pytest.param(
-            frame(np.repeat(IDS[:20], 2)), series(np.repeat(IDS[:20], 2)), "20 keys are repeated", id="repeated"
+            frame(np.repeat(IDS[:20], 2)), series(np.repeat(IDS[:20], 2)), "found 20 repeated keys", id="repeated"
         ),
-        pytest.param(frame(np.repeat(IDS[:20], 2)), series(), "of the inputs repeats names", id="repeated-in-x"),
+        pytest.param(frame(np.repeat(IDS[:20], 2)), series(), "names of the inputs repeat", id="repeated-in-x"),
         pytest.param(frame(X[:, 0] + 0.5), series(X[:, 0] + 0.5), "floating values", id="floats"),
-        pytest.param(frame(["", *NAMES[1:]]), series(["", *NAMES[1:]]), "every sample needs a key", id="empty-name"),
+        pytest.param(
+            frame(["", *NAMES[1:]]), series(["", *NAMES[1:]]), "expected a key for each sample", id="empty-name"
+        ),
         pytest.param(
             frame(pd.MultiIndex.from_product([["a", "b"], range(20)])),
             series(pd.MultiIndex.from_product([["a", "b"], range(20)])[::-1]),
@@ -177,7 +179,7 @@ def test_numbers_of_an_index_repair_nothing(model):
     # A new frame in another order has the same numbers as an old one that was shuffled before.
     old, renumbered = series(np.random.default_rng(5).permutation(N)), frame(np.arange(N))
     rows = np.random.default_rng(6).permutation(N)
-    with pytest.raises(evalguard.MisalignmentError, match="may have been made again on one side"):
+    with pytest.raises(evalguard.MisalignmentError, match="may have been reset on one side"):
         with evalguard.guard(labels=old.iloc[rows], on_failure="repair", mlflow=False):
             model.predict(renumbered.iloc[rows], verbose=0)
 
@@ -286,7 +288,7 @@ def names_of(values):
     return RowNames(INTEGERS, np.array(values), len(values))
 
 
-# -- What was asked for never gives way -------------------------------------------------------------------------------
+# -- What was asked for is never replaced -----------------------------------------------------------------------------
 
 
 def test_a_reference_decides_and_an_index_beside_it_does_not(model):
@@ -330,7 +332,7 @@ def test_keys_decide(engine):
     # Labels without keys: their index has them, if it has all of them.
     keyed = table.set_index("id")["label"]
     report = judged(model, x, keyed, key="id")
-    assert (report.verdict, said(report)) == (Verdict.PASS, "index of pandas: aligned")
+    assert (report.verdict, said(report)) == (Verdict.PASS, "pandas index: aligned")
     assert judged(model, x, keyed.iloc[::-1], key="id").verdict is Verdict.FAIL
     for others in (keyed.set_axis(keyed.index + 7), keyed.set_axis([f"s{at}" for at in range(N)]), keyed.to_numpy()):
         report = judged(model, x, others, key="id")
@@ -424,7 +426,7 @@ def test_an_index_of_files_is_compared_with_those_of_an_iterator(images, folder)
     by_number = sorted(FILES, key=lambda name: int(name[7:-4]))
     report = of_files(images, folder, labels_of(by_number))
     assert report.verdict is Verdict.FAIL
-    assert said(report).startswith("index of pandas: ")
+    assert said(report).startswith("pandas index: ")
     shuffled = of_files(images, folder, labels_of(FILES), shuffle=True, seed=1)
     assert shuffled.verdict is Verdict.FAIL
     assert "shuffle=True" in shuffled.diagnosis[0].cause

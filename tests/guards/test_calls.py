@@ -30,7 +30,7 @@ def test_a_model_that_returns_another_number_of_rows_is_unproven():
     with guard(on_unproven="record", reference=X) as g:
         result = halved.predict(dataset(), verbose=0)
     assert g.report.verdict is Verdict.UNPROVEN
-    assert f"the model returned {len(result)} rows for {N} rows fed" in g.report.not_proven[0]
+    assert f"the model received {N} rows and returned {len(result)}" in g.report.not_proven[0]
 
 
 @dataclass
@@ -54,8 +54,8 @@ class Returning(keras.Model):
 @pytest.mark.parametrize(
     ("outputs", "why"),
     [
-        pytest.param(lambda x: {"a": x, "b": x[::2]}, f"returned {N // 2} rows for {N} rows fed", id="half"),
-        pytest.param(lambda x: [x[:0], x], f"returned 0 rows for {N} rows fed", id="none"),
+        pytest.param(lambda x: {"a": x, "b": x[::2]}, f"received {N} rows and returned {N // 2}", id="half"),
+        pytest.param(lambda x: [x[:0], x], f"received {N} rows and returned 0", id="none"),
     ],
 )
 def test_rows_of_every_output_are_counted(outputs, why):

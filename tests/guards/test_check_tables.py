@@ -69,9 +69,9 @@ def test_each_fault_fails_and_names_the_rows_that_are_wrong(tmp_path, command, f
 @pytest.mark.parametrize(
     ("ids", "message"),
     [
-        pytest.param(["a", "b", "a"], "1 keys are repeated, the first is 'a' at rows 0, 2", id="repeated"),
-        pytest.param(["a", None, "c"], "rows 1", id="null"),
-        pytest.param(["a", "", "c"], "rows 1", id="nameless"),
+        pytest.param(["a", "b", "a"], "found 1 repeated key; the first is 'a' at rows 0, 2", id="repeated"),
+        pytest.param(["a", None, "c"], "row 1", id="null"),
+        pytest.param(["a", "", "c"], "row 1", id="nameless"),
         pytest.param([], "", id="empty"),
     ],
 )

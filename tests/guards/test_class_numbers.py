@@ -45,7 +45,7 @@ def test_labels_that_count_from_one_are_a_fail_beside_names():
     assert "each label is 1 more than its class" in g.report.headline
     assert g.report.diagnosis[0].cause == "classes numbered otherwise"
     (other,) = guarded(np.where(NUMBERS == 3, 9, NUMBERS), classes=NAMES).report.hazards
-    assert other == "the labels hold class numbers that classes= does not name: 9"
+    assert other == "the labels contain class numbers without a name in classes=: 9"
 
 
 def test_names_of_the_columns_but_the_first_one_are_a_hazard_and_no_fail():
@@ -208,7 +208,7 @@ def test_several_outputs_have_their_names_by_output():
     assert g.report.hazards[0].startswith(f"output 'animal': {SEEM}")
     (hazard,) = guarded(labels, model=two_outputs(), classes={"animal": NAMES, "colour": ["red"]}).report.hazards
     assert hazard == "classes: expected outputs that have labels ('animal', 'even'), found 'colour'"
-    with pytest.raises(ConfigError, match="expected a mapping from outputs"):
+    with pytest.raises(ConfigError, match="expected a mapping from each output"):
         guarded(labels, model=two_outputs(), classes=NAMES)
     with pytest.raises(ConfigError, match="expected one list of names"):
         guarded(NUMBERS, classes={"animal": NAMES, "even": ["no", "yes"]})
@@ -288,7 +288,7 @@ def test_sources_that_name_their_numbers_differently_are_no_pass_together():
             for source in (first, second):
                 echo().predict(source, verbose=0)
         assert g.report.verdict is Verdict.UNPROVEN
-        assert any("name their class numbers differently" in note for note in g.report.not_proven)
+        assert any("number their classes differently" in note for note in g.report.not_proven)
 
 
 def test_names_without_that_of_the_background_are_right_where_nothing_shows_the_columns():

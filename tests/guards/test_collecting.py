@@ -148,7 +148,7 @@ def test_a_second_pass_over_a_shuffled_dataset_fails(model, passes):
     assert one(g).verdict is Verdict.PASS
 
 
-def test_rows_predicted_before_the_first_collecting_are_never_a_pass_by_their_place(model):
+def test_rows_predicted_before_the_first_collecting_are_never_a_pass_by_position(model):
     with evalguard.guard(**QUIET) as g:
         two_loops(g, model, shuffled())
     assert one(g).verdict is Verdict.UNPROVEN
@@ -317,7 +317,7 @@ def test_a_decorated_function_collects_as_well(model):
         for x, _ in guard.collecting(dataset):
             model.predict(np.asarray(x)[::-1], verbose=0)
 
-    with pytest.raises(evalguard.ConfigError, match="found it outside"):
+    with pytest.raises(evalguard.ConfigError, match="found one outside"):
         evalguard.guard(**QUIET)(reverse)(shuffled())
     guard(reverse)(shuffled(1))
     assert guard.report.verdict is Verdict.FAIL

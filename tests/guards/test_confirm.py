@@ -72,7 +72,7 @@ def test_the_rows_that_were_returned_and_the_labels_of_the_guard_close_the_chain
 def test_without_labels_it_is_declared_that_they_are_those_of_the_guard(model):
     report = confirmed(model, y_true=None)
     assert (report.verdict, link(report)) == (Verdict.PASS, "declared")
-    assert "taken for granted" in report.chain[-1].basis
+    assert "is assumed" in report.chain[-1].basis
 
 
 def test_confirm_returns_the_very_object(model):
@@ -729,6 +729,6 @@ def test_a_confirmation_that_replaces_a_fail_says_so(model):
     g.confirm(rows[::-1])
     g.confirm(rows)
     assert g.report.verdict is Verdict.PASS
-    assert "was a FAIL; this confirmation replaces it" in g.report.not_proven[0]
+    assert "was a FAIL; this one replaces it" in g.report.not_proven[0]
     g.confirm(rows)
     assert not any("replaces" in note for note in g.report.not_proven)

@@ -183,10 +183,10 @@ def test_weights_of_the_guard(given, own):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (np.arange(6.0)[::-1], "the weight that is scored is not that of the guard at 6 rows (first: row 0)"),
+        (np.arange(6.0)[::-1], "the scored weight differs from the guard's at 6 rows (first: row 0)"),
         (np.r_[np.arange(5.0), 9], "at 1 row (first: row 5)"),
         (np.ones(6), "at 5 rows (first: row 0)"),
-        (np.ones(5), "expected the weights of the guard, 6, found 5"),
+        (np.ones(5), "expected the 6 weights of the guard, found 5"),
     ],
 )
 def test_other_weights_are_a_fault(given, message):
@@ -279,7 +279,7 @@ def test_outputs_of_the_same_values_are_scored_each_against_its_labels():
         assert g.verdict == expected
 
 
-@pytest.mark.parametrize(("shift", "words"), [(2, "2 rows further on"), (-1, "1 row before")])
+@pytest.mark.parametrize(("shift", "words"), [(2, "2 rows later"), (-1, "1 row earlier")])
 def test_labels_that_are_shifted_say_by_how_many_rows(shift, words):
     values = np.arange(20)
     scored = Confirmation.of(values.astype("float32"), np.roll(values, -shift), None)

@@ -210,7 +210,7 @@ NEW = {
 
 @pytest.mark.parametrize("index", [TEXT, NUMBERS, pd.DatetimeIndex(DATES)], ids=["text", "numbers", "dates"])
 @pytest.mark.parametrize("of", ["another order", "other rows", "reference", "weights", "unlike"])
-def test_the_index_of_pandas_is_hidden(model, tmp_path, caplog, index, of):
+def test_the_pandas_index_is_hidden(model, tmp_path, caplog, index, of):
     index = pd.Index(index)
     others = {
         "another order": (index[SHUFFLED], index),

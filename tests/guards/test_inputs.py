@@ -115,7 +115,7 @@ def test_a_part_that_different_inputs_share_does_not_identify_them(tmp_path, opt
     notes = " ".join(g.report.not_proven)
     if part is constant:
         assert (g.report.verdict, g.report.findings) == (Verdict.UNPROVEN, ())
-        assert f"is the same for samples of different inputs, so it does not identify {N} rows" in notes
+        assert f"returns the same for samples with different inputs, so it does not identify {N} rows" in notes
     else:
         # Samples 4 and 5 are equal as a whole, and so are their predictions.
         assert g.report.verdict is (Verdict.FAIL if reverse else Verdict.PASS)

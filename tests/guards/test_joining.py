@@ -34,7 +34,7 @@ def test_calls_that_overlap_have_no_order_and_as_parts_need_none(second):
     assert parts.in_threads is (second.made_by == OTHER)
 
 
-def test_a_place_in_the_array_of_one_part_is_no_label_row():
+def test_a_position_in_the_array_of_one_part_is_no_label_row():
     index = np.arange(2)
     placed = Trace(2, np.arange(2), index, index_source="position")
     named = Trace(2, np.arange(2), index + 4, index_source="part")

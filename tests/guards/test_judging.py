@@ -107,7 +107,7 @@ def test_a_nan_on_both_sides_is_not_the_difference():
     with guard(reference=x, on_unproven="record") as g:
         keras.Sequential([keras.Input((2,)), keras.layers.Activation("linear")]).predict(other, verbose=0)
     text = " ".join(g.report.not_proven)
-    assert "row 0: 1 of 2 values differ; the first, at 1, is 0.1 as fed" in text
+    assert "row 0: 1 of 2 values differ; the first, at 1, is 0.1 at the model" in text
 
 
 def test_a_reference_that_changes_at_each_reading_is_called_random(model):
@@ -234,6 +234,6 @@ def test_rows_are_repaired_only_by_the_proof_that_is_required():
     with evalguard.guard(labels=np.arange(12), on_failure="repair", mlflow=False) as g:
         assert np.array_equal(moving.predict(x, verbose=0), x)
     assert g.report.verdict is evalguard.Verdict.REPAIRED
-    with pytest.raises(evalguard.MisalignmentError, match="the proof is declared, and labels is required"):
+    with pytest.raises(evalguard.MisalignmentError, match="the proof is declared, weaker than labels"):
         with evalguard.guard(labels=np.arange(12), on_failure="repair", require="labels", mlflow=False):
             moving.predict(x, verbose=0)

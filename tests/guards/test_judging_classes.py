@@ -48,7 +48,7 @@ def test_two_wrong_labels_are_a_fail_whatever_the_names():
 def test_sorted_names_are_assumed_and_said_so():
     g = guarded(TEXT, stream(NUMBERS), metrics="accuracy")
     assert (g.report.verdict, g.report.proof, g.report.hazards) == (Verdict.PASS, "labels", ())
-    assert g.report.labels["classes_from"].startswith("the names in the labels, sorted")
+    assert g.report.labels["classes_from"].startswith("the names in the labels in sorted order")
     assert g.report.impact["accuracy"].as_scored == pytest.approx((SCORES.argmax(1) == NUMBERS).mean())
 
 
@@ -93,7 +93,7 @@ def test_another_encoding_is_named_and_contradicts_nothing():
 def test_names_that_no_numbering_explains_are_no_pass(order):
     g = guarded(TEXT[order], stream(NUMBERS), reference=SCORES)
     assert g.report.verdict is Verdict.UNPROVEN
-    assert any("however the names are numbered" in note for note in g.report.not_proven)
+    assert any("no numbering of the names makes" in note for note in g.report.not_proven)
     # Numbers may be of groups of names, or the other way round.
     for grouped in (NUMBERS // 2, NUMBERS * 2 + np.arange(N) % 2):
         assert guarded(TEXT, stream(grouped), reference=SCORES).report.verdict is Verdict.PASS

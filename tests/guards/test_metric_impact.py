@@ -87,7 +87,7 @@ def test_a_metric_that_did_not_change_is_reported_as_unchanged():
     constant = np.tile([0.1, 0.7, 0.1, 0.1], (N, 1))
     found = impact_on(np.arange(N)[::-1], "accuracy", p=constant)
     assert found.difference == 0
-    assert found.note == f"unchanged although {N} rows are wrong"
+    assert found.note == f"unchanged in spite of {N} wrong rows"
 
 
 def test_aligned_rows_have_one_value():
@@ -127,7 +127,7 @@ def test_a_repetition_with_another_prediction_is_not_taken_for_the_sample_s_own(
     )
     found = impact_of(report)["sklearn:accuracy"]
     assert (found.at_least, found.at_most) == (0.75, 1.0)
-    assert "1 samples were predicted more than once, with different values" in found.note
+    assert "1 sample predicted more than once, with different values" in found.note
 
 
 def test_a_keras_metric_of_the_caller_s_keeps_its_state():
@@ -147,7 +147,7 @@ def test_a_metric_that_raises_costs_nothing():
     assert report.verdict == "PASS"
     assert report.impact == {
         "mine": MetricImpact(error="RuntimeError: "),
-        "nan": MetricImpact(error="ValueError: the metric gave no number"),
+        "nan": MetricImpact(error="ValueError: expected a number from the metric, found NaN"),
     }
 
 

@@ -84,10 +84,10 @@ def test_it_is_the_same_after_realignment(case):
 @pytest.mark.parametrize(
     ("case", "said"),
     [
-        ("integers, categorical", "labels: class numbers as one-hot"),
-        ("one-hot, sparse", "labels: one-hot as class numbers"),
-        ("roc, two columns", "by the score of class 1"),
-        ("several classes", "several classes for a row: predicted above 0.5"),
+        ("integers, categorical", "class numbers converted to one-hot labels"),
+        ("one-hot, sparse", "one-hot labels converted to class numbers"),
+        ("roc, two columns", "by the scores of class 1"),
+        ("several classes", "several classes per row: predicted where above 0.5"),
         ("one-hot, accuracy", None),
         ("column, accuracy", None),
     ],
@@ -101,7 +101,7 @@ def test_what_was_converted_is_said(case, said):
 
 # Name, labels, predictions, the error.
 UNFIT = {
-    "mse of classes": ("mse", Y, SCORES, "labels of one int64 a row and predictions of float64 rows of shape (4,)"),
+    "mse of classes": ("mse", Y, SCORES, "labels of one int64 per row and predictions of float64 rows of shape (4,)"),
     "sparse, one column": ("sparse_categorical_accuracy", BINARY, CHANCE[:, None], "these fit: accuracy or binary_acc"),
     "amounts, accuracy": (
         "accuracy",
@@ -124,8 +124,13 @@ UNFIT = {
         "expected class numbers from 0 to 3 for 4 output columns, found -1",
     ),
     "fractions": ("accuracy", Y + 0.5, SCORES, "expected class numbers from 0 to 3"),
-    "words": ("categorical_accuracy", Y.astype(str), SCORES, "the labels are words and the predictions numbers"),
-    "words, sklearn": ("f1_macro", Y.astype(str), SCORES, "classes=[...] says which class is which"),
+    "words": (
+        "categorical_accuracy",
+        Y.astype(str),
+        SCORES,
+        "expected labels as numbers",
+    ),
+    "words, sklearn": ("f1_macro", Y.astype(str), SCORES, "pass classes=[...]"),
     "amounts of columns, f1": ("f1_macro", SCORES, SCORES, "these fit: sklearn:mean_squared_error"),
     "auc of classes": ("auc", Y, SCORES, "these fit: sparse_categorical_accuracy"),
     "roc of classes": ("roc_auc", Y, SCORES, "these fit: roc_auc_ovr, roc_auc_ovo"),
@@ -241,7 +246,7 @@ def test_a_callable_gets_weights_where_it_has_a_parameter_for_them():
     assert found["weighted"].as_scored == pytest.approx(by_hand)
     assert found["object"].as_scored == pytest.approx(by_hand, rel=1e-4)
     assert found["plain"].as_scored == pytest.approx(RIGHT)
-    assert found["plain"].note == "without the sample weights, which it does not take"
+    assert found["plain"].note == "without the sample weights, which the metric does not accept"
 
 
 def test_bounds_are_those_of_the_weights():

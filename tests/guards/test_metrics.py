@@ -59,7 +59,7 @@ def test_one_probability_is_a_class_above_a_half_and_not_at_it():
 
 
 def test_words_as_labels_need_the_names_of_the_classes():
-    with pytest.raises(ConfigError, match=r"the labels are words .* classes=\[...\] says which class is which"):
+    with pytest.raises(ConfigError, match=r"expected labels as numbers.* pass classes=\[...\]"):
         score("sklearn:accuracy", np.array(["a", "b", "c", "b"]))
 
 

@@ -62,7 +62,7 @@ def test_missing_samples_are_predicted_in_batches_of_the_size_that_keras_chose(m
 
 def refused(g):
     assert g.report.verdict is Verdict.FAIL
-    return "the array that was passed does not hold them" in dict(g.report.repair or {})["refused"]
+    return "the array that was passed does not contain them" in dict(g.report.repair or {})["refused"]
 
 
 def test_rows_that_the_reference_has_elsewhere_are_not_taken_for_those_that_are_missing(model):
@@ -96,7 +96,7 @@ def test_samples_that_the_array_does_not_hold_cannot_be_predicted_again(model):
     assert len(raised.value.predictions) == N - BATCH
 
 
-def test_without_reference_or_key_the_place_in_the_array_stays_declared(model):
+def test_without_reference_or_key_the_position_in_the_array_stays_declared(model):
     with guard(on_failure="repair") as g:
         model.predict(X, batch_size=BATCH, steps=STEPS, verbose=0)
     assert (g.report.verdict, g.report.proof) == (Verdict.REPAIRED, "declared")

@@ -102,7 +102,7 @@ def test_labels_are_right_or_wrong_as_the_numbers_say(labels, stream, given):
         alike = all(drawn.names.index(name) == number for name, number in drawn.other.items())
         rows_right = bool((drawn.text == drawn.labelled).all())
         numbers_right = labels in {"names", "model"} or alike
-        # Nobody says that the stream's numbers mean others: they contradict the labels.
+        # Nothing says that the stream's numbers mean others: they contradict the labels.
         said = stream in {"none", "model"} or alike or (stream == "named" and (given or labels == "names"))
         if rows_right and numbers_right and said:
             assert report.verdict is not Verdict.FAIL, (seed, report.headline)

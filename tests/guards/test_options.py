@@ -152,7 +152,7 @@ class Plain:
     ("options", "message"),
     [
         ({"labels": Y, "labels_argument": "y"}, "expected one of them, found both"),
-        ({"drop_key": True}, "expected key='name of an entry of x' with it"),
+        ({"drop_key": True}, "expected key='name of an entry of x' beside it"),
         ({"require": "everything"}, "require: expected one of"),
         ({"metrics": 3}, "metrics: expected a name or a callable"),
         ({"label": "a", "label_column": "b"}, "label and label_column: expected one of them"),

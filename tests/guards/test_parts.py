@@ -304,7 +304,7 @@ def test_what_is_evaluated_again_counts_where_nothing_identifies_the_rows(model,
         model.evaluate(X, Y[:, None], verbose=0)
         model.evaluate(X[: len(again)], again[:, None], verbose=0)
     assert verdict(g) is expected
-    more = f"{len(again)} more rows than labels were scored"
+    more = f"{len(again)} more rows than labels"
     assert (more in " ".join(g.report.not_proven)) is (expected is Verdict.UNPROVEN)
 
 
@@ -487,7 +487,7 @@ def test_a_part_that_several_threads_share_has_no_order(model):
             predict(model, X[:20])
         g.confirm(np.concatenate([X[20:], X[:20]]), Y)
     assert verdict(g) is Verdict.UNPROVEN
-    assert "expected its calls in one thread or task" in "".join(g.report.not_proven)
+    assert "expected calls in one thread or task" in "".join(g.report.not_proven)
 
 
 def test_parts_are_named_in_other_threads(model):
@@ -610,7 +610,7 @@ def errors(model, change, **options):
         (lambda parts: parts[1:], "10 labels with none, 0 with several"),
         (lambda parts: [*parts, parts[0]], "found 60 rows: 0 labels with none, 10 with several"),
         (lambda parts: [*parts[1:], parts[1]], "found 50 rows: 10 labels with none, 10 with several"),
-        (lambda parts: [part * 2 + 7 for part in parts], "no row that a guarded call returned"),
+        (lambda parts: [part * 2 + 7 for part in parts], "not returned by a guarded call"),
         (lambda _: [], "found other rows"),
         (lambda parts: [*parts, object()], ""),
         (lambda parts: [*parts[1:], parts[0][:, :0]], ""),
@@ -627,7 +627,7 @@ def test_what_nothing_identifies_cannot_be_put_back(model):
 
 def test_without_a_call_nothing_can_be_put_back(model):
     with quiet() as g:
-        with pytest.raises(ValueError, match="no call has returned any"):
+        with pytest.raises(ValueError, match="found no guarded call that returned rows"):
             g.put_back([X])
         g.confirm(predict(model), Y)
     with pytest.raises(LookupError):

@@ -190,7 +190,7 @@ def test_an_older_pass_is_never_the_verdict_after_an_entry_that_raised(model, ca
             model.predict(dataset(), verbose=0)
         raise caught
     assert g.verdict is Verdict.UNPROVEN
-    with pytest.raises(evalguard.UnprovenError, match=f"{caught.__name__} was raised before anything was judged"):
+    with pytest.raises(evalguard.UnprovenError, match=f"{caught.__name__} was raised before any call was judged"):
         g.raise_for_verdict()
 
 

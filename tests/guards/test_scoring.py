@@ -123,5 +123,5 @@ def test_an_error_of_ours_is_unproven(monkeypatch):
 
 
 def test_rows_are_put_back_only_where_a_call_returned_some():
-    with pytest.raises(ValueError, match="expected rows that guarded calls returned"):
+    with pytest.raises(ValueError, match="expected results of guarded calls"):
         scoring().latest()

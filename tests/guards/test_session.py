@@ -56,7 +56,7 @@ def test_an_entry_that_the_callers_code_left_by_an_error_has_the_last_word(model
     with pytest.raises(caught), g:
         raise caught
     assert [report.verdict for report in g.reports] == [Verdict.PASS, Verdict.UNPROVEN]
-    assert g.report.not_proven == (f"{caught.__name__} was raised before anything was judged",)
+    assert g.report.not_proven == (f"{caught.__name__} was raised before any call was judged",)
     with pytest.raises(caught), g:
         model.predict(dataset(), verbose=0)
         raise caught
@@ -217,7 +217,7 @@ def test_padding_that_the_caller_already_has_is_reported(model, run, scope):
     with guard(reference=X, padding="trim", scope=scope) as g:
         run(model, np.concatenate([np.arange(N), [0, 0]]))
     assert g.report.verdict is Verdict.PASS
-    hazard = "what was returned before this verdict ends with 2 rows of padding: keep its first 50 rows"
+    hazard = "the rows returned before this verdict end with 2 rows of padding: keep the first 50 rows"
     assert hazard in g.report.hazards
 
 

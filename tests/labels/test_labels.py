@@ -94,11 +94,11 @@ def test_a_file_gives_labels_and_keys_in_its_own_order(tmp_path, form):
     [
         ("", {}, "expected a CSV, Parquet, JSONL or Arrow table"),
         ("label\n", {}, "expected at least one label, found none"),
-        ("a,b\n1,2\n", {}, "several columns could hold the labels"),
+        ("a,b\n1,2\n", {}, "expected one column that could hold the labels"),
         ("a,label\n1,2\n", {"label": "lable"}, "expected a column 'lable', found columns 'a', 'label'"),
-        ("id,label\na,1\na,2\nb,3\n", {"key": "id"}, "1 keys are repeated, the first is 'a' at rows 0, 1"),
-        ("id,label\na,1\n,2\n", {"key": "id"}, "rows 1 "),
-        ("id,label\na,1\nb,\n", {"key": "id"}, "column 'label': rows 1 are empty"),
+        ("id,label\na,1\na,2\nb,3\n", {"key": "id"}, "found 1 repeated key; the first is 'a' at rows 0, 1"),
+        ("id,label\na,1\n,2\n", {"key": "id"}, "row 1$"),
+        ("id,label\na,1\nb,\n", {"key": "id"}, "column 'label': expected a value in each row, found none at row 1"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused_with_its_rows(tmp_path, text, options, message):
@@ -120,7 +120,7 @@ def test_a_missing_file_is_refused_before_anything_is_predicted(tmp_path, model)
             asked.append(index)
             return (X,)
 
-    with pytest.raises(evalguard.LabelsError, match="found no file there"):
+    with pytest.raises(evalguard.LabelsError, match=r"or \.npy file, found none there"):
         with evalguard.guard(labels=tmp_path / "no.csv", mlflow=False):
             model.predict(Watched(), verbose=0)
     assert not asked
@@ -131,10 +131,10 @@ def test_a_missing_file_is_refused_before_anything_is_predicted(tmp_path, model)
     [
         (lambda: Labels.of([]), "expected at least one label"),
         (lambda: Labels.of(3), "expected a sequence of labels, found int"),
-        (lambda: Labels.of([1, None]), "rows 1 have none"),
+        (lambda: Labels.of([1, None]), "found none at row 1"),
         (lambda: Labels(values=Y, keys=np.arange(3)), "expected one length"),
-        (lambda: Labels(values=Y[:2], keys=np.array([None, "a"], object)), "rows 0 have none"),
-        (lambda: Labels(), "found none|got none"),
+        (lambda: Labels(values=Y[:2], keys=np.array([None, "a"], object)), "found none at row 0"),
+        (lambda: Labels(), "found none"),
     ],
 )
 def test_labels_that_prove_nothing_are_refused(make, message):

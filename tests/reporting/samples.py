@@ -81,7 +81,7 @@ def full() -> Report:
         labels={**report.labels, "path": "data/labels.csv", "column": "digit", "key": "file"},
         model={"name": "cnn", "class": "Functional", "parameters": 12345, "uri": "models:/digits/3", "version": "3"},
         chain=(
-            Link("labels", Status.PROVEN, "each label has a key of its sample"),
+            Link("labels", Status.PROVEN, "each label has the key of its sample"),
             Link("fed", Status.BROKEN, "50 rows are out of order"),
             Link("returned", Status.NOT_SEEN, "the values were changed"),
         ),

@@ -93,7 +93,7 @@ def test_a_failure_shows_where_and_why_its_effect_and_the_fix():
     page = assert_inert(to_html(samples.full()))
     for part in (
         "Do not quote a score of this call: accuracy is 0.1 as scored, 0.95 after realignment.",
-        "Where the chain broke labels proven each label has a key of its sample fed broken 50 rows are out of order",
+        "Where the chain broke labels proven each label has the key of its sample fed broken 50 rows are out of order",
         "shuffle=True Certain: the fact that confirms it was observed. Reproduced with keras 3.15.",
         "before a after b",
         "accuracy as scored 0.1 after realignment 0.95 difference -0.85",
@@ -140,7 +140,7 @@ def test_few_wrong_rows_among_millions_are_visible_and_counted():
 
 def test_a_pass_shows_what_was_proven_and_no_cause():
     page = assert_inert(to_html(samples.passing()))
-    assert "What was proven Proof declared : by its place in the caller's array, or the key beside it" in page.text
+    assert "What was proven Proof declared : by its position in the caller's array, or the key beside it" in page.text
     assert "Cause" not in page.text
     assert "How far rows are" not in page.text
 

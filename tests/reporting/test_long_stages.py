@@ -71,7 +71,7 @@ def test_a_log_gets_lines(stderr):
 
 
 @pytest.mark.parametrize(("how", "stream"), [("auto", io.StringIO()), ("none", Terminal())], ids=["file", "none"])
-def test_nothing_is_shown_where_nobody_asked(stderr, how, stream):
+def test_nothing_is_shown_without_being_asked(stderr, how, stream):
     stderr(stream)
     with long_stages(how, "digits"), stage("judging 5 rows"):
         time.sleep(0.1)

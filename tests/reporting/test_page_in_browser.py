@@ -158,7 +158,7 @@ def test_an_accessibility_check_finds_nothing(load, axe, name, scheme):
 
 
 @pytest.fixture(scope="module")
-def looked_at(browser):
+def screenshots(browser):
     """A browser that takes screenshots of whole pages."""
     from playwright.sync_api import sync_playwright
 
@@ -170,9 +170,9 @@ def looked_at(browser):
 
 @pytest.mark.parametrize("look", LOOKS)
 @pytest.mark.parametrize("name", PAGES)
-def test_verdict_and_what_to_do_are_on_the_first_screen(looked_at, tmp_path, name, look):
+def test_verdict_and_what_to_do_are_on_the_first_screen(screenshots, tmp_path, name, look):
     width, options = LOOKS[look]
-    screen = looked_at.new_page(viewport={"width": width, "height": 844})
+    screen = screenshots.new_page(viewport={"width": width, "height": 844})
     screen.emulate_media(**options)
     (tmp_path / "page.html").write_text(to_html(PAGES[name]), encoding="utf-8")
     screen.goto((tmp_path / "page.html").as_uri())

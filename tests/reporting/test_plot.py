@@ -136,7 +136,7 @@ def test_the_plot_says_in_words_what_it_shows():
     told = described(drawn_of([0, 1, 3, 2, -2], 5))
     assert told == (
         "Alignment plot, 5 delivered rows on the x axis, 5 samples on the y axis. "
-        "2 rows lie on the diagonal, 2 off it, in 3 runs; 1 are foreign or unknown."
+        "2 rows on the diagonal, 2 off it, in 3 runs; 1 foreign or unknown."
     )
     assert "fields, darker for more rows" in described(drawn_of(np.random.default_rng(0).permutation(5000)))
 

@@ -197,7 +197,7 @@ BROKEN = (
         "guards/by_index.py",
         "    labels = keyed(labels, found)\n",
         "",
-        "an index of pandas on both sides is not compared",
+        "a pandas index on both sides is not compared",
     ),
     Broken(
         "guards/class_numbers.py",

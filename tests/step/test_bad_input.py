@@ -60,7 +60,7 @@ BAD = {
         LABELS,
         "labels: {path: no.csv}",
         2,
-        "no.csv: expected a CSV or Parquet file, found no file there",
+        "no.csv: expected a CSV, Parquet, JSONL, Arrow or .npy file, found none there",
     ),
     "labels-empty": (
         LABELS,
@@ -84,25 +84,25 @@ BAD = {
         LABELS,
         "labels: {path: two.csv, key: file}",
         2,
-        "several columns could hold the labels ('first', 'second')",
+        "expected one column that could hold the labels, found 'first', 'second'; name it",
     ),
     "labels-key-repeated": (
         LABELS,
         "labels: {path: twice.csv, label: label, key: file}",
         2,
-        "twice.csv: expected each key once; 1 keys are repeated, the first is 'a' at rows 0, 2",
+        "twice.csv: expected each key once, found 1 repeated key; the first is 'a' at rows 0, 2",
     ),
     "labels-key-null": (
         LABELS,
         "labels: {path: gap.csv, label: label, key: file}",
         2,
-        "column 'file': rows 1 are empty",
+        "column 'file': expected a value in each row, found none at row 1",
     ),
     "labels-null": (
         LABELS,
         "labels: {path: no_label.csv, label: label}",
         2,
-        "column 'label': rows 1 are empty (1 in all)",
+        "column 'label': expected a value in each row, found none at row 1",
     ),
     "labels-torn": (
         LABELS,
@@ -155,7 +155,7 @@ BAD = {
         MODEL + "\n" + DATA,
         "model: {call: loading:halving}\ndata: {call: loading:digits}",
         3,
-        "the model returned 38 rows",
+        " rows and returned 38",
     ),
     "data-missing": (DATA, "data: {table: no.csv}", 2, "data.table: expected a CSV, Parquet, JSONL or Arrow file at"),
     "data-column": (
@@ -200,7 +200,7 @@ BAD = {
         DATA,
         "data: {images: gone.csv}",
         2,
-        "data.images: rows 1 name missing files (1 in all)",
+        "data.images: expected the listed files, found none at row 1",
     ),
     "data-no-images": (DATA, "data: {image_directory: empty_folder}", 2, "data.image_directory: expected image files"),
     "data-no-records": (
@@ -227,7 +227,7 @@ BAD = {
         DATA,
         "data: {call: loading:X}",
         2,
-        "data.call: expected a function, found that loading:X is ndarray",
+        "data.call: expected a function, found loading:X of type ndarray",
     ),
     "predict-workers": (
         "version: 1",

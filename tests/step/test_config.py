@@ -248,7 +248,7 @@ def test_the_command_line_sets_shared_and_own_values(tmp_path, values, expected)
     first, second = read.read_all(write(tmp_path, SEVERAL), read.Settings(values))
     assert (first.checks.require, first.data.args, second.data.args) == expected
     if "checks" in values[0]:
-        assert second.checks.require == "count", "an evaluation's own value gives way as well"
+        assert second.checks.require == "count", "an evaluation's own value is replaced as well"
 
 
 @pytest.mark.parametrize(

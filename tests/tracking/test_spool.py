@@ -181,7 +181,7 @@ def test_a_record_with_a_path_out_of_its_folder_is_corrupt(store, folder):
     path = spool.put(record(store.uri, store.run()))
     path.write_text(path.read_text().replace('"report.json": "e30="', '"../../evil": "e30="'))
     assert "evil" in path.read_text()
-    assert "out of its folder" in str(replay().failures[0])
+    assert "outside of its folder" in str(replay().failures[0])
 
 
 @given(st.data())

@@ -25,7 +25,7 @@ PULL = "IteratorGetNext"
 ON_VARIABLES = frozenset({"AssignAddVariableOp", "AssignSubVariableOp", "AssignVariableOp"})
 # Executions of the function itself before a copy stands in: with fewer, TensorFlow warns that five models are retraced.
 BEFORE_A_COPY = 4
-# Of one function: each thread and each specification has one.
+# Copies of one function: each thread and each specification has one.
 MAX_WAYS = 64
 
 

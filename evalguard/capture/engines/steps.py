@@ -52,7 +52,7 @@ class StepTap(Tap):
             if not hasattr(run, DRAWS):
                 setattr(run, DRAWS, draws_at_random(run.get_concrete_function(batches[0])))
             if getattr(run, DRAWS):
-                recorder.problem = "its model draws at random, and under a strategy it draws other numbers in a guard"
+                recorder.problem = "the model draws random numbers, and under a strategy a guarded call draws others"
             return batches, outputs
         # One tuple: several threads may have this tap.
         source, own = self._own

@@ -34,7 +34,8 @@ def several_workers(model: Any) -> str:
     if here >= all_of_them:
         return ""
     return (
-        f"{all_of_them} replicas compute and this process sees the rows of {here}; judge what they return with check()"
+        f"this process receives the rows of {here} of {all_of_them} replicas; "
+        "pass the gathered predictions to evalguard.check()"
     )
 
 

@@ -29,8 +29,8 @@ def unsupported(model: Any, method: str) -> str:
     what = "test" if method in {"evaluate", "test_on_batch"} else "predict"
     if not _overrides(model, what):
         return several_workers(model)
-    why = "which pulls its batches where they cannot be observed"
-    return f"{type(model).__name__} overrides make_{what}_function, {why}"
+    why = "its function reads batches where they cannot be observed"
+    return f"{type(model).__name__} overrides make_{what}_function: {why}"
 
 
 def step_of(model: Any) -> Callable[[Any], Any]:

@@ -27,7 +27,7 @@ class FailFastCheck:
     samples and unknown rows are left to the end of the call.
 
     Args:
-        labels: Returns the labels, with fingerprints as this model is fed, or
+        labels: Returns the labels, with fingerprints of inputs as this model receives them, or
             None.
         ordered: Row ``i`` belongs to label ``i``; False for ``evaluate``.
         padding: Rows beyond the last label may be padding.
@@ -104,7 +104,7 @@ class FailFastCheck:
         if not wrong.size:
             return ""
         row = int(wrong[0])
-        return f"sample {int(samples[row])} at the position of sample {int(rows[row])}"
+        return f"sample {int(samples[row]):,} at the position of sample {int(rows[row]):,}"
 
     def _repeated(self, samples: Int64, n_labels: int) -> str:
         """The first sample with more rows than the labels have of it and its equals; empty if there is none."""
@@ -118,7 +118,7 @@ class FailFastCheck:
         known = samples[arrivals.known(samples, n_labels)]
         np.subtract.at(self._left, known, 1)
         again = known[self._left[known] < 0]
-        return f"repeated sample {int(again[0])}" if again.size else ""
+        return f"repeated sample {int(again[0]):,}" if again.size else ""
 
     def _wrong_targets(
         self, recorder: Recorder, batch: int, labels: LabelTable, rows: Int64, samples: Int64 | None
@@ -138,4 +138,4 @@ class FailFastCheck:
             content = labels.fingerprints[rows[wrong]]
             n_equal = np.searchsorted(self._sorted, content, "right") - np.searchsorted(self._sorted, content, "left")
             wrong = wrong[n_equal == 1]
-        return f"targets that are not the labels ({wrong.size} of {len(rows)})" if wrong.size else ""
+        return f"targets that differ from the labels ({wrong.size:,} of {len(rows):,})" if wrong.size else ""

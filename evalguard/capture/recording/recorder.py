@@ -46,7 +46,7 @@ class Recorder:
         fail_fast_check: Called after each execution; returns a fault that is already certain.
         stopped: The fault for which the call is stopped; empty if it is not.
         unchecked: Rows and tag of each batch that ``fail_fast_check`` has not checked.
-        no_rows: Whether some batch had inputs that are no rows, one for each sample.
+        no_rows: Whether a batch had inputs without one row for each sample.
         computed: Outputs of each execution, as the compiled function gave them.
         keep: Called with the batches and the outputs of each execution, or None.
         no_output_rows: Some output that was returned has no rows that can be counted.

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.core.own_errors import swallow
+from evalguard.core.plural import plural
 from evalguard.data import tree
 from evalguard.data.fingerprint import row_fingerprints
 
@@ -45,7 +46,7 @@ def _compare(computed: Sequence[Any], returned: Any) -> Returned:
     steps = [tree.leaves(outputs) for outputs in computed]
     results = tree.leaves(returned)
     if not steps or any(len(outputs) != len(results) for outputs in steps):
-        return Returned("it is not what the model computed: another number of outputs")
+        return Returned("the number of outputs differs from what the model computed")
     columns = zip(zip(*steps, strict=True), results, strict=True)
     dense = all(type(leaf).__name__ in tree.ARRAYS for outputs in (*steps, results) for leaf in outputs)
     if dense and all(_all_equal(parts, result) for parts, result in columns):
@@ -53,7 +54,8 @@ def _compare(computed: Sequence[Any], returned: Any) -> Returned:
     parts = [row_fingerprints(outputs, float64=True)[0] for outputs in steps]
     digests = np.concatenate(parts), row_fingerprints(results, float64=True)[0]
     if len(digests[0]) != len(digests[1]):
-        return Returned("it has another number of rows than the model computed")
+        computed_rows, returned_rows = (len(part) for part in digests)
+        return Returned(f"the model computed {plural(computed_rows, 'row')}, and {returned_rows:,} were returned")
     # Digests ignore the padding and the precision in which a result was put together.
     return Returned() if np.array_equal(*digests) else Returned(digests=np.stack(digests))
 

@@ -12,6 +12,7 @@ from evalguard.capture.recording.returned import Returned
 from evalguard.core.columns.run_length import RunLengthColumn
 from evalguard.core.columns.storage import ColumnBuffer
 from evalguard.core.own_errors import swallow
+from evalguard.core.plural import plural
 from evalguard.core.trace import UNKNOWN, BatchTags, Column, SourceState, Tags, Trace
 from evalguard.core.trace_join import LOST_TARGETS, stack_trees
 
@@ -40,7 +41,7 @@ def to_trace(
     try:
         return _to_trace(recorder, method, source, index_source, n_rows, trust_tags=trust_tags, returned=returned)
     except Exception as error:  # noqa: BLE001 - what cannot be put together must not cost the user the predictions
-        reason = f"what was recorded could not be put together: {swallow(error)}"
+        reason = f"the recorded batches could not be joined: {swallow(error)}"
         return _unobserved(recorder, n_rows or recorder.tags.n_rows, method, source, reason, ordered=n_rows is not None)
 
 
@@ -59,8 +60,8 @@ def _to_trace(
     rows = observed if n_rows is None else n_rows
     problem = recorder.problem
     if not problem and rows != observed:
-        problem = f"the model returned {rows} rows for {observed} rows fed"
-    # Metrics alone do not say how many rows there were, and values that are not rows are no samples.
+        problem = f"the model received {plural(observed, 'row')} and returned {rows:,}"
+    # Metrics alone do not say how many rows there were, and values that are not rows do not belong to samples.
     if rows != observed or recorder.no_rows or (problem and not rows):
         return _unobserved(recorder, rows, method, source, problem, ordered=ordered)
     every_batch_has_targets = bool(recorder.targets) and recorder.n_with_targets == len(recorder.tags)

@@ -152,7 +152,7 @@ def _put(data: Any, lines: Lines, at: KeyPath, value: Any, text: str) -> None:
     last = at[-1]
     if isinstance(target, list):
         if not isinstance(last, int) or last >= len(target):
-            msg = f"--set {text[:60]}: expected a number below {len(target)} at its end, found {last!r}"
+            msg = f"--set {text[:60]}: expected an index below {len(target):,} at the end of the path, found {last!r}"
             raise ConfigError(msg)
         target[last] = value
     else:

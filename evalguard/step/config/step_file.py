@@ -53,8 +53,8 @@ class Checks(Strict):
     pad_value: float | int | str | None = None
     classes: list[Text] | dict[str, list[Text] | int] | None = Field(
         default=None,
-        description="Names of the classes by number, as columns of the output; or a list for each output. Labels that "
-        "are names are compared as numbers by it.",
+        description="Names of the classes in the order of the output columns, or a list for each output. Labels that "
+        "are names are converted to numbers by it.",
     )
     fingerprint: Function | None = Field(default=None, description="Takes x, returns what identifies each row.")
     reference: ReferenceSource | None = Field(

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.core.plural import at_rows
 from evalguard.core.shown_keys import hidden, shown_key
-from evalguard.data.tables import column_of, image_files, names_of, read_table, shown_rows
+from evalguard.data.tables import column_of, image_files, names_of, read_table
 from evalguard.errors import ConfigError
 from evalguard.step.config.data_sections import Feature, ImageDirectory, Images
 from evalguard.step.inputs.stream import InputContext, InputStream, lookup, without_target
@@ -27,8 +28,7 @@ def open_images(data: Images, context: InputContext) -> InputStream:
     if missing:
         name = str(files[missing[0]])
         first = shown_key(name) if hidden() else root / name
-        count = f"{len(missing)} in all"
-        msg = f"{where}: rows {shown_rows(missing)} name missing files ({count}), the first: {first}"
+        msg = f"{where}: expected the listed files, found none {at_rows(missing)}; the first: {first}"
         raise ConfigError(msg)
     target = None if data.target is None else column_of(table, data.target, where)
     named = data.key or data.column

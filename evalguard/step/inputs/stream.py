@@ -71,7 +71,7 @@ def key_entry(given: str | None, known: list[str], context: InputContext) -> str
 
     Raises:
         ConfigError: The labels have names and the data has none, or the
-            other way round: then rows would be compared by their place, which
+            other way round: then rows would be compared by position, which
             is not what was asked for.
     """
     key = given if given is not None else (context.label_key if context.label_key in known else None)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from evalguard.core.plural import plural
 from evalguard.testing.scenarios import counts, orders, starts
 from evalguard.testing.scenarios.data import Scenario, ScenarioData
 
@@ -63,6 +64,7 @@ def scenario(name: str, x: Any, y: Any, *, batch_size: int = 32) -> Scenario:
     """
     data = ScenarioData(np.asarray(x), np.asarray(y), batch_size)
     if data.steps < 3 or data.n % batch_size == 0:
-        msg = f"expected at least three batches and a partial one, found {data.n} samples in batches of {batch_size}"
+        samples = plural(data.n, "sample")
+        msg = f"expected at least three batches and a partial one, found {samples} in batches of {batch_size:,}"
         raise ValueError(msg)
     return SCENARIOS[name](data)

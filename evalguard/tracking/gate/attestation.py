@@ -69,12 +69,12 @@ def inconsistencies(statement: Statement) -> list[str]:
     wrong = []
     verdict = statement.annotations.get("verdict", "")
     if verdict not in set(Verdict) or RESULTS[Verdict(verdict)] != statement.result:
-        wrong.append(f"it says {statement.result} of a verdict {verdict or 'that is missing'}")
+        wrong.append(f"result {statement.result} does not fit the verdict {verdict or '(missing)'}")
     # The report is optional here: only the attestation may have been archived with the model.
     report = statement.path.with_name(re.sub(r"^attestation", "report", statement.path.name))
     if report != statement.path and report.is_file():
         if file_sha256(report) != statement.annotations.get("report_sha256"):
-            wrong.append(f"{report.name} beside it is not the report that it is about")
+            wrong.append(f"{report.name} beside it is another report: its digest differs")
         else:
             wrong += _against_report(statement, report)
     return wrong
@@ -85,10 +85,10 @@ def _against_report(statement: Statement, path: Path) -> list[str]:
     try:
         report = Report.from_dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return [f"{path.name} beside it is no report that this version of evalguard can read: {error}"]
+        return [f"{path.name} beside it is not a report that this version of evalguard can read: {error}"]
     claimed = {"verdict": report.verdict.value, "proof": report.proof}
     return [
-        f"it says {name} {statement.annotations.get(name) or 'missing'}, {path.name} beside it {value}"
+        f"{name} is {statement.annotations.get(name) or 'missing'}, and {value} in {path.name} beside it"
         for name, value in claimed.items()
         if statement.annotations.get(name, "") != value
     ]

@@ -42,7 +42,7 @@ def contradictions(store: Store, run_id: str, slot: Slot, require: str) -> list[
         report = Report.from_dict(data)
         if counts_as_declared(data) and slot["proof"] == "identity":
             if report.proof < require:
-                return [f"its proof is each row's place in an array: that counts as declared, weaker than {require}"]
+                return [f"its proof is each row's position in an array, which is declared: weaker than {require}"]
             report = replace(report, proof=Proof.IDENTITY)
         return [*_against_record(run_id, slot, record), *_against_report(slot, report)]
     except (ValueError, KeyError, TypeError, AttributeError) as error:

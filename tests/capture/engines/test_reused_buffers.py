@@ -76,7 +76,7 @@ def test_rows_that_changed_on_the_way_are_not_repaired_by_their_keys():
     with pytest.raises(evalguard.MisalignmentError) as raised:
         with evalguard.guard(labels=labels, key=lambda batch: batch[1], mlflow=False, on_failure="repair"):
             echo(keras).predict(one_buffer(copied=False), steps=N // BATCH, verbose=0)
-    assert "rows changed on the way: only content shows what was fed" in str(raised.value.report.repair)
+    assert "rows changed before the model: only content identifies them" in str(raised.value.report.repair)
     assert (raised.value.predictions[:, 0] != np.arange(N)).any()
 
 

@@ -55,7 +55,7 @@ def test_what_other_processes_computed_is_not_judged_here(kit):
         assert told["same"]
         assert sorted(told["rows"]) == list(range(21))
         assert told["verdict"] == "UNPROVEN"
-        assert "2 replicas compute and this process sees the rows of 1" in " ".join(told["why"])
+        assert "this process receives the rows of 1 of 2 replicas" in " ".join(told["why"])
 
 
 def strategy(here, replicas):
@@ -69,7 +69,7 @@ def strategy(here, replicas):
         (object(), ""),
         (strategy(1, 1), ""),
         (strategy(2, 2), ""),
-        (strategy(2, 4), "4 replicas compute and this process sees the rows of 2"),
+        (strategy(2, 4), "this process receives the rows of 2 of 4 replicas"),
     ],
 )
 def test_rows_are_observed_where_all_replicas_run_in_this_process(model, why):

@@ -231,7 +231,7 @@ def test_sample_0_out_of_position_is_a_fault():
     ("targets", "wrong"),
     [
         pytest.param([1, 0, 2, 3], "", id="of-equal-inputs-exchanged"),
-        pytest.param([1, 0, 3, 2], "targets that are not the labels (2 of 4) in rows 0 to 3", id="of-others-too"),
+        pytest.param([1, 0, 3, 2], "targets that differ from the labels (2 of 4) in rows 0 to 3", id="of-others-too"),
     ],
 )
 @pytest.mark.parametrize("ordered", [True, False])
@@ -245,7 +245,9 @@ def test_targets_of_equal_inputs_are_judged_at_the_end(targets, wrong, ordered):
     ("samples", "targets", "wrong"),
     [
         pytest.param([3, 2, 1, 0], [3, 2, 1, 0], "", id="right"),
-        pytest.param([3, 2, 1, 0], [3, 2, 1, 1], "targets that are not the labels (1 of 4) in rows 0 to 3", id="wrong"),
+        pytest.param(
+            [3, 2, 1, 0], [3, 2, 1, 1], "targets that differ from the labels (1 of 4) in rows 0 to 3", id="wrong"
+        ),
         pytest.param([3, 2, 1, UNKNOWN], [3, 2, 0, 1], "", id="not-all-known"),
         pytest.param(None, [3, 2, 1, 1], "", id="not-known"),
     ],

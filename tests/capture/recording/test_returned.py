@@ -68,8 +68,8 @@ def test_moved_rows_have_the_digests_of_those_that_were_computed():
 @pytest.mark.parametrize(
     ("result", "why"),
     [
-        pytest.param([ROWS, ROWS], "another number of outputs", id="outputs"),
-        pytest.param(ROWS[:-1], "another number of rows", id="rows"),
+        pytest.param([ROWS, ROWS], "the number of outputs differs", id="outputs"),
+        pytest.param(ROWS[:-1], f"and {len(ROWS) - 1} were returned", id="rows"),
         pytest.param(object(), "could not be compared", id="no rows"),
     ],
 )

@@ -49,7 +49,7 @@ def test_the_position_in_an_array_is_the_index_where_there_is_one():
 @pytest.mark.parametrize("n_rows", [3, 5])
 def test_another_number_of_rows_is_paired_with_nothing(n_rows):
     trace = trace_of(recorded(BatchTag(0), BatchTag(1)), n_rows=n_rows)
-    assert trace.unobserved == f"the model returned {n_rows} rows for 4 rows fed"
+    assert trace.unobserved == f"the model received 4 rows and returned {n_rows}"
     assert (trace.n_rows, trace.one_to_one, trace.fingerprints) == (n_rows, False, None)
     assert set(np.asarray(trace.tags)) == {UNKNOWN}
 
@@ -148,4 +148,4 @@ def test_what_cannot_be_put_together_is_not_observed(monkeypatch):
     trace = trace_of(recorder)
     assert trace.n_rows == 4
     assert not trace.one_to_one
-    assert trace.unobserved.startswith("what was recorded could not be put together: ZeroDivisionError")
+    assert trace.unobserved.startswith("the recorded batches could not be joined: ZeroDivisionError")

@@ -207,9 +207,9 @@ def notes(data):
         (lambda data: notes(data).update(verdict="FAIL"), "the verdict is FAIL"),
         (lambda data: notes(data).update(verdict="GOOD"), "the verdict is GOOD"),
         (lambda data: notes(data).pop("verdict"), "the verdict is missing"),
-        (lambda data: data["predicate"].update(result="FAILED"), "it says FAILED of a verdict PASS"),
-        (lambda data: data["predicate"].update(result="WARNED"), "it says WARNED of a verdict PASS"),
-        (lambda data: notes(data).update(report_sha256="0" * 64), "report.json beside it is not the report"),
+        (lambda data: data["predicate"].update(result="FAILED"), "result FAILED does not fit the verdict PASS"),
+        (lambda data: data["predicate"].update(result="WARNED"), "result WARNED does not fit the verdict PASS"),
+        (lambda data: notes(data).update(report_sha256="0" * 64), "report.json beside it is another report"),
     ],
 )
 def test_a_statement_that_does_not_say_passed_throughout_closes_it(folder, change, why):
@@ -219,7 +219,7 @@ def test_a_statement_that_does_not_say_passed_throughout_closes_it(folder, chang
 
 def test_a_report_edited_beside_it_closes_it(folder):
     (folder / "out" / "report.json").write_text("{}")
-    assert "report.json beside it is not the report" in ask(folder, "model.keras").reasons[0]
+    assert "report.json beside it is another report" in ask(folder, "model.keras").reasons[0]
 
 
 def test_a_failed_evaluation_is_stated_as_failed(model, tmp_path):
@@ -248,7 +248,7 @@ def test_a_statement_of_a_weaker_proof_than_asked_for_closes_it(model, tmp_path)
     assert ask(tmp_path, "predictions.npy", require="transport")
     edit(tmp_path / "out" / "attestation.json", lambda data: notes(data).update(proof="identity"))
     told = ask(tmp_path, "predictions.npy").reasons
-    assert told == ("evaluation: it says proof identity, report.json beside it transport",)
+    assert told == ("evaluation: proof is identity, and transport in report.json beside it",)
     (tmp_path / "out" / "report.json").unlink()
     edit(tmp_path / "out" / "attestation.json", lambda data: notes(data).pop("proof"))
     assert "proof missing, weaker than labels" in ask(tmp_path, "predictions.npy").reasons[0]
@@ -262,7 +262,7 @@ def test_a_verdict_edited_in_the_statement_alone_is_seen_by_the_report_beside_it
     edit(tmp_path / "out" / "attestation.json", lambda data: notes(data).update(verdict="PASS"))
     edit(tmp_path / "out" / "attestation.json", lambda data: data["predicate"].update(result="PASSED"))
     told = ask(tmp_path, "predictions.npy").reasons
-    assert told == ("evaluation: it says verdict PASS, report.json beside it FAIL",)
+    assert told == ("evaluation: verdict is PASS, and FAIL in report.json beside it",)
 
 
 @pytest.mark.parametrize(
