@@ -132,7 +132,7 @@ def one_for_each_sample(trace: Trace, labels: LabelTable, why: str) -> Trace:
         known = _wrong_targets_first(known, samples, trace, labels)
         theirs, first = np.unique(samples[known], return_index=True)
         others = np.flatnonzero(samples == UNKNOWN if trace.ordered else ~np.isin(np.arange(trace.n_rows), known))
-        # The others may be the samples that are not known yet: in their places, as no order is claimed.
+        # The others may be the samples that are not known yet, and no order is claimed.
         gaps = np.setdiff1d(np.arange(len(labels) + len(others)), theirs, assume_unique=True)[: len(others)]
         rows = np.concatenate([known[first], others])[np.argsort(np.concatenate([theirs, gaps]), kind="stable")]
         # What `evaluate` was given is in its metrics, all of it.

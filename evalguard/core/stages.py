@@ -30,14 +30,14 @@ class Stage:
 
 
 Show = Callable[[Stage], AbstractContextManager[object]]
-# What shows stages where nobody said how; `evalguard.reporting` sets it, as core prints nothing.
+# What shows stages by default; `evalguard.reporting` sets it, as core prints nothing.
 _default: list[Callable[[], Show | None]] = []
-# A context variable: what one thread shows is not mixed with what another one does. Empty: nobody said how.
+# A context variable: what one thread shows is not mixed with what another one does. Empty: by default.
 _show: ContextVar[tuple[Show | None, ...]] = ContextVar("evalguard_show_stages", default=())
 
 
 def show_by_default(make: Callable[[], Show | None]) -> None:
-    """Register what returns how stages are shown where nobody said so; None shows nothing."""
+    """Register what returns how stages are shown by default; None shows nothing."""
     _default[:] = [make]
 
 
