@@ -99,6 +99,17 @@ def test_names_that_no_numbering_explains_are_no_pass(order):
         assert guarded(TEXT, stream(grouped), reference=SCORES).report.verdict is Verdict.PASS
 
 
+@pytest.mark.parametrize("names", [[NAMES[at] for at in (1, 2, 3, 0)], NAMES[::-1]])
+def test_given_names_that_no_numbering_explains_are_no_pass(names):
+    order = np.random.default_rng(1).permutation(N)
+    report = guarded(TEXT, stream(NUMBERS[order], SCORES[order]), classes=names, require="transport").report
+    assert report.verdict is Verdict.UNPROVEN
+    assert any("no numbering of the names makes" in note for note in report.not_proven)
+    # Groups of the named classes.
+    grouped = guarded(TEXT, stream(NUMBERS // 2), classes=names, reference=SCORES).report
+    assert grouped.verdict is Verdict.PASS
+
+
 def test_names_of_one_output_do_not_keep_another_from_being_compared():
     inputs = keras.Input((4,))
     model = keras.Model(inputs, {"a": keras.layers.Identity(name="a")(inputs), "b": inputs * 2})
