@@ -58,7 +58,6 @@ WORDS: dict[str, str] = {
     r"put (them |it |rows |what is )?right": "reordered; corrected; repaired",
     r"doors?": "entry point",
     r"by (its|their|the) places?|places? (of|in) (an?|the|each|every) (row|array|table)s?|row'?s? places?": "position",
-    r"index of pandas": "pandas index",
     r"taken for granted": "assumed",
     r"give[sn]? way|gave way": "is not replaced by",
     r"nobody (has to )?(ask|say)s?( for)?|nobody (asked|said)": "without any option; not given",

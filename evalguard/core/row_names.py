@@ -27,7 +27,7 @@ from evalguard.errors import LabelsError
 INTEGERS, TEXT, TIMES = "integers", "text", "times"
 # Of several frames that are passed together.
 SEVERAL_ORDERS = "the same names in several orders"
-OF_PANDAS = "pandas index"
+OF_PANDAS = "index of pandas"
 # With fewer common names than this share, nothing shows that both sides name the same things.
 COMMON_SHARE = 0.02
 # Of rows that have the name of their label, where some name comes twice.

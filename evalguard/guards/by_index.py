@@ -1,4 +1,4 @@
-"""A pandas index on both sides, used as a key without any option: ``key: pandas index``.
+"""A pandas index on both sides, used as a key without any option: ``key: index of pandas``.
 
 It is not used if a reference, collected labels or a key show which sample a row is. The index of a reference is
 compared with that of the labels.

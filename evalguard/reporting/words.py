@@ -129,7 +129,7 @@ def certainty(cause: Cause) -> str:
 
 
 def by_index(report: Report) -> str:
-    """``, key: pandas index`` if that key was used; else empty."""
+    """``, key: index of pandas`` if that key was used; else empty."""
     used = [item for item in report.identities if item.get("used") and item.get("identity") == "key"]
     return f", key: {OF_PANDAS}" if any(OF_PANDAS in str(item.get("says")) for item in used) else ""
 

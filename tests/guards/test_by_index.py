@@ -65,9 +65,9 @@ MAKERS = {
 def test_one_index_on_both_sides_is_a_key(model, index):
     report = judged(model, frame(index), series(index))
     assert (report.verdict, report.proof) == (Verdict.PASS, "identity")
-    assert said(report) == "pandas index: aligned"
-    assert "identity, key: pandas index; predict over arrays" in to_text(report)
-    assert [link.basis for link in report.chain if "key: pandas index" in link.basis]
+    assert said(report) == "index of pandas: aligned"
+    assert "identity, key: index of pandas; predict over arrays" in to_text(report)
+    assert [link.basis for link in report.chain if "key: index of pandas" in link.basis]
     report = judged(model, frame(index), series(index, ORDER))
     assert report.verdict is Verdict.FAIL
     assert report.counts["misaligned"] == np.count_nonzero(np.arange(N) != ORDER)
@@ -100,7 +100,7 @@ def test_partly_other_rows_are_a_fail_with_both(model):
 def test_names_without_any_in_common_are_unproven_and_shown(model, x, labels, note):
     report = judged(model, x, labels)
     assert report.verdict is Verdict.UNPROVEN
-    assert report.not_proven[0].startswith("key: pandas index: no key in the stream matches a label key")
+    assert report.not_proven[0].startswith("key: index of pandas: no key in the stream matches a label key")
     assert note in report.not_proven[0]
     assert "labels.to_numpy()" in report.advice
 
@@ -337,7 +337,7 @@ def test_keys_decide(engine):
     # Labels without keys: their index has them, if it has all of them.
     keyed = table.set_index("id")["label"]
     report = judged(model, x, keyed, key="id")
-    assert (report.verdict, said(report)) == (Verdict.PASS, "pandas index: aligned")
+    assert (report.verdict, said(report)) == (Verdict.PASS, "index of pandas: aligned")
     assert judged(model, x, keyed.iloc[::-1], key="id").verdict is Verdict.FAIL
     for others in (keyed.set_axis(keyed.index + 7), keyed.set_axis([f"s{at}" for at in range(N)]), keyed.to_numpy()):
         report = judged(model, x, others, key="id")
@@ -431,7 +431,7 @@ def test_an_index_of_files_is_compared_with_those_of_an_iterator(images, folder)
     by_number = sorted(FILES, key=lambda name: int(name[7:-4]))
     report = of_files(images, folder, labels_of(by_number))
     assert report.verdict is Verdict.FAIL
-    assert said(report).startswith("pandas index: ")
+    assert said(report).startswith("index of pandas: ")
     shuffled = of_files(images, folder, labels_of(FILES), shuffle=True, seed=1)
     assert shuffled.verdict is Verdict.FAIL
     assert "shuffle=True" in shuffled.diagnosis[0].cause
