@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -67,6 +68,8 @@ def item_that_reads_on(d: Data) -> Evaluation:
 
 def one_buffer(d: Data) -> Evaluation:
     """A generator yields one array, overwritten for each batch, at an address that TensorFlow uses in place."""
+    import keras
+
     d = d.only(*WITH_REFERENCE)
     d.needs(d.x.dtype == np.float32 and d.steps > 5)
     size = d.batch * d.x[0].nbytes
@@ -80,7 +83,16 @@ def one_buffer(d: Data) -> Evaluation:
             part[:] = d.x[ids]
             yield (part, d.y[ids]) if d.with_y else (part,)
 
-    return Evaluation(lambda model: model.predict(batches(), steps=d.steps, verbose=0), d.labelled())
+    class Slow(keras.callbacks.Callback):
+        """A model that is slower than the source, on a busy machine as well: the source runs ahead."""
+
+        def on_predict_batch_begin(self, batch: int, logs: Any = None) -> None:
+            del batch, logs
+            time.sleep(0.02)
+
+    return Evaluation(
+        lambda model: model.predict(batches(), steps=d.steps, verbose=0, callbacks=[Slow()]), d.labelled()
+    )
 
 
 # -- Too few ----------------------------------------------------------------------------------------------------------
