@@ -614,12 +614,13 @@ def _of_report(program: Program, judged: _Judged, returned: list[Any], space: An
             return [_breach("a", f"{verdict} by {proof}, but the labels are {wrong}", report, unit)]
     if verdict == "FAIL" and oracle.right(program, unit) and _observable(program, calls):
         overwritten = any(call.reused or call.moving for call in calls)
-        if overwritten and any(str(finding.reason) == "altered" for finding in report.findings):
+        reasons = {str(finding.reason) for finding in report.findings}
+        if overwritten and reasons & {"altered", "label_disagreement"}:
             # Two readings of that memory differed, and nobody knows which one the model made: right by luck. What came
-            # beside the inputs may have been overwritten alone.
+            # beside the inputs may have been overwritten alone, before it was read for the first time.
             return []
-        reasons = [f"{finding.reason}: {finding.count}" for finding in report.findings]
-        return [_breach("b", f"FAIL of right rows: {reasons}", report, unit)]
+        counted = [f"{finding.reason}: {finding.count}" for finding in report.findings]
+        return [_breach("b", f"FAIL of right rows: {counted}", report, unit)]
     return []
 
 
