@@ -158,16 +158,13 @@ def _assign_rest(
     rest = np.flatnonzero(samples < 0)
     if not rest.size:
         return
+    free = np.flatnonzero(~taken)
+    # The same rows in another order need no lookups: half of the time (benchmarks/core.py, "put back").
+    if len(free) == len(rest) and pair_equal(samples, rest, rows, free, reference):
+        return
     # Rows sorted by fingerprint: lookups in any other order miss the cache each time.
     rest = rest[stable_order(rows[rest])]
     wanted = rows[rest]
-    free = np.flatnonzero(~taken)
-    if len(free) == len(rest):
-        free = free[stable_order(reference[free])]
-        if np.array_equal(reference[free], wanted):
-            # The same rows in another order need no lookups: half of the time (benchmarks/core.py, "put back").
-            samples[rest] = free
-            return
     # Sorted by fingerprint; within one, unassigned samples first, each part in label order.
     order = np.concatenate([np.flatnonzero(~taken), np.flatnonzero(taken)])
     order = order[stable_order(reference[order])]
