@@ -317,8 +317,9 @@ def _is_short(program: Program, call: Call) -> bool:
     parts = call.parts[: call.steps or None]
     if call.source == "tf_dropping":
         parts = tuple(part for part in parts if len(part) == program.batch)
+    rows = len(parts) * program.batch if call.source == "tf_repeated" else sum(map(len, parts))
     chosen = len(parts) == 1 or (call.source in ARRAYS and not call.steps)
-    return chosen and 0 < sum(map(len, parts)) < program.n and program.on_failure != "repair"
+    return chosen and 0 < rows < program.n and program.on_failure != "repair"
 
 
 def _warms(program: Program, at: int, full: list[int]) -> bool:

@@ -176,7 +176,9 @@ def test_rows_from_python_may_change_later():
 )
 def test_no_other_code_writes_to_tensors_that_batch_allocated(dataset):
     assert allocates_batches(dataset())
-    assert 9.0 not in {float(batch[0, 0]) for batch in list(dataset())}
+    delivered = [(batch, batch.numpy().copy()) for batch in dataset()]
+    # A parallel `batch` may copy a row after its source has gone on: what it delivers is late, and stays as it is.
+    assert all(np.array_equal(batch.numpy(), then) for batch, then in delivered)
 
 
 @pytest.mark.parametrize(
