@@ -30,16 +30,18 @@ def stable_order(values: NDArray[Any]) -> Int64:
     if values.dtype != np.uint64 or len(values) < 2:
         return np.argsort(values, kind="stable")
     low = np.uint64((1 << (len(values) - 1).bit_length()) - 1)
-    packed = values & ~low
-    packed |= np.arange(len(values), dtype=np.uint64)
+    packed = np.arange(len(values), dtype=np.uint64)
+    packed |= values & ~low
     packed.sort()
-    order = (packed & low).view(np.int64)
-    ordered = values[order]
-    inversions = np.flatnonzero(ordered[1:] < ordered[:-1])
+    # Neighbours of which the upper bits are equal; in random digests they are few.
+    near = np.flatnonzero((packed[1:] ^ packed[:-1]) <= low)
+    inversions = near[values[packed[near + 1] & low] < values[packed[near] & low]]
     if len(inversions) > MAX_INVERSIONS:
         return np.argsort(values, kind="stable")
-    packed &= ~low
-    for upper in np.unique(packed[inversions]):
-        run = slice(np.searchsorted(packed, upper, "left"), np.searchsorted(packed, upper, "right"))
+    starts = np.unique(packed[inversions] & ~low)
+    runs = [slice(np.searchsorted(packed, start), np.searchsorted(packed, start | low, "right")) for start in starts]
+    packed &= low
+    order = packed.view(np.int64)
+    for run in runs:
         order[run] = order[run][np.argsort(values[order[run]], kind="stable")]
     return order
