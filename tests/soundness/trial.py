@@ -537,9 +537,9 @@ def _of_loops(program: Program, guarded: Run, reports: list[Any]) -> list[Breach
         # Two methods, one of which returns a row for each label by itself, are two evaluations.
         several = [at for at, entry in enumerate(program.entries) if len({call.method for call in entry}) > 1]
         if several and len(reports) > len(program.entries):
-            found = [loops.seen(program, program.entries[at], guarded.given[at]) for at in several]
+            both = [loops.seen(program, program.entries[at], guarded.given[at]) for at in several]
             # Each may predict all that both were given, as where both repeat the batch that the other was given, too.
-            if all(each.rows == each.given * 2 for each in found) or any(
+            if all(each.rows == each.given * 2 for each in both) or any(
                 str(each.verdict) not in SOUND for each in reports
             ):
                 return []
