@@ -600,7 +600,7 @@ def _of_report(program: Program, judged: _Judged, returned: list[Any], space: An
         if program.classes == "permuted" and any(call.y in {"late", "label_order"} for call in calls):
             # The number of the next sample's class is that of the sample's own under these names.
             return []
-        if program.index == "offset" and unit.rows == tuple(range(1, program.n + 1)):
+        if program.index in {"offset", "next_time"} and unit.rows == tuple(range(1, program.n + 1)):
             # The index of the labels names the next sample, and these are the rows.
             return []
         if program.classes == "unsorted" and proof == "labels":
