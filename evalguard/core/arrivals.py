@@ -21,7 +21,9 @@ def seen(samples: Int64, n_labels: int) -> NDArray[np.bool_]:
     found = np.zeros(n_labels, dtype=bool)
     for rows in chunks(len(samples)):
         part = samples[rows]
-        found[part[known(part, n_labels)]] = True
+        # Most often all of them are: a minimum and a maximum take less than a mask.
+        whole = part.min(initial=0) >= 0 and part.max(initial=-1) < n_labels
+        found[part if whole else part[known(part, n_labels)]] = True
     return found
 
 

@@ -23,7 +23,10 @@ ANY_ORDER = (
     "the targets are the labels in another order, which does not change any metric; "
     "nothing shows which sample each row is"
 )
-
+RENUMBERED = (
+    "the targets are the labels in another order, or each class has the number of another one; nothing shows which "
+    "sample each row is"
+)
 VERSION = (
     "at {} the stream's own target differs from the label, and at the others they are equal: another version of the "
     "labels"
@@ -197,7 +200,8 @@ def _compare(trace: Trace, labels: LabelTable, samples: Int64 | range | None) ->
         elif (in_place := target_comparison.compare_labels(trace.targets, labels.values)).rows.size:
             only_there = np.isin(in_place.rows, scored).all()
             if only_there and target_comparison.same_multiset(trace.targets, labels.values):
-                return LabelComparison(False, _NONE, ANY_ORDER)
+                renumbered = target_comparison.one_to_one(trace.targets, labels.values)
+                return LabelComparison(False, _NONE, RENUMBERED if renumbered else ANY_ORDER)
     comparison = target_comparison.compare_labels(trace.targets, labels.values, answered)
     comparison = _of_equal_inputs(comparison, trace, labels, answered)
     if trace.method == FIT:

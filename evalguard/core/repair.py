@@ -41,8 +41,7 @@ class RepairPlan:
     @property
     def moved(self) -> int:
         """Number of rows that change their position."""
-        known = self.take >= 0
-        return int(np.count_nonzero(self.take[known] != np.flatnonzero(known)))
+        return int(np.count_nonzero(arrivals.misaligned(self.take)))
 
 
 def plan(samples: Int64 | None, n_labels: int) -> RepairPlan:

@@ -302,6 +302,15 @@ def same_in_groups(
     return ~np.isin(groups, groups[by_group][unlike])
 
 
+def one_to_one(targets: Any, values: Any) -> bool:
+    """Whether the targets of each class are beside labels of one class, in the order in which both stand."""
+    pairs = _paired(targets, values)
+    both = _comparable_sides(*pairs[0]) if pairs is not None and len(pairs) == 1 else None
+    if both is None or both[0].shape or both[0].array.dtype == object or len(both[0]) != len(both[1]):
+        return False
+    return bool(_class_map(*(side.rows(slice(None)) for side in both)))
+
+
 def same_multiset(targets: Any, values: Any) -> bool:
     """Whether one array of targets holds the labels, each as often, in any order."""
     pairs = _paired(targets, values)

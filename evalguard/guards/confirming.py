@@ -28,6 +28,11 @@ UInt64 = NDArray[np.uint64]
 # Digest of each row, one column for each output.
 Columns = tuple[UInt64, ...]
 HALF = 0.5
+# The finalizer of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
+MIX = (
+    (np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)),
+    (np.uint64(27), np.uint64(0x94D049BB133111EB)),
+)
 # The types that hold integers of so many bits exactly.
 EXACT = {"float32": 24, "float64": 53, "int64": 63}
 
@@ -48,8 +53,23 @@ def row_columns(result: Any) -> Columns | None:
 
 
 def _columns(result: Any) -> Columns | None:
-    columns = tuple(row_fingerprints(_widest(leaf), float64=True)[0] for leaf in tree.leaves(result))
+    columns = tuple(_digests(_widest(leaf)) for leaf in tree.leaves(result))
     return columns if columns and len({len(column) for column in columns}) == 1 else None
+
+
+def _digests(rows: Any) -> UInt64:
+    """A digest of each row; of a number its bits, mixed, which no other number has."""
+    if not isinstance(rows, np.ndarray) or rows.ndim != 1 or rows.dtype not in (np.float32, np.float64):
+        return row_fingerprints(rows, float64=True)[0]
+    # One zero, one NaN.
+    values = rows.astype(np.float64) + 0.0
+    values[np.isnan(values)] = np.nan
+    bits = values.view(np.uint64)
+    for shift, factor in MIX:
+        bits ^= bits >> shift
+        bits *= factor
+    bits ^= bits >> np.uint64(31)
+    return bits
 
 
 def joined_columns(calls: Sequence[Columns | None]) -> Columns | None:
@@ -57,7 +77,7 @@ def joined_columns(calls: Sequence[Columns | None]) -> Columns | None:
     known = [columns for columns in calls if columns is not None]
     if len(known) < len(calls) or len({len(columns) for columns in known}) != 1:
         return None
-    return tuple(np.concatenate(parts) for parts in zip(*known, strict=True))
+    return known[0] if len(known) == 1 else tuple(np.concatenate(parts) for parts in zip(*known, strict=True))
 
 
 def _widest(leaf: Any) -> Any:

@@ -347,9 +347,10 @@ class CallJudge:
             counts={**outcome.report.counts, "n_predictions": len(labels)},
             repair={**fixed.steps, "summary": repair.summary(fixed.steps), "refused": ""},
         )
-        return replace(
-            replace_outcome(outcome, report, fixed.predictions, samples), columns=row_columns(fixed.predictions)
-        )
+        # What was moved has the digests that it had.
+        known = outcome.columns if not fixed.steps["predicted_again"] else None
+        columns = row_columns(fixed.predictions) if known is None else tuple(column[fixed.rows] for column in known)
+        return replace(replace_outcome(outcome, report, fixed.predictions, samples), columns=columns)
 
     def with_fingerprints(self, labels: LabelTable | None, fed: FingerprintColumn) -> LabelTable:
         """Labels with the fingerprints of the reference, cast as for this model.

@@ -21,7 +21,7 @@ from evalguard.core.label_table import LabelTable
 from evalguard.core.own_errors import not_ours, swallow
 from evalguard.core.plural import plural
 from evalguard.core.policy import listed
-from evalguard.core.trace import Trace
+from evalguard.core.trace import UNKNOWN, Trace
 from evalguard.data import tree
 from evalguard.errors import ConfigError
 from evalguard.guards.metrics import Metric
@@ -173,7 +173,9 @@ def _as_scored(metric: Metric, rows: _Rows, notes: list[str]) -> float:
     common = min(rows.n_labels, rows.n_rows)
     if rows.n_rows != rows.n_labels:
         notes.append(f"as scored on the first {common:,} rows: there are {rows.n_rows:,} for {rows.n_labels:,} labels")
-    return _score(metric, rows, np.arange(common))
+    # A slice copies nothing, but no tensor takes one.
+    sliced = isinstance(rows.predictions, np.ndarray)
+    return _score(metric, rows, slice(0, common) if sliced else np.arange(common))
 
 
 def _after_realignment(metric: Metric, rows: _Rows, as_scored: float, notes: list[str]) -> dict[str, Any]:
@@ -181,20 +183,22 @@ def _after_realignment(metric: Metric, rows: _Rows, as_scored: float, notes: lis
     if rows.samples is None:
         notes.append("the sample of each row is not known")
         return {}
+    row_of = np.full(rows.n_labels, UNKNOWN)
     arrived = arrivals.first_arrivals(rows.samples, rows.n_labels)
-    own = rows.samples[arrived]
-    if not len(own):
+    row_of[rows.samples[arrived]] = arrived
+    if not len(arrived):
         notes.append("no labelled sample was predicted")
         return {}
+    del arrived  # large, as are the copies that a metric makes
     # A sample with two different predictions has no right one, so it counts as missing.
-    sure = ~np.isin(own, _ambiguous_samples(rows, arrived))
-    arrived, own = arrived[sure], own[sure]
-    missing = rows.n_labels - len(own)
-    if not len(own):
+    ambiguous = _ambiguous_samples(rows, row_of)
+    row_of[ambiguous] = UNKNOWN
+    missing = int(np.count_nonzero(row_of < 0))
+    if missing == rows.n_labels:
         notes.append("no sample has exactly one prediction")
         return {}
-    order = np.argsort(own)
-    known = _score(metric, rows, arrived[order], own[order])
+    own = np.flatnonzero(row_of >= 0) if missing else slice(None)
+    known = _score(metric, rows, row_of[own], own)
     if not missing:
         difference = as_scored - known
         # The same sum in another order is no difference.
@@ -202,26 +206,35 @@ def _after_realignment(metric: Metric, rows: _Rows, as_scored: float, notes: lis
         if not difference and rows.wrong:
             notes.append(f"unchanged in spite of {plural(rows.wrong, 'wrong row')}")
         return {"realigned": known, "difference": difference}
-    if not sure.all():
-        several = plural(int(np.count_nonzero(~sure)), "sample")
+    if ambiguous.size:
+        several = plural(ambiguous.size, "sample")
         notes.append(f"{several} predicted more than once, with different values")
     if not metric.row_mean or np.ndim(rows.weights) > 1:
         notes.append(f"{plural(missing, 'sample')} without a prediction: no bound of this metric is known")
         return {"of_those_predicted": known}
     # Each missing row adds a value between 0 and 1 to the sum.
-    share = len(own) / rows.n_labels if rows.weights is None else rows.weights[own].sum() / rows.weights.sum()
+    share = (
+        (rows.n_labels - missing) / rows.n_labels
+        if rows.weights is None
+        else rows.weights[own].sum() / rows.weights.sum()
+    )
     return {"of_those_predicted": known, "at_least": known * share, "at_most": known * share + 1 - share}
 
 
-def _ambiguous_samples(rows: _Rows, arrived: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Samples that were predicted more than once with different values, so that the right one is not known."""
+def _ambiguous_samples(rows: _Rows, row_of: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Samples that were predicted more than once with different values, so that the right one is not known.
+
+    Args:
+        rows: Labels and predictions.
+        row_of: The first row of each sample.
+    """
     samples = rows.samples
     if samples is None:
         return np.zeros(0, dtype=np.int64)
     again = arrivals.duplicate_rows(samples, rows.n_labels)
-    first = np.zeros(rows.n_labels, dtype=np.int64)
-    first[samples[arrived]] = arrived
-    ours, theirs = (np.asarray(take(rows.predictions, at)) for at in (again, first[samples[again]]))
+    if not again.size:
+        return again
+    ours, theirs = (np.asarray(take(rows.predictions, at)) for at in (again, row_of[samples[again]]))
     differ = (ours != theirs) & ~((ours != ours) & (theirs != theirs))  # NaN equals NaN
     return np.unique(samples[again[differ.any(axis=tuple(range(1, differ.ndim)))]])
 

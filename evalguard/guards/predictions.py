@@ -22,11 +22,14 @@ class Repaired:
 
     Attributes:
         predictions: Same structure and types, one row for each label.
+        rows: The row of the result that each label has got, int64; where a
+            sample was predicted again, any.
         steps: How many rows were ``moved``, ``duplicates``, ``padding``,
             ``predicted_again``.
     """
 
     predictions: Any
+    rows: Int64
     steps: dict[str, int]
 
 
@@ -107,7 +110,7 @@ def repaired(
         "padding": judgement.padding,
         "predicted_again": int(missing.size),
     }
-    return Repaired(ordered, steps)
+    return Repaired(ordered, rows, steps)
 
 
 def _put(ordered: Any, rows: Int64, added: Any) -> None:

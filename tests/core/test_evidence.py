@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from evalguard.core.evidence import gather, in_any_order, order_findings, padding_rows
+from evalguard.core.evidence import ANY_ORDER, RENUMBERED, gather, in_any_order, order_findings, padding_rows
 from evalguard.core.findings import Reason
 from evalguard.core.judge import judge
 from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import Policy, Verdict
-from evalguard.core.trace import UNKNOWN
+from evalguard.core.trace import UNKNOWN, Trace
 from tests.core.key_columns import Kept, report
 from tests.core.traces import ALIGNED, IDENTITIES, SWAPPED, N, content_of, label_of, labels_for, trace_of, verdict_of
 
@@ -284,3 +284,19 @@ ORDERS = {
 def test_a_column_of_keys_has_the_report_of_an_array(order, name):
     keys, label_keys = [name(number) for number in order], [name(number) for number in range(40)]
     assert report(keys, label_keys, Kept) == report(keys, label_keys, np.asarray)
+
+
+@pytest.mark.parametrize(
+    ("targets", "values", "why"),
+    [
+        pytest.param([0, 1, 2] * 8, [1, 2, 0] * 8, RENUMBERED, id="the numbers of other classes"),
+        pytest.param([0] * 8 + [1] * 8, [1] * 8 + [0] * 8, RENUMBERED, id="blocks of classes in another order"),
+        pytest.param([0, 1, 2, 2] * 6, [2, 1, 0, 2] * 6, ANY_ORDER, id="other rows"),
+        pytest.param(list(range(24)), list(range(24))[::-1], ANY_ORDER, id="amounts in another order"),
+    ],
+)
+def test_targets_in_another_order_may_be_other_classes(targets, values, why):
+    trace = Trace(len(targets), np.arange(len(targets)), targets=np.asarray(targets), method="evaluate", ordered=False)
+    evidence = gather(trace, LabelTable(values=np.asarray(values)), Policy(require="count"))
+    assert evidence.comparison.why_not == why
+    assert bool(evidence.doubt) == (why == RENUMBERED)

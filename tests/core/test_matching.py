@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evalguard.core import matching
 from evalguard.core.label_table import LabelTable
 from evalguard.core.matching import (
     all_matches,
@@ -175,3 +176,32 @@ def test_a_column_of_keys_says_itself_where_its_keys_are():
     keys, label_keys = ["b", "x", "a"], ["a", "b", "c"]
     found = match_keys(Kept(keys), Kept(label_keys))
     assert found.samples.tolist() == match_keys(np.array(keys), np.array(label_keys)).samples.tolist() == [1, -2, 0]
+
+
+@pytest.mark.parametrize("kind", ["numbers", "text", "few are known", "text of other widths", "none"])
+def test_keys_are_matched_as_a_dictionary_would(kind):
+    rng = np.random.default_rng(0)
+    wanted = rng.permutation(200_000)[:70_000]
+    carried = rng.permutation(wanted) if kind != "few are known" else rng.integers(0, 200_000, 80_000)
+    if kind.startswith("text"):
+        wanted, carried = wanted.astype(np.str_), carried.astype(np.str_)
+        carried = carried.astype("<U40") if kind == "text of other widths" else carried
+    carried = carried[:0] if kind == "none" else carried
+    row_of = {key: row for row, key in enumerate(wanted.tolist())}
+    expected = [row_of.get(key, FOREIGN) for key in carried.tolist()]
+    assert match_keys(carried, wanted).samples.tolist() == expected
+
+
+def test_texts_with_one_digest_are_compared_as_they_are(monkeypatch):
+    texts = np.array(["a", "b", "c", "d"])
+    monkeypatch.setattr(matching, "text_digests", lambda texts: np.zeros(len(texts), np.uint64))
+    assert match_keys(texts[[2, 0, 1]], texts).samples.tolist() == [2, 0, 1]
+    assert match_keys(np.array(["x", "b"]), texts).samples.tolist() == [FOREIGN, 1]
+
+
+def test_digests_of_texts_differ_by_letter_and_place():
+    texts = np.array(["ab", "ba", "a", "b", "", "aa", "äb", "a\u0301"])
+    assert len(np.unique(matching.text_digests(texts))) == len(texts)
+    assert np.array_equal(matching.text_digests(texts), matching.text_digests(texts.astype("<U30")))
+    assert np.array_equal(matching.text_digests(texts), matching.text_digests(texts.astype(">U2")))
+    assert matching.text_digests(np.zeros(0, "<U3")).tolist() == []

@@ -50,3 +50,19 @@ def test_the_values_are_not_changed():
     values = np.array([3, 1, 2], dtype=np.uint64)
     stable_order(values)
     assert values.tolist() == [3, 1, 2]
+
+
+@given(st.lists(st.one_of(st.integers(-(2**63), 2**63 - 1), st.integers(-20, 20)), max_size=200))
+def test_the_order_of_integers_is_that_of_numpy(numbers):
+    assert_is_numpys(np.array(numbers, dtype=np.int64))
+
+
+@pytest.mark.parametrize("least", [-(2**63), -(2**40), -3, 0, 2**62])
+@pytest.mark.parametrize("spread", [1, 1000, 2**40, 2**46, 2**47, 2**48, 2**61])
+def test_the_order_of_integers_of_any_range(least, spread):
+    assert_is_numpys(np.random.default_rng(0).integers(0, spread, 50_000) + least)
+
+
+def test_what_rises_is_its_order():
+    assert_is_numpys(np.arange(1000) * 3 - 500)
+    assert_is_numpys(np.arange(1000, dtype=np.uint64) << np.uint64(50))

@@ -12,6 +12,7 @@ from evalguard.capture.recording.recorder import Recorder
 from evalguard.core import arrivals, target_comparison
 from evalguard.core.label_table import LabelTable
 from evalguard.core.matching import match_keys
+from evalguard.core.stable_order import stable_order
 from evalguard.core.trace import UNKNOWN
 from evalguard.data import tree
 
@@ -90,7 +91,7 @@ class FailFastCheck:
 
     def _by_content(self, fed: NDArray[np.uint64], known: NDArray[np.uint64], rows: Int64) -> Int64:
         if self._sorted is None:
-            self._order = np.argsort(known, kind="stable")
+            self._order = stable_order(known)
             self._sorted = known[self._order]
         at = np.minimum(np.searchsorted(self._sorted, fed), len(known) - 1)
         found = self._sorted[at] == fed
