@@ -6,11 +6,11 @@ import numpy as np
 
 from evalguard.core.columns.chunks import chunks, n_distinct
 from evalguard.core.diagnosis.catalogue import cause, is_image_iterator
-from evalguard.core.diagnosis.sorted_orders import MIN_ROWS, ascends
+from evalguard.core.diagnosis.sorted_orders import MIN_ROWS
 from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Cause
 from evalguard.core.plural import plural
-from evalguard.core.trace import ALTERED, Int64
+from evalguard.core.trace import ALTERED, ROW_BITS, Int64
 
 # A random order moves some row forward by most of the length; a shuffle buffer moves none by more than its size.
 WINDOW_SHARE = 0.45
@@ -26,10 +26,18 @@ def queue(view: View) -> Cause | None:
     tags = np.asarray(view.trace.tags)[: view.n_rows]
     if not any(_descents(part) for part in np.split(tags, np.cumsum(view.trace.calls)[:-1])):
         return None
-    if view.samples is not None and len(view.trace.calls) == 1 and not ascends(view.rows, np.argsort(tags)):
+    if view.samples is not None and len(view.trace.calls) == 1 and not _emitted_in_order(view.rows, tags):
         return None
     evidence = f"{plural(_descents(tags), 'row')} arrived directly behind a row that {view.name} emitted later"
     return cause(view, "queue", certain=True, evidence=evidence)
+
+
+def _emitted_in_order(rows: Int64, tags: Int64) -> bool:
+    """Whether the source emitted the samples in label order, pass after pass; some batches may not have arrived."""
+    order = np.argsort(tags)
+    emitted, gaps = rows[order], np.diff(tags[order] >> ROW_BITS) > 1
+    again = emitted[1:][(emitted[1:] <= emitted[:-1]) & ~gaps]
+    return not again.any()
 
 
 def buffer(view: View) -> Cause | None:

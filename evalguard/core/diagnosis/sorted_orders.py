@@ -115,12 +115,11 @@ def _sorted(keys: NDArray[Any]) -> str:
     return ""
 
 
-def ascends(values: NDArray[Any], order: Ints, *, strictly: bool = True) -> bool:
-    """Whether the values go up in this order."""
+def _ascends(values: NDArray[Any], order: Ints) -> bool:
+    """Whether the values never go down in this order."""
     for rows in chunks(len(order) - 1):
         part = values[order[rows.start : rows.stop + 1]]
-        goes_on = part[1:] > part[:-1] if strictly else part[1:] >= part[:-1]
-        if not goes_on.all():
+        if (part[1:] < part[:-1]).any():
             return False
     return True
 
@@ -175,7 +174,7 @@ def _by_class(view: View) -> str:
         return ""
     if values.dtype.kind not in "iubUS":
         return ""
-    if not ascends(values, view.arrived, strictly=False) or not (values[1:] < values[:-1]).any():
+    if not _ascends(values, view.arrived) or not (values[1:] < values[:-1]).any():
         return ""
     found = len(np.unique(values))
     inside = np.argsort(values, kind="stable"), np.lexsort((np.argsort(_as_text(view.n, 0)), values))
