@@ -60,7 +60,7 @@ def models() -> Mapping[str, Any]:
     trained.compile(optimizer="sgd", loss="mse")
     moving = {"sorting": keras.ops.sort, "rolling": partial(keras.ops.roll, shift=1), "reversing": keras.ops.flip}
     scored = keras.layers.Dense(3)(numbers)
-    returned = {
+    returned: dict[str, Callable[[Any], Any]] = {
         "returns sorted": lambda rows: rows[np.argsort(rows[:, 0])],
         "returns backwards": np.flipud,
         "returns late": partial(np.roll, shift=1, axis=0),
@@ -115,7 +115,8 @@ def report_of(evaluation: Evaluation, known: Mapping[str, Any]) -> Any:
         options["model"] = model
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with (evalguard.ValidationGuard if evaluation.validates else evalguard.guard)(**options) as g:
+        guard: Any = evalguard.ValidationGuard if evaluation.validates else evalguard.guard
+        with guard(**options) as g:
             rows = evaluation.call(model)
             if evaluation.confirmed:
                 g.confirm(rows, evaluation.y_true)
