@@ -92,7 +92,7 @@ def saved(d: Data, name: str) -> Evaluation:
 
 
 def member_in_another_order(d: Data) -> Evaluation:
-    """The second model of an ensemble predicts the samples in an order of its own; its rows are scored."""
+    """The second model of an ensemble predicts the samples in another order; its rows are scored."""
     return two_members(d, d.rng.permutation(d.n))
 
 

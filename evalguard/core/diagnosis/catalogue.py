@@ -13,8 +13,11 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Cause
+from evalguard.core.plural import plural
 
 # What reports a cause unknown begins with.
 UNKNOWN_CAUSE = "cause unknown, pattern: "
@@ -49,6 +52,13 @@ class _Call:
         return self._view.call(source)
 
 
+class FixNumber(int):
+    """A number in a text of causes.toml: ``{n:,}`` is grouped, ``{n:row}`` has its noun, ``{n}`` is code."""
+
+    def __format__(self, form: str) -> str:
+        return plural(self, form) if form.isalpha() else int(self).__format__(form)
+
+
 def remedy(view: View, *tables: str, **values: object) -> str:
     """The fix for this kind of source, from the first of the tables that has one for it."""
     fixes = map(_fixes, tables)
@@ -63,8 +73,9 @@ def remedy(view: View, *tables: str, **values: object) -> str:
     known |= {"column": view.labels.origin.key_column or "id", "labels_file": shlex.quote(view.labels.name)}
     known |= {"of": "indices" if view.labels.keys is None else "keys"}
     known |= {"read_labels": read_labels(view), **view.labels.origin.terms}
-    known |= {"workers": view.facts.get("workers"), "steps": view.facts.get("steps")}
-    before, after = (line.format(**{**known, **values}) for line in (before, after))
+    known |= {"workers": view.facts.get("workers"), "steps": view.facts.get("steps"), **values}
+    known |= {name: FixNumber(value) for name, value in known.items() if isinstance(value, (int, np.integer))}
+    before, after = (line.format(**known) for line in (before, after))
     if (written := view.labels.origin.written) is not None:
         before, after = written(before, False), written(after, True)
     return f"before: {_for_a_shell(before)}\nafter:  {_for_a_shell(after)}"

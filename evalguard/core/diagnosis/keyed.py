@@ -10,7 +10,7 @@ from evalguard.core.diagnosis.orders import shuffles
 from evalguard.core.diagnosis.sorted_orders import MIN_ROWS, ascends_by_key, order_of_names
 from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Cause
-from evalguard.core.plural import plural
+from evalguard.core.plural import plural, verb
 from evalguard.core.shown_keys import shown_key
 from evalguard.core.trace import Int64
 
@@ -92,11 +92,10 @@ def other_version(view: View) -> Cause | None:
     if view.foreign == view.n_rows or view.duplicates or view.unnamed:
         return None
     came, went = np.flatnonzero(~view.known), view.missing
-    are = "is" if came.size == 1 else "are"
+    are = verb(came.size, "is", "are")
     evidence = f"{plural(came.size, 'key')} of the stream {are} not in the labels ({_named(carried, came)})"
     if went.size:
-        have = "has" if went.size == 1 else "have"
-        evidence += f", and {plural(went.size, 'label')} {have} no row ({_named(keys, went)})"
+        evidence += f", and {plural(went.size, 'label')} {verb(went.size, 'has', 'have')} no row ({_named(keys, went)})"
     table, column = _table(view)
     return cause(view, "other_version", certain=False, evidence=evidence, given=table, column=column)
 

@@ -14,7 +14,7 @@ from evalguard.core.diagnosis.catalogue import cause, given_labels
 from evalguard.core.diagnosis.orders import same_values
 from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Cause, Finding
-from evalguard.core.plural import plural
+from evalguard.core.plural import plural, verb
 from evalguard.core.shifts import shift_of_samples
 from evalguard.core.shown_keys import shown_key
 
@@ -34,11 +34,11 @@ def label_file(view: View) -> Cause | None:
     if shift and not permuted:
         return None
     evidence = (
-        f"every row is in position, and {plural(differ.size, 'row')} {'carries' if differ.size == 1 else 'carry'} "
+        f"every row is in position, and {plural(differ.size, 'row')} {verb(differ.size, 'carries', 'carry')} "
         "another target than the label"
     )
     if shift:
-        evidence += f"; label i + {shift} matches row i" if shift > 0 else f"; label i - {-shift} matches row i"
+        evidence += f"; label i + {shift:,} matches row i" if shift > 0 else f"; label i - {-shift:,} matches row i"
     elif permuted:
         evidence += ", of the same values in another order"
     given = given_labels(view)
@@ -99,7 +99,7 @@ def unpaired(view: View) -> Cause | None:
         if not view.against_rows.rows.size:
             clues.append("it equals the label at the row's own index, so a comparison of targets finds nothing wrong")
     if branches > 1:
-        clues.append(f"the {view.name} joins {branches} branches that are each shuffled separately")
+        clues.append(f"the {view.name} joins {branches:,} branches that are each shuffled separately")
     return cause(view, "unpaired", certain=bool(differ) and branches > 1, evidence="; ".join(clues))
 
 
@@ -114,7 +114,7 @@ def shifted(view: View) -> Cause | None:
     evidence = shifted_by(shift)
     steps, window = _steps(view), ""
     if steps > 2 and abs(shift) == steps - 1:
-        evidence += f"; that fits windows of {steps} steps, as each row holds: {abs(shift):,} = {steps} - 1"
+        evidence += f"; that fits windows of {steps:,} steps, as each row holds: {abs(shift):,} = {steps:,} - 1"
         window = "window"
     if not window and view.samples is None:
         evidence += "; nothing shows which of the two is wrong"
@@ -133,7 +133,7 @@ def fewer_windows(view: View) -> Cause | None:
     if view.trace.targets is None or (view.samples is not None and not view.in_order):
         return None
     evidence = (
-        f"{plural(view.n_rows, 'window')} of {steps} steps for {plural(view.n, 'label')}: target i is label i, "
+        f"{plural(view.n_rows, 'window')} of {steps:,} steps for {plural(view.n, 'label')}: target i is label i, "
         f"so the last {plural(left, 'label')} have no window"
     )
     return cause(view, "fewer_windows", certain=False, evidence=evidence, given=given_labels(view))

@@ -66,8 +66,8 @@ def batches(view: View) -> Cause | None:
         return None
     moved = int(np.count_nonzero(order != np.arange(len(order))))
     evidence = (
-        f"{moved} of {plural(len(order), 'batch')} are out of position, by up to {early}, and the rows inside each "
-        f"are in order: displacements are multiples of {view.batch}"
+        f"{moved:,} of {plural(len(order), 'batch')} are out of position, by up to {early:,}, and the rows inside each "
+        f"are in order: displacements are multiples of {view.batch:,}"
     )
     return cause(view, "batches", certain=False, evidence=evidence, fixes=("batches", "pool"))
 

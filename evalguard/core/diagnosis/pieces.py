@@ -9,7 +9,7 @@ from evalguard.core.diagnosis.catalogue import cause, read_labels
 from evalguard.core.diagnosis.orders import batch_order
 from evalguard.core.diagnosis.view import View, listed
 from evalguard.core.findings import Cause
-from evalguard.core.plural import plural
+from evalguard.core.plural import plural, verb
 from evalguard.core.trace import Int64
 
 # From this share of missing samples on a part was chosen; below it single samples were left out.
@@ -55,7 +55,7 @@ def subset(view: View) -> Cause | None:
     evidence = f"{view.n_rows:,} of {plural(view.n, 'labelled sample')} were predicted: {which}"
     evidence += f"; the pipeline has {' and '.join(taken)}" if taken else ""
     part = f"{read_labels(view)}{rows}"
-    return cause(view, "subset", certain=False, evidence=evidence, part=part, rows_n=f"{view.n_rows:,}")
+    return cause(view, "subset", certain=False, evidence=evidence, part=part, rows_n=view.n_rows)
 
 
 def _chosen_rows(view: View) -> tuple[str, str]:
@@ -66,7 +66,7 @@ def _chosen_rows(view: View) -> tuple[str, str]:
         return f"samples {first:,} to {last:,}", f"[{first}:{last + 1}]"
     step = int(rows[1]) - first
     if step > 1 and first < step and last + step >= view.n and (np.diff(rows) == step).all():
-        return f"samples {listed(rows, 3)}, one in {step}", f"[{first}::{step}]"
+        return f"samples {listed(rows, 3)}, one in {step:,}", f"[{first}::{step}]"
     order = "in label order" if not view.moved else "in another order"
     return f"{listed(rows)}, {order}", "[chosen]"
 
@@ -111,7 +111,7 @@ def retried(view: View) -> Cause | None:
     # A batch that is overtaken at the end by a few others came late, not again.
     if batch_order(view) is not None and int(again.max()) >= len(order) - len(again) - OVERTAKING * view.batch:
         return None
-    come = "comes" if len(again) == 1 else "come"
+    come = verb(len(again), "comes", "come")
     evidence = f"{plural(len(again), 'sample')} {come} last, behind all others: {listed(np.asarray(again))}"
     return cause(view, "retried", certain=False, evidence=evidence)
 
@@ -140,8 +140,8 @@ def in_turn(view: View) -> Cause | None:
     certain = view.facts.get("interleaves") is True
     if not files or (0 < pieces <= files and not certain):
         return None
-    first = ", ".join(str(int(start)) for start in _starts(inverse)[:4])
-    evidence = f"samples {listed(order)} follow one another: {files} files, which begin at samples {first}"
+    first = ", ".join(f"{int(start):,}" for start in _starts(inverse)[:4])
+    evidence = f"samples {listed(order)} follow one another: {files:,} files, which begin at samples {first}"
     evidence += "; the pipeline has `interleave`" if certain else ""
     return cause(view, "interleaved", certain=certain, evidence=evidence, files=files)
 

@@ -43,7 +43,7 @@ def joined_parts(view: View) -> Cause | None:
     begins = np.flatnonzero(np.diff(part, prepend=-1))
     order = part[begins].tolist()
     if len(order) == 1 and len(part) == trace.parts[order[0]]:
-        evidence = f"what is scored are the rows of call {order[0]}, as it returned them"
+        evidence = f"what is scored are the rows of call {order[0]:,}, as it returned them"
         return cause(view, "call_in_another_order", certain=False, evidence=evidence)
     whole = len(set(order)) == len(order) and (np.diff(trace.scored_from)[np.diff(part) == 0] == 1).all()
     if not whole:
@@ -56,7 +56,7 @@ def joined_parts(view: View) -> Cause | None:
         name = "parts_not_put_back"
     else:
         name = "parts_in_another_order"
-    first = ", ".join(str(number) for number in order[:8])
+    first = ", ".join(f"{number:,}" for number in order[:8])
     evidence = f"{plural(len(order), 'part')} stand whole one after the other, in the order of calls {first}"
     return cause(view, name, certain=True, evidence=evidence)
 

@@ -12,6 +12,7 @@ from evalguard.core.columns.chunks import Ints, chunks
 from evalguard.core.diagnosis.catalogue import cause, is_image_iterator
 from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Cause
+from evalguard.core.plural import plural
 from evalguard.core.shown_keys import shown_key
 from evalguard.core.trace import Int64
 
@@ -164,7 +165,8 @@ def _as_text(n: int, first: int) -> Int64:
 
 
 def _numbers_say(one: str, other: str, first: int, n: int) -> str:
-    return f"{one} would be sorted as text if rows were named {first} to {n + first - 1} (10 before 2), {other}"
+    last = n + first - 1
+    return f"{one} would be sorted as text if rows were named {first} to {last} (10 before 2), {other}"
 
 
 def _by_class(view: View) -> str:
@@ -180,7 +182,8 @@ def _by_class(view: View) -> str:
     inside = np.argsort(values, kind="stable"), np.lexsort((np.argsort(_as_text(view.n, 0)), values))
     if not any(np.array_equal(view.arrived, order) for order in inside):
         return ""
-    return f"the stream goes through {found} classes one by one, as a listing of directories does; the labels do not"
+    classes = plural(found, "class")
+    return f"the stream goes through {classes} one by one, as a listing of directories does; the labels do not"
 
 
 def stride(view: View) -> Cause | None:
@@ -191,13 +194,13 @@ def stride(view: View) -> Cause | None:
     step = int(order[1])
     if not 2 <= step <= n // 2 or not _strides(order, step):
         return None
-    evidence = f"samples 0, {step}, {2 * step}, …, then 1, {step + 1}, …: a stride of {step} in {step} blocks"
+    evidence = f"samples 0, {step:,}, {2 * step:,}, …, then 1, {step + 1:,}, …: a stride of {step:,} in {step:,} blocks"
     blocks = tuple(-(-(n - first) // step) for first in range(step))
     if step > -(-n // step) and view.trace.calls != blocks:
-        evidence = f"{evidence}, or {-(-n // step)} files of up to {step} rows in turn"
+        evidence = f"{evidence}, or {-(-n // step):,} files of up to {step:,} rows in turn"
         return cause(view, "interleaved", certain=False, evidence=evidence, files=-(-n // step))
     shards = view.trace.calls == blocks or step in {view.fact("replicas"), view.fact("shards")}
-    evidence += f", one for each of the {step} calls" if view.trace.calls == blocks else ""
+    evidence += f", one for each of the {step:,} calls" if view.trace.calls == blocks else ""
     return cause(
         view,
         "stride",

@@ -80,12 +80,12 @@ def ahead(view: View) -> Cause | None:
     jump = _jump(view)
     if jump is None or not (view.one_shot or view.kind == "unknown"):
         return None
-    begins = f"with sample {jump.found}" if jump.found >= 0 else "beyond the last label"
-    evidence = f"call {jump.call + 1} begins {begins} instead of sample {jump.expected}"
+    begins = f"with sample {jump.found:,}" if jump.found >= 0 else "beyond the last label"
+    evidence = f"call {jump.call + 1:,} begins {begins} instead of sample {jump.expected:,}"
     taken, delivered = _taken(view, jump.call)
     steps = -(-view.n // view.batch) if view.batch and "steps" in view.facts else None
     if taken:
-        evidence += f"; the same object had emitted {plural(taken, 'batch')} by then, {delivered} of them delivered"
+        evidence += f"; the same object had emitted {plural(taken, 'batch')} by then, {delivered:,} of them delivered"
     elif jump.found < 0:
         return None
     return cause(
@@ -121,8 +121,8 @@ def leftover(view: View) -> Cause | None:
     fits = reported and (start is None or not number or number * view.batch == start)
     if not fits and not ("steps" in view.facts or "validation_steps" in view.facts):
         return None
-    where = f"the first row is sample {start}" if start is not None else "the rows do not begin with the first batch"
-    first = f"; the first batch delivered is item {number} of {view.name}" if number else ""
+    where = f"the first row is sample {start:,}" if start is not None else "the rows do not begin with the first batch"
+    first = f"; the first batch delivered is item {number:,} of {view.name}" if number else ""
     evidence = f"{where}{first}; workers={view.fact('workers')}: the queue keeps what the previous call did not use"
     return cause(view, "leftover", certain=fits, evidence=evidence)
 
@@ -162,7 +162,7 @@ def not_at_start(view: View) -> Cause | None:
     # A PyDataset has no read position, unless its items come from something that has one.
     if view.kind in {"arrays", "batch"} or (view.kind == "pydataset" and (stateful_getitem(view) or leftover(view))):
         return None
-    evidence = f"rows begin at sample {start} and continue in order" if start is not None else ""
+    evidence = f"rows begin at sample {start:,} and continue in order" if start is not None else ""
     if lead:
         evidence = f"{plural(lead, 'row')} beyond the last label, followed by samples 0, 1, …"
     if used:

@@ -291,4 +291,4 @@ class View:
 
 def listed(values: Int64, limit: int = 5) -> str:
     """The first few of some numbers."""
-    return ", ".join(str(int(value)) for value in values[:limit]) + (", …" if len(values) > limit else "")
+    return ", ".join(f"{int(value):,}" for value in values[:limit]) + (", …" if len(values) > limit else "")
