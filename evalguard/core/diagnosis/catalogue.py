@@ -19,14 +19,14 @@ from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Cause
 from evalguard.core.plural import plural
 
-# What reports a cause unknown begins with.
+# The beginning of a cause that is not known.
 UNKNOWN_CAUSE = "cause unknown, pattern: "
 # The code of `python -c "..."`, and what a shell changes inside such quotes.
 IN_A_SHELL = re.compile(r'python -c "(.*)"(?=$|  # )')
 SPECIAL = re.compile(r'["$`\\]')
-# How pandas calls the format of a table that is not CSV.
+# The names that pandas has for table formats other than CSV.
 READERS = {".parquet": "parquet", ".jsonl": "json", ".arrow": "feather", ".feather": "feather"}
-# Image iterators are made by a method of another name.
+# The method that creates an image iterator has another name than the class.
 ITERATOR_FACTORIES = {
     "DirectoryIterator": "flow_from_directory",
     "DataFrameIterator": "flow_from_dataframe",

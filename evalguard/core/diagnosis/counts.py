@@ -87,7 +87,7 @@ def sampler(view: View) -> Cause | None:
         return None
     replicas = view.fact("replicas")
     if replicas < 2:
-        # More than a batch over: no number of steps rounded up gives that.
+        # A number of steps that is rounded up gives less than a batch too many.
         if "steps" in view.facts or extra < view.batch:
             return None
         fits = [w for w in range(2, MAX_REPLICAS) if -view.n % (w * view.batch) == extra]
@@ -198,7 +198,7 @@ def floor_len(view: View) -> Cause | None:
 
 def dropped(view: View) -> Cause | None:
     """Less than a batch is missing, and no number of steps explains it."""
-    # A pipeline that was read drops nothing unasked.
+    # The whole pipeline is known, and nothing in it drops a partial batch.
     if view.facts.get("keeps_order") is True and not view.facts.get("drop_remainder"):
         return None
     if not _tail(view) or view.kind == "pydataset" or ("steps" in view.facts and not view.facts.get("drop_remainder")):
@@ -211,7 +211,7 @@ def few_steps(view: View) -> Cause | None:
     steps, short = view.fact("steps"), _short(view)
     if not short or not steps or not view.batch or view.n_rows != steps * view.batch or _tail(view) or view.ended:
         return None
-    # Samples that were chosen, or of which some were left out, are not the first ones, however many steps they take.
+    # Too few steps leave the first samples. If others are there, samples were chosen or left out.
     if view.samples is not None and view.missing[0] != view.n_rows:
         return None
     taken = f"{plural(steps, 'step')} of {plural(view.batch, 'row')}"

@@ -18,7 +18,7 @@ from evalguard.core.plural import plural, verb
 from evalguard.core.shifts import shift_of_samples
 from evalguard.core.shown_keys import shown_key
 
-# A label differs from that of another row, unless the classes are few: of fewer than one in so many nothing is certain.
+# Other rows may have the same label, so a cause is certain only if at least one label in so many differs.
 FEW = 4
 # ``float32(10, 3)``: rows of 10 steps.
 STEPS = re.compile(r"\((\d+)")
@@ -45,7 +45,7 @@ def label_file(view: View) -> Cause | None:
     return cause(
         view,
         "label_file" if permuted else "other_labels",
-        # Of a few labels that were corrected some are the values of others by chance.
+        # A few corrected labels may hold the same values as before by chance.
         certain=permuted and view.by_content and FEW * differ.size >= view.n,
         evidence=evidence,
         fixes=("label_file",),
@@ -56,7 +56,7 @@ def label_file(view: View) -> Cause | None:
 
 
 def class_codes(view: View, findings: Sequence[Finding], mapping: Mapping[Any, Any]) -> Cause:
-    """Model, labels and stream number the classes differently, by their names or by what stands at the same rows.
+    """Model, labels and stream number the classes differently, by their names or by the values of equal rows.
 
     Args:
         view: What was observed.
@@ -65,7 +65,7 @@ def class_codes(view: View, findings: Sequence[Finding], mapping: Mapping[Any, A
     """
     by_row = view.against_rows.rows.size > 0
     name, given = ("codes_differ" if by_row else "classes"), given_labels(view)
-    # The same numbers on both sides, swapped: an encoder gives others, a person may have swapped two classes.
+    # If both sides have the same numbers, a person may have swapped two classes; an encoder gives other numbers.
     certain = not by_row or mapping.keys() != set(mapping.values())
     return cause(view, name, certain=certain, evidence=findings[0].message, given=given)
 
@@ -104,11 +104,11 @@ def unpaired(view: View) -> Cause | None:
 
 
 def shifted(view: View) -> Cause | None:
-    """Every target equals the label a fixed number of rows away, as where windows get the labels of other steps."""
+    """Every target equals the label a fixed number of rows away, such as where windows get labels of other steps."""
     shift = _shift(view)
     if not shift or not (view.samples is None or view.aligned):
         return None
-    # `label_file` names those of which no row is left out.
+    # If both sides hold the same values, `label_file` names the cause.
     if view.aligned and target_comparison.same_multiset(view.trace.targets, view.labels.values):
         return None
     evidence = shifted_by(shift)
@@ -125,7 +125,7 @@ def shifted(view: View) -> Cause | None:
 
 
 def fewer_windows(view: View) -> Cause | None:
-    """The stream's targets are the first labels, and as many are left as a window has steps but one."""
+    """The stream's targets are the first labels, and one label less than a window has steps is left over."""
     steps, left = _steps(view), view.n - view.n_rows
     compared = view.against_rows
     if steps < 3 or left != steps - 1 or not compared.comparable or compared.rows.size:
@@ -144,7 +144,7 @@ def shifted_rows(view: View) -> Cause | None:
     if view.kind not in {"arrays", "batch"} or view.samples is None or not view.trace.ordered:
         return None
     shift = shift_of_samples(view.samples, view.n)
-    # Fewer rows, all of them labelled, are a part that was chosen.
+    # Fewer rows that all have a label are a part that was chosen.
     if not shift or (view.n_rows < view.n and not view.foreign):
         return None
     way = f"begin {plural(shift, 'row')} late" if shift > 0 else f"begin with {plural(-shift, 'row')} of other samples"

@@ -20,7 +20,7 @@ WINDOW_SHARE = 0.45
 
 
 def queue(view: View) -> Cause | None:
-    """Tags arrive in another order than the source gave them: the order was lost behind the source."""
+    """Tags arrive in another order than the source emitted them: the order was lost after the source."""
     if not view.trace.ordered or not view.trace.tagged or view.trace.transport_intact:
         return None
     tags = np.asarray(view.trace.tags)[: view.n_rows]
@@ -43,7 +43,7 @@ def _emitted_in_order(rows: Int64, tags: Int64) -> bool:
 def buffer(view: View) -> Cause | None:
     """Rows changed between the source and the model: the source reused its buffer."""
     altered = len(view.trace.rows_tagged(ALTERED))
-    # The rows last, as they take longest.
+    # The rows are compared last, as that takes longest.
     refills = bool(view.facts.get("filled_anew")) and view.samples is not None
     if not altered and not (refills and n_distinct(view.rows) < len(view.rows)):
         return None
@@ -179,13 +179,13 @@ def window(view: View) -> Cause | None:
     buffer = view.fact("shuffle_buffer")
     if view.samples is None or not view.moved or _is_global(view.reach, len(view.arrived)):
         return None
-    # Two rows that are swapped went through no buffer: it moves nearly all.
+    # A buffer moves nearly all rows, so it did not swap two.
     if view.moved == 2 and not buffer:
         return None
     size = view.reach + 1
     evidence = f"{_order_evidence(view)}, as in a shuffle buffer of {buffer or size:,} rows"
     evidence += f"; they arrived in the order {view.name} emitted them" if view.trace.transport_intact else ""
-    # A buffer of all rows is no window: rows may have come from anywhere.
+    # A buffer that holds all rows is not a window: it can move a row anywhere.
     return cause(
         view,
         "window",

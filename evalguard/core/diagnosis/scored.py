@@ -11,7 +11,7 @@ from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Cause
 from evalguard.core.plural import plural
 
-# One pair in so many may be the other way round.
+# At most one pair of parts in so many may have ended in the other order.
 MOST_OVERTAKEN = 4
 
 
@@ -22,7 +22,7 @@ def other_labels(view: View) -> Cause:
 
 
 def order_not_inverse(view: View) -> Cause | None:
-    """``predict(x[order])[order]``."""
+    """The rows were put back with the order itself: ``predict(x[order])[order]``."""
     source, samples = view.trace.scored_from, view.samples
     if source is None or samples is None or not np.array_equal(np.sort(source), np.arange(len(samples))):
         return None
@@ -62,8 +62,8 @@ def joined_parts(view: View) -> Cause | None:
 
 
 def _nearly_rising(ended: list[float]) -> bool:
-    """Whether few pairs are the other way round: a thread goes on after its call, so that one may overtake another."""
-    # The first ones tell: ten thousand parts have fifty million pairs.
+    """Whether nearly all parts are in the order in which they ended: a thread may overtake another after its call."""
+    # The first parts are enough: ten thousand parts have fifty million pairs.
     pairs = list(combinations(ended[:200], 2))
     return sum(one > other for one, other in pairs) * MOST_OVERTAKEN <= len(pairs)
 

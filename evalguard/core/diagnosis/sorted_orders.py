@@ -19,7 +19,7 @@ from evalguard.core.trace import Int64
 MIN_ROWS = 6
 # More keys than these are not read as text: that takes four bytes for each character.
 MAX_TEXTS = 10_000_000
-# Where a part shows enough, so many keys are compared.
+# Number of keys that are compared where some of them are enough.
 SOME = 100_000
 
 
@@ -61,7 +61,7 @@ def ascends_by_key(view: View) -> str:
     keys = view.labels.keys
     if keys is None or len(keys) > MAX_TEXTS:
         return ""
-    # A few rows first: most streams are not sorted by key, and text is slow to compare.
+    # A few rows are compared first: most streams are not sorted by key, and text is slow to compare.
     if not order_of_names(keys[view.arrived[:100]]):
         return ""
     return order_of_names(np.asarray(keys)[view.arrived])
@@ -84,7 +84,7 @@ def _two_listings(view: View) -> str:
 
 
 def _listed(names: NDArray[Any]) -> bool:
-    """Whether they are sorted as text, or would be with one ending behind each of them."""
+    """Whether names are sorted as text, or would be if each had the same ending."""
     before, after = names[:-1], names[1:]
     # Which of `a` and `a_b` comes first depends on the ending alone.
     return bool(((after > before) | np.char.startswith(before, after)).all())
@@ -97,7 +97,7 @@ def order_of_names(keys: Any, *, of_some: bool = False) -> str:
         keys: The keys, as text or int64.
         of_some: Compare some of many only, as text is slow to compare.
     """
-    # A few first: most keys are not sorted.
+    # A few keys are compared first, as most are not sorted.
     if len(keys) > MAX_TEXTS or not _sorted(keys[:100]):
         return ""
     some = np.arange(0, len(keys), max(1, len(keys) // SOME)) if of_some else None

@@ -128,7 +128,7 @@ def leftover(view: View) -> Cause | None:
 
 
 def stateful_getitem(view: View) -> Cause | None:
-    """An offset of exactly the items that Keras peeks: ``__getitem__`` reads on instead of looking up."""
+    """The offset is the number of items that Keras reads first: ``__getitem__`` reads on and does not use its index."""
     start = _offset(view)
     if start is None or view.kind not in {"pydataset", "unknown"} or not view.batch:
         return None
@@ -138,7 +138,7 @@ def stateful_getitem(view: View) -> Cause | None:
         return None
     if view.kind == "unknown" and peeked != 2:
         return None
-    # A reader that goes on has as many items as are asked for: fewer rows are a part that was chosen.
+    # A reader that reads on returns as many items as Keras asks for. Fewer rows are a part that was chosen.
     if not changed and view.n_rows < view.n:
         return None
     evidence = f"all rows are {plural(start, 'sample')} ahead"
@@ -173,7 +173,7 @@ def not_at_start(view: View) -> Cause | None:
 
 
 def _is_part(view: View, start: int) -> bool:
-    """Whether rows from ``start`` on are a part that was chosen, and no source that had been read before."""
+    """Whether rows from ``start`` on are a part that was chosen, and not a source that had been read before."""
     if view.n_rows > view.n - start or view.foreign:
         return False
     return "skip" in view.facts or view.keeps_order or view.n_rows < view.n - start or chosen(view)

@@ -1,4 +1,4 @@
-"""Why a later validation of one ``fit`` is scored on other samples than the first, as the source shows it."""
+"""Why a later validation of one ``fit`` is scored on other samples than the first, by what is known of the source."""
 
 from __future__ import annotations
 
