@@ -136,7 +136,7 @@ def one_more(call: GuardedCall, labels: LabelTable) -> str:
 
 
 def before(short: Sequence[GuardedCall], full: GuardedCall) -> list[GuardedCall]:
-    """Of short calls those that only warm the model up: the same method of it answers all labels afterwards."""
+    """The short calls that only warm the model up: the same method answers all labels afterwards."""
     return [
         call
         for call in short
