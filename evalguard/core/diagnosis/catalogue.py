@@ -67,7 +67,8 @@ def remedy(view: View, *tables: str, **values: object) -> str:
         kinds.insert(kinds.index(view.kind), "images")
     before, after = next(fix[kind] for fix in fixes for kind in kinds if kind in fix)
     known = {"name": view.name, "called": view.called, "call": _Call(view), "n": view.n, "batch": view.batch}
-    known |= {"once": view.call(view.name, steps=None), "factory": factory(view)}
+    known |= {"once": view.call(view.name, steps=None), "alone": view.call(view.name, workers=1)}
+    known["factory"] = factory(view)
     given = given_labels(view)
     known |= {"given": given, "table": "labels" if given == "y_true" else given}
     known |= {"column": view.labels.origin.key_column or "id", "labels_file": shlex.quote(view.labels.name)}

@@ -129,7 +129,6 @@ def copied(view: View) -> Cause | None:
         evidence=evidence,
         factor=workers or factor,
         parallel=view.call(view.name, workers=workers or factor, use_multiprocessing=True),
-        alone=view.call(view.name, workers=1),
     )
 
 
@@ -268,7 +267,7 @@ def others(view: View) -> Cause | None:
     rows = np.flatnonzero(~view.known)
     evidence = (
         f"{plural(view.foreign, 'row')} {verb(view.foreign, 'is', 'are')} not among the labelled samples "
-        f"(row {listed(rows)})"
+        f"({verb(view.foreign, 'row', 'rows')} {listed(rows)})"
         + (f", and {plural(view.missing.size, 'labelled sample')} never arrived" if view.missing.size else "")
     )
     return cause(view, "others", certain=False, evidence=evidence)

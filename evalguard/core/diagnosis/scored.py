@@ -7,7 +7,7 @@ from itertools import combinations, pairwise
 import numpy as np
 
 from evalguard.core.diagnosis.catalogue import cause
-from evalguard.core.diagnosis.view import View
+from evalguard.core.diagnosis.view import View, listed
 from evalguard.core.findings import Cause
 from evalguard.core.plural import plural
 
@@ -56,7 +56,7 @@ def joined_parts(view: View) -> Cause | None:
         name = "parts_not_put_back"
     else:
         name = "parts_in_another_order"
-    first = ", ".join(f"{number:,}" for number in order[:8])
+    first = listed(part[begins], 8)
     evidence = f"{plural(len(order), 'part')} stand whole one after the other, in the order of calls {first}"
     return cause(view, name, certain=True, evidence=evidence)
 
