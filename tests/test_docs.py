@@ -36,7 +36,7 @@ def test_getting_started_gets_started(tmp_path, monkeypatch):
     namespace: dict[str, object] = {"__name__": "docs"}
     shown = ""
     blocks = list(BLOCK.finditer((DOCS / "getting-started.md").read_text(encoding="utf-8")))
-    assert len(blocks) == 10
+    assert len(blocks) == 11
     for block in blocks:
         if block["language"] == "python":
             exec(compile(block["text"], "getting-started.md", "exec"), namespace)  # noqa: S102 - our own page

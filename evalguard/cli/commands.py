@@ -14,7 +14,7 @@ import click
 
 from evalguard.cli.running import command_line, guarded, with_logging
 from evalguard.cli.silence import silenced
-from evalguard.core.policy import Padding, Require
+from evalguard.core.policy import Order, Padding, Require
 from evalguard.core.report import Report
 from evalguard.core.report_schema import json_schema
 from evalguard.reporting import print_report
@@ -114,9 +114,21 @@ def show(report: Report, places: Mapping[str, str], *, quiet: bool = False) -> N
 @click.option("--key", help="Column in both tables with the key of each sample.")
 @click.option("--labels-key", metavar="COLUMN", help="Key column of LABELS, if it has another name.")
 @click.option("--index", help="Column of PREDICTIONS with the label row of each prediction.")
-@click.option("--label", help="Column of LABELS with the labels.")
+@click.option(
+    "--label",
+    help="Column of LABELS with the labels; compared with a column of that name in PREDICTIONS, unless --prediction "
+    "names it.",
+)
 @click.option("--require", type=click.Choice(get_args(Require)), default="declared", show_default=True)
 @click.option("--padding", type=click.Choice(get_args(Padding)), default="forbid", show_default=True)
+@click.option(
+    "--order",
+    type=click.Choice(get_args(Order)),
+    default="same",
+    show_default=True,
+    help="same: row i is scored against label i. any: rows and labels are joined by key before they are scored; each "
+    "label needs exactly one row.",
+)
 @click.option(
     "--prediction", multiple=True, metavar="COLUMN", help="Column of PREDICTIONS for --metric; may be repeated."
 )

@@ -37,6 +37,7 @@ OWN_TARGETS = "x and y of a batch belong together, and y equals the label at eve
 DECLARED_ROW_WISE = "row j of each output is computed from row j that was fed"
 TESTED = "one batch, computed again in another order and in two halves, gave the same rows"
 SCORED = "what was returned is scored against `labels`, in this order"
+JOINED = "each row is scored against the label of its sample, as after a join, wherever it stands (order: any)"
 CONFIRMED = "each scored row was returned by a guarded call and belongs to its label"
 
 
@@ -152,6 +153,8 @@ def _returned(evidence: Evidence) -> Link:
 def _confirmed(trace: Trace, *, with_labels: bool) -> Link:
     if trace.not_confirmed:
         return Link("confirmed", Status.NOT_SEEN, trace.not_confirmed)
+    if trace.joined:
+        return Link("confirmed", Status.DECLARED, JOINED)
     if not trace.ordered:
         return Link("confirmed", Status.NOT_APPLICABLE, "the model scored the stream's own y")
     if not trace.confirmed:

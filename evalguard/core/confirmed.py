@@ -81,7 +81,7 @@ def as_scored(trace: Trace, labels: LabelTable, scored: Scored) -> Trace:
     return replace(
         confirmed,
         # Rows are where the caller put them: the order of the source shows nothing, nor does a position in an array.
-        tags=_unnumbered(confirmed),
+        tags=unnumbered(confirmed),
         index=None if confirmed.index_source == "position" else confirmed.index,
         rearranged=rearranged,
         not_confirmed=confirmed.not_confirmed if samples is not None or trace.targets is not None else NO_IDENTITY,
@@ -98,7 +98,7 @@ def _unconfirmed(trace: Trace, labels: LabelTable, why: str) -> Trace:
     return one_for_each_sample(trace, labels, why) if trace.ended else replace(trace, not_confirmed=why)
 
 
-def _unnumbered(trace: Trace) -> Int64:
+def unnumbered(trace: Trace) -> Int64:
     """Tags that only say which rows changed on the way."""
     return np.where(np.asarray(trace.tags) == ALTERED, ALTERED, UNKNOWN)
 
@@ -140,7 +140,7 @@ def one_for_each_sample(trace: Trace, labels: LabelTable, why: str) -> Trace:
     one = taken(trace, rows)
     return replace(
         one,
-        tags=_unnumbered(one),
+        tags=unnumbered(one),
         parts=trace.calls,
         index=None if samples is None else one.index,
         # Nothing shows which label the target of a predicted row is to be compared with.

@@ -80,6 +80,7 @@ Padding = Literal["forbid", "trim"]
 Scope = Literal["call", "session", "parts"]
 DuplicateInputs = Literal["forbid", "allow"]
 Returns = Literal["predictions"] | None
+Order = Literal["same", "any"]
 
 
 @dataclass(frozen=True, slots=True)

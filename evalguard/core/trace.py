@@ -214,6 +214,11 @@ class Trace:
             object.__setattr__(self, "calls", (self.n_rows,))
 
     @property
+    def joined(self) -> bool:
+        """Rows of a finished table that are scored against the label of their sample, wherever they stand."""
+        return self.method == "check" and not self.ordered
+
+    @property
     def source(self) -> SourceState:
         """State of the (last) source."""
         return self.sources[-1] if self.sources else SourceState()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from evalguard.core.judge import judge
 from evalguard.core.label_table import normal_keys
 from evalguard.core.plural import plural
-from evalguard.core.policy import Padding, Policy, Require, nearest
+from evalguard.core.policy import Order, Padding, Policy, Require, check_choice, nearest
 from evalguard.core.report import Report
 from evalguard.core.shown_keys import keys_shown
 from evalguard.core.trace import UNKNOWN, Trace
 from evalguard.data import tree
-from evalguard.errors import ArgumentError, LabelsError
+from evalguard.data.tables import array_of
+from evalguard.errors import ArgumentError, ConfigError, LabelsError
 from evalguard.guards.about import in_words
 from evalguard.guards.call_line import caller_place
 from evalguard.guards.environment import versions
@@ -27,7 +28,10 @@ from evalguard.labels.labels import Labels
 
 # Accepted until 0.2: old name → new name.
 OLD_NAMES = {"label": "label_column", "key": "labels_key"}
-ARGUMENTS = ("indices", "keys", "labels", "label_column", "labels_key", "predictions", "metrics", "show_keys")
+ARGUMENTS = (
+    *("indices", "keys", "labels", "label_column", "labels_key", "order", "targets", "predictions", "metrics"),
+    "show_keys",
+)
 # Class numbers passed as sample indices: both arrays repeat few values, each of them this often at least on average.
 ROWS_PER_CLASS = 3
 
@@ -41,6 +45,8 @@ def check(
     labels_key: str | None = None,
     require: Require = "declared",
     padding: Padding = "forbid",
+    order: Order = "same",
+    targets: Any = None,
     predictions: Any = None,
     metrics: Any = None,
     name: str = "check",
@@ -60,6 +66,12 @@ def check(
         labels_key: Column of the keys, where ``labels`` is a table.
         require: As for ``evalguard.guard``.
         padding: As for ``evalguard.guard``.
+        order: ``same``: row i is scored against label i. ``any``: each row is
+            scored against the label of its key or index, as after a join; each
+            label needs exactly one row. That rows and labels are joined is
+            declared, not observed.
+        targets: The labels that stand beside the predictions, shape
+            ``(n, ...)``; compared with ``labels``.
         predictions: What was predicted for each of these rows, shape
             ``(n, ...)``; for ``metrics``.
         metrics: As for ``evalguard.guard``.
@@ -74,6 +86,7 @@ def check(
     Raises:
         ArgumentError: An argument is unknown or has no name, or neither
             ``indices`` nor ``keys`` is given, or both.
+        ConfigError: An option has a value that is not allowed.
         LabelsError: The labels, the indices or the keys cannot be used, or
             class numbers were passed as sample indices.
     """
@@ -88,22 +101,42 @@ def check(
         msg = f"check: expected labels= and one of indices= and keys=, found {found}"
         raise ArgumentError(msg)
     policy = Policy(require=require, padding=padding, show_keys=show_keys)
+    check_choice("order", order, get_args(Order))
+    if order == "any" and padding == "trim":
+        msg = "padding: expected 'forbid' with order='any', found 'trim': rows in any order have no end to be cut"
+        raise ConfigError(msg)
     with keys_shown(show_keys):
         # A number stands for labels without values: only their count is compared.
         if isinstance(labels, (int, np.integer)):
             labels = np.arange(int(labels))
         table = Labels.of(labels, label=label_column, key=labels_key)
         trace = _keyed(keys, table) if indices is None else _indexed(indices, table)
+        trace = replace(trace, ordered=order == "same", targets=_beside(targets, trace.n_rows))
         place = caller_place()
         judgement = judge(trace, table, policy, name=name, versions=versions(), caller={"line": place.line})
         report = replace(judgement.report, diagnosis=in_words(judgement.report, place, place))
+        if order != "same":
+            report = replace(report, options={**report.options, "order": order})
         if predictions is None:
             return report
-        if (found_rows := tree.n_rows(predictions)) != trace.n_rows:
-            found = "no rows" if found_rows is None else f"{found_rows:,}"
-            msg = f"predictions: expected one for each of the {plural(trace.n_rows, 'row')}, found {found}"
-            raise LabelsError(msg)
+        _refuse_other_length("predictions", tree.n_rows(predictions), trace.n_rows)
         return replace(report, impact=impact(metrics_of(metrics), judgement, table, predictions, trace))
+
+
+def _beside(targets: Any, n_rows: int) -> Any:
+    """The labels that stand beside the predictions, as an array; None where there are none."""
+    if targets is None:
+        return None
+    array = array_of(targets, "targets")
+    _refuse_other_length("targets", len(array), n_rows)
+    return array
+
+
+def _refuse_other_length(what: str, found: int | None, n_rows: int) -> None:
+    if found != n_rows:
+        rows = "no rows" if found is None else f"{found:,}"
+        msg = f"{what}: expected one for each of the {plural(n_rows, 'row')}, found {rows}"
+        raise LabelsError(msg)
 
 
 def _indexed(indices: Any, table: Labels) -> Trace:

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from evalguard.core.diagnosis.catalogue import reader
 from evalguard.core.label_table import normal_keys
-from evalguard.core.policy import Require
+from evalguard.core.policy import Order, Require
 from evalguard.core.report import Report
 from evalguard.core.shown_keys import keys_shown
 from evalguard.data.stored_keys import KeyedFile, StoredKeys, key_store
-from evalguard.data.tables import column_of, existing, features, read_arrays, read_table
+from evalguard.data.tables import TableFile, column_of, existing, features, read_arrays, read_table
 from evalguard.errors import ConfigError, LabelsError
 from evalguard.guards.check import check
 from evalguard.labels.labels import Labels
@@ -42,7 +42,8 @@ class TableCheck:
         label: Column with the labels.
         require: As for ``evalguard.guard``.
         padding: As for ``evalguard.guard``.
-        prediction: Columns of the predictions, for ``metrics``.
+        order: As for ``evalguard.check``.
+        prediction: Columns of the predictions: what was predicted, for ``metrics``.
         metrics: As for ``evalguard.guard``.
         name: Name of the evaluation in the report.
         show_keys: As for ``evalguard.guard``.
@@ -56,6 +57,7 @@ class TableCheck:
     label: str | None = None
     require: Require = "declared"
     padding: Any = "forbid"
+    order: Order = "same"
     prediction: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     name: str = "check"
@@ -71,7 +73,14 @@ def compare(table_check: TableCheck) -> Report:
     """
     with keys_shown(table_check.show_keys):
         report = _compared(table_check)
-    return replace(report, source={**report.source, "place": str(table_check.predictions)})
+    notes = report.not_proven
+    if report.counts["label_disagreements"]:
+        label = table_check.label
+        notes += (
+            f"column {label!r} of PREDICTIONS was compared with that of LABELS; if it is what was predicted, name it: "
+            f"--prediction {label}",
+        )
+    return replace(report, source={**report.source, "place": str(table_check.predictions)}, not_proven=notes)
 
 
 def _compared(q: TableCheck) -> Report:
@@ -84,10 +93,11 @@ def _compared(q: TableCheck) -> Report:
         raise ConfigError(msg)
     existing(q.predictions, "PREDICTIONS", FILES)
     existing(q.labels, "LABELS", FILES, LabelsError)
-    if bool(q.metrics) != bool(q.prediction) or (q.metrics and array):
-        msg = "check: expected `--metric` and `--prediction COLUMN` together, for a table of predictions"
+    if q.metrics and (array or not q.prediction):
+        msg = "check: expected `--prediction COLUMN` with `--metric`, for a table of predictions"
         raise ConfigError(msg)
     options: Any = {"require": q.require, "padding": q.padding, "name": q.name, "show_keys": q.show_keys}
+    options |= {"order": q.order, "targets": None if array else _targets(q)}
     if q.metrics:
         options |= {"predictions": _predictions(q), "metrics": q.metrics}
     if q.key is not None:
@@ -144,6 +154,14 @@ def _stored(keys: NDArray[Any], store: Any, table: str, where: str) -> Any:
     import pyarrow as pa
 
     return StoredKeys(store, table, [pa.array(normal_keys(keys, where).tolist())], where)
+
+
+def _targets(q: TableCheck) -> NDArray[Any] | None:
+    """The labels beside the predictions: a column with the name of the labels, that is not what was predicted."""
+    if q.label is None or q.label in q.prediction:
+        return None
+    beside = TableFile(q.predictions, "PREDICTIONS", (q.key,))
+    return _column(q.predictions, q.label) if q.label in beside.schema.names else None
 
 
 def _predictions(q: TableCheck) -> NDArray[Any]:

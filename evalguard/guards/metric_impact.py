@@ -46,6 +46,7 @@ class _Rows:
     targets: Any
     wrong: int
     weights: Any = None
+    joined: bool = False
 
 
 def impact(
@@ -106,6 +107,7 @@ def _impact(
                 trace.targets if not output else None,
                 judgement.report.counts["misaligned"] or 0,
                 labels.weights.get(output) if isinstance(labels.weights, Mapping) else labels.weights,
+                joined=trace.joined,
             )
             found[name] = _metric_impact(metric, rows, judgement)
     return found
@@ -149,11 +151,7 @@ def _metric_values(metric: Metric, rows: _Rows, judgement: Judgement) -> dict[st
         without = "without the sample weights, which the metric does not accept"
         notes.append("weighted by the sample weights" if metric.weighs else without)
         rows = replace(rows, weights=_usable(rows.weights) if metric.weighs else None)
-    # Without a guard the caller would pair predictions and labels by position, as far as both reach.
-    common = min(rows.n_labels, rows.n_rows)
-    values: dict[str, Any] = {"as_scored": _score(metric, rows, np.arange(common))}
-    if rows.n_rows != rows.n_labels:
-        notes.append(f"as scored on the first {common:,} rows: there are {rows.n_rows:,} for {rows.n_labels:,} labels")
+    values: dict[str, Any] = {"as_scored": _as_scored(metric, rows, notes)}
     if not judgement.report.findings:
         return values | ({"note": "; ".join(notes)} if notes else {})
     values |= _after_realignment(metric, rows, values["as_scored"], notes)
@@ -163,6 +161,19 @@ def _metric_values(metric: Metric, rows: _Rows, judgement: Judgement) -> dict[st
         if rows.weights is None or weights is not None:
             values["with_own_targets"] = _value(metric, pair[0][: rows.n_rows], pair[1][: rows.n_rows], weights)
     return values | ({"note": "; ".join(notes)} if notes else {})
+
+
+def _as_scored(metric: Metric, rows: _Rows, notes: list[str]) -> float:
+    """The value without a guard: rows and labels are paired by position, as far as both reach, or were joined."""
+    if rows.joined and rows.samples is not None:
+        partners = np.flatnonzero(arrivals.known(rows.samples, rows.n_labels))
+        if len(partners) != rows.n_labels or len(partners) != rows.n_rows:
+            notes.append(f"as scored on the {plural(len(partners), 'row')} whose sample has a label")
+        return _score(metric, rows, partners, rows.samples[partners])
+    common = min(rows.n_labels, rows.n_rows)
+    if rows.n_rows != rows.n_labels:
+        notes.append(f"as scored on the first {common:,} rows: there are {rows.n_rows:,} for {rows.n_labels:,} labels")
+    return _score(metric, rows, np.arange(common))
 
 
 def _after_realignment(metric: Metric, rows: _Rows, as_scored: float, notes: list[str]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from evalguard.capture.engines.patching import is_seen
 from evalguard.capture.recording.fail_fast import FailFastCheck
 from evalguard.capture.recording.recorder import Recorder
 from evalguard.capture.verify_model import ModelTests
+from evalguard.core.confirmed import unnumbered
 from evalguard.core.findings import Reason
 from evalguard.core.judge import judge
 from evalguard.core.label_table import LabelTable, for_inputs
@@ -281,6 +282,9 @@ class Session:
         if self.collected is not None:
             # A loop's calls belong together, whatever their method.
             calls = sorted((*self.calls, *self.batches), key=lambda call: call.start)
+            for call in calls:
+                # The order within the array of a call says nothing of the order in which the loop was given its rows.
+                call.trace = replace(call.trace, tags=unnumbered(call.trace))
             self.calls, self.batches = [], since(self.collected.began, calls, len(labels or ()))
         groups = self._groups(labels)
         # Calls of one batch each never answer all labels by themselves.

@@ -129,7 +129,7 @@ def test_metrics_are_reported_as_scored_and_after_realignment(tmp_path, command)
     assert figures["realigned"] == pytest.approx(1.0)
     done = command("check", delivered, labels, "--key", "id", "--metric", "accuracy")
     assert done.exit_code == 2
-    assert "expected `--metric` and `--prediction COLUMN` together" in done.output
+    assert "expected `--prediction COLUMN` with `--metric`" in done.output
 
 
 def test_row_numbers_come_from_a_column_or_an_array(tmp_path, command):
@@ -311,3 +311,86 @@ def test_the_cause_is_found_in_the_keys(tmp_path, command, monkeypatch):
     monkeypatch.setattr("evalguard.core.diagnosis.sorted_orders.MAX_TEXTS", 39)
     done = judged(tmp_path, command, labels, delivered)
     assert (done.exit_code, "keys in order of text" in " ".join(done.output.split())) == (1, False), done.output
+
+
+def tables(tmp_path, order, *, beside=None, predicted=None):
+    """Two tables, predictions in this order, with a column of labels beside them where it is given."""
+    columns = {"id": [f"sample {row:03d}" for row in order]}
+    columns |= {name: values for name, values in (("label", beside), ("predicted", predicted)) if values is not None}
+    return write(tmp_path / "out.csv", pa.table(columns)), write(tmp_path / "labels.parquet", labels_table())
+
+
+ORDERS = {
+    "the same": (range(N), 0, {}),
+    "another order": (np.random.default_rng(0).permutation(N), 0, {}),
+    "one row missing": ([*range(7), *range(8, N)][::-1], 1, {"missing": 1}),
+    "one row twice": ([*range(N), 7][::-1], 1, {"duplicate": 1}),
+    "one row twice, one missing": ([3, *range(4, N), 0, 1, 3], 1, {"missing": 1, "duplicate": 1}),
+    "one row of no label": ([*range(N), N + 3][::-1], 1, {"foreign": 1}),
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_in_any_order_each_label_needs_one_row(tmp_path, command, order):
+    rows, code, wrong = ORDERS[order]
+    done = command("check", *tables(tmp_path, rows), "--key", "id", "--order", "any", "--json")
+    report = json.loads(done.output)
+    assert done.exit_code == code, done.output
+    found = {name: report["counts"][name] for name in ("missing", "duplicate", "foreign")}
+    assert found == {"missing": 0, "duplicate": 0, "foreign": 0} | wrong
+    assert (report["counts"]["misaligned"], report["order"]) == (None, None)
+    links = {link["link"]: link for link in report["chain"]}
+    assert links["confirmed"]["status"] == "declared"
+    assert "order: any" in links["confirmed"]["basis"]
+    assert report["options"]["order"] == "any"
+
+
+def test_metrics_in_any_order_are_those_of_the_joined_rows(tmp_path, command):
+    order = np.random.default_rng(0).permutation(N)
+    predicted = order % 3
+    predicted[0] = (predicted[0] + 1) % 3
+    given = (*tables(tmp_path, order, predicted=predicted), "--key", "id", "--prediction", "predicted")
+    metric = ("--metric", "accuracy", "--json")
+    report = json.loads(command("check", *given, *metric, "--order", "any").output)
+    assert report["impact"]["accuracy"]["as_scored"] == pytest.approx(1 - 1 / N)
+    report = json.loads(command("check", *given, *metric).output)
+    assert report["impact"]["accuracy"]["as_scored"] < 0.6
+    assert report["impact"]["accuracy"]["realigned"] == pytest.approx(1 - 1 / N)
+    assert "--order any" in report["diagnosis"][0]["remedy"]
+
+
+@pytest.mark.parametrize("how", ["same", "any"])
+def test_a_label_column_in_both_tables_is_compared(tmp_path, command, how):
+    order = np.arange(N) if how == "same" else np.random.default_rng(0).permutation(N)
+    asked = ("--key", "id", "--label", "label", "--order", how, "--json")
+    right = json.loads(command("check", *tables(tmp_path, order, beside=order % 3), *asked).output)
+    assert (right["verdict"], right["counts"]["label_disagreements"]) == ("PASS", 0)
+    shifted = command("check", *tables(tmp_path, order, beside=np.roll(order % 3, 1)), *asked)
+    assert shifted.exit_code == 1
+    assert "--prediction label" in json.loads(shifted.output)["diagnosis"][0]["remedy"]
+    few = order % 3
+    few[3] = (few[3] + 1) % 3
+    other = json.loads(command("check", *tables(tmp_path, order, beside=few), *asked).output)
+    assert (other["verdict"], other["counts"]["label_disagreements"]) == ("UNPROVEN", 1)
+    assert any("--prediction label" in note for note in other["not_proven"])
+    # What was predicted is not compared, nor is a column that nobody named.
+    for options in (("--prediction", "label", *asked), ("--key", "id", "--order", how, "--json")):
+        report = json.loads(command("check", *tables(tmp_path, order, beside=few), *options).output)
+        assert (report["verdict"], report["counts"]["label_disagreements"]) == ("PASS", None)
+
+
+def test_python_has_the_same_options(tmp_path):
+    labels = evalguard.Labels(values=np.arange(N) % 3, keys=np.arange(N) * 2)
+    order = np.random.default_rng(0).permutation(N)
+    report = evalguard.check(keys=order * 2, labels=labels, order="any", targets=order % 3)
+    assert (str(report.verdict), str(report.proof), report.counts["label_disagreements"]) == ("PASS", "declared", 0)
+    assert str(evalguard.check(indices=order, labels=N, order="any").verdict) == "PASS"
+    assert str(evalguard.check(indices=order[1:], labels=N, order="any").verdict) == "FAIL"
+    report = evalguard.check(keys=order * 2, labels=labels, order="any", targets=order[::-1] % 3)
+    assert str(report.verdict) == "FAIL"
+    with pytest.raises(evalguard.ConfigError, match="order: expected one of same, any; found 'no'"):
+        evalguard.check(keys=order, labels=labels, order="no")
+    with pytest.raises(evalguard.ConfigError, match="no end to be cut"):
+        evalguard.check(keys=order, labels=labels, order="any", padding="trim")
+    with pytest.raises(evalguard.LabelsError, match="targets: expected one for each of the 50 rows, found 3"):
+        evalguard.check(keys=order * 2, labels=labels, targets=[1, 2, 3])

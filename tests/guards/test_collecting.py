@@ -434,3 +434,14 @@ def test_predict_in_a_loop_with_lists_that_come_late_names_collecting(model):
     for options in ({}, {"reference": X}):
         (report,) = loop(scope="session", **options)
         assert report.advice.startswith("for x, y in g.collecting(dataset)")
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_the_order_within_the_array_of_a_call_proves_no_transport(model_of, call):
+    """A row that the loop exchanges may be a random transformation, too; its array arrived in order either way."""
+    options = {**QUIET, "require": "transport"}
+    with evalguard.guard(**options) as g:
+        for x, _ in g.collecting([make(np.arange(BATCH))]):
+            x[::2] += N
+            CALLS[call](model_of, x)
+    assert (g.report.verdict, g.report.proof) == (Verdict.UNPROVEN, Proof.COUNT)

@@ -166,10 +166,13 @@ def right(program: Program, found: Unit) -> bool:
     if any(scored.values()) or at != program.n:
         return False
     # What `evaluate` scored are the stream's own pairs.
+    scores = [metrics for span, metrics in zip(found.spans, found.metrics, strict=True) for _ in span]
     return not any(found.metrics) or (
         found.y is not None
         and all(
-            target(program, a) == target(program, b) for a, b in zip(found.rows, found.y, strict=True) if b != NO_TARGET
+            target(program, sample) == target(program, own)
+            for sample, own, scored_here in zip(found.rows, found.y, scores, strict=True)
+            if scored_here
         )
     )
 

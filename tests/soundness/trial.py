@@ -319,7 +319,9 @@ def _is_short(program: Program, call: Call) -> bool:
         parts = tuple(part for part in parts if len(part) == program.batch)
     rows = len(parts) * program.batch if call.source == "tf_repeated" else sum(map(len, parts))
     chosen = len(parts) == 1 or (call.source in ARRAYS and not call.steps)
-    return chosen and 0 < rows < program.n and program.on_failure != "repair"
+    # To be repaired, a call is judged when it ends, unless its labels are not known then.
+    kept = program.on_failure != "repair" or program.labels == "late"
+    return chosen and 0 < rows < program.n and kept
 
 
 def _warms(program: Program, at: int, full: list[int]) -> bool:
@@ -533,9 +535,14 @@ def _of_loops(program: Program, guarded: Run, reports: list[Any]) -> list[Breach
         return []
     if len(reports) != len(program.entries):
         # Two methods, one of which returns a row for each label by itself, are two evaluations.
-        several = any(len({call.method for call in entry}) > 1 for entry in program.entries)
-        if several and len(reports) > len(program.entries) and any(str(each.verdict) not in SOUND for each in reports):
-            return []
+        several = [at for at, entry in enumerate(program.entries) if len({call.method for call in entry}) > 1]
+        if several and len(reports) > len(program.entries):
+            both = [loops.seen(program, program.entries[at], guarded.given[at]) for at in several]
+            # Each may predict all that both were given, as where both repeat the batch that the other was given, too.
+            if all(each.rows == each.given * 2 for each in both) or any(
+                str(each.verdict) not in SOUND for each in reports
+            ):
+                return []
         return [Breach("reports", f"{len(reports)} reports for {len(program.entries)} entries with loops")]
     found = []
     scored = list(guarded.scored)
@@ -593,7 +600,7 @@ def _of_report(program: Program, judged: _Judged, returned: list[Any], space: An
         if program.classes == "permuted" and any(call.y in {"late", "label_order"} for call in calls):
             # The number of the next sample's class is that of the sample's own under these names.
             return []
-        if program.index == "offset" and unit.rows == tuple(range(1, program.n + 1)):
+        if program.index in {"offset", "next_time"} and unit.rows == tuple(range(1, program.n + 1)):
             # The index of the labels names the next sample, and these are the rows.
             return []
         if program.classes == "unsorted" and proof == "labels":

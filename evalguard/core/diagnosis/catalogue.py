@@ -72,6 +72,7 @@ def remedy(view: View, *tables: str, **values: object) -> str:
     given = given_labels(view)
     known |= {"given": given, "table": "labels" if given == "y_true" else given}
     known |= {"column": view.labels.origin.key_column or "id", "labels_file": shlex.quote(view.labels.name)}
+    known |= {"label": shlex.quote(str(view.labels.origin.column or "label"))}
     known |= {"of": "indices" if view.labels.keys is None else "keys"}
     known |= {"read_labels": read_labels(view), **view.labels.origin.terms}
     known |= {"workers": view.facts.get("workers"), "steps": view.facts.get("steps"), **values}

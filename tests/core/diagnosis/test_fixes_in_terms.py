@@ -31,6 +31,7 @@ VALUES = {
     "called": "data: {table: rows.csv}",
     "column": "file",
     "given": "'labels.csv'",
+    "label": "label",
     "labels_file": "labels.csv",
     "options": " --key id",
     "predictions": "p.csv",
