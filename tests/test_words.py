@@ -110,13 +110,19 @@ def found_in(path: Path) -> list[str]:
     return found
 
 
-# Numbers, by the text of their expression.
+# Numbers, by the text of their expression; further ones in the evidence of causes.
 COUNT = re.compile(r"len\(.*\)|(.*\.)?(n_\w+|size)")
+OF_CAUSES = re.compile(
+    r"(int|abs)\(.*\)|[\w.]*fact\(.*\)|([\w.]+\.)?(n|batch)|[\w. ]* (-|\+|//|%|\*) [\w. ]+"
+    r"|times|steps?|shift|factor|workers|files|replicas|extra|early|late|delivered|number|expected"
+)
+# A letter or a dash before it makes it a part of a name, as in `report-2.html`; inside a call or an index it is code.
+NO_NUMBER = re.compile(r"[\w=-]$|(^|\w)\[[^\]]*$|\w\([^()]*$")
+# In a comment of a fix, numbers have a form: `{n:,}`, `{n:row}`.
+WITHOUT_FORM = re.compile(r"  # .*[ -]{(n|by|factor|files|parts|size|times|whole|all|rows_n|row)}(?=[ ,.:;)\"])")
 NOUN = re.compile(r" (rows|labels|samples|predictions|batches|calls|columns|keys|validations|runs)\b")
 # After these words a number is the size of a whole, as in "2 of 100 rows".
 OF_A_WHOLE = re.compile(r"(^|\W)(of|the|all|last|first|for|than|to|most|least) $")
-# There it is two at least: a batch of one row has no rest.
-NEVER_ONE = ("evalguard/core/diagnosis/counts.py",)
 
 
 def counts_in(path: Path) -> Iterator[str]:
@@ -125,14 +131,16 @@ def counts_in(path: Path) -> Iterator[str]:
     for text in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         parts = text.values if isinstance(text, ast.JoinedStr) else []
         words = ["", *(str(part.value) if isinstance(part, ast.Constant) else "" for part in parts), ""]
+        so_far = ""
         for before, part, after in zip(words, parts, words[2:], strict=False):
+            so_far += before
             if not isinstance(part, ast.FormattedValue):
                 continue
             found = ast.unparse(part.value)
-            # A letter or a dash before it makes it a part of a name, as in `report-2.html`.
-            if part.format_spec is None and COUNT.fullmatch(found) and not re.search(r"[\w-]$", before):
+            number = COUNT.fullmatch(found) or ("core/diagnosis" in name and OF_CAUSES.fullmatch(found))
+            if part.format_spec is None and number and not NO_NUMBER.search(so_far):
                 yield f"{name}:{part.lineno}: {{{found}}}; say: {{{found}:,}}"
-            noun = NOUN.match(after) if part.format_spec is not None and name not in NEVER_ONE else None
+            noun = NOUN.match(after) if part.format_spec is not None else None
             if noun and not OF_A_WHOLE.search(before):
                 yield f"{name}:{part.lineno}: {{{found}:,}}{noun[0]}; say: {{plural({found}, ...)}}"
 
@@ -163,6 +171,11 @@ def test_numbers_in_messages_are_grouped_and_have_the_noun_of_their_number(place
     assert [found for path in files for found in counts_in(path)] == []
 
 
+def test_numbers_in_fixes_have_a_form() -> None:
+    fixes = (ROOT / "evalguard/core/diagnosis/causes.toml").read_text(encoding="utf-8")
+    assert [line for line in fixes.splitlines() if WITHOUT_FORM.search(line)] == []
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -170,12 +183,15 @@ def test_numbers_in_messages_are_grouped_and_have_the_noun_of_their_number(place
         ("found {trace.n_rows} or {missing.size}", 2),
         ("{n:,} rows are missing; {k:,} keys", 2),
         ("{len(rows):,} of the {n:,} rows, {plural(k, 'key')}, in report-{len(done)}.html", 0),
+        ("sample {start + 1}, {steps} by {view.batch}", 3),
+        ("take(range({n})), x[{first}:{last + 1}], steps={steps}", 0),
     ],
 )
 def test_a_number_without_its_form_is_found(
     text: str, said: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "module.py"
+    path = tmp_path / "core/diagnosis/module.py"
+    path.parent.mkdir(parents=True)
     path.write_text(f'msg = f"{text}"')
     monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
     assert len(list(counts_in(path))) == said

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -164,6 +164,21 @@ def bad_batch(d: Data) -> Evaluation:
     return Evaluation(call, d.labelled())
 
 
+def fewer_windows(d: Data) -> Evaluation:
+    """Windows of a series, each with the target of the step that it begins with; a label for each step."""
+    return windows(d, lambda _: d.y)
+
+
+def windows(d: Data, labels: Callable[[int], Any]) -> Evaluation:
+    """Windows of a series; the labels are made of their number."""
+    import keras
+
+    length = int(d.rng.integers(3, 9))
+    made = keras.utils.timeseries_dataset_from_array(d.x, d.y, length, batch_size=d.batch)
+    given = {"labels": labels(d.n - length + 1)}
+    return Evaluation(lambda model: model.predict(made, verbose=0), given, model="windows")
+
+
 # -- Too many ---------------------------------------------------------------------------------------------------------
 
 
@@ -230,6 +245,14 @@ def every_worker_reads_all(d: Data) -> Evaluation:
     return Evaluation(call, d.labelled())
 
 
+def sampler_padding(d: Data) -> Evaluation:
+    """A sampler gives each of several replicas equally many whole batches: it begins again at the first sample."""
+    replicas = int(d.rng.integers(2, 6))
+    extra = -d.n % (replicas * d.batch)
+    d.needs(d.batch <= extra < d.n)
+    return d.predicted(np.arange(d.n + extra) % d.n, d.one_of("pydataset", "tf.data"))
+
+
 def part_again(d: Data) -> Evaluation:
     """A job that is resumed predicts the last part once more."""
     d.needs(d.way != KEYED and d.steps > 4)
@@ -240,3 +263,12 @@ def part_again(d: Data) -> Evaluation:
         return np.concatenate([model.predict(d.x[ids], verbose=0) for ids in (*parts[:at], *parts[at - 1 :])])
 
     return Evaluation(call, d.labelled(), {"scope": "session"})
+
+
+def other_samples_too(d: Data) -> Evaluation:
+    """All files on disk are predicted; the labels are those of some."""
+    d = d.only(*WITH_REFERENCE)
+    chosen = np.sort(d.rng.choice(d.n, int(d.rng.integers(d.n // 2, d.n - 3)), replace=False))
+    # Labels of consecutive samples are inputs that were cut at another row.
+    d.needs(bool((np.diff(chosen) > 1).any()))
+    return d.predicted(d.all, labels=d.labelled(chosen))

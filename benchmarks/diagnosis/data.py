@@ -37,14 +37,18 @@ class Evaluation:
         labels: Options of the guard that say what the labels are.
         options: Further options of the guard.
         confirmed: What ``call`` returns is confirmed.
-        model: Its own model; None: the one that takes ``FEATURES`` numbers.
+        y_true: The labels that it is confirmed with.
+        model: Name of its model; empty: the one that takes ``FEATURES`` numbers.
+        validates: ``call`` is a ``fit``, whose validations are guarded.
     """
 
     call: Callable[[Any], Any]
     labels: dict[str, Any]
     options: dict[str, Any] = field(default_factory=dict)
     confirmed: bool = False
-    model: Any = None
+    y_true: Any = None
+    model: str = ""
+    validates: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks.diagnosis import counting, labelling, negatives, ordering
+from benchmarks.diagnosis import counting, labelling, moving, negatives, ordering, validating
 from benchmarks.diagnosis.data import Data, Evaluation
 
 RIGHT = "(no cause: it is right)"
@@ -51,12 +51,15 @@ COUNTING = _faults(
     (counting.too_few_steps, "`steps` too small"),
     (counting.unreadable, "samples left out by the source"),
     (counting.bad_batch, "whole batch left out"),
+    (counting.fewer_windows, "fewer windows than labels"),
     (counting.past_the_end, "stream wrapped"),
     (counting.repeated, "dataset repeated"),
     (counting.padded, "padded to whole batches"),
     (counting.thrown_away, "partial batch thrown away"),
     (counting.every_worker_reads_all, "source copied per worker"),
+    (counting.sampler_padding, "sampler padding across replicas"),
     (counting.part_again, "part predicted twice"),
+    (counting.other_samples_too, "rows that are none of the labelled samples"),
 )
 ORDERING = _faults(
     (ordering.shuffling_pydataset, "`shuffle=True`"),
@@ -99,6 +102,22 @@ LABELLING = _faults(
     (labelling.keys_in_another_case, "keys differ by upper and lower case"),
     (labelling.keys_of_another_type, "keys differ by their type"),
 )
+MOVING = _faults(
+    (moving.asked_by_two, "unordered queue between source and model"),
+    (moving.rows_moved_in_model, "the model moves rows"),
+    (moving.rows_moved_after_model, "rows moved between the model and the caller"),
+    (moving.parts_sorted_by_name, "parts joined in another order"),
+    (moving.member_in_another_order, "one of several calls was fed in another order"),
+    (moving.scored_with_other_labels, "scored against other labels"),
+    (moving.reference_in_another_order, "indexes of the reference and labels differ"),
+)
+VALIDATING = _faults(
+    (validating.validation_left_in_a_queue, "leftover queue"),
+    (validating.validation_of_one_generator, "iterator not at its start"),
+    (validating.validation_part_of_a_shuffle, "shuffled anew at each pass"),
+    (validating.validation_shuffled, "`shuffle=True`"),
+    (validating.validation_drawn, "cause unknown, pattern: later validations"),
+)
 SUBSET = ("subset of the labelled samples",)
 NEGATIVES = (
     Kind(negatives.subset, SUBSET, negative=True),
@@ -114,4 +133,4 @@ NEGATIVES = (
     Kind(negatives.snapshot, ("`shuffle=True`",), negative=True),
     Kind(negatives.right_but_odd, (RIGHT,), negative=True),
 )
-KINDS = (*COUNTING, *ORDERING, *LABELLING, *NEGATIVES)
+KINDS = (*COUNTING, *ORDERING, *LABELLING, *MOVING, *VALIDATING, *NEGATIVES)

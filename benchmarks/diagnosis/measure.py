@@ -7,8 +7,9 @@ import tempfile
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,16 +49,44 @@ class Row:
 def models() -> Mapping[str, Any]:
     """The models that evaluations use, by name; rows of different inputs have different outputs."""
     import keras
+    import tf_keras
 
     keras.utils.set_random_seed(1)
     numbers = keras.Input((FEATURES,), name="x")
     pixels, tokens = keras.Input((FEATURES, 1, 3), name="x"), keras.Input((None,), dtype="int32", name="x")
     embedded = keras.layers.GlobalAveragePooling1D()(keras.layers.Embedding(100, 8, mask_zero=True)(tokens))
+    steps = keras.Input((None, FEATURES), name="x")
+    trained = keras.Sequential([keras.Input((FEATURES,)), keras.layers.Dense(1)])
+    trained.compile(optimizer="sgd", loss="mse")
+    moving = {"sorting": keras.ops.sort, "rolling": partial(keras.ops.roll, shift=1), "reversing": keras.ops.flip}
+    scored = keras.layers.Dense(3)(numbers)
+    returned: dict[str, Callable[[Any], Any]] = {
+        "returns sorted": lambda rows: rows[np.argsort(rows[:, 0])],
+        "returns backwards": np.flipud,
+        "returns late": partial(np.roll, shift=1, axis=0),
+        "returns as computed": lambda rows: rows,
+    }
     return {
-        "": keras.Model(numbers, keras.layers.Dense(3)(numbers)),
+        "": keras.Model(numbers, scored),
+        **{name: keras.Model(numbers, moved(scored, axis=0)) for name, moved in moving.items()},
+        **{name: overriding(change)(numbers, scored) for name, change in returned.items()},
         "images": keras.Model(pixels, keras.layers.Dense(3)(keras.layers.Flatten()(pixels))),
         "tokens": keras.Model(tokens, keras.layers.Dense(3)(embedded)),
+        "windows": keras.Model(steps, keras.layers.Dense(3)(keras.layers.Flatten()(keras.ops.mean(steps, axis=1)))),
+        "trained": trained,
+        "tf_keras": tf_keras.Sequential([tf_keras.Input((FEATURES,)), tf_keras.layers.Dense(3)]),
     }
+
+
+def overriding(change: Callable[[Any], Any]) -> Any:
+    """A class of models whose ``predict`` changes what it returns."""
+    import keras
+
+    class Overriding(keras.Model):
+        def predict(self, *given: Any, **options: Any) -> Any:
+            return change(super().predict(*given, **options))
+
+    return Overriding
 
 
 def instance(kind: Kind, number: int, folder: Path) -> tuple[Data, Evaluation]:
@@ -79,17 +108,18 @@ def report_of(evaluation: Evaluation, known: Mapping[str, Any]) -> Any:
 
     # A recogniser that fails is a fault here, not a cause that was not named.
     os.environ[STRICT] = "1"
-    model = known[evaluation.model or ""]
+    model = known[evaluation.model]
     options: dict[str, Any] = {"on_failure": "record", "on_unproven": "record", "mlflow": False}
     options |= evaluation.labels | evaluation.options
     if options.get("model") == "given":
         options["model"] = model
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with evalguard.guard(**options) as g:
+        guard: Any = evalguard.ValidationGuard if evaluation.validates else evalguard.guard
+        with guard(**options) as g:
             rows = evaluation.call(model)
             if evaluation.confirmed:
-                g.confirm(rows)
+                g.confirm(rows, evaluation.y_true)
     return g.report
 
 

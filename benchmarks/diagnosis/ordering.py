@@ -87,7 +87,7 @@ def completed_first(d: Data) -> Evaluation:
     d.needs(any(number % jobs_at_a_time == 0 for number in slow))
 
     def load(number: int) -> Any:
-        time.sleep(0.03 * (number in slow))
+        time.sleep(0.1 * (number in slow))
         return d.rows(parts[number])
 
     def batches() -> Iterator[Any]:

@@ -1,5 +1,7 @@
 """For each kind of fault its twin: the same evaluation with the fix applied, and the words of the fix that say so.
 
+``WITHOUT`` has the kinds and causes that have none, with the reason.
+
 Longer than 300 lines because there is one for each kind.
 """
 
@@ -12,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.diagnosis import counting, labelling, negatives, ordering
+from benchmarks.diagnosis import counting, labelling, moving, negatives, ordering, validating
 from benchmarks.diagnosis.data import KEYED, WITH_REFERENCE, Data, Evaluation
 
 Maker = Callable[[Data], Evaluation]
@@ -127,6 +129,14 @@ def _resumed_behind_what_is_done(d: Data) -> Evaluation:
         return np.concatenate([model.predict(d.x[ids], verbose=0) for ids in parts])
 
     return Evaluation(call, d.labelled(), {"scope": "session"})
+
+
+def _windows_with_their_labels(d: Data) -> Evaluation:
+    return counting.windows(d, lambda number: d.y[:number])
+
+
+def _gathered_and_cut(d: Data) -> Evaluation:
+    return replace(counting.sampler_padding(d), options={"padding": "trim"})
 
 
 def _an_empty_list(d: Data) -> Evaluation:
@@ -268,6 +278,60 @@ def _names_of_training(d: Data) -> Evaluation:
     return d.predicted(d.all, d.one_of("generator", "tf.data"), labels=given)
 
 
+# -- Behind the source ------------------------------------------------------------------------------------------------
+
+
+def _asked_by_one(d: Data) -> Evaluation:
+    return moving.asked_by(d, 1)
+
+
+def _computed_row_by_row(d: Data) -> Evaluation:
+    return moving.verified(d)
+
+
+def _returned_as_computed(d: Data) -> Evaluation:
+    return moving.overriding(d, "returns as computed")
+
+
+def _names_with_zeros(d: Data) -> Evaluation:
+    return moving.saved(d, "part_{:03}.npy")
+
+
+def _both_in_label_order(d: Data) -> Evaluation:
+    return moving.two_members(d, d.all)
+
+
+def _scored_with_its_labels(d: Data) -> Evaluation:
+    return moving.scored_with(d, d.y)
+
+
+def _reference_in_label_order(d: Data) -> Evaluation:
+    return moving.referred(d, d.all)
+
+
+# -- The validations of a fit -----------------------------------------------------------------------------------------
+
+
+def _validated_on_all(d: Data) -> Evaluation:
+    d = validating.of_targets(d)
+    return validating.validated(d, d.pydataset(d.all))
+
+
+def _validated_on_the_first(d: Data) -> Evaluation:
+    d = validating.of_targets(d)
+    return validating.validated(d, d.dataset().take(d.n // 2).batch(d.batch))
+
+
+def _validated_on_some_steps(d: Data) -> Evaluation:
+    d = validating.of_targets(d)
+    return validating.validated(d, d.pydataset(d.all), validation_steps=validating.some_steps(d))
+
+
+def _validated_on_arrays(d: Data) -> Evaluation:
+    d = validating.of_targets(d)
+    return validating.validated(d, d.rows(d.all))
+
+
 TWINS: Mapping[Maker, Twin] = {
     counting.reused_generator: Twin(_new_generator, ("a new one for each call",)),
     counting.generator_for_two_calls: Twin(_all_steps, ("one call, or a new source",)),
@@ -279,12 +343,15 @@ TWINS: Mapping[Maker, Twin] = {
     counting.too_few_steps: Twin(_all_steps, ("math.ceil(",)),
     counting.unreadable: Twin(_labels_of_the_rest, ("remove the labels of these samples too", "keep the same labels")),
     counting.bad_batch: Twin(_bad_sample_only, (".ignore_errors().batch(",)),
+    counting.fewer_windows: Twin(_windows_with_their_labels, ("[::sequence_stride][:len(y_pred)]",)),
     counting.past_the_end: Twin(_trimmed, ("padding='trim'",)),
     counting.repeated: Twin(_whole_dataset, ("dataset  # one pass",)),
     counting.padded: Twin(_trimmed, ("padding='trim'",)),
     counting.thrown_away: Twin(_same_batch_goes_on, ("the next pass continues the same batch",)),
     counting.every_worker_reads_all: Twin(_each_its_part, (".shard(",)),
+    counting.sampler_padding: Twin(_gathered_and_cut, ("padding='trim'",)),
     counting.part_again: Twin(_resumed_behind_what_is_done, ("go on behind the rows that are there",)),
+    counting.other_samples_too: Twin(_labels_of_the_part, ("samples that the labels name",)),
     ordering.shuffling_pydataset: Twin(_by_index, ("shuffle=False",)),
     ordering.shuffling_dataset: Twin(_whole_dataset, ("ds without shuffle",)),
     ordering.image_generator: Twin(_not_shuffled_images, ("shuffle=False",)),
@@ -321,10 +388,34 @@ TWINS: Mapping[Maker, Twin] = {
     labelling.keys_with_zeros: Twin(_joined_by_key, ("table['id'] = ",)),
     labelling.keys_in_another_case: Twin(_joined_by_key, ("table['id'] = ",)),
     labelling.keys_of_another_type: Twin(_joined_by_key, ("table['id'] = ",)),
+    moving.asked_by_two: Twin(_asked_by_one, ("workers=1",)),
+    moving.rows_moved_in_model: Twin(_computed_row_by_row, ("computed row by row",)),
+    moving.rows_moved_after_model: Twin(_returned_as_computed, ("in the order of x",)),
+    moving.parts_sorted_by_name: Twin(_names_with_zeros, ("list the parts in the order of the labels",)),
+    moving.member_in_another_order: Twin(_both_in_label_order, ("each in the order of the labels",)),
+    moving.scored_with_other_labels: Twin(_scored_with_its_labels, ("the very arrays that are scored",)),
+    moving.reference_in_another_order: Twin(_reference_in_label_order, ("reference.loc[labels.index]",)),
+    validating.validation_left_in_a_queue: Twin(_validated_on_all, ("the whole set each time",)),
+    validating.validation_of_one_generator: Twin(_validated_on_all, ("a PyDataset start again at each epoch",)),
+    validating.validation_part_of_a_shuffle: Twin(_validated_on_the_first, ("ds.take(n)",)),
+    validating.validation_shuffled: Twin(_validated_on_some_steps, ("shuffle=False",)),
+    validating.validation_drawn: Twin(_validated_on_arrays, ("validate on arrays",)),
     negatives.subset: Twin(_labels_of_the_part, ("those of the samples that are predicted",)),
     negatives.fold: Twin(_labels_of_the_part, ("those of the samples that are predicted",)),
     negatives.skipped: Twin(_labels_of_the_part, ("those of the samples that are predicted",)),
     negatives.taken: Twin(_labels_of_the_part, ("those of the samples that are predicted",)),
     negatives.one_shard: Twin(_labels_of_the_part, ("those of the samples that are predicted",)),
     negatives.loop_run_twice: Twin(_an_empty_list, ("parts = []",)),
+}
+
+# Kinds of evaluations and names of causes that have no twin, and why.
+WITHOUT: Mapping[str, str] = {
+    "two_rows_swapped": "nothing shows why they are swapped, so the report names no fix that could be applied",
+    "two_classes_swapped": "nothing shows which of the two sides is wrong",
+    "labels_corrected": "nothing shows which of the two sides is wrong",
+    "labels_of_another_iterator": "any cause that is not certain is right, so there is no one fix",
+    "snapshot": "the fault is in an earlier pass, which the guard has not seen",
+    "right_but_odd": "it is right as it is",
+    "unknown": "it says that no cause is known, so there is no fix to apply",
+    "other_labels": "labels that differ in some rows are a hazard and no fault: it is named beside another cause only",
 }

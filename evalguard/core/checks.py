@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from evalguard.core.arrivals import known, misaligned, reordered, repeated, seen
 from evalguard.core.columns.chunks import counts_up, first_true
 from evalguard.core.findings import Finding, Reason
-from evalguard.core.plural import plural
+from evalguard.core.plural import plural, verb
 from evalguard.core.target_comparison import LabelComparison
 from evalguard.core.trace import ALTERED, ROW_MASK, UNKNOWN, Int64, Trace, row_tag
 
@@ -34,7 +34,7 @@ def _finding(reason: Reason, wrong: NDArray[np.bool_], samples: Int64, one: str,
     if not count:
         return None
     rows = first_true(wrong, MAX_CASES)
-    message = f"{plural(count, 'row')} {one if count == 1 else many}"
+    message = f"{plural(count, 'row')} {verb(count, one, many)}"
     return Finding(reason, count, message, first_cases(rows), first_cases(samples[rows]))
 
 
@@ -66,7 +66,7 @@ def check_missing(samples: Int64, n_labels: int) -> Finding | None:
     count = int(np.count_nonzero(missing)) - unnamed
     if count <= 0:
         return None
-    samples_without = f"{plural(count, 'labelled sample')} {'has' if count == 1 else 'have'} no prediction"
+    samples_without = f"{plural(count, 'labelled sample')} {verb(count, 'has', 'have')} no prediction"
     message = f"{'at least ' if unnamed else ''}{samples_without}"
     return Finding(Reason.MISSING, count, message, (), first_cases(first_true(missing, MAX_CASES)))
 
@@ -165,7 +165,7 @@ def check_returned(trace: Trace, *, wrong: bool) -> Finding | None:
     if not trace.moved or not wrong:
         return None
     rows = plural(trace.moved, "row")
-    message = f"{rows} {'was' if trace.moved == 1 else 'were'} moved to another position after the model computed them"
+    message = f"{rows} {verb(trace.moved, 'was', 'were')} moved to another position after the model computed them"
     return Finding(Reason.RETURNED, trace.moved, message)
 
 

@@ -15,7 +15,7 @@ from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Finding, Reason
 from evalguard.core.judge import Judgement, judge, unproven
 from evalguard.core.label_table import LabelTable, Values
-from evalguard.core.plural import plural
+from evalguard.core.plural import plural, verb
 from evalguard.core.policy import Policy, Verdict
 from evalguard.core.report import Report
 from evalguard.core.trace import FIT, Trace
@@ -136,7 +136,7 @@ def _failed(
 ) -> Report:
     each = ", ".join(f"{item.wrong:,} of {item.trace.n_rows:,} in epoch {item.epoch}" for item in wrong[:MAX_NAMED])
     message = (
-        f"{_epochs(wrong)} ({plural(total, 'validation')} in all) {'was' if len(wrong) == 1 else 'were'} validated on "
+        f"{_epochs(wrong)} ({plural(total, 'validation')} in all) {verb(len(wrong), 'was', 'were')} validated on "
         f"other samples than epoch {first.epoch}. Wrong or missing rows: {each}"
     )
     return replace(

@@ -15,6 +15,11 @@ def plural(count: int, word: str) -> str:
     return f"{count:,} {word}{ending}"
 
 
+def verb(count: int, one: str, many: str) -> str:
+    """The form of a verb for this number."""
+    return one if count == 1 else many
+
+
 def at_rows(rows: Sequence[int] | Any) -> str:
     """``at row 1``, ``at rows 1, 3``, ``at rows 0, 1, 2, 3, 4, … (6 in all)``."""
     named = ", ".join(f"{int(row):,}" for row in rows[:MAX_NAMED])

@@ -1,4 +1,4 @@
-"""What an evaluation is about: which model, on which data, called from where. Nothing of it decides a verdict."""
+"""What an evaluation is about: which model, on which data, called from where. No verdict depends on it."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ class About:
     last: Place | None = None
 
     def call(self, *, again: bool = False) -> None:
-        """A guarded call begins: its line says more than that of the entry.
+        """Keep the line of a guarded call, which says more than the line of the entry.
 
         Args:
-            again: Not only of the first call; one of a batch takes no longer than to find its line.
+            again: Keep it for later calls, too. A call of one batch leaves it out, as finding the line takes time.
         """
         if "line" in self.origin.caller and (again or self.last is None):
             self.last = caller_place()
@@ -67,7 +67,7 @@ class About:
                 self.places.setdefault(self.last.line, self.last)
 
     def see(self, model: Any, number: int) -> None:
-        """Read what a model shows of itself, after its first call: a model of a subclass has no parameters before."""
+        """Read what is known of a model, after its first call: a subclassed model has no parameters before."""
         if number not in self.models:
             self.models[number] = model_facts(model)
 
@@ -98,7 +98,7 @@ class About:
 
 
 def in_words(report: Report, place: Place, entry: Place) -> tuple[Cause, ...]:
-    """The causes of a report, with their fixes in the words of the caller; source is read only if there are any.
+    """The causes of a report, with their fixes in the words of the caller; source code is read only for these.
 
     Args:
         report: What was judged.
@@ -108,14 +108,14 @@ def in_words(report: Report, place: Place, entry: Place) -> tuple[Cause, ...]:
     if not report.diagnosis or not place.line:
         return report.diagnosis
     words = own_words(place, entry, report.method)
-    # Labels of a file are named by it, and collected ones are no array.
+    # Labels from a file are named by the file, and collected labels are not in a variable.
     if "path" in report.labels or report.labels.get("name") != "labels":
         words = replace(words, labels="")
     return tuple(in_own_words(cause, words, str(report.source.get("kind", ""))) for cause in report.diagnosis)
 
 
 def model_facts(model: Any) -> dict[str, Any]:
-    """Name, class and number of parameters of a model; what it does not show is None. It is not built for this."""
+    """Name, class and number of parameters of a model; None for what is not known. The model is not built for this."""
     kind = type(model)
     facts: dict[str, Any] = {"name": None, "class": kind.__qualname__, "parameters": None}
     if kind.__module__.partition(".")[0] not in {"keras", "tf_keras", "__main__"}:

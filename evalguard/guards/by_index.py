@@ -35,14 +35,14 @@ def with_names(trace: Trace, names: RowNames | None) -> Trace:
 
 
 def by_index(trace: Trace, labels: LabelTable) -> tuple[Trace, LabelTable]:
-    """Trace and labels with keys, if both have an index that names the samples; else what keeps it from that.
+    """Trace and labels with keys, if both have an index that names the samples; else the labels may hold the reason.
 
     Args:
         trace: That of all calls that are judged together.
         labels: With the fingerprints of their reference, if they have one.
     """
     names, trace = trace.row_names, replace(trace, row_names=None)
-    # Rows that the caller names (``g.part``) are named by that.
+    # `g.part` already says which label row each row is.
     asked = (
         trace.key_asked or labels.fingerprints is not None or (trace.index_source == "part" and trace.index is not None)
     )
@@ -88,7 +88,7 @@ def named_by_files(traces: Sequence[Trace], labels: LabelTable | None) -> LabelT
         return labels
     common = np.isin(ours, theirs)
     if all(trace.index_source != "listed" for trace in traces):
-        # A key that was asked for may count other things than the index: it has to name all of them.
+        # The caller's key may number other things than the index does, so it is used only if both hold the same names.
         of_all = bool(common.all()) and bool(np.isin(theirs, ours).all())
         return keyed(labels, IndexComparison("keys", keys=(ours, theirs))) if of_all else labels
     if names.kind == TEXT and (common.mean() > COMMON_SHARE or _spelled_otherwise(traces, ours, theirs)):

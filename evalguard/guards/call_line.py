@@ -1,8 +1,8 @@
 """Where the caller's code makes a call, and what it names there.
 
 Nothing is read when the call is made: its place is kept, and the lines of its
-source are read for a report that proposes a fix. Whatever has no source (an
-interpreter, a zipped package), or another one than that which runs, has a place only.
+source are read for a report that proposes a fix. Code without source (an
+interpreter, a zipped package), or whose source has changed, has a place only.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def own_words(place: Place, entry: Place, method: str) -> OwnWords:
 
 
 def _may_be_shown(text: str) -> bool:
-    """Whether keys are shown, or nothing in a line may be one: it has no text and no number."""
+    """Whether a line may be shown: keys are shown anyway, or it has no text and no number that could be one."""
     plain = is_name(text) or not any(char in "'\"" or char.isdigit() for char in text)
     return len(text) <= LONGEST and (plain or not hidden())
 

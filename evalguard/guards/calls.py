@@ -148,7 +148,7 @@ def make_call(
     # 3.15, trainers/data_adapters/__init__.py, `get_data_adapter`), so the probe moves them into it.
     bound.arguments.update({name: probe.call[name] for name in ("y", "sample_weight") if name in probe.call})
     bound.arguments["x"] = probe.source
-    # A source that lists keys has none in `x`: the name is that of the labels' column.
+    # If the source lists its keys, they are not in `x`, and the name is that of the labels' column.
     if probe.index_source == "listed" and isinstance(capture.key, str):
         capture = replace(capture, key=None, drop_key=False)
     model_test = None if model_tests is None else model_tests.begin(model, method)
@@ -230,7 +230,7 @@ def make_direct_call(
 
 
 def rows_returned(result: Any, recorder: Recorder) -> int:
-    """Rows of every output: as many as were fed, or the number of the first output that has another one."""
+    """Rows of the outputs: as many as were fed, or the number of the first output with more or fewer."""
     fed = recorder.tags.n_rows
     outputs = tree.leaves(result) or [result]
     sizes = [tree.n_rows(output) for output in outputs]

@@ -36,7 +36,7 @@ SEVERAL = (
     "the sources of these calls number their classes differently, so the numbers in their targets are not compared; "
     "use one guard for each source, with the labels of that source"
 )
-# Rows for each class: texts that are all different are no classes.
+# Rows per class at least: texts that are all different are not classes.
 ROWS_PER_CLASS = 2
 FROM_ONE = "from 1 to"
 # Numbers that a hazard names.
@@ -67,7 +67,7 @@ class ClassNumbers:
 
     @property
     def assumed(self) -> bool:
-        """Whether some order of names is evalguard's choice, which contradicts nothing."""
+        """Whether evalguard chose an order of names itself; such an order contradicts nothing."""
         return any(names.assumed for names in self.names.values())
 
     @property
@@ -90,7 +90,7 @@ class ClassNumbers:
         return labels.in_form({**values, **self.values} if isinstance(values, Mapping) else self.values[""])
 
     def as_scored(self, y_true: Any, labels: LabelTable) -> LabelTable:
-        """The labels in the form of those that are scored: class numbers, or names, where these are."""
+        """The labels in the form of the labels that are scored: class numbers or names."""
         names = self.names.get("")
         if names is not None and not names.assumed and is_text(y_true) and is_numbers(labels.values):
             numbers = class_numbers_in(labels.values)
@@ -171,7 +171,7 @@ def _named_output(
 
 
 def _without_background(found: _OfOutput, model: ClassNames, predictions: Any) -> _OfOutput:
-    """Numbers from 1 on are right where the names are those of the columns but the first one, which is of no class."""
+    """Numbers from 1 on are right if the first column is of no class and the names are those of the other columns."""
     from_one = [finding for finding in found.findings if FROM_ONE in finding.message]
     columns = set(map(columns_of, tree.leaves(predictions)))
     kept = tuple(finding for finding in found.findings if finding not in from_one)
@@ -197,7 +197,7 @@ def _joined(given: Mapping[str, ClassNames], parts: Mapping[str, _OfOutput]) -> 
 def _of_output(
     values: NDArray[Any], own: ClassNames | None, model: ClassNames | None, stream: ClassNames | None, where: str
 ) -> _OfOutput:
-    """How the labels of one output are numbered: text by names, numbers by those that came with them."""
+    """How the labels of one output are numbered: text by class names, numbers by the names that came with them."""
     if is_text(values):
         return _of_text(values, model, stream, where)
     if model is None and (own is not None or stream is None):
@@ -208,7 +208,7 @@ def _of_output(
         fits = stream is not None and present and present[-1] < len(stream.names)
         return _OfOutput(model or (stream if fits else None))
     if own is not None and not own.certain and not set(own.names) & set(model.names):
-        # Of folders, or numbers as text.
+        # These are names of folders, or numbers as text.
         own = None
     if own is None or present[-1:] >= [len(own.names)]:
         return _by_number(numbers, present, model)
@@ -246,7 +246,7 @@ def _of_text(values: NDArray[Any], model: ClassNames | None, stream: ClassNames 
 
 
 def _by_number(numbers: NDArray[np.integer[Any]], present: list[int], model: ClassNames) -> _OfOutput:
-    """Labels that are numbers, and nothing names them but the model's names."""
+    """The classes of labels that are numbers, if only the model has names."""
     beyond = [number for number in present if number >= len(model.names)]
     if not beyond:
         return _OfOutput(model)

@@ -89,7 +89,7 @@ def _widest(leaf: Any) -> Any:
         rows = array.reshape(len(array), *(size for size in array.shape[1:] if size != 1))
     if rows.dtype.kind in "biu":
         largest = max(int(rows.max()), -int(rows.min())) if rows.size else 0
-        # Integers are floats in an array of zeros that they are put into.
+        # Integers become floats when they are assigned to an array of zeros.
         exact = next((name for name, bits in EXACT.items() if largest <= 1 << bits), rows.dtype)
         return rows.astype(exact, copy=False)
     return rows.astype(np.float32) if rows.dtype.name in {"float16", "bfloat16"} else rows
@@ -144,7 +144,7 @@ class Confirmation:
         return 0 if pair is None else max(int(np.isin(pair[1], column).sum()) for column in pair[0].values())
 
     def shares_rows(self, other: Confirmation, returned: Columns | None) -> bool:
-        """Whether most of these rows are confirmed by the other one, too."""
+        """Whether the other confirmation has most of these rows, too."""
         ours, theirs = self._paired(returned), other._paired(returned)
         return ours is not None and theirs is not None and bool(np.isin(ours[1], theirs[1]).mean() > HALF)
 
@@ -174,7 +174,7 @@ class Confirmation:
         return scored
 
     def is_beside(self, samples: NDArray[np.int64], labels: LabelTable) -> bool:
-        """Whether row i of what was passed as labels and weights is that of sample i of these, and not of label i."""
+        """Whether row i of the labels and weights that were passed belongs to ``samples[i]``, and not to label i."""
         own = 0
         for given, values in ((self.y_true, labels.values), (self.weights, labels.weights)):
             if given is None:
@@ -291,7 +291,7 @@ def _compared(
     if n_given != n_labels:
         message = f"expected the {plural(n_labels, what)} of the guard, found {n_given:,} passed to confirm"
         return "", Finding(Reason.SCORED, abs(n_labels - n_given), message)
-    # A list of outputs was read under the numbers of these, and the guard's labels may have names.
+    # A list of outputs was read with their numbers as names; the guard's labels may have real names.
     numbered = isinstance(given, Mapping) and list(given) == [str(number) for number in range(len(given))]
     given = in_form_of(values, tuple(given.values()) if numbered and given.keys() != values.keys() else given, outputs)
     if (

@@ -45,10 +45,10 @@ class GuardSession(Protocol):
         kwargs: Any,
         part_of: OverrideCall | None = None,
     ) -> Any:
-        """Make one guarded call, as a part of another where one is given; what the caller gets."""
+        """Make one guarded call, as a part of another if one is given; return what the caller gets."""
 
     def conclude_override(self, call: OverrideCall, x: Any, result: Any) -> Any:
-        """Judge the call of a method that the model's class overrides; what the caller gets."""
+        """Judge the call of a method that the model's class overrides; return what the caller gets."""
 
     def end(self) -> None:
         """Judge what has not been judged yet."""
@@ -62,9 +62,9 @@ OVERRIDABLE = ("predict", "evaluate", "predict_on_batch", "test_on_batch")
 METHODS = (*OVERRIDABLE, CALL, FIT)
 # A context variable and not a global: other threads and asyncio tasks are not inside this `with` block.
 active_sessions: ContextVar[tuple[GuardSession, ...]] = ContextVar("evalguard_active", default=())
-# Of guards that hold in every thread: the model, and what a call in another one joins.
+# For guards that apply in every thread: the model, and the block that a call in another thread joins.
 every_thread: list[tuple[Any, Callable[[], AbstractContextManager[Any] | None]]] = []
-# The call of an overriding method that runs, if one does: calls that it makes of this model are parts of it.
+# The call of an overriding method that is running, if any: its calls of this model are parts of it.
 _override: ContextVar[OverrideCall | None] = ContextVar("evalguard_override", default=None)
 # True while a guarded call runs. Inside it Keras calls guarded methods itself: `predict_step` calls `model(x)`, `fit`
 # calls `evaluate` (keras 3.15, backend/tensorflow/trainer.py). These calls are not separate evaluations.
@@ -83,7 +83,7 @@ def dispatch(model: Any, method: str, original: Callable[..., Any], args: Any, k
     session = _session(model, method)
     if session is None and (block := _of_all_threads(model)) is not None:
         with block:
-            # None still: a guard of this context that does not take the call.
+            # Still None if the guard of this context does not take the call.
             if _session(model, method) is not None:
                 return dispatch(model, method, original, args, kwargs)
     # Keras calls sub-models, and models under a gradient tape, by the same `__call__` (keras 3.15, layers/layer.py).
@@ -106,7 +106,7 @@ def dispatch_override(model: Any, method: str, original: Callable[..., Any], arg
     session = _session(model, method)
     if session is None and (block := _of_all_threads(model)) is not None:
         with block:
-            # None still: a guard of this context that does not take the call.
+            # Still None if the guard of this context does not take the call.
             if _session(model, method) is not None:
                 return dispatch_override(model, method, original, args, kwargs)
     if session is None or _part_of(session, method) is not None:

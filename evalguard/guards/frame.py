@@ -50,7 +50,7 @@ def _named(name: str, structure: Any) -> list[tuple[str, Any]]:
 
 
 def _output(column: str) -> str:
-    """The output that a column is of; empty where there is one."""
+    """The output that a column belongs to; empty if there is only one."""
     return column.partition(".")[2]
 
 

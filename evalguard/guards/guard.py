@@ -69,7 +69,7 @@ class Guard(Results):
         self._inputs = GuardInputs(options)
         # Entries of ``with`` that have not ended: the same guard may be entered in several threads at once.
         self._open: list[Entry] = []
-        # Calls of other threads that have joined one: the entry, once for each.
+        # The entry that each call of another thread has joined.
         self._joined: list[Entry] = []
         self._changed = threading.Condition()
 
@@ -131,7 +131,7 @@ class Guard(Results):
         return self
 
     def _begin(self, entry: Entry) -> AbstractContextManager[Any]:
-        """Enter the entry, which is found while it lasts; what ends it."""
+        """Begin the entry, which calls of other threads can join until it ends; return what ends it."""
         entry.__enter__()
         self._open.append(entry)
         if self._in_every_thread:
@@ -301,7 +301,7 @@ class Guard(Results):
             with keys_shown(self.options.show_keys):
                 session = self._session(given, name)
         except BaseException as error:
-            # Labels that cannot be read: or the report of an earlier entry would be the last word.
+            # If labels cannot be read, that is reported; else the report of an earlier entry would stay the last one.
             about = about_of(self.options, (), self._origin)
             Outcomes(name, self.options.policy, self._kept, about=about).failed(error)
             raise
@@ -388,7 +388,7 @@ def guarded_function(
 
 
 def bare_model(model: Any) -> Any:
-    """A wrapped model stands for the model itself, whose methods are guarded."""
+    """The model itself, whose methods are guarded, if a wrapped model was given."""
     return getattr(model, "__wrapped__", model)
 
 

@@ -45,7 +45,7 @@ class GuardInputs:
         return self._table if self._table is not None else self.late
 
     def set_late(self, labels: Any) -> None:
-        """Labels that come after the guard was made."""
+        """Set labels after the guard was made."""
         self.late, self._table = labels, None
         # They are read when the entry ends.
         self.late_watch = ArrayWatch(labels)
@@ -73,7 +73,7 @@ class GuardInputs:
 
         def find(last: bool) -> LabelTable | None:
             nonlocal table
-            # Also where there were others: those of an earlier entry, or of the options.
+            # They also replace other labels: those of an earlier entry, or of the options.
             if self._is_set and self._table is None:
                 table = self._table = self._of(self.late)
                 self._came_late = True
@@ -123,7 +123,7 @@ class GuardInputs:
             self._reference = Labels.load(self._reference)
         if isinstance(self._reference, LabelTable):
             return KnownReference(self._reference)
-        # Its rows are read after the first call, in the type that this was fed.
+        # Its rows are read after the first call, in the dtype that the model was fed.
         self._reference_watch = self._reference_watch or ArrayWatch(self._reference)
         return Reference(
             self._reference,

@@ -101,7 +101,7 @@ class CallJudge:
             return CHANGED_LABELS if self.late_changed() else ""
         table, before = self.as_read
         if labels.values is not table.values:
-            # Others have been set since.
+            # Other labels have been set since.
             return CHANGED_LABELS if self.late_changed() else ""
         return CHANGED_LABELS if before is not None and checksum(table) != before else ""
 
@@ -209,7 +209,7 @@ class CallJudge:
             samples = judgement.samples_array
             if samples is not None and _each_once(samples, labels) and confirmation.is_beside(samples, labels):
                 unknown = "; ".join(filter(None, (scored.unknown, OTHER_ORDER)))
-                # As it was returned: a fault of that stays one.
+                # A fault of the rows as they were returned stays a fault.
                 as_returned_only = replace(scored, rows=None, unknown=unknown, findings=())
                 return self._judge(trace, labels, notes, classes, as_returned_only)
         return judgement
@@ -244,7 +244,7 @@ class CallJudge:
         return replace(outcome, report=report)
 
     def _add_classes(self, outcome: Outcome, calls: list[GuardedCall]) -> None:
-        """Add what the predictions show of the classes; once the numbers are known to differ it says nothing new."""
+        """Add what the predictions show of the classes, unless the numbers are already known to differ."""
         report, labels = outcome.report, outcome.labels
         found = {finding.reason for finding in report.findings}
         if (

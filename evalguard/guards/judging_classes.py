@@ -73,7 +73,7 @@ def judge_with_classes(
 
 
 def _beside(classes: ClassNumbers, targets: Any, labels: LabelTable, samples: Any) -> tuple[LabelTable, str]:
-    """The labels with numbers where these are the stream's, and why some cannot be, however they are numbered."""
+    """The labels as the stream numbers them, and why no numbering of some of them gives the stream's targets."""
     both = {"": targets} if "" in classes.values else targets
     if not isinstance(both, Mapping):
         return labels, ""
@@ -93,7 +93,7 @@ def _beside(classes: ClassNumbers, targets: Any, labels: LabelTable, samples: An
             doubts.append(f"output {output!r}: {NO_NUMBERS}" if output else NO_NUMBERS)
     doubt = "; ".join(doubts)
     if isinstance(labels.values, Mapping) and labels.values.keys() - encoded.keys():
-        # In the stream's own numbers, so that the other outputs are compared; of itself that shows nothing.
+        # With the stream's own numbers the other outputs can be compared; these numbers are no evidence.
         fits |= encoded
     return (replace(classes, values=fits).as_numbers(labels), doubt) if fits else (labels, doubt)
 
@@ -106,7 +106,7 @@ def _with_stream(classes: ClassNumbers, judge: Callable[..., Judgement], trace: 
         return judge(trace, labels, classes.findings)
     present = numbers_present(numbers)
     differ = numbered_otherwise(ours, theirs, present)
-    # Names that are too few are not those of the numbers.
+    # Too few names cannot be the names of these numbers.
     if not differ or present[-1] >= len(ours.names):
         return judge(trace, labels, ())
     rows = np.flatnonzero(np.isin(numbers, differ))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from evalguard.core.label_table import LabelTable
-from evalguard.core.plural import plural
+from evalguard.core.plural import plural, verb
 from evalguard.core.trace import Trace
 from evalguard.guards.calls import BATCH_METHODS, CALL, ROW_METHODS, GuardedCall
 
@@ -136,7 +136,7 @@ def one_more(call: GuardedCall, labels: LabelTable) -> str:
 
 
 def before(short: Sequence[GuardedCall], full: GuardedCall) -> list[GuardedCall]:
-    """Of short calls those that only warm the model up: the same method of it answers all labels afterwards."""
+    """The short calls that only warm the model up: the same method answers all labels afterwards."""
     return [
         call
         for call in short
@@ -150,7 +150,7 @@ def left_out(calls: Sequence[GuardedCall]) -> str:
         return ""
     name = _name(calls[0])
     which = f"a first call {name}" if len(calls) == 1 else f"the first {len(calls):,} calls {name}"
-    rows, was = plural(_n_rows(calls), "row"), "was" if len(calls) == 1 else "were"
+    rows, was = plural(_n_rows(calls), "row"), verb(len(calls), "was", "were")
     return f"{which} on {rows} {was} left out: the later calls answer all labels"
 
 

@@ -1,4 +1,4 @@
-"""A number for each model: another one may get the ``id`` of one that was freed."""
+"""A number for each model; ``id`` is no such number, as a new model may get that of one that was freed."""
 
 from __future__ import annotations
 

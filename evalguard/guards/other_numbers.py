@@ -23,7 +23,7 @@ from evalguard.core.trace import Int64
 
 # How often more a class must be predicted as the other number than as its own, and in what share of its rows.
 TIMES, SHARE = 3, 0.5
-# The same where a number is of a class that is not tested.
+# How often, if a number is that of a class that no label has.
 TIMES_OUTSIDE = 10
 # Agreement beyond what the frequencies give (Cohen's kappa), and the chance of it, and of being so much better.
 KAPPA, CHANCE = 0.4, 1e-4
@@ -55,7 +55,7 @@ class OtherNumbers:
 
     @property
     def offset(self) -> int:
-        """By how much the labels are more than the model's numbers, for all classes that differ; 0: no one number."""
+        """Label minus the model's number, if it is the same for all classes that differ; else 0."""
         offsets = {label - number for number, label in self.class_of.items()}
         return offsets.pop() if len(offsets) == 1 else 0
 
@@ -139,7 +139,7 @@ def other_numbers(counts: NDArray[np.int64]) -> OtherNumbers | None:
     # Slow to import, and almost never needed.
     from scipy.optimize import linear_sum_assignment
 
-    # Of equally good assignments the one that changes least: one row counts more than all of the diagonal.
+    # Of equally good assignments, take the one that keeps most numbers: all that are kept count less than one row.
     weights = learned * (len(classes) + 1) + np.eye(len(classes), dtype=np.int64)
     number_of = np.empty_like(classes)
     numbers, assigned = linear_sum_assignment(weights, maximize=True)
@@ -197,9 +197,9 @@ def contradict(names: NDArray[np.integer[Any]], numbers: NDArray[np.integer[Any]
 def _are_those_present(number_of: Int64, present: NDArray[np.bool_]) -> bool:
     """Whether some numbers are of classes that are not among the labels, and the labels may number those that are.
 
-    What numbers a test set that lacks a class counts from 0 or 1 on, in the order of the model's numbers; or many
-    classes have other numbers, and no one its own. A poor model may as well take two classes for others that are not
-    tested.
+    They do if they count from 0 or 1 on, in the order of the model's numbers, as an encoder does for a test set that
+    lacks a class; or if many classes have other numbers and none keeps its number. Otherwise a poor model may have
+    taken two classes for others that no label has.
     """
     labels = np.flatnonzero(present)
     in_row = labels[0] <= 1 and labels[-1] - labels[0] == len(labels) - 1
@@ -212,9 +212,9 @@ def _are_those_present(number_of: Int64, present: NDArray[np.bool_]) -> bool:
 
 
 def _in_cycles(number_of: Int64, present: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The classes whose numbers are those of other classes among the labels, all the way round."""
+    """The classes whose numbers form closed cycles: each number is that of another class among the labels."""
     closed = present.copy()
-    # What has the number of a class that is not closed is not closed either.
+    # A class is outside every cycle if its number is that of a class outside.
     while (opened := closed & ~closed[number_of]).any():
         closed &= ~opened
     return closed
@@ -229,7 +229,7 @@ def _far_better(
     for counts in (whole, tested):
         found, own, total = counts[number_of[changed], changed], counts[changed, changed], counts.sum(axis=0)[changed]
         rare = total < FEW_ROWS
-        # Classes of few rows count together.
+        # Classes with few rows are counted together.
         found, own, total = (np.append(some[~rare], some[rare].sum()) for some in (found, own, total))
         if not ((found >= SHARE * total) & (found >= times * own)).all():
             return False

@@ -78,13 +78,13 @@ class Kept:
     functions: weakref.WeakSet[Any] = field(default_factory=weakref.WeakSet)
 
     def begin(self) -> int:
-        """An entry begins; what ``end`` takes when it ends."""
+        """Begin an entry; return what ``end`` takes."""
         began = len(self.reports)
         self.open.append(began)
         return began
 
     def end(self, began: int) -> None:
-        """An entry ends."""
+        """End an entry."""
         self.open.remove(began)
 
     def add(self, outcome: Outcome) -> None:
@@ -150,7 +150,7 @@ class Outcomes:
 
     def failed(self, error: BaseException) -> None:
         """An error was raised before any call was judged: the report says so, and so do the sinks."""
-        # Or the report of an earlier entry would be the last word.
+        # Otherwise the report of an earlier entry would stay the last one.
         reason = f"{type(error).__name__} was raised before any call was judged"
         now_ms = int(time.time() * 1000)
         report = unproven(

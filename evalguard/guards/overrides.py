@@ -1,4 +1,4 @@
-"""Methods that a model's class overrides: whatever such a method calls itself, it is one call of the user's."""
+"""Methods that a model's class overrides: a call of one is a single call, whatever the method calls in turn."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class OverrideCall:
     parts: list[GuardedCall] = field(default_factory=list)
 
     def as_one(self, x: Any, result: Any) -> GuardedCall:
-        """What it did as one call, with its argument ``x`` and its result."""
+        """All that it did as one call, with its argument ``x`` and its result."""
         first, parts, method = self.parts[0], self.parts, self.method
-        # An array that the method made itself has other rows than the caller's at its places.
+        # An array that the method created may have other rows than the caller's at the same positions.
         own = len(parts) == 1 and first.source is x
         trace = join_traces([part.trace if own else without_places(part.trace) for part in parts])
         trace = replace(trace, method=method, calls=(trace.n_rows,), ordered=method in ROW_METHODS)
@@ -62,6 +62,6 @@ class OverrideCall:
 
 
 def without_places(trace: Trace) -> Trace:
-    """The trace without what only says where a row stood in the source."""
+    """The trace without the positions of rows in the source."""
     index = None if trace.index_source == "position" else trace.index
     return replace(trace, tags=np.full(trace.n_rows, UNKNOWN), index=index)

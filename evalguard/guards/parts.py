@@ -20,7 +20,7 @@ class Part:
     Attributes:
         session: Whose calls are named.
         rows: Label rows, in the order of the rows that are predicted.
-        named: How many of them calls have had.
+        named: Number of these rows that calls have taken.
         made_by: The thread and task of the first call.
     """
 

@@ -43,7 +43,7 @@ def take(result: Any, rows: Int64) -> Any:
 
 
 def join_results(results: list[Any]) -> Any:
-    """Results of several calls as one, output by output; None where that cannot be."""
+    """Results of several calls as one, output by output; None if they cannot be joined."""
     if len(results) == 1:
         return results[0]
     # Rows of different shapes, as with padded sequences, cannot be one array; neither can ragged tensors.

@@ -80,13 +80,13 @@ class Scoring:
             return outcomes
         chosen: dict[int, list[Confirmation]] = {}
         for confirmation in confirmations:
-            # The latest of those that returned most of these rows.
+            # It belongs to the call that returned most of these rows; of several, to the latest.
             several = self.judged if len(self.judged) > 1 else ()
             found = [confirmation.found_in(item.outcome.columns) for item in several] or [0]
             chosen.setdefault(max(range(len(found)), key=lambda at: (found[at], at)), []).append(confirmation)
         for at, new in chosen.items():
             item, returned = self.judged[at], self.judged[at].outcome.columns
-            # An earlier one of the same rows is out of date; one of other rows, as of another model, still counts.
+            # A confirmation replaces an earlier one of the same rows; one of other rows (another model) stays.
             earlier = (one for one in item.confirmations if one.found_in(returned))
             kept = [one for one in earlier if not any(one.shares_rows(other, returned) for other in new)]
             replaced = len(kept) < len(item.confirmations)

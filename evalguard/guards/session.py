@@ -135,7 +135,7 @@ class Session:
         kwargs: Any,
         part_of: OverrideCall | None = None,
     ) -> Any:
-        """Make one guarded call and act on what it shows, or leave that to the call that it is a part of."""
+        """Make one guarded call and act on its outcome, or leave that to the call that it is a part of."""
         self.outcomes.about.call(again=part_of is None and method not in BATCH_METHODS)
         if method == FIT:
             return self._fit(model, original, args, kwargs)
@@ -171,7 +171,7 @@ class Session:
         return call
 
     def conclude_override(self, call: OverrideCall, x: Any, result: Any) -> Any:
-        """Judge the call of a method that the model's class overrides; what the caller gets."""
+        """Judge the call of a method that the model's class overrides; return what the caller gets."""
         if call.parts:
             one = call.as_one(x, result)
             self.outcomes.about.see(call.model, one.model)
@@ -182,7 +182,7 @@ class Session:
         return result
 
     def _take(self, call: GuardedCall, part_of: OverrideCall | None = None) -> Any:
-        """Judge the call, or keep it until what it belongs to is complete; what the caller gets."""
+        """Judge the call, or keep it until its evaluation is complete; return what the caller gets."""
         if part_of is not None:
             part_of.parts.append(call)
             return call.predictions
@@ -410,7 +410,7 @@ class Session:
         raise LabelsError(msg)
 
     def _conclude(self, calls: list[GuardedCall], labels: LabelTable | None, note: str = "") -> Any:
-        """Judge calls as one evaluation, record and act; what the caller gets."""
+        """Judge calls as one evaluation, record and act; return what the caller gets."""
         outcome = self._outcome(calls, labels)
         if note:
             outcome.report = replace(outcome.report, not_proven=(note, *outcome.report.not_proven))

@@ -173,7 +173,7 @@ def _order(order: Mapping[str, Any] | None) -> Iterator[tuple[str, Any, str]]:
         value: Any = order
         for part in path.split("."):
             value = value.get(part) if isinstance(value, Mapping) else None
-        # Without two steps back there is no gap, and no divisor.
+        # There is a gap only between two steps back; without one, there is no divisor.
         if value is not None and (value or path != "gaps.divisor"):
             yield name, words.metric_value(value), meaning
 

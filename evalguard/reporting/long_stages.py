@@ -23,7 +23,7 @@ CLEAR = "\r\x1b[K"
 
 @contextlib.contextmanager
 def long_stages(progress: Progress, name: str) -> Iterator[None]:
-    """Within the block whatever takes longer than two seconds is shown on stderr, with the seconds it has taken.
+    """Show on stderr what takes longer than two seconds inside the block, with the seconds it has taken.
 
     Args:
         progress: ``auto`` updates one line where stderr is a terminal and is
@@ -54,7 +54,7 @@ class _Ticker:
         finally:
             self._open.pop()
             ended.set()
-            # What is printed next must not be on its line.
+            # The thread clears its line first, so that the next output does not end up on it.
             if thread is not None:
                 thread.join()
 

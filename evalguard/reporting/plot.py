@@ -11,7 +11,7 @@ from evalguard.core.plural import plural
 Segment = tuple[int, int, int]
 Cell = tuple[int, int, int]
 
-# With more of them a plot shows a field anyway.
+# More wrong runs than these are visible as a field.
 MAX_SPECKS = 200
 
 # Marks of the text plot. FIELD is a field of a raster, which does not separate right rows from wrong ones.
@@ -62,7 +62,7 @@ class Picture:
         return ("right", right), ("wrong", [segment for segment in self.placed if segment[0] != segment[1]])
 
     def specks(self, side: int) -> list[Segment]:
-        """Wrong runs that are too short to be seen in a plot of ``side`` units, where they are few."""
+        """Wrong runs that are too short to be seen in a plot of ``side`` units, if they are few."""
         wrong = dict(self.by_side)["wrong"]
         few = self.width > side and len(wrong) <= MAX_SPECKS
         return [segment for segment in wrong if segment[2] * side < 2 * self.width] if few else []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evalguard.core.plural import at_rows, plural
+from evalguard.core.plural import at_rows, plural, verb
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,7 @@ def test_a_noun_has_the_ending_of_its_number_and_digits_are_grouped(count, word,
 )
 def test_the_first_five_rows_are_named_and_all_are_counted(rows, text):
     assert at_rows(rows) == text
+
+
+def test_a_verb_has_the_form_of_its_number():
+    assert [verb(count, "is", "are") for count in (0, 1, 2)] == ["are", "is", "are"]

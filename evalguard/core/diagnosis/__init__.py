@@ -52,7 +52,7 @@ TOO_MANY: tuple[Recogniser, ...] = (
     counts.wrapped,
     orders.queue,
 )
-# Of these the first one counts: each explains the order.
+# Only the first one that matches counts, as each of them explains the whole order.
 KNOWN_ORDERS: tuple[Recogniser, ...] = (
     sorted_orders.sorted_otherwise,
     pieces.by_length,
@@ -114,7 +114,7 @@ def diagnose(trace: Trace, samples: Int64 | None, labels: LabelTable) -> tuple[C
         return tuple(_recognised(view, (computed.moved_after_model, computed.moved_in_model)))
     found = _recognised(view, STARTS + TOO_MANY) or _first(view, KNOWN_ORDERS)
     too_few = _recognised(view, TOO_FEW)
-    # Samples that were chosen come in the order of their choice.
+    # If samples were chosen, their order is part of the choice and has no separate cause.
     if not found and not _recognised(view, (pieces.subset,)):
         found = _recognised(view, BY_KEY) or _recognised(view, RANDOM_ORDERS)
     found = _recognised(view, LABELLING) + found + too_few

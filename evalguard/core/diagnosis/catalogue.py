@@ -13,17 +13,20 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Cause
+from evalguard.core.plural import plural
 
-# What reports a cause unknown begins with.
+# The beginning of a cause that is not known.
 UNKNOWN_CAUSE = "cause unknown, pattern: "
 # The code of `python -c "..."`, and what a shell changes inside such quotes.
 IN_A_SHELL = re.compile(r'python -c "(.*)"(?=$|  # )')
 SPECIAL = re.compile(r'["$`\\]')
-# How pandas calls the format of a table that is not CSV.
+# The names that pandas has for table formats other than CSV.
 READERS = {".parquet": "parquet", ".jsonl": "json", ".arrow": "feather", ".feather": "feather"}
-# Image iterators are made by a method of another name.
+# The method that creates an image iterator has another name than the class.
 ITERATOR_FACTORIES = {
     "DirectoryIterator": "flow_from_directory",
     "DataFrameIterator": "flow_from_dataframe",
@@ -49,6 +52,13 @@ class _Call:
         return self._view.call(source)
 
 
+class FixNumber(int):
+    """A number in a text of causes.toml: ``{n:,}`` is grouped, ``{n:row}`` has its noun, ``{n}`` is code."""
+
+    def __format__(self, form: str) -> str:
+        return plural(self, form) if form.isalpha() else int(self).__format__(form)
+
+
 def remedy(view: View, *tables: str, **values: object) -> str:
     """The fix for this kind of source, from the first of the tables that has one for it."""
     fixes = map(_fixes, tables)
@@ -57,15 +67,17 @@ def remedy(view: View, *tables: str, **values: object) -> str:
         kinds.insert(kinds.index(view.kind), "images")
     before, after = next(fix[kind] for fix in fixes for kind in kinds if kind in fix)
     known = {"name": view.name, "called": view.called, "call": _Call(view), "n": view.n, "batch": view.batch}
-    known |= {"once": view.call(view.name, steps=None), "factory": factory(view)}
+    known |= {"once": view.call(view.name, steps=None), "alone": view.call(view.name, workers=1)}
+    known["factory"] = factory(view)
     given = given_labels(view)
     known |= {"given": given, "table": "labels" if given == "y_true" else given}
     known |= {"column": view.labels.origin.key_column or "id", "labels_file": shlex.quote(view.labels.name)}
     known |= {"label": shlex.quote(str(view.labels.origin.column or "label"))}
     known |= {"of": "indices" if view.labels.keys is None else "keys"}
     known |= {"read_labels": read_labels(view), **view.labels.origin.terms}
-    known |= {"workers": view.facts.get("workers"), "steps": view.facts.get("steps")}
-    before, after = (line.format(**{**known, **values}) for line in (before, after))
+    known |= {"workers": view.facts.get("workers"), "steps": view.facts.get("steps"), **values}
+    known |= {name: FixNumber(value) for name, value in known.items() if isinstance(value, (int, np.integer))}
+    before, after = (line.format(**known) for line in (before, after))
     if (written := view.labels.origin.written) is not None:
         before, after = written(before, False), written(after, True)
     return f"before: {_for_a_shell(before)}\nafter:  {_for_a_shell(after)}"

@@ -8,11 +8,11 @@ from evalguard.core import arrivals
 from evalguard.core.columns.chunks import counts_up
 from evalguard.core.diagnosis.catalogue import cause
 from evalguard.core.diagnosis.pieces import subset
-from evalguard.core.diagnosis.repeats import repeated, run_twice, verb
+from evalguard.core.diagnosis.repeats import repeated, run_twice
 from evalguard.core.diagnosis.view import View, listed
 from evalguard.core.findings import Cause
 from evalguard.core.matching import occurrence
-from evalguard.core.plural import plural
+from evalguard.core.plural import plural, verb
 from evalguard.core.shown_keys import shown_key
 from evalguard.core.trace import Int64
 
@@ -30,7 +30,7 @@ def full_batches(view: View) -> Cause | None:
     if view.n_rows <= full or not full or not view.wraps_after(full):
         return None
     evidence = (
-        f"after sample {full - 1} comes sample 0 again: {full:,} = {view.n:,} - {view.n:,} mod {view.batch}, "
+        f"after sample {full - 1:,} comes sample 0 again: {full:,} = {view.n:,} - {view.n:,} mod {view.batch:,}, "
         f"so the last {plural(view.n - full, 'sample')} {verb(view.n - full, 'is', 'are')} never emitted"
     )
     return cause(view, "full_batches", certain=True, evidence=evidence, fixes=("full_batches", "dropped"))
@@ -55,9 +55,9 @@ def wrapped(view: View) -> Cause | None:
         return None
     evidence = f"{plural(view.n_rows, 'row')} for {plural(view.n, 'label')}"
     if again:
-        evidence += f": after sample {view.n - 1} come samples 0 to {(again - 1) % view.n} again"
+        evidence += f": after sample {view.n - 1:,} come samples 0 to {(again - 1) % view.n:,} again"
     if counted:
-        evidence += f"; {steps} steps of {view.batch} rows"
+        evidence += f"; {plural(steps, 'step')} of {plural(view.batch, 'row')}"
     return cause(view, "wrapped", certain=bool(again) and counted, evidence=evidence)
 
 
@@ -73,8 +73,8 @@ def padded(view: View) -> Cause | None:
     if not declared and (not one or (tail[0] == 0 and extra == 1 and view.kind != "arrays")):
         return None
     whole = bool(view.batch) and view.n_rows % view.batch == 0
-    copies = f"copies of sample {int(tail[0])}" if one else "declared dummies"
-    fill = f", which fill up the last batch of {view.batch}" if whole else ""
+    copies = f"copies of sample {int(tail[0]):,}" if one else "declared dummies"
+    fill = f", which fill up the last batch of {view.batch:,}" if whole else ""
     certain = declared or (one and extra > 1 and whole and extra < view.batch)
     evidence = f"the {plural(extra, 'row')} after the last label are {copies}{fill}"
     return cause(view, "padded", certain=certain, evidence=evidence)
@@ -87,7 +87,7 @@ def sampler(view: View) -> Cause | None:
         return None
     replicas = view.fact("replicas")
     if replicas < 2:
-        # More than a batch over: no number of steps rounded up gives that.
+        # A number of steps that is rounded up gives less than a batch too many.
         if "steps" in view.facts or extra < view.batch:
             return None
         fits = [w for w in range(2, MAX_REPLICAS) if -view.n % (w * view.batch) == extra]
@@ -95,8 +95,8 @@ def sampler(view: View) -> Cause | None:
     if replicas < 2 or -view.n % (replicas * view.batch) != extra:
         return None
     evidence = (
-        f"the last {plural(extra, 'row')} are the first samples again: {extra} = (-{view.n}) mod "
-        f"({replicas} replicas × {view.batch})"
+        f"the last {plural(extra, 'row')} are the first samples again: {extra:,} = (-{view.n:,}) mod "
+        f"({replicas:,} replicas × {view.batch:,})"
     )
     return cause(view, "sampler", certain=view.fact("replicas") > 1 and extra >= view.batch, evidence=evidence)
 
@@ -118,8 +118,8 @@ def copied(view: View) -> Cause | None:
     matches = workers == factor and (bool(view.facts.get("use_multiprocessing")) or view.fact("replicas") == factor)
     evidence = (
         f"{plural(view.duplicates, 'row')} {verb(view.duplicates, 'repeats', 'repeat')} a sample, each up to "
-        f"{factor} times and each time in order"
-        + (f"; {workers} workers" if workers > 1 else "")
+        f"{factor:,} times and each time in order"
+        + (f"; {workers:,} workers" if workers > 1 else "")
         + (f"; the last {plural(view.missing.size, 'sample')} never arrived" if view.missing.size else "")
     )
     return cause(
@@ -129,7 +129,6 @@ def copied(view: View) -> Cause | None:
         evidence=evidence,
         factor=workers or factor,
         parallel=view.call(view.name, workers=workers or factor, use_multiprocessing=True),
-        alone=view.call(view.name, workers=1),
     )
 
 
@@ -162,7 +161,8 @@ def _tail(view: View) -> bool:
 
 
 def _tail_evidence(view: View) -> str:
-    evidence = f"{view.n_rows:,} rows for {view.n:,} labels: {_short(view)} missing = {view.n:,} mod {view.batch}"
+    rest = f"{_short(view):,} missing = {view.n:,} mod {view.batch:,}"
+    evidence = f"{plural(view.n_rows, 'row')} for {plural(view.n, 'label')}: {rest}"
     return evidence + (f", samples {listed(view.missing)}" if view.samples is not None else "")
 
 
@@ -197,7 +197,7 @@ def floor_len(view: View) -> Cause | None:
 
 def dropped(view: View) -> Cause | None:
     """Less than a batch is missing, and no number of steps explains it."""
-    # A pipeline that was read drops nothing unasked.
+    # The whole pipeline is known, and nothing in it drops a partial batch.
     if view.facts.get("keeps_order") is True and not view.facts.get("drop_remainder"):
         return None
     if not _tail(view) or view.kind == "pydataset" or ("steps" in view.facts and not view.facts.get("drop_remainder")):
@@ -210,10 +210,11 @@ def few_steps(view: View) -> Cause | None:
     steps, short = view.fact("steps"), _short(view)
     if not short or not steps or not view.batch or view.n_rows != steps * view.batch or _tail(view) or view.ended:
         return None
-    # Samples that were chosen, or of which some were left out, are not the first ones, however many steps they take.
+    # Too few steps leave the first samples. If others are there, samples were chosen or left out.
     if view.samples is not None and view.missing[0] != view.n_rows:
         return None
-    evidence = f"{steps} steps of {view.batch} rows are {view.n_rows:,} of {plural(view.n, 'label')}"
+    taken = f"{plural(steps, 'step')} of {plural(view.batch, 'row')}"
+    evidence = f"{taken} {verb(steps, 'is', 'are')} {view.n_rows:,} of {plural(view.n, 'label')}"
     return cause(view, "few_steps", certain=view.in_order and view.had_more, evidence=evidence)
 
 
@@ -246,7 +247,7 @@ def batch_left_out(view: View) -> Cause | None:
         return None
     evidence = (
         f"{plural(view.missing.size, 'sample')} never arrived: {listed(view.missing)}; the pipeline ignores errors of "
-        f"whole batches of {view.batch}"
+        f"whole batches of {view.batch:,}"
     )
     return cause(view, "batch_left_out", certain=True, evidence=evidence)
 
@@ -266,7 +267,7 @@ def others(view: View) -> Cause | None:
     rows = np.flatnonzero(~view.known)
     evidence = (
         f"{plural(view.foreign, 'row')} {verb(view.foreign, 'is', 'are')} not among the labelled samples "
-        f"(row {listed(rows)})"
+        f"({verb(view.foreign, 'row', 'rows')} {listed(rows)})"
         + (f", and {plural(view.missing.size, 'labelled sample')} never arrived" if view.missing.size else "")
     )
     return cause(view, "others", certain=False, evidence=evidence)

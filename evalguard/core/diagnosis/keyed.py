@@ -10,18 +10,18 @@ from evalguard.core.diagnosis.orders import shuffles
 from evalguard.core.diagnosis.sorted_orders import MIN_ROWS, ascends_by_key, order_of_names
 from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Cause
-from evalguard.core.plural import plural
+from evalguard.core.plural import plural, verb
 from evalguard.core.shown_keys import shown_key
 from evalguard.core.trace import Int64
 
-# Keys that an evidence names, and how long they may be.
+# Number of keys that the evidence names, and the length at which each is cut.
 SHOWN, MAX_KEY = 3, 40
-# Keys that differ in one way, before it is no chance.
+# Fewer pairs of keys may differ in the same way by chance.
 LEAST_PAIRS = 3
 
 
 def differ(view: View) -> Cause | None:
-    """The keys of both sides differ by a prefix, by zeros, …: those that have no partner, or all."""
+    """The keys of stream and labels differ by a prefix, by zeros, …: all keys, or those without a partner."""
     carried, keys = view.trace.keys, view.labels.keys
     if carried is None or keys is None or view.labels.keyed_by_index:
         return None
@@ -32,7 +32,7 @@ def differ(view: View) -> Cause | None:
         carried = carried[at[: key_differences.MAX_KEYS]]
         keys = keys[without[: key_differences.MAX_KEYS]]
     found = key_differences.difference(carried, keys)
-    # Of a few keys that came and went, some differ in some way by chance, and any two numbers by an offset.
+    # A few keys without a partner may differ in some way by chance, and any two numbers differ by an offset.
     if found is None or (view.samples is not None and (found.pairs < LEAST_PAIRS or found.name == "an offset")):
         return None
     ours, theirs = (shown_key(key, MAX_KEY) for key in (found.ours, found.theirs))
@@ -59,7 +59,7 @@ def in_another_order(view: View) -> Cause | None:
     keys, facts = view.labels.keys, view.facts
     if keys is None or view.labels.keyed_by_index or len(view.arrived) < MIN_ROWS or not view.moved:
         return None
-    # Two rows that are swapped say nothing about an order.
+    # Two swapped rows do not show how a side is sorted.
     if view.missing.size or view.duplicates or view.foreign or view.unnamed or view.moved == 2:
         return None
     if facts.get("shuffle") or "shuffle_buffer" in facts or facts.get("unordered"):
@@ -85,18 +85,17 @@ def in_another_order(view: View) -> Cause | None:
 
 
 def other_version(view: View) -> Cause | None:
-    """Some keys of the stream are not in the labels, and some or none the other way round."""
+    """Some keys of the stream are not in the labels; some labels may have no row."""
     carried, keys = view.trace.keys, view.labels.keys
     if carried is None or keys is None or not view.by_key or view.labels.keyed_by_index or not view.foreign:
         return None
     if view.foreign == view.n_rows or view.duplicates or view.unnamed:
         return None
     came, went = np.flatnonzero(~view.known), view.missing
-    are = "is" if came.size == 1 else "are"
+    are = verb(came.size, "is", "are")
     evidence = f"{plural(came.size, 'key')} of the stream {are} not in the labels ({_named(carried, came)})"
     if went.size:
-        have = "has" if went.size == 1 else "have"
-        evidence += f", and {plural(went.size, 'label')} {have} no row ({_named(keys, went)})"
+        evidence += f", and {plural(went.size, 'label')} {verb(went.size, 'has', 'have')} no row ({_named(keys, went)})"
     table, column = _table(view)
     return cause(view, "other_version", certain=False, evidence=evidence, given=table, column=column)
 

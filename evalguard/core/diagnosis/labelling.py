@@ -14,11 +14,11 @@ from evalguard.core.diagnosis.catalogue import cause, given_labels
 from evalguard.core.diagnosis.orders import same_values
 from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Cause, Finding
-from evalguard.core.plural import plural
+from evalguard.core.plural import plural, verb
 from evalguard.core.shifts import shift_of_samples
 from evalguard.core.shown_keys import shown_key
 
-# A label differs from that of another row, unless the classes are few: of fewer than one in so many nothing is certain.
+# Other rows may have the same label, so a cause is certain only if at least one label in so many differs.
 FEW = 4
 # ``float32(10, 3)``: rows of 10 steps.
 STEPS = re.compile(r"\((\d+)")
@@ -34,18 +34,18 @@ def label_file(view: View) -> Cause | None:
     if shift and not permuted:
         return None
     evidence = (
-        f"every row is in position, and {plural(differ.size, 'row')} {'carries' if differ.size == 1 else 'carry'} "
+        f"every row is in position, and {plural(differ.size, 'row')} {verb(differ.size, 'carries', 'carry')} "
         "another target than the label"
     )
     if shift:
-        evidence += f"; label i + {shift} matches row i" if shift > 0 else f"; label i - {-shift} matches row i"
+        evidence += f"; label i + {shift:,} matches row i" if shift > 0 else f"; label i - {-shift:,} matches row i"
     elif permuted:
         evidence += ", of the same values in another order"
     given = given_labels(view)
     return cause(
         view,
         "label_file" if permuted else "other_labels",
-        # Of a few labels that were corrected some are the values of others by chance.
+        # A few corrected labels may hold the same values as before by chance.
         certain=permuted and view.by_content and FEW * differ.size >= view.n,
         evidence=evidence,
         fixes=("label_file",),
@@ -56,7 +56,7 @@ def label_file(view: View) -> Cause | None:
 
 
 def class_codes(view: View, findings: Sequence[Finding], mapping: Mapping[Any, Any]) -> Cause:
-    """Model, labels and stream number the classes differently, by their names or by what stands at the same rows.
+    """Model, labels and stream number the classes differently, by their names or by the values of equal rows.
 
     Args:
         view: What was observed.
@@ -65,7 +65,7 @@ def class_codes(view: View, findings: Sequence[Finding], mapping: Mapping[Any, A
     """
     by_row = view.against_rows.rows.size > 0
     name, given = ("codes_differ" if by_row else "classes"), given_labels(view)
-    # The same numbers on both sides, swapped: an encoder gives others, a person may have swapped two classes.
+    # If both sides have the same numbers, a person may have swapped two classes; an encoder gives other numbers.
     certain = not by_row or mapping.keys() != set(mapping.values())
     return cause(view, name, certain=certain, evidence=findings[0].message, given=given)
 
@@ -99,22 +99,22 @@ def unpaired(view: View) -> Cause | None:
         if not view.against_rows.rows.size:
             clues.append("it equals the label at the row's own index, so a comparison of targets finds nothing wrong")
     if branches > 1:
-        clues.append(f"the {view.name} joins {branches} branches that are each shuffled separately")
+        clues.append(f"the {view.name} joins {branches:,} branches that are each shuffled separately")
     return cause(view, "unpaired", certain=bool(differ) and branches > 1, evidence="; ".join(clues))
 
 
 def shifted(view: View) -> Cause | None:
-    """Every target equals the label a fixed number of rows away, as where windows get the labels of other steps."""
+    """Every target equals the label a fixed number of rows away, such as where windows get labels of other steps."""
     shift = _shift(view)
     if not shift or not (view.samples is None or view.aligned):
         return None
-    # `label_file` names those of which no row is left out.
+    # If both sides hold the same values, `label_file` names the cause.
     if view.aligned and target_comparison.same_multiset(view.trace.targets, view.labels.values):
         return None
     evidence = shifted_by(shift)
     steps, window = _steps(view), ""
     if steps > 2 and abs(shift) == steps - 1:
-        evidence += f"; that fits windows of {steps} steps, as each row holds: {abs(shift):,} = {steps} - 1"
+        evidence += f"; that fits windows of {steps:,} steps, as each row holds: {abs(shift):,} = {steps:,} - 1"
         window = "window"
     if not window and view.samples is None:
         evidence += "; nothing shows which of the two is wrong"
@@ -125,7 +125,7 @@ def shifted(view: View) -> Cause | None:
 
 
 def fewer_windows(view: View) -> Cause | None:
-    """The stream's targets are the first labels, and as many are left as a window has steps but one."""
+    """The stream's targets are the first labels, and one label less than a window has steps is left over."""
     steps, left = _steps(view), view.n - view.n_rows
     compared = view.against_rows
     if steps < 3 or left != steps - 1 or not compared.comparable or compared.rows.size:
@@ -133,7 +133,7 @@ def fewer_windows(view: View) -> Cause | None:
     if view.trace.targets is None or (view.samples is not None and not view.in_order):
         return None
     evidence = (
-        f"{plural(view.n_rows, 'window')} of {steps} steps for {plural(view.n, 'label')}: target i is label i, "
+        f"{plural(view.n_rows, 'window')} of {steps:,} steps for {plural(view.n, 'label')}: target i is label i, "
         f"so the last {plural(left, 'label')} have no window"
     )
     return cause(view, "fewer_windows", certain=False, evidence=evidence, given=given_labels(view))
@@ -144,7 +144,7 @@ def shifted_rows(view: View) -> Cause | None:
     if view.kind not in {"arrays", "batch"} or view.samples is None or not view.trace.ordered:
         return None
     shift = shift_of_samples(view.samples, view.n)
-    # Fewer rows, all of them labelled, are a part that was chosen.
+    # Fewer rows that all have a label are a part that was chosen.
     if not shift or (view.n_rows < view.n and not view.foreign):
         return None
     way = f"begin {plural(shift, 'row')} late" if shift > 0 else f"begin with {plural(-shift, 'row')} of other samples"

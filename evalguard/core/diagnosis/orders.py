@@ -6,11 +6,11 @@ import numpy as np
 
 from evalguard.core.columns.chunks import chunks, n_distinct
 from evalguard.core.diagnosis.catalogue import cause, is_image_iterator
-from evalguard.core.diagnosis.sorted_orders import MIN_ROWS, ascends
+from evalguard.core.diagnosis.sorted_orders import MIN_ROWS
 from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Cause
 from evalguard.core.plural import plural
-from evalguard.core.trace import ALTERED, Int64
+from evalguard.core.trace import ALTERED, ROW_BITS, Int64
 
 # A random order moves some row forward by most of the length; a shuffle buffer moves none by more than its size.
 WINDOW_SHARE = 0.45
@@ -20,22 +20,30 @@ WINDOW_SHARE = 0.45
 
 
 def queue(view: View) -> Cause | None:
-    """Tags arrive in another order than the source gave them: the order was lost behind the source."""
+    """Tags arrive in another order than the source emitted them: the order was lost after the source."""
     if not view.trace.ordered or not view.trace.tagged or view.trace.transport_intact:
         return None
     tags = np.asarray(view.trace.tags)[: view.n_rows]
     if not any(_descents(part) for part in np.split(tags, np.cumsum(view.trace.calls)[:-1])):
         return None
-    if view.samples is not None and len(view.trace.calls) == 1 and not ascends(view.rows, np.argsort(tags)):
+    if view.samples is not None and len(view.trace.calls) == 1 and not _emitted_in_order(view.rows, tags):
         return None
     evidence = f"{plural(_descents(tags), 'row')} arrived directly behind a row that {view.name} emitted later"
     return cause(view, "queue", certain=True, evidence=evidence)
 
 
+def _emitted_in_order(rows: Int64, tags: Int64) -> bool:
+    """Whether the source emitted the samples in label order, pass after pass; some batches may not have arrived."""
+    order = np.argsort(tags)
+    emitted, gaps = rows[order], np.diff(tags[order] >> ROW_BITS) > 1
+    again = emitted[1:][(emitted[1:] <= emitted[:-1]) & ~gaps]
+    return not again.any()
+
+
 def buffer(view: View) -> Cause | None:
     """Rows changed between the source and the model: the source reused its buffer."""
     altered = len(view.trace.rows_tagged(ALTERED))
-    # The rows last, as they take longest.
+    # The rows are compared last, as that takes longest.
     refills = bool(view.facts.get("filled_anew")) and view.samples is not None
     if not altered and not (refills and n_distinct(view.rows) < len(view.rows)):
         return None
@@ -58,8 +66,8 @@ def batches(view: View) -> Cause | None:
         return None
     moved = int(np.count_nonzero(order != np.arange(len(order))))
     evidence = (
-        f"{moved} of {plural(len(order), 'batch')} are out of position, by up to {early}, and the rows inside each "
-        f"are in order: displacements are multiples of {view.batch}"
+        f"{moved:,} of {plural(len(order), 'batch')} are out of position, by up to {early:,}, and the rows inside each "
+        f"are in order: displacements are multiples of {view.batch:,}"
     )
     return cause(view, "batches", certain=False, evidence=evidence, fixes=("batches", "pool"))
 
@@ -171,13 +179,13 @@ def window(view: View) -> Cause | None:
     buffer = view.fact("shuffle_buffer")
     if view.samples is None or not view.moved or _is_global(view.reach, len(view.arrived)):
         return None
-    # Two rows that are swapped went through no buffer: it moves nearly all.
+    # A buffer moves nearly all rows, so it did not swap two.
     if view.moved == 2 and not buffer:
         return None
     size = view.reach + 1
     evidence = f"{_order_evidence(view)}, as in a shuffle buffer of {buffer or size:,} rows"
     evidence += f"; they arrived in the order {view.name} emitted them" if view.trace.transport_intact else ""
-    # A buffer of all rows is no window: rows may have come from anywhere.
+    # A buffer that holds all rows is not a window: it can move a row anywhere.
     return cause(
         view,
         "window",

@@ -63,7 +63,7 @@ def in_own_words(found: Cause, words: OwnWords, kind: str = "") -> Cause:
 
 
 def _as_written(lines: list[str], words: OwnWords, names: Mapping[str, str]) -> list[str] | None:
-    """The caller's line, and what the fix makes of it; None where the fix is about another line."""
+    """The caller's line before and after the fix; None if the fix is about another line."""
     if not words.call:
         return None
     (before, *old), (after, *new) = (line.split("  # ", 1) for line in lines)
@@ -71,14 +71,14 @@ def _as_written(lines: list[str], words: OwnWords, names: Mapping[str, str]) -> 
         value = after.removeprefix("steps=")
         changed = _changed(words.call, {"steps": ast.unparse(ast.parse(value))}, None)
         return _pair(words, changed if "steps=" in words.call else None, old, new, names)
-    # What comes before the call may be any statement, but no other call.
+    # The statement before the call may be any, except another guarded call.
     (first, before), (then, after) = (
         (head, code) for head, _, code in (line.rpartition("; ") for line in (before, after))
     )
     if CALL.search(first) or CALL.search(then):
         return None
     old_call, new_call = (_guarded(code.removeprefix(LOOP)) for code in (before, after))
-    # The fix is about the call itself only where nothing stands around it.
+    # The fix is about the call only if the call is the whole expression.
     if old_call is None or new_call is None:
         return None
     (ours, alone), (theirs, around) = old_call, new_call
@@ -152,7 +152,7 @@ def _names(remedy: str, words: OwnWords, kind: str) -> dict[str, str]:
     pipeline = kind == "tf.data" or kind.startswith("Distributed") or kind.endswith(("MapDataset", "IterDataset"))
     of_source = {"arrays": ("x",), "batch": ("batch",), "DataLoader": ("loader",)}.get(kind, ())
     names = dict.fromkeys(("gen", "dataset", "ds") if pipeline else ("gen", *of_source), words.source)
-    # Where both stand in a fix, `labels` is what was given, and `y_true` is made of it.
+    # If a fix has both names, `labels` is what was passed, and `y_true` is computed from it.
     code = "; ".join(line.partition("  # ")[0] for line in remedy.splitlines())
     both = re.search(r"(?<![\w.'\"])labels\b(?!=)", code) or "order of labels" in remedy
     names |= {"model": words.model, "labels" if both else "y_true": words.labels}
@@ -162,13 +162,13 @@ def _names(remedy: str, words: OwnWords, kind: str) -> dict[str, str]:
 def _renamed(line: str, names: Mapping[str, str]) -> str:
     code, *comment = line.split("  # ", 1)
     for word, own in names.items():
-        # Not an attribute, nor the name of an argument, nor text.
+        # Only names: no attributes, names of arguments or text in quotes.
         code = re.sub(rf"(?<![\w.'\"]){word}\b(?!=|['\"\w])", own, code)
     return "  # ".join([code, *(_in_a_sentence(text, names) for text in comment)])
 
 
 def _in_a_sentence(text: str, names: Mapping[str, str]) -> str:
-    """A comment, in which `labels`, `model` and others are words, too, unless code follows."""
+    """A comment with the caller's names; `labels`, `model` and others may be plain words there, unless code follows."""
     for word, own in names.items():
         behind = r"(?!=|['\"\w])" if word in {"x", "y_true", "gen", "ds"} else r"(?=[.\[(])"
         text = re.sub(rf"(?<![\w.'\"]){word}\b{behind}|(?<=order of ){word}\b", own, text)

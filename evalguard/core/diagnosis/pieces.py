@@ -9,23 +9,24 @@ from evalguard.core.diagnosis.catalogue import cause, read_labels
 from evalguard.core.diagnosis.orders import batch_order
 from evalguard.core.diagnosis.view import View, listed
 from evalguard.core.findings import Cause
-from evalguard.core.plural import plural
+from evalguard.core.plural import plural, verb
 from evalguard.core.trace import Int64
 
-# From this share of missing samples on a part was chosen; below it single samples were left out.
+# If at least one sample in so many is missing, a part was chosen; if fewer are, single samples were left out.
 LEAST_MISSING = 5
-# A random order of rows, or of batches, ascends over two of them: pieces are longer, and together they go through the
-# samples more than once.
+# In a random order of rows or batches, about two of them ascend. Pieces are longer, and the ranges of samples that they
+# go through overlap.
 BLOCKS_OF_A_PIECE, LEAST_SPAN = 4, 1.25
-# Up to this share of the samples is read again at the end.
+# At most one sample in so many is read again at the end.
 MOST_AGAIN = 3
-# Fewer rows hold pieces by chance.
+# Fewer rows may form pieces by chance.
 PIECES_ROWS = 24
-# So many rows show whether a longer order may be one of files in turn, by the share whose next sample is among them.
+# Of a long order, so many rows show whether files may be read in turn: for at least this share of them, the next sample
+# is among them.
 MANY_ROWS, LEAST_NEXT = 5000, 0.5
-# Batches that overtake another one where several are made at a time.
+# If several batches are loaded at a time, at most so many overtake another one.
 OVERTAKING = 3
-# In so many rows of so many lengths nothing is sorted by chance.
+# So many rows, of so many different lengths, are not sorted by chance.
 SORTED_ROWS, LENGTHS = 20, 3
 
 
@@ -41,7 +42,7 @@ def subset(view: View) -> Cause | None:
     """Only some of the samples were predicted, each once."""
     if view.samples is None or not view.missing.size or view.duplicates or view.foreign or view.unnamed:
         return None
-    # The first samples are those of a number of steps.
+    # A number of steps also leaves the first samples; it is another cause.
     if not view.n_rows or ("steps" in view.facts and view.missing[0] == view.n_rows and not view.ended):
         return None
     if view.moved and (view.facts.get("shuffle") or "shuffle_buffer" in view.facts):
@@ -55,7 +56,7 @@ def subset(view: View) -> Cause | None:
     evidence = f"{view.n_rows:,} of {plural(view.n, 'labelled sample')} were predicted: {which}"
     evidence += f"; the pipeline has {' and '.join(taken)}" if taken else ""
     part = f"{read_labels(view)}{rows}"
-    return cause(view, "subset", certain=False, evidence=evidence, part=part, rows_n=f"{view.n_rows:,}")
+    return cause(view, "subset", certain=False, evidence=evidence, part=part, rows_n=view.n_rows)
 
 
 def _chosen_rows(view: View) -> tuple[str, str]:
@@ -66,7 +67,7 @@ def _chosen_rows(view: View) -> tuple[str, str]:
         return f"samples {first:,} to {last:,}", f"[{first}:{last + 1}]"
     step = int(rows[1]) - first
     if step > 1 and first < step and last + step >= view.n and (np.diff(rows) == step).all():
-        return f"samples {listed(rows, 3)}, one in {step}", f"[{first}::{step}]"
+        return f"samples {listed(rows, 3)}, one in {step:,}", f"[{first}::{step}]"
     order = "in label order" if not view.moved else "in another order"
     return f"{listed(rows)}, {order}", "[chosen]"
 
@@ -86,7 +87,7 @@ def _once(view: View) -> Ints | None:
 
 
 def _pieces(order: Ints) -> int:
-    """Number of stretches that ascend through samples of one another; 0 where there are no such pieces."""
+    """Number of ascending stretches whose ranges of samples overlap; 0 if the order has no such pieces."""
     starts = _starts(order)
     ends = np.concatenate([starts[1:], [len(order)]]) - 1
     spans = order[ends].astype(np.int64) - order[starts]
@@ -105,13 +106,13 @@ def retried(view: View) -> Cause | None:
     if len(starts) != 2 or MOST_AGAIN * (len(order) - starts[1]) > len(order):
         return None
     again = order[starts[1] :]
-    # Samples 0, 1, …, k - 1 at the end are a source that began at sample k.
+    # If samples 0 to k - 1 come last, the source began at sample k.
     if counts_up(np.asarray(again)):
         return None
-    # A batch that is overtaken at the end by a few others came late, not again.
+    # A batch at the end that a few others overtook was late; it was not read again.
     if batch_order(view) is not None and int(again.max()) >= len(order) - len(again) - OVERTAKING * view.batch:
         return None
-    come = "comes" if len(again) == 1 else "come"
+    come = verb(len(again), "comes", "come")
     evidence = f"{plural(len(again), 'sample')} {come} last, behind all others: {listed(np.asarray(again))}"
     return cause(view, "retried", certain=False, evidence=evidence)
 
@@ -127,11 +128,11 @@ def partitions(view: View) -> Cause | None:
 
 
 def in_turn(view: View) -> Cause | None:
-    """Consecutive samples stand some rows apart: they come from one of several files that are read in turn."""
+    """Consecutive samples are some rows apart: several files are read in turn."""
     order = _once(view)
     if order is None:
         return None
-    # In files that are read in turn the next sample of each comes soon.
+    # If files are read in turn, the next sample of each file comes soon.
     head = order[:MANY_ROWS]
     if len(order) > MANY_ROWS and np.isin(head + 1, head).mean() < LEAST_NEXT:
         return None
@@ -140,8 +141,8 @@ def in_turn(view: View) -> Cause | None:
     certain = view.facts.get("interleaves") is True
     if not files or (0 < pieces <= files and not certain):
         return None
-    first = ", ".join(str(int(start)) for start in _starts(inverse)[:4])
-    evidence = f"samples {listed(order)} follow one another: {files} files, which begin at samples {first}"
+    first = ", ".join(f"{int(start):,}" for start in _starts(inverse)[:4])
+    evidence = f"samples {listed(order)} follow one another: {files:,} files, which begin at samples {first}"
     evidence += "; the pipeline has `interleave`" if certain else ""
     return cause(view, "interleaved", certain=certain, evidence=evidence, files=files)
 
@@ -162,7 +163,7 @@ def by_length(view: View) -> Cause | None:
     order = _once(view)
     if order is None or view.labels.origin.row_lengths is None or len(order) < SORTED_ROWS:
         return None
-    # Some rows first: most streams are not sorted.
+    # Some rows are checked first, as most streams are not sorted.
     few = view.labels.origin.row_lengths(np.asarray(order[:: max(1, len(order) // 500)]))
     if few is None or not _monotone(few) or len(set(few.tolist())) < LENGTHS:
         return None

@@ -8,12 +8,7 @@ from evalguard.core import arrivals
 from evalguard.core.diagnosis.catalogue import cause
 from evalguard.core.diagnosis.view import View, listed
 from evalguard.core.findings import Cause
-from evalguard.core.plural import plural
-
-
-def verb(count: int, one: str, many: str) -> str:
-    """The form of a verb for this number."""
-    return one if count == 1 else many
+from evalguard.core.plural import plural, verb
 
 
 def repeated(view: View) -> Cause | None:
@@ -23,7 +18,7 @@ def repeated(view: View) -> Cause | None:
     if not whole or "steps" in view.facts or not view.wraps_after(view.n):
         return None
     evidence = (
-        f"each of the {view.n:,} samples comes {times} times, pass after pass; the pipeline has `repeat({times})`"
+        f"each of the {view.n:,} samples comes {times:,} times, pass after pass; the pipeline has `repeat({times})`"
     )
     return cause(view, "repeated", certain=True, evidence=evidence, times=times)
 
@@ -40,7 +35,7 @@ def run_twice(view: View) -> Cause | None:
     if view.n not in np.cumsum(view.trace.calls):
         return None
     calls = plural(len(view.trace.calls), "call")
-    evidence = f"{calls} predicted each of the {view.n:,} samples {times} times, in the same order"
+    evidence = f"{calls} predicted each of the {view.n:,} samples {times:,} times, in the same order"
     return cause(view, "run_twice", certain=False, evidence=evidence, times=times)
 
 

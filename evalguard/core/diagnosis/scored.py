@@ -7,11 +7,11 @@ from itertools import combinations, pairwise
 import numpy as np
 
 from evalguard.core.diagnosis.catalogue import cause
-from evalguard.core.diagnosis.view import View
+from evalguard.core.diagnosis.view import View, listed
 from evalguard.core.findings import Cause
 from evalguard.core.plural import plural
 
-# One pair in so many may be the other way round.
+# At most one pair of parts in so many may have ended in the other order.
 MOST_OVERTAKEN = 4
 
 
@@ -22,7 +22,7 @@ def other_labels(view: View) -> Cause:
 
 
 def order_not_inverse(view: View) -> Cause | None:
-    """``predict(x[order])[order]``."""
+    """The rows were put back with the order itself: ``predict(x[order])[order]``."""
     source, samples = view.trace.scored_from, view.samples
     if source is None or samples is None or not np.array_equal(np.sort(source), np.arange(len(samples))):
         return None
@@ -43,7 +43,7 @@ def joined_parts(view: View) -> Cause | None:
     begins = np.flatnonzero(np.diff(part, prepend=-1))
     order = part[begins].tolist()
     if len(order) == 1 and len(part) == trace.parts[order[0]]:
-        evidence = f"what is scored are the rows of call {order[0]}, as it returned them"
+        evidence = f"what is scored are the rows of call {order[0]:,}, as it returned them"
         return cause(view, "call_in_another_order", certain=False, evidence=evidence)
     whole = len(set(order)) == len(order) and (np.diff(trace.scored_from)[np.diff(part) == 0] == 1).all()
     if not whole:
@@ -56,14 +56,14 @@ def joined_parts(view: View) -> Cause | None:
         name = "parts_not_put_back"
     else:
         name = "parts_in_another_order"
-    first = ", ".join(str(number) for number in order[:8])
+    first = listed(part[begins], 8)
     evidence = f"{plural(len(order), 'part')} stand whole one after the other, in the order of calls {first}"
     return cause(view, name, certain=True, evidence=evidence)
 
 
 def _nearly_rising(ended: list[float]) -> bool:
-    """Whether few pairs are the other way round: a thread goes on after its call, so that one may overtake another."""
-    # The first ones tell: ten thousand parts have fifty million pairs.
+    """Whether nearly all parts are in the order in which they ended: a thread may overtake another after its call."""
+    # The first parts are enough: ten thousand parts have fifty million pairs.
     pairs = list(combinations(ended[:200], 2))
     return sum(one > other for one, other in pairs) * MOST_OVERTAKEN <= len(pairs)
 

@@ -12,13 +12,14 @@ from evalguard.core.columns.chunks import Ints, chunks
 from evalguard.core.diagnosis.catalogue import cause, is_image_iterator
 from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Cause
+from evalguard.core.plural import plural
 from evalguard.core.shown_keys import shown_key
 from evalguard.core.trace import Int64
 
 MIN_ROWS = 6
 # More keys than these are not read as text: that takes four bytes for each character.
 MAX_TEXTS = 10_000_000
-# Where a part shows enough, so many keys are compared.
+# Number of keys that are compared where some of them are enough.
 SOME = 100_000
 
 
@@ -60,7 +61,7 @@ def ascends_by_key(view: View) -> str:
     keys = view.labels.keys
     if keys is None or len(keys) > MAX_TEXTS:
         return ""
-    # A few rows first: most streams are not sorted by key, and text is slow to compare.
+    # A few rows are compared first: most streams are not sorted by key, and text is slow to compare.
     if not order_of_names(keys[view.arrived[:100]]):
         return ""
     return order_of_names(np.asarray(keys)[view.arrived])
@@ -83,7 +84,7 @@ def _two_listings(view: View) -> str:
 
 
 def _listed(names: NDArray[Any]) -> bool:
-    """Whether they are sorted as text, or would be with one ending behind each of them."""
+    """Whether names are sorted as text, or would be if each had the same ending."""
     before, after = names[:-1], names[1:]
     # Which of `a` and `a_b` comes first depends on the ending alone.
     return bool(((after > before) | np.char.startswith(before, after)).all())
@@ -96,7 +97,7 @@ def order_of_names(keys: Any, *, of_some: bool = False) -> str:
         keys: The keys, as text or int64.
         of_some: Compare some of many only, as text is slow to compare.
     """
-    # A few first: most keys are not sorted.
+    # A few keys are compared first, as most are not sorted.
     if len(keys) > MAX_TEXTS or not _sorted(keys[:100]):
         return ""
     some = np.arange(0, len(keys), max(1, len(keys) // SOME)) if of_some else None
@@ -115,12 +116,11 @@ def _sorted(keys: NDArray[Any]) -> str:
     return ""
 
 
-def ascends(values: NDArray[Any], order: Ints, *, strictly: bool = True) -> bool:
-    """Whether the values go up in this order."""
+def _ascends(values: NDArray[Any], order: Ints) -> bool:
+    """Whether the values never go down in this order."""
     for rows in chunks(len(order) - 1):
         part = values[order[rows.start : rows.stop + 1]]
-        goes_on = part[1:] > part[:-1] if strictly else part[1:] >= part[:-1]
-        if not goes_on.all():
+        if (part[1:] < part[:-1]).any():
             return False
     return True
 
@@ -165,7 +165,8 @@ def _as_text(n: int, first: int) -> Int64:
 
 
 def _numbers_say(one: str, other: str, first: int, n: int) -> str:
-    return f"{one} would be sorted as text if rows were named {first} to {n + first - 1} (10 before 2), {other}"
+    last = n + first - 1
+    return f"{one} would be sorted as text if rows were named {first} to {last} (10 before 2), {other}"
 
 
 def _by_class(view: View) -> str:
@@ -175,13 +176,14 @@ def _by_class(view: View) -> str:
         return ""
     if values.dtype.kind not in "iubUS":
         return ""
-    if not ascends(values, view.arrived, strictly=False) or not (values[1:] < values[:-1]).any():
+    if not _ascends(values, view.arrived) or not (values[1:] < values[:-1]).any():
         return ""
     found = len(np.unique(values))
     inside = np.argsort(values, kind="stable"), np.lexsort((np.argsort(_as_text(view.n, 0)), values))
     if not any(np.array_equal(view.arrived, order) for order in inside):
         return ""
-    return f"the stream goes through {found} classes one by one, as a listing of directories does; the labels do not"
+    classes = plural(found, "class")
+    return f"the stream goes through {classes} one by one, as a listing of directories does; the labels do not"
 
 
 def stride(view: View) -> Cause | None:
@@ -192,13 +194,13 @@ def stride(view: View) -> Cause | None:
     step = int(order[1])
     if not 2 <= step <= n // 2 or not _strides(order, step):
         return None
-    evidence = f"samples 0, {step}, {2 * step}, …, then 1, {step + 1}, …: a stride of {step} in {step} blocks"
+    evidence = f"samples 0, {step:,}, {2 * step:,}, …, then 1, {step + 1:,}, …: a stride of {step:,} in {step:,} blocks"
     blocks = tuple(-(-(n - first) // step) for first in range(step))
     if step > -(-n // step) and view.trace.calls != blocks:
-        evidence = f"{evidence}, or {-(-n // step)} files of up to {step} rows in turn"
+        evidence = f"{evidence}, or {-(-n // step):,} files of up to {step:,} rows in turn"
         return cause(view, "interleaved", certain=False, evidence=evidence, files=-(-n // step))
     shards = view.trace.calls == blocks or step in {view.fact("replicas"), view.fact("shards")}
-    evidence += f", one for each of the {step} calls" if view.trace.calls == blocks else ""
+    evidence += f", one for each of the {step:,} calls" if view.trace.calls == blocks else ""
     return cause(
         view,
         "stride",

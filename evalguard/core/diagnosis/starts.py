@@ -80,12 +80,12 @@ def ahead(view: View) -> Cause | None:
     jump = _jump(view)
     if jump is None or not (view.one_shot or view.kind == "unknown"):
         return None
-    begins = f"with sample {jump.found}" if jump.found >= 0 else "beyond the last label"
-    evidence = f"call {jump.call + 1} begins {begins} instead of sample {jump.expected}"
+    begins = f"with sample {jump.found:,}" if jump.found >= 0 else "beyond the last label"
+    evidence = f"call {jump.call + 1:,} begins {begins} instead of sample {jump.expected:,}"
     taken, delivered = _taken(view, jump.call)
     steps = -(-view.n // view.batch) if view.batch and "steps" in view.facts else None
     if taken:
-        evidence += f"; the same object had emitted {plural(taken, 'batch')} by then, {delivered} of them delivered"
+        evidence += f"; the same object had emitted {plural(taken, 'batch')} by then, {delivered:,} of them delivered"
     elif jump.found < 0:
         return None
     return cause(
@@ -121,14 +121,14 @@ def leftover(view: View) -> Cause | None:
     fits = reported and (start is None or not number or number * view.batch == start)
     if not fits and not ("steps" in view.facts or "validation_steps" in view.facts):
         return None
-    where = f"the first row is sample {start}" if start is not None else "the rows do not begin with the first batch"
-    first = f"; the first batch delivered is item {number} of {view.name}" if number else ""
+    where = f"the first row is sample {start:,}" if start is not None else "the rows do not begin with the first batch"
+    first = f"; the first batch delivered is item {number:,} of {view.name}" if number else ""
     evidence = f"{where}{first}; workers={view.fact('workers')}: the queue keeps what the previous call did not use"
     return cause(view, "leftover", certain=fits, evidence=evidence)
 
 
 def stateful_getitem(view: View) -> Cause | None:
-    """An offset of exactly the items that Keras peeks: ``__getitem__`` reads on instead of looking up."""
+    """The offset is the number of items that Keras reads first: ``__getitem__`` reads on and does not use its index."""
     start = _offset(view)
     if start is None or view.kind not in {"pydataset", "unknown"} or not view.batch:
         return None
@@ -138,7 +138,7 @@ def stateful_getitem(view: View) -> Cause | None:
         return None
     if view.kind == "unknown" and peeked != 2:
         return None
-    # A reader that goes on has as many items as are asked for: fewer rows are a part that was chosen.
+    # A reader that reads on returns as many items as Keras asks for. Fewer rows are a part that was chosen.
     if not changed and view.n_rows < view.n:
         return None
     evidence = f"all rows are {plural(start, 'sample')} ahead"
@@ -162,7 +162,7 @@ def not_at_start(view: View) -> Cause | None:
     # A PyDataset has no read position, unless its items come from something that has one.
     if view.kind in {"arrays", "batch"} or (view.kind == "pydataset" and (stateful_getitem(view) or leftover(view))):
         return None
-    evidence = f"rows begin at sample {start} and continue in order" if start is not None else ""
+    evidence = f"rows begin at sample {start:,} and continue in order" if start is not None else ""
     if lead:
         evidence = f"{plural(lead, 'row')} beyond the last label, followed by samples 0, 1, …"
     if used:
@@ -173,7 +173,7 @@ def not_at_start(view: View) -> Cause | None:
 
 
 def _is_part(view: View, start: int) -> bool:
-    """Whether rows from ``start`` on are a part that was chosen, and no source that had been read before."""
+    """Whether rows from ``start`` on are a part that was chosen, and not a source that had been read before."""
     if view.n_rows > view.n - start or view.foreign:
         return False
     return "skip" in view.facts or view.keeps_order or view.n_rows < view.n - start or chosen(view)

@@ -1,11 +1,11 @@
-"""Why a later validation of one ``fit`` is scored on other samples than the first, as the source shows it."""
+"""Why a later validation of one ``fit`` is scored on other samples than the first, by what is known of the source."""
 
 from __future__ import annotations
 
 from evalguard.core.diagnosis.catalogue import cause
 from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Cause
-from evalguard.core.plural import plural
+from evalguard.core.plural import plural, verb
 
 
 def drift(view: View) -> Cause:
@@ -28,7 +28,7 @@ def leftover(view: View) -> Cause | None:
     if view.kind != "pydataset" or workers < 2 or not 0 < steps < batches:
         return None
     evidence = (
-        f"each validation takes {steps} of {plural(batches, 'batch')}, workers={workers}: "
+        f"each validation takes {steps:,} of {plural(batches, 'batch')}, workers={workers}: "
         "the queue keeps the batches made ahead, and the next validation begins with them"
     )
     return cause(view, "leftover", certain=False, evidence=evidence, fixes=("validation_leftover",), steps=_steps(view))
@@ -52,7 +52,8 @@ def reshuffled(view: View) -> Cause | None:
     each_pass, shuffles = view.facts.get("reshuffled_each_pass"), view.facts.get("shuffle")
     if not each_pass and not shuffles:
         return None
-    part = f"{view.fact('steps')} steps of it are" if view.fact("steps") else "a part of it is"
+    steps = view.fact("steps")
+    part = f"{plural(steps, 'step')} of it {verb(steps, 'is', 'are')}" if steps else "a part of it is"
     evidence = f"{view.name} is shuffled whenever it is read, and {part} another part each time"
     return cause(
         view,

@@ -118,7 +118,7 @@ class View:
         """Its kinds in causes.toml, the most specific first."""
         terms, by_row = self.labels.origin.terms, self.labels.keys is None
         step, check = terms.get("in") == "step", self.trace.method == "check"
-        # A function of the user's is mended in Python, unless it only returns arrays; a file is not.
+        # The fix for a function of the user is in Python, unless the function only returns arrays.
         read = step and (self.kind == "arrays" or not terms.get("data", "").startswith("{call:"))
         kinds = {
             "unnamed in a step": step and self.samples is None,
@@ -218,7 +218,7 @@ class View:
 
     @cached_property
     def foreign(self) -> int:
-        """Rows that are none of the labelled samples."""
+        """Rows whose sample is not among the labels."""
         return int(np.count_nonzero(~self.known & (self.rows != UNKNOWN)))
 
     @cached_property
@@ -291,4 +291,4 @@ class View:
 
 def listed(values: Int64, limit: int = 5) -> str:
     """The first few of some numbers."""
-    return ", ".join(str(int(value)) for value in values[:limit]) + (", …" if len(values) > limit else "")
+    return ", ".join(f"{int(value):,}" for value in values[:limit]) + (", …" if len(values) > limit else "")

@@ -271,7 +271,9 @@ def test_through_a_queue_several_workers_are_named_if_there_are_any(kind):
     before, after = fix_of(view_of(range(50), kind, facts={"workers": 4}), "queue")
     called = view_of(range(50), kind).called
     assert before == f"{called}  # workers=4"
-    assert after.startswith(f"{called}  # workers=1, or ")
+    # A generator gets its workers from the call.
+    alone = f"{called[:-1]}, workers=1)  # or " if kind == "generator" else f"{called}  # workers=1, or "
+    assert after.startswith(alone)
     assert ("Sequence" in after) is (kind == "generator")
     assert "workers" not in "".join(fix_of(view_of(range(50), kind), "queue"))
 
@@ -328,3 +330,11 @@ def test_labels_are_named_as_they_were_given(name, given):
     before, after = remedy.splitlines()
     assert before == f"before: labels={given}  # joined by position"
     assert after.startswith(f"after:  labels={'table' if given == 'y_true' else given}, key='id'  # ")
+
+
+@pytest.mark.parametrize("by", [1, np.int64(1)])
+def test_numbers_in_a_fix_have_their_noun_and_are_grouped_unless_they_are_code(by):
+    view = view_of(range(2000), "generator", n=2000)
+    assert fix_of(view, "labels_late", by=by)[1].startswith("evalguard.guard(labels=...)  # that begin 1 row earlier;")
+    assert fix_of(view, "others")[1].endswith("# only the 2,000 samples that the labels name")
+    assert fix_of(view, "floor_steps", whole=1, all=2)[0] == "steps=2000 // 8  # 1 batch"

@@ -415,5 +415,5 @@ def test_rows_of_another_selection_are_named():
     found = counts.others(view_of([*range(48), FOREIGN, 99]))
     assert found is not None
     assert found.evidence == (
-        "2 rows are not among the labelled samples (row 48, 49), and 2 labelled samples never arrived"
+        "2 rows are not among the labelled samples (rows 48, 49), and 2 labelled samples never arrived"
     )

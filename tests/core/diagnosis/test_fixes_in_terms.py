@@ -10,6 +10,7 @@ import yaml
 
 from evalguard.cli.commands import check
 from evalguard.core.diagnosis import catalogue
+from evalguard.core.diagnosis.catalogue import FixNumber
 from evalguard.core.trace import Trace
 from evalguard.step.config.step_file import Step
 from evalguard.step.fix_lines import written
@@ -23,16 +24,10 @@ BARE = {"version": 1, "model": {"path": "model.keras"}, "data": {"table": "rows.
 # What the user's own code is called with or returns is mended there.
 IN_PYTHON = {"return"}
 VALUES = {
-    "all": 7,
-    "batch": 8,
-    "by": 2,
-    "factor": 2,
-    "n": 50,
-    "row": 3,
-    "rows_n": 16,
-    "steps": 3,
-    "whole": 6,
-    "workers": 4,
+    **{
+        name: FixNumber(7)
+        for name in ("all", "batch", "by", "factor", "n", "row", "rows_n", "steps", "whole", "workers")
+    },
     "called": "data: {table: rows.csv}",
     "column": "file",
     "given": "'labels.csv'",

@@ -146,12 +146,20 @@ def test_where_values_cannot_be_compared_targets_may_be_those_of_the_labels(targ
 TAGS = tags_of(sizes_of(50, 8))
 
 
+# A second pass begins, and two batches arrive in the other order; or batches do not arrive.
+PASSES, TAGS_OF_PASSES = np.r_[0:50, 0:16], tags_of(np.r_[sizes_of(50, 8), 8, 8])
+AROUND, WITH_A_GAP = np.r_[0:48, 50:58, 48:50], np.r_[8:16, 0:8, 16:48, 58:66]
+
+
 @pytest.mark.parametrize(
     ("samples", "tags", "parts", "found"),
     [
         pytest.param(SWAPPED_BATCHES, TAGS[SWAPPED_BATCHES], {}, True, id="restored-by-tags"),
         pytest.param(RANDOM, TAGS[SWAPPED_BATCHES], {}, False, id="not-restored-by-tags"),
         pytest.param(RANDOM, TAGS[SWAPPED_BATCHES], {"known": False}, True, id="samples-are-not-known"),
+        pytest.param(PASSES[AROUND], TAGS_OF_PASSES[AROUND], {}, True, id="a-second-pass"),
+        pytest.param(PASSES[WITH_A_GAP], TAGS_OF_PASSES[WITH_A_GAP], {}, True, id="a-second-pass-behind-a-gap"),
+        pytest.param(np.r_[PASSES[:50], 3:19][AROUND], TAGS_OF_PASSES[AROUND], {}, False, id="it-begins-elsewhere"),
         pytest.param(SWAPPED_BATCHES, TAGS[SWAPPED_BATCHES], {"ordered": False}, False, id="no-order-is-required"),
         pytest.param(RANDOM, TAGS[RANDOM], {"known": False, "ordered": False}, False, id="nor-samples-are-known"),
         pytest.param(SWAPPED_BATCHES, np.r_[TAGS[SWAPPED_BATCHES][:-1], UNKNOWN], {}, False, id="a-row-without-a-tag"),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalguard.core.diagnosis import sorted_orders
-from evalguard.core.diagnosis.sorted_orders import ascends, sorted_otherwise, stride
+from evalguard.core.diagnosis.sorted_orders import _ascends, sorted_otherwise, stride
 from evalguard.core.label_table import LabelTable
 from tests.core.diagnosis.causes import title, view_of
 from tests.core.key_columns import report
@@ -87,14 +87,13 @@ def test_long_strides_are_files_read_in_turn():
     assert "2 files of up to 25 rows in turn" in found.evidence
 
 
-@given(st.lists(st.integers(0, 4), max_size=9), st.booleans(), st.integers(1, 3))
-def test_values_ascend_as_python_sees_it_for_any_chunk(values, strictly, size):
+@given(st.lists(st.integers(0, 4), max_size=9), st.integers(1, 3))
+def test_values_ascend_as_python_sees_it_for_any_chunk(values, size):
     order = np.arange(len(values))[::-1]
     taken = [values[row] for row in order.tolist()]
-    expected = taken == sorted(taken) and (not strictly or len(set(taken)) == len(taken))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("evalguard.core.columns.chunks.ROWS", size)
-        assert ascends(np.asarray(values, dtype=np.int64), order, strictly=strictly) is expected
+        assert _ascends(np.asarray(values, dtype=np.int64), order) is (taken == sorted(taken))
 
 
 @pytest.mark.parametrize(
@@ -126,11 +125,6 @@ def test_the_order_of_the_labels_is_said_beside_that_of_the_stream(names, words)
 
 def test_a_stream_in_the_order_of_the_labels_is_not_sorted_otherwise():
     assert sorted_otherwise(keyed(np.arange(50), np.arange(50))) is None
-
-
-def test_values_ascend_strictly_unless_something_else_is_said():
-    assert not ascends(np.array([1, 1]), np.arange(2))
-    assert ascends(np.array([1, 1]), np.arange(2), strictly=False)
 
 
 @pytest.mark.parametrize("n", [7, 9, 10])
