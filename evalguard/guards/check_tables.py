@@ -80,7 +80,9 @@ def compare(table_check: TableCheck) -> Report:
             f"column {label!r} of PREDICTIONS was compared with that of LABELS; if it is what was predicted, name it: "
             f"--prediction {label}",
         )
-    return replace(report, source={**report.source, "place": str(table_check.predictions)}, not_proven=notes)
+    advice = report.advice and report.advice.replace("order='any'", "--order any")
+    source = {**report.source, "place": str(table_check.predictions)}
+    return replace(report, source=source, not_proven=notes, advice=advice)
 
 
 def _compared(q: TableCheck) -> Report:
