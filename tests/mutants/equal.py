@@ -342,7 +342,7 @@ EQUAL: tuple[Equal, ...] = (
     ),
     Equal(
         "core/diagnosis/labelling.py",
-        'evidence += f"; label i + {shift} matches row i" if shift > 0 else f"; label i - {-shift} matches row i"',
+        'evidence += f"; label i + {shift:,} matches row i" if shift > 0 else f"; label i - {-shift:,} matches row i"',
         ("`>` becomes `>=`",),
         "a shift is never 0",
     ),

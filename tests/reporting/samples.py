@@ -65,7 +65,8 @@ def unproven_report() -> Report:
 
 
 def repaired() -> Report:
-    return replace(failing(), verdict=Verdict.REPAIRED, repair={"moved": 50, "summary": "50 rows reordered"})
+    moved = {"moved": 50, "summary": "50 rows reordered"}
+    return replace(failing(), verdict=Verdict.REPAIRED, repair=moved, advice="")
 
 
 BY_VERDICT = {"PASS": passing, "REPAIRED": repaired, "UNPROVEN": unproven_report, "FAIL": failing}
