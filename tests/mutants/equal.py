@@ -439,7 +439,7 @@ EQUAL: tuple[Equal, ...] = (
     ),
     Equal(
         "core/diagnosis/starts.py",
-        'begins = f"with sample {jump.found}" if jump.found >= 0 else "beyond the last label"',
+        'begins = f"with sample {jump.found:,}" if jump.found >= 0 else "beyond the last label"',
         ("`>=` becomes `>`", "`0` becomes `1`"),
         "no jump is to sample 0",
     ),
