@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from benchmarks import keyed
 from benchmarks.pairs import compare
 from evalguard.capture.contract import BatchTag
 from evalguard.capture.recording.tag_log import TagColumn
@@ -62,6 +63,9 @@ def measurements() -> Iterator[Measurement]:
         seconds, megabytes = alone(work, 10**7, "beyond")
         yield (f"confirming 10^7 rows of 10 floats {what}", seconds, "s", most_s, False)
         yield (f"memory that confirming rows {what} takes", megabytes, "MB", 1000.0, False)
+    seconds, megabytes = keyed.beyond(5 * 10**6)
+    yield ("keyed predict of 5*10^6 rows, repaired, two metrics: beyond 1.3 x bare", seconds, "s", 3.0, False)
+    yield ("memory that it takes more than bare", megabytes, "MB", 400.0, False)
     yield ("how 10^7 rows of 10 columns number the classes", alone("class_numbers_of", 10**7)[0], "s", 1.0, False)
     yield ("2,000 calls of scope='parts' over scope='session'", parts_over_session(2000), "x", 1.1, False)
     for what, seconds, kilobytes in pages(10**8):

@@ -4,9 +4,10 @@ import itertools
 import json
 import statistics
 
+import numpy as np
 import pytest
 
-from benchmarks import lockstep, overhead, pairs, plot, soak, subjects, turns
+from benchmarks import keyed, lockstep, overhead, pairs, plot, soak, subjects, tables, turns
 from benchmarks.diagnosis import __main__ as diagnosis
 from benchmarks.diagnosis.kinds import KINDS, Kind
 from benchmarks.diagnosis.measure import Row, count, instance, measure, models, report_of
@@ -267,3 +268,16 @@ def test_causes_are_counted(kind, report, right, certain, certain_wrong):
 )
 def test_the_budgets_hold_of_all_kinds_and_of_each(rows, holds):
     assert diagnosis.verdict(rows)[1] is holds
+
+
+def test_a_keyed_call_is_measured_bare_and_guarded():
+    seconds, megabytes = keyed.beyond(3000, pairs=1)
+    assert np.isfinite([seconds, megabytes]).all()
+
+
+@pytest.mark.slow
+def test_check_is_measured_beside_duckdb_where_both_find_the_same(capsys):
+    tables.main(["--rows", "3000", "--pairs", "1"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0].split()[0] for line in lines[1:]] == ["integers"] * 3 + ["text"] * 3
+    assert all("holds" in line or "BROKEN" in line for line in lines[1:])
