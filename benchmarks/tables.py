@@ -155,7 +155,7 @@ def _growth(way: str, keys: str, runs: list[tuple[int, Run]]) -> Iterator[str]:
 
 
 def _write(folder: str, keys: str, case: str, rows: int) -> None:
-    """Two tables; in a process of its own, as the memory of a child begins with that of its parent."""
+    """Two tables; in another process, as the memory of a child begins with that of its parent."""
     code = f"from benchmarks.tables import write; write({folder!r}, {keys!r}, {case!r}, {rows})"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
 

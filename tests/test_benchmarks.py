@@ -7,7 +7,7 @@ import statistics
 import numpy as np
 import pytest
 
-from benchmarks import keyed, lockstep, overhead, pairs, plot, soak, subjects, tables, turns
+from benchmarks import gpu, keyed, lockstep, overhead, pairs, plot, soak, subjects, tables, turns
 from benchmarks.diagnosis import __main__ as diagnosis
 from benchmarks.diagnosis.kinds import KINDS, Kind
 from benchmarks.diagnosis.measure import Row, count, instance, measure, models, report_of
@@ -273,6 +273,14 @@ def test_the_budgets_hold_of_all_kinds_and_of_each(rows, holds):
 def test_a_keyed_call_is_measured_bare_and_guarded():
     seconds, megabytes = keyed.beyond(3000, pairs=1)
     assert np.isfinite([seconds, megabytes]).all()
+
+
+@pytest.mark.slow
+def test_larger_models_are_measured_on_the_device_that_there_is(capsys):
+    gpu.main(["--seconds", "4", "--models", "conv net", "--batches", "8"])
+    first, _, *lines = capsys.readouterr().out.splitlines()
+    assert first.startswith("Keras ")
+    assert " ".join(lines).count("conv net") == len(gpu.KINDS)
 
 
 @pytest.mark.slow
