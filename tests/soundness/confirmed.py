@@ -150,11 +150,16 @@ def is_plain(program: Program, confirm: Confirm, calls: tuple[Call, ...]) -> boo
         # Nor are weights compared where the guard has none.
         and (program.weighted or confirm.weights == "none")
         # Nor does a part that names another number of rows than its call returns.
-        and all(len(call.named) in {0, sum(map(len, call.parts))} for call in calls)
+        and all(len(call.named) in {0, n_emitted(program, call)} for call in calls)
         and all(call.scale == 1 and call.dtype == "float32" and not (call.reused or call.moving) for call in calls)
         and all(call.y in {"none", "same"} for call in calls)
         and all(call.source != "endless" for call in calls)
     )
+
+
+def n_emitted(program: Program, call: Call) -> int:
+    """Rows that a source emits as written; one that repeats its samples fills its batches."""
+    return len(call.parts) * program.batch if call.source == "tf_repeated" else sum(map(len, call.parts))
 
 
 def covers(program: Program, unit: Unit) -> bool:
