@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.core.columns.chunks import chunks
 from evalguard.core.confirmed import UNKNOWN_SAMPLES, Scored, place_of_each, sample_of_each
 from evalguard.core.findings import Finding, Reason
 from evalguard.core.label_table import LabelTable
@@ -61,15 +62,17 @@ def _digests(rows: Any) -> UInt64:
     """A digest of each row; of a number its bits, mixed, which no other number has."""
     if not isinstance(rows, np.ndarray) or rows.ndim != 1 or rows.dtype not in (np.float32, np.float64):
         return row_fingerprints(rows, float64=True)[0]
-    # One zero, one NaN.
-    values = rows.astype(np.float64) + 0.0
-    values[np.isnan(values)] = np.nan
-    bits = values.view(np.uint64)
-    for shift, factor in MIX:
-        bits ^= bits >> shift
-        bits *= factor
-    bits ^= bits >> np.uint64(31)
-    return bits
+    digests = np.empty(len(rows), dtype=np.uint64)
+    for part in chunks(len(rows)):
+        # One zero, one NaN.
+        values = rows[part].astype(np.float64) + 0.0
+        values[np.isnan(values)] = np.nan
+        bits = values.view(np.uint64)
+        for shift, factor in MIX:
+            bits ^= bits >> shift
+            bits *= factor
+        digests[part] = bits ^ bits >> np.uint64(31)
+    return digests
 
 
 def joined_columns(calls: Sequence[Columns | None]) -> Columns | None:

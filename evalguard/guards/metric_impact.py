@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,23 @@ MAX_ERROR = 300
 
 
 @dataclass(frozen=True, slots=True)
+class _FirstRows:
+    """The first row of each sample, ``UNKNOWN`` where there is none, and the rows that repeat a sample."""
+
+    row_of: NDArray[np.int64]
+    again: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, samples: NDArray[np.int64], n_labels: int) -> Self:
+        """Of the sample of each row."""
+        is_first = arrivals.arrivals(samples, n_labels)
+        rows = np.flatnonzero(is_first)
+        row_of = np.full(n_labels, UNKNOWN)
+        row_of[samples[rows]] = rows
+        return cls(row_of, np.flatnonzero(arrivals.known(samples, n_labels) & ~is_first))
+
+
+@dataclass(frozen=True, slots=True)
 class _Rows:
     """Labels and predictions, as they would have been scored and as they belong together."""
 
@@ -47,6 +64,7 @@ class _Rows:
     wrong: int
     weights: Any = None
     joined: bool = False
+    first: _FirstRows | None = None
 
 
 def impact(
@@ -83,7 +101,9 @@ def _impact(
         why = "the labels have no values" if labels.values is None else "labels and outputs do not pair up"
         return {metric.name: MetricImpact(error=why) for metric in metrics}
     found = {}
-    names = {output for output, _, _ in outputs}
+    names, samples = {output for output, _, _ in outputs}, judgement.samples_array
+    # Nothing is realigned where nothing is wrong.
+    first = _FirstRows.of(samples, len(labels)) if samples is not None and judgement.report.findings else None
     for metric in metrics:
         # The names of a mapping are those of outputs, as in `compile`, or of the metrics themselves.
         of_output = metric.key in names
@@ -97,7 +117,6 @@ def _impact(
             if of_output and output != metric.key:
                 continue
             name = f"{own}, {output}" if output else own
-            samples = judgement.samples_array
             rows = _Rows(
                 values,
                 predicted,
@@ -108,6 +127,7 @@ def _impact(
                 judgement.report.counts["misaligned"] or 0,
                 labels.weights.get(output) if isinstance(labels.weights, Mapping) else labels.weights,
                 joined=trace.joined,
+                first=first,
             )
             found[name] = _metric_impact(metric, rows, judgement)
     return found
@@ -180,19 +200,18 @@ def _as_scored(metric: Metric, rows: _Rows, notes: list[str]) -> float:
 
 def _after_realignment(metric: Metric, rows: _Rows, as_scored: float, notes: list[str]) -> dict[str, Any]:
     """The value over each sample's own prediction, or its bounds."""
-    if rows.samples is None:
+    if rows.first is None:
         notes.append("the sample of each row is not known")
         return {}
-    row_of = np.full(rows.n_labels, UNKNOWN)
-    arrived = arrivals.first_arrivals(rows.samples, rows.n_labels)
-    row_of[rows.samples[arrived]] = arrived
-    if not len(arrived):
+    row_of = rows.first.row_of
+    if (row_of < 0).all():
         notes.append("no labelled sample was predicted")
         return {}
-    del arrived  # large, as are the copies that a metric makes
     # A sample with two different predictions has no right one, so it counts as missing.
-    ambiguous = _ambiguous_samples(rows, row_of)
-    row_of[ambiguous] = UNKNOWN
+    ambiguous = _ambiguous_samples(rows, rows.first)
+    if ambiguous.size:
+        row_of = row_of.copy()
+        row_of[ambiguous] = UNKNOWN
     missing = int(np.count_nonzero(row_of < 0))
     if missing == rows.n_labels:
         notes.append("no sample has exactly one prediction")
@@ -221,20 +240,12 @@ def _after_realignment(metric: Metric, rows: _Rows, as_scored: float, notes: lis
     return {"of_those_predicted": known, "at_least": known * share, "at_most": known * share + 1 - share}
 
 
-def _ambiguous_samples(rows: _Rows, row_of: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Samples that were predicted more than once with different values, so that the right one is not known.
-
-    Args:
-        rows: Labels and predictions.
-        row_of: The first row of each sample.
-    """
-    samples = rows.samples
-    if samples is None:
+def _ambiguous_samples(rows: _Rows, first: _FirstRows) -> NDArray[np.int64]:
+    """Samples that were predicted more than once with different values, so that the right one is not known."""
+    again, samples = first.again, rows.samples
+    if samples is None or not again.size:
         return np.zeros(0, dtype=np.int64)
-    again = arrivals.duplicate_rows(samples, rows.n_labels)
-    if not again.size:
-        return again
-    ours, theirs = (np.asarray(take(rows.predictions, at)) for at in (again, row_of[samples[again]]))
+    ours, theirs = (np.asarray(take(rows.predictions, at)) for at in (again, first.row_of[samples[again]]))
     differ = (ours != theirs) & ~((ours != ours) & (theirs != theirs))  # NaN equals NaN
     return np.unique(samples[again[differ.any(axis=tuple(range(1, differ.ndim)))]])
 
