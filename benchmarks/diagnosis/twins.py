@@ -393,7 +393,7 @@ TWINS: Mapping[Maker, Twin] = {
     moving.rows_moved_after_model: Twin(_returned_as_computed, ("in the order of x",)),
     moving.parts_sorted_by_name: Twin(_names_with_zeros, ("list the parts in the order of the labels",)),
     moving.member_in_another_order: Twin(_both_in_label_order, ("each in the order of the labels",)),
-    moving.scored_with_other_labels: Twin(_scored_with_its_labels, ("the very arrays that are scored",)),
+    moving.scored_with_other_labels: Twin(_scored_with_its_labels, ("if the scored ones are right",)),
     moving.reference_in_another_order: Twin(_reference_in_label_order, ("reference.loc[labels.index]",)),
     validating.validation_left_in_a_queue: Twin(_validated_on_all, ("the whole set each time",)),
     validating.validation_of_one_generator: Twin(_validated_on_all, ("a PyDataset start again at each epoch",)),

@@ -38,6 +38,7 @@ DECLARED_ROW_WISE = "row j of each output is computed from row j that was fed"
 TESTED = "one batch, computed again in another order and in two halves, gave the same rows"
 SCORED = "what was returned is scored against `labels`, in this order"
 JOINED = "each row is scored against the label of its sample, as after a join, wherever it stands (order: any)"
+WEIGHTED = "the model scored the stream's own y, with the sample weights of these labels"
 CONFIRMED = "each scored row was returned by a guarded call and belongs to its label"
 
 
@@ -83,7 +84,7 @@ def chain(
         _fed(evidence, proof),
         _computed(evidence),
         _returned(evidence),
-        _confirmed(trace, with_labels=with_labels),
+        _confirmed(trace, with_labels=with_labels, weighted=evidence.labels.weights is not None),
     )
     # What is out of order was put there last by the caller, or by what returned the rows.
     moved_by = "confirmed" if trace.rearranged else "returned" if trace.moved else "fed"
@@ -150,11 +151,13 @@ def _returned(evidence: Evidence) -> Link:
     return Link("returned", Status.PROVEN, "what the caller got is what the model computed, row by row")
 
 
-def _confirmed(trace: Trace, *, with_labels: bool) -> Link:
+def _confirmed(trace: Trace, *, with_labels: bool, weighted: bool) -> Link:
     if trace.not_confirmed:
         return Link("confirmed", Status.NOT_SEEN, trace.not_confirmed)
     if trace.joined:
         return Link("confirmed", Status.DECLARED, JOINED)
+    if not trace.ordered and weighted:
+        return Link("confirmed", Status.DECLARED, WEIGHTED)
     if not trace.ordered:
         return Link("confirmed", Status.NOT_APPLICABLE, "the model scored the stream's own y")
     if not trace.confirmed:

@@ -36,7 +36,7 @@ MAX_ERROR = 300
 
 @dataclass(frozen=True, slots=True)
 class _FirstRows:
-    """The first row of each sample, ``UNKNOWN`` where there is none, and the rows that repeat a sample."""
+    """The first row of each sample, ``UNKNOWN`` without one, and the rows that repeat a sample."""
 
     row_of: NDArray[np.int64]
     again: NDArray[np.int64]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -245,7 +245,9 @@ def floor_steps(s: Setting) -> Case | None:
 
 
 def floor_len(s: Setting) -> Case | None:
-    return _tail_cut(s, workers=1, **({"num_batches": s.n // s.batch} if s.declared else {}))
+    case = _tail_cut(s, workers=1, **({"num_batches": s.n // s.batch} if s.declared else {}))
+    # A source of fewer samples has as many batches.
+    return None if case is None else replace(case, certain=False)
 
 
 def dropped(s: Setting) -> Case | None:

@@ -7,9 +7,10 @@ import pytest
 
 from evalguard.core.findings import Status
 from evalguard.core.judge import judge
+from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import Policy, Proof, Verdict
 from evalguard.core.report import Report
-from evalguard.core.trace import ROW_WISE
+from evalguard.core.trace import ROW_WISE, Trace
 from tests.core.traces import ALIGNED, SWAPPED, N, labels_for, trace_of
 
 
@@ -130,3 +131,12 @@ def test_rows_that_moved_in_the_model_are_a_fault_of_no_other_link(evidence):
     assert report.verdict is Verdict.FAIL
     assert [(finding.reason, finding.count) for finding in report.findings] == [("rows_moved_in_model", 4)]
     assert [link.link for link in report.chain if link.status is Status.BROKEN] == ["computed"]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_sample_weights_that_the_model_scored_with_are_declared(weighted):
+    labels = LabelTable(values=np.arange(4), weights=np.arange(4) + 1.0 if weighted else None)
+    trace = Trace(4, np.arange(4), index=np.arange(4), targets=np.arange(4), method="evaluate", ordered=False)
+    link = judge(trace, labels, Policy()).report.chain[-1]
+    assert link.status is (Status.DECLARED if weighted else Status.NOT_APPLICABLE)
+    assert ("weights" in link.basis) is weighted

@@ -112,7 +112,7 @@ def unknown(case, **parts: Any):
         pytest.param(signatures.leftover, "pydataset", True, id="a leftover queue"),
         pytest.param(signatures.floor_steps, "generator", True, id="steps rounded down"),
         pytest.param(signatures.dropped, "tf.data", True, id="drop_remainder"),
-        pytest.param(signatures.floor_len, "pydataset", True, id="__len__ rounded down"),
+        pytest.param(signatures.floor_len, "pydataset", False, id="__len__ rounded down"),
         pytest.param(signatures.wrapped, "generator", False, id="wrapped"),
     ],
 )

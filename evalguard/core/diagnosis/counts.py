@@ -192,7 +192,8 @@ def floor_len(view: View) -> Cause | None:
     evidence = _tail_evidence(view) + (
         f"; `len` of {view.name} is {plural(view.fact('num_batches'), 'batch')}" if declared else ""
     )
-    return cause(view, "floor_len", certain=declared, evidence=evidence)
+    # A source of fewer samples, of which `len` is right, has as many batches.
+    return cause(view, "floor_len", certain=False, evidence=evidence)
 
 
 def dropped(view: View) -> Cause | None:

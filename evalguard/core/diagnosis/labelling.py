@@ -45,8 +45,9 @@ def label_file(view: View) -> Cause | None:
     return cause(
         view,
         "label_file" if permuted else "other_labels",
-        # A few corrected labels may hold the same values as before by chance.
-        certain=permuted and view.by_content and FEW * differ.size >= view.n,
+        # A few corrected labels may hold the same values as before by chance; and where the stream's own targets are
+        # scored, either side may be wrong.
+        certain=permuted and view.by_content and view.trace.ordered and FEW * differ.size >= view.n,
         evidence=evidence,
         fixes=("label_file",),
         given=given,

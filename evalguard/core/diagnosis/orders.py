@@ -62,6 +62,8 @@ def batches(view: View) -> Cause | None:
     if order is None or view.facts.get("shuffle") is True:
         return None
     early = int((order - np.arange(len(order))).max())
+    if not early:
+        return None
     if _is_global(early, len(order)) and len(order) > MIN_ROWS and view.fact("workers") < 2:
         return None
     moved = int(np.count_nonzero(order != np.arange(len(order))))
