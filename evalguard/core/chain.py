@@ -14,7 +14,7 @@ from evalguard.core.findings import Finding, Link, Reason, Status
 from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import Policy, Proof
 from evalguard.core.row_names import OF_PANDAS
-from evalguard.core.trace import ROW_WISE, Trace
+from evalguard.core.trace import ROW_WISE
 
 # What breaks a link; every other finding breaks `fed`.
 BREAKS: Mapping[str, frozenset[Reason]] = {
@@ -38,7 +38,8 @@ DECLARED_ROW_WISE = "row j of each output is computed from row j that was fed"
 TESTED = "one batch, computed again in another order and in two halves, gave the same rows"
 SCORED = "what was returned is scored against `labels`, in this order"
 JOINED = "each row is scored against the label of its sample, as after a join, wherever it stands (order: any)"
-WEIGHTED = "the model scored the stream's own y, with the sample weights of these labels"
+OWN_Y = "the model scored the stream's own y"
+WEIGHTED = "the model scored the stream's own y, each row with the sample weight of its label"
 CONFIRMED = "each scored row was returned by a guarded call and belongs to its label"
 
 
@@ -84,7 +85,7 @@ def chain(
         _fed(evidence, proof),
         _computed(evidence),
         _returned(evidence),
-        _confirmed(trace, with_labels=with_labels, weighted=evidence.labels.weights is not None),
+        _confirmed(evidence, with_labels=with_labels),
     )
     # What is out of order was put there last by the caller, or by what returned the rows.
     moved_by = "confirmed" if trace.rearranged else "returned" if trace.moved else "fed"
@@ -151,17 +152,22 @@ def _returned(evidence: Evidence) -> Link:
     return Link("returned", Status.PROVEN, "what the caller got is what the model computed, row by row")
 
 
-def _confirmed(trace: Trace, *, with_labels: bool, weighted: bool) -> Link:
+def _confirmed(evidence: Evidence, *, with_labels: bool) -> Link:
+    trace, weights = evidence.trace, evidence.weights[1]
     if trace.not_confirmed:
         return Link("confirmed", Status.NOT_SEEN, trace.not_confirmed)
     if trace.joined:
         return Link("confirmed", Status.DECLARED, JOINED)
-    if not trace.ordered and weighted:
-        return Link("confirmed", Status.DECLARED, WEIGHTED)
     if not trace.ordered:
-        return Link("confirmed", Status.NOT_APPLICABLE, "the model scored the stream's own y")
+        if evidence.labels.weights is None:
+            return Link("confirmed", Status.NOT_APPLICABLE, OWN_Y)
+        return (
+            Link("confirmed", Status.DECLARED, f"{OWN_Y}; {weights}")
+            if weights
+            else Link("confirmed", Status.PROVEN, WEIGHTED)
+        )
     if not trace.confirmed:
-        return Link("confirmed", Status.DECLARED, SCORED)
+        return Link("confirmed", Status.DECLARED, "; ".join(filter(None, (SCORED, weights))))
     if with_labels:
         return Link("confirmed", Status.PROVEN, f"{CONFIRMED}; the labels passed to confirm are the guard's")
     return Link("confirmed", Status.DECLARED, f"{CONFIRMED}; that it is scored against `labels` is assumed")

@@ -14,6 +14,7 @@ from evalguard.core.label_table import KeyColumn, LabelTable
 from evalguard.core.matching import Match, all_matches, index_identity, repeated_rows
 from evalguard.core.plural import plural
 from evalguard.core.policy import Policy
+from evalguard.core.scored_weights import compare_weights
 from evalguard.core.shifts import shift_of_samples
 from evalguard.core.target_comparison import LabelComparison
 from evalguard.core.trace import FIT, UNKNOWN, Int64, Trace
@@ -47,6 +48,7 @@ class Evidence:
         comparison: The stream's own targets against the labels.
         repeated: Rows with the inputs of an earlier one, where no identity tells them from repetitions.
         padding: Rows at the end that may be removed.
+        weights: The finding on the sample weights that ``evaluate`` used, and why they are declared.
         asked: Content or a key was asked to say which sample a row is. Position and targets do not stand in for it.
     """
 
@@ -60,6 +62,7 @@ class Evidence:
     repeated: Int64
     padding: int
     asked: bool
+    weights: tuple[Finding | None, str] = (None, "")
 
     @property
     def samples_array(self) -> Int64 | None:
@@ -105,7 +108,9 @@ def gather(trace: Trace, labels: LabelTable, policy: Policy) -> Evidence:
         by_place = trace.ordered or trace.method == FIT or not comparison.rows.size
         if by_place or in_position[0].observed:
             repeated = _repeated(trace, trace.n_rows, in_position[0], comparison)
-            return Evidence(trace, labels, in_position, in_position[0], positions, (), comparison, repeated, 0, asked)
+            weights = compare_weights(trace, labels, positions, comparison)
+            found = (positions, (), comparison, repeated, 0, asked, weights)
+            return Evidence(trace, labels, in_position, in_position[0], *found)
     matches = all_matches(trace, labels)
     comparable = [match for match in matches if match.comparable and (by_place or match.observed)]
     # A part that different inputs share leaves rows open; a key or an index that the source states may name them all.
@@ -118,11 +123,12 @@ def gather(trace: Trace, labels: LabelTable, policy: Policy) -> Evidence:
     if padding:
         samples = samples[: trace.n_rows - padding] if samples is not None else None
     comparison = _compare(trace, labels, samples)
+    weights = compare_weights(trace, labels, samples, comparison)
     if samples is not None and trace.scored is not None:
         samples = in_any_order(samples, trace.scored, len(labels))
     order = () if samples is None else order_findings(samples, len(labels), ordered=trace.ordered)
     repeated = _repeated(trace, trace.n_rows - padding, used if samples is not None else None, comparison)
-    return Evidence(trace, labels, matches, used, samples, order, comparison, repeated, padding, asked)
+    return Evidence(trace, labels, matches, used, samples, order, comparison, repeated, padding, asked, weights)
 
 
 def _repeated(trace: Trace, n_rows: int, used: Match | None, comparison: LabelComparison) -> Int64:

@@ -167,7 +167,7 @@ def _findings(evidence: Evidence, proof: Proof) -> tuple[Finding, ...]:
         found: list[Finding | None] = list(evidence.order)
     else:
         found = [checks.check_count(np.full(evidence.n_rows, UNKNOWN), n_labels)]
-    found += [checks.check_labels(evidence.comparison), _disagreement(evidence)]
+    found += [checks.check_labels(evidence.comparison), _disagreement(evidence), evidence.weights[0]]
     if evidence.used is None or evidence.used.identity != "content":  # content already is that of the rows received
         found.append(checks.check_altered(trace))
     # Tags show where the order was lost, and a used source has lost its first rows. Both decide only without a stronger

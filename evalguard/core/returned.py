@@ -76,7 +76,10 @@ def taken(trace: Trace, source: Int64) -> Trace:
         if (column := getattr(trace, name)) is not None
     }
     calls = trace.calls if len(source) == trace.n_rows else (len(source),)
-    return replace(trace, n_rows=len(source), calls=calls, **columns, targets=_take(trace.targets, source))
+    # Weights are of the rows that `evaluate` scored; where others were predicted, too, nothing shows which is which.
+    weights = None if trace.ordered else _take(trace.weights, source)
+    targets = _take(trace.targets, source)
+    return replace(trace, n_rows=len(source), calls=calls, **columns, targets=targets, weights=weights)
 
 
 def _take(targets: Any, source: Int64) -> Any:

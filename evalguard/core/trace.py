@@ -133,6 +133,7 @@ class Trace:
         targets: The stream's own ``y`` at each delivered row: an array, a
             mapping or a sequence of arrays, or None.
         scored_targets: The same of the rows in ``scored`` only, where others have none.
+        weights: The stream's own sample weight of each row that ``evaluate`` scored, in the form of ``targets``.
         batch_sizes: Rows in each delivered batch, int64.
         calls: Rows of each call, in order.
         sources: The source's state at each call, in order.
@@ -178,6 +179,7 @@ class Trace:
     spec: tuple[str, ...] = ()
     targets: Any = None
     scored_targets: Any = None
+    weights: Any = None
     batch_sizes: Column = field(default_factory=lambda: np.zeros(0, np.int64))
     calls: tuple[int, ...] = ()
     sources: tuple[SourceState, ...] = ()
@@ -235,7 +237,7 @@ class Trace:
         """Approximate size of the columns, in bytes; large ones are in temporary files."""
         tags = (self.tags.pulls, self.tags.sizes) if isinstance(self.tags, BatchTags) else (self.tags,)
         found = [*tags, self.index, self.batch_sizes, self.keys, self.fingerprints, self.padding]
-        found += _arrays(self.targets)
+        found += _arrays((self.targets, self.weights))
         columns = {id(column): column for column in found if column is not None}.values()
         return sum(each.n_bytes if isinstance(each, RunLengthColumn) else np.asarray(each).nbytes for each in columns)
 

@@ -32,6 +32,7 @@ def join_traces(traces: Sequence[Trace]) -> Trace:
     scored_targets = stack_trees(of_scored) if of_scored and targets is None else None
     if targets is None and scored_targets is None and any(part is not None for part in of_scored):
         reasons.append(LOST_TARGETS)
+    weights = [trace.weights for trace in traces if not trace.ordered]
     specs = {trace.spec for trace in traces}
     # Each call keeps its order: what `evaluate` scores has none, whatever else the session does.
     has_order = np.repeat([trace.ordered for trace in traces], [trace.n_rows for trace in traces])
@@ -48,6 +49,7 @@ def join_traces(traces: Sequence[Trace]) -> Trace:
         spec=specs.pop() if len(specs) == 1 else (),
         targets=targets,
         scored_targets=scored_targets,
+        weights=stack_trees(weights) if weights else None,
         batch_sizes=concatenated(np.asarray(trace.batch_sizes) for trace in traces),
         calls=tuple(rows for trace in traces for rows in trace.calls),
         sources=tuple(source for trace in traces for source in trace.sources),

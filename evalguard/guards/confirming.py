@@ -18,6 +18,7 @@ from evalguard.core.findings import Finding, Reason
 from evalguard.core.label_table import LabelTable
 from evalguard.core.own_errors import not_ours, swallow
 from evalguard.core.plural import plural
+from evalguard.core.scored_weights import in_another_scale
 from evalguard.core.target_comparison import as_one_quantity, compare_labels, in_form_of
 from evalguard.core.trace import Trace
 from evalguard.data import tree
@@ -305,7 +306,7 @@ def _compared(
     ):
         values = _of_output(values, number, outputs)
     strict = compare_labels(given, values)
-    if what == "weight" and strict.rows.size and _in_another_scale(given, values):
+    if what == "weight" and strict.rows.size and in_another_scale(given, values):
         return "the weights passed to confirm are the guard's times a constant; pass them unchanged", None
     comparison = strict if what == "weight" else as_one_quantity(strict, given, values, None)
     if not comparison.comparable:
@@ -313,16 +314,6 @@ def _compared(
         why = why.replace("the targets in the stream", f"the {what}s passed to confirm")
         return why.replace("targets of", f"{what}s of").replace(" in the stream", " passed to confirm"), None
     return "", _other_rows(what, comparison.rows, comparison.shift)
-
-
-def _in_another_scale(given: Any, values: Any) -> bool:
-    """Whether the weights are those of the guard times one number, as where they are divided by their mean."""
-    if isinstance(given, (Mapping, tuple)) or isinstance(values, Mapping):
-        return False
-    ours, theirs = np.asarray(given, dtype=np.float64).ravel(), np.asarray(values, dtype=np.float64).ravel()
-    if ours.shape != theirs.shape or not theirs.sum() > 0 or not ours.sum() > 0:
-        return False
-    return bool(np.allclose(ours / ours.sum(), theirs / theirs.sum(), rtol=1e-5, atol=0))
 
 
 def _of_output(values: Mapping[str, Any], number: int, outputs: tuple[str, ...]) -> Any:

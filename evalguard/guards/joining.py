@@ -29,11 +29,16 @@ def one_trace(calls: list[GuardedCall], labels: LabelTable | None, *, in_parts: 
         labels: In label order; None where there is only a reference.
         in_parts: The calls have no order among them.
     """
-    values = None if labels is None else labels.values
-    traces = in_label_order(
-        [replace(call.trace, targets=in_form_of(values, call.trace.targets, call.recorder.outputs)) for call in calls],
-        labels,
-    )
+    values, weights = (None, None) if labels is None else (labels.values, labels.weights)
+    named = [
+        replace(
+            call.trace,
+            targets=in_form_of(values, call.trace.targets, call.recorder.outputs),
+            weights=in_form_of(weights, call.trace.weights, call.recorder.outputs),
+        )
+        for call in calls
+    ]
+    traces = in_label_order(named, labels)
     if in_parts:
         return replace(
             join_traces(named_by_part(traces)),

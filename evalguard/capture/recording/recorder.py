@@ -43,6 +43,8 @@ class Recorder:
         keys: Keys of each batch.
         targets: The stream's own targets, of one batch or of several together.
         n_with_targets: How many batches have targets.
+        weights: The stream's own sample weights, likewise.
+        n_with_weights: How many batches have sample weights.
         fail_fast_check: Called after each execution; returns a fault that is already certain.
         stopped: The fault for which the call is stopped; empty if it is not.
         unchecked: Rows and tag of each batch that ``fail_fast_check`` has not checked.
@@ -64,6 +66,8 @@ class Recorder:
     keys: list[Any] = field(default_factory=list)
     targets: list[Any] = field(default_factory=list)
     n_with_targets: int = 0
+    weights: list[Any] = field(default_factory=list)
+    n_with_weights: int = 0
     fail_fast_check: Callable[[Recorder], str] | None = None
     stopped: str = ""
     unchecked: list[tuple[int, BatchTag]] = field(default_factory=list)
@@ -135,9 +139,8 @@ class Recorder:
         parts = group.parts()
         for first, size, samples in zip(group.firsts, group.sizes, group.samples, strict=True):
             self.tags.add_rows(first, size, samples)
-        x, y, _ = tree.unpack(tuple(parts) if group.flat else parts[0])
-        if y is not None:
-            self._record_targets(y, len(group.sizes))
+        x, *scored = tree.unpack(tuple(parts) if group.flat else parts[0])
+        self._record_scored(*scored, batches=len(group.sizes))
         self._record_content(x, stated=group.stated)
 
     def after_step(self, batches: list[Any], outputs: Any) -> None:
@@ -192,15 +195,14 @@ class Recorder:
         self.problem = self.problem or f"{kind} {when}: {said}"
 
     def _record(self, batch: Any, tag: BatchTag) -> None:
-        x, y, _ = tree.unpack(batch)
+        x, *scored = tree.unpack(batch)
         rows = tree.same_rows(x)
         self.tags.add(tag, rows)
         if self.fail_fast_check is not None:
             # Before anything below can fail: the check counts the rows of all batches.
             self.unchecked.append((rows, tag))
-        if y is not None:
-            # Copies: the source may overwrite its buffer.
-            self._record_targets(tree.map_leaves(_copied, y), 1)
+        # Copies: the source may overwrite its buffer.
+        self._record_scored(*(tree.map_leaves(_copied, part) for part in scored), batches=1)
         keys = self._keys(batch, x, tag)
         if keys is not None:
             # A copy for the same reason: NumPy shares the memory of integers.
@@ -210,10 +212,13 @@ class Recorder:
                 self.unchecked[-1] = rows, replace(tag, keys=keys)
         self._record_content(x, stated=tag.states_samples)
 
-    def _record_targets(self, y: Any, batches: int) -> None:
+    def _record_scored(self, y: Any, sample_weight: Any, *, batches: int) -> None:
         if tree.leaves(y):
             self.targets.append(y)
             self.n_with_targets += batches
+        if tree.leaves(sample_weight):
+            self.weights.append(sample_weight)
+            self.n_with_weights += batches
 
     def _record_content(self, x: Any, *, stated: bool) -> None:
         options = self.options

@@ -66,6 +66,8 @@ def _to_trace(
         return _unobserved(recorder, rows, method, source, problem, ordered=ordered)
     every_batch_has_targets = bool(recorder.targets) and recorder.n_with_targets == len(recorder.tags)
     targets = stack_trees(recorder.targets) if every_batch_has_targets else None
+    weighted = not ordered and bool(recorder.weights) and recorder.n_with_weights == len(recorder.tags)
+    weights = stack_trees(recorder.weights) if weighted else None
     # Of metrics the targets are one half; beside rows that are returned they are one more clue.
     if recorder.targets and targets is None and not ordered:
         problem = problem or LOST_TARGETS
@@ -84,6 +86,7 @@ def _to_trace(
         fingerprints=None if recorder.tags.any_changed else _all_rows(recorder.fingerprints.parts, rows),
         spec=tuple(str(spec) for spec in recorder.fingerprints.specs),
         targets=targets,
+        weights=weights,
         batch_sizes=recorder.tags.sizes,
         method=method,
         ordered=ordered,
