@@ -91,6 +91,8 @@ def _why_not_labels(evidence: Evidence, policy: Policy) -> list[str]:
         return [f"which sample each row is: {comparison.why_not}"] if comparison.why_not else []
     if comparison.rows.size:
         return []
+    if not evidence.trace.pairs_x_with_y:
+        return ["that x and y of a batch belong together: the dataset zips rows that it shuffles with others"]
     if evidence.repeated.size and policy.duplicate_inputs == "forbid":
         row, rows = int(evidence.repeated[0]), plural(evidence.repeated.size, "row")
         return [f"that no sample is repeated: the inputs of {rows} equal those of an earlier one (first: row {row:,})"]

@@ -32,6 +32,8 @@ FED_BY = {
     "position": "row i of the array is sample i",
     "part": "each call answers the label rows that g.part names",
 }
+BY_REFERENCE = "label i belongs to row i of the reference"
+IN_PART = "; of each row only what `fingerprint=` returns was compared, the rest is assumed to belong to it"
 FINISHED = "the {} passed to check names the sample of the row"
 OWN_TARGETS = "x and y of a batch belong together, and y equals the label at every row"
 DECLARED_ROW_WISE = "row j of each output is computed from row j that was fed"
@@ -68,6 +70,7 @@ def _without_samples(evidence: Evidence, policy: Policy) -> Proof:
         equal
         and trace.targets is not None
         and not evidence.asked
+        and trace.pairs_x_with_y
         and not trace.unobserved
         and (distinct or policy.duplicate_inputs == "allow")
     ):
@@ -106,7 +109,8 @@ def _broken(link: Link, findings: Sequence[Finding], breaks: frozenset[Reason]) 
 def _labels(evidence: Evidence) -> Link:
     labels = evidence.labels
     if evidence.used is not None and evidence.used.identity == "content":
-        return Link("labels", Status.PROVEN, "label i belongs to row i of the reference")
+        part = evidence.trace.in_part
+        return Link("labels", Status.DECLARED if part else Status.PROVEN, BY_REFERENCE + IN_PART * part)
     if labels.keys is not None:
         return Link("labels", Status.PROVEN, "each label has the key of its sample" + _whose(labels))
     return Link("labels", Status.DECLARED, f"row i of {labels.name} is the label of sample i")

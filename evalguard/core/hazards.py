@@ -93,8 +93,8 @@ def shuffles(trace: Trace, source: SourceState) -> str:
         )
     if source.facts.get("reshuffled_each_pass") is True:
         return (
-            "the dataset is reshuffled at each pass, although these rows match these labels; labels collected in "
-            "another pass will not match. Remove the shuffle if the labels are not part of the stream."
+            "the dataset is reshuffled at each pass: labels collected in another pass will not match. Remove the "
+            "shuffle if the labels are not part of the stream."
         )
     return ""
 

@@ -129,6 +129,7 @@ class Trace:
         keys: The key that each row carried, shape ``(n_rows,)``, or None.
         fingerprints: uint64, shape ``(n_rows,)``: digest of the row that the
             model received, or None.
+        in_part: The digests are of what a function of the caller's returns of each row.
         spec: dtype and row shape of the fingerprinted inputs.
         targets: The stream's own ``y`` at each delivered row: an array, a
             mapping or a sequence of arrays, or None.
@@ -176,6 +177,7 @@ class Trace:
     index_source: str = "stated"
     keys: NDArray[Any] | None = None
     fingerprints: NDArray[np.uint64] | None = None
+    in_part: bool = False
     spec: tuple[str, ...] = ()
     targets: Any = None
     scored_targets: Any = None
@@ -247,6 +249,11 @@ class Trace:
         if isinstance(self.tags, RunLengthColumn):
             return self.tags.lowest() >= 0
         return bool((np.asarray(self.tags) >= 0).all())
+
+    @property
+    def pairs_x_with_y(self) -> bool:
+        """Whether x and y of a batch may belong together: no source joins rows that it shuffles with others."""
+        return not any(state.facts.get("zips_a_shuffle") for state in self.sources)
 
     @property
     def transport_intact(self) -> bool | None:

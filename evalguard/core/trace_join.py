@@ -46,6 +46,7 @@ def join_traces(traces: Sequence[Trace]) -> Trace:
         index_source="part" if any(trace.index_source == "part" for trace in traces) else traces[0].index_source,
         keys=_stack([trace.keys for trace in traces]),
         fingerprints=_joined([trace.fingerprints for trace in traces]),
+        in_part=any(trace.in_part for trace in traces),
         spec=specs.pop() if len(specs) == 1 else (),
         targets=targets,
         scored_targets=scored_targets,

@@ -140,3 +140,12 @@ def test_sample_weights_that_were_not_seen_are_declared(weighted):
     link = judge(trace, labels, Policy()).report.chain[-1]
     assert link.status is (Status.DECLARED if weighted else Status.NOT_APPLICABLE)
     assert ("sample weights of these labels were not among" in link.basis) is weighted
+
+
+@pytest.mark.parametrize("in_part", [False, True])
+def test_what_a_fingerprint_leaves_out_is_declared(in_part):
+    trace = replace(trace_of(ALIGNED, {"content"}), in_part=in_part)
+    report = judge(trace, labels_for(N, {"content"}), Policy()).report
+    assert (report.verdict, report.proof) == (Verdict.PASS, "identity")
+    assert report.chain[0].status is (Status.DECLARED if in_part else Status.PROVEN)
+    assert ("only what `fingerprint=` returns" in report.chain[0].basis) is in_part

@@ -10,7 +10,7 @@ from evalguard.core.findings import Reason
 from evalguard.core.judge import judge
 from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import Policy, Verdict
-from evalguard.core.trace import UNKNOWN, Trace
+from evalguard.core.trace import UNKNOWN, SourceState, Trace
 from tests.core.key_columns import Kept, report
 from tests.core.traces import ALIGNED, IDENTITIES, SWAPPED, N, content_of, label_of, labels_for, trace_of, verdict_of
 
@@ -300,3 +300,12 @@ def test_targets_in_another_order_may_be_other_classes(targets, values, why):
     evidence = gather(trace, LabelTable(values=np.asarray(values)), Policy(require="count"))
     assert evidence.comparison.why_not == why
     assert bool(evidence.doubt) == (why == RENUMBERED)
+
+
+def test_targets_that_a_source_may_have_joined_to_other_rows_prove_nothing():
+    shuffled = SourceState("tf.data", "_ZipDataset", facts={"zips_a_shuffle": True})
+    for sources, verdict in (((), Verdict.PASS), ((SourceState(), shuffled), Verdict.UNPROVEN)):
+        trace = replace(trace_of(ALIGNED, {"targets", "rows"}), sources=sources)
+        report = judge(trace, labels_for(N, ()), Policy(require="labels")).report
+        assert report.verdict is verdict
+        assert any("zips rows that it shuffles" in note for note in report.not_proven) is bool(sources)

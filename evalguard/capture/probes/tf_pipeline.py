@@ -85,8 +85,7 @@ def pipeline_facts(dataset: Any) -> dict[str, Any]:
 
 
 def _shuffles(nodes: list[Node]) -> dict[str, Any]:
-    # A buffer of one row cannot change the order.
-    shuffles = [node for node in nodes if node.name == "ShuffleDataset" and _number(node.dataset, "_buffer_size") != 1]
+    shuffles = [node for node in nodes if _can_shuffle(node)]
     if not shuffles:
         return {}
     buffers = [_number(node.dataset, "_buffer_size") for node in shuffles]
@@ -95,11 +94,26 @@ def _shuffles(nodes: list[Node]) -> dict[str, Any]:
     first = nodes.index(shuffles[0])
     if any(node.name in BATCHES for node in nodes[first:]):
         facts["shuffles_batches"] = True
+    if any(_zips_a_shuffle(node) for node in nodes):
+        facts["zips_a_shuffle"] = True
     return facts | {
         "reshuffled_each_pass": again,
         "shuffled_branches": len({node.branch for node in shuffles}),
         "shuffle_buffer": max((size for size in buffers if size is not None), default=0),
     }
+
+
+def _can_shuffle(node: Node) -> bool:
+    # A buffer of one row cannot change the order.
+    return node.name == "ShuffleDataset" and _number(node.dataset, "_buffer_size") != 1
+
+
+def _zips_a_shuffle(node: Node) -> bool:
+    """Whether it pairs rows that are shuffled with others that are not."""
+    if node.name != "ZipDataset":
+        return False
+    shuffled = {any(map(_can_shuffle, _nodes(branch))) for branch in _inputs(node.dataset)}
+    return len(shuffled) > 1
 
 
 def _parts(nodes: list[Node]) -> dict[str, Any]:

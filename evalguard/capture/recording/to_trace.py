@@ -84,6 +84,7 @@ def _to_trace(
         keys=_all_keys([np.asarray(part) for part in recorder.keys], rows),
         # A batch that changed while the model computed: its recorded rows may not be those that the model read.
         fingerprints=None if recorder.tags.any_changed else _all_rows(recorder.fingerprints.parts, rows),
+        in_part=recorder.options.fingerprint is not None,
         spec=tuple(str(spec) for spec in recorder.fingerprints.specs),
         targets=targets,
         weights=weights,

@@ -86,6 +86,11 @@ def in_any_order():
             id="two branches of a shuffle",
         ),
         pytest.param(
+            lambda: tf.data.Dataset.zip((rows().shuffle(N), rows())).batch(8),
+            {"reshuffled_each_pass": True, "shuffled_branches": 1, "shuffle_buffer": N, "zips_a_shuffle": True},
+            id="one of two zipped branches",
+        ),
+        pytest.param(
             lambda: branches(rows()).shuffle(N).batch(8),
             {"reshuffled_each_pass": True, "shuffled_branches": 1, "shuffle_buffer": N},
             id="shuffled behind the join",
