@@ -67,17 +67,16 @@ def values_of(program: Program, scored: Any) -> list[Values]:
 
 def rows_of(program: Program, calls: tuple[Call, ...], unit: Unit) -> list[Row]:
     """The rows that the calls returned, one call after the other."""
-    known_y = unit.y is not None and len(unit.y) == len(unit.rows)
-    rows, at = [], 0
+    rows = []
     for call, span in zip(calls, unit.spans, strict=True):
-        y = list(unit.y[at : at + len(span)]) if known_y and unit.y is not None else [None] * len(span)
+        beside = oracle.targets_beside(program, call, len(span)) or []
+        y: list[int | None] = [*beside] if len(beside) == len(span) else [None] * len(span)
         if program.model == "reversing" and call.method == "predict":
             y.reverse()
         named = [*call.named, *[None] * len(span)]
         rows += [
             Row(outputs(program, call, sample), of, name) for sample, of, name in zip(span, y, named, strict=False)
         ]
-        at += len(span)
     return rows
 
 

@@ -270,6 +270,10 @@ def calls_of(
         thread=not together and draw(st.sampled_from((True, *[False] * 7))),
         slow=20 if together and before is None else 0,
     )
+    if world.weighted and (
+        method == "test_on_batch" or (method == "evaluate" and source in {"generator", "pydataset"})
+    ):
+        call = replace(call, weights=draw(st.sampled_from(("none", "right", "right", "moved"))))
     if world.values == "close":
         call = replace(call, dtype="float64")
     if source == "array" and method == "predict" and world.model == "echo" and len(parts) > 1 and draw(rarely):

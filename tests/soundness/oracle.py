@@ -137,6 +137,12 @@ def unit(program: Program, calls: tuple[Call, ...], results: list[Any]) -> Unit 
     )
 
 
+def targets_beside(program: Program, call: Call, n_returned: int) -> list[int] | None:
+    """Samples whose targets the stream held beside the rows of one call, as in ``Unit.y``."""
+    source = emitted(program, call)
+    return _with_targets(program, call, [], None if source is None else len(source), n_returned)
+
+
 def _with_targets(
     program: Program, call: Call, before: list[int], n_emitted: int | None, n_returned: int
 ) -> list[int] | None:

@@ -35,6 +35,8 @@ class Call:
         y: What the stream holds beside ``x``: ``none``, ``same`` (the sample's own target), ``encoded`` (another
             encoding of it), ``placeholder``, ``label_order`` (the labels in order, whatever ``x`` is), ``late`` (that
             of the sample after it, as of windows in a series).
+        weights: Sample weights beside ``y``, where the model scores: ``none``, ``right``, ``moved`` (those of the next
+            sample).
         scale: Inputs are multiplied by it on their way into the stream.
         dtype: dtype of the inputs in the stream.
         reused: How many arrays the source fills in turn, also with keys and targets; 0: each batch is new.
@@ -56,6 +58,7 @@ class Call:
     parts: Parts = ()
     lie: str = "none"
     y: str = "none"
+    weights: str = "none"
     scale: int = 1
     dtype: str = "float32"
     reused: int = 0

@@ -58,7 +58,10 @@ def source_text(program: Program, call: Call, number: int) -> list[str]:
         "placeholder": " np.zeros(len(x))",
     }[call.y]
     y = f" put_{number}(2 * at + 1,{y})" if y and call.reused else y
-    lines.append(f"    return ({x},{y})")
+    weights = {"none": "", "right": f", weight({rows_text})", "moved": f", weight(np.add({rows_text}, 1))"}[
+        call.weights
+    ]
+    lines.append(f"    return ({x},{y}{weights})")
     return lines + _KINDS[call.source](program, call, number)
 
 

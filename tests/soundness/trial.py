@@ -583,6 +583,8 @@ def _of_report(program: Program, judged: _Judged, returned: list[Any], space: An
     if program.scope == "parts":
         return _of_parts(program, calls, report, unit)
     verdict, proof = str(report.verdict), str(report.proof)
+    if verdict in SOUND and _hides_weights(calls, report):
+        return [_breach("a", f"{verdict} by {proof}, with the weights of other rows", report, unit)]
     if verdict in SOUND:
         if verdict == "REPAIRED" and program.model not in NAMING:
             # The index of these labels names the next sample, whose rows were put beside them.
@@ -639,6 +641,8 @@ def _of_parts(program: Program, calls: tuple[Call, ...], report: Any, unit: orac
     """Laws a and b for parts that were not confirmed: nothing shows which row is scored where."""
     verdict, proof = str(report.verdict), str(report.proof)
     all_answered = confirmed.covers(program, unit)
+    if verdict in SOUND and _hides_weights(calls, report):
+        return [_breach("a", f"{verdict} by {proof} of parts, with the weights of other rows", report, unit)]
     if verdict in SOUND:
         # What was scored are the stream's own pairs, each sample at least once.
         pairs = all(unit.metrics) and unit.y is not None and oracle.NO_TARGET not in unit.y
@@ -662,6 +666,9 @@ def _of_parts(program: Program, calls: tuple[Call, ...], report: Any, unit: orac
     told_apart = not (program.model == "reversing" and program.has_twins)
     # What the caller says the rows are is contradicted by the stream's own targets.
     misnamed = any(call.named and call.named != tuple(chain(*call.parts)) for call in calls)
+    # Or they are equal to samples that it did not name.
+    named = set(chain(*(call.named or range(program.n) for call in calls)))
+    misnamed = misnamed or len(named) < program.n
     known = known and not misnamed
     if verdict == "FAIL" and all_answered and known and told_apart and _observable(program, calls):
         reasons = [f"{finding.reason}: {finding.count}" for finding in report.findings]
@@ -687,9 +694,20 @@ def _wrong_labels(program: Program, space: dict[str, Any]) -> Any:
     return None if values.tolist() == wanted else values.tolist()
 
 
+def _hides_weights(calls: tuple[Call, ...], report: Any) -> bool:
+    """Whether rows were scored with the weights of others, and no link says that weights are declared."""
+    link = report.chain[-1]
+    return any(call.weights == "moved" for call in calls) and not (
+        str(link.status) == "declared" and "sample weight" in link.basis
+    )
+
+
 def _observable(program: Program, calls: tuple[Call, ...]) -> bool:
     """Whether what the caller asked to be compared can be compared."""
-    if any(call.y == "late" for call in calls) or program.classes in {"permuted", "from_one"}:
+    if any(call.y == "late" or call.weights == "moved" for call in calls) or program.classes in {
+        "permuted",
+        "from_one",
+    }:
         return False
     if program.has_twins and program.identity == "none" and any(call.lie != "none" for call in calls):
         # The targets of equal inputs are exchanged, and nothing was given that shows that the inputs are equal.
