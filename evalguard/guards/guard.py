@@ -410,7 +410,7 @@ def sinks_of(options: GuardOptions) -> tuple[Sink, ...]:
         from evalguard.tracking.mlflow_sink import mlflow_sink
 
         target = options.mlflow if isinstance(options.mlflow, MlflowTarget) else MlflowTarget(options.mlflow)
-        sink = mlflow_sink(target.run, model=target.model)
+        sink = mlflow_sink(target.run, model=target.model, signing_key=target.signing_key)
         if sink is not None:
             sinks.append(sink)
     return tuple(sinks)

@@ -71,10 +71,13 @@ class MlflowTarget:
         model: The model that is evaluated, as MLflow keeps it: ``m-…`` or
             ``models:/NAME/VERSION``. Its page shows the verdict, and a gate on
             the version finds it. None: ``MLFLOW_ACTIVE_MODEL_ID``.
+        signing_key: File of the private key that signs the record, as
+            ``evalguard keygen`` writes it. None: ``EVALGUARD_SIGNING_KEY``.
     """
 
     run: str = "auto"
     model: str | None = None
+    signing_key: str | None = None
 
 
 MlflowOption = str | Literal[False] | MlflowTarget

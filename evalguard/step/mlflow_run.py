@@ -16,6 +16,7 @@ from evalguard.step.config.step_file import Step
 from evalguard.tracking.client import new_client, redacted_uri
 from evalguard.tracking.deadline import do_in_time, send_seconds
 from evalguard.tracking.mlflow_sink import MlflowSink, mlflow_sink
+from evalguard.tracking.signing import signing_key
 from evalguard.tracking.target import absolute
 
 T = TypeVar("T")
@@ -60,7 +61,7 @@ def _run_of(step: Step, store: str | None) -> str | None:
 
 
 @contextlib.contextmanager
-def recording(step: Step, store: str | None) -> Iterator[MlflowRun]:
+def recording(step: Step, store: str | None, base: Path) -> Iterator[MlflowRun]:
     """A new run if none is named; it is always terminated.
 
     A run of ``mlflow run`` (``MLFLOW_RUN_ID``) or of the file is somebody
@@ -70,9 +71,12 @@ def recording(step: Step, store: str | None) -> Iterator[MlflowRun]:
     if not section.enabled:
         yield MlflowRun()
         return
+    key = None if section.signing_key is None else base / section.signing_key
+    # Before a run is made: a key that cannot be read is the user's error.
+    signing_key(key)
     given = _run_of(step, store)
     if given:
-        yield MlflowRun(mlflow_sink(given, model=_model(step), tracking_uri=store))
+        yield MlflowRun(mlflow_sink(given, model=_model(step), tracking_uri=store, signing_key=key))
         return
     import mlflow
 
@@ -82,7 +86,8 @@ def recording(step: Step, store: str | None) -> Iterator[MlflowRun]:
     except SinkError as error:
         yield MlflowRun(problem=str(error))
         return
-    mlflow_run = MlflowRun(mlflow_sink(run_id, model=_model(step), tracking_uri=store, alone=True))
+    sink = mlflow_sink(run_id, model=_model(step), tracking_uri=store, alone=True, signing_key=key)
+    mlflow_run = MlflowRun(sink)
     try:
         yield mlflow_run
     except KeyboardInterrupt:

@@ -41,7 +41,8 @@ class Result:
         code: Exit code.
         report: The last report; None if there is none.
         message: A message for the user, in addition to the report or instead of it.
-        places: Where the report is: ``report``, a file, and ``mlflow``, a run.
+        places: Where the report is: ``report``, a file, ``mlflow``, a run, and ``record``, the digest
+            of a signed record.
     """
 
     code: ExitCode
@@ -79,7 +80,7 @@ def _run(step: Step, base: Path, progress: Progress, caller: Mapping[str, str]) 
         clear(base / step.outputs.directory)
     with importable(base), keys_shown(step.outputs.show_keys), long_stages(progress, step.name):
         opened = open_step(step, base)
-        with recording(step, store_of(step, base)) as mlflow_run:
+        with recording(step, store_of(step, base), base) as mlflow_run:
             result = _evaluate(opened, mlflow_run, progress, caller)
             if result.report is not None:
                 mlflow_run.judged(step.name, result.report.verdict)
@@ -212,4 +213,6 @@ def _result(opened: Opened, g: Guard, mlflow_run: MlflowRun, problem: str) -> Re
         places["report"] = shown_path(opened.base / step.outputs.directory / f"report{number}.html")
     if logged and mlflow_run.sink is not None:
         places["mlflow"] = place_of(mlflow_run.sink.target)
+        if mlflow_run.sink.head:
+            places["record"] = f"{mlflow_run.sink.head}  # for evalguard gate --head"
     return Result(code, g.report, "\n".join(problems), places)

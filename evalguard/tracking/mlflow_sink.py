@@ -8,23 +8,27 @@ while the model predicts, and no caller waits longer than the deadline.
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import logging
 import math
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from evalguard.core.files import as_bytes
+from evalguard.core.own_errors import swallow
 from evalguard.core.report import Report
 from evalguard.core.stages import stage
 from evalguard.errors import SinkError
 from evalguard.reporting.sink import Artifacts
-from evalguard.tracking import spool
+from evalguard.tracking import chain, signing, spool
+from evalguard.tracking.client import short_error
 from evalguard.tracking.deadline import POLL_S, DeadlineExceeded, deadline_runner, do_in_time, send_seconds
-from evalguard.tracking.record import Record
+from evalguard.tracking.record import Record, stated
 from evalguard.tracking.replay import replay
 from evalguard.tracking.send import send
 from evalguard.tracking.slots import ERROR, PENDING, slug
@@ -48,6 +52,7 @@ def mlflow_sink(
     tracking_uri: str | None = None,
     *,
     alone: bool = False,
+    signing_key: str | Path | None = None,
 ) -> MlflowSink | None:
     """A sink for the run that ``option`` names, or None where there is no run.
 
@@ -57,6 +62,10 @@ def mlflow_sink(
         model: As for ``find_run``.
         tracking_uri: As for ``find_run``.
         alone: As for ``MlflowSink``.
+        signing_key: As for ``MlflowSink``.
+
+    Raises:
+        ConfigError: ``model`` names no model, or ``signing_key`` is no key.
     """
     global _logged_no_run
     target = find_run(option, model, tracking_uri)
@@ -65,7 +74,7 @@ def mlflow_sink(
             _logged_no_run = True
             _log.info("no MLflow run is active: verdicts stay in the guard's reports")
         return None
-    return MlflowSink(target, timeout_s, alone=alone)
+    return MlflowSink(target, timeout_s, alone=alone, signing_key=signing_key)
 
 
 class MlflowSink:
@@ -79,10 +88,22 @@ class MlflowSink:
         target: The run.
         timeout_s: Longest time to wait, seconds; ``send_seconds`` of the run's server by default.
         alone: The run was made for one evaluation: its tags are those of that one.
+        head: Digest of the last signed record, to keep outside the server; empty if none was signed.
+
+    Raises:
+        ConfigError: ``signing_key`` is no ed25519 private key.
     """
 
-    def __init__(self, target: Target, timeout_s: float | None = None, *, alone: bool = False) -> None:
-        self.target, self.alone = target, alone
+    def __init__(
+        self,
+        target: Target,
+        timeout_s: float | None = None,
+        *,
+        alone: bool = False,
+        signing_key: str | Path | None = None,
+    ) -> None:
+        self.target, self.alone, self.head = target, alone, ""
+        self._key, self._before = signing.signing_key(signing_key), chain.Before()
         self.timeout_s = send_seconds(target.tracking_uri) if timeout_s is None else timeout_s
         self._name = "evaluation"
         self._slot: str | None = None
@@ -90,6 +111,8 @@ class MlflowSink:
         self._began_at_ms = 0
         # Slot of each report that was written, and when that was judged.
         self._written: list[tuple[str | None, int]] = []
+        # What takes the place of the report of this number then replaces.
+        self._replacing: dict[int, Mapping[str, str | None]] = {}
 
     def begin(self, name: str) -> None:
         """Tag the run PENDING: a killed process must not look like a PASS.
@@ -101,7 +124,7 @@ class MlflowSink:
         self._open()
         record = self._record({"verdict": PENDING}, self._began_at_ms)
         # Not spooled: a PENDING that is sent later would claim that an evaluation is running.
-        self._send("the PENDING mark", record, None)
+        self._send("the PENDING mark", record, None, first=None if self._key is None else self._ask_what_was_before)
 
     def write(self, report: Report, artifacts: Artifacts) -> None:
         """Spool the record, then send it.
@@ -129,6 +152,13 @@ class MlflowSink:
             metrics=dict(impact_metrics(report)),
             about=about(report),
         )
+        if self._key is not None:
+            payload = stated(record, self._name, asdict(self._before))
+            envelope, self.head = signing.sign(payload, self._key)
+            record = replace(record, envelope=envelope)
+            # The next record of this sink comes after this one, or takes its place.
+            self._before = chain.Before(self.head)
+            self._replacing[len(self._written)] = chain.replacing(payload, self.head)
         self._written.append((self._slot, record.checked_at_ms))
         self._spool_and_send(record)
 
@@ -141,8 +171,23 @@ class MlflowSink:
         slot, judged_at_ms = self._written[number]
         # An evaluation that began after another had ended takes its slot.
         self._open(slot, judged_at_ms + 1)
+        self._before = chain.Before(self._before.previous, self._replacing.get(number, {}))
         self.write(report, artifacts)
         self._written[number] = self._written.pop()
+        if (again := self._replacing.pop(len(self._written), None)) is not None:
+            self._replacing[number] = again
+
+    def _ask_what_was_before(self) -> None:
+        """Ask the server for the records before this one; without an answer they are not known."""
+        tag = chain.head_tag(self._name, self.target.model)
+        try:
+            found = chain.before(self.target.tracking_uri, self.target.run_id, str(self._slot), tag)
+        except Exception as error:  # noqa: BLE001 - the PENDING mark must not fail with it
+            swallow(error)
+            _log.warning("evalguard: it is not known what was recorded before: %s", short_error(error))
+            return
+        # In one process the record before may still be on its way.
+        self._before = replace(found, previous=self._before.previous or found.previous)
 
     def failed(self, error: BaseException) -> None:
         """Tag the run ERROR.
@@ -192,18 +237,26 @@ class MlflowSink:
             return
         self._send(f"the verdict {record.verdict}", record, spooled)
 
-    def _send(self, what: str, record: Record, spooled: Path | None, note: str = "") -> None:
+    def _send(
+        self,
+        what: str,
+        record: Record,
+        spooled: Path | None,
+        note: str = "",
+        first: Callable[[], None] | None = None,
+    ) -> None:
         where = f" It is kept in {spooled}; `evalguard replay` sends it." if spooled else note
         uri, deadline = self.target.tracking_uri, time.monotonic() + self.timeout_s
         with stage("recording in MLflow"):
-            do_in_time(
-                uri, lambda: _deliver(record, spooled, deadline), self.timeout_s, f"did not accept {what}", f".{where}"
-            )
+            work = functools.partial(_deliver, record, spooled, deadline, first)
+            do_in_time(uri, work, self.timeout_s, f"did not accept {what}", f".{where}")
         _replay_waiting(uri, deadline)
 
 
-def _deliver(record: Record, spooled: Path | None, deadline: float) -> None:
+def _deliver(record: Record, spooled: Path | None, deadline: float, first: Callable[[], None] | None = None) -> None:
     """Send a record and remove it from the spool; a record that is not spooled is not sent after the deadline."""
+    if first is not None:
+        first()
     if spooled is None:
         send(record, deadline)
         return

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from evalguard.tracking.slots import PENDING, Slot
+from evalguard.tracking.slots import MAX_ENVELOPE, PENDING, Slot
 
-RECORD_FILE = "record.json"
+RECORD_FILE, ENVELOPE_FILE = "record.json", "envelope.json"
 RECORD_SCHEMA = 1
 TOKEN_DIGITS = 6
 
@@ -75,8 +76,34 @@ def own_slot(record: Record, name: str) -> Slot:
         "record": record_digest(record_content(record, name)) if record.artifacts else record.token,
         "began_at_ms": str(record.began_at_ms),
         "checked_at_ms": str(record.checked_at_ms),
+        # A tag that is cut cannot be read; the file holds it in any case.
+        "envelope": record.envelope if len(record.envelope) <= MAX_ENVELOPE else "",
     }
     return Slot(name, fields)
+
+
+def stated(record: Record, name: str, before: Mapping[str, Any]) -> dict[str, Any]:
+    """What a signed record states.
+
+    Args:
+        record: The record.
+        name: Name of the evaluation.
+        before: ``previous`` and ``replaced``, see ``chain.Before``.
+    """
+    return {
+        "schema_version": RECORD_SCHEMA,
+        "name": name,
+        "run_id": record.run_id,
+        # One record in two places has one nonce.
+        "nonce": uuid.uuid4().hex,
+        "began_at_ms": record.began_at_ms,
+        "checked_at_ms": record.checked_at_ms,
+        "counts": _counts_text(record.counts),
+        "fields": dict(record.fields),
+        "files": {name: record_digest(content) for name, content in sorted(record.artifacts.items())},
+        "about": dict(record.about),
+        **before,
+    }
 
 
 VERSION = 2
@@ -99,6 +126,7 @@ class Record:
         labels: ``name``, ``digest`` and ``n`` of the external labels.
         artifacts: File name → content, bytes.
         alone: The run was made for this evaluation.
+        envelope: The record as it was signed, see ``signing``; empty if it was not.
         about: ``model``, ``source``, ``labels`` and ``caller`` of the report.
         version: Version of the record's form.
     """
@@ -116,6 +144,7 @@ class Record:
     metrics: Mapping[str, float] = field(default_factory=dict)
     about: Mapping[str, Any] = field(default_factory=dict)
     alone: bool = False
+    envelope: str = ""
     version: int = VERSION
 
     @property

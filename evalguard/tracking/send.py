@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from evalguard.core.report_counts import COUNT_NAMES
+from evalguard.tracking.chain import name_as_head
 from evalguard.tracking.client import client_of
 from evalguard.tracking.deadline import CONFLICT_PAUSE_S, under_way
 from evalguard.tracking.extras import write_extras
 from evalguard.tracking.note import BEGIN, NOTE_TAG, block, with_block
-from evalguard.tracking.record import RECORD_FILE, Record, choose_slot, own_slot, record_content
+from evalguard.tracking.record import ENVELOPE_FILE, RECORD_FILE, Record, choose_slot, own_slot, record_content
 from evalguard.tracking.slots import FOLDER, PENDING, Slot, run_counts, run_tags, slots, tags_of
 
 COUNT_METRICS = frozenset(f"{FOLDER}/{name}" for name in ("violations", *COUNT_NAMES))
@@ -57,6 +58,8 @@ def send(record: Record, deadline: float | None = None) -> str | None:
     files = under_way(lambda: _write_files(client, record, own.name))
     try:
         _fix_run_tags(client, record)
+        if record.envelope:
+            name_as_head(client, record)
         write_extras(client, record, own)
     finally:
         files.result()
@@ -153,8 +156,11 @@ def _write_files(client: Any, record: Record, slot: str) -> None:
     """The files of a report, and the record that names their digests."""
     if not record.artifacts:
         return
+    files = {**record.artifacts, RECORD_FILE: record_content(record, slot)}
+    if record.envelope:
+        files[ENVELOPE_FILE] = record.envelope.encode()
     with tempfile.TemporaryDirectory(prefix="evalguard-") as folder:
-        for name, content in {**record.artifacts, RECORD_FILE: record_content(record, slot)}.items():
+        for name, content in files.items():
             path = Path(folder) / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)

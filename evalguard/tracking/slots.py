@@ -22,6 +22,9 @@ RANK = ("FAIL", ERROR, PENDING, "UNPROVEN", "REPAIRED", "PASS")
 # A tag's column shows about nine characters; longer values are for search. No JSON in a tag: mlflow 3.17 cuts a value
 # at 8,000 characters without an error (utils/validation.py, `_validate_length_limit`), and cut JSON cannot be parsed.
 MAX_TAG = 250
+# A signed record is one tag as well, so that one search brings those of all runs. mlflow 3.17, utils/validation.py,
+# MAX_TAG_VAL_LENGTH.
+MAX_ENVELOPE = 8000
 # A key has 250 characters at most (MAX_ENTITY_KEY_LENGTH there): room for the folder, a suffix and the field.
 MAX_SLOT = 80
 
@@ -37,6 +40,7 @@ FIELDS = (
     "record",
     "began_at_ms",
     "checked_at_ms",
+    "envelope",
 )
 # Fields of the worst evaluation that the run shows; the remaining fields are in its slot only.
 RUN_FIELDS = ("verdict", "proof", "cause", "reason", "labels", "record", "checked_at_ms")
@@ -88,7 +92,11 @@ class Slot:
 
     def to_tags(self) -> dict[str, str]:
         """The run tags of this slot; all fields, so that no value of an earlier evaluation remains."""
-        return {f"{FOLDER}.{self.name}.{field}": self[field][:MAX_TAG] for field in FIELDS}
+        return {f"{FOLDER}.{self.name}.{field}": self.tag(field) for field in FIELDS}
+
+    def tag(self, field: str) -> str:
+        """The value of a field, as a tag holds it."""
+        return self[field][: MAX_ENVELOPE if field == "envelope" else MAX_TAG]
 
 
 def slots(tags: Mapping[str, str]) -> dict[str, Slot]:
@@ -128,7 +136,7 @@ def tags_of(own: Slot, tags: Mapping[str, str], *, alone: bool = False) -> dict[
     present = {**slots(tags), own.name: own}
     stored = _with_slots(tags)
     if alone and not stored and len(present) == 1:
-        return {EVALUATION: own.name, **{f"{FOLDER}.{field}": own[field][:MAX_TAG] for field in FIELDS}}
+        return {EVALUATION: own.name, **{f"{FOLDER}.{field}": own.tag(field) for field in FIELDS}}
     others = [slot for name, slot in present.items() if name not in stored and name != own.name]
     written = {key: value for slot in (*others, own) for key, value in slot.to_tags().items()}
     # What was the record of one evaluation is in its slot now.

@@ -86,8 +86,8 @@ def _record(data: Any) -> Record:
         raise ValueError(msg)
     # The key of the metrics in the file is older than their name here, and a file of an earlier release has none.
     metrics = data.pop("figures", {})
-    data = {"about": {}, "alone": False, **data, "metrics": metrics}
-    texts = ("tracking_uri", "run_id", "name", "token")
+    data = {"about": {}, "alone": False, "envelope": "", **data, "metrics": metrics}
+    texts = ("tracking_uri", "run_id", "name", "token", "envelope")
     wrong = [name for name in texts if not isinstance(data[name], str)]
     wrong += [name for name in ("began_at_ms", "checked_at_ms") if not isinstance(data[name], int)]
     if wrong or "verdict" not in data["fields"] or data.keys() != {item.name for item in fields(Record)}:

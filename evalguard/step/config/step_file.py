@@ -107,6 +107,11 @@ class MlflowSection(Strict):
         default=None, description="A run to write to; default: that of `mlflow run`, or a new one."
     )
     required: bool = Field(default=False, description="Exit with 4 if the verdict could not be recorded.")
+    signing_key: Text | None = Field(
+        default=None,
+        description="File of the private key that signs the record, relative to this file; default: "
+        "`EVALGUARD_SIGNING_KEY`.",
+    )
 
 
 SeveralMetrics = Annotated[list[Text | Call], Field(min_length=1)]
