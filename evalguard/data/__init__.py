@@ -1,1 +1,1 @@
-"""What users pass: walked, read and hashed. Imports no framework, because a framework's object shows it is imported."""
+"""Walk, read and hash the data that users pass. No framework is imported here: if one made the data, it is imported."""
