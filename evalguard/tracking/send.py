@@ -29,7 +29,7 @@ MAX_NOTE = 8000
 # If another writer wrote to the run at the same time, the run's tags are corrected and checked again, up to this often.
 MAX_ATTEMPTS = 20
 # Two writers that insert the same metric at the same time violate its primary key. MLflow retries the insert once
-# (mlflow 3.17, sqlalchemy_store.py, `_log_metrics_once`). Of a second conflict a client gets only the database's
+# (mlflow 3.17, sqlalchemy_store.py, `_log_metrics_once`). After a second conflict a client gets only the database's
 # message.
 CONFLICT = re.compile(r"constraint|duplicate|locked|deadlock", re.IGNORECASE)
 

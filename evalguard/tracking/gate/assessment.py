@@ -120,7 +120,7 @@ def answer(store: Store, selection: Question, requirements: Demand) -> GateResul
     reasons = list(selection.reasons)
     reasons += [f"run {run_id} has no guarded evaluation" for run_id in selection.unguarded]
     reasons += [f"{item.name} in run {item.run_id}: {why}" for item in evaluations for why in item.refused]
-    # Also true if there is no evaluation at all.
+    # Also true without any evaluation.
     if all(slot.is_validation for _, slot in selection.found):
         reasons.append(f"{selection.asked} has no guarded evaluation: no evidence is not a pass")
     return GateResult(
