@@ -121,8 +121,8 @@ def same_rows(structure: Any) -> int:
         raise RowsError(msg)
     if len(set(sizes)) > 1:
         msg = (
-            f"x: expected the same number of rows in every input, found {_listed(sizes)}, so a row is not a sample; "
-            "a model that takes one whole graph at a time is fed like this. Pass inputs that all have one entry for "
+            f"x: expected the same number of rows in every input, found {_listed(sizes)}, so a row is not a sample, "
+            "as for a model that takes one whole graph at a time. Pass inputs that all have one entry for "
             "each sample, or compare the predictions with their keys or sample indices in evalguard.check()."
         )
         raise RowsError(msg)

@@ -178,5 +178,5 @@ def _stacked(batches: list[Any], name: str) -> Values:
             }
         return np.concatenate(batches)
     except ValueError as error:
-        msg = f"{name} of different batches have different shapes: {error}"
+        msg = f"{name}: expected arrays that can be joined over all batches, found: {error}"
         raise LabelsError(msg) from error

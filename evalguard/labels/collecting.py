@@ -31,7 +31,7 @@ class Collecting:
             if kept.y is None:
                 msg = (
                     f"{self._name}: expected batches (x, y), found one without y ({type(batch).__qualname__}); "
-                    "map the source to pairs, as model.evaluate takes them"
+                    "map the source to pairs, as for model.evaluate"
                 )
                 raise LabelsError(msg)
             self._kept.append(kept)

@@ -83,7 +83,7 @@ def read(path: Path) -> LabelTable:
     """Read the labels that ``write`` wrote; see ``Labels.load``."""
     file = TableFile(path, path.name, error=LabelsError) if path.is_file() else None
     if file is None or not is_manifest(file.schema):
-        msg = f"manifest {path}: expected a file written by Labels.save, found {'another' if file else 'none'}"
+        msg = f"manifest {path}: expected a file written by Labels.save, found {'another' if file else 'none there'}"
         raise LabelsError(msg)
     return from_arrow(file.read(), path)
 
@@ -103,7 +103,7 @@ def from_arrow(table: Any, path: Path) -> LabelTable:
     expected = {"manifest_version": MANIFEST_VERSION, "algorithm": ALGORITHM}
     found = {name: about.get(name) for name in expected}
     if found != expected:
-        msg = f"manifest {path}: expected {expected}, found {found}. Make it again with Labels.collect(...).save(...)"
+        msg = f"manifest {path}: expected {expected}, found {found}. Write it again with Labels.collect(...).save(...)"
         raise LabelsError(msg)
     weights = about.get("weights", {"shapes": {}})
     formed = about["shapes"].keys() | weights["shapes"].keys()

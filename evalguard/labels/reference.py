@@ -147,7 +147,7 @@ class Reference:
 
     def _samples(self) -> Iterator[Any]:
         if self.n_labels is None:
-            msg = "reference: expected labels beside a callable by sample index, to know how many samples there are"
+            msg = "reference: expected labels with a function by sample index, found none; pass labels= or an array"
             raise LabelsError(msg)
         total = self.n_labels
         for start in range(0, total, CHUNK):
@@ -163,7 +163,7 @@ class KnownReference(Reference):
 
     def __init__(self, table: LabelTable) -> None:
         if table.fingerprints is None:
-            msg = f"reference: {table.name} holds no fingerprints; make it with Labels.collect"
+            msg = f"reference: expected labels with fingerprints, found {table.name} without; use Labels.collect"
             raise LabelsError(msg)
         super().__init__(None, len(table))
         self._table = table
@@ -202,8 +202,8 @@ def batches_of(source: Any) -> Iterable[Any]:
     """
     if kinds.is_generator(source):
         msg = (
-            "a generator can be read only once: pass the function that makes it "
-            f"(expected a callable without arguments, found the generator {source.__name__!r})"
+            f"expected a function without arguments, found the generator {source.__name__!r}, which can be read only "
+            "once; pass the function that makes it"
         )
         raise UnsupportedSourceError(msg)
     refuse_endless(source)
@@ -213,7 +213,7 @@ def batches_of(source: Any) -> Iterable[Any]:
         return source  # type: ignore[no-any-return]
     if callable(source):
         return source()  # type: ignore[no-any-return]
-    msg = f"expected a dataset or a function that gives a generator of batches, found {type(source).__qualname__}"
+    msg = f"expected a dataset or a function that returns a generator of batches, found {type(source).__qualname__}"
     raise UnsupportedSourceError(msg)
 
 

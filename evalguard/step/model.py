@@ -116,7 +116,10 @@ def _saved_model(model: ModelPath, path: Path) -> Any:
     try:
         return keras.Model(fed, keras.layers.TFSMLayer(str(path), call_endpoint=endpoint)(fed))
     except Exception as error:
-        msg = f"model.endpoint: {path} could not be called by {endpoint!r}: {error}; use model.call for it"
+        msg = (
+            f"model.endpoint: the endpoint {endpoint!r} of {path} could not be called: {error}; "
+            "load the model by a function (model.call)"
+        )
         raise ConfigError(msg) from error
 
 

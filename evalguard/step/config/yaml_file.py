@@ -39,7 +39,7 @@ class _StrictLoader(yaml.SafeLoader):
             self.aliases += 1
             if self.aliases > MAX_ALIASES:
                 mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-                msg = f"line {mark.line + 1}: more than {MAX_ALIASES} aliases"
+                msg = f"line {mark.line + 1}: expected at most {MAX_ALIASES} aliases, found more"
                 raise ConfigError(msg)
         return super().compose_node(parent, index)
 
@@ -62,7 +62,7 @@ def load(path: Path, variables: Variables | None = None) -> tuple[dict[str, Any]
         filled = _Filler(os.environ if variables is None else variables)
         data = _plain(node, (), lines, filled) if node is not None else None
     except RecursionError as error:
-        msg = f"{path}: nested too deeply"
+        msg = f"{path}: expected at most {MAX_DEPTH} levels of nesting, found more"
         raise ConfigError(msg) from error
     except ConfigError as error:
         msg = f"{path}, {error}"
@@ -129,7 +129,7 @@ def read_variables(path: Path) -> dict[str, str]:
 def _plain(node: yaml.Node, at: KeyPath, lines: Lines, filled: _Filler) -> Any:
     lines[at] = node.start_mark.line + 1
     if len(at) > MAX_DEPTH:
-        msg = f"line {lines[at]}: nested more than {MAX_DEPTH} deep"
+        msg = f"line {lines[at]}: expected at most {MAX_DEPTH} levels of nesting, found more"
         raise ConfigError(msg)
     if not node.tag.startswith("tag:yaml.org,2002:") or node.tag.startswith("tag:yaml.org,2002:python"):
         msg = f"line {lines[at]}, {dotted(at)}: expected plain YAML, found the tag {node.tag[:60]!r}"

@@ -28,7 +28,7 @@ def open_images(data: Images, context: InputContext) -> InputStream:
     if missing:
         name = str(files[missing[0]])
         first = shown_key(name) if hidden() else root / name
-        msg = f"{where}: expected the listed files, found none {at_rows(missing)}; the first: {first}"
+        msg = f"{where}: expected the listed files, found no file {at_rows(missing)}; the first: {first}"
         raise ConfigError(msg)
     target = None if data.target is None else column_of(table, data.target, where)
     named = data.key or data.column
