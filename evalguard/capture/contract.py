@@ -24,9 +24,9 @@ class BatchTag:
             each row, or ``UNKNOWN``; None if it states none.
         keys: Shape ``(n,)``: the key that the source states for each row; None
             if it states none.
-        first_row: Row of that batch at which the delivered rows begin. It is
-            not 0 if a replica gets a part of a batch, or if Keras delivers a
-            slice of arrays, which count as one batch.
+        first_row: Row of that batch at which the delivered rows begin: a
+            replica gets a part of a batch, and arrays count as one batch, of
+            which Keras delivers slices.
         altered: Whether these rows are not what the source emitted.
     """
 

@@ -1,1 +1,1 @@
-"""Walk, read and hash the data that users pass. No framework is imported here: if one made the data, it is imported."""
+"""Walk, read and hash the data that users pass. No framework is imported: the one that made the data already is."""

@@ -84,7 +84,7 @@ class Collection:
         return self._batches[0].at
 
     def until(self, last_call: float) -> Collection:
-        """Leave out a last batch that was read but not predicted, because the loop ended there.
+        """The same batches without a last one that was read but not predicted, because the loop ended there.
 
         Args:
             last_call: When the last call began, in seconds of ``time.perf_counter``.

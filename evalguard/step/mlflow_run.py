@@ -89,7 +89,7 @@ def recording(step: Step, store: str | None) -> Iterator[MlflowRun]:
         mlflow_run.status = "KILLED"
         raise
     finally:
-        # An error of the server is ignored, because the verdict is already recorded.
+        # An error of the server is ignored, because it does not change the verdict.
         with contextlib.suppress(SinkError):
             _in_time(uri, lambda: end_run(client, run_id, mlflow_run), "could not end the run")
 

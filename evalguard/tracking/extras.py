@@ -89,7 +89,7 @@ def _write_model(client: Any, record: Record, own: Slot, model_id: str) -> None:
     if metrics:
         client.log_batch(record.run_id, metrics=metrics, synchronous=True)
     model_tags = client.get_logged_model(model_id).tags
-    # A model belongs to several runs, so a record that is sent late must not replace what a later evaluation wrote.
+    # A model may be evaluated in several runs, so a record that is sent late must not replace a later evaluation.
     if number(model_tags.get(f"{FOLDER}.{own.name}.checked_at_ms", "")) <= own.checked_at_ms:
         client.set_logged_model_tags(model_id, tags_of(own, model_tags))
 

@@ -249,7 +249,7 @@ def test_names_in_the_place_of_weights_are_left_out():
     ("w", "message"),
     [
         pytest.param(lambda rows: W[rows][:2], "collected: expected one sample weight for each of the 20", id="fewer"),
-        pytest.param(lambda rows: 1.0, "collected: sample weights: expected arrays that can be joined", id="one for the batch"),
+        pytest.param(lambda rows: 1.0, "sample weights: expected arrays that can be joined", id="one for the batch"),
     ],
 )
 def test_weights_that_are_not_those_of_the_rows_are_refused(w, message):

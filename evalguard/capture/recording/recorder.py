@@ -113,7 +113,7 @@ class Recorder:
         return batch
 
     def end(self) -> None:
-        """Record the batches that still wait, and check outputs that are inputs for changes; called after the call."""
+        """Record the batches that still wait, and check whether inputs that are also outputs were overwritten."""
         start = time.perf_counter()
         self.flush()
         try:

@@ -22,7 +22,7 @@ def error_text(error: ValidationError, kind: type[BaseModel], value: Any, locati
 
     Args:
         error: The errors that pydantic found.
-        kind: The class that ``value`` was checked with.
+        kind: The pydantic class with which ``value`` was validated.
         value: The content of the file, or of one evaluation with the shared sections.
         location: Path of the file, its lines, its content, and the key path of ``value``.
     """
