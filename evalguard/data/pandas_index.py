@@ -1,4 +1,4 @@
-"""The pandas index of frames and series, read as it is now."""
+"""Read the pandas index of frames and series, as a copy that later changes do not affect."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def key_store() -> Iterator[Any]:
     import duckdb
 
     with tempfile.TemporaryDirectory(prefix="evalguard-") as folder, duckdb.connect() as store:
-        # DuckDB asks the cgroup first, for the memory as for the number of threads.
+        # DuckDB reads the limits of memory and threads from the cgroup first.
         store.execute("set memory_limit = '50%'")
         store.execute("set temp_directory = '{}'".format(folder.replace("'", "''")))
         for setting in ("enable_progress_bar", "autoinstall_known_extensions", "autoload_known_extensions"):

@@ -40,7 +40,7 @@ def existing(path: Path, where: str, what: str, error: Wrong = ConfigError) -> P
 
 
 class TableFile:
-    """A CSV, Parquet, JSONL or Arrow file; only the columns that are asked for are read.
+    """A CSV, Parquet, JSONL or Arrow file. From CSV and Parquet only the requested columns are read.
 
     Args:
         path: The file.

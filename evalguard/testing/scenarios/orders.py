@@ -141,7 +141,7 @@ def two_branches(data: ScenarioData) -> Scenario:
     import tensorflow as tf
 
     numbers = tf.data.Dataset.range(data.n).shuffle(data.n, seed=1)
-    # Not two lambdas in one line: TensorFlow warns that it cannot tell them apart.
+    # Not two lambdas in one line, because TensorFlow warns that it cannot distinguish their source.
     x, y = (numbers.map(partial(tf.gather, tf.constant(part))) for part in (data.x, data.y))
     apart = tf.data.Dataset.zip((x, y))
     return data.predict_scenario(
