@@ -1,7 +1,7 @@
 """evalguard proves that the predictions of a Keras model match their labels.
 
-Importing it imports no framework. What an evaluation does not need is imported at
-its first use.
+Importing it imports no framework. Modules that an evaluation does not need are
+imported at their first use.
 """
 
 import typing
@@ -76,7 +76,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> typing.Any:
-    # An evaluation does not query the gate, so its modules are imported at their first use.
+    # An evaluation does not query the gate, so the gate's modules are imported at their first use.
     if name == "gate":
         from evalguard.tracking.gate.gate import gate
 

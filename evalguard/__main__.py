@@ -1,4 +1,4 @@
-"""``python -m evalguard``."""
+"""Run the command line with ``python -m evalguard``."""
 
 from evalguard.cli.app import main
 

@@ -1,4 +1,4 @@
-"""Everything evalguard raises on purpose.
+"""The errors that evalguard raises on purpose.
 
 ::
 
@@ -10,7 +10,7 @@
     ├── ConfigError               an option or a step file is wrong
     │   └── ArgumentError         an argument is unknown, or is not named
     ├── UnsupportedSourceError    a source cannot be read as labels or as a reference
-    └── SinkError                 a report could not be written
+    └── SinkError                 a report could not be written, or MLflow could not be queried
 
 Each message says what was expected, what was found and what to do next.
 """
@@ -39,7 +39,7 @@ class UnsupportedSourceError(EvalGuardError, TypeError):
 
 
 class SinkError(EvalGuardError):
-    """A report could not be written; the verdict in it stands."""
+    """A report could not be written, or MLflow could not be queried. The verdict is not affected."""
 
 
 class EvalGuardWarning(UserWarning):

@@ -1,1 +1,1 @@
-"""What the model was really fed: batches are tagged at the source and recorded where the model receives them."""
+"""Observe what a model receives: batches are tagged or digested at the source, and recorded just before the model."""

@@ -1,4 +1,4 @@
-"""Arrays that Keras slices: each delivered batch is compared with the rows expected at that position."""
+"""Identify the batches that Keras slices from arrays: each is compared with the rows expected at its position."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from evalguard.capture.contract import NOT_OBSERVED, BatchTag, Untagged
 from evalguard.core.own_errors import swallow
 from evalguard.data import tree
 
+# Numbers of a row that are compared, at most.
 NUMBERS = 64
 
 
 class ArrayRows(Untagged):
     """Compares each delivered batch with the rows that Keras must slice next, in up to ``NUMBERS`` numbers of a row.
 
-    Keras copies consecutive rows into memory of TensorFlow, where nobody changes
-    them: this notices a release that does otherwise. To compare all numbers of
-    images costs two percent of a call on a small conv net.
+    Keras copies consecutive rows into memory of TensorFlow, which no other code
+    writes to. The comparison detects a release of Keras that does otherwise.
+    Comparing all numbers of images would add two percent to a call of a small
+    convolutional network.
 
     Args:
         x: Tree of arrays for which ``can_digest`` is true.
@@ -29,7 +31,7 @@ class ArrayRows(Untagged):
         self._at = 0
 
     def identify(self, data: Any) -> tuple[Any, BatchTag]:
-        """A delivered batch and its tag; altered where it does not hold the rows expected next."""
+        """Return a delivered batch and its tag, which is altered if the batch does not hold the rows expected next."""
         try:
             return data, self._tag_of(data)
         except Exception as error:  # noqa: BLE001 - a batch that cannot be read is not known
@@ -37,7 +39,7 @@ class ArrayRows(Untagged):
             return data, NOT_OBSERVED
 
     def hold(self, data: Any) -> Any:
-        """The batch itself: Keras slices into memory that TensorFlow allocates."""
+        """Return the batch itself, because Keras slices into memory that TensorFlow allocates."""
         return data
 
     def _tag_of(self, batch: Any) -> BatchTag:
@@ -47,19 +49,19 @@ class ArrayRows(Untagged):
         start, size = self._at, len(delivered[0])
         self._at += size
         for leaf, got in zip(self._leaves, delivered, strict=True):
-            # Bytes, not `==`: a NaN must equal itself, and -0.0 differs from 0.0.
+            # Compare bytes, so that a NaN equals itself.
             if _cast(_some(leaf[start : start + size]), got).tobytes() != _some(got).tobytes():
                 return BatchTag(altered=True)
         return BatchTag(0, first_row=start)
 
 
 def _some(rows: NDArray[Any]) -> NDArray[Any]:
-    """Numbers of each row at equal distances, shape ``(n, up to NUMBERS)``."""
+    """Up to ``NUMBERS`` numbers of each row at equal distances, shape ``(n, numbers)``."""
     flat = rows.reshape(len(rows), -1)
     return flat[:, :: -(-flat.shape[1] // NUMBERS) or 1]
 
 
 def _cast(rows: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:
-    """Rows as Keras casts them: floats to its own float type."""
-    # keras 3.15, trainers/data_adapters/array_slicing.py:431: before slicing, floats become `floatx`.
+    """Rows in the dtype of those delivered."""
+    # Keras casts floats to `floatx` before it slices (keras 3.15, trainers/data_adapters/array_slicing.py:431).
     return rows if rows.dtype == like.dtype else rows.astype(like.dtype)

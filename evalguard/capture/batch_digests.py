@@ -1,9 +1,9 @@
 """Batch digests: taken of each batch when the source emits it, looked up when the model receives it.
 
 The digest identifies a batch without a tag and reveals any change in between.
-Such changes happen: a source that overwrites one buffer while its batches wait
-in a queue feeds the model rows that it never meant to give, because TensorFlow
-uses an aligned NumPy array without copying it (``py_func.cc``).
+Such changes happen because TensorFlow uses an aligned NumPy array without
+copying it (``py_func.cc``): if a source overwrites its buffer while a batch waits
+in a queue, the model receives the later rows.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ class _Emitted(NamedTuple):
 
 
 class BatchDigests(Untagged):
-    """Digests of the batches that a source emitted and that the model has not received yet."""
+    """Identifies batches by the digests of those that the source emitted and the model has not received yet."""
 
     def __init__(self) -> None:
-        # Digest → numbers of batches and their samples, oldest first; several, because batches may be equal. Samples
-        # are not kept by number: an item that is requested again may be other data.
+        # Digest → emitted batches, oldest first; several, because batches may be equal. Samples belong to the batch and
+        # not to its number, because an item that is requested again may hold other data.
         self._in_flight: dict[int, list[_Emitted]] = {}
         self._delivered: dict[int, int] = {}
         self._memory = MemoryWatch()
@@ -53,15 +53,15 @@ class BatchDigests(Untagged):
         self._lock = threading.Lock()
 
     def emit(self, batch: Any, number: int, index: Any = None) -> Any:
-        """Record a batch that the source emits; returns it unchanged.
+        """Record a batch that the source emits and return it unchanged.
 
         Args:
             batch: As the source emitted it.
             number: Its number in the stream.
             index: Label row of each of its rows, or None.
         """
-        # Outside the lock, so that `identify` need not wait while a large batch is hashed. A tuple, because the leaves
-        # of one are found fastest.
+        # Outside the lock, so that `identify` need not wait while a large batch is hashed. A tuple, because
+        # `tree.leaves` is fastest on it.
         arrays = tuple(arrays_of(batch)) if can_digest(batch) else None
         batch_digest = None if arrays is None else digest(arrays)
         exact = digest(arrays, float64=True) if arrays is not None and has_float64(arrays) else batch_digest
@@ -72,18 +72,18 @@ class BatchDigests(Untagged):
                 return batch
             self._memory.emitted(arrays)
             waiting = self._in_flight.setdefault(batch_digest, [])
-            # Keras requests items twice, to learn shapes (keras 3.15, py_dataset_adapter.py:306).
+            # Keras requests the first items twice, to learn their shapes (keras 3.15, py_dataset_adapter.py:306).
             if all(number != other.number or exact != other.exact for other in waiting):
                 waiting.append(_Emitted(number, samples, exact))
         return batch
 
     def identify(self, data: Any) -> tuple[Any, BatchTag]:
-        """A delivered batch and its tag.
+        """Return a delivered batch and its tag.
 
         Equal batches are interchangeable and are matched in the order in which
         the source emitted them. A batch that the source did not emit is
-        altered; if some batch could not be digested, it may be that one, and is
-        not observed.
+        altered. If an emitted batch could not be digested, it may be that one;
+        its tag is then unknown.
         """
         try:
             batch_digest = digest(data)
@@ -96,7 +96,7 @@ class BatchDigests(Untagged):
             if waiting is None:
                 again = self._delivered.get(batch_digest)
                 return data, BatchTag(again, altered=again is None and self._all_digested)
-            # Where floats came as they are, equal as float32 is not enough.
+            # If float64 arrived as float64, batches that are equal as float32 may differ.
             at = next((at for at, one in enumerate(waiting) if exact in {None, one.exact}), None)
             if at is None:
                 return data, BatchTag(altered=self._all_digested)
@@ -109,9 +109,9 @@ class BatchDigests(Untagged):
             return data, BatchTag(number, samples)
 
     def hold(self, data: Any) -> Any:
-        """The batch, copied where the source may overwrite it."""
+        """Return the batch, with copies of the arrays that the source may overwrite."""
         return self._memory.hold(data)
 
     def intact(self) -> list[bool]:
-        """For each batch that was held since the last call: whether it is unchanged."""
+        """For each batch that ``hold`` returned since the last call, whether it is unchanged."""
         return self._memory.intact()

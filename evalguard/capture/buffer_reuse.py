@@ -1,4 +1,4 @@
-"""Batches that lie in memory of the user's, who may write to it while the model computes: each is hashed twice."""
+"""Batches in memory that the user's code may overwrite while the model computes: each is hashed before and after."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from evalguard.capture.hashing import NATIVE, digest
 from evalguard.core.own_errors import swallow
 from evalguard.data import tree
 
-# How many delivered batches are kept, in number and in bytes, to see whether a later one lies in the same memory.
+# How many delivered batches are kept, and how many bytes of them, to detect that a later one lies in the same memory.
 RECENT_BATCHES, MAX_RECENT_BYTES = 4, 1 << 23
 
 
 class RehashedBatches:
-    """Hashes each batch when it is delivered, and again after the model ran.
+    """Hashes each batch when it is delivered, and again after the model has computed on it.
 
-    Where the two differ, nobody knows which one the model read.
+    If the two hashes differ, it is not known which rows the model read.
 
     Args:
         stream: Identifies the batches.
@@ -32,9 +32,9 @@ class RehashedBatches:
         self._fed: list[tuple[tuple[NDArray[Any], ...], int] | None] = []
 
     def identify(self, data: Any) -> tuple[Any, BatchTag]:
-        """A delivered batch, and its tag."""
+        """Return a delivered batch and its tag."""
         batch, tag = self._stream.identify(data)
-        # A place for every batch, so that `intact` answers for each even where hashing fails.
+        # One entry for every batch, so that `intact` has an answer even if hashing fails.
         self._fed.append(None)
         try:
             leaves = [leaf for leaf in tree.leaves(batch) if _may_change(leaf)]
@@ -50,7 +50,7 @@ class RehashedBatches:
         """Called with each batch and its digest."""
 
     def hold(self, data: Any) -> Any:
-        """Nothing: its memory is hashed at once."""
+        """Return None: the batch is identified at once, because its memory must be hashed now."""
         del data
 
     def intact(self) -> list[bool]:
@@ -64,7 +64,9 @@ def _may_change(leaf: Any) -> bool:
 
 
 class BufferReuseDetector(RehashedBatches):
-    """Also notices that a dataset reuses memory, with other rows in it; a cache reuses memory with the same rows.
+    """Also detects that a dataset reuses the memory of an earlier batch for other rows.
+
+    A cache reuses memory with the same rows, which does not count.
 
     Attributes:
         overwritten: Whether memory was reused with other rows in it.
@@ -73,13 +75,13 @@ class BufferReuseDetector(RehashedBatches):
     def __init__(self, stream: Stream) -> None:
         super().__init__(stream)
         self.overwritten = False
-        # Tensors, the addresses of their memory, and their digest. The tensors themselves: as long as they live,
-        # TensorFlow cannot give their memory to another tensor, so an address that recurs is the user's own.
+        # Tensors, the addresses of their memory, and their digest. As long as the tensors live, TensorFlow cannot give
+        # their memory to other tensors, so an address that recurs is in the user's own memory.
         self._recent: deque[tuple[Any, frozenset[int], int]] | None = None
 
     def _delivered(self, leaves: list[Any], arrays: tuple[NDArray[Any], ...], batch_digest: int) -> None:
         at = frozenset(array.__array_interface__["data"][0] for array in arrays if array.size)
-        # The first batch shows how many fit; large ones would otherwise double the memory of the call.
+        # The size of the first batch limits how many are kept; large ones would double the memory of the call.
         if self._recent is None:
             size = sum(array.nbytes for array in arrays)
             self._recent = deque(maxlen=min(RECENT_BATCHES, max(1, MAX_RECENT_BYTES // max(size, 1))))

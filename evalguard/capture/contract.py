@@ -1,4 +1,4 @@
-"""What probes and engines agree on: the tag of a batch, how it is read off, and what is recorded of the batch."""
+"""The interface between probes and engines: the tag of a batch, how it is read, and what is recorded of the batch."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from numpy.typing import NDArray
 from evalguard.core.trace import ALTERED, UNKNOWN, row_tag
 
 
-# Not frozen: one is made for each batch, and a frozen one takes four times as long to make. No one changes a tag.
+# Not frozen, because one is created for each batch, and that takes four times as long if it is frozen. Tags are never
+# changed.
 @dataclass(slots=True, eq=False)
 class BatchTag:
     """Which batch of the source was delivered, and which samples its rows are.
 
     Attributes:
-        number: Number of the batch at the source; None: it was not observed.
-        samples: int64, one per row: the label row that the source states, or
-            ``UNKNOWN``; None if it states none.
-        keys: One per row: the key that the source states; None if it states
-            none.
-        first_row: Where the delivered rows begin in that batch: a replica gets
-            a part of a batch. Arrays are one batch, and Keras delivers slices
-            of it.
-        altered: These rows are not what the source emitted.
+        number: Number of the batch at the source; None if it was not observed.
+        samples: int64, shape ``(n,)``: the label row that the source states for
+            each row, or ``UNKNOWN``; None if it states none.
+        keys: Shape ``(n,)``: the key that the source states for each row; None
+            if it states none.
+        first_row: Row of that batch at which the delivered rows begin: a
+            replica gets a part of a batch, and arrays count as one batch, of
+            which Keras delivers slices.
+        altered: Whether these rows are not what the source emitted.
     """
 
     number: int | None = None
@@ -37,7 +38,7 @@ class BatchTag:
 
     @property
     def first_tag(self) -> int:
-        """The tag of the first row, as a trace has it."""
+        """The tag of the first row, encoded as in a trace."""
         if self.altered:
             return ALTERED
         return UNKNOWN if self.number is None else row_tag(self.number, self.first_row)
@@ -56,35 +57,35 @@ class Stream(Protocol):
     """The way in which the batches of one call are identified."""
 
     def identify(self, data: Any) -> tuple[Any, BatchTag]:
-        """A delivered batch as the model must receive it, and its tag; called once for each batch, in order."""
+        """Return a delivered batch as the model must receive it, and its tag; called once for each batch, in order."""
 
     def without_tag(self, data: Any) -> Any:
-        """The caller's batch within one that Keras read but does not feed to the model; it is not counted."""
+        """Return the caller's batch from one that Keras read but does not feed to the model; it is not counted."""
 
     def hold(self, data: Any) -> Any:
-        """A delivered batch in memory that does not change, to be identified later; None: it cannot wait."""
+        """Return a delivered batch in memory that does not change, to be identified later; None if it cannot wait."""
 
     def intact(self) -> list[bool]:
-        """For each batch of the last execution, whether it is still what it was when it was delivered."""
+        """For each batch of the last execution, whether it is unchanged since it was delivered."""
 
 
 class Untagged:
-    """A stream of batches without tags; others override what they do in another way."""
+    """A stream of batches without tags; other streams inherit from it and override what differs."""
 
     def identify(self, data: Any) -> tuple[Any, BatchTag]:
-        """The batch unchanged."""
+        """Return the batch unchanged, and an unknown tag."""
         return data, NOT_OBSERVED
 
     def without_tag(self, data: Any) -> Any:
-        """The batch unchanged."""
+        """Return the batch unchanged."""
         return data
 
     def hold(self, data: Any) -> Any:
-        """Nothing is known of its memory, or it carries a tag."""
+        """Return None: the batch carries a tag, or its memory may change."""
         del data
 
     def intact(self) -> list[bool]:
-        """Nothing to compare with."""
+        """Return an empty list: batches are not compared."""
         return []
 
 
@@ -93,10 +94,11 @@ class CaptureOptions:
     """What is recorded of each batch.
 
     Attributes:
-        content: ``always``: fingerprint each row. ``targets``: only where
-            the stream carries targets and no index, to find repeated rows.
+        content: ``always`` to fingerprint each row; ``targets`` to do so only
+            if the stream carries targets and neither an index nor keys, to find
+            repeated rows.
         key: Entry of ``x`` that holds the keys, or a callable that takes the
-            batch (as NumPy) and returns one key per row.
+            batch (as NumPy) and returns one key for each row.
         drop_key: Remove that entry from ``x`` before the model receives it.
         fingerprint: Callable that takes ``x`` (as NumPy) and returns the part
             that identifies a row.

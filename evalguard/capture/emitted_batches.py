@@ -1,4 +1,4 @@
-"""Batches that pass through Python one by one, as generators and PyDatasets emit them: digested, or tagged."""
+"""Identify batches that pass through Python one by one, as from generators and PyDatasets, by digests or tags."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from evalguard.capture.tags import FULL, RidingTags
 
 
 def as_tf_keras_packs(batch: Any) -> Any:
-    """A batch as tf_keras passes it on: without the parts after an absent ``y``, and one ``x`` by itself.
+    """A batch as tf_keras packs it: without the parts after an absent ``y``, and an ``x`` alone without its tuple.
 
     tf_keras 2.21, engine/data_adapter.py:1894 (``pack_x_y_sample_weight``).
     """
@@ -22,24 +22,24 @@ def as_tf_keras_packs(batch: Any) -> Any:
 
 
 class NoTags(Untagged):
-    """Batches as they are emitted."""
+    """Passes batches on unchanged."""
 
     def emit(self, batch: Any, number: int, samples: Any = None) -> Any:
-        """The batch unchanged."""
+        """Return the batch unchanged."""
         del number, samples
         return batch
 
 
 class EmittedBatches:
-    """Identifies batches by a digest where that is possible, otherwise by a tag that rides with them.
+    """Identifies batches by a digest if possible, otherwise by a tag that is added to them.
 
-    The first batch decides for all: Keras makes one output_signature of the first
-    two batches (keras 3.15, generator_data_adapter.py:67); a later batch of
-    another structure is an error in ``from_generator``.
+    The first batch decides for all. Keras makes one ``output_signature`` of the
+    first two batches (keras 3.15, generator_data_adapter.py:67), so a later batch
+    of another structure is an error in ``from_generator``.
 
     Args:
-        may_digest: All batches are made in this process, and none is split
-            over replicas.
+        may_digest: Whether all batches are made in this process and none is
+            split over replicas.
     """
 
     def __init__(self, *, may_digest: bool) -> None:
@@ -47,11 +47,11 @@ class EmittedBatches:
         self._way: BatchDigests | RidingTags | NoTags | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        # For a worker process, which decides from its own first batch; digests taken there would not come back.
+        # For a worker process, which decides by its own first batch. Digests taken there would not reach this process.
         return {"_may_digest": False, "_way": None}
 
     def emit(self, batch: Any, number: int, samples: Any = None) -> Any:
-        """What Keras receives of a batch that the source emits.
+        """Return what Keras receives instead of a batch that the source emits.
 
         Args:
             batch: As the source emitted it.
@@ -65,24 +65,24 @@ class EmittedBatches:
         return self._way.emit(batch, number, samples if stated is None else stated)
 
     def _way_for(self, first: Any) -> BatchDigests | RidingTags | NoTags:
-        # Keras raises its own error at a batch of more parts than it knows.
+        # Unchanged, so that Keras raises its own error for a batch with more than three parts.
         if isinstance(first, tuple) and len(first) > FULL:
             return NoTags()
         return BatchDigests() if self._may_digest and can_digest(first) else RidingTags(first)
 
     def identify(self, data: Any) -> tuple[Any, BatchTag]:
-        """A delivered batch, and its tag."""
-        # None before the first batch; without one Keras raises before the model receives anything.
+        """Return a delivered batch and its tag."""
+        # `_way` is None if no batch was emitted; Keras then raises before the model receives anything.
         return (data, NOT_OBSERVED) if self._way is None else self._way.identify(data)
 
     def without_tag(self, data: Any) -> Any:
-        """The batch without its tag, if it carries one."""
+        """Return the batch without its tag, if it carries one."""
         return data if self._way is None else self._way.without_tag(data)
 
     def hold(self, data: Any) -> Any:
-        """The batch in memory that does not change, where it carries no tag."""
+        """Return the batch in memory that does not change; None if it carries a tag."""
         return None if self._way is None else self._way.hold(data)
 
     def intact(self) -> list[bool]:
-        """For each batch of the last execution, whether it is unchanged since it was fed."""
+        """For each batch of the last execution, whether it is unchanged since it was delivered."""
         return [] if self._way is None else self._way.intact()

@@ -1,4 +1,4 @@
-"""One digest of all numbers of a batch, equal before and after Keras converts it."""
+"""Digests of the numbers of a batch, which are equal before and after Keras converts it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from evalguard.data import tree
 from evalguard.data.fingerprint import row_fingerprints
 
 _FLOAT32 = np.dtype(np.float32)
-# Native byte order only.
+# Dtypes of numbers, in native byte order only.
 NATIVE = frozenset(np.dtype(code) for code in "?bhilqpBHILQPefdFD")
-# Floats that count as float32: adapters cast some of them on the way.
+# Floats that count as float32, because some adapters of Keras cast them.
 _FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
 _hash = xxhash.xxh3_64_intdigest
 
@@ -41,19 +41,24 @@ def _is_plain(leaf: Any) -> bool:
 
 
 def arrays_of(batch: Any) -> list[NDArray[Any]]:
-    """The leaves of a batch as arrays, in the memory in which they lie."""
+    """The leaves of a batch as arrays, without a copy."""
     return [tree.as_array(leaf) for leaf in tree.leaves(batch)]
 
 
 def has_float64(batch: Any) -> bool:
-    """Whether some part of a batch is float64, which some adapters cast to float32."""
+    """Whether a part of a batch is float64, which some adapters of Keras cast to float32."""
     return any(getattr(leaf, "dtype", None) == np.float64 for leaf in tree.leaves(batch))
 
 
 def row_digests(batch: Any, n_rows: int, *, float64: bool = False) -> NDArray[np.int64]:
-    """One digest of each row of all parts, text too, with floats as float32 or as they are.
+    """One digest for each row over all parts, text included: int64, shape ``(n_rows,)``.
 
-    0 where an input has other rows, or cannot be read.
+    All digests are 0 if an input has another number of rows or cannot be read.
+
+    Args:
+        batch: A tree of arrays or tensors.
+        n_rows: Rows of the batch; other parts than inputs are left out if they have another number.
+        float64: Hash float64 as it is; otherwise all floats are hashed as float32.
     """
     leaves = [leaf for leaf in tree.leaves(batch) if hasattr(leaf, "shape") and tree.n_rows(leaf) == n_rows]
     inputs = tree.leaves(batch[0] if isinstance(batch, tuple) else batch)
@@ -63,13 +68,13 @@ def row_digests(batch: Any, n_rows: int, *, float64: bool = False) -> NDArray[np
     try:
         with not_ours():
             return row_fingerprints(parts, float64=float64)[0].view(np.int64)
-    except Exception as error:  # noqa: BLE001 - parts without rows stay with their tag
+    except Exception as error:  # noqa: BLE001 - a batch that cannot be hashed is not known
         swallow(error)
         return np.zeros(n_rows, dtype=np.int64)
 
 
 def _comparable(leaf: Any) -> Any:
-    """A part in the byte order and the float type that it may have after Keras."""
+    """A part in native byte order, with all floats except float64 as float32, because Keras may have cast them."""
     if isinstance(leaf, np.ndarray) and not leaf.dtype.isnative:
         leaf = leaf.astype(leaf.dtype.newbyteorder("="))
     if not _is_plain(leaf):
@@ -79,9 +84,10 @@ def _comparable(leaf: Any) -> Any:
 
 
 def digest(batch: Any, *, float64: bool = False) -> int:
-    """One digest of all arrays of a batch, whatever structure holds them.
+    """One digest of all arrays of a batch, independent of the structure that holds them.
 
-    Floats count as float32; with ``float64`` only those that float32 holds exactly.
+    Floats are hashed as float32. With ``float64``, a float64 array is hashed as
+    float32 only if float32 holds all its values exactly.
     """
     batch_digest = 0
     for array in arrays_of(batch):
@@ -93,6 +99,6 @@ def digest(batch: Any, *, float64: bool = False) -> int:
 
 
 def _as_float32(array: NDArray[Any]) -> NDArray[Any]:
-    # Some adapters cast to float32 on the way (tf_keras 2.21, engine/data_adapter.py:1140), others do not. bfloat16,
-    # which NumPy does not know itself, is of kind V.
+    # Some adapters cast to float32 (tf_keras 2.21, engine/data_adapter.py:1140), others do not. bfloat16 is not a dtype
+    # of NumPy itself and has kind V.
     return array.astype(np.float32) if array.dtype.kind in "fV" and array.dtype != _FLOAT32 else array

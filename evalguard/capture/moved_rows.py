@@ -1,4 +1,7 @@
-"""Rows that a model computed a second time: which are their own, which are other rows, and which are neither."""
+"""Compare rows that a model computed a second time with those delivered: same row, another row, or neither.
+
+``verify_model`` uses it to find models that return their rows in another order.
+"""
 
 from __future__ import annotations
 
@@ -9,24 +12,30 @@ from numpy.typing import NDArray
 
 from evalguard.core.trace import Int64
 
-# Of a value, and of the large ones in its column. Seen in float32 between batches of different sizes: 4e-7.
+# Tolerance relative to a value plus the large values of its column. Between batches of different sizes, float32 outputs
+# differ by 4e-7.
 TOLERANCE = 1e-5
-# No more than this part of a column counts for what is large in it: one huge value must not hide that others differ.
+# This quantile of a column is its large value. The maximum may be one huge value, which would hide that others differ.
 LARGE = 0.9
-# Numbers compared to find which rows others are: a few seconds.
+# Numbers that are compared at most to find which other rows the rows are; takes a few seconds.
 MOST_COMPARED = 1 << 26
-# A row that is nearer to its own did not move: it was computed less precisely.
+# A row that differs less from its own row did not move; it was computed with lower precision.
 FAR, FAR_IN_HALF_PRECISION = 1e-4, 1e-2
-# Few distinct values, as an argmax leaves them, may be those of other rows by chance.
+# Fewer distinct values, such as those of an argmax, may equal those of other rows by chance.
 MIN_DISTINCT = 3
 
 
 class DeliveredRows:
-    """The rows of one output as they were delivered."""
+    """The rows of one output as they were delivered.
+
+    Attributes:
+        rows: Shape ``(n, values)``.
+        scale: Large value of each column, shape ``(values,)``; None if the values are not floats.
+    """
 
     def __init__(self, output: NDArray[Any]) -> None:
         self.rows = _flat(output)
-        # Text and whole numbers are equal or not.
+        # Text and integers are compared exactly.
         self.scale: NDArray[Any] | None = None
         if self.rows.dtype.kind in "fc":
             sizes = np.sort(np.where(np.isfinite(self.rows), np.abs(self.rows), 0), axis=0)
@@ -39,13 +48,13 @@ class DeliveredRows:
         return bool(self._equal(self.rows, self.rows[0], TOLERANCE).all())
 
     def compare(self, output: NDArray[Any], source: Int64, *, far: float, strict: bool) -> int:
-        """How many of these rows are other rows and not their own; -1 where they differ in any other way.
+        """How many rows equal another delivered row and not their own; -1 if they differ in any other way.
 
         Args:
-            output: Computed again.
-            source: Which delivered row each one is.
-            far: A row that moved differs from its own by more than this.
-            strict: Each one that is not its own must be one other row, and no two of them the same.
+            output: The output computed again, shape ``(m, ...)``.
+            source: Which delivered row each of its rows should equal, shape ``(m,)``.
+            far: Tolerance within which a row still counts as its own.
+            strict: Each row that is not its own must equal exactly one other row, and no two of them the same.
         """
         again = _flat(output)
         strays = np.flatnonzero(~self._equal(again, self.rows[source], TOLERANCE))
@@ -63,12 +72,12 @@ class DeliveredRows:
                 moved += 1
                 values.add(int(like[0]))
             taken[free[:1]] = True
-        # A model that depends on the batch gives some rows the values of others by chance, and an argmax many of them.
+        # If outputs depend on the batch, some rows get the values of others by chance, and with an argmax many do.
         sure = one_each or (not strict and 2 * moved > strays.size and len(values) >= MIN_DISTINCT)
         return moved if sure else -1
 
     def _equal(self, ours: NDArray[Any], theirs: NDArray[Any], tolerance: float) -> NDArray[np.bool_]:
-        """Which rows are equal within this tolerance."""
+        """Which rows are equal within this tolerance: bool, shape ``(n,)``."""
         same = ours == theirs
         if self.scale is not None:
             with np.errstate(invalid="ignore"):
@@ -79,7 +88,7 @@ class DeliveredRows:
 
 
 def _flat(output: NDArray[Any]) -> NDArray[Any]:
-    """One line of values for each row; all real types with a fraction as float64."""
+    """The values of each row, shape ``(n, values)``, with real floats as float64."""
     rows = output.reshape(len(output), -1)
-    # bfloat16 has a dtype that NumPy does not know as a number.
+    # By name, because bfloat16 is not one of NumPy's float dtypes.
     return rows.astype(np.float64) if "float" in rows.dtype.name else rows

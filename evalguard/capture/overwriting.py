@@ -1,4 +1,4 @@
-"""Sources that write other rows into memory that they emitted before: what was fed is compared after the step."""
+"""Detect sources that overwrite the memory of a batch: what the model received is compared again after the step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from evalguard.data import tree
 
-# How many addresses are remembered: of more batches than wait in any queue.
+# Number of addresses that are remembered; it covers more batches than any queue holds.
 MAX_REMEMBERED = 4096
 # TensorFlow copies memory at any other address (tensorflow 2.21, `py_func.cc`; `-DEIGEN_MAX_ALIGN_BYTES=64` is fixed in
 # python/platform/sysconfig.py). `tests/capture/test_batch_digests.py` fails if that changes.
@@ -17,16 +17,16 @@ ALIGNMENT = 64
 
 
 class MemoryWatch:
-    """Where the batches of a source lie, and which of them the model was fed from that very memory.
+    """Addresses of the batches that a source emitted, and copies of those that the model reads from that memory.
 
-    TensorFlow uses an aligned NumPy array without copying it (``py_func.cc``);
-    only such a batch can change while the model computes on it.
+    TensorFlow uses an aligned NumPy array without copying it (``py_func.cc``).
+    Only such a batch can change while the model computes on it.
     """
 
     def __init__(self) -> None:
-        # An ordered set. An address may recur for memory that TensorFlow owns; that batch is copied without need.
+        # An ordered set. If TensorFlow's own memory has one of these addresses, that batch is copied without need.
         self._emitted: dict[int, None] = {}
-        # For each batch of the execution under way, what may change of it, and a copy.
+        # For each batch of the current execution: the arrays that may change, each with a copy.
         self._fed: list[list[tuple[NDArray[Any], NDArray[Any]]]] = []
 
     def emitted(self, arrays: Iterable[NDArray[Any]]) -> None:
@@ -34,15 +34,15 @@ class MemoryWatch:
         for array in arrays:
             address = _address(array)
             if address % ALIGNMENT == 0:
-                # Put last again: what is emitted with each batch must not be forgotten.
+                # Moved to the end, so that an array that is emitted with every batch is not forgotten.
                 self._emitted.pop(address, None)
                 self._emitted[address] = None
         while len(self._emitted) > MAX_REMEMBERED:
             del self._emitted[next(iter(self._emitted))]
 
     def hold(self, batch: Any) -> Any:
-        """A batch that the model is about to receive, with copies of what lies in memory of the source."""
-        # Not in the list of `intact` either, which is read from its end.
+        """Return a batch that the model is about to receive, with copies of the arrays in memory of the source."""
+        # No entry for `intact` is needed: its list is read from the end, and no earlier batch has one.
         if not self._emitted:
             return batch
         copied: list[tuple[NDArray[Any], NDArray[Any]]] = []
@@ -60,12 +60,12 @@ class MemoryWatch:
         return tree.map_leaves(held, batch)
 
     def intact(self) -> list[bool]:
-        """For each batch that was held since the last call, from the first that may change on: whether it is unchanged.
+        """For each batch that ``hold`` returned since the last call, whether it is unchanged.
 
-        Called after the model has computed on them: the source may overwrite an array meanwhile.
+        Batches before the first that may change are left out. Called after the model has computed on the batches.
         """
         fed, self._fed = self._fed, []
-        # Bytes, not `==`: a NaN must equal itself.
+        # Compare bytes, so that a NaN equals itself.
         return [all(array.tobytes() == copy.tobytes() for array, copy in copied) for copied in fed]
 
 

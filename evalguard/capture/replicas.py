@@ -1,4 +1,4 @@
-"""Strategies that split each batch over several replicas (``tf.distribute``)."""
+"""Batches that a ``tf.distribute`` strategy splits over several replicas."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def is_replicated(model: Any) -> bool:
 
 
 def local_batches(data: Any) -> list[Any]:
-    """A distributed batch as each local replica sees it, in replica order; a batch that is not split as it is."""
+    """The part of a distributed batch that each local replica gets, in replica order; one part if it is not split."""
     # Keras passes `PerReplica` leaves and concatenates the outputs in replica order (keras 3.15,
     # backend/tensorflow/trainer.py:851), so rows are recorded in that order.
     first = next((leaf for leaf in tree.leaves(data) if _is_split(leaf)), None)

@@ -3,8 +3,8 @@
 Keras accepts ``(x,)``, ``(x, y)`` and ``(x, y, sample_weight)``, so a tagged
 batch is ``(x, tag)``, ``(x, y, tag)`` or ``(x, y, (sample_weight, tag))``. The
 engine removes the tag and rebuilds exactly the structure that the model would
-receive unguarded, so a compiled function is never traced again. The form is flat
-because each level of nesting costs Keras about 70 us per batch in ``tf.data``.
+receive unguarded, so a compiled function is never traced again. The tag is not
+nested deeper, because each level costs about 70 us per batch in ``tf.data``.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from evalguard.core.plural import plural
 from evalguard.core.trace import UNKNOWN, batch_and_row, row_tag
 from evalguard.data import tree
 
+# Number of parts of a batch that has all of them: `(x, y, sample_weight)`.
 FULL = 3
 Int64 = NDArray[np.int64]
 
@@ -47,13 +48,13 @@ class TaggedXYW(NamedTuple):
 
 
 def _with_index(base: type) -> type:
-    """A subclass with room for ``sample_index``, because namedtuples have no other attributes."""
+    """A subclass with an attribute ``sample_index``, because instances of a namedtuple accept no new attributes."""
 
-    # Without this, pickle would drop `sample_index` on the way from a worker process.
+    # Without this, pickle would drop `sample_index` when a worker process returns the batch.
     def reduce(self: Any) -> tuple[Any, ...]:
         return _unpickled, (tuple(self), self.sample_index)
 
-    # By `type()`, so that `_make` and `_fields` are inherited: tf.nest takes the result for a namedtuple.
+    # Made by `type()`, so that `_make` and `_fields` are inherited and tf.nest accepts it as a namedtuple.
     return type(base.__name__, (base,), {"__doc__": base.__doc__, "__reduce__": reduce, "sample_index": None})
 
 
@@ -67,16 +68,16 @@ _CLASSES = {1: _with_index(TaggedX), 2: _with_index(TaggedXY), 3: _with_index(Ta
 
 
 def tagged(batch: Any, *, index: Any) -> Any:
-    """A batch that states which samples it holds.
+    """Return a batch that states which samples it holds.
 
-    Yield it from a generator or return it from ``PyDataset.__getitem__``. To
-    Keras it is an ordinary ``(x,)``, ``(x, y)`` or ``(x, y, sample_weight)``
-    tuple, so it changes nothing where no guard is active.
+    Yield it from a generator or return it from ``PyDataset.__getitem__``. For
+    Keras it is an ordinary tuple ``(x,)``, ``(x, y)`` or ``(x, y,
+    sample_weight)``, so it has no effect if no guard is active.
 
     Args:
         batch: ``x``, or a tuple or list of up to three parts.
-        index: Label row of each row of the batch, int, shape ``(n,)``; a
-            ``range`` or a list is accepted, too.
+        index: Label row of each row of the batch: int, shape ``(n,)``, or a
+            ``range`` or list of integers.
 
     Raises:
         ValueError: The batch has more than three parts, or ``index`` does not
@@ -86,7 +87,7 @@ def tagged(batch: Any, *, index: Any) -> Any:
     if len(parts) not in _CLASSES:
         msg = f"expected a batch (x,), (x, y) or (x, y, sample_weight), found {plural(len(parts), 'part')}"
         raise ValueError(msg)
-    # A copy: the caller may overwrite the index before the batch is emitted.
+    # A copy, because the caller may overwrite the index before the batch is emitted.
     rows = np.array(index, dtype=np.int64).reshape(-1)
     expected = tree.n_rows(parts[0])
     if expected is not None and expected != len(rows):
@@ -98,25 +99,25 @@ def tagged(batch: Any, *, index: Any) -> Any:
 
 
 def stated_samples(index: Any, n_rows: int) -> NDArray[np.int64] | None:
-    """The samples that a source states for the rows of a batch; None if it does not state one integer for each row."""
+    """The samples that a source states for a batch, int64, shape ``(n,)``; None without one integer for each row."""
     if index is None:
         return None
-    # A copy: the source may overwrite its index for the next batch.
+    # A copy, because the source may overwrite its index for the next batch.
     stated = np.array(index).reshape(-1)
-    # A source that miscounts its own rows has not stated which sample is which.
+    # With more or fewer entries than rows, it is not known which entry belongs to which row.
     if len(stated) != n_rows or stated.dtype.kind not in "iu" or (stated == UNKNOWN).all():
         return None
     return stated.astype(np.int64, copy=False)
 
 
 class RidingTags(Untagged):
-    """Tags that ride with their batch through Keras, as one more part of it, with a digest of each row.
+    """Adds a tag to each batch, as one more part that passes through Keras with it, with a digest of each row.
 
-    A source that overwrites its buffer while the batch waits changes the rows
-    under their tag.
+    The digests reveal a source that overwrites its buffer while the batch
+    waits: the rows change, and the tag does not.
 
     Args:
-        first: The first batch: its structure is that of all batches.
+        first: The first batch; all batches have its structure.
     """
 
     def __init__(self, first: Any) -> None:
@@ -126,14 +127,14 @@ class RidingTags(Untagged):
         self._is_tuple = isinstance(first, tuple)
         self._is_full = self._is_tuple and len(first) == FULL
         self._rebuild = getattr(kind, "_make", None)
-        # Each batch of the execution under way, and its digests; None where it could not be read.
+        # Each batch of the current execution and its digests; None if it could not be read.
         self._fed: list[tuple[Any, Int64] | None] = []
 
     def emit(self, batch: Any, number: int, index: Any = None) -> tuple[Any, ...]:
-        """The batch with its tag: int64, shape ``(n, 4)``; it is empty where rows cannot be counted.
+        """Return the batch with its tag: int64, shape ``(n, 4)``, with no rows if the batch's rows cannot be counted.
 
-        Columns: position in the stream, sample or ``UNKNOWN``, digest with floats as float32, digest of floats as they
-        are.
+        Columns: the row's tag (batch and row), sample or ``UNKNOWN``, digest with all floats as float32, digest with
+        float64 as it is.
         """
         # The tag has as many rows as the batch, because `experimental_distribute_dataset` divides each leaf by its
         # first dimension (keras 3.15, backend/tensorflow/trainer.py:753).
@@ -149,10 +150,10 @@ class RidingTags(Untagged):
         return (*parts, rows) if len(parts) < FULL else (parts[0], parts[1], (parts[2], rows))
 
     def identify(self, data: Any) -> tuple[Any, BatchTag]:
-        """The batch in its original structure, and its tag; altered where its rows are not those emitted."""
+        """Return the batch in its original structure, and its tag: altered if the rows are not those emitted."""
         rows = tree.as_array(data[2][1] if self._is_full else data[-1])
         batch = self.without_tag(data)
-        # A place for every batch, so that `intact` answers for each.
+        # One entry for every batch, so that `intact` has an answer for each.
         self._fed.append(None)
         try:
             float64 = has_float64(batch)
@@ -175,7 +176,7 @@ class RidingTags(Untagged):
         return [each is None or _is_unchanged(*each) for each in fed]
 
     def without_tag(self, data: Any) -> Any:
-        """The batch in its original structure."""
+        """Return the batch in its original structure."""
         if not self._is_tuple:
             return data[0]
         parts = (data[0], data[1], data[2][0]) if self._is_full else tuple(data[:-1])
@@ -187,10 +188,10 @@ def _is_unchanged(batch: Any, digests: NDArray[np.int64]) -> bool:
 
 
 def tag_of_rows(rows: Any, samples: NDArray[np.int64] | None = None) -> BatchTag:
-    """The tag of a batch whose rows carry their own tags, shape ``(n,)``: those of consecutive rows of one batch."""
+    """The tag of a batch by those of its rows, shape ``(n,)``; it has no number if the rows are not consecutive."""
     rows = tree.as_array(rows)
-    # Empty where rows could not be counted. A strategy splits batches into consecutive rows (`RidingTags.emit`). If
-    # rows ever come in another order, they are not claimed to be those of the batch; what they state identifies them.
+    # Empty if rows could not be counted. A strategy splits batches into consecutive rows (`RidingTags.emit`). Rows in
+    # another order are identified by the samples that they state only.
     if not len(rows) or not np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
         return BatchTag(samples=samples)
     number, first_row = batch_and_row(int(rows[0]))

@@ -1,12 +1,12 @@
-"""One delivered batch computed again in another order: the test that a model computes row by row.
+"""Test that a model computes row by row, by computing one delivered batch again in another order.
 
 The batch is computed in a seeded random order, and then in two halves. A row that
-is the output of another row and not its own was moved by the model; any other
+equals the output of another row and not its own was moved by the model. Any other
 difference says nothing about the order.
 
-What computes is a new trace of the model's own function, so that the traces which
-later calls use stay as they are, and it runs only if no operation in it keeps
-state, draws at random or acts outside: then nothing needs to be put back.
+A new trace of the model's own function computes, so that the traces which later
+calls use stay as they are. It runs only if no operation in it keeps state, draws
+random numbers or has other side effects, so nothing needs to be restored.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ class _Untestable(Exception):  # noqa: N818 - no error: the model cannot be test
 
 @dataclass(frozen=True, slots=True)
 class ModelResult:
-    """What the test shows.
+    """The result of the test.
 
     Attributes:
-        result: ``ROW_WISE``, or ``untestable: why``; empty where rows moved.
-        moved: Rows that were the outputs of other rows.
-        seconds: Time spent.
+        result: ``ROW_WISE``, or ``untestable: why``; empty if rows moved.
+        moved: Number of rows that were the outputs of other rows.
+        seconds: Time spent, in seconds.
     """
 
     result: str = ""
@@ -55,7 +55,7 @@ class ModelTest:
     """Tests a model on the first delivered batch of more than one row.
 
     Attributes:
-        kept: Whether such a batch was delivered.
+        kept: Whether such a batch was delivered and copied, or could not be copied.
     """
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class ModelTest:
         self._seconds = 0.0
 
     def keep(self, batches: list[Any], outputs: Any) -> None:
-        """Copy the first batch and its outputs: the source may overwrite its memory."""
+        """Copy the first batch and its outputs, because the source may overwrite its memory."""
         if self.kept:
             return
         start = time.perf_counter()
@@ -80,9 +80,9 @@ class ModelTest:
                 if n > 1:
                     self.kept = True
                     self._batch = _rows_of(batches[0], np.arange(n))
-                    # Of several batches in one execution the outputs are joined.
+                    # With several batches in one execution, Keras joins the outputs, those of the first batch in front.
                     self._outputs = [np.array(to_numpy(leaf)[:n]) for leaf in tree.leaves(outputs)]
-        except Exception as error:  # noqa: BLE001 - a batch that cannot be copied must not cost the predictions
+        except Exception as error:  # noqa: BLE001 - the call goes on with a batch that cannot be copied
             self.kept, self._batch = True, None
             self._why_not = f"the batch could not be copied: {swallow(error)}"
         self._seconds += time.perf_counter() - start
@@ -91,10 +91,10 @@ class ModelTest:
         """Compute the batch again, after the call.
 
         Args:
-            step: Gives the Python function with which the model computes a batch.
+            step: Returns the Python function with which the model computes a batch.
         """
         start, result, moved = time.perf_counter(), "", 0
-        # The user's Python code runs while it is traced, and may draw.
+        # Tracing runs the user's Python code, which may draw random numbers.
         of_python, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
         try:
             moved = self._moved(step)
@@ -125,17 +125,17 @@ class ModelTest:
             msg = "all rows of an output are equal in that batch"
             raise _Untestable(msg)
         if not found:
-            # Both of one size, so that one trace serves both; of an odd number, one row is in both.
+            # Both halves have the same size, so that they share one trace; of an odd number, one row is in both.
             half = (n + 1) // 2
             found = max(self._compare(function, kept, rows, strict=True) for rows in (order[:half], order[n - half :]))
-        # In the order of delivery each row must be its own: or what was kept is not what the model read.
+        # In the order of delivery each row must equal its own; otherwise the copy is not what the model read.
         if found and self._compare(function, kept, np.arange(n), strict=False):
             msg = "a second computation of the batch in the same order gave other rows"
             raise _Untestable(msg)
         return found
 
     def _compare(self, function: Any, kept: list[DeliveredRows], rows: Int64, *, strict: bool) -> int:
-        """Compute these rows again; how many are the outputs of other rows."""
+        """Compute these rows again and return how many are the outputs of other rows."""
         again, half = _computed(function, _rows_of(self._batch, rows))
         if [len(output) for output in again] != [len(rows)] * len(kept):
             msg = "a second computation returned another number of rows"
@@ -153,24 +153,24 @@ class ModelTest:
 
 
 class ModelTests:
-    """The tests of one entry: of each call of ``predict``, and of one batch of a loop over ``predict_on_batch``."""
+    """The tests of one entry: one for each call of ``predict``, and one for a loop over ``predict_on_batch``."""
 
     def __init__(self) -> None:
-        # With the model: or another one could get its id.
+        # By id, with a reference to the model, so that no other model gets its id.
         self._of_loops: dict[int, tuple[Any, str]] = {}
 
     def begin(self, model: Any, method: str) -> ModelTest | None:
-        """The test to make in a call, or None."""
+        """Return the test to make in a call, or None."""
         return ModelTest() if method == "predict" or (method == ON_BATCH and id(model) not in self._of_loops) else None
 
     def end(
         self, test: ModelTest | None, model: Any, method: str, step: Callable[[], Callable[[Any], Any]]
     ) -> ModelResult:
-        """What is known of the model after that call."""
+        """Finish the test of a call and return what is known of the model."""
         if method not in {"predict", ON_BATCH}:
             return ModelResult(f"untestable: {method} returns metrics, not rows")
         if test is None:
-            # Rows that moved are counted once.
+            # `moved` stays 0 here, so that rows that moved are counted once.
             return ModelResult(self._of_loops[id(model)][1])
         tested = test.run(step)
         if test.kept:
@@ -179,7 +179,7 @@ class ModelTests:
 
 
 def _rows_of(batch: Any, rows: Int64) -> Any:
-    """Some rows of a batch, copied."""
+    """Copy some rows of a batch."""
     gather = sys.modules["tensorflow"].gather
     with not_ours():
         return tree.map_leaves(
@@ -188,10 +188,10 @@ def _rows_of(batch: Any, rows: Int64) -> Any:
 
 
 def _computed(function: Any, batch: Any) -> tuple[list[NDArray[Any]], bool]:
-    """The outputs of a batch, and whether something in the function is computed in half precision.
+    """The outputs of a batch, and whether the function computes anything in half precision.
 
     Raises:
-        _Untestable: Something in it keeps state, draws at random or acts outside.
+        _Untestable: An operation keeps state, draws random numbers or has other side effects.
     """
     tf = sys.modules["tensorflow"]
     with not_ours():

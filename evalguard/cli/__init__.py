@@ -1,1 +1,1 @@
-"""The command line."""
+"""The commands of ``evalguard``, one module for each group of them."""

@@ -1,4 +1,4 @@
-"""The command line."""
+"""The entry point of the command line, which puts the commands together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands for a step file, `check` for tables, and `doctor` and `schema`."""
+"""The commands `run` and `init` for step files, `check` for tables, `doctor` and `schema`."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def run(
 
 
 def _silently(results: Iterator[Result]) -> Iterator[Result]:
-    """The results, with what is printed meanwhile kept away unless there is no verdict."""
+    """Yield the results, and hide what is printed meanwhile unless an evaluation raised."""
     while True:
         with silenced() as said:
             result = next(results, None)
@@ -96,7 +96,7 @@ def _silently(results: Iterator[Result]) -> Iterator[Result]:
 
 
 def show(report: Report, places: Mapping[str, str], *, quiet: bool = False) -> None:
-    """Print a report and where it is, or only its headline."""
+    """Print a report and where it was written, or only its headline."""
     if quiet:
         click.echo(f"{report.name}: {report.in_one_line}")
         return

@@ -1,4 +1,4 @@
-"""What is installed, what the spool holds, and which known defects of these versions affect an evaluation."""
+"""``evalguard doctor``: what is installed, what the spool holds, and which known defects of these versions apply."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class DoctorFinding:
 
     Attributes:
         topic: What was checked.
-        good: Whether it is as expected.
+        good: Whether nothing needs attention.
         text: What was found.
     """
 
@@ -40,7 +40,7 @@ class DoctorFinding:
 
 
 def examine() -> Iterator[DoctorFinding]:
-    """Check everything; nothing is changed."""
+    """Check everything and yield the findings; nothing is changed."""
     yield DoctorFinding(
         "python", good=sys.version_info >= (3, 11), text=f"{platform.python_version()}, {sys.executable}"
     )
@@ -64,7 +64,7 @@ def examine() -> Iterator[DoctorFinding]:
 def distribution() -> DoctorFinding:
     """The distribution that provides the module; any but `keras-evalguard` is another project or an old checkout.
 
-    Reads the file list of every installed distribution, which takes up to a second: never at import.
+    It reads the file list of every installed distribution. That takes up to a second, so it is not done at import.
     """
     foreign = _providers()
     version = foreign.pop(DISTRIBUTION, None)
@@ -85,8 +85,8 @@ def distribution() -> DoctorFinding:
 def _providers() -> dict[str, str]:
     """Name and version of each distribution that provides the module; the first on ``sys.path`` counts."""
     found: dict[str, str] = {}
-    # Not packages_distributions: one distribution without metadata, as an interrupted uninstall leaves it, raises there
-    # once MLflow has loaded importlib_metadata, whose finder replaces Python's own.
+    # Not `packages_distributions`. After MLflow has loaded importlib_metadata, whose finder replaces Python's own, it
+    # raises if one distribution has no metadata, as after an interrupted uninstall.
     for item in importlib.metadata.distributions():
         try:
             name, version = item.metadata["Name"], item.version
@@ -129,7 +129,7 @@ def _spool() -> DoctorFinding:
         waiting, aside = len(list(spool.waiting())), len(list(spool.refused_records()))
     except (OSError, SinkError) as error:
         return DoctorFinding("spool", good=False, text=f"{folder} cannot be read: {error}")
-    text = f"{folder}: {waiting} waiting, {aside} set aside"
+    text = f"{folder}: {waiting:,} waiting, {aside:,} set aside"
     return DoctorFinding(
         "spool", good=not waiting and not aside, text=text + ("; send them: evalguard replay" if waiting else "")
     )

@@ -1,4 +1,4 @@
-"""The commands of a reviewer: the gate for promotion, and the addresses in the dashboard."""
+"""The commands that read MLflow: the gate for promotion, and the addresses in the dashboard."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _TIMEOUT = click.option("--timeout", "timeout_s", type=_SECONDS, default=ASK_S, 
 
 @contextlib.contextmanager
 def _answering(codes: type[GateExit | ViewExit]) -> Iterator[None]:
-    """Around a command: one message for a wrong option or a server that does not answer, never a traceback."""
+    """Turn errors of a command into a message and an exit code: a wrong option, or a server that does not answer."""
     try:
         yield
     except (ConfigError, LabelsError) as error:

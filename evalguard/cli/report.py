@@ -39,7 +39,7 @@ def report(path: Path, form: str | None, **files: Path | None) -> None:
         msg = f"expected one form on standard output, found {' and '.join(printed)}; give a file name for the others"
         raise ConfigError(msg)
     found = _read(path)
-    # Render everything before writing the first file: an error leaves no half of the files behind.
+    # Everything is rendered before the first file is written, so that an error leaves no files behind.
     contents = {name: _rendered(found, name) for name in wanted}
     for name, file in wanted.items():
         _write(file, contents[name])

@@ -1,4 +1,4 @@
-"""How a command runs: exit codes, signals, logging."""
+"""What all commands share: exit codes for errors and signals, and logging."""
 
 from __future__ import annotations
 
@@ -26,17 +26,18 @@ _log = logging.getLogger("evalguard")
 STOPPING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
+# Values of options that look like passwords, and the login in an address.
 _SECRET = re.compile(r"((?:password|passwd|secret|token|api_?key|credentials?)\w*=)[^\s']+", re.IGNORECASE)
 _LOGIN = re.compile(r"(://)[^/@\s]*@")
 
 
 class Terminated(KeyboardInterrupt):
-    """A signal asks the process to stop."""
+    """The process received a signal to stop."""
 
 
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
-    """Around a command: an error becomes a message and an exit code, never a traceback."""
+    """Turn an error of a command into a message and an exit code, without a traceback."""
     with _stopped_by_signals():
         try:
             yield
@@ -60,13 +61,13 @@ def guarded() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _stopped_by_signals() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into an exception within the block, so that files and records are completed."""
+    """Turn SIGTERM and SIGHUP into an exception during the block, so that files and records are completed."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         del number, frame
         raise Terminated
 
-    # `nohup` ignores SIGHUP; that stays so.
+    # A signal that is ignored, such as SIGHUP under `nohup`, stays ignored.
     stopping = [number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
     try:
         before = {number: signal.signal(number, stop) for number in stopping}
@@ -81,14 +82,14 @@ def _stopped_by_signals() -> Iterator[None]:
 
 
 def command_line() -> str:
-    """The command as it was typed, without what looks like a password: reports are shared."""
+    """The command as it was typed, without what looks like a password, because reports are shared."""
     program = Path(sys.argv[0])
     words = ["python", "-m", program.parent.name] if program.stem == "__main__" else [program.stem]
     return _SECRET.sub(r"\1…", _LOGIN.sub(r"\1", shlex.join([*words, *sys.argv[1:]])))
 
 
 def with_logging(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The option ``--log-level``."""
+    """Add the option ``--log-level`` to a command."""
     return click.option(
         "--log-level",
         type=click.Choice(LEVELS),
@@ -96,7 +97,7 @@ def with_logging(command: Callable[..., Any]) -> Callable[..., Any]:
         show_default=True,
         expose_value=False,
         callback=lambda _context, _option, level: _set_level(level),
-        help="What evalguard says on stderr beside the report.",
+        help="Least level of the messages on stderr.",
     )(command)
 
 

@@ -1,4 +1,4 @@
-"""Write a first step file for the files at the given paths."""
+"""``evalguard init``: write a first step file for the files at the given paths."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Draft:
     Attributes:
         data: The ``data`` section: each key with its value as YAML.
         labels: The ``labels`` section.
-        notes: Choices among several files, as comments.
+        notes: Choices among several files, written as comments.
     """
 
     data: dict[str, str]
@@ -40,10 +40,10 @@ class Draft:
 
 
 def write_step(paths: Sequence[Path], output: Path, *, force: bool = False) -> str:
-    """Write a step file for what is found; return the next step as text.
+    """Write a step file for the files that are found; return the next step as text.
 
     Raises:
-        ConfigError: Something needed is missing, or ``output`` already exists.
+        ConfigError: A model, data or labels are missing, or ``output`` already exists.
     """
     if output.exists() and not force:
         msg = f"init: {output} already exists; give another --output, or --force"
@@ -63,7 +63,7 @@ def write_step(paths: Sequence[Path], output: Path, *, force: bool = False) -> s
 
 
 def _chosen(paths: list[Path], what: str) -> tuple[Path | None, list[str]]:
-    """The file that is named like a test set, else the first; a note names the others."""
+    """The file whose name is that of a test set, else the first file; and a note that names the others."""
     if not paths:
         return None, []
     ordered = sorted(paths, key=lambda path: _rank(path.stem.lower()))
@@ -101,7 +101,7 @@ def _relative(path: Path, base: Path) -> str:
 
 
 def _listing(tables: dict[Path, Any], folder: Path) -> tuple[Path, str, Path] | None:
-    """The table that lists the images, its column, and the folder that the column is relative to."""
+    """The table that lists the images, its column, and the folder to which the file names are relative."""
     hits = []
     for path, table in tables.items():
         for column in table.column_names:
@@ -136,7 +136,7 @@ def _of_folders(folder: Path, base: Path, shape: Any, notes: list[str]) -> Draft
 
 
 def _pixels(shape: tuple[int | None, ...] | None) -> dict[str, str]:
-    """Size and colour mode of the model's inputs; no file states how pixels were scaled in training."""
+    """Size and colour mode of the model's inputs; the scale of pixels is a guess, as no file states it."""
     height, width, channels = shape if shape is not None and len(shape) == 3 else (None, None, 3)
     size = {"size": f"[{height}, {width}]"} if height and width else {"# size": "[224, 224]"}
     mode = {1: "grayscale", 4: "rgba"}.get(channels or 3, "rgb")
@@ -160,7 +160,7 @@ def _label_column(table: Any, other: set[str | None], path: Path) -> str:
 def _labels_of(
     path: Path, tables: dict[Path, Any], base: Path, key: str | None, other: str | None = None
 ) -> dict[str, str]:
-    """Labels in a file: their column if it is a table, and the column with the keys if there is one."""
+    """The ``labels`` section for a file: the column if it is a table, and the column with the keys if there is one."""
     section = {"path": _relative(path, base)}
     if path in tables:
         section["label"] = json.dumps(_label_column(tables[path], {key, other}, path))
@@ -186,7 +186,7 @@ def _of_tables(tables: dict[Path, Any], base: Path, notes: list[str]) -> Draft:
 
 
 def _of_arrays(paths: list[Path], tables: dict[Path, Any], base: Path, notes: list[str]) -> Draft:
-    """Inputs from an array; labels from a table, or from an array with one number per row."""
+    """Inputs from an array; labels from a table, or from an array with one number for each row."""
     arrays = {path: read_arrays(path, "init") for path in paths}
     flat = [path for path, array in arrays.items() if isinstance(array, np.ndarray) and array.ndim == 1]
     inputs, more = _chosen([path for path in paths if path not in flat], "data")
@@ -249,6 +249,6 @@ def _text(draft: Draft, base: Path, model: Path) -> str:
         model=_relative(model, base),
         data="\n".join(f"  {name}: {value}" for name, value in draft.data.items()),
         labels="\n".join(f"  {name}: {value}" for name, value in draft.labels.items()),
-        # A key or a file name for each row: its identity can be observed.
+        # With a key or a file name for each row, its identity can be observed.
         require="identity" if draft.data.keys() & {"key", "images", "image_directory"} else "declared",
     )

@@ -10,7 +10,7 @@ from evalguard.data.tables import IMAGE_SUFFIXES
 from evalguard.errors import ConfigError
 from evalguard.step.model import remedy
 
-# Suffixes of the files of each kind. A model may also be the folder of a SavedModel; images are found by folders.
+# Suffixes of the files of each kind. A model may also be the folder of a SavedModel; images are found by their folders.
 SUFFIXES: dict[str, tuple[str, ...]] = {
     "models": (".keras", ".h5"),
     "tables": (".csv", ".parquet", ".pq", ".jsonl", ".ndjson", *arrow.SUFFIXES),
@@ -22,7 +22,7 @@ ScannedFiles = dict[str, list[Path]]
 
 
 def scan_paths(paths: Iterable[Path]) -> ScannedFiles:
-    """The given files, and those directly in the given folders, by kind; of images the topmost folders.
+    """The given files, and those directly in the given folders, by kind; for images, the topmost folders.
 
     Raises:
         ConfigError: A path does not exist.
@@ -44,7 +44,7 @@ def scan_paths(paths: Iterable[Path]) -> ScannedFiles:
 
 
 def _kind(item: Path) -> str | None:
-    """The kind of a file or folder; None for any other."""
+    """The kind of a file or folder; None if it is of no known kind."""
     if item.is_dir():
         is_model = (item / "saved_model.pb").is_file()
         return "models" if is_model else "images" if _contains_images(item, own=False) else None
@@ -65,7 +65,7 @@ def input_shape(model: Path) -> tuple[int | None, ...] | None:
     try:
         shape = keras.saving.load_model(model, compile=False).input_shape
     except Exception as error:
-        if remedy(error):  # the step file may name the classes; the user then adds the image size too
+        if remedy(error):  # a class that Keras does not know: the user adds it to the step file, and the image size
             return None
         msg = f"init: {model} could not be loaded by Keras {keras.__version__}: {error}"
         raise ConfigError(msg) from error
@@ -73,7 +73,11 @@ def input_shape(model: Path) -> tuple[int | None, ...] | None:
 
 
 def example(path: Path) -> dict[str, str]:
-    """Features of the first example, each with its entry in a step file."""
+    """Features of the first example in a TFRecord file, each with its entry in a step file.
+
+    Raises:
+        ConfigError: The file has no ``tf.train.Example``.
+    """
     import tensorflow as tf
 
     try:

@@ -1,4 +1,4 @@
-"""Standard output and standard error of everything but the command itself, kept away: `-q` prints one line."""
+"""Hide standard output and standard error of everything but the command itself, so that `-q` prints one line."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from evalguard.errors import EvalGuardError
 
 @contextlib.contextmanager
 def silenced() -> Iterator[Callable[[], str]]:
-    """Within the block nothing is printed: by Python code, by its loggers, or by libraries in C.
+    """Hide during the block what Python code, its loggers and libraries in C print.
 
-    If the block raises what evalguard did not raise on purpose, what was kept away is printed: it may say why.
+    If the block raises an error that is not an ``EvalGuardError``, the hidden text is printed, as it may show why.
 
     Yields:
-        A function that returns what was kept away.
+        A function that returns the hidden text.
     """
     kept = _kept()
     start = kept.seek(0, os.SEEK_END)
@@ -29,7 +29,7 @@ def silenced() -> Iterator[Callable[[], str]]:
     def said() -> str:
         kept.seek(start)
         text = kept.read()
-        # Loggers append to it.
+        # Back to the end, because loggers append to the file.
         kept.seek(0, os.SEEK_END)
         return text
 
@@ -44,7 +44,7 @@ def silenced() -> Iterator[Callable[[], str]]:
 
 @functools.cache
 def _kept() -> TextIO:
-    """The file that takes everything: one for the process, as loggers that are made in a block go on writing to it."""
+    """The file for the hidden text. The process has one, because loggers that a block creates keep writing to it."""
     file = tempfile.TemporaryFile("w+", encoding="utf-8", errors="backslashreplace", buffering=1)  # noqa: SIM115 - see above
     atexit.register(file.close)
     return file
@@ -52,7 +52,7 @@ def _kept() -> TextIO:
 
 @contextlib.contextmanager
 def _descriptors_to(target: int) -> Iterator[None]:
-    """Let the descriptors 1 and 2, which libraries in C write to, lead to another one."""
+    """Redirect the descriptors 1 and 2, to which libraries in C write, to another one."""
     sys.stdout.flush()
     sys.stderr.flush()
     saved: dict[int, int] = {}

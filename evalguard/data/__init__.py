@@ -1,1 +1,1 @@
-"""What users pass: walked, read and hashed. Imports no framework, because a framework's object shows it is imported."""
+"""Walk, read and hash the data that users pass. No framework is imported: the one that made the data already is."""

@@ -36,7 +36,7 @@ def open_arrow(path: Path) -> Any:
 def write_arrow(table: Any, path: Path) -> None:
     """Write an Arrow file that can be mapped: one record batch, not compressed.
 
-    A file of this name that is mapped at the moment, even by these labels, stays readable to its readers.
+    An older file of this name is replaced, not overwritten, so a process that has mapped it can still read it.
     """
     import pyarrow as pa
 
@@ -48,9 +48,10 @@ def column_of(array: NDArray[Any], *, mappable: bool = False) -> Any:
     """An array as a column; rows of several values become lists.
 
     Args:
-        array: Shape ``(n, ...)``. Numbers are not copied.
-        mappable: The column is for ``write_arrow``: booleans are stored as
-            bytes, because Arrow's own are bits and cannot be mapped as NumPy.
+        array: Shape ``(n, ...)``. Numbers in native byte order are not copied,
+            except float16 for Parquet.
+        mappable: The column is for ``write_arrow``. Booleans are stored as
+            bytes, because Arrow packs them into bits, which NumPy cannot map.
     """
     import pyarrow as pa
 
@@ -68,11 +69,11 @@ def column_of(array: NDArray[Any], *, mappable: bool = False) -> Any:
 
 
 def array_of_column(column: Any, dtype: str | None = None, shape: tuple[int, ...] = ()) -> NDArray[Any]:
-    """The array from which ``column_of`` made a column; mapped where the column is.
+    """The array from which ``column_of`` made a column; memory-mapped if the column is mapped and has one chunk.
 
     Args:
         column: A column of an Arrow table.
-        dtype: Dtype of the array; by default that of the column.
+        dtype: Dtype of the array; if omitted, that of the column.
         shape: Shape of one row of the array.
     """
     import pyarrow as pa

@@ -1,7 +1,8 @@
-"""SHA-256 of the files and arrays that were checked: of files as they are, of arrays as ``numpy.save`` writes them.
+"""SHA-256 of the files and arrays that were checked. An array is hashed as the ``.npy`` file that NumPy saves.
 
-So a statement about predictions in memory can be compared with a file that was
-saved later: ``sha256sum predictions.npy`` gives the same digest.
+This way an in-toto statement about predictions in memory can be compared with a
+file that was saved later: ``sha256sum predictions.npy`` gives the same digest.
+An array in Fortran order is hashed in C order, which ``numpy.save`` does not do.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def file_sha256(path: str | Path) -> str:
 
 
 def files_sha256(paths: Sequence[str | Path]) -> dict[str, str]:
-    """Name of each file → SHA-256; where two files have the same name, the second is listed by its path.
+    """Name of each file → SHA-256. If two files have the same name, the second is listed by its path.
 
     Raises:
         ConfigError: One of them cannot be read.
@@ -48,10 +49,13 @@ def files_sha256(paths: Sequence[str | Path]) -> dict[str, str]:
 
 
 def npy_sha256(parts: Sequence[NDArray[Any]]) -> str | None:
-    """SHA-256 of the ``.npy`` file of the concatenated arrays; None where that file would need pickle.
+    """SHA-256 of the ``.npy`` file of the concatenated arrays, hexadecimal.
+
+    None if they cannot be concatenated or that file would need pickle.
 
     Args:
-        parts: Arrays of one dtype and one row shape. They are hashed in C order.
+        parts: Arrays of one dtype and one row shape, each ``(n, ...)``. They
+            are hashed in C order.
     """
     shapes = {part.shape[1:] for part in parts}
     dtypes = {part.dtype for part in parts}
@@ -74,11 +78,14 @@ def npy_sha256(parts: Sequence[NDArray[Any]]) -> str | None:
 
 
 def tree_sha256(name: str, calls: Sequence[Any]) -> dict[str, str]:
-    """``name.npy``, or ``name/<output>.npy`` for each of several → SHA-256; leaves that are not arrays are left out.
+    """SHA-256 by file name: ``name.npy`` for one array, ``name/<output>.npy`` for each of several outputs.
+
+    Leaves that are not arrays are left out.
 
     Args:
         name: ``predictions`` or ``labels``.
         calls: The trees of one or more calls, whose rows are concatenated.
+            Empty if one of them is None.
     """
     if not calls or any(call is None for call in calls):
         return {}
@@ -103,10 +110,10 @@ def _named(name: str, structure: Any) -> Iterator[tuple[str, Any]]:
 
 
 def possible_sha256(path: Path) -> Iterator[str]:
-    """The digests that may stand for a file: its own, and those of the arrays in a NumPy or Parquet file.
+    """Yield the digests that may identify a file: its own, and those of the arrays in a NumPy or Parquet file.
 
     Raises:
-        ConfigError: It cannot be read.
+        ConfigError: The file cannot be read, or is not what its name says.
     """
     yield file_sha256(path)
     try:
@@ -131,7 +138,7 @@ def _arrays(path: Path) -> Iterator[NDArray[Any]]:
 
 
 def _columns(path: Path) -> Iterator[NDArray[Any]]:
-    """Predictions and labels in a table from ``Guard.to_frame``: columns ``prediction``, or ``prediction_0``, …."""
+    """Yield the arrays of a table from ``Guard.to_frame``; columns ``prediction_0``, ``prediction_1``, … are one."""
     import pyarrow.parquet as pq
 
     table = pq.read_table(path)
@@ -143,6 +150,6 @@ def _columns(path: Path) -> Iterator[NDArray[Any]]:
         ordered = sorted(names, key=lambda name: int(name.rpartition("_")[2]) if len(names) > 1 else 0)
         columns = [table[name].to_numpy() for name in ordered]
         if len(columns) == 1:
-            # A column of one value may have been of shape (n,) or (n, 1).
+            # The array of a single column had shape (n,) or (n, 1).
             yield columns[0]
         yield np.stack(columns, axis=1)

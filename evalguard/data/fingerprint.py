@@ -4,9 +4,9 @@ A fingerprint covers the row's bytes, its dtype and its shape, for all inputs of
 a tree together. Differences without a meaning are ignored: -0.0 equals 0.0, all
 NaNs are equal, and trailing dimensions of size one are dropped.
 
-float64 counts as float32, because a model casts it before it computes. Where the
+float64 counts as float32, because a model casts it before it computes. If the
 model computes in float64, a row stays in float64 unless float32 holds it exactly:
-Keras may have made float64 of it on the way.
+such a row may have been float32 before Keras cast it to float64.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from evalguard.data.row_layout import (
 )
 
 ALGORITHM = "xxh3-64/2"
-# Rows of up to this many bytes are copied out by NumPy in one call; longer ones are hashed in place.
+# NumPy copies rows of up to this many bytes out in one call; longer rows are hashed in place.
 SMALL_ROW = 2048
 
 UInt64 = NDArray[np.uint64]
@@ -66,7 +66,7 @@ def row_fingerprints(
     parts, specs = [], []
     for position, leaf in enumerate(tree.leaves(x)):
         wanted = like[position] if position < len(like) else None
-        # A reference is cast once: float64 to float16 by way of float32 rounds twice.
+        # Cast a reference only once: float64 to float32 to float16 would round twice.
         plain = cast_leaf(plain_leaf(leaf, float64=float64 or wanted is not None), wanted)
         if pad_value is not None:
             plain = without_padding(plain, pad_value)
@@ -80,7 +80,7 @@ def row_fingerprints(
 
 
 def together(parts: list[UInt64]) -> UInt64:
-    """One digest of each row of several columns of digests."""
+    """Combine columns of row digests into one digest for each row: uint64, shape ``(n,)``."""
     if len(parts) == 1:
         return parts[0]
     table = np.ascontiguousarray(np.stack(parts, axis=1))
@@ -94,7 +94,7 @@ def _float64_rows(leaf: Leaf) -> tuple[UInt64, LeafSpec]:
 
 
 def _differ(leaf: Leaf, other: Leaf) -> NDArray[np.bool_]:
-    """Which rows differ in a value that is no NaN."""
+    """Which rows differ in a value that is not NaN: bool, shape ``(n,)``."""
     if isinstance(leaf, Ragged) and isinstance(other, Ragged):
         before = np.concatenate([[0], np.cumsum(_differ(leaf.values, other.values))])
         differ = before[leaf.splits[1:]] > before[leaf.splits[:-1]]
@@ -122,7 +122,7 @@ def _hash_bytes(array: NDArray[Any], size: int) -> UInt64:
     raw = array.reshape(-1).view(np.uint8)
     rows: Iterable[Any]
     if size <= SMALL_ROW:
-        # Some at a time: as objects of Python they take many times their memory.
+        # In chunks, because rows take many times their memory as Python objects.
         parts = (raw[part.start * size : part.stop * size].view(f"V{size}").tolist() for part in chunks(n_rows))
         rows = itertools.chain.from_iterable(parts)
     else:
@@ -154,7 +154,7 @@ def _text_rows(leaf: NDArray[Any]) -> tuple[UInt64, LeafSpec]:
 
 
 def _framed(item: Any) -> bytes:
-    # With its length in front: ["ab", "c"] must differ from ["a", "bc"]. `surrogatepass`, because file names on Linux
-    # may hold bytes that are no UTF-8.
+    # The length comes first, so that ["ab", "c"] and ["a", "bc"] differ. `surrogatepass`, because file names on Linux
+    # may hold bytes that are not UTF-8.
     text = item if isinstance(item, bytes) else str(item).encode("utf-8", "surrogatepass")
     return len(text).to_bytes(8, "little") + text

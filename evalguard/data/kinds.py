@@ -15,36 +15,36 @@ from evalguard.data import tree
 
 
 def is_generator(source: object) -> bool:
-    """A real generator object; Keras 3 accepts no other iterator."""
+    """Whether a source is a generator object. Keras 3 accepts no other iterator."""
     return isinstance(source, types.GeneratorType)
 
 
 def is_tf_dataset(source: object) -> bool:
-    """A ``tf.data.Dataset`` that no strategy has distributed yet."""
+    """Whether a source is a ``tf.data.Dataset`` that no strategy has distributed yet."""
     tf = sys.modules.get("tensorflow")
     return tf is not None and isinstance(source, tf.data.Dataset)
 
 
 def is_pydataset(source: object) -> bool:
-    """A ``keras.utils.PyDataset``; image iterators are subclasses."""
+    """Whether a source is a ``keras.utils.PyDataset``; image iterators are subclasses."""
     keras = sys.modules.get("keras")
     return keras is not None and isinstance(source, keras.utils.PyDataset)
 
 
 def is_sequence(source: object) -> bool:
-    """A ``tf_keras.utils.Sequence``; image iterators are subclasses."""
+    """Whether a source is a ``tf_keras.utils.Sequence``; image iterators are subclasses."""
     tf_keras = sys.modules.get("tf_keras")
     return tf_keras is not None and isinstance(source, tf_keras.utils.Sequence)
 
 
 def is_iterator(source: object) -> bool:
-    """Any iterator; tf_keras accepts it."""
+    """Whether a source is any iterator, which tf_keras accepts."""
     return hasattr(source, "__next__") and hasattr(source, "__iter__")
 
 
 def is_arrays(source: object) -> bool:
-    """An array, tensor or data frame, or a tree of them."""
-    # First, because a user's PyDataset may also have `shape` and `__array__`.
+    """Whether a source is an array, tensor or data frame, or a tree of them."""
+    # These are excluded first, because a user's PyDataset may also have `shape` and `__array__`.
     if is_tf_dataset(source) or is_iterator(source) or is_pydataset(source) or is_sequence(source):
         return False
     found = tree.leaves(source)
@@ -56,7 +56,7 @@ def _is_array(leaf: Any) -> bool:
     return hasattr(leaf, "shape") and any(hasattr(leaf, mark) for mark in marks)
 
 
-# Sources that Keras accepts and that cannot carry a tag, by class name and module: their packages may not be imported.
+# Sources that Keras accepts and that cannot carry a tag; named by class and module, as they must not be imported here.
 _UNTAGGABLE = (
     ("DistributedDataset", "tensorflow.python"),
     ("DistributedDatasetsFromFunction", "tensorflow.python"),
@@ -69,13 +69,13 @@ _UNTAGGABLE = (
 
 
 def is_untaggable(source: object) -> bool:
-    """A source that Keras accepts but that cannot carry a tag; only content, keys or labels identify its rows."""
+    """Whether Keras accepts a source that cannot carry a tag; only content, keys or labels identify its rows."""
     classes = [(parent.__name__, parent.__module__ or "") for parent in type(source).__mro__]
     return any(name == wanted and part in module for name, module in classes for wanted, part in _UNTAGGABLE)
 
 
 def is_image_iterator(source: object) -> bool:
-    """An iterator of ``ImageDataGenerator.flow*``, of Keras 3's legacy path or of tf_keras.
+    """Whether a source is an iterator of ``ImageDataGenerator.flow*``, of Keras 3's legacy path or of tf_keras.
 
     Its ``index_array`` holds the sample of each row, shuffled by default
     (keras 3.15, ``legacy/preprocessing/image.py``; tf_keras, ``preprocessing/image.py``).
@@ -90,9 +90,10 @@ def file_names(source: object) -> NDArray[np.str_] | None:
 
 
 def class_names(source: object) -> ClassNames | None:
-    """How a source names the numbers in its ``y``: an image iterator, or a dataset made from a directory; else None.
+    """The class names of the numbers in the ``y`` of an image iterator or a dataset made from a directory; else None.
 
-    ``.map`` and the like give a dataset without these names (keras 3.15, ``utils/image_dataset_utils.py``).
+    ``.map`` and other transformations return a dataset without these names (keras 3.15,
+    ``utils/image_dataset_utils.py``).
     """
     names: Any
     if is_image_iterator(source):

@@ -1,4 +1,4 @@
-"""The pandas index of frames and series, read as it is now."""
+"""Read the pandas index of frames and series, as a copy that later changes do not affect."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ import numpy as np
 from evalguard.core.own_errors import not_ours, swallow
 from evalguard.core.row_names import INTEGERS, SEVERAL_ORDERS, TEXT, TIMES, RowNames
 
-# A tree of inputs, or of labels for each output, has no more parts; a longer list holds rows.
+# A list with more parts holds rows; a tree of inputs, or of labels for each output, has fewer.
 MAX_PARTS = 64
+# Size of a text index as a NumPy array, in which each name takes as much memory as the longest.
 MAX_CHARACTERS = 1 << 24
 NOTHING = np.zeros(0)
 
 
 def index_of(structure: Any) -> RowNames | None:
-    """The pandas index of inputs or labels; None without any, or with several that name other rows.
+    """The pandas index of inputs or labels; None if there is no frame, or if frames name different rows.
 
     Args:
         structure: A frame or series, or a tree of arrays with some among them.
     """
     pandas = sys.modules.get("pandas")
-    # The module may be half imported.
+    # Another thread may still be importing pandas.
     kinds = (getattr(pandas, "DataFrame", None), getattr(pandas, "Series", None))
     if None in kinds:
         return None
     try:
-        # The index is the user's, as may be its class.
+        # The index, and perhaps its class, is the user's code.
         with not_ours():
             found = [frame.index for frame in _frames(structure, kinds)]
             named = [index for index in found if not _by_default(index)]
@@ -40,7 +41,7 @@ def index_of(structure: Any) -> RowNames | None:
                 same = all(index.sort_values().equals(named[0].sort_values()) for index in others)
                 return RowNames(SEVERAL_ORDERS, NOTHING, len(named[0])) if same else None
             return _names((named or found)[0], pandas)
-    except Exception as error:  # noqa: BLE001 - an index that cannot be read must not cost the user anything
+    except Exception as error:  # noqa: BLE001 - an index that cannot be read must not stop the user's call
         swallow(error)
         return None
 
@@ -67,12 +68,11 @@ def _names(index: Any, pandas: Any) -> RowNames:
     kind = index.inferred_type
     if kind != "integer" and index.hasnans:
         return RowNames("missing values", NOTHING, len(index))
-    # Copies: the memory may be that of a column, which its owner changes.
+    # Copies, because the memory may be that of a column that the user changes later.
     if kind == "integer" and not (index.dtype.kind == "u" and index.max() > np.iinfo(np.int64).max):
         return RowNames(INTEGERS, index.to_numpy(dtype=np.int64, copy=True), len(index))
     if kind == "string":
         names = index.to_numpy(dtype=object, copy=True)
-        # As an array of text each takes as much as the longest.
         if max(map(len, names), default=0) * len(names) > MAX_CHARACTERS:
             return RowNames("long text", NOTHING, len(index))
         return RowNames(TEXT, names, len(index))

@@ -1,4 +1,4 @@
-"""Leaves in one layout for hashing: ragged, sparse, cast, without padding."""
+"""Bring inputs into one layout for hashing: sparse as dense, lists as ragged, cast, without padding."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class LeafSpec:
 
     Attributes:
         dtype: NumPy name, or ``str``.
-        shape: Shape of a row without trailing ones; None where rows differ in
+        shape: Shape of a row without trailing ones; None if rows differ in
             length.
-        tail: Where rows differ in length, their shape without its first
+        tail: If rows differ in length, the shape of a row without its first
             dimension.
     """
 
@@ -74,7 +74,7 @@ def row_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def plain_leaf(leaf: Any, *, float64: bool = False) -> Leaf:
-    """A leaf as NumPy, float64 as float32 unless it is to stay; copied only where necessary.
+    """A leaf as a NumPy array or ``Ragged``, copied only if necessary; float64 becomes float32 unless ``float64``.
 
     Raises:
         ValueError: It is a scalar.
@@ -138,7 +138,7 @@ def _ragged_from_list(rows: Sequence[Any]) -> Ragged:
 
 
 def cast_leaf(leaf: Leaf, wanted: LeafSpec | None) -> Leaf:
-    """A reference in the dtype and row shape in which a loader would have fed it."""
+    """Cast a reference to the dtype and row shape that the model received, as a loader would have done."""
     if wanted is None or wanted.dtype == "str":
         return leaf
     leaf = cast_dtype(leaf, wanted.dtype)
@@ -155,16 +155,16 @@ def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def cast_dtype(leaf: Leaf, name: str) -> Leaf:
-    """A leaf of numbers in another dtype; text stays, and so do fractions where whole numbers are wanted."""
+    """A leaf of numbers in another dtype. Text is returned unchanged, and so are fractions if that is an integer."""
     if isinstance(leaf, Ragged):
         return Ragged(cast_dtype(leaf.values, name), leaf.splits)
     if leaf.dtype.name == name or leaf.dtype.kind in "OSU":
         return leaf
     dtype = _dtype(name)
-    # A number too large for the dtype becomes infinite, as it does where Keras casts.
+    # A number too large for the dtype becomes infinite, as in Keras' own cast.
     with np.errstate(invalid="ignore", over="ignore"):
         cast = leaf.astype(dtype)
-    # The model was fed whole numbers: cast only if nothing is lost, or rows of another preprocessing would match.
+    # The model received integers. Rounding the reference could make rows of another preprocessing match.
     lossy = leaf.dtype.kind == "f" and dtype.kind in "iub" and not np.array_equal(cast, leaf)
     return leaf if lossy else cast
 
@@ -180,7 +180,7 @@ def _dtype(name: str) -> np.dtype[Any]:
 
 
 def one_zero_one_nan(array: NDArray[Any]) -> NDArray[Any]:
-    """Floats with 0.0 for -0.0 and one NaN for all, contiguous; the array itself where it has neither."""
+    """A contiguous array with 0.0 for -0.0 and the same bits for every NaN; not copied if it has neither."""
     array = np.ascontiguousarray(array)
     dtype = array.dtype
     if dtype.kind == "c":
@@ -188,19 +188,19 @@ def one_zero_one_nan(array: NDArray[Any]) -> NDArray[Any]:
     negative_zero = _negative_zero(dtype)
     if negative_zero is None or not array.size:
         return array
-    # Two passes that allocate nothing: to add 0.0 to every array costs more than twice as much on images.
+    # Two passes that allocate nothing. Adding 0.0 to every array takes more than twice as long on images.
     flat = array.reshape(-1)
     bits = flat.view(negative_zero.dtype)
     if bits[bits.argmin()] == negative_zero:
         array = array + dtype.type(0)
-    # `argmax` gives the first NaN if there is one; of halves it takes longer than to compare all.
+    # `argmax` finds the first NaN if there is one. On float16 it is slower than a test of all values.
     has_nan = np.isnan(flat).any() if dtype.itemsize == 2 else np.isnan(flat[flat.argmax()])
     return np.where(np.isnan(array), dtype.type(np.nan), array) if has_nan else array
 
 
 @functools.lru_cache(maxsize=64)
 def _negative_zero(dtype: np.dtype[Any]) -> Any:
-    """The bits of -0.0 as an integer, which is the lowest of its size; None for what is no float."""
+    """The bits of -0.0 as an integer, which is the lowest of its size; None for other dtypes."""
     return np.array(-0.0, dtype).view(f"i{dtype.itemsize}")[()] if dtype.name in _FLOATS else None
 
 

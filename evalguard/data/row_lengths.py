@@ -1,4 +1,4 @@
-"""How long rows are: texts, lists, and steps without padding."""
+"""Lengths of rows: of texts, of lists, and of sequences without their padding."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from evalguard.data import tree
 
 
 def lengths_of(leaf: Any, rows: NDArray[np.int64], pad_value: Any) -> NDArray[np.int64] | None:
-    """The lengths of some rows of one input: of texts, lists and ragged rows, else without padding at either end."""
+    """The lengths of some rows of one input: int64, shape ``(len(rows),)``; None if a row has no length.
+
+    Args:
+        leaf: Texts, lists, ragged rows, or an array of shape ``(n, steps, ...)``.
+        rows: Row numbers.
+        pad_value: In an array, steps of this value at either end do not count.
+    """
     ragged = getattr(leaf, "row_lengths", None)
     if callable(ragged):
         return np.asarray(ragged())[rows].astype(np.int64)

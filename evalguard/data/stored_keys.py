@@ -17,7 +17,7 @@ from evalguard.core.trace import FOREIGN
 from evalguard.data.tables import PIECE, TableFile, column_of
 from evalguard.errors import LabelsError
 
-# An integer as text, written in the only way in which a computer writes it.
+# An integer as text in its usual form, without leading zeros or a plus sign.
 INTEGER = "0|-?[1-9][0-9]*"
 MAX_KEY = 80
 
@@ -28,7 +28,7 @@ def key_store() -> Iterator[Any]:
     import duckdb
 
     with tempfile.TemporaryDirectory(prefix="evalguard-") as folder, duckdb.connect() as store:
-        # DuckDB asks the cgroup first, for the memory as for the number of threads.
+        # DuckDB reads the limits of memory and threads from the cgroup first.
         store.execute("set memory_limit = '50%'")
         store.execute("set temp_directory = '{}'".format(folder.replace("'", "''")))
         for setting in ("enable_progress_bar", "autoinstall_known_extensions", "autoload_known_extensions"):
@@ -37,7 +37,7 @@ def key_store() -> Iterator[Any]:
 
 
 class KeyedFile(TableFile):
-    """A table whose keys are read into a ``key_store``, under a name of ours."""
+    """A table file whose keys are read into a ``key_store``, as its table ``table``."""
 
     def __init__(self, store: Any, table: str, *file: Any) -> None:
         super().__init__(*file)
@@ -55,7 +55,7 @@ class StoredKeys(KeyColumn):
         store: Connection of ``key_store``.
         table: Name of a new table there.
         keys: The keys, as Arrow arrays without a null.
-        where: What messages call them.
+        where: Name of the keys in messages.
     """
 
     def __init__(self, store: Any, table: str, keys: Iterable[Any], where: str) -> None:
@@ -72,14 +72,14 @@ class StoredKeys(KeyColumn):
         what = "any_value(typeof(key)), count(*), max(key)::varchar, coalesce(max(length(key::varchar)), 1)"
         kind, n_rows, last, width = store.execute(f"select {what} from {table}").fetchall()[0]
         if kind == "UBIGINT":
-            # As `normal_keys` has it: text, if one of them is no int64.
+            # As in `normal_keys`: all keys are text if one of them does not fit int64.
             kind = "VARCHAR" if int(last) > np.iinfo(np.int64).max else "BIGINT"
             store.execute(f"alter table {table} alter key type {kind}")
         self.dtype = np.dtype(np.int64 if kind == "BIGINT" else f"<U{width}")
         self.shape: tuple[int] = (n_rows,)
 
     def found(self, what: str, rest: str) -> NDArray[Any]:
-        """The result of a query."""
+        """The column ``what`` of a query, as an array."""
         result: NDArray[Any] = self._store.execute(f"select {what} as found from {rest}").fetchnumpy()["found"]
         return result
 
@@ -106,8 +106,8 @@ class StoredKeys(KeyColumn):
         return self.found("rowid", f"{self.table} where key::varchar = ''")
 
     def repeated(self) -> Repeated | None:
-        """The keys that occur more than once."""
-        # Most labels are sorted by key, which is seen in a fraction of the time.
+        """How many keys occur more than once, the first of them and its rows; None if each occurs once."""
+        # Most labels are sorted by key, and that is checked in a fraction of the time.
         pairs = f"(select key, lag(key) over () as before from {self.table})"
         if not len(self.found("1", f"{pairs} where key <= before limit 1")):
             return None
@@ -122,7 +122,7 @@ class StoredKeys(KeyColumn):
         return (self.dtype, self.shape) == (other.dtype, other.shape) and not len(self.found("1", f"{rows} limit 1"))
 
     def rows_in(self, other: StoredKeys) -> NDArray[np.int64]:
-        """For each key its row in ``other``, where no key is repeated; ``FOREIGN`` if it is not there.
+        """For each key its row in ``other``, int64; ``FOREIGN`` if it is not there. No key may repeat in ``other``.
 
         Raises:
             LabelsError: One side is integers and the other text that is not integers.
@@ -142,7 +142,7 @@ class StoredKeys(KeyColumn):
 
 
 def _refuse_other_text(texts: StoredKeys, numbers: StoredKeys) -> None:
-    """Text is compared with integers only if all of it is integers, as they are written: 007 is not 7."""
+    """Raise LabelsError unless every text is an integer in its usual form: 007 is not 7."""
     other = texts.found("key", f"{texts.table} where not regexp_full_match(key, '{INTEGER}') order by rowid limit 1")
     if len(other):
         msg = (
@@ -154,7 +154,7 @@ def _refuse_other_text(texts: StoredKeys, numbers: StoredKeys) -> None:
 
 
 def _normal(column: Any, where: str) -> Any:
-    """The keys as text, int64, or uint64, which become text if one of all is no int64."""
+    """The keys as an Arrow array of text, int64 or uint64."""
     import pyarrow as pa
 
     if pa.types.is_uint64(column.type) or pa.types.is_int64(column.type):
@@ -162,5 +162,6 @@ def _normal(column: Any, where: str) -> Any:
     if str(column.type) in {"string", "large_string", "string_view"}:
         return column.cast(pa.large_string())
     keys = column_of(pa.table({"key": column}), "key", where)
-    # Text never becomes an array, neither here nor for Arrow: both drop or end at a NUL, which bytes may hold.
+    # Text is converted item by item: a NumPy array of text drops NULs at its end, and Arrow cuts one at its first NUL.
+    # Keys of bytes may hold NULs.
     return pa.array([key_text(item) for item in keys] if keys.dtype == object else normal_keys(keys, where).tolist())

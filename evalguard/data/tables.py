@@ -20,7 +20,7 @@ from evalguard.errors import ConfigError, LabelsError
 
 Wrong = type[ConfigError | LabelsError]
 
-# Rows of a column that are in memory at once where it is read in pieces.
+# Rows of a column that are in memory at once if it is read in pieces.
 PIECE = 1 << 20
 # The formats that tf.io decodes; `image_dataset_from_directory` accepts all but .webp (keras 3.15,
 # utils/image_dataset_utils.py:25).
@@ -40,11 +40,11 @@ def existing(path: Path, where: str, what: str, error: Wrong = ConfigError) -> P
 
 
 class TableFile:
-    """A CSV, Parquet, JSONL or Arrow file; only the columns that are asked for are read.
+    """A CSV, Parquet, JSONL or Arrow file. From CSV and Parquet only the requested columns are read.
 
     Args:
         path: The file.
-        where: What messages call it.
+        where: Name of the file in messages.
         keys: Columns that stay text in a CSV: a key is a name, and 0012 must not become 12.
         error: Class of the errors.
     """
@@ -58,7 +58,7 @@ class TableFile:
 
     @cached_property
     def schema(self) -> Any:
-        """Names of the columns and metadata; the types of a CSV are not final."""
+        """Arrow schema: names of the columns and metadata. The types of a CSV are guessed from its beginning."""
         from pyarrow import csv, parquet
 
         with self._readable():
@@ -95,13 +95,17 @@ class TableFile:
         return self.column(name)
 
     def pieces(self, name: str) -> Iterator[Any]:
-        """One column as Arrow arrays without a null; of CSV and Parquet only some rows are in memory."""
+        """Yield one column as Arrow arrays without a null. CSV and Parquet files are never in memory as a whole.
+
+        Raises:
+            ConfigError, LabelsError: The column is absent, or a row has no value.
+        """
         empty = np.zeros(0, np.int64)
         start = 0
         for chunk in self._chunks(name):
             for first in range(0, len(chunk), PIECE):
                 part = chunk.slice(first, PIECE)
-                # A dictionary may hold a null, too.
+                # The null of a dictionary column may be one of its values.
                 part = part.dictionary_decode() if "dictionary" in str(part.type) else part
                 empty = np.append(empty, start + np.flatnonzero(np.asarray(part.is_null(nan_is_null=True))))
                 start += len(part)
@@ -268,7 +272,7 @@ def image_files(folder: Path, where: str) -> list[str]:
 
 
 def array_of(source: Any, name: str) -> NDArray[Any]:
-    """Labels as an array.
+    """Labels as an array, shape ``(n, ...)``.
 
     Raises:
         LabelsError: Rows differ in length, or one has no label.

@@ -12,7 +12,7 @@ from evalguard.core.own_errors import not_ours
 
 _BY_DLPACK = frozenset({"float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"})
 
-# Class names of arrays: right where TensorFlow is not imported, and ragged and sparse tensors have others.
+# Class names of dense arrays, so that TensorFlow need not be imported. Ragged and sparse tensors have other names.
 ARRAYS = frozenset({"EagerTensor", "ndarray"})
 
 
@@ -22,7 +22,7 @@ class RowsError(ValueError):
 
 def leaves(structure: Any) -> list[Any]:
     """The leaves in Keras' order: sequences in order, mappings by sorted key; None is not a leaf."""
-    # An array first, then a flat tuple: nearly every batch is one, and this runs between two steps of the model.
+    # First an array, then a flat tuple: nearly every batch is one of them, and this runs between two steps of a model.
     if type(structure) is np.ndarray:
         return [structure]
     if type(structure) is tuple and {type(part).__name__ for part in structure} <= ARRAYS:
@@ -121,8 +121,8 @@ def same_rows(structure: Any) -> int:
         raise RowsError(msg)
     if len(set(sizes)) > 1:
         msg = (
-            f"x: expected the same number of rows in every input, found {_listed(sizes)}, so a row is not a sample; "
-            "a model that takes one whole graph at a time is fed like this. Pass inputs that all have one entry for "
+            f"x: expected the same number of rows in every input, found {_listed(sizes)}, so a row is not a sample, "
+            "as for a model that takes one whole graph at a time. Pass inputs that all have one entry for "
             "each sample, or compare the predictions with their keys or sample indices in evalguard.check()."
         )
         raise RowsError(msg)
@@ -142,7 +142,7 @@ def _rows(leaf: Any) -> int:
             "Give it a first dimension with one entry for each sample, or make it a constant of the model."
         )
         raise RowsError(msg)
-    with not_ours():  # whatever the source yielded: it may have no rows at all
+    with not_ours():  # the source may have yielded an object without a length
         return len(array)
 
 

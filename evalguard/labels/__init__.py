@@ -1,1 +1,1 @@
-"""External labels, and reference inputs in label order."""
+"""Read external labels, and the reference inputs in their order."""

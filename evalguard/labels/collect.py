@@ -1,4 +1,4 @@
-"""Labels and fingerprints in one pass over a dataset."""
+"""Collect labels and fingerprints of the inputs in one pass over a dataset."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from evalguard.labels.reference import batches_of, with_rows
 
 
 def collected(source: Any, reader: BatchReader, *, name: str) -> LabelTable:
-    """Labels, keys and fingerprints of a dataset, in one pass."""
+    """The labels, keys and fingerprints of a dataset, read in one pass; see ``Labels.collect``."""
     batches = []
     with stage("collecting labels") as done:
         for batch in batches_of(source):
@@ -33,16 +33,16 @@ def collected(source: Any, reader: BatchReader, *, name: str) -> LabelTable:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CollectedBatch:
-    """What is kept of one batch; it shares no memory with the source, which may overwrite its arrays.
+    """What is kept of one batch. It shares no memory with the source, which may overwrite its arrays.
 
     Attributes:
         rows: Fingerprints of the rows.
-        whole: Fingerprints of all inputs, where the caller chose a part of them; None where not.
-        y: The targets, None if there are none.
-        weights: Their sample weights, None if there are none.
-        keys: None if there are none.
-        classes: How the source names the numbers in its targets; None where it does not.
-        at: When it was read, in seconds of ``time.perf_counter``.
+        whole: Fingerprints of all inputs, if ``fingerprint=`` chose a part of them; else None.
+        y: The targets; None if there are none.
+        weights: Their sample weights; None if there are none.
+        keys: One key for each row; None if there are none.
+        classes: The source's class names of the numbers in its targets; None if it has none.
+        at: When the batch was read, in seconds of ``time.perf_counter``.
     """
 
     rows: _RowDigests
@@ -56,14 +56,14 @@ class CollectedBatch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BatchReader:
-    """Reads labels, keys and fingerprints off a batch; the attributes are arguments of ``Labels.collect``."""
+    """Reads labels, keys and fingerprints from a batch; its attributes are arguments of ``Labels.collect``."""
 
     key: str | None = None
     fingerprint: Callable[[Any], Any] | None = None
     pad_value: Any = None
 
     def read(self, batch: Any) -> CollectedBatch:
-        """What is kept of one batch.
+        """Return what is kept of one batch.
 
         Raises:
             LabelsError: ``x`` and ``y`` differ in their number of rows.
@@ -77,7 +77,7 @@ class BatchReader:
             whole = _rows(with_rows(x), self.pad_value)
             x = self.fingerprint(tree.map_leaves(np.asarray, x))
         rows, y = _rows(x, self.pad_value), _owned(y)
-        # Batch by batch: over all batches the numbers may be equal by chance.
+        # Checked for each batch: over all batches the sums may be equal by chance.
         sizes = {len(target) if target.ndim else None for target in tree.leaves(y)}
         if sizes - {len(rows.found)}:
             found = ", ".join("a scalar" if size is None else f"{size:,}" for size in sizes)
@@ -88,7 +88,7 @@ class BatchReader:
 
 
 def table_of(batches: Sequence[CollectedBatch], name: str) -> LabelTable:
-    """The labels of batches, in their order.
+    """Concatenate the labels of batches, in their order.
 
     Raises:
         LabelsError: There is no batch, or some have no labels.
@@ -102,7 +102,7 @@ def table_of(batches: Sequence[CollectedBatch], name: str) -> LabelTable:
     named = {batch.classes for batch in batches}
     rows, whole = [batch.rows for batch in batches], [batch.whole for batch in batches if batch.whole is not None]
     found, precise = _found(rows), _precise(rows)
-    # In either precision: which one the model computes in is not known here.
+    # Checked in both precisions, because the precision of the model is not known here.
     ambiguous = bool(whole) and (
         n_distinct(_found(whole)) > n_distinct(found) or n_distinct(_precise(whole)) > n_distinct(precise)
     )
@@ -121,7 +121,13 @@ def table_of(batches: Sequence[CollectedBatch], name: str) -> LabelTable:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _RowDigests:
-    """Fingerprints of rows: for a model that casts float64 to float32, as most do, and for one that computes in it."""
+    """Fingerprints of rows, uint64, shape ``(n,)``.
+
+    Attributes:
+        found: For a model that casts float64 to float32, as most do.
+        precise: For a model that computes in float64.
+        spec: Dtype and row shape of each input.
+    """
 
     found: NDArray[np.uint64]
     precise: NDArray[np.uint64]
@@ -145,7 +151,7 @@ def _precise(rows: Iterable[_RowDigests]) -> NDArray[np.uint64]:
 
 
 def _owned(y: Any) -> Any:
-    """A copy of the targets; a list of numbers or names is one array."""
+    """Copy the targets; a list of numbers or names becomes one array."""
     if isinstance(y, Mapping):
         return {name: _owned(part) for name, part in y.items()}
     if isinstance(y, (list, tuple)):
@@ -155,12 +161,12 @@ def _owned(y: Any) -> Any:
 
 
 def _are_numbers(sample_weight: Any) -> bool:
-    """False for names of samples, which some put into that place because ``predict`` ignores it."""
+    """Whether sample weights are numbers; some pass the names of samples there, because ``predict`` ignores weights."""
     return all(tree.as_array(leaf).dtype.kind in "biuf" for leaf in tree.leaves(sample_weight))
 
 
 def _stacked(batches: list[Any], name: str) -> Values:
-    """Targets or weights of all batches: an array, or one for each output that has any."""
+    """Concatenate the targets or weights of all batches: one array, or one for each output that has any."""
     first = batches[0]
     try:
         if isinstance(first, (Mapping, tuple, list)):
@@ -172,5 +178,5 @@ def _stacked(batches: list[Any], name: str) -> Values:
             }
         return np.concatenate(batches)
     except ValueError as error:
-        msg = f"{name} of different batches have different shapes: {error}"
+        msg = f"{name}: expected arrays that can be joined over all batches, found: {error}"
         raise LabelsError(msg) from error

@@ -1,4 +1,4 @@
-"""Labels and fingerprints of what a loop is given, batch by batch."""
+"""Collect labels and fingerprints while a loop reads its batches."""
 
 from __future__ import annotations
 
@@ -26,43 +26,43 @@ class Collecting:
     def __iter__(self) -> Iterator[Any]:
         named = kinds.class_names(self._source)
         for batch in _as_a_loop_reads(self._source):
-            # Before the loop has the batch: it may change it, and the source may overwrite it for the next one.
+            # Read before the loop gets the batch, which it may change.
             kept = replace(self._reader.read(batch), classes=named)
             if kept.y is None:
                 msg = (
                     f"{self._name}: expected batches (x, y), found one without y ({type(batch).__qualname__}); "
-                    "map the source to pairs, as model.evaluate takes them"
+                    "map the source to pairs, as for model.evaluate"
                 )
                 raise LabelsError(msg)
             self._kept.append(kept)
             yield batch
 
     def __len__(self) -> int:
-        """Batches of the source, where it knows them."""
+        """Number of batches of the source, if it has a length."""
         return len(self._source)
 
     @property
     def labels(self) -> Labels:
-        """Labels and fingerprints of all batches that have been yielded, in order.
+        """Labels and fingerprints of all batches yielded so far, in order.
 
         Raises:
-            LabelsError: There are none.
+            LabelsError: No batch has been yielded.
         """
         return Collection(self._kept, name=self._name).labels
 
     def from_now_on(self) -> Collection:
-        """The batches yielded from now on; all, where there are none."""
+        """The batches yielded from now on, or all batches if no more are yielded."""
         return Collection(self._kept, len(self._kept), self._name)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Collection:
-    """What loops were given, as an entry into a guard takes it.
+    """The batches that loops have read, as labels of a guard.
 
     Attributes:
-        kept: The batches; more may come.
-        first: Number of the first that counts.
-        name: For reports.
+        kept: All batches so far. The loop appends to this list.
+        first: Number of the first batch that belongs to this guard.
+        name: Name of the labels in reports.
     """
 
     kept: list[CollectedBatch] = field(default_factory=list)
@@ -74,7 +74,7 @@ class Collection:
         """The labels, in the order of the batches.
 
         Raises:
-            LabelsError: There are none.
+            LabelsError: No batch has been yielded.
         """
         return Labels.of(table_of(self._batches, self.name))
 
@@ -84,10 +84,10 @@ class Collection:
         return self._batches[0].at
 
     def until(self, last_call: float) -> Collection:
-        """The same without a last batch that was read after the last call began: the loop ended with it.
+        """The same batches without a last one that was read but not predicted, because the loop ended there.
 
         Args:
-            last_call: When that call began, in seconds of ``time.perf_counter``.
+            last_call: When the last call began, in seconds of ``time.perf_counter``.
         """
         batches = self._batches
         ended = len(batches) > 1 and batches[-2].at < last_call < batches[-1].at
@@ -110,7 +110,7 @@ def collecting(
 
     For a loop that predicts and collects labels batch by batch. Labels and
     inputs come from the same batch, so the order of the source does not matter,
-    also if it is another one at each pass::
+    even if it changes at each pass::
 
         batches = evalguard.collecting(dataset)
         with evalguard.guard(labels=batches):
@@ -131,7 +131,7 @@ def collecting(
         fingerprint: Callable that takes ``x`` and returns the part that
             identifies a row; the same as given to the guard.
         pad_value: Value that pads rows; the same as given to the guard.
-        name: For reports.
+        name: Name of the labels in reports.
 
     Returns:
         An iterable of the unchanged batches. Its ``labels`` are the ``Labels``
@@ -150,7 +150,7 @@ def _as_a_loop_reads(source: Any) -> Iterable[Any]:
     if hasattr(source, "__iter__"):
         return source  # type: ignore[no-any-return]
     if kinds.is_pydataset(source) and source.num_batches is not None:
-        # Older releases have no `__iter__` (keras 3.4): a loop would not end where the items do not.
+        # Older releases have no `__iter__` (keras 3.4), and iteration by `__getitem__` ends only if an item raises.
         return (source[number] for number in range(source.num_batches))
     if hasattr(source, "__getitem__"):
         return iter(source)  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""The labels that an image iterator holds."""
+"""The labels, file names and weights that an image iterator holds."""
 
 from __future__ import annotations
 
@@ -24,19 +24,20 @@ def labels_of_iterator(iterator: Any, name: str = "") -> LabelTable:
         msg = f"{name}: expected labels or files, found neither: use flow(x, y), or pass labels="
         raise LabelsError(msg)
     weights = getattr(iterator, "sample_weight", None)
-    # Of `flow` with a `subset` it has those of both parts (keras 3.15, legacy/preprocessing/image.py:635).
+    # With `flow(subset=...)` the iterator has the weights of both subsets (keras 3.15,
+    # legacy/preprocessing/image.py:635).
     weights = None if weights is None or len(weights) != iterator.n else weights
     named = class_names(iterator) if isinstance(values, np.ndarray) else None
     return LabelTable(values=values, keys=keys, name=name, weights=weights, classes=named)
 
 
 def _image_labels(iterator: Any) -> Values | None:
-    """Labels by sample: ``labels`` where images are files, ``y`` where they are an array; None where there are none."""
+    """Labels by sample: ``labels`` if the images are files, ``y`` if they are an array; None if there are none."""
     if not hasattr(iterator, "filenames"):
         y = getattr(iterator, "y", None)
         return None if y is None else np.asarray(y)
     if getattr(iterator, "classes", None) is None and iterator.class_mode not in {"raw", "multi_output"}:
-        return None  # from a data frame, with class_mode None or "input"
+        return None  # made from a data frame, with class_mode None or "input"
     labels = iterator.labels
     if iterator.class_mode == "multi_output":
         return {str(number): np.asarray(column) for number, column in enumerate(labels)}

@@ -1,6 +1,6 @@
-"""External labels from wherever people keep them: arrays, frames, files, or one pass over a dataset.
+"""External labels from arrays, data frames, files, or one pass over a dataset.
 
-Longer than 300 lines because one class reads all of these, and each way has its arguments to explain.
+Longer than 300 lines because one class reads all of these, and the arguments of each method are documented.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ LABEL_COLUMNS = ("label", "labels", "target", "targets", "y", "y_true", "class")
 
 
 class Labels(LabelTable):
-    """External ground truth in label order: values, keys or fingerprints, at least one of them.
+    """External ground truth in label order: values, keys or fingerprints, at least one of these.
 
-    A guard makes it from what you pass as ``labels=``. Use ``collect`` or
-    ``of`` to add keys or fingerprints.
+    A guard creates it from what you pass as ``labels=``. Use ``of`` to add
+    keys, or ``collect`` to add keys and fingerprints.
     """
 
     @classmethod
@@ -53,22 +53,23 @@ class Labels(LabelTable):
         """Labels from an array, list, mapping of arrays, pandas object, image iterator, or the path of a table.
 
         Args:
-            source: Labels in label order; the rows of a file are the label order.
-                For several outputs, a mapping from output name to array, or a
-                list or tuple of arrays in the order of the outputs.
-            label: Column with the labels; by default the only column, or one
-                named label, target, y, y_true or class. A mapping of columns
-                for a model with several outputs.
+            source: Labels in label order, shape ``(n, ...)``; the rows of a file
+                are the label order. For several outputs, a mapping from output
+                name to array, or a list or tuple of arrays in the order of the
+                outputs.
+            label: Column with the labels. If omitted, the only column, or the
+                only one named label, labels, target, targets, y, y_true or
+                class. For several outputs, a mapping from output name to column.
             key: Column with the keys, one for each sample.
             sample_weight: Column with the sample weights, if the labels are a
                 table; else an array with a weight for each label, in label
                 order (for several outputs, in the form of the labels).
-            name: For reports; a file has its file name.
+            name: Name of the labels in reports; for a file, its file name is used.
 
         Raises:
-            LabelsError: No labels, an unknown column, a null label, a null or
-                repeated key, a missing weight, a pandas index of the weights
-                that is not that of the labels.
+            LabelsError: There are no labels, a column is unknown, a label, key
+                or weight is missing, a key is repeated, or the pandas index of
+                the weights is not that of the labels.
         """
         if isinstance(sample_weight, str):
             return cls._of(source, label, key, sample_weight, name)
@@ -85,7 +86,7 @@ class Labels(LabelTable):
             return cls.read(source, label=label, key=key, sample_weight=weight)
         if isinstance(source, TableFile):
             return cls._from_file(source, label, key, weight)
-        # A DataFrame of pandas, or of polars.
+        # A pandas or polars DataFrame.
         if hasattr(source, "columns") and (hasattr(source, "iloc") or hasattr(source, "get_column")):
             columns = list(source.columns)
             found = cls._from_columns(columns, lambda part: source[part].to_numpy(), label, key, weight, name)
@@ -112,10 +113,10 @@ class Labels(LabelTable):
         """Labels from a CSV, Parquet, JSONL or Arrow file, a ``.npy`` array, or a manifest that ``save`` wrote.
 
         Args:
-            path: The file; its rows are the label order. Numbers in a large
-                ``.npy``, or in a large ``.arrow`` or ``.feather`` file that is
-                not compressed, are memory-mapped: they need no memory, and
-                the file must not change.
+            path: The file; its rows are the label order. Numbers in a ``.npy``,
+                or in an uncompressed ``.arrow`` or ``.feather`` file, of 64 MiB
+                or more are memory-mapped: they need no memory, and the file
+                must not change.
             label: Column with the labels, as for ``of``; a ``.npy`` file has none.
             key: Column with the keys, one for each sample.
             sample_weight: Column with the sample weights; not for a manifest,
@@ -177,16 +178,16 @@ class Labels(LabelTable):
 
     @classmethod
     def from_iterator(cls, iterator: Any, *, name: str = "") -> Self:
-        """Labels of an image iterator, in its order of files: ``classes`` and ``filenames``.
+        """Labels of an image iterator: its ``labels``, in the order of its ``filenames``.
 
         An iterator of ``ImageDataGenerator.flow_from_directory``,
         ``flow_from_dataframe`` or ``flow`` shuffles by default and states which
-        file each row is; a guarded call over it is compared with these labels
+        file each row is. A guarded call over it is compared with these labels
         file by file. No image is read, and the iterator does not advance.
 
         Args:
             iterator: The image iterator, of Keras 3 or of tf_keras.
-            name: For reports; by default the iterator's class name.
+            name: Name of the labels in reports; if omitted, the iterator's class name.
 
         Returns:
             Labels with the file names as keys, if there are files and none is
@@ -200,7 +201,7 @@ class Labels(LabelTable):
 
     @classmethod
     def of_source(cls, source: Any) -> Self | None:
-        """The labels of a source of predictions, in its order of samples; None if it has none."""
+        """The labels that a source of predictions itself holds, in its order of samples; None if it holds none."""
         return cls.from_iterator(source) if is_image_iterator(source) else None
 
     @classmethod
@@ -213,22 +214,22 @@ class Labels(LabelTable):
         pad_value: Any = None,
         name: str = "collected",
     ) -> Self:
-        """Labels, sample weights and the fingerprints of their inputs, in one pass, in the order met.
+        """Collect labels, sample weights and fingerprints of the inputs in one pass, in the order of that pass.
 
-        Use it instead of ``np.concatenate([y for x, y in dataset])``: labels,
-        weights and fingerprints of a sample stay together in any order of this
+        Use it instead of ``np.concatenate([y for x, y in dataset])``. Label,
+        weight and fingerprint of a sample stay together in any order of this
         pass, so a later guarded call is compared with the right rows. For
         several outputs, all targets and weights are collected.
 
         Args:
             source: A ``tf.data.Dataset``, a PyDataset, a torch or grain
-                loader, or a function without arguments that gives a new
+                loader, or a function without arguments that returns a new
                 generator of batches.
             key: Entry of a dict ``x`` that holds the keys.
             fingerprint: Callable that takes ``x`` and returns the part that
                 identifies a row; the same as given to the guard.
             pad_value: Value that pads rows; the same as given to the guard.
-            name: For reports.
+            name: Name of the labels in reports.
 
         Raises:
             LabelsError: There is no batch, or one whose ``x`` and ``y``
@@ -242,10 +243,11 @@ class Labels(LabelTable):
         """Write a manifest with key, label, sample weight and fingerprint of each sample.
 
         Args:
-            path: The file to write; an older one is replaced. ``….arrow`` or
-                ``….feather``: an Arrow file; a large one is memory-mapped when
-                it is loaded, so that 10^9 labels need no memory. Any other
-                name, usually ``….parquet``: Parquet.
+            path: The file to write; an older one is replaced. A name ending in
+                ``.arrow`` or ``.feather`` gives an Arrow file, which is
+                memory-mapped when it is loaded if it has 64 MiB or more, so
+                that 10^9 labels need no memory. Any other name, usually
+                ``….parquet``, gives a Parquet file.
 
         Raises:
             LabelsError: The values cannot be written as a table.
@@ -270,13 +272,13 @@ def _is_one_array_per_output(source: Any) -> bool:
     """Whether a sequence holds the labels of each output, and not one label for each sample."""
     if not isinstance(source, (list, tuple)) or not all(getattr(part, "shape", ()) for part in source):
         return False
-    # A list may also hold the label of each sample as an array: then there are more of them than rows in one.
+    # A list may also hold the label of each sample as an array. Then it is longer than each of its arrays.
     lengths = {len(part) for part in source}
     return bool(source) and (isinstance(source, tuple) or (len(lengths) == 1 and len(source) < lengths.pop()))
 
 
 def _by_output(source: Any) -> dict[str, NDArray[Any]] | None:
-    """The arrays of several outputs by name, or by number in a sequence; None for one output."""
+    """The arrays of several outputs by name, or by number if they are a sequence; None for one output."""
     if isinstance(source, Mapping):
         return {str(part): np.asarray(array) for part, array in source.items()}
     if _is_one_array_per_output(source):
@@ -285,10 +287,10 @@ def _by_output(source: Any) -> dict[str, NDArray[Any]] | None:
 
 
 def _refuse_stream(source: Any, name: str) -> None:
-    """Refuse batches as labels: what they hold beside the labels, and their order, would be lost.
+    """Refuse batches as labels, because their inputs and their order would be lost.
 
     Raises:
-        LabelsError: It is a dataset, a loader or an iterator.
+        LabelsError: The source is a dataset, a loader or an iterator.
     """
     if kinds.is_generator(source) or kinds.is_iterator(source):
         msg = (
@@ -296,7 +298,7 @@ def _refuse_stream(source: Any, name: str) -> None:
             "labels=evalguard.Labels.collect(function that makes it), or for x, y in g.collecting(it)"
         )
         raise LabelsError(msg)
-    # Of grain's datasets one may be a sequence of labels.
+    # A grain dataset with `__getitem__` may be a sequence of labels.
     loader = is_untaggable(source) and not hasattr(source, "__getitem__")
     if kinds.is_tf_dataset(source) or kinds.is_pydataset(source) or kinds.is_sequence(source) or loader:
         msg = (
@@ -307,7 +309,7 @@ def _refuse_stream(source: Any, name: str) -> None:
 
 
 def _refuse_column(column: str | None, name: str, found: str) -> None:
-    """Refuse a column of weights where there are no columns.
+    """Refuse the name of a column of weights if the labels have no columns.
 
     Raises:
         LabelsError: A column is named.
@@ -318,7 +320,7 @@ def _refuse_column(column: str | None, name: str, found: str) -> None:
 
 
 def label_column(columns: list[str], others: set[str | None], name: str) -> str:
-    """The column with the labels, where none is named.
+    """The column with the labels, if the caller names none.
 
     Args:
         columns: Names of all columns.
@@ -326,7 +328,7 @@ def label_column(columns: list[str], others: set[str | None], name: str) -> str:
         name: Where the table came from, for the message.
 
     Raises:
-        LabelsError: Several could hold them, or none.
+        LabelsError: Several columns could hold the labels, or no column.
     """
     candidates = [column for column in columns if column not in others]
     if len(candidates) == 1:
@@ -334,6 +336,6 @@ def label_column(columns: list[str], others: set[str | None], name: str) -> str:
     named = [column for column in candidates if str(column).lower() in LABEL_COLUMNS]
     if len(named) == 1:
         return named[0]
-    found = listed(candidates, "label", repr)
-    msg = f"{name}: expected one column that could hold the labels, found {found}; name it: label_column='...'"
+    found = f"found {listed(candidates, 'label', repr)}; name it with label=, in check with label_column="
+    msg = f"{name}: expected one column that could hold the labels, {found}"
     raise LabelsError(msg)

@@ -1,4 +1,4 @@
-"""Labels with fingerprints as a file."""
+"""Manifests: labels with their keys, weights and fingerprints as a Parquet or Arrow file."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def write(labels: LabelTable, path: Path) -> None:
         "name": labels.name,
         "ambiguous": labels.ambiguous,
         **_forms(labelled),
-        # Apart, so that an older version does not take them for labels.
+        # Stored apart, so that an older version does not take the weights for labels.
         **({"weights": _forms(weighted)} if weighted else {}),
     }
     table = pa.table(columns).replace_schema_metadata({METADATA: json.dumps(about, sort_keys=True).encode()})
@@ -56,7 +56,7 @@ def write(labels: LabelTable, path: Path) -> None:
 
 
 def _named(values: Values | None, column: str) -> dict[str, NDArray[Any]]:
-    """Arrays by column: the column itself for one array, one for each part of a mapping."""
+    """Arrays by the name of their column: ``column`` for one array, ``column.part`` for each part of a mapping."""
     if isinstance(values, Mapping):
         return {f"{column}.{part}": array for part, array in values.items()}
     return {} if values is None else {column: values}
@@ -70,7 +70,7 @@ def _forms(arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
 
 
 def _arrays(table: Any, forms: dict[str, Any], column: str) -> Values | None:
-    """What ``_named`` made columns of."""
+    """The array or mapping from which ``_named`` made columns."""
     found = {
         name.removeprefix(column).removeprefix("."): array_of_column(table[name], forms["dtypes"][name], tuple(shape))
         for name, shape in forms["shapes"].items()
@@ -80,10 +80,10 @@ def _arrays(table: Any, forms: dict[str, Any], column: str) -> Values | None:
 
 
 def read(path: Path) -> LabelTable:
-    """The labels that ``write`` wrote; see ``Labels.load``."""
+    """Read the labels that ``write`` wrote; see ``Labels.load``."""
     file = TableFile(path, path.name, error=LabelsError) if path.is_file() else None
     if file is None or not is_manifest(file.schema):
-        msg = f"manifest {path}: expected a file written by Labels.save, found {'another' if file else 'none'}"
+        msg = f"manifest {path}: expected a file written by Labels.save, found {'another' if file else 'none there'}"
         raise LabelsError(msg)
     return from_arrow(file.read(), path)
 
@@ -97,13 +97,13 @@ def from_arrow(table: Any, path: Path) -> LabelTable:
     """The labels in a manifest's table.
 
     Raises:
-        LabelsError: It was made by another algorithm or schema.
+        LabelsError: The manifest was made by another algorithm or schema.
     """
     about = json.loads(table.schema.metadata[METADATA])
     expected = {"manifest_version": MANIFEST_VERSION, "algorithm": ALGORITHM}
     found = {name: about.get(name) for name in expected}
     if found != expected:
-        msg = f"manifest {path}: expected {expected}, found {found}. Make it again with Labels.collect(...).save(...)"
+        msg = f"manifest {path}: expected {expected}, found {found}. Write it again with Labels.collect(...).save(...)"
         raise LabelsError(msg)
     weights = about.get("weights", {"shapes": {}})
     formed = about["shapes"].keys() | weights["shapes"].keys()

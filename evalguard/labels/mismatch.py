@@ -1,4 +1,4 @@
-"""Why nothing in the stream matches the reference."""
+"""Explain why no row of the stream matches the reference."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from evalguard.labels.reference import Reference
 
 
 def explain_mismatch(reference: Reference, fed: Any, fed_specs: Sequence[LeafSpec]) -> str:
-    """Why no row was recognised: the first difference in dtype, shape or values.
+    """The first difference in dtype, shape or values, as a sentence for the report.
 
     Args:
         reference: What the rows were compared with.
-        fed: First row that the model was fed, as a tree of arrays with one row.
-        fed_specs: Shapes and dtypes of the fed inputs.
+        fed: First row that the model received, as a tree of arrays with one row.
+        fed_specs: Shapes and dtypes of the inputs that the model received.
     """
     first = next(iter(reference.chunks()), None)
     if first is None:

@@ -1,4 +1,4 @@
-"""Inputs in label order: what the content of each delivered row is compared with."""
+"""The reference: inputs in label order, with which the content of each delivered row is compared."""
 
 from __future__ import annotations
 
@@ -30,17 +30,18 @@ class Reference:
 
     Args:
         source: Arrays, tensors or trees of them; a callable from a sample
-            index to one sample; a callable without arguments that gives a new
-            generator of batches; a PyDataset or ``tf.data.Dataset`` read once
-            in order.
-        n_labels: Number of samples, for a callable by index.
+            index to one sample; a callable without arguments that returns a
+            new generator of batches; a PyDataset or ``tf.data.Dataset`` that
+            is read once in order.
+        n_labels: Number of labels; None if it is not known. A callable by
+            index needs it.
         part: Callable that takes ``x`` and returns what identifies a row.
         pad_value: See ``fingerprint.row_fingerprints``.
-        drop: Entry of a dict ``x`` that is no content (the key).
-        watch: Notices whether the arrays are still what they were when they were given; None: they are not watched.
+        drop: Entry of a dict ``x`` that is not content (the key).
+        watch: Checks whether the arrays were changed in place after the caller passed them; None for no check.
 
     Attributes:
-        row_names: The pandas index of the inputs; None where they have none.
+        row_names: The pandas index of the inputs; None if they have none.
 
     Raises:
         UnsupportedSourceError: The source has no end.
@@ -64,10 +65,14 @@ class Reference:
         self.row_names = index_of(source)
 
     def fingerprints(self, like: Sequence[LeafSpec] = ()) -> tuple[UInt64, tuple[LeafSpec, ...]]:
-        """Fingerprints in label order, each input cast as it is fed.
+        """Fingerprints in label order, uint64, shape ``(n,)``, and dtype and row shape of each input.
+
+        Args:
+            like: Dtypes and row shapes that the model received; the inputs are
+                cast to them.
 
         Raises:
-            LabelsError: There are no inputs, or more than labels.
+            LabelsError: There are no inputs, or more inputs than labels.
         """
         parts: list[UInt64] = []
         specs: tuple[LeafSpec, ...] = ()
@@ -76,7 +81,7 @@ class Reference:
                 rows, specs = row_fingerprints(x, like=like, pad_value=self._pad_value)
                 parts.append(rows)
                 done.rows += len(rows)
-                # Before the source ends, which it may never do.
+                # Checked inside the loop, because the source may never end.
                 if self.n_labels is not None and done.rows > self.n_labels:
                     msg = f"reference: expected one row for each of the {self.n_labels:,} labels, found more"
                     raise LabelsError(msg)
@@ -93,10 +98,10 @@ class Reference:
         return self._watch is not None and self._watch.changed
 
     def is_ambiguous(self, rows: UInt64, *, float64: bool = False) -> bool:
-        """Whether different inputs have one fingerprint, because a chosen part identifies them.
+        """Whether different inputs have the same fingerprint, because ``part`` leaves out where they differ.
 
         Args:
-            rows: What ``fingerprints`` returned.
+            rows: The fingerprints that ``fingerprints`` returned.
             float64: The model computes in float64.
         """
         if self._part is None or (n_parts := n_distinct(rows)) == len(rows):
@@ -106,7 +111,7 @@ class Reference:
         return n_distinct(np.concatenate(whole)) > n_parts
 
     def row_lengths(self, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
-        """Steps of some rows without their padding, int64; None if the inputs are not arrays, or have no steps.
+        """Lengths of some rows without their padding, in steps, int64; None if the inputs are not arrays of steps.
 
         Args:
             rows: Row numbers in label order, int64.
@@ -120,7 +125,7 @@ class Reference:
         return None
 
     def chunks(self) -> Iterator[Any]:
-        """The identifying part of the inputs, some rows at a time."""
+        """Yield the identifying part of the inputs, some rows at a time."""
         for x in map(self._without_key, self._inputs()):
             yield x if self._part is None else self._part(x)
 
@@ -142,7 +147,7 @@ class Reference:
 
     def _samples(self) -> Iterator[Any]:
         if self.n_labels is None:
-            msg = "reference: expected labels beside a callable by sample index, to know how many samples there are"
+            msg = "reference: expected labels with a function by sample index, found none; pass labels= or an array"
             raise LabelsError(msg)
         total = self.n_labels
         for start in range(0, total, CHUNK):
@@ -150,41 +155,41 @@ class Reference:
 
 
 class KnownReference(Reference):
-    """Fingerprints that were made before: a manifest, or collected labels.
+    """The fingerprints in a manifest or in collected labels, used as a reference.
 
     Raises:
-        LabelsError: They hold no fingerprints.
+        LabelsError: The labels hold no fingerprints.
     """
 
     def __init__(self, table: LabelTable) -> None:
         if table.fingerprints is None:
-            msg = f"reference: {table.name} holds no fingerprints; make it with Labels.collect"
+            msg = f"reference: expected labels with fingerprints, found {table.name} without; use Labels.collect"
             raise LabelsError(msg)
         super().__init__(None, len(table))
         self._table = table
 
     def fingerprints(self, like: Sequence[LeafSpec] = ()) -> tuple[UInt64, tuple[LeafSpec, ...]]:
-        """As they were made, as precise as the inputs; nothing is left to be cast."""
+        """The stored fingerprints: those for float64 if ``like`` has float64 inputs. Their specs are not returned."""
         rows: Any = for_inputs(self._table, tuple(map(str, like))).fingerprints
         return rows, ()
 
     def is_ambiguous(self, rows: UInt64, *, float64: bool = False) -> bool:
-        """What was found when they were made."""
+        """What was found when the fingerprints were taken."""
         del rows, float64
         return self._table.ambiguous
 
     def chunks(self) -> Iterator[Any]:
-        """The inputs themselves are not at hand."""
+        """Nothing: the inputs themselves are not stored."""
         return iter(())
 
 
 def with_rows(x: Any) -> tuple[Any, ...]:
-    """All inputs that have rows: beside a part that the caller chose there may be scalars, which have none."""
+    """All inputs that have rows; if the caller chose a part of ``x``, the rest may contain scalars."""
     return tuple(leaf for leaf in tree.leaves(x) if len(getattr(leaf, "shape", (0,))))
 
 
 def is_stream(source: Any) -> bool:
-    """A dataset that can be read batch by batch, again and again."""
+    """Whether a source is a dataset that can be read batch by batch, any number of times."""
     return kinds.is_tf_dataset(source) or kinds.is_pydataset(source) or kinds.is_untaggable(source)
 
 
@@ -192,13 +197,13 @@ def batches_of(source: Any) -> Iterable[Any]:
     """The batches of a dataset, in order, in one pass.
 
     Raises:
-        UnsupportedSourceError: A generator, which could be read only once,
-            something that has no end, or that gives no batches.
+        UnsupportedSourceError: The source is a generator, which can be read
+            only once, has no end, or has no batches.
     """
     if kinds.is_generator(source):
         msg = (
-            "a generator can be read only once: pass the function that makes it "
-            f"(expected a callable without arguments, found the generator {source.__name__!r})"
+            f"expected a function without arguments, found the generator {source.__name__!r}, which can be read only "
+            "once; pass the function that makes it"
         )
         raise UnsupportedSourceError(msg)
     refuse_endless(source)
@@ -208,15 +213,15 @@ def batches_of(source: Any) -> Iterable[Any]:
         return source  # type: ignore[no-any-return]
     if callable(source):
         return source()  # type: ignore[no-any-return]
-    msg = f"expected a dataset or a function that gives a generator of batches, found {type(source).__qualname__}"
+    msg = f"expected a dataset or a function that returns a generator of batches, found {type(source).__qualname__}"
     raise UnsupportedSourceError(msg)
 
 
 def refuse_endless(source: Any) -> None:
-    """Refuse a dataset that says itself that it never ends: reading it would not end either.
+    """Refuse a dataset that is endless by its cardinality or length, because reading it would never end.
 
     Raises:
-        UnsupportedSourceError: It does.
+        UnsupportedSourceError: The dataset is endless.
     """
     # -1 is `tf.data.INFINITE_CARDINALITY`; a dataset of unknown length has -2.
     if kinds.is_tf_dataset(source) and int(source.cardinality()) == -1:
@@ -245,7 +250,7 @@ def _rows(leaf: Any, start: int) -> Any:
 
 
 def as_rows(source: Any) -> Any:
-    """A list of arrays of different lengths is one input with rows of different lengths."""
+    """Turn a list of arrays of different lengths into one object array, whose rows they are."""
     if isinstance(source, (list, tuple)) and source and all(isinstance(row, np.ndarray) for row in source):
         shapes = {row.shape[:1] for row in source}
         if len(shapes) > 1:
@@ -267,7 +272,7 @@ def _takes_index(function: Callable[..., Any]) -> bool:
 
 
 def _owned(sample: Any) -> Any:
-    """A copy: the callable may return the same array for each sample, with other values."""
+    """Copy a sample, because the callable may overwrite one array for each sample."""
     if isinstance(sample, dict):
         return {name: _owned(part) for name, part in sample.items()}
     return tuple(map(_owned, sample)) if isinstance(sample, tuple) else np.array(sample)

@@ -1,1 +1,1 @@
-"""The YAML step: an evaluation as a file under version control."""
+"""Run an evaluation that a YAML step file describes, which can be kept under version control."""

@@ -1,4 +1,4 @@
-"""Exit codes of every command. ``--help`` prints them from here; a test compares docs/exit-codes.md."""
+"""Exit codes of every command. ``--help`` prints them; a test compares them with docs/exit-codes.md."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from evalguard.core.report import Report
 
 
 class DescribedCode(IntEnum):
-    """A number and a sentence with its meaning.
+    """An exit code with its meaning.
 
     Attributes:
         meaning: The text in ``--help`` and docs/exit-codes.md.
@@ -19,7 +19,7 @@ class DescribedCode(IntEnum):
     meaning: str
 
     def __new__(cls, number: int, meaning: str) -> DescribedCode:
-        """A member, from the tuple behind its name."""
+        """Create a member from its number and meaning."""
         member = int.__new__(cls, number)
         member._value_ = number
         member.meaning = meaning
@@ -30,7 +30,7 @@ class ExitCode(DescribedCode):
     """Exit codes of every command except those below."""
 
     GOOD = 0, "PASS or REPAIRED"
-    # Python exits with 1 after any exception: `guarded` must catch all of them, or a crash would mean FAIL.
+    # Python exits with 1 after any exception, so `guarded` must catch all of them; otherwise a crash would mean FAIL.
     FAIL = 1, "FAIL"
     USAGE = 2, "usage, configuration or unreadable input"
     NOT_JUDGED = 3, "could not judge: UNPROVEN, the evaluation itself raised, or it was interrupted"
@@ -74,10 +74,10 @@ def exit_code(report: Report) -> ExitCode:
 
 
 def worst(codes: Iterable[ExitCode]) -> ExitCode:
-    """The exit code of several evaluations."""
+    """The exit code of several evaluations: the first of their codes in ``WORST_FIRST``."""
     return min(codes, key=WORST_FIRST.index)
 
 
 def listed(codes: type[DescribedCode]) -> str:
-    r"""The codes for the end of a ``--help`` page; click keeps the lines behind ``\b`` as they are."""
+    r"""The codes for the end of a ``--help`` page; click does not rewrap the lines after ``\b``."""
     return "\n".join(["\b", "Exit codes:", *(f"  {code.value}  {code.meaning}" for code in codes)]) + "\n"

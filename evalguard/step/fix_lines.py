@@ -1,4 +1,4 @@
-"""The lines of a fix for a step, with the user's other options of the section that they change."""
+"""Write the fix of a cause as lines of the user's step file, with the other options of the section that it changes."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from evalguard.labels.labels import Labels
 from evalguard.step.config.step_file import Step
 
 SECTION = re.compile(r"(data|labels|predict|checks): \{")
-# The options that name what kind of labels a section describes.
+# The options that name the kind of labels.
 LABEL_KINDS = {"path", "image_directory", "from"}
-# Characters of a section that a fix shows.
+# A longer section, in characters, is not shown in a fix.
 LONGEST = 120
 
 
 def in_its_terms(labels: Labels, step: Step) -> Labels:
-    """The labels of a step, for fixes in the terms of its file."""
+    """The labels of a step, with what is needed to write fixes as lines of its file."""
     named = {name: getattr(step, name) for name in ("data", "labels", "predict", "checks")}
-    # What a function is called with may be anything, a password too.
+    # The arguments of a function are left out, because they may hold anything, even a password.
     form: Any = {"mode": "json", "by_alias": True, "exclude_unset": True, "exclude": {"args"}}
     given = {name: section.model_dump(**form) for name, section in named.items()}
     sections = {name: options for name, options in given.items() if options and len(flow(options)) <= LONGEST}
@@ -39,9 +39,10 @@ def written(sections: Mapping[str, Mapping[str, Any]], line: str, changed: bool)
 
     Args:
         sections: The options of each section, as the file has them.
-        line: The line; anything but a section is left as it is.
-        changed: The options of the line replace those of the file, and null
-            removes one; else those of the file are shown.
+        line: The line; if it is not a section, it is returned unchanged.
+        changed: If True, the options of the line replace those of the file,
+            and null removes an option. If False, the line shows those of the
+            file.
     """
     code, *comment = line.split("  # ", 1)
     section = SECTION.match(code)
@@ -53,15 +54,15 @@ def written(sections: Mapping[str, Mapping[str, Any]], line: str, changed: bool)
     except yaml.YAMLError:  # a name that needs other quotes
         return line
     if changed:
-        # Labels of another kind have no option of the others.
+        # If the fix changes the kind of labels, the options of the old kind do not apply.
         kept = {} if LABEL_KINDS & change.keys() - given.keys() else given
         given = {name: value for name, value in {**kept, **change}.items() if value is not None}
     return "  # ".join([f"{section[1]}: {flow(given)}", *comment])
 
 
 def flow(options: Mapping[str, Any]) -> str:
-    """Options in one line: ``{path: labels.csv, key: file}``."""
+    """Options as one line of YAML: ``{path: labels.csv, key: file}``."""
     dumped: str = yaml.safe_dump(dict(options), default_flow_style=True, width=math.inf, sort_keys=False)
     dumped = dumped.strip()
-    # JSON is YAML, and escapes the end of a line. What the user is to fill in needs no quotes.
+    # JSON is valid YAML and escapes line breaks. The placeholder `...`, for the user to replace, needs no quotes.
     return json.dumps(options) if "\n" in dumped else dumped.replace("'...'", "...")

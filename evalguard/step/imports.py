@@ -1,4 +1,4 @@
-"""Find and call the ``module:function`` entries of a step file."""
+"""Import and call the ``module:function`` entries of a step file."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def call_function(named: Call, where: str) -> Any:
 
 
 def import_by_name(given: Sequence[str] | Mapping[str, str] | None, where: str) -> dict[str, Any]:
-    """Name → object of ``module:name``; an entry of a list is called by the last part of its name.
+    """Objects by name. An entry ``module:name`` of a list gets the last part of its name.
 
     Raises:
         ConfigError: The module or name does not exist, or two entries of a list have the same name.
@@ -71,7 +71,7 @@ def import_by_name(given: Sequence[str] | Mapping[str, str] | None, where: str) 
 
 @contextlib.contextmanager
 def importable(base: Path) -> Iterator[None]:
-    """The current folder, the file's folder and the one above it are searched for modules."""
+    """During the block, find modules in the current folder, the file's folder and the one above it, too."""
     added = [str(path) for path in (Path.cwd(), base, base.parent) if str(path) not in sys.path]
     sys.path[:0] = added
     try:

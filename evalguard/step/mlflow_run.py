@@ -1,4 +1,4 @@
-"""The MLflow run of a step: an existing one, or a new one that the step terminates."""
+"""The MLflow run of a step: an existing one, or a new one that the step creates and ends."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class MlflowRun:
         sink: Writes to the run; None if nothing is recorded.
         problem: The error that prevents recording; empty if there is none.
         status: Final status of a run that the step created.
-        name: Its final name; empty: that of the step.
+        name: Final name of such a run; empty to keep the name of the step.
     """
 
     sink: MlflowSink | None = None
@@ -39,19 +39,19 @@ class MlflowRun:
     name: str = ""
 
     def judged(self, name: str, verdict: Verdict) -> None:
-        """Choose how a run that the step created ends; MLflow's table of runs shows both without a saved view."""
+        """Set final status and name of a run that the step created; MLflow's table of runs shows both by default."""
         self.status = "FAILED" if verdict is Verdict.FAIL else "FINISHED"
         self.name = f"{name}: {verdict}"
 
 
 def store_of(step: Step, base: Path) -> str | None:
-    """The store that a step file names, with its path relative to the file; None if it names none."""
+    """The store that a step file names, with an absolute path; None if it names none."""
     given = step.mlflow.tracking_uri
     return None if given is None else absolute(given, base)
 
 
 def _run_of(step: Step, store: str | None) -> str | None:
-    """An existing run: that of the file, or that of ``mlflow run``, which is in the store of the environment."""
+    """Id of an existing run: that of the file, or that of ``mlflow run`` if it is in the same store; else None."""
     import mlflow
 
     if step.mlflow.run_id is not None:
@@ -62,10 +62,10 @@ def _run_of(step: Step, store: str | None) -> str | None:
 
 @contextlib.contextmanager
 def recording(step: Step, store: str | None, base: Path) -> Iterator[MlflowRun]:
-    """A new run if none is named; it is always terminated.
+    """Yield the run to write to; a new run is always ended.
 
-    A run of ``mlflow run`` (``MLFLOW_RUN_ID``) or of the file is somebody
-    else's: it is written to and its status left alone.
+    A run of ``mlflow run`` (``MLFLOW_RUN_ID``) or of the file belongs to others.
+    The verdict is written to it, and its status is not changed.
     """
     section = step.mlflow
     if not section.enabled:
@@ -82,7 +82,7 @@ def recording(step: Step, store: str | None, base: Path) -> Iterator[MlflowRun]:
 
     uri = absolute(store or mlflow.get_tracking_uri())
     try:
-        client, run_id = _in_time(uri, lambda: _new_run(uri, step), "could not make a run")
+        client, run_id = _in_time(uri, lambda: _new_run(uri, step), "could not create a run")
     except SinkError as error:
         yield MlflowRun(problem=str(error))
         return
@@ -94,7 +94,7 @@ def recording(step: Step, store: str | None, base: Path) -> Iterator[MlflowRun]:
         mlflow_run.status = "KILLED"
         raise
     finally:
-        # An error of the server is ignored, because the verdict is decided.
+        # An error of the server is ignored, because it does not change the verdict.
         with contextlib.suppress(SinkError):
             _in_time(uri, lambda: end_run(client, run_id, mlflow_run), "could not end the run")
 
@@ -107,7 +107,7 @@ def end_run(client: Any, run_id: str, mlflow_run: MlflowRun) -> None:
 
 
 def _model(step: Step) -> str | None:
-    """The model as a record names it; empty for an alias or a run, which may refer to another model later."""
+    """The model as a record names it; None for an alias or a run, which may refer to another model later."""
     uri = step.model.uri if isinstance(step.model, ModelUri) else ""
     name, _, version = uri.removeprefix("models:/").partition("/")
     fixed = uri.startswith("models:/") and (version.isdigit() or (name.startswith("m-") and not version))
@@ -115,7 +115,7 @@ def _model(step: Step) -> str | None:
 
 
 def _in_time(uri: str, work: Callable[[], T], failed: str) -> T:
-    """What the store gives; no call waits for it longer than the deadline."""
+    """Return the result of work for a store, waiting no longer than the deadline."""
     return do_in_time(uri, work, send_seconds(uri), failed, "; the verdict is not recorded there")
 
 
@@ -137,7 +137,7 @@ def _experiment(client: Any, name: str | None) -> str:
 
 
 def target_of(step: Step, store: str | None) -> str:
-    """Where the verdict would be recorded, in words."""
+    """Where the verdict would be recorded, as text."""
     section = step.mlflow
     if not section.enabled:
         return "not in MLflow"

@@ -1,4 +1,4 @@
-"""The model that a step file names."""
+"""Load the model that a step file names."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _MODULE = re.compile(r"Full object config: \{'module': '(?P<module>[\w.]+)'")
 
 
 def open_model(model: Model, base: Path, store: str | None = None) -> Any:
-    """The model.
+    """Load the model.
 
     Args:
         model: The section of the step file.
-        base: Folder that paths are relative to.
-        store: MLflow's store, if the file names one.
+        base: Folder to which paths are relative.
+        store: Tracking URI of MLflow's store, if the file names one.
 
     Raises:
-        ConfigError: It cannot be loaded, or is not a Keras model.
+        ConfigError: The model cannot be loaded, or is not a Keras model.
     """
     if isinstance(model, Call):
         loaded = call_function(model, "model")
@@ -45,7 +45,7 @@ def open_model(model: Model, base: Path, store: str | None = None) -> Any:
 
 
 def _known(model: ModelPath | ModelUri) -> AbstractContextManager[object]:
-    """A block in which Keras knows the custom objects that the section names."""
+    """A context in which Keras knows the custom objects that the section names."""
     objects = import_by_name(model.custom_objects, "model.custom_objects")
     if not objects:
         return contextlib.nullcontext()
@@ -56,7 +56,7 @@ def _known(model: ModelPath | ModelUri) -> AbstractContextManager[object]:
 
 
 def remedy(error: Exception) -> str:
-    """The line of the step file that fixes an unknown class; empty for any other error."""
+    """A message with the line of the step file that fixes an unknown class; empty for any other error."""
     said = str(error)
     unknown = _UNKNOWN.search(said)
     if unknown is None:
@@ -86,13 +86,13 @@ def _of_path(model: ModelPath, path: Path) -> Any:
     try:
         return keras.saving.load_model(path, safe_mode=model.safe_mode)
     except Exception as error:
-        # Any exception: a foreign file can make Keras raise anything.
+        # Every exception, because a damaged or foreign file can make Keras raise any error.
         msg = f"model.path: {path} could not be loaded by Keras {keras.__version__}: {remedy(error) or error}"
         raise ConfigError(msg) from error
 
 
 def _saved_model(model: ModelPath, path: Path) -> Any:
-    """A Keras model around a SavedModel, with the inputs that its signature states."""
+    """A Keras model that calls a SavedModel, with the inputs of its signature."""
     import keras
     import tensorflow as tf
 
@@ -116,7 +116,10 @@ def _saved_model(model: ModelPath, path: Path) -> Any:
     try:
         return keras.Model(fed, keras.layers.TFSMLayer(str(path), call_endpoint=endpoint)(fed))
     except Exception as error:
-        msg = f"model.endpoint: {path} could not be called by {endpoint!r}: {error}; use model.call for it"
+        msg = (
+            f"model.endpoint: the endpoint {endpoint!r} of {path} could not be called: {error}; "
+            "load the model by a function (model.call)"
+        )
         raise ConfigError(msg) from error
 
 
@@ -139,7 +142,7 @@ def _of_mlflow(uri: str, store: str | None) -> Any:
 
 @contextlib.contextmanager
 def _tracking_store(store: str | None) -> Iterator[None]:
-    """Let MLflow use this store within the block; afterwards restore its state and the environment."""
+    """Let MLflow use this store during the block; then restore its state and the environment."""
     if store is None:
         yield
         return

@@ -1,4 +1,4 @@
-"""Open what a step file names: model, data, labels, reference."""
+"""Open the model, data, labels and reference that a step file names."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Opened:
 
     Attributes:
         step: The step.
-        base: Folder of its file.
+        base: Folder of the step file.
         model: The model.
         stream: The data.
         labels: The labels, in label order.
@@ -49,7 +49,7 @@ def open_step(step: Step, base: Path) -> Opened:
     """Load everything that a step names, the cheapest checks first.
 
     Raises:
-        ConfigError: Something that it names cannot be used.
+        ConfigError: The model, the data, the reference or an option cannot be used.
         LabelsError: The labels cannot be used.
     """
     labels = read_labels(step.labels, step.data, base, step.checks.classes)
@@ -114,7 +114,7 @@ def _arguments(step: Step, stream: InputStream, model: Any) -> dict[str, Any]:
         ConfigError: An option does not apply to this source.
     """
     section, source = step.predict, stream.source
-    # Anything with rows or a length may be what Keras takes for arrays or lists.
+    # Keras may accept any other object with a shape or a length as arrays or lists.
     if not (kinds.is_arrays(source) or _has_batches(source) or hasattr(source, "shape") or hasattr(source, "__len__")):
         msg = f"data: expected arrays, a PyDataset, a generator or a tf.data.Dataset, found {_type(source)}"
         raise ConfigError(msg)
@@ -138,7 +138,7 @@ def _arguments(step: Step, stream: InputStream, model: Any) -> dict[str, Any]:
 
 
 def _has_batches(source: Any) -> bool:
-    """Whether the source is known to make its own batches."""
+    """Whether the source is of a kind that makes its own batches."""
     in_batches = kinds.is_pydataset(source) or kinds.is_sequence(source) or kinds.is_tf_dataset(source)
     return in_batches or kinds.is_iterator(source) or kinds.is_untaggable(source)
 
@@ -148,5 +148,5 @@ def _type(source: Any) -> str:
 
 
 def is_tf_keras_model(model: Any) -> bool:
-    """Whether the model is one of tf_keras, not of Keras 3."""
+    """Whether the model is a model of tf_keras and not of Keras 3."""
     return any(parent.__module__.partition(".")[0] == "tf_keras" for parent in type(model).__mro__)

@@ -1,4 +1,4 @@
-"""Files of a step beside its reports; each is written completely or not at all."""
+"""Write the files of a step other than its reports, each completely or not at all."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def clear(directory: Path) -> None:
 
 
 def shown_path(path: Path) -> str:
-    """A path as short as it can be pasted: relative to the current folder where it is below that."""
+    """A path to show: relative to the current folder if it is below it, else absolute."""
     path = path.resolve()
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
@@ -40,20 +40,20 @@ def write_metrics(report: Report, path: Path) -> None:
     """Write ``metrics.json``: the metrics of a report and its verdict, for other tools.
 
     Raises:
-        SinkError: It could not be written.
+        SinkError: The file could not be written.
     """
     content = {"name": report.name, "verdict": report.verdict.value, "metrics": report.to_dict()["impact"]}
     write_output(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
 
 
 def write_predictions(guard: Guard, path: Path) -> None:
-    """A table of the last call: row, sample, key, y_true, sample_weight and prediction columns, as returned.
+    """Write a table of the last call: row, sample, key, y_true, sample_weight and prediction columns, as returned.
 
-    ``y_true`` is the label of the sample that the row is, so each row is true
-    by itself whatever the verdict, which stands in the file's metadata.
+    ``y_true`` is the label of the row's sample, so each row is right for any
+    verdict. The verdict is in the file's metadata.
 
     Raises:
-        SinkError: It could not be written.
+        SinkError: The file could not be written.
     """
     import pyarrow as pa
     from pyarrow import parquet

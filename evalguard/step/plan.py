@@ -1,4 +1,4 @@
-"""What a step would do, checked as far as possible without predicting."""
+"""Check a step as far as possible without predicting, and describe what it would do."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from evalguard.step.opened import Opened, is_tf_keras_model, open_step
 
 
 def plan_all(path: Path, settings: Settings | None = None) -> Iterator[str]:
-    """What each evaluation of a step file would do, for a terminal.
+    """Yield a text for each evaluation of a step file: what it would do.
 
     Raises:
-        ConfigError: The file, or something that it names, is wrong.
+        ConfigError: The step file is wrong, or something that it names cannot be used.
         LabelsError: The labels cannot be used.
     """
     base = path.resolve().parent
@@ -74,7 +74,7 @@ def _first_batch(opened: Opened) -> Any:
 
 
 def _refuse_shape(opened: Opened, x: Any) -> None:
-    """Run the model's own check of its inputs, on a symbol with the form of the first batch.
+    """Run the model's own check of its inputs, on symbolic tensors with shape and dtype of the first batch.
 
     Raises:
         ConfigError: The model does not accept such inputs.
@@ -100,7 +100,7 @@ def _shapes(x: Any) -> str:
 
 
 def _expected_proof(opened: Opened, y: Any) -> tuple[Proof, str]:
-    """The strongest proof that can be expected, and what it is based on."""
+    """The strongest proof that can be expected, and the reason."""
     source, labels = opened.stream.source, opened.labels
     if opened.reference is not None or labels.fingerprints is not None:
         return Proof.IDENTITY, "each row is recognised by its content"

@@ -1,4 +1,4 @@
-"""Progress of a prediction on stderr: a bar on a terminal, lines in a log at intervals, or nothing."""
+"""Show the progress of a prediction on stderr: a bar on a terminal, lines at intervals in a log, or nothing."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 import time
 from typing import Any
 
+from evalguard.core.plural import plural
 from evalguard.reporting.long_stages import EVERY_S, Progress
 
 
@@ -13,9 +14,9 @@ def callback(progress: Progress, base: type, name: str) -> Any:
     """A Keras callback that shows progress on stderr; None if there is nothing to show.
 
     Args:
-        progress: ``auto`` draws a bar where stderr is a terminal and is silent
-            elsewhere; ``plain`` prints lines.
-        base: ``Callback`` of the model's own Keras.
+        progress: ``auto`` draws a bar if stderr is a terminal, and otherwise
+            nothing; ``plain`` prints lines; ``none`` shows nothing.
+        base: The class ``Callback`` of the model's Keras (Keras 3 or tf_keras).
         name: Name of the evaluation.
     """
     terminal = sys.stderr.isatty()
@@ -59,8 +60,8 @@ class _Lines:
 
     def _tell(self, batches: int) -> None:
         self._last = time.monotonic()
-        total = f" of {self._total:,}" if self._total else ""
-        print(f"evalguard: {self._name}: {batches:,}{total} batches", file=sys.stderr, flush=True)  # noqa: T201
+        count = f"{batches:,} of {plural(self._total, 'batch')}" if self._total else plural(batches, "batch")
+        print(f"evalguard: {self._name}: {count}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 class _Bar:

@@ -1,4 +1,4 @@
-"""Run a step: load what it names, guard the prediction, return an exit code."""
+"""Run a step: load what its file names, guard the prediction, return an exit code."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def run_all(
 
     Args:
         path: The step file.
-        settings: What is put into it.
-        progress: Where progress is shown.
+        settings: Settings of the command line.
+        progress: How progress is shown; see ``progress.callback``.
         command: The command line, for the reports.
 
     Raises:
-        ConfigError: The file is wrong; no evaluation was run.
+        ConfigError: The file is wrong, and no evaluation was run.
     """
     steps, base = read_all(path, settings), path.resolve().parent
     caller = {"step": str(path), **({"command": command} if command else {})}
@@ -131,9 +131,9 @@ def _files(step: Step, base: Path) -> list[Path]:
 
 
 def _function(given: Call, where: str) -> Any:
-    """The function that a section names, with its `args`, under that name."""
+    """The function that a section names, with its `args`; its name is that in the file."""
     function = functools.partial(import_function(given.call, where), **given.args)
-    function.__name__ = given.call  # type: ignore[attr-defined] # a partial has none
+    function.__name__ = given.call  # type: ignore[attr-defined] # a partial has no name
     return function
 
 
@@ -160,7 +160,7 @@ def _evaluate(opened: Opened, mlflow_run: MlflowRun, progress: Progress, caller:
     problem = ""
     try:
         with g, warnings.catch_warnings():
-            # Keras warns about every source without a length; the report states how many rows arrived.
+            # Keras warns about every source without a length; the report shows how many rows arrived.
             warnings.filterwarnings("ignore", r"\s*Your input ran out of data", UserWarning)
             y_pred = opened.model.predict(opened.stream.source, **arguments)
             if scores is not None:
@@ -176,7 +176,7 @@ def _evaluate(opened: Opened, mlflow_run: MlflowRun, progress: Progress, caller:
 
 
 def _confirm(g: Guard, function: Callable[..., Any], y_pred: Any) -> str:
-    """Confirm what the step's own function scores; what it raised, where it did."""
+    """Confirm what the step's own function scores; return the error that it raised, as text, or an empty text."""
     try:
         scored = function(y_pred)
         named = isinstance(scored, Mapping) and "y_pred" in scored

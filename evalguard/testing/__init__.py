@@ -1,11 +1,11 @@
 """A test kit: streams with known faults, and a sink that keeps reports in memory.
 
-Use it to check that your own evaluation notices a misalignment::
+Use it to check that your own evaluation detects a misalignment::
 
     batches = evalguard.testing.faulty_batches("swapped_batches", n=50, batch_size=8)
     dataset = evalguard.testing.as_tf_dataset(batches, lambda ids: (x[ids],))
 
-``SCENARIOS`` are complete evaluations with one fault each, one for each cause that a report names.
+``SCENARIOS`` are complete evaluations with one fault each, for the causes that a report can name.
 """
 
 import typing

@@ -12,8 +12,9 @@ class MemorySink:
 
     Attributes:
         begun: Names of the evaluations that began.
-        reports: Reports written, oldest first; of one that was confirmed the last.
-        errors: Exceptions of the guarded code.
+        reports: Reports written, oldest first. A report that was judged again
+            after ``confirm`` replaces the earlier one.
+        errors: Exceptions that the guarded code raised.
     """
 
     def __init__(self) -> None:
@@ -23,20 +24,20 @@ class MemorySink:
         self._n_before = 0
 
     def begin(self, name: str) -> None:
-        """An evaluation of this name is under way."""
+        """Record that an evaluation of this name has begun."""
         self.begun.append(name)
         self._n_before = len(self.reports)
 
     def write(self, report: Report, artifacts: Mapping[str, str | bytes]) -> None:
-        """A report is ready; what was rendered from it is dropped."""
+        """Keep a report; the files rendered from it are not kept."""
         del artifacts
         self.reports.append(report)
 
     def replace(self, number: int, report: Report, artifacts: Mapping[str, str | bytes]) -> None:
-        """A report of the evaluation that began last was judged by what is scored."""
+        """Replace a report of the evaluation that began last, because it was judged again after ``confirm``."""
         del artifacts
         self.reports[self._n_before + number] = report
 
     def failed(self, error: BaseException) -> None:
-        """The guarded code raised."""
+        """Keep the error that the guarded code raised."""
         self.errors.append(error)

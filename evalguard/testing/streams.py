@@ -1,4 +1,4 @@
-"""Streams with known faults."""
+"""Make streams with known faults, in all kinds of sources."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MakeBatch = Callable[[Ids], Any]
 
 
 def aligned_batches(n: int, batch_size: int) -> Batches:
-    """Sample indices ``0..n-1`` in batches, the last one as short as necessary.
+    """Sample indices ``0..n-1`` in batches; the last batch may be shorter.
 
     Args:
         n: Number of labelled samples.
@@ -55,7 +55,7 @@ def _swapped_rows(n: int, batch_size: int) -> Batches:
 
 
 def _dropped_tail(n: int, batch_size: int) -> Batches:
-    """The last, partial batch is left out; the last sample where there is none."""
+    """The last, partial batch is left out; without a partial batch, the last sample is."""
     return _cut(np.arange(n - max(1, n % batch_size)), batch_size)
 
 
@@ -86,7 +86,7 @@ def _window_shuffled(n: int, batch_size: int) -> Batches:
 
 
 def _interleaved(n: int, batch_size: int) -> Batches:
-    """Three shards, one put behind the other."""
+    """Three shards, one after the other."""
     return _cut(np.concatenate([np.arange(start, n, 3) for start in range(3)]), batch_size)
 
 
@@ -126,11 +126,11 @@ def faulty_batches(fault: str, *, n: int, batch_size: int) -> Batches:
 
 
 def as_generator(batches: Sequence[Ids], make: MakeBatch, *, with_index: bool = False) -> Iterator[Any]:
-    """A generator of ``make(ids)`` tuples, tagged with their indices if asked.
+    """A generator of the batches ``make(ids)``.
 
     Args:
         batches: Sample indices of each batch.
-        make: Gives a batch, such as ``(x[ids],)``, from sample indices.
+        make: Returns a batch, such as ``(x[ids],)``, from sample indices.
         with_index: Yield ``evalguard.tagged`` batches.
     """
     for ids in batches:
@@ -143,8 +143,8 @@ def as_pydataset(batches: Sequence[Ids], make: MakeBatch, *, with_index: bool = 
 
     Args:
         batches: Sample indices of each batch.
-        make: Gives a batch, such as ``(x[ids],)``, from sample indices.
-        with_index: Offer ``sample_indices(batch_index)``.
+        make: Returns a batch, such as ``(x[ids],)``, from sample indices.
+        with_index: Add the method ``sample_indices(batch_index)``.
         **options: ``workers``, ``use_multiprocessing``, ``max_queue_size``.
     """
     import keras
@@ -178,12 +178,12 @@ def _dataset(base: Any, batches: Sequence[Ids], make: MakeBatch, *, with_index: 
 
 
 def as_tf_dataset(batches: Sequence[Ids], make: MakeBatch) -> Any:
-    """A ``tf.data.Dataset`` of these batches, whatever their sizes.
+    """A ``tf.data.Dataset`` of these batches, which may differ in size.
 
     Args:
         batches: Sample indices of each batch, at least one.
-        make: Gives a batch, such as ``(x[ids],)``, from sample indices; all of
-            the same structure, dtypes and row shapes.
+        make: Returns a batch, such as ``(x[ids],)``, from sample indices. All
+            batches have the same structure, dtypes and row shapes.
     """
     import tensorflow as tf
 

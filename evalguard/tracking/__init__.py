@@ -1,1 +1,1 @@
-"""MLflow: verdicts written to runs, and read back."""
+"""Write verdicts to MLflow runs, and read them back for the gate."""

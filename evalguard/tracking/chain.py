@@ -91,13 +91,10 @@ def gaps(records: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """
     replaced = [replacing(payload, "") for payload in records.values()]
     known = {name: value for each in replaced for name, value in each.items() if name}
-    missing = {}
     links = [(digest, _text(payload.get("previous"))) for digest, payload in records.items()]
     links += [(digest, previous) for digest, previous in known.items() if digest not in records]
-    for digest, previous in links:
-        if previous and previous not in records and previous not in known:
-            missing[previous] = digest
-    return missing
+    there = {*records, *known}
+    return {previous: digest for digest, previous in links if previous and previous not in there}
 
 
 def _head(value: str) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""How long evalguard waits for MLflow: one piece of work at a time per server, each with a deadline.
+"""Limit how long evalguard waits for MLflow: one piece of work at a time for each server, each with a deadline.
 
 A call that exceeds its deadline continues in its daemon thread, because MLflow's
 own retries cannot be stopped. Until that call ends, evalguard sends nothing else
@@ -26,29 +26,29 @@ T = TypeVar("T")
 SEND_S = 10.0
 # Longest time the gate and the view wait for one answer.
 ASK_S = 30.0
-# A store on this machine answers, but its first use creates its tables (1.5 to 6 s when idle), and a busy disk or
-# another process that writes can take longer than any server should.
+# A store on this machine does answer, but its first use creates its tables (1.5 to 6 s on an idle machine), and a busy
+# disk or another process that writes can delay it for longer than SEND_S.
 LOCAL_STORE_S = 120.0
 # Tracking URIs of stores that are files: a path, a URI of one, or a SQLite database.
 LOCAL_SCHEMES = frozenset({"", "file", "sqlite"})
 # Pause between two checks of a record that another process is sending.
 POLL_S = 0.02
-# Two writers collided in the database: each waits a random time in this range before its next attempt.
+# If two writers collide in the database, each waits a random time in this range before its next attempt, seconds.
 CONFLICT_PAUSE_S = (0.01, 0.1)
 
 
 def send_seconds(server: str) -> float:
-    """Longest time to wait until a server accepts something.
+    """Longest time to wait until a server accepts something, seconds.
 
     Args:
-        server: Its tracking URI.
+        server: The server's tracking URI.
     """
     local = urlsplit(server).scheme in LOCAL_SCHEMES and not server.startswith("databricks")
     return LOCAL_STORE_S if local else SEND_S
 
 
 class DeadlineExceeded(Exception):  # noqa: N818 - a state of the server, no fault of the work
-    """The work did not end before its deadline; it may still be under way."""
+    """The work did not end before its deadline; it may still be running."""
 
 
 def under_way(work: Callable[[], T]) -> Future[T]:
@@ -61,8 +61,8 @@ def under_way(work: Callable[[], T]) -> Future[T]:
         except BaseException as error:  # noqa: BLE001 - `result` raises it again
             future.set_exception(error)
 
-    # A daemon, and no ThreadPoolExecutor, whose threads are joined at exit: a server that hangs must not keep the
-    # program alive.
+    # A daemon thread, and not a ThreadPoolExecutor, whose threads are joined at exit: a server that hangs must not keep
+    # the program alive.
     threading.Thread(target=run, name="evalguard-mlflow", daemon=True).start()
     return future
 
@@ -80,23 +80,23 @@ class DeadlineRunner:
         return self._overdue is not None and not self._overdue.done()
 
     def do(self, work: Callable[[], T], seconds: float) -> T:
-        """Do ``work`` on a daemon thread and return what it gives; waits no longer than ``seconds``.
+        """Run ``work`` on a daemon thread and return its result, waiting no longer than ``seconds``.
 
         Raises:
-            DeadlineExceeded: It did not end in time, or earlier work has not ended.
-            BaseException: What ``work`` raised.
+            DeadlineExceeded: The work did not end in time, or earlier work is still running.
+            BaseException: The error that ``work`` raised.
         """
         deadline = time.monotonic() + seconds
         if self.stuck or not self._turn.acquire(timeout=seconds):
             raise DeadlineExceeded
         try:
-            # Checked again: while this caller waited for its turn, the work before it may have exceeded its deadline.
+            # Checked again, because the work before may have exceeded its deadline while this caller waited.
             if self.stuck:
                 raise DeadlineExceeded
             begun = under_way(work)
             wait([begun], max(0.0, deadline - time.monotonic()))
             if not begun.done():
-                # The request cannot be cancelled; its thread still sends. Work behind it could arrive before it.
+                # The request cannot be cancelled, and its thread still sends. Later work could arrive before it.
                 self._overdue = begun
                 raise DeadlineExceeded
             return begun.result()
@@ -109,18 +109,18 @@ _runners: dict[str, DeadlineRunner] = {}
 
 def deadline_runner(server: str) -> DeadlineRunner:
     """The runner of a server, one in each process."""
-    # `setdefault` on a dict is atomic in CPython: two threads that ask at once get the same runner.
+    # `setdefault` on a dict is atomic in CPython, so two threads get the same runner.
     return _runners.setdefault(server, DeadlineRunner())
 
 
 def do_in_time(server: str, work: Callable[[], T], seconds: float, failed: str, then: str) -> T:
-    """Do ``work`` for a server and translate a failure into a ``SinkError``.
+    """Run ``work`` for a server, return its result, and translate a failure into a ``SinkError``.
 
     Args:
-        server: Its tracking URI.
-        work: What to do.
-        seconds: Longest time to wait.
-        failed: What the server did not do: ``did not take the verdict PASS``.
+        server: The server's tracking URI.
+        work: Function without arguments.
+        seconds: Longest time to wait, seconds.
+        failed: What the server did not do, such as ``did not accept the verdict PASS``.
         then: What that means for the caller; appended to the message unchanged.
 
     Raises:
@@ -138,6 +138,6 @@ def do_in_time(server: str, work: Callable[[], T], seconds: float, failed: str, 
 
 
 if hasattr(os, "register_at_fork"):
-    # A lock that another thread held at the fork is never released in the child, and the thread of overdue work does
-    # not exist there: the child starts without runners.
+    # The child process starts without runners: a lock that another thread held at the fork is never released there, and
+    # the thread of overdue work does not exist.
     os.register_at_fork(after_in_child=_runners.clear)

@@ -1,4 +1,4 @@
-"""What is written after the verdict if the server still answers: dataset, metrics, logged model."""
+"""Write what follows the verdict if the server still answers: dataset, metrics, logged model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_METRIC, MAX_BATCH = 250, 1000
 
 
 def write_extras(client: Any, record: Record, own: Slot) -> None:
-    """Write what MLflow's pages show beside the verdict; the gate reads none of it, so each part may fail."""
+    """Write what MLflow's pages show beside the verdict. The gate reads none of it, so each part may fail."""
     _try("dataset", lambda: _write_dataset(client, record))
     _try("metrics", lambda: _write_metrics(client, record, own.name))
     model_id = _try("model", lambda: _model_id(client, record.fields.get("model", "")))
@@ -43,7 +43,7 @@ def _write_dataset(client: Any, record: Record) -> None:
     name, digest = found
     profile = json.dumps({"num_rows": record.labels.get("n")})
     # The context of an input is written once and cannot be changed (mlflow 3.17, sqlalchemy_store.py,
-    # `_log_inputs_impl`): it holds the role of the labels, never the verdict.
+    # `_log_inputs_impl`), so it holds the role of the labels and not the verdict.
     dataset = Dataset(name, digest, "local", json.dumps({"uri": name}), profile=profile)
     client.log_inputs(record.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "eval")])])
 
@@ -52,13 +52,13 @@ def _write_metrics(client: Any, record: Record, slot: str) -> None:
     """Write the metrics before and after realignment: ``evalguard/<slot>/<metric>/as_scored`` and others."""
     from mlflow.entities import Metric
 
-    # mlflow 3.17, utils/validation.py, `validate_param_and_metric_name`: these characters and no others.
+    # MLflow allows these characters only (mlflow 3.17, utils/validation.py, `validate_param_and_metric_name`).
     values = {
         re.sub(r"[^/\w.\- ]", "_", f"{FOLDER}/{slot}/{name}", flags=re.ASCII)[:MAX_METRIC]: value
         for name, value in record.metrics.items()
     }
     before = client.get_run(record.run_id).data.metrics
-    # A value of an earlier evaluation of this name; MLflow cannot delete a metric.
+    # Values of an earlier evaluation of this name are set to NaN, because MLflow cannot delete a metric.
     old = (name for name, value in before.items() if name.startswith(f"{FOLDER}/{slot}/") and not math.isnan(value))
     values |= {name: math.nan for name in old if name not in values}
     metrics = [Metric(name, value, record.checked_at_ms, 0) for name, value in values.items()]
@@ -67,7 +67,7 @@ def _write_metrics(client: Any, record: Record, slot: str) -> None:
 
 
 def _model_id(client: Any, model: str) -> str:
-    """Id of the logged model that ``m-…``, ``models:/m-…`` or ``models:/NAME/VERSION`` names; empty if none does."""
+    """Id of the logged model that ``m-…``, ``models:/m-…`` or ``models:/NAME/VERSION`` names; empty without one."""
     name = model.removeprefix("models:/")
     if "/" not in name:
         return name
@@ -79,8 +79,9 @@ def _write_model(client: Any, record: Record, own: Slot, model_id: str) -> None:
     from mlflow.entities import Metric
 
     name, digest = _dataset(record) or (None, None)
-    # The model's page shows metrics with its `model_id` and their dataset; the tags of a run do not show there. NaN
-    # would be stored as 0 (mlflow 3.17, sqlalchemy_store.py, `_log_model_metrics`), so what is not known is left out.
+    # The model's page shows the metrics with its `model_id` and their dataset, but not the tags of a run. Counts that
+    # are not known are left out, because NaN would be stored as 0 (mlflow 3.17, sqlalchemy_store.py,
+    # `_log_model_metrics`).
     metrics = [
         Metric(f"{FOLDER}/{count}", float(value), record.checked_at_ms, 0, model_id, name, digest, record.run_id)
         for count, value in record.counts.items()
@@ -88,13 +89,13 @@ def _write_model(client: Any, record: Record, own: Slot, model_id: str) -> None:
     if metrics:
         client.log_batch(record.run_id, metrics=metrics, synchronous=True)
     model_tags = client.get_logged_model(model_id).tags
-    # A model outlives runs: a record that is sent late must not replace what a later evaluation wrote.
+    # A model may be evaluated in several runs, so a record that is sent late must not replace a later evaluation.
     if number(model_tags.get(f"{FOLDER}.{own.name}.checked_at_ms", "")) <= own.checked_at_ms:
         client.set_logged_model_tags(model_id, tags_of(own, model_tags))
 
 
 def _try(what: str, work: Callable[[], Any]) -> Any:
-    """Do optional work: a server that does not know or refuses it only causes a warning."""
+    """Do optional work and return its result; if the server refuses it, log a warning and return None."""
     try:
         return work()
     except Exception as error:  # noqa: BLE001 - any error of a store: the verdict is already written

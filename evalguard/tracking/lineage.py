@@ -1,4 +1,4 @@
-"""Which logged model a registered version is: its ``source`` shows it, the registry itself does not."""
+"""Find the logged model of a registered version by its ``source``, because the registry does not store it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-# mlflow 3.17, store/model_registry/dbmodels/models.py: `SqlModelVersion` has no column for `model_id`, so the entity's
-# is always empty with the open-source registry. `source` is `models:/m-…` after `log_model(registered_model_name=…)`.
+# With the open-source registry, `model_id` of a version is always empty, because `SqlModelVersion` has no column for it
+# (mlflow 3.17, store/model_registry/dbmodels/models.py). `source` is `models:/m-…` after
+# `log_model(registered_model_name=…)`.
 LOGGED = re.compile(r"models:/(m-[0-9a-zA-Z]+)")
 # `copy_model_version` writes the original as the source of the copy (store/model_registry/abstract_store.py).
 VERSION = re.compile(r"models:/([^/@]+)/(\d+)")
@@ -16,13 +17,13 @@ VERSION = re.compile(r"models:/([^/@]+)/(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """What a registered version is made of.
+    """The origin of a registered version.
 
     Attributes:
         names: The names under which an evaluation may record it: ``models:/NAME/VERSION``,
-            the same of each version that it is a copy of, and the logged model's id.
-        model_id: The logged model; empty if the version was registered from files.
-        origin: The logged model, or else the files.
+            that of each version of which it is a copy, and the logged model's id.
+        model_id: Id of the logged model; empty if the version was registered from files.
+        origin: Id of the logged model, or else the address of the files.
     """
 
     names: tuple[str, ...]
@@ -31,11 +32,11 @@ class Lineage:
 
 
 def lineage(get_version: Callable[[str, str], Any], name: str, version: str) -> Lineage:
-    """Follow a version to its logged model, through the versions that it is a copy of.
+    """Follow a version to its logged model, through the versions of which it is a copy.
 
     Args:
-        get_version: ``MlflowClient.get_model_version``.
-        name: Registered model.
+        get_version: ``MlflowClient.get_model_version``, with ``LookupError`` if there is no such version.
+        name: Name of the registered model.
         version: Number of the version.
 
     Raises:
@@ -49,7 +50,7 @@ def lineage(get_version: Callable[[str, str], Any], name: str, version: str) -> 
         except LookupError:
             if not names:
                 raise
-            # The original of a copy was deleted, which the registry allows: the names so far still identify the
+            # The original of a copy was deleted, which the registry allows. The names so far still identify the
             # version.
             return Lineage(tuple(names), "", source)
         names.append(f"models:/{name}/{version}")
@@ -58,7 +59,7 @@ def lineage(get_version: Callable[[str, str], Any], name: str, version: str) -> 
         model_id = str(found.model_id or (logged[1] if logged else ""))
         if model_id:
             return Lineage((*names, model_id), model_id, model_id)
-        # `source` is free text for `create_model_version`: two versions may name each other.
+        # `create_model_version` accepts any text as `source`, so two versions may name each other.
         if copied is None or source in names:
             return Lineage(tuple(names), "", source)
         name, version = copied[1], copied[2]

@@ -10,8 +10,8 @@ def logs_a_model() -> bool:
     """Whether MLflow is logging a model: it then predicts on the input example, which is not an evaluation."""
     if "mlflow" not in sys.modules:
         return False
-    # mlflow 3.17, models/model.py, has no flag for it. Only the frames of its two functions show that it predicts to
-    # infer a signature.
+    # MLflow predicts to infer a signature and has no flag for it (mlflow 3.17, models/model.py). Only the frames of
+    # these two functions show it.
     frame = inspect.currentframe()
     while frame is not None:
         module = str(frame.f_globals.get("__name__", ""))

@@ -1,4 +1,4 @@
-"""The verdict in MLflow: tags, metrics and report of a run that evalguard does not own.
+"""The MLflow sink: it writes tags, metrics and the report to a run that evalguard does not own.
 
 The sink writes through ``MlflowClient`` with explicit ids. It changes no environment
 variable, active run, run status, parameter or text of the user. It sends nothing
@@ -34,14 +34,14 @@ from evalguard.tracking.send import send
 from evalguard.tracking.slots import ERROR, PENDING, slug
 from evalguard.tracking.target import Target, find_run
 
-# The text report is for a terminal. MLflow shows the HTML page, and an artifact repository over HTTP sends each file in
-# its own request (mlflow 3.17, http_artifact_repo.py, `log_artifacts`), which the caller waits for.
+# The text report is for a terminal. MLflow shows the HTML page, and over HTTP each file takes one request (mlflow 3.17,
+# http_artifact_repo.py, `log_artifacts`), for which the caller waits.
 NOT_UPLOADED = frozenset({"report.txt"})
 
 _log = logging.getLogger("evalguard")
 _logged_no_run = False
-# Slots that this process has used, by run. Two calls with one name are two evaluations: with one slot, a later PASS
-# would overwrite a FAIL.
+# Slots that this process has used, by run. Two calls with one name are two evaluations with two slots; otherwise a
+# later PASS would overwrite a FAIL.
 _used_slots: dict[Target, set[str]] = {}
 
 
@@ -54,7 +54,7 @@ def mlflow_sink(
     alone: bool = False,
     signing_key: str | Path | None = None,
 ) -> MlflowSink | None:
-    """A sink for the run that ``option`` names, or None where there is no run.
+    """A sink for the run that ``option`` names, or None if there is no run.
 
     Args:
         option: ``auto``, a run id, or False for none.
@@ -86,8 +86,8 @@ class MlflowSink:
 
     Attributes:
         target: The run.
-        timeout_s: Longest time to wait, seconds; ``send_seconds`` of the run's server by default.
-        alone: The run was made for one evaluation: its tags are those of that one.
+        timeout_s: Longest time to wait, seconds; by default ``send_seconds`` of the run's server.
+        alone: Whether the run was created for this one evaluation; its tags are then those of the evaluation.
         head: Digest of the last signed record, to keep outside the server; empty if none was signed.
 
     Raises:
@@ -115,22 +115,22 @@ class MlflowSink:
         self._replacing: dict[int, Mapping[str, str | None]] = {}
 
     def begin(self, name: str) -> None:
-        """Tag the run PENDING: a killed process must not look like a PASS.
+        """Tag the run PENDING, so that an evaluation whose process is killed does not keep an earlier PASS.
 
         Raises:
-            SinkError: The server did not accept it in time.
+            SinkError: The server did not accept the tag in time.
         """
         self._name = name
         self._open()
         record = self._record({"verdict": PENDING}, self._began_at_ms)
-        # Not spooled: a PENDING that is sent later would claim that an evaluation is running.
+        # Not spooled, because a PENDING that is sent later would claim that an evaluation is running.
         self._send("the PENDING mark", record, None, first=None if self._key is None else self._ask_what_was_before)
 
     def write(self, report: Report, artifacts: Artifacts) -> None:
-        """Spool the record, then send it.
+        """Write the report's record to the spool, then send it.
 
         Raises:
-            SinkError: It did not arrive in time; it is kept in the spool.
+            SinkError: The record did not arrive in time. It is kept in the spool if that could be written.
         """
         fields = {
             "verdict": report.verdict.value,
@@ -163,13 +163,18 @@ class MlflowSink:
         self._spool_and_send(record)
 
     def replace(self, number: int, report: Report, artifacts: Artifacts) -> None:
-        """Send a report in place of an earlier one: it was judged by what is scored.
+        """Send a report that replaces an earlier one, because it was judged again after ``confirm``.
+
+        Args:
+            number: Position of the earlier report among those written.
+            report: The new report.
+            artifacts: Its files.
 
         Raises:
-            SinkError: It did not arrive in time; it is kept in the spool.
+            SinkError: The record did not arrive in time. It is kept in the spool if that could be written.
         """
         slot, judged_at_ms = self._written[number]
-        # An evaluation that began after another had ended takes its slot.
+        # An evaluation replaces another one in its slot if it began after that one had ended.
         self._open(slot, judged_at_ms + 1)
         self._before = chain.Before(self._before.previous, self._replacing.get(number, {}))
         self.write(report, artifacts)
@@ -193,12 +198,12 @@ class MlflowSink:
         """Tag the run ERROR.
 
         Raises:
-            SinkError: It did not arrive in time; it is kept in the spool.
+            SinkError: The record did not arrive in time. It is kept in the spool if that could be written.
         """
         self._spool_and_send(self._record({"verdict": ERROR, "reason": type(error).__name__}, _now_ms()))
 
     def _open(self, slot: str | None = None, after_ms: int = 0) -> None:
-        """Choose a slot for the next report, or take this one."""
+        """Choose a new slot for the next report, or use the given one."""
         used = _used_slots.setdefault(self.target, set())
         if slot is None:
             name = slug(self._name)
@@ -217,8 +222,8 @@ class MlflowSink:
             name=str(self._slot),
             fields={name: _line(value) for name, value in {**fields, "model": self.target.model}.items()},
             began_at_ms=self._began_at_ms,
-            # If the clock was set back meanwhile, the verdict must still be newer than its own PENDING, or
-            # `choose_slot` would drop it as superseded, and a count of 0 would not replace a NaN.
+            # The verdict must be newer than its own PENDING even if the clock was set back. Otherwise `choose_slot`
+            # would drop it as superseded, and a count of 0 would not replace a NaN.
             checked_at_ms=max(at_ms, self._began_at_ms + (fields["verdict"] != PENDING)),
             token=self._token,
             alone=self.alone,
@@ -226,7 +231,7 @@ class MlflowSink:
         )
 
     def _spool_and_send(self, record: Record) -> None:
-        # The slot is used: the next record belongs to another evaluation.
+        # The slot is used up, because the next record belongs to another evaluation.
         self._slot = None
         try:
             spooled = spool.put(record)
@@ -267,13 +272,13 @@ def _deliver(record: Record, spooled: Path | None, deadline: float, first: Calla
                 spooled.unlink(missing_ok=True)
                 return
         if not spooled.exists():
-            # A replay in another process has already sent it.
+            # A replay in another process has sent it.
             return
         time.sleep(POLL_S)
 
 
 def _replay_waiting(tracking_uri: str, deadline: float) -> None:
-    """The server answers now: send the records that it did not accept before, until the deadline."""
+    """Send the records that the server did not accept before, until the deadline; called when the server answers."""
     # Without this check each verdict would start one more thread, for an empty folder.
     if next(spool.waiting(), None) is None:
         return
@@ -287,13 +292,13 @@ def _replay_waiting(tracking_uri: str, deadline: float) -> None:
 
 
 def _line(text: str) -> str:
-    """One line that a tag can hold; characters that UTF-8 cannot encode are escaped."""
-    # A file name with undecodable bytes holds lone surrogates; the request would fail on them, and the verdict with it.
+    """A text as one line for a tag; characters that UTF-8 cannot encode are escaped."""
+    # A file name with undecodable bytes has lone surrogates, on which the request with the verdict would fail.
     return " ".join(str(text).encode("utf-8", "backslashreplace").decode().split())
 
 
 def about(report: Report) -> dict[str, Any]:
-    """What the record names beside the verdict: model, place of the data, file of the labels, caller."""
+    """What the record names beside the verdict: model, location of the data, file of the labels, caller."""
     plain = report.to_dict()
     labels = {part: plain["labels"][part] for part in ("name", "path", "column", "key") if part in plain["labels"]}
     source = {part: plain["source"][part] for part in ("kind", "type", "place") if part in plain["source"]}
@@ -307,9 +312,10 @@ def known_counts(report: Report) -> dict[str, int]:
 
 
 def impact_metrics(report: Report) -> Iterator[tuple[str, float]]:
-    """Metric values before and after realignment, by name; the difference as an absolute value."""
-    # MLflow shows the latest metric, that is the largest of one time: with 0 as the good value, a small difference does
-    # not hide a large one. NaN is left out: MLflow stores it as 0 (sqlalchemy_store.py, `sanitize_metric_value`).
+    """Yield names and values of the metrics before and after realignment; the difference is an absolute value."""
+    # Of values with the same time, MLflow shows the largest. As 0 is the good value of the absolute difference, a small
+    # difference does not hide a large one. NaN is left out, because MLflow stores it as 0 (sqlalchemy_store.py,
+    # `sanitize_metric_value`).
     for metric, impact in (report.impact or {}).items():
         for name, value in impact.to_dict().items():
             if isinstance(value, (int, float)) and math.isfinite(value):

@@ -1,4 +1,4 @@
-"""The run's note: three lines by evalguard between hidden markers, inside the user's own text."""
+"""The run's note: evalguard writes three lines between hidden markers, inside the user's own text."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def block(present: Mapping[str, Slot], run_address: str, page: str) -> str:
     """
     chosen = worst(present)
     labels = chosen["labels"]
-    # Labels from memory have no name.
+    # Labels from memory have only the default name.
     name = f": {markdown(chosen['labels_name'], 60)}" if chosen["labels_name"] not in {"", "labels"} else ""
     number = counted(chosen.counts.get("n_labels"), "label")
     about = f"{number}{name}, digest {markdown(labels)}" if labels else "no labels"
@@ -66,6 +66,6 @@ def with_block(text: str, ours: str) -> str:
     framed = f"{BEGIN}\n{ours}\n{END}"
     pattern = re.compile(re.escape(BEGIN) + r".*?" + re.escape(END), re.DOTALL)
     if pattern.search(text):
-        # A function: as a template, `re.sub` would read the backslashes of an escaped name as group references.
+        # A function, because `re.sub` reads backslashes in a replacement text as group references.
         return pattern.sub(lambda _: framed, text, count=1)
     return f"{text}\n\n{framed}" if text else framed

@@ -1,4 +1,4 @@
-"""The record of an evaluation, and the slot of its run that it goes to."""
+"""The record of an evaluation, and the choice of its slot in the run."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ TOKEN_DIGITS = 6
 
 
 def choose_slot(record: Record, present: Mapping[str, Slot]) -> str | None:
-    """The slot for a record: that of its name, a separate one, or None where a newer evaluation is recorded.
+    """The slot for a record: that of its name, a separate one, or None if the slot holds a newer evaluation.
 
     The newest evaluation wins: a record replaces an evaluation that ended before
     it began, and is dropped if another one began after it ended. Two evaluations
     that overlap are both kept, the second one in a slot with a unique name.
     """
     # MLflow has no compare-and-set for a tag (mlflow 3.17, sqlalchemy_store.py, `_set_tags`: the last write wins), so a
-    # writer cannot claim a slot. A name that no other writer can choose needs no claim.
+    # writer cannot reserve a slot. A name that no other writer can choose need not be reserved.
     alone = f"{record.name}-{record.token[-TOKEN_DIGITS:]}"
     found = present.get(record.name)
     if alone in present:
         return alone
     if found is None or found["record"] in {record.token, record_digest(record_content(record, record.name))}:
         return record.name
-    # The slot is PENDING and not ours: another evaluation began after ours, or it was killed. A beginning takes the
-    # slot; a verdict does not, as that evaluation may still be running.
+    # If the slot is PENDING and not ours, that evaluation is running, or its process was killed. A PENDING record takes
+    # the slot. A verdict does not, because that evaluation may still be running.
     ended = found["verdict"] != PENDING or record.verdict == PENDING
     if ended and found.checked_at_ms < record.began_at_ms:
         return record.name
@@ -51,28 +51,28 @@ def record_content(record: Record, slot: str) -> bytes:
         "counts": _counts_text(record.counts),
         "fields": dict(record.fields),
         "files": {name: record_digest(content) for name, content in sorted(record.artifacts.items())},
-        # A record that an earlier version spooled has none, and its digest is that of what it had.
+        # Left out if empty: a record that an earlier version spooled has no `about`, and its digest must not change.
         **({"about": dict(record.about)} if record.about else {}),
     }
     return (json.dumps(body, indent=2, sort_keys=True) + "\n").encode()
 
 
 def record_digest(content: bytes) -> str:
-    """SHA-256, hexadecimal."""
+    """SHA-256 of the content, hexadecimal."""
     return hashlib.sha256(content).hexdigest()
 
 
 def _counts_text(counts: Mapping[str, int]) -> str:
-    """Counts as the tag holds them, the most important first, because a long tag is cut."""
+    """Counts as text for the tag, the most important first, because a long tag is cut."""
     return " ".join(f"{name}={value}" for name, value in counts.items())
 
 
 def own_slot(record: Record, name: str) -> Slot:
-    """A record as the slot of this name."""
+    """The slot of this name with the fields of a record."""
     fields = {
         **record.fields,
         "counts": _counts_text(record.counts),
-        # PENDING and ERROR have no files, so no record.json to take a digest of: the token identifies the evaluation.
+        # PENDING and ERROR have no files and so no record.json; the token identifies the evaluation.
         "record": record_digest(record_content(record, name)) if record.artifacts else record.token,
         "began_at_ms": str(record.began_at_ms),
         "checked_at_ms": str(record.checked_at_ms),
@@ -114,21 +114,21 @@ class Record:
     """One verdict to be sent to one run.
 
     Attributes:
-        tracking_uri: Server or store.
+        tracking_uri: Tracking URI of the server or store.
         run_id: Run that gets the verdict.
         name: Slot of the evaluation in the run.
         fields: Fields of the slot: ``verdict``, ``proof``, …
         began_at_ms: When the evaluation began, milliseconds since the epoch.
-        checked_at_ms: When it was judged.
+        checked_at_ms: When it was judged, milliseconds since the epoch.
         token: Identifies this evaluation among others of the same name.
         counts: Exact integers by name.
         metrics: Metric values by name, such as ``accuracy/as_scored``.
         labels: ``name``, ``digest`` and ``n`` of the external labels.
         artifacts: File name → content, bytes.
-        alone: The run was made for this evaluation.
-        envelope: The record as it was signed, see ``signing``; empty if it was not.
+        alone: Whether the run was created for this evaluation.
+        envelope: The record as it was signed, see ``signing``; empty if it was not signed.
         about: ``model``, ``source``, ``labels`` and ``caller`` of the report.
-        version: Version of the record's form.
+        version: Version of the record's format.
     """
 
     tracking_uri: str

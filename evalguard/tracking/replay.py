@@ -1,4 +1,4 @@
-"""Send the records in the spool: on request, and after each call that reached its server."""
+"""Send the records in the spool: on request, and after each record that reached its server."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ class ReplayResult:
     """What happened to the records in a spool.
 
     Attributes:
-        sent: Records that arrived.
-        superseded: Records older than what their run holds now; dropped.
-        left: Records that are still there: another process is sending them, or
-            their server does not answer.
+        sent: Number of records that arrived.
+        superseded: Number of records that were dropped, because their run
+            holds a newer verdict.
+        left: Number of records that remain, because another process is sending
+            them or their server does not accept them.
         failures: One error for each record that could not be sent.
     """
 
@@ -39,13 +40,13 @@ def replay(
 ) -> ReplayResult:
     """Send the records in the spool, oldest first.
 
-    An older verdict never replaces a newer one: it is dropped.
+    An older verdict never replaces a newer one; it is dropped.
 
     Args:
-        directory: The spool; by default that of the environment.
-        server: Only records for this tracking URI.
-        retry_refused: Also the records that their server refused permanently before.
-        deadline: No record is started after this time of the monotonic clock.
+        directory: The spool; if omitted, that of ``spool_directory``.
+        server: Send only records for this tracking URI.
+        retry_refused: Also send the records that their server has refused permanently.
+        deadline: Begin no record after this time (``time.monotonic``, seconds).
     """
     paths = list(spool.waiting(directory))
     paths += list(spool.refused_records(directory)) if retry_refused else []
@@ -62,7 +63,7 @@ def replay(
 
 
 def _send_one(path: Path, server: str | None, down: set[str]) -> str:
-    """What happened to one record: ``sent``, ``superseded``, ``left``, or ``other`` if it is not for this server.
+    """Send one record; return ``sent``, ``superseded``, ``left``, or ``other`` if it is for another server or gone.
 
     Raises:
         SinkError: The file is not a record, or the record was not sent.
@@ -95,7 +96,7 @@ def _try_to_send(path: Path, record: Record, down: set[str]) -> bool:
             target = spool.put_aside(path, spool.REFUSED)
             msg = f"{target}: {where} refuses it: {short_error(error)}. Restore the run, or remove the file."
             raise SinkError(msg) from error
-        # Each further record for this server would wait through the same retries of MLflow, up to 247 s.
+        # Further records for this server are skipped, because each would wait for MLflow's retries, up to 247 s.
         down.add(record.tracking_uri)
         msg = f"{path}: {where} did not accept it: {short_error(error)}. It stays in the spool; try again later."
         raise SinkError(msg) from error

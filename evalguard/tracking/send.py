@@ -25,26 +25,27 @@ from evalguard.tracking.record import ENVELOPE_FILE, RECORD_FILE, Record, choose
 from evalguard.tracking.slots import FOLDER, PENDING, Slot, run_counts, run_tags, slots, tags_of
 
 COUNT_METRICS = frozenset(f"{FOLDER}/{name}" for name in ("violations", *COUNT_NAMES))
-# mlflow 3.17, utils/validation.py, MAX_TAG_VAL_LENGTH: a longer value is cut without an error.
+# A longer note would be cut without an error (mlflow 3.17, utils/validation.py, MAX_TAG_VAL_LENGTH).
 MAX_NOTE = 8000
-# Each writer of a run may find that another wrote at the same time; it then corrects the run's tags and checks again.
+# If another writer wrote to the run at the same time, the run's tags are corrected and checked again, up to this often.
 MAX_ATTEMPTS = 20
-# Two writers that insert the same metric at once violate its primary key. mlflow 3.17, sqlalchemy_store.py,
-# `_log_metrics_once`, retries the insert once; the database's own message is all that a client gets of a second
-# conflict.
+# Two writers that insert the same metric at the same time violate its primary key. MLflow retries the insert once
+# (mlflow 3.17, sqlalchemy_store.py, `_log_metrics_once`). After a second conflict a client gets only the database's
+# message.
 CONFLICT = re.compile(r"constraint|duplicate|locked|deadlock", re.IGNORECASE)
 
 
 def send(record: Record, deadline: float | None = None) -> str | None:
-    """Write one record to its run; return its slot, or None if the run holds a newer verdict of that name.
+    """Write one record to its run; return the name of its slot, or None if the run holds a newer verdict of that name.
 
     The verdict is written first, in one batch. Dataset and model are extras: if
     the server refuses one, evalguard logs a warning and continues.
 
     Args:
         record: What to write.
-        deadline: Write nothing later than this (``time.monotonic``). A PENDING
-            mark that arrives late must not overwrite the verdict.
+        deadline: Write nothing later than this (``time.monotonic``, seconds),
+            so that a late PENDING mark does not overwrite the verdict. The
+            result is then None, too.
     """
     client = client_of(record.tracking_uri)
     own = _write_verdict(client, record, deadline)
@@ -53,8 +54,8 @@ def send(record: Record, deadline: float | None = None) -> str | None:
     if record.verdict == PENDING:
         # A conflict with another writer is corrected when the verdict is sent; until then the run shows no PASS.
         return own.name
-    # In parallel: over HTTP each file is one request, and together they take as long as everything else. The verdict is
-    # already written, so a gate may see a tag whose record.json is not there yet; it refuses that.
+    # In parallel, because over HTTP each file is one request, and together they take as long as everything else. A gate
+    # may see the verdict's tag before its record.json is there, and refuses it then.
     files = under_way(lambda: _write_files(client, record, own.name))
     try:
         _fix_run_tags(client, record)
@@ -80,7 +81,7 @@ def _write_verdict(client: Any, record: Record, deadline: float | None) -> Slot 
         if deadline is not None and time.monotonic() > deadline:
             return None
         tags = {**tags_of(own, run.data.tags, alone=record.alone), **_note(run, present, record)}
-        # An empty value takes the place of an earlier one; without one it would only be an empty column.
+        # An empty value is written only to replace an earlier one; otherwise it would only add an empty column.
         tags = {key: value for key, value in tags.items() if value or key in run.data.tags}
         if _log_batch(client, run, tags, present, last=attempt + 1 == MAX_ATTEMPTS):
             break
@@ -89,8 +90,8 @@ def _write_verdict(client: Any, record: Record, deadline: float | None) -> Slot 
 
 def _fix_run_tags(client: Any, record: Record) -> None:
     """Correct the run's own tags if another process wrote at the same time."""
-    # The run's tags are a function of its slots, but MLflow has no transaction over reading and writing them: read them
-    # again until they fit. The last of several writers to read sees all slots.
+    # The run's tags are a function of its slots, but MLflow cannot read and write them in one transaction. They are
+    # read again until they fit; the last of several writers to read sees all slots.
     for _ in range(MAX_ATTEMPTS):
         run = client.get_run(record.run_id)
         present = slots(run.data.tags)
@@ -103,7 +104,7 @@ def _fix_run_tags(client: Any, record: Record) -> None:
 
 
 def _new_sums(run: Any, present: Mapping[str, Slot]) -> dict[str, float]:
-    """The run's metrics whose value has to change; NaN takes the place of one that is not known any more."""
+    """The run's metrics whose value has to change; NaN for one that is no longer known."""
     sums = {f"{FOLDER}/{name}": float(value) for name, value in run_counts(present).items()}
     before = {name: value for name, value in run.data.metrics.items() if name in COUNT_METRICS}
     changed = {name: value for name, value in sums.items() if before.get(name) != value}
@@ -116,23 +117,23 @@ def _log_batch(
 ) -> bool:
     """Write tags and metrics together; False if another process wrote the same metric at the same time.
 
-    The run then holds none of the tags. On the ``last`` attempt the conflict is raised.
+    In that case no tag was written. On the ``last`` attempt the conflict is raised instead.
     """
     from mlflow.entities import Metric, RunTag
 
-    # MLflow shows the metric with the largest (step, time, value): mlflow 3.17, sqlalchemy_store.py,
-    # `_compare_metrics`. With one time for all writers the larger count stays, so a PASS that is written second hides
+    # MLflow shows the value with the largest (step, time, value) (mlflow 3.17, sqlalchemy_store.py,
+    # `_compare_metrics`). With one time for all writers the larger count stays, so a PASS that is written second hides
     # no violation.
     at_ms = max(slot.checked_at_ms for slot in present.values())
     metrics = [Metric(name, value, at_ms, 0) for name, value in _new_sums(run, present).items()]
     run_tags_entities = [RunTag(name, value) for name, value in tags.items()]
-    # mlflow 3.17, sqlalchemy_store.py, `log_batch`: the metrics are committed before the tags, in another session. So a
-    # conflict in the metrics leaves the tags unwritten, and no tag shows a verdict whose counts are missing.
+    # MLflow commits the metrics before the tags, in another session (mlflow 3.17, sqlalchemy_store.py, `log_batch`). A
+    # conflict in the metrics leaves the tags unwritten, so no tag shows a verdict whose counts are missing.
     # `synchronous=True`: otherwise MLFLOW_ENABLE_ASYNC_LOGGING would let this return before anything is written.
     try:
         client.log_batch(run.info.run_id, metrics=metrics, tags=run_tags_entities, synchronous=True)
     except Exception as error:
-        # By its text: the error code is one that other failures share (mlflow 3.17, store/db/utils.py,
+        # Recognised by its text, because other failures have the same error code (mlflow 3.17, store/db/utils.py,
         # `make_managed_session`).
         if last or not CONFLICT.search(str(error)):
             raise
@@ -142,18 +143,18 @@ def _log_batch(
 
 
 def _note(run: Any, present: Mapping[str, Slot], record: Record) -> dict[str, str]:
-    """The tag of the run's note with evalguard's lines; empty if they do not belong or fit in."""
+    """The tag of the run's note with evalguard's lines; empty if they do not fit, or for a first PENDING."""
     before = run.data.tags.get(NOTE_TAG, "")
     if record.verdict == PENDING and BEGIN not in before:
         return {}
     page = "report.html" if "report.html" in record.artifacts else "report.json"
     after = with_block(before, block(present, f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}", page))
-    # A longer note would be cut, at its end or in our lines: the user's text has priority.
+    # A longer note would be cut, and the user's text has priority.
     return {NOTE_TAG: after} if len(after) <= MAX_NOTE else {}
 
 
 def _write_files(client: Any, record: Record, slot: str) -> None:
-    """The files of a report, and the record that names their digests."""
+    """Upload the files of a report, and the record with their digests."""
     if not record.artifacts:
         return
     files = {**record.artifacts, RECORD_FILE: record_content(record, slot)}

@@ -1,10 +1,10 @@
-"""The tags of an evaluation in MLflow, the order from bad to good, and the run's tags that follow from them.
+"""Slots: the tags of each evaluation in an MLflow run, and the run's own tags that follow from them.
 
 Each evaluation has a separate slot in its run, ``evalguard.<slot>.<field>``. The
 run's tags, metrics and note are functions of the slots: every writer computes the
-same values, and a gate can compute them again. A run that was made for one evaluation
-shows each field once: its own tags are that evaluation's, and ``evalguard.evaluation``
-names it.
+same values, and a gate can compute them again. A run that was created for one
+evaluation has no slot: its own tags are those of the evaluation, and
+``evalguard.evaluation`` names it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from evalguard.core.epochs import SCORED
 
 FOLDER = "evalguard"
 PENDING, ERROR = "PENDING", "ERROR"
-# Worst first: one bad evaluation marks its run. Neither PENDING nor ERROR is a verdict; both are worse than UNPROVEN.
+# Worst first: a run shows its worst evaluation. Neither PENDING nor ERROR is a verdict; both are worse than UNPROVEN.
 RANK = ("FAIL", ERROR, PENDING, "UNPROVEN", "REPAIRED", "PASS")
 # A tag's column shows about nine characters; longer values are for search. No JSON in a tag: mlflow 3.17 cuts a value
 # at 8,000 characters without an error (utils/validation.py, `_validate_length_limit`), and cut JSON cannot be parsed.
@@ -25,7 +25,8 @@ MAX_TAG = 250
 # A signed record is one tag as well, so that one search brings those of all runs. mlflow 3.17, utils/validation.py,
 # MAX_TAG_VAL_LENGTH.
 MAX_ENVELOPE = 8000
-# A key has 250 characters at most (MAX_ENTITY_KEY_LENGTH there): room for the folder, a suffix and the field.
+# A key has 250 characters at most (MAX_ENTITY_KEY_LENGTH there). This leaves space for the folder, a suffix and the
+# field.
 MAX_SLOT = 80
 
 FIELDS = (
@@ -42,9 +43,9 @@ FIELDS = (
     "checked_at_ms",
     "envelope",
 )
-# Fields of the worst evaluation that the run shows; the remaining fields are in its slot only.
+# Fields of the worst evaluation that the run shows; the other fields are only in its slot.
 RUN_FIELDS = ("verdict", "proof", "cause", "reason", "labels", "record", "checked_at_ms")
-# Names the evaluation of a run whose own tags are its only record.
+# Tag with the name of the evaluation in a run that has no slot.
 EVALUATION = f"{FOLDER}.evaluation"
 
 
@@ -76,22 +77,22 @@ class Slot:
 
     @property
     def began_at_ms(self) -> int:
-        """When the evaluation began."""
+        """When the evaluation began, milliseconds since the epoch; 0 if it is not known."""
         return number(self["began_at_ms"])
 
     @property
     def checked_at_ms(self) -> int:
-        """When it was judged; while it is PENDING, when it began."""
+        """When it was judged, milliseconds since the epoch; while it is PENDING, when it began."""
         return number(self["checked_at_ms"])
 
     @property
     def counts(self) -> dict[str, int]:
-        """Counts by name; one that is not known is missing."""
+        """Counts by name; counts that are not known are missing."""
         pairs = [item.partition("=") for item in self["counts"].split()]
         return {name: number(value) for name, _, value in pairs}
 
     def to_tags(self) -> dict[str, str]:
-        """The run tags of this slot; all fields, so that no value of an earlier evaluation remains."""
+        """The run tags of this slot, with all fields, so that no value of an earlier evaluation remains."""
         return {f"{FOLDER}.{self.name}.{field}": self.tag(field) for field in FIELDS}
 
     def tag(self, field: str) -> str:
@@ -129,9 +130,9 @@ def tags_of(own: Slot, tags: Mapping[str, str], *, alone: bool = False) -> dict[
 
     Args:
         own: The evaluation.
-        tags: Those of its run or model.
-        alone: The run was made for this evaluation. In any other one another process may begin an evaluation at this
-            moment, so each has a slot, which no other one writes.
+        tags: The present tags of its run or model.
+        alone: Whether the run was created for this evaluation. In other runs another process may begin an evaluation
+            at the same time, so each evaluation has a slot that no other one writes.
     """
     present = {**slots(tags), own.name: own}
     stored = _with_slots(tags)
@@ -139,7 +140,7 @@ def tags_of(own: Slot, tags: Mapping[str, str], *, alone: bool = False) -> dict[
         return {EVALUATION: own.name, **{f"{FOLDER}.{field}": own.tag(field) for field in FIELDS}}
     others = [slot for name, slot in present.items() if name not in stored and name != own.name]
     written = {key: value for slot in (*others, own) for key, value in slot.to_tags().items()}
-    # What was the record of one evaluation is in its slot now.
+    # The tags of a run that had a single evaluation are in a slot now.
     unused = (EVALUATION, *(f"{FOLDER}.{field}" for field in FIELDS if field not in RUN_FIELDS))
     return {**{name: "" for name in unused if tags.get(name)}, **written, **run_tags(present)}
 
@@ -149,16 +150,16 @@ def run_tags(present: Mapping[str, Slot]) -> dict[str, str]:
     chosen = worst(present)
     tags = {f"{FOLDER}.{field}": chosen[field][:MAX_TAG] for field in RUN_FIELDS}
     models = sorted({slot["model"] for slot in present.values()} - {""})
-    # Of all evaluations, in one tag: a search filter has no OR and no wildcard for keys, so the gate finds the runs of
-    # a model by this tag only.
+    # The models of all evaluations in one tag: a search filter has no OR and no wildcard for keys, so the gate finds
+    # the runs of a model by this tag only.
     return {**tags, f"{FOLDER}.model": ",".join(models)} if models else tags
 
 
 def run_counts(present: Mapping[str, Slot]) -> dict[str, int]:
-    """The counts of all judged evaluations of a run, added up; those that are not known are left out.
+    """The counts of all judged evaluations of a run, added up.
 
-    Where one of the evaluations does not know a count, what the others add up to is a lower bound, and a zero says
-    nothing.
+    If one of the evaluations does not know a count, the sum of the others is a lower bound. A sum of zero is then left
+    out.
     """
     judged = [slot.counts for slot in present.values() if slot["verdict"] not in {PENDING, ERROR}]
     names = dict.fromkeys(name for counts in judged for name in counts)

@@ -1,4 +1,4 @@
-"""Records on disk that their server has not received yet.
+"""The spool: records on disk that their server has not received yet.
 
 A record is written completely (fsync, rename) before it is sent, and removed once
 it has arrived; ``evalguard replay`` sends the rest. The process that sends a
@@ -24,13 +24,13 @@ from evalguard.reporting.file_sink import write_output
 from evalguard.tracking.record import VERSION, Record
 
 SUFFIX = ".evalguard.json"
-# Suffixes of files that are not sent again on their own: one that is not a record, and a record that its server refuses
-# permanently, for example because the run was deleted.
+# Suffixes of files that are not sent again automatically: a file that is not a record, and a record that its server
+# refuses permanently, for example because the run was deleted.
 CORRUPT, REFUSED = ".corrupt", ".refused"
 
 
 def spool_directory() -> Path:
-    """``EVALGUARD_SPOOL``, or a folder of the user's state directory."""
+    """The folder of the spool: ``EVALGUARD_SPOOL``, or a folder in the user's state directory."""
     given = os.environ.get("EVALGUARD_SPOOL")
     if given:
         return Path(given)
@@ -39,17 +39,17 @@ def spool_directory() -> Path:
 
 
 def put(record: Record, directory: Path | None = None) -> Path:
-    """Write a record to the spool, readable by its owner only: reports name samples.
+    """Write a record to the spool, readable only by its owner, because reports name samples; return its path.
 
     Raises:
         SinkError: The spool cannot be written.
     """
     folder = directory or spool_directory()
-    # The time first: `sorted` gives the oldest record first, without reading one. 14 digits last until the year 5138.
+    # The time comes first, so that `sorted` gives the oldest record first. 14 digits last until the year 5138.
     path = folder / f"{record.checked_at_ms:014d}-{uuid.uuid4().hex}{SUFFIX}"
     data = asdict(record)
     data["figures"] = data.pop("metrics")
-    # Text in JSON, not a pickle: another version of evalguard must be able to read the file, and reading it must be
+    # JSON and not a pickle, because another version of evalguard must be able to read the file, and reading it must be
     # safe.
     data["artifacts"] = {name: base64.b64encode(content).decode() for name, content in record.artifacts.items()}
     write_output(path, json.dumps(data), FOR_OWNER)
@@ -57,12 +57,12 @@ def put(record: Record, directory: Path | None = None) -> Path:
 
 
 def waiting(directory: Path | None = None) -> Iterator[Path]:
-    """Records to be sent, oldest first."""
+    """Yield the records to be sent, oldest first."""
     yield from sorted((directory or spool_directory()).glob(f"*{SUFFIX}"))
 
 
 def refused_records(directory: Path | None = None) -> Iterator[Path]:
-    """Records that their server refused permanently, oldest first."""
+    """Yield the records that their server has refused permanently, oldest first."""
     yield from sorted((directory or spool_directory()).glob(f"*{SUFFIX}{REFUSED}"))
 
 
@@ -84,7 +84,7 @@ def _record(data: Any) -> Record:
     if data.get("version") != VERSION:
         msg = f"a record of version {data.get('version')!r}, not {VERSION}"
         raise ValueError(msg)
-    # The key of the metrics in the file is older than their name here, and a file of an earlier release has none.
+    # In the file the metrics keep the key of earlier releases; the oldest files have no metrics.
     metrics = data.pop("figures", {})
     data = {"about": {}, "alone": False, "envelope": "", **data, "metrics": metrics}
     texts = ("tracking_uri", "run_id", "name", "token", "envelope")
@@ -94,7 +94,7 @@ def _record(data: Any) -> Record:
         msg = f"a record whose entries are not those of version {VERSION}"
         raise ValueError(msg)
     files = {name: base64.b64decode(text, validate=True) for name, text in data["artifacts"].items()}
-    # The names become paths when the record is sent, and anyone who can write to the spool chooses them.
+    # The names become paths when the record is sent, and anyone who can write to the spool can choose them.
     if any(Path(name).is_absolute() or ".." in Path(name).parts for name in files):
         msg = "a file name outside of its folder"
         raise ValueError(msg)
@@ -103,26 +103,29 @@ def _record(data: Any) -> Record:
 
 @contextlib.contextmanager
 def claimed(path: Path) -> Iterator[bool]:
-    """Lock a record while it is sent; False if another process or thread has locked it, or it is gone."""
+    """Lock a record during the block; False if another process or thread has locked it, or it is gone."""
     try:
         stream = path.open("rb")
     except OSError:
         yield False
         return
-    # Existence is checked after the lock: between opening and locking, another process may have sent and removed it.
+    # Existence is checked after the lock, because another process may have sent and removed the file before it.
     with stream:
         yield _lock(stream.fileno()) and path.exists()
 
 
 def _lock(handle: int) -> bool:
-    """Lock an open file until it is closed. Without locks a record may be sent twice, which changes nothing."""
-    # Windows has no `fcntl`, and its locks would stop the sender itself from removing the file that it holds open.
+    """Lock an open file until it is closed; False if it is locked. True on systems without locks.
+
+    Without locks a record may be sent twice, which changes nothing.
+    """
+    # Windows has no `fcntl`, and its locks would prevent the sender itself from removing the open file.
     if sys.platform == "win32":
         return True
     import fcntl
 
-    # `flock` and not `lockf`: its lock belongs to the open file, so it also excludes another thread of this process,
-    # and closing another handle of the same file does not release it.
+    # `flock` and not `lockf`, because its lock belongs to the open file: it also excludes another thread of this
+    # process, and closing another handle of the same file does not release it.
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -133,7 +136,7 @@ def _lock(handle: int) -> bool:
 
 
 def put_aside(path: Path, why: str) -> Path:
-    """Rename a file that cannot be sent, so that it is reported once and not at every replay."""
+    """Rename a file that cannot be sent, so that it is reported only once; return its new path."""
     target = path.with_name(path.name.removesuffix(REFUSED) + why)
     with contextlib.suppress(OSError):
         path.replace(target)

@@ -1,4 +1,4 @@
-"""Queries to MLflow: each has a deadline, and each error is translated."""
+"""Query MLflow, with a deadline for each answer and errors translated into those of evalguard."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from evalguard.errors import ConfigError, SinkError
 from evalguard.tracking.client import StoreGoneError, client_of, redacted_uri, short_error
 from evalguard.tracking.deadline import DeadlineExceeded, DeadlineRunner
 
-# The registry accepts a page of any size up to 200,000, a run search up to 50,000 (mlflow 3.17,
-# `*_MAX_RESULTS_THRESHOLD`); a page of 1,000 runs with their tags is an answer that arrives within the deadline.
+# Results in one page. MLflow allows more (mlflow 3.17, `*_MAX_RESULTS_THRESHOLD`), but a page of 1,000 runs with their
+# tags arrives within the deadline.
 PAGE = 1000
-# A malformed id cannot name anything, and MLflow answers INVALID_PARAMETER_VALUE (utils/validation.py,
-# `_validate_run_id`).
+# Error codes that mean that an object does not exist; the second one is MLflow's answer to a malformed id
+# (utils/validation.py, `_validate_run_id`).
 NOT_THERE = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"})
 
 
@@ -24,8 +24,8 @@ class Store:
     """An MLflow client with a deadline for each answer.
 
     Attributes:
-        tracking_uri: Server or store; by default MLflow's own.
-        command: The evalguard command that asks, for messages.
+        tracking_uri: Tracking URI of the server or store; if None is passed, MLflow's own.
+        command: Name of the evalguard command, for messages.
     """
 
     def __init__(self, tracking_uri: str | None, timeout_s: float, command: str = "gate") -> None:
@@ -35,7 +35,7 @@ class Store:
             tracking_uri = mlflow.get_tracking_uri()
         self.tracking_uri, self.command = tracking_uri, command
         self._timeout_s = timeout_s
-        # A separate runner: an answer that the gate waits for must not queue behind a verdict that is being sent.
+        # A separate runner, so that the gate does not wait for a verdict that is being sent.
         self._runner = DeadlineRunner()
         try:
             self._client = client_of(tracking_uri)
@@ -47,7 +47,7 @@ class Store:
         """Call a method of the client.
 
         Raises:
-            LookupError: MLflow does not find what was asked for.
+            LookupError: MLflow does not find the object.
             SinkError: MLflow did not answer, or answered with another error.
         """
         where = f"MLflow at {redacted_uri(self.tracking_uri)}"
@@ -67,21 +67,22 @@ class Store:
         """The object that the caller named.
 
         Raises:
-            ConfigError: It does not exist.
+            ConfigError: The object does not exist.
+            SinkError: MLflow could not be queried.
         """
         try:
             found = self.call(method, *args)
         except LookupError as error:
             msg = f"{self.command}: expected {what} at {redacted_uri(self.tracking_uri)}, found none: {error}"
             raise ConfigError(msg) from error
-        # mlflow 3.17, rest_store.py: `get_experiment_by_name` returns None where other methods raise.
+        # `get_experiment_by_name` returns None where other methods raise (mlflow 3.17, rest_store.py).
         if found is None:
             msg = f"{self.command}: expected {what} at {redacted_uri(self.tracking_uri)}, found none"
             raise ConfigError(msg)
         return found
 
     def runs(self, text: str, experiment_ids: Sequence[str] | None = None) -> list[Any]:
-        """All active runs that match a filter; by default in every active experiment."""
+        """All active runs that match a filter, in these experiments or in every active one."""
         if experiment_ids is None:
             experiment_ids = [item.experiment_id for item in self._pages("search_experiments")]
         return list(self._pages("search_runs", list(experiment_ids), filter_string=text))
@@ -101,13 +102,13 @@ class Store:
         return list(self._pages("search_model_versions", filter_string=f"run_id = {quoted(run_id)}"))
 
     def content(self, run_id: str, path: str) -> bytes:
-        """One artifact.
+        """The content of one artifact.
 
         Raises:
-            LookupError: It is not there.
-            SinkError: It could not be read.
+            LookupError: The artifact does not exist.
+            SinkError: The artifact could not be read.
         """
-        # Into a folder that is removed: without one, `download_artifacts` makes a temporary folder that stays.
+        # Into a folder that is removed, because `download_artifacts` itself would create one that stays.
         with tempfile.TemporaryDirectory(prefix="evalguard-") as folder:
             found = Path(self.call("download_artifacts", run_id, path, folder))
             return found.read_bytes()
@@ -119,9 +120,9 @@ def quoted(text: str) -> str:
     Raises:
         ConfigError: The text contains both kinds of quotes.
     """
-    # mlflow 3.17, utils/search_utils.py, `_strip_quotes`: only the outer pair is removed, there is no escape.
+    # MLflow has no escape for quotes (mlflow 3.17, utils/search_utils.py, `_strip_quotes`).
     for quote in ("'", '"'):
         if quote not in text:
             return f"{quote}{text}{quote}"
-    msg = f"expected a name with one kind of quotes, as MLflow cannot search for both; found {text[:60]!r}"
+    msg = f"expected a name with one kind of quotes, because MLflow cannot search for both; found {text[:60]!r}"
     raise ConfigError(msg)

@@ -1,4 +1,4 @@
-"""The run and the logged model that a verdict belongs to."""
+"""Find the run and the logged model to which a verdict belongs."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Target:
     """The run that receives the verdict, and its store.
 
     Attributes:
-        tracking_uri: Server or store.
+        tracking_uri: Tracking URI of the server or store.
         run_id: The run.
         model: Logged model or registered version that is evaluated, as
-            ``m-…`` or ``models:/NAME/VERSION``; empty if unknown.
+            ``m-…`` or ``models:/NAME/VERSION``; empty if it is not known.
     """
 
     tracking_uri: str
@@ -30,27 +30,28 @@ class Target:
 
 
 def find_run(option: str | bool, model: str | None = None, tracking_uri: str | None = None) -> Target | None:
-    """The run to write to; must be called on the caller's thread, because active runs are thread-local.
+    """The run to write to, or None. Call it on the user's thread, because active runs are thread-local.
 
-    In this order: a given run id; the thread's active run, if MLflow is imported;
-    ``MLFLOW_RUN_ID``, which is read but not removed; none.
+    The first of these that exists: the given run id; the thread's active run, if
+    MLflow is imported; ``MLFLOW_RUN_ID``, which is read but not removed.
 
     Args:
-        option: ``auto``, a run id, or False for none.
-        model: The model that is evaluated; by default ``MLFLOW_ACTIVE_MODEL_ID``.
-            Not MLflow's active model, which any ``load_model`` may have set.
-        tracking_uri: The store that the run is in; by default MLflow's own.
+        option: ``auto`` or True, a run id, or False for no run.
+        model: The model that is evaluated; if omitted, ``MLFLOW_ACTIVE_MODEL_ID``.
+            MLflow's active model is not used, because any ``load_model`` may
+            have set it.
+        tracking_uri: The store of the run; if omitted, MLflow's own.
 
     Raises:
         ConfigError: ``model`` names no logged model and no version.
     """
-    # mlflow 3.17, models/model.py, `_update_active_model_id_based_on_mlflow_model`: the first model that is loaded
-    # becomes the active one, be it only the tokenizer's. tracking/fluent.py: `start_run` pops MLFLOW_RUN_ID, this must
-    # not.
+    # The first model that is loaded becomes MLflow's active model, even that of a tokenizer (mlflow 3.17,
+    # models/model.py, `_update_active_model_id_based_on_mlflow_model`). MLFLOW_RUN_ID is not removed, because the
+    # user's `start_run` needs it (tracking/fluent.py).
     if option is False:
         return None
     active: Any = sys.modules.get("mlflow")
-    # While another thread is importing mlflow, the module has no such functions yet, and no run can be active.
+    # While another thread is importing mlflow, these functions do not exist yet, and no run can be active.
     if not hasattr(active, "active_run") or not hasattr(active, "get_tracking_uri"):
         active = None
     run_id = None if option in {"auto", True} else str(option)
@@ -68,20 +69,20 @@ def find_run(option: str | bool, model: str | None = None, tracking_uri: str | N
 
 
 def place_of(target: Target) -> str:
-    """Where a person finds the run: its page, or the command that shows the store."""
+    """The address of the run's page, or the command that shows its store."""
     store = redacted_uri(target.tracking_uri)
     if store.startswith(("http://", "https://")):
-        # mlflow 3.17, server/js: the page of a run by its id alone is `/runs/:runUuid`.
+        # The page of a run by its id alone is `/runs/:runUuid` (mlflow 3.17, server/js).
         return f"{store.rstrip('/')}/#/runs/{target.run_id}"
     return f"run {target.run_id}: mlflow ui --backend-store-uri {store}"
 
 
 def absolute(tracking_uri: str, base: Path | None = None) -> str:
-    """The same store, independent of the current folder: a record may be sent later, from another one.
+    """A tracking URI that does not depend on the current folder, because a record may be sent later from another one.
 
     Args:
-        tracking_uri: The store.
-        base: Folder that the path of an sqlite file is relative to; by default the current one.
+        tracking_uri: Tracking URI of the store.
+        base: Folder to which the path of an sqlite file is relative; if omitted, the current one.
     """
     # `sqlite:///mlflow.db`, MLflow's default, is relative to the folder of the process that opens it.
     path = sqlite_path(tracking_uri)
@@ -91,10 +92,10 @@ def absolute(tracking_uri: str, base: Path | None = None) -> str:
 
 
 def model_name(model: str) -> str:
-    """``m-…`` or ``models:/NAME/VERSION``.
+    """The name of a model as ``m-…`` or ``models:/NAME/VERSION``; empty for an empty name.
 
     Raises:
-        ConfigError: It is neither; an alias is not accepted, because it may be moved to another version.
+        ConfigError: It is neither. An alias is not accepted, because it may be moved to another version.
     """
     name = model.removeprefix("models:/")
     if name == "" or re.fullmatch(r"m-[0-9a-zA-Z]+", name):

@@ -1,8 +1,8 @@
-"""Addresses in the dashboard with a filter, and a saved view that shows the verdict's columns.
+"""Addresses of MLflow's dashboard with a filter, and a saved view with the columns of the verdict.
 
-The default runs table shows no tag; a saved view does. MLflow keeps it as a tag of
-the experiment in an undocumented form. evalguard writes that tag only on request,
-only here, and the tests in a browser fail when the form changes.
+The default table of runs shows no tags; a saved view does. MLflow stores it as a tag
+of the experiment in an undocumented format. evalguard writes that tag only on
+request, and the tests in a browser fail if the format changes.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from urllib.parse import quote
 
 from evalguard.tracking.slots import FOLDER
 
-# MLflow 3.17, mlflow/server/js/build: `mlflow.sharedViewState.<key>` holds name, createdAt, updatedAt and, as JSON in a
-# string, the page state that `?viewStateShareKey=<key>` restores. A fixed key: saving again replaces the view.
+# `mlflow.sharedViewState.<key>` holds name, createdAt, updatedAt and, as JSON in a string, the page state that
+# `?viewStateShareKey=<key>` restores (mlflow 3.17, mlflow/server/js/build). With a fixed key, saving again replaces the
+# view.
 VIEW_TAG, VIEW_KEY = "mlflow.sharedViewState.", "evalguard"
 VIEW_NAME = "evalguard verdicts"
 # Column → width in pixels, in the order shown; the first and the last two are MLflow's own.
@@ -34,8 +35,8 @@ ORDER = {
 }
 COLUMNS = tuple(name for name in ORDER if FOLDER in name)
 
-# MLflow's filters have no OR, and no IN for tags (utils/search_utils.py, `VALID_TAG_COMPARATORS`): one address each.
-# `!=` does not match runs without the tag, so the unguarded runs need `IS NULL`.
+# One address for each filter, because filters have no OR, and no IN for tags (utils/search_utils.py,
+# `VALID_TAG_COMPARATORS`). `!=` does not match runs without the tag, so unguarded runs need `IS NULL`.
 FILTERS: Mapping[str, str] = {
     "all runs": "",
     "proven": f"tags.`{FOLDER}.verdict` = 'PASS'",
@@ -45,7 +46,7 @@ FILTERS: Mapping[str, str] = {
 
 
 def address(server: str, experiment_id: str, filter_text: str = "") -> str:
-    """Address of an experiment's runs in the dashboard, with a filter."""
+    """Address of an experiment's runs in the dashboard, with a filter if one is given."""
     page = _runs_page(server, experiment_id)
     return f"{page}?searchFilter={quote(filter_text, safe='')}" if filter_text else page
 
@@ -60,7 +61,11 @@ def _runs_page(server: str, experiment_id: str) -> str:
 
 
 def view_tag(at_ms: int) -> tuple[str, str]:
-    """Key and value of the experiment tag that holds the saved view."""
+    """Key and value of the experiment tag that holds the saved view.
+
+    Args:
+        at_ms: When it is saved, milliseconds since the epoch.
+    """
     state: dict[str, Any] = {
         "searchFilter": "",
         "orderByKey": "attributes.start_time",

@@ -205,7 +205,7 @@ def test_labels_that_are_set_again_are_those_of_the_entry_in_which_they_are_set(
 
 
 def test_a_manifest_without_fingerprints_is_no_reference():
-    with pytest.raises(evalguard.LabelsError, match="holds no fingerprints"):
+    with pytest.raises(evalguard.LabelsError, match="expected labels with fingerprints"):
         inputs(reference=evalguard.Labels(values=np.arange(3))).reference(None)
 
 

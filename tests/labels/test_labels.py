@@ -249,7 +249,7 @@ def test_names_in_the_place_of_weights_are_left_out():
     ("w", "message"),
     [
         pytest.param(lambda rows: W[rows][:2], "collected: expected one sample weight for each of the 20", id="fewer"),
-        pytest.param(lambda rows: 1.0, "collected: sample weights of different batches", id="one for the batch"),
+        pytest.param(lambda rows: 1.0, "sample weights: expected arrays that can be joined", id="one for the batch"),
     ],
 )
 def test_weights_that_are_not_those_of_the_rows_are_refused(w, message):
@@ -431,7 +431,7 @@ def test_a_manifest_of_another_kind_is_refused(tmp_path, change):
     table = pq.read_table(path)
     about = {**json.loads(table.schema.metadata[b"evalguard"]), **change}
     pq.write_table(table.replace_schema_metadata({b"evalguard": json.dumps(about).encode()}), path)
-    with pytest.raises(evalguard.LabelsError, match=r"expected .*found .*Make it again"):
+    with pytest.raises(evalguard.LabelsError, match=r"expected .*found .*Write it again"):
         Labels.load(path)
 
 

@@ -200,7 +200,7 @@ BAD = {
         DATA,
         "data: {images: gone.csv}",
         2,
-        "data.images: expected the listed files, found none at row 1",
+        "data.images: expected the listed files, found no file at row 1",
     ),
     "data-no-images": (DATA, "data: {image_directory: empty_folder}", 2, "data.image_directory: expected image files"),
     "data-no-records": (

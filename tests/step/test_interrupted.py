@@ -187,7 +187,7 @@ def test_a_store_that_refuses_costs_the_record_but_not_the_verdict(folder, comma
     (folder / "step.yaml").write_text(STEP.replace("DATA", "digits"))
     done = command("run", folder / "step.yaml")
     assert done.exit_code == 0, done.output
-    assert "could not make a run" in done.output
+    assert "could not create a run" in done.output
     assert (folder / "out" / "predictions.parquet").is_file()
     done = command("run", folder / "step.yaml", "--set", "mlflow.required=true", "-q")
     assert done.exit_code == 4

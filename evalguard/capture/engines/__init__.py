@@ -1,4 +1,4 @@
-"""One engine per Keras flavour: it removes tags where the model receives its batches, and records what it receives."""
+"""One engine for Keras 3 and one for tf_keras: it removes the tags just before the model and records what arrives."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def engine_of(model: Any) -> ModuleType:
     """The engine of a model, by the class it descends from.
 
     Raises:
-        TypeError: It is no model of Keras 3 or tf_keras.
+        TypeError: The object is not a model of Keras 3 or tf_keras.
     """
     # At most one matches: since TensorFlow 2.16 `tf.keras` is Keras 3, and tf_keras.Model is an unrelated class.
     for engine in ENGINES:
@@ -28,14 +28,15 @@ def engine_of(model: Any) -> ModuleType:
 
 
 def computes_in_float64(model: Any) -> bool:
-    """Whether float64 inputs stay float64 in a model; others cast them before they compute.
+    """Whether float64 inputs stay float64 in a model; other models cast them before they compute.
 
-    The batch does not show it: Keras casts arrays to ``floatx``, but feeds what
-    generators and datasets yield (keras 3.15, data_adapters/array_slicing.py:418).
+    The dtype of the batch does not show it: Keras casts arrays to ``floatx``, but
+    passes on what generators and datasets yield (keras 3.15,
+    data_adapters/array_slicing.py:418).
     """
     try:
         return _computes_in_float64(model)
-    except Exception as error:  # noqa: BLE001 - the user's own attributes must not cost the predictions
+    except Exception as error:  # noqa: BLE001 - attributes of the user's model must not stop the call
         swallow(error)
         return False
 
@@ -48,8 +49,8 @@ def _computes_in_float64(model: Any) -> bool:
     # tf_keras gives the inputs of an unbuilt Sequential the dtype of its first batch (2.21, engine/sequential.py:405).
     if layers and any(base.__name__ == "Sequential" for base in type(model).__mro__):
         return _computes_in_float64(layers[0])
-    # A functional model casts to the dtype of each input (keras 3.15, models/functional.py:261), any other model and a
-    # layer to their compute dtype, unless they leave that to the layers inside.
+    # A functional model casts to the dtype of each input (keras 3.15, models/functional.py:261). Other models and
+    # layers cast to their compute dtype; without autocast, the layers inside do.
     if inputs:
         return True
     casts = getattr(model, "autocast", getattr(model, "_autocast", True))

@@ -1,4 +1,4 @@
-"""The methods that Keras calls on a callback. Not a subclass of either Keras' class, so that one object serves both.
+"""The methods that Keras calls on a callback, without a Keras base class, so that one object works with both Kerases.
 
 Keras 3 (3.15, ``callbacks/callback_list.py``) and tf_keras (2.21, ``callbacks.py``) call these by
 name. ``tests/guards/test_fit_callback.py`` compares the names with those of both classes.
@@ -16,8 +16,8 @@ class Hooks:
         async_safe: Keras 3 may call the batch hooks of other callbacks from a thread.
     """
 
-    # One callback with its own batch hook and without this makes Keras call all hooks in step with the model (keras
-    # 3.15, callbacks/callback_list.py:69).
+    # If one callback has its own batch hook and lacks this, Keras calls the batch hooks of all callbacks synchronously
+    # (keras 3.15, callbacks/callback_list.py:69).
     async_safe = True
 
     def set_params(self, params: Any) -> None:
@@ -50,9 +50,9 @@ class Hooks:
     on_predict_batch_begin = on_predict_batch_end = on_batch_begin = on_batch_end = _batch
 
     def _no_batch_hooks(self) -> bool:
-        """For tf_keras: it need not call the batch hooks, nor compute logs for them."""
+        """Return False: tf_keras need not call the batch hooks, nor compute logs for them."""
         return False
 
-    # tf_keras 2.21, callbacks.py:251 (`_should_call_train_batch_hooks`): without one that answers True, tf_keras calls
-    # no batch hooks at all.
+    # If no callback returns True here, tf_keras calls no batch hooks (tf_keras 2.21, callbacks.py:251,
+    # `_should_call_train_batch_hooks`).
     _implements_train_batch_hooks = _implements_test_batch_hooks = _implements_predict_batch_hooks = _no_batch_hooks

@@ -1,4 +1,4 @@
-"""Which calls ``model(x)`` are the user's own: eager, on data, not in training, not inside another layer."""
+"""Which calls ``model(x)`` come from the user's code: eager, on data, not in training, not inside another layer."""
 
 from __future__ import annotations
 
@@ -20,37 +20,38 @@ def is_user_call(model: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> 
     owner = keras3.model_class()
     if owner is not None and isinstance(model, owner) and keras3.unsupported(model, "__call__"):
         return False
-    # Cheapest first: a model with submodels comes here once for each of them, and walking the stack costs most.
+    # Cheapest test first: this runs for each submodel of a model, and walking the stack takes longest.
     return not _is_training(args, kwargs) and _is_data(inputs(args, kwargs)) and not _inside_a_layer()
 
 
 def inputs(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """``x`` of a call: the first argument, whatever its name."""
+    """``x`` of a call: the first argument, under any name; None without one."""
     if args:
         return args[0]
     return next((value for name, value in kwargs.items() if name not in {"training", "mask"}), None)
 
 
 def _is_training(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-    # Any positional True: a subclassed model may take `training` at any position (`call(self, x, mask, training)`).
+    # Any positional True counts, because a subclassed model may take `training` at any position
+    # (`call(self, x, mask, training)`).
     if kwargs.get("training") or any(argument is True for argument in args[1:]):
         return True
-    # Not eager: Keras traces its own step, with symbolic tensors; there are no rows to record.
+    # If not eager, Keras traces its step with symbolic tensors, and there are no rows to record.
     tf = sys.modules.get("tensorflow")
     return tf is not None and (not tf.executing_eagerly() or _under_gradient_tape())
 
 
 def _under_gradient_tape() -> bool:
-    """Whether a gradient tape records in this thread; there is no public way to ask.
+    """Whether a gradient tape records in this thread, by a private function, because no public one exists.
 
-    tensorflow 2.21, ``python/eager/record.py``; ``tests/capture/engines/test_direct.py`` notices if it goes away.
+    tensorflow 2.21, ``python/eager/record.py``; ``tests/capture/engines/test_direct.py`` fails if it is removed.
     """
     record = sys.modules.get("tensorflow.python.eager.record")
     return bool(record.could_possibly_record()) if hasattr(record, "could_possibly_record") and record else False
 
 
 def _is_data(x: Any) -> bool:
-    """Whether all leaves have values: arrays and eager tensors do, ``KerasTensor`` and traced tensors do not."""
+    """Whether all leaves have values, unlike a ``KerasTensor`` or a tensor that is being traced."""
     found = tree.leaves(x)
     return bool(found) and all(
         isinstance(leaf, (np.ndarray, np.generic, list, tuple, int, float))
@@ -61,12 +62,12 @@ def _is_data(x: Any) -> bool:
 
 
 def _inside_a_layer() -> bool:
-    """Whether another layer is being called and calls this model as a part of itself."""
-    # By the stack: Keras 3's record of the running call, `CallContext`, is private (keras 3.15, layers/layer.py:2050),
-    # and tf_keras has another.
+    """Whether this model is called as a part of another layer's call."""
+    # Read from the stack, because `CallContext`, in which Keras 3 records the running call, is private (keras 3.15,
+    # layers/layer.py:2050), and tf_keras has another one.
     frame = inspect.currentframe()
     while frame is not None:
-        # `Layer.__call__` runs under Keras' traceback filter, which is another frame with another name; so every frame.
+        # Every frame is checked, because Keras' traceback filter adds frames of other names around `Layer.__call__`.
         package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
         if frame.f_code.co_name == "__call__" and package in KERAS:
             return True

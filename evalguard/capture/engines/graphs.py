@@ -1,4 +1,4 @@
-"""What a traced function does beyond computing: the operations in its graph."""
+"""Find operations in the graph of a traced function that keep state, draw random numbers or have side effects."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-# Operations that TensorFlow counts as stateful and that only read, or only call other functions.
+# Operations that TensorFlow marks as stateful although they only read state or call other functions.
 HARMLESS = frozenset(
     {
         "Assert",
@@ -29,7 +29,7 @@ HARMLESS = frozenset(
 
 
 def nodes_of(graph: Any) -> Iterator[Any]:
-    """The operations of a ``GraphDef``, and of the functions that it calls."""
+    """Yield the operations of a ``GraphDef`` and of the functions that it calls."""
     library = {function.signature.name: function for function in graph.library.function}
     waiting = [graph.node]
     while waiting:
@@ -43,14 +43,14 @@ def nodes_of(graph: Any) -> Iterator[Any]:
 
 
 def is_stateful(operation: str) -> bool:
-    """Whether an operation may keep state, draw at random or act outside."""
+    """Whether an operation may keep state, draw random numbers or have other side effects."""
     # No public module has the definitions of operations (tensorflow 2.21, python/framework/op_def_registry.py);
-    # tests/capture/engines/test_graphs.py notices if it goes away.
+    # tests/capture/engines/test_graphs.py fails if this one is removed.
     known = sys.modules["tensorflow.python.framework.op_def_registry"].get(operation)
     return known is not None and known.is_stateful and operation not in HARMLESS
 
 
 def draws_at_random(concrete: Any) -> bool:
-    """Whether a ``ConcreteFunction`` draws numbers whose state lies in itself."""
-    # All such operations have two seeds; stateless ones get their seed as an input.
+    """Whether a ``ConcreteFunction`` draws random numbers from a state of its graph."""
+    # All such operations have the attributes `seed` and `seed2`; stateless ones get their seed as an input.
     return any(is_stateful(node.op) and "seed2" in node.attr for node in nodes_of(concrete.graph.as_graph_def()))

@@ -4,9 +4,9 @@ Keras' loop (keras 3.15, ``keras/src/backend/tensorflow/trainer.py``) calls
 ``make_predict_function()`` and then, for each execution,
 ``self.predict_function(data)`` with a list of ``steps_per_execution`` eager
 batches; ``evaluate`` calls ``test_function`` with an iterator. These are public
-attributes of a model, documented for overriding. While a guarded call runs,
+attributes of a model, documented for overriding. During a guarded call
 ``make_predict_function`` and ``make_test_function`` of that one model put a
-``Tap`` before the function they make.
+``Tap`` before the function that they create.
 ``tests/capture/engines/test_keras3.py`` fails if Keras changes this.
 """
 
@@ -23,7 +23,7 @@ from evalguard.capture.engines.taps import Tap, several_workers, tapped
 from evalguard.capture.recording.batches import capture_batch, capture_batches
 from evalguard.capture.recording.recorder import Recorder
 
-# The first release whose ``test_function`` runs step by step on an iterator that is not TensorFlow's.
+# The first release whose ``test_function`` runs step by step if its iterator is not TensorFlow's.
 STEP_BY_STEP = (3, 7)
 # Under a strategy, ``evaluate`` first reads one batch to build the model, its metrics or its loss (keras 3.5 to 3.15,
 # backend/tensorflow/trainer.py:724; 3.4 reads none). There is no public method between the read and its use.
@@ -48,10 +48,11 @@ def unsupported(model: Any, method: str) -> str:
 def step_of(model: Any) -> Callable[[Any], Any]:
     """The Python function with which ``predict`` computes one batch."""
     function = model.predict_function
-    # Another thread may guard this model.
+    # There is a tap if another thread guards this model.
     function = function.function if isinstance(function, Tap) else function
+    # Without `python_function`, the model runs eagerly.
     step = getattr(function, "python_function", function)
-    # As Keras traces it (keras 3.15, backend/tensorflow/trainer.py:279); where it runs eagerly, the function is plain.
+    # Without AutoGraph, as Keras traces it (keras 3.15, backend/tensorflow/trainer.py:279).
     tf = sys.modules["tensorflow"]
     return tf.autograph.experimental.do_not_convert(lambda batch: step([batch]))  # type: ignore[no-any-return]
 
@@ -60,15 +61,15 @@ class PredictTap(Tap):
     """Stands before ``predict_function``, which receives the batches of one execution."""
 
     def feed(self, recorder: Recorder, data: Any) -> tuple[list[Any], Any]:
-        """Record each batch and pass it on without its tag."""
-        # A list, as Keras passes it: another container would be another signature to tf.function (keras 3.15,
-        # backend/tensorflow/trainer.py:308) and cost a retrace. Keras pulled already (get_data, :561).
+        """Record each batch and call the function without the tags."""
+        # A list, as Keras passes it, because tf.function would trace another container again (keras 3.15,
+        # backend/tensorflow/trainer.py:308). Keras has already pulled the batches (get_data, :561).
         batches = [capture_batch(recorder, item) for item in data]
         return batches, self.function(batches)
 
     def stop(self) -> None:
         """Set the flag that Keras reads after each execution (keras 3.15, trainer.py, ``predict``)."""
-        # Here and not before the call: `predict` clears the flag after it made the function (:580).
+        # Set here and not before the call, because `predict` clears the flag after it has made the function (:580).
         self.model.stop_predicting = True
 
 
@@ -80,9 +81,9 @@ class TestTap(Tap):
     """
 
     def feed(self, recorder: Recorder, data: Any) -> tuple[list[Any], Any]:
-        """Pull, record, and pass on the batches."""
-        # StopIteration must come from the pull here: Keras' `else` branch (trainer.py:246) does not raise it, and fails
-        # with an unbound `outputs` on an empty iterator.
+        """Pull and record the batches of one execution, and call the function on them."""
+        # On an empty iterator, this pull must raise StopIteration: Keras' `else` branch (trainer.py:246) does not, and
+        # fails with an unbound `outputs`.
         batches = capture_batches(recorder, data, self.model.steps_per_execution)
         return batches, self.function(iter(batches))
 
@@ -92,7 +93,7 @@ class TestTap(Tap):
 
 
 class OldTestTap(TestStepTap, TestTap):
-    """Before Keras 3.7, ``test_function`` pulls inside its graph from any iterator that it receives.
+    """For Keras before 3.7, whose ``test_function`` pulls inside its graph from any iterator.
 
     ``test_on_batch`` passes a Python generator, which that graph captures.
     """
@@ -100,8 +101,8 @@ class OldTestTap(TestStepTap, TestTap):
     automatic = "mean"
 
     def feed(self, recorder: Recorder, data: Any) -> tuple[list[Any], Any]:
-        """Pull from a dataset and run the step on each batch."""
-        # A generator holds one batch and is traced as Python; the step function is for datasets only.
+        """Pull from a dataset and run the step on each batch; a generator is read as in ``TestTap``."""
+        # A generator holds the one batch of `test_on_batch`; the compiled step takes batches of datasets only.
         if inspect.isgenerator(data):
             return TestTap.feed(self, recorder, data)
         return super().feed(recorder, data)
@@ -114,8 +115,8 @@ def _test_tap() -> type[Tap]:
 
 @contextmanager
 def tap(model: Any, recorder: Recorder) -> Iterator[None]:
-    """Observe this model's executions in this thread for the length of the block."""
-    # No tap at all: on other backends `predict_function` has another signature (JAX: `(state, iterator)`).
+    """Observe this model's executions in this thread during the block."""
+    # No tap, because on other backends `predict_function` has another signature (JAX: `(state, iterator)`).
     if unsupported(model, "predict"):
         yield
         return

@@ -1,11 +1,11 @@
-"""A model's own compiled function, run on batches that a tap has pulled.
+"""Run a model's own compiled function on batches that a tap has pulled.
 
 A function that pulls inside its graph holds more than the model's arithmetic:
-``tf.random`` keeps its state in it, and what was drawn while it was traced is a
-constant there. So this function computes, never another trace of the model. It
-pulls from an iterator with the signature of Keras' own, which costs some 300 us
-a batch. Where the graph keeps no such state, a copy of it without the pull is
-called with the batch instead.
+``tf.random`` keeps its state in it, and a number that was drawn during tracing is
+a constant there. A new trace of the model would compute other values, so this
+function itself computes. It pulls from an iterator with the same signature as
+Keras' own, which costs some 300 us per batch. If the graph keeps no such state, a
+copy of it without the pull is called with the batch instead.
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ from typing import Any
 from evalguard.capture.engines.graphs import is_stateful, nodes_of
 from evalguard.core.own_errors import swallow
 
+# Attribute of a function that holds its `OwnFunction`s.
 WAYS = "_evalguard_ways"
+# The operation that pulls from an iterator.
 PULL = "IteratorGetNext"
-# Stateful operations whose state lies in variables, which all functions of a model share.
+# Stateful operations on variables, which all functions of a model share.
 ON_VARIABLES = frozenset({"AssignAddVariableOp", "AssignSubVariableOp", "AssignVariableOp"})
-# Executions of the function itself before a copy stands in: with fewer, TensorFlow warns that five models are retraced.
+# Executions of the function itself before a copy is made. With fewer, TensorFlow warns about retracing if five models
+# are guarded.
 BEFORE_A_COPY = 4
-# Copies of one function: each thread and each specification has one.
+# `OwnFunction`s of one function, at most; there is one for each thread and each specification.
 MAX_WAYS = 64
 
 
@@ -43,18 +46,18 @@ class OwnFunction:
         self._executions = 0
 
     def __call__(self, batches: list[Any]) -> Any:
-        """The outputs of one execution."""
+        """Return the outputs of one execution on these batches."""
         if self._copy is not None and len(batches) == 1:
             return self._copy(batches[0])
         if self._iterator is None:
             self._iterator = _iterator(self._batches, self._spec)
-        # What an execution that failed left is not for this one.
+        # An execution that failed may have left batches.
         self._batches.clear()
         self._batches.extend(batches)
         try:
             outputs = self._function(self._iterator)
         except BaseException:
-            # The iterator may have ended.
+            # The error may have ended the iterator, so the next execution gets a new one.
             self._iterator = None
             raise
         self._executions += 1
@@ -63,7 +66,7 @@ class OwnFunction:
         return outputs
 
     def end(self) -> None:
-        """Pull once more, as Keras does to learn that the source has ended: operations that draw may run then.
+        """Pull once more, as Keras does to learn that the source has ended; operations that draw may run at that pull.
 
         Raises:
             tf.errors.OutOfRangeError: The iterator has ended.
@@ -76,22 +79,22 @@ class OwnFunction:
         if not hasattr(self._function, "get_concrete_function"):
             return None
         try:
-            # Not a new trace: the function has just run with this signature.
+            # This makes no new trace, because the function has just run with this signature.
             return without_pull(self._function.get_concrete_function(self._iterator), self._spec)
-        except Exception as error:  # noqa: BLE001 - the function itself then goes on
+        except Exception as error:  # noqa: BLE001 - without a copy, the function itself is used
             swallow(error)
             return None
 
 
 def own_function(function: Any, spec: Any) -> OwnFunction:
-    """The way to run a function on batches of a specification, in this thread.
+    """Return the ``OwnFunction`` of a function for batches of a specification, in this thread.
 
     Args:
         function: Takes an iterator and pulls from it.
-        spec: Specification of the batches, without the guard's tag.
+        spec: Specification (``element_spec``) of the batches, without the guard's tag.
     """
-    # Stored on the function, which `compile()` replaces: the ways are freed with it. By specification, because
-    # TensorFlow chooses a trace by it, and one may differ from another in more than its shapes.
+    # Stored on the function, which `compile()` replaces, so that both are freed together. One for each specification,
+    # because TensorFlow chooses a trace by it, and traces may differ in more than their shapes.
     ways: dict[Any, OwnFunction] = getattr(function, WAYS, {})
     key = threading.get_ident(), repr(spec)
     if key not in ways:
@@ -103,25 +106,25 @@ def own_function(function: Any, spec: Any) -> OwnFunction:
 
 
 class Copy:
-    """A traced function that takes the elements that the original pulled."""
+    """A copy of a traced function that takes a batch as its argument instead of pulling it."""
 
     def __init__(self, original: Any, function: Callable[..., Any]) -> None:
         self._original, self._function = original, function
         self._outputs = original.structured_outputs
 
     def __call__(self, batch: Any) -> Any:
-        """The outputs for one batch."""
+        """Return the outputs for one batch."""
         nest = sys.modules["tensorflow"].nest
         outputs = self._function(self._original.captured_inputs, nest.flatten(batch))
         return nest.pack_sequence_as(self._outputs, outputs, expand_composites=True)
 
 
 def without_pull(concrete: Any, spec: Any) -> Copy | None:
-    """A copy of a function of one iterator that takes a batch instead; None if it cannot be made.
+    """Copy a function of an iterator into one that takes a batch instead; None if that is not possible.
 
     Args:
-        concrete: A ``ConcreteFunction``, which pulls once.
-        spec: Specification of the elements of some iterator that it takes.
+        concrete: A ``ConcreteFunction`` that takes an iterator.
+        spec: Specification of the elements of an iterator that it takes.
     """
     tf = sys.modules["tensorflow"]
     graph = concrete.graph.as_graph_def()
@@ -130,10 +133,10 @@ def without_pull(concrete: Any, spec: Any) -> Copy | None:
     dense = all(type(part) is tf.TensorSpec for part in tf.nest.flatten(spec))
     if stateful != [PULL] or not pulls or not dense:
         return None
-    # Of the graph itself: its shapes are those of all batches it was traced for.
+    # Shapes from the graph itself, which may be more general than those of `spec`.
     shapes, types = pulls[0].attr["output_shapes"].list.shape, pulls[0].attr["output_types"].list.type
     parts = [tf.TensorSpec(tf.TensorShape(shape), dtype) for shape, dtype in zip(shapes, types, strict=True)]
-    # The iterator is the one argument; what follows is captured.
+    # The iterator is the only argument; the inputs after it are captured.
     iterator, *captured = (placeholder.op.name for placeholder in concrete.inputs)
     gone = {iterator, pulls[0].name}
     outputs = [output.name for output in concrete.outputs]
@@ -141,7 +144,7 @@ def without_pull(concrete: Any, spec: Any) -> Copy | None:
     for node in kept:
         node.input[:] = [name for name in node.input if name[0] != "^" or name[1:] not in gone]
     graph = tf.compat.v1.GraphDef(node=kept, library=graph.library, versions=graph.versions)
-    # Only what is used may be replaced: `predict` ignores targets.
+    # `import_graph_def` rejects inputs that the graph does not use, such as the targets in `predict`.
     used = {name if ":" in name else f"{name}:0" for node in kept for name in node.input}
     fed = [f"{name}:0" for name in captured], [f"{pulls[0].name}:{number}" for number in range(len(parts))]
 
@@ -160,7 +163,7 @@ def without_pull(concrete: Any, spec: Any) -> Copy | None:
 
 
 def _iterator(batches: deque[Any], spec: Any) -> Any:
-    """TensorFlow's iterator over batches that are put in one by one; it pulls nothing ahead."""
+    """A TensorFlow iterator that emits the batches in the deque, as they are added; it does not read ahead."""
     tf = sys.modules["tensorflow"]
 
     def given() -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""Methods of a Keras model class, replaced while at least one guard is active.
+"""Replace methods of a Keras model class while at least one guard is active.
 
 The replacement asks the calling context whether a guard is active there and
 calls the original directly if not, so other threads are not affected. The last
@@ -23,8 +23,8 @@ class _Patch:
     def __init__(self, owner: type, method: str, dispatch: Dispatch, *, overrides: bool) -> None:
         self.owner, self.method, self.overrides = owner, method, overrides
         self.users = 0
-        # None where the method is inherited (keras.Model has `predict` from its trainer): then it is deleted again at
-        # the end. Restoring it with setattr would freeze today's method against a later patch of the base class.
+        # None if the method is inherited (keras.Model has `predict` from its trainer). The replacement is then deleted
+        # at the end: setattr would hide a later patch of the base class.
         self._own = vars(owner).get(method)
         original = getattr(owner, method)
 
@@ -53,7 +53,7 @@ def install(owner: type, methods: tuple[str, ...], dispatch: Dispatch, *, overri
         owner: The class.
         methods: Names of its methods.
         dispatch: Called instead of them, with the original.
-        overrides: They override those of Keras' own class.
+        overrides: The class overrides these methods of Keras' own class.
     """
     with _lock:
         for method in methods:
@@ -64,7 +64,7 @@ def install(owner: type, methods: tuple[str, ...], dispatch: Dispatch, *, overri
 
 
 def remove(owner: type, methods: tuple[str, ...]) -> None:
-    """Count one user less; the last one puts the originals back."""
+    """Count one user less; for the last one, restore the original methods."""
     with _lock:
         for method in methods:
             patch = _patches[owner, method]
@@ -75,7 +75,7 @@ def remove(owner: type, methods: tuple[str, ...]) -> None:
 
 
 def overrides(owner: type, methods: Sequence[str]) -> Iterator[tuple[type, tuple[str, ...]]]:
-    """The classes that override some of the methods for a subclass, mixins among them, with their names."""
+    """Yield each class, mixins included, that overrides some of the methods of ``owner``, with their names."""
     seen, waiting = {owner}, [owner]
     while waiting:
         subclasses: list[type] = type.__subclasses__(waiting.pop())
@@ -85,7 +85,7 @@ def overrides(owner: type, methods: Sequence[str]) -> Iterator[tuple[type, tuple
             seen.add(subclass)
             waiting.append(subclass)
             for base in subclass.__mro__[: subclass.__mro__.index(owner)]:
-                # What is no function, such as a property, is left alone, and not seen.
+                # Anything else than a function, such as a property, is not replaced, so its calls are not guarded.
                 names = tuple(name for name in methods if inspect.isfunction(vars(base).get(name)))
                 if names and (base is subclass or base not in seen):
                     seen.add(base)
@@ -93,7 +93,7 @@ def overrides(owner: type, methods: Sequence[str]) -> Iterator[tuple[type, tuple
 
 
 def is_seen(model: Any, method: str) -> bool:
-    """Whether what the caller calls is the replacement of Keras' own method, and nothing that overrides it."""
+    """Whether a call of this method reaches the replacement of Keras' own method, because nothing overrides it."""
     owner = next(owner for owner in type(model).__mro__ if method in vars(owner))
     patch = _patches.get((owner, method))
     seen = patch is not None and method not in vars(model) and vars(owner)[method] is patch.replacement
@@ -104,15 +104,15 @@ def replace_on_instance(instance: Any, method: str, through: Callable[..., Any])
     """Send calls of one object's method through another function.
 
     Args:
-        instance: The object; its class is left alone.
+        instance: The object; its class is not changed.
         method: Name of the method.
         through: Called with the original, the arguments and the keyword arguments.
 
     Returns:
         A function that restores the object; calling it twice has no further effect.
     """
-    # `had` decides between setattr and delattr at the end: a bound method stored on its own instance is a reference
-    # cycle, and keeps the model's memory until the garbage collector runs.
+    # `had` decides between setattr and delattr at the end. A bound method stored on its own instance would be a
+    # reference cycle, which keeps the model in memory until the garbage collector runs.
     original, had = getattr(instance, method), method in vars(instance)
 
     @functools.wraps(original)

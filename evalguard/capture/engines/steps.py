@@ -1,4 +1,4 @@
-"""A tap for functions that pull inside their graph: it pulls instead, and has them compute on what was pulled."""
+"""A tap for functions that pull inside their graph: it pulls the batches, and the function computes on them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from evalguard.capture.recording.recorder import Recorder
 from evalguard.capture.replicas import is_replicated
 from evalguard.data import tree
 
+# Attribute of a function that holds the step compiled for a strategy.
 COMPILED = "_evalguard_step"
-# Of the compiled step: whether it draws at random.
+# Attribute of that step: whether it draws random numbers.
 DRAWS = "_evalguard_draws"
 
 
 class StepTap(Tap):
-    """Runs the model's function on the batches pulled.
+    """Runs the model's function on the batches that it has pulled.
 
-    Replicas pull ahead, so under a strategy one step of the model, compiled
-    apart, computes on each batch. It is stored on the function that the tap
-    stands before: so ``compile()`` or ``force=True`` discards it, and it is freed
+    Under a strategy replicas read ahead, so a separately compiled step of the
+    model computes on each batch. It is stored on the function before which the
+    tap stands, so ``compile()`` or ``force=True`` discards it, and it is freed
     with the model.
 
     Attributes:
@@ -31,11 +32,11 @@ class StepTap(Tap):
     """
 
     step = "predict_step"
-    # The iterator that Keras made, and the way to run the function on its batches.
+    # The iterator that Keras created, and the `OwnFunction` for its batches.
     _own: tuple[Any, Any] = (None, None)
 
     def feed(self, recorder: Recorder, data: Any) -> tuple[list[Any], Any]:
-        """Pull, record, compute; the batches, and the outputs of one execution together."""
+        """Pull and record batches and compute on them; return the batches, and the joined outputs of one execution."""
         try:
             batches = capture_batches(recorder, data, self.batches())
         except StopIteration:
@@ -45,7 +46,7 @@ class StepTap(Tap):
         tf = sys.modules["tensorflow"]
         if self.model.run_eagerly or tf.config.functions_run_eagerly():
             return batches, self.function(iter(batches))
-        # A distributed iterator has another signature, also with one replica.
+        # A distributed iterator has another signature, even with one replica.
         if is_replicated(self.model) or not isinstance(data, tf.data.Iterator):
             run = self._run()
             outputs = self.joined([run(batch) for batch in batches])
@@ -54,7 +55,7 @@ class StepTap(Tap):
             if getattr(run, DRAWS):
                 recorder.problem = "the model draws random numbers, and under a strategy a guarded call draws others"
             return batches, outputs
-        # One tuple: several threads may have this tap.
+        # Read and written as one tuple, because several threads may use this tap.
         source, own = self._own
         if source is not data:
             own = own_function(self.function, recorder.without_tag(data.element_spec))
@@ -66,10 +67,10 @@ class StepTap(Tap):
         return int(self.model.steps_per_execution)
 
     def counted(self) -> None:
-        """Called in the graph, after each step."""
+        """Count a step; called in the graph, after each step."""
 
     def joined(self, outputs: list[Any]) -> Any:
-        """Outputs of several steps as one."""
+        """Join the outputs of several steps."""
         if len(outputs) == 1:
             return outputs[0]
         tf = sys.modules["tensorflow"]
@@ -77,7 +78,7 @@ class StepTap(Tap):
         return tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *outputs)
 
     def reduced(self, replicas: Any) -> Any:
-        """Results of several replicas as one: rows in their order."""
+        """Join the results of several replicas, in replica order."""
         return sys.modules["tensorflow"].concat(replicas, axis=0)
 
     def _run(self) -> Any:
@@ -89,8 +90,8 @@ class StepTap(Tap):
 
     def _compile(self) -> Any:
         tf, model = sys.modules["tensorflow"], self.model
-        # Bound once, as Keras binds it when it makes the function; replacing the step later needs a new compile() there
-        # as here.
+        # Bound once, as Keras does when it makes the function. In both cases a step that is replaced later needs a new
+        # compile().
         step = getattr(model, self.step)
 
         def run_step(data: Any) -> Any:
@@ -98,12 +99,12 @@ class StepTap(Tap):
             self.counted()
             return outputs
 
-        # XLA compiles the step only, not what joins the replicas (tf_keras 2.21, engine/training.py:2415).
+        # XLA compiles the step only, not the reduction over replicas (tf_keras 2.21, engine/training.py:2415).
         if model.jit_compile:
             run_step = tf.function(run_step, jit_compile=True, reduce_retracing=True)
 
         def reduced(leaf: Any) -> Any:
-            # A value that all replicas share is one already.
+            # A value that all replicas share has only one result.
             results = model.distribute_strategy.experimental_local_results(leaf)
             return self.reduced(results) if len(results) > 1 else leaf
 
@@ -118,21 +119,21 @@ class TestStepTap(StepTap):
     """A tap before ``test_function``: the metrics of the last step are those of the execution.
 
     Attributes:
-        automatic: What Keras takes ``distribute_reduction_method="auto"`` for.
+        automatic: The reduction that Keras uses for ``distribute_reduction_method="auto"``.
     """
 
     step = "test_step"
     automatic = "sum"
 
     def joined(self, outputs: list[Any]) -> Any:
-        """The metrics after the last step: their variables accumulate, so earlier results are contained in it."""
+        """Return the metrics after the last step, whose variables accumulate those of all steps."""
         return outputs[-1]
 
     def reduced(self, replicas: Any) -> Any:
-        """Results of a step that does not aggregate them, reduced as Keras does.
+        """Reduce results that the step has not aggregated over replicas, as Keras does.
 
-        What ``reduce_per_replica``, which is private, does in one process
-        (tf_keras 2.21, engine/training.py:4126; keras 3.4,
+        The same as the private ``reduce_per_replica`` in one process (tf_keras
+        2.21, engine/training.py:4126; keras 3.4,
         backend/tensorflow/trainer.py:687).
         """
         tf = sys.modules["tensorflow"]

@@ -1,4 +1,4 @@
-"""Taps before a model's compiled functions: installed on one model, shared by the threads that guard it."""
+"""Taps: wrappers of a model's compiled functions, installed on one model and shared by the threads that guard it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from evalguard.capture.replicas import is_replicated
 
 Recorders = dict[int, list[Recorder]]
 _lock = threading.RLock()
-# True in a call that a guarded call makes itself, as a callback does that predicts: its rows are not those of the call.
+# True in calls inside a guarded call, such as a callback that predicts: their rows are not those of the guarded call.
 paused: ContextVar[bool] = ContextVar("evalguard_taps_paused", default=False)
 _models: dict[int, _ModelTaps] = {}
 
 
 def several_workers(model: Any) -> str:
-    """Why rows cannot be observed where worker processes share the work; empty where one process does it all.
+    """Why rows cannot be observed if several worker processes share the work; empty if one process does it all.
 
     Each process receives only the rows of the replicas that run in it
     (``tf.distribute.MultiWorkerMirroredStrategy``).
@@ -28,8 +28,8 @@ def several_workers(model: Any) -> str:
     if not is_replicated(model):
         return ""
     strategy = model.distribute_strategy
-    # The class is not asked: other strategies of several workers exist (parameter servers, TPU pods). These two numbers
-    # differ exactly where some replicas run elsewhere (tensorflow 2.21, distribute/collective_all_reduce_strategy.py).
+    # Not by class, because several strategies have worker processes (parameter servers, TPU pods). These two numbers
+    # differ exactly if some replicas run elsewhere (tensorflow 2.21, distribute/collective_all_reduce_strategy.py).
     here, all_of_them = len(strategy.extended.worker_devices), strategy.num_replicas_in_sync
     if here >= all_of_them:
         return ""
@@ -40,7 +40,7 @@ def several_workers(model: Any) -> str:
 
 
 class Tap:
-    """Stands before a compiled function; removes tags and records what is fed.
+    """Wraps a compiled function; removes tags and records what the model receives.
 
     Calls from threads that do not guard this model go directly to the function.
     """
@@ -52,8 +52,8 @@ class Tap:
 
     def __call__(self, data: Any) -> Any:
         """Run one execution on batches without their tags."""
-        # By thread: two threads may predict with one model at a time, one of them guarded. A stack, because a callback
-        # may predict inside a guarded `evaluate` of the same model.
+        # By thread, because two threads may predict with one model at a time, one of them guarded. A stack, because a
+        # callback may predict inside a guarded `evaluate` of the same model.
         stack = self._recorders.get(threading.get_ident())
         if not stack or paused.get():
             return self.function(data)
@@ -65,32 +65,32 @@ class Tap:
         return outputs
 
     def stop(self) -> None:
-        """Make this execution the call's last, as a callback would."""
+        """Make this execution the last of the call, as a callback would."""
         raise NotImplementedError
 
     def feed(self, recorder: Recorder, data: Any) -> tuple[list[Any], Any]:
-        """Record the batches of one execution and compute on them; returns the batches and the outputs."""
+        """Record the batches of one execution and compute on them; return the batches and the outputs."""
         raise NotImplementedError
 
 
 class _Hook:
-    """Puts a tap before one function of one model, each time the model makes that function."""
+    """Wraps one function of one model in a tap, each time the model makes that function."""
 
     def __init__(self, model: Any, what: str, tap: type[Tap], recorders: Recorders) -> None:
         self.model, self.tap, self.recorders = model, tap, recorders
         self._made, self._maker = f"{what}_function", f"make_{what}_function"
-        # The maker is replaced, not the function: Keras makes the function inside `predict`, after this, and again
-        # whenever `compile()` has reset it (keras 3.15, backend/tensorflow/trainer.py:579; trainers/trainer.py:225).
+        # The maker is replaced and not the function, because Keras makes the function later, inside `predict`, and
+        # again after `compile()` (keras 3.15, backend/tensorflow/trainer.py:579; trainers/trainer.py:225).
         self._had = self._maker in vars(model)
         self._make = getattr(model, self._maker)
         setattr(model, self._maker, self._make_tapped)
 
     def _make_tapped(self, force: bool = False) -> Any:
         with _lock:
-            # First: the maker returns early where a function exists (backend/tensorflow/trainer.py:265), and would take
-            # the tap of an earlier call for it.
+            # Untap first: the maker returns early if a function exists (backend/tensorflow/trainer.py:265), and would
+            # keep the tap of an earlier call.
             self._untap()
-            # Without the argument where it is False: an overriding method need not accept it.
+            # `force` is passed only if True, because an overriding method need not accept it.
             self._make(force=force) if force else self._make()
             tap = self.tap(getattr(self.model, self._made), self.recorders, self.model)
             setattr(self.model, self._made, tap)
@@ -103,8 +103,8 @@ class _Hook:
             setattr(self.model, self._made, present.function)
 
     def remove(self) -> None:
-        """Leave the model as an unguarded call would have left it: with the function made, and without the tap."""
-        # The function stays, or the next `predict` would compile again.
+        """Leave the model as an unguarded call would: with the function, and without the tap."""
+        # The function stays, because the next `predict` would otherwise compile again.
         if self._had:
             setattr(self.model, self._maker, self._make)
         else:
@@ -113,7 +113,7 @@ class _Hook:
 
 
 class _Ahead:
-    """Keras' epoch iterator with the caller's own batches, for a method that reads batches but feeds none."""
+    """Keras' epoch iterator with the tags removed, for a method that reads batches but does not feed them."""
 
     def __init__(self, epoch: Any, recorder: Recorder) -> None:
         self._epoch, self._recorder = epoch, recorder
@@ -125,7 +125,7 @@ class _Ahead:
         return getattr(self._epoch, name)
 
     def enumerate_epoch(self) -> Iterator[Any]:
-        """The same batches; keras up to 3.6 calls this instead of ``iter``."""
+        """Return the same batches; Keras up to 3.6 calls this instead of ``iter``."""
         return self._untagged(self._epoch.enumerate_epoch())
 
     def _untagged(self, steps: Any) -> Iterator[Any]:
@@ -165,17 +165,17 @@ class _ModelTaps:
 def tapped(
     model: Any, recorder: Recorder, taps: Mapping[str, type[Tap]], *, readers: Sequence[str] = ()
 ) -> Iterator[None]:
-    """Observe this model's executions in this thread for the length of the block.
+    """Observe this model's executions in this thread during the block.
 
     Args:
         model: A Keras model.
-        recorder: Records what is fed.
+        recorder: Records what the model receives.
         taps: The tap for each function: keys ``predict`` and ``test``.
-        readers: Methods that read batches from an epoch iterator, their argument ``iterator``.
+        readers: Methods that read batches from their argument ``iterator``, an epoch iterator.
     """
     thread = threading.get_ident()
     with _lock:
-        # By id: a Keras model may define __eq__ or be unhashable. The entry is gone before the model can be.
+        # By id, because a Keras model may define __eq__ or be unhashable. The entry is removed while the model exists.
         installed = _models.get(id(model))
         if installed is None:
             installed = _models[id(model)] = _ModelTaps(model, taps, readers)

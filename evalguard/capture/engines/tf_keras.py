@@ -54,7 +54,7 @@ class _Stepping(StepTap):
     counter = "_predict_counter"
 
     def feed(self, recorder: Recorder, data: Any) -> tuple[list[Any], Any]:
-        """Pull, record, compute; a stopped call is made to believe that its source has ended."""
+        """Pull and record batches and compute on them; if the call is stopped, raise StopIteration instead."""
         # tf_keras has no `stop_predicting`: its loop ends with the source only (2.21, engine/training.py:2647;
         # catch_stop_iteration, data_adapter.py:1388).
         if recorder.stopped:
@@ -65,31 +65,30 @@ class _Stepping(StepTap):
         """Nothing to do now: the next execution ends the call."""
 
     def batches(self) -> int:
-        """How many batches one execution computes on: tf_keras keeps the number in a variable, once compiled."""
+        """How many batches one execution computes on; 1 before ``compile()``."""
         # Read at each execution: `steps_per_execution="auto"` changes it while a call runs (engine/training.py:804).
         steps = getattr(self.model, "_steps_per_execution", None)
         return 1 if steps is None else int(steps.numpy())
 
     def counted(self) -> None:
         """Add one to the model's counter of steps."""
-        # The function that the tap stands before does so in its graph (engine/training.py:2412), and user code may read
-        # the counter.
+        # The wrapped function does so in its graph (engine/training.py:2412), and user code may read the counter.
         getattr(self.model, self.counter).assign_add(1)
 
 
 class PredictTap(_Stepping):
-    """Stands before ``predict_function``."""
+    """Wraps ``predict_function``."""
 
 
 class TestTap(_Stepping, TestStepTap):
-    """Stands before ``test_function``."""
+    """Wraps ``test_function``."""
 
     counter = "_test_counter"
 
 
 @contextmanager
 def tap(model: Any, recorder: Recorder) -> Iterator[None]:
-    """Observe this model's executions in this thread for the length of the block."""
+    """Observe this model's executions in this thread during the block."""
     taps: dict[str, type[Tap]] = {"predict": PredictTap, "test": TestTap}
     alone = not several_workers(model)
     with tapped(model, recorder, {what: each for what, each in taps.items() if alone and not _overrides(model, what)}):

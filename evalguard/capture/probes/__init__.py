@@ -1,4 +1,4 @@
-"""One probe per kind of source: how its batches are tagged, and what is known of its state and history.
+"""One probe for each kind of source: it tags the batches, and reads the state and history of the source.
 
 A probe never requests anything from a source that Keras would not request.
 """
@@ -15,7 +15,7 @@ Predicate = Callable[[object], bool]
 ProbeTable = tuple[tuple[Predicate, str], ...]
 
 
-# Not `is_image_iterator` alone: those of the other Keras are like any source that this one does not know.
+# Not `is_image_iterator` alone, because each Keras treats the image iterators of the other as an unknown source.
 def _is_image_pydataset(source: object) -> bool:
     return kinds.is_pydataset(source) and kinds.is_image_iterator(source)
 
@@ -45,7 +45,7 @@ TF_KERAS: ProbeTable = (
 
 
 def probe_for(source: object, table: ProbeTable = KERAS3) -> type[Probe]:
-    """The probe class for a source; one of an unknown kind is passed on as it is.
+    """The probe class for a source; ``PassiveProbe`` for an unknown kind.
 
     Args:
         source: What the caller passed as ``x``.

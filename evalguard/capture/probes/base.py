@@ -1,4 +1,4 @@
-"""The interface of a probe to the guard."""
+"""The base class of probes, which is their interface to the guard."""
 
 from __future__ import annotations
 
@@ -15,13 +15,18 @@ from evalguard.core.trace import SourceState
 
 @dataclass(slots=True)
 class History:
-    """Earlier guarded calls that received the same object."""
+    """Earlier guarded calls that received the same object.
+
+    Attributes:
+        calls: Number of these calls.
+        pulled: Number of batches that they pulled.
+    """
 
     calls: int = 0
     pulled: int = 0
 
 
-# By identity of the source, weakly: a history must not keep a dataset alive. Sources without weak references have none.
+# With weak keys, so that a history does not keep a dataset alive. Sources without weak references have no history.
 _histories: weakref.WeakKeyDictionary[Any, History] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
 
@@ -32,7 +37,7 @@ def history_of(source: Any) -> History:
         try:
             return _histories.setdefault(source, History())
         except TypeError:
-            # No weak reference possible, or unhashable.
+            # The source has no weak references, or is not hashable.
             return History()
 
 
@@ -41,12 +46,12 @@ class Probe:
 
     Attributes:
         kind: Word for the kind of source, used in reports.
-        index_source: ``stated`` where the source states which sample a row is,
-            ``position`` where the row's position in an array says it,
-            ``listed`` where it counts in the source's own list of keys.
+        index_source: What the index of a row is: ``stated``, the sample that
+            the source states; ``position``, its position in an array;
+            ``listed``, its number in the source's own list of keys.
         source: What is passed to Keras instead of the caller's object.
         stream: Identifies the batches that are delivered.
-        replicated: A strategy splits each batch over several replicas.
+        replicated: Whether a strategy splits each batch over several replicas.
     """
 
     kind = "unknown"
@@ -61,15 +66,15 @@ class Probe:
         self.replicated = is_replicated(call.get("self"))
 
     def tags_complete(self, delivered: int) -> bool:
-        """Whether the tags of the delivered batches can be trusted; called once the call is over."""
+        """Whether the tags of the delivered batches can be trusted; called after the call."""
         del delivered
         return True
 
     def state(self, delivered: int) -> SourceState:
-        """The state and history of the source; called once the call is over.
+        """The state and history of the source; called after the call.
 
         Args:
-            delivered: How many batches were delivered.
+            delivered: Number of batches that were delivered.
         """
         return SourceState(
             kind=self.kind,

@@ -10,7 +10,7 @@ from evalguard.capture.probes.base import Probe
 
 
 class BatchProbe(Probe):
-    """Adds no tag: the batch passed is the batch fed. Only content or keys can identify its samples."""
+    """Adds no tag, because the model receives the batch that was passed. Only content or keys identify its samples."""
 
     # Keras pulls nothing here: the batch goes to `predict_function` as `[(x,)]` (keras 3.15,
     # backend/tensorflow/trainer.py:660).
@@ -18,5 +18,5 @@ class BatchProbe(Probe):
 
     def __init__(self, source: Any, call: dict[str, Any]) -> None:
         super().__init__(source, call)
-        # Keras 3 reads an array that it was passed only after it has traced the model.
+        # Hashed twice, because Keras 3 reads an array only after it has traced the model.
         self.stream = RehashedBatches(Untagged())

@@ -1,4 +1,4 @@
-"""Generators: each batch is tagged as it is pulled; the generator's state before the call is recorded."""
+"""Generators: each batch is tagged when it is pulled, and the generator's state before the call is recorded."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ class GeneratorProbe(Probe):
 
     def __init__(self, source: Any, call: dict[str, Any]) -> None:
         super().__init__(source, call)
-        # Read before Keras pulls: its adapter takes two batches as soon as it is made (keras 3.15,
-        # generator_data_adapter.py:89, peek_and_restore), and more in advance of the model (:74, prefetch).
+        # Read before Keras pulls: its adapter pulls two batches when it is created (keras 3.15,
+        # generator_data_adapter.py:89, peek_and_restore), and reads ahead of the model (:74, prefetch).
         self._entry_state = inspect.getgeneratorstate(source) if isinstance(source, types.GeneratorType) else None
         self._history = history_of(source)
         self._before = (self._history.calls, self._history.pulled)
         self._history.calls += 1
         self._pulled = 0
         self._exhausted = self._entry_state == inspect.GEN_CLOSED
-        # Digests are stored in a dict of this process; a worker's would stay there.
+        # Digests are stored in this process, and those that a worker process takes would not reach it.
         in_one_process = not (call.get("workers") and call.get("use_multiprocessing"))
         self.stream = self.batches = EmittedBatches(may_digest=in_one_process and not self.replicated)
         self._lock = threading.Lock()
         self.source = self.wrapped()
 
     def tagged(self, batch: Any) -> Any:
-        """The batch just pulled, with its tag."""
+        """Tag the batch that was just pulled."""
         # Several threads may pull: tf_keras with `workers` > 1 (2.21, engine/data_adapter.py:965).
         with self._lock:
             pull = self._pulled
@@ -44,8 +44,9 @@ class GeneratorProbe(Probe):
         return self.emit(batch, pull)
 
     def emit(self, batch: Any, pull: int) -> Any:
-        """What Keras receives of a batch."""
-        # Keras 3 rejects anything but a tuple (keras 3.15, generator_data_adapter.py:22): it raises its own error.
+        """Return what Keras receives instead of a batch."""
+        # Anything but a tuple is passed on unchanged, so that Keras raises its own error (keras 3.15,
+        # generator_data_adapter.py:22).
         return self.batches.emit(batch, pull) if isinstance(batch, tuple) else batch
 
     def mark_exhausted(self) -> None:
@@ -57,7 +58,7 @@ class GeneratorProbe(Probe):
         return _stream(self)
 
     def state(self, delivered: int) -> SourceState:
-        """Whether the generator was at its start, and how far ahead it is now."""
+        """The state and history of the source, such as whether it was started before the call."""
         calls, pulled = self._before
         return SourceState(
             kind=self.kind,
@@ -83,22 +84,22 @@ class IteratorProbe(GeneratorProbe):
     """For tf_keras, which accepts any iterator and may pull from several threads or processes."""
 
     def wrapped(self) -> Any:
-        """An iterator for any number of threads."""
+        """An iterator that several threads may use."""
         return _TaggedIterator(self)
 
     def emit(self, batch: Any, pull: int) -> Any:
-        """What tf_keras receives of a batch: it reads a list as a tuple and accepts a bare ``x``."""
+        """Return what tf_keras receives instead of a batch; it reads a list as a tuple and accepts a bare ``x``."""
         # tf_keras 2.21, engine/data_adapter.py:938, GeneratorDataAdapter._standardize_batch.
         return self.batches.emit(as_tf_keras_packs(batch), pull, getattr(batch, "sample_index", None))
 
     def facts(self) -> dict[str, Any]:
-        """Adds the call's options for workers and queue."""
+        """Add the call's options for workers and queue."""
         names = ("workers", "use_multiprocessing", "max_queue_size")
         return {**super().facts(), **{name: self.call[name] for name in names if name in self.call}}
 
 
 class _TaggedIterator:
-    """An iterator that is not a generator: a generator would raise as soon as two threads pull at the same time.
+    """An iterator that is not a generator, because a generator raises if two threads pull at the same time.
 
     Whether two threads may pull depends on the caller's iterator, as without a guard.
     """

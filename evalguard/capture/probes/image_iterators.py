@@ -1,8 +1,8 @@
-"""Image iterators (``ImageDataGenerator.flow*`` of both Kerases): each row is known by its file.
+"""Image iterators (``ImageDataGenerator.flow*`` of both Kerases): each row is identified by its file.
 
-An iterator shuffles by default and counts in its own list of files, which need
-not be in the order of the labels. So its rows carry both: the number in that
-list, and the file at that number.
+An iterator shuffles by default and numbers the files in its own list, which need
+not be in the order of the labels. Its rows therefore carry both the number in
+that list and the file name.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ class ImageIteratorProbe(PyDatasetProbe):
     def __init__(self, source: Any, call: dict[str, Any]) -> None:
         super().__init__(source, call)
         files = file_names(source)
-        # Iterators of arrays have none: their samples are rows of the array.
+        # Iterators of arrays have no files: their samples are rows of the array.
         if files is not None:
             self.index_source = "listed"
-            # As objects: a batch refers to the names instead of copying them.
+            # As objects, so that a batch refers to the names instead of copying them.
             self.stream = FilesOfRows(self.stream, files.astype(object))
 
     def indices_of(self, source: Any) -> Callable[[int], Any] | None:
@@ -42,12 +42,12 @@ class ImageSequenceProbe(ImageIteratorProbe, SequenceProbe):
 class FilesOfRows:
     """A stream whose rows have the file of each sample as their key.
 
-    Looked up where batches arrive, because a worker process has a copy of the
-    iterator, and only the numbers come from there.
+    The files are looked up when batches arrive: a worker process has a copy of
+    the iterator and sends only the numbers.
 
     Args:
         stream: Identifies the batches and their samples.
-        files: The file of each sample.
+        files: The file name of each sample, shape ``(n,)``.
     """
 
     def __init__(self, stream: Stream, files: NDArray[Any]) -> None:
@@ -55,12 +55,12 @@ class FilesOfRows:
         self.without_tag, self.hold, self.intact = stream.without_tag, stream.hold, stream.intact
 
     def identify(self, data: Any) -> tuple[Any, BatchTag]:
-        """A delivered batch, and its tag with keys."""
+        """Return a delivered batch, and its tag with the file names as keys."""
         batch, tag = self._stream.identify(data)
         samples = tag.samples
         if samples is None:
             return batch, tag
-        # A number outside the list leaves the rows unidentified: `files[-1]` would be a wrong name.
+        # With a number outside the list the rows are not identified; `files[-1]` would be a wrong name.
         if samples.min() < 0 or samples.max() >= len(self._files):
             return batch, replace(tag, samples=None)
         return batch, replace(tag, keys=self._files[samples])
@@ -68,13 +68,13 @@ class FilesOfRows:
 
 @dataclass(frozen=True, slots=True)
 class IndexSlices:
-    """The samples of an image iterator's items, from where its own ``__getitem__`` reads them."""
+    """A function from an item number to its samples, read from the array that the iterator's ``__getitem__`` reads."""
 
     # A class, because a local function could not be pickled for a worker process.
     inner: Any
 
     def __call__(self, index: int) -> Any:
         """The samples of this item."""
-        # keras 3.15, legacy/preprocessing/image.py:69. Called after the item: `__getitem__` makes the array (:67).
+        # keras 3.15, legacy/preprocessing/image.py:69. Called after `__getitem__`, which creates the array (:67).
         size = self.inner.batch_size
         return self.inner.index_array[size * index : size * (index + 1)]

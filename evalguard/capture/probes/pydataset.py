@@ -1,4 +1,4 @@
-"""``keras.utils.PyDataset`` and tf_keras' ``Sequence``: each item is tagged in the worker that makes it."""
+"""``keras.utils.PyDataset`` and tf_keras' ``Sequence``: each item is tagged or digested in the worker that makes it."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ class PyDatasetProbe(Probe):
         # Imported here: the module imports Keras, which a tf_keras user need not have loaded.
         from evalguard.capture.probes.tagged_pydataset import TaggedPyDataset
 
-        # keras 3.15, py_dataset_adapter.py:216: without workers `use_multiprocessing` has no effect.
+        # Without workers `use_multiprocessing` has no effect (keras 3.15, py_dataset_adapter.py:216).
         in_process = not (source.workers and source.use_multiprocessing)
         may_digest = in_process and not self.replicated
         return TaggedPyDataset(source, may_digest=may_digest, indices=self.indices_of(source))
 
     def indices_of(self, source: Any) -> Callable[[int], Any] | None:
-        """A function from an item number to the samples of the item; None where the dataset has none."""
+        """A function from an item number to the samples of the item; None if the dataset does not state them."""
         indices = getattr(source, "sample_indices", None)
         return indices if callable(indices) else None
 
     def settings(self) -> dict[str, Any]:
-        """Workers, queue and length."""
+        """Options for workers and queue, and the number of batches."""
         source = self.source
         names = ("workers", "use_multiprocessing", "max_queue_size", "num_batches")
         return {name: getattr(source, name) for name in names}
 
     def state(self, delivered: int) -> SourceState:
-        """Adds how many items were requested, where this process can count them."""
+        """The state of the source, with the number of items requested if this process can count them."""
         settings = self.settings()
         in_process = not (settings["workers"] and settings["use_multiprocessing"])
         return SourceState(
@@ -54,7 +54,7 @@ class PyDatasetProbe(Probe):
         )
 
     def facts(self) -> dict[str, Any]:
-        """Adds whether the source shuffles, and whether an item changed between two calls of ``__getitem__``."""
+        """Add whether the source shuffles, and whether an item differed on a second call of ``__getitem__``."""
         shuffle = getattr(self.original, "shuffle", None)
         return {
             **super().facts(),
@@ -76,7 +76,7 @@ class SequenceProbe(PyDatasetProbe):
         return TaggedSequence(source, may_digest=may_digest, indices=self.indices_of(source))
 
     def settings(self) -> dict[str, Any]:
-        """Workers, queue and length."""
+        """Options for workers and queue, and the number of batches."""
         call = self.call
         return {
             "workers": int(call.get("workers", 1)),

@@ -1,4 +1,4 @@
-"""A wrapper of a dataset with numbered items: same items, same order, same workers."""
+"""A wrapper of a PyDataset or Sequence that tags or digests its items, and changes neither their order nor workers."""
 
 from __future__ import annotations
 
@@ -20,24 +20,25 @@ PEEKED = 2
 
 
 class TaggedItems:
-    """Digests each item, or tags it with its number and its sample indices; the rest comes from the inner dataset.
+    """Digests each item, or tags it with its number and its sample indices.
 
     Args:
         inner: The caller's dataset.
-        may_digest: All items are made in this process, and batches stay whole.
-        indices: From an item number to the samples of the item; None where
-            they are not stated.
+        may_digest: Whether all items are made in this process and no batch is
+            split over replicas.
+        indices: Function from an item number to the samples of the item; None
+            if they are not stated.
 
     Attributes:
         requested: Item numbers requested in this process, in order.
-        item_changed: ``__getitem__`` returned different data on a second call.
-        batches: Identifies the items; the first decides how, and Keras always
-            requests that in this process.
+        item_changed: Whether ``__getitem__`` returned different data on a
+            second call.
+        batches: Identifies the items. The first item decides how, and Keras
+            always requests that in this process.
     """
 
     def __init__(self, inner: Any, *, may_digest: bool = False, indices: Callable[[int], Any] | None = None) -> None:
-        # No super().__init__: it would store workers and queue size, which are properties here that ask the inner
-        # dataset.
+        # No super().__init__: it would set workers and queue size, which are properties here.
         self._inner = inner
         self._lock = threading.Lock()
         self._peeked: dict[int, Any] = {}
@@ -47,7 +48,7 @@ class TaggedItems:
         self.batches = EmittedBatches(may_digest=may_digest)
 
     def __getstate__(self) -> dict[str, Any]:
-        # For worker processes: a lock cannot be pickled.
+        # For worker processes, because a lock cannot be pickled.
         return {**self.__dict__, "_lock": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -61,19 +62,20 @@ class TaggedItems:
             self._compare(index, batch)
         stated = getattr(batch, "sample_index", None)
         batch = self.as_keras_packs(batch)
-        # Untagged, so that Keras raises its own error about the item as the user returned it (:232).
+        # Not tagged, so that Keras raises its own error about the item as the user returned it (:232).
         if not self.is_batch(batch) or (isinstance(batch, tuple) and len(batch) not in {1, 2, 3}):
             return batch
         return self.batches.emit(batch, index, self._sample_indices(index) if stated is None else stated)
 
     def as_keras_packs(self, batch: Any) -> Any:
-        """The item as Keras 3 standardises it (keras 3.15, py_dataset_adapter.py:225): arrays and lists are tuples."""
+        """The item as Keras 3 standardises it: an array or a list becomes a tuple."""
+        # keras 3.15, py_dataset_adapter.py:225.
         if isinstance(batch, np.ndarray):
             return (batch,)
         return tuple(batch) if isinstance(batch, list) else batch
 
     def is_batch(self, batch: Any) -> bool:
-        """Whether Keras takes such an item."""
+        """Whether Keras accepts such an item."""
         return isinstance(batch, (tuple, dict))
 
     def _sample_indices(self, index: int) -> Any:
@@ -81,15 +83,15 @@ class TaggedItems:
             return None
         try:
             return self._indices(index)
-        except Exception:  # noqa: BLE001 - the user's own method; the report then says that items state no index
+        except Exception:  # noqa: BLE001 - an error of the user's own method; the items then state no index
             return None
 
     def _compare(self, index: int, batch: Any) -> None:
-        """Record whether a second call of ``__getitem__`` returned the same data."""
+        """Record whether a second call of ``__getitem__`` returned other data."""
         try:
             x = unpack(batch)[0]
             content = digest(x) if can_digest(x) else row_fingerprints(x)[0].tobytes()
-        except Exception as error:  # noqa: BLE001 - evidence for a cause only
+        except Exception as error:  # noqa: BLE001 - only evidence for a cause is lost
             swallow(error)
             return
         with self._lock:

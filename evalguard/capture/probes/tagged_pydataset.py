@@ -1,4 +1,9 @@
-"""A PyDataset that wraps the caller's, importable by name so that a worker process can unpickle it."""
+"""A PyDataset that wraps the caller's.
+
+The class is in a module of its name because it subclasses a Keras class, which is
+imported only if the caller uses it, and because a worker process must be able to
+unpickle it.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +15,8 @@ from evalguard.capture.probes.tagged_items import TaggedItems
 class TaggedPyDataset(TaggedItems, keras.utils.PyDataset):
     """Wraps a PyDataset: Keras 3 reads workers and queue size from the dataset itself."""
 
-    # Properties without setters, read by the adapter (keras 3.15, py_dataset_adapter.py:214): a copy taken at the start
-    # would miss what the user changes between two calls.
+    # The adapter reads these (keras 3.15, py_dataset_adapter.py:214). They are properties and not copies, so that they
+    # follow what the user changes between two calls.
     @property
     def workers(self) -> int:
         """The inner dataset's."""
@@ -39,6 +44,6 @@ class TaggedPyDataset(TaggedItems, keras.utils.PyDataset):
 
     def on_epoch_end(self) -> None:
         """Call the inner dataset's method."""
-        # Keras calls it before a call as well (keras 3.15, trainers/epoch_iterator.py:103, reset): a dataset that
-        # shuffles here does so before `evaluate`.
+        # Keras also calls this when a call begins (keras 3.15, trainers/epoch_iterator.py:103, reset), so a dataset
+        # that shuffles here does so before `evaluate`.
         self._inner.on_epoch_end()

@@ -1,4 +1,4 @@
-"""A tf_keras Sequence that wraps the caller's, importable by name so that a worker process can unpickle it."""
+"""A tf_keras Sequence that wraps the caller's; in a module by itself for the reasons of ``tagged_pydataset``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class TaggedSequence(TaggedItems, tf_keras.utils.Sequence):
         return as_tf_keras_packs(batch)
 
     def is_batch(self, batch: Any) -> bool:
-        """Whether tf_keras takes such an item: any but None."""
+        """Whether tf_keras accepts such an item: any but None."""
         return batch is not None
 
     def __len__(self) -> int:

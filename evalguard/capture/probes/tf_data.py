@@ -1,11 +1,11 @@
 """``tf.data``: each batch gets its number after the caller's last transformation.
 
-Added there, the number changes nothing before it: ``map`` and ``batch`` are
-still fused, a shuffle keeps its seed, and the cardinality stays the same. Under
-a strategy with replicas batches are split, so each row carries its own number.
-If the dataset knows how many batches it holds and the call requests all of them,
-they are numbered as they are delivered: an iterator emits each batch once and in
-order, so if the expected number arrived, none was left out.
+A number that is added there changes nothing before it: ``map`` and ``batch`` are
+still fused, a shuffle keeps its seed, and the cardinality stays the same. A
+strategy with replicas splits batches, so there each row carries its own number.
+If the number of batches is known and the call requests all of them, they are
+numbered when they are delivered: an iterator emits each batch once and in order,
+so if the expected number of batches arrived, no batch was left out.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from evalguard.capture.probes.tf_pipeline import allocates_batches, ends_in_pref
 from evalguard.capture.tags import tag_of_rows
 from evalguard.core.trace import row_tag
 
-# Longer than any call; int64, because `range` takes no more.
+# More batches than any call pulls, and within int64, which `Dataset.range` needs.
 MAX_BATCHES = 2**62
 
 
@@ -34,7 +34,7 @@ class TfDataProbe(Probe):
         tf = sys.modules["tensorflow"]
         self._n_expected: int | None = None
         self._reuse_detector: BufferReuseDetector | None = None
-        # Not batched: nothing is changed, so that Keras raises its own error.
+        # A dataset that is not batched is not changed, so that Keras raises its own error.
         if not _rows_are_countable(tf, source.element_spec):
             return
         self._n_expected = self._expected_batches()
@@ -48,7 +48,7 @@ class TfDataProbe(Probe):
             self.source = tf.data.Dataset.zip((source, tf.data.Dataset.range(MAX_BATCHES).repeat()))
             self.stream = NumberedBatches()
             if ends_in_prefetch(source):
-                # After the `zip` TensorFlow would add another one, and request one batch more.
+                # After the `zip` TensorFlow would add another prefetch, which requests one more batch.
                 options = tf.data.Options()
                 options.experimental_optimization.inject_prefetch = False
                 self.source = self.source.with_options(options)
@@ -56,18 +56,18 @@ class TfDataProbe(Probe):
             self.stream = self._reuse_detector = BufferReuseDetector(self.stream)
 
     def _expected_batches(self) -> int | None:
-        """How many batches a call must deliver that requests all of them; None if the number is not known."""
-        # Negative: unknown or infinite (tf.data.UNKNOWN_CARDINALITY, INFINITE_CARDINALITY).
+        """Number of batches, if it is known and the call requests all of them; else None."""
+        # A negative cardinality is unknown or infinite (tf.data.UNKNOWN_CARDINALITY, INFINITE_CARDINALITY).
         batches, steps = int(self.original.cardinality()), self.call.get("steps")
         whole = batches >= 0 and (steps is None or steps >= batches)
         return batches if whole and not self.replicated else None
 
     def tags_complete(self, delivered: int) -> bool:
-        """Whether the expected number of batches arrived, where they were numbered on arrival."""
+        """Whether the expected number of batches arrived, if they were numbered on arrival; else True."""
         return self._n_expected is None or self._n_expected == delivered
 
     def facts(self) -> dict[str, Any]:
-        """Adds the transformations of the pipeline, and the number of batches where the dataset knows it."""
+        """Add the transformations of the pipeline, and the number of batches if it is known."""
         known = {**super().facts(), **pipeline_facts(self.original)}
         if self._reuse_detector is not None and self._reuse_detector.overwritten:
             known["filled_anew"] = True
@@ -82,30 +82,30 @@ class CountedBatches(Untagged):
         self._delivered = 0
 
     def identify(self, data: Any) -> tuple[Any, BatchTag]:
-        """The batch, and its number."""
+        """Return the batch and its number."""
         number, self._delivered = self._delivered, self._delivered + 1
         return data, BatchTag(number)
 
     def hold(self, data: Any) -> Any:
-        """The batch itself: where its memory may be the user's, a ``BufferReuseDetector`` stands before this."""
+        """Return the batch itself; if its memory may be the user's, a ``BufferReuseDetector`` wraps this stream."""
         return data
 
 
 class NumberedBatches(Untagged):
-    """Batches with their number, or with one tag for each row, as the dataset's graph added it."""
+    """Batches to which the dataset's graph has added their number, or one tag for each row."""
 
     def identify(self, data: Any) -> tuple[Any, BatchTag]:
-        """The batch without what was added, and its tag."""
+        """Return the batch without the number or tags, and its tag."""
         batch, added = data
         return batch, BatchTag(int(added)) if added.ndim == 0 else tag_of_rows(added)
 
     def without_tag(self, data: Any) -> Any:
-        """The batch without what was added."""
+        """Return the batch without the number or tags."""
         return data[0]
 
 
 def _rows_numbered(tf: Any, source: Any) -> Any:
-    # As the graph cannot call `row_tag`: a batch begins this far after the one before.
+    # The graph cannot call `row_tag`, so it adds the difference between the first tags of two batches.
     step_of_batch = tf.constant(row_tag(1), tf.int64)
 
     def step(pull: Any, batch: Any) -> tuple[Any, Any]:
@@ -116,7 +116,7 @@ def _rows_numbered(tf: Any, source: Any) -> Any:
 
 
 def _first(tf: Any, element: Any) -> Any:
-    # `tf.nest`, and not `tree.leaves`: this runs on specs and symbolic tensors, and must flatten as tf.data does.
+    # `tf.nest` and not `tree.leaves`, because specs and symbolic tensors must be flattened as tf.data does.
     return next((leaf for leaf in tf.nest.flatten(element) if leaf is not None), None)
 
 

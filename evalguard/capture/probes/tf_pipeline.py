@@ -1,8 +1,8 @@
-"""The transformations of a ``tf.data`` pipeline: evidence for a cause, and who allocated the memory of its batches.
+"""Read the transformations of a ``tf.data`` pipeline: evidence for causes, and what allocated the batches' memory.
 
 A dataset has no public attribute for its transformations. Class names and
-attributes below are those of tensorflow 2.21 (python/data/ops/*_op.py); what is
-not found is not claimed.
+attributes below are those of tensorflow 2.21 (python/data/ops/*_op.py). A
+transformation that is not recognised adds no fact.
 """
 
 from __future__ import annotations
@@ -12,25 +12,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-# A pipeline built in a loop can be long, and one that joins itself repeatedly has exponentially many paths.
+# A pipeline that is built in a loop can be long, and one that joins itself repeatedly has exponentially many paths.
 MAX_NODES = 2000
-# python/data/ops/batch_op.py:50, :89. Not `PaddedBatchDataset`: its batches differ in shape.
+# python/data/ops/batch_op.py:50, :89. Not `PaddedBatchDataset`, whose batches differ in shape.
 BATCHES = frozenset({"BatchDataset", "ParallelBatchDataset"})
 IGNORE_ERRORS = "IgnoreErrorsDataset"  # python/data/ops/ignore_errors_op.py
-# python/data/ops/snapshot_op.py: what it wrote in the first pass comes in each later one, as from a cache.
+# A snapshot emits in later passes what it wrote in the first one, like a cache (python/data/ops/snapshot_op.py).
 FIXED_AFTER = frozenset({"CacheDataset", "SnapshotDataset"})
 INTERLEAVES = frozenset({"InterleaveDataset", "ParallelInterleaveDataset"})
-# These emit what they receive in the order in which they receive it, or read files one after the other. Not
-# `FlatMapDataset`: `from_generator` is one, and the generator may shuffle.
+# These emit what they receive in the order in which they receive it. Not `FlatMapDataset`, which `from_generator` also
+# returns: the generator may shuffle.
 KEEP_ORDER = BATCHES | {
     *("TensorSliceDataset", "TensorDataset", "RangeDataset", "VariantDataset", "MapDataset", "ParallelMapDataset"),
     *("PaddedBatchDataset", "PrefetchDataset", "OptionsDataset", "CacheDataset", "SnapshotDataset", "ZipDataset"),
     *("TakeDataset", "SkipDataset", "ShardDataset", "RepeatDataset", "FilterDataset", "ConcatenateDataset"),
     IGNORE_ERRORS,
 }
+# These read files one after the other, unless they interleave them.
 READERS = frozenset({"TFRecordDatasetV2", "TextLineDatasetV2", "FixedLengthRecordDatasetV2"})
 LEAVES_OUT = {"FilterDataset": "`filter`", IGNORE_ERRORS: "`ignore_errors`"}
-# What takes a part of the samples or all of them several times, with the attribute that says how many.
+# Transformations that emit a part of the samples, or all of them several times: word and attribute of the number.
 PARTS = {"SkipDataset": ("skip", "_count"), "TakeDataset": ("take", "_count"), "RepeatDataset": ("repeat", "_count")}
 # These emit the tensors that they receive. Any other transformation may be a function that returns the user's memory.
 PASS_THROUGH = frozenset({"PrefetchDataset", "OptionsDataset", "TakeDataset", "SkipDataset"})
@@ -42,8 +43,8 @@ class Node:
 
     Attributes:
         dataset: The dataset that this transformation returns.
-        cached: A cache or a snapshot follows it, so that its effect is the same in each pass.
-        branch: Which input of the nearest join it belongs to; 0 without a join.
+        cached: Whether a cache or a snapshot follows it, so that its effect is the same in each pass.
+        branch: Number of the input of the nearest join to which it belongs; 0 without a join.
     """
 
     dataset: Any
@@ -52,14 +53,14 @@ class Node:
 
     @property
     def name(self) -> str:
-        """Class name without the leading underscore: ``CacheDataset`` has none, most others have one."""
+        """Class name without the leading underscore, which most classes have."""
         return type(self.dataset).__name__.lstrip("_")
 
 
 def pipeline_facts(dataset: Any) -> dict[str, Any]:
-    """What is known of a pipeline: how it shuffles, what it leaves out or repeats, whether its order is fixed.
+    """Facts about a pipeline: how it shuffles, what it leaves out or repeats, whether its order is fixed.
 
-    ``keeps_order`` is there where every transformation is known to keep the order of what it reads.
+    ``keeps_order`` is set if every transformation is known to keep the order of what it reads.
     """
     nodes = list(_nodes(dataset))
     facts: dict[str, Any] = _shuffles(nodes)
@@ -67,7 +68,7 @@ def pipeline_facts(dataset: Any) -> dict[str, Any]:
     if batches and _number(batches[0].dataset, "_drop_remainder"):
         facts["drop_remainder"] = True
     names = [node.name for node in nodes]
-    # From the last transformation to the first.
+    # `names` runs from the last transformation to the first.
     if IGNORE_ERRORS in names and any(name in BATCHES for name in names[names.index(IGNORE_ERRORS) :]):
         facts["ignores_batches"] = True
     leaves_out = [word for name, word in LEAVES_OUT.items() if name in names]
@@ -117,14 +118,14 @@ def _zips_a_shuffle(node: Node) -> bool:
 
 
 def _parts(nodes: list[Node]) -> dict[str, Any]:
-    """What ``skip``, ``take``, ``repeat`` and ``shard`` leave, by name, up to the first join; of two the last one."""
+    """The numbers of ``skip``, ``take``, ``repeat`` and ``shard`` after the last join; of two alike, the later one."""
     facts: dict[str, Any] = {}
     for node in nodes:
         if node.branch:
             break
         word, attribute = PARTS.get(node.name, ("", ""))
         count = _number(node.dataset, attribute) if word else None
-        # -1 is all: `take(-1)`, an endless `repeat()`.
+        # -1 means all samples in `take(-1)`, and an endless `repeat()`.
         if count is not None and count >= 0 and (word != "repeat" or count > 1):
             facts.setdefault(word, count)
         if node.name == "ShardDataset" and (shards := _number(node.dataset, "_num_shards")) is not None:
@@ -135,10 +136,10 @@ def _parts(nodes: list[Node]) -> dict[str, Any]:
 def _keep_order(nodes: list[Node]) -> bool:
     for node in nodes:
         if node.name in READERS:
-            # python/data/ops/readers.py: several files are read by an `interleave` where that was asked for.
+            # With `num_parallel_reads` several files are read by an `interleave` (python/data/ops/readers.py).
             if "Interleave" in type(getattr(node.dataset, "_impl", None)).__name__:
                 return False
-        # A shuffle that is left here has a buffer of one row.
+        # A shuffle has a buffer of one row here: with a larger one, this function is not called.
         elif node.name not in KEEP_ORDER and node.name != "ShuffleDataset":
             return False
     options = getattr(nodes[0].dataset, "options", None)
@@ -146,9 +147,10 @@ def _keep_order(nodes: list[Node]) -> bool:
 
 
 def allocates_batches(dataset: Any) -> bool:
-    """Whether ``batch`` allocated the delivered tensors, so that no other code can write to them, all of one shape.
+    """Whether ``batch`` allocated the delivered tensors, so that no other code can write to them.
 
-    Tensors that come from Python unchanged may lie in a buffer that the source reuses (``buffer_reuse``).
+    False also if rows differ in shape. Tensors that come from Python unchanged may lie in a buffer that the source
+    reuses (``buffer_reuse``).
     """
     for node in _nodes(dataset):
         if node.name not in PASS_THROUGH:
@@ -157,14 +159,14 @@ def allocates_batches(dataset: Any) -> bool:
 
 
 def ends_in_prefetch(dataset: Any) -> bool:
-    """Whether it reads ahead at its end; TensorFlow adds a prefetch where nothing does."""
+    """Whether the last transformation is a prefetch. If it is not, TensorFlow adds one."""
     last = next((node.name for node in _nodes(dataset) if node.name != "OptionsDataset"), "")
     return last == "PrefetchDataset"
 
 
 def _rows_have_one_shape(spec: Any) -> bool:
     tf = sys.modules["tensorflow"]
-    # Only of dense rows of numbers, of one shape, is it known that `batch` copies them.
+    # `batch` is known to copy only dense rows of numbers of one shape.
     return all(
         isinstance(leaf, tf.TensorSpec)
         and (leaf.dtype.is_floating or leaf.dtype.is_integer or leaf.dtype.is_bool)
@@ -175,7 +177,7 @@ def _rows_have_one_shape(spec: Any) -> bool:
 
 
 def _nodes(dataset: Any) -> Iterator[Node]:
-    """All transformations, the last one first; a transformation in two branches is yielded twice."""
+    """Yield all transformations, the last one first; a transformation in two branches is yielded twice."""
     waiting, branches = [Node(dataset, cached=False, branch=0)], 0
     for _ in range(MAX_NODES):
         if not waiting:
@@ -194,7 +196,7 @@ def _inputs(dataset: Any) -> list[Any]:
     inputs = getattr(dataset, "_inputs", None)
     try:
         return list(inputs()) if callable(inputs) else []
-    except Exception:  # noqa: BLE001 - evidence for a cause only
+    except Exception:  # noqa: BLE001 - only evidence for a cause is lost
         return []
 
 

@@ -1,1 +1,1 @@
-"""Recording of one guarded call, batch by batch, into a trace."""
+"""Record one guarded call, batch by batch, and turn the record into a trace."""

@@ -1,4 +1,4 @@
-"""Batches on their way to the model: identified, recorded, and passed on without their tags."""
+"""Identify and record the batches that the model is about to receive, and pass them on without their tags."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from evalguard.capture.replicas import local_batches
 
 
 def capture_batches(recorder: Recorder, iterator: Any, steps: int) -> list[Any]:
-    """The batches of one execution, recorded and without their tags.
+    """Pull and record the batches of one execution, and return them without their tags.
 
     Raises:
         StopIteration: The iterator has ended.
@@ -20,8 +20,8 @@ def capture_batches(recorder: Recorder, iterator: Any, steps: int) -> list[Any]:
         try:
             batches.append(capture_batch(recorder, next(iterator)))
         except StopIteration:
-            # The source ended within an execution: Keras computes on what is there, and ends at the next pull (keras
-            # 3.15, backend/tensorflow/trainer.py:567, `get_data`).
+            # If the source ends within an execution, Keras computes on the batches that it has, and ends at the next
+            # pull (keras 3.15, backend/tensorflow/trainer.py:567, `get_data`).
             if not batches:
                 raise
             break
@@ -29,9 +29,9 @@ def capture_batches(recorder: Recorder, iterator: Any, steps: int) -> list[Any]:
 
 
 def capture_batch(recorder: Recorder, data: Any) -> Any:
-    """Record one delivered batch; returns what the model receives."""
-    # The hot path. Between two steps none of this code is in the processor's caches: each line costs about a
-    # microsecond.
+    """Record one delivered batch and return what the model receives."""
+    # The hot path. Between two steps of the model none of this code is in the processor's caches, so each line costs
+    # about a microsecond.
     start = time.perf_counter()
     if recorder.replicated:
         batch = _capture_replicas(recorder, data)
@@ -45,7 +45,7 @@ def capture_batch(recorder: Recorder, data: Any) -> Any:
 
 
 def _capture_replicas(recorder: Recorder, data: Any) -> Any:
-    """Record a distributed batch part by part: each replica's part has its own tag."""
+    """Record a distributed batch part by part, because each replica's part carries its own tag."""
     for part in local_batches(data):
         recorder.record(*recorder.stream.identify(part))
     return recorder.stream.without_tag(data)

@@ -22,16 +22,17 @@ Int64 = NDArray[np.int64]
 class FailFastCheck:
     """Checks each batch once, after the model has computed on it.
 
-    Only faults that no later batch can undo count: a row that is not the sample
-    expected at its position, a repeated sample, a row beyond the last label, a
-    target that differs from the label, a batch that changed on the way. Missing
-    samples and unknown rows are left to the end of the call.
+    It finds only faults that no later batch can undo: a row that is not the
+    sample expected at its position, a repeated sample, a row beyond the last
+    label, a target that differs from the label, a batch that changed between
+    source and model. Missing samples and unknown rows are judged at the end of
+    the call.
 
     Args:
-        labels: Returns the labels, with fingerprints of inputs as this model receives them, or
-            None.
-        ordered: Row ``i`` belongs to label ``i``; False for ``evaluate``.
-        padding: Rows beyond the last label may be padding.
+        labels: Function that returns the labels, with fingerprints of the
+            inputs as this model receives them, or None.
+        ordered: Whether row ``i`` belongs to label ``i``; False for ``evaluate``.
+        padding: Whether rows beyond the last label may be padding.
     """
 
     def __init__(self, labels: Callable[[Recorder], LabelTable | None], *, ordered: bool, padding: bool) -> None:
@@ -45,7 +46,7 @@ class FailFastCheck:
     def __call__(self, recorder: Recorder) -> str:
         """The fault that the latest batches prove, as text; empty if they prove none."""
         unchecked, recorder.unchecked = recorder.unchecked, []
-        # Not before the first batch: only that shows the dtype and shape that references are fingerprinted in.
+        # Not earlier, because the first batch shows the dtype and shape to which a reference is cast.
         if self._labels is None:
             self._labels = self._find(recorder)
         for size, tag in unchecked:
@@ -75,15 +76,16 @@ class FailFastCheck:
         return self._wrong_targets(recorder, batch, labels, rows, samples)
 
     def _samples(self, recorder: Recorder, labels: LabelTable, start: int, rows: Int64, tag: BatchTag) -> Int64 | None:
-        """Samples of the batch by the strongest available identity; ``UNKNOWN`` where it is not certain."""
-        # Content first: a key or an index is what the source claims, content is what the model was fed.
+        """Samples of the batch by the strongest identity that is available; ``UNKNOWN`` for rows without one."""
+        # Content first, because it is what the model received; a key or an index is what the source states.
         stop = start + len(rows)
         if labels.fingerprints is not None and stop <= len(recorder.fingerprints.parts):
             return self._by_content(recorder.fingerprints.parts[start:stop], labels.fingerprints, rows)
         stated = None if tag.samples is None else tag.samples[: len(rows)]
         if labels.keys is not None and tag.keys is not None:
             found = match_keys(tag.keys[: len(rows)], labels.keys).samples
-            # A source that lists keys counts in its own list. Another order than that of the labels is left to the end.
+            # The index of a source that lists its keys numbers its own list. If the labels are in another order, the
+            # rows are judged at the end of the call.
             if recorder.options.key is None and stated is not None and not np.array_equal(found, stated):
                 return None
             return found
@@ -108,11 +110,11 @@ class FailFastCheck:
         return f"sample {int(samples[row]):,} at the position of sample {int(rows[row]):,}"
 
     def _repeated(self, samples: Int64, n_labels: int) -> str:
-        """The first sample with more rows than the labels have of it and its equals; empty if there is none."""
-        # `evaluate` has no order to check: it suffices that each sample comes once.
+        """The first sample that comes more often than it and its equals are in the labels; empty if there is none."""
+        # For `evaluate` the order does not matter; each sample must come once.
         if self._left is None:
             self._left = np.ones(n_labels, dtype=np.int64)
-            if self._sorted is not None:  # equal samples are counted under the first of them
+            if self._sorted is not None:  # equal samples are counted together, under the first of them
                 first = np.searchsorted(self._sorted, self._sorted)
                 self._left = np.zeros(n_labels, dtype=np.int64)
                 np.add.at(self._left, self._order[first], 1)
@@ -135,7 +137,7 @@ class FailFastCheck:
         found = tree.map_leaves(lambda values: values[: len(rows)], given)
         wrong = target_comparison.compare_labels(found, expected).rows
         if self._sorted is not None and labels.fingerprints is not None:
-            # Targets of equal inputs may come in any order; that is judged once all of them are there.
+            # Targets of equal inputs may come in any order, so they are judged at the end of the call.
             content = labels.fingerprints[rows[wrong]]
             n_equal = np.searchsorted(self._sorted, content, "right") - np.searchsorted(self._sorted, content, "left")
             wrong = wrong[n_equal == 1]

@@ -1,4 +1,4 @@
-"""Column of the fingerprints of the rows that a model is fed."""
+"""A column of the fingerprints of the rows that a model receives."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ class FingerprintColumn:
 
     Attributes:
         pad_value: See ``fingerprint.row_fingerprints``.
-        float64: The model computes in float64.
-        parts: uint64, one per row.
-        padding: bool, one per row: whether the row is declared padding.
-        specs: Dtype and row shape of each input.
-        first_row: The first row, to explain a reference that matches nothing.
+        float64: Whether the model computes in float64.
+        parts: uint64, one for each row.
+        padding: bool, one for each row: whether it consists of ``pad_value``
+            only. Empty without a ``pad_value``.
+        specs: Dtype and row shape of each input in the first batch.
+        first_row: The first row, to explain why no row matches the reference.
     """
 
     pad_value: Any = None
@@ -40,7 +41,7 @@ class FingerprintColumn:
     def add(self, x: Any, to_numpy: Callable[[Any], Any]) -> None:
         """Record the rows of one batch of inputs, or of several batches concatenated."""
         rows, specs = row_fingerprints(x, pad_value=self.pad_value, float64=self.float64)
-        # Of the first batch only: a copy of one row, because the batch's memory may be overwritten.
+        # Only for the first batch. The row is copied, because the batch's memory may be overwritten.
         if not self.specs:
             self.specs = specs
             self.first_row = tree.map_leaves(lambda leaf: np.array(to_numpy(leaf)[:1]), x)

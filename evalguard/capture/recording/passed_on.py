@@ -1,7 +1,7 @@
-"""Inputs that a model passes on as outputs: predictions then lie in memory that the source may overwrite.
+"""Inputs that a model returns as outputs: predictions then lie in memory that the source may overwrite.
 
-``predict`` keeps the outputs of every execution until its end. Where one of them
-is an input (a model that returns the id beside the score), it has that input's
+``predict`` keeps the outputs of every execution until its end. If one of them is
+an input (a model that returns the id beside the score), it shares that input's
 memory, which TensorFlow took over from an aligned NumPy array (``py_func.cc``).
 """
 
@@ -16,19 +16,20 @@ from evalguard.data import tree
 
 
 class PassedOn:
-    """The parts of each batch that are outputs as well, with their digests.
+    """The parts of each batch that are also outputs, with their digests.
 
     Attributes:
-        compares: Whether executions are still compared.
+        compares: Whether inputs and outputs are still compared.
     """
 
     def __init__(self) -> None:
         self._batches: list[tuple[list[Any], int]] = []
-        # Outputs lie in inputs in each execution of a compiled function, or in none.
+        # False after a first execution whose outputs share no memory with inputs: a compiled function always does the
+        # same.
         self.compares = True
 
     def add(self, batches: list[Any], outputs: Any) -> None:
-        """Compare inputs and outputs of one execution, after the model has computed."""
+        """Record the inputs of one execution that share memory with its outputs; called after the step."""
         results = list(map(tree.as_array, numbers_of(outputs)))
         parts = [[leaf for leaf in numbers_of(batch) if _shares_memory(leaf, results)] for batch in batches]
         if any(parts) or self._batches:
@@ -36,7 +37,7 @@ class PassedOn:
         self.compares = bool(self._batches)
 
     def intact(self) -> list[bool]:
-        """For each batch, whether what was passed on is unchanged; called once the call is over."""
+        """For each batch, whether the inputs that were passed on are unchanged; called after the call."""
         return [digest(shared, float64=True) == before for shared, before in self._batches]
 
 

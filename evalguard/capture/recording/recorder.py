@@ -1,4 +1,4 @@
-"""The recorder: what an engine records of each batch just before the model computes on it."""
+"""The recorder, which an engine calls with each batch just before the model computes on it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from evalguard.core.own_errors import not_ours, swallow
 from evalguard.data import tree
 from evalguard.errors import ConfigError
 
-# How many delivered batches wait, and how many bytes. With 32 instead of 256, a call whose model does almost nothing
-# takes 1 to 2 % longer: the first batches of each group find none of this code in the caches.
+# How many delivered batches wait at most, and how many bytes. With 32 instead of 256, a call of a trivial model takes 1
+# to 2 % longer, because for the first batches of each group none of this code is in the processor's caches.
 MAX_WAITING, MAX_WAITING_BYTES = 256, 1 << 22
 
 
@@ -30,30 +30,30 @@ MAX_WAITING, MAX_WAITING_BYTES = 256, 1 << 22
 class Recorder:
     """Records one guarded call, batch by batch; ``to_trace`` turns it into a ``Trace``.
 
-    An error in here ends as ``problem`` and never disturbs the call.
+    An error in the recorder is kept as ``problem`` and never stops the call.
 
     Attributes:
         options: What is recorded.
         stream: Identifies delivered batches.
-        replicated: Batches are split over replicas.
-        float64: The model computes in float64.
-        outputs: Names of the model's outputs, in order; empty where they are not known.
+        replicated: Whether batches are split over replicas.
+        float64: Whether the model computes in float64.
+        outputs: Names of the model's outputs, in order; empty if they are not known.
         tags: Tags of all rows, and the sizes of batches.
-        fingerprints: Fingerprints of the rows fed.
+        fingerprints: Fingerprints of the rows that the model received.
         keys: Keys of each batch.
-        targets: The stream's own targets, of one batch or of several together.
-        n_with_targets: How many batches have targets.
+        targets: The stream's own targets, each entry of one batch or of several together.
+        n_with_targets: Number of batches that have targets.
         weights: The stream's own sample weights, likewise.
-        n_with_weights: How many batches have sample weights.
-        fail_fast_check: Called after each execution; returns a fault that is already certain.
-        stopped: The fault for which the call is stopped; empty if it is not.
-        unchecked: Rows and tag of each batch that ``fail_fast_check`` has not checked.
+        n_with_weights: Number of batches that have sample weights.
+        fail_fast_check: Called after each execution; returns a fault that is already certain, or an empty text.
+        stopped: The fault for which the call is stopped; empty if it is not stopped.
+        unchecked: Number of rows and tag of each batch that ``fail_fast_check`` has not checked.
         no_rows: Whether a batch had inputs without one row for each sample.
-        computed: Outputs of each execution, as the compiled function gave them.
+        computed: Outputs of each execution, as the compiled function returned them.
         keep: Called with the batches and the outputs of each execution, or None.
-        no_output_rows: Some output that was returned has no rows that can be counted.
-        problem: Why something could not be recorded.
-        seconds: Time spent recording.
+        no_output_rows: Whether an output that was returned has no rows that can be counted.
+        problem: Why something could not be recorded; empty if all was recorded.
+        seconds: Time spent recording, in seconds.
     """
 
     options: CaptureOptions
@@ -79,31 +79,37 @@ class Recorder:
     seconds: float = 0.0
     _passed_on: PassedOn = field(default_factory=PassedOn)
     _buffer: SmallBatchBuffer = field(default_factory=SmallBatchBuffer)
-    # Delivered batches that are not identified yet, and how many may be.
+    # Delivered batches that are not identified yet, and how many may wait.
     _waiting: list[Any] = field(default_factory=list)
     _may_wait: int = 1
     _may_buffer: bool = True
 
     def __post_init__(self) -> None:
         options = self.options
-        # The fail-fast check needs each batch at once; the user's own functions are called with batches as delivered.
+        # Otherwise batches are recorded one by one: the fail-fast check needs each batch at once, and the user's
+        # functions must be called with batches as they were delivered.
         self._may_buffer = self.fail_fast_check is None and options.key is None and options.fingerprint is None
         self.tags = TagColumn()
         self.fingerprints = FingerprintColumn(self.options.pad_value, self.float64)
 
     def wait(self, data: Any, held: Any) -> Any:
-        """Leave a batch that the stream holds for later; returns it as the model receives it."""
+        """Keep a batch that may wait, to be recorded later; return it as the model receives it.
+
+        Args:
+            data: The delivered batch.
+            held: The same in memory that does not change, from the stream's ``hold``.
+        """
         # Between two steps of the model each line costs several times as much as in a loop over many batches. Waiting
-        # saves 3 to 10 % of a call whose model does almost nothing (make bench-quick).
+        # saves 3 to 10 % of a call of a trivial model (make bench-quick).
         self._waiting.append(held)
         if len(self._waiting) >= self._may_wait:
             self.flush()
         return data
 
     def capture(self, data: Any) -> Any:
-        """Identify and record a delivered batch; returns it as the model receives it."""
+        """Identify and record a delivered batch; return it as the model receives it."""
         batch, tag = self.stream.identify(data)
-        # Small batches are copied, to be recorded together.
+        # Small batches are copied into a buffer and recorded together.
         if not self._may_buffer or tag.keys is not None or not self._buffer.add(batch, tag):
             self.record(batch, tag)
         elif self._buffer.n_bytes > MAX_BYTES:
@@ -111,7 +117,7 @@ class Recorder:
         return batch
 
     def end(self) -> None:
-        """Record what is left, once the call is over."""
+        """Record the batches that still wait, and check whether inputs that are also outputs were overwritten."""
         start = time.perf_counter()
         self.flush()
         try:
@@ -126,7 +132,8 @@ class Recorder:
         for held in waiting:
             self.capture(held)
         if waiting and self._may_buffer:
-            # By the size of the last one: to learn it of each between two steps would cost what waiting saves.
+            # By the size of the last batch. Reading that of each batch between two steps would take as long as waiting
+            # saves.
             n_bytes = sum(array.nbytes for array in arrays_of(held)) if can_digest(held) else MAX_WAITING_BYTES
             self._may_wait = max(1, min(2 * len(waiting), MAX_WAITING, MAX_WAITING_BYTES // max(1, n_bytes)))
         for group in self._buffer.drain() if self._buffer.groups else ():
@@ -150,7 +157,7 @@ class Recorder:
             self.keep(batches, outputs)
         # Eager execution is synchronous (tensorflow 2.21, python/eager/context.py:590): the model has read its inputs.
         try:
-            # First what is passed on: what changes before it is hashed has changed by the next look as well.
+            # Inputs that are outputs are hashed first: a change before that is found by `intact`, which comes later.
             if self._passed_on.compares:
                 self._passed_on.add(batches, outputs)
             if not all(unchanged := self.stream.intact()):
@@ -162,7 +169,7 @@ class Recorder:
             self._run_fail_fast_check()
 
     def _mark_changed(self, unchanged: list[bool]) -> None:
-        # `mark_changed` counts from the last recorded batch, so none may be waiting.
+        # `mark_changed` counts from the last recorded batch, so no batch may be waiting.
         if not all(unchanged):
             self.flush()
         for back, same in enumerate(reversed(unchanged), 1):
@@ -179,7 +186,7 @@ class Recorder:
         self.seconds += time.perf_counter() - start
 
     def record(self, batch: Any, tag: BatchTag) -> None:
-        """Record one batch, after those that are buffered: the trace is positional."""
+        """Record one batch, after those that are buffered, because the trace is in the order of arrival."""
         self.flush()
         try:
             self._record(batch, tag)
@@ -190,7 +197,7 @@ class Recorder:
             self._failed(error, "while a batch was recorded")
 
     def _failed(self, error: Exception, when: str) -> None:
-        """Keep the first reason why the call is not observed in full."""
+        """Keep the first reason why the call was not observed in full."""
         kind, _, said = swallow(error).partition(": ")
         self.problem = self.problem or f"{kind} {when}: {said}"
 
@@ -199,13 +206,13 @@ class Recorder:
         rows = tree.same_rows(x)
         self.tags.add(tag, rows)
         if self.fail_fast_check is not None:
-            # Before anything below can fail: the check counts the rows of all batches.
+            # Before anything below can fail, because the check counts the rows of all batches.
             self.unchecked.append((rows, tag))
-        # Copies: the source may overwrite its buffer.
+        # Copies, because the source may overwrite its buffer.
         self._record_scored(*(tree.map_leaves(_copied, part) for part in scored), batches=1)
         keys = self._keys(batch, x, tag)
         if keys is not None:
-            # A copy for the same reason: NumPy shares the memory of integers.
+            # A copy for the same reason: integer keys share the memory of the batch.
             keys = np.array(keys)
             self.keys.append(keys)
             if self.unchecked:
@@ -222,15 +229,15 @@ class Recorder:
 
     def _record_content(self, x: Any, *, stated: bool) -> None:
         options = self.options
-        # Content costs most, so it is hashed only where asked for, or where nothing else could identify repeated rows.
+        # Hashing content takes longest, so it is done only on request, or if nothing else could identify repeated rows.
         if options.content != "always" and (not self.targets or stated or options.key is not None):
             return
         if isinstance(options.key, str) and isinstance(x, dict) and len(x) > 1:
-            # The key names the row and is not part of its content: the reference has no such entry.
+            # The key is not part of the content, because the reference is hashed without it.
             x = {name: part for name, part in x.items() if name != options.key}
         if options.fingerprint is not None:
             x = tree.map_leaves(to_numpy, x)
-            # An error in the user's function is theirs, also in tests that make evalguard's own errors loud.
+            # An error of the user's function is not ours, even if EVALGUARD_STRICT raises evalguard's own errors.
             with not_ours():
                 x = options.fingerprint(x)
         self.fingerprints.add(x, to_numpy)
@@ -251,13 +258,13 @@ class Recorder:
         return normal_keys(to_numpy(x[key]), "keys in the stream")
 
     def without_tag(self, data: Any) -> Any:
-        """What the model would receive of a batch that Keras read but does not feed to it; nothing is recorded."""
+        """Return a batch that Keras reads but does not feed to the model, without tag and key; nothing is recorded."""
         batch = self.stream.without_tag(data)
         return self.without_key(batch) if self.options.drop_key else batch
 
     def without_key(self, batch: Any) -> Any:
-        """The batch without the entry of ``x`` that holds the key."""
-        # A bare dict stays bare: `(x,)` and `x` are different structures to a compiled function.
+        """Return the batch without the entry of ``x`` that holds the key."""
+        # A dict without a tuple stays so, because `(x,)` and `x` are different structures to a compiled function.
         x, *rest = batch if isinstance(batch, tuple) else (batch,)
         if not isinstance(x, dict) or self.options.key not in x:
             return batch
@@ -266,14 +273,14 @@ class Recorder:
 
 
 def _copied(leaf: Any) -> Any:
-    # `np.array`, not `np.asarray`: on a CPU the NumPy view of a tensor shares its memory.
+    # `np.array` and not `np.asarray`, because on a CPU the NumPy view of a tensor shares its memory.
     array = to_numpy(leaf)
     return None if array is None else np.array(array)
 
 
 def to_numpy(leaf: Any) -> Any:
-    """A tensor as NumPy; ragged tensors as an object array of rows; an absent optional as None."""
-    # tf.experimental.Optional: Keras feeds it for a missing target (keras 3.15, generator_data_adapter.py:42).
+    """A tensor as a NumPy array: ragged as an object array of rows, sparse as dense; None for an empty optional."""
+    # Keras feeds a `tf.experimental.Optional` for a missing target (keras 3.15, generator_data_adapter.py:42).
     if hasattr(leaf, "has_value"):
         return to_numpy(leaf.get_value()) if bool(leaf.has_value()) else None
     if hasattr(leaf, "row_splits"):

@@ -1,4 +1,4 @@
-"""What the caller got, compared with what the model's compiled function gave."""
+"""Compare the rows that the caller got with those that the model's compiled function returned."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from evalguard.data.fingerprint import row_fingerprints
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Returned:
-    """How what was returned compares with what was computed.
+    """The result of the comparison.
 
     Attributes:
-        unknown: Why the two cannot be compared row by row; empty if they can.
-        digests: uint64, shape ``(2, n)``: each row as computed and as returned;
-            None where all are equal.
+        unknown: Why rows cannot be compared one by one; empty if they can.
+        digests: uint64, shape ``(2, n)``: digest of each row as computed and as
+            returned; None if all are equal.
     """
 
     unknown: str = ""
@@ -38,7 +38,7 @@ def compare_returned(computed: Sequence[Any], returned: Any) -> Returned:
     """
     try:
         return _compare(computed, returned)
-    except Exception as error:  # noqa: BLE001 - an output that cannot be read must not cost the user the predictions
+    except Exception as error:  # noqa: BLE001 - the call goes on with an output that cannot be read
         return Returned(f"outputs could not be compared: {swallow(error)}")
 
 
@@ -56,7 +56,7 @@ def _compare(computed: Sequence[Any], returned: Any) -> Returned:
     if len(digests[0]) != len(digests[1]):
         computed_rows, returned_rows = (len(part) for part in digests)
         return Returned(f"the model computed {plural(computed_rows, 'row')}, and {returned_rows:,} were returned")
-    # Digests ignore the padding and the precision in which a result was put together.
+    # Digests ignore differences that come from joining results: trailing axes of length one and a wider float type.
     return Returned() if np.array_equal(*digests) else Returned(digests=np.stack(digests))
 
 
@@ -68,5 +68,5 @@ def _all_equal(parts: Sequence[Any], result: Any) -> bool:
     if ends[-1] != len(theirs):
         return False
     pairs = zip(ours, np.split(theirs, ends[:-1]), strict=True)
-    # Bytes, where a NaN must equal itself.
+    # The bytes are compared too, so that a NaN equals itself.
     return all(bool((part == same).all()) or part.tobytes() == same.tobytes() for part, same in pairs)

@@ -1,4 +1,4 @@
-"""The tag log: tags of the batches of one call, in run-length columns. A call in order takes a few bytes."""
+"""The tag log: tags of the batches of one call, in run-length columns, which take a few bytes if rows are in order."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ class TagColumn:
         self.sizes = RunLengthColumn(step=0)
         self._n_rows = 0
         self._numbers = RunLengthColumn()
-        # Only where parts of batches were delivered, or samples stated:
+        # Only if parts of batches were delivered, and only if samples were stated.
         self._rows: RunLengthColumn | None = None
         self._samples: RunLengthColumn | None = None
         self._changed: set[int] = set()
 
     def __len__(self) -> int:
-        """Batches."""
+        """Number of batches."""
         return len(self.sizes)
 
     @property
     def n_rows(self) -> int:
-        """Rows."""
+        """Number of rows."""
         return self._n_rows
 
     def add(self, tag: BatchTag, size: int) -> None:
@@ -47,7 +47,8 @@ class TagColumn:
         """Record a batch by the tag of its first row, its size, and the samples that it states."""
         number, row = batch_and_row(first) if first >= 0 else (first, 0)
         if row and self._rows is None:
-            # The first part of a batch: from here on the tags of rows are kept, those of batches before included.
+            # The first delivered part that is not the beginning of a batch. From here on the tag of each row is kept,
+            # also for earlier batches.
             self._rows = RunLengthColumn.of(BatchTags(self._numbers, self.sizes))
         if self._rows is None:
             self._numbers.append(number)
@@ -63,24 +64,24 @@ class TagColumn:
         if self._samples is None:
             if samples is None:
                 return
-            # Earlier batches stated nothing.
+            # Earlier batches have stated no samples.
             self._samples = RunLengthColumn.of(np.full(self._n_rows, UNKNOWN))
-        # Another number of samples than of rows says nothing about any of them.
+        # With more or fewer samples than rows, it is not known which sample belongs to which row.
         if samples is None or len(samples) != size:
             samples = np.full(size, UNKNOWN, dtype=np.int64)
         self._samples.extend(samples)
 
     def mark_changed(self, back: int) -> None:
-        """Record that the ``back``-th batch from the end changed after it was fed."""
+        """Record that the ``back``-th batch from the end changed after the model received it."""
         self._changed.add(len(self.sizes) - back)
 
     @property
     def any_changed(self) -> bool:
-        """Whether some batch changed after it was fed."""
+        """Whether a batch changed after the model received it."""
         return bool(self._changed)
 
     def tags(self, *, trusted: bool = True) -> Tags:
-        """Tags of all rows; all ``UNKNOWN`` where they are not ``trusted``."""
+        """Tags of all rows; all ``UNKNOWN`` if they are not ``trusted``."""
         if not trusted:
             return np.full(self._n_rows, UNKNOWN, dtype=np.int64)
         tags: Tags = BatchTags(self._numbers, self.sizes) if self._rows is None else self._rows

@@ -1,4 +1,4 @@
-"""A recorded call as a ``Trace``."""
+"""Turn a recorded call into a ``Trace``."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def to_trace(
     trust_tags: bool = True,
     returned: Returned | None = None,
 ) -> Trace:
-    """The call as a trace.
+    """The call as a trace; if the record cannot be joined, a trace whose rows are unobserved.
 
     Args:
-        recorder: Of one call that is over.
+        recorder: The recorder of a call that has ended.
         method: Name of the guarded Keras method.
         source: The source's state after the call.
         index_source: See ``Trace``.
-        n_rows: Rows returned to the caller; None where the method returns no rows.
+        n_rows: Number of rows returned to the caller; None if the method returns no rows.
         trust_tags: Whether the tags can be trusted.
-        returned: What the caller got, compared with what the model computed; None where no rows are returned.
+        returned: What the caller got, compared with what the model computed; None if no rows are returned.
     """
     try:
         return _to_trace(recorder, method, source, index_source, n_rows, trust_tags=trust_tags, returned=returned)
-    except Exception as error:  # noqa: BLE001 - what cannot be put together must not cost the user the predictions
+    except Exception as error:  # noqa: BLE001 - an error here must not cost the user the predictions
         reason = f"the recorded batches could not be joined: {swallow(error)}"
         return _unobserved(recorder, n_rows or recorder.tags.n_rows, method, source, reason, ordered=n_rows is not None)
 
@@ -61,18 +61,18 @@ def _to_trace(
     problem = recorder.problem
     if not problem and rows != observed:
         problem = f"the model received {plural(observed, 'row')} and returned {rows:,}"
-    # Metrics alone do not say how many rows there were, and values that are not rows do not belong to samples.
+    # With a problem, metrics alone do not show how many rows there were; values that are not rows belong to no sample.
     if rows != observed or recorder.no_rows or (problem and not rows):
         return _unobserved(recorder, rows, method, source, problem, ordered=ordered)
     every_batch_has_targets = bool(recorder.targets) and recorder.n_with_targets == len(recorder.tags)
     targets = stack_trees(recorder.targets) if every_batch_has_targets else None
     weighted = not ordered and bool(recorder.weights) and recorder.n_with_weights == len(recorder.tags)
     weights = stack_trees(recorder.weights) if weighted else None
-    # Of metrics the targets are one half; beside rows that are returned they are one more clue.
+    # Metrics cannot be judged without their targets. If rows are returned, targets are only further evidence.
     if recorder.targets and targets is None and not ordered:
         problem = problem or LOST_TARGETS
     tags = recorder.tags.tags(trusted=trust_tags)
-    # Keys that an option asks for are not those that the source lists.
+    # With a `key` option the keys in the stream are not those that the source lists.
     if index_source == "listed" and recorder.options.key is not None:
         index_source = "stated"
     stated = index_source != "position"
@@ -82,7 +82,7 @@ def _to_trace(
         index=recorder.tags.index() if stated else _positions(tags),
         index_source=index_source,
         keys=_all_keys([np.asarray(part) for part in recorder.keys], rows),
-        # A batch that changed while the model computed: its recorded rows may not be those that the model read.
+        # If a batch changed while the model computed, its recorded rows may not be those that the model read.
         fingerprints=None if recorder.tags.any_changed else _all_rows(recorder.fingerprints.parts, rows),
         in_part=recorder.options.fingerprint is not None,
         spec=tuple(str(spec) for spec in recorder.fingerprints.specs),
@@ -105,7 +105,7 @@ def _to_trace(
 def _unobserved(
     recorder: Recorder, rows: int, method: str, source: SourceState, reason: str, *, ordered: bool
 ) -> Trace:
-    """The trace of rows of which nothing is known."""
+    """The trace of rows that were not observed."""
     return Trace(
         rows,
         np.full(rows, UNKNOWN),
@@ -119,23 +119,23 @@ def _unobserved(
 
 
 def _positions(tags: Tags) -> Column | None:
-    """Row numbers of an array from tags; None where no row has one."""
-    # Still in runs: as an array, 10 million rows in order would take 80 MB instead of a few bytes.
+    """Row numbers of an array, from the tags; None if no row has one."""
+    # A run-length column is not converted: as an array, 10 million rows would take 80 MB instead of a few bytes.
     if isinstance(tags, BatchTags):
         tags = np.asarray(tags)
     return tags if isinstance(tags, RunLengthColumn) or (tags != UNKNOWN).any() else None
 
 
 def _all_rows(column: ColumnBuffer, rows: int) -> NDArray[Any] | None:
-    """The column of all rows; None if it lacks some, because one gap would shift all rows behind it."""
+    """The column of all rows; None if it lacks some, because a gap would shift all rows after it."""
     return column.array() if rows and len(column) == rows else None
 
 
 def _all_keys(parts: list[NDArray[Any]], rows: int) -> NDArray[Any] | None:
-    """The keys of all rows; None if some batch has none."""
+    """The keys of all rows, shape ``(n,)``; None if a batch has none."""
     if not parts or sum(len(part) for part in parts) != rows:
         return None
     if len({part.dtype.kind for part in parts}) > 1:
-        # Numbers in one batch and text in another: `np.concatenate` of both needs one dtype.
+        # `np.concatenate` needs one dtype if one batch has integers and another text.
         parts = [part.astype(np.str_) for part in parts]
     return np.concatenate(parts)

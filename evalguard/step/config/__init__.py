@@ -1,1 +1,1 @@
-"""The step file: its sections, how it is read, and what is said of a wrong one."""
+"""The step file: its sections, how it is read, and the error messages for a wrong one."""

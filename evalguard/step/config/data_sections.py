@@ -1,4 +1,4 @@
-"""Data in a step file."""
+"""The kinds of data that a step file can name. Docstrings and descriptions are part of its reference."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Table(Strict):
 
 class _Pixels(Strict):
     size: Size | None = Field(
-        default=None, description="Images are resized to it; without it, all must have the same size."
+        default=None, description="Images are resized to this size; without it, all must have the same size."
     )
     color_mode: ColorMode = "rgb"
     rescale: Scale | None = None
@@ -58,7 +58,7 @@ class Images(_Pixels):
     images: Text
     column: Text = Field(default="file", description="Column with the file names.")
     root: Text | None = Field(
-        default=None, description="Folder that the file names are relative to; default: the table's folder."
+        default=None, description="Folder to which the file names are relative; default: the table's folder."
     )
     key: Text | None = Field(
         default=None, description="Column with the key of each sample; default: the file name as listed."
@@ -67,7 +67,7 @@ class Images(_Pixels):
 
 
 class ImageDirectory(_Pixels):
-    """A folder of image files, or of one folder per class; the sample's key is the file's path below it."""
+    """A folder of image files, or of one folder for each class; a sample's key is its file's path below that folder."""
 
     image_directory: Text
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from evalguard.core.plural import plural
 from evalguard.core.policy import listed, nearest
 from evalguard.step.config.yaml_file import COMMAND_LINE, KeyPath, Lines, dotted, line_of
 
@@ -17,7 +18,14 @@ Location = tuple[Path, Lines, Any, KeyPath]
 
 
 def error_text(error: ValidationError, kind: type[BaseModel], value: Any, location: Location) -> str:
-    """All errors of one validation, one line each; the branches of a union are joined in one message."""
+    """All errors of one validation, one line for each key path; errors of a union's branches are joined.
+
+    Args:
+        error: The errors that pydantic found.
+        kind: The pydantic class with which ``value`` was validated.
+        value: The content of the file, or of one evaluation with the shared sections.
+        location: Path of the file, its lines, its content, and the key path of ``value``.
+    """
     by_path: dict[KeyPath, list[str]] = {}
     for item in error.errors(include_url=False):
         at = _in_file(item["loc"], value, missing=item["type"] == "missing")
@@ -39,7 +47,7 @@ def _join_messages(messages: list[str]) -> str:
 
 def _where(at: KeyPath, location: Location) -> str:
     path, lines, data, within = location
-    # The evaluation's own key if it has one, else the shared key that was merged into it.
+    # The evaluation's own key if it has one, otherwise the shared key that was merged into it.
     full = (*within, *at) if within and (_has(data, (*within, *at[:1])) or not _has(data, at[:1])) else at
     line = line_of(full, lines)
     return f"{path}, {'--set' if line == COMMAND_LINE else f'line {line}'}, {dotted(full)}"
@@ -87,7 +95,8 @@ def _message(item: Any, at: KeyPath, kind: type[BaseModel], value: Any) -> str:
         return f"expected a fraction such as 1/255; found {_shown(found)}"
     if what in {"too_short", "too_long"}:
         bound = item["ctx"].get("min_length", item["ctx"].get("max_length"))
-        return f"expected {'at least' if what == 'too_short' else 'at most'} {bound} items; found {_shown(found)}"
+        limit = f"{'at least' if what == 'too_short' else 'at most'} {plural(bound, 'item')}"
+        return f"expected {limit}; found {_shown(found)}"
     text = str(item["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
     if what == "value_error":
         return text
@@ -123,7 +132,7 @@ def _allowed(kind: type[BaseModel], at: KeyPath, value: Any) -> list[str]:
     names = [
         [field.alias or name for name, field in model.model_fields.items()] for model in options if _is_model(model)
     ]
-    # The kind with the most keys in common with the value.
+    # Those of the kind that has the most keys in common with the value.
     fitting = sorted(names, key=lambda group: -sum(name in value for name in group))
     return (fitting or names or [[]])[0]
 
@@ -140,7 +149,7 @@ def _below(option: Any, part: str | int) -> Iterator[Any]:
 
 
 def _flat(annotation: Any) -> Iterator[Any]:
-    """The members of unions and annotations."""
+    """Yield the members of a union, without their annotations."""
     origin = get_origin(annotation)
     if origin is Annotated:
         yield from _flat(get_args(annotation)[0])

@@ -1,4 +1,4 @@
-"""JSON Schema of a step file, so that editors complete and check it."""
+"""JSON Schema of a step file, with which editors complete and check it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def step_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of a step file.
 
     The schema cannot express that each of several evaluations needs a model, data
-    and labels, its own or shared ones; ``evalguard run`` checks that too.
+    and labels, in its own part or in the shared one; ``evalguard run`` checks it.
     """
     schema = StepFile.model_json_schema(by_alias=True)
     for sections in (schema, schema["$defs"]["Sections"]):

@@ -1,4 +1,4 @@
-"""The reference of the step file, as Markdown, from the models that read it."""
+"""Write the reference of the step file as Markdown, from the pydantic models that read it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from evalguard.step.config import data_sections, sections, step_file, unions
 
 
 def markdown() -> str:
-    """One heading for each section, one table for each kind."""
+    """The reference: one heading for each section, one table for each kind."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     loader = FileSystemLoader(Path(__file__).parent)
-    # Not escaped: it is Markdown, and every text in it is evalguard's.
+    # Not escaped, because it is Markdown, and every text in it comes from evalguard.
     environment = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # noqa: S701
     environment.globals.update(
         unions=unions, step_file=step_file, feature=data_sections.Feature, call=sections.Call, described=_described
@@ -30,7 +30,7 @@ def markdown() -> str:
 
 
 def _described(model: type[BaseModel]) -> dict[str, Any]:
-    """What a section is about, and the rows of its table."""
+    """The description of a section, and the rows of its table."""
     schema = model.model_json_schema(by_alias=True)
     rows = []
     for name, entry in schema["properties"].items():

@@ -1,4 +1,4 @@
-"""Read step files: merge what is shared, apply ``--set``, validate."""
+"""Read step files: apply ``--set``, merge the shared sections into each evaluation, validate."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Settings:
     """The settings that the command line adds to a file.
 
     Attributes:
-        values: ``KEY.PATH=VALUE`` each, applied to the file before it is checked.
-        variables: Values of ``${NAME}``, used before those of the environment.
+        values: Texts ``KEY.PATH=VALUE``, applied to the file before it is checked.
+        variables: Values of ``${NAME}``; they take precedence over the environment.
     """
 
     values: Sequence[str] = ()
@@ -39,8 +39,8 @@ def read_all(path: Path, settings: Settings | None = None) -> tuple[Step, ...]:
     """The evaluations in a file.
 
     Raises:
-        ConfigError: Something in it is not allowed; each error is named with
-            file, line and key path.
+        ConfigError: The file is wrong; the message has one line for each
+            error, with file, line and key path.
     """
     settings = settings or Settings()
     data, lines = yaml_file.load(path, {**os.environ, **(settings.variables or {})})
@@ -110,8 +110,7 @@ def _set(data: dict[str, Any], lines: Lines, text: str) -> None:
     """Apply a value of the command line to the shared part and to every evaluation that has the section.
 
     Raises:
-        ConfigError: It is not of the form ``KEY.PATH=VALUE``, or the path goes through
-            something that is no mapping.
+        ConfigError: The text is not of the form ``KEY.PATH=VALUE``, or a part of the path is not a mapping.
     """
     name, equals, given = text.partition("=")
     at: KeyPath = tuple(int(part) if part.isdigit() else part for part in name.strip().split("."))

@@ -1,4 +1,4 @@
-"""Model and labels in a step file."""
+"""The kinds of models and labels that a step file can name. Docstrings and descriptions are part of its reference."""
 
 from __future__ import annotations
 

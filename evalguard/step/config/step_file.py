@@ -1,4 +1,4 @@
-"""The model of a step file. Strict: an unknown key is an error with the nearest valid name."""
+"""The pydantic model of a step file. It is strict: an unknown key is an error with the nearest valid name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from evalguard.guards.dropped_options import DROPPED
 from evalguard.step.config.sections import Call, Function, Name, Positive, Strict, Text
 from evalguard.step.config.unions import Data, LabelSource, Model, ReferenceSource
 
-# Until 0.2: old key under `checks` → current key.
+# Old key under `checks` → current key; the old ones are accepted until 0.2.
 OLD_NAMES = {"strip_key": "drop_key", "equal_samples": "duplicate_inputs"}
 
 
@@ -49,12 +49,12 @@ class Checks(Strict):
         description="Compute one batch again in another order, to test that the model keeps rows in place.",
     )
     key: Text | None = Field(default=None, description="Entry of a dict x with the key of each sample.")
-    drop_key: bool = Field(default=False, description="Remove that entry from x before the model sees it.")
+    drop_key: bool = Field(default=False, description="Remove that entry from x before the model receives it.")
     pad_value: float | int | str | None = None
     classes: list[Text] | dict[str, list[Text] | int] | None = Field(
         default=None,
-        description="Names of the classes in the order of the output columns, or a list for each output. Labels that "
-        "are names are converted to numbers by it.",
+        description="Names of the classes in the order of the output columns, or a list for each output. It converts "
+        "labels that are names to numbers.",
     )
     fingerprint: Function | None = Field(default=None, description="Takes x, returns what identifies each row.")
     reference: ReferenceSource | None = Field(
@@ -64,7 +64,7 @@ class Checks(Strict):
     @model_validator(mode="before")
     @classmethod
     def _current_names(cls, given: Any) -> Any:
-        """The options under their current names, without those that have no effect any more; both cause a warning."""
+        """The options under their current names, without those that no longer have an effect; both cause a warning."""
         if not isinstance(given, Mapping):
             return given
         for old in OLD_NAMES.keys() & given.keys():
@@ -81,7 +81,7 @@ class Checks(Strict):
 
 
 class Outputs(Strict):
-    """Where files go."""
+    """Where reports and predictions are written."""
 
     directory: Text | None = Field(
         default=None, description="Folder for reports; several evaluations get a separate subfolder each."
@@ -104,7 +104,7 @@ class MlflowSection(Strict):
     )
     experiment: Text | None = None
     run_id: Text | None = Field(
-        default=None, description="A run to write to; default: that of `mlflow run`, or a new one."
+        default=None, description="Id of a run to write to; default: the run of `mlflow run`, or a new one."
     )
     required: bool = Field(default=False, description="Exit with 4 if the verdict could not be recorded.")
     signing_key: Text | None = Field(
@@ -194,5 +194,5 @@ class StepFile(Sections):
     evaluations: Annotated[list[Sections], Field(min_length=1, max_length=1000)] | None = None
 
 
-# `metrics: null` means no metrics, also where the shared part has some. Any other empty section is an error.
+# `metrics: null` means no metrics, even if the shared part has some. Any other empty section is an error.
 MAY_BE_EMPTY = ("metrics",)

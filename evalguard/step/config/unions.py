@@ -1,4 +1,4 @@
-"""The kinds of each section, distinguished by the one key that names the kind."""
+"""The kinds of each section, distinguished by the key that names the kind, such as `path` or `call`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LABELS: Kinds = {"path": LabelFile, "image_directory": LabelFolders, "from": Lab
 
 
 def _one_of(kinds: Kinds, text: str | None = None) -> Any:
-    """Tells the kind of a value by its one key; ``text`` is the kind of a plain text."""
+    """A discriminator that finds the kind of a value by its key; ``text`` is the kind of a plain text."""
 
     def tell(value: Any) -> str | None:
         if isinstance(value, str):
@@ -34,7 +34,7 @@ def _one_of(kinds: Kinds, text: str | None = None) -> Any:
         if not isinstance(value, Mapping):
             return next((f"<{name}>" for name, kind in kinds.items() if isinstance(value, kind)), None)
         found = [name for name in kinds if name in value]
-        # In brackets: pydantic adds the kind to the path of an error, which otherwise holds the file's own keys.
+        # In brackets, because pydantic adds the kind to the path of an error, and it must differ from the file's keys.
         return f"<{found[0]}>" if len(found) == 1 else None
 
     return Discriminator(tell, custom_error_type=ONE_OF, custom_error_message=", ".join(kinds))

@@ -1,4 +1,4 @@
-"""A YAML file as plain data with line numbers; nothing in it is executed or imported."""
+"""Read a YAML file as plain data with line numbers; nothing in it is executed or imported."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ class _StrictLoader(yaml.SafeLoader):
     aliases = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """Count aliases: nested aliases expand to billions of nodes."""
+        """Count aliases, because a few nested aliases can expand to billions of nodes."""
         if self.check_event(yaml.AliasEvent):
             self.aliases += 1
             if self.aliases > MAX_ALIASES:
                 mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-                msg = f"line {mark.line + 1}: more than {MAX_ALIASES} aliases"
+                msg = f"line {mark.line + 1}: expected at most {MAX_ALIASES} aliases, found more"
                 raise ConfigError(msg)
         return super().compose_node(parent, index)
 
 
 def load(path: Path, variables: Variables | None = None) -> tuple[dict[str, Any], Lines]:
-    """The file's mapping, variables filled in, and the line of each key path.
+    """The file's mapping with the values of its variables, and the line of each key path.
 
     Args:
         path: The file.
-        variables: Values of ``${NAME}``; by default the environment.
+        variables: Values of ``${NAME}``; if omitted, the environment.
 
     Raises:
-        ConfigError: The file is missing, too large, no YAML mapping, uses a
-            tag, repeats a key, or names an unset variable.
+        ConfigError: The file is missing, too large or not a YAML mapping, uses
+            a tag, repeats a key, or names a variable that is not set.
     """
     text = _read(path)
     lines: Lines = {}
@@ -62,7 +62,7 @@ def load(path: Path, variables: Variables | None = None) -> tuple[dict[str, Any]
         filled = _Filler(os.environ if variables is None else variables)
         data = _plain(node, (), lines, filled) if node is not None else None
     except RecursionError as error:
-        msg = f"{path}: nested too deeply"
+        msg = f"{path}: expected at most {MAX_DEPTH} levels of nesting, found more"
         raise ConfigError(msg) from error
     except ConfigError as error:
         msg = f"{path}, {error}"
@@ -92,10 +92,10 @@ def _read(path: Path) -> str:
 
 
 def parse_value(text: str) -> Any:
-    """A value as a step file would hold it: ``3``, ``true``, ``[8, 8]``, ``identity``.
+    """Parse a value as in a step file: ``3``, ``true``, ``[8, 8]``, ``identity``.
 
     Raises:
-        ConfigError: It is not plain YAML.
+        ConfigError: The text is not plain YAML.
     """
     try:
         node = _StrictLoader(text).get_single_node()
@@ -106,7 +106,7 @@ def parse_value(text: str) -> Any:
 
 
 def read_variables(path: Path) -> dict[str, str]:
-    """The ``NAME=value`` lines of a file; blank lines and those beginning with ``#`` are left out.
+    """Read the ``NAME=value`` lines of a file; blank lines and lines that begin with ``#`` are skipped.
 
     Raises:
         ConfigError: The file is missing, or a line is not such a pair.
@@ -129,7 +129,7 @@ def read_variables(path: Path) -> dict[str, str]:
 def _plain(node: yaml.Node, at: KeyPath, lines: Lines, filled: _Filler) -> Any:
     lines[at] = node.start_mark.line + 1
     if len(at) > MAX_DEPTH:
-        msg = f"line {lines[at]}: nested more than {MAX_DEPTH} deep"
+        msg = f"line {lines[at]}: expected at most {MAX_DEPTH} levels of nesting, found more"
         raise ConfigError(msg)
     if not node.tag.startswith("tag:yaml.org,2002:") or node.tag.startswith("tag:yaml.org,2002:python"):
         msg = f"line {lines[at]}, {dotted(at)}: expected plain YAML, found the tag {node.tag[:60]!r}"
@@ -192,7 +192,7 @@ class _Filler:
 
 
 def _typed(text: str) -> Any:
-    """A number, true, false or null, as YAML would read it; all else as text."""
+    """A text as YAML would read it if that is a number, true, false or null; otherwise the text."""
     tag = yaml.SafeLoader("").resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
     try:
         value = _StrictLoader("").construct_object(yaml.ScalarNode(tag, text))
@@ -202,7 +202,7 @@ def _typed(text: str) -> Any:
 
 
 def dotted(at: KeyPath) -> str:
-    """``checks.require`` for ``("checks", "require")``."""
+    """A key path as text: ``checks.require`` for ``("checks", "require")``."""
     return ".".join(str(part) for part in at) or "the file"
 
 

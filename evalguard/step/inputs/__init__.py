@@ -1,1 +1,1 @@
-"""What a step names, opened: data, labels and reference."""
+"""Open the data, labels and reference that a step file names."""

@@ -1,4 +1,4 @@
-"""Image files, decoded."""
+"""Open image files as a stream of decoded images."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def open_images(data: Images, context: InputContext) -> InputStream:
     if missing:
         name = str(files[missing[0]])
         first = shown_key(name) if hidden() else root / name
-        msg = f"{where}: expected the listed files, found none {at_rows(missing)}; the first: {first}"
+        msg = f"{where}: expected the listed files, found no file {at_rows(missing)}; the first: {first}"
         raise ConfigError(msg)
     target = None if data.target is None else column_of(table, data.target, where)
     named = data.key or data.column
@@ -64,7 +64,10 @@ def _decoded(
 
 
 def pixels(encoded: Any, spec: Images | ImageDirectory | Feature) -> Any:
-    """An image, float32, as ``keras.utils.image_dataset_from_directory`` decodes and resizes it, then rescaled."""
+    """An image, float32, shape ``(height, width, channels)``: decoded, resized, then rescaled.
+
+    It is decoded and resized as in ``keras.utils.image_dataset_from_directory``.
+    """
     import tensorflow as tf
 
     channels = CHANNELS[spec.color_mode]
@@ -80,7 +83,7 @@ def pixels(encoded: Any, spec: Images | ImageDirectory | Feature) -> Any:
 
 
 def scale(given: float | str) -> float:
-    """``1/255`` as a number."""
+    """A factor as a number; it may be a fraction such as ``1/255``."""
     if isinstance(given, str):
         over, _, under = given.partition("/")
         return float(over) / float(under)

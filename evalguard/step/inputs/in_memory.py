@@ -1,4 +1,4 @@
-"""Arrays and tables, in memory."""
+"""Open arrays and tables as a stream, in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The labels that a step file names."""
+"""Read the labels that a step file names."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ def read_labels(source: LabelSource, data: Data, base: Path, classes: Any = None
         source: The section `labels`.
         data: The section `data`.
         base: Folder of the step file.
-        classes: `checks.classes`: folders without names of their order are numbered by it.
+        classes: The option `checks.classes`. It numbers the class folders if
+            `labels.class_names` does not.
 
     Raises:
-        LabelsError: They cannot be used.
+        LabelsError: The labels cannot be used.
     """
     if isinstance(source, LabelStream):
         return None
@@ -39,19 +40,19 @@ def read_labels(source: LabelSource, data: Data, base: Path, classes: Any = None
 def _read(source: LabelFile | LabelFolders, data: Data, base: Path, classes: Any) -> Labels:
     if isinstance(source, LabelFolders):
         by_output = names_by_output(classes)
-        # Folders are the classes of one output.
+        # Folders are classes of a single output, so names for several outputs are not used.
         named = next(iter(by_output.values())) if len(by_output) == 1 else None
         return _of_folders(source, base, None if named is None else list(named.names))
     key = label_key(source, data, base)
     labels = Labels.read(base / source.path, label=source.label, key=key, sample_weight=source.sample_weight)
-    # As the file names it: the absolute path may hold the name of a user.
+    # The path as the file names it, because the absolute path may contain a user's name.
     return replace(labels, origin=replace(labels.origin, path=source.path))
 
 
 def label_key(source: LabelSource, data: Data, base: Path) -> str | None:
-    """Column of the labels with the key of each sample.
+    """Column of the labels with the key of each sample; None without one.
 
-    Where data and labels are the same file, its rows are named by the same column.
+    If data and labels are the same file, both use the key column of the data.
     """
     if not isinstance(source, LabelFile):
         return None

@@ -19,7 +19,7 @@ def open_data(data: Data, context: InputContext) -> InputStream:
     """The stream that a ``data`` section describes.
 
     Raises:
-        ConfigError: It cannot be made.
+        ConfigError: The data cannot be opened.
     """
     if isinstance(data, Call):
         return InputStream(call_function(data, context.where), ours=False)

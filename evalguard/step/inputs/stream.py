@@ -1,8 +1,8 @@
-"""The data that a step file names, as passed to Keras, each row with its key if it has one.
+"""The data that a step file names, as it is passed to Keras, with the key of each row if there are keys.
 
-A batch carries the keys as its third element, the sample weight, which ``predict``
-ignores. They are row numbers that stand for the keys, because XLA, which compiles
-most models, does not accept text.
+A batch carries the keys in place of sample weights, which ``predict`` ignores. They
+are row numbers that are translated to keys later, because XLA, which compiles most
+models, does not accept text.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class InputStream:
     """The data for ``predict``.
 
     Attributes:
-        source: The data.
-        key: Returns the keys of a batch's rows; None if they have none.
+        source: What is passed to ``predict``.
+        key: Function from a batch to the keys of its rows; None if there are no keys.
         ours: Whether evalguard made the batches, with the requested size; False for a user's function.
-        n_rows: Number of rows; None if unknown.
+        n_rows: Number of rows; None if it is not known.
     """
 
     source: Any
@@ -40,10 +40,10 @@ class InputStream:
 
 @dataclass(frozen=True, slots=True)
 class InputContext:
-    """The section that describes a stream, and the labels it is for.
+    """Where a stream is described, and the labels to which it belongs.
 
     Attributes:
-        base: Folder that paths are relative to.
+        base: Folder to which paths are relative.
         where: Key path of the section, for messages.
         batch_size: Rows in a batch.
         labels: The labels in which the rows' keys are looked up; None if keys
@@ -67,12 +67,11 @@ class InputContext:
 
 
 def key_entry(given: str | None, known: list[str], context: InputContext) -> str | None:
-    """The column or array with the key of each row.
+    """The column or array with the key of each row; None if keys are not needed.
 
     Raises:
-        ConfigError: The labels have names and the data has none, or the
-            other way round: then rows would be compared by position, which
-            is not what was asked for.
+        ConfigError: Only one of labels and data has keys. Rows would then be
+            compared by position, although a key was given.
     """
     key = given if given is not None else (context.label_key if context.label_key in known else None)
     if context.labels is None:
@@ -88,10 +87,10 @@ def key_entry(given: str | None, known: list[str], context: InputContext) -> str
 
 
 def without_target(x: Any, rows: Any) -> Any:
-    """A batch of inputs and row numbers, with no target."""
+    """A batch of inputs and row numbers, without a target."""
     return x, None, rows
 
 
 def lookup(names: NDArray[Any] | None) -> Callable[[Any], Any] | None:
-    """A function that returns the keys of a batch's rows."""
+    """A function from a batch to the keys of its rows; None if there are no keys."""
     return None if names is None else lambda batch: names[batch[2]]

@@ -1,4 +1,4 @@
-"""TFRecord files."""
+"""Open TFRecord files as a stream."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def open_tfrecord(data: TFRecord, context: InputContext) -> InputStream:
         return InputStream(dataset.prefetch(tf.data.AUTOTUNE))
     if data.target is None:
         dataset = dataset.map(without_target)
-    keys = np.concatenate([context.labels.keys.astype(np.str_), [NO_LABEL]])  # -1: not among the labels
+    keys = np.concatenate([context.labels.keys.astype(np.str_), [NO_LABEL]])  # row -1 is a key that no label has
     return InputStream(dataset.prefetch(tf.data.AUTOTUNE), lookup(keys))
 
 
@@ -69,7 +69,7 @@ def _record_files(data: TFRecord, context: InputContext) -> list[str]:
 
 
 def _numbering(labels: Labels) -> Any:
-    """Label row of each key; -1 for a key that no label has."""
+    """A TensorFlow table from key to label row; -1 for a key that no label has."""
     import tensorflow as tf
 
     names = np.asarray(labels.keys).astype(np.str_)

@@ -1,1 +1,1 @@
-"""Evaluations that go wrong in known ways, made with an ordinary loader."""
+"""Evaluations with known faults, which use ordinary loaders."""

@@ -11,7 +11,7 @@ from evalguard.testing.scenarios.data import Scenario, ScenarioData
 
 
 def wrapped_generator(data: ScenarioData) -> Scenario:
-    """An endless generator goes on with sample 0 inside the last batch."""
+    """An endless generator continues with sample 0 inside the last batch."""
 
     def stream() -> Iterator[Any]:
         at = 0
@@ -29,7 +29,7 @@ def wrapped_dataset(data: ScenarioData) -> Scenario:
 
 
 def padded(data: ScenarioData) -> Scenario:
-    """The last sample fills the last batch."""
+    """The last batch is filled up with copies of the last sample."""
     more = data.steps * data.batch_size - data.n
     x = data.x[[*range(data.n), *[data.n - 1] * more]]
     return Scenario(lambda model: model.predict(x, batch_size=data.batch_size, verbose=0), "padded", True, data.y)
@@ -45,7 +45,7 @@ def every_reader_reads_all(data: ScenarioData) -> Scenario:
 
 
 def sampler_padding(data: ScenarioData) -> Scenario:
-    """A sampler that gives three replicas equally many whole batches: it begins again at the first sample."""
+    """A sampler that gives three or more replicas equally many whole batches, by repeating the first samples."""
     replicas = next(count for count in range(3, 9) if -data.n % (count * data.batch_size) >= data.batch_size)
     more = -data.n % (replicas * data.batch_size)
     ids = np.arange(data.n + more) % data.n
@@ -55,7 +55,7 @@ def sampler_padding(data: ScenarioData) -> Scenario:
 
 
 def cleared_cache(data: ScenarioData) -> Scenario:
-    """The list that forms batches is cleared inside the endless loop."""
+    """The list that collects a batch is emptied inside the endless loop, so a partial batch is lost."""
 
     def stream() -> Iterator[Any]:
         while True:
@@ -94,7 +94,7 @@ def few_steps(data: ScenarioData) -> Scenario:
 
 
 def passed_over(data: ScenarioData) -> Scenario:
-    """Files that cannot be read are passed over."""
+    """Files that cannot be read are skipped."""
     bad = {data.n // 9, data.n // 3, data.n // 2}
 
     def stream() -> Iterator[Any]:

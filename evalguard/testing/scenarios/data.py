@@ -1,4 +1,4 @@
-"""The data set that all scenarios share."""
+"""A scenario, and the data set that all scenarios share."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ class Scenario:
     Attributes:
         predict: Takes a model and predicts as the user did.
         cause: Beginning of the cause that the report must name first.
-        certain: Whether the guard sees what confirms it.
+        certain: Whether the report calls that cause certain and not only likely.
         labels: The labels that the user scores against.
-        options: Options of the user's guard besides labels and reference.
-        training: The fault is in the validations of a ``fit``: it needs a
-            ``ValidationGuard``, and no labels.
-        engine: Package whose models ``predict`` takes, ``keras`` or ``tf_keras``.
+        options: Options of the user's guard in addition to labels and reference.
+        training: Whether the fault is in the validations of a ``fit``. Such a
+            scenario needs a ``ValidationGuard`` and no labels.
+        engine: Package of the models that ``predict`` accepts, ``keras`` or
+            ``tf_keras``.
     """
 
     predict: PredictFunction
@@ -38,7 +39,13 @@ class Scenario:
 
 @dataclass(frozen=True, eq=False)
 class ScenarioData:
-    """Inputs and targets in label order, and how they are put into batches."""
+    """Inputs and targets in label order, and the size of batches.
+
+    Attributes:
+        x: Inputs, shape ``(n, ...)``.
+        y: Targets, shape ``(n,)``.
+        batch_size: Rows in a batch.
+    """
 
     x: NDArray[Any]
     y: NDArray[Any]
@@ -46,12 +53,12 @@ class ScenarioData:
 
     @property
     def n(self) -> int:
-        """Samples."""
+        """Number of samples."""
         return len(self.x)
 
     @property
     def steps(self) -> int:
-        """Batches of one pass, the last one as short as it comes."""
+        """Number of batches in one pass, a partial one included."""
         return -(-self.n // self.batch_size)
 
     def rows(self, ids: Any) -> tuple[Any, Any]:
@@ -59,22 +66,28 @@ class ScenarioData:
         return self.x[np.asarray(ids)], self.y[np.asarray(ids)]
 
     def cut(self, ids: Any) -> list[Any]:
-        """Samples in batches."""
+        """Split samples into batches."""
         return [ids[start : start + self.batch_size] for start in range(0, len(ids), self.batch_size)]
 
     def endless(self) -> Iterator[tuple[Any, Any]]:
-        """Pass after pass, each with its partial batch."""
+        """Yield the batches of pass after pass, each with its partial batch."""
         while True:
             yield from map(self.rows, self.cut(np.arange(self.n)))
 
     def dataset(self) -> Any:
-        """As ``tf.data``, sample by sample."""
+        """A ``tf.data.Dataset`` of single samples."""
         import tensorflow as tf
 
         return tf.data.Dataset.from_tensor_slices((self.x, self.y))
 
     def pydataset(self, ids: Any = None, length: int | None = None, **attributes: Any) -> Any:
-        """As a PyDataset of some samples, with further class attributes."""
+        """A PyDataset class with some or all samples.
+
+        Args:
+            ids: Samples in the order of the rows; all if omitted.
+            length: What ``len`` returns; if omitted, the number of batches.
+            **attributes: Further attributes of its instances.
+        """
         import keras
 
         batches = self.cut(np.arange(self.n) if ids is None else ids)
@@ -97,5 +110,5 @@ class ScenarioData:
     def predict_scenario(
         self, source: Callable[[], Any], cause: str, *, certain: bool, steps: int | None = None
     ) -> Scenario:
-        """One ``predict`` of a source."""
+        """A scenario of one ``predict`` on a source."""
         return Scenario(lambda model: model.predict(source(), steps=steps, verbose=0), cause, certain, self.y)

@@ -1,4 +1,4 @@
-"""Scenarios in which samples come in another order."""
+"""Scenarios in which samples arrive in another order than the labels, or labels belong to other samples."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def racing(data: ScenarioData) -> Scenario:
 
 
 def asked_by_two(data: ScenarioData) -> Scenario:
-    """Two workers of tf_keras read one iterator: the first to ask is not the first to get a batch."""
+    """Two workers of tf_keras read one iterator, and the first that requests a batch is not the first that gets one."""
 
     class Loader:
         def __init__(self) -> None:
@@ -72,7 +72,7 @@ def buffer_shuffle(data: ScenarioData) -> Scenario:
 
 
 def shuffle_attribute(data: ScenarioData) -> Scenario:
-    """``shuffle=True`` of a PyDataset, as of image iterators."""
+    """A PyDataset with ``shuffle=True``, which is the default of image iterators."""
 
     def shuffle(self: Any) -> None:
         self.batches = data.cut(np.random.default_rng(0).permutation(data.n))
@@ -88,25 +88,25 @@ def shuffle_attribute(data: ScenarioData) -> Scenario:
 
 
 def reshuffled(data: ScenarioData) -> Scenario:
-    """A dataset that is shuffled anew at each pass."""
+    """A dataset that is shuffled again at each pass."""
     made = data.dataset().shuffle(data.n).batch(data.batch_size)
     return data.predict_scenario(lambda: made, "shuffled anew at each pass", certain=True)
 
 
 def sorted_as_text(data: ScenarioData) -> Scenario:
-    """Files listed as text: ``10`` before ``2``."""
+    """Files sorted as text, so that ``10`` comes before ``2``."""
     order = np.array(sorted(range(data.n), key=str))
     return data.predict_scenario(data.pydataset(order), "labels in another sort order", certain=False)
 
 
 def by_class(data: ScenarioData) -> Scenario:
-    """Directories of classes, one after the other."""
+    """Files in directories of classes, one class after the other."""
     order = np.argsort(data.y, kind="stable")
     return data.predict_scenario(data.pydataset(order), "labels in another sort order", certain=False)
 
 
 def shards(data: ScenarioData) -> Scenario:
-    """Three shards, one put behind the other."""
+    """Three shards, predicted one after the other."""
 
     def predict(model: Any) -> Any:
         parts = (data.dataset().shard(3, rank).batch(data.batch_size) for rank in range(3))
@@ -137,11 +137,11 @@ def in_the_model(data: ScenarioData) -> Scenario:
 
 
 def two_branches(data: ScenarioData) -> Scenario:
-    """Inputs and targets come out of one shuffle by two ways."""
+    """Inputs and targets are two branches of one shuffle, which shuffles each branch in another order."""
     import tensorflow as tf
 
     numbers = tf.data.Dataset.range(data.n).shuffle(data.n, seed=1)
-    # Not two lambdas in one line: TensorFlow warns that it cannot tell them apart.
+    # Not two lambdas in one line, because TensorFlow warns that it cannot distinguish their source.
     x, y = (numbers.map(partial(tf.gather, tf.constant(part))) for part in (data.x, data.y))
     apart = tf.data.Dataset.zip((x, y))
     return data.predict_scenario(

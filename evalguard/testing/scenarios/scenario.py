@@ -1,8 +1,8 @@
-"""Evaluations with a fault on purpose, one for each cause that a report can name.
+"""Evaluations with one intentional fault each, for the causes that a report can name.
 
 They are common mistakes: a generator used twice, ``steps`` rounded down, a
-dataset shuffled anew at each pass. Each uses real sources of Keras 3; one uses
-tf_keras, where alone its fault is possible.
+dataset shuffled again at each pass. They use real sources of Keras 3, except one
+whose fault is possible only in tf_keras.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ def scenario(name: str, x: Any, y: Any, *, batch_size: int = 32) -> Scenario:
 
     Args:
         name: A name in ``SCENARIOS``.
-        x: Inputs in label order, shape ``(n, ...)``, no two rows equal; ``n``
-            at least three batches and no multiple of ``batch_size``, since
-            many scenarios are about the last, partial batch.
+        x: Inputs in label order, shape ``(n, ...)``, no two rows equal. ``n``
+            is at least three batches and not a multiple of ``batch_size``,
+            because many scenarios are about the last, partial batch.
         y: Class numbers, int, shape ``(n,)``, not sorted.
         batch_size: Rows in a batch.
 

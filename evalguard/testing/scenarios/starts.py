@@ -13,7 +13,7 @@ from evalguard.testing.scenarios.data import Scenario, ScenarioData
 
 
 def inspected(data: ScenarioData) -> Scenario:
-    """A batch is taken from the generator to inspect it."""
+    """A batch was taken from the generator before the call, to inspect it."""
 
     def predict(model: Any) -> Any:
         stream = data.endless()
@@ -24,7 +24,7 @@ def inspected(data: ScenarioData) -> Scenario:
 
 
 def two_calls(data: ScenarioData) -> Scenario:
-    """One generator for two calls: the first has read ahead of its ``steps``."""
+    """One generator for two calls, of which the first reads ahead of its ``steps``."""
     first = data.steps // 2
 
     def predict(model: Any) -> Any:
@@ -40,7 +40,7 @@ def left_in_the_queue(data: ScenarioData) -> Scenario:
     def train(model: Any) -> Any:
         import keras
 
-        # A copy: validating costs the user's model neither its weights nor its way of being compiled.
+        # A copy, so that the caller's model keeps its weights and how it was compiled.
         copied = keras.models.clone_model(model)
         copied.compile(loss=lambda _, predicted: keras.ops.mean(predicted, axis=-1))
         options = {"validation_data": data.pydataset()(workers=2), "validation_steps": data.steps // 2 + 1}
@@ -50,7 +50,7 @@ def left_in_the_queue(data: ScenarioData) -> Scenario:
 
 
 def reads_on(data: ScenarioData) -> Scenario:
-    """``__getitem__`` returns the next batch, whatever index it gets."""
+    """``__getitem__`` returns the next batch for any index."""
     stream = data.endless()
     made = type("ReadsOn", (data.pydataset(),), {"__getitem__": lambda self, index: next(stream)})
     return data.predict_scenario(made, "`__getitem__` depends on more than its index", certain=True)
@@ -72,7 +72,7 @@ def one_buffer(data: ScenarioData) -> Scenario:
 
 
 def aligned(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-    """At an address from which TensorFlow takes an array over without a copy."""
+    """An array of zeros at an address that TensorFlow uses without a copy."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
     raw = np.zeros(size + 64, dtype=np.uint8)
     start = -raw.ctypes.data % 64

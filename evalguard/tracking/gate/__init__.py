@@ -1,1 +1,1 @@
-"""The gate: is every evaluation in question proven?"""
+"""The gate checks whether every evaluation of a model, run or experiment is proven."""

@@ -1,4 +1,4 @@
-"""Whether one evaluation passes the gate, and why not."""
+"""Assess the evaluations in question: whether each passes the gate, and if not, why."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from evalguard.tracking.store import Store
 
 ACCEPTABLE = ("PASS", "REPAIRED")
 UNGUARDED, REFUSED = "UNGUARDED", "REFUSED"
-# Tolerated difference between two clocks, ms. A record further in the future has no known age: `max_age` would accept
-# it for ever.
+# Tolerated difference between two clocks, ms. A record further in the future has no known age, so `max_age` would
+# accept it forever.
 CLOCK_MS = 5 * 60 * 1000
 
 
@@ -27,12 +27,12 @@ class Evaluation:
     """One evaluation that the gate assessed.
 
     Attributes:
-        run_id: Its run.
-        name: Its slot in that run.
+        run_id: The run of the evaluation.
+        name: Name of its slot in that run.
         verdict: The verdict in its tag.
         proof: The proof in its tag.
         labels: Digest of the labels.
-        model: The model that it names; empty if it names none.
+        model: The model that it names; empty if it names no model.
         checked_at_ms: When it was judged, milliseconds since the epoch.
         refused: The reasons why it does not pass; empty if it passes.
     """
@@ -58,7 +58,7 @@ class GateResult:
         unguarded: Runs in question without any guarded evaluation.
         superseded: Evaluations that a later one of the same name and labels replaces.
         reasons: The reasons why the gate is closed; empty if it is open.
-        files: With ``attestation``: given file → the subject with the same digest.
+        files: With ``attestation``: path of a given file → the subjects with its digest.
         unchecked: With ``attestation``: subjects that match none of the given files.
         not_tagged: The error that prevented tagging the model version; empty if
             it was tagged or no tag was requested.
@@ -97,7 +97,15 @@ class GateResult:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """The requirements that each evaluation must meet."""
+    """The requirements that each evaluation must meet.
+
+    Attributes:
+        accept: Verdicts that may pass.
+        require: The weakest proof that may pass.
+        labels: Digests that the labels may have; empty for any.
+        not_before_ms: Earliest time of judging, milliseconds since the epoch; 0 for any.
+        now_ms: The current time, milliseconds since the epoch.
+    """
 
     accept: tuple[str, ...]
     require: Require
@@ -112,7 +120,7 @@ def answer(store: Store, selection: Question, requirements: Demand) -> GateResul
     reasons = list(selection.reasons)
     reasons += [f"run {run_id} has no guarded evaluation" for run_id in selection.unguarded]
     reasons += [f"{item.name} in run {item.run_id}: {why}" for item in evaluations for why in item.refused]
-    # Also true without any evaluation: no evidence is not a PASS.
+    # Also true without any evaluation.
     if all(slot.is_validation for _, slot in selection.found):
         reasons.append(f"{selection.asked} has no guarded evaluation: no evidence is not a pass")
     return GateResult(
@@ -126,7 +134,11 @@ def answer(store: Store, selection: Question, requirements: Demand) -> GateResul
 
 
 def about_statement(path: str | Path, files: Sequence[str | Path], requirements: Demand) -> GateResult:
-    """The gate's answer for an attestation and the given files."""
+    """The gate's answer for an attestation and the given files.
+
+    Raises:
+        ConfigError: The attestation or a file cannot be read.
+    """
     statement = attestation.read(path)
     matched, unmatched, unchecked = attestation.compare(statement, files)
     annotations = statement.annotations
@@ -164,7 +176,7 @@ def _slot_of(item: Evaluation) -> Slot:
 
 def _assessed(store: Store, run: Any, slot: Slot, requirements: Demand) -> Evaluation:
     refused = _refusals(slot, requirements)
-    # Each record costs two downloads, which an evaluation that is refused anyway does not need.
+    # Checking a record takes two downloads, which an evaluation with a refused verdict does not need.
     if slot["verdict"] in requirements.accept:
         refused += contradictions(store, run.info.run_id, slot, requirements.require)
     return _evaluation(run.info.run_id, slot, refused)
@@ -184,9 +196,7 @@ def _unmet(slot: Slot, requirements: Demand) -> list[str]:
     if _level(slot["proof"]) < _level(requirements.require):
         unmet.append(f"proof {slot['proof'] or 'missing'}, weaker than {requirements.require}")
     if requirements.labels and slot["labels"] not in requirements.labels:
-        unmet.append(
-            f"judged against labels {slot['labels'] or 'unknown'}, asked for {' or '.join(requirements.labels)}"
-        )
+        unmet.append(f"expected labels {' or '.join(requirements.labels)}, found {slot['labels'] or 'unknown'}")
     if requirements.not_before_ms and slot.checked_at_ms < requirements.not_before_ms:
         days = (requirements.now_ms - slot.checked_at_ms) / 86_400_000
         unmet.append(f"judged {days:.1f} days ago, older than allowed")
@@ -196,5 +206,5 @@ def _unmet(slot: Slot, requirements: Demand) -> list[str]:
 
 
 def _level(proof: str) -> Proof:
-    """The proof that a tag names; any other word, such as that of an edited tag, proves nothing."""
+    """The proof that a tag names; any other word, as in an edited tag, counts as no proof."""
     return Proof(proof) if proof in set(Proof) else Proof.NONE

@@ -1,7 +1,7 @@
 """Compare an attestation with files: is it about these files, and did they pass?
 
-evalguard does not sign attestations: the tool that signed one verifies that it is
-genuine. This module answers whether the statement holds for the given files.
+evalguard does not sign attestations; use the tool that signed one to verify that it
+is genuine. This module checks whether the statement holds for the given files.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Statement:
     Attributes:
         path: The file it was read from.
         result: ``PASSED``, ``WARNED`` or ``FAILED``.
-        subjects: Name of each file it is about → SHA-256.
-        annotations: The evaluation that it is about: ``evaluation``, ``verdict``,
-            ``proof``, ``labels``, ``report_sha256``, ``checked_at_ms``.
+        subjects: Name of each file that was judged → SHA-256.
+        annotations: The evaluation: ``evaluation``, ``verdict``, ``proof``,
+            ``labels``, ``report_sha256``, ``checked_at_ms``.
     """
 
     path: Path
@@ -109,7 +109,7 @@ def compare(statement: Statement, files: Sequence[str | Path]) -> tuple[dict[str
     unmatched: list[str] = []
     seen: set[str] = set()
     for path in map(Path, files):
-        # Several digests per file: the labels of an array are attested by the array, whatever file holds it.
+        # A file has several digests, because labels from memory are attested by their array, which any file may hold.
         found = [by_digest[digest] for digest in possible_sha256(path) if digest in by_digest]
         seen.update(found)
         if found:

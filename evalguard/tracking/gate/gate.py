@@ -55,8 +55,8 @@ def gate(
             latest one counts.
         run: Run id: the evaluations of this run and of the runs nested in it.
         experiment: Name of an experiment: the evaluations of all its runs.
-        since: With ``experiment``: only runs that started since then; a date, or
-            an age such as ``7d``.
+        since: With ``experiment``: only runs that started since then. A date, or
+            an age such as ``7d``, a ``timedelta`` or seconds.
         attestation: Path of an ``attestation.json``: the evaluation that it
             states, provided that it is about each of ``files``. MLflow is not
             queried. The gate does not verify a signature; use the tool that
@@ -64,17 +64,20 @@ def gate(
         files: With ``attestation``: your files of the model, the labels and the
             predictions. Arrays are compared as ``numpy.save`` writes them,
             whether they are in a ``.npy``, ``.npz`` or ``.parquet`` file.
-        accept: Verdicts that may pass besides PASS: ``REPAIRED``.
-        require: The weakest proof that may pass. By default a PASS of an
-            evaluation that was guarded with ``require="count"`` is refused.
-        labels_digest: Digest, or digests, that the labels must have.
-        max_age: Oldest evaluation that may pass: ``12h``, ``30d``, seconds.
-        tracking_uri: Store; by default MLflow's own.
+        accept: Verdicts that may pass; PASS always may, and ``REPAIRED`` may be
+            added.
+        require: The weakest proof that may pass. The default refuses a PASS
+            whose proof is only ``declared``, ``transport`` or ``count``.
+        labels_digest: Digest that the labels must have, or several of which one
+            must match.
+        max_age: Age of the oldest evaluation that may pass, such as ``12h`` or
+            ``30d``, a ``timedelta`` or seconds.
+        tracking_uri: Tracking URI of the store; if omitted, MLflow's own.
         tag_version: With ``model``: write the outcome to the model version's tags.
-        timeout_s: Longest wait for one answer, seconds.
+        timeout_s: Longest wait for one answer of MLflow, seconds.
 
     Returns:
-        The result, which is true if and only if the gate is open.
+        The result; its truth value is whether the gate is open.
 
     Raises:
         ConfigError: The model, run or experiment does not exist, or an option is wrong.
@@ -138,7 +141,8 @@ def _milliseconds(age: Age, option: str) -> int:
         return int(age * 1000)
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw])", age.strip())
     if match is None:
-        msg = f"{option}: expected a number and one of s, m, h, d, w, such as 30d; found {age[:40]!r}"
+        date = " (or a date)" if option == "since" else ""
+        msg = f"{option}: expected a number and one of s, m, h, d, w, such as 30d{date}; found {age[:40]!r}"
         raise ConfigError(msg)
     return int(float(match[1]) * UNITS[match[2]] * 1000)
 
@@ -148,25 +152,25 @@ def _since_ms(since: Moment | None, now_ms: int) -> int:
         return 0
     if isinstance(since, str):
         try:
-            # A date first: `20240101` is also a number, and `7d` is no date.
+            # Read as a date first, and as an age only if it is not a date.
             since = datetime.fromisoformat(since)
         except ValueError:
             return now_ms - _milliseconds(str(since), "since")
     if isinstance(since, datetime):
-        # UTC and not the local zone: the same command must ask the same on a laptop and in CI.
+        # A date without a time zone is in UTC and not in the local zone, so that a command means the same everywhere.
         moment = since if since.tzinfo is not None else since.replace(tzinfo=UTC)
         return int(moment.timestamp() * 1000)
     return now_ms - _milliseconds(since, "since")
 
 
 def _tag_version(store: Store, model: str, result: GateResult) -> GateResult:
-    """Write the outcome to the version's tags, shown in the registry's table; an error leaves the answer as it is."""
+    """Write the outcome to the version's tags, which the registry's table shows; an error is added to the result."""
     name, version = registered_version(model)
     refused = [f"{item.name}: {why}" for item in result.evaluations for why in item.refused]
     last = max((item.checked_at_ms for item in result.evaluations), default=0)
     tags = {
         "verdict": result.verdict,
-        # The table shows few characters: begin with the reason, without the run's id.
+        # The table shows few characters, so the text begins with the reason and not with the run's id.
         "reason": "" if result else (*refused, *result.reasons)[0],
         "checked_at_ms": str(last),
         "runs": ",".join(sorted({item.run_id for item in result.evaluations})),
@@ -175,8 +179,7 @@ def _tag_version(store: Store, model: str, result: GateResult) -> GateResult:
         present = store.call("get_model_version", name, version).tags
         for field_name, value in tags.items():
             key = f"{FOLDER}.{field_name}"
-            # An empty value is deleted, not set: the table would show the tag of an earlier, closed gate as an empty
-            # column.
+            # A tag without a value is deleted, because the table would show an empty one as a column.
             if value:
                 store.call("set_model_version_tag", name, version, key, value[:MAX_TAG])
             elif key in present:

@@ -1,4 +1,8 @@
-"""Compare the tags of an evaluation with its record, and the record with the report."""
+"""Compare the tags of an evaluation with its record, and the record with the report.
+
+Anyone who can write to the server can edit one of them; the gate trusts an
+evaluation only if all three agree.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from evalguard.core.plural import plural
 from evalguard.core.policy import Proof
 from evalguard.core.report import Report, counts_as_declared
 from evalguard.errors import SinkError
@@ -19,7 +24,7 @@ def contradictions(store: Store, run_id: str, slot: Slot, require: str) -> list[
     """The differences between tag, record and report; empty if they agree.
 
     Args:
-        store: Holds the run.
+        store: The store of the run.
         run_id: The run.
         slot: The tags of the evaluation.
         require: The weakest proof that may pass.
@@ -30,8 +35,8 @@ def contradictions(store: Store, run_id: str, slot: Slot, require: str) -> list[
         report_text = store.content(run_id, f"{folder}/report.json")
     except (LookupError, SinkError, OSError) as error:
         return [f"no record: {error}. A tag alone proves nothing; if the files did not arrive, run `evalguard replay`"]
-    # Any user of the server can edit a tag (`set_tag`) and upload a file over another (`log_artifact`), without a trace
-    # in either; only both together, with a digest that fits, stay unnoticed.
+    # Any user of the server can edit a tag (`set_tag`) or overwrite a file (`log_artifact`) without a trace. Only a
+    # change of both, with a digest that fits, is not detected.
     if record_digest(record_text) != slot["record"]:
         return [f"the digest in its tag is not that of {folder}/{RECORD_FILE}: one of them was changed"]
     try:
@@ -51,11 +56,11 @@ def contradictions(store: Store, run_id: str, slot: Slot, require: str) -> list[
 
 def _against_record(run_id: str, slot: Slot, record: Mapping[str, Any]) -> list[str]:
     wrong = []
-    # A record copied from a run that passed has a digest that fits its copied tag, but names the run it was made for.
+    # A record that was copied from a run that passed fits the copied tag, but names its own run.
     if record["run_id"] != run_id or record["name"] != slot.name:
         wrong.append(f"its record belongs to {record['name']} in run {record['run_id']}")
     recorded = {**record["fields"], **{name: record[name] for name in ("counts", "began_at_ms", "checked_at_ms")}}
-    # Cut as `Slot.to_tags` cuts: the record holds the whole value.
+    # Cut as in `Slot.to_tags`, because the record holds the whole value.
     expected = {name: str(recorded.get(name, ""))[:MAX_TAG] for name in FIELDS if name not in {"record", "envelope"}}
     wrong += [
         f"its tag {name} says {slot[name][:60]!r}, its record {value[:60]!r}"
@@ -73,5 +78,5 @@ def _against_report(slot: Slot, report: Report) -> list[str]:
         if slot[name] != value
     ]
     if report.verdict.value == "PASS" and report.violations:
-        wrong.append(f"its report says PASS and has {report.violations} violations")
+        wrong.append(f"its report says PASS and has {plural(report.violations, 'violation')}")
     return wrong

@@ -1,4 +1,4 @@
-"""The evaluations that a question to the gate is about."""
+"""Find the evaluations of a model, a run or an experiment that the gate has to assess."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ from evalguard.tracking.store import Store, quoted
 
 @dataclass(slots=True)
 class Question:
-    """The evaluations in question, as run and slot, and further reasons to close the gate."""
+    """The evaluations in question, and reasons to close the gate that do not belong to one of them.
+
+    Attributes:
+        asked: What the gate was asked about.
+        found: Run and slot of each evaluation.
+        unguarded: Ids of the runs without any guarded evaluation.
+        superseded: Run and slot of each evaluation that a later one replaces.
+        reasons: Reasons to close the gate.
+    """
 
     asked: str
     found: list[tuple[Any, Slot]] = field(default_factory=list)
@@ -31,8 +39,8 @@ def about_model(store: Store, model: str) -> Question:
     known = _lineage(store, found)
     selection = Question(model)
     seen: dict[str, Any] = {}
-    # One search per name, as filters have no OR. LIKE also finds `models:/NAME/10` for `models:/NAME/1`, and `_` in a
-    # name matches any character (mlflow 3.17, utils/search_utils.py): the exact comparison follows below.
+    # One search for each name, because filters have no OR. The names are compared exactly below: LIKE also finds
+    # `models:/NAME/10` for `models:/NAME/1`, and `_` matches any character (mlflow 3.17, utils/search_utils.py).
     for word in known.names:
         seen |= {run.info.run_id: run for run in store.runs(f"tags.`{FOLDER}.model` LIKE {quoted(f'%{word}%')}")}
     linked = [
@@ -63,7 +71,7 @@ def registered_version(model: str) -> tuple[str, str]:
 
 
 def _evaluations_of_own_run(store: Store, selection: Question, version: Any, known: Lineage) -> list[tuple[Any, Slot]]:
-    """The evaluations in the run that logged the model that name no model."""
+    """The evaluations that name no model, in the run that logged the model."""
     try:
         run = store.call("get_run", version.run_id) if version.run_id else None
     except LookupError:
@@ -86,7 +94,7 @@ def _logged_others(store: Store, run: Any, known: Lineage) -> bool:
 
 
 def _latest(linked: list[tuple[Any, Slot]]) -> tuple[list[tuple[Any, Slot]], list[tuple[Any, Slot]]]:
-    """The latest evaluation of each name and labels, and the earlier ones."""
+    """The latest evaluation of each pair of name and labels, and the earlier ones."""
     chosen: dict[tuple[str, str], tuple[Any, Slot]] = {}
     before = []
     # The run's id breaks a tie, so that two calls of the gate give the same answer.
@@ -102,12 +110,12 @@ def about_run(store: Store, run_id: str) -> Question:
     """The evaluations of a run and of the runs nested in it."""
     run = store.get_existing(f"run {run_id}", "get_run", run_id)
     selection = Question(f"run {run_id}")
-    # `get_run` also returns a deleted run, `search_runs` does not (default `ACTIVE_ONLY`).
+    # `get_run` also returns a deleted run; `search_runs` does not (default `ACTIVE_ONLY`).
     if run.info.lifecycle_stage != "active":
         selection.reasons.append(f"run {run_id} is deleted")
     runs, level = {run_id: run}, [run_id]
-    # Level by level: the tag names only the direct parent, and MLflow has no search for descendants. Runs may be nested
-    # in a circle, as `mlflow.parentRunId` is a tag that anyone can set.
+    # Level by level, because the tag names only the direct parent, and MLflow has no search for descendants. Runs may
+    # be nested in a circle, because anyone can set the tag `mlflow.parentRunId`.
     while level:
         nested = [found for parent in level for found in store.runs(f"tags.`mlflow.parentRunId` = {quoted(parent)}")]
         level = [found.info.run_id for found in nested if found.info.run_id not in runs]
@@ -132,13 +140,12 @@ def _select_runs(selection: Question, runs: Mapping[str, Any]) -> Question:
     selection.found += [(runs[run_id], slot) for run_id, found in present.items() for slot in found.values()]
     parents = {run_id: run.data.tags.get("mlflow.parentRunId") for run_id, run in runs.items()}
     for run_id in present:
-        # A parent run need not be guarded itself: its nested runs are guarded, or listed as unguarded. The same holds
-        # for the nested runs of a guarded one (a sweep).
+        # A parent run need not be guarded itself, because its nested runs are guarded or listed as unguarded. The
+        # nested runs of a guarded run (a sweep) need not be guarded either.
         if guarded[run_id] or run_id in parents.values() or _has_guarded_parent(run_id, parents, guarded):
             continue
         selection.unguarded.append(run_id)
-    # A user may set `evalguard.verdict` to PASS by hand; the dashboard would show it, but it does not follow from the
-    # slots.
+    # If a user sets `evalguard.verdict` to PASS by hand, the dashboard shows it, but it does not follow from the slots.
     for run_id, run in runs.items():
         expected = run_tags(present[run_id]) if present[run_id] else {}
         if any(run.data.tags.get(name, "") != value for name, value in expected.items()):
