@@ -9,7 +9,7 @@ from click.shell_completion import get_completion_class
 
 from evalguard import __version__
 from evalguard.cli.commands import check, doctor, init, run, schema
-from evalguard.cli.gate_and_view import gate, view
+from evalguard.cli.gate_and_view import gate, keygen, view
 from evalguard.cli.report import report
 from evalguard.cli.running import guarded
 from evalguard.step.exit_codes import ExitCode, listed
@@ -39,7 +39,7 @@ def cli() -> None:
     """Prove that the predictions of a Keras model match their labels."""
 
 
-for command in (gate, run, check, init, doctor, schema, view, report):
+for command in (gate, keygen, run, check, init, doctor, schema, view, report):
     cli.add_command(command)
 
 

@@ -22,6 +22,7 @@ from evalguard.tracking.client import redacted_uri
 from evalguard.tracking.deadline import ASK_S
 from evalguard.tracking.gate.assessment import Evaluation, GateResult
 from evalguard.tracking.gate.gate import gate as ask
+from evalguard.tracking.signing import new_key
 from evalguard.tracking.store import Store
 from evalguard.tracking.views import FILTERS, VIEW_NAME, address, view_address, view_tag
 
@@ -30,6 +31,7 @@ Examples:
   evalguard gate --model models:/digits/3 --labels labels.csv --max-age 30d
   evalguard gate --run 5f0c… --accept REPAIRED --require identity
   evalguard gate --experiment nightly --since 1d --json
+  evalguard gate --model models:/digits/3 --trust ci.pub --head 5f0c…
   evalguard gate --attestation out/attestation.json model.keras labels.csv predictions.npy
 
 {listed(GateExit)}"""
@@ -85,6 +87,20 @@ def _answering(codes: type[GateExit | ViewExit]) -> Iterator[None]:
 )
 @click.option("--label", metavar="COLUMN", help="Column of the labels file with the labels.")
 @click.option("--key", metavar="COLUMN", help="Column of the labels file with the keys, if the evaluation has keys.")
+@click.option(
+    "--trust",
+    multiple=True,
+    metavar="KEY.pub",
+    help="Accept as proof only what this key signed, see `evalguard keygen`. May be repeated.",
+)
+@click.option("--trust-dir", metavar="FOLDER", help="As --trust, for each *.pub in a folder.")
+@click.option(
+    "--head",
+    default="",
+    metavar="DIGEST",
+    help="With --trust: the newest record, as `evalguard run` printed it; it must be there.",
+)
+@click.option("--deleted", multiple=True, metavar="DIGEST", help="With --trust: a record that was deleted on purpose.")
 @click.option("--tag-version", is_flag=True, help="With --model: write the outcome to the model version's tags.")
 @_TIMEOUT
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
@@ -131,6 +147,9 @@ def _lines(result: GateResult) -> Iterator[str]:
     if result.reasons:
         yield "closed because"
         yield from (f"  {visible(reason, 400)}" for reason in result.reasons)
+    if result.notes:
+        yield "not known"
+        yield from (f"  {visible(note, 400)}" for note in result.notes)
 
 
 def _line(item: Evaluation, width: int) -> str:
@@ -139,9 +158,14 @@ def _line(item: Evaluation, width: int) -> str:
     about = [f"proof {visible(item.proof, 20)}"] if item.proof else []
     about += [f"labels {visible(item.labels, 36)}"] if item.labels else []
     about += [f"model {visible(item.model, 80)}"] if item.model else []
-    about = [f"run {visible(item.run_id, 40)}", *about] if item.run_id else about
+    about = [f"run {visible(item.run_id, 40)}", *about, _signature(item)] if item.run_id else about
     details = ", ".join([*about, when])
     return f"  {visible(item.verdict, 9):9}  {visible(item.name, 40):{width}}  {mark}: {details}"
+
+
+def _signature(item: Evaluation) -> str:
+    words = {"unsigned": "unsigned", "not verified": "signature not verified"}
+    return words.get(item.signature) or f"signed by {item.signature[:16]}"
 
 
 VIEW_HELP = f"""\b
@@ -178,3 +202,26 @@ def view(experiment: str, server: str | None, timeout_s: float, *, save_view: bo
     width = max(map(len, addresses))
     for name, where in addresses.items():
         click.echo(f"{name:{width}}  {where}")
+
+
+@click.command(
+    epilog=f"""\b
+Examples:
+  evalguard keygen ci.pem
+  EVALGUARD_SIGNING_KEY=ci.pem evalguard run step.yaml
+  evalguard gate --model models:/digits/3 --trust ci.pem.pub
+
+{listed(ViewExit)}"""
+)
+@click.argument("path", metavar="FILE")
+@_answering(ViewExit)
+def keygen(path: str) -> None:
+    """Make a pair of keys to sign records: the private one in FILE, the public one in FILE.pub.
+
+    Whoever has the private key can sign any record: keep it in the secrets of your CI, where EVALGUARD_SIGNING_KEY
+    takes its path or its text. Give the public one to the gate.
+    """
+    private, public, name = new_key(path)
+    click.echo(f"private key  {private}  (EVALGUARD_SIGNING_KEY; keep it secret)")
+    click.echo(f"public key   {public}  (evalguard gate --trust {public})")
+    click.echo(f"id           {name}")

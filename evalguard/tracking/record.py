@@ -12,6 +12,8 @@ from typing import Any
 from evalguard.tracking.slots import MAX_ENVELOPE, PENDING, Slot
 
 RECORD_FILE, ENVELOPE_FILE = "record.json", "envelope.json"
+# In place of an envelope that is too long for a tag.
+IN_A_FILE = "file"
 RECORD_SCHEMA = 1
 TOKEN_DIGITS = 6
 
@@ -76,8 +78,8 @@ def own_slot(record: Record, name: str) -> Slot:
         "record": record_digest(record_content(record, name)) if record.artifacts else record.token,
         "began_at_ms": str(record.began_at_ms),
         "checked_at_ms": str(record.checked_at_ms),
-        # A tag that is cut cannot be read; the file holds it in any case.
-        "envelope": record.envelope if len(record.envelope) <= MAX_ENVELOPE else "",
+        # A tag that is cut cannot be read.
+        "envelope": record.envelope if len(record.envelope) <= MAX_ENVELOPE else IN_A_FILE,
     }
     return Slot(name, fields)
 

@@ -12,6 +12,8 @@ from evalguard.core.policy import Proof, Require
 from evalguard.tracking.gate import attestation
 from evalguard.tracking.gate.record_check import contradictions
 from evalguard.tracking.gate.selection import Question
+from evalguard.tracking.gate.signatures import UNSIGNED, Chain, Trust, chain_of, signed
+from evalguard.tracking.signing import SignatureError, Signed
 from evalguard.tracking.slots import Slot, worst
 from evalguard.tracking.store import Store
 
@@ -35,6 +37,7 @@ class Evaluation:
         model: The model that it names; empty if it names no model.
         checked_at_ms: When it was judged, milliseconds since the epoch.
         refused: The reasons why it does not pass; empty if it passes.
+        signature: ``unsigned``, ``not verified`` (no key is trusted), or the id of the trusted key that signed it.
     """
 
     run_id: str
@@ -45,6 +48,7 @@ class Evaluation:
     model: str = ""
     checked_at_ms: int = 0
     refused: tuple[str, ...] = ()
+    signature: str = "unsigned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,7 @@ class GateResult:
         unguarded: Runs in question without any guarded evaluation.
         superseded: Evaluations that a later one of the same name and labels replaces.
         reasons: The reasons why the gate is closed; empty if it is open.
+        notes: What the gate could not know, whether it is open or closed.
         files: With ``attestation``: path of a given file → the subjects with its digest.
         unchecked: With ``attestation``: subjects that match none of the given files.
         not_tagged: The error that prevented tagging the model version; empty if
@@ -70,6 +75,7 @@ class GateResult:
     unguarded: tuple[str, ...] = ()
     superseded: tuple[Evaluation, ...] = ()
     reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     unchecked: tuple[str, ...] = ()
     not_tagged: str = ""
@@ -105,6 +111,7 @@ class Demand:
         labels: Digests that the labels may have; empty for any.
         not_before_ms: Earliest time of judging, milliseconds since the epoch; 0 for any.
         now_ms: The current time, milliseconds since the epoch.
+        trust: The keys that must have signed what passes; without keys, no signature is asked for.
     """
 
     accept: tuple[str, ...]
@@ -112,14 +119,24 @@ class Demand:
     labels: tuple[str, ...]
     not_before_ms: int
     now_ms: int
+    trust: Trust = field(default_factory=Trust)
 
 
 def answer(store: Store, selection: Question, requirements: Demand) -> GateResult:
     """The gate's answer: each evaluation with the reasons why it does not pass."""
-    evaluations = tuple(_assessed(store, run, slot, requirements) for run, slot in selection.found)
-    reasons = list(selection.reasons)
+    trust, chosen = requirements.trust, [*selection.found, *selection.superseded]
+    records, unsigned = _signed(store, chosen, trust)
+    evaluations = tuple(_assessed(store, run, slot, requirements, records, unsigned) for run, slot in selection.found)
+    chain = chain_of(store, chosen, records, trust, selection.asked) if trust.keys else Chain()
+    reasons = [*selection.reasons, *chain.reasons]
     reasons += [f"run {run_id} has no guarded evaluation" for run_id in selection.unguarded]
     reasons += [f"{item.name} in run {item.run_id}: {why}" for item in evaluations for why in item.refused]
+    # A replaced evaluation was judged when its tag says so, which anyone can edit; what was signed is not edited.
+    reasons += [
+        f"{slot.name} in run {run.info.run_id}: {why}"
+        for run, slot in selection.superseded
+        if (why := unsigned.get((run.info.run_id, slot.name), UNSIGNED)) != UNSIGNED
+    ]
     # Also true without any evaluation.
     if all(slot.is_validation for _, slot in selection.found):
         reasons.append(f"{selection.asked} has no guarded evaluation: no evidence is not a pass")
@@ -130,7 +147,23 @@ def answer(store: Store, selection: Question, requirements: Demand) -> GateResul
         unguarded=tuple(selection.unguarded),
         superseded=tuple(_evaluation(run.info.run_id, slot, ()) for run, slot in selection.superseded),
         reasons=tuple(reasons),
+        notes=chain.notes,
     )
+
+
+def _signed(
+    store: Store, chosen: Sequence[tuple[Any, Slot]], trust: Trust
+) -> tuple[dict[tuple[str, str], Signed], dict[tuple[str, str], str]]:
+    """By run and slot: the records that a trusted key signed, and why the others prove nothing."""
+    records: dict[tuple[str, str], Signed] = {}
+    unsigned: dict[tuple[str, str], str] = {}
+    for run, slot in chosen if trust.keys else ():
+        place = (run.info.run_id, slot.name)
+        try:
+            records[place] = signed(store, run.info.run_id, slot, trust)
+        except SignatureError as error:
+            unsigned[place] = str(error)
+    return records, unsigned
 
 
 def about_statement(path: str | Path, files: Sequence[str | Path], requirements: Demand) -> GateResult:
@@ -157,7 +190,7 @@ def about_statement(path: str | Path, files: Sequence[str | Path], requirements:
     )
 
 
-def _evaluation(run_id: str, slot: Slot, refused: Sequence[str]) -> Evaluation:
+def _evaluation(run_id: str, slot: Slot, refused: Sequence[str], key_id: str = "") -> Evaluation:
     return Evaluation(
         run_id,
         slot.name,
@@ -167,6 +200,7 @@ def _evaluation(run_id: str, slot: Slot, refused: Sequence[str]) -> Evaluation:
         slot["model"],
         slot.checked_at_ms,
         (*refused,),
+        key_id or ("not verified" if slot["envelope"] else "unsigned"),
     )
 
 
@@ -174,12 +208,23 @@ def _slot_of(item: Evaluation) -> Slot:
     return Slot(item.name, {"verdict": item.verdict, "checked_at_ms": str(item.checked_at_ms)})
 
 
-def _assessed(store: Store, run: Any, slot: Slot, requirements: Demand) -> Evaluation:
+def _assessed(
+    store: Store,
+    run: Any,
+    slot: Slot,
+    requirements: Demand,
+    records: Mapping[tuple[str, str], Signed],
+    unsigned: Mapping[tuple[str, str], str],
+) -> Evaluation:
+    place = (run.info.run_id, slot.name)
     refused = _refusals(slot, requirements)
-    # Checking a record takes two downloads, which an evaluation with a refused verdict does not need.
     if slot["verdict"] in requirements.accept:
-        refused += contradictions(store, run.info.run_id, slot, requirements.require)
-    return _evaluation(run.info.run_id, slot, refused)
+        if requirements.trust.keys:
+            refused += [unsigned[place]] if place in unsigned else []
+        else:
+            # Two downloads, which an evaluation with a refused verdict does not need.
+            refused += contradictions(store, run.info.run_id, slot, requirements.require)
+    return _evaluation(run.info.run_id, slot, refused, records[place].key_id if place in records else "")
 
 
 def _refusals(slot: Slot, requirements: Demand) -> list[str]:

@@ -21,6 +21,8 @@ from evalguard.errors import ConfigError, SinkError
 from evalguard.tracking.deadline import ASK_S
 from evalguard.tracking.gate.assessment import ACCEPTABLE, Demand, GateResult, about_statement, answer
 from evalguard.tracking.gate.selection import about_experiment, about_model, about_run, registered_version
+from evalguard.tracking.gate.signatures import Trust
+from evalguard.tracking.signing import trusted_keys
 from evalguard.tracking.slots import FOLDER, MAX_TAG
 from evalguard.tracking.store import Store
 
@@ -44,6 +46,10 @@ def gate(
     max_age: Age | None = None,
     tracking_uri: str | None = None,
     tag_version: bool = False,
+    trust: str | Path | Sequence[str | Path] = (),
+    trust_dir: str | Path | None = None,
+    head: str = "",
+    deleted: Sequence[str] = (),
     timeout_s: float = ASK_S,
 ) -> GateResult:
     """Check whether every evaluation in question is proven. The gate does not move an alias.
@@ -74,6 +80,13 @@ def gate(
             ``30d``, a ``timedelta`` or seconds.
         tracking_uri: Tracking URI of the store; if omitted, MLflow's own.
         tag_version: With ``model``: write the outcome to the model version's tags.
+        trust: Files of public keys, as ``evalguard keygen`` writes them. Only an
+            evaluation that one of them signed may then pass, and a record that
+            was deleted from between others closes the gate.
+        trust_dir: Folder of such files, ``*.pub``.
+        head: With ``trust``: digest of the newest signed record, kept outside of
+            the server. Without it, a deleted newest record is not noticed.
+        deleted: With ``trust``: digests of records that were deleted on purpose.
         timeout_s: Longest wait for one answer of MLflow, seconds.
 
     Returns:
@@ -89,7 +102,10 @@ def gate(
     not_before_ms = 0 if max_age is None else now_ms - _milliseconds(max_age, "max_age")
     digests = (labels_digest,) if isinstance(labels_digest, str) else tuple(labels_digest or ())
     check_choice("require", require, get_args(Require))
-    requirements = Demand(_accepted(accept), require, digests, not_before_ms, now_ms)
+    keys = trusted_keys([trust] if isinstance(trust, (str, Path)) else trust, trust_dir)
+    trusted = Trust(keys, head, tuple(deleted))
+    _check_trust(trusted, asked)
+    requirements = Demand(_accepted(accept), require, digests, not_before_ms, now_ms, trusted)
     if attestation is not None:
         return about_statement(attestation, files, requirements)
     store = Store(tracking_uri, timeout_s)
@@ -123,6 +139,19 @@ def _check_options(
             "gate: expected `attestation` together with `files` (model, labels, predictions); found only one of the two"
         )
         raise ConfigError(msg)
+
+
+def _check_trust(trust: Trust, asked: Mapping[str, object]) -> None:
+    if not trust.keys and (trust.head or trust.deleted):
+        msg = "gate: expected `head` and `deleted` with `trust`, because only signed records form a chain"
+        raise ConfigError(msg)
+    if trust.keys and asked["attestation"]:
+        msg = "gate: expected `trust` with model, run or experiment; verify an attestation with the tool that signed it"
+        raise ConfigError(msg)
+    for digest in filter(None, (trust.head, *trust.deleted)):
+        if not re.fullmatch(r"[0-9a-f]{64}", digest, re.ASCII):
+            msg = f"gate: expected the digest of a record, 64 hexadecimal digits; found {digest[:80]!r}"
+            raise ConfigError(msg)
 
 
 def _accepted(accept: Sequence[str]) -> tuple[str, ...]:

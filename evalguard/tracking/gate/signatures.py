@@ -1,0 +1,162 @@
+"""Which evaluations a trusted key signed, and whether the chain of their records is whole."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from evalguard.errors import SinkError
+from evalguard.tracking.chain import gaps
+from evalguard.tracking.record import ENVELOPE_FILE, IN_A_FILE
+from evalguard.tracking.signing import SignatureError, Signed, opened
+from evalguard.tracking.slots import FIELDS, FOLDER, MAX_TAG, Slot, slots, slug
+from evalguard.tracking.store import Store
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+UNSIGNED = "it is not signed"
+LATER = "a later record may have been deleted: pass the digest of the newest record as head, kept outside of the server"
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What the gate trusts.
+
+    Attributes:
+        keys: Public keys by id; empty: signatures are not asked for.
+        head: Digest of a record that must be there; empty: none is asked for.
+        deleted: Digests of records that were deleted on purpose.
+    """
+
+    keys: Mapping[str, Ed25519PublicKey] = field(default_factory=dict)
+    head: str = ""
+    deleted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """What the signed records of a question show together.
+
+    Attributes:
+        reasons: Why the gate is closed.
+        notes: What it could not know.
+    """
+
+    reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def signed(store: Store, run_id: str, slot: Slot, trust: Trust) -> Signed:
+    """The signed record of an evaluation.
+
+    Raises:
+        SignatureError: There is none that a trusted key signed, or its tags say something else.
+    """
+    found = opened(_envelope(store, run_id, slot), trust.keys)
+    wrong = _differences(run_id, slot, found.payload)
+    if wrong:
+        raise SignatureError("; ".join(wrong))
+    return found
+
+
+def _envelope(store: Store, run_id: str, slot: Slot) -> str | bytes:
+    text = slot["envelope"]
+    if text != IN_A_FILE:
+        if not text:
+            raise SignatureError(UNSIGNED)
+        return text
+    try:
+        return store.content(run_id, f"{FOLDER}/{slot.name}/{ENVELOPE_FILE}")
+    except (LookupError, SinkError, OSError) as error:
+        msg = f"its signature did not arrive: {error}"
+        raise SignatureError(msg) from error
+
+
+def _differences(run_id: str, slot: Slot, payload: Mapping[str, Any]) -> list[str]:
+    """Where the tags differ from what was signed."""
+    fields = payload.get("fields")
+    if not isinstance(fields, dict):
+        return ["what was signed is no record"]
+    wrong = []
+    # A record that is copied to another run is still signed.
+    if payload.get("run_id") != run_id:
+        wrong.append(f"what was signed belongs to run {str(payload.get('run_id'))[:40]}")
+    name = slug(str(payload.get("name")))
+    if slot.name != name and not slot.name.startswith(f"{name}-"):
+        wrong.append(f"what was signed is the evaluation {name}")
+    stated = {**fields, **{each: payload.get(each) for each in ("counts", "began_at_ms", "checked_at_ms")}}
+    for each in FIELDS:
+        value = str(stated.get(each, ""))[:MAX_TAG]
+        if each not in {"record", "envelope"} and slot[each] != value:
+            wrong.append(f"its tag {each} says {slot[each][:60]!r}, what was signed {value[:60]!r}")
+    return wrong
+
+
+def chain_of(
+    store: Store,
+    chosen: Sequence[tuple[Any, Slot]],
+    records: Mapping[tuple[str, str], Signed],
+    trust: Trust,
+    asked: str,
+) -> Chain:
+    """What the records show together with all others of their experiments.
+
+    Args:
+        store: Holds the runs.
+        chosen: The evaluations in question, those that were replaced included.
+        records: The signed ones among them, by run and slot.
+        trust: What is trusted.
+        asked: The question; of a model version, records that name it must be among the chosen ones.
+    """
+    experiments = sorted({run.info.experiment_id for run, _ in chosen})
+    present = dict(_signed_records(store, experiments, trust)) | dict(records) if experiments else dict(records)
+    reasons = list(_twice(present))
+    about = {_subject(each.payload) for each in records.values()}
+    same = {each.digest: each.payload for each in present.values() if _subject(each.payload) in about}
+    for missing, named_by in gaps(same).items():
+        if missing not in trust.deleted:
+            name = same[named_by]["name"] if named_by in same else "another record"
+            reasons.append(
+                f"the record {missing} before that of {name} is not there: it was deleted, or its signature was. If "
+                "that was on purpose, pass it as deleted"
+            )
+    in_question = {(run.info.run_id, slot.name) for run, slot in chosen}
+    models = {model for _, model in about if model}
+    if asked.startswith("models:/"):
+        reasons += [
+            f"{each.payload['name']} in run {run_id} is signed for this model, and its tags do not show it"
+            for (run_id, slot), each in present.items()
+            if _subject(each.payload)[1] in models and (run_id, slot) not in in_question
+        ]
+    if trust.head and trust.head not in {each.digest for each in present.values()}:
+        reasons.append(f"the record {trust.head} (head) is not there: it was deleted, or its signature was")
+    unknown = [each.payload["name"] for each in records.values() if each.payload.get("previous") is None]
+    notes = [f"what was recorded before {name} is not known: the server did not say" for name in dict.fromkeys(unknown)]
+    return Chain(tuple(reasons), (*notes, *(() if trust.head else (LATER,))))
+
+
+def _signed_records(store: Store, experiments: Sequence[str], trust: Trust) -> Iterable[tuple[tuple[str, str], Signed]]:
+    for run in store.runs("", experiments):
+        for slot in slots(run.data.tags).values():
+            try:
+                yield (run.info.run_id, slot.name), opened(_envelope(store, run.info.run_id, slot), trust.keys)
+            except SignatureError:
+                continue
+
+
+def _twice(present: Mapping[tuple[str, str], Signed]) -> Iterable[str]:
+    """A nonce that two records have: one is a copy of the other."""
+    times = Counter(str(each.payload.get("nonce")) for each in present.values())
+    for nonce, count in times.items():
+        if count > 1:
+            where = sorted(run_id for (run_id, _), each in present.items() if str(each.payload.get("nonce")) == nonce)
+            yield f"one signed record is in {count:,} places: runs {', '.join(where)}"
+
+
+def _subject(payload: Mapping[str, Any]) -> tuple[str, str]:
+    """The evaluation and the model that a record is about."""
+    fields = payload.get("fields")
+    return str(payload.get("name")), str(fields.get("model", "")) if isinstance(fields, dict) else ""
