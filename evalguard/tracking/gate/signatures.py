@@ -113,7 +113,7 @@ def chain_of(
     """
     experiments = sorted({run.info.experiment_id for run, _ in chosen})
     present = dict(_signed_records(store, experiments, trust)) | dict(records) if experiments else dict(records)
-    reasons = list(_twice(present))
+    reasons = list(_twice(records, present))
     about = {_subject(each.payload) for each in records.values()}
     same = {each.digest: each.payload for each in present.values() if _subject(each.payload) in about}
     for missing, named_by in gaps(same).items():
@@ -147,13 +147,13 @@ def _signed_records(store: Store, experiments: Sequence[str], trust: Trust) -> I
                 continue
 
 
-def _twice(present: Mapping[tuple[str, str], Signed]) -> Iterable[str]:
-    """A nonce that two records have: one is a copy of the other."""
+def _twice(records: Mapping[tuple[str, str], Signed], present: Mapping[tuple[str, str], Signed]) -> Iterable[str]:
+    """Records in question whose nonce another record has: one is a copy of the other."""
     times = Counter(str(each.payload.get("nonce")) for each in present.values())
-    for nonce, count in times.items():
-        if count > 1:
-            where = sorted(run_id for (run_id, _), each in present.items() if str(each.payload.get("nonce")) == nonce)
-            yield f"one signed record is in {count:,} places: runs {', '.join(where)}"
+    for nonce in dict.fromkeys(str(each.payload.get("nonce")) for each in records.values()):
+        if times[nonce] > 1:
+            where = {run_id for (run_id, _), each in present.items() if str(each.payload.get("nonce")) == nonce}
+            yield f"one signed record is in {times[nonce]:,} places: {', '.join(sorted(where))}"
 
 
 def _subject(payload: Mapping[str, Any]) -> tuple[str, str]:
