@@ -53,7 +53,7 @@ def test_getting_started_gets_started(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["python-guide.md", "mlflow.md"])
+@pytest.mark.parametrize("page", ["python-guide.md", "gate.md"])
 def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {"__name__": "docs"}

@@ -96,9 +96,9 @@ def _answering(codes: type[GateExit | ViewExit]) -> Iterator[None]:
 @click.option("--trust-dir", metavar="FOLDER", help="As --trust, for each *.pub in a folder.")
 @click.option(
     "--head",
-    default="",
+    multiple=True,
     metavar="DIGEST",
-    help="With --trust: the newest record, as `evalguard run` printed it; it must be there.",
+    help="With --trust: a record that must be there, as `evalguard run` printed it. May be repeated.",
 )
 @click.option("--deleted", multiple=True, metavar="DIGEST", help="With --trust: a record that was deleted on purpose.")
 @click.option("--tag-version", is_flag=True, help="With --model: write the outcome to the model version's tags.")
@@ -218,7 +218,7 @@ Examples:
 def keygen(path: str) -> None:
     """Make a pair of keys to sign records: the private one in FILE, the public one in FILE.pub.
 
-    Whoever has the private key can sign any record: keep it in the secrets of your CI, where EVALGUARD_SIGNING_KEY
+    A person who has the private key can sign any record: keep it in the secrets of your CI, where EVALGUARD_SIGNING_KEY
     takes its path or its text. Give the public one to the gate.
     """
     private, public, name = new_key(path)

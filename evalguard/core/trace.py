@@ -4,6 +4,8 @@ A tag is an int64 that travels with its row from the source to the prediction:
 ``pull << 32 | row``, the number of the batch that was pulled from the source and
 the row inside it. ``-1`` is a row without a tag, ``-2`` a row that is not what the
 source emitted.
+
+Longer than 300 lines because one class describes each of its columns.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ class Before:
     """What was recorded before an evaluation, as far as it is known.
 
     Attributes:
-        previous: Digest of the record before; empty if there is none, None if the server did not say.
+        previous: Digest of the record before; empty if nothing was recorded before, None if the server did not say.
         replaced: Digest of each record whose slot this one takes → the digest of the record before that one.
     """
 

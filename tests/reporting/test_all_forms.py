@@ -15,7 +15,7 @@ from evalguard.core.report import Report
 from evalguard.core.report_counts import NOT_KNOWN
 from evalguard.reporting import artifacts
 from evalguard.reporting.words import WRONG, metric_value
-from evalguard.tracking.mlflow_sink import known_counts
+from evalguard.tracking.of_report import known_counts
 from tests.core.traces import ALIGNED, SWAPPED, N, label_of, labels_for, trace_of
 from tests.reporting import samples
 from tests.reporting.test_html import Page

@@ -48,7 +48,7 @@ def gate(
     tag_version: bool = False,
     trust: str | Path | Sequence[str | Path] = (),
     trust_dir: str | Path | None = None,
-    head: str = "",
+    head: str | Sequence[str] = (),
     deleted: Sequence[str] = (),
     timeout_s: float = ASK_S,
 ) -> GateResult:
@@ -84,8 +84,9 @@ def gate(
             evaluation that one of them signed may then pass, and a record that
             was deleted from between others closes the gate.
         trust_dir: Folder of such files, ``*.pub``.
-        head: With ``trust``: digest of the newest signed record, kept outside of
-            the server. Without it, a deleted newest record is not noticed.
+        head: With ``trust``: digests of signed records that must be there, kept
+            outside of the server: all, or the newest one. Without the newest
+            one, its deletion is not noticed.
         deleted: With ``trust``: digests of records that were deleted on purpose.
         timeout_s: Longest wait for one answer of MLflow, seconds.
 
@@ -103,7 +104,7 @@ def gate(
     digests = (labels_digest,) if isinstance(labels_digest, str) else tuple(labels_digest or ())
     check_choice("require", require, get_args(Require))
     keys = trusted_keys([trust] if isinstance(trust, (str, Path)) else trust, trust_dir)
-    trusted = Trust(keys, head, tuple(deleted))
+    trusted = Trust(keys, (head,) if isinstance(head, str) else tuple(head), tuple(deleted))
     _check_trust(trusted, asked)
     requirements = Demand(_accepted(accept), require, digests, not_before_ms, now_ms, trusted)
     if attestation is not None:
@@ -142,13 +143,13 @@ def _check_options(
 
 
 def _check_trust(trust: Trust, asked: Mapping[str, object]) -> None:
-    if not trust.keys and (trust.head or trust.deleted):
+    if not trust.keys and (trust.heads or trust.deleted):
         msg = "gate: expected `head` and `deleted` with `trust`, because only signed records form a chain"
         raise ConfigError(msg)
     if trust.keys and asked["attestation"]:
         msg = "gate: expected `trust` with model, run or experiment; verify an attestation with the tool that signed it"
         raise ConfigError(msg)
-    for digest in filter(None, (trust.head, *trust.deleted)):
+    for digest in (*trust.heads, *trust.deleted):
         if not re.fullmatch(r"[0-9a-f]{64}", digest, re.ASCII):
             msg = f"gate: expected the digest of a record, 64 hexadecimal digits; found {digest[:80]!r}"
             raise ConfigError(msg)

@@ -27,12 +27,12 @@ class Trust:
 
     Attributes:
         keys: Public keys by id; empty: signatures are not asked for.
-        head: Digest of a record that must be there; empty: none is asked for.
+        heads: Digests of records that must be there.
         deleted: Digests of records that were deleted on purpose.
     """
 
     keys: Mapping[str, Ed25519PublicKey] = field(default_factory=dict)
-    head: str = ""
+    heads: tuple[str, ...] = ()
     deleted: tuple[str, ...] = ()
 
 
@@ -131,11 +131,15 @@ def chain_of(
             for (run_id, slot), each in present.items()
             if _subject(each.payload)[1] in models and (run_id, slot) not in in_question
         ]
-    if trust.head and trust.head not in {each.digest for each in present.values()}:
-        reasons.append(f"the record {trust.head} (head) is not there: it was deleted, or its signature was")
+    there = {each.digest for each in present.values()} | _replaced(present)
+    reasons += [
+        f"the record {head} (head) is not there: it was deleted, or its signature was"
+        for head in trust.heads
+        if head not in there
+    ]
     unknown = [each.payload["name"] for each in records.values() if each.payload.get("previous") is None]
     notes = [f"what was recorded before {name} is not known: the server did not say" for name in dict.fromkeys(unknown)]
-    return Chain(tuple(reasons), (*notes, *(() if trust.head else (LATER,))))
+    return Chain(tuple(reasons), (*notes, *(() if trust.heads else (LATER,))))
 
 
 def _signed_records(store: Store, experiments: Sequence[str], trust: Trust) -> Iterable[tuple[tuple[str, str], Signed]]:
@@ -154,6 +158,11 @@ def _twice(records: Mapping[tuple[str, str], Signed], present: Mapping[tuple[str
         if times[nonce] > 1:
             where = {run_id for (run_id, _), each in present.items() if str(each.payload.get("nonce")) == nonce}
             yield f"one signed record is in {times[nonce]:,} places: {', '.join(sorted(where))}"
+
+
+def _replaced(present: Mapping[tuple[str, str], Signed]) -> set[str]:
+    """Digests of the records whose place a later one in the same run took, as that one was signed to say."""
+    return {str(digest) for each in present.values() for digest in each.payload.get("replaced") or ()}
 
 
 def _subject(payload: Mapping[str, Any]) -> tuple[str, str]:

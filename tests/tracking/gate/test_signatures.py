@@ -57,6 +57,13 @@ def tag(store, run, field, slot="digits"):
     return store.tags(run)[f"evalguard.{slot}.{field}"]
 
 
+def stated(store, run):
+    """What was signed in a run."""
+    found = unverified(tag(store, run, "envelope"))
+    assert found is not None
+    return found[0]
+
+
 def set_tag(store, run, field, value, slot="digits"):
     store.client.set_tag(run, f"evalguard.{slot}.{field}", value)
 
@@ -114,8 +121,7 @@ def test_a_record_that_is_too_long_for_a_tag_is_read_from_its_file(store, key, m
 def test_a_chain_over_several_runs_opens_with_the_newest_as_head(store, key):
     first, one = signed(store, key)
     second, two = signed(store, key)
-    payload, _ = unverified(tag(store, second, "envelope"))
-    assert payload["previous"] == one
+    assert stated(store, second)["previous"] == one
     for run in (first, second):
         assert ask(store, key, run, head=two)
 
@@ -126,10 +132,9 @@ def test_an_evaluation_that_is_made_again_in_one_run_leaves_no_gap(store, key, m
     monkeypatch.setattr("evalguard.tracking.mlflow_sink._used_slots", {})
     _, second = signed(store, key, run=run)
     third, head = signed(store, key)
-    payload, _ = unverified(tag(store, run, "envelope"))
-    assert payload["replaced"] == {first: ""}
-    assert unverified(tag(store, third, "envelope"))[0]["previous"] == second
-    assert ask(store, key, run, head=head), ask(store, key, run, head=head).reasons
+    assert stated(store, run)["replaced"] == {first: ""}
+    assert stated(store, third)["previous"] == second
+    assert ask(store, key, run, head=[first, second, head]), ask(store, key, run, head=head).reasons
     assert ask(store, key, third, head=head)
 
 
@@ -140,7 +145,7 @@ def test_a_report_that_confirm_replaces_leaves_no_gap(store, key):
     before = sink.head
     judged = report()
     sink.replace(0, judged, {"report.json": judged.to_json().encode()})
-    assert list(unverified(tag(store, run, "envelope"))[0]["replaced"]) == [before]
+    assert list(stated(store, run)["replaced"]) == [before]
     sink.replace(0, judged, {"report.json": judged.to_json().encode()})
     assert ask(store, key, run, head=sink.head), ask(store, key, run).reasons
 
@@ -335,6 +340,19 @@ def test_a_newest_record_named_by_hand_makes_no_gap_go_away(store, key):
     store.client.set_experiment_tag(experiment, "evalguard.head.digits", f"1 {first}")
     store.client.delete_run(failed)
     assert not ask(store, key, last, head=head)
+
+
+def test_what_is_written_in_the_docs_is_not_stopped(store, key):
+    _, first = signed(store, key)
+    failed, hidden = signed(store, key, report(FAILED))
+    experiment = store.client.get_run(failed).info.experiment_id
+    # The next record is told that nothing was between.
+    store.client.set_experiment_tag(experiment, "evalguard.head.digits", f"1 {first}")
+    last, head = signed(store, key)
+    store.client.delete_run(failed)
+    assert ask(store, key, last, head=head)
+    # With every digest that was printed it is seen.
+    assert not ask(store, key, last, head=[first, hidden, head])
 
 
 def test_a_clock_in_the_future(store, key):
