@@ -27,7 +27,7 @@ from evalguard.reporting.sink import Artifacts
 from evalguard.tracking import chain, signing, spool
 from evalguard.tracking.client import short_error
 from evalguard.tracking.deadline import POLL_S, DeadlineExceeded, deadline_runner, do_in_time, send_seconds
-from evalguard.tracking.of_report import about, impact_metrics, known_counts
+from evalguard.tracking.of_report import about, impact_metrics, known_counts, one_line
 from evalguard.tracking.record import Record, stated
 from evalguard.tracking.replay import replay
 from evalguard.tracking.send import send
@@ -220,7 +220,7 @@ class MlflowSink:
             tracking_uri=self.target.tracking_uri,
             run_id=self.target.run_id,
             name=str(self._slot),
-            fields={name: _line(value) for name, value in {**fields, "model": self.target.model}.items()},
+            fields={name: one_line(value) for name, value in {**fields, "model": self.target.model}.items()},
             began_at_ms=self._began_at_ms,
             # The verdict must be newer than its own PENDING even if the clock was set back. Otherwise `choose_slot`
             # would drop it as superseded, and a count of 0 would not replace a NaN.
@@ -289,12 +289,6 @@ def _replay_waiting(tracking_uri: str, deadline: float) -> None:
 
     with contextlib.suppress(DeadlineExceeded):
         deadline_runner(tracking_uri).do(work, deadline - time.monotonic())
-
-
-def _line(text: str) -> str:
-    """A text as one line for a tag; characters that UTF-8 cannot encode are escaped."""
-    # A file name with undecodable bytes has lone surrogates, on which the request with the verdict would fail.
-    return " ".join(str(text).encode("utf-8", "backslashreplace").decode().split())
 
 
 def _now_ms() -> int:

@@ -32,3 +32,9 @@ def impact_metrics(report: Report) -> Iterator[tuple[str, float]]:
         for name, value in impact.to_dict().items():
             if isinstance(value, (int, float)) and math.isfinite(value):
                 yield f"{metric}/{name}", abs(float(value)) if name == "difference" else float(value)
+
+
+def one_line(text: str) -> str:
+    """A text as one line for a tag; characters that UTF-8 cannot encode are escaped."""
+    # A file name with undecodable bytes has lone surrogates, on which the request with the verdict would fail.
+    return " ".join(str(text).encode("utf-8", "backslashreplace").decode().split())

@@ -346,7 +346,7 @@ def test_what_is_written_in_the_docs_is_not_stopped(store, key):
     _, first = signed(store, key)
     failed, hidden = signed(store, key, report(FAILED))
     experiment = store.client.get_run(failed).info.experiment_id
-    # The next record is told that nothing was between.
+    # The next record names the first one as the one before it.
     store.client.set_experiment_tag(experiment, "evalguard.head.digits", f"1 {first}")
     last, head = signed(store, key)
     store.client.delete_run(failed)
