@@ -96,6 +96,7 @@ LABELLING = _faults(
     (labelling.label_file_in_another_order, "label file in another order than the stream"),
     (labelling.pairs_apart, "labels in the stream belong to other rows"),
     (labelling.index_of_other_rows, "indexes of x and labels differ"),
+    (labelling.keys_apart, "keys in the stream belong to other rows"),
     (labelling.keys_with_a_prefix, "keys differ by a prefix"),
     (labelling.keys_with_a_suffix, "keys differ by a suffix"),
     (labelling.keys_with_zeros, "keys differ by zero padding"),

@@ -82,6 +82,20 @@ def folder_lacks_a_class(d: Data) -> Evaluation:
     )
 
 
+def keys_apart(d: Data) -> Evaluation:
+    """Inputs are reordered, and the keys beside them are not."""
+    order = d.rng.permutation(d.n)
+    d.needs(not np.array_equal(order, d.all))
+    return keyed_by(d, order)
+
+
+def keyed_by(d: Data, order: Any) -> Evaluation:
+    """The stream holds the keys in label order, beside inputs in this order; the reference is in label order."""
+    d = d.only(KEYED)
+    made = replace(d, x=d.x[order]).predicted(d.all, labels=d.labelled())
+    return replace(made, options={**made.options, "reference": d.x})
+
+
 def older_version(d: Data) -> Evaluation:
     """Labels saved from an older version of the data: some keys went, others came."""
     d = d.only(KEYED)

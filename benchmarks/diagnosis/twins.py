@@ -246,6 +246,10 @@ def _joined_by_key(d: Data) -> Evaluation:
     return d.predicted(d.all, d.one_of("generator", "pydataset", "tf.data"))
 
 
+def _keys_with_their_rows(d: Data) -> Evaluation:
+    return labelling.keyed_by(d, d.all)
+
+
 def _collected(d: Data) -> Evaluation:
     import evalguard
 
@@ -383,6 +387,7 @@ TWINS: Mapping[Maker, Twin] = {
     labelling.label_file_in_another_order: Twin(_joined_by_key, ("joined by key",)),
     labelling.pairs_apart: Twin(_its_own_labels, ("in the same order", "one element holds both")),
     labelling.index_of_other_rows: Twin(_one_index, (".loc[labels.index]",)),
+    labelling.keys_apart: Twin(_keys_with_their_rows, ("in the same order", "one element holds both")),
     labelling.keys_with_a_prefix: Twin(_joined_by_key, ("table['id'] = ",)),
     labelling.keys_with_a_suffix: Twin(_joined_by_key, ("table['id'] = ",)),
     labelling.keys_with_zeros: Twin(_joined_by_key, ("table['id'] = ",)),

@@ -66,6 +66,7 @@ KNOWN_ORDERS: tuple[Recogniser, ...] = (
 BY_KEY: tuple[Recogniser, ...] = (keyed.in_another_order,)
 RANDOM_ORDERS: tuple[Recogniser, ...] = (orders.reshuffled, orders.shuffled, orders.window)
 LABELLING: tuple[Recogniser, ...] = (
+    keyed.apart,
     labelling.unlike_index,
     labelling.label_file,
     labelling.unpaired,

@@ -62,7 +62,7 @@ def in_another_order(view: View) -> Cause | None:
     # Two swapped rows do not show how a side is sorted.
     if view.missing.size or view.duplicates or view.foreign or view.unnamed or view.moved == 2:
         return None
-    if facts.get("shuffle") or "shuffle_buffer" in facts or facts.get("unordered"):
+    if facts.get("shuffle") or "shuffle_buffer" in facts or facts.get("unordered") or view.with_other_keys.size:
         return None
     order = order_of_names(keys, of_some=True)
     # A stream that is sorted by key was not shuffled.
@@ -81,7 +81,23 @@ def in_another_order(view: View) -> Cause | None:
         f"{plural(len(view.arrived), 'row')} are out of position"
     )
     table, column = _table(view)
-    return cause(view, "keyed_order", certain=fixed, evidence=evidence, given=table, column=column)
+    # Of rows that carry no keys, content alone shows the order.
+    certain = fixed and view.trace.keys is not None
+    return cause(view, "keyed_order", certain=certain, evidence=evidence, given=table, column=column)
+
+
+def apart(view: View) -> Cause | None:
+    """Rows carry the keys of other samples than those that they hold by their content."""
+    rows = view.with_other_keys
+    if not rows.size:
+        return None
+    first = int(rows[0])
+    key, sample = shown_key(view.trace.keys[first], MAX_KEY), shown_key(view.labels.keys[view.samples[first]], MAX_KEY)  # type: ignore[index]
+    evidence = (
+        f"{plural(rows.size, 'row')} {verb(rows.size, 'carries', 'carry')} the key of another sample than "
+        f"{verb(rows.size, 'its', 'their')} content shows, such as '{key}' beside the inputs of '{sample}'"
+    )
+    return cause(view, "keys_apart", certain=False, evidence=evidence, column=_table(view)[1])
 
 
 def other_version(view: View) -> Cause | None:

@@ -27,9 +27,10 @@ def sorted_otherwise(view: View) -> Cause | None:
     """The stream sorts keys, row numbers or classes in another way than the labels do."""
     if len(view.arrived) < MIN_ROWS or not view.moved:
         return None
+    contradicted = bool(view.with_other_keys.size)
     listings = _two_listings(view)
     if listings:
-        return cause(view, "two_listings", certain=view.moved > 2, evidence=listings)
+        return cause(view, "two_listings", certain=view.moved > 2 and not contradicted, evidence=listings)
     by_key = _by_key(view)
     evidence = by_key or _by_number(view) or _by_class(view)
     if not evidence:
@@ -38,7 +39,7 @@ def sorted_otherwise(view: View) -> Cause | None:
     return cause(
         view,
         "sorted_otherwise",
-        certain=bool(by_key),
+        certain=bool(by_key) and not contradicted,
         evidence=evidence,
         key=view.labels.origin.key_column or key,
         rows=rows,

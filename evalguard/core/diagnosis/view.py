@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from evalguard.core import arrivals, target_comparison
 from evalguard.core.columns.chunks import Ints, counts_up
 from evalguard.core.label_table import LabelTable
+from evalguard.core.matching import match_keys
 from evalguard.core.order_rfc import displacements
 from evalguard.core.trace import ROW_BITS, UNKNOWN, Int64, SourceState, Trace
 
@@ -282,6 +283,18 @@ class View:
     def by_key(self) -> bool:
         """Samples were identified by keys alone."""
         return self.trace.keys is not None and self.labels.keys is not None and not self.by_content
+
+    @cached_property
+    def with_other_keys(self) -> Int64:
+        """Rows that hold the content of one sample and carry the key of another one."""
+        carried, keys, prints = self.trace.keys, self.labels.keys, self.labels.fingerprints
+        none = np.zeros(0, dtype=np.int64)
+        if carried is None or keys is None or self.samples is None or self.trace.fingerprints is None or prints is None:
+            return none
+        named = match_keys(carried, keys).samples[: len(self.samples)]
+        both = np.flatnonzero(arrivals.known(named, self.n) & arrivals.known(self.samples, self.n))
+        # Samples with equal inputs are interchangeable.
+        return both[prints[named[both]] != prints[self.samples[both]]]
 
     @property
     def by_content(self) -> bool:

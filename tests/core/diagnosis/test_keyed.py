@@ -80,6 +80,49 @@ def test_another_cause_is_not_called_that(stream, labels, facts):
     assert title("keyed_order") not in [cause.cause for cause in causes]
 
 
+def of_content(keys, samples, labels=NAMES):
+    """Rows with these keys and the content of these samples, from an array."""
+    prints = np.arange(N, dtype=np.uint64) + 5
+    keys = None if keys is None else np.asarray(keys)
+    trace = Trace(
+        N, np.full(N, UNKNOWN), keys=keys, fingerprints=prints[samples], sources=(SourceState("arrays", "ndarray"),)
+    )
+    return judge(trace, LabelTable(np.arange(N) % 3, labels, fingerprints=prints), Policy()).report
+
+
+@pytest.mark.parametrize("labels", [NAMES, np.sort(NAMES)], ids=["any-order", "sorted"])
+def test_keys_that_contradict_the_content_are_no_evidence_for_its_order(labels):
+    report = of_content(labels, RANDOM, labels)
+    first = report.diagnosis[0]
+    assert (first.cause, first.certain) == (title("keys_apart"), False)
+    assert f"{np.count_nonzero(RANDOM != np.arange(N))} rows carry the key" in first.evidence
+    assert f"'{labels[0]}' beside the inputs of '{labels[RANDOM[0]]}'" in first.evidence
+    assert "x, keys = x[order], keys[order]" in first.remedy
+    assert not any(cause.certain for cause in report.diagnosis)
+
+
+def test_a_sort_order_is_certain_only_where_no_key_contradicts_it():
+    names = np.array([f"{number + 1}.png" for number in range(N)])
+    as_text = np.argsort(names)
+    (first,) = of_content(names[as_text], as_text, names).diagnosis
+    assert (first.cause, first.certain) == (title("sorted_otherwise"), True)
+    assert [cause.certain for cause in of_content(names, as_text, names).diagnosis] == [False, False]
+
+
+def test_keys_that_no_row_carries_are_not_certain():
+    first = of_content(None, RANDOM, np.sort(NAMES)).diagnosis[0]
+    assert (first.cause, first.certain) == (title("keyed_order"), False)
+    assert of_content(np.sort(NAMES)[RANDOM], RANDOM, np.sort(NAMES)).diagnosis[0].certain
+
+
+def test_equal_inputs_may_have_either_key():
+    prints = np.arange(N, dtype=np.uint64) // 2
+    trace = Trace(N, np.full(N, UNKNOWN), keys=NAMES[np.arange(N) ^ 1], fingerprints=prints)
+    found = View(trace, LabelTable(np.arange(N), NAMES, fingerprints=prints), np.arange(N))
+    assert not found.with_other_keys.size
+    assert keyed.apart(found) is None
+
+
 # -- Keys that differ -------------------------------------------------------------------------------------------------
 
 
