@@ -108,6 +108,7 @@ MOVING = _faults(
     (moving.rows_moved_in_model, "the model moves rows"),
     (moving.rows_moved_after_model, "rows moved between the model and the caller"),
     (moving.parts_sorted_by_name, "parts joined in another order"),
+    (moving.parts_in_another_order, "parts joined in another order"),
     (moving.member_in_another_order, "one of several calls was fed in another order"),
     (moving.scored_with_other_labels, "scored against other labels"),
     (moving.reference_in_another_order, "indexes of the reference and labels differ"),

@@ -301,6 +301,10 @@ def _names_with_zeros(d: Data) -> Evaluation:
     return moving.saved(d, "part_{:03}.npy")
 
 
+def _parts_predicted_in_order(d: Data) -> Evaluation:
+    return moving.predicted_by_part(d, np.arange(4))
+
+
 def _both_in_label_order(d: Data) -> Evaluation:
     return moving.two_members(d, d.all)
 
@@ -397,6 +401,7 @@ TWINS: Mapping[Maker, Twin] = {
     moving.rows_moved_in_model: Twin(_computed_row_by_row, ("computed row by row",)),
     moving.rows_moved_after_model: Twin(_returned_as_computed, ("in the order of x",)),
     moving.parts_sorted_by_name: Twin(_names_with_zeros, ("list the parts in the order of the labels",)),
+    moving.parts_in_another_order: Twin(_parts_predicted_in_order, ("predict the parts in the order of the labels",)),
     moving.member_in_another_order: Twin(_both_in_label_order, ("each in the order of the labels",)),
     moving.scored_with_other_labels: Twin(_scored_with_its_labels, ("if the scored ones are right",)),
     moving.reference_in_another_order: Twin(_reference_in_label_order, ("reference.loc[labels.index]",)),

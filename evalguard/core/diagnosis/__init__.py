@@ -57,6 +57,7 @@ KNOWN_ORDERS: tuple[Recogniser, ...] = (
     sorted_orders.sorted_otherwise,
     pieces.by_length,
     sorted_orders.stride,
+    pieces.called,
     pieces.retried,
     orders.batches,
     pieces.in_turn,

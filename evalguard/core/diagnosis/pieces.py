@@ -117,6 +117,22 @@ def retried(view: View) -> Cause | None:
     return cause(view, "retried", certain=False, evidence=evidence)
 
 
+def called(view: View) -> Cause | None:
+    """Each of several calls holds consecutive samples, and the calls have another order than the labels."""
+    order, calls = _once(view), view.trace.calls
+    # Of a loop over batches, the source has the order.
+    if order is None or len(calls) < 2 or sum(calls) != len(order) or view.is_loop:
+        return None
+    starts = np.cumsum((0, *calls))[:-1]
+    if not np.isin(np.flatnonzero(np.diff(order) != 1) + 1, starts).all():
+        return None
+    evidence = (
+        f"each of {plural(len(calls), 'call')} holds consecutive samples; they begin with samples "
+        f"{listed(np.asarray(order)[starts], 8)}"
+    )
+    return cause(view, "parts_in_another_order", certain=False, evidence=evidence, fixes=("calls_in_another_order",))
+
+
 def partitions(view: View) -> Cause | None:
     """The rows are a few stretches that each ascend, through the samples of the others."""
     order = _once(view)

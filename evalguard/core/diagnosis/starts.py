@@ -8,7 +8,7 @@ import numpy as np
 
 from evalguard.core.columns.chunks import counts_up
 from evalguard.core.diagnosis.catalogue import cause
-from evalguard.core.diagnosis.pieces import chosen
+from evalguard.core.diagnosis.pieces import called, chosen
 from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Cause
 from evalguard.core.plural import plural
@@ -86,7 +86,7 @@ def ahead(view: View) -> Cause | None:
     steps = -(-view.n // view.batch) if view.batch and "steps" in view.facts else None
     if taken:
         evidence += f"; the same object had emitted {plural(taken, 'batch')} by then, {delivered:,} of them delivered"
-    elif jump.found < 0:
+    elif jump.found < 0 or called(view) is not None:
         return None
     return cause(
         view,
@@ -157,7 +157,7 @@ def not_at_start(view: View) -> Cause | None:
     lead = _lead(view) if used and start is None else 0
     if start is None and not (used and (view.samples is None or lead)):
         return None
-    if not used and start is not None and _is_part(view, start):
+    if not used and start is not None and (_is_part(view, start) or called(view) is not None):
         return None
     # A PyDataset has no read position, unless its items come from something that has one.
     if view.kind in {"arrays", "batch"} or (view.kind == "pydataset" and (stateful_getitem(view) or leftover(view))):
