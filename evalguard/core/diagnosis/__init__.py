@@ -107,6 +107,8 @@ def diagnose(trace: Trace, samples: Int64 | None, labels: LabelTable) -> tuple[C
         the pattern.
     """
     view = View(trace, labels, samples)
+    if view.by_position and view.n_rows != view.n:
+        view = View(trace, labels, None)
     # The order of rows that moved after the model says nothing about the source.
     if trace.rearranged:
         return tuple(_recognised(view, SCORED)[:1])

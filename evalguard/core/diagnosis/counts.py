@@ -9,7 +9,7 @@ from evalguard.core.columns.chunks import counts_up
 from evalguard.core.diagnosis.catalogue import cause
 from evalguard.core.diagnosis.pieces import subset
 from evalguard.core.diagnosis.repeats import repeated, run_twice
-from evalguard.core.diagnosis.view import View, listed
+from evalguard.core.diagnosis.view import MAX_KEY, View, listed, named
 from evalguard.core.findings import Cause
 from evalguard.core.matching import occurrence
 from evalguard.core.plural import plural, verb
@@ -63,10 +63,14 @@ def wrapped(view: View) -> Cause | None:
 
 def padded(view: View) -> Cause | None:
     """The rows after the last label are copies of one sample, or declared dummies."""
-    extra = view.n_rows - view.n
-    if extra <= 0 or view.samples is None or not counts_up(view.rows[: view.n]):
+    extra, ordered = view.n_rows - view.n, view.trace.ordered
+    if (
+        extra <= 0
+        or view.samples is None
+        or not (counts_up(view.rows[: view.n]) if ordered else len(view.again) == extra)
+    ):
         return None
-    tail = view.rows[view.n :]
+    tail = view.rows[view.n :] if ordered else view.again
     declared = view.trace.padding is not None and bool(view.trace.padding[view.n : view.n_rows].all())
     one = bool((tail == tail[0]).all()) and 0 <= tail[0] < view.n
     # One copy of sample 0 may also be the start of a second pass.
@@ -76,7 +80,8 @@ def padded(view: View) -> Cause | None:
     copies = f"copies of sample {int(tail[0]):,}" if one else "declared dummies"
     fill = f", which fill up the last batch of {view.batch:,}" if whole else ""
     certain = declared or (one and extra > 1 and whole and extra < view.batch)
-    evidence = f"the {plural(extra, 'row')} after the last label are {copies}{fill}"
+    which = "after the last label" if ordered else "that are too many"
+    evidence = f"the {plural(extra, 'row')} {which} are {copies}{fill}"
     return cause(view, "padded", certain=certain, evidence=evidence)
 
 
@@ -118,7 +123,7 @@ def copied(view: View) -> Cause | None:
     matches = workers == factor and (bool(view.facts.get("use_multiprocessing")) or view.fact("replicas") == factor)
     evidence = (
         f"{plural(view.duplicates, 'row')} {verb(view.duplicates, 'repeats', 'repeat')} a sample, each up to "
-        f"{factor:,} times and each time in order"
+        f"{factor:,} times{' and each time in order' * view.trace.ordered}"
         + (f"; {workers:,} workers" if workers > 1 else "")
         + (f"; the last {plural(view.missing.size, 'sample')} never arrived" if view.missing.size else "")
     )
@@ -225,12 +230,14 @@ def left_out(view: View) -> Cause | None:
         return None
     if subset(view) is not None:
         return None
-    inside = view.missing[view.missing < int(view.arrived[-1])] if view.arrived.size else view.missing[:0]
+    # Of a table in any order, no row is the last one.
+    last = view.n if view.trace.joined else int(view.arrived[-1]) if view.arrived.size else 0
+    inside = view.missing[view.missing < last]
     if not inside.size or _whole_batches(view, inside):
         return None
     keys = view.labels.keys
-    named = f" ({', '.join(shown_key(keys[sample], 40) for sample in inside[:3])})" if keys is not None else ""
-    evidence = f"{plural(view.missing.size, 'sample')} never arrived: {listed(view.missing)}{named}"
+    keyed = f" ({', '.join(shown_key(keys[sample], MAX_KEY) for sample in inside[:3])})" if keys is not None else ""
+    evidence = f"{plural(view.missing.size, 'sample')} never arrived: {listed(view.missing)}{keyed}"
     leaves_out = str(view.facts.get("leaves_out", ""))
     evidence += f"; the pipeline has {leaves_out}" if leaves_out else ""
     certain = bool(leaves_out) and view.trace.transport_intact is True and not view.foreign
@@ -265,10 +272,12 @@ def others(view: View) -> Cause | None:
     """Some rows are not among the labelled samples."""
     if not view.foreign or view.foreign == view.n_rows:
         return None
-    rows = np.flatnonzero(~view.known)
+    carried, rows = view.trace.keys, view.outside
+    which = f" ({verb(view.foreign, 'row', 'rows')} {listed(rows)})"
+    if not view.trace.ordered:
+        which = "" if carried is None else f" ({named(carried, rows)})"
     evidence = (
-        f"{plural(view.foreign, 'row')} {verb(view.foreign, 'is', 'are')} not among the labelled samples "
-        f"({verb(view.foreign, 'row', 'rows')} {listed(rows)})"
+        f"{plural(view.foreign, 'row')} {verb(view.foreign, 'is', 'are')} not among the labelled samples{which}"
         + (f", and {plural(view.missing.size, 'labelled sample')} never arrived" if view.missing.size else "")
     )
     return cause(view, "others", certain=False, evidence=evidence)

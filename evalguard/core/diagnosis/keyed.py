@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from evalguard.core import key_differences
 from evalguard.core.diagnosis.catalogue import cause, given_labels, is_image_iterator
 from evalguard.core.diagnosis.orders import shuffles
 from evalguard.core.diagnosis.sorted_orders import MIN_ROWS, ascends_by_key, order_of_names
-from evalguard.core.diagnosis.view import View
+from evalguard.core.diagnosis.view import MAX_KEY, View, named
 from evalguard.core.findings import Cause
 from evalguard.core.plural import plural, verb
 from evalguard.core.shown_keys import shown_key
-from evalguard.core.trace import Int64
 
-# Number of keys that the evidence names, and the length at which each is cut.
-SHOWN, MAX_KEY = 3, 40
+# Number of keys that the evidence names.
+SHOWN = 3
 # Fewer pairs of keys may differ in the same way by chance.
 LEAST_PAIRS = 3
 
@@ -26,7 +23,7 @@ def differ(view: View) -> Cause | None:
     if carried is None or keys is None or view.labels.keyed_by_index:
         return None
     if view.samples is not None:
-        at, without = np.flatnonzero(~view.known), view.missing
+        at, without = view.outside, view.missing
         if not (view.by_key and at.size and without.size):
             return None
         carried = carried[at[: key_differences.MAX_KEYS]]
@@ -107,18 +104,13 @@ def other_version(view: View) -> Cause | None:
         return None
     if view.foreign == view.n_rows or view.duplicates or view.unnamed:
         return None
-    came, went = np.flatnonzero(~view.known), view.missing
+    came, went = view.outside, view.missing
     are = verb(came.size, "is", "are")
-    evidence = f"{plural(came.size, 'key')} of the stream {are} not in the labels ({_named(carried, came)})"
+    evidence = f"{plural(came.size, 'key')} of the stream {are} not in the labels ({named(carried, came)})"
     if went.size:
-        evidence += f", and {plural(went.size, 'label')} {verb(went.size, 'has', 'have')} no row ({_named(keys, went)})"
+        evidence += f", and {plural(went.size, 'label')} {verb(went.size, 'has', 'have')} no row ({named(keys, went)})"
     table, column = _table(view)
     return cause(view, "other_version", certain=False, evidence=evidence, given=table, column=column)
-
-
-def _named(keys: object, rows: Int64) -> str:
-    shown = ", ".join(f"'{shown_key(keys[int(row)], MAX_KEY)}'" for row in rows[:SHOWN])  # type: ignore[index]
-    return shown + (", …" if len(rows) > SHOWN else "")
 
 
 def _table(view: View) -> tuple[str, str]:

@@ -34,7 +34,8 @@ def label_file(view: View) -> Cause | None:
     if shift and not permuted:
         return None
     evidence = (
-        f"every row is in position, and {plural(differ.size, 'row')} {verb(differ.size, 'carries', 'carry')} "
+        f"{'every row is in position' if view.trace.ordered else 'each sample has one row'}, and "
+        f"{plural(differ.size, 'row')} {verb(differ.size, 'carries', 'carry')} "
         "another target than the label"
     )
     if shift:

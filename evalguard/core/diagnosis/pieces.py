@@ -68,8 +68,8 @@ def _chosen_rows(view: View) -> tuple[str, str]:
     step = int(rows[1]) - first
     if step > 1 and first < step and last + step >= view.n and (np.diff(rows) == step).all():
         return f"samples {listed(rows, 3)}, one in {step:,}", f"[{first}::{step}]"
-    order = "in label order" if not view.moved else "in another order"
-    return f"{listed(rows)}, {order}", "[chosen]"
+    order = f", in {'another' if view.moved else 'label'} order" * view.trace.ordered
+    return f"{listed(rows)}{order}", "[chosen]"
 
 
 # -- Pieces that ascend -----------------------------------------------------------------------------------------------

@@ -15,11 +15,14 @@ def repeated(view: View) -> Cause | None:
     """The pipeline repeats its samples, each pass in the same order."""
     times = view.fact("repeat")
     whole = times > 1 and view.samples is not None and view.n_rows == times * view.n
-    if not whole or "steps" in view.facts or not view.wraps_after(view.n):
+    if not whole or "steps" in view.facts:
         return None
-    evidence = (
-        f"each of the {view.n:,} samples comes {times:,} times, pass after pass; the pipeline has `repeat({times})`"
-    )
+    ordered = view.trace.ordered
+    in_order = view.wraps_after(view.n)
+    if not (in_order if ordered else (arrivals.arrival_counts(view.rows, view.n) == times).all()):
+        return None
+    passes = ", pass after pass" * ordered
+    evidence = f"each of the {view.n:,} samples comes {times:,} times{passes}; the pipeline has `repeat({times})`"
     return cause(view, "repeated", certain=True, evidence=evidence, times=times)
 
 
@@ -43,6 +46,8 @@ def part_twice(view: View) -> Cause | None:
     """A call of a session begins with samples that the one before it had predicted."""
     calls = view.trace.calls
     if view.samples is None or len(calls) < 2 or not view.duplicates or view.foreign or view.unnamed:
+        return None
+    if not view.trace.ordered:
         return None
     starts = np.cumsum(calls)[:-1]
     again = np.flatnonzero(arrivals.repeated(view.rows, view.n))

@@ -60,7 +60,9 @@ def joined_parts(view: View) -> Cause | None:
     if view.samples is not None and inside.any() and (np.diff(view.samples)[inside] == 1).all():
         # Parts of consecutive samples are no folds: the calls themselves had another order.
         evidence += f", which begin with samples {listed(view.samples[begins], 8)}"
-        return cause(view, "parts_in_another_order", certain=False, evidence=evidence, fixes=("calls_in_another_order",))
+        return cause(
+            view, "parts_in_another_order", certain=False, evidence=evidence, fixes=("calls_in_another_order",)
+        )
     # Only a caller that names the rows of each part shows that it had to put them back.
     named = trace.index_source == "part" and trace.index is not None and bool((np.asarray(trace.index) >= 0).all())
     return cause(view, "parts_not_put_back", certain=named, evidence=evidence)

@@ -6,7 +6,7 @@ import numpy as np
 
 from evalguard.core import arrivals
 from evalguard.core.diagnosis.catalogue import cause
-from evalguard.core.diagnosis.view import View
+from evalguard.core.diagnosis.view import View, listed, named
 from evalguard.core.findings import Cause
 from evalguard.core.plural import plural
 from evalguard.core.trace import UNKNOWN, Int64
@@ -15,7 +15,12 @@ from evalguard.core.trace import UNKNOWN, Int64
 def unknown(view: View) -> Cause:
     """A cause that says the cause is unknown and describes the pattern."""
     pattern, row = _pattern(view), _first_wrong(view)
-    return cause(view, "unknown", certain=False, evidence=_counts_text(view), pattern=pattern, row=row)
+    fixes, which = ("unknown",), ""
+    if not view.trace.ordered and view.samples is not None and view.again.size:
+        fixes, which = ("repeated_in_any_order",), _which(view, view.again)
+    return cause(
+        view, "unknown", certain=False, evidence=_counts_text(view), fixes=fixes, pattern=pattern, row=row, which=which
+    )
 
 
 def _first_wrong(view: View) -> int:
@@ -33,6 +38,8 @@ def _wrong_rows(view: View) -> Int64:
 def _pattern(view: View) -> str:
     if view.samples is None:
         return _pattern_of_labels(view)
+    if not view.trace.ordered:
+        return _pattern_in_any_order(view)
     wrong = _wrong_rows(view)
     if not wrong.size:
         return f"the first {plural(view.n_rows, 'row')} match, and the last {view.n - view.n_rows:,} are missing"
@@ -41,6 +48,21 @@ def _pattern(view: View) -> str:
     if not view.moved and not view.foreign:
         return _pattern_of_counts(view, int(wrong[0]))
     return f"{plural(wrong.size, 'row')} out of position"
+
+
+def _pattern_in_any_order(view: View) -> str:
+    """Which samples come how often: a row that has no position is named by its sample."""
+    again, missing, differ = view.again, view.missing, view.against_samples.rows.size
+    parts = [f"{plural(again.size, 'row')} repeated: {_which(view, again)}"] if again.size else []
+    parts += [f"{plural(missing.size, 'sample')} left out: {_which(view, missing)}"] if missing.size else []
+    parts += [f"{plural(view.foreign, 'row')} that no label has"] if view.foreign else []
+    return "; ".join(parts) or f"{plural(differ, 'row')} with another target than the label"
+
+
+def _which(view: View, samples: Int64) -> str:
+    """The first of some samples, by their keys where they have any."""
+    samples, keys = np.unique(samples), view.labels.keys
+    return f"samples {listed(samples, 3)}" if keys is None else named(keys, samples)
 
 
 def _pattern_of_counts(view: View, row: int) -> str:

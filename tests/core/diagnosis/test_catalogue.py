@@ -227,7 +227,7 @@ class AnyValue:
 # What `remedy` and the recognisers give; a name that is not here is a mistake in causes.toml.
 NAMES = """all alone assigned batch by call called column dropping factor factory files given joined key label
 labels_file n name of once options order parallel part parts pattern predictions predictions_key
-read_labels read_predictions row rows rows_n several sign size step steps table times whole workers"""
+read_labels read_predictions row rows rows_n several sign size step steps table times which whole workers"""
 VALUES = dict.fromkeys(NAMES.split(), AnyValue())
 FIXES = [(table, kind) for table, text in catalogue.texts().items() for kind in text.get("fix", {})]
 

@@ -32,6 +32,7 @@ VALUES = {
     "column": "file",
     "given": "'labels.csv'",
     "label": "label",
+    "which": "'a', 'b'",
     "labels_file": "labels.csv",
     "options": " --key id",
     "predictions": "p.csv",

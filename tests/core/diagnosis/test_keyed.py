@@ -95,7 +95,7 @@ def test_keys_that_contradict_the_content_are_no_evidence_for_its_order(labels):
     report = of_content(labels, RANDOM, labels)
     first = report.diagnosis[0]
     assert (first.cause, first.certain) == (title("keys_apart"), False)
-    assert f"{np.count_nonzero(RANDOM != np.arange(N))} rows carry the key" in first.evidence
+    assert f"{np.count_nonzero(np.arange(N) != RANDOM)} rows carry the key" in first.evidence
     assert f"'{labels[0]}' beside the inputs of '{labels[RANDOM[0]]}'" in first.evidence
     assert "x, keys = x[order], keys[order]" in first.remedy
     assert not any(cause.certain for cause in report.diagnosis)
