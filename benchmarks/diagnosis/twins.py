@@ -375,7 +375,7 @@ TWINS: Mapping[Maker, Twin] = {
     ordering.keyed_in_another_order: Twin(_own_labels, ("on_failure='repair'",)),
     ordering.text_and_numbers: Twin(_labels_in_its_order, ("loc[ids_as_streamed, 'label']",)),
     ordering.two_listings: Twin(_joined_by_key, ("paired by name",)),
-    ordering.class_by_class: Twin(_labels_in_its_order, ("loc[ids_as_streamed, 'label']",)),
+    ordering.class_by_class: Twin(_labels_in_its_order, ("loc[ids_as_streamed, 'label']", "[order]")),
     ordering.order_not_inverse: Twin(negatives.sorted_and_put_back, ("[np.argsort(order)]",)),
     ordering.folds_joined: Twin(_folds_put_back, ("each fold at its rows",)),
     ordering.parts_as_completed: Twin(_parts_in_order, ("in the order of submission",)),

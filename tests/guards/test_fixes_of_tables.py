@@ -66,6 +66,29 @@ def test_keys_that_differ_are_mended_in_a_file_that_matches(tmp_path, change):
     assert report_of(folder, labels="labels_mended.csv").verdict is Verdict.PASS
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        pytest.param("{}", "{:03}", id="zeros-of-labels"),
+        pytest.param("{:03}", "{}", id="zeros-of-predictions"),
+        pytest.param("{:02}", "img/{:02}", id="prefix"),
+        pytest.param("{:03}.png", "{:03}.txt", id="ending"),
+        pytest.param("SCAN{}", "Scan{}", id="case"),
+    ],
+)
+def test_keys_that_pandas_reads_as_numbers_stay_text(tmp_path, ours, theirs):
+    predictions, labels = (list(map(form.format, range(N))) for form in (ours, theirs))
+    cause, folder = mended(tmp_path, PREDICTIONS.assign(image=predictions), LABELS.assign(file=labels))
+    assert cause.startswith("keys differ by ")
+    assert report_of(folder, labels="labels_mended.csv").verdict is Verdict.PASS
+
+
+def test_labels_of_a_part_keep_the_zeros_of_their_keys(tmp_path):
+    names = [f"{number:04}" for number in range(N)]
+    _, folder = mended(tmp_path, PREDICTIONS.assign(image=names).iloc[5:25], LABELS.assign(file=names))
+    assert report_of(folder, labels="labels_of_predictions.csv").verdict is Verdict.PASS
+
+
 def test_numbers_that_became_floats_are_mended(tmp_path):
     numbers = pd.Series(range(100, 100 + N))
     predictions = PREDICTIONS.assign(image=numbers)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from evalguard.core import key_differences
-from evalguard.core.diagnosis.catalogue import cause, given_labels, is_image_iterator
+from evalguard.core.diagnosis.catalogue import cause, given_labels, is_image_iterator, read_labels, reader
 from evalguard.core.diagnosis.orders import shuffles
 from evalguard.core.diagnosis.sorted_orders import MIN_ROWS, ascends_by_key, order_of_names
 from evalguard.core.diagnosis.view import MAX_KEY, View, named
@@ -37,17 +39,25 @@ def differ(view: View) -> Cause | None:
         f"{found.pairs:,} of {plural(found.of, 'key')} without a partner differ from one by {found.what} only: "
         f"'{ours}' in the stream, '{theirs}' in the labels"
     )
-    table, column = _table(view)
-    assigned = f"table[{column!r}] = " + found.mended.replace("{keys}", f"table[{column!r}]")
+    given, column = _table(view)
+    # A file is read first, its keys as text.
+    table = given if given.isidentifier() and not view.labels.origin.terms else "table"
+    keys_of = f"{table}[{column!r}]"
+    is_read = Path(view.labels.name).suffix.lower() in {".csv", ".jsonl"}
+    text = ".astype(str)" * (keys.dtype.kind == "i" and not is_read and ".astype(" not in found.mended)
+    assigned = f"{keys_of} = " + found.mended.replace("{keys}", keys_of + text)
     return cause(
         view,
         "keys_differ",
         certain=found.pairs == found.of >= LEAST_PAIRS,
         evidence=evidence,
         way=found.name,
-        given=table,
+        given=given,
         column=column,
+        table=table,
         assigned=assigned,
+        reading="" if table == given else f"{table} = {reader(view.labels.name, text=column)}; ",
+        read_labels=reader(view.labels.name, text=column) if is_read else read_labels(view),
     )
 
 

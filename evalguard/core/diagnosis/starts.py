@@ -81,7 +81,7 @@ def ahead(view: View) -> Cause | None:
     if jump is None or not (view.one_shot or view.kind == "unknown"):
         return None
     begins = f"with sample {jump.found:,}" if jump.found >= 0 else "beyond the last label"
-    evidence = f"call {jump.call + 1:,} begins {begins} instead of sample {jump.expected:,}"
+    evidence = f"call {jump.call:,} begins {begins} instead of sample {jump.expected:,}"
     taken, delivered = _taken(view, jump.call)
     steps = -(-view.n // view.batch) if view.batch and "steps" in view.facts else None
     if taken:

@@ -16,6 +16,8 @@ def unknown(view: View) -> Cause:
     """A cause that says the cause is unknown and describes the pattern."""
     pattern, row = _pattern(view), _first_wrong(view)
     fixes, which = ("unknown",), ""
+    if view.samples is None:
+        fixes = ("unknown_samples" if view.labels.fingerprints is None else "unknown_content",)
     if not view.trace.ordered and view.samples is not None and view.again.size:
         fixes, which = ("repeated_in_any_order",), _which(view, view.again)
     return cause(

@@ -150,9 +150,35 @@ def test_a_mended_key_column_is_that_of_the_stream():
 
     theirs = pd.DataFrame({"file": [key.removesuffix(".png") for key in NAMES]})
     remedy = judged(NAMES, theirs["file"]).diagnosis[0].remedy
-    line = remedy.partition("after:")[2].partition(";")[0].strip()
+    read, line, _ = remedy.partition("after:")[2].strip().split("; ")
+    assert read == "table = pd.read_csv('labels.csv', dtype={'file': str})"
     assert line == "table['file'] = table['file'] + '.png'"
     assert (theirs["file"] + ".png").tolist() == NAMES.tolist()
+
+
+@pytest.mark.parametrize(
+    ("stream", "labels"),
+    [
+        pytest.param([f"img/{number}" for number in range(N)], range(N), id="prefix-of-numbers"),
+        pytest.param([f"{number:03}" for number in range(N)], range(N), id="zeros-of-numbers"),
+        pytest.param(range(1000, N + 1000), range(N), id="offset"),
+        pytest.param([f"{number}.0" for number in range(N)], range(N), id="floats"),
+        pytest.param([f"a_{number:04}_07" for number in range(N)], [f"a_{n}_7" for n in range(N)], id="mixed"),
+    ],
+)
+def test_a_table_of_numbers_is_mended_as_well(stream, labels):
+    import pandas as pd
+
+    keys = np.asarray(stream)
+    trace = Trace(N, np.full(N, UNKNOWN), keys=keys, sources=(SourceState("tf.data", "Source"),))
+    table = LabelTable(np.arange(N) % 3, np.asarray(labels), origin=LabelOrigin(key_column="file"))
+    (found,) = judge(trace, table, Policy()).report.diagnosis[:1]
+    code = found.remedy.partition("after:")[2].partition("; evalguard.guard(labels=labels, ")[0].strip()
+    given = {"labels": pd.DataFrame({"file": labels})}
+    exec(code, {"pd": pd}, given)  # noqa: S102 - the proposed line
+    mended = given["labels"]["file"].tolist()
+    # Of names with zeros of several lengths, the keys of the stream need the same.
+    assert (list(map(str, mended)) == list(map(str, keys))) is ("_" not in str(stream[0]))
 
 
 @pytest.mark.parametrize("labels", [[f"other-{row}" for row in range(N)], range(N)], ids=["text", "numbers"])

@@ -7,6 +7,7 @@ import pytest
 
 from evalguard.core.diagnosis import diagnose
 from evalguard.core.diagnosis.unknown import unknown
+from evalguard.core.label_table import LabelTable
 from tests.core.diagnosis.causes import first_cause, view_of
 from tests.core.signatures import label_values
 
@@ -33,7 +34,11 @@ def test_targets_are_described_where_samples_are_unknown():
     found = unknown(view_of(np.arange(50), known=False, targets=targets))
     assert "3 rows with another target than the label" in found.cause
     assert found.evidence == "50 rows for 50 labels; nothing shows which sample each row is"
-    assert "check what batches returns for row 7," in found.remedy
+    assert "check what batches returns for row 7, or prepare the reference as the model receives it" in found.remedy
+    without = view_of(np.arange(50), known=False, targets=targets, labels=LabelTable(label_values(50)))
+    assert (
+        "check what batches returns for row 7, or add reference=x_test to know the samples" in unknown(without).remedy
+    )
 
 
 @pytest.mark.parametrize(
@@ -75,7 +80,7 @@ def test_the_number_of_rows_is_described_where_samples_are_unknown(rows, words, 
 def test_the_row_to_check_first_is_the_first_one_that_is_wrong(samples, words, first):
     found = unknown(view_of(list(samples), "pydataset"))
     assert found.cause == f"cause unknown, pattern: {words}"
-    assert f"before: model.predict(Images)\nafter:  check what Images returns for row {first}," in found.remedy
+    assert found.remedy == f"before: model.predict(Images)\nafter:  check what Images returns for row {first}"
 
 
 def test_every_kind_of_wrong_row_is_counted():
