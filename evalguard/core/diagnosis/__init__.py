@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from evalguard.core.diagnosis import (
+    blocks,
     computed,
     counts,
     keyed,
@@ -45,6 +46,7 @@ TOO_MANY: tuple[Recogniser, ...] = (
     repeats.repeated,
     repeats.run_twice,
     repeats.part_twice,
+    repeats.delivered_twice,
     counts.full_batches,
     counts.copied,
     counts.padded,
@@ -56,18 +58,23 @@ TOO_MANY: tuple[Recogniser, ...] = (
 KNOWN_ORDERS: tuple[Recogniser, ...] = (
     sorted_orders.sorted_otherwise,
     pieces.by_length,
+    blocks.backwards,
     sorted_orders.stride,
     pieces.called,
+    blocks.rotated,
     pieces.retried,
     orders.batches,
+    blocks.inside_batches,
     pieces.in_turn,
     pieces.partitions,
+    blocks.exchanged,
 )
 # These match any disorder, so they run only if none of the groups above explains it.
 BY_KEY: tuple[Recogniser, ...] = (keyed.in_another_order,)
 RANDOM_ORDERS: tuple[Recogniser, ...] = (orders.reshuffled, orders.shuffled, orders.window)
 LABELLING: tuple[Recogniser, ...] = (
     keyed.apart,
+    labelling.numbered_from_one,
     labelling.unlike_index,
     labelling.label_file,
     labelling.unpaired,
@@ -81,6 +88,7 @@ TOO_FEW: tuple[Recogniser, ...] = (
     counts.floor_steps,
     counts.floor_len,
     counts.dropped,
+    counts.dropped_in_each,
     counts.few_steps,
     counts.batch_left_out,
     labelling.fewer_windows,

@@ -17,6 +17,8 @@ from evalguard.core.shown_keys import shown_key
 from evalguard.core.trace import Int64
 
 MAX_REPLICAS = 1024
+# One in so many patterns may be chance.
+CHANCES = 256
 
 
 # -- Too many rows ----------------------------------------------------------------------------------------------------
@@ -211,6 +213,32 @@ def dropped(view: View) -> Cause | None:
     return cause(view, "dropped", certain=bool(view.facts.get("drop_remainder")), evidence=_tail_evidence(view))
 
 
+def dropped_in_each(view: View) -> Cause | None:
+    """Behind whole batches, less than a batch is missing, several times: the rest of each file."""
+    if view.samples is None or not view.missing.size or view.duplicates or view.unnamed or view.foreign or view.moved:
+        return None
+    if view.batch < 2 or not view.trace.ordered:
+        return None
+    lost, kept = (_stretches(samples) for samples in (view.missing, view.rows))
+    if len(kept) < 2 or lost.max() >= view.batch or (kept % view.batch).any():
+        return None
+    declared = bool(view.facts.get("drop_remainder"))
+    # Samples that are left out one by one may leave whole batches by chance.
+    if not declared and view.batch ** len(kept) < CHANCES:
+        return None
+    evidence = (
+        f"{plural(view.missing.size, 'sample')} never arrived: {plural(len(lost), 'time')} fewer than "
+        f"{view.batch:,}, each behind whole batches of {view.batch:,}: {listed(view.missing)}"
+    )
+    return cause(view, "dropped", certain=declared, evidence=evidence, fixes=("dropped_in_each",))
+
+
+def _stretches(samples: Int64) -> Int64:
+    """Lengths of the stretches of consecutive samples."""
+    starts = np.flatnonzero(np.diff(samples, prepend=samples[0] - 2) != 1)
+    return np.diff(np.append(starts, len(samples)))
+
+
 def few_steps(view: View) -> Cause | None:
     """A batch or more is missing at the end, and so are the steps."""
     steps, short = view.fact("steps"), _short(view)
@@ -228,7 +256,7 @@ def left_out(view: View) -> Cause | None:
     """Single samples are missing, the others are in order."""
     if view.samples is None or not view.missing.size or view.duplicates or view.unnamed or view.moved:
         return None
-    if subset(view) is not None:
+    if subset(view) is not None or dropped_in_each(view) is not None:
         return None
     # Of a table in any order, no row is the last one.
     last = view.n if view.trace.joined else int(view.arrived[-1]) if view.arrived.size else 0

@@ -10,6 +10,9 @@ from evalguard.core.diagnosis.view import View, listed
 from evalguard.core.findings import Cause
 from evalguard.core.plural import plural, verb
 
+# More parts that come again, or more of all rows, are a pattern of the source.
+MOST_RETRIES, SHARE_AGAIN = 3, 4
+
 
 def repeated(view: View) -> Cause | None:
     """The pipeline repeats its samples, each pass in the same order."""
@@ -61,3 +64,29 @@ def part_twice(view: View) -> Cause | None:
         f"samples that were predicted before: {listed(view.rows[again])}"
     )
     return cause(view, "part_twice", certain=True, evidence=evidence)
+
+
+def delivered_twice(view: View) -> Cause | None:
+    """Some rows come again directly behind themselves, and the stream goes on as if nothing had happened."""
+    if view.samples is None or not view.trace.ordered or len(view.trace.calls) > 1 or view.foreign or view.unnamed:
+        return None
+    jumps = np.flatnonzero(np.diff(view.rows) != 1) + 1
+    if not 0 < len(jumps) <= MOST_RETRIES or view.rows[0] != 0:
+        return None
+    again = view.rows[jumps - 1] + 1 - view.rows[jumps]
+    new = np.diff(np.append(jumps, view.n_rows)) - again
+    # From sample 0 again without a new one is another pass; one sample again and again is padding.
+    # Of more rows, several readers read the same.
+    if (
+        SHARE_AGAIN * again.sum() > view.n_rows
+        or again.min() < 2
+        or new.min() < 0
+        or (view.rows[jumps[-1]] == 0 and new[-1] == 0)
+    ):
+        return None
+    first, size = int(jumps[0]), int(again[0])
+    rows = f"rows {first:,} to {first + size - 1:,}"
+    samples = listed(view.rows[first : first + size])
+    evidence = f"{rows} are the same samples as the {plural(size, 'row')} before them: {samples}"
+    evidence += f"; {plural(len(jumps), 'part')} in all" if len(jumps) > 1 else ""
+    return cause(view, "part_twice", certain=True, evidence=evidence, fixes=("delivered_twice",), again=rows)

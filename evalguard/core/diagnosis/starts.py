@@ -8,6 +8,7 @@ import numpy as np
 
 from evalguard.core.columns.chunks import counts_up
 from evalguard.core.diagnosis.catalogue import cause
+from evalguard.core.diagnosis.labelling import numbered_from_one
 from evalguard.core.diagnosis.pieces import called, chosen
 from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Cause
@@ -159,7 +160,10 @@ def not_at_start(view: View) -> Cause | None:
     lead = _lead(view) if used and start is None else 0
     if start is None and not (used and (view.samples is None or lead)):
         return None
-    if not (used or view.trace.ordered):
+    if not (used or view.trace.ordered) or numbered_from_one(view) is not None:
+        return None
+    # A table has no read position: rows that come around are parts in another order.
+    if view.trace.method == "check" and not view.foreign:
         return None
     if not used and start is not None and (_is_part(view, start) or called(view) is not None):
         return None

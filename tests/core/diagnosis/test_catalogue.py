@@ -225,7 +225,8 @@ class AnyValue:
 
 
 # What `remedy` and the recognisers give; a name that is not here is a mistake in causes.toml.
-NAMES = """all alone assigned batch by call called column dropping factor factory files given in_order joined key label
+NAMES = """again all alone assigned batch by call called column dropping
+factor factory files given in_order joined key label
 labels_file n name of once options or_reference order parallel part parts pattern predictions predictions_key
 reading read_labels read_predictions row rows rows_n several sign size step steps table times too which whole workers"""
 VALUES = dict.fromkeys(NAMES.split(), AnyValue())

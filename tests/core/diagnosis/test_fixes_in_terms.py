@@ -33,6 +33,7 @@ VALUES = {
     "given": "'labels.csv'",
     "label": "label",
     "which": "'a', 'b'",
+    "again": "rows 8 to 15",
     "or_reference": "; checks.reference shows which of the two is wrong",
     "labels_file": "labels.csv",
     "options": " --key id",

@@ -17,7 +17,7 @@ from tests.core.signatures import label_values
     [
         pytest.param([49, *range(1, 49), 0], "rows 0 and 49 are swapped", id="two rows exchanged"),
         pytest.param([*range(8), *range(16, 50)], "8 samples left out from row 8 on", id="a batch skipped"),
-        pytest.param([*range(16), *range(8, 50)], "8 rows repeated from row 16 on", id="a batch repeated"),
+        pytest.param([*range(17), *range(16, 50)], "1 row repeated from row 17 on", id="a row repeated"),
         pytest.param(range(45), "the first 45 rows match, and the last 5 are missing", id="cut short"),
         pytest.param([*range(8), *range(8), *range(16, 50)], "8 samples left out and 8 rows repeated", id="both"),
     ],
