@@ -233,6 +233,13 @@ def class_by_class(d: Data) -> Evaluation:
     return d.predicted(np.argsort(d.y, kind="stable"))
 
 
+def labels_class_by_class(d: Data) -> Evaluation:
+    """The label file is sorted by class; the stream is not."""
+    d = d.only(*WITH_REFERENCE)
+    d.needs(d.n >= 30 and len(np.unique(d.y)) > 2)
+    return d.predicted(d.all, labels=d.labelled(np.argsort(d.y, kind="stable")))
+
+
 # -- Simple to say ----------------------------------------------------------------------------------------------------
 
 

@@ -382,6 +382,7 @@ TWINS: Mapping[Maker, Twin] = {
     ordering.text_and_numbers: Twin(_labels_in_its_order, ("loc[ids_as_streamed, 'label']",)),
     ordering.two_listings: Twin(_joined_by_key, ("paired by name",)),
     ordering.class_by_class: Twin(_labels_in_its_order, ("loc[ids_as_streamed, 'label']", "[order]")),
+    ordering.labels_class_by_class: Twin(_joined_by_key, ("joined by key", "loc[ids_as_streamed, 'label']")),
     ordering.backwards: Twin(_back_in_place, ("in label order", "do not reverse x")),
     ordering.rolled: Twin(_labels_in_its_order, ("y_true[np.r_[",)),
     ordering.parts_as_text: Twin(_back_in_place, ("parts_in_label_order",)),

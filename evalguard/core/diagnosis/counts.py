@@ -6,7 +6,7 @@ import numpy as np
 
 from evalguard.core import arrivals
 from evalguard.core.columns.chunks import counts_up
-from evalguard.core.diagnosis.catalogue import cause
+from evalguard.core.diagnosis.catalogue import cause, is_image_iterator
 from evalguard.core.diagnosis.pieces import subset
 from evalguard.core.diagnosis.repeats import repeated, run_twice
 from evalguard.core.diagnosis.view import MAX_KEY, View, listed, named
@@ -193,7 +193,8 @@ def floor_steps(view: View) -> Cause | None:
 
 def floor_len(view: View) -> Cause | None:
     """`__len__` of a PyDataset is one batch too small."""
-    if not _tail(view) or view.kind != "pydataset" or "steps" in view.facts:
+    # The iterators of Keras have a right one.
+    if not _tail(view) or view.kind != "pydataset" or "steps" in view.facts or is_image_iterator(view):
         return None
     declared = view.fact("num_batches") == view.n // view.batch
     evidence = _tail_evidence(view) + (
@@ -217,19 +218,19 @@ def dropped_in_each(view: View) -> Cause | None:
     """Behind whole batches, less than a batch is missing, several times: the rest of each file."""
     if view.samples is None or not view.missing.size or view.duplicates or view.unnamed or view.foreign or view.moved:
         return None
-    if view.batch < 2 or not view.trace.ordered:
+    if view.batch < 2 or not view.trace.ordered or "leaves_out" in view.facts:
         return None
     lost, kept = (_stretches(samples) for samples in (view.missing, view.rows))
     if len(kept) < 2 or lost.max() >= view.batch or (kept % view.batch).any():
         return None
-    declared = bool(view.facts.get("drop_remainder"))
     # Samples that are left out one by one may leave whole batches by chance.
-    if not declared and view.batch ** len(kept) < CHANCES:
+    if view.batch ** min(len(kept), CHANCES) < CHANCES:
         return None
     evidence = (
         f"{plural(view.missing.size, 'sample')} never arrived: {plural(len(lost), 'time')} fewer than "
         f"{view.batch:,}, each behind whole batches of {view.batch:,}: {listed(view.missing)}"
     )
+    declared = bool(view.facts.get("drop_remainder"))
     return cause(view, "dropped", certain=declared, evidence=evidence, fixes=("dropped_in_each",))
 
 

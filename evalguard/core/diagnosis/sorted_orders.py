@@ -48,7 +48,9 @@ def sorted_otherwise(view: View) -> Cause | None:
         order=order,
         in_order=f"{read}.iloc[order]" if read.startswith("pd.") else f"{read}[order]",
         # Rows without names cannot be looked up by name.
-        fixes=("sorted_otherwise",) if named else ("sorted_by_position",),
+        fixes=("sorted_otherwise",) if named else ("sorted_by_position",) if order else ("label_file",),
+        given=given_labels(view),
+        table="table" if given_labels(view) == "y_true" else given_labels(view),
     )
 
 
@@ -187,6 +189,9 @@ def _by_class(view: View) -> tuple[str, str] | None:
         return None
     if values.dtype.kind not in "iubUS":
         return None
+    if view.facts.get("interleaves") is not True and _labels_by_class(values, view.arrived):
+        classes = plural(len(np.unique(values)), "class")
+        return f"the labels go through {classes} one by one, each in the order of the stream; the stream does not", ""
     if not _ascends(values, view.arrived) or not (values[1:] < values[:-1]).any():
         return None
     given = given_labels(view)
@@ -199,6 +204,19 @@ def _by_class(view: View) -> tuple[str, str] | None:
     classes = plural(len(np.unique(values)), "class")
     evidence = f"the stream goes through {classes} one by one, as a listing of directories does; the labels do not"
     return (evidence, found) if found else None
+
+
+def _labels_by_class(values: NDArray[Any], arrived: Ints) -> bool:
+    """Whether the labels are those of the stream, sorted by class."""
+    if (values[1:] < values[:-1]).any():
+        return False
+    streamed = values[arrived]
+    found = len(np.unique(streamed))
+    runs = streamed[np.flatnonzero(np.append(True, streamed[1:] != streamed[:-1]))[: 2 * found]]
+    # One file for each class, read in turn, has all classes in the same order again and again.
+    if found < 2 or (runs[found:] == runs[: len(runs) - found]).all():
+        return False
+    return bool((arrived[np.argsort(streamed, kind="stable")] == np.arange(len(values))).all())
 
 
 def stride(view: View) -> Cause | None:

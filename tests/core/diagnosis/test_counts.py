@@ -458,4 +458,12 @@ def test_the_rest_of_each_file_is_dropped(samples, n, kind, words):
 def test_other_samples_that_are_missing_are_not_the_rest_of_each_file(samples):
     assert counts.dropped_in_each(view_of(samples, n=120)) is None
     assert counts.dropped_in_each(view_of(IN_EACH, n=120, ordered=False)) is None
+    assert counts.dropped_in_each(view_of(IN_EACH, n=120, facts={"leaves_out": "`filter`"})) is None
     assert counts.dropped_in_each(view_of(IN_EACH, n=120, batch_sizes=WITHOUT_BATCHES)) is None
+
+
+def test_the_length_of_an_iterator_of_keras_is_right():
+    found = view_of(np.arange(48), "pydataset", facts={"num_batches": 6})
+    assert counts.floor_len(found) is not None
+    iterator = view_of(np.arange(48), "pydataset", facts={"num_batches": 6}, type_name="DataFrameIterator")
+    assert counts.floor_len(iterator) is None

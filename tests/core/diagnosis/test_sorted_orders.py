@@ -213,6 +213,25 @@ def test_rows_without_names_are_ordered_by_class():
         assert ordered_by_fix(found, y_true=values) == samples.tolist()
 
 
+@pytest.mark.parametrize("keys", [None, np.array([f"{row * 7 % 50:02}" for row in range(50)])])
+def test_labels_sorted_by_class(keys):
+    y = np.random.default_rng(3).integers(0, 4, 50)
+    order = np.argsort(y, kind="stable")
+    found = view_of(np.argsort(order), labels=LabelTable(y[order], keys), targets=y)
+    found = sorted_otherwise(found)
+    assert found is not None
+    assert (found.cause, found.certain) == (title("sorted_otherwise"), False)
+    assert found.evidence.startswith("the labels go through 4 classes one by one")
+    assert ("joined by key" in found.remedy) is (keys is None)
+
+
+@pytest.mark.parametrize("block", [1, 3])
+def test_files_of_one_class_that_are_read_in_turn_are_not_sorted(block):
+    y = np.arange(48) // block % 4
+    order = np.argsort(y, kind="stable")
+    assert sorted_otherwise(view_of(np.argsort(order), n=48, labels=LabelTable(y[order]), targets=y)) is None
+
+
 def ordered_by_fix(view, **names):
     """The order that the proposed line computes."""
     remedy = sorted_orders.sorted_otherwise(view).remedy
