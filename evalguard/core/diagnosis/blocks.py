@@ -66,7 +66,7 @@ def _starts(order: Ints) -> Int64:
 
 
 def inside_batches(view: View) -> Cause | None:
-    """Each batch holds the samples of its own rows, in another order."""
+    """Each batch holds the samples that belong there, in another order."""
     order, starts = once(view), view.starts
     if order is None or len(starts) < 2 or view.facts.get("shuffle") or "shuffle_buffer" in view.facts:
         return None

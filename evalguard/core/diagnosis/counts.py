@@ -1,4 +1,7 @@
-"""Too many rows or too few: dropped tails, streams that start again, copies, samples left out."""
+"""Too many rows or too few: dropped tails, streams that start again, copies, samples left out.
+
+Longer than 300 lines because many faults change the number of rows.
+"""
 
 from __future__ import annotations
 
