@@ -142,8 +142,9 @@ def _mended(name: str, pairs: Sequence[tuple[str, str]]) -> str:
     for code, change in MENDED[name]:
         try:
             if all(change(theirs, of) == ours for ours, theirs in pairs):
-                # The ending may be text of any kind.
-                return code.replace("{of}", of) if of.removeprefix(".").isalnum() else code
+                # An ending may be text of any kind, and name somebody, too.
+                shown = of if of.removeprefix(".").isalnum() and not (hidden() and name == "the ending") else "..."
+                return code.replace("{of}", shown)
         except ValueError:  # no number
             continue
     return MENDED[name][0][0]
