@@ -159,6 +159,35 @@ def test_rows_of_other_samples_are_left_out(tmp_path):
     assert by_row(tmp_path, pd.read_csv(tmp_path / "predictions_of_labels.csv")).verdict is Verdict.PASS
 
 
+@pytest.mark.parametrize("name", ["predictions.csv", "predictions.npy"])
+def test_row_numbers_from_1_are_numbered_from_0(tmp_path, name):
+    report = by_row(tmp_path, INDEXED.sort_values("row").assign(row=np.arange(1, N + 1)), name)
+    assert [cause.cause for cause in report.diagnosis] == ["row numbers count from 1"]
+    run(report, tmp_path)
+    assert by_row(tmp_path, pd.read_csv(tmp_path / "predictions_from_0.csv")).verdict is Verdict.PASS
+
+
+def test_rows_that_were_written_twice_are_left_once(tmp_path):
+    cause, folder = mended(tmp_path, PREDICTIONS.iloc[[*range(20), *range(12, N)]], LABELS)
+    assert cause == "part predicted twice"
+    assert report_of(folder, predictions="predictions_once.csv").verdict is Verdict.PASS
+
+
+def test_rows_in_any_order_that_come_twice_are_shown(tmp_path):
+    PREDICTIONS.iloc[[*range(20), *range(15, N)]].to_csv(tmp_path / "predictions.csv", index=False)
+    LABELS.to_csv(tmp_path / "labels.csv", index=False)
+    tables = TableCheck(tmp_path / "predictions.csv", tmp_path / "labels.csv", "image", "file", order="any")
+    report = compare(tables)
+    assert report.headline == f"FAIL: {N + 5} predictions for {N} labels: 5 rows too many"
+    (cause,) = report.diagnosis
+    assert cause.cause == f"cause unknown, pattern: 5 rows repeated: '{NAMES[15]}', '{NAMES[16]}', '{NAMES[17]}', …"
+    line = cause.remedy.partition("after:")[2].strip()
+    command = [sys.executable, *shlex.split(line, comments=True)[1:]]
+    shown = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    assert all(name in shown for name in NAMES[15:20])
+    assert len(shown.splitlines()) == 11
+
+
 @pytest.mark.parametrize(("again", "cause"), [(range(3), "stream wrapped"), ([4] * 3, "padded to whole batches")])
 def test_rows_after_the_last_label_are_cut(tmp_path, again, cause):
     PREDICTIONS.iloc[[*range(N), *again]].to_csv(tmp_path / "predictions.csv", index=False)

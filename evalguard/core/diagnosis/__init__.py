@@ -125,7 +125,8 @@ def diagnose(trace: Trace, samples: Int64 | None, labels: LabelTable) -> tuple[C
     if trace.moved:
         return tuple(_recognised(view, (computed.moved_after_model, computed.moved_in_model)))
     found = _recognised(view, STARTS + TOO_MANY) or _first(view, KNOWN_ORDERS)
-    too_few = _recognised(view, TOO_FEW)
+    # Numbers that are all one too high leave nothing out.
+    too_few = [] if _recognised(view, (labelling.numbered_from_one,)) else _recognised(view, TOO_FEW)
     # If samples were chosen, their order is part of the choice and has no separate cause.
     if not found and not _recognised(view, (pieces.subset,)):
         found = _recognised(view, BY_KEY) or _recognised(view, RANDOM_ORDERS)

@@ -68,7 +68,9 @@ def part_twice(view: View) -> Cause | None:
 
 def delivered_twice(view: View) -> Cause | None:
     """Some rows come again directly behind themselves, and the stream goes on as if nothing had happened."""
-    if view.samples is None or not view.trace.ordered or len(view.trace.calls) > 1 or view.foreign or view.unnamed:
+    if view.samples is None or not view.trace.ordered or len(view.trace.calls) > 1:
+        return None
+    if not view.duplicates or view.foreign or view.unnamed:
         return None
     jumps = np.flatnonzero(np.diff(view.rows) != 1) + 1
     if not 0 < len(jumps) <= MOST_RETRIES or view.rows[0] != 0:
