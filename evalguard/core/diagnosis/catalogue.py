@@ -28,6 +28,8 @@ SPECIAL = re.compile(r'["$`\\]')
 READERS = {".parquet": "parquet", ".jsonl": "json", ".arrow": "feather", ".feather": "feather"}
 # Of these, pandas reads text as numbers if it can.
 READS_NUMBERS = frozenset({"csv", "json"})
+# What leaves samples out of a pipeline, where its own calls are not known.
+DROPPING = ".filter(...)  # or .ignore_errors()"
 # The method that creates an image iterator has another name than the class.
 ITERATOR_FACTORIES = {
     "DirectoryIterator": "flow_from_directory",

@@ -9,7 +9,7 @@ import numpy as np
 
 from evalguard.core import arrivals
 from evalguard.core.columns.chunks import counts_up
-from evalguard.core.diagnosis.catalogue import cause, is_image_iterator
+from evalguard.core.diagnosis.catalogue import DROPPING, cause, is_image_iterator
 from evalguard.core.diagnosis.pieces import subset
 from evalguard.core.diagnosis.repeats import repeated, run_twice
 from evalguard.core.diagnosis.view import MAX_KEY, View, listed, named
@@ -167,7 +167,7 @@ def _tail(view: View) -> bool:
     short = _short(view)
     if not short or not view.batch or short != view.n % view.batch or view.n_rows % view.batch:
         return False
-    return view.samples is None or view.in_order or bool(view.moved)
+    return view.samples is None or view.in_order or bool(view.moved) or not view.trace.ordered
 
 
 def _tail_evidence(view: View) -> str:
@@ -214,7 +214,9 @@ def dropped(view: View) -> Cause | None:
         return None
     if not _tail(view) or view.kind == "pydataset" or ("steps" in view.facts and not view.facts.get("drop_remainder")):
         return None
-    return cause(view, "dropped", certain=bool(view.facts.get("drop_remainder")), evidence=_tail_evidence(view))
+    # As many samples may have been left out elsewhere.
+    certain = bool(view.facts.get("drop_remainder")) and (view.in_order or "leaves_out" not in view.facts)
+    return cause(view, "dropped", certain=certain, evidence=_tail_evidence(view))
 
 
 def dropped_in_each(view: View) -> Cause | None:
@@ -262,6 +264,8 @@ def left_out(view: View) -> Cause | None:
         return None
     if subset(view) is not None or dropped_in_each(view) is not None:
         return None
+    if view.facts.get("drop_remainder") and _tail(view):
+        return None
     # Of a table in any order, no row is the last one.
     last = view.n if view.trace.joined else int(view.arrived[-1]) if view.arrived.size else 0
     inside = view.missing[view.missing < last]
@@ -274,7 +278,7 @@ def left_out(view: View) -> Cause | None:
     evidence += f"; the pipeline has {leaves_out}" if leaves_out else ""
     certain = bool(leaves_out) and view.trace.transport_intact is True and not view.foreign
     dropping = "".join(f".{name}()" for name in ("filter", "ignore_errors") if name in leaves_out)
-    dropping = dropping.replace("filter()", "filter(...)") or ".filter(...)  # or .ignore_errors()"
+    dropping = dropping.replace("filter()", "filter(...)") or DROPPING
     return cause(view, "left_out", certain=certain, evidence=evidence, dropping=dropping)
 
 

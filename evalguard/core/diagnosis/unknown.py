@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from evalguard.core import arrivals
-from evalguard.core.diagnosis.catalogue import cause
+from evalguard.core.diagnosis.catalogue import DROPPING, cause
 from evalguard.core.diagnosis.view import View, listed, named
 from evalguard.core.findings import Cause
 from evalguard.core.plural import plural
@@ -14,15 +14,20 @@ from evalguard.core.trace import UNKNOWN, Int64
 
 def unknown(view: View) -> Cause:
     """A cause that says the cause is unknown and describes the pattern."""
-    pattern, row = _pattern(view), _first_wrong(view)
-    fixes, which = ("unknown",), ""
+    values = {"pattern": _pattern(view), "row": _first_wrong(view), "which": _which(view, view.again)}
+    evidence, fixes = _counts_text(view), (_fix(view),)
+    return cause(view, "unknown", certain=False, evidence=evidence, fixes=fixes, dropping=DROPPING, **values)
+
+
+def _fix(view: View) -> str:
+    """The table of the fix."""
     if view.samples is None:
-        fixes = ("unknown_samples" if view.labels.fingerprints is None else "unknown_content",)
-    if not view.trace.ordered and view.samples is not None and view.again.size:
-        fixes, which = ("repeated_in_any_order",), _which(view, view.again)
-    return cause(
-        view, "unknown", certain=False, evidence=_counts_text(view), fixes=fixes, pattern=pattern, row=row, which=which
-    )
+        if not view.trace.ordered:
+            return "unknown_in_any_order"
+        return "unknown_samples" if view.labels.fingerprints is None else "unknown_content"
+    if view.trace.ordered:
+        return "unknown"
+    return "repeated_in_any_order" if view.again.size else "left_out"
 
 
 def _first_wrong(view: View) -> int:
@@ -64,7 +69,9 @@ def _pattern_in_any_order(view: View) -> str:
 def _which(view: View, samples: Int64) -> str:
     """The first of some samples, by their keys where they have any."""
     samples, keys = np.unique(samples), view.labels.keys
-    return f"samples {listed(samples, 3)}" if keys is None else named(keys, samples)
+    if keys is not None:
+        return named(keys, samples)
+    return f"{'sample' if len(samples) == 1 else 'samples'} {listed(samples, 3)}"
 
 
 def _pattern_of_counts(view: View, row: int) -> str:

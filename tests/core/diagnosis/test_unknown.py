@@ -1,5 +1,6 @@
 """No cause is recognised: the pattern in words, and the row to check first."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -122,7 +123,9 @@ def test_in_any_order_samples_are_named_and_no_positions(samples, words):
     keyed = words.replace("{", "'s").replace("}", "'")
     assert found.cause == f"cause unknown, pattern: {keyed}"
     assert "duplicated(keep=False)" in found.remedy
-    numbers = words.replace(": {", ": samples {").replace("{", "").replace("}", "")
+    numbers = (
+        re.sub(r": ({\d+}, )", r": samples \1", words).replace(": {", ": sample {").replace("{", "").replace("}", "")
+    )
     assert unknown(in_any_order(samples)).cause == f"cause unknown, pattern: {numbers}"
 
 
@@ -162,6 +165,11 @@ SHUFFLED = np.random.default_rng(2).permutation(50)
             "40 of 50 labelled samples were predicted: 0, 1, 2, 3, 4, …; the pipeline has `take(40)`", id="subset",
         ),
         pytest.param(
+            SHUFFLED[:48], {"drop_remainder": True}, "partial batch dropped (`drop_remainder=True`)",
+            f"48 rows for 50 labels: 2 missing = 50 mod 8, samples {', '.join(map(str, np.sort(SHUFFLED[48:])))}",
+            id="dropped",
+        ),
+        pytest.param(
             [*SHUFFLED[:48], -2, -2], {}, "rows that are none of the labelled samples: another selection of the data",
             "2 rows are not among the labelled samples, and 2 labelled samples never arrived", id="others",
         ),
@@ -180,6 +188,14 @@ def test_in_any_order_keys_of_other_rows_are_those_that_came():
     evidence = [found.evidence for found in diagnose(trace, samples, labels)]
     assert "2 keys of the stream are not in the labels ('new1', 'new2')" in evidence[0]
     assert any("2 rows are not among the labelled samples ('new1', 'new2')" in each for each in evidence)
+
+
+def test_a_sample_that_was_not_scored_is_named_by_the_fix_of_its_kind():
+    (found,) = scored(range(49), "arrays")
+    assert found.cause == "cause unknown, pattern: 1 sample left out: sample 49"
+    assert "y_true = y_true[kept]" in found.remedy
+    made = view_of(range(49), "arrays", method="evaluate", ordered=False, known=False)
+    assert unknown(made).remedy.endswith("check how many rows x returns, or add reference=x_test to know the samples")
 
 
 def test_a_used_generator_that_is_scored_lacks_its_first_samples():
