@@ -22,7 +22,7 @@ ROWS_OF_A_BATCH = 3
 def backwards(view: View) -> Cause | None:
     """The last sample comes first."""
     order = once(view)
-    if order is None or len(order) < MIN_ROWS or (np.diff(order) != -1).any():
+    if order is None or len(order) < MIN_ROWS or order[0] != view.n - 1 or (np.diff(order) != -1).any():
         return None
     evidence = f"the rows are samples {view.n - 1:,}, {view.n - 2:,}, …, 0"
     return cause(view, "backwards", certain=True, evidence=evidence)
