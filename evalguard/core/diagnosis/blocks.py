@@ -6,6 +6,7 @@ import numpy as np
 
 from evalguard.core.columns.chunks import Ints
 from evalguard.core.diagnosis.catalogue import cause
+from evalguard.core.diagnosis.orders import batch_order
 from evalguard.core.diagnosis.pieces import once
 from evalguard.core.diagnosis.sorted_orders import MIN_ROWS
 from evalguard.core.diagnosis.view import View
@@ -37,7 +38,10 @@ def rotated(view: View) -> Cause | None:
 def exchanged(view: View) -> Cause | None:
     """A few parts of consecutive samples have another order than in the labels."""
     parts = _parts(view)
-    return None if parts is None else _exchanged(view, parts)
+    # Parts that are mostly single batches are batches in another order.
+    if parts is None or (2 * len(parts) > len(view.starts) and batch_order(view) is not None):
+        return None
+    return _exchanged(view, parts)
 
 
 def _exchanged(view: View, parts: list[tuple[int, int]]) -> Cause:

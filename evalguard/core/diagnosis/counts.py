@@ -20,8 +20,8 @@ from evalguard.core.shown_keys import shown_key
 from evalguard.core.trace import Int64
 
 MAX_REPLICAS = 1024
-# One in so many patterns may be chance.
-CHANCES = 256
+# One in so many patterns may be chance; fewer where the pipeline drops batches.
+CHANCES, FEWER_CHANCES = 256, 16
 
 
 # -- Too many rows ----------------------------------------------------------------------------------------------------
@@ -229,14 +229,15 @@ def dropped_in_each(view: View) -> Cause | None:
     if len(kept) < 2 or lost.max() >= view.batch or (kept % view.batch).any():
         return None
     # Samples that are left out one by one may leave whole batches by chance.
-    if view.batch ** min(len(kept), CHANCES) < CHANCES:
+    chances, declared = view.batch ** min(len(kept), CHANCES), bool(view.facts.get("drop_remainder"))
+    if chances < (FEWER_CHANCES if declared else CHANCES):
         return None
     evidence = (
         f"{plural(view.missing.size, 'sample')} never arrived: {plural(len(lost), 'time')} fewer than "
         f"{view.batch:,}, each behind whole batches of {view.batch:,}: {listed(view.missing)}"
     )
-    declared = bool(view.facts.get("drop_remainder"))
-    return cause(view, "dropped", certain=declared, evidence=evidence, fixes=("dropped_in_each",))
+    certain = declared and chances >= CHANCES
+    return cause(view, "dropped", certain=certain, evidence=evidence, fixes=("dropped_in_each",))
 
 
 def _stretches(samples: Int64) -> Int64:

@@ -56,8 +56,12 @@ def joined_parts(view: View) -> Cause | None:
         return cause(view, "parts_as_completed", certain=True, evidence=evidence)
     if not rising or trace.in_threads:
         return cause(view, "parts_in_another_order", certain=True, evidence=evidence)
-    inside = np.diff(part) == 0
-    if view.samples is not None and inside.any() and (np.diff(view.samples)[inside] == 1).all():
+    steps = np.diff(np.arange(len(part)) if view.samples is None else view.samples)[np.diff(part) == 0]
+    if view.is_loop and (steps < 0).any():
+        # The rows of a fold ascend.
+        evidence += ", and the rows inside a part have no order"
+        return cause(view, "shuffled", certain=False, evidence=evidence)
+    if view.samples is not None and steps.size and (steps == 1).all():
         # Parts of consecutive samples are no folds: the calls themselves had another order.
         evidence += f", which begin with samples {listed(view.samples[begins], 8)}"
         return cause(

@@ -101,6 +101,12 @@ def test_other_orders_are_no_parts(samples):
     assert blocks.rotated(view(samples)) is None
 
 
+def test_parts_that_are_single_batches_are_batches_in_another_order():
+    samples = [*ALL[40:80], *ALL[:40], *ALL[80:]]
+    assert blocks.exchanged(view(samples)) is not None
+    assert blocks.exchanged(view_of(samples, "arrays", n=N, batch=40)) is None
+
+
 def test_parts_of_a_shuffled_source_are_chance():
     assert blocks.exchanged(view(SWAPPED, shuffle=True)) is None
     assert blocks.exchanged(view(SWAPPED, shuffle_buffer=30)) is None

@@ -462,6 +462,14 @@ def test_other_samples_that_are_missing_are_not_the_rest_of_each_file(samples):
     assert counts.dropped_in_each(view_of(IN_EACH, n=120, batch_sizes=WITHOUT_BATCHES)) is None
 
 
+def test_of_two_files_only_a_pipeline_that_drops_batches_shows_it():
+    samples = np.concatenate([np.arange(64), np.arange(70, 118)])
+    assert counts.dropped_in_each(view_of(samples, "tf.data", n=120)) is None
+    found = counts.dropped_in_each(view_of(samples, "tf.data", n=120, facts={"drop_remainder": True}))
+    assert found is not None
+    assert not found.certain
+
+
 def test_the_length_of_an_iterator_of_keras_is_right():
     found = view_of(np.arange(48), "pydataset", facts={"num_batches": 6})
     assert counts.floor_len(found) is not None

@@ -83,6 +83,14 @@ def test_parts_in_the_order_of_their_calls_are_likely_folds_unless_the_caller_na
         assert (cause.cause, cause.certain) == (title("parts_not_put_back"), False)
 
 
+def test_batches_of_a_loop_whose_rows_have_no_order_are_no_folds():
+    seen = parts(range(5))
+    sources = (replace(seen.trace.source, kind="batch"),)
+    cause = scored.joined_parts(View(replace(seen.trace, sources=sources), seen.labels, seen.samples))
+    assert (cause.cause, cause.certain) == (title("shuffled"), False)
+    assert "loader reads in label order" in cause.remedy
+
+
 def test_parts_of_consecutive_samples_are_no_folds():
     samples = np.concatenate([np.arange(number * 10, number * 10 + 10) for number in (1, 0, 4, 2, 3)])
     cause = scored.joined_parts(view(samples, np.arange(N), parts=(10,) * 5, rearranged=N))
