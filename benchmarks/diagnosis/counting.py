@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.diagnosis.data import KEYED, WITH_REFERENCE, Data, Evaluation
+from benchmarks.diagnosis.data import COLLECTED, KEYED, WITH_REFERENCE, Data, Evaluation
 
 
 def _partial(d: Data) -> None:
@@ -179,6 +179,28 @@ def windows(d: Data, labels: Callable[[int], Any]) -> Evaluation:
     return Evaluation(lambda model: model.predict(made, verbose=0), given, model="windows")
 
 
+def dropped_in_each_file(d: Data) -> Evaluation:
+    """``drop_remainder`` in the pipeline of each file: the rest of each file is lost."""
+    bounds = np.sort(d.rng.choice(np.arange(d.batch, d.n), 3, replace=False))
+    files = np.split(d.all, bounds)
+    kept = [file[: len(file) // d.batch * d.batch] for file in files]
+    d.needs(d.batch >= 6 and all(map(len, kept)) and sum(len(file) % d.batch > 0 for file in files[:3]) >= 2)
+    # Of so many, a part was chosen.
+    d.needs(5 * (d.n - sum(map(len, kept))) < d.n)
+    d = d.only(*WITH_REFERENCE, COLLECTED)
+
+    def joined(model: Any) -> Any:
+        found = [d.dataset(file).batch(d.batch, drop_remainder=True) for file in files]
+        whole = found[0]
+        for other in found[1:]:
+            whole = whole.concatenate(other)
+        return model.predict(whole, verbose=0)
+
+    if d.rng.integers(2):
+        return Evaluation(joined, d.labelled())
+    return d.predicted(np.concatenate(kept), d.one_of("generator", "pydataset"))
+
+
 # -- Too many ---------------------------------------------------------------------------------------------------------
 
 
@@ -263,6 +285,14 @@ def part_again(d: Data) -> Evaluation:
         return np.concatenate([model.predict(d.x[ids], verbose=0) for ids in (*parts[:at], *parts[at - 1 :])])
 
     return Evaluation(call, d.labelled(), {"scope": "session"})
+
+
+def batch_again(d: Data) -> Evaluation:
+    """A reader retries after an error and yields the batch before once more."""
+    d.needs(d.steps > 4 and d.way != KEYED)
+    parts = d.cut(d.all)
+    at = int(d.rng.integers(1, len(parts) - 1))
+    return d.predicted(np.concatenate([*parts[:at], *parts[at - 1 :]]), d.one_of("generator", "pydataset", "arrays"))
 
 
 def other_samples_too(d: Data) -> Evaluation:

@@ -82,6 +82,37 @@ def folder_lacks_a_class(d: Data) -> Evaluation:
     )
 
 
+def keys_apart(d: Data) -> Evaluation:
+    """Inputs are reordered, and the keys beside them are not."""
+    order = d.rng.permutation(d.n)
+    d.needs(not np.array_equal(order, d.all))
+    return keyed_by(d, order)
+
+
+def keyed_by(d: Data, order: Any) -> Evaluation:
+    """The stream holds the keys in label order, beside inputs in this order; the reference is in label order."""
+    d = d.only(KEYED)
+    made = replace(d, x=d.x[order]).predicted(d.all, labels=d.labelled())
+    return replace(made, options={**made.options, "reference": d.x})
+
+
+def numbered_from_one(d: Data) -> Evaluation:
+    """The row numbers of a database count from 1."""
+    return numbered(d, 1)
+
+
+def numbered(d: Data, first: int) -> Evaluation:
+    """A PyDataset that states the label rows of each batch, counted from this number on."""
+    d = replace(d.only("array", "list", "npy"), with_y=False)
+    order = d.one_of(d.all, d.rng.permutation(d.n)) if first else d.all
+    made, parts = d.pydataset(order), d.cut(order)
+    type(made).sample_indices = lambda self, batch_index: parts[batch_index] + first
+    given = d.labelled()
+    if d.rng.integers(2):
+        given.pop("reference")
+    return Evaluation(lambda model: model.predict(made, verbose=0), given)
+
+
 def older_version(d: Data) -> Evaluation:
     """Labels saved from an older version of the data: some keys went, others came."""
     d = d.only(KEYED)

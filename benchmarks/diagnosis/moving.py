@@ -91,6 +91,26 @@ def saved(d: Data, name: str) -> Evaluation:
     return Evaluation(call, d.labelled(), {"scope": "parts"}, confirmed=True)
 
 
+def parts_in_another_order(d: Data) -> Evaluation:
+    """Parts are predicted in another order than the labels: a queue, one folder before the other."""
+    order = d.rng.permutation(int(d.rng.integers(2, 6)))
+    d.needs(not np.array_equal(order, np.sort(order)))
+    return predicted_by_part(d, order)
+
+
+def predicted_by_part(d: Data, order: Array) -> Evaluation:
+    """Parts of consecutive samples, predicted in this order and joined in it."""
+    d = d.only(*WITH_REFERENCE)
+    parts = np.array_split(d.all, len(order))
+    source = d.one_of(*IN_ONE_CALL)
+
+    def call(model: Any) -> Any:
+        return np.concatenate([d.predicting(parts[number], source)(model) for number in order.tolist()])
+
+    scope = d.one_of("session", "parts")
+    return Evaluation(call, d.labelled(), {"scope": scope}, confirmed=scope == "parts")
+
+
 def member_in_another_order(d: Data) -> Evaluation:
     """The second model of an ensemble predicts the samples in another order; its rows are scored."""
     return two_members(d, d.rng.permutation(d.n))

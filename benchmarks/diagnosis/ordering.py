@@ -233,6 +233,47 @@ def class_by_class(d: Data) -> Evaluation:
     return d.predicted(np.argsort(d.y, kind="stable"))
 
 
+def labels_class_by_class(d: Data) -> Evaluation:
+    """The label file is sorted by class; the stream is not."""
+    d = d.only(*WITH_REFERENCE)
+    d.needs(d.n >= 30 and len(np.unique(d.y)) > 2)
+    return d.predicted(d.all, labels=d.labelled(np.argsort(d.y, kind="stable")))
+
+
+# -- Simple to say ----------------------------------------------------------------------------------------------------
+
+
+def backwards(d: Data) -> Evaluation:
+    """The newest file first, or a table in descending order."""
+    return d.only(*WITH_REFERENCE, COLLECTED).predicted(d.all[::-1])
+
+
+def rolled(d: Data) -> Evaluation:
+    """An array that was rolled, or joined of its two halves in the wrong order."""
+    d = d.only(*WITH_REFERENCE, COLLECTED)
+    d.needs(d.n >= 40)
+    return d.predicted(np.roll(d.all, int(d.rng.integers(d.n // 4, d.n - d.n // 4))), "arrays")
+
+
+def parts_as_text(d: Data) -> Evaluation:
+    """Parts of a table that were joined in the order of text: ``part_10`` before ``part_2``."""
+    parts = np.array_split(d.all, 12)
+    d.needs(d.n >= 60)
+    # Where there are keys, or a source that may have been read before, other names fit as well.
+    d = d.only("array", "list", "npy")
+    order = np.concatenate([parts[number] for number in sorted(range(12), key=str)])
+    return d.predicted(order, d.one_of("arrays", "generator", "pydataset"))
+
+
+def sorted_in_batches(d: Data) -> Evaluation:
+    """The rows of each batch are sorted by something, as for sequences that are packed."""
+    d.needs(d.batch >= 6 and d.n >= 2 * d.batch)
+    way = int(d.rng.integers(3))
+    parts = [(part[np.argsort(d.x[part, 0])], d.rng.permutation(part), part[::-1])[way] for part in d.cut(d.all)]
+    d = d.only(*WITH_REFERENCE, COLLECTED)
+    return d.predicted(np.concatenate(parts))
+
+
 # -- After predict ----------------------------------------------------------------------------------------------------
 
 

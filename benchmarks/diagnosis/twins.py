@@ -246,6 +246,14 @@ def _joined_by_key(d: Data) -> Evaluation:
     return d.predicted(d.all, d.one_of("generator", "pydataset", "tf.data"))
 
 
+def _numbered_from_zero(d: Data) -> Evaluation:
+    return labelling.numbered(d, 0)
+
+
+def _keys_with_their_rows(d: Data) -> Evaluation:
+    return labelling.keyed_by(d, d.all)
+
+
 def _collected(d: Data) -> Evaluation:
     import evalguard
 
@@ -297,6 +305,10 @@ def _names_with_zeros(d: Data) -> Evaluation:
     return moving.saved(d, "part_{:03}.npy")
 
 
+def _parts_predicted_in_order(d: Data) -> Evaluation:
+    return moving.predicted_by_part(d, np.arange(4))
+
+
 def _both_in_label_order(d: Data) -> Evaluation:
     return moving.two_members(d, d.all)
 
@@ -338,6 +350,7 @@ TWINS: Mapping[Maker, Twin] = {
     counting.item_that_reads_on: Twin(_by_index, ("self.rows[index * ",)),
     counting.one_buffer: Twin(_copies, ("buffer.copy()",)),
     counting.dropped_remainder: Twin(_whole_dataset, ("dataset.batch(",)),
+    counting.dropped_in_each_file: Twin(_whole_dataset, ("may be short", "of each file")),
     counting.floor_steps: Twin(_all_steps, ("math.ceil(",)),
     counting.floor_length: Twin(_by_index, ("math.ceil(",)),
     counting.too_few_steps: Twin(_all_steps, ("math.ceil(",)),
@@ -351,6 +364,7 @@ TWINS: Mapping[Maker, Twin] = {
     counting.every_worker_reads_all: Twin(_each_its_part, (".shard(",)),
     counting.sampler_padding: Twin(_gathered_and_cut, ("padding='trim'",)),
     counting.part_again: Twin(_resumed_behind_what_is_done, ("go on behind the rows that are there",)),
+    counting.batch_again: Twin(_new_generator, ("each row once",)),
     counting.other_samples_too: Twin(_labels_of_the_part, ("samples that the labels name",)),
     ordering.shuffling_pydataset: Twin(_by_index, ("shuffle=False",)),
     ordering.shuffling_dataset: Twin(_whole_dataset, ("ds without shuffle",)),
@@ -367,7 +381,14 @@ TWINS: Mapping[Maker, Twin] = {
     ordering.keyed_in_another_order: Twin(_own_labels, ("on_failure='repair'",)),
     ordering.text_and_numbers: Twin(_labels_in_its_order, ("loc[ids_as_streamed, 'label']",)),
     ordering.two_listings: Twin(_joined_by_key, ("paired by name",)),
-    ordering.class_by_class: Twin(_labels_in_its_order, ("loc[ids_as_streamed, 'label']",)),
+    ordering.class_by_class: Twin(_labels_in_its_order, ("loc[ids_as_streamed, 'label']", "[order]")),
+    ordering.labels_class_by_class: Twin(_joined_by_key, ("joined by key", "loc[ids_as_streamed, 'label']")),
+    ordering.backwards: Twin(_back_in_place, ("in label order", "do not reverse x")),
+    ordering.rolled: Twin(_labels_in_its_order, ("y_true[np.r_[",)),
+    ordering.parts_as_text: Twin(_back_in_place, ("parts_in_label_order",)),
+    ordering.sorted_in_batches: Twin(
+        _back_in_place, ("in label order", "rows as they come", "in the order of the rows")
+    ),
     ordering.order_not_inverse: Twin(negatives.sorted_and_put_back, ("[np.argsort(order)]",)),
     ordering.folds_joined: Twin(_folds_put_back, ("each fold at its rows",)),
     ordering.parts_as_completed: Twin(_parts_in_order, ("in the order of submission",)),
@@ -383,6 +404,8 @@ TWINS: Mapping[Maker, Twin] = {
     labelling.label_file_in_another_order: Twin(_joined_by_key, ("joined by key",)),
     labelling.pairs_apart: Twin(_its_own_labels, ("in the same order", "one element holds both")),
     labelling.index_of_other_rows: Twin(_one_index, (".loc[labels.index]",)),
+    labelling.numbered_from_one: Twin(_numbered_from_zero, ("return rows - 1",)),
+    labelling.keys_apart: Twin(_keys_with_their_rows, ("in the same order", "one element holds both")),
     labelling.keys_with_a_prefix: Twin(_joined_by_key, ("table['id'] = ",)),
     labelling.keys_with_a_suffix: Twin(_joined_by_key, ("table['id'] = ",)),
     labelling.keys_with_zeros: Twin(_joined_by_key, ("table['id'] = ",)),
@@ -392,6 +415,7 @@ TWINS: Mapping[Maker, Twin] = {
     moving.rows_moved_in_model: Twin(_computed_row_by_row, ("computed row by row",)),
     moving.rows_moved_after_model: Twin(_returned_as_computed, ("in the order of x",)),
     moving.parts_sorted_by_name: Twin(_names_with_zeros, ("list the parts in the order of the labels",)),
+    moving.parts_in_another_order: Twin(_parts_predicted_in_order, ("predict the parts in the order of the labels",)),
     moving.member_in_another_order: Twin(_both_in_label_order, ("each in the order of the labels",)),
     moving.scored_with_other_labels: Twin(_scored_with_its_labels, ("if the scored ones are right",)),
     moving.reference_in_another_order: Twin(_reference_in_label_order, ("reference.loc[labels.index]",)),

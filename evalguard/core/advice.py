@@ -122,6 +122,13 @@ def advice_for(evidence: Evidence, policy: Policy) -> str:
         if several:
             return PREPARED_LOOP
         return "evalguard.guard(labels=..., reference=prepared(x_test))  # prepared as the model receives it"
+    if evidence.labels.fingerprints is not None and evidence.trace.fingerprints is not None:
+        return (
+            'evalguard.guard(labels=..., key="id")  # or sample_indices(batch_index): content does not name every row'
+        )
+    if evidence.trace.method == "check":
+        # Finished tables have no inputs; the diagnosis has the fix for keys that do not meet.
+        return ""
     kind = evidence.trace.source.kind
     if evidence.labels.keys is not None and evidence.trace.keys is None:
         return 'evalguard.guard(labels=..., key="id")  # name of the entry of x that holds the key'

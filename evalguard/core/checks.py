@@ -38,12 +38,15 @@ def _finding(reason: Reason, wrong: NDArray[np.bool_], samples: Int64, one: str,
     return Finding(reason, count, message, first_cases(rows), first_cases(samples[rows]))
 
 
-def check_count(samples: Int64, n_labels: int) -> Finding | None:
+def check_count(samples: Int64, n_labels: int, *, ordered: bool = True) -> Finding | None:
     """There are as many predictions as labels."""
     extra = len(samples) - n_labels
     if extra == 0:
         return None
     both = f"{plural(len(samples), 'prediction')} for {plural(n_labels, 'label')}"
+    if not ordered:
+        how_many = f"{plural(abs(extra), 'row')} too {'many' if extra > 0 else 'few'}"
+        return Finding(Reason.COUNT, abs(extra), f"{both}: {how_many}")
     if extra > 0:
         rows = tuple(range(n_labels, min(len(samples), n_labels + MAX_CASES)))
         message = f"{both}: {plural(extra, 'row')} too many, from row {n_labels:,} on"
@@ -87,15 +90,16 @@ def check_order(samples: Int64, n_labels: int) -> Finding | None:
 
 Check = Callable[[Int64, int], Finding | None]
 
-# In the order of the report: how many, then which, then in what order.
-ORDER_CHECKS: tuple[Check, ...] = (check_count, check_foreign, check_missing, check_duplicates, check_order)
+# After the number of rows, in the order of the report: which, then in what order.
+ORDER_CHECKS: tuple[Check, ...] = (check_foreign, check_missing, check_duplicates, check_order)
 
 
-def order_findings(samples: Int64, n_labels: int) -> tuple[Finding, ...]:
-    """All findings about which samples were delivered in which order."""
+def order_findings(samples: Int64, n_labels: int, *, ordered: bool = True) -> tuple[Finding, ...]:
+    """All findings about which samples were delivered in which order; unless ``ordered``, no row has a position."""
     if len(samples) == n_labels and counts_up(samples):
         return ()
-    found = [check(samples, n_labels) for check in ORDER_CHECKS]
+    found = [check_count(samples, n_labels, ordered=ordered)]
+    found += [check(samples, n_labels) for check in ORDER_CHECKS]
     if not any(found):
         # Only where rows are unidentified: in [1, unknown] nothing is wrong but the position of sample 1.
         found.append(check_positions(samples))

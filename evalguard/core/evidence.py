@@ -173,7 +173,7 @@ def order_findings(samples: Int64, n_labels: int, *, ordered: bool) -> tuple[Fin
         return (replace(found[0], message=f"{found[0].message}: {by}"), *found[1:])
     # Nothing is out of order then, and row numbers are dropped as they mean nothing.
     arranged = in_any_order(samples, np.arange(len(samples)), n_labels)
-    return tuple(replace(finding, rows=()) for finding in checks.order_findings(arranged, n_labels))
+    return tuple(replace(finding, rows=()) for finding in checks.order_findings(arranged, n_labels, ordered=False))
 
 
 def in_any_order(samples: Int64, rows: Int64, n_labels: int) -> Int64:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from evalguard.core import checks
 from evalguard.core.evidence import VERSION, Evidence
 from evalguard.core.plural import plural
-from evalguard.core.target_comparison import OTHER_QUANTITY
+from evalguard.core.target_comparison import OTHER_COUNTS, OTHER_QUANTITY
 from evalguard.core.trace import SourceState, Trace
 
 # Pairs of an encoding that a hazard names.
@@ -33,12 +33,12 @@ def of_targets(evidence: Evidence) -> tuple[str, ...]:
     comparison = evidence.comparison
     if comparison.version and evidence.observed:
         return (VERSION.format(plural(comparison.rows.size, "row")),)
-    if comparison.why_not != OTHER_QUANTITY:
+    if comparison.why_not not in {OTHER_COUNTS, OTHER_QUANTITY}:
         return ()
     if comparison.mapping:
         pairs = ", ".join(f"{ours} for {theirs}" for ours, theirs in list(comparison.mapping.items())[:MAX_PAIRS])
         return (f"the stream's targets are another encoding of the labels ({pairs}), so they were not compared",)
-    return (f"{OTHER_QUANTITY}, so they were not compared",)
+    return (f"{comparison.why_not}, so they were not compared",)
 
 
 def ahead(trace: Trace, source: SourceState) -> str:

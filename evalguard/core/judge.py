@@ -166,7 +166,7 @@ def _findings(evidence: Evidence, proof: Proof) -> tuple[Finding, ...]:
     if evidence.samples is not None:
         found: list[Finding | None] = list(evidence.order)
     else:
-        found = [checks.check_count(np.full(evidence.n_rows, UNKNOWN), n_labels)]
+        found = [checks.check_count(np.full(evidence.n_rows, UNKNOWN), n_labels, ordered=trace.ordered)]
     found += [checks.check_labels(evidence.comparison), _disagreement(evidence), evidence.weights[0]]
     if evidence.used is None or evidence.used.identity != "content":  # content already is that of the rows received
         found.append(checks.check_altered(trace))

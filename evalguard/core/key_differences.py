@@ -24,13 +24,33 @@ WITHOUT: Mapping[str, Callable[[str], str]] = {
     "the folders before the name": lambda key: key.replace("\\", "/").rpartition("/")[2],
     "the ending": lambda key: key.rpartition(".")[0] or key,
 }
-# The same of a column of pandas; the keys of the stream need it as well, where they are the longer ones.
-MENDED: Mapping[str, str] = {
-    "their type": "{keys}.astype(float).astype(int).astype(str)",
-    "zero padding": r"{keys}.str.replace(r'(?<!\d)0+(?=\d)', '', regex=True)",
-    "upper and lower case": "{keys}.str.casefold()",
-    "the folders before the name": "{keys}.str.rpartition('/')[2]",
-    "the ending": "{keys}.str.rpartition('.')[0]",
+# How pandas makes the keys of the labels those of the stream: the first one that does is shown. ``{of}`` is what the
+# first key of the stream has: its digits, or its ending. If none does, the keys of the stream need the first one, too.
+MENDED: Mapping[str, Sequence[tuple[str, Callable[[str, str], str]]]] = {
+    "their type": (
+        ("{keys}.astype(float).astype(int).astype(str)", lambda key, _: str(int(float(key)))),
+        ("{keys}.astype(float).astype(str)", lambda key, _: str(float(key))),
+    ),
+    "zero padding": (
+        (r"{keys}.str.replace(r'(?<!\d)0+(?=\d)', '', regex=True)", lambda key, _: WITHOUT["zero padding"](key)),
+        (
+            r"{keys}.str.replace(r'\d+', lambda found: found[0].zfill({of}), regex=True)",
+            lambda key, of: re.sub(r"\d+", lambda found: found[0].zfill(int(of)), key),
+        ),
+    ),
+    "upper and lower case": (
+        ("{keys}.str.casefold()", lambda key, _: key.casefold()),
+        ("{keys}.str.upper()", lambda key, _: key.upper()),
+    ),
+    "the folders before the name": (("{keys}.str.rpartition('/')[2]", lambda key, _: key.rpartition("/")[2]),),
+    "the ending": (
+        ("{keys}.str.rpartition('.')[0]", lambda key, _: key.rpartition(".")[0]),
+        ("{keys}.str.rpartition('.')[0] + '{of}'", lambda key, of: key.rpartition(".")[0] + of),
+    ),
+}
+OF: Mapping[str, Callable[[str], str]] = {
+    "zero padding": lambda key: str(max(map(len, re.findall(r"\d+", key)), default=0)),
+    "the ending": lambda key: "".join(key.rpartition(".")[1:]),
 }
 
 
@@ -87,7 +107,7 @@ def _ways(ours: list[str], theirs: list[str]) -> Iterator[_Way]:
 
     if all(_is_number(key) for key in (*ours, *theirs)):
         by = int(theirs[0]) - int(ours[0])
-        mended = f"{{keys}} {'-' if by > 0 else '+'} {abs(by)}"
+        mended = f"{{keys}}.astype(int) {'-' if by > 0 else '+'} {abs(by)}"
         yield way("an offset", f"the offset {by:,}", mended, ((key, str(int(key) + by)) for key in ours))
     yield _without("their type", ours, theirs)
     for other in theirs:
@@ -113,7 +133,21 @@ def _without(name: str, ours: list[str], theirs: list[str]) -> _Way:
     form = WITHOUT[name]
     by_form = {form(key): key for key in theirs}
     pairs = [(key, by_form[form(key)]) for key in ours if form(key) in by_form]
-    return name, name, MENDED[name], pairs
+    return name, name, _mended(name, pairs), pairs
+
+
+def _mended(name: str, pairs: Sequence[tuple[str, str]]) -> str:
+    """How pandas makes the keys of the labels those of the stream."""
+    of = OF[name](pairs[0][0]) if pairs and name in OF else ""
+    for code, change in MENDED[name]:
+        try:
+            if all(change(theirs, of) == ours for ours, theirs in pairs):
+                # An ending may be text of any kind, and name somebody, too.
+                shown = of if of.removeprefix(".").isalnum() and not (hidden() and name == "the ending") else "..."
+                return code.replace("{of}", shown)
+        except ValueError:  # no number
+            continue
+    return MENDED[name][0][0]
 
 
 def _is_number(key: str) -> bool:

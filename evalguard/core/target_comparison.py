@@ -19,6 +19,10 @@ from evalguard.core.shifts import shift_between
 from evalguard.core.trace import Int64
 
 OTHER_QUANTITY = "the stream's targets are another quantity than the labels, or another encoding of them"
+OTHER_COUNTS = (
+    "the stream's targets are the classes of the labels, but not each as often: other samples, another version of the "
+    "labels, or another quantity"
+)
 # Class numbers are few, and each stands at several rows.
 MAX_CLASSES, ROWS_PER_CLASS = 1000, 2
 
@@ -212,7 +216,7 @@ def as_one_quantity(comparison: LabelComparison, targets: Any, values: Any, samp
     if not comparison.rows.size:
         return comparison
     mapping: dict[Any, Any] = {}
-    encoded = False
+    encoded, same_classes = False, True
     for target, value in _paired(targets, values) or ():
         both = _comparable_sides(target, value)
         if both is None or both[0].array.dtype == object:
@@ -233,6 +237,7 @@ def as_one_quantity(comparison: LabelComparison, targets: Any, values: Any, samp
             # Of samples that have no order, rows are neither early nor late.
             return replace(comparison, shift=shift if samples is None else 0)
         encoded |= bool(changed)
+        same_classes &= _same_classes(ours, theirs)
         # A number that only one side has is another name for a class; one that both have means two classes.
         if changed.keys() & set(classes.values()):
             mapping |= changed
@@ -240,7 +245,8 @@ def as_one_quantity(comparison: LabelComparison, targets: Any, values: Any, samp
         return replace(comparison, mapping=mapping)
     if not encoded and comparison.rows.size < len(rows) / 2:
         return replace(comparison, version=True)
-    return LabelComparison(False, np.zeros(0, np.int64), OTHER_QUANTITY, changed if encoded else {})
+    why = OTHER_COUNTS if same_classes and not encoded else OTHER_QUANTITY
+    return LabelComparison(False, np.zeros(0, np.int64), why, changed if encoded else {})
 
 
 def shift(targets: Any, values: Any) -> int:
@@ -274,6 +280,13 @@ def _class_map(ours: NDArray[Any], theirs: NDArray[Any]) -> dict[Any, Any]:
     few = len(pairs) <= MAX_CLASSES and len(pairs) * ROWS_PER_CLASS <= len(ours)
     one_to_one = len({one for one, _ in pairs}) == len({other for _, other in pairs}) == len(pairs)
     return dict(pairs) if few and one_to_one else {}
+
+
+def _same_classes(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> bool:
+    """Whether both sides hold the same few values."""
+    codes = 1 + max(ours.max(initial=0), theirs.max(initial=0))
+    one, other = (np.bincount(side, minlength=codes) > 0 for side in (ours, theirs))
+    return int(one.sum()) * ROWS_PER_CLASS <= len(ours) and np.array_equal(one, other)
 
 
 def same_in_groups(

@@ -25,6 +25,8 @@ from evalguard.errors import ConfigError, LabelsError
 from evalguard.guards.check import check
 from evalguard.labels.labels import Labels
 
+# So many keys show whether they are numbers with zeros before them.
+MANY_KEYS = 1000
 FILES = "a CSV, Parquet, JSONL, Arrow or .npy file"
 
 
@@ -117,16 +119,25 @@ def _compared(q: TableCheck) -> Report:
 
 def _in_terms(labels: Labels, q: TableCheck) -> Labels:
     """The labels, for fixes in the terms of the command."""
+    text = _as_text(labels, q)
     given = {"--key": q.key, "--labels-key": q.labels_key, "--index": q.index, "--label": q.label}
     terms = {
         "in": "command",
         "predictions": shlex.quote(q.predictions.name),
         "predictions_key": q.key or q.index or "row",
-        "read_predictions": reader(q.predictions.name, q.key or q.index or "row"),
-        "read_labels": reader(q.labels.name, "label"),
+        "read_predictions": reader(q.predictions.name, q.key or q.index or "row", text and str(q.key)),
+        "read_labels": reader(q.labels.name, "label", text),
         "options": "".join(f" {option} {shlex.quote(value)}" for option, value in given.items() if value is not None),
     }
     return replace(labels, origin=replace(labels.origin, terms=terms))
+
+
+def _as_text(labels: Labels, q: TableCheck) -> str:
+    """The column of keys, if pandas would read them as other numbers: ``007`` as 7; else empty."""
+    if q.key is None or labels.keys is None or labels.keys.dtype.kind != "U":
+        return ""
+    some = (str(key) for key in labels.keys[: min(len(labels.keys), MANY_KEYS)])
+    return q.labels_key or q.key if any(key.isdecimal() and str(int(key)) != key for key in some) else ""
 
 
 def _keys(q: TableCheck, store: Any) -> Any:

@@ -8,7 +8,7 @@ from evalguard.core.evidence import gather
 from evalguard.core.judge import judge
 from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import Policy, Proof, Verdict
-from evalguard.core.trace import ALTERED, SourceState
+from evalguard.core.trace import ALTERED, UNKNOWN, SourceState, Trace
 from tests.core.traces import ALIGNED, N, content_of, label_of, labels_for, trace_of
 
 
@@ -151,6 +151,23 @@ def advised(trace, labels=None, **options):
 def test_where_some_rows_are_not_identified_a_reference_is_advised():
     trace = trace_of(ALIGNED, (), index=np.asarray([0, 1, -1, 3, 4, 5, 6]), index_source="stated")
     assert "reference=x_test" in advised(trace)
+
+
+def test_no_reference_is_advised_where_there_is_one():
+    policy = Policy()
+    fingerprints = np.array([1, 1, 2, 3, 4, 5, 6], np.uint64)
+    labels = LabelTable(label_of(range(N)), fingerprints=fingerprints, ambiguous=True)
+    trace = Trace(N, np.full(N, UNKNOWN), fingerprints=fingerprints[::-1])
+    line = advice_for(gather(trace, labels, policy), policy)
+    assert line.startswith('evalguard.guard(labels=..., key="id")')
+    assert "reference=" not in line
+
+
+def test_tables_have_no_inputs_to_refer_to():
+    policy = Policy()
+    trace = Trace(N, np.full(N, UNKNOWN), keys=np.array([f"x{row}" for row in range(N)]), method="check")
+    labels = LabelTable(label_of(range(N)), np.array([f"y{row}" for row in range(N)]))
+    assert advice_for(gather(trace, labels, policy), policy) == ""
 
 
 def test_inputs_that_are_not_repeated_need_not_be_allowed():

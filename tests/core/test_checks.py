@@ -217,3 +217,10 @@ def test_class_numbers_that_mean_others_are_listed_with_their_offset(mapping, sa
     assert finding is not None
     assert finding.reason is Reason.CLASSES
     assert finding.message.endswith(said)
+
+
+@pytest.mark.parametrize(("rows", "how_many"), [(12, "2 rows too many"), (9, "1 row too few")])
+def test_the_number_of_rows_without_an_order_names_no_position(rows, how_many):
+    found = checks.check_count(np.arange(rows), 10, ordered=False)
+    assert found is not None
+    assert (found.message, found.rows) == (f"{rows} predictions for 10 labels: {how_many}", ())

@@ -77,6 +77,7 @@ def test_shuffling_is_no_hazard_where_order_does_not_matter():
         pytest.param([0, 1, 1, 0], (), id="equal"),
         pytest.param([-1, 1, 1, -1], ("another encoding of the labels (-1 for 0)",), id="signs"),
         pytest.param([5, 7, 7, 5], ("another encoding of the labels (5 for 0, 7 for 1)",), id="other-numbers"),
+        pytest.param([1, 0, 0, 0], ("are the classes of the labels, but not each as often",), id="other-samples"),
         pytest.param([0.5, 1.5, 2.5, 3.5], ("another quantity than the labels",), id="another-quantity"),
     ],
 )

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from evalguard.core.key_differences import example
+from evalguard.core.key_differences import difference, example
+from evalguard.core.shown_keys import keys_shown
 
 PATHS = [f"scans/{at:02}.png" for at in range(12)]
 NUMBERS = [str(at) for at in range(12)]
@@ -51,3 +52,33 @@ NUMBERS = [str(at) for at in range(12)]
 @pytest.mark.parametrize("kind", [list, np.asarray])
 def test_the_difference_is_one_that_most_keys_have(stream, labels, expected, kind):
     assert example(kind(stream), kind(labels)) == expected
+
+
+def test_an_ending_is_not_shown_where_keys_are_hidden():
+    stream, labels = [f"{at}.smith" for at in range(9)], [f"{at}.x" for at in range(9)]
+    for shown, words in ((True, "rpartition('.')[0] + '.smith'"), (False, "rpartition('.')[0] + '...'")):
+        with keys_shown(shown):
+            found = difference(stream, labels)
+            assert found is not None
+            assert found.mended.endswith(words)
+
+
+@pytest.mark.parametrize(
+    ("stream", "labels", "mended"),
+    [
+        (["7", "12"], ["007", "012"], r"{keys}.str.replace(r'(?<!\d)0+(?=\d)', '', regex=True)"),
+        (
+            ["a_007", "a_012"],
+            ["a_7", "a_12"],
+            r"{keys}.str.replace(r'\d+', lambda found: found[0].zfill(3), regex=True)",
+        ),
+        (["A7", "B3"], ["a7", "b3"], "{keys}.str.upper()"),
+        (["1.0", "2.0"], ["1", "2"], "{keys}.astype(float).astype(str)"),
+        (["b'x'", "b'y'"], ["x", "y"], "{keys}.astype(float).astype(int).astype(str)"),
+        (["a.b!", "c.b!"], ["a.d", "c.d"], "{keys}.str.rpartition('.')[0] + '...'"),
+    ],
+)
+def test_the_keys_of_the_labels_become_those_of_the_stream(stream, labels, mended):
+    found = difference(stream, labels)
+    assert found is not None
+    assert found.mended == mended

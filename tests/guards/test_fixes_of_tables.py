@@ -66,6 +66,29 @@ def test_keys_that_differ_are_mended_in_a_file_that_matches(tmp_path, change):
     assert report_of(folder, labels="labels_mended.csv").verdict is Verdict.PASS
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        pytest.param("{}", "{:03}", id="zeros-of-labels"),
+        pytest.param("{:03}", "{}", id="zeros-of-predictions"),
+        pytest.param("{:02}", "img/{:02}", id="prefix"),
+        pytest.param("{:03}.png", "{:03}.txt", id="ending"),
+        pytest.param("SCAN{}", "Scan{}", id="case"),
+    ],
+)
+def test_keys_that_pandas_reads_as_numbers_stay_text(tmp_path, ours, theirs):
+    predictions, labels = (list(map(form.format, range(N))) for form in (ours, theirs))
+    cause, folder = mended(tmp_path, PREDICTIONS.assign(image=predictions), LABELS.assign(file=labels))
+    assert cause.startswith("keys differ by ")
+    assert report_of(folder, labels="labels_mended.csv").verdict is Verdict.PASS
+
+
+def test_labels_of_a_part_keep_the_zeros_of_their_keys(tmp_path):
+    names = [f"{number:04}" for number in range(N)]
+    _, folder = mended(tmp_path, PREDICTIONS.assign(image=names).iloc[5:25], LABELS.assign(file=names))
+    assert report_of(folder, labels="labels_of_predictions.csv").verdict is Verdict.PASS
+
+
 def test_numbers_that_became_floats_are_mended(tmp_path):
     numbers = pd.Series(range(100, 100 + N))
     predictions = PREDICTIONS.assign(image=numbers)
@@ -134,6 +157,35 @@ def test_rows_of_other_samples_are_left_out(tmp_path):
     assert report.diagnosis[0].cause.startswith("rows that are none of the labelled samples")
     run(report, tmp_path)
     assert by_row(tmp_path, pd.read_csv(tmp_path / "predictions_of_labels.csv")).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize("name", ["predictions.csv", "predictions.npy"])
+def test_row_numbers_from_1_are_numbered_from_0(tmp_path, name):
+    report = by_row(tmp_path, INDEXED.sort_values("row").assign(row=np.arange(1, N + 1)), name)
+    assert [cause.cause for cause in report.diagnosis] == ["row numbers count from 1"]
+    run(report, tmp_path)
+    assert by_row(tmp_path, pd.read_csv(tmp_path / "predictions_from_0.csv")).verdict is Verdict.PASS
+
+
+def test_rows_that_were_written_twice_are_left_once(tmp_path):
+    cause, folder = mended(tmp_path, PREDICTIONS.iloc[[*range(20), *range(12, N)]], LABELS)
+    assert cause == "part predicted twice"
+    assert report_of(folder, predictions="predictions_once.csv").verdict is Verdict.PASS
+
+
+def test_rows_in_any_order_that_come_twice_are_shown(tmp_path):
+    PREDICTIONS.iloc[[*range(20), *range(15, N)]].to_csv(tmp_path / "predictions.csv", index=False)
+    LABELS.to_csv(tmp_path / "labels.csv", index=False)
+    tables = TableCheck(tmp_path / "predictions.csv", tmp_path / "labels.csv", "image", "file", order="any")
+    report = compare(tables)
+    assert report.headline == f"FAIL: {N + 5} predictions for {N} labels: 5 rows too many"
+    (cause,) = report.diagnosis
+    assert cause.cause == f"cause unknown, pattern: 5 rows repeated: '{NAMES[15]}', '{NAMES[16]}', '{NAMES[17]}', …"
+    line = cause.remedy.partition("after:")[2].strip()
+    command = [sys.executable, *shlex.split(line, comments=True)[1:]]
+    shown = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    assert all(name in shown for name in NAMES[15:20])
+    assert len(shown.splitlines()) == 11
 
 
 @pytest.mark.parametrize(("again", "cause"), [(range(3), "stream wrapped"), ([4] * 3, "padded to whole batches")])

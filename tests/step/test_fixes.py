@@ -61,7 +61,7 @@ def lines_of(remedy):
     ("labels", "more", "cause", "fixed"),
     [
         pytest.param(LABELS.sort_values("file"), {}, "keyed data in another order", Verdict.REPAIRED, id="sorted"),
-        pytest.param(LABELS[::-1], {}, "keyed data in another order", Verdict.REPAIRED, id="backwards"),
+        pytest.param(LABELS[::-1], {}, "rows in the reverse order", Verdict.REPAIRED, id="backwards"),
         pytest.param(LABELS, {"predict": {"steps": 3, "batch_size": 8}}, "`steps` too small", Verdict.PASS, id="steps"),
         pytest.param(
             LABELS, {"predict": {"steps": 5, "batch_size": 8}}, "`steps = N // batch_size`", Verdict.PASS, id="floor"

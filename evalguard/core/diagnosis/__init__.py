@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from evalguard.core.diagnosis import (
+    blocks,
     computed,
     counts,
     keyed,
@@ -45,6 +46,7 @@ TOO_MANY: tuple[Recogniser, ...] = (
     repeats.repeated,
     repeats.run_twice,
     repeats.part_twice,
+    repeats.delivered_twice,
     counts.full_batches,
     counts.copied,
     counts.padded,
@@ -56,16 +58,23 @@ TOO_MANY: tuple[Recogniser, ...] = (
 KNOWN_ORDERS: tuple[Recogniser, ...] = (
     sorted_orders.sorted_otherwise,
     pieces.by_length,
+    blocks.backwards,
     sorted_orders.stride,
+    pieces.called,
+    blocks.rotated,
     pieces.retried,
     orders.batches,
+    blocks.inside_batches,
     pieces.in_turn,
     pieces.partitions,
+    blocks.exchanged,
 )
 # These match any disorder, so they run only if none of the groups above explains it.
 BY_KEY: tuple[Recogniser, ...] = (keyed.in_another_order,)
 RANDOM_ORDERS: tuple[Recogniser, ...] = (orders.reshuffled, orders.shuffled, orders.window)
 LABELLING: tuple[Recogniser, ...] = (
+    keyed.apart,
+    labelling.numbered_from_one,
     labelling.unlike_index,
     labelling.label_file,
     labelling.unpaired,
@@ -79,6 +88,7 @@ TOO_FEW: tuple[Recogniser, ...] = (
     counts.floor_steps,
     counts.floor_len,
     counts.dropped,
+    counts.dropped_in_each,
     counts.few_steps,
     counts.batch_left_out,
     labelling.fewer_windows,
@@ -105,6 +115,8 @@ def diagnose(trace: Trace, samples: Int64 | None, labels: LabelTable) -> tuple[C
         the pattern.
     """
     view = View(trace, labels, samples)
+    if view.by_position and view.n_rows != view.n:
+        view = View(trace, labels, None)
     # The order of rows that moved after the model says nothing about the source.
     if trace.rearranged:
         return tuple(_recognised(view, SCORED)[:1])
@@ -113,7 +125,8 @@ def diagnose(trace: Trace, samples: Int64 | None, labels: LabelTable) -> tuple[C
     if trace.moved:
         return tuple(_recognised(view, (computed.moved_after_model, computed.moved_in_model)))
     found = _recognised(view, STARTS + TOO_MANY) or _first(view, KNOWN_ORDERS)
-    too_few = _recognised(view, TOO_FEW)
+    # Numbers that are all one too high leave nothing out.
+    too_few = [] if _recognised(view, (labelling.numbered_from_one,)) else _recognised(view, TOO_FEW)
     # If samples were chosen, their order is part of the choice and has no separate cause.
     if not found and not _recognised(view, (pieces.subset,)):
         found = _recognised(view, BY_KEY) or _recognised(view, RANDOM_ORDERS)

@@ -26,6 +26,10 @@ IN_A_SHELL = re.compile(r'python -c "(.*)"(?=$|  # )')
 SPECIAL = re.compile(r'["$`\\]')
 # The names that pandas has for table formats other than CSV.
 READERS = {".parquet": "parquet", ".jsonl": "json", ".arrow": "feather", ".feather": "feather"}
+# Of these, pandas reads text as numbers if it can.
+READS_NUMBERS = frozenset({"csv", "json"})
+# What leaves samples out of a pipeline, where its own calls are not known.
+DROPPING = ".filter(...)  # or .ignore_errors()"
 # The method that creates an image iterator has another name than the class.
 ITERATOR_FACTORIES = {
     "DirectoryIterator": "flow_from_directory",
@@ -75,6 +79,11 @@ def remedy(view: View, *tables: str, **values: object) -> str:
     known |= {"label": shlex.quote(str(view.labels.origin.column or "label"))}
     known |= {"of": "indices" if view.labels.keys is None else "keys"}
     known |= {"read_labels": read_labels(view), **view.labels.origin.terms}
+    reference = "checks.reference" if known.get("in") == "step" else "reference=x_test"
+    # Where a reference was given, another one shows no more.
+    asked = view.labels.fingerprints is None
+    known["or_reference"] = f"; {reference} shows which of the two is wrong" if asked else ""
+    known["too"] = "" if asked else "; reference= in the same order, too"
     known |= {"workers": view.facts.get("workers"), "steps": view.facts.get("steps"), **values}
     known |= {name: FixNumber(value) for name, value in known.items() if isinstance(value, (int, np.integer))}
     before, after = (line.format(**known) for line in (before, after))
@@ -120,18 +129,21 @@ def read_labels(view: View) -> str:
     return reader(name) if Path(name).suffix.lower() in {".npy", ".csv", *READERS} else given_labels(view)
 
 
-def reader(name: str, column: str = "") -> str:
+def reader(name: str, column: str = "", text: str = "") -> str:
     """How a file of rows is read in code.
 
     Args:
         name: Its name.
         column: What the rows of an array are named in a table; empty: it stays an array.
+        text: A column that pandas must not read as numbers.
     """
     suffix = Path(name).suffix.lower()
     if suffix == ".npy":
         return f"pd.DataFrame({{{column!r}: list(np.load({name!r}))}})" if column else f"np.load({name!r})"
-    lines = ", lines=True" if suffix == ".jsonl" else ""
-    return f"pd.read_{READERS.get(suffix, 'csv')}({name!r}{lines})"
+    options = ", lines=True" if suffix == ".jsonl" else ""
+    if text and READERS.get(suffix, "csv") in READS_NUMBERS:
+        options += f", dtype={{{text!r}: str}}"
+    return f"pd.read_{READERS.get(suffix, 'csv')}({name!r}{options})"
 
 
 def factory(view: View) -> str:

@@ -1,4 +1,7 @@
-"""Too many rows or too few: dropped tails, streams that start again, copies, samples left out."""
+"""Too many rows or too few: dropped tails, streams that start again, copies, samples left out.
+
+Longer than 300 lines because many faults change the number of rows.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,10 @@ import numpy as np
 
 from evalguard.core import arrivals
 from evalguard.core.columns.chunks import counts_up
-from evalguard.core.diagnosis.catalogue import cause
+from evalguard.core.diagnosis.catalogue import DROPPING, cause, is_image_iterator
 from evalguard.core.diagnosis.pieces import subset
 from evalguard.core.diagnosis.repeats import repeated, run_twice
-from evalguard.core.diagnosis.view import View, listed
+from evalguard.core.diagnosis.view import MAX_KEY, View, listed, named
 from evalguard.core.findings import Cause
 from evalguard.core.matching import occurrence
 from evalguard.core.plural import plural, verb
@@ -17,6 +20,8 @@ from evalguard.core.shown_keys import shown_key
 from evalguard.core.trace import Int64
 
 MAX_REPLICAS = 1024
+# One in so many patterns may be chance; fewer where the pipeline drops batches.
+CHANCES, FEWER_CHANCES = 256, 16
 
 
 # -- Too many rows ----------------------------------------------------------------------------------------------------
@@ -63,10 +68,14 @@ def wrapped(view: View) -> Cause | None:
 
 def padded(view: View) -> Cause | None:
     """The rows after the last label are copies of one sample, or declared dummies."""
-    extra = view.n_rows - view.n
-    if extra <= 0 or view.samples is None or not counts_up(view.rows[: view.n]):
+    extra, ordered = view.n_rows - view.n, view.trace.ordered
+    if (
+        extra <= 0
+        or view.samples is None
+        or not (counts_up(view.rows[: view.n]) if ordered else len(view.again) == extra)
+    ):
         return None
-    tail = view.rows[view.n :]
+    tail = view.rows[view.n :] if ordered else view.again
     declared = view.trace.padding is not None and bool(view.trace.padding[view.n : view.n_rows].all())
     one = bool((tail == tail[0]).all()) and 0 <= tail[0] < view.n
     # One copy of sample 0 may also be the start of a second pass.
@@ -76,7 +85,8 @@ def padded(view: View) -> Cause | None:
     copies = f"copies of sample {int(tail[0]):,}" if one else "declared dummies"
     fill = f", which fill up the last batch of {view.batch:,}" if whole else ""
     certain = declared or (one and extra > 1 and whole and extra < view.batch)
-    evidence = f"the {plural(extra, 'row')} after the last label are {copies}{fill}"
+    which = "after the last label" if ordered else "that are too many"
+    evidence = f"the {plural(extra, 'row')} {which} are {copies}{fill}"
     return cause(view, "padded", certain=certain, evidence=evidence)
 
 
@@ -118,7 +128,7 @@ def copied(view: View) -> Cause | None:
     matches = workers == factor and (bool(view.facts.get("use_multiprocessing")) or view.fact("replicas") == factor)
     evidence = (
         f"{plural(view.duplicates, 'row')} {verb(view.duplicates, 'repeats', 'repeat')} a sample, each up to "
-        f"{factor:,} times and each time in order"
+        f"{factor:,} times{' and each time in order' * view.trace.ordered}"
         + (f"; {workers:,} workers" if workers > 1 else "")
         + (f"; the last {plural(view.missing.size, 'sample')} never arrived" if view.missing.size else "")
     )
@@ -157,7 +167,7 @@ def _tail(view: View) -> bool:
     short = _short(view)
     if not short or not view.batch or short != view.n % view.batch or view.n_rows % view.batch:
         return False
-    return view.samples is None or view.in_order or bool(view.moved)
+    return view.samples is None or view.in_order or bool(view.moved) or not view.trace.ordered
 
 
 def _tail_evidence(view: View) -> str:
@@ -186,7 +196,8 @@ def floor_steps(view: View) -> Cause | None:
 
 def floor_len(view: View) -> Cause | None:
     """`__len__` of a PyDataset is one batch too small."""
-    if not _tail(view) or view.kind != "pydataset" or "steps" in view.facts:
+    # The iterators of Keras have a right one.
+    if not _tail(view) or view.kind != "pydataset" or "steps" in view.facts or is_image_iterator(view):
         return None
     declared = view.fact("num_batches") == view.n // view.batch
     evidence = _tail_evidence(view) + (
@@ -203,7 +214,36 @@ def dropped(view: View) -> Cause | None:
         return None
     if not _tail(view) or view.kind == "pydataset" or ("steps" in view.facts and not view.facts.get("drop_remainder")):
         return None
-    return cause(view, "dropped", certain=bool(view.facts.get("drop_remainder")), evidence=_tail_evidence(view))
+    # As many samples may have been left out elsewhere.
+    certain = bool(view.facts.get("drop_remainder")) and (view.in_order or "leaves_out" not in view.facts)
+    return cause(view, "dropped", certain=certain, evidence=_tail_evidence(view))
+
+
+def dropped_in_each(view: View) -> Cause | None:
+    """Behind whole batches, less than a batch is missing, several times: the rest of each file."""
+    if view.samples is None or not view.missing.size or view.duplicates or view.unnamed or view.foreign or view.moved:
+        return None
+    if view.batch < 2 or not view.trace.ordered or "leaves_out" in view.facts:
+        return None
+    lost, kept = (_stretches(samples) for samples in (view.missing, view.rows))
+    if len(kept) < 2 or lost.max() >= view.batch or (kept % view.batch).any():
+        return None
+    # Samples that are left out one by one may leave whole batches by chance.
+    chances, declared = view.batch ** min(len(kept), CHANCES), bool(view.facts.get("drop_remainder"))
+    if chances < (FEWER_CHANCES if declared else CHANCES):
+        return None
+    evidence = (
+        f"{plural(view.missing.size, 'sample')} never arrived: {plural(len(lost), 'time')} fewer than "
+        f"{view.batch:,}, each behind whole batches of {view.batch:,}: {listed(view.missing)}"
+    )
+    certain = declared and chances >= CHANCES
+    return cause(view, "dropped", certain=certain, evidence=evidence, fixes=("dropped_in_each",))
+
+
+def _stretches(samples: Int64) -> Int64:
+    """Lengths of the stretches of consecutive samples."""
+    starts = np.flatnonzero(np.diff(samples, prepend=samples[0] - 2) != 1)
+    return np.diff(np.append(starts, len(samples)))
 
 
 def few_steps(view: View) -> Cause | None:
@@ -223,19 +263,23 @@ def left_out(view: View) -> Cause | None:
     """Single samples are missing, the others are in order."""
     if view.samples is None or not view.missing.size or view.duplicates or view.unnamed or view.moved:
         return None
-    if subset(view) is not None:
+    if subset(view) is not None or dropped_in_each(view) is not None:
         return None
-    inside = view.missing[view.missing < int(view.arrived[-1])] if view.arrived.size else view.missing[:0]
+    if view.facts.get("drop_remainder") and _tail(view):
+        return None
+    # Of a table in any order, no row is the last one.
+    last = view.n if view.trace.joined else int(view.arrived[-1]) if view.arrived.size else 0
+    inside = view.missing[view.missing < last]
     if not inside.size or _whole_batches(view, inside):
         return None
     keys = view.labels.keys
-    named = f" ({', '.join(shown_key(keys[sample], 40) for sample in inside[:3])})" if keys is not None else ""
-    evidence = f"{plural(view.missing.size, 'sample')} never arrived: {listed(view.missing)}{named}"
+    keyed = f" ({', '.join(shown_key(keys[sample], MAX_KEY) for sample in inside[:3])})" if keys is not None else ""
+    evidence = f"{plural(view.missing.size, 'sample')} never arrived: {listed(view.missing)}{keyed}"
     leaves_out = str(view.facts.get("leaves_out", ""))
     evidence += f"; the pipeline has {leaves_out}" if leaves_out else ""
     certain = bool(leaves_out) and view.trace.transport_intact is True and not view.foreign
     dropping = "".join(f".{name}()" for name in ("filter", "ignore_errors") if name in leaves_out)
-    dropping = dropping.replace("filter()", "filter(...)") or ".filter(...)  # or .ignore_errors()"
+    dropping = dropping.replace("filter()", "filter(...)") or DROPPING
     return cause(view, "left_out", certain=certain, evidence=evidence, dropping=dropping)
 
 
@@ -265,10 +309,12 @@ def others(view: View) -> Cause | None:
     """Some rows are not among the labelled samples."""
     if not view.foreign or view.foreign == view.n_rows:
         return None
-    rows = np.flatnonzero(~view.known)
+    carried, rows = view.trace.keys, view.outside
+    which = f" ({verb(view.foreign, 'row', 'rows')} {listed(rows)})"
+    if not view.trace.ordered:
+        which = "" if carried is None else f" ({named(carried, rows)})"
     evidence = (
-        f"{plural(view.foreign, 'row')} {verb(view.foreign, 'is', 'are')} not among the labelled samples "
-        f"({verb(view.foreign, 'row', 'rows')} {listed(rows)})"
+        f"{plural(view.foreign, 'row')} {verb(view.foreign, 'is', 'are')} not among the labelled samples{which}"
         + (f", and {plural(view.missing.size, 'labelled sample')} never arrived" if view.missing.size else "")
     )
     return cause(view, "others", certain=False, evidence=evidence)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
 
 from evalguard.core import key_differences
-from evalguard.core.diagnosis.catalogue import cause, given_labels, is_image_iterator
+from evalguard.core.diagnosis.catalogue import cause, given_labels, is_image_iterator, read_labels, reader
 from evalguard.core.diagnosis.orders import shuffles
 from evalguard.core.diagnosis.sorted_orders import MIN_ROWS, ascends_by_key, order_of_names
-from evalguard.core.diagnosis.view import View
+from evalguard.core.diagnosis.view import MAX_KEY, View, named
 from evalguard.core.findings import Cause
 from evalguard.core.plural import plural, verb
 from evalguard.core.shown_keys import shown_key
-from evalguard.core.trace import Int64
 
-# Number of keys that the evidence names, and the length at which each is cut.
-SHOWN, MAX_KEY = 3, 40
+# Number of keys that the evidence names.
+SHOWN = 3
 # Fewer pairs of keys may differ in the same way by chance.
 LEAST_PAIRS = 3
 
@@ -26,7 +25,7 @@ def differ(view: View) -> Cause | None:
     if carried is None or keys is None or view.labels.keyed_by_index:
         return None
     if view.samples is not None:
-        at, without = np.flatnonzero(~view.known), view.missing
+        at, without = view.outside, view.missing
         if not (view.by_key and at.size and without.size):
             return None
         carried = carried[at[: key_differences.MAX_KEYS]]
@@ -40,17 +39,25 @@ def differ(view: View) -> Cause | None:
         f"{found.pairs:,} of {plural(found.of, 'key')} without a partner differ from one by {found.what} only: "
         f"'{ours}' in the stream, '{theirs}' in the labels"
     )
-    table, column = _table(view)
-    assigned = f"table[{column!r}] = " + found.mended.replace("{keys}", f"table[{column!r}]")
+    given, column = _table(view)
+    # A file is read first, its keys as text.
+    table = given if given.isidentifier() and not view.labels.origin.terms else "table"
+    keys_of = f"{table}[{column!r}]"
+    is_read = Path(view.labels.name).suffix.lower() in {".csv", ".jsonl"}
+    text = ".astype(str)" * (keys.dtype.kind == "i" and not is_read and ".astype(" not in found.mended)
+    assigned = f"{keys_of} = " + found.mended.replace("{keys}", keys_of + text)
     return cause(
         view,
         "keys_differ",
         certain=found.pairs == found.of >= LEAST_PAIRS,
         evidence=evidence,
         way=found.name,
-        given=table,
+        given=given,
         column=column,
+        table=table,
         assigned=assigned,
+        reading="" if table == given else f"{table} = {reader(view.labels.name, text=column)}; ",
+        read_labels=reader(view.labels.name, text=column) if is_read else read_labels(view),
     )
 
 
@@ -62,7 +69,7 @@ def in_another_order(view: View) -> Cause | None:
     # Two swapped rows do not show how a side is sorted.
     if view.missing.size or view.duplicates or view.foreign or view.unnamed or view.moved == 2:
         return None
-    if facts.get("shuffle") or "shuffle_buffer" in facts or facts.get("unordered"):
+    if facts.get("shuffle") or "shuffle_buffer" in facts or facts.get("unordered") or view.with_other_keys.size:
         return None
     order = order_of_names(keys, of_some=True)
     # A stream that is sorted by key was not shuffled.
@@ -81,7 +88,23 @@ def in_another_order(view: View) -> Cause | None:
         f"{plural(len(view.arrived), 'row')} are out of position"
     )
     table, column = _table(view)
-    return cause(view, "keyed_order", certain=fixed, evidence=evidence, given=table, column=column)
+    # Of rows that carry no keys, content alone shows the order.
+    certain = fixed and view.trace.keys is not None
+    return cause(view, "keyed_order", certain=certain, evidence=evidence, given=table, column=column)
+
+
+def apart(view: View) -> Cause | None:
+    """Rows carry the keys of other samples than those that they hold by their content."""
+    rows = view.with_other_keys
+    if not rows.size:
+        return None
+    first = int(rows[0])
+    key, sample = shown_key(view.trace.keys[first], MAX_KEY), shown_key(view.labels.keys[view.samples[first]], MAX_KEY)  # type: ignore[index]
+    evidence = (
+        f"{plural(rows.size, 'row')} {verb(rows.size, 'carries', 'carry')} the key of another sample than "
+        f"{verb(rows.size, 'its', 'their')} content shows, such as '{key}' beside the inputs of '{sample}'"
+    )
+    return cause(view, "keys_apart", certain=False, evidence=evidence, column=_table(view)[1])
 
 
 def other_version(view: View) -> Cause | None:
@@ -91,18 +114,13 @@ def other_version(view: View) -> Cause | None:
         return None
     if view.foreign == view.n_rows or view.duplicates or view.unnamed:
         return None
-    came, went = np.flatnonzero(~view.known), view.missing
+    came, went = view.outside, view.missing
     are = verb(came.size, "is", "are")
-    evidence = f"{plural(came.size, 'key')} of the stream {are} not in the labels ({_named(carried, came)})"
+    evidence = f"{plural(came.size, 'key')} of the stream {are} not in the labels ({named(carried, came)})"
     if went.size:
-        evidence += f", and {plural(went.size, 'label')} {verb(went.size, 'has', 'have')} no row ({_named(keys, went)})"
+        evidence += f", and {plural(went.size, 'label')} {verb(went.size, 'has', 'have')} no row ({named(keys, went)})"
     table, column = _table(view)
     return cause(view, "other_version", certain=False, evidence=evidence, given=table, column=column)
-
-
-def _named(keys: object, rows: Int64) -> str:
-    shown = ", ".join(f"'{shown_key(keys[int(row)], MAX_KEY)}'" for row in rows[:SHOWN])  # type: ignore[index]
-    return shown + (", …" if len(rows) > SHOWN else "")
 
 
 def _table(view: View) -> tuple[str, str]:

@@ -34,7 +34,8 @@ def label_file(view: View) -> Cause | None:
     if shift and not permuted:
         return None
     evidence = (
-        f"every row is in position, and {plural(differ.size, 'row')} {verb(differ.size, 'carries', 'carry')} "
+        f"{'every row is in position' if view.trace.ordered else 'each sample has one row'}, and "
+        f"{plural(differ.size, 'row')} {verb(differ.size, 'carries', 'carry')} "
         "another target than the label"
     )
     if shift:
@@ -144,6 +145,8 @@ def shifted_rows(view: View) -> Cause | None:
     """Row i is sample i + k, by its content or key."""
     if view.kind not in {"arrays", "batch"} or view.samples is None or not view.trace.ordered:
         return None
+    if not view.by_content and numbered_from_one(view) is not None:
+        return None
     shift = shift_of_samples(view.samples, view.n)
     # Fewer rows that all have a label are a part that was chosen.
     if not shift or (view.n_rows < view.n and not view.foreign):
@@ -151,6 +154,20 @@ def shifted_rows(view: View) -> Cause | None:
     way = f"begin {plural(shift, 'row')} late" if shift > 0 else f"begin with {plural(-shift, 'row')} of other samples"
     evidence = f"row i is sample i {'+' if shift > 0 else '-'} {abs(shift):,}: the inputs {way}"
     return cause(view, "shifted_rows", certain=True, evidence=evidence, by=abs(shift))
+
+
+def numbered_from_one(view: View) -> Cause | None:
+    """The label rows that the source states are 1 to n instead of 0 to n - 1."""
+    index = view.trace.index
+    if index is None or view.trace.index_source != "stated" or len(index) != view.n:
+        return None
+    rows = np.asarray(index)
+    if rows.min() != 1 or rows.max() != view.n or len(np.unique(rows)) != view.n:
+        return None
+    certain = view.by_content and view.samples is not None and np.array_equal(rows - 1, view.samples)
+    evidence = f"the rows are numbered from 1 to {view.n:,}, label rows from 0 to {view.n - 1:,}"
+    evidence += "; the content of each row is that of the sample before" if certain else ""
+    return cause(view, "numbered_from_one", certain=certain, evidence=evidence, given=given_labels(view))
 
 
 def unlike_index(view: View) -> Cause | None:

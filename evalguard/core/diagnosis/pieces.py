@@ -68,8 +68,8 @@ def _chosen_rows(view: View) -> tuple[str, str]:
     step = int(rows[1]) - first
     if step > 1 and first < step and last + step >= view.n and (np.diff(rows) == step).all():
         return f"samples {listed(rows, 3)}, one in {step:,}", f"[{first}::{step}]"
-    order = "in label order" if not view.moved else "in another order"
-    return f"{listed(rows)}, {order}", "[chosen]"
+    order = f", in {'another' if view.moved else 'label'} order" * view.trace.ordered
+    return f"{listed(rows)}{order}", "[chosen]"
 
 
 # -- Pieces that ascend -----------------------------------------------------------------------------------------------
@@ -80,7 +80,7 @@ def _starts(order: Ints) -> Int64:
     return np.flatnonzero(np.concatenate([[True], order[1:] < order[:-1]]))
 
 
-def _once(view: View) -> Ints | None:
+def once(view: View) -> Ints | None:
     """The order of the samples, where each came once and they are not in label order; None otherwise."""
     whole = len(view.arrived) == view.n == view.n_rows
     return view.arrived if whole and view.moved > 2 else None
@@ -99,7 +99,7 @@ def _pieces(order: Ints) -> int:
 
 def retried(view: View) -> Cause | None:
     """Some samples are missing where they belong and come at the end, in order."""
-    order = _once(view)
+    order = once(view)
     if order is None:
         return None
     starts = _starts(order).tolist()
@@ -117,9 +117,25 @@ def retried(view: View) -> Cause | None:
     return cause(view, "retried", certain=False, evidence=evidence)
 
 
+def called(view: View) -> Cause | None:
+    """Each of several calls holds consecutive samples, and the calls have another order than the labels."""
+    order, calls = once(view), view.trace.calls
+    # Of a loop over batches, the source has the order.
+    if order is None or len(calls) < 2 or sum(calls) != len(order) or view.is_loop:
+        return None
+    starts = np.cumsum((0, *calls))[:-1]
+    if not np.isin(np.flatnonzero(np.diff(order) != 1) + 1, starts).all():
+        return None
+    evidence = (
+        f"each of {plural(len(calls), 'call')} holds consecutive samples; they begin with samples "
+        f"{listed(np.asarray(order)[starts], 8)}"
+    )
+    return cause(view, "parts_in_another_order", certain=False, evidence=evidence, fixes=("calls_in_another_order",))
+
+
 def partitions(view: View) -> Cause | None:
     """The rows are a few stretches that each ascend, through the samples of the others."""
-    order = _once(view)
+    order = once(view)
     if order is None or not (pieces := _pieces(order)) or _fewer_files(order, pieces):
         return None
     first = [listed(order[start:], 3) for start in _starts(order)[:2].tolist()]
@@ -129,7 +145,7 @@ def partitions(view: View) -> Cause | None:
 
 def in_turn(view: View) -> Cause | None:
     """Consecutive samples are some rows apart: several files are read in turn."""
-    order = _once(view)
+    order = once(view)
     if order is None:
         return None
     # If files are read in turn, the next sample of each file comes soon.
@@ -160,7 +176,7 @@ def _inverse(order: Ints) -> Int64:
 
 def by_length(view: View) -> Cause | None:
     """The rows are sorted by their length."""
-    order = _once(view)
+    order = once(view)
     if order is None or view.labels.origin.row_lengths is None or len(order) < SORTED_ROWS:
         return None
     # Some rows are checked first, as most streams are not sorted.

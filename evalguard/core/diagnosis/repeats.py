@@ -10,16 +10,22 @@ from evalguard.core.diagnosis.view import View, listed
 from evalguard.core.findings import Cause
 from evalguard.core.plural import plural, verb
 
+# More parts that come again, or more of all rows, are a pattern of the source.
+MOST_RETRIES, SHARE_AGAIN = 3, 4
+
 
 def repeated(view: View) -> Cause | None:
     """The pipeline repeats its samples, each pass in the same order."""
     times = view.fact("repeat")
     whole = times > 1 and view.samples is not None and view.n_rows == times * view.n
-    if not whole or "steps" in view.facts or not view.wraps_after(view.n):
+    if not whole or "steps" in view.facts:
         return None
-    evidence = (
-        f"each of the {view.n:,} samples comes {times:,} times, pass after pass; the pipeline has `repeat({times})`"
-    )
+    ordered = view.trace.ordered
+    in_order = view.wraps_after(view.n)
+    if not (in_order if ordered else (arrivals.arrival_counts(view.rows, view.n) == times).all()):
+        return None
+    passes = ", pass after pass" * ordered
+    evidence = f"each of the {view.n:,} samples comes {times:,} times{passes}; the pipeline has `repeat({times})`"
     return cause(view, "repeated", certain=True, evidence=evidence, times=times)
 
 
@@ -44,6 +50,8 @@ def part_twice(view: View) -> Cause | None:
     calls = view.trace.calls
     if view.samples is None or len(calls) < 2 or not view.duplicates or view.foreign or view.unnamed:
         return None
+    if not view.trace.ordered:
+        return None
     starts = np.cumsum(calls)[:-1]
     again = np.flatnonzero(arrivals.repeated(view.rows, view.n))
     first = [int(start) for start in starts if start in again]
@@ -56,3 +64,31 @@ def part_twice(view: View) -> Cause | None:
         f"samples that were predicted before: {listed(view.rows[again])}"
     )
     return cause(view, "part_twice", certain=True, evidence=evidence)
+
+
+def delivered_twice(view: View) -> Cause | None:
+    """Some rows come again directly behind themselves, and the stream goes on as if nothing had happened."""
+    if view.samples is None or not view.trace.ordered or len(view.trace.calls) > 1:
+        return None
+    if not view.duplicates or view.foreign or view.unnamed:
+        return None
+    jumps = np.flatnonzero(np.diff(view.rows) != 1) + 1
+    if not 0 < len(jumps) <= MOST_RETRIES or view.rows[0] != 0:
+        return None
+    again = view.rows[jumps - 1] + 1 - view.rows[jumps]
+    new = np.diff(np.append(jumps, view.n_rows)) - again
+    # From sample 0 again without a new one is another pass; one sample again and again is padding.
+    # Of more rows, several readers read the same.
+    if (
+        SHARE_AGAIN * again.sum() > view.n_rows
+        or again.min() < 2
+        or new.min() < 0
+        or (view.rows[jumps[-1]] == 0 and new[-1] == 0)
+    ):
+        return None
+    first, size = int(jumps[0]), int(again[0])
+    rows = f"rows {first:,} to {first + size - 1:,}"
+    samples = listed(view.rows[first : first + size])
+    evidence = f"{rows} are the same samples as the {plural(size, 'row')} before them: {samples}"
+    evidence += f"; {plural(len(jumps), 'part')} in all" if len(jumps) > 1 else ""
+    return cause(view, "part_twice", certain=True, evidence=evidence, fixes=("delivered_twice",), again=rows)

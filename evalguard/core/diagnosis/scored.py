@@ -49,16 +49,27 @@ def joined_parts(view: View) -> Cause | None:
     if not whole:
         return None
     rising = all(one < other for one, other in pairwise(order))
-    ended = [trace.ended[number] for number in order] if len(trace.ended) == len(trace.parts) else []
-    if trace.in_threads and ended and _nearly_rising(ended):
-        name = "parts_as_completed"
-    elif rising and not trace.in_threads:
-        name = "parts_not_put_back"
-    else:
-        name = "parts_in_another_order"
     first = listed(part[begins], 8)
     evidence = f"{plural(len(order), 'part')} stand whole one after the other, in the order of calls {first}"
-    return cause(view, name, certain=True, evidence=evidence)
+    ended = [trace.ended[number] for number in order] if len(trace.ended) == len(trace.parts) else []
+    if trace.in_threads and ended and _nearly_rising(ended):
+        return cause(view, "parts_as_completed", certain=True, evidence=evidence)
+    if not rising or trace.in_threads:
+        return cause(view, "parts_in_another_order", certain=True, evidence=evidence)
+    steps = np.diff(np.arange(len(part)) if view.samples is None else view.samples)[np.diff(part) == 0]
+    if view.is_loop and (steps < 0).any():
+        # The rows of a fold ascend.
+        evidence += ", and the rows inside a part have no order"
+        return cause(view, "shuffled", certain=False, evidence=evidence)
+    if view.samples is not None and steps.size and (steps == 1).all():
+        # Parts of consecutive samples are no folds: the calls themselves had another order.
+        evidence += f", which begin with samples {listed(view.samples[begins], 8)}"
+        return cause(
+            view, "parts_in_another_order", certain=False, evidence=evidence, fixes=("calls_in_another_order",)
+        )
+    # Only a caller that names the rows of each part shows that it had to put them back.
+    named = trace.index_source == "part" and trace.index is not None and bool((np.asarray(trace.index) >= 0).all())
+    return cause(view, "parts_not_put_back", certain=named, evidence=evidence)
 
 
 def _nearly_rising(ended: list[float]) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.core.columns.chunks import Ints, chunks
-from evalguard.core.diagnosis.catalogue import cause, is_image_iterator
+from evalguard.core.diagnosis.catalogue import cause, given_labels, is_image_iterator, read_labels
 from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Cause
 from evalguard.core.plural import plural
@@ -27,22 +27,30 @@ def sorted_otherwise(view: View) -> Cause | None:
     """The stream sorts keys, row numbers or classes in another way than the labels do."""
     if len(view.arrived) < MIN_ROWS or not view.moved:
         return None
+    contradicted = bool(view.with_other_keys.size)
     listings = _two_listings(view)
     if listings:
-        return cause(view, "two_listings", certain=view.moved > 2, evidence=listings)
+        return cause(view, "two_listings", certain=view.moved > 2 and not contradicted, evidence=listings)
     by_key = _by_key(view)
-    evidence = by_key or _by_number(view) or _by_class(view)
+    evidence, order = (by_key, "") if by_key else _by_number(view) or _by_class(view) or ("", "")
     if not evidence:
         return None
+    named, read = view.labels.keys is not None or is_image_iterator(view), read_labels(view)
     key, rows = ("file", "it.filenames") if is_image_iterator(view) else ("id", "ids_as_streamed")
     return cause(
         view,
         "sorted_otherwise",
-        certain=bool(by_key),
+        certain=bool(by_key) and not contradicted,
         evidence=evidence,
         key=view.labels.origin.key_column or key,
         rows=rows,
         joined="" if by_key else f"evalguard.guard(labels=table, key={key!r}), and ",
+        order=order,
+        in_order=f"{read}.iloc[order]" if read.startswith("pd.") else f"{read}[order]",
+        # Rows without names cannot be looked up by name.
+        fixes=("sorted_otherwise",) if named else ("sorted_by_position",) if order else ("label_file",),
+        given=given_labels(view),
+        table="table" if given_labels(view) == "y_true" else given_labels(view),
     )
 
 
@@ -146,18 +154,23 @@ def _turn(text: NDArray[Any], view: View) -> str:
     return " before ".join(repr(shown_key(text[sample]))[:40] for sample in view.arrived[at : at + 2])
 
 
-def _by_number(view: View) -> str:
-    """Evidence for row numbers, from 0 or 1, sorted as text in the stream or in the labels; empty if none."""
+def _by_number(view: View) -> tuple[str, str] | None:
+    """Evidence for row numbers, from 0 or 1, sorted as text in the stream or in the labels, and the order as code."""
     order, n = view.arrived, view.n
     for first, ten in ((0, 10), (1, 9)):
         if n <= ten or len(order) != n:
             continue
         # Sorted as text, 10 follows 1: checked first, as converting all numbers to text is slow.
         if order[1 + (first == 0)] == ten and np.array_equal(order, _as_text(n, first)):
-            return _numbers_say("the stream", "the labels by number", first, n)
+            return _numbers_say("the stream", "the labels by number", first, n), _sorted_as_text(n, first)
         if order[ten] == 1 + (first == 0) and np.array_equal(_as_text(n, first)[order], np.arange(n)):
-            return _numbers_say("the labels", "the stream by number", first, n)
-    return ""
+            as_text = f"np.argsort({_sorted_as_text(n, first)})"
+            return _numbers_say("the labels", "the stream by number", first, n), as_text
+    return None
+
+
+def _sorted_as_text(n: int, first: int) -> str:
+    return f"sorted(range({n}), key={'lambda row: str(row + 1)' if first else 'str'})"
 
 
 def _as_text(n: int, first: int) -> Int64:
@@ -169,21 +182,41 @@ def _numbers_say(one: str, other: str, first: int, n: int) -> str:
     return f"{one} would be sorted as text if rows were named {first} to {last} (10 before 2), {other}"
 
 
-def _by_class(view: View) -> str:
-    """Evidence for rows listed class by class, as from one directory per class; empty if there is none."""
+def _by_class(view: View) -> tuple[str, str] | None:
+    """Evidence for rows listed class by class, as from one directory per class, and the order as code."""
     values = view.labels.values
     if not isinstance(values, np.ndarray) or values.ndim != 1 or len(view.arrived) != view.n:
-        return ""
+        return None
     if values.dtype.kind not in "iubUS":
-        return ""
+        return None
+    if view.facts.get("interleaves") is not True and _labels_by_class(values, view.arrived):
+        classes = plural(len(np.unique(values)), "class")
+        return f"the labels go through {classes} one by one, each in the order of the stream; the stream does not", ""
     if not _ascends(values, view.arrived) or not (values[1:] < values[:-1]).any():
-        return ""
-    found = len(np.unique(values))
-    inside = np.argsort(values, kind="stable"), np.lexsort((np.argsort(_as_text(view.n, 0)), values))
-    if not any(np.array_equal(view.arrived, order) for order in inside):
-        return ""
-    classes = plural(found, "class")
-    return f"the stream goes through {classes} one by one, as a listing of directories does; the labels do not"
+        return None
+    given = given_labels(view)
+    as_text = f"np.lexsort((np.argsort({_sorted_as_text(view.n, 0)}), {given}))"
+    orders = {
+        f"np.argsort({given}, kind='stable')": np.argsort(values, kind="stable"),
+        as_text: np.lexsort((np.argsort(_as_text(view.n, 0)), values)),
+    }
+    found = next((code for code, order in orders.items() if np.array_equal(view.arrived, order)), "")
+    classes = plural(len(np.unique(values)), "class")
+    evidence = f"the stream goes through {classes} one by one, as a listing of directories does; the labels do not"
+    return (evidence, found) if found else None
+
+
+def _labels_by_class(values: NDArray[Any], arrived: Ints) -> bool:
+    """Whether the labels are those of the stream, sorted by class."""
+    if (values[1:] < values[:-1]).any():
+        return False
+    streamed = values[arrived]
+    found = len(np.unique(streamed))
+    runs = streamed[np.flatnonzero(np.append(True, streamed[1:] != streamed[:-1]))[: 2 * found]]
+    # One file for each class, read in turn, has all classes in the same order again and again.
+    if found < 2 or (runs[found:] == runs[: len(runs) - found]).all():
+        return False
+    return bool((arrived[np.argsort(streamed, kind="stable")] == np.arange(len(values))).all())
 
 
 def stride(view: View) -> Cause | None:

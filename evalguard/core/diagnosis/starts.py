@@ -8,7 +8,8 @@ import numpy as np
 
 from evalguard.core.columns.chunks import counts_up
 from evalguard.core.diagnosis.catalogue import cause
-from evalguard.core.diagnosis.pieces import chosen
+from evalguard.core.diagnosis.labelling import numbered_from_one
+from evalguard.core.diagnosis.pieces import called, chosen
 from evalguard.core.diagnosis.view import View
 from evalguard.core.findings import Cause
 from evalguard.core.plural import plural
@@ -57,7 +58,7 @@ class _Jump:
 
 def _jump(view: View) -> _Jump | None:
     """The jump of calls that each count up by one sample; None if there is none."""
-    if len(view.trace.calls) < 2 or sum(view.trace.calls) != len(view.rows):
+    if not view.trace.ordered or len(view.trace.calls) < 2 or sum(view.trace.calls) != len(view.rows):
         return None
     jump, expected = None, 0
     for number, part in enumerate(np.split(view.rows, np.cumsum(view.trace.calls)[:-1])):
@@ -81,12 +82,12 @@ def ahead(view: View) -> Cause | None:
     if jump is None or not (view.one_shot or view.kind == "unknown"):
         return None
     begins = f"with sample {jump.found:,}" if jump.found >= 0 else "beyond the last label"
-    evidence = f"call {jump.call + 1:,} begins {begins} instead of sample {jump.expected:,}"
+    evidence = f"call {jump.call:,} begins {begins} instead of sample {jump.expected:,}"
     taken, delivered = _taken(view, jump.call)
     steps = -(-view.n // view.batch) if view.batch and "steps" in view.facts else None
     if taken:
         evidence += f"; the same object had emitted {plural(taken, 'batch')} by then, {delivered:,} of them delivered"
-    elif jump.found < 0:
+    elif jump.found < 0 or called(view) is not None:
         return None
     return cause(
         view,
@@ -121,7 +122,9 @@ def leftover(view: View) -> Cause | None:
     fits = reported and (start is None or not number or number * view.batch == start)
     if not fits and not ("steps" in view.facts or "validation_steps" in view.facts):
         return None
-    where = f"the first row is sample {start:,}" if start is not None else "the rows do not begin with the first batch"
+    where = "the rows do not begin with the first batch"
+    if start is not None:
+        where = f"the first row is sample {start:,}" if view.trace.ordered else _not_there(start)
     first = f"; the first batch delivered is item {number:,} of {view.name}" if number else ""
     evidence = f"{where}{first}; workers={view.fact('workers')}: the queue keeps what the previous call did not use"
     return cause(view, "leftover", certain=fits, evidence=evidence)
@@ -130,7 +133,7 @@ def leftover(view: View) -> Cause | None:
 def stateful_getitem(view: View) -> Cause | None:
     """The offset is the number of items that Keras reads first: ``__getitem__`` reads on and does not use its index."""
     start = _offset(view)
-    if start is None or view.kind not in {"pydataset", "unknown"} or not view.batch:
+    if start is None or view.kind not in {"pydataset", "unknown"} or not view.batch or not view.trace.ordered:
         return None
     peeked = next((count for count in PEEKED if start == count * view.batch), 0)
     changed = bool(view.facts.get("stateful_getitem"))
@@ -157,19 +160,31 @@ def not_at_start(view: View) -> Cause | None:
     lead = _lead(view) if used and start is None else 0
     if start is None and not (used and (view.samples is None or lead)):
         return None
-    if not used and start is not None and _is_part(view, start):
+    if not (used or view.trace.ordered) or numbered_from_one(view) is not None:
+        return None
+    # A table has no read position: rows that come around are parts in another order.
+    if view.trace.method == "check" and not view.foreign:
+        return None
+    if not used and start is not None and (_is_part(view, start) or called(view) is not None):
         return None
     # A PyDataset has no read position, unless its items come from something that has one.
     if view.kind in {"arrays", "batch"} or (view.kind == "pydataset" and (stateful_getitem(view) or leftover(view))):
         return None
-    evidence = f"rows begin at sample {start:,} and continue in order" if start is not None else ""
+    ordered, evidence = view.trace.ordered, ""
+    if start is not None:
+        evidence = f"rows begin at sample {start:,} and continue in order" if ordered else _not_there(start)
     if lead:
-        evidence = f"{plural(lead, 'row')} beyond the last label, followed by samples 0, 1, …"
+        evidence = f"{plural(lead, 'row')} beyond the last label{', followed by samples 0, 1, …' * ordered}"
     if used:
         evidence += f"{'; ' if evidence else ''}{_history(view)}"
     elif view.one_shot:
         evidence += "; the generator was new, so the reader inside it had been used before"
     return cause(view, "not_at_start", certain=used, evidence=evidence)
+
+
+def _not_there(start: int) -> str:
+    """That the first samples did not arrive, for rows without an order."""
+    return f"{plural(start, 'sample')} never arrived, of which sample 0 is the first"
 
 
 def _is_part(view: View, start: int) -> bool:

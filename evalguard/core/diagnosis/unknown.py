@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from evalguard.core import arrivals
-from evalguard.core.diagnosis.catalogue import cause
-from evalguard.core.diagnosis.view import View
+from evalguard.core.diagnosis.catalogue import DROPPING, cause
+from evalguard.core.diagnosis.view import View, listed, named
 from evalguard.core.findings import Cause
 from evalguard.core.plural import plural
 from evalguard.core.trace import UNKNOWN, Int64
@@ -14,8 +14,20 @@ from evalguard.core.trace import UNKNOWN, Int64
 
 def unknown(view: View) -> Cause:
     """A cause that says the cause is unknown and describes the pattern."""
-    pattern, row = _pattern(view), _first_wrong(view)
-    return cause(view, "unknown", certain=False, evidence=_counts_text(view), pattern=pattern, row=row)
+    values = {"pattern": _pattern(view), "row": _first_wrong(view), "which": _which(view, view.again)}
+    evidence, fixes = _counts_text(view), (_fix(view),)
+    return cause(view, "unknown", certain=False, evidence=evidence, fixes=fixes, dropping=DROPPING, **values)
+
+
+def _fix(view: View) -> str:
+    """The table of the fix."""
+    if view.samples is None:
+        if not view.trace.ordered:
+            return "unknown_in_any_order"
+        return "unknown_samples" if view.labels.fingerprints is None else "unknown_content"
+    if view.trace.ordered:
+        return "unknown"
+    return "repeated_in_any_order" if view.again.size else "left_out"
 
 
 def _first_wrong(view: View) -> int:
@@ -33,6 +45,8 @@ def _wrong_rows(view: View) -> Int64:
 def _pattern(view: View) -> str:
     if view.samples is None:
         return _pattern_of_labels(view)
+    if not view.trace.ordered:
+        return _pattern_in_any_order(view)
     wrong = _wrong_rows(view)
     if not wrong.size:
         return f"the first {plural(view.n_rows, 'row')} match, and the last {view.n - view.n_rows:,} are missing"
@@ -41,6 +55,23 @@ def _pattern(view: View) -> str:
     if not view.moved and not view.foreign:
         return _pattern_of_counts(view, int(wrong[0]))
     return f"{plural(wrong.size, 'row')} out of position"
+
+
+def _pattern_in_any_order(view: View) -> str:
+    """Which samples come how often: a row that has no position is named by its sample."""
+    again, missing, differ = view.again, view.missing, view.against_samples.rows.size
+    parts = [f"{plural(again.size, 'row')} repeated: {_which(view, again)}"] if again.size else []
+    parts += [f"{plural(missing.size, 'sample')} left out: {_which(view, missing)}"] if missing.size else []
+    parts += [f"{plural(view.foreign, 'row')} that no label has"] if view.foreign else []
+    return "; ".join(parts) or f"{plural(differ, 'row')} with another target than the label"
+
+
+def _which(view: View, samples: Int64) -> str:
+    """The first of some samples, by their keys where they have any."""
+    samples, keys = np.unique(samples), view.labels.keys
+    if keys is not None:
+        return named(keys, samples)
+    return f"{'sample' if len(samples) == 1 else 'samples'} {listed(samples, 3)}"
 
 
 def _pattern_of_counts(view: View, row: int) -> str:

@@ -1,4 +1,7 @@
-"""What the recognisers read: the delivered samples, and the values that several of them need."""
+"""What the recognisers read: the delivered samples, and the values that several of them need.
+
+Longer than 300 lines because each value is read by several of them.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,13 @@ from numpy.typing import NDArray
 from evalguard.core import arrivals, target_comparison
 from evalguard.core.columns.chunks import Ints, counts_up
 from evalguard.core.label_table import LabelTable
+from evalguard.core.matching import match_keys
 from evalguard.core.order_rfc import displacements
+from evalguard.core.shown_keys import shown_key
 from evalguard.core.trace import ROW_BITS, UNKNOWN, Int64, SourceState, Trace
+
+# The length at which a key is cut.
+MAX_KEY = 40
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,6 +229,16 @@ class View:
         """Rows whose sample is not among the labels."""
         return int(np.count_nonzero(~self.known & (self.rows != UNKNOWN)))
 
+    @property
+    def outside(self) -> Int64:
+        """Numbers of the rows whose sample is not among the labels, as the rows came."""
+        return np.flatnonzero(~arrivals.known(self.rows if self.samples is None else self.samples, self.n))
+
+    @cached_property
+    def again(self) -> Int64:
+        """The sample of each row that repeats one."""
+        return self.rows[arrivals.repeated(self.rows, self.n)]
+
     @cached_property
     def unnamed(self) -> int:
         """Rows whose sample is not known."""
@@ -283,10 +301,34 @@ class View:
         """Samples were identified by keys alone."""
         return self.trace.keys is not None and self.labels.keys is not None and not self.by_content
 
+    @cached_property
+    def with_other_keys(self) -> Int64:
+        """Rows that hold the content of one sample and carry the key of another one."""
+        carried, keys, prints = self.trace.keys, self.labels.keys, self.labels.fingerprints
+        none = np.zeros(0, dtype=np.int64)
+        if carried is None or keys is None or self.samples is None or self.trace.fingerprints is None or prints is None:
+            return none
+        named = match_keys(carried, keys).samples[: len(self.samples)]
+        both = np.flatnonzero(arrivals.known(named, self.n) & arrivals.known(self.samples, self.n))
+        # Samples with equal inputs are interchangeable.
+        return np.compress(prints[named[both]] != prints[self.samples[both]], both)
+
+    @property
+    def by_position(self) -> bool:
+        """Samples are positions in an array, so nothing shows which of them are missing; some may be known dummies."""
+        declared = self.trace.index_source == "position" and self.trace.index is not None
+        return declared and self.trace.padding is None and not (self.by_key or self.by_content)
+
     @property
     def by_content(self) -> bool:
         """Samples were identified by the content of the rows."""
         return self.trace.fingerprints is not None and self.labels.fingerprints is not None
+
+
+def named(keys: Any, rows: Int64, limit: int = 3) -> str:
+    """The first few of some keys: ``'a', 'b', 'c', …``."""
+    shown = ", ".join(f"'{shown_key(keys[int(row)], MAX_KEY)}'" for row in rows[:limit])
+    return shown + (", …" if len(rows) > limit else "")
 
 
 def listed(values: Int64, limit: int = 5) -> str:

@@ -225,9 +225,10 @@ class AnyValue:
 
 
 # What `remedy` and the recognisers give; a name that is not here is a mistake in causes.toml.
-NAMES = """all alone assigned batch by call called column dropping factor factory files given joined key label
-labels_file n name of once options order parallel part parts pattern predictions predictions_key
-read_labels read_predictions row rows rows_n several sign size step steps table times whole workers"""
+NAMES = """again all alone assigned batch by call called column dropping
+factor factory files given in_order joined key label
+labels_file n name of once options or_reference order parallel part parts pattern predictions predictions_key
+reading read_labels read_predictions row rows rows_n several sign size step steps table times too which whole workers"""
 VALUES = dict.fromkeys(NAMES.split(), AnyValue())
 FIXES = [(table, kind) for table, text in catalogue.texts().items() for kind in text.get("fix", {})]
 
@@ -335,6 +336,6 @@ def test_labels_are_named_as_they_were_given(name, given):
 @pytest.mark.parametrize("by", [1, np.int64(1)])
 def test_numbers_in_a_fix_have_their_noun_and_are_grouped_unless_they_are_code(by):
     view = view_of(range(2000), "generator", n=2000)
-    assert fix_of(view, "labels_late", by=by)[1].startswith("evalguard.guard(labels=...)  # that begin 1 row earlier;")
+    assert fix_of(view, "labels_late", by=by)[1].startswith("evalguard.guard(labels=...)  # that begin 1 row earlier")
     assert fix_of(view, "others")[1].endswith("# only the 2,000 samples that the labels name")
     assert fix_of(view, "floor_steps", whole=1, all=2)[0] == "steps=2000 // 8  # 1 batch"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evalguard.core.diagnosis import TOO_FEW, TOO_MANY, counts
+from evalguard.core.diagnosis import TOO_FEW, TOO_MANY, counts, diagnose
 from tests.core.diagnosis.causes import title, view_of
 
 FOREIGN = -2
@@ -417,3 +417,61 @@ def test_rows_of_another_selection_are_named():
     assert found.evidence == (
         "2 rows are not among the labelled samples (rows 48, 49), and 2 labelled samples never arrived"
     )
+
+
+# -- The rest of each file --------------------------------------------------------------------------------------------
+
+IN_EACH = np.concatenate([np.arange(24), np.arange(30, 62), np.arange(69, 117)])
+IN_FULL = np.concatenate([np.arange(24), np.arange(30, 62), np.arange(69, 117), np.arange(120, 128)])
+
+
+@pytest.mark.parametrize(("samples", "n"), [(IN_EACH, 120), (IN_FULL, 128)], ids=["to-the-end", "last-file-is-whole"])
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("tf.data", "part.batch(8, drop_remainder=True)"),
+        ("generator", "of each file, in batches"),
+        ("pydataset", "math.ceil(len(part) / 8)"),
+        ("arrays", "parts.append(part)"),
+    ],
+)
+def test_the_rest_of_each_file_is_dropped(samples, n, kind, words):
+    for facts in ({}, {"drop_remainder": True}):
+        view = view_of(samples, kind, n=n, facts=facts)
+        found = diagnose(view.trace, view.samples, view.labels)[0]
+        assert (found.cause, found.certain) == (title("dropped"), bool(facts))
+        assert f"{n - len(samples)} samples never arrived: 3 times fewer than 8" in found.evidence
+        assert words in found.remedy
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        pytest.param(np.arange(112), id="one-file"),
+        pytest.param(np.delete(np.arange(120), range(24, 33)), id="more-than-a-batch"),
+        pytest.param(np.delete(np.arange(120), [20, 21, 50]), id="not-behind-whole-batches"),
+        pytest.param(np.delete(np.arange(120), [24]), id="perhaps-by-chance"),
+        pytest.param(IN_EACH[::-1], id="in-another-order"),
+        pytest.param([*IN_EACH, 5], id="repeated"),
+    ],
+)
+def test_other_samples_that_are_missing_are_not_the_rest_of_each_file(samples):
+    assert counts.dropped_in_each(view_of(samples, n=120)) is None
+    assert counts.dropped_in_each(view_of(IN_EACH, n=120, ordered=False)) is None
+    assert counts.dropped_in_each(view_of(IN_EACH, n=120, facts={"leaves_out": "`filter`"})) is None
+    assert counts.dropped_in_each(view_of(IN_EACH, n=120, batch_sizes=WITHOUT_BATCHES)) is None
+
+
+def test_of_two_files_only_a_pipeline_that_drops_batches_shows_it():
+    samples = np.concatenate([np.arange(64), np.arange(70, 118)])
+    assert counts.dropped_in_each(view_of(samples, "tf.data", n=120)) is None
+    found = counts.dropped_in_each(view_of(samples, "tf.data", n=120, facts={"drop_remainder": True}))
+    assert found is not None
+    assert not found.certain
+
+
+def test_the_length_of_an_iterator_of_keras_is_right():
+    found = view_of(np.arange(48), "pydataset", facts={"num_batches": 6})
+    assert counts.floor_len(found) is not None
+    iterator = view_of(np.arange(48), "pydataset", facts={"num_batches": 6}, type_name="DataFrameIterator")
+    assert counts.floor_len(iterator) is None

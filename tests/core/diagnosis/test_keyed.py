@@ -80,6 +80,49 @@ def test_another_cause_is_not_called_that(stream, labels, facts):
     assert title("keyed_order") not in [cause.cause for cause in causes]
 
 
+def of_content(keys, samples, labels=NAMES):
+    """Rows with these keys and the content of these samples, from an array."""
+    prints = np.arange(N, dtype=np.uint64) + 5
+    keys = None if keys is None else np.asarray(keys)
+    trace = Trace(
+        N, np.full(N, UNKNOWN), keys=keys, fingerprints=prints[samples], sources=(SourceState("arrays", "ndarray"),)
+    )
+    return judge(trace, LabelTable(np.arange(N) % 3, labels, fingerprints=prints), Policy()).report
+
+
+@pytest.mark.parametrize("labels", [NAMES, np.sort(NAMES)], ids=["any-order", "sorted"])
+def test_keys_that_contradict_the_content_are_no_evidence_for_its_order(labels):
+    report = of_content(labels, RANDOM, labels)
+    first = report.diagnosis[0]
+    assert (first.cause, first.certain) == (title("keys_apart"), False)
+    assert f"{np.count_nonzero(np.arange(N) != RANDOM)} rows carry the key" in first.evidence
+    assert f"'{labels[0]}' beside the inputs of '{labels[RANDOM[0]]}'" in first.evidence
+    assert "x, keys = x[order], keys[order]" in first.remedy
+    assert not any(cause.certain for cause in report.diagnosis)
+
+
+def test_a_sort_order_is_certain_only_where_no_key_contradicts_it():
+    names = np.array([f"{number + 1}.png" for number in range(N)])
+    as_text = np.argsort(names)
+    (first,) = of_content(names[as_text], as_text, names).diagnosis
+    assert (first.cause, first.certain) == (title("sorted_otherwise"), True)
+    assert [cause.certain for cause in of_content(names, as_text, names).diagnosis] == [False, False]
+
+
+def test_keys_that_no_row_carries_are_not_certain():
+    first = of_content(None, RANDOM, np.sort(NAMES)).diagnosis[0]
+    assert (first.cause, first.certain) == (title("keyed_order"), False)
+    assert of_content(np.sort(NAMES)[RANDOM], RANDOM, np.sort(NAMES)).diagnosis[0].certain
+
+
+def test_equal_inputs_may_have_either_key():
+    prints = np.arange(N, dtype=np.uint64) // 2
+    trace = Trace(N, np.full(N, UNKNOWN), keys=NAMES[np.arange(N) ^ 1], fingerprints=prints)
+    found = View(trace, LabelTable(np.arange(N), NAMES, fingerprints=prints), np.arange(N))
+    assert not found.with_other_keys.size
+    assert keyed.apart(found) is None
+
+
 # -- Keys that differ -------------------------------------------------------------------------------------------------
 
 
@@ -107,9 +150,35 @@ def test_a_mended_key_column_is_that_of_the_stream():
 
     theirs = pd.DataFrame({"file": [key.removesuffix(".png") for key in NAMES]})
     remedy = judged(NAMES, theirs["file"]).diagnosis[0].remedy
-    line = remedy.partition("after:")[2].partition(";")[0].strip()
+    read, line, _ = remedy.partition("after:")[2].strip().split("; ")
+    assert read == "table = pd.read_csv('labels.csv', dtype={'file': str})"
     assert line == "table['file'] = table['file'] + '.png'"
     assert (theirs["file"] + ".png").tolist() == NAMES.tolist()
+
+
+@pytest.mark.parametrize(
+    ("stream", "labels"),
+    [
+        pytest.param([f"img/{number}" for number in range(N)], range(N), id="prefix-of-numbers"),
+        pytest.param([f"{number:03}" for number in range(N)], range(N), id="zeros-of-numbers"),
+        pytest.param(range(1000, N + 1000), range(N), id="offset"),
+        pytest.param([f"{number}.0" for number in range(N)], range(N), id="floats"),
+        pytest.param([f"a_{number:04}_07" for number in range(N)], [f"a_{n}_7" for n in range(N)], id="mixed"),
+    ],
+)
+def test_a_table_of_numbers_is_mended_as_well(stream, labels):
+    import pandas as pd
+
+    keys = np.asarray(stream)
+    trace = Trace(N, np.full(N, UNKNOWN), keys=keys, sources=(SourceState("tf.data", "Source"),))
+    table = LabelTable(np.arange(N) % 3, np.asarray(labels), origin=LabelOrigin(key_column="file"))
+    (found,) = judge(trace, table, Policy()).report.diagnosis[:1]
+    code = found.remedy.partition("after:")[2].partition("; evalguard.guard(labels=labels, ")[0].strip()
+    given = {"labels": pd.DataFrame({"file": labels})}
+    exec(code, {"pd": pd}, given)  # noqa: S102 - the proposed line
+    mended = given["labels"]["file"].tolist()
+    # Of names with zeros of several lengths, the keys of the stream need the same.
+    assert (list(map(str, mended)) == list(map(str, keys))) is ("_" not in str(stream[0]))
 
 
 @pytest.mark.parametrize("labels", [[f"other-{row}" for row in range(N)], range(N)], ids=["text", "numbers"])

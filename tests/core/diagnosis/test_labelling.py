@@ -1,5 +1,7 @@
 """Rows paired with the wrong labels: the label file, the targets, or a shift of either."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -225,3 +227,46 @@ def test_each_clue_that_targets_belong_to_other_rows_is_named(targets, branches,
             "branches": "the batches joins 2 branches that are each shuffled separately",
         }
         assert found.evidence == "; ".join(say[clue] for clue in clues)
+
+
+# -- Row numbers from 1 -----------------------------------------------------------------------------------------------
+
+
+def numbered(index, kind="pydataset", method="predict", *, content=None, **parts):
+    """Rows that the source numbers so; by their content they are these samples."""
+    index = np.asarray(index)
+    made = view_of(index if content is None else content, kind, method=method, index=index, **parts)
+    if content is None:
+        labels = replace(made.labels, fingerprints=None)
+        made = replace(made, trace=replace(made.trace, fingerprints=None, targets=None), labels=labels)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "words"),
+    [
+        ("pydataset", "predict", "return rows - 1"),
+        ("generator", "predict", "index=rows - 1"),
+        ("batch", "predict", "index=rows - 1"),
+        ("unknown", "check", "evalguard.check(indices=indices - 1"),
+    ],
+)
+@pytest.mark.parametrize("order", [np.arange(50), np.random.default_rng(4).permutation(50)], ids=["in-order", "any"])
+def test_row_numbers_that_count_from_one(kind, method, words, order):
+    made = numbered(order + 1, kind, method)
+    found = diagnose(made.trace, made.samples, made.labels)[0]
+    assert (found.cause, found.certain) == (title("numbered_from_one"), False)
+    assert words in found.remedy
+    made = numbered(order + 1, kind, method, content=order)
+    found = diagnose(made.trace, made.samples, made.labels)[0]
+    assert (found.cause, found.certain) == (title("numbered_from_one"), True)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [range(50), [*range(1, 50), 0], range(1, 50), [*range(1, 49), 50, 50], [*range(1, 50), 51], range(2, 52)],
+    ids=["from-0", "rotated", "fewer", "repeated", "beyond", "from-2"],
+)
+def test_other_row_numbers_do_not_count_from_one(index):
+    assert labelling.numbered_from_one(numbered(index)) is None
+    assert labelling.numbered_from_one(numbered(np.arange(1, 51), index_source="position")) is None

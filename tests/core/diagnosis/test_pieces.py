@@ -153,3 +153,40 @@ def test_rows_in_the_order_of_their_length_are_sorted_by_it(kind, lengths, words
 )
 def test_another_order_is_not_that_of_the_lengths(samples, lengths):
     assert pieces.by_length(with_lengths(samples, lengths)) is None
+
+
+# -- Calls in another order -------------------------------------------------------------------------------------------
+
+
+def session(*calls, kind="arrays", **facts):
+    """Calls that each hold these samples."""
+    made = view(np.concatenate(calls), kind, **facts)
+    return replace(made, trace=replace(made.trace, calls=tuple(map(len, calls))))
+
+
+FOLDERS = (ALL[50:], ALL[:50])
+STATIONS = (ALL[:40], ALL[80:], ALL[40:80])
+
+
+@pytest.mark.parametrize("kind", ["arrays", "generator", "pydataset", "tf.data"])
+@pytest.mark.parametrize("calls", [FOLDERS, STATIONS], ids=["two", "three"])
+def test_calls_in_another_order_than_the_labels(kind, calls):
+    made = session(*calls, kind=kind)
+    found = diagnose(made.trace, made.samples, made.labels)[0]
+    assert (found.cause, found.certain) == (title("parts_in_another_order"), False)
+    assert "they begin with samples " + ", ".join(str(part[0]) for part in calls) in found.evidence
+    assert "predict the parts in the order of the labels" in found.remedy
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        pytest.param(session(ALL[:50], ALL[50:]), id="in-order"),
+        pytest.param(view([*ALL[50:], *ALL[:50]]), id="one-call"),
+        pytest.param(session(ALL[50:100], [*ALL[100:], *ALL[:50]]), id="a-call-that-wraps"),
+        pytest.param(session(ALL[50:], ALL[:40]), id="others-are-missing"),
+        pytest.param(session(*FOLDERS, kind="batch"), id="a-loop-over-batches"),
+    ],
+)
+def test_other_calls_are_not_called_that(made):
+    assert pieces.called(made) is None

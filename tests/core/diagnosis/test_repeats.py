@@ -60,3 +60,46 @@ def test_a_loop_that_ran_twice_is_named_and_never_certain(samples, calls, found)
     if named is not None:
         assert not named.certain
         assert (counts.copied(view), counts.wrapped(view), repeats.part_twice(view)) == (None, None, None)
+
+
+# -- Delivered twice --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("samples", "words"),
+    [
+        pytest.param(
+            [*range(24), *range(16, 50)], "rows 24 to 31 are the same samples as the 8 rows before", id="batch"
+        ),
+        pytest.param([*range(24), *range(16, 40)], "rows 24 to 31", id="cut-by-steps"),
+        pytest.param([*range(5), *range(3, 20), *range(15, 50)], "rows 5 to 6 are", id="two-parts"),
+        pytest.param([*range(50), *range(45, 50)], "rows 50 to 54 are", id="the-last-part"),
+        pytest.param([*range(8), *range(50)], "rows 8 to 15 are", id="the-first-part"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["generator", "pydataset", "arrays", "unknown"])
+def test_rows_that_come_again_directly_behind_themselves_were_delivered_twice(samples, words, kind):
+    found = repeats.delivered_twice(view_of(samples, kind, facts={}))
+    assert found is not None
+    assert (found.cause, found.certain) == (title("part_twice"), True)
+    assert found.evidence.startswith(words)
+    assert "come twice" in found.remedy
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        pytest.param(range(50), id="in-order"),
+        pytest.param([*range(50), *range(12)], id="wrapped"),
+        pytest.param([*range(50), 49, 49], id="padded"),
+        pytest.param([*range(8), *range(8), *range(8, 16), *range(8, 16)], id="read-by-two"),
+        pytest.param([*range(20), *range(30, 50), *range(40, 50)], id="and-some-left-out"),
+        pytest.param([*range(5, 20), *range(15, 50)], id="not-at-the-start"),
+        pytest.param([*range(20), *range(15, 49), -2], id="foreign"),
+        pytest.param(np.repeat(np.arange(50), 2), id="each-twice"),
+    ],
+)
+def test_other_repetitions_are_not_called_that(samples):
+    assert repeats.delivered_twice(view_of(samples)) is None
+    assert repeats.delivered_twice(view_of([*range(24), *range(16, 50)], calls=(24, 34))) is None
+    assert repeats.delivered_twice(view_of([*range(24), *range(16, 50)], ordered=False)) is None

@@ -60,7 +60,7 @@ def parts(order, **more):
 @pytest.mark.parametrize(
     ("order", "more", "name"),
     [
-        (range(5), {}, "parts_not_put_back"),
+        (range(5), {"index_source": "part", "index": ORDER}, "parts_not_put_back"),
         (range(4, -1, -1), {}, "parts_in_another_order"),
         ([1, 2, 3, 4, 0], {}, "parts_in_another_order"),
         ([1, 2, 3, 4, 0], {"in_threads": True, "ended": (9.0, 1.0, 2.0, 3.0, 4.0)}, "parts_as_completed"),
@@ -75,6 +75,30 @@ def test_whole_parts_one_after_the_other(order, more, name):
     assert (cause.cause, cause.certain) == (title(name), True)
     assert named(seen) == [title(name)]
     assert cause.evidence.startswith("5 parts stand whole one after the other, in the order of calls ")
+
+
+def test_parts_in_the_order_of_their_calls_are_likely_folds_unless_the_caller_names_their_rows():
+    for more in ({}, {"index_source": "part", "index": np.where(ORDER < 10, -1, ORDER)}, {"index": ORDER}):
+        cause = scored.joined_parts(parts(range(5), **more))
+        assert (cause.cause, cause.certain) == (title("parts_not_put_back"), False)
+
+
+def test_batches_of_a_loop_whose_rows_have_no_order_are_no_folds():
+    seen = parts(range(5))
+    sources = (replace(seen.trace.source, kind="batch"),)
+    cause = scored.joined_parts(View(replace(seen.trace, sources=sources), seen.labels, seen.samples))
+    assert (cause.cause, cause.certain) == (title("shuffled"), False)
+    assert "loader reads in label order" in cause.remedy
+
+
+def test_parts_of_consecutive_samples_are_no_folds():
+    samples = np.concatenate([np.arange(number * 10, number * 10 + 10) for number in (1, 0, 4, 2, 3)])
+    cause = scored.joined_parts(view(samples, np.arange(N), parts=(10,) * 5, rearranged=N))
+    assert (cause.cause, cause.certain) == (title("parts_in_another_order"), False)
+    assert cause.evidence.endswith("in the order of calls 0, 1, 2, 3, 4, which begin with samples 10, 0, 40, 20, 30")
+    assert "g.put_back(parts)" in cause.remedy
+    # Parts of one row each are consecutive in any order.
+    assert scored.joined_parts(view(ORDER, np.arange(N), parts=(1,) * N)).cause == title("parts_not_put_back")
 
 
 def test_rows_inside_a_part_that_moved_are_not_whole_parts():

@@ -196,3 +196,46 @@ def test_the_order_of_very_many_texts_is_not_tried(monkeypatch, most, found):
     keys = [str(number) for number in range(40)]
     causes = report(sorted(keys), keys, np.asarray)["diagnosis"]
     assert any("keys in order of text" in cause["evidence"] for cause in causes) is found
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("turned", [False, True])
+def test_rows_without_names_are_ordered_by_code_that_gives_the_order_of_the_stream(first, turned):
+    as_text = np.array(sorted(range(30), key=lambda row: str(row + first)))
+    samples = np.argsort(as_text) if turned else as_text
+    assert ordered_by_fix(view_of(samples, n=30)) == samples.tolist()
+
+
+def test_rows_without_names_are_ordered_by_class():
+    values = np.array([2, 0, 1, 2, 1, 0, 0, 2, 1, 1, 0, 2] * 2)
+    for samples in (np.argsort(values, kind="stable"), np.array(sorted(range(24), key=lambda n: (values[n], str(n))))):
+        found = view_of(samples, n=24, targets=values[samples], labels=LabelTable(values))
+        assert ordered_by_fix(found, y_true=values) == samples.tolist()
+
+
+@pytest.mark.parametrize("keys", [None, np.array([f"{row * 7 % 50:02}" for row in range(50)])])
+def test_labels_sorted_by_class(keys):
+    y = np.random.default_rng(3).integers(0, 4, 50)
+    order = np.argsort(y, kind="stable")
+    found = view_of(np.argsort(order), labels=LabelTable(y[order], keys), targets=y)
+    found = sorted_otherwise(found)
+    assert found is not None
+    assert (found.cause, found.certain) == (title("sorted_otherwise"), False)
+    assert found.evidence.startswith("the labels go through 4 classes one by one")
+    assert ("joined by key" in found.remedy) is (keys is None)
+
+
+@pytest.mark.parametrize("block", [1, 3])
+def test_files_of_one_class_that_are_read_in_turn_are_not_sorted(block):
+    y = np.arange(48) // block % 4
+    order = np.argsort(y, kind="stable")
+    assert sorted_otherwise(view_of(np.argsort(order), n=48, labels=LabelTable(y[order]), targets=y)) is None
+
+
+def ordered_by_fix(view, **names):
+    """The order that the proposed line computes."""
+    remedy = sorted_orders.sorted_otherwise(view).remedy
+    assert ".loc[" not in remedy
+    code = remedy.partition("# order = ")[2].partition(";")[0]
+    order = eval(code, {"np": np, **names})  # noqa: S307 - the proposed line
+    return np.asarray(order).tolist()

@@ -22,7 +22,7 @@ def test_a_second_call_that_begins_beyond_the_labels_is_ahead_where_the_history_
     cause = named(made(setting, samples, calls=(24, 24), sources=(first, second)))[0]
     assert cause.cause == "source ahead of the first call: prefetch past `steps`"
     assert cause.certain
-    assert "call 2 begins beyond the last label instead of sample 24" in cause.evidence
+    assert "call 1 begins beyond the last label instead of sample 24" in cause.evidence
     assert "13 batches by then, 3 of them delivered" in cause.evidence
     fresh = named(made(setting, samples, calls=(24, 24), sources=(first, replace(second, calls_before=0))))[0]
     assert fresh.cause.startswith("rows that are none of the labelled samples")
@@ -138,31 +138,31 @@ TAKEN = "; the same object had emitted 5 batches by then, 2 of them delivered"
 @pytest.mark.parametrize(
     ("calls", "sources", "certain", "evidence"),
     [
-        pytest.param([(0, 16), (40, 50)], None, False, "call 2 begins with sample 40 instead of sample 16", id="jump"),
-        pytest.param([(0, 16), (17, 33)], None, False, "call 2 begins with sample 17 instead of sample 16", id="row"),
+        pytest.param([(0, 16), (40, 50)], None, False, "call 1 begins with sample 40 instead of sample 16", id="jump"),
+        pytest.param([(0, 16), (17, 33)], None, False, "call 1 begins with sample 17 instead of sample 16", id="row"),
         pytest.param([(0, 16), (16, 50)], None, None, "", id="goes-on"),
         pytest.param([(0, 16), (0, 16)], None, None, "", id="each-from-the-start"),
         pytest.param([(3, 16), (16, 26)], None, None, "", id="late-but-goes-on"),
-        pytest.param([(0, 16), (16, 26), (30, 38)], None, False, "call 3 begins with sample 30 instead of sample 26",
+        pytest.param([(0, 16), (16, 26), (30, 38)], None, False, "call 2 begins with sample 30 instead of sample 26",
                      id="in-the-third-call"),
-        pytest.param([(0, 16), (40, 50), (3, 8)], None, False, "call 2 begins with sample 40 instead of sample 16",
+        pytest.param([(0, 16), (40, 50), (3, 8)], None, False, "call 1 begins with sample 40 instead of sample 16",
                      id="two-jumps"),
-        pytest.param([(0, 16), (0, 0), (20, 26)], None, False, "call 3 begins with sample 20 instead of sample 16",
+        pytest.param([(0, 16), (0, 0), (20, 26)], None, False, "call 2 begins with sample 20 instead of sample 16",
                      id="an-empty-call"),
-        pytest.param([(0, 0), (16, 32)], None, False, "call 2 begins with sample 16 instead of sample 0",
+        pytest.param([(0, 0), (16, 32)], None, False, "call 1 begins with sample 16 instead of sample 0",
                      id="the-first-call-is-empty"),
-        pytest.param([(30, 50), (1, 26)], None, False, "call 2 begins with sample 1 instead of sample 0", id="around"),
+        pytest.param([(30, 50), (1, 26)], None, False, "call 1 begins with sample 1 instead of sample 0", id="around"),
         pytest.param([(0, 16), (40, 56)], (FIRST, SECOND), True,
-                     "call 2 begins with sample 40 instead of sample 16" + TAKEN, id="taken"),
+                     "call 1 begins with sample 40 instead of sample 16" + TAKEN, id="taken"),
         pytest.param([(0, 16), (48, 52)], (FIRST, SECOND), True,
-                     "call 2 begins with sample 48 instead of sample 16" + TAKEN, id="to-the-end-and-beyond"),
+                     "call 1 begins with sample 48 instead of sample 16" + TAKEN, id="to-the-end-and-beyond"),
         pytest.param([(0, 16), (50, 60)], (FIRST, SECOND), True,
-                     "call 2 begins beyond the last label instead of sample 16" + TAKEN, id="beyond"),
+                     "call 1 begins beyond the last label instead of sample 16" + TAKEN, id="beyond"),
         pytest.param([(0, 16), (0, 1)], (FIRST, SECOND), None, "", id="one-row-from-the-start"),
         pytest.param([(0, 16), (50, 60)], None, None, "", id="beyond-and-nothing-known"),
         pytest.param([(50, 60), (5, 16)], None, None, "", id="the-first-call-is-beyond"),
         pytest.param([(0, 16), (40, 50)], (replace(FIRST, delivered=5), SECOND), False,
-                     "call 2 begins with sample 40 instead of sample 16" + TAKEN.replace("2 of", "5 of"),
+                     "call 1 begins with sample 40 instead of sample 16" + TAKEN.replace("2 of", "5 of"),
                      id="all-delivered"),
     ],
 )  # fmt: skip
