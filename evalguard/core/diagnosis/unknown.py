@@ -11,6 +11,8 @@ from evalguard.core.findings import Cause
 from evalguard.core.plural import plural
 from evalguard.core.trace import UNKNOWN, Int64
 
+OTHER_DATA = "these are other data, such as a training set, or they were prepared otherwise"
+
 
 def unknown(view: View) -> Cause:
     """A cause that says the cause is unknown and describes the pattern."""
@@ -95,7 +97,10 @@ def _pattern_of_labels(view: View) -> str:
 
 def _counts_text(view: View) -> str:
     if view.samples is None:
-        return f"{plural(view.n_rows, 'row')} for {plural(view.n, 'label')}; nothing shows which sample each row is"
+        counts = f"{plural(view.n_rows, 'row')} for {plural(view.n, 'label')}"
+        if view.trace.fingerprints is None or view.labels.fingerprints is None:
+            return f"{counts}; nothing shows which sample each row is"
+        return f"{counts}; almost none of them is a row of the reference: {OTHER_DATA}"
     rows = {
         "repeated": view.duplicates,
         "foreign": view.foreign,

@@ -34,7 +34,7 @@ def test_targets_are_described_where_samples_are_unknown():
     targets = np.where(np.isin(np.arange(50), [7, 9, 20]), 99, label_values(50))
     found = unknown(view_of(np.arange(50), known=False, targets=targets))
     assert "3 rows with another target than the label" in found.cause
-    assert found.evidence == "50 rows for 50 labels; nothing shows which sample each row is"
+    assert found.evidence.startswith("50 rows for 50 labels; almost none of them is a row of the reference")
     assert "check what batches returns for row 7, or prepare the reference as the model receives it" in found.remedy
     without = view_of(np.arange(50), known=False, targets=targets, labels=LabelTable(label_values(50)))
     assert (
@@ -213,3 +213,13 @@ def test_positions_in_an_array_show_no_sample():
         (found,) = diagnose(trace, made.samples, replace(made.labels, fingerprints=None))
         assert found.cause == f"cause unknown, pattern: {words}"
         assert found.evidence == f"{rows} rows for 50 labels; nothing shows which sample each row is"
+
+
+def test_rows_of_which_the_reference_has_almost_none_may_be_other_data():
+    made = view_of(range(60), "arrays", known=False)
+    assert made.trace.fingerprints is not None
+    found = unknown(made)
+    assert (
+        "almost none of them is a row of the reference: these are other data, such as a training set" in found.evidence
+    )
+    assert "predict other data outside of the guard" in found.remedy
