@@ -51,6 +51,9 @@ def before(tracking_uri: str, run_id: str, slot: str, tag: str) -> Before:
     run = client.get_run(run_id)
     present = slots(run.data.tags).get(slot)
     found = unverified(present["envelope"]) if present is not None else None
+    # A record of another run that was copied here is not replaced: it could then be deleted there unnoticed.
+    if found is not None and found[0].get("run_id") != run_id:
+        found = None
     head = _head(client.get_experiment(run.info.experiment_id).tags.get(tag, ""))[1]
     return Before(head, {} if found is None else replacing(*found))
 

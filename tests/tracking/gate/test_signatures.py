@@ -332,6 +332,16 @@ def test_a_fail_that_is_the_newest_and_deleted_is_seen_by_its_digest_alone(store
     assert "a later record may have been deleted" in ask(store, key, first).notes[0]
 
 
+def test_a_fail_that_is_put_where_the_next_record_is_written(store, key):
+    failed, _ = signed(store, key, report(FAILED))
+    # The next evaluation takes the place of what it finds in its run.
+    run = store.run(**{"evalguard.digits.envelope": tag(store, failed, "envelope")})
+    _, head = signed(store, key, run=run)
+    assert stated(store, run)["replaced"] == {}
+    store.client.delete_run(failed)
+    assert not ask(store, key, run, head=head)
+
+
 def test_a_newest_record_named_by_hand_makes_no_gap_go_away(store, key):
     _, first = signed(store, key)
     failed, _ = signed(store, key, report(FAILED))
