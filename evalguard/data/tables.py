@@ -239,16 +239,36 @@ def read_arrays(path: Path, where: str, error: Wrong = ConfigError) -> Any:
     """A ``.npy`` file as an array, memory-mapped if it is large; a ``.npz`` file as a dict of arrays.
 
     Raises:
-        ConfigError, LabelsError: It is missing, not readable, or holds Python objects.
+        ConfigError, LabelsError: It is missing, not readable, not what its name says, or holds Python objects.
     """
-    existing(path, where, "a .npy or .npz file")
+    existing(path, where, "a .npy or .npz file", error)
+    suffix = path.suffix.lower()
+    expected = f"{where}: expected a .npy or .npz file without Python objects, found in {path}:"
     try:
-        loaded = np.load(path, mmap_mode="r" if path.suffix != ".npz" and is_mapped(path) else None, allow_pickle=False)
-        return loaded if isinstance(loaded, np.ndarray) else dict(loaded)
+        mapped = suffix != ".npz" and is_mapped(path)
+        # Opened here, because NumPy leaves a zip file open that it cannot read.
+        with path.open("rb") as stream:
+            loaded = np.load(path if mapped else stream, mmap_mode="r" if mapped else None, allow_pickle=False)
+            loaded = loaded if isinstance(loaded, np.ndarray) else dict(loaded)
     except Exception as caught:
         # NumPy passes on the errors of its readers of zip files and headers, which are of many classes.
-        msg = f"{where}: expected a .npy or .npz file without Python objects, found in {path}: {message_of(caught)}"
+        msg = f"{expected} {message_of(caught)}"
         raise error(msg) from caught
+    # The callers know by the name whether to expect an array or a dict.
+    if isinstance(loaded, dict) and suffix == ".npy":
+        msg = f"{expected} an archive of several arrays; rename it to .npz"
+        raise error(msg)
+    if isinstance(loaded, np.ndarray):
+        if suffix == ".npz":
+            msg = f"{expected} one array and no archive; rename it to .npy"
+            raise error(msg)
+        return loaded
+    # NumPy returns the members of a zip file that are no arrays as bytes.
+    others = [name for name, array in loaded.items() if not isinstance(array, np.ndarray)]
+    if others:
+        msg = f"{expected} {others[0]!r}, which is no array; save it with numpy.savez"
+        raise error(msg)
+    return loaded
 
 
 def image_files(folder: Path, where: str) -> list[str]:

@@ -233,7 +233,8 @@ class Labels(LabelTable):
 
         Raises:
             LabelsError: There is no batch, or one whose ``x`` and ``y``
-                differ in their number of rows.
+                differ in their number of rows, or without an entry ``key``;
+                or batches differ in their outputs, or only some have labels.
             UnsupportedSourceError: The source can be read only once.
         """
         table = collected(source, BatchReader(key, fingerprint, pad_value), name=name)

@@ -248,13 +248,93 @@ def test_names_in_the_place_of_weights_are_left_out():
 @pytest.mark.parametrize(
     ("w", "message"),
     [
-        pytest.param(lambda rows: W[rows][:2], "collected: expected one sample weight for each of the 20", id="fewer"),
-        pytest.param(lambda rows: 1.0, "sample weights: expected arrays that can be joined", id="one for the batch"),
+        pytest.param(lambda rows: W[rows][:2], "one sample weight for each of the 6 rows of x, found 2", id="fewer"),
+        pytest.param(lambda rows: 1.0, "for each of the 6 rows of x, found a scalar", id="one for the batch"),
+        pytest.param(
+            lambda rows: None if rows[0] == 6 else W[rows],
+            "weights: expected them in every batch or in none, found none in 1 of 4 batches, the first is batch 1",
+            id="not in every batch",
+        ),
     ],
 )
 def test_weights_that_are_not_those_of_the_rows_are_refused(w, message):
     with pytest.raises(evalguard.LabelsError, match=message):
         Labels.collect(weighted(lambda rows: Y[rows], w))
+
+
+EACH_BATCH = "collected: targets: expected the same outputs in every batch, found "
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        pytest.param([Y[:3], None], "targets: expected them in every batch or in none, found none", id="none"),
+        pytest.param([None, Y[:3]], "found none in 1 of 2 batches, the first is batch 0", id="none at first"),
+        pytest.param([{"a": Y[:3]}, {"b": Y[:3]}], EACH_BATCH + "'a' in batch 0 and 'b' in batch 1", id="other name"),
+        pytest.param([{"a": Y[:3]}, {"a": Y[:3], "b": Y[:3]}], EACH_BATCH + "'a' .* and 'a', 'b' in", id="one more"),
+        pytest.param([{"a": Y[:3]}, Y[:3]], EACH_BATCH + "'a' in batch 0 and one array in batch 1", id="an array"),
+        pytest.param([(Y[:3], Y[:3]), (Y[:3],)], EACH_BATCH + "0, 1 in batch 0 and 0 in batch 1", id="one less"),
+        pytest.param([(None, Y[:3]), (Y[:3], Y[:3])], EACH_BATCH + "1 in batch 0 and 0, 1 in batch 1", id="no target"),
+        pytest.param([Y[:3], np.eye(3)], "expected arrays that can be joined over all", id="other shape"),
+        pytest.param([Y[:3], np.arange(3).astype("M8[D]")], "expected arrays that can be joined", id="other type"),
+        pytest.param([[[1], [1, 2], [3]]], "whose labels are arrays, found list", id="rows of lengths"),
+    ],
+)
+@pytest.mark.parametrize("collect", ["Labels.collect", "collecting"])
+def test_batches_that_do_not_fit_together_are_refused(collect, y, message):
+    batches = [(X[3 * number : 3 * number + 3], part) for number, part in enumerate(y)]
+    if collect == "collecting" and any(part is None for part in y):
+        message = "found one without y"
+    with pytest.raises(evalguard.LabelsError, match=message):
+        if collect == "collecting":
+            loop = evalguard.collecting(batches)
+            list(loop)
+            assert loop.labels
+        else:
+            Labels.collect(lambda: iter(batches))
+
+
+def test_the_order_of_outputs_is_that_of_the_first_batch():
+    batches = [(X[:3], {"b": Y[:3], "a": Y[:3] + 1}), (X[3:6], {"a": Y[3:6] + 1, "b": Y[3:6]})]
+    labels = Labels.collect(lambda: iter(batches))
+    assert list(labels.values) == ["b", "a"]
+    assert labels.values["a"].tolist() == (Y[:6] + 1).tolist()
+
+
+EXPECTED_KEY = r"^key: expected x to be a dict with an entry 'id', found "
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        pytest.param({"x": X[:3], "ids": [1, 2, 3]}, EXPECTED_KEY + r"the entries 'x', 'ids'\. Name an", id="entry"),
+        pytest.param(X[:3], EXPECTED_KEY + r"ndarray\. Name an entry of x, or omit key=$", id="array"),
+        pytest.param((X[:3], X[:3]), EXPECTED_KEY + "tuple", id="tuple"),
+        pytest.param({"x": X[:3], "id": [1, 2]}, "one key for each of the 3 rows of x, found 2", id="fewer"),
+        pytest.param({"x": X[:3], "id": np.eye(3)}, r"expected one key per sample, shape \(n,\)", id="rows of keys"),
+    ],
+)
+@pytest.mark.parametrize("collect", ["Labels.collect", "collecting"])
+def test_a_key_that_batches_do_not_have_is_refused(collect, x, message):
+    batches = [(x, Y[:3])]
+    with pytest.raises(evalguard.LabelsError, match=message):
+        if collect == "collecting":
+            list(evalguard.collecting(batches, key="id"))
+        else:
+            Labels.collect(lambda: iter(batches), key="id")
+
+
+@pytest.mark.parametrize(
+    ("x", "found"),
+    [
+        pytest.param({"a": X[:3], "b": X[:2]}, "all input arrays must have the same shape", id="uneven"),
+        pytest.param(None, "expected at least one input array, found none", id="none"),
+        pytest.param(np.float32(1), "found a scalar", id="scalar"),
+    ],
+)
+def test_inputs_without_one_row_for_each_sample_are_refused(x, found):
+    with pytest.raises(evalguard.LabelsError, match=f"x has one row for each sample in every input, found: .*{found}"):
+        Labels.collect(lambda: iter([(x, Y[:3])]))
 
 
 def test_a_manifest_with_weights_has_the_labels_that_an_older_version_reads(tmp_path):
