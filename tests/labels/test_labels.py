@@ -515,6 +515,73 @@ def test_a_manifest_of_another_kind_is_refused(tmp_path, change):
         Labels.load(path)
 
 
+DAMAGED = r"^manifest .*manifest\.{}: expected what Labels\.save wrote, found damaged metadata or columns \({}"
+
+
+def rewritten(path, change):
+    """The manifest with its metadata or columns changed: ``change`` takes and returns the table and the metadata."""
+    table = arrow.open_arrow(path).read_all() if arrow.is_arrow(path) else pq.read_table(path)
+    table, about = change(table, json.loads(table.schema.metadata[b"evalguard"]))
+    about = about if isinstance(about, bytes) else json.dumps(about).encode()
+    table = table.replace_schema_metadata({b"evalguard": about})
+    arrow.write_arrow(table, path) if arrow.is_arrow(path) else pq.write_table(table, path)
+
+
+def replaced(table, column, array):
+    return table.set_column(table.column_names.index(column), column, pa.array(array))
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        pytest.param(lambda table, _: (table, b"{"), "JSONDecodeError: ", id="cut"),
+        pytest.param(lambda table, _: (table, b""), "JSONDecodeError: ", id="empty"),
+        pytest.param(lambda table, _: (table, b"\xff\xfe{"), "UnicodeDecodeError: ", id="not text"),
+        pytest.param(lambda table, _: (table, []), "AttributeError: ", id="a list"),
+        *[
+            pytest.param(
+                lambda table, about, e=e: (table, {k: about[k] for k in about if k != e}), f"KeyError: '{e}'", id=e
+            )
+            for e in ("spec", "name", "shapes", "dtypes", "ambiguous")
+        ],
+        pytest.param(lambda table, about: (table, about | {"ambiguous": None}), "TypeError: spec", id="ambiguous null"),
+        pytest.param(lambda table, about: (table, about | {"spec": [1]}), "TypeError: spec", id="spec of numbers"),
+        pytest.param(lambda table, about: (table, about | {"name": 1}), "TypeError: spec .* name 1", id="name no text"),
+        pytest.param(lambda table, about: (table, about | {"weights": {}}), "KeyError: 'shapes'", id="weights empty"),
+        pytest.param(
+            lambda table, about: (table, about | {"shapes": {"label": [3]}}), "ValueError: ", id="other shape"
+        ),
+        pytest.param(
+            lambda table, about: (table, about | {"shapes": {"label": [0]}}), "ZeroDivisionError", id="no value"
+        ),
+        pytest.param(lambda table, about: (table, about | {"dtypes": {"label": "no"}}), "TypeError: ", id="no dtype"),
+        pytest.param(lambda table, about: (table.drop_columns("label"), about), "KeyError: ", id="no labels"),
+        pytest.param(
+            lambda table, about: (table.slice(0, 0), about), "(LabelsError: test part|ValueError)", id="no row"
+        ),
+        pytest.param(
+            lambda table, about: (replaced(table, "fingerprint", [1.5] * 20), about),
+            "TypeError: a column fingerprint of float64",
+            id="other fingerprints",
+        ),
+        pytest.param(
+            lambda table, about: (replaced(table, "fingerprint", [None] * 20), about),
+            "TypeError: a column fingerprint of object",
+            id="no fingerprints",
+        ),
+    ],
+)
+@pytest.mark.parametrize("form", ["parquet", "arrow"])
+@pytest.mark.parametrize("read", [Labels.load, Labels.read, Labels.of])
+def test_a_damaged_manifest_is_refused_by_name(tmp_path, read, form, change, found):
+    path = tmp_path / f"manifest.{form}"
+    Labels.collect(shuffled_free(), name="test part").save(path)
+    rewritten(path, change)
+    with pytest.raises(evalguard.LabelsError, match=DAMAGED.format(form, found)) as caught:
+        read(path)
+    assert str(caught.value).endswith("Write it again with Labels.collect(...).save(...)")
+
+
 def test_a_table_is_not_taken_for_a_manifest(tmp_path):
     path = tmp_path / "labels.parquet"
     pq.write_table(pa.table({"label": Y}), path)
