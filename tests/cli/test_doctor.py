@@ -4,7 +4,6 @@ import functools
 import shutil
 import subprocess
 import sys
-from urllib.parse import quote
 
 import mlflow
 import pytest
