@@ -75,7 +75,7 @@ def test_the_cause_of_a_scenario_is_named(echoes, name, n, batch_size):
 
 @pytest.mark.parametrize(("n", "batch_size"), [(1679, 2), (2519, 3), (1001, 32), (10, 3)])
 def test_a_sampler_pads_at_any_size(echoes, n, batch_size):
-    """1,679 is one less than a multiple of all batches of three to eight replicas: these need less than a batch more."""
+    """1,679 lacks one sample of a multiple for three to eight replicas, which is less than a batch."""
     done, report = judged(echoes, "sampler_padding", n, batch_size)
     assert report.diagnosis[0].cause.startswith(done.cause)
 

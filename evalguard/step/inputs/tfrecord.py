@@ -58,13 +58,23 @@ def open_tfrecord(data: TFRecord, context: InputContext) -> InputStream:
 
 
 def _record_files(data: TFRecord, context: InputContext) -> list[str]:
+    """The files that are named, and those that match a pattern, in reading order.
+
+    Raises:
+        ConfigError: A name or pattern gives no file, or a pattern also matches a folder.
+    """
     patterns = [data.tfrecord] if isinstance(data.tfrecord, str) else data.tfrecord
+    where, what = f"{context.where}.tfrecord", "TFRecord files"
     paths: list[str] = []
     for pattern in patterns:
-        found = sorted(glob.glob(str(context.base / pattern)))
-        if not found:
-            existing(context.base / pattern, f"{context.where}.tfrecord", "TFRecord files")
-        paths += found
+        path = context.base / pattern
+        # The name of a file may contain the characters of a pattern, and so may the folder of the step file.
+        if path.is_file():
+            paths.append(str(path))
+            continue
+        found = [context.base / name for name in sorted(glob.glob(pattern, root_dir=context.base))]
+        # With no match, this names the pattern.
+        paths += [str(existing(each, where, what)) for each in found or [path]]
     return paths
 
 
