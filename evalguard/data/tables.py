@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.core.label_table import normal_keys
 from evalguard.core.plural import at_rows
 from evalguard.core.policy import listed
 from evalguard.core.shown_keys import cause_of, message_of, shown_key
@@ -64,24 +65,35 @@ class TableFile:
         with self._readable():
             if self._csv:
                 with csv.open_csv(self.path, convert_options=self._convert()) as reader:
-                    return reader.schema
-            return parquet.read_schema(self.path) if self._parquet else self._whole.schema
+                    found = reader.schema
+            else:
+                found = parquet.read_schema(self.path) if self._parquet else self._whole.schema
+            # Names that are not UTF-8 raise here, where the error names the file.
+            _ = found.names
+            return found
 
     @cached_property
     def _whole(self) -> Any:
         from pyarrow import json
 
-        return json.read_json(self.path) if self._jsonl else open_arrow(self.path).read_all()
+        if self._jsonl:
+            return json.read_json(self.path)
+        table = open_arrow(self.path).read_all()
+        # A damaged length of a text makes Arrow read memory of others, or allocate all there is. The texts of a mapped
+        # file are not read for this.
+        table.validate(full=not is_mapped(self.path))
+        return table
 
     def read(self, *columns: str) -> Any:
         """These columns, or all, as an Arrow table."""
         from pyarrow import csv, parquet
 
+        refuse_absent(columns, self.schema.names, self.where, self.error)
         with self._readable(), stage(f"reading {self.path.name}"):
-            if columns:
-                refuse_absent(columns, self.schema.names, self.where, self.error)
             if self._parquet:
-                return parquet.read_table(self.path, columns=list(columns) or None)
+                table = parquet.read_table(self.path, columns=list(columns) or None)
+                table.validate(full=True)  # text that is not UTF-8
+                return table
             if self._csv:
                 return csv.read_csv(self.path, convert_options=self._convert(*columns))
             return self._whole.select(columns) if columns else self._whole
@@ -120,6 +132,7 @@ class TableFile:
         with self._readable():
             if self._parquet:
                 for batch in parquet.ParquetFile(self.path).iter_batches(PIECE, columns=[name]):
+                    batch.validate(full=True)  # text that is not UTF-8
                     yield batch.column(name)
             elif self._csv:
                 with csv.open_csv(self.path, convert_options=self._convert(name)) as reader:
@@ -140,7 +153,7 @@ class TableFile:
 
         try:
             yield
-        except (pa.ArrowInvalid, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             found = f"found in {self.path}: {message_of(error)}"
             msg = f"{self.where}: expected a CSV, Parquet, JSONL or Arrow table, {found}"
             raise self.error(msg) from cause_of(error)
@@ -161,20 +174,26 @@ def read_table(path: Path, where: str, keys: Iterable[str | None] = (), *columns
 
 
 def refuse_absent(columns: Iterable[str], known: Iterable[str], where: str, error: Wrong = ConfigError) -> None:
-    """Raise the error if one of the columns is not known."""
+    """Raise the error if one of the columns is not known, or if several have its name."""
+    known = [*known]
     for column in columns:
-        if column not in known:
+        same = known.count(column)
+        if same > 1:
+            msg = f"{where}: expected one column {column!r}, found {same:,} of that name; rename the others"
+            raise error(msg)
+        if not same:
             msg = f"{where}: expected a column {column!r}, found columns {listed(known, column, repr)}"
             raise error(msg)
 
 
 def names_of(array: NDArray[Any], column: str, where: str) -> NDArray[Any]:
-    """A column as names, one for each row.
+    """A column as names, one for each row, as the keys of labels are read.
 
     Raises:
         ConfigError: A name occurs twice.
+        LabelsError: There is not one name for each row.
     """
-    names = array.astype(np.int64) if array.dtype.kind in "iu" else array.astype(np.str_)
+    names = normal_keys(array, where)
     unique, counts = np.unique(names, return_counts=True)
     if len(unique) < len(names):
         twice = unique[counts > 1][0]

@@ -1,6 +1,8 @@
 """Each kind of bad input through the command line: its exit code, and a message that says what to do."""
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.step import digits
@@ -43,8 +45,11 @@ def folder(forms, tmp_path):
     (copy / "no_label.csv").write_text("file,label\na,1\nb,\n")
     (copy / "two.csv").write_text("file,first,second\na,1,2\n")
     (copy / "words.csv").write_text("id,p\na,much\n")
+    (copy / "same.csv").write_text("id,p,p\na,1,2\n")
     (copy / "gone.csv").write_text("file,label\nimages/0/000.png,0\nimages/nowhere.png,1\n")
     np.savez(copy / "uneven.npz", x=np.zeros((5, 64)), id=np.arange(4))
+    amounts = pa.array([1, 2]).cast(pa.decimal128(20))
+    pq.write_table(pa.table({"id": ["a", "b"], "p": [0.5, 1.5], "amount": amounts}), copy / "decimals.parquet")
     np.save(copy / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
     (copy / "empty_folder").mkdir()
     return copy
@@ -169,6 +174,18 @@ BAD = {
         "data: {table: words.csv, key: id}",
         2,
         "column 'p': expected numbers (float32), found string",
+    ),
+    "data-twice": (
+        DATA,
+        "data: {table: same.csv, key: id}",
+        2,
+        "data.table: expected one column 'p', found 2 of that name",
+    ),
+    "data-decimals": (
+        DATA,
+        "data: {table: decimals.parquet, key: id, columns: [p], target: amount}",
+        2,
+        "data: expected numbers or text that TensorFlow can read, found",
     ),
     "data-no-key": (
         DATA,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.core.shown_keys import cause_of, message_of
 from evalguard.data.tables import column_of, features, names_of, read_arrays, read_table
 from evalguard.errors import ConfigError
 from evalguard.step.config.data_sections import Arrays, Table
@@ -82,5 +83,10 @@ def _in_memory(x: Any, y: Any, names: NDArray[Any] | None, context: InputContext
     import tensorflow as tf
 
     columns = (x, *([] if y is None else [y]), *([] if names is None else [np.arange(n_rows, dtype=np.int64)]))
-    dataset = tf.data.Dataset.from_tensor_slices(columns).batch(context.batch_size)
+    try:
+        dataset = tf.data.Dataset.from_tensor_slices(columns).batch(context.batch_size)
+    except (TypeError, ValueError) as error:
+        found = f"found {message_of(error)}"
+        msg = f"{context.where}: expected numbers or text that TensorFlow can read, {found}. Convert inputs and target"
+        raise ConfigError(msg) from cause_of(error)
     return InputStream(dataset if y is not None else dataset.map(without_target), lookup(names), n_rows=n_rows)
