@@ -1,4 +1,7 @@
-"""Tables and arrays, read into NumPy; errors name the file or the entry of the step file that they come from."""
+"""Tables and arrays, read into NumPy; errors name the file or the entry of the step file that they come from.
+
+Longer than 300 lines because the readers of all formats refuse damaged content here, in the same words.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalguard.core.label_table import normal_keys
+from evalguard.core.label_table import is_null, normal_keys
 from evalguard.core.plural import at_rows
 from evalguard.core.policy import listed
 from evalguard.core.shown_keys import cause_of, message_of, shown_key
@@ -328,8 +331,9 @@ def array_of(source: Any, name: str) -> NDArray[Any]:
         if any(isinstance(item, np.ndarray) for item in array.ravel().tolist()):
             msg = f"{name}: expected one label per sample, found an object array of arrays; pass np.stack(labels)"
             raise LabelsError(msg)
-        null = [row for row, item in enumerate(array.ravel().tolist()) if item is None or item != item]
-        if null:
+        missing = np.array([is_null(item) for item in array.ravel().tolist()], dtype=bool)
+        null = np.flatnonzero(missing.reshape(len(array), -1).any(axis=1)) if array.size else ()
+        if len(null):
             msg = f"{name}: expected a label for each sample, found none {at_rows(null)}"
             raise LabelsError(msg)
     return array

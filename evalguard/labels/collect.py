@@ -153,7 +153,7 @@ def _keys(x: Any, key: str) -> NDArray[Any]:
         found = f"the entries {listed(map(str, x), key, repr)}" if isinstance(x, Mapping) else type(x).__qualname__
         msg = f"key: expected x to be a dict with an entry {key!r}, found {found}. Name an entry of x, or omit key="
         raise LabelsError(msg)
-    return normal_keys(np.array(x[key]))
+    return normal_keys(_array(x[key], "keys"))
 
 
 def _refuse_sizes(part: Any, what: str, n_rows: int) -> None:
@@ -192,7 +192,10 @@ def _array(leaf: Any, what: str) -> NDArray[Any]:
 
 def _are_numbers(sample_weight: Any) -> bool:
     """Whether sample weights are numbers; some pass the names of samples there, because ``predict`` ignores weights."""
-    return all(tree.as_array(leaf).dtype.kind in "biuf" for leaf in tree.leaves(sample_weight))
+    try:
+        return all(tree.as_array(leaf).dtype.kind in "biuf" for leaf in tree.leaves(sample_weight))
+    except ValueError:  # a list of rows of different lengths, such as the boxes in each image
+        return False
 
 
 def _stacked(batches: list[Any], name: str) -> Values | None:

@@ -156,6 +156,6 @@ def _as_a_loop_reads(source: Any) -> Iterable[Any]:
     if hasattr(source, "__getitem__"):
         return iter(source)  # type: ignore[no-any-return]
     if callable(source):
-        return source()  # type: ignore[no-any-return]
+        return kinds.returned_by(source)
     msg = f"expected batches (x, y) that a for loop can read, found {type(source).__qualname__}"
     raise UnsupportedSourceError(msg)

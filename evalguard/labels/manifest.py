@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from evalguard.core.files import whole_file
 from evalguard.core.label_table import LabelTable, Values
-from evalguard.core.shown_keys import cause_of, error_text
+from evalguard.core.shown_keys import cause_of, error_text, message_of
 from evalguard.data.arrow import array_of_column, column_of, is_arrow, write_arrow
 from evalguard.data.fingerprint import ALGORITHM
 from evalguard.data.tables import TableFile
@@ -32,11 +32,16 @@ def write(labels: LabelTable, path: Path) -> None:
     import pyarrow.parquet as pq
 
     mappable = is_arrow(path)
-    columns: dict[str, Any] = {}
-    if labels.keys is not None:
-        columns["key"] = column_of(labels.keys, mappable=mappable)
     labelled, weighted = _named(labels.values, "label"), _named(labels.weights, WEIGHT)
-    columns |= {name: column_of(array, mappable=mappable) for name, array in {**labelled, **weighted}.items()}
+    arrays = {} if labels.keys is None else {"key": labels.keys}
+    columns: dict[str, Any] = {}
+    for name, array in {**arrays, **labelled, **weighted}.items():
+        try:
+            columns[name] = column_of(array, mappable=mappable)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+            found = f"found {array.dtype}: {message_of(error)}"
+            msg = f"{labels.name}, column {name!r}: expected values that a table can hold, {found}. Convert them first"
+            raise LabelsError(msg) from cause_of(error)
     if labels.fingerprints is not None:
         columns["fingerprint"] = pa.array(labels.fingerprints, type=pa.uint64())
     if labels.float64_fingerprints is not None:

@@ -143,7 +143,7 @@ class Reference:
         elif _takes_index(source):
             yield from self._samples()
         else:
-            yield from (tree.unpack(batch)[0] for batch in source())
+            yield from (tree.unpack(batch)[0] for batch in kinds.returned_by(source))
 
     def _samples(self) -> Iterator[Any]:
         if self.n_labels is None:
@@ -212,7 +212,7 @@ def batches_of(source: Any) -> Iterable[Any]:
     if is_stream(source):
         return source  # type: ignore[no-any-return]
     if callable(source):
-        return source()  # type: ignore[no-any-return]
+        return kinds.returned_by(source)
     msg = f"expected a dataset or a function that returns a generator of batches, found {type(source).__qualname__}"
     raise UnsupportedSourceError(msg)
 

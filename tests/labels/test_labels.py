@@ -132,6 +132,12 @@ def test_a_missing_file_is_refused_before_anything_is_predicted(tmp_path, model)
         (lambda: Labels.of([]), "expected at least one label"),
         (lambda: Labels.of(3), "expected a sequence of labels, found int"),
         (lambda: Labels.of([1, None]), "found none at row 1"),
+        (lambda: Labels.of([[1, 2, 3], [4, None, None]]), "found none at row 1$"),
+        (lambda: Labels.of(pd.Series(["a", None], dtype="string")), "found none at row 1$"),
+        (lambda: Labels.of({"a": [1, None]}), "^labels, output 'a': .* found none at row 1$"),
+        (lambda: Labels.of({"a": [[1], [1, 2]]}), "^labels, output 'a': .* found rows of different lengths$"),
+        (lambda: Labels.of({"a": 3}), "^labels, output 'a': expected a sequence of labels, found int$"),
+        (lambda: Labels.of([1], sample_weight={"a": None}), "sample weights, output 'a': expected a sequence"),
         (lambda: Labels(values=Y, keys=np.arange(3)), "expected one length"),
         (lambda: Labels(values=Y[:2], keys=np.array([None, "a"], object)), "found none at row 0"),
         (lambda: Labels(), "found none"),
@@ -240,9 +246,36 @@ def test_the_targets_and_weights_of_all_outputs_are_collected(tmp_path, y, value
         }
 
 
-def test_names_in_the_place_of_weights_are_left_out():
-    labels = Labels.collect(weighted(lambda rows: Y[rows], lambda rows: rows.astype(str)))
-    assert labels.weights is None
+@pytest.mark.parametrize(
+    "others", [lambda rows: rows.astype(str), lambda rows: [[1.0] * (row + 1) for row in rows]], ids=["names", "boxes"]
+)
+def test_names_in_the_place_of_weights_are_left_out(others):
+    assert Labels.collect(weighted(lambda rows: Y[rows], others)).weights is None
+
+
+@pytest.mark.parametrize("read", [Labels.collect, lambda source: list(evalguard.collecting(source))])
+def test_a_function_that_returns_no_batches_is_refused_by_its_name(read):
+    def forgotten():
+        return None
+
+    with pytest.raises(
+        evalguard.UnsupportedSourceError, match=r"forgotten returns batches, found that it returns None"
+    ):
+        read(forgotten)
+
+
+@pytest.mark.parametrize("form", ["parquet", "arrow"])
+@pytest.mark.parametrize("part", ["values", "keys", "output"])
+def test_values_that_a_table_cannot_hold_are_refused_by_their_column(tmp_path, form, part):
+    values = np.arange(3) * 1j
+    given = {"values": {"a": values} if part == "output" else values}
+    if part == "keys":
+        given = {"keys": np.array(["a", "\ud800"])}
+    with pytest.raises(
+        evalguard.LabelsError, match=r"column '(label|label\.a|key)': expected values that a table can hold"
+    ):
+        Labels(**given).save(tmp_path / f"labels.{form}")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -311,6 +344,7 @@ EXPECTED_KEY = r"^key: expected x to be a dict with an entry 'id', found "
         pytest.param(X[:3], EXPECTED_KEY + r"ndarray\. Name an entry of x, or omit key=$", id="array"),
         pytest.param((X[:3], X[:3]), EXPECTED_KEY + "tuple", id="tuple"),
         pytest.param({"x": X[:3], "id": [1, 2]}, "one key for each of the 3 rows of x, found 2", id="fewer"),
+        pytest.param({"x": X[:3], "id": [[1], [2, 3], [4]]}, "whose keys are arrays, found list", id="ragged keys"),
         pytest.param({"x": X[:3], "id": np.eye(3)}, r"expected one key per sample, shape \(n,\)", id="rows of keys"),
     ],
 )
