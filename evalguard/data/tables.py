@@ -287,8 +287,9 @@ def read_arrays(path: Path, where: str, error: Wrong = ConfigError) -> Any:
         return loaded
     # NumPy returns the members of a zip file that are no arrays as bytes.
     others = [name for name, array in loaded.items() if not isinstance(array, np.ndarray)]
-    if others:
-        msg = f"{expected} {others[0]!r}, which is no array; save it with numpy.savez"
+    if others or not loaded:
+        found = f"{others[0]!r}, which is no array" if others else "no array"
+        msg = f"{expected} {found}; save it with numpy.savez"
         raise error(msg)
     return loaded
 

@@ -44,6 +44,7 @@ class Reference:
         row_names: The pandas index of the inputs; None if they have none.
 
     Raises:
+        LabelsError: Arrays have no rows, or another number of rows than others.
         UnsupportedSourceError: The source has no end.
     """
 
@@ -63,6 +64,13 @@ class Reference:
         self.n_labels = n_labels
         self._part, self._pad_value, self._drop = part, pad_value, drop
         self.row_names = index_of(source)
+        if not (source is None or part or is_stream(source) or callable(source)):
+            try:
+                tree.same_rows(as_rows(self._without_key(source)))
+            except (tree.RowsError, TypeError) as error:
+                other = f"expected arrays, a dataset or a function, found {type(source).__qualname__}"
+                msg = f"reference: {str(error).removeprefix('x: ') if isinstance(error, tree.RowsError) else other}"
+                raise LabelsError(msg) from error
 
     def fingerprints(self, like: Sequence[LeafSpec] = ()) -> tuple[UInt64, tuple[LeafSpec, ...]]:
         """Fingerprints in label order, uint64, shape ``(n,)``, and dtype and row shape of each input.

@@ -439,6 +439,30 @@ def test_a_reference_by_index_may_return_the_same_array_each_time(model, as_dict
     assert g.report.identities[0]["identity"] == "content"
 
 
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        pytest.param(np.float32(1), "found a scalar", id="scalar"),
+        pytest.param({"a": X, "b": X[:2]}, "same number of rows in every input, found 20 and 2", id="uneven"),
+        pytest.param({}, "expected at least one array, found none", id="nothing"),
+        pytest.param((x for x in [X]), "arrays, a dataset or a function, found generator$", id="generator"),
+        pytest.param(object(), "arrays, a dataset or a function, found object$", id="object"),
+    ],
+)
+def test_a_reference_without_rows_is_refused_before_anything_is_predicted(reference, message):
+    with pytest.raises(evalguard.LabelsError, match=f"^reference: .*{message}"):
+        with evalguard.guard(labels=Y, reference=reference, mlflow=False):
+            pytest.fail("entered")
+
+
+def test_a_reference_of_objects_is_other_data(model):
+    objects = np.array(["a", None] * 10, dtype=object)
+    with evalguard.guard(labels=Y, reference=objects, mlflow=False, on_unproven="record") as g:
+        model.predict(X, verbose=0)
+    assert g.report.verdict is Verdict.UNPROVEN
+    assert "the model receives float32(), the reference is str()" in g.report.not_proven[0]
+
+
 def test_a_generator_is_not_collected_since_it_could_not_be_read_again():
     with pytest.raises(evalguard.UnsupportedSourceError, match="pass the function that makes it"):
         Labels.collect(testing.as_generator(testing.aligned_batches(20, 6), lambda ids: (X[ids], Y[ids])))

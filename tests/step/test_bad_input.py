@@ -50,6 +50,9 @@ def folder(forms, tmp_path):
     np.savez(copy / "uneven.npz", x=np.zeros((5, 64)), id=np.arange(4))
     amounts = pa.array([1, 2]).cast(pa.decimal128(20))
     pq.write_table(pa.table({"id": ["a", "b"], "p": [0.5, 1.5], "amount": amounts}), copy / "decimals.parquet")
+    np.savez(copy / "none.npz")
+    np.save(copy / "scalar.npy", np.float32(1))
+    np.save(copy / "no_rows.npy", np.zeros((0, 64), np.float32))
     np.save(copy / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
     (copy / "empty_folder").mkdir()
     return copy
@@ -174,6 +177,31 @@ BAD = {
         "data: {table: words.csv, key: id}",
         2,
         "column 'p': expected numbers (float32), found string",
+    ),
+    "data-scalar": (
+        DATA + "\n" + LABELS,
+        "data: {arrays: scalar.npy}\nlabels: {path: labels.npy}",
+        2,
+        "data: expected as many rows in each array of",
+    ),
+    "data-no-rows": (
+        DATA + "\n" + LABELS,
+        "data: {arrays: no_rows.npy}\nlabels: {path: labels.npy}",
+        2,
+        "data: expected at least one row in",
+    ),
+    "data-no-inputs": (
+        DATA + "\n" + LABELS,
+        "data: {arrays: halves.npz, inputs: []}\nlabels: {path: labels.npy}",
+        2,
+        "halves.npz holds 'left', 'right'; name the model's inputs",
+    ),
+    "data-no-arrays": (DATA, "data: {arrays: none.npz, key: id}", 2, "none.npz: no array; save it with numpy.savez"),
+    "reference-scalar": (
+        "version: 1",
+        "version: 1\nchecks: {reference: scalar.npy}",
+        2,
+        "reference: expected inputs with one entry for each sample, found a scalar",
     ),
     "data-twice": (
         DATA,

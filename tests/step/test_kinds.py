@@ -437,3 +437,13 @@ def test_a_name_or_pattern_that_gives_no_record_file_is_refused(folder, command,
     done = command("run", step_file(folder, FLAT, f"tfrecord: {given}, {PIXELS}, key: id", LABELS))
     assert done.exit_code == 2, done.output
     assert "data.tfrecord: expected TFRecord files at " in done.output
+
+
+def test_images_whose_names_are_not_utf_8_are_read(folder, command):
+    """The names themselves cannot be written to a table: that is said, and the verdict stands."""
+    os.rename(os.fsencode(folder / "images/0/000.png"), os.fsencode(folder / "images/0") + b"/\xff.png")
+    data = "image_directory: images, color_mode: grayscale"
+    done = command("run", step_file(folder, SQUARE, data, "image_directory: images"))
+    assert report_of(folder)["verdict"] == "PASS"
+    assert "could not write" in done.output
+    assert "predictions.parquet" in done.output

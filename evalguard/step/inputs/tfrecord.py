@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,8 @@ def open_tfrecord(data: TFRecord, context: InputContext) -> InputStream:
         row = number.lookup(name if name.dtype == tf.string else tf.strings.as_string(name))
         return (x, row) if y is None else (x, y, row)
 
-    records = tf.data.TFRecordDataset(paths, compression_type=data.compression)
+    # As bytes, because TensorFlow refuses text with the parts of a file name that are not UTF-8.
+    records = tf.data.TFRecordDataset([os.fsencode(path) for path in paths], compression_type=data.compression)
     dataset = records.map(parse, num_parallel_calls=tf.data.AUTOTUNE).batch(context.batch_size)
     if number is None or context.labels is None or context.labels.keys is None:
         return InputStream(dataset.prefetch(tf.data.AUTOTUNE))
