@@ -329,9 +329,10 @@ def test_batches_that_do_not_fit_together_are_refused(collect, y, message):
 
 def test_the_order_of_outputs_is_that_of_the_first_batch():
     batches = [(X[:3], {"b": Y[:3], "a": Y[:3] + 1}), (X[3:6], {"a": Y[3:6] + 1, "b": Y[3:6]})]
-    labels = Labels.collect(lambda: iter(batches))
-    assert list(labels.values) == ["b", "a"]
-    assert labels.values["a"].tolist() == (Y[:6] + 1).tolist()
+    values = Labels.collect(lambda: iter(batches)).values
+    assert isinstance(values, dict)
+    assert list(values) == ["b", "a"]
+    assert values["a"].tolist() == (Y[:6] + 1).tolist()
 
 
 EXPECTED_KEY = r"^key: expected x to be a dict with an entry 'id', found "
