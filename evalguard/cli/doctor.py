@@ -15,7 +15,7 @@ import evalguard
 from evalguard import __version__
 from evalguard.errors import SinkError
 from evalguard.tracking import spool
-from evalguard.tracking.client import client_of, redacted_uri
+from evalguard.tracking.client import client_of, redacted_uri, sqlite_path
 from evalguard.tracking.deadline import DeadlineExceeded, deadline_runner, send_seconds
 from evalguard.tracking.target import absolute
 
@@ -126,21 +126,22 @@ def _backend() -> DoctorFinding:
 def _spool() -> DoctorFinding:
     folder = spool.spool_directory()
     try:
-        waiting, aside = len(list(spool.waiting())), len(list(spool.refused_records()))
+        kinds = (spool.waiting(), spool.refused_records(), spool.corrupt_files())
+        waiting, refused, corrupt = (len(list(paths)) for paths in kinds)
     except (OSError, SinkError) as error:
         return DoctorFinding("spool", good=False, text=f"{folder} cannot be read: {error}")
-    text = f"{folder}: {waiting:,} waiting, {aside:,} set aside"
-    return DoctorFinding(
-        "spool", good=not waiting and not aside, text=text + ("; send them: evalguard replay" if waiting else "")
-    )
+    text = f"{folder}: {waiting:,} waiting, {refused:,} refused by their server, {corrupt:,} not readable as records"
+    text += "; send them: evalguard replay" if waiting or refused else ""
+    text += f"; remove the files *{spool.CORRUPT}" if corrupt else ""
+    return DoctorFinding("spool", good=not (waiting or refused or corrupt), text=text)
 
 
 def _store() -> DoctorFinding:
     import mlflow
 
     uri = absolute(mlflow.get_tracking_uri())
-    path = uri.removeprefix("sqlite:///")
-    if path != uri and not Path(path).exists():
+    path = sqlite_path(uri)
+    if path is not None and not path.exists():
         return DoctorFinding("mlflow store", good=True, text=f"{uri}: does not exist yet; the first run creates it")
     seconds = send_seconds(uri)
     try:

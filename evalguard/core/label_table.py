@@ -86,10 +86,14 @@ class LabelTable:
     _equal: list[int] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
-        lengths = {part: len(array) for part, array in self._parts()}
-        if not lengths:
+        if not (parts := self._parts()):
             msg = f"{self.name}: expected label values, keys or fingerprints, found none."
             raise LabelsError(msg)
+        for part, array in parts:
+            if not getattr(array, "shape", part == "keys" and hasattr(array, "__len__")):
+                msg = f"{self.name}: expected {part} of shape (n, ...), found one {type(array).__qualname__}."
+                raise LabelsError(msg)
+        lengths = {part: len(array) for part, array in parts}
         if len(set(lengths.values())) != 1:
             msg = f"{self.name}: expected one length for all parts, found {lengths}."
             raise LabelsError(msg)
@@ -220,13 +224,20 @@ def normal_keys(keys: Any, name: str = "keys") -> NDArray[Any]:
     if array.dtype.kind == "U":
         return array
     items = array.tolist()
-    null = [row for row, item in enumerate(items) if item is None or item != item]
+    null = [row for row, item in enumerate(items) if is_null(item)]
     if null:
         msg = f"{name}: expected a key for each sample, found none {at_rows(null)}."
         raise LabelsError(msg)
     if items and all(_is_integer(item) for item in items):
         return np.asarray(items, dtype=np.int64)
     return np.asarray([key_text(item) for item in items], dtype=np.str_)
+
+
+def is_null(item: Any) -> bool:
+    """Whether an item is missing: None, NaN, NaT or ``pandas.NA``, for which ``!=`` is neither true nor false."""
+    if (differs := item != item) is False:
+        return item is None
+    return type(item).__name__ == "NAType" or (isinstance(differs, bool | np.bool_) and bool(differs))
 
 
 def normal_weights(weights: Any, n_labels: int, name: str = "labels") -> Values:

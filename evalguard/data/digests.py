@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from evalguard.core.stages import stage
 from evalguard.data import tree
+from evalguard.data.tables import TableFile, read_arrays
 from evalguard.errors import ConfigError
 
 
@@ -118,8 +119,11 @@ def possible_sha256(path: Path) -> Iterator[str]:
     yield file_sha256(path)
     try:
         arrays = list(_arrays(path))
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        msg = f"{path}: expected a file of arrays, as its name says, found: {error}"
+    except ConfigError:
+        raise
+    except Exception as error:
+        # Arrow passes on errors of many classes from columns that are no arrays.
+        msg = f"file {path}: expected columns that are arrays, found: {error}. Save it with Guard.to_frame"
         raise ConfigError(msg) from error
     for array in arrays:
         digest = npy_sha256([array])
@@ -128,24 +132,23 @@ def possible_sha256(path: Path) -> Iterator[str]:
 
 
 def _arrays(path: Path) -> Iterator[NDArray[Any]]:
-    if path.suffix == ".npy":
-        yield np.load(path, allow_pickle=False)
-    elif path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as archive:
-            yield from (archive[name] for name in archive.files)
-    elif path.suffix == ".parquet":
-        yield from _columns(path)
+    suffix, where = path.suffix.lower(), f"file {path.name}"
+    if suffix == ".npy":
+        yield read_arrays(path, where)
+    elif suffix == ".npz":
+        yield from read_arrays(path, where).values()
+    elif suffix == ".parquet":
+        yield from _columns(TableFile(path, where).read())
 
 
-def _columns(path: Path) -> Iterator[NDArray[Any]]:
+def _columns(table: Any) -> Iterator[NDArray[Any]]:
     """Yield the arrays of a table from ``Guard.to_frame``; columns ``prediction_0``, ``prediction_1``, … are one."""
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(path)
-    groups: dict[str, list[str]] = {}
+    groups: dict[tuple[str, bool], list[str]] = {}
     for name in table.column_names:
         stem, _, number = name.rpartition("_")
-        groups.setdefault(stem if number.isdecimal() and stem else name, []).append(name)
+        numbered = number.isdecimal() and bool(stem)
+        # A column `prediction` is not one of `prediction_0`, `prediction_1`.
+        groups.setdefault((stem if numbered else name, numbered), []).append(name)
     for names in groups.values():
         ordered = sorted(names, key=lambda name: int(name.rpartition("_")[2]) if len(names) > 1 else 0)
         columns = [table[name].to_numpy() for name in ordered]

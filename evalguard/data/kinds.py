@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from evalguard.core.class_names import ClassNames
 from evalguard.data import tree
+from evalguard.errors import UnsupportedSourceError
 
 
 def is_generator(source: object) -> bool:
@@ -109,3 +110,17 @@ def class_names(source: object) -> ClassNames | None:
         return None
     certain = origin == "class_indices"
     return ClassNames(tuple(names), f"{origin} of {type(source).__name__.lstrip('_')}", certain=certain)
+
+
+def returned_by(function: Callable[[], Any]) -> Iterable[Any]:
+    """The batches that a function without arguments returns.
+
+    Raises:
+        UnsupportedSourceError: It returns something that a ``for`` loop cannot read.
+    """
+    made = function()
+    if hasattr(made, "__iter__") or hasattr(made, "__getitem__"):
+        return made  # type: ignore[no-any-return]
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    msg = f"expected that {name} returns batches, found that it returns {type(made).__qualname__}; yield the batches"
+    raise UnsupportedSourceError(msg)

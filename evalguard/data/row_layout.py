@@ -144,7 +144,7 @@ def cast_leaf(leaf: Leaf, wanted: LeafSpec | None) -> Leaf:
     leaf = cast_dtype(leaf, wanted.dtype)
     if isinstance(leaf, Ragged):
         return leaf
-    same_size = wanted.shape is not None and len(leaf) and leaf[0].size == int(np.prod(wanted.shape))
+    same_size = wanted.shape is not None and len(leaf) and leaf.size // len(leaf) == int(np.prod(wanted.shape))
     if same_size and wanted.shape is not None and _squeezed(leaf.shape[1:]) == _squeezed(wanted.shape):
         return leaf.reshape(len(leaf), *wanted.shape)
     return leaf

@@ -1,4 +1,7 @@
-"""Tables and arrays, read into NumPy; errors name the file or the entry of the step file that they come from."""
+"""Tables and arrays, read into NumPy; errors name the file or the entry of the step file that they come from.
+
+Longer than 300 lines because the readers of all formats refuse damaged content here, in the same words.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.core.label_table import is_null, normal_keys
 from evalguard.core.plural import at_rows
 from evalguard.core.policy import listed
 from evalguard.core.shown_keys import cause_of, message_of, shown_key
@@ -64,24 +68,35 @@ class TableFile:
         with self._readable():
             if self._csv:
                 with csv.open_csv(self.path, convert_options=self._convert()) as reader:
-                    return reader.schema
-            return parquet.read_schema(self.path) if self._parquet else self._whole.schema
+                    found = reader.schema
+            else:
+                found = parquet.read_schema(self.path) if self._parquet else self._whole.schema
+            # Names that are not UTF-8 raise here, where the error names the file.
+            _ = found.names
+            return found
 
     @cached_property
     def _whole(self) -> Any:
         from pyarrow import json
 
-        return json.read_json(self.path) if self._jsonl else open_arrow(self.path).read_all()
+        if self._jsonl:
+            return json.read_json(self.path)
+        table = open_arrow(self.path).read_all()
+        # A damaged length of a text makes Arrow read memory of others, or allocate all there is. The texts of a mapped
+        # file are not read for this.
+        table.validate(full=not is_mapped(self.path))
+        return table
 
     def read(self, *columns: str) -> Any:
         """These columns, or all, as an Arrow table."""
         from pyarrow import csv, parquet
 
+        refuse_absent(columns, self.schema.names, self.where, self.error)
         with self._readable(), stage(f"reading {self.path.name}"):
-            if columns:
-                refuse_absent(columns, self.schema.names, self.where, self.error)
             if self._parquet:
-                return parquet.read_table(self.path, columns=list(columns) or None)
+                table = parquet.read_table(self.path, columns=list(columns) or None)
+                table.validate(full=True)  # text that is not UTF-8
+                return table
             if self._csv:
                 return csv.read_csv(self.path, convert_options=self._convert(*columns))
             return self._whole.select(columns) if columns else self._whole
@@ -120,6 +135,7 @@ class TableFile:
         with self._readable():
             if self._parquet:
                 for batch in parquet.ParquetFile(self.path).iter_batches(PIECE, columns=[name]):
+                    batch.validate(full=True)  # text that is not UTF-8
                     yield batch.column(name)
             elif self._csv:
                 with csv.open_csv(self.path, convert_options=self._convert(name)) as reader:
@@ -140,7 +156,7 @@ class TableFile:
 
         try:
             yield
-        except (pa.ArrowInvalid, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             found = f"found in {self.path}: {message_of(error)}"
             msg = f"{self.where}: expected a CSV, Parquet, JSONL or Arrow table, {found}"
             raise self.error(msg) from cause_of(error)
@@ -161,20 +177,26 @@ def read_table(path: Path, where: str, keys: Iterable[str | None] = (), *columns
 
 
 def refuse_absent(columns: Iterable[str], known: Iterable[str], where: str, error: Wrong = ConfigError) -> None:
-    """Raise the error if one of the columns is not known."""
+    """Raise the error if one of the columns is not known, or if several have its name."""
+    known = [*known]
     for column in columns:
-        if column not in known:
+        same = known.count(column)
+        if same > 1:
+            msg = f"{where}: expected one column {column!r}, found {same:,} of that name; rename the others"
+            raise error(msg)
+        if not same:
             msg = f"{where}: expected a column {column!r}, found columns {listed(known, column, repr)}"
             raise error(msg)
 
 
 def names_of(array: NDArray[Any], column: str, where: str) -> NDArray[Any]:
-    """A column as names, one for each row.
+    """A column as names, one for each row, as the keys of labels are read.
 
     Raises:
         ConfigError: A name occurs twice.
+        LabelsError: There is not one name for each row.
     """
-    names = array.astype(np.int64) if array.dtype.kind in "iu" else array.astype(np.str_)
+    names = normal_keys(array, where)
     unique, counts = np.unique(names, return_counts=True)
     if len(unique) < len(names):
         twice = unique[counts > 1][0]
@@ -239,16 +261,37 @@ def read_arrays(path: Path, where: str, error: Wrong = ConfigError) -> Any:
     """A ``.npy`` file as an array, memory-mapped if it is large; a ``.npz`` file as a dict of arrays.
 
     Raises:
-        ConfigError, LabelsError: It is missing, not readable, or holds Python objects.
+        ConfigError, LabelsError: It is missing, not readable, not what its name says, or holds Python objects.
     """
-    existing(path, where, "a .npy or .npz file")
+    existing(path, where, "a .npy or .npz file", error)
+    suffix = path.suffix.lower()
+    expected = f"{where}: expected a .npy or .npz file without Python objects, found in {path}:"
     try:
-        loaded = np.load(path, mmap_mode="r" if path.suffix != ".npz" and is_mapped(path) else None, allow_pickle=False)
-        return loaded if isinstance(loaded, np.ndarray) else dict(loaded)
+        mapped = suffix != ".npz" and is_mapped(path)
+        # Opened here, because NumPy leaves a zip file open that it cannot read.
+        with path.open("rb") as stream:
+            loaded = np.load(path if mapped else stream, mmap_mode="r" if mapped else None, allow_pickle=False)
+            loaded = loaded if isinstance(loaded, np.ndarray) else dict(loaded)
     except Exception as caught:
         # NumPy passes on the errors of its readers of zip files and headers, which are of many classes.
-        msg = f"{where}: expected a .npy or .npz file without Python objects, found in {path}: {message_of(caught)}"
+        msg = f"{expected} {message_of(caught)}"
         raise error(msg) from caught
+    # The callers know by the name whether to expect an array or a dict.
+    if isinstance(loaded, dict) and suffix == ".npy":
+        msg = f"{expected} an archive of several arrays; rename it to .npz"
+        raise error(msg)
+    if isinstance(loaded, np.ndarray):
+        if suffix == ".npz":
+            msg = f"{expected} one array and no archive; rename it to .npy"
+            raise error(msg)
+        return loaded
+    # NumPy returns the members of a zip file that are no arrays as bytes.
+    others = [name for name, array in loaded.items() if not isinstance(array, np.ndarray)]
+    if others or not loaded:
+        found = f"{others[0]!r}, which is no array" if others else "no array"
+        msg = f"{expected} {found}; save it with numpy.savez"
+        raise error(msg)
+    return loaded
 
 
 def image_files(folder: Path, where: str) -> list[str]:
@@ -289,8 +332,9 @@ def array_of(source: Any, name: str) -> NDArray[Any]:
         if any(isinstance(item, np.ndarray) for item in array.ravel().tolist()):
             msg = f"{name}: expected one label per sample, found an object array of arrays; pass np.stack(labels)"
             raise LabelsError(msg)
-        null = [row for row, item in enumerate(array.ravel().tolist()) if item is None or item != item]
-        if null:
+        missing = np.array([is_null(item) for item in array.ravel().tolist()], dtype=bool)
+        null = np.flatnonzero(missing.reshape(len(array), -1).any(axis=1)) if array.size else ()
+        if len(null):
             msg = f"{name}: expected a label for each sample, found none {at_rows(null)}"
             raise LabelsError(msg)
     return array

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from evalguard.core.class_names import ClassNames
 from evalguard.core.columns.chunks import n_distinct
 from evalguard.core.label_table import LabelTable, Values, normal_keys
+from evalguard.core.plural import plural
+from evalguard.core.policy import listed
+from evalguard.core.shown_keys import cause_of, message_of
 from evalguard.core.stages import stage
 from evalguard.data import tree
 from evalguard.data.fingerprint import row_fingerprints
@@ -66,38 +69,37 @@ class BatchReader:
         """Return what is kept of one batch.
 
         Raises:
-            LabelsError: ``x`` and ``y`` differ in their number of rows.
+            LabelsError: ``x`` has no entry ``key`` or no rows, or differs from
+                the labels, weights or keys in its number of rows.
         """
         x, y, sample_weight = tree.unpack(batch)
         keys, whole = None, None
         if self.key is not None:
-            keys = normal_keys(np.array(x[self.key]))
+            keys = _keys(x, self.key)
             x = {part: leaf for part, leaf in x.items() if part != self.key} if len(x) > 1 else x
         if self.fingerprint is not None:
             whole = _rows(with_rows(x), self.pad_value)
             x = self.fingerprint(tree.map_leaves(np.asarray, x))
-        rows, y = _rows(x, self.pad_value), _owned(y)
-        # Checked for each batch: over all batches the sums may be equal by chance.
-        sizes = {len(target) if target.ndim else None for target in tree.leaves(y)}
-        if sizes - {len(rows.found)}:
-            found = ", ".join("a scalar" if size is None else f"{size:,}" for size in sizes)
-            msg = f"expected batches (x, y) with one label for each of the {len(rows.found):,} rows of x, found {found}"
-            raise LabelsError(msg)
+        rows = _rows(x, self.pad_value)
+        y = _owned(y, "labels")
         weighted = sample_weight is not None and _are_numbers(sample_weight)
-        return CollectedBatch(rows, whole, y, _owned(sample_weight) if weighted else None, keys)
+        weights = _owned(sample_weight, "sample weights") if weighted else None
+        # Checked for each batch: over all batches the sums may be equal by chance.
+        for part, what in ((y, "label"), (weights, "sample weight"), (keys, "key")):
+            _refuse_sizes(part, what, len(rows.found))
+        return CollectedBatch(rows, whole, y, weights, keys)
 
 
 def table_of(batches: Sequence[CollectedBatch], name: str) -> LabelTable:
     """Concatenate the labels of batches, in their order.
 
     Raises:
-        LabelsError: There is no batch, or some have no labels.
+        LabelsError: There is no batch, some have no labels or weights, or the
+            outputs of some differ from those of others.
     """
     if not batches:
         msg = f"{name}: expected at least one batch, found none"
         raise LabelsError(msg)
-    targets = [batch.y for batch in batches if batch.y is not None]
-    weights = [batch.weights for batch in batches if batch.weights is not None]
     keys = [batch.keys for batch in batches if batch.keys is not None]
     named = {batch.classes for batch in batches}
     rows, whole = [batch.rows for batch in batches], [batch.whole for batch in batches if batch.whole is not None]
@@ -107,14 +109,14 @@ def table_of(batches: Sequence[CollectedBatch], name: str) -> LabelTable:
         n_distinct(_found(whole)) > n_distinct(found) or n_distinct(_precise(whole)) > n_distinct(precise)
     )
     return LabelTable(
-        values=_stacked(targets, f"{name}: targets") if targets else None,
+        values=_stacked([batch.y for batch in batches], f"{name}: targets"),
         keys=np.concatenate(keys) if keys else None,
         fingerprints=found,
         spec=tuple(map(str, rows[-1].spec)),
         name=name,
         ambiguous=ambiguous,
         float64_fingerprints=None if np.array_equal(found, precise) else precise,
-        weights=_stacked(weights, f"{name}: sample weights") if weights else None,
+        weights=_stacked([batch.weights for batch in batches], f"{name}: sample weights"),
         classes=named.pop() if len(named) == 1 else None,
     )
 
@@ -135,11 +137,31 @@ class _RowDigests:
 
 
 def _rows(x: Any, pad_value: Any) -> _RowDigests:
-    precise, spec = row_fingerprints(x, pad_value=pad_value, float64=True)
-    if not any(leaf.dtype == "float64" for leaf in spec):
-        return _RowDigests(precise, precise, spec)
-    found, spec = row_fingerprints(x, pad_value=pad_value)
+    try:
+        precise, spec = row_fingerprints(x, pad_value=pad_value, float64=True)
+        if not any(leaf.dtype == "float64" for leaf in spec):
+            return _RowDigests(precise, precise, spec)
+        found, spec = row_fingerprints(x, pad_value=pad_value)
+    except (TypeError, ValueError) as error:
+        msg = f"expected batches (x, y) whose x has one row for each sample in every input, found: {message_of(error)}"
+        raise LabelsError(msg) from cause_of(error)
     return _RowDigests(found, precise, spec)
+
+
+def _keys(x: Any, key: str) -> NDArray[Any]:
+    if not isinstance(x, Mapping) or key not in x:
+        found = f"the entries {listed(map(str, x), key, repr)}" if isinstance(x, Mapping) else type(x).__qualname__
+        msg = f"key: expected x to be a dict with an entry {key!r}, found {found}. Name an entry of x, or omit key="
+        raise LabelsError(msg)
+    return normal_keys(_array(x[key], "keys"))
+
+
+def _refuse_sizes(part: Any, what: str, n_rows: int) -> None:
+    sizes = {len(leaf) if leaf.ndim else None for leaf in tree.leaves(part)}
+    if sizes - {n_rows}:
+        found = ", ".join("a scalar" if size is None else f"{size:,}" for size in sizes)
+        msg = f"expected batches (x, y) with one {what} for each of the {n_rows:,} rows of x, found {found}"
+        raise LabelsError(msg)
 
 
 def _found(rows: Iterable[_RowDigests]) -> NDArray[np.uint64]:
@@ -150,33 +172,63 @@ def _precise(rows: Iterable[_RowDigests]) -> NDArray[np.uint64]:
     return np.concatenate([part.precise for part in rows])
 
 
-def _owned(y: Any) -> Any:
-    """Copy the targets; a list of numbers or names becomes one array."""
+def _owned(y: Any, what: str) -> Any:
+    """Copy the targets or weights; a list of numbers or names becomes one array."""
     if isinstance(y, Mapping):
-        return {name: _owned(part) for name, part in y.items()}
+        return {name: _owned(part, what) for name, part in y.items()}
     if isinstance(y, (list, tuple)):
         of_outputs = any(getattr(leaf, "shape", ()) for leaf in tree.leaves(y))
-        return [_owned(part) for part in y] if of_outputs else np.array(y)
-    return tree.map_leaves(np.array, y)
+        return [_owned(part, what) for part in y] if of_outputs else _array(y, what)
+    return tree.map_leaves(lambda leaf: _array(leaf, what), y)
+
+
+def _array(leaf: Any, what: str) -> NDArray[Any]:
+    try:
+        return np.array(leaf)
+    except (TypeError, ValueError) as error:
+        msg = f"expected batches (x, y) whose {what} are arrays, found {type(leaf).__qualname__}: {message_of(error)}"
+        raise LabelsError(msg) from cause_of(error)
 
 
 def _are_numbers(sample_weight: Any) -> bool:
     """Whether sample weights are numbers; some pass the names of samples there, because ``predict`` ignores weights."""
-    return all(tree.as_array(leaf).dtype.kind in "biuf" for leaf in tree.leaves(sample_weight))
-
-
-def _stacked(batches: list[Any], name: str) -> Values:
-    """Concatenate the targets or weights of all batches: one array, or one for each output that has any."""
-    first = batches[0]
     try:
-        if isinstance(first, (Mapping, tuple, list)):
-            outputs = first if isinstance(first, Mapping) else range(len(first))
-            return {
-                str(output): np.concatenate([batch[output] for batch in batches])
-                for output in outputs
-                if first[output] is not None
-            }
-        return np.concatenate(batches)
-    except ValueError as error:
+        return all(tree.as_array(leaf).dtype.kind in "biuf" for leaf in tree.leaves(sample_weight))
+    except ValueError:  # a list of rows of different lengths, such as the boxes in each image
+        return False
+
+
+def _stacked(batches: list[Any], name: str) -> Values | None:
+    """Concatenate the targets or weights of all batches: one array, or one for each output that has any."""
+    lacking = [number for number, batch in enumerate(batches) if batch is None]
+    if len(lacking) == len(batches):
+        return None
+    if lacking:
+        found = f"none in {len(lacking):,} of {plural(len(batches), 'batch')}, the first is batch {lacking[0]:,}"
+        msg = f"{name}: expected them in every batch or in none, found {found}. Let the source yield them in all"
+        raise LabelsError(msg)
+    outputs = [_outputs(batch) for batch in batches]
+    for number, other in enumerate(outputs):
+        if other != outputs[0]:
+            found = f"{_shown(outputs[0])} in batch 0 and {_shown(other)} in batch {number:,}"
+            msg = f"{name}: expected the same outputs in every batch, found {found}. Let the source yield the same ones"
+            raise LabelsError(msg)
+    try:
+        if outputs[0] is None:
+            return np.concatenate(batches)
+        return {str(output): np.concatenate([batch[output] for batch in batches]) for output in outputs[0]}
+    except (TypeError, ValueError) as error:
         msg = f"{name}: expected arrays that can be joined over all batches, found: {error}"
         raise LabelsError(msg) from error
+
+
+def _outputs(batch: Any) -> dict[Any, None] | None:
+    """Names or numbers of the outputs that have any, as a dict, whose order does not matter; None for one array."""
+    if not isinstance(batch, (Mapping, list, tuple)):
+        return None
+    parts = batch.items() if isinstance(batch, Mapping) else enumerate(batch)
+    return {output: None for output, part in parts if part is not None}
+
+
+def _shown(outputs: Iterable[Any] | None) -> str:
+    return "one array" if outputs is None else listed(outputs, "", repr) or "no output"

@@ -139,8 +139,9 @@ def collecting(
         batches yielded since it was entered.
 
     Raises:
-        LabelsError: In the loop: a batch has no ``y``, or another number of
-            labels than of rows.
+        LabelsError: In the loop: a batch has no ``y``, another number of
+            labels than of rows, or no entry ``key``. At the end: batches with
+            other outputs, or only some with sample weights.
         UnsupportedSourceError: In the loop: the source cannot be iterated.
     """
     return Collecting(source, BatchReader(key, fingerprint, pad_value), [], name)
@@ -155,6 +156,6 @@ def _as_a_loop_reads(source: Any) -> Iterable[Any]:
     if hasattr(source, "__getitem__"):
         return iter(source)  # type: ignore[no-any-return]
     if callable(source):
-        return source()  # type: ignore[no-any-return]
+        return kinds.returned_by(source)
     msg = f"expected batches (x, y) that a for loop can read, found {type(source).__qualname__}"
     raise UnsupportedSourceError(msg)

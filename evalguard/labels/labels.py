@@ -10,7 +10,6 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.core.label_origin import LabelOrigin
@@ -77,7 +76,7 @@ class Labels(LabelTable):
         if sample_weight is None:
             return labels
         refuse_other_rows(index_of(sample_weight), labels.row_names)
-        outputs = _by_output(sample_weight)
+        outputs = _by_output(sample_weight, f"{name}: sample weights")
         return replace(labels, weights=sample_weight if outputs is None else outputs)
 
     @classmethod
@@ -97,7 +96,7 @@ class Labels(LabelTable):
         if is_image_iterator(source):
             return cls.from_iterator(source)
         _refuse_stream(source, name)
-        outputs = _by_output(source)
+        outputs = _by_output(source, name)
         values = array_of(source, name) if outputs is None else outputs
         return cls(values=values, name=name, row_names=index_of(source))
 
@@ -233,7 +232,8 @@ class Labels(LabelTable):
 
         Raises:
             LabelsError: There is no batch, or one whose ``x`` and ``y``
-                differ in their number of rows.
+                differ in their number of rows, or without an entry ``key``;
+                or batches differ in their outputs, or only some have labels.
             UnsupportedSourceError: The source can be read only once.
         """
         table = collected(source, BatchReader(key, fingerprint, pad_value), name=name)
@@ -277,13 +277,15 @@ def _is_one_array_per_output(source: Any) -> bool:
     return bool(source) and (isinstance(source, tuple) or (len(lengths) == 1 and len(source) < lengths.pop()))
 
 
-def _by_output(source: Any) -> dict[str, NDArray[Any]] | None:
+def _by_output(source: Any, name: str) -> dict[str, NDArray[Any]] | None:
     """The arrays of several outputs by name, or by number if they are a sequence; None for one output."""
     if isinstance(source, Mapping):
-        return {str(part): np.asarray(array) for part, array in source.items()}
-    if _is_one_array_per_output(source):
-        return {str(number): np.asarray(part) for number, part in enumerate(source)}
-    return None
+        parts: Any = source.items()
+    elif _is_one_array_per_output(source):
+        parts = enumerate(source)
+    else:
+        return None
+    return {str(part): array_of(array, f"{name}, output {part!r}") for part, array in parts}
 
 
 def _refuse_stream(source: Any, name: str) -> None:

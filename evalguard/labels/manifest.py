@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from evalguard.core.files import whole_file
 from evalguard.core.label_table import LabelTable, Values
+from evalguard.core.shown_keys import cause_of, error_text, message_of
 from evalguard.data.arrow import array_of_column, column_of, is_arrow, write_arrow
 from evalguard.data.fingerprint import ALGORITHM
 from evalguard.data.tables import TableFile
@@ -20,6 +22,8 @@ MANIFEST_VERSION = 1
 # Key of a manifest among the metadata of a Parquet or Arrow file.
 METADATA = b"evalguard"
 WEIGHT = "sample_weight"
+FINGERPRINTS = frozenset({"fingerprint", "fingerprint_float64"})
+AGAIN = "Write it again with Labels.collect(...).save(...)"
 
 
 def write(labels: LabelTable, path: Path) -> None:
@@ -28,11 +32,16 @@ def write(labels: LabelTable, path: Path) -> None:
     import pyarrow.parquet as pq
 
     mappable = is_arrow(path)
-    columns: dict[str, Any] = {}
-    if labels.keys is not None:
-        columns["key"] = column_of(labels.keys, mappable=mappable)
     labelled, weighted = _named(labels.values, "label"), _named(labels.weights, WEIGHT)
-    columns |= {name: column_of(array, mappable=mappable) for name, array in {**labelled, **weighted}.items()}
+    arrays = {} if labels.keys is None else {"key": labels.keys}
+    columns: dict[str, Any] = {}
+    for name, array in {**arrays, **labelled, **weighted}.items():
+        try:
+            columns[name] = column_of(array, mappable=mappable)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+            found = f"found {array.dtype}: {message_of(error)}"
+            msg = f"{labels.name}, column {name!r}: expected values that a table can hold, {found}. Convert them first"
+            raise LabelsError(msg) from cause_of(error)
     if labels.fingerprints is not None:
         columns["fingerprint"] = pa.array(labels.fingerprints, type=pa.uint64())
     if labels.float64_fingerprints is not None:
@@ -97,24 +106,41 @@ def from_arrow(table: Any, path: Path) -> LabelTable:
     """The labels in a manifest's table.
 
     Raises:
-        LabelsError: The manifest was made by another algorithm or schema.
+        LabelsError: The manifest was made by another algorithm or schema, or is damaged.
     """
-    about = json.loads(table.schema.metadata[METADATA])
-    expected = {"manifest_version": MANIFEST_VERSION, "algorithm": ALGORITHM}
-    found = {name: about.get(name) for name in expected}
-    if found != expected:
-        msg = f"manifest {path}: expected {expected}, found {found}. Write it again with Labels.collect(...).save(...)"
-        raise LabelsError(msg)
+    try:
+        about = json.loads(table.schema.metadata[METADATA])
+        expected = {"manifest_version": MANIFEST_VERSION, "algorithm": ALGORITHM}
+        found = {name: about.get(name) for name in expected}
+        if found == expected:
+            return _labels(table, about)
+    except Exception as error:  # noqa: BLE001 - each entry may be missing, of another type, or contradict the columns
+        damage = f"damaged metadata or columns ({error_text(error)})"
+        msg = f"manifest {path}: expected what Labels.save wrote, found {damage}. {AGAIN}"
+        raise LabelsError(msg) from cause_of(error)
+    msg = f"manifest {path}: expected {expected}, found {found}. {AGAIN}"
+    raise LabelsError(msg)
+
+
+def _labels(table: Any, about: dict[str, Any]) -> LabelTable:
     weights = about.get("weights", {"shapes": {}})
     formed = about["shapes"].keys() | weights["shapes"].keys()
     others = {name: array_of_column(table[name]) for name in table.column_names if name not in formed}
+    for name in FINGERPRINTS & others.keys():
+        if others[name].dtype != np.uint64:
+            msg = f"a column {name} of {others[name].dtype}"
+            raise TypeError(msg)
+    spec, name, ambiguous = about["spec"], about["name"], about["ambiguous"]
+    if not (isinstance(name, str) and isinstance(ambiguous, bool) and all(isinstance(part, str) for part in spec)):
+        msg = f"spec {spec!r}, name {name!r}, ambiguous {ambiguous!r}"
+        raise TypeError(msg)
     return LabelTable(
         values=_arrays(table, about, "label"),
         keys=others.get("key"),
         fingerprints=others.get("fingerprint"),
-        spec=tuple(about["spec"]),
-        name=about["name"],
-        ambiguous=about.get("ambiguous", False),
+        spec=tuple(spec),
+        name=name,
+        ambiguous=ambiguous,
         float64_fingerprints=others.get("fingerprint_float64"),
         weights=_arrays(table, weights, WEIGHT),
     )

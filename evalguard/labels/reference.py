@@ -44,6 +44,7 @@ class Reference:
         row_names: The pandas index of the inputs; None if they have none.
 
     Raises:
+        LabelsError: Arrays have no rows, or another number of rows than others.
         UnsupportedSourceError: The source has no end.
     """
 
@@ -63,6 +64,13 @@ class Reference:
         self.n_labels = n_labels
         self._part, self._pad_value, self._drop = part, pad_value, drop
         self.row_names = index_of(source)
+        if not (source is None or part or is_stream(source) or callable(source)):
+            try:
+                tree.same_rows(as_rows(self._without_key(source)))
+            except (tree.RowsError, TypeError) as error:
+                other = f"expected arrays, a dataset or a function, found {type(source).__qualname__}"
+                msg = f"reference: {str(error).removeprefix('x: ') if isinstance(error, tree.RowsError) else other}"
+                raise LabelsError(msg) from error
 
     def fingerprints(self, like: Sequence[LeafSpec] = ()) -> tuple[UInt64, tuple[LeafSpec, ...]]:
         """Fingerprints in label order, uint64, shape ``(n,)``, and dtype and row shape of each input.
@@ -143,7 +151,7 @@ class Reference:
         elif _takes_index(source):
             yield from self._samples()
         else:
-            yield from (tree.unpack(batch)[0] for batch in source())
+            yield from (tree.unpack(batch)[0] for batch in kinds.returned_by(source))
 
     def _samples(self) -> Iterator[Any]:
         if self.n_labels is None:
@@ -212,7 +220,7 @@ def batches_of(source: Any) -> Iterable[Any]:
     if is_stream(source):
         return source  # type: ignore[no-any-return]
     if callable(source):
-        return source()  # type: ignore[no-any-return]
+        return kinds.returned_by(source)
     msg = f"expected a dataset or a function that returns a generator of batches, found {type(source).__qualname__}"
     raise UnsupportedSourceError(msg)
 

@@ -66,6 +66,11 @@ def refused_records(directory: Path | None = None) -> Iterator[Path]:
     yield from sorted((directory or spool_directory()).glob(f"*{SUFFIX}{REFUSED}"))
 
 
+def corrupt_files(directory: Path | None = None) -> Iterator[Path]:
+    """Yield the files that were found not to be records, oldest first."""
+    yield from sorted((directory or spool_directory()).glob(f"*{SUFFIX}{CORRUPT}"))
+
+
 def read(path: Path) -> Record:
     """A record from the spool.
 

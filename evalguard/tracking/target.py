@@ -88,7 +88,10 @@ def absolute(tracking_uri: str, base: Path | None = None) -> str:
     path = sqlite_path(tracking_uri)
     if path is None or path.is_absolute() or str(path) in {"", ".", ":memory:"}:
         return tracking_uri
-    return f"sqlite:///{(base or Path.cwd()) / path}"
+    # `sqlite_path` has unquoted the path and removed the options.
+    quoted = str((base or Path.cwd()) / path).replace("%", "%25").replace("?", "%3F")
+    _, mark, options = tracking_uri.partition("?")
+    return f"sqlite:///{quoted}{mark}{options}"
 
 
 def model_name(model: str) -> str:

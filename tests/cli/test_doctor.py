@@ -1,13 +1,17 @@
 """``evalguard doctor`` and the distribution that provides the module: real ones in a folder on ``sys.path``."""
 
 import functools
+import shutil
 import subprocess
 import sys
 
+import mlflow
 import pytest
 
 import evalguard
 from evalguard.cli import doctor
+from evalguard.tracking import spool
+from evalguard.tracking.replay import replay
 
 MODULE_FILE = "evalguard/__init__.py"
 
@@ -119,3 +123,48 @@ def test_no_distribution_is_read_at_import():
     program = "import sys, evalguard, evalguard.cli; print('evalguard.cli.doctor' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize(
+    ("names", "text", "steps"),
+    [
+        ([], "0 waiting, 0 refused by their server, 0 not readable as records", ""),
+        (["1{}"], "1 waiting, 0 refused", "; send them: evalguard replay"),
+        (["1{}.refused", "2{}.refused"], "0 waiting, 2 refused", "; send them: evalguard replay"),
+        (["1{}.corrupt"], "0 refused by their server, 1 not readable as records", "; remove the files *.corrupt"),
+    ],
+)
+def test_every_file_in_the_spool_is_counted(tmp_path, monkeypatch, names, text, steps):
+    monkeypatch.setenv("EVALGUARD_SPOOL", str(tmp_path))
+    for name in names:
+        (tmp_path / name.format(spool.SUFFIX)).touch()
+    (found,) = (item for item in doctor.examine() if item.topic == "spool")
+    assert found.good is not bool(names)
+    assert text in found.text
+    assert found.text.partition("; ")[1:] == steps.partition("; ")[1:]
+
+
+def test_a_file_that_replay_sets_aside_is_counted(tmp_path, monkeypatch):
+    monkeypatch.setenv("EVALGUARD_SPOOL", str(tmp_path))
+    (tmp_path / f"1{spool.SUFFIX}").write_text("no record")
+    assert len(replay().failures) == 1
+    (found,) = (item for item in doctor.examine() if item.topic == "spool")
+    assert "0 waiting, 0 refused by their server, 1 not readable" in found.text
+
+
+@pytest.mark.parametrize(
+    ("store", "text"),
+    [
+        ("a%20b.db?timeout=9", ": answers"),
+        ("{folder}/a%20b.db?timeout=9", ": answers"),
+        ("absent.db?timeout=9", ": does not exist yet; the first run creates it"),
+    ],
+)
+def test_a_store_is_found_by_its_quoted_path_and_with_options(tmp_path, monkeypatch, mlflow_template, store, text):
+    shutil.copy(mlflow_template, tmp_path / "a b.db")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(mlflow, "get_tracking_uri", lambda: f"sqlite:///{store.format(folder=tmp_path)}")
+    (found,) = (item for item in doctor.examine() if item.topic == "mlflow store")
+    assert found.good
+    assert found.text.endswith(text), found.text
+    assert [path.name for path in tmp_path.iterdir()] == ["a b.db"]

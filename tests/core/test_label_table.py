@@ -1,9 +1,12 @@
 """The external labels: what is refused, how keys are read, what the digest tells."""
 
+from decimal import Decimal
+
 import numpy as np
+import pandas as pd
 import pytest
 
-from evalguard.core.label_table import LabelTable, for_inputs, normal_keys
+from evalguard.core.label_table import LabelTable, for_inputs, is_null, normal_keys
 from evalguard.errors import LabelsError
 from tests.core.key_columns import Kept
 
@@ -51,6 +54,32 @@ def test_labels_that_cannot_name_each_sample_are_refused(parts, words):
         LabelTable(**parts, name="labels.csv")
     assert str(caught.value).startswith("labels.csv: ")
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        pytest.param({"values": np.array(3)}, id="one value"),
+        pytest.param({"values": {"a": np.array(3)}}, id="one value of an output"),
+        pytest.param({"values": [1, 2]}, id="a list"),
+        pytest.param({"keys": np.array(3)}, id="one key"),
+        pytest.param({"keys": 3}, id="a number as keys"),
+        pytest.param({"fingerprints": np.uint64(3)}, id="one fingerprint"),
+    ],
+)
+def test_parts_without_rows_are_refused(parts):
+    with pytest.raises(
+        LabelsError, match=r"^labels: expected .* of shape \(n, \.\.\.\), found one (ndarray|list|int|uint64)"
+    ):
+        LabelTable(**parts)
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA, pd.NaT, np.datetime64("NaT"), Decimal("nan")])
+def test_a_missing_key_is_refused_in_any_form(missing):
+    with pytest.raises(LabelsError, match=r"^keys: expected a key for each sample, found none at row 1\.$"):
+        normal_keys(["a", missing])
+    assert is_null(missing)
+    assert not any(is_null(item) for item in ("", 0, b"", np.zeros(2), [None], "nan"))
 
 
 def test_a_long_key_is_not_dumped_into_the_message():

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -124,11 +125,51 @@ def test_a_parquet_file_stands_for_its_columns(tmp_path):
     assert saved(wide[:, ::-1]) not in found
 
 
-@pytest.mark.parametrize("name", ["torn.npy", "torn.npz", "torn.parquet"])
-def test_a_file_that_is_not_what_its_name_says_is_refused(tmp_path, name):
-    (tmp_path / name).write_text("no array")
-    with pytest.raises(ConfigError, match=rf"{name}: expected a file of arrays, as its name says, found: "):
+@pytest.mark.parametrize("left", [0, 1, 20, 0.5, -1], ids=["empty", "a byte", "a header", "half", "all but a byte"])
+@pytest.mark.parametrize("name", ["y.npy", "y.npz", "y.parquet", "Y.NPZ"])
+def test_a_file_that_was_cut_is_refused(tmp_path, name, left):
+    path = tmp_path / name
+    if path.suffix == ".parquet":
+        pd.DataFrame({"y": Y}).to_parquet(path)
+    else:
+        with path.open("wb") as stream:
+            np.save(stream, Y) if path.suffix == ".npy" else np.savez(stream, Y)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(left * len(content)) if 0 < left < 1 else left])
+    with pytest.raises(ConfigError, match=rf"^file {name}: expected .*, found in .*{name}: "):
+        list(digests.possible_sha256(path))
+
+
+@pytest.mark.parametrize(
+    ("saved_as", "name", "found"),
+    [
+        ("y.npy", "y.npz", "one array and no archive; rename it to .npy"),
+        ("y.npz", "y.npy", "an archive of several arrays; rename it to .npz"),
+        ("y.zip", "y.npz", "'notes.txt', which is no array; save it with numpy.savez"),
+        ("y.zip", "y.npy", "an archive of several arrays; rename it to .npz"),
+        ("y.npy", "y.parquet", ""),
+    ],
+)
+def test_a_file_that_is_not_what_its_name_says_is_refused(tmp_path, saved_as, name, found):
+    np.save(tmp_path / "y.npy", Y)
+    np.savez(tmp_path / "y.npz", Y)
+    with zipfile.ZipFile(tmp_path / "y.zip", "w") as archive:
+        archive.writestr("notes.txt", "no array")
+    (tmp_path / saved_as).rename(tmp_path / name)
+    with pytest.raises(ConfigError, match=rf"^file {name}: expected .*, found in {tmp_path / name}: {found}"):
         list(digests.possible_sha256(tmp_path / name))
+
+
+def test_a_column_that_is_named_as_those_of_several_stands_for_itself(tmp_path):
+    pd.DataFrame({"p": [1, 2], "p_0": [3, 4], "p_1": [5, 6]}).to_parquet(tmp_path / "frame.parquet")
+    found = set(digests.possible_sha256(tmp_path / "frame.parquet"))
+    assert {saved(np.array([1, 2])), saved(np.array([[3, 5], [4, 6]]))} <= found
+
+
+def test_columns_that_make_no_array_are_refused(tmp_path):
+    pd.DataFrame({"p_0": [1, 2], "p_1": pd.to_datetime(["2020", "2021"])}).to_parquet(tmp_path / "frame.parquet")
+    with pytest.raises(ConfigError, match=r"frame\.parquet: expected columns that are arrays, found: "):
+        list(digests.possible_sha256(tmp_path / "frame.parquet"))
 
 
 def test_text_columns_of_a_parquet_file_have_no_digest(tmp_path):

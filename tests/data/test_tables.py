@@ -6,9 +6,11 @@ import keras
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
+from evalguard import Labels
 from evalguard.data import arrow, tables
 from evalguard.errors import ConfigError, LabelsError
 
@@ -53,6 +55,50 @@ def test_a_file_of_another_format_is_refused(tmp_path, suffix, reader):
     with pytest.raises(error, match="expected a CSV, Parquet, JSONL or Arrow table, found") as caught:
         read(path, "id")
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow", "feather"])
+def test_a_file_with_damaged_text_is_refused(tmp_path, suffix):
+    """Arrow itself follows any length, and a wrong one in a file of some kilobytes took all the memory there is."""
+    path = tmp_path / f"table.{suffix}"
+    table = pa.table({"id": ["first", "second"]})
+    arrow.write_arrow(table, path) if arrow.is_arrow(path) else pq.write_table(table, path, compression="none")
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"second", b"\xffecond"))
+    for read in (tables.read_table, lambda *_: list(tables.TableFile(path, "here").pieces("id"))):
+        with pytest.raises(ConfigError, match=r"^here: expected a CSV, Parquet, JSONL or Arrow table, found in .*UTF"):
+            read(path, "here")
+    if arrow.is_arrow(path):
+        lengths = np.array([0, 5, 11], np.int32).tobytes()
+        assert content.count(lengths) == 1
+        path.write_bytes(content.replace(lengths, np.array([0, 2**31 - 1, 11], np.int32).tobytes()))
+        with pytest.raises(ConfigError, match=r"^here: expected a CSV, Parquet, JSONL or Arrow table, found in "):
+            tables.read_table(path, "here")
+
+
+def test_a_name_of_a_column_that_is_not_utf_8_is_refused(tmp_path):
+    (tmp_path / "table.csv").write_bytes("pré,y\n1,2\n".encode("latin-1"))
+    for read in (lambda path: tables.read_table(path, "here"), lambda path: tables.TableFile(path, "here").schema):
+        with pytest.raises(ConfigError, match=r"^here: expected a CSV, .* found in .*table\.csv: 'utf-8' codec"):
+            read(tmp_path / "table.csv")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "arrow"])
+def test_a_column_whose_name_comes_twice_is_refused(tmp_path, suffix):
+    path = tmp_path / f"table.{suffix}"
+    table = pa.Table.from_arrays([pa.array([1, 2]), pa.array([3, 4]), pa.array([5, 6])], ["y", "y", "z"])
+    arrow.write_arrow(table, path) if suffix == "arrow" else pa.csv.write_csv(table, path)
+    file = tables.TableFile(path, "here")
+    assert file.column("z").tolist() == [5, 6]
+    twice = r"^here: expected one column 'y', found 2 of that name; rename the others$"
+    for read in (
+        lambda: file.column("y"),
+        lambda: list(file.pieces("y")),
+        lambda: tables.column_of(table, "y", "here"),
+        lambda: tables.features(table, ["y"], "int8", "here"),
+    ):
+        with pytest.raises(ConfigError, match=twice):
+            read()
 
 
 @pytest.mark.parametrize(
@@ -118,6 +164,23 @@ def test_names_are_text_or_integers():
     table = pa.table({"name": pa.array(["a", "b"]).dictionary_encode(), "day": [1.0, 2.0]})
     assert names_of(table, "name").tolist() == ["a", "b"]
     assert names_of(table, "day").tolist() == ["1.0", "2.0"]
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        pa.array([b"a", b"\xff"]),
+        pa.array([2**64 - 1, 1], pa.uint64()),
+        pa.array([1.5, 2.1], pa.float32()),
+        pa.array([1, 2], pa.timestamp("ns")),
+        pa.array([True, False]),
+    ],
+    ids=lambda keys: str(keys.type),
+)
+def test_names_of_the_data_are_read_like_the_keys_of_labels(keys):
+    names = names_of(pa.table({"id": keys}), "id")
+    labels = Labels(values=np.arange(2), keys=tables.column_of(pa.table({"id": keys}), "id", "here"))
+    assert names.tolist() == labels.keys.tolist()
 
 
 def test_features_stand_side_by_side_in_the_order_asked_for():

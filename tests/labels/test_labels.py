@@ -132,6 +132,12 @@ def test_a_missing_file_is_refused_before_anything_is_predicted(tmp_path, model)
         (lambda: Labels.of([]), "expected at least one label"),
         (lambda: Labels.of(3), "expected a sequence of labels, found int"),
         (lambda: Labels.of([1, None]), "found none at row 1"),
+        (lambda: Labels.of([[1, 2, 3], [4, None, None]]), "found none at row 1$"),
+        (lambda: Labels.of(pd.Series(["a", None], dtype="string")), "found none at row 1$"),
+        (lambda: Labels.of({"a": [1, None]}), "^labels, output 'a': .* found none at row 1$"),
+        (lambda: Labels.of({"a": [[1], [1, 2]]}), "^labels, output 'a': .* found rows of different lengths$"),
+        (lambda: Labels.of({"a": 3}), "^labels, output 'a': expected a sequence of labels, found int$"),
+        (lambda: Labels.of([1], sample_weight={"a": None}), "sample weights, output 'a': expected a sequence"),
         (lambda: Labels(values=Y, keys=np.arange(3)), "expected one length"),
         (lambda: Labels(values=Y[:2], keys=np.array([None, "a"], object)), "found none at row 0"),
         (lambda: Labels(), "found none"),
@@ -240,21 +246,130 @@ def test_the_targets_and_weights_of_all_outputs_are_collected(tmp_path, y, value
         }
 
 
-def test_names_in_the_place_of_weights_are_left_out():
-    labels = Labels.collect(weighted(lambda rows: Y[rows], lambda rows: rows.astype(str)))
-    assert labels.weights is None
+@pytest.mark.parametrize(
+    "others", [lambda rows: rows.astype(str), lambda rows: [[1.0] * (row + 1) for row in rows]], ids=["names", "boxes"]
+)
+def test_names_in_the_place_of_weights_are_left_out(others):
+    assert Labels.collect(weighted(lambda rows: Y[rows], others)).weights is None
+
+
+@pytest.mark.parametrize("read", [Labels.collect, lambda source: list(evalguard.collecting(source))])
+def test_a_function_that_returns_no_batches_is_refused_by_its_name(read):
+    def forgotten():
+        return None
+
+    with pytest.raises(
+        evalguard.UnsupportedSourceError, match=r"forgotten returns batches, found that it returns None"
+    ):
+        read(forgotten)
+
+
+@pytest.mark.parametrize("form", ["parquet", "arrow"])
+@pytest.mark.parametrize("part", ["values", "keys", "output"])
+def test_values_that_a_table_cannot_hold_are_refused_by_their_column(tmp_path, form, part):
+    values = np.arange(3) * 1j
+    given = {"values": {"a": values} if part == "output" else values}
+    if part == "keys":
+        given = {"keys": np.array(["a", "\ud800"])}
+    with pytest.raises(
+        evalguard.LabelsError, match=r"column '(label|label\.a|key)': expected values that a table can hold"
+    ):
+        Labels(**given).save(tmp_path / f"labels.{form}")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
     ("w", "message"),
     [
-        pytest.param(lambda rows: W[rows][:2], "collected: expected one sample weight for each of the 20", id="fewer"),
-        pytest.param(lambda rows: 1.0, "sample weights: expected arrays that can be joined", id="one for the batch"),
+        pytest.param(lambda rows: W[rows][:2], "one sample weight for each of the 6 rows of x, found 2", id="fewer"),
+        pytest.param(lambda rows: 1.0, "for each of the 6 rows of x, found a scalar", id="one for the batch"),
+        pytest.param(
+            lambda rows: None if rows[0] == 6 else W[rows],
+            "weights: expected them in every batch or in none, found none in 1 of 4 batches, the first is batch 1",
+            id="not in every batch",
+        ),
     ],
 )
 def test_weights_that_are_not_those_of_the_rows_are_refused(w, message):
     with pytest.raises(evalguard.LabelsError, match=message):
         Labels.collect(weighted(lambda rows: Y[rows], w))
+
+
+EACH_BATCH = "collected: targets: expected the same outputs in every batch, found "
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        pytest.param([Y[:3], None], "targets: expected them in every batch or in none, found none", id="none"),
+        pytest.param([None, Y[:3]], "found none in 1 of 2 batches, the first is batch 0", id="none at first"),
+        pytest.param([{"a": Y[:3]}, {"b": Y[:3]}], EACH_BATCH + "'a' in batch 0 and 'b' in batch 1", id="other name"),
+        pytest.param([{"a": Y[:3]}, {"a": Y[:3], "b": Y[:3]}], EACH_BATCH + "'a' .* and 'a', 'b' in", id="one more"),
+        pytest.param([{"a": Y[:3]}, Y[:3]], EACH_BATCH + "'a' in batch 0 and one array in batch 1", id="an array"),
+        pytest.param([(Y[:3], Y[:3]), (Y[:3],)], EACH_BATCH + "0, 1 in batch 0 and 0 in batch 1", id="one less"),
+        pytest.param([(None, Y[:3]), (Y[:3], Y[:3])], EACH_BATCH + "1 in batch 0 and 0, 1 in batch 1", id="no target"),
+        pytest.param([Y[:3], np.eye(3)], "expected arrays that can be joined over all", id="other shape"),
+        pytest.param([Y[:3], np.arange(3).astype("M8[D]")], "expected arrays that can be joined", id="other type"),
+        pytest.param([[[1], [1, 2], [3]]], "whose labels are arrays, found list", id="rows of lengths"),
+    ],
+)
+@pytest.mark.parametrize("collect", ["Labels.collect", "collecting"])
+def test_batches_that_do_not_fit_together_are_refused(collect, y, message):
+    batches = [(X[3 * number : 3 * number + 3], part) for number, part in enumerate(y)]
+    if collect == "collecting" and any(part is None for part in y):
+        message = "found one without y"
+    with pytest.raises(evalguard.LabelsError, match=message):
+        if collect == "collecting":
+            loop = evalguard.collecting(batches)
+            list(loop)
+            assert loop.labels
+        else:
+            Labels.collect(lambda: iter(batches))
+
+
+def test_the_order_of_outputs_is_that_of_the_first_batch():
+    batches = [(X[:3], {"b": Y[:3], "a": Y[:3] + 1}), (X[3:6], {"a": Y[3:6] + 1, "b": Y[3:6]})]
+    values = Labels.collect(lambda: iter(batches)).values
+    assert isinstance(values, dict)
+    assert list(values) == ["b", "a"]
+    assert values["a"].tolist() == (Y[:6] + 1).tolist()
+
+
+EXPECTED_KEY = r"^key: expected x to be a dict with an entry 'id', found "
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        pytest.param({"x": X[:3], "ids": [1, 2, 3]}, EXPECTED_KEY + r"the entries 'x', 'ids'\. Name an", id="entry"),
+        pytest.param(X[:3], EXPECTED_KEY + r"ndarray\. Name an entry of x, or omit key=$", id="array"),
+        pytest.param((X[:3], X[:3]), EXPECTED_KEY + "tuple", id="tuple"),
+        pytest.param({"x": X[:3], "id": [1, 2]}, "one key for each of the 3 rows of x, found 2", id="fewer"),
+        pytest.param({"x": X[:3], "id": [[1], [2, 3], [4]]}, "whose keys are arrays, found list", id="ragged keys"),
+        pytest.param({"x": X[:3], "id": np.eye(3)}, r"expected one key per sample, shape \(n,\)", id="rows of keys"),
+    ],
+)
+@pytest.mark.parametrize("collect", ["Labels.collect", "collecting"])
+def test_a_key_that_batches_do_not_have_is_refused(collect, x, message):
+    batches = [(x, Y[:3])]
+    with pytest.raises(evalguard.LabelsError, match=message):
+        if collect == "collecting":
+            list(evalguard.collecting(batches, key="id"))
+        else:
+            Labels.collect(lambda: iter(batches), key="id")
+
+
+@pytest.mark.parametrize(
+    ("x", "found"),
+    [
+        pytest.param({"a": X[:3], "b": X[:2]}, "all input arrays must have the same shape", id="uneven"),
+        pytest.param(None, "expected at least one input array, found none", id="none"),
+        pytest.param(np.float32(1), "found a scalar", id="scalar"),
+    ],
+)
+def test_inputs_without_one_row_for_each_sample_are_refused(x, found):
+    with pytest.raises(evalguard.LabelsError, match=f"x has one row for each sample in every input, found: .*{found}"):
+        Labels.collect(lambda: iter([(x, Y[:3])]))
 
 
 def test_a_manifest_with_weights_has_the_labels_that_an_older_version_reads(tmp_path):
@@ -323,6 +438,30 @@ def test_a_reference_by_index_may_return_the_same_array_each_time(model, as_dict
         named.predict({"x": X} if as_dict else X, verbose=0)
     assert g.report.verdict is Verdict.PASS
     assert g.report.identities[0]["identity"] == "content"
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        pytest.param(np.float32(1), "found a scalar", id="scalar"),
+        pytest.param({"a": X, "b": X[:2]}, "same number of rows in every input, found 20 and 2", id="uneven"),
+        pytest.param({}, "expected at least one array, found none", id="nothing"),
+        pytest.param((x for x in [X]), "arrays, a dataset or a function, found generator$", id="generator"),
+        pytest.param(object(), "arrays, a dataset or a function, found object$", id="object"),
+    ],
+)
+def test_a_reference_without_rows_is_refused_before_anything_is_predicted(reference, message):
+    with pytest.raises(evalguard.LabelsError, match=f"^reference: .*{message}"):
+        with evalguard.guard(labels=Y, reference=reference, mlflow=False):
+            pytest.fail("entered")
+
+
+def test_a_reference_of_objects_is_other_data(model):
+    objects = np.array(["a", None] * 10, dtype=object)
+    with evalguard.guard(labels=Y, reference=objects, mlflow=False, on_unproven="record") as g:
+        model.predict(X, verbose=0)
+    assert g.report.verdict is Verdict.UNPROVEN
+    assert "the model receives float32(), the reference is str()" in g.report.not_proven[0]
 
 
 def test_a_generator_is_not_collected_since_it_could_not_be_read_again():
@@ -433,6 +572,73 @@ def test_a_manifest_of_another_kind_is_refused(tmp_path, change):
     pq.write_table(table.replace_schema_metadata({b"evalguard": json.dumps(about).encode()}), path)
     with pytest.raises(evalguard.LabelsError, match=r"expected .*found .*Write it again"):
         Labels.load(path)
+
+
+DAMAGED = r"^manifest .*manifest\.{}: expected what Labels\.save wrote, found damaged metadata or columns \({}"
+
+
+def rewritten(path, change):
+    """The manifest with its metadata or columns changed: ``change`` takes and returns the table and the metadata."""
+    table = arrow.open_arrow(path).read_all() if arrow.is_arrow(path) else pq.read_table(path)
+    table, about = change(table, json.loads(table.schema.metadata[b"evalguard"]))
+    about = about if isinstance(about, bytes) else json.dumps(about).encode()
+    table = table.replace_schema_metadata({b"evalguard": about})
+    arrow.write_arrow(table, path) if arrow.is_arrow(path) else pq.write_table(table, path)
+
+
+def replaced(table, column, array):
+    return table.set_column(table.column_names.index(column), column, pa.array(array))
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        pytest.param(lambda table, _: (table, b"{"), "JSONDecodeError: ", id="cut"),
+        pytest.param(lambda table, _: (table, b""), "JSONDecodeError: ", id="empty"),
+        pytest.param(lambda table, _: (table, b"\xff\xfe{"), "UnicodeDecodeError: ", id="not text"),
+        pytest.param(lambda table, _: (table, []), "AttributeError: ", id="a list"),
+        *[
+            pytest.param(
+                lambda table, about, e=e: (table, {k: about[k] for k in about if k != e}), f"KeyError: '{e}'", id=e
+            )
+            for e in ("spec", "name", "shapes", "dtypes", "ambiguous")
+        ],
+        pytest.param(lambda table, about: (table, about | {"ambiguous": None}), "TypeError: spec", id="ambiguous null"),
+        pytest.param(lambda table, about: (table, about | {"spec": [1]}), "TypeError: spec", id="spec of numbers"),
+        pytest.param(lambda table, about: (table, about | {"name": 1}), "TypeError: spec .* name 1", id="name no text"),
+        pytest.param(lambda table, about: (table, about | {"weights": {}}), "KeyError: 'shapes'", id="weights empty"),
+        pytest.param(
+            lambda table, about: (table, about | {"shapes": {"label": [3]}}), "ValueError: ", id="other shape"
+        ),
+        pytest.param(
+            lambda table, about: (table, about | {"shapes": {"label": [0]}}), "ZeroDivisionError", id="no value"
+        ),
+        pytest.param(lambda table, about: (table, about | {"dtypes": {"label": "no"}}), "TypeError: ", id="no dtype"),
+        pytest.param(lambda table, about: (table.drop_columns("label"), about), "KeyError: ", id="no labels"),
+        pytest.param(
+            lambda table, about: (table.slice(0, 0), about), "(LabelsError: test part|ValueError)", id="no row"
+        ),
+        pytest.param(
+            lambda table, about: (replaced(table, "fingerprint", [1.5] * 20), about),
+            "TypeError: a column fingerprint of float64",
+            id="other fingerprints",
+        ),
+        pytest.param(
+            lambda table, about: (replaced(table, "fingerprint", [None] * 20), about),
+            "TypeError: a column fingerprint of object",
+            id="no fingerprints",
+        ),
+    ],
+)
+@pytest.mark.parametrize("form", ["parquet", "arrow"])
+@pytest.mark.parametrize("read", [Labels.load, Labels.read, Labels.of])
+def test_a_damaged_manifest_is_refused_by_name(tmp_path, read, form, change, found):
+    path = tmp_path / f"manifest.{form}"
+    Labels.collect(shuffled_free(), name="test part").save(path)
+    rewritten(path, change)
+    with pytest.raises(evalguard.LabelsError, match=DAMAGED.format(form, found)) as caught:
+        read(path)
+    assert str(caught.value).endswith("Write it again with Labels.collect(...).save(...)")
 
 
 def test_a_table_is_not_taken_for_a_manifest(tmp_path):

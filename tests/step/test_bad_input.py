@@ -1,6 +1,8 @@
 """Each kind of bad input through the command line: its exit code, and a message that says what to do."""
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.step import digits
@@ -43,8 +45,14 @@ def folder(forms, tmp_path):
     (copy / "no_label.csv").write_text("file,label\na,1\nb,\n")
     (copy / "two.csv").write_text("file,first,second\na,1,2\n")
     (copy / "words.csv").write_text("id,p\na,much\n")
+    (copy / "same.csv").write_text("id,p,p\na,1,2\n")
     (copy / "gone.csv").write_text("file,label\nimages/0/000.png,0\nimages/nowhere.png,1\n")
     np.savez(copy / "uneven.npz", x=np.zeros((5, 64)), id=np.arange(4))
+    amounts = pa.array([1, 2]).cast(pa.decimal128(20))
+    pq.write_table(pa.table({"id": ["a", "b"], "p": [0.5, 1.5], "amount": amounts}), copy / "decimals.parquet")
+    np.savez(copy / "none.npz")
+    np.save(copy / "scalar.npy", np.float32(1))
+    np.save(copy / "no_rows.npy", np.zeros((0, 64), np.float32))
     np.save(copy / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
     (copy / "empty_folder").mkdir()
     return copy
@@ -169,6 +177,43 @@ BAD = {
         "data: {table: words.csv, key: id}",
         2,
         "column 'p': expected numbers (float32), found string",
+    ),
+    "data-scalar": (
+        DATA + "\n" + LABELS,
+        "data: {arrays: scalar.npy}\nlabels: {path: labels.npy}",
+        2,
+        "data: expected as many rows in each array of",
+    ),
+    "data-no-rows": (
+        DATA + "\n" + LABELS,
+        "data: {arrays: no_rows.npy}\nlabels: {path: labels.npy}",
+        2,
+        "data: expected at least one row in",
+    ),
+    "data-no-inputs": (
+        DATA + "\n" + LABELS,
+        "data: {arrays: halves.npz, inputs: []}\nlabels: {path: labels.npy}",
+        2,
+        "halves.npz holds 'left', 'right'; name the model's inputs",
+    ),
+    "data-no-arrays": (DATA, "data: {arrays: none.npz, key: id}", 2, "none.npz: no array; save it with numpy.savez"),
+    "reference-scalar": (
+        "version: 1",
+        "version: 1\nchecks: {reference: scalar.npy}",
+        2,
+        "reference: expected inputs with one entry for each sample, found a scalar",
+    ),
+    "data-twice": (
+        DATA,
+        "data: {table: same.csv, key: id}",
+        2,
+        "data.table: expected one column 'p', found 2 of that name",
+    ),
+    "data-decimals": (
+        DATA,
+        "data: {table: decimals.parquet, key: id, columns: [p], target: amount}",
+        2,
+        "data: expected numbers or text that TensorFlow can read, found",
     ),
     "data-no-key": (
         DATA,

@@ -406,3 +406,44 @@ def test_a_model_that_is_not_in_mlflow_exits_with_2(folder, command, tmp_path, m
     done = command("run", step_file(folder, "uri: models:/nothing/1", "arrays: pixels.npy", UNNAMED))
     assert done.exit_code == 2
     assert "model.uri: models:/nothing/1 could not be loaded" in done.output
+
+
+@pytest.mark.parametrize(
+    ("names", "given"),
+    [
+        pytest.param(["part[1].tfrecord"], "'part[1].tfrecord'", id="brackets"),
+        pytest.param(["a.tfrecord", "part[1].tfrecord"], "[a.tfrecord, 'part[1].tfrecord']", id="brackets-in-a-list"),
+        pytest.param(["a.tfrecord", "part[1].tfrecord"], "'*.tfrecord'", id="pattern"),
+        pytest.param(["part0.tfrecord", "part1.tfrecord"], "'part[01].tfrecord'", id="pattern-with-brackets"),
+        pytest.param(["what?.tfrecord"], "'what?.tfrecord'", id="question-mark"),
+        pytest.param(["sub[1]/a.tfrecord"], "'sub[[]1]/*.tfrecord'", id="pattern-that-escapes"),
+    ],
+)
+def test_every_record_file_that_is_named_is_read(whole, command, tmp_path, names, given):
+    folder = digits.copied(whole, tmp_path / "run [3]")
+    rows = np.array_split(np.arange(digits.N), len(names))
+    for name, part in zip(names, rows, strict=True):
+        (folder / name).parent.mkdir(exist_ok=True)
+        digits.rewrite_records(whole / "digits.tfrecord", folder / name, part.tolist())
+    for other in ("digits.tfrecord", "zipped.tfrecord"):
+        (folder / other).unlink()
+    done = command("run", step_file(folder, FLAT, f"tfrecord: {given}, {PIXELS}, key: id", LABELS))
+    assert done.exit_code == 0, done.output
+    assert report_of(folder)["verdict"] == "PASS"
+
+
+@pytest.mark.parametrize("given", ["[digits.tfrecord, 'part[1].tfrecord']", "['no-*', digits.tfrecord]", "'*'"])
+def test_a_name_or_pattern_that_gives_no_record_file_is_refused(folder, command, given):
+    done = command("run", step_file(folder, FLAT, f"tfrecord: {given}, {PIXELS}, key: id", LABELS))
+    assert done.exit_code == 2, done.output
+    assert "data.tfrecord: expected TFRecord files at " in done.output
+
+
+def test_images_whose_names_are_not_utf_8_are_read(folder, command):
+    """The names themselves cannot be written to a table: that is said, and the verdict stands."""
+    os.rename(os.fsencode(folder / "images/0/000.png"), os.fsencode(folder / "images/0") + b"/\xff.png")
+    data = "image_directory: images, color_mode: grayscale"
+    done = command("run", step_file(folder, SQUARE, data, "image_directory: images"))
+    assert report_of(folder)["verdict"] == "PASS"
+    assert "could not write" in done.output
+    assert "predictions.parquet" in done.output

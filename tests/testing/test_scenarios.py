@@ -73,6 +73,13 @@ def test_the_cause_of_a_scenario_is_named(echoes, name, n, batch_size):
     assert not [cause for cause in others if cause.certain]
 
 
+@pytest.mark.parametrize(("n", "batch_size"), [(1679, 2), (2519, 3), (1001, 32), (10, 3)])
+def test_a_sampler_pads_at_any_size(echoes, n, batch_size):
+    """1,679 lacks one sample of a multiple for three to eight replicas, which is less than a batch."""
+    done, report = judged(echoes, "sampler_padding", n, batch_size)
+    assert report.diagnosis[0].cause.startswith(done.cause)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["endless_generator", "drop_remainder", "shuffled_anew", "shards", "generator_looked_at"]

@@ -20,7 +20,7 @@ from evalguard.core.policy import Policy
 from evalguard.errors import ConfigError, SinkError
 from evalguard.reporting import artifacts
 from evalguard.tracking import spool
-from evalguard.tracking.client import redacted_uri
+from evalguard.tracking.client import redacted_uri, sqlite_path
 from evalguard.tracking.gate.gate import gate
 from evalguard.tracking.mlflow_sink import MlflowSink, mlflow_sink
 from evalguard.tracking.record import record_digest
@@ -298,6 +298,8 @@ def test_without_mlflow_imported_there_is_no_run_and_mlflow_is_not_imported():
     [
         ("sqlite:////a/b.db", "sqlite:////a/b.db"),
         ("sqlite:///b.db", "sqlite:///{cwd}/b.db"),
+        ("sqlite:///./b%20c.db?timeout=9", "sqlite:///{cwd}/b c.db?timeout=9"),
+        ("sqlite:///b%2520c%3F.db", "sqlite:///{cwd}/b%2520c%3F.db"),
         ("http://host:5000/x", "http://host:5000/x"),
         ("databricks", "databricks"),
     ],
@@ -305,6 +307,7 @@ def test_without_mlflow_imported_there_is_no_run_and_mlflow_is_not_imported():
 def test_a_store_is_named_so_that_it_is_found_from_any_folder(given, expected, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert absolute(given) == expected.format(cwd=tmp_path)
+    assert sqlite_path(absolute(given)) == (sqlite_path(given) and tmp_path / sqlite_path(given))
 
 
 def test_a_password_in_the_address_is_not_shown():

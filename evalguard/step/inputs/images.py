@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,9 @@ def _decoded(
     import tensorflow as tf
 
     rows = np.arange(len(paths), dtype=np.int64)
-    columns = (paths, *([] if y is None else [y]), *([] if names is None else [rows]))
+    # As bytes, because TensorFlow refuses text with the parts of a file name that are not UTF-8.
+    encoded = [os.fsencode(path) for path in paths]
+    columns = (encoded, *([] if y is None else [y]), *([] if names is None else [rows]))
 
     def load(path: Any, *rest: Any) -> Any:
         image = pixels(tf.io.read_file(path), spec)

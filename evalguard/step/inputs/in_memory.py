@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalguard.core.shown_keys import cause_of, message_of
 from evalguard.data.tables import column_of, features, names_of, read_arrays, read_table
 from evalguard.errors import ConfigError
 from evalguard.step.config.data_sections import Arrays, Table
@@ -21,9 +22,10 @@ def open_arrays(data: Arrays, context: InputContext) -> InputStream:
     loaded = read_arrays(path, f"{context.where}.arrays")
     if isinstance(loaded, np.ndarray):
         _refuse_options(data, context, path)
+        _refuse_lengths({"": loaded}, context, path)
         return _in_memory(loaded, None, None, context)
     used = data.inputs or [name for name in loaded if name not in {data.key, data.target}]
-    if data.inputs is None and "x" in loaded:
+    if not data.inputs and "x" in loaded:
         used = ["x"]
     names = [name for name in (*used, data.key, data.target) if name is not None]
     absent = [name for name in names if name not in loaded]
@@ -33,7 +35,7 @@ def open_arrays(data: Arrays, context: InputContext) -> InputStream:
         raise ConfigError(msg)
     _refuse_lengths({name: loaded[name] for name in names}, context, path)
     inputs = {name: loaded[name] for name in used}
-    if len(inputs) > 1 and data.inputs is None:
+    if len(inputs) > 1 and not data.inputs:
         msg = f"{context.where}.inputs: {path} holds {', '.join(map(repr, inputs))}; name the model's inputs"
         raise ConfigError(msg)
     x = next(iter(inputs.values())) if len(inputs) == 1 else inputs
@@ -53,7 +55,11 @@ def _refuse_options(data: Arrays, context: InputContext, path: Path) -> None:
 def _refuse_lengths(arrays: Mapping[str, NDArray[Any]], context: InputContext, path: Path) -> None:
     lengths = {name: len(array) if array.ndim else None for name, array in arrays.items()}
     if len(set(lengths.values())) != 1 or None in lengths.values():
-        msg = f"{context.where}: expected as many rows in each array of {path}, found {lengths}"
+        found = f"found {lengths}" if len(lengths) > 1 else "found a scalar"
+        msg = f"{context.where}: expected as many rows in each array of {path}, {found}"
+        raise ConfigError(msg)
+    if 0 in lengths.values():
+        msg = f"{context.where}: expected at least one row in {path}, found none"
         raise ConfigError(msg)
 
 
@@ -82,5 +88,10 @@ def _in_memory(x: Any, y: Any, names: NDArray[Any] | None, context: InputContext
     import tensorflow as tf
 
     columns = (x, *([] if y is None else [y]), *([] if names is None else [np.arange(n_rows, dtype=np.int64)]))
-    dataset = tf.data.Dataset.from_tensor_slices(columns).batch(context.batch_size)
+    try:
+        dataset = tf.data.Dataset.from_tensor_slices(columns).batch(context.batch_size)
+    except (TypeError, ValueError) as error:
+        found = f"found: {message_of(error).rstrip('.')}"
+        msg = f"{context.where}: expected numbers or text that TensorFlow can read, {found}. Convert inputs and target"
+        raise ConfigError(msg) from cause_of(error)
     return InputStream(dataset if y is not None else dataset.map(without_target), lookup(names), n_rows=n_rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,8 @@ def open_tfrecord(data: TFRecord, context: InputContext) -> InputStream:
         row = number.lookup(name if name.dtype == tf.string else tf.strings.as_string(name))
         return (x, row) if y is None else (x, y, row)
 
-    records = tf.data.TFRecordDataset(paths, compression_type=data.compression)
+    # As bytes, because TensorFlow refuses text with the parts of a file name that are not UTF-8.
+    records = tf.data.TFRecordDataset([os.fsencode(path) for path in paths], compression_type=data.compression)
     dataset = records.map(parse, num_parallel_calls=tf.data.AUTOTUNE).batch(context.batch_size)
     if number is None or context.labels is None or context.labels.keys is None:
         return InputStream(dataset.prefetch(tf.data.AUTOTUNE))
@@ -58,13 +60,23 @@ def open_tfrecord(data: TFRecord, context: InputContext) -> InputStream:
 
 
 def _record_files(data: TFRecord, context: InputContext) -> list[str]:
+    """The files that are named, and those that match a pattern, in reading order.
+
+    Raises:
+        ConfigError: A name or pattern gives no file, or a pattern also matches a folder.
+    """
     patterns = [data.tfrecord] if isinstance(data.tfrecord, str) else data.tfrecord
+    where, what = f"{context.where}.tfrecord", "TFRecord files"
     paths: list[str] = []
     for pattern in patterns:
-        found = sorted(glob.glob(str(context.base / pattern)))
-        if not found:
-            existing(context.base / pattern, f"{context.where}.tfrecord", "TFRecord files")
-        paths += found
+        path = context.base / pattern
+        # The name of a file may contain the characters of a pattern, and so may the folder of the step file.
+        if path.is_file():
+            paths.append(str(path))
+            continue
+        found = [context.base / name for name in sorted(glob.glob(pattern, root_dir=context.base))]
+        # With no match, this names the pattern.
+        paths += [str(existing(each, where, what)) for each in found or [path]]
     return paths
 
 

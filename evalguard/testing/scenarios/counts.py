@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -46,7 +47,8 @@ def every_reader_reads_all(data: ScenarioData) -> Scenario:
 
 def sampler_padding(data: ScenarioData) -> Scenario:
     """A sampler that gives three or more replicas equally many whole batches, by repeating the first samples."""
-    replicas = next(count for count in range(3, 9) if -data.n % (count * data.batch_size) >= data.batch_size)
+    # Ends at the latest with one replica more than there are batches.
+    replicas = next(count for count in itertools.count(3) if -data.n % (count * data.batch_size) >= data.batch_size)
     more = -data.n % (replicas * data.batch_size)
     ids = np.arange(data.n + more) % data.n
     return data.predict_scenario(

@@ -274,6 +274,13 @@ def test_a_file_that_is_no_statement_is_named(folder, text):
         ask(folder, "model.keras")
 
 
+@pytest.mark.parametrize("name", ["cut.npz", "cut.npy", "cut.parquet"])
+def test_a_file_that_cannot_be_read_is_named(folder, name):
+    (folder / name).write_bytes(b"PK\x03\x04")
+    with pytest.raises(ConfigError, match=rf"^file {name}: expected .*, found in "):
+        ask(folder, name)
+
+
 def test_a_statement_of_another_kind_is_named(folder):
     edit(folder / "out" / "attestation.json", lambda data: data.update(predicateType="https://slsa.dev/provenance/v1"))
     with pytest.raises(ConfigError, match=r"found 'https://in-toto\.io/Statement/v1' with 'https://slsa\.dev"):
@@ -291,9 +298,3 @@ def test_a_statement_of_another_kind_is_named(folder):
 def test_a_statement_and_files_go_together(question, message):
     with pytest.raises(ConfigError, match=message):
         evalguard.gate(**question)
-
-
-def test_a_damaged_array_file_is_named(folder):
-    (folder / "predictions.npy").write_bytes(b"\x93NUMPY")
-    with pytest.raises(ConfigError, match=r"predictions\.npy: expected a file of arrays"):
-        ask(folder, "predictions.npy")
