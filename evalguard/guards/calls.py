@@ -160,6 +160,7 @@ def make_call(
         fail_fast_check=watch,
         problem=problem,
         outputs=output_names(model),
+        scores=method not in ROW_METHODS,
         keep=None if model_test is None else model_test.keep,
     )
     # The tap ends with the call: Keras keeps the compiled function in `model.predict_function` for the next call

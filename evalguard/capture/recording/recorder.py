@@ -38,6 +38,7 @@ class Recorder:
         replicated: Whether batches are split over replicas.
         float64: Whether the model computes in float64.
         outputs: Names of the model's outputs, in order; empty if they are not known.
+        scores: Whether the call returns metrics, for which the model uses the sample weights.
         tags: Tags of all rows, and the sizes of batches.
         fingerprints: Fingerprints of the rows that the model received.
         keys: Keys of each batch.
@@ -61,6 +62,7 @@ class Recorder:
     replicated: bool = False
     float64: bool = False
     outputs: tuple[str, ...] = ()
+    scores: bool = False
     tags: TagColumn = field(init=False)
     fingerprints: FingerprintColumn = field(init=False)
     keys: list[Any] = field(default_factory=list)
@@ -209,7 +211,8 @@ class Recorder:
             # Before anything below can fail, because the check counts the rows of all batches.
             self.unchecked.append((rows, tag))
         # Copies, because the source may overwrite its buffer.
-        self._record_scored(*(tree.map_leaves(_copied, part) for part in scored), batches=1)
+        copies = [tree.map_leaves(_copied, part) for part in (scored if self.scores else scored[:1])]
+        self._record_scored(*copies, batches=1)
         keys = self._keys(batch, x, tag)
         if keys is not None:
             # A copy for the same reason: integer keys share the memory of the batch.
@@ -219,11 +222,11 @@ class Recorder:
                 self.unchecked[-1] = rows, replace(tag, keys=keys)
         self._record_content(x, stated=tag.states_samples)
 
-    def _record_scored(self, y: Any, sample_weight: Any, *, batches: int) -> None:
+    def _record_scored(self, y: Any, sample_weight: Any = None, *, batches: int) -> None:
         if tree.leaves(y):
             self.targets.append(y)
             self.n_with_targets += batches
-        if tree.leaves(sample_weight):
+        if self.scores and tree.leaves(sample_weight):
             self.weights.append(sample_weight)
             self.n_with_weights += batches
 

@@ -66,7 +66,7 @@ def _to_trace(
         return _unobserved(recorder, rows, method, source, problem, ordered=ordered)
     every_batch_has_targets = bool(recorder.targets) and recorder.n_with_targets == len(recorder.tags)
     targets = stack_trees(recorder.targets) if every_batch_has_targets else None
-    weighted = not ordered and bool(recorder.weights) and recorder.n_with_weights == len(recorder.tags)
+    weighted = bool(recorder.weights) and recorder.n_with_weights == len(recorder.tags)
     weights = stack_trees(recorder.weights) if weighted else None
     # Metrics cannot be judged without their targets. If rows are returned, targets are only further evidence.
     if recorder.targets and targets is None and not ordered:
