@@ -70,6 +70,8 @@ def as_scored(trace: Trace, labels: LabelTable, scored: Scored) -> Trace:
     source, why = _source(scored.returned, scored.rows, samples)
     if source is None:
         return _unconfirmed(trace, labels, "; ".join(filter(None, (why, scored.unknown))))
+    if samples is None:
+        source = _with_own_target(source, scored.rows, trace, labels)
     by_sample = samples if trace.ended else None
     confirmed = replace(trace, confirmed=True, not_confirmed=scored.unknown)
     # Parts have no order before they are scored.
@@ -86,6 +88,21 @@ def as_scored(trace: Trace, labels: LabelTable, scored: Scored) -> Trace:
         rearranged=rearranged,
         not_confirmed=confirmed.not_confirmed if samples is not None or trace.targets is not None else NO_IDENTITY,
     )
+
+
+def _with_own_target(source: Int64, rows: NDArray[np.uint64], trace: Trace, labels: LabelTable) -> Int64:
+    """The same rows; of equal ones each stands beside the label that came with it as target, as far as that goes."""
+    targets, values = trace.targets, labels.values
+    if not (isinstance(targets, np.ndarray) and isinstance(values, np.ndarray)) or targets.ndim > 1 or values.ndim > 1:
+        return source
+    wrong = compare_labels(targets[source], values).rows
+    if not wrong.size or targets.dtype.kind != values.dtype.kind or len(source) > len(values):
+        return source
+    some = np.flatnonzero(np.isin(rows, rows[wrong]))
+    beside, wanted = targets[source[some]], values[some]
+    again = source.copy()
+    again[some[np.lexsort((wanted, rows[some]))]] = source[some[np.lexsort((beside, rows[some]))]]
+    return again
 
 
 def _displaced(source: Int64, samples: Int64 | None) -> int:

@@ -1,5 +1,6 @@
 """What the caller scores: the trace in that order, from digests alone."""
 
+from collections import Counter
 from itertools import permutations
 
 import numpy as np
@@ -22,7 +23,7 @@ from evalguard.core.findings import Finding, Reason, Status
 from evalguard.core.judge import judge
 from evalguard.core.policy import Policy, Proof, Verdict
 from evalguard.core.trace import FOREIGN, UNKNOWN
-from tests.core.traces import ALIGNED, SWAPPED, N, labels_for, tags_of, trace_of
+from tests.core.traces import ALIGNED, SWAPPED, N, label_of, labels_for, tags_of, trace_of
 
 REVERSED = ALIGNED[::-1]
 CONTENT = {"content", "tags"}
@@ -77,6 +78,16 @@ def test_equal_rows_are_interchangeable(outputs, fed, order):
         assert (report.verdict is Verdict.PASS) == right
         # A threshold would leave some value more often than it was returned.
         assert (report.verdict is Verdict.FAIL) != right
+
+
+@given(st.lists(st.integers(0, 1), min_size=N, max_size=N), st.permutations(ALIGNED), st.permutations(ALIGNED))
+def test_of_equal_rows_each_stands_beside_the_target_that_came_with_it(outputs, fed, order):
+    """The oracle: what is scored and its labels are the pairs of outputs and targets that were returned."""
+    outputs = np.asarray(outputs)
+    returned = Counter(zip(outputs[fed].tolist(), label_of(fed).tolist(), strict=True))
+    scored = Counter(zip(outputs[fed][order].tolist(), label_of(ALIGNED).tolist(), strict=True))
+    report = report_of(fed, order, {"targets", "rows"}, outputs=outputs[fed], **PARTS)
+    assert report.verdict is not (Verdict.FAIL if returned == scored else Verdict.PASS), report
 
 
 @pytest.mark.parametrize("parts", [{}, PARTS], ids=["call", "parts"])

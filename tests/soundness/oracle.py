@@ -173,14 +173,15 @@ def right(program: Program, found: Unit) -> bool:
         return False
     # What `evaluate` scored are the stream's own pairs.
     scores = [metrics for span, metrics in zip(found.spans, found.metrics, strict=True) for _ in span]
-    return not any(found.metrics) or (
-        found.y is not None
-        and all(
-            target(program, sample) == target(program, own)
-            for sample, own, scored_here in zip(found.rows, found.y, scores, strict=True)
-            if scored_here
-        )
+    if not any(found.metrics) or found.y is None:
+        return not any(found.metrics)
+    # Samples of equal inputs are interchangeable, with their targets.
+    pairs = Counter(
+        (value(program, sample), target(program, own))
+        for sample, own, here in zip(found.rows, found.y, scores, strict=True)
+        if here and sample != FOREIGN
     )
+    return pairs == Counter((value(program, at), target(program, at)) for at, here in enumerate(scores) if here)
 
 
 def _values(program: Program, rows: tuple[int, ...]) -> list[Any]:
