@@ -189,8 +189,8 @@ BROKEN = (
     ),
     Broken(
         "labels/collect.py",
-        "rows, y = _rows(x, self.pad_value), _owned(y)",
-        "rows = _rows(x, self.pad_value)",
+        'y = _owned(y, "labels")',
+        "y = tree.map_leaves(np.asarray, y)",
         "targets that are collected are kept without a copy",
     ),
     Broken(
