@@ -409,7 +409,7 @@ EQUAL: tuple[Equal, ...] = (
     ),
     Equal(
         "core/diagnosis/counts.py",
-        "inside = view.missing[view.missing < int(view.arrived[-1])] if view.arrived.size else view.missing[:0]",
+        "inside = view.missing[view.missing < last]",
         ("`<` becomes `<=`",),
         "what arrived is not missing",
     ),
