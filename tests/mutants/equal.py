@@ -445,7 +445,7 @@ EQUAL: tuple[Equal, ...] = (
     ),
     Equal(
         "core/diagnosis/starts.py",
-        "elif jump.found < 0:",
+        "elif jump.found < 0 or called(view) is not None:",
         ("`<` becomes `<=`", "`0` becomes `1`"),
         "no jump is to sample 0",
     ),

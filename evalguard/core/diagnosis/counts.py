@@ -268,7 +268,7 @@ def left_out(view: View) -> Cause | None:
     if view.facts.get("drop_remainder") and _tail(view):
         return None
     # Of a table in any order, no row is the last one.
-    last = view.n if view.trace.joined else int(view.arrived[-1]) if view.arrived.size else 0
+    last = view.n if view.trace.joined else int(view.arrived[-1]) if view.arrived.size else -1
     inside = view.missing[view.missing < last]
     if not inside.size or _whole_batches(view, inside):
         return None
