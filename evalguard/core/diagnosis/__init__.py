@@ -56,9 +56,9 @@ TOO_MANY: tuple[Recogniser, ...] = (
 )
 # Only the first one that matches counts, as each of them explains the whole order.
 KNOWN_ORDERS: tuple[Recogniser, ...] = (
+    blocks.backwards,
     sorted_orders.sorted_otherwise,
     pieces.by_length,
-    blocks.backwards,
     sorted_orders.stride,
     pieces.called,
     blocks.rotated,
