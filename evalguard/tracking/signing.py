@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,21 +61,17 @@ def signing_key(given: str | Path | None = None) -> Ed25519PrivateKey | None:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    named = str(given) if given else os.environ.get(KEY_VARIABLE, "")
+    named = str(given) if given else os.environ.get(KEY_VARIABLE, "").strip()
     if not named:
         return None
-    where = "the text in " + KEY_VARIABLE if named.startswith(PEM) else named
-    try:
-        pem = named.encode() if named.startswith(PEM) else Path(named).read_bytes()
-        key = load_pem_private_key(pem, password=None)
-    except (OSError, ValueError, TypeError) as error:
-        # The message of a parser may repeat what it read, which is secret here.
-        why = error.strerror if isinstance(error, OSError) else "it cannot be read as one"
-        msg = f"signing key: expected an ed25519 private key (PEM, no password) at {where}; {why}; see evalguard keygen"
-        raise ConfigError(msg) from None
-    if not isinstance(key, Ed25519PrivateKey):
-        msg = f"signing key: expected an ed25519 private key at {where}, found {type(key).__name__}"
-        raise ConfigError(msg)
+    text = not given and PEM in named
+    # The variable may hold the key itself, in a form that is not recognised: its value is never shown.
+    where = str(given) if given else f"{'the text in' if text else 'the file that is named by'} {KEY_VARIABLE}"
+    expected = "signing key: expected an ed25519 private key (PEM, no password, see evalguard keygen)"
+    load = functools.partial(load_pem_private_key, password=None)
+    key: Ed25519PrivateKey = _loaded(
+        Ed25519PrivateKey, load, named.encode if text else Path(named).read_bytes, expected, where
+    )
     return key
 
 
@@ -125,19 +122,31 @@ def trusted_keys(files: Sequence[str | Path] = (), folder: str | Path | None = N
             msg = f"trust: expected public keys *{PUBLIC_SUFFIX} in {folder}, found none"
             raise ConfigError(msg)
         found += inside
+    expected = "trust: expected an ed25519 public key (PEM, as evalguard keygen writes it)"
     keys = {}
     for file in found:
-        try:
-            key: Any = load_pem_public_key(file.read_bytes())
-        except (OSError, ValueError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it cannot be read as one"
-            msg = f"trust: expected an ed25519 public key (PEM, as evalguard keygen writes it) at {file}; {why}"
-            raise ConfigError(msg) from error
-        if not isinstance(key, Ed25519PublicKey):
-            msg = f"trust: expected an ed25519 public key at {file}, found {type(key).__name__}"
-            raise ConfigError(msg)
+        key: Ed25519PublicKey = _loaded(Ed25519PublicKey, load_pem_public_key, file.read_bytes, expected, file)
         keys[key_id(key)] = key
     return keys
+
+
+def _loaded(kind: Any, load: Callable[[bytes], Any], read: Callable[[], bytes], expected: str, where: object) -> Any:
+    """The key in what ``read`` returns, which must be of this kind.
+
+    Raises:
+        ConfigError: It cannot be read, or is of another kind.
+    """
+    try:
+        key = load(read())
+    except (OSError, ValueError, TypeError) as error:
+        # Not the error's own text, and no chain: a parser may repeat what it read, which may be secret.
+        why = error.strerror if isinstance(error, OSError) else "it cannot be read as one"
+        msg = f"{expected} at {where}; {why}"
+        raise ConfigError(msg) from None
+    if not isinstance(key, kind):
+        msg = f"{expected} at {where}, found {type(key).__name__}"
+        raise ConfigError(msg)
+    return key
 
 
 def key_id(key: Ed25519PublicKey) -> str:

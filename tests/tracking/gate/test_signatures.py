@@ -278,22 +278,15 @@ def test_a_record_that_is_copied_to_another_run(store, key):
     assert "is in 2 places" in " ".join(ask(store, key, run).reasons)
 
 
-def test_a_record_that_is_copied_to_another_evaluation_of_its_run(store, key):
+@pytest.mark.parametrize(
+    ("slot", "why"), [("letters", "what was signed is the evaluation digits"), ("digits-2", "is in 2 places")]
+)
+def test_a_record_that_is_copied_inside_its_run(store, key, slot, why):
     run, _ = signed(store, key)
-    for field in FIELDS:
-        value = store.tags(run).get(f"evalguard.digits.{field}")
-        if value:
-            set_tag(store, run, field, value, "letters")
-    assert "what was signed is the evaluation digits" in " ".join(ask(store, key, run).reasons)
-
-
-def test_a_record_in_two_slots_of_its_run(store, key):
-    run, _ = signed(store, key)
-    for field in FIELDS:
-        value = store.tags(run).get(f"evalguard.digits.{field}")
-        if value:
-            set_tag(store, run, field, value, "digits-2")
-    assert "is in 2 places" in " ".join(ask(store, key, run).reasons)
+    for name, value in store.tags(run).items():
+        if name.startswith("evalguard.digits."):
+            store.client.set_tag(run, name.replace(".digits.", f".{slot}."), value)
+    assert why in " ".join(ask(store, key, run).reasons)
 
 
 def test_a_fail_that_is_deleted_from_between_two_passes(store, key):
@@ -411,11 +404,17 @@ def test_what_is_no_key_is_named_before_anything_is_evaluated(tmp_path, text):
         signing_key(tmp_path / "missing.pem")
 
 
-def test_the_error_does_not_repeat_a_secret(monkeypatch):
-    monkeypatch.setenv("EVALGUARD_SIGNING_KEY", "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----")
+@pytest.mark.parametrize(
+    "text",
+    ["-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----", "c2VjcmV0", '"-----BEGIN c2VjcmV0"'],
+    ids=["damaged", "without its frame", "quoted"],
+)
+def test_the_error_does_not_repeat_a_secret(monkeypatch, text):
+    monkeypatch.setenv("EVALGUARD_SIGNING_KEY", text)
     with pytest.raises(ConfigError) as caught:
         signing_key()
     assert "c2VjcmV0" not in str(caught.value)
+    assert "EVALGUARD_SIGNING_KEY" in str(caught.value)
     assert caught.value.__cause__ is None
 
 
