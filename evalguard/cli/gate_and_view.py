@@ -14,6 +14,7 @@ from typing import Any, get_args
 import click
 
 from evalguard.core.policy import Require
+from evalguard.core.report_counts import counted
 from evalguard.errors import ConfigError, LabelsError, SinkError
 from evalguard.labels.labels import Labels
 from evalguard.reporting.escape import visible
@@ -31,6 +32,7 @@ Examples:
   evalguard gate --model models:/digits/3 --labels labels.csv --max-age 30d
   evalguard gate --run 5f0c… --accept REPAIRED --require identity
   evalguard gate --experiment nightly --since 1d --json
+  evalguard gate --model models:/digits@challenger --labels test.csv --superseded 5f0c…
   evalguard gate --model models:/digits/3 --trust ci.pub --head 5f0c…
   evalguard gate --attestation out/attestation.json model.keras labels.csv predictions.npy
 
@@ -56,7 +58,11 @@ def _answering(codes: type[GateExit | ViewExit]) -> Iterator[None]:
 
 @click.command(epilog=GATE_HELP)
 @click.argument("files", metavar="[FILES]...", nargs=-1)
-@click.option("--model", metavar="models:/NAME/VERSION", help="All evaluations of this registered version.")
+@click.option(
+    "--model",
+    metavar="models:/NAME/VERSION",
+    help="All evaluations of this registered version, or of the one that models:/NAME@ALIAS names now.",
+)
 @click.option("--run", metavar="RUN_ID", help="All evaluations of this run and of the runs nested in it.")
 @click.option("--experiment", metavar="NAME", help="All evaluations of all runs of this experiment.")
 @click.option(
@@ -83,7 +89,8 @@ def _answering(codes: type[GateExit | ViewExit]) -> Iterator[None]:
     "--labels",
     multiple=True,
     metavar="FILE|DIGEST",
-    help="Refuse evaluations with other labels: a labels file, or the digest in a report. May be repeated.",
+    help="The labels that count: a file, or the digest in a report. Each needs an evaluation that passes; others are "
+    "listed, and a FAIL on more labels closes. May be repeated.",
 )
 @click.option("--label", metavar="COLUMN", help="Column of the labels file with the labels.")
 @click.option("--key", metavar="COLUMN", help="Column of the labels file with the keys, if the evaluation has keys.")
@@ -101,6 +108,12 @@ def _answering(codes: type[GateExit | ViewExit]) -> Iterator[None]:
     help="With --trust: a record that must be there, as `evalguard run` printed it. May be repeated.",
 )
 @click.option("--deleted", multiple=True, metavar="DIGEST", help="With --trust: a record that was deleted on purpose.")
+@click.option(
+    "--superseded",
+    multiple=True,
+    metavar="RUN_ID",
+    help="A run whose evaluations do not count any more. May be repeated.",
+)
 @click.option("--tag-version", is_flag=True, help="With --model: write the outcome to the model version's tags.")
 @_TIMEOUT
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
@@ -142,8 +155,10 @@ def _lines(result: GateResult) -> Iterator[str]:
         yield f"  same       {visible(path)} is {visible(subject)}"
     for subject in result.unchecked:
         yield f"  not asked  {visible(subject)}"
+    for item in result.aside:
+        yield f"  (other labels: {_line(item, 0).strip()})"
     for item in result.superseded:
-        yield f"  (replaced by a later one: {_line(item, 0).strip()})"
+        yield f"  (does not count any more: {_line(item, 0).strip()})"
     if result.reasons:
         yield "closed because"
         yield from (f"  {visible(reason, 400)}" for reason in result.reasons)
@@ -156,7 +171,8 @@ def _line(item: Evaluation, width: int) -> str:
     mark = "refused" if item.refused else "counts"
     when = datetime.fromtimestamp(item.checked_at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
     about = [f"proof {visible(item.proof, 20)}"] if item.proof else []
-    about += [f"labels {visible(item.labels, 36)}"] if item.labels else []
+    number = "labels" if item.n_labels is None else counted(item.n_labels, "label")
+    about += [f"{number} {visible(item.labels, 36)}"] if item.labels else []
     about += [f"model {visible(item.model, 80)}"] if item.model else []
     about = [f"run {visible(item.run_id, 40)}", *about, _signature(item)] if item.run_id else about
     details = ", ".join([*about, when])

@@ -27,10 +27,18 @@ class Before:
     Attributes:
         previous: Digest of the record before; empty if nothing was recorded before, None if the server did not say.
         replaced: Digest of each record whose slot this one takes → the digest of the record before that one.
+        of: Labels and model of the record whose slot this one takes; None if it is the same evaluation in any case.
     """
 
     previous: str | None = None
     replaced: Mapping[str, str | None] = field(default_factory=dict)
+    of: tuple[str, str] | None = None
+
+    def stated(self, fields: Mapping[str, str]) -> dict[str, Any]:
+        """What a signed record with these fields states of the records before it."""
+        # A record of other labels or of another model takes no place, see `record.choose_slot`.
+        same = self.of is None or self.of == (fields["labels"], fields["model"])
+        return {"previous": self.previous, "replaced": dict(self.replaced) if same else {}}
 
 
 def head_tag(name: str, model: str) -> str:
@@ -55,7 +63,9 @@ def before(tracking_uri: str, run_id: str, slot: str, tag: str) -> Before:
     if found is not None and found[0].get("run_id") != run_id:
         found = None
     head = _head(client.get_experiment(run.info.experiment_id).tags.get(tag, ""))[1]
-    return Before(head, {} if found is None else replacing(*found))
+    if found is None or present is None:
+        return Before(head)
+    return Before(head, replacing(*found), (present["labels"], present["model"]))
 
 
 def replacing(payload: Mapping[str, Any], digest: str) -> Mapping[str, str | None]:

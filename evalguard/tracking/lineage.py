@@ -24,11 +24,13 @@ class Lineage:
             that of each version of which it is a copy, and the logged model's id.
         model_id: Id of the logged model; empty if the version was registered from files.
         origin: Id of the logged model, or else the address of the files.
+        run_ids: The runs that these versions were registered from.
     """
 
     names: tuple[str, ...]
     model_id: str
     origin: str
+    run_ids: tuple[str, ...] = ()
 
 
 def lineage(get_version: Callable[[str, str], Any], name: str, version: str) -> Lineage:
@@ -43,6 +45,7 @@ def lineage(get_version: Callable[[str, str], Any], name: str, version: str) -> 
         LookupError: ``get_version`` does not find the version itself.
     """
     names: list[str] = []
+    run_ids: list[str] = []
     source = ""
     while True:
         try:
@@ -52,14 +55,15 @@ def lineage(get_version: Callable[[str, str], Any], name: str, version: str) -> 
                 raise
             # The original of a copy was deleted, which the registry allows. The names so far still identify the
             # version.
-            return Lineage(tuple(names), "", source)
+            return Lineage(tuple(names), "", source, tuple(run_ids))
         names.append(f"models:/{name}/{version}")
+        run_ids += [str(found.run_id)] if found.run_id else []
         source = str(found.source or "")
         logged, copied = LOGGED.fullmatch(source), VERSION.fullmatch(source)
         model_id = str(found.model_id or (logged[1] if logged else ""))
         if model_id:
-            return Lineage((*names, model_id), model_id, model_id)
+            return Lineage((*names, model_id), model_id, model_id, tuple(run_ids))
         # `create_model_version` accepts any text as `source`, so two versions may name each other.
         if copied is None or source in names:
-            return Lineage(tuple(names), "", source)
+            return Lineage(tuple(names), "", source, tuple(run_ids))
         name, version = copied[1], copied[2]

@@ -3,6 +3,9 @@
 The sink writes through ``MlflowClient`` with explicit ids. It changes no environment
 variable, active run, run status, parameter or text of the user. It sends nothing
 while the model predicts, and no caller waits longer than the deadline.
+
+Longer than 300 lines because an evaluation's slot, its record and the wait for the
+server belong together.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -126,8 +129,13 @@ class MlflowSink:
         # Not spooled, because a PENDING that is sent later would claim that an evaluation is running.
         self._send("the PENDING mark", record, None, first=None if self._key is None else self._ask_what_was_before)
 
-    def write(self, report: Report, artifacts: Artifacts) -> None:
+    def write(self, report: Report, artifacts: Artifacts, *, again: bool = False) -> None:
         """Write the report's record to the spool, then send it.
+
+        Args:
+            report: The report.
+            artifacts: Its files.
+            again: Whether it takes the place of an earlier report on the same evaluation, whatever that said.
 
         Raises:
             SinkError: The record did not arrive in time. It is kept in the spool if that could be written.
@@ -150,10 +158,11 @@ class MlflowSink:
             labels={part: report.labels[part] for part in ("name", "digest", "n") if part in report.labels},
             artifacts={name: as_bytes(content) for name, content in artifacts.items() if name not in NOT_UPLOADED},
             metrics=dict(impact_metrics(report)),
-            about=about(report),
+            about={"evaluation": self._name, **about(report)},
+            again=again,
         )
         if self._key is not None:
-            payload = stated(record, self._name, asdict(self._before))
+            payload = stated(record, self._name, self._before.stated(record.fields))
             envelope, self.head = signing.sign(payload, self._key)
             record = replace(record, envelope=envelope)
             # The next record of this sink comes after this one, or takes its place.
@@ -177,7 +186,7 @@ class MlflowSink:
         # An evaluation replaces another one in its slot if it began after that one had ended.
         self._open(slot, judged_at_ms + 1)
         self._before = chain.Before(self._before.previous, self._replacing.get(number, {}))
-        self.write(report, artifacts)
+        self.write(report, artifacts, again=True)
         self._written[number] = self._written.pop()
         if (again := self._replacing.pop(len(self._written), None)) is not None:
             self._replacing[number] = again
@@ -255,7 +264,9 @@ class MlflowSink:
         with stage("recording in MLflow"):
             work = functools.partial(_deliver, record, spooled, deadline, first)
             do_in_time(uri, work, self.timeout_s, f"did not accept {what}", f".{where}")
-        _replay_waiting(uri, deadline)
+        # Not after a PENDING mark: whether an earlier verdict is replaced is known when this evaluation has ended.
+        if record.verdict != PENDING:
+            _replay_waiting(uri, deadline)
 
 
 def _deliver(record: Record, spooled: Path | None, deadline: float, first: Callable[[], None] | None = None) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from evalguard.tracking.slots import MAX_ENVELOPE, PENDING, Slot
+from evalguard.tracking.slots import ERROR, MAX_ENVELOPE, PENDING, Slot
 
 RECORD_FILE, ENVELOPE_FILE = "record.json", "envelope.json"
 # In place of an envelope that is too long for a tag.
@@ -21,25 +22,58 @@ TOKEN_DIGITS = 6
 def choose_slot(record: Record, present: Mapping[str, Slot]) -> str | None:
     """The slot for a record: that of its name, a separate one, or None if the slot holds a newer evaluation.
 
-    The newest evaluation wins: a record replaces an evaluation that ended before
-    it began, and is dropped if another one began after it ended. Two evaluations
-    that overlap are both kept, the second one in a slot with a unique name.
+    A record replaces an evaluation of the same labels and model that ended before
+    it began, and is dropped if such a one began after it ended. All others are
+    kept, and the record is in a slot with a unique name: one that overlaps with
+    it, one of other labels or of another model, and any that has ended while this
+    one is PENDING.
     """
     # MLflow has no compare-and-set for a tag (mlflow 3.17, sqlalchemy_store.py, `_set_tags`: the last write wins), so a
     # writer cannot reserve a slot. A name that no other writer can choose need not be reserved.
-    alone = f"{record.name}-{record.token[-TOKEN_DIGITS:]}"
+    alone = separate_slot(record)
     found = present.get(record.name)
-    if alone in present:
+    if alone in present and (record.again or found is None):
         return alone
     if found is None or found["record"] in {record.token, record_digest(record_content(record, record.name))}:
         return record.name
-    # If the slot is PENDING and not ours, that evaluation is running, or its process was killed. A PENDING record takes
-    # the slot. A verdict does not, because that evaluation may still be running.
-    ended = found["verdict"] != PENDING or record.verdict == PENDING
-    if ended and found.checked_at_ms < record.began_at_ms:
-        return record.name
-    later = (found.began_at_ms or found.checked_at_ms) > record.checked_at_ms
-    return None if later else alone
+    if found["verdict"] == PENDING:
+        # That evaluation is running, or its process was killed. A PENDING record takes the slot. A verdict does not,
+        # because that evaluation may still be running.
+        replaces = record.verdict == PENDING
+    else:
+        replaces = record.again or replaces_it(record, found)
+        if replaces and (found.began_at_ms or found.checked_at_ms) > record.checked_at_ms:
+            return None
+    return record.name if replaces and found.checked_at_ms < record.began_at_ms else alone
+
+
+def separate_slot(record: Record) -> str:
+    """The slot of a record whose name is in use."""
+    return f"{record.name}-{record.token[-TOKEN_DIGITS:]}"
+
+
+def unused_slots(record: Record, present: Mapping[str, Slot], chosen: str | None) -> set[str]:
+    """Slots with nothing to keep once a record is in the chosen slot, or is dropped: their tags are deleted.
+
+    The one of its PENDING mark, and those of earlier evaluations of this name and
+    model that were killed or raised. None of them has files.
+    """
+    separate = re.compile(rf"{re.escape(record.name)}-[\w-]{{{TOKEN_DIGITS}}}", re.ASCII)
+    unused = {separate_slot(record)} & present.keys()
+    for slot in present.values():
+        earlier = slot.checked_at_ms < record.began_at_ms and slot["model"] == record.fields.get("model", "")
+        ended = slot["verdict"] == (PENDING if record.verdict == PENDING else ERROR)
+        if earlier and ended and separate.fullmatch(slot.name):
+            unused.add(slot.name)
+    return unused - {chosen}
+
+
+def replaces_it(record: Record, found: Slot) -> bool:
+    """Whether both are the same evaluation: a PASS on fewer labels, or of another model, hides no FAIL."""
+    if record.verdict in {PENDING, ERROR} or record.fields.get("model", "") != found["model"]:
+        return False
+    # An evaluation that raised has no labels.
+    return found["verdict"] == ERROR or found["labels"] == record.fields.get("labels", "")
 
 
 def record_content(record: Record, slot: str) -> bytes:
@@ -129,7 +163,8 @@ class Record:
         artifacts: File name → content, bytes.
         alone: Whether the run was created for this evaluation.
         envelope: The record as it was signed, see ``signing``; empty if it was not signed.
-        about: ``model``, ``source``, ``labels`` and ``caller`` of the report.
+        about: ``evaluation``, ``model``, ``source``, ``labels`` and ``caller`` of the report.
+        again: Whether it is the same evaluation as the one in its slot, judged again.
         version: Version of the record's format.
     """
 
@@ -147,6 +182,7 @@ class Record:
     about: Mapping[str, Any] = field(default_factory=dict)
     alone: bool = False
     envelope: str = ""
+    again: bool = False
     version: int = VERSION
 
     @property

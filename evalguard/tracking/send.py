@@ -11,7 +11,7 @@ import random
 import re
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,15 @@ from evalguard.tracking.client import client_of
 from evalguard.tracking.deadline import CONFLICT_PAUSE_S, under_way
 from evalguard.tracking.extras import write_extras
 from evalguard.tracking.note import BEGIN, NOTE_TAG, block, with_block
-from evalguard.tracking.record import ENVELOPE_FILE, RECORD_FILE, Record, choose_slot, own_slot, record_content
+from evalguard.tracking.record import (
+    ENVELOPE_FILE,
+    RECORD_FILE,
+    Record,
+    choose_slot,
+    own_slot,
+    record_content,
+    unused_slots,
+)
 from evalguard.tracking.slots import FOLDER, PENDING, Slot, run_counts, run_tags, slots, tags_of
 
 COUNT_METRICS = frozenset(f"{FOLDER}/{name}" for name in ("violations", *COUNT_NAMES))
@@ -71,21 +79,32 @@ def _write_verdict(client: Any, record: Record, deadline: float | None) -> Slot 
     """Write verdict, counts and digest in one batch; None if there is a newer verdict or the deadline has passed."""
     for attempt in range(MAX_ATTEMPTS):
         run = client.get_run(record.run_id)
-        present = slots(run.data.tags)
-        name = choose_slot(record, present)
-        if name is None:
-            return None
-        own = own_slot(record, name)
-        present = {**present, name: own}
+        name = choose_slot(record, slots(run.data.tags))
+        empty = unused_slots(record, slots(run.data.tags), name)
+        unused = [key for key in run.data.tags if key.count(".") == 2 and key.split(".")[1] in empty]
         # Checked as late as possible: `get_run` itself may have taken longer than the deadline.
         if deadline is not None and time.monotonic() > deadline:
             return None
-        tags = {**tags_of(own, run.data.tags, alone=record.alone), **_note(run, present, record)}
+        if name is None:
+            if unused:
+                _delete_tags(client, record.run_id, unused)
+                _fix_run_tags(client, record)
+            return None
+        own = own_slot(record, name)
+        before = {key: value for key, value in run.data.tags.items() if key not in unused}
+        present = {**slots(before), name: own}
+        tags = {**tags_of(own, before, alone=record.alone), **_note(run, present, record)}
         # An empty value is written only to replace an earlier one; otherwise it would only add an empty column.
-        tags = {key: value for key, value in tags.items() if value or key in run.data.tags}
+        tags = {key: value for key, value in tags.items() if value or key in before}
         if _log_batch(client, run, tags, present, last=attempt + 1 == MAX_ATTEMPTS):
             break
+    _delete_tags(client, record.run_id, unused)
     return own
+
+
+def _delete_tags(client: Any, run_id: str, keys: Iterable[str]) -> None:
+    for key in keys:
+        client.delete_tag(run_id, key)
 
 
 def _fix_run_tags(client: Any, record: Record) -> None:

@@ -91,7 +91,7 @@ def _record(data: Any) -> Record:
         raise ValueError(msg)
     # In the file the metrics keep the key of earlier releases; the oldest files have no metrics.
     metrics = data.pop("figures", {})
-    data = {"about": {}, "alone": False, "envelope": "", **data, "metrics": metrics}
+    data = {"about": {}, "alone": False, "envelope": "", "again": False, **data, "metrics": metrics}
     texts = ("tracking_uri", "run_id", "name", "token", "envelope")
     wrong = [name for name in texts if not isinstance(data[name], str)]
     wrong += [name for name in ("began_at_ms", "checked_at_ms") if not isinstance(data[name], int)]

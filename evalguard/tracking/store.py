@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,8 @@ class Store:
             tracking_uri = mlflow.get_tracking_uri()
         self.tracking_uri, self.command = tracking_uri, command
         self._timeout_s = timeout_s
-        # A separate runner, so that the gate does not wait for a verdict that is being sent.
-        self._runner = DeadlineRunner()
+        # Separate runners, so that the gate does not wait for a verdict that is being sent; one for each thread.
+        self._runners = threading.local()
         try:
             self._client = client_of(tracking_uri)
         except StoreGoneError as error:
@@ -52,7 +53,7 @@ class Store:
         """
         where = f"MLflow at {redacted_uri(self.tracking_uri)}"
         try:
-            return self._runner.do(lambda: getattr(self._client, method)(*args, **kwargs), self._timeout_s)
+            return self._runner().do(lambda: getattr(self._client, method)(*args, **kwargs), self._timeout_s)
         except DeadlineExceeded:
             msg = f"{self.command}: {where} did not answer within {self._timeout_s:g} s"
             raise SinkError(msg) from None
@@ -62,6 +63,12 @@ class Store:
                 raise LookupError(short_error(error)) from error
             msg = f"{self.command}: {where} could not be queried: {short_error(error)}"
             raise SinkError(msg) from error
+
+    def _runner(self) -> DeadlineRunner:
+        if not hasattr(self._runners, "runner"):
+            self._runners.runner = DeadlineRunner()
+        found: DeadlineRunner = self._runners.runner
+        return found
 
     def get_existing(self, what: str, method: str, *args: Any) -> Any:
         """The object that the caller named.
@@ -81,11 +88,20 @@ class Store:
             raise ConfigError(msg)
         return found
 
-    def runs(self, text: str, experiment_ids: Sequence[str] | None = None) -> list[Any]:
-        """All active runs that match a filter, in these experiments or in every active one."""
+    def runs(self, text: str, experiment_ids: Sequence[str] | None = None, *, deleted: bool = False) -> list[Any]:
+        """All active runs that match a filter, in these experiments or in every active one.
+
+        Args:
+            text: The filter.
+            experiment_ids: Where to search.
+            deleted: Also those that were deleted, which MLflow keeps until they are purged.
+        """
+        from mlflow.entities import ViewType
+
         if experiment_ids is None:
             experiment_ids = [item.experiment_id for item in self._pages("search_experiments")]
-        return list(self._pages("search_runs", list(experiment_ids), filter_string=text))
+        view = ViewType.ALL if deleted else ViewType.ACTIVE_ONLY
+        return list(self._pages("search_runs", list(experiment_ids), filter_string=text, run_view_type=view))
 
     def _pages(self, method: str, *args: Any, **kwargs: Any) -> Iterable[Any]:
         # `results.token` is "" on the last page over REST and None with a local store.

@@ -78,10 +78,10 @@ def test_metric_values_are_written_beside_the_counts_with_the_difference_as_an_a
 
 
 @pytest.mark.parametrize("later", ["UNPROVEN", "ERROR", "PENDING"])
-def test_no_number_stands_from_an_evaluation_before(anywhere, monkeypatch, later):
+def test_the_numbers_of_a_failure_stay_until_it_is_made_again(anywhere, monkeypatch, later):
     run, failed = anywhere.run(), replace(report(FAILED), impact={"f1": evalguard.MetricImpact(as_scored=0.25)})
     write(anywhere.sink(run), failed)
-    # Another process evaluates again.
+    # Another process evaluates again, and does not come as far.
     monkeypatch.setattr("evalguard.tracking.mlflow_sink._used_slots", {})
     sink = anywhere.sink(run)
     sink.begin("digits")
@@ -90,13 +90,14 @@ def test_no_number_stands_from_an_evaluation_before(anywhere, monkeypatch, later
         sink.write(nothing, artifacts(nothing))
     elif later == "ERROR":
         sink.failed(RuntimeError())
-    metrics = anywhere.metrics(run)
-    ours = {f"evalguard/{name}": count for name, count in failed.counts.items() if count is not None}
-    assert {"evalguard/violations", "evalguard/digits/f1/as_scored", *ours} == metrics.keys()
-    assert all(math.isnan(value) for name, value in metrics.items() if later != "PENDING" or "f1" not in name)
+    assert anywhere.tags(run)["evalguard.verdict"] == "FAIL"
+    assert anywhere.metrics(run)["evalguard/digits/f1/as_scored"] == 0.25
     monkeypatch.setattr("evalguard.tracking.mlflow_sink._used_slots", {})
     write(anywhere.sink(run), report())
-    assert anywhere.metrics(run)["evalguard/violations"] == 0
+    assert anywhere.tags(run)["evalguard.verdict"] == ("UNPROVEN" if later == "UNPROVEN" else "PASS")
+    assert math.isnan(anywhere.metrics(run)["evalguard/digits/f1/as_scored"])
+    violations = anywhere.metrics(run)["evalguard/violations"]
+    assert violations == 0 or (later == "UNPROVEN" and math.isnan(violations))
 
 
 def test_the_tag_holds_the_digest_of_the_record_and_the_record_that_of_the_report(anywhere, tmp_path):

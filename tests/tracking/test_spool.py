@@ -82,15 +82,25 @@ def test_replay_sends_what_is_left_once_in_effect(anywhere):
 
 
 @pytest.mark.parametrize("old_verdict", ["PASS", "FAIL", "ERROR"])
-@pytest.mark.parametrize("new_verdict", ["PASS", "FAIL", "PENDING"])
+@pytest.mark.parametrize("new_verdict", ["PASS", "FAIL"])
 def test_an_older_verdict_never_replaces_a_newer_one(store, old_verdict, new_verdict):
     run, now = store.run(), now_ms()
-    send(record(store.uri, run, new_verdict, at=now, mark="pending-new", files=new_verdict != "PENDING"))
+    send(record(store.uri, run, new_verdict, at=now, mark="pending-new"))
     spool.put(record(store.uri, run, old_verdict, at=now - 1000, mark="pending-old"))
     done = replay()
     assert (done.sent, done.superseded) == (0, 1)
     assert verdict(store, run) == verdict(store, run, "digits") == new_verdict
     assert not list(spool.waiting())
+
+
+def test_an_older_verdict_is_kept_beside_one_that_is_pending(store):
+    """Nobody knows yet whether both are on the same labels."""
+    run, now = store.run(), now_ms()
+    send(record(store.uri, run, "PENDING", at=now, mark="pending-new", files=False))
+    spool.put(record(store.uri, run, "FAIL", at=now - 1000, mark="pending-old"))
+    assert replay().sent == 1
+    assert verdict(store, run, "digits") == "PENDING"
+    assert verdict(store, run) == verdict(store, run, "digits-ng-old") == "FAIL"
 
 
 def test_records_of_one_run_arrive_in_the_order_in_which_they_were_judged(store):
@@ -110,7 +120,7 @@ TIMES = st.tuples(st.integers(1, 7), st.integers(1, 7)).map(lambda pair: (min(pa
 @given(TIMES, TIMES)
 def test_two_evaluations_of_one_name_are_both_kept_exactly_when_they_overlap(ours, theirs):
     mine = record("u", "r", began=ours[0], at=ours[1], mark="pending-mine")
-    there = {"verdict": "FAIL", "record": "x", "began_at_ms": str(theirs[0]), "checked_at_ms": str(theirs[1])}
+    there = {**mine.fields, "record": "x", "began_at_ms": str(theirs[0]), "checked_at_ms": str(theirs[1])}
     chosen = choose_slot(mine, {"digits": Slot("digits", there)})
     if theirs[1] < ours[0]:
         assert chosen == "digits", "theirs was over before ours began: newest wins"
@@ -118,6 +128,25 @@ def test_two_evaluations_of_one_name_are_both_kept_exactly_when_they_overlap(our
         assert chosen is None, "theirs began when ours was over: newest wins"
     else:
         assert chosen == "digits-g-mine"
+
+
+@pytest.mark.parametrize("other", [{"labels": "f" * 16}, {"model": "models:/other/1"}])
+def test_an_evaluation_of_other_labels_or_another_model_is_kept_beside_it(other):
+    mine = record("u", "r", "PASS", began=5, at=6, mark="pending-mine")
+    there = {**mine.fields, "verdict": "FAIL", "record": "x", "began_at_ms": "1", "checked_at_ms": "2", **other}
+    assert choose_slot(mine, {"digits": Slot("digits", there)}) == "digits-g-mine"
+
+
+@pytest.mark.parametrize("ended", ["PENDING", "ERROR"])
+def test_an_evaluation_that_was_killed_or_raised_leaves_nothing_once_it_is_made_again(store, ended):
+    run, now = store.run(), now_ms()
+    send(record(store.uri, run, "FAIL", at=now - 1000, mark="pending-first"))
+    send(record(store.uri, run, ended, at=now - 500, began=now - 600, mark="pending-second", files=False))
+    assert verdict(store, run, "digits-second") == ended
+    for name, at in (("PENDING", now - 100), ("PASS", now)):
+        send(record(store.uri, run, name, at=at, began=now - 100, mark="pending-third", files=name == "PASS"))
+    assert {key.split(".")[1] for key in store.tags(run) if key.startswith("evalguard.d")} == {"digits"}
+    assert verdict(store, run) == verdict(store, run, "digits") == "PASS"
 
 
 def test_another_process_that_uses_the_same_name_loses_nothing(store):

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from evalguard.core.policy import Proof, Require
+from evalguard.core.report_counts import counted
 from evalguard.tracking.gate import attestation
+from evalguard.tracking.gate.held import PARALLEL, Held
 from evalguard.tracking.gate.record_check import contradictions
 from evalguard.tracking.gate.selection import Question
-from evalguard.tracking.gate.signatures import UNSIGNED, Chain, Trust, chain_of, signed
-from evalguard.tracking.signing import SignatureError, Signed
+from evalguard.tracking.gate.signatures import UNSIGNED, Chain, Trust, chain_of
 from evalguard.tracking.slots import Slot, worst
 from evalguard.tracking.store import Store
 
@@ -34,6 +36,7 @@ class Evaluation:
         verdict: The verdict in its tag.
         proof: The proof in its tag.
         labels: Digest of the labels.
+        n_labels: Number of the labels; None if it is not known.
         model: The model that it names; empty if it names no model.
         checked_at_ms: When it was judged, milliseconds since the epoch.
         refused: The reasons why it does not pass; empty if it passes.
@@ -45,6 +48,7 @@ class Evaluation:
     verdict: str
     proof: str = ""
     labels: str = ""
+    n_labels: int | None = None
     model: str = ""
     checked_at_ms: int = 0
     refused: tuple[str, ...] = ()
@@ -60,7 +64,9 @@ class GateResult:
         passed: Whether there is an evaluation in question, and every one is proven.
         evaluations: The evaluations in question.
         unguarded: Runs in question without any guarded evaluation.
-        superseded: Evaluations that a later one of the same name and labels replaces.
+        superseded: Evaluations that a later one of the same name, model and labels replaces, or that the caller set
+            aside.
+        aside: Evaluations on other labels than those that were asked for, which prove nothing here.
         reasons: The reasons why the gate is closed; empty if it is open.
         notes: What the gate could not know, whether it is open or closed.
         files: With ``attestation``: path of a given file → the subjects with its digest.
@@ -74,6 +80,7 @@ class GateResult:
     evaluations: tuple[Evaluation, ...] = ()
     unguarded: tuple[str, ...] = ()
     superseded: tuple[Evaluation, ...] = ()
+    aside: tuple[Evaluation, ...] = ()
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
@@ -108,9 +115,10 @@ class Demand:
     Attributes:
         accept: Verdicts that may pass.
         require: The weakest proof that may pass.
-        labels: Digests that the labels may have; empty for any.
+        labels: Digests of labels; on each of them an evaluation must pass. Empty for any labels.
         not_before_ms: Earliest time of judging, milliseconds since the epoch; 0 for any.
         now_ms: The current time, milliseconds since the epoch.
+        superseded: Ids of runs whose evaluations do not count.
         trust: The keys that must have signed what passes; without keys, no signature is asked for.
     """
 
@@ -119,51 +127,84 @@ class Demand:
     labels: tuple[str, ...]
     not_before_ms: int
     now_ms: int
+    superseded: tuple[str, ...] = ()
     trust: Trust = field(default_factory=Trust)
 
 
 def answer(store: Store, selection: Question, requirements: Demand) -> GateResult:
     """The gate's answer: each evaluation with the reasons why it does not pass."""
     trust, chosen = requirements.trust, [*selection.found, *selection.superseded]
-    records, unsigned = _signed(store, chosen, trust)
-    evaluations = tuple(_assessed(store, run, slot, requirements, records, unsigned) for run, slot in selection.found)
-    chain = chain_of(store, chosen, records, trust, selection.asked) if trust.keys else Chain()
+    set_aside = [each for each in selection.found if each.run.info.run_id in requirements.superseded]
+    counted = [each for each in selection.found if each not in set_aside]
+    found, aside = _on_these_labels(counted, requirements.labels)
+    with ThreadPoolExecutor(PARALLEL, thread_name_prefix="evalguard-gate") as pool:
+        evaluations = tuple(pool.map(lambda each: _assessed(store, each, requirements), found))
+    chain = chain_of(store, chosen, trust, selection.asked) if trust.keys else Chain()
     reasons = [*selection.reasons, *chain.reasons]
     reasons += [f"run {run_id} has no guarded evaluation" for run_id in selection.unguarded]
     reasons += [f"{item.name} in run {item.run_id}: {why}" for item in evaluations for why in item.refused]
-    # A replaced evaluation was judged when its tag says so, which anyone can edit; what was signed is not edited.
-    reasons += [
-        f"{slot.name} in run {run.info.run_id}: {why}"
-        for run, slot in selection.superseded
-        if (why := unsigned.get((run.info.run_id, slot.name), UNSIGNED)) != UNSIGNED
-    ]
+    reasons += _about_labels(selection.asked, found, aside, requirements.labels)
+    # What was replaced, or is on other labels, says so only by its tags, which anyone can edit.
+    reasons += [f"{each.where}: {why}" for each in (*aside, *selection.superseded) for why in _edited(each)]
     # Also true without any evaluation.
-    if all(slot.is_validation for _, slot in selection.found):
+    if all(each.stated.is_validation for each in found):
         reasons.append(f"{selection.asked} has no guarded evaluation: no evidence is not a pass")
+    unknown = set(requirements.superseded) - {each.run.info.run_id for each in chosen}
     return GateResult(
         asked=selection.asked,
         passed=not reasons,
         evaluations=evaluations,
         unguarded=tuple(selection.unguarded),
-        superseded=tuple(_evaluation(run.info.run_id, slot, ()) for run, slot in selection.superseded),
+        superseded=tuple(_evaluation(each, ()) for each in (*selection.superseded, *set_aside)),
+        aside=tuple(_evaluation(each, ()) for each in aside),
         reasons=tuple(reasons),
-        notes=chain.notes,
+        notes=(*chain.notes, *(f"run {each} (superseded) holds no evaluation in question" for each in sorted(unknown))),
     )
 
 
-def _signed(
-    store: Store, chosen: Sequence[tuple[Any, Slot]], trust: Trust
-) -> tuple[dict[tuple[str, str], Signed], dict[tuple[str, str], str]]:
-    """By run and slot: the records that a trusted key signed, and why the others prove nothing."""
-    records: dict[tuple[str, str], Signed] = {}
-    unsigned: dict[tuple[str, str], str] = {}
-    for run, slot in chosen if trust.keys else ():
-        place = (run.info.run_id, slot.name)
-        try:
-            records[place] = signed(store, run.info.run_id, slot, trust)
-        except SignatureError as error:
-            unsigned[place] = str(error)
-    return records, unsigned
+def _on_these_labels(counted: Sequence[Held], labels: Sequence[str]) -> tuple[list[Held], list[Held]]:
+    """Evaluations on one of these labels, or on labels that are not known, and those on others."""
+    found = [each for each in counted if not labels or each.stated["labels"] in {"", *labels}]
+    return found, [each for each in counted if each not in found]
+
+
+def _about_labels(asked: str, found: Sequence[Held], aside: Sequence[Held], labels: Sequence[str]) -> Iterable[str]:
+    """What is wrong with the labels of all evaluations together."""
+    present = {each.stated["labels"] for each in found}
+    others = "; ".join(dict.fromkeys(_shown(each) for each in (*found, *aside) if each.stated["labels"]))
+    yield from (f"no evaluation on labels {each}; found {others or 'none'}" for each in labels if each not in present)
+    most = max((_n_labels(each) or 0 for each in found), default=0)
+    for each in aside:
+        n = _n_labels(each)
+        if each.stated["verdict"] == "FAIL" and (n is None or n > most):
+            yield (
+                f"{each.where}: FAIL on more labels ({_shown(each)}) than those that were asked for. If it does not "
+                f"count any more, name its run as superseded"
+            )
+    if labels or not asked.startswith("models:/"):
+        return
+    # Of one model, evaluations of one name on different labels do not replace each other: which ones count is not
+    # known.
+    for name in dict.fromkeys(each.evaluation for each in found if not each.stated.is_validation):
+        of_name = [each for each in found if each.evaluation == name and each.stated["labels"]]
+        shown = {each.stated["labels"]: _shown(each) for each in of_name}
+        if len(shown) > 1:
+            yield f"{name} was evaluated on different labels: {'; '.join(shown.values())}. Pass the labels that count"
+
+
+def _n_labels(each: Held) -> int | None:
+    return each.stated.counts.get("n_labels")
+
+
+def _shown(each: Held) -> str:
+    n = _n_labels(each)
+    number = "labels" if n is None else counted(n, "label")
+    return f"{number} with digest {each.stated['labels']}"
+
+
+def _edited(each: Held) -> tuple[str, ...]:
+    """Why an evaluation is not what its tags show."""
+    return (*each.wrong, *((each.unsigned,) if each.unsigned not in {"", UNSIGNED} else ()))
 
 
 def about_statement(path: str | Path, files: Sequence[str | Path], requirements: Demand) -> GateResult:
@@ -183,24 +224,31 @@ def about_statement(path: str | Path, files: Sequence[str | Path], requirements:
     return GateResult(
         asked=f"attestation {path}",
         passed=not reasons,
-        evaluations=(_evaluation("", slot, refused),),
+        evaluations=(
+            Evaluation(
+                "", slot.name, slot["verdict"], slot["proof"], slot["labels"], None, "", slot.checked_at_ms, (*refused,)
+            ),
+        ),
         reasons=tuple(reasons),
         files=matched,
         unchecked=tuple(unchecked),
     )
 
 
-def _evaluation(run_id: str, slot: Slot, refused: Sequence[str], key_id: str = "") -> Evaluation:
+def _evaluation(each: Held, refused: Sequence[str]) -> Evaluation:
+    slot = each.slot if each.slot.fields else each.stated
+    signature = "not verified" if slot["envelope"] else "unsigned"
     return Evaluation(
-        run_id,
+        each.run.info.run_id,
         slot.name,
         slot["verdict"],
         slot["proof"],
         slot["labels"],
+        _n_labels(each),
         slot["model"],
         slot.checked_at_ms,
         (*refused,),
-        key_id or ("not verified" if slot["envelope"] else "unsigned"),
+        signature if each.signed is None else each.signed.key_id,
     )
 
 
@@ -208,23 +256,17 @@ def _slot_of(item: Evaluation) -> Slot:
     return Slot(item.name, {"verdict": item.verdict, "checked_at_ms": str(item.checked_at_ms)})
 
 
-def _assessed(
-    store: Store,
-    run: Any,
-    slot: Slot,
-    requirements: Demand,
-    records: Mapping[tuple[str, str], Signed],
-    unsigned: Mapping[tuple[str, str], str],
-) -> Evaluation:
-    place = (run.info.run_id, slot.name)
+def _assessed(store: Store, each: Held, requirements: Demand) -> Evaluation:
+    slot = each.slot if each.slot.fields else each.stated
     refused = _refusals(slot, requirements)
-    if slot["verdict"] in requirements.accept:
-        if requirements.trust.keys:
-            refused += [unsigned[place]] if place in unsigned else []
-        else:
-            # Two downloads, which an evaluation with a refused verdict does not need.
-            refused += contradictions(store, run.info.run_id, slot, requirements.require)
-    return _evaluation(run.info.run_id, slot, refused, records[place].key_id if place in records else "")
+    if each.is_deleted:
+        refused.append("its run was deleted. If that was on purpose, name the run as superseded")
+    if requirements.trust.keys and slot["verdict"] in requirements.accept:
+        refused += [each.unsigned] if each.unsigned else []
+    elif not requirements.trust.keys and slot["verdict"] in requirements.accept and not each.wrong:
+        # A download, which an evaluation with a refused verdict does not need.
+        refused += contradictions(store, each.run.info.run_id, slot, each.content, requirements.require)
+    return _evaluation(each, [*refused, *each.wrong])
 
 
 def _refusals(slot: Slot, requirements: Demand) -> list[str]:

@@ -20,7 +20,13 @@ from evalguard.core.policy import Require, check_choice
 from evalguard.errors import ConfigError, SinkError
 from evalguard.tracking.deadline import ASK_S
 from evalguard.tracking.gate.assessment import ACCEPTABLE, Demand, GateResult, about_statement, answer
-from evalguard.tracking.gate.selection import about_experiment, about_model, about_run, registered_version
+from evalguard.tracking.gate.selection import (
+    about_experiment,
+    about_model,
+    about_run,
+    registered_version,
+    with_number,
+)
 from evalguard.tracking.gate.signatures import Trust
 from evalguard.tracking.signing import trusted_keys
 from evalguard.tracking.slots import FOLDER, MAX_TAG
@@ -50,15 +56,17 @@ def gate(
     trust_dir: str | Path | None = None,
     head: str | Sequence[str] = (),
     deleted: Sequence[str] = (),
+    superseded: Sequence[str] = (),
     timeout_s: float = ASK_S,
 ) -> GateResult:
     """Check whether every evaluation in question is proven. The gate does not move an alias.
 
     Args:
-        model: ``models:/NAME/VERSION``: all evaluations that name this version
-            or its logged model, and those of the run that logged it, if that
-            run logged no other. If several have the same name and labels, the
-            latest one counts.
+        model: ``models:/NAME/VERSION`` or ``models:/NAME@ALIAS``: all
+            evaluations that name this version or its logged model, and those of
+            the run that logged it, if that run logged no other. Every run of
+            their experiments is read. If several have the same name, model and
+            labels, the latest one counts.
         run: Run id: the evaluations of this run and of the runs nested in it.
         experiment: Name of an experiment: the evaluations of all its runs.
         since: With ``experiment``: only runs that started since then. A date, or
@@ -74,8 +82,9 @@ def gate(
             added.
         require: The weakest proof that may pass. The default refuses a PASS
             whose proof is only ``declared``, ``transport`` or ``count``.
-        labels_digest: Digest that the labels must have, or several of which one
-            must match.
+        labels_digest: Digest of the labels that count, or several, of which each
+            must have an evaluation that passes. Evaluations on others are listed
+            and prove nothing; a FAIL on more labels than these closes the gate.
         max_age: Age of the oldest evaluation that may pass, such as ``12h`` or
             ``30d``, a ``timedelta`` or seconds.
         tracking_uri: Tracking URI of the store; if omitted, MLflow's own.
@@ -88,6 +97,7 @@ def gate(
             outside of the server: all, or the newest one. Without the newest
             one, its deletion is not noticed.
         deleted: With ``trust``: digests of records that were deleted on purpose.
+        superseded: Ids of runs whose evaluations do not count any more.
         timeout_s: Longest wait for one answer of MLflow, seconds.
 
     Returns:
@@ -101,21 +111,22 @@ def gate(
     _check_options(asked, since, files, tag_version=tag_version)
     now_ms = int(time.time() * 1000)
     not_before_ms = 0 if max_age is None else now_ms - _milliseconds(max_age, "max_age")
-    digests = (labels_digest,) if isinstance(labels_digest, str) else tuple(labels_digest or ())
+    digests = _texts(labels_digest or ())
     check_choice("require", require, get_args(Require))
     keys = trusted_keys([trust] if isinstance(trust, (str, Path)) else trust, trust_dir)
-    trusted = Trust(keys, (head,) if isinstance(head, str) else tuple(head), tuple(deleted))
+    trusted = Trust(keys, _texts(head), _texts(deleted))
     _check_trust(trusted, asked)
-    requirements = Demand(_accepted(accept), require, digests, not_before_ms, now_ms, trusted)
+    requirements = Demand(_accepted(accept), require, digests, not_before_ms, now_ms, _texts(superseded), trusted)
     if attestation is not None:
         return about_statement(attestation, files, requirements)
     store = Store(tracking_uri, timeout_s)
     if model is not None:
-        selection = about_model(store, model)
+        model = with_number(store, model)
+        selection = about_model(store, model, keys)
     elif run is not None:
-        selection = about_run(store, run)
+        selection = about_run(store, run, keys)
     else:
-        selection = about_experiment(store, str(experiment), _since_ms(since, now_ms))
+        selection = about_experiment(store, str(experiment), _since_ms(since, now_ms), keys)
     result = answer(store, selection, requirements)
     if tag_version and model is not None:
         return _tag_version(store, model, result)
@@ -153,6 +164,10 @@ def _check_trust(trust: Trust, asked: Mapping[str, object]) -> None:
         if not re.fullmatch(r"[0-9a-f]{64}", digest, re.ASCII):
             msg = f"gate: expected the digest of a record, 64 hexadecimal digits; found {digest[:80]!r}"
             raise ConfigError(msg)
+
+
+def _texts(given: str | Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _accepted(accept: Sequence[str]) -> tuple[str, ...]:

@@ -16,31 +16,36 @@ from evalguard.core.policy import Proof
 from evalguard.core.report import Report, counts_as_declared
 from evalguard.errors import SinkError
 from evalguard.tracking.record import RECORD_FILE, record_digest
-from evalguard.tracking.slots import FIELDS, FOLDER, MAX_TAG, Slot
+from evalguard.tracking.slots import FIELDS, FOLDER, MAX_TAG, Slot, slug
 from evalguard.tracking.store import Store
 
+# Fields that a record cannot state, as they are of the record itself.
+NOT_STATED = frozenset({"record", "envelope"})
+# What reading something raises that is no record.
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
 
-def contradictions(store: Store, run_id: str, slot: Slot, require: str) -> list[str]:
+
+def contradictions(store: Store, run_id: str, slot: Slot, content: bytes, require: str) -> list[str]:
     """The differences between tag, record and report; empty if they agree.
 
     Args:
         store: The store of the run.
         run_id: The run.
         slot: The tags of the evaluation.
+        content: The record, ``record.json``; empty if it has not been read.
         require: The weakest proof that may pass.
     """
     folder = f"{FOLDER}/{slot.name}"
     try:
-        record_text = store.content(run_id, f"{folder}/{RECORD_FILE}")
+        content = content or store.content(run_id, f"{folder}/{RECORD_FILE}")
         report_text = store.content(run_id, f"{folder}/report.json")
     except (LookupError, SinkError, OSError) as error:
-        return [f"no record: {error}. A tag alone proves nothing; if the files did not arrive, run `evalguard replay`"]
-    # Any user of the server can edit a tag (`set_tag`) or overwrite a file (`log_artifact`) without a trace. Only a
-    # change of both, with a digest that fits, is not detected.
-    if record_digest(record_text) != slot["record"]:
-        return [f"the digest in its tag is not that of {folder}/{RECORD_FILE}: one of them was changed"]
+        return [no_record(error)]
     try:
-        record = json.loads(record_text)
+        record = json.loads(content)
+        wrong = against_digest(slot, content) or against_record(run_id, slot, record)
+        if wrong:
+            return wrong
         if record_digest(report_text) != record["files"]["report.json"]:
             return [f"{folder}/report.json is not the report that was recorded"]
         data = json.loads(report_text)
@@ -49,25 +54,57 @@ def contradictions(store: Store, run_id: str, slot: Slot, require: str) -> list[
             if report.proof < require:
                 return [f"its proof is each row's position in an array, which is declared: weaker than {require}"]
             report = replace(report, proof=Proof.IDENTITY)
-        return [*_against_record(run_id, slot, record), *_against_report(slot, report)]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        return [f"{folder}: not a record that this version of evalguard can read: {error}"]
+        return _against_report(slot, report)
+    except UNREADABLE as error:
+        return [unreadable(slot, error)]
 
 
-def _against_record(run_id: str, slot: Slot, record: Mapping[str, Any]) -> list[str]:
+def no_record(error: Exception) -> str:
+    """Why an evaluation without a record is refused."""
+    return f"no record: {error}. A tag alone proves nothing; if the files did not arrive, run `evalguard replay`"
+
+
+def unreadable(slot: Slot, error: Exception) -> str:
+    """Why an evaluation is refused whose record is something else."""
+    return f"{FOLDER}/{slot.name}: not a record that this version of evalguard can read: {error}"
+
+
+def against_digest(slot: Slot, content: bytes) -> list[str]:
+    """Whether the tag holds the digest of the record."""
+    # Any user of the server can edit a tag (`set_tag`) or overwrite a file (`log_artifact`) without a trace. Only a
+    # change of both, with a digest that fits, is not detected.
+    if record_digest(content) == slot["record"]:
+        return []
+    return [f"the digest in its tag is not that of {FOLDER}/{slot.name}/{RECORD_FILE}: one of them was changed"]
+
+
+def against_record(run_id: str, slot: Slot, record: Mapping[str, Any]) -> list[str]:
+    """Where the tags differ from what a record, or a signed one, states."""
     wrong = []
-    # A record that was copied from a run that passed fits the copied tag, but names its own run.
-    if record["run_id"] != run_id or record["name"] != slot.name:
-        wrong.append(f"its record belongs to {record['name']} in run {record['run_id']}")
-    recorded = {**record["fields"], **{name: record[name] for name in ("counts", "began_at_ms", "checked_at_ms")}}
+    name = str(record["name"])
+    # What is signed names the evaluation, whose second one in a run is in the slot `name-…`; only there is a nonce.
+    fits = slot.name == name or ("nonce" in record and f"{slot.name}-".startswith(f"{slug(name)}-"))
+    # A record that was copied from a run that passed fits the copied tags, and names its run.
+    if record["run_id"] != run_id or not fits:
+        wrong.append(f"its record belongs to {name[:60]} in run {str(record['run_id'])[:40]}")
+    stated = stated_fields(record)
     # Cut as in `Slot.to_tags`, because the record holds the whole value.
-    expected = {name: str(recorded.get(name, ""))[:MAX_TAG] for name in FIELDS if name not in {"record", "envelope"}}
-    wrong += [
-        f"its tag {name} says {slot[name][:60]!r}, its record {value[:60]!r}"
-        for name, value in expected.items()
-        if slot[name] != value
+    expected = {each: stated.get(each, "")[:MAX_TAG] for each in FIELDS if each not in NOT_STATED}
+    return wrong + [
+        f"its tag {each} says {slot[each][:60]!r}, its record {value[:60]!r}"
+        for each, value in expected.items()
+        if slot[each] != value
     ]
-    return wrong
+
+
+def stated_fields(record: Mapping[str, Any]) -> dict[str, str]:
+    """The fields of an evaluation, as its record states them.
+
+    Raises:
+        KeyError, TypeError, AttributeError: It is no record.
+    """
+    besides = {name: record[name] for name in ("counts", "began_at_ms", "checked_at_ms")}
+    return {name: str(value) for name, value in {**record["fields"], **besides}.items()}
 
 
 def _against_report(slot: Slot, report: Report) -> list[str]:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evalguard.errors import ConfigError
+from evalguard.tracking.gate.held import Held, of_runs
+from evalguard.tracking.gate.replaced import latest
 from evalguard.tracking.lineage import Lineage, lineage
-from evalguard.tracking.slots import FOLDER, Slot, run_tags, slots
+from evalguard.tracking.slots import FOLDER, RANK, run_tags, slots
 from evalguard.tracking.store import Store, quoted
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+GOOD = frozenset({"PASS", "REPAIRED"})
+ALIAS, VERSION = re.compile(r"models:/([^/@]+)@([^/@]+)"), re.compile(r"models:/([^/]+)/(\d+)")
 
 
 @dataclass(slots=True)
@@ -19,38 +27,96 @@ class Question:
 
     Attributes:
         asked: What the gate was asked about.
-        found: Run and slot of each evaluation.
+        found: The evaluations.
         unguarded: Ids of the runs without any guarded evaluation.
-        superseded: Run and slot of each evaluation that a later one replaces.
+        superseded: Evaluations that a later one replaces.
         reasons: Reasons to close the gate.
     """
 
     asked: str
-    found: list[tuple[Any, Slot]] = field(default_factory=list)
+    found: list[Held] = field(default_factory=list)
     unguarded: list[str] = field(default_factory=list)
-    superseded: list[tuple[Any, Slot]] = field(default_factory=list)
+    superseded: list[Held] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
 
 
-def about_model(store: Store, model: str) -> Question:
-    """The evaluations of a registered model version."""
+def about_model(store: Store, model: str, keys: Mapping[str, Ed25519PublicKey]) -> Question:
+    """The evaluations of a registered model version, in every run of its experiments.
+
+    Args:
+        store: Where to search.
+        model: ``models:/NAME/VERSION``.
+        keys: Public keys that are trusted, by id.
+    """
     name, version = registered_version(model)
     found = store.get_existing(model, "get_model_version", name, version)
     known = _lineage(store, found)
+    names = set(known.names)
     selection = Question(model)
-    seen: dict[str, Any] = {}
-    # One search for each name, because filters have no OR. The names are compared exactly below: LIKE also finds
-    # `models:/NAME/10` for `models:/NAME/1`, and `_` matches any character (mlflow 3.17, utils/search_utils.py).
-    for word in known.names:
-        seen |= {run.info.run_id: run for run in store.runs(f"tags.`{FOLDER}.model` LIKE {quoted(f'%{word}%')}")}
-    linked = [
-        (run, slot) for run in seen.values() for slot in slots(run.data.tags).values() if slot["model"] in known.names
+    runs = _runs_of(store, known)
+    held = of_runs(store, runs.values(), keys)
+    own = str(found.run_id or "")
+    linked = [each for each in held.found if names & {each.slot["model"], each.stated["model"]}]
+    unattributed = [
+        each for each in held.found if each.run.info.run_id == own and not each.slot["model"] + each.stated["model"]
     ]
-    linked += _evaluations_of_own_run(store, selection, found, known)
-    selection.found, selection.superseded = _latest(linked)
-    if found.run_id and all(slot.is_validation for _, slot in linked):
-        selection.unguarded.append(found.run_id)
+    linked += unattributed
+    if unattributed and own in runs and _logged_others(store, runs[own], known):
+        selection.reasons.append(
+            f"run {own} logged several models, and {', '.join(each.slot.name for each in unattributed)} "
+            "names none of them: pass `model` to the guard that evaluates it"
+        )
+    selection.found, selection.superseded = latest(_not_deleted(linked))
+    concerned = {each.run.info.run_id for each in linked} | {own}
+    selection.reasons += _edited({run_id: runs[run_id] for run_id in concerned & runs.keys()})
+    selection.reasons += [
+        f"run {run_id}: its records could not be listed: {why}" for run_id, why in held.unread.items()
+    ]
+    selection.reasons += _missing(store, known, linked)
+    if own and all(each.stated.is_validation for each in linked):
+        selection.unguarded.append(own)
     return selection
+
+
+def _runs_of(store: Store, known: Lineage) -> dict[str, Any]:
+    """All runs of the experiments in which a version, an original of it, or an evaluation of them is."""
+    # One search for each name, because filters have no OR. The names are compared exactly afterwards: LIKE also finds
+    # `models:/NAME/10` for `models:/NAME/1`, and `_` matches any character (mlflow 3.17, utils/search_utils.py).
+    runs: dict[str, Any] = {}
+    for word in known.names:
+        named = store.runs(f"tags.`{FOLDER}.model` LIKE {quoted(f'%{word}%')}", deleted=True)
+        runs |= {run.info.run_id: run for run in named}
+    experiments = {run.info.experiment_id for run in runs.values()}
+    for run_id in known.run_ids:
+        try:
+            experiments.add(store.call("get_run", run_id).info.experiment_id)
+        except LookupError:
+            continue
+    # An evaluation whose tags were edited is found by no filter.
+    others = store.runs("", sorted(experiments), deleted=True) if experiments else []
+    return {**runs, **{run.info.run_id: run for run in others}}
+
+
+def _not_deleted(linked: Iterable[Held]) -> list[Held]:
+    """Those that count: in a deleted run only a bad one does."""
+    return [each for each in linked if not each.is_deleted or each.stated["verdict"] not in GOOD]
+
+
+def _missing(store: Store, known: Lineage, linked: Sequence[Held]) -> list[str]:
+    """The bad evaluations that the logged model shows, and that no run holds."""
+    if not known.model_id:
+        return []
+    try:
+        present = slots(store.call("get_logged_model", known.model_id).tags)
+    except LookupError:
+        return []
+    there = {each.slot["record"] for each in linked} | {each.stated["record"] for each in linked}
+    return [
+        f"{slot.name}, which the logged model {known.model_id} shows as {slot['verdict']}, is in no run that can be "
+        "found: it was deleted, or its tags were edited. Evaluate the model again under this name"
+        for slot in present.values()
+        if slot["verdict"] in RANK and slot["verdict"] not in GOOD and slot["record"] not in there
+    ]
 
 
 def _lineage(store: Store, version: Any) -> Lineage:
@@ -63,26 +129,24 @@ def registered_version(model: str) -> tuple[str, str]:
     Raises:
         ConfigError: The text has another form.
     """
-    match = re.fullmatch(r"models:/([^/]+)/(\d+)", model)
+    match = VERSION.fullmatch(model)
     if match is None:
-        msg = f"model: expected models:/NAME/VERSION with a number (an alias may move); found {model[:80]!r}"
+        msg = f"model: expected models:/NAME/VERSION or models:/NAME@ALIAS; found {model[:80]!r}"
         raise ConfigError(msg)
     return match[1], match[2]
 
 
-def _evaluations_of_own_run(store: Store, selection: Question, version: Any, known: Lineage) -> list[tuple[Any, Slot]]:
-    """The evaluations that name no model, in the run that logged the model."""
-    try:
-        run = store.call("get_run", version.run_id) if version.run_id else None
-    except LookupError:
-        return []
-    unattributed = [(run, slot) for slot in slots(run.data.tags).values() if not slot["model"]] if run else []
-    if unattributed and _logged_others(store, run, known):
-        selection.reasons.append(
-            f"run {version.run_id} logged several models, and {', '.join(slot.name for _, slot in unattributed)} "
-            "names none of them: pass `model` to the guard that evaluates it"
-        )
-    return unattributed
+def with_number(store: Store, model: str) -> str:
+    """``models:/NAME/VERSION``, of the version that an alias names now.
+
+    Raises:
+        ConfigError: There is no such alias.
+    """
+    match = ALIAS.fullmatch(model)
+    if match is None:
+        return model
+    found = store.get_existing(model, "get_model_version_by_alias", match[1], match[2])
+    return f"models:/{match[1]}/{found.version}"
 
 
 def _logged_others(store: Store, run: Any, known: Lineage) -> bool:
@@ -93,66 +157,70 @@ def _logged_others(store: Store, run: Any, known: Lineage) -> bool:
     return len(logged - {known.origin}) > 0
 
 
-def _latest(linked: list[tuple[Any, Slot]]) -> tuple[list[tuple[Any, Slot]], list[tuple[Any, Slot]]]:
-    """The latest evaluation of each pair of name and labels, and the earlier ones."""
-    chosen: dict[tuple[str, str], tuple[Any, Slot]] = {}
-    before = []
-    # The run's id breaks a tie, so that two calls of the gate give the same answer.
-    for item in sorted(linked, key=lambda item: (item[1].checked_at_ms, item[0].info.run_id)):
-        key = (item[1].name, item[1]["labels"])
-        if key in chosen:
-            before.append(chosen[key])
-        chosen[key] = item
-    return list(chosen.values()), before
-
-
-def about_run(store: Store, run_id: str) -> Question:
+def about_run(store: Store, run_id: str, keys: Mapping[str, Ed25519PublicKey]) -> Question:
     """The evaluations of a run and of the runs nested in it."""
     run = store.get_existing(f"run {run_id}", "get_run", run_id)
     selection = Question(f"run {run_id}")
-    # `get_run` also returns a deleted run; `search_runs` does not (default `ACTIVE_ONLY`).
+    # `get_run` also returns a deleted run.
     if run.info.lifecycle_stage != "active":
         selection.reasons.append(f"run {run_id} is deleted")
     runs, level = {run_id: run}, [run_id]
     # Level by level, because the tag names only the direct parent, and MLflow has no search for descendants. Runs may
     # be nested in a circle, because anyone can set the tag `mlflow.parentRunId`.
     while level:
-        nested = [found for parent in level for found in store.runs(f"tags.`mlflow.parentRunId` = {quoted(parent)}")]
+        nested = [
+            found
+            for parent in level
+            for found in store.runs(f"tags.`mlflow.parentRunId` = {quoted(parent)}", deleted=True)
+        ]
         level = [found.info.run_id for found in nested if found.info.run_id not in runs]
         runs |= {found.info.run_id: found for found in nested}
-    return _select_runs(selection, runs)
+    return _select_runs(store, selection, runs, keys)
 
 
-def about_experiment(store: Store, name: str, since_ms: int) -> Question:
+def about_experiment(store: Store, name: str, since_ms: int, keys: Mapping[str, Ed25519PublicKey]) -> Question:
     """The evaluations of an experiment's runs that started since then."""
     found = store.get_existing(f"an experiment named {name!r}", "get_experiment_by_name", name)
-    runs = store.runs(f"attributes.start_time >= {since_ms}", [found.experiment_id])
-    selection = _select_runs(Question(f"experiment {name}"), {run.info.run_id: run for run in runs})
-    if not runs:
+    runs = store.runs(f"attributes.start_time >= {since_ms}", [found.experiment_id], deleted=True)
+    selection = Question(f"experiment {name}")
+    if all(run.info.lifecycle_stage != "active" for run in runs):
         selection.reasons.append(f"experiment {name} has no run since then")
-    return selection
+    return _select_runs(store, selection, {run.info.run_id: run for run in runs}, keys)
 
 
-def _select_runs(selection: Question, runs: Mapping[str, Any]) -> Question:
+def _select_runs(
+    store: Store, selection: Question, runs: Mapping[str, Any], keys: Mapping[str, Ed25519PublicKey]
+) -> Question:
     """Add every evaluation of these runs, and the runs without a guarded evaluation."""
-    present = {run_id: slots(run.data.tags) for run_id, run in runs.items()}
-    guarded = {run_id: any(not slot.is_validation for slot in found.values()) for run_id, found in present.items()}
-    selection.found += [(runs[run_id], slot) for run_id, found in present.items() for slot in found.values()]
+    held = of_runs(store, runs.values(), keys)
+    selection.found = _not_deleted(held.found)
+    guarded = dict.fromkeys(runs, False)
+    for each in held.found:
+        guarded[each.run.info.run_id] |= not each.stated.is_validation
     parents = {run_id: run.data.tags.get("mlflow.parentRunId") for run_id, run in runs.items()}
-    for run_id in present:
+    for run_id, run in runs.items():
         # A parent run need not be guarded itself, because its nested runs are guarded or listed as unguarded. The
         # nested runs of a guarded run (a sweep) need not be guarded either.
         if guarded[run_id] or run_id in parents.values() or _has_guarded_parent(run_id, parents, guarded):
             continue
-        selection.unguarded.append(run_id)
-    # If a user sets `evalguard.verdict` to PASS by hand, the dashboard shows it, but it does not follow from the slots.
-    for run_id, run in runs.items():
-        expected = run_tags(present[run_id]) if present[run_id] else {}
-        if any(run.data.tags.get(name, "") != value for name, value in expected.items()):
-            selection.reasons.append(
-                f"run {run_id}: its tags {FOLDER}.* do not follow from its evaluations; they may have been edited"
-            )
+        if run.info.lifecycle_stage == "active" or run_id == next(iter(runs)):
+            selection.unguarded.append(run_id)
+    selection.reasons += _edited(runs)
+    selection.reasons += [
+        f"run {run_id}: its records could not be listed: {why}" for run_id, why in held.unread.items()
+    ]
     return selection
+
+
+def _edited(runs: Mapping[str, Any]) -> list[str]:
+    """The runs whose tags say something else than their evaluations."""
+    # If a user sets `evalguard.verdict` to PASS by hand, the dashboard shows it, but it does not follow from the slots.
+    present = {run_id: slots(run.data.tags) for run_id, run in runs.items() if run.info.lifecycle_stage == "active"}
+    return [
+        f"run {run_id}: its tags {FOLDER}.* do not follow from its evaluations; they may have been edited"
+        for run_id, found in present.items()
+        if found and any(runs[run_id].data.tags.get(name, "") != value for name, value in run_tags(found).items())
+    ]
 
 
 def _has_guarded_parent(run_id: str, parents: Mapping[str, str | None], guarded: Mapping[str, bool]) -> bool:

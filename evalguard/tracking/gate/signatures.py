@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from evalguard.errors import SinkError
 from evalguard.tracking.chain import gaps
+from evalguard.tracking.gate.record_check import UNREADABLE, against_record
 from evalguard.tracking.record import ENVELOPE_FILE, IN_A_FILE
 from evalguard.tracking.signing import SignatureError, Signed, opened
-from evalguard.tracking.slots import FIELDS, FOLDER, MAX_TAG, Slot, slots, slug
+from evalguard.tracking.slots import FOLDER, Slot, slots
 from evalguard.tracking.store import Store
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    from evalguard.tracking.gate.held import Held
 
 UNSIGNED = "it is not signed"
 LATER = "a later record may have been deleted: pass the digest of the newest record as head, kept outside of the server"
@@ -49,14 +52,18 @@ class Chain:
     notes: tuple[str, ...] = ()
 
 
-def signed(store: Store, run_id: str, slot: Slot, trust: Trust) -> Signed:
+def signed(store: Store, run_id: str, slot: Slot, keys: Mapping[str, Ed25519PublicKey]) -> Signed:
     """The signed record of an evaluation.
 
     Raises:
-        SignatureError: There is none that a trusted key signed, or its tags say something else.
+        SignatureError: There is none that one of these keys signed, or its tags say something else.
     """
-    found = opened(_envelope(store, run_id, slot), trust.keys)
-    wrong = _differences(run_id, slot, found.payload)
+    found = opened(_envelope(store, run_id, slot), keys)
+    try:
+        wrong = against_record(run_id, slot, found.payload)
+    except UNREADABLE as error:
+        msg = "what was signed is no record"
+        raise SignatureError(msg) from error
     if wrong:
         raise SignatureError("; ".join(wrong))
     return found
@@ -75,30 +82,9 @@ def _envelope(store: Store, run_id: str, slot: Slot) -> str | bytes:
         raise SignatureError(msg) from error
 
 
-def _differences(run_id: str, slot: Slot, payload: Mapping[str, Any]) -> list[str]:
-    """Where the tags differ from what was signed."""
-    fields = payload.get("fields")
-    if not isinstance(fields, dict):
-        return ["what was signed is no record"]
-    wrong = []
-    # A record that is copied to another run is still signed.
-    if payload.get("run_id") != run_id:
-        wrong.append(f"what was signed belongs to run {str(payload.get('run_id'))[:40]}")
-    name = slug(str(payload.get("name")))
-    if slot.name != name and not slot.name.startswith(f"{name}-"):
-        wrong.append(f"what was signed is the evaluation {name}")
-    stated = {**fields, **{each: payload.get(each) for each in ("counts", "began_at_ms", "checked_at_ms")}}
-    for each in FIELDS:
-        value = str(stated.get(each, ""))[:MAX_TAG]
-        if each not in {"record", "envelope"} and slot[each] != value:
-            wrong.append(f"its tag {each} says {slot[each][:60]!r}, what was signed {value[:60]!r}")
-    return wrong
-
-
 def chain_of(
     store: Store,
-    chosen: Sequence[tuple[Any, Slot]],
-    records: Mapping[tuple[str, str], Signed],
+    chosen: Sequence[Held],
     trust: Trust,
     asked: str,
 ) -> Chain:
@@ -107,11 +93,11 @@ def chain_of(
     Args:
         store: Holds the runs.
         chosen: The evaluations in question, those that were replaced included.
-        records: The signed ones among them, by run and slot.
         trust: What is trusted.
         asked: The question; of a model version, records that name it must be among the chosen ones.
     """
-    experiments = sorted({run.info.experiment_id for run, _ in chosen})
+    records = {each.place: each.signed for each in chosen if each.signed is not None}
+    experiments = sorted({each.run.info.experiment_id for each in chosen})
     present = dict(_signed_records(store, experiments, trust)) | dict(records) if experiments else dict(records)
     reasons = list(_twice(records, present))
     about = {_subject(each.payload) for each in records.values()}
@@ -123,7 +109,7 @@ def chain_of(
                 f"the record {missing} before that of {name} is not there: it was deleted, or its signature was. If "
                 "that was on purpose, pass it as deleted"
             )
-    in_question = {(run.info.run_id, slot.name) for run, slot in chosen}
+    in_question = {each.place for each in chosen}
     models = {model for _, model in about if model}
     if asked.startswith("models:/"):
         reasons += [

@@ -273,13 +273,13 @@ def test_a_record_that_is_copied_to_another_run(store, key):
     run, _ = signed(store, key)
     copy = store.run(**{name: value for name, value in store.tags(run).items() if name.startswith("evalguard.")})
     result = ask(store, key, copy)
-    assert "what was signed belongs to run" in " ".join(result.reasons)
+    assert "its record belongs to digits in run" in " ".join(result.reasons)
     # The run that it was copied from says so, too: nobody knows which one was meant.
     assert "is in 2 places" in " ".join(ask(store, key, run).reasons)
 
 
 @pytest.mark.parametrize(
-    ("slot", "why"), [("letters", "what was signed is the evaluation digits"), ("digits-2", "is in 2 places")]
+    ("slot", "why"), [("letters", "its record belongs to digits in run"), ("digits-2", "is in 2 places")]
 )
 def test_a_record_that_is_copied_inside_its_run(store, key, slot, why):
     run, _ = signed(store, key)
@@ -367,7 +367,7 @@ def test_a_weaker_proof_or_other_labels_stay_closed(store, key):
     run, _ = signed(store, key, replace(report(), proof="transport"))
     assert "weaker than labels" in ask(store, key, run).reasons[0]
     run, _ = signed(store, key)
-    assert "expected labels" in ask(store, key, run, labels_digest="0" * 16).reasons[0]
+    assert "no evaluation on labels" in ask(store, key, run, labels_digest="0" * 16).reasons[0]
 
 
 def test_a_repaired_verdict_is_accepted_where_it_is_asked_for(store, key):

@@ -1,0 +1,229 @@
+"""Ways to hide a FAIL from the gate: tags that are edited or deleted, deleted runs, and evaluations that cover less."""
+
+import time
+import uuid
+from dataclasses import replace
+
+import pytest
+from mlflow import MlflowClient
+
+from evalguard.tracking.gate.gate import gate
+from evalguard.tracking.mlflow_sink import MlflowSink
+from evalguard.tracking.target import Target
+from tests.tracking.gate.test_gate import version
+from tests.tracking.records import FAILED, Store, now_ms, report, write
+
+SMALL, LARGE = [0, 1, 2], [0, 1, 2, 3, 4, 5, 6]
+
+
+@pytest.fixture
+def store(mlflow_store, monkeypatch):
+    # MLflow looks a logged model up there when a version is made of it, whatever client makes it.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_store)
+    name = f"hidden-{uuid.uuid4().hex}"
+    MlflowClient(tracking_uri=mlflow_store).create_experiment(name)
+    return Store(mlflow_store, name)
+
+
+def ask(store, **question):
+    return gate(tracking_uri=store.uri, **question)
+
+
+def evaluated(store, model, judged, *, run=None, alone=False, name="digits"):
+    """A run with one evaluation."""
+    run = run or store.run()
+    write(MlflowSink(Target(store.uri, run, model), 90.0, alone=alone), judged, name)
+    # Two evaluations in one millisecond have no order.
+    time.sleep(0.002)
+    return run
+
+
+def another_process(monkeypatch):
+    monkeypatch.setattr("evalguard.tracking.mlflow_sink._used_slots", {})
+
+
+def other_value(name, store, model):
+    """What somebody would write into a tag of a FAIL."""
+    field = name.rpartition(".")[2]
+    edits = {"verdict": "PASS", "checked_at_ms": "1000", "began_at_ms": "1", "labels": "0" * 16, "reason": ""}
+    return {**edits, "model": "models:/other/1", "record": "0" * 64, "counts": "violations=0"}.get(field, "other")
+
+
+# -- tags --
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["slot", "alone"])
+@pytest.mark.parametrize("how", ["deleted", "edited"])
+def test_no_tag_of_a_failure_opens_the_gate_when_it_is_changed(store, alone, how):
+    model, _ = version(store, f"hidden-{uuid.uuid4().hex[:8]}")
+    judged = report()
+    evaluated(store, model, judged)
+    failed = evaluated(store, model, report(FAILED), alone=alone)
+    assert not ask(store, model=model)
+    tags = {name: value for name, value in store.tags(failed).items() if name.startswith("evalguard.")}
+    assert len(tags) > 10
+    for name, value in tags.items():
+        if how == "deleted":
+            store.client.delete_tag(failed, name)
+        else:
+            store.client.set_tag(failed, name, other_value(name, store, model))
+        result = ask(store, model=model)
+        assert not result, name
+        assert any(failed in reason for reason in result.reasons), (name, result.reasons)
+        store.client.set_tag(failed, name, value)
+
+
+def test_a_failure_that_lost_all_its_tags_is_seen_by_its_record(store):
+    model, _ = version(store, f"lost-{uuid.uuid4().hex[:8]}")
+    evaluated(store, model, report())
+    failed = evaluated(store, model, report(FAILED))
+    for name in store.tags(failed):
+        if name.startswith("evalguard."):
+            store.client.delete_tag(failed, name)
+    for question in ({"model": model}, {"run": failed}):
+        assert "its tags were deleted, its record was not" in " ".join(ask(store, **question).reasons)
+
+
+def test_a_failure_in_another_experiment_is_missed_by_what_the_logged_model_shows(store, mlflow_store):
+    model, model_id = version(store, f"elsewhere-{uuid.uuid4().hex[:8]}")
+    evaluated(store, model, report())
+    name = f"elsewhere-{uuid.uuid4().hex}"
+    MlflowClient(tracking_uri=mlflow_store).create_experiment(name)
+    other = Store(mlflow_store, name)
+    failed = evaluated(other, model, report(FAILED), alone=True)
+    other.client.set_tag(failed, "evalguard.model", "")
+    result = ask(store, model=model)
+    assert f"which the logged model {model_id} shows as FAIL, is in no run that can be found" in result.reasons[0]
+
+
+# -- runs --
+
+
+def test_a_failure_in_a_deleted_run_closes_until_it_is_named(store):
+    model, _ = version(store, f"deleted-{uuid.uuid4().hex[:8]}")
+    failed = evaluated(store, model, report(FAILED), name="test")
+    evaluated(store, model, report(), name="digits")
+    store.client.delete_run(failed)
+    assert "its run was deleted" in " ".join(ask(store, model=model).reasons)
+    result = ask(store, model=model, superseded=[failed])
+    assert result, result.reasons
+    assert [each.run_id for each in result.superseded] == [failed]
+
+
+def test_a_pass_in_a_deleted_run_proves_nothing(store):
+    model, _ = version(store, f"deleted-pass-{uuid.uuid4().hex[:8]}")
+    store.client.delete_run(evaluated(store, model, report()))
+    assert ask(store, model=model).verdict == "UNGUARDED"
+
+
+def test_a_run_that_is_named_as_superseded_without_need_is_said(store):
+    run = evaluated(store, "", report())
+    result = ask(store, run=run, superseded="f" * 32)
+    assert result
+    assert "holds no evaluation in question" in result.notes[0]
+
+
+def test_a_failure_in_a_nested_run_that_was_deleted_closes(store):
+    parent = evaluated(store, "", report())
+    nested = store.run(**{"mlflow.parentRunId": parent})
+    evaluated(store, "", report(FAILED), run=nested)
+    store.client.delete_run(nested)
+    assert "its run was deleted" in " ".join(ask(store, run=parent).reasons)
+
+
+# -- less than before --
+
+
+def test_a_pass_on_fewer_labels_does_not_take_the_place_of_a_failure_in_its_run(store, monkeypatch):
+    run = evaluated(store, "", report(FAILED))
+    another_process(monkeypatch)
+    evaluated(store, "", report(SMALL, 3), run=run)
+    assert store.tags(run)["evalguard.verdict"] == "FAIL"
+    result = ask(store, run=run)
+    assert sorted(each.verdict for each in result.evaluations) == ["FAIL", "PASS"]
+    # The whole set again: it replaces the FAIL, and nothing else.
+    another_process(monkeypatch)
+    evaluated(store, "", report(), run=run)
+    result = ask(store, run=run)
+    assert result, result.reasons
+    assert sorted(each.n_labels for each in result.evaluations) == [3, 5]
+
+
+def test_another_model_does_not_take_the_place_of_a_failure_in_its_run(store, monkeypatch):
+    run = evaluated(store, "models:/one/1", report(FAILED))
+    another_process(monkeypatch)
+    evaluated(store, "models:/two/1", report(), run=run)
+    assert sorted(each.verdict for each in ask(store, run=run).evaluations) == ["FAIL", "PASS"]
+
+
+def test_an_evaluation_that_was_killed_hides_nothing_of_the_one_before(store, monkeypatch):
+    run = evaluated(store, "", report(FAILED))
+    another_process(monkeypatch)
+    store.sink(run).begin("digits")
+    assert sorted(each.verdict for each in ask(store, run=run).evaluations) == ["FAIL", "PENDING"]
+
+
+def test_evaluations_on_different_labels_need_the_ones_that_count(store):
+    model, _ = version(store, f"nightly-{uuid.uuid4().hex[:8]}")
+    small, large = report(SMALL, 3), report(LARGE, 7)
+    for judged in (small, large):
+        evaluated(store, model, judged, name="nightly")
+    (reason,) = ask(store, model=model).reasons
+    assert "nightly was evaluated on different labels: 3 labels with digest" in reason
+    for judged, other in ((small, large), (large, small)):
+        result = ask(store, model=model, labels_digest=judged.labels["digest"])
+        assert result, result.reasons
+        assert [each.labels for each in result.aside] == [other.labels["digest"]]
+    assert ask(store, model=model, labels_digest=[small.labels["digest"], large.labels["digest"]])
+
+
+@pytest.mark.parametrize(("failed_on", "opens"), [(SMALL, True), (LARGE, False)])
+def test_a_failure_on_other_labels_closes_if_they_are_more(store, failed_on, opens):
+    model, _ = version(store, f"more-{uuid.uuid4().hex[:8]}")
+    failed = evaluated(store, model, report([1, 0, *failed_on[2:]], len(failed_on)))
+    judged = report()
+    evaluated(store, model, judged)
+    result = ask(store, model=model, labels_digest=judged.labels["digest"])
+    assert result.passed is opens
+    if not opens:
+        assert "FAIL on more labels (7 labels with digest" in result.reasons[0]
+        assert ask(store, model=model, labels_digest=judged.labels["digest"], superseded=[failed])
+
+
+def test_a_validation_set_beside_a_test_set_opens_under_two_names(store):
+    model, _ = version(store, f"two-sets-{uuid.uuid4().hex[:8]}")
+    evaluated(store, model, report(SMALL, 3), name="validation")
+    evaluated(store, model, report(), name="test")
+    assert ask(store, model=model)
+
+
+def test_a_second_evaluation_of_a_name_in_one_run_does_not_hide_the_first(store):
+    model, _ = version(store, f"twice-{uuid.uuid4().hex[:8]}")
+    run = evaluated(store, model, report(FAILED))
+    evaluated(store, model, report(), run=run)
+    assert not ask(store, model=model)
+
+
+def test_an_evaluation_that_names_no_model_replaces_none_that_names_one(store):
+    run = store.run()
+    model, _ = version(store, f"nameless-{uuid.uuid4().hex[:8]}", run)
+    evaluated(store, model, report(FAILED))
+    evaluated(store, "", report(), run=run)
+    assert not ask(store, model=model)
+
+
+def test_an_alias_is_resolved_and_the_number_is_named(store):
+    name = f"aliased-{uuid.uuid4().hex[:8]}"
+    model, _ = version(store, name)
+    evaluated(store, model, report())
+    store.client.set_registered_model_alias(name, "champion", "1")
+    result = ask(store, model=f"models:/{name}@champion")
+    assert result
+    assert result.asked == f"models:/{name}/1"
+
+
+def test_an_evaluation_in_the_future_replaces_nothing_that_counts(store):
+    model, _ = version(store, f"future-{uuid.uuid4().hex[:8]}")
+    evaluated(store, model, report(FAILED))
+    evaluated(store, model, replace(report(), checked_at_ms=now_ms() + 3_600_000))
+    assert "in the future" in " ".join(ask(store, model=model).reasons)
