@@ -30,11 +30,13 @@ def in_its_terms(labels: Labels, step: Step) -> Labels:
     given = {name: section.model_dump(**form) for name, section in named.items()}
     sections = {name: options for name, options in given.items() if options and len(flow(options)) <= LONGEST}
     terms = {"in": "step", "data": flow(sections["data"])} if "data" in sections else {"in": "step"}
-    origin = replace(labels.origin, terms=terms, written=functools.partial(written, sections))
+    origin = replace(labels.origin, terms=terms, written=functools.partial(written, sections, places=step.places))
     return replace(labels, origin=origin)
 
 
-def written(sections: Mapping[str, Mapping[str, Any]], line: str, changed: bool) -> str:
+def written(
+    sections: Mapping[str, Mapping[str, Any]], line: str, changed: bool, places: Mapping[str, str] | None = None
+) -> str:
     """A line of a fix: ``checks: {on_failure: repair}`` with the other options of that section.
 
     Args:
@@ -43,6 +45,7 @@ def written(sections: Mapping[str, Mapping[str, Any]], line: str, changed: bool)
         changed: If True, the options of the line replace those of the file,
             and null removes an option. If False, the line shows those of the
             file.
+        places: File and line of each section, shown with the options of the file.
     """
     code, *comment = line.split("  # ", 1)
     section = SECTION.match(code)
@@ -57,6 +60,8 @@ def written(sections: Mapping[str, Mapping[str, Any]], line: str, changed: bool)
         # If the fix changes the kind of labels, the options of the old kind do not apply.
         kept = {} if LABEL_KINDS & change.keys() - given.keys() else given
         given = {name: value for name, value in {**kept, **change}.items() if value is not None}
+    elif place := (places or {}).get(section[1]):
+        comment = [f"{place}{''.join(f', {text}' for text in comment)}"]
     return "  # ".join([f"{section[1]}: {flow(given)}", *comment])
 
 

@@ -57,15 +57,22 @@ def read_all(path: Path, settings: Settings | None = None) -> tuple[Step, ...]:
 def _step(data: dict[str, Any], number: int | None, lines: Lines, path: Path) -> Step:
     shared = {name: value for name, value in data.items() if name != "evaluations"}
     if number is None:
-        return _validated(Step, shared, data, lines, path, ())
+        return _validated(Step, shared, data, lines, path, ()).placed(_places(shared, (), lines, path))
     own = data["evaluations"][number]
     _refuse_empty(own, ("evaluations", number), lines, path)
     merged = {**shared, "name": f"{shared.get('name', 'evaluation')}-{number + 1}", **_merged(shared, own)}
-    step = _validated(Step, merged, data, lines, path, ("evaluations", number))
+    places = {**_places(shared, (), lines, path), **_places(own, ("evaluations", number), lines, path)}
+    step = _validated(Step, merged, data, lines, path, ("evaluations", number)).placed(places)
     if step.outputs.directory is None:
         return step
     folder = str(Path(step.outputs.directory) / _folder_name(step.name))
     return step.model_copy(update={"outputs": step.outputs.model_copy(update={"directory": folder})})
+
+
+def _places(sections: Mapping[str, Any], within: KeyPath, lines: Lines, path: Path) -> dict[str, str]:
+    """File and line of each section; a section from the command line has none."""
+    found = {name: lines.get((*within, name), yaml_file.COMMAND_LINE) for name in sections}
+    return {name: f"{path.name}:{line}" for name, line in found.items() if line != yaml_file.COMMAND_LINE}
 
 
 def _refuse_empty(sections: Mapping[str, Any], within: KeyPath, lines: Lines, path: Path) -> None:

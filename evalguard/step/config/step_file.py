@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from evalguard.core.policy import DuplicateInputs, OnFailure, OnUnproven, Padding, Require
 from evalguard.guards.dropped_options import DROPPED
@@ -160,6 +160,17 @@ class Step(Strict):
     confirm: Confirm | None = None
     outputs: Outputs = Outputs()
     mlflow: MlflowSection = MlflowSection()
+    _places: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def places(self) -> dict[str, str]:
+        """File and line of each section: ``step.yaml:12``; without those of the command line."""
+        return self._places
+
+    def placed(self, places: Mapping[str, str]) -> Step:
+        """The same evaluation, whose sections stand in these places."""
+        self._places = dict(places)
+        return self
 
     @model_validator(mode="after")
     def _fits(self) -> Step:
