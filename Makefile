@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo seed docs test test-browser test-oldest test-loaders referee referee-tf-keras soundness mutants check bench bench-budgets bench-quick bench-lightning bench-tables causes soak field pipelines lint types clean
+.PHONY: help demo seed docs test test-browser test-oldest test-loaders referee referee-tf-keras soundness mutants check bench bench-budgets bench-quick bench-lightning bench-tables bench-gate causes soak field pipelines lint types clean
 
 BASE_PYTHON := $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -72,6 +72,9 @@ bench-quick: $(STAMP) ## Only the budgets, with fewer pairs and rows; under two 
 
 bench-tables: $(STAMP) ## evalguard check beside DuckDB (and Polars, if installed) on tables of up to 10^7 rows; ten minutes
 	@$(PYTHON) -m benchmarks.tables
+
+bench-gate: $(STAMP) ## The gate over 200 runs of 5 evaluations on a real server on loopback; two minutes
+	@$(PYTHON) -m benchmarks.gate
 
 bench-lightning: $(LIGHTNING)/.installed ## PyTorch Lightning's predict with the indices of its batches; `make bench` includes it once it is installed
 	@$(LIGHTNING)/bin/python -m benchmarks.lightning_predict

@@ -265,7 +265,7 @@ def _assessed(store: Store, each: Held, requirements: Demand) -> Evaluation:
         refused += [each.unsigned] if each.unsigned else []
     elif not requirements.trust.keys and slot["verdict"] in requirements.accept and not each.wrong:
         # A download, which an evaluation with a refused verdict does not need.
-        refused += contradictions(store, each.run.info.run_id, slot, each.content, requirements.require)
+        refused += contradictions(store, each.run, slot, each.content, requirements.require)
     return _evaluation(each, [*refused, *each.wrong])
 
 

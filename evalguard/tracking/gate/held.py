@@ -101,7 +101,7 @@ def of_runs(store: Store, runs: Iterable[Any], keys: Mapping[str, Ed25519PublicK
     found: list[tuple[Any, Slot]] = []
     unread: dict[str, str] = {}
     with ThreadPoolExecutor(PARALLEL, thread_name_prefix="evalguard-gate") as pool:
-        for run, folders in pool.map(lambda run: (run, _folders(store, run.info.run_id)), runs):
+        for run, folders in pool.map(lambda run: (run, _folders(store, run)), runs):
             present = slots(run.data.tags)
             if isinstance(folders, str):
                 unread[run.info.run_id] = folders
@@ -114,13 +114,12 @@ def of_runs(store: Store, runs: Iterable[Any], keys: Mapping[str, Ed25519PublicK
         return Holdings(tuple(each for each in held if each is not None), unread)
 
 
-def _folders(store: Store, run_id: str) -> tuple[str, ...] | str:
+def _folders(store: Store, run: Any) -> tuple[str, ...] | str:
     """Names of the folders in which a run has records; why they cannot be listed."""
     try:
-        listed = store.call("list_artifacts", run_id, FOLDER)
+        return tuple(store.folders(run, FOLDER))
     except (LookupError, SinkError) as error:
         return str(error)
-    return tuple(item.path.rpartition("/")[2] for item in listed if item.is_dir)
 
 
 def _held(store: Store, run: Any, slot: Slot, keys: Mapping[str, Ed25519PublicKey]) -> Held | None:
@@ -131,7 +130,7 @@ def _held(store: Store, run: Any, slot: Slot, keys: Mapping[str, Ed25519PublicKe
     trusted, unsigned = None, ""
     if keys:
         try:
-            trusted = signed(store, run_id, slot, keys)
+            trusted = signed(store, run, slot, keys)
         except SignatureError as error:
             unsigned = str(error)
     payload = trusted.payload if trusted is not None else _fitting(run_id, slot)
@@ -154,7 +153,7 @@ def _read(store: Store, run: Any, slot: Slot) -> Held | None:
     """The evaluation as its ``record.json`` states it; None if there are neither tags nor a record."""
     run_id = run.info.run_id
     try:
-        content = store.content(run_id, f"{FOLDER}/{slot.name}/{RECORD_FILE}")
+        content = store.content(run, f"{FOLDER}/{slot.name}/{RECORD_FILE}")
     except (LookupError, SinkError, OSError) as error:
         return Held(run, slot, slot, slot.name, wrong=(no_record(error),)) if slot.fields else None
     changed = tuple(against_digest(slot, content)) if slot.fields else ("its tags were deleted, its record was not",)

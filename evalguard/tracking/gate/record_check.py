@@ -25,25 +25,25 @@ NOT_STATED = frozenset({"record", "envelope"})
 UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
 
 
-def contradictions(store: Store, run_id: str, slot: Slot, content: bytes, require: str) -> list[str]:
+def contradictions(store: Store, run: Any, slot: Slot, content: bytes, require: str) -> list[str]:
     """The differences between tag, record and report; empty if they agree.
 
     Args:
         store: The store of the run.
-        run_id: The run.
+        run: The run.
         slot: The tags of the evaluation.
         content: The record, ``record.json``; empty if it has not been read.
         require: The weakest proof that may pass.
     """
     folder = f"{FOLDER}/{slot.name}"
     try:
-        content = content or store.content(run_id, f"{folder}/{RECORD_FILE}")
-        report_text = store.content(run_id, f"{folder}/report.json")
+        content = content or store.content(run, f"{folder}/{RECORD_FILE}")
+        report_text = store.content(run, f"{folder}/report.json")
     except (LookupError, SinkError, OSError) as error:
         return [no_record(error)]
     try:
         record = json.loads(content)
-        wrong = against_digest(slot, content) or against_record(run_id, slot, record)
+        wrong = against_digest(slot, content) or against_record(run.info.run_id, slot, record)
         if wrong:
             return wrong
         if record_digest(report_text) != record["files"]["report.json"]:

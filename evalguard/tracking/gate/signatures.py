@@ -52,15 +52,15 @@ class Chain:
     notes: tuple[str, ...] = ()
 
 
-def signed(store: Store, run_id: str, slot: Slot, keys: Mapping[str, Ed25519PublicKey]) -> Signed:
+def signed(store: Store, run: Any, slot: Slot, keys: Mapping[str, Ed25519PublicKey]) -> Signed:
     """The signed record of an evaluation.
 
     Raises:
         SignatureError: There is none that one of these keys signed, or its tags say something else.
     """
-    found = opened(_envelope(store, run_id, slot), keys)
+    found = opened(_envelope(store, run, slot), keys)
     try:
-        wrong = against_record(run_id, slot, found.payload)
+        wrong = against_record(run.info.run_id, slot, found.payload)
     except UNREADABLE as error:
         msg = "what was signed is no record"
         raise SignatureError(msg) from error
@@ -69,14 +69,14 @@ def signed(store: Store, run_id: str, slot: Slot, keys: Mapping[str, Ed25519Publ
     return found
 
 
-def _envelope(store: Store, run_id: str, slot: Slot) -> str | bytes:
+def _envelope(store: Store, run: Any, slot: Slot) -> str | bytes:
     text = slot["envelope"]
     if text != IN_A_FILE:
         if not text:
             raise SignatureError(UNSIGNED)
         return text
     try:
-        return store.content(run_id, f"{FOLDER}/{slot.name}/{ENVELOPE_FILE}")
+        return store.content(run, f"{FOLDER}/{slot.name}/{ENVELOPE_FILE}")
     except (LookupError, SinkError, OSError) as error:
         msg = f"its signature did not arrive: {error}"
         raise SignatureError(msg) from error
@@ -132,7 +132,7 @@ def _signed_records(store: Store, experiments: Sequence[str], trust: Trust) -> I
     for run in store.runs("", experiments):
         for slot in slots(run.data.tags).values():
             try:
-                yield (run.info.run_id, slot.name), opened(_envelope(store, run.info.run_id, slot), trust.keys)
+                yield (run.info.run_id, slot.name), opened(_envelope(store, run, slot), trust.keys)
             except SignatureError:
                 continue
 
