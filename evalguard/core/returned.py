@@ -15,6 +15,9 @@ from evalguard.core.matching import all_matches, match_content, pair_equal
 from evalguard.core.trace import UNKNOWN, Int64, Trace
 
 CHANGED = "values differ from those that the model computed, so nothing shows which row each one is"
+IN_PART = (
+    "part: the model returned rows in another order than it was fed, and nothing shows which of the two orders is named"
+)
 # Values that a threshold or an argmax leaves are few, and may be outputs of other rows by chance.
 MIN_DISTINCT = 3
 
@@ -24,22 +27,26 @@ def as_returned(trace: Trace, labels: LabelTable) -> Trace:
     if trace.outputs is None:
         return trace
     computed, returned = trace.outputs
-    source = _source(computed, returned, _place_of_each_sample(trace, labels))
+    places = _place_of_each_sample(trace, labels)
+    source = _source(computed, returned, np.arange(trace.n_rows) if places is None else places)
     if source is None:
         return replace(trace, outputs=None, not_returned=CHANGED)
     moved = int(np.count_nonzero(source != np.arange(trace.n_rows)))
+    if moved and places is None and trace.index_source == "part":
+        problem = "; ".join(filter(None, (trace.unobserved, IN_PART)))
+        trace = replace(trace, index=np.full(trace.n_rows, UNKNOWN), unobserved=problem)
     return replace(taken(trace, source), outputs=None, moved=moved)
 
 
-def _place_of_each_sample(trace: Trace, labels: LabelTable) -> Int64:
-    """Where the sample of each label was computed; row i where that is not known."""
-    places = np.arange(trace.n_rows)
+def _place_of_each_sample(trace: Trace, labels: LabelTable) -> Int64 | None:
+    """Where the sample of each label was computed, row i where that is not known; None where nothing observed it."""
     for match in all_matches(trace, labels):
         if match.comparable and match.observed:
+            places = np.arange(trace.n_rows)
             known = np.flatnonzero((match.samples >= 0) & (match.samples < trace.n_rows))
             places[match.samples[known]] = known
-            break
-    return places
+            return places
+    return None
 
 
 def _source(computed: NDArray[np.uint64], returned: NDArray[np.uint64], places: Int64) -> Int64 | None:

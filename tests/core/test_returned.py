@@ -38,6 +38,21 @@ def test_rows_that_nothing_identifies_may_have_been_put_back():
     assert (report.verdict, report.proof, report.findings) == (Verdict.UNPROVEN, Proof.COUNT, ())
 
 
+@pytest.mark.parametrize("named", [ALIGNED, REVERSED], ids=["as-fed", "as-returned"])
+def test_a_part_that_names_rows_says_nothing_once_they_have_moved(named):
+    trace = replace(returned({"index"}, REVERSED), index=np.asarray(named), index_source="part")
+    report = report_of(trace, {"index"})
+    assert report.verdict is Verdict.UNPROVEN
+    assert "which of the two orders is named" in " ".join(report.not_proven)
+    still = replace(returned({"index"}, ALIGNED), index=np.asarray(ALIGNED), index_source="part")
+    assert report_of(still, {"index"}).verdict is Verdict.PASS
+
+
+def test_a_part_whose_rows_are_recognised_needs_no_order():
+    trace = replace(returned({"content", "index"}, REVERSED, fed=REVERSED), index_source="part")
+    assert report_of(trace, {"content", "index"}).verdict is Verdict.PASS
+
+
 def test_rows_that_were_fed_in_another_order_and_put_back_pass():
     trace = returned({"content"}, REVERSED, fed=REVERSED)
     report = report_of(trace, {"content"})
