@@ -9,6 +9,7 @@ from mlflow import MlflowClient
 
 from evalguard.tracking.gate.gate import gate
 from evalguard.tracking.mlflow_sink import MlflowSink
+from evalguard.tracking.signing import new_key
 from evalguard.tracking.target import Target
 from tests.tracking.gate.test_gate import version
 from tests.tracking.records import FAILED, Store, now_ms, report, write
@@ -29,10 +30,10 @@ def ask(store, **question):
     return gate(tracking_uri=store.uri, **question)
 
 
-def evaluated(store, model, judged, *, run=None, alone=False, name="digits"):
+def evaluated(store, model, judged, *, run=None, alone=False, name="digits", key=None):
     """A run with one evaluation."""
     run = run or store.run()
-    write(MlflowSink(Target(store.uri, run, model), 90.0, alone=alone), judged, name)
+    write(MlflowSink(Target(store.uri, run, model), 90.0, alone=alone, signing_key=key), judged, name)
     # Two evaluations in one millisecond have no order.
     time.sleep(0.002)
     return run
@@ -42,7 +43,12 @@ def another_process(monkeypatch):
     monkeypatch.setattr("evalguard.tracking.mlflow_sink._used_slots", {})
 
 
-def other_value(name, store, model):
+@pytest.fixture(scope="module")
+def key(tmp_path_factory):
+    return new_key(tmp_path_factory.mktemp("keys") / "ci.pem")[0]
+
+
+def other_value(name):
     """What somebody would write into a tag of a FAIL."""
     field = name.rpartition(".")[2]
     edits = {"verdict": "PASS", "checked_at_ms": "1000", "began_at_ms": "1", "labels": "0" * 16, "reason": ""}
@@ -52,22 +58,25 @@ def other_value(name, store, model):
 # -- tags --
 
 
-@pytest.mark.parametrize("alone", [False, True], ids=["slot", "alone"])
+@pytest.mark.parametrize(
+    ("alone", "signs"), [(False, False), (True, False), (True, True)], ids=["slot", "alone", "signed"]
+)
 @pytest.mark.parametrize("how", ["deleted", "edited"])
-def test_no_tag_of_a_failure_opens_the_gate_when_it_is_changed(store, alone, how):
+def test_no_tag_of_a_failure_opens_the_gate_when_it_is_changed(store, key, alone, signs, how):
     model, _ = version(store, f"hidden-{uuid.uuid4().hex[:8]}")
-    judged = report()
-    evaluated(store, model, judged)
-    failed = evaluated(store, model, report(FAILED), alone=alone)
-    assert not ask(store, model=model)
+    trust = {"trust": f"{key}.pub"} if signs else {}
+    evaluated(store, model, report(), key=key if signs else None)
+    assert ask(store, model=model, **trust)
+    failed = evaluated(store, model, report(FAILED), alone=alone, key=key if signs else None)
+    assert not ask(store, model=model, **trust)
     tags = {name: value for name, value in store.tags(failed).items() if name.startswith("evalguard.")}
     assert len(tags) > 10
     for name, value in tags.items():
         if how == "deleted":
             store.client.delete_tag(failed, name)
         else:
-            store.client.set_tag(failed, name, other_value(name, store, model))
-        result = ask(store, model=model)
+            store.client.set_tag(failed, name, other_value(name))
+        result = ask(store, model=model, **trust)
         assert not result, name
         assert any(failed in reason for reason in result.reasons), (name, result.reasons)
         store.client.set_tag(failed, name, value)
