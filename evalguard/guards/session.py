@@ -425,6 +425,8 @@ class Session:
 
     def _outcome(self, calls: list[GuardedCall], labels: LabelTable | None) -> Outcome:
         start = time.perf_counter()
+        # After the calls, and within what counts as the guard's own time.
+        weights = self.outcomes.about.weights_digest(call.model for call in calls)
         returned = [call.predictions for call in calls]
         result = returned[0] if len(returned) == 1 else returned
         # Labels that a loop collects, or that come after it, have the order of its calls.
@@ -445,6 +447,7 @@ class Session:
             report = self.judge.unproven(labels, reason, n_rows, calls[0].trace.method)
             outcome = Outcome(report, None, labels, result)
         outcome.models, outcome.place = tuple(call.model for call in calls), place_of(calls[0].source)
+        outcome.weights = weights
         return outcome
 
 
