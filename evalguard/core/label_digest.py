@@ -18,6 +18,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -119,7 +121,7 @@ def _add_text(sha: Any, pieces: Iterable[NDArray[Any]]) -> None:
 def _plain(array: NDArray[Any]) -> NDArray[Any]:
     """The array; one of objects that are numbers as int64 or float64, if that keeps their values."""
     if array.dtype.kind != "O" or not all(
-        isinstance(item, (int, float, np.integer, np.floating, np.bool_)) for item in array.ravel().tolist()
+        isinstance(item, (Real, Decimal, np.bool_)) for item in array.ravel().tolist()
     ):
         return array
     for dtype in (np.int64, np.float64):

@@ -50,6 +50,7 @@ class About:
         entry: Where the entry begins.
         models: What each model that was called shows of itself, by its number.
         alive: Those that still exist.
+        weights: Digest of the weights of each, after its first call that is judged when the entry ends.
         places: Where calls were made, by their line, the first one first.
         last: Where the last one was made.
     """
@@ -58,6 +59,7 @@ class About:
     entry: Place = field(default_factory=Place)
     models: dict[int, dict[str, Any]] = field(default_factory=dict)
     alive: weakref.WeakValueDictionary[int, Any] = field(default_factory=weakref.WeakValueDictionary)
+    weights: dict[int, str] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
     last: Place | None = None
 
@@ -78,14 +80,26 @@ class About:
             self.models[number] = model_facts(model)
             self.alive[number] = model
 
-    def weights_digest(self, models: Iterable[int]) -> str:
-        """The digest of the weights of these models, by their numbers; empty if it is not known of all of them.
+    def see_weights(self, number: int) -> None:
+        """Read the weights after a call that is judged when the entry ends; only after the first one of each model."""
+        if number not in self.weights:
+            self.weights[number] = weights_digest(self.alive.get(number))
 
-        They are read now: where a report is made after the call. Weights that are changed between a call of a loop and
-        the end of the block, which judges the loop, are digested as they are then.
+    def weights_digest(self, models: Iterable[int], *, at_end: bool) -> str:
+        """The digest of the weights of these models; empty if it is not known of all of them.
+
+        They are read now, when the report is made. If it is made when the entry ends, they must be those after the
+        first call that waited for it: weights that changed in between are not known to be those that predicted. Weights
+        that were changed and changed back are not noticed.
+
+        Args:
+            models: Their numbers.
+            at_end: The calls waited for the end of the entry.
         """
-        digests = [weights_digest(self.alive.get(number)) for number in dict.fromkeys(models)]
-        return ", ".join(digests) if all(digests) else ""
+        digests = {number: weights_digest(self.alive.get(number)) for number in models}
+        if at_end and any(self.weights.get(number, digest) != digest for number, digest in digests.items()):
+            return ""
+        return ", ".join(digests.values()) if all(digests.values()) else ""
 
     def named(
         self, report: Report, models: Sequence[int] = (), place: str = "", line: str = "", weights: str = ""

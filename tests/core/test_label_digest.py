@@ -78,6 +78,7 @@ def test_a_repeated_row_is_refused_by_a_table_and_counted_by_the_digest():
                 np.asarray([0, 1, 1], ml_dtypes.bfloat16),
                 np.asarray([False, True, True]),
                 np.asarray([0, np.int16(1), True], object),
+                np.asarray([Decimal(0), Decimal("1.00"), np.float32(1)], object),
                 np.asarray([[0], [1], [1]]),
                 pd.Series([0, 1, 1], dtype="Int64").to_numpy(),
                 pd.Series([0, 1, 1], dtype="category").to_numpy(),

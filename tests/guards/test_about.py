@@ -296,14 +296,43 @@ def test_each_report_has_the_weights_that_it_was_made_with(keras):
     # What is judged again by what is scored is about the same weights.
     with evalguard.guard(**QUIET) as g:
         y_pred = model.predict(X, verbose=0)
-        model.set_weights([weight + 1 for weight in model.get_weights()])
+        changed(model)
         g.confirm(y_pred=y_pred, y_true=Y)
     assert g.report.model["weights_digest"] == after
     wrapped = evalguard.wrap(model, **QUIET)
     for _ in range(2):
         wrapped.predict(X, verbose=0)
         assert wrapped.report.model["weights_digest"] == about.weights_digest(model)
-        model.set_weights([weight + 1 for weight in model.get_weights()])
+        changed(model)
+
+
+def changed(model):
+    model.set_weights([weight + 1 for weight in model.get_weights()])
+
+
+@pytest.mark.parametrize("scope", ["call", "session"])
+@pytest.mark.parametrize("method", ["predict_on_batch", "predict"])
+@pytest.mark.parametrize("when", ["never", "within", "after"])
+def test_weights_that_change_before_a_loop_is_judged_are_not_those_that_predicted(keras, scope, method, when):
+    model = built(keras)
+    with evalguard.guard(**QUIET, scope=scope) as g:
+        for start in range(0, N, 2):
+            getattr(model, method)(X[start : start + 2])
+            if when == "within" and start == 2:
+                changed(model)
+        if when == "after":
+            changed(model)
+    expected = about.weights_digest(model) if when == "never" else None
+    assert [report.model.get("weights_digest") for report in g.reports] == [expected]
+
+
+def test_a_warm_up_before_training_does_not_hide_the_weights(keras):
+    model = built(keras)
+    with evalguard.guard(**QUIET) as g:
+        model.predict(X[:1], verbose=0)
+        changed(model)
+        model.predict(X, verbose=0)
+        assert g.report.model["weights_digest"] == about.weights_digest(model)
 
 
 def test_a_digest_changes_neither_weights_nor_random_numbers(keras):
@@ -343,8 +372,8 @@ def test_several_models_have_several_digests_and_one_that_is_gone_has_none():
     seen = About()
     for number, model in enumerate(models):
         seen.see(model, number)
-    assert seen.weights_digest([0, 1, 0]) == ", ".join(map(about.weights_digest, models))
+    assert seen.weights_digest([0, 1, 0], at_end=False) == ", ".join(map(about.weights_digest, models))
     del models[1], model
     gc.collect()
-    assert seen.weights_digest([0, 1]) == ""
-    assert len(seen.weights_digest([0])) == 16
+    assert seen.weights_digest([0, 1], at_end=False) == ""
+    assert len(seen.weights_digest([0], at_end=True)) == 16
