@@ -49,7 +49,7 @@ def digest_of(parts: Iterable[tuple[str, NDArray[Any]]], keys: Any = None) -> st
         order = _add_keys(sha, keys)
     for name, array in sorted(parts, key=lambda part: part[0]):
         plain = _plain(array)
-        _add(sha, name, _form(plain), _shape(plain), _pieces(plain, order))
+        _add(sha, name, _form(plain), _shape(plain), pieces_of(plain, order))
     return sha.hexdigest()[:16]
 
 
@@ -58,7 +58,7 @@ def as_integers(keys: NDArray[Any]) -> NDArray[Any]:
     if keys.dtype.kind != "U":
         return keys
     try:
-        for piece in _pieces(keys, None):
+        for piece in pieces_of(keys, None):
             if (piece.astype(np.int64).astype(keys.dtype) != piece).any():
                 return keys
         return keys.astype(np.int64)
@@ -71,7 +71,7 @@ def _add_keys(sha: Any, keys: Any) -> RowOrder:
     if isinstance(keys, np.ndarray):
         keys = as_integers(keys)
         order = None if rising(keys) else np.argsort(keys, kind="stable")
-        _add(sha, "keys", TEXT if keys.dtype.kind == "U" else "<i8", keys.shape, _pieces(keys, order))
+        _add(sha, "keys", TEXT if keys.dtype.kind == "U" else "<i8", keys.shape, pieces_of(keys, order))
         return order
     rows: list[NDArray[np.int64]] = []
 
@@ -146,7 +146,7 @@ def _form(array: NDArray[Any]) -> str:
     if not np.can_cast(array.dtype, np.float64):
         return array.dtype.str
     low = high = 0
-    for piece in _pieces(array, None):
+    for piece in pieces_of(array, None):
         numbers = piece if kind in "biu" else piece.astype(np.float64)
         if kind not in "biu" and not (np.isfinite(numbers) & (np.rint(numbers) == numbers)).all():
             return "<f8"
@@ -165,8 +165,8 @@ def _shape(array: NDArray[Any]) -> tuple[int, ...]:
     return shape
 
 
-def _pieces(array: NDArray[Any], order: RowOrder) -> Iterator[NDArray[Any]]:
-    """The rows, in some order, in pieces: a memory-mapped file is not loaded as a whole."""
+def pieces_of(array: NDArray[Any], order: RowOrder) -> Iterator[NDArray[Any]]:
+    """Yield the rows, in some order, in pieces: a memory-mapped file is not loaded as a whole."""
     row_bytes = max(array.itemsize, 8) * (array.size // len(array))
     step = max(1, min(DIGEST_ROWS, PIECE_BYTES // max(1, row_bytes)))
     for start in range(0, len(array), step):

@@ -1,5 +1,6 @@
 """The digest of labels: the same for the same labels in any container, dtype and, with keys, order of rows."""
 
+import hashlib
 from decimal import Decimal
 
 import ml_dtypes
@@ -137,6 +138,7 @@ def test_equal_labels_have_one_digest_in_every_dtype(values, others, monkeypatch
         pytest.param([2**53], [2**53 + 1], id="integers that one float stands for"),
         pytest.param(np.asarray([2**53 + 1, 0.5], object), np.asarray([2.0**53, 0.5]), id="an integer beside a float"),
         pytest.param([2**63 - 1], np.asarray([2**63], "uint64"), id="beyond int64"),
+        pytest.param(np.asarray([2**63], "uint64"), np.asarray([2**63 + 1], "uint64"), id="integers beyond int64"),
         pytest.param([2.0**63], [2.0**64], id="floats beyond int64"),
         pytest.param([np.inf], [-np.inf], id="infinity"),
         pytest.param([10**400, 1], [10**400, 2], id="beyond every float"),
@@ -158,6 +160,61 @@ def test_recorded_digests_of_numbers_without_keys_stay():
     # As earlier versions computed them: the dtype, the shape and the bytes.
     assert digest(np.arange(3)) == "7eb3e6d64b113f6d"
     assert digest(np.asarray([0.5, 1])) == "eb5298609a841f37"
+
+
+@pytest.mark.parametrize(
+    ("values", "form"),
+    [
+        pytest.param([1, 2], "<i8", id="one number"),
+        pytest.param([[1], [2]], "<i8", id="one number in a column"),
+        pytest.param([[1, 255]], "|u1", id="a byte"),
+        pytest.param([[0, 0], [1, 2]], "|u1", id="several rows"),
+        pytest.param([[1, 256]], "<i2", id="more than a byte"),
+        pytest.param([[-1, 1]], "<i2", id="negative"),
+        pytest.param([[2, 3], [-(2**15), 2**15 - 1]], "<i2", id="two bytes"),
+        pytest.param([[-(2**15) - 1, 1]], "<i4", id="below two bytes"),
+        pytest.param([[2**15, 1]], "<i4", id="above two bytes"),
+        pytest.param([[-(2**31), 2**31 - 1]], "<i4", id="four bytes"),
+        pytest.param([[2**31, 1]], "<i8", id="above four bytes"),
+        pytest.param([[-(2**63), 2**63 - 1]], "<i8", id="eight bytes"),
+        pytest.param(np.asarray([[2**63, 1]], "uint64"), "<u8", id="above eight bytes"),
+        pytest.param([[2.0**63, 1]], "<f8", id="floats above eight bytes"),
+        pytest.param([[0.5, 1]], "<f8", id="fractions"),
+    ],
+)
+def test_the_form_of_numbers_is_the_same_for_ever(values, form):
+    """Digests are recorded: a form that changes makes all of them others."""
+    array = np.asarray(values)
+    shape = array.shape[: 1 if array.size == len(array) else None]
+    expected = hashlib.sha256(f"labels|{form}|{shape}|".encode() + array.astype(form).tobytes()).hexdigest()[:16]
+    assert digest(values) == expected
+
+
+def test_the_form_of_keys_and_text_is_the_same_for_ever():
+    assert digest(["a", "é"], [10, 9]) == "ad8852db0dd34fa7"
+    assert digest([[True, False], [True, True]], ["b", "a"]) == "477967ce9a8198a8"
+    assert digest(np.asarray([1, "a"], object)) == "784f5ed0dcd0774f"
+
+
+@pytest.mark.parametrize(
+    ("rows", "n_bytes", "array", "expected"),
+    [
+        pytest.param(4, 1 << 20, np.zeros(9), [4, 4, 1], id="rows"),
+        pytest.param(4, 16, np.zeros(5), [2, 2, 1], id="bytes"),
+        pytest.param(4, 16, np.zeros(5, "int8"), [2, 2, 1], id="a small number counts as eight bytes"),
+        pytest.param(9, 64, np.zeros((5, 2, 2), "int8"), [2, 2, 1], id="rows of several numbers"),
+        pytest.param(9, 64, np.zeros(3, "U8"), [2, 1], id="text"),
+        pytest.param(9, 1, np.zeros(2), [1, 1], id="a row at least"),
+        pytest.param(9, 64, np.zeros((3, 0)), [3], id="rows without numbers"),
+    ],
+)
+def test_arrays_are_read_in_pieces(monkeypatch, rows, n_bytes, array, expected):
+    assert (label_digest.DIGEST_ROWS, label_digest.PIECE_BYTES) == (2**20, 2**25)
+    monkeypatch.setattr(label_digest, "DIGEST_ROWS", rows)
+    monkeypatch.setattr(label_digest, "PIECE_BYTES", n_bytes)
+    assert [len(piece) for piece in label_digest.pieces_of(array, None)] == expected
+    backwards = np.arange(len(array))[::-1]
+    assert [len(piece) for piece in label_digest.pieces_of(array, backwards)] == expected
 
 
 @pytest.mark.parametrize(
