@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from evalguard.core.label_table import DIGEST_ROWS, LabelTable
+from evalguard.core.label_digest import DIGEST_ROWS
+from evalguard.core.label_table import LabelTable
 
 
 class ArrayWatch:

@@ -6,7 +6,6 @@ module only holds and validates arrays.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,13 +15,12 @@ from numpy.typing import NDArray
 
 from evalguard.core.class_names import ClassNames
 from evalguard.core.columns.chunks import n_distinct, rising
+from evalguard.core.label_digest import digest_of
 from evalguard.core.label_origin import LabelOrigin
 from evalguard.core.plural import at_rows, plural
 from evalguard.core.row_names import IndexComparison, RowNames
 from evalguard.core.shown_keys import cause_of, message_of, shown_key
 from evalguard.errors import LabelsError
-
-DIGEST_ROWS = 1 << 20
 
 Values = NDArray[Any] | Mapping[str, NDArray[Any]]
 
@@ -32,6 +30,7 @@ class KeyColumn:
 
     equals: Any
     rows_in: Any
+    in_order: Any
 
 
 # How many keys occur more than once, the first of them, and its rows.
@@ -163,26 +162,23 @@ class LabelTable:
 
     @property
     def digest(self) -> str:
-        """First 16 hexadecimal digits of the SHA-256 of values and keys, in order.
+        """First 16 hexadecimal digits of a SHA-256 that says whether labels are the same.
+
+        With keys: of the set of pairs of key and label, in any order of the
+        rows. Without keys: of the labels in their order. Equal values have the
+        same digest in every container and dtype: CSV, Parquet, pandas and NumPy,
+        int32, float32 and int64, keys as text and as integers.
 
         Fingerprints are included only if there are neither values nor keys, so
         that labels have the same digest with and without a reference. Weights
         are not included: a gate compares the labels alone. A pandas index is not included either.
         """
         if not self._digest:
-            parts = [part for part in self._parts() if part[0] != "keys" or not self.keyed_by_index]
-            sha = hashlib.sha256()
-            for name, array in [part for part in parts if part[0] != "fingerprints"] or parts:
-                sha.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
-                # In pieces, so that a memory-mapped file is not loaded as a whole.
-                for start in range(0, len(array), DIGEST_ROWS):
-                    piece = array[start : start + DIGEST_ROWS]
-                    if array.dtype.hasobject:
-                        for item in piece.ravel().tolist():
-                            sha.update(repr(item).encode() + b"\0")
-                    else:
-                        sha.update(np.ascontiguousarray(piece).tobytes())
-            self._digest.append(sha.hexdigest()[:16])
+            parts = [part for part in self._parts() if part[0] not in {"keys", "fingerprints"}]
+            keys = None if self.keyed_by_index else self.keys
+            if not parts and keys is None:
+                parts = [part for part in self._parts() if part[0] != "keys"] or self._parts()
+            self._digest.append(digest_of(parts, keys))
         return self._digest[0]
 
 

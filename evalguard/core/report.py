@@ -61,7 +61,10 @@ class Report:
         labels: Name, digest and number of the external labels, and the file
             and columns that they were read from.
         model: Name, class and number of parameters of the model; if known,
-            its ``path``, ``uri``, registered ``version`` and ``digest``.
+            its ``path``, ``uri``, registered ``version`` and ``digest`` (of
+            the file); and ``weights_digest``, of its weights when the report
+            was made, whatever their file or names (not of a ``fit``, whose
+            epochs have different ones).
         caller: The step file and the command, or the line of the call.
         calls: Rows that each call contributed.
         options: The options that the verdict depends on.

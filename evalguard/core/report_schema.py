@@ -9,6 +9,8 @@ from evalguard.core.policy import Proof, Verdict
 from evalguard.core.report import SCHEMA_VERSION
 from evalguard.core.report_counts import COUNT_NAMES
 
+MODEL = ("name", "class", "path", "uri", "version", "digest", "weights_digest", "function")
+
 
 def json_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of ``Report.to_dict()``."""
@@ -52,7 +54,7 @@ def json_schema() -> dict[str, Any]:
             model={
                 "type": "object",
                 "properties": {
-                    **dict.fromkeys(("name", "class", "path", "uri", "version", "digest", "function"), known),
+                    **dict.fromkeys(MODEL, known),
                     "parameters": count,
                 },
                 "additionalProperties": False,

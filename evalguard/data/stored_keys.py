@@ -116,6 +116,21 @@ class StoredKeys(KeyColumn):
             return None
         return len(twice), twice[0], np.flatnonzero(self[:] == twice[0])
 
+    def in_order(self) -> tuple[bool, Iterator[tuple[NDArray[Any], NDArray[np.int64]]]]:
+        """Whether all keys are integers in their usual form, and pieces of the keys in rising order, with their rows.
+
+        Integers are in the order of numbers, text in that of its code points, as NumPy sorts both.
+        """
+        plain = f"regexp_full_match(key, '{INTEGER}') and try_cast(key as bigint) is not null"
+        integers = self.dtype.kind == "i" or bool(self.found(f"bool_and({plain})", self.table)[0])
+        key = "key::bigint" if integers else "key"
+        return integers, self._sorted(key)
+
+    def _sorted(self, key: str) -> Iterator[tuple[NDArray[Any], NDArray[np.int64]]]:
+        rows = self._store.sql(f"select {key} as key, rowid as row from {self.table} order by 1")
+        for batch in rows.to_arrow_reader(PIECE):
+            yield tuple(column.to_numpy(zero_copy_only=False) for column in batch.columns)
+
     def equals(self, other: StoredKeys) -> bool:
         """Whether both have the same keys in the same order."""
         rows = f"{self.table} ours positional join {other.table} theirs where ours.key is distinct from theirs.key"

@@ -367,13 +367,14 @@ class CallJudge:
         # Keras casts arrays to `floatx` before it feeds them (keras 3.15, trainers/data_adapters/array_slicing.py), and
         # digests are of the bytes that were fed: each dtype needs its own pass over the reference.
         key = (fed.specs, fed.float64, None if labels is None else labels.digest)
-        if key not in self.fingerprinted:
-            self.fingerprinted[key] = combined(labels, self.reference, fed)
-        found = self.fingerprinted[key]
+        found = self.fingerprinted.get(key)
+        # The digest of labels with keys is that of any order; the fingerprints are in the order of the reference.
+        if found is None or not (labels is None or _in_same_order(found, labels)):
+            found = self.fingerprinted[key] = combined(labels, self.reference, fed)
         if labels is None:
             return found
-        # The digest includes neither weights, nor an index, nor names of classes.
-        others = ("weights", "row_names", "by_index", "keys", "classes")
+        # The digest includes neither weights, nor an index, nor names of classes, nor the dtype of the labels.
+        others = ("values", "weights", "row_names", "by_index", "keys", "classes")
         if any(getattr(found, name) is not getattr(labels, name) for name in others):
             found = replace(found, **{name: getattr(labels, name) for name in others})
         if self.reference.row_names is None or labels.row_names is None or labels.keys is not None:
@@ -420,6 +421,13 @@ def _each_once(samples: Int64, labels: LabelTable) -> bool:
     """Whether each of these is a labelled sample, and none comes twice."""
     known = bool(((samples >= 0) & (samples < len(labels))).all())
     return known and n_distinct(samples) == len(samples)
+
+
+def _in_same_order(found: LabelTable, labels: LabelTable) -> bool:
+    """Whether labels with the same digest have the same rows in the same order."""
+    if labels.keys is None or labels.keyed_by_index or labels.keys is found.keys:
+        return True
+    return found.keys is not None and np.array_equal(found.keys, labels.keys)
 
 
 def trace_of_returned(outcome: Outcome, trace: Trace, labels: LabelTable) -> Trace:

@@ -40,6 +40,7 @@ class Outcome:
         classes: How the classes are numbered.
         models: Numbers of the models that were called.
         place: Folder or file of the data, as its source shows.
+        weights: Digest of the weights of these models.
     """
 
     report: Report
@@ -55,6 +56,7 @@ class Outcome:
     classes: ClassNumbers = field(default_factory=ClassNumbers)
     models: tuple[int, ...] = ()
     place: str = ""
+    weights: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -167,14 +169,15 @@ class Outcomes:
 
     def record(self, outcome: Outcome) -> None:
         """Keep the outcome and send it to the sinks; its report gets the names of model, data and caller."""
-        outcome.report = self.about.named(outcome.report, outcome.models, outcome.place)
+        outcome.report = self.about.named(outcome.report, outcome.models, outcome.place, weights=outcome.weights)
         self.judged.append(outcome.report)
         self.keep.add(outcome)
         self._write(outcome, lambda sink: sink.write)
 
     def change(self, old: Report, outcome: Outcome) -> None:
         """Record another outcome in place of that of an earlier report."""
-        outcome.report = self.about.named(outcome.report, outcome.models, outcome.place, old.caller.get("line", ""))
+        line = old.caller.get("line", "")
+        outcome.report = self.about.named(outcome.report, outcome.models, outcome.place, line, outcome.weights)
         number = next(at for at, report in enumerate(self.judged) if report is old)
         self.judged[number] = outcome.report
         self.keep.change(old, outcome)

@@ -201,16 +201,21 @@ class Session:
             return self._conclude([call], self._labels(last=True))
         # One batch of a loop answers the labels only together with the others, when the entry ends.
         if method in BATCH_METHODS:
-            self.batches.append(call)
-            return call.predictions
+            return self._keep(call, self.batches)
         labels = self._labels(last=False) if self.policy.scope == "call" else None
         if labels is not None:
             if self.policy.on_failure != "repair" and is_short(call, labels):
-                self.short.append(call)
-                return call.predictions
+                return self._keep(call, self.short)
             return self._conclude([call], labels, left_out(self._warm_ups(call, labels)))
         # A part of a session, or labels that come late: the call waits for the end, and its rows are returned unjudged.
-        self.calls.append(call)
+        return self._keep(call, self.calls)
+
+    def _keep(self, call: GuardedCall, calls: list[GuardedCall]) -> Any:
+        """Keep the call, to be judged when the entry ends; return what the caller gets."""
+        start = time.perf_counter()
+        calls.append(call)
+        self.outcomes.about.see_weights(call.model)
+        call.recorder.seconds += time.perf_counter() - start
         return call.predictions
 
     def _fail_fast(self, method: str, source: Any) -> FailFastCheck | None:
@@ -425,6 +430,9 @@ class Session:
 
     def _outcome(self, calls: list[GuardedCall], labels: LabelTable | None) -> Outcome:
         start = time.perf_counter()
+        # After the calls, and within what counts as the guard's own time.
+        models = dict.fromkeys(call.model for call in calls)
+        weights = self.outcomes.about.weights_digest(models, at_end=self.judge.returned)
         returned = [call.predictions for call in calls]
         result = returned[0] if len(returned) == 1 else returned
         # Labels that a loop collects, or that come after it, have the order of its calls.
@@ -445,6 +453,7 @@ class Session:
             report = self.judge.unproven(labels, reason, n_rows, calls[0].trace.method)
             outcome = Outcome(report, None, labels, result)
         outcome.models, outcome.place = tuple(call.model for call in calls), place_of(calls[0].source)
+        outcome.weights = weights
         return outcome
 
 

@@ -81,6 +81,7 @@ def _configuration(report: Report) -> dict[str, Any]:
             "verdict": report.verdict.value,
             "proof": report.proof,
             "labels": report.labels.get("digest", ""),
+            **({"weights": str(report.model["weights_digest"])} if report.model.get("weights_digest") else {}),
             "checked_at_ms": str(report.checked_at_ms),
             **{name: text for name, text in _about(report).items() if text},
             "report_sha256": hashlib.sha256(report.to_json().encode()).hexdigest(),

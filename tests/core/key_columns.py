@@ -3,6 +3,7 @@
 import numpy as np
 
 from evalguard.core.judge import judge
+from evalguard.core.label_digest import as_integers
 from evalguard.core.label_table import KeyColumn, LabelTable
 from evalguard.core.policy import Policy
 from evalguard.core.trace import FOREIGN, UNKNOWN, Trace
@@ -31,6 +32,11 @@ class Kept(KeyColumn):
         unique, counts = np.unique(self.keys, return_counts=True)
         twice = unique[counts > 1]
         return (len(twice), twice[0], np.flatnonzero(self.keys == twice[0])) if len(twice) else None
+
+    def in_order(self):
+        keys = as_integers(self.keys)
+        order = np.argsort(keys)
+        return keys.dtype.kind == "i", iter([(keys[order[:1]], order[:1]), (keys[order[1:]], order[1:])])
 
     def equals(self, other):
         return self.keys.tolist() == other.keys.tolist()

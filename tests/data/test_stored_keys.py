@@ -49,7 +49,7 @@ def test_stored_keys_are_read_like_an_array(stored, keys):
 
 
 def test_labels_have_the_same_digest_with_stored_keys(stored, monkeypatch):
-    monkeypatch.setattr("evalguard.core.label_table.DIGEST_ROWS", 4)
+    monkeypatch.setattr("evalguard.core.label_digest.DIGEST_ROWS", 4)
     keys = [f"sample {row}" for row in range(11)]
     assert LabelTable(keys=stored([keys])).digest == LabelTable(keys=np.array(keys)).digest
 

@@ -1,5 +1,6 @@
 """What reports name beside their verdict: model, place of the data, the caller's line."""
 
+import gc
 import inspect
 import os
 import runpy
@@ -43,7 +44,8 @@ def test_a_report_names_the_model_and_the_line_of_the_first_call(keras):
     with evalguard.guard(**QUIET) as g:
         model.predict(X, verbose=0)
         line = here(-1)
-    assert g.report.model == {"name": "digits", "class": "Sequential", "parameters": 10}
+    digest = about.weights_digest(model)
+    assert g.report.model == {"name": "digits", "class": "Sequential", "parameters": 10, "weights_digest": digest}
     assert g.report.caller == {"line": line}
 
 
@@ -63,6 +65,8 @@ def test_a_model_is_not_built_for_its_number_of_parameters(keras):
     with evalguard.guard(**QUIET) as g:
         model.predict(X, verbose=0)
     assert g.report.model["parameters"] == 15
+    # Its weights are read after the call that made them.
+    assert g.report.model["weights_digest"] == about.weights_digest(model)
 
 
 def test_what_a_property_raises_reaches_nobody(monkeypatch):
@@ -82,6 +86,7 @@ def test_what_a_property_raises_reaches_nobody(monkeypatch):
 
     assert about.model_facts(Odd()) == {"name": "odd", "class": f"{__name__}.{Odd.__qualname__}", "parameters": None}
     assert about.model_facts(object())["name"] is None
+    assert about.weights_digest(Odd()) == about.weights_digest(object()) == about.weights_digest(None) == ""
 
 
 def test_several_models_are_named_together():
@@ -222,3 +227,153 @@ def test_labels_from_a_file_are_named_with_their_columns(tmp_path, monkeypatch):
     assert {name: report.labels[name] for name in ("path", "column", "key")} == {
         "path": "labels.csv", "column": "digit", "key": "id",
     }  # fmt: skip
+
+
+def test_equal_weights_have_one_digest_whatever_their_names(keras, tmp_path):
+    model, other = built(keras), keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(2, name="renamed")])
+    digest = about.weights_digest(model)
+    assert len(digest) == 16
+    assert about.weights_digest(other) != digest
+    other.set_weights(model.get_weights())
+    assert about.weights_digest(other) == digest
+    model.save(tmp_path / "model.keras")
+    assert about.weights_digest(keras.models.load_model(tmp_path / "model.keras")) == digest
+    kernel, bias = model.get_weights()
+    for changed in ([kernel, bias + 1e-7], [kernel[::-1], bias], [kernel[:, ::-1], bias]):
+        model.set_weights(changed)
+        assert about.weights_digest(model) != digest
+
+
+def test_both_keras_have_one_digest_of_equal_weights():
+    ours, theirs = (built(pytest.importorskip(name)) for name in ("keras", "tf_keras"))
+    theirs.set_weights(ours.get_weights())
+    assert about.weights_digest(ours) == about.weights_digest(theirs)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_the_dtype_of_weights_counts(dtype):
+    keras = pytest.importorskip("keras")
+    found = set()
+    for name in (dtype, "float32"):
+        layer = keras.layers.Dense(2, dtype=name, kernel_initializer="ones")
+        found.add(about.weights_digest(keras.Sequential([keras.Input((4,)), layer])))
+    assert len(found - {""}) == 2
+
+
+def test_the_shape_of_weights_counts():
+    keras = pytest.importorskip("keras")
+    sizes = [(2, 6), (3, 4), (4, 3)]
+    found = {
+        about.weights_digest(
+            keras.Sequential(
+                [keras.Input((one,)), keras.layers.Dense(other, use_bias=False, kernel_initializer="ones")]
+            )
+        )
+        for one, other in sizes
+    }
+    assert len(found) == 3
+
+
+def test_a_model_without_weights_has_no_digest(keras):
+    plain = keras.Sequential([keras.layers.Input((4,)), keras.layers.Flatten()])
+    assert about.weights_digest(plain) == ""
+    with evalguard.guard(**QUIET) as g:
+        plain.predict(X, verbose=0)
+    assert "weights_digest" not in g.report.model
+
+
+def test_each_report_has_the_weights_that_it_was_made_with(keras):
+    model = built(keras)
+    model.compile("sgd", "mse")
+    with evalguard.guard(**QUIET) as g:
+        model.predict(X, verbose=0)
+        before = about.weights_digest(model)
+        model.fit(X, np.zeros((N, 2)), verbose=0)
+        model.evaluate(X, np.zeros((N, 2)), verbose=0)
+    after = about.weights_digest(model)
+    assert before != after
+    assert [report.model["weights_digest"] for report in g.reports] == [before, after]
+    # What is judged again by what is scored is about the same weights.
+    with evalguard.guard(**QUIET) as g:
+        y_pred = model.predict(X, verbose=0)
+        changed(model)
+        g.confirm(y_pred=y_pred, y_true=Y)
+    assert g.report.model["weights_digest"] == after
+    wrapped = evalguard.wrap(model, **QUIET)
+    for _ in range(2):
+        wrapped.predict(X, verbose=0)
+        assert wrapped.report.model["weights_digest"] == about.weights_digest(model)
+        changed(model)
+
+
+def changed(model):
+    model.set_weights([weight + 1 for weight in model.get_weights()])
+
+
+@pytest.mark.parametrize("scope", ["call", "session"])
+@pytest.mark.parametrize("method", ["predict_on_batch", "predict"])
+@pytest.mark.parametrize("when", ["never", "within", "after"])
+def test_weights_that_change_before_a_loop_is_judged_are_not_those_that_predicted(keras, scope, method, when):
+    model = built(keras)
+    with evalguard.guard(**QUIET, scope=scope) as g:
+        for start in range(0, N, 2):
+            getattr(model, method)(X[start : start + 2])
+            if when == "within" and start == 2:
+                changed(model)
+        if when == "after":
+            changed(model)
+    expected = about.weights_digest(model) if when == "never" else None
+    assert [report.model.get("weights_digest") for report in g.reports] == [expected]
+
+
+def test_a_warm_up_before_training_does_not_hide_the_weights(keras):
+    model = built(keras)
+    with evalguard.guard(**QUIET) as g:
+        model.predict(X[:1], verbose=0)
+        changed(model)
+        model.predict(X, verbose=0)
+        assert g.report.model["weights_digest"] == about.weights_digest(model)
+
+
+def test_a_digest_changes_neither_weights_nor_random_numbers(keras):
+    keras.utils.set_random_seed(3)
+    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dropout(0.5), keras.layers.Dense(2)])
+    weights = model.get_weights()
+    first = [about.weights_digest(model) for _ in range(3)]
+    found = np.asarray(model(X, training=True))
+    # Dropout has drawn numbers, and its state is no weight.
+    assert len({*first, about.weights_digest(model)}) == 1
+    assert all(np.array_equal(*pair) for pair in zip(weights, model.get_weights(), strict=True))
+    keras.utils.set_random_seed(3)
+    again = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dropout(0.5), keras.layers.Dense(2)])
+    assert np.array_equal(found, np.asarray(again(X, training=True)))
+
+
+def test_weights_that_cannot_be_read_cost_no_verdict(monkeypatch):
+    def deleted(_):
+        msg = "Array has been deleted."
+        raise RuntimeError(msg)
+
+    model = built(pytest.importorskip("keras"))
+    with evalguard.guard(**QUIET) as g:
+        expected = model.predict(X, verbose=0)
+    known = g.report
+    # A buffer that was given to another computation, a device that is gone.
+    monkeypatch.setattr(type(model.weights[0]), "numpy", deleted)
+    with evalguard.guard(**QUIET) as g:
+        found = model.predict(X, verbose=0)
+    assert np.array_equal(found, expected)
+    assert g.report.verdict is known.verdict
+    assert g.report.model == {name: known.model[name] for name in ("name", "class", "parameters")}
+
+
+def test_several_models_have_several_digests_and_one_that_is_gone_has_none():
+    models = [built(pytest.importorskip("keras")) for _ in range(2)]
+    seen = About()
+    for number, model in enumerate(models):
+        seen.see(model, number)
+    assert seen.weights_digest([0, 1, 0], at_end=False) == ", ".join(map(about.weights_digest, models))
+    del models[1], model
+    gc.collect()
+    assert seen.weights_digest([0, 1], at_end=False) == ""
+    assert len(seen.weights_digest([0], at_end=True)) == 16

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 
@@ -116,6 +117,25 @@ def test_a_reference_that_changes_at_each_reading_is_called_random(model):
         model.predict(dataset(), verbose=0)
     assert g.report.verdict is Verdict.UNPROVEN
     assert "transformed at random" in " ".join(g.report.not_proven)
+
+
+def test_the_fingerprints_of_a_reference_are_those_of_labels_in_the_same_order(model):
+    rows = np.arange(N)
+
+    g = evalguard.guard(labels_argument="table", labels_key="id", reference=lambda: iter([X[rows]]), mlflow=False)
+
+    @g
+    def evaluate(table):
+        return model.predict(dataset([table["id"].to_numpy()]), verbose=0)
+
+    digests = set()
+    # The same set of labels, whose digest is that of any order.
+    for rows in (np.arange(N), np.arange(N)[::-1], np.roll(np.arange(N), 3)):
+        evaluate(pd.DataFrame({"id": rows, "label": Y[rows]}))
+        assert (g.report.verdict, g.report.proof) == (Verdict.PASS, "identity")
+        assert np.array_equal(g.y_true, Y[rows])
+        digests.add(g.report.labels["digest"])
+    assert len(digests) == 1
 
 
 def test_an_index_on_the_wrong_row_is_found(model):

@@ -140,7 +140,7 @@ def hostile(text: str) -> Report:
         identities=({"identity": text, "says": text, "used": True},),
         source={"kind": text, "type": text, "place": text, "facts": {text: text, "list": [text]}},
         labels={"name": text, "digest": text, "n": 50, "path": text, "column": {text: text}, "key": text, text: text},
-        model=dict.fromkeys(("name", "class", "path", "uri", "version", "digest", "function"), text),
+        model=dict.fromkeys(("name", "class", "path", "uri", "version", "digest", "weights_digest", "function"), text),
         caller=dict.fromkeys(("step", "command", "line"), text),
         options={text: text},
         impact={text: MetricImpact(as_scored=0.1, note=text), f"{text}2": MetricImpact(error=text)},
