@@ -67,6 +67,7 @@ def about_model(store: Store, model: str, keys: Mapping[str, Ed25519PublicKey]) 
             "names none of them: pass `model` to the guard that evaluates it"
         )
     selection.found, selection.superseded = latest(_not_deleted(linked))
+    selection.reasons += _other_weights(selection.found)
     concerned = {each.run.info.run_id for each in linked} | {own}
     selection.reasons += _edited({run_id: runs[run_id] for run_id in concerned & runs.keys()})
     selection.reasons += [
@@ -100,6 +101,24 @@ def _runs_of(store: Store, known: Lineage) -> dict[str, Any]:
 def _not_deleted(linked: Iterable[Held]) -> list[Held]:
     """Those that count: in a deleted run only a bad one does."""
     return [each for each in linked if not each.is_deleted or each.stated["verdict"] not in GOOD]
+
+
+def _other_weights(found: Sequence[Held]) -> list[str]:
+    """The evaluations that name no model, and were made with other weights than those that name it, or than each other.
+
+    Which weights a version has is not in the registry, so one that is alone is taken for it.
+    """
+    named = {each.weights for each in found if each.stated["model"] and each.weights}
+    nameless = [each for each in found if not each.stated["model"] and each.weights]
+    if named:
+        other = [each for each in nameless if each.weights not in named]
+    else:
+        other = nameless if len({each.weights for each in nameless}) > 1 else []
+    return [
+        f"{each.where} names no model, and other evaluations of this model were made with other weights than its "
+        f"{each.weights}: pass `model` to the guard that evaluates it"
+        for each in other
+    ]
 
 
 def _missing(store: Store, known: Lineage, linked: Sequence[Held]) -> list[str]:

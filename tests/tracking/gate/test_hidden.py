@@ -221,6 +221,24 @@ def test_an_evaluation_that_names_no_model_replaces_none_that_names_one(store):
     assert not ask(store, model=model)
 
 
+def of_weights(judged, digest):
+    return replace(judged, model={"name": "cnn", "weights_digest": digest})
+
+
+@pytest.mark.parametrize("names", [True, False], ids=["beside-one-that-names-it", "beside-another-nameless-one"])
+def test_a_pass_that_names_no_model_and_has_other_weights_is_refused(store, names):
+    run = store.run()
+    model, _ = version(store, f"weights-{uuid.uuid4().hex[:8]}", run)
+    evaluated(store, "", of_weights(report(), "a" * 16), run=run, name="train")
+    assert ask(store, model=model)
+    evaluated(store, model if names else "", of_weights(report(SMALL, 3), "b" * 16), run=run, name="test")
+    assert f"names no model, and other evaluations of this model were made with other weights than its {'a' * 16}" in (
+        " ".join(ask(store, model=model).reasons)
+    )
+    evaluated(store, model, of_weights(report(), "a" * 16), name="train")
+    assert ask(store, model=model).passed is names
+
+
 def test_an_alias_is_resolved_and_the_number_is_named(store):
     name = f"aliased-{uuid.uuid4().hex[:8]}"
     model, _ = version(store, name)
