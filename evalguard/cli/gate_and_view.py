@@ -64,6 +64,7 @@ def _answering(codes: type[GateExit | ViewExit]) -> Iterator[None]:
     metavar="FILE",
     help="The evaluation that an attestation.json states, for FILES (model, labels, predictions).",
 )
+@click.option("--allow-unchecked", is_flag=True, help="With --attestation: open although FILES lack one that it names.")
 @click.option("--since", metavar="WHEN", help="With --experiment: runs started since a date, or an age such as 7d.")
 @click.option(
     "--accept",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -149,16 +149,40 @@ class Results(Reports):
 
         from evalguard.guards.frame import columns
 
+        given = self._for_frame()
+        if given is None:
+            msg = "to_frame: expected calls that return rows of one shape, found several"
+            raise ValueError(msg)
+        return pd.DataFrame(columns(*given))
+
+    def _for_frame(self) -> tuple[Any, ...] | None:
+        """The arguments of ``frame.columns``; None if the rows of several calls make no table."""
         outcome = self._last()
         predictions = outcome.predictions
         if outcome.n_calls > 1:
             predictions = join_results(predictions)
             if predictions is None:
-                msg = "to_frame: expected calls that return rows of one shape, found several"
-                raise ValueError(msg)
-        return pd.DataFrame(
-            columns(predictions, self.index, self.keys, self.y_true, self.sample_weight, outcome.classes)
-        )
+                return None
+        return predictions, self.index, self.keys, self.y_true, self.sample_weight, outcome.classes
+
+
+class _ResultsOf(Results):
+    """The results of one outcome."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__()
+        self._outcome = outcome
+
+    def _last(self) -> Outcome:
+        return self._outcome
+
+
+def arrays_of_frame(outcome: Outcome) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the name of each array that ``to_frame`` gives of an outcome, and its columns; nothing if it gives none."""
+    from evalguard.guards.frame import arrays
+
+    given = _ResultsOf(outcome)._for_frame()  # noqa: SLF001 - of this module
+    return iter(()) if given is None else arrays(*given)
 
 
 def in_order(values: NDArray[Any], index: NDArray[np.int64] | None) -> Any:

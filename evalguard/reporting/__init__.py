@@ -35,13 +35,17 @@ RENDERERS = {
 }
 
 
-def artifacts(report: Report, subjects: Mapping[str, str] | None = None) -> dict[str, str]:
+def artifacts(
+    report: Report, subjects: Mapping[str, str] | None = None, columns: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """All rendered files of a report: file name → content.
 
     Args:
         report: What to render.
         subjects: Name of each judged file → its SHA-256; without it there is
             no ``attestation.json``.
+        columns: What ``attestation.json`` states besides: name of each array
+            in a table of the rows → SHA-256 of its columns.
     """
     # Imported when the first report is rendered, as `import evalguard` does not need them.
     from evalguard.reporting.csv_rows import to_csv
@@ -49,7 +53,7 @@ def artifacts(report: Report, subjects: Mapping[str, str] | None = None) -> dict
     from evalguard.reporting.intoto import to_statement
     from evalguard.reporting.junit import to_junit
 
-    statement = {"attestation.json": to_statement(report, subjects)} if subjects else {}
+    statement = {"attestation.json": to_statement(report, subjects, columns)} if subjects else {}
     return {
         "report.json": report.to_json(),
         "report.txt": to_text(report),

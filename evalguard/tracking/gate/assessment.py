@@ -19,6 +19,7 @@ from evalguard.tracking.store import Store
 
 ACCEPTABLE = ("PASS", "REPAIRED")
 UNGUARDED, REFUSED = "UNGUARDED", "REFUSED"
+UNCHECKED = "none of the files is it or holds it; give that file, or allow unchecked subjects (allow_unchecked)"
 # Tolerated difference between two clocks, ms. A record further in the future has no known age, so `max_age` would
 # accept it forever.
 CLOCK_MS = 5 * 60 * 1000
@@ -166,27 +167,37 @@ def _signed(
     return records, unsigned
 
 
-def about_statement(path: str | Path, files: Sequence[str | Path], requirements: Demand) -> GateResult:
+def about_statement(
+    path: str | Path, files: Sequence[str | Path], requirements: Demand, *, allow_unchecked: bool = False
+) -> GateResult:
     """The gate's answer for an attestation and the given files.
+
+    Args:
+        path: The attestation.
+        files: Files and folders.
+        requirements: What the evaluation must meet.
+        allow_unchecked: Whether a subject that none of the files holds closes the gate.
 
     Raises:
         ConfigError: The attestation or a file cannot be read.
     """
     statement = attestation.read(path)
-    matched, unmatched, unchecked = attestation.compare(statement, files)
+    compared = attestation.compare(statement, files)
     annotations = statement.annotations
     fields = {name: annotations.get(name, "") for name in ("verdict", "proof", "labels", "checked_at_ms")}
     slot = Slot(annotations.get("evaluation", ""), fields)
     refused = [*_refusals(slot, requirements), *attestation.inconsistencies(statement)]
     reasons = [f"{slot.name}: {why}" for why in refused]
-    reasons += [f"{file}: matches none of the files that were judged, or was changed since" for file in unmatched]
+    reasons += compared.wrong
+    if not allow_unchecked:
+        reasons += [f"{subject}: {UNCHECKED}" for subject in compared.unchecked]
     return GateResult(
         asked=f"attestation {path}",
         passed=not reasons,
         evaluations=(_evaluation("", slot, refused),),
         reasons=tuple(reasons),
-        files=matched,
-        unchecked=tuple(unchecked),
+        files=compared.matched,
+        unchecked=tuple(compared.unchecked),
     )
 
 

@@ -40,6 +40,7 @@ def gate(
     since: Moment | None = None,
     attestation: str | Path | None = None,
     files: Sequence[str | Path] = (),
+    allow_unchecked: bool = False,
     accept: Sequence[str] = ("PASS",),
     require: Require = "labels",
     labels_digest: str | Sequence[str] | None = None,
@@ -68,8 +69,14 @@ def gate(
             queried. The gate does not verify a signature; use the tool that
             signed the statement.
         files: With ``attestation``: your files of the model, the labels and the
-            predictions. Arrays are compared as ``numpy.save`` writes them,
-            whether they are in a ``.npy``, ``.npz`` or ``.parquet`` file.
+            predictions; of a model in MLflow, its folder. A file is compared as
+            a whole, and if it is another one, by the arrays in it: each entry of
+            a ``.npz`` file and each column of a ``.parquet`` file must be an
+            array that was judged, under its name (``predictions``, ``labels``,
+            or those of ``Guard.to_frame``).
+        allow_unchecked: With ``attestation``: whether the gate may open although
+            none of the files is one that the statement names. These are listed
+            as ``unchecked``.
         accept: Verdicts that may pass; PASS always may, and ``REPAIRED`` may be
             added.
         require: The weakest proof that may pass. The default refuses a PASS
@@ -99,6 +106,9 @@ def gate(
     """
     asked = {"model": model, "run": run, "experiment": experiment, "attestation": attestation}
     _check_options(asked, since, files, tag_version=tag_version)
+    if allow_unchecked and not attestation:
+        msg = "gate: expected `allow_unchecked` with `attestation` only, because nothing else is compared with files"
+        raise ConfigError(msg)
     now_ms = int(time.time() * 1000)
     not_before_ms = 0 if max_age is None else now_ms - _milliseconds(max_age, "max_age")
     digests = (labels_digest,) if isinstance(labels_digest, str) else tuple(labels_digest or ())
@@ -108,7 +118,7 @@ def gate(
     _check_trust(trusted, asked)
     requirements = Demand(_accepted(accept), require, digests, not_before_ms, now_ms, trusted)
     if attestation is not None:
-        return about_statement(attestation, files, requirements)
+        return about_statement(attestation, files, requirements, allow_unchecked=allow_unchecked)
     store = Store(tracking_uri, timeout_s)
     if model is not None:
         selection = about_model(store, model)
