@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from evalguard.core.policy import Proof, Require
 from evalguard.tracking.gate import attestation
+from evalguard.tracking.gate.labels_at_hand import (
+    LabelsAsked,
+    Origin,
+    labels_of,
+    origin_in_record,
+    origin_in_report,
+    other_labels,
+)
 from evalguard.tracking.gate.record_check import contradictions
 from evalguard.tracking.gate.selection import Question
 from evalguard.tracking.gate.signatures import UNSIGNED, Chain, Trust, chain_of, signed
@@ -19,7 +27,7 @@ from evalguard.tracking.store import Store
 
 ACCEPTABLE = ("PASS", "REPAIRED")
 UNGUARDED, REFUSED = "UNGUARDED", "REFUSED"
-UNCHECKED = "none of the files is it or holds it; give that file, or allow unchecked subjects (allow_unchecked)"
+UNCHECKED = "none of the files is it or holds it; give that file, or pass --allow-unchecked (allow_unchecked)"
 # Tolerated difference between two clocks, ms. A record further in the future has no known age, so `max_age` would
 # accept it forever.
 CLOCK_MS = 5 * 60 * 1000
@@ -109,7 +117,7 @@ class Demand:
     Attributes:
         accept: Verdicts that may pass.
         require: The weakest proof that may pass.
-        labels: Digests that the labels may have; empty for any.
+        labels: The labels that it must have.
         not_before_ms: Earliest time of judging, milliseconds since the epoch; 0 for any.
         now_ms: The current time, milliseconds since the epoch.
         trust: The keys that must have signed what passes; without keys, no signature is asked for.
@@ -117,7 +125,7 @@ class Demand:
 
     accept: tuple[str, ...]
     require: Require
-    labels: tuple[str, ...]
+    labels: LabelsAsked
     not_before_ms: int
     now_ms: int
     trust: Trust = field(default_factory=Trust)
@@ -186,7 +194,11 @@ def about_statement(
     annotations = statement.annotations
     fields = {name: annotations.get(name, "") for name in ("verdict", "proof", "labels", "checked_at_ms")}
     slot = Slot(annotations.get("evaluation", ""), fields)
-    refused = [*_refusals(slot, requirements), *attestation.inconsistencies(statement)]
+    report = attestation.report_beside(statement)
+    refused = [
+        *_refusals(slot, requirements, lambda: origin_in_report(report)),
+        *attestation.inconsistencies(statement),
+    ]
     reasons = [f"{slot.name}: {why}" for why in refused]
     reasons += compared.wrong
     if not allow_unchecked:
@@ -228,7 +240,7 @@ def _assessed(
     unsigned: Mapping[tuple[str, str], str],
 ) -> Evaluation:
     place = (run.info.run_id, slot.name)
-    refused = _refusals(slot, requirements)
+    refused = _refusals(slot, requirements, lambda: _origin(store, run, slot, records.get(place)))
     if slot["verdict"] in requirements.accept:
         if requirements.trust.keys:
             refused += [unsigned[place]] if place in unsigned else []
@@ -238,21 +250,27 @@ def _assessed(
     return _evaluation(run.info.run_id, slot, refused, records[place].key_id if place in records else "")
 
 
-def _refusals(slot: Slot, requirements: Demand) -> list[str]:
+def _origin(store: Store, run: Any, slot: Slot, record: Signed | None) -> Origin:
+    """What an evaluation says of its labels: what was signed, if that is asked for."""
+    if record is not None:
+        return labels_of(record.payload.get("about"))
+    return origin_in_record(store, run.info.run_id, slot.name)
+
+
+def _refusals(slot: Slot, requirements: Demand, origin: Callable[[], Origin]) -> list[str]:
     if slot["verdict"] in requirements.accept:
-        return _unmet(slot, requirements)
+        return _unmet(slot, requirements, origin)
     why = f" ({slot['reason']})" if slot["reason"] else ""
     return [f"the verdict is {slot['verdict'] or 'missing'}{why}"]
 
 
-def _unmet(slot: Slot, requirements: Demand) -> list[str]:
+def _unmet(slot: Slot, requirements: Demand, origin: Callable[[], Origin]) -> list[str]:
     """The requirements that the evaluation does not meet."""
     unmet = []
     # The tags are enough here: `contradictions` refuses an evaluation whose record or report differs from them.
     if _level(slot["proof"]) < _level(requirements.require):
         unmet.append(f"proof {slot['proof'] or 'missing'}, weaker than {requirements.require}")
-    if requirements.labels and slot["labels"] not in requirements.labels:
-        unmet.append(f"expected labels {' or '.join(requirements.labels)}, found {slot['labels'] or 'unknown'}")
+    unmet += other_labels(requirements.labels, slot["labels"], origin)
     if requirements.not_before_ms and slot.checked_at_ms < requirements.not_before_ms:
         days = (requirements.now_ms - slot.checked_at_ms) / 86_400_000
         unmet.append(f"judged {days:.1f} days ago, older than allowed")

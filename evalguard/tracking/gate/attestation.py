@@ -67,6 +67,11 @@ def read(path: str | Path) -> Statement:
     return statement
 
 
+def report_beside(statement: Statement) -> Path:
+    """Where the report of a statement is, if it was kept."""
+    return statement.path.with_name(re.sub(r"^attestation", "report", statement.path.name))
+
+
 def inconsistencies(statement: Statement) -> list[str]:
     """Where the statement contradicts itself, or the report in the same folder."""
     wrong = []
@@ -74,7 +79,7 @@ def inconsistencies(statement: Statement) -> list[str]:
     if verdict not in set(Verdict) or RESULTS[Verdict(verdict)] != statement.result:
         wrong.append(f"result {statement.result} does not fit the verdict {verdict or '(missing)'}")
     # The report is optional here: only the attestation may have been archived with the model.
-    report = statement.path.with_name(re.sub(r"^attestation", "report", statement.path.name))
+    report = report_beside(statement)
     if report != statement.path and report.is_file():
         if file_sha256(report) != statement.annotations.get("report_sha256"):
             wrong.append(f"{report.name} beside it is another report: its digest differs")

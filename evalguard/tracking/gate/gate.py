@@ -20,6 +20,7 @@ from evalguard.core.policy import Require, check_choice
 from evalguard.errors import ConfigError, SinkError
 from evalguard.tracking.deadline import ASK_S
 from evalguard.tracking.gate.assessment import ACCEPTABLE, Demand, GateResult, about_statement, answer
+from evalguard.tracking.gate.labels_at_hand import labels_asked
 from evalguard.tracking.gate.selection import about_experiment, about_model, about_run, registered_version
 from evalguard.tracking.gate.signatures import Trust
 from evalguard.tracking.signing import trusted_keys
@@ -43,6 +44,9 @@ def gate(
     allow_unchecked: bool = False,
     accept: Sequence[str] = ("PASS",),
     require: Require = "labels",
+    labels: str | Path | Sequence[str | Path] = (),
+    label_column: str | None = None,
+    labels_key: str | None = None,
     labels_digest: str | Sequence[str] | None = None,
     max_age: Age | None = None,
     tracking_uri: str | None = None,
@@ -81,8 +85,13 @@ def gate(
             added.
         require: The weakest proof that may pass. The default refuses a PASS
             whose proof is only ``declared``, ``transport`` or ``count``.
-        labels_digest: Digest that the labels must have, or several of which one
-            must match.
+        labels: File with the labels that an evaluation must have, or several of
+            which one must match. A file is read with the columns of labels and
+            keys that the record of the evaluation names.
+        label_column: With ``labels``: column with the labels instead of that one.
+        labels_key: With ``labels``: column with the keys instead of that one.
+        labels_digest: Digest that the labels may have instead, or several of which
+            one must match.
         max_age: Age of the oldest evaluation that may pass, such as ``12h`` or
             ``30d``, a ``timedelta`` or seconds.
         tracking_uri: Tracking URI of the store; if omitted, MLflow's own.
@@ -102,6 +111,7 @@ def gate(
 
     Raises:
         ConfigError: The model, run or experiment does not exist, or an option is wrong.
+        LabelsError: A file of labels does not have the named columns.
         SinkError: MLflow could not be queried.
     """
     asked = {"model": model, "run": run, "experiment": experiment, "attestation": attestation}
@@ -116,7 +126,8 @@ def gate(
     keys = trusted_keys([trust] if isinstance(trust, (str, Path)) else trust, trust_dir)
     trusted = Trust(keys, (head,) if isinstance(head, str) else tuple(head), tuple(deleted))
     _check_trust(trusted, asked)
-    requirements = Demand(_accepted(accept), require, digests, not_before_ms, now_ms, trusted)
+    asked_labels = labels_asked(digests, labels, label_column, labels_key)
+    requirements = Demand(_accepted(accept), require, asked_labels, not_before_ms, now_ms, trusted)
     if attestation is not None:
         return about_statement(attestation, files, requirements, allow_unchecked=allow_unchecked)
     store = Store(tracking_uri, timeout_s)

@@ -1,0 +1,124 @@
+"""Compare a labels file at hand with the labels of an evaluation, by the columns that the evaluation was given."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evalguard.errors import ConfigError, LabelsError, SinkError
+from evalguard.labels.labels import Labels
+from evalguard.tracking.record import RECORD_FILE
+from evalguard.tracking.slots import FOLDER
+from evalguard.tracking.store import Store
+
+# What an evaluation says of its labels: `name`, `path`, `column` and `key`, as far as they are known.
+Origin = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelsAsked:
+    """The labels that an evaluation must have: one of these.
+
+    Attributes:
+        digests: Their digests.
+        files: Files of labels.
+        label: Column of the files with the labels; None: that of the evaluation.
+        key: Column of the files with the keys; None: that of the evaluation.
+    """
+
+    digests: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
+    label: str | None = None
+    key: str | None = None
+
+
+def labels_asked(
+    digests: Sequence[str], files: str | Path | Sequence[str | Path], label: str | None, key: str | None
+) -> LabelsAsked:
+    """The labels that the caller of the gate asked for.
+
+    Raises:
+        ConfigError: There is no such file, or columns are named and no file.
+        LabelsError: A file does not have the columns that are named.
+    """
+    paths = tuple(map(Path, [files] if isinstance(files, (str, Path)) else files))
+    for path in paths:
+        if not path.is_file():
+            msg = f"labels: expected a file of labels at {path}, found none there"
+            raise ConfigError(msg)
+        if label is not None or key is not None:
+            Labels.read(path, label=label, key=key)
+    if not paths and not (label is None and key is None):
+        msg = "gate: expected `label_column` and `labels_key` with `labels` only, because nothing else has columns"
+        raise ConfigError(msg)
+    return LabelsAsked(tuple(digests), paths, label, key)
+
+
+def other_labels(asked: LabelsAsked, found: str, origin: Callable[[], Origin]) -> list[str]:
+    """Why the labels of an evaluation are not those that were asked for; empty if they are, or none were.
+
+    Args:
+        asked: The labels that it must have.
+        found: Digest of its labels.
+        origin: What it says of its labels; called only if a file must be read.
+    """
+    if found in asked.digests or not (asked.digests or asked.files):
+        return []
+    expected = list(asked.digests)
+    given = origin() if asked.files else {}
+    for path in asked.files:
+        label, key = asked.label or _column(given.get("column")), asked.key or _column(given.get("key"))
+        try:
+            digest = Labels.read(path, label=label, key=key).digest
+        except LabelsError as error:
+            expected.append(f"of {path}, which could not be read with {_columns(label, key)}: {error}")
+            continue
+        if digest == found:
+            return []
+        expected.append(f"{digest} (of {path} with {_columns(label, key)})")
+    why = f"expected labels {' or '.join(expected)}, found {found or 'unknown'}"
+    if not asked.files:
+        return [why]
+    had = _columns(_column(given.get("column")), _column(given.get("key")))
+    return [f"{why}; the evaluation had {_name(given)} with {had}; name the columns of the file by --label and --key"]
+
+
+def origin_in_record(store: Store, run_id: str, slot: str) -> Origin:
+    """What the record of an evaluation says of its labels; empty if there is no such record."""
+    try:
+        return labels_of(json.loads(store.content(run_id, f"{FOLDER}/{slot}/{RECORD_FILE}"))["about"])
+    except (LookupError, SinkError, OSError, ValueError, TypeError):
+        # The gate says of a record that does not arrive that it did not.
+        return {}
+
+
+def origin_in_report(path: Path) -> Origin:
+    """What a report says of its labels; empty if there is no such report."""
+    try:
+        return labels_of(json.loads(path.read_text(encoding="utf-8")))
+    except (LookupError, OSError, ValueError, TypeError):
+        return {}
+
+
+def labels_of(about: Any) -> Origin:
+    """The part ``labels`` of a report, or of what a record is about."""
+    labels = about.get("labels") if isinstance(about, Mapping) else None
+    return labels if isinstance(labels, Mapping) else {}
+
+
+def _column(stated: Any) -> Any:
+    """The column that a record names, or a mapping of columns for several outputs; else None, as anyone may edit it."""
+    if isinstance(stated, Mapping) and all(isinstance(item, str) for pair in stated.items() for item in pair):
+        return dict(stated) or None
+    return stated if isinstance(stated, str) and stated else None
+
+
+def _columns(label: Any, key: Any) -> str:
+    return f"label={label!r} and key={key!r}"
+
+
+def _name(origin: Origin) -> str:
+    return str(origin.get("path") or origin.get("name") or "labels")[:80]
