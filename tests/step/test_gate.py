@@ -44,7 +44,8 @@ def run(folder, command):
         (folder / "step.yaml").write_text(text)
         done = command("run", folder / "step.yaml")
         assert done.exit_code == 0, done.output
-        return re.search(r"run[s/ ]+([0-9a-f]{32})", done.output)[1]
+        (run_id,) = re.findall(r"run[s/ ]+([0-9a-f]{32})", done.output)
+        return run_id
 
     return ran
 
@@ -81,6 +82,27 @@ def test_a_file_of_labels_is_read_with_the_columns_of_the_evaluation(folder, run
     if not opens:
         assert "the evaluation had labels.csv with label='label' and key='file'" in done.output
         assert "by --label and --key" in done.output
+
+
+def test_a_column_that_the_file_does_not_show_by_itself_is_that_of_the_evaluation_and_is_reported(folder, run, command):
+    table = pd.read_csv(folder / "labels.csv").rename(columns={"label": "digit"}).assign(site=1)
+    table.to_csv(folder / "labels.csv", index=False)
+    run_id = run(labels="path: labels.csv, label: digit, key: file")
+    done = command("gate", "--run", run_id, "--labels", folder / "labels.csv")
+    assert done.exit_code == 0, done.output
+    assert "labels.csv was read with label='digit', as the evaluation was" in done.output
+    done = command("gate", "--run", run_id, "--labels", folder / "labels.csv", "--label", "digit")
+    assert (done.exit_code, "was read with" in done.output) == (0, False)
+
+
+def test_another_column_than_the_labels_of_the_file_does_not_open_the_gate(folder, run, command):
+    """Somebody who wants it open scores against what the model predicted, which is in the file too."""
+    pd.read_csv(folder / "labels.csv").assign(guess=3).to_csv(folder / "labels.csv", index=False)
+    run_id = run(labels="path: labels.csv, label: guess, key: file")
+    done = command("gate", "--run", run_id, "--labels", folder / "labels.csv")
+    assert done.exit_code == 1
+    assert "the evaluation had labels.csv with label='guess' and key='file'" in done.output
+    assert command("gate", "--run", run_id, "--labels", folder / "labels.csv", "--label", "guess").exit_code == 0
 
 
 def test_columns_that_a_file_does_not_have_are_a_wrong_question(folder, run, command):

@@ -12,11 +12,11 @@ from evalguard.core.policy import Proof, Require
 from evalguard.tracking.gate import attestation
 from evalguard.tracking.gate.labels_at_hand import (
     LabelsAsked,
-    Origin,
+    Stated,
     labels_of,
-    origin_in_record,
-    origin_in_report,
     other_labels,
+    stated_in_record,
+    stated_in_report,
 )
 from evalguard.tracking.gate.record_check import contradictions
 from evalguard.tracking.gate.selection import Question
@@ -156,7 +156,7 @@ def answer(store: Store, selection: Question, requirements: Demand) -> GateResul
         unguarded=tuple(selection.unguarded),
         superseded=tuple(_evaluation(run.info.run_id, slot, ()) for run, slot in selection.superseded),
         reasons=tuple(reasons),
-        notes=chain.notes,
+        notes=(*chain.notes, *dict.fromkeys(requirements.labels.notes)),
     )
 
 
@@ -196,7 +196,7 @@ def about_statement(
     slot = Slot(annotations.get("evaluation", ""), fields)
     report = attestation.report_beside(statement)
     refused = [
-        *_refusals(slot, requirements, lambda: origin_in_report(report)),
+        *_refusals(slot, requirements, lambda: stated_in_report(report)),
         *attestation.inconsistencies(statement),
     ]
     reasons = [f"{slot.name}: {why}" for why in refused]
@@ -208,6 +208,7 @@ def about_statement(
         passed=not reasons,
         evaluations=(_evaluation("", slot, refused),),
         reasons=tuple(reasons),
+        notes=tuple(requirements.labels.notes),
         files=compared.matched,
         unchecked=tuple(compared.unchecked),
     )
@@ -240,7 +241,7 @@ def _assessed(
     unsigned: Mapping[tuple[str, str], str],
 ) -> Evaluation:
     place = (run.info.run_id, slot.name)
-    refused = _refusals(slot, requirements, lambda: _origin(store, run, slot, records.get(place)))
+    refused = _refusals(slot, requirements, lambda: _stated(store, run, slot, records.get(place)))
     if slot["verdict"] in requirements.accept:
         if requirements.trust.keys:
             refused += [unsigned[place]] if place in unsigned else []
@@ -250,27 +251,27 @@ def _assessed(
     return _evaluation(run.info.run_id, slot, refused, records[place].key_id if place in records else "")
 
 
-def _origin(store: Store, run: Any, slot: Slot, record: Signed | None) -> Origin:
+def _stated(store: Store, run: Any, slot: Slot, record: Signed | None) -> Stated:
     """What an evaluation says of its labels: what was signed, if that is asked for."""
     if record is not None:
         return labels_of(record.payload.get("about"))
-    return origin_in_record(store, run.info.run_id, slot.name)
+    return stated_in_record(store, run.info.run_id, slot.name)
 
 
-def _refusals(slot: Slot, requirements: Demand, origin: Callable[[], Origin]) -> list[str]:
+def _refusals(slot: Slot, requirements: Demand, stated: Callable[[], Stated]) -> list[str]:
     if slot["verdict"] in requirements.accept:
-        return _unmet(slot, requirements, origin)
+        return _unmet(slot, requirements, stated)
     why = f" ({slot['reason']})" if slot["reason"] else ""
     return [f"the verdict is {slot['verdict'] or 'missing'}{why}"]
 
 
-def _unmet(slot: Slot, requirements: Demand, origin: Callable[[], Origin]) -> list[str]:
+def _unmet(slot: Slot, requirements: Demand, stated: Callable[[], Stated]) -> list[str]:
     """The requirements that the evaluation does not meet."""
     unmet = []
     # The tags are enough here: `contradictions` refuses an evaluation whose record or report differs from them.
     if _level(slot["proof"]) < _level(requirements.require):
         unmet.append(f"proof {slot['proof'] or 'missing'}, weaker than {requirements.require}")
-    unmet += other_labels(requirements.labels, slot["labels"], origin)
+    unmet += other_labels(requirements.labels, slot["labels"], stated)
     if requirements.not_before_ms and slot.checked_at_ms < requirements.not_before_ms:
         days = (requirements.now_ms - slot.checked_at_ms) / 86_400_000
         unmet.append(f"judged {days:.1f} days ago, older than allowed")

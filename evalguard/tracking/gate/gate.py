@@ -87,7 +87,8 @@ def gate(
             whose proof is only ``declared``, ``transport`` or ``count``.
         labels: File with the labels that an evaluation must have, or several of
             which one must match. A file is read with the columns of labels and
-            keys that the record of the evaluation names.
+            keys that the record of the evaluation names, unless the file itself
+            shows another column of labels.
         label_column: With ``labels``: column with the labels instead of that one.
         labels_key: With ``labels``: column with the keys instead of that one.
         labels_digest: Digest that the labels may have instead, or several of which

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from evalguard.tracking.slots import FOLDER
 from evalguard.tracking.store import Store
 
 # What an evaluation says of its labels: `name`, `path`, `column` and `key`, as far as they are known.
-Origin = Mapping[str, Any]
+Stated = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,14 @@ class LabelsAsked:
         files: Files of labels.
         label: Column of the files with the labels; None: that of the evaluation.
         key: Column of the files with the keys; None: that of the evaluation.
+        notes: What was taken from the evaluation because nothing else says it; filled while evaluations are assessed.
     """
 
     digests: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
     label: str | None = None
     key: str | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 def labels_asked(
@@ -41,7 +43,7 @@ def labels_asked(
     """The labels that the caller of the gate asked for.
 
     Raises:
-        ConfigError: There is no such file, or columns are named and no file.
+        ConfigError: There is no such file.
         LabelsError: A file does not have the columns that are named.
     """
     paths = tuple(map(Path, [files] if isinstance(files, (str, Path)) else files))
@@ -51,32 +53,35 @@ def labels_asked(
             raise ConfigError(msg)
         if label is not None or key is not None:
             Labels.read(path, label=label, key=key)
-    if not paths and not (label is None and key is None):
-        msg = "gate: expected `label_column` and `labels_key` with `labels` only, because nothing else has columns"
-        raise ConfigError(msg)
     return LabelsAsked(tuple(digests), paths, label, key)
 
 
-def other_labels(asked: LabelsAsked, found: str, origin: Callable[[], Origin]) -> list[str]:
+def other_labels(asked: LabelsAsked, found: str, stated: Callable[[], Stated]) -> list[str]:
     """Why the labels of an evaluation are not those that were asked for; empty if they are, or none were.
 
     Args:
         asked: The labels that it must have.
         found: Digest of its labels.
-        origin: What it says of its labels; called only if a file must be read.
+        stated: What it says of its labels; called only if a file must be read.
     """
     if found in asked.digests or not (asked.digests or asked.files):
         return []
     expected = list(asked.digests)
-    given = origin() if asked.files else {}
+    given = stated() if asked.files else {}
     for path in asked.files:
-        label, key = asked.label or _column(given.get("column")), asked.key or _column(given.get("key"))
+        key = asked.key or _column(given.get("key"))
+        usual = _usual_column(path, key) if asked.label is None else ""
+        label = asked.label or _label(usual, _column(given.get("column")))
         try:
             digest = Labels.read(path, label=label, key=key).digest
         except LabelsError as error:
             expected.append(f"of {path}, which could not be read with {_columns(label, key)}: {error}")
             continue
         if digest == found:
+            if usual is None:
+                asked.notes.append(
+                    f"{path} was read with label={label!r}, as the evaluation was: --label can name another"
+                )
             return []
         expected.append(f"{digest} (of {path} with {_columns(label, key)})")
     why = f"expected labels {' or '.join(expected)}, found {found or 'unknown'}"
@@ -86,7 +91,26 @@ def other_labels(asked: LabelsAsked, found: str, origin: Callable[[], Origin]) -
     return [f"{why}; the evaluation had {_name(given)} with {had}; name the columns of the file by --label and --key"]
 
 
-def origin_in_record(store: Store, run_id: str, slot: str) -> Origin:
+def _usual_column(path: Path, key: str | None) -> Any:
+    """The column of labels that a file shows by itself; empty if it has no columns, None if several may be it."""
+    try:
+        return Labels.read(path, key=key).origin.column
+    except LabelsError:
+        return None
+
+
+def _label(usual: Any, stated: Any) -> Any:
+    """The column to read: that of the evaluation, but not instead of the one that the file shows by itself.
+
+    Anyone can evaluate against another column of the same file, such as one of predictions.
+    """
+    if not usual:
+        return stated
+    columns = stated.values() if isinstance(stated, Mapping) else [stated]
+    return stated if usual in columns else usual
+
+
+def stated_in_record(store: Store, run_id: str, slot: str) -> Stated:
     """What the record of an evaluation says of its labels; empty if there is no such record."""
     try:
         return labels_of(json.loads(store.content(run_id, f"{FOLDER}/{slot}/{RECORD_FILE}"))["about"])
@@ -95,7 +119,7 @@ def origin_in_record(store: Store, run_id: str, slot: str) -> Origin:
         return {}
 
 
-def origin_in_report(path: Path) -> Origin:
+def stated_in_report(path: Path) -> Stated:
     """What a report says of its labels; empty if there is no such report."""
     try:
         return labels_of(json.loads(path.read_text(encoding="utf-8")))
@@ -103,22 +127,22 @@ def origin_in_report(path: Path) -> Origin:
         return {}
 
 
-def labels_of(about: Any) -> Origin:
+def labels_of(about: Any) -> Stated:
     """The part ``labels`` of a report, or of what a record is about."""
     labels = about.get("labels") if isinstance(about, Mapping) else None
     return labels if isinstance(labels, Mapping) else {}
 
 
-def _column(stated: Any) -> Any:
+def _column(named: Any) -> Any:
     """The column that a record names, or a mapping of columns for several outputs; else None, as anyone may edit it."""
-    if isinstance(stated, Mapping) and all(isinstance(item, str) for pair in stated.items() for item in pair):
-        return dict(stated) or None
-    return stated if isinstance(stated, str) and stated else None
+    if isinstance(named, Mapping) and all(isinstance(item, str) for pair in named.items() for item in pair):
+        return dict(named) or None
+    return named if isinstance(named, str) and named else None
 
 
 def _columns(label: Any, key: Any) -> str:
     return f"label={label!r} and key={key!r}"
 
 
-def _name(origin: Origin) -> str:
-    return str(origin.get("path") or origin.get("name") or "labels")[:80]
+def _name(stated: Stated) -> str:
+    return str(stated.get("path") or stated.get("name") or "labels")[:80]
