@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evalguard.core.own_errors import swallow
 from evalguard.core.policy import Verdict
@@ -38,12 +38,17 @@ def subjects(files: Mapping[str, str], outcome: Outcome) -> dict[str, str]:
     return {name if name not in arrays else f"./{name}": digest for name, digest in files.items()} | arrays
 
 
-def columns(outcome: Outcome) -> dict[str, str]:
-    """Name of each array of ``Guard.to_frame`` beside the predictions → SHA-256 of its columns.
+def rows(outcome: Outcome) -> dict[str, dict[str, Any]]:
+    """What a data frame of the rows (``Guard.to_frame``) holds beside the subjects.
 
-    Of predictions, only the names of their columns are hashed, and only if they
-    are those of classes: the values are a subject. Empty if the outcome is
-    neither PASS nor REPAIRED, because no file of another verdict is accepted.
+    Empty if the outcome is neither PASS nor REPAIRED, because no file of another verdict is accepted.
+
+    Returns:
+        ``columns``: name of each array → SHA-256 of its columns, as of labels
+        and keys. Of predictions, only the names of their columns are hashed, and
+        only if they are those of classes: the values are a subject.
+        ``row_shapes``: name of each array whose rows have several axes → shape
+        of a row, which a table does not show.
     """
     if outcome.report.verdict not in {Verdict.PASS, Verdict.REPAIRED} or not _is_table(outcome):
         return {}
@@ -51,15 +56,19 @@ def columns(outcome: Outcome) -> dict[str, str]:
     from evalguard.guards.results import arrays_of_frame
 
     try:
+        frame = arrays_of_frame(outcome, MAX_COLUMNS)
+        if frame is None:
+            return {}
         found = {
             name: digests.columns_sha256(columns, names_only=_is_prediction(name))
-            for name, columns in arrays_of_frame(outcome)
-            if name != "row" and len(columns) <= MAX_COLUMNS and not (_is_prediction(name) and _numbered(columns))
+            for name, columns in frame.columns
+            if name != "row" and not (_is_prediction(name) and _numbered(columns))
         }
     except Exception as error:  # noqa: BLE001 - a table that cannot be made is not attested; the verdict stands
         swallow(error)
         return {}
-    return {name: digest for name, digest in found.items() if digest is not None}
+    columns = {name: digest for name, digest in found.items() if digest is not None}
+    return {"columns": columns, **({"row_shapes": frame.row_shapes} if frame.row_shapes else {})}
 
 
 def _is_table(outcome: Outcome) -> bool:

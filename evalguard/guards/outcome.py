@@ -188,7 +188,7 @@ class Outcomes:
         if self.sinks:
             # Rendered once: every sink must store the same bytes.
             subjects = attested.subjects(self.files, outcome)
-            rendered = artifacts(outcome.report, subjects, attested.columns(outcome) if subjects else None)
+            rendered = artifacts(outcome.report, subjects, attested.rows(outcome) if subjects else None)
             for sink in self.sinks:
                 self._send(method(sink), outcome.report, rendered)
 

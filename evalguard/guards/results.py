@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -177,12 +178,34 @@ class _ResultsOf(Results):
         return self._outcome
 
 
-def arrays_of_frame(outcome: Outcome) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the name of each array that ``to_frame`` gives of an outcome, and its columns; nothing if it gives none."""
-    from evalguard.guards.frame import arrays
+@dataclass(frozen=True, slots=True)
+class FrameArrays:
+    """The arrays that ``to_frame`` gives.
+
+    Attributes:
+        columns: Yields the name of each array, and its columns.
+        row_shapes: Name of each array whose rows have several axes → shape of a row.
+    """
+
+    columns: Iterator[tuple[str, dict[str, Any]]]
+    row_shapes: dict[str, list[int]]
+
+
+def arrays_of_frame(outcome: Outcome, most: int) -> FrameArrays | None:
+    """The arrays that ``to_frame`` gives of an outcome; None if it gives none.
+
+    Args:
+        outcome: Holds the rows.
+        most: Arrays of more columns than this are left out.
+    """
+    from evalguard.guards.frame import arrays, row_shapes
 
     given = _ResultsOf(outcome)._for_frame()  # noqa: SLF001 - of this module
-    return iter(()) if given is None else arrays(*given)
+    if given is None:
+        return None
+    predictions, index, keys, y_true, sample_weight, classes = given
+    columns = arrays(predictions, index, keys, y_true, sample_weight, classes, most)
+    return FrameArrays(columns, row_shapes(predictions, y_true))
 
 
 def in_order(values: NDArray[Any], index: NDArray[np.int64] | None) -> Any:

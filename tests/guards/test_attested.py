@@ -60,6 +60,14 @@ def test_arrays_of_too_many_columns_are_left_out(model, tmp_path, monkeypatch):
     with evalguard.guard(labels=labels, reference=X, mlflow=False, output=tmp_path):
         model.predict(X, verbose=0)
     assert statement(tmp_path)["columns"].keys() == {"sample"}
+    assert "row_shapes" not in statement(tmp_path)
+
+
+def test_the_shape_of_an_image_is_stated(tmp_path):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(12), keras.layers.Reshape((2, 2, 3))])
+    with evalguard.guard(labels=Y, reference=X, mlflow=False, output=tmp_path):
+        model.predict(X, verbose=0)
+    assert statement(tmp_path)["row_shapes"] == {"prediction": [2, 2, 3]}
 
 
 def test_rows_that_make_no_table_cost_no_verdict(tmp_path):

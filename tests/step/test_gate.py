@@ -170,7 +170,7 @@ def test_the_files_of_a_step_open_the_gate(folder, run, command):
     table.to_parquet(files[2])
     done = command(*asked, *files)
     assert done.exit_code == 1
-    assert "column 'y_true': is not an array of this name that was judged" in done.output
+    assert "column 'y_true': not what was judged under this name" in done.output
 
 
 def test_a_saved_model_is_attested_as_a_folder(folder, run):

@@ -6,8 +6,9 @@ a table. An array that stands under the name of another one is not what was judg
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -41,10 +42,12 @@ class Attested:
     Attributes:
         subjects: Name of each file or array → SHA-256.
         columns: Name of each array in a table of the rows → SHA-256 of its columns.
+        row_shapes: Name of each array there whose rows have several axes → shape of a row.
     """
 
     subjects: Mapping[str, str]
     columns: Mapping[str, str]
+    row_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ def _entry(path: Path, name: str, array: NDArray[Any], attested: Attested, *, al
     # The name that NumPy itself gives says nothing.
     equal = _with_digest(attested, [npy_sha256([array])])
     if not equal:
-        return FilePart(place, wrong=f"is none of the arrays that were judged, {CHANGED}")
+        return FilePart(place, wrong=f"none of the arrays that were judged, {CHANGED}")
     return _by_file_name(place, f"{path.stem}.npy" if alone else "", equal, attested)
 
 
@@ -132,7 +135,7 @@ def _array(
     if equal:
         wrong = f"holds {equal[0]!r}, which its name does not say: name it {_array_name(equal[0])!r}"
         return FilePart(place, wrong=wrong)
-    return FilePart(place, wrong=f"is not an array of this name that was judged, {CHANGED}")
+    return FilePart(place, wrong=f"not what was judged under this name, {CHANGED}")
 
 
 def _columns(path: Path, table: Any, attested: Attested) -> Iterator[FilePart]:
@@ -147,13 +150,18 @@ def _columns(path: Path, table: Any, attested: Attested) -> Iterator[FilePart]:
             None,
             columns_sha256(columns, names_only=True),
         }:
-            yield FilePart(place, wrong="are not the names of the classes that were judged, in their order")
+            yield FilePart(place, wrong="not named as the classes that were judged, in their order")
         else:
             arrays = list(columns.values())
+            shape = attested.row_shapes.get(name, (len(arrays),))
+            shape = shape if math.prod(shape) == len(arrays) else (len(arrays),)
+            stacked = npy_sha256([np.stack(arrays, axis=1).reshape(-1, *shape)])
             # The array of a single column had shape (n,) or (n, 1).
-            stacked = npy_sha256([np.stack(arrays, axis=1)])
             digests = [stacked] if len(arrays) > 1 else [npy_sha256(arrays), stacked]
-            yield _array(place, name, columns, digests, attested)
+            part = _array(place, name, columns, digests, attested)
+            # The number of each row's sample is nothing that was judged, as is the number of the row.
+            if part.wrong or name != "sample":
+                yield part
 
 
 def _grouped(names: Sequence[str], attested: Attested) -> Iterator[tuple[str, list[str]]]:
@@ -200,10 +208,9 @@ def _labels_in_order(name: str, columns: Mapping[str, Any], attested: Attested) 
 
     Only if the rows were judged in label order, each with its sample.
     """
-    n_rows = len(next(iter(columns.values())))
-    if name.partition(".")[0] != "y_true" or columns_sha256({"sample": np.arange(n_rows)}) != attested.columns.get(
-        "sample"
-    ):
+    arrays = list(columns.values())
+    in_order = columns_sha256({"sample": np.arange(len(arrays[0]))}) == attested.columns.get("sample")
+    if name.partition(".")[0] != "y_true" or not in_order or any(array.dtype.kind in "biuf" for array in arrays):
         return ()
     return tuple(subject for subject in attested.subjects if _canonical(_array_name(subject)) == _canonical(name))
 

@@ -32,6 +32,7 @@ class Statement:
         annotations: The evaluation: ``evaluation``, ``verdict``, ``proof``,
             ``labels``, ``report_sha256``, ``checked_at_ms``.
         columns: Name of each array in a table of the rows → SHA-256 of its columns.
+        row_shapes: Name of each array there whose rows have several axes → shape of a row.
     """
 
     path: Path
@@ -39,6 +40,7 @@ class Statement:
     subjects: dict[str, str]
     annotations: dict[str, str]
     columns: dict[str, str]
+    row_shapes: dict[str, tuple[int, ...]]
 
 
 def read(path: str | Path) -> Statement:
@@ -52,11 +54,13 @@ def read(path: str | Path) -> Statement:
         data: Any = json.loads(path.read_text(encoding="utf-8"))
         kind = (data["_type"], data["predicateType"])
         subjects = {str(item["name"]): str(item["digest"]["sha256"]).lower() for item in data["subject"]}
+        _refuse_twice([str(item["name"]) for item in data["subject"]])
         predicate = data["predicate"]
         annotations = dict(predicate["configuration"][0]["annotations"])
         columns = {str(k): str(v) for k, v in annotations.pop("columns", {}).items()}
+        shapes = {str(k): tuple(map(int, v)) for k, v in annotations.pop("row_shapes", {}).items()}
         texts = {str(k): str(v) for k, v in annotations.items()}
-        statement = Statement(path, str(predicate["result"]), subjects, texts, columns)
+        statement = Statement(path, str(predicate["result"]), subjects, texts, columns, shapes)
     except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         problem = f"{type(error).__name__}: {error}"[:120]
         msg = f"{path}: expected an attestation.json that evalguard wrote (an in-toto test result), found: {problem}"
@@ -65,6 +69,12 @@ def read(path: str | Path) -> Statement:
         msg = f"{path}: expected {STATEMENT} with {PREDICATE}, found {kind[0]!r:.80} with {kind[1]!r:.80}"
         raise ConfigError(msg)
     return statement
+
+
+def _refuse_twice(names: Sequence[str]) -> None:
+    if len(set(names)) < len(names):
+        msg = f"two subjects of one name: {sorted(names)}"
+        raise ValueError(msg)
 
 
 def report_beside(statement: Statement) -> Path:
@@ -123,7 +133,7 @@ def compare(statement: Statement, files: Sequence[str | Path]) -> Comparison:
     Raises:
         ConfigError: A file cannot be read.
     """
-    attested = Attested(statement.subjects, statement.columns)
+    attested = Attested(statement.subjects, statement.columns, statement.row_shapes)
     held = {str(path): parts_of(path, attested) for path in dict.fromkeys(map(Path, files))}
     chosen = _chosen([part for parts in held.values() for part in parts])
     matched = {

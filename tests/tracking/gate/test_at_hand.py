@@ -16,7 +16,7 @@ from evalguard.tracking.gate.at_hand import Attested, parts_of
 X = np.random.default_rng(0).normal(size=(40, 4)).astype("float32")
 Y = (X.sum(axis=1) > 0).astype("int64")
 KEYS = np.array([f"k{row}" for row in range(40)])
-OTHER = "not an array of this name that was judged, or was changed since"
+OTHER = "not what was judged under this name, or was changed since"
 
 
 def judged(folder, y_pred=None, labels=Y, **options):
@@ -103,6 +103,13 @@ CLASSES = ["low", "mid", "high"]
         pytest.param({"labels": np.eye(3)[Y]}, id="one-hot"),
         pytest.param({"model": keras.Sequential([keras.Input((4,)), keras.layers.Dense(12)])}, id="twelve-columns"),
         pytest.param({"model": keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])}, id="one-column"),
+        pytest.param(
+            {
+                "labels": np.repeat(Y, 4).reshape(40, 2, 2),
+                "model": keras.Sequential([keras.Input((4,)), keras.layers.Dense(12), keras.layers.Reshape((2, 2, 3))]),
+            },
+            id="images",
+        ),
         pytest.param({"labels": {"a": Y, "b": 1 - Y}, "model": _two_outputs()}, id="two-outputs"),
     ],
 )
@@ -154,16 +161,16 @@ def test_the_table_of_calls_in_another_order_opens_the_gate(tmp_path, ask):
     ("files", "why"),
     [
         pytest.param(
-            lambda p: {"both_npz": {"predictions": p, "labels": 1 - Y}}, f"entry 'labels': is {OTHER}", id="one-right"
+            lambda p: {"both_npz": {"predictions": p, "labels": 1 - Y}}, f"entry 'labels': {OTHER}", id="one-right"
         ),
         pytest.param(
             lambda p: {"more_npz": {"predictions": p, "labels": Y, "extra": Y[::-1]}},
-            f"entry 'extra': is {OTHER}",
+            f"entry 'extra': {OTHER}",
             id="one-more",
         ),
         pytest.param(
             lambda p: {"both_npz": [p, Y, p + 1]},
-            "entry 'arr_2': is none of the arrays that were judged",
+            "entry 'arr_2': none of the arrays that were judged",
             id="one-more-without-a-name",
         ),
         pytest.param(
@@ -202,21 +209,26 @@ def test_the_table_of_calls_in_another_order_opens_the_gate(tmp_path, ask):
         pytest.param(lambda p: {"p_npy": p.astype("float64"), "l_npy": Y}, "matches none", id="another-dtype"),
         pytest.param(
             lambda p: {"t_parquet": {"labels": Y, **{f"prediction_{column + 1}": p[:, column] for column in range(3)}}},
-            f"column 'prediction_1': is {OTHER}",
+            f"column 'prediction_1': {OTHER}",
             id="numbers-of-other-columns",
         ),
         pytest.param(
             lambda p: {"t_parquet": {"labels": Y, **{f"prediction_{column}": p[:, 2 - column] for column in range(3)}}},
-            f"columns 'prediction_0' to 'prediction_2': is {OTHER}",
+            f"columns 'prediction_0' to 'prediction_2': {OTHER}",
             id="columns-exchanged",
         ),
         pytest.param(
             lambda p: {"p_npy": p, "t_parquet": {"labels": Y, "sample": np.arange(40)[::-1]}},
-            f"column 'sample': is {OTHER}",
+            f"column 'sample': {OTHER}",
             id="samples-of-other-rows",
         ),
         pytest.param(
             lambda p: {"p_npy": p, "l_npy": Y, "t_parquet": {"row": np.arange(40)}}, "matches none", id="a-count-alone"
+        ),
+        pytest.param(
+            lambda p: {"p_npy": p, "l_npy": Y, "t_parquet": {"sample": np.arange(40)}},
+            "matches none",
+            id="samples-alone",
         ),
         pytest.param(
             lambda p: {"p_npy": p, "t_parquet": {"labels": Y, "row": np.arange(40)[::-1]}},
@@ -235,7 +247,7 @@ def test_the_names_of_classes_are_those_that_were_judged(tmp_path, ask):
     _, g = judged(tmp_path, classes=CLASSES)
     frame = g.to_frame().rename(columns={"prediction_low": "prediction_mid", "prediction_mid": "prediction_low"})
     result = ask(rows_parquet=frame)
-    assert "are not the names of the classes that were judged" in " ".join(result.reasons)
+    assert "not named as the classes that were judged" in " ".join(result.reasons)
 
 
 # -- several subjects of one digest --------------------------------------------------------------
@@ -334,7 +346,7 @@ def test_an_attestation_without_columns_is_compared_by_its_subjects(evaluated, t
     path.write_text(json.dumps(statement))
     y_pred, g = evaluated
     assert ask(rows_parquet={"y_true": Y, **{f"prediction_{one}": y_pred[:, one] for one in range(3)}})
-    assert f"column 'sample': is {OTHER}" in " ".join(ask(rows_parquet=dict(g.to_frame())).reasons)
+    assert f"column 'sample': {OTHER}" in " ".join(ask(rows_parquet=dict(g.to_frame())).reasons)
 
 
 # -- files that are not what they say ------------------------------------------------------------

@@ -289,6 +289,13 @@ def test_a_file_that_is_no_statement_is_named(folder, text):
         ask(folder, "model.keras")
 
 
+def test_a_name_that_is_stated_twice_is_refused(folder):
+    """One of the two would not be compared."""
+    edit(folder / "out" / "attestation.json", lambda data: data["subject"].append(data["subject"][0]))
+    with pytest.raises(ConfigError, match="two subjects of one name"):
+        ask(folder, "model.keras", "labels.csv", "predictions.npy")
+
+
 @pytest.mark.parametrize("name", ["cut.npz", "cut.npy", "cut.parquet"])
 def test_a_file_that_cannot_be_read_is_named(folder, name):
     (folder / name).write_bytes(b"PK\x03\x04")
