@@ -155,6 +155,17 @@ def test_the_commands_of_the_page_open_the_gate_for_a_step(folder, run, command,
     assert mlflow.MlflowClient().get_model_version("digits", "3").tags["evalguard.verdict"] == "PASS"
 
 
+def test_the_step_that_init_writes_opens_the_gate_with_its_labels(folder, command, monkeypatch):
+    """The two commands of README.md, and the gate."""
+    monkeypatch.chdir(folder)
+    assert command("init", "square.keras", "images", "labels.csv", "--output", "new.yaml").exit_code == 0
+    done = command("run", "new.yaml")
+    assert done.exit_code == 0, done.output
+    (run_id,) = re.findall(r"run[s/ ]+([0-9a-f]{32})", done.output)
+    done = command("gate", "--run", run_id, "--labels", "labels.csv")
+    assert done.exit_code == 0, done.output
+
+
 # -- the files at hand ---------------------------------------------------------------------------
 
 

@@ -1,0 +1,131 @@
+"""Labels files at hand: read with the columns that the evaluation was given, and only then."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import evalguard
+from evalguard.core.policy import Proof
+from evalguard.errors import ConfigError, LabelsError
+from evalguard.reporting import artifacts
+from evalguard.tracking.gate.labels_at_hand import labels_asked, other_labels
+from tests.tracking.records import Store, now_ms
+
+
+@pytest.fixture
+def labels(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("id,digit,site\n7,1,3\n8,0,3\n")
+    return path
+
+
+def judged(labels, **options):
+    options = {"label_column": "digit", "labels_key": "id", **options}
+    report = evalguard.check(keys=[7, 8], labels=labels, name="digits", **options)
+    assert report.verdict is evalguard.Verdict.PASS
+    return replace(report, proof=Proof.IDENTITY, checked_at_ms=now_ms())
+
+
+def record(store, report):
+    run = store.run()
+    sink = store.sink(run)
+    sink.begin("digits")
+    sink.write(report, artifacts(report))
+    return run
+
+
+@pytest.fixture
+def ask(mlflow_store, labels):
+    """The gate about an evaluation of the labels, with a file."""
+
+    def asked(report=None, path=labels, **more):
+        run = record(Store(mlflow_store), report or judged(labels))
+        return evalguard.gate(run=run, tracking_uri=mlflow_store, labels=path, **more)
+
+    return asked
+
+
+def test_a_file_is_read_as_it_was_evaluated(ask, labels):
+    result = ask()
+    assert result.passed, result.reasons
+    assert result.notes == (f"{labels} was read with label='digit', as the evaluation was: --label can name another",)
+    result = ask(label_column="digit")
+    assert (result.passed, result.notes) == (True, ())
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        pytest.param("id,digit,site\n7,0,3\n8,1,3\n", "label='digit' and key='id'), found", id="other-labels"),
+        pytest.param("id,digit,site\n8,1,3\n7,0,3\n", "label='digit' and key='id'), found", id="other-keys"),
+        pytest.param("id,label,site\n7,0,3\n8,0,3\n", "label='label' and key='id'), found", id="a-column-of-labels"),
+        pytest.param("id,number,site\n7,1,3\n8,0,3\n", "could not be read with label='digit'", id="no-such-column"),
+        pytest.param("id,digit,site\n7,1,3\n7,0,3\n", "expected each key once", id="a-repeated-key"),
+        pytest.param("", "could not be read with label='digit'", id="empty"),
+    ],
+)
+def test_other_labels_close_the_gate_with_what_the_evaluation_had(ask, tmp_path, text, why):
+    path = tmp_path / "other.csv"
+    path.write_text(text)
+    result = ask(path=path)
+    assert not result
+    assert why in result.reasons[0], result.reasons
+    assert "the evaluation had" in result.reasons[0]
+    assert "labels.csv with label='digit' and key='id'; name the columns of the file by --label" in result.reasons[0]
+
+
+def test_one_of_several_files_or_digests_is_enough(ask, labels, tmp_path):
+    (tmp_path / "other.csv").write_text("digit\n5\n")
+    assert ask(path=[tmp_path / "other.csv", labels])
+    assert not ask(path=[tmp_path / "other.csv"])
+    digest = evalguard.Labels.read(labels, label="digit", key="id").digest
+    assert ask(path=[tmp_path / "other.csv"], labels_digest=digest)
+
+
+def test_what_was_signed_names_the_columns_and_not_what_was_edited(mlflow_store, labels, tmp_path, monkeypatch):
+    from evalguard.tracking.signing import new_key
+
+    private, public, _ = new_key(tmp_path / "ci.pem")
+    monkeypatch.setenv("EVALGUARD_SIGNING_KEY", str(private))
+    run = record(Store(mlflow_store), judged(labels))
+    asked = {"run": run, "tracking_uri": mlflow_store, "trust": public}
+    assert evalguard.gate(**asked, labels=labels)
+    monkeypatch.setattr("evalguard.tracking.gate.assessment.stated_in_record", lambda *_: {"column": "site"})
+    assert evalguard.gate(**asked, labels=labels)
+
+
+def test_the_report_beside_an_attestation_names_the_columns(labels, tmp_path):
+    report = judged(labels)
+    rendered = artifacts(report, {"labels.csv": "0" * 64})
+    for name in ("attestation.json", "report.json"):
+        (tmp_path / name).write_text(rendered[name])
+    asked = {"attestation": tmp_path / "attestation.json", "files": [labels], "allow_unchecked": True}
+    (why,) = evalguard.gate(**asked, labels=labels).reasons
+    assert why.startswith(f"{labels}: "), "only the file, whose digest is made up, is wrong"
+    (tmp_path / "report.json").unlink()
+    assert any("could not be read" in why for why in evalguard.gate(**asked, labels=labels).reasons)
+
+
+@pytest.mark.parametrize("stated", [{"column": 3}, {"column": {"a": 3}}, {"key": ["id"]}, {}], ids=str)
+def test_columns_that_no_evaluation_can_have_named_are_ignored(tmp_path, stated):
+    path = tmp_path / "labels.csv"
+    path.write_text("label\n1\n")
+    digest = evalguard.Labels.read(path).digest
+    assert other_labels(labels_asked([], path, None, None), digest, lambda: stated) == []
+
+
+def test_no_record_is_read_if_a_digest_is_enough(labels):
+    def unread():
+        pytest.fail("read")
+
+    asked = labels_asked(["0" * 16], labels, None, None)
+    assert other_labels(asked, "0" * 16, unread) == []
+    assert other_labels(labels_asked([], (), None, None), "0" * 16, unread) == []
+
+
+def test_files_that_are_not_there_and_columns_they_do_not_have_are_wrong_questions(labels):
+    with pytest.raises(ConfigError, match=r"expected a file of labels at gone\.csv"):
+        evalguard.gate(run="a", labels=Path("gone.csv"))
+    with pytest.raises(LabelsError, match="expected a column 'nowhere'"):
+        evalguard.gate(run="a", labels=labels, labels_key="nowhere")
