@@ -31,7 +31,7 @@ Examples:
   evalguard gate --run 5f0c… --accept REPAIRED --require identity
   evalguard gate --experiment nightly --since 1d --json
   evalguard gate --model models:/digits/3 --trust ci.pub --head 5f0c…
-  evalguard gate --attestation out/attestation.json model.keras labels.csv predictions.npy
+  evalguard gate --attestation out/attestation.json model.keras labels.csv out/predictions.parquet
 
 {listed(GateExit)}"""
 

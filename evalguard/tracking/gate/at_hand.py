@@ -7,6 +7,7 @@ a table. An array that stands under the name of another one is not what was judg
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -82,10 +83,15 @@ def parts_of(path: Path, attested: Attested) -> list[FilePart]:
         # Arrow passes on errors of many classes from columns that are no arrays.
         msg = f"file {path}: expected columns that are arrays, found: {error}. Save it with Guard.to_frame"
         raise ConfigError(msg) from error
-    changed = [part for part in found if part.wrong.endswith(CHANGED)]
-    if len(changed) < len(found):
+    # Another file altogether gets one reason, and not one for each array in it.
+    if len(found) == 1 or not all(part.wrong.endswith(CHANGED) for part in found):
         return found
-    return [FilePart(str(path), wrong=f"matches none of the files that were judged, {CHANGED}")]
+    hint = "; a table of the rows is compared by its columns if it is saved as Parquet" if _is_table(path) else ""
+    return [FilePart(str(path), wrong=f"matches none of the files that were judged, {CHANGED}{hint}")]
+
+
+def _is_table(path: Path) -> bool:
+    return path.suffix.lower() in {".csv", ".jsonl", ".ndjson", ".arrow", ".feather"}
 
 
 def _arrays(path: Path, attested: Attested) -> Iterator[FilePart]:
@@ -105,7 +111,7 @@ def _arrays(path: Path, attested: Attested) -> Iterator[FilePart]:
 def _entry(path: Path, name: str, array: NDArray[Any], attested: Attested, *, alone: bool) -> FilePart:
     """One array of a ``.npz`` file."""
     place = f"{path}, entry {name!r}"
-    if not name.startswith("arr_"):
+    if not re.fullmatch(r"arr_\d+", name):
         return _array(place, name, {name: array}, [npy_sha256([array])], attested)
     # The name that NumPy itself gives says nothing.
     equal = _with_digest(attested, [npy_sha256([array])])

@@ -218,6 +218,14 @@ def test_the_table_of_calls_in_another_order_opens_the_gate(tmp_path, ask):
             id="columns-exchanged",
         ),
         pytest.param(
+            lambda p: {"p_npy": p, "l_npz": {"arr_scores": Y}},
+            "entry 'arr_scores': holds 'labels.npy'",
+            id="a-name-in-part",
+        ),
+        pytest.param(
+            lambda p: {"p_npy": p, "l_npz": {"labels": 1 - Y}}, f"entry 'labels': {OTHER}", id="alone-and-wrong"
+        ),
+        pytest.param(
             lambda p: {"p_npy": p, "t_parquet": {"labels": Y, "sample": np.arange(40)[::-1]}},
             f"column 'sample': {OTHER}",
             id="samples-of-other-rows",
@@ -324,6 +332,18 @@ def test_a_file_with_the_name_of_an_array_is_not_lost(tmp_path, monkeypatch):
     assert evalguard.gate(**question, files=["new/p.npy", "new/labels.npy"]).unchecked == ("./predictions.npy",)
 
 
+def test_files_of_one_name_are_distinguished_by_their_content(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "model.keras").write_text(folder)
+    models = [tmp_path / folder / "model.keras" for folder in ("a", "b")]
+    y_pred, _ = judged(tmp_path, attest_files=models)
+    np.savez(tmp_path / "both.npz", predictions=y_pred, labels=Y)
+    asked = {"attestation": tmp_path / "out" / "attestation.json"}
+    assert evalguard.gate(**asked, files=[*models, tmp_path / "both.npz"])
+    assert evalguard.gate(**asked, files=[models[1], models[1], tmp_path / "both.npz"]).unchecked == ("model.keras",)
+
+
 def test_a_folder_is_compared_by_all_files_in_it(tmp_path):
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
     model.export(tmp_path / "saved", verbose=False)
@@ -397,3 +417,9 @@ def test_a_file_without_an_array_that_was_judged_is_named_once(tmp_path):
     pd.DataFrame({"key": KEYS, "p": Y}).to_parquet(tmp_path / "keys.parquet")
     (part,) = parts_of(tmp_path / "keys.parquet", Attested({"labels.npy": "0" * 64}, {}))
     assert part.wrong == "matches none of the files that were judged, or was changed since"
+
+
+def test_a_table_in_another_format_is_named_with_what_to_do(evaluated, tmp_path):
+    evaluated[1].to_frame().to_csv(tmp_path / "rows.csv", index=False)
+    asked = {"attestation": tmp_path / "out" / "attestation.json", "files": [tmp_path / "rows.csv"]}
+    assert "if it is saved as Parquet" in evalguard.gate(**asked).reasons[0]
