@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 # Columns of one array that are named: the mask of an image would have one for each pixel.
 MAX_COLUMNS = 4096
-# Bytes of the predictions of several calls, which are joined for this.
-MAX_JOINED = 1 << 28
+# Bytes of what is copied for this: labels, weights and keys in the order of the rows, and the predictions of several
+# calls, which are joined. Labels in a mapped file may not fit into memory.
+MAX_COPIED = 1 << 28
 
 
 def subjects(files: Mapping[str, str], outcome: Outcome) -> dict[str, str]:
@@ -72,10 +73,13 @@ def rows(outcome: Outcome) -> dict[str, dict[str, Any]]:
 
 
 def _is_table(outcome: Outcome) -> bool:
+    """Whether the rows make a table, and one that is not too large to be copied."""
     if outcome.predictions is None or outcome.trace is None or outcome.trace.method not in ROW_METHODS:
         return False
-    joined = outcome.n_calls > 1
-    return not joined or sum(getattr(leaf, "nbytes", 0) for leaf in tree.leaves(outcome.predictions)) <= MAX_JOINED
+    labels, joined = outcome.labels, outcome.predictions if outcome.n_calls > 1 else None
+    copied = [joined] if labels is None else [joined, labels.values, labels.weights, labels.keys]
+    n_bytes = sum(getattr(leaf, "nbytes", 0) for each in copied for leaf in tree.leaves(each))
+    return n_bytes <= MAX_COPIED and outcome.trace.n_rows * 8 <= MAX_COPIED
 
 
 def _is_prediction(name: str) -> bool:

@@ -63,6 +63,15 @@ def test_arrays_of_too_many_columns_are_left_out(model, tmp_path, monkeypatch):
     assert "row_shapes" not in statement(tmp_path)
 
 
+@pytest.mark.parametrize("most", [40 * 8 - 1, 40 * 8], ids=["too-large", "small-enough"])
+def test_labels_that_are_too_large_are_not_copied(model, tmp_path, monkeypatch, most):
+    monkeypatch.setattr(attested, "MAX_COPIED", most)
+    with evalguard.guard(labels=Y, reference=X, mlflow=False, output=tmp_path) as g:
+        model.predict(X, verbose=0)
+    assert g.report.verdict is evalguard.Verdict.PASS
+    assert ("columns" in statement(tmp_path)) is (most == 40 * 8)
+
+
 def test_the_shape_of_an_image_is_stated(tmp_path):
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(12), keras.layers.Reshape((2, 2, 3))])
     with evalguard.guard(labels=Y, reference=X, mlflow=False, output=tmp_path):
