@@ -90,9 +90,9 @@ def test_a_column_that_the_file_does_not_show_by_itself_is_that_of_the_evaluatio
     run_id = run(labels="path: labels.csv, label: digit, key: file")
     done = command("gate", "--run", run_id, "--labels", folder / "labels.csv")
     assert done.exit_code == 0, done.output
-    assert "labels.csv was read with label='digit', as the evaluation was" in done.output
+    assert "labels.csv was read as evaluated: label='digit' and key='file'" in done.output
     done = command("gate", "--run", run_id, "--labels", folder / "labels.csv", "--label", "digit")
-    assert (done.exit_code, "was read with" in done.output) == (0, False)
+    assert (done.exit_code, "was read as" in done.output) == (0, False)
 
 
 def test_another_column_than_the_labels_of_the_file_does_not_open_the_gate(folder, run, command):

@@ -70,7 +70,7 @@ def other_labels(asked: LabelsAsked, found: str, stated: Callable[[], Stated]) -
     given = stated() if asked.files else {}
     for path in asked.files:
         key = asked.key or _column(given.get("key"))
-        usual = _usual_column(path, key) if asked.label is None else ""
+        usual = _usual_column(path) if asked.label is None else ""
         label = asked.label or _label(usual, _column(given.get("column")))
         try:
             digest = Labels.read(path, label=label, key=key).digest
@@ -80,7 +80,7 @@ def other_labels(asked: LabelsAsked, found: str, stated: Callable[[], Stated]) -
         if digest == found:
             if usual is None:
                 asked.notes.append(
-                    f"{path} was read with label={label!r}, as the evaluation was: --label can name another"
+                    f"{path} was read as evaluated: {_columns(label, key)}; --label can name another column"
                 )
             return []
         expected.append(f"{digest} (of {path} with {_columns(label, key)})")
@@ -91,10 +91,11 @@ def other_labels(asked: LabelsAsked, found: str, stated: Callable[[], Stated]) -
     return [f"{why}; the evaluation had {_name(given)} with {had}; name the columns of the file by --label and --key"]
 
 
-def _usual_column(path: Path, key: str | None) -> Any:
+def _usual_column(path: Path) -> Any:
     """The column of labels that a file shows by itself; empty if it has no columns, None if several may be it."""
     try:
-        return Labels.read(path, key=key).origin.column
+        # Without the key of the evaluation, which may be the column that holds the labels.
+        return Labels.read(path).origin.column
     except LabelsError:
         return None
 

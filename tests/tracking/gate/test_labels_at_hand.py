@@ -49,7 +49,9 @@ def ask(mlflow_store, labels):
 def test_a_file_is_read_as_it_was_evaluated(ask, labels):
     result = ask()
     assert result.passed, result.reasons
-    assert result.notes == (f"{labels} was read with label='digit', as the evaluation was: --label can name another",)
+    assert result.notes == (
+        f"{labels} was read as evaluated: label='digit' and key='id'; --label can name another column",
+    )
     result = ask(label_column="digit")
     assert (result.passed, result.notes) == (True, ())
 
@@ -73,6 +75,17 @@ def test_other_labels_close_the_gate_with_what_the_evaluation_had(ask, tmp_path,
     assert why in result.reasons[0], result.reasons
     assert "the evaluation had" in result.reasons[0]
     assert "labels.csv with label='digit' and key='id'; name the columns of the file by --label" in result.reasons[0]
+
+
+def test_labels_and_keys_that_were_exchanged_do_not_open_the_gate(ask, tmp_path):
+    """What would be scored are the ids."""
+    path = tmp_path / "values.csv"
+    path.write_text("id,label\n7,1\n8,0\n")
+    exchanged = evalguard.check(keys=[1, 0], labels=path, label_column="id", labels_key="label", name="digits")
+    assert exchanged.verdict is evalguard.Verdict.PASS
+    result = ask(replace(exchanged, proof=Proof.IDENTITY, checked_at_ms=now_ms()), path=path)
+    assert not result
+    assert "with label='id' and key='label'" in result.reasons[0]
 
 
 def test_one_of_several_files_or_digests_is_enough(ask, labels, tmp_path):
