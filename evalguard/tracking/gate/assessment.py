@@ -72,8 +72,8 @@ class GateResult:
         superseded: Evaluations that a later one of the same name and labels replaces.
         reasons: The reasons why the gate is closed; empty if it is open.
         notes: What the gate could not know, whether it is open or closed.
-        files: With ``attestation``: path of a given file → the subjects with its digest.
-        unchecked: With ``attestation``: subjects that match none of the given files.
+        files: With ``attestation``: path of a given file → the subjects that it is or holds.
+        unchecked: With ``attestation``: subjects that none of the given files is or holds.
         not_tagged: The error that prevented tagging the model version; empty if
             it was tagged or no tag was requested.
     """
