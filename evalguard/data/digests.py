@@ -131,7 +131,7 @@ def columns_sha256(columns: Mapping[str, Any], *, names_only: bool = False) -> s
 
 def _column_sha256(column: Any) -> str | None:
     array = np.ma.asarray(column)
-    if array.ndim != 1 or np.ma.getmaskarray(array).any():
+    if array.ndim != 1 or np.ma.getmask(array).any():
         return None
     if array.dtype.kind in "biuf":
         return npy_sha256([array.data])

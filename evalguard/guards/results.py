@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -172,7 +172,9 @@ class _ResultsOf(Results):
 
     def __init__(self, outcome: Outcome) -> None:
         super().__init__()
-        self._outcome = outcome
+        # Made an array once, and not by each property.
+        samples = None if outcome.samples is None else np.asarray(outcome.samples)
+        self._outcome = replace(outcome, samples=samples)
 
     def _last(self) -> Outcome:
         return self._outcome
