@@ -25,10 +25,10 @@ ARROWS: dict[str, frozenset[str]] = {
         # Side by side: neither knows the other.
         "data": "errors core",
         "reporting": "errors core",
-        # Side by side: none of these three knows the others.
+        # Side by side: none of these three knows the others, but the gate reads files of labels.
         "labels": "errors core data reporting",
         "capture": "errors core data reporting",
-        "tracking": "errors core data reporting",
+        "tracking": "errors core data reporting labels",
         "guards": "errors core data reporting labels capture tracking",
         "testing": "errors core data reporting capture",
         # The public names; the step and the command line are reached by running them.

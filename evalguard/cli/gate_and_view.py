@@ -16,7 +16,6 @@ import click
 from evalguard.core.policy import Require
 from evalguard.core.report_counts import counted
 from evalguard.errors import ConfigError, LabelsError, SinkError
-from evalguard.labels.labels import Labels
 from evalguard.reporting.escape import visible
 from evalguard.step.exit_codes import GateExit, ViewExit, listed
 from evalguard.tracking.client import redacted_uri
@@ -34,7 +33,7 @@ Examples:
   evalguard gate --experiment nightly --since 1d --json
   evalguard gate --model models:/digits@challenger --labels test.csv --superseded 5f0c…
   evalguard gate --model models:/digits/3 --trust ci.pub --head 5f0c…
-  evalguard gate --attestation out/attestation.json model.keras labels.csv predictions.npy
+  evalguard gate --attestation out/attestation.json model.keras labels.csv out/predictions.parquet
 
 {listed(GateExit)}"""
 
@@ -70,6 +69,7 @@ def _answering(codes: type[GateExit | ViewExit]) -> Iterator[None]:
     metavar="FILE",
     help="The evaluation that an attestation.json states, for FILES (model, labels, predictions).",
 )
+@click.option("--allow-unchecked", is_flag=True, help="With --attestation: open although FILES lack one that it names.")
 @click.option("--since", metavar="WHEN", help="With --experiment: runs started since a date, or an age such as 7d.")
 @click.option(
     "--accept",
@@ -92,8 +92,8 @@ def _answering(codes: type[GateExit | ViewExit]) -> Iterator[None]:
     help="The labels that count: a file, or the digest in a report. Each needs an evaluation that passes; others are "
     "listed, and a FAIL on more labels closes. May be repeated.",
 )
-@click.option("--label", metavar="COLUMN", help="Column of the labels file with the labels.")
-@click.option("--key", metavar="COLUMN", help="Column of the labels file with the keys, if the evaluation has keys.")
+@click.option("--label", metavar="COLUMN", help="Column of the labels file with the labels; default: as evaluated.")
+@click.option("--key", metavar="COLUMN", help="Column of the labels file with the keys; default: as evaluated.")
 @click.option(
     "--trust",
     multiple=True,
@@ -124,7 +124,8 @@ def gate(*, labels: tuple[str, ...], label: str | None, key: str | None, as_json
     Queries the MLflow server of MLFLOW_TRACKING_URI. With --attestation it queries no server, and compares
     the statement with FILES. It moves no alias and no stage.
     """
-    result = ask(labels_digest=[_digest(item, label, key) for item in labels], **options)
+    files, digests = _files_and_digests(labels)
+    result = ask(labels=files, label_column=label, labels_key=key, labels_digest=digests, **options)
     click.echo(result.to_json() if as_json else "\n".join([*_lines(result), ""]), nl=False)
     if result.not_tagged:
         click.echo(f"evalguard: not tagged: {visible(result.not_tagged)}", err=True)
@@ -133,14 +134,15 @@ def gate(*, labels: tuple[str, ...], label: str | None, key: str | None, as_json
     sys.exit(GateExit.NOT_TAGGED if result.not_tagged else GateExit.OPEN)
 
 
-def _digest(given: str, label: str | None, key: str | None) -> str:
-    """The digest of the labels in a file, or the given digest."""
-    if Path(given).is_file():
-        return Labels.read(given, label=label, key=key).digest
-    if re.fullmatch(r"[0-9a-f]{16}", given):
-        return given
-    msg = f"--labels: expected a file, or a digest of 16 hexadecimal digits; found {given[:60]!r}"
-    raise ConfigError(msg)
+def _files_and_digests(labels: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """The files, and the digests, that `--labels` names."""
+    files = [item for item in labels if Path(item).is_file()]
+    digests = [item for item in labels if item not in files]
+    for item in digests:
+        if not re.fullmatch(r"[0-9a-f]{16}", item):
+            msg = f"--labels: expected a file, or a digest of 16 hexadecimal digits; found {item[:60]!r}"
+            raise ConfigError(msg)
+    return files, digests
 
 
 def _lines(result: GateResult) -> Iterator[str]:

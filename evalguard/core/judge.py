@@ -121,7 +121,7 @@ def _judge(
         checks=report_fields.checks_made(evidence),
         method=trace.method,
         source=report_fields.source(trace),
-        labels=_about(labels),
+        labels=_about(labels, by_key=evidence.used is not None and evidence.used.identity == "key"),
         calls=trace.parts or trace.calls,
         options=policy.to_dict(),
         order=report_fields.order(evidence),
@@ -227,5 +227,13 @@ def unproven(
     )
 
 
-def _about(labels: LabelTable) -> dict[str, Any]:
-    return {"name": labels.name, "digest": labels.digest, "n": len(labels), **labels.origin.named()}
+def _about(labels: LabelTable, *, by_key: bool = False) -> dict[str, Any]:
+    """The labels, as a report names them.
+
+    Args:
+        labels: The labels.
+        by_key: Whether their keys identified the rows. If not, the order of the labels matters, and ``digest``, which
+            is of pairs of key and label, does not show it.
+    """
+    order = {} if by_key or labels.keys is None or labels.keyed_by_index else {"values_digest": labels.values_digest}
+    return {"name": labels.name, "digest": labels.digest, **order, "n": len(labels), **labels.origin.named()}

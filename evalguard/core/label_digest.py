@@ -41,9 +41,14 @@ def digest_of(parts: Iterable[tuple[str, NDArray[Any]]], keys: Any = None) -> st
     """First 16 hexadecimal digits of the SHA-256 of some arrays, in the order of the keys if there are any.
 
     Args:
-        parts: Name and array of each, shape ``(n, ...)``.
+        parts: Name and array of each, shape ``(n, ...)``. Those named ``fingerprints`` or ``keys`` are left out, unless
+            there is nothing else.
         keys: A ``KeyColumn``, or int64 or str, shape ``(n,)``; each once.
     """
+    given = list(parts)
+    parts = [part for part in given if part[0] not in {"keys", "fingerprints"}]
+    if not parts and keys is None:
+        parts = [part for part in given if part[0] != "keys"] or given
     sha, order = hashlib.sha256(), None
     if keys is not None:
         order = _add_keys(sha, keys)

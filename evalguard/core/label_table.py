@@ -81,7 +81,7 @@ class LabelTable:
     by_index: IndexComparison | None = None
     classes: ClassNames | None = None
     origin: LabelOrigin = field(default_factory=LabelOrigin)
-    _digest: list[str] = field(default_factory=list, init=False)
+    _digests: dict[str, str] = field(default_factory=dict, init=False)
     _equal: list[int] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
@@ -144,7 +144,7 @@ class LabelTable:
     def in_form(self, values: Values) -> LabelTable:
         """The same labels as class numbers or as names; their digest stays that of what was given."""
         table = replace(self, values=values)
-        table._digest.append(self.digest)  # noqa: SLF001 - of the same class
+        table._digests.update(digest=self.digest, values_digest=self.values_digest)  # noqa: SLF001 - of the same class
         return table
 
     @property
@@ -173,13 +173,17 @@ class LabelTable:
         that labels have the same digest with and without a reference. Weights
         are not included: a gate compares the labels alone. A pandas index is not included either.
         """
-        if not self._digest:
-            parts = [part for part in self._parts() if part[0] not in {"keys", "fingerprints"}]
-            keys = None if self.keyed_by_index else self.keys
-            if not parts and keys is None:
-                parts = [part for part in self._parts() if part[0] != "keys"] or self._parts()
-            self._digest.append(digest_of(parts, keys))
-        return self._digest[0]
+        return self._digested("digest", None if self.keyed_by_index else self.keys)
+
+    @property
+    def values_digest(self) -> str:
+        """The same of the labels alone, in their order, which matters where no key identified the rows."""
+        return self._digested("values_digest", None)
+
+    def _digested(self, name: str, keys: Any) -> str:
+        if name not in self._digests:
+            self._digests[name] = digest_of(self._parts(), keys)
+        return self._digests[name]
 
 
 def for_inputs(labels: LabelTable, spec: tuple[str, ...]) -> LabelTable:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ from numpy.typing import NDArray
 
 from evalguard.core.stages import stage
 from evalguard.data import tree
-from evalguard.data.tables import TableFile, read_arrays
 from evalguard.errors import ConfigError
+
+# Rows of text that are hashed at once.
+TEXT_ROWS = 1 << 20
 
 
 def file_sha256(path: str | Path) -> str:
@@ -37,7 +40,7 @@ def file_sha256(path: str | Path) -> str:
 
 
 def files_sha256(paths: Sequence[str | Path]) -> dict[str, str]:
-    """Name of each file → SHA-256. If two files have the same name, the second is listed by its path.
+    """Name of each file or folder → SHA-256. If two have the same name, the second is listed by its path.
 
     Raises:
         ConfigError: One of them cannot be read.
@@ -45,7 +48,7 @@ def files_sha256(paths: Sequence[str | Path]) -> dict[str, str]:
     found: dict[str, str] = {}
     for path in map(Path, paths):
         name = path.name if path.name not in found else path.as_posix()
-        found[name] = file_sha256(path)
+        found[name] = path_sha256(path)
     return found
 
 
@@ -110,49 +113,56 @@ def _named(name: str, structure: Any) -> Iterator[tuple[str, Any]]:
         yield name, structure
 
 
-def possible_sha256(path: Path) -> Iterator[str]:
-    """Yield the digests that may identify a file: its own, and those of the arrays in a NumPy or Parquet file.
+def columns_sha256(columns: Mapping[str, Any], *, names_only: bool = False) -> str | None:
+    """SHA-256 of named columns, shape ``(n,)`` each, in their order; None if one is of another kind.
+
+    Args:
+        columns: Numbers, booleans or text; a text may be None.
+        names_only: Hash the names alone.
+    """
+    digest = hashlib.sha256()
+    for name, column in columns.items():
+        values = "" if names_only else _column_sha256(column)
+        if values is None:
+            return None
+        digest.update(f"{json.dumps(name)} {values}\n".encode())
+    return digest.hexdigest()
+
+
+def _column_sha256(column: Any) -> str | None:
+    array = np.ma.asarray(column)
+    if array.ndim != 1 or np.ma.getmask(array).any():
+        return None
+    if array.dtype.kind in "biuf":
+        return npy_sha256([array.data])
+    digest = hashlib.sha256(b"text")
+    # As text and not as an array, whose width differs between a table in memory and the same in a file.
+    for start in range(0, len(array), TEXT_ROWS):
+        items = array.data[start : start + TEXT_ROWS].tolist()
+        if not all(item is None or isinstance(item, str) for item in items):
+            return None
+        digest.update(json.dumps(items).encode())
+    return digest.hexdigest()
+
+
+def path_sha256(path: str | Path) -> str:
+    """SHA-256 of a file, or of a folder, hexadecimal.
+
+    That of a folder is the SHA-256 of a list of its files: ``sha256sum`` of each,
+    two spaces, its path in the folder, sorted by path, each line ending in a newline.
 
     Raises:
-        ConfigError: The file cannot be read, or is not what its name says.
+        ConfigError: There is no such file or folder, or it cannot be read.
     """
-    yield file_sha256(path)
-    try:
-        arrays = list(_arrays(path))
-    except ConfigError:
-        raise
-    except Exception as error:
-        # Arrow passes on errors of many classes from columns that are no arrays.
-        msg = f"file {path}: expected columns that are arrays, found: {error}. Save it with Guard.to_frame"
-        raise ConfigError(msg) from error
-    for array in arrays:
-        digest = npy_sha256([array])
-        if digest is not None:
-            yield digest
-
-
-def _arrays(path: Path) -> Iterator[NDArray[Any]]:
-    suffix, where = path.suffix.lower(), f"file {path.name}"
-    if suffix == ".npy":
-        yield read_arrays(path, where)
-    elif suffix == ".npz":
-        yield from read_arrays(path, where).values()
-    elif suffix == ".parquet":
-        yield from _columns(TableFile(path, where).read())
-
-
-def _columns(table: Any) -> Iterator[NDArray[Any]]:
-    """Yield the arrays of a table from ``Guard.to_frame``; columns ``prediction_0``, ``prediction_1``, … are one."""
-    groups: dict[tuple[str, bool], list[str]] = {}
-    for name in table.column_names:
-        stem, _, number = name.rpartition("_")
-        numbered = number.isdecimal() and bool(stem)
-        # A column `prediction` is not one of `prediction_0`, `prediction_1`.
-        groups.setdefault((stem if numbered else name, numbered), []).append(name)
-    for names in groups.values():
-        ordered = sorted(names, key=lambda name: int(name.rpartition("_")[2]) if len(names) > 1 else 0)
-        columns = [table[name].to_numpy() for name in ordered]
-        if len(columns) == 1:
-            # The array of a single column had shape (n,) or (n, 1).
-            yield columns[0]
-        yield np.stack(columns, axis=1)
+    folder = Path(path)
+    if not folder.is_dir():
+        return file_sha256(path)
+    files = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*") if not file.is_dir()}
+    # MLflow adds this file to what it downloads by `models:/`, and not to what it downloads by `runs:/`
+    # (mlflow 3.17, store/artifact/models_artifact_repo.py, `_add_registered_model_meta_file`).
+    files.pop("registered_model_meta", None)
+    if not files:
+        msg = f"expected files in the folder {path}, found none"
+        raise ConfigError(msg)
+    lines = (f"{file_sha256(files[name])}  {name}\n" for name in sorted(files))
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()

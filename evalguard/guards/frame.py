@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,16 +28,47 @@ def columns(
     the classes have names, ``label`` and ``predicted`` hold these, and the
     values predicted are ``prediction_<name>``.
     """
+    every = arrays(predictions, index, keys, y_true, sample_weight, classes)
+    return {name: values for _, columns_of_one in every for name, values in columns_of_one.items()}
+
+
+def arrays(
+    predictions: Any,
+    index: Any,
+    keys: Any,
+    y_true: Any,
+    sample_weight: Any = None,
+    classes: ClassNumbers | None = None,
+    most: int | None = None,
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the name of each array of that table, such as ``prediction.<output>``, and its columns.
+
+    Arrays of more columns than ``most`` are left out.
+    """
     total = tree.n_rows(predictions) or 0
-    table: dict[str, Any] = {"row": np.arange(total)}
+    yield "row", {"row": np.arange(total)}
     for name, values in (("sample", index), ("key", keys)):
         if values is not None:
-            table[name] = np.asarray(values)[:total]
+            yield name, {name: np.asarray(values)[:total]}
     for part, structure in (("y_true", y_true), ("sample_weight", sample_weight), ("prediction", predictions)):
         for name, values in _named(part, structure):
+            if most is not None and math.prod(np.shape(values)[1:]) > most:
+                continue
             names = None if classes is None or part != "prediction" else classes.of_columns.get(_output(name))
-            table.update(_flat(name, values, total, () if names is None else names.names))
-    return table if classes is None else table | _names_of(classes, predictions, y_true, total)
+            yield name, _flat(name, values, total, () if names is None else names.names)
+    if classes is not None:
+        for name, values in _names_of(classes, predictions, y_true, total).items():
+            yield name, {name: values}
+
+
+def row_shapes(predictions: Any, y_true: Any) -> dict[str, list[int]]:
+    """Name of each array of that table whose rows have several axes → shape of a row."""
+    return {
+        name: list(values.shape[1:])
+        for part, structure in (("y_true", y_true), ("prediction", predictions))
+        for name, values in _named(part, structure)
+        if isinstance(values, np.ndarray) and values.ndim > 2
+    }
 
 
 def _named(name: str, structure: Any) -> list[tuple[str, Any]]:

@@ -320,6 +320,9 @@ class Guard(Results):
         sinks = sinks_of(options)
         # Digests are read before the call, so that a file changed meanwhile is not attested as the one judged.
         files = inputs.file_digests(given, options.attest_files) if sinks else {}
+        named = {} if self._origin is None else self._origin.model
+        # A model in MLflow goes by its address: its folder was hashed when it was loaded.
+        files = {**files, named["uri"]: named["digest"]} if sinks and {"uri", "digest"} <= named.keys() else files
         judge = CallJudge(name, options.policy, inputs.reference(table), inputs.fingerprinted, options.metric_functions)
         judge.as_read = None if table is None else (table, checksum(table))
         judge.late_changed = lambda: inputs.late_watch.check()

@@ -202,7 +202,7 @@ class GuardOptions:
         mlflow: ``auto`` (the active run, or ``MLFLOW_RUN_ID``), a run id,
             False, or an ``MlflowTarget``, which also names the model.
         output: Directory for the report's files.
-        attest_files: Further files, such as the model, that
+        attest_files: Further files or folders, such as the model, that
             ``attestation.json`` names by SHA-256, besides a labels file.
         show_keys: False keeps keys and the names of samples' files out of
             reports, records and messages, which show row numbers and the

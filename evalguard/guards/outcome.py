@@ -15,10 +15,10 @@ from evalguard.core.label_table import LabelTable
 from evalguard.core.policy import Policy, Verdict
 from evalguard.core.report import NO_CALL, Report
 from evalguard.core.trace import Trace
-from evalguard.data import digests
 from evalguard.errors import EvalGuardWarning, SinkError
+from evalguard.guards import attested
 from evalguard.guards.about import About
-from evalguard.guards.calls import BATCH_METHODS, ROW_METHODS
+from evalguard.guards.calls import BATCH_METHODS
 from evalguard.guards.class_numbers import ClassNumbers
 from evalguard.guards.confirming import Columns
 from evalguard.guards.environment import stacklevel, versions
@@ -190,7 +190,8 @@ class Outcomes:
     def _write(self, outcome: Outcome, method: Callable[[Any], Callable[..., None]]) -> None:
         if self.sinks:
             # Rendered once: every sink must store the same bytes.
-            rendered = artifacts(outcome.report, self._subjects(outcome))
+            subjects = attested.subjects(self.files, outcome)
+            rendered = artifacts(outcome.report, subjects, attested.rows(outcome) if subjects else None)
             for sink in self.sinks:
                 self._send(method(sink), outcome.report, rendered)
 
@@ -203,18 +204,6 @@ class Outcomes:
             raise error_of(report, outcome.predictions)
         if action == "warn":
             warnings.warn(message(report), EvalGuardWarning, stacklevel=stacklevel())
-
-    def _subjects(self, outcome: Outcome) -> dict[str, str]:
-        """What the attestation is about: files, and arrays in memory as they would be saved."""
-        subjects = dict(self.files)
-        labels, trace = outcome.labels, outcome.trace
-        # Labels read from a file are named by the file's own digest.
-        if labels is not None and labels.name not in subjects:
-            subjects |= digests.tree_sha256("labels", [labels.values])
-        if trace is not None and trace.method in ROW_METHODS:
-            given = outcome.predictions if outcome.n_calls > 1 else [outcome.predictions]
-            subjects |= digests.tree_sha256("predictions", given)
-        return subjects
 
     def _send(self, send: Callable[..., None], *what: Any) -> None:
         """Call a sink; its failure is recorded and warned about, and changes no verdict."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -149,16 +150,64 @@ class Results(Reports):
 
         from evalguard.guards.frame import columns
 
+        given = self._for_frame()
+        if given is None:
+            msg = "to_frame: expected calls that return rows of one shape, found several"
+            raise ValueError(msg)
+        return pd.DataFrame(columns(*given))
+
+    def _for_frame(self) -> tuple[Any, ...] | None:
+        """The arguments of ``frame.columns``; None if the rows of several calls make no table."""
         outcome = self._last()
         predictions = outcome.predictions
         if outcome.n_calls > 1:
             predictions = join_results(predictions)
             if predictions is None:
-                msg = "to_frame: expected calls that return rows of one shape, found several"
-                raise ValueError(msg)
-        return pd.DataFrame(
-            columns(predictions, self.index, self.keys, self.y_true, self.sample_weight, outcome.classes)
-        )
+                return None
+        return predictions, self.index, self.keys, self.y_true, self.sample_weight, outcome.classes
+
+
+class _ResultsOf(Results):
+    """The results of one outcome."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__()
+        # Made an array once, and not by each property.
+        samples = None if outcome.samples is None else np.asarray(outcome.samples)
+        self._outcome = replace(outcome, samples=samples)
+
+    def _last(self) -> Outcome:
+        return self._outcome
+
+
+@dataclass(frozen=True, slots=True)
+class FrameArrays:
+    """The arrays that ``to_frame`` gives.
+
+    Attributes:
+        columns: Yields the name of each array, and its columns.
+        row_shapes: Name of each array whose rows have several axes → shape of a row.
+    """
+
+    columns: Iterator[tuple[str, dict[str, Any]]]
+    row_shapes: dict[str, list[int]]
+
+
+def arrays_of_frame(outcome: Outcome, most: int) -> FrameArrays | None:
+    """The arrays that ``to_frame`` gives of an outcome; None if it gives none.
+
+    Args:
+        outcome: Holds the rows.
+        most: Arrays of more columns than this are left out.
+    """
+    from evalguard.guards.frame import arrays, row_shapes
+
+    given = _ResultsOf(outcome)._for_frame()  # noqa: SLF001 - of this module
+    if given is None:
+        return None
+    predictions, index, keys, y_true, sample_weight, classes = given
+    columns = arrays(predictions, index, keys, y_true, sample_weight, classes, most)
+    return FrameArrays(columns, row_shapes(predictions, y_true))
 
 
 def in_order(values: NDArray[Any], index: NDArray[np.int64] | None) -> Any:

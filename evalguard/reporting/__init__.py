@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from evalguard.core.report import Report, show_as
 from evalguard.reporting import long_stages as long_stages  # registers how stages are shown
@@ -35,13 +36,17 @@ RENDERERS = {
 }
 
 
-def artifacts(report: Report, subjects: Mapping[str, str] | None = None) -> dict[str, str]:
+def artifacts(
+    report: Report, subjects: Mapping[str, str] | None = None, rows: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, str]:
     """All rendered files of a report: file name → content.
 
     Args:
         report: What to render.
         subjects: Name of each judged file → its SHA-256; without it there is
             no ``attestation.json``.
+        rows: What ``attestation.json`` states of a table of the rows; see
+            ``guards.attested.rows``.
     """
     # Imported when the first report is rendered, as `import evalguard` does not need them.
     from evalguard.reporting.csv_rows import to_csv
@@ -49,7 +54,7 @@ def artifacts(report: Report, subjects: Mapping[str, str] | None = None) -> dict
     from evalguard.reporting.intoto import to_statement
     from evalguard.reporting.junit import to_junit
 
-    statement = {"attestation.json": to_statement(report, subjects)} if subjects else {}
+    statement = {"attestation.json": to_statement(report, subjects, rows)} if subjects else {}
     return {
         "report.json": report.to_json(),
         "report.txt": to_text(report),

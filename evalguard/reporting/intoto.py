@@ -23,13 +23,17 @@ PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
 RESULTS = {Verdict.PASS: "PASSED", Verdict.REPAIRED: "WARNED", Verdict.UNPROVEN: "FAILED", Verdict.FAIL: "FAILED"}
 
 
-def to_statement(report: Report, subjects: Mapping[str, str]) -> str:
+def to_statement(
+    report: Report, subjects: Mapping[str, str], rows: Mapping[str, Mapping[str, Any]] | None = None
+) -> str:
     """The statement as deterministic JSON, ending in a newline.
 
     Args:
         report: What was judged.
         subjects: Name of each file (model, labels, predictions) → its SHA-256
             in hexadecimal.
+        rows: ``columns``, name of each array in a table of the rows (sample,
+            key, labels) → SHA-256 of its columns, and ``row_shapes``.
 
     Raises:
         ValueError: There is no subject, or a digest is not a SHA-256.
@@ -40,7 +44,11 @@ def to_statement(report: Report, subjects: Mapping[str, str]) -> str:
         "_type": STATEMENT,
         "subject": [{"name": name, "digest": {"sha256": _checked(name, subjects[name])}} for name in sorted(subjects)],
         "predicateType": PREDICATE,
-        "predicate": {"result": RESULTS[report.verdict], "configuration": [_configuration(report)], **tests},
+        "predicate": {
+            "result": RESULTS[report.verdict],
+            "configuration": [_configuration(report, rows or {})],
+            **tests,
+        },
     }
     if not subjects:
         msg = "to_statement: expected at least one subject (name → sha256), found none; a statement is about files"
@@ -68,7 +76,7 @@ def _about(report: Report) -> dict[str, str]:
     return dict(zip(("model", "source", "labels_file", "caller"), (name(report) for name in named), strict=True))
 
 
-def _configuration(report: Report) -> dict[str, Any]:
+def _configuration(report: Report, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The options as a resource descriptor; its annotations name the evaluation and its report."""
     options = json.dumps(report.options, sort_keys=True).encode()
     return {
@@ -84,6 +92,7 @@ def _configuration(report: Report) -> dict[str, Any]:
             **({"weights": str(report.model["weights_digest"])} if report.model.get("weights_digest") else {}),
             "checked_at_ms": str(report.checked_at_ms),
             **{name: text for name, text in _about(report).items() if text},
+            **{name: dict(stated) for name, stated in rows.items()},
             "report_sha256": hashlib.sha256(report.to_json().encode()).hexdigest(),
         },
     }

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from evalguard.data.digests import path_sha256
 from evalguard.errors import ConfigError
 from evalguard.step.config.sections import Call, ModelPath, ModelUri
 from evalguard.step.config.unions import Model
@@ -22,8 +23,8 @@ _UNKNOWN = re.compile(r"(?:Could not locate \w+ |Unknown \w+: )'(?:[^'>]*>)?(?P<
 _MODULE = re.compile(r"Full object config: \{'module': '(?P<module>[\w.]+)'")
 
 
-def open_model(model: Model, base: Path, store: str | None = None) -> Any:
-    """Load the model.
+def open_model(model: Model, base: Path, store: str | None = None) -> tuple[Any, str]:
+    """Load the model, and return it with the SHA-256 of its folder in MLflow, empty for any other model.
 
     Args:
         model: The section of the step file.
@@ -33,15 +34,19 @@ def open_model(model: Model, base: Path, store: str | None = None) -> Any:
     Raises:
         ConfigError: The model cannot be loaded, or is not a Keras model.
     """
+    digest = ""
     if isinstance(model, Call):
         loaded = call_function(model, "model")
     else:
         with _known(model):
-            loaded = _of_mlflow(model.uri, store) if isinstance(model, ModelUri) else _of_path(model, base / model.path)
+            if isinstance(model, ModelUri):
+                loaded, digest = _of_mlflow(model.uri, store)
+            else:
+                loaded = _of_path(model, base / model.path)
     if not callable(getattr(loaded, "predict", None)) or not callable(getattr(loaded, "make_predict_function", None)):
         msg = f"model: expected a Keras model, found {type(loaded).__module__}.{type(loaded).__qualname__}"
         raise ConfigError(msg)
-    return loaded
+    return loaded, digest
 
 
 def _known(model: ModelPath | ModelUri) -> AbstractContextManager[object]:
@@ -123,7 +128,7 @@ def _saved_model(model: ModelPath, path: Path) -> Any:
         raise ConfigError(msg) from error
 
 
-def _of_mlflow(uri: str, store: str | None) -> Any:
+def _of_mlflow(uri: str, store: str | None) -> tuple[Any, str]:
     import mlflow
 
     asked = store or mlflow.get_tracking_uri()
@@ -132,7 +137,10 @@ def _of_mlflow(uri: str, store: str | None) -> Any:
             flavors = mlflow.models.get_model_info(uri).flavors
             flavor = next((name for name in ("keras", "tensorflow") if name in flavors), None)
             if flavor is not None:
-                return getattr(mlflow, flavor).load_model(uri)
+                # What is loaded is what was hashed: an alias may move between two downloads.
+                folder = mlflow.artifacts.download_artifacts(artifact_uri=uri)
+                digest = path_sha256(folder)
+                return getattr(mlflow, flavor).load_model(folder), digest
     except Exception as error:
         msg = f"model.uri: {uri} could not be loaded from {redacted_uri(asked)}: {remedy(error) or error}"
         raise ConfigError(msg) from error

@@ -34,6 +34,7 @@ class Opened:
         labels: The labels, in label order.
         reference: Inputs in label order; None if the step names no reference.
         arguments: Arguments of ``predict``.
+        model_digest: SHA-256 of the model's folder in MLflow; empty for any other model.
     """
 
     step: Step
@@ -43,6 +44,7 @@ class Opened:
     labels: Labels
     reference: Any
     arguments: dict[str, Any]
+    model_digest: str = ""
 
 
 def open_step(step: Step, base: Path) -> Opened:
@@ -54,7 +56,7 @@ def open_step(step: Step, base: Path) -> Opened:
     """
     labels = read_labels(step.labels, step.data, base, step.checks.classes)
     with stage("loading the model"):
-        model = open_model(step.model, base, store_of(step, base))
+        model, digest = open_model(step.model, base, store_of(step, base))
     size = step.predict.batch_size or BATCH_SIZE
     key = label_key(step.labels, step.data, base)
     stream = open_data(step.data, InputContext(base, "data", size, labels, key, _label_columns(step)))
@@ -62,7 +64,7 @@ def open_step(step: Step, base: Path) -> Opened:
         labels = _of_stream(step, stream)
     labels = in_its_terms(labels, step)
     reference = _reference(step, base, size, key)
-    return Opened(step, base, model, stream, labels, reference, _arguments(step, stream, model))
+    return Opened(step, base, model, stream, labels, reference, _arguments(step, stream, model), digest)
 
 
 def _label_columns(step: Step) -> tuple[str, ...]:

@@ -107,13 +107,13 @@ def make_guard(opened: Opened, mlflow_run: MlflowRun, caller: Mapping[str, str])
         "show_keys": step.outputs.show_keys,
         **checks.model_dump(exclude={"reference", "fingerprint", "key"}),
     }
-    return Guard(GuardOptions.of(options), Origin(_model(step.model), _place(step.data), caller))
+    return Guard(GuardOptions.of(options), Origin(_model(step.model, opened.model_digest), _place(step.data), caller))
 
 
-def _model(model: Model) -> dict[str, str]:
+def _model(model: Model, digest: str) -> dict[str, str]:
     """Where the model comes from, as the file names it."""
     if isinstance(model, ModelUri):
-        return of_uri(model.uri)
+        return {**of_uri(model.uri), "digest": digest}
     return {"function": model.call} if isinstance(model, Call) else {"path": model.path}
 
 
@@ -125,9 +125,9 @@ def _place(data: Data) -> str:
 
 
 def _files(step: Step, base: Path) -> list[Path]:
-    """The files that are judged: the model and the labels, if each is one file."""
+    """The files that are judged: the model, which may be a folder, and the labels."""
     named = [getattr(section, "path", None) for section in (step.model, step.labels)]
-    return [base / path for path in named if path is not None and (base / path).is_file()]
+    return [base / path for path in named if path is not None]
 
 
 def _function(given: Call, where: str) -> Any:

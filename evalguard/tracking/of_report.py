@@ -12,7 +12,11 @@ from evalguard.core.report import Report
 def about(report: Report) -> dict[str, Any]:
     """What the record names beside the verdict: model, location of the data, file of the labels, caller."""
     plain = report.to_dict()
-    labels = {part: plain["labels"][part] for part in ("name", "path", "column", "key") if part in plain["labels"]}
+    labels = {
+        part: plain["labels"][part]
+        for part in ("name", "path", "column", "key", "values_digest")
+        if part in plain["labels"]
+    }
     source = {part: plain["source"][part] for part in ("kind", "type", "place") if part in plain["source"]}
     return {"model": plain["model"], "source": source, "labels": labels, "caller": plain["caller"]}
 

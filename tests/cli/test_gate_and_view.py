@@ -161,6 +161,7 @@ def test_a_version_that_cannot_be_tagged_is_reported_and_the_answer_stays(mlflow
         (["--run", "a", "--require", "label"], "Invalid value for '--require'"),
         (["--run", "a", "--labels", "nowhere.csv"], "--labels: expected a file, or a digest of 16 hexadecimal digits"),
         (["--run", "a", "--max-age", "soon"], "max_age: expected a number"),
+        (["--run", "a", "--allow-unchecked"], "expected `allow_unchecked` with `attestation` only"),
         (["--attestation", "nowhere.json", "x"], "nowhere.json: expected an attestation.json"),
         (["--timeout", "0"], "Invalid value for '--timeout'"),
     ],
@@ -194,11 +195,19 @@ def test_an_attestation_is_compared_with_the_given_files(tmp_path):
     from evalguard.data.digests import file_sha256
 
     (tmp_path / "model.keras").write_bytes(b"weights")
-    rendered = artifacts(report(), {"model.keras": file_sha256(tmp_path / "model.keras")})
+    (tmp_path / "labels.csv").write_bytes(b"label\n1\n")
+    names = ("model.keras", "labels.csv")
+    rendered = artifacts(report(), {name: file_sha256(tmp_path / name) for name in names})
     (tmp_path / "attestation.json").write_text(rendered["attestation.json"])
     asked = ("gate", "--attestation", tmp_path / "attestation.json", tmp_path / "model.keras")
-    done = command(*asked)
+    done = command(*asked, tmp_path / "labels.csv")
     assert (done.exit_code, "is model.keras" in done.output) == (0, True)
+    done = command(*asked)
+    assert done.exit_code == 1
+    assert "  not asked  labels.csv\n" in done.output
+    assert "  labels.csv: none of the files is it or holds it" in done.output
+    done = command(*asked, "--allow-unchecked")
+    assert (done.exit_code, "  not asked  labels.csv\n" in done.output) == (0, True)
     (tmp_path / "model.keras").write_bytes(b"other weights")
     done = command(*asked)
     assert done.exit_code == 1

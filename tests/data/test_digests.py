@@ -2,12 +2,8 @@
 
 import hashlib
 import io
-import zipfile
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 from hypothesis import given
@@ -104,74 +100,59 @@ def test_each_array_of_a_tree_has_a_separate_digest(calls, expected):
     assert digests.tree_sha256("p", calls) == {name: saved(array) for name, array in expected.items()}
 
 
-def test_a_numpy_file_stands_for_itself_and_for_its_arrays(tmp_path):
-    np.save(tmp_path / "y.npy", Y)
-    np.savez_compressed(tmp_path / "both.npz", X, labels=Y)
-    (tmp_path / "y.bin").write_bytes((tmp_path / "y.npy").read_bytes())
-    # A .npy file is the very file whose digest the array has; of the archive only the arrays are.
-    assert list(digests.possible_sha256(tmp_path / "y.npy")) == [saved(Y), saved(Y)]
-    assert list(digests.possible_sha256(tmp_path / "both.npz"))[1:] == [saved(Y), saved(X)]
-    assert list(digests.possible_sha256(tmp_path / "y.bin")) == [saved(Y)]
+@pytest.mark.parametrize(
+    ("column", "same"),
+    [
+        pytest.param(np.array(["a", "bc"]), np.array(["a", "bc"], object), id="text-as-objects"),
+        pytest.param(np.array(["a", "bc"]), np.array(["a", "bc"], "U40"), id="text-of-another-width"),
+        pytest.param(np.array([1.0, 2.0]), np.ma.array([1.0, 2.0], mask=False), id="nothing-masked"),
+    ],
+)
+def test_a_column_has_one_digest_however_it_is_stored(column, same):
+    assert digests.columns_sha256({"c": column}) == digests.columns_sha256({"c": same})
 
 
-def test_a_parquet_file_stands_for_its_columns(tmp_path):
-    """Ten columns and more: sorted by number, not by name."""
-    wide = np.arange(24.0).reshape(2, 12)
-    frame = pd.DataFrame({f"prediction_{column}": wide[:, column] for column in reversed(range(12))})
-    frame["label"] = [3, 4]
-    frame.to_parquet(tmp_path / "frame.parquet")
-    found = set(digests.possible_sha256(tmp_path / "frame.parquet"))
-    assert {saved(wide), saved(np.array([3, 4])), saved(np.array([[3], [4]]))} <= found
-    assert saved(wide[:, ::-1]) not in found
-
-
-@pytest.mark.parametrize("left", [0, 1, 20, 0.5, -1], ids=["empty", "a byte", "a header", "half", "all but a byte"])
-@pytest.mark.parametrize("name", ["y.npy", "y.npz", "y.parquet", "Y.NPZ"])
-def test_a_file_that_was_cut_is_refused(tmp_path, name, left):
-    path = tmp_path / name
-    if path.suffix == ".parquet":
-        pd.DataFrame({"y": Y}).to_parquet(path)
-    else:
-        with path.open("wb") as stream:
-            np.save(stream, Y) if path.suffix == ".npy" else np.savez(stream, Y)
-    content = path.read_bytes()
-    path.write_bytes(content[: int(left * len(content)) if 0 < left < 1 else left])
-    with pytest.raises(ConfigError, match=rf"^file {name}: expected .*, found in .*{name}: "):
-        list(digests.possible_sha256(path))
+def test_columns_differ_by_values_types_names_and_order():
+    ones, twos = np.array([1, 1]), np.array([2, 2])
+    tables = [
+        {"a": ones, "b": twos},
+        {"b": twos, "a": ones},
+        {"a": twos, "b": ones},
+        {"a": ones},
+        {"a": ones.astype("float64"), "b": twos},
+        {"a": np.array(["1", "1"]), "b": twos},
+        {"a": np.array(["1", None], object), "b": twos},
+        {"a b": ones},
+    ]
+    assert len({digests.columns_sha256(table) for table in tables}) == len(tables)
+    assert digests.columns_sha256(tables[0], names_only=True) == digests.columns_sha256(tables[2], names_only=True)
+    assert digests.columns_sha256(tables[0], names_only=True) != digests.columns_sha256(tables[1], names_only=True)
 
 
 @pytest.mark.parametrize(
-    ("saved_as", "name", "found"),
+    "column",
     [
-        ("y.npy", "y.npz", "one array and no archive; rename it to .npy"),
-        ("y.npz", "y.npy", "an archive of several arrays; rename it to .npz"),
-        ("y.zip", "y.npz", "'notes.txt', which is no array; save it with numpy.savez"),
-        ("y.zip", "y.npy", "an archive of several arrays; rename it to .npz"),
-        ("y.npy", "y.parquet", ""),
+        pytest.param(np.array([[1], [2]]), id="two-dimensions"),
+        pytest.param(np.ma.array([1, 2], mask=[True, False]), id="masked"),
+        pytest.param(np.array([[1], [2, 3]], object), id="objects"),
+        pytest.param(np.array(["2020"], "datetime64[D]"), id="dates"),
     ],
 )
-def test_a_file_that_is_not_what_its_name_says_is_refused(tmp_path, saved_as, name, found):
-    np.save(tmp_path / "y.npy", Y)
-    np.savez(tmp_path / "y.npz", Y)
-    with zipfile.ZipFile(tmp_path / "y.zip", "w") as archive:
-        archive.writestr("notes.txt", "no array")
-    (tmp_path / saved_as).rename(tmp_path / name)
-    with pytest.raises(ConfigError, match=rf"^file {name}: expected .*, found in {tmp_path / name}: {found}"):
-        list(digests.possible_sha256(tmp_path / name))
+def test_a_column_of_another_kind_has_no_digest(column):
+    assert digests.columns_sha256({"a": np.arange(2), "c": column}) is None
 
 
-def test_a_column_that_is_named_as_those_of_several_stands_for_itself(tmp_path):
-    pd.DataFrame({"p": [1, 2], "p_0": [3, 4], "p_1": [5, 6]}).to_parquet(tmp_path / "frame.parquet")
-    found = set(digests.possible_sha256(tmp_path / "frame.parquet"))
-    assert {saved(np.array([1, 2])), saved(np.array([[3, 5], [4, 6]]))} <= found
-
-
-def test_columns_that_make_no_array_are_refused(tmp_path):
-    pd.DataFrame({"p_0": [1, 2], "p_1": pd.to_datetime(["2020", "2021"])}).to_parquet(tmp_path / "frame.parquet")
-    with pytest.raises(ConfigError, match=r"frame\.parquet: expected columns that are arrays, found: "):
-        list(digests.possible_sha256(tmp_path / "frame.parquet"))
-
-
-def test_text_columns_of_a_parquet_file_have_no_digest(tmp_path):
-    pq.write_table(pa.table({"key": ["a", "b"]}), tmp_path / "keys.parquet")
-    assert len(list(digests.possible_sha256(tmp_path / "keys.parquet"))) == 1
+def test_a_folder_has_the_digest_of_the_list_of_its_files(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "MLmodel").write_text("abc")
+    (tmp_path / "data" / "model.keras").write_text("other")
+    found = digests.path_sha256(tmp_path)
+    lines = f"{ABC}  MLmodel\n{digests.file_sha256(tmp_path / 'data' / 'model.keras')}  data/model.keras\n"
+    assert found == hashlib.sha256(lines.encode()).hexdigest()
+    (tmp_path / "registered_model_meta").write_text("added by MLflow when it downloads by models:/")
+    assert digests.path_sha256(str(tmp_path)) == found
+    (tmp_path / "data" / "model.keras").rename(tmp_path / "data" / "other.keras")
+    assert digests.path_sha256(tmp_path) != found
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match=r"expected files in the folder .*empty, found none"):
+        digests.path_sha256(tmp_path / "empty")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from evalguard.core.policy import Proof, Require
-from evalguard.core.report_counts import counted
 from evalguard.tracking.gate import attestation
+from evalguard.tracking.gate.counted import about_labels, n_labels, on_these_labels
 from evalguard.tracking.gate.held import PARALLEL, Held
+from evalguard.tracking.gate.labels_at_hand import LabelsAsked, other_labels, stated_in_report
 from evalguard.tracking.gate.record_check import contradictions
 from evalguard.tracking.gate.selection import Question
 from evalguard.tracking.gate.signatures import UNSIGNED, Chain, Trust, chain_of
@@ -21,6 +22,7 @@ from evalguard.tracking.store import Store
 
 ACCEPTABLE = ("PASS", "REPAIRED")
 UNGUARDED, REFUSED = "UNGUARDED", "REFUSED"
+UNCHECKED = "none of the files is it or holds it; give that file, or pass --allow-unchecked (allow_unchecked)"
 # Tolerated difference between two clocks, ms. A record further in the future has no known age, so `max_age` would
 # accept it forever.
 CLOCK_MS = 5 * 60 * 1000
@@ -69,8 +71,8 @@ class GateResult:
         aside: Evaluations on other labels than those that were asked for, which prove nothing here.
         reasons: The reasons why the gate is closed; empty if it is open.
         notes: What the gate could not know, whether it is open or closed.
-        files: With ``attestation``: path of a given file → the subjects with its digest.
-        unchecked: With ``attestation``: subjects that match none of the given files.
+        files: With ``attestation``: path of a given file → the subjects that it is or holds.
+        unchecked: With ``attestation``: subjects that none of the given files is or holds.
         not_tagged: The error that prevented tagging the model version; empty if
             it was tagged or no tag was requested.
     """
@@ -115,7 +117,7 @@ class Demand:
     Attributes:
         accept: Verdicts that may pass.
         require: The weakest proof that may pass.
-        labels: Digests of labels; on each of them an evaluation must pass. Empty for any labels.
+        labels: The labels that count; on each of them an evaluation must pass.
         not_before_ms: Earliest time of judging, milliseconds since the epoch; 0 for any.
         now_ms: The current time, milliseconds since the epoch.
         superseded: Ids of runs whose evaluations do not count.
@@ -124,7 +126,7 @@ class Demand:
 
     accept: tuple[str, ...]
     require: Require
-    labels: tuple[str, ...]
+    labels: LabelsAsked
     not_before_ms: int
     now_ms: int
     superseded: tuple[str, ...] = ()
@@ -136,14 +138,14 @@ def answer(store: Store, selection: Question, requirements: Demand) -> GateResul
     trust, chosen = requirements.trust, [*selection.found, *selection.superseded]
     set_aside = [each for each in selection.found if each.run.info.run_id in requirements.superseded]
     counted = [each for each in selection.found if each not in set_aside]
-    found, aside = _on_these_labels(counted, requirements.labels)
+    found, aside = on_these_labels(counted, requirements.labels)
     with ThreadPoolExecutor(PARALLEL, thread_name_prefix="evalguard-gate") as pool:
         evaluations = tuple(pool.map(lambda each: _assessed(store, each, requirements), found))
     chain = chain_of(store, chosen, trust, selection.asked) if trust.keys else Chain()
     reasons = [*selection.reasons, *chain.reasons]
     reasons += [f"run {run_id} has no guarded evaluation" for run_id in selection.unguarded]
     reasons += [f"{item.name} in run {item.run_id}: {why}" for item in evaluations for why in item.refused]
-    reasons += _about_labels(selection.asked, found, aside, requirements.labels)
+    reasons += about_labels(selection.asked, found, aside, requirements.labels)
     # What was replaced, or is on other labels, says so only by its tags, which anyone can edit.
     reasons += [f"{each.where}: {why}" for each in (*aside, *selection.superseded) for why in _edited(each)]
     # Also true without any evaluation.
@@ -158,48 +160,12 @@ def answer(store: Store, selection: Question, requirements: Demand) -> GateResul
         superseded=tuple(_evaluation(each, ()) for each in (*selection.superseded, *set_aside)),
         aside=tuple(_evaluation(each, ()) for each in aside),
         reasons=tuple(reasons),
-        notes=(*chain.notes, *(f"run {each} (superseded) holds no evaluation in question" for each in sorted(unknown))),
+        notes=(
+            *chain.notes,
+            *(f"run {each} (superseded) holds no evaluation in question" for each in sorted(unknown)),
+            *dict.fromkeys(requirements.labels.notes),
+        ),
     )
-
-
-def _on_these_labels(counted: Sequence[Held], labels: Sequence[str]) -> tuple[list[Held], list[Held]]:
-    """Evaluations on one of these labels, or on labels that are not known, and those on others."""
-    found = [each for each in counted if not labels or each.stated["labels"] in {"", *labels}]
-    return found, [each for each in counted if each not in found]
-
-
-def _about_labels(asked: str, found: Sequence[Held], aside: Sequence[Held], labels: Sequence[str]) -> Iterable[str]:
-    """What is wrong with the labels of all evaluations together."""
-    present = {each.stated["labels"] for each in found}
-    others = "; ".join(dict.fromkeys(_shown(each) for each in (*found, *aside) if each.stated["labels"]))
-    yield from (f"no evaluation on labels {each}; found {others or 'none'}" for each in labels if each not in present)
-    most = max((_n_labels(each) or 0 for each in found), default=0)
-    for each in aside:
-        n = _n_labels(each)
-        if each.stated["verdict"] == "FAIL" and (n is None or n > most):
-            yield (
-                f"{each.where}: FAIL on more labels ({_shown(each)}) than those that were asked for. If it does not "
-                f"count any more, name its run as superseded"
-            )
-    if labels or not asked.startswith("models:/"):
-        return
-    # Of one model, evaluations of one name on different labels do not replace each other: which ones count is not
-    # known.
-    for name in dict.fromkeys(each.evaluation for each in found if not each.stated.is_validation):
-        of_name = [each for each in found if each.evaluation == name and each.stated["labels"]]
-        shown = {each.stated["labels"]: _shown(each) for each in of_name}
-        if len(shown) > 1:
-            yield f"{name} was evaluated on different labels: {'; '.join(shown.values())}. Pass the labels that count"
-
-
-def _n_labels(each: Held) -> int | None:
-    return each.stated.counts.get("n_labels")
-
-
-def _shown(each: Held) -> str:
-    n = _n_labels(each)
-    number = "labels" if n is None else counted(n, "label")
-    return f"{number} with digest {each.stated['labels']}"
 
 
 def _edited(each: Held) -> tuple[str, ...]:
@@ -207,20 +173,35 @@ def _edited(each: Held) -> tuple[str, ...]:
     return (*each.wrong, *((each.unsigned,) if each.unsigned not in {"", UNSIGNED} else ()))
 
 
-def about_statement(path: str | Path, files: Sequence[str | Path], requirements: Demand) -> GateResult:
+def about_statement(
+    path: str | Path, files: Sequence[str | Path], requirements: Demand, *, allow_unchecked: bool = False
+) -> GateResult:
     """The gate's answer for an attestation and the given files.
+
+    Args:
+        path: The attestation.
+        files: Files and folders.
+        requirements: What the evaluation must meet.
+        allow_unchecked: Whether a subject that none of the files holds closes the gate.
 
     Raises:
         ConfigError: The attestation or a file cannot be read.
     """
     statement = attestation.read(path)
-    matched, unmatched, unchecked = attestation.compare(statement, files)
+    compared = attestation.compare(statement, files)
     annotations = statement.annotations
     fields = {name: annotations.get(name, "") for name in ("verdict", "proof", "labels", "checked_at_ms")}
     slot = Slot(annotations.get("evaluation", ""), fields)
-    refused = [*_refusals(slot, requirements), *attestation.inconsistencies(statement)]
+    report = attestation.report_beside(statement)
+    refused = [
+        *_refusals(slot, requirements),
+        *other_labels(requirements.labels, slot["labels"], stated_in_report(report)),
+        *attestation.inconsistencies(statement),
+    ]
     reasons = [f"{slot.name}: {why}" for why in refused]
-    reasons += [f"{file}: matches none of the files that were judged, or was changed since" for file in unmatched]
+    reasons += compared.wrong
+    if not allow_unchecked:
+        reasons += [f"{subject}: {UNCHECKED}" for subject in compared.unchecked]
     return GateResult(
         asked=f"attestation {path}",
         passed=not reasons,
@@ -230,8 +211,9 @@ def about_statement(path: str | Path, files: Sequence[str | Path], requirements:
             ),
         ),
         reasons=tuple(reasons),
-        files=matched,
-        unchecked=tuple(unchecked),
+        notes=tuple(requirements.labels.notes),
+        files=compared.matched,
+        unchecked=tuple(compared.unchecked),
     )
 
 
@@ -244,7 +226,7 @@ def _evaluation(each: Held, refused: Sequence[str]) -> Evaluation:
         slot["verdict"],
         slot["proof"],
         slot["labels"],
-        _n_labels(each),
+        n_labels(each),
         slot["model"],
         slot.checked_at_ms,
         (*refused,),
@@ -282,8 +264,6 @@ def _unmet(slot: Slot, requirements: Demand) -> list[str]:
     # The tags are enough here: `contradictions` refuses an evaluation whose record or report differs from them.
     if _level(slot["proof"]) < _level(requirements.require):
         unmet.append(f"proof {slot['proof'] or 'missing'}, weaker than {requirements.require}")
-    if requirements.labels and slot["labels"] not in requirements.labels:
-        unmet.append(f"expected labels {' or '.join(requirements.labels)}, found {slot['labels'] or 'unknown'}")
     if requirements.not_before_ms and slot.checked_at_ms < requirements.not_before_ms:
         days = (requirements.now_ms - slot.checked_at_ms) / 86_400_000
         unmet.append(f"judged {days:.1f} days ago, older than allowed")

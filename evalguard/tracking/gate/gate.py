@@ -20,6 +20,7 @@ from evalguard.core.policy import Require, check_choice
 from evalguard.errors import ConfigError, SinkError
 from evalguard.tracking.deadline import ASK_S
 from evalguard.tracking.gate.assessment import ACCEPTABLE, Demand, GateResult, about_statement, answer
+from evalguard.tracking.gate.labels_at_hand import labels_asked
 from evalguard.tracking.gate.selection import (
     about_experiment,
     about_model,
@@ -46,8 +47,12 @@ def gate(
     since: Moment | None = None,
     attestation: str | Path | None = None,
     files: Sequence[str | Path] = (),
+    allow_unchecked: bool = False,
     accept: Sequence[str] = ("PASS",),
     require: Require = "labels",
+    labels: str | Path | Sequence[str | Path] = (),
+    label_column: str | None = None,
+    labels_key: str | None = None,
     labels_digest: str | Sequence[str] | None = None,
     max_age: Age | None = None,
     tracking_uri: str | None = None,
@@ -76,15 +81,26 @@ def gate(
             queried. The gate does not verify a signature; use the tool that
             signed the statement.
         files: With ``attestation``: your files of the model, the labels and the
-            predictions. Arrays are compared as ``numpy.save`` writes them,
-            whether they are in a ``.npy``, ``.npz`` or ``.parquet`` file.
+            predictions; of a model in MLflow, its folder. A file is compared as
+            a whole, and if it is another one, by the arrays in it: each entry of
+            a ``.npz`` file and each column of a ``.parquet`` file must be an
+            array that was judged, under its name (``predictions``, ``labels``,
+            or those of ``Guard.to_frame``).
+        allow_unchecked: With ``attestation``: whether the gate may open although
+            none of the files is one that the statement names. These are listed
+            as ``unchecked``.
         accept: Verdicts that may pass; PASS always may, and ``REPAIRED`` may be
             added.
         require: The weakest proof that may pass. The default refuses a PASS
             whose proof is only ``declared``, ``transport`` or ``count``.
-        labels_digest: Digest of the labels that count, or several, of which each
-            must have an evaluation that passes. Evaluations on others are listed
-            and prove nothing; a FAIL on more labels than these closes the gate.
+        labels: File with the labels that count, or several. On each of them an
+            evaluation must pass; evaluations on others are listed and prove
+            nothing, and a FAIL on more labels closes the gate. A file is read
+            with the columns of labels and keys that the record of the evaluation
+            names, unless the file itself shows another column of labels.
+        label_column: With ``labels``: column with the labels instead of that one.
+        labels_key: With ``labels``: column with the keys instead of that one.
+        labels_digest: Digest of the labels that count instead of a file, or several.
         max_age: Age of the oldest evaluation that may pass, such as ``12h`` or
             ``30d``, a ``timedelta`` or seconds.
         tracking_uri: Tracking URI of the store; if omitted, MLflow's own.
@@ -105,10 +121,14 @@ def gate(
 
     Raises:
         ConfigError: The model, run or experiment does not exist, or an option is wrong.
+        LabelsError: A file of labels does not have the named columns.
         SinkError: MLflow could not be queried.
     """
     asked = {"model": model, "run": run, "experiment": experiment, "attestation": attestation}
     _check_options(asked, since, files, tag_version=tag_version)
+    if allow_unchecked and not attestation:
+        msg = "gate: expected `allow_unchecked` with `attestation` only, because nothing else is compared with files"
+        raise ConfigError(msg)
     now_ms = int(time.time() * 1000)
     not_before_ms = 0 if max_age is None else now_ms - _milliseconds(max_age, "max_age")
     digests = _texts(labels_digest or ())
@@ -116,9 +136,10 @@ def gate(
     keys = trusted_keys([trust] if isinstance(trust, (str, Path)) else trust, trust_dir)
     trusted = Trust(keys, _texts(head), _texts(deleted))
     _check_trust(trusted, asked)
-    requirements = Demand(_accepted(accept), require, digests, not_before_ms, now_ms, _texts(superseded), trusted)
+    asked_labels = labels_asked(digests, labels, label_column, labels_key)
+    requirements = Demand(_accepted(accept), require, asked_labels, not_before_ms, now_ms, _texts(superseded), trusted)
     if attestation is not None:
-        return about_statement(attestation, files, requirements)
+        return about_statement(attestation, files, requirements, allow_unchecked=allow_unchecked)
     store = Store(tracking_uri, timeout_s)
     if model is not None:
         model = with_number(store, model)

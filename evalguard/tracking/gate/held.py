@@ -45,6 +45,7 @@ class Held:
         stated: The evaluation as its record states it; as the tags show it where there is no record.
         evaluation: Name of the evaluation, which several slots may share.
         weights: Digest of the model's weights; empty if it is not known.
+        labels: Name, file and columns of its labels, as far as they are known.
         wrong: Where the tags differ from the record.
         signed: Its record as a trusted key signed it; None without.
         unsigned: Why no trusted key signed it; empty if one did, or if no key is trusted.
@@ -56,6 +57,7 @@ class Held:
     stated: Slot
     evaluation: str = ""
     weights: str = ""
+    labels: Mapping[str, Any] = field(default_factory=dict)
     wrong: tuple[str, ...] = ()
     signed: Signed | None = None
     unsigned: str = ""
@@ -169,7 +171,8 @@ def _stated(run: Any, slot: Slot, record: Mapping[str, Any]) -> Held:
     about = _mapping(record.get("about"))
     weights = _mapping(about.get("model")).get("weights_digest")
     stated = Slot(slot.name, {**slot.fields, **stated_fields(record)})
-    return Held(run, slot, stated, str(about.get("evaluation") or slot.name), str(weights or ""))
+    name = str(about.get("evaluation") or slot.name)
+    return Held(run, slot, stated, name, str(weights or ""), _mapping(about.get("labels")))
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from evalguard.errors import ConfigError
+from evalguard.tracking.gate.counted import latest
 from evalguard.tracking.gate.held import Held, of_runs
-from evalguard.tracking.gate.replaced import latest
 from evalguard.tracking.lineage import Lineage, lineage
 from evalguard.tracking.slots import FOLDER, RANK, run_tags, slots
 from evalguard.tracking.store import Store, quoted

@@ -70,6 +70,11 @@ def ask(folder, *names, **more):
     return evalguard.gate(attestation=folder / "out" / "attestation.json", files=paths, **more)
 
 
+def ask_some(folder, *names, **more):
+    """The gate about some of the files: those that are not given do not matter."""
+    return ask(folder, *names, allow_unchecked=True, **more)
+
+
 def subjects(folder):
     statement = json.loads((folder / "out" / "attestation.json").read_text())
     return {item["name"]: item["digest"]["sha256"] for item in statement["subject"]}
@@ -107,6 +112,7 @@ def test_repaired_predictions_have_the_digest_of_what_was_returned(model, tmp_pa
         y_pred = model.predict(batches(order), steps=5, verbose=0)
     np.save(tmp_path / "predictions.npy", y_pred)
     question = {"attestation": tmp_path / "attestation.json", "files": [tmp_path / "predictions.npy"]}
+    question |= {"allow_unchecked": True}
     assert evalguard.gate(**question).reasons == ("evaluation: the verdict is REPAIRED",)
     assert evalguard.gate(**question, accept=["REPAIRED"])
 
@@ -140,12 +146,20 @@ def test_the_files_that_were_judged_open_the_gate(folder, predictions):
     assert [(item.name, item.verdict) for item in result.evaluations] == [("digits", "PASS")]
 
 
-def test_names_do_not_matter_and_missing_subjects_are_reported(folder):
+def test_the_names_of_the_files_do_not_matter(folder):
     (folder / "model.keras").rename(folder / "best.bin")
-    result = ask(folder, "best.bin")
-    assert result.passed
-    assert result.files == {str(folder / "best.bin"): "model.keras"}
-    assert result.unchecked == ("labels.csv", "predictions.npy")
+    result = ask(folder, "best.bin", "labels.csv", "predictions.npy")
+    assert result.passed, result.reasons
+    assert result.files[str(folder / "best.bin")] == "model.keras"
+
+
+def test_what_was_not_checked_closes_it_unless_that_is_allowed(folder):
+    result = ask(folder, "model.keras")
+    assert not result
+    assert [reason.partition(":")[0] for reason in result.reasons] == ["labels.csv", "predictions.npy"]
+    assert "none of the files is it or holds it" in result.reasons[0]
+    allowed = ask_some(folder, "model.keras")
+    assert (allowed.passed, allowed.unchecked) == (True, ("labels.csv", "predictions.npy"))
 
 
 def flip_a_byte(path):
@@ -186,9 +200,10 @@ def swap_two_rows_of_the_table(path):
 )
 def test_a_file_changed_since_closes_it(folder, name, change):
     change(folder / name)
-    result = ask(folder, "model.keras", "labels.csv", *{name} - {"model.keras", "labels.csv"})
+    result = ask_some(folder, "model.keras", "labels.csv", *{name} - {"model.keras", "labels.csv"})
     assert not result
-    assert result.reasons == (f"{folder / name}: matches none of the files that were judged, or was changed since",)
+    assert all(reason.startswith(str(folder / name)) for reason in result.reasons)
+    assert "or was changed since" in " ".join(result.reasons)
 
 
 def edit(path, change):
@@ -214,12 +229,12 @@ def notes(data):
 )
 def test_a_statement_that_does_not_say_passed_throughout_closes_it(folder, change, why):
     edit(folder / "out" / "attestation.json", change)
-    assert why in " ".join(ask(folder, "model.keras").reasons)
+    assert why in " ".join(ask_some(folder, "model.keras").reasons)
 
 
 def test_a_report_edited_beside_it_closes_it(folder):
     (folder / "out" / "report.json").write_text("{}")
-    assert "report.json beside it is another report" in ask(folder, "model.keras").reasons[0]
+    assert "report.json beside it is another report" in ask_some(folder, "model.keras").reasons[0]
 
 
 def test_a_failed_evaluation_is_stated_as_failed(model, tmp_path):
@@ -227,16 +242,16 @@ def test_a_failed_evaluation_is_stated_as_failed(model, tmp_path):
     with evalguard.guard(labels=Y, reference=X, on_failure="record", mlflow=False, output=tmp_path / "out"):
         y_pred = model.predict(batches(order), steps=5, verbose=0)
     np.save(tmp_path / "predictions.npy", y_pred)
-    result = ask(tmp_path, "predictions.npy")
+    result = ask_some(tmp_path, "predictions.npy")
     assert result.reasons == ("evaluation: the verdict is FAIL",)
 
 
 def test_labels_and_age_are_demanded_of_a_statement_too(folder):
     digest = evalguard.Labels.read(folder / "labels.csv").digest
-    assert ask(folder, "model.keras", labels_digest=digest, max_age="1h")
-    assert not ask(folder, "model.keras", labels_digest="0" * 16)
+    assert ask_some(folder, "model.keras", labels_digest=digest, max_age="1h")
+    assert not ask_some(folder, "model.keras", labels_digest="0" * 16)
     edit(folder / "out" / "attestation.json", lambda data: notes(data).update(checked_at_ms="1"))
-    assert "older than allowed" in ask(folder, "model.keras", max_age="1h").reasons[0]
+    assert "older than allowed" in ask_some(folder, "model.keras", max_age="1h").reasons[0]
 
 
 def test_a_statement_of_a_weaker_proof_than_asked_for_closes_it(model, tmp_path):
@@ -244,14 +259,14 @@ def test_a_statement_of_a_weaker_proof_than_asked_for_closes_it(model, tmp_path)
         y_pred = model.predict(batches(np.arange(40)), steps=5, verbose=0)
     assert (g.report.verdict, g.report.proof) == (evalguard.Verdict.PASS, "transport")
     np.save(tmp_path / "predictions.npy", y_pred)
-    assert ask(tmp_path, "predictions.npy").reasons == ("evaluation: proof transport, weaker than labels",)
-    assert ask(tmp_path, "predictions.npy", require="transport")
+    assert ask_some(tmp_path, "predictions.npy").reasons == ("evaluation: proof transport, weaker than labels",)
+    assert ask_some(tmp_path, "predictions.npy", require="transport")
     edit(tmp_path / "out" / "attestation.json", lambda data: notes(data).update(proof="identity"))
-    told = ask(tmp_path, "predictions.npy").reasons
+    told = ask_some(tmp_path, "predictions.npy").reasons
     assert told == ("evaluation: proof is identity, and transport in report.json beside it",)
     (tmp_path / "out" / "report.json").unlink()
     edit(tmp_path / "out" / "attestation.json", lambda data: notes(data).pop("proof"))
-    assert "proof missing, weaker than labels" in ask(tmp_path, "predictions.npy").reasons[0]
+    assert "proof missing, weaker than labels" in ask_some(tmp_path, "predictions.npy").reasons[0]
 
 
 def test_a_verdict_edited_in_the_statement_alone_is_seen_by_the_report_beside_it(model, tmp_path):
@@ -261,7 +276,7 @@ def test_a_verdict_edited_in_the_statement_alone_is_seen_by_the_report_beside_it
     np.save(tmp_path / "predictions.npy", y_pred)
     edit(tmp_path / "out" / "attestation.json", lambda data: notes(data).update(verdict="PASS"))
     edit(tmp_path / "out" / "attestation.json", lambda data: data["predicate"].update(result="PASSED"))
-    told = ask(tmp_path, "predictions.npy").reasons
+    told = ask_some(tmp_path, "predictions.npy").reasons
     assert told == ("evaluation: verdict is PASS, and FAIL in report.json beside it",)
 
 
@@ -272,6 +287,13 @@ def test_a_file_that_is_no_statement_is_named(folder, text):
     (folder / "out" / "attestation.json").write_text(text)
     with pytest.raises(ConfigError, match=r"attestation\.json: expected"):
         ask(folder, "model.keras")
+
+
+def test_a_name_that_is_stated_twice_is_refused(folder):
+    """One of the two would not be compared."""
+    edit(folder / "out" / "attestation.json", lambda data: data["subject"].append(data["subject"][0]))
+    with pytest.raises(ConfigError, match="two subjects of one name"):
+        ask(folder, "model.keras", "labels.csv", "predictions.npy")
 
 
 @pytest.mark.parametrize("name", ["cut.npz", "cut.npy", "cut.parquet"])
