@@ -47,13 +47,15 @@ for command in (gate, keygen, run, check, init, doctor, schema, view, report):
 @guarded()
 def replay() -> None:
     """Send the verdicts that were spooled because MLflow did not answer."""
+    from evalguard.tracking import spool
     from evalguard.tracking.replay import replay as send_waiting
 
     done = send_waiting()
     older = f", {done.superseded:,} dropped because MLflow has a newer verdict" if done.superseded else ""
-    click.echo(f"{done.sent:,} sent, {done.left:,} left{older}")
+    click.echo(f"{done.sent:,} sent{older}\nspool {spool.counted()}")
     for failure in done.failures:
         click.echo(f"evalguard: {failure}", err=True)
+    # The counts are those of `evalguard doctor`.
     if done.left:
         sys.exit(ExitCode.NOT_LOGGED)
 

@@ -49,7 +49,12 @@ def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.argument("step", type=click.Path(path_type=Path))
 @_with_settings
-@click.option("--dry-run", is_flag=True, help="Check everything that the file names, without predicting.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Check everything that the file names, and whether MLflow answers, without predicting. With mlflow.required, "
+    "the exit code is 4 if the verdict could not be recorded.",
+)
 @_with_progress
 @click.option("-q", "--quiet", is_flag=True, help="Print the verdict line only.")
 @with_logging
@@ -67,9 +72,13 @@ def run(
     if dry_run:
         from evalguard.step.plan import plan_all
 
+        problems = []
         for plan in plan_all(step, settings):
-            click.echo(plan)
-        return
+            click.echo(plan.text)
+            problems += [plan.problem] if plan.problem else []
+        for problem in problems:
+            click.echo(f"evalguard: {problem}", err=True)
+        sys.exit(ExitCode.NOT_LOGGED if problems else ExitCode.GOOD)
     from evalguard.step.run import run_all
 
     codes = []

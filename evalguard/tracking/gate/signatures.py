@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalguard.errors import SinkError
 from evalguard.tracking.chain import gaps
-from evalguard.tracking.record import ENVELOPE_FILE, IN_A_FILE
+from evalguard.tracking.record import ENVELOPE_FILE, IN_A_FILE, is_of_run
 from evalguard.tracking.signing import SignatureError, Signed, opened
 from evalguard.tracking.slots import FIELDS, FOLDER, MAX_TAG, Slot, slots, slug
 from evalguard.tracking.store import Store
@@ -56,7 +56,7 @@ def signed(store: Store, run_id: str, slot: Slot, trust: Trust) -> Signed:
         SignatureError: There is none that a trusted key signed, or its tags say something else.
     """
     found = opened(_envelope(store, run_id, slot), trust.keys)
-    wrong = _differences(run_id, slot, found.payload)
+    wrong = [*_of_another_run(store, run_id, found.payload), *_differences(slot, found.payload)]
     if wrong:
         raise SignatureError("; ".join(wrong))
     return found
@@ -75,15 +75,32 @@ def _envelope(store: Store, run_id: str, slot: Slot) -> str | bytes:
         raise SignatureError(msg) from error
 
 
-def _differences(run_id: str, slot: Slot, payload: Mapping[str, Any]) -> list[str]:
+def _of_another_run(store: Store, run_id: str, payload: Mapping[str, Any]) -> list[str]:
+    """A record that is copied to another run is still signed.
+
+    One that was signed before its run was created names no run. It could be moved to any run that began when it says,
+    which only a run that is created for it does; its nonce in two runs closes the gate as well, see ``_twice``.
+    """
+    named = payload.get("run_id")
+    if named == run_id:
+        return []
+    if named == "":
+        try:
+            if is_of_run(payload, store.call("get_run", run_id)):
+                return []
+        except (LookupError, SinkError) as error:
+            msg = f"it is not known when its run began: {error}"
+            raise SignatureError(msg) from error
+        return ["what was signed belongs to a run that began at another time"]
+    return [f"what was signed belongs to run {str(named)[:40]}"]
+
+
+def _differences(slot: Slot, payload: Mapping[str, Any]) -> list[str]:
     """Where the tags differ from what was signed."""
     fields = payload.get("fields")
     if not isinstance(fields, dict):
         return ["what was signed is no record"]
     wrong = []
-    # A record that is copied to another run is still signed.
-    if payload.get("run_id") != run_id:
-        wrong.append(f"what was signed belongs to run {str(payload.get('run_id'))[:40]}")
     name = slug(str(payload.get("name")))
     if slot.name != name and not slot.name.startswith(f"{name}-"):
         wrong.append(f"what was signed is the evaluation {name}")
