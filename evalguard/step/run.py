@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from evalguard.step.outputs import METRICS, PREDICTIONS, REPORT, clear, shown_pa
 from evalguard.step.progress import callback
 from evalguard.tracking.mlflow_sink import MlflowSink, places_of
 
+_log = logging.getLogger("evalguard")
 WRONG_INPUT = (ConfigError, LabelsError, UnsupportedSourceError)
 
 
@@ -166,11 +168,14 @@ def _evaluate(opened: Opened, sink: MlflowSink | None, progress: Progress, calle
                     problem = _confirm(g, scores, y_pred)
     except AlignmentError:
         pass
-    except WRONG_INPUT:
+    except (KeyboardInterrupt, *WRONG_INPUT):
+        # No result shows them.
+        for each in g.sink_errors:
+            _log.warning("evalguard: %s", each)
         raise
     except Exception as error:  # noqa: BLE001 - the evaluation is the user's code; its error becomes an exit code
         message = f"{trace_text(error)}\n{step.name}: the evaluation itself raised {type(error).__name__}; no verdict"
-        return Result(ExitCode.NOT_JUDGED, None, message)
+        return Result(ExitCode.NOT_JUDGED, None, "\n".join([message, *map(str, g.sink_errors)]))
     return _result(opened, g, sink, problem)
 
 

@@ -48,7 +48,7 @@ def _no_connection(text: str, seconds: float) -> str:
     if "timed out" in text:
         return f"no answer within {seconds:g} s; is the server overloaded, or another service at that address?"
     # urllib3 names the system's own error last.
-    why = re.findall(r"\[Errno -?\d+\] ([^')\]]+)", text)
+    why = re.findall(r"\[Errno -?\d+\] ([\w ]+)", text)
     return f"no connection ({why[-1]}); is the server running, and MLFLOW_TRACKING_URI right?" if why else ""
 
 
