@@ -270,7 +270,7 @@ class MlflowSink:
             run_id = do_in_time(uri, work, self.timeout_s, f"did not accept {what}", f".{where}")
         if not self.target.run_id:
             self.target = replace(self.target, run_id=run_id)
-        replay_waiting(uri, deadline)
+        replay_waiting(uri, deadline, new_runs=self.target.new_run is not None)
 
 
 def places_of(sink: MlflowSink) -> dict[str, str]:

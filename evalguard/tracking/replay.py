@@ -40,7 +40,12 @@ class ReplayResult:
 
 
 def replay(
-    directory: Path | None = None, *, server: str | None = None, retry_refused: bool = True, deadline: float = math.inf
+    directory: Path | None = None,
+    *,
+    server: str | None = None,
+    retry_refused: bool = True,
+    new_runs: bool = True,
+    deadline: float = math.inf,
 ) -> ReplayResult:
     """Send the records in the spool, oldest first.
 
@@ -50,6 +55,7 @@ def replay(
         directory: The spool; if omitted, that of ``spool_directory``.
         server: Send only records for this tracking URI.
         retry_refused: Also send the records that their server has refused permanently.
+        new_runs: Also send the records whose run evalguard creates or ends.
         deadline: Begin no record after this time (``time.monotonic``, seconds).
     """
     paths = list(spool.waiting(directory))
@@ -60,15 +66,15 @@ def replay(
     obstacles: dict[str, str] = {}
     for path in paths:
         try:
-            ended[_send_one(path, server, obstacles) if time.monotonic() < deadline else "left"] += 1
+            ended[_send_one(path, server, obstacles, new_runs=new_runs) if time.monotonic() < deadline else "left"] += 1
         except SinkError as error:
             failures.append(error)
             ended["left"] += 1
     return ReplayResult(ended["sent"], ended["superseded"], ended["left"], tuple(failures))
 
 
-def _send_one(path: Path, server: str | None, obstacles: dict[str, str]) -> str:
-    """Send one record; return ``sent``, ``superseded``, ``left``, or ``other`` if it is for another server or gone.
+def _send_one(path: Path, server: str | None, obstacles: dict[str, str], *, new_runs: bool) -> str:
+    """Send one record; return ``sent``, ``superseded``, ``left``, or ``other`` if it is not asked for or gone.
 
     Raises:
         SinkError: The file is not a record, or the record was not sent.
@@ -82,7 +88,7 @@ def _send_one(path: Path, server: str | None, obstacles: dict[str, str]) -> str:
             target = spool.put_aside(path, spool.CORRUPT)
             msg = f"{error}. It was renamed to {target.name}."
             raise SinkError(msg) from error
-        if server is not None and record.tracking_uri != server:
+        if (server is not None and record.tracking_uri != server) or (record.new_run is not None and not new_runs):
             return "other"
         if obstacles.get(record.tracking_uri):
             return "left"
@@ -139,14 +145,20 @@ def deliver(record: Record, spooled: Path | None, deadline: float, first: Callab
         time.sleep(POLL_S)
 
 
-def replay_waiting(tracking_uri: str, deadline: float) -> None:
-    """Send the records that the server did not accept before, until the deadline; called when the server answers."""
+def replay_waiting(tracking_uri: str, deadline: float, *, new_runs: bool) -> None:
+    """Send the records that the server did not accept before, until the deadline; called when the server answers.
+
+    Args:
+        tracking_uri: The server.
+        deadline: As for ``replay``.
+        new_runs: As for ``replay``. MLflow's client prints the address of a run that it ends, in the user's process.
+    """
     # Without this check each verdict would start one more thread, for an empty folder.
     if next(spool.waiting(), None) is None:
         return
 
     def work() -> None:
-        for failure in replay(server=tracking_uri, retry_refused=False, deadline=deadline).failures:
+        for failure in replay(server=tracking_uri, retry_refused=False, new_runs=new_runs, deadline=deadline).failures:
             log.warning("evalguard: %s", failure)
 
     with contextlib.suppress(DeadlineExceeded):
