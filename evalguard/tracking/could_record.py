@@ -55,7 +55,7 @@ def _problem(tracking_uri: str, failed: str, ask: Callable[[Any], object]) -> st
 
 
 def _refuse(client: Any, target: Target) -> None:
-    """Look at the run, or at the experiment of the new run.
+    """Check the run, or the experiment of the new run.
 
     Raises:
         SinkError: It does not exist, or was deleted. An experiment with a name is created if it does not exist.
