@@ -58,7 +58,7 @@ def test_the_run_of_the_environment_gets_the_verdict_and_stays_open(tables, comm
 
 @pytest.mark.parametrize("how", ["name", "id", "option", "option-beside-a-run"])
 def test_an_experiment_gets_a_new_run_that_has_ended(tables, command, own_store, monkeypatch, how):
-    options = ()
+    options: tuple[str, ...] = ()
     if how == "name":
         monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "nightly")
     elif how == "id":
