@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 from evalguard.core.report import Report
 from evalguard.errors import ConfigError, SinkError
@@ -52,12 +53,15 @@ def check_sink(option: str, experiment: str | None, name: str) -> MlflowSink | N
 
 def record(sink: Sink, report: Report, artifacts: Artifacts) -> str:
     """Write a report; return why it could not be written, or an empty text."""
-    begun = ""
+    begun, start = "", time.monotonic()
     # Not before the tables are read and judged: a column with a typing error makes no run, and marks none.
     try:
         sink.begin(report.name)
     except SinkError as error:
         begun = str(error)
+        # Both together wait no longer than one of them may.
+        if isinstance(sink, MlflowSink):
+            sink.timeout_s = max(0.5, sink.timeout_s - (time.monotonic() - start))
     try:
         sink.write(report, artifacts)
     except SinkError as error:

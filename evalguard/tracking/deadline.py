@@ -108,6 +108,7 @@ class DeadlineRunner:
                 self._overdue = begun
                 self._why = asked.result() if asked is not None and asked.done() else ""
                 raise DeadlineExceeded(self._why)
+            self._why = ""
             return begun.result()
         finally:
             self._turn.release()

@@ -95,18 +95,20 @@ def _found(client: Any, new_run: NewRun, experiment_id: str) -> str | None:
     return str(first.info.run_id)
 
 
-def end(client: Any, run_id: str, new_run: NewRun, verdict: str, at_ms: int) -> None:
+def end(client: Any, run_id: str, new_run: NewRun, at_ms: int) -> None:
     """End the run with its final status and name; MLflow's table of runs shows both by default.
 
     Args:
         client: Client of the store.
-        run_id: The run.
-        new_run: With the final status.
-        verdict: What it ended with; after an ERROR the run keeps its name.
+        run_id: The run, which holds its verdicts.
+        new_run: With the final status as far as the last verdict decides it.
         at_ms: When, milliseconds since the epoch.
     """
-    name = client.get_run(run_id).info.run_name
-    # A record may arrive late; a name that a user has given meanwhile stays.
-    if verdict != ERROR and (name == new_run.name or name.startswith(f"{new_run.name}: ")):
-        client.update_run(run_id, name=f"{new_run.name}: {verdict}")
-    client.set_terminated(run_id, new_run.status, at_ms)
+    run = client.get_run(run_id)
+    # The worst of several verdicts.
+    shown, name = run.data.tags.get(f"{FOLDER}.verdict", ERROR), run.info.run_name
+    # After an error the run keeps its name, and so does one that a user has named meanwhile: a record may arrive late.
+    if shown != ERROR and (name == new_run.name or name.startswith(f"{new_run.name}: ")):
+        client.update_run(run_id, name=f"{new_run.name}: {shown}")
+    failed = shown in {"FAIL", ERROR} and new_run.status == "FINISHED"
+    client.set_terminated(run_id, "FAILED" if failed else new_run.status, at_ms)

@@ -80,7 +80,7 @@ def send(record: Record, deadline: float | None = None) -> str | None:
     finally:
         files.result()
     if record.new_run is not None:
-        end(client, record.run_id, record.new_run, record.verdict, record.checked_at_ms)
+        end(client, record.run_id, record.new_run, record.checked_at_ms)
     return own.name
 
 

@@ -143,6 +143,14 @@ def test_the_first_attempt_at_a_server_that_is_there_creates_the_run_and_marks_i
     assert run.info.run_name == "digits"
 
 
+def test_several_verdicts_of_one_run_end_it_with_the_worst(store):
+    sink = MlflowSink(Target(store.uri, "", new_run=NewRun("digits", "evaluations")), 90.0)
+    for delivered in (FAILED, range(5)):
+        write(sink, report(delivered))
+    (run,) = runs_of(store, sink.target.new_run.nonce)
+    assert (run.info.run_name, run.info.status) == ("digits: FAIL", "FAILED")
+
+
 def test_a_run_that_a_user_has_deleted_is_not_created_again(store):
     sink, path = without_a_server(report(), store=store)
     text = path.read_text()
