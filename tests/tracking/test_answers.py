@@ -84,7 +84,5 @@ def test_mlflow_itself_is_no_obstacle(mlflow_server):
 def test_the_gate_names_what_answers():
     with Proxy("http://127.0.0.1:9") as proxy:
         proxy.fault = lambda method, path: (200, "<html>Sign in</html>")
-        with pytest.raises(
-            SinkError, match=r"gate: MLflow at .* could not be queried: another service answers at"
-        ):
+        with pytest.raises(SinkError, match=r"gate: MLflow at .* could not be queried: another service answers at"):
             gate(run="0" * 32, tracking_uri=proxy.uri)
