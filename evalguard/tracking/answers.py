@@ -65,4 +65,7 @@ def _answered(status: int, text: str) -> str:
 def refusal(error: BaseException) -> str:
     """What to do about an error by which MLflow refuses the user's login or permission; empty for other errors."""
     code = getattr(error, "error_code", None)
-    return f"it refuses this user ({code}); set or correct {LOGIN}" if code in REFUSED else ""
+    if code not in REFUSED:
+        return ""
+    permission = "give this user the permission to edit, or " if code == "PERMISSION_DENIED" else ""
+    return f"it refuses this user ({code}); {permission}set or correct {LOGIN}"
