@@ -107,8 +107,9 @@ def end(client: Any, run_id: str, new_run: NewRun, at_ms: int) -> None:
     run = client.get_run(run_id)
     # The worst of several verdicts.
     shown, name = run.data.tags.get(f"{FOLDER}.verdict", ERROR), run.info.run_name
-    # After an error the run keeps its name, and so does one that a user has named meanwhile: a record may arrive late.
-    if shown != ERROR and (name == new_run.name or name.startswith(f"{new_run.name}: ")):
-        client.update_run(run_id, name=f"{new_run.name}: {shown}")
+    final = new_run.name if shown == ERROR else f"{new_run.name}: {shown}"
+    # A name that a user has given meanwhile stays: a record may arrive late.
+    if name != final and (name == new_run.name or name.startswith(f"{new_run.name}: ")):
+        client.update_run(run_id, name=final)
     failed = shown in {"FAIL", ERROR} and new_run.status == "FINISHED"
     client.set_terminated(run_id, "FAILED" if failed else new_run.status, at_ms)

@@ -151,6 +151,14 @@ def test_several_verdicts_of_one_run_end_it_with_the_worst(store):
     assert (run.info.run_name, run.info.status) == ("digits: FAIL", "FAILED")
 
 
+def test_an_error_after_a_pass_takes_the_pass_out_of_the_name(store):
+    sink = MlflowSink(Target(store.uri, "", new_run=NewRun("digits", "evaluations")), 90.0)
+    write(sink, report())
+    sink.failed(KeyboardInterrupt())
+    (run,) = runs_of(store, sink.target.new_run.nonce)
+    assert (run.info.run_name, run.info.status) == ("digits", "KILLED")
+
+
 def test_a_run_that_a_user_has_deleted_is_not_created_again(store):
     sink, path = without_a_server(report(), store=store)
     text = path.read_text()
