@@ -46,10 +46,10 @@ def obstacle(server: str, seconds: float = ANSWER_S) -> str:
 
 def _no_connection(text: str, seconds: float) -> str:
     if "timed out" in text:
-        return f"no answer within {seconds:g} s; is the server overloaded, or another service at that address?"
+        return f"no answer within {seconds:g} s; check that MLflow runs there"
     # urllib3 names the system's own error last.
     why = re.findall(r"\[Errno -?\d+\] ([\w ]+)", text)
-    return f"no connection ({why[-1]}); is the server running, and MLFLOW_TRACKING_URI right?" if why else ""
+    return f"no connection ({why[-1]}); start the server, or correct MLFLOW_TRACKING_URI" if why else ""
 
 
 def _answered(status: int, text: str) -> str:

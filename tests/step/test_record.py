@@ -64,7 +64,7 @@ def test_a_dry_run_does_not_create_a_store(folder, command, tmp_path):
 
 
 WRONG = {
-    "refused": (None, r"no connection (Connection refused); is the server running, and MLFLOW_TRACKING_URI right?"),
+    "refused": (None, r"no connection (Connection refused); start the server, or correct MLFLOW_TRACKING_URI"),
     "401": (401, "it refuses the login (status 401); set or correct MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_P"),
     "page": ((200, PAGE), "another service answers at that address (an HTML page, status 200); check MLFLOW_TRACK"),
     "bad-gateway": ((502, PAGE), "a proxy before MLflow, or another service, answers at that address (an HTML page"),
