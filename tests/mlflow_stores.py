@@ -103,7 +103,7 @@ def hanging() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
-Fault = Callable[[str, str], int | str | None]
+Fault = Callable[[str, str], int | str | tuple[int, str] | None]
 
 
 class Proxy:
@@ -111,8 +111,9 @@ class Proxy:
 
     Attributes:
         fault: Method and path → None to hand the request on, a status to
-            answer with, ``"hang"`` to keep it waiting, ``"drop"`` to hand it
-            on and cut the line before the answer.
+            answer with as MLflow would, status and text of an HTML page,
+            ``"hang"`` to keep it waiting, ``"drop"`` to hand it on and cut the
+            line before the answer.
         seen: Method and path of every request.
     """
 
@@ -133,6 +134,8 @@ class Proxy:
                 if fault == "hang":
                     proxy.released.wait()
                     self.close_connection = True
+                elif isinstance(fault, tuple):
+                    self.answer(fault[0], fault[1].encode(), "text/html; charset=utf-8")
                 elif isinstance(fault, int):
                     self.answer(fault, b'{"error_code": "INTERNAL_ERROR", "message": "made up by a test"}')
                 else:

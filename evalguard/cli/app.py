@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
 from click.shell_completion import get_completion_class
 
 from evalguard import __version__
+from evalguard.cli.check_record import QUIET
 from evalguard.cli.commands import check, doctor, init, run, schema
 from evalguard.cli.gate_and_view import gate, keygen, view
 from evalguard.cli.report import report
@@ -47,13 +49,16 @@ for command in (gate, keygen, run, check, init, doctor, schema, view, report):
 @guarded()
 def replay() -> None:
     """Send the verdicts that were spooled because MLflow did not answer."""
+    os.environ.setdefault(QUIET, "true")
+    from evalguard.tracking import spool
     from evalguard.tracking.replay import replay as send_waiting
 
     done = send_waiting()
     older = f", {done.superseded:,} dropped because MLflow has a newer verdict" if done.superseded else ""
-    click.echo(f"{done.sent:,} sent, {done.left:,} left{older}")
+    click.echo(f"{done.sent:,} sent{older}\nspool {spool.counted()}")
     for failure in done.failures:
         click.echo(f"evalguard: {failure}", err=True)
+    # The counts are those of `evalguard doctor`.
     if done.left:
         sys.exit(ExitCode.NOT_LOGGED)
 

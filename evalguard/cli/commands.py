@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from evalguard.cli.check_record import AUTO, HELP, QUIET, check_sink, record
 from evalguard.cli.running import command_line, guarded, with_logging
 from evalguard.cli.silence import silenced
 from evalguard.core.policy import Order, Padding, Require
@@ -49,7 +50,12 @@ def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.argument("step", type=click.Path(path_type=Path))
 @_with_settings
-@click.option("--dry-run", is_flag=True, help="Check everything that the file names, without predicting.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Check everything that the file names, and whether MLflow answers, without predicting. With mlflow.required, "
+    "the exit code is 4 if the verdict could not be recorded.",
+)
 @_with_progress
 @click.option("-q", "--quiet", is_flag=True, help="Print the verdict line only.")
 @with_logging
@@ -67,9 +73,13 @@ def run(
     if dry_run:
         from evalguard.step.plan import plan_all
 
+        problems = []
         for plan in plan_all(step, settings):
-            click.echo(plan)
-        return
+            click.echo(plan.text)
+            problems += [plan.problem] if plan.problem else []
+        for problem in problems:
+            click.echo(f"evalguard: {problem}", err=True)
+        sys.exit(ExitCode.NOT_LOGGED if problems else ExitCode.GOOD)
     from evalguard.step.run import run_all
 
     codes = []
@@ -141,6 +151,10 @@ def show(report: Report, places: Mapping[str, str], *, quiet: bool = False) -> N
 )
 @click.option("--name", help="Name of the evaluation in the report; default: the file name of PREDICTIONS.")
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder for the reports.")
+@click.option("--mlflow", default=AUTO, show_default=True, metavar="[auto|RUN_ID|none]", help=HELP)
+@click.option(
+    "--mlflow-experiment", metavar="NAME", help="Record in a new run in this experiment, which is created if needed."
+)
 @click.option(
     "--show-keys/--hide-keys",
     default=True,
@@ -158,6 +172,8 @@ def check(
     *,
     name: str | None,
     output: Path | None,
+    mlflow: str,
+    mlflow_experiment: str | None,
     as_json: bool,
     progress: str,
     quiet: bool,
@@ -167,25 +183,43 @@ def check(
 
     Both may be CSV, Parquet, JSONL or Arrow; as PREDICTIONS, a .npy file holds label rows, or keys with --key.
     Files of any size: DuckDB joins their keys, in half of the memory at most.
+
+    The verdict is recorded in MLflow where the environment or --mlflow says so, and signed with EVALGUARD_SIGNING_KEY.
+    If it was asked for by an option and did not arrive, the exit code is 4.
     """
     from evalguard.guards.check_tables import TableCheck, compare
     from evalguard.reporting.long_stages import long_stages
     from evalguard.step.outputs import shown_path
+    from evalguard.tracking.mlflow_sink import places_of
 
-    table_check, places = TableCheck(predictions, labels, name=name or predictions.name, **options), {}
+    table_check = TableCheck(predictions, labels, name=name or predictions.name, **options)
+    places: dict[str, str] = {}
+    # Standard output is the report's.
+    os.environ.setdefault(QUIET, "true")
+    recorded, required = check_sink(mlflow, mlflow_experiment, table_check.name), False
+    problems: list[str] = []
     with long_stages("none" if quiet else progress, table_check.name):  # type: ignore[arg-type]
         report = replace(compare(table_check), caller={"command": command_line()})
-        if output is not None:
+        if output is not None or recorded is not None:
             from evalguard.data.digests import files_sha256
             from evalguard.reporting import artifacts
+
+            files = artifacts(report, files_sha256([predictions, labels]))
+        if output is not None:
             from evalguard.reporting.file_sink import FileSink
 
-            sink = FileSink(output)
-            sink.begin(report.name)
-            sink.write(report, artifacts(report, files_sha256([predictions, labels])))
-            places["report"] = shown_path(output / "report.html")
+            problem = record(FileSink(output), report, files)
+            places |= {} if problem else {"report": shown_path(output / "report.html")}
+            problems, required = [problem], bool(problem)
+        if recorded is not None:
+            problem = record(recorded, report, files)
+            places |= {} if problem else places_of(recorded)
+            problems.append(problem)
+            required |= bool(problem) and (mlflow != AUTO or mlflow_experiment is not None)
     click.echo(report.to_json(), nl=False) if as_json else show(report, places, quiet=quiet)
-    sys.exit(exit_code(report))
+    for problem in filter(None, problems):
+        click.echo(f"evalguard: {problem}", err=True)
+    sys.exit(ExitCode.NOT_LOGGED if required else exit_code(report))
 
 
 @click.command(epilog="\b\nExample:\n  evalguard init model.keras images/ labels.csv")

@@ -13,10 +13,9 @@ from pathlib import Path
 
 import evalguard
 from evalguard import __version__
-from evalguard.errors import SinkError
 from evalguard.tracking import spool
-from evalguard.tracking.client import client_of, redacted_uri, sqlite_path
-from evalguard.tracking.deadline import DeadlineExceeded, deadline_runner, send_seconds
+from evalguard.tracking.client import redacted_uri
+from evalguard.tracking.could_record import ABSENT, is_absent, not_answering
 from evalguard.tracking.target import absolute
 
 # The name `evalguard` on the package index belongs to another project, which provides a module of the same name.
@@ -124,30 +123,17 @@ def _backend() -> DoctorFinding:
 
 
 def _spool() -> DoctorFinding:
-    folder = spool.spool_directory()
     try:
-        kinds = (spool.waiting(), spool.refused_records(), spool.corrupt_files())
-        waiting, refused, corrupt = (len(list(paths)) for paths in kinds)
-    except (OSError, SinkError) as error:
-        return DoctorFinding("spool", good=False, text=f"{folder} cannot be read: {error}")
-    text = f"{folder}: {waiting:,} waiting, {refused:,} refused by their server, {corrupt:,} not readable as records"
-    text += "; send them: evalguard replay" if waiting or refused else ""
-    text += f"; remove the files *{spool.CORRUPT}" if corrupt else ""
-    return DoctorFinding("spool", good=not (waiting or refused or corrupt), text=text)
+        found = spool.counted()
+    except OSError as error:
+        return DoctorFinding("spool", good=False, text=f"{spool.spool_directory()} cannot be read: {error}")
+    return DoctorFinding("spool", good=found.empty, text=str(found))
 
 
 def _store() -> DoctorFinding:
     import mlflow
 
     uri = absolute(mlflow.get_tracking_uri())
-    path = sqlite_path(uri)
-    if path is not None and not path.exists():
-        return DoctorFinding("mlflow store", good=True, text=f"{uri}: does not exist yet; the first run creates it")
-    seconds = send_seconds(uri)
-    try:
-        deadline_runner(uri).do(lambda: client_of(uri).search_experiments(max_results=1), seconds)
-    except DeadlineExceeded:
-        return DoctorFinding("mlflow store", good=False, text=f"{redacted_uri(uri)}: no answer within {seconds:.0f} s")
-    except Exception as error:  # noqa: BLE001 - any error of a store is reported
-        return DoctorFinding("mlflow store", good=False, text=f"{redacted_uri(uri)}: {type(error).__name__}: {error}")
-    return DoctorFinding("mlflow store", good=True, text=f"{redacted_uri(uri)}: answers")
+    why = not_answering(uri)
+    text = why or f"{redacted_uri(uri)}: {ABSENT if is_absent(uri) else 'answers'}"
+    return DoctorFinding("mlflow store", good=not why, text=text)

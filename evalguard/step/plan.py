@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,28 @@ from evalguard.errors import ConfigError
 from evalguard.step.config.read import Settings, read_all
 from evalguard.step.config.step_file import Step
 from evalguard.step.imports import importable
-from evalguard.step.mlflow_run import store_of, target_of
+from evalguard.step.mlflow_run import key_of, shown, target_of
 from evalguard.step.opened import Opened, is_tf_keras_model, open_step
+from evalguard.tracking.could_record import ABSENT, is_absent, not_recordable
+from evalguard.tracking.signing import signing_key
+from evalguard.tracking.target import Target
 
 
-def plan_all(path: Path, settings: Settings | None = None) -> Iterator[str]:
-    """Yield a text for each evaluation of a step file: what it would do.
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an evaluation would do.
+
+    Attributes:
+        text: The lines to print.
+        problem: Why its verdict could not be recorded although the step requires that; else empty.
+    """
+
+    text: str
+    problem: str
+
+
+def plan_all(path: Path, settings: Settings | None = None) -> Iterator[Plan]:
+    """Yield for each evaluation of a step file what it would do.
 
     Raises:
         ConfigError: The step file is wrong, or something that it names cannot be used.
@@ -32,27 +49,39 @@ def plan_all(path: Path, settings: Settings | None = None) -> Iterator[str]:
         yield plan
 
 
-def _plan(step: Step, opened: Opened) -> str:
+def _plan(step: Step, opened: Opened) -> Plan:
     batch = _first_batch(opened)
     x, y, _ = tree.unpack(batch)
     _refuse_shape(opened, x)
-    proof, why = _expected_proof(opened, y)
+    proof, reason = _expected_proof(opened, y)
     rows = "unknown" if opened.stream.n_rows is None else f"{opened.stream.n_rows:,}"
     first = None if opened.labels.keys is None else shown_key(opened.labels.keys[0], 60)
     keys = "" if first is None else f", each with a key (the first: {first!r})"
     required = Proof(step.checks.require)
-    weak = proof < required and not why.startswith("unknown")
+    weak = proof < required and not reason.startswith("unknown")
+    target = target_of(step, opened.base)
+    # A key that cannot be read is the user's error.
+    signing_key(key_of(step, opened.base))
+    why = "" if target is None else not_recordable(target)
     lines = [
         f"{step.name}: the step file and its inputs are valid; nothing was predicted",
         f"  model    {type(opened.model).__name__}, {plural(opened.model.count_params(), 'parameter')}",
         f"  data     {type(opened.stream.source).__name__.lstrip('_')}, rows: {rows}, inputs {_shapes(x)}",
         f"  labels   {opened.labels.name}, {plural(len(opened.labels), 'row')}{keys}",
-        f"  proof    {proof}: {why}",
+        f"  proof    {proof}: {reason}",
         f"  require  {step.checks.require}{'; this would be UNPROVEN' if weak else ''}",
-        f"  record   {target_of(step, store_of(step, opened.base))}",
+        f"  record   {shown(target)}",
+        *([] if target is None else [f"  server   {_answer(target, why)}"]),
         f"  reports  {opened.base / step.outputs.directory if step.outputs.directory else 'on the terminal only'}",
     ]
-    return "\n".join(lines)
+    problem = f"{step.name}: mlflow.required: expected a server that could record the verdict, found: {why}"
+    return Plan("\n".join(lines), problem if why and step.mlflow.required else "")
+
+
+def _answer(target: Target, why: str) -> str:
+    if why:
+        return f"{why}; the verdict would stay in the spool, for `evalguard replay`"
+    return ABSENT if is_absent(target.tracking_uri) else "answers; nothing was written to it"
 
 
 def _first_batch(opened: Opened) -> Any:

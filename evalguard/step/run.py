@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import Any
 
 from evalguard.core.report import Report
 from evalguard.core.shown_keys import keys_shown, trace_text
-from evalguard.errors import ConfigError, LabelsError, SinkError, UnsupportedSourceError
+from evalguard.errors import ConfigError, EvalGuardWarning, LabelsError, SinkError, UnsupportedSourceError
 from evalguard.guards.about import Origin, of_uri
 from evalguard.guards.errors import AlignmentError
 from evalguard.guards.guard import Guard
@@ -24,12 +25,13 @@ from evalguard.step.config.step_file import Step
 from evalguard.step.config.unions import Data, Model
 from evalguard.step.exit_codes import ExitCode, exit_code
 from evalguard.step.imports import import_function, importable
-from evalguard.step.mlflow_run import MlflowRun, recording, store_of
+from evalguard.step.mlflow_run import sink_of
 from evalguard.step.opened import Opened, is_tf_keras_model, open_step
 from evalguard.step.outputs import METRICS, PREDICTIONS, REPORT, clear, shown_path, write_metrics, write_predictions
 from evalguard.step.progress import callback
-from evalguard.tracking.target import place_of
+from evalguard.tracking.mlflow_sink import MlflowSink, places_of
 
+_log = logging.getLogger("evalguard")
 WRONG_INPUT = (ConfigError, LabelsError, UnsupportedSourceError)
 
 
@@ -80,14 +82,10 @@ def _run(step: Step, base: Path, progress: Progress, caller: Mapping[str, str]) 
         clear(base / step.outputs.directory)
     with importable(base), keys_shown(step.outputs.show_keys), long_stages(progress, step.name):
         opened = open_step(step, base)
-        with recording(step, store_of(step, base), base) as mlflow_run:
-            result = _evaluate(opened, mlflow_run, progress, caller)
-            if result.report is not None:
-                mlflow_run.judged(step.name, result.report.verdict)
-            return result
+        return _evaluate(opened, sink_of(step, base), progress, caller)
 
 
-def make_guard(opened: Opened, mlflow_run: MlflowRun, caller: Mapping[str, str]) -> Guard:
+def make_guard(opened: Opened, sink: MlflowSink | None, caller: Mapping[str, str]) -> Guard:
     """The guard that a step describes."""
     step, checks = opened.step, opened.step.checks
     options = {
@@ -99,7 +97,7 @@ def make_guard(opened: Opened, mlflow_run: MlflowRun, caller: Mapping[str, str])
         else import_function(checks.fingerprint, "checks.fingerprint"),
         "name": step.name,
         "mlflow": False,
-        "sinks": () if mlflow_run.sink is None else (mlflow_run.sink,),
+        "sinks": () if sink is None else (sink,),
         "output": opened.base / step.outputs.directory if step.outputs.directory is not None else None,
         "attest_files": _files(step, opened.base),
         "model": opened.model,
@@ -151,28 +149,34 @@ def _metrics(step: Step) -> Any:
     return None if given is None else one(given)
 
 
-def _evaluate(opened: Opened, mlflow_run: MlflowRun, progress: Progress, caller: Mapping[str, str]) -> Result:
-    g, step = make_guard(opened, mlflow_run, caller), opened.step
+def _evaluate(opened: Opened, sink: MlflowSink | None, progress: Progress, caller: Mapping[str, str]) -> Result:
+    g, step = make_guard(opened, sink, caller), opened.step
     keras = importlib.import_module("tf_keras" if is_tf_keras_model(opened.model) else "keras")
     shown = callback(progress, keras.callbacks.Callback, step.name)
     arguments = {**opened.arguments, **({} if shown is None else {"callbacks": [shown]})}
     scores = None if step.confirm is None else _function(step.confirm, "confirm")
     problem = ""
     try:
-        with g, warnings.catch_warnings():
+        with warnings.catch_warnings():
             # Keras warns about every source without a length; the report shows how many rows arrived.
             warnings.filterwarnings("ignore", r"\s*Your input ran out of data", UserWarning)
-            y_pred = opened.model.predict(opened.stream.source, **arguments)
-            if scores is not None:
-                problem = _confirm(g, scores, y_pred)
+            # Verdicts and failing sinks are printed at the end.
+            warnings.simplefilter("ignore", EvalGuardWarning)
+            with g:
+                y_pred = opened.model.predict(opened.stream.source, **arguments)
+                if scores is not None:
+                    problem = _confirm(g, scores, y_pred)
     except AlignmentError:
         pass
-    except WRONG_INPUT:
+    except (KeyboardInterrupt, *WRONG_INPUT):
+        # No result shows them.
+        for each in g.sink_errors:
+            _log.warning("evalguard: %s", each)
         raise
     except Exception as error:  # noqa: BLE001 - the evaluation is the user's code; its error becomes an exit code
         message = f"{trace_text(error)}\n{step.name}: the evaluation itself raised {type(error).__name__}; no verdict"
-        return Result(ExitCode.NOT_JUDGED, None, message)
-    return _result(opened, g, mlflow_run, problem)
+        return Result(ExitCode.NOT_JUDGED, None, "\n".join([message, *map(str, g.sink_errors)]))
+    return _result(opened, g, sink, problem)
 
 
 def _confirm(g: Guard, function: Callable[..., Any], y_pred: Any) -> str:
@@ -187,7 +191,7 @@ def _confirm(g: Guard, function: Callable[..., Any], y_pred: Any) -> str:
     return ""
 
 
-def _result(opened: Opened, g: Guard, mlflow_run: MlflowRun, problem: str) -> Result:
+def _result(opened: Opened, g: Guard, sink: MlflowSink | None, problem: str) -> Result:
     step, problems = opened.step, [problem] * bool(problem) + [str(error) for error in g.sink_errors]
     written = True
     if step.outputs.directory is not None:
@@ -201,9 +205,7 @@ def _result(opened: Opened, g: Guard, mlflow_run: MlflowRun, problem: str) -> Re
         except SinkError as error:
             written = False
             problems.append(str(error))
-    if mlflow_run.problem:
-        problems.append(mlflow_run.problem)
-    logged = mlflow_run.sink is not None and not g.sink_errors
+    logged = sink is not None and not g.sink_errors
     code = exit_code(g.report)
     if not written or (step.mlflow.required and not logged):
         code = ExitCode.NOT_LOGGED
@@ -211,8 +213,6 @@ def _result(opened: Opened, g: Guard, mlflow_run: MlflowRun, problem: str) -> Re
     if step.outputs.directory is not None and written:
         number = f"-{len(g.reports)}" if len(g.reports) > 1 else ""
         places["report"] = shown_path(opened.base / step.outputs.directory / f"report{number}.html")
-    if logged and mlflow_run.sink is not None:
-        places["mlflow"] = place_of(mlflow_run.sink.target)
-        if mlflow_run.sink.head:
-            places["record"] = f"{mlflow_run.sink.head}  # for evalguard gate --head"
+    if logged and sink is not None:
+        places |= places_of(sink)
     return Result(code, g.report, "\n".join(problems), places)

@@ -13,7 +13,7 @@ from typing import Any
 
 from evalguard.core.own_errors import swallow
 from evalguard.tracking.client import client_of, log, short_error
-from evalguard.tracking.record import Record
+from evalguard.tracking.record import Record, is_of_run
 from evalguard.tracking.signing import unverified
 from evalguard.tracking.slots import FOLDER, number, slots, slug
 
@@ -60,7 +60,7 @@ def before(tracking_uri: str, run_id: str, slot: str, tag: str) -> Before:
     present = slots(run.data.tags).get(slot)
     found = unverified(present["envelope"]) if present is not None else None
     # A record of another run that was copied here is not replaced: it could then be deleted there unnoticed.
-    if found is not None and found[0].get("run_id") != run_id:
+    if found is not None and not is_of_run(found[0], run):
         found = None
     head = _head(client.get_experiment(run.info.experiment_id).tags.get(tag, ""))[1]
     if found is None or present is None:

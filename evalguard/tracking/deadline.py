@@ -7,6 +7,7 @@ to the server: a late PENDING cannot overwrite a verdict, and no caller waits tw
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import time
@@ -16,8 +17,9 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from evalguard.core.own_errors import swallow
-from evalguard.errors import SinkError
-from evalguard.tracking.client import redacted_uri, short_error
+from evalguard.errors import EvalGuardError, SinkError
+from evalguard.tracking.answers import ANSWER_S, obstacle, refusal
+from evalguard.tracking.client import is_permanent_error, redacted_uri, short_error
 
 T = TypeVar("T")
 # Longest time an evaluation waits for its verdict to be sent; a verdict that did not arrive stays in the spool.
@@ -48,7 +50,7 @@ def send_seconds(server: str) -> float:
 
 
 class DeadlineExceeded(Exception):  # noqa: N818 - a state of the server, no fault of the work
-    """The work did not end before its deadline; it may still be running."""
+    """The work did not end before its deadline; it may still be running. Its text says what answers there instead."""
 
 
 def under_way(work: Callable[[], T]) -> Future[T]:
@@ -70,7 +72,8 @@ def under_way(work: Callable[[], T]) -> Future[T]:
 class DeadlineRunner:
     """Runs work for one server, one piece at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, server: str = "") -> None:
+        self._server, self._why = server, ""
         self._turn = threading.Lock()
         self._overdue: Future[Any] | None = None
 
@@ -88,17 +91,24 @@ class DeadlineRunner:
         """
         deadline = time.monotonic() + seconds
         if self.stuck or not self._turn.acquire(timeout=seconds):
-            raise DeadlineExceeded
+            raise DeadlineExceeded(self._why)
         try:
             # Checked again, because the work before may have exceeded its deadline while this caller waited.
             if self.stuck:
-                raise DeadlineExceeded
+                raise DeadlineExceeded(self._why)
             begun = under_way(work)
+            # MLflow repeats the request, and its error would come minutes later. What answers there is asked beside it,
+            # in the last part of the time.
+            asked_s = min(ANSWER_S, seconds / 2)
+            wait([begun], max(0.0, deadline - time.monotonic() - asked_s))
+            asked = None if begun.done() else under_way(functools.partial(obstacle, self._server, asked_s * 0.9))
             wait([begun], max(0.0, deadline - time.monotonic()))
             if not begun.done():
                 # The request cannot be cancelled, and its thread still sends. Later work could arrive before it.
                 self._overdue = begun
-                raise DeadlineExceeded
+                self._why = asked.result() if asked is not None and asked.done() else ""
+                raise DeadlineExceeded(self._why)
+            self._why = ""
             return begun.result()
         finally:
             self._turn.release()
@@ -110,7 +120,7 @@ _runners: dict[str, DeadlineRunner] = {}
 def deadline_runner(server: str) -> DeadlineRunner:
     """The runner of a server, one in each process."""
     # `setdefault` on a dict is atomic in CPython, so two threads get the same runner.
-    return _runners.setdefault(server, DeadlineRunner())
+    return _runners.setdefault(server, DeadlineRunner(server))
 
 
 def do_in_time(server: str, work: Callable[[], T], seconds: float, failed: str, then: str) -> T:
@@ -126,15 +136,35 @@ def do_in_time(server: str, work: Callable[[], T], seconds: float, failed: str, 
     Raises:
         SinkError: The work failed, or did not end in time.
     """
+    why = ""
+
+    def explained() -> T:
+        nonlocal why
+        try:
+            return work()
+        except Exception as error:
+            why = explanation(server, error)
+            raise
+
     try:
-        return deadline_runner(server).do(work, seconds)
-    except DeadlineExceeded:
-        msg = f"MLflow at {redacted_uri(server)} {failed} within {seconds:g} s{then}"
+        return deadline_runner(server).do(explained, seconds)
+    except DeadlineExceeded as error:
+        said = f": {error}" if str(error) else ""
+        msg = f"MLflow at {redacted_uri(server)} {failed} within {seconds:g} s{said}{then}"
         raise SinkError(msg) from None
     except Exception as error:
         swallow(error)
-        msg = f"MLflow at {redacted_uri(server)} {failed}: {short_error(error)}{then}"
+        msg = f"MLflow at {redacted_uri(server)} {failed}: {why or short_error(error)}{then}"
         raise SinkError(msg) from error
+
+
+def explanation(server: str, error: Exception) -> str:
+    """Why a request failed and what to do, if it is more than MLflow's own error says; else empty."""
+    if isinstance(error, EvalGuardError):
+        return str(error)
+    if is_permanent_error(error):
+        return ""
+    return refusal(error) or obstacle(server)
 
 
 if hasattr(os, "register_at_fork"):

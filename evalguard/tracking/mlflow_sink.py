@@ -10,7 +10,6 @@ server belong together.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import itertools
 import logging
@@ -23,19 +22,19 @@ from typing import Any
 
 from evalguard.core.files import as_bytes
 from evalguard.core.own_errors import swallow
+from evalguard.core.policy import Verdict
 from evalguard.core.report import Report
 from evalguard.core.stages import stage
 from evalguard.errors import SinkError
 from evalguard.reporting.sink import Artifacts
 from evalguard.tracking import chain, signing, spool
 from evalguard.tracking.client import short_error
-from evalguard.tracking.deadline import POLL_S, DeadlineExceeded, deadline_runner, do_in_time, send_seconds
+from evalguard.tracking.deadline import do_in_time, send_seconds
 from evalguard.tracking.of_report import about, impact_metrics, known_counts, one_line
 from evalguard.tracking.record import Record, stated
-from evalguard.tracking.replay import replay
-from evalguard.tracking.send import send
+from evalguard.tracking.replay import deliver, replay_waiting
 from evalguard.tracking.slots import ERROR, PENDING, slug
-from evalguard.tracking.target import Target, find_run
+from evalguard.tracking.target import Target, find_run, place_of
 
 # The text report is for a terminal. MLflow shows the HTML page, and over HTTP each file takes one request (mlflow 3.17,
 # http_artifact_repo.py, `log_artifacts`), for which the caller waits.
@@ -90,7 +89,7 @@ class MlflowSink:
     Attributes:
         target: The run.
         timeout_s: Longest time to wait, seconds; by default ``send_seconds`` of the run's server.
-        alone: Whether the run was created for this one evaluation; its tags are then those of the evaluation.
+        alone: Whether the run is created for this one evaluation; its tags are then those of the evaluation.
         head: Digest of the last signed record, to keep outside the server; empty if none was signed.
 
     Raises:
@@ -105,7 +104,9 @@ class MlflowSink:
         alone: bool = False,
         signing_key: str | Path | None = None,
     ) -> None:
-        self.target, self.alone, self.head = target, alone, ""
+        self.target, self.alone, self.head = target, alone or target.new_run is not None, ""
+        # Slots are counted for the run as it was named first: without an id, if it is to be created.
+        self._used = _used_slots.setdefault(target, set())
         self._key, self._before = signing.signing_key(signing_key), chain.Before()
         self.timeout_s = send_seconds(target.tracking_uri) if timeout_s is None else timeout_s
         self._name = "evaluation"
@@ -120,14 +121,21 @@ class MlflowSink:
     def begin(self, name: str) -> None:
         """Tag the run PENDING, so that an evaluation whose process is killed does not keep an earlier PASS.
 
+        A run that is to be created is created here. If that fails, it is tried again when the verdict is sent.
+
         Raises:
-            SinkError: The server did not accept the tag in time.
+            SinkError: The server did not accept the tag of an existing run in time.
         """
         self._name = name
         self._open()
         record = self._record({"verdict": PENDING}, self._began_at_ms)
         # Not spooled, because a PENDING that is sent later would claim that an evaluation is running.
-        self._send("the PENDING mark", record, None, first=None if self._key is None else self._ask_what_was_before)
+        try:
+            self._send("the PENDING mark", record, None, first=None if self._key is None else self._ask_what_was_before)
+        except SinkError as error:
+            if self.target.run_id:
+                raise
+            _log.warning("evalguard: %s The run is created when the verdict is sent.", error)
 
     def write(self, report: Report, artifacts: Artifacts, *, again: bool = False) -> None:
         """Write the report's record to the spool, then send it.
@@ -160,6 +168,7 @@ class MlflowSink:
             metrics=dict(impact_metrics(report)),
             about={"evaluation": self._name, **about(report)},
             again=again,
+            status="FAILED" if report.verdict is Verdict.FAIL else "FINISHED",
         )
         if self._key is not None:
             payload = stated(record, self._name, self._before.stated(record.fields))
@@ -191,11 +200,11 @@ class MlflowSink:
         if (again := self._replacing.pop(len(self._written), None)) is not None:
             self._replacing[number] = again
 
-    def _ask_what_was_before(self) -> None:
+    def _ask_what_was_before(self, run_id: str) -> None:
         """Ask the server for the records before this one; without an answer they are not known."""
         tag = chain.head_tag(self._name, self.target.model)
         try:
-            found = chain.before(self.target.tracking_uri, self.target.run_id, str(self._slot), tag)
+            found = chain.before(self.target.tracking_uri, run_id, str(self._slot), tag)
         except Exception as error:  # noqa: BLE001 - the PENDING mark must not fail with it
             swallow(error)
             _log.warning("evalguard: it is not known what was recorded before: %s", short_error(error))
@@ -209,11 +218,12 @@ class MlflowSink:
         Raises:
             SinkError: The record did not arrive in time. It is kept in the spool if that could be written.
         """
-        self._spool_and_send(self._record({"verdict": ERROR, "reason": type(error).__name__}, _now_ms()))
+        status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+        self._spool_and_send(self._record({"verdict": ERROR, "reason": type(error).__name__}, _now_ms(), status=status))
 
     def _open(self, slot: str | None = None, after_ms: int = 0) -> None:
         """Choose a new slot for the next report, or use the given one."""
-        used = _used_slots.setdefault(self.target, set())
+        used = self._used
         if slot is None:
             name = slug(self._name)
             names = itertools.chain((name,), (f"{name}-{count}" for count in itertools.count(2)))
@@ -222,9 +232,10 @@ class MlflowSink:
         self._slot, self._token = slot, f"pending-{uuid.uuid4().hex}"
         self._began_at_ms = max(_now_ms(), after_ms)
 
-    def _record(self, fields: Mapping[str, str], at_ms: int, **parts: Any) -> Record:
+    def _record(self, fields: Mapping[str, str], at_ms: int, status: str = "", **parts: Any) -> Record:
         if self._slot is None:
             self._open()
+        new_run = self.target.new_run
         return Record(
             tracking_uri=self.target.tracking_uri,
             run_id=self.target.run_id,
@@ -236,6 +247,7 @@ class MlflowSink:
             checked_at_ms=max(at_ms, self._began_at_ms + (fields["verdict"] != PENDING)),
             token=self._token,
             alone=self.alone,
+            new_run=None if new_run is None else replace(new_run, status=status),
             **parts,
         )
 
@@ -257,49 +269,25 @@ class MlflowSink:
         record: Record,
         spooled: Path | None,
         note: str = "",
-        first: Callable[[], None] | None = None,
+        first: Callable[[str], None] | None = None,
     ) -> None:
-        where = f" It is kept in {spooled}; `evalguard replay` sends it." if spooled else note
+        sends = "sends it" if record.run_id else "creates its run and sends it"
+        where = f" It is kept in {spooled}; `evalguard replay` {sends}." if spooled else note
         uri, deadline = self.target.tracking_uri, time.monotonic() + self.timeout_s
         with stage("recording in MLflow"):
-            work = functools.partial(_deliver, record, spooled, deadline, first)
-            do_in_time(uri, work, self.timeout_s, f"did not accept {what}", f".{where}")
+            work = functools.partial(deliver, record, spooled, deadline, first)
+            run_id = do_in_time(uri, work, self.timeout_s, f"did not accept {what}", f".{where}")
+        if not self.target.run_id:
+            self.target = replace(self.target, run_id=run_id)
         # Not after a PENDING mark: whether an earlier verdict is replaced is known when this evaluation has ended.
         if record.verdict != PENDING:
-            _replay_waiting(uri, deadline)
+            replay_waiting(uri, deadline, new_runs=self.target.new_run is not None)
 
 
-def _deliver(record: Record, spooled: Path | None, deadline: float, first: Callable[[], None] | None = None) -> None:
-    """Send a record and remove it from the spool; a record that is not spooled is not sent after the deadline."""
-    if first is not None:
-        first()
-    if spooled is None:
-        send(record, deadline)
-        return
-    while True:
-        with spool.claimed(spooled) as mine:
-            if mine:
-                send(record)
-                spooled.unlink(missing_ok=True)
-                return
-        if not spooled.exists():
-            # A replay in another process has sent it.
-            return
-        time.sleep(POLL_S)
-
-
-def _replay_waiting(tracking_uri: str, deadline: float) -> None:
-    """Send the records that the server did not accept before, until the deadline; called when the server answers."""
-    # Without this check each verdict would start one more thread, for an empty folder.
-    if next(spool.waiting(), None) is None:
-        return
-
-    def work() -> None:
-        for failure in replay(server=tracking_uri, retry_refused=False, deadline=deadline).failures:
-            _log.warning("evalguard: %s", failure)
-
-    with contextlib.suppress(DeadlineExceeded):
-        deadline_runner(tracking_uri).do(work, deadline - time.monotonic())
+def places_of(sink: MlflowSink) -> dict[str, str]:
+    """Where a verdict was recorded: ``mlflow``, its run, and ``record``, the digest of a signed record."""
+    places = {"mlflow": place_of(sink.target)} if sink.target.run_id else {}
+    return {**places, **({"record": f"{sink.head}  # for evalguard gate --head"} if sink.head else {})}
 
 
 def _now_ms() -> int:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from evalguard.tracking.new_run import NewRun
 from evalguard.tracking.slots import ERROR, MAX_ENVELOPE, PENDING, Slot
 
 RECORD_FILE, ENVELOPE_FILE = "record.json", "envelope.json"
@@ -130,6 +131,9 @@ def stated(record: Record, name: str, before: Mapping[str, Any]) -> dict[str, An
         "schema_version": RECORD_SCHEMA,
         "name": name,
         "run_id": record.run_id,
+        # Until a server answers, the run has no id. Its start is known, and nobody can change it later (mlflow 3.17,
+        # store/tracking/abstract_store.py, `update_run_info`).
+        **({} if record.run_id or record.new_run is None else {"run_began_at_ms": record.new_run.began_at_ms}),
         # One record in two places has one nonce.
         "nonce": uuid.uuid4().hex,
         "began_at_ms": record.began_at_ms,
@@ -142,6 +146,13 @@ def stated(record: Record, name: str, before: Mapping[str, Any]) -> dict[str, An
     }
 
 
+def is_of_run(payload: Mapping[str, Any], run: Any) -> bool:
+    """Whether a signed record is of this run, by its id or, if there was none yet, by its start."""
+    if payload.get("run_id") == "" and "run_began_at_ms" in payload:
+        return bool(payload["run_began_at_ms"] == run.info.start_time)
+    return bool(payload.get("run_id") == run.info.run_id)
+
+
 VERSION = 2
 
 
@@ -151,7 +162,7 @@ class Record:
 
     Attributes:
         tracking_uri: Tracking URI of the server or store.
-        run_id: Run that gets the verdict.
+        run_id: Run that gets the verdict; empty for one that is created when the record is sent.
         name: Slot of the evaluation in the run.
         fields: Fields of the slot: ``verdict``, ``proof``, …
         began_at_ms: When the evaluation began, milliseconds since the epoch.
@@ -162,6 +173,7 @@ class Record:
         labels: ``name``, ``digest`` and ``n`` of the external labels.
         artifacts: File name → content, bytes.
         alone: Whether the run was created for this evaluation.
+        new_run: That run; with its final status, sending also ends it.
         envelope: The record as it was signed, see ``signing``; empty if it was not signed.
         about: ``evaluation``, ``model``, ``source``, ``labels`` and ``caller`` of the report.
         again: Whether it is the same evaluation as the one in its slot, judged again.
@@ -183,6 +195,7 @@ class Record:
     alone: bool = False
     envelope: str = ""
     again: bool = False
+    new_run: NewRun | None = None
     version: int = VERSION
 
     @property

@@ -12,14 +12,17 @@ import re
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from evalguard.core.report_counts import COUNT_NAMES
+from evalguard.errors import SinkError
 from evalguard.tracking.chain import name_as_head
-from evalguard.tracking.client import client_of
+from evalguard.tracking.client import client_of, new_client
 from evalguard.tracking.deadline import CONFLICT_PAUSE_S, under_way
 from evalguard.tracking.extras import write_extras
+from evalguard.tracking.new_run import end, made
 from evalguard.tracking.note import BEGIN, NOTE_TAG, block, with_block
 from evalguard.tracking.record import (
     ENVELOPE_FILE,
@@ -43,8 +46,16 @@ MAX_ATTEMPTS = 20
 CONFLICT = re.compile(r"constraint|duplicate|locked|deadlock", re.IGNORECASE)
 
 
+def with_run(record: Record) -> Record:
+    """The record with the id of its run, which is created if there is none yet."""
+    if record.run_id or record.new_run is None:
+        return record
+    # Not `client_of`: as the first run of a store does, this creates a missing sqlite file.
+    return replace(record, run_id=made(new_client(record.tracking_uri), record.new_run))
+
+
 def send(record: Record, deadline: float | None = None) -> str | None:
-    """Write one record to its run; return the name of its slot, or None if the run holds a newer verdict of that name.
+    """Write one record to its run, and end a run that was created for it.
 
     The verdict is written first, in one batch. Dataset and model are extras: if
     the server refuses one, evalguard logs a warning and continues.
@@ -54,7 +65,11 @@ def send(record: Record, deadline: float | None = None) -> str | None:
         deadline: Write nothing later than this (``time.monotonic``, seconds),
             so that a late PENDING mark does not overwrite the verdict. The
             result is then None, too.
+
+    Returns:
+        The name of its slot, or None if the run holds a newer verdict of that name.
     """
+    record = with_run(record)
     client = client_of(record.tracking_uri)
     own = _write_verdict(client, record, deadline)
     if own is None:
@@ -72,6 +87,8 @@ def send(record: Record, deadline: float | None = None) -> str | None:
         write_extras(client, record, own)
     finally:
         files.result()
+    if record.new_run is not None:
+        end(client, record.run_id, record.new_run, record.checked_at_ms)
     return own.name
 
 
@@ -79,6 +96,12 @@ def _write_verdict(client: Any, record: Record, deadline: float | None) -> Slot 
     """Write verdict, counts and digest in one batch; None if there is a newer verdict or the deadline has passed."""
     for attempt in range(MAX_ATTEMPTS):
         run = client.get_run(record.run_id)
+        # A service that answers every request with an empty object would otherwise accept the record.
+        if run.info.run_id != record.run_id:
+            msg = (
+                f"expected run {record.run_id}, found {run.info.run_id or 'none'}: another service than MLflow answers"
+            )
+            raise SinkError(msg)
         name = choose_slot(record, slots(run.data.tags))
         empty = unused_slots(record, slots(run.data.tags), name)
         unused = [key for key in run.data.tags if key.count(".") == 2 and key.split(".")[1] in empty]

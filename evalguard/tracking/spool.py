@@ -14,13 +14,14 @@ import os
 import sys
 import uuid
 from collections.abc import Iterator
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from evalguard.core.files import FOR_OWNER
 from evalguard.errors import SinkError
 from evalguard.reporting.file_sink import write_output
+from evalguard.tracking.new_run import NewRun
 from evalguard.tracking.record import VERSION, Record
 
 SUFFIX = ".evalguard.json"
@@ -49,6 +50,9 @@ def put(record: Record, directory: Path | None = None) -> Path:
     path = folder / f"{record.checked_at_ms:014d}-{uuid.uuid4().hex}{SUFFIX}"
     data = asdict(record)
     data["figures"] = data.pop("metrics")
+    # An earlier version can read all other records.
+    if record.new_run is None:
+        del data["new_run"]
     # JSON and not a pickle, because another version of evalguard must be able to read the file, and reading it must be
     # safe.
     data["artifacts"] = {name: base64.b64encode(content).decode() for name, content in record.artifacts.items()}
@@ -71,6 +75,63 @@ def corrupt_files(directory: Path | None = None) -> Iterator[Path]:
     yield from sorted((directory or spool_directory()).glob(f"*{SUFFIX}{CORRUPT}"))
 
 
+@dataclass(frozen=True, slots=True)
+class SpoolCounts:
+    """How many files a spool holds, by what can be done with them.
+
+    Attributes:
+        folder: The spool.
+        waiting: Records to be sent.
+        refused: Records that their server has refused permanently.
+        corrupt: Files that are not records.
+    """
+
+    folder: Path
+    waiting: int = 0
+    refused: int = 0
+    corrupt: int = 0
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing needs attention."""
+        return not (self.waiting or self.refused or self.corrupt)
+
+    def __str__(self) -> str:
+        """The counts and what to do, on one line."""
+        text = (
+            f"{self.folder}: {self.waiting:,} waiting, {self.refused:,} refused by their server, "
+            f"{self.corrupt:,} not readable as records"
+        )
+        text += "; send them: evalguard replay" if self.waiting or self.refused else ""
+        return text + (f"; remove the files *{CORRUPT}" if self.corrupt else "")
+
+
+def counted(directory: Path | None = None) -> SpoolCounts:
+    """What a spool holds; a file is counted by what is in it, as ``replay`` would find it.
+
+    Raises:
+        OSError: The spool cannot be read.
+    """
+    folder = directory or spool_directory()
+    waiting_ones, refused = list(waiting(folder)), list(refused_records(folder))
+    corrupt = list(corrupt_files(folder))
+    unreadable = [path for path in (*waiting_ones, *refused) if not _is_record(path)]
+    return SpoolCounts(
+        folder,
+        len(set(waiting_ones) - set(unreadable)),
+        len(set(refused) - set(unreadable)),
+        len(corrupt) + len(unreadable),
+    )
+
+
+def _is_record(path: Path) -> bool:
+    try:
+        read(path)
+    except SinkError:
+        return False
+    return True
+
+
 def read(path: Path) -> Record:
     """A record from the spool.
 
@@ -91,7 +152,7 @@ def _record(data: Any) -> Record:
         raise ValueError(msg)
     # In the file the metrics keep the key of earlier releases; the oldest files have no metrics.
     metrics = data.pop("figures", {})
-    data = {"about": {}, "alone": False, "envelope": "", "again": False, **data, "metrics": metrics}
+    data = {"about": {}, "alone": False, "envelope": "", "again": False, "new_run": None, **data, "metrics": metrics}
     texts = ("tracking_uri", "run_id", "name", "token", "envelope")
     wrong = [name for name in texts if not isinstance(data[name], str)]
     wrong += [name for name in ("began_at_ms", "checked_at_ms") if not isinstance(data[name], int)]
@@ -103,7 +164,18 @@ def _record(data: Any) -> Record:
     if any(Path(name).is_absolute() or ".." in Path(name).parts for name in files):
         msg = "a file name outside of its folder"
         raise ValueError(msg)
-    return Record(**{**data, "artifacts": files})
+    return Record(**{**data, "artifacts": files, "new_run": _new_run(data)})
+
+
+def _new_run(data: Any) -> NewRun | None:
+    found = None if data["new_run"] is None else NewRun(**data["new_run"])
+    expected = {field.name: int if field.name == "began_at_ms" else str for field in fields(NewRun)}
+    if (found is None and not data["run_id"]) or (
+        found is not None and not all(isinstance(getattr(found, name), kind) for name, kind in expected.items())
+    ):
+        msg = "a record without a run"
+        raise ValueError(msg)
+    return found
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 from evalguard.core.own_errors import not_ours, swallow
 from evalguard.errors import ConfigError, SinkError
 from evalguard.tracking.client import StoreGoneError, client_of, redacted_uri, short_error
-from evalguard.tracking.deadline import DeadlineExceeded, DeadlineRunner
+from evalguard.tracking.deadline import DeadlineExceeded, DeadlineRunner, explanation
 
 # Results in one page. MLflow allows more (mlflow 3.17, `*_MAX_RESULTS_THRESHOLD`), but a page of 1,000 runs with their
 # tags arrives within the deadline.
@@ -57,19 +57,21 @@ class Store:
         where = f"MLflow at {redacted_uri(self.tracking_uri)}"
         try:
             return self._runner().do(question, self._timeout_s)
-        except DeadlineExceeded:
-            msg = f"{self.command}: {where} did not answer within {self._timeout_s:g} s"
+        except DeadlineExceeded as error:
+            why = f": {error}" if str(error) else ""
+            msg = f"{self.command}: {where} did not answer within {self._timeout_s:g} s{why}"
             raise SinkError(msg) from None
         except Exception as error:
             swallow(error)
             if getattr(error, "error_code", "") in NOT_THERE:
                 raise LookupError(short_error(error)) from error
-            msg = f"{self.command}: {where} could not be queried: {short_error(error)}"
+            why = explanation(self.tracking_uri, error) or short_error(error)
+            msg = f"{self.command}: {where} could not be queried: {why}"
             raise SinkError(msg) from error
 
     def _runner(self) -> DeadlineRunner:
         if not hasattr(self._runners, "runner"):
-            self._runners.runner = DeadlineRunner()
+            self._runners.runner = DeadlineRunner(self.tracking_uri)
         found: DeadlineRunner = self._runners.runner
         return found
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from evalguard.errors import ConfigError
 from evalguard.tracking.client import redacted_uri, sqlite_path
+from evalguard.tracking.new_run import NewRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,14 +20,16 @@ class Target:
 
     Attributes:
         tracking_uri: Tracking URI of the server or store.
-        run_id: The run.
+        run_id: The run; empty for one that is to be created.
         model: Logged model or registered version that is evaluated, as
             ``m-…`` or ``models:/NAME/VERSION``; empty if it is not known.
+        new_run: The run to be created, or that was created, for this one evaluation.
     """
 
     tracking_uri: str
     run_id: str
     model: str = ""
+    new_run: NewRun | None = None
 
 
 def find_run(option: str | bool, model: str | None = None, tracking_uri: str | None = None) -> Target | None:
@@ -65,7 +68,20 @@ def find_run(option: str | bool, model: str | None = None, tracking_uri: str | N
         if active is None:
             import mlflow as active
         tracking_uri = active.get_tracking_uri()
-    return Target(absolute(tracking_uri), run_id, model_name(model or os.environ.get("MLFLOW_ACTIVE_MODEL_ID", "")))
+    return Target(absolute(tracking_uri), run_id, _evaluated(model))
+
+
+def target_of_new_run(new_run: NewRun, model: str | None = None, tracking_uri: str | None = None) -> Target:
+    """As ``find_run``, for a run that is created when the evaluation begins."""
+    if tracking_uri is None:
+        import mlflow
+
+        tracking_uri = mlflow.get_tracking_uri()
+    return Target(absolute(tracking_uri), "", _evaluated(model), new_run)
+
+
+def _evaluated(model: str | None) -> str:
+    return model_name(model or os.environ.get("MLFLOW_ACTIVE_MODEL_ID", ""))
 
 
 def place_of(target: Target) -> str:

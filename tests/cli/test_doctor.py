@@ -11,7 +11,7 @@ import pytest
 import evalguard
 from evalguard.cli import doctor
 from evalguard.tracking import spool
-from evalguard.tracking.replay import replay
+from tests.tracking.records import Store, record
 
 MODULE_FILE = "evalguard/__init__.py"
 
@@ -137,19 +137,32 @@ def test_no_distribution_is_read_at_import():
 def test_every_file_in_the_spool_is_counted(tmp_path, monkeypatch, names, text, steps):
     monkeypatch.setenv("EVALGUARD_SPOOL", str(tmp_path))
     for name in names:
-        (tmp_path / name.format(spool.SUFFIX)).touch()
+        spool.put(record("http://x", "r")).rename(tmp_path / name.format(spool.SUFFIX))
     (found,) = (item for item in doctor.examine() if item.topic == "spool")
     assert found.good is not bool(names)
     assert text in found.text
     assert found.text.partition("; ")[1:] == steps.partition("; ")[1:]
 
 
-def test_a_file_that_replay_sets_aside_is_counted(tmp_path, monkeypatch):
-    monkeypatch.setenv("EVALGUARD_SPOOL", str(tmp_path))
-    (tmp_path / f"1{spool.SUFFIX}").write_text("no record")
-    assert len(replay().failures) == 1
-    (found,) = (item for item in doctor.examine() if item.topic == "spool")
-    assert "0 waiting, 0 refused by their server, 1 not readable" in found.text
+def test_replay_and_doctor_agree_on_what_waits_before_and_after(command, tmp_path, monkeypatch, mlflow_store):
+    run = Store(mlflow_store).run()
+    gone = Store(mlflow_store).run()
+    Store(mlflow_store).client.delete_run(gone)
+    for each in (record(mlflow_store, run), record(mlflow_store, gone), record("http://127.0.0.1:9", run)):
+        spool.put(each)
+    (tmp_path / "spool" / f"1{spool.SUFFIX}").write_text("no record")
+
+    def spool_of_doctor():
+        (line,) = (line for line in command("doctor").stdout.splitlines() if "spool: " in line)
+        return line.removeprefix("!! spool: ")
+
+    assert spool_of_doctor().startswith(f"{tmp_path}/spool: 3 waiting, 0 refused by their server, 1 not readable as")
+    done = command("replay")
+    assert done.exit_code == 4
+    sent, held = done.stdout.splitlines()
+    assert sent == "1 sent"
+    assert held == f"spool {spool_of_doctor()}"
+    assert "spool: 1 waiting, 1 refused by their server, 1 not readable as records; send them: evalguard replay" in held
 
 
 @pytest.mark.parametrize(

@@ -308,7 +308,6 @@ BAD = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:could not write:evalguard.EvalGuardWarning")
 @pytest.mark.parametrize(("old", "new", "code", "message"), BAD.values(), ids=BAD)
 def test_bad_input_is_reported_with_its_exit_code(folder, command, old, new, code, message):
     assert old in STEP

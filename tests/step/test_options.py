@@ -150,7 +150,6 @@ def run(folder, command, model, data, checks, *more):
     return command("run", folder / "step.yaml", "-q", *more)
 
 
-@pytest.mark.filterwarnings("ignore::evalguard.EvalGuardWarning")
 @pytest.mark.parametrize(("model", "data", "checks", "code", "verdict"), OPTIONS.values(), ids=OPTIONS)
 def test_an_option_does_what_it_does_in_python(folder, command, model, data, checks, code, verdict):
     done = run(folder, command, model, data, checks)

@@ -18,8 +18,8 @@ from click.testing import CliRunner
 
 from evalguard.cli.app import cli
 from evalguard.core.policy import Verdict
-from evalguard.step.mlflow_run import MlflowRun, end_run
 from evalguard.tracking import views
+from evalguard.tracking.new_run import NewRun, end
 from tests.tracking.records import Store, report, unproven, write
 
 pytestmark = pytest.mark.browser
@@ -242,9 +242,8 @@ def test_the_runs_table_shows_the_verdict_of_a_step_without_a_saved_view(evaluat
     experiment = client.create_experiment("steps")
     for verdict in (Verdict.PASS, Verdict.FAIL):
         run = client.create_run(experiment, run_name="digits").info.run_id
-        ended = MlflowRun()
-        ended.judged("digits", verdict)
-        end_run(client, run, ended)
+        client.set_tag(run, "evalguard.verdict", verdict)
+        end(client, run, NewRun("digits", status="FINISHED"), int(time.time() * 1000))
     page.goto(f"{evaluated.uri}/#/experiments/{experiment}/runs")
     for name in ("digits: PASS", "digits: FAIL"):
         page.get_by_role("link", name=name, exact=True).wait_for()

@@ -118,13 +118,13 @@ def test_a_server_that_fails_or_hangs_is_a_sink_error_without_its_password():
         with not_ours():
             raise LookupError(42)
 
-    where = "http://user:secret@host/x"
+    where = "postgresql://user:secret@host/x"
     with pytest.raises(SinkError) as caught:
         do_in_time(where, refuse, 5, "did not take it", ". It is kept.")
-    assert str(caught.value) == "MLflow at http://host/x did not take it: LookupError: 42. It is kept."
+    assert str(caught.value) == "MLflow at postgresql://host/x did not take it: LookupError: 42. It is kept."
     with pytest.raises(SinkError) as caught:
         do_in_time(where, release.wait, 0.01, "did not take it", ". It is kept.")
-    assert str(caught.value) == "MLflow at http://host/x did not take it within 0.01 s. It is kept."
+    assert str(caught.value) == "MLflow at postgresql://host/x did not take it within 0.01 s. It is kept."
     release.set()
 
 

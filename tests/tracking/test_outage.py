@@ -1,6 +1,7 @@
-"""A server that refuses, hangs, breaks or forbids: no caller waits, nothing is lost, replay completes the record."""
+"""A server that refuses, hangs, breaks or forbids, or a page in its place: no caller waits, nothing is lost."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -15,13 +16,16 @@ from evalguard.errors import SinkError
 from evalguard.reporting import artifacts
 from evalguard.tracking import spool
 from evalguard.tracking.mlflow_sink import MlflowSink
+from evalguard.tracking.new_run import NewRun
 from evalguard.tracking.replay import replay
 from evalguard.tracking.target import Target
 from tests.mlflow_stores import Proxy, free_port, hanging
-from tests.tracking.records import FAILED, Store, report
+from tests.tracking.records import FAILED, Store, record, report
 
 PROJECT = Path(__file__).parents[2]
 DEADLINE_S, SLACK_S = 1.0, 2.0
+LOGIN_PAGE = "<!DOCTYPE html><html><body>Sign in</body></html>"
+BAD_GATEWAY = "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
 
 
 def always(answer):
@@ -51,6 +55,8 @@ FAULTS = [
     pytest.param(always(503), id="answers-503"),
     pytest.param(always(401), id="wants-a-login"),
     pytest.param(always(403), id="forbids"),
+    pytest.param(always((200, LOGIN_PAGE)), id="answers-a-login-page"),
+    pytest.param(always((502, BAD_GATEWAY)), id="bad-gateway-page"),
     pytest.param(files_only(500), id="artifact-store-broken"),
     pytest.param(files_only("hang"), id="artifact-store-hangs"),
     pytest.param(after_the_tags("hang"), id="dies-between-tags-and-files"),
@@ -98,6 +104,76 @@ def test_no_caller_waits_longer_than_the_deadline_and_replay_completes_the_recor
     assert len(real.client.get_metric_history(run, "evalguard/violations")) == 1
     assert len(real.client.get_run(run).inputs.dataset_inputs) == 1
     assert real.files(run) == {*artifacts(judged), "record.json"} - {"report.txt"}
+
+
+LOGIN = r"set or correct MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+KINDS = [
+    pytest.param(401, rf"it refuses the login \(status 401\); {LOGIN}", id="401"),
+    pytest.param(403, rf"it refuses the login \(status 403\); {LOGIN}", id="403"),
+    pytest.param((401, "You are not authenticated"), rf"it refuses .*{LOGIN}", id="401-as-mlflow-says-it"),
+    pytest.param((403, BAD_GATEWAY), rf"it refuses .*{LOGIN}", id="403-page"),
+    pytest.param(
+        (200, LOGIN_PAGE), r"another service answers at that address \(an HTML page, status 200\)", id="login-page"
+    ),
+    pytest.param((404, BAD_GATEWAY), r"another service answers .*\(an HTML page, status 404\)", id="404-page"),
+    pytest.param(
+        (502, BAD_GATEWAY),
+        r"a proxy before MLflow, or another service, answers at that address \(an HTML page, status 502\)",
+        id="bad-gateway",
+    ),
+    pytest.param((200, "pong"), r"another service answers at that address \(no JSON, status 200\)", id="other-text"),
+    pytest.param(503, "it answers with status 503", id="503"),
+    pytest.param("hang", r"no answer within [\d.]+ s", id="hangs"),
+]
+
+
+# With MLflow's own number of attempts, and with one.
+@pytest.mark.parametrize("retries", [None, "0"])
+@pytest.mark.parametrize(("fault", "said"), KINDS)
+def test_the_kind_of_an_outage_is_named_in_time_and_nothing_is_lost(monkeypatch, fault, said, retries):
+    if retries is not None:
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", retries)
+    for new_run in (None, NewRun("digits")):
+        with Proxy("http://127.0.0.1:9") as proxy:
+            proxy.fault = always(fault)
+            sink = MlflowSink(Target(proxy.uri, "" if new_run else "0" * 32, new_run=new_run), 2.0)
+            start = time.monotonic()
+            with pytest.raises(SinkError, match=rf"MLflow at {proxy.uri} did not accept the verdict PASS.*: {said}"):
+                sink.write(report(), {})
+            assert time.monotonic() - start < 2.0 + SLACK_S
+            (kept,) = spool.waiting()
+            record = spool.read(kept)
+            assert (record.verdict, record.new_run is None) == ("PASS", new_run is None)
+            kept.unlink()
+
+
+@pytest.mark.parametrize(("fault", "said"), KINDS[:7])
+def test_replay_names_the_kind_and_does_not_wait_for_retries(fault, said):
+    with Proxy("http://127.0.0.1:9") as proxy:
+        proxy.fault = always(fault)
+        for run in ("0" * 32, "1" * 32):
+            spool.put(record(proxy.uri, run))
+        start = time.monotonic()
+        done = replay()
+        assert time.monotonic() - start < DEADLINE_S + SLACK_S
+        (failure,) = done.failures
+        assert re.search(said, str(failure)), failure
+        assert len(proxy.seen) == 1
+    assert spool.counted().waiting == 2
+
+
+def test_a_run_that_this_user_may_not_write_to_does_not_delay_the_others():
+    """As a server with permissions for each experiment answers."""
+    allowed, forbidden = "a" * 32, "f" * 32
+    with Proxy("http://127.0.0.1:9") as proxy:
+        forbids = (403, '{"error_code": "PERMISSION_DENIED", "message": "Permission denied"}')
+        proxy.fault = lambda method, path: forbids if path.endswith(forbidden) else (200, "{}")
+        for at, run in enumerate((forbidden, allowed)):
+            spool.put(record(proxy.uri, run, at=at))
+        first, second = (str(failure) for failure in replay().failures)
+    permission = r"it refuses this user \(PERMISSION_DENIED\); give this user the permission to edit, or"
+    assert re.search(rf"run {forbidden} .*{permission} {LOGIN}", first)
+    assert f"run {allowed} at" in second
 
 
 @pytest.mark.parametrize("kind", ["refused", "hanging"])

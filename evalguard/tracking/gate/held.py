@@ -125,7 +125,6 @@ def _folders(store: Store, run: Any) -> tuple[str, ...] | str:
 
 
 def _held(store: Store, run: Any, slot: Slot, keys: Mapping[str, Ed25519PublicKey]) -> Held | None:
-    run_id = run.info.run_id
     if slot["verdict"] in {PENDING, ERROR}:
         # Neither has a record.
         return Held(run, slot, slot, slot.name, unsigned=UNSIGNED if keys else "")
@@ -135,25 +134,24 @@ def _held(store: Store, run: Any, slot: Slot, keys: Mapping[str, Ed25519PublicKe
             trusted = signed(store, run, slot, keys)
         except SignatureError as error:
             unsigned = str(error)
-    payload = trusted.payload if trusted is not None else _fitting(run_id, slot)
+    payload = trusted.payload if trusted is not None else _fitting(run, slot)
     if payload is not None:
         return replace(_stated(run, slot, payload), signed=trusted, unsigned=unsigned)
     held = _read(store, run, slot)
     return None if held is None else replace(held, unsigned=unsigned)
 
 
-def _fitting(run_id: str, slot: Slot) -> Mapping[str, Any] | None:
+def _fitting(run: Any, slot: Slot) -> Mapping[str, Any] | None:
     """What the envelope in a tag states without a verified signature, if the other tags say the same."""
     found = unverified(slot["envelope"])
     try:
-        return None if found is None or against_record(run_id, slot, found[0]) else found[0]
+        return None if found is None or against_record(run, slot, found[0]) else found[0]
     except UNREADABLE:
         return None
 
 
 def _read(store: Store, run: Any, slot: Slot) -> Held | None:
     """The evaluation as its ``record.json`` states it; None if there are neither tags nor a record."""
-    run_id = run.info.run_id
     try:
         content = store.content(run, f"{FOLDER}/{slot.name}/{RECORD_FILE}")
     except (LookupError, SinkError, OSError) as error:
@@ -161,7 +159,7 @@ def _read(store: Store, run: Any, slot: Slot) -> Held | None:
     changed = tuple(against_digest(slot, content)) if slot.fields else ("its tags were deleted, its record was not",)
     try:
         record = json.loads(content)
-        wrong = (*changed, *(against_record(run_id, slot, record) if slot.fields else ()))
+        wrong = (*changed, *(against_record(run, slot, record) if slot.fields else ()))
         return replace(_stated(run, slot, record), wrong=wrong, content=content)
     except UNREADABLE as error:
         return Held(run, slot, slot, slot.name, wrong=(*changed, unreadable(slot, error)))

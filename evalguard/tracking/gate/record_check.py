@@ -15,7 +15,7 @@ from evalguard.core.plural import plural
 from evalguard.core.policy import Proof
 from evalguard.core.report import Report, counts_as_declared
 from evalguard.errors import SinkError
-from evalguard.tracking.record import RECORD_FILE, record_digest
+from evalguard.tracking.record import RECORD_FILE, is_of_run, record_digest
 from evalguard.tracking.slots import FIELDS, FOLDER, MAX_TAG, Slot, slug
 from evalguard.tracking.store import Store
 
@@ -43,7 +43,7 @@ def contradictions(store: Store, run: Any, slot: Slot, content: bytes, require: 
         return [no_record(error)]
     try:
         record = json.loads(content)
-        wrong = against_digest(slot, content) or against_record(run.info.run_id, slot, record)
+        wrong = against_digest(slot, content) or against_record(run, slot, record)
         if wrong:
             return wrong
         if record_digest(report_text) != record["files"]["report.json"]:
@@ -78,14 +78,14 @@ def against_digest(slot: Slot, content: bytes) -> list[str]:
     return [f"the digest in its tag is not that of {FOLDER}/{slot.name}/{RECORD_FILE}: one of them was changed"]
 
 
-def against_record(run_id: str, slot: Slot, record: Mapping[str, Any]) -> list[str]:
+def against_record(run: Any, slot: Slot, record: Mapping[str, Any]) -> list[str]:
     """Where the tags differ from what a record, or a signed one, states."""
     wrong = []
     name = str(record["name"])
     # What is signed names the evaluation, whose second one in a run is in the slot `name-…`; only there is a nonce.
     fits = slot.name == name or ("nonce" in record and f"{slot.name}-".startswith(f"{slug(name)}-"))
-    # A record that was copied from a run that passed fits the copied tags, and names its run.
-    if record["run_id"] != run_id or not fits:
+    # A record that was copied from a run that passed fits the copied tags, and names its run, or says when that began.
+    if not is_of_run(record, run) or not fits:
         wrong.append(f"its record belongs to {name[:60]} in run {str(record['run_id'])[:40]}")
     stated = stated_fields(record)
     # Cut as in `Slot.to_tags`, because the record holds the whole value.

@@ -60,7 +60,7 @@ def signed(store: Store, run: Any, slot: Slot, keys: Mapping[str, Ed25519PublicK
     """
     found = opened(_envelope(store, run, slot), keys)
     try:
-        wrong = against_record(run.info.run_id, slot, found.payload)
+        wrong = against_record(run, slot, found.payload)
     except UNREADABLE as error:
         msg = "what was signed is no record"
         raise SignatureError(msg) from error
