@@ -43,7 +43,8 @@ def choose_slot(record: Record, present: Mapping[str, Slot]) -> str | None:
         replaces = record.verdict == PENDING
     else:
         replaces = record.again or replaces_it(record, found)
-        if replaces and (found.began_at_ms or found.checked_at_ms) > record.checked_at_ms:
+        # That an earlier one raised is not missed.
+        if (replaces or record.verdict == ERROR) and (found.began_at_ms or found.checked_at_ms) > record.checked_at_ms:
             return None
     return record.name if replaces and found.checked_at_ms < record.began_at_ms else alone
 

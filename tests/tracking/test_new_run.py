@@ -272,7 +272,7 @@ def test_a_signed_record_does_not_open_in_a_run_that_began_at_another_time(store
     store.client.delete_run(run)
     result = ask(store, key, other)
     assert not result
-    assert "what was signed belongs to a run that began at another time" in "; ".join(result.reasons)
+    assert "its record belongs to digits in a run that began at another time" in "; ".join(result.reasons)
     # Only a run that was created for it begins at that time; there, the second copy is noticed.
     store.client.delete_run(other)
     began = sink.target.new_run.began_at_ms

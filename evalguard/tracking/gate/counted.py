@@ -55,9 +55,14 @@ def about_labels(question: str, found: Sequence[Held], aside: Sequence[Held], as
     for name, one in asked.each().items():
         present = [each for each in (*found, *aside) if each.stated["labels"]]
         tried = [_other(one, each) for each in present]
-        if all(tried):
+        if not all(tried):
+            continue
+        if one.digests:
+            others = "; ".join(dict.fromkeys(_shown(each) for each in present))
+            yield f"no evaluation on labels {name}; found {others or 'none'}"
+        else:
             why = "; ".join(dict.fromkeys(text for each in tried for text in each))
-            yield f"no evaluation on labels {name}{f': {why}' if why else ''}"
+            yield f"no evaluation on the labels of {name}: {why or 'found none'}"
     most = max((n_labels(each) or 0 for each in found), default=0)
     for each in aside:
         n = n_labels(each)

@@ -86,7 +86,8 @@ def against_record(run: Any, slot: Slot, record: Mapping[str, Any]) -> list[str]
     fits = slot.name == name or ("nonce" in record and f"{slot.name}-".startswith(f"{slug(name)}-"))
     # A record that was copied from a run that passed fits the copied tags, and names its run, or says when that began.
     if not is_of_run(record, run) or not fits:
-        wrong.append(f"its record belongs to {name[:60]} in run {str(record['run_id'])[:40]}")
+        where = f"run {str(record['run_id'])[:40]}" if record["run_id"] else "a run that began at another time"
+        wrong.append(f"its record belongs to {name[:60]} in {where}")
     stated = stated_fields(record)
     # Cut as in `Slot.to_tags`, because the record holds the whole value.
     expected = {each: stated.get(each, "")[:MAX_TAG] for each in FIELDS if each not in NOT_STATED}

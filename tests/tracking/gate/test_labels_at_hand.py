@@ -97,7 +97,7 @@ def test_each_of_several_files_and_digests_needs_an_evaluation(ask, labels, tmp_
         ask(path=[tmp_path / "other.csv"]),
         ask(path=[tmp_path / "other.csv"], labels_digest=digest),
     ):
-        assert any(f"no evaluation on labels {tmp_path / 'other.csv'}" in reason for reason in result.reasons)
+        assert any(f"no evaluation on the labels of {tmp_path / 'other.csv'}" in reason for reason in result.reasons)
 
 
 def test_labels_whose_keys_identified_no_row_have_an_order(ask, labels, tmp_path):
