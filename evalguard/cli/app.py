@@ -13,7 +13,7 @@ from evalguard.cli.check_record import QUIET
 from evalguard.cli.commands import check, doctor, init, run, schema
 from evalguard.cli.gate_and_view import gate, keygen, view
 from evalguard.cli.report import report
-from evalguard.cli.running import guarded
+from evalguard.cli.running import Stopped, guarded, leave_at_once
 from evalguard.step.exit_codes import ExitCode, listed
 
 NAME = "evalguard"
@@ -65,4 +65,7 @@ def replay() -> None:
 
 def main() -> None:
     """Entry point of the ``evalguard`` command."""
-    cli(prog_name=NAME)
+    try:
+        cli(prog_name=NAME)
+    except Stopped as stopped:
+        leave_at_once(stopped)

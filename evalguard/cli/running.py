@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import multiprocessing
+import os
 import re
 import shlex
 import signal
@@ -11,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -35,6 +37,24 @@ class Terminated(KeyboardInterrupt):
     """The process received a signal to stop."""
 
 
+class Stopped(SystemExit):
+    """The end of a command that a signal stopped."""
+
+
+def leave_at_once(stopped: Stopped) -> NoReturn:
+    """End the process, with the code of ``stopped``, without waiting for the threads and processes that load data.
+
+    At Python's own end, TensorFlow waits for each of them, and one that is still loading may take forever.
+    """
+    for child in multiprocessing.active_children():
+        child.terminate()
+    for stream in (sys.stdout, sys.stderr):
+        # A closed pipe.
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(int(stopped.code or 0))
+
+
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
     """Turn an error of a command into a message and an exit code, without a traceback."""
@@ -50,7 +70,7 @@ def guarded() -> Iterator[None]:
         except KeyboardInterrupt as error:
             how = "terminated" if isinstance(error, Terminated) else "interrupted"
             click.echo(f"evalguard: {how}; no verdict", err=True)
-            sys.exit(ExitCode.NOT_JUDGED)
+            raise Stopped(ExitCode.NOT_JUDGED) from None
         except Exception as error:  # noqa: BLE001 - Python's own exit code after an exception, 1, means FAIL
             _log.debug("%s", trace_text(error))
             click.echo(

@@ -83,7 +83,8 @@ def until(happened, process):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_a_signal_while_predicting_leaves_an_error_and_no_output(folder, number):
-    process = started(folder)
+    # A loader that does not end is not waited for.
+    process = started(folder, data="slow, args: {seconds: 600}")
     until((folder / "predicting").exists, process)
     process.send_signal(number)
     out, err = process.communicate(timeout=120)
