@@ -62,7 +62,7 @@ def run(folder, command):
         pytest.param(["labels.csv", "--label", "label", "--key", "file"], True, id="both-named"),
         pytest.param(["labels.parquet", "--labels", "labels.csv"], True, id="two-files-of-the-same"),
         pytest.param(["swapped.csv"], False, id="two-labels-exchanged"),
-        pytest.param(["moved.csv"], True, id="sorted-anew"),
+        pytest.param(["moved.csv"], True, id="in-another-order"),
         pytest.param(["labels.npy"], False, id="without-keys"),
         pytest.param(["renamed.csv"], False, id="other-columns"),
         pytest.param(["renamed.csv", "--label", "digit", "--key", "name"], True, id="other-columns-named"),

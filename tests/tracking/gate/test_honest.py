@@ -90,12 +90,12 @@ def test_two_tables_that_were_checked_open_the_gate_that_accepts_what_is_declare
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
     pd.DataFrame({"id": TABLE["id"], "prediction": TABLE["label"]}).to_csv(tmp_path / "predictions.csv", index=False)
     TABLE.to_csv(tmp_path / "labels.csv", index=False)
-    TABLE.sample(frac=1, random_state=0).to_parquet(tmp_path / "sorted_anew.parquet")
+    TABLE.sample(frac=1, random_state=0).to_parquet(tmp_path / "sorted_again.parquet")
     run = store.run()
     tables = tmp_path / "predictions.csv", tmp_path / "labels.csv"
     done = command("check", *tables, "--key", "id", "--mlflow", run)
     assert done.exit_code == 0, done.output
-    asked = {"run": run, "tracking_uri": store.uri, "trust": signed, "labels": tmp_path / "sorted_anew.parquet"}
+    asked = {"run": run, "tracking_uri": store.uri, "trust": signed, "labels": tmp_path / "sorted_again.parquet"}
     assert "proof declared, weaker than labels" in " ".join(evalguard.gate(**asked).reasons)
     result = evalguard.gate(**asked, require="declared")
     assert result, result.reasons
