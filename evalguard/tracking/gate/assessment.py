@@ -143,6 +143,11 @@ def answer(store: Store, selection: Question, requirements: Demand) -> GateResul
         evaluations = tuple(pool.map(lambda each: _assessed(store, each, requirements), found))
     chain = chain_of(store, chosen, trust, selection.asked) if trust.keys else Chain()
     reasons = [*selection.reasons, *chain.reasons]
+    reasons += [
+        f"run {run_id}: its records could not be listed: {why}"
+        for run_id, why in selection.unread.items()
+        if run_id not in requirements.superseded
+    ]
     reasons += [f"run {run_id} has no guarded evaluation" for run_id in selection.unguarded]
     reasons += [f"{item.name} in run {item.run_id}: {why}" for item in evaluations for why in item.refused]
     reasons += about_labels(selection.asked, found, aside, requirements.labels)
@@ -151,7 +156,7 @@ def answer(store: Store, selection: Question, requirements: Demand) -> GateResul
     # Also true without any evaluation.
     if all(each.stated.is_validation for each in found):
         reasons.append(f"{selection.asked} has no guarded evaluation: no evidence is not a pass")
-    unknown = set(requirements.superseded) - {each.run.info.run_id for each in chosen}
+    unknown = set(requirements.superseded) - {each.run.info.run_id for each in chosen} - selection.unread.keys()
     return GateResult(
         asked=selection.asked,
         passed=not reasons,

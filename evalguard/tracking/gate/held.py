@@ -8,6 +8,7 @@ that is a tag, else from ``record.json``. The files of many runs are read in par
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -31,6 +32,7 @@ from evalguard.tracking.store import Store
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 # Requests at the same time. Each one waits for the server, and a server of MLflow has four workers by default.
 PARALLEL = 16
 
@@ -125,8 +127,8 @@ def _folders(store: Store, run: Any) -> tuple[str, ...] | str:
 
 
 def _held(store: Store, run: Any, slot: Slot, keys: Mapping[str, Ed25519PublicKey]) -> Held | None:
-    if slot["verdict"] in {PENDING, ERROR}:
-        # Neither has a record.
+    if slot["verdict"] in {PENDING, ERROR} and not slot["envelope"] and not DIGEST.fullmatch(slot["record"]):
+        # Neither has a record. With one, it is something else whose tag was edited.
         return Held(run, slot, slot, slot.name, unsigned=UNSIGNED if keys else "")
     trusted, unsigned = None, ""
     if keys:

@@ -11,7 +11,7 @@ from evalguard.errors import ConfigError
 from evalguard.tracking.gate.counted import latest
 from evalguard.tracking.gate.held import Held, of_runs
 from evalguard.tracking.lineage import Lineage, lineage
-from evalguard.tracking.slots import FOLDER, RANK, run_tags, slots
+from evalguard.tracking.slots import FOLDER, run_tags, slots
 from evalguard.tracking.store import Store, quoted
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class Question:
         unguarded: Ids of the runs without any guarded evaluation.
         superseded: Evaluations that a later one replaces.
         reasons: Reasons to close the gate.
+        unread: Runs whose records could not be listed → why.
     """
 
     asked: str
@@ -38,6 +39,7 @@ class Question:
     unguarded: list[str] = field(default_factory=list)
     superseded: list[Held] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
+    unread: Mapping[str, str] = field(default_factory=dict)
 
 
 def about_model(store: Store, model: str, keys: Mapping[str, Ed25519PublicKey]) -> Question:
@@ -70,9 +72,7 @@ def about_model(store: Store, model: str, keys: Mapping[str, Ed25519PublicKey]) 
     selection.reasons += _other_weights(selection.found)
     concerned = {each.run.info.run_id for each in linked} | {own}
     selection.reasons += _edited({run_id: runs[run_id] for run_id in concerned & runs.keys()})
-    selection.reasons += [
-        f"run {run_id}: its records could not be listed: {why}" for run_id, why in held.unread.items()
-    ]
+    selection.unread = held.unread
     selection.reasons += _missing(store, known, linked)
     if own and all(each.stated.is_validation for each in linked):
         selection.unguarded.append(own)
@@ -134,7 +134,7 @@ def _missing(store: Store, known: Lineage, linked: Sequence[Held]) -> list[str]:
         f"{slot.name}, which the logged model {known.model_id} shows as {slot['verdict']}, is in no run that can be "
         "found: it was deleted, or its tags were edited. Evaluate the model again under this name"
         for slot in present.values()
-        if slot["verdict"] in RANK and slot["verdict"] not in GOOD and slot["record"] not in there
+        if slot["verdict"] in {"FAIL", "UNPROVEN"} and slot["record"] not in there
     ]
 
 
@@ -225,9 +225,7 @@ def _select_runs(
         if run.info.lifecycle_stage == "active" or run_id == next(iter(runs)):
             selection.unguarded.append(run_id)
     selection.reasons += _edited(runs)
-    selection.reasons += [
-        f"run {run_id}: its records could not be listed: {why}" for run_id, why in held.unread.items()
-    ]
+    selection.unread = held.unread
     return selection
 
 

@@ -109,14 +109,13 @@ def chain_of(
                 f"the record {missing} before that of {name} is not there: it was deleted, or its signature was. If "
                 "that was on purpose, pass it as deleted"
             )
-    in_question = {each.place for each in chosen}
-    models = {model for _, model in about if model}
-    if asked.startswith("models:/"):
-        reasons += [
-            f"{each.payload['name']} in run {run_id} is signed for this model, and its tags do not show it"
-            for (run_id, slot), each in present.items()
-            if _subject(each.payload)[1] in models and (run_id, slot) not in in_question
-        ]
+    verified, runs = set(records), {each.run.info.run_id for each in chosen}
+    models = {model for _, model in about if model} if asked.startswith("models:/") else set()
+    reasons += [
+        f"{each.payload['name']} in run {run_id} is signed, and its tags do not show it"
+        for (run_id, slot), each in present.items()
+        if (run_id, slot) not in verified and (_subject(each.payload)[1] in models if models else run_id in runs)
+    ]
     there = {each.digest for each in present.values()} | _replaced(present)
     reasons += [
         f"the record {head} (head) is not there: it was deleted, or its signature was"

@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 from mlflow import MlflowClient
 
+from evalguard.errors import SinkError
 from evalguard.tracking.gate.gate import gate
 from evalguard.tracking.mlflow_sink import MlflowSink
 from evalguard.tracking.signing import new_key
+from evalguard.tracking.store import Store as GateStore
 from evalguard.tracking.target import Target
 from tests.tracking.gate.test_gate import version
 from tests.tracking.records import FAILED, Store, now_ms, report, write
@@ -80,6 +82,48 @@ def test_no_tag_of_a_failure_opens_the_gate_when_it_is_changed(store, key, alone
         assert not result, name
         assert any(failed in reason for reason in result.reasons), (name, result.reasons)
         store.client.set_tag(failed, name, value)
+
+
+@pytest.mark.parametrize("signs", [False, True], ids=["plain", "signed"])
+@pytest.mark.parametrize("word", ["PENDING", "ERROR"])
+def test_a_failure_that_is_made_to_look_unfinished_and_older_is_not_replaced(store, key, word, signs):
+    model, _ = version(store, f"unfinished-{uuid.uuid4().hex[:8]}")
+    evaluated(store, model, report(), key=key if signs else None)
+    failed = evaluated(store, model, report(FAILED), key=key if signs else None)
+    for field, value in (("verdict", word), ("checked_at_ms", "1000"), ("began_at_ms", "1000")):
+        store.client.set_tag(failed, f"evalguard.digits.{field}", value)
+        store.client.set_tag(failed, f"evalguard.{field}", value)
+    assert not ask(store, model=model, **({"trust": f"{key}.pub"} if signs else {}))
+
+
+def test_a_run_whose_files_cannot_be_listed_closes_until_it_is_named(store, monkeypatch):
+    model, _ = version(store, f"unread-{uuid.uuid4().hex[:8]}")
+    evaluated(store, model, report())
+    other = store.run()
+    real, made_up = GateStore.folders, "made up by a test"
+
+    def broken(self, run, path):
+        if run.info.run_id == other:
+            raise SinkError(made_up)
+        return real(self, run, path)
+
+    monkeypatch.setattr(GateStore, "folders", broken)
+    assert ask(store, model=model).reasons == (f"run {other}: its records could not be listed: made up by a test",)
+    result = ask(store, model=model, superseded=[other])
+    assert result, result.reasons
+
+
+def test_a_job_that_raised_and_was_made_again_closes_nothing(store, monkeypatch):
+    model, _ = version(store, f"raised-{uuid.uuid4().hex[:8]}")
+    run = evaluated(store, model, report(FAILED))
+    another_process(monkeypatch)
+    sink = store.sink(run, model)
+    sink.begin("digits")
+    sink.failed(RuntimeError())
+    another_process(monkeypatch)
+    evaluated(store, model, report(), run=run)
+    result = ask(store, model=model)
+    assert result, result.reasons
 
 
 def test_a_failure_that_lost_all_its_tags_is_seen_by_its_record(store):
