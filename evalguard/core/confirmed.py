@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from evalguard.core.columns.chunks import n_distinct
 from evalguard.core.findings import Finding
 from evalguard.core.label_table import LabelTable
-from evalguard.core.matching import all_matches, match_content, pair_equal, repeated_rows
+from evalguard.core.matching import all_matches, match_content, pair_equal
 from evalguard.core.returned import MIN_DISTINCT, taken
 from evalguard.core.target_comparison import compare_labels, same_multiset
 from evalguard.core.trace import ALTERED, UNKNOWN, Int64, Trace
@@ -32,6 +32,8 @@ OTHER_ORDER = (
 SCORED_AS_WELL = "the model scored {n:,} more rows than labels, and nothing shows which labels their targets are"
 UNKNOWN_SAMPLES = "nothing shows which sample some of these rows are"
 SEVERAL_SAMPLES = "equal rows were returned for several samples; pass a list with the rows of each call"
+# So many samples with equal inputs are compared with the target of a row, one after the other.
+MAX_EQUAL = 64
 # So many rows of each value on average are what rounding or classes leave.
 ROWS_PER_VALUE = 4
 # An odd number, to mix a sample's number into the digest of its row.
@@ -181,15 +183,29 @@ def _wrong_targets_first(known: Int64, samples: Int64, trace: Trace, labels: Lab
     """These rows; of those that ``evaluate`` scored first the ones whose target is not the label of their sample.
 
     A sample that was scored twice is right only if both pairs are. Of samples with equal inputs nothing shows which is
-    which.
+    which: a target that is the label of one of them is right.
     """
     if trace.ordered:
         return known
     wrong = compare_labels(trace.targets, labels.values, samples).rows
-    if trace.fingerprints is not None and labels.fingerprints is not None:
-        shared = labels.fingerprints[repeated_rows(labels.fingerprints)]
-        wrong = wrong[~np.isin(trace.fingerprints[wrong], shared)]
-    return known[np.argsort(~np.isin(known, wrong), kind="stable")]
+    return known[np.argsort(~np.isin(known, _wrong_for_all_equal(wrong, samples, trace, labels)), kind="stable")]
+
+
+def _wrong_for_all_equal(wrong: Int64, samples: Int64, trace: Trace, labels: LabelTable) -> Int64:
+    """Of these rows those whose target is the label of no sample with the same inputs."""
+    if trace.fingerprints is None or labels.fingerprints is None or not wrong.size:
+        return wrong
+    order = np.argsort(labels.fingerprints, kind="stable")
+    theirs, ours = labels.fingerprints[order], trace.fingerprints[wrong]
+    first, last = np.searchsorted(theirs, ours), np.searchsorted(theirs, ours, side="right")
+    left = np.ones(len(wrong), dtype=bool)
+    for more in range(min(MAX_EQUAL, int((last - first).max()))):
+        some = np.flatnonzero(left & (first + more < last))
+        other = samples.copy()
+        other[wrong[some]] = order[first[some] + more]
+        left[some] = np.isin(wrong[some], compare_labels(trace.targets, labels.values, other).rows)
+    # Of more than these, some other one may have that label.
+    return wrong[left & (last - first <= MAX_EQUAL)]
 
 
 def place_of_each(returned: NDArray[np.uint64], rows: NDArray[np.uint64], samples: Int64) -> tuple[Int64 | None, str]:

@@ -1,6 +1,7 @@
 """What the caller scores: the trace in that order, from digests alone."""
 
 from collections import Counter
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -23,7 +24,7 @@ from evalguard.core.findings import Finding, Reason, Status
 from evalguard.core.judge import judge
 from evalguard.core.policy import Policy, Proof, Verdict
 from evalguard.core.trace import FOREIGN, UNKNOWN
-from tests.core.traces import ALIGNED, SWAPPED, N, label_of, labels_for, tags_of, trace_of
+from tests.core.traces import ALIGNED, SWAPPED, N, content_of, label_of, labels_for, tags_of, trace_of
 
 REVERSED = ALIGNED[::-1]
 CONTENT = {"content", "tags"}
@@ -207,3 +208,24 @@ def test_equal_rows_of_several_samples_are_placed_only_where_all_of_them_are_giv
     found, _ = place_of_each(returned, digests([5, 5, 6]), samples)
     assert sorted(found.tolist()) == [0, 1, 2]
     assert place_of_each(returned, digests([5, 6]), samples) == (None, SEVERAL_SAMPLES)
+
+
+TWINS = content_of(np.arange(N) // 2)
+
+
+@pytest.mark.parametrize(
+    ("again", "right"),
+    [
+        pytest.param(label_of(ALIGNED), True, id="the-same"),
+        pytest.param(label_of([1, 0, 3, 2, 5, 4, 6]), True, id="equal-samples-exchanged"),
+        pytest.param([9, *label_of(ALIGNED)[1:]], False, id="one-is-the-label-of-neither"),
+        pytest.param(label_of([2, 3, 0, 1, 4, 5, 6]), False, id="those-of-two-pairs-exchanged"),
+    ],
+)
+def test_equal_samples_that_are_scored_twice_need_a_label_of_theirs_both_times(again, right):
+    labels = replace(labels_for(N, {"content"}), fingerprints=TWINS)
+    targets = np.concatenate([label_of(ALIGNED), again])
+    rows = {"fingerprints": np.concatenate([TWINS, TWINS]), "targets": targets, "ordered": False, "method": "evaluate"}
+    trace = trace_of([*ALIGNED, *ALIGNED], {"content"}, **rows, **PARTS)
+    report = judge(one_for_each_sample(trace, labels, ""), labels, Policy(duplicate_inputs="allow")).report
+    assert (report.verdict is Verdict.PASS) is right
