@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from evalguard.core.columns.chunks import rising
 
-DIGEST_ROWS = 1 << 20
+DIGEST_ROWS = 1 << 18
 PIECE_BYTES = 1 << 25
 TEXT, OBJECTS = "text", "objects"
 # Eight bytes where a row is one number, as in earlier versions, so that recorded digests stay; the smallest type that
@@ -104,7 +104,7 @@ def _add(sha: Any, name: str, form: str, shape: Sequence[int], pieces: Iterable[
         if form == "<f8":
             # A sum with 0.0 is never -0.0.
             rows = np.where(np.isnan(rows), np.nan, rows + 0.0)
-        sha.update(rows.tobytes())
+        sha.update(rows.reshape(-1))
 
 
 def _add_text(sha: Any, pieces: Iterable[NDArray[Any]]) -> None:

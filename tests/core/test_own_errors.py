@@ -15,7 +15,6 @@ FOREIGN_ONLY = {
     "capture/probes/tagged_items.py:_sample_indices": "calls the user's sample_indices",
     "capture/probes/tf_pipeline.py:_inputs": "calls a method of TensorFlow",
     "cli/doctor.py:_backend": "imports Keras",
-    "cli/doctor.py:_store": "asks MLflow",
     "data/tree.py:as_array": "np.from_dlpack of a foreign tensor",
     "guards/calls.py:metric_names": "calls the model's get_metrics_result",
     "guards/calls.py:output_names": "asks the model for its outputs",

@@ -116,7 +116,7 @@ EQUAL: tuple[Equal, ...] = (
         ("`and` becomes `or`",),
         "content that can be compared is what is used",
     ),
-    Equal("core/label_digest.py", "DIGEST_ROWS = 1 << 20", ("`1` becomes `2`", "`20` becomes `21`"), LIMIT),
+    Equal("core/label_digest.py", "DIGEST_ROWS = 1 << 18", ("`1` becomes `2`", "`18` becomes `19`"), LIMIT),
     Equal("core/label_digest.py", "PIECE_BYTES = 1 << 25", ("`1` becomes `2`", "`25` becomes `26`"), LIMIT),
     Equal("core/label_table.py", "_digest: list[str] = field(default_factory=list, init=False)", (), PRIVATE),
     Equal("core/label_table.py", "_equal: list[int] = field(default_factory=list, init=False)", (), PRIVATE),
