@@ -141,7 +141,7 @@ def answer(store: Store, selection: Question, requirements: Demand) -> GateResul
     found, aside = on_these_labels(counted, requirements.labels)
     with ThreadPoolExecutor(PARALLEL, thread_name_prefix="evalguard-gate") as pool:
         evaluations = tuple(pool.map(lambda each: _assessed(store, each, requirements), found))
-    chain = chain_of(store, chosen, trust, selection.asked) if trust.keys else Chain()
+    chain = chain_of(store, chosen, trust, selection) if trust.keys else Chain()
     reasons = [*selection.reasons, *chain.reasons]
     reasons += [
         f"run {run_id}: its records could not be listed: {why}"
