@@ -200,7 +200,12 @@ def about_statement(
     report = attestation.report_beside(statement)
     refused = [
         *_refusals(slot, requirements),
-        *other_labels(requirements.labels, slot["labels"], stated_in_report(report)),
+        # One evaluation: it must be on all of them.
+        *(
+            why
+            for one in requirements.labels.each().values()
+            for why in other_labels(one, slot["labels"], stated_in_report(report))
+        ),
         *attestation.inconsistencies(statement),
     ]
     reasons = [f"{slot.name}: {why}" for why in refused]
