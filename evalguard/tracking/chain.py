@@ -9,13 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evalguard.core.own_errors import swallow
 from evalguard.tracking.client import client_of, log, short_error
 from evalguard.tracking.record import Record, is_of_run
-from evalguard.tracking.signing import unverified
+from evalguard.tracking.signing import SignatureError, Signed, opened, unverified
 from evalguard.tracking.slots import FOLDER, number, slots, slug
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 HEAD = f"{FOLDER}.head"
 
@@ -46,7 +49,7 @@ def head_tag(name: str, model: str) -> str:
     return ".".join(filter(None, (HEAD, slug(name), model and slug(model))))
 
 
-def before(tracking_uri: str, run_id: str, slot: str, tag: str) -> Before:
+def before(tracking_uri: str, run_id: str, slot: str, tag: str, key: Ed25519PrivateKey) -> Before:
     """What the server holds before an evaluation begins.
 
     Args:
@@ -54,18 +57,27 @@ def before(tracking_uri: str, run_id: str, slot: str, tag: str) -> Before:
         run_id: The run of the evaluation.
         slot: The slot that it takes.
         tag: See ``head_tag``.
+        key: The key that signs the evaluation: anyone can write an envelope that another one signed, or none.
     """
     client = client_of(tracking_uri)
     run = client.get_run(run_id)
     present = slots(run.data.tags).get(slot)
-    found = unverified(present["envelope"]) if present is not None else None
+    found = _signed(present["envelope"], key) if present is not None else None
     # A record of another run that was copied here is not replaced: it could then be deleted there unnoticed.
-    if found is not None and not is_of_run(found[0], run):
+    if found is not None and not is_of_run(found.payload, run):
         found = None
     head = _head(client.get_experiment(run.info.experiment_id).tags.get(tag, ""))[1]
-    if found is None or present is None:
+    if found is None:
         return Before(head)
-    return Before(head, replacing(*found), (present["labels"], present["model"]))
+    fields = found.payload["fields"]
+    return Before(head, replacing(found.payload, found.digest), (str(fields["labels"]), str(fields["model"])))
+
+
+def _signed(envelope: str, key: Ed25519PrivateKey) -> Signed | None:
+    try:
+        return opened(envelope, {"": key.public_key()})
+    except SignatureError:
+        return None
 
 
 def replacing(payload: Mapping[str, Any], digest: str) -> Mapping[str, str | None]:

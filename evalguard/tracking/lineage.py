@@ -53,9 +53,8 @@ def lineage(get_version: Callable[[str, str], Any], name: str, version: str) -> 
         except LookupError:
             if not names:
                 raise
-            # The original of a copy was deleted, which the registry allows. The names so far still identify the
-            # version.
-            return Lineage(tuple(names), "", source, tuple(run_ids))
+            # The original of a copy was deleted, which the registry allows. Evaluations may have named it.
+            return Lineage((*names, f"models:/{name}/{version}"), "", source, tuple(run_ids))
         names.append(f"models:/{name}/{version}")
         run_ids += [str(found.run_id)] if found.run_id else []
         source = str(found.source or "")

@@ -131,7 +131,7 @@ class MlflowSink:
         record = self._record({"verdict": PENDING}, self._began_at_ms)
         # Not spooled, because a PENDING that is sent later would claim that an evaluation is running.
         try:
-            self._send("the PENDING mark", record, None, first=None if self._key is None else self._ask_what_was_before)
+            self._send("the PENDING mark", record, None, first=self._ask_what_was_before)
         except SinkError as error:
             if self.target.run_id:
                 raise
@@ -202,9 +202,11 @@ class MlflowSink:
 
     def _ask_what_was_before(self, run_id: str) -> None:
         """Ask the server for the records before this one; without an answer they are not known."""
+        if self._key is None:
+            return
         tag = chain.head_tag(self._name, self.target.model)
         try:
-            found = chain.before(self.target.tracking_uri, run_id, str(self._slot), tag)
+            found = chain.before(self.target.tracking_uri, run_id, str(self._slot), tag, self._key)
         except Exception as error:  # noqa: BLE001 - the PENDING mark must not fail with it
             swallow(error)
             _log.warning("evalguard: it is not known what was recorded before: %s", short_error(error))

@@ -17,6 +17,7 @@ from evalguard.core.epochs import SCORED
 
 FOLDER = "evalguard"
 PENDING, ERROR = "PENDING", "ERROR"
+GOOD = frozenset({"PASS", "REPAIRED"})
 # Worst first: a run shows its worst evaluation. Neither PENDING nor ERROR is a verdict; both are worse than UNPROVEN.
 RANK = ("FAIL", ERROR, PENDING, "UNPROVEN", "REPAIRED", "PASS")
 # A tag's column shows about nine characters; longer values are for search. No JSON in a tag: mlflow 3.17 cuts a value

@@ -99,13 +99,14 @@ class Store:
         Args:
             text: The filter.
             experiment_ids: Where to search.
-            deleted: Also those that were deleted, which MLflow keeps until they are purged.
+            deleted: Also those that were deleted, and those of deleted experiments, which MLflow keeps until they are
+                purged.
         """
         from mlflow.entities import ViewType
 
-        if experiment_ids is None:
-            experiment_ids = [item.experiment_id for item in self._pages("search_experiments")]
         view = ViewType.ALL if deleted else ViewType.ACTIVE_ONLY
+        if experiment_ids is None:
+            experiment_ids = [item.experiment_id for item in self._pages("search_experiments", view_type=view)]
         return list(self._pages("search_runs", list(experiment_ids), filter_string=text, run_view_type=view))
 
     def _pages(self, method: str, *args: Any, **kwargs: Any) -> Iterable[Any]:

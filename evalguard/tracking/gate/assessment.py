@@ -141,7 +141,7 @@ def answer(store: Store, selection: Question, requirements: Demand) -> GateResul
     found, aside = on_these_labels(counted, requirements.labels)
     with ThreadPoolExecutor(PARALLEL, thread_name_prefix="evalguard-gate") as pool:
         evaluations = tuple(pool.map(lambda each: _assessed(store, each, requirements), found))
-    chain = chain_of(store, chosen, trust, selection.asked) if trust.keys else Chain()
+    chain = chain_of(store, chosen, trust, selection) if trust.keys else Chain()
     reasons = [*selection.reasons, *chain.reasons]
     reasons += [
         f"run {run_id}: its records could not be listed: {why}"
@@ -200,7 +200,12 @@ def about_statement(
     report = attestation.report_beside(statement)
     refused = [
         *_refusals(slot, requirements),
-        *other_labels(requirements.labels, slot["labels"], stated_in_report(report)),
+        # One evaluation: it must be on all of them.
+        *(
+            why
+            for one in requirements.labels.each().values()
+            for why in other_labels(one, slot["labels"], stated_in_report(report))
+        ),
         *attestation.inconsistencies(statement),
     ]
     reasons = [f"{slot.name}: {why}" for why in refused]

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from evalguard.core.report_counts import counted
 from evalguard.tracking.gate.held import Held
 from evalguard.tracking.gate.labels_at_hand import LabelsAsked, other_labels
+from evalguard.tracking.slots import GOOD
 
 
 def latest(linked: Iterable[Held]) -> tuple[list[Held], list[Held]]:
@@ -28,10 +29,20 @@ def _replaces(later: Held, each: Held) -> bool:
     """Whether it is the same evaluation, made again."""
     if later.is_deleted or not each.stated["labels"] or later.stated["labels"] != each.stated["labels"]:
         return False
+    # What proves nothing leaves a FAIL as it is: on labels that were not asked for, nothing else would refuse it.
+    proves = later.stated["verdict"] in GOOD and not later.unsigned
+    if each.stated["verdict"] == "FAIL" and later.stated["verdict"] != "FAIL" and not proves:
+        return False
+    return _same_name(later, each) and _same_model(later, each)
+
+
+def _same_name(later: Held, each: Held) -> bool:
+    same_slot = later.slot.name == each.slot.name
     # In one run, each slot is another evaluation: a PASS beside a FAIL does not hide it.
-    same_run = later.run.info.run_id == each.run.info.run_id
-    same_name = later.slot.name == each.slot.name or (not same_run and later.evaluation == each.evaluation)
-    return same_name and _same_model(later, each)
+    if later.run.info.run_id == each.run.info.run_id:
+        return same_slot
+    # Several names may have one slot, `测试` and `验证`. A record of an earlier version names its slot only.
+    return later.evaluation == each.evaluation or (same_slot and later.slot.name in {later.evaluation, each.evaluation})
 
 
 def _same_model(later: Held, each: Held) -> bool:

@@ -143,7 +143,7 @@ def gate(
     store = Store(tracking_uri, timeout_s)
     if model is not None:
         model = with_number(store, model)
-        selection = about_model(store, model, keys)
+        selection = about_model(store, model, keys, requirements.superseded)
     elif run is not None:
         selection = about_run(store, run, keys)
     else:

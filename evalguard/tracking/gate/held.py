@@ -2,7 +2,8 @@
 
 Anyone who can write to the server can edit a tag. What an evaluation is about, and
 which one it replaces, is therefore read from its record: from the envelope where
-that is a tag, else from ``record.json``. The files of many runs are read in parallel.
+a trusted key signed it, else from ``record.json``. The files of many runs are read in
+parallel.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from evalguard.tracking.gate.record_check import (
 )
 from evalguard.tracking.gate.signatures import UNSIGNED, signed
 from evalguard.tracking.record import RECORD_FILE
-from evalguard.tracking.signing import SignatureError, Signed, unverified
+from evalguard.tracking.signing import SignatureError, Signed
 from evalguard.tracking.slots import ERROR, FOLDER, PENDING, Slot, slots
 from evalguard.tracking.store import Store
 
@@ -102,7 +103,7 @@ def of_runs(store: Store, runs: Iterable[Any], keys: Mapping[str, Ed25519PublicK
         runs: The runs, with their tags.
         keys: Public keys that are trusted, by id; empty: no signature is verified.
     """
-    found: list[tuple[Any, Slot]] = []
+    found: list[tuple[Any, Slot, bool]] = []
     unread: dict[str, str] = {}
     with ThreadPoolExecutor(PARALLEL, thread_name_prefix="evalguard-gate") as pool:
         for run, folders in pool.map(lambda run: (run, _folders(store, run)), runs):
@@ -112,8 +113,8 @@ def of_runs(store: Store, runs: Iterable[Any], keys: Mapping[str, Ed25519PublicK
                 folders = ()
             # A record whose tags were deleted.
             lost = (Slot(name, {}) for name in folders if name not in present)
-            found += [(run, slot) for slot in (*present.values(), *lost)]
-        held = pool.map(lambda each: _held(store, each[0], each[1], keys), found)
+            found += [(run, slot, slot.name in folders) for slot in (*present.values(), *lost)]
+        held = pool.map(lambda each: _held(store, each[0], each[1], each[2], keys), found)
         # A folder without tags and without a record belongs to an evaluation that has not ended.
         return Holdings(tuple(each for each in held if each is not None), unread)
 
@@ -126,8 +127,15 @@ def _folders(store: Store, run: Any) -> tuple[str, ...] | str:
         return str(error)
 
 
-def _held(store: Store, run: Any, slot: Slot, keys: Mapping[str, Ed25519PublicKey]) -> Held | None:
-    if slot["verdict"] in {PENDING, ERROR} and not slot["envelope"] and not DIGEST.fullmatch(slot["record"]):
+def _held(
+    store: Store,
+    run: Any,
+    slot: Slot,
+    has_files: bool,
+    keys: Mapping[str, Ed25519PublicKey],
+) -> Held | None:
+    unfinished = slot["verdict"] in {PENDING, ERROR} and not slot["envelope"]
+    if unfinished and not has_files and not DIGEST.fullmatch(slot["record"]):
         # Neither has a record. With one, it is something else whose tag was edited.
         return Held(run, slot, slot, slot.name, unsigned=UNSIGNED if keys else "")
     trusted, unsigned = None, ""
@@ -136,20 +144,10 @@ def _held(store: Store, run: Any, slot: Slot, keys: Mapping[str, Ed25519PublicKe
             trusted = signed(store, run, slot, keys)
         except SignatureError as error:
             unsigned = str(error)
-    payload = trusted.payload if trusted is not None else _fitting(run, slot)
-    if payload is not None:
-        return replace(_stated(run, slot, payload), signed=trusted, unsigned=unsigned)
+    if trusted is not None:
+        return replace(_stated(run, slot, trusted.payload), signed=trusted)
     held = _read(store, run, slot)
     return None if held is None else replace(held, unsigned=unsigned)
-
-
-def _fitting(run: Any, slot: Slot) -> Mapping[str, Any] | None:
-    """What the envelope in a tag states without a verified signature, if the other tags say the same."""
-    found = unverified(slot["envelope"])
-    try:
-        return None if found is None or against_record(run, slot, found[0]) else found[0]
-    except UNREADABLE:
-        return None
 
 
 def _read(store: Store, run: Any, slot: Slot) -> Held | None:

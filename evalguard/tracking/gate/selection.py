@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +11,12 @@ from evalguard.errors import ConfigError
 from evalguard.tracking.gate.counted import latest
 from evalguard.tracking.gate.held import Held, of_runs
 from evalguard.tracking.lineage import Lineage, lineage
-from evalguard.tracking.slots import FOLDER, run_tags, slots
+from evalguard.tracking.slots import FOLDER, GOOD, run_tags, slots
 from evalguard.tracking.store import Store, quoted
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-GOOD = frozenset({"PASS", "REPAIRED"})
 ALIAS, VERSION = re.compile(r"models:/([^/@]+)@([^/@]+)"), re.compile(r"models:/([^/]+)/(\d+)")
 
 
@@ -32,6 +31,8 @@ class Question:
         superseded: Evaluations that a later one replaces.
         reasons: Reasons to close the gate.
         unread: Runs whose records could not be listed → why.
+        runs: Ids of the runs in question; of a model, only the run that logged it.
+        names: Names of the model in question, as records state them.
     """
 
     asked: str
@@ -40,27 +41,33 @@ class Question:
     superseded: list[Held] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
     unread: Mapping[str, str] = field(default_factory=dict)
+    runs: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
 
 
-def about_model(store: Store, model: str, keys: Mapping[str, Ed25519PublicKey]) -> Question:
+def about_model(
+    store: Store, model: str, keys: Mapping[str, Ed25519PublicKey], superseded: Collection[str] = ()
+) -> Question:
     """The evaluations of a registered model version, in every run of its experiments.
 
     Args:
         store: Where to search.
         model: ``models:/NAME/VERSION``.
         keys: Public keys that are trusted, by id.
+        superseded: Ids of runs whose evaluations do not count, and so replace none.
     """
     name, version = registered_version(model)
     found = store.get_existing(model, "get_model_version", name, version)
     known = _lineage(store, found)
     names = set(known.names)
-    selection = Question(model)
+    selection = Question(model, names=frozenset(names), runs=frozenset({str(found.run_id or "")} - {""}))
     runs = _runs_of(store, known)
     held = of_runs(store, runs.values(), keys)
     own = str(found.run_id or "")
     linked = [each for each in held.found if names & {each.slot["model"], each.stated["model"]}]
+    # By the record: anyone can set a tag that names another model.
     unattributed = [
-        each for each in held.found if each.run.info.run_id == own and not each.slot["model"] + each.stated["model"]
+        each for each in held.found if each.run.info.run_id == own and not each.stated["model"] and each not in linked
     ]
     linked += unattributed
     if unattributed and own in runs and _logged_others(store, runs[own], known):
@@ -68,8 +75,11 @@ def about_model(store: Store, model: str, keys: Mapping[str, Ed25519PublicKey]) 
             f"run {own} logged several models, and {', '.join(each.slot.name for each in unattributed)} "
             "names none of them: pass `model` to the guard that evaluates it"
         )
-    selection.found, selection.superseded = latest(_not_deleted(linked))
+    set_aside = [each for each in linked if each.run.info.run_id in superseded]
+    counted = [each for each in linked if each not in set_aside]
+    selection.found, selection.superseded = latest(_not_deleted(counted))
     selection.reasons += _other_weights(selection.found)
+    selection.found += _not_deleted(set_aside)
     concerned = {each.run.info.run_id for each in linked} | {own}
     selection.reasons += _edited({run_id: runs[run_id] for run_id in concerned & runs.keys()})
     selection.unread = held.unread
@@ -212,7 +222,7 @@ def _select_runs(
 ) -> Question:
     """Add every evaluation of these runs, and the runs without a guarded evaluation."""
     held = of_runs(store, runs.values(), keys)
-    selection.found = _not_deleted(held.found)
+    selection.found, selection.runs = _not_deleted(held.found), frozenset(runs)
     guarded = dict.fromkeys(runs, False)
     for each in held.found:
         guarded[each.run.info.run_id] |= not each.stated.is_validation
@@ -222,7 +232,7 @@ def _select_runs(
         # nested runs of a guarded run (a sweep) need not be guarded either.
         if guarded[run_id] or run_id in parents.values() or _has_guarded_parent(run_id, parents, guarded):
             continue
-        if run.info.lifecycle_stage == "active" or run_id == next(iter(runs)):
+        if run.info.lifecycle_stage == "active":
             selection.unguarded.append(run_id)
     selection.reasons += _edited(runs)
     selection.unread = held.unread

@@ -12,13 +12,14 @@ from evalguard.tracking.chain import gaps
 from evalguard.tracking.gate.record_check import UNREADABLE, against_record
 from evalguard.tracking.record import ENVELOPE_FILE, IN_A_FILE
 from evalguard.tracking.signing import SignatureError, Signed, opened
-from evalguard.tracking.slots import FOLDER, Slot, slots
+from evalguard.tracking.slots import FOLDER, GOOD, Slot, slots
 from evalguard.tracking.store import Store
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     from evalguard.tracking.gate.held import Held
+    from evalguard.tracking.gate.selection import Question
 
 UNSIGNED = "it is not signed"
 LATER = "a later record may have been deleted: pass the digest of the newest record as head, kept outside of the server"
@@ -86,7 +87,7 @@ def chain_of(
     store: Store,
     chosen: Sequence[Held],
     trust: Trust,
-    asked: str,
+    question: Question,
 ) -> Chain:
     """What the records show together with all others of their experiments.
 
@@ -94,29 +95,31 @@ def chain_of(
         store: Holds the runs.
         chosen: The evaluations in question, those that were replaced included.
         trust: What is trusted.
-        asked: The question; of a model version, records that name it must be among the chosen ones.
+        question: The runs and the names of the model in question: records of these must be among the chosen ones.
     """
     records = {each.place: each.signed for each in chosen if each.signed is not None}
     experiments = sorted({each.run.info.experiment_id for each in chosen})
     present = dict(_signed_records(store, experiments, trust)) | dict(records) if experiments else dict(records)
     reasons = list(_twice(records, present))
     about = {_subject(each.payload) for each in records.values()}
-    same = {each.digest: each.payload for each in present.values() if _subject(each.payload) in about}
+    found = [*present.values(), *(_in_the_trash(store, experiments, trust) if experiments else ())]
+    same = {each.digest: each.payload for each in found if _subject(each.payload) in about}
+    # Two names that differ only where a tag cannot hold them share the tag that names the record before.
+    there = {each.digest for each in found} | _replaced(found)
     for missing, named_by in gaps(same).items():
-        if missing not in trust.deleted:
+        if missing not in there and missing not in trust.deleted:
             name = same[named_by]["name"] if named_by in same else "another record"
             reasons.append(
                 f"the record {missing} before that of {name} is not there: it was deleted, or its signature was. If "
                 "that was on purpose, pass it as deleted"
             )
-    verified, runs = set(records), {each.run.info.run_id for each in chosen}
-    models = {model for _, model in about if model} if asked.startswith("models:/") else set()
+    verified = set(records)
     reasons += [
         f"{each.payload['name']} in run {run_id} is signed, and its tags do not show it"
         for (run_id, slot), each in present.items()
-        if (run_id, slot) not in verified and (_subject(each.payload)[1] in models if models else run_id in runs)
+        if (run_id, slot) not in verified and _is_about(each.payload, run_id, question)
     ]
-    there = {each.digest for each in present.values()} | _replaced(present)
+    there = {each.digest for each in present.values()} | _replaced(present.values())
     reasons += [
         f"the record {head} (head) is not there: it was deleted, or its signature was"
         for head in trust.heads
@@ -136,6 +139,27 @@ def _signed_records(store: Store, experiments: Sequence[str], trust: Trust) -> I
                 continue
 
 
+def _in_the_trash(store: Store, experiments: Sequence[str], trust: Trust) -> Iterable[Signed]:
+    """Good records in deleted runs, where their tags fit: what can still be read was not taken out of the chain."""
+    for run in store.runs("", experiments, deleted=True):
+        for slot in slots(run.data.tags).values() if run.info.lifecycle_stage != "active" else ():
+            try:
+                found = signed(store, run, slot, trust.keys)
+            except SignatureError:
+                continue
+            # Of a bad one, the question is whether it was deleted on purpose.
+            if slot["verdict"] in GOOD:
+                yield found
+
+
+def _is_about(payload: Mapping[str, Any], run_id: str, question: Question) -> bool:
+    """Whether a record in this run is of what was asked; it may have been moved here from where it was signed."""
+    model = _subject(payload)[1]
+    if question.names and model:
+        return model in question.names
+    return run_id in question.runs or payload.get("run_id") in question.runs
+
+
 def _twice(records: Mapping[tuple[str, str], Signed], present: Mapping[tuple[str, str], Signed]) -> Iterable[str]:
     """Records in question whose nonce another record has: one is a copy of the other."""
     times = Counter(str(each.payload.get("nonce")) for each in present.values())
@@ -145,9 +169,9 @@ def _twice(records: Mapping[tuple[str, str], Signed], present: Mapping[tuple[str
             yield f"one signed record is in {times[nonce]:,} places: {', '.join(sorted(where))}"
 
 
-def _replaced(present: Mapping[tuple[str, str], Signed]) -> set[str]:
+def _replaced(present: Iterable[Signed]) -> set[str]:
     """Digests of the records whose place a later one in the same run took, as that one was signed to say."""
-    return {str(digest) for each in present.values() for digest in each.payload.get("replaced") or ()}
+    return {str(digest) for each in present for digest in each.payload.get("replaced") or ()}
 
 
 def _subject(payload: Mapping[str, Any]) -> tuple[str, str]:

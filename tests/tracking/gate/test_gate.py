@@ -421,7 +421,11 @@ def test_a_copy_of_a_version_passes_by_the_evaluation_of_its_original(anywhere):
     assert result.passed, result.reasons
     registered, number = original.removeprefix("models:/").split("/")
     anywhere.client.delete_model_version(registered, number)
-    assert not ask(anywhere, model=asked), "nothing says any more what it is a copy of"
+    # Its source still names the original, whose number is not given again.
+    assert ask(anywhere, model=asked)
+    failed = anywhere.run()
+    write(anywhere.sink(failed, original), report(FAILED))
+    assert f"run {failed}: the verdict is FAIL" in " ".join(ask(anywhere, model=asked).reasons)
 
 
 def test_a_run_that_logged_two_models_must_say_which_one_it_judged(store):

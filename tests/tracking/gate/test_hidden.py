@@ -1,8 +1,12 @@
 """Ways to hide a FAIL from the gate: tags that are edited or deleted, deleted runs, and evaluations that cover less."""
 
+import base64
+import json
+import shutil
 import time
 import uuid
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
@@ -10,11 +14,11 @@ from mlflow import MlflowClient
 from evalguard.errors import SinkError
 from evalguard.tracking.gate.gate import gate
 from evalguard.tracking.mlflow_sink import MlflowSink
-from evalguard.tracking.signing import new_key
+from evalguard.tracking.signing import new_key, unverified
 from evalguard.tracking.store import Store as GateStore
 from evalguard.tracking.target import Target
 from tests.tracking.gate.test_gate import version
-from tests.tracking.records import FAILED, Store, now_ms, report, write
+from tests.tracking.records import FAILED, Store, now_ms, report, unproven, write
 
 SMALL, LARGE = [0, 1, 2], [0, 1, 2, 3, 4, 5, 6]
 
@@ -149,6 +153,131 @@ def test_a_failure_in_another_experiment_is_missed_by_what_the_logged_model_show
     assert f"which the logged model {model_id} shows as FAIL, is in no run that can be found" in result.reasons[0]
 
 
+def folder(store, run):
+    return Path(store.client.get_run(run).info.artifact_uri.removeprefix("file://")) / "evalguard"
+
+
+def forged(store, run, name="digits", about=(), **fields):
+    """An envelope that nobody signed, of the record of an evaluation with other values."""
+    stated = json.loads((folder(store, run) / name / "record.json").read_text())
+    stated = {**stated, "about": {**stated["about"], **dict(about)}, "fields": {**stated["fields"], **fields}}
+    return json.dumps({"payload": base64.b64encode(json.dumps(stated).encode()).decode(), "signatures": []})
+
+
+def test_an_envelope_that_nobody_signed_says_nothing_of_a_failure(store):
+    model, _ = version(store, f"forged-{uuid.uuid4().hex[:8]}")
+    failed = evaluated(store, model, report(FAILED), name="test")
+    evaluated(store, model, report(), name="digits")
+    store.client.set_tag(failed, "evalguard.test.envelope", forged(store, failed, "test", {"evaluation": "digits"}))
+    assert f"test in run {failed}: the verdict is FAIL" in " ".join(ask(store, model=model).reasons)
+
+
+@pytest.mark.parametrize("trusts", [False, True], ids=["plain", "signed"])
+@pytest.mark.parametrize("how", ["other model", "unfinished"])
+def test_tags_that_fit_each_other_do_not_hide_a_failure_whose_record_is_there(store, key, trusts, how):
+    model, _ = version(store, f"fit-{uuid.uuid4().hex[:8]}")
+    evaluated(store, model, report(), key=key)
+    failed = evaluated(store, model, report(FAILED))
+    if how == "other model":
+        edits = {"model": "models:/other/1", "envelope": forged(store, failed, model="models:/other/1")}
+    else:
+        edits = {"verdict": "PENDING", "record": "pending-aaaa", "checked_at_ms": "1000"}
+    for field, value in edits.items():
+        store.client.set_tag(failed, f"evalguard.digits.{field}", value)
+        if field != "envelope":
+            store.client.set_tag(failed, f"evalguard.{field}", value)
+    result = ask(store, model=model, **({"trust": f"{key}.pub"} if trusts else {}))
+    assert any(failed in reason for reason in result.reasons)
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["slot", "alone"])
+def test_a_failure_that_names_no_model_cannot_be_given_another_one_by_tags(store, key, alone):
+    own = store.run()
+    model, _ = version(store, f"given-{uuid.uuid4().hex[:8]}", own)
+    evaluated(store, model, report(), key=key)
+    evaluated(store, "", report(FAILED), run=own, alone=alone, key=key)
+    store.client.set_tag(own, "evalguard.model", "models:/other/1")
+    if not alone:
+        store.client.set_tag(own, "evalguard.digits.model", "models:/other/1")
+    for trust in ({}, {"trust": f"{key}.pub"}):
+        assert any(own in reason for reason in ask(store, model=model, **trust).reasons)
+
+
+def test_a_failure_in_an_experiment_that_was_deleted_closes(store, mlflow_store):
+    name = f"registered-{uuid.uuid4().hex[:8]}"
+    store.client.create_registered_model(name)
+    run = store.run()
+    store.client.create_model_version(name, "file:///nowhere", run_id=run)
+    model = f"models:/{name}/1"
+    evaluated(store, model, report(), run=run)
+    experiment = f"gone-{uuid.uuid4().hex}"
+    MlflowClient(tracking_uri=mlflow_store).create_experiment(experiment)
+    other = Store(mlflow_store, experiment)
+    failed = evaluated(other, model, report(FAILED))
+    store.client.delete_experiment(other.experiment_id)
+    assert f"run {failed}: its run was deleted" in " ".join(ask(store, model=model).reasons)
+    assert ask(store, model=model, superseded=[failed])
+
+
+# -- records that are moved --
+
+
+def taken_away(store, run):
+    """The envelope of a run's evaluation, which is in that run no more."""
+    envelope = store.tags(run)["evalguard.digits.envelope"]
+    for name in [each for each in store.tags(run) if each.startswith("evalguard.")]:
+        store.client.delete_tag(run, name)
+    shutil.rmtree(folder(store, run))
+    return envelope
+
+
+def head_of(envelope):
+    found = unverified(envelope)
+    assert found is not None
+    return found[1]
+
+
+def test_the_newest_record_of_a_run_is_not_there_if_it_is_in_another_one(store, key, monkeypatch):
+    run = evaluated(store, "", report(), key=key)
+    before = {name: value for name, value in store.tags(run).items() if name.startswith("evalguard.")}
+    another_process(monkeypatch)
+    evaluated(store, "", report(FAILED), run=run, key=key)
+    envelope = taken_away(store, run)
+    for name, value in before.items():
+        store.client.set_tag(run, name, value)
+    store.run(**{"evalguard.x.envelope": envelope})
+    result = ask(store, run=run, trust=f"{key}.pub", head=head_of(envelope))
+    assert "is signed, and its tags do not show it" in " ".join(result.reasons)
+
+
+def test_a_record_that_names_the_model_otherwise_is_not_there_if_it_was_moved(store, key):
+    model, model_id = version(store, f"moved-{uuid.uuid4().hex[:8]}")
+    evaluated(store, model_id, report(), key=key)
+    failed = evaluated(store, model, report(FAILED), key=key)
+    envelope = taken_away(store, failed)
+    for name in store.client.get_logged_model(model_id).tags:
+        store.client.delete_logged_model_tag(model_id, name)
+    store.run(**{"evalguard.x.envelope": envelope})
+    result = ask(store, model=model, trust=f"{key}.pub", head=head_of(envelope))
+    assert "is signed, and its tags do not show it" in " ".join(result.reasons)
+
+
+def test_what_a_record_replaces_is_taken_from_signed_records_only(store, key):
+    model, _ = version(store, f"before-{uuid.uuid4().hex[:8]}")
+    failed = evaluated(store, model, report(LARGE[::-1], 7), key=key)
+    head = head_of(store.tags(failed)["evalguard.digits.envelope"])
+    run, small = store.run(), report(SMALL, 3)
+    stated = {"run_id": run, "previous": "", "replaced": {head: ""}}
+    envelope = json.dumps({"payload": base64.b64encode(json.dumps(stated).encode()).decode(), "signatures": []})
+    fields = {"verdict": "PASS", "labels": small.labels["digest"], "model": model, "checked_at_ms": "1000"}
+    for field, value in {**fields, "envelope": envelope}.items():
+        store.client.set_tag(run, f"evalguard.digits.{field}", value)
+    evaluated(store, model, small, run=run, key=key)
+    taken_away(store, failed)
+    asked = {"trust": f"{key}.pub", "head": head, "labels_digest": small.labels["digest"]}
+    assert f"the record {head} (head) is not there" in " ".join(ask(store, model=model, **asked).reasons)
+
+
 # -- runs --
 
 
@@ -241,6 +370,35 @@ def test_a_failure_on_other_labels_closes_if_they_are_more(store, failed_on, ope
     if not opens:
         assert "FAIL on more labels (7 labels with digest" in result.reasons[0]
         assert ask(store, model=model, labels_digest=judged.labels["digest"], superseded=[failed])
+
+
+@pytest.mark.parametrize("word", ["unsigned", "unproven"])
+def test_what_proves_nothing_does_not_replace_a_failure_on_more_labels(store, key, word):
+    model, _ = version(store, f"replaced-{uuid.uuid4().hex[:8]}")
+    evaluated(store, model, report(FAILED), key=key)
+    small = report(SMALL, 3)
+    evaluated(store, model, small, key=key)
+    evaluated(store, model, report() if word == "unsigned" else unproven(), key=None if word == "unsigned" else key)
+    result = ask(store, model=model, labels_digest=small.labels["digest"], trust=f"{key}.pub")
+    assert "FAIL on more labels" in " ".join(result.reasons)
+
+
+def test_a_run_that_does_not_count_replaces_nothing(store):
+    model, _ = version(store, f"revived-{uuid.uuid4().hex[:8]}")
+    failed = evaluated(store, model, report(FAILED), name="test")
+    passed = evaluated(store, model, report(), name="test")
+    evaluated(store, model, report(), name="digits")
+    assert ask(store, model=model)
+    assert f"run {failed}: the verdict is FAIL" in " ".join(ask(store, model=model, superseded=[passed]).reasons)
+
+
+def test_names_that_share_a_slot_replace_each_other_in_no_other_run(store):
+    model, _ = version(store, f"names-{uuid.uuid4().hex[:8]}")
+    evaluated(store, model, report(FAILED), name="测试")
+    evaluated(store, model, report(), name="验证")
+    assert not ask(store, model=model)
+    evaluated(store, model, report(), name="测试")
+    assert ask(store, model=model)
 
 
 def test_a_validation_set_beside_a_test_set_opens_under_two_names(store):

@@ -1,17 +1,23 @@
 """Evaluations that are as they should be open the gate, with a signature and its digest, by every way of use."""
 
+import shutil
+import time
+
 import keras
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
 
 import evalguard
 from evalguard.tracking import spool
+from evalguard.tracking.mlflow_sink import MlflowSink
 from evalguard.tracking.replay import replay
 from evalguard.tracking.signing import new_key
+from evalguard.tracking.target import Target
 from tests.mlflow_stores import free_port
 from tests.tracking.gate.test_gate import version
-from tests.tracking.records import Store
+from tests.tracking.records import FAILED, Store, report, write
 
 X = np.random.default_rng(0).normal(size=(40, 3)).astype("float32")
 TABLE = pd.DataFrame({"id": np.arange(40) + 500, "label": (X.sum(1) > 0).astype(int)})
@@ -98,4 +104,47 @@ def test_two_tables_that_were_checked_open_the_gate_that_accepts_what_is_declare
     asked = {"run": run, "tracking_uri": store.uri, "trust": signed, "labels": tmp_path / "sorted_again.parquet"}
     assert "proof declared, weaker than labels" in " ".join(evalguard.gate(**asked).reasons)
     result = evalguard.gate(**asked, require="declared")
+    assert result, result.reasons
+
+
+def evaluated(store, model, judged, key=None, name="digits"):
+    run = store.run()
+    sink = MlflowSink(Target(store.uri, run, model), 90.0, signing_key=key)
+    write(sink, judged, name)
+    time.sleep(0.002)
+    return run, sink.head
+
+
+def test_a_run_whose_record_was_cleaned_up_can_be_named_as_superseded(store):
+    model, _ = version(store, "cleaned")
+    old, _ = evaluated(store, model, report(FAILED))
+    evaluated(store, model, report())
+    shutil.rmtree(store.client.get_run(old).info.artifact_uri.removeprefix("file://"))
+    assert "no record" in " ".join(evalguard.gate(model=model, tracking_uri=store.uri).reasons)
+    assert evalguard.gate(model=model, tracking_uri=store.uri, superseded=[old])
+
+
+def test_an_unguarded_run_that_was_deleted_closes_no_experiment(mlflow_store):
+    MlflowClient(tracking_uri=mlflow_store).create_experiment("with-a-deleted-run")
+    store = Store(mlflow_store, "with-a-deleted-run")
+    evaluated(store, "", report())
+    store.client.delete_run(store.run())
+    assert evalguard.gate(experiment="with-a-deleted-run", tracking_uri=store.uri)
+
+
+def test_a_pass_in_a_deleted_run_is_not_missed(store, signed):
+    model, _ = version(store, "tidied")
+    old, _ = evaluated(store, model, report())
+    run, head = evaluated(store, model, report())
+    store.client.delete_run(old)
+    for question in ({"model": model}, {"run": run}):
+        result = evalguard.gate(**question, tracking_uri=store.uri, trust=signed, head=head)
+        assert result, result.reasons
+
+
+def test_models_whose_names_are_cut_to_the_same_tag_share_a_chain(store, signed):
+    models = [version(store, f"catalog.schema.{'a' * 80}")[0] for _ in range(2)]
+    for model in models:
+        _, head = evaluated(store, model, report())
+    result = evalguard.gate(model=models[1], tracking_uri=store.uri, trust=signed, head=head)
     assert result, result.reasons

@@ -118,6 +118,9 @@ def test_the_report_beside_an_attestation_names_the_columns(labels, tmp_path):
     asked = {"attestation": tmp_path / "attestation.json", "files": [labels], "allow_unchecked": True}
     (why,) = evalguard.gate(**asked, labels=labels).reasons
     assert why.startswith(f"{labels}: "), "only the file, whose digest is made up, is wrong"
+    other = tmp_path / "other.csv"
+    other.write_text("id,digit,site\n7,0,3\n8,0,3\n", encoding="utf-8")
+    assert any(f"of {other} with" in why for why in evalguard.gate(**asked, labels=[labels, other]).reasons)
     (tmp_path / "report.json").unlink()
     assert any("could not be read" in why for why in evalguard.gate(**asked, labels=labels).reasons)
 
