@@ -118,7 +118,7 @@ EQUAL: tuple[Equal, ...] = (
     ),
     Equal("core/label_digest.py", "DIGEST_ROWS = 1 << 18", ("`1` becomes `2`", "`18` becomes `19`"), LIMIT),
     Equal("core/label_digest.py", "PIECE_BYTES = 1 << 25", ("`1` becomes `2`", "`25` becomes `26`"), LIMIT),
-    Equal("core/label_table.py", "_digest: list[str] = field(default_factory=list, init=False)", (), PRIVATE),
+    Equal("core/label_table.py", "_digests: dict[str, str] = field(default_factory=dict, init=False)", (), PRIVATE),
     Equal("core/label_table.py", "_equal: list[int] = field(default_factory=list, init=False)", (), PRIVATE),
     Equal(
         "core/label_table.py",
