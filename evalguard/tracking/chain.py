@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from evalguard.core.own_errors import swallow
@@ -31,17 +31,20 @@ class Before:
         previous: Digest of the record before; empty if nothing was recorded before, None if the server did not say.
         replaced: Digest of each record whose slot this one takes → the digest of the record before that one.
         of: Labels and model of the record whose slot this one takes; None if it is the same evaluation in any case.
+        parent: Id of the run in which the run of the evaluation is nested; empty if it is in none.
     """
 
     previous: str | None = None
     replaced: Mapping[str, str | None] = field(default_factory=dict)
     of: tuple[str, str] | None = None
+    parent: str = ""
 
     def stated(self, fields: Mapping[str, str]) -> dict[str, Any]:
         """What a signed record with these fields states of the records before it."""
         # A record of other labels or of another model takes no place, see `record.choose_slot`.
         same = self.of is None or self.of == (fields["labels"], fields["model"])
-        return {"previous": self.previous, "replaced": dict(self.replaced) if same else {}}
+        parent = {"parent_run_id": self.parent} if self.parent else {}
+        return {"previous": self.previous, "replaced": dict(self.replaced) if same else {}, **parent}
 
 
 def head_tag(name: str, model: str) -> str:
@@ -67,10 +70,12 @@ def before(tracking_uri: str, run_id: str, slot: str, tag: str, key: Ed25519Priv
     if found is not None and not is_of_run(found.payload, run):
         found = None
     head = _head(client.get_experiment(run.info.experiment_id).tags.get(tag, ""))[1]
+    known = Before(head, parent=run.data.tags.get("mlflow.parentRunId", ""))
     if found is None:
-        return Before(head)
+        return known
     fields = found.payload["fields"]
-    return Before(head, replacing(found.payload, found.digest), (str(fields["labels"]), str(fields["model"])))
+    of = str(fields["labels"]), str(fields["model"])
+    return replace(known, replaced=replacing(found.payload, found.digest), of=of)
 
 
 def _signed(envelope: str, key: Ed25519PrivateKey) -> Signed | None:

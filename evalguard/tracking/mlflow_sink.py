@@ -175,7 +175,7 @@ class MlflowSink:
             envelope, self.head = signing.sign(payload, self._key)
             record = replace(record, envelope=envelope)
             # The next record of this sink comes after this one, or takes its place.
-            self._before = chain.Before(self.head)
+            self._before = replace(self._before, previous=self.head, replaced={}, of=None)
             self._replacing[len(self._written)] = chain.replacing(payload, self.head)
         self._written.append((self._slot, record.checked_at_ms))
         self._spool_and_send(record)
@@ -194,7 +194,7 @@ class MlflowSink:
         slot, judged_at_ms = self._written[number]
         # An evaluation replaces another one in its slot if it began after that one had ended.
         self._open(slot, judged_at_ms + 1)
-        self._before = chain.Before(self._before.previous, self._replacing.get(number, {}))
+        self._before = replace(self._before, replaced=self._replacing.get(number, {}), of=None)
         self.write(report, artifacts, again=True)
         self._written[number] = self._written.pop()
         if (again := self._replacing.pop(len(self._written), None)) is not None:

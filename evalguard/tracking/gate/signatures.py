@@ -157,7 +157,7 @@ def _is_about(payload: Mapping[str, Any], run_id: str, question: Question) -> bo
     model = _subject(payload)[1]
     if question.names and model:
         return model in question.names
-    return run_id in question.runs or payload.get("run_id") in question.runs
+    return bool({run_id, payload.get("run_id"), payload.get("parent_run_id")} & question.runs)
 
 
 def _twice(records: Mapping[tuple[str, str], Signed], present: Mapping[tuple[str, str], Signed]) -> Iterable[str]:

@@ -269,6 +269,15 @@ def test_no_signature_in_the_envelope(store, key):
     assert "signed by no trusted key" in ask(store, key, run).reasons[0]
 
 
+def test_a_fail_in_a_nested_run_that_no_longer_names_its_parent(store, key):
+    parent, _ = signed(store, key)
+    nested = store.run(**{"mlflow.parentRunId": parent})
+    _, head = signed(store, key, report(FAILED), run=nested, name="nested")
+    store.client.delete_tag(nested, "mlflow.parentRunId")
+    result = ask(store, key, parent, head=head)
+    assert f"nested in run {nested} is signed, and its tags do not show it" in " ".join(result.reasons)
+
+
 def test_a_record_that_is_copied_to_another_run(store, key):
     run, _ = signed(store, key)
     copy = store.run(**{name: value for name, value in store.tags(run).items() if name.startswith("evalguard.")})
