@@ -148,9 +148,10 @@ def _files_and_digests(labels: tuple[str, ...]) -> tuple[list[str], list[str]]:
 def _lines(result: GateResult) -> Iterator[str]:
     """The answer for a terminal: open or closed, every evaluation, then the reasons."""
     yield f"gate {'OPEN' if result else 'CLOSED'}: {visible(result.asked)}"
-    width = max((len(visible(item.name, 40)) for item in result.evaluations), default=0)
+    listed_ones = (*result.evaluations, *result.aside, *result.superseded)
+    width = max((len(visible(item.name, 40)) for item in listed_ones), default=0)
     for item in result.evaluations:
-        yield _line(item, width)
+        yield _line(item, width, "refused" if item.refused else "counts")
     for run_id in result.unguarded:
         yield f"  UNGUARDED  run {visible(run_id)}"
     for path, subject in result.files.items():
@@ -158,9 +159,9 @@ def _lines(result: GateResult) -> Iterator[str]:
     for subject in result.unchecked:
         yield f"  not asked  {visible(subject)}"
     for item in result.aside:
-        yield f"  (other labels: {_line(item, 0).strip()})"
+        yield _line(item, width, "other labels")
     for item in result.superseded:
-        yield f"  (does not count any more: {_line(item, 0).strip()})"
+        yield _line(item, width, "superseded")
     if result.reasons:
         yield "closed because"
         yield from (f"  {visible(reason, 400)}" for reason in result.reasons)
@@ -169,8 +170,7 @@ def _lines(result: GateResult) -> Iterator[str]:
         yield from (f"  {visible(note, 400)}" for note in result.notes)
 
 
-def _line(item: Evaluation, width: int) -> str:
-    mark = "refused" if item.refused else "counts"
+def _line(item: Evaluation, width: int, mark: str) -> str:
     when = datetime.fromtimestamp(item.checked_at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
     about = [f"proof {visible(item.proof, 20)}"] if item.proof else []
     number = "labels" if item.n_labels is None else counted(item.n_labels, "label")

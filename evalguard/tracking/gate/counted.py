@@ -80,7 +80,7 @@ def about_labels(question: str, found: Sequence[Held], aside: Sequence[Held], as
         if each.stated["verdict"] == "FAIL" and (n is None or n > most):
             yield (
                 f"{each.where}: FAIL on more labels ({_shown(each)}) than those that were asked for. If it does not "
-                f"count any more, name its run as superseded"
+                f"count any more, name its run as superseded (--superseded)"
             )
     if asked.each() or not question.startswith("models:/"):
         return
@@ -90,7 +90,8 @@ def about_labels(question: str, found: Sequence[Held], aside: Sequence[Held], as
         of_name = [each for each in found if each.evaluation == name and each.stated["labels"]]
         shown = {each.stated["labels"]: _shown(each) for each in of_name}
         if len(shown) > 1:
-            yield f"{name} was evaluated on different labels: {'; '.join(shown.values())}. Pass the labels that count"
+            found_ones = "; ".join(shown.values())
+            yield f"{name} was evaluated on different labels: {found_ones}. Pass those that count (--labels)"
 
 
 def n_labels(each: Held) -> int | None:
