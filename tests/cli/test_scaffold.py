@@ -148,7 +148,7 @@ def test_the_doctor_reports_what_is_installed_and_what_is_wrong(command, tmp_pat
     done = command("doctor")
     assert done.exit_code == 1
     assert "!! spool:" in done.output
-    assert "1 waiting" in done.output
+    assert "1 not readable as records" in done.output
 
 
 def test_numbers_of_the_table_are_the_inputs_of_the_model(folder, command):
