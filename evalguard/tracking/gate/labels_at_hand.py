@@ -153,4 +153,5 @@ def _columns(label: Any, key: Any) -> str:
 
 
 def _name(stated: Stated) -> str:
-    return str(stated.get("path") or stated.get("name") or "labels")[:80]
+    # The end of a long path tells files apart.
+    return str(stated.get("path") or stated.get("name") or "labels")[-80:]
