@@ -121,9 +121,16 @@ def with_logging(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+class _Formatter(logging.Formatter):
+    """Messages begin with the name of the product, because in a program they stand among those of others."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return super().format(record).replace(": evalguard: ", ": ", 1)
+
+
 def _set_level(level: str) -> None:
     if not _log.handlers:
         handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("evalguard: %(levelname)s: %(message)s"))
+        handler.setFormatter(_Formatter("evalguard: %(levelname)s: %(message)s"))
         _log.addHandler(handler)
     _log.setLevel(level.upper())

@@ -102,7 +102,7 @@ def _impact(
         return {metric.name: MetricImpact(error=why) for metric in metrics}
     found = {}
     names, samples = {output for output, _, _ in outputs}, judgement.samples_array
-    # Rows that are right are not realigned.
+    # Rows that are right stay where they are.
     first = _FirstRows.of(samples, len(labels)) if samples is not None and judgement.report.findings else None
     for metric in metrics:
         # The names of a mapping are those of outputs, as in `compile`, or of the metrics themselves.
